@@ -1,0 +1,207 @@
+//! Looking inside: a list of all tasks, and a check of the promises.
+
+use core::fmt;
+
+use crate::id::TaskId;
+use crate::kernel::{Kernel, TaskSlot, TaskState};
+use crate::slab::{Entry, NONE};
+use crate::step::{MAX_WAITS, What};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wait::Place;
+
+/// What a task does at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TaskView {
+    /// Which task.
+    pub id: TaskId,
+    /// Where it is.
+    pub state: TaskState,
+    /// Since when.
+    pub since: Instant,
+    /// What it waits for. A task that waits for nothing here waits for its deadline, or to be named.
+    pub waits: [Option<What>; MAX_WAITS],
+    /// When its wait ends at the latest.
+    pub deadline: Instant,
+}
+
+impl fmt::Display for TaskView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}: ", self.id)?;
+        match self.state {
+            TaskState::Ready => return f.write_str("ready to run"),
+            TaskState::Waiting => {}
+        }
+        let mut lead = "waits for ";
+        for what in self.waits.iter().flatten() {
+            match what {
+                What::Recv(source) => write!(f, "{lead}recv on source {source}")?,
+                What::Send(source) => write!(f, "{lead}send on source {source}")?,
+                What::Hangup(source) => write!(f, "{lead}hangup of source {source}")?,
+                What::Job(job) => write!(f, "{lead}job {job}")?,
+            }
+            lead = " or ";
+        }
+        match (self.waits[0], self.deadline == Instant::NEVER) {
+            (None, true) => f.write_str("waits to be woken by name"),
+            (None, false) => f.write_str("waits for its deadline"),
+            (Some(_), true) => Ok(()),
+            (Some(_), false) => f.write_str(" until its deadline"),
+        }
+    }
+}
+
+/// A promise that does not hold: a bug in the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Broken(pub &'static str);
+
+impl<S: Storage> Kernel<S> {
+    /// Every task, with what it waits for and since when, in the order of their places.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskView> + '_ {
+        let (_, bin, _, _) = self.parts();
+        let live = self
+            .slots()
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.is_live());
+        live.map(move |(index, entry)| {
+            let slot = &entry.value;
+            TaskView {
+                id: TaskId::new(u32::try_from(index).unwrap_or(NONE), entry.generation),
+                state: slot.state,
+                since: slot.since,
+                waits: slot
+                    .places
+                    .map(|place| (place != Place::NOWHERE).then(|| bin.describe(place))),
+                deadline: slot.effective_deadline(),
+            }
+        })
+    }
+
+    /// Checks every structure against every other. O(n); for tests and simulators, between any two calls.
+    ///
+    /// # Errors
+    ///
+    /// The first promise that does not hold.
+    pub fn audit(&self) -> Result<(), Broken> {
+        let count = |state| {
+            self.slots()
+                .iter()
+                .filter(|e| e.is_live() && e.value.state == state)
+                .count()
+        };
+        self.audit_queue(count(TaskState::Ready))?;
+        ensure(
+            self.slots().iter().filter(|entry| entry.is_live()).count() == self.len(),
+            "every task is counted",
+        )?;
+        for (index, entry) in self.slots().iter().enumerate() {
+            let waiting = entry.is_live() && entry.value.state == TaskState::Waiting;
+            self.audit_places(index, &entry.value, waiting)?;
+            self.audit_timer(index, &entry.value, waiting)?;
+        }
+        self.audit_tables()?;
+        self.audit_stalled()
+    }
+
+    fn audit_queue(&self, ready: usize) -> Result<(), Broken> {
+        let (queue, ..) = self.parts();
+        ensure(
+            queue.len() as usize == ready,
+            "who is ready is queued, and nobody else",
+        )?;
+        let is_ready =
+            |entry: &Entry<TaskSlot>| entry.is_live() && entry.value.state == TaskState::Ready;
+        let all = self
+            .slots()
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| is_ready(entry));
+        let mut unseen = all.fold(0, |sum: u64, (index, _)| {
+            sum.wrapping_add(fingerprint(index))
+        });
+        let mut index = queue.head() as usize;
+        for _ in 0..queue.len() {
+            let entry = self
+                .slots()
+                .get(index)
+                .ok_or(Broken("the queue holds tasks"))?;
+            ensure(is_ready(entry), "who is queued is ready")?;
+            unseen = unseen.wrapping_sub(fingerprint(index));
+            index = entry.link as usize;
+        }
+        // As many were seen as there are: if one was seen twice, another was not seen.
+        ensure(unseen == 0, "a task is queued once")
+    }
+
+    fn audit_places(&self, index: usize, slot: &TaskSlot, waiting: bool) -> Result<(), Broken> {
+        let (_, bin, _, _) = self.parts();
+        for place in slot.places {
+            if place == Place::NOWHERE {
+                continue;
+            }
+            ensure(waiting, "who does not wait is in no wait table")?;
+            ensure(
+                bin.at(place) as usize == index,
+                "who waits is in the table it waits in",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn audit_timer(&self, index: usize, slot: &TaskSlot, waiting: bool) -> Result<(), Broken> {
+        let (_, _, timers, _) = self.parts();
+        let position = slot.timer_position();
+        if position != NONE {
+            let timer = timers
+                .get(position as usize)
+                .ok_or(Broken("a timer is in the heap"))?;
+            ensure(timer.task as usize == index, "a timer knows its task")?;
+            ensure(
+                !waiting || timer.at <= slot.deadline,
+                "a timer comes up no later than the deadline",
+            )?;
+            if position > 0 {
+                let above = timers[(position as usize - 1) / 2];
+                ensure(above.at <= timer.at, "the first timer is at the top")?;
+            }
+        }
+        ensure(
+            !waiting || slot.deadline == Instant::NEVER || position != NONE,
+            "a deadline has a timer",
+        )
+    }
+
+    fn audit_tables(&self) -> Result<(), Broken> {
+        let (_, bin, _, _) = self.parts();
+        let held = self.slots().iter().flat_map(|entry| entry.value.places);
+        let places = held.filter(|place| *place != Place::NOWHERE).count();
+        ensure(
+            bin.waiters() == places,
+            "who is in a wait table waits there",
+        )
+    }
+
+    fn audit_stalled(&self) -> Result<(), Broken> {
+        let (.., open_ended) = self.parts();
+        let counted = self.slots().iter().filter(|entry| {
+            entry.is_live()
+                && entry.value.state == TaskState::Waiting
+                && entry.value.is_open_ended()
+        });
+        ensure(
+            counted.count() == open_ended as usize,
+            "waits without an end in sight are counted",
+        )
+    }
+}
+
+/// Sums of these tell sets of equal size apart, without memory for a set.
+fn fingerprint(index: usize) -> u64 {
+    let mixed = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+fn ensure(holds: bool, promise: &'static str) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken(promise)) }
+}

@@ -1,0 +1,201 @@
+//! Bytes on their way. An idle connection holds no buffer: input is read into one shared buffer of the
+//! loop, and only what has to outlive the step is kept, in the task itself or in a block from a pool.
+
+use core::ops::Range;
+
+use crate::slab::NONE;
+use crate::storage::{Slots, Storage};
+
+/// What a task can keep in its own place.
+const INLINE: usize = 8;
+
+/// The shared buffers of a loop, and the pool of blocks.
+pub struct Buffers<S: Storage> {
+    /// What was just received. Its content lasts until the step ends.
+    pub input: S::Bytes,
+    /// What is to be sent. Its content lasts until the step ends.
+    pub output: S::Bytes,
+    blocks: Blocks<S>,
+}
+
+impl<S: Storage> Buffers<S> {
+    pub(crate) fn new(storage: &S) -> Self {
+        Self {
+            input: storage.bytes(),
+            output: storage.bytes(),
+            blocks: Blocks {
+                blocks: storage.blocks(),
+                free: NONE,
+                storage: storage.clone(),
+                lent: 0,
+            },
+        }
+    }
+
+    /// How much may be received now so that all of it could be kept: a block's worth, or, when no block
+    /// is left, a small bite that fits the task.
+    #[must_use]
+    #[inline]
+    pub fn read_limit(&self) -> usize {
+        if self.blocks.lent < self.blocks.blocks.limit() {
+            self.input.as_ref().len()
+        } else {
+            INLINE
+        }
+    }
+
+    /// Blocks that are lent out now.
+    #[must_use]
+    pub fn blocks_lent(&self) -> usize {
+        self.blocks.lent
+    }
+
+    /// What `held` holds, beside the output buffer to answer it in.
+    pub(crate) fn held_and_output<'b>(&'b mut self, held: &'b Held) -> (&'b [u8], &'b mut [u8]) {
+        (self.blocks.look(&held.0), self.output.as_mut())
+    }
+
+    /// The first `count` bytes of the shared input, beside the output buffer to answer them in.
+    pub(crate) fn input_and_output(&mut self, count: usize) -> (&[u8], &mut [u8]) {
+        (&self.input.as_ref()[..count], self.output.as_mut())
+    }
+}
+
+/// A block of the pool.
+pub struct Block<B> {
+    bytes: B,
+    next: u32,
+}
+
+struct Blocks<S: Storage> {
+    blocks: S::Blocks<Block<S::Bytes>>,
+    free: u32,
+    lent: usize,
+    storage: S,
+}
+
+impl<S: Storage> Blocks<S> {
+    fn look<'b>(&'b self, place: &'b Place) -> &'b [u8] {
+        match place {
+            Place::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Place::Block { block, start, end } => {
+                let bytes = self.blocks.items()[*block as usize].bytes.as_ref();
+                &bytes[usize::from(*start)..usize::from(*end)]
+            }
+        }
+    }
+
+    fn keep(&mut self, rest: &[u8]) -> Place {
+        let mut bytes = [0; INLINE];
+        if let Some(place) = bytes.get_mut(..rest.len()) {
+            place.copy_from_slice(rest);
+            let len = u8::try_from(rest.len()).unwrap_or(0);
+            return Place::Inline { len, bytes };
+        }
+        // Whoever read more than a bite had seen that a block was free, in this very step.
+        let Some(block) = self.borrow() else {
+            debug_assert!(false, "more was read than could be kept");
+            return Held::EMPTY.0;
+        };
+        self.blocks.items_mut()[block as usize].bytes.as_mut()[..rest.len()].copy_from_slice(rest);
+        Place::Block {
+            block,
+            start: 0,
+            end: u16::try_from(rest.len()).unwrap_or(u16::MAX),
+        }
+    }
+
+    fn borrow(&mut self) -> Option<u32> {
+        let block = if self.free == NONE {
+            let index = u32::try_from(self.blocks.items().len()).ok()?;
+            let block = Block {
+                bytes: self.storage.bytes(),
+                next: NONE,
+            };
+            self.blocks.push(block).ok()?;
+            index
+        } else {
+            let index = self.free;
+            self.free = self.blocks.items()[index as usize].next;
+            index
+        };
+        self.lent += 1;
+        Some(block)
+    }
+
+    fn give_back(&mut self, block: u32) {
+        self.blocks.items_mut()[block as usize].next = self.free;
+        self.free = block;
+        self.lent -= 1;
+    }
+}
+
+/// Bytes that a task keeps: a few in its own place, more in a block that goes back to the pool as soon as it
+/// is empty. Call [`clear`](Self::clear) before it is dropped.
+#[derive(Debug)]
+pub struct Held(Place);
+
+#[derive(Debug)]
+enum Place {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Block { block: u32, start: u16, end: u16 },
+}
+
+impl Held {
+    /// Nothing.
+    pub const EMPTY: Self = Self(Place::Inline {
+        len: 0,
+        bytes: [0; INLINE],
+    });
+
+    /// Whether it holds nothing.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Place::Inline { len: 0, .. })
+    }
+
+    /// Keeps the part `range` of the shared input, which was received within [`Buffers::read_limit`] in this
+    /// step. It must hold nothing yet.
+    pub fn keep_input<S: Storage>(&mut self, buffers: &mut Buffers<S>, range: Range<usize>) {
+        debug_assert!(self.is_empty(), "one thing is kept at a time");
+        self.0 = buffers.blocks.keep(&buffers.input.as_ref()[range]);
+    }
+
+    /// The same of the shared output.
+    pub fn keep_output<S: Storage>(&mut self, buffers: &mut Buffers<S>, range: Range<usize>) {
+        debug_assert!(self.is_empty(), "one thing is kept at a time");
+        self.0 = buffers.blocks.keep(&buffers.output.as_ref()[range]);
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn bytes<'b, S: Storage>(&'b self, buffers: &'b Buffers<S>) -> &'b [u8] {
+        buffers.blocks.look(&self.0)
+    }
+
+    /// Lets go of the first `count` bytes.
+    pub fn consume<S: Storage>(&mut self, buffers: &mut Buffers<S>, count: usize) {
+        match &mut self.0 {
+            Place::Inline { len, bytes } => {
+                let all = usize::from(*len);
+                let kept = all.saturating_sub(count);
+                bytes.copy_within(all - kept..all, 0);
+                *len = u8::try_from(kept).unwrap_or(0);
+            }
+            Place::Block { block, start, end } => {
+                let count = u16::try_from(count).unwrap_or(u16::MAX);
+                *start = start.saturating_add(count).min(*end);
+                if start == end {
+                    buffers.blocks.give_back(*block);
+                    *self = Self::EMPTY;
+                }
+            }
+        }
+    }
+
+    /// Lets go of everything.
+    pub fn clear<S: Storage>(&mut self, buffers: &mut Buffers<S>) {
+        self.consume(buffers, usize::MAX);
+    }
+}

@@ -1,0 +1,89 @@
+//! What can go wrong, as values: capacity, and I/O on a source. Protocol errors live with their protocols.
+
+use core::fmt;
+
+use crate::id::SourceId;
+
+/// A table is at its limit (promise 7). What was there before is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the table is at its limit")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// What a host says of an operation that it did not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IoError {
+    /// It would block: wait for readiness and try again.
+    WouldBlock,
+    /// The source is closed, or the id names nothing.
+    Closed,
+    /// The peer broke the connection off.
+    Reset,
+    /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
+    NoRoom,
+    /// Anything else, as the number by which the host's system calls it.
+    Os(i32),
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldBlock => f.write_str("it would block"),
+            Self::Closed => f.write_str("it is closed"),
+            Self::Reset => f.write_str("the peer broke it off"),
+            Self::NoRoom => f.write_str("the host has no room for it"),
+            Self::Os(code) => write!(f, "system error {code}"),
+        }
+    }
+}
+
+impl core::error::Error for IoError {}
+
+/// What was tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Taking a connection from a listener.
+    Accept,
+    /// Receiving from a connection.
+    Recv,
+    /// Sending to a connection.
+    Send,
+    /// Waiting for something to become ready.
+    Wait,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accept => "accept",
+            Self::Recv => "recv",
+            Self::Send => "send",
+            Self::Wait => "wait",
+        })
+    }
+}
+
+/// Why a task gave up: what it tried, on what, and what went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What was tried.
+    pub op: Op,
+    /// On what.
+    pub source: SourceId,
+    /// What went wrong.
+    pub error: IoError,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on source {}: {}", self.op, self.source, self.error)
+    }
+}
+
+impl core::error::Error for Failure {}

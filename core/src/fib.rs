@@ -1,0 +1,108 @@
+//! The talk's function, and the same as a job.
+
+use crate::job::{Job, Progress};
+
+/// The largest n whose value fits 64 bits.
+pub const MAX_N: u32 = 93;
+
+/// Subtrees up to this size are computed in one go. About 2,000 calls, some microseconds.
+const LEAF: u32 = 16;
+
+/// The talk's Fibonacci: 1 for `n` <= 2, else the sum of the two before, by plain double recursion. To be
+/// slow is its purpose: it makes 2 fib(n) - 1 calls. Past [`MAX_N`] the sum would not fit, and saturates.
+///
+/// ```
+/// assert_eq!(sinbin_core::fib::fib(10), 55);
+/// assert_eq!(sinbin_core::fib::fib(0), 1);
+/// ```
+#[must_use]
+pub fn fib(n: u32) -> u64 {
+    if n <= 2 {
+        1
+    } else {
+        fib(n - 1).saturating_add(fib(n - 2))
+    }
+}
+
+/// [`fib`] in slices. A unit of its budget is a call of the recursion, about a nanosecond.
+///
+/// What is left to compute is a sum over subtrees. The recursion that goes down the larger branch first
+/// leaves subtrees of sizes that are all different, so a bit each says which are left, and the smallest is
+/// always the next.
+#[derive(Clone, Copy, Debug)]
+pub struct FibJob {
+    left: u128,
+    sum: u64,
+}
+
+impl FibJob {
+    /// The job that computes `fib(n)`, for `n` up to [`MAX_N`]; a larger one counts as that.
+    #[must_use]
+    pub const fn new(n: u32) -> Self {
+        let n = if n > MAX_N { MAX_N } else { n };
+        Self {
+            left: 1 << n,
+            sum: 0,
+        }
+    }
+
+    /// Takes the smallest subtree off, down to a leaf; what it leaves on the way is smaller still.
+    fn next_leaf(&mut self) -> Option<u32> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut n = self.left.trailing_zeros();
+        self.left &= self.left - 1;
+        while n > LEAF {
+            self.left |= 1 << (n - 2);
+            n -= 1;
+        }
+        Some(n)
+    }
+}
+
+impl Job for FibJob {
+    type Output = u64;
+
+    fn run(&mut self, budget: u32) -> Progress<u64> {
+        let mut calls = 0;
+        while calls < u64::from(budget.max(1)) {
+            let Some(leaf) = self.next_leaf() else {
+                return Progress::Done(self.sum);
+            };
+            let value = fib(leaf);
+            self.sum = self.sum.saturating_add(value);
+            calls += 2 * value - 1;
+        }
+        Progress::More
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FibJob, fib};
+    use crate::job::{Job, Progress};
+
+    #[test]
+    fn slices_of_any_size_come_to_the_same() {
+        for n in 0..=27 {
+            for budget in [0, 1, 100, 5_000, u32::MAX] {
+                let mut job = FibJob::new(n);
+                let value = loop {
+                    if let Progress::Done(value) = job.run(budget) {
+                        break value;
+                    }
+                };
+                assert_eq!(value, fib(n), "fib({n}) in slices of {budget}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slice_is_no_longer_than_its_budget_and_a_leaf() {
+        let mut job = FibJob::new(40);
+        let before = job.sum;
+        assert_eq!(job.run(10_000), Progress::More);
+        assert!(2 * (job.sum - before) < 10_000 + 2 * fib(16));
+    }
+}

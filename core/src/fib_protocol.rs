@@ -1,0 +1,274 @@
+//! The Fibonacci service's protocol, as bytes in and requests out.
+//!
+//! A request is a decimal integer, ended by `\n`; blanks around it, `\r` among them, are fine. A reply is a
+//! line. The talk's own clients send no newline: they send `30` and wait for the line. So a connection whose
+//! first read holds no newline is *bare*: each read is one request, from then on.
+//!
+//! Nothing of a line is stored but what it comes to so far, so half a line costs no buffer.
+//!
+//! ```
+//! use sinbin_core::fib_protocol::{Bad, Requests, Rules};
+//!
+//! let rules = Rules::default();
+//! let mut requests = Requests::new();
+//! requests.begin_read(&rules, b"30\r\nabc\n4");
+//! assert_eq!(requests.next(&rules, b"30\r\nabc\n4"), (4, Some(Ok(30))));
+//! assert_eq!(requests.next(&rules, b"abc\n4"), (4, Some(Err(Bad::NotInteger))));
+//! assert_eq!(requests.next(&rules, b"4"), (1, None));
+//! requests.begin_read(&rules, b"5\n");
+//! assert_eq!(requests.next(&rules, b"5\n"), (2, Some(Ok(45))));
+//! ```
+
+use crate::fib::MAX_N;
+
+/// Room for any reply, its newline included.
+pub const MAX_REPLY: usize = 96;
+
+/// What a server accepts.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The largest n; at most [`MAX_N`].
+    pub max_n: u32,
+    /// The longest line, in bytes, without its newline.
+    pub max_line: u16,
+    /// How requests are told apart.
+    pub framing: Framing,
+}
+
+impl Default for Rules {
+    /// n up to 45, lines up to 64 bytes, bare clients welcome.
+    fn default() -> Self {
+        Self {
+            max_n: 45,
+            max_line: 64,
+            framing: Framing::Auto,
+        }
+    }
+}
+
+/// How requests are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// By lines, or by reads where the first read holds no newline.
+    Auto,
+    /// By lines, whatever the reads: for networks that may cut a first line in two.
+    Lines,
+    /// By reads.
+    Bare,
+}
+
+/// Why a request gets an error line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bad {
+    /// Nothing but blanks.
+    Empty,
+    /// Something else than a decimal integer.
+    NotInteger,
+    /// n is above the bound.
+    TooLarge,
+    /// The line is longer than any integer needs. The connection is closed then.
+    TooLong,
+    /// There are too many jobs.
+    Busy,
+    /// Whoever computed it failed.
+    Lost,
+}
+
+/// A request: n, 0 for all negative numbers, or what is wrong with it.
+pub type Request = Result<u32, Bad>;
+
+/// An answer to a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// The number.
+    Value(u64),
+    /// An error line.
+    Error(Bad),
+}
+
+impl Reply {
+    /// Writes the line to the front of `out` and returns its length. `out` has room for [`MAX_REPLY`].
+    #[must_use]
+    #[inline]
+    pub fn render(self, rules: &Rules, out: &mut [u8]) -> usize {
+        match self {
+            Self::Value(value) => line(out, &[itoa::Buffer::new().format(value)]),
+            Self::Error(bad) => Self::render_error(bad, rules, out),
+        }
+    }
+
+    #[cold]
+    fn render_error(bad: Bad, rules: &Rules, out: &mut [u8]) -> usize {
+        let mut digits = itoa::Buffer::new();
+        match bad {
+            Bad::Empty => line(out, &["error: an empty line; send an integer"]),
+            Bad::NotInteger => line(out, &["error: not an integer"]),
+            Bad::TooLarge => line(
+                out,
+                &["error: n is over the limit of ", digits.format(rules.max_n)],
+            ),
+            Bad::TooLong => {
+                let limit = digits.format(rules.max_line);
+                line(
+                    out,
+                    &[
+                        "error: the line is over the limit of ",
+                        limit,
+                        " bytes; closing",
+                    ],
+                )
+            }
+            Bad::Busy => line(out, &["error: too many jobs; try again later"]),
+            Bad::Lost => line(out, &["error: the computation failed"]),
+        }
+    }
+}
+
+fn line(out: &mut [u8], parts: &[&str]) -> usize {
+    let mut len = 0;
+    for part in parts.iter().chain(&["\n"]) {
+        out[len..len + part.len()].copy_from_slice(part.as_bytes());
+        len += part.len();
+    }
+    len
+}
+
+/// How far a line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    Start,
+    Sign,
+    Digits,
+    /// Blanks behind the digits.
+    End,
+    Bad,
+}
+
+/// What this connection's requests are told apart by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    Unknown,
+    Lines,
+    Reads,
+}
+
+/// Tells the requests of one connection apart. Six bytes, copied freely: a copy is a point to go back to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Requests {
+    len: u16,
+    /// n so far. 255 is over every bound, so it stops there.
+    value: u8,
+    at: At,
+    negative: bool,
+    by: By,
+}
+
+const _: () = assert!(MAX_N < 255, "a value of 255 is over every bound");
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Requests {
+    /// Before the first byte.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            len: 0,
+            value: 0,
+            at: At::Start,
+            negative: false,
+            by: By::Unknown,
+        }
+    }
+
+    /// A read brought `bytes`. The first one decides whether the connection is bare.
+    #[inline]
+    pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8]) {
+        if self.by == By::Unknown {
+            self.by = match rules.framing {
+                Framing::Lines => By::Lines,
+                Framing::Auto if bytes.contains(&b'\n') => By::Lines,
+                Framing::Auto | Framing::Bare => By::Reads,
+            };
+        }
+    }
+
+    /// Whether each read is one request: [`finish`](Self::finish) it when its bytes are through.
+    #[must_use]
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        self.by == By::Reads
+    }
+
+    /// Takes bytes up to the end of the next request. Returns how many, and the request if it is whole.
+    /// After [`Bad::TooLong`] nothing that follows can be told apart.
+    #[must_use]
+    #[inline]
+    pub fn next(&mut self, rules: &Rules, bytes: &[u8]) -> (usize, Option<Request>) {
+        for (count, &byte) in bytes.iter().enumerate() {
+            if byte == b'\n' && self.by != By::Reads {
+                return (count + 1, Some(self.end_of_request(rules)));
+            }
+            if self.len >= rules.max_line {
+                *self = self.after();
+                return (count, Some(Err(Bad::TooLong)));
+            }
+            self.len += 1;
+            self.push(byte);
+        }
+        (bytes.len(), None)
+    }
+
+    /// The bytes end here, because the stream does, or because the read of a bare connection does: the
+    /// request that they make, if any.
+    #[must_use]
+    pub fn finish(&mut self, rules: &Rules) -> Option<Request> {
+        let nothing = self.len == 0 || (self.at == At::Start && self.by != By::Reads);
+        let request = self.end_of_request(rules);
+        (!nothing).then_some(request)
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.at = match (self.at, byte) {
+            (At::Start | At::Sign | At::Digits, b'0'..=b'9') => {
+                self.value = self.value.saturating_mul(10).saturating_add(byte - b'0');
+                At::Digits
+            }
+            (At::Start, b'+' | b'-') => {
+                self.negative = byte == b'-';
+                At::Sign
+            }
+            (At::Start, b' ' | b'\t'..=b'\r') => At::Start,
+            (At::Digits | At::End, b' ' | b'\t'..=b'\r') => At::End,
+            _ => At::Bad,
+        };
+    }
+
+    #[inline]
+    fn end_of_request(&mut self, rules: &Rules) -> Request {
+        let n = if self.negative {
+            0
+        } else {
+            u32::from(self.value)
+        };
+        let request = match self.at {
+            At::Start => Err(Bad::Empty),
+            At::Digits | At::End if n > rules.max_n.min(MAX_N) => Err(Bad::TooLarge),
+            At::Digits | At::End => Ok(n),
+            At::Sign | At::Bad => Err(Bad::NotInteger),
+        };
+        *self = self.after();
+        request
+    }
+
+    fn after(self) -> Self {
+        Self {
+            by: self.by,
+            ..Self::new()
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The core of sinbin: a scheduler, its wait tables, and protocols as pure state machines.
+//!
+//! It has no socket, no clock and no heap. A *host* does the I/O and tells it three things: what is ready,
+//! which job is done, and what time it is. Every host is this loop:
+//!
+//! ```text
+//! loop {
+//!     kernel.advance(host.now());
+//!     while let Some(id) = kernel.next() {           // oldest ready task first
+//!         let step = tasks.resume(id, &mut host);    // runs to its next wait
+//!         kernel.park(id, step);                     // into the bin, back in the queue, or gone
+//!     }
+//!     match kernel.rest() {                          // what there is to do until the next turn
+//!         Rest::Empty => break,
+//!         Rest::Stalled => ...,                      // all wait, and nothing can wake them
+//!         rest => host.wait(rest, |source, readiness| kernel.ready(source, readiness)),
+//!     }
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`Kernel`]: who runs next and who waits for what. Read `kernel.rs`, then `wait.rs`, `queue.rs` and
+//!   `timers.rs`; this is the whole idea.
+//! * [`Task`], [`Step`], [`Wait`]: what a task says. [`Host`]: what a host gives it.
+//! * [`Executor`]: the kernel together with its tasks; the inner half of the loop above.
+//! * [`fib_service`], [`echo`]: the shipped services.
+//!
+//! # A complete loop
+//!
+//! Three tasks count down in turn, as in David Beazley's talk:
+//!
+//! ```
+//! use sinbin_core::{Fixed, Instant, Kernel, Rest, Step};
+//!
+//! let mut kernel = Kernel::new(&Fixed::<3>);
+//! let mut count = [5, 8, 3];
+//! for _ in 0..3 {
+//!     kernel.spawn().unwrap();
+//! }
+//! let mut output = Vec::new();
+//! while kernel.rest() == Rest::Ready {
+//!     kernel.advance(Instant::ZERO);
+//!     while let Some(task) = kernel.next() {
+//!         let n = &mut count[task.index()];
+//!         output.push(*n);
+//!         *n -= 1;
+//!         kernel.park(task, if *n == 0 { Step::Done } else { Step::Yield });
+//!     }
+//! }
+//! assert_eq!(kernel.rest(), Rest::Empty);
+//! assert_eq!(output, [5, 8, 3, 4, 7, 2, 3, 6, 1, 2, 5, 1, 4, 3, 2, 1]);
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod acceptor;
+mod audit;
+mod bytes;
+pub mod echo;
+mod error;
+mod executor;
+pub mod fib;
+pub mod fib_protocol;
+pub mod fib_service;
+mod id;
+mod interest;
+mod job;
+mod kernel;
+mod queue;
+mod slab;
+mod slicer;
+mod step;
+mod storage;
+mod task;
+mod time;
+mod timers;
+mod wait;
+
+pub use acceptor::Acceptor;
+pub use audit::{Broken, TaskView};
+pub use bytes::{Buffers, Held};
+pub use error::{Failure, Full, IoError, Op};
+pub use executor::Executor;
+pub use id::{JobId, SourceId, TaskId};
+pub use interest::{Interest, Readiness};
+pub use job::{Job, NoJob, Progress};
+pub use kernel::{Kernel, Rest, TaskState};
+pub use slicer::Slicer;
+pub use step::{MAX_WAITS, Step, Wait, What, Woken};
+pub use storage::{Fixed, Slots, Storage};
+pub use task::{Cx, Host, Jobs, MAX_SPAWNS, Serves, Service, Task};
+pub use time::Instant;

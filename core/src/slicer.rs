@@ -1,0 +1,136 @@
+//! Jobs without threads: one slice a turn, the jobs in rotation.
+
+use crate::id::JobId;
+use crate::job::{Job, Progress};
+use crate::slab::NONE;
+use crate::storage::{Slots, Storage};
+
+/// A job's place.
+pub struct Slot<J: Job> {
+    id: JobId,
+    state: State<J>,
+    /// Threads the rotation.
+    next: u32,
+    queued: bool,
+}
+
+enum State<J: Job> {
+    Gone,
+    Running(J),
+    Done(J::Output),
+}
+
+/// Runs jobs in slices between the turns of the tasks. However many jobs there are, a turn is longer by one
+/// slice at most, and each job gets its share.
+pub struct Slicer<J: Job, S: Storage> {
+    slots: S::Jobs<Slot<J>>,
+    head: u32,
+    tail: u32,
+}
+
+impl<J: Job, S: Storage> Slicer<J, S> {
+    /// A slicer with a place for each job of a kernel in the same storage.
+    #[must_use]
+    pub fn new(storage: &S) -> Self {
+        Self {
+            slots: storage.jobs(),
+            head: NONE,
+            tail: NONE,
+        }
+    }
+
+    /// Whether there is nothing to run.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.head == NONE
+    }
+
+    /// Takes a job in, last in the rotation. O(1), but for places that are used for the first time.
+    pub fn submit(&mut self, id: JobId, job: J) {
+        while self.slots.items().len() <= id.index() {
+            let gone = Slot {
+                id,
+                state: State::Gone,
+                next: NONE,
+                queued: false,
+            };
+            if self.slots.push(gone).is_err() {
+                debug_assert!(false, "as many places as the kernel has jobs");
+                return;
+            }
+        }
+        let slot = &mut self.slots.items_mut()[id.index()];
+        slot.id = id;
+        slot.state = State::Running(job);
+        // A place whose last job was cancelled may still stand in the rotation.
+        if !slot.queued {
+            self.enqueue(id.index);
+        }
+    }
+
+    /// The result of a job that is done, once.
+    pub fn take(&mut self, id: JobId) -> Option<J::Output> {
+        let slot = self.slot(id)?;
+        match core::mem::replace(&mut slot.state, State::Gone) {
+            State::Done(output) => Some(output),
+            other => {
+                slot.state = other;
+                None
+            }
+        }
+    }
+
+    /// Drops a job, or its result.
+    pub fn cancel(&mut self, id: JobId) {
+        if let Some(slot) = self.slot(id) {
+            slot.state = State::Gone;
+        }
+    }
+
+    /// Runs the next job for about `budget` of its units. Returns it if it is done.
+    pub fn run(&mut self, budget: u32) -> Option<JobId> {
+        while self.head != NONE {
+            let index = self.dequeue();
+            let slot = &mut self.slots.items_mut()[index as usize];
+            let State::Running(job) = &mut slot.state else {
+                continue;
+            };
+            return match job.run(budget) {
+                Progress::Done(output) => {
+                    slot.state = State::Done(output);
+                    Some(slot.id)
+                }
+                Progress::More => {
+                    self.enqueue(index);
+                    None
+                }
+            };
+        }
+        None
+    }
+
+    fn slot(&mut self, id: JobId) -> Option<&mut Slot<J>> {
+        let slot = self.slots.items_mut().get_mut(id.index())?;
+        (slot.id == id).then_some(slot)
+    }
+
+    fn enqueue(&mut self, index: u32) {
+        let slots = self.slots.items_mut();
+        slots[index as usize].next = NONE;
+        slots[index as usize].queued = true;
+        if self.head == NONE {
+            self.head = index;
+        } else {
+            slots[self.tail as usize].next = index;
+        }
+        self.tail = index;
+    }
+
+    fn dequeue(&mut self) -> u32 {
+        let index = self.head;
+        let slot = &mut self.slots.items_mut()[index as usize];
+        slot.queued = false;
+        self.head = slot.next;
+        index
+    }
+}

@@ -1,0 +1,145 @@
+//! What a task says when it stops running, and what it is told when it runs again.
+
+use crate::error::Failure;
+use crate::id::{JobId, SourceId};
+use crate::time::Instant;
+
+/// The most things that one wait can name.
+pub const MAX_WAITS: usize = 4;
+
+/// Something that a task can wait for. The talk's names are `'recv'`, `'send'` and `'future'`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum What {
+    /// Bytes, a new connection, or the end of the stream.
+    Recv(SourceId),
+    /// Room to send.
+    Send(SourceId),
+    /// The end of the connection in both directions; `select`'s exceptional set.
+    Hangup(SourceId),
+    /// The end of a job.
+    Job(JobId),
+}
+
+/// What a task waits for: the first of up to [`MAX_WAITS`] things, or a deadline, or a wake by name
+/// ([`Kernel::wake`](crate::Kernel::wake)), whichever comes first.
+///
+/// ```
+/// # use core::time::Duration;
+/// # use sinbin_core::{Instant, JobId, SourceId, Wait, What};
+/// # let (conn, job, now) = (SourceId::from_bits(1), JobId::from_bits(2), Instant::ZERO);
+/// let answer = Wait::job(job)
+///     .or(What::Hangup(conn))
+///     .until(now + Duration::from_secs(5));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    pub(crate) whats: [Option<What>; MAX_WAITS],
+    pub(crate) deadline: Instant,
+}
+
+impl Wait {
+    /// For a wake by name alone.
+    #[must_use]
+    #[inline]
+    pub const fn wake() -> Self {
+        Self {
+            whats: [None; MAX_WAITS],
+            deadline: Instant::NEVER,
+        }
+    }
+
+    /// For one thing.
+    #[must_use]
+    #[inline]
+    pub const fn on(what: What) -> Self {
+        let mut wait = Self::wake();
+        wait.whats[0] = Some(what);
+        wait
+    }
+
+    /// For bytes from `source`.
+    #[must_use]
+    #[inline]
+    pub const fn recv(source: SourceId) -> Self {
+        Self::on(What::Recv(source))
+    }
+
+    /// For room to send to `source`.
+    #[must_use]
+    #[inline]
+    pub const fn send(source: SourceId) -> Self {
+        Self::on(What::Send(source))
+    }
+
+    /// For the end of `job`.
+    #[must_use]
+    #[inline]
+    pub const fn job(job: JobId) -> Self {
+        Self::on(What::Job(job))
+    }
+
+    /// For a moment.
+    #[must_use]
+    #[inline]
+    pub const fn time(deadline: Instant) -> Self {
+        Self::wake().until(deadline)
+    }
+
+    /// For `what` as well. Past [`MAX_WAITS`] things it changes nothing.
+    #[must_use]
+    pub const fn or(mut self, what: What) -> Self {
+        let mut place = 0;
+        while place < MAX_WAITS {
+            if self.whats[place].is_none() {
+                self.whats[place] = Some(what);
+                break;
+            }
+            place += 1;
+        }
+        self
+    }
+
+    /// Until `deadline` at the latest. [`Instant::NEVER`] means no deadline.
+    #[must_use]
+    #[inline]
+    pub const fn until(mut self, deadline: Instant) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+/// How a turn of a task ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// It goes to the bin until one of these is there.
+    Wait(Wait),
+    /// It goes to the end of the run queue.
+    Yield,
+    /// It is over.
+    Done,
+    /// It is over, because of this.
+    Fail(Failure),
+}
+
+/// Why a task runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Woken {
+    /// For the first time.
+    Spawned,
+    /// It had yielded.
+    Yielded,
+    /// Something it waited for is ready. Which one, it finds out by trying.
+    Ready,
+    /// The connection ended in both directions.
+    Hangup,
+    /// Somebody named it.
+    Named,
+    /// The deadline came first.
+    TimedOut,
+    /// A source or job that it waited for is closed, or never was there.
+    Closed,
+    /// Another task already waits for the same thing.
+    Busy,
+    /// It is cancelled. This is said once; the task should clean up and end.
+    Cancelled,
+}

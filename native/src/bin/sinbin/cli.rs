@@ -1,0 +1,181 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sinbin::fib::MAX_N;
+
+/// Run small network services on one thread, and see what keeps them fast.
+///
+/// Start `sinbin serve fib`, then ask it: printf '30\n' | nc 127.0.0.1 25000
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to log to stderr: error, warn, info, debug, trace or off.
+    #[arg(
+        long,
+        global = true,
+        default_value = "info",
+        env = "SINBIN_LOG",
+        value_name = "LEVEL"
+    )]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all went well; 1 something failed, see stderr; 2 wrong arguments; \
+3 the time to drain was over and connections were cut; 130 a second Ctrl-C ended it at once.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve one of the shipped services until Ctrl-C.
+    #[command(subcommand)]
+    Serve(Serve),
+    /// Measure a server that speaks the fib protocol.
+    #[command(subcommand)]
+    Perf(Perf),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Serve {
+    /// The talk's Fibonacci service: an integer a line, answered by fib of it.
+    Fib(FibArgs),
+    /// Sends back what it gets.
+    Echo(ServeArgs),
+    /// Sends back what it gets in upper case, with _SB behind each read.
+    Upper(ServeArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct FibArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    /// Largest n that is answered.
+    #[arg(long, default_value_t = 45, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_N)))]
+    pub(crate) max_n: u32,
+    /// Largest n that is computed on the loop itself; larger ones are jobs.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=25))]
+    pub(crate) loop_n: u32,
+    /// Longest line in bytes; a longer one gets an error and the connection is closed.
+    #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_line: u16,
+    /// How requests are told apart.
+    #[arg(long, default_value = "auto", value_enum)]
+    pub(crate) framing: FramingArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum FramingArg {
+    /// By lines; by reads for a client whose first read holds no newline.
+    Auto,
+    /// By lines only.
+    Lines,
+    /// By reads only.
+    Bare,
+}
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; may be given more than once. Port 0 finds a free one.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Connections at a time; more wait in the system's backlog.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: u32,
+    /// Close a connection after this long without a byte, such as 30s or 5m; "off" for never.
+    #[arg(long, default_value = "5m", value_name = "SPAN", value_parser = span)]
+    pub(crate) idle_timeout: Span,
+    /// Threads for jobs (default: one less than there are cores, at least 1); with 0, jobs run in slices on
+    /// the loop itself.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// With --workers 0: calls of fib in one slice, about a nanosecond each.
+    #[arg(long, default_value_t = 50_000, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) slice: u32,
+    /// Look for readiness this long, again and again, before the loop blocks: quicker answers for a whole
+    /// core. 0 is off.
+    #[arg(long, default_value_t = 0, value_name = "MICROS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub(crate) busy_poll: u64,
+    /// Bytes that may wait in the server for slow clients and for jobs, in MiB.
+    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..))]
+    pub(crate) max_buffered: u16,
+    /// After Ctrl-C or SIGTERM: how long requests under way may take.
+    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
+    pub(crate) drain_timeout: Span,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Perf {
+    /// Time each request, one after the other (the talk's perf1.py).
+    Latency(LatencyArgs),
+    /// Count requests a second (the talk's perf2.py).
+    Throughput(ThroughputArgs),
+    /// The talk's headline: a fast client alone, then beside a slow one, and what it keeps.
+    Mixed(MixedArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct PerfArgs {
+    /// Server to measure.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
+    pub(crate) connect: SocketAddr,
+    /// How long to measure, in seconds.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// Send no newline: wait for the line after each number, as the talk's clients do.
+    #[arg(long)]
+    pub(crate) bare: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct LatencyArgs {
+    #[command(flatten)]
+    pub(crate) perf: PerfArgs,
+    /// Number to ask for.
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_N)))]
+    pub(crate) n: u32,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct ThroughputArgs {
+    #[command(flatten)]
+    pub(crate) perf: PerfArgs,
+    /// Number to ask for.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_N)))]
+    pub(crate) n: u32,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+    /// Requests under way on each connection.
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "bare", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) pipeline: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct MixedArgs {
+    #[command(flatten)]
+    pub(crate) perf: PerfArgs,
+    /// Number that the slow client asks for.
+    #[arg(long, default_value_t = 35, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_N)))]
+    pub(crate) slow_n: u32,
+}
+
+/// A span of time, or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Span(pub(crate) Option<Duration>);
+
+fn span(text: &str) -> Result<Span, String> {
+    if text == "off" {
+        return Ok(Span(None));
+    }
+    match humantime::parse_duration(text) {
+        Ok(span) if !span.is_zero() => Ok(Span(Some(span))),
+        Ok(_) => Err("a span of nothing; say \"off\" for no limit".to_owned()),
+        Err(error) => Err(format!("{error}; say 250ms, 30s, 5m or \"off\"")),
+    }
+}

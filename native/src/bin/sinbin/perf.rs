@@ -1,0 +1,30 @@
+//! `sinbin perf`: the talk's two clients, and the two together.
+
+mod client;
+mod latency;
+mod mixed;
+mod stats;
+mod throughput;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use crate::cli::Perf;
+use crate::perf::stats::Stats;
+
+pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Perf::Latency(args) => latency::run(args),
+        Perf::Throughput(args) => throughput::run(args),
+        Perf::Mixed(args) => mixed::run(args),
+    }
+}
+
+/// Tells how a measurement went; what went wrong makes it a failure.
+fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
+    println!("{}", stats.summary(seconds));
+    match &stats.trouble {
+        Some(trouble) => Err(trouble.clone().into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,86 @@
+//! `sinbin perf mixed`: the talk's headline.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::client::{Role, play};
+use super::stats::{Stats, per_second, rate};
+use crate::cli::MixedArgs;
+use crate::signals::interrupted;
+
+/// What the fast client asks for.
+const FAST_N: u32 = 1;
+
+pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
+    // Half of the time for each part.
+    let time = Duration::from_secs(args.perf.seconds.into()) / 2;
+    let (alone, _) = lap(args, &[FAST_N], time)?;
+    println!("fast client alone: {}", alone.line());
+    if interrupted() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (beside, slow) = lap(args, &[FAST_N, args.slow_n], time)?;
+    println!("beside fib({}):     {}", args.slow_n, beside.line());
+    if let Some(slow) = slow {
+        println!("slow client:       {}", slow.line());
+    }
+    let kept = beside.rate() / alone.rate().max(f64::MIN_POSITIVE);
+    println!("the fast client keeps {:.1} % of its rate", kept * 100.0);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One client's part in a lap.
+struct Part {
+    stats: Stats,
+    seconds: f64,
+}
+
+impl Part {
+    fn rate(&self) -> f64 {
+        per_second(self.stats.count(), self.seconds)
+    }
+
+    fn line(&self) -> String {
+        let rate = rate(self.stats.count(), self.seconds);
+        format!("{rate}, p99 {}", self.stats.p99())
+    }
+}
+
+/// Clients of the numbers `ns` together. Returns what the first did, and the second if there is one.
+fn lap(
+    args: &MixedArgs,
+    ns: &[u32],
+    time: Duration,
+) -> Result<(Part, Option<Part>), Box<dyn Error>> {
+    let all: Vec<_> = ns
+        .iter()
+        .map(|_| Rc::new(RefCell::new(Stats::new(false))))
+        .collect();
+    let roles: Vec<_> = ns
+        .iter()
+        .zip(&all)
+        .map(|(&n, stats)| Role {
+            n,
+            connections: 1,
+            pipeline: 1,
+            bare: args.perf.bare,
+            stats: Rc::clone(stats),
+        })
+        .collect();
+    let seconds = play(args.perf.connect, &roles, time)?;
+    drop(roles);
+    let mut parts = Vec::new();
+    for stats in all {
+        let stats = Rc::into_inner(stats).expect("the lap is over").into_inner();
+        if let Some(trouble) = stats.trouble {
+            return Err(trouble.into());
+        }
+        parts.push(Part { stats, seconds });
+    }
+    let mut parts = parts.into_iter();
+    let first = parts.next().ok_or("no client took part")?;
+    Ok((first, parts.next()))
+}

@@ -1,0 +1,97 @@
+//! `sinbin serve`.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sinbin::echo::{Echo, Upper};
+use sinbin::fib_protocol::{Framing, Rules};
+use sinbin::fib_service::Fib;
+use sinbin::{NativeService, Server, Settings, Summary};
+
+use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs};
+use crate::signals::stop_on_signal;
+
+/// The exit code when connections had to be cut.
+const CUT: u8 = 3;
+
+pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Serve::Fib(args) => serve(fib(args), &args.serve),
+        Serve::Echo(args) => {
+            let idle_timeout = args.idle_timeout.0;
+            serve(Echo { idle_timeout }, args)
+        }
+        Serve::Upper(args) => {
+            let idle_timeout = args.idle_timeout.0;
+            serve(Upper { idle_timeout }, args)
+        }
+    }
+}
+
+fn fib(args: &FibArgs) -> Fib {
+    Fib {
+        rules: Rules {
+            max_n: args.max_n,
+            max_line: args.max_line,
+            framing: match args.framing {
+                FramingArg::Auto => Framing::Auto,
+                FramingArg::Lines => Framing::Lines,
+                FramingArg::Bare => Framing::Bare,
+            },
+        },
+        loop_n: args.loop_n,
+        idle_timeout: args.serve.idle_timeout.0,
+    }
+}
+
+fn settings(args: &ServeArgs) -> Settings {
+    let mut settings = Settings::default();
+    settings.max_connections = args.max_connections as usize;
+    settings.max_buffered = usize::from(args.max_buffered) << 20;
+    settings.slice = args.slice;
+    settings.busy_poll = Duration::from_micros(args.busy_poll);
+    settings.drain_timeout = args.drain_timeout.0.unwrap_or(Duration::MAX);
+    if let Some(workers) = args.workers {
+        settings.workers = usize::from(workers);
+    }
+    settings
+}
+
+fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let mut server = Server::new(service, &settings(args))?;
+    let mut out = std::io::stdout().lock();
+    for address in &args.listen {
+        let bound = server.listen(*address)?;
+        writeln!(out, "listening on {bound}")?;
+    }
+    out.flush()?;
+    stop_on_signal(server.stopper())?;
+    let summary = server.run()?;
+    writeln!(out, "{}", line(&summary))?;
+    Ok(if summary.cut == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(CUT)
+    })
+}
+
+fn line(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let mut line = format!(
+        "served {} connections, {} jobs; {} bytes in, {} bytes out",
+        counts.connections, counts.jobs, counts.received, counts.sent
+    );
+    let extras = [
+        (counts.failed, "connections failed"),
+        (counts.cancelled, "jobs cancelled"),
+        (summary.cut as u64, "connections cut off"),
+    ];
+    for (count, what) in extras {
+        if count > 0 {
+            line.push_str(&format!("; {count} {what}"));
+        }
+    }
+    line
+}

@@ -1,0 +1,111 @@
+//! Jobs of a native loop: in worker threads, or in slices on the loop itself.
+
+use sinbin_core::{Job, JobId, Slicer};
+
+use crate::host::SendJob;
+use crate::limits::Limits;
+use crate::pool::{Pool, Ticket};
+
+/// Who computes.
+pub(crate) enum Compute<J: Job> {
+    /// Worker threads; the table holds what became of each job, by the index of its id.
+    Workers(Pool<J>, Vec<Option<Given<J>>>),
+    /// The loop, when it would wait, and for a slice of so many units between turns.
+    Slices(Slicer<J, Limits>, u32),
+}
+
+/// A job in the hands of the workers.
+pub(crate) enum Given<J: Job> {
+    /// While the ticket is there, somebody wants the result.
+    Running {
+        id: JobId,
+        _ticket: Ticket,
+    },
+    Done(JobId, J::Output),
+}
+
+impl<J: Job> Given<J> {
+    fn id(&self) -> JobId {
+        match self {
+            Self::Running { id, .. } | Self::Done(id, _) => *id,
+        }
+    }
+}
+
+/// A job that is over.
+pub(crate) enum Over {
+    /// Its result can be taken.
+    Done(JobId),
+    /// It panicked: there is none.
+    Failed(JobId),
+}
+
+impl<J: SendJob> Compute<J> {
+    pub(crate) fn submit(&mut self, id: JobId, job: J) {
+        match self {
+            Self::Slices(slicer, _) => slicer.submit(id, job),
+            Self::Workers(pool, table) => {
+                if table.len() <= id.index() {
+                    table.resize_with(id.index() + 1, || None);
+                }
+                let _ticket = pool.submit(id, job);
+                table[id.index()] = Some(Given::Running { id, _ticket });
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, id: JobId) -> Option<J::Output> {
+        match self {
+            Self::Slices(slicer, _) => slicer.take(id),
+            Self::Workers(_, table) => {
+                let place = table.get_mut(id.index())?;
+                match place.take_if(|given| matches!(given, Given::Done(done, _) if *done == id))? {
+                    Given::Done(_, output) => Some(output),
+                    Given::Running { .. } => None,
+                }
+            }
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, id: JobId) {
+        match self {
+            Self::Slices(slicer, _) => slicer.cancel(id),
+            Self::Workers(_, table) => {
+                let place = table.get_mut(id.index());
+                drop(place.and_then(|place| place.take_if(|given| given.id() == id)));
+            }
+        }
+    }
+
+    /// Whether the loop has computing of its own to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Slices(slicer, _) if !slicer.is_idle())
+    }
+
+    /// Runs a slice, if the loop computes itself.
+    pub(crate) fn slice(&mut self) -> Option<Over> {
+        match self {
+            Self::Slices(slicer, budget) => slicer.run(*budget).map(Over::Done),
+            Self::Workers(..) => None,
+        }
+    }
+
+    /// What the workers have finished since the last time. Results that nobody wants any more are dropped.
+    pub(crate) fn finished(&mut self) -> Vec<Over> {
+        let Self::Workers(pool, table) = self else {
+            return Vec::new();
+        };
+        let over = pool.finished().into_iter().filter_map(|(id, output)| {
+            let place = table.get_mut(id.index())?;
+            place.take_if(|given| given.id() == id)?;
+            match output {
+                None => Some(Over::Failed(id)),
+                Some(output) => {
+                    *place = Some(Given::Done(id, output));
+                    Some(Over::Done(id))
+                }
+            }
+        });
+        over.collect()
+    }
+}

@@ -1,0 +1,54 @@
+//! What can go wrong with a server as a whole.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a server did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {}", reason(.error))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The system gives no poller, or it failed.
+    #[error("cannot wait for readiness: {0}")]
+    Poller(#[source] io::Error),
+    /// A worker thread could not be started.
+    #[error("cannot start a worker thread: {0}")]
+    Worker(#[source] io::Error),
+    /// There is no place for another listener or connection.
+    #[error("there is no place for another task; the limit is {limit}")]
+    Full {
+        /// How many tasks there can be.
+        limit: usize,
+    },
+    /// A socket could not be prepared.
+    #[error("cannot prepare a connection: {0}")]
+    Prepare(#[source] io::Error),
+    /// Every task waits for another: nothing can wake them.
+    #[error("all {tasks} tasks wait for each other, and nothing can wake them:{list}")]
+    Stalled {
+        /// How many tasks there are.
+        tasks: usize,
+        /// Each on a line of its own, with what it waits for.
+        list: String,
+    },
+}
+
+/// What to do about it, where the system's words do not say.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{error}; stop the other program, or take another port (0 finds a free one)")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{error}; no interface of this machine has it"),
+        io::ErrorKind::PermissionDenied => format!("{error}; ports below 1024 want rights"),
+        _ => error.to_string(),
+    }
+}

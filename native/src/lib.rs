@@ -1,0 +1,22 @@
+//! sinbin on epoll and kqueue: a server that runs a service of [`sinbin_core`] on real sockets.
+//!
+//! [`Server`] is the host: one loop on one thread, and workers for jobs. A service is anything that
+//! implements [`Service`]; [`fib_service`] and [`echo`] are shipped.
+
+#![deny(unsafe_code)]
+
+mod compute;
+mod error;
+mod host;
+mod limits;
+mod linger;
+mod pool;
+mod priority;
+mod reactor;
+mod server;
+mod sockets;
+
+pub use error::Error;
+pub use host::{Counts, Native, NativeService, NativeTask, SendJob};
+pub use server::{Server, Settings, Stopper, Summary};
+pub use sinbin_core::*;

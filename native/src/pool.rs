@@ -1,0 +1,154 @@
+//! Worker threads for jobs.
+//!
+//! A worker runs a job slice by slice and gives way to the jobs behind it after each, so that a short one
+//! does not wait for the end of a long one. Between slices it looks whether anybody still wants the result.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::{io, mem, thread};
+
+use sinbin_core::{Job, JobId, Progress};
+
+use crate::host::SendJob;
+use crate::priority;
+use crate::reactor::Notifier;
+
+/// How much of a job a worker does before it looks around: some hundred microseconds.
+const SLICE: u32 = 500_000;
+
+/// A job that is over: its result, or `None` if it panicked.
+pub(crate) type Finished<J> = (JobId, Option<<J as Job>::Output>);
+
+/// What the loop keeps of a job that it has handed over; dropped, it cancels the job.
+pub(crate) struct Ticket(Arc<AtomicBool>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Entry<J> {
+    id: JobId,
+    job: J,
+    cancelled: Arc<AtomicBool>,
+}
+
+struct State<J: Job> {
+    waiting: VecDeque<Entry<J>>,
+    finished: Vec<Finished<J>>,
+    closing: bool,
+}
+
+struct Shared<J: Job> {
+    state: Mutex<State<J>>,
+    work: Condvar,
+    notifier: Notifier,
+}
+
+/// A fixed number of threads at low priority.
+pub(crate) struct Pool<J: Job> {
+    shared: Arc<Shared<J>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl<J: SendJob> Pool<J> {
+    /// Starts `workers` threads, which notify the loop by `notifier` when a job is over.
+    pub(crate) fn new(workers: usize, notifier: Notifier) -> io::Result<Self> {
+        let state = State {
+            waiting: VecDeque::new(),
+            finished: Vec::new(),
+            closing: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            notifier,
+        });
+        let start = |number| {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new()
+                .name(format!("sinbin-worker-{number}"))
+                .spawn(move || shared.work())
+        };
+        let workers = (0..workers).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { shared, workers })
+    }
+
+    pub(crate) fn submit(&self, id: JobId, job: J) -> Ticket {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let ticket = Ticket(Arc::clone(&cancelled));
+        self.shared
+            .lock()
+            .waiting
+            .push_back(Entry { id, job, cancelled });
+        self.shared.work.notify_one();
+        ticket
+    }
+
+    /// What is over since the last time.
+    pub(crate) fn finished(&self) -> Vec<Finished<J>> {
+        mem::take(&mut self.shared.lock().finished)
+    }
+}
+
+impl<J: Job> Drop for Pool<J> {
+    /// Jobs end at their next slice boundary.
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.work.notify_all();
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+impl<J: Job> Shared<J> {
+    /// A panic of a job is caught outside the lock, so what it guards is whole.
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        priority::lower();
+        let mut again = None;
+        while let Some(mut entry) = self.next(again.take()) {
+            if entry.cancelled.load(Ordering::Relaxed) {
+                continue;
+            }
+            let slice = catch_unwind(AssertUnwindSafe(|| entry.job.run(SLICE)));
+            match slice {
+                Ok(Progress::More) => again = Some(entry),
+                Ok(Progress::Done(output)) => self.finish(entry.id, Some(output)),
+                Err(_) => self.finish(entry.id, None),
+            }
+        }
+    }
+
+    /// The job that waits longest, `again` being the youngest; waits for one. `None` when the pool closes.
+    fn next(&self, again: Option<Entry<J>>) -> Option<Entry<J>> {
+        let mut state = self.lock();
+        state.waiting.extend(again);
+        while state.waiting.is_empty() && !state.closing {
+            state = self
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closing {
+            None
+        } else {
+            state.waiting.pop_front()
+        }
+    }
+
+    fn finish(&self, id: JobId, output: Option<J::Output>) {
+        self.lock().finished.push((id, output));
+        self.notifier.notify();
+    }
+}

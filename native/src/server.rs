@@ -1,0 +1,413 @@
+//! The native loop.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant as Clock};
+use std::{io, mem};
+
+use sinbin_core::{Acceptor, Executor, Instant, Interest, Rest, Slicer, SourceId, TaskId};
+use socket2::{Domain, Protocol, Type};
+
+use crate::compute::{Compute, Over};
+use crate::error::Error;
+use crate::host::{Counts, Native, NativeService, NativeTask, prepare};
+use crate::limits::{BLOCK, Limits};
+use crate::linger::{Linger, PATIENCE};
+use crate::pool::Pool;
+use crate::reactor::{Notifier, Reactor};
+use crate::sockets::{Socket, Sockets};
+
+/// Connections that the system keeps for us until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// Listeners that one server can have.
+const MAX_LISTENERS: usize = 64;
+
+/// Limits and habits of a server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Connections at a time; more wait in the backlog.
+    pub max_connections: usize,
+    /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
+    /// in small bites.
+    pub max_buffered: usize,
+    /// Threads for jobs; with none, jobs run in slices on the loop.
+    pub workers: usize,
+    /// How much of a job the loop computes between two turns, in the job's units (some nanoseconds).
+    pub slice: u32,
+    /// How long the loop looks for readiness again and again before it blocks.
+    pub busy_poll: Duration,
+    /// How long requests under way have when the server is to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    /// 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            max_connections: 10_000,
+            max_buffered: 64 << 20,
+            workers: cores.saturating_sub(1).max(1),
+            slice: 50_000,
+            busy_poll: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Asks a running server to stop, from any thread.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    asked: Arc<AtomicBool>,
+    notifier: Notifier,
+}
+
+impl Stopper {
+    /// No new connections from here on; what was received is answered; then [`Server::run`] returns.
+    pub fn stop(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.notifier.notify();
+    }
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// What it did in its life.
+    pub counts: Counts,
+    /// Connections that were cut because they did not end in time.
+    pub cut: usize,
+}
+
+/// A service on sockets: one loop on one thread, and workers for its jobs.
+///
+/// ```
+/// use sinbin::{Server, Settings, echo::Echo};
+///
+/// let mut server = Server::new(Echo::default(), &Settings::default())?;
+/// let address = server.listen("127.0.0.1:0".parse().unwrap())?;
+/// println!("listening on {address}");
+/// # server.stopper().stop();
+/// server.run()?;
+/// # Ok::<(), sinbin::Error>(())
+/// ```
+pub struct Server<S: NativeService> {
+    executor: Executor<Native<S>>,
+    host: Native<S>,
+    listeners: Vec<(SourceId, TaskId)>,
+    stopper: Stopper,
+    draining: Option<Instant>,
+    drain_timeout: Duration,
+    began: Clock,
+    task_limit: usize,
+    cut: usize,
+}
+
+impl<S: NativeService> Server<S> {
+    /// A server without listeners.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no poller or no threads.
+    pub fn new(service: S, settings: &Settings) -> Result<Self, Error> {
+        let limits = Limits {
+            tasks: settings.max_connections.saturating_add(MAX_LISTENERS),
+            blocks: settings.max_buffered / BLOCK,
+        };
+        let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
+        let stopper = Stopper {
+            asked: Arc::new(AtomicBool::new(false)),
+            notifier: reactor.notifier(),
+        };
+        let compute = match settings.workers {
+            0 => Compute::Slices(Slicer::new(&limits), settings.slice),
+            workers => {
+                let pool = Pool::new(workers, reactor.notifier()).map_err(Error::Worker)?;
+                Compute::Workers(pool, Vec::new())
+            }
+        };
+        let host = Native {
+            service,
+            sockets: Sockets::new(limits.tasks),
+            reactor,
+            compute,
+            counts: Counts::default(),
+            open: 0,
+            max_connections: settings.max_connections,
+            crowded: false,
+            relieved: false,
+            to_linger: Vec::new(),
+        };
+        Ok(Self {
+            executor: Executor::new(&limits),
+            host,
+            listeners: Vec::new(),
+            stopper,
+            draining: None,
+            drain_timeout: settings.drain_timeout,
+            began: Clock::now(),
+            task_limit: limits.tasks,
+            cut: 0,
+        })
+    }
+
+    /// Listens on `address` and returns the address it got: with port 0, the system chooses one.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had, or there are 64 listeners already.
+    pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
+        if self.listeners.len() >= MAX_LISTENERS {
+            return Err(Error::Full {
+                limit: MAX_LISTENERS,
+            });
+        }
+        let failed = |error| Error::Listen { address, error };
+        let listener = bind(address).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let source = self.open()?;
+        self.host
+            .sockets
+            .insert(source, Socket::Listener(listener), false);
+        let task = self.spawn(NativeTask::Accept(Acceptor::new(source)))?;
+        self.listeners.push((source, task));
+        Ok(bound)
+    }
+
+    /// Serves a connection that somebody else made.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made nonblocking, or there is no place for it.
+    pub fn serve(&mut self, stream: TcpStream) -> Result<(), Error> {
+        prepare(&stream).map_err(Error::Prepare)?;
+        let source = self.open()?;
+        self.host.adopt(source, stream);
+        let conn = self.host.service.connect(source);
+        self.spawn(NativeTask::Serve(conn)).map(|_| ())
+    }
+
+    /// A handle to stop the server by.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Runs until it is stopped, or no listener and no connection is left.
+    ///
+    /// # Errors
+    ///
+    /// When the poller fails, or all tasks wait for each other.
+    pub fn run(mut self) -> Result<Summary, Error> {
+        loop {
+            let now = self.now();
+            self.executor.turn(now, &mut self.host);
+            self.linger();
+            self.relieve();
+            self.slice();
+            let rest = self.executor.kernel.rest();
+            match rest {
+                Rest::Empty => break,
+                Rest::Stalled => return Err(self.stalled()),
+                Rest::Ready | Rest::Until(_) => self.wait(rest)?,
+            }
+            self.check_stop();
+        }
+        Ok(Summary {
+            counts: self.host.counts,
+            cut: self.cut,
+        })
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn open(&mut self) -> Result<SourceId, Error> {
+        let limit = self.task_limit;
+        self.executor
+            .kernel
+            .open()
+            .map_err(|_| Error::Full { limit })
+    }
+
+    fn spawn(&mut self, task: NativeTask<S>) -> Result<TaskId, Error> {
+        let limit = self.task_limit;
+        self.executor.spawn(task).map_err(|_| Error::Full { limit })
+    }
+
+    /// Waits for readiness as the kernel asks, and tells it what is there.
+    fn wait(&mut self, rest: Rest) -> Result<(), Error> {
+        self.watch();
+        let timeout = self.timeout(rest);
+        let Self { executor, host, .. } = self;
+        let Native {
+            sockets, reactor, ..
+        } = host;
+        let waited = reactor.wait(timeout, |index, readiness| {
+            if let Some(source) = sockets.id(index) {
+                executor.kernel.ready(source, readiness);
+            }
+        });
+        if waited.map_err(Error::Poller)?.notified {
+            for over in self.host.compute.finished() {
+                self.tell(over);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the reactor watch what the kernel wants watched.
+    fn watch(&mut self) {
+        while let Some((source, interest)) = self.executor.kernel.next_change() {
+            let Native {
+                sockets, reactor, ..
+            } = &mut self.host;
+            if let Err(error) = sockets.watch(source, interest, reactor) {
+                tracing::error!(%source, %error, "a connection cannot be watched, and is closed");
+                self.close(source);
+            }
+        }
+    }
+
+    fn timeout(&self, rest: Rest) -> Option<Duration> {
+        if rest == Rest::Ready || self.host.compute.is_busy() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = match rest {
+            Rest::Until(deadline) => deadline,
+            _ => Instant::NEVER,
+        };
+        let deadline = deadline.min(self.draining.unwrap_or(Instant::NEVER));
+        (deadline != Instant::NEVER).then(|| deadline.since(self.now()))
+    }
+
+    fn close(&mut self, source: SourceId) {
+        use sinbin_core::Host;
+        if self.executor.kernel.close(source) {
+            self.host.close(source);
+        }
+    }
+
+    /// What closed with something unread is read out, by a task of its own.
+    fn linger(&mut self) {
+        if self.host.to_linger.is_empty() {
+            return;
+        }
+        let until = self.executor.kernel.now() + PATIENCE;
+        for stream in mem::take(&mut self.host.to_linger) {
+            // Without a place for it, the socket is closed as it is.
+            let Ok(source) = self.open() else { break };
+            self.host
+                .sockets
+                .insert(source, Socket::Stream(stream), true);
+            self.host.open += 1;
+            if self
+                .spawn(NativeTask::Linger(Linger { source, until }))
+                .is_err()
+            {
+                self.close(source);
+            }
+        }
+    }
+
+    /// Acceptors that found no room look again when a connection has gone.
+    fn relieve(&mut self) {
+        if !(self.host.crowded && self.host.relieved) {
+            self.host.relieved = false;
+            return;
+        }
+        self.host.crowded = false;
+        self.host.relieved = false;
+        for (_, acceptor) in &self.listeners {
+            self.executor.kernel.wake(*acceptor);
+        }
+    }
+
+    fn slice(&mut self) {
+        if let Some(over) = self.host.compute.slice() {
+            self.tell(over);
+        }
+    }
+
+    fn tell(&mut self, over: Over) {
+        match over {
+            Over::Done(job) => self.executor.kernel.job_done(job),
+            Over::Failed(job) => {
+                tracing::error!(%job, "a job panicked");
+                self.executor.kernel.end_job(job);
+            }
+        }
+    }
+
+    fn check_stop(&mut self) {
+        match self.draining {
+            None if self.stopper.asked.load(Ordering::Acquire) => self.begin_drain(),
+            None => {}
+            Some(end) if self.now() >= end => self.cut_off(),
+            Some(_) => self.nudge(),
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        tracing::info!(
+            connections = self.host.open,
+            "draining: what was received is answered"
+        );
+        self.draining = Some(self.now() + self.drain_timeout);
+        for (source, _) in mem::take(&mut self.listeners) {
+            self.close(source);
+        }
+        self.host.sockets.drain();
+        self.nudge();
+    }
+
+    /// Lets every connection look whether there is anything left to answer.
+    fn nudge(&mut self) {
+        for source in self.host.sockets.served() {
+            self.executor.kernel.ready(source, Interest::RECV);
+        }
+    }
+
+    fn cut_off(&mut self) {
+        let late: Vec<_> = self.host.sockets.served().collect();
+        if !late.is_empty() {
+            tracing::warn!(
+                connections = late.len(),
+                "the time to drain is over: they are cut off"
+            );
+        }
+        self.cut += late.len();
+        self.draining = Some(Instant::NEVER);
+        for source in late {
+            self.close(source);
+        }
+    }
+
+    fn stalled(&self) -> Error {
+        let mut list = String::new();
+        for task in self.executor.kernel.tasks() {
+            write!(list, "\n  {task}").ok();
+        }
+        Error::Stalled {
+            tasks: self.executor.kernel.len(),
+            list,
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    // On Windows this option would let two programs have the same port.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,177 @@
+//! The sockets of a loop, each under the id that the kernel gave its source.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use sinbin_core::{Interest, IoError, SourceId};
+
+use crate::reactor::Reactor;
+
+/// What can be watched.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// Takes connections.
+    Listener(TcpListener),
+    /// A connection.
+    Stream(TcpStream),
+}
+
+/// A socket in the table.
+struct Entry {
+    id: SourceId,
+    socket: Socket,
+    watched: Interest,
+    /// The peer has sent its last byte, or the connection is broken: nothing more will come in.
+    ended: bool,
+    /// Its answers are sent; what still comes in is thrown away.
+    lingering: bool,
+}
+
+impl Entry {
+    #[inline]
+    fn stream(&self) -> io::Result<&TcpStream> {
+        match &self.socket {
+            Socket::Stream(stream) => Ok(stream),
+            Socket::Listener(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    #[inline]
+    fn failed(&mut self, error: &io::Error) -> IoError {
+        if is_blocked(error) {
+            return IoError::WouldBlock;
+        }
+        self.ended = true;
+        io_error(error)
+    }
+}
+
+/// Whether the operation is to be tried again when the socket is ready; an interrupted one is at once.
+#[inline]
+fn is_blocked(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+#[cold]
+fn io_error(error: &io::Error) -> IoError {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => {
+            IoError::Reset
+        }
+        Kind::NotConnected => IoError::Closed,
+        _ => IoError::Os(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+/// All sockets, by the index of their ids. The reactor watches none that is not here.
+pub(crate) struct Sockets {
+    entries: Vec<Option<Entry>>,
+    /// The loop ends: a connection that has nothing to read now has nothing more to say.
+    draining: bool,
+}
+
+impl Sockets {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(limit),
+            draining: false,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
+        if self.entries.len() <= id.index() {
+            self.entries.resize_with(id.index() + 1, || None);
+        }
+        self.entries[id.index()] = Some(Entry {
+            id,
+            socket,
+            watched: Interest::NONE,
+            ended: false,
+            lingering,
+        });
+    }
+
+    /// The id of the socket at `index`.
+    #[inline]
+    pub(crate) fn id(&self, index: usize) -> Option<SourceId> {
+        Some(self.entries.get(index)?.as_ref()?.id)
+    }
+
+    /// Takes a socket out, and from the reactor. Whether anything may still come in by it is told as well.
+    pub(crate) fn remove(&mut self, id: SourceId, reactor: &Reactor) -> Option<(Socket, bool)> {
+        self.watch(id, Interest::NONE, reactor).ok();
+        let place = self.entries.get_mut(id.index())?;
+        let entry = place.take_if(|entry| entry.id == id)?;
+        Some((entry.socket, !entry.ended && !entry.lingering))
+    }
+
+    /// Has the reactor watch the socket for `interest`.
+    pub(crate) fn watch(
+        &mut self,
+        id: SourceId,
+        interest: Interest,
+        reactor: &Reactor,
+    ) -> io::Result<()> {
+        let Some(entry) = self.entry(id) else {
+            return Ok(());
+        };
+        reactor.watch(&entry.socket, id.index(), entry.watched, interest)?;
+        entry.watched = interest;
+        Ok(())
+    }
+
+    pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.entry(id) {
+            Some(Entry {
+                socket: Socket::Listener(listener),
+                ..
+            }) => listener.accept(),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        let draining = self.draining;
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        match entry.stream().and_then(|mut stream| stream.read(buffer)) {
+            Ok(0) => {
+                entry.ended = true;
+                Ok(0)
+            }
+            Ok(count) => Ok(count),
+            Err(error) if is_blocked(&error) && draining && !entry.lingering => Ok(0),
+            Err(error) => Err(entry.failed(&error)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let sent = entry.stream().and_then(|mut stream| stream.write(bytes));
+        sent.map_err(|error| entry.failed(&error))
+    }
+
+    /// From here on, a connection that has nothing to read is at its end.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// The connections that are still served.
+    pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
+        let streams = self.entries.iter().flatten();
+        let served =
+            streams.filter(|entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering);
+        served.map(|entry| entry.id)
+    }
+
+    #[inline]
+    fn entry(&mut self, id: SourceId) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(id.index())?.as_mut()?;
+        (entry.id == id).then_some(entry)
+    }
+}
