@@ -12,7 +12,7 @@ struct Idle;
 struct Yielder(u64);
 
 impl Host for Idle {
-    type Storage = Fixed<16384, 0, 0>;
+    type Storage = Fixed<64, 0, 0>;
     type Task = Yielder;
 
     fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
@@ -46,18 +46,14 @@ impl Task<Idle> for Yielder {
 
 fn argument(position: usize) -> u64 {
     let text = std::env::args().nth(position);
-    text.and_then(|text| text.parse().ok())
-        .expect("usage: switch TASKS SWITCHES")
+    text.and_then(|text| text.parse().ok()).expect("usage: switch TASKS SWITCHES")
 }
 
 fn main() {
     let (tasks, switches) = (argument(1), argument(2));
     let mut executor = Box::new(Executor::<Idle>::new(&Fixed));
     for _ in 0..tasks {
-        assert!(
-            executor.spawn(Yielder(switches / tasks)).is_ok(),
-            "at most 16384 tasks"
-        );
+        assert!(executor.spawn(Yielder(switches / tasks)).is_ok(), "at most 16384 tasks");
     }
     while executor.kernel.rest() == Rest::Ready {
         executor.turn(Instant::ZERO, &mut Idle);

@@ -41,11 +41,7 @@ impl<H: Host> Task<H> for Acceptor {
                     return Step::Wait(Wait::time(cx.after(Some(RETRY))));
                 }
                 Err(error @ IoError::Closed) => {
-                    return Step::Fail(Failure {
-                        op: Op::Accept,
-                        source: self.listener,
-                        error,
-                    });
+                    return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });
                 }
             }
         }

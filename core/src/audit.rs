@@ -2,13 +2,14 @@
 
 use core::fmt;
 
-use crate::id::TaskId;
+use crate::id::{JobId, SourceId, TaskId};
 use crate::kernel::{Kernel, TaskSlot, TaskState};
+use crate::place::{Place, Table};
 use crate::slab::{Entry, NONE};
 use crate::step::{MAX_WAITS, What};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wait::Place;
+use crate::wait::SourceSlot;
 
 /// What a task does at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,22 +59,15 @@ pub struct Broken(pub &'static str);
 impl<S: Storage> Kernel<S> {
     /// Every task, with what it waits for and since when, in the order of their places.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView> + '_ {
-        let (_, bin, _, _) = self.parts();
-        let live = self
-            .slots()
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.is_live());
+        let live = self.slots().iter().enumerate().filter(|(_, entry)| entry.is_live());
         live.map(move |(index, entry)| {
             let slot = &entry.value;
             TaskView {
                 id: TaskId::new(u32::try_from(index).unwrap_or(NONE), entry.generation),
                 state: slot.state,
                 since: slot.since,
-                waits: slot
-                    .places
-                    .map(|place| (place != Place::NOWHERE).then(|| bin.describe(place))),
-                deadline: slot.effective_deadline(),
+                waits: slot.places.map(|place| (place != Place::NOWHERE).then(|| self.describe(place))),
+                deadline: if slot.state == TaskState::Waiting { slot.deadline } else { Instant::NEVER },
             }
         })
     }
@@ -84,12 +78,7 @@ impl<S: Storage> Kernel<S> {
     ///
     /// The first promise that does not hold.
     pub fn audit(&self) -> Result<(), Broken> {
-        let count = |state| {
-            self.slots()
-                .iter()
-                .filter(|e| e.is_live() && e.value.state == state)
-                .count()
-        };
+        let count = |state| self.slots().iter().filter(|e| e.is_live() && e.value.state == state).count();
         self.audit_queue(count(TaskState::Ready))?;
         ensure(
             self.slots().iter().filter(|entry| entry.is_live()).count() == self.len(),
@@ -105,27 +94,14 @@ impl<S: Storage> Kernel<S> {
     }
 
     fn audit_queue(&self, ready: usize) -> Result<(), Broken> {
-        let (queue, ..) = self.parts();
-        ensure(
-            queue.len() as usize == ready,
-            "who is ready is queued, and nobody else",
-        )?;
-        let is_ready =
-            |entry: &Entry<TaskSlot>| entry.is_live() && entry.value.state == TaskState::Ready;
-        let all = self
-            .slots()
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| is_ready(entry));
-        let mut unseen = all.fold(0, |sum: u64, (index, _)| {
-            sum.wrapping_add(fingerprint(index))
-        });
+        let queue = &self.ready;
+        ensure(queue.len() as usize == ready, "who is ready is queued, and nobody else")?;
+        let is_ready = |entry: &Entry<TaskSlot>| entry.is_live() && entry.value.state == TaskState::Ready;
+        let all = self.slots().iter().enumerate().filter(|(_, entry)| is_ready(entry));
+        let mut unseen = all.fold(0, |sum: u64, (index, _)| sum.wrapping_add(fingerprint(index)));
         let mut index = queue.head() as usize;
         for _ in 0..queue.len() {
-            let entry = self
-                .slots()
-                .get(index)
-                .ok_or(Broken("the queue holds tasks"))?;
+            let entry = self.slots().get(index).ok_or(Broken("the queue holds tasks"))?;
             ensure(is_ready(entry), "who is queued is ready")?;
             unseen = unseen.wrapping_sub(fingerprint(index));
             index = entry.link as usize;
@@ -135,64 +111,75 @@ impl<S: Storage> Kernel<S> {
     }
 
     fn audit_places(&self, index: usize, slot: &TaskSlot, waiting: bool) -> Result<(), Broken> {
-        let (_, bin, _, _) = self.parts();
         for place in slot.places {
             if place == Place::NOWHERE {
                 continue;
             }
             ensure(waiting, "who does not wait is in no wait table")?;
-            ensure(
-                bin.at(place) as usize == index,
-                "who waits is in the table it waits in",
-            )?;
+            ensure(self.waiter(place) as usize == index, "who waits is in the table it waits in")?;
         }
         Ok(())
     }
 
     fn audit_timer(&self, index: usize, slot: &TaskSlot, waiting: bool) -> Result<(), Broken> {
-        let (_, _, timers, _) = self.parts();
-        let position = slot.timer_position();
+        let timers = self.timers.entries();
+        let position = slot.timer;
         if position != NONE {
-            let timer = timers
-                .get(position as usize)
-                .ok_or(Broken("a timer is in the heap"))?;
+            let timer = timers.get(position as usize).ok_or(Broken("a timer is in the heap"))?;
             ensure(timer.task as usize == index, "a timer knows its task")?;
-            ensure(
-                !waiting || timer.at <= slot.deadline,
-                "a timer comes up no later than the deadline",
-            )?;
+            ensure(!waiting || timer.at <= slot.deadline, "a timer comes up no later than the deadline")?;
             if position > 0 {
                 let above = timers[(position as usize - 1) / 2];
                 ensure(above.at <= timer.at, "the first timer is at the top")?;
             }
         }
-        ensure(
-            !waiting || slot.deadline == Instant::NEVER || position != NONE,
-            "a deadline has a timer",
-        )
+        ensure(!waiting || slot.deadline == Instant::NEVER || position != NONE, "a deadline has a timer")
     }
 
     fn audit_tables(&self) -> Result<(), Broken> {
-        let (_, bin, _, _) = self.parts();
         let held = self.slots().iter().flat_map(|entry| entry.value.places);
         let places = held.filter(|place| *place != Place::NOWHERE).count();
-        ensure(
-            bin.waiters() == places,
-            "who is in a wait table waits there",
-        )
+        ensure(self.waiters() == places, "who is in a wait table waits there")
+    }
+
+    fn slots(&self) -> &[Entry<TaskSlot>] {
+        self.tasks.entries()
+    }
+
+    /// Who waits at the place.
+    fn waiter(&self, place: Place) -> u32 {
+        let index = place.index() as usize;
+        match place.table() {
+            Table::Job => self.bin.jobs.entries()[index].value.waiter,
+            table => self.bin.sources.entries()[index].value.waiters[table as usize],
+        }
+    }
+
+    /// How many places of all tables are taken.
+    fn waiters(&self) -> usize {
+        let sources = self.bin.sources.entries().iter().filter(|entry| entry.is_live());
+        let jobs = self.bin.jobs.entries().iter().filter(|entry| entry.is_live());
+        let places = sources.flat_map(|entry| entry.value.waiters);
+        places.chain(jobs.map(|entry| entry.value.waiter)).filter(|task| *task != NONE).count()
+    }
+
+    /// What the place stands for, with the id that its generation makes.
+    fn describe(&self, place: Place) -> What {
+        let index = place.index();
+        let source = |entries: &[Entry<SourceSlot>]| SourceId::new(index, entries[index as usize].generation);
+        match place.table() {
+            Table::Recv => What::Recv(source(self.bin.sources.entries())),
+            Table::Send => What::Send(source(self.bin.sources.entries())),
+            Table::Hangup => What::Hangup(source(self.bin.sources.entries())),
+            Table::Job => What::Job(JobId::new(index, self.bin.jobs.entries()[index as usize].generation)),
+        }
     }
 
     fn audit_stalled(&self) -> Result<(), Broken> {
-        let (.., open_ended) = self.parts();
         let counted = self.slots().iter().filter(|entry| {
-            entry.is_live()
-                && entry.value.state == TaskState::Waiting
-                && entry.value.is_open_ended()
+            entry.is_live() && entry.value.state == TaskState::Waiting && entry.value.is_open_ended()
         });
-        ensure(
-            counted.count() == open_ended as usize,
-            "waits without an end in sight are counted",
-        )
+        ensure(counted.count() == self.open_ended as usize, "waits without an end in sight are counted")
     }
 }
 

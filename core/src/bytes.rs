@@ -23,12 +23,7 @@ impl<S: Storage> Buffers<S> {
         Self {
             input: storage.bytes(),
             output: storage.bytes(),
-            blocks: Blocks {
-                blocks: storage.blocks(),
-                free: NONE,
-                storage: storage.clone(),
-                lent: 0,
-            },
+            blocks: Blocks { blocks: storage.blocks(), free: NONE, storage: storage.clone(), lent: 0 },
         }
     }
 
@@ -37,11 +32,7 @@ impl<S: Storage> Buffers<S> {
     #[must_use]
     #[inline]
     pub fn read_limit(&self) -> usize {
-        if self.blocks.lent < self.blocks.blocks.limit() {
-            self.input.as_ref().len()
-        } else {
-            INLINE
-        }
+        if self.blocks.lent < self.blocks.blocks.limit() { self.input.as_ref().len() } else { INLINE }
     }
 
     /// Blocks that are lent out now.
@@ -98,20 +89,13 @@ impl<S: Storage> Blocks<S> {
             return Held::EMPTY.0;
         };
         self.blocks.items_mut()[block as usize].bytes.as_mut()[..rest.len()].copy_from_slice(rest);
-        Place::Block {
-            block,
-            start: 0,
-            end: u16::try_from(rest.len()).unwrap_or(u16::MAX),
-        }
+        Place::Block { block, start: 0, end: u16::try_from(rest.len()).unwrap_or(u16::MAX) }
     }
 
     fn borrow(&mut self) -> Option<u32> {
         let block = if self.free == NONE {
             let index = u32::try_from(self.blocks.items().len()).ok()?;
-            let block = Block {
-                bytes: self.storage.bytes(),
-                next: NONE,
-            };
+            let block = Block { bytes: self.storage.bytes(), next: NONE };
             self.blocks.push(block).ok()?;
             index
         } else {
@@ -143,10 +127,7 @@ enum Place {
 
 impl Held {
     /// Nothing.
-    pub const EMPTY: Self = Self(Place::Inline {
-        len: 0,
-        bytes: [0; INLINE],
-    });
+    pub const EMPTY: Self = Self(Place::Inline { len: 0, bytes: [0; INLINE] });
 
     /// Whether it holds nothing.
     #[must_use]

@@ -96,19 +96,13 @@ pub struct AnswerConn<A> {
 
 impl<A: Answer> AnswerConn<A> {
     fn new(source: SourceId) -> Self {
-        Self {
-            source,
-            held: Held::EMPTY,
-            answer: PhantomData,
-        }
+        Self { source, held: Held::EMPTY, answer: PhantomData }
     }
 
     fn turn<H: Serves<A>>(&mut self, cx: &mut Cx<'_, H>) -> Result<Step, (Op, IoError)> {
         if !self.held.is_empty() {
-            let sent = cx
-                .host
-                .send(self.source, self.held.bytes(cx.buffers))
-                .map_err(|error| (Op::Send, error))?;
+            let sent =
+                cx.host.send(self.source, self.held.bytes(cx.buffers)).map_err(|error| (Op::Send, error))?;
             self.held.consume(cx.buffers, sent);
             if !self.held.is_empty() {
                 return Err((Op::Send, IoError::WouldBlock));
@@ -116,10 +110,7 @@ impl<A: Answer> AnswerConn<A> {
         }
         let limit = cx.buffers.read_limit() - A::ADDS;
         let input = cx.buffers.input.as_mut();
-        let count = cx
-            .host
-            .recv(self.source, &mut input[..limit])
-            .map_err(|error| (Op::Recv, error))?;
+        let count = cx.host.recv(self.source, &mut input[..limit]).map_err(|error| (Op::Recv, error))?;
         if count == 0 {
             return Ok(Step::Done);
         }
@@ -147,8 +138,7 @@ where
             return Step::Done;
         }
         let deadline = cx.after(cx.host.service().idle_timeout());
-        self.turn(cx)
-            .unwrap_or_else(|(op, error)| cx.failed(op, self.source, error, deadline))
+        self.turn(cx).unwrap_or_else(|(op, error)| cx.failed(op, self.source, error, deadline))
     }
 
     fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {

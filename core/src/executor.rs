@@ -93,7 +93,7 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
 
     #[cold]
     fn end(&mut self, index: u32, host: &mut H, failure: Option<Failure>) {
-        let id = self.kernel.head();
+        let (id, _) = self.kernel.head();
         let place = self.tasks.items_mut().get_mut(index as usize);
         if let Some(mut task) = place.and_then(Option::take) {
             let mut cx = Cx::new(&mut self.kernel, host, &mut self.buffers, &mut self.spawned);

@@ -38,11 +38,7 @@ pub struct Rules {
 impl Default for Rules {
     /// n up to 45, lines up to 64 bytes, bare clients welcome.
     fn default() -> Self {
-        Self {
-            max_n: 45,
-            max_line: 64,
-            framing: Framing::Auto,
-        }
+        Self { max_n: 45, max_line: 64, framing: Framing::Auto }
     }
 }
 
@@ -90,8 +86,13 @@ impl Reply {
     /// Writes the line to the front of `out` and returns its length. `out` has room for [`MAX_REPLY`].
     #[must_use]
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "one digit fits a byte")]
     pub fn render(self, rules: &Rules, out: &mut [u8]) -> usize {
         match self {
+            Self::Value(value @ 0..10) => {
+                out[..2].copy_from_slice(&[b'0' | value as u8, b'\n']);
+                2
+            }
             Self::Value(value) => line(out, &[itoa::Buffer::new().format(value)]),
             Self::Error(bad) => Self::render_error(bad, rules, out),
         }
@@ -103,20 +104,10 @@ impl Reply {
         match bad {
             Bad::Empty => line(out, &["error: an empty line; send an integer"]),
             Bad::NotInteger => line(out, &["error: not an integer"]),
-            Bad::TooLarge => line(
-                out,
-                &["error: n is over the limit of ", digits.format(rules.max_n)],
-            ),
+            Bad::TooLarge => line(out, &["error: n is over the limit of ", digits.format(rules.max_n)]),
             Bad::TooLong => {
                 let limit = digits.format(rules.max_line);
-                line(
-                    out,
-                    &[
-                        "error: the line is over the limit of ",
-                        limit,
-                        " bytes; closing",
-                    ],
-                )
+                line(out, &["error: the line is over the limit of ", limit, " bytes; closing"])
             }
             Bad::Busy => line(out, &["error: too many jobs; try again later"]),
             Bad::Lost => line(out, &["error: the computation failed"]),
@@ -131,6 +122,18 @@ fn line(out: &mut [u8], parts: &[&str]) -> usize {
         len += part.len();
     }
     len
+}
+
+/// Most requests are this: a line of one or two digits. Returns their number, and what they say.
+#[inline]
+fn short_line(bytes: &[u8]) -> Option<(usize, u32)> {
+    let digit = |at: usize| bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
+    let first = u32::from(digit(0)?);
+    if bytes.get(1) == Some(&b'\n') {
+        return Some((1, first));
+    }
+    let second = u32::from(digit(1)?);
+    (bytes.get(2) == Some(&b'\n')).then_some((2, first * 10 + second))
 }
 
 /// How far a line is.
@@ -175,13 +178,7 @@ impl Requests {
     /// Before the first byte.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            len: 0,
-            value: 0,
-            at: At::Start,
-            negative: false,
-            by: By::Unknown,
-        }
+        Self { len: 0, value: 0, at: At::Start, negative: false, by: By::Unknown }
     }
 
     /// A read brought `bytes`. The first one decides whether the connection is bare.
@@ -208,6 +205,18 @@ impl Requests {
     #[must_use]
     #[inline]
     pub fn next(&mut self, rules: &Rules, bytes: &[u8]) -> (usize, Option<Request>) {
+        if self.len == 0
+            && self.by == By::Lines
+            && let Some((digits, n)) = short_line(bytes)
+            && digits <= usize::from(rules.max_line)
+            && n <= rules.max_n.min(MAX_N)
+        {
+            return (digits + 1, Some(Ok(n)));
+        }
+        self.next_of_any_form(rules, bytes)
+    }
+
+    fn next_of_any_form(&mut self, rules: &Rules, bytes: &[u8]) -> (usize, Option<Request>) {
         for (count, &byte) in bytes.iter().enumerate() {
             if byte == b'\n' && self.by != By::Reads {
                 return (count + 1, Some(self.end_of_request(rules)));
@@ -250,11 +259,7 @@ impl Requests {
 
     #[inline]
     fn end_of_request(&mut self, rules: &Rules) -> Request {
-        let n = if self.negative {
-            0
-        } else {
-            u32::from(self.value)
-        };
+        let n = if self.negative { 0 } else { u32::from(self.value) };
         let request = match self.at {
             At::Start => Err(Bad::Empty),
             At::Digits | At::End if n > rules.max_n.min(MAX_N) => Err(Bad::TooLarge),
@@ -266,9 +271,6 @@ impl Requests {
     }
 
     fn after(self) -> Self {
-        Self {
-            by: self.by,
-            ..Self::new()
-        }
+        Self { by: self.by, ..Self::new() }
     }
 }

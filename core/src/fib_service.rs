@@ -30,11 +30,7 @@ pub struct Fib {
 
 impl Default for Fib {
     fn default() -> Self {
-        Self {
-            rules: Rules::default(),
-            loop_n: 10,
-            idle_timeout: None,
-        }
+        Self { rules: Rules::default(), loop_n: 10, idle_timeout: None }
     }
 }
 
@@ -69,10 +65,7 @@ pub struct FibConn {
 }
 
 const _: () = assert!(size_of::<FibConn>() <= 48, "a task is small");
-const _: () = assert!(
-    MAX_REPLY <= u8::MAX as usize,
-    "a reply's length fits `skip`"
-);
+const _: () = assert!(MAX_REPLY <= u8::MAX as usize, "a reply's length fits `skip`");
 
 /// What became of the request before `held`.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +105,8 @@ struct Point {
 /// Answers requests, from a point on. It depends on the input alone, so that a batch of which a part was
 /// sent can be walked again to find where that part ends.
 struct Batch<'a> {
-    fib: &'a Fib,
+    rules: Rules,
+    loop_n: u32,
     input: &'a [u8],
     ended: bool,
     point: Point,
@@ -125,7 +119,7 @@ impl Batch<'_> {
         let mut len = 0;
         while out.len() - len >= MAX_REPLY {
             match self.next() {
-                Ok(reply) => len += reply.render(&self.fib.rules, &mut out[len..]),
+                Ok(reply) => len += reply.render(&self.rules, &mut out[len..]),
                 Err(stop) => return (len, stop),
             }
         }
@@ -141,9 +135,7 @@ impl Batch<'_> {
         self.point = start;
         loop {
             let before = self.point;
-            let len = self
-                .next()
-                .map_or(0, |reply| reply.render(&self.fib.rules, &mut out));
+            let len = self.next().map_or(0, |reply| reply.render(&self.rules, &mut out));
             debug_assert!(len > 0, "more was sent than there are replies");
             if len == 0 || through + len > sent {
                 self.point = before;
@@ -163,9 +155,7 @@ impl Batch<'_> {
         if point.last {
             return Err(Stop::Last);
         }
-        let (taken, request) = point
-            .requests
-            .next(&self.fib.rules, &self.input[point.at..]);
+        let (taken, request) = point.requests.next(&self.rules, &self.input[point.at..]);
         point.at += taken;
         match request {
             Some(request) => self.reply(request),
@@ -175,7 +165,7 @@ impl Batch<'_> {
     }
 
     fn finish(&mut self) -> Result<Reply, Stop> {
-        match self.point.requests.finish(&self.fib.rules) {
+        match self.point.requests.finish(&self.rules) {
             Some(request) => self.reply(request),
             None if self.ended => Err(Stop::Last),
             None => Err(Stop::Drained),
@@ -185,7 +175,7 @@ impl Batch<'_> {
     #[inline]
     fn reply(&mut self, request: Request) -> Result<Reply, Stop> {
         match request {
-            Ok(n) if n <= self.fib.loop_n => Ok(Reply::Value(fib(n))),
+            Ok(n) if n <= self.loop_n => Ok(Reply::Value(fib(n))),
             Ok(n) => Err(Stop::Job(n)),
             Err(bad) => {
                 self.point.last = bad == Bad::TooLong;
@@ -205,17 +195,11 @@ impl FibConn {
                 Some(value) => self.work = Work::Reply(Reply::Value(value)),
                 None if cx.woken() == Woken::Hangup => return Ok(Step::Done),
                 // The job is gone without a result: whoever computed it failed.
-                None if cx.woken() == Woken::Closed => {
-                    self.work = Work::Reply(Reply::Error(Bad::Lost))
-                }
+                None if cx.woken() == Woken::Closed => self.work = Work::Reply(Reply::Error(Bad::Lost)),
                 None => return Ok(self.wait_for(job)),
             }
         }
-        let fresh = if self.is_drained() {
-            Some(self.receive(cx)?)
-        } else {
-            None
-        };
+        let fresh = if self.is_drained() { Some(self.receive(cx)?) } else { None };
         self.answer(cx, fresh)
     }
 
@@ -228,15 +212,11 @@ impl FibConn {
     fn receive<H: Serves<Fib>>(&mut self, cx: &mut Cx<'_, H>) -> Result<usize, (Op, IoError)> {
         let limit = cx.buffers.read_limit();
         let input = &mut cx.buffers.input.as_mut()[..limit];
-        let count = cx
-            .host
-            .recv(self.source, input)
-            .map_err(|error| (Op::Recv, error))?;
+        let count = cx.host.recv(self.source, input).map_err(|error| (Op::Recv, error))?;
         if count == 0 {
             self.ended = true;
         } else {
-            self.requests
-                .begin_read(&cx.host.service().rules, &input[..count]);
+            self.requests.begin_read(&cx.host.service().rules, &input[..count]);
         }
         Ok(count)
     }
@@ -246,18 +226,13 @@ impl FibConn {
     where
         H: Serves<Fib> + Jobs<FibJob>,
     {
-        let fib = *cx.host.service();
+        let Fib { rules, loop_n, .. } = *cx.host.service();
         let start = self.start();
         let (input, output) = match fresh {
             Some(count) => cx.buffers.input_and_output(count),
             None => cx.buffers.held_and_output(&self.held),
         };
-        let mut batch = Batch {
-            fib: &fib,
-            input,
-            ended: self.ended,
-            point: start,
-        };
+        let mut batch = Batch { rules, loop_n, input, ended: self.ended, point: start };
         let (len, stop) = batch.fill(output);
         let skip = usize::from(self.skip);
         let sent = match cx.host.send(self.source, &output[skip..len]) {
@@ -266,18 +241,10 @@ impl FibConn {
             sent => sent.map_err(|error| (Op::Send, error))?,
         };
         let all = skip + sent == len;
-        let skip = if all {
-            0
-        } else {
-            batch.rewind(start, skip + sent)
-        };
+        let skip = if all { 0 } else { batch.rewind(start, skip + sent) };
         let point = batch.point;
         self.go_to(point, skip, cx, fresh);
-        if all {
-            self.after(stop, cx)
-        } else {
-            Err((Op::Send, IoError::WouldBlock))
-        }
+        if all { self.after(stop, cx) } else { Err((Op::Send, IoError::WouldBlock)) }
     }
 
     fn start(&self) -> Point {
@@ -293,17 +260,12 @@ impl FibConn {
     }
 
     /// Keeps the input from `point` on, and how much of the reply there is out.
-    fn go_to<H: Host>(
-        &mut self,
-        point: Point,
-        skip: usize,
-        cx: &mut Cx<'_, H>,
-        fresh: Option<usize>,
-    ) {
+    fn go_to<H: Host>(&mut self, point: Point, skip: usize, cx: &mut Cx<'_, H>, fresh: Option<usize>) {
         self.requests = point.requests;
         self.work = point.reply.map_or(Work::None, Work::Reply);
         self.skip = u8::try_from(skip).unwrap_or(u8::MAX);
         match fresh {
+            Some(count) if point.at == count => {}
             Some(count) => self.held.keep_input(cx.buffers, point.at..count),
             None => self.held.consume(cx.buffers, point.at),
         }
@@ -349,8 +311,7 @@ where
             _ => {}
         }
         let deadline = cx.after(cx.host.service().idle_timeout);
-        self.turn(cx)
-            .unwrap_or_else(|(op, error)| cx.failed(op, self.source, error, deadline))
+        self.turn(cx).unwrap_or_else(|(op, error)| cx.failed(op, self.source, error, deadline))
     }
 
     fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {

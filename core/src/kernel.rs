@@ -3,13 +3,17 @@
 use crate::error::Full;
 use crate::id::{JobId, SourceId, TaskId};
 use crate::interest::{Interest, Readiness};
+use crate::place::Place;
 use crate::queue::RunQueue;
 use crate::slab::{Entry, NONE, Slab};
-use crate::step::{MAX_WAITS, Step, Wait, Woken};
+use crate::step::{MAX_WAITS, Packed, Step, Wait, What, Woken};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::timers::{Positions, Timer, Timers};
-use crate::wait::{Bin, Direction, Place, Refused};
+use crate::timers::{Timer, Timers};
+use crate::wait::Bin;
+
+/// The tasks, as the parts of the kernel share them.
+pub(crate) type Tasks<V> = Slab<TaskSlot, V>;
 
 /// Where a task is (promise 1): on the run queue, or in the bin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +33,7 @@ pub struct TaskSlot {
     /// Which of all waits with a deadline this was.
     order: u32,
     /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
-    timer: u32,
+    pub(crate) timer: u32,
     pub(crate) state: TaskState,
     woken: Woken,
     /// Named while it was not waiting: its next wait ends at once.
@@ -51,17 +55,6 @@ impl TaskSlot {
             named: false,
             cancelled: false,
         }
-    }
-
-    pub(crate) fn effective_deadline(&self) -> Instant {
-        match self.state {
-            TaskState::Waiting => self.deadline,
-            TaskState::Ready => Instant::NEVER,
-        }
-    }
-
-    pub(crate) fn timer_position(&self) -> u32 {
-        self.timer
     }
 
     /// Whether nothing but another task can end this wait.
@@ -91,16 +84,16 @@ pub enum Rest {
 /// A host calls it in a fixed round; [the crate's page](crate) shows it. Everything is O(1), except what
 /// moves a timer: O(log n).
 pub struct Kernel<S: Storage> {
-    tasks: Slab<TaskSlot, S::Tasks<Entry<TaskSlot>>>,
-    ready: RunQueue,
-    bin: Bin<S>,
-    timers: Timers<S::Tasks<Timer>>,
+    pub(crate) tasks: Tasks<S::Tasks<Entry<TaskSlot>>>,
+    pub(crate) ready: RunQueue,
+    pub(crate) bin: Bin<S>,
+    pub(crate) timers: Timers<S::Tasks<Timer>>,
     now: Instant,
     /// Steps that this turn still has, beside those held back while new tasks are settled.
     turn: u32,
     held_back: u32,
     /// Waits that only another task can end.
-    open_ended: u32,
+    pub(crate) open_ended: u32,
     /// Waits with a deadline, ever.
     deadlines: u32,
 }
@@ -125,6 +118,7 @@ impl<S: Storage> Kernel<S> {
     /// Begins a turn at `now`: every wait whose deadline has come ends, and each task that is ready then
     /// gets one step before [`next`](Self::next) says that the turn is over. A `now` in the past counts as
     /// the last one.
+    #[inline]
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         while let Some(first) = self.timers.first() {
@@ -145,15 +139,12 @@ impl<S: Storage> Kernel<S> {
     /// The oldest ready task; `None` when the turn is over. The caller runs it and gives its answer to
     /// [`park`](Self::park); until then it stays the next.
     #[inline]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would hold the kernel borrowed"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "an iterator would hold the kernel borrowed")]
     pub fn next(&mut self) -> Option<TaskId> {
         if self.turn == 0 {
             return None;
         }
-        Some(self.head())
+        Some(self.head().0)
     }
 
     /// Puts the task that [`next`](Self::next) named where its step says: into the bin, to the end of the
@@ -174,10 +165,7 @@ impl<S: Storage> Kernel<S> {
     /// Like [`next`](Self::next), for a caller who parks the task without fail: the step is counted.
     #[inline]
     pub(crate) fn begin_step(&mut self) -> Option<u32> {
-        if self.turn == 0 {
-            return None;
-        }
-        self.turn -= 1;
+        self.turn = self.turn.checked_sub(1)?;
         Some(self.ready.head())
     }
 
@@ -190,35 +178,25 @@ impl<S: Storage> Kernel<S> {
         self.turn += core::mem::take(&mut self.held_back);
     }
 
-    /// The task at the head of the queue, which must not be empty.
+    /// The task at the head of the queue, which must not be empty, and why it runs.
     #[inline]
-    pub(crate) fn head(&mut self) -> TaskId {
+    pub(crate) fn head(&mut self) -> (TaskId, Woken) {
         let index = self.ready.head();
-        TaskId::new(index, self.tasks.at(index).generation)
-    }
-
-    /// Why the task at the head of the queue runs.
-    #[inline]
-    pub(crate) fn head_woken(&mut self) -> Woken {
-        self.tasks.at(self.ready.head()).value.woken
+        let entry = self.tasks.at(index);
+        (TaskId::new(index, entry.generation), entry.value.woken)
     }
 
     /// Parks the task at the `head` of the queue, which yields.
     #[inline]
     pub(crate) fn requeue(&mut self, head: u32) {
         let entry = self.tasks.at(head);
-        if !entry.value.cancelled {
+        if entry.value.cancelled {
+            self.ready.pop(&mut self.tasks);
+            self.make_ready(head, Woken::Cancelled);
+        } else {
             entry.value.woken = Woken::Yielded;
             self.ready.rotate(head, entry.link);
-            return;
         }
-        self.requeue_cancelled(head);
-    }
-
-    #[cold]
-    fn requeue_cancelled(&mut self, head: u32) {
-        self.ready.pop(&mut self.tasks);
-        self.make_ready(head, Woken::Cancelled);
     }
 
     /// The same for one that waits. A wait that has ended before it began puts it back on the queue.
@@ -261,17 +239,11 @@ impl<S: Storage> Kernel<S> {
         Some(self.tasks.get(task.index, task.generation)?.woken)
     }
 
-    /// A new task, at the end of the run queue.
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] when the storage has no place for another.
+    /// A new task, at the end of the run queue; [`Full`] when the storage has no place for another.
     pub fn spawn(&mut self) -> Result<TaskId, Full> {
         let now = self.now;
         let fresh = TaskSlot::new(now, NONE);
-        let (index, generation) = self
-            .tasks
-            .insert(fresh, |old| *old = TaskSlot::new(now, old.timer))?;
+        let (index, generation) = self.tasks.insert(fresh, |old| *old = TaskSlot::new(now, old.timer))?;
         self.ready.push(&mut self.tasks, index);
         Ok(TaskId::new(index, generation))
     }
@@ -309,11 +281,7 @@ impl<S: Storage> Kernel<S> {
         true
     }
 
-    /// A new source, for which nobody waits yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] when the storage has no place for another.
+    /// A new source, for which nobody waits yet; [`Full`] when the storage has no place for another.
     pub fn open(&mut self) -> Result<SourceId, Full> {
         self.bin.open()
     }
@@ -321,14 +289,12 @@ impl<S: Storage> Kernel<S> {
     /// Closes the source: whoever waits for it runs, told [`Woken::Closed`] (promise 6). Whether there was
     /// such a source.
     pub fn close(&mut self, source: SourceId) -> bool {
-        if !self.bin.is_open(source) {
-            return false;
+        self.wake_all(source, Woken::Closed);
+        let is_open = self.bin.place(Packed::new(What::Recv(source))).is_some();
+        if is_open {
+            self.bin.sources.remove(source.index);
         }
-        for direction in Direction::ALL {
-            self.wake_waiter(source, direction, Woken::Closed);
-        }
-        self.bin.close(source);
-        true
+        is_open
     }
 
     /// The host says what `source` is ready for: whoever waits for that runs. Hangup ends every wait for
@@ -336,17 +302,20 @@ impl<S: Storage> Kernel<S> {
     ///
     /// Readiness is level-triggered: what nobody waits for is not kept. If the host watched for it, it is
     /// told to stop by [`next_change`](Self::next_change), so that it does not report it over and over.
+    #[inline]
     pub fn ready(&mut self, source: SourceId, readiness: Readiness) {
         if readiness.contains(Interest::HANGUP) {
-            self.hangup(source);
+            if !self.wake_all(source, Woken::Hangup) {
+                self.bin.unheard(What::Hangup(source));
+            }
             return;
         }
-        for direction in [Direction::Recv, Direction::Send] {
-            if readiness.contains(direction.interest())
-                && !self.wake_waiter(source, direction, Woken::Ready)
-            {
-                self.bin.unheard(source, direction);
-            }
+        let (recv, send) = (What::Recv(source), What::Send(source));
+        if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, Woken::Ready) {
+            self.bin.unheard(recv);
+        }
+        if readiness.contains(Interest::SEND) && !self.wake_waiter(send, Woken::Ready) {
+            self.bin.unheard(send);
         }
     }
 
@@ -356,11 +325,7 @@ impl<S: Storage> Kernel<S> {
         self.bin.next_change()
     }
 
-    /// A new job.
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] when the storage has no place for another.
+    /// A new job; [`Full`] when the storage has no place for another.
     pub fn begin_job(&mut self) -> Result<JobId, Full> {
         self.bin.begin()
     }
@@ -368,35 +333,18 @@ impl<S: Storage> Kernel<S> {
     /// The host says that the job is done: whoever waits for it, now or later, runs. A job that is gone
     /// does nothing.
     pub fn job_done(&mut self, job: JobId) {
-        if let Some(task) = self.bin.job_waiter(job) {
-            self.out_of_bin(task, Woken::Ready);
-        }
+        self.wake_waiter(What::Job(job), Woken::Ready);
         self.bin.set_done(job);
     }
 
     /// Forgets the job: whoever waits for it runs, told [`Woken::Closed`]. Whether there was such a job.
     pub fn end_job(&mut self, job: JobId) -> bool {
-        if self.bin.is_done(job).is_none() {
-            return false;
+        self.wake_waiter(What::Job(job), Woken::Closed);
+        let is_there = self.bin.place(Packed::new(What::Job(job))).is_some();
+        if is_there {
+            self.bin.jobs.remove(job.index);
         }
-        if let Some(task) = self.bin.job_waiter(job) {
-            self.out_of_bin(task, Woken::Closed);
-        }
-        self.bin.end(job);
-        true
-    }
-
-    pub(crate) fn slots(&self) -> &[Entry<TaskSlot>] {
-        self.tasks.entries()
-    }
-
-    pub(crate) fn parts(&self) -> (&RunQueue, &Bin<S>, &[Timer], u32) {
-        (
-            &self.ready,
-            &self.bin,
-            self.timers.entries(),
-            self.open_ended,
-        )
+        is_there
     }
 
     /// How many tasks there are.
@@ -411,14 +359,11 @@ impl<S: Storage> Kernel<S> {
         self.len() == 0
     }
 
+    #[cold]
     fn timer_is_up(&mut self, first: Timer) {
         let entry = self.tasks.at(first.task);
         let slot = &entry.value;
-        let current = Timer {
-            at: slot.deadline,
-            order: slot.order,
-            task: first.task,
-        };
+        let current = Timer { at: slot.deadline, order: slot.order, task: first.task };
         let waits = entry.is_live() && slot.state == TaskState::Waiting;
         if !waits || slot.deadline == Instant::NEVER {
             self.timers.remove_first(&mut self.tasks);
@@ -430,22 +375,20 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    fn hangup(&mut self, source: SourceId) {
-        let mut heard = false;
-        for direction in Direction::ALL {
-            heard |= self.wake_waiter(source, direction, Woken::Hangup);
-        }
-        if !heard {
-            self.bin.unheard(source, Direction::Hangup);
-        }
+    /// Ends every wait for the source. Whether there was one.
+    fn wake_all(&mut self, source: SourceId, woken: Woken) -> bool {
+        let waits = [What::Recv(source), What::Send(source), What::Hangup(source)];
+        waits.into_iter().fold(false, |any, what| self.wake_waiter(what, woken) | any)
     }
 
-    fn wake_waiter(&mut self, source: SourceId, direction: Direction, woken: Woken) -> bool {
-        let waiter = self.bin.waiter(source, direction);
-        if let Some(task) = waiter {
+    #[inline]
+    fn wake_waiter(&mut self, what: What, woken: Woken) -> bool {
+        let Some(place) = self.bin.place(Packed::new(what)) else { return false };
+        let task = *self.bin.waiter(place);
+        if task != NONE {
             self.out_of_bin(task, woken);
         }
-        waiter.is_some()
+        task != NONE
     }
 
     /// Queues a task that is neither queued nor in the bin any more.
@@ -470,15 +413,11 @@ impl<S: Storage> Kernel<S> {
         if core::mem::take(&mut slot.named) {
             return Err(Woken::Named);
         }
-        for (number, what) in wait.whats.iter().flatten().enumerate() {
-            let place = self
-                .bin
-                .enter(index, *what)
-                .map_err(|refused| match refused {
-                    Refused::Ready => Woken::Ready,
-                    Refused::Closed => Woken::Closed,
-                    Refused::Busy => Woken::Busy,
-                })?;
+        for (number, what) in wait.whats.into_iter().enumerate() {
+            if what.place.is_nowhere() {
+                break;
+            }
+            let place = self.bin.enter(index, what)?;
             self.tasks.at(index).value.places[number] = place;
         }
         Ok(())
@@ -493,11 +432,7 @@ impl<S: Storage> Kernel<S> {
         if deadline != Instant::NEVER {
             slot.order = order;
             self.deadlines = order.wrapping_add(1);
-            let timer = Timer {
-                at: deadline,
-                order,
-                task: index,
-            };
+            let timer = Timer { at: deadline, order, task: index };
             self.timers.at_latest(timer, &mut self.tasks);
         } else if slot.is_open_ended() {
             self.open_ended += 1;
@@ -507,10 +442,7 @@ impl<S: Storage> Kernel<S> {
     /// Ends a wait, whatever else it was for.
     fn out_of_bin(&mut self, index: u32, woken: Woken) {
         let slot = &self.tasks.at(index).value;
-        debug_assert!(
-            slot.state == TaskState::Waiting,
-            "who leaves the bin was in it"
-        );
+        debug_assert!(slot.state == TaskState::Waiting, "who leaves the bin was in it");
         if slot.is_open_ended() {
             self.open_ended -= 1;
         }
@@ -519,23 +451,12 @@ impl<S: Storage> Kernel<S> {
     }
 
     fn leave_all(&mut self, index: u32) {
-        let slot = &mut self.tasks.at(index).value;
-        let places = core::mem::replace(&mut slot.places, [Place::NOWHERE; MAX_WAITS]);
-        for place in places {
-            if place == Place::NOWHERE {
+        for number in 0..MAX_WAITS {
+            let place = core::mem::replace(&mut self.tasks.at(index).value.places[number], Place::NOWHERE);
+            if place.is_nowhere() {
                 break;
             }
-            self.bin.leave(place);
+            *self.bin.waiter(place) = NONE;
         }
-    }
-}
-
-impl<V: crate::storage::Slots<Entry<TaskSlot>>> Positions for Slab<TaskSlot, V> {
-    fn position(&self, task: u32) -> u32 {
-        self.entries()[task as usize].value.timer
-    }
-
-    fn set_position(&mut self, task: u32, position: u32) {
-        self.at(task).value.timer = position;
     }
 }

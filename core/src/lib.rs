@@ -71,6 +71,7 @@ mod id;
 mod interest;
 mod job;
 mod kernel;
+mod place;
 mod queue;
 mod slab;
 mod slicer;

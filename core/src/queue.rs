@@ -3,8 +3,8 @@
 //! It is a ring: the last task's link is the first one. So a task that yields is moved to the end by moving
 //! the ends past it, without a write to any place.
 
-use crate::kernel::TaskSlot;
-use crate::slab::{Entry, NONE, Slab};
+use crate::kernel::{TaskSlot, Tasks};
+use crate::slab::{Entry, NONE};
 use crate::storage::Slots;
 
 /// A ring of tasks by their links. A task is on it at most once (promise 2); the kernel sees to that.
@@ -16,11 +16,7 @@ pub(crate) struct RunQueue {
 
 impl RunQueue {
     pub(crate) const fn new() -> Self {
-        Self {
-            head: NONE,
-            tail: NONE,
-            len: 0,
-        }
+        Self { head: NONE, tail: NONE, len: 0 }
     }
 
     #[inline]
@@ -36,11 +32,7 @@ impl RunQueue {
 
     /// Adds a task that is not on it, as the youngest.
     #[inline]
-    pub(crate) fn push<V: Slots<Entry<TaskSlot>>>(
-        &mut self,
-        tasks: &mut Slab<TaskSlot, V>,
-        index: u32,
-    ) {
+    pub(crate) fn push(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>, index: u32) {
         if self.len == 0 {
             self.head = index;
         } else {
@@ -53,7 +45,7 @@ impl RunQueue {
 
     /// Takes the oldest, `head`, off. There must be one.
     #[inline]
-    pub(crate) fn pop<V: Slots<Entry<TaskSlot>>>(&mut self, tasks: &mut Slab<TaskSlot, V>) {
+    pub(crate) fn pop(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
         debug_assert!(self.len > 0, "nobody is taken off an empty queue");
         let next = tasks.at(self.head).link;
         tasks.at(self.tail).link = next;

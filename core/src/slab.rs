@@ -8,8 +8,9 @@ use crate::storage::Slots;
 /// The end of a list threaded through a table; no place has this index.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The most places a table can have: wait sets keep two bits of an index for themselves.
-const MAX_INDEX: usize = (1 << 30) - 1;
+/// The most places a table can have: two bits of an index say which wait table it is in, and the two indexes
+/// after these mean no place.
+pub(crate) const MAX_LEN: u32 = (1 << 30) - 2;
 
 /// A place in a table of the kernel. Only the kernel looks inside.
 ///
@@ -43,12 +44,7 @@ pub(crate) struct Slab<T, V> {
 
 impl<T, V: Slots<Entry<T>>> Slab<T, V> {
     pub(crate) fn new(entries: V) -> Self {
-        Self {
-            entries,
-            free: NONE,
-            live: 0,
-            _value: PhantomData,
-        }
+        Self { entries, free: NONE, live: 0, _value: PhantomData }
     }
 
     pub(crate) fn live(&self) -> u32 {
@@ -56,7 +52,7 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.live as usize >= self.entries.limit().min(MAX_INDEX)
+        self.live as usize >= self.entries.limit().min(MAX_LEN as usize)
     }
 
     pub(crate) fn entries(&self) -> &[Entry<T>] {
@@ -83,11 +79,7 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
 
     /// Fills a place and returns its index and generation. A reused place starts from what
     /// `reuse` makes of its last content.
-    pub(crate) fn insert(
-        &mut self,
-        fresh: T,
-        reuse: impl FnOnce(&mut T),
-    ) -> Result<(u32, u32), Full> {
+    pub(crate) fn insert(&mut self, fresh: T, reuse: impl FnOnce(&mut T)) -> Result<(u32, u32), Full> {
         if self.free == NONE {
             return self.insert_fresh(fresh);
         }
@@ -103,14 +95,10 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
 
     fn insert_fresh(&mut self, value: T) -> Result<(u32, u32), Full> {
         let index = self.entries.items().len();
-        if index >= MAX_INDEX {
+        if index >= MAX_LEN as usize {
             return Err(Full);
         }
-        let entry = Entry {
-            generation: 1,
-            link: NONE,
-            value,
-        };
+        let entry = Entry { generation: 1, link: NONE, value };
         self.entries.push(entry).map_err(|_| Full)?;
         self.live += 1;
         Ok((u32::try_from(index).map_err(|_| Full)?, 1))

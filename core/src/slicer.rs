@@ -32,11 +32,7 @@ impl<J: Job, S: Storage> Slicer<J, S> {
     /// A slicer with a place for each job of a kernel in the same storage.
     #[must_use]
     pub fn new(storage: &S) -> Self {
-        Self {
-            slots: storage.jobs(),
-            head: NONE,
-            tail: NONE,
-        }
+        Self { slots: storage.jobs(), head: NONE, tail: NONE }
     }
 
     /// Whether there is nothing to run.
@@ -48,12 +44,7 @@ impl<J: Job, S: Storage> Slicer<J, S> {
     /// Takes a job in, last in the rotation. O(1), but for places that are used for the first time.
     pub fn submit(&mut self, id: JobId, job: J) {
         while self.slots.items().len() <= id.index() {
-            let gone = Slot {
-                id,
-                state: State::Gone,
-                next: NONE,
-                queued: false,
-            };
+            let gone = Slot { id, state: State::Gone, next: NONE, queued: false };
             if self.slots.push(gone).is_err() {
                 debug_assert!(false, "as many places as the kernel has jobs");
                 return;

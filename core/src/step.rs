@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::id::{JobId, SourceId};
+use crate::place::{Place, Table};
 use crate::time::Instant;
 
 /// The most things that one wait can name.
@@ -33,8 +34,29 @@ pub enum What {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wait {
-    pub(crate) whats: [Option<What>; MAX_WAITS],
+    pub(crate) whats: [Packed; MAX_WAITS],
     pub(crate) deadline: Instant,
+}
+
+/// Something to wait for in eight bytes: the place that it has in the wait tables, and the generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Packed {
+    pub(crate) place: Place,
+    pub(crate) generation: u32,
+}
+
+impl Packed {
+    const NOTHING: Self = Self { place: Place::NOWHERE, generation: 0 };
+
+    pub(crate) const fn new(what: What) -> Self {
+        let (table, index, generation) = match what {
+            What::Recv(source) => (Table::Recv, source.index, source.generation),
+            What::Send(source) => (Table::Send, source.index, source.generation),
+            What::Hangup(source) => (Table::Hangup, source.index, source.generation),
+            What::Job(job) => (Table::Job, job.index, job.generation),
+        };
+        Self { place: Place::new(table, index), generation }
+    }
 }
 
 impl Wait {
@@ -42,10 +64,7 @@ impl Wait {
     #[must_use]
     #[inline]
     pub const fn wake() -> Self {
-        Self {
-            whats: [None; MAX_WAITS],
-            deadline: Instant::NEVER,
-        }
+        Self { whats: [Packed::NOTHING; MAX_WAITS], deadline: Instant::NEVER }
     }
 
     /// For one thing.
@@ -53,7 +72,7 @@ impl Wait {
     #[inline]
     pub const fn on(what: What) -> Self {
         let mut wait = Self::wake();
-        wait.whats[0] = Some(what);
+        wait.whats[0] = Packed::new(what);
         wait
     }
 
@@ -88,13 +107,13 @@ impl Wait {
     /// For `what` as well. Past [`MAX_WAITS`] things it changes nothing.
     #[must_use]
     pub const fn or(mut self, what: What) -> Self {
-        let mut place = 0;
-        while place < MAX_WAITS {
-            if self.whats[place].is_none() {
-                self.whats[place] = Some(what);
+        let mut free = 0;
+        while free < MAX_WAITS {
+            if self.whats[free].place.is_nowhere() {
+                self.whats[free] = Packed::new(what);
                 break;
             }
-            place += 1;
+            free += 1;
         }
         self
     }

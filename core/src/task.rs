@@ -119,24 +119,19 @@ impl<'a, H: Host> Cx<'a, H> {
         buffers: &'a mut Buffers<H::Storage>,
         spawned: &'a mut Spawned<H::Task>,
     ) -> Self {
-        Self {
-            host,
-            buffers,
-            kernel,
-            spawned,
-        }
+        Self { host, buffers, kernel, spawned }
     }
 
     /// Which task this is.
     #[must_use]
     pub fn id(&mut self) -> TaskId {
-        self.kernel.head()
+        self.kernel.head().0
     }
 
     /// Why it runs.
     #[must_use]
     pub fn woken(&mut self) -> Woken {
-        self.kernel.head_woken()
+        self.kernel.head().1
     }
 
     /// When the turn began.
@@ -221,10 +216,7 @@ impl<'a, H: Host> Cx<'a, H> {
             Err(Full) => Err(task),
             Ok(id) => {
                 self.kernel.hold_turn();
-                self.spawned
-                    .push((id, task))
-                    .map(|()| id)
-                    .map_err(|(_, task)| task)
+                self.spawned.push((id, task)).map(|()| id).map_err(|(_, task)| task)
             }
         }
     }

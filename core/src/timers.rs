@@ -2,10 +2,10 @@
 //!
 //! A deadline that moves later leaves its timer where it is; the timer is put right when it comes up. So a
 //! connection whose idle deadline moves with each request costs the heap nothing a request, and at most
-//! one look a timeout. The kernel's deadline can therefore be early, never late. (Linux's own timers and
-//! Kafka's purgatory are lazy in the same way.)
+//! one look a timeout. The kernel's deadline can therefore be early, never late.
 
-use crate::slab::NONE;
+use crate::kernel::{TaskSlot, Tasks};
+use crate::slab::{Entry, NONE};
 use crate::storage::Slots;
 use crate::time::Instant;
 
@@ -26,16 +26,10 @@ impl Timer {
     }
 }
 
-/// The heap. Where a task's timer stands is known by `position`, the owner's list of places.
+/// The heap. Each task's slot knows where its timer stands.
 pub(crate) struct Timers<V> {
     heap: V,
     len: u32,
-}
-
-/// Where the timer of each task stands in the heap, [`NONE`] where it has none.
-pub(crate) trait Positions {
-    fn position(&self, task: u32) -> u32;
-    fn set_position(&mut self, task: u32, position: u32);
 }
 
 impl<V: Slots<Timer>> Timers<V> {
@@ -54,34 +48,31 @@ impl<V: Slots<Timer>> Timers<V> {
 
     /// Has the task's timer come up no later than `timer`. O(log n); O(1) where it already does.
     #[inline]
-    pub(crate) fn at_latest(&mut self, timer: Timer, positions: &mut impl Positions) {
-        let position = positions.position(timer.task);
+    pub(crate) fn at_latest(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        let position = tasks.at(timer.task).value.timer;
         if position == NONE {
-            self.add(timer, positions);
+            self.add(timer, tasks);
         } else if timer.before(self.heap.items()[position as usize]) {
             self.heap.items_mut()[position as usize] = timer;
-            self.sift_up(position, positions);
+            self.sift_up(position, tasks);
         }
     }
 
     /// Puts the first timer off until `timer`, which is later and of the same task. O(log n).
-    pub(crate) fn postpone_first(&mut self, timer: Timer, positions: &mut impl Positions) {
-        debug_assert!(
-            self.first().is_some_and(|first| first.before(timer)),
-            "later than it was"
-        );
+    pub(crate) fn postpone_first(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        debug_assert!(self.first().is_some_and(|first| first.before(timer)), "later than it was");
         self.heap.items_mut()[0] = timer;
-        self.sift_down(0, positions);
+        self.sift_down(0, tasks);
     }
 
     /// Takes the first timer off. O(log n).
-    pub(crate) fn remove_first(&mut self, positions: &mut impl Positions) {
+    pub(crate) fn remove_first(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
         debug_assert!(self.len > 0, "there is a first timer");
-        positions.set_position(self.heap.items()[0].task, NONE);
+        tasks.at(self.heap.items()[0].task).value.timer = NONE;
         self.len -= 1;
         if self.len > 0 {
             self.heap.items_mut()[0] = self.heap.items()[self.len as usize];
-            self.sift_down(0, positions);
+            self.sift_down(0, tasks);
         }
     }
 
@@ -89,7 +80,7 @@ impl<V: Slots<Timer>> Timers<V> {
         &self.heap.items()[..self.len as usize]
     }
 
-    fn add(&mut self, timer: Timer, positions: &mut impl Positions) {
+    fn add(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
         let position = self.len;
         match self.heap.items_mut().get_mut(position as usize) {
             Some(place) => *place = timer,
@@ -97,10 +88,10 @@ impl<V: Slots<Timer>> Timers<V> {
             None => assert!(self.heap.push(timer).is_ok(), "as many timers as tasks"),
         }
         self.len += 1;
-        self.sift_up(position, positions);
+        self.sift_up(position, tasks);
     }
 
-    fn sift_up(&mut self, mut position: u32, positions: &mut impl Positions) {
+    fn sift_up(&mut self, mut position: u32, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
         let heap = self.heap.items_mut();
         let timer = heap[position as usize];
         while position > 0 {
@@ -110,14 +101,14 @@ impl<V: Slots<Timer>> Timers<V> {
                 break;
             }
             heap[position as usize] = above;
-            positions.set_position(above.task, position);
+            tasks.at(above.task).value.timer = position;
             position = parent;
         }
         heap[position as usize] = timer;
-        positions.set_position(timer.task, position);
+        tasks.at(timer.task).value.timer = position;
     }
 
-    fn sift_down(&mut self, mut position: u32, positions: &mut impl Positions) {
+    fn sift_down(&mut self, mut position: u32, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
         let heap = &mut self.heap.items_mut()[..self.len as usize];
         let timer = heap[position as usize];
         loop {
@@ -132,10 +123,10 @@ impl<V: Slots<Timer>> Timers<V> {
                 break;
             }
             heap[position as usize] = heap[child as usize];
-            positions.set_position(heap[child as usize].task, position);
+            tasks.at(heap[child as usize].task).value.timer = position;
             position = child;
         }
         heap[position as usize] = timer;
-        positions.set_position(timer.task, position);
+        tasks.at(timer.task).value.timer = position;
     }
 }

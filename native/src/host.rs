@@ -4,8 +4,7 @@ use std::io;
 use std::net::{Shutdown, TcpStream};
 
 use sinbin_core::{
-    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Step, Task,
-    TaskId,
+    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Step, Task, TaskId,
 };
 
 use crate::compute::Compute;
@@ -98,10 +97,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             self.crowded = true;
             return Err(IoError::NoRoom);
         }
-        let (stream, peer) = self
-            .sockets
-            .accept(listener)
-            .map_err(|error| self.not_accepted(&error))?;
+        let (stream, peer) = self.sockets.accept(listener).map_err(|error| self.not_accepted(&error))?;
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return Err(IoError::Reset);
@@ -126,8 +122,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
     }
 
     fn close(&mut self, source: SourceId) {
-        let Some((Socket::Stream(stream), unread)) = self.sockets.remove(source, &self.reactor)
-        else {
+        let Some((Socket::Stream(stream), unread)) = self.sockets.remove(source, &self.reactor) else {
             return;
         };
         tracing::debug!(%source, "closed");

@@ -14,10 +14,7 @@ pub struct Growing<T> {
 
 impl<T> Growing<T> {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            items: Vec::with_capacity(limit),
-            limit,
-        }
+        Self { items: Vec::with_capacity(limit), limit }
     }
 }
 

@@ -23,9 +23,7 @@ impl<H: Host> Task<H> for Linger {
         }
         match cx.host.recv(self.source, cx.buffers.input.as_mut()) {
             Ok(0) => Step::Done,
-            Ok(_) | Err(IoError::WouldBlock) => {
-                Step::Wait(Wait::recv(self.source).until(self.until))
-            }
+            Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),
             Err(_) => Step::Done,
         }
     }

@@ -58,21 +58,11 @@ pub(crate) struct Pool<J: Job> {
 impl<J: SendJob> Pool<J> {
     /// Starts `workers` threads, which notify the loop by `notifier` when a job is over.
     pub(crate) fn new(workers: usize, notifier: Notifier) -> io::Result<Self> {
-        let state = State {
-            waiting: VecDeque::new(),
-            finished: Vec::new(),
-            closing: false,
-        };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            work: Condvar::new(),
-            notifier,
-        });
+        let state = State { waiting: VecDeque::new(), finished: Vec::new(), closing: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), notifier });
         let start = |number| {
             let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name(format!("sinbin-worker-{number}"))
-                .spawn(move || shared.work())
+            thread::Builder::new().name(format!("sinbin-worker-{number}")).spawn(move || shared.work())
         };
         let workers = (0..workers).map(start).collect::<io::Result<_>>()?;
         Ok(Self { shared, workers })
@@ -81,10 +71,7 @@ impl<J: SendJob> Pool<J> {
     pub(crate) fn submit(&self, id: JobId, job: J) -> Ticket {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(Arc::clone(&cancelled));
-        self.shared
-            .lock()
-            .waiting
-            .push_back(Entry { id, job, cancelled });
+        self.shared.lock().waiting.push_back(Entry { id, job, cancelled });
         self.shared.work.notify_one();
         ticket
     }
@@ -135,16 +122,9 @@ impl<J: Job> Shared<J> {
         let mut state = self.lock();
         state.waiting.extend(again);
         while state.waiting.is_empty() && !state.closing {
-            state = self
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.closing {
-            None
-        } else {
-            state.waiting.pop_front()
-        }
+        if state.closing { None } else { state.waiting.pop_front() }
     }
 
     fn finish(&self, id: JobId, output: Option<J::Output>) {

@@ -13,10 +13,10 @@ mod register;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use polling::Poller;
-use sinbin_core::{Interest, Readiness};
+use sinbin_core::{Instant, Interest, Readiness};
 
 use crate::sockets::Socket;
 
@@ -33,9 +33,22 @@ impl Notifier {
     }
 }
 
-/// What ended a wait, beside the readiness it reported.
+/// How long to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Until {
+    /// Not at all: just look.
+    Now,
+    /// Until then. A wait may end early.
+    At(Instant),
+    /// For as long as it takes.
+    Ever,
+}
+
+/// What ended a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Waited {
+    /// Something did: a source is ready, or somebody notified.
+    pub(crate) any: bool,
     /// Somebody notified the reactor.
     pub(crate) notified: bool,
 }
@@ -51,11 +64,8 @@ impl Reactor {
     /// A reactor that, before it blocks, looks again and again for `busy_poll`.
     pub(crate) fn new(busy_poll: Duration) -> io::Result<Self> {
         let poller = Poller::new()?;
-        Ok(Self {
-            poller: Arc::new(poller),
-            backend: backend::Backend::new(),
-            busy_poll,
-        })
+        let backend = backend::Backend::new(&poller)?;
+        Ok(Self { poller: Arc::new(poller), backend, busy_poll })
     }
 
     pub(crate) fn notifier(&self) -> Notifier {
@@ -78,25 +88,25 @@ impl Reactor {
         }
     }
 
-    /// Waits until a source is ready, somebody notifies, or `timeout` is over (`None`: for ever), and tells
-    /// `ready` of each source that is.
+    /// Waits until a source is ready, somebody notifies, or it is time, and tells `ready` of each source
+    /// that is. It was `now` not long ago; `clock` is read only where that is not good enough.
     pub(crate) fn wait(
         &mut self,
-        timeout: Option<Duration>,
+        until: Until,
+        now: Instant,
+        clock: impl Fn() -> Instant,
         mut ready: impl FnMut(usize, Readiness),
     ) -> io::Result<Waited> {
-        if !self.busy_poll.is_zero() && timeout != Some(Duration::ZERO) {
-            let begin = Instant::now();
-            let spin = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
-            while begin.elapsed() < spin {
-                let (count, waited) =
-                    self.backend
-                        .wait(&self.poller, Some(Duration::ZERO), &mut ready)?;
-                if count > 0 || waited.notified {
+        if !self.busy_poll.is_zero() && until != Until::Now {
+            let end = clock() + self.busy_poll;
+            let end = if let Until::At(deadline) = until { end.min(deadline) } else { end };
+            while clock() < end {
+                let waited = self.backend.wait(&self.poller, Until::Now, now, &clock, &mut ready)?;
+                if waited.any {
                     return Ok(waited);
                 }
             }
         }
-        Ok(self.backend.wait(&self.poller, timeout, &mut ready)?.1)
+        self.backend.wait(&self.poller, until, now, &clock, &mut ready)
     }
 }

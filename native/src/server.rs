@@ -16,7 +16,7 @@ use crate::host::{Counts, Native, NativeService, NativeTask, prepare};
 use crate::limits::{BLOCK, Limits};
 use crate::linger::{Linger, PATIENCE};
 use crate::pool::Pool;
-use crate::reactor::{Notifier, Reactor};
+use crate::reactor::{Notifier, Reactor, Until};
 use crate::sockets::{Socket, Sockets};
 
 /// Connections that the system keeps for us until they are accepted.
@@ -119,10 +119,7 @@ impl<S: NativeService> Server<S> {
             blocks: settings.max_buffered / BLOCK,
         };
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
-        let stopper = Stopper {
-            asked: Arc::new(AtomicBool::new(false)),
-            notifier: reactor.notifier(),
-        };
+        let stopper = Stopper { asked: Arc::new(AtomicBool::new(false)), notifier: reactor.notifier() };
         let compute = match settings.workers {
             0 => Compute::Slices(Slicer::new(&limits), settings.slice),
             workers => {
@@ -162,17 +159,13 @@ impl<S: NativeService> Server<S> {
     /// When the address cannot be had, or there are 64 listeners already.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
         if self.listeners.len() >= MAX_LISTENERS {
-            return Err(Error::Full {
-                limit: MAX_LISTENERS,
-            });
+            return Err(Error::Full { limit: MAX_LISTENERS });
         }
         let failed = |error| Error::Listen { address, error };
         let listener = bind(address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let source = self.open()?;
-        self.host
-            .sockets
-            .insert(source, Socket::Listener(listener), false);
+        self.host.sockets.insert(source, Socket::Listener(listener), false);
         let task = self.spawn(NativeTask::Accept(Acceptor::new(source)))?;
         self.listeners.push((source, task));
         Ok(bound)
@@ -217,22 +210,16 @@ impl<S: NativeService> Server<S> {
             }
             self.check_stop();
         }
-        Ok(Summary {
-            counts: self.host.counts,
-            cut: self.cut,
-        })
+        Ok(Summary { counts: self.host.counts, cut: self.cut })
     }
 
     fn now(&self) -> Instant {
-        Instant::from_nanos(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        since(self.began)
     }
 
     fn open(&mut self) -> Result<SourceId, Error> {
         let limit = self.task_limit;
-        self.executor
-            .kernel
-            .open()
-            .map_err(|_| Error::Full { limit })
+        self.executor.kernel.open().map_err(|_| Error::Full { limit })
     }
 
     fn spawn(&mut self, task: NativeTask<S>) -> Result<TaskId, Error> {
@@ -243,16 +230,20 @@ impl<S: NativeService> Server<S> {
     /// Waits for readiness as the kernel asks, and tells it what is there.
     fn wait(&mut self, rest: Rest) -> Result<(), Error> {
         self.watch();
-        let timeout = self.timeout(rest);
+        let until = self.until(rest);
+        let began = self.began;
         let Self { executor, host, .. } = self;
-        let Native {
-            sockets, reactor, ..
-        } = host;
-        let waited = reactor.wait(timeout, |index, readiness| {
-            if let Some(source) = sockets.id(index) {
-                executor.kernel.ready(source, readiness);
-            }
-        });
+        let Native { sockets, reactor, .. } = host;
+        let waited = reactor.wait(
+            until,
+            executor.kernel.now(),
+            || since(began),
+            |index, readiness| {
+                if let Some(source) = sockets.id(index) {
+                    executor.kernel.ready(source, readiness);
+                }
+            },
+        );
         if waited.map_err(Error::Poller)?.notified {
             for over in self.host.compute.finished() {
                 self.tell(over);
@@ -264,9 +255,7 @@ impl<S: NativeService> Server<S> {
     /// Has the reactor watch what the kernel wants watched.
     fn watch(&mut self) {
         while let Some((source, interest)) = self.executor.kernel.next_change() {
-            let Native {
-                sockets, reactor, ..
-            } = &mut self.host;
+            let Native { sockets, reactor, .. } = &mut self.host;
             if let Err(error) = sockets.watch(source, interest, reactor) {
                 tracing::error!(%source, %error, "a connection cannot be watched, and is closed");
                 self.close(source);
@@ -274,16 +263,15 @@ impl<S: NativeService> Server<S> {
         }
     }
 
-    fn timeout(&self, rest: Rest) -> Option<Duration> {
-        if rest == Rest::Ready || self.host.compute.is_busy() {
-            return Some(Duration::ZERO);
+    fn until(&self, rest: Rest) -> Until {
+        let end_of_drain = self.draining.unwrap_or(Instant::NEVER);
+        match rest {
+            Rest::Until(deadline) if !self.host.compute.is_busy() => match deadline.min(end_of_drain) {
+                Instant::NEVER => Until::Ever,
+                deadline => Until::At(deadline),
+            },
+            _ => Until::Now,
         }
-        let deadline = match rest {
-            Rest::Until(deadline) => deadline,
-            _ => Instant::NEVER,
-        };
-        let deadline = deadline.min(self.draining.unwrap_or(Instant::NEVER));
-        (deadline != Instant::NEVER).then(|| deadline.since(self.now()))
     }
 
     fn close(&mut self, source: SourceId) {
@@ -302,14 +290,9 @@ impl<S: NativeService> Server<S> {
         for stream in mem::take(&mut self.host.to_linger) {
             // Without a place for it, the socket is closed as it is.
             let Ok(source) = self.open() else { break };
-            self.host
-                .sockets
-                .insert(source, Socket::Stream(stream), true);
+            self.host.sockets.insert(source, Socket::Stream(stream), true);
             self.host.open += 1;
-            if self
-                .spawn(NativeTask::Linger(Linger { source, until }))
-                .is_err()
-            {
+            if self.spawn(NativeTask::Linger(Linger { source, until })).is_err() {
                 self.close(source);
             }
         }
@@ -354,10 +337,7 @@ impl<S: NativeService> Server<S> {
     }
 
     fn begin_drain(&mut self) {
-        tracing::info!(
-            connections = self.host.open,
-            "draining: what was received is answered"
-        );
+        tracing::info!(connections = self.host.open, "draining: what was received is answered");
         self.draining = Some(self.now() + self.drain_timeout);
         for (source, _) in mem::take(&mut self.listeners) {
             self.close(source);
@@ -376,10 +356,7 @@ impl<S: NativeService> Server<S> {
     fn cut_off(&mut self) {
         let late: Vec<_> = self.host.sockets.served().collect();
         if !late.is_empty() {
-            tracing::warn!(
-                connections = late.len(),
-                "the time to drain is over: they are cut off"
-            );
+            tracing::warn!(connections = late.len(), "the time to drain is over: they are cut off");
         }
         self.cut += late.len();
         self.draining = Some(Instant::NEVER);
@@ -393,11 +370,14 @@ impl<S: NativeService> Server<S> {
         for task in self.executor.kernel.tasks() {
             write!(list, "\n  {task}").ok();
         }
-        Error::Stalled {
-            tasks: self.executor.kernel.len(),
-            list,
-        }
+        Error::Stalled { tasks: self.executor.kernel.len(), list }
     }
+}
+
+/// The time of a loop that began then.
+fn since(began: Clock) -> Instant {
+    let elapsed = began.elapsed();
+    Instant::from_nanos(elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos()))
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -49,19 +49,14 @@ impl Entry {
 /// Whether the operation is to be tried again when the socket is ready; an interrupted one is at once.
 #[inline]
 fn is_blocked(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 #[cold]
 fn io_error(error: &io::Error) -> IoError {
     use io::ErrorKind as Kind;
     match error.kind() {
-        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => {
-            IoError::Reset
-        }
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => IoError::Reset,
         Kind::NotConnected => IoError::Closed,
         _ => IoError::Os(error.raw_os_error().unwrap_or(0)),
     }
@@ -76,23 +71,15 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            entries: Vec::with_capacity(limit),
-            draining: false,
-        }
+        Self { entries: Vec::with_capacity(limit), draining: false }
     }
 
     pub(crate) fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
         if self.entries.len() <= id.index() {
             self.entries.resize_with(id.index() + 1, || None);
         }
-        self.entries[id.index()] = Some(Entry {
-            id,
-            socket,
-            watched: Interest::NONE,
-            ended: false,
-            lingering,
-        });
+        self.entries[id.index()] =
+            Some(Entry { id, socket, watched: Interest::NONE, ended: false, lingering });
     }
 
     /// The id of the socket at `index`.
@@ -110,12 +97,7 @@ impl Sockets {
     }
 
     /// Has the reactor watch the socket for `interest`.
-    pub(crate) fn watch(
-        &mut self,
-        id: SourceId,
-        interest: Interest,
-        reactor: &Reactor,
-    ) -> io::Result<()> {
+    pub(crate) fn watch(&mut self, id: SourceId, interest: Interest, reactor: &Reactor) -> io::Result<()> {
         let Some(entry) = self.entry(id) else {
             return Ok(());
         };
@@ -126,10 +108,7 @@ impl Sockets {
 
     pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
         match self.entry(id) {
-            Some(Entry {
-                socket: Socket::Listener(listener),
-                ..
-            }) => listener.accept(),
+            Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -164,8 +143,7 @@ impl Sockets {
     /// The connections that are still served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
         let streams = self.entries.iter().flatten();
-        let served =
-            streams.filter(|entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering);
+        let served = streams.filter(|entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering);
         served.map(|entry| entry.id)
     }
 

@@ -4,35 +4,39 @@ use std::io;
 use std::time::Duration;
 
 use polling::{Event, Events, Poller};
-use sinbin_core::{Interest, Readiness};
+use sinbin_core::{Instant, Interest, Readiness};
 
-use super::Waited;
+use super::{Until, Waited};
 
 pub(super) struct Backend {
     events: Events,
 }
 
 impl Backend {
-    pub(super) fn new() -> Self {
-        Self {
-            events: Events::new(),
-        }
+    pub(super) fn new(_: &Poller) -> io::Result<Self> {
+        Ok(Self { events: Events::new() })
     }
 
-    /// Returns how many sources were reported as well.
     pub(super) fn wait(
         &mut self,
         poller: &Poller,
-        timeout: Option<Duration>,
+        until: Until,
+        _: Instant,
+        clock: &impl Fn() -> Instant,
         ready: &mut impl FnMut(usize, Readiness),
-    ) -> io::Result<(usize, Waited)> {
+    ) -> io::Result<Waited> {
+        let timeout = match until {
+            Until::Now => Some(Duration::ZERO),
+            Until::At(deadline) => Some(deadline.since(clock())),
+            Until::Ever => None,
+        };
         self.events.clear();
         let count = poller.wait(&mut self.events, timeout)?;
         for event in self.events.iter() {
             ready(event.key, readiness(&event));
         }
-        // A wait without events may have been notified: `polling` keeps that to itself.
-        Ok((count, Waited { notified: true }))
+        // `polling` keeps to itself whether it was notified.
+        Ok(Waited { any: count > 0, notified: true })
     }
 }
 

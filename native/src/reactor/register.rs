@@ -14,19 +14,11 @@ use sinbin_core::Interest;
 use crate::sockets::Socket;
 
 fn event(index: usize, interest: Interest) -> Event {
-    let (readable, writable) = (
-        interest.contains(Interest::RECV),
-        interest.contains(Interest::SEND),
-    );
+    let (readable, writable) = (interest.contains(Interest::RECV), interest.contains(Interest::SEND));
     Event::new(index, readable, writable)
 }
 
-pub(super) fn add(
-    poller: &Poller,
-    socket: &Socket,
-    index: usize,
-    interest: Interest,
-) -> io::Result<()> {
+pub(super) fn add(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
     let event = event(index, interest);
     // SAFETY: the table of sockets takes the registration away before it lets go of the socket (see above).
     unsafe {
@@ -37,12 +29,7 @@ pub(super) fn add(
     }
 }
 
-pub(super) fn modify(
-    poller: &Poller,
-    socket: &Socket,
-    index: usize,
-    interest: Interest,
-) -> io::Result<()> {
+pub(super) fn modify(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
     let event = event(index, interest);
     match socket {
         Socket::Listener(listener) => poller.modify_with_mode(listener, event, PollMode::Level),

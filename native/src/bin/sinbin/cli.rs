@@ -13,13 +13,7 @@ use sinbin::fib::MAX_N;
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace or off.
-    #[arg(
-        long,
-        global = true,
-        default_value = "info",
-        env = "SINBIN_LOG",
-        value_name = "LEVEL"
-    )]
+    #[arg(long, global = true, default_value = "info", env = "SINBIN_LOG", value_name = "LEVEL")]
     pub(crate) log: String,
     #[command(subcommand)]
     pub(crate) command: Command,

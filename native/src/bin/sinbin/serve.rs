@@ -70,11 +70,7 @@ fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box
     stop_on_signal(server.stopper())?;
     let summary = server.run()?;
     writeln!(out, "{}", line(&summary))?;
-    Ok(if summary.cut == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(CUT)
-    })
+    Ok(if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
 }
 
 fn line(summary: &Summary) -> String {

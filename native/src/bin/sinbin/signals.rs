@@ -14,11 +14,7 @@ struct Target {
     installed: bool,
 }
 
-static TARGET: Mutex<Target> = Mutex::new(Target {
-    stopper: None,
-    interrupted: false,
-    installed: false,
-});
+static TARGET: Mutex<Target> = Mutex::new(Target { stopper: None, interrupted: false, installed: false });
 
 /// Has the first signal from here on stop what `stopper` stops; one that came before stops it at once.
 pub(crate) fn stop_on_signal(stopper: Stopper) -> Result<(), ctrlc::Error> {
@@ -36,10 +32,7 @@ pub(crate) fn stop_on_signal(stopper: Stopper) -> Result<(), ctrlc::Error> {
 
 /// Whether a signal came.
 pub(crate) fn interrupted() -> bool {
-    TARGET
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .interrupted
+    TARGET.lock().unwrap_or_else(PoisonError::into_inner).interrupted
 }
 
 fn interrupt() {

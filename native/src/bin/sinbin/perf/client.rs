@@ -9,8 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant as Clock};
 
 use sinbin::{
-    Cx, Instant, IoError, NoJob, Op, Server, Serves, Service, Settings, SourceId, Step, Task, Wait,
-    Woken,
+    Cx, Instant, IoError, NoJob, Op, Server, Serves, Service, Settings, SourceId, Step, Task, Wait, Woken,
 };
 
 use super::stats::Stats;
@@ -57,11 +56,7 @@ struct Client {
 }
 
 /// Plays the roles against a server for a while, or until a signal. Returns how long it was, in seconds.
-pub(crate) fn play(
-    server: SocketAddr,
-    roles: &[Role],
-    time: Duration,
-) -> Result<f64, Box<dyn Error>> {
+pub(crate) fn play(server: SocketAddr, roles: &[Role], time: Duration) -> Result<f64, Box<dyn Error>> {
     let mut settings = Settings::default();
     settings.workers = 0;
     settings.max_connections = roles.iter().map(|role| role.connections as usize).sum();
@@ -70,10 +65,7 @@ pub(crate) fn play(
         let script = Rc::new(Script::new(role));
         (0..role.connections).map(move |_| Rc::clone(&script))
     });
-    let clients = Clients {
-        scripts: RefCell::new(scripts.collect()),
-        end: Instant::ZERO + time,
-    };
+    let clients = Clients { scripts: RefCell::new(scripts.collect()), end: Instant::ZERO + time };
     let mut lap = Server::new(clients, &settings)?;
     let begin = Clock::now();
     for stream in streams {
@@ -142,10 +134,7 @@ impl Client {
     fn turn<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), (Op, IoError)> {
         self.flush(cx)?;
         let input = cx.buffers.input.as_mut();
-        let count = cx
-            .host
-            .recv(self.source, input)
-            .map_err(|error| (Op::Recv, error))?;
+        let count = cx.host.recv(self.source, input).map_err(|error| (Op::Recv, error))?;
         if count == 0 {
             return Err((Op::Recv, IoError::Closed));
         }

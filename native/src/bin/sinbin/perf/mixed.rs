@@ -50,15 +50,8 @@ impl Part {
 }
 
 /// Clients of the numbers `ns` together. Returns what the first did, and the second if there is one.
-fn lap(
-    args: &MixedArgs,
-    ns: &[u32],
-    time: Duration,
-) -> Result<(Part, Option<Part>), Box<dyn Error>> {
-    let all: Vec<_> = ns
-        .iter()
-        .map(|_| Rc::new(RefCell::new(Stats::new(false))))
-        .collect();
+fn lap(args: &MixedArgs, ns: &[u32], time: Duration) -> Result<(Part, Option<Part>), Box<dyn Error>> {
+    let all: Vec<_> = ns.iter().map(|_| Rc::new(RefCell::new(Stats::new(false)))).collect();
     let roles: Vec<_> = ns
         .iter()
         .zip(&all)

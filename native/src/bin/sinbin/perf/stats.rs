@@ -25,12 +25,7 @@ impl Stats {
     pub(crate) fn new(live: bool) -> Self {
         // From a nanosecond to an hour, at three digits: bounds that are always valid.
         let times = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds");
-        Self {
-            times,
-            trouble: None,
-            counter: Arc::default(),
-            live,
-        }
+        Self { times, trouble: None, counter: Arc::default(), live }
     }
 
     pub(crate) fn record(&mut self, time: Duration) {
@@ -99,16 +94,9 @@ impl Drop for Ticker {
 }
 
 /// Requests a second.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a rate is shown in a few digits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown in a few digits")]
 pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 {
-        count as f64 / seconds
-    } else {
-        0.0
-    }
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
 
 pub(crate) fn rate(count: u64, seconds: f64) -> String {
@@ -116,10 +104,7 @@ pub(crate) fn rate(count: u64, seconds: f64) -> String {
 }
 
 /// Nanoseconds for people.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a time is shown in a few digits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a time is shown in a few digits")]
 fn span(nanos: u64) -> String {
     match nanos {
         0..10_000 => format!("{nanos} ns"),

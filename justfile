@@ -1,0 +1,36 @@
+# What there is to do: `just` lists it.
+default:
+    @just --list --unsorted
+
+# Serve Fibonacci numbers on 127.0.0.1:25000
+serve *ARGS:
+    cargo run --release -- serve fib {{ARGS}}
+
+# All tests
+test:
+    cargo test --workspace
+
+# All that must hold before a change lands
+ci:
+    .ci/run
+
+# sinbin beside its peers, in one interleaved run: the README's table (minutes; Linux, valgrind)
+bench *ARGS:
+    cargo bench --package sinbin-tests --bench compare -- {{ARGS}}
+
+# Lines of scheduler, wait tables and timers; curio's kernel, the model, has 858
+lines:
+    @awk 'FNR == 1 { seen = 0 } /^#\[cfg\(test\)\]/ { seen = 1 } !seen { n++ } END { print n, "lines" }' \
+        core/src/kernel.rs core/src/queue.rs core/src/slab.rs core/src/timers.rs core/src/wait.rs
+
+# Proof that the core needs no allocator
+no-alloc:
+    .ci/no-alloc
+
+# Licences and sources of all dependencies (needs cargo-deny)
+deny:
+    cargo deny check bans licenses sources
+
+# Format everything
+fmt:
+    cargo fmt --all

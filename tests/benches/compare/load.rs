@@ -1,0 +1,215 @@
+//! The load: many clients on one bare epoll loop, each with some requests outstanding. Every byte of the replies is
+//! checked, and it is counted how many clients got any.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use socket2::SockRef;
+
+const REQUEST: &[u8] = b"1\n";
+const REPLY: &[u8] = b"1\n";
+
+/// Connected and answered before the next ones come: well below the backlog of every server.
+const CONNECTED_AT_ONCE: usize = 128;
+
+/// Longer than any server keeps a client waiting that it has not forgotten.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const READ_SIZE: usize = 4096;
+const EVENTS_AT_ONCE: usize = 1024;
+
+/// What came of a window.
+pub(crate) struct Tally {
+    pub(crate) per_second: f64,
+    pub(crate) replies: usize,
+    /// Clients that got at least one reply.
+    pub(crate) served: usize,
+}
+
+/// Clients of one server. They end with a reset, so that no port stays behind in TIME_WAIT.
+pub(crate) struct Load {
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    clients: Vec<Client>,
+    input: Box<[u8]>,
+    /// As many requests as one read can hold replies.
+    burst: Vec<u8>,
+}
+
+struct Client {
+    stream: TcpStream,
+    /// How much of a reply has come.
+    part: usize,
+    served: bool,
+}
+
+impl Load {
+    /// Connects `count` clients and lets each exchange one request.
+    pub(crate) fn connect(address: SocketAddr, count: usize) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut clients = Vec::with_capacity(count);
+        while clients.len() < count {
+            let more = CONNECTED_AT_ONCE.min(count - clients.len());
+            let more = connect_some(address, more).map_err(|error| {
+                let done = clients.len();
+                io::Error::other(format!("{done} of {count} clients were served: {error}"))
+            })?;
+            for client in more {
+                let data = EventData::new_u64(clients.len() as u64);
+                epoll::add(&epoll, &client.stream, data, EventFlags::IN)?;
+                clients.push(client);
+            }
+        }
+        Ok(Self {
+            epoll,
+            events: Vec::with_capacity(EVENTS_AT_ONCE),
+            clients,
+            input: vec![0; READ_SIZE].into(),
+            burst: REQUEST.repeat(READ_SIZE / REPLY.len() + 1),
+        })
+    }
+
+    /// Keeps `pipelined` requests of every client outstanding, and counts the replies that come in the window.
+    /// Requests are left outstanding at its end: this is the last thing that a load does.
+    pub(crate) fn rate(mut self, pipelined: usize, warm_up: Duration, window: Duration) -> io::Result<Tally> {
+        for client in &mut self.clients {
+            client.send(&self.burst, pipelined)?;
+        }
+        self.turns(warm_up)?;
+        for client in &mut self.clients {
+            client.served = false;
+        }
+        let (replies, took) = self.turns(window)?;
+        let served = self.clients.iter().filter(|client| client.served).count();
+        // Exact: a window has far fewer than 2^52 replies.
+        Ok(Tally { per_second: replies as f64 / took.as_secs_f64(), replies, served })
+    }
+
+    /// Makes exactly so many requests, one of each client outstanding, and waits for all replies.
+    pub(crate) fn exactly(&mut self, requests: usize) -> io::Result<()> {
+        let first = requests.min(self.clients.len());
+        for client in &mut self.clients[..first] {
+            client.send(&self.burst, 1)?;
+        }
+        let mut unsent = requests - first;
+        let mut replies = 0;
+        while replies < requests {
+            replies += self.turn(&mut unsent)?;
+        }
+        Ok(())
+    }
+
+    fn turns(&mut self, time: Duration) -> io::Result<(usize, Duration)> {
+        let start = Instant::now();
+        let mut replies = 0;
+        let mut unlimited = usize::MAX;
+        loop {
+            replies += self.turn(&mut unlimited)?;
+            let took = start.elapsed();
+            if took >= time {
+                return Ok((replies, took));
+            }
+        }
+    }
+
+    /// Waits once, and sends a new request for every reply that came while `unsent` lasts.
+    fn turn(&mut self, unsent: &mut usize) -> io::Result<usize> {
+        self.events.clear();
+        let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&patience)) {
+            Ok(0) => {
+                return Err(io::Error::other("no client gets a reply any more"));
+            }
+            Err(Errno::INTR) | Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut all = 0;
+        for event in &self.events {
+            let index = usize::try_from(event.data.u64()).map_err(io::Error::other)?;
+            let client = &mut self.clients[index];
+            let replies = client.receive(&mut self.input)?;
+            let next = replies.min(*unsent);
+            *unsent -= next;
+            client.send(&self.burst, next)?;
+            all += replies;
+        }
+        Ok(all)
+    }
+}
+
+/// Connects some clients and has each served once, so that none of them is left in the backlog.
+fn connect_some(address: SocketAddr, count: usize) -> io::Result<Vec<Client>> {
+    let mut clients = Vec::with_capacity(count);
+    for _ in 0..count {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+        let mut client = Client { stream, part: 0, served: false };
+        client.send(REQUEST, 1)?;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        expect(&client.stream, REPLY)?;
+        client.stream.set_nonblocking(true)?;
+    }
+    Ok(clients)
+}
+
+impl Client {
+    fn send(&mut self, burst: &[u8], requests: usize) -> io::Result<()> {
+        let bytes = &burst[..requests * REQUEST.len()];
+        // So few bytes are outstanding that the socket always has room for them.
+        if bytes.is_empty() || self.stream.write(bytes)? == bytes.len() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the server does not read"))
+        }
+    }
+
+    /// Reads once; returns how many replies are complete by that.
+    fn receive(&mut self, input: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(input)?;
+        if count == 0 {
+            return Err(closed());
+        }
+        check(&input[..count], self.part)?;
+        let bytes = self.part + count;
+        self.part = bytes % REPLY.len();
+        let replies = bytes / REPLY.len();
+        self.served |= replies > 0;
+        Ok(replies)
+    }
+}
+
+/// Whether these bytes go on where `part` bytes of a reply had come.
+fn check(bytes: &[u8], part: usize) -> io::Result<()> {
+    let mut expected = REPLY.iter().cycle().skip(part);
+    if bytes.iter().all(|byte| Some(byte) == expected.next()) { Ok(()) } else { Err(wrong(bytes)) }
+}
+
+/// Reads one reply from a blocking stream.
+pub(crate) fn expect(mut stream: &TcpStream, reply: &[u8]) -> io::Result<()> {
+    let mut got = vec![0; reply.len()];
+    stream.read_exact(&mut got).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::other("no reply comes"),
+        io::ErrorKind::UnexpectedEof => closed(),
+        _ => error,
+    })?;
+    if got == reply { Ok(()) } else { Err(wrong(&got)) }
+}
+
+fn wrong(bytes: &[u8]) -> io::Error {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(32)]);
+    io::Error::other(format!("a wrong reply, which begins {start:?}"))
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the server closed a connection")
+}

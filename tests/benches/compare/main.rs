@@ -1,0 +1,60 @@
+//! The comparison of sinbin with its peers: `cargo bench -p sinbin-tests --bench compare`.
+//!
+//! One interleaved run: in every round each server has its turn, in an order that rotates, and ratios are taken
+//! within a round, since machines are noisy. Progress goes to stderr, the tables (markdown) to stdout.
+//!
+//! The binary starts itself for other parts too: as one of the peers, as one of the programs whose task switches
+//! are counted, and as the launcher of everything it starts (see [`machine::launch`]).
+
+#[cfg(target_os = "linux")]
+mod figure;
+#[cfg(target_os = "linux")]
+mod load;
+#[cfg(target_os = "linux")]
+mod machine;
+#[cfg(target_os = "linux")]
+mod measure;
+#[cfg(target_os = "linux")]
+mod options;
+#[cfg(target_os = "linux")]
+mod peers;
+#[cfg(target_os = "linux")]
+mod report;
+#[cfg(target_os = "linux")]
+mod server;
+#[cfg(target_os = "linux")]
+mod switchers;
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    use std::process::ExitCode;
+
+    use options::{Options, Role};
+
+    let Some(options) = Options::from_args() else {
+        println!("the comparison runs under `cargo bench`");
+        return ExitCode::SUCCESS;
+    };
+    let result = match options.role {
+        Some(Role::ServePeer { name }) => peers::serve(name).map(|()| true),
+        Some(Role::SwitchPeer { name, tasks, switches }) => {
+            switchers::run(name, tasks, switches);
+            Ok(true)
+        }
+        Some(Role::Launch { core, program, args }) => Err(machine::launch(core, &program, &args)),
+        None => measure::all(options.plan),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("the comparison needs Linux: its limit is a bare epoll loop, and it reads /proc");
+}

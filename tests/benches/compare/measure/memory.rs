@@ -1,0 +1,45 @@
+//! Resident memory for each idle connection.
+
+use std::time::Duration;
+use std::{fs, io, slice, thread};
+
+use super::{Bench, Cell};
+use crate::figure::{Figure, View};
+use crate::load::Load;
+use crate::server::{Server, Who};
+
+const SERVERS: [Who; 5] = [Who::Sinbin, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+
+/// Time to come to rest after the last reply.
+const REST: Duration = Duration::from_millis(200);
+
+pub(super) fn run(bench: &mut Bench) {
+    let name = format!("bytes RSS for each of {} idle connections", bench.many);
+    let mut figure = Figure::new(name, View::Plain).at_most(Who::Sinbin, 200.0);
+    for round in 0..bench.plan.rounds() {
+        bench.round(&SERVERS, round, slice::from_mut(&mut figure), |bench, who| {
+            Ok(Cell::of([measure(bench, who)?]))
+        });
+    }
+    bench.report.figures.push(figure);
+}
+
+/// Every connection has exchanged one request before it is idle.
+fn measure(bench: &Bench, who: Who) -> io::Result<f64> {
+    bench.machine.pin(Some(bench.machine.load_core))?;
+    let server = bench.server(who)?;
+    let before = resident(&server)?;
+    let _load = Load::connect(server.address, bench.many)?;
+    thread::sleep(REST);
+    let after = resident(&server)?;
+    Ok((after - before) / bench.many as f64)
+}
+
+/// Bytes, from the page tables: the counters in `statm` are kept by core and off by up to hundreds of pages.
+fn resident(server: &Server) -> io::Result<f64> {
+    let path = format!("/proc/{}/smaps_rollup", server.pid());
+    let text = fs::read_to_string(&path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")?.strip_suffix("kB"));
+    let kilobytes: Option<f64> = line.and_then(|line| line.trim().parse().ok());
+    kilobytes.map(|kilobytes| kilobytes * 1024.0).ok_or_else(|| io::Error::other(format!("no Rss in {path}")))
+}

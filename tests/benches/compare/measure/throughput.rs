@@ -1,0 +1,80 @@
+//! Requests a second, at several numbers of connections.
+
+use std::io;
+use std::slice;
+
+use super::{Bench, Cell};
+use crate::figure::{Figure, View};
+use crate::load::{Load, Tally};
+use crate::server::Who;
+
+const SERVERS: [Who; 5] = [Who::Sinbin, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+
+struct Shape {
+    connections: usize,
+    pipelined: usize,
+    same_core: bool,
+}
+
+impl Shape {
+    const fn of(connections: usize) -> Self {
+        Self { connections, pipelined: 1, same_core: false }
+    }
+}
+
+pub(super) fn run(bench: &mut Bench) {
+    bench.report.note("In every window every client got replies, unless it is said below that some did not.");
+    let mut rows = rows(bench.many);
+    for round in 0..bench.plan.rounds() {
+        for (shape, figure) in &mut rows {
+            bench.round(&SERVERS, round, slice::from_mut(figure), |bench, who| {
+                let tally = measure(bench, shape, who)?;
+                Ok(Cell { values: vec![tally.per_second], flaw: starved(bench, shape, who, &tally) })
+            });
+        }
+    }
+    bench.report.figures.extend(rows.into_iter().map(|(_, figure)| figure));
+}
+
+fn rows(many: usize) -> Vec<(Shape, Figure)> {
+    let figure = |name: &str| Figure::new(format!("requests/s, {name}"), View::RatioTo(Who::Bare));
+    let crowd = |count: usize| {
+        let figure = figure(&format!("{count} connections"));
+        (Shape::of(count), figure.at_least(0.97, Who::Bare).at_least(1.0, Who::Tokio))
+    };
+    let same_core = figure("1 connection, client on the same core");
+    let pipelined = figure("64 connections, 16 pipelined");
+    vec![
+        (Shape::of(1), figure("1 connection")),
+        crowd(64),
+        crowd(1000),
+        crowd(many),
+        (
+            Shape { same_core: true, ..Shape::of(1) },
+            same_core.at_least(1.0, Who::Tokio).at_least(1.0, Who::Mio),
+        ),
+        (Shape { pipelined: 16, ..Shape::of(64) }, pipelined.at_least(1.0, Who::Bare)),
+    ]
+}
+
+fn measure(bench: &Bench, shape: &Shape, who: Who) -> io::Result<Tally> {
+    let machine = &bench.machine;
+    machine.pin(Some(if shape.same_core { machine.server_core } else { machine.load_core }))?;
+    let server = bench.server(who)?;
+    let load = Load::connect(server.address, shape.connections)?;
+    load.rate(shape.pipelined, bench.plan.warm_up(), bench.plan.window())
+}
+
+/// A high rate is worth nothing if some clients starve. With twice as many replies as clients, each should have
+/// had one; with fewer, a window is too short to tell.
+fn starved(bench: &mut Bench, shape: &Shape, who: Who, tally: &Tally) -> Option<String> {
+    let Tally { served, replies, .. } = *tally;
+    let connections = shape.connections;
+    let text = format!("{served} of {connections} clients got any of the {replies} replies in a window");
+    if served < connections && replies < 2 * connections {
+        let name = who.name();
+        bench.report.note(format!("{name}: {text}, which is too short to tell whether the others starve."));
+        return None;
+    }
+    (served < connections).then_some(text)
+}

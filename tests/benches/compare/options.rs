@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::server::Who;
+use crate::switchers::Switcher;
+
+/// Compares sinbin with a bare epoll loop, mio, tokio and smol.
+#[derive(Parser)]
+#[command(name = "compare", args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+    #[command(flatten)]
+    pub(crate) plan: Plan,
+}
+
+impl Options {
+    /// `None`: this is no benchmark run. `cargo bench` says `--bench`; `cargo test --benches` does not.
+    pub(crate) fn from_args() -> Option<Self> {
+        let bench = env::args_os().any(|arg| arg == "--bench");
+        let role = env::args_os().nth(1).is_some_and(|arg| Role::has_subcommand(&arg.to_string_lossy()));
+        (bench || role).then(Self::parse)
+    }
+}
+
+/// What to measure, and for how long.
+#[derive(Args)]
+pub(crate) struct Plan {
+    /// Measure these only
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<Measurement>,
+    /// How often each server has its turn
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    /// How long requests are counted, after a warm-up of a fifth of it
+    #[arg(long, value_name = "MILLIS", value_parser = clap::value_parser!(u64).range(1..))]
+    window_ms: Option<u64>,
+    /// Two rounds with windows of 200 ms: shows that it works, not how fast
+    #[arg(long)]
+    quick: bool,
+    /// Leave sinbin out, to check the peers and the harness
+    #[arg(long)]
+    pub(crate) peers_only: bool,
+    /// What cargo passes
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Plan {
+    pub(crate) fn wants(&self, measurement: Measurement) -> bool {
+        self.only.is_empty() || self.only.contains(&measurement)
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 2 } else { 7 }).into()
+    }
+
+    pub(crate) fn window(&self) -> Duration {
+        Duration::from_millis(self.window_ms.unwrap_or(if self.quick { 200 } else { 1000 }))
+    }
+
+    pub(crate) fn warm_up(&self) -> Duration {
+        self.window() / 5
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measurement {
+    /// Requests a second
+    Throughput,
+    /// System calls a request
+    Syscalls,
+    /// Memory for each idle connection
+    Memory,
+    /// A fast client beside a slow one
+    Mixed,
+    /// Instructions a task switch
+    Switch,
+}
+
+/// What the binary is when it has started itself.
+#[derive(Subcommand)]
+pub(crate) enum Role {
+    /// Be one of the peers
+    #[command(hide = true)]
+    ServePeer { name: Who },
+    /// Switch between tasks, to be counted
+    #[command(hide = true)]
+    SwitchPeer { name: Switcher, tasks: usize, switches: usize },
+    /// Become another program, on one core
+    #[command(hide = true)]
+    Launch {
+        #[arg(long)]
+        core: Option<usize>,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}

@@ -1,0 +1,62 @@
+//! A connection of the loops that are driven by readiness events: `bare` and `mio`.
+
+use std::io::{self, Read, Write};
+
+use super::protocol::{Buffers, Session};
+
+/// How a turn ended.
+pub(super) enum Turn {
+    /// The read filled the buffer, or a stuck reply went out: there can be more to read.
+    More,
+    /// The read was short. On epoll nothing is left then, except perhaps the end of the stream.
+    Short,
+    /// There was nothing to read.
+    Nothing,
+    /// Replies wait for room in the socket.
+    Stuck,
+    /// The connection is over.
+    Closed,
+}
+
+pub(super) struct Connection<S> {
+    pub(super) stream: S,
+    session: Session,
+}
+
+impl<S: Read + Write> Connection<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, session: Session::default() }
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.session.is_stuck()
+    }
+
+    /// Sends what is stuck; if nothing is, reads once and answers. Large requests are computed here, on the loop:
+    /// these peers take no part in the measurement that has any.
+    pub(super) fn turn(&mut self, buffers: &mut Buffers) -> Turn {
+        self.try_turn(buffers).unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Turn::Nothing,
+            io::ErrorKind::Interrupted => Turn::More,
+            _ => Turn::Closed,
+        })
+    }
+
+    fn try_turn(&mut self, buffers: &mut Buffers) -> io::Result<Turn> {
+        let Buffers { input, replies } = buffers;
+        let after = if self.session.is_stuck() {
+            replies.clear();
+            Turn::More
+        } else {
+            let count = self.stream.read(input)?;
+            if count == 0 {
+                return Ok(Turn::Closed);
+            }
+            self.session.feed_inline(&input[..count], replies)?;
+            if count < input.len() { Turn::Short } else { Turn::More }
+        };
+        let stream = &mut self.stream;
+        let sent = self.session.send(replies, |bytes| stream.write(bytes))?;
+        Ok(if sent { after } else { Turn::Stuck })
+    }
+}

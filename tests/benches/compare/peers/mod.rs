@@ -1,0 +1,46 @@
+//! The servers that sinbin is measured against: the same protocol, by the same code, on four different loops.
+
+mod bare;
+mod connection;
+mod mio;
+pub(crate) mod protocol;
+mod smol;
+mod tokio;
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::server::Who;
+
+/// As many as sinbin's own listener takes.
+const BACKLOG: i32 = 1024;
+
+/// Serves until the process is killed.
+pub(crate) fn serve(who: Who) -> io::Result<()> {
+    let serve = match who {
+        Who::Bare => bare::serve,
+        Who::Mio => mio::serve,
+        Who::Tokio => tokio::serve,
+        Who::Smol => smol::serve,
+        Who::Sinbin | Who::SinbinSlices => {
+            return Err(io::Error::other("sinbin has a command of its own"));
+        }
+    };
+    serve(listen()?)
+}
+
+/// A nonblocking listener on a free port, which is told to whoever started this process.
+fn listen() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    let mut out = io::stdout();
+    writeln!(out, "listening on {}", listener.local_addr()?)?;
+    out.flush()?;
+    Ok(listener)
+}

@@ -1,0 +1,68 @@
+//! Tiny programs that switch between tasks and do nothing else, for callgrind to count.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::hint::black_box;
+use std::task::Poll;
+
+use clap::ValueEnum;
+use tokio::task::LocalSet;
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Switcher {
+    /// Boxed closures in a deque: the least that a scheduler can be.
+    Deque,
+    /// Tasks of a tokio `LocalSet`, each of which wakes itself.
+    Tokio,
+}
+
+/// Runs `tasks` tasks that yield in turn, `switches` times in all.
+pub(crate) fn run(switcher: Switcher, tasks: usize, switches: usize) {
+    match switcher {
+        Switcher::Deque => deque(tasks, switches / tasks),
+        Switcher::Tokio => local_set(tasks, switches / tasks),
+    }
+}
+
+fn deque(tasks: usize, turns: usize) {
+    let mut ready: VecDeque<Box<dyn FnMut() -> bool>> = VecDeque::with_capacity(tasks);
+    for _ in 0..tasks {
+        let mut left = black_box(turns);
+        ready.push_back(Box::new(move || {
+            left -= 1;
+            left > 0
+        }));
+    }
+    while let Some(mut task) = ready.pop_front() {
+        if task() {
+            ready.push_back(task);
+        }
+    }
+}
+
+fn local_set(tasks: usize, turns: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
+    let set = LocalSet::new();
+    for _ in 0..tasks {
+        set.spawn_local(async move {
+            for _ in 0..turns {
+                yield_once().await;
+            }
+        });
+    }
+    runtime.block_on(set);
+}
+
+/// Wakes itself the plain way. tokio's own `yield_now` defers the wake, which is another thing.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

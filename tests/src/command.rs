@@ -1,0 +1,179 @@
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::panicking;
+
+use escargot::CargoBuild;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::tail::Tail;
+use crate::wait::poll;
+
+/// The workspace, wherever cargo was called.
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+
+/// The `sinbin` command of this build, without what the developer's environment says about logs.
+///
+/// # Panics
+///
+/// When it cannot be built.
+#[must_use]
+pub fn sinbin(args: &[&str]) -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let mut command = Command::new(BINARY.get_or_init(build));
+    command.args(args).env_remove("SINBIN_LOG");
+    command
+}
+
+/// Builds the command in the profile of this test and to the same place, so that what cargo has built
+/// already is not built again.
+fn build() -> PathBuf {
+    let mut build =
+        CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
+    let own = std::env::current_exe().expect("a test has a path");
+    if let Some((target, triple)) = target_dir(&own) {
+        build = build.target_dir(target);
+        if let Some(triple) = triple {
+            build = build.target(triple);
+        }
+    }
+    match build.run() {
+        Ok(built) => built.path().to_owned(),
+        Err(error) => panic!("the command `sinbin` cannot be built: {error}"),
+    }
+}
+
+/// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple.
+fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
+    let target = test.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists())?;
+    let parts: Vec<_> = test.strip_prefix(target).ok()?.iter().collect();
+    let triple = match parts[..] {
+        [triple, _, _, _] => triple.to_str(),
+        _ => None,
+    };
+    Some((target, triple))
+}
+
+/// A child process, and what it says. It is killed when this is dropped; when that is because a test
+/// failed, what it said is shown.
+pub struct Running {
+    child: Child,
+    stdout: Tail,
+    stderr: Tail,
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// All that it wrote to stdout.
+    pub stdout: String,
+    /// All that it wrote to stderr.
+    pub stderr: String,
+}
+
+/// Runs `sinbin` with `args` to its end.
+#[must_use]
+pub fn run(args: &[&str]) -> Ended {
+    Running::start(sinbin(args)).wait()
+}
+
+impl Running {
+    /// Starts `command`, with nothing to read.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command can be started");
+        let stdout = Tail::of(child.stdout.take().expect("stdout is piped"));
+        let stderr = Tail::of(child.stderr.take().expect("stderr is piped"));
+        Self { child, stdout, stderr }
+    }
+
+    /// The process's id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be done.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("a child can be signalled");
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not say.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        let status = self.child.try_wait();
+        status.expect("a child can be waited for").is_some()
+    }
+
+    /// What it wrote to stdout so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.so_far()
+    }
+
+    /// What it wrote to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// Waits until stdout contains `text`.
+    pub fn says(&self, text: &str) {
+        let what = format!("{text:?} on stdout");
+        self.stdout.wait(&what, |said, _| said.contains(text).then_some(()));
+    }
+
+    /// Waits until stderr contains `text`.
+    pub fn logs(&self, text: &str) {
+        let what = format!("{text:?} on stderr");
+        self.stderr.wait(&what, |said, _| said.contains(text).then_some(()));
+    }
+
+    /// The first `count` lines of stdout.
+    pub(crate) fn first_lines(&self, count: usize) -> Vec<String> {
+        let what = format!("{count} lines on stdout ({:?} on stderr)", self.stderr());
+        self.stdout.wait(&what, |said, _| {
+            let lines: Vec<_> = said.split_inclusive('\n').take(count).collect();
+            let whole = lines.len() == count && lines.iter().all(|line| line.ends_with('\n'));
+            whole.then(|| lines.iter().map(|line| line.trim_end().to_owned()).collect())
+        })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time.
+    #[must_use]
+    pub fn wait(mut self) -> Ended {
+        let status =
+            poll("the end of the process", || self.child.try_wait().expect("a child can be waited for"));
+        Ended { code: status.code(), stdout: self.stdout.whole(), stderr: self.stderr.whole() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if panicking() {
+            let (stdout, stderr) = (self.stdout.so_far(), self.stderr.so_far());
+            eprintln!("--- stdout of the process\n{stdout}--- stderr of the process\n{stderr}---");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the end-to-end tests have in common: the real `sinbin` command as a child process ([`Running`],
+//! [`Server`]), clients that say what a test tells them to ([`Client`]), and a look at what a process costs
+//! ([`machine`]).
+//!
+//! Whatever waits here waits for a condition, for [`PATIENCE`] at the most; no test depends on how fast the
+//! machine is. What goes wrong is a panic: this is for tests alone.
+
+#![cfg(unix)]
+
+mod client;
+mod command;
+pub mod machine;
+mod server;
+mod tail;
+mod wait;
+
+pub use client::{Client, connect, exchange, fib, replies};
+pub use command::{Ended, Running, run, sinbin};
+pub use server::Server;
+pub use wait::{PATIENCE, eventually};

@@ -1,0 +1,80 @@
+use std::net::SocketAddr;
+use std::ops::Deref;
+
+use rustix::process::Signal;
+
+use crate::client::Client;
+use crate::command::{Ended, Running, sinbin};
+
+/// `sinbin serve`, listening.
+pub struct Server {
+    running: Running,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Server {
+    /// Starts `sinbin serve fib` with `args`. Without a `--listen` among them it gets a free port.
+    #[must_use]
+    pub fn fib(args: &[&str]) -> Self {
+        Self::start("fib", args)
+    }
+
+    /// The same for any service.
+    #[must_use]
+    pub fn start(service: &str, args: &[&str]) -> Self {
+        let mut all = vec!["serve", service];
+        all.extend(args);
+        if !args.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let listeners = all.iter().filter(|arg| **arg == "--listen").count();
+        let running = Running::start(sinbin(&all));
+        let addresses = running.first_lines(listeners).iter().map(|line| address(line)).collect();
+        Self { running, addresses }
+    }
+
+    /// Where it listens; where it first does, if that is in several places.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All places.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A new client.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// Asks it to stop by SIGTERM, and waits for its end.
+    #[must_use]
+    pub fn stop(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its end.
+    #[must_use]
+    pub fn wait(self) -> Ended {
+        self.running.wait()
+    }
+}
+
+impl Deref for Server {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+fn address(line: &str) -> SocketAddr {
+    let address = line.strip_prefix("listening on ");
+    let address = address.and_then(|address| address.parse().ok());
+    address.unwrap_or_else(|| panic!("no line \"listening on ADDR\": {line:?}"))
+}
