@@ -20,3 +20,8 @@ pub use error::Error;
 pub use host::{Counts, Native, NativeService, NativeTask, SendJob};
 pub use server::{Server, Settings, Stopper, Summary};
 pub use sinbin_core::*;
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -202,6 +202,9 @@ impl<S: NativeService> Server<S> {
             self.linger();
             self.relieve();
             self.slice();
+            if self.draining.is_some() {
+                self.nudge();
+            }
             let rest = self.executor.kernel.rest();
             match rest {
                 Rest::Empty => break,
@@ -332,7 +335,7 @@ impl<S: NativeService> Server<S> {
             None if self.stopper.asked.load(Ordering::Acquire) => self.begin_drain(),
             None => {}
             Some(end) if self.now() >= end => self.cut_off(),
-            Some(_) => self.nudge(),
+            Some(_) => {}
         }
     }
 
@@ -343,10 +346,9 @@ impl<S: NativeService> Server<S> {
             self.close(source);
         }
         self.host.sockets.drain();
-        self.nudge();
     }
 
-    /// Lets every connection look whether there is anything left to answer.
+    /// Lets every connection that waits for requests look whether one is there, and end if there is none.
     fn nudge(&mut self) {
         for source in self.host.sockets.served() {
             self.executor.kernel.ready(source, Interest::RECV);

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::cli::Perf;
+use crate::output;
 use crate::perf::stats::Stats;
 
 pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
@@ -22,7 +23,7 @@ pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Tells how a measurement went; what went wrong makes it a failure.
 fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
-    println!("{}", stats.summary(seconds));
+    output::line(stats.summary(seconds));
     match &stats.trouble {
         Some(trouble) => Err(trouble.clone().into()),
         None => Ok(ExitCode::SUCCESS),

@@ -1,7 +1,6 @@
 //! `sinbin serve`.
 
 use std::error::Error;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sinbin::fib_service::Fib;
 use sinbin::{NativeService, Server, Settings, Summary};
 
 use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs};
+use crate::output;
 use crate::signals::stop_on_signal;
 
 /// The exit code when connections had to be cut.
@@ -61,15 +61,13 @@ fn settings(args: &ServeArgs) -> Settings {
 
 fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut server = Server::new(service, &settings(args))?;
-    let mut out = std::io::stdout().lock();
     for address in &args.listen {
         let bound = server.listen(*address)?;
-        writeln!(out, "listening on {bound}")?;
+        output::line(format_args!("listening on {bound}"));
     }
-    out.flush()?;
     stop_on_signal(server.stopper())?;
     let summary = server.run()?;
-    writeln!(out, "{}", line(&summary))?;
+    output::line(line(&summary));
     Ok(if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
 }
 

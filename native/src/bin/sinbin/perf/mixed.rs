@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::client::{Role, play};
 use super::stats::{Stats, per_second, rate};
 use crate::cli::MixedArgs;
+use crate::output;
 use crate::signals::interrupted;
 
 /// What the fast client asks for.
@@ -18,17 +19,17 @@ pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
     // Half of the time for each part.
     let time = Duration::from_secs(args.perf.seconds.into()) / 2;
     let (alone, _) = lap(args, &[FAST_N], time)?;
-    println!("fast client alone: {}", alone.line());
+    output::line(format_args!("fast client alone: {}", alone.line()));
     if interrupted() {
         return Ok(ExitCode::SUCCESS);
     }
     let (beside, slow) = lap(args, &[FAST_N, args.slow_n], time)?;
-    println!("beside fib({}):     {}", args.slow_n, beside.line());
+    output::line(format_args!("beside fib({}):     {}", args.slow_n, beside.line()));
     if let Some(slow) = slow {
-        println!("slow client:       {}", slow.line());
+        output::line(format_args!("slow client:       {}", slow.line()));
     }
     let kept = beside.rate() / alone.rate().max(f64::MIN_POSITIVE);
-    println!("the fast client keeps {:.1} % of its rate", kept * 100.0);
+    output::line(format_args!("the fast client keeps {:.1} % of its rate", kept * 100.0));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::output;
+
 /// The times of the requests of one kind of client.
 pub(crate) struct Stats {
     /// Nanoseconds.
@@ -33,7 +35,7 @@ impl Stats {
         self.times.saturating_record(nanos.max(1));
         self.counter.fetch_add(1, Ordering::Relaxed);
         if self.live {
-            println!("{}", span(nanos));
+            output::line(span(nanos));
         }
     }
 
@@ -76,7 +78,7 @@ impl Ticker {
             let (mut last, mut since) = (0, Instant::now());
             while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
                 let (count, now) = (counter.load(Ordering::Relaxed), Instant::now());
-                println!("{}", rate(count - last, (now - since).as_secs_f64()));
+                output::line(rate(count - last, (now - since).as_secs_f64()));
                 (last, since) = (count, now);
             }
         })?;
