@@ -1,6 +1,7 @@
 //! The `sinbin` command: serve the shipped services, and measure any server that speaks their protocol.
 
 mod cli;
+mod descriptors;
 mod output;
 mod perf;
 mod serve;

@@ -10,6 +10,7 @@ use sinbin::fib_service::Fib;
 use sinbin::{NativeService, Server, Settings, Summary};
 
 use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs};
+use crate::descriptors;
 use crate::output;
 use crate::signals::stop_on_signal;
 
@@ -60,6 +61,7 @@ fn settings(args: &ServeArgs) -> Settings {
 }
 
 fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
     for address in &args.listen {
         let bound = server.listen(*address)?;
