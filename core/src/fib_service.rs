@@ -155,11 +155,15 @@ impl Batch<'_> {
         if point.last {
             return Err(Stop::Last);
         }
+        let through = self.ended || point.requests.is_bare();
+        if point.at == self.input.len() && !through {
+            return Err(Stop::Drained);
+        }
         let (taken, request) = point.requests.next(&self.rules, &self.input[point.at..]);
         point.at += taken;
         match request {
             Some(request) => self.reply(request),
-            None if self.ended || point.requests.is_bare() => self.finish(),
+            None if through => self.finish(),
             None => Err(Stop::Drained),
         }
     }

@@ -15,6 +15,7 @@ mod priority;
 mod reactor;
 mod server;
 mod sockets;
+mod transfer;
 
 pub use error::Error;
 pub use host::{Counts, Native, NativeService, NativeTask, SendJob};

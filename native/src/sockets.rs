@@ -1,11 +1,12 @@
 //! The sockets of a loop, each under the id that the kernel gave its source.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use sinbin_core::{Interest, IoError, SourceId};
 
 use crate::reactor::Reactor;
+use crate::transfer;
 
 /// What can be watched.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl Sockets {
     pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        match entry.stream().and_then(|mut stream| stream.read(buffer)) {
+        match entry.stream().and_then(|stream| transfer::recv(stream, buffer)) {
             Ok(0) => {
                 entry.ended = true;
                 Ok(0)
@@ -131,7 +132,7 @@ impl Sockets {
     #[inline]
     pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        let sent = entry.stream().and_then(|mut stream| stream.write(bytes));
+        let sent = entry.stream().and_then(|stream| transfer::send(stream, bytes));
         sent.map_err(|error| entry.failed(&error))
     }
 
