@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::error::{Failure, IoError, Op};
 use crate::id::SourceId;
-use crate::step::{Step, Wait, Woken};
+use crate::step::{Step, Wait, What, Woken};
 use crate::task::{Cx, Host, MAX_SPAWNS, Task};
 
 /// How long an acceptor without room waits before it looks again. A host that knows when room comes wakes
@@ -38,8 +38,10 @@ impl<H: Host> Task<H> for Acceptor {
                 Ok(_) | Err(IoError::Reset) => {}
                 Err(IoError::WouldBlock) => return Step::Wait(Wait::recv(self.listener)),
                 Err(IoError::NoRoom | IoError::Os(_)) => {
-                    return Step::Wait(Wait::time(cx.after(Some(RETRY))));
+                    // What ends the listener ends this wait as well.
+                    return Step::Wait(Wait::on(What::Hangup(self.listener)).until(cx.after(Some(RETRY))));
                 }
+                Err(IoError::Stopping) => return Step::Done,
                 Err(error @ IoError::Closed) => {
                     return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });
                 }

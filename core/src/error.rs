@@ -25,6 +25,8 @@ pub enum IoError {
     Closed,
     /// The peer broke the connection off.
     Reset,
+    /// The host is about to stop, and nothing is there: the task should end.
+    Stopping,
     /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
     NoRoom,
     /// Anything else, as the number by which the host's system calls it.
@@ -37,6 +39,7 @@ impl fmt::Display for IoError {
             Self::WouldBlock => f.write_str("it would block"),
             Self::Closed => f.write_str("it is closed"),
             Self::Reset => f.write_str("the peer broke it off"),
+            Self::Stopping => f.write_str("the host is stopping"),
             Self::NoRoom => f.write_str("the host has no room for it"),
             Self::Os(code) => write!(f, "system error {code}"),
         }

@@ -11,11 +11,11 @@
 //!
 //! let rules = Rules::default();
 //! let mut requests = Requests::new();
-//! requests.begin_read(&rules, b"30\r\nabc\n4");
+//! requests.begin_read(&rules, b"30\r\nabc\n4", true);
 //! assert_eq!(requests.next(&rules, b"30\r\nabc\n4"), (4, Some(Ok(30))));
 //! assert_eq!(requests.next(&rules, b"abc\n4"), (4, Some(Err(Bad::NotInteger))));
 //! assert_eq!(requests.next(&rules, b"4"), (1, None));
-//! requests.begin_read(&rules, b"5\n");
+//! requests.begin_read(&rules, b"5\n", true);
 //! assert_eq!(requests.next(&rules, b"5\n"), (2, Some(Ok(45))));
 //! ```
 
@@ -181,16 +181,32 @@ impl Requests {
         Self { len: 0, value: 0, at: At::Start, negative: false, by: By::Unknown }
     }
 
-    /// A read brought `bytes`. The first one decides whether the connection is bare.
+    /// A read brought `bytes`; `whole` says that it was not cut off by the size of the buffer. The first one
+    /// decides whether the connection is bare.
     #[inline]
-    pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8]) {
+    pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8], whole: bool) {
         if self.by == By::Unknown {
             self.by = match rules.framing {
                 Framing::Lines => By::Lines,
+                Framing::Bare => By::Reads,
                 Framing::Auto if bytes.contains(&b'\n') => By::Lines,
-                Framing::Auto | Framing::Bare => By::Reads,
+                Framing::Auto if whole => By::Reads,
+                Framing::Auto => By::Unknown,
             };
         }
+    }
+
+    /// Whether the first read was cut off before its first newline: the next one belongs to it. If there is
+    /// none, call [`end_first_read`](Self::end_first_read).
+    #[must_use]
+    #[inline]
+    pub fn is_undecided(&self) -> bool {
+        self.by == By::Unknown && self.len > 0
+    }
+
+    /// The first read was whole after all, without a newline.
+    pub fn end_first_read(&mut self) {
+        self.by = By::Reads;
     }
 
     /// Whether each read is one request: [`finish`](Self::finish) it when its bytes are through.

@@ -216,13 +216,22 @@ impl FibConn {
     fn receive<H: Serves<Fib>>(&mut self, cx: &mut Cx<'_, H>) -> Result<usize, (Op, IoError)> {
         let limit = cx.buffers.read_limit();
         let input = &mut cx.buffers.input.as_mut()[..limit];
-        let count = cx.host.recv(self.source, input).map_err(|error| (Op::Recv, error))?;
-        if count == 0 {
-            self.ended = true;
-        } else {
-            self.requests.begin_read(&cx.host.service().rules, &input[..count]);
+        match cx.host.recv(self.source, input) {
+            Ok(0) => {
+                self.ended = true;
+                Ok(0)
+            }
+            Ok(count) => {
+                let whole = count < limit;
+                self.requests.begin_read(&cx.host.service().rules, &input[..count], whole);
+                Ok(count)
+            }
+            Err(IoError::WouldBlock) if self.requests.is_undecided() => {
+                self.requests.end_first_read();
+                Ok(0)
+            }
+            Err(error) => Err((Op::Recv, error)),
         }
-        Ok(count)
     }
 
     /// Answers the first `fresh` bytes of the shared input, or what is held.
@@ -283,6 +292,8 @@ impl FibConn {
         match stop {
             Stop::Last => Ok(Step::Done),
             Stop::Full => Ok(Step::Yield),
+            // The rest of a first read that was cut off is there now, or there is none.
+            Stop::Drained if self.requests.is_undecided() => Ok(Step::Yield),
             // One read an event: a level-triggered host says if there is more.
             Stop::Drained => Err((Op::Recv, IoError::WouldBlock)),
             Stop::Job(n) => match cx.submit(FibJob::new(n)) {

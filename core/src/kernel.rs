@@ -286,11 +286,17 @@ impl<S: Storage> Kernel<S> {
         self.bin.open()
     }
 
+    /// Whether the source is there.
+    #[must_use]
+    pub fn is_open(&self, source: SourceId) -> bool {
+        self.bin.place(Packed::new(What::Recv(source))).is_some()
+    }
+
     /// Closes the source: whoever waits for it runs, told [`Woken::Closed`] (promise 6). Whether there was
     /// such a source.
     pub fn close(&mut self, source: SourceId) -> bool {
         self.wake_all(source, Woken::Closed);
-        let is_open = self.bin.place(Packed::new(What::Recv(source))).is_some();
+        let is_open = self.is_open(source);
         if is_open {
             self.bin.sources.remove(source.index);
         }

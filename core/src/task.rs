@@ -51,7 +51,7 @@ pub trait Host: Sized {
     ///
     /// # Errors
     ///
-    /// [`IoError::WouldBlock`] when nothing is there.
+    /// [`IoError::WouldBlock`] when nothing is there; [`IoError::Stopping`] instead, once the host is to stop.
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
 
     /// Sends from the front of `bytes` and returns how much.
@@ -154,6 +154,9 @@ impl<'a, H: Host> Cx<'a, H> {
     /// [`MAX_SPAWNS`] in one step. Nothing is lost then:
     /// the connection waits with the listener.
     pub fn accept(&mut self, listener: SourceId) -> Result<SourceId, IoError> {
+        if !self.kernel.is_open(listener) {
+            return Err(IoError::Closed);
+        }
         if self.spawned.is_full() || self.kernel.is_full() {
             return Err(IoError::NoRoom);
         }
@@ -193,11 +196,13 @@ impl<'a, H: Host> Cx<'a, H> {
         }
     }
 
-    /// The step after an operation on `source` failed: a wait where it would block, else the end.
+    /// The step after an operation on `source` failed: a wait where it would block, a good end where the host
+    /// is stopping, else a bad one.
     #[must_use]
     pub fn failed(&self, op: Op, source: SourceId, error: IoError, deadline: Instant) -> Step {
         match (error, op) {
             (IoError::WouldBlock, Op::Send) => Step::Wait(Wait::send(source).until(deadline)),
+            (IoError::Stopping, _) => Step::Done,
             (IoError::WouldBlock, _) => Step::Wait(Wait::recv(source).until(deadline)),
             _ => Step::Fail(Failure { op, source, error }),
         }

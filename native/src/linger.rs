@@ -18,7 +18,7 @@ pub struct Linger {
 
 impl<H: Host> Task<H> for Linger {
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
-        if cx.woken() == Woken::TimedOut || cx.now() >= self.until {
+        if let Woken::TimedOut | Woken::Cancelled = cx.woken() {
             return Step::Done;
         }
         match cx.host.recv(self.source, cx.buffers.input.as_mut()) {

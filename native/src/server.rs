@@ -356,14 +356,15 @@ impl<S: NativeService> Server<S> {
     }
 
     fn cut_off(&mut self) {
-        let late: Vec<_> = self.host.sockets.served().collect();
-        if !late.is_empty() {
-            tracing::warn!(connections = late.len(), "the time to drain is over: they are cut off");
+        let late = self.host.sockets.served().count();
+        if late > 0 {
+            tracing::warn!(connections = late, "the time to drain is over: they are cut off");
         }
-        self.cut += late.len();
+        self.cut += late;
         self.draining = Some(Instant::NEVER);
-        for source in late {
-            self.close(source);
+        let tasks: Vec<_> = self.executor.kernel.tasks().map(|task| task.id).collect();
+        for task in tasks {
+            self.executor.kernel.cancel(task);
         }
     }
 

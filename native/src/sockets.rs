@@ -66,7 +66,7 @@ fn io_error(error: &io::Error) -> IoError {
 /// All sockets, by the index of their ids. The reactor watches none that is not here.
 pub(crate) struct Sockets {
     entries: Vec<Option<Entry>>,
-    /// The loop ends: a connection that has nothing to read now has nothing more to say.
+    /// The loop is to stop: a connection that has nothing to read is told so.
     draining: bool,
 }
 
@@ -124,7 +124,7 @@ impl Sockets {
                 Ok(0)
             }
             Ok(count) => Ok(count),
-            Err(error) if is_blocked(&error) && draining && !entry.lingering => Ok(0),
+            Err(error) if is_blocked(&error) && draining && !entry.lingering => Err(IoError::Stopping),
             Err(error) => Err(entry.failed(&error)),
         }
     }
@@ -136,7 +136,7 @@ impl Sockets {
         sent.map_err(|error| entry.failed(&error))
     }
 
-    /// From here on, a connection that has nothing to read is at its end.
+    /// From here on, a connection that has nothing to read is told that the host stops.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
     }

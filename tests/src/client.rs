@@ -188,8 +188,9 @@ impl Client {
     fn receive(&mut self) -> usize {
         let mut chunk = [0; 64 * 1024];
         let count = self.stream.read(&mut chunk).unwrap_or_else(|error| {
-            let so_far = String::from_utf8_lossy(&self.unread);
-            panic!("cannot read: {error}; so far {so_far:?}")
+            let last = &self.unread[self.unread.len().saturating_sub(200)..];
+            let last = String::from_utf8_lossy(last);
+            panic!("cannot read after {} bytes, {last:?} at last: {error}", self.unread.len())
         });
         self.unread.extend_from_slice(&chunk[..count]);
         count

@@ -21,6 +21,7 @@ pub use linux::{allow_descriptors, loop_rests, resident_bytes, rests};
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::thread::sleep;
     use std::time::Instant;
@@ -37,13 +38,15 @@ mod linux {
     /// # Panics
     ///
     /// When the limit cannot be set.
-    pub fn allow_descriptors(pid: Pid, more: u64) {
-        let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid()));
-        let limit = open.expect("our own child").count() as u64 + more;
-        let limit = Rlimit {
-            current: Some(limit), // The child has our hard limit. It stays, so that more can be allowed later.
-            maximum: getrlimit(Resource::Nofile).maximum,
-        };
+    pub fn allow_descriptors(pid: Pid, more: usize) {
+        let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())).expect("our own child");
+        let open: BTreeSet<u64> =
+            open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        // The limit is one on their numbers, and a process may have inherited some high ones.
+        let mut free = (0..).filter(|number| !open.contains(number));
+        let limit = free.nth(more).expect("numbers enough");
+        // The child has our hard limit. It stays, so that more can be allowed later.
+        let limit = Rlimit { current: Some(limit), maximum: getrlimit(Resource::Nofile).maximum };
         prlimit(Some(pid), Resource::Nofile, limit).expect("a limit can be lowered");
     }
 

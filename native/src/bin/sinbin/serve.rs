@@ -63,11 +63,12 @@ fn settings(args: &ServeArgs) -> Settings {
 fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
     descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
+    // Before anybody is told that there is a server to stop.
+    stop_on_signal(server.stopper())?;
     for address in &args.listen {
         let bound = server.listen(*address)?;
         output::line(format_args!("listening on {bound}"));
     }
-    stop_on_signal(server.stopper())?;
     let summary = server.run()?;
     output::line(line(&summary));
     Ok(if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })

@@ -14,7 +14,7 @@ use sinbin::{
 
 use super::stats::Stats;
 use crate::descriptors;
-use crate::signals::{interrupted, stop_on_signal};
+use crate::signals::stop_on_signal;
 
 /// A kind of client: what it asks, and how often at a time.
 pub(crate) struct Role {
@@ -198,9 +198,7 @@ impl Client {
 
     fn report(&self, trouble: &str) {
         let mut stats = self.script.stats.borrow_mut();
-        if !interrupted() {
-            stats.trouble.get_or_insert_with(|| trouble.to_owned());
-        }
+        stats.trouble.get_or_insert_with(|| trouble.to_owned());
     }
 }
 
@@ -212,7 +210,9 @@ impl<H: Serves<Clients>> Task<H> for Client {
         }
         match self.turn(cx) {
             Ok(()) => Step::Wait(Wait::recv(self.source).until(end)),
-            Err((op, IoError::WouldBlock)) => cx.failed(op, self.source, IoError::WouldBlock, end),
+            Err((op, error @ (IoError::WouldBlock | IoError::Stopping))) => {
+                cx.failed(op, self.source, error, end)
+            }
             Err((_, error)) => {
                 self.report(&format!("the connection ended: {error}"));
                 Step::Done

@@ -1,0 +1,232 @@
+//! The talk's clients: `sinbin perf`, against servers good and bad.
+
+#![cfg(unix)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use rustix::process::Signal;
+use sinbin_tests::{Ended, Running, Server, sinbin};
+
+/// Starts `sinbin perf` with `args` against `address`.
+fn start(address: SocketAddr, args: &str) -> Running {
+    let address = address.to_string();
+    let mut all = vec!["perf"];
+    all.extend(args.split_whitespace());
+    all.extend(["--connect", &address]);
+    Running::start(sinbin(&all))
+}
+
+fn perf(server: &Server, args: &str) -> Ended {
+    start(server.address(), args).wait()
+}
+
+/// The number that stands before `unit` in `text`, such as `42 requests`.
+fn number_before(text: &str, unit: &str) -> f64 {
+    let (before, _) = text.split_once(unit).unwrap_or_else(|| panic!("no {unit:?}: {text}"));
+    let word = before.split_whitespace().next_back();
+    let number = word.and_then(|word| word.parse().ok());
+    number.unwrap_or_else(|| panic!("no number before {unit:?}: {text}"))
+}
+
+/// Whether `text` is a span of time, such as `18.5 µs`.
+fn is_span(text: &str) -> bool {
+    let Some((number, unit)) = text.split_once(' ') else {
+        return false;
+    };
+    number.parse::<f64>().is_ok() && ["ns", "µs", "ms", "s"].contains(&unit)
+}
+
+/// Checks the two lines at the end of `stdout`, and returns how many requests they count.
+#[track_caller]
+fn check_summary(stdout: &str) -> f64 {
+    let lines: Vec<_> = stdout.lines().collect();
+    let [.., first, second] = lines[..] else {
+        panic!("no summary: {stdout}");
+    };
+    let count = number_before(first, " requests in ");
+    assert!(count > 0.0, "{first}");
+    assert!(number_before(first, " requests/s") > 0.0, "{first}");
+    let spans = second.strip_prefix("time a request: ").unwrap_or_else(|| panic!("{second}"));
+    let names: Vec<_> = spans
+        .split(", ")
+        .map(|part| {
+            let (name, span) = part.split_once(' ').expect("a name and a span");
+            assert!(is_span(span), "{second}");
+            name
+        })
+        .collect();
+    assert_eq!(names, ["p50", "p90", "p99", "p99.9", "max"]);
+    count
+}
+
+#[track_caller]
+fn check_success(ended: &Ended) {
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "", "nothing to complain about");
+}
+
+#[test]
+fn latency_tells_the_time_of_each_request_and_a_summary() {
+    let server = Server::fib(&[]);
+    for args in ["latency --seconds 1 --n 16", "latency --seconds 1 --n 16 --bare --connections 3"] {
+        let ended = perf(&server, args);
+        check_success(&ended);
+        let count = check_summary(&ended.stdout);
+        let times = ended.stdout.lines().filter(|line| is_span(line)).count();
+        assert!((count - times as f64).abs() < 0.5, "{args}: {times} times and {count} requests");
+    }
+}
+
+#[test]
+fn throughput_tells_requests_each_second_and_a_summary() {
+    let server = Server::fib(&[]);
+    let ended = perf(&server, "throughput --seconds 2");
+    check_success(&ended);
+    check_summary(&ended.stdout);
+    let first = ended.stdout.lines().next().expect("a line");
+    assert!(number_before(first, " requests/s") > 0.0, "{first}");
+    assert!(!first.contains(" in "), "a second's line: {first}");
+}
+
+#[test]
+fn throughput_takes_connections_pipelines_and_bare_requests() {
+    let server = Server::fib(&[]);
+    for args in [
+        "throughput --seconds 1 --connections 20 --pipeline 16",
+        "throughput --seconds 1 --connections 20 --bare",
+        "throughput --seconds 1 --n 15 --pipeline 1000",
+        "throughput --seconds 1 --n 0",
+    ] {
+        let ended = perf(&server, args);
+        check_success(&ended);
+        check_summary(&ended.stdout);
+    }
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.contains("served 42 connections"), "{}", ended.stdout);
+}
+
+#[test]
+fn mixed_tells_what_the_fast_client_keeps() {
+    for (server, args) in [
+        (Server::fib(&["--workers", "1"]), "mixed --seconds 2 --slow-n 23"),
+        (Server::fib(&["--workers", "0"]), "mixed --seconds 2 --slow-n 23 --bare"),
+    ] {
+        let ended = perf(&server, args);
+        check_success(&ended);
+        let lines: Vec<_> = ended.stdout.lines().collect();
+        let [alone, beside, slow, kept] = lines[..] else {
+            panic!("four lines: {lines:?}");
+        };
+        for (line, begin) in
+            [(alone, "fast client alone: "), (beside, "beside fib(23): "), (slow, "slow client: ")]
+        {
+            assert!(line.starts_with(begin), "{line}");
+            assert!(number_before(line, " requests/s, p99 ") > 0.0, "{line}");
+        }
+        let kept = kept.strip_prefix("the fast client keeps ").expect("the headline");
+        assert!(number_before(kept, " % of its rate") > 0.0, "{kept}");
+    }
+}
+
+#[test]
+fn more_connections_than_the_server_takes_at_a_time_are_measured_as_far_as_they_get() {
+    let server = Server::fib(&["--max-connections", "2"]);
+    let ended = perf(&server, "throughput --seconds 1 --connections 5");
+    check_success(&ended);
+    check_summary(&ended.stdout);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_with_a_hint() {
+    let address = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("a bound socket")
+    };
+    for args in ["latency --seconds 1", "throughput --seconds 1", "mixed --seconds 2"] {
+        let ended = start(address, args).wait();
+        assert_eq!(ended.code, Some(1), "{args}");
+        let message = &ended.stderr;
+        assert!(message.contains(&format!("cannot connect to {address}: ")), "{message}");
+        assert!(message.contains("is `sinbin serve fib` running there?"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert_eq!(ended.stdout, "", "{args}: nothing was measured");
+    }
+}
+
+#[test]
+fn a_server_that_says_something_else_is_told() {
+    let server = Server::start("echo", &[]);
+    for args in [
+        "latency --seconds 60 --n 30",
+        "throughput --seconds 60 --n 16 --pipeline 3",
+        "throughput --seconds 60 --n 16 --bare",
+        "mixed --seconds 2 --slow-n 30",
+    ] {
+        let ended = perf(&server, args);
+        assert_eq!(ended.code, Some(1), "{args}");
+        assert!(ended.stderr.contains("the server said \""), "{args}: {}", ended.stderr);
+    }
+    let upper = Server::start("upper", &[]);
+    let ended = perf(&upper, "throughput --seconds 60");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the server said \""), "{}", ended.stderr);
+}
+
+#[test]
+fn a_request_that_the_server_refuses_is_told_in_its_words() {
+    let server = Server::fib(&["--max-n", "20"]);
+    let ended = perf(&server, "latency --seconds 60 --n 21");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("n is over the limit of 20"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_server_that_ends_amid_a_measurement_is_told() {
+    let server = Server::fib(&[]);
+    let client = start(server.address(), "latency --seconds 600 --n 5");
+    client.says("s\n");
+    server.signal(Signal::KILL);
+    let ended = client.wait();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the connection ended"), "{}", ended.stderr);
+    check_summary(&ended.stdout);
+}
+
+#[test]
+fn ctrl_c_ends_a_measurement_with_its_summary() {
+    let server = Server::fib(&[]);
+    for (args, sign) in [
+        ("latency --seconds 600 --n 5", "s\n"),
+        ("throughput --seconds 600 --connections 5", " requests/s\n"),
+    ] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let client = start(server.address(), args);
+            client.says(sign);
+            client.signal(signal);
+            let ended = client.wait();
+            assert_eq!(ended.code, Some(0), "{args}: {}", ended.stderr);
+            check_summary(&ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_amid_mixed_tells_what_there_is() {
+    // It says nothing in its first lap, so a server of our own tells when it is in it.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let client = start(listener.local_addr().expect("a bound socket"), "mixed --seconds 600");
+    let (mut stream, _) = listener.accept().expect("the fast client");
+    let mut request = [0; 2];
+    for _ in 0..100 {
+        stream.read_exact(&mut request).expect("a request");
+        assert_eq!(&request, b"1\n");
+        stream.write_all(b"1\n").expect("it takes the answer");
+    }
+    client.signal(Signal::INT);
+    let ended = client.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("fast client alone: "), "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
+}

@@ -1,0 +1,186 @@
+//! The command line: what it accepts, what it says where, and how it ends.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sinbin_tests::{Running, Server, connect, run, sinbin};
+
+const COMMANDS: [&str; 9] = [
+    "",
+    "serve",
+    "serve fib",
+    "serve echo",
+    "serve upper",
+    "perf",
+    "perf latency",
+    "perf throughput",
+    "perf mixed",
+];
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn each_command_has_help() {
+    for command in COMMANDS {
+        for help in ["--help", "-h"] {
+            let mut args = words(command);
+            args.push(help);
+            let ended = run(&args);
+            assert_eq!(ended.code, Some(0), "{args:?}");
+            assert_eq!(ended.stderr, "", "{args:?}");
+            let usage = format!("Usage: sinbin {command}");
+            assert!(ended.stdout.contains(usage.trim_end()), "{args:?}: {}", ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn the_help_tells_the_exit_codes_and_how_to_begin() {
+    let help = run(&["--help"]).stdout;
+    for text in ["Exit codes: 0 ", "sinbin serve fib", "130"] {
+        assert!(help.contains(text), "{text:?} in {help}");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let ended = run(&["--version"]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stdout, format!("sinbin {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_arguments_end_with_code_2_and_the_usage() {
+    for line in [
+        "",
+        "serve",
+        "perf",
+        "nonsense",
+        "serve nonsense",
+        "serve fib --nonsense",
+        "serve fib extra",
+        "serve fib --listen",
+        "serve fib --listen nonsense",
+        "serve fib --listen localhost",
+        "serve fib --listen 127.0.0.1",
+        "serve fib --listen 127.0.0.1:65536",
+        "serve fib --max-connections 0",
+        "serve fib --max-connections many",
+        "serve fib --max-connections -1",
+        "serve fib --idle-timeout 5",
+        "serve fib --idle-timeout 0s",
+        "serve fib --drain-timeout soon",
+        "serve fib --workers -1",
+        "serve fib --workers 2000",
+        "serve fib --slice 0",
+        "serve fib --busy-poll 1h",
+        "serve fib --max-buffered -1",
+        "serve fib --max-n 94",
+        "serve fib --loop-n 26",
+        "serve fib --max-line 0",
+        "serve fib --framing nonsense",
+        "serve echo --max-n 5",
+        "serve upper --framing lines",
+        "perf latency --connect nonsense",
+        "perf latency --seconds 0",
+        "perf latency --n 94",
+        "perf latency --pipeline 2",
+        "perf throughput --connections 0",
+        "perf throughput --pipeline 0",
+        "perf throughput --bare --pipeline 2",
+        "perf mixed --slow-n 94",
+        "perf mixed --connections 2",
+    ] {
+        let ended = run(&words(line));
+        assert_eq!(ended.code, Some(2), "{line:?}: {}", ended.stdout);
+        assert_eq!(ended.stdout, "", "{line:?}");
+        let helpful = ["Usage: ", "For more information, try '--help'."];
+        assert!(helpful.iter().any(|text| ended.stderr.contains(text)), "{line:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_argument_is_told() {
+    for (line, message) in [
+        ("serve fib --idle-timeout 5", "off"),
+        ("serve fib --idle-timeout 0s", "off"),
+        ("serve fib --max-n 94", "93"),
+        ("serve fib --listen localhost", "--listen <ADDR:PORT>"),
+    ] {
+        let ended = run(&words(line));
+        assert!(ended.stderr.contains(message), "{line:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn stdout_has_the_address_and_the_summary_and_stderr_the_logs() {
+    let server = Server::fib(&["--log", "debug"]);
+    let address = server.address();
+    server.client().ask(20);
+    let ended = server.stop();
+    let summary = "served 1 connections, 1 jobs; 3 bytes in, 5 bytes out";
+    assert_eq!(ended.stdout, format!("listening on {address}\n{summary}\n"));
+    for text in ["DEBUG", "connected", "INFO", "draining"] {
+        assert!(ended.stderr.contains(text), "{text:?} in {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains('\x1b'), "no colours into a pipe");
+}
+
+#[test]
+fn logs_can_be_off_by_option_and_by_environment() {
+    let server = Server::fib(&["--log", "off"]);
+    server.client().ask(20);
+    assert_eq!(server.stop().stderr, "");
+
+    let mut command = sinbin(&["serve", "fib", "--listen", "127.0.0.1:0"]);
+    command.env("SINBIN_LOG", "debug");
+    let loud = Running::start(command);
+    loud.says("listening on ");
+    let address = loud.stdout().trim().rsplit(' ').next().and_then(|word| word.parse().ok());
+    drop(connect(address.expect("an address")));
+    loud.logs("connected");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_told_and_harms_nothing() {
+    let server = Server::fib(&["--log", "fib=nonsense"]);
+    server.logs("--log \"fib=nonsense\"");
+    server.client().ask(20);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_server_whose_stdout_is_closed_serves_and_ends_well() {
+    let mut command = sinbin(&["serve", "fib", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    // As `sinbin serve fib | head -1` does.
+    drop(stdout);
+    let address = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
+    sinbin_tests::Client::connect(address.expect("an address")).ask(20);
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("a child can be signalled");
+    let status = child.wait().expect("a child can be waited for");
+    assert_eq!(status.code(), Some(0), "all was served well");
+}
+
+#[test]
+fn a_measurement_whose_stdout_is_closed_ends_without_a_panic() {
+    let server = Server::fib(&[]);
+    let address = server.address().to_string();
+    let mut command = sinbin(&["perf", "latency", "--n", "5", "--seconds", "60", "--connect", &address]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    stdout.read_line(&mut String::new()).expect("a line");
+    // As `sinbin perf latency | head -1` does.
+    drop(stdout);
+    let ended = child.wait_with_output().expect("a child can be waited for");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

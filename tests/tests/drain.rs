@@ -1,0 +1,253 @@
+//! Ctrl-C and SIGTERM: what was asked is answered, and then it ends.
+
+#![cfg(unix)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+
+use rustix::process::Signal;
+use sinbin_tests::{Client, Server, connect, eventually, replies};
+
+/// A server whose drain does not end by the clock, and that may be asked for what never ends.
+fn patient(args: &[&str]) -> Server {
+    let mut all = vec!["--drain-timeout", "1h", "--max-n", "93"];
+    all.extend(args);
+    Server::fib(&all)
+}
+
+/// A client whose endless job has begun.
+fn busy_client(server: &Server) -> Client {
+    let mut client = server.client();
+    // The first answer goes out in the same step in which the job is handed over.
+    client.send("1\n93\n");
+    assert_eq!(client.line(), "1");
+    client
+}
+
+#[test]
+fn an_idle_server_ends_at_once_by_any_of_the_signals() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        for service in ["fib", "echo", "upper"] {
+            let server = Server::start(service, &["--drain-timeout", "1h"]);
+            // Once it has answered, it is through with its start.
+            let mut client = server.client();
+            client.send("1\n");
+            let _ = client.bytes(2);
+            drop(client);
+            server.signal(signal);
+            let ended = server.wait();
+            assert_eq!(ended.code, Some(0), "{service}, {signal:?}: {}", ended.stderr);
+            let said: Vec<_> = ended.stdout.lines().collect();
+            assert_eq!(said.len(), 2, "{said:?}");
+            assert!(said[1].starts_with("served 1 connections, "), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_right_after_the_first_line_is_heard() {
+    for _ in 0..30 {
+        let server = Server::fib(&[]);
+        let ended = server.stop();
+        assert_eq!(ended.code, Some(0), "it said where it listens, so it can be stopped");
+    }
+}
+
+#[test]
+fn no_answer_is_lost_under_load() {
+    for workers in ["0", "1"] {
+        for signal in [Signal::TERM, Signal::INT] {
+            let server = patient(&["--workers", workers]);
+            let bursts = [25, 3, 26, 1, 2, 4, 28, 27, 5, 30, 6];
+            let mut clients: Vec<_> = (0..50).map(|_| server.client()).collect();
+            for (number, client) in clients.iter_mut().enumerate() {
+                let mut burst = vec![1];
+                burst.extend(&bursts[number % bursts.len()..]);
+                client.send(burst.iter().map(|n| format!("{n}\n")).collect::<String>());
+            }
+            // The rest of a burst is with the server when its first answer comes.
+            for client in &mut clients {
+                assert_eq!(client.line(), "1");
+            }
+            server.signal(signal);
+            for (number, client) in clients.iter_mut().enumerate() {
+                let rest = bursts[number % bursts.len()..].iter().copied();
+                assert_eq!(client.rest(), replies(rest), "{workers} workers, client {number}");
+            }
+            drop(clients);
+            let ended = server.wait();
+            assert_eq!(ended.code, Some(0), "{workers} workers: {}", ended.stderr);
+            assert_eq!(ended.stdout.lines().count(), 2, "{}", ended.stdout);
+            assert!(ended.stdout.contains("served 50 connections"), "{}", ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_connection_whose_job_ends_during_the_drain_is_closed_then() {
+    for workers in ["0", "1"] {
+        let server = patient(&["--workers", workers]);
+        let mut client = server.client();
+        // Long enough for the drain to begin meanwhile, as a rule.
+        client.send("1\n32\n");
+        assert_eq!(client.line(), "1");
+        server.signal(Signal::TERM);
+        server.logs("draining");
+        // The client neither closes nor says any more.
+        assert_eq!(client.rest(), replies([32]), "{workers} workers");
+        let ended = server.wait();
+        assert_eq!(ended.code, Some(0), "{workers} workers: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_lies_unread_in_the_server_when_the_drain_begins_is_answered() {
+    for workers in ["0", "1"] {
+        let server = patient(&["--workers", workers]);
+        let mut client = server.client();
+        // A job is under way, so nothing behind the first read is read yet.
+        let numbers = || (0..12_000).map(|i| if i % 4000 == 3999 { 24 } else { i % 10 });
+        client.send("1\n33\n");
+        assert_eq!(client.line(), "1");
+        client.send(numbers().map(|n| format!("{n}\n")).collect::<String>());
+        server.signal(Signal::TERM);
+        let expected = replies([33]) + &replies(numbers());
+        assert!(client.rest() == expected, "{workers} workers");
+        drop(client);
+        assert_eq!(server.wait().code, Some(0), "{workers} workers");
+    }
+}
+
+#[test]
+fn clients_that_are_idle_are_closed_and_lose_nothing() {
+    let server = patient(&[]);
+    let mut clients: Vec<_> = (0..20).map(|_| server.client()).collect();
+    clients.iter_mut().for_each(|client| client.ask(20));
+    server.signal(Signal::TERM);
+    // They stay, and the server ends nevertheless.
+    let ended = server.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(clients.iter_mut().all(|client| client.rest().is_empty()));
+}
+
+#[test]
+fn clients_that_go_on_asking_do_not_keep_the_server_from_its_end() {
+    for clients in [1, 8] {
+        let server = patient(&["--workers", "1"]);
+        let address = server.address();
+        thread::scope(|scope| {
+            for _ in 0..clients {
+                // It asks the next as soon as it has an answer, until there are no more.
+                scope.spawn(move || {
+                    let mut stream = connect(address);
+                    let mut answer = [0; 2];
+                    while stream.write_all(b"1\n").is_ok() && stream.read_exact(&mut answer).is_ok() {
+                        assert_eq!(&answer, b"1\n");
+                    }
+                });
+            }
+            let mut other = server.client();
+            for n in 0..100 {
+                other.ask(n % 12);
+            }
+            drop(other);
+            let ended = server.stop();
+            assert_eq!(ended.code, Some(0), "{clients} clients: {}", ended.stderr);
+        });
+    }
+}
+
+#[test]
+fn half_a_line_is_not_taken_for_a_request_by_the_drain() {
+    let server = patient(&[]);
+    let mut client = server.client();
+    client.send("1\n3");
+    assert_eq!(client.line(), "1");
+    server.signal(Signal::TERM);
+    // The client may have meant 35. It has not ended its line, nor its stream.
+    assert_eq!(client.rest(), "", "an answer to what was not asked");
+    drop(client);
+    assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn new_connections_are_refused_during_the_drain() {
+    let server = patient(&["--workers", "1"]);
+    let _busy = busy_client(&server);
+    server.signal(Signal::TERM);
+    server.logs("draining");
+    eventually("a refusal", || match TcpStream::connect(server.address()) {
+        Ok(_) => false,
+        Err(error) => error.kind() == ErrorKind::ConnectionRefused,
+    });
+}
+
+#[test]
+fn clients_that_wait_for_room_do_not_keep_the_drain_from_its_end() {
+    let server = patient(&["--max-connections", "1"]);
+    let mut served = server.client();
+    served.ask(5);
+    let _waiting = server.client();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code, Some(0));
+    assert_eq!(served.rest(), "");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for workers in ["0", "1"] {
+        let server = patient(&["--workers", workers]);
+        let _busy = busy_client(&server);
+        server.signal(Signal::INT);
+        server.logs("draining");
+        server.signal(Signal::TERM);
+        let ended = server.wait();
+        assert_eq!(ended.code, Some(130), "{workers} workers: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn when_the_time_to_drain_is_over_the_rest_is_cut_off() {
+    for workers in ["0", "1"] {
+        let args = ["--drain-timeout", "1s", "--max-n", "93", "--workers", workers];
+        let server = Server::fib(&args);
+        let mut busy = busy_client(&server);
+        let mut quick = server.client();
+        quick.send("1\n20\n");
+        assert_eq!(quick.line(), "1");
+        server.signal(Signal::TERM);
+        assert_eq!(quick.rest(), replies([20]), "{workers} workers: who is done is not cut off");
+        assert_eq!(busy.rest(), "", "{workers} workers");
+        drop((busy, quick));
+        let ended = server.wait();
+        assert_eq!(ended.code, Some(3), "{workers} workers: {}", ended.stderr);
+        assert!(ended.stderr.contains("the time to drain is over"), "{}", ended.stderr);
+        let summary = ended.stdout.lines().last().expect("a summary");
+        assert!(summary.contains("; 1 connections cut off"), "{workers} workers: {summary}");
+    }
+}
+
+#[test]
+fn the_job_of_a_connection_that_is_cut_off_is_cancelled() {
+    let server = Server::fib(&["--drain-timeout", "100ms", "--max-n", "93"]);
+    let _busy = busy_client(&server);
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(3));
+    let summary = ended.stdout.lines().last().expect("a summary");
+    assert!(summary.contains("1 jobs cancelled"), "{summary}");
+    assert!(!summary.contains("failed"), "it is cut off, and did not fail: {summary}");
+}
+
+#[test]
+fn an_echo_gives_back_what_it_has_got_before_it_ends() {
+    let server = Server::start("echo", &["--drain-timeout", "1h"]);
+    let mut client = server.client();
+    let bytes = "0123456789".repeat(2000);
+    client.send(&bytes);
+    let _ = client.bytes(1);
+    server.signal(Signal::TERM);
+    assert!(client.rest() == bytes[1..]);
+    drop(client);
+    assert_eq!(server.wait().code, Some(0));
+}

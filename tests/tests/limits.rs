@@ -1,0 +1,344 @@
+//! What happens where something is at its end: room, descriptors, time, the client's patience.
+
+#![cfg(unix)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[cfg(target_os = "linux")]
+use sinbin_tests::machine;
+use sinbin_tests::{Client, Server, connect, eventually, exchange, replies, run};
+use socket2::SockRef;
+
+/// Far more than the system keeps on the way. A server that takes as much must be keeping it.
+const FLOOD: usize = 256 << 20;
+
+/// Requests and their answers, over and over the same: errors, whose lines are longer than what they answer,
+/// and a job here and there.
+struct Dialogue {
+    requests: String,
+    answers: String,
+}
+
+impl Dialogue {
+    fn new() -> Self {
+        let errors = "7\nx\n45678\n\n";
+        let replies = "13\nerror: not an integer\nerror: n is over the limit of 45\n\
+                       error: an empty line; send an integer\n";
+        Self { requests: errors.repeat(200) + "14\n", answers: replies.repeat(200) + "377\n" }
+    }
+
+    /// What comes next when `sent` bytes are sent.
+    fn next(&self, sent: usize) -> &[u8] {
+        &self.requests.as_bytes()[sent % self.requests.len()..]
+    }
+}
+
+/// Sends requests until the other side has not taken any for a while. Returns how many bytes it took;
+/// `meanwhile` runs again and again.
+fn send_until_stuck(stream: &TcpStream, dialogue: &Dialogue, mut meanwhile: impl FnMut()) -> usize {
+    // Small buffers on our side, so that it is soon.
+    SockRef::from(stream).set_send_buffer_size(16 << 10).expect("an option");
+    stream.set_nonblocking(true).expect("an option");
+    let (mut sent, mut since) = (0, Instant::now());
+    while since.elapsed() < Duration::from_millis(500) {
+        let mut writer = stream;
+        match writer.write(dialogue.next(sent)) {
+            Ok(count) => (sent, since) = (sent + count, Instant::now()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => meanwhile(),
+            Err(error) => panic!("after {sent} bytes: {error}"),
+        }
+        assert!(sent < FLOOD, "the server takes everything");
+    }
+    stream.set_nonblocking(false).expect("an option");
+    sent
+}
+
+#[test]
+fn a_client_that_never_reads_is_not_read_from_and_loses_nothing() {
+    for workers in ["0", "1"] {
+        let server = Server::fib(&["--workers", workers]);
+        let mut other = server.client();
+        other.ask(20);
+        let (mut stream, dialogue) = (connect(server.address()), Dialogue::new());
+        #[cfg(target_os = "linux")]
+        let before = machine::resident_bytes(server.pid());
+        let sent = send_until_stuck(&stream, &dialogue, || other.ask(12));
+        #[cfg(target_os = "linux")]
+        {
+            let grown = machine::resident_bytes(server.pid()).saturating_sub(before);
+            assert!(grown < 2 << 20, "{grown} bytes more, for {sent} bytes of requests");
+            eventually("a loop at rest", || machine::loop_rests(server.pid()));
+        }
+        other.ask(21);
+        // Now the client reads, and sends what is left of the dialogue.
+        let mut said = String::new();
+        thread::scope(|scope| {
+            let (mut writer, rest) = (&stream, dialogue.next(sent));
+            scope.spawn(move || {
+                writer.write_all(rest).expect("it is taken now");
+                writer.shutdown(Shutdown::Write).expect("a connected socket");
+            });
+            (&stream).read_to_string(&mut said).expect("all answers, and the end");
+        });
+        let times = sent / dialogue.requests.len() + 1;
+        assert_eq!(said.len(), times * dialogue.answers.len());
+        assert!(said == dialogue.answers.repeat(times), "the answers to the requests");
+        assert_eq!(stream.read(&mut [0]).expect("the end again"), 0);
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_keep_an_echo_from_others() {
+    let server = Server::start("echo", &[]);
+    let mut other = server.client();
+    let stream = connect(server.address());
+    let sent = send_until_stuck(&stream, &Dialogue::new(), || {
+        other.send("hello");
+        assert_eq!(other.bytes(5), b"hello");
+    });
+    stream.shutdown(Shutdown::Write).expect("a connected socket");
+    let mut said = Vec::new();
+    (&stream).read_to_end(&mut said).expect("all of it");
+    assert_eq!(said.len(), sent);
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answers_is_closed_after_the_idle_timeout() {
+    let server = Server::fib(&["--idle-timeout", "100ms"]);
+    let (stream, dialogue) = (connect(server.address()), Dialogue::new());
+    stream.set_nonblocking(true).expect("an option");
+    let (mut writer, mut sent) = (&stream, 0);
+    eventually("the end of the connection", || {
+        loop {
+            match writer.write(dialogue.next(sent)) {
+                Ok(count) => sent += count,
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
+    });
+    server.client().ask(20);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answers_is_cut_off_at_the_end_of_the_drain() {
+    // No job is under way: who is stuck here is so for ever.
+    let server = Server::fib(&["--drain-timeout", "100ms", "--loop-n", "25"]);
+    let stream = connect(server.address());
+    let mut other = server.client();
+    send_until_stuck(&stream, &Dialogue::new(), || other.ask(12));
+    drop(other);
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stdout.contains("; 1 connections cut off"), "{}", ended.stdout);
+}
+
+#[test]
+fn sixty_four_kilobytes_of_requests_in_one_write_are_all_answered() {
+    for args in [["--workers", "0"], ["--workers", "2"], ["--max-buffered", "0"]] {
+        let server = Server::fib(&args);
+        let numbers = (0..).map(|i| if i % 500 == 499 { 20 + i / 500 % 5 } else { i % 11 });
+        let (mut requests, mut asked) = (String::new(), Vec::new());
+        for n in numbers {
+            let line = format!("{n}\n");
+            if requests.len() + line.len() > 64 << 10 {
+                break;
+            }
+            requests += &line;
+            asked.push(n);
+        }
+        let answers = exchange(server.address(), requests.as_bytes());
+        assert!(answers == replies(asked).as_bytes(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_with_its_address() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("a bound socket").to_string();
+    let ended = run(&["serve", "fib", "--listen", &address]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains(&format!("cannot listen on {address}: ")), "{}", ended.stderr);
+    assert!(ended.stderr.contains("in use"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_port_given_twice_is_in_use() {
+    let server = Server::fib(&[]);
+    let address = server.address().to_string();
+    assert_eq!(server.stop().code, Some(0));
+    let ended = run(&["serve", "echo", "--listen", &address, "--listen", &address]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains(&format!("cannot listen on {address}: ")), "{}", ended.stderr);
+}
+
+#[test]
+fn a_port_can_be_had_again_at_once_after_a_server_with_clients_has_ended() {
+    let server = Server::fib(&[]);
+    let address = server.address().to_string();
+    // The server's side closes first, so that it is the one with sockets in TIME_WAIT.
+    let mut clients: Vec<_> = (0..5).map(|_| server.client()).collect();
+    clients.iter_mut().for_each(|client| client.ask(5));
+    assert_eq!(server.stop().code, Some(0));
+    assert!(clients.iter_mut().all(|client| client.rest().is_empty()));
+    drop(clients);
+    let again = Server::fib(&["--listen", &address]);
+    again.client().ask(6);
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_told() {
+    // From a range that is for documentation.
+    let ended = run(&["serve", "fib", "--listen", "192.0.2.1:1"]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains("cannot listen on 192.0.2.1:1: "), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_descriptors_accepting_pauses_and_nobody_is_dropped() {
+    let server = Server::fib(&[]);
+    // Who is answered sees a server that has opened all it needs.
+    let mut first = server.client();
+    first.ask(5);
+    machine::allow_descriptors(server.pid(), 10);
+    let mut clients: Vec<_> = (0..25).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send("7\n");
+    }
+    let mut waiting = clients.split_off(10);
+    for client in &mut clients {
+        assert_eq!(client.line(), "13", "there was room for this one");
+    }
+    server.logs("accepting pauses");
+    assert!(machine::rests(server.pid()), "it can do nothing, and should");
+    clients.iter_mut().for_each(|client| client.ask(20));
+    assert!(waiting.iter().all(Client::is_silent), "and there was none for these");
+    // As ten go, the next ten come.
+    drop(clients);
+    let last = waiting.split_off(10);
+    for client in &mut waiting {
+        assert_eq!(client.line(), "13", "it had only to wait");
+    }
+    assert!(machine::rests(server.pid()), "again");
+    assert!(last.iter().all(Client::is_silent));
+    drop(waiting);
+    for mut client in last {
+        assert_eq!(client.line(), "13", "so had the last ones");
+        client.ask(20);
+    }
+    first.ask(6);
+    drop(first);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_without_descriptors_can_be_stopped() {
+    let server = Server::fib(&["--drain-timeout", "1h"]);
+    let mut first = server.client();
+    first.ask(5);
+    machine::allow_descriptors(server.pid(), 0);
+    let _waiting = server.client();
+    server.logs("accepting pauses");
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(first.rest(), "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn descriptors_that_somebody_else_gives_back_are_found_as_well() {
+    let server = Server::fib(&[]);
+    let mut first = server.client();
+    first.ask(5);
+    machine::allow_descriptors(server.pid(), 0);
+    let mut client = server.client();
+    client.send("7\n");
+    server.logs("accepting pauses");
+    assert!(client.is_silent());
+    // No connection goes: there is just room from here on.
+    machine::allow_descriptors(server.pid(), 10);
+    assert_eq!(client.line(), "13");
+    first.ask(6);
+}
+
+#[test]
+fn connections_above_the_maximum_wait_until_others_go() {
+    let server = Server::fib(&["--max-connections", "3"]);
+    let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send("7\n");
+    }
+    let mut waiting = clients.split_off(3);
+    for client in &mut clients {
+        assert_eq!(client.line(), "13");
+    }
+    for _ in 0..100 {
+        clients.iter_mut().for_each(|client| client.ask(8));
+    }
+    assert!(waiting.iter().all(Client::is_silent), "three at a time");
+    #[cfg(target_os = "linux")]
+    assert!(machine::rests(server.pid()), "nothing to do, and busy");
+    // Each that goes makes room for one, in the order in which they came.
+    clients.reverse();
+    while let Some(gone) = clients.pop() {
+        drop(gone);
+        let mut next = waiting.remove(0);
+        assert_eq!(next.line(), "13");
+        next.ask(20);
+        assert!(waiting.iter().all(Client::is_silent), "still three at a time");
+        if waiting.is_empty() {
+            break;
+        }
+        clients.insert(0, next);
+    }
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_silent_connection_is_closed_after_the_idle_timeout() {
+    for service in ["fib", "echo", "upper"] {
+        let server = Server::start(service, &["--idle-timeout", "100ms"]);
+        let mut never_spoke = server.client();
+        let mut spoke = server.client();
+        spoke.send("5\n");
+        let mut half_a_line = server.client();
+        half_a_line.send("5\n5");
+        assert_eq!(never_spoke.rest(), "", "{service}");
+        assert!(spoke.rest().starts_with('5'), "{service}");
+        assert!(half_a_line.rest().starts_with('5'), "{service}");
+        assert_eq!(server.stop().code, Some(0));
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_a_job_is_not_idle() {
+    for workers in ["0", "1"] {
+        let args = ["--idle-timeout", "100ms", "--workers", workers, "--max-n", "93"];
+        let server = Server::fib(&args);
+        let mut patient = server.client();
+        patient.send("1\n93\n");
+        assert_eq!(patient.line(), "1");
+        // Long after, others that came later are closed.
+        for _ in 0..3 {
+            assert_eq!(server.client().rest(), "");
+        }
+        assert!(patient.is_silent(), "{workers} workers");
+    }
+}
+
+#[test]
+fn the_idle_timeout_can_be_off() {
+    let server = Server::fib(&["--idle-timeout", "off"]);
+    let mut client = server.client();
+    client.ask(5);
+    let other = Server::fib(&["--idle-timeout", "200ms"]);
+    eventually("the end of another server's client", || other.client().rest().is_empty());
+    client.ask(6);
+}
