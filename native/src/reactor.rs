@@ -13,6 +13,7 @@ mod register;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polling::Poller;
@@ -22,14 +23,24 @@ use crate::sockets::Socket;
 
 /// Wakes a reactor that waits, from any thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Notifier(Arc<Poller>);
+pub(crate) struct Notifier {
+    poller: Arc<Poller>,
+    /// Since the last wait; `polling` does not tell.
+    notified: Arc<AtomicBool>,
+}
 
 impl Notifier {
     /// Ends the current or the next wait. Many before one wait count as one.
     pub(crate) fn notify(&self) {
-        if let Err(error) = self.0.notify() {
+        self.notified.store(true, Ordering::Release);
+        if let Err(error) = self.poller.notify() {
             tracing::error!(%error, "the loop could not be notified");
         }
+    }
+
+    fn take(&self) -> bool {
+        // The swap alone would do, but costs a bus lock each time.
+        self.notified.load(Ordering::Relaxed) && self.notified.swap(false, Ordering::Acquire)
     }
 }
 
@@ -44,18 +55,9 @@ pub(crate) enum Until {
     Ever,
 }
 
-/// What ended a wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Waited {
-    /// Something did: a source is ready, or somebody notified.
-    pub(crate) any: bool,
-    /// Somebody notified the reactor.
-    pub(crate) notified: bool,
-}
-
 /// Watches sources, level-triggered, under the index of their id.
 pub(crate) struct Reactor {
-    poller: Arc<Poller>,
+    notifier: Notifier,
     backend: backend::Backend,
     busy_poll: Duration,
 }
@@ -65,11 +67,12 @@ impl Reactor {
     pub(crate) fn new(busy_poll: Duration) -> io::Result<Self> {
         let poller = Poller::new()?;
         let backend = backend::Backend::new(&poller)?;
-        Ok(Self { poller: Arc::new(poller), backend, busy_poll })
+        let notifier = Notifier { poller: Arc::new(poller), notified: Arc::default() };
+        Ok(Self { notifier, backend, busy_poll })
     }
 
     pub(crate) fn notifier(&self) -> Notifier {
-        Notifier(Arc::clone(&self.poller))
+        self.notifier.clone()
     }
 
     /// Watches the socket for `interest`, where it was watched for `before`.
@@ -82,31 +85,35 @@ impl Reactor {
     ) -> io::Result<()> {
         match (before.is_empty(), interest.is_empty()) {
             (true, true) => Ok(()),
-            (true, false) => register::add(&self.poller, socket, index, interest),
-            (false, false) => register::modify(&self.poller, socket, index, interest),
-            (false, true) => register::delete(&self.poller, socket),
+            (true, false) => register::add(&self.notifier.poller, socket, index, interest),
+            (false, false) => register::modify(&self.notifier.poller, socket, index, interest),
+            (false, true) => register::delete(&self.notifier.poller, socket),
         }
     }
 
     /// Waits until a source is ready, somebody notifies, or it is time, and tells `ready` of each source
-    /// that is. It was `now` not long ago; `clock` is read only where that is not good enough.
+    /// that is. Whether somebody notified. It was `now` not long ago; `clock` is read only where that is not
+    /// good enough.
     pub(crate) fn wait(
         &mut self,
         until: Until,
         now: Instant,
         clock: impl Fn() -> Instant,
         mut ready: impl FnMut(usize, Readiness),
-    ) -> io::Result<Waited> {
+    ) -> io::Result<bool> {
+        let poller = &self.notifier.poller;
         if !self.busy_poll.is_zero() && until != Until::Now {
             let end = clock() + self.busy_poll;
             let end = if let Until::At(deadline) = until { end.min(deadline) } else { end };
             while clock() < end {
-                let waited = self.backend.wait(&self.poller, Until::Now, now, &clock, &mut ready)?;
-                if waited.any {
-                    return Ok(waited);
+                let count = self.backend.wait(poller, Until::Now, now, &clock, &mut ready)?;
+                let notified = self.notifier.take();
+                if count > 0 || notified {
+                    return Ok(notified);
                 }
             }
         }
-        self.backend.wait(&self.poller, until, now, &clock, &mut ready)
+        self.backend.wait(poller, until, now, &clock, &mut ready)?;
+        Ok(self.notifier.take())
     }
 }

@@ -247,7 +247,7 @@ impl<S: NativeService> Server<S> {
                 }
             },
         );
-        if waited.map_err(Error::Poller)?.notified {
+        if waited.map_err(Error::Poller)? {
             for over in self.host.compute.finished() {
                 self.tell(over);
             }

@@ -12,7 +12,7 @@ use rustix::time::{
 };
 use sinbin_core::{Instant, Interest, Readiness};
 
-use super::{Until, Waited};
+use super::Until;
 
 /// Sources that one wait reports at the most.
 const BATCH: usize = 1024;
@@ -37,6 +37,7 @@ impl Backend {
         Ok(Self { events: Vec::with_capacity(BATCH), alarm: Alarm::new(poller)? })
     }
 
+    /// Returns how many sources were reported.
     pub(super) fn wait(
         &mut self,
         poller: &Poller,
@@ -44,7 +45,7 @@ impl Backend {
         now: Instant,
         clock: &impl Fn() -> Instant,
         ready: &mut impl FnMut(usize, Readiness),
-    ) -> io::Result<Waited> {
+    ) -> io::Result<usize> {
         let timeout = match until {
             Until::Now => Some(Timespec::default()),
             Until::At(deadline) => self.alarm.timeout(deadline, now, clock)?,
@@ -55,18 +56,19 @@ impl Backend {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+        let mut count = self.events.len();
         let mut notified = false;
         for event in &self.events {
             match event.data.u64() {
-                NOTIFIER => notified = true,
-                ALARM => self.alarm.set_for = Instant::NEVER,
+                NOTIFIER => (notified, count) = (true, count - 1),
+                ALARM => (self.alarm.set_for, count) = (Instant::NEVER, count - 1),
                 index => ready(usize::try_from(index).unwrap_or(usize::MAX), readiness(event.flags)),
             }
         }
         if notified {
             clear_notification(poller)?;
         }
-        Ok(Waited { any: !self.events.is_empty(), notified })
+        Ok(count)
     }
 }
 

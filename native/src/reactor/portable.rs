@@ -6,7 +6,7 @@ use std::time::Duration;
 use polling::{Event, Events, Poller};
 use sinbin_core::{Instant, Interest, Readiness};
 
-use super::{Until, Waited};
+use super::Until;
 
 pub(super) struct Backend {
     events: Events,
@@ -17,6 +17,7 @@ impl Backend {
         Ok(Self { events: Events::new() })
     }
 
+    /// Returns how many sources were reported.
     pub(super) fn wait(
         &mut self,
         poller: &Poller,
@@ -24,7 +25,7 @@ impl Backend {
         _: Instant,
         clock: &impl Fn() -> Instant,
         ready: &mut impl FnMut(usize, Readiness),
-    ) -> io::Result<Waited> {
+    ) -> io::Result<usize> {
         let timeout = match until {
             Until::Now => Some(Duration::ZERO),
             Until::At(deadline) => Some(deadline.since(clock())),
@@ -35,8 +36,7 @@ impl Backend {
         for event in self.events.iter() {
             ready(event.key, readiness(&event));
         }
-        // `polling` keeps to itself whether it was notified.
-        Ok(Waited { any: count > 0, notified: true })
+        Ok(count)
     }
 }
 
