@@ -155,7 +155,7 @@ enum By {
     Reads,
 }
 
-/// Tells the requests of one connection apart. Six bytes, copied freely: a copy is a point to go back to.
+/// Tells the requests of one connection apart. Eight bytes, copied freely: a copy is a point to go back to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Requests {
     len: u16,
@@ -164,6 +164,8 @@ pub struct Requests {
     at: At,
     negative: bool,
     by: By,
+    /// The last read was as long as there was room for.
+    cut: bool,
 }
 
 const _: () = assert!(MAX_N < 255, "a value of 255 is over every bound");
@@ -178,13 +180,14 @@ impl Requests {
     /// Before the first byte.
     #[must_use]
     pub const fn new() -> Self {
-        Self { len: 0, value: 0, at: At::Start, negative: false, by: By::Unknown }
+        Self { len: 0, value: 0, at: At::Start, negative: false, by: By::Unknown, cut: false }
     }
 
     /// A read brought `bytes`; `whole` says that it was not cut off by the size of the buffer. The first one
     /// decides whether the connection is bare.
     #[inline]
     pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8], whole: bool) {
+        self.cut = !whole;
         if self.by == By::Unknown {
             self.by = match rules.framing {
                 Framing::Lines => By::Lines,
@@ -196,24 +199,34 @@ impl Requests {
         }
     }
 
-    /// Whether the first read was cut off before its first newline: the next one belongs to it. If there is
-    /// none, call [`end_first_read`](Self::end_first_read).
+    /// Whether a request ends with its read, and that was cut off: what comes next belongs to it. If nothing
+    /// does, call [`end_read`](Self::end_read).
     #[must_use]
     #[inline]
-    pub fn is_undecided(&self) -> bool {
-        self.by == By::Unknown && self.len > 0
+    pub fn is_cut(&self) -> bool {
+        self.cut && self.by != By::Lines
     }
 
-    /// The first read was whole after all, without a newline.
-    pub fn end_first_read(&mut self) {
-        self.by = By::Reads;
+    /// The last read was whole after all.
+    pub fn end_read(&mut self) {
+        self.cut = false;
+        if self.by == By::Unknown {
+            self.by = By::Reads;
+        }
     }
 
-    /// Whether each read is one request: [`finish`](Self::finish) it when its bytes are through.
+    /// Whether the read is one request: [`finish`](Self::finish) it when its bytes are through.
     #[must_use]
     #[inline]
     pub fn is_bare(&self) -> bool {
-        self.by == By::Reads
+        self.by == By::Reads && !self.cut
+    }
+
+    /// Whether the bytes of a whole read are through, and it is not [`finish`](Self::finish)ed.
+    #[must_use]
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        self.is_bare() && self.len > 0
     }
 
     /// Takes bytes up to the end of the next request. Returns how many, and the request if it is whole.
@@ -287,6 +300,6 @@ impl Requests {
     }
 
     fn after(self) -> Self {
-        Self { by: self.by, ..Self::new() }
+        Self { by: self.by, cut: self.cut, ..Self::new() }
     }
 }

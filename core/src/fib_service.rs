@@ -122,6 +122,9 @@ impl Batch<'_> {
                 Ok(reply) => len += reply.render(&self.rules, &mut out[len..]),
                 Err(stop) => return (len, stop),
             }
+            if self.point.last {
+                return (len, Stop::Last);
+            }
         }
         (len, Stop::Full)
     }
@@ -151,9 +154,6 @@ impl Batch<'_> {
         let point = &mut self.point;
         if let Some(reply) = point.reply.take() {
             return Ok(reply);
-        }
-        if point.last {
-            return Err(Stop::Last);
         }
         let through = self.ended || point.requests.is_bare();
         if point.at == self.input.len() && !through {
@@ -209,7 +209,8 @@ impl FibConn {
 
     /// Whether everything received so far is answered.
     fn is_drained(&self) -> bool {
-        self.held.is_empty() && matches!(self.work, Work::None) && self.skip == 0 && !self.ended
+        let is_read = self.held.is_empty() && !self.requests.is_pending();
+        is_read && matches!(self.work, Work::None) && self.skip == 0 && !self.ended
     }
 
     /// Reads into the shared input and returns how much.
@@ -226,8 +227,8 @@ impl FibConn {
                 self.requests.begin_read(&cx.host.service().rules, &input[..count], whole);
                 Ok(count)
             }
-            Err(IoError::WouldBlock) if self.requests.is_undecided() => {
-                self.requests.end_first_read();
+            Err(IoError::WouldBlock) if self.requests.is_cut() => {
+                self.requests.end_read();
                 Ok(0)
             }
             Err(error) => Err((Op::Recv, error)),
@@ -248,10 +249,12 @@ impl FibConn {
         let mut batch = Batch { rules, loop_n, input, ended: self.ended, point: start };
         let (len, stop) = batch.fill(output);
         let skip = usize::from(self.skip);
-        let sent = match cx.host.send(self.source, &output[skip..len]) {
-            _ if len == 0 => 0,
-            Err(IoError::WouldBlock) => 0,
-            sent => sent.map_err(|error| (Op::Send, error))?,
+        let sent = match &output[skip..len] {
+            [] => 0,
+            replies => match cx.host.send(self.source, replies) {
+                Err(IoError::WouldBlock) => 0,
+                sent => sent.map_err(|error| (Op::Send, error))?,
+            },
         };
         let all = skip + sent == len;
         let skip = if all { 0 } else { batch.rewind(start, skip + sent) };
@@ -292,8 +295,8 @@ impl FibConn {
         match stop {
             Stop::Last => Ok(Step::Done),
             Stop::Full => Ok(Step::Yield),
-            // The rest of a first read that was cut off is there now, or there is none.
-            Stop::Drained if self.requests.is_undecided() => Ok(Step::Yield),
+            // The rest of a read that was cut off is there now, or there is none.
+            Stop::Drained if self.requests.is_cut() => Ok(Step::Yield),
             // One read an event: a level-triggered host says if there is more.
             Stop::Drained => Err((Op::Recv, IoError::WouldBlock)),
             Stop::Job(n) => match cx.submit(FibJob::new(n)) {

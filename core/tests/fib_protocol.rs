@@ -1,0 +1,180 @@
+//! The Fibonacci protocol, against a parser that is written the obvious way; and the same bytes in pieces.
+
+mod oracle;
+
+use oracle::{asked, fib, line};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use sinbin_core::fib_protocol::{Bad, Framing, MAX_REPLY, Reply, Request, Requests, Rules};
+
+const LINES: Rules = Rules { max_n: 45, max_line: 64, framing: Framing::Lines };
+const AUTO: Rules = Rules { framing: Framing::Auto, ..LINES };
+const BARE: Rules = Rules { framing: Framing::Bare, ..LINES };
+
+fn cases(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
+
+/// All requests that the parser makes of `reads`, as a connection drives it.
+fn parsed(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Request> {
+    let mut requests = Requests::new();
+    let mut all = Vec::new();
+    for read in reads {
+        requests.begin_read(rules, read, true);
+        let mut rest = &read[..];
+        while !rest.is_empty() {
+            let (taken, request) = requests.next(rules, rest);
+            assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "it gets on");
+            rest = &rest[taken..];
+            all.extend(request);
+            if request == Some(Err(Bad::TooLong)) {
+                return all;
+            }
+        }
+        if requests.is_bare() {
+            all.extend(requests.finish(rules));
+        }
+    }
+    if ended {
+        all.extend(requests.finish(rules));
+    }
+    all
+}
+
+/// All requests that there are.
+fn expected(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Request> {
+    asked(rules, reads, ended).iter().map(|asked| asked.request).collect()
+}
+
+/// `input`, cut at the places named, as far as it has them.
+fn cut(input: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
+    let mut places: Vec<_> = places.iter().map(|place| place % input.len().max(1)).collect();
+    places.extend([0, input.len()]);
+    places.sort_unstable();
+    let pieces = places.windows(2).map(|ends| input[ends[0]..ends[1]].to_vec());
+    // A read brings something.
+    pieces.filter(|piece| !piece.is_empty()).collect()
+}
+
+fn bytes_one_by_one(input: &[u8]) -> Vec<Vec<u8>> {
+    input.iter().map(|byte| vec![*byte]).collect()
+}
+
+/// A line without its end: mostly almost an integer.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[ \t\r]{0,3}[+-]?0{0,5}[0-9]{1,2}[ \t\r]{0,3}".prop_map(String::into_bytes),
+        4 => "[0-9]{1,3}".prop_map(String::into_bytes),
+        2 => "[ \t\r\x0b\x0c]{0,2}[+-]{0,2}[0-9]{0,45}[ ]{0,2}".prop_map(String::into_bytes),
+        1 => "[ \u{a0}0-9a-z+-]{0,6}".prop_map(String::into_bytes),
+        1 => "[0-9 ]{60,70}".prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..10),
+    ]
+}
+
+/// Lines, and perhaps half a line at the end.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let end = prop_oneof![3 => Just(&b"\n"[..]), 1 => Just(&b"\r\n"[..])];
+    (vec((text(), end), 0..12), prop_oneof![Just(Vec::new()), text()]).prop_map(|(lines, tail)| {
+        let lines = lines.into_iter().flat_map(|(text, end)| [text, end.to_vec()].concat());
+        lines.chain(tail).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn a_line_says_what_the_standard_library_says(text in text(), max_n in 0..=93_u32) {
+        let rules = Rules { max_n, ..LINES };
+        let read = [[text, b"\n".to_vec()].concat()];
+        prop_assert_eq!(parsed(&rules, &read, false), expected(&rules, &read, false));
+    }
+
+    #[test]
+    fn any_bytes_mean_the_same_whole_one_by_one_and_cut_anywhere(
+        input in prop_oneof![4 => input(), 1 => vec(any::<u8>(), 0..200)],
+        places in vec(any::<usize>(), 0..20),
+        ended: bool,
+    ) {
+        let whole = expected(&LINES, std::slice::from_ref(&input), ended);
+        prop_assert_eq!(&parsed(&LINES, &cut(&input, &[]), ended), &whole);
+        prop_assert_eq!(&parsed(&LINES, &bytes_one_by_one(&input), ended), &whole);
+        prop_assert_eq!(&parsed(&LINES, &cut(&input, &places), ended), &whole);
+    }
+
+    #[test]
+    fn once_a_first_line_is_whole_cuts_make_no_difference(
+        input in input(),
+        places in vec(any::<usize>(), 0..20),
+        ended: bool,
+    ) {
+        let Some(newline) = input.iter().position(|byte| *byte == b'\n') else { return Ok(()) };
+        let (first, rest) = input.split_at(newline + 1);
+        let whole = expected(&LINES, std::slice::from_ref(&input), ended);
+        for rest in [cut(rest, &places), bytes_one_by_one(rest)] {
+            let reads = [vec![first.to_vec()], rest].concat();
+            prop_assert_eq!(&parsed(&AUTO, &reads, ended), &whole);
+        }
+    }
+
+    /// Whatever it is: without a newline in the first read, each read is one request; with one, each line.
+    #[test]
+    fn reads_are_requests_where_the_first_has_no_newline(
+        reads in vec(prop_oneof![3 => text(), 1 => input()], 0..8),
+        ended: bool,
+    ) {
+        let reads: Vec<_> = reads.into_iter().filter(|read| !read.is_empty()).collect();
+        for rules in [AUTO, BARE] {
+            prop_assert_eq!(parsed(&rules, &reads, ended), expected(&rules, &reads, ended));
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_limit_and_no_longer(max_line in 0..80_u16, longer in -3..3_i32, ended: bool) {
+        let rules = Rules { max_line, ..LINES };
+        let len = usize::try_from(i32::from(max_line) + longer).unwrap_or(0);
+        let input = [vec![b'0'; len], b"\n7\n".to_vec()].concat();
+        let requests = parsed(&rules, &bytes_one_by_one(&input), ended);
+        prop_assert_eq!(&requests, &expected(&rules, &[input], ended));
+        prop_assert_eq!(requests == [Err(Bad::TooLong)], longer > 0);
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_ends_half_a_line() {
+    for (tail, request) in [
+        ("7", Some(Ok(7))),
+        (" -7 ", Some(Ok(0))),
+        ("x", Some(Err(Bad::NotInteger))),
+        ("", None),
+        (" \r", None),
+    ] {
+        let read = format!("3\n{tail}").into_bytes();
+        let all: Vec<_> = [Ok(3)].into_iter().chain(request).collect();
+        assert_eq!(parsed(&LINES, std::slice::from_ref(&read), true), all, "{tail:?}");
+        assert_eq!(parsed(&LINES, &[read], false), [Ok(3)], "{tail:?}");
+    }
+}
+
+#[test]
+fn a_reply_is_one_line_that_fits() {
+    use Bad::{Busy, Empty, Lost, NotInteger, TooLarge, TooLong};
+    let rules = Rules { max_n: 93, max_line: u16::MAX, framing: Framing::Auto };
+    let replies = (0..=93).map(|n| (Reply::Value(fib(n)), Ok(n)));
+    let errors = [Empty, NotInteger, TooLarge, TooLong, Busy, Lost].map(|bad| (Reply::Error(bad), Err(bad)));
+    for (reply, request) in replies.chain(errors) {
+        let mut out = [0; MAX_REPLY];
+        let len = reply.render(&rules, &mut out);
+        assert_eq!(str::from_utf8(&out[..len]), Ok(&*line(&rules, request)));
+    }
+}
+
+#[test]
+fn the_largest_number_fits() {
+    assert_eq!(line(&LINES, Ok(93)), "12200160415121876738\n");
+    assert_eq!(sinbin_core::fib::MAX_N, 93);
+    assert_eq!(fib(93).checked_add(fib(92)), None);
+    assert!((0..25).all(|n| sinbin_core::fib::fib(n) == fib(n)));
+}

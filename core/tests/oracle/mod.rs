@@ -1,0 +1,104 @@
+//! What the Fibonacci service has to answer, the obvious way: the text is there as a whole, and the standard
+//! library parses it.
+
+use std::num::IntErrorKind;
+
+use sinbin_core::fib_protocol::{Bad, Framing, Request, Rules};
+
+/// A request that is answered, and where in the input it ends.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Asked {
+    pub request: Request,
+    pub end: usize,
+}
+
+/// Everything that is asked by a connection that brought `reads`, and perhaps ended then.
+pub fn asked(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Asked> {
+    let has_newline = |read: &Vec<u8>| read.contains(&b'\n');
+    let by_lines = match rules.framing {
+        Framing::Lines => true,
+        Framing::Bare => false,
+        Framing::Auto => reads.first().is_none_or(has_newline),
+    };
+    if by_lines { by_line(rules, &reads.concat(), ended) } else { by_read(rules, reads) }
+}
+
+fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Asked> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    for line in input.split_inclusive(|byte| *byte == b'\n') {
+        let is_whole = line.ends_with(b"\n");
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let request = request(rules, text);
+        let is_too_long = request == Err(Bad::TooLong);
+        // Where the stream ends, so does its last line, if something is in it.
+        if is_whole || is_too_long || ended && request != Err(Bad::Empty) {
+            all.push(Asked { request, end: start + line.len() });
+        }
+        if is_too_long {
+            break;
+        }
+        start += line.len();
+    }
+    all
+}
+
+fn by_read(rules: &Rules, reads: &[Vec<u8>]) -> Vec<Asked> {
+    let mut all = Vec::new();
+    let mut end = 0;
+    for read in reads {
+        end += read.len();
+        all.push(Asked { request: request(rules, read), end });
+        if read.len() > usize::from(rules.max_line) {
+            break;
+        }
+    }
+    all
+}
+
+/// What a line says.
+pub fn request(rules: &Rules, text: &[u8]) -> Request {
+    if text.len() > usize::from(rules.max_line) {
+        return Err(Bad::TooLong);
+    }
+    // The blanks of ASCII, and no others.
+    let is_blank = |char| matches!(char, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r');
+    let text = str::from_utf8(text).map_err(|_| Bad::NotInteger)?.trim_matches(is_blank);
+    // (It would call a number too large before it sees that it is none.)
+    if text.trim_start_matches(['+', '-']).contains(|char: char| !char.is_ascii_digit()) {
+        return Err(Bad::NotInteger);
+    }
+    match text.parse::<i128>() {
+        Ok(n) if n > i128::from(rules.max_n) => Err(Bad::TooLarge),
+        Ok(n) => Ok(u32::try_from(n).unwrap_or(0)),
+        Err(error) => match error.kind() {
+            IntErrorKind::Empty => Err(Bad::Empty),
+            IntErrorKind::PosOverflow => Err(Bad::TooLarge),
+            IntErrorKind::NegOverflow => Ok(0),
+            _ => Err(Bad::NotInteger),
+        },
+    }
+}
+
+/// The line that answers a request.
+pub fn line(rules: &Rules, request: Request) -> String {
+    match request {
+        Ok(n) => format!("{}\n", fib(n)),
+        Err(Bad::Empty) => "error: an empty line; send an integer\n".into(),
+        Err(Bad::NotInteger) => "error: not an integer\n".into(),
+        Err(Bad::TooLarge) => format!("error: n is over the limit of {}\n", rules.max_n),
+        Err(Bad::TooLong) => {
+            format!("error: the line is over the limit of {} bytes; closing\n", rules.max_line)
+        }
+        Err(Bad::Busy) => "error: too many jobs; try again later\n".into(),
+        Err(Bad::Lost) => "error: the computation failed\n".into(),
+    }
+}
+
+pub fn fib(n: u32) -> u64 {
+    let (mut this, mut next) = (1, 1);
+    for _ in 2..n {
+        (this, next) = (next, this + next);
+    }
+    next
+}

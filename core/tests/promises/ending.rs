@@ -1,0 +1,181 @@
+//! Promises 5 to 7: ids of what is gone, closing and cancelling, and limits.
+
+use proptest::prelude::*;
+use sinbin_core::{
+    Fixed, Instant, Interest, JobId, Kernel, Rest, SourceId, Step as KernelStep, TaskId, TaskState, TaskView,
+    Wait, What, Woken,
+};
+
+use crate::cases;
+use crate::heap::Limits;
+use crate::model::Step;
+use crate::ops::{ops, pick};
+use crate::world::World;
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// Every id that there ever was and that is gone now: whatever is done with it, nothing happens.
+    #[test]
+    fn promise_5_an_id_of_what_is_gone_does_nothing(ops in ops(120)) {
+        let mut world = World::after(&ops);
+        world.drain_changes();
+        let before = world.see();
+        let [tasks, sources, jobs] = world.ever.clone();
+        for id in tasks.into_iter().map(TaskId::from_bits).filter(|id| before.tasks.iter().all(|(view, _)| view.id != *id)) {
+            world.misuse_task(id);
+        }
+        let open: Vec<_> = world.model.sources().collect();
+        for id in sources.into_iter().map(SourceId::from_bits).filter(|id| !open.contains(id)) {
+            world.misuse_source(id);
+        }
+        let begun: Vec<_> = world.model.jobs().collect();
+        for id in jobs.into_iter().map(JobId::from_bits).filter(|id| !begun.contains(id)) {
+            world.misuse_job(id);
+        }
+        prop_assert_eq!(world.see(), before);
+        prop_assert_eq!(world.kernel.next_change(), None);
+    }
+
+    /// The same of ids that never were: numbers at random, and one bit away from what is there.
+    #[test]
+    fn promise_5_any_number_is_a_safe_id(ops in ops(60), picks in proptest::collection::vec(pick(), 1..20)) {
+        let mut world = World::after(&ops);
+        for pick in &picks {
+            let (task, source, job) = (world.task(pick), world.source(pick), world.job(pick));
+            if world.model.tasks().all(|id| id != task) {
+                world.misuse_task(task);
+            }
+            if world.model.sources().all(|id| id != source) {
+                world.misuse_source(source);
+            }
+            if world.model.jobs().all(|id| id != job) {
+                world.misuse_job(job);
+            }
+        }
+    }
+
+    /// Closing a source makes ready whoever waits for it, with an error, and nobody else.
+    #[test]
+    fn promise_6_closing_wakes_who_waits(ops in ops(120)) {
+        let mut world = World::after(&ops);
+        for id in world.model.sources().collect::<Vec<_>>() {
+            let before = world.see().tasks;
+            world.close(id);
+            for (old, new) in before.iter().zip(world.see().tasks) {
+                let waited = [What::Recv(id), What::Send(id), What::Hangup(id)].map(Some);
+                if old.0.waits.iter().any(|what| waited.contains(what)) {
+                    prop_assert_eq!((new.0.state, new.1), (TaskState::Ready, Some(Woken::Closed)));
+                } else {
+                    prop_assert_eq!(*old, new);
+                }
+            }
+        }
+    }
+
+    /// Cancelling a task that waits makes it ready at once, and what it waited for is free for another. One
+    /// that is ready is told next time; and each is told once.
+    #[test]
+    fn promise_6_cancelling_takes_a_task_out_at_once(ops in ops(120)) {
+        let mut world = World::after(&ops);
+        let cancelled: Vec<_> = world.see().tasks;
+        for (view, woken) in &cancelled {
+            world.cancel(view.id);
+            let now = world.kernel.tasks().find(|now| now.id == view.id).unwrap();
+            prop_assert_eq!(now.state, TaskState::Ready);
+            prop_assert_eq!(now.waits, [None; sinbin_core::MAX_WAITS]);
+            let told = if view.state == TaskState::Waiting { Some(Woken::Cancelled) } else { *woken };
+            prop_assert_eq!(world.kernel.woken(view.id), told);
+        }
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            world.advance(world.model.now);
+            told.extend(std::iter::from_fn(|| world.run(&Step::Yield)).filter(|(_, woken)| *woken == Woken::Cancelled));
+        }
+        let mut told: Vec<_> = told.into_iter().map(|(id, _)| id).collect();
+        told.sort();
+        // Who was about to be told already is told of both.
+        let times = |(view, woken): &(TaskView, Option<Woken>)| {
+            let about_to = view.state == TaskState::Ready && *woken == Some(Woken::Cancelled);
+            vec![view.id; 1 + usize::from(about_to)]
+        };
+        prop_assert_eq!(told, cancelled.iter().flat_map(times).collect::<Vec<_>>());
+    }
+
+    /// Whatever the limits, none at all included: what does not fit is a value, and changes nothing. (The
+    /// counts are checked at every step.)
+    #[test]
+    fn promise_7_running_out_is_a_value(
+        limits in (0..4_usize, 0..4_usize, 0..4_usize),
+        ops in ops(120),
+    ) {
+        let mut world = World::of(Limits { tasks: limits.0, sources: limits.1, jobs: limits.2 });
+        ops.0.iter().for_each(|op| world.apply(op));
+        world.fill_up();
+        let full = world.see();
+        prop_assert!(world.spawn().is_err() && world.open().is_err() && world.begin_job().is_err());
+        prop_assert_eq!(world.see(), full);
+        world.end_everything();
+        world.fill_up();
+    }
+}
+
+impl<S: sinbin_core::Storage> World<S> {
+    fn misuse_task(&mut self, id: TaskId) {
+        let before = self.see();
+        self.wake(id);
+        self.cancel(id);
+        self.park(id, &Step::Done);
+        assert_eq!(self.kernel.woken(id), None);
+        assert_eq!(self.see(), before, "promise 5: task {id}");
+    }
+
+    fn misuse_source(&mut self, id: SourceId) {
+        let before = self.see();
+        (0..8).for_each(|bits| self.ready(id, Interest::from_bits(bits)));
+        self.close(id);
+        assert_eq!(self.see(), before, "promise 5: source {id}");
+    }
+
+    fn misuse_job(&mut self, id: JobId) {
+        let before = self.see();
+        self.job_done(id);
+        self.end_job(id);
+        assert_eq!(self.see(), before, "promise 5: job {id}");
+    }
+}
+
+/// An index has 30 bits in a wait table; a wider one must not be taken for its low bits.
+#[test]
+fn promise_5_a_wide_index_is_no_narrow_one() {
+    for high in [1 << 30, 1 << 31, 3 << 30] {
+        let mut world = World::small();
+        let (source, job) = (world.open().unwrap(), world.begin_job().unwrap());
+        for what in [What::Recv(source), What::Job(job)] {
+            world.spawn().unwrap();
+            world.advance(Instant::ZERO);
+            world.run(&Step::Wait(vec![what], Instant::NEVER));
+        }
+        world.misuse_source(SourceId::from_bits(source.to_bits() | high));
+        world.misuse_job(JobId::from_bits(job.to_bits() | high));
+    }
+}
+
+/// The largest indices stand for nothing either.
+#[test]
+fn promise_5_who_waits_for_nothing_is_told_so() {
+    for index in [0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0xffff_ffff] {
+        let bits = 1 << 32 | index;
+        let source = SourceId::from_bits(bits);
+        for what in
+            [What::Recv(source), What::Send(source), What::Hangup(source), What::Job(JobId::from_bits(bits))]
+        {
+            let mut kernel = Kernel::new(&Fixed::<1>);
+            let task = kernel.spawn().unwrap();
+            kernel.advance(Instant::ZERO);
+            kernel.park(task, KernelStep::Wait(Wait::on(what)));
+            assert_eq!(kernel.rest(), Rest::Ready, "{what:?}");
+            assert_eq!(kernel.woken(task), Some(Woken::Closed), "{what:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Storage on the heap, with limits as one likes, that counts how often it is asked for anything.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use sinbin_core::{Slots, Storage};
+
+/// How much there can be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub tasks: usize,
+    pub sources: usize,
+    pub jobs: usize,
+}
+
+#[derive(Clone)]
+pub struct Heap {
+    limits: Limits,
+    /// How often any table was looked at or changed.
+    pub count: Rc<Cell<u64>>,
+}
+
+impl Heap {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, count: Rc::default() }
+    }
+
+    fn table<T>(&self, limit: usize) -> Table<T> {
+        Table { items: Vec::new(), limit, count: Rc::clone(&self.count) }
+    }
+}
+
+pub struct Table<T> {
+    items: Vec<T>,
+    limit: usize,
+    count: Rc<Cell<u64>>,
+}
+
+impl<T> Table<T> {
+    fn tick(&self) {
+        self.count.set(self.count.get() + 1);
+    }
+}
+
+impl<T> Slots<T> for Table<T> {
+    fn items(&self) -> &[T] {
+        self.tick();
+        &self.items
+    }
+
+    fn items_mut(&mut self) -> &mut [T] {
+        self.tick();
+        &mut self.items
+    }
+
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn push(&mut self, item: T) -> Result<(), T> {
+        self.tick();
+        if self.items.len() >= self.limit {
+            return Err(item);
+        }
+        self.items.push(item);
+        Ok(())
+    }
+}
+
+impl Storage for Heap {
+    type Tasks<T> = Table<T>;
+    type Sources<T> = Table<T>;
+    type Jobs<T> = Table<T>;
+    type Blocks<T> = Table<T>;
+    type Bytes = [u8; 0];
+
+    fn tasks<T>(&self) -> Table<T> {
+        self.table(self.limits.tasks)
+    }
+
+    fn sources<T>(&self) -> Table<T> {
+        self.table(self.limits.sources)
+    }
+
+    fn jobs<T>(&self) -> Table<T> {
+        self.table(self.limits.jobs)
+    }
+
+    fn blocks<T>(&self) -> Table<T> {
+        self.table(0)
+    }
+
+    fn bytes(&self) -> [u8; 0] {
+        []
+    }
+}

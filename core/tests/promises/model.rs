@@ -1,0 +1,329 @@
+//! The kernel as one would explain it: lists, searched from end to end, and no cleverness.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sinbin_core::{
+    Instant, Interest, JobId, MAX_WAITS, Rest, SourceId, TaskId, TaskState, TaskView, What, Woken,
+};
+
+/// A step, open to look into.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    Yield,
+    Done,
+    Fail,
+    Wait(Vec<What>, Instant),
+}
+
+/// Where a task is.
+#[derive(Clone, PartialEq, Debug)]
+enum At {
+    Queue,
+    Bin { whats: Vec<What>, deadline: Instant, order: usize },
+}
+
+struct Task {
+    at: At,
+    since: Instant,
+    woken: Woken,
+    named: bool,
+    cancelled: bool,
+}
+
+/// A source: what the host was told to watch it for, and what it reported in vain.
+#[derive(Clone, Copy, Default)]
+struct Source {
+    watched: Interest,
+    unheard: Interest,
+}
+
+/// The model. Ids are the kernel's; here they are only names.
+pub struct Model {
+    pub now: Instant,
+    queue: VecDeque<TaskId>,
+    /// How many steps the turn still has.
+    turn: usize,
+    tasks: BTreeMap<TaskId, Task>,
+    sources: BTreeMap<SourceId, Source>,
+    /// Whether each job is done.
+    jobs: BTreeMap<JobId, bool>,
+    waits: usize,
+}
+
+impl Model {
+    pub fn new() -> Self {
+        Self {
+            now: Instant::ZERO,
+            queue: VecDeque::new(),
+            turn: 0,
+            tasks: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            waits: 0,
+        }
+    }
+
+    pub fn spawn(&mut self, id: TaskId) {
+        let task =
+            Task { at: At::Queue, since: self.now, woken: Woken::Spawned, named: false, cancelled: false };
+        self.tasks.insert(id, task);
+        self.queue.push_back(id);
+    }
+
+    pub fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while let Some((_, _, id)) = self.deadlines().filter(|(at, ..)| *at <= self.now).min() {
+            self.to_queue(id, Woken::TimedOut);
+        }
+        self.turn = self.queue.len();
+    }
+
+    pub fn next(&self) -> Option<TaskId> {
+        (self.turn > 0).then(|| self.queue[0])
+    }
+
+    pub fn park(&mut self, id: TaskId, step: &Step) {
+        if self.next() != Some(id) {
+            return;
+        }
+        self.turn -= 1;
+        self.queue.pop_front();
+        match step {
+            Step::Yield => self.requeue(id),
+            Step::Done | Step::Fail => drop(self.tasks.remove(&id)),
+            // What is past the limit changes nothing.
+            Step::Wait(whats, deadline) => self.wait(id, &whats[..whats.len().min(MAX_WAITS)], *deadline),
+        }
+    }
+
+    fn wait(&mut self, id: TaskId, whats: &[What], deadline: Instant) {
+        match self.refusal(id, whats) {
+            Some(woken) => self.to_queue(id, woken),
+            None => self.to_bin(id, whats.to_vec(), deadline),
+        }
+    }
+
+    /// It has been ready all the time, unless it is told that it is cancelled.
+    fn requeue(&mut self, id: TaskId) {
+        let task = self.task(id);
+        if task.cancelled {
+            return self.to_queue(id, Woken::Cancelled);
+        }
+        task.woken = Woken::Yielded;
+        self.queue.push_back(id);
+    }
+
+    /// Why a wait ends before it begins, if it does.
+    fn refusal(&mut self, id: TaskId, whats: &[What]) -> Option<Woken> {
+        let task = self.task(id);
+        if task.cancelled {
+            return Some(Woken::Cancelled);
+        }
+        if std::mem::take(&mut task.named) {
+            return Some(Woken::Named);
+        }
+        let refused = |(number, what): (usize, &What)| match what {
+            What::Job(job) if !self.jobs.contains_key(job) => Some(Woken::Closed),
+            What::Job(job) if self.jobs[job] => Some(Woken::Ready),
+            What::Recv(source) | What::Send(source) | What::Hangup(source)
+                if !self.sources.contains_key(source) =>
+            {
+                Some(Woken::Closed)
+            }
+            // Who names a thing twice stands in its own way.
+            what => (self.waiter(*what).is_some() || whats[..number].contains(what)).then_some(Woken::Busy),
+        };
+        whats.iter().enumerate().find_map(refused)
+    }
+
+    fn to_bin(&mut self, id: TaskId, whats: Vec<What>, deadline: Instant) {
+        let (now, order) = (self.now, self.waits);
+        self.waits += 1;
+        let task = self.task(id);
+        task.at = At::Bin { whats, deadline, order };
+        task.since = now;
+    }
+
+    fn to_queue(&mut self, id: TaskId, woken: Woken) {
+        let now = self.now;
+        let task = self.task(id);
+        task.at = At::Queue;
+        task.woken = woken;
+        task.since = now;
+        task.cancelled &= woken != Woken::Cancelled;
+        self.queue.push_back(id);
+    }
+
+    pub fn wake(&mut self, id: TaskId) -> bool {
+        match self.tasks.get_mut(&id) {
+            None => return false,
+            Some(task) if task.at == At::Queue => task.named = true,
+            Some(_) => self.to_queue(id, Woken::Named),
+        }
+        true
+    }
+
+    pub fn cancel(&mut self, id: TaskId) -> bool {
+        match self.tasks.get_mut(&id) {
+            None => return false,
+            Some(task) if task.at == At::Queue => task.cancelled = true,
+            Some(_) => self.to_queue(id, Woken::Cancelled),
+        }
+        true
+    }
+
+    pub fn open(&mut self, id: SourceId) {
+        self.sources.insert(id, Source::default());
+    }
+
+    pub fn close(&mut self, id: SourceId) -> bool {
+        self.wake_all(id, Woken::Closed);
+        self.sources.remove(&id).is_some()
+    }
+
+    pub fn ready(&mut self, id: SourceId, readiness: Interest) {
+        if readiness.contains(Interest::HANGUP) {
+            if !self.wake_all(id, Woken::Hangup) {
+                self.unheard(id, Interest::HANGUP);
+            }
+            return;
+        }
+        for (interest, what) in [(Interest::RECV, What::Recv(id)), (Interest::SEND, What::Send(id))] {
+            if readiness.contains(interest) && !self.wake_waiter(what, Woken::Ready) {
+                self.unheard(id, interest);
+            }
+        }
+    }
+
+    pub fn begin_job(&mut self, id: JobId) {
+        self.jobs.insert(id, false);
+    }
+
+    pub fn job_done(&mut self, id: JobId) {
+        self.wake_waiter(What::Job(id), Woken::Ready);
+        self.jobs.entry(id).and_modify(|done| *done = true);
+    }
+
+    pub fn end_job(&mut self, id: JobId) -> bool {
+        self.wake_waiter(What::Job(id), Woken::Closed);
+        self.jobs.remove(&id).is_some()
+    }
+
+    /// The host was told to watch `id` for `interest`.
+    pub fn changed(&mut self, id: SourceId, interest: Interest) {
+        assert!(self.sources.contains_key(&id), "a change is about a source that is there");
+        assert_eq!(interest, self.wanted(id), "a change says what is wanted now");
+        assert_ne!(interest, self.sources[&id].watched, "a change is one");
+        self.sources.entry(id).and_modify(|source| source.watched = interest);
+    }
+
+    /// The host has been told all that there is to tell: nobody waits for what is not watched, and what was
+    /// reported in vain is not watched any more.
+    pub fn all_changes_told(&mut self) {
+        for (id, source) in self.sources.clone() {
+            let (wanted, watched) = (self.wanted(id), source.watched);
+            // A host that watches a source at all hears of its hangup.
+            let watches = |interest| match interest {
+                Interest::HANGUP => !watched.is_empty(),
+                _ => watched.contains(interest),
+            };
+            for interest in [Interest::RECV, Interest::SEND, Interest::HANGUP] {
+                let wants =
+                    if interest == Interest::HANGUP { !wanted.is_empty() } else { wanted.contains(interest) };
+                assert!(watches(interest) || !wanted.contains(interest), "{id} is waited for unwatched");
+                assert!(
+                    wants || !watches(interest) || !source.unheard.contains(interest),
+                    "{id} is watched in vain"
+                );
+            }
+        }
+        self.sources.values_mut().for_each(|source| source.unheard = Interest::NONE);
+    }
+
+    pub fn rest(&self) -> Rest {
+        let open_ended = |task: &Task| matches!(&task.at, At::Bin { whats, deadline, .. } if whats.is_empty() && *deadline == Instant::NEVER);
+        if !self.queue.is_empty() {
+            Rest::Ready
+        } else if self.tasks.is_empty() {
+            Rest::Empty
+        } else if self.tasks.values().all(open_ended) {
+            Rest::Stalled
+        } else {
+            Rest::Until(self.deadlines().min().map_or(Instant::NEVER, |(at, ..)| at))
+        }
+    }
+
+    pub fn woken(&self, id: TaskId) -> Option<Woken> {
+        self.tasks.get(&id).map(|task| task.woken)
+    }
+
+    pub fn views(&self) -> Vec<TaskView> {
+        let view = |(id, task): (&TaskId, &Task)| {
+            let mut view = TaskView {
+                id: *id,
+                state: TaskState::Ready,
+                since: task.since,
+                waits: [None; MAX_WAITS],
+                deadline: Instant::NEVER,
+            };
+            if let At::Bin { whats, deadline, .. } = &task.at {
+                view.state = TaskState::Waiting;
+                view.deadline = *deadline;
+                view.waits.iter_mut().zip(whats).for_each(|(wait, what)| *wait = Some(*what));
+            }
+            view
+        };
+        self.tasks.iter().map(view).collect()
+    }
+
+    pub fn tasks(&self) -> impl Iterator<Item = TaskId> {
+        self.tasks.keys().copied()
+    }
+
+    pub fn sources(&self) -> impl Iterator<Item = SourceId> {
+        self.sources.keys().copied()
+    }
+
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.keys().copied()
+    }
+
+    fn task(&mut self, id: TaskId) -> &mut Task {
+        self.tasks.get_mut(&id).expect("the task is there")
+    }
+
+    fn waiter(&self, what: What) -> Option<TaskId> {
+        let waits = |task: &Task| matches!(&task.at, At::Bin { whats, .. } if whats.contains(&what));
+        self.tasks.iter().find(|(_, task)| waits(task)).map(|(id, _)| *id)
+    }
+
+    fn wake_waiter(&mut self, what: What, woken: Woken) -> bool {
+        let waiter = self.waiter(what);
+        waiter.into_iter().for_each(|id| self.to_queue(id, woken));
+        waiter.is_some()
+    }
+
+    fn wake_all(&mut self, id: SourceId, woken: Woken) -> bool {
+        let whats = [What::Recv(id), What::Send(id), What::Hangup(id)];
+        whats.map(|what| self.wake_waiter(what, woken)).contains(&true)
+    }
+
+    fn unheard(&mut self, id: SourceId, interest: Interest) {
+        self.sources.entry(id).and_modify(|source| source.unheard = source.unheard | interest);
+    }
+
+    fn wanted(&self, id: SourceId) -> Interest {
+        let interest = |what, interest| self.waiter(what).map_or(Interest::NONE, |_| interest);
+        interest(What::Recv(id), Interest::RECV)
+            | interest(What::Send(id), Interest::SEND)
+            | interest(What::Hangup(id), Interest::HANGUP)
+    }
+
+    /// Every deadline, with the number of its wait: of two for the same moment the earlier wait ends first.
+    fn deadlines(&self) -> impl Iterator<Item = (Instant, usize, TaskId)> {
+        self.tasks.iter().filter_map(|(id, task)| match task.at {
+            At::Bin { deadline, order, .. } if deadline != Instant::NEVER => Some((deadline, order, *id)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! Promises 1 to 4: where a task is, and when it runs.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, Storage, TaskId, Wait, What, Woken};
+
+use crate::cases;
+use crate::heap::{Heap, Limits};
+use crate::model::Step;
+use crate::ops::{Op, Ops, Plan, op, ops};
+use crate::world::{Sight, World};
+
+const SMALL: Limits = Limits { tasks: 5, sources: 3, jobs: 2 };
+
+/// A way to end a wait for everything that there is.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Ready(u8),
+    JobDone,
+    EndJob,
+    Close,
+    Wake,
+    Cancel,
+    Time,
+}
+
+impl End {
+    fn told(self) -> Option<Woken> {
+        Some(match self {
+            Self::Ready(0) => return None,
+            Self::Ready(bits) if bits & 4 != 0 => Woken::Hangup,
+            Self::Ready(_) | Self::JobDone => Woken::Ready,
+            Self::EndJob | Self::Close => Woken::Closed,
+            Self::Wake => Woken::Named,
+            Self::Cancel => Woken::Cancelled,
+            Self::Time => Woken::TimedOut,
+        })
+    }
+}
+
+fn ends() -> impl Strategy<Value = Vec<End>> {
+    let end = prop_oneof![
+        3 => (0..8_u8).prop_map(End::Ready),
+        1 => Just(End::JobDone),
+        1 => Just(End::EndJob),
+        1 => Just(End::Close),
+        1 => Just(End::Wake),
+        1 => Just(End::Cancel),
+        1 => Just(End::Time),
+    ];
+    proptest::collection::vec(end, 1..6)
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// Everything at once: the model agrees after every step, and when all is over nothing is left behind.
+    #[test]
+    fn the_kernel_does_what_its_model_does(ops in ops(200)) {
+        let mut world = World::after(&ops);
+        world.end_everything();
+        world.fill_up();
+    }
+
+    /// The same without a model: whoever was spawned and has not ended is listed, once. (That who waits is in
+    /// no queue, and who is ready in no wait table, is the audit's part.)
+    #[test]
+    fn promise_1_a_task_is_in_exactly_one_place(ops in ops(120)) {
+        let mut world = World::small();
+        let mut alive = BTreeSet::new();
+        for op in ops.0.iter().filter(|op| !matches!(op, Op::Park(..))) {
+            let next = world.kernel.next();
+            let before = world.ever[0].len();
+            world.apply(op);
+            alive.extend(world.ever[0][before..].iter().copied().map(TaskId::from_bits));
+            if let (Op::Run(Plan::Done | Plan::Fail), Some(id)) = (op, next) {
+                prop_assert!(alive.remove(&id), "who ends was there");
+            }
+            prop_assert!(world.kernel.tasks().map(|view| view.id).eq(alive.iter().copied()));
+        }
+    }
+
+    /// However many things happen at once to one who waits for all of them: the first one moves it, and it
+    /// has one turn.
+    #[test]
+    fn promise_2_a_waiter_is_moved_once(ends in ends(), bystanders in 0..3_usize) {
+        let mut kernel = Kernel::new(&Fixed::<4>);
+        let mut tasks = vec![kernel.spawn().unwrap()];
+        tasks.extend((0..bystanders).map(|_| kernel.spawn().unwrap()));
+        let (source, job) = (kernel.open().unwrap(), kernel.begin_job().unwrap());
+        let deadline = Instant::from_nanos(7);
+        kernel.advance(Instant::ZERO);
+        let wait = Wait::recv(source).or(What::Send(source)).or(What::Hangup(source)).or(What::Job(job));
+        kernel.park(tasks[0], sinbin_core::Step::Wait(wait.until(deadline)));
+        for task in &tasks[1..] {
+            kernel.park(*task, sinbin_core::Step::Wait(Wait::wake()));
+        }
+
+        for end in &ends {
+            match end {
+                End::Ready(bits) => kernel.ready(source, Interest::from_bits(*bits)),
+                End::JobDone => kernel.job_done(job),
+                End::EndJob => drop(kernel.end_job(job)),
+                End::Close => drop(kernel.close(source)),
+                End::Wake => drop(kernel.wake(tasks[0])),
+                End::Cancel => drop(kernel.cancel(tasks[0])),
+                End::Time => kernel.advance(deadline),
+            }
+            prop_assert_eq!(kernel.audit(), Ok(()));
+        }
+
+        kernel.advance(Instant::ZERO);
+        match ends.iter().find_map(|end| end.told()) {
+            None => prop_assert_eq!(kernel.next(), None),
+            Some(woken) => {
+                prop_assert_eq!(kernel.next(), Some(tasks[0]));
+                prop_assert_eq!(kernel.woken(tasks[0]), Some(woken));
+                kernel.park(tasks[0], sinbin_core::Step::Done);
+            }
+        }
+        prop_assert_eq!(kernel.next(), None, "nobody else was woken, and nobody twice");
+    }
+
+    /// Whoever yields goes behind all that are ready, new ones and woken ones too. (That nobody has two turns
+    /// while another waits for its first is checked at every step of every sequence.)
+    #[test]
+    fn promise_3_first_in_first_out(ops in ops(80), rounds in 1..4_usize) {
+        let mut world = World::after(&ops);
+        let order = world.turn(&Step::Yield);
+        for _ in 0..rounds {
+            prop_assert_eq!(&world.turn(&Step::Yield), &order);
+        }
+    }
+
+    /// The same inputs give the same run, in whatever storage.
+    #[test]
+    fn promise_4_the_same_inputs_give_the_same_run(ops in ops(100)) {
+        let first = trace(&Heap::new(SMALL), &ops);
+        prop_assert!(first == trace(&Heap::new(SMALL), &ops));
+        prop_assert!(first == trace(&Fixed::<5, 3, 2>, &ops));
+    }
+
+    /// A task spawned, woken or timed out during a turn runs in the next one, so that a turn ends.
+    #[test]
+    fn a_turn_is_one_step_of_each_task_that_was_ready(ops in ops(80), during in proptest::collection::vec(op(), 0..8)) {
+        let mut world = World::after(&ops);
+        world.advance(world.model.now);
+        let ready = world.kernel.tasks().filter(|view| view.state == sinbin_core::TaskState::Ready).count();
+        let mut during = during.iter().filter(|op| !matches!(op, Op::Advance(_) | Op::Run(_) | Op::Park(..)));
+        let mut steps = 0;
+        while world.run(&Step::Yield).is_some() {
+            steps += 1;
+            during.by_ref().take(2).for_each(|op| world.apply(op));
+        }
+        prop_assert_eq!(steps, ready);
+    }
+}
+
+/// All that one can see of a run.
+fn trace<S: Storage>(storage: &S, ops: &Ops) -> (Vec<Sight>, Vec<(sinbin_core::SourceId, Interest)>) {
+    let mut world = World::new(storage, SMALL);
+    let mut sights = Vec::new();
+    for op in &ops.0 {
+        world.apply(op);
+        sights.push(world.see());
+    }
+    (sights, world.changes)
+}
+
+impl<S: Storage> World<S> {
+    /// One turn, in which each task does `step`. Who ran, in order.
+    fn turn(&mut self, step: &Step) -> Vec<TaskId> {
+        self.advance(self.model.now);
+        std::iter::from_fn(|| self.run(step)).map(|(id, _)| id).collect()
+    }
+
+    /// Cancels, closes and ends all that there is.
+    pub fn end_everything(&mut self) {
+        for id in self.model.tasks().collect::<Vec<_>>() {
+            self.cancel(id);
+        }
+        self.turn(&Step::Done);
+        assert_eq!(self.kernel.rest(), Rest::Empty);
+        for id in self.model.sources().collect::<Vec<_>>() {
+            self.close(id);
+        }
+        for id in self.model.jobs().collect::<Vec<_>>() {
+            self.end_job(id);
+        }
+        self.drain_changes();
+    }
+
+    /// Makes as much of everything as there can be: what leaked would be missing.
+    pub fn fill_up(&mut self) {
+        while self.spawn().is_ok() {}
+        while self.open().is_ok() {}
+        while self.begin_job().is_ok() {}
+    }
+}

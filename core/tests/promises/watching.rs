@@ -1,0 +1,128 @@
+//! What the kernel wants watched, from the side of a host on a level-triggered poller such as epoll: it
+//! watches what it is told to, and reports what is so over and over, as long as it is so.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sinbin_core::{Interest, SourceId, TaskState, What};
+
+use crate::cases;
+use crate::heap::Heap;
+use crate::ops::{Op, Pick, op, pick};
+use crate::world::World;
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// Something asked of the kernel.
+    Ask(Op),
+    /// From now on this is so of a source, and nothing else.
+    Holds(Pick, u8),
+    Poll,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    // Reports and changes are the host's own business here.
+    let op = op().prop_filter("not the host's", |op| !matches!(op, Op::Ready(..) | Op::Changes));
+    let event = prop_oneof![
+        12 => op.prop_map(Event::Ask),
+        3 => (pick(), 0..8_u8).prop_map(|(source, bits)| Event::Holds(source, bits)),
+        3 => Just(Event::Poll),
+    ];
+    vec(event, 0..200)
+}
+
+/// The host: what it watches, and what is so.
+struct Poller {
+    world: World<Heap>,
+    watched: BTreeMap<SourceId, Interest>,
+    holds: BTreeMap<SourceId, Interest>,
+}
+
+impl Poller {
+    fn new() -> Self {
+        Self { world: World::small(), watched: BTreeMap::new(), holds: BTreeMap::new() }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Poll => self.poll(),
+            Event::Holds(pick, bits) => {
+                // A connection that ended in both directions can be read and written without blocking.
+                let bits = if bits & 4 == 0 { *bits } else { 7 };
+                self.holds.insert(self.world.source(pick), Interest::from_bits(bits));
+            }
+            Event::Ask(op) => {
+                self.world.apply(op);
+                self.forget_closed();
+            }
+        }
+    }
+
+    /// Closing a file ends its watch.
+    fn forget_closed(&mut self) {
+        let open: Vec<_> = self.world.model.sources().collect();
+        self.watched.retain(|source, _| open.contains(source));
+        self.holds.retain(|source, _| open.contains(source));
+    }
+
+    /// Polls until nothing is reported any more, without letting a task run in between.
+    fn poll(&mut self) {
+        self.report();
+        self.nobody_is_left_waiting();
+        // What nobody waits for now is reported once more, in vain; then the host knows.
+        self.report();
+        let reported = self.report();
+        assert_eq!(reported, [], "the host spins on what nobody waits for");
+    }
+
+    /// One poll. Returns what was reported.
+    fn report(&mut self) -> Vec<(SourceId, Interest)> {
+        let told = self.world.changes.len();
+        self.world.drain_changes();
+        for (source, interest) in &self.world.changes[told..] {
+            self.watched.insert(*source, *interest);
+        }
+        let mut reports = Vec::new();
+        for (source, watched) in self.watched.iter().filter(|(_, watched)| !watched.is_empty()) {
+            let holds = self.holds.get(source).copied().unwrap_or_default();
+            // Hangup is told whether asked for or not.
+            let report = holds & (*watched | Interest::HANGUP);
+            if !report.is_empty() {
+                reports.push((*source, report));
+            }
+        }
+        for (source, report) in &reports {
+            self.world.ready(*source, *report);
+        }
+        reports
+    }
+
+    /// No wake-up is lost: whoever waits, waits for what is not so.
+    fn nobody_is_left_waiting(&self) {
+        for view in self.world.kernel.tasks().filter(|view| view.state == TaskState::Waiting) {
+            for what in view.waits.into_iter().flatten() {
+                let (source, wanted) = match what {
+                    What::Recv(source) => (source, Interest::RECV),
+                    What::Send(source) => (source, Interest::SEND),
+                    What::Hangup(source) => (source, Interest::HANGUP),
+                    What::Job(_) => continue,
+                };
+                let holds = self.holds.get(&source).copied().unwrap_or_default();
+                assert!(!holds.contains(wanted), "promise 2: {view} in vain");
+                assert!(!holds.contains(Interest::HANGUP), "promise 2: {view} after a hangup");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn promise_2_a_host_on_epoll_loses_no_wake_up_and_does_not_spin(events in events()) {
+        let mut poller = Poller::new();
+        events.iter().for_each(|event| poller.happen(event));
+        poller.poll();
+    }
+}

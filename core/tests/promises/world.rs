@@ -1,0 +1,312 @@
+//! A kernel and its model, side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sinbin_core::{
+    Failure, Full, Instant, Interest, IoError, JobId, Kernel, Op as Tried, Rest, SourceId, Storage, TaskId,
+    TaskState, TaskView, Wait, What, Woken,
+};
+
+use crate::heap::{Heap, Limits};
+use crate::model::{Model, Step};
+use crate::ops::{Kind, Op, Ops, Pick, Plan, When};
+
+/// What one can see of a kernel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sight {
+    pub now: Instant,
+    pub next: Option<TaskId>,
+    pub rest: Rest,
+    pub tasks: Vec<(TaskView, Option<Woken>)>,
+}
+
+pub struct World<S: Storage> {
+    pub kernel: Kernel<S>,
+    pub model: Model,
+    limits: Limits,
+    /// Every id that there ever was, of tasks, sources and jobs.
+    pub ever: [Vec<u64>; 3],
+    /// All changes of interest that were told.
+    pub changes: Vec<(SourceId, Interest)>,
+    /// Who ran while each ready task was waiting for its turn.
+    ran_before: BTreeMap<TaskId, BTreeSet<TaskId>>,
+}
+
+impl World<Heap> {
+    /// A small world, in which everything runs out.
+    pub fn small() -> Self {
+        Self::of(Limits { tasks: 5, sources: 3, jobs: 2 })
+    }
+
+    pub fn of(limits: Limits) -> Self {
+        World::new(&Heap::new(limits), limits)
+    }
+
+    /// What becomes of a small world.
+    pub fn after(ops: &Ops) -> Self {
+        let mut world = Self::small();
+        ops.0.iter().for_each(|op| world.apply(op));
+        world
+    }
+}
+
+impl<S: Storage> World<S> {
+    pub fn new(storage: &S, limits: Limits) -> Self {
+        Self {
+            kernel: Kernel::new(storage),
+            model: Model::new(),
+            limits,
+            ever: [const { Vec::new() }; 3],
+            changes: Vec::new(),
+            ran_before: BTreeMap::new(),
+        }
+    }
+
+    pub fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Spawn => drop(self.spawn()),
+            Op::Advance(when) => self.advance(self.moment(*when)),
+            Op::Run(plan) => drop(self.run(&self.step(plan))),
+            Op::Park(pick, plan) => self.park(self.task(pick), &self.step(plan)),
+            Op::Wake(pick) => self.wake(self.task(pick)),
+            Op::Cancel(pick) => self.cancel(self.task(pick)),
+            Op::Open => drop(self.open()),
+            Op::Close(pick) => self.close(self.source(pick)),
+            Op::Ready(pick, bits) => self.ready(self.source(pick), Interest::from_bits(*bits)),
+            Op::BeginJob => drop(self.begin_job()),
+            Op::JobDone(pick) => self.job_done(self.job(pick)),
+            Op::EndJob(pick) => self.end_job(self.job(pick)),
+            Op::Changes => self.drain_changes(),
+        }
+    }
+
+    pub fn spawn(&mut self) -> Result<TaskId, Full> {
+        let spawned = self.kernel.spawn();
+        self.promise_7_full_at_the_limit(spawned, self.model.tasks().count(), self.limits.tasks);
+        if let Ok(id) = spawned {
+            self.promise_5_an_id_is_new(0, id.to_bits());
+            self.model.spawn(id);
+        }
+        self.agree();
+        spawned
+    }
+
+    pub fn advance(&mut self, now: Instant) {
+        self.kernel.advance(now);
+        self.model.advance(now);
+        self.agree();
+    }
+
+    /// Runs the next task, if the turn has one.
+    pub fn run(&mut self, step: &Step) -> Option<(TaskId, Woken)> {
+        let id = self.kernel.next()?;
+        let woken = self.kernel.woken(id).expect("who is next is there");
+        self.park(id, step);
+        Some((id, woken))
+    }
+
+    pub fn park(&mut self, id: TaskId, step: &Step) {
+        if self.kernel.next() == Some(id) {
+            self.promise_3_nobody_else_waits_twice_as_long(id);
+        }
+        self.kernel.park(id, in_kernel(step));
+        self.model.park(id, step);
+        self.agree();
+    }
+
+    pub fn wake(&mut self, id: TaskId) {
+        assert_eq!(self.kernel.wake(id), self.model.wake(id), "a task is woken if it is there");
+        self.agree();
+    }
+
+    pub fn cancel(&mut self, id: TaskId) {
+        assert_eq!(self.kernel.cancel(id), self.model.cancel(id), "a task is cancelled if it is there");
+        self.agree();
+    }
+
+    pub fn open(&mut self) -> Result<SourceId, Full> {
+        let opened = self.kernel.open();
+        self.promise_7_full_at_the_limit(opened, self.model.sources().count(), self.limits.sources);
+        if let Ok(id) = opened {
+            self.promise_5_an_id_is_new(1, id.to_bits());
+            self.model.open(id);
+        }
+        self.agree();
+        opened
+    }
+
+    pub fn close(&mut self, id: SourceId) {
+        assert_eq!(self.kernel.close(id), self.model.close(id), "a source is closed if it is there");
+        self.agree();
+    }
+
+    pub fn ready(&mut self, id: SourceId, readiness: Interest) {
+        self.kernel.ready(id, readiness);
+        self.model.ready(id, readiness);
+        self.agree();
+    }
+
+    pub fn begin_job(&mut self) -> Result<JobId, Full> {
+        let begun = self.kernel.begin_job();
+        self.promise_7_full_at_the_limit(begun, self.model.jobs().count(), self.limits.jobs);
+        if let Ok(id) = begun {
+            self.promise_5_an_id_is_new(2, id.to_bits());
+            self.model.begin_job(id);
+        }
+        self.agree();
+        begun
+    }
+
+    pub fn job_done(&mut self, id: JobId) {
+        self.kernel.job_done(id);
+        self.model.job_done(id);
+        self.agree();
+    }
+
+    pub fn end_job(&mut self, id: JobId) {
+        assert_eq!(self.kernel.end_job(id), self.model.end_job(id), "a job is ended if it is there");
+        self.agree();
+    }
+
+    /// Asks for changes of interest until there is none left.
+    pub fn drain_changes(&mut self) {
+        for asked in 0.. {
+            let Some((id, interest)) = self.kernel.next_change() else { break };
+            assert!(asked < self.limits.sources, "a source changes at most once");
+            self.model.changed(id, interest);
+            self.changes.push((id, interest));
+        }
+        self.model.all_changes_told();
+        self.agree();
+    }
+
+    pub fn see(&mut self) -> Sight {
+        let tasks = self.kernel.tasks().map(|view| (view, self.kernel.woken(view.id))).collect();
+        Sight { now: self.kernel.now(), next: self.kernel.next(), rest: self.kernel.rest(), tasks }
+    }
+
+    /// Kernel and model are in the same state: each promise, after each step.
+    fn agree(&mut self) {
+        assert_eq!(self.kernel.audit(), Ok(()));
+        let sight = self.see();
+        self.promises_1_and_2_a_task_is_where_it_should_be(&sight);
+        assert_eq!(sight.next, self.model.next(), "promise 3: the oldest is next");
+        assert_eq!(sight.now, self.model.now, "promise 4: time is what the host says");
+        self.promise_7_full_is_told_in_advance(&sight);
+        self.promise_8_the_host_knows_how_long_to_rest(sight.rest);
+    }
+
+    fn promises_1_and_2_a_task_is_where_it_should_be(&self, sight: &Sight) {
+        let views = self.model.views().into_iter();
+        let expected: Vec<_> = views.map(|view| (view, self.model.woken(view.id))).collect();
+        assert_eq!(
+            sight.tasks, expected,
+            "promises 1 and 2: each task is where it should be, and woken by that"
+        );
+        assert_eq!(self.kernel.len(), expected.len());
+        assert_eq!(self.kernel.is_empty(), expected.is_empty());
+    }
+
+    /// No other ready task lets somebody go before it twice.
+    fn promise_3_nobody_else_waits_twice_as_long(&mut self, running: TaskId) {
+        let ready = |view: &TaskView| view.state == TaskState::Ready;
+        let ready: BTreeSet<_> = self.kernel.tasks().filter(ready).map(|view| view.id).collect();
+        self.ran_before.retain(|task, _| ready.contains(task) && *task != running);
+        for task in ready.into_iter().filter(|task| *task != running) {
+            let is_first = self.ran_before.entry(task).or_default().insert(running);
+            assert!(is_first, "promise 3: {running} has two turns while {task} has none");
+        }
+    }
+
+    fn promise_5_an_id_is_new(&mut self, kind: usize, bits: u64) {
+        assert!(!self.ever[kind].contains(&bits), "promise 5: no id comes back");
+        self.ever[kind].push(bits);
+    }
+
+    fn promise_7_full_at_the_limit<T>(&self, made: Result<T, Full>, count: usize, limit: usize) {
+        assert_eq!(made.is_err(), count >= limit, "promise 7: there is room for {limit}");
+    }
+
+    fn promise_7_full_is_told_in_advance(&self, sight: &Sight) {
+        assert_eq!(self.kernel.is_full(), sight.tasks.len() >= self.limits.tasks, "promise 7");
+    }
+
+    fn promise_8_the_host_knows_how_long_to_rest(&self, rest: Rest) {
+        match (rest, self.model.rest()) {
+            (Rest::Until(at), Rest::Until(deadline)) => {
+                assert!(at <= deadline, "a host may be early, never late")
+            }
+            (rest, expected) => assert_eq!(rest, expected, "promise 8"),
+        }
+    }
+
+    pub fn moment(&self, when: When) -> Instant {
+        let now = self.model.now;
+        match when {
+            When::Ago(span) => Instant::from_nanos(now.as_nanos().saturating_sub(span)),
+            When::In(span) => now + Duration::from_nanos(span),
+            When::Never => Instant::NEVER,
+        }
+    }
+
+    pub fn step(&self, plan: &Plan) -> Step {
+        match plan {
+            Plan::Yield => Step::Yield,
+            Plan::Done => Step::Done,
+            Plan::Fail => Step::Fail,
+            Plan::Wait(whats, until) => {
+                Step::Wait(whats.iter().map(|what| self.what(what)).collect(), self.moment(*until))
+            }
+        }
+    }
+
+    fn what(&self, (kind, pick): &(Kind, Pick)) -> What {
+        match kind {
+            Kind::Recv => What::Recv(self.source(pick)),
+            Kind::Send => What::Send(self.source(pick)),
+            Kind::Hangup => What::Hangup(self.source(pick)),
+            Kind::Job => What::Job(self.job(pick)),
+        }
+    }
+
+    pub fn task(&self, pick: &Pick) -> TaskId {
+        TaskId::from_bits(find(pick, self.model.tasks().map(TaskId::to_bits), &self.ever[0]))
+    }
+
+    pub fn source(&self, pick: &Pick) -> SourceId {
+        SourceId::from_bits(find(pick, self.model.sources().map(SourceId::to_bits), &self.ever[1]))
+    }
+
+    pub fn job(&self, pick: &Pick) -> JobId {
+        JobId::from_bits(find(pick, self.model.jobs().map(JobId::to_bits), &self.ever[2]))
+    }
+}
+
+fn find(pick: &Pick, live: impl Iterator<Item = u64>, ever: &[u64]) -> u64 {
+    let choose = |number: &u16, ids: &[u64]| match ids.len() {
+        0 => 0,
+        count => ids[usize::from(*number) % count],
+    };
+    match pick {
+        Pick::Live(number) => choose(number, &live.collect::<Vec<_>>()),
+        Pick::Ever(number) => choose(number, ever),
+        Pick::Almost(number, bit) => choose(number, &live.collect::<Vec<_>>()) ^ (1 << bit),
+        Pick::Any(bits) => *bits,
+    }
+}
+
+fn in_kernel(step: &Step) -> sinbin_core::Step {
+    let nothing = SourceId::from_bits(0);
+    match step {
+        Step::Yield => sinbin_core::Step::Yield,
+        Step::Done => sinbin_core::Step::Done,
+        Step::Fail => {
+            sinbin_core::Step::Fail(Failure { op: Tried::Wait, source: nothing, error: IoError::Reset })
+        }
+        Step::Wait(whats, until) => {
+            let wait = whats.iter().fold(Wait::wake(), |wait, what| wait.or(*what));
+            sinbin_core::Step::Wait(wait.until(*until))
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Jobs in slices: each gets its share, and none outlives its cancellation.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use sinbin_core::{Fixed, Job, JobId, Kernel, Progress, Slicer};
+
+const PLACES: usize = 4;
+type Storage = Fixed<0, 0, PLACES>;
+
+/// Who had each slice.
+type Log = Rc<RefCell<Vec<JobId>>>;
+
+/// Takes so many slices more than one, and comes to its id.
+struct Count {
+    id: JobId,
+    slices: usize,
+    log: Log,
+}
+
+impl Job for Count {
+    type Output = JobId;
+
+    fn run(&mut self, _: u32) -> Progress<JobId> {
+        self.log.borrow_mut().push(self.id);
+        match self.slices.checked_sub(1) {
+            None => Progress::Done(self.id),
+            Some(left) => {
+                self.slices = left;
+                Progress::More
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Submit(usize),
+    Cancel(usize),
+    Take(usize),
+    Run,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        3 => (0..6_usize).prop_map(Act::Submit),
+        2 => any::<usize>().prop_map(Act::Cancel),
+        2 => any::<usize>().prop_map(Act::Take),
+        8 => Just(Act::Run),
+    ];
+    vec(act, 0..100)
+}
+
+/// What is known of a job.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Is {
+    /// It has so many slices to go, this one included, and was passed over so often.
+    Running {
+        slices: usize,
+        passed: usize,
+    },
+    Done,
+    Gone,
+}
+
+/// A slicer, a kernel that names its jobs, and what should be so.
+struct World {
+    kernel: Kernel<Storage>,
+    slicer: Slicer<Count, Storage>,
+    jobs: BTreeMap<JobId, Is>,
+    log: Log,
+}
+
+impl World {
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Submit(slices) => self.submit(*slices),
+            Act::Cancel(number) => self.cancel(*number),
+            Act::Take(number) => self.take(*number),
+            Act::Run => self.run(),
+        }
+    }
+
+    fn submit(&mut self, slices: usize) {
+        if let Ok(id) = self.kernel.begin_job() {
+            self.slicer.submit(id, Count { id, slices, log: Rc::clone(&self.log) });
+            self.jobs.insert(id, Is::Running { slices, passed: 0 });
+        }
+    }
+
+    /// Any job that there ever was.
+    fn job(&self, number: usize) -> Option<JobId> {
+        self.jobs.keys().nth(number % self.jobs.len().max(1)).copied()
+    }
+
+    fn cancel(&mut self, number: usize) {
+        if let Some(id) = self.job(number) {
+            self.slicer.cancel(id);
+            self.kernel.end_job(id);
+            self.jobs.insert(id, Is::Gone);
+        }
+    }
+
+    fn take(&mut self, number: usize) {
+        if let Some(id) = self.job(number) {
+            let taken = self.slicer.take(id);
+            assert_eq!(
+                taken,
+                (self.jobs[&id] == Is::Done).then_some(id),
+                "a result is there once, when it is done"
+            );
+            if taken.is_some() {
+                self.kernel.end_job(id);
+                self.jobs.insert(id, Is::Gone);
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        let busy = self.jobs.values().any(|is| matches!(is, Is::Running { .. }));
+        let done = self.slicer.run(1);
+        let ran = self.log.borrow_mut().pop();
+        assert_eq!(ran.is_some(), busy, "a slice is used if there is anybody to use it");
+        assert!(busy || self.slicer.is_idle());
+        for (id, is) in self.jobs.iter_mut() {
+            *is = match *is {
+                Is::Running { slices: 0, .. } if ran == Some(*id) => Is::Done,
+                Is::Running { slices, .. } if ran == Some(*id) => {
+                    Is::Running { slices: slices - 1, passed: 0 }
+                }
+                Is::Running { slices, passed } => Is::Running { slices, passed: passed + 1 },
+                is => {
+                    assert_ne!(ran, Some(*id), "who is gone or done does not run");
+                    is
+                }
+            };
+            assert!(!matches!(is, Is::Running { passed: PLACES.., .. }), "each gets its share");
+            assert_eq!(done == Some(*id), ran == Some(*id) && *is == Is::Done);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 500, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn a_job_is_done_when_its_slices_are_and_can_be_taken_once(acts in acts()) {
+        let (kernel, slicer) = (Kernel::new(&Fixed), Slicer::new(&Fixed));
+        let mut world = World { kernel, slicer, jobs: BTreeMap::new(), log: Log::default() };
+        acts.iter().for_each(|act| world.act(act));
+    }
+
+    /// In as many slices as there are jobs, each job has had one.
+    #[test]
+    fn jobs_take_turns(slices in vec(0..10_usize, 1..=PLACES)) {
+        let mut kernel = Kernel::<Storage>::new(&Fixed);
+        let mut slicer = Slicer::<Count, Storage>::new(&Fixed);
+        for slices in &slices {
+            let id = kernel.begin_job().unwrap();
+            slicer.submit(id, Count { id, slices: *slices, log: Log::default() });
+        }
+        for round in 0..=10 {
+            let running = slices.iter().filter(|slices| **slices >= round).count();
+            let done: Vec<_> = (0..running).filter_map(|_| slicer.run(1)).map(JobId::index).collect();
+            let due: Vec<_> = (0..slices.len()).filter(|job| slices[*job] == round).collect();
+            prop_assert_eq!(done, due);
+        }
+        prop_assert!(slicer.is_idle());
+    }
+}
