@@ -81,7 +81,7 @@ impl<S: Storage> Kernel<S> {
         let count = |state| self.slots().iter().filter(|e| e.is_live() && e.value.state == state).count();
         self.audit_queue(count(TaskState::Ready))?;
         ensure(
-            self.slots().iter().filter(|entry| entry.is_live()).count() == self.len(),
+            self.slots().iter().filter(|entry| entry.is_live()).count() == self.count(),
             "every task is counted",
         )?;
         for (index, entry) in self.slots().iter().enumerate() {
@@ -95,12 +95,12 @@ impl<S: Storage> Kernel<S> {
 
     fn audit_queue(&self, ready: usize) -> Result<(), Broken> {
         let queue = &self.ready;
-        ensure(queue.len() as usize == ready, "who is ready is queued, and nobody else")?;
+        ensure(queue.len as usize == ready, "who is ready is queued, and nobody else")?;
         let is_ready = |entry: &Entry<TaskSlot>| entry.is_live() && entry.value.state == TaskState::Ready;
         let all = self.slots().iter().enumerate().filter(|(_, entry)| is_ready(entry));
         let mut unseen = all.fold(0, |sum: u64, (index, _)| sum.wrapping_add(fingerprint(index)));
-        let mut index = queue.head() as usize;
-        for _ in 0..queue.len() {
+        let mut index = queue.head as usize;
+        for _ in 0..queue.len {
             let entry = self.slots().get(index).ok_or(Broken("the queue holds tasks"))?;
             ensure(is_ready(entry), "who is queued is ready")?;
             unseen = unseen.wrapping_sub(fingerprint(index));

@@ -127,7 +127,7 @@ impl<S: Storage> Kernel<S> {
             }
             self.timer_is_up(first);
         }
-        self.turn = self.ready.len();
+        self.turn = self.ready.len;
     }
 
     /// The moment that this turn began.
@@ -166,7 +166,7 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     pub(crate) fn begin_step(&mut self) -> Option<u32> {
         self.turn = self.turn.checked_sub(1)?;
-        Some(self.ready.head())
+        Some(self.ready.head)
     }
 
     /// Ends the turn for the moment, so that the executor can settle new tasks.
@@ -181,7 +181,7 @@ impl<S: Storage> Kernel<S> {
     /// The task at the head of the queue, which must not be empty, and why it runs.
     #[inline]
     pub(crate) fn head(&mut self) -> (TaskId, Woken) {
-        let index = self.ready.head();
+        let index = self.ready.head;
         let entry = self.tasks.at(index);
         (TaskId::new(index, entry.generation), entry.value.woken)
     }
@@ -201,7 +201,7 @@ impl<S: Storage> Kernel<S> {
 
     /// The same for one that waits. A wait that has ended before it began puts it back on the queue.
     pub(crate) fn park_head(&mut self, wait: &Wait) {
-        let index = self.ready.head();
+        let index = self.ready.head;
         self.ready.pop(&mut self.tasks);
         match self.enter_all(index, wait) {
             Ok(()) => self.stay_in_bin(index, wait.deadline),
@@ -214,7 +214,7 @@ impl<S: Storage> Kernel<S> {
 
     /// The same for one that is over.
     pub(crate) fn remove_head(&mut self) {
-        let index = self.ready.head();
+        let index = self.ready.head;
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
     }
@@ -222,7 +222,7 @@ impl<S: Storage> Kernel<S> {
     /// What there is to do until the next turn.
     #[must_use]
     pub fn rest(&self) -> Rest {
-        if self.ready.len() > 0 {
+        if self.ready.len > 0 {
             Rest::Ready
         } else if self.tasks.live() == 0 {
             Rest::Empty
@@ -355,14 +355,8 @@ impl<S: Storage> Kernel<S> {
 
     /// How many tasks there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.tasks.live() as usize
-    }
-
-    /// Whether no task is left.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     #[cold]
@@ -398,13 +392,11 @@ impl<S: Storage> Kernel<S> {
     }
 
     /// Queues a task that is neither queued nor in the bin any more.
-    #[inline]
     fn make_ready(&mut self, index: u32, woken: Woken) {
-        let now = self.now;
         let slot = &mut self.tasks.at(index).value;
         slot.state = TaskState::Ready;
         slot.woken = woken;
-        slot.since = now;
+        slot.since = self.now;
         if woken == Woken::Cancelled {
             slot.cancelled = false;
         }
@@ -430,15 +422,14 @@ impl<S: Storage> Kernel<S> {
     }
 
     fn stay_in_bin(&mut self, index: u32, deadline: Instant) {
-        let (now, order) = (self.now, self.deadlines);
         let slot = &mut self.tasks.at(index).value;
         slot.state = TaskState::Waiting;
-        slot.since = now;
+        slot.since = self.now;
         slot.deadline = deadline;
         if deadline != Instant::NEVER {
-            slot.order = order;
-            self.deadlines = order.wrapping_add(1);
-            let timer = Timer { at: deadline, order, task: index };
+            slot.order = self.deadlines;
+            self.deadlines = self.deadlines.wrapping_add(1);
+            let timer = Timer { at: deadline, order: slot.order, task: index };
             self.timers.at_latest(timer, &mut self.tasks);
         } else if slot.is_open_ended() {
             self.open_ended += 1;

@@ -9,25 +9,15 @@ use crate::storage::Slots;
 
 /// A ring of tasks by their links. A task is on it at most once (promise 2); the kernel sees to that.
 pub(crate) struct RunQueue {
-    head: u32,
+    /// The oldest, if there is one.
+    pub(crate) head: u32,
     tail: u32,
-    len: u32,
+    pub(crate) len: u32,
 }
 
 impl RunQueue {
     pub(crate) const fn new() -> Self {
         Self { head: NONE, tail: NONE, len: 0 }
-    }
-
-    #[inline]
-    pub(crate) fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// The oldest, if there is one.
-    #[inline]
-    pub(crate) fn head(&self) -> u32 {
-        self.head
     }
 
     /// Adds a task that is not on it, as the youngest.

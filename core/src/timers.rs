@@ -40,10 +40,7 @@ impl<V: Slots<Timer>> Timers<V> {
     /// The timer that comes up first. O(1).
     #[inline]
     pub(crate) fn first(&self) -> Option<Timer> {
-        if self.len == 0 {
-            return None;
-        }
-        self.heap.items().first().copied()
+        self.entries().first().copied()
     }
 
     /// Has the task's timer come up no later than `timer`. O(log n); O(1) where it already does.

@@ -15,7 +15,7 @@ pub struct SourceSlot {
     /// The tasks in `recv_wait`, `send_wait` and `hangup_wait`.
     pub(crate) waiters: [u32; 3],
     /// Threads the list of sources whose interest changed.
-    next_changed: u32,
+    next: u32,
     changed: bool,
     watched: Interest,
 }
@@ -29,8 +29,7 @@ pub struct JobSlot {
 }
 
 impl SourceSlot {
-    const NEW: Self =
-        Self { waiters: [NONE; 3], next_changed: NONE, changed: false, watched: Interest::NONE };
+    const NEW: Self = Self { waiters: [NONE; 3], next: NONE, changed: false, watched: Interest::NONE };
 
     fn wanted(&self) -> Interest {
         let bit = |table: usize| u8::from(self.waiters[table] != NONE) << table;
@@ -62,8 +61,8 @@ impl<S: Storage> Bin<S> {
     pub(crate) fn open(&mut self) -> Result<SourceId, Full> {
         // A place that is on the list of changes stays on it, whoever moves in.
         let reuse = |old: &mut SourceSlot| {
-            let (next_changed, changed) = (old.next_changed, old.changed);
-            *old = SourceSlot { next_changed, changed, ..SourceSlot::NEW };
+            let (next, changed) = (old.next, old.changed);
+            *old = SourceSlot { next, changed, ..SourceSlot::NEW };
         };
         let (index, generation) = self.sources.insert(SourceSlot::NEW, reuse)?;
         Ok(SourceId::new(index, generation))
@@ -141,7 +140,7 @@ impl<S: Storage> Bin<S> {
             let index = self.first_changed;
             let entry = self.sources.at(index);
             let (live, generation, slot) = (entry.is_live(), entry.generation, &mut entry.value);
-            self.first_changed = slot.next_changed;
+            self.first_changed = slot.next;
             slot.changed = false;
             let wanted = slot.wanted();
             if live && wanted != slot.watched {
@@ -156,7 +155,7 @@ impl<S: Storage> Bin<S> {
         let slot = &mut self.sources.at(index).value;
         if !slot.changed {
             slot.changed = true;
-            slot.next_changed = self.first_changed;
+            slot.next = self.first_changed;
             self.first_changed = index;
         }
     }

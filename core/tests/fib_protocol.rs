@@ -2,7 +2,7 @@
 
 mod oracle;
 
-use oracle::{asked, fib, line};
+use oracle::{Read, asked, fib, line};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -17,12 +17,12 @@ fn cases(cases: u32) -> Config {
 }
 
 /// All requests that the parser makes of `reads`, as a connection drives it.
-fn parsed(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Request> {
+fn parsed(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let mut requests = Requests::new();
     let mut all = Vec::new();
     for read in reads {
-        requests.begin_read(rules, read, true);
-        let mut rest = &read[..];
+        requests.begin_read(rules, &read.bytes, !read.is_cut);
+        let mut rest = &read.bytes[..];
         while !rest.is_empty() {
             let (taken, request) = requests.next(rules, rest);
             assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "it gets on");
@@ -43,22 +43,32 @@ fn parsed(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Request> {
 }
 
 /// All requests that there are.
-fn expected(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Request> {
+fn expected(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     asked(rules, reads, ended).iter().map(|asked| asked.request).collect()
 }
 
+fn read(bytes: &[u8]) -> Read {
+    Read { bytes: bytes.to_vec(), is_cut: false }
+}
+
 /// `input`, cut at the places named, as far as it has them.
-fn cut(input: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
+fn cut(input: &[u8], places: &[usize]) -> Vec<Read> {
     let mut places: Vec<_> = places.iter().map(|place| place % input.len().max(1)).collect();
     places.extend([0, input.len()]);
     places.sort_unstable();
-    let pieces = places.windows(2).map(|ends| input[ends[0]..ends[1]].to_vec());
+    let pieces = places.windows(2).map(|ends| read(&input[ends[0]..ends[1]]));
     // A read brings something.
-    pieces.filter(|piece| !piece.is_empty()).collect()
+    pieces.filter(|piece| !piece.bytes.is_empty()).collect()
 }
 
-fn bytes_one_by_one(input: &[u8]) -> Vec<Vec<u8>> {
-    input.iter().map(|byte| vec![*byte]).collect()
+fn bytes_one_by_one(input: &[u8]) -> Vec<Read> {
+    input.iter().map(|byte| read(&[*byte])).collect()
+}
+
+/// `input` as it comes through a buffer of `size` bytes.
+fn bites(input: &[u8], size: usize) -> Vec<Read> {
+    let bite = |bite: &[u8]| Read { bytes: bite.to_vec(), is_cut: bite.len() == size };
+    input.chunks(size).map(bite).collect()
 }
 
 /// A line without its end: mostly almost an integer.
@@ -88,8 +98,8 @@ proptest! {
     #[test]
     fn a_line_says_what_the_standard_library_says(text in text(), max_n in 0..=93_u32) {
         let rules = Rules { max_n, ..LINES };
-        let read = [[text, b"\n".to_vec()].concat()];
-        prop_assert_eq!(parsed(&rules, &read, false), expected(&rules, &read, false));
+        let line = [read(&[&text[..], b"\n"].concat())];
+        prop_assert_eq!(parsed(&rules, &line, false), expected(&rules, &line, false));
     }
 
     #[test]
@@ -98,7 +108,7 @@ proptest! {
         places in vec(any::<usize>(), 0..20),
         ended: bool,
     ) {
-        let whole = expected(&LINES, std::slice::from_ref(&input), ended);
+        let whole = expected(&LINES, &[read(&input)], ended);
         prop_assert_eq!(&parsed(&LINES, &cut(&input, &[]), ended), &whole);
         prop_assert_eq!(&parsed(&LINES, &bytes_one_by_one(&input), ended), &whole);
         prop_assert_eq!(&parsed(&LINES, &cut(&input, &places), ended), &whole);
@@ -112,22 +122,38 @@ proptest! {
     ) {
         let Some(newline) = input.iter().position(|byte| *byte == b'\n') else { return Ok(()) };
         let (first, rest) = input.split_at(newline + 1);
-        let whole = expected(&LINES, std::slice::from_ref(&input), ended);
+        let whole = expected(&LINES, &[read(&input)], ended);
         for rest in [cut(rest, &places), bytes_one_by_one(rest)] {
-            let reads = [vec![first.to_vec()], rest].concat();
+            let reads = [vec![read(first)], rest].concat();
             prop_assert_eq!(&parsed(&AUTO, &reads, ended), &whole);
         }
     }
 
     /// Whatever it is: without a newline in the first read, each read is one request; with one, each line.
+    /// A read that was cut off is one with what follows.
     #[test]
     fn reads_are_requests_where_the_first_has_no_newline(
-        reads in vec(prop_oneof![3 => text(), 1 => input()], 0..8),
+        reads in vec((prop_oneof![3 => text(), 1 => input()], prop_oneof![3 => Just(false), 1 => Just(true)]), 0..8),
         ended: bool,
     ) {
-        let reads: Vec<_> = reads.into_iter().filter(|read| !read.is_empty()).collect();
+        let reads = reads.into_iter().map(|(bytes, is_cut)| Read { bytes, is_cut });
+        let reads: Vec<_> = reads.filter(|read| !read.bytes.is_empty()).collect();
         for rules in [AUTO, BARE] {
             prop_assert_eq!(parsed(&rules, &reads, ended), expected(&rules, &reads, ended));
+        }
+    }
+
+    /// How large the buffer is makes no difference.
+    #[test]
+    fn a_read_may_come_in_bites(text in text(), size in 1..10_usize, input in input(), ended: bool) {
+        if !text.is_empty() && !text.contains(&b'\n') && !text.len().is_multiple_of(size) {
+            let whole = [read(&text)];
+            prop_assert_eq!(parsed(&AUTO, &bites(&text, size), ended), parsed(&AUTO, &whole, ended));
+            prop_assert_eq!(parsed(&BARE, &bites(&text, size), ended), parsed(&BARE, &whole, ended));
+        }
+        if input.contains(&b'\n') {
+            let whole = parsed(&AUTO, &[read(&input)], ended);
+            prop_assert_eq!(parsed(&AUTO, &bites(&input, size), ended), whole);
         }
     }
 
@@ -137,7 +163,7 @@ proptest! {
         let len = usize::try_from(i32::from(max_line) + longer).unwrap_or(0);
         let input = [vec![b'0'; len], b"\n7\n".to_vec()].concat();
         let requests = parsed(&rules, &bytes_one_by_one(&input), ended);
-        prop_assert_eq!(&requests, &expected(&rules, &[input], ended));
+        prop_assert_eq!(&requests, &expected(&rules, &[read(&input)], ended));
         prop_assert_eq!(requests == [Err(Bad::TooLong)], longer > 0);
     }
 }
@@ -151,10 +177,30 @@ fn the_end_of_the_stream_ends_half_a_line() {
         ("", None),
         (" \r", None),
     ] {
-        let read = format!("3\n{tail}").into_bytes();
+        let reads = [read(format!("3\n{tail}").as_bytes())];
         let all: Vec<_> = [Ok(3)].into_iter().chain(request).collect();
-        assert_eq!(parsed(&LINES, std::slice::from_ref(&read), true), all, "{tail:?}");
-        assert_eq!(parsed(&LINES, &[read], false), [Ok(3)], "{tail:?}");
+        assert_eq!(parsed(&LINES, &reads, true), all, "{tail:?}");
+        assert_eq!(parsed(&LINES, &reads, false), [Ok(3)], "{tail:?}");
+    }
+}
+
+/// A read was as long as the buffer, and then nothing came: it was whole.
+#[test]
+fn a_read_that_fills_the_buffer_ends_when_nothing_follows() {
+    for (rules, text, request) in [
+        (AUTO, "7", Ok(7)),
+        (BARE, "7", Ok(7)),
+        (AUTO, " ", Err(Bad::Empty)),
+        (BARE, "1\n2", Err(Bad::NotInteger)),
+    ] {
+        let mut requests = Requests::new();
+        requests.begin_read(&rules, text.as_bytes(), false);
+        assert_eq!(requests.next(&rules, text.as_bytes()), (text.len(), None));
+        assert!(requests.is_cut() && !requests.is_bare());
+        requests.end_read();
+        assert!(!requests.is_cut() && requests.is_bare());
+        assert_eq!(requests.finish(&rules), Some(request));
+        assert_eq!(requests.finish(&rules), None);
     }
 }
 

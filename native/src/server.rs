@@ -373,7 +373,7 @@ impl<S: NativeService> Server<S> {
         for task in self.executor.kernel.tasks() {
             write!(list, "\n  {task}").ok();
         }
-        Error::Stalled { tasks: self.executor.kernel.len(), list }
+        Error::Stalled { tasks: self.executor.kernel.count(), list }
     }
 }
 

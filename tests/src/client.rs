@@ -23,6 +23,19 @@ pub fn replies(ns: impl IntoIterator<Item = u32>) -> String {
     ns.into_iter().map(|n| format!("{}\n", fib(n))).collect()
 }
 
+/// Bytes without any order to them, the same every time.
+#[must_use]
+pub fn noise(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
 /// A connected socket that gives up after [`PATIENCE`], and sends at once what it is given.
 ///
 /// # Panics

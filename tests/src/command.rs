@@ -1,3 +1,4 @@
+use std::io::{empty, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -86,10 +87,24 @@ impl Running {
     ///
     /// When it cannot be started.
     #[must_use]
-    pub fn start(mut command: Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn start(command: Command) -> Self {
+        let (reader, writer) = pipe().expect("a pipe");
+        Self::spawn(command, writer, Tail::of(reader))
+    }
+
+    /// The same, but stdout goes to `stdout`; nothing of it is kept here.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_into(command: Command, stdout: impl Into<Stdio>) -> Self {
+        Self::spawn(command, stdout, Tail::of(empty()))
+    }
+
+    fn spawn(mut command: Command, out: impl Into<Stdio>, stdout: Tail) -> Self {
+        command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command can be started");
-        let stdout = Tail::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Tail::of(child.stderr.take().expect("stderr is piped"));
         Self { child, stdout, stderr }
     }

@@ -14,7 +14,7 @@ mod server;
 mod tail;
 mod wait;
 
-pub use client::{Client, connect, exchange, fib, replies};
+pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin};
 pub use server::Server;
 pub use wait::{PATIENCE, eventually};

@@ -3,7 +3,7 @@ use std::ops::Deref;
 
 use rustix::process::Signal;
 
-use crate::client::Client;
+use crate::client::{Client, exchange};
 use crate::command::{Ended, Running, sinbin};
 
 /// `sinbin serve`, listening.
@@ -49,6 +49,16 @@ impl Server {
     #[must_use]
     pub fn client(&self) -> Client {
         Client::connect(self.address())
+    }
+
+    /// Sends `requests` and the end of the stream. Returns all that comes back.
+    ///
+    /// # Panics
+    ///
+    /// When the connection fails, or what comes back is no text.
+    #[must_use]
+    pub fn ask(&self, requests: impl AsRef<[u8]>) -> String {
+        String::from_utf8(exchange(self.address(), requests.as_ref())).expect("text")
     }
 
     /// Asks it to stop by SIGTERM, and waits for its end.

@@ -6,35 +6,19 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread;
 
-use sinbin_tests::{Server, connect, exchange, fib};
+use sinbin_tests::{Server, connect, fib, noise};
 
 const EMPTY: &str = "error: an empty line; send an integer\n";
 const NO_INTEGER: &str = "error: not an integer\n";
 const TOO_LARGE: &str = "error: n is over the limit of 45\n";
 const TOO_LONG: &str = "error: the line is over the limit of 64 bytes; closing\n";
 
-fn ask(server: &Server, requests: impl AsRef<[u8]>) -> String {
-    String::from_utf8(exchange(server.address(), requests.as_ref())).expect("lines of text")
-}
-
-/// Bytes without any order to them, the same every time.
-fn noise(count: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[2]
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 #[test]
 fn text_that_is_no_integer_gets_an_error_and_the_next_line_an_answer() {
     let server = Server::fib(&[]);
     for text in ["abc", "3x", "x3", "3 4", "3.5", "1e3", "--3", "+", "-", "0x10", "٣", "3,", "\0"] {
         let expected = format!("{NO_INTEGER}8\n");
-        assert_eq!(ask(&server, format!("{text}\n6\n")), expected, "{text:?}");
+        assert_eq!(server.ask(format!("{text}\n6\n")), expected, "{text:?}");
     }
 }
 
@@ -42,7 +26,7 @@ fn text_that_is_no_integer_gets_an_error_and_the_next_line_an_answer() {
 fn an_empty_line_gets_an_error_and_the_next_line_an_answer() {
     let server = Server::fib(&[]);
     for blank in ["", "\r", " ", " \t \r"] {
-        assert_eq!(ask(&server, format!("{blank}\n6\n")), format!("{EMPTY}8\n"), "{blank:?}");
+        assert_eq!(server.ask(format!("{blank}\n6\n")), format!("{EMPTY}8\n"), "{blank:?}");
     }
 }
 
@@ -52,7 +36,7 @@ fn n_above_the_bound_gets_an_error_and_the_next_line_an_answer() {
     let longest = "9".repeat(64);
     for n in ["46", "93", "94", "255", "256", "302", "65582", "4294967297", "18446744073709551617", &longest]
     {
-        assert_eq!(ask(&server, format!("{n}\n6\n")), format!("{TOO_LARGE}8\n"), "{n}");
+        assert_eq!(server.ask(format!("{n}\n6\n")), format!("{TOO_LARGE}8\n"), "{n}");
     }
 }
 
@@ -60,14 +44,14 @@ fn n_above_the_bound_gets_an_error_and_the_next_line_an_answer() {
 fn a_line_as_long_as_the_bound_is_fine() {
     let server = Server::fib(&[]);
     let padded = format!("{:0>64}\n", 6);
-    assert_eq!(ask(&server, padded.repeat(3)), "8\n8\n8\n");
+    assert_eq!(server.ask(padded.repeat(3)), "8\n8\n8\n");
 }
 
 #[test]
 fn a_line_longer_than_any_integer_gets_an_error_and_the_end() {
     let server = Server::fib(&[]);
     let padded = format!("5\n{:0>65}\n6\n", 6);
-    assert_eq!(ask(&server, padded), format!("5\n{TOO_LONG}"));
+    assert_eq!(server.ask(padded), format!("5\n{TOO_LONG}"));
 }
 
 #[test]
@@ -83,7 +67,7 @@ fn an_endless_line_gets_an_error_and_the_end_while_it_is_still_sent() {
 #[test]
 fn a_bare_client_with_a_long_request_gets_an_error_and_the_end() {
     let server = Server::fib(&[]);
-    assert_eq!(ask(&server, "1".repeat(65)), TOO_LONG);
+    assert_eq!(server.ask("1".repeat(65)), TOO_LONG);
 }
 
 #[test]
@@ -162,13 +146,13 @@ fn each_short_line_of_junk_gets_an_error_and_the_connection_goes_on() {
     requests.extend(b"20\n");
     let count = lines.chunks(60).count();
     let expected = NO_INTEGER.repeat(count) + &format!("{}\n", fib(20));
-    assert!(ask(&server, requests) == expected);
+    assert!(server.ask(requests) == expected);
 }
 
 #[test]
 fn http_gets_errors_and_no_harm_is_done() {
     let server = Server::fib(&[]);
-    let answer = ask(&server, "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
+    let answer = server.ask("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
     assert_eq!(answer, NO_INTEGER.repeat(3) + EMPTY);
     server.client().ask(20);
 }

@@ -2,11 +2,11 @@
 
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, pipe};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use rustix::process::{Pid, Signal, kill_process};
-use sinbin_tests::{Running, Server, connect, run, sinbin};
+use rustix::process::Signal;
+use sinbin_tests::{Client, Running, Server, connect, eventually, run, sinbin};
 
 const COMMANDS: [&str; 9] = [
     "",
@@ -154,33 +154,58 @@ fn a_log_level_that_is_none_is_told_and_harms_nothing() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+/// Starts a server whose stdout is closed once it has said where it listens, as behind `| head -1`.
+fn start_and_close_stdout(args: &[&str]) -> (Running, SocketAddr) {
+    let (reader, writer) = pipe().expect("a pipe");
+    let mut all = vec!["serve", "fib", "--listen", "127.0.0.1:0"];
+    all.extend(args);
+    let running = Running::start_into(sinbin(&all), writer);
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).expect("a line");
+    let address = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
+    (running, address.expect("an address"))
+}
+
 #[test]
 fn a_server_whose_stdout_is_closed_serves_and_ends_well() {
-    let mut command = sinbin(&["serve", "fib", "--listen", "127.0.0.1:0"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("a line");
-    // As `sinbin serve fib | head -1` does.
-    drop(stdout);
-    let address = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
-    sinbin_tests::Client::connect(address.expect("an address")).ask(20);
-    kill_process(Pid::from_child(&child), Signal::TERM).expect("a child can be signalled");
-    let status = child.wait().expect("a child can be waited for");
-    assert_eq!(status.code(), Some(0), "all was served well");
+    let (running, address) = start_and_close_stdout(&[]);
+    Client::connect(address).ask(20);
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code, Some(0), "all was served well");
+}
+
+#[test]
+fn a_server_whose_stdout_is_closed_tells_by_its_code_that_it_cut_clients_off() {
+    let (running, address) = start_and_close_stdout(&["--drain-timeout", "100ms", "--max-n", "93"]);
+    let mut client = Client::connect(address);
+    client.send("1\n93\n");
+    assert_eq!(client.line(), "1");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code, Some(3), "the code of the help, whoever reads the summary");
+}
+
+#[test]
+fn a_server_whose_stdout_nobody_ever_reads_serves() {
+    let (reader, writer) = pipe().expect("a pipe");
+    drop(reader);
+    // It can't tell its address, so we choose it.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let free = free.expect("a free port");
+    let mut running = Running::start_into(sinbin(&["serve", "fib", "--listen", &free.to_string()]), writer);
+    eventually("a server, or its end", || TcpStream::connect(free).is_ok() || running.has_ended());
+    assert!(!running.has_ended(), "it ended, and said nothing: {:?}", running.stderr());
+    Client::connect(free).ask(20);
 }
 
 #[test]
 fn a_measurement_whose_stdout_is_closed_ends_without_a_panic() {
     let server = Server::fib(&[]);
     let address = server.address().to_string();
-    let mut command = sinbin(&["perf", "latency", "--n", "5", "--seconds", "60", "--connect", &address]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-    stdout.read_line(&mut String::new()).expect("a line");
+    let (reader, writer) = pipe().expect("a pipe");
+    let args = ["perf", "latency", "--n", "5", "--seconds", "600", "--connect", &address];
+    let running = Running::start_into(sinbin(&args), writer);
     // As `sinbin perf latency | head -1` does.
-    drop(stdout);
-    let ended = child.wait_with_output().expect("a child can be waited for");
-    let stderr = String::from_utf8_lossy(&ended.stderr);
-    assert!(!stderr.contains("panicked"), "{stderr}");
+    BufReader::new(reader).read_line(&mut String::new()).expect("a line");
+    let ended = running.wait();
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }

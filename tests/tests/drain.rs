@@ -4,10 +4,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use rustix::process::Signal;
-use sinbin_tests::{Client, Server, connect, eventually, replies};
+use sinbin_tests::{Client, PATIENCE, Server, connect, eventually, replies};
 
 /// A server whose drain does not end by the clock, and that may be asked for what never ends.
 fn patient(args: &[&str]) -> Server {
@@ -135,23 +136,22 @@ fn clients_that_are_idle_are_closed_and_lose_nothing() {
 fn clients_that_go_on_asking_do_not_keep_the_server_from_its_end() {
     for clients in [1, 8] {
         let server = patient(&["--workers", "1"]);
-        let address = server.address();
         thread::scope(|scope| {
+            let (tell, told) = channel();
             for _ in 0..clients {
+                let (mut stream, tell) = (connect(server.address()), tell.clone());
                 // It asks the next as soon as it has an answer, until there are no more.
                 scope.spawn(move || {
-                    let mut stream = connect(address);
                     let mut answer = [0; 2];
                     while stream.write_all(b"1\n").is_ok() && stream.read_exact(&mut answer).is_ok() {
                         assert_eq!(&answer, b"1\n");
+                        tell.send(()).ok();
                     }
                 });
             }
-            let mut other = server.client();
-            for n in 0..100 {
-                other.ask(n % 12);
+            for _ in 0..100 {
+                told.recv_timeout(PATIENCE).expect("answers");
             }
-            drop(other);
             let ended = server.stop();
             assert_eq!(ended.code, Some(0), "{clients} clients: {}", ended.stderr);
         });

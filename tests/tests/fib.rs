@@ -4,15 +4,10 @@
 
 use std::net::TcpListener;
 
-use sinbin_tests::{Client, Server, eventually, exchange, replies};
+use sinbin_tests::{Client, Server, eventually, replies};
 
 /// A number whose computation does not end while a test runs.
 const ENDLESS: &str = "93\n";
-
-/// An answer, or all of them, as text.
-fn ask(server: &Server, requests: impl AsRef<[u8]>) -> String {
-    String::from_utf8(exchange(server.address(), requests.as_ref())).expect("lines of text")
-}
 
 fn lines(ns: impl IntoIterator<Item = u32>) -> String {
     ns.into_iter().map(|n| format!("{n}\n")).collect()
@@ -31,22 +26,22 @@ fn a_line_is_answered_by_a_line() {
 #[test]
 fn carriage_returns_blanks_signs_and_leading_zeros_are_fine() {
     let server = Server::fib(&[]);
-    let answers = ask(&server, "7\r\n  8 \n\t9\t\r\n+10\n0011\n \x0b12\x0c \n");
+    let answers = server.ask("7\r\n  8 \n\t9\t\r\n+10\n0011\n \x0b12\x0c \n");
     assert_eq!(answers, replies(7..=12));
 }
 
 #[test]
 fn zero_and_negative_numbers_are_answered_by_one() {
     let server = Server::fib(&[]);
-    let answers = ask(&server, "0\n-1\n-0\n1\n2\n-99999999999999999999\n");
+    let answers = server.ask("0\n-1\n-0\n1\n2\n-99999999999999999999\n");
     assert_eq!(answers, "1\n".repeat(6));
 }
 
 #[test]
 fn requests_in_one_write_are_answered_in_their_order() {
     let server = Server::fib(&[]);
-    assert_eq!(ask(&server, lines(0..=25)), replies(0..=25));
-    assert_eq!(ask(&server, lines((0..=25).rev())), replies((0..=25).rev()));
+    assert_eq!(server.ask(lines(0..=25)), replies(0..=25));
+    assert_eq!(server.ask(lines((0..=25).rev())), replies((0..=25).rev()));
 }
 
 #[test]
@@ -76,7 +71,7 @@ fn answers_keep_the_order_of_requests_with_jobs_among_them() {
     let ns: Vec<u32> = (0..60).map(|i| [24, 1, 5, 20, 3, 11][i % 6]).collect();
     for workers in ["0", "1", "4"] {
         let server = Server::fib(&["--workers", workers]);
-        let answers = ask(&server, lines(ns.iter().copied()));
+        let answers = server.ask(lines(ns.iter().copied()));
         assert_eq!(answers, replies(ns.iter().copied()), "{workers} workers");
     }
 }
@@ -92,7 +87,7 @@ fn a_number_comes_to_the_same_wherever_it_is_computed() {
     ];
     for args in every {
         let server = Server::fib(&args);
-        assert_eq!(ask(&server, lines(0..=24)), replies(0..=24), "{args:?}");
+        assert_eq!(server.ask(lines(0..=24)), replies(0..=24), "{args:?}");
     }
 }
 
@@ -144,16 +139,16 @@ fn to_a_client_without_newlines_a_later_one_is_a_blank() {
 #[test]
 fn a_client_without_newlines_may_end_right_behind_its_request() {
     let server = Server::fib(&[]);
-    assert_eq!(ask(&server, "20"), replies([20]));
+    assert_eq!(server.ask("20"), replies([20]));
 }
 
 #[test]
 fn an_unfinished_last_line_is_answered_when_the_client_has_ended() {
     let server = Server::fib(&[]);
-    assert_eq!(ask(&server, "5\n20"), replies([5, 20]));
-    assert_eq!(ask(&server, "5\n6\r"), replies([5, 6]));
-    assert_eq!(ask(&server, "5\n "), replies([5]));
-    assert_eq!(ask(&server, ""), "");
+    assert_eq!(server.ask("5\n20"), replies([5, 20]));
+    assert_eq!(server.ask("5\n6\r"), replies([5, 6]));
+    assert_eq!(server.ask("5\n "), replies([5]));
+    assert_eq!(server.ask(""), "");
 }
 
 #[test]
@@ -166,7 +161,7 @@ fn with_framing_by_lines_the_first_line_may_come_in_pieces() {
     assert!(client.is_silent(), "half a line is no request");
     client.send("0\n");
     assert_eq!(client.lines(1), replies([20]));
-    assert_eq!(ask(&server, "20"), replies([20]), "the end ends a line too");
+    assert_eq!(server.ask("20"), replies([20]), "the end ends a line too");
 }
 
 #[test]
@@ -210,7 +205,7 @@ fn a_loop_that_polls_busily_answers_the_same() {
     for n in [1, 20, 2, 21] {
         client.ask(n);
     }
-    assert_eq!(ask(&server, lines(0..=25)), replies(0..=25));
+    assert_eq!(server.ask(lines(0..=25)), replies(0..=25));
 }
 
 #[test]
@@ -263,7 +258,7 @@ fn a_slow_request_is_answered_as_well_in_the_end() {
 #[test]
 fn the_bounds_of_n_and_of_a_line_can_be_set() {
     let server = Server::fib(&["--max-n", "20", "--max-line", "4", "--loop-n", "5"]);
-    let answers = ask(&server, "20\n0020\n21\n 5 \n00005\n6\n");
+    let answers = server.ask("20\n0020\n21\n 5 \n00005\n6\n");
     let expected = replies([20, 20])
         + "error: n is over the limit of 20\n"
         + &replies([5])
@@ -275,12 +270,12 @@ fn the_bounds_of_n_and_of_a_line_can_be_set() {
 fn without_room_for_waiting_bytes_everything_is_still_answered() {
     let server = Server::fib(&["--max-buffered", "0"]);
     let ns: Vec<u32> = (0..500).map(|i| [24, 1, 5, 20, 3, 11][i % 6]).collect();
-    assert_eq!(ask(&server, lines(ns.iter().copied())), replies(ns));
-    assert_eq!(ask(&server, "no\n\n99\n4\n").lines().count(), 4);
+    assert_eq!(server.ask(lines(ns.iter().copied())), replies(ns));
+    assert_eq!(server.ask("no\n\n99\n4\n").lines().count(), 4);
 }
 
 #[test]
 fn without_room_for_waiting_bytes_a_long_first_line_is_still_one_line() {
     let server = Server::fib(&["--max-buffered", "0"]);
-    assert_eq!(ask(&server, "0000000005\n6\n"), replies([5, 6]));
+    assert_eq!(server.ask("0000000005\n6\n"), replies([5, 6]));
 }

@@ -12,15 +12,43 @@ pub struct Asked {
     pub end: usize,
 }
 
+/// What a server read at once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Read {
+    pub bytes: Vec<u8>,
+    /// There was no room for more, so that what comes next may belong to it.
+    pub is_cut: bool,
+}
+
 /// Everything that is asked by a connection that brought `reads`, and perhaps ended then.
-pub fn asked(rules: &Rules, reads: &[Vec<u8>], ended: bool) -> Vec<Asked> {
-    let has_newline = |read: &Vec<u8>| read.contains(&b'\n');
+pub fn asked(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Asked> {
+    let whole = joined(reads);
     let by_lines = match rules.framing {
         Framing::Lines => true,
         Framing::Bare => false,
-        Framing::Auto => reads.first().is_none_or(has_newline),
+        // Until it is known how the first read ends, it is half a line.
+        Framing::Auto => whole.first().is_none_or(|read| read.is_cut || read.bytes.contains(&b'\n')),
     };
-    if by_lines { by_line(rules, &reads.concat(), ended) } else { by_read(rules, reads) }
+    if by_lines { by_line(rules, &bytes(reads), ended) } else { by_read(rules, &whole, ended) }
+}
+
+pub fn bytes(reads: &[Read]) -> Vec<u8> {
+    reads.iter().flat_map(|read| read.bytes.clone()).collect()
+}
+
+/// The reads as the client meant them: those that were cut off with what follows.
+fn joined(reads: &[Read]) -> Vec<Read> {
+    let mut whole: Vec<Read> = Vec::new();
+    for read in reads {
+        match whole.last_mut() {
+            Some(last) if last.is_cut => {
+                last.bytes.extend(&read.bytes);
+                last.is_cut = read.is_cut;
+            }
+            _ => whole.push(read.clone()),
+        }
+    }
+    whole
 }
 
 fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Asked> {
@@ -43,13 +71,17 @@ fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Asked> {
     all
 }
 
-fn by_read(rules: &Rules, reads: &[Vec<u8>]) -> Vec<Asked> {
+fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Asked> {
     let mut all = Vec::new();
     let mut end = 0;
     for read in reads {
-        end += read.len();
-        all.push(Asked { request: request(rules, read), end });
-        if read.len() > usize::from(rules.max_line) {
+        end += read.bytes.len();
+        let request = request(rules, &read.bytes);
+        let is_too_long = request == Err(Bad::TooLong);
+        if !read.is_cut || ended || is_too_long {
+            all.push(Asked { request, end });
+        }
+        if is_too_long {
             break;
         }
     }

@@ -73,7 +73,7 @@ impl Model {
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         while let Some((_, _, id)) = self.deadlines().filter(|(at, ..)| *at <= self.now).min() {
-            self.to_queue(id, Woken::TimedOut);
+            self.enqueue(id, Woken::TimedOut);
         }
         self.turn = self.queue.len();
     }
@@ -98,8 +98,8 @@ impl Model {
 
     fn wait(&mut self, id: TaskId, whats: &[What], deadline: Instant) {
         match self.refusal(id, whats) {
-            Some(woken) => self.to_queue(id, woken),
-            None => self.to_bin(id, whats.to_vec(), deadline),
+            Some(woken) => self.enqueue(id, woken),
+            None => self.enter_bin(id, whats.to_vec(), deadline),
         }
     }
 
@@ -107,7 +107,7 @@ impl Model {
     fn requeue(&mut self, id: TaskId) {
         let task = self.task(id);
         if task.cancelled {
-            return self.to_queue(id, Woken::Cancelled);
+            return self.enqueue(id, Woken::Cancelled);
         }
         task.woken = Woken::Yielded;
         self.queue.push_back(id);
@@ -136,7 +136,7 @@ impl Model {
         whats.iter().enumerate().find_map(refused)
     }
 
-    fn to_bin(&mut self, id: TaskId, whats: Vec<What>, deadline: Instant) {
+    fn enter_bin(&mut self, id: TaskId, whats: Vec<What>, deadline: Instant) {
         let (now, order) = (self.now, self.waits);
         self.waits += 1;
         let task = self.task(id);
@@ -144,7 +144,7 @@ impl Model {
         task.since = now;
     }
 
-    fn to_queue(&mut self, id: TaskId, woken: Woken) {
+    fn enqueue(&mut self, id: TaskId, woken: Woken) {
         let now = self.now;
         let task = self.task(id);
         task.at = At::Queue;
@@ -158,7 +158,7 @@ impl Model {
         match self.tasks.get_mut(&id) {
             None => return false,
             Some(task) if task.at == At::Queue => task.named = true,
-            Some(_) => self.to_queue(id, Woken::Named),
+            Some(_) => self.enqueue(id, Woken::Named),
         }
         true
     }
@@ -167,7 +167,7 @@ impl Model {
         match self.tasks.get_mut(&id) {
             None => return false,
             Some(task) if task.at == At::Queue => task.cancelled = true,
-            Some(_) => self.to_queue(id, Woken::Cancelled),
+            Some(_) => self.enqueue(id, Woken::Cancelled),
         }
         true
     }
@@ -299,7 +299,7 @@ impl Model {
 
     fn wake_waiter(&mut self, what: What, woken: Woken) -> bool {
         let waiter = self.waiter(what);
-        waiter.into_iter().for_each(|id| self.to_queue(id, woken));
+        waiter.into_iter().for_each(|id| self.enqueue(id, woken));
         waiter.is_some()
     }
 

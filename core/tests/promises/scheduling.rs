@@ -18,7 +18,7 @@ const SMALL: Limits = Limits { tasks: 5, sources: 3, jobs: 2 };
 enum End {
     Ready(u8),
     JobDone,
-    EndJob,
+    JobGone,
     Close,
     Wake,
     Cancel,
@@ -31,7 +31,7 @@ impl End {
             Self::Ready(0) => return None,
             Self::Ready(bits) if bits & 4 != 0 => Woken::Hangup,
             Self::Ready(_) | Self::JobDone => Woken::Ready,
-            Self::EndJob | Self::Close => Woken::Closed,
+            Self::JobGone | Self::Close => Woken::Closed,
             Self::Wake => Woken::Named,
             Self::Cancel => Woken::Cancelled,
             Self::Time => Woken::TimedOut,
@@ -43,7 +43,7 @@ fn ends() -> impl Strategy<Value = Vec<End>> {
     let end = prop_oneof![
         3 => (0..8_u8).prop_map(End::Ready),
         1 => Just(End::JobDone),
-        1 => Just(End::EndJob),
+        1 => Just(End::JobGone),
         1 => Just(End::Close),
         1 => Just(End::Wake),
         1 => Just(End::Cancel),
@@ -101,7 +101,7 @@ proptest! {
             match end {
                 End::Ready(bits) => kernel.ready(source, Interest::from_bits(*bits)),
                 End::JobDone => kernel.job_done(job),
-                End::EndJob => drop(kernel.end_job(job)),
+                End::JobGone => drop(kernel.end_job(job)),
                 End::Close => drop(kernel.close(source)),
                 End::Wake => drop(kernel.wake(tasks[0])),
                 End::Cancel => drop(kernel.cancel(tasks[0])),

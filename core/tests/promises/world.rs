@@ -204,8 +204,7 @@ impl<S: Storage> World<S> {
             sight.tasks, expected,
             "promises 1 and 2: each task is where it should be, and woken by that"
         );
-        assert_eq!(self.kernel.len(), expected.len());
-        assert_eq!(self.kernel.is_empty(), expected.is_empty());
+        assert_eq!(self.kernel.count(), expected.len());
     }
 
     /// No other ready task lets somebody go before it twice.
@@ -235,7 +234,7 @@ impl<S: Storage> World<S> {
     fn promise_8_the_host_knows_how_long_to_rest(&self, rest: Rest) {
         match (rest, self.model.rest()) {
             (Rest::Until(at), Rest::Until(deadline)) => {
-                assert!(at <= deadline, "a host may be early, never late")
+                assert!(at <= deadline, "a host may be early, never late");
             }
             (rest, expected) => assert_eq!(rest, expected, "promise 8"),
         }

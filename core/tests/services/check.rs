@@ -28,7 +28,7 @@ pub fn owed<S: Storage>(net: &Net<S>, peer: &Peer, jobs_may_fail: bool) -> Vec<O
 
 fn owed_by_fib(rules: &Rules, loop_n: u32, peer: &Peer, jobs_may_fail: bool) -> Vec<Owed> {
     let text = |request| line(rules, request).into_bytes();
-    let owed = asked(rules, &peer.whole_reads, peer.saw_end).into_iter().map(|asked| {
+    let owed = asked(rules, &peer.reads, peer.saw_end).into_iter().map(|asked| {
         let is_job = asked.request.is_ok_and(|n| n > loop_n);
         let instead =
             if is_job && jobs_may_fail { vec![text(Err(Bad::Busy)), text(Err(Bad::Lost))] } else { vec![] };
@@ -45,8 +45,8 @@ fn owed_by_fib(rules: &Rules, loop_n: u32, peer: &Peer, jobs_may_fail: bool) -> 
 fn owed_by_read(peer: &Peer, answer: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Owed> {
     let mut end = 0;
     let owed = peer.reads.iter().map(|read| {
-        end += read.len();
-        Owed { answer: answer(read), instead: Vec::new(), end, is_last: false }
+        end += read.bytes.len();
+        Owed { answer: answer(&read.bytes), instead: Vec::new(), end, is_last: false }
     });
     owed.collect()
 }
@@ -69,7 +69,6 @@ pub fn walk(owed: &[Owed], mut got: &[u8]) -> Result<usize, String> {
 
 /// How much of the input is taken, and neither answered nor on its way.
 pub fn held_back(owed: &[Owed], peer: &Peer) -> usize {
-    let taken: usize = peer.reads.iter().map(Vec::len).sum();
     let mut sent = peer.sent;
     let mut answered = 0;
     for owed in owed {
@@ -80,5 +79,5 @@ pub fn held_back(owed: &[Owed], peer: &Peer) -> usize {
         sent = sent.saturating_sub(owed.answer.len());
         answered = owed.end;
     }
-    taken - answered
+    peer.taken() - answered
 }

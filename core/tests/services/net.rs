@@ -12,6 +12,7 @@ use sinbin_core::{
 };
 
 use crate::luck::Luck;
+use crate::oracle::Read;
 use crate::pool::Pool;
 
 /// A connection, with what both of its ends know.
@@ -26,11 +27,7 @@ pub struct Peer {
     pub outbox: VecDeque<u8>,
     pub room: usize,
     /// All that the server got, read by read.
-    pub reads: Vec<Vec<u8>>,
-    /// The same, with what the server's buffer cut off joined to the read that it was cut off from.
-    pub whole_reads: Vec<Vec<u8>>,
-    /// The last read was as long as the server's buffer.
-    cut: bool,
+    pub reads: Vec<Read>,
     /// How much the server sent.
     pub sent: usize,
     /// The server knows that the client has finished.
@@ -42,6 +39,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// How much the server has read.
+    pub fn taken(&self) -> usize {
+        self.reads.iter().map(|read| read.bytes.len()).sum()
+    }
+
     pub fn new(room: usize) -> Self {
         Self {
             inbox: VecDeque::new(),
@@ -50,8 +52,6 @@ impl Peer {
             outbox: VecDeque::new(),
             room,
             reads: Vec::new(),
-            whole_reads: Vec::new(),
-            cut: false,
             sent: 0,
             saw_end: false,
             cancelled: false,
@@ -144,17 +144,14 @@ impl<S: Storage> Host for Net<S> {
             return Ok(0);
         }
         let count = share.min(peer.inbox.len());
-        let was_cut = std::mem::replace(&mut peer.cut, count == buffer.len());
         if count == 0 {
+            // What was read last was all that there was.
+            peer.reads.last_mut().into_iter().for_each(|read| read.is_cut = false);
             return Err(IoError::WouldBlock);
         }
-        let read: Vec<u8> = peer.inbox.drain(..count).collect();
-        buffer[..count].copy_from_slice(&read);
-        match peer.whole_reads.last_mut() {
-            Some(last) if was_cut => last.extend(&read),
-            _ => peer.whole_reads.push(read.clone()),
-        }
-        peer.reads.push(read);
+        let bytes: Vec<u8> = peer.inbox.drain(..count).collect();
+        buffer[..count].copy_from_slice(&bytes);
+        peer.reads.push(Read { bytes, is_cut: count == buffer.len() });
         Ok(count)
     }
 

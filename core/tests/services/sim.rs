@@ -124,7 +124,7 @@ impl<S: Storage> Sim<S> {
     }
 
     fn turn(&mut self) {
-        let tasks = self.executor.kernel.len();
+        let tasks = self.executor.kernel.count();
         let steps = self.executor.turn(self.now, &mut self.net);
         assert!(steps <= tasks, "a turn is one step of each task at most");
         assert_eq!(self.executor.kernel.audit(), Ok(()));
@@ -141,7 +141,7 @@ impl<S: Storage> Sim<S> {
         match self.net.pool.work(&mut self.net.luck, self.jobs_may_fail) {
             Some(News::Done(job)) => self.executor.kernel.job_done(job),
             Some(News::Lost(job)) => {
-                assert!(self.executor.kernel.end_job(job), "who computes knows its jobs")
+                assert!(self.executor.kernel.end_job(job), "who computes knows its jobs");
             }
             None => {}
         }

@@ -100,6 +100,21 @@ fn a_bare_request_is_one_request_where_no_block_is_left() {
     assert_eq!(told(sim), "5\n");
 }
 
+/// As long as a bite, so that it is known to be whole only when nothing follows; and then the answer is stuck.
+#[test]
+fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
+    for framing in [Framing::Auto, Framing::Bare] {
+        let mut sim = fib_by(&NO_BLOCK, framing);
+        sim.client(b"+0000005", Leaves::Never, 0);
+        sim.rounds(5);
+        sim.clients[0].script.extend(b"7");
+        sim.rounds(5);
+        sim.net.peers[0].room = 1000;
+        sim.rounds(10);
+        assert_eq!(sim.clients[0].got.escape_ascii().to_string(), "5\\n13\\n", "{framing:?}");
+    }
+}
+
 /// A send is a system call.
 #[test]
 fn nothing_is_sent_where_there_is_nothing_to_say() {
@@ -119,7 +134,7 @@ fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
     sim.clients[greedy].reads = false;
     sim.rounds(200);
     assert_eq!(sim.clients[other].got, b"34\n".repeat(200));
-    let taken: usize = sim.net.peers[greedy].reads.iter().map(Vec::len).sum();
+    let taken = sim.net.peers[greedy].taken();
     assert!(taken <= 50 + 256, "{taken} bytes were taken of a client that takes none");
     sim.clients[greedy].reads = true;
     assert_eq!(told(sim), "1\n".repeat(4000));

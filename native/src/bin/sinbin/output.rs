@@ -3,14 +3,22 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write, stdout};
 
-/// Prints a line at once. When nobody reads any more (as behind `| head`), the process ends.
-pub(crate) fn line(text: impl Display) {
+/// Prints a line at once. Whether somebody reads that.
+pub(crate) fn line(text: impl Display) -> bool {
     let mut out = stdout().lock();
-    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-        if error.kind() == ErrorKind::BrokenPipe {
-            std::process::exit(0);
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
+        Err(error) => {
+            eprintln!("sinbin: cannot write to stdout: {error}");
+            std::process::exit(1);
         }
-        eprintln!("sinbin: cannot write to stdout: {error}");
-        std::process::exit(1);
+    }
+}
+
+/// Prints a line of a program that is there to print. When nobody reads any more (as behind `| head`), it ends.
+pub(crate) fn line_or_end(text: impl Display) {
+    if !line(text) {
+        std::process::exit(0);
     }
 }

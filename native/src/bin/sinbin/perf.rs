@@ -23,7 +23,9 @@ pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Tells how a measurement went; what went wrong makes it a failure.
 fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
-    output::line(stats.summary(seconds));
+    if stats.count() > 0 {
+        output::line_or_end(stats.summary(seconds));
+    }
     match &stats.trouble {
         Some(trouble) => Err(trouble.clone().into()),
         None => Ok(ExitCode::SUCCESS),

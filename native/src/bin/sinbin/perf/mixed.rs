@@ -19,17 +19,17 @@ pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
     // Half of the time for each part.
     let time = Duration::from_secs(args.perf.seconds.into()) / 2;
     let (alone, _) = lap(args, &[FAST_N], time)?;
-    output::line(format_args!("fast client alone: {}", alone.line()));
+    output::line_or_end(format_args!("fast client alone: {}", alone.line()));
     if interrupted() {
         return Ok(ExitCode::SUCCESS);
     }
     let (beside, slow) = lap(args, &[FAST_N, args.slow_n], time)?;
-    output::line(format_args!("beside fib({}):     {}", args.slow_n, beside.line()));
+    output::line_or_end(format_args!("beside fib({}):     {}", args.slow_n, beside.line()));
     if let Some(slow) = slow {
-        output::line(format_args!("slow client:       {}", slow.line()));
+        output::line_or_end(format_args!("slow client:       {}", slow.line()));
     }
     let kept = beside.rate() / alone.rate().max(f64::MIN_POSITIVE);
-    output::line(format_args!("the fast client keeps {:.1} % of its rate", kept * 100.0));
+    output::line_or_end(format_args!("the fast client keeps {:.1} % of its rate", kept * 100.0));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,7 +35,7 @@ impl Stats {
         self.times.saturating_record(nanos.max(1));
         self.counter.fetch_add(1, Ordering::Relaxed);
         if self.live {
-            output::line(span(nanos));
+            output::line_or_end(span(nanos));
         }
     }
 
@@ -78,7 +78,7 @@ impl Ticker {
             let (mut last, mut since) = (0, Instant::now());
             while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
                 let (count, now) = (counter.load(Ordering::Relaxed), Instant::now());
-                output::line(rate(count - last, (now - since).as_secs_f64()));
+                output::line_or_end(rate(count - last, (now - since).as_secs_f64()));
                 (last, since) = (count, now);
             }
         })?;
