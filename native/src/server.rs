@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
 use std::{io, mem};
 
-use sinbin_core::{Acceptor, Executor, Instant, Interest, Rest, Slicer, SourceId, TaskId};
+use sinbin_core::{Acceptor, Executor, Host, Instant, Interest, IoError, Rest, Slicer, SourceId, TaskId};
 use socket2::{Domain, Protocol, Type};
 
 use crate::compute::{Compute, Over};
@@ -278,7 +278,6 @@ impl<S: NativeService> Server<S> {
     }
 
     fn close(&mut self, source: SourceId) {
-        use sinbin_core::Host;
         if self.executor.kernel.close(source) {
             self.host.close(source);
         }
@@ -343,9 +342,30 @@ impl<S: NativeService> Server<S> {
         tracing::info!(connections = self.host.open, "draining: what was received is answered");
         self.draining = Some(self.now() + self.drain_timeout);
         for (source, _) in mem::take(&mut self.listeners) {
+            self.accept_waiting(source);
             self.close(source);
         }
         self.host.sockets.drain();
+    }
+
+    /// Takes the connections that wait in the backlog: what they have sent already was received.
+    fn accept_waiting(&mut self, listener: SourceId) {
+        while let Ok(new) = self.open() {
+            let accepted = self.host.accept(listener, new);
+            if accepted.is_err() {
+                self.executor.kernel.close(new);
+            }
+            match accepted {
+                Ok(()) => {
+                    let task = self.host.serve(listener, new);
+                    if self.spawn(task).is_err() {
+                        self.close(new);
+                    }
+                }
+                Err(IoError::Reset) => {}
+                Err(_) => break,
+            }
+        }
     }
 
     /// Lets every connection that waits for requests look whether one is there, and end if there is none.

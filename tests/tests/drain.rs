@@ -56,6 +56,23 @@ fn a_signal_right_after_the_first_line_is_heard() {
 }
 
 #[test]
+fn who_waits_in_the_backlog_when_the_signal_comes_is_answered() {
+    for _ in 0..3 {
+        let server = patient(&[]);
+        // While it is stopped, the system takes connections and requests for it.
+        server.signal(Signal::STOP);
+        let mut clients: Vec<_> = (0..20).map(|_| server.client()).collect();
+        clients.iter_mut().for_each(|client| client.send("5\n25\n"));
+        server.signal(Signal::TERM);
+        server.signal(Signal::CONT);
+        for client in &mut clients {
+            assert_eq!(client.rest(), replies([5, 25]));
+        }
+        assert_eq!(server.wait().code, Some(0));
+    }
+}
+
+#[test]
 fn no_answer_is_lost_under_load() {
     for workers in ["0", "1"] {
         for signal in [Signal::TERM, Signal::INT] {
