@@ -121,10 +121,7 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(first) = self.timers.first() {
-            if first.at > self.now {
-                break;
-            }
+        while let Some(first) = self.timers.first().filter(|first| first.at <= self.now) {
             self.timer_is_up(first);
         }
         self.turn = self.ready.len;
@@ -425,12 +422,15 @@ impl<S: Storage> Kernel<S> {
         let slot = &mut self.tasks.at(index).value;
         slot.state = TaskState::Waiting;
         slot.since = self.now;
-        slot.deadline = deadline;
+        let last = core::mem::replace(&mut slot.deadline, deadline);
         if deadline != Instant::NEVER {
             slot.order = self.deadlines;
             self.deadlines = self.deadlines.wrapping_add(1);
-            let timer = Timer { at: deadline, order: slot.order, task: index };
-            self.timers.at_latest(timer, &mut self.tasks);
+            // A timer that was early enough for the last deadline is so for a later one.
+            if slot.timer == NONE || deadline < last || last == Instant::NEVER {
+                let timer = Timer { at: deadline, order: slot.order, task: index };
+                self.timers.at_latest(timer, &mut self.tasks);
+            }
         } else if slot.is_open_ended() {
             self.open_ended += 1;
         }

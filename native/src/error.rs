@@ -19,9 +19,6 @@ pub enum Error {
     /// The system gives no poller, or it failed.
     #[error("cannot wait for readiness: {0}")]
     Poller(#[source] io::Error),
-    /// A worker thread could not be started.
-    #[error("cannot start a worker thread: {0}")]
-    Worker(#[source] io::Error),
     /// There is no place for another listener or connection.
     #[error("there is no place for another task; the limit is {limit}")]
     Full {

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::{io, mem, thread};
+use std::{mem, thread};
 
 use sinbin_core::{Job, JobId, Progress};
 
@@ -39,6 +39,8 @@ struct Entry<J> {
 
 struct State<J: Job> {
     waiting: VecDeque<Entry<J>>,
+    /// Workers that wait for a job.
+    idle: usize,
     finished: Vec<Finished<J>>,
     closing: bool,
 }
@@ -49,31 +51,50 @@ struct Shared<J: Job> {
     notifier: Notifier,
 }
 
-/// A fixed number of threads at low priority.
+/// Threads at low priority, up to a number. They start when there are jobs for them: a process that has none
+/// stays one of a single thread, whose system calls are cheaper.
 pub(crate) struct Pool<J: Job> {
     shared: Arc<Shared<J>>,
     workers: Vec<JoinHandle<()>>,
+    limit: usize,
 }
 
 impl<J: SendJob> Pool<J> {
-    /// Starts `workers` threads, which notify the loop by `notifier` when a job is over.
-    pub(crate) fn new(workers: usize, notifier: Notifier) -> io::Result<Self> {
-        let state = State { waiting: VecDeque::new(), finished: Vec::new(), closing: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), notifier });
-        let start = |number| {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new().name(format!("sinbin-worker-{number}")).spawn(move || shared.work())
-        };
-        let workers = (0..workers).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { shared, workers })
+    /// A pool of up to `limit` threads, which notify the loop by `notifier` when a job is over.
+    pub(crate) fn new(limit: usize, notifier: Notifier) -> Self {
+        let state = State { waiting: VecDeque::new(), idle: 0, finished: Vec::new(), closing: false };
+        let shared = Shared { state: Mutex::new(state), work: Condvar::new(), notifier };
+        Self { shared: Arc::new(shared), workers: Vec::new(), limit }
     }
 
-    pub(crate) fn submit(&self, id: JobId, job: J) -> Ticket {
+    pub(crate) fn submit(&mut self, id: JobId, job: J) -> Ticket {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(Arc::clone(&cancelled));
-        self.shared.lock().waiting.push_back(Entry { id, job, cancelled });
+        let mut state = self.shared.lock();
+        state.waiting.push_back(Entry { id, job, cancelled });
+        let is_short = state.waiting.len() > state.idle && self.workers.len() < self.limit;
+        drop(state);
         self.shared.work.notify_one();
+        if is_short {
+            self.start_worker(id);
+        }
         ticket
+    }
+
+    /// Starts another worker, for `job`. Without any worker the job is lost; with some, it waits for them.
+    fn start_worker(&mut self, job: JobId) {
+        let shared = Arc::clone(&self.shared);
+        let name = format!("sinbin-worker-{}", self.workers.len());
+        match thread::Builder::new().name(name).spawn(move || shared.work()) {
+            Ok(worker) => self.workers.push(worker),
+            Err(error) => {
+                tracing::error!(%error, workers = self.workers.len(), "a worker thread could not be started");
+                if self.workers.is_empty() {
+                    self.shared.lock().waiting.clear();
+                    self.shared.finish(job, None);
+                }
+            }
+        }
     }
 
     /// What is over since the last time.
@@ -122,7 +143,9 @@ impl<J: Job> Shared<J> {
         let mut state = self.lock();
         state.waiting.extend(again);
         while state.waiting.is_empty() && !state.closing {
+            state.idle += 1;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
         if state.closing { None } else { state.waiting.pop_front() }
     }

@@ -33,9 +33,9 @@ impl Notifier {
     /// Ends the current or the next wait. Many before one wait count as one.
     pub(crate) fn notify(&self) {
         self.notified.store(true, Ordering::Release);
-        if let Err(error) = self.poller.notify() {
-            tracing::error!(%error, "the loop could not be notified");
-        }
+        // An eventfd or pipe that cannot be written to is one that is full: the loop will wake. Nothing is
+        // logged, since this may run in a signal handler.
+        self.poller.notify().ok();
     }
 
     fn take(&self) -> bool {

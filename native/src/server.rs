@@ -34,7 +34,7 @@ pub struct Settings {
     /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
     /// in small bites.
     pub max_buffered: usize,
-    /// Threads for jobs; with none, jobs run in slices on the loop.
+    /// Threads for jobs, at most; they start when there are jobs. With none, jobs run in slices on the loop.
     pub workers: usize,
     /// How much of a job the loop computes between two turns, in the job's units (some nanoseconds).
     pub slice: u32,
@@ -112,7 +112,7 @@ impl<S: NativeService> Server<S> {
     ///
     /// # Errors
     ///
-    /// When the system gives no poller or no threads.
+    /// When the system gives no poller.
     pub fn new(service: S, settings: &Settings) -> Result<Self, Error> {
         let limits = Limits {
             tasks: settings.max_connections.saturating_add(MAX_LISTENERS),
@@ -122,10 +122,7 @@ impl<S: NativeService> Server<S> {
         let stopper = Stopper { asked: Arc::new(AtomicBool::new(false)), notifier: reactor.notifier() };
         let compute = match settings.workers {
             0 => Compute::Slices(Slicer::new(&limits), settings.slice),
-            workers => {
-                let pool = Pool::new(workers, reactor.notifier()).map_err(Error::Worker)?;
-                Compute::Workers(pool, Vec::new())
-            }
+            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new()),
         };
         let host = Native {
             service,

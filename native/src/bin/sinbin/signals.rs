@@ -1,47 +1,87 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks to stop, the second ends the process.
+//!
+//! On Unix this is done in the signal handler itself, without a thread that waits for signals: in a process of
+//! one thread the kernel need not count who else uses a descriptor, which is some percent of the time of a small
+//! request. This module and `reactor/register.rs` are all that is unsafe.
+#![allow(unsafe_code)]
 
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sinbin::Stopper;
 
 /// The exit code of a process that a second signal ended.
 const INTERRUPTED: i32 = 130;
 
-/// Whom a signal stops, and whether one came.
-struct Target {
-    stopper: Option<Stopper>,
-    interrupted: bool,
-    installed: bool,
+/// A signal came.
+static CAME: AtomicBool = AtomicBool::new(false);
+
+/// Counts signals; the first thing that any of them does.
+static COUNTED: Once = Once::new();
+
+/// Whether a signal came.
+pub(crate) fn interrupted() -> bool {
+    CAME.load(Ordering::Acquire)
 }
 
-static TARGET: Mutex<Target> = Mutex::new(Target { stopper: None, interrupted: false, installed: false });
-
-/// Has the first signal from here on stop what `stopper` stops; one that came before stops it at once.
-pub(crate) fn stop_on_signal(stopper: Stopper) -> Result<(), ctrlc::Error> {
-    let mut target = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
-    if target.interrupted {
-        stopper.stop();
-    }
-    target.stopper = Some(stopper);
-    if !target.installed {
-        ctrlc::set_handler(interrupt)?;
-        target.installed = true;
+/// Has the first signal stop what `stopper` stops; one that came before stops it at once.
+pub(crate) fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
+    let mut counted = Ok(());
+    COUNTED.call_once(|| counted = on_signal(count));
+    counted?;
+    let now = stopper.clone();
+    on_signal(move || stopper.stop())?;
+    if interrupted() {
+        now.stop();
     }
     Ok(())
 }
 
-/// Whether a signal came.
-pub(crate) fn interrupted() -> bool {
-    TARGET.lock().unwrap_or_else(PoisonError::into_inner).interrupted
+fn count() {
+    if CAME.swap(true, Ordering::AcqRel) {
+        end();
+    }
 }
 
-fn interrupt() {
-    let mut target = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
-    if target.interrupted {
-        std::process::exit(INTERRUPTED);
+#[cfg(unix)]
+fn on_signal(action: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // SAFETY: an action may do only what is safe in a signal handler. The two that there are store to atomics,
+        // write to the poller's eventfd or pipe, and leave by `_exit`: no lock, no allocation, no panic.
+        unsafe { signal_hook::low_level::register(signal, action.clone())? };
     }
-    target.interrupted = true;
-    if let Some(stopper) = &target.stopper {
-        stopper.stop();
+    Ok(())
+}
+
+#[cfg(unix)]
+fn end() {
+    signal_hook::low_level::exit(INTERRUPTED);
+}
+
+/// Elsewhere signals come to a thread of their own, which has one action.
+#[cfg(not(unix))]
+fn on_signal(action: impl Fn() + Send + 'static) -> io::Result<()> {
+    use std::sync::{Mutex, PoisonError};
+
+    static ACTIONS: Mutex<Vec<Box<dyn Fn() + Send>>> = Mutex::new(Vec::new());
+    let mut actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_first = actions.is_empty();
+    actions.push(Box::new(action));
+    drop(actions);
+    if is_first {
+        let all = || {
+            let actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+            actions.iter().for_each(|action| action());
+        };
+        ctrlc::set_handler(all).map_err(io::Error::other)?;
     }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn end() {
+    std::process::exit(INTERRUPTED);
 }
