@@ -121,7 +121,10 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(first) = self.timers.first().filter(|first| first.at <= self.now) {
+        while let Some(first) = self.timers.first() {
+            if first.at > self.now {
+                break;
+            }
             self.timer_is_up(first);
         }
         self.turn = self.ready.len;
@@ -337,7 +340,9 @@ impl<S: Storage> Kernel<S> {
     /// does nothing.
     pub fn job_done(&mut self, job: JobId) {
         self.wake_waiter(What::Job(job), Woken::Ready);
-        self.bin.set_done(job);
+        if let Some(slot) = self.bin.jobs.get_mut(job.index, job.generation) {
+            slot.done = true;
+        }
     }
 
     /// Forgets the job: whoever waits for it runs, told [`Woken::Closed`]. Whether there was such a job.

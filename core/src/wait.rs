@@ -25,7 +25,8 @@ pub struct SourceSlot {
 pub struct JobSlot {
     /// The task in `job_wait`.
     pub(crate) waiter: u32,
-    done: bool,
+    /// For those who come to wait for it.
+    pub(crate) done: bool,
 }
 
 impl SourceSlot {
@@ -114,13 +115,6 @@ impl<S: Storage> Bin<S> {
             }
         }
         Ok(place)
-    }
-
-    /// The job is done, for those who come to wait for it.
-    pub(crate) fn set_done(&mut self, job: JobId) {
-        if let Some(slot) = self.jobs.get_mut(job.index, job.generation) {
-            slot.done = true;
-        }
     }
 
     /// What nobody waits for was ready: unless somebody does when the host next asks, it is told to stop

@@ -1,12 +1,14 @@
 //! Jobs in slices: each gets its share, and none outlives its cancellation.
 
+mod cases;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::Config;
 use sinbin_core::{Fixed, Job, JobId, Kernel, Progress, Slicer};
 
 const PLACES: usize = 4;
@@ -145,7 +147,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 500, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn a_job_is_done_when_its_slices_are_and_can_be_taken_once(acts in acts()) {

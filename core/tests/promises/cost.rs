@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{Instant, Interest, JobId, Kernel, SourceId, Step, TaskId, Wait, What};
 
-use crate::cases;
+use crate::cases::cases;
 use crate::heap::{Heap, Limits};
 
 /// What one of the others does in the meantime.
@@ -135,7 +135,7 @@ fn steps(count: usize) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn promise_9_what_moves_no_timer_costs_the_same_however_many_wait(others in others()) {
@@ -198,8 +198,9 @@ proptest! {
             kernel.wake(tasks[*task]);
             kernel.advance(Instant::from_nanos(clock));
             while let Some(next) = kernel.next() {
-                let wait = if next == tasks[*task] { Wait::time(Instant::from_nanos(clock + span)) } else { Wait::wake() };
-                kernel.park(next, Step::Wait(wait));
+                let wait = Wait::wake();
+                let soon = Instant::from_nanos(clock + span);
+                kernel.park(next, Step::Wait(if next == tasks[*task] { wait.until(soon) } else { wait }));
             }
             clock += number as u64 % 3;
         }

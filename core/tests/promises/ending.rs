@@ -6,14 +6,14 @@ use sinbin_core::{
     Wait, What, Woken,
 };
 
-use crate::cases;
+use crate::cases::cases;
 use crate::heap::Limits;
 use crate::model::Step;
 use crate::ops::{ops, pick};
 use crate::world::World;
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(120))]
 
     /// Every id that there ever was and that is gone now: whatever is done with it, nothing happens.
     #[test]
@@ -21,18 +21,10 @@ proptest! {
         let mut world = World::after(&ops);
         world.drain_changes();
         let before = world.see();
-        let [tasks, sources, jobs] = world.ever.clone();
-        for id in tasks.into_iter().map(TaskId::from_bits).filter(|id| before.tasks.iter().all(|(view, _)| view.id != *id)) {
-            world.misuse_task(id);
-        }
-        let open: Vec<_> = world.model.sources().collect();
-        for id in sources.into_iter().map(SourceId::from_bits).filter(|id| !open.contains(id)) {
-            world.misuse_source(id);
-        }
-        let begun: Vec<_> = world.model.jobs().collect();
-        for id in jobs.into_iter().map(JobId::from_bits).filter(|id| !begun.contains(id)) {
-            world.misuse_job(id);
-        }
+        let [tasks, sources, jobs] = world.gone();
+        tasks.into_iter().for_each(|bits| world.misuse_task(TaskId::from_bits(bits)));
+        sources.into_iter().for_each(|bits| world.misuse_source(SourceId::from_bits(bits)));
+        jobs.into_iter().for_each(|bits| world.misuse_job(JobId::from_bits(bits)));
         prop_assert_eq!(world.see(), before);
         prop_assert_eq!(world.kernel.next_change(), None);
     }
@@ -90,9 +82,9 @@ proptest! {
         let mut told = Vec::new();
         for _ in 0..3 {
             world.advance(world.model.now);
-            told.extend(std::iter::from_fn(|| world.run(&Step::Yield)).filter(|(_, woken)| *woken == Woken::Cancelled));
+            let ran = std::iter::from_fn(|| world.run(&Step::Yield));
+            told.extend(ran.filter(|(_, woken)| *woken == Woken::Cancelled).map(|(id, _)| id));
         }
-        let mut told: Vec<_> = told.into_iter().map(|(id, _)| id).collect();
         told.sort();
         // Who was about to be told already is told of both.
         let times = |(view, woken): &(TaskView, Option<Woken>)| {
@@ -121,6 +113,18 @@ proptest! {
 }
 
 impl<S: sinbin_core::Storage> World<S> {
+    /// Every id that there ever was and that is gone now.
+    fn gone(&self) -> [Vec<u64>; 3] {
+        let live: [Vec<u64>; 3] = [
+            self.model.tasks().map(TaskId::to_bits).collect(),
+            self.model.sources().map(SourceId::to_bits).collect(),
+            self.model.jobs().map(JobId::to_bits).collect(),
+        ];
+        let mut gone = self.ever.clone();
+        gone.iter_mut().zip(live).for_each(|(ever, live)| ever.retain(|id| !live.contains(id)));
+        gone
+    }
+
     fn misuse_task(&mut self, id: TaskId) {
         let before = self.see();
         self.wake(id);

@@ -14,6 +14,8 @@
 //! | 9 cost | `cost.rs` |
 //! | 2 again, from the side of a host on epoll | `watching.rs` |
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod cost;
 mod ending;
 mod heap;
@@ -23,10 +25,3 @@ mod resting;
 mod scheduling;
 mod watching;
 mod world;
-
-use proptest::test_runner::Config;
-
-/// So many cases a property; a failure prints its smallest sequence, which then becomes a test by itself.
-fn cases(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
-}

@@ -30,6 +30,16 @@ struct Task {
     cancelled: bool,
 }
 
+impl Task {
+    /// Whether it waits, and nothing but another task can end that.
+    fn is_open_ended(&self) -> bool {
+        match &self.at {
+            At::Queue => false,
+            At::Bin { whats, deadline, .. } => whats.is_empty() && *deadline == Instant::NEVER,
+        }
+    }
+}
+
 /// A source: what the host was told to watch it for, and what it reported in vain.
 #[derive(Clone, Copy, Default)]
 struct Source {
@@ -241,12 +251,11 @@ impl Model {
     }
 
     pub fn rest(&self) -> Rest {
-        let open_ended = |task: &Task| matches!(&task.at, At::Bin { whats, deadline, .. } if whats.is_empty() && *deadline == Instant::NEVER);
         if !self.queue.is_empty() {
             Rest::Ready
         } else if self.tasks.is_empty() {
             Rest::Empty
-        } else if self.tasks.values().all(open_ended) {
+        } else if self.tasks.values().all(Task::is_open_ended) {
             Rest::Stalled
         } else {
             Rest::Until(self.deadlines().min().map_or(Instant::NEVER, |(at, ..)| at))

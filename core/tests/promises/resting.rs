@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Instant, Rest, TaskId, TaskState, What, Woken};
+use sinbin_core::{Instant, Rest, TaskId, TaskState, TaskView, What, Woken};
 
-use crate::cases;
+use crate::cases::cases;
 use crate::heap::{Heap, Limits};
 use crate::model::Step;
 use crate::ops::ops;
@@ -22,7 +22,7 @@ fn waits_to_be_named() -> Step {
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(100))]
 
     /// It is said when all wait to be named, and only then; all of them are listed; and a single wake-up, or
     /// one wait that something else can end, is enough for it not to be said.
@@ -34,7 +34,9 @@ proptest! {
         world.advance(world.model.now);
         while world.run(&waits_to_be_named()).is_some() {}
         prop_assert_eq!(world.kernel.rest(), Rest::Stalled);
-        prop_assert!(world.kernel.tasks().all(|view| view.state == TaskState::Waiting && view.waits[0].is_none()));
+        let waits = |view: TaskView| view.state == TaskState::Waiting && view.waits[0].is_none();
+        prop_assert!(world.kernel.tasks().all(waits));
+        prop_assert_eq!(world.kernel.tasks().count(), 5);
 
         let one = world.model.tasks().last().unwrap();
         world.wake(one);
@@ -57,8 +59,8 @@ proptest! {
         }
     }
 
-    /// A host that does nothing but sleep until `rest` says gets every deadline at its moment, and is woken in
-    /// vain at most once for each timer of a wait that was over early.
+    /// A host that does nothing but sleep until `rest` says gets every deadline at its moment, and is woken
+    /// in vain at most once for each timer of a wait that was over early.
     #[test]
     fn a_host_that_sleeps_as_told_gets_every_deadline(ops in ops(120)) {
         let mut world = World::after(&ops);
@@ -101,8 +103,8 @@ proptest! {
         prop_assert!(ran.eq(expected.into_iter().map(|(_, id)| id)));
     }
 
-    /// A timer stays behind when a wait ends early, and when the task ends too: but it is its place's, so that
-    /// there are never more timers than places, and the next task there is not woken by it.
+    /// A timer stays behind when a wait ends early, and when the task ends too. But it is its place's: there
+    /// are never more timers than places, and the next task there is not woken by it.
     #[test]
     fn timers_left_behind_by_tasks_that_are_gone_do_no_harm(spans in vec((1..20_u64, 1..20_u64), 1..40)) {
         let mut world = World::small();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, Storage, TaskId, Wait, What, Woken};
 
-use crate::cases;
+use crate::cases::cases;
 use crate::heap::{Heap, Limits};
 use crate::model::Step;
 use crate::ops::{Op, Ops, Plan, op, ops};
@@ -49,11 +50,11 @@ fn ends() -> impl Strategy<Value = Vec<End>> {
         1 => Just(End::Cancel),
         1 => Just(End::Time),
     ];
-    proptest::collection::vec(end, 1..6)
+    vec(end, 1..6)
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(200))]
 
     /// Everything at once: the model agrees after every step, and when all is over nothing is left behind.
     #[test]
@@ -143,7 +144,7 @@ proptest! {
 
     /// A task spawned, woken or timed out during a turn runs in the next one, so that a turn ends.
     #[test]
-    fn a_turn_is_one_step_of_each_task_that_was_ready(ops in ops(80), during in proptest::collection::vec(op(), 0..8)) {
+    fn a_turn_is_one_step_of_each_task_that_was_ready(ops in ops(80), during in vec(op(), 0..8)) {
         let mut world = World::after(&ops);
         world.advance(world.model.now);
         let ready = world.kernel.tasks().filter(|view| view.state == sinbin_core::TaskState::Ready).count();

@@ -2,11 +2,11 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::Config;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Fixed, Storage};
 
+use crate::cases::cases;
 use crate::client::Leaves;
 use crate::net::Serve;
 use crate::pool::Pool;
@@ -119,12 +119,8 @@ fn echo() -> impl Strategy<Value = Setup> {
     })
 }
 
-fn cases(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, max_shrink_iters: 5000, ..Config::default() }
-}
-
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(80))]
 
     #[test]
     fn fib_with_blocks_for_all_answers_right(setup in fib()) {

@@ -9,6 +9,8 @@
 //!   nothing is left behind.
 //! * `stories.rs`: one thing at a time.
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod check;
 mod client;
 mod faults;

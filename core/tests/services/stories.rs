@@ -100,7 +100,7 @@ fn a_bare_request_is_one_request_where_no_block_is_left() {
     assert_eq!(told(sim), "5\n");
 }
 
-/// As long as a bite, so that it is known to be whole only when nothing follows; and then the answer is stuck.
+/// It is known to be whole only when nothing follows; and then its answer is stuck.
 #[test]
 fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
     for framing in [Framing::Auto, Framing::Bare] {

@@ -1,0 +1,245 @@
+//! The executor: tasks that spawn, wake, cancel and fail, on a host without any I/O.
+
+mod cases;
+
+use std::pin::Pin;
+
+use cases::cases;
+use proptest::prelude::*;
+use sinbin_core::{
+    Cx, Executor, Failure, Fixed, Host, Instant, IoError, MAX_SPAWNS, Op, Rest, SourceId, Step, Task, TaskId,
+    Wait, Woken,
+};
+
+const PLACES: usize = 128;
+
+/// What the tasks did, in order.
+#[derive(Clone, PartialEq, Debug)]
+enum Event {
+    /// A step of the task of that name.
+    Step(String, Woken),
+    /// Its last words.
+    End(String),
+    /// The host hears of it.
+    Ended(TaskId, Option<Failure>),
+}
+
+#[derive(Default)]
+struct Diary(Vec<Event>);
+
+/// A task that does so with each step, and then is done.
+struct Player {
+    name: String,
+    steps: Vec<Move>,
+}
+
+enum Move {
+    Spawn(Vec<Player>),
+    Yield,
+    Wait,
+    Wake(TaskId),
+    Cancel(TaskId),
+    Fail,
+}
+
+const FAILURE: Failure = Failure { op: Op::Wait, source: SourceId::from_bits(7), error: IoError::Os(5) };
+
+impl Host for Diary {
+    type Storage = Fixed<PLACES, 0, 0>;
+    type Task = Player;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::Closed)
+    }
+
+    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+        Err(IoError::Closed)
+    }
+
+    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+        Err(IoError::Closed)
+    }
+
+    fn close(&mut self, _: SourceId) {}
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Player {
+        player("nobody", vec![])
+    }
+
+    fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
+        self.0.push(Event::Ended(task, failure));
+    }
+}
+
+impl Task<Diary> for Player {
+    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Diary>) -> Step {
+        let woken = cx.woken();
+        cx.host.0.push(Event::Step(self.name.clone(), woken));
+        if self.steps.is_empty() || woken == Woken::Cancelled {
+            return Step::Done;
+        }
+        match self.steps.remove(0) {
+            Move::Spawn(players) => {
+                let left: Vec<_> = players.into_iter().filter_map(|player| cx.spawn(player).err()).collect();
+                if !left.is_empty() {
+                    self.steps.insert(0, Move::Spawn(left));
+                }
+            }
+            Move::Wait => return Step::Wait(Wait::wake()),
+            Move::Wake(task) => assert!(cx.wake(task)),
+            Move::Cancel(task) => assert!(cx.cancel(task)),
+            Move::Fail => return Step::Fail(FAILURE),
+            Move::Yield => {}
+        }
+        Step::Yield
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Diary>) {
+        let name = self.name.clone();
+        cx.host.0.push(Event::End(name));
+    }
+}
+
+fn player(name: &str, steps: Vec<Move>) -> Player {
+    Player { name: name.into(), steps }
+}
+
+struct Stage {
+    executor: Executor<Diary>,
+    diary: Diary,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { executor: Executor::new(&Fixed), diary: Diary::default() }
+    }
+
+    fn spawn(&mut self, player: Player) -> TaskId {
+        self.executor.spawn(player).unwrap_or_else(|player| panic!("no place for {}", player.name))
+    }
+
+    /// One turn. Who had a step, in order.
+    fn turn(&mut self) -> Vec<String> {
+        let before = self.diary.0.len();
+        let steps = self.executor.turn(Instant::ZERO, &mut self.diary);
+        assert_eq!(self.executor.kernel.audit(), Ok(()));
+        let name = |event: &Event| match event {
+            Event::Step(name, _) => Some(name.clone()),
+            Event::End(_) | Event::Ended(..) => None,
+        };
+        let names: Vec<_> = self.diary.0[before..].iter().filter_map(name).collect();
+        assert_eq!(names.len(), steps, "steps are counted");
+        names
+    }
+}
+
+#[test]
+fn who_is_spawned_in_a_turn_runs_in_the_next_behind_all_others() {
+    let mut stage = Stage::new();
+    let children = vec![player("c", vec![]), player("d", vec![])];
+    stage.spawn(player("a", vec![Move::Spawn(children)]));
+    stage.spawn(player("b", vec![Move::Yield]));
+    assert_eq!(stage.turn(), ["a", "b"]);
+    assert_eq!(stage.turn(), ["c", "d", "a", "b"]);
+    assert_eq!(stage.executor.kernel.rest(), Rest::Empty);
+}
+
+#[test]
+fn past_the_limit_of_a_step_a_task_is_given_back_and_spawned_later() {
+    let mut stage = Stage::new();
+    let children = (0..2 * MAX_SPAWNS + 1).map(|number| player(&number.to_string(), vec![])).collect();
+    stage.spawn(player("a", vec![Move::Spawn(children)]));
+    let turns: Vec<_> = std::iter::from_fn(|| Some(stage.turn()).filter(|turn| !turn.is_empty())).collect();
+    let sizes: Vec<_> = turns.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, MAX_SPAWNS + 1, MAX_SPAWNS + 1, 2]);
+}
+
+#[test]
+fn without_a_place_a_task_is_given_back() {
+    let mut stage = Stage::new();
+    for _ in 0..PLACES {
+        stage.spawn(player("a", vec![]));
+    }
+    let spare = stage.executor.spawn(player("spare", vec![]));
+    assert!(spare.is_err_and(|player| player.name == "spare"));
+    assert_eq!(stage.turn().len(), PLACES);
+    stage.spawn(player("b", vec![]));
+}
+
+#[test]
+fn a_task_wakes_and_cancels_others_and_each_is_told_why_it_runs() {
+    let mut stage = Stage::new();
+    let (first, second) =
+        (stage.spawn(player("a", vec![Move::Wait])), stage.spawn(player("b", vec![Move::Wait])));
+    stage.spawn(player("c", vec![Move::Wake(first), Move::Cancel(second)]));
+    while stage.executor.kernel.rest() == Rest::Ready {
+        stage.turn();
+    }
+    let told = |of: &str| -> Vec<_> {
+        let told = |event: &Event| match event {
+            Event::Step(name, woken) if name == of => Some(*woken),
+            _ => None,
+        };
+        stage.diary.0.iter().filter_map(told).collect()
+    };
+    assert_eq!(told("a"), [Woken::Spawned, Woken::Named]);
+    assert_eq!(told("b"), [Woken::Spawned, Woken::Cancelled]);
+    assert_eq!(told("c"), [Woken::Spawned, Woken::Yielded, Woken::Yielded]);
+}
+
+#[test]
+fn a_task_that_fails_is_reported_and_takes_nobody_with_it() {
+    let mut stage = Stage::new();
+    let (first, second) = (stage.spawn(player("a", vec![Move::Fail])), stage.spawn(player("b", vec![])));
+    stage.turn();
+    let step = |name: &str| Event::Step(name.into(), Woken::Spawned);
+    let end = |name: &str| Event::End(name.into());
+    let failed = [step("a"), end("a"), Event::Ended(first, Some(FAILURE))];
+    let done = [step("b"), end("b"), Event::Ended(second, None)];
+    assert_eq!(stage.diary.0, [failed, done].concat());
+}
+
+/// A family: how often each yields before it spawns its children.
+#[derive(Clone, Debug)]
+struct Family(usize, Vec<Family>);
+
+fn family() -> impl Strategy<Value = Family> {
+    let leaf = (0..3_usize).prop_map(|yields| Family(yields, vec![]));
+    leaf.prop_recursive(4, 60, 12, |child| {
+        (0..3_usize, proptest::collection::vec(child, 0..12))
+            .prop_map(|(yields, children)| Family(yields, children))
+    })
+}
+
+fn play(Family(yields, children): &Family) -> Player {
+    let mut steps: Vec<_> = (0..*yields).map(|_| Move::Yield).collect();
+    steps.push(Move::Spawn(children.iter().map(play).collect()));
+    player("", steps)
+}
+
+fn size(family: &Family) -> usize {
+    1 + family.1.iter().map(size).sum::<usize>()
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+
+    /// However they spawn each other, and though a step can spawn few: each runs, and ends once.
+    #[test]
+    fn each_task_of_a_family_runs_and_ends_once(family in family()) {
+        prop_assume!(size(&family) <= PLACES);
+        let mut stage = Stage::new();
+        stage.spawn(play(&family));
+        for turn in 0.. {
+            prop_assert!(turn < 1000, "they starve each other");
+            if stage.turn().is_empty() {
+                break;
+            }
+        }
+        let count = |is: fn(&Event) -> bool| stage.diary.0.iter().filter(|event| is(event)).count();
+        prop_assert_eq!(count(|event| matches!(event, Event::Step(_, Woken::Spawned))), size(&family));
+        prop_assert_eq!(count(|event| matches!(event, Event::End(_))), size(&family));
+        prop_assert_eq!(count(|event| matches!(event, Event::Ended(..))), size(&family));
+        prop_assert_eq!(stage.executor.kernel.rest(), Rest::Empty);
+    }
+}
