@@ -194,6 +194,7 @@ impl<S: Storage> Sim<S> {
     /// What a client got so far is right, and the server does not run ahead of it.
     fn check(&self, number: usize) {
         let (client, peer) = (&self.clients[number], &self.net.peers[number]);
+        assert!(peer.closed || !peer.cancelled, "client {number}: its task was cancelled and serves on");
         let owed = owed(&self.net, peer, self.jobs_may_fail);
         let whole = walk(&owed, &client.got).unwrap_or_else(|wrong| panic!("client {number}: {wrong}"));
         let held_back = held_back(&owed, peer);

@@ -208,6 +208,25 @@ fn who_goes_away_takes_the_job_along_and_who_says_that_all_is_sent_does_not() {
     }
 }
 
+/// Whatever it waits for: bytes, room, or a job.
+#[test]
+fn a_connection_that_is_cancelled_is_closed_and_gives_everything_back() {
+    for (script, room) in [(&b"7\n1"[..], 1000), (&b"x\n".repeat(50), 40), (b"15\n3\n4\n5\n6\n7\n", 1000)] {
+        let mut sim = fib(&ROOMY);
+        sim.works = false;
+        sim.client(script, Leaves::Never, room);
+        sim.clients[0].reads = false;
+        sim.rounds(5);
+        assert!(!sim.net.peers[0].closed);
+        let tasks: Vec<_> = sim.executor.kernel.tasks().map(|task| task.id).collect();
+        assert!(sim.executor.kernel.cancel(tasks[1]), "the first is the acceptor");
+        sim.net.peers[0].cancelled = true;
+        sim.round();
+        assert!(sim.net.peers[0].closed && sim.net.pool.is_idle());
+        assert_eq!(sim.executor.blocks_lent(), 0);
+    }
+}
+
 #[test]
 fn without_a_place_for_a_job_the_next_request_is_answered_all_the_same() {
     let mut sim = fib(&Fixed::<2, 2, 0, 1, 128>);
@@ -251,6 +270,19 @@ fn who_finds_no_place_waits_until_another_leaves() {
     sim.run();
     assert_eq!(sim.clients[second].got, b"21\n");
     sim.shut_down();
+}
+
+#[test]
+fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
+    let mut sim = fib(&Fixed::<2, 2, 1, 1, 128>);
+    sim.client(b"7\n", Leaves::Never, 1000);
+    sim.client(b"8\n", Leaves::Never, 1000);
+    sim.rounds(5);
+    assert_eq!(sim.executor.kernel.tasks().count(), 2);
+    let listener = sim.net.listener.take().expect("it listens");
+    assert!(sim.executor.kernel.close(listener));
+    sim.round();
+    assert_eq!(sim.executor.kernel.tasks().count(), 1);
 }
 
 #[test]
