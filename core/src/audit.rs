@@ -89,6 +89,8 @@ impl<S: Storage> Kernel<S> {
             self.audit_places(index, &entry.value, waiting)?;
             self.audit_timer(index, &entry.value, waiting)?;
         }
+        let timed = self.slots().iter().filter(|entry| entry.value.timer != NONE).count();
+        ensure(timed == self.timers.entries().len(), "a slot has one timer at most")?;
         self.audit_tables()?;
         self.audit_stalled()
     }

@@ -104,7 +104,9 @@ impl Reply {
         match bad {
             Bad::Empty => line(out, &["error: an empty line; send an integer"]),
             Bad::NotInteger => line(out, &["error: not an integer"]),
-            Bad::TooLarge => line(out, &["error: n is over the limit of ", digits.format(rules.max_n)]),
+            Bad::TooLarge => {
+                line(out, &["error: n is over the limit of ", digits.format(rules.max_n.min(MAX_N))])
+            }
             Bad::TooLong => {
                 let limit = digits.format(rules.max_line);
                 line(out, &["error: the line is over the limit of ", limit, " bytes; closing"])
