@@ -18,6 +18,11 @@ ci:
 bench *ARGS:
     cargo bench --package sinbin-tests --bench compare -- {{ARGS}}
 
+# The talk's six servers in turn, and which of them let a fast client down: [SECONDS [N]] for each, beside fib(N)
+talk *ARGS:
+    cargo build --release --package sinbin --bin sinbin --example 'talk*'
+    cargo run --release --package sinbin --example talk -- {{ARGS}}
+
 # Lines of scheduler, wait tables and timers, comments and all; curio's kernel, the model, has 858
 lines:
     @cat core/src/kernel.rs core/src/queue.rs core/src/wait.rs core/src/place.rs core/src/timers.rs | wc -l

@@ -4,9 +4,9 @@ use core::pin::Pin;
 use core::time::Duration;
 
 use crate::error::{Failure, IoError, Op};
+use crate::host::{Cx, Host, MAX_SPAWNS, Task};
 use crate::id::SourceId;
 use crate::step::{Step, Wait, What, Woken};
-use crate::task::{Cx, Host, MAX_SPAWNS, Task};
 
 /// How long an acceptor without room waits before it looks again. A host that knows when room comes wakes
 /// it earlier.
@@ -42,7 +42,7 @@ impl<H: Host> Task<H> for Acceptor {
                     return Step::Wait(Wait::on(What::Hangup(self.listener)).until(cx.after(Some(RETRY))));
                 }
                 Err(IoError::Stopping) => return Step::Done,
-                Err(error @ IoError::Closed) => {
+                Err(error @ (IoError::Closed | IoError::Unsupported)) => {
                     return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });
                 }
             }

@@ -6,7 +6,7 @@ use crate::id::{JobId, SourceId, TaskId};
 use crate::kernel::{Kernel, TaskSlot, TaskState};
 use crate::place::{Place, Table};
 use crate::slab::{Entry, NONE};
-use crate::step::{MAX_WAITS, What};
+use crate::step::{By, MAX_WAITS, OUTSIDE, Packed, What, Woken};
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wait::SourceSlot;
@@ -24,6 +24,8 @@ pub struct TaskView {
     pub waits: [Option<What>; MAX_WAITS],
     /// When its wait ends at the latest.
     pub deadline: Instant,
+    /// Who is to end its wait by name.
+    pub by: By,
 }
 
 impl fmt::Display for TaskView {
@@ -44,7 +46,11 @@ impl fmt::Display for TaskView {
             lead = " or ";
         }
         match (self.waits[0], self.deadline == Instant::NEVER) {
-            (None, true) => f.write_str("waits to be woken by name"),
+            (None, true) => match self.by {
+                By::Anyone => f.write_str("waits to be woken by name"),
+                By::Task(task) => write!(f, "waits for task {task}"),
+                By::Outside => f.write_str("waits to be woken from outside"),
+            },
             (None, false) => f.write_str("waits for its deadline"),
             (Some(_), true) => Ok(()),
             (Some(_), false) => f.write_str(" until its deadline"),
@@ -68,8 +74,42 @@ impl<S: Storage> Kernel<S> {
                 since: slot.since,
                 waits: slot.places.map(|place| (place != Place::NOWHERE).then(|| self.describe(place))),
                 deadline: if slot.state == TaskState::Waiting { slot.deadline } else { Instant::NEVER },
+                by: if slot.state == TaskState::Waiting { self.by(slot.by) } else { By::Anyone },
             }
         })
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.tasks.live() as usize
+    }
+
+    /// Whether [`spawn`](Self::spawn) would say [`Full`].
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.tasks.is_full()
+    }
+
+    /// Why the task runs, or last ran.
+    #[must_use]
+    pub fn woken(&self, task: TaskId) -> Option<Woken> {
+        Some(self.tasks.get(task.index, task.generation)?.woken)
+    }
+
+    /// Whether the job is there.
+    #[must_use]
+    pub fn has_job(&self, job: JobId) -> bool {
+        self.bin.place(Packed::new(What::Job(job))).is_some()
+    }
+
+    /// The task that lives now in the place that a wait named is the one, unless that is gone.
+    fn by(&self, by: u32) -> By {
+        match (by, self.slots().get(by as usize)) {
+            (OUTSIDE, _) => By::Outside,
+            (_, Some(entry)) if entry.is_live() => By::Task(TaskId::new(by, entry.generation)),
+            _ => By::Anyone,
+        }
     }
 
     /// Checks every structure against every other. O(n); for tests and simulators, between any two calls.

@@ -7,10 +7,10 @@ use core::time::Duration;
 
 use crate::bytes::Held;
 use crate::error::{IoError, Op};
+use crate::host::{Cx, Serves, Service, Task};
 use crate::id::SourceId;
 use crate::job::NoJob;
 use crate::step::{Step, Woken};
-use crate::task::{Cx, Serves, Service, Task};
 
 /// Sends back what it gets.
 #[derive(Clone, Copy, Debug, Default)]

@@ -29,6 +29,8 @@ pub enum IoError {
     Stopping,
     /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
     NoRoom,
+    /// The host has no such operation, or does not let this task have it.
+    Unsupported,
     /// Anything else, as the number by which the host's system calls it.
     Os(i32),
 }
@@ -41,6 +43,7 @@ impl fmt::Display for IoError {
             Self::Reset => f.write_str("the peer broke it off"),
             Self::Stopping => f.write_str("the host is stopping"),
             Self::NoRoom => f.write_str("the host has no room for it"),
+            Self::Unsupported => f.write_str("the host does not do that"),
             Self::Os(code) => write!(f, "system error {code}"),
         }
     }
@@ -59,6 +62,14 @@ pub enum Op {
     Send,
     /// Waiting for something to become ready.
     Wait,
+    /// Beginning to listen.
+    Listen,
+    /// Connecting.
+    Connect,
+    /// Ending the sending direction.
+    Shutdown,
+    /// All that the task was for.
+    Run,
 }
 
 impl fmt::Display for Op {
@@ -68,6 +79,10 @@ impl fmt::Display for Op {
             Self::Recv => "recv",
             Self::Send => "send",
             Self::Wait => "wait",
+            Self::Listen => "listen",
+            Self::Connect => "connect",
+            Self::Shutdown => "shutdown",
+            Self::Run => "run",
         })
     }
 }

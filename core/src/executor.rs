@@ -4,11 +4,12 @@ use core::pin::Pin;
 
 use crate::bytes::Buffers;
 use crate::error::{Failure, Full};
+use crate::host::{Cx, Host, Spawned, Task};
 use crate::id::TaskId;
 use crate::kernel::Kernel;
 use crate::step::Step;
 use crate::storage::{Slots, Storage};
-use crate::task::{Cx, Host, Spawned, Task};
+use crate::task::Label;
 use crate::time::Instant;
 
 /// A table of tasks in the storage of the host `H`.
@@ -47,7 +48,7 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         match self.kernel.spawn() {
             Err(Full) => Err(task),
             Ok(id) => {
-                self.settle(id, task);
+                settle::<H>(&mut self.tasks, id, task);
                 Ok(id)
             }
         }
@@ -55,24 +56,36 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
 
     /// Runs one turn at `now`: a step of each task that is ready. Returns how many steps that were.
     pub fn turn(&mut self, now: Instant, host: &mut H) -> usize {
+        let Self { kernel, tasks, buffers, spawned } = self;
         let mut steps = 0;
-        self.kernel.advance(now);
+        kernel.advance(now);
+        let mut cx = Cx::new(kernel, host, buffers, spawned);
         loop {
-            while let Some(index) = self.kernel.begin_step() {
-                match self.resume(index, host) {
-                    Step::Yield => self.kernel.requeue(index),
-                    Step::Wait(wait) => self.kernel.park_head(&wait),
-                    Step::Done => self.end(index, host, None),
-                    Step::Fail(failure) => self.end(index, host, Some(failure)),
+            let mut next = cx.kernel.begin_step();
+            while let Some(index) = next {
+                match resume(tasks, index, &mut cx) {
+                    Step::Yield => cx.kernel.requeue(index),
+                    Step::Wait(wait) => cx.kernel.park_head(&wait),
+                    Step::Done => end(tasks, index, &mut cx, None),
+                    Step::Fail(failure) => end(tasks, index, &mut cx, Some(failure)),
                 }
                 steps += 1;
+                next = cx.kernel.end_step(index);
             }
-            if self.spawned.is_empty() {
+            if cx.spawned.is_empty() {
                 return steps;
             }
-            self.settle_spawned();
-            self.kernel.continue_turn();
+            for (id, task) in cx.spawned.drain(..) {
+                settle::<H>(tasks, id, task);
+            }
+            cx.continue_turn();
         }
+    }
+
+    /// What the task is called, and where it was spawned: if it knows.
+    #[must_use]
+    pub fn label(&self, task: TaskId) -> Option<Label> {
+        self.tasks.items().get(task.index())?.as_ref()?.label()
     }
 
     /// Blocks that are lent out now: bytes that wait in the process, in units of a block's size.
@@ -80,45 +93,40 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
     pub fn blocks_lent(&self) -> usize {
         self.buffers.blocks_lent()
     }
+}
 
-    #[inline]
-    fn resume(&mut self, index: u32, host: &mut H) -> Step {
-        let Some(Some(task)) = self.tasks.items_mut().get_mut(index as usize) else {
-            debug_assert!(false, "who is queued has a place");
-            return Step::Done;
-        };
-        let mut cx = Cx::new(&mut self.kernel, host, &mut self.buffers, &mut self.spawned);
-        Pin::new(task).resume(&mut cx)
+#[inline]
+fn resume<H: Host<Task: Task<H> + Unpin>>(tasks: &mut Tasks<H>, index: u32, cx: &mut Cx<'_, H>) -> Step {
+    let Some(Some(task)) = tasks.items_mut().get_mut(index as usize) else {
+        debug_assert!(false, "who is queued has a place");
+        return Step::Done;
+    };
+    Pin::new(task).resume(cx)
+}
+
+#[cold]
+fn end<H>(tasks: &mut Tasks<H>, index: u32, cx: &mut Cx<'_, H>, failure: Option<Failure>)
+where
+    H: Host<Task: Task<H> + Unpin>,
+{
+    let (id, _) = cx.kernel.head();
+    let place = tasks.items_mut().get_mut(index as usize);
+    if let Some(mut task) = place.and_then(Option::take) {
+        Pin::new(&mut task).end(cx);
     }
+    cx.kernel.remove_head();
+    cx.host.ended(id, failure);
+}
 
-    #[cold]
-    fn end(&mut self, index: u32, host: &mut H, failure: Option<Failure>) {
-        let (id, _) = self.kernel.head();
-        let place = self.tasks.items_mut().get_mut(index as usize);
-        if let Some(mut task) = place.and_then(Option::take) {
-            let mut cx = Cx::new(&mut self.kernel, host, &mut self.buffers, &mut self.spawned);
-            Pin::new(&mut task).end(&mut cx);
+/// Puts a task in the place of its id.
+fn settle<H: Host<Task: Task<H> + Unpin>>(tasks: &mut Tasks<H>, id: TaskId, mut task: H::Task) {
+    while tasks.items().len() <= id.index() {
+        let pushed = tasks.push(None);
+        debug_assert!(pushed.is_ok(), "as many places as the kernel has tasks");
+        if pushed.is_err() {
+            return;
         }
-        self.kernel.remove_head();
-        host.ended(id, failure);
     }
-
-    #[cold]
-    fn settle_spawned(&mut self) {
-        for (id, task) in core::mem::take(&mut self.spawned) {
-            self.settle(id, task);
-        }
-    }
-
-    /// Puts a task in the place of its id.
-    fn settle(&mut self, id: TaskId, task: H::Task) {
-        while self.tasks.items().len() <= id.index() {
-            let pushed = self.tasks.push(None);
-            debug_assert!(pushed.is_ok(), "as many places as the kernel has tasks");
-            if pushed.is_err() {
-                return;
-            }
-        }
-        self.tasks.items_mut()[id.index()] = Some(task);
-    }
+    Pin::new(&mut task).spawned(id);
+    tasks.items_mut()[id.index()] = Some(task);
 }

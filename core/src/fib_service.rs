@@ -12,9 +12,9 @@ use crate::bytes::Held;
 use crate::error::{Full, IoError, Op};
 use crate::fib::{FibJob, fib};
 use crate::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
+use crate::host::{Cx, Host, Jobs, Serves, Service, Task};
 use crate::id::{JobId, SourceId};
 use crate::step::{Step, Wait, What, Woken};
-use crate::task::{Cx, Host, Jobs, Serves, Service, Task};
 
 /// The service and its settings.
 #[derive(Clone, Copy, Debug)]

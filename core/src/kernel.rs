@@ -6,7 +6,7 @@ use crate::interest::{Interest, Readiness};
 use crate::place::Place;
 use crate::queue::RunQueue;
 use crate::slab::{Entry, NONE, Slab};
-use crate::step::{MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::step::{MAX_WAITS, OUTSIDE, Packed, Step, Wait, What, Woken};
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
@@ -32,15 +32,20 @@ pub struct TaskSlot {
     pub(crate) since: Instant,
     /// Which of all waits with a deadline this was.
     order: u32,
+    /// Of a wait: who is to end it by name, as in [`Wait`]. After it: the [`Place`] that ended it.
+    pub(crate) by: u32,
     /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
     pub(crate) timer: u32,
     pub(crate) state: TaskState,
-    woken: Woken,
+    pub(crate) woken: Woken,
     /// Named while it was not waiting: its next wait ends at once.
     named: bool,
-    /// Cancelled while it was not waiting: its next step but this is told.
-    cancelled: bool,
+    /// [`ASKED`]: cancelled while it was not waiting; [`TOLD`]: its next or present step says so.
+    cancelled: u8,
 }
+
+const ASKED: u8 = 1;
+const TOLD: u8 = 2;
 
 impl TaskSlot {
     fn new(now: Instant, timer: u32) -> Self {
@@ -49,18 +54,19 @@ impl TaskSlot {
             deadline: Instant::NEVER,
             since: now,
             order: 0,
+            by: NONE,
             timer,
             state: TaskState::Ready,
             woken: Woken::Spawned,
             named: false,
-            cancelled: false,
+            cancelled: 0,
         }
     }
 
     /// Whether nothing but another task can end this wait.
     #[inline]
     pub(crate) fn is_open_ended(&self) -> bool {
-        self.places[0] == Place::NOWHERE && self.deadline == Instant::NEVER
+        self.places[0] == Place::NOWHERE && self.deadline == Instant::NEVER && self.by != OUTSIDE
     }
 }
 
@@ -72,8 +78,7 @@ pub enum Rest {
     /// Wait until something is ready, or until this moment at the latest. It can be early, never late;
     /// [`Instant::NEVER`] if no wait has a deadline.
     Until(Instant),
-    /// Every task waits to be named by another, and all wait: nothing can wake them (promise 8).
-    /// [`Kernel::tasks`] lists them.
+    /// All tasks wait to be named by another: nothing can wake them (promise 8). [`Kernel::tasks`] lists them.
     Stalled,
     /// No task is left.
     Empty,
@@ -81,21 +86,21 @@ pub enum Rest {
 
 /// Scheduler, wait tables and timers of one thread, in storage of the caller's.
 ///
-/// A host calls it in a fixed round; [the crate's page](crate) shows it. Everything is O(1), except what
-/// moves a timer: O(log n).
+/// A host calls it in the round that [the crate's page](crate) shows. All is O(1), but what moves a timer: O(log n).
 pub struct Kernel<S: Storage> {
     pub(crate) tasks: Tasks<S::Tasks<Entry<TaskSlot>>>,
     pub(crate) ready: RunQueue,
     pub(crate) bin: Bin<S>,
     pub(crate) timers: Timers<S::Tasks<Timer>>,
     now: Instant,
-    /// Steps that this turn still has, beside those held back while new tasks are settled.
-    turn: u32,
-    held_back: u32,
+    /// The last task that this turn runs; [`NONE`] when it is over. Whoever is queued now is behind it.
+    pub(crate) last: u32,
     /// Waits that only another task can end.
     pub(crate) open_ended: u32,
     /// Waits with a deadline, ever.
     deadlines: u32,
+    /// Tasks whose next or present step is told that they are cancelled.
+    pub(crate) cancelling: u32,
 }
 
 impl<S: Storage> Kernel<S> {
@@ -108,10 +113,10 @@ impl<S: Storage> Kernel<S> {
             bin: Bin::new(storage),
             timers: Timers::new(storage.tasks()),
             now: Instant::ZERO,
-            turn: 0,
-            held_back: 0,
+            last: NONE,
             open_ended: 0,
             deadlines: 0,
+            cancelling: 0,
         }
     }
 
@@ -127,7 +132,7 @@ impl<S: Storage> Kernel<S> {
             }
             self.timer_is_up(first);
         }
-        self.turn = self.ready.len;
+        self.last = if self.ready.len > 0 { self.ready.tail } else { NONE };
     }
 
     /// The moment that this turn began.
@@ -141,10 +146,7 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator would hold the kernel borrowed")]
     pub fn next(&mut self) -> Option<TaskId> {
-        if self.turn == 0 {
-            return None;
-        }
-        Some(self.head().0)
+        if self.last == NONE { None } else { Some(self.head().0) }
     }
 
     /// Puts the task that [`next`](Self::next) named where its step says: into the bin, to the end of the
@@ -154,28 +156,28 @@ impl<S: Storage> Kernel<S> {
         if self.next() != Some(task) {
             return;
         }
-        self.turn -= 1;
         match step {
             Step::Yield => self.requeue(task.index),
             Step::Wait(wait) => self.park_head(&wait),
             Step::Done | Step::Fail(_) => self.remove_head(),
         }
+        self.end_step(task.index);
     }
 
-    /// Like [`next`](Self::next), for a caller who parks the task without fail: the step is counted.
+    /// The task at the head of the queue, unless the turn is over.
     #[inline]
-    pub(crate) fn begin_step(&mut self) -> Option<u32> {
-        self.turn = self.turn.checked_sub(1)?;
+    pub(crate) fn begin_step(&self) -> Option<u32> {
+        (self.last != NONE).then_some(self.ready.head)
+    }
+
+    /// The task, which was at the head, is parked. Whose step is next, if anybody's.
+    #[inline]
+    pub(crate) fn end_step(&mut self, head: u32) -> Option<u32> {
+        if head == self.last {
+            self.last = NONE;
+            return None;
+        }
         Some(self.ready.head)
-    }
-
-    /// Ends the turn for the moment, so that the executor can settle new tasks.
-    pub(crate) fn hold_turn(&mut self) {
-        self.held_back += core::mem::take(&mut self.turn);
-    }
-
-    pub(crate) fn continue_turn(&mut self) {
-        self.turn += core::mem::take(&mut self.held_back);
     }
 
     /// The task at the head of the queue, which must not be empty, and why it runs.
@@ -190,21 +192,38 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     pub(crate) fn requeue(&mut self, head: u32) {
         let entry = self.tasks.at(head);
-        if entry.value.cancelled {
-            self.ready.pop(&mut self.tasks);
-            self.make_ready(head, Woken::Cancelled);
-        } else {
+        if entry.value.cancelled == 0 {
             entry.value.woken = Woken::Yielded;
             self.ready.rotate(head, entry.link);
+        } else {
+            self.requeue_cancelled(head);
         }
+    }
+
+    #[cold]
+    fn requeue_cancelled(&mut self, head: u32) {
+        if !self.is_cancelled_again() {
+            return self.requeue(head);
+        }
+        self.ready.pop(&mut self.tasks);
+        self.make_ready(head, Woken::Cancelled);
+    }
+
+    /// The step of the task at the head is over. Whether it was cancelled in it.
+    fn is_cancelled_again(&mut self) -> bool {
+        let cancelled = &mut self.tasks.at(self.ready.head).value.cancelled;
+        self.cancelling -= u32::from(*cancelled & TOLD != 0);
+        *cancelled &= ASKED;
+        *cancelled != 0
     }
 
     /// The same for one that waits. A wait that has ended before it began puts it back on the queue.
     pub(crate) fn park_head(&mut self, wait: &Wait) {
         let index = self.ready.head;
+        self.is_cancelled_again();
         self.ready.pop(&mut self.tasks);
         match self.enter_all(index, wait) {
-            Ok(()) => self.stay_in_bin(index, wait.deadline),
+            Ok(()) => self.stay_in_bin(index, wait),
             Err(woken) => {
                 self.leave_all(index);
                 self.make_ready(index, woken);
@@ -215,6 +234,7 @@ impl<S: Storage> Kernel<S> {
     /// The same for one that is over.
     pub(crate) fn remove_head(&mut self) {
         let index = self.ready.head;
+        self.is_cancelled_again();
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
     }
@@ -233,12 +253,6 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Why the task runs, or last ran.
-    #[must_use]
-    pub fn woken(&self, task: TaskId) -> Option<Woken> {
-        Some(self.tasks.get(task.index, task.generation)?.woken)
-    }
-
     /// A new task, at the end of the run queue; [`Full`] when the storage has no place for another.
     pub fn spawn(&mut self) -> Result<TaskId, Full> {
         let now = self.now;
@@ -246,12 +260,6 @@ impl<S: Storage> Kernel<S> {
         let (index, generation) = self.tasks.insert(fresh, |old| *old = TaskSlot::new(now, old.timer))?;
         self.ready.push(&mut self.tasks, index);
         Ok(TaskId::new(index, generation))
-    }
-
-    /// Whether [`spawn`](Self::spawn) would say [`Full`].
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.tasks.is_full()
     }
 
     /// Ends the task's wait, or its next one if it is not waiting. Whether there is such a task.
@@ -276,7 +284,7 @@ impl<S: Storage> Kernel<S> {
         };
         match slot.state {
             TaskState::Waiting => self.out_of_bin(task.index, Woken::Cancelled),
-            TaskState::Ready => slot.cancelled = true,
+            TaskState::Ready => slot.cancelled |= ASKED,
         }
         true
     }
@@ -355,12 +363,6 @@ impl<S: Storage> Kernel<S> {
         is_there
     }
 
-    /// How many tasks there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.tasks.live() as usize
-    }
-
     #[cold]
     fn timer_is_up(&mut self, first: Timer) {
         let entry = self.tasks.at(first.task);
@@ -388,6 +390,7 @@ impl<S: Storage> Kernel<S> {
         let Some(place) = self.bin.place(Packed::new(what)) else { return false };
         let task = *self.bin.waiter(place);
         if task != NONE {
+            self.tasks.at(task).value.by = place.0;
             self.out_of_bin(task, woken);
         }
         task != NONE
@@ -396,18 +399,17 @@ impl<S: Storage> Kernel<S> {
     /// Queues a task that is neither queued nor in the bin any more.
     fn make_ready(&mut self, index: u32, woken: Woken) {
         let slot = &mut self.tasks.at(index).value;
-        slot.state = TaskState::Ready;
-        slot.woken = woken;
-        slot.since = self.now;
+        (slot.state, slot.since, slot.woken) = (TaskState::Ready, self.now, woken);
         if woken == Woken::Cancelled {
-            slot.cancelled = false;
+            slot.cancelled = TOLD;
+            self.cancelling += 1;
         }
         self.ready.push(&mut self.tasks, index);
     }
 
     fn enter_all(&mut self, index: u32, wait: &Wait) -> Result<(), Woken> {
         let slot = &mut self.tasks.at(index).value;
-        if slot.cancelled {
+        if slot.cancelled != 0 {
             return Err(Woken::Cancelled);
         }
         if core::mem::take(&mut slot.named) {
@@ -417,16 +419,15 @@ impl<S: Storage> Kernel<S> {
             if what.place.is_nowhere() {
                 break;
             }
-            let place = self.bin.enter(index, what)?;
-            self.tasks.at(index).value.places[number] = place;
+            self.tasks.at(index).value.by = what.place.0;
+            self.tasks.at(index).value.places[number] = self.bin.enter(index, what)?;
         }
         Ok(())
     }
 
-    fn stay_in_bin(&mut self, index: u32, deadline: Instant) {
+    fn stay_in_bin(&mut self, index: u32, &Wait { deadline, by, .. }: &Wait) {
         let slot = &mut self.tasks.at(index).value;
-        slot.state = TaskState::Waiting;
-        slot.since = self.now;
+        (slot.state, slot.since, slot.by) = (TaskState::Waiting, self.now, by);
         let last = core::mem::replace(&mut slot.deadline, deadline);
         if deadline != Instant::NEVER {
             slot.order = self.deadlines;

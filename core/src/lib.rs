@@ -53,7 +53,10 @@
 //! ```
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
 
 #[cfg(test)]
 extern crate std;
@@ -67,6 +70,8 @@ mod executor;
 pub mod fib;
 pub mod fib_protocol;
 pub mod fib_service;
+pub mod group;
+mod host;
 mod id;
 mod interest;
 mod job;
@@ -77,8 +82,9 @@ mod slab;
 mod slicer;
 mod step;
 mod storage;
-mod task;
-mod time;
+pub mod sync;
+pub mod task;
+pub mod time;
 mod timers;
 mod wait;
 
@@ -87,12 +93,12 @@ pub use audit::{Broken, TaskView};
 pub use bytes::{Buffers, Held};
 pub use error::{Failure, Full, IoError, Op};
 pub use executor::Executor;
+pub use host::{Cx, Host, Jobs, MAX_SPAWNS, Serves, Service, Task};
 pub use id::{JobId, SourceId, TaskId};
 pub use interest::{Interest, Readiness};
 pub use job::{Job, NoJob, Progress};
 pub use kernel::{Kernel, Rest, TaskState};
 pub use slicer::Slicer;
-pub use step::{MAX_WAITS, Step, Wait, What, Woken};
+pub use step::{By, MAX_WAITS, Step, Wait, What, Woken};
 pub use storage::{Fixed, Slots, Storage};
-pub use task::{Cx, Host, Jobs, MAX_SPAWNS, Serves, Service, Task};
 pub use time::Instant;

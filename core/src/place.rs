@@ -13,7 +13,7 @@ pub(crate) enum Table {
 
 /// A place in a wait table, in four bytes: two bits for the table, thirty for the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place(u32);
+pub(crate) struct Place(pub(crate) u32);
 
 impl Place {
     pub(crate) const NOWHERE: Self = Self(NONE);

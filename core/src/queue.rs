@@ -11,7 +11,7 @@ use crate::storage::Slots;
 pub(crate) struct RunQueue {
     /// The oldest, if there is one.
     pub(crate) head: u32,
-    tail: u32,
+    pub(crate) tail: u32,
     pub(crate) len: u32,
 }
 

@@ -1,8 +1,9 @@
 //! What a task says when it stops running, and what it is told when it runs again.
 
 use crate::error::Failure;
-use crate::id::{JobId, SourceId};
+use crate::id::{JobId, SourceId, TaskId};
 use crate::place::{Place, Table};
+use crate::slab::NONE;
 use crate::time::Instant;
 
 /// The most things that one wait can name.
@@ -36,6 +37,22 @@ pub enum What {
 pub struct Wait {
     pub(crate) whats: [Packed; MAX_WAITS],
     pub(crate) deadline: Instant,
+    /// The place of the task that is to end it by name; [`NONE`] where nobody knows, or [`OUTSIDE`].
+    pub(crate) by: u32,
+}
+
+/// Stands for whoever is not a task; no place has this index.
+pub(crate) const OUTSIDE: u32 = NONE - 1;
+
+/// Who is to end a wait by name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum By {
+    /// Some task.
+    Anyone,
+    /// This one: what is waited for is in its hands.
+    Task(TaskId),
+    /// Something that is not a task, such as another thread or an interrupt.
+    Outside,
 }
 
 /// Something to wait for in eight bytes: the place that it has in the wait tables, and the generation.
@@ -46,7 +63,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    const NOTHING: Self = Self { place: Place::NOWHERE, generation: 0 };
+    pub(crate) const NOTHING: Self = Self { place: Place::NOWHERE, generation: 0 };
 
     pub(crate) const fn new(what: What) -> Self {
         let (table, index, generation) = match what {
@@ -64,7 +81,7 @@ impl Wait {
     #[must_use]
     #[inline]
     pub const fn wake() -> Self {
-        Self { whats: [Packed::NOTHING; MAX_WAITS], deadline: Instant::NEVER }
+        Self { whats: [Packed::NOTHING; MAX_WAITS], deadline: Instant::NEVER, by: NONE }
     }
 
     /// For one thing.
@@ -115,6 +132,19 @@ impl Wait {
             }
             free += 1;
         }
+        self
+    }
+
+    /// Says who is to end it by name. Whatever that is, everybody can; but a wait that [`By::Outside`] is to
+    /// end is never [`Stalled`](crate::Rest::Stalled), and for the others the report can say who waits for whom.
+    #[must_use]
+    #[inline]
+    pub const fn by(mut self, by: By) -> Self {
+        self.by = match by {
+            By::Anyone => NONE,
+            By::Task(task) => task.index,
+            By::Outside => OUTSIDE,
+        };
         self
     }
 

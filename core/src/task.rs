@@ -1,272 +1,78 @@
-//! What a task is, and what it sees of the world while it runs.
+//! Tasks that are `async fn`s: a service reads like blocking code, and runs on the same kernel as the state
+//! machines.
+//!
+//! ```
+//! use sinbin_core::task::{Conn, Error};
+//!
+//! async fn echo(conn: Conn<'_>) -> Result<(), Error> {
+//!     let mut buf = [0; 512];
+//!     loop {
+//!         let n = conn.recv(&mut buf).await?;
+//!         if n == 0 {
+//!             return Ok(());
+//!         }
+//!         conn.send_all(&buf[..n]).await?;
+//!     }
+//! }
+//! ```
+//!
+//! # How it works
+//!
+//! [`Async`] is a [`Task`](crate::Task) like any other. Each of its steps opens a [`Door`] to the kernel and the
+//! host, and polls the future. A future tries its operation through the door; where that would block, it leaves
+//! there what it waits for, and is pending. What all futures of the task have left is the wait that the kernel
+//! gets, so a task can wait for the first of several things. What a dropped future has left is gone with the
+//! next step. Tasks and futures reach the door through a [`Loop`], a connection or a listener: that is their
+//! capability. A task can do nothing that it was given no handle for.
+//!
+//! # Cancellation
+//!
+//! [`JoinHandle::cancel`] takes the task out of the bin. Its wait fails with [`Refused::Cancelled`], as does every
+//! later one, so that `?` takes it to its end; what it owns is dropped on the way. A wait that is needed to
+//! clean up is [shielded](Loop::shield). A task that waits for what can't fail (a sleep, a future of another
+//! crate), or that does not listen, is dropped where it stands. (This is trio's rule, except for the last part.)
+//!
+//! # Futures of other crates
+//!
+//! They work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. Only an executor
+//! within a task does not, as the kernel wakes tasks and not parts of them; an operation that is polled by such
+//! a one says so ([`Refused::Wrapped`]).
 
-use core::pin::Pin;
-use core::time::Duration;
+mod combine;
+mod conn;
+mod door;
+mod embedded;
+mod error;
+mod handle;
+mod hire;
+mod holder;
+mod join;
+mod listener;
+mod mixed;
+mod named;
+mod offload;
+mod pool;
+mod run;
+mod signals;
+mod slot;
+mod wakers;
 
-use crate::bytes::Buffers;
-use crate::error::{Failure, Full, IoError, Op};
-use crate::id::{JobId, SourceId, TaskId};
-use crate::job::Job;
-use crate::kernel::Kernel;
-use crate::step::{Step, Wait, Woken};
-use crate::storage::Storage;
-use crate::time::Instant;
-
-/// How many tasks one step can spawn; it yields before it spawns more.
-pub const MAX_SPAWNS: usize = 8;
-
-/// Tasks that a step spawned, on their way to their places.
-pub(crate) type Spawned<T> = heapless::Vec<(TaskId, T), MAX_SPAWNS>;
-
-/// A task as a state machine: it runs until it has to wait, and says what for.
-///
-/// `H` is the host; a task that asks for no more of it than [`Host`] runs everywhere.
-pub trait Task<H: Host> {
-    /// Runs to the next wait. What it returns decides when it is called again;
-    /// [`Cx::woken`] says why it was.
-    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step;
-
-    /// Runs once, after [`Step::Done`] or [`Step::Fail`]: the place to give back what the task holds.
-    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
-        let _ = cx;
-    }
-}
-
-/// Does the I/O: nonblocking operations on sources that it keeps under ids of the kernel's.
-pub trait Host: Sized {
-    /// Where the kernel's tables live.
-    type Storage: Storage;
-    /// The tasks that it runs: one type, mostly an `enum`, that is a [`Task`] of this host.
-    type Task;
-
-    /// Takes a connection from `listener` and keeps it as `new`.
-    ///
-    /// # Errors
-    ///
-    /// [`IoError::WouldBlock`] when none is there, [`IoError::NoRoom`] when it could not keep it: it waits
-    /// with the listener then.
-    fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError>;
-
-    /// Receives into `buffer` and returns how much; 0 is the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// [`IoError::WouldBlock`] when nothing is there; [`IoError::Stopping`] instead, once the host is to stop.
-    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
-
-    /// Sends from the front of `bytes` and returns how much.
-    ///
-    /// # Errors
-    ///
-    /// [`IoError::WouldBlock`] when there is no room at all.
-    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
-
-    /// Ends the source. What was sent still arrives.
-    fn close(&mut self, source: SourceId);
-
-    /// Makes the task that serves `connection`, which came in by `listener`.
-    fn serve(&mut self, listener: SourceId, connection: SourceId) -> Self::Task;
-
-    /// A task is over; for reports.
-    fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
-        let _ = (task, failure);
-    }
-}
-
-/// A host that computes for its tasks: in threads, in slices ([`Slicer`](crate::Slicer)), or elsewhere.
-pub trait Jobs<J: Job>: Host {
-    /// Begins with `job`. When it is done, the host says so to the kernel.
-    fn submit(&mut self, id: JobId, job: J);
-
-    /// The result, once.
-    fn take(&mut self, id: JobId) -> Option<J::Output>;
-
-    /// Nobody wants the result any more: the work ends at the next slice boundary.
-    fn cancel(&mut self, id: JobId);
-}
-
-/// A service: what to run for each connection, and the settings that all of them share.
-pub trait Service {
-    /// The state of one connection.
-    type Conn: Unpin;
-    /// What its connections compute off the loop; [`NoJob`](crate::NoJob) if nothing.
-    type Job: Job;
-
-    /// Begins to serve a connection.
-    fn connect(&self, source: SourceId) -> Self::Conn;
-}
-
-/// A host that runs the service `S`.
-pub trait Serves<S: Service>: Host {
-    /// The service, with its settings.
-    fn service(&self) -> &S;
-}
-
-/// What a running task sees: its host, its loop's buffers, and the kernel's requests.
-pub struct Cx<'a, H: Host> {
-    /// The host, for I/O.
-    pub host: &'a mut H,
-    /// Bytes: the loop's shared buffers, and blocks for what has to outlive the step.
-    pub buffers: &'a mut Buffers<H::Storage>,
-    kernel: &'a mut Kernel<H::Storage>,
-    spawned: &'a mut Spawned<H::Task>,
-}
-
-impl<'a, H: Host> Cx<'a, H> {
-    pub(crate) fn new(
-        kernel: &'a mut Kernel<H::Storage>,
-        host: &'a mut H,
-        buffers: &'a mut Buffers<H::Storage>,
-        spawned: &'a mut Spawned<H::Task>,
-    ) -> Self {
-        Self { host, buffers, kernel, spawned }
-    }
-
-    /// Which task this is.
-    #[must_use]
-    pub fn id(&mut self) -> TaskId {
-        self.kernel.head().0
-    }
-
-    /// Why it runs.
-    #[must_use]
-    pub fn woken(&mut self) -> Woken {
-        self.kernel.head().1
-    }
-
-    /// When the turn began.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        self.kernel.now()
-    }
-
-    /// The moment `span` after the beginning of the turn; never, where there is no span.
-    #[must_use]
-    pub fn after(&self, span: Option<Duration>) -> Instant {
-        span.map_or(Instant::NEVER, |span| self.now() + span)
-    }
-
-    /// Takes a connection from `listener` and spawns the host's task for it.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Host::accept`]; [`IoError::NoRoom`] also at a limit of the kernel, or after
-    /// [`MAX_SPAWNS`] in one step. Nothing is lost then:
-    /// the connection waits with the listener.
-    pub fn accept(&mut self, listener: SourceId) -> Result<SourceId, IoError> {
-        if !self.kernel.is_open(listener) {
-            return Err(IoError::Closed);
-        }
-        if self.spawned.is_full() || self.kernel.is_full() {
-            return Err(IoError::NoRoom);
-        }
-        let connection = self.kernel.open().map_err(|Full| IoError::NoRoom)?;
-        if let Err(error) = self.host.accept(listener, connection) {
-            self.kernel.close(connection);
-            return Err(error);
-        }
-        let task = self.host.serve(listener, connection);
-        let spawned = self.spawn(task);
-        debug_assert!(spawned.is_ok(), "there was room");
-        Ok(connection)
-    }
-
-    /// Receives from `source`: [`Host::recv`].
-    ///
-    /// # Errors
-    ///
-    /// Those of the host.
-    pub fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
-        self.host.recv(source, buffer)
-    }
-
-    /// Sends to `source`: [`Host::send`].
-    ///
-    /// # Errors
-    ///
-    /// Those of the host.
-    pub fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
-        self.host.send(source, bytes)
-    }
-
-    /// Closes `source`; whoever waits for it is told.
-    pub fn close(&mut self, source: SourceId) {
-        if self.kernel.close(source) {
-            self.host.close(source);
-        }
-    }
-
-    /// The step after an operation on `source` failed: a wait where it would block, a good end where the host
-    /// is stopping, else a bad one.
-    #[must_use]
-    pub fn failed(&self, op: Op, source: SourceId, error: IoError, deadline: Instant) -> Step {
-        match (error, op) {
-            (IoError::WouldBlock, Op::Send) => Step::Wait(Wait::send(source).until(deadline)),
-            (IoError::Stopping, _) => Step::Done,
-            (IoError::WouldBlock, _) => Step::Wait(Wait::recv(source).until(deadline)),
-            _ => Step::Fail(Failure { op, source, error }),
-        }
-    }
-
-    /// Spawns a task; it runs in the next turn.
-    ///
-    /// # Errors
-    ///
-    /// Gives the task back when the kernel is full, or after [`MAX_SPAWNS`] in one step.
-    pub fn spawn(&mut self, task: H::Task) -> Result<TaskId, H::Task> {
-        if self.spawned.is_full() {
-            return Err(task);
-        }
-        match self.kernel.spawn() {
-            Err(Full) => Err(task),
-            Ok(id) => {
-                self.kernel.hold_turn();
-                self.spawned.push((id, task)).map(|()| id).map_err(|(_, task)| task)
-            }
-        }
-    }
-
-    /// Ends another task's wait: [`Kernel::wake`].
-    pub fn wake(&mut self, task: TaskId) -> bool {
-        self.kernel.wake(task)
-    }
-
-    /// Cancels another task: [`Kernel::cancel`].
-    pub fn cancel(&mut self, task: TaskId) -> bool {
-        self.kernel.cancel(task)
-    }
-
-    /// Hands a job to the host; wait for its id, then [`take_job`](Self::take_job).
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] when the kernel has no place for another job.
-    pub fn submit<J: Job>(&mut self, job: J) -> Result<JobId, Full>
-    where
-        H: Jobs<J>,
-    {
-        let id = self.kernel.begin_job()?;
-        self.host.submit(id, job);
-        Ok(id)
-    }
-
-    /// The job's result, once it is there; the id is gone then.
-    pub fn take_job<J: Job>(&mut self, id: JobId) -> Option<J::Output>
-    where
-        H: Jobs<J>,
-    {
-        let output = self.host.take(id)?;
-        self.kernel.end_job(id);
-        Some(output)
-    }
-
-    /// Gives the job up.
-    pub fn cancel_job<J: Job>(&mut self, id: JobId)
-    where
-        H: Jobs<J>,
-    {
-        if self.kernel.end_job(id) {
-            self.host.cancel(id);
-        }
-    }
-}
+pub use combine::{Either, Join, Race, Select, join, race, select};
+pub use conn::{Conn, Ready, Recv, Send};
+pub use door::Door;
+pub use error::{Error, Refused, Unspawned};
+pub use handle::{Loop, Shield, YieldNow};
+pub use hire::AsyncHost;
+pub use join::{JoinError, JoinHandle, Why};
+pub use listener::Listener;
+pub use mixed::Mixed;
+#[cfg(feature = "alloc")]
+pub use offload::{BoxedJob, BoxedOutput};
+pub use offload::{Call, Carry, Closure, IntoJob, JobFuture, Lost, Resumable};
+#[cfg(feature = "alloc")]
+pub use pool::Growing;
+pub use pool::{Fixed, Places, Pool, Put};
+pub use run::Async;
+pub use signals::{Bell, Signal, Signals};
+pub use slot::{Label, Slot};
+pub use wakers::{NoWakers, Wakers};

@@ -1,56 +1,26 @@
-//! Points in time, as the host tells them.
+//! Time: as the host tells it, and waiting for it.
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use sinbin_core::task::{Conn, Error};
+//! # use sinbin_core::time::Elapsed;
+//! /// Greets clients, and gives them five seconds to say something.
+//! async fn greet(conn: Conn<'_>) -> Result<(), Error> {
+//!     let on = conn.on();
+//!     conn.send_all(b"hello?\n").await?;
+//!     let mut buf = [0; 64];
+//!     match on.timeout(Duration::from_secs(5), conn.recv(&mut buf)).await {
+//!         Ok(received) => received.map(|_| ()),
+//!         Err(Elapsed) => conn.send_all(b"nobody there\n").await,
+//!     }
+//! }
+//! ```
+//!
+//! A wait with a deadline is one wait: a timeout is no task and no second registration. Time moves between turns,
+//! not within. A timer is never early; how late it can be, the host knows (natively: a millisecond).
 
-use core::ops::Add;
-use core::time::Duration;
+mod instant;
+mod sleep;
 
-/// A point in time: nanoseconds since a moment that the host chose.
-///
-/// The core reads no clock. It compares and stores what [`Kernel::advance`](crate::Kernel::advance)
-/// was given. The range is about 584 years.
-///
-/// ```
-/// use core::time::Duration;
-/// use sinbin_core::Instant;
-///
-/// let start = Instant::from_nanos(0);
-/// assert_eq!(start + Duration::from_micros(3), Instant::from_nanos(3_000));
-/// assert_eq!(start + Duration::MAX, Instant::NEVER);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Instant(u64);
-
-impl Instant {
-    /// A moment that never comes: the deadline of a wait that has none.
-    pub const NEVER: Self = Self(u64::MAX);
-
-    /// The host's epoch.
-    pub const ZERO: Self = Self(0);
-
-    /// The point `nanos` nanoseconds after the host's epoch.
-    #[must_use]
-    pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
-    /// Nanoseconds since the host's epoch.
-    #[must_use]
-    pub const fn as_nanos(self) -> u64 {
-        self.0
-    }
-
-    /// How long it is from `earlier` to `self`; zero where `earlier` is later.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl Add<Duration> for Instant {
-    type Output = Self;
-
-    /// Saturates at [`Instant::NEVER`].
-    fn add(self, span: Duration) -> Self {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
-    }
-}
+pub use instant::Instant;
+pub use sleep::{Elapsed, Interval, Sleep, Timeout};

@@ -16,6 +16,12 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
+    /// None of the addresses can be listened on.
+    #[error("cannot listen: {}", reason(.0))]
+    Bind(#[source] io::Error),
+    /// The program ended without a result: its task panicked, or was cancelled.
+    #[error("the program's task panicked or was cancelled before it came to a result")]
+    Lost,
     /// The system gives no poller, or it failed.
     #[error("cannot wait for readiness: {0}")]
     Poller(#[source] io::Error),
@@ -29,7 +35,7 @@ pub enum Error {
     #[error("cannot prepare a connection: {0}")]
     Prepare(#[source] io::Error),
     /// Every task waits for another: nothing can wake them.
-    #[error("all {tasks} tasks wait for each other, and nothing can wake them:{list}")]
+    #[error("no task can go on, and nothing can wake them:{list}")]
     Stalled {
         /// How many tasks there are.
         tasks: usize,

@@ -1,8 +1,12 @@
 //! What tasks see of the native loop: sockets, jobs, and the service they belong to.
 
+use std::any::Any;
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 
+use sinbin_core::task::Label;
 use sinbin_core::{
     Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Step, Task, TaskId,
 };
@@ -71,21 +75,51 @@ pub enum NativeTask<S: Service> {
 
 impl<S: NativeService> Task<Native<S>> for NativeTask<S> {
     #[inline]
-    fn resume(self: std::pin::Pin<&mut Self>, cx: &mut Cx<'_, Native<S>>) -> Step {
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Native<S>>) -> Step {
         match self.get_mut() {
-            Self::Serve(task) => std::pin::Pin::new(task).resume(cx),
-            Self::Accept(task) => std::pin::Pin::new(task).resume(cx),
-            Self::Linger(task) => std::pin::Pin::new(task).resume(cx),
+            Self::Serve(task) => {
+                let step = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *task).resume(cx)));
+                step.unwrap_or_else(|panic| panicked(task, cx, &*panic))
+            }
+            Self::Accept(task) => Pin::new(task).resume(cx),
+            Self::Linger(task) => Pin::new(task).resume(cx),
         }
     }
 
-    fn end(self: std::pin::Pin<&mut Self>, cx: &mut Cx<'_, Native<S>>) {
-        match self.get_mut() {
-            Self::Serve(task) => std::pin::Pin::new(task).end(cx),
-            Self::Accept(task) => Task::<Native<S>>::end(std::pin::Pin::new(task), cx),
-            Self::Linger(task) => Task::<Native<S>>::end(std::pin::Pin::new(task), cx),
+    fn spawned(self: Pin<&mut Self>, id: TaskId) {
+        if let Self::Serve(task) = self.get_mut() {
+            Pin::new(task).spawned(id);
         }
     }
+
+    fn label(&self) -> Option<Label> {
+        match self {
+            Self::Serve(task) => task.label(),
+            Self::Accept(_) | Self::Linger(_) => None,
+        }
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Native<S>>) {
+        match self.get_mut() {
+            Self::Serve(task) => Pin::new(task).end(cx),
+            Self::Accept(task) => Task::<Native<S>>::end(Pin::new(task), cx),
+            Self::Linger(task) => Task::<Native<S>>::end(Pin::new(task), cx),
+        }
+    }
+}
+
+/// Takes down the task that panicked, alone.
+#[cold]
+fn panicked<S: NativeService>(task: &mut S::Conn, cx: &mut Cx<'_, Native<S>>, panic: &dyn Any) -> Step {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
+    match task.label() {
+        Some(label) => tracing::error!(task = %cx.id(), "{label}: panicked: {text}"),
+        None => tracing::error!(task = %cx.id(), "a connection's task panicked: {text}"),
+    }
+    cx.host.counts.failed += 1;
+    Pin::new(task).panicked(cx);
+    Step::Done
 }
 
 impl<S: Service<Job: SendJob>> Host for Native<S> {

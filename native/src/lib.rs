@@ -5,20 +5,26 @@
 
 #![deny(unsafe_code)]
 
+mod async_service;
 mod compute;
 mod error;
 mod host;
+mod inbox;
 mod limits;
 mod linger;
 mod pool;
 mod priority;
 mod reactor;
+mod run;
 mod server;
+pub mod services;
 mod sockets;
 mod transfer;
 
+pub use async_service::AsyncService;
 pub use error::Error;
 pub use host::{Counts, Native, NativeService, NativeTask, SendJob};
+pub use run::{Listen, bind, run, serve};
 pub use server::{Server, Settings, Stopper, Summary};
 pub use sinbin_core::*;
 

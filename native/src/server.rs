@@ -1,26 +1,28 @@
 //! The native loop.
 
 use std::fmt::Write as _;
+use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
-use std::{io, mem};
 
+use sinbin_core::task::{Async, Conn};
 use sinbin_core::{Acceptor, Executor, Host, Instant, Interest, IoError, Rest, Slicer, SourceId, TaskId};
-use socket2::{Domain, Protocol, Type};
 
+use crate::async_service::AsyncService;
 use crate::compute::{Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask, prepare};
+use crate::inbox::Inbox;
 use crate::limits::{BLOCK, Limits};
 use crate::linger::{Linger, PATIENCE};
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor, Until};
-use crate::sockets::{Socket, Sockets};
+use crate::sockets::{self, Socket, Sockets};
 
-/// Connections that the system keeps for us until they are accepted.
-const BACKLOG: i32 = 1024;
+/// Steps of tasks that hand on to each other, before the sources are looked at again.
+const UNSEEN: usize = 64;
 
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
@@ -105,6 +107,29 @@ pub struct Server<S: NativeService> {
     began: Clock,
     task_limit: usize,
     cut: usize,
+    /// Wakes from outside, if the tasks can be woken so.
+    inbox: Option<Inbox>,
+    /// Steps since the sources were last looked at.
+    steps: usize,
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
+    /// A server of tasks that `inbox` wakes from outside.
+    pub(crate) fn for_tasks(
+        service: AsyncService<'d, M, F>,
+        settings: &Settings,
+        inbox: &Inbox,
+    ) -> Result<Self, Error> {
+        let mut server = Self::new(service, settings)?;
+        inbox.interrupt_by(server.stopper.notifier.clone());
+        server.inbox = Some(inbox.clone());
+        Ok(server)
+    }
+
+    /// Adds a task that serves no connection.
+    pub(crate) fn start(&mut self, task: Async<'d>) -> Result<TaskId, Error> {
+        self.spawn(task.into())
+    }
 }
 
 impl<S: NativeService> Server<S> {
@@ -146,6 +171,8 @@ impl<S: NativeService> Server<S> {
             began: Clock::now(),
             task_limit: limits.tasks,
             cut: 0,
+            inbox: None,
+            steps: 0,
         })
     }
 
@@ -159,13 +186,31 @@ impl<S: NativeService> Server<S> {
             return Err(Error::Full { limit: MAX_LISTENERS });
         }
         let failed = |error| Error::Listen { address, error };
-        let listener = bind(address).map_err(failed)?;
+        let listener = sockets::listen(address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
+        self.accept_from(listener)?;
+        Ok(bound)
+    }
+
+    /// Listens with a socket that somebody else has bound.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made nonblocking, or there are 64 listeners already.
+    pub fn listen_on(&mut self, listener: TcpListener) -> Result<(), Error> {
+        if self.listeners.len() >= MAX_LISTENERS {
+            return Err(Error::Full { limit: MAX_LISTENERS });
+        }
+        listener.set_nonblocking(true).map_err(Error::Prepare)?;
+        self.accept_from(listener)
+    }
+
+    fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
         let source = self.open()?;
         self.host.sockets.insert(source, Socket::Listener(listener), false);
         let task = self.spawn(NativeTask::Accept(Acceptor::new(source)))?;
         self.listeners.push((source, task));
-        Ok(bound)
+        Ok(())
     }
 
     /// Serves a connection that somebody else made.
@@ -192,10 +237,23 @@ impl<S: NativeService> Server<S> {
     /// # Errors
     ///
     /// When the poller fails, or all tasks wait for each other.
-    pub fn run(mut self) -> Result<Summary, Error> {
+    pub fn run(self) -> Result<Summary, Error> {
+        self.run_until(|| false)
+    }
+
+    /// The same; when `is_over` says so, all tasks are cancelled.
+    pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
+        let mut ending = false;
         loop {
+            self.open_inbox();
             let now = self.now();
-            self.executor.turn(now, &mut self.host);
+            self.steps += self.executor.turn(now, &mut self.host);
+            self.open_inbox();
+            if !ending && is_over() {
+                ending = true;
+                self.draining = Some(now + self.drain_timeout);
+                self.cancel_all();
+            }
             self.linger();
             self.relieve();
             self.slice();
@@ -206,6 +264,8 @@ impl<S: NativeService> Server<S> {
             match rest {
                 Rest::Empty => break,
                 Rest::Stalled => return Err(self.stalled()),
+                // Tasks that hand on to each other need not pay for a look at the sources each.
+                Rest::Ready if self.steps < UNSEEN && self.draining.is_none() => continue,
                 Rest::Ready | Rest::Until(_) => self.wait(rest)?,
             }
             self.check_stop();
@@ -227,8 +287,26 @@ impl<S: NativeService> Server<S> {
         self.executor.spawn(task).map_err(|_| Error::Full { limit })
     }
 
+    /// Wakes those who were woken from outside.
+    #[inline]
+    fn open_inbox(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            for task in inbox.take() {
+                self.executor.kernel.wake(task);
+            }
+        }
+    }
+
+    fn cancel_all(&mut self) {
+        let tasks: Vec<_> = self.executor.kernel.tasks().map(|task| task.id).collect();
+        for task in tasks {
+            self.executor.kernel.cancel(task);
+        }
+    }
+
     /// Waits for readiness as the kernel asks, and tells it what is there.
     fn wait(&mut self, rest: Rest) -> Result<(), Error> {
+        self.steps = 0;
         self.watch();
         let until = self.until(rest);
         let began = self.began;
@@ -305,8 +383,8 @@ impl<S: NativeService> Server<S> {
         }
         self.host.crowded = false;
         self.host.relieved = false;
-        for (_, acceptor) in &self.listeners {
-            self.executor.kernel.wake(*acceptor);
+        for listener in self.host.sockets.listeners() {
+            self.executor.kernel.ready(listener, Interest::HANGUP);
         }
     }
 
@@ -379,16 +457,16 @@ impl<S: NativeService> Server<S> {
         }
         self.cut += late;
         self.draining = Some(Instant::NEVER);
-        let tasks: Vec<_> = self.executor.kernel.tasks().map(|task| task.id).collect();
-        for task in tasks {
-            self.executor.kernel.cancel(task);
-        }
+        self.cancel_all();
     }
 
     fn stalled(&self) -> Error {
         let mut list = String::new();
         for task in self.executor.kernel.tasks() {
             write!(list, "\n  {task}").ok();
+            if let Some(label) = self.executor.label(task.id) {
+                write!(list, " ({label})").ok();
+            }
         }
         Error::Stalled { tasks: self.executor.kernel.count(), list }
     }
@@ -398,16 +476,4 @@ impl<S: NativeService> Server<S> {
 fn since(began: Clock) -> Instant {
     let elapsed = began.elapsed();
     Instant::from_nanos(elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos()))
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows this option would let two programs have the same port.
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -1,9 +1,10 @@
 //! The sockets of a loop, each under the id that the kernel gave its source.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use sinbin_core::{Interest, IoError, SourceId};
+use socket2::{Domain, Protocol, Type};
 
 use crate::reactor::Reactor;
 use crate::transfer;
@@ -54,11 +55,12 @@ fn is_blocked(error: &io::Error) -> bool {
 }
 
 #[cold]
-fn io_error(error: &io::Error) -> IoError {
+pub(crate) fn io_error(error: &io::Error) -> IoError {
     use io::ErrorKind as Kind;
     match error.kind() {
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => IoError::Reset,
         Kind::NotConnected => IoError::Closed,
+        Kind::WouldBlock => IoError::WouldBlock,
         _ => IoError::Os(error.raw_os_error().unwrap_or(0)),
     }
 }
@@ -136,6 +138,38 @@ impl Sockets {
         sent.map_err(|error| entry.failed(&error))
     }
 
+    /// Ends the sending direction of a connection.
+    pub(crate) fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let shut = entry.stream().and_then(|stream| stream.shutdown(Shutdown::Write));
+        shut.map_err(|error| entry.failed(&error))
+    }
+
+    /// How connecting went, of a connection that is ready to send.
+    pub(crate) fn connected(&mut self, id: SourceId) -> Result<(), IoError> {
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let stream = entry.stream().map_err(|error| io_error(&error))?;
+        match stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return Err(io_error(&error)),
+        }
+        // Without an error and without a peer, it is still under way.
+        let peer = stream.peer_addr();
+        peer.map(|_| ()).map_err(|_| IoError::WouldBlock)
+    }
+
+    /// Whose connection it is.
+    pub(crate) fn peer(&self, id: SourceId) -> Option<SocketAddr> {
+        let entry = self.entries.get(id.index())?.as_ref().filter(|entry| entry.id == id)?;
+        entry.stream().and_then(TcpStream::peer_addr).ok()
+    }
+
+    /// The listeners.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = SourceId> + '_ {
+        let entries = self.entries.iter().flatten();
+        entries.filter(|entry| matches!(entry.socket, Socket::Listener(_))).map(|entry| entry.id)
+    }
+
     /// From here on, a connection that has nothing to read is told that the host stops.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
@@ -153,4 +187,39 @@ impl Sockets {
         let entry = self.entries.get_mut(id.index())?.as_mut()?;
         (entry.id == id).then_some(entry)
     }
+}
+
+/// Connections that the system keeps for us until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// A listener that is fit for the loop.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // On Windows this option would let two programs have the same port.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A connection that is under way.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
+/// EINPROGRESS has no kind of its own in the standard library.
+fn is_under_way(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let under_way = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
+    #[cfg(not(unix))]
+    let under_way = false;
+    under_way || error.kind() == io::ErrorKind::WouldBlock
 }

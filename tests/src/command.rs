@@ -26,11 +26,17 @@ pub fn sinbin(args: &[&str]) -> Command {
     command
 }
 
-/// Builds the command in the profile of this test and to the same place, so that what cargo has built
-/// already is not built again.
 fn build() -> PathBuf {
-    let mut build =
-        CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
+    match cargo().bin("sinbin").run() {
+        Ok(built) => built.path().to_owned(),
+        Err(error) => panic!("the command `sinbin` cannot be built: {error}"),
+    }
+}
+
+/// Builds in the profile of this test and to the same place, so that what cargo has built already is not
+/// built again.
+pub(crate) fn cargo() -> CargoBuild {
+    let mut build = CargoBuild::new().package("sinbin").current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {
         build = build.target_dir(target);
@@ -38,10 +44,7 @@ fn build() -> PathBuf {
             build = build.target(triple);
         }
     }
-    match build.run() {
-        Ok(built) => built.path().to_owned(),
-        Err(error) => panic!("the command `sinbin` cannot be built: {error}"),
-    }
+    build
 }
 
 /// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple.

@@ -9,6 +9,7 @@
 
 mod client;
 mod command;
+mod example;
 pub mod machine;
 mod server;
 mod tail;
@@ -16,5 +17,6 @@ mod wait;
 
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin};
+pub use example::example;
 pub use server::Server;
 pub use wait::{PATIENCE, eventually};

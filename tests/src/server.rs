@@ -1,12 +1,14 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::client::{Client, exchange};
 use crate::command::{Ended, Running, sinbin};
+use crate::example::example;
 
-/// `sinbin serve`, listening.
+/// A server, listening: `sinbin serve` or an example.
 pub struct Server {
     running: Running,
     addresses: Vec<SocketAddr>,
@@ -28,7 +30,19 @@ impl Server {
             all.extend(["--listen", "127.0.0.1:0"]);
         }
         let listeners = all.iter().filter(|arg| **arg == "--listen").count();
-        let running = Running::start(sinbin(&all));
+        Self::listening(sinbin(&all), listeners)
+    }
+
+    /// Starts an example that takes an address to listen on. It gets a free port.
+    #[must_use]
+    pub fn example(name: &str) -> Self {
+        let mut command = example(name);
+        command.arg("127.0.0.1:0");
+        Self::listening(command, 1)
+    }
+
+    fn listening(command: Command, listeners: usize) -> Self {
+        let running = Running::start(command);
         let addresses = running.first_lines(listeners).iter().map(|line| address(line)).collect();
         Self { running, addresses }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sinbin_core::{
-    Instant, Interest, JobId, MAX_WAITS, Rest, SourceId, TaskId, TaskState, TaskView, What, Woken,
+    By, Instant, Interest, JobId, MAX_WAITS, Rest, SourceId, TaskId, TaskState, TaskView, What, Woken,
 };
 
 /// A step, open to look into.
@@ -274,6 +274,7 @@ impl Model {
                 since: task.since,
                 waits: [None; MAX_WAITS],
                 deadline: Instant::NEVER,
+                by: By::Anyone,
             };
             if let At::Bin { whats, deadline, .. } = &task.at {
                 view.state = TaskState::Waiting;

@@ -70,6 +70,14 @@ pub(crate) enum FramingArg {
     Bare,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum WrittenAs {
+    /// As a state machine.
+    Machine,
+    /// As an async fn.
+    AsyncFn,
+}
+
 #[derive(Args)]
 pub(crate) struct ServeArgs {
     /// Address to listen on; may be given more than once. Port 0 finds a free one.
@@ -81,6 +89,9 @@ pub(crate) struct ServeArgs {
     /// Close a connection after this long without a byte, such as 30s or 5m; "off" for never.
     #[arg(long, default_value = "5m", value_name = "SPAN", value_parser = span)]
     pub(crate) idle_timeout: Span,
+    /// How the service is written: it does the same either way.
+    #[arg(long, default_value = "machine", value_enum, env = "SINBIN_WRITTEN_AS")]
+    pub(crate) written_as: WrittenAs,
     /// Threads for jobs (default: one less than there are cores, at least 1); with 0, jobs run in slices on
     /// the loop itself.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
@@ -157,6 +168,10 @@ pub(crate) struct MixedArgs {
     /// Number that the slow client asks for.
     #[arg(long, default_value_t = 35, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_N)))]
     pub(crate) slow_n: u32,
+    /// Print one line for programs instead: the fast client's requests/s alone and beside the slow one, its p99 in
+    /// both cases in µs, and the slow client's requests/s, separated by tabs.
+    #[arg(long)]
+    pub(crate) brief: bool,
 }
 
 /// A span of time, or none.

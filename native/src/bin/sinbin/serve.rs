@@ -1,15 +1,17 @@
 //! `sinbin serve`.
 
 use std::error::Error;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sinbin::echo::{Echo, Upper};
 use sinbin::fib_protocol::{Framing, Rules};
 use sinbin::fib_service::Fib;
-use sinbin::{NativeService, Server, Settings, Summary};
+use sinbin::task::{self, Conn};
+use sinbin::{NativeService, Server, Settings, Summary, bind, services};
 
-use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs};
+use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs, WrittenAs};
 use crate::descriptors;
 use crate::output;
 use crate::signals::stop_on_signal;
@@ -19,14 +21,30 @@ const CUT: u8 = 3;
 
 pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Serve::Fib(args) => serve(fib(args), &args.serve),
+        Serve::Fib(args) => {
+            let fib = fib(args);
+            match args.serve.written_as {
+                WrittenAs::Machine => serve(fib, &args.serve),
+                WrittenAs::AsyncFn => serve_async(async |conn| services::fib(conn, &fib).await, &args.serve),
+            }
+        }
         Serve::Echo(args) => {
             let idle_timeout = args.idle_timeout.0;
-            serve(Echo { idle_timeout }, args)
+            match args.written_as {
+                WrittenAs::Machine => serve(Echo { idle_timeout }, args),
+                WrittenAs::AsyncFn => {
+                    serve_async(async |conn| services::echo(conn, idle_timeout).await, args)
+                }
+            }
         }
         Serve::Upper(args) => {
             let idle_timeout = args.idle_timeout.0;
-            serve(Upper { idle_timeout }, args)
+            match args.written_as {
+                WrittenAs::Machine => serve(Upper { idle_timeout }, args),
+                WrittenAs::AsyncFn => {
+                    serve_async(async |conn| services::upper(conn, idle_timeout).await, args)
+                }
+            }
         }
     }
 }
@@ -69,9 +87,31 @@ fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box
         let bound = server.listen(*address)?;
         output::line(format_args!("listening on {bound}"));
     }
-    let summary = server.run()?;
-    output::line(line(&summary));
-    Ok(if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
+    Ok(end(&server.run()?))
+}
+
+fn serve_async(
+    service: impl AsyncFn(Conn<'_>) -> Result<(), task::Error>,
+    args: &ServeArgs,
+) -> Result<ExitCode, Box<dyn Error>> {
+    descriptors::make_room_for(args.max_connections);
+    let listeners = args.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let mut signals = Ok(());
+    let started = |stopper| {
+        signals = stop_on_signal(stopper);
+        for address in bound {
+            output::line(format_args!("listening on {address}"));
+        }
+    };
+    let summary = settings(args).serve(listeners, started, service)?;
+    signals?;
+    Ok(end(&summary))
+}
+
+fn end(summary: &Summary) -> ExitCode {
+    output::line(line(summary));
+    if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) }
 }
 
 fn line(summary: &Summary) -> String {

@@ -51,6 +51,12 @@ impl Stats {
         span(self.times.value_at_quantile(0.99))
     }
 
+    /// The same as a number, for programs.
+    #[expect(clippy::cast_precision_loss, reason = "a time is told in a few digits")]
+    pub(crate) fn p99_micros(&self) -> f64 {
+        self.times.value_at_quantile(0.99) as f64 / 1e3
+    }
+
     /// The whole in a few lines.
     pub(crate) fn summary(&self, seconds: f64) -> String {
         let at = |quantile| span(self.times.value_at_quantile(quantile));

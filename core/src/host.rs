@@ -1,0 +1,370 @@
+//! What a task is, and what it sees of the world while it runs.
+
+use core::pin::Pin;
+use core::time::Duration;
+
+use crate::bytes::Buffers;
+use crate::error::{Failure, Full, IoError, Op};
+use crate::id::{JobId, SourceId, TaskId};
+use crate::job::Job;
+use crate::kernel::Kernel;
+use crate::place::Place;
+use crate::slab::NONE;
+use crate::step::{Step, Wait, Woken};
+use crate::storage::Storage;
+use crate::task::Label;
+use crate::time::Instant;
+
+/// How many tasks one step can spawn at least; it yields before it spawns more. With a heap (feature `alloc`), the
+/// kernel's limit is the only one.
+pub const MAX_SPAWNS: usize = 8;
+
+/// Tasks that a step spawned, on their way to their places.
+#[cfg(not(feature = "alloc"))]
+pub(crate) type Spawned<T> = heapless::Vec<(TaskId, T), MAX_SPAWNS>;
+#[cfg(feature = "alloc")]
+pub(crate) type Spawned<T> = alloc::vec::Vec<(TaskId, T)>;
+
+/// A task as a state machine: it runs until it has to wait, and says what for.
+///
+/// `H` is the host; a task that asks for no more of it than [`Host`] runs everywhere.
+pub trait Task<H: Host> {
+    /// Runs to the next wait. What it returns decides when it is called again;
+    /// [`Cx::woken`] says why it was.
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step;
+
+    /// Tells it its id, before its first step.
+    fn spawned(self: Pin<&mut Self>, id: TaskId) {
+        let _ = id;
+    }
+
+    /// What it is called, and where it was spawned, for reports: if it knows.
+    fn label(&self) -> Option<Label> {
+        None
+    }
+
+    /// Says that a step ended in a panic, which the host has caught. [`end`](Self::end) comes next.
+    fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        let _ = cx;
+    }
+
+    /// Runs once, after [`Step::Done`] or [`Step::Fail`]: the place to give back what the task holds.
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        let _ = cx;
+    }
+}
+
+/// Does the I/O: nonblocking operations on sources that it keeps under ids of the kernel's.
+pub trait Host: Sized {
+    /// Where the kernel's tables live.
+    type Storage: Storage;
+    /// The tasks that it runs: one type, mostly an `enum`, that is a [`Task`] of this host.
+    type Task;
+
+    /// Takes a connection from `listener` and keeps it as `new`.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::WouldBlock`] when none is there, [`IoError::NoRoom`] when it could not keep it: it waits
+    /// with the listener then.
+    fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError>;
+
+    /// Receives into `buffer` and returns how much; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::WouldBlock`] when nothing is there; [`IoError::Stopping`] instead, once the host is to stop.
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
+
+    /// Sends from the front of `bytes` and returns how much.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::WouldBlock`] when there is no room at all.
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
+
+    /// Ends the source. What was sent still arrives.
+    fn close(&mut self, source: SourceId);
+
+    /// Makes the task that serves `connection`, which came in by `listener`.
+    fn serve(&mut self, listener: SourceId, connection: SourceId) -> Self::Task;
+
+    /// A task is over; for reports.
+    fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
+        let _ = (task, failure);
+    }
+}
+
+/// A host that computes for its tasks: in threads, in slices ([`Slicer`](crate::Slicer)), or elsewhere.
+pub trait Jobs<J: Job>: Host {
+    /// Begins with `job`. When it is done, the host says so to the kernel.
+    fn submit(&mut self, id: JobId, job: J);
+
+    /// The result, once.
+    fn take(&mut self, id: JobId) -> Option<J::Output>;
+
+    /// Nobody wants the result any more: the work ends at the next slice boundary.
+    fn cancel(&mut self, id: JobId);
+}
+
+/// A service: what to run for each connection, and the settings that all of them share.
+pub trait Service {
+    /// The state of one connection.
+    type Conn: Unpin;
+    /// What its connections compute off the loop; [`NoJob`](crate::NoJob) if nothing.
+    type Job: Job;
+
+    /// Begins to serve a connection.
+    fn connect(&self, source: SourceId) -> Self::Conn;
+}
+
+/// A host that runs the service `S`.
+pub trait Serves<S: Service>: Host {
+    /// The service, with its settings.
+    fn service(&self) -> &S;
+}
+
+/// What a running task sees: its host, its loop's buffers, and the kernel's requests.
+pub struct Cx<'a, H: Host> {
+    /// The host, for I/O.
+    pub host: &'a mut H,
+    /// Bytes: the loop's shared buffers, and blocks for what has to outlive the step.
+    pub buffers: &'a mut Buffers<H::Storage>,
+    pub(crate) kernel: &'a mut Kernel<H::Storage>,
+    pub(crate) spawned: &'a mut Spawned<H::Task>,
+    /// The last task of the turn, which goes on when new tasks are settled.
+    pub(crate) held_back: u32,
+}
+
+impl<'a, H: Host> Cx<'a, H> {
+    pub(crate) fn new(
+        kernel: &'a mut Kernel<H::Storage>,
+        host: &'a mut H,
+        buffers: &'a mut Buffers<H::Storage>,
+        spawned: &'a mut Spawned<H::Task>,
+    ) -> Self {
+        Self { host, buffers, kernel, spawned, held_back: NONE }
+    }
+
+    /// Which task this is.
+    #[must_use]
+    pub fn id(&mut self) -> TaskId {
+        self.kernel.head().0
+    }
+
+    /// Why it runs.
+    #[must_use]
+    pub fn woken(&mut self) -> Woken {
+        self.kernel.head().1
+    }
+
+    /// The place whose readiness, hangup or end woke the task, where that is why it runs.
+    pub(crate) fn fired(&mut self) -> Place {
+        let running = self.kernel.ready.head;
+        Place(self.kernel.tasks.at(running).value.by)
+    }
+
+    /// When the turn began.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.kernel.now()
+    }
+
+    /// The moment `span` after the beginning of the turn; never, where there is no span.
+    #[must_use]
+    pub fn after(&self, span: Option<Duration>) -> Instant {
+        span.map_or(Instant::NEVER, |span| self.now() + span)
+    }
+
+    /// Takes a connection from `listener` and spawns the host's task for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Host::accept`]; [`IoError::NoRoom`] also at a limit of the kernel, or after
+    /// [`MAX_SPAWNS`] in one step. Nothing is lost then:
+    /// the connection waits with the listener.
+    pub fn accept(&mut self, listener: SourceId) -> Result<SourceId, IoError> {
+        if !self.kernel.is_open(listener) {
+            return Err(IoError::Closed);
+        }
+        if !self.has_room() {
+            return Err(IoError::NoRoom);
+        }
+        let connection = self.kernel.open().map_err(|Full| IoError::NoRoom)?;
+        if let Err(error) = self.host.accept(listener, connection) {
+            self.kernel.close(connection);
+            return Err(error);
+        }
+        let task = self.host.serve(listener, connection);
+        let spawned = self.spawn(task);
+        debug_assert!(spawned.is_ok(), "there was room");
+        Ok(connection)
+    }
+
+    /// Receives from `source`: [`Host::recv`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the host.
+    pub fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        self.host.recv(source, buffer)
+    }
+
+    /// Sends to `source`: [`Host::send`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the host.
+    pub fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        self.host.send(source, bytes)
+    }
+
+    /// Closes `source`; whoever waits for it is told.
+    pub fn close(&mut self, source: SourceId) {
+        if self.kernel.close(source) {
+            self.host.close(source);
+        }
+    }
+
+    /// The step after an operation on `source` failed: a wait where it would block, a good end where the host
+    /// is stopping, else a bad one.
+    #[must_use]
+    pub fn failed(&self, op: Op, source: SourceId, error: IoError, deadline: Instant) -> Step {
+        match (error, op) {
+            (IoError::WouldBlock, Op::Send) => Step::Wait(Wait::send(source).until(deadline)),
+            (IoError::Stopping, _) => Step::Done,
+            (IoError::WouldBlock, _) => Step::Wait(Wait::recv(source).until(deadline)),
+            _ => Step::Fail(Failure { op, source, error }),
+        }
+    }
+
+    /// Spawns a task; it runs in the next turn.
+    ///
+    /// # Errors
+    ///
+    /// Gives the task back when the kernel is full, or after [`MAX_SPAWNS`] in one step.
+    pub fn spawn(&mut self, task: H::Task) -> Result<TaskId, H::Task> {
+        let mut task = Some(task);
+        let id = self.spawn_as(|_| task.take());
+        task.map_or(Ok(id), Err)
+    }
+
+    /// Spawns what `make` makes, to which it tells the id; without room it does not call it.
+    #[inline]
+    pub(crate) fn spawn_as(&mut self, make: impl FnOnce(TaskId) -> Option<H::Task>) -> TaskId {
+        let nobody = TaskId::from_bits(u64::MAX);
+        if !self.has_room() {
+            return nobody;
+        }
+        let Ok(id) = self.kernel.spawn() else { return nobody };
+        self.hold_turn();
+        if let Some(task) = make(id) {
+            #[cfg(feature = "alloc")]
+            self.spawned.push((id, task));
+            // There was room.
+            #[cfg(not(feature = "alloc"))]
+            self.spawned.push((id, task)).ok();
+        }
+        id
+    }
+
+    /// Ends the turn with this step for the moment, so that new tasks are settled before others run.
+    fn hold_turn(&mut self) {
+        let running = self.kernel.ready.head;
+        if self.kernel.last != running {
+            self.held_back = core::mem::replace(&mut self.kernel.last, running);
+        }
+    }
+
+    /// Goes on with it.
+    pub(crate) fn continue_turn(&mut self) {
+        self.kernel.last = core::mem::replace(&mut self.held_back, NONE);
+    }
+
+    /// Whether [`spawn`](Self::spawn) would take another task.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        #[cfg(feature = "alloc")]
+        let is_full = false;
+        #[cfg(not(feature = "alloc"))]
+        let is_full = self.spawned.is_full();
+        !is_full && !self.kernel.is_full()
+    }
+
+    /// Whether the task is told now that it is cancelled. Mostly nobody is, and that is known at once.
+    #[inline]
+    pub(crate) fn is_cancelled(&mut self) -> bool {
+        self.kernel.cancelling > 0 && self.woken() == Woken::Cancelled
+    }
+
+    /// Has the host make something of a new source.
+    pub(crate) fn open<T>(
+        &mut self,
+        make: impl FnOnce(&mut H, SourceId) -> Result<T, IoError>,
+    ) -> Result<(SourceId, T), IoError> {
+        let source = self.kernel.open().map_err(|Full| IoError::NoRoom)?;
+        match make(self.host, source) {
+            Ok(made) => Ok((source, made)),
+            Err(error) => {
+                self.kernel.close(source);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn begin_job(&mut self) -> Result<JobId, Full> {
+        self.kernel.begin_job()
+    }
+
+    pub(crate) fn has_job(&self, id: JobId) -> bool {
+        self.kernel.has_job(id)
+    }
+
+    pub(crate) fn end_job(&mut self, id: JobId) -> bool {
+        self.kernel.end_job(id)
+    }
+
+    /// Ends another task's wait: [`Kernel::wake`].
+    pub fn wake(&mut self, task: TaskId) -> bool {
+        self.kernel.wake(task)
+    }
+
+    /// Cancels another task: [`Kernel::cancel`].
+    pub fn cancel(&mut self, task: TaskId) -> bool {
+        self.kernel.cancel(task)
+    }
+
+    /// Hands a job to the host; wait for its id, then [`take_job`](Self::take_job).
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when the kernel has no place for another job.
+    pub fn submit<J: Job>(&mut self, job: J) -> Result<JobId, Full>
+    where
+        H: Jobs<J>,
+    {
+        let id = self.kernel.begin_job()?;
+        self.host.submit(id, job);
+        Ok(id)
+    }
+
+    /// The job's result, once it is there; the id is gone then.
+    pub fn take_job<J: Job>(&mut self, id: JobId) -> Option<J::Output>
+    where
+        H: Jobs<J>,
+    {
+        let output = self.host.take(id)?;
+        self.kernel.end_job(id);
+        Some(output)
+    }
+
+    /// Gives the job up.
+    pub fn cancel_job<J: Job>(&mut self, id: JobId)
+    where
+        H: Jobs<J>,
+    {
+        if self.kernel.end_job(id) {
+            self.host.cancel(id);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Values from task to task.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+
+use heapless::Deque;
+
+use crate::sync::permits::Permits;
+use crate::sync::queue::{Turn, begin};
+use crate::task::{Loop, Refused};
+
+/// Up to `N` values on their way from the tasks that send to those that receive, of which there can be several. Who
+/// sends too much waits (backpressure).
+///
+/// Values are received in the order in which they were sent. Who waits is served in the order in which it came, and
+/// is not overtaken by who comes later.
+///
+/// ```
+/// # use sinbin_core::sync::{Channel, RecvError, SendError};
+/// async fn produce(numbers: &Channel<'_, u32, 8>) -> Result<(), SendError<u32>> {
+///     for n in 1..=100 {
+///         numbers.send(n).await?;
+///     }
+///     numbers.close().ok();
+///     Ok(())
+/// }
+///
+/// async fn consume(numbers: &Channel<'_, u32, 8>) -> Result<u32, RecvError> {
+///     let mut sum = 0;
+///     loop {
+///         match numbers.recv().await {
+///             Ok(n) => sum += n,
+///             Err(RecvError::Closed) => return Ok(sum),
+///             Err(error) => return Err(error),
+///         }
+///     }
+/// }
+/// ```
+pub struct Channel<'d, T, const N: usize> {
+    on: Loop<'d>,
+    values: RefCell<Deque<T, N>>,
+    /// Places that nobody fills or is about to fill.
+    rooms: Permits,
+    /// Values that nobody is about to take.
+    loads: Permits,
+    closed: Cell<bool>,
+}
+
+/// A value that was not sent, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// The channel is closed.
+    Closed(T),
+    /// There is no room, or others wait for it; [`Channel::send`] waits.
+    Full(T),
+    /// The task must not wait, or is none of the channel's loop.
+    Refused(Refused, T),
+}
+
+/// Why there is no value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The channel is closed, and all that was sent has been received.
+    Closed,
+    /// The task must not wait, or is none of the channel's loop.
+    Refused(Refused),
+}
+
+impl<T> SendError<T> {
+    /// The value.
+    pub fn into_value(self) -> T {
+        match self {
+            Self::Closed(value) | Self::Full(value) | Self::Refused(_, value) => value,
+        }
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(_) => f.write_str("the channel is closed"),
+            Self::Full(_) => f.write_str("the channel is full"),
+            Self::Refused(refused, _) => refused.fmt(f),
+        }
+    }
+}
+
+impl<T: fmt::Debug> core::error::Error for SendError<T> {}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the channel is closed"),
+            Self::Refused(refused) => refused.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for RecvError {}
+
+impl From<Refused> for RecvError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl<'d, T, const N: usize> Channel<'d, T, N> {
+    /// An empty channel, for the tasks of the loop `on`.
+    #[must_use]
+    pub const fn new(on: Loop<'d>) -> Self {
+        const { assert!(N > 0 && N <= u32::MAX as usize, "a channel has room") };
+        #[expect(clippy::cast_possible_truncation, reason = "it is small enough, as just asserted")]
+        let rooms = Permits::new(N as u32);
+        let values = RefCell::new(Deque::new());
+        Self { on, values, rooms, loads: Permits::new(0), closed: Cell::new(false) }
+    }
+
+    /// Waits for room, and sends the value. Dropped before its end, it has not sent it. O(1).
+    ///
+    /// # Errors
+    ///
+    /// Gives the value back when the channel is closed, before or while it waits, and where the task must not
+    /// wait.
+    pub async fn send(&self, value: T) -> Result<(), SendError<T>> {
+        match self.reserve().await {
+            Ok(Turn::Granted) => {
+                self.put(value);
+                Ok(())
+            }
+            Ok(Turn::Over) => Err(SendError::Closed(value)),
+            Err(refused) => Err(SendError::Refused(refused, value)),
+        }
+    }
+
+    /// Sends the value, if there is room and nobody waits for it. O(1).
+    ///
+    /// # Errors
+    ///
+    /// Gives the value back if not, or when the channel is closed, or outside a task of its loop
+    /// ([`Refused::Elsewhere`]).
+    pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
+        if let Err(refused) = self.on.current() {
+            return Err(SendError::Refused(refused, value));
+        }
+        if self.is_closed() {
+            return Err(SendError::Closed(value));
+        }
+        if !self.rooms.try_take(1) {
+            return Err(SendError::Full(value));
+        }
+        self.put(value);
+        Ok(())
+    }
+
+    /// Waits for a value. Dropped before its end, it has received none. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] once the channel is closed and empty, or where the task must not wait.
+    pub async fn recv(&self) -> Result<T, RecvError> {
+        begin(self.on).await?;
+        if self.is_over() || self.loads.take(self.on, 1).await? == Turn::Over {
+            return Err(RecvError::Closed);
+        }
+        self.take().ok_or(RecvError::Closed)
+    }
+
+    /// A value, if there is one that nobody else waits for. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] once the channel is closed and empty; [`Refused::Elsewhere`] outside a task of its
+    /// loop.
+    pub fn try_recv(&self) -> Result<Option<T>, RecvError> {
+        self.on.current()?;
+        if self.is_over() {
+            return Err(RecvError::Closed);
+        }
+        Ok(if self.loads.try_take(1) { self.take() } else { None })
+    }
+
+    /// Ends the sending: who sends from now on, or waits for room, gets its value back. What was sent can still be
+    /// received; then who receives is told. O(n) in the number of those who wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Elsewhere`] outside a task of its loop; the channel stays open.
+    pub fn close(&self) -> Result<(), Refused> {
+        self.on.current()?;
+        self.closed.set(true);
+        self.rooms.end(self.on);
+        self.end_if_over();
+        Ok(())
+    }
+
+    /// Whether it is closed: there may still be something to receive.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// How many values were sent and not received.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.borrow().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.borrow().is_empty()
+    }
+
+    /// How many values there is room for.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// Waits for room to send.
+    async fn reserve(&self) -> Result<Turn, Refused> {
+        begin(self.on).await?;
+        if self.is_closed() || self.rooms.take(self.on, 1).await? == Turn::Over {
+            return Ok(Turn::Over);
+        }
+        if self.is_closed() {
+            // It was closed after this one's turn had come, and before it ran.
+            self.rooms.put(self.on, 1);
+            return Ok(Turn::Over);
+        }
+        Ok(Turn::Granted)
+    }
+
+    /// Puts a value where room was reserved for it.
+    fn put(&self, value: T) {
+        let put = self.values.borrow_mut().push_back(value);
+        debug_assert!(put.is_ok(), "there is room that nobody else fills");
+        self.loads.put(self.on, 1);
+    }
+
+    /// Takes a value that was reserved.
+    fn take(&self) -> Option<T> {
+        let value = self.values.borrow_mut().pop_front();
+        debug_assert!(value.is_some(), "there is a value that nobody else takes");
+        self.rooms.put(self.on, 1);
+        self.end_if_over();
+        value
+    }
+
+    /// Whether nothing will be received any more. What another is about to take may yet be left to who waits.
+    fn is_over(&self) -> bool {
+        self.is_closed() && self.is_empty()
+    }
+
+    fn end_if_over(&self) {
+        if self.is_over() {
+            self.loads.end(self.on);
+        }
+    }
+}
+
+impl<T, const N: usize> fmt::Debug for Channel<'_, T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut channel = f.debug_struct("Channel");
+        channel.field("len", &self.len()).field("capacity", &N).field("closed", &self.is_closed());
+        channel.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! Waiting until something holds for a value.
+
+use core::fmt;
+
+use crate::step::By;
+use crate::sync::lock::{Guard, Lock};
+use crate::sync::queue::{Left, Queue, begin};
+use crate::task::{Loop, Refused};
+
+/// Lets a task that has a [`Lock`]'s value wait, without it, until another says that the value has changed.
+///
+/// ```
+/// # use sinbin_core::sync::{Condition, Lock};
+/// # use sinbin_core::task::Refused;
+/// async fn withdraw(sum: u32, balance: &Lock<'_, u32>, deposited: &Condition<'_>) -> Result<(), Refused> {
+///     let balance = balance.lock().await?;
+///     let mut balance = deposited.wait_while(balance, |balance| *balance < sum).await?;
+///     *balance -= sum;
+///     Ok(())
+/// }
+///
+/// async fn deposit(sum: u32, balance: &Lock<'_, u32>, deposited: &Condition<'_>) -> Result<(), Refused> {
+///     *balance.lock().await? += sum;
+///     deposited.notify_all()
+/// }
+/// ```
+pub struct Condition<'d> {
+    on: Loop<'d>,
+    queue: Queue,
+}
+
+impl<'d> Condition<'d> {
+    /// A condition for the tasks of the loop `on`.
+    #[must_use]
+    pub const fn new(on: Loop<'d>) -> Self {
+        Self { on, queue: Queue::new() }
+    }
+
+    /// Gives the value up, waits to be notified, then waits for the value again. A notification that finds the
+    /// task leaving goes to the next.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`]. The value is given up then.
+    pub async fn wait<'a, 'l, T>(&self, guard: Guard<'a, 'l, T>) -> Result<Guard<'a, 'l, T>, Refused> {
+        let lock: &'a Lock<'l, T> = Guard::lock(&guard);
+        begin(self.on).await?;
+        drop(guard);
+        self.queue.wait(self.on, 1, |_| By::Anyone, |left| self.left(left)).await?;
+        let unheard = Unheard(self);
+        let guard = lock.lock().await?;
+        core::mem::forget(unheard);
+        Ok(guard)
+    }
+
+    /// Waits while `is_so` holds for the value, which it looks at first.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`]. The value is given up then.
+    pub async fn wait_while<'a, 'l, T>(
+        &self,
+        mut guard: Guard<'a, 'l, T>,
+        mut is_so: impl FnMut(&mut T) -> bool,
+    ) -> Result<Guard<'a, 'l, T>, Refused> {
+        while is_so(&mut guard) {
+            guard = self.wait(guard).await?;
+        }
+        Ok(guard)
+    }
+
+    /// Notifies the task that waits longest, if any does: it goes on when it gets the value. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Elsewhere`] outside a task of its loop; nobody is notified.
+    pub fn notify_one(&self) -> Result<(), Refused> {
+        self.on.current()?;
+        self.pass_on();
+        Ok(())
+    }
+
+    /// Notifies all tasks that wait. O(n) in their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Elsewhere`] outside a task of its loop; nobody is notified.
+    pub fn notify_all(&self) -> Result<(), Refused> {
+        self.on.current()?;
+        self.queue.grant_all(self.on);
+        Ok(())
+    }
+
+    fn pass_on(&self) {
+        if let Some(task) = self.queue.grant() {
+            self.on.wake(task);
+        }
+    }
+
+    fn left(&self, left: Left) {
+        if left == Left::Granted {
+            self.pass_on();
+        }
+    }
+}
+
+impl fmt::Debug for Condition<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition").finish_non_exhaustive()
+    }
+}
+
+/// A notification whose task has not got the value yet: it goes to the next, unless this is forgotten.
+struct Unheard<'a, 'd>(&'a Condition<'d>);
+
+impl Drop for Unheard<'_, '_> {
+    fn drop(&mut self) {
+        self.0.pass_on();
+    }
+}

@@ -1,0 +1,75 @@
+//! Something that has happened, or has not yet.
+
+use core::cell::Cell;
+use core::fmt;
+
+use crate::step::By;
+use crate::sync::queue::{Queue, begin};
+use crate::task::{Loop, Refused};
+
+/// A flag that tasks wait for.
+///
+/// ```
+/// # use sinbin_core::sync::Event;
+/// # use sinbin_core::task::Refused;
+/// async fn serve(configured: &Event<'_>) -> Result<(), Refused> {
+///     configured.wait().await?;
+///     // ...
+///     Ok(())
+/// }
+/// ```
+pub struct Event<'d> {
+    on: Loop<'d>,
+    set: Cell<bool>,
+    queue: Queue,
+}
+
+impl<'d> Event<'d> {
+    /// A flag that is not set, for the tasks of the loop `on`.
+    #[must_use]
+    pub const fn new(on: Loop<'d>) -> Self {
+        Self { on, set: Cell::new(false), queue: Queue::new() }
+    }
+
+    /// Sets the flag: all who wait go on, even if it is cleared before they run. O(n) in their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Elsewhere`] outside a task of its loop; the flag stays as it is.
+    pub fn set(&self) -> Result<(), Refused> {
+        self.on.current()?;
+        self.set.set(true);
+        self.queue.grant_all(self.on);
+        Ok(())
+    }
+
+    /// Clears the flag: who waits from now on waits for the next time that it is set.
+    pub fn clear(&self) {
+        self.set.set(false);
+    }
+
+    /// Whether the flag is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.set.get()
+    }
+
+    /// Waits until the flag is set.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`].
+    pub async fn wait(&self) -> Result<(), Refused> {
+        begin(self.on).await?;
+        if !self.is_set() {
+            self.queue.wait(self.on, 1, |_| By::Anyone, |_| {}).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").field("set", &self.set.get()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,417 @@
+//! Locks that can't deadlock: they are taken in a fixed order (a recipe of David Beazley's, *Python Cookbook*,
+//! 12.5).
+//!
+//! The order of the locks is that in which they were made. [`acquire`] takes several in their order, however they
+//! are written down. A task that has one and asks for one that comes before it, or for the same again, might wait
+//! for somebody who waits for it; so it is refused at once, with both their names. Where nobody waits for an earlier
+//! lock than it has there is no circle, and each gets its turn.
+//!
+//! ```
+//! # use sinbin_core::sync::order::{Order, OrderError, Ordered, acquire};
+//! # use sinbin_core::task::{Door, Loop, NoWakers};
+//! async fn transfer(sum: u32, from: &Ordered<'_, '_, u32>, to: &Ordered<'_, '_, u32>) -> Result<bool, OrderError> {
+//!     // Another may transfer in the opposite direction meanwhile.
+//!     let (mut from, mut to) = acquire((from, to)).await?;
+//!     let is_covered = *from >= sum;
+//!     if is_covered {
+//!         *from -= sum;
+//!         *to += sum;
+//!     }
+//!     Ok(is_covered)
+//! }
+//!
+//! # let door = Door::new(&NoWakers);
+//! # let on = Loop::new(&door);
+//! let order = Order::<8>::new(on); // of which eight can be held, or asked for, at a time
+//! let (savings, current) = (order.lock("savings", 100), order.lock("current", 0));
+//! # let _ = (transfer(30, &savings, &current), transfer(20, &current, &savings));
+//! ```
+
+use core::cell::Cell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+use crate::id::TaskId;
+use crate::sync::lock::{Guard, Lock};
+use crate::task::{Loop, Refused};
+
+/// Makes locks that are taken in the order in which they were made. `N` of them can be held, or asked for, at a
+/// time.
+///
+/// Orders know nothing of each other, nor of locks that are in none.
+pub struct Order<'d, const N: usize> {
+    table: Table<'d, [Place; N]>,
+}
+
+/// What is held, or asked for: a table of any size.
+struct Table<'d, P: ?Sized = [Place]> {
+    on: Loop<'d>,
+    /// How many locks were made.
+    locks: Cell<u32>,
+    places: P,
+}
+
+type Place = Cell<Option<Claimed>>;
+
+/// A lock that a task has, or has asked for.
+#[derive(Clone, Copy)]
+struct Claimed {
+    task: TaskId,
+    rank: u32,
+    name: &'static str,
+}
+
+/// A lock on a value, with its place in an [`Order`] of locks. [`acquire`] is the only way to the value.
+pub struct Ordered<'o, 'd, T> {
+    order: &'o Table<'d>,
+    rank: u32,
+    lock: Lock<'d, T>,
+}
+
+/// The value of an [`Ordered`] lock; dropped, it goes to the one who waits longest.
+pub struct Held<'a, 'd, T> {
+    // In this order they are dropped.
+    guard: Guard<'a, 'd, T>,
+    _claim: Claim<'a>,
+}
+
+/// A task has a lock and asked for one that does not come after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfOrder {
+    /// The task.
+    pub task: TaskId,
+    /// The name of the lock that it has, or has asked for before: the last of them in the order.
+    pub held: &'static str,
+    /// The name of the one that it asked for.
+    pub wanted: &'static str,
+}
+
+impl fmt::Display for OutOfOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, held, wanted } = self;
+        write!(f, "task {task} has the lock {held:?} and asks for {wanted:?}, which does not come after it")
+    }
+}
+
+impl core::error::Error for OutOfOrder {}
+
+/// Why a lock was not acquired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum OrderError {
+    /// It would have been out of order.
+    OutOfOrder(OutOfOrder),
+    /// As many locks as the order has room for are held or asked for: perhaps there is one later.
+    Full,
+    /// The locks are not all of one order.
+    Mixed,
+    /// The task must not wait.
+    Refused(Refused),
+}
+
+impl fmt::Display for OrderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfOrder(error) => error.fmt(f),
+            Self::Full => f.write_str("too many locks of the order are held or asked for"),
+            Self::Mixed => f.write_str("the locks are of several orders"),
+            Self::Refused(refused) => refused.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OrderError {}
+
+impl From<Refused> for OrderError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl<'d, const N: usize> Order<'d, N> {
+    /// An order without locks yet, for the tasks of the loop `on`.
+    #[must_use]
+    pub const fn new(on: Loop<'d>) -> Self {
+        Self { table: Table { on, locks: Cell::new(0), places: [const { Cell::new(None) }; N] } }
+    }
+
+    /// A lock on `value` that comes after all that were made before it.
+    #[must_use]
+    pub fn lock<T>(&self, name: &'static str, value: T) -> Ordered<'_, 'd, T> {
+        let rank = self.table.locks.get();
+        self.table.locks.set(rank + 1);
+        Ordered { order: &self.table, rank, lock: Lock::named(self.table.on, name, value) }
+    }
+}
+
+impl Table<'_> {
+    /// Notes that a task asks for a lock. O(N).
+    fn claim(&self, claimed: Claimed) -> Result<Claim<'_>, OrderError> {
+        let all = self.places.iter().filter_map(Cell::get);
+        let last = all.filter(|other| other.task == claimed.task).max_by_key(|other| other.rank);
+        if let Some(last) = last.filter(|last| last.rank >= claimed.rank) {
+            let (held, wanted) = (last.name, claimed.name);
+            return Err(OrderError::OutOfOrder(OutOfOrder { task: claimed.task, held, wanted }));
+        }
+        let place = self.places.iter().find(|place| place.get().is_none()).ok_or(OrderError::Full)?;
+        place.set(Some(claimed));
+        Ok(Claim(place))
+    }
+}
+
+/// A place in the table, free again when this is dropped.
+struct Claim<'a>(&'a Place);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
+impl<'d, T> Ordered<'_, 'd, T> {
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.lock.name()
+    }
+
+    /// Who has the value: the task that acquired it.
+    #[must_use]
+    pub fn holder(&self) -> Option<TaskId> {
+        self.lock.holder()
+    }
+
+    fn claim(&self) -> Result<Claim<'_>, OrderError> {
+        let task = self.order.on.current()?;
+        self.order.claim(Claimed { task, rank: self.rank, name: self.name() })
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ordered<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ordered").field("rank", &self.rank).field("lock", &self.lock).finish_non_exhaustive()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Order<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.table.places.iter().filter_map(Cell::get);
+        f.debug_list().entries(held.map(|held| (held.task, held.name))).finish()
+    }
+}
+
+impl<T> Deref for Held<'_, '_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Held<'_, '_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Held<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Takes the locks, in their order, and returns their values in the order in which they are written. The locks are
+/// one (`&left`), up to four of any types (`(&left, &right)`), or any number of one type (`[&left, &right]`).
+///
+/// All refusals but that of a wait come before the first wait. Dropped before its end, it gives back what it has
+/// taken. O(k (k + N)) for k locks.
+///
+/// # Errors
+///
+/// [`OrderError`]: none is taken then.
+pub async fn acquire<L: Locks>(locks: L) -> Result<L::Held, OrderError> {
+    locks.are_of_one_order()?;
+    let mut taken = L::none();
+    let mut next = locks.first_after(None);
+    while let Some(rank) = next {
+        locks.claim(rank, &mut taken)?;
+        next = locks.first_after(next);
+    }
+    next = locks.first_after(None);
+    while let Some(rank) = next {
+        locks.take(rank, &mut taken).await?;
+        next = locks.first_after(next);
+    }
+    Ok(L::all(taken))
+}
+
+/// One or several [`Ordered`] locks: what [`acquire`] takes.
+pub trait Locks: sealed::Locks {}
+
+impl<L: sealed::Locks> Locks for L {}
+
+mod sealed {
+    use super::{Claim, Guard, Held, OrderError, Ordered, Place};
+
+    /// Where a lock comes: in the order and, should it be there twice, as it is written.
+    pub type Rank = (u32, usize);
+
+    /// Locks, as [`acquire`](super::acquire) sees them: by the places where they are written.
+    pub trait Locks {
+        type Held;
+        type Taken;
+
+        fn none() -> Self::Taken;
+
+        /// The lock at the place, if there is one.
+        fn key(&self, place: usize) -> Option<Key<'_>>;
+
+        fn claim(&self, rank: Rank, taken: &mut Self::Taken) -> Result<(), OrderError>;
+
+        #[expect(async_fn_in_trait, reason = "nobody else implements it, and tasks stay on their thread")]
+        async fn take(&self, rank: Rank, taken: &mut Self::Taken) -> Result<(), OrderError>;
+
+        /// The values, when all are taken.
+        fn all(taken: Self::Taken) -> Self::Held;
+
+        fn are_of_one_order(&self) -> Result<(), OrderError> {
+            let mut orders = (0..).map_while(|place| Some(self.key(place)?.order));
+            let first = orders.next();
+            let is_of_one = orders.all(|order| first.is_some_and(|first| core::ptr::eq(first, order)));
+            if is_of_one { Ok(()) } else { Err(OrderError::Mixed) }
+        }
+
+        /// The lock that comes first of all after `last`.
+        fn first_after(&self, last: Option<Rank>) -> Option<Rank> {
+            let all = (0..).map_while(|place| Some((self.key(place)?.rank, place)));
+            all.filter(|rank| Some(*rank) > last).min()
+        }
+    }
+
+    /// What there is to know of a lock, whatever its value.
+    pub struct Key<'a> {
+        /// The order, known by the address of its table.
+        order: &'a [Place],
+        rank: u32,
+    }
+
+    /// A lock, on the way from being asked for to being held.
+    pub struct Taken<'a, 'd, T> {
+        // In this order they are dropped.
+        guard: Option<Guard<'a, 'd, T>>,
+        claim: Option<Claim<'a>>,
+    }
+
+    impl<'a, 'd, T> Taken<'a, 'd, T> {
+        const NOT: Self = Self { guard: None, claim: None };
+
+        fn claim(&mut self, lock: &'a Ordered<'_, 'd, T>) -> Result<(), OrderError> {
+            self.claim = Some(lock.claim()?);
+            Ok(())
+        }
+
+        async fn take(&mut self, lock: &'a Ordered<'_, 'd, T>) -> Result<(), OrderError> {
+            self.guard = Some(lock.lock.lock().await?);
+            Ok(())
+        }
+
+        fn held(self) -> Held<'a, 'd, T> {
+            match (self.guard, self.claim) {
+                (Some(guard), Some(claim)) => Held { guard, _claim: claim },
+                _ => unreachable!("each lock is claimed, then taken"),
+            }
+        }
+    }
+
+    impl<'a, 'd, T> Locks for &'a Ordered<'_, 'd, T> {
+        type Held = Held<'a, 'd, T>;
+        type Taken = Taken<'a, 'd, T>;
+
+        fn none() -> Self::Taken {
+            Taken::NOT
+        }
+
+        fn key(&self, place: usize) -> Option<Key<'_>> {
+            (place == 0).then_some(Key { order: &self.order.places, rank: self.rank })
+        }
+
+        fn claim(&self, _: Rank, taken: &mut Self::Taken) -> Result<(), OrderError> {
+            taken.claim(self)
+        }
+
+        async fn take(&self, _: Rank, taken: &mut Self::Taken) -> Result<(), OrderError> {
+            taken.take(self).await
+        }
+
+        fn all(taken: Self::Taken) -> Self::Held {
+            taken.held()
+        }
+    }
+
+    impl<'a, 'd, T, const K: usize> Locks for [&'a Ordered<'_, 'd, T>; K] {
+        type Held = [Held<'a, 'd, T>; K];
+        type Taken = [Taken<'a, 'd, T>; K];
+
+        fn none() -> Self::Taken {
+            [const { Taken::NOT }; K]
+        }
+
+        fn key(&self, place: usize) -> Option<Key<'_>> {
+            self.get(place)?.key(0)
+        }
+
+        fn claim(&self, (_, place): Rank, taken: &mut Self::Taken) -> Result<(), OrderError> {
+            taken[place].claim(self[place])
+        }
+
+        async fn take(&self, (_, place): Rank, taken: &mut Self::Taken) -> Result<(), OrderError> {
+            taken[place].take(self[place]).await
+        }
+
+        fn all(taken: Self::Taken) -> Self::Held {
+            taken.map(Taken::held)
+        }
+    }
+
+    macro_rules! tuple {
+        ($($value:ident $order:lifetime $loop:lifetime $place:tt),+) => {
+            impl<'a, $($order, $loop,)+ $($value),+> Locks for ($(&'a Ordered<$order, $loop, $value>,)+) {
+                type Held = ($(Held<'a, $loop, $value>,)+);
+                type Taken = ($(Taken<'a, $loop, $value>,)+);
+
+                fn none() -> Self::Taken {
+                    ($(Taken::<$value>::NOT,)+)
+                }
+
+                fn key(&self, place: usize) -> Option<Key<'_>> {
+                    match place {
+                        $($place => self.$place.key(0),)+
+                        _ => None,
+                    }
+                }
+
+                fn claim(&self, (_, place): Rank, taken: &mut Self::Taken) -> Result<(), OrderError> {
+                    match place {
+                        $($place => taken.$place.claim(self.$place),)+
+                        _ => Ok(()),
+                    }
+                }
+
+                async fn take(&self, (_, place): Rank, taken: &mut Self::Taken) -> Result<(), OrderError> {
+                    match place {
+                        $($place => taken.$place.take(self.$place).await,)+
+                        _ => Ok(()),
+                    }
+                }
+
+                fn all(taken: Self::Taken) -> Self::Held {
+                    ($(taken.$place.held(),)+)
+                }
+            }
+        };
+    }
+
+    tuple!(A 'a0 'd0 0, B 'a1 'd1 1);
+    tuple!(A 'a0 'd0 0, B 'a1 'd1 1, C 'a2 'd2 2);
+    tuple!(A 'a0 'd0 0, B 'a1 'd1 1, C 'a2 'd2 2, D 'a3 'd3 3);
+}

@@ -1,0 +1,114 @@
+//! A few futures at once, in one task. Each is polled whenever the task runs. (`embassy-futures` has more of the
+//! kind; whatever hands on the task's own waker works.)
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+/// One of two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Either<A, B> {
+    /// The first.
+    First(A),
+    /// The second.
+    Second(B),
+}
+
+/// Waits for both.
+pub const fn join<A: Future, B: Future>(a: A, b: B) -> Join<A, B> {
+    Join { a, b, first: None, second: None }
+}
+
+/// Waits for the first of two, and drops the other: whatever that waited for, it waits no more. If both are ready,
+/// `a` is the first.
+pub const fn select<A: Future, B: Future>(a: A, b: B) -> Select<A, B> {
+    Select { a, b }
+}
+
+/// [`select`] of two whose outputs are of one type.
+pub const fn race<A: Future, B: Future<Output = A::Output>>(a: A, b: B) -> Race<A, B> {
+    Race { select: select(a, b) }
+}
+
+// As `async fn`s these would keep each future twice: where it came in, and where it is pinned.
+pin_project! {
+    /// The future of [`join`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Join<A: Future, B: Future> {
+        #[pin]
+        a: A,
+        #[pin]
+        b: B,
+        first: Option<A::Output>,
+        second: Option<B::Output>,
+    }
+}
+
+pin_project! {
+    /// The future of [`select`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Select<A, B> {
+        #[pin]
+        a: A,
+        #[pin]
+        b: B,
+    }
+}
+
+pin_project! {
+    /// The future of [`race`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Race<A, B> {
+        #[pin]
+        select: Select<A, B>,
+    }
+}
+
+impl<A: Future, B: Future> Future for Join<A, B> {
+    type Output = (A::Output, B::Output);
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.first.is_none()
+            && let Poll::Ready(output) = this.a.poll(context)
+        {
+            *this.first = Some(output);
+        }
+        if this.second.is_none()
+            && let Poll::Ready(output) = this.b.poll(context)
+        {
+            *this.second = Some(output);
+        }
+        match (this.first.take(), this.second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            partly => {
+                (*this.first, *this.second) = partly;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<A: Future, B: Future> Future for Select<A, B> {
+    type Output = Either<A::Output, B::Output>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.a.poll(context) {
+            return Poll::Ready(Either::First(output));
+        }
+        this.b.poll(context).map(Either::Second)
+    }
+}
+
+impl<A: Future, B: Future<Output = A::Output>> Future for Race<A, B> {
+    type Output = A::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<A::Output> {
+        match ready!(self.project().select.poll(context)) {
+            Either::First(output) | Either::Second(output) => Poll::Ready(output),
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Connections.
+
+use core::cell::Cell;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use crate::error::{IoError, Op};
+use crate::id::SourceId;
+use crate::place::{Place, Table};
+use crate::step::{Packed, What, Woken};
+use crate::task::Loop;
+use crate::task::error::{Error, Refused};
+
+/// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
+///
+/// One task can receive and another send, or both at once by [`join`](crate::task::join): the operations take a
+/// shared reference. Two that receive at once are told [`Refused::Busy`].
+pub struct Conn<'d> {
+    on: Loop<'d>,
+    /// The bits of the id, and [`DRAINED`].
+    source: Cell<u64>,
+}
+
+/// The last read took all there was: whoever reads again waits first, and spares the host a question. The bit is the
+/// highest of an id's index, which none is so large as to use.
+const DRAINED: u64 = 1 << 31;
+
+impl<'d> Conn<'d> {
+    /// The connection that the loop's host keeps as `source`. It is closed with this value.
+    #[must_use]
+    pub const fn new(on: Loop<'d>, source: SourceId) -> Self {
+        Self { on, source: Cell::new(source.to_bits() & !DRAINED) }
+    }
+
+    /// Its id.
+    #[must_use]
+    #[inline]
+    pub const fn source(&self) -> SourceId {
+        SourceId::from_bits(self.source.get() & !DRAINED)
+    }
+
+    /// The loop that it belongs to.
+    #[must_use]
+    #[inline]
+    pub const fn on(&self) -> Loop<'d> {
+        self.on
+    }
+
+    /// Whose connection it is, where the host knows.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.on.door().with(|ops| ops.peer(self.source())).ok().flatten()
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        self.source.get() & DRAINED != 0
+    }
+
+    #[inline]
+    fn set_drained(&self, drained: bool) {
+        let bits = self.source.get() & !DRAINED;
+        self.source.set(if drained { bits | DRAINED } else { bits });
+    }
+
+    /// Receives into `buffer`, and returns how much; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there.
+    #[inline]
+    pub const fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> Recv<'a, 'd> {
+        Recv { conn: self, buffer, wait: Waiting::new(What::Recv(self.source())) }
+    }
+
+    /// Sends from the front of `bytes`, as much as there is room for, and returns how much.
+    ///
+    /// # Errors
+    ///
+    /// What the host says.
+    pub async fn send(&self, bytes: &[u8]) -> Result<usize, Error> {
+        let mut send =
+            Send { conn: self, bytes, sent: 0, all: false, wait: Waiting::new(What::Send(self.source())) };
+        (&mut send).await?;
+        Ok(send.sent)
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// What the host says.
+    #[inline]
+    pub const fn send_all<'a>(&'a self, bytes: &'a [u8]) -> Send<'a, 'd> {
+        Send { conn: self, bytes, sent: 0, all: true, wait: Waiting::new(What::Send(self.source())) }
+    }
+
+    /// Receives what is there now; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// What the host says: [`IoError::WouldBlock`] where nothing is there.
+    pub fn try_recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let received = self.on.door().with(|ops| ops.recv(self.source(), buffer))?;
+        let count = received.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
+        self.set_drained(count < buffer.len() && count > 0);
+        Ok(count)
+    }
+
+    /// Receives what is there now into the loop's shared buffer, of one block of its storage, and hands it to `take`:
+    /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
+    /// asked for anything: that is [`Refused::Elsewhere`].
+    ///
+    /// # Errors
+    ///
+    /// What the host says: [`IoError::WouldBlock`] where nothing is there.
+    pub fn try_read<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let taken = self.on.door().with(|ops| ops.read(self.source()).map(take))?;
+        taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
+    }
+
+    /// Sends from the front of `bytes`, as much as there is room for now, and returns how much; 0 where there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// What the host says.
+    pub fn try_send(&self, bytes: &[u8]) -> Result<usize, Error> {
+        match self.on.door().with(|ops| ops.send(self.source(), bytes))? {
+            Err(IoError::WouldBlock) => Ok(0),
+            sent => sent.map_err(|error| Error::of(Op::Send, self.source(), error)),
+        }
+    }
+
+    /// Waits until there is something to receive, or the end of the stream. A task that waits here needs no buffer yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`].
+    #[inline]
+    pub const fn readable<'a>(&'a self) -> Ready<'a, 'd> {
+        Ready { conn: self, wait: Waiting::new(What::Recv(self.source())) }
+    }
+
+    /// Waits until there is room to send.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`].
+    #[inline]
+    pub const fn writable<'a>(&'a self) -> Ready<'a, 'd> {
+        Ready { conn: self, wait: Waiting::new(What::Send(self.source())) }
+    }
+
+    /// Waits until the connection has ended in both directions; `select`'s exceptional set.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`].
+    pub const fn hangup<'a>(&'a self) -> Ready<'a, 'd> {
+        Ready { conn: self, wait: Waiting::new(What::Hangup(self.source())) }
+    }
+
+    /// Ends the sending direction: the peer reads the end of the stream, and can still answer.
+    ///
+    /// # Errors
+    ///
+    /// What the host says.
+    pub fn shutdown(&self) -> Result<(), Error> {
+        let shut = self.on.door().with(|ops| ops.shutdown(self.source()))?;
+        shut.map_err(|error| Error::of(Op::Shutdown, self.source(), error))
+    }
+}
+
+impl Drop for Conn<'_> {
+    fn drop(&mut self) {
+        // While the door is shut the host is going, and closes what it has.
+        self.on.door().with(|ops| ops.close(self.source())).ok();
+    }
+}
+
+impl core::fmt::Debug for Conn<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Conn").field("source", &self.source()).finish_non_exhaustive()
+    }
+}
+
+/// After how many wakes that were not for it an operation looks for itself: those may have come first each time.
+const SKIPS: u8 = 8;
+
+/// A wait of one future for one thing.
+pub(crate) struct Waiting<'d> {
+    what: What,
+    /// At whose door something was left, and has to be taken back.
+    left: Option<Loop<'d>>,
+    skips: u8,
+}
+
+/// What became of a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waited {
+    /// It has not begun.
+    Not,
+    /// The task runs for another reason.
+    Still,
+    /// So it is, often: perhaps the others came first.
+    Long,
+    /// It is over.
+    Over,
+}
+
+impl<'d> Waiting<'d> {
+    #[inline]
+    pub(crate) const fn new(what: What) -> Self {
+        Self { what, left: None, skips: 0 }
+    }
+
+    /// What became of it, now that the task runs.
+    pub(crate) fn check(&mut self) -> Result<Waited, Refused> {
+        let Some(on) = self.left else { return Ok(Waited::Not) };
+        let (woken, fired) = on.door().woken();
+        let mine = Packed::new(self.what).place;
+        let is_mine = match woken {
+            Woken::Busy if fired == mine => return Err(Refused::Busy),
+            Woken::Ready => fired == mine,
+            // They end all waits for the source.
+            Woken::Hangup | Woken::Closed => {
+                let is_job = |place: Place| place.table() == Table::Job;
+                fired.index() == mine.index() && is_job(fired) == is_job(mine)
+            }
+            _ => false,
+        };
+        if is_mine {
+            return Ok(Waited::Over);
+        }
+        self.skips = self.skips.saturating_add(1);
+        Ok(if self.skips > SKIPS { Waited::Long } else { Waited::Still })
+    }
+
+    #[inline]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.left.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn wait(&mut self, on: Loop<'d>, context: &Context<'_>) -> Poll<Refused> {
+        let left = on.door().leave(self.what, context);
+        self.left = left.is_pending().then_some(on);
+        left
+    }
+
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.left = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(on) = self.left {
+            on.door().retract(self.what);
+        }
+    }
+}
+
+/// The future of [`Conn::recv`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Recv<'a, 'd> {
+    conn: &'a Conn<'d>,
+    buffer: &'a mut [u8],
+    wait: Waiting<'d>,
+}
+
+impl Future for Recv<'_, '_> {
+    type Output = Result<usize, Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { conn, buffer, wait } = self.get_mut();
+        let door = conn.on.door();
+        let tries = match wait.check()? {
+            Waited::Not => !conn.is_drained(),
+            Waited::Still => false,
+            Waited::Long | Waited::Over => true,
+        };
+        if tries {
+            if !door.spend() {
+                return Poll::Pending;
+            }
+            match door.with(|ops| ops.recv(conn.source(), buffer))? {
+                Ok(count) => {
+                    conn.set_drained(count < buffer.len() && count > 0);
+                    wait.end();
+                    return Poll::Ready(Ok(count));
+                }
+                Err(IoError::WouldBlock) => {}
+                Err(error) => return Poll::Ready(Err(Error::of(Op::Recv, conn.source(), error))),
+            }
+        }
+        let refused = ready!(wait.wait(conn.on, context));
+        Poll::Ready(Err(refused.into()))
+    }
+}
+
+/// The future of [`Conn::send_all`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Send<'a, 'd> {
+    conn: &'a Conn<'d>,
+    bytes: &'a [u8],
+    sent: usize,
+    all: bool,
+    wait: Waiting<'d>,
+}
+
+impl Future for Send<'_, '_> {
+    type Output = Result<(), Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { conn, bytes, sent, all, wait } = self.get_mut();
+        let door = conn.on.door();
+        if *sent == bytes.len() {
+            return Poll::Ready(Ok(()));
+        }
+        if wait.check()? != Waited::Still {
+            if !door.spend() {
+                return Poll::Pending;
+            }
+            match door.with(|ops| ops.send(conn.source(), &bytes[*sent..]))? {
+                Ok(count) => {
+                    *sent += count;
+                    if *sent == bytes.len() || (!*all && count > 0) {
+                        wait.end();
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Err(IoError::WouldBlock) => {}
+                Err(error) => return Poll::Ready(Err(Error::of(Op::Send, conn.source(), error))),
+            }
+        }
+        let refused = ready!(wait.wait(conn.on, context));
+        Poll::Ready(Err(refused.into()))
+    }
+}
+
+/// The future of [`Conn::readable`], [`Conn::writable`] and [`Conn::hangup`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Ready<'a, 'd> {
+    conn: &'a Conn<'d>,
+    wait: Waiting<'d>,
+}
+
+impl Future for Ready<'_, '_> {
+    type Output = Result<(), Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { conn, wait } = self.get_mut();
+        let door = conn.on.door();
+        if !door.is_open() {
+            return Poll::Ready(Err(Refused::Elsewhere.into()));
+        }
+        if wait.check()? == Waited::Over {
+            wait.end();
+            conn.set_drained(false);
+            return Poll::Ready(Ok(()));
+        }
+        let refused = ready!(wait.wait(conn.on, context));
+        Poll::Ready(Err(refused.into()))
+    }
+}

@@ -1,0 +1,349 @@
+//! The door between the tasks that are `async fn`s and the kernel (curio's word: the trap door). It is open while
+//! such a task runs; through it a future reaches its host, and at it a future leaves what it waits for.
+
+use core::cell::{Cell, RefCell};
+use core::net::SocketAddr;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, Waker};
+
+use crate::error::{Full, IoError};
+use crate::id::{JobId, SourceId, TaskId};
+use crate::place::Place;
+use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::task::error::Refused;
+use crate::task::offload::Carry;
+use crate::task::run::Async;
+use crate::task::wakers::{Caller, Source, Wakers};
+use crate::time::Instant;
+
+/// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
+/// host nor its storage.
+pub(crate) trait Ops<'d> {
+    fn now(&self) -> Instant;
+    fn woken(&mut self) -> (Woken, Place);
+    fn peer(&self, source: SourceId) -> Option<SocketAddr>;
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
+    fn read(&mut self, source: SourceId) -> Result<&[u8], IoError>;
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
+    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError>;
+    fn close(&mut self, source: SourceId);
+    fn listen(&mut self, address: SocketAddr) -> Result<(SourceId, SocketAddr), IoError>;
+    fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
+    fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
+    fn has_room(&self) -> bool;
+    /// Takes the task, if there is room.
+    fn spawn(&mut self, task: &mut Option<Async<'d>>) -> TaskId;
+    fn wake(&mut self, task: TaskId) -> bool;
+    fn cancel(&mut self, task: TaskId) -> bool;
+    fn submit(&mut self, job: &mut dyn Carry) -> Result<JobId, Full>;
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool;
+    fn has_job(&self, id: JobId) -> bool;
+    fn dismiss(&mut self, id: JobId);
+}
+
+/// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
+const BUDGET: u8 = 32;
+
+/// How often a cancelled task can be told so in one step before it is ended as one that does not listen.
+const PATIENCE: u8 = 64;
+
+const YIELDS: u8 = 1;
+const WAITS: u8 = 2;
+
+/// Where the tasks of one loop meet their kernel.
+///
+/// Make it before everything that tasks borrow, and hand a [`Loop`](crate::task::Loop) on it to each. It is shut
+/// while no task of it runs: an operation fails then with [`Refused::Elsewhere`], as one does in a task of
+/// another kernel's.
+pub struct Door<'d> {
+    ops: Cell<Option<NonNull<dyn Ops<'d> + 'd>>>,
+    /// The running task, as its waker knows it.
+    caller: Cell<Option<NonNull<Caller>>>,
+    pub(crate) wakers: Source<'d>,
+    /// What tells the waker that was lent last to a task that has kept one before.
+    kept: Cell<*const ()>,
+    budget: Cell<u8>,
+    /// The running task is cancelled, and not shielded.
+    cancelled: Cell<bool>,
+    /// How often it was told so in this step.
+    told: Cell<u8>,
+    /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
+    has_left: Cell<u8>,
+    left: RefCell<Left>,
+}
+
+/// What the running task has left to wait for.
+struct Left {
+    whats: [(Packed, u8); MAX_WAITS],
+    deadline: Instant,
+    by: Option<By>,
+}
+
+impl Left {
+    const NOTHING: Self =
+        Self { whats: [(Packed::NOTHING, 0); MAX_WAITS], deadline: Instant::NEVER, by: None };
+}
+
+impl<'d> Door<'d> {
+    /// A door that is shut. Wakers of its tasks that outlive a step are `wakers`'.
+    #[must_use]
+    pub const fn new(wakers: &'d (dyn Wakers + 'd)) -> Self {
+        Self {
+            ops: Cell::new(None),
+            caller: Cell::new(None),
+            wakers: Source(wakers),
+            kept: Cell::new(core::ptr::null()),
+            budget: Cell::new(0),
+            cancelled: Cell::new(false),
+            told: Cell::new(0),
+            has_left: Cell::new(0),
+            left: RefCell::new(Left::NOTHING),
+        }
+    }
+
+    /// Runs `body`, a step of the task `caller`, with the door open to `ops`.
+    #[inline]
+    pub(crate) fn enter<R>(
+        &self,
+        ops: &mut (dyn Ops<'d> + '_),
+        caller: &Caller,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        self.budget.set(BUDGET);
+        self.caller.set(Some(NonNull::from(caller)));
+        self.ops.set(Some(outlive(ops)));
+        let _open = Open { door: self, then: None };
+        body()
+    }
+
+    /// Hands the host to `act`; [`Refused::Elsewhere`] while the door is shut.
+    #[inline]
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut dyn Ops<'d>) -> R) -> Result<R, Refused> {
+        let mut ops = self.ops.take().ok_or(Refused::Elsewhere)?;
+        // While `act` runs the door is shut, so that nobody else gets to what it has.
+        let _open = Open { door: self, then: Some(ops) };
+        // SAFETY: the pointer was made of an exclusive borrow that `enter` holds while it is in the cell, and it
+        // was just taken out of there: nobody else has it.
+        #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
+        Ok(act(unsafe { ops.as_mut() }))
+    }
+
+    /// Whether a task of this door runs.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.ops.get().is_some()
+    }
+
+    /// The running task, while the door is open.
+    #[inline]
+    pub(crate) fn caller(&self) -> Option<&Caller> {
+        let caller = self.caller.get().filter(|_| self.is_open())?;
+        // SAFETY: `enter` borrows it as long as the door is open, and whoever gets it here runs within. (The
+        // reference can be kept longer than that in this crate only, where nobody does.)
+        #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
+        Some(unsafe { caller.as_ref() })
+    }
+
+    /// Why it runs, and by the wait at which place, if by one; as if spawned, while the door is shut.
+    pub(crate) fn woken(&self) -> (Woken, Place) {
+        self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
+    }
+
+    /// Whether the task may do another operation in this step; if not, it yields.
+    #[inline]
+    pub(crate) fn spend(&self) -> bool {
+        let rest = self.budget.get().checked_sub(1);
+        match rest {
+            Some(rest) => self.budget.set(rest),
+            None => self.yields(),
+        }
+        rest.is_some()
+    }
+
+    /// A waker for a task that has kept one before: it knows itself again. (Some who keep a waker wake it when they
+    /// are given another.)
+    pub(crate) fn kept_waker(&self, caller: &Caller) -> Waker {
+        let waker = self.wakers.0.waker(caller.task());
+        self.kept.set(waker.data());
+        waker
+    }
+
+    /// Whether `waker` is the one that the running task was lent.
+    #[inline]
+    fn lends(&self, caller: &Caller, waker: &Waker) -> bool {
+        caller.is_behind(waker) || (caller.was_cloned() && waker.data() == self.kept.get())
+    }
+
+    /// The running task is to run again at once.
+    #[inline]
+    pub(crate) fn yields(&self) {
+        self.has_left.set(self.has_left.get() | YIELDS);
+    }
+
+    /// Runs `body`, the step of a task that is cancelled.
+    pub(crate) fn cancelled<R>(&self, body: impl FnOnce() -> R) -> R {
+        struct Uncancel<'a>(&'a Cell<bool>);
+        impl Drop for Uncancel<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        self.told.set(0);
+        self.cancelled.set(true);
+        let _uncancel = Uncancel(&self.cancelled);
+        body()
+    }
+
+    /// Whether the step has told the task that it is cancelled.
+    pub(crate) fn was_told(&self) -> bool {
+        (1..PATIENCE).contains(&self.told.get())
+    }
+
+    /// Runs `body` as if the task were not cancelled.
+    pub(crate) fn shielded<R>(&self, body: impl FnOnce() -> R) -> R {
+        let before = self.cancelled.replace(false);
+        let result = body();
+        self.cancelled.set(before);
+        if before {
+            // It will be told at the next wait outside: that it still waits is no deafness.
+            self.told.set(self.told.get().max(1));
+        }
+        result
+    }
+
+    /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much, or the future is polled by somebody
+    /// else's executor within the task, which would not learn of the kernel's wake.
+    #[inline]
+    pub(crate) fn leave(&self, what: What, context: &Context<'_>) -> Poll<Refused> {
+        if let Err(refused) = self.may_wait(context) {
+            return self.refuse(refused);
+        }
+        let what = Packed::new(what);
+        self.has_left.set(self.has_left.get() | WAITS);
+        let mut left = self.left.borrow_mut();
+        for (place, times) in &mut left.whats {
+            if place.place == Place::NOWHERE {
+                *place = what;
+            }
+            if *place == what {
+                *times = times.saturating_add(1);
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Refused::TooMany)
+    }
+
+    /// Nobody waits for `what` any more: the future is dropped. In a later step there is nothing left of it.
+    pub(crate) fn retract(&self, what: What) {
+        let what = Packed::new(what);
+        let mut left = self.left.borrow_mut();
+        let Some(at) = left.whats.iter().position(|(place, times)| *place == what && *times > 0) else {
+            return;
+        };
+        left.whats[at].1 -= 1;
+        if left.whats[at].1 == 0 {
+            left.whats.copy_within(at + 1.., at);
+            left.whats[MAX_WAITS - 1] = (Packed::NOTHING, 0);
+        }
+    }
+
+    /// A future waits to be woken by name.
+    pub(crate) fn leave_named(&self, by: By, context: &Context<'_>) -> Poll<Refused> {
+        if let Err(refused) = self.may_wait(context) {
+            return self.refuse(refused);
+        }
+        self.has_left.set(self.has_left.get() | WAITS);
+        let mut left = self.left.borrow_mut();
+        // Of several that could end it, none is the one.
+        left.by = Some(if left.by.is_none_or(|before| before == by) { by } else { By::Anyone });
+        Poll::Pending
+    }
+
+    /// A future waits for a moment. A cancelled task is not told: it is ended there. An executor within the task,
+    /// which could not be woken, is kept awake.
+    pub(crate) fn leave_deadline(&self, deadline: Instant, context: &Context<'_>) {
+        if !self.caller().is_some_and(|caller| self.lends(caller, context.waker())) {
+            context.waker().wake_by_ref();
+        }
+        self.has_left.set(self.has_left.get() | WAITS);
+        let mut left = self.left.borrow_mut();
+        left.deadline = left.deadline.min(deadline);
+    }
+
+    #[inline]
+    fn may_wait(&self, context: &Context<'_>) -> Result<(), Refused> {
+        if self.cancelled.get() {
+            self.told.set(self.told.get().saturating_add(1));
+            return Err(Refused::Cancelled);
+        }
+        match self.caller() {
+            Some(caller) if self.lends(caller, context.waker()) => Ok(()),
+            Some(_) => Err(Refused::Wrapped),
+            None => Err(Refused::Elsewhere),
+        }
+    }
+
+    /// A task that has been told so often that it is cancelled does not listen: it is let go no further.
+    #[cold]
+    fn refuse(&self, refused: Refused) -> Poll<Refused> {
+        if self.told.get() >= PATIENCE { Poll::Pending } else { Poll::Ready(refused) }
+    }
+
+    /// The step that what the futures of `caller` have left comes to.
+    #[inline]
+    pub(crate) fn step(&self, caller: &Caller) -> Step {
+        match self.has_left.replace(0) {
+            YIELDS => Step::Yield,
+            has_left => self.wait(has_left, caller),
+        }
+    }
+
+    fn wait(&self, has_left: u8, caller: &Caller) -> Step {
+        let left = core::mem::replace(&mut *self.left.borrow_mut(), Left::NOTHING);
+        let yields = caller.take_yield() || has_left & YIELDS != 0;
+        if yields && left.whats[0].0 == Packed::NOTHING {
+            return Step::Yield;
+        }
+        // Who is pending and has left nothing waits for somebody who will use its waker.
+        let outside = has_left == 0 || caller.was_cloned();
+        let by = if outside { By::Outside } else { left.by.unwrap_or(By::Anyone) };
+        // Who yields and waits at once waits until the next turn: so the sources are looked at.
+        let deadline = if yields { Instant::ZERO } else { left.deadline };
+        let mut wait = Wait::wake().until(deadline).by(by);
+        wait.whats = left.whats.map(|(what, _)| what);
+        Step::Wait(wait)
+    }
+
+    /// Forgets what was left.
+    #[cold]
+    pub(crate) fn forget(&self) {
+        self.has_left.set(0);
+        *self.left.borrow_mut() = Left::NOTHING;
+    }
+}
+
+/// Shuts the door at the end of its life, or opens it again.
+struct Open<'a, 'd> {
+    door: &'a Door<'d>,
+    then: Option<NonNull<dyn Ops<'d> + 'd>>,
+}
+
+impl Drop for Open<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.door.ops.set(self.then);
+    }
+}
+
+/// The pointer, with nothing said of how long it is good for.
+#[inline]
+fn outlive<'d>(ops: &mut (dyn Ops<'d> + '_)) -> NonNull<dyn Ops<'d> + 'd> {
+    let ops: NonNull<dyn Ops<'d> + '_> = NonNull::from(ops);
+    // SAFETY: the types differ in a lifetime only. Only `with` uses the pointer, while `enter`, which has borrowed
+    // what it points to, is running: at its end, by panic too, the cell is emptied.
+    #[expect(unsafe_code, reason = "a cell that outlives the borrow can't name its lifetime")]
+    unsafe {
+        core::mem::transmute::<NonNull<dyn Ops<'d> + '_>, NonNull<dyn Ops<'d> + 'd>>(ops)
+    }
+}

@@ -1,0 +1,186 @@
+//! What a host must be able to do for tasks that are `async fn`s.
+
+use core::net::SocketAddr;
+
+use crate::error::{Full, IoError};
+use crate::host::{Cx, Host};
+use crate::id::{JobId, SourceId, TaskId};
+use crate::place::Place;
+use crate::step::Woken;
+use crate::task::door::Ops;
+use crate::task::offload::Carry;
+use crate::task::run::Async;
+use crate::time::Instant;
+
+/// A host whose tasks can be `async fn`s.
+///
+/// Only [`Host::Task`] must be there: what a host does not offer is an error to the task that asks for it.
+pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
+    /// Ends the sending direction of `source`; it can still receive.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`IoError::Unsupported`] where there is no such thing.
+    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
+        let _ = source;
+        Err(IoError::Unsupported)
+    }
+
+    /// Begins to listen on `address` as `new`, and returns the address it got.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`IoError::Unsupported`] where tasks may not listen.
+    fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
+        let _ = (address, new);
+        Err(IoError::Unsupported)
+    }
+
+    /// Whose connection `source` is.
+    fn peer(&self, source: SourceId) -> Option<SocketAddr> {
+        let _ = source;
+        None
+    }
+
+    /// Begins to connect to `address` as `new`, which is ready to send when that is over.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`IoError::Unsupported`] where tasks may not connect.
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        let _ = (address, new);
+        Err(IoError::Unsupported)
+    }
+
+    /// How connecting went.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no connection; [`IoError::WouldBlock`] while it is open.
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        let _ = source;
+        Err(IoError::Unsupported)
+    }
+
+    /// Takes the job out of `job` and begins with it. When it is done, the host says so to the kernel. Whether it
+    /// computes jobs of that kind.
+    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let _ = (id, job);
+        false
+    }
+
+    /// Puts the result of the job, once it is there, into `job`. Whether it was.
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let _ = (id, job);
+        false
+    }
+
+    /// Nobody wants the result any more.
+    fn dismiss(&mut self, id: JobId) {
+        let _ = id;
+    }
+}
+
+impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
+    fn now(&self) -> Instant {
+        Cx::now(self)
+    }
+
+    fn woken(&mut self) -> (Woken, Place) {
+        (Cx::woken(self), self.fired())
+    }
+
+    fn peer(&self, source: SourceId) -> Option<SocketAddr> {
+        self.host.peer(source)
+    }
+
+    #[inline]
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        self.host.recv(source, buffer)
+    }
+
+    fn read(&mut self, source: SourceId) -> Result<&[u8], IoError> {
+        let count = self.host.recv(source, self.buffers.input.as_mut())?;
+        Ok(&self.buffers.input.as_ref()[..count])
+    }
+
+    #[inline]
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        self.host.send(source, bytes)
+    }
+
+    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
+        self.host.shutdown(source)
+    }
+
+    fn close(&mut self, source: SourceId) {
+        Cx::close(self, source);
+    }
+
+    fn listen(&mut self, address: SocketAddr) -> Result<(SourceId, SocketAddr), IoError> {
+        self.open(|host, new| host.listen(address, new))
+    }
+
+    fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError> {
+        let (new, ()) = self.open(|host, new| host.accept(listener, new))?;
+        Ok((new, self.host.peer(new)))
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError> {
+        let (new, ()) = self.open(|host, new| host.connect(address, new))?;
+        Ok(new)
+    }
+
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        self.host.connected(source)
+    }
+
+    fn has_room(&self) -> bool {
+        Cx::has_room(self)
+    }
+
+    #[inline]
+    fn spawn(&mut self, task: &mut Option<Async<'d>>) -> TaskId {
+        self.spawn_as(|id| {
+            let task = task.take()?;
+            task.is(id);
+            Some(task.into())
+        })
+    }
+
+    fn wake(&mut self, task: TaskId) -> bool {
+        Cx::wake(self, task)
+    }
+
+    fn cancel(&mut self, task: TaskId) -> bool {
+        Cx::cancel(self, task)
+    }
+
+    fn submit(&mut self, job: &mut dyn Carry) -> Result<JobId, Full> {
+        let id = self.begin_job()?;
+        if self.host.hire(id, job) {
+            Ok(id)
+        } else {
+            self.end_job(id);
+            Err(Full)
+        }
+    }
+
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let is_there = self.host.collect(id, job);
+        if is_there {
+            self.end_job(id);
+        }
+        is_there
+    }
+
+    fn has_job(&self, id: JobId) -> bool {
+        Cx::has_job(self, id)
+    }
+
+    fn dismiss(&mut self, id: JobId) {
+        if self.end_job(id) {
+            self.host.dismiss(id);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The two ways to have a slot: a place in a pool, or a count of one on the heap.
+
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::pin::Pin;
+use core::ptr::NonNull;
+
+use crate::task::pool::FreeList;
+use crate::task::slot::{Head, Place, Side};
+
+/// One side's hold on a slot. It is good until [`leave`](Self::leave).
+pub(crate) struct Holder<'d, T: Place + ?Sized> {
+    slot: NonNull<T>,
+    /// The list of the pool that the slot is in; none for one on the heap.
+    free: Option<&'d FreeList>,
+    _slot: PhantomData<&'d T>,
+}
+
+impl<'d, T: Place> Holder<'d, T> {
+    /// Of a slot in a pool.
+    pub(crate) fn pooled(slot: Pin<&'d T>, free: &'d FreeList) -> Self {
+        Self { slot: NonNull::from(slot.get_ref()), free: Some(free), _slot: PhantomData }
+    }
+
+    /// Two of a slot on the heap, one for each side.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn heap(slot: T) -> (Self, Self) {
+        use alloc::rc::Rc;
+
+        let first = Rc::new(slot);
+        let second = Rc::clone(&first);
+        let hold = |slot: Rc<T>| {
+            let slot = Rc::into_raw(slot).cast_mut();
+            // SAFETY: a count is never null.
+            #[expect(unsafe_code, reason = "the checked way would have to panic")]
+            let slot = unsafe { NonNull::new_unchecked(slot) };
+            Self { slot, free: None, _slot: PhantomData }
+        };
+        (hold(first), hold(second))
+    }
+}
+
+impl<'d, T: Place + ?Sized> Holder<'d, T> {
+    /// The same hold, with the slot's type forgotten in part, as `cast` does it.
+    pub(crate) fn map<U: Place + ?Sized>(self, cast: impl FnOnce(NonNull<T>) -> NonNull<U>) -> Holder<'d, U> {
+        Holder { slot: cast(self.slot), free: self.free, _slot: PhantomData }
+    }
+
+    /// The slot's head, without a look into the table of functions.
+    #[inline]
+    pub(crate) fn head(&self) -> &Head {
+        // SAFETY: until `leave`, the slot is there. Every `Place` is a `Slot`, of which the head is the first part, in
+        // the layout of C.
+        #[expect(unsafe_code, reason = "of a slot of any type, the head is where the pointer points to")]
+        unsafe {
+            self.slot.cast::<Head>().as_ref()
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pinned(&self) -> Pin<&T> {
+        // SAFETY: a slot in a pool is pinned there; one on the heap stays there until its last count is gone, and
+        // nobody gets it out.
+        #[expect(unsafe_code, reason = "pinning is a promise")]
+        unsafe {
+            Pin::new_unchecked(&**self)
+        }
+    }
+
+    /// Lets go of the slot.
+    ///
+    /// # Safety
+    ///
+    /// This is the last use of the hold.
+    #[inline]
+    #[expect(unsafe_code, reason = "the hold can still be named afterwards")]
+    pub(crate) unsafe fn leave(&self, side: Side) {
+        let is_free = Place::leave(&**self, side);
+        match self.free {
+            Some(free) => {
+                if side == Side::Task {
+                    free.lose();
+                }
+                if is_free {
+                    free.give_back(self.head());
+                }
+            }
+            // SAFETY: `heap` made the pointer of a count, which is given back once, as the caller vouches.
+            #[cfg(feature = "alloc")]
+            None => drop(unsafe { alloc::rc::Rc::from_raw(self.slot.as_ptr()) }),
+            #[cfg(not(feature = "alloc"))]
+            None => {}
+        }
+    }
+}
+
+impl<T: Place + ?Sized> Copy for Holder<'_, T> {}
+
+impl<T: Place + ?Sized> Clone for Holder<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Place + ?Sized> Deref for Holder<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: until `leave`, the slot is there: it is borrowed from its pool, or has this hold's count.
+        #[expect(unsafe_code, reason = "one pointer for both kinds is what makes a step short")]
+        unsafe {
+            self.slot.as_ref()
+        }
+    }
+}

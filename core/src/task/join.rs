@@ -1,0 +1,161 @@
+//! Waiting for the end of a task.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, ready};
+
+use crate::id::TaskId;
+use crate::step::By;
+use crate::task::Loop;
+use crate::task::error::Refused;
+use crate::task::holder::Holder;
+use crate::task::slot::{Label, Outcome, Side, Slot, Stage};
+
+/// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone.
+pub struct JoinHandle<'d, T> {
+    on: Loop<'d>,
+    slot: Holder<'d, dyn Outcome<T> + 'd>,
+}
+
+/// Why there is no result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// The task was cancelled.
+    Cancelled,
+    /// It panicked.
+    Panicked,
+    /// The result was taken before.
+    Taken,
+    /// A task can't wait for its own end.
+    Itself,
+    /// Another task waits for it.
+    Busy,
+    /// The one that waits must not: it is cancelled itself, or is no task of this loop.
+    Refused(Refused),
+}
+
+/// A task whose result is not to be had.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinError {
+    /// Which task.
+    pub task: TaskId,
+    /// What it is called, and where it was spawned.
+    pub label: Label,
+    /// Why.
+    pub why: Why,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, label, why } = self;
+        write!(f, "task {task} ({label}) {why}")
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("was cancelled"),
+            Self::Panicked => f.write_str("panicked"),
+            Self::Taken => f.write_str("was joined before"),
+            Self::Itself => f.write_str("can't wait for its own end"),
+            Self::Busy => f.write_str("is waited for by another task"),
+            Self::Refused(refused) => write!(f, "can't be waited for: {refused}"),
+        }
+    }
+}
+
+impl core::error::Error for JoinError {}
+
+impl<'d, T> JoinHandle<'d, T> {
+    pub(crate) fn of<F>(on: Loop<'d>, slot: Holder<'d, Slot<F>>) -> Self
+    where
+        F: Future<Output = T> + 'd,
+    {
+        Self { on, slot: slot.map(|slot| slot as NonNull<dyn Outcome<T> + 'd>) }
+    }
+
+    /// Which task it is.
+    #[must_use]
+    pub fn task(&self) -> TaskId {
+        self.slot.head().caller.task()
+    }
+
+    /// What it is called, and where it was spawned.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        self.slot.label()
+    }
+
+    /// Whether the task is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.slot.head().is_over()
+    }
+
+    /// The result, if the task is over and it was not taken before.
+    pub fn take(&mut self) -> Option<T> {
+        self.slot.take()
+    }
+
+    /// Cancels the task: see [the module](crate::task). Its end can still be waited for. Whether it was not over.
+    pub fn cancel(&self) -> bool {
+        !self.is_over() && self.on.cancel(self.task())
+    }
+
+    /// Waits for the end of the task and takes its result. (Dropped before, it can be called again.)
+    ///
+    /// # Errors
+    ///
+    /// Why there is none; the result can be had once.
+    pub async fn join(&mut self) -> Result<T, JoinError> {
+        let refusal = |why| Err(JoinError { task: self.task(), label: self.label(), why });
+        let result = poll_fn(|context| self.poll_end(context)).await;
+        result.or_else(refusal)
+    }
+
+    /// The result, if the task is over; else the running task is the one that waits for it.
+    pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, Why>> {
+        let (head, door) = (self.slot.head(), self.on.door());
+        if let Some(output) = self.slot.take() {
+            return Poll::Ready(Ok(output));
+        }
+        match head.stage() {
+            Stage::Running | Stage::Ending | Stage::Busy => {}
+            Stage::Cancelled => return Poll::Ready(Err(Why::Cancelled)),
+            Stage::Panicked => return Poll::Ready(Err(Why::Panicked)),
+            Stage::Done | Stage::Taken | Stage::Free => return Poll::Ready(Err(Why::Taken)),
+        }
+        let current = match self.on.current() {
+            Ok(current) => current,
+            Err(refused) => return Poll::Ready(Err(Why::Refused(refused))),
+        };
+        if current == self.task() {
+            return Poll::Ready(Err(Why::Itself));
+        }
+        if head.joiner.get().is_some_and(|joiner| joiner != current) {
+            return Poll::Ready(Err(Why::Busy));
+        }
+        head.joiner.set(Some(current));
+        let refused = ready!(door.leave_named(By::Task(self.task()), context));
+        Poll::Ready(Err(Why::Refused(refused)))
+    }
+}
+
+impl<T> Drop for JoinHandle<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses it from here on.
+        #[expect(unsafe_code, reason = "see Holder::leave")]
+        unsafe {
+            self.slot.leave(Side::Handle);
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("task", &self.task()).field("label", &self.label()).finish()
+    }
+}

@@ -1,0 +1,100 @@
+//! Listeners.
+
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::task::Poll;
+use core::time::Duration;
+
+use crate::error::{IoError, Op};
+use crate::id::SourceId;
+use crate::step::What;
+use crate::task::Loop;
+use crate::task::conn::{Conn, Waited, Waiting};
+use crate::task::error::Error;
+
+/// How long a listener whose host has no room waits before it looks again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Takes connections. It is closed when it is dropped.
+pub struct Listener<'d> {
+    on: Loop<'d>,
+    source: SourceId,
+    address: SocketAddr,
+}
+
+impl<'d> Listener<'d> {
+    pub(crate) const fn new(on: Loop<'d>, source: SourceId, address: SocketAddr) -> Self {
+        Self { on, source, address }
+    }
+
+    /// The address it got.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The loop that it belongs to.
+    #[must_use]
+    pub const fn on(&self) -> Loop<'d> {
+        self.on
+    }
+
+    /// The next connection, and whose it is, where the host knows. While the host has no room, it stays in the
+    /// system's backlog.
+    ///
+    /// # Errors
+    ///
+    /// What the host says: [`IoError::Closed`] once it drains.
+    pub async fn accept(&self) -> Result<(Conn<'d>, Option<SocketAddr>), Error> {
+        let door = self.on.door();
+        let mut wait = Waiting::new(What::Recv(self.source));
+        let mut crowded = Waiting::new(What::Hangup(self.source));
+        let mut retry = None;
+        poll_fn(|context| {
+            let tries = wait.check()? != Waited::Still;
+            let relieved = crowded.check()? == Waited::Over;
+            if tries && (relieved || retry.is_none_or(|at| at <= self.on.now())) {
+                retry = None;
+                loop {
+                    if !door.spend() {
+                        return Poll::Pending;
+                    }
+                    match door.with(|ops| ops.take(self.source))? {
+                        Ok((source, peer)) => return Poll::Ready(Ok((Conn::new(self.on, source), peer))),
+                        // A client that went away while it waited concerns nobody else.
+                        Err(IoError::Reset) => {}
+                        Err(IoError::WouldBlock) => break,
+                        Err(IoError::NoRoom | IoError::Os(_)) => {
+                            retry = Some(self.on.now() + RETRY);
+                            break;
+                        }
+                        Err(error) => return Poll::Ready(Err(Error::of(Op::Accept, self.source, error))),
+                    }
+                }
+            }
+            let waiting = match retry {
+                None => &mut wait,
+                Some(at) => {
+                    wait.end();
+                    door.leave_deadline(at, context);
+                    &mut crowded
+                }
+            };
+            waiting.wait(self.on, context).map(|refused| Err(refused.into()))
+        })
+        .await
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        // While the door is shut the host is going, and closes what it has.
+        self.on.door().with(|ops| ops.close(self.source)).ok();
+    }
+}
+
+impl core::fmt::Debug for Listener<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}

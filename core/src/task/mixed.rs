@@ -1,0 +1,64 @@
+//! Tasks most of which are of one type.
+
+use core::pin::Pin;
+
+use crate::host::{Cx, Task};
+use crate::id::TaskId;
+use crate::step::Step;
+use crate::task::hire::AsyncHost;
+use crate::task::run::Async;
+use crate::task::slot::{Label, Slot};
+
+/// A task of a host that runs one `async fn` many times (to serve connections, say), and now and then another.
+/// The former are run without a look into a table of functions.
+#[must_use = "it does nothing until it is spawned"]
+pub enum Mixed<'d, F: Future + 'd> {
+    /// One of the many.
+    Own(Async<'d, Slot<F>>),
+    /// Any other.
+    Other(Async<'d>),
+}
+
+impl<'d, F: Future> From<Async<'d>> for Mixed<'d, F> {
+    fn from(task: Async<'d>) -> Self {
+        Self::Other(task)
+    }
+}
+
+impl<'d, F: Future, H: AsyncHost<'d>> Task<H> for Mixed<'d, F> {
+    #[inline]
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+        match self.get_mut() {
+            Self::Own(task) => Pin::new(task).resume(cx),
+            Self::Other(task) => Pin::new(task).resume(cx),
+        }
+    }
+
+    fn spawned(self: Pin<&mut Self>, id: TaskId) {
+        match self.get_mut() {
+            Self::Own(task) => Task::<H>::spawned(Pin::new(task), id),
+            Self::Other(task) => Task::<H>::spawned(Pin::new(task), id),
+        }
+    }
+
+    fn label(&self) -> Option<Label> {
+        match self {
+            Self::Own(task) => Task::<H>::label(task),
+            Self::Other(task) => Task::<H>::label(task),
+        }
+    }
+
+    fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        match self.get_mut() {
+            Self::Own(task) => Pin::new(task).panicked(cx),
+            Self::Other(task) => Pin::new(task).panicked(cx),
+        }
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        match self.get_mut() {
+            Self::Own(task) => Pin::new(task).end(cx),
+            Self::Other(task) => Pin::new(task).end(cx),
+        }
+    }
+}

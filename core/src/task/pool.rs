@@ -1,0 +1,189 @@
+//! Places for the futures of tasks, on the caller's memory: in an array, or, with a heap, in chunks that come as
+//! they are needed.
+
+use core::cell::Cell;
+use core::marker::{PhantomData, PhantomPinned};
+use core::mem::ManuallyDrop;
+use core::panic::Location;
+use core::pin::Pin;
+
+use crate::slab::NONE;
+use crate::task::Loop;
+use crate::task::error::Unspawned;
+use crate::task::holder::Holder;
+use crate::task::join::JoinHandle;
+use crate::task::run::Async;
+use crate::task::slot::Slot;
+
+/// What a pool has taken in: the task, to be started, and the handle on it.
+pub type Put<'d, F> = (Async<'d, Slot<F>>, JoinHandle<'d, <F as Future>::Output>);
+
+/// A number of places for futures of the type `F`.
+pub trait Places<F: Future> {
+    /// The place at `index`; none past the last.
+    fn place(&self, index: u32) -> Option<&Slot<F>>;
+}
+
+/// So many places, where the pool is.
+pub struct Fixed<F: Future, const N: usize>([Slot<F>; N]);
+
+impl<F: Future, const N: usize> Places<F> for Fixed<F, N> {
+    fn place(&self, index: u32) -> Option<&Slot<F>> {
+        self.0.get(index as usize)
+    }
+}
+
+/// The first chunk's places; each chunk has twice as many as the one before.
+#[cfg(feature = "alloc")]
+const CHUNK: u32 = 64;
+
+/// Up to so many places, on the heap. What is there never moves.
+#[cfg(feature = "alloc")]
+pub struct Growing<F: Future> {
+    chunks: [core::cell::OnceCell<alloc::boxed::Box<[Slot<F>]>>; 25],
+    limit: u32,
+}
+
+#[cfg(feature = "alloc")]
+impl<F: Future> Places<F> for Growing<F> {
+    fn place(&self, index: u32) -> Option<&Slot<F>> {
+        if index >= self.limit {
+            return None;
+        }
+        // Chunk 0 begins at 0, chunk 1 at CHUNK, chunk 2 at 3 CHUNK: shifted by one, at the powers of two.
+        let shifted = index / CHUNK + 1;
+        let chunk = shifted.ilog2();
+        let before = ((1 << chunk) - 1) * CHUNK;
+        let make = || (0..CHUNK << chunk).map(|_| Slot::free()).collect();
+        self.chunks.get(chunk as usize)?.get_or_init(make).get((index - before) as usize)
+    }
+}
+
+/// A pool of places for futures of one type, which need not have a name.
+///
+/// ```
+/// use std::pin::pin;
+///
+/// use sinbin_core::task::{Door, Loop, NoWakers, Pool};
+///
+/// let door = Door::new(&NoWakers);
+/// let on = Loop::new(&door);
+/// let pool = pin!(Pool::<_, _>::fixed::<2>());
+/// let pool = pool.as_ref();
+///
+/// let count_down = async |mut n: u32| {
+///     while n > 0 {
+///         on.yield_now().await;
+///         n -= 1;
+///     }
+/// };
+/// let first = pool.put(on, count_down(3)).unwrap();
+/// let second = pool.put(on, count_down(5)).unwrap();
+/// assert!(pool.put(on, count_down(8)).is_err(), "two places, and the future is given back");
+/// ```
+pub struct Pool<F: Future, P> {
+    free: FreeList,
+    places: P,
+    /// Without a claim to drop any.
+    _futures: PhantomData<ManuallyDrop<F>>,
+    _pinned: PhantomPinned,
+}
+
+/// The places that are free.
+pub(crate) struct FreeList {
+    first: Cell<u32>,
+    /// From here on, all are, and were never used.
+    fresh: Cell<u32>,
+    /// Places whose futures are there.
+    live: Cell<u32>,
+}
+
+impl Drop for FreeList {
+    /// A pinned future must not lose its memory before it is dropped. Its task sees to that, unless somebody has
+    /// seen to it that the task is never dropped (`mem::forget`): then the program can't go on.
+    fn drop(&mut self) {
+        if self.live.get() > 0 {
+            /// Panics while there is a panic, which nothing survives.
+            struct Abort;
+            impl Drop for Abort {
+                fn drop(&mut self) {
+                    panic!("a pool was dropped while tasks had their futures there");
+                }
+            }
+            let _abort = Abort;
+            panic!("a pool was dropped while tasks had their futures there");
+        }
+    }
+}
+
+impl FreeList {
+    /// A future is gone.
+    pub(crate) fn lose(&self) {
+        self.live.set(self.live.get() - 1);
+    }
+
+    /// The slot is free again.
+    pub(crate) fn give_back(&self, slot: &crate::task::slot::Head) {
+        slot.next.set(self.first.get());
+        self.first.set(slot.index.get());
+    }
+}
+
+impl<F: Future> Pool<F, ()> {
+    /// A pool of `N` places. Pin it before it is used: on the stack, with [`pin!`](core::pin::pin), or in a static.
+    #[must_use]
+    pub const fn fixed<const N: usize>() -> Pool<F, Fixed<F, N>> {
+        Pool::new(Fixed([const { Slot::free() }; N]))
+    }
+
+    /// A pool on the heap of up to `limit` places, and 2^30 at the most.
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub const fn growing(limit: u32) -> Pool<F, Growing<F>> {
+        Pool::new(Growing { chunks: [const { core::cell::OnceCell::new() }; 25], limit })
+    }
+}
+
+impl<F: Future, P> Pool<F, P> {
+    const fn new(places: P) -> Self {
+        Self {
+            free: FreeList { first: Cell::new(NONE), fresh: Cell::new(0), live: Cell::new(0) },
+            places,
+            _futures: PhantomData,
+            _pinned: PhantomPinned,
+        }
+    }
+}
+
+impl<F: Future, P: Places<F>> Pool<F, P> {
+    /// Takes a future in, as a task of the loop `on` that is still to be spawned, and a handle on its end.
+    ///
+    /// # Errors
+    ///
+    /// Gives the future back when all places are taken.
+    #[track_caller]
+    pub fn put<'d>(self: Pin<&'d Self>, on: Loop<'d>, future: F) -> Result<Put<'d, F>, Unspawned<F>> {
+        let at = Location::caller();
+        let this = self.get_ref();
+        let index = match this.free.first.get() {
+            NONE => this.free.fresh.get(),
+            free => free,
+        };
+        let Some(slot) = this.places.place(index) else {
+            return Err(Unspawned(future));
+        };
+        if index == this.free.fresh.get() {
+            this.free.fresh.set(index + 1);
+        } else {
+            this.free.first.set(slot.head().next.get());
+        }
+        slot.head().index.set(index);
+        slot.fill(future, at, &on.door().wakers);
+        this.free.live.set(this.free.live.get() + 1);
+        // SAFETY: the pool is pinned, and with it an array in it; what is on the heap stays there as long as it.
+        #[expect(unsafe_code, reason = "pinning is structural for the places")]
+        let slot = unsafe { Pin::new_unchecked(slot) };
+        let holder = Holder::pooled(slot, &this.free);
+        Ok((Async::of(on, holder), JoinHandle::of(on, holder)))
+    }
+}

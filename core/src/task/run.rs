@@ -1,0 +1,154 @@
+//! The adapter: an `async fn` as a task of the kernel's.
+
+use core::mem::ManuallyDrop;
+#[cfg(feature = "alloc")]
+use core::panic::Location;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Waker};
+
+use crate::host::{Cx, Task};
+use crate::id::TaskId;
+use crate::step::{Step, Woken};
+use crate::task::Loop;
+use crate::task::hire::AsyncHost;
+use crate::task::holder::Holder;
+#[cfg(feature = "alloc")]
+use crate::task::join::JoinHandle;
+use crate::task::slot::{Body, Label, Side, Slot, Stage};
+
+/// A task whose state is a future: what an `async fn` returns.
+///
+/// The future lies in a [`Pool`](crate::task::Pool), or on the heap. Which it is this type does not say, unless it is
+/// to: an `Async<'d, Slot<F>>` is polled without a look into a table of functions, and becomes an `Async<'d>`
+/// [when it is erased](Self::erase). It is a task when an [`Executor`](crate::Executor) or [`Loop::start`] takes it in.
+#[must_use = "it does nothing until it is spawned"]
+pub struct Async<'d, B: Body + ?Sized + 'd = dyn Body + 'd> {
+    on: Loop<'d>,
+    body: Holder<'d, B>,
+}
+
+impl<'d, F: Future + 'd> Async<'d, Slot<F>> {
+    pub(crate) const fn of(on: Loop<'d>, body: Holder<'d, Slot<F>>) -> Self {
+        Self { on, body }
+    }
+
+    /// The task, with its future's type forgotten.
+    pub fn erase(self) -> Async<'d> {
+        let this = ManuallyDrop::new(self);
+        Async { on: this.on, body: this.body.map(|slot| slot as NonNull<dyn Body + 'd>) }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<'d> Async<'d> {
+    /// A task on the heap, for an executor to take in. From within a task, [`Loop::spawn`] does it all.
+    #[track_caller]
+    pub fn new<F: Future + 'd>(on: Loop<'d>, future: F) -> (Self, JoinHandle<'d, F::Output>) {
+        let (task, handle) = Holder::heap(Slot::of(future, Location::caller(), &on.door().wakers));
+        (Async::of(on, task).erase(), JoinHandle::of(on, handle))
+    }
+}
+
+impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
+    #[inline]
+    pub(crate) fn is(&self, id: TaskId) {
+        self.body.head().caller.is(id);
+    }
+
+    /// Drops the future, if it is there. What it holds is given back through the door.
+    fn drop_future<H: AsyncHost<'d>>(&self, cx: &mut Cx<'_, H>, stage: Stage) {
+        let head = self.body.head();
+        if !head.is_over() {
+            self.on.door().enter(cx, &head.caller, || self.body.end(stage));
+        }
+    }
+
+    /// Polls the future, which must be there.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the task borrowed exclusively.
+    #[inline]
+    #[expect(unsafe_code, reason = "see Body::poll")]
+    unsafe fn poll(on: Loop<'d>, body: &Holder<'d, B>) -> bool {
+        let caller = &body.head().caller;
+        // SAFETY: this is the slot's task, and borrowed exclusively.
+        let poll = |waker: &Waker| unsafe { body.pinned().poll(&mut Context::from_waker(waker)) };
+        if caller.was_cloned() {
+            return poll(&on.door().kept_waker(caller));
+        }
+        // SAFETY: the wakers are behind the door, on which the task has a handle.
+        unsafe { caller.with_waker(poll) }
+    }
+
+    /// A step of a task that is cancelled. One that has been told before, and has not come to its end, or that waits
+    /// for what can't tell it, is ended where it stands.
+    #[cold]
+    fn resume_cancelled<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
+        let (door, body) = (self.on.door(), &self.body);
+        let head = body.head();
+        let is_told_again = cx.woken() == Woken::Cancelled && !head.cancel();
+        door.enter(cx, &head.caller, || {
+            // SAFETY: `self` is borrowed exclusively, and the stage was looked at.
+            #[expect(unsafe_code, reason = "see poll")]
+            let is_over = is_told_again || head.is_over() || door.cancelled(|| unsafe { Self::poll(self.on, body) });
+            if !is_over && door.was_told() {
+                return door.step(&head.caller);
+            }
+            door.forget();
+            body.end(Stage::Cancelled);
+            Step::Done
+        })
+    }
+}
+
+impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
+    #[inline]
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+        let this = self.get_mut();
+        let (door, body) = (this.on.door(), &this.body);
+        let head = body.head();
+        if head.stage() != Stage::Running || cx.is_cancelled() {
+            return this.resume_cancelled(cx);
+        }
+        // SAFETY: `self` is borrowed exclusively, and the stage was looked at.
+        #[expect(unsafe_code, reason = "see poll")]
+        let is_over = door.enter(cx, &head.caller, || unsafe { Self::poll(this.on, body) });
+        if is_over {
+            door.forget();
+            return Step::Done;
+        }
+        door.step(&head.caller)
+    }
+
+    fn spawned(self: Pin<&mut Self>, id: TaskId) {
+        self.is(id);
+    }
+
+    fn label(&self) -> Option<Label> {
+        Some(self.body.label())
+    }
+
+    fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        self.on.door().forget();
+        self.drop_future(cx, Stage::Panicked);
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        self.drop_future(cx, Stage::Cancelled);
+        if let Some(joiner) = self.body.head().joiner.take() {
+            cx.wake(joiner);
+        }
+    }
+}
+
+impl<B: Body + ?Sized> Drop for Async<'_, B> {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses it from here on.
+        #[expect(unsafe_code, reason = "see Holder::leave")]
+        unsafe {
+            self.body.leave(Side::Task);
+        }
+    }
+}

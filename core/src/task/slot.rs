@@ -1,0 +1,278 @@
+//! Where a future lives while its task does, and its result until somebody has taken it.
+
+use core::any::type_name;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::panic::Location;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::id::TaskId;
+use crate::slab::NONE;
+use crate::task::wakers::{Caller, Source};
+
+/// What a task is called, and where it was spawned.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    /// The path of its `async fn`.
+    pub name: &'static str,
+    /// Where it was spawned.
+    pub spawned: &'static Location<'static>,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, spawned at {}:{}", self.name, self.spawned.file(), self.spawned.line())
+    }
+}
+
+/// How far a task is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// The place is free.
+    Free,
+    /// The future is there, and not over.
+    Running,
+    /// The same, and the task is cancelled.
+    Ending,
+    /// The content is being dropped: nobody else may touch it.
+    Busy,
+    /// The result is there.
+    Done,
+    /// It was cancelled: there is no result.
+    Cancelled,
+    /// It panicked: there is none either.
+    Panicked,
+    /// The result was taken, or nobody wanted it.
+    Taken,
+}
+
+/// The two that have a slot; it is free when neither does any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The executor, which has the task.
+    Task,
+    /// Whoever may want its result.
+    Handle,
+}
+
+/// What all slots have, whatever lives there.
+pub struct Head {
+    stage: Cell<Stage>,
+    has: [Cell<bool>; 2],
+    pub(crate) caller: Caller,
+    /// Who waits for the end.
+    pub(crate) joiner: Cell<Option<TaskId>>,
+    spawned: Cell<&'static Location<'static>>,
+    /// The pool's: where this slot is, and the next free one.
+    pub(crate) index: Cell<u32>,
+    pub(crate) next: Cell<u32>,
+}
+
+impl Head {
+    const fn new(stage: Stage, spawned: &'static Location<'static>) -> Self {
+        Self {
+            stage: Cell::new(stage),
+            has: [Cell::new(true), Cell::new(true)],
+            caller: Caller::new(),
+            joiner: Cell::new(None),
+            spawned: Cell::new(spawned),
+            index: Cell::new(NONE),
+            next: Cell::new(NONE),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// The task is told that it is cancelled. Whether that is news.
+    pub(crate) fn cancel(&self) -> bool {
+        let is_news = self.stage.get() == Stage::Running;
+        if is_news {
+            self.stage.set(Stage::Ending);
+        }
+        is_news
+    }
+
+    /// Whether the future is over, or being dropped.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.is_alive() && self.stage.get() != Stage::Busy
+    }
+
+    fn is_alive(&self) -> bool {
+        matches!(self.stage.get(), Stage::Running | Stage::Ending)
+    }
+}
+
+/// A place for a future of the type `F`, and then for its result.
+///
+/// Its content is touched in this file alone: while the future is there, by the task; when it is done, by the
+/// handle; and what is dropped is dropped while the stage is [`Stage::Busy`], at which nobody touches anything. It is dropped by those
+/// who have the slot, not with it: so a pool may lie in memory that its own futures borrow from.
+#[repr(C)]
+pub struct Slot<F: Future> {
+    head: Head,
+    content: UnsafeCell<ManuallyDrop<Content<F>>>,
+}
+
+enum Content<F: Future> {
+    Nothing,
+    Future(F),
+    Output(F::Output),
+}
+
+/// A slot, to those who don't know what lives there. Nothing else is one: see [`Holder`](crate::task::holder::Holder).
+pub trait Place {
+    fn label(&self) -> Label;
+
+    /// One of the two that have the slot lets go of it. Whether it is free now.
+    fn leave(&self, side: Side) -> bool;
+}
+
+/// A slot, to the task.
+pub trait Body: Place {
+    /// Polls the future, which must be there. Whether it is over.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's task, which is not doing so already: it has it borrowed exclusively. The future is
+    /// there: the stage is [`Stage::Running`] or [`Stage::Ending`].
+    #[expect(unsafe_code, reason = "the slot does not count its borrows")]
+    unsafe fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> bool;
+
+    /// Drops the future, if it is there; it is over as `stage` says.
+    fn end(&self, stage: Stage);
+}
+
+/// A slot, to whoever may want the result.
+pub(crate) trait Outcome<T>: Place {
+    /// The result, once.
+    fn take(&self) -> Option<T>;
+}
+
+impl<F: Future> Slot<F> {
+    #[inline]
+    pub(crate) const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// A place for somebody.
+    #[track_caller]
+    pub(crate) const fn free() -> Self {
+        Self {
+            head: Head::new(Stage::Free, Location::caller()),
+            content: UnsafeCell::new(ManuallyDrop::new(Content::Nothing)),
+        }
+    }
+
+    /// The place of `future`.
+    pub(crate) fn of(future: F, at: &'static Location<'static>, wakers: &Source<'_>) -> Self {
+        let slot = Self {
+            head: Head::new(Stage::Running, at),
+            content: UnsafeCell::new(ManuallyDrop::new(Content::Future(future))),
+        };
+        slot.head.caller.reset(wakers);
+        slot
+    }
+
+    /// Lets `future` move into a free place.
+    pub(crate) fn fill(&self, future: F, at: &'static Location<'static>, wakers: &Source<'_>) {
+        let Head { stage, has, caller, joiner, spawned, .. } = &self.head;
+        assert!(stage.get() == Stage::Free, "a place is free before it is filled");
+        caller.reset(wakers);
+        has.iter().for_each(|side| side.set(true));
+        joiner.set(None);
+        spawned.set(at);
+        self.replace(Content::Future(future), Stage::Running);
+    }
+
+    /// Drops what is there, in place, and puts `content` there. Nobody else may be using it.
+    #[inline]
+    fn replace(&self, content: Content<F>, stage: Stage) {
+        debug_assert!(self.head.stage.get() != Stage::Busy, "the content is nobody's");
+        self.head.stage.set(Stage::Busy);
+        // SAFETY: all others who touch the content look at the stage before, and keep off while it is busy. (What
+        // is dropped here may call them.) A future that is there is dropped where it is.
+        #[expect(unsafe_code, reason = "a RefCell would not let the future be pinned, and count besides")]
+        unsafe {
+            **self.content.get() = content;
+        }
+        self.head.stage.set(stage);
+    }
+}
+
+impl<F: Future> Place for Slot<F> {
+    fn label(&self) -> Label {
+        let name = type_name::<F>();
+        Label { name: name.strip_suffix("::{{closure}}").unwrap_or(name), spawned: self.head.spawned.get() }
+    }
+
+    #[inline]
+    fn leave(&self, side: Side) -> bool {
+        let Head { stage, has, .. } = &self.head;
+        has[side as usize].set(false);
+        match (side, stage.get()) {
+            (Side::Task, Stage::Running | Stage::Ending) => self.replace(Content::Nothing, Stage::Cancelled),
+            (Side::Handle, Stage::Done) => self.replace(Content::Nothing, Stage::Taken),
+            _ => {}
+        }
+        let is_free = !has[0].get() && !has[1].get() && stage.get() != Stage::Busy;
+        if is_free {
+            self.replace(Content::Nothing, Stage::Free);
+        }
+        is_free
+    }
+}
+
+impl<F: Future> Body for Slot<F> {
+    #[inline]
+    #[expect(unsafe_code, reason = "see the trait")]
+    unsafe fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> bool {
+        debug_assert!(self.head.is_alive(), "there is a future to poll");
+        // SAFETY: while the future is there, only the task touches the content, and that is the caller.
+        let content: &mut Content<F> = unsafe { &mut *self.content.get() };
+        let Content::Future(future) = content else {
+            // SAFETY: at these stages the future is there; `replace` sets both.
+            unsafe { core::hint::unreachable_unchecked() }
+        };
+        // SAFETY: the slot is pinned, and a future is never moved out of it.
+        let future = unsafe { Pin::new_unchecked(future) };
+        match future.poll(context) {
+            Poll::Pending => false,
+            Poll::Ready(output) => {
+                let wanted = self.head.has[Side::Handle as usize].get();
+                self.get_ref().replace(Content::Output(output), Stage::Done);
+                if !wanted {
+                    self.get_ref().replace(Content::Nothing, Stage::Taken);
+                }
+                true
+            }
+        }
+    }
+
+    fn end(&self, stage: Stage) {
+        if self.head.is_alive() {
+            self.replace(Content::Nothing, stage);
+        }
+    }
+}
+
+impl<F: Future> Outcome<F::Output> for Slot<F> {
+    fn take(&self) -> Option<F::Output> {
+        if self.head.stage.get() != Stage::Done {
+            return None;
+        }
+        self.head.stage.set(Stage::Busy);
+        // SAFETY: as in `replace`. No future is moved: what is there is its output.
+        #[expect(unsafe_code, reason = "see replace")]
+        let content = unsafe { core::mem::replace::<Content<F>>(&mut *self.content.get(), Content::Nothing) };
+        self.head.stage.set(Stage::Taken);
+        match content {
+            Content::Output(output) => Some(output),
+            Content::Nothing | Content::Future(_) => None,
+        }
+    }
+}

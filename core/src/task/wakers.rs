@@ -1,0 +1,162 @@
+//! The waker of a task: for futures of other crates, which know nothing of the kernel.
+//!
+//! While a task runs, its waker is a view of its slot, which costs nothing to make. Who keeps it beyond the step
+//! clones it, and gets one of the host's [`Wakers`] then.
+
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::task::{RawWaker, RawWakerVTable, Waker};
+
+use crate::id::TaskId;
+
+/// Makes wakers that live as long as somebody has them, on any thread.
+///
+/// A native host's put the task's id into a queue and interrupt the wait; the host takes the ids out and calls
+/// [`Kernel::wake`](crate::Kernel::wake) with each. [`Signals`](crate::task::Signals) are for hosts without a heap.
+pub trait Wakers: Sync {
+    /// A waker for `task`, which [would wake](Waker::will_wake) the same task as the ones before. To wake one that is
+    /// gone does nothing.
+    fn waker(&self, task: TaskId) -> Waker;
+}
+
+/// For tasks that await nothing but sinbin's own futures: a waker that is kept beyond a step does nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoWakers;
+
+impl Wakers for NoWakers {
+    fn waker(&self, _: TaskId) -> Waker {
+        Waker::noop().clone()
+    }
+}
+
+/// The wakers of a door, behind a thin pointer.
+pub(crate) struct Source<'d>(pub(crate) &'d (dyn Wakers + 'd));
+
+/// What a task's waker knows of it.
+///
+/// A waker can be lent to other threads while the task runs, so that everything here is shared between threads.
+/// Relaxed order is enough: whoever lends it has to order the threads anyway.
+pub(crate) struct Caller {
+    index: AtomicU32,
+    generation: AtomicU32,
+    /// It is to run again at once.
+    yields: AtomicBool,
+    /// Its waker was kept beyond a step: somebody outside may have it.
+    cloned: AtomicBool,
+    /// Where its wakers come from; good while the task is there, which has a handle on the door.
+    wakers: AtomicPtr<Source<'static>>,
+}
+
+impl Caller {
+    pub(crate) const fn new() -> Self {
+        Self {
+            index: AtomicU32::new(u32::MAX),
+            generation: AtomicU32::new(0),
+            yields: AtomicBool::new(false),
+            cloned: AtomicBool::new(false),
+            wakers: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Forgets the task before, if there was one. The next has its wakers from `wakers`.
+    pub(crate) fn reset(&self, wakers: &Source<'_>) {
+        let wakers: NonNull<Source<'static>> = NonNull::from(wakers).cast();
+        self.wakers.store(wakers.as_ptr(), Ordering::Relaxed);
+        self.yields.store(false, Ordering::Relaxed);
+        self.cloned.store(false, Ordering::Relaxed);
+        self.is(TaskId::from_bits(u64::MAX));
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, task: TaskId) {
+        self.index.store(task.index, Ordering::Relaxed);
+        self.generation.store(task.generation, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn task(&self) -> TaskId {
+        TaskId::new(self.index.load(Ordering::Relaxed), self.generation.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn yields(&self) {
+        self.yields.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it yields; said once. (A swap would need what the smallest cores don't have.)
+    #[inline]
+    pub(crate) fn take_yield(&self) -> bool {
+        let yields = self.yields.load(Ordering::Relaxed);
+        if yields {
+            self.yields.store(false, Ordering::Relaxed);
+        }
+        yields
+    }
+
+    #[inline]
+    pub(crate) fn was_cloned(&self) -> bool {
+        self.cloned.load(Ordering::Relaxed)
+    }
+
+    /// Whether `waker` is the one that [`with_waker`](Self::with_waker) makes.
+    #[inline]
+    pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
+        core::ptr::eq(waker.data(), core::ptr::from_ref(self).cast())
+    }
+
+    /// Lends the task's waker to `poll`.
+    ///
+    /// # Safety
+    ///
+    /// The wakers that [`reset`](Self::reset) was given are still there.
+    #[inline]
+    #[expect(unsafe_code, reason = "what it was given before is not borrowed")]
+    pub(crate) unsafe fn with_waker<R>(&self, poll: impl FnOnce(&Waker) -> R) -> R {
+        let data = core::ptr::from_ref(self).cast();
+        // SAFETY: the functions of the table take the pointer for the reference that it was made of, and use the
+        // wakers, which the caller vouches for. Both are good as long as the waker: that is gone at the end of this
+        // function, and nobody can take it out of the reference that `poll` gets. `Caller` and `Source` are
+        // `Sync`, as other threads may use it. To drop it would do nothing.
+        let waker = ManuallyDrop::new(unsafe { Waker::new(data, &LENT) });
+        poll(&waker)
+    }
+}
+
+const _: () = {
+    const fn is_sync<T: Sync>() {}
+    is_sync::<Caller>();
+    is_sync::<Source<'_>>();
+};
+
+/// What a waker does that is lent for a step.
+static LENT: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
+
+/// The caller behind a lent waker.
+///
+/// # Safety
+///
+/// `data` is that of a waker that [`Caller::with_waker`] made and that is still there.
+#[expect(unsafe_code, reason = "see with_waker")]
+unsafe fn caller<'a>(data: *const ()) -> &'a Caller {
+    // SAFETY: the caller's promise.
+    unsafe { &*data.cast::<Caller>() }
+}
+
+#[expect(unsafe_code, reason = "the table's functions are declared so")]
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: the table is used by `with_waker` alone, whose caller vouches for the wakers.
+    let (caller, wakers) = unsafe {
+        let caller = caller(data);
+        (caller, &*caller.wakers.load(Ordering::Relaxed))
+    };
+    caller.cloned.store(true, Ordering::Relaxed);
+    let waker = ManuallyDrop::new(wakers.0.waker(caller.task()));
+    RawWaker::new(waker.data(), waker.vtable())
+}
+
+#[expect(unsafe_code, reason = "the table's functions are declared so")]
+unsafe fn wake(data: *const ()) {
+    // SAFETY: the table is used by `with_waker` alone.
+    unsafe { caller(data) }.yields();
+}

@@ -1,0 +1,143 @@
+//! Waiting for a moment.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::task::Loop;
+use crate::time::Instant;
+
+/// The time was over first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it took too long")
+    }
+}
+
+impl core::error::Error for Elapsed {}
+
+/// The future of [`Loop::sleep`] and [`Loop::sleep_until`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Sleep<'d> {
+    on: Loop<'d>,
+    until: Instant,
+    begun: bool,
+}
+
+impl Future for Sleep<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.begun && self.until <= self.on.now() {
+            return Poll::Ready(());
+        }
+        self.begun = true;
+        wait(self.on, self.until, context);
+        Poll::Pending
+    }
+}
+
+/// Leaves the deadline. Who polls outside a task of the loop is kept awake: there is nobody else to wake it.
+fn wait(on: Loop<'_>, until: Instant, context: &Context<'_>) {
+    if on.door().is_open() {
+        on.door().leave_deadline(until, context);
+    } else {
+        context.waker().wake_by_ref();
+    }
+}
+
+impl<'d> Loop<'d> {
+    /// Waits until `span` has passed. Others have their turn in any case.
+    pub fn sleep(self, span: Duration) -> Sleep<'d> {
+        self.sleep_until(self.now() + span)
+    }
+
+    /// Waits until `moment`. Others have their turn in any case.
+    pub const fn sleep_until(self, moment: Instant) -> Sleep<'d> {
+        Sleep { on: self, until: moment, begun: false }
+    }
+
+    /// Waits for `future`, but no longer than `span` from now; then it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] when the time was over first.
+    pub fn timeout<F: Future>(self, span: Duration, future: F) -> Timeout<'d, F> {
+        self.until(self.now() + span, future)
+    }
+
+    /// [`timeout`](Self::timeout) with a point in time; at [`Instant::NEVER`] there is none.
+    pub const fn until<F: Future>(self, moment: Instant, future: F) -> Timeout<'d, F> {
+        Timeout { on: self, until: moment, future }
+    }
+
+    /// The moment `span` from now; never, where there is no span.
+    #[must_use]
+    pub fn after(self, span: Option<Duration>) -> Instant {
+        span.map_or(Instant::NEVER, |span| self.now() + span)
+    }
+
+    /// Ticks every `period` from now on.
+    #[must_use]
+    pub fn every(self, period: Duration) -> Interval<'d> {
+        Interval { on: self, period, next: self.now() + period }
+    }
+}
+
+pin_project! {
+    /// The future of [`Loop::timeout`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Timeout<'d, F> {
+        on: Loop<'d>,
+        until: Instant,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Timeout<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        if *this.until != Instant::NEVER {
+            if *this.until <= this.on.now() {
+                return Poll::Ready(Err(Elapsed));
+            }
+            wait(*this.on, *this.until, context);
+        }
+        Poll::Pending
+    }
+}
+
+/// Moments at equal distances: see [`Loop::every`].
+#[derive(Debug)]
+pub struct Interval<'d> {
+    on: Loop<'d>,
+    period: Duration,
+    next: Instant,
+}
+
+impl Interval<'_> {
+    /// Waits for the next tick, and returns when it was due. Ticks that nobody waited for are left out.
+    pub async fn tick(&mut self) -> Instant {
+        let due = self.next;
+        self.on.sleep_until(due).await;
+        let period = self.period.as_nanos();
+        let missed = self.on.now().since(due).as_nanos().checked_div(period).unwrap_or(0);
+        let step = u64::try_from((missed + 1).saturating_mul(period)).unwrap_or(u64::MAX);
+        self.next = due + Duration::from_nanos(step);
+        due
+    }
+}

@@ -1,0 +1,239 @@
+//! A host for tests: sources in memory, and a clock that jumps to the next deadline when all wait.
+
+// Each suite uses a part of it.
+#![allow(dead_code)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::task::Poll;
+use std::time::Duration;
+
+use sinbin_core::task::{Async, AsyncHost, Conn, JoinHandle, Loop};
+use sinbin_core::{
+    Executor, Fixed, Host, Instant, Interest, IoError, Readiness, Rest, SourceId, TaskId, TaskView,
+};
+
+/// How many tasks a world has room for.
+pub const TASKS: usize = 24;
+
+/// What the other end of a connection has sent, and what it got.
+#[derive(Default)]
+pub struct Peer {
+    pub inbox: VecDeque<u8>,
+    pub outbox: Vec<u8>,
+    /// How much can be sent to it.
+    pub room: usize,
+    /// It has sent its last byte.
+    pub finished: bool,
+}
+
+impl Peer {
+    fn readiness(&self) -> Readiness {
+        let recv = if self.inbox.is_empty() && !self.finished { Interest::NONE } else { Interest::RECV };
+        let send = if self.room == 0 { Interest::NONE } else { Interest::SEND };
+        recv | send
+    }
+}
+
+/// The host.
+#[derive(Default)]
+pub struct Memory<'d> {
+    pub peers: BTreeMap<SourceId, Peer>,
+    watched: BTreeMap<SourceId, Interest>,
+    /// Tasks that are over, in that order.
+    pub ended: Vec<TaskId>,
+    _tasks: PhantomData<Async<'d>>,
+}
+
+impl<'d> Host for Memory<'d> {
+    type Storage = Fixed<TASKS, 8, 2>;
+    type Task = Async<'d>;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        let peer = self.peers.get_mut(&source).ok_or(IoError::Closed)?;
+        if peer.inbox.is_empty() && !peer.finished {
+            return Err(IoError::WouldBlock);
+        }
+        let count = buffer.len().min(peer.inbox.len());
+        buffer.iter_mut().zip(peer.inbox.drain(..count)).for_each(|(to, from)| *to = from);
+        Ok(count)
+    }
+
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        let peer = self.peers.get_mut(&source).ok_or(IoError::Closed)?;
+        let count = bytes.len().min(peer.room);
+        if count == 0 {
+            return Err(IoError::WouldBlock);
+        }
+        peer.room -= count;
+        peer.outbox.extend(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn close(&mut self, source: SourceId) {
+        self.peers.remove(&source).expect("a source is closed once");
+    }
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
+        unreachable!("nothing is accepted")
+    }
+
+    fn ended(&mut self, task: TaskId, failure: Option<sinbin_core::Failure>) {
+        assert_eq!(failure, None, "no task here fails");
+        self.ended.push(task);
+    }
+}
+
+impl<'d> AsyncHost<'d> for Memory<'d> {}
+
+/// A loop with its host. Make it after all that its tasks borrow.
+pub struct World<'d> {
+    pub executor: Box<Executor<Memory<'d>>>,
+    pub host: Memory<'d>,
+    pub now: Instant,
+    on: Loop<'d>,
+}
+
+impl<'d> World<'d> {
+    pub fn new(on: Loop<'d>) -> Self {
+        Self { executor: Box::new(Executor::new(&Fixed)), host: Memory::default(), now: Instant::ZERO, on }
+    }
+
+    /// Spawns a task from outside.
+    #[track_caller]
+    pub fn spawn<F: Future + 'd>(&mut self, future: F) -> JoinHandle<'d, F::Output> {
+        let (task, handle) = Async::new(self.on, future);
+        self.start(task);
+        handle
+    }
+
+    #[track_caller]
+    pub fn start(&mut self, task: Async<'d>) -> TaskId {
+        self.executor.spawn(task).ok().expect("there is room")
+    }
+
+    /// A connection whose other end is a [`Peer`].
+    pub fn connect(&mut self) -> Conn<'d> {
+        let source = self.executor.kernel.open().expect("there is room");
+        self.host.peers.insert(source, Peer { room: usize::MAX, ..Peer::default() });
+        Conn::new(self.on, source)
+    }
+
+    pub fn peer(&mut self, source: SourceId) -> &mut Peer {
+        self.host.peers.get_mut(&source).expect("it is open")
+    }
+
+    pub fn cancel(&mut self, task: TaskId) -> bool {
+        self.executor.kernel.cancel(task)
+    }
+
+    /// One turn, and the promises after it. Returns how many steps it had.
+    pub fn turn(&mut self) -> usize {
+        let steps = self.executor.turn(self.now, &mut self.host);
+        assert_eq!(self.executor.kernel.audit(), Ok(()));
+        self.poll_sources();
+        steps
+    }
+
+    /// Runs until nothing moves any more, however long that takes: returns what the loop rests for then, and that is
+    /// never a deadline.
+    pub fn run(&mut self) -> Rest {
+        for _ in 0..10_000 {
+            match self.executor.kernel.rest() {
+                Rest::Ready => {}
+                Rest::Until(deadline) if deadline < Instant::NEVER => self.now = self.now.max(deadline),
+                rest => return rest,
+            }
+            self.turn();
+        }
+        panic!("it goes on and on: {}", self.list());
+    }
+
+    /// Runs until nothing moves before so much time has passed.
+    pub fn run_for(&mut self, span: Duration) -> Rest {
+        let end = self.now + span;
+        loop {
+            match self.executor.kernel.rest() {
+                Rest::Ready => {}
+                Rest::Until(deadline) if deadline <= end => self.now = self.now.max(deadline),
+                rest => {
+                    self.now = end;
+                    return rest;
+                }
+            }
+            self.turn();
+        }
+    }
+
+    /// What the kernel knows of the task.
+    pub fn view(&self, task: TaskId) -> TaskView {
+        self.executor.kernel.tasks().find(|view| view.id == task).expect("it is there")
+    }
+
+    /// All tasks, a line each.
+    pub fn list(&self) -> String {
+        self.executor.kernel.tasks().map(|view| format!("{view}\n")).collect()
+    }
+
+    fn poll_sources(&mut self) {
+        let kernel = &mut self.executor.kernel;
+        while let Some((source, interest)) = kernel.next_change() {
+            self.host.watched.insert(source, interest);
+        }
+        for (source, peer) in &self.host.peers {
+            let watched = self.host.watched.get(source).copied().unwrap_or(Interest::NONE);
+            kernel.ready(*source, peer.readiness() & watched);
+        }
+    }
+}
+
+/// What happened, in that order.
+#[derive(Default)]
+pub struct Log<T>(RefCell<Vec<T>>);
+
+impl<T> Log<T> {
+    pub fn new() -> Self {
+        Self(RefCell::new(Vec::new()))
+    }
+
+    pub fn add(&self, what: T) {
+        self.0.borrow_mut().push(what);
+    }
+
+    /// What happened since the last call.
+    pub fn take(&self) -> Vec<T> {
+        self.0.take()
+    }
+}
+
+/// Says so when it is dropped.
+pub struct Falls<'a>(pub &'a Log<&'static str>, pub &'static str);
+
+impl Drop for Falls<'_> {
+    fn drop(&mut self) {
+        self.0.add(self.1);
+    }
+}
+
+/// Has all others have so many turns.
+pub async fn yields(on: Loop<'_>, times: usize) {
+    for _ in 0..times {
+        on.yield_now().await;
+    }
+}
+
+/// Any number of futures at once, in one task; each is polled whenever it runs, and dropped when it has ended.
+pub async fn join_all(futures: Vec<impl Future<Output = ()>>) {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|context| {
+        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

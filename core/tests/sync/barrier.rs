@@ -1,0 +1,64 @@
+use sinbin_core::Rest;
+use sinbin_core::sync::Barrier;
+use sinbin_core::task::{Door, Loop, NoWakers, Refused};
+
+use crate::support::{Log, World, yields};
+
+#[test]
+fn all_pass_together_and_the_last_leads() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let barrier = Barrier::new(on, 3);
+    let mut world = World::new(on);
+    for task in 0..3 {
+        let (barrier, log) = (&barrier, &log);
+        world.spawn(async move {
+            for round in 0..2 {
+                yields(on, 2 - task).await;
+                let is_leader = barrier.wait().await.unwrap();
+                log.add((round, task, is_leader));
+            }
+        });
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    let passed = log.take();
+    let (first, second) = passed.split_at(3);
+    assert_eq!(first, [(0, 0, true), (0, 2, false), (0, 1, false)]);
+    assert!(second.iter().all(|(round, ..)| *round == 1), "it can be used again");
+    assert_eq!(second.iter().filter(|(.., is_leader)| *is_leader).count(), 1);
+    assert_eq!(barrier.waiting(), 0);
+}
+
+#[test]
+fn who_is_cancelled_is_not_counted() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let barrier = Barrier::new(on, 2);
+    let mut world = World::new(on);
+    let arrive = async || log.add(barrier.wait().await);
+    let first = world.spawn(arrive());
+    world.run();
+    world.cancel(first.task());
+    world.run();
+    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+    assert_eq!(barrier.waiting(), 0);
+    world.spawn(arrive());
+    assert_eq!(world.run(), Rest::Stalled);
+    world.spawn(arrive());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(true), Ok(false)]);
+}
+
+#[test]
+fn one_alone_does_not_wait() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let (one, none) = (Barrier::new(on, 1), Barrier::new(on, 0));
+    let mut world = World::new(on);
+    world.spawn(async {
+        log.add(one.wait().await);
+        log.add(none.wait().await);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(true), Ok(true)]);
+}

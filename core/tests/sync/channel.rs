@@ -1,0 +1,228 @@
+use std::rc::Rc;
+
+use sinbin_core::Rest;
+use sinbin_core::sync::{Channel, RecvError, SendError};
+use sinbin_core::task::{Door, Loop, NoWakers, Refused, select};
+
+use crate::support::{Log, World, yields};
+
+#[test]
+fn who_sends_too_much_waits() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 2>::new(on);
+    let mut world = World::new(on);
+    world.spawn(async {
+        for n in 0..5 {
+            channel.send(n).await.unwrap();
+            log.add(n);
+        }
+    });
+    assert_eq!(world.run(), Rest::Stalled);
+    assert_eq!(log.take(), [0, 1]);
+    assert_eq!((channel.len(), channel.capacity(), channel.is_empty()), (2, 2, false));
+    world.spawn(async {
+        for n in 0..5 {
+            assert_eq!(channel.recv().await, Ok(n));
+        }
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [2, 3, 4]);
+    assert!(channel.is_empty());
+}
+
+#[test]
+fn several_on_both_sides_each_in_its_turn() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 1>::new(on);
+    let mut world = World::new(on);
+    for task in 0..3 {
+        let (channel, log) = (&channel, &log);
+        world.spawn(async move {
+            for _ in 0..2 {
+                let value = channel.recv().await.unwrap();
+                log.add((task, value));
+            }
+        });
+    }
+    world.run();
+    for task in 0..3 {
+        let channel = &channel;
+        world.spawn(async move {
+            for n in 0..2 {
+                channel.send(10 * task + n).await.unwrap();
+            }
+        });
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    let (tasks, values): (Vec<_>, Vec<_>) = log.take().into_iter().unzip();
+    assert_eq!(tasks, [0, 1, 2, 0, 1, 2]);
+    assert_eq!(values, [0, 1, 10, 20, 11, 21], "the first one's second came before the others' first");
+}
+
+#[test]
+fn nobody_overtakes_who_waits() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 1>::new(on);
+    let mut world = World::new(on);
+    world.spawn(async { log.add(channel.recv().await) });
+    world.run();
+    world.spawn(async {
+        channel.try_send(1).unwrap();
+        assert_eq!(channel.try_recv(), Ok(None), "that one is the other's");
+        assert_eq!(channel.len(), 1);
+        assert_eq!(channel.try_send(2), Err(SendError::Full(2)));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(1)]);
+}
+
+#[test]
+fn what_was_sent_can_be_received_after_closing() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 2>::new(on);
+    let mut world = World::new(on);
+    let sender = world.spawn(async {
+        channel.send(1).await.unwrap();
+        channel.send(2).await.unwrap();
+        log.add(channel.send(3).await.map_err(SendError::into_value));
+    });
+    world.run();
+    world.spawn(async {
+        channel.close().unwrap();
+        assert!(channel.is_closed());
+        assert_eq!(channel.send(4).await, Err(SendError::Closed(4)));
+        assert_eq!(channel.try_send(5), Err(SendError::Closed(5)));
+        assert_eq!(channel.recv().await, Ok(1));
+        assert_eq!(channel.try_recv(), Ok(Some(2)));
+        assert_eq!(channel.recv().await, Err(RecvError::Closed));
+        assert_eq!(channel.try_recv(), Err(RecvError::Closed));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(sender.is_over());
+    assert_eq!(log.take(), [Err(3)], "who waits for room gets its value back");
+}
+
+#[test]
+fn closing_wakes_all_who_receive() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<u32, 2>::new(on);
+    let mut world = World::new(on);
+    for _ in 0..3 {
+        world.spawn(async { log.add(channel.recv().await) });
+    }
+    world.run();
+    world.spawn(async { channel.close().unwrap() });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(RecvError::Closed); 3]);
+}
+
+#[test]
+fn who_was_given_room_before_closing_gets_its_value_back_too() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 1>::new(on);
+    let mut world = World::new(on);
+    world.spawn(async {
+        channel.send(1).await.unwrap();
+        log.add(channel.send(2).await);
+    });
+    world.run();
+    world.spawn(async {
+        assert_eq!(channel.recv().await, Ok(1));
+        channel.close().unwrap();
+        assert_eq!(channel.recv().await, Err(RecvError::Closed));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(SendError::Closed(2))]);
+}
+
+#[test]
+fn nobody_hears_of_the_end_while_a_value_may_be_left_to_it() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 1>::new(on);
+    let mut world = World::new(on);
+    // Granted the value in the second turn, it loses its patience in the third, before it looks.
+    world.spawn(async { select(yields(on, 2), channel.recv()).await });
+    world.spawn(async { log.add(channel.recv().await) });
+    world.spawn(async {
+        on.yield_now().await;
+        channel.send(1).await.unwrap();
+        channel.close().unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(1)]);
+}
+
+#[test]
+fn who_is_cancelled_gets_its_value_back() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let value = Rc::new(());
+    let mut world = World::new(on);
+    let task = world.spawn(async {
+        let channel = Channel::<_, 1>::new(on);
+        channel.send(value.clone()).await.unwrap();
+        let Err(SendError::Refused(Refused::Cancelled, back)) = channel.send(value.clone()).await else {
+            panic!("it is cancelled");
+        };
+        log.add(Rc::strong_count(&back));
+    });
+    world.run();
+    world.cancel(task.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [3]);
+    assert_eq!(Rc::strong_count(&value), 1, "what is in a channel is dropped with it");
+}
+
+#[test]
+fn a_send_that_is_dropped_has_not_sent() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 1>::new(on);
+    let mut world = World::new(on);
+    world.spawn(async {
+        channel.send(1).await.unwrap();
+        // The room comes with its last turn.
+        select(yields(on, 2), channel.send(2)).await;
+        channel.send(3).await.unwrap();
+    });
+    world.spawn(async {
+        on.yield_now().await;
+        assert_eq!(channel.recv().await, Ok(1));
+        assert_eq!(channel.recv().await, Ok(3));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn one_who_sends_to_itself_lets_the_others_run() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let channel = Channel::<_, 1>::new(on);
+    let mut world = World::new(on);
+    world.spawn(async {
+        for n in 0.. {
+            channel.send(n).await.unwrap();
+            assert_eq!(channel.recv().await, Ok(n));
+        }
+    });
+    world.spawn(async { log.add("other") });
+    world.turn();
+    assert_eq!(log.take(), ["other"]);
+}
+
+#[test]
+fn outside_a_task_nothing_is_sent_received_or_closed() {
+    let door = Door::new(&NoWakers);
+    let channel = Channel::<_, 1>::new(Loop::new(&door));
+    assert_eq!(channel.try_send(1), Err(SendError::Refused(Refused::Elsewhere, 1)));
+    assert_eq!(channel.try_recv(), Err(RecvError::Refused(Refused::Elsewhere)));
+    assert_eq!(channel.close(), Err(Refused::Elsewhere));
+    assert!(!channel.is_closed() && channel.is_empty());
+}

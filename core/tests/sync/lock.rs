@@ -1,0 +1,301 @@
+use std::time::Duration;
+
+use sinbin_core::sync::Lock;
+use sinbin_core::task::{Door, Loop, NoWakers, Refused, select};
+use sinbin_core::{By, Rest};
+
+use crate::support::{Log, World, join_all, yields};
+
+#[test]
+fn who_asks_first_gets_it_first() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, 0);
+    let mut world = World::new(on);
+    for task in 0..5 {
+        let (lock, log) = (&lock, &log);
+        world.spawn(async move {
+            for _ in 0..3 {
+                let mut count = lock.lock().await.unwrap();
+                *count += 1;
+                log.add(task);
+                // Nobody gets it meanwhile.
+                let before = *count;
+                on.yield_now().await;
+                assert_eq!(*count, before);
+            }
+        });
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [0, 1, 2, 3, 4].repeat(3));
+    assert!(format!("{lock:?}").contains("value: 15"));
+}
+
+#[test]
+fn the_list_of_tasks_says_who_waits_for_whom() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    let hold = async |span| {
+        let _guard = lock.lock().await?;
+        on.sleep(span).await;
+        Ok::<_, Refused>(())
+    };
+    let tasks: Vec<_> = (0..4).map(|_| world.spawn(hold(Duration::from_secs(1))).task()).collect();
+    let waits_for = |world: &World<'_>, task: usize| world.view(tasks[task]).by;
+
+    world.turn();
+    assert_eq!(lock.holder(), Some(tasks[0]));
+    assert_eq!(waits_for(&world, 1), By::Task(tasks[0]));
+    assert_eq!(waits_for(&world, 2), By::Task(tasks[1]), "who is before it in the queue");
+    assert_eq!(waits_for(&world, 3), By::Task(tasks[2]));
+
+    // It stays right when the lock changes hands,
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(lock.holder(), Some(tasks[1]));
+    assert_eq!(waits_for(&world, 2), By::Task(tasks[1]));
+    assert_eq!(waits_for(&world, 3), By::Task(tasks[2]));
+
+    // and when somebody leaves the queue.
+    world.cancel(tasks[2]);
+    world.run_for(Duration::ZERO);
+    assert_eq!(waits_for(&world, 3), By::Task(tasks[1]));
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn locks_in_opposite_orders_stall_and_the_list_shows_the_circle() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let (left, right) = (Lock::named(on, "left", ()), Lock::named(on, "right", ()));
+    let mut world = World::new(on);
+    let both = async |first: &Lock<'_, ()>, second: &Lock<'_, ()>| {
+        let _first = first.lock().await?;
+        on.yield_now().await;
+        let _second = second.lock().await?;
+        Ok::<_, Refused>(())
+    };
+    let one = world.spawn(both(&left, &right)).task();
+    let other = world.spawn(both(&right, &left)).task();
+
+    assert_eq!(world.run(), Rest::Stalled);
+    assert_eq!(world.view(one).by, By::Task(other));
+    assert_eq!(world.view(other).by, By::Task(one));
+    assert_eq!(
+        world.list(),
+        format!("task {one}: waits for task {other}\ntask {other}: waits for task {one}\n")
+    );
+
+    // Cancelling one of them lets the other go on.
+    world.cancel(one);
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn a_turn_that_was_granted_is_passed_on() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    let impatient = world.spawn(async {
+        on.yield_now().await;
+        // It is ready in every turn, before the holder is. So it is granted the lock when it has run in the fourth,
+        // and in the fifth it does not look.
+        select(yields(on, 3), lock.lock()).await;
+        log.add("gave up");
+    });
+    world.spawn(async {
+        let guard = lock.lock().await.unwrap();
+        yields(on, 3).await;
+        drop(guard);
+    });
+    world.spawn(async {
+        yields(on, 2).await;
+        let _guard = lock.lock().await.unwrap();
+        log.add("next");
+    });
+    for _ in 0..4 {
+        world.turn();
+    }
+    assert_eq!(lock.holder(), Some(impatient.task()), "granted, and it has not run since");
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["gave up", "next"]);
+    assert_eq!(lock.holder(), None);
+}
+
+#[test]
+fn a_loop_that_is_dropped_leaves_the_lock_free() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    for _ in 0..3 {
+        world.spawn(async {
+            let _guard = lock.lock().await.unwrap();
+            yields(on, 9).await;
+        });
+    }
+    world.turn();
+    assert!(lock.holder().is_some());
+    drop(world);
+    assert_eq!(lock.holder(), None);
+}
+
+#[test]
+fn who_is_cancelled_while_it_waits_is_refused_and_who_has_it_is_not() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    let holder = world.spawn(async {
+        let guard = lock.lock().await.unwrap();
+        let waits = Lock::new(on, ());
+        let _other = waits.try_lock();
+        log.add(waits.lock().await.err());
+        drop(guard);
+    });
+    let waiter = world.spawn(async {
+        log.add(lock.lock().await.err());
+        assert!(lock.try_lock().unwrap().is_none(), "to try is no wait, and not refused");
+        log.add(lock.lock().await.err());
+    });
+    world.run();
+    world.cancel(waiter.task());
+    world.run();
+    assert_eq!(log.take(), [Some(Refused::Cancelled); 2]);
+    assert!(waiter.is_over() && !holder.is_over());
+    world.cancel(holder.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Some(Refused::Cancelled)]);
+    assert_eq!(lock.holder(), None);
+}
+
+#[test]
+fn one_task_can_wait_in_several_places_of_a_queue() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, 0);
+    let mut world = World::new(on);
+    let task = world.spawn(async {
+        let add = async |n: u32| {
+            let mut sum = lock.lock().await.unwrap();
+            on.yield_now().await;
+            *sum += n;
+            log.add(n);
+        };
+        join_all((0..20).map(add).collect()).await;
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(task.is_over());
+    assert_eq!(log.take(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_takes_a_lock_twice_waits_for_itself() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    let task = world.spawn(async {
+        let _once = lock.lock().await;
+        let _twice = lock.lock().await;
+    });
+    assert_eq!(world.run(), Rest::Stalled);
+    assert_eq!(world.view(task.task()).by, By::Task(task.task()));
+}
+
+#[test]
+fn a_wait_can_go_on_in_another_task() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    world.spawn(async {
+        let guard = lock.lock().await;
+        yields(on, 5).await;
+        drop(guard);
+    });
+    world.spawn(async {
+        let mut wait = Box::pin(lock.lock());
+        select(&mut wait, on.yield_now()).await;
+        let heir = on.spawn(async {
+            let guard = wait.await.unwrap();
+            assert_eq!(lock.holder(), on.current().ok());
+            log.add("heir");
+            drop(guard);
+        });
+        heir.unwrap().join().await.unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["heir"]);
+}
+
+#[test]
+fn nothing_works_outside_a_task() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    assert_eq!(lock.try_lock().err(), Some(Refused::Elsewhere));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let refused = std::pin::pin!(lock.lock()).poll(&mut context);
+    assert!(matches!(refused, std::task::Poll::Ready(Err(Refused::Elsewhere))));
+}
+
+#[test]
+fn who_leaks_a_wait_breaks_no_memory() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    world.spawn(async {
+        let lock = lock;
+        let guard = lock.try_lock().unwrap();
+        let mut wait = Box::pin(lock.lock());
+        select(&mut wait, on.yield_now()).await;
+        std::mem::forget(wait);
+        drop(guard);
+        assert_eq!(lock.holder(), on.current().ok(), "it goes to the one who is not there any more");
+
+        // The same with a lock that moves, which nobody who waits would notice.
+        let lock = Lock::new(on, ());
+        let guard = lock.try_lock().unwrap();
+        let mut wait = Box::pin(lock.lock());
+        select(&mut wait, on.yield_now()).await;
+        std::mem::forget(wait);
+        std::mem::forget(guard);
+        let moved = Box::new(lock);
+        let mut second = Box::pin(moved.lock());
+        select(&mut second, on.yield_now()).await;
+        drop(second);
+        log.add("alive");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["alive"]);
+}
+
+#[test]
+fn it_says_who_it_is() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let lock = Lock::named(on, "tickets", 3);
+    assert_eq!(lock.name(), "tickets");
+    assert_eq!(format!("{lock:?}"), r#"Lock { name: "tickets", holder: None, value: 3, .. }"#);
+}
+
+#[test]
+fn others_have_their_turn_though_the_lock_is_always_free() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let lock = Lock::new(on, ());
+    let mut world = World::new(on);
+    let greedy = world.spawn(async {
+        loop {
+            drop(lock.lock().await);
+        }
+    });
+    world.spawn(async { log.add("other") });
+    world.turn();
+    assert_eq!(log.take(), ["other"]);
+    assert!(!greedy.is_over());
+}

@@ -1,0 +1,20 @@
+//! Waiting for each other: what each primitive promises, one thing at a time, and then all at once.
+//!
+//! * One file for each primitive: stories of a few tasks.
+//! * `programs.rs`: random programs of several tasks that use everything, are cancelled anywhere and lose their
+//!   patience anywhere, beside an oracle ([`oracle::Oracle`]) that knows who may have what.
+
+#[path = "../cases/mod.rs"]
+mod cases;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod barrier;
+mod channel;
+mod condition;
+mod event;
+mod lock;
+mod oracle;
+mod order;
+mod programs;
+mod semaphore;

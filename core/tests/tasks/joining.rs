@@ -1,0 +1,214 @@
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sinbin_core::task::{Door, JoinHandle, Loop, NoWakers, Refused, Why, join};
+use sinbin_core::{By, Rest};
+
+use crate::support::{Falls, Log, World, yields};
+
+#[test]
+fn a_result_can_be_had_once() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut child = on.spawn(async move { 5 }).unwrap();
+        log.add(child.join().await.map_err(|error| error.why));
+        log.add(child.join().await.map_err(|error| error.why));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(5), Err(Why::Taken)]);
+}
+
+#[test]
+fn who_joins_waits_for_that_task() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let mut child = world.spawn(async move {
+        on.wait_named().await.unwrap();
+        7
+    });
+    let child_task = child.task();
+    let parent = world.spawn(async move { log.add(child.join().await.unwrap()) });
+    assert_eq!(world.run(), Rest::Stalled);
+    assert_eq!(world.view(parent.task()).by, By::Task(child_task));
+    world.executor.kernel.wake(child_task);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [7]);
+}
+
+#[test]
+fn a_task_that_was_over_before_has_its_result_yet() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let mut child = world.spawn(async move { "long ago" });
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(child.is_over());
+    assert!(!child.cancel());
+    world.spawn(async move { log.add(child.join().await.unwrap()) });
+    world.run();
+    assert_eq!(log.take(), ["long ago"]);
+}
+
+#[test]
+fn a_task_that_was_cancelled_has_none() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut child = on.spawn(std::future::pending::<u32>()).unwrap();
+        on.yield_now().await;
+        assert!(child.cancel());
+        log.add(child.join().await.map_err(|error| error.why));
+        assert!(!child.cancel(), "it is over");
+        log.add(child.join().await.map_err(|error| error.why));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(Why::Cancelled); 2]);
+}
+
+#[test]
+fn a_task_that_was_told_so_and_ends_by_itself_has_one() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut child = on.spawn(on.wait_named()).unwrap();
+        on.yield_now().await;
+        child.cancel();
+        log.add(child.join().await.unwrap());
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+}
+
+#[test]
+fn nobody_waits_for_itself() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let own = Rc::new(Cell::new(None::<JoinHandle<'_, ()>>));
+    let mut world = World::new(on);
+    let its_own = own.clone();
+    let task = world.spawn(async move {
+        let mut own = its_own.take().unwrap();
+        log.add(own.join().await.unwrap_err().why);
+    });
+    own.set(Some(task));
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Why::Itself]);
+}
+
+#[test]
+fn who_gave_up_waiting_can_hand_the_handle_on() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut child = on.spawn(yields_then(on, 5, "result")).unwrap();
+        let in_time = on.timeout(Duration::ZERO, child.join()).await;
+        assert!(in_time.is_err());
+        let heir = async move { log.add(child.join().await.map_err(|error| error.why)) };
+        on.spawn(heir).unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok("result")]);
+}
+
+async fn yields_then<T>(on: Loop<'_>, times: usize, result: T) -> T {
+    yields(on, times).await;
+    result
+}
+
+#[test]
+fn a_handle_that_is_dropped_leaves_the_task_alone() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let child = on.spawn(async move {
+            yields(on, 3).await;
+            log.add("went on");
+            Falls(log, "result dropped")
+        });
+        drop(child);
+        log.add("dropped");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "went on", "result dropped"]);
+}
+
+#[test]
+fn a_result_that_nobody_takes_is_dropped_with_the_handle() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let child = world.spawn(async move { Falls(log, "result") });
+    world.run();
+    assert_eq!(log.take(), [""; 0]);
+    drop(child);
+    assert_eq!(log.take(), ["result"]);
+}
+
+#[test]
+fn a_future_is_dropped_at_its_end_and_its_result_given_away() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut child = on
+            .spawn(async move {
+                let _local = Falls(log, "local");
+                Falls(log, "result")
+            })
+            .unwrap();
+        let result = child.join().await.unwrap();
+        log.add("joined");
+        drop(result);
+        drop(child);
+        log.add("end");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["local", "joined", "result", "end"]);
+}
+
+#[test]
+fn several_can_be_joined_at_once() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut slow = on.spawn(yields_then(on, 4, "slow")).unwrap();
+        let mut fast = on.spawn(yields_then(on, 2, "fast")).unwrap();
+        let (slow, fast) = join(slow.join(), fast.join()).await;
+        log.add((slow.unwrap(), fast.unwrap()));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [("slow", "fast")]);
+}
+
+#[test]
+fn an_error_says_which_task_where_from_and_why() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    async fn worker() {
+        std::future::pending::<()>().await;
+    }
+    let mut child = world.spawn(worker());
+    let task = child.task();
+    assert_eq!(child.label().name, "tasks::joining::an_error_says_which_task_where_from_and_why::worker");
+    let line = child.label().spawned.line();
+    assert_eq!(child.label().spawned.file(), file!());
+    world.spawn(async move {
+        on.yield_now().await;
+        child.cancel();
+        log.add(child.join().await.unwrap_err().to_string());
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    let name = "tasks::joining::an_error_says_which_task_where_from_and_why::worker";
+    let place = format!("{}:{line}", file!());
+    assert_eq!(log.take(), [format!("task {task} ({name}, spawned at {place}) was cancelled")]);
+}

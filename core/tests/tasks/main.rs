@@ -1,0 +1,22 @@
+//! Tasks that are `async fn`s: what they can rely on, one thing at a time.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `running.rs` | whose turn it is, and what a step may do |
+//! | `joining.rs` | handles: the end of a task, and its result |
+//! | `cancelling.rs` | how a task is told, and what becomes of one that does not listen |
+//! | `waiting.rs` | several things at once, and what the kernel knows of it |
+//! | `timing.rs` | sleeps, timeouts, intervals |
+//! | `borders.rs` | other loops, executors within a task, wakes from other threads, limits |
+//! | `grouping.rs` | tasks that end together |
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod borders;
+mod cancelling;
+mod grouping;
+mod joining;
+mod running;
+mod timing;
+mod waiting;

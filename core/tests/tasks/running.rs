@@ -1,0 +1,129 @@
+use sinbin_core::task::{Door, Loop, NoWakers, join};
+use sinbin_core::{Rest, Woken};
+
+use crate::support::{Log, World, yields};
+
+#[test]
+fn each_has_a_turn_before_one_has_two() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    for task in 0..4 {
+        world.spawn(async move {
+            for _ in 0..3 {
+                log.add(task);
+                on.yield_now().await;
+            }
+        });
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [0, 1, 2, 3].repeat(3));
+}
+
+#[test]
+fn who_is_spawned_runs_in_the_next_turn_in_that_order() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        for child in 1..4 {
+            on.spawn(async move { log.add(child) }).unwrap();
+        }
+        log.add(0);
+        on.yield_now().await;
+        log.add(4);
+    });
+    world.spawn(async move { log.add(10) });
+    world.turn();
+    assert_eq!(log.take(), [0, 10]);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_task_knows_who_it_is_and_what_time_it_is() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.now = sinbin_core::Instant::from_nanos(7);
+    let task = world.spawn(async move { log.add((on.current().unwrap(), on.now())) });
+    assert!(!task.is_over());
+    world.run();
+    assert!(task.is_over());
+    assert_eq!(log.take(), [(task.task(), world.now)]);
+    assert_eq!(world.host.ended, [task.task()]);
+}
+
+/// A task that is never made to wait gives way after so many operations.
+const BUDGET: usize = 32;
+
+#[test]
+fn who_always_finds_something_gives_way_all_the_same() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.extend([0; 100]);
+    let reader = world.spawn(async move {
+        for n in 1..=100 {
+            assert_eq!(conn.recv(&mut [0]).await, Ok(1));
+            log.add(n);
+        }
+    });
+    world.turn();
+    assert_eq!(log.take().len(), BUDGET);
+    assert_eq!(world.executor.kernel.rest(), Rest::Ready);
+    world.turn();
+    assert_eq!(world.executor.kernel.woken(reader.task()), Some(Woken::Yielded));
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take().last(), Some(&100));
+}
+
+#[test]
+fn sending_counts_too_and_so_do_both_in_one_task() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).inbox.extend([0; 1000]);
+    world.spawn(async move {
+        let send = async {
+            for _ in 0..100 {
+                conn.send_all(b"x").await.unwrap();
+            }
+        };
+        let recv = async {
+            for _ in 0..100 {
+                conn.recv(&mut [0]).await.unwrap();
+            }
+        };
+        join(send, recv).await;
+        yields(on, 1).await;
+    });
+    for turn in 1..=6 {
+        world.turn();
+        let peer = world.peer(source);
+        let done = peer.outbox.len() + 1000 - peer.inbox.len();
+        assert!((turn * BUDGET - 1..=turn * BUDGET).contains(&done), "{done} in {turn} turns");
+    }
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn a_wake_that_comes_before_the_wait_is_not_lost() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let sleeper = world.spawn(async move {
+        on.yield_now().await;
+        on.wait_named().await.unwrap();
+        log.add("woken");
+    });
+    let sleeper = sleeper.task();
+    world.spawn(async move { assert!(on.wake(sleeper)) });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["woken"]);
+    world.spawn(async move { assert!(!on.wake(sleeper), "it is gone") });
+    assert_eq!(world.run(), Rest::Empty);
+}

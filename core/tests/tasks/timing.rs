@@ -1,0 +1,194 @@
+use std::time::Duration;
+
+use sinbin_core::task::{Door, Loop, NoWakers};
+use sinbin_core::time::Elapsed;
+use sinbin_core::{Instant, Rest};
+
+use crate::support::{Falls, Log, World, yields};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn who_sleeps_less_wakes_first_and_of_equals_who_began_first() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    for millis in [5, 2, 9, 2, 7, 5] {
+        world.spawn(async move {
+            on.sleep(millis * MS).await;
+            log.add((millis, on.now()));
+        });
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    let at = |millis: u32| (millis, Instant::ZERO + millis * MS);
+    assert_eq!(log.take(), [at(2), at(2), at(5), at(5), at(7), at(9)]);
+}
+
+#[test]
+fn who_sleeps_for_no_time_lets_the_others_have_their_turn() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        on.sleep(Duration::ZERO).await;
+        log.add("slept");
+        on.sleep_until(Instant::ZERO).await;
+        log.add("again");
+    });
+    world.spawn(async move { log.add("other") });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["other", "slept", "again"]);
+    assert_eq!(world.now, Instant::ZERO);
+}
+
+#[test]
+fn for_ever_is_not_a_time() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(on.sleep(Duration::MAX));
+    assert_eq!(world.run(), Rest::Stalled);
+}
+
+#[test]
+fn a_timeout_drops_what_takes_too_long() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let slow = async {
+            let _falls = Falls(log, "dropped");
+            on.sleep(5 * MS).await;
+        };
+        assert_eq!(on.timeout(3 * MS, slow).await, Err(Elapsed));
+        assert_eq!(on.now(), Instant::ZERO + 3 * MS);
+        log.add("in time");
+        assert_eq!(on.timeout(3 * MS, on.sleep(2 * MS)).await, Ok(()));
+        assert_eq!(on.now(), Instant::ZERO + 5 * MS);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "in time"]);
+}
+
+#[test]
+fn what_is_there_is_never_too_late() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        log.add(on.timeout(Duration::ZERO, async { 1 }).await);
+        // Both are due in the same turn: the result is looked for first.
+        log.add(
+            on.timeout(MS, async {
+                on.sleep(MS).await;
+                2
+            })
+            .await,
+        );
+        log.add(on.timeout(Duration::ZERO, std::future::pending()).await);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(1), Ok(2), Err(Elapsed)]);
+}
+
+#[test]
+fn the_nearest_of_nested_timeouts_counts() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let never = || std::future::pending::<()>();
+        log.add((on.timeout(9 * MS, on.timeout(2 * MS, never())).await, on.now()));
+        log.add((on.timeout(2 * MS, on.timeout(9 * MS, never())).await, on.now()));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(
+        log.take(),
+        [(Ok(Err(Elapsed)), Instant::ZERO + 2 * MS), (Err(Elapsed), Instant::ZERO + 4 * MS),]
+    );
+}
+
+#[test]
+fn a_timeout_of_one_who_never_waits_is_not_for_ever() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move { log.add(on.timeout(MS, yields(on, 1_000_000)).await) });
+    world.turn();
+    world.turn();
+    world.now = world.now + MS;
+    world.turn();
+    assert_eq!(log.take(), [Err(Elapsed)]);
+}
+
+#[test]
+fn an_interval_ticks_at_equal_distances_and_leaves_out_what_was_missed() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut interval = on.every(10 * MS);
+        for busy in [0, 3, 25, 10, 0] {
+            let due = interval.tick().await;
+            log.add((due, on.now()));
+            on.sleep(busy * MS).await;
+        }
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    let at = |millis: u32| Instant::ZERO + millis * MS;
+    assert_eq!(
+        log.take(),
+        [
+            (at(10), at(10)),
+            (at(20), at(20)),
+            (at(30), at(30)),
+            // At 55; those of 40 and 50 are one.
+            (at(40), at(55)),
+            (at(60), at(65)),
+        ]
+    );
+}
+
+#[test]
+fn an_interval_keeps_its_beat_after_ages() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut interval = on.every(Duration::from_nanos(3));
+        on.sleep(Duration::from_secs(3600)).await;
+        interval.tick().await;
+        log.add(interval.tick().await.since(on.now()));
+        let mut none = on.every(Duration::ZERO);
+        none.tick().await;
+        none.tick().await;
+        log.add(Duration::ZERO);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Duration::ZERO; 2], "the second tick is not late");
+}
+
+#[test]
+fn a_tick_that_nobody_waited_for_to_the_end_is_still_to_come() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut interval = on.every(10 * MS);
+        assert_eq!(on.timeout(4 * MS, interval.tick()).await, Err(Elapsed));
+        log.add(interval.tick().await);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Instant::ZERO + 10 * MS]);
+}
+
+#[test]
+fn who_sleeps_outside_a_task_leaves_nothing_at_the_door() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(std::pin::pin!(on.sleep(MS)).poll(&mut context).is_pending());
+    let mut world = World::new(on);
+    world.spawn(on.wait_named());
+    assert_eq!(world.run(), Rest::Stalled, "no deadline of somebody else's");
+}

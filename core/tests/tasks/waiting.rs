@@ -1,0 +1,208 @@
+use std::rc::Rc;
+use std::time::Duration;
+
+use sinbin_core::task::{Conn, Door, Either, Error, Loop, NoWakers, Refused, join, race, select};
+use sinbin_core::{By, Instant, Rest, TaskId, What};
+
+use crate::support::{Falls, Log, World, join_all};
+
+fn waits(world: &World<'_>, task: TaskId) -> Vec<What> {
+    world.view(task).waits.into_iter().flatten().collect()
+}
+
+#[test]
+fn the_kernel_knows_what_is_waited_for() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    let task = world.spawn(async move {
+        let mut buffer = [0];
+        let recv = on.timeout(Duration::from_secs(3), conn.recv(&mut buffer));
+        join(recv, conn.hangup()).await.1.ok();
+    });
+    world.turn();
+    let view = world.view(task.task());
+    assert_eq!(waits(&world, task.task()), [What::Recv(source), What::Hangup(source)]);
+    assert_eq!(view.deadline, Instant::ZERO + Duration::from_secs(3));
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+    assert_eq!(waits(&world, task.task()), [What::Hangup(source)], "the first is over");
+}
+
+#[test]
+fn select_drops_the_loser_and_its_wait() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let (a, b) = (world.connect(), world.connect());
+    let (at_a, at_b) = (a.source(), b.source());
+    let task = world.spawn(async move {
+        let (mut one, mut other) = ([0], [0]);
+        let loser = async {
+            let _falls = Falls(log, "loser");
+            a.recv(&mut one).await
+        };
+        let first = select(loser, b.recv(&mut other)).await;
+        log.add(if first == Either::Second(Ok(1)) { "second" } else { "first" });
+        b.recv(&mut other).await.ok();
+        log.add(if a.recv(&mut one).await == Ok(1) { "nothing is lost" } else { "lost" });
+    });
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [What::Recv(at_a), What::Recv(at_b)]);
+    world.peer(at_b).inbox.push_back(1);
+    world.turn();
+    world.turn();
+    assert_eq!(log.take(), ["loser", "second"]);
+    assert_eq!(waits(&world, task.task()), [What::Recv(at_b)], "for the loser nobody waits");
+    world.peer(at_a).inbox.push_back(1);
+    world.peer(at_b).inbox.push_back(1);
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["nothing is lost"]);
+}
+
+#[test]
+fn who_is_through_within_a_join_is_dropped() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let loser = async {
+            let _falls = Falls(log, "loser");
+            on.wait_named().await
+        };
+        let other = async {
+            on.sleep(Duration::from_secs(1)).await;
+            log.add("other");
+        };
+        // Else it would stand in the way (in a queue, say) for as long as the other goes on.
+        join(select(on.yield_now(), loser), other).await;
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["loser", "other"]);
+}
+
+#[test]
+fn a_wait_is_taken_back_within_the_step_too() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let (a, b) = (world.connect(), world.connect());
+    let at_b = b.source();
+    let task = world.spawn(async move {
+        // The first leaves its wait, the second is there at once.
+        select(a.readable(), async {}).await;
+        b.readable().await.ok();
+    });
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [What::Recv(at_b)]);
+}
+
+#[test]
+fn what_two_futures_of_a_task_wait_for_is_waited_for_until_both_are_gone() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    let task = world.spawn(async move {
+        let first = async {
+            select(conn.readable(), async {}).await;
+            conn.hangup().await
+        };
+        join(conn.readable(), first).await.0.ok();
+    });
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [What::Recv(source), What::Hangup(source)]);
+}
+
+#[test]
+fn four_things_at_once_and_no_more() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conns: Vec<Conn<'_>> = (0..5).map(|_| world.connect()).collect();
+    world.spawn(async move {
+        let read = async |conn: &Conn<'_>| {
+            let ready = conn.readable().await;
+            log.add((conn.source(), ready));
+        };
+        race(join_all(conns.iter().map(read).collect()), on.sleep(Duration::from_secs(1))).await;
+        log.add((conns[0].source(), Ok(())));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    let said = log.take();
+    assert_eq!(said[0].1, Err(Error::Refused(Refused::TooMany)), "the fifth at once");
+    assert_eq!(said.len(), 2, "the others wait: {said:?}");
+}
+
+#[test]
+fn one_waits_for_one_thing() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = Rc::new(world.connect());
+    let other = conn.clone();
+    world.spawn(async move { other.recv(&mut [0]).await });
+    world.spawn(async move { log.add(conn.recv(&mut [0]).await) });
+    world.run();
+    assert_eq!(log.take(), [Err(Error::Refused(Refused::Busy))]);
+}
+
+#[test]
+fn both_ends_of_a_connection_in_one_task() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).room = 3;
+    let task = world.spawn(async move {
+        let mut buffer = [0; 8];
+        let (received, sent) = join(conn.recv(&mut buffer), conn.send_all(b"hello")).await;
+        assert_eq!((received, sent), (Ok(2), Ok(())));
+    });
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [What::Recv(source), What::Send(source)]);
+    world.peer(source).inbox.extend(b"hi");
+    world.turn();
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [What::Send(source)]);
+    world.peer(source).room = 9;
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn race_takes_the_first_and_prefers_the_earlier() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let after = async |millis| {
+            on.sleep(Duration::from_millis(millis)).await;
+            millis
+        };
+        log.add(race(after(5), after(3)).await);
+        log.add(race(async { 1 }, async { 2 }).await);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [3, 1]);
+}
+
+#[test]
+fn of_several_who_could_end_a_wait_none_is_named() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let [mut a, mut b] = [(); 2].map(|()| world.spawn(on.wait_named()));
+    let at_a = a.task();
+    let both = world.spawn(async move { join(a.join(), b.join()).await.0.is_ok() });
+    world.turn();
+    assert_eq!(world.view(both.task()).by, By::Anyone);
+    assert_eq!(world.run(), Rest::Stalled);
+    world.executor.kernel.wake(at_a);
+    assert_eq!(world.run(), Rest::Stalled);
+}

@@ -1,0 +1,52 @@
+//! A producer makes five baozi for each of two consumers, who eat them as they come: generators that are sent values,
+//! as tasks that receive from channels.
+
+use std::rc::Rc;
+
+use sinbin::sync::{Channel, RecvError, SendError};
+use sinbin::task::{Loop, Refused};
+
+/// A plate has room for one.
+type Plate<'d> = Rc<Channel<'d, u32, 1>>;
+
+async fn consumer(name: &str, plate: Plate<'_>) -> Result<(), RecvError> {
+    println!("--->starting eating baozi...");
+    loop {
+        match plate.recv().await {
+            Ok(baozi) => println!("[{name}] is eating baozi {baozi}"),
+            Err(RecvError::Closed) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn producer(on: Loop<'_>, plates: [Plate<'_>; 2]) -> Result<(), SendError<u32>> {
+    for n in 1..=5 {
+        for plate in &plates {
+            plate.send(n).await?;
+        }
+        on.yield_now().await; // they eat
+        println!("[producer] is making baozi {n}");
+    }
+    for plate in &plates {
+        plate.close().ok();
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    sinbin::run(async |on| {
+        let plates = [Plate::new(Channel::new(on)), Plate::new(Channel::new(on))];
+        let mut consumers = Vec::new();
+        for (name, plate) in ["c1", "c2"].into_iter().zip(&plates) {
+            consumers.push(on.spawn(consumer(name, Rc::clone(plate)))?);
+        }
+        let mut producer = on.spawn(producer(on, plates))?;
+        producer.join().await.expect("nobody cancels it").expect("the plates are not closed");
+        for consumer in &mut consumers {
+            consumer.join().await.expect("nobody cancels it").expect("it may wait");
+        }
+        Ok::<_, Refused>(())
+    })??;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Two loudspeakers recite a poem in turn, by a condition: each waits until the next line is its own. Whichever
+//! begins, and however often they are woken, the lines come in order.
+
+use std::rc::Rc;
+
+use sinbin::sync::{Condition, Lock};
+use sinbin::task::{Loop, Refused};
+
+// "Xiao Ai?" - "Yes." "Let's recite in turn." - "Gladly."
+//
+// I live at the head of the Long River, - you live at its tail.
+// Day after day I think of you and see you not; - we drink of the one river's water.
+// When will these waters cease? - When will this sorrow end?
+// I ask but that your heart be as mine, - and it will not betray the love that longs.
+//
+// (Li Zhiyi, to the tune of Bu suan zi, about 1100; the last four lines are the second verse.)
+const TMALL_GENIE: (&str, [&str; 6]) = (
+    "天猫精灵",
+    ["小爱同学", "我们来对古诗吧", "我住长江头", "日日思君不见君", "此水几时休", "只愿君心似我心"],
+);
+const XIAO_AI: (&str, [&str; 6]) =
+    ("小爱", ["在", "好啊", "君住长江尾", "共饮长江水", "此恨何时已", "定不负相思意"]);
+
+struct Poem<'d> {
+    /// How many lines were recited.
+    recited: Lock<'d, usize>,
+    next: Condition<'d>,
+}
+
+impl<'d> Poem<'d> {
+    fn new(on: Loop<'d>) -> Self {
+        Self { recited: Lock::new(on, 0), next: Condition::new(on) }
+    }
+
+    /// Recites the `lines` of the poem from the one with the number `first` on, every other.
+    async fn recite(self: Rc<Self>, first: usize, (name, lines): (&str, [&str; 6])) -> Result<(), Refused> {
+        let mut recited = self.recited.lock().await?;
+        for (line, own) in lines.iter().zip((first..).step_by(2)) {
+            recited = self.next.wait_while(recited, |recited| *recited != own).await?;
+            println!("{name} : {line}");
+            *recited += 1;
+            self.next.notify_one()?;
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    sinbin::run(async |on| {
+        let poem = Rc::new(Poem::new(on));
+        let mut xiao_ai = on.spawn(Rc::clone(&poem).recite(1, XIAO_AI))?;
+        let mut genie = on.spawn(poem.recite(0, TMALL_GENIE))?;
+        genie.join().await.expect("nobody cancels it")?;
+        xiao_ai.join().await.expect("nobody cancels it")
+    })??;
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The talk's six servers, and what each does to a fast client while another asks for something slow:
+//! `talk [SECONDS [N]]`, or `just talk`. A few seconds for each server; the slow client asks for `fib(N)`.
+//!
+//! It takes the binaries that lie beside it: build the examples and the command first, as `just talk` does.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+const SERVERS: [(&str, &str); 6] = [
+    ("talk_1", "one client at a time"),
+    ("talk_2", "a thread a client"),
+    ("talk_3", "threads, a pool computes"),
+    ("talk_4", "coroutines, the loop computes"),
+    ("talk_5", "coroutines, the loop waits for a pool"),
+    ("talk_6", "coroutines, jobs are waited for"),
+];
+
+/// How long anything may take beyond its time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A fast client that is let down takes turns with the slow one: one answer for each of its. From so many on it does not.
+/// (The rate that it keeps says less: the two share the cores with this measurement and with whatever else runs.)
+const MORE: f64 = 4.0;
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let argument =
+        |position, default: u32| env::args().nth(position).map_or(Ok(default), |text| text.parse());
+    let (seconds, slow_n) = (argument(1, 4)?.max(1), argument(2, 30)?);
+    let interrupted = interrupted()?;
+    let own = env::current_exe()?;
+    let examples = own.parent().ok_or("the program lies nowhere")?;
+    let binaries = examples.parent().ok_or("the examples lie nowhere")?;
+
+    println!("A fast client asks for fib(1), alone and beside one that asks for fib({slow_n}).\n");
+    println!(
+        "{:<6}  {:<37}  {:>8}  {:>8}  {:>5}  {:>9}  {:>10}  {:>6}  lets the fast client down?",
+        "server", "", "alone/s", "beside/s", "keeps", "p99 alone", "p99 beside", "slow/s"
+    );
+    for (name, what) in SERVERS {
+        let measured = measure(examples, binaries, name, seconds, slow_n, &interrupted);
+        if interrupted.load(Ordering::Acquire) {
+            return Ok(ExitCode::from(130));
+        }
+        let row = measured.map_err(|error| format!("{name}: {error}"))?;
+        println!("{name}  {what:<37}  {}", row.line(slow_n));
+    }
+    println!(
+        "\n(One that keeps more than all: where a core is busy anyway, it is spared the waking of an idle one.)"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `sinbin perf mixed --brief` says.
+struct Row {
+    alone: f64,
+    beside: f64,
+    p99_alone: f64,
+    p99_beside: f64,
+    slow: f64,
+}
+
+impl Row {
+    fn parse(line: &str) -> Option<Self> {
+        let numbers: Result<Vec<f64>, _> = line.trim_end().split('\t').map(str::parse).collect();
+        match numbers.ok()?[..] {
+            [alone, beside, p99_alone, p99_beside, slow] => {
+                Some(Self { alone, beside, p99_alone, p99_beside, slow })
+            }
+            _ => None,
+        }
+    }
+
+    fn line(&self, slow_n: u32) -> String {
+        let keeps = self.beside / self.alone.max(1.0);
+        let verdict = if self.beside == 0.0 {
+            "yes: it is not served at all".into()
+        } else if keeps < 1.0 && self.beside < self.slow * MORE {
+            format!("yes: it waits for fib({slow_n})")
+        } else {
+            "no".into()
+        };
+        let (p99_alone, p99_beside) = (span(self.p99_alone), span(self.p99_beside));
+        format!(
+            "{:>8.0}  {:>8.0}  {:>4.0}%  {p99_alone:>9}  {p99_beside:>10}  {:>6.0}  {verdict}",
+            self.alone,
+            self.beside,
+            keeps * 100.0,
+            self.slow
+        )
+    }
+}
+
+fn span(micros: f64) -> String {
+    match micros {
+        0.0 => "never".into(),
+        0.0..1000.0 => format!("{micros:.0} µs"),
+        _ => format!("{:.1} ms", micros / 1e3),
+    }
+}
+
+fn measure(
+    examples: &Path,
+    binaries: &Path,
+    server: &str,
+    seconds: u32,
+    slow_n: u32,
+    interrupted: &AtomicBool,
+) -> Result<Row, Box<dyn Error>> {
+    let mut server = Command::new(program(examples, server));
+    let mut server = Running::start(server.arg("127.0.0.1:0").stderr(Stdio::null()))?;
+    let line = server.first_line(PATIENCE, interrupted)?;
+    let address = line.trim_end().strip_prefix("listening on ").ok_or("it does not say where it listens")?;
+    let mut perf = Command::new(program(binaries, "sinbin"));
+    perf.args(["perf", "mixed", "--brief", "--connect", address]);
+    perf.args(["--seconds", &seconds.to_string(), "--slow-n", &slow_n.to_string()]);
+    let mut perf = Running::start(&mut perf)?;
+    let line = perf.first_line(PATIENCE + Duration::from_secs(seconds.into()), interrupted)?;
+    Ok(Row::parse(&line).ok_or("the measurement failed")?)
+}
+
+fn program(directory: &Path, name: &str) -> PathBuf {
+    directory.join(name).with_extension(env::consts::EXE_EXTENSION)
+}
+
+/// A child process. It is killed when this is dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Result<Self, String> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        child.map(Self).map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))
+    }
+
+    /// The first line that it writes, if it does in time and before a signal.
+    fn first_line(&mut self, time: Duration, interrupted: &AtomicBool) -> Result<String, Box<dyn Error>> {
+        let mut stdout = BufReader::new(self.0.stdout.take().ok_or("it was read before")?);
+        let (sender, said) = channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            sender.send(stdout.read_line(&mut line).map(|_| line)).ok();
+            // Who writes more must not find the pipe closed.
+            io::copy(&mut stdout, &mut io::sink()).ok();
+        });
+        let end = Instant::now() + time;
+        loop {
+            match said.recv_timeout(Duration::from_millis(50)) {
+                Ok(said) => return Ok(said?),
+                Err(RecvTimeoutError::Disconnected) => return Err("it could not be read".into()),
+                Err(RecvTimeoutError::Timeout) if interrupted.load(Ordering::Acquire) => {
+                    return Err("interrupted".into());
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() > end => {
+                    return Err("it takes too long".into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Becomes true with Ctrl-C or SIGTERM, so that the children do not outlive this program.
+#[cfg(unix)]
+fn interrupted() -> io::Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    let interrupted = Arc::default();
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    Ok(interrupted)
+}
+
+#[cfg(not(unix))]
+fn interrupted() -> io::Result<Arc<AtomicBool>> {
+    let interrupted: Arc<AtomicBool> = Arc::default();
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(io::Error::other)?;
+    Ok(interrupted)
+}

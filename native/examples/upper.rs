@@ -1,0 +1,171 @@
+//! A server made of callbacks, as in the tutorials on Python's `selectors`: it answers what it reads in upper case, with
+//! `_SB` behind. `upper [ADDRESS]`
+//!
+//! Below the tasks there is a kernel that asks nothing of its host but to say what is ready. Here the host is
+//! [`Selector`], all of it, on `poll`; and what the kernel resumes is no coroutine but a function that was registered
+//! for a socket. What the next function has to know, the one before must hand on: compare `echo`.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+use sinbin::{Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, What, Woken};
+use socket2::{Domain, Socket, Type};
+
+/// Sockets that can wait at a time.
+const MAX_SOCKETS: usize = 512;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:25000".into());
+    let address: SocketAddr = address.parse()?;
+    let listener = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    listener.set_reuse_address(true)?;
+    listener.set_nonblocking(true)?;
+    listener.bind(&address.into())?;
+    listener.listen(128)?;
+    if let Some(address) = listener.local_addr()?.as_socket() {
+        println!("listening on {address}");
+    }
+    let mut selector = Selector::new();
+    selector.register(listener, Interest::RECV, accept);
+    selector.run()?;
+    Ok(())
+}
+
+/// A client has come.
+fn accept(selector: &mut Selector, listener: Socket) {
+    let accepted = listener.accept();
+    selector.register(listener, Interest::RECV, accept);
+    match accepted.and_then(|(conn, _)| conn.set_nonblocking(true).map(|()| conn)) {
+        Ok(conn) => selector.register(conn, Interest::RECV, read),
+        Err(error) => eprintln!("cannot accept: {error}"),
+    }
+}
+
+/// A client has said something, or has left. A socket that nobody registers again is closed.
+fn read(selector: &mut Selector, mut conn: Socket) {
+    let mut data = [0; 1024];
+    match conn.read(&mut data) {
+        Ok(0) => {}
+        Ok(count) => {
+            let mut answer = data[..count].to_ascii_uppercase();
+            answer.extend(b"_SB");
+            write(selector, conn, answer);
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => selector.register(conn, Interest::RECV, read),
+        Err(error) => eprintln!("closing: {error}"),
+    }
+}
+
+/// There may be room for the answer, or the rest of it.
+fn write(selector: &mut Selector, mut conn: Socket, mut answer: Vec<u8>) {
+    match conn.write(&answer) {
+        Ok(count) => drop(answer.drain(..count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(error) => return eprintln!("closing: {error}"),
+    }
+    if answer.is_empty() {
+        selector.register(conn, Interest::RECV, read);
+    } else {
+        selector.register(conn, Interest::SEND, |selector, conn| write(selector, conn, answer));
+    }
+}
+
+type Callback = Box<dyn FnOnce(&mut Selector, Socket)>;
+
+/// Calls functions for sockets that are ready.
+struct Selector {
+    kernel: Box<Kernel<Fixed<MAX_SOCKETS>>>,
+    registered: HashMap<TaskId, Registered>,
+}
+
+/// What a task of the kernel is here.
+struct Registered {
+    socket: Socket,
+    source: SourceId,
+    interest: Interest,
+    callback: Callback,
+}
+
+impl Selector {
+    fn new() -> Self {
+        Self { kernel: Box::new(Kernel::new(&Fixed)), registered: HashMap::new() }
+    }
+
+    /// Has `callback` called, once, when `socket` is ready. Where there are too many, the socket is closed.
+    fn register(
+        &mut self,
+        socket: Socket,
+        interest: Interest,
+        callback: impl FnOnce(&mut Self, Socket) + 'static,
+    ) {
+        let Ok(source) = self.kernel.open() else { return };
+        let Ok(task) = self.kernel.spawn() else {
+            self.kernel.close(source);
+            return;
+        };
+        let callback = Box::new(callback);
+        self.registered.insert(task, Registered { socket, source, interest, callback });
+    }
+
+    /// The loop that every host has.
+    fn run(&mut self) -> io::Result<()> {
+        loop {
+            // There are no deadlines here, so it is always the same time.
+            self.kernel.advance(Instant::ZERO);
+            while let Some(task) = self.kernel.next() {
+                self.resume(task);
+            }
+            match self.kernel.rest() {
+                Rest::Ready => {}
+                Rest::Until(_) => self.wait()?,
+                Rest::Stalled | Rest::Empty => return Ok(()),
+            }
+        }
+    }
+
+    /// A task's first step takes it to the bin, its second is the callback.
+    fn resume(&mut self, task: TaskId) {
+        if self.kernel.woken(task) == Some(Woken::Spawned) {
+            let Registered { source, interest, .. } = self.registered[&task];
+            let what = if interest == Interest::SEND { What::Send(source) } else { What::Recv(source) };
+            return self.kernel.park(task, Step::Wait(Wait::on(what)));
+        }
+        self.kernel.park(task, Step::Done);
+        if let Some(Registered { socket, source, callback, .. }) = self.registered.remove(&task) {
+            self.kernel.close(source);
+            callback(self, socket);
+        }
+    }
+
+    /// Tells the kernel what is ready, when something is.
+    #[cfg(unix)]
+    fn wait(&mut self) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, poll};
+
+        let all: Vec<_> = self.registered.values().collect();
+        let flags = |interest| if interest == Interest::SEND { PollFlags::OUT } else { PollFlags::IN };
+        let mut fds: Vec<_> = all.iter().map(|one| PollFd::new(&one.socket, flags(one.interest))).collect();
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for (one, fd) in all.iter().zip(&fds) {
+            // An error or a hangup is something to hear of, too: the callback finds out.
+            if !fd.revents().is_empty() {
+                self.kernel.ready(one.source, one.interest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Elsewhere, without unsafe code, one can only look again and again: readiness may always be early.
+    #[cfg(not(unix))]
+    fn wait(&mut self) -> io::Result<()> {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        for one in self.registered.values() {
+            self.kernel.ready(one.source, one.interest);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Services that are `async fn`s.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use sinbin_core::task::{Async, AsyncHost, BoxedJob, Carry, Conn, Growing, Loop, Mixed, Pool};
+use sinbin_core::{IoError, JobId, Service, SourceId};
+
+use crate::host::{Native, NativeTask};
+use crate::sockets::{self, Socket, io_error};
+
+/// A service that runs an `async fn` for each connection.
+pub struct AsyncService<'d, M, F: Future + 'd> {
+    on: Loop<'d>,
+    /// Where the futures of the connections live.
+    pool: Pin<&'d Pool<F, Growing<F>>>,
+    serve: M,
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncService<'d, M, F> {
+    /// The service that runs `serve` for each connection, on the loop `on`.
+    pub(crate) fn new(on: Loop<'d>, pool: Pin<&'d Pool<F, Growing<F>>>, serve: M) -> Self {
+        Self { on, pool, serve }
+    }
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F> {
+    type Conn = Mixed<'d, F>;
+    type Job = BoxedJob;
+
+    fn connect(&self, source: SourceId) -> Mixed<'d, F> {
+        let future = (self.serve)(Conn::new(self.on, source));
+        match self.pool.put(self.on, future) {
+            Ok((task, _)) => Mixed::Own(task),
+            Err(_) => {
+                tracing::error!(%source, "there is no place for a connection's task, and it is closed");
+                Mixed::Other(Async::new(self.on, async {}).0)
+            }
+        }
+    }
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for NativeTask<AsyncService<'d, M, F>> {
+    fn from(task: Async<'d>) -> Self {
+        Self::Serve(Mixed::Other(task))
+    }
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncService<'d, M, F>> {
+    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
+        self.sockets.shutdown(source)
+    }
+
+    fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
+        let listener = sockets::listen(address).map_err(|error| io_error(&error))?;
+        let bound = listener.local_addr().map_err(|error| io_error(&error))?;
+        self.sockets.insert(new, Socket::Listener(listener), false);
+        Ok(bound)
+    }
+
+    fn peer(&self, source: SourceId) -> Option<SocketAddr> {
+        self.sockets.peer(source)
+    }
+
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        if self.open >= self.max_connections {
+            return Err(IoError::NoRoom);
+        }
+        let stream = sockets::connect(address).map_err(|error| io_error(&error))?;
+        self.sockets.insert(new, Socket::Stream(stream), false);
+        self.open += 1;
+        Ok(())
+    }
+
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        self.sockets.connected(source)
+    }
+
+    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let Some(job) = job.boxed() else { return false };
+        self.counts.jobs += 1;
+        self.compute.submit(id, job);
+        true
+    }
+
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        self.compute.take(id).is_some_and(|mut output| job.put(&mut *output))
+    }
+
+    fn dismiss(&mut self, id: JobId) {
+        self.counts.cancelled += 1;
+        self.compute.cancel(id);
+    }
+}

@@ -1,0 +1,112 @@
+//! Wakes from outside the loop: by other threads, and by futures that know nothing of the kernel.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::task::{Wake, Waker};
+use std::thread::{self, ThreadId};
+
+use sinbin_core::TaskId;
+use sinbin_core::task::Wakers;
+
+use crate::reactor::Notifier;
+
+/// The tasks that were woken since the loop last looked.
+#[derive(Clone)]
+pub(crate) struct Inbox(Arc<Shared>);
+
+struct Shared {
+    /// The wakers of tasks that have some, by the indexes of their ids.
+    wakers: Mutex<Vec<Option<Arc<TaskWaker>>>>,
+    woken: Mutex<Vec<TaskId>>,
+    /// Whether there are any.
+    any: AtomicBool,
+    /// The loop's thread: a wake from there interrupts no wait.
+    home: ThreadId,
+    notifier: OnceLock<Notifier>,
+}
+
+impl Inbox {
+    /// The inbox of the loop of this thread.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Shared {
+            wakers: Mutex::default(),
+            woken: Mutex::default(),
+            any: AtomicBool::new(false),
+            home: thread::current().id(),
+            notifier: OnceLock::new(),
+        }))
+    }
+
+    /// Wakes from elsewhere end the loop's wait by `notifier`.
+    pub(crate) fn interrupt_by(&self, notifier: Notifier) {
+        // A loop has one reactor.
+        self.0.notifier.set(notifier).ok();
+    }
+
+    /// The tasks that were woken since the last time.
+    #[inline]
+    pub(crate) fn take(&self) -> Vec<TaskId> {
+        if !self.0.any.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        // What is put there from here on sets it again.
+        self.0.any.store(false, Ordering::SeqCst);
+        mem::take(&mut self.0.woken.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shared {
+    fn put(&self, task: TaskId) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is woken again and again is there once.
+        if woken.last() != Some(&task) {
+            woken.push(task);
+        }
+        self.any.store(true, Ordering::SeqCst);
+        drop(woken);
+        if thread::current().id() != self.home
+            && let Some(notifier) = self.notifier.get()
+        {
+            notifier.notify();
+        }
+    }
+}
+
+impl Wakers for Inbox {
+    fn waker(&self, task: TaskId) -> Waker {
+        let mut wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if wakers.len() <= task.index() {
+            wakers.resize(task.index() + 1, None);
+        }
+        let place = &mut wakers[task.index()];
+        let waker = match place {
+            Some(waker) if waker.task == task => Arc::clone(waker),
+            _ => {
+                let waker = Arc::new(TaskWaker { inbox: Arc::downgrade(&self.0), task });
+                *place = Some(Arc::clone(&waker));
+                waker
+            }
+        };
+        Waker::from(waker)
+    }
+}
+
+/// Wakes one task.
+struct TaskWaker {
+    /// The inbox has the waker, and may be gone before it.
+    inbox: Weak<Shared>,
+    task: TaskId,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            inbox.put(self.task);
+        }
+    }
+}

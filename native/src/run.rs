@@ -1,0 +1,199 @@
+//! Running `async fn`s: a program, or a service.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use sinbin_core::task::{self, Async, Conn, Door, Loop, Pool};
+
+use crate::async_service::AsyncService;
+use crate::error::Error;
+use crate::inbox::Inbox;
+use crate::server::{Server, Settings, Stopper, Summary};
+use crate::sockets;
+
+/// Runs an async program on this thread, and returns what it comes to. Tasks that are not over then are cancelled.
+///
+/// # Errors
+///
+/// When the system gives no poller, or no task can go on.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use sinbin::task::Refused;
+///
+/// let sum = sinbin::run(async |on| {
+///     let mut slow = on.spawn(async move {
+///         on.sleep(Duration::from_millis(1)).await;
+///         19
+///     })?;
+///     let quick = 23;
+///     Ok::<_, Refused>(quick + slow.join().await.expect("nobody cancels it"))
+/// })?;
+/// assert_eq!(sum, Ok(42));
+/// # Ok::<(), sinbin::Error>(())
+/// ```
+#[track_caller]
+pub fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T, Error> {
+    Settings::default().run(main)
+}
+
+/// Serves connections at `place` by an `async fn`, which is called for each, until the process ends. What it fails
+/// with is logged. `place` is an address, or a listener that is bound already.
+///
+/// # Errors
+///
+/// When the address cannot be had, the system gives no poller, or no task can go on.
+///
+/// ```no_run
+/// # async fn echo(conn: sinbin::task::Conn<'_>) -> Result<(), sinbin::task::Error> { Ok(()) }
+/// sinbin::serve("127.0.0.1:25000", echo)?;
+/// # Ok::<(), sinbin::Error>(())
+/// ```
+pub fn serve<E: Display + 'static>(
+    place: impl Listen,
+    service: impl AsyncFn(Conn<'_>) -> Result<(), E>,
+) -> Result<Summary, Error> {
+    Settings::default().serve([place.listen()?], |_| {}, service)
+}
+
+/// Where a service can be had: an address such as `"127.0.0.1:25000"`, or a listener.
+pub trait Listen {
+    /// The listener.
+    ///
+    /// # Errors
+    ///
+    /// When the address is none, or cannot be had.
+    fn listen(self) -> Result<TcpListener, Error>;
+}
+
+impl Listen for TcpListener {
+    fn listen(self) -> Result<TcpListener, Error> {
+        Ok(self)
+    }
+}
+
+impl Listen for SocketAddr {
+    fn listen(self) -> Result<TcpListener, Error> {
+        bind(self)
+    }
+}
+
+impl Listen for &str {
+    fn listen(self) -> Result<TcpListener, Error> {
+        let addresses = self.to_socket_addrs().map_err(Error::Bind)?;
+        // As the standard library does it: the first that can be had.
+        let mut last = Error::Bind(ErrorKind::InvalidInput.into());
+        for address in addresses {
+            match bind(address) {
+                Err(error) => last = error,
+                bound => return bound,
+            }
+        }
+        Err(last)
+    }
+}
+
+impl Listen for String {
+    fn listen(self) -> Result<TcpListener, Error> {
+        self.as_str().listen()
+    }
+}
+
+/// A listener on `address`, with address reuse and a long backlog. With port 0, the system chooses one.
+///
+/// # Errors
+///
+/// When the address cannot be had.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    sockets::listen(address).map_err(|error| Error::Listen { address, error })
+}
+
+impl Settings {
+    /// [`run`] with these settings.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`run`].
+    #[track_caller]
+    pub fn run<T>(&self, main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T, Error> {
+        let inbox = Inbox::new();
+        let door = Door::new(&inbox);
+        let on = Loop::new(&door);
+        let pool = pin!(Pool::growing(0));
+        let service = AsyncService::new(on, pool.as_ref(), |_| std::future::ready(()));
+        let mut server = Server::for_tasks(service, self, &inbox)?;
+        let (program, mut end) = Async::new(on, main(on));
+        server.start(program)?;
+        server.run_until(|| end.is_over())?;
+        end.take().ok_or(Error::Lost)
+    }
+
+    /// [`serve`](serve()) with these settings, at several addresses. `started` gets a handle to stop it by, from any
+    /// thread: then what was received is answered, and it returns.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`serve`](serve()).
+    pub fn serve<E: Display + 'static>(
+        &self,
+        listeners: impl IntoIterator<Item = TcpListener>,
+        started: impl FnOnce(Stopper),
+        service: impl AsyncFn(Conn<'_>) -> Result<(), E>,
+    ) -> Result<Summary, Error> {
+        let inbox = Inbox::new();
+        let door = Door::new(&inbox);
+        let on = Loop::new(&door);
+        let pool = pin!(Pool::growing(u32::try_from(self.max_connections).unwrap_or(u32::MAX)));
+        let failed = Cell::new(0);
+        let serve = |conn| Reported { future: service(conn), failed: &failed };
+        let service = AsyncService::new(on, pool.as_ref(), serve);
+        let mut server = Server::for_tasks(service, self, &inbox)?;
+        for listener in listeners {
+            server.listen_on(listener)?;
+        }
+        started(server.stopper());
+        let mut summary = server.run()?;
+        summary.counts.failed += failed.get();
+        Ok(summary)
+    }
+}
+
+pin_project! {
+    /// A connection's task, whose failure is logged and counted.
+    struct Reported<'a, F> {
+        #[pin]
+        future: F,
+        failed: &'a Cell<u64>,
+    }
+}
+
+impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reported<'_, F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let ended = ready!(this.future.poll(context));
+        if let Err(error) = ended
+            && !is_the_end(&error)
+        {
+            this.failed.set(this.failed.get() + 1);
+            tracing::debug!(%error, "a connection's task failed");
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Whether a task that ends with this has not failed: see [`task::Error::is_the_end`].
+fn is_the_end(error: &dyn Any) -> bool {
+    let boxed = error.downcast_ref::<Box<dyn std::error::Error>>();
+    let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
+    error.is_some_and(task::Error::is_the_end)
+}

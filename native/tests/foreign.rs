@@ -1,0 +1,216 @@
+//! Futures of other crates on the native loop: whoever wakes them, on whatever thread, ends its wait.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_channel::oneshot;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use sinbin::task::{Error, Loop, Refused, join};
+
+/// How long anything may take before it counts as never.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Runs `test` on a thread of its own, and gives up on it in the end: a wake that is lost is a failure, not a hang.
+fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, result) = mpsc::channel();
+    let tested = thread::spawn(move || sender.send(test()));
+    match result.recv_timeout(PATIENCE) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not within {PATIENCE:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => match tested.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(_) => unreachable!("it has sent nothing"),
+        },
+    }
+}
+
+fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+    sinbin::run(main).expect("nobody is stalled")
+}
+
+#[test]
+fn another_thread_ends_the_wait_of_a_loop_without_timers() {
+    let (answer, late) = in_time(|| {
+        let (sender, receiver) = oneshot::channel();
+        let (asks, asked) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            asked.recv().expect("the loop asks");
+            // So long that the loop waits by now; were it not so, the test would prove less, and still hold.
+            thread::sleep(Duration::from_millis(50));
+            sender.send(Instant::now()).expect("a task waits");
+        });
+        let answer = run(async |on| {
+            let mut task = on.spawn(receiver).expect("there is room");
+            asks.send(()).expect("the thread listens");
+            let sent = task.join().await.expect("nobody cancels it");
+            sent.map(|sent| sent.elapsed())
+        });
+        thread.join().expect("it only sends");
+        (answer.is_ok(), answer.unwrap_or_default())
+    });
+    assert!(answer);
+    assert!(late < PATIENCE / 5, "it comes when it is there: {late:?} late");
+}
+
+#[test]
+fn questions_and_answers_go_to_and_from_a_thread() {
+    let sum = in_time(|| {
+        let (ask, questions) = async_channel::bounded::<u64>(1);
+        let (answer, answers) = async_channel::bounded(1);
+        let thread = thread::spawn(move || {
+            while let Ok(question) = questions.recv_blocking() {
+                answer.send_blocking(question * 2).expect("the loop listens");
+            }
+        });
+        let sum = run(async |_| {
+            let mut sum = 0;
+            for n in 0..1000 {
+                ask.send(n).await.expect("the thread listens");
+                sum += answers.recv().await.expect("the thread answers");
+            }
+            drop(ask);
+            sum
+        });
+        thread.join().expect("it ends with the questions");
+        sum
+    });
+    assert_eq!(sum, 999 * 1000);
+}
+
+#[test]
+fn thousands_of_wakes_from_four_threads_lose_nothing() {
+    const EACH: u32 = 20_000;
+    let heard = in_time(|| {
+        let (sender, mut receiver) = futures_channel::mpsc::unbounded();
+        let (bounded, limited) = async_channel::bounded(3);
+        let threads: Vec<_> = (0..4)
+            .map(|thread: usize| {
+                let (sender, bounded) = (sender.clone(), bounded.clone());
+                thread::spawn(move || {
+                    for n in 0..EACH {
+                        sender.unbounded_send((thread, n)).expect("they listen");
+                        if n % 10 == 0 {
+                            bounded.send_blocking(n).expect("they listen");
+                        }
+                    }
+                })
+            })
+            .collect();
+        drop((sender, bounded));
+        let heard = run(async |on| {
+            let count = |receiver: async_channel::Receiver<u32>| async move {
+                let mut count = 0;
+                while receiver.recv().await.is_ok() {
+                    count += 1;
+                }
+                count
+            };
+            let mut tasks = [(); 3].map(|()| on.spawn(count(limited.clone())).expect("there is room"));
+            drop(limited);
+            let mut next = [0; 4];
+            while let Some((thread, n)) = receiver.next().await {
+                assert_eq!(n, next[thread], "in the order of thread {thread}");
+                next[thread] += 1;
+            }
+            let mut tenth = 0;
+            for task in &mut tasks {
+                tenth += task.join().await.expect("nobody cancels it");
+            }
+            (next, tenth)
+        });
+        threads.into_iter().for_each(|thread| thread.join().expect("they only send"));
+        heard
+    });
+    assert_eq!(heard, ([EACH; 4], 4 * EACH / 10));
+}
+
+#[test]
+fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
+    in_time(|| {
+        let old: Waker = run(async |on| {
+            let keep = poll_fn(|context| Poll::Ready(context.waker().clone()));
+            let mut first = on.spawn(keep).expect("there is room");
+            let place = first.task().index();
+            let old = first.join().await.expect("nobody cancels it");
+            // Its place is taken by one that counts how often it runs.
+            let (opens, opened) = oneshot::channel::<()>();
+            let mut opened = Box::pin(opened);
+            let mut polls = 0;
+            let counts = poll_fn(move |context| {
+                polls += 1;
+                opened.as_mut().poll(context).map(|_| polls)
+            });
+            let mut second = on.spawn(counts).expect("there is room");
+            assert_eq!(second.task().index(), place, "the second has the first one's place");
+            on.yield_now().await;
+            let there = old.clone();
+            thread::spawn(move || there.wake()).join().expect("to wake is no panic");
+            old.wake_by_ref();
+            for _ in 0..3 {
+                on.yield_now().await;
+            }
+            opens.send(()).expect("it waits");
+            assert_eq!(second.join().await.expect("nobody cancels it"), 2, "first, and when it was opened");
+            old
+        });
+        old.wake_by_ref();
+        thread::spawn(move || old.wake()).join().expect("to wake is no panic");
+    });
+}
+
+#[test]
+fn receivers_within_an_executor_are_told_that_it_is_one() {
+    in_time(|| {
+        run(async |on| {
+            let listener = on.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+            let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+            let (client, (server, _)) = (client.expect("a client"), server.expect("a server"));
+            let (mut one, mut other) = ([0; 8], [0; 8]);
+            let mut received: FuturesUnordered<_> =
+                [client.recv(&mut one), server.recv(&mut other)].into_iter().collect();
+            for _ in 0..2 {
+                assert_eq!(received.next().await, Some(Err(Error::Refused(Refused::Wrapped))));
+            }
+            drop(received);
+            // And it works still, where each has the task's own waker.
+            let (heard, sent) = join(server.recv(&mut other), client.send_all(b"hello")).await;
+            assert_eq!((heard, sent), (Ok(5), Ok(())));
+        });
+    });
+}
+
+#[test]
+fn a_foreign_yield_lets_sockets_have_their_turn() {
+    in_time(|| {
+        run(async |on| {
+            let listener = on.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+            let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+            let (client, (server, _)) = (client.expect("a client"), server.expect("a server"));
+            let mut heard = on
+                .spawn(async move {
+                    let mut buffer = [0; 8];
+                    server.recv(&mut buffer).await.expect("a connection")
+                })
+                .expect("there is room");
+            let spins = Cell::new(0_u64);
+            client.send_all(b"hello").await.expect("a connection");
+            // It never waits, and is never in the way.
+            poll_fn(|context| {
+                spins.set(spins.get() + 1);
+                if heard.is_over() {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            assert_eq!(heard.join().await.expect("nobody cancels it"), 5);
+            assert!(spins.get() > 1, "it had to wait");
+        });
+    });
+}

@@ -1,0 +1,170 @@
+//! The servers among the examples, as the tutorials' clients see them.
+
+#![cfg(unix)]
+
+use std::net::SocketAddr;
+
+use sinbin_tests::{Client, Server, exchange, machine, noise};
+
+fn local(client: &Client) -> SocketAddr {
+    client.stream().local_addr().expect("a connected socket")
+}
+
+/// Has clients speak to the server all at once, each with words of its own.
+fn check_a_hundred_at_once(server: &Server, suffix: &str) {
+    let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("I AM {number}"));
+    }
+    // The last first: nobody waits for those before.
+    for (number, client) in clients.iter_mut().enumerate().rev() {
+        let answer = format!("I AM {number}{suffix}");
+        assert_eq!(String::from_utf8_lossy(&client.bytes(answer.len())), answer);
+        client.send("GOODBYE");
+        client.end();
+        assert_eq!(client.rest(), format!("GOODBYE{suffix}"));
+    }
+}
+
+#[test]
+fn echo_says_what_it_hears() {
+    let server = Server::example("echo");
+    let mut client = server.client();
+    for text in ["hello", "\n", "no newline", "\0\r\n\u{20ac}"] {
+        client.send(text);
+        assert_eq!(client.bytes(text.len()), text.as_bytes());
+    }
+    client.end();
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn echo_loses_nothing_of_a_megabyte() {
+    let server = Server::example("echo");
+    let bytes = noise(1 << 20);
+    assert!(exchange(server.address(), &bytes) == bytes);
+}
+
+#[test]
+fn echo_serves_a_hundred_at_once() {
+    check_a_hundred_at_once(&Server::example("echo"), "");
+}
+
+#[test]
+fn upper_answers_each_message_in_upper_case_with_a_suffix() {
+    let server = Server::example("upper");
+    let mut client = server.client();
+    for (text, answer) in [
+        ("hello", "HELLO_SB"),
+        ("Hello, World 1!\n", "HELLO, WORLD 1!\n_SB"),
+        ("stra\u{df}e", "STRA\u{df}E_SB"),
+        ("x", "X_SB"),
+    ] {
+        client.send(text);
+        let said = client.bytes(answer.len());
+        assert_eq!(String::from_utf8_lossy(&said), answer);
+    }
+    client.end();
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn upper_waits_for_room_and_loses_nothing_of_a_megabyte() {
+    let server = Server::example("upper");
+    let text = "the quick brown fox ".repeat(50_000);
+    let answer = exchange(server.address(), text.as_bytes());
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.ends_with("_SB"));
+    assert!(answer.replace("_SB", "") == text.to_uppercase());
+}
+
+#[test]
+fn upper_serves_a_hundred_at_once() {
+    check_a_hundred_at_once(&Server::example("upper"), "_SB");
+}
+
+#[test]
+fn upper_survives_more_clients_than_it_has_places_for() {
+    machine::raise_descriptor_limit();
+    let server = Server::example("upper");
+    let clients: Vec<_> = (0..600).map(|_| server.client()).collect();
+    drop(clients);
+    // This one may be turned away. Before the server does that, or not, it has heard that the others left.
+    let mut client = server.client();
+    client.end();
+    assert_eq!(client.rest(), "");
+    let mut client = server.client();
+    client.send("still there");
+    assert_eq!(client.bytes(14), b"STILL THERE_SB");
+}
+
+#[test]
+fn upper_goes_on_when_a_client_is_reset() {
+    let server = Server::example("upper");
+    let mut other = server.client();
+    let mut client = server.client();
+    client.send("a");
+    assert_eq!(client.bytes(4), b"A_SB");
+    client.reset();
+    other.send("b");
+    assert_eq!(other.bytes(4), b"B_SB");
+}
+
+/// The tutorial's client: three messages, each on two sockets before either is read from.
+#[test]
+fn select_echo_exchanges_three_messages_on_two_sockets_and_keeps_its_log() {
+    let server = Server::example("select_echo");
+    let mut sockets = [server.client(), server.client()];
+    let messages = ["This is the message. ", "It will be sent ", "in parts."];
+    for message in messages {
+        for socket in &mut sockets {
+            socket.send(message);
+        }
+        for socket in &mut sockets {
+            assert_eq!(String::from_utf8_lossy(&socket.bytes(message.len())), message);
+        }
+    }
+    for socket in sockets {
+        let peer = local(&socket);
+        drop(socket);
+        let closing = format!("closing {peer} after reading no data\n");
+        server.logs(&closing);
+        let mut expected = vec![format!("new connection from {peer}")];
+        for message in messages {
+            expected.push(format!("received \"{message}\" from {peer}"));
+            expected.push(format!("sending \"{message}\" to {peer}"));
+            expected.push(format!("output queue for {peer} is empty"));
+        }
+        expected.push(closing.trim_end().into());
+        let peer = peer.to_string();
+        let log = server.stderr();
+        let log: Vec<_> = log.lines().filter(|line| line.contains(&peer)).collect();
+        assert_eq!(log, expected);
+    }
+}
+
+#[test]
+fn select_echo_sends_what_is_queued_to_a_client_that_says_no_more() {
+    let server = Server::example("select_echo");
+    let bytes = "the quick brown fox ".repeat(10_000).into_bytes();
+    assert!(exchange(server.address(), &bytes) == bytes);
+}
+
+#[test]
+fn select_echo_serves_a_hundred_at_once() {
+    check_a_hundred_at_once(&Server::example("select_echo"), "");
+}
+
+#[test]
+fn select_echo_handles_an_exceptional_condition() {
+    let server = Server::example("select_echo");
+    let mut other = server.client();
+    let mut client = server.client();
+    let peer = local(&client);
+    client.send("a");
+    assert_eq!(client.bytes(1), b"a");
+    client.reset();
+    server.logs(&format!("handling exceptional condition for {peer}: "));
+    other.send("b");
+    assert_eq!(other.bytes(1), b"b");
+}
