@@ -42,7 +42,7 @@ impl<H: Host> Task<H> for Acceptor {
                     return Step::Wait(Wait::on(What::Hangup(self.listener)).until(cx.after(Some(RETRY))));
                 }
                 Err(IoError::Stopping) => return Step::Done,
-                Err(error @ (IoError::Closed | IoError::Unsupported)) => {
+                Err(error) => {
                     return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });
                 }
             }

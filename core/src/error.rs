@@ -29,6 +29,10 @@ pub enum IoError {
     Stopping,
     /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
     NoRoom,
+    /// Nobody listens at the address.
+    ConnectionRefused,
+    /// Somebody else has the address.
+    AddressInUse,
     /// The host has no such operation, or does not let this task have it.
     Unsupported,
     /// Anything else, as the number by which the host's system calls it.
@@ -43,6 +47,8 @@ impl fmt::Display for IoError {
             Self::Reset => f.write_str("the peer broke it off"),
             Self::Stopping => f.write_str("the host is stopping"),
             Self::NoRoom => f.write_str("the host has no room for it"),
+            Self::ConnectionRefused => f.write_str("nobody listens there"),
+            Self::AddressInUse => f.write_str("somebody else has the address"),
             Self::Unsupported => f.write_str("the host does not do that"),
             Self::Os(code) => write!(f, "system error {code}"),
         }

@@ -3,6 +3,33 @@
 //! A group ends when all its tasks have. The first that fails cancels the others, and its error is the group's. A
 //! group that is left early, by `?` or because its own task is cancelled, takes its tasks with it. So no task
 //! outlives the place that it was spawned in, and no error is lost.
+//!
+//! [`scope`] is the way to a group that can't be left behind. A [`Group`] of one's own is for results, one after
+//! another:
+//!
+//! ```
+//! # use sinbin_core::group::{Failed, Group};
+//! # use sinbin_core::task::{Error, Loop};
+//! # async fn fetch(on: Loop<'_>, page: u32) -> Result<usize, Error> { on.yield_now().await; Ok(page as usize) }
+//! /// The sizes of all pages together, or why one of them could not be fetched; then the others are let go.
+//! # #[cfg(feature = "alloc")]
+//! async fn total(on: Loop<'_>) -> Result<usize, Failed<Error>> {
+//!     let pages = Group::new(on);
+//!     for page in 1..=3 {
+//!         pages.spawn(fetch(on, page)).ok();
+//!     }
+//!     let mut total = 0;
+//!     while let Some(size) = pages.next().await {
+//!         total += size?;
+//!     }
+//!     Ok(total)
+//! }
+//! ```
+//!
+//! A [failure](Failed) says which task it was, what that is called, and where it was spawned. Tasks that are cancelled
+//! are told once, and may clean up; [`Group::join`] and [`scope`] wait for that. Without a heap (feature `alloc`), a
+//! [`Pool`](crate::task::Pool) has the tasks' places, [`Group::start`] spawns what it has taken in, and a group
+//! has [`MAX_CHILDREN`] at a time at most.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;

@@ -16,8 +16,19 @@
 //! }
 //! ```
 //!
+//! | to | there is |
+//! | --- | --- |
+//! | wait for a time, or until a moment | [`sleep`](crate::task::Loop::sleep), [`sleep_until`](crate::task::Loop::sleep_until) |
+//! | wait no longer than that for something | [`timeout`](crate::task::Loop::timeout), [`until`](crate::task::Loop::until) |
+//! | do something at equal distances | [`every`](crate::task::Loop::every) |
+//! | know what time it is | [`now`](crate::task::Loop::now) |
+//!
 //! A wait with a deadline is one wait: a timeout is no task and no second registration. Time moves between turns,
-//! not within. A timer is never early; how late it can be, the host knows (natively: a millisecond).
+//! not within. A timer is never early; how late it can be, the host knows (natively: a millisecond). Of several that are
+//! due in one turn, the earliest goes first, and of equal ones the one that began to wait first.
+//!
+//! A sleep can't fail. So a task that is cancelled while it does nothing but sleep is dropped where it stands; see
+//! [how tasks are cancelled](crate::task#cancellation).
 
 mod instant;
 mod sleep;

@@ -4,7 +4,7 @@
 //! given up after [`PATIENCE`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{pending, poll_fn};
 use std::hint;
 use std::marker::PhantomData;
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -111,6 +111,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// One for each task, so that it knows itself again.
+    wakers: BTreeMap<TaskId, Arc<TaskWaker>>,
     woken: Vec<TaskId>,
     /// The loop has nothing to do until somebody wakes a task.
     rests: bool,
@@ -142,12 +144,14 @@ impl Inbox {
 
 impl Wakers for Inbox {
     fn waker(&self, task: TaskId) -> Waker {
-        Arc::new(TaskWaker { inbox: self.clone(), task }).into()
+        let make = || Arc::new(TaskWaker { inbox: Arc::downgrade(&self.0), task });
+        let mut state = self.0.state.lock().unwrap();
+        Arc::clone(state.wakers.entry(task).or_insert_with(make)).into()
     }
 }
 
 struct TaskWaker {
-    inbox: Inbox,
+    inbox: Weak<Shared>,
     task: TaskId,
 }
 
@@ -157,8 +161,10 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.inbox.0.state.lock().unwrap().woken.push(self.task);
-        self.inbox.0.changed.notify_all();
+        if let Some(inbox) = self.inbox.upgrade() {
+            inbox.state.lock().unwrap().woken.push(self.task);
+            inbox.changed.notify_all();
+        }
     }
 }
 

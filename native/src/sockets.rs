@@ -61,6 +61,8 @@ pub(crate) fn io_error(error: &io::Error) -> IoError {
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => IoError::Reset,
         Kind::NotConnected => IoError::Closed,
         Kind::WouldBlock => IoError::WouldBlock,
+        Kind::ConnectionRefused => IoError::ConnectionRefused,
+        Kind::AddrInUse => IoError::AddressInUse,
         _ => IoError::Os(error.raw_os_error().unwrap_or(0)),
     }
 }

@@ -118,7 +118,9 @@ impl<'d, T> Lock<'d, T> {
         match left {
             Left::Granted => self.release(),
             // It waited for the one who left: it looks again for whom it waits.
-            Left::Waiting(Some(behind)) => drop(self.on.wake(behind)),
+            Left::Waiting(Some(behind)) => {
+                self.on.wake(behind);
+            }
             Left::Waiting(None) => {}
         }
     }

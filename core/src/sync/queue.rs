@@ -244,11 +244,7 @@ impl<F: Fn(Left)> Drop for Unused<'_, '_, F> {
 pub(crate) async fn begin(on: Loop<'_>) -> Result<(), Refused> {
     poll_fn(|context| {
         on.current()?;
-        if on.door().spend() {
-            return Poll::Ready(Ok(()));
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
+        if on.door().spend(context) { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }

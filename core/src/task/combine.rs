@@ -15,9 +15,9 @@ pub enum Either<A, B> {
     Second(B),
 }
 
-/// Waits for both.
+/// Waits for both. The one that is over first is dropped then.
 pub const fn join<A: Future, B: Future>(a: A, b: B) -> Join<A, B> {
-    Join { a, b, first: None, second: None }
+    Join { a: Part::Under { way: a }, b: Part::Under { way: b } }
 }
 
 /// Waits for the first of two, and drops the other: whatever that waited for, it waits no more. If both are ready,
@@ -37,11 +37,37 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Join<A: Future, B: Future> {
         #[pin]
-        a: A,
+        a: Part<A>,
         #[pin]
-        b: B,
-        first: Option<A::Output>,
-        second: Option<B::Output>,
+        b: Part<B>,
+    }
+}
+
+pin_project! {
+    #[project = PartProjection]
+    enum Part<F: Future> {
+        Under {
+            #[pin]
+            way: F,
+        },
+        Over { output: Option<F::Output> },
+    }
+}
+
+impl<F: Future> Part<F> {
+    /// Goes on with it. Whether it is over.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> bool {
+        let PartProjection::Under { way } = self.as_mut().project() else { return true };
+        let Poll::Ready(output) = way.poll(context) else { return false };
+        self.set(Self::Over { output: Some(output) });
+        true
+    }
+
+    fn take(self: Pin<&mut Self>) -> Option<F::Output> {
+        match self.project() {
+            PartProjection::Under { .. } => None,
+            PartProjection::Over { output } => output.take(),
+        }
     }
 }
 
@@ -69,23 +95,16 @@ impl<A: Future, B: Future> Future for Join<A, B> {
     type Output = (A::Output, B::Output);
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.first.is_none()
-            && let Poll::Ready(output) = this.a.poll(context)
-        {
-            *this.first = Some(output);
+        let mut this = self.project();
+        // Both are polled, whatever the first says.
+        let are_over = this.a.as_mut().poll(context) & this.b.as_mut().poll(context);
+        if !are_over {
+            return Poll::Pending;
         }
-        if this.second.is_none()
-            && let Poll::Ready(output) = this.b.poll(context)
-        {
-            *this.second = Some(output);
-        }
-        match (this.first.take(), this.second.take()) {
+        match (this.a.take(), this.b.take()) {
             (Some(first), Some(second)) => Poll::Ready((first, second)),
-            partly => {
-                (*this.first, *this.second) = partly;
-                Poll::Pending
-            }
+            // It was polled after its end.
+            _ => Poll::Pending,
         }
     }
 }

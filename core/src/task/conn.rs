@@ -64,7 +64,7 @@ impl<'d> Conn<'d> {
         self.source.set(if drained { bits | DRAINED } else { bits });
     }
 
-    /// Receives into `buffer`, and returns how much; 0 is the end of the stream.
+    /// Receives into `buffer`, and returns how much; 0 is the end of the stream, or that of an empty buffer.
     ///
     /// # Errors
     ///
@@ -102,6 +102,9 @@ impl<'d> Conn<'d> {
     ///
     /// What the host says: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let received = self.on.door().with(|ops| ops.recv(self.source(), buffer))?;
         let count = received.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
         self.set_drained(count < buffer.len() && count > 0);
@@ -280,13 +283,16 @@ impl Future for Recv<'_, '_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { conn, buffer, wait } = self.get_mut();
         let door = conn.on.door();
+        if buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let tries = match wait.check()? {
             Waited::Not => !conn.is_drained(),
             Waited::Still => false,
             Waited::Long | Waited::Over => true,
         };
         if tries {
-            if !door.spend() {
+            if !door.spend(context) {
                 return Poll::Pending;
             }
             match door.with(|ops| ops.recv(conn.source(), buffer))? {
@@ -325,7 +331,7 @@ impl Future for Send<'_, '_> {
             return Poll::Ready(Ok(()));
         }
         if wait.check()? != Waited::Still {
-            if !door.spend() {
+            if !door.spend(context) {
                 return Poll::Pending;
             }
             match door.with(|ops| ops.send(conn.source(), &bytes[*sent..]))? {

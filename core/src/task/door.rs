@@ -93,7 +93,8 @@ impl<'d> Door<'d> {
             ops: Cell::new(None),
             caller: Cell::new(None),
             wakers: Source(wakers),
-            kept: Cell::new(core::ptr::null()),
+            // Nobody's: a waker that does nothing may have a null there.
+            kept: Cell::new(core::ptr::dangling()),
             budget: Cell::new(0),
             cancelled: Cell::new(false),
             told: Cell::new(0),
@@ -150,19 +151,22 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
     }
 
-    /// Whether the task may do another operation in this step; if not, it yields.
+    /// Whether the task may do another operation in this step; if not, it yields. While the door is shut the operation
+    /// says so itself.
     #[inline]
-    pub(crate) fn spend(&self) -> bool {
+    pub(crate) fn spend(&self, context: &Context<'_>) -> bool {
         let rest = self.budget.get().checked_sub(1);
         match rest {
             Some(rest) => self.budget.set(rest),
-            None => self.yields(),
+            None if self.is_open() => self.yields(context),
+            None => return true,
         }
         rest.is_some()
     }
 
-    /// A waker for a task that has kept one before: it knows itself again. (Some who keep a waker wake it when they
-    /// are given another.)
+    /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
+    /// they are given another.)
+    #[cold]
     pub(crate) fn kept_waker(&self, caller: &Caller) -> Waker {
         let waker = self.wakers.0.waker(caller.task());
         self.kept.set(waker.data());
@@ -172,17 +176,25 @@ impl<'d> Door<'d> {
     /// Whether `waker` is the one that the running task was lent.
     #[inline]
     fn lends(&self, caller: &Caller, waker: &Waker) -> bool {
-        caller.is_behind(waker) || (caller.was_cloned() && waker.data() == self.kept.get())
+        caller.is_behind(waker) || waker.data() == self.kept.get()
     }
 
-    /// The running task is to run again at once.
+    /// The running task is to run again at once. An executor within it, which the kernel does not know, is told too.
     #[inline]
-    pub(crate) fn yields(&self) {
+    pub(crate) fn yields(&self, context: &Context<'_>) {
         self.has_left.set(self.has_left.get() | YIELDS);
+        self.keep_awake(context);
     }
 
-    /// Runs `body`, the step of a task that is cancelled.
-    pub(crate) fn cancelled<R>(&self, body: impl FnOnce() -> R) -> R {
+    #[inline]
+    fn keep_awake(&self, context: &Context<'_>) {
+        if !self.caller().is_some_and(|caller| self.lends(caller, context.waker())) {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// Runs `body`, the step of a task that is cancelled, or is not.
+    pub(crate) fn cancelled<R>(&self, is_so: bool, body: impl FnOnce() -> R) -> R {
         struct Uncancel<'a>(&'a Cell<bool>);
         impl Drop for Uncancel<'_> {
             fn drop(&mut self) {
@@ -190,7 +202,7 @@ impl<'d> Door<'d> {
             }
         }
         self.told.set(0);
-        self.cancelled.set(true);
+        self.cancelled.set(is_so);
         let _uncancel = Uncancel(&self.cancelled);
         body()
     }
@@ -263,9 +275,7 @@ impl<'d> Door<'d> {
     /// A future waits for a moment. A cancelled task is not told: it is ended there. An executor within the task,
     /// which could not be woken, is kept awake.
     pub(crate) fn leave_deadline(&self, deadline: Instant, context: &Context<'_>) {
-        if !self.caller().is_some_and(|caller| self.lends(caller, context.waker())) {
-            context.waker().wake_by_ref();
-        }
+        self.keep_awake(context);
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
         left.deadline = left.deadline.min(deadline);

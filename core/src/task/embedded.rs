@@ -44,6 +44,8 @@ impl embedded_io_async::Error for IoError {
             Self::Reset => ErrorKind::ConnectionReset,
             Self::Stopping => ErrorKind::ConnectionAborted,
             Self::NoRoom => ErrorKind::OutOfMemory,
+            Self::ConnectionRefused => ErrorKind::ConnectionRefused,
+            Self::AddressInUse => ErrorKind::AddrInUse,
             Self::Unsupported => ErrorKind::Unsupported,
             Self::WouldBlock | Self::Os(_) => ErrorKind::Other,
         }

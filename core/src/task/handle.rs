@@ -157,11 +157,11 @@ impl Future for YieldNow<'_> {
     type Output = ();
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if core::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }
-        self.door.yields();
+        self.door.yields(context);
         Poll::Pending
     }
 }

@@ -10,7 +10,7 @@ use crate::step::By;
 use crate::task::Loop;
 use crate::task::error::Refused;
 use crate::task::holder::Holder;
-use crate::task::slot::{Label, Outcome, Side, Slot, Stage};
+use crate::task::slot::{Head, Label, Outcome, Side, Slot, Stage};
 
 /// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone.
 pub struct JoinHandle<'d, T> {
@@ -112,6 +112,7 @@ impl<'d, T> JoinHandle<'d, T> {
     /// Why there is none; the result can be had once.
     pub async fn join(&mut self) -> Result<T, JoinError> {
         let refusal = |why| Err(JoinError { task: self.task(), label: self.label(), why });
+        let _unjoin = Unjoin(self.slot.head());
         let result = poll_fn(|context| self.poll_end(context)).await;
         result.or_else(refusal)
     }
@@ -141,6 +142,15 @@ impl<'d, T> JoinHandle<'d, T> {
         head.joiner.set(Some(current));
         let refused = ready!(door.leave_named(By::Task(self.task()), context));
         Poll::Ready(Err(Why::Refused(refused)))
+    }
+}
+
+/// Who has stopped waiting for the end is not told of it, and another can wait.
+struct Unjoin<'a>(&'a Head);
+
+impl Drop for Unjoin<'_> {
+    fn drop(&mut self) {
+        self.0.joiner.set(None);
     }
 }
 

@@ -5,7 +5,7 @@ use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Waker};
+use core::task::Context;
 
 use crate::host::{Cx, Task};
 use crate::id::TaskId;
@@ -64,36 +64,26 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         }
     }
 
-    /// Polls the future, which must be there.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the task borrowed exclusively.
-    #[inline]
-    #[expect(unsafe_code, reason = "see Body::poll")]
-    unsafe fn poll(on: Loop<'d>, body: &Holder<'d, B>) -> bool {
-        let caller = &body.head().caller;
-        // SAFETY: this is the slot's task, and borrowed exclusively.
-        let poll = |waker: &Waker| unsafe { body.pinned().poll(&mut Context::from_waker(waker)) };
-        if caller.was_cloned() {
-            return poll(&on.door().kept_waker(caller));
-        }
-        // SAFETY: the wakers are behind the door, on which the task has a handle.
-        unsafe { caller.with_waker(poll) }
-    }
-
-    /// A step of a task that is cancelled. One that has been told before, and has not come to its end, or that waits
-    /// for what can't tell it, is ended where it stands.
+    /// A step of a task that is cancelled, or has kept a waker. One that is cancelled and has been told before, and has
+    /// not come to its end, or that waits for what can't tell it, is ended where it stands.
     #[cold]
-    fn resume_cancelled<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
+    fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (door, body) = (self.on.door(), &self.body);
         let head = body.head();
-        let is_told_again = cx.woken() == Woken::Cancelled && !head.cancel();
+        let is_news = cx.woken() == Woken::Cancelled;
+        let is_told_again = is_news && !head.cancel();
+        let is_cancelled = is_news || head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {
-            // SAFETY: `self` is borrowed exclusively, and the stage was looked at.
-            #[expect(unsafe_code, reason = "see poll")]
-            let is_over = is_told_again || head.is_over() || door.cancelled(|| unsafe { Self::poll(self.on, body) });
-            if !is_over && door.was_told() {
+            let poll = || {
+                let waker = door.kept_waker(&head.caller);
+                // SAFETY: the stage is looked at before this is called, and `self` is borrowed exclusively.
+                #[expect(unsafe_code, reason = "see Body::poll")]
+                unsafe {
+                    body.pinned().poll(&mut Context::from_waker(&waker))
+                }
+            };
+            let is_over = is_told_again || head.is_over() || door.cancelled(is_cancelled, poll);
+            if !is_over && (!is_cancelled || door.was_told()) {
                 return door.step(&head.caller);
             }
             door.forget();
@@ -109,12 +99,16 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         let this = self.get_mut();
         let (door, body) = (this.on.door(), &this.body);
         let head = body.head();
-        if head.stage() != Stage::Running || cx.is_cancelled() {
-            return this.resume_cancelled(cx);
+        if head.stage() != Stage::Running || head.caller.was_cloned() || cx.is_cancelled() {
+            return this.resume_seldom(cx);
         }
-        // SAFETY: `self` is borrowed exclusively, and the stage was looked at.
-        #[expect(unsafe_code, reason = "see poll")]
-        let is_over = door.enter(cx, &head.caller, || unsafe { Self::poll(this.on, body) });
+        // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
+        // task has a handle. The stage was looked at, and `self` is borrowed exclusively.
+        #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
+        let is_over = door.enter(cx, &head.caller, || unsafe {
+            let waker = head.caller.lend();
+            body.pinned().poll(&mut Context::from_waker(&waker))
+        });
         if is_over {
             door.forget();
             return Step::Done;

@@ -46,7 +46,8 @@ impl Signal {
     }
 }
 
-/// [`Wakers`] in statics: one [`Signal`] for each task that the kernel can have.
+/// [`Wakers`] in statics: one [`Signal`] for each task that the kernel can have. A waker that is kept after its task
+/// is gone wakes the next one in its place, in vain.
 ///
 /// ```
 /// use sinbin_core::task::{Bell, Door, Signal, Signals};

@@ -99,27 +99,26 @@ impl Caller {
         self.cloned.load(Ordering::Relaxed)
     }
 
-    /// Whether `waker` is the one that [`with_waker`](Self::with_waker) makes.
+    /// Whether `waker` is the one that [`lend`](Self::lend) makes.
     #[inline]
     pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
         core::ptr::eq(waker.data(), core::ptr::from_ref(self).cast())
     }
 
-    /// Lends the task's waker to `poll`.
+    /// A waker of the task for one step. To drop it would do nothing.
     ///
     /// # Safety
     ///
-    /// The wakers that [`reset`](Self::reset) was given are still there.
+    /// The step borrows this and the wakers that [`reset`](Self::reset) was given; and nobody gets more of the waker
+    /// than a reference, for the time of the step.
     #[inline]
-    #[expect(unsafe_code, reason = "what it was given before is not borrowed")]
-    pub(crate) unsafe fn with_waker<R>(&self, poll: impl FnOnce(&Waker) -> R) -> R {
+    #[expect(unsafe_code, reason = "the borrows are not in the waker's type")]
+    pub(crate) unsafe fn lend(&self) -> ManuallyDrop<Waker> {
         let data = core::ptr::from_ref(self).cast();
         // SAFETY: the functions of the table take the pointer for the reference that it was made of, and use the
-        // wakers, which the caller vouches for. Both are good as long as the waker: that is gone at the end of this
-        // function, and nobody can take it out of the reference that `poll` gets. `Caller` and `Source` are
-        // `Sync`, as other threads may use it. To drop it would do nothing.
-        let waker = ManuallyDrop::new(unsafe { Waker::new(data, &LENT) });
-        poll(&waker)
+        // wakers; the caller vouches that both are good as long as the waker. `Caller` and `Source` are `Sync`, as
+        // other threads may use it.
+        ManuallyDrop::new(unsafe { Waker::new(data, &LENT) })
     }
 }
 
@@ -136,8 +135,8 @@ static LENT: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
 ///
 /// # Safety
 ///
-/// `data` is that of a waker that [`Caller::with_waker`] made and that is still there.
-#[expect(unsafe_code, reason = "see with_waker")]
+/// `data` is that of a waker that [`Caller::lend`] made and that is still there.
+#[expect(unsafe_code, reason = "see lend")]
 unsafe fn caller<'a>(data: *const ()) -> &'a Caller {
     // SAFETY: the caller's promise.
     unsafe { &*data.cast::<Caller>() }
@@ -145,7 +144,7 @@ unsafe fn caller<'a>(data: *const ()) -> &'a Caller {
 
 #[expect(unsafe_code, reason = "the table's functions are declared so")]
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: the table is used by `with_waker` alone, whose caller vouches for the wakers.
+    // SAFETY: the table is used by `lend` alone, whose caller vouches for the wakers.
     let (caller, wakers) = unsafe {
         let caller = caller(data);
         (caller, &*caller.wakers.load(Ordering::Relaxed))
@@ -157,6 +156,6 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 
 #[expect(unsafe_code, reason = "the table's functions are declared so")]
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the table is used by `with_waker` alone.
+    // SAFETY: the table is used by `lend` alone.
     unsafe { caller(data) }.yields();
 }

@@ -243,38 +243,6 @@ fn nothing_works_outside_a_task() {
 }
 
 #[test]
-fn who_leaks_a_wait_breaks_no_memory() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
-    world.spawn(async {
-        let lock = lock;
-        let guard = lock.try_lock().unwrap();
-        let mut wait = Box::pin(lock.lock());
-        select(&mut wait, on.yield_now()).await;
-        std::mem::forget(wait);
-        drop(guard);
-        assert_eq!(lock.holder(), on.current().ok(), "it goes to the one who is not there any more");
-
-        // The same with a lock that moves, which nobody who waits would notice.
-        let lock = Lock::new(on, ());
-        let guard = lock.try_lock().unwrap();
-        let mut wait = Box::pin(lock.lock());
-        select(&mut wait, on.yield_now()).await;
-        std::mem::forget(wait);
-        std::mem::forget(guard);
-        let moved = Box::new(lock);
-        let mut second = Box::pin(moved.lock());
-        select(&mut second, on.yield_now()).await;
-        drop(second);
-        log.add("alive");
-    });
-    assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), ["alive"]);
-}
-
-#[test]
 fn it_says_who_it_is() {
     let door = Door::new(&NoWakers);
     let on = Loop::new(&door);

@@ -49,7 +49,6 @@ fn outside_a_task_everything_is_elsewhere() {
         });
         world.turn();
     }
-    std::mem::forget(conn);
 }
 
 #[test]

@@ -1,4 +1,6 @@
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sinbin_core::Rest;
@@ -319,6 +321,12 @@ fn one_task_waits_for_a_group() {
     assert_eq!(results.len(), 2);
 }
 
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
 #[test]
 fn a_scope_that_nobody_could_wake_does_not_spin() {
     let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
@@ -329,8 +337,10 @@ fn a_scope_that_nobody_could_wake_does_not_spin() {
         group.spawn(child(on, log, 5, Ok(1))).ok().unwrap();
         let mut joins = std::pin::pin!(group.join());
         // An executor within the task, whose waker the kernel does not know.
-        let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
-        let std::task::Poll::Ready(joined) = joins.as_mut().poll(context) else { panic!("it is refused") };
+        let waker = Waker::from(Arc::new(Nobody));
+        let Poll::Ready(joined) = joins.as_mut().poll(&mut Context::from_waker(&waker)) else {
+            panic!("it is refused");
+        };
         results.add(why(joined));
     });
     assert_eq!(world.run(), Rest::Empty);

@@ -1,0 +1,79 @@
+//! A future that stands in a queue may be leaked: safe code can do that. Its borrow of the queue ends then, which can
+//! be moved, or go. (These tests are for miri above all.)
+
+use std::alloc::{Layout, dealloc};
+use std::pin::Pin;
+
+use sinbin_core::Rest;
+use sinbin_core::sync::{Event, Lock};
+use sinbin_core::task::{Door, Loop, NoWakers, select};
+
+use crate::support::{Log, World};
+
+/// The memory of a future that was leaked, as far as everybody else knows. It is given back at the end of the test,
+/// so that miri finds no other leaks.
+struct Leaked {
+    memory: *mut u8,
+    layout: Layout,
+}
+
+impl Leaked {
+    fn new<F>(future: Pin<Box<F>>) -> Self {
+        // SAFETY: it is not moved.
+        let future = unsafe { Pin::into_inner_unchecked(future) };
+        Self { memory: Box::into_raw(future).cast(), layout: Layout::new::<F>() }
+    }
+}
+
+impl Drop for Leaked {
+    fn drop(&mut self) {
+        // SAFETY: it came out of a box of that layout. Whatever pointed to it is gone by now.
+        unsafe { dealloc(self.memory, self.layout) };
+    }
+}
+
+#[test]
+fn the_queue_moves() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let _leaked;
+        let event = Box::new(Event::new(on));
+        let mut wait = Box::pin(event.wait());
+        select(&mut wait, on.yield_now()).await;
+        _leaked = Leaked::new(wait);
+
+        let moved = *event;
+        let mut wait = Box::pin(moved.wait());
+        select(&mut wait, on.yield_now()).await;
+        moved.set().unwrap();
+        wait.await.unwrap();
+        log.add("set");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["set"]);
+}
+
+#[test]
+fn what_is_granted_to_it_is_lost_and_no_more_than_that() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let _leaked;
+        let lock = Lock::new(on, ());
+        let guard = lock.try_lock().unwrap();
+        let mut wait = Box::pin(lock.lock());
+        select(&mut wait, on.yield_now()).await;
+        _leaked = Leaked::new(wait);
+        let mut behind = Box::pin(lock.lock());
+        select(&mut behind, on.yield_now()).await;
+        drop(guard);
+        assert!(lock.try_lock().unwrap().is_none());
+        drop(behind);
+        log.add("alive");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["alive"]);
+}
