@@ -31,6 +31,10 @@ lines:
 no-alloc:
     .ci/no-alloc
 
+# The core's tests of tasks under miri (fetches a nightly toolchain)
+miri:
+    .ci/miri
+
 # Licences and sources of all dependencies (needs cargo-deny)
 deny:
     cargo deny check bans licenses sources

@@ -85,7 +85,7 @@ impl<S: Storage> Kernel<S> {
         self.tasks.live() as usize
     }
 
-    /// Whether [`spawn`](Self::spawn) would say [`Full`].
+    /// Whether [`spawn`](Self::spawn) would say [`Full`](crate::Full).
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.tasks.is_full()

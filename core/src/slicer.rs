@@ -78,6 +78,19 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         }
     }
 
+    /// The job that [`run`](Self::run) runs next, if there is one.
+    #[expect(clippy::should_implement_trait, reason = "it does not move on")]
+    pub fn next(&mut self) -> Option<JobId> {
+        while self.head != NONE {
+            let slot = &self.slots.items()[self.head as usize];
+            if matches!(slot.state, State::Running(_)) {
+                return Some(slot.id);
+            }
+            self.dequeue();
+        }
+        None
+    }
+
     /// Runs the next job for about `budget` of its units. Returns it if it is done.
     pub fn run(&mut self, budget: u32) -> Option<JobId> {
         while self.head != NONE {

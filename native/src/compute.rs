@@ -1,5 +1,7 @@
 //! Jobs of a native loop: in worker threads, or in slices on the loop itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use sinbin_core::{Job, JobId, Slicer};
 
 use crate::host::SendJob;
@@ -85,7 +87,16 @@ impl<J: SendJob> Compute<J> {
     /// Runs a slice, if the loop computes itself.
     pub(crate) fn slice(&mut self) -> Option<Over> {
         match self {
-            Self::Slices(slicer, budget) => slicer.run(*budget).map(Over::Done),
+            Self::Slices(slicer, budget) => {
+                let next = slicer.next()?;
+                match catch_unwind(AssertUnwindSafe(|| slicer.run(*budget))) {
+                    Ok(done) => done.map(Over::Done),
+                    Err(_) => {
+                        slicer.cancel(next);
+                        Some(Over::Failed(next))
+                    }
+                }
+            }
             Self::Workers(..) => None,
         }
     }

@@ -31,6 +31,7 @@ pub(crate) trait Ops<'d> {
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
+    #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool;
     /// Takes the task, if there is room.
     fn spawn(&mut self, task: &mut Option<Async<'d>>) -> TaskId;

@@ -135,6 +135,7 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.connected(source)
     }
 
+    #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool {
         Cx::has_room(self)
     }

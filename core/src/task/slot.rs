@@ -110,7 +110,7 @@ impl Head {
 /// A place for a future of the type `F`, and then for its result.
 ///
 /// Its content is touched in this file alone: while the future is there, by the task; when it is done, by the
-/// handle; and what is dropped is dropped while the stage is [`Stage::Busy`], at which nobody touches anything. It is dropped by those
+/// handle; and what is dropped is dropped while the stage is `Busy`, at which nobody touches anything. It is dropped by those
 /// who have the slot, not with it: so a pool may lie in memory that its own futures borrow from.
 #[repr(C)]
 pub struct Slot<F: Future> {
@@ -169,6 +169,7 @@ impl<F: Future> Slot<F> {
     }
 
     /// The place of `future`.
+    #[cfg(feature = "alloc")]
     pub(crate) fn of(future: F, at: &'static Location<'static>, wakers: &Source<'_>) -> Self {
         let slot = Self {
             head: Head::new(Stage::Running, at),

@@ -1,6 +1,8 @@
 //! A program that uses all that the core has: kernel, executor, slicer and the shipped services, on a board
 //! whose one connection is a few bytes of memory.
 
+mod tasks;
+
 use core::hint::black_box;
 use core::pin::Pin;
 
@@ -139,6 +141,7 @@ extern "C" fn _start() -> ! {
         wire: black_box([b'1'; 64]),
     };
     run(&mut board);
+    tasks::run();
     loop {}
 }
 

@@ -1,0 +1,252 @@
+//! Tasks that are `async fn`s, on the native loop: what cannot be seen without sockets, threads and panics.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use sinbin::group::{Cause, scope};
+use sinbin::task::{Conn, Error, JoinError, Loop, Refused, Why, join};
+use sinbin::{IoError, Settings};
+
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+    sinbin::run(main).expect("it runs")
+}
+
+async fn panics(on: Loop<'_>) {
+    on.yield_now().await;
+    panic!("as it should");
+}
+
+#[test]
+fn a_panic_takes_down_its_task_alone_and_is_told_by_name() {
+    let error = run(async |on| {
+        let mut bad = on.spawn(panics(on)).expect("there is room");
+        let mut good =
+            on.spawn(async move { on.sleep(Duration::from_millis(1)).await }).expect("there is room");
+        let error = bad.join().await.expect_err("it panics");
+        good.join().await.expect("it is not concerned");
+        error
+    });
+    assert_eq!(error.why, Why::Panicked);
+    assert!(error.to_string().contains("panics, spawned at native/tests/tasks.rs:"), "{error}");
+}
+
+#[test]
+fn a_panic_of_a_task_of_a_group_is_a_failure_of_the_group() {
+    let failed = run(async |on| {
+        scope(on, async |group| {
+            group.spawn(async move {
+                panics(on).await;
+                Ok::<_, Error>(())
+            })?;
+            group.spawn(async move {
+                on.sleep(Duration::from_secs(3600)).await;
+                Ok(())
+            })?;
+            Ok(())
+        })
+        .await
+        .expect_err("one panics")
+    });
+    assert!(matches!(failed.cause, Cause::Panicked), "{failed}");
+}
+
+#[test]
+fn a_panic_of_a_connection_harms_no_other() {
+    let listener = TcpListener::bind(LOCAL).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = async |conn: Conn<'_>| {
+        let mut buffer = [0; 16];
+        let count = conn.recv(&mut buffer).await?;
+        assert!(&buffer[..count] != b"panic", "as it should");
+        conn.send_all(&buffer[..count]).await
+    };
+    let (sender, stopper) = std::sync::mpsc::channel();
+    let clients = thread::spawn(move || {
+        let stopper: sinbin::Stopper = stopper.recv().expect("it starts");
+        let ask = |text: &str| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.write_all(text.as_bytes()).expect("it reads");
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).expect("it ends");
+            reply
+        };
+        assert_eq!([ask("one"), ask("panic"), ask("two")], ["one", "", "two"]);
+        stopper.stop();
+    });
+    let started = |stopper| sender.send(stopper).expect("somebody waits");
+    let summary = Settings::default().serve([listener], started, serve).expect("it runs");
+    clients.join().expect("the clients are content");
+    assert_eq!((summary.counts.connections, summary.counts.failed), (3, 1));
+}
+
+#[test]
+fn a_program_that_panics_has_no_result() {
+    let result = sinbin::run(async |on: Loop<'_>| panics(on).await);
+    assert!(matches!(result, Err(sinbin::Error::Lost)), "{result:?}");
+}
+
+#[test]
+fn when_the_program_ends_the_other_tasks_are_cancelled() {
+    let cleaned = Rc::new(Cell::new(0));
+    let listener = TcpListener::bind(LOCAL).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    run(async |on| {
+        let cleans = Rc::clone(&cleaned);
+        on.spawn(async move {
+            let conn = on.connect(address).await.expect("it listens");
+            assert_eq!(conn.recv(&mut [0]).await, Err(Refused::Cancelled.into()));
+            on.shield(on.sleep(Duration::from_millis(1))).await;
+            cleans.set(1);
+        })
+        .expect("there is room");
+        on.sleep(Duration::from_millis(1)).await;
+    });
+    assert_eq!(cleaned.get(), 1, "it could clean up");
+}
+
+#[test]
+fn spawning_beyond_capacity_gives_the_future_back() {
+    let mut settings = Settings::default();
+    settings.max_connections = 1;
+    let spawned = settings.run(async |on| {
+        let mut tasks = Vec::new();
+        let future = loop {
+            match on.spawn(async move { on.yield_now().await }) {
+                Ok(task) => tasks.push(task),
+                Err(unspawned) => break unspawned.0,
+            }
+        };
+        let mut last = tasks.pop().expect("there was room for some");
+        last.join().await?;
+        on.spawn(future).expect("there is room again").join().await?;
+        Ok::<_, JoinError>(tasks.len())
+    });
+    assert!(spawned.expect("it runs").expect("nobody is cancelled") > 10);
+}
+
+#[test]
+fn who_waits_for_whom_is_told_with_names() {
+    async fn waits_for_nobody(on: Loop<'_>) {
+        on.wait_named().await.ok();
+    }
+    let stalled = sinbin::run(async |on| {
+        on.spawn(waits_for_nobody(on)).expect("there is room").join().await.ok();
+    });
+    let report = stalled.expect_err("nobody can go on").to_string();
+    assert!(report.contains("task 0.1: waits for task 1.1"), "{report}");
+    assert!(report.contains("task 1.1: waits to be woken by name (tasks::who_waits"), "{report}");
+    assert!(report.contains("spawned at native/tests/tasks.rs:"), "{report}");
+}
+
+#[test]
+fn connections_go_both_ways_and_end_in_halves() {
+    run(async |on| {
+        let listener = on.listen(LOCAL)?;
+        let client = async {
+            let conn = on.connect(listener.address()).await?;
+            conn.send_all(b"question").await?;
+            conn.shutdown()?;
+            let mut reply = [0; 16];
+            let count = conn.recv(&mut reply).await?;
+            assert_eq!(&reply[..count], b"answer");
+            assert_eq!(conn.recv(&mut reply).await?, 0);
+            Ok::<_, Error>(())
+        };
+        let server = async {
+            let (conn, peer) = listener.accept().await?;
+            assert_eq!(peer, conn.peer());
+            let mut question = [0; 16];
+            let count = conn.recv(&mut question).await?;
+            assert_eq!(&question[..count], b"question");
+            assert_eq!(conn.recv(&mut question).await?, 0);
+            conn.send_all(b"answer").await
+        };
+        let (client, server) = join(client, server).await;
+        client.and(server)
+    })
+    .expect("they understand each other");
+}
+
+#[test]
+fn nobody_listens_there() {
+    let listener = TcpListener::bind(LOCAL).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let error = run(async |on| on.connect(address).await.map(drop).expect_err("nobody listens"));
+    assert_eq!(error.io(), Some(IoError::ConnectionRefused));
+}
+
+#[test]
+fn the_address_is_in_use() {
+    let error = run(async |on| {
+        let listener = on.listen(LOCAL).expect("a port");
+        on.listen(listener.address()).map(drop).expect_err("it is taken")
+    });
+    assert_eq!(error.io(), Some(IoError::AddressInUse));
+}
+
+#[test]
+fn a_peer_that_breaks_off_ends_every_wait() {
+    run(async |on| {
+        let listener = on.listen(LOCAL).expect("a port");
+        let peer = TcpStream::connect(listener.address()).expect("it listens");
+        let (conn, _) = listener.accept().await.expect("it connects");
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("an option");
+        drop(peer);
+        conn.hangup().await.expect("it hangs up");
+        assert_eq!(conn.recv(&mut [0]).await.expect_err("it is broken").io(), Some(IoError::Reset));
+    });
+}
+
+#[test]
+fn jobs_come_back_and_a_job_that_panics_is_lost_alone() {
+    for workers in [0, 2] {
+        let mut settings = Settings::default();
+        settings.workers = workers;
+        let sum = settings.run(async |on| {
+            let mut sum = 0;
+            for n in 1..=10 {
+                sum += on.job(move || n * n).await.expect("it is computed");
+            }
+            sum
+        });
+        assert_eq!(sum.expect("it runs"), 385, "{workers} workers");
+    }
+    for workers in [0, 2] {
+        let mut settings = Settings::default();
+        settings.workers = workers;
+        let lost = settings.run(async |on| {
+            let others = join(on.job(|| 1), on.job(|| 2));
+            join(on.job(|| -> u32 { panic!("as it should") }), others).await
+        });
+        let lost = lost.expect("it runs");
+        assert_eq!(lost, (Err(sinbin::task::Lost::Failed), (Ok(1), Ok(2))), "{workers} workers");
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_waited_for_without_growth() {
+    let listener = TcpListener::bind(LOCAL).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    const LOTS: usize = 8 << 20;
+    let peer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it connects");
+        stream.shutdown(Shutdown::Write).expect("it is there");
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).expect("it ends");
+        all.len()
+    });
+    run(async |on| {
+        let conn = on.connect(address).await?;
+        let chunk = vec![b'x'; LOTS];
+        conn.send_all(&chunk).await
+    })
+    .expect("all is sent");
+    assert_eq!(peer.join().expect("it reads"), LOTS);
+}

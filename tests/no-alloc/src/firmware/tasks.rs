@@ -1,0 +1,138 @@
+//! The same with tasks that are `async fn`s: their futures lie in pools of a fixed size, their wakers in statics, and
+//! their jobs are computed in slices.
+
+use core::hint::black_box;
+use core::marker::PhantomData;
+use core::pin::pin;
+use core::time::Duration;
+
+use sinbin_core::fib::FibJob;
+use sinbin_core::group::scope;
+use sinbin_core::sync::{Channel, Event, Lock, Semaphore};
+use sinbin_core::task::{
+    Async, AsyncHost, Bell, Carry, Conn, Door, Error, Loop, Pool, Signal, Signals, join, select,
+};
+use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, JobId, Rest, Slicer, SourceId};
+
+type Store = Fixed<8, 8, 8>;
+
+static BELL: Bell = Bell::new(|| {});
+static SIGNALS: [Signal; 8] = [const { Signal::new(&BELL) }; 8];
+
+struct Board<'d> {
+    slicer: Slicer<FibJob, Store>,
+    tasks: PhantomData<Async<'d>>,
+}
+
+impl<'d> Host for Board<'d> {
+    type Storage = Store;
+    type Task = Async<'d>;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn recv(&mut self, _: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        black_box(Ok(buffer.len()))
+    }
+
+    fn send(&mut self, _: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        black_box(Ok(bytes.len()))
+    }
+
+    fn close(&mut self, _: SourceId) {}
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
+        unreachable!("nothing is accepted")
+    }
+}
+
+impl<'d> AsyncHost<'d> for Board<'d> {
+    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let Some(job) = job.job().downcast_mut().and_then(Option::take) else { return false };
+        self.slicer.submit(id, job);
+        true
+    }
+
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        self.slicer.take(id).is_some_and(|value| job.put(&mut Some(value)))
+    }
+
+    fn dismiss(&mut self, id: JobId) {
+        self.slicer.cancel(id);
+    }
+}
+
+async fn echo(conn: Conn<'_>) -> Result<(), Error> {
+    let mut buf = [0; 64];
+    loop {
+        let n = conn.recv(&mut buf).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        conn.on().timeout(Duration::from_secs(1), conn.send_all(&buf[..n])).await??;
+    }
+}
+
+async fn compute(on: Loop<'_>, lock: &Lock<'_, u64>, results: &Channel<'_, u64, 2>) -> Result<(), Error> {
+    let value = on.job(FibJob::new(30)).await?;
+    *lock.lock().await? += value;
+    on.sleep(Duration::from_millis(1)).await;
+    results.send(value).await.ok();
+    Ok(())
+}
+
+/// The loop, as on any host.
+pub(crate) fn run() {
+    let signals = Signals::new(&BELL, &SIGNALS);
+    let door = Door::new(&signals);
+    let on = Loop::new(&door);
+    let (lock, results) = (Lock::new(on, 0), Channel::new(on));
+    let (event, semaphore) = (Event::new(on), Semaphore::new(on, 2));
+    let computing = pin!(Pool::<_, _>::fixed::<2>());
+    let (serving, first) = (pin!(Pool::<_, _>::fixed::<1>()), pin!(Pool::<_, _>::fixed::<1>()));
+
+    let mut executor = Executor::<Board<'_>>::new(&Fixed);
+    let mut board = Board { slicer: Slicer::new(&Fixed), tasks: PhantomData };
+    if let Ok(source) = executor.kernel.open()
+        && let Ok((task, _)) = serving.as_ref().put(on, echo(Conn::new(on, source)))
+    {
+        executor.spawn(task.erase()).ok();
+    }
+    let computing = computing.as_ref();
+    let (lock, results, event, semaphore) = (&lock, &results, &event, &semaphore);
+    let main = async move {
+        let both = scope(on, async |group| {
+            for _ in 0..2 {
+                if let Ok((task, handle)) = computing.put(on, compute(on, lock, results)) {
+                    group.start((task.erase(), handle)).ok();
+                }
+            }
+            Ok::<_, Error>(())
+        });
+        let heard = async {
+            for _ in 0..2 {
+                results.recv().await.ok();
+            }
+            event.set().ok();
+        };
+        let _permit = semaphore.acquire(1).await;
+        join(both, heard).await.0.ok();
+        select(event.wait(), on.yield_now()).await;
+    };
+    if let Ok((task, _)) = first.as_ref().put(on, main) {
+        executor.spawn(task.erase()).ok();
+    }
+    let mut now = 0;
+    while executor.kernel.rest() != Rest::Empty {
+        now = black_box(now + 1);
+        signals.deliver(&mut executor.kernel);
+        executor.turn(Instant::from_nanos(now), &mut board);
+        if let Some(job) = board.slicer.run(1000) {
+            executor.kernel.job_done(job);
+        }
+        while let Some((source, _)) = executor.kernel.next_change() {
+            executor.kernel.ready(source, Interest::RECV);
+        }
+    }
+}
