@@ -55,7 +55,7 @@ impl<'d> Loop<'d> {
     /// Lets every other ready task have a turn.
     #[inline]
     pub const fn yield_now(self) -> YieldNow<'d> {
-        YieldNow { door: self.door, yielded: false }
+        YieldNow { door: Some(self.door) }
     }
 
     /// Spawns what a [`Pool`](crate::task::Pool) has taken in. It runs in the next turn.
@@ -149,8 +149,8 @@ impl core::fmt::Debug for Loop<'_> {
 /// The future of [`Loop::yield_now`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct YieldNow<'d> {
-    door: &'d Door<'d>,
-    yielded: bool,
+    /// Until it has yielded.
+    door: Option<&'d Door<'d>>,
 }
 
 impl Future for YieldNow<'_> {
@@ -158,10 +158,8 @@ impl Future for YieldNow<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if core::mem::replace(&mut self.yielded, true) {
-            return Poll::Ready(());
-        }
-        self.door.yields(context);
+        let Some(door) = self.door.take() else { return Poll::Ready(()) };
+        door.yields(context);
         Poll::Pending
     }
 }

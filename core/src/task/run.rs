@@ -99,11 +99,11 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         let this = self.get_mut();
         let (door, body) = (this.on.door(), &this.body);
         let head = body.head();
-        if head.stage() != Stage::Running || head.caller.was_cloned() || cx.is_cancelled() {
+        if head.caller.is_seldom() || cx.is_cancelled() {
             return this.resume_seldom(cx);
         }
         // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
-        // task has a handle. The stage was looked at, and `self` is borrowed exclusively.
+        // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
         #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
         let is_over = door.enter(cx, &head.caller, || unsafe {
             let waker = head.caller.lend();

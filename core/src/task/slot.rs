@@ -93,6 +93,7 @@ impl Head {
         let is_news = self.stage.get() == Stage::Running;
         if is_news {
             self.stage.set(Stage::Ending);
+            self.caller.is_no_more_usual();
         }
         is_news
     }
@@ -195,6 +196,9 @@ impl<F: Future> Slot<F> {
     fn replace(&self, content: Content<F>, stage: Stage) {
         debug_assert!(self.head.stage.get() != Stage::Busy, "the content is nobody's");
         self.head.stage.set(Stage::Busy);
+        if stage != Stage::Running {
+            self.head.caller.is_no_more_usual();
+        }
         // SAFETY: all others who touch the content look at the stage before, and keep off while it is busy. (What
         // is dropped here may call them.) A future that is there is dropped where it is.
         #[expect(unsafe_code, reason = "a RefCell would not let the future be pinned, and count besides")]

@@ -44,6 +44,8 @@ pub(crate) struct Caller {
     yields: AtomicBool,
     /// Its waker was kept beyond a step: somebody outside may have it.
     cloned: AtomicBool,
+    /// That, or it is cancelled, or over: its steps are not the usual ones.
+    seldom: AtomicBool,
     /// Where its wakers come from; good while the task is there, which has a handle on the door.
     wakers: AtomicPtr<Source<'static>>,
 }
@@ -55,6 +57,7 @@ impl Caller {
             generation: AtomicU32::new(0),
             yields: AtomicBool::new(false),
             cloned: AtomicBool::new(false),
+            seldom: AtomicBool::new(false),
             wakers: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -65,6 +68,7 @@ impl Caller {
         self.wakers.store(wakers.as_ptr(), Ordering::Relaxed);
         self.yields.store(false, Ordering::Relaxed);
         self.cloned.store(false, Ordering::Relaxed);
+        self.seldom.store(false, Ordering::Relaxed);
         self.is(TaskId::from_bits(u64::MAX));
     }
 
@@ -92,6 +96,16 @@ impl Caller {
             self.yields.store(false, Ordering::Relaxed);
         }
         yields
+    }
+
+    /// Whether its waker was kept, or it is cancelled, or over. If not, the future is there.
+    #[inline]
+    pub(crate) fn is_seldom(&self) -> bool {
+        self.seldom.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_no_more_usual(&self) {
+        self.seldom.store(true, Ordering::Relaxed);
     }
 
     #[inline]
@@ -150,6 +164,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
         (caller, &*caller.wakers.load(Ordering::Relaxed))
     };
     caller.cloned.store(true, Ordering::Relaxed);
+    caller.seldom.store(true, Ordering::Relaxed);
     let waker = ManuallyDrop::new(wakers.0.waker(caller.task()));
     RawWaker::new(waker.data(), waker.vtable())
 }

@@ -20,3 +20,4 @@ mod joining;
 mod running;
 mod timing;
 mod waiting;
+mod wrapping;

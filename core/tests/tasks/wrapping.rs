@@ -1,0 +1,80 @@
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use sinbin_core::task::{Async, AsyncHost, Door, Loop, NoWakers};
+use sinbin_core::{Cx, Executor, Fixed, Host, Instant, IoError, Rest, SourceId, Step, Task};
+
+/// A host without any I/O whose tasks are wrapped.
+struct Idle<'d>(PhantomData<Async<'d>>);
+
+/// Resumes the task within twice a step, whatever it says.
+struct Twice<'d>(Async<'d>);
+
+impl<'d> From<Async<'d>> for Twice<'d> {
+    fn from(task: Async<'d>) -> Self {
+        Self(task)
+    }
+}
+
+impl<'d> Task<Idle<'d>> for Twice<'d> {
+    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Idle<'d>>) -> Step {
+        let first = Pin::new(&mut self.0).resume(cx);
+        let second = Pin::new(&mut self.0).resume(cx);
+        assert!(first != Step::Done || second == Step::Done, "what is over stays over");
+        second
+    }
+
+    fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Idle<'d>>) {
+        for _ in 0..2 {
+            Pin::new(&mut self.0).end(cx);
+        }
+        assert_eq!(Pin::new(&mut self.0).resume(cx), Step::Done);
+    }
+}
+
+impl<'d> Host for Idle<'d> {
+    type Storage = Fixed<4>;
+    type Task = Twice<'d>;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn close(&mut self, _: SourceId) {}
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Twice<'d> {
+        unreachable!("nothing is accepted")
+    }
+}
+
+impl<'d> AsyncHost<'d> for Idle<'d> {}
+
+#[test]
+fn who_wraps_a_task_can_resume_it_as_often_as_it_likes() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut executor = Box::new(Executor::<Idle<'_>>::new(&Fixed));
+    let (at_once, mut first) = Async::new(on, async { String::from("at once") });
+    let (later, mut second) = Async::new(on, async move {
+        for _ in 0..5 {
+            on.yield_now().await;
+        }
+        String::from("later")
+    });
+    for task in [at_once, later] {
+        assert!(executor.spawn(Twice(task)).is_ok());
+    }
+    while executor.kernel.rest() == Rest::Ready {
+        executor.turn(Instant::ZERO, &mut Idle(PhantomData));
+    }
+    assert_eq!(executor.kernel.rest(), Rest::Empty);
+    assert_eq!((first.take().as_deref(), second.take().as_deref()), (Some("at once"), Some("later")));
+}
