@@ -24,6 +24,8 @@
 //!   `timers.rs`; this is the whole idea.
 //! * [`Task`], [`Step`], [`Wait`]: what a task says. [`Host`]: what a host gives it.
 //! * [`Executor`]: the kernel together with its tasks; the inner half of the loop above.
+//! * [`task`]: tasks that are `async fn`s, on the same kernel. [`time`], [`sync`] and [`group`]: what they wait for
+//!   beside sources and jobs.
 //! * [`fib_service`], [`echo`]: the shipped services.
 //!
 //! # A complete loop

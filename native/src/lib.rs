@@ -1,7 +1,28 @@
 //! sinbin on epoll and kqueue: a server that runs a service of [`sinbin_core`] on real sockets.
 //!
-//! [`Server`] is the host: one loop on one thread, and workers for jobs. A service is anything that
-//! implements [`Service`]; [`fib_service`] and [`echo`] are shipped.
+//! A service is an `async fn` that is called for each connection:
+//!
+//! ```no_run
+//! use sinbin::task::{Conn, Error};
+//!
+//! async fn echo(conn: Conn<'_>) -> Result<(), Error> {
+//!     let mut buf = [0; 512];
+//!     loop {
+//!         let n = conn.recv(&mut buf).await?;
+//!         if n == 0 {
+//!             return Ok(());
+//!         }
+//!         conn.send_all(&buf[..n]).await?;
+//!     }
+//! }
+//!
+//! sinbin::serve("127.0.0.1:25000", echo)?;
+//! # Ok::<(), sinbin::Error>(())
+//! ```
+//!
+//! [`run`] runs a program of tasks: see [`task`]. Below that is [`Server`]: the host, one loop on one thread with
+//! workers for jobs, which runs anything that implements [`Service`], state machines too; [`fib_service`] and
+//! [`echo`](mod@echo) are shipped as such, and as `async fn`s in [`services`].
 
 #![deny(unsafe_code)]
 

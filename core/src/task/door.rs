@@ -228,8 +228,8 @@ impl<'d> Door<'d> {
         result
     }
 
-    /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much, or the future is polled by somebody
-    /// else's executor within the task, which would not learn of the kernel's wake.
+    /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much,
+    /// or the future is polled by an executor within the task, which would not learn of the kernel's wake.
     #[inline]
     pub(crate) fn leave(&self, what: What, context: &Context<'_>) -> Poll<Refused> {
         if let Err(refused) = self.may_wait(context) {
@@ -261,6 +261,9 @@ impl<'d> Door<'d> {
         if left.whats[at].1 == 0 {
             left.whats.copy_within(at + 1.., at);
             left.whats[MAX_WAITS - 1] = (Packed::NOTHING, 0);
+        }
+        if left.whats[0].0 == Packed::NOTHING && left.by.is_none() && left.deadline == Instant::NEVER {
+            self.has_left.set(self.has_left.get() & !WAITS);
         }
     }
 
@@ -320,7 +323,7 @@ impl<'d> Door<'d> {
             return Step::Yield;
         }
         // Who is pending and has left nothing waits for somebody who will use its waker.
-        let outside = has_left == 0 || caller.was_cloned();
+        let outside = has_left & WAITS == 0 || caller.was_cloned();
         let by = if outside { By::Outside } else { left.by.unwrap_or(By::Anyone) };
         // Who yields and waits at once waits until the next turn: so the sources are looked at.
         let deadline = if yields { Instant::ZERO } else { left.deadline };

@@ -248,10 +248,11 @@ impl<F: Future> Body for Slot<F> {
         match future.poll(context) {
             Poll::Pending => false,
             Poll::Ready(output) => {
-                let wanted = self.head.has[Side::Handle as usize].get();
-                self.get_ref().replace(Content::Output(output), Stage::Done);
-                if !wanted {
-                    self.get_ref().replace(Content::Nothing, Stage::Taken);
+                let slot = self.get_ref();
+                if slot.head.has[Side::Handle as usize].get() {
+                    slot.replace(Content::Output(output), Stage::Done);
+                } else {
+                    slot.replace(Content::Nothing, Stage::Taken);
                 }
                 true
             }
