@@ -29,6 +29,7 @@
 mod async_service;
 mod compute;
 mod error;
+pub mod guide;
 mod host;
 mod inbox;
 mod limits;

@@ -36,9 +36,14 @@ impl Server {
     /// Starts an example that takes an address to listen on. It gets a free port.
     #[must_use]
     pub fn example(name: &str) -> Self {
-        let mut command = example(name);
-        command.arg("127.0.0.1:0");
-        Self::listening(command, 1)
+        Self::of(example(name))
+    }
+
+    /// The same for any program.
+    #[must_use]
+    pub fn of(mut program: Command) -> Self {
+        program.arg("127.0.0.1:0");
+        Self::listening(program, 1)
     }
 
     fn listening(command: Command, listeners: usize) -> Self {

@@ -15,15 +15,16 @@ pub(crate) enum View {
     Detail,
 }
 
-/// What is asked of one of sinbin's two forms.
+/// What is asked of one of sinbin's forms.
 struct Target {
     who: Who,
     aim: Aim,
 }
 
 enum Aim {
-    AtLeast { share: f64, of: Who },
-    AtMost(f64),
+    Least { share: f64, of: Who },
+    Most { share: f64, of: Who },
+    Limit(f64),
 }
 
 pub(crate) struct Figure {
@@ -47,13 +48,19 @@ impl Figure {
     }
 
     /// Asks for at least this share of what another server reaches in the same round.
-    pub(crate) fn at_least(mut self, share: f64, of: Who) -> Self {
-        self.targets.push(Target { who: Who::Sinbin, aim: Aim::AtLeast { share, of } });
+    pub(crate) fn at_least(mut self, who: Who, share: f64, of: Who) -> Self {
+        self.targets.push(Target { who, aim: Aim::Least { share, of } });
+        self
+    }
+
+    /// Asks for at most this share of what another takes in the same round.
+    pub(crate) fn at_most_of(mut self, who: Who, share: f64, of: Who) -> Self {
+        self.targets.push(Target { who, aim: Aim::Most { share, of } });
         self
     }
 
     pub(crate) fn at_most(mut self, who: Who, limit: f64) -> Self {
-        self.targets.push(Target { who, aim: Aim::AtMost(limit) });
+        self.targets.push(Target { who, aim: Aim::Limit(limit) });
         self
     }
 
@@ -119,17 +126,28 @@ impl Figure {
 impl Target {
     /// What is asked, what was reached, and the verdict, which is passed on the figures as they are printed.
     fn verdict(&self, figure: &Figure) -> String {
+        let ratio_to = |of| median(&figure.ratios(self.who, of)).map(ratio);
         let (asked, reached, met) = match self.aim {
-            Aim::AtLeast { share, of } => {
-                let reached = median(&figure.ratios(self.who, of)).map(ratio);
+            Aim::Least { share, of } => {
+                let reached = ratio_to(of);
                 let met = reached.as_deref().map(|reached| printed(reached) >= share);
                 (format!("≥ {} of {}", ratio(share), of.name()), reached, met)
             }
-            Aim::AtMost(limit) => {
+            Aim::Most { share, of } => {
+                let reached = ratio_to(of);
+                let met = reached.as_deref().map(|reached| printed(reached) <= share);
+                (format!("≤ {} of {}", ratio(share), of.name()), reached, met)
+            }
+            Aim::Limit(limit) => {
                 let reached = median(&figure.values(self.who)).map(absolute);
                 let met = reached.as_deref().map(|reached| printed(reached) <= limit);
                 (format!("≤ {limit}"), reached, met)
             }
+        };
+        // The plain form needs no name.
+        let asked = match self.who {
+            Who::Sinbin => asked,
+            who => format!("{} {asked}", who.name()),
         };
         let met = met.map(|met| met && !figure.flawed.contains(&self.who));
         match (reached, met) {

@@ -7,6 +7,8 @@
 //! are counted, and as the launcher of everything it starts (see [`machine::launch`]).
 
 #[cfg(target_os = "linux")]
+mod callgrind;
+#[cfg(target_os = "linux")]
 mod figure;
 #[cfg(target_os = "linux")]
 mod load;
@@ -39,6 +41,10 @@ fn main() -> std::process::ExitCode {
         Some(Role::ServePeer { name }) => peers::serve(name).map(|()| true),
         Some(Role::SwitchPeer { name, tasks, switches }) => {
             switchers::run(name, tasks, switches);
+            Ok(true)
+        }
+        Some(Role::SpawnPeer { name, tasks }) => {
+            switchers::spawn(name, tasks);
             Ok(true)
         }
         Some(Role::Launch { core, program, args }) => Err(machine::launch(core, &program, &args)),

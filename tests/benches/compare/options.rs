@@ -62,7 +62,7 @@ impl Plan {
     }
 
     pub(crate) fn window(&self) -> Duration {
-        Duration::from_millis(self.window_ms.unwrap_or(if self.quick { 200 } else { 1000 }))
+        Duration::from_millis(self.window_ms.unwrap_or(if self.quick { 200 } else { 900 }))
     }
 
     pub(crate) fn warm_up(&self) -> Duration {
@@ -80,7 +80,9 @@ pub(crate) enum Measurement {
     Memory,
     /// A fast client beside a slow one
     Mixed,
-    /// Instructions a task switch
+    /// Instructions a request
+    Instructions,
+    /// Instructions a task switch, and a task that is spawned
     Switch,
 }
 
@@ -93,6 +95,9 @@ pub(crate) enum Role {
     /// Switch between tasks, to be counted
     #[command(hide = true)]
     SwitchPeer { name: Switcher, tasks: usize, switches: usize },
+    /// Spawn tasks, to be counted
+    #[command(hide = true)]
+    SpawnPeer { name: Switcher, tasks: usize },
     /// Become another program, on one core
     #[command(hide = true)]
     Launch {

@@ -1,5 +1,6 @@
 //! The servers under comparison: who they are, how they are built and started.
 
+use std::env;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use escargot::CargoBuild;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::callgrind;
 use crate::machine::{self, Guarded};
 
 /// Longer than any server needs to say where it listens.
@@ -21,6 +24,8 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Who {
     Sinbin,
+    /// sinbin with the service as an `async fn`, which else is a state machine.
+    SinbinAsync,
     /// sinbin without worker threads: large requests are computed in slices on the loop.
     SinbinSlices,
     Bare,
@@ -30,13 +35,14 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Sinbin, Self::SinbinSlices, Self::Bare, Self::Mio, Self::Tokio, Self::Smol];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Sinbin, Self::SinbinAsync, Self::SinbinSlices, Self::Bare, Self::Mio, Self::Tokio, Self::Smol];
 
     /// As it stands at the head of a column.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sinbin => "sinbin",
+            Self::SinbinAsync => "sinbin, async fn",
             Self::SinbinSlices => "sinbin, no workers",
             Self::Bare => "bare",
             Self::Mio => "mio",
@@ -46,7 +52,7 @@ impl Who {
     }
 
     pub(crate) fn is_sinbin(self) -> bool {
-        matches!(self, Self::Sinbin | Self::SinbinSlices)
+        matches!(self, Self::Sinbin | Self::SinbinAsync | Self::SinbinSlices)
     }
 }
 
@@ -55,9 +61,10 @@ pub(crate) fn build_sinbin() -> io::Result<PathBuf> {
     build(CargoBuild::new().package("sinbin").bin("sinbin"), "the command `sinbin`")
 }
 
-/// Builds the program whose task switches are counted.
-pub(crate) fn build_switch() -> io::Result<PathBuf> {
-    build(CargoBuild::new().package("sinbin-core").example("switch"), "sinbin-core's example `switch`")
+/// Builds a program whose instructions are counted.
+pub(crate) fn build_example(name: &str) -> io::Result<PathBuf> {
+    let example = CargoBuild::new().package("sinbin-core").example(name);
+    build(example, &format!("sinbin-core's example `{name}`"))
 }
 
 fn build(what: CargoBuild, name: &str) -> io::Result<PathBuf> {
@@ -66,6 +73,34 @@ fn build(what: CargoBuild, name: &str) -> io::Result<PathBuf> {
     built
         .map(|run| run.path().to_owned())
         .map_err(|error| io::Error::other(format!("{name} cannot be built: {error}")))
+}
+
+/// What is served.
+#[derive(Clone, Copy)]
+pub(crate) enum Service {
+    Fib,
+    /// sinbin's only: the peers have no other service than fib.
+    Echo,
+}
+
+/// Which server to start, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) who: Who,
+    pub(crate) service: Service,
+    /// `None`: on all of them.
+    pub(crate) core: Option<usize>,
+    /// `None`: as many as sinbin has by itself.
+    pub(crate) workers: Option<usize>,
+    /// Whether callgrind counts its instructions.
+    pub(crate) counted: bool,
+}
+
+impl Setup {
+    /// As a user gets it, on all cores.
+    pub(crate) fn of(who: Who) -> Self {
+        Self { who, service: Service::Fib, core: None, workers: None, counted: false }
+    }
 }
 
 /// A running server. It ends when this is dropped.
@@ -77,16 +112,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on one core, or on all; `sinbin` is where its command lies.
-    pub(crate) fn start(
-        who: Who,
-        sinbin: &Path,
-        core: Option<usize>,
-        workers: Option<usize>,
-    ) -> io::Result<Self> {
-        let mut command =
-            if who.is_sinbin() { sinbin_command(sinbin, core, workers)? } else { peer_command(who, core)? };
-        let mut child = Guarded(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+    /// Starts a server; `sinbin` is where its command lies.
+    pub(crate) fn start(setup: &Setup, sinbin: &Path) -> io::Result<Self> {
+        let mut command = command(setup, sinbin)?;
+        let stderr = if setup.counted { Stdio::piped() } else { Stdio::inherit() };
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = Guarded(command.spawn()?);
         let mut stdout = take_stdout(&mut child.0)?;
         let address = read_address(&mut stdout)?;
         Ok(Self { child, _stdout: stdout, address })
@@ -95,24 +126,45 @@ impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
+
+    /// Ends a server whose instructions are counted, and returns the count.
+    pub(crate) fn instructions(mut self) -> io::Result<f64> {
+        kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
+        let mut text = String::new();
+        if let Some(stderr) = &mut self.child.0.stderr {
+            stderr.read_to_string(&mut text)?;
+        }
+        callgrind::collected(&text)
+    }
 }
 
-fn sinbin_command(sinbin: &Path, core: Option<usize>, workers: Option<usize>) -> io::Result<Command> {
-    let mut command = machine::command(core, sinbin)?;
-    command.args(["serve", "fib", "--listen", "127.0.0.1:0", "--max-connections", "20000"]);
-    if let Some(workers) = workers {
+fn command(setup: &Setup, sinbin: &Path) -> io::Result<Command> {
+    let myself = env::current_exe()?;
+    let program = if setup.who.is_sinbin() { sinbin } else { &myself };
+    let start = if setup.counted { callgrind::command } else { machine::command };
+    let mut command = start(setup.core, program)?;
+    if setup.who.is_sinbin() {
+        sinbin_arguments(&mut command, setup);
+    } else {
+        let name = setup.who.to_possible_value().expect("no variant is skipped");
+        command.args(["serve-peer", name.get_name()]);
+    }
+    Ok(command)
+}
+
+fn sinbin_arguments(command: &mut Command, setup: &Setup) {
+    let service = match setup.service {
+        Service::Fib => "fib",
+        Service::Echo => "echo",
+    };
+    let written_as = if setup.who == Who::SinbinAsync { "async-fn" } else { "machine" };
+    command.args(["serve", service, "--written-as", written_as]);
+    command.args(["--listen", "127.0.0.1:0", "--max-connections", "20000"]);
+    if let Some(workers) = setup.workers {
         command.args(["--workers", &workers.to_string()]);
     }
     // The load ends its connections by a reset, which need not be logged thousands of times.
-    command.env("RUST_LOG", "error");
-    Ok(command)
-}
-
-fn peer_command(who: Who, core: Option<usize>) -> io::Result<Command> {
-    let mut command = machine::command(core, &std::env::current_exe()?)?;
-    let name = who.to_possible_value().expect("no variant is skipped");
-    command.args(["serve-peer", name.get_name()]);
-    Ok(command)
+    command.env("SINBIN_LOG", "error");
 }
 
 fn take_stdout(child: &mut Child) -> io::Result<ChildStdout> {

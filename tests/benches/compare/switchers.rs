@@ -1,4 +1,4 @@
-//! Tiny programs that switch between tasks and do nothing else, for callgrind to count.
+//! Tiny programs that switch between tasks, or spawn them, and do nothing else, for callgrind to count.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,11 +16,22 @@ pub(crate) enum Switcher {
     Tokio,
 }
 
+/// A parent spawns so many tasks before it yields, as in sinbin-core's example.
+const SPAWNED_AT_ONCE: usize = 8;
+
 /// Runs `tasks` tasks that yield in turn, `switches` times in all.
 pub(crate) fn run(switcher: Switcher, tasks: usize, switches: usize) {
     match switcher {
         Switcher::Deque => deque(tasks, switches / tasks),
         Switcher::Tokio => local_set(tasks, switches / tasks),
+    }
+}
+
+/// Spawns `tasks` tasks, each of which ends when it runs first.
+pub(crate) fn spawn(switcher: Switcher, tasks: usize) {
+    match switcher {
+        Switcher::Deque => deque_spawn(tasks / SPAWNED_AT_ONCE),
+        Switcher::Tokio => local_set_spawn(tasks / SPAWNED_AT_ONCE),
     }
 }
 
@@ -40,6 +51,23 @@ fn deque(tasks: usize, turns: usize) {
     }
 }
 
+fn deque_spawn(turns: usize) {
+    let mut ready: VecDeque<Box<dyn FnMut()>> = VecDeque::with_capacity(SPAWNED_AT_ONCE);
+    for _ in 0..turns {
+        for _ in 0..SPAWNED_AT_ONCE {
+            // Without any state its box would be none.
+            let mut runs = black_box(0);
+            ready.push_back(Box::new(move || {
+                runs += 1;
+                black_box(runs);
+            }));
+        }
+        while let Some(mut task) = ready.pop_front() {
+            task();
+        }
+    }
+}
+
 fn local_set(tasks: usize, turns: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
     let set = LocalSet::new();
@@ -50,6 +78,20 @@ fn local_set(tasks: usize, turns: usize) {
             }
         });
     }
+    runtime.block_on(set);
+}
+
+fn local_set_spawn(turns: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
+    let set = LocalSet::new();
+    set.spawn_local(async move {
+        for _ in 0..turns {
+            for _ in 0..SPAWNED_AT_ONCE {
+                tokio::task::spawn_local(async {});
+            }
+            yield_once().await;
+        }
+    });
     runtime.block_on(set);
 }
 

@@ -8,14 +8,15 @@ use crate::figure::{Figure, View};
 use crate::load::Load;
 use crate::server::{Server, Who};
 
-const SERVERS: [Who; 5] = [Who::Sinbin, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
 
 /// Time to come to rest after the last reply.
 const REST: Duration = Duration::from_millis(200);
 
 pub(super) fn run(bench: &mut Bench) {
     let name = format!("bytes RSS for each of {} idle connections", bench.many);
-    let mut figure = Figure::new(name, View::Plain).at_most(Who::Sinbin, 200.0);
+    let figure = Figure::new(name, View::Plain);
+    let mut figure = figure.at_most(Who::Sinbin, 200.0).at_most(Who::SinbinAsync, 400.0);
     for round in 0..bench.plan.rounds() {
         bench.round(&SERVERS, round, slice::from_mut(&mut figure), |bench, who| {
             Ok(Cell::of([measure(bench, who)?]))

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use super::{Bench, Cell};
 use crate::figure::{Figure, View};
 use crate::load;
-use crate::server::{Server, Who};
+use crate::server::{Server, Setup, Who};
 
 const SERVERS: [Who; 4] = [Who::Sinbin, Who::SinbinSlices, Who::Tokio, Who::Smol];
 
@@ -68,7 +68,7 @@ fn figures(placement: Placement) -> Vec<Figure> {
     let rate = beside("requests/s", View::RatioTo(Who::Tokio));
     vec![
         // Where nobody competes, nobody can keep more than tokio does.
-        if placement == Placement::Apart { rate.at_least(1.5, Who::Tokio) } else { rate },
+        if placement == Placement::Apart { rate.at_least(Who::Sinbin, 1.5, Who::Tokio) } else { rate },
         beside("share of its rate alone", View::Plain),
         beside("p50, µs", View::Detail),
         beside("p99, µs", View::Plain).at_most(Who::SinbinSlices, 1000.0),
@@ -88,7 +88,8 @@ fn measure(bench: &Bench, placement: Placement, who: Who) -> io::Result<Cell> {
     };
     machine.pin(load_core)?;
     let workers = Some(if who == Who::SinbinSlices { 0 } else { 1 });
-    let server = Server::start(who, &bench.sinbin, server_core, workers)?;
+    let setup = Setup { core: server_core, workers, ..Setup::of(who) };
+    let server = Server::start(&setup, &bench.sinbin)?;
     let fast = connect(&server)?;
     repeat(&fast, bench.plan.warm_up())?;
     let alone = repeat(&fast, bench.plan.window())?;

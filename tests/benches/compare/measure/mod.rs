@@ -1,6 +1,7 @@
 //! The measurements, and what they share: in every round each server has its turn, in an order that rotates.
 
 mod counter;
+mod instructions;
 mod memory;
 mod mixed;
 mod switch;
@@ -9,6 +10,7 @@ mod throughput;
 
 use std::io;
 use std::path::PathBuf;
+use std::slice;
 
 use clap::ValueEnum;
 
@@ -17,7 +19,7 @@ use crate::load::Load;
 use crate::machine::{self, Machine};
 use crate::options::{Measurement, Plan};
 use crate::report::Report;
-use crate::server::{self, Server, Who};
+use crate::server::{self, Server, Setup, Who};
 
 /// What "many connections" means, unless too few files may be open.
 const MANY: usize = 8000;
@@ -41,6 +43,7 @@ impl Measurement {
             Self::Syscalls => syscalls::run(bench),
             Self::Memory => memory::run(bench),
             Self::Mixed => mixed::run(bench),
+            Self::Instructions => instructions::run(bench),
             Self::Switch => switch::run(bench),
         }
     }
@@ -61,24 +64,26 @@ impl Cell {
 struct Bench {
     plan: Plan,
     machine: Machine,
-    /// The command, and the example that switches tasks; empty when they are not needed.
+    /// The command, and the examples that switch tasks; empty when they are not needed.
     sinbin: PathBuf,
     switch: PathBuf,
+    switch_async: PathBuf,
     many: usize,
     report: Report,
 }
 
 impl Bench {
     fn prepare(plan: Plan) -> io::Result<Self> {
-        let servers =
-            [Measurement::Throughput, Measurement::Syscalls, Measurement::Memory, Measurement::Mixed];
-        let servers = !plan.peers_only && servers.into_iter().any(|name| plan.wants(name));
+        let mut planned = Measurement::value_variants().iter().filter(|&&name| plan.wants(name));
+        let servers = !plan.peers_only && planned.any(|&name| name != Measurement::Switch);
         let switch = !plan.peers_only && plan.wants(Measurement::Switch);
+        let example = |name| if switch { server::build_example(name) } else { Ok(PathBuf::new()) };
         let open_files = machine::raise_open_files()?;
         let mut bench = Self {
             machine: Machine::look()?,
             sinbin: if servers { server::build_sinbin()? } else { PathBuf::new() },
-            switch: if switch { server::build_switch()? } else { PathBuf::new() },
+            switch: example("switch")?,
+            switch_async: example("switch_async")?,
             many: MANY.min(open_files / 2),
             report: Report::default(),
             plan,
@@ -92,10 +97,11 @@ impl Bench {
 
     /// Has sinbin answer once: if it does not, there is nothing to compare.
     fn probe(&self) -> io::Result<()> {
-        for workers in [0, 1] {
-            Server::start(Who::Sinbin, &self.sinbin, None, Some(workers))
+        for (who, workers) in [(Who::SinbinSlices, 0), (Who::Sinbin, 1), (Who::SinbinAsync, 1)] {
+            let setup = Setup { workers: Some(workers), ..Setup::of(who) };
+            Server::start(&setup, &self.sinbin)
                 .and_then(|server| Load::connect(server.address, 1))
-                .map_err(|error| io::Error::other(format!("sinbin with --workers {workers}: {error}")))?;
+                .map_err(|error| io::Error::other(format!("{}: {error}", who.name())))?;
         }
         Ok(())
     }
@@ -107,6 +113,12 @@ impl Bench {
             "{machine}; {rounds} rounds, windows of {window} ms; in every round each server has its turn, on a fresh \
              process, and ratios are taken within a round. Verdicts are passed on the figures as printed."
         ));
+        if !self.plan.peers_only {
+            self.report.note(
+                "\"sinbin, async fn\" is the same command with the same service, but written as an `async fn`; \
+                 in the other columns of sinbin it is a state machine.",
+            );
+        }
         if self.machine.server_core == self.machine.load_core {
             self.report.note("There is only one core, so that servers and load share it everywhere.");
         } else {
@@ -122,8 +134,39 @@ impl Bench {
         }
     }
 
-    /// One round of some figures: each server in turn.
+    /// A figure that needs one round only.
+    fn once(
+        &mut self,
+        who: &[Who],
+        figure: &mut Figure,
+        mut measure: impl FnMut(&mut Self, Who) -> io::Result<f64>,
+    ) {
+        self.turns(who, 0, slice::from_mut(figure), |bench, who| Ok(Cell::of([measure(bench, who)?])));
+        eprintln!("{}: {}", figure.name, progress(figure, 0));
+    }
+
+    /// One round of some figures.
     fn round(
+        &mut self,
+        who: &[Who],
+        round: usize,
+        figures: &mut [Figure],
+        measure: impl FnMut(&mut Self, Who) -> io::Result<Cell>,
+    ) {
+        self.turns(who, round, figures, measure);
+        for figure in figures {
+            eprintln!(
+                "round {}/{}: {}: {}",
+                round + 1,
+                self.plan.rounds(),
+                figure.name,
+                progress(figure, round)
+            );
+        }
+    }
+
+    /// Measures each server in turn.
+    fn turns(
         &mut self,
         who: &[Who],
         round: usize,
@@ -132,6 +175,9 @@ impl Bench {
     ) {
         let mut who: Vec<_> =
             who.iter().copied().filter(|who| !(self.plan.peers_only && who.is_sinbin())).collect();
+        if who.is_empty() {
+            return;
+        }
         let first = round % who.len();
         who.rotate_left(first);
         for who in who {
@@ -150,20 +196,12 @@ impl Bench {
                 figures.iter_mut().for_each(|figure| figure.flawed(who));
             }
         }
-        for figure in figures {
-            eprintln!(
-                "round {}/{}: {}: {}",
-                round + 1,
-                self.plan.rounds(),
-                figure.name,
-                progress(figure, round)
-            );
-        }
     }
 
     /// A server on its core.
     fn server(&self, who: Who) -> io::Result<Server> {
-        Server::start(who, &self.sinbin, Some(self.machine.server_core), None)
+        let setup = Setup { core: Some(self.machine.server_core), ..Setup::of(who) };
+        Server::start(&setup, &self.sinbin)
     }
 }
 

@@ -1,72 +1,104 @@
-//! Instructions a task switch, counted by callgrind: noise does not move them, so that there is only one round.
+//! Instructions a task switch, and a task that is spawned, counted by callgrind: noise does not move them, so that
+//! there is only one round.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::{env, io};
 
 use super::Bench;
+use crate::callgrind;
 use crate::figure::{Figure, View};
-use crate::machine;
 use crate::server::Who;
 
 const TASKS: usize = 64;
 
-/// Switches in the shorter run; the longer makes twice as many, and the difference leaves out start and end.
-const SWITCHES: usize = TASKS * 2000;
+/// Switches or tasks in the shorter run; the longer has twice as many, and the difference leaves out start and end.
+const TIMES: usize = TASKS * 2000;
+
+#[derive(Clone, Copy)]
+enum Act {
+    Switch,
+    Spawn,
+}
+
+impl Act {
+    /// Whose tasks do it.
+    fn peers(self) -> &'static [Who] {
+        match self {
+            Self::Switch => &[Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Tokio],
+            Self::Spawn => &[Who::SinbinAsync, Who::Bare, Who::Tokio],
+        }
+    }
+
+    fn figure(self) -> Figure {
+        match self {
+            Self::Switch => {
+                let figure = Figure::new(format!("instructions a task switch, {TASKS} tasks"), View::Plain);
+                let figure = figure.at_most(Who::Sinbin, 30.0).at_most(Who::SinbinAsync, 44.0);
+                figure.at_most_of(Who::SinbinAsync, 1.0, Who::Tokio)
+            }
+            Self::Spawn => {
+                let figure = Figure::new("instructions to spawn a task and end it", View::Plain);
+                figure.at_most(Who::SinbinAsync, 235.0)
+            }
+        }
+    }
+
+    fn arguments(self, who: Who) -> &'static [&'static str] {
+        match (self, who) {
+            (Self::Switch, Who::SinbinAsync) => &["yield"],
+            (Self::Switch, Who::Bare) => &["switch-peer", "deque"],
+            (Self::Switch, Who::Tokio) => &["switch-peer", "tokio"],
+            (Self::Spawn, Who::SinbinAsync) => &["spawn"],
+            (Self::Spawn, Who::Bare) => &["spawn-peer", "deque"],
+            (Self::Spawn, Who::Tokio) => &["spawn-peer", "tokio"],
+            _ => &[],
+        }
+    }
+}
 
 pub(super) fn run(bench: &mut Bench) {
-    let name = format!("instructions a task switch, {TASKS} tasks");
-    let mut figure = Figure::new(name, View::Plain).at_most(Who::Sinbin, 30.0);
-    match Command::new("valgrind").arg("--version").stdout(Stdio::null()).status() {
-        Ok(_) => count(bench, &mut figure),
-        Err(error) => bench.report.note(format!("Task switches cannot be counted here: valgrind: {error}.")),
-    }
-    bench.report.figures.push(figure);
-}
-
-fn count(bench: &mut Bench, figure: &mut Figure) {
-    bench.report.note(
-        "Instructions a task switch are callgrind's; bare is a `VecDeque<Box<dyn FnMut() -> bool>>` there, tokio a \
-         `LocalSet` whose tasks wake themselves.",
-    );
-    for who in [Who::Sinbin, Who::Bare, Who::Tokio] {
-        if who.is_sinbin() && bench.plan.peers_only {
-            continue;
+    let missing = callgrind::missing();
+    bench.report.note(match &missing {
+        Some(reason) => format!("Task switches cannot be counted here: {reason}."),
+        None => "Instructions a task switch are callgrind's; bare is a `VecDeque<Box<dyn FnMut() -> bool>>` there, \
+                 tokio a `LocalSet` whose tasks wake themselves. A task that is spawned ends at once: bare's is a \
+                 boxed closure with a number in it, sinbin's and tokio's are empty `async` blocks, of which a \
+                 parent spawns eight at a time."
+            .into(),
+    });
+    for act in [Act::Switch, Act::Spawn] {
+        let mut figure = act.figure();
+        if missing.is_none() {
+            bench.once(act.peers(), &mut figure, |bench, who| measure(bench, act, who));
         }
-        match measure(bench, who) {
-            Ok(value) => {
-                eprintln!("{}: {} {value:.1}", figure.name, who.name());
-                figure.add(0, who, value);
-            }
-            Err(error) => {
-                bench.report.problem(format!("{}, {}: {error}", who.name(), figure.name));
-                figure.flawed(who);
-            }
-        }
+        bench.report.figures.push(figure);
     }
 }
 
-fn measure(bench: &Bench, who: Who) -> io::Result<f64> {
+fn measure(bench: &Bench, act: Act, who: Who) -> io::Result<f64> {
     let peer = env::current_exe()?;
-    let (program, role): (&Path, &[&str]) = match who {
-        Who::Sinbin => (&bench.switch, &[]),
-        Who::Tokio => (&peer, &["switch-peer", "tokio"]),
-        _ => (&peer, &["switch-peer", "deque"]),
+    let program = match who {
+        Who::Sinbin => &bench.switch,
+        Who::SinbinAsync => &bench.switch_async,
+        _ => &peer,
     };
-    let once = instructions(program, role, SWITCHES)?;
-    let twice = instructions(program, role, 2 * SWITCHES)?;
-    let each = (twice - once) / SWITCHES as f64;
-    if each < 1.0 { Err(io::Error::other("the program does not switch")) } else { Ok(each) }
+    let once = instructions(program, act, who, TIMES)?;
+    let twice = instructions(program, act, who, 2 * TIMES)?;
+    let each = (twice - once) / TIMES as f64;
+    if each < 1.0 { Err(io::Error::other("the program does nothing")) } else { Ok(each) }
 }
 
-fn instructions(program: &Path, role: &[&str], switches: usize) -> io::Result<f64> {
-    let mut command = machine::command(None, Path::new("valgrind"))?;
-    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).args(role);
-    let output = command.args([TASKS, switches].map(|number| number.to_string())).output()?;
+fn instructions(program: &Path, act: Act, who: Who, times: usize) -> io::Result<f64> {
+    let mut command = callgrind::command(None, program)?;
+    command.args(act.arguments(who));
+    if let Act::Switch = act {
+        command.arg(TASKS.to_string());
+    }
+    let output = command.arg(times.to_string()).output()?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let collected = text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-    match collected {
-        Some(count) if output.status.success() => Ok(count),
-        _ => Err(io::Error::other(format!("callgrind failed: {text}"))),
+    if output.status.success() {
+        callgrind::collected(&text)
+    } else {
+        Err(io::Error::other(format!("callgrind failed: {text}")))
     }
 }

@@ -9,10 +9,10 @@ use crate::figure::{Figure, View};
 use crate::load::Load;
 use crate::server::Who;
 
-const SERVERS: [Who; 5] = [Who::Sinbin, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
 
 /// Enough that the few calls around them do not show in two decimals.
-const REQUESTS: usize = 10_000;
+const REQUESTS: usize = 5000;
 
 pub(super) fn run(bench: &mut Bench) {
     let mut rows = [

@@ -6,19 +6,30 @@ use std::slice;
 use super::{Bench, Cell};
 use crate::figure::{Figure, View};
 use crate::load::{Load, Tally};
-use crate::server::Who;
+use crate::server::{Server, Service, Setup, Who};
 
-const SERVERS: [Who; 5] = [Who::Sinbin, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+
+/// Those with more than one service.
+const SINBIN: [Who; 2] = [Who::Sinbin, Who::SinbinAsync];
 
 struct Shape {
     connections: usize,
     pipelined: usize,
     same_core: bool,
+    service: Service,
 }
 
 impl Shape {
     const fn of(connections: usize) -> Self {
-        Self { connections, pipelined: 1, same_core: false }
+        Self { connections, pipelined: 1, same_core: false, service: Service::Fib }
+    }
+
+    fn servers(&self) -> &'static [Who] {
+        match self.service {
+            Service::Fib => &SERVERS,
+            Service::Echo => &SINBIN,
+        }
     }
 }
 
@@ -27,7 +38,7 @@ pub(super) fn run(bench: &mut Bench) {
     let mut rows = rows(bench.many);
     for round in 0..bench.plan.rounds() {
         for (shape, figure) in &mut rows {
-            bench.round(&SERVERS, round, slice::from_mut(figure), |bench, who| {
+            bench.round(shape.servers(), round, slice::from_mut(figure), |bench, who| {
                 let tally = measure(bench, shape, who)?;
                 Ok(Cell { values: vec![tally.per_second], flaw: starved(bench, shape, who, &tally) })
             });
@@ -40,10 +51,13 @@ fn rows(many: usize) -> Vec<(Shape, Figure)> {
     let figure = |name: &str| Figure::new(format!("requests/s, {name}"), View::RatioTo(Who::Bare));
     let crowd = |count: usize| {
         let figure = figure(&format!("{count} connections"));
-        (Shape::of(count), figure.at_least(0.97, Who::Bare).at_least(1.0, Who::Tokio))
+        let figure = figure.at_least(Who::Sinbin, 0.97, Who::Bare).at_least(Who::Sinbin, 1.0, Who::Tokio);
+        let figure = figure.at_least(Who::SinbinAsync, 0.97, Who::Sinbin);
+        (Shape::of(count), figure)
     };
     let same_core = figure("1 connection, client on the same core");
     let pipelined = figure("64 connections, 16 pipelined");
+    let echo = Figure::new("requests/s, echo, 64 connections", View::RatioTo(Who::Sinbin));
     vec![
         (Shape::of(1), figure("1 connection")),
         crowd(64),
@@ -51,16 +65,22 @@ fn rows(many: usize) -> Vec<(Shape, Figure)> {
         crowd(many),
         (
             Shape { same_core: true, ..Shape::of(1) },
-            same_core.at_least(1.0, Who::Tokio).at_least(1.0, Who::Mio),
+            same_core.at_least(Who::Sinbin, 1.0, Who::Tokio).at_least(Who::Sinbin, 1.0, Who::Mio),
         ),
-        (Shape { pipelined: 16, ..Shape::of(64) }, pipelined.at_least(1.0, Who::Bare)),
+        (Shape { pipelined: 16, ..Shape::of(64) }, pipelined.at_least(Who::Sinbin, 1.0, Who::Bare)),
+        (
+            Shape { service: Service::Echo, ..Shape::of(64) },
+            echo.at_least(Who::SinbinAsync, 0.97, Who::Sinbin),
+        ),
     ]
 }
 
 fn measure(bench: &Bench, shape: &Shape, who: Who) -> io::Result<Tally> {
     let machine = &bench.machine;
     machine.pin(Some(if shape.same_core { machine.server_core } else { machine.load_core }))?;
-    let server = bench.server(who)?;
+    let core = Some(machine.server_core);
+    let setup = Setup { core, service: shape.service, ..Setup::of(who) };
+    let server = Server::start(&setup, &bench.sinbin)?;
     let load = Load::connect(server.address, shape.connections)?;
     load.rate(shape.pipelined, bench.plan.warm_up(), bench.plan.window())
 }

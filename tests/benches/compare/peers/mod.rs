@@ -24,7 +24,7 @@ pub(crate) fn serve(who: Who) -> io::Result<()> {
         Who::Mio => mio::serve,
         Who::Tokio => tokio::serve,
         Who::Smol => smol::serve,
-        Who::Sinbin | Who::SinbinSlices => {
+        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices => {
             return Err(io::Error::other("sinbin has a command of its own"));
         }
     };

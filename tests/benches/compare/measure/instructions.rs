@@ -1,0 +1,48 @@
+//! Instructions a request outside the system, counted by callgrind. Unlike rates they are nearly the same in every
+//! round, so that there is only one; they say how much work a server does itself, not how long a request takes.
+
+use std::io;
+
+use super::Bench;
+use crate::callgrind;
+use crate::figure::{Figure, View};
+use crate::load::Load;
+use crate::server::{Server, Setup, Who};
+
+const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
+
+const CONNECTIONS: usize = 16;
+
+/// Requests in the shorter run; the longer makes twice as many, and the difference leaves out start and end.
+const REQUESTS: usize = 20_000;
+
+pub(super) fn run(bench: &mut Bench) {
+    let name = format!("user-space instructions a request, {CONNECTIONS} connections");
+    let mut figure = Figure::new(name, View::Plain);
+    if let Some(reason) = callgrind::missing() {
+        bench.report.note(format!("Instructions a request cannot be counted here: {reason}."));
+    } else {
+        bench.report.note(format!(
+            "Instructions a request are callgrind's, the difference of runs with {REQUESTS} requests and twice as \
+             many; those of the system are not among them."
+        ));
+        bench.once(&SERVERS, &mut figure, |bench, who| measure(bench, who));
+    }
+    bench.report.figures.push(figure);
+}
+
+fn measure(bench: &Bench, who: Who) -> io::Result<f64> {
+    bench.machine.pin(Some(bench.machine.load_core))?;
+    let once = instructions(bench, who, REQUESTS)?;
+    let twice = instructions(bench, who, 2 * REQUESTS)?;
+    Ok((twice - once) / REQUESTS as f64)
+}
+
+fn instructions(bench: &Bench, who: Who, requests: usize) -> io::Result<f64> {
+    let setup = Setup { core: Some(bench.machine.server_core), counted: true, ..Setup::of(who) };
+    let server = Server::start(&setup, &bench.sinbin)?;
+    let mut load = Load::connect(server.address, CONNECTIONS)?;
+    load.exactly(requests)?;
+    drop(load);
+    server.instructions()
+}
