@@ -313,7 +313,7 @@ impl<T, E> Drop for Group<'_, T, E> {
 /// async fn crawl(on: Loop<'_>) -> Result<(), Failed<Error>> {
 ///     scope(on, async |group| {
 ///         for page in 1..=3 {
-///             group.spawn(fetch(on, page)).ok();
+///             group.spawn(fetch(on, page))?;
 ///         }
 ///         Ok(())
 ///     })

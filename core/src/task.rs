@@ -16,6 +16,10 @@
 //! }
 //! ```
 //!
+//! Natively, `sinbin::serve` runs it for each connection, and `sinbin::run` runs a program of tasks. On any other host,
+//! a [`Pool`] gives the futures their places, and an [`Executor`](crate::Executor) runs them whose host is an
+//! [`AsyncHost`].
+//!
 //! # How it works
 //!
 //! [`Async`] is a [`Task`](crate::Task) like any other. Each of its steps opens a [`Door`] to the kernel and the
@@ -25,12 +29,16 @@
 //! next step. Tasks and futures reach the door through a [`Loop`], a connection or a listener: that is their
 //! capability. A task can do nothing that it was given no handle for.
 //!
+//! After 32 operations in one step a task yields, however much there is for it to do. A task can wait for
+//! [four](crate::MAX_WAITS) sources and jobs at once, and for any number of locks, channels and moments beside. What is
+//! in a variable across an `await` is part of the task, a buffer too: [`Conn::recv_with`] waits without one.
+//!
 //! # Cancellation
 //!
 //! [`JoinHandle::cancel`] takes the task out of the bin. Its wait fails with [`Refused::Cancelled`], as does every
 //! later one, so that `?` takes it to its end; what it owns is dropped on the way. A wait that is needed to
 //! clean up is [shielded](Loop::shield). A task that waits for what can't fail (a sleep, a future of another
-//! crate), or that does not listen, is dropped where it stands. (This is trio's rule, except for the last part.)
+//! crate), or that does not listen (it was told 64 times in one step, or is cancelled again), is dropped where it stands. (This is trio's rule, except for the last part.)
 //!
 //! # Futures of other crates
 //!
@@ -58,7 +66,7 @@ mod slot;
 mod wakers;
 
 pub use combine::{Either, Join, Race, Select, join, race, select};
-pub use conn::{Conn, Ready, Recv, Send};
+pub use conn::{Conn, Ready, Recv, SendAll};
 pub use door::Door;
 pub use error::{Error, Refused, Unspawned};
 pub use handle::{Loop, Shield, YieldNow};
@@ -70,8 +78,8 @@ pub use mixed::Mixed;
 pub use offload::{BoxedJob, BoxedOutput};
 pub use offload::{Call, Carry, Closure, IntoJob, JobFuture, Lost, Resumable};
 #[cfg(feature = "alloc")]
-pub use pool::Growing;
-pub use pool::{Fixed, Places, Pool, Put};
+pub use pool::GrowingPlaces;
+pub use pool::{FixedPlaces, Places, Pool, Put};
 pub use run::Async;
 pub use signals::{Bell, Signal, Signals};
 pub use slot::{Label, Slot};

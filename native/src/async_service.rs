@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use sinbin_core::task::{Async, AsyncHost, BoxedJob, Carry, Conn, Growing, Loop, Mixed, Pool};
+use sinbin_core::task::{Async, AsyncHost, BoxedJob, Carry, Conn, GrowingPlaces, Loop, Mixed, Pool};
 use sinbin_core::{IoError, JobId, Service, SourceId};
 
 use crate::host::{Native, NativeTask};
@@ -13,13 +13,13 @@ use crate::sockets::{self, Socket, io_error};
 pub struct AsyncService<'d, M, F: Future + 'd> {
     on: Loop<'d>,
     /// Where the futures of the connections live.
-    pool: Pin<&'d Pool<F, Growing<F>>>,
+    pool: Pin<&'d Pool<F, GrowingPlaces<F>>>,
     serve: M,
 }
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncService<'d, M, F> {
     /// The service that runs `serve` for each connection, on the loop `on`.
-    pub(crate) fn new(on: Loop<'d>, pool: Pin<&'d Pool<F, Growing<F>>>, serve: M) -> Self {
+    pub(crate) fn new(on: Loop<'d>, pool: Pin<&'d Pool<F, GrowingPlaces<F>>>, serve: M) -> Self {
         Self { on, pool, serve }
     }
 }

@@ -17,7 +17,9 @@ use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};
 use crate::sockets;
 
-/// Runs an async program on this thread, and returns what it comes to. Tasks that are not over then are cancelled.
+/// Runs an async program on this thread, and returns what it comes to. Tasks that are not over then are cancelled. The
+/// program can be an `async fn` too; of an `async` closure whose last word is `Ok(..)` the compiler wants to know the
+/// error's type.
 ///
 /// # Errors
 ///

@@ -213,7 +213,7 @@ impl<S: NativeService> Server<S> {
         Ok(())
     }
 
-    /// Serves a connection that somebody else made.
+    /// Serves a connection that somebody else made, or is making: it may be under way yet.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ enum Tried {
 }
 
 fn try_answer(conn: &Conn<'_>, answer: impl Fn(&mut Vec<u8>)) -> Result<Tried, Error> {
-    match or_nothing(conn.try_read(<[u8]>::to_vec))? {
+    match or_nothing(conn.try_recv_with(<[u8]>::to_vec))? {
         None => Ok(Tried::All),
         Some(read) if read.is_empty() => Ok(Tried::End),
         Some(mut read) => {
@@ -93,7 +93,7 @@ pub async fn fib(conn: Conn<'_>, service: &Fib) -> Result<(), Error> {
 /// Answers what is there, as far as nothing has to be waited for. Returns what is left to do.
 fn respond(conn: &Conn<'_>, service: &Fib, requests: &mut Requests) -> Result<Option<Box<Work>>, Error> {
     let mut replies = Vec::with_capacity(MAX_REPLY);
-    let answered = conn.try_read(|bytes| {
+    let answered = conn.try_recv_with(|bytes| {
         requests.begin_read(&service.rules, bytes, bytes.len() < BLOCK);
         let mut read = Read { bytes, ended: bytes.is_empty() };
         let stop = read.answer(service, requests, &mut replies);

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use sinbin::group::{Cause, scope};
+use sinbin::sync::Channel;
 use sinbin::task::{Conn, Error, JoinError, Loop, Refused, Why, join};
 use sinbin::{IoError, Settings};
 
@@ -171,6 +172,53 @@ fn connections_go_both_ways_and_end_in_halves() {
         client.and(server)
     })
     .expect("they understand each other");
+}
+
+#[test]
+fn who_receives_without_a_buffer_gets_it_all() {
+    let heard = run(async |on| {
+        let listener = on.listen(LOCAL)?;
+        let client = async {
+            let conn = on.connect(listener.address()).await?;
+            for word in ["one ", "two ", "three"] {
+                conn.send_all(word.as_bytes()).await?;
+                on.sleep(Duration::from_millis(1)).await;
+            }
+            Ok::<_, Error>(())
+        };
+        let server = async {
+            let (conn, _) = listener.accept().await?;
+            let mut heard = Vec::new();
+            while conn.recv_with(|bytes| heard.extend_from_slice(bytes)).await.map(|()| heard.len() < 13)? {}
+            assert_eq!(conn.recv_with(<[u8]>::len).await?, 0, "the end of the stream");
+            Ok::<_, Error>(heard)
+        };
+        let (client, server) = join(client, server).await;
+        client.and(server)
+    });
+    assert_eq!(heard.as_deref(), Ok(&b"one two three"[..]));
+}
+
+#[test]
+fn what_fails_in_another_task_keeps_its_name_on_the_way_up() {
+    async fn waits(on: Loop<'_>) -> Result<(), Error> {
+        let mut child = on.spawn(panics(on))?;
+        child.join().await?;
+        Ok(())
+    }
+    let error = run(async |on| waits(on).await.expect_err("the child panics"));
+    assert!(error.to_string().contains("panics, spawned at native/tests/tasks.rs:"), "{error}");
+}
+
+#[test]
+fn a_channel_that_is_closed_is_an_error_at_once() {
+    let error = run(async |on| -> Result<(), Error> {
+        let channel = Channel::<u8, 1>::new(on);
+        channel.close()?;
+        channel.send(1).await?;
+        Ok(())
+    });
+    assert_eq!(error, Err(Error::Closed));
 }
 
 #[test]

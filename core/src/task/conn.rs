@@ -68,7 +68,8 @@ impl<'d> Conn<'d> {
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there.
+    /// What the host says: [`IoError::Reset`] where the peer broke the connection off, [`IoError::Stopping`] once the
+    /// host is to stop and nothing is there; and where the task must not wait: see [`Refused`].
     #[inline]
     pub const fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> Recv<'a, 'd> {
         Recv { conn: self, buffer, wait: Waiting::new(What::Recv(self.source())) }
@@ -81,7 +82,7 @@ impl<'d> Conn<'d> {
     /// What the host says.
     pub async fn send(&self, bytes: &[u8]) -> Result<usize, Error> {
         let mut send =
-            Send { conn: self, bytes, sent: 0, all: false, wait: Waiting::new(What::Send(self.source())) };
+            SendAll { conn: self, bytes, sent: 0, all: false, wait: Waiting::new(What::Send(self.source())) };
         (&mut send).await?;
         Ok(send.sent)
     }
@@ -92,8 +93,8 @@ impl<'d> Conn<'d> {
     ///
     /// What the host says.
     #[inline]
-    pub const fn send_all<'a>(&'a self, bytes: &'a [u8]) -> Send<'a, 'd> {
-        Send { conn: self, bytes, sent: 0, all: true, wait: Waiting::new(What::Send(self.source())) }
+    pub const fn send_all<'a>(&'a self, bytes: &'a [u8]) -> SendAll<'a, 'd> {
+        SendAll { conn: self, bytes, sent: 0, all: true, wait: Waiting::new(What::Send(self.source())) }
     }
 
     /// Receives what is there now; 0 is the end of the stream.
@@ -111,6 +112,28 @@ impl<'d> Conn<'d> {
         Ok(count)
     }
 
+    /// Waits until there is something, and hands it to `take` as [`try_recv_with`](Self::try_recv_with) does: so a task that
+    /// waits for input has no buffer.
+    ///
+    /// # Errors
+    ///
+    /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there; and see [`Refused`].
+    pub async fn recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let mut take = Some(take);
+        loop {
+            self.readable().await?;
+            let taken = self.on.door().with(|ops| {
+                let bytes = ops.read(self.source())?;
+                Ok(take.take().map(|take| take(bytes)))
+            })?;
+            match taken {
+                Ok(Some(taken)) => return Ok(taken),
+                Err(IoError::WouldBlock) | Ok(None) => {}
+                Err(error) => return Err(Error::of(Op::Recv, self.source(), error)),
+            }
+        }
+    }
+
     /// Receives what is there now into the loop's shared buffer, of one block of its storage, and hands it to `take`:
     /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
     /// asked for anything: that is [`Refused::Elsewhere`].
@@ -118,7 +141,7 @@ impl<'d> Conn<'d> {
     /// # Errors
     ///
     /// What the host says: [`IoError::WouldBlock`] where nothing is there.
-    pub fn try_read<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+    pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         let taken = self.on.door().with(|ops| ops.read(self.source()).map(take))?;
         taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
     }
@@ -312,7 +335,7 @@ impl Future for Recv<'_, '_> {
 
 /// The future of [`Conn::send_all`].
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Send<'a, 'd> {
+pub struct SendAll<'a, 'd> {
     conn: &'a Conn<'d>,
     bytes: &'a [u8],
     sent: usize,
@@ -320,7 +343,7 @@ pub struct Send<'a, 'd> {
     wait: Waiting<'d>,
 }
 
-impl Future for Send<'_, '_> {
+impl Future for SendAll<'_, '_> {
     type Output = Result<(), Error>;
 
     #[inline]

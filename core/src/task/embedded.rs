@@ -21,7 +21,8 @@ impl embedded_io_async::Error for Error {
             Self::Refused(refused) => refused.kind(),
             Self::Failed(failure) => failure.error.kind(),
             Self::Elapsed => ErrorKind::TimedOut,
-            Self::Task { .. } | Self::Job(_) => ErrorKind::Other,
+            Self::Closed => ErrorKind::BrokenPipe,
+            Self::Task(_) | Self::Job(_) => ErrorKind::Other,
         }
     }
 }

@@ -3,8 +3,9 @@
 use core::fmt;
 
 use crate::error::{Failure, IoError, Op};
-use crate::id::{SourceId, TaskId};
-use crate::task::join::{JoinError, Why};
+use crate::id::SourceId;
+use crate::sync::{PermitError, RecvError, SendError};
+use crate::task::join::JoinError;
 use crate::task::offload::Lost;
 use crate::time::Elapsed;
 
@@ -20,7 +21,8 @@ pub enum Refused {
     /// An executor within the task (`FuturesUnordered`, for one) polls it with a waker of its own, which the
     /// kernel does not know. Use a [group](crate::group), or [`join`](crate::task::join), which polls all.
     Wrapped,
-    /// The task waits for more than [`MAX_WAITS`](crate::MAX_WAITS) things at once. Spawn tasks for them.
+    /// The task waits for more than [`MAX_WAITS`](crate::MAX_WAITS) things at once, or for more than there is. Spawn
+    /// tasks for them.
     TooMany,
     /// Another task waits for the same thing.
     Busy,
@@ -51,13 +53,10 @@ pub enum Error {
     Failed(Failure),
     /// It was not tried.
     Refused(Refused),
-    /// Another task, whose result was wanted, has none.
-    Task {
-        /// Which task.
-        task: TaskId,
-        /// Why.
-        why: Why,
-    },
+    /// Another task, whose result was wanted, has none: which, where it was spawned, and why.
+    Task(JoinError),
+    /// The channel is closed.
+    Closed,
     /// A job has no result.
     Job(Lost),
     /// It took too long.
@@ -89,8 +88,36 @@ impl Error {
 }
 
 impl From<JoinError> for Error {
-    fn from(JoinError { task, why, .. }: JoinError) -> Self {
-        Self::Task { task, why }
+    fn from(error: JoinError) -> Self {
+        Self::Task(error)
+    }
+}
+
+impl<T> From<SendError<T>> for Error {
+    fn from(error: SendError<T>) -> Self {
+        match error {
+            SendError::Closed(_) => Self::Closed,
+            SendError::Full(_) => Self::Refused(Refused::Full),
+            SendError::Refused(refused, _) => Self::Refused(refused),
+        }
+    }
+}
+
+impl From<RecvError> for Error {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Closed => Self::Closed,
+            RecvError::Refused(refused) => Self::Refused(refused),
+        }
+    }
+}
+
+impl From<PermitError> for Error {
+    fn from(error: PermitError) -> Self {
+        Self::Refused(match error {
+            PermitError::Above { .. } => Refused::TooMany,
+            PermitError::Refused(refused) => refused,
+        })
     }
 }
 
@@ -117,7 +144,8 @@ impl fmt::Display for Error {
         match self {
             Self::Failed(failure) => failure.fmt(f),
             Self::Refused(refused) => refused.fmt(f),
-            Self::Task { task, why } => write!(f, "task {task} {why}"),
+            Self::Task(error) => error.fmt(f),
+            Self::Closed => f.write_str("the channel is closed"),
             Self::Job(lost) => lost.fmt(f),
             Self::Elapsed => Elapsed.fmt(f),
         }
@@ -126,7 +154,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// A future, or a task, for which there was no place: it is given back.
+/// A future, or a task, for which there was no place: it is given back. `?` makes an [`Error`], a [`Refused`] or a
+/// [`Lost`] of it; a `Box<dyn Error>` it can become only where the future borrows nothing.
 pub struct Unspawned<F>(pub F);
 
 impl<F> fmt::Debug for Unspawned<F> {

@@ -37,7 +37,7 @@ pub enum Why {
 }
 
 /// A task whose result is not to be had.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JoinError {
     /// Which task.
     pub task: TaskId,

@@ -25,9 +25,9 @@ pub trait Places<F: Future> {
 }
 
 /// So many places, where the pool is.
-pub struct Fixed<F: Future, const N: usize>([Slot<F>; N]);
+pub struct FixedPlaces<F: Future, const N: usize>([Slot<F>; N]);
 
-impl<F: Future, const N: usize> Places<F> for Fixed<F, N> {
+impl<F: Future, const N: usize> Places<F> for FixedPlaces<F, N> {
     fn place(&self, index: u32) -> Option<&Slot<F>> {
         self.0.get(index as usize)
     }
@@ -39,13 +39,13 @@ const CHUNK: u32 = 64;
 
 /// Up to so many places, on the heap. What is there never moves.
 #[cfg(feature = "alloc")]
-pub struct Growing<F: Future> {
+pub struct GrowingPlaces<F: Future> {
     chunks: [core::cell::OnceCell<alloc::boxed::Box<[Slot<F>]>>; 25],
     limit: u32,
 }
 
 #[cfg(feature = "alloc")]
-impl<F: Future> Places<F> for Growing<F> {
+impl<F: Future> Places<F> for GrowingPlaces<F> {
     fn place(&self, index: u32) -> Option<&Slot<F>> {
         if index >= self.limit {
             return None;
@@ -132,15 +132,15 @@ impl FreeList {
 impl<F: Future> Pool<F, ()> {
     /// A pool of `N` places. Pin it before it is used: on the stack, with [`pin!`](core::pin::pin), or in a static.
     #[must_use]
-    pub const fn fixed<const N: usize>() -> Pool<F, Fixed<F, N>> {
-        Pool::new(Fixed([const { Slot::free() }; N]))
+    pub const fn fixed<const N: usize>() -> Pool<F, FixedPlaces<F, N>> {
+        Pool::new(FixedPlaces([const { Slot::free() }; N]))
     }
 
     /// A pool on the heap of up to `limit` places, and 2^30 at the most.
     #[cfg(feature = "alloc")]
     #[must_use]
-    pub const fn growing(limit: u32) -> Pool<F, Growing<F>> {
-        Pool::new(Growing { chunks: [const { core::cell::OnceCell::new() }; 25], limit })
+    pub const fn growing(limit: u32) -> Pool<F, GrowingPlaces<F>> {
+        Pool::new(GrowingPlaces { chunks: [const { core::cell::OnceCell::new() }; 25], limit })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::slab::NONE;
 use crate::task::wakers::{Caller, Source};
 
 /// What a task is called, and where it was spawned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Label {
     /// The path of its `async fn`.
     pub name: &'static str,
