@@ -1,6 +1,7 @@
 //! The shipped services once more, as `async fn`s: what they do is what [`fib_service`](crate::fib_service) and
 //! [`echo`](mod@crate::echo) do as state machines. An idle connection has no buffer; one at work has one on the heap.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use sinbin_core::IoError;
@@ -67,7 +68,7 @@ fn try_answer(conn: &Conn<'_>, answer: impl Fn(&mut Vec<u8>)) -> Result<Tried, E
         Some(read) if read.is_empty() => Ok(Tried::End),
         Some(mut read) => {
             answer(&mut read);
-            Ok(try_send(conn, read)?.map_or(Tried::All, Tried::Part))
+            Ok(try_send(conn, &read)?.map_or(Tried::All, Tried::Part))
         }
     }
 }
@@ -90,9 +91,16 @@ pub async fn fib(conn: Conn<'_>, service: &Fib) -> Result<(), Error> {
     Ok(())
 }
 
+thread_local! {
+    /// Replies are made here, and mostly sent at once.
+    static REPLIES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Answers what is there, as far as nothing has to be waited for. Returns what is left to do.
 fn respond(conn: &Conn<'_>, service: &Fib, requests: &mut Requests) -> Result<Option<Box<Work>>, Error> {
-    let mut replies = Vec::with_capacity(MAX_REPLY);
+    // The memory of the last one's replies, who may have been another.
+    let mut replies = REPLIES.take();
+    replies.clear();
     let answered = conn.try_recv_with(|bytes| {
         requests.begin_read(&service.rules, bytes, bytes.len() < BLOCK);
         let mut read = Read { bytes, ended: bytes.is_empty() };
@@ -100,7 +108,8 @@ fn respond(conn: &Conn<'_>, service: &Fib, requests: &mut Requests) -> Result<Op
         (stop, read.ended, read.bytes.to_vec())
     });
     let Some((stop, ended, bytes)) = or_nothing(answered)? else { return Ok(None) };
-    let rest = try_send(conn, replies)?;
+    let rest = try_send(conn, &replies)?;
+    REPLIES.set(replies);
     if matches!(stop, Stop::Drained) && rest.is_none() {
         return Ok(None);
     }
@@ -152,16 +161,12 @@ fn or_nothing<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 /// Sends, and returns what the peer does not take yet, if there is anything.
-fn try_send(conn: &Conn<'_>, mut bytes: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+fn try_send(conn: &Conn<'_>, bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let sent = conn.try_send(&bytes)?;
-    if sent == bytes.len() {
-        return Ok(None);
-    }
-    bytes.drain(..sent);
-    Ok(Some(bytes))
+    let sent = conn.try_send(bytes)?;
+    Ok((sent < bytes.len()).then(|| bytes[sent..].to_vec()))
 }
 
 /// Sends all; whether that did not take too long.

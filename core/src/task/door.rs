@@ -76,14 +76,14 @@ pub struct Door<'d> {
 
 /// What the running task has left to wait for.
 struct Left {
-    whats: [(Packed, u8); MAX_WAITS],
-    deadline: Instant,
+    wait: Wait,
+    /// How many futures wait for each.
+    times: [u8; MAX_WAITS],
     by: Option<By>,
 }
 
 impl Left {
-    const NOTHING: Self =
-        Self { whats: [(Packed::NOTHING, 0); MAX_WAITS], deadline: Instant::NEVER, by: None };
+    const NOTHING: Self = Self { wait: Wait::wake(), times: [0; MAX_WAITS], by: None };
 }
 
 impl<'d> Door<'d> {
@@ -238,7 +238,8 @@ impl<'d> Door<'d> {
         let what = Packed::new(what);
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        for (place, times) in &mut left.whats {
+        let Left { wait, times, .. } = &mut *left;
+        for (place, times) in wait.whats.iter_mut().zip(times) {
             if place.place == Place::NOWHERE {
                 *place = what;
             }
@@ -254,15 +255,20 @@ impl<'d> Door<'d> {
     pub(crate) fn retract(&self, what: What) {
         let what = Packed::new(what);
         let mut left = self.left.borrow_mut();
-        let Some(at) = left.whats.iter().position(|(place, times)| *place == what && *times > 0) else {
+        let Some(at) =
+            left.wait.whats.iter().position(|place| *place == what).filter(|at| left.times[*at] > 0)
+        else {
             return;
         };
-        left.whats[at].1 -= 1;
-        if left.whats[at].1 == 0 {
-            left.whats.copy_within(at + 1.., at);
-            left.whats[MAX_WAITS - 1] = (Packed::NOTHING, 0);
+        left.times[at] -= 1;
+        if left.times[at] == 0 {
+            left.wait.whats.copy_within(at + 1.., at);
+            left.wait.whats[MAX_WAITS - 1] = Packed::NOTHING;
+            left.times.copy_within(at + 1.., at);
+            left.times[MAX_WAITS - 1] = 0;
         }
-        if left.whats[0].0 == Packed::NOTHING && left.by.is_none() && left.deadline == Instant::NEVER {
+        let wait = &left.wait;
+        if wait.whats[0] == Packed::NOTHING && left.by.is_none() && wait.deadline == Instant::NEVER {
             self.has_left.set(self.has_left.get() & !WAITS);
         }
     }
@@ -285,7 +291,7 @@ impl<'d> Door<'d> {
         self.keep_awake(context);
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        left.deadline = left.deadline.min(deadline);
+        left.wait.deadline = left.wait.deadline.min(deadline);
     }
 
     #[inline]
@@ -316,20 +322,22 @@ impl<'d> Door<'d> {
         }
     }
 
+    #[inline]
     fn wait(&self, has_left: u8, caller: &Caller) -> Step {
-        let left = core::mem::replace(&mut *self.left.borrow_mut(), Left::NOTHING);
+        let mut left = self.left.borrow_mut();
+        let Left { mut wait, by, .. } = *left;
+        *left = Left::NOTHING;
         let yields = caller.take_yield() || has_left & YIELDS != 0;
-        if yields && left.whats[0].0 == Packed::NOTHING {
-            return Step::Yield;
+        if yields {
+            if wait.whats[0] == Packed::NOTHING {
+                return Step::Yield;
+            }
+            // Who yields and waits at once waits until the next turn: so the sources are looked at.
+            wait.deadline = Instant::ZERO;
         }
         // Who is pending and has left nothing waits for somebody who will use its waker.
         let outside = has_left & WAITS == 0 || caller.was_cloned();
-        let by = if outside { By::Outside } else { left.by.unwrap_or(By::Anyone) };
-        // Who yields and waits at once waits until the next turn: so the sources are looked at.
-        let deadline = if yields { Instant::ZERO } else { left.deadline };
-        let mut wait = Wait::wake().until(deadline).by(by);
-        wait.whats = left.whats.map(|(what, _)| what);
-        Step::Wait(wait)
+        Step::Wait(wait.by(if outside { By::Outside } else { by.unwrap_or(By::Anyone) }))
     }
 
     /// Forgets what was left.
