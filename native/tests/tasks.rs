@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sinbin::group::{Cause, scope};
 use sinbin::sync::Channel;
-use sinbin::task::{Conn, Error, JoinError, Loop, Refused, Why, join};
+use sinbin::task::{Conn, Either, Error, JoinError, Loop, Refused, Why, join, select};
 use sinbin::{IoError, Settings};
 
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -219,6 +219,58 @@ fn a_channel_that_is_closed_is_an_error_at_once() {
         Ok(())
     });
     assert_eq!(error, Err(Error::Closed));
+}
+
+/// Two ends of one connection.
+async fn pair(on: Loop<'_>) -> Result<(Conn<'_>, Conn<'_>), Error> {
+    let listener = on.listen(LOCAL)?;
+    let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+    Ok((client?, server?.0))
+}
+
+#[test]
+fn of_two_waits_the_one_that_is_over_is_told_so() {
+    run(async |on| {
+        let (conn, peer) = pair(on).await?;
+        let first = select(conn.readable(), conn.writable()).await;
+        assert_eq!(first, Either::Second(Ok(())), "nothing is there to receive");
+        peer.send_all(b"x").await?;
+        let first = select(conn.hangup(), conn.readable()).await;
+        assert_eq!(first, Either::Second(Ok(())), "nobody hangs up");
+        Ok::<_, Error>(())
+    })
+    .expect("it runs");
+}
+
+#[test]
+fn who_is_out_of_operations_is_not_told_of_a_hangup() {
+    run(async |on| {
+        let (conn, peer) = pair(on).await?;
+        for _ in 0..32 {
+            conn.send_all(b"x").await?;
+        }
+        let mut buffer = [0];
+        let wait = select(conn.recv(&mut buffer), conn.hangup());
+        let waited = on.timeout(Duration::from_millis(20), wait).await;
+        assert!(waited.is_err(), "nothing comes, and nobody hangs up");
+        drop(peer);
+        Ok::<_, Error>(())
+    })
+    .expect("it runs");
+}
+
+#[test]
+fn an_empty_buffer_receives_nothing_at_once() {
+    run(async |on| {
+        let (conn, peer) = pair(on).await?;
+        peer.send_all(b"abc").await?;
+        assert_eq!(conn.recv(&mut [0; 8]).await?, 3);
+        assert_eq!(conn.recv(&mut []).await?, 0, "though nothing is there");
+        peer.send_all(b"d").await?;
+        assert_eq!(conn.recv(&mut [0; 8]).await?, 1);
+        Ok::<_, Error>(())
+    })
+    .expect("it runs");
 }
 
 #[test]
