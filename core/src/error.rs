@@ -74,8 +74,6 @@ pub enum Op {
     Connect,
     /// Ending the sending direction.
     Shutdown,
-    /// All that the task was for.
-    Run,
 }
 
 impl fmt::Display for Op {
@@ -88,7 +86,6 @@ impl fmt::Display for Op {
             Self::Listen => "listen",
             Self::Connect => "connect",
             Self::Shutdown => "shutdown",
-            Self::Run => "run",
         })
     }
 }

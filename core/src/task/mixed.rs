@@ -5,7 +5,7 @@ use core::pin::Pin;
 use crate::host::{Cx, Task};
 use crate::id::TaskId;
 use crate::step::Step;
-use crate::task::hire::AsyncHost;
+use crate::task::host::AsyncHost;
 use crate::task::run::Async;
 use crate::task::slot::{Label, Slot};
 

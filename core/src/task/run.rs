@@ -11,8 +11,8 @@ use crate::host::{Cx, Task};
 use crate::id::TaskId;
 use crate::step::{Step, Woken};
 use crate::task::Loop;
-use crate::task::hire::AsyncHost;
 use crate::task::holder::Holder;
+use crate::task::host::AsyncHost;
 #[cfg(feature = "alloc")]
 use crate::task::join::JoinHandle;
 use crate::task::slot::{Body, Label, Side, Slot, Stage};
