@@ -103,4 +103,6 @@ pub use kernel::{Kernel, Rest, TaskState};
 pub use slicer::Slicer;
 pub use step::{By, MAX_WAITS, Step, Wait, What, Woken};
 pub use storage::{Fixed, Slots, Storage};
+#[cfg(feature = "alloc")]
+pub use storage::{Growing, Limits};
 pub use time::Instant;

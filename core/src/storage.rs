@@ -1,6 +1,12 @@
 //! Where the tables live. Storage belongs to the caller: an array on a microcontroller, a growing
 //! vector natively.
 
+#[cfg(feature = "alloc")]
+mod growing;
+
+#[cfg(feature = "alloc")]
+pub use growing::{Growing, Limits};
+
 /// A table with a fixed limit: what a [`Storage`] makes.
 pub trait Slots<T> {
     /// What is there.

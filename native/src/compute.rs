@@ -2,10 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sinbin_core::{Job, JobId, Slicer};
+use sinbin_core::{Job, JobId, Limits, Slicer};
 
 use crate::host::SendJob;
-use crate::limits::Limits;
 use crate::pool::{Pool, Ticket};
 
 /// Who computes.

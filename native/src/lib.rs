@@ -33,7 +33,6 @@ mod error;
 pub mod guide;
 mod host;
 mod inbox;
-mod limits;
 mod linger;
 mod pool;
 mod priority;

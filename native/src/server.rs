@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
 
 use sinbin_core::task::{Async, Conn};
-use sinbin_core::{Acceptor, Executor, Host, Instant, Interest, IoError, Rest, Slicer, SourceId, TaskId};
+use sinbin_core::{
+    Acceptor, Executor, Host, Instant, Interest, IoError, Limits, Rest, Slicer, SourceId, TaskId,
+};
 
 use crate::async_service::AsyncService;
 use crate::compute::{Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask, prepare};
 use crate::inbox::Inbox;
-use crate::limits::{BLOCK, Limits};
 use crate::linger::{Linger, PATIENCE};
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor, Until};
@@ -23,6 +24,9 @@ use crate::sockets::{self, Socket, Sockets};
 
 /// Steps of tasks that hand on to each other, before the sources are looked at again.
 const UNSEEN: usize = 64;
+
+/// The size of a block: what a connection reads at once, and the most that it keeps.
+pub(crate) const BLOCK: usize = 16 * 1024;
 
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
@@ -139,10 +143,8 @@ impl<S: NativeService> Server<S> {
     ///
     /// When the system gives no poller.
     pub fn new(service: S, settings: &Settings) -> Result<Self, Error> {
-        let limits = Limits {
-            tasks: settings.max_connections.saturating_add(MAX_LISTENERS),
-            blocks: settings.max_buffered / BLOCK,
-        };
+        let tasks = settings.max_connections.saturating_add(MAX_LISTENERS);
+        let limits = Limits::new(tasks, settings.max_buffered / BLOCK, BLOCK).reserved();
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let stopper = Stopper { asked: Arc::new(AtomicBool::new(false)), notifier: reactor.notifier() };
         let compute = match settings.workers {
@@ -151,7 +153,7 @@ impl<S: NativeService> Server<S> {
         };
         let host = Native {
             service,
-            sockets: Sockets::new(limits.tasks),
+            sockets: Sockets::new(tasks),
             reactor,
             compute,
             counts: Counts::default(),
@@ -169,7 +171,7 @@ impl<S: NativeService> Server<S> {
             draining: None,
             drain_timeout: settings.drain_timeout,
             began: Clock::now(),
-            task_limit: limits.tasks,
+            task_limit: tasks,
             cut: 0,
             inbox: None,
             steps: 0,

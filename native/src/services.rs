@@ -10,7 +10,7 @@ use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::task::{Conn, Either, Error, Lost, Refused, select};
 
-use crate::limits::BLOCK;
+use crate::server::BLOCK;
 
 /// Sends back what it gets. A connection that is silent for `idle`, or does not take what is sent, is closed.
 ///
