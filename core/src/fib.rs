@@ -1,6 +1,6 @@
 //! The talk's function, and the same as a job.
 
-use crate::job::{Job, Progress};
+use crate::job::{Job, Progress, WireJob};
 
 /// The largest n whose value fits 64 bits.
 pub const MAX_N: u32 = 93;
@@ -72,10 +72,37 @@ impl Job for FibJob {
     }
 }
 
+/// 24 bytes, little-endian: the subtrees that are left, and the sum. The result is 8.
+impl WireJob for FibJob {
+    fn encode(&self, put: &mut dyn FnMut(&[u8])) -> bool {
+        put(&self.left.to_le_bytes());
+        put(&self.sum.to_le_bytes());
+        true
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (left, sum) = bytes.split_first_chunk()?;
+        let left = u128::from_le_bytes(*left);
+        // No subtree is larger than the largest job.
+        let is_possible = left >> (MAX_N + 1) == 0;
+        is_possible.then_some(Self { left, sum: u64::from_le_bytes(sum.try_into().ok()?) })
+    }
+
+    fn encode_output(output: &u64, put: &mut dyn FnMut(&[u8])) {
+        put(&output.to_le_bytes());
+    }
+
+    fn decode_output(bytes: &[u8]) -> Option<u64> {
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::{FibJob, fib};
-    use crate::job::{Job, Progress};
+    use crate::job::{Job, Progress, WireJob};
 
     #[test]
     fn slices_of_any_size_come_to_the_same() {
@@ -89,6 +116,26 @@ mod tests {
                 };
                 assert_eq!(value, fib(n), "fib({n}) in slices of {budget}");
             }
+        }
+    }
+
+    #[test]
+    fn a_job_goes_on_where_it_came_to_after_every_slice() {
+        for n in [0, 1, 20, 27] {
+            let mut bytes = Vec::new();
+            assert!(FibJob::new(n).encode(&mut |part| bytes.extend_from_slice(part)));
+            let value = loop {
+                let mut job = FibJob::decode(&bytes).expect("what was encoded");
+                match job.run(2_000) {
+                    Progress::Done(value) => break value,
+                    Progress::More => bytes.clear(),
+                }
+                job.encode(&mut |part| bytes.extend_from_slice(part));
+            };
+            assert_eq!(value, fib(n));
+        }
+        for junk in [&[0xff; 24][..], &[0; 23], &[0; 25], &[]] {
+            assert!(FibJob::decode(junk).is_none(), "{junk:?}");
         }
     }
 

@@ -66,6 +66,8 @@ extern crate std;
 mod acceptor;
 mod audit;
 mod bytes;
+#[cfg(feature = "alloc")]
+pub mod driven;
 pub mod echo;
 mod error;
 mod executor;
@@ -98,7 +100,7 @@ pub use executor::Executor;
 pub use host::{Cx, Host, Jobs, MAX_SPAWNS, Serves, Service, Task};
 pub use id::{JobId, SourceId, TaskId};
 pub use interest::{Interest, Readiness};
-pub use job::{Job, NoJob, Progress};
+pub use job::{Job, NoJob, Progress, WireJob};
 pub use kernel::{Kernel, Rest, TaskState};
 pub use slicer::Slicer;
 pub use step::{By, MAX_WAITS, Step, Wait, What, Woken};

@@ -61,6 +61,8 @@ mod named;
 mod offload;
 mod pool;
 mod run;
+#[cfg(feature = "alloc")]
+mod service;
 mod signals;
 mod slot;
 mod wakers;
@@ -81,6 +83,8 @@ pub use offload::{Call, Carry, Closure, IntoJob, JobFuture, Lost, Resumable};
 pub use pool::GrowingPlaces;
 pub use pool::{FixedPlaces, Places, Pool, Put};
 pub use run::Async;
+#[cfg(feature = "alloc")]
+pub use service::AsyncService;
 pub use signals::{Bell, Signal, Signals};
 pub use slot::{Label, Slot};
 pub use wakers::{NoWakers, Wakers};

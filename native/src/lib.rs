@@ -27,7 +27,7 @@
 
 #![deny(unsafe_code)]
 
-mod async_service;
+mod async_host;
 mod compute;
 mod error;
 pub mod guide;
@@ -43,7 +43,6 @@ pub mod services;
 mod sockets;
 mod transfer;
 
-pub use async_service::AsyncService;
 pub use error::Error;
 pub use host::{Counts, Native, NativeService, NativeTask, SendJob};
 pub use run::{Listen, bind, run, serve};

@@ -9,9 +9,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sinbin_core::task::{self, Async, Conn, Door, Loop, Pool};
+use sinbin_core::task::{self, Async, AsyncService, Conn, Door, Loop, Pool};
 
-use crate::async_service::AsyncService;
 use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};

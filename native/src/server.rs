@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
 
-use sinbin_core::task::{Async, Conn};
+use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
     Acceptor, Executor, Host, Instant, Interest, IoError, Limits, Rest, Slicer, SourceId, TaskId,
 };
 
-use crate::async_service::AsyncService;
 use crate::compute::{Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask, prepare};

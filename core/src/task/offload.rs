@@ -163,6 +163,24 @@ impl Job for BoxedJob {
     }
 }
 
+/// Nobody knows its type any more, so it can't travel.
+#[cfg(feature = "alloc")]
+impl crate::job::WireJob for BoxedJob {
+    fn encode(&self, _: &mut dyn FnMut(&[u8])) -> bool {
+        false
+    }
+
+    fn decode(_: &[u8]) -> Option<Self> {
+        None
+    }
+
+    fn encode_output(_: &BoxedOutput, _: &mut dyn FnMut(&[u8])) {}
+
+    fn decode_output(_: &[u8]) -> Option<BoxedOutput> {
+        None
+    }
+}
+
 /// The future of [`Loop::job`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct JobFuture<'d, J: Job> {

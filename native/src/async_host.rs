@@ -1,44 +1,12 @@
-//! Services that are `async fn`s.
+//! What tasks that are `async fn`s can have of the native loop.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 
-use sinbin_core::task::{Async, AsyncHost, BoxedJob, Carry, Conn, GrowingPlaces, Loop, Mixed, Pool};
-use sinbin_core::{IoError, JobId, Service, SourceId};
+use sinbin_core::task::{Async, AsyncHost, AsyncService, Carry, Conn, Mixed};
+use sinbin_core::{IoError, JobId, SourceId};
 
 use crate::host::{Native, NativeTask};
 use crate::sockets::{self, Socket, io_error};
-
-/// A service that runs an `async fn` for each connection.
-pub struct AsyncService<'d, M, F: Future + 'd> {
-    on: Loop<'d>,
-    /// Where the futures of the connections live.
-    pool: Pin<&'d Pool<F, GrowingPlaces<F>>>,
-    serve: M,
-}
-
-impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncService<'d, M, F> {
-    /// The service that runs `serve` for each connection, on the loop `on`.
-    pub(crate) fn new(on: Loop<'d>, pool: Pin<&'d Pool<F, GrowingPlaces<F>>>, serve: M) -> Self {
-        Self { on, pool, serve }
-    }
-}
-
-impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F> {
-    type Conn = Mixed<'d, F>;
-    type Job = BoxedJob;
-
-    fn connect(&self, source: SourceId) -> Mixed<'d, F> {
-        let future = (self.serve)(Conn::new(self.on, source));
-        match self.pool.put(self.on, future) {
-            Ok((task, _)) => Mixed::Own(task),
-            Err(_) => {
-                tracing::error!(%source, "there is no place for a connection's task, and it is closed");
-                Mixed::Other(Async::new(self.on, async {}).0)
-            }
-        }
-    }
-}
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for NativeTask<AsyncService<'d, M, F>> {
     fn from(task: Async<'d>) -> Self {

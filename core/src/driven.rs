@@ -1,0 +1,320 @@
+//! A loop without a poller: somebody else does the I/O, and says what happened and what time it is.
+//!
+//! [`Driven`] is the half of a host that knows the tasks; the *driver* is the other half, and knows the sockets. The
+//! driver collects what happened ([`Event`]) and the bytes that came in, hands both over in one call, and gets back
+//! what is to be done ([`Command`]) and the bytes that go out. So a whole turn crosses the border between the two
+//! once, however many sources were ready: a border such as that of a wasm sandbox, of a process, or of a language. It
+//! is the shape of quinn-proto and of h11, with a scheduler inside.
+//!
+//! The driver keeps to these rules:
+//!
+//! * It reads from a source, or takes connections from a listener, only while its interest has
+//!   [`RECV`](Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
+//!   [`room`](Answer::room) for. Bytes that a command [hands back](Command::Unread) it keeps, and tells again before
+//!   it reads on. That is the backpressure inwards.
+//! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and
+//!   [`Writable`](Event::Writable) when all is out. Between the two nothing is sent; before, a turn sends no more than
+//!   a *window* by a source. That is the backpressure outwards.
+//! * It calls again when something happened, when the [`rest`](Answer::rest) says so, and never from within.
+//!
+//! A driver that breaks them gets strange replies and no panics: what names nothing is ignored, and
+//! [counted](Driven::ignored).
+//!
+//! ```
+//! use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+//! use sinbin_core::{Instant, Limits, echo::Echo};
+//!
+//! let mut driven = Driven::new(Echo::default(), &Limits::new(100, 10, 4096), Compute::Here { slice: 1 });
+//! let (listener, client) = (Handle(1), Handle(2));
+//! let arrived = [Event::Listener(listener), Event::Accepted { listener, connection: client, len: 0 }];
+//! driven.turn(Instant::ZERO, 4096, arrived, Vec::new());
+//! let answer = driven.turn(Instant::ZERO, 4096, [Event::Received { source: client, len: 5 }], b"hello".to_vec());
+//! assert!(answer.commands.contains(&Command::Send { source: client, len: 5 }));
+//! assert_eq!(answer.output, b"hello");
+//! ```
+
+mod compute;
+mod shell;
+mod sources;
+
+use alloc::vec::Vec;
+use core::pin::Pin;
+
+use crate::acceptor::Acceptor;
+use crate::executor::Executor;
+use crate::host::{Cx, Service, Task};
+use crate::id::{JobId, TaskId};
+use crate::interest::Interest;
+use crate::job::WireJob;
+use crate::kernel::Rest;
+use crate::step::Step;
+use crate::storage::Limits;
+use crate::task::{Async, AsyncService, Conn, Label, Mixed};
+use crate::time::Instant;
+
+pub use compute::{Compute, Computed, compute};
+pub use shell::Shell;
+
+/// Steps of tasks that hand on to each other, before the driver is asked what else there is.
+const UNSEEN: usize = 64;
+
+/// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0; the high half
+/// is a generation, so that no name means two things.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle(pub u64);
+
+/// What the driver says. Where there is a `len`, the next so many bytes of the input belong to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A listener to take connections from.
+    Listener(Handle),
+    /// A connection came in.
+    Accepted {
+        /// By this listener.
+        listener: Handle,
+        /// Its name.
+        connection: Handle,
+        /// The peer's address: 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port, big-endian; or none.
+        len: u32,
+    },
+    /// Bytes were received.
+    Received {
+        /// By this connection.
+        source: Handle,
+        /// How many.
+        len: u32,
+    },
+    /// The peer has sent its last byte.
+    Ended(Handle),
+    /// All that was sent is out, and there is room for more.
+    Writable(Handle),
+    /// Not all that was sent is out. The driver keeps the rest.
+    Stuck(Handle),
+    /// Both directions have ended.
+    Hangup(Handle),
+    /// The connection broke.
+    Failed(Handle),
+    /// The service is to stop, and there is nothing to read here.
+    Idle(Handle),
+    /// A job is done.
+    Computed {
+        /// Which.
+        job: JobId,
+        /// The bytes of its result: [`WireJob::decode_output`].
+        len: u32,
+    },
+    /// A job will not be done: who computed it failed.
+    Lost(JobId),
+    /// The service is to stop: no connection comes any more.
+    Stop,
+}
+
+/// What the driver is to do. Where there is a `len`, the next so many bytes of the output belong to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Command {
+    /// Watch the source for this from here on; for nothing at all, if that is it.
+    Watch {
+        /// The source.
+        source: Handle,
+        /// What to watch for.
+        interest: Interest,
+    },
+    /// Send bytes.
+    Send {
+        /// By this connection.
+        source: Handle,
+        /// How many.
+        len: u32,
+    },
+    /// The last bytes that were received are not wanted yet: tell them again, before others.
+    Unread {
+        /// By this connection.
+        source: Handle,
+        /// How many.
+        len: u32,
+    },
+    /// End the sending direction, when all is out.
+    Shutdown(Handle),
+    /// Close the source, when all is out. It names nothing any more.
+    Close(Handle),
+    /// Compute a job.
+    Submit {
+        /// Its name.
+        job: JobId,
+        /// Its bytes: [`WireJob::encode`].
+        len: u32,
+    },
+    /// Nobody wants the job's result any more.
+    Cancel(JobId),
+}
+
+/// What a turn came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// When to call again at the latest.
+    pub rest: Rest,
+    /// How many connections there is room for.
+    pub room: u32,
+    /// What to do, in this order.
+    pub commands: Vec<Command>,
+    /// The bytes of the commands.
+    pub output: Vec<u8>,
+}
+
+/// A task of a driven loop.
+pub enum DrivenTask<S: Service> {
+    /// Takes connections.
+    Accept(Acceptor),
+    /// Serves one.
+    Serve(S::Conn),
+}
+
+impl<S> Task<Shell<S>> for DrivenTask<S>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+{
+    #[inline]
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<S>>) -> Step {
+        match self.get_mut() {
+            Self::Serve(task) => Pin::new(task).resume(cx),
+            Self::Accept(task) => Pin::new(task).resume(cx),
+        }
+    }
+
+    fn spawned(self: Pin<&mut Self>, id: TaskId) {
+        if let Self::Serve(task) = self.get_mut() {
+            Pin::new(task).spawned(id);
+        }
+    }
+
+    fn label(&self) -> Option<Label> {
+        match self {
+            Self::Serve(task) => task.label(),
+            Self::Accept(_) => None,
+        }
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<S>>) {
+        match self.get_mut() {
+            Self::Serve(task) => Pin::new(task).end(cx),
+            Self::Accept(task) => Task::<Shell<S>>::end(Pin::new(task), cx),
+        }
+    }
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for DrivenTask<AsyncService<'d, M, F>> {
+    fn from(task: Async<'d>) -> Self {
+        Self::Serve(Mixed::Other(task))
+    }
+}
+
+/// A service and its tasks, for a driver.
+pub struct Driven<S>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+{
+    executor: Executor<Shell<S>>,
+    shell: Shell<S>,
+    tasks: usize,
+}
+
+impl<S> Driven<S>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+{
+    /// The service, with as much room as `limits` say: a task for each listener and each connection.
+    #[must_use]
+    pub fn new(service: S, limits: &Limits, compute: Compute) -> Self {
+        Self {
+            executor: Executor::new(limits),
+            shell: Shell::new(service, limits, compute),
+            tasks: limits.tasks(),
+        }
+    }
+
+    /// Adds a task that serves no connection.
+    ///
+    /// # Errors
+    ///
+    /// Gives the task back when there is no place for another.
+    pub fn start<'d>(&mut self, task: Async<'d>) -> Result<TaskId, DrivenTask<S>>
+    where
+        DrivenTask<S>: From<Async<'d>>,
+    {
+        self.executor.spawn(task.into())
+    }
+
+    /// Tells what happened until `now`, and runs every task that can run for it. No source gets more than `window`
+    /// bytes to send. O(events + tasks that run).
+    pub fn turn(
+        &mut self,
+        now: Instant,
+        window: usize,
+        events: impl IntoIterator<Item = Event>,
+        input: Vec<u8>,
+    ) -> Answer {
+        self.shell.begin(window, input);
+        for event in events {
+            self.shell.tell(event, &mut self.executor);
+        }
+        self.tell_again();
+        let mut steps = 0;
+        loop {
+            steps += self.executor.turn(now, &mut self.shell);
+            if self.shell.slice(&mut self.executor.kernel) {
+                // A slice is as long as many steps.
+                steps += UNSEEN;
+            }
+            self.shell.close_listeners(&mut self.executor.kernel);
+            self.tell_again();
+            if self.executor.kernel.rest() != Rest::Ready || steps >= UNSEEN {
+                break;
+            }
+        }
+        self.answer()
+    }
+
+    /// Events and bytes that named nothing, since the beginning.
+    #[must_use]
+    pub fn ignored(&self) -> u64 {
+        self.shell.ignored
+    }
+
+    /// The kernel's tasks and what they wait for, for reports.
+    #[must_use]
+    pub fn kernel(&self) -> &crate::Kernel<Limits> {
+        &self.executor.kernel
+    }
+
+    /// Readiness is level-triggered: what is there and is waited for is told, as often as it takes.
+    fn tell_again(&mut self) {
+        let kernel = &mut self.executor.kernel;
+        let sources = &mut self.shell.sources;
+        loop {
+            while let Some((source, interest)) = kernel.next_change() {
+                sources.change(source, interest);
+            }
+            let mut told = false;
+            sources.each_due(|source, readiness| {
+                kernel.ready(source, readiness);
+                told = true;
+            });
+            // Each time around, somebody runs or some interest is given up.
+            if !told || kernel.rest() == Rest::Ready {
+                break;
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Answer {
+        let room = self.tasks.saturating_sub(self.executor.kernel.count() + self.shell.arrivals());
+        let mut rest = self.executor.kernel.rest();
+        if self.shell.is_busy() {
+            rest = Rest::Ready;
+        }
+        let (commands, output) = self.shell.finish();
+        Answer { rest, room: u32::try_from(room).unwrap_or(u32::MAX), commands, output }
+    }
+}

@@ -1,0 +1,293 @@
+//! The host that the tasks see: it has what the driver said, and writes down what the driver is to do.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
+use core::net::SocketAddr;
+
+use crate::acceptor::Acceptor;
+use crate::driven::compute::{Compute, Work};
+use crate::driven::sources::{ADDRESS, Sources};
+use crate::driven::{Command, DrivenTask, Event, Handle};
+use crate::error::IoError;
+use crate::executor::Executor;
+use crate::host::{Host, Jobs, Serves, Service, Task};
+use crate::id::{JobId, SourceId};
+use crate::job::{Job, WireJob};
+use crate::kernel::Kernel;
+use crate::storage::Limits;
+use crate::task::{Async, AsyncHost, BoxedJob, Carry};
+
+/// A connection that waits for its acceptor.
+struct Arrival {
+    listener: SourceId,
+    connection: Handle,
+    peer: Option<[u8; ADDRESS]>,
+}
+
+/// The host of a [`Driven`](crate::driven::Driven) loop that runs the service `S`.
+pub struct Shell<S: Service> {
+    service: S,
+    pub(super) sources: Sources,
+    arrivals: VecDeque<Arrival>,
+    listeners: Vec<SourceId>,
+    work: Work<S::Job>,
+    /// The bytes of this call's events, and how many of them are told.
+    input: Vec<u8>,
+    told: usize,
+    /// The bytes of this call's commands.
+    output: Vec<u8>,
+    commands: Vec<Command>,
+    stopping: bool,
+    pub(super) ignored: u64,
+}
+
+impl<S: Service<Job: WireJob>> Shell<S> {
+    pub(super) fn new(service: S, limits: &Limits, compute: Compute) -> Self {
+        Self {
+            service,
+            sources: Sources::new(limits.tasks()),
+            arrivals: VecDeque::new(),
+            listeners: Vec::new(),
+            work: Work::new(limits, compute),
+            input: Vec::new(),
+            told: 0,
+            output: Vec::new(),
+            commands: Vec::new(),
+            stopping: false,
+            ignored: 0,
+        }
+    }
+
+    /// Begins a call.
+    pub(super) fn begin(&mut self, window: usize, input: Vec<u8>) {
+        self.input = input;
+        self.told = 0;
+        self.sources.begin(u32::try_from(window).unwrap_or(u32::MAX));
+    }
+
+    /// Ends a call.
+    pub(super) fn finish(&mut self) -> (Vec<Command>, Vec<u8>) {
+        let Self { sources, commands, .. } = self;
+        sources.finish(|command| commands.push(command));
+        self.input = Vec::new();
+        (mem::take(&mut self.commands), mem::take(&mut self.output))
+    }
+
+    /// Connections that nobody has taken yet.
+    pub(super) fn arrivals(&self) -> usize {
+        self.arrivals.len()
+    }
+
+    /// Whether there is something to compute here.
+    pub(super) fn is_busy(&self) -> bool {
+        self.work.is_busy()
+    }
+
+    /// Runs a slice of what is to be computed here. Whether there was one.
+    pub(super) fn slice(&mut self, kernel: &mut Kernel<Limits>) -> bool {
+        self.work.slice(|job| kernel.job_done(job))
+    }
+
+    /// Once the service is to stop and every connection is taken, no listener is needed.
+    pub(super) fn close_listeners(&mut self, kernel: &mut Kernel<Limits>) {
+        if self.stopping && self.arrivals.is_empty() {
+            for listener in mem::take(&mut self.listeners) {
+                if kernel.close(listener) {
+                    Host::close(self, listener);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the driver says.
+    pub(super) fn tell(&mut self, event: Event, executor: &mut Executor<Self>)
+    where
+        S::Conn: Task<Self>,
+    {
+        let known = match event {
+            Event::Listener(handle) => self.listen(handle, executor),
+            Event::Accepted { listener, connection, len } => self.arrive(listener, connection, len),
+            Event::Received { source, len } => self.receive(source, len),
+            Event::Computed { job, len } => self.computed(job, len, &mut executor.kernel),
+            Event::Lost(job) => self.work.lost(job) && executor.kernel.end_job(job),
+            Event::Ended(source) => self.sources.touch(source).map(|entry| entry.ended()).is_some(),
+            Event::Writable(source) => self.sources.touch(source).map(|entry| entry.writable()).is_some(),
+            Event::Stuck(source) => self.sources.touch(source).map(|entry| entry.stuck()).is_some(),
+            Event::Hangup(source) => self.sources.touch(source).map(|entry| entry.hung_up()).is_some(),
+            Event::Failed(source) => self.sources.touch(source).map(|entry| entry.failed()).is_some(),
+            Event::Idle(source) => self.sources.touch(source).map(|entry| entry.idle()).is_some(),
+            Event::Stop => {
+                self.stopping = true;
+                true
+            }
+        };
+        if !known {
+            self.ignored += 1;
+        }
+    }
+
+    fn listen(&mut self, handle: Handle, executor: &mut Executor<Self>) -> bool
+    where
+        S::Conn: Task<Self>,
+    {
+        if !self.sources.is_free(handle) {
+            return false;
+        }
+        let Ok(source) = executor.kernel.open() else { return false };
+        self.sources.insert(source, handle, None);
+        if executor.spawn(DrivenTask::Accept(Acceptor::new(source))).is_err() {
+            executor.kernel.close(source);
+            self.sources.remove(source);
+            return false;
+        }
+        self.listeners.push(source);
+        true
+    }
+
+    fn arrive(&mut self, listener: Handle, connection: Handle, len: u32) -> bool {
+        let Some(bytes) = self.take_input(len) else { return false };
+        let peer = self.input[bytes].try_into().ok();
+        let is_new = self.sources.is_free(connection);
+        let id = self.sources.touch(listener).filter(|_| is_new).map(|entry| {
+            entry.arrived();
+            entry.id()
+        });
+        let Some(listener) = id else { return false };
+        self.arrivals.push_back(Arrival { listener, connection, peer });
+        true
+    }
+
+    fn receive(&mut self, source: Handle, len: u32) -> bool {
+        let Some(bytes) = self.take_input(len) else { return false };
+        let (Ok(start), Ok(end)) = (u32::try_from(bytes.start), u32::try_from(bytes.end)) else {
+            return false;
+        };
+        self.sources.touch(source).is_some_and(|entry| entry.received(start..end))
+    }
+
+    fn computed(&mut self, job: JobId, len: u32, kernel: &mut Kernel<Limits>) -> bool {
+        let Some(bytes) = self.take_input(len) else { return false };
+        match self.work.computed(job, &self.input[bytes]) {
+            None => return false,
+            Some(true) => kernel.job_done(job),
+            // Bytes that are no result: there is none.
+            Some(false) => {
+                kernel.end_job(job);
+            }
+        }
+        true
+    }
+
+    /// The next bytes of the input.
+    fn take_input(&mut self, len: u32) -> Option<core::ops::Range<usize>> {
+        let start = self.told;
+        let end = start.checked_add(len as usize).filter(|end| *end <= self.input.len())?;
+        self.told = end;
+        Some(start..end)
+    }
+}
+
+impl<S: Service<Job: WireJob>> Host for Shell<S> {
+    type Storage = Limits;
+    type Task = DrivenTask<S>;
+
+    fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
+        let of_listener = |arrival: &Arrival| arrival.listener == listener;
+        let index = self.arrivals.iter().position(of_listener).ok_or(IoError::WouldBlock)?;
+        let arrival = self.arrivals.remove(index).ok_or(IoError::WouldBlock)?;
+        if let Some(entry) = self.sources.get_mut(listener) {
+            entry.taken();
+        }
+        if !self.sources.is_free(arrival.connection) {
+            return Err(IoError::Reset);
+        }
+        self.sources.insert(new, arrival.connection, arrival.peer);
+        Ok(())
+    }
+
+    #[inline]
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        let bytes = &self.input[self.sources.recv(source, buffer.len())?];
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        let (source, count) = self.sources.send(source, bytes.len())?;
+        self.output.extend_from_slice(&bytes[..count as usize]);
+        match self.commands.last_mut() {
+            Some(Command::Send { source: last, len }) if *last == source => *len += count,
+            _ => self.commands.push(Command::Send { source, len: count }),
+        }
+        Ok(count as usize)
+    }
+
+    fn close(&mut self, source: SourceId) {
+        if let Some(handle) = self.sources.remove(source) {
+            self.commands.push(Command::Close(handle));
+        }
+    }
+
+    fn serve(&mut self, _: SourceId, connection: SourceId) -> DrivenTask<S> {
+        DrivenTask::Serve(self.service.connect(connection))
+    }
+}
+
+impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
+    fn submit(&mut self, id: JobId, job: S::Job) {
+        let before = self.output.len();
+        let output = &mut self.output;
+        if self.work.submit(id, job, &mut |bytes| output.extend_from_slice(bytes)) {
+            let len = u32::try_from(self.output.len() - before).unwrap_or(u32::MAX);
+            self.commands.push(Command::Submit { job: id, len });
+        }
+    }
+
+    fn take(&mut self, id: JobId) -> Option<<S::Job as Job>::Output> {
+        self.work.take(id)
+    }
+
+    fn cancel(&mut self, id: JobId) {
+        if self.work.cancel(id) {
+            self.commands.push(Command::Cancel(id));
+        }
+    }
+}
+
+impl<S: Service<Job: WireJob>> Serves<S> for Shell<S> {
+    #[inline]
+    fn service(&self) -> &S {
+        &self.service
+    }
+}
+
+impl<'d, S: Service<Job = BoxedJob>> AsyncHost<'d> for Shell<S>
+where
+    DrivenTask<S>: From<Async<'d>>,
+{
+    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
+        let entry = self.sources.get(source).ok_or(IoError::Closed)?;
+        self.commands.push(Command::Shutdown(entry.handle));
+        Ok(())
+    }
+
+    fn peer(&self, source: SourceId) -> Option<SocketAddr> {
+        self.sources.get(source)?.peer()
+    }
+
+    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let Some(job) = job.boxed() else { return false };
+        self.submit(id, job);
+        true
+    }
+
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        self.take(id).is_some_and(|mut output| job.put(&mut *output))
+    }
+
+    fn dismiss(&mut self, id: JobId) {
+        self.cancel(id);
+    }
+}

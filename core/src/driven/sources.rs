@@ -1,0 +1,315 @@
+//! What the tasks' side knows of each source: its two names, what is there to be received, and what may be sent.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::ops::Range;
+
+use crate::driven::{Command, Handle};
+use crate::error::IoError;
+use crate::id::SourceId;
+use crate::interest::{Interest, Readiness};
+use crate::slab::NONE;
+
+/// The bytes of a peer's address.
+pub(super) const ADDRESS: usize = 18;
+
+/// Conditions that last.
+const ENDED: u8 = 1;
+const FAILED: u8 = 2;
+const HUNG_UP: u8 = 4;
+const STUCK: u8 = 8;
+/// The service stops, and there is nothing to read. The one condition that is taken by a look at it.
+const IDLE: u8 = 16;
+/// On the list of those that something happened to in this call.
+const TOUCHED: u8 = 32;
+/// On the list of those whose interest is not what the driver was told last.
+const CHANGED: u8 = 64;
+/// On the list of those that have sent.
+const SENT: u8 = 128;
+
+/// A source. At rest it has no bytes: what was received is in the input of the call.
+pub(super) struct Entry {
+    pub(super) handle: Handle,
+    id: SourceId,
+    /// Where in the input that is which was received and not taken.
+    start: u32,
+    end: u32,
+    /// Of a listener: connections that wait to be taken.
+    arrivals: u32,
+    /// Bytes sent since the driver was last called.
+    used: u32,
+    interest: Interest,
+    /// What the driver was told of it.
+    told: Interest,
+    flags: u8,
+    peer: Option<[u8; ADDRESS]>,
+}
+
+impl Entry {
+    fn is(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// The core's name of it.
+    pub(super) fn id(&self) -> SourceId {
+        self.id
+    }
+
+    /// Bytes were received. Whether that is so: a call has one piece of each source.
+    pub(super) fn received(&mut self, place: Range<u32>) -> bool {
+        let is_first = self.start == self.end;
+        if is_first {
+            self.flags &= !IDLE;
+            (self.start, self.end) = (place.start, place.end);
+        }
+        is_first
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.flags |= ENDED;
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.flags |= FAILED;
+    }
+
+    pub(super) fn hung_up(&mut self) {
+        self.flags |= HUNG_UP;
+    }
+
+    pub(super) fn idle(&mut self) {
+        self.flags |= IDLE;
+    }
+
+    pub(super) fn stuck(&mut self) {
+        self.flags |= STUCK;
+    }
+
+    pub(super) fn writable(&mut self) {
+        self.flags &= !STUCK;
+    }
+
+    /// A connection waits to be taken.
+    pub(super) fn arrived(&mut self) {
+        self.arrivals += 1;
+    }
+
+    /// One was taken.
+    pub(super) fn taken(&mut self) {
+        self.arrivals = self.arrivals.saturating_sub(1);
+    }
+
+    /// Whose connection it is.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        let (ip, port) = self.peer.as_ref()?.split_first_chunk::<16>()?;
+        let ip = IpAddr::V6(Ipv6Addr::from(*ip)).to_canonical();
+        Some(SocketAddr::new(ip, u16::from_be_bytes(port.try_into().ok()?)))
+    }
+
+    /// What is so of it, and waited for.
+    fn due(&self, window: u32) -> Readiness {
+        let mut due = Interest::NONE;
+        let has_come = self.start < self.end || self.arrivals > 0;
+        if self.interest.contains(Interest::RECV) && (has_come || self.is(ENDED | FAILED | IDLE)) {
+            due = due | Interest::RECV;
+        }
+        if self.interest.contains(Interest::SEND)
+            && (self.is(FAILED) || !self.is(STUCK) && self.used < window)
+        {
+            due = due | Interest::SEND;
+        }
+        if self.interest.contains(Interest::HANGUP) && self.is(HUNG_UP | FAILED) {
+            due = due | Interest::HANGUP;
+        }
+        due
+    }
+}
+
+/// All sources, by both of their names, and the lists of those that there is something to do for.
+#[derive(Default)]
+pub(super) struct Sources {
+    entries: Vec<Option<Entry>>,
+    /// By the index of a handle, the index of the entry.
+    by_handle: Vec<u32>,
+    /// How large a handle's index can be.
+    limit: usize,
+    window: u32,
+    touched: Vec<SourceId>,
+    changed: Vec<SourceId>,
+    sent: Vec<SourceId>,
+}
+
+impl Sources {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Begins a call: what was sent in the last one is out, unless the driver says else.
+    pub(super) fn begin(&mut self, window: u32) {
+        self.window = window;
+        for id in self.sent.drain(..) {
+            if let Some(entry) = at(&mut self.entries, id) {
+                entry.flags &= !SENT;
+                entry.used = 0;
+                if entry.interest.contains(Interest::SEND) && !entry.is(TOUCHED) {
+                    entry.flags |= TOUCHED;
+                    self.touched.push(id);
+                }
+            }
+        }
+    }
+
+    /// Whether a handle can be given a source.
+    pub(super) fn is_free(&self, handle: Handle) -> bool {
+        let index = index(handle);
+        index < self.limit && self.by_handle.get(index).is_none_or(|entry| *entry == NONE)
+    }
+
+    pub(super) fn insert(&mut self, id: SourceId, handle: Handle, peer: Option<[u8; ADDRESS]>) {
+        if self.entries.len() <= id.index() {
+            self.entries.resize_with(id.index() + 1, || None);
+        }
+        let index = index(handle);
+        if self.by_handle.len() <= index {
+            self.by_handle.resize(index + 1, NONE);
+        }
+        self.by_handle[index] = id.index;
+        self.entries[id.index()] = Some(Entry {
+            handle,
+            id,
+            start: 0,
+            end: 0,
+            arrivals: 0,
+            used: 0,
+            interest: Interest::NONE,
+            told: Interest::NONE,
+            flags: 0,
+            peer,
+        });
+    }
+
+    /// Forgets a source, and returns the driver's name of it.
+    pub(super) fn remove(&mut self, id: SourceId) -> Option<Handle> {
+        let handle = at(&mut self.entries, id)?.handle;
+        self.entries[id.index()] = None;
+        self.by_handle[index(handle)] = NONE;
+        Some(handle)
+    }
+
+    /// The source of which the driver speaks; from here on it is looked at again in this call.
+    pub(super) fn touch(&mut self, handle: Handle) -> Option<&mut Entry> {
+        let entry = *self.by_handle.get(index(handle))?;
+        let entry = self.entries.get_mut(entry as usize)?.as_mut().filter(|entry| entry.handle == handle)?;
+        if !entry.is(TOUCHED) {
+            entry.flags |= TOUCHED;
+            self.touched.push(entry.id);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, id: SourceId) -> Option<&Entry> {
+        self.entries.get(id.index())?.as_ref().filter(|entry| entry.id == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SourceId) -> Option<&mut Entry> {
+        at(&mut self.entries, id)
+    }
+
+    /// What the tasks wait for has changed.
+    pub(super) fn change(&mut self, id: SourceId, interest: Interest) {
+        let Some(entry) = at(&mut self.entries, id) else { return };
+        entry.interest = interest;
+        if !entry.is(CHANGED) {
+            entry.flags |= CHANGED;
+            self.changed.push(id);
+        }
+        if !entry.is(TOUCHED) {
+            entry.flags |= TOUCHED;
+            self.touched.push(id);
+        }
+    }
+
+    /// Says of each source that something happened to in this call what is there and waited for.
+    pub(super) fn each_due(&self, mut say: impl FnMut(SourceId, Readiness)) {
+        for id in &self.touched {
+            let due = self.get(*id).map_or(Interest::NONE, |entry| entry.due(self.window));
+            if !due.is_empty() {
+                say(*id, due);
+            }
+        }
+    }
+
+    /// Takes received bytes, as places in the input.
+    pub(super) fn recv(&mut self, id: SourceId, limit: usize) -> Result<Range<usize>, IoError> {
+        let entry = at(&mut self.entries, id).ok_or(IoError::Closed)?;
+        let (start, end) = (entry.start as usize, entry.end as usize);
+        if start < end {
+            let end = end.min(start.saturating_add(limit));
+            entry.start = u32::try_from(end).unwrap_or(entry.end);
+            return Ok(start..end);
+        }
+        match entry.flags {
+            flags if flags & FAILED != 0 => Err(IoError::Reset),
+            flags if flags & ENDED != 0 => Ok(0..0),
+            flags if flags & IDLE != 0 => {
+                entry.flags &= !IDLE;
+                Err(IoError::Stopping)
+            }
+            _ => Err(IoError::WouldBlock),
+        }
+    }
+
+    /// How many bytes can be sent now, of `wanted`; and by which name.
+    pub(super) fn send(&mut self, id: SourceId, wanted: usize) -> Result<(Handle, u32), IoError> {
+        let entry = at(&mut self.entries, id).ok_or(IoError::Closed)?;
+        if entry.is(FAILED) {
+            return Err(IoError::Reset);
+        }
+        let room = if entry.is(STUCK) { 0 } else { self.window.saturating_sub(entry.used) };
+        let count = u32::try_from(wanted).map_or(room, |wanted| wanted.min(room));
+        if count == 0 && wanted > 0 {
+            return Err(IoError::WouldBlock);
+        }
+        entry.used += count;
+        if !entry.is(SENT) {
+            entry.flags |= SENT;
+            self.sent.push(id);
+        }
+        Ok((entry.handle, count))
+    }
+
+    /// Ends a call: hands back what was not taken, and says what has changed.
+    pub(super) fn finish(&mut self, mut say: impl FnMut(Command)) {
+        let Self { entries, touched, window, .. } = self;
+        touched.retain(|id| {
+            let Some(entry) = at(entries, *id) else { return false };
+            if entry.start < entry.end {
+                say(Command::Unread { source: entry.handle, len: entry.end - entry.start });
+            }
+            (entry.start, entry.end) = (0, 0);
+            // What lasts is told again in the next call, to those who wait for it again.
+            let is_due = !entry.due(*window).is_empty();
+            if !is_due {
+                entry.flags &= !TOUCHED;
+            }
+            is_due
+        });
+        for id in self.changed.drain(..) {
+            let Some(entry) = at(&mut self.entries, id) else { continue };
+            entry.flags &= !CHANGED;
+            if entry.interest != entry.told {
+                entry.told = entry.interest;
+                say(Command::Watch { source: entry.handle, interest: entry.interest });
+            }
+        }
+    }
+}
+
+fn at(entries: &mut [Option<Entry>], id: SourceId) -> Option<&mut Entry> {
+    entries.get_mut(id.index())?.as_mut().filter(|entry| entry.id == id)
+}
+
+/// The place in the driver's table.
+fn index(handle: Handle) -> usize {
+    usize::try_from(handle.0 & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,36 @@
+//! A service that is an `async fn`.
+
+use core::pin::Pin;
+
+use crate::host::Service;
+use crate::id::SourceId;
+use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool};
+
+/// A service that runs an `async fn` for each connection.
+pub struct AsyncService<'d, M, F: Future + 'd> {
+    on: Loop<'d>,
+    /// Where the futures of the connections live.
+    pool: Pin<&'d Pool<F, GrowingPlaces<F>>>,
+    serve: M,
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncService<'d, M, F> {
+    /// The service that runs `serve` for each connection, on the loop `on`. `pool` needs a place for every connection
+    /// there can be: one that finds none is closed.
+    pub const fn new(on: Loop<'d>, pool: Pin<&'d Pool<F, GrowingPlaces<F>>>, serve: M) -> Self {
+        Self { on, pool, serve }
+    }
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F> {
+    type Conn = Mixed<'d, F>;
+    type Job = BoxedJob;
+
+    fn connect(&self, source: SourceId) -> Mixed<'d, F> {
+        let future = (self.serve)(Conn::new(self.on, source));
+        match self.pool.put(self.on, future) {
+            Ok((task, _)) => Mixed::Own(task),
+            Err(_) => Mixed::Other(Async::new(self.on, async {}).0),
+        }
+    }
+}
