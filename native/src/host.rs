@@ -15,7 +15,7 @@ use sinbin_core::{
 use crate::compute::Compute;
 use crate::linger::Linger;
 use crate::reactor::Reactor;
-use crate::sockets::{Socket, Sockets};
+use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
 
 /// Counts of a loop's life.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -156,7 +156,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
     }
 
     fn close(&mut self, source: SourceId) {
-        let Some((Socket::Stream(stream), unread)) = self.sockets.remove(source, &self.reactor) else {
+        let Some((Socket::Stream(stream), unread)) = self.sockets.remove(source) else {
             return;
         };
         tracing::debug!(%source, "closed");
@@ -205,25 +205,6 @@ impl<S: Service<Job: SendJob>> Native<S> {
                 IoError::Os(error.raw_os_error().unwrap_or(0))
             }
         }
-    }
-}
-
-/// Makes a connection fit for the loop.
-pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nonblocking(true)?;
-    stream.set_nodelay(true)
-}
-
-/// Whether the system has no descriptors or memory left: a state that passes.
-fn is_exhaustion(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        // EMFILE and ENFILE have these numbers on every Unix; the others differ, and have a kind.
-        matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
-    }
-    #[cfg(not(unix))]
-    {
-        error.kind() == io::ErrorKind::OutOfMemory
     }
 }
 

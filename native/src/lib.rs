@@ -28,12 +28,15 @@
 #![deny(unsafe_code)]
 
 mod async_host;
+#[doc(hidden)]
+pub mod command;
 mod compute;
 mod error;
 pub mod guide;
 mod host;
 mod inbox;
 mod linger;
+pub mod parts;
 mod pool;
 mod priority;
 mod reactor;

@@ -20,10 +20,10 @@ use crate::reactor::Notifier;
 const SLICE: u32 = 500_000;
 
 /// A job that is over: its result, or `None` if it panicked.
-pub(crate) type Finished<J> = (JobId, Option<<J as Job>::Output>);
+pub type Finished<J> = (JobId, Option<<J as Job>::Output>);
 
 /// What the loop keeps of a job that it has handed over; dropped, it cancels the job.
-pub(crate) struct Ticket(Arc<AtomicBool>);
+pub struct Ticket(Arc<AtomicBool>);
 
 impl Drop for Ticket {
     fn drop(&mut self) {
@@ -53,7 +53,7 @@ struct Shared<J: Job> {
 
 /// Threads at low priority, up to a number. They start when there are jobs for them: a process that has none
 /// stays one of a single thread, whose system calls are cheaper.
-pub(crate) struct Pool<J: Job> {
+pub struct Pool<J: Job> {
     shared: Arc<Shared<J>>,
     workers: Vec<JoinHandle<()>>,
     limit: usize,
@@ -61,13 +61,15 @@ pub(crate) struct Pool<J: Job> {
 
 impl<J: SendJob> Pool<J> {
     /// A pool of up to `limit` threads, which notify the loop by `notifier` when a job is over.
-    pub(crate) fn new(limit: usize, notifier: Notifier) -> Self {
+    #[must_use]
+    pub fn new(limit: usize, notifier: Notifier) -> Self {
         let state = State { waiting: VecDeque::new(), idle: 0, finished: Vec::new(), closing: false };
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), notifier };
         Self { shared: Arc::new(shared), workers: Vec::new(), limit }
     }
 
-    pub(crate) fn submit(&mut self, id: JobId, job: J) -> Ticket {
+    /// Has a worker begin with `job`. Dropped, the ticket cancels it.
+    pub fn submit(&mut self, id: JobId, job: J) -> Ticket {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(Arc::clone(&cancelled));
         let mut state = self.shared.lock();
@@ -98,7 +100,8 @@ impl<J: SendJob> Pool<J> {
     }
 
     /// What is over since the last time.
-    pub(crate) fn finished(&self) -> Vec<Finished<J>> {
+    #[must_use]
+    pub fn finished(&self) -> Vec<Finished<J>> {
         mem::take(&mut self.shared.lock().finished)
     }
 }

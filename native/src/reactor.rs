@@ -9,7 +9,6 @@ mod backend;
 #[cfg(not(all(target_os = "linux", not(sinbin_portable))))]
 #[path = "reactor/portable.rs"]
 mod backend;
-mod register;
 
 use std::io;
 use std::sync::Arc;
@@ -17,13 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polling::Poller;
-use sinbin_core::{Instant, Interest, Readiness};
-
-use crate::sockets::Socket;
+use sinbin_core::{Instant, Readiness};
 
 /// Wakes a reactor that waits, from any thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Notifier {
+pub struct Notifier {
     poller: Arc<Poller>,
     /// Since the last wait; `polling` does not tell.
     notified: Arc<AtomicBool>,
@@ -31,7 +28,7 @@ pub(crate) struct Notifier {
 
 impl Notifier {
     /// Ends the current or the next wait. Many before one wait count as one.
-    pub(crate) fn notify(&self) {
+    pub fn notify(&self) {
         self.notified.store(true, Ordering::Release);
         // An eventfd or pipe that cannot be written to is one that is full: the loop will wake. Nothing is
         // logged, since this may run in a signal handler.
@@ -46,7 +43,7 @@ impl Notifier {
 
 /// How long to wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Until {
+pub enum Until {
     /// Not at all: just look.
     Now,
     /// Until then. A wait may end early.
@@ -55,8 +52,8 @@ pub(crate) enum Until {
     Ever,
 }
 
-/// Watches sources, level-triggered, under the index of their id.
-pub(crate) struct Reactor {
+/// Tells which sources are ready, level-triggered, under the index of their id.
+pub struct Reactor {
     notifier: Notifier,
     backend: backend::Backend,
     busy_poll: Duration,
@@ -64,37 +61,36 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     /// A reactor that, before it blocks, looks again and again for `busy_poll`.
-    pub(crate) fn new(busy_poll: Duration) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no poller.
+    pub fn new(busy_poll: Duration) -> io::Result<Self> {
         let poller = Poller::new()?;
         let backend = backend::Backend::new(&poller)?;
         let notifier = Notifier { poller: Arc::new(poller), notified: Arc::default() };
         Ok(Self { notifier, backend, busy_poll })
     }
 
-    pub(crate) fn notifier(&self) -> Notifier {
+    /// What wakes it.
+    #[must_use]
+    pub fn notifier(&self) -> Notifier {
         self.notifier.clone()
     }
 
-    /// Watches the socket for `interest`, where it was watched for `before`.
-    pub(crate) fn watch(
-        &self,
-        socket: &Socket,
-        index: usize,
-        before: Interest,
-        interest: Interest,
-    ) -> io::Result<()> {
-        match (before.is_empty(), interest.is_empty()) {
-            (true, true) => Ok(()),
-            (true, false) => register::add(&self.notifier.poller, socket, index, interest),
-            (false, false) => register::modify(&self.notifier.poller, socket, index, interest),
-            (false, true) => register::delete(&self.notifier.poller, socket),
-        }
+    /// Where sources are registered.
+    pub(crate) fn poller(&self) -> Arc<Poller> {
+        Arc::clone(&self.notifier.poller)
     }
 
     /// Waits until a source is ready, somebody notifies, or it is time, and tells `ready` of each source
     /// that is. Whether somebody notified. It was `now` not long ago; `clock` is read only where that is not
     /// good enough.
-    pub(crate) fn wait(
+    ///
+    /// # Errors
+    ///
+    /// When the system can't wait.
+    pub fn wait(
         &mut self,
         until: Until,
         now: Instant,

@@ -14,12 +14,12 @@ use sinbin_core::{
 
 use crate::compute::{Compute, Over};
 use crate::error::Error;
-use crate::host::{Counts, Native, NativeService, NativeTask, prepare};
+use crate::host::{Counts, Native, NativeService, NativeTask};
 use crate::inbox::Inbox;
 use crate::linger::{Linger, PATIENCE};
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor, Until};
-use crate::sockets::{self, Socket, Sockets};
+use crate::sockets::{self, Socket, Sockets, prepare};
 
 /// Steps of tasks that hand on to each other, before the sources are looked at again.
 const UNSEEN: usize = 64;
@@ -72,6 +72,18 @@ pub struct Stopper {
 }
 
 impl Stopper {
+    /// A handle on a loop that `notifier` wakes, for those who run one of their own.
+    #[must_use]
+    pub fn new(notifier: Notifier) -> Self {
+        Self { asked: Arc::default(), notifier }
+    }
+
+    /// Whether somebody has asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
     /// No new connections from here on; what was received is answered; then [`Server::run`] returns.
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
@@ -145,14 +157,14 @@ impl<S: NativeService> Server<S> {
         let tasks = settings.max_connections.saturating_add(MAX_LISTENERS);
         let limits = Limits::new(tasks, settings.max_buffered / BLOCK, BLOCK).reserved();
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
-        let stopper = Stopper { asked: Arc::new(AtomicBool::new(false)), notifier: reactor.notifier() };
+        let stopper = Stopper::new(reactor.notifier());
         let compute = match settings.workers {
             0 => Compute::Slices(Slicer::new(&limits), settings.slice),
             workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new()),
         };
         let host = Native {
             service,
-            sockets: Sockets::new(tasks),
+            sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
             counts: Counts::default(),
@@ -334,8 +346,7 @@ impl<S: NativeService> Server<S> {
     /// Has the reactor watch what the kernel wants watched.
     fn watch(&mut self) {
         while let Some((source, interest)) = self.executor.kernel.next_change() {
-            let Native { sockets, reactor, .. } = &mut self.host;
-            if let Err(error) = sockets.watch(source, interest, reactor) {
+            if let Err(error) = self.host.sockets.watch(source, interest) {
                 tracing::error!(%source, %error, "a connection cannot be watched, and is closed");
                 self.close(source);
             }
@@ -407,7 +418,7 @@ impl<S: NativeService> Server<S> {
 
     fn check_stop(&mut self) {
         match self.draining {
-            None if self.stopper.asked.load(Ordering::Acquire) => self.begin_drain(),
+            None if self.stopper.is_asked() => self.begin_drain(),
             None => {}
             Some(end) if self.now() >= end => self.cut_off(),
             Some(_) => {}

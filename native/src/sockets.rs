@@ -1,8 +1,12 @@
 //! The sockets of a loop, each under the id that the kernel gave its source.
 
+mod register;
+
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
+use polling::Poller;
 use sinbin_core::{Interest, IoError, SourceId};
 use socket2::{Domain, Protocol, Type};
 
@@ -11,7 +15,7 @@ use crate::transfer;
 
 /// What can be watched.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub enum Socket {
     /// Takes connections.
     Listener(TcpListener),
     /// A connection.
@@ -67,59 +71,89 @@ pub(crate) fn io_error(error: &io::Error) -> IoError {
     }
 }
 
-/// All sockets, by the index of their ids. The reactor watches none that is not here.
-pub(crate) struct Sockets {
+/// All sockets of a loop, by the index of their ids. Its reactor watches none that is not here.
+pub struct Sockets {
+    poller: Arc<Poller>,
     entries: Vec<Option<Entry>>,
     /// The loop is to stop: a connection that has nothing to read is told so.
     draining: bool,
 }
 
 impl Sockets {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { entries: Vec::with_capacity(limit), draining: false }
+    /// A table with room for `limit` sockets, whose readiness `reactor` tells.
+    #[must_use]
+    pub fn new(limit: usize, reactor: &Reactor) -> Self {
+        Self { poller: reactor.poller(), entries: Vec::with_capacity(limit), draining: false }
     }
 
-    pub(crate) fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
+    /// Puts a socket into the table, nonblocking already. One that only waits for the peer to close is `lingering`.
+    pub fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
         if self.entries.len() <= id.index() {
             self.entries.resize_with(id.index() + 1, || None);
         }
+        self.unwatch(id.index());
         self.entries[id.index()] =
             Some(Entry { id, socket, watched: Interest::NONE, ended: false, lingering });
     }
 
     /// The id of the socket at `index`.
+    #[must_use]
     #[inline]
-    pub(crate) fn id(&self, index: usize) -> Option<SourceId> {
+    pub fn id(&self, index: usize) -> Option<SourceId> {
         Some(self.entries.get(index)?.as_ref()?.id)
     }
 
     /// Takes a socket out, and from the reactor. Whether anything may still come in by it is told as well.
-    pub(crate) fn remove(&mut self, id: SourceId, reactor: &Reactor) -> Option<(Socket, bool)> {
-        self.watch(id, Interest::NONE, reactor).ok();
+    pub fn remove(&mut self, id: SourceId) -> Option<(Socket, bool)> {
+        self.entry(id)?;
+        self.unwatch(id.index());
         let place = self.entries.get_mut(id.index())?;
         let entry = place.take_if(|entry| entry.id == id)?;
         Some((entry.socket, !entry.ended && !entry.lingering))
     }
 
     /// Has the reactor watch the socket for `interest`.
-    pub(crate) fn watch(&mut self, id: SourceId, interest: Interest, reactor: &Reactor) -> io::Result<()> {
-        let Some(entry) = self.entry(id) else {
-            return Ok(());
-        };
-        reactor.watch(&entry.socket, id.index(), entry.watched, interest)?;
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the socket is watched as before then.
+    pub fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
+        let Self { poller, entries, .. } = self;
+        let entry = entries.get_mut(id.index()).and_then(Option::as_mut).filter(|entry| entry.id == id);
+        let Some(entry) = entry else { return Ok(()) };
+        register::change(poller, &entry.socket, id.index(), entry.watched, interest)?;
         entry.watched = interest;
         Ok(())
     }
 
-    pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
+    /// Takes the registration of a socket away that is about to leave its place.
+    fn unwatch(&mut self, index: usize) {
+        let Self { poller, entries, .. } = self;
+        if let Some(Some(entry)) = entries.get_mut(index) {
+            register::change(poller, &entry.socket, index, entry.watched, Interest::NONE).ok();
+            entry.watched = Interest::NONE;
+        }
+    }
+
+    /// Takes a connection from a listener.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
         match self.entry(id) {
             Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
+    /// Receives what is there.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Host::recv`](sinbin_core::Host::recv).
     #[inline]
-    pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+    pub fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         match entry.stream().and_then(|stream| transfer::recv(stream, buffer)) {
@@ -133,15 +167,24 @@ impl Sockets {
         }
     }
 
+    /// Sends as much as there is room for.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Host::send`](sinbin_core::Host::send).
     #[inline]
-    pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+    pub fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let sent = entry.stream().and_then(|stream| transfer::send(stream, bytes));
         sent.map_err(|error| entry.failed(&error))
     }
 
     /// Ends the sending direction of a connection.
-    pub(crate) fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let shut = entry.stream().and_then(|stream| stream.shutdown(Shutdown::Write));
         shut.map_err(|error| entry.failed(&error))
@@ -191,11 +234,23 @@ impl Sockets {
     }
 }
 
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for index in 0..self.entries.len() {
+            self.unwatch(index);
+        }
+    }
+}
+
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// A listener that is fit for the loop.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A listener that is fit for a loop.
+///
+/// # Errors
+///
+/// When the address can't be had.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows this option would let two programs have the same port.
     #[cfg(not(windows))]
@@ -224,4 +279,28 @@ fn is_under_way(error: &io::Error) -> bool {
     #[cfg(not(unix))]
     let under_way = false;
     under_way || error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Makes a connection fit for a loop: nonblocking, and without delay.
+///
+/// # Errors
+///
+/// What the system says; mostly that the peer is gone.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)
+}
+
+/// Whether the system has no descriptors or memory left: a state that passes.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        // EMFILE and ENFILE have these numbers on every Unix; the others differ, and have a kind.
+        matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::OutOfMemory
+    }
 }

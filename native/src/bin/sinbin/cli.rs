@@ -1,9 +1,9 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sinbin::command::span::{Span, span};
 use sinbin::fib::MAX_N;
 
 /// Run small network services on one thread, and see what keeps them fast.
@@ -172,19 +172,4 @@ pub(crate) struct MixedArgs {
     /// both cases in µs, and the slow client's requests/s, separated by tabs.
     #[arg(long)]
     pub(crate) brief: bool,
-}
-
-/// A span of time, or none.
-#[derive(Clone, Copy)]
-pub(crate) struct Span(pub(crate) Option<Duration>);
-
-fn span(text: &str) -> Result<Span, String> {
-    if text == "off" {
-        return Ok(Span(None));
-    }
-    match humantime::parse_duration(text) {
-        Ok(span) if !span.is_zero() => Ok(Span(Some(span))),
-        Ok(_) => Err("a span of nothing; say \"off\" for no limit".to_owned()),
-        Err(error) => Err(format!("{error}; say 250ms, 30s, 5m or \"off\"")),
-    }
 }

@@ -10,8 +10,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::cli::Perf;
-use crate::output;
 use crate::perf::stats::Stats;
+use sinbin::command::output;
 
 pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
     match command {

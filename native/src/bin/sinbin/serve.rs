@@ -12,9 +12,8 @@ use sinbin::task::{self, Conn};
 use sinbin::{NativeService, Server, Settings, Summary, bind, services};
 
 use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs, WrittenAs};
-use crate::descriptors;
-use crate::output;
-use crate::signals::stop_on_signal;
+use sinbin::command::output;
+use sinbin::command::signals::stop_on_signal;
 
 /// The exit code when connections had to be cut.
 const CUT: u8 = 3;
@@ -79,7 +78,7 @@ fn settings(args: &ServeArgs) -> Settings {
 }
 
 fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
-    descriptors::make_room_for(args.max_connections);
+    sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
     // Before anybody is told that there is a server to stop.
     stop_on_signal(server.stopper())?;
@@ -94,7 +93,7 @@ fn serve_async(
     service: impl AsyncFn(Conn<'_>) -> Result<(), task::Error>,
     args: &ServeArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    descriptors::make_room_for(args.max_connections);
+    sinbin::command::descriptors::make_room_for(args.max_connections);
     let listeners = args.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
     let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let mut signals = Ok(());

@@ -13,8 +13,7 @@ use sinbin::{
 };
 
 use super::stats::Stats;
-use crate::descriptors;
-use crate::signals::stop_on_signal;
+use sinbin::command::signals::stop_on_signal;
 
 /// A kind of client: what it asks, and how often at a time.
 pub(crate) struct Role {
@@ -61,7 +60,7 @@ pub(crate) fn play(server: SocketAddr, roles: &[Role], time: Duration) -> Result
     let mut settings = Settings::default();
     settings.workers = 0;
     settings.max_connections = roles.iter().map(|role| role.connections as usize).sum();
-    descriptors::make_room_for(roles.iter().map(|role| role.connections).sum());
+    sinbin::command::descriptors::make_room_for(roles.iter().map(|role| role.connections).sum());
     let streams = connect(server, settings.max_connections)?;
     let scripts = roles.iter().flat_map(|role| {
         let script = Rc::new(Script::new(role));

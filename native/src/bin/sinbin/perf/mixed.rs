@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::client::{Role, play};
 use super::stats::{Stats, per_second, rate};
 use crate::cli::MixedArgs;
-use crate::output;
-use crate::signals::interrupted;
+use sinbin::command::output;
+use sinbin::command::signals::interrupted;
 
 /// What the fast client asks for.
 const FAST_N: u32 = 1;

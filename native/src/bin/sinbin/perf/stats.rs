@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::output;
+use sinbin::command::output;
 
 /// The times of the requests of one kind of client.
 pub(crate) struct Stats {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write, stdout};
 
 /// Prints a line at once. Whether somebody reads that.
-pub(crate) fn line(text: impl Display) -> bool {
+pub fn line(text: impl Display) -> bool {
     let mut out = stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Ok(()) => true,
@@ -17,7 +17,7 @@ pub(crate) fn line(text: impl Display) -> bool {
 }
 
 /// Prints a line of a program that is there to print. When nobody reads any more (as behind `| head`), it ends.
-pub(crate) fn line_or_end(text: impl Display) {
+pub fn line_or_end(text: impl Display) {
     if !line(text) {
         std::process::exit(0);
     }

@@ -1,9 +1,9 @@
-//! Registration with `polling`: the one place with `unsafe` in this crate.
+//! Registration with `polling`.
 //!
 //! `Poller::add` is unsafe because a source must leave the poller before its descriptor is closed. Here it
-//! does: sockets live in [`Sockets`](crate::sockets::Sockets) alone, whose `remove` is the only way out of
-//! the table, and takes a socket's registration away before it hands the socket on; and the table does not
-//! outlive the reactor of its loop. On epoll a descriptor that is closed leaves by itself in any case.
+//! does: sockets live in [`Sockets`](crate::sockets::Sockets) alone, which shares the one poller that they are ever
+//! registered with. Out of the table they come by its `remove` and by its end, and both take a socket's registration
+//! away first. On epoll a descriptor that is closed leaves by itself in any case.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -13,12 +13,28 @@ use sinbin_core::Interest;
 
 use crate::sockets::Socket;
 
+/// Watches the socket for `interest`, where it was watched for `before`.
+pub(super) fn change(
+    poller: &Poller,
+    socket: &Socket,
+    index: usize,
+    before: Interest,
+    interest: Interest,
+) -> io::Result<()> {
+    match (before.is_empty(), interest.is_empty()) {
+        (true, true) => Ok(()),
+        (true, false) => add(poller, socket, index, interest),
+        (false, false) => modify(poller, socket, index, interest),
+        (false, true) => delete(poller, socket),
+    }
+}
+
 fn event(index: usize, interest: Interest) -> Event {
     let (readable, writable) = (interest.contains(Interest::RECV), interest.contains(Interest::SEND));
     Event::new(index, readable, writable)
 }
 
-pub(super) fn add(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
+fn add(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
     let event = event(index, interest);
     // SAFETY: the table of sockets takes the registration away before it lets go of the socket (see above).
     unsafe {
@@ -29,7 +45,7 @@ pub(super) fn add(poller: &Poller, socket: &Socket, index: usize, interest: Inte
     }
 }
 
-pub(super) fn modify(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
+fn modify(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
     let event = event(index, interest);
     match socket {
         Socket::Listener(listener) => poller.modify_with_mode(listener, event, PollMode::Level),
@@ -37,7 +53,7 @@ pub(super) fn modify(poller: &Poller, socket: &Socket, index: usize, interest: I
     }
 }
 
-pub(super) fn delete(poller: &Poller, socket: &Socket) -> io::Result<()> {
+fn delete(poller: &Poller, socket: &Socket) -> io::Result<()> {
     match socket {
         Socket::Listener(listener) => poller.delete(listener),
         Socket::Stream(stream) => poller.delete(stream),

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sinbin::Stopper;
+use crate::server::Stopper;
 
 /// The exit code of a process that a second signal ended.
 const INTERRUPTED: i32 = 130;
@@ -21,12 +21,12 @@ static CAME: AtomicBool = AtomicBool::new(false);
 static COUNTED: Once = Once::new();
 
 /// Whether a signal came.
-pub(crate) fn interrupted() -> bool {
+pub fn interrupted() -> bool {
     CAME.load(Ordering::Acquire)
 }
 
 /// Has the first signal stop what `stopper` stops; one that came before stops it at once.
-pub(crate) fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
+pub fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
     let mut counted = Ok(());
     COUNTED.call_once(|| counted = on_signal(count));
     counted?;

@@ -7,7 +7,7 @@ const OTHERS: u64 = 128;
 /// Raises the soft limit as far as `connections` need and the hard limit allows. Many systems set it to 1,024
 /// for the sake of programs that use `select`, which this one does not.
 #[cfg(unix)]
-pub(crate) fn make_room_for(connections: u32) {
+pub fn make_room_for(connections: u32) {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
     let mut limit = getrlimit(Resource::Nofile);
@@ -29,4 +29,4 @@ pub(crate) fn make_room_for(connections: u32) {
 
 /// Elsewhere there is no such limit.
 #[cfg(not(unix))]
-pub(crate) fn make_room_for(_: u32) {}
+pub fn make_room_for(_: u32) {}
