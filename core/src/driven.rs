@@ -18,7 +18,7 @@
 //! * It calls again when something happened, when the [`rest`](Answer::rest) says so, and never from within.
 //!
 //! A driver that breaks them gets strange replies and no panics: what names nothing is ignored, and
-//! [counted](Driven::ignored).
+//! [counted](Counts::ignored).
 //!
 //! ```
 //! use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
@@ -163,6 +163,17 @@ pub struct Answer {
     pub output: Vec<u8>,
 }
 
+/// What happened in a loop, and its driver can't know.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// Jobs that were begun here, and not given to the driver.
+    pub jobs: u64,
+    /// Of these, jobs that nobody wanted any more before they were done.
+    pub cancelled: u64,
+    /// Events that named nothing, or whose bytes were missing.
+    pub ignored: u64,
+}
+
 /// A task of a driven loop.
 pub enum DrivenTask<S: Service> {
     /// Takes connections.
@@ -276,10 +287,10 @@ where
         self.answer()
     }
 
-    /// Events and bytes that named nothing, since the beginning.
+    /// What happened here since the beginning, and the driver can't know.
     #[must_use]
-    pub fn ignored(&self) -> u64 {
-        self.shell.ignored
+    pub fn counts(&self) -> Counts {
+        self.shell.counts
     }
 
     /// The kernel's tasks and what they wait for, for reports.

@@ -1,6 +1,6 @@
 //! The native loop.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -98,6 +98,26 @@ pub struct Summary {
     pub counts: Counts,
     /// Connections that were cut because they did not end in time.
     pub cut: usize,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
+        write!(
+            f,
+            "served {} connections, {} jobs; {} bytes in, {} bytes out",
+            counts.connections, counts.jobs, counts.received, counts.sent
+        )?;
+        let extras = [
+            (counts.failed, "connections failed"),
+            (counts.cancelled, "jobs cancelled"),
+            (self.cut as u64, "connections cut off"),
+        ];
+        extras
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .try_for_each(|(count, what)| write!(f, "; {count} {what}"))
+    }
 }
 
 /// A service on sockets: one loop on one thread, and workers for its jobs.

@@ -21,22 +21,41 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 #[must_use]
 pub fn sinbin(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    let mut command = Command::new(BINARY.get_or_init(build));
+    command(BINARY.get_or_init(|| build("sinbin")), args)
+}
+
+/// The `sinbin-wasi` command, likewise. What it compiles it keeps below the target directory.
+///
+/// # Panics
+///
+/// When it cannot be built.
+#[must_use]
+pub fn sinbin_wasi(args: &[&str]) -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| build("sinbin-wasi"));
+    let mut command = command(binary, args);
+    command.env("SINBIN_WASI_CACHE", binary.with_file_name("sinbin-wasi-cache"));
+    command
+}
+
+fn command(binary: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.args(args).env_remove("SINBIN_LOG");
     command
 }
 
-fn build() -> PathBuf {
-    match cargo().bin("sinbin").run() {
+/// Builds a command whose package has its name.
+fn build(name: &str) -> PathBuf {
+    match cargo(name).bin(name).run() {
         Ok(built) => built.path().to_owned(),
-        Err(error) => panic!("the command `sinbin` cannot be built: {error}"),
+        Err(error) => panic!("the command `{name}` cannot be built: {error}"),
     }
 }
 
-/// Builds in the profile of this test and to the same place, so that what cargo has built already is not
+/// Builds a package in the profile of this test and to the same place, so that what cargo has built already is not
 /// built again.
-pub(crate) fn cargo() -> CargoBuild {
-    let mut build = CargoBuild::new().package("sinbin").current_release().manifest_path(MANIFEST);
+pub(crate) fn cargo(package: &str) -> CargoBuild {
+    let mut build = CargoBuild::new().package(package).current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {
         build = build.target_dir(target);

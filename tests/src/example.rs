@@ -17,13 +17,18 @@ use crate::command::cargo;
 #[must_use]
 pub fn example(name: &str) -> Command {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let binaries = BINARIES.get_or_init(|| match cargo().examples().exec().and_then(built) {
-        Ok(binaries) => binaries,
-        Err(error) => panic!("the examples cannot be built: {error}"),
-    });
+    let binaries = BINARIES.get_or_init(|| examples("sinbin"));
     let mut command = Command::new(binaries.get(name).expect("there is such an example"));
     command.env_remove("SINBIN_LOG");
     command
+}
+
+/// Builds the examples of a package.
+pub(crate) fn examples(package: &str) -> HashMap<String, PathBuf> {
+    match cargo(package).examples().exec().and_then(built) {
+        Ok(binaries) => binaries,
+        Err(error) => panic!("the examples of {package} cannot be built: {error}"),
+    }
 }
 
 /// What cargo says it has built.

@@ -10,13 +10,16 @@
 mod client;
 mod command;
 mod example;
+mod guest;
+mod host;
 pub mod machine;
 mod server;
 mod tail;
 mod wait;
 
 pub use client::{Client, connect, exchange, fib, noise, replies};
-pub use command::{Ended, Running, run, sinbin};
+pub use command::{Ended, Running, run, sinbin, sinbin_wasi};
 pub use example::example;
+pub use guest::{guest, guests};
 pub use server::Server;
 pub use wait::{PATIENCE, eventually};

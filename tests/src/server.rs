@@ -5,8 +5,9 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::client::{Client, exchange};
-use crate::command::{Ended, Running, sinbin};
+use crate::command::{Ended, Running};
 use crate::example::example;
+use crate::host::serve;
 
 /// A server, listening: `sinbin serve` or an example.
 pub struct Server {
@@ -15,7 +16,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `sinbin serve fib` with `args`. Without a `--listen` among them it gets a free port.
+    /// Starts `sinbin serve fib` with `args`, or the same on another host (see `host`). Without a `--listen` among them it gets a free port.
     #[must_use]
     pub fn fib(args: &[&str]) -> Self {
         Self::start("fib", args)
@@ -24,13 +25,12 @@ impl Server {
     /// The same for any service.
     #[must_use]
     pub fn start(service: &str, args: &[&str]) -> Self {
-        let mut all = vec!["serve", service];
-        all.extend(args);
+        let mut all = args.to_vec();
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
         }
         let listeners = all.iter().filter(|arg| **arg == "--listen").count();
-        Self::listening(sinbin(&all), listeners)
+        Self::listening(serve(service, &all), listeners)
     }
 
     /// Starts an example that takes an address to listen on. It gets a free port.

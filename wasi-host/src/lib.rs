@@ -1,1 +1,45 @@
-//! wip
+//! Runs services of sinbin in a wasm sandbox.
+//!
+//! A guest is a component that exports `sinbin:service/guest` and imports nothing (see `wit/service.wit`). The host does
+//! all I/O, on the reactor of [`sinbin`]: one loop on one thread. It tells the guest what happened and what came in, once
+//! a turn, and does what the guest answers. The guest has no socket, no file, no clock and no memory but its own, and one
+//! that fails is replaced while its listeners stay open.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//!
+//! use sinbin_wasi::{Artefact, Blueprint, Server, Settings, engine};
+//!
+//! let engine = engine()?;
+//! let Artefact::Driven(component) = Artefact::load(Path::new("target/wasi/fib.wasm"), &engine, None)? else {
+//!     panic!("it is no service");
+//! };
+//! let blueprint = Blueprint::new(&component, 64 << 20, Some(Duration::from_secs(1)))?;
+//! let mut server = Server::new(blueprint, &Settings::default())?;
+//! println!("listening on {}", server.listen("127.0.0.1:25000".parse()?)?);
+//! server.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod artefact;
+pub mod cache;
+pub mod contract;
+mod engine;
+mod error;
+mod input;
+mod instance;
+mod interrupt;
+mod jobs;
+mod places;
+mod restarts;
+mod server;
+
+pub use artefact::Artefact;
+pub use cache::Cache;
+pub use engine::engine;
+pub use error::Error;
+pub use instance::{Blueprint, Instance, State};
+pub use interrupt::Ticker;
+pub use server::{Server, Settings, Summary};

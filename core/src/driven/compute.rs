@@ -101,14 +101,14 @@ impl<J: WireJob> Work<J> {
         }
     }
 
-    /// Forgets a job. Whether the driver computes it.
-    pub(super) fn cancel(&mut self, id: JobId) -> bool {
+    /// Forgets a job that is not done. Whether the driver computes it; `None` if nobody does any more.
+    pub(super) fn cancel(&mut self, id: JobId) -> Option<bool> {
         match self.place(id) {
             None => {
                 self.slicer.cancel(id);
-                false
+                Some(false)
             }
-            Some(place) => place.take().is_some_and(|(_, output)| output.is_none()),
+            Some(place) => place.take().is_some_and(|(_, output)| output.is_none()).then_some(true),
         }
     }
 

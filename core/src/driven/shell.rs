@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use crate::acceptor::Acceptor;
 use crate::driven::compute::{Compute, Work};
 use crate::driven::sources::{ADDRESS, Sources};
-use crate::driven::{Command, DrivenTask, Event, Handle};
+use crate::driven::{Command, Counts, DrivenTask, Event, Handle};
 use crate::error::IoError;
 use crate::executor::Executor;
 use crate::host::{Host, Jobs, Serves, Service, Task};
@@ -39,7 +39,7 @@ pub struct Shell<S: Service> {
     output: Vec<u8>,
     commands: Vec<Command>,
     stopping: bool,
-    pub(super) ignored: u64,
+    pub(super) counts: Counts,
 }
 
 impl<S: Service<Job: WireJob>> Shell<S> {
@@ -55,7 +55,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             output: Vec::new(),
             commands: Vec::new(),
             stopping: false,
-            ignored: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -123,7 +123,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             }
         };
         if !known {
-            self.ignored += 1;
+            self.counts.ignored += 1;
         }
     }
 
@@ -242,6 +242,8 @@ impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
         if self.work.submit(id, job, &mut |bytes| output.extend_from_slice(bytes)) {
             let len = u32::try_from(self.output.len() - before).unwrap_or(u32::MAX);
             self.commands.push(Command::Submit { job: id, len });
+        } else {
+            self.counts.jobs += 1;
         }
     }
 
@@ -250,8 +252,10 @@ impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
     }
 
     fn cancel(&mut self, id: JobId) {
-        if self.work.cancel(id) {
-            self.commands.push(Command::Cancel(id));
+        match self.work.cancel(id) {
+            Some(true) => self.commands.push(Command::Cancel(id)),
+            Some(false) => self.counts.cancelled += 1,
+            None => {}
         }
     }
 }

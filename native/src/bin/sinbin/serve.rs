@@ -109,25 +109,6 @@ fn serve_async(
 }
 
 fn end(summary: &Summary) -> ExitCode {
-    output::line(line(summary));
+    output::line(summary);
     if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) }
-}
-
-fn line(summary: &Summary) -> String {
-    let counts = &summary.counts;
-    let mut line = format!(
-        "served {} connections, {} jobs; {} bytes in, {} bytes out",
-        counts.connections, counts.jobs, counts.received, counts.sent
-    );
-    let extras = [
-        (counts.failed, "connections failed"),
-        (counts.cancelled, "jobs cancelled"),
-        (summary.cut as u64, "connections cut off"),
-    ];
-    for (count, what) in extras {
-        if count > 0 {
-            line.push_str(&format!("; {count} {what}"));
-        }
-    }
-    line
 }

@@ -1,0 +1,47 @@
+//! The hosts that can serve the shipped services: which one the tests of a run use is said by `SINBIN_HOST`.
+
+use std::env;
+use std::process::Command;
+
+use crate::command::{sinbin, sinbin_wasi};
+use crate::guest::guest;
+
+/// Options that belong to the service, and not to the host; each has a value.
+const OF_SERVICE: [&str; 5] = ["--framing", "--idle-timeout", "--loop-n", "--max-line", "--max-n"];
+
+/// The command that serves `service`, with the arguments that `sinbin serve` would have.
+pub(crate) fn serve(service: &str, args: &[&str]) -> Command {
+    let host = env::var("SINBIN_HOST").unwrap_or_else(|_| "native".to_owned());
+    match host.as_str() {
+        "native" => sinbin(&[&["serve", service], args].concat()),
+        "driven" => run(&format!("{service}.wasm"), args),
+        "portable" => run(&format!("{service}-portable.wasm"), args),
+        other => panic!("SINBIN_HOST={other}: there are native, driven and portable"),
+    }
+}
+
+/// `sinbin-wasi run`, with the service's arguments where they belong.
+fn run(name: &str, args: &[&str]) -> Command {
+    let guest = guest(name);
+    let (own, service) = split(args);
+    let mut all = vec!["run", guest.to_str().expect("a path of ours")];
+    all.extend(own);
+    all.push("--");
+    all.extend(service);
+    sinbin_wasi(&all)
+}
+
+/// The host's arguments, and the service's.
+pub(crate) fn split<'a>(args: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
+    let (mut own, mut service) = (Vec::new(), Vec::new());
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next() {
+        if OF_SERVICE.contains(arg) {
+            service.push(*arg);
+            service.extend(args.next());
+        } else {
+            own.push(*arg);
+        }
+    }
+    (own, service)
+}

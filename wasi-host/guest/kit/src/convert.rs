@@ -1,0 +1,65 @@
+//! The contract's types and the core's, one by one.
+
+use sinbin_core::driven::{self, Handle};
+use sinbin_core::{Instant, JobId, Rest as CoreRest};
+
+use crate::bindings::exports::sinbin::service::guest::{Answer, Event};
+use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, Rest, Watch};
+
+pub(crate) fn event(event: Event) -> driven::Event {
+    match event {
+        Event::Listener(source) => driven::Event::Listener(Handle(source)),
+        Event::Accepted(arrival) => driven::Event::Accepted {
+            listener: Handle(arrival.listener),
+            connection: Handle(arrival.connection),
+            len: arrival.len,
+        },
+        Event::Received(piece) => driven::Event::Received { source: Handle(piece.source), len: piece.len },
+        Event::Ended(source) => driven::Event::Ended(Handle(source)),
+        Event::Writable(source) => driven::Event::Writable(Handle(source)),
+        Event::Stuck(source) => driven::Event::Stuck(Handle(source)),
+        Event::Hangup(source) => driven::Event::Hangup(Handle(source)),
+        Event::Failed(source) => driven::Event::Failed(Handle(source)),
+        Event::Idle(source) => driven::Event::Idle(Handle(source)),
+        Event::Computed(parcel) => {
+            driven::Event::Computed { job: JobId::from_bits(parcel.job), len: parcel.len }
+        }
+        Event::Lost(job) => driven::Event::Lost(JobId::from_bits(job)),
+        Event::Stop => driven::Event::Stop,
+    }
+}
+
+fn interest(interest: sinbin_core::Interest) -> Interest {
+    Interest::from_bits_truncate(interest.bits())
+}
+
+fn command(command: driven::Command) -> Option<Command> {
+    Some(match command {
+        driven::Command::Watch { source, interest: what } => {
+            Command::Watch(Watch { source: source.0, interest: interest(what) })
+        }
+        driven::Command::Send { source, len } => Command::Send(Piece { source: source.0, len }),
+        driven::Command::Unread { source, len } => Command::Unread(Piece { source: source.0, len }),
+        driven::Command::Shutdown(source) => Command::Shutdown(source.0),
+        driven::Command::Close(source) => Command::Close(source.0),
+        driven::Command::Submit { job, len } => Command::Submit(Parcel { job: job.to_bits(), len }),
+        driven::Command::Cancel(job) => Command::Cancel(job.to_bits()),
+        // What a later core may have to say, this contract has no word for.
+        _ => return None,
+    })
+}
+
+pub(crate) fn answer(answer: driven::Answer) -> Answer {
+    Answer {
+        rest: match answer.rest {
+            CoreRest::Ready => Rest::Ready,
+            CoreRest::Until(Instant::NEVER) => Rest::Waiting,
+            CoreRest::Until(deadline) => Rest::Until(deadline.as_nanos()),
+            CoreRest::Stalled => Rest::Stalled,
+            CoreRest::Empty => Rest::Over,
+        },
+        room: answer.room,
+        commands: answer.commands.into_iter().filter_map(command).collect(),
+        output: answer.output,
+    }
+}

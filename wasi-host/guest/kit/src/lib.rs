@@ -1,0 +1,111 @@
+//! Makes a component of a service: its exports are the interface `sinbin:service/guest`, and it imports nothing.
+//!
+//! A service that is a state machine takes one macro, in a crate of type `cdylib` for `wasm32-wasip2`:
+//!
+//! ```ignore
+//! #![no_std]
+//! sinbin_guest::service!(sinbin_core::echo::Echo, sinbin_arguments::echo);
+//! ```
+//!
+//! One that is an `async fn` takes another:
+//!
+//! ```ignore
+//! sinbin_guest::tasks!(echo);
+//! ```
+#![no_std]
+
+extern crate alloc;
+
+mod cell;
+mod convert;
+mod heap;
+mod run;
+
+pub use cell::Loop;
+pub use run::{compute, machine, tasks};
+
+/// The contract, as wit-bindgen writes it in Rust.
+#[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "service",
+        pub_export_macro: true,
+        default_bindings_module: "sinbin_guest::bindings",
+    });
+}
+
+#[cfg(target_arch = "wasm32")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The host reports where, by the stack.
+    core::arch::wasm32::unreachable()
+}
+
+/// Makes a component of a service that is a state machine: its type, and what makes it of its arguments, a function
+/// of an iterator over `&str` that returns the service, or what is wrong.
+#[macro_export]
+macro_rules! service {
+    ($service:ty, $start:expr) => {
+        $crate::component!(
+            |settings| Ok($crate::machine::<$service>(
+                $start(settings.arguments.iter().map(|argument| argument.as_str()))?,
+                settings
+            )),
+            <$service as $crate::Service>::Job
+        );
+    };
+}
+
+/// Makes a component of an `async fn` that serves a connection. It takes no arguments.
+#[macro_export]
+macro_rules! tasks {
+    ($serve:expr) => {
+        $crate::component!(|settings| $crate::tasks($serve, settings), $crate::BoxedJob);
+    };
+}
+
+/// Makes a component of what starts a loop.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! component {
+    ($start:expr, $job:ty) => {
+        const _: () = {
+            use $crate::bindings::exports::sinbin::service::guest as contract;
+
+            static LOOP: $crate::Loop = $crate::Loop::new();
+
+            struct Component;
+
+            impl contract::Guest for Component {
+                fn start(settings: contract::Settings) -> Result<contract::Limits, $crate::String> {
+                    LOOP.start($start, &settings)
+                }
+
+                fn turn(
+                    now: u64,
+                    window: u32,
+                    events: $crate::Vec<contract::Event>,
+                    input: $crate::Vec<u8>,
+                ) -> contract::Answer {
+                    LOOP.turn(now, window, events, input)
+                }
+
+                fn compute(job: $crate::Vec<u8>, budget: u32) -> contract::Progress {
+                    $crate::compute::<$job>(&job, budget)
+                }
+
+                fn counts() -> contract::Tally {
+                    LOOP.counts()
+                }
+            }
+
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
+        };
+    };
+}
+
+#[doc(hidden)]
+pub use alloc::{string::String, vec::Vec};
+#[doc(hidden)]
+pub use sinbin_core::{Service, task::BoxedJob};

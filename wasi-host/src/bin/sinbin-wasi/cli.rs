@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use sinbin::command::span::{Span, span};
+
+/// Run network services in a wasm sandbox, at native speed.
+///
+/// Make the guests with `just build-wasi`, start `sinbin-wasi run target/wasi/fib.wasm`, then ask it: printf '30\n' | nc
+/// 127.0.0.1 25000
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to log to stderr: error, warn, info, debug, trace or off.
+    #[arg(long, global = true, default_value = "info", env = "SINBIN_LOG", value_name = "LEVEL")]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all went well; 1 something failed, see stderr; 2 wrong arguments; \
+3 the time to drain was over and connections were cut; 130 a second Ctrl-C ended it at once.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve what a guest does, until Ctrl-C.
+    ///
+    /// The guest is a component (.wasm, or .cwasm as `compile` makes it). One that exports sinbin:service/guest is
+    /// driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself by WASI 0.2: it gets a
+    /// clock, random numbers, the standard streams, and the network that --listen and --allow-connect name.
+    Run(RunArgs),
+    /// Compile a guest ahead of time.
+    Compile(CompileArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The guest.
+    pub(crate) guest: PathBuf,
+    /// Address to listen on; may be given more than once. Port 0 finds a free one.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Address that a command of WASI may connect to; may be given more than once. Port 0 stands for all ports. A
+    /// driven guest connects to nobody.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) allow_connect: Vec<SocketAddr>,
+    /// Connections at a time; more wait in the system's backlog.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: u32,
+    /// Bytes that may wait for slow clients and for jobs, in MiB: in the guest, and as many in the host.
+    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..=4095))]
+    pub(crate) max_buffered: u16,
+    /// Memory of the guest, in MiB; one that wants more is replaced. It should be more than --max-buffered.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) max_memory: u16,
+    /// How long a turn of the guest may compute; one that takes longer is interrupted, and the guest replaced. "off" for
+    /// no limit.
+    #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
+    pub(crate) turn_limit: Span,
+    /// How often a minute a guest that failed may be replaced.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) max_restarts: u16,
+    /// Threads for jobs (default: one less than there are cores, at least 1), each with an instance of the guest; with
+    /// 0, the guest computes jobs itself, in slices.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// The budget of such a slice, in the job's units (of fib: calls, about a nanosecond each).
+    #[arg(long, default_value_t = 50_000, value_name = "UNITS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) slice: u32,
+    /// Look for readiness this long, again and again, before the loop blocks: quicker answers for a whole core. 0 is
+    /// off.
+    #[arg(long, default_value_t = 0, value_name = "MICROS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub(crate) busy_poll: u64,
+    /// After Ctrl-C or SIGTERM: how long requests under way may take.
+    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
+    pub(crate) drain_timeout: Span,
+    /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
+    #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
+    /// The guest's own arguments, behind a --.
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct CompileArgs {
+    /// The guest, a .wasm.
+    pub(crate) guest: PathBuf,
+    /// Where to write it (default: beside it, as .cwasm). It is machine code: run only what you have compiled yourself.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}

@@ -1,0 +1,31 @@
+//! The `sinbin-wasi` command: run a service in a wasm sandbox.
+
+mod cli;
+mod compile;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sinbin_wasi::Error;
+
+use crate::cli::{Cli, Command};
+
+/// The exit code of wrong arguments, as clap has it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    sinbin::command::log("sinbin-wasi", &cli.log);
+    let ended = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Compile(args) => compile::run(args),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("sinbin-wasi: {error}");
+        match error.downcast_ref() {
+            Some(Error::Arguments(_)) => USAGE.into(),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}

@@ -1,0 +1,72 @@
+//! `sinbin-wasi run`.
+
+use std::error::Error as AnyError;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sinbin::command::signals::stop_on_signal;
+use sinbin::command::{descriptors, output};
+use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
+use wasmtime::component::Component;
+
+use crate::cli::RunArgs;
+
+/// The exit code when connections had to be cut.
+const CUT: u8 = 3;
+
+/// How often the clock ticks for the sake of jobs, where turns have no limit.
+const PACE: Duration = Duration::from_millis(100);
+
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    let engine = engine()?;
+    match Artefact::load(&args.guest, &engine, cache(args).as_ref())? {
+        Artefact::Driven(component) => drive(&component, args),
+        Artefact::Portable(_) => Err("commands of WASI are not run yet".into()),
+    }
+}
+
+fn cache(args: &RunArgs) -> Option<Cache> {
+    match &args.cache {
+        None => Cache::of_user(),
+        Some(path) if path.as_os_str() == "off" => None,
+        Some(path) => Some(Cache::at(path.clone())),
+    }
+}
+
+fn settings(args: &RunArgs) -> Settings {
+    let mut settings = Settings::default();
+    settings.arguments = args.arguments.clone();
+    settings.max_connections = args.max_connections as usize;
+    settings.max_buffered = usize::from(args.max_buffered) << 20;
+    settings.slice = args.slice;
+    settings.busy_poll = Duration::from_micros(args.busy_poll);
+    settings.drain_timeout = args.drain_timeout.0.unwrap_or(Duration::MAX);
+    settings.max_restarts = usize::from(args.max_restarts);
+    if let Some(workers) = args.workers {
+        settings.workers = usize::from(workers);
+    }
+    settings
+}
+
+/// Drives a service.
+fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    descriptors::make_room_for(args.max_connections);
+    let limit = args.turn_limit.0;
+    let blueprint = Blueprint::new(component, usize::from(args.max_memory) << 20, limit)
+        .map_err(|error| Error::World { path: args.guest.clone(), what: format!("{error:#}") })?;
+    let pace = limit.unwrap_or(PACE);
+    Ticker::start(blueprint.engine(), pace).map_err(|error| Error::TurnLimit { limit: pace, error })?;
+    let mut server = Server::new(blueprint, &settings(args))?;
+    // Before anybody is told that there is a server to stop.
+    stop_on_signal(server.stopper())?;
+    for address in &args.listen {
+        let bound = server.listen(*address)?;
+        output::line(format_args!("listening on {bound}"));
+    }
+    Ok(end(&server.run()?))
+}
+
+fn end(summary: &Summary) -> ExitCode {
+    output::line(summary);
+    if summary.served.cut > 0 { ExitCode::from(CUT) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,7 @@
+//! The contract of `wit/service.wit`, as wasmtime writes it in Rust.
+#![allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+
+wasmtime::component::bindgen!({ path: "wit", world: "service" });
+
+pub use self::exports::sinbin::service::guest::{Answer, Event, Limits, Progress, Settings, Tally};
+pub use self::sinbin::service::types::{Arrival, Command, Interest, Parcel, Piece, Rest, Watch};

@@ -1,0 +1,77 @@
+//! What can go wrong with a host as a whole. What goes wrong with a guest while it runs is a fault: it is reported, and
+//! the guest is replaced.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a guest can't be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file can't be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// A file can't be written.
+    #[error("cannot write {}: {error}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The file holds something else than a component.
+    #[error("{} is {found}; {advice}", .path.display())]
+    NoComponent {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        found: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The component can't be compiled.
+    #[error("cannot compile {}: {error:#}", .path.display())]
+    Compile {
+        /// The file.
+        path: PathBuf,
+        /// What wasmtime says.
+        error: wasmtime::Error,
+    },
+    /// The component is no service and no command.
+    #[error("{} is a component of another world: {what}", .path.display())]
+    World {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, or too much.
+        what: String,
+    },
+    /// The engine can't be had.
+    #[error("wasmtime cannot be set up: {0:#}")]
+    Engine(wasmtime::Error),
+    /// The guest did not start.
+    #[error("the guest cannot be started: {0}")]
+    Start(String),
+    /// The guest refused its arguments.
+    #[error("the guest refuses its arguments: {0}")]
+    Arguments(String),
+    /// The loop could not be set up, or failed.
+    #[error(transparent)]
+    Loop(#[from] sinbin::Error),
+    /// Turns can't be limited here.
+    #[error("cannot limit the time of a turn to {limit:?}: {error}")]
+    TurnLimit {
+        /// The limit.
+        limit: Duration,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+}

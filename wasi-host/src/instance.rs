@@ -1,0 +1,162 @@
+//! An instance of a guest: its memory, its limits, and the calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant as Clock};
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+
+use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Settings, Tally};
+use crate::error::Error;
+use crate::interrupt;
+
+/// What an instance is made of. A clone is the same.
+#[derive(Clone)]
+pub struct Blueprint {
+    service: ServicePre<State>,
+    max_memory: usize,
+    turn_limit: Option<Duration>,
+}
+
+impl Blueprint {
+    /// A blueprint of `component`: each instance has `max_memory` bytes at the most, and a call of it that takes longer
+    /// than `turn_limit` is interrupted (as far as [`Ticker`](crate::interrupt::Ticker) ticks).
+    ///
+    /// # Errors
+    ///
+    /// What the component lacks of a service.
+    pub fn new(
+        component: &Component,
+        max_memory: usize,
+        turn_limit: Option<Duration>,
+    ) -> Result<Self, wasmtime::Error> {
+        let linker = Linker::new(component.engine());
+        let service = ServicePre::new(linker.instantiate_pre(component)?)?;
+        Ok(Self { service, max_memory, turn_limit })
+    }
+
+    /// Of which engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        self.service.engine()
+    }
+
+    /// An instance that is not started. Some microseconds.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for it.
+    pub fn instance(&self) -> Result<Instance, wasmtime::Error> {
+        let limits =
+            StoreLimitsBuilder::new().memory_size(self.max_memory).trap_on_grow_failure(true).build();
+        let state = State { limits, began: Clock::now(), ticks: 0, limit: self.turn_limit, cancelled: None };
+        let mut store = Store::new(self.engine(), state);
+        store.limiter(|state| &mut state.limits);
+        store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+        store.set_epoch_deadline(1);
+        let service = self.service.instantiate(&mut store)?;
+        Ok(Instance { store, service })
+    }
+
+    /// An instance that is started, and what it takes.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be made; when it refuses its arguments.
+    pub fn start(&self, settings: &Settings) -> Result<(Instance, Limits), Error> {
+        let failed = |error| Error::Start(format!("{error:?}"));
+        let mut instance = self.instance().map_err(failed)?;
+        instance.begin(None);
+        let Instance { store, service } = &mut instance;
+        let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;
+        Ok((instance, limits.map_err(Error::Arguments)?))
+    }
+}
+
+/// What the host keeps of a call, beside the instance's memory.
+pub struct State {
+    limits: StoreLimits,
+    /// When the call began, and how often the clock has ticked since.
+    began: Clock,
+    ticks: u32,
+    limit: Option<Duration>,
+    /// Somebody wants no result any more.
+    cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl State {
+    /// The guest still runs when the clock ticks: whether it may go on. The clock counts the processor's time, of all
+    /// threads; so that neither a busy worker nor a busy machine makes a turn look long, it must be long by both.
+    fn tick(&mut self) -> Result<UpdateDeadline, wasmtime::Error> {
+        self.ticks += 1;
+        if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
+            return Err(wasmtime::format_err!("nobody wants the result any more"));
+        }
+        match self.limit {
+            Some(limit) if self.ticks >= interrupt::TICKS && self.began.elapsed() >= limit => {
+                Err(wasmtime::format_err!("the call takes longer than the limit of {limit:?}"))
+            }
+            _ => Ok(UpdateDeadline::Continue(1)),
+        }
+    }
+}
+
+/// An instance of a guest.
+pub struct Instance {
+    store: Store<State>,
+    service: Service,
+}
+
+impl Instance {
+    /// Tells what happened, and runs every task that can run for it.
+    ///
+    /// # Errors
+    ///
+    /// When the guest traps, is interrupted, or breaks the component model's rules. The instance is of no use then.
+    pub fn turn(
+        &mut self,
+        now: u64,
+        window: u32,
+        events: &[Event],
+        input: &[u8],
+    ) -> Result<Answer, wasmtime::Error> {
+        self.begin(None);
+        let Self { store, service } = self;
+        service.sinbin_service_guest().call_turn(store, now, window, events, input)
+    }
+
+    /// What the guest has counted since it was started.
+    ///
+    /// # Errors
+    ///
+    /// As with [`turn`](Self::turn).
+    pub fn counts(&mut self) -> Result<Tally, wasmtime::Error> {
+        self.begin(None);
+        let Self { store, service } = self;
+        service.sinbin_service_guest().call_counts(store)
+    }
+
+    /// Computes a slice of a job, unless it is cancelled meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As with [`turn`](Self::turn).
+    pub fn compute(
+        &mut self,
+        job: &[u8],
+        budget: u32,
+        cancelled: &Arc<AtomicBool>,
+    ) -> Result<Progress, wasmtime::Error> {
+        self.begin(Some(Arc::clone(cancelled)));
+        let Self { store, service } = self;
+        service.sinbin_service_guest().call_compute(store, job, budget)
+    }
+
+    fn begin(&mut self, cancelled: Option<Arc<AtomicBool>>) {
+        let state = self.store.data_mut();
+        state.began = Clock::now();
+        state.ticks = 0;
+        state.cancelled = cancelled;
+    }
+}

@@ -1,0 +1,46 @@
+//! Asking a command to stop: its stdin ends.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use wasmtime_wasi::cli::{AsyncStdinStream, StdinStream};
+
+/// Asks a guest to stop, from any thread or signal handler. When the last one is dropped it is asked as well.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    input: Arc<UnixStream>,
+}
+
+/// The other end, for [`Settings`](super::Settings).
+#[derive(Debug)]
+pub struct Stopping {
+    stdin: UnixStream,
+}
+
+/// What a guest is stopped by, and how it learns of that.
+///
+/// # Errors
+///
+/// When the system gives no pair of sockets.
+pub fn stopper() -> io::Result<(Stopper, Stopping)> {
+    let (input, stdin) = UnixStream::pair()?;
+    stdin.set_nonblocking(true)?;
+    Ok((Stopper { input: Arc::new(input) }, Stopping { stdin }))
+}
+
+impl Stopper {
+    /// Ends the guest's stdin. This is one system call, and one that a signal handler may make.
+    pub fn stop(&self) {
+        // It fails where the guest has ended already.
+        self.input.shutdown(Shutdown::Write).ok();
+    }
+}
+
+impl Stopping {
+    /// The guest's stdin, for the tokio that runs here.
+    pub(super) fn into_stdin(self) -> io::Result<impl StdinStream + 'static> {
+        Ok(AsyncStdinStream::new(tokio::net::UnixStream::from_std(self.stdin)?))
+    }
+}

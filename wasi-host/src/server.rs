@@ -1,0 +1,348 @@
+//! The loop: readiness in, turns of the guest, what it wants done out.
+
+mod act;
+mod drain;
+mod fault;
+mod sense;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant as Clock};
+
+use sinbin::parts::{Reactor, Socket, Sockets, Until, listen};
+use sinbin::{Counts, Error as LoopError, Instant, Interest, SourceId, Stopper, Summary as Served};
+
+use crate::contract::{Event, Limits, Rest, Settings as Start};
+use crate::error::Error;
+use crate::input::Input;
+use crate::instance::{Blueprint, Instance};
+use crate::jobs::{Jobs, Over};
+use crate::places::{Places, Role};
+use crate::restarts::Restarts;
+
+/// Listeners that one server can have.
+const MAX_LISTENERS: usize = 64;
+
+/// What a guest may send by one source before the system has taken it.
+const WINDOW: u32 = 64 * 1024;
+
+/// The same, when as much is kept as may be.
+const NARROW_WINDOW: u32 = 256;
+
+/// Limits and habits of a host.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// What the guest is started with.
+    pub arguments: Vec<String>,
+    /// Connections at a time; more wait in the backlog.
+    pub max_connections: usize,
+    /// Bytes that wait for clients that are slow: in the guest, and as many in the host.
+    pub max_buffered: usize,
+    /// Threads for jobs, at most; they start when there are jobs. With none, the guest computes in slices.
+    pub workers: usize,
+    /// The budget of such a slice, in the job's units.
+    pub slice: u32,
+    /// How long the loop looks for readiness again and again before it blocks.
+    pub busy_poll: Duration,
+    /// How long requests under way have when the server is to stop.
+    pub drain_timeout: Duration,
+    /// How often a minute a guest that fails is replaced.
+    pub max_restarts: usize,
+}
+
+impl Default for Settings {
+    /// No arguments, 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain, 10
+    /// restarts a minute.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            arguments: Vec::new(),
+            max_connections: 10_000,
+            max_buffered: 64 << 20,
+            workers: cores.saturating_sub(1).max(1),
+            slice: 50_000,
+            busy_poll: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+            max_restarts: 10,
+        }
+    }
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// What it did in its life. What was cut when the guest failed while it drained counts as cut.
+    pub served: Served,
+    /// How often the guest failed and was replaced.
+    pub restarts: u64,
+    /// How often the guest said what meant nothing, and was ignored.
+    pub ignored: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.served)?;
+        let extras =
+            [(self.restarts, "restarts of the guest"), (self.ignored, "commands of the guest ignored")];
+        extras
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .try_for_each(|(count, what)| write!(f, "; {count} {what}"))
+    }
+}
+
+/// A guest on sockets: one loop on one thread, and workers for its jobs.
+pub struct Server {
+    blueprint: Blueprint,
+    start: Start,
+    instance: Option<Instance>,
+    limits: Limits,
+    restarts: Restarts,
+    /// When the next instance may start, while there is none.
+    restart_at: Instant,
+    reactor: Reactor,
+    sockets: Sockets,
+    places: Places,
+    input: Input,
+    jobs: Option<Jobs>,
+    /// Results that had no room in the turn before.
+    results: VecDeque<Over>,
+    /// Who has handed back what it now wants.
+    again: Vec<SourceId>,
+    /// What the reactor found, until it is looked at.
+    ready: Vec<(SourceId, Interest)>,
+    listeners: Vec<SourceId>,
+    /// How many connections the guest has room for.
+    room: u32,
+    /// Connections there are, those that linger among them.
+    open: usize,
+    /// Bytes that are kept for slow clients.
+    kept: usize,
+    /// The system had no room for a connection, and has taken none since.
+    crowded: bool,
+    /// Until when no connection is taken, where the system has no room for one.
+    accept_at: Option<Instant>,
+    /// Whose time runs: those that linger, and those whose last bytes are to be taken.
+    lingering: VecDeque<(Instant, SourceId)>,
+    closing: VecDeque<(Instant, SourceId)>,
+    stopper: Stopper,
+    draining: Option<Instant>,
+    settings: Settings,
+    began: Clock,
+    counts: Counts,
+    cut: usize,
+    restarted: u64,
+    ignored: u64,
+}
+
+impl Server {
+    /// A server without listeners, whose guest is started.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no poller; when the guest can't be started, or refuses its arguments.
+    pub fn new(blueprint: Blueprint, settings: &Settings) -> Result<Self, Error> {
+        let reactor = Reactor::new(settings.busy_poll).map_err(LoopError::Poller)?;
+        let start = Start {
+            arguments: settings.arguments.clone(),
+            max_connections: u32::try_from(settings.max_connections).unwrap_or(u32::MAX),
+            max_buffered: u32::try_from(settings.max_buffered).unwrap_or(u32::MAX),
+            computes: settings.workers > 0,
+            slice: settings.slice,
+        };
+        let (instance, limits) = blueprint.start(&start)?;
+        let jobs = (settings.workers > 0).then(|| {
+            Jobs::new(blueprint.clone(), settings.workers, settings.max_connections, reactor.notifier())
+        });
+        Ok(Self {
+            blueprint,
+            start,
+            instance: Some(instance),
+            limits,
+            restarts: Restarts::new(settings.max_restarts),
+            restart_at: Instant::NEVER,
+            sockets: Sockets::new(settings.max_connections.saturating_add(MAX_LISTENERS), &reactor),
+            stopper: Stopper::new(reactor.notifier()),
+            reactor,
+            places: Places::new(),
+            input: Input::new(),
+            jobs,
+            results: VecDeque::new(),
+            again: Vec::new(),
+            ready: Vec::new(),
+            listeners: Vec::new(),
+            room: 0,
+            open: 0,
+            kept: 0,
+            crowded: false,
+            accept_at: None,
+            lingering: VecDeque::new(),
+            closing: VecDeque::new(),
+            draining: None,
+            settings: settings.clone(),
+            began: Clock::now(),
+            counts: Counts::default(),
+            cut: 0,
+            restarted: 0,
+            ignored: 0,
+        })
+    }
+
+    /// Listens on `address` and returns the address it got: with port 0, the system chooses one.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had, or there are 64 listeners already.
+    pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
+        if self.listeners.len() >= MAX_LISTENERS {
+            return Err(LoopError::Full { limit: MAX_LISTENERS }.into());
+        }
+        let failed = |error| LoopError::Listen { address, error };
+        let listener = listen(address).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let id = self.places.insert(Role::Listener);
+        self.sockets.insert(id, Socket::Listener(listener), false);
+        self.listeners.push(id);
+        self.input.events.push(Event::Listener(id.to_bits()));
+        Ok(bound)
+    }
+
+    /// A handle to stop the server by.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Runs until it is stopped, or the guest has nothing left to do.
+    ///
+    /// # Errors
+    ///
+    /// When the poller fails.
+    pub fn run(mut self) -> Result<Summary, Error> {
+        let mut rest = Rest::Ready;
+        loop {
+            let now = self.now();
+            self.gather(now);
+            if self.is_due(rest, now) {
+                rest = self.turn(now);
+            }
+            self.lose_patience(now);
+            if self.draining.is_some() {
+                self.nudge();
+            }
+            if self.is_over(rest) {
+                break;
+            }
+            self.watch_listeners(now);
+            self.wait(rest)?;
+            self.check_stop();
+        }
+        self.count_guests_own();
+        Ok(Summary {
+            served: Served { counts: self.counts, cut: self.cut },
+            restarts: self.restarted,
+            ignored: self.ignored,
+        })
+    }
+
+    fn now(&self) -> Instant {
+        since(self.began)
+    }
+
+    /// Whether the guest is to be called.
+    fn is_due(&self, rest: Rest, now: Instant) -> bool {
+        let is_time = match rest {
+            Rest::Ready => true,
+            Rest::Until(deadline) => Instant::from_nanos(deadline) <= now,
+            Rest::Waiting | Rest::Stalled | Rest::Over => false,
+        };
+        self.instance.is_some() && (is_time || !self.input.is_empty())
+    }
+
+    /// Whether nothing is left to do: the guest is over, and what it sent is out.
+    fn is_over(&self, rest: Rest) -> bool {
+        let is_guest_over = match self.instance {
+            Some(_) => matches!(rest, Rest::Over) && self.input.is_empty(),
+            None => self.draining.is_some(),
+        };
+        is_guest_over && self.open == 0
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&mut self, rest: Rest) -> Result<(), Error> {
+        let until = self.until(rest);
+        let began = self.began;
+        let Self { reactor, sockets, ready, .. } = self;
+        let waited = reactor.wait(
+            until,
+            since(began),
+            || since(began),
+            |index, readiness| {
+                if let Some(source) = sockets.id(index) {
+                    ready.push((source, readiness));
+                }
+            },
+        );
+        if waited.map_err(LoopError::Poller)?
+            && let Some(jobs) = &mut self.jobs
+        {
+            self.results.extend(jobs.finished());
+        }
+        Ok(())
+    }
+
+    fn until(&self, rest: Rest) -> Until {
+        if !self.input.is_empty() || !self.again.is_empty() || !self.results.is_empty() {
+            return Until::Now;
+        }
+        let mut deadline = self.draining.unwrap_or(Instant::NEVER);
+        match rest {
+            Rest::Ready if self.instance.is_some() => return Until::Now,
+            Rest::Until(at) if self.instance.is_some() => deadline = deadline.min(Instant::from_nanos(at)),
+            _ => {}
+        }
+        if self.instance.is_none() {
+            deadline = deadline.min(self.restart_at);
+        }
+        let fronts = [self.lingering.front(), self.closing.front()];
+        let patience = fronts.into_iter().flatten().map(|(at, _)| *at);
+        for at in patience.chain(self.accept_at) {
+            deadline = deadline.min(at);
+        }
+        match deadline {
+            Instant::NEVER => Until::Ever,
+            deadline => Until::At(deadline),
+        }
+    }
+
+    /// Asks the guest for what only it can count.
+    fn count_guests_own(&mut self) {
+        let Some(instance) = &mut self.instance else { return };
+        match instance.counts() {
+            Ok(counts) => {
+                self.counts.jobs += counts.jobs;
+                self.counts.cancelled += counts.cancelled;
+                self.ignored += counts.ignored;
+            }
+            Err(error) => tracing::error!("the guest failed when it was asked for its counts: {error:?}"),
+        }
+    }
+
+    /// Something that the guest said means nothing.
+    fn ignore(&mut self, what: &str) {
+        self.ignored += 1;
+        tracing::debug!("ignored: the guest {what}");
+    }
+
+    /// How much the guest may send by one source in this turn.
+    fn window(&self) -> u32 {
+        if self.kept < self.settings.max_buffered { WINDOW } else { NARROW_WINDOW }
+    }
+}
+
+/// The time of a loop that began then.
+fn since(began: Clock) -> Instant {
+    Instant::ZERO + began.elapsed()
+}

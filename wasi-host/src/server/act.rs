@@ -1,0 +1,256 @@
+//! A turn of the guest, and what it wants done.
+
+use std::time::Duration;
+
+use sinbin::{Instant, Interest, IoError, SourceId};
+
+use crate::contract::{Answer, Command, Event, Interest as Wanted, Parcel, Piece, Rest};
+use crate::places::Role;
+use crate::server::Server;
+
+/// How long a peer has to close as well, when it has been sent everything.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a peer may take nothing of what it was sent last.
+const STUCK_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Server {
+    /// Calls the guest. One that fails is replaced.
+    pub(super) fn turn(&mut self, now: Instant) -> Rest {
+        let window = self.window();
+        let Some(instance) = &mut self.instance else { return Rest::Waiting };
+        let answer = instance.turn(now.as_nanos(), window, &self.input.events, self.input.bytes());
+        match answer {
+            Ok(answer) => self.act(answer, window, now),
+            Err(error) => {
+                self.input.clear();
+                self.fault(&format!("{error:?}"), now)
+            }
+        }
+    }
+
+    fn act(&mut self, answer: Answer, window: u32, now: Instant) -> Rest {
+        let mut output = &answer.output[..];
+        // Events for the next turn are made from here on; the bytes of this one are still there.
+        self.input.events.clear();
+        for command in answer.commands {
+            self.obey(command, &mut output, window, now);
+        }
+        if !output.is_empty() {
+            self.ignore("left bytes of output that belong to no command");
+        }
+        for source in self.input.clear_bytes() {
+            if let Some(place) = self.places.get(source) {
+                place.piece = 0..0;
+                self.watch(source);
+            }
+        }
+        let crowd = self.settings.max_connections.saturating_sub(self.open);
+        self.room = answer.room.min(u32::try_from(crowd).unwrap_or(u32::MAX));
+        match answer.rest {
+            Rest::Stalled => self.fault(
+                "its tasks wait, and nothing can wake them (run it natively to see which and why)",
+                now,
+            ),
+            Rest::Until(deadline) if Instant::from_nanos(deadline) < now => {
+                self.ignore("answered with a deadline in the past");
+                Rest::Ready
+            }
+            rest => rest,
+        }
+    }
+
+    fn obey(&mut self, command: Command, output: &mut &[u8], window: u32, now: Instant) {
+        match command {
+            Command::Send(piece) => self.send(&piece, output, window),
+            Command::Watch(watch) => self.set_interest(SourceId::from_bits(watch.source), watch.interest),
+            Command::Unread(piece) => self.take_back(&piece),
+            Command::Shutdown(source) => self.shut_down(SourceId::from_bits(source)),
+            Command::Close(source) => self.close(SourceId::from_bits(source), now),
+            Command::Submit(parcel) => self.submit(&parcel, output),
+            Command::Cancel(job) => self.cancel(job),
+        }
+    }
+
+    fn send(&mut self, piece: &Piece, output: &mut &[u8], window: u32) {
+        let Some(bytes) = output.split_off(..piece.len as usize) else {
+            return self.ignore("sends more bytes than it has put out");
+        };
+        let source = SourceId::from_bits(piece.source);
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return self.ignore("sends by a handle that names no connection");
+        };
+        if place.failed {
+            return;
+        }
+        let kept = place.rest().len();
+        if kept + bytes.len() > window as usize {
+            return self.ignore("sends more than the window by a connection that is stuck");
+        }
+        let sent = if kept > 0 { Ok(0) } else { self.sockets.send(source, bytes) };
+        let count = match sent {
+            Ok(count) => count,
+            Err(IoError::WouldBlock) => 0,
+            Err(error) => return self.broke(source, error),
+        };
+        self.counts.sent += count as u64;
+        if count < bytes.len() {
+            place.keep(&bytes[count..]);
+            self.kept += bytes.len() - count;
+            if kept == 0 {
+                self.input.events.push(Event::Stuck(source.to_bits()));
+                self.watch(source);
+            }
+        }
+    }
+
+    fn set_interest(&mut self, source: SourceId, wanted: Wanted) {
+        let of = |flag, interest| if wanted.contains(flag) { interest } else { Interest::NONE };
+        let interest = of(Wanted::RECV, Interest::RECV)
+            | of(Wanted::SEND, Interest::SEND)
+            | of(Wanted::HANGUP, Interest::HANGUP);
+        let is_open = |role| matches!(role, Role::Connection | Role::Listener);
+        let Some(place) = self.places.get(source).filter(|place| is_open(place.role)) else {
+            return self.ignore("watches a handle that it was never given, or has closed");
+        };
+        place.interest = interest;
+        place.told_idle = false;
+        let has_back = !place.unread().is_empty() && interest.contains(Interest::RECV);
+        if place.role == Role::Connection {
+            if has_back {
+                self.again.push(source);
+            }
+            self.watch(source);
+        }
+    }
+
+    fn take_back(&mut self, piece: &Piece) {
+        let source = SourceId::from_bits(piece.source);
+        let Some(place) = self.places.get(source) else {
+            return self.ignore("hands bytes back by a handle that names nothing");
+        };
+        let Some(start) =
+            place.piece.end.checked_sub(piece.len as usize).filter(|at| *at >= place.piece.start)
+        else {
+            return self.ignore("hands back more bytes than it was given");
+        };
+        place.keep_unread(&self.input.bytes()[start..place.piece.end]);
+        self.kept += piece.len as usize;
+        if place.interest.contains(Interest::RECV) {
+            self.again.push(source);
+        }
+        self.watch(source);
+    }
+
+    fn shut_down(&mut self, source: SourceId) {
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return self.ignore("shuts down a handle that names no connection");
+        };
+        place.shutdown = true;
+        if place.rest().is_empty() {
+            self.sockets.shutdown(source).ok();
+        }
+    }
+
+    fn close(&mut self, source: SourceId, now: Instant) {
+        let Some(place) = self.places.get(source) else {
+            return self.ignore("closes a handle that names nothing");
+        };
+        match place.role {
+            Role::Listener => {
+                self.listeners.retain(|listener| *listener != source);
+                self.sockets.remove(source);
+                self.places.remove(source);
+            }
+            Role::Connection if place.rest().is_empty() => self.part(source, now),
+            Role::Connection => {
+                place.role = Role::Closing;
+                place.interest = Interest::NONE;
+                place.moved = false;
+                self.closing.push_back((now + STUCK_PATIENCE, source));
+                self.watch(source);
+            }
+            Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),
+        }
+    }
+
+    /// Ends a connection of which all is out. Were its socket closed with something unread, the peer might lose what
+    /// was sent to it last.
+    pub(super) fn part(&mut self, source: SourceId, now: Instant) {
+        let Some(place) = self.places.get(source) else { return };
+        if place.ended || place.failed || self.sockets.shutdown(source).is_err() {
+            return self.free(source);
+        }
+        place.role = Role::Lingering;
+        self.kept -= place.take_unread().len();
+        self.lingering.push_back((now + PATIENCE, source));
+        self.watch(source);
+    }
+
+    /// The time of those who linger is over; so is that of those who take nothing.
+    pub(super) fn lose_patience(&mut self, now: Instant) {
+        while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
+            self.free(source);
+        }
+        while let Some((_, source)) = self.closing.pop_front_if(|(until, _)| *until <= now) {
+            let Some(place) = self.places.get(source).filter(|place| place.role == Role::Closing) else {
+                continue;
+            };
+            if std::mem::take(&mut place.moved) {
+                self.closing.push_back((now + STUCK_PATIENCE, source));
+            } else {
+                self.counts.failed += 1;
+                self.free(source);
+            }
+        }
+    }
+
+    /// Closes a connection and frees its place.
+    pub(super) fn free(&mut self, source: SourceId) {
+        let Some(mut place) = self.places.remove(source) else { return };
+        self.kept -= place.drop_rest() + place.take_unread().len();
+        self.sockets.remove(source);
+        self.open -= 1;
+        // There may be a descriptor now.
+        if self.accept_at.is_some() {
+            self.accept_at = Some(Instant::ZERO);
+        }
+        tracing::debug!(%source, "closed");
+    }
+
+    fn submit(&mut self, parcel: &Parcel, output: &mut &[u8]) {
+        let Some(bytes) = output.split_off(..parcel.len as usize) else {
+            return self.ignore("submits a job of more bytes than it has put out");
+        };
+        let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(parcel.job, bytes));
+        if taken {
+            self.counts.jobs += 1;
+        } else {
+            self.ignore("submits more jobs than there can be, or one twice");
+            self.input.events.push(Event::Lost(parcel.job));
+        }
+    }
+
+    fn cancel(&mut self, job: u64) {
+        // Its result may be on its way.
+        if self.jobs.as_mut().is_some_and(|jobs| jobs.cancel(job)) {
+            self.counts.cancelled += 1;
+        }
+    }
+
+    /// Has the reactor watch a connection as it is wanted now.
+    pub(super) fn watch(&mut self, source: SourceId) {
+        let Some(place) = self.places.get(source) else { return };
+        let wanted = place.wanted();
+        if wanted == place.watched {
+            return;
+        }
+        match self.sockets.watch(source, wanted) {
+            Ok(()) => place.watched = wanted,
+            Err(error) => {
+                tracing::error!(%source, %error, "a connection cannot be watched, and is given up");
+                self.broke(source, IoError::Os(error.raw_os_error().unwrap_or(0)));
+            }
+        }
+    }
+}
