@@ -17,14 +17,28 @@ use crate::command::cargo;
 #[must_use]
 pub fn example(name: &str) -> Command {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let binaries = BINARIES.get_or_init(|| examples("sinbin"));
+    command(BINARIES.get_or_init(|| examples("sinbin")), name)
+}
+
+/// An example of the package `sinbin-wasi`.
+///
+/// # Panics
+///
+/// As with [`example`].
+#[must_use]
+pub fn wasi_example(name: &str) -> Command {
+    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    command(BINARIES.get_or_init(|| examples("sinbin-wasi")), name)
+}
+
+fn command(binaries: &HashMap<String, PathBuf>, name: &str) -> Command {
     let mut command = Command::new(binaries.get(name).expect("there is such an example"));
     command.env_remove("SINBIN_LOG");
     command
 }
 
 /// Builds the examples of a package.
-pub(crate) fn examples(package: &str) -> HashMap<String, PathBuf> {
+fn examples(package: &str) -> HashMap<String, PathBuf> {
     match cargo(package).examples().exec().and_then(built) {
         Ok(binaries) => binaries,
         Err(error) => panic!("the examples of {package} cannot be built: {error}"),

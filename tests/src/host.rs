@@ -4,10 +4,14 @@ use std::env;
 use std::process::Command;
 
 use crate::command::{sinbin, sinbin_wasi};
+use crate::example::wasi_example;
 use crate::guest::guest;
 
 /// Options that belong to the service, and not to the host; each has a value.
 const OF_SERVICE: [&str; 5] = ["--framing", "--idle-timeout", "--loop-n", "--max-line", "--max-n"];
+
+/// Options of hosts that have threads and a poller of their own.
+const OF_THREADS: [&str; 2] = ["--busy-poll", "--workers"];
 
 /// The command that serves `service`, with the arguments that `sinbin serve` would have.
 pub(crate) fn serve(service: &str, args: &[&str]) -> Command {
@@ -16,7 +20,8 @@ pub(crate) fn serve(service: &str, args: &[&str]) -> Command {
         "native" => sinbin(&[&["serve", service], args].concat()),
         "driven" => run(&format!("{service}.wasm"), args),
         "portable" => run(&format!("{service}-portable.wasm"), args),
-        other => panic!("SINBIN_HOST={other}: there are native, driven and portable"),
+        "stock" => stock(&format!("{service}-portable.wasm"), args),
+        other => panic!("SINBIN_HOST={other}: there are native, driven, portable and stock"),
     }
 }
 
@@ -29,6 +34,21 @@ fn run(name: &str, args: &[&str]) -> Command {
     all.push("--");
     all.extend(service);
     sinbin_wasi(&all)
+}
+
+/// wasmtime as its own command has it: the guest gets all arguments, of which it knows none of threads.
+fn stock(name: &str, args: &[&str]) -> Command {
+    let mut command = wasi_example("stock");
+    command.arg(guest(name));
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if OF_THREADS.contains(arg) {
+            args.next();
+        } else {
+            command.arg(arg);
+        }
+    }
+    command
 }
 
 /// The host's arguments, and the service's.

@@ -19,7 +19,7 @@ mod wait;
 
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi};
-pub use example::example;
+pub use example::{example, wasi_example};
 pub use guest::{guest, guests};
 pub use server::Server;
 pub use wait::{PATIENCE, eventually};

@@ -46,6 +46,12 @@ impl Server {
         Self::listening(program, 1)
     }
 
+    /// Starts any program that says where it listens, in one place, without being told.
+    #[must_use]
+    pub fn announced(program: Command) -> Self {
+        Self::listening(program, 1)
+    }
+
     fn listening(command: Command, listeners: usize) -> Self {
         let running = Running::start(command);
         let addresses = running.first_lines(listeners).iter().map(|line| address(line)).collect();

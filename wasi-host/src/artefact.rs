@@ -42,6 +42,28 @@ impl Artefact {
         Self::of(component, engine).map_err(|what| Error::World { path: path.to_owned(), what })
     }
 
+    /// The component.
+    #[must_use]
+    pub fn component(&self) -> &Component {
+        match self {
+            Self::Driven(component) | Self::Portable(component) => component,
+        }
+    }
+
+    /// The names of what it imports.
+    #[must_use]
+    pub fn imports(&self) -> Vec<String> {
+        let component = self.component();
+        component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The names of what it exports.
+    #[must_use]
+    pub fn exports(&self) -> Vec<String> {
+        let component = self.component();
+        component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// What the component is; else what it lacks.
     fn of(component: Component, engine: &Engine) -> Result<Self, String> {
         let world = component.component_type();

@@ -5,6 +5,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What went wrong in a guest, cause by cause; the first has the stack of its functions.
+pub(crate) fn report(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error.chain().map(|cause| cause.to_string().trim_end().to_owned()).collect();
+    causes.join("\n")
+}
+
 /// Why a guest can't be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

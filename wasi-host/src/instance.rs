@@ -8,7 +8,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
 use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Settings, Tally};
-use crate::error::Error;
+use crate::error::{Error, report};
 use crate::interrupt;
 
 /// What an instance is made of. A clone is the same.
@@ -65,7 +65,7 @@ impl Blueprint {
     ///
     /// When it can't be made; when it refuses its arguments.
     pub fn start(&self, settings: &Settings) -> Result<(Instance, Limits), Error> {
-        let failed = |error| Error::Start(format!("{error:?}"));
+        let failed = |error| Error::Start(report(&error));
         let mut instance = self.instance().map_err(failed)?;
         instance.begin(None);
         let Instance { store, service } = &mut instance;

@@ -9,6 +9,7 @@ use sinbin::parts::{Notifier, Ticket, Workers};
 use sinbin::{Job, JobId, Progress};
 
 use crate::contract::Progress as Slice;
+use crate::error::report;
 use crate::instance::{Blueprint, Instance};
 
 /// A job: bytes that only the guest can read. Any instance can do the next slice.
@@ -43,7 +44,7 @@ impl Job for GuestJob {
             }
             Ok(Slice::Done(bytes)) => Progress::Done(Ok(bytes)),
             Ok(Slice::Nonsense) => Progress::Done(Err("the guest can't read its own job".to_owned())),
-            Err(error) => Progress::Done(Err(format!("{error:?}"))),
+            Err(error) => Progress::Done(Err(report(&error))),
         }
     }
 }
@@ -83,9 +84,10 @@ pub(crate) enum Over {
 
 /// The jobs that a guest has submitted.
 pub(crate) struct Jobs {
+    // Dropped first, which cancels them: a job that never ends would keep its worker.
+    under_way: HashMap<u64, UnderWay>,
     workers: Workers<GuestJob>,
     shop: Arc<Shop>,
-    under_way: HashMap<u64, UnderWay>,
     limit: usize,
 }
 

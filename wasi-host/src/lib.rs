@@ -33,6 +33,7 @@ mod instance;
 mod interrupt;
 mod jobs;
 mod places;
+pub mod portable;
 mod restarts;
 mod server;
 

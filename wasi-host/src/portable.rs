@@ -52,7 +52,7 @@ pub enum Error {
     #[error("the guest cannot be started as a WASI 0.2 command: {0:#}")]
     Link(wasmtime::Error),
     /// It trapped, or wanted more memory than it may have. The message has its backtrace.
-    #[error("the guest trapped: {0:?}")]
+    #[error("the guest trapped: {}", crate::error::report(.0))]
     Trap(wasmtime::Error),
 }
 
@@ -78,10 +78,12 @@ pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result
     let mut linker = Linker::new(engine);
     add_to_linker_async(&mut linker).map_err(Error::Link)?;
     // Sockets and timers are looked at by the thread that waits for them: one of tokio's own would have to wake it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
         let mut store = store(engine, settings)?;
-        let command = Command::instantiate_async(&mut store, component, &linker).await.map_err(Error::Link)?;
+        let command =
+            Command::instantiate_async(&mut store, component, &linker).await.map_err(Error::Link)?;
         match command.wasi_cli_run().call_run(&mut store).await {
             Ok(Ok(())) => Ok(Outcome { code: 0 }),
             Ok(Err(())) => Ok(Outcome { code: 1 }),
@@ -96,7 +98,11 @@ pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result
 fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
     let Settings { program, arguments, network, max_memory, stopping } = settings;
     let mut wasi = WasiCtx::builder();
-    wasi.arg(program).args(&arguments).stdin(stopping.into_stdin().map_err(Error::Runtime)?).inherit_stdout().inherit_stderr();
+    wasi.arg(program)
+        .args(&arguments)
+        .stdin(stopping.into_stdin().map_err(Error::Runtime)?)
+        .inherit_stdout()
+        .inherit_stderr();
     wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
     wasi.socket_addr_check(move |address, purpose| {
         let allowed = network.allows(address, purpose);

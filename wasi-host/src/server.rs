@@ -14,7 +14,7 @@ use sinbin::parts::{Reactor, Socket, Sockets, Until, listen};
 use sinbin::{Counts, Error as LoopError, Instant, Interest, SourceId, Stopper, Summary as Served};
 
 use crate::contract::{Event, Limits, Rest, Settings as Start};
-use crate::error::Error;
+use crate::error::{Error, report};
 use crate::input::Input;
 use crate::instance::{Blueprint, Instance};
 use crate::jobs::{Jobs, Over};
@@ -326,7 +326,9 @@ impl Server {
                 self.counts.cancelled += counts.cancelled;
                 self.ignored += counts.ignored;
             }
-            Err(error) => tracing::error!("the guest failed when it was asked for its counts: {error:?}"),
+            Err(error) => {
+                tracing::error!("the guest failed when it was asked for its counts: {}", report(&error));
+            }
         }
     }
 

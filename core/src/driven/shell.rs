@@ -1,6 +1,5 @@
 //! The host that the tasks see: it has what the driver said, and writes down what the driver is to do.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
@@ -29,7 +28,7 @@ struct Arrival {
 pub struct Shell<S: Service> {
     service: S,
     pub(super) sources: Sources,
-    arrivals: VecDeque<Arrival>,
+    arrivals: Vec<Arrival>,
     listeners: Vec<SourceId>,
     work: Work<S::Job>,
     /// The bytes of this call's events, and how many of them are told.
@@ -47,7 +46,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         Self {
             service,
             sources: Sources::new(limits.tasks()),
-            arrivals: VecDeque::new(),
+            arrivals: Vec::new(),
             listeners: Vec::new(),
             work: Work::new(limits, compute),
             input: Vec::new(),
@@ -154,7 +153,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             entry.id()
         });
         let Some(listener) = id else { return false };
-        self.arrivals.push_back(Arrival { listener, connection, peer });
+        self.arrivals.push(Arrival { listener, connection, peer });
         true
     }
 
@@ -195,7 +194,7 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
         let of_listener = |arrival: &Arrival| arrival.listener == listener;
         let index = self.arrivals.iter().position(of_listener).ok_or(IoError::WouldBlock)?;
-        let arrival = self.arrivals.remove(index).ok_or(IoError::WouldBlock)?;
+        let arrival = self.arrivals.remove(index);
         if let Some(entry) = self.sources.get_mut(listener) {
             entry.taken();
         }

@@ -9,8 +9,6 @@ use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::server::Stopper;
-
 /// The exit code of a process that a second signal ended.
 const INTERRUPTED: i32 = 130;
 
@@ -25,15 +23,19 @@ pub fn interrupted() -> bool {
     CAME.load(Ordering::Acquire)
 }
 
-/// Has the first signal stop what `stopper` stops; one that came before stops it at once.
-pub fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
+/// Has the first signal call `stop`; one that came before does so at once. It may do only what is safe in a signal
+/// handler, as [`Stopper::stop`](crate::Stopper::stop) does.
+///
+/// # Errors
+///
+/// When the system takes no handler.
+pub fn stop_on_signal(stop: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()> {
     let mut counted = Ok(());
     COUNTED.call_once(|| counted = on_signal(count));
     counted?;
-    let now = stopper.clone();
-    on_signal(move || stopper.stop())?;
+    on_signal(stop.clone())?;
     if interrupted() {
-        now.stop();
+        stop();
     }
     Ok(())
 }

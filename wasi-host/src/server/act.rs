@@ -5,6 +5,7 @@ use std::time::Duration;
 use sinbin::{Instant, Interest, IoError, SourceId};
 
 use crate::contract::{Answer, Command, Event, Interest as Wanted, Parcel, Piece, Rest};
+use crate::error::report;
 use crate::places::Role;
 use crate::server::Server;
 
@@ -24,7 +25,7 @@ impl Server {
             Ok(answer) => self.act(answer, window, now),
             Err(error) => {
                 self.input.clear();
-                self.fault(&format!("{error:?}"), now)
+                self.fault(&report(&error), now)
             }
         }
     }

@@ -9,7 +9,7 @@ use sinbin::echo::{Echo, Upper};
 use sinbin::fib_protocol::{Framing, Rules};
 use sinbin::fib_service::Fib;
 use sinbin::task::{self, Conn};
-use sinbin::{NativeService, Server, Settings, Summary, bind, services};
+use sinbin::{NativeService, Server, Settings, Stopper, Summary, bind, services};
 
 use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs, WrittenAs};
 use sinbin::command::output;
@@ -81,7 +81,8 @@ fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
     // Before anybody is told that there is a server to stop.
-    stop_on_signal(server.stopper())?;
+    let stopper = server.stopper();
+    stop_on_signal(move || stopper.stop())?;
     for address in &args.listen {
         let bound = server.listen(*address)?;
         output::line(format_args!("listening on {bound}"));
@@ -97,8 +98,8 @@ fn serve_async(
     let listeners = args.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
     let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let mut signals = Ok(());
-    let started = |stopper| {
-        signals = stop_on_signal(stopper);
+    let started = |stopper: Stopper| {
+        signals = stop_on_signal(move || stopper.stop());
         for address in bound {
             output::line(format_args!("listening on {address}"));
         }

@@ -1,57 +1,146 @@
-//! The heap of an instance: dlmalloc, which is what the standard library has in wasm.
+//! The heap of an instance: free lists by size, over memory that only grows.
+//!
+//! What an instance allocates is of two kinds: tables that grow with the connections and stay, and the lists of a turn,
+//! of much the same sizes each time. For that, a list of free blocks for each power of two does what a general allocator
+//! does, in a twentieth of its code (dlmalloc is 8 KB, a third of what a whole guest may be).
+//! Nothing is split or merged, so that memory is at most twice what was in use at the same time, size by size.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::UnsafeCell;
+use core::cell::Cell;
+use core::ptr;
 
-use dlmalloc::Dlmalloc;
+/// The smallest block: 16 bytes, so that all are aligned for whatever there is.
+const SMALLEST: u32 = 4;
+
+/// Sizes there are: up to 2 GiB.
+const SIZES: usize = 28;
 
 /// The heap.
-struct Heap(UnsafeCell<Dlmalloc>);
+struct Heap {
+    /// The first free block of each size. A free block begins with the address of the next one.
+    free: [Cell<*mut u8>; SIZES],
+    /// Memory that was never given out.
+    fresh: Cell<usize>,
+    end: Cell<usize>,
+}
 
 // SAFETY: there is one thread (see `cell`).
 unsafe impl Sync for Heap {}
 
 #[cfg_attr(target_arch = "wasm32", global_allocator)]
 #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "other targets have their own"))]
-static HEAP: Heap = Heap(UnsafeCell::new(Dlmalloc::new()));
+static HEAP: Heap =
+    Heap { free: [const { Cell::new(ptr::null_mut()) }; SIZES], fresh: Cell::new(0), end: Cell::new(0) };
 
-// SAFETY: all goes to dlmalloc, which nobody else has; no call of it comes back here.
+impl Heap {
+    /// The place in `free` of blocks for this layout.
+    fn class(layout: Layout) -> usize {
+        let size = layout.size().max(layout.align());
+        // 0 and 1 need no bits; a power of two is its own size.
+        (usize::BITS - size.saturating_sub(1).leading_zeros()).saturating_sub(SMALLEST) as usize
+    }
+
+    /// The bytes of a block.
+    fn size(class: usize) -> usize {
+        1 << (class + SMALLEST as usize)
+    }
+
+    /// A block of memory that was never used; null where there is none.
+    #[cold]
+    fn fresh(&self, class: usize) -> *mut u8 {
+        let size = Self::size(class);
+        // Nobody asks for more alignment than that of a small page.
+        let start = self.fresh.get().next_multiple_of(size.min(4096));
+        let Some(end) = start.checked_add(size) else { return ptr::null_mut() };
+        if end > self.end.get() {
+            match grow(end - self.end.get()) {
+                None => return ptr::null_mut(),
+                // The first memory there is begins where it begins.
+                Some((from, to)) if self.end.get() == 0 => {
+                    self.fresh.set(from);
+                    self.end.set(to);
+                    return self.fresh(class);
+                }
+                Some((_, to)) => self.end.set(to),
+            }
+        }
+        self.fresh.set(end);
+        ptr::with_exposed_provenance_mut(start)
+    }
+}
+
+/// Has at least so many bytes more memory: from where to where it goes.
+fn grow(bytes: usize) -> Option<(usize, usize)> {
+    const PAGE: usize = 64 * 1024;
+    let pages = bytes.div_ceil(PAGE);
+    #[cfg(target_arch = "wasm32")]
+    let before = core::arch::wasm32::memory_grow(0, pages);
+    #[cfg(not(target_arch = "wasm32"))]
+    let before = usize::MAX;
+    (before != usize::MAX).then(|| (before * PAGE, (before + pages) * PAGE))
+}
+
+// SAFETY: a block is in a free list or given out, and never both: `alloc` takes it out and `dealloc`, which gets it
+// back with the layout that it was given out for, puts it into the same list. Blocks do not overlap, as `fresh` gives
+// each byte once. Nobody else grows the memory, or what they grow is left out.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
-        unsafe { (*self.0.get()).malloc(layout.size(), layout.align()) }
+        let class = Self::class(layout);
+        let Some(list) = self.free.get(class) else { return ptr::null_mut() };
+        let block = list.get();
+        if block.is_null() {
+            return self.fresh(class);
+        }
+        // SAFETY: a free block begins with the address of the next one, which `dealloc` has written there.
+        list.set(unsafe { block.cast::<*mut u8>().read() });
+        block
     }
 
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; the caller has it from `alloc`, with this layout.
-        unsafe { (*self.0.get()).free(pointer, layout.size(), layout.align()) }
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(list) = self.free.get(Self::class(layout)) {
+            // SAFETY: it was given out, has at least 16 bytes, and nobody uses it any more.
+            unsafe { block.cast::<*mut u8>().write(list.get()) };
+            list.set(block);
+        }
     }
 
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above; the caller has it from `alloc`, with this layout.
-        unsafe { (*self.0.get()).realloc(pointer, layout.size(), layout.align(), size) }
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's: it is a size that a layout may have.
+        let larger = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        if Self::class(larger) == Self::class(layout) {
+            return block;
+        }
+        // SAFETY: the caller's; the two blocks are two, and each is as large as its layout.
+        unsafe {
+            let moved = self.alloc(larger);
+            if !moved.is_null() {
+                ptr::copy_nonoverlapping(block, moved, size.min(layout.size()));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
     }
 
     /// Writes zeros only where there are none: a page of memory that was never written to takes no memory of the
     /// system's, and reading it does not change that.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
-        let pointer = unsafe { self.alloc(layout) };
-        if pointer.is_null() {
-            return pointer;
+        // SAFETY: the caller's.
+        let block = unsafe { self.alloc(layout) };
+        if block.is_null() {
+            return block;
         }
         for index in 0..layout.size() {
             // SAFETY: it is within what was just allocated. All of a wasm memory can be read; nothing is assumed of
             // what is found, and the compiler can't know that it was never written.
             unsafe {
-                let byte = pointer.add(index);
+                let byte = block.add(index);
                 if byte.read_volatile() != 0 {
                     byte.write_volatile(0);
                 }
             }
         }
-        pointer
+        block
     }
 }
 
@@ -59,22 +148,22 @@ unsafe impl GlobalAlloc for Heap {
 ///
 /// # Safety
 ///
-/// As of realloc: `pointer` was had from here, with this size and alignment, or the size is 0.
+/// As of realloc: `block` was had from here, with this size and alignment, or the size is 0.
 #[cfg(target_arch = "wasm32")]
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cabi_realloc(pointer: *mut u8, before: usize, align: usize, size: usize) -> *mut u8 {
+unsafe extern "C" fn cabi_realloc(block: *mut u8, before: usize, align: usize, size: usize) -> *mut u8 {
     // SAFETY: the component model asks for alignments that are powers of two; the rest is the caller's.
-    let result = unsafe {
+    let moved = unsafe {
         match (before, size) {
-            (0, 0) => return core::ptr::without_provenance_mut(align),
+            (0, 0) => return ptr::without_provenance_mut(align),
             (0, _) => HEAP.alloc(Layout::from_size_align_unchecked(size, align)),
-            (before, size) => HEAP.realloc(pointer, Layout::from_size_align_unchecked(before, align), size),
+            _ => HEAP.realloc(block, Layout::from_size_align_unchecked(before, align), size),
         }
     };
-    if result.is_null() {
+    if moved.is_null() {
         core::arch::wasm32::unreachable();
     }
-    result
+    moved
 }
 
 // `memcmp`, which the compiler takes for granted, is libc's on this target.

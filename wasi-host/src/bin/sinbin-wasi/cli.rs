@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use sinbin::command::span::{Span, span};
+use sinbin_wasi::portable::Peer;
 
 /// Run network services in a wasm sandbox, at native speed.
 ///
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Compile a guest ahead of time.
     Compile(CompileArgs),
+    /// Say what a guest is: a service that is driven or a command of WASI, what it imports and exports.
+    Inspect(InspectArgs),
 }
 
 #[derive(Args)]
@@ -42,10 +45,14 @@ pub(crate) struct RunArgs {
     /// Address to listen on; may be given more than once. Port 0 finds a free one.
     #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Address that a command of WASI may connect to; may be given more than once. Port 0 stands for all ports. A
-    /// driven guest connects to nobody.
+    /// Address that a command of WASI may connect to, with a port or * for any; may be given more than once. A driven
+    /// guest connects to nobody.
     #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) allow_connect: Vec<SocketAddr>,
+    pub(crate) allow_connect: Vec<Peer>,
+    /// Give a command of WASI only the arguments behind the --. Otherwise it is told first where to listen, the limits,
+    /// and that it is to stop when its stdin ends, in the words of target/wasi/fib-portable.wasm.
+    #[arg(long)]
+    pub(crate) raw_arguments: bool,
     /// Connections at a time; more wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
@@ -82,6 +89,12 @@ pub(crate) struct RunArgs {
     /// The guest's own arguments, behind a --.
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// The guest.
+    pub(crate) guest: PathBuf,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod compile;
+mod inspect;
 mod run;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Compile(args) => compile::run(args),
+        Command::Inspect(args) => inspect::run(args),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("sinbin-wasi: {error}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sinbin::command::signals::stop_on_signal;
 use sinbin::command::{descriptors, output};
+use sinbin_wasi::portable::{self, Network};
 use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
 use wasmtime::component::Component;
 
@@ -21,7 +22,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
     match Artefact::load(&args.guest, &engine, cache(args).as_ref())? {
         Artefact::Driven(component) => drive(&component, args),
-        Artefact::Portable(_) => Err("commands of WASI are not run yet".into()),
+        Artefact::Portable(component) => run_command(&component, args),
     }
 }
 
@@ -58,12 +59,48 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     Ticker::start(blueprint.engine(), pace).map_err(|error| Error::TurnLimit { limit: pace, error })?;
     let mut server = Server::new(blueprint, &settings(args))?;
     // Before anybody is told that there is a server to stop.
-    stop_on_signal(server.stopper())?;
+    let stopper = server.stopper();
+    stop_on_signal(move || stopper.stop())?;
     for address in &args.listen {
         let bound = server.listen(*address)?;
         output::line(format_args!("listening on {bound}"));
     }
     Ok(end(&server.run()?))
+}
+
+/// Runs a command of WASI.
+fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    descriptors::make_room_for(args.max_connections);
+    let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
+    stop_on_signal(move || stopper.stop())?;
+    let settings = portable::Settings {
+        program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        arguments: command_arguments(args),
+        network: Network { listen: args.listen.clone(), connect: args.allow_connect.clone() },
+        max_memory: usize::from(args.max_memory) << 20,
+        stopping,
+    };
+    let outcome = portable::run(component.engine(), component, settings)?;
+    Ok(u8::try_from(outcome.code).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What a command is told: what the host is, in the words of our portable guests, unless it wants to hear none.
+fn command_arguments(args: &RunArgs) -> Vec<String> {
+    if args.raw_arguments {
+        return args.arguments.clone();
+    }
+    let drain_timeout = match args.drain_timeout.0 {
+        None => "off".to_owned(),
+        Some(span) => format!("{}ms", span.as_millis()),
+    };
+    let mut arguments: Vec<_> = args.listen.iter().map(|address| format!("--listen={address}")).collect();
+    arguments.push(format!("--max-connections={}", args.max_connections));
+    arguments.push(format!("--max-buffered={}", args.max_buffered));
+    arguments.push(format!("--slice={}", args.slice));
+    arguments.push(format!("--drain-timeout={drain_timeout}"));
+    arguments.push("--until-stdin-ends".to_owned());
+    arguments.extend(args.arguments.iter().cloned());
+    arguments
 }
 
 fn end(summary: &Summary) -> ExitCode {

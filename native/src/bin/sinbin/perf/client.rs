@@ -72,7 +72,8 @@ pub(crate) fn play(server: SocketAddr, roles: &[Role], time: Duration) -> Result
     for stream in streams {
         lap.serve(stream)?;
     }
-    stop_on_signal(lap.stopper())?;
+    let stopper = lap.stopper();
+    stop_on_signal(move || stopper.stop())?;
     lap.run()?;
     Ok(begin.elapsed().min(time).as_secs_f64())
 }

@@ -1,0 +1,119 @@
+//! What the command line says of the loop. The rest is the service's.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use sinbin_arguments::{number, span, split};
+
+/// The options of the loop, in words.
+pub(crate) const OPTIONS: &str = "--listen ADDR:PORT (more than once; 127.0.0.1:25000), --max-connections N (10000), \
+--max-buffered MIB (16), --slice CALLS (50000), --drain-timeout SPAN (30s), --until-stdin-ends";
+
+/// Limits and habits of the loop.
+pub(crate) struct Options {
+    /// Where it listens.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Connections at a time; more wait in the backlog.
+    pub(crate) max_connections: usize,
+    /// Bytes that wait in the guest for slow clients and for jobs.
+    pub(crate) max_buffered: usize,
+    /// How much of a job is computed between two turns.
+    pub(crate) slice: u32,
+    /// How long requests under way have when the loop is to stop; for ever if there is none.
+    pub(crate) drain_timeout: Option<Duration>,
+    /// The end of stdin is the request to stop.
+    pub(crate) until_stdin_ends: bool,
+}
+
+impl Options {
+    /// Takes its own out of the arguments. What is left is returned as it is.
+    pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
+        let mut options = Self::default();
+        let (mut rest, mut arguments) = (Vec::new(), arguments);
+        while let Some(argument) = arguments.next() {
+            let (option, value) = split(&argument);
+            if option == "--until-stdin-ends" && value.is_none() {
+                options.until_stdin_ends = true;
+            } else if !OWN.contains(&option) {
+                rest.push(argument);
+            } else {
+                let value = value.map(str::to_owned).or_else(|| arguments.next());
+                options.set(option, &value.ok_or_else(|| format!("{option}: its value is missing"))?)?;
+            }
+        }
+        if options.listen.is_empty() {
+            options.listen.push(SocketAddr::from(([127, 0, 0, 1], 25000)));
+        }
+        Ok((options, rest))
+    }
+
+    fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
+        match option {
+            "--listen" => self.listen.push(address(value)?),
+            "--max-connections" => {
+                self.max_connections = number(option, value, 1..=1_000_000, "1 to 1000000")? as usize;
+            }
+            "--max-buffered" => {
+                self.max_buffered = (number(option, value, 0..=2048, "0 to 2048")? as usize) << 20;
+            }
+            "--slice" => self.slice = number(option, value, 1..=u32::MAX, "1 to 4294967295")?,
+            _ => self.drain_timeout = span(option, value)?,
+        }
+        Ok(())
+    }
+}
+
+/// Those that take a value.
+const OWN: [&str; 5] = ["--listen", "--max-connections", "--max-buffered", "--slice", "--drain-timeout"];
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            max_connections: 10_000,
+            max_buffered: 16 << 20,
+            slice: 50_000,
+            drain_timeout: Some(Duration::from_secs(30)),
+            until_stdin_ends: false,
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let error =
+        |_| format!("--listen {text}: it takes an IP address and a port, such as 127.0.0.1:0 or [::1]:0");
+    text.parse().map_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    fn read(arguments: &[&str]) -> Result<(Options, Vec<String>), String> {
+        Options::read(arguments.iter().map(|argument| (*argument).to_owned()))
+    }
+
+    #[test]
+    fn it_takes_its_own_and_leaves_the_rest() {
+        let arguments = ["--max-n", "3", "--listen", "127.0.0.1:0", "--framing=bare", "--listen=[::1]:80"];
+        let (options, rest) = read(&arguments).unwrap();
+        assert_eq!(options.listen, ["127.0.0.1:0".parse().unwrap(), "[::1]:80".parse().unwrap()]);
+        assert_eq!(rest, ["--max-n", "3", "--framing=bare"]);
+        assert!(!options.until_stdin_ends);
+    }
+
+    #[test]
+    fn nothing_said() {
+        let (options, rest) = read(&[]).unwrap();
+        assert_eq!(options.listen, ["127.0.0.1:25000".parse().unwrap()]);
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn errors_say_what_is_allowed() {
+        let refused = |arguments: &[&str]| read(arguments).err().unwrap();
+        assert!(refused(&["--listen", "localhost:1"]).starts_with("--listen localhost:1: it takes"));
+        assert_eq!(refused(&["--max-connections=0"]), "--max-connections 0: it takes 1 to 1000000");
+        assert_eq!(refused(&["--slice"]), "--slice: its value is missing");
+    }
+}

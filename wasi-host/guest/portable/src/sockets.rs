@@ -1,0 +1,175 @@
+//! The sockets of the loop, each under the id that the kernel gave its source.
+
+use sinbin_core::{Interest, IoError, SourceId};
+
+use crate::connection::Connection;
+use crate::listener::Listener;
+use crate::poller::{Key, List};
+
+/// What can be watched.
+enum Socket {
+    /// Takes connections.
+    Listener(Listener),
+    /// A connection.
+    Connection(Connection),
+}
+
+/// A socket in the table.
+struct Entry {
+    id: SourceId,
+    socket: Socket,
+    watched: Interest,
+    /// The peer has sent its last byte, or the connection is broken: nothing more will come in.
+    ended: bool,
+    /// Its answers are sent; what still comes in is thrown away.
+    lingering: bool,
+}
+
+/// The table.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    entries: Vec<Option<Entry>>,
+    /// Behind these places there are no listeners.
+    listener_places: usize,
+    draining: bool,
+}
+
+impl Sockets {
+    /// Keeps a listener under `id`.
+    pub(crate) fn insert_listener(&mut self, id: SourceId, listener: Listener) {
+        self.listener_places = self.listener_places.max(id.index() + 1);
+        self.put(id, Socket::Listener(listener), false);
+    }
+
+    /// Keeps a connection under `id`.
+    pub(crate) fn insert(&mut self, id: SourceId, connection: Connection, lingering: bool) {
+        self.put(id, Socket::Connection(connection), lingering);
+    }
+
+    fn put(&mut self, id: SourceId, socket: Socket, lingering: bool) {
+        if self.entries.len() <= id.index() {
+            self.entries.resize_with(id.index() + 1, || None);
+        }
+        self.entries[id.index()] =
+            Some(Entry { id, socket, watched: Interest::NONE, ended: false, lingering });
+    }
+
+    /// Takes a socket out. A connection is returned, and whether anything may still come in by it.
+    pub(crate) fn remove(&mut self, id: SourceId) -> Option<(Connection, bool)> {
+        let entry = self.entries.get_mut(id.index())?.take_if(|entry| entry.id == id)?;
+        match entry.socket {
+            Socket::Connection(connection) => Some((connection, !entry.ended && !entry.lingering)),
+            Socket::Listener(_) => None,
+        }
+    }
+
+    /// Watches the socket for `interest`.
+    pub(crate) fn watch(&mut self, id: SourceId, interest: Interest) {
+        let Some(entry) = self.entry(id) else { return };
+        entry.watched = interest;
+        if let Socket::Connection(connection) = &mut entry.socket {
+            connection.watch(interest);
+        }
+    }
+
+    /// Adds the listeners that are watched to `list`.
+    pub(crate) fn gather_listeners<'a>(&'a self, list: &mut List<'a>) {
+        for entry in self.entries.iter().take(self.listener_places).flatten() {
+            if let Socket::Listener(listener) = &entry.socket
+                && entry.watched.contains(Interest::RECV)
+            {
+                list.push(&listener.incoming, Key::Source(entry.id, Interest::RECV));
+            }
+        }
+    }
+
+    /// Adds up to `count` of the connections that are watched, from the place `from` on. Returns the place behind them,
+    /// if there are more.
+    pub(crate) fn gather<'a>(&'a self, list: &mut List<'a>, from: usize, count: usize) -> Option<usize> {
+        let mut left = count;
+        for (index, entry) in self.entries.iter().enumerate().skip(from) {
+            let Some(Entry { socket: Socket::Connection(connection), watched, id, .. }) = entry else {
+                continue;
+            };
+            if watched.is_empty() {
+                continue;
+            }
+            if left == 0 {
+                return Some(index);
+            }
+            left -= 1;
+            if watched.contains(Interest::RECV) {
+                list.push_some(connection.readable(), Key::Source(*id, Interest::RECV));
+            }
+            if watched.contains(Interest::SEND) {
+                list.push_some(connection.writable(), Key::Source(*id, Interest::SEND));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn accept(&mut self, id: SourceId) -> Result<Connection, IoError> {
+        match self.entry(id) {
+            Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
+            _ => Err(IoError::Closed),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        let draining = self.draining;
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        match entry.connection()?.recv(buffer) {
+            Err(IoError::WouldBlock) if draining && !entry.lingering => Err(IoError::Stopping),
+            Err(IoError::WouldBlock) => Err(IoError::WouldBlock),
+            Ok(count) if count > 0 => Ok(count),
+            over => {
+                entry.ended = true;
+                over
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let sent = entry.connection()?.send(bytes);
+        entry.ended |= matches!(sent, Err(IoError::Reset));
+        sent
+    }
+
+    /// The listeners.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = SourceId> + '_ {
+        let entries = self.entries.iter().flatten();
+        entries.filter(|entry| matches!(entry.socket, Socket::Listener(_))).map(|entry| entry.id)
+    }
+
+    /// The connections that are still served.
+    pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
+        let entries = self.entries.iter().flatten();
+        let served =
+            entries.filter(|entry| matches!(entry.socket, Socket::Connection(_)) && !entry.lingering);
+        served.map(|entry| entry.id)
+    }
+
+    /// From here on, a connection that has nothing to read is told that the host stops.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    #[inline]
+    fn entry(&mut self, id: SourceId) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(id.index())?.as_mut()?;
+        (entry.id == id).then_some(entry)
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn connection(&self) -> Result<&Connection, IoError> {
+        match &self.socket {
+            Socket::Connection(connection) => Ok(connection),
+            Socket::Listener(_) => Err(IoError::Unsupported),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! An echo service that misbehaves when a client tells it to, for tests of the host: a turn whose input has one of the
+//! words below goes wrong in that way.
+#![no_std]
+
+extern crate alloc;
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use sinbin_core::echo::Echo;
+use sinbin_guest::bindings::exports::sinbin::service::guest::{
+    Answer, Event, Guest, Limits, Progress, Settings, Tally,
+};
+use sinbin_guest::bindings::sinbin::service::types::{
+    Arrival, Command, Interest, Parcel, Piece, Rest, Watch,
+};
+use sinbin_guest::{Loop, machine};
+
+static LOOP: Loop = Loop::new();
+
+struct Unruly;
+
+sinbin_guest::bindings::export!(Unruly with_types_in sinbin_guest::bindings);
+
+impl Guest for Unruly {
+    fn start(settings: Settings) -> Result<Limits, String> {
+        if settings.arguments.iter().any(|argument| argument == "--trap") {
+            panic!("at the start");
+        }
+        let start = |settings: &Settings| {
+            let echo = sinbin_arguments::echo(settings.arguments.iter().map(String::as_str))?;
+            Ok(machine::<Echo>(echo, settings))
+        };
+        LOOP.start(start, &settings)
+    }
+
+    fn turn(now: u64, window: u32, events: Vec<Event>, input: Vec<u8>) -> Answer {
+        let says = |word: &str| input.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        if says("trap") {
+            panic!("as it was told");
+        }
+        if says("loop") {
+            spin();
+        }
+        if says("grow") {
+            grow();
+        }
+        if says("ghosts") {
+            return LOOP.turn(now, window, with_ghosts(&events), input);
+        }
+        let job = if says("spoil") { Some(b't') } else { says("toil").then_some(b'l') };
+        let (is_strange, is_late, is_stalled) = (says("strange"), says("late"), says("stall"));
+        let mut answer = LOOP.turn(now, window, events, input);
+        if is_strange {
+            answer.commands.extend(strange());
+            answer.output.extend_from_slice(b"nobody's");
+        }
+        if let Some(job) = job {
+            answer.commands.push(Command::Submit(Parcel { job: 1000, len: 1 }));
+            answer.output.push(job);
+        }
+        if is_late {
+            answer.rest = Rest::Until(0);
+        }
+        if is_stalled {
+            answer.rest = Rest::Stalled;
+        }
+        answer
+    }
+
+    fn compute(job: Vec<u8>, _: u32) -> Progress {
+        match job[..] {
+            [b't', ..] => panic!("in a job"),
+            [b'l', ..] => spin(),
+            _ => Progress::Nonsense,
+        }
+    }
+
+    fn counts() -> Tally {
+        LOOP.counts()
+    }
+}
+
+/// The events, and others that name what is not there.
+fn with_ghosts(events: &[Event]) -> Vec<Event> {
+    let mut events = events.to_vec();
+    let nothing = 77 << 32 | 5;
+    events.extend([
+        Event::Received(Piece { source: nothing, len: 1 << 30 }),
+        Event::Accepted(Arrival { listener: nothing, connection: u64::MAX, len: 0 }),
+        Event::Computed(Parcel { job: nothing, len: 0 }),
+        Event::Lost(nothing),
+        Event::Hangup(nothing),
+    ]);
+    events
+}
+
+/// Commands that mean nothing.
+fn strange() -> Vec<Command> {
+    let nobody = 3 << 32 | 1_000_000;
+    let everything = Interest::RECV | Interest::SEND | Interest::HANGUP;
+    vec![
+        Command::Send(Piece { source: nobody, len: 3 }),
+        Command::Send(Piece { source: 0, len: 2 }),
+        Command::Send(Piece { source: nobody, len: u32::MAX }),
+        Command::Watch(Watch { source: nobody, interest: everything }),
+        Command::Unread(Piece { source: 0, len: 1 << 20 }),
+        Command::Unread(Piece { source: nobody, len: 1 }),
+        Command::Shutdown(0),
+        Command::Shutdown(nobody),
+        Command::Close(nobody),
+        Command::Close(u64::MAX),
+        Command::Cancel(99),
+        Command::Submit(Parcel { job: 1, len: u32::MAX }),
+        Command::Submit(Parcel { job: 2, len: 1 }),
+    ]
+}
+
+/// Never comes back.
+fn spin() -> ! {
+    let mut count = 0_u32;
+    loop {
+        count = core::hint::black_box(count.wrapping_add(1));
+    }
+}
+
+/// Takes all memory there is.
+fn grow() -> ! {
+    let mut all = Vec::new();
+    loop {
+        all.push(vec![1_u8; 1 << 20]);
+        core::hint::black_box(&all);
+    }
+}
