@@ -58,8 +58,8 @@ pub use shell::Shell;
 /// Steps of tasks that hand on to each other, before the driver is asked what else there is.
 const UNSEEN: usize = 64;
 
-/// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0; the high half
-/// is a generation, so that no name means two things.
+/// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0 (and less than four
+/// times the number of tasks there can be, plus 1024); the high half is a generation, so that no name means two things.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle(pub u64);
 

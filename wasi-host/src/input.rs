@@ -70,6 +70,12 @@ impl Input {
         has_room
     }
 
+    /// The guest has closed it since it was found stuck or broken: there is nothing to tell any more.
+    pub(crate) fn forget(&mut self, id: SourceId) {
+        let gone = id.to_bits();
+        self.events.retain(|event| !matches!(event, Event::Stuck(id) | Event::Failed(id) if *id == gone));
+    }
+
     /// The turn is over, and its bytes are told. Returns who had some.
     pub(crate) fn clear_bytes(&mut self) -> Vec<SourceId> {
         self.used = 0;

@@ -140,8 +140,10 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, ..Self::default() }
+    /// A table for so many tasks. A driver may have more sources than that, on their way in or out; that their handles
+    /// are dense is what it promises, and what bounds the table.
+    pub(super) fn new(tasks: usize) -> Self {
+        Self { limit: tasks.saturating_mul(4).saturating_add(1024), ..Self::default() }
     }
 
     /// Begins a call: what was sent in the last one is out, unless the driver says else.

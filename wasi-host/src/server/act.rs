@@ -157,6 +157,9 @@ impl Server {
         let Some(place) = self.places.get(source) else {
             return self.ignore("closes a handle that names nothing");
         };
+        if place.failed || !place.rest().is_empty() {
+            self.input.forget(source);
+        }
         match place.role {
             Role::Listener => {
                 self.listeners.retain(|listener| *listener != source);
