@@ -6,6 +6,14 @@ default:
 serve *ARGS:
     cargo run --release -- serve fib {{ARGS}}
 
+# The guests, into target/wasi
+build-wasi:
+    wasi-host/guest/build
+
+# Serve Fibonacci numbers on 127.0.0.1:25000, from a sandbox
+serve-wasi *ARGS: build-wasi
+    cargo run --release --package sinbin-wasi -- run target/wasi/fib.wasm {{ARGS}}
+
 # All tests
 test:
     cargo test --workspace

@@ -87,7 +87,8 @@ pub enum Event {
     },
     /// The peer has sent its last byte.
     Ended(Handle),
-    /// All that was sent is out, and there is room for more.
+    /// All that was sent is out, and there is room for more: owed after [`Stuck`](Self::Stuck), and whenever that is so
+    /// of a source whose interest has [`SEND`](Interest::SEND).
     Writable(Handle),
     /// Not all that was sent is out. The driver keeps the rest.
     Stuck(Handle),
@@ -110,7 +111,8 @@ pub enum Event {
     Stop,
 }
 
-/// What the driver is to do. Where there is a `len`, the next so many bytes of the output belong to it.
+/// What the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
+/// belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
@@ -128,7 +130,8 @@ pub enum Command {
         /// How many.
         len: u32,
     },
-    /// The last bytes that were received are not wanted yet: tell them again, before others.
+    /// The last bytes that were received are not wanted yet. The driver has them still: it keeps them, and tells them
+    /// again before others, once somebody waits for them.
     Unread {
         /// By this connection.
         source: Handle,

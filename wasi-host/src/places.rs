@@ -18,21 +18,18 @@ pub(crate) enum Role {
     Lingering,
 }
 
-/// What the host knows of a source.
+/// What the host knows of a source. It is looked at for each request, so it is small: 32 bytes with its generation.
 #[derive(Debug)]
 pub(crate) struct Place {
+    /// Where in the input of this turn what was received lies.
+    piece: Range<u32>,
+    /// What few have.
+    kept: Option<Box<Kept>>,
     pub(crate) role: Role,
     /// What the guest watches it for.
     pub(crate) interest: Interest,
-    /// Where in the input of this turn what was received lies.
-    pub(crate) piece: Range<usize>,
-    /// What the guest has handed back.
-    unread: Vec<u8>,
-    /// What could not be sent yet, and how much of it meanwhile is.
-    rest: Vec<u8>,
-    sent: usize,
-    /// Some of it was sent since that was last looked at.
-    pub(crate) moved: bool,
+    /// What the reactor watches.
+    pub(crate) watched: Interest,
     /// The sending direction is to be ended when all is out.
     pub(crate) shutdown: bool,
     /// The peer has sent its last byte.
@@ -42,67 +39,92 @@ pub(crate) struct Place {
     /// What the guest was told.
     pub(crate) told_hangup: bool,
     pub(crate) told_idle: bool,
-    /// What the reactor watches.
-    pub(crate) watched: Interest,
+}
+
+/// Bytes on their way.
+#[derive(Default, Debug)]
+struct Kept {
+    /// What the guest has handed back.
+    unread: Vec<u8>,
+    /// What could not be sent yet, and how much of it meanwhile is.
+    rest: Vec<u8>,
+    sent: usize,
+    /// Some of it was sent since that was last looked at.
+    moved: bool,
 }
 
 impl Place {
     fn new(role: Role) -> Self {
         Self {
+            piece: 0..0,
+            kept: None,
             role,
             interest: Interest::NONE,
-            piece: 0..0,
-            unread: Vec::new(),
-            rest: Vec::new(),
-            sent: 0,
-            moved: false,
+            watched: Interest::NONE,
             shutdown: false,
             ended: false,
             failed: false,
             told_hangup: false,
             told_idle: false,
-            watched: Interest::NONE,
         }
+    }
+
+    /// Where in the input of this turn what was received lies.
+    pub(crate) fn piece(&self) -> Range<usize> {
+        self.piece.start as usize..self.piece.end as usize
+    }
+
+    /// Something was received.
+    pub(crate) fn set_piece(&mut self, piece: &Range<usize>) {
+        let at = |place| u32::try_from(place).expect("within the limit of a turn");
+        self.piece = at(piece.start)..at(piece.end);
     }
 
     /// Whether the guest takes more than it has.
     pub(crate) fn is_hungry(&self) -> bool {
         let open = self.role == Role::Connection && !self.ended && !self.failed;
-        open && self.interest.contains(Interest::RECV) && self.unread.is_empty()
+        open && self.interest.contains(Interest::RECV) && self.unread().is_empty()
     }
 
     /// What the guest has handed back.
     pub(crate) fn unread(&self) -> &[u8] {
-        &self.unread
+        self.kept.as_ref().map_or(&[], |kept| &kept.unread)
     }
 
     /// Keeps what the guest has handed back.
     pub(crate) fn keep_unread(&mut self, bytes: &[u8]) {
-        self.unread.extend_from_slice(bytes);
+        self.kept.get_or_insert_default().unread.extend_from_slice(bytes);
     }
 
     /// Takes what the guest has handed back.
     pub(crate) fn take_unread(&mut self) -> Vec<u8> {
-        mem::take(&mut self.unread)
+        let unread = self.kept.as_mut().map_or_else(Vec::new, |kept| mem::take(&mut kept.unread));
+        self.tidy();
+        unread
     }
 
     /// What could not be sent yet.
     pub(crate) fn rest(&self) -> &[u8] {
-        &self.rest[self.sent..]
+        self.kept.as_ref().map_or(&[], |kept| &kept.rest[kept.sent..])
     }
 
     /// Keeps what could not be sent.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
+        self.kept.get_or_insert_default().rest.extend_from_slice(bytes);
     }
 
-    /// So many bytes of the rest are sent. Its memory goes when all are.
+    /// So many bytes of the rest are sent.
     pub(crate) fn sent(&mut self, count: usize) {
-        self.sent += count;
-        if self.sent >= self.rest.len() {
-            self.rest = Vec::new();
-            self.sent = 0;
+        if let Some(kept) = &mut self.kept {
+            kept.sent += count;
+            kept.moved |= count > 0;
         }
+        self.tidy();
+    }
+
+    /// Whether some of the rest was sent since this was last asked.
+    pub(crate) fn has_moved(&mut self) -> bool {
+        self.kept.as_mut().is_some_and(|kept| mem::take(&mut kept.moved))
     }
 
     /// Lets go of the rest, and returns how much it was.
@@ -110,6 +132,17 @@ impl Place {
         let count = self.rest().len();
         self.sent(count);
         count
+    }
+
+    /// Gives back the memory of what is gone.
+    fn tidy(&mut self) {
+        self.kept.take_if(|kept| kept.unread.is_empty() && kept.sent >= kept.rest.len());
+        if let Some(kept) = &mut self.kept
+            && kept.sent >= kept.rest.len()
+        {
+            kept.rest = Vec::new();
+            kept.sent = 0;
+        }
     }
 
     /// What the reactor is to watch a connection for.
@@ -126,7 +159,7 @@ impl Place {
         if self.is_hungry() {
             wanted = wanted | Interest::RECV;
         }
-        if !self.rest.is_empty() || self.interest.contains(Interest::SEND) {
+        if !self.rest().is_empty() || self.interest.contains(Interest::SEND) {
             wanted = wanted | Interest::SEND;
         }
         // Reported once; a source that is watched at all would report it for ever.
@@ -141,6 +174,8 @@ struct Slot {
     generation: u32,
     place: Option<Place>,
 }
+
+const _: () = assert!(size_of::<Slot>() <= 32, "it is small");
 
 /// All sources.
 pub(crate) struct Places {

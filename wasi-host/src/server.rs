@@ -112,7 +112,7 @@ pub struct Server {
     /// Who has handed back what it now wants.
     again: Vec<SourceId>,
     /// What the reactor found, until it is looked at.
-    ready: Vec<(SourceId, Interest)>,
+    ready: VecDeque<(SourceId, Interest)>,
     listeners: Vec<SourceId>,
     /// How many connections the guest has room for.
     room: u32,
@@ -171,7 +171,7 @@ impl Server {
             jobs,
             results: VecDeque::new(),
             again: Vec::new(),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             listeners: Vec::new(),
             room: 0,
             open: 0,
@@ -236,7 +236,9 @@ impl Server {
                 break;
             }
             self.watch_listeners(now);
-            self.wait(rest)?;
+            if self.ready.is_empty() {
+                self.wait(rest)?;
+            }
             self.check_stop();
         }
         self.count_guests_own();
@@ -281,7 +283,7 @@ impl Server {
             || since(began),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
-                    ready.push((source, readiness));
+                    ready.push_back((source, readiness));
                 }
             },
         );

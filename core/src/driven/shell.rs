@@ -152,9 +152,19 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             entry.arrived();
             entry.id()
         });
-        let Some(listener) = id else { return false };
+        let Some(listener) = id else {
+            self.turn_away(connection);
+            return false;
+        };
         self.arrivals.push(Arrival { listener, connection, peer });
         true
+    }
+
+    /// A connection that nobody can have is closed, unless its handle is somebody else's already.
+    fn turn_away(&mut self, connection: Handle) {
+        if !self.sources.is_taken(connection) {
+            self.commands.push(Command::Close(connection));
+        }
     }
 
     fn receive(&mut self, source: Handle, len: u32) -> bool {
@@ -199,6 +209,7 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
             entry.taken();
         }
         if !self.sources.is_free(arrival.connection) {
+            self.turn_away(arrival.connection);
             return Err(IoError::Reset);
         }
         self.sources.insert(new, arrival.connection, arrival.peer);

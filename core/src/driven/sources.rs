@@ -13,6 +13,9 @@ use crate::slab::NONE;
 /// The bytes of a peer's address.
 pub(super) const ADDRESS: usize = 18;
 
+/// However many tasks there can be: places of handles in use.
+const MOST: usize = 1 << 24;
+
 /// Conditions that last.
 const ENDED: u8 = 1;
 const FAILED: u8 = 2;
@@ -143,7 +146,7 @@ impl Sources {
     /// A table for so many tasks. A driver may have more sources than that, on their way in or out; that their handles
     /// are dense is what it promises, and what bounds the table.
     pub(super) fn new(tasks: usize) -> Self {
-        Self { limit: tasks.saturating_mul(4).saturating_add(1024), ..Self::default() }
+        Self { limit: tasks.saturating_mul(4).saturating_add(1024).min(MOST), ..Self::default() }
     }
 
     /// Begins a call: what was sent in the last one is out, unless the driver says else.
@@ -163,8 +166,12 @@ impl Sources {
 
     /// Whether a handle can be given a source.
     pub(super) fn is_free(&self, handle: Handle) -> bool {
-        let index = index(handle);
-        index < self.limit && self.by_handle.get(index).is_none_or(|entry| *entry == NONE)
+        index(handle) < self.limit && !self.is_taken(handle)
+    }
+
+    /// Whether the place of a handle has a source.
+    pub(super) fn is_taken(&self, handle: Handle) -> bool {
+        self.by_handle.get(index(handle)).is_some_and(|entry| *entry != NONE)
     }
 
     pub(super) fn insert(&mut self, id: SourceId, handle: Handle, peer: Option<[u8; ADDRESS]>) {

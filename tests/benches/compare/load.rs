@@ -75,13 +75,18 @@ impl Load {
         })
     }
 
-    /// Keeps `pipelined` requests of every client outstanding, and counts the replies that come in the window.
-    /// Requests are left outstanding at its end: this is the last thing that a load does.
-    pub(crate) fn rate(mut self, pipelined: usize, warm_up: Duration, window: Duration) -> io::Result<Tally> {
+    /// Keeps `pipelined` requests of every client outstanding from here on, and warms up.
+    pub(crate) fn start(&mut self, pipelined: usize, warm_up: Duration) -> io::Result<()> {
         for client in &mut self.clients {
             client.send(&self.burst, pipelined)?;
         }
         self.turns(warm_up)?;
+        Ok(())
+    }
+
+    /// Counts the replies that come in the window, once it is started. Requests are left outstanding at its end: this is
+    /// the last thing that a load does.
+    pub(crate) fn rate(&mut self, window: Duration) -> io::Result<Tally> {
         for client in &mut self.clients {
             client.served = false;
         }

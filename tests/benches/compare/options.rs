@@ -80,6 +80,8 @@ pub(crate) enum Measurement {
     Memory,
     /// A fast client beside a slow one
     Mixed,
+    /// The service in a wasm sandbox, beside the native one
+    Sandbox,
     /// Instructions a request
     Instructions,
     /// Instructions a task switch, and a task that is spawned

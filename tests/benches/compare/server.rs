@@ -1,25 +1,20 @@
-//! The servers under comparison: who they are, how they are built and started.
+//! The servers under comparison: who they are, and how they are started.
 
-use std::env;
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use escargot::CargoBuild;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::callgrind;
 use crate::machine::{self, Guarded};
+use crate::programs::{self, Programs};
 
 /// Longer than any server needs to say where it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
-
-/// The workspace, wherever cargo was called.
-const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Who {
@@ -28,6 +23,10 @@ pub(crate) enum Who {
     SinbinAsync,
     /// sinbin without worker threads: large requests are computed in slices on the loop.
     SinbinSlices,
+    /// sinbin's service in a sandbox, driven by sinbin's host.
+    Driven,
+    /// The same as a command of WASI 0.2, which drives itself, in the same host.
+    Portable,
     Bare,
     Mio,
     Tokio,
@@ -35,8 +34,17 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Sinbin, Self::SinbinAsync, Self::SinbinSlices, Self::Bare, Self::Mio, Self::Tokio, Self::Smol];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Sinbin,
+        Self::SinbinAsync,
+        Self::SinbinSlices,
+        Self::Driven,
+        Self::Portable,
+        Self::Bare,
+        Self::Mio,
+        Self::Tokio,
+        Self::Smol,
+    ];
 
     /// As it stands at the head of a column.
     pub(crate) fn name(self) -> &'static str {
@@ -44,6 +52,8 @@ impl Who {
             Self::Sinbin => "sinbin",
             Self::SinbinAsync => "sinbin, async fn",
             Self::SinbinSlices => "sinbin, no workers",
+            Self::Driven => "sinbin, wasm",
+            Self::Portable => "sinbin, WASI 0.2",
             Self::Bare => "bare",
             Self::Mio => "mio",
             Self::Tokio => "tokio",
@@ -52,27 +62,8 @@ impl Who {
     }
 
     pub(crate) fn is_sinbin(self) -> bool {
-        matches!(self, Self::Sinbin | Self::SinbinAsync | Self::SinbinSlices)
+        !matches!(self, Self::Bare | Self::Mio | Self::Tokio | Self::Smol)
     }
-}
-
-/// Builds sinbin's command as a user gets it.
-pub(crate) fn build_sinbin() -> io::Result<PathBuf> {
-    build(CargoBuild::new().package("sinbin").bin("sinbin"), "the command `sinbin`")
-}
-
-/// Builds a program whose instructions are counted.
-pub(crate) fn build_example(name: &str) -> io::Result<PathBuf> {
-    let example = CargoBuild::new().package("sinbin-core").example(name);
-    build(example, &format!("sinbin-core's example `{name}`"))
-}
-
-fn build(what: CargoBuild, name: &str) -> io::Result<PathBuf> {
-    eprintln!("building {name}");
-    let built = what.release().manifest_path(MANIFEST).run();
-    built
-        .map(|run| run.path().to_owned())
-        .map_err(|error| io::Error::other(format!("{name} cannot be built: {error}")))
 }
 
 /// What is served.
@@ -81,6 +72,15 @@ pub(crate) enum Service {
     Fib,
     /// sinbin's only: the peers have no other service than fib.
     Echo,
+}
+
+impl Service {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fib => "fib",
+            Self::Echo => "echo",
+        }
+    }
 }
 
 /// Which server to start, and how.
@@ -112,9 +112,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server; `sinbin` is where its command lies.
-    pub(crate) fn start(setup: &Setup, sinbin: &Path) -> io::Result<Self> {
-        let mut command = command(setup, sinbin)?;
+    pub(crate) fn start(setup: &Setup, programs: &Programs) -> io::Result<Self> {
+        let mut command = command(setup, programs)?;
         let stderr = if setup.counted { Stdio::piped() } else { Stdio::inherit() };
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = Guarded(command.spawn()?);
@@ -138,29 +137,36 @@ impl Server {
     }
 }
 
-fn command(setup: &Setup, sinbin: &Path) -> io::Result<Command> {
-    let myself = env::current_exe()?;
-    let program = if setup.who.is_sinbin() { sinbin } else { &myself };
+fn command(setup: &Setup, programs: &Programs) -> io::Result<Command> {
     let start = if setup.counted { callgrind::command } else { machine::command };
-    let mut command = start(setup.core, program)?;
-    if setup.who.is_sinbin() {
-        sinbin_arguments(&mut command, setup);
-    } else {
-        let name = setup.who.to_possible_value().expect("no variant is skipped");
-        command.args(["serve-peer", name.get_name()]);
+    let mut command = start(setup.core, &programs.of(setup.who)?)?;
+    match setup.who {
+        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices => native_arguments(&mut command, setup),
+        Who::Driven | Who::Portable => sandbox_arguments(&mut command, setup),
+        Who::Bare | Who::Mio | Who::Tokio | Who::Smol => {
+            let name = setup.who.to_possible_value().expect("no variant is skipped");
+            command.args(["serve-peer", name.get_name()]);
+        }
     }
     Ok(command)
 }
 
-fn sinbin_arguments(command: &mut Command, setup: &Setup) {
-    let service = match setup.service {
-        Service::Fib => "fib",
-        Service::Echo => "echo",
-    };
+fn native_arguments(command: &mut Command, setup: &Setup) {
     let written_as = if setup.who == Who::SinbinAsync { "async-fn" } else { "machine" };
-    command.args(["serve", service, "--written-as", written_as]);
+    command.args(["serve", setup.service.name(), "--written-as", written_as]);
+    common_arguments(command, setup);
+}
+
+fn sandbox_arguments(command: &mut Command, setup: &Setup) {
+    command.arg("run").arg(programs::guest(setup.who, setup.service));
+    command.env("SINBIN_WASI_CACHE", programs::cache());
+    common_arguments(command, setup);
+}
+
+fn common_arguments(command: &mut Command, setup: &Setup) {
     command.args(["--listen", "127.0.0.1:0", "--max-connections", "20000"]);
-    if let Some(workers) = setup.workers {
+    // One that drives itself has no workers.
+    if let Some(workers) = setup.workers.filter(|_| setup.who != Who::Portable) {
         command.args(["--workers", &workers.to_string()]);
     }
     // The load ends its connections by a reset, which need not be logged thousands of times.

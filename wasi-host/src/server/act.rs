@@ -42,7 +42,7 @@ impl Server {
         }
         for source in self.input.clear_bytes() {
             if let Some(place) = self.places.get(source) {
-                place.piece = 0..0;
+                place.set_piece(&(0..0));
                 self.watch(source);
             }
         }
@@ -130,12 +130,12 @@ impl Server {
         let Some(place) = self.places.get(source) else {
             return self.ignore("hands bytes back by a handle that names nothing");
         };
-        let Some(start) =
-            place.piece.end.checked_sub(piece.len as usize).filter(|at| *at >= place.piece.start)
+        let received = place.piece();
+        let Some(start) = received.end.checked_sub(piece.len as usize).filter(|at| *at >= received.start)
         else {
             return self.ignore("hands back more bytes than it was given");
         };
-        place.keep_unread(&self.input.bytes()[start..place.piece.end]);
+        place.keep_unread(&self.input.bytes()[start..received.end]);
         self.kept += piece.len as usize;
         if place.interest.contains(Interest::RECV) {
             self.again.push(source);
@@ -170,7 +170,7 @@ impl Server {
             Role::Connection => {
                 place.role = Role::Closing;
                 place.interest = Interest::NONE;
-                place.moved = false;
+                place.has_moved();
                 self.closing.push_back((now + STUCK_PATIENCE, source));
                 self.watch(source);
             }
@@ -200,7 +200,7 @@ impl Server {
             let Some(place) = self.places.get(source).filter(|place| place.role == Role::Closing) else {
                 continue;
             };
-            if std::mem::take(&mut place.moved) {
+            if place.has_moved() {
                 self.closing.push_back((now + STUCK_PATIENCE, source));
             } else {
                 self.counts.failed += 1;

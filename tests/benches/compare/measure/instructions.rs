@@ -40,7 +40,7 @@ fn measure(bench: &Bench, who: Who) -> io::Result<f64> {
 
 fn instructions(bench: &Bench, who: Who, requests: usize) -> io::Result<f64> {
     let setup = Setup { core: Some(bench.machine.server_core), counted: true, ..Setup::of(who) };
-    let server = Server::start(&setup, &bench.sinbin)?;
+    let server = Server::start(&setup, &bench.programs)?;
     let mut load = Load::connect(server.address, CONNECTIONS)?;
     load.exactly(requests)?;
     drop(load);

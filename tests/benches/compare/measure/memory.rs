@@ -18,22 +18,20 @@ pub(super) fn run(bench: &mut Bench) {
     let figure = Figure::new(name, View::Plain);
     let mut figure = figure.at_most(Who::Sinbin, 200.0).at_most(Who::SinbinAsync, 400.0);
     for round in 0..bench.plan.rounds() {
-        bench.round(&SERVERS, round, slice::from_mut(&mut figure), |bench, who| {
-            Ok(Cell::of([measure(bench, who)?]))
-        });
+        bench.round(&SERVERS, round, slice::from_mut(&mut figure), |bench, who| measure(bench, who));
     }
     bench.report.figures.push(figure);
 }
 
 /// Every connection has exchanged one request before it is idle.
-fn measure(bench: &Bench, who: Who) -> io::Result<f64> {
+pub(super) fn measure(bench: &Bench, who: Who) -> io::Result<Cell> {
     bench.machine.pin(Some(bench.machine.load_core))?;
     let server = bench.server(who)?;
     let before = resident(&server)?;
     let _load = Load::connect(server.address, bench.many)?;
     thread::sleep(REST);
     let after = resident(&server)?;
-    Ok((after - before) / bench.many as f64)
+    Ok(Cell::of([(after - before) / bench.many as f64]))
 }
 
 /// Bytes, from the page tables: the counters in `statm` are kept by core and off by up to hundreds of pages.

@@ -1,9 +1,12 @@
 //! The measurements, and what they share: in every round each server has its turn, in an order that rotates.
 
+mod beside;
 mod counter;
+mod cpu;
 mod instructions;
 mod memory;
 mod mixed;
+mod sandbox;
 mod switch;
 mod syscalls;
 mod throughput;
@@ -18,8 +21,9 @@ use crate::figure::{Figure, absolute};
 use crate::load::Load;
 use crate::machine::{self, Machine};
 use crate::options::{Measurement, Plan};
+use crate::programs::{self, Programs, Sandbox};
 use crate::report::Report;
-use crate::server::{self, Server, Setup, Who};
+use crate::server::{Server, Setup, Who};
 
 /// What "many connections" means, unless too few files may be open.
 const MANY: usize = 8000;
@@ -43,6 +47,7 @@ impl Measurement {
             Self::Syscalls => syscalls::run(bench),
             Self::Memory => memory::run(bench),
             Self::Mixed => mixed::run(bench),
+            Self::Sandbox => sandbox::run(bench),
             Self::Instructions => instructions::run(bench),
             Self::Switch => switch::run(bench),
         }
@@ -64,8 +69,8 @@ impl Cell {
 struct Bench {
     plan: Plan,
     machine: Machine,
-    /// The command, and the examples that switch tasks; empty when they are not needed.
-    sinbin: PathBuf,
+    programs: Programs,
+    /// The examples that switch tasks; empty when they are not needed.
     switch: PathBuf,
     switch_async: PathBuf,
     many: usize,
@@ -77,11 +82,15 @@ impl Bench {
         let mut planned = Measurement::value_variants().iter().filter(|&&name| plan.wants(name));
         let servers = !plan.peers_only && planned.any(|&name| name != Measurement::Switch);
         let switch = !plan.peers_only && plan.wants(Measurement::Switch);
-        let example = |name| if switch { server::build_example(name) } else { Ok(PathBuf::new()) };
+        let sandbox = !plan.peers_only && plan.wants(Measurement::Sandbox);
+        let example = |name| if switch { programs::build_example(name) } else { Ok(PathBuf::new()) };
         let open_files = machine::raise_open_files()?;
         let mut bench = Self {
             machine: Machine::look()?,
-            sinbin: if servers { server::build_sinbin()? } else { PathBuf::new() },
+            programs: Programs {
+                sinbin: if servers { programs::build_sinbin()? } else { PathBuf::new() },
+                sandbox: if sandbox { Sandbox::build()? } else { Sandbox::default() },
+            },
             switch: example("switch")?,
             switch_async: example("switch_async")?,
             many: MANY.min(open_files / 2),
@@ -99,7 +108,7 @@ impl Bench {
     fn probe(&self) -> io::Result<()> {
         for (who, workers) in [(Who::SinbinSlices, 0), (Who::Sinbin, 1), (Who::SinbinAsync, 1)] {
             let setup = Setup { workers: Some(workers), ..Setup::of(who) };
-            Server::start(&setup, &self.sinbin)
+            Server::start(&setup, &self.programs)
                 .and_then(|server| Load::connect(server.address, 1))
                 .map_err(|error| io::Error::other(format!("{}: {error}", who.name())))?;
         }
@@ -201,7 +210,7 @@ impl Bench {
     /// A server on its core.
     fn server(&self, who: Who) -> io::Result<Server> {
         let setup = Setup { core: Some(self.machine.server_core), ..Setup::of(who) };
-        Server::start(&setup, &self.sinbin)
+        Server::start(&setup, &self.programs)
     }
 }
 

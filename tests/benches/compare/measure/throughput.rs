@@ -40,7 +40,10 @@ pub(super) fn run(bench: &mut Bench) {
         for (shape, figure) in &mut rows {
             bench.round(shape.servers(), round, slice::from_mut(figure), |bench, who| {
                 let tally = measure(bench, shape, who)?;
-                Ok(Cell { values: vec![tally.per_second], flaw: starved(bench, shape, who, &tally) })
+                Ok(Cell {
+                    values: vec![tally.per_second],
+                    flaw: starved(bench, shape.connections, who, &tally),
+                })
             });
         }
     }
@@ -80,16 +83,16 @@ fn measure(bench: &Bench, shape: &Shape, who: Who) -> io::Result<Tally> {
     machine.pin(Some(if shape.same_core { machine.server_core } else { machine.load_core }))?;
     let core = Some(machine.server_core);
     let setup = Setup { core, service: shape.service, ..Setup::of(who) };
-    let server = Server::start(&setup, &bench.sinbin)?;
-    let load = Load::connect(server.address, shape.connections)?;
-    load.rate(shape.pipelined, bench.plan.warm_up(), bench.plan.window())
+    let server = Server::start(&setup, &bench.programs)?;
+    let mut load = Load::connect(server.address, shape.connections)?;
+    load.start(shape.pipelined, bench.plan.warm_up())?;
+    load.rate(bench.plan.window())
 }
 
 /// A high rate is worth nothing if some clients starve. With twice as many replies as clients, each should have
 /// had one; with fewer, a window is too short to tell.
-fn starved(bench: &mut Bench, shape: &Shape, who: Who, tally: &Tally) -> Option<String> {
+pub(super) fn starved(bench: &mut Bench, connections: usize, who: Who, tally: &Tally) -> Option<String> {
     let Tally { served, replies, .. } = *tally;
-    let connections = shape.connections;
     let text = format!("{served} of {connections} clients got any of the {replies} replies in a window");
     if served < connections && replies < 2 * connections {
         let name = who.name();

@@ -24,8 +24,8 @@ pub(crate) fn serve(who: Who) -> io::Result<()> {
         Who::Mio => mio::serve,
         Who::Tokio => tokio::serve,
         Who::Smol => smol::serve,
-        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices => {
-            return Err(io::Error::other("sinbin has a command of its own"));
+        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Driven | Who::Portable => {
+            return Err(io::Error::other("sinbin has commands of its own"));
         }
     };
     serve(listen()?)

@@ -51,39 +51,45 @@ impl Heap {
     fn fresh(&self, class: usize) -> *mut u8 {
         let size = Self::size(class);
         // Nobody asks for more alignment than that of a small page.
-        let start = self.fresh.get().next_multiple_of(size.min(4096));
-        let Some(end) = start.checked_add(size) else { return ptr::null_mut() };
-        if end > self.end.get() {
-            match grow(end - self.end.get()) {
-                None => return ptr::null_mut(),
-                // The first memory there is begins where it begins.
-                Some((from, to)) if self.end.get() == 0 => {
-                    self.fresh.set(from);
-                    self.end.set(to);
-                    return self.fresh(class);
-                }
-                Some((_, to)) => self.end.set(to),
+        let aligned = || self.fresh.get().next_multiple_of(size.min(4096));
+        if aligned().checked_add(size).is_none_or(|end| end > self.end.get()) {
+            let Some((from, to)) = grow(size) else { return ptr::null_mut() };
+            // Mostly it goes on where the last piece ended; if somebody else has grown the memory, it does not.
+            if from != self.end.get() {
+                self.fresh.set(from);
             }
+            self.end.set(to);
         }
-        self.fresh.set(end);
+        let start = aligned();
+        self.fresh.set(start + size);
         ptr::with_exposed_provenance_mut(start)
     }
 }
 
-/// Has at least so many bytes more memory: from where to where it goes.
+/// The memory grows by pages.
+const PAGE: usize = 64 * 1024;
+
+/// Has at least so many bytes more memory, zeros: from where to where it goes.
+#[cfg(target_arch = "wasm32")]
 fn grow(bytes: usize) -> Option<(usize, usize)> {
-    const PAGE: usize = 64 * 1024;
     let pages = bytes.div_ceil(PAGE);
-    #[cfg(target_arch = "wasm32")]
     let before = core::arch::wasm32::memory_grow(0, pages);
-    #[cfg(not(target_arch = "wasm32"))]
-    let before = usize::MAX;
     (before != usize::MAX).then(|| (before * PAGE, (before + pages) * PAGE))
+}
+
+/// The same for tests, elsewhere each time.
+#[cfg(not(target_arch = "wasm32"))]
+fn grow(bytes: usize) -> Option<(usize, usize)> {
+    let size = bytes.next_multiple_of(PAGE);
+    let layout = Layout::from_size_align(size, PAGE).ok()?;
+    // SAFETY: the size is not 0.
+    let memory = unsafe { alloc::alloc::alloc_zeroed(layout) };
+    (!memory.is_null()).then(|| (memory.expose_provenance(), memory.expose_provenance() + size))
 }
 
 // SAFETY: a block is in a free list or given out, and never both: `alloc` takes it out and `dealloc`, which gets it
 // back with the layout that it was given out for, puts it into the same list. Blocks do not overlap, as `fresh` gives
-// each byte once. Nobody else grows the memory, or what they grow is left out.
+// each byte once.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = Self::class(layout);
@@ -170,3 +176,69 @@ unsafe extern "C" fn cabi_realloc(block: *mut u8, before: usize, align: usize, s
 #[cfg(target_os = "wasi")]
 #[link(name = "c")]
 unsafe extern "C" {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::alloc::{GlobalAlloc, Layout};
+    use core::cell::Cell;
+    use core::ptr;
+    use std::vec::Vec;
+
+    use super::{Heap, SIZES};
+
+    fn heap() -> Heap {
+        Heap { free: [const { Cell::new(ptr::null_mut()) }; SIZES], fresh: Cell::new(0), end: Cell::new(0) }
+    }
+
+    /// A block, its layout, and what is written all over it.
+    struct Held(*mut u8, Layout, u8);
+
+    impl Held {
+        fn check(&self) {
+            for index in 0..self.1.size() {
+                // SAFETY: the block is as large as its layout.
+                assert_eq!(unsafe { self.0.add(index).read() }, self.2, "somebody wrote into it");
+            }
+        }
+    }
+
+    /// Takes, moves and gives back blocks of all sizes: none overlaps another, and each keeps what is in it.
+    #[test]
+    fn blocks_are_whole_and_their_own() {
+        let (heap, mut held) = (heap(), Vec::<Held>::new());
+        let mut luck = 0x9e37_79b9_u32;
+        for turn in 0..3_000 {
+            luck = luck.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (size, mark) = (1 + (luck >> 8) as usize % 600, turn as u8);
+            // SAFETY: layouts of sizes that are not 0; each block is used within its own, and given back once.
+            unsafe {
+                if luck >> 30 == 0 || held.len() < 8 {
+                    let layout = Layout::from_size_align(size, 1 << (luck & 3)).unwrap();
+                    let block = heap.alloc_zeroed(layout);
+                    assert!(!block.is_null() && block.addr() % layout.align() == 0);
+                    let new = Held(block, layout, 0);
+                    new.check();
+                    block.write_bytes(mark, layout.size());
+                    held.push(Held(block, layout, mark));
+                    continue;
+                }
+                let Held(block, layout, mark) = held.swap_remove((luck >> 16) as usize % held.len());
+                Held(block, layout, mark).check();
+                if luck >> 29 & 1 == 0 {
+                    heap.dealloc(block, layout);
+                } else {
+                    let moved = heap.realloc(block, layout, size);
+                    let layout = Layout::from_size_align(size.min(layout.size()), layout.align()).unwrap();
+                    let kept = Held(moved, layout, mark);
+                    kept.check();
+                    let layout = Layout::from_size_align(size, layout.align()).unwrap();
+                    moved.write_bytes(mark, size);
+                    held.push(Held(moved, layout, mark));
+                }
+            }
+        }
+        held.iter().for_each(Held::check);
+    }
+}

@@ -16,6 +16,9 @@ use crate::convert;
 /// What a connection reads at once, and the most that it keeps.
 const BLOCK: usize = 16 * 1024;
 
+/// Connections that one service can have, whatever the host says.
+const MAX_CONNECTIONS: u32 = 1_000_000;
+
 /// Listeners that one service can have.
 const MAX_LISTENERS: usize = 64;
 
@@ -70,7 +73,7 @@ where
     }
     // They live as long as the instance.
     let on = Loop::new(Box::leak(Box::new(Door::new(&NoWakers))));
-    let pool = Box::leak(Box::new(Pool::growing(settings.max_connections)));
+    let pool = Box::leak(Box::new(Pool::growing(connections(settings))));
     let service = AsyncService::new(on, core::pin::Pin::static_ref(pool), serve);
     let run = Driven::new(service, &limits(settings), compute_for(settings));
     Ok((Box::new(run), takes(settings)))
@@ -87,8 +90,12 @@ pub fn compute<J: WireJob>(job: &[u8], budget: u32) -> Progress {
 }
 
 fn limits(settings: &Settings) -> Limits {
-    let tasks = settings.max_connections as usize + MAX_LISTENERS;
+    let tasks = connections(settings) as usize + MAX_LISTENERS;
     Limits::new(tasks, settings.max_buffered as usize / BLOCK, BLOCK)
+}
+
+fn connections(settings: &Settings) -> u32 {
+    settings.max_connections.min(MAX_CONNECTIONS)
 }
 
 fn compute_for(settings: &Settings) -> Compute {
@@ -99,5 +106,5 @@ fn compute_for(settings: &Settings) -> Compute {
 }
 
 fn takes(settings: &Settings) -> Takes {
-    Takes { connections: settings.max_connections, block: u32::try_from(BLOCK).unwrap_or(u32::MAX) }
+    Takes { connections: connections(settings), block: u32::try_from(BLOCK).unwrap_or(u32::MAX) }
 }

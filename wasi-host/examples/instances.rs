@@ -1,0 +1,103 @@
+//! How soon an instance of a guest is ready to serve, and how much memory another one takes.
+//!
+//! `cargo run --release --package sinbin-wasi --example instances -- GUEST.cwasm [COUNT]`
+//!
+//! Ready to serve means: loaded from the file, started, and through a first turn, in which it was given a listener. All
+//! instances are kept, idle. Linux only: the memory is what the page tables say.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, error, fs};
+
+use sinbin_wasi::contract::{Event, Settings};
+use sinbin_wasi::{Artefact, Blueprint, Instance, engine};
+use wasmtime::Engine;
+
+type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
+
+/// How often the file is loaded.
+const LOADS: usize = 50;
+
+/// As many as the command has by itself.
+const MAX_CONNECTIONS: u32 = 10_000;
+const MAX_BUFFERED: u32 = 64 << 20;
+const SLICE: u32 = 50_000;
+const MAX_MEMORY: usize = 256 << 20;
+const TURN_LIMIT: Duration = Duration::from_secs(1);
+
+const WINDOW: u32 = 64 * 1024;
+
+fn main() -> Result<()> {
+    let (guest, count) = arguments()?;
+    let engine = engine()?;
+    let loads = times(LOADS, || ready(&blueprint(&engine, &guest)?).map(drop))?;
+    let blueprint = blueprint(&engine, &guest)?;
+    let mut instances = Vec::with_capacity(count);
+    // What all share comes with the first.
+    instances.push(ready(&blueprint)?);
+    let before = resident()?;
+    let starts = times(count, || Ok(instances.push(ready(&blueprint)?)))?;
+    let kibibytes = (resident()? - before) / count as f64;
+    println!("{count} instances\tmedian\tp99");
+    println!("load and start, µs\t{loads}");
+    println!("start, µs\t{starts}");
+    println!("RSS of each, KiB\t{kibibytes:.1}");
+    Ok(())
+}
+
+fn arguments() -> Result<(PathBuf, usize)> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    match &arguments[..] {
+        [guest] => Ok((guest.into(), 1000)),
+        [guest, count] => match count.parse()? {
+            0 => Err("COUNT is at least 1".into()),
+            count => Ok((guest.into(), count)),
+        },
+        _ => Err("usage: instances GUEST.cwasm [COUNT]".into()),
+    }
+}
+
+fn blueprint(engine: &Engine, guest: &Path) -> Result<Blueprint> {
+    match Artefact::load(guest, engine, None)? {
+        Artefact::Driven(component) => Ok(Blueprint::new(&component, MAX_MEMORY, Some(TURN_LIMIT))?),
+        Artefact::Portable(_) => Err("a command of WASI drives itself; give a service".into()),
+    }
+}
+
+/// An instance that has its listener.
+fn ready(blueprint: &Blueprint) -> Result<Instance> {
+    let (mut instance, _) = blueprint.start(&settings())?;
+    instance.turn(0, WINDOW, &[Event::Listener(0)], &[])?;
+    Ok(instance)
+}
+
+/// What a server starts its guest with.
+fn settings() -> Settings {
+    Settings {
+        arguments: Vec::new(),
+        max_connections: MAX_CONNECTIONS,
+        max_buffered: MAX_BUFFERED,
+        computes: true,
+        slice: SLICE,
+    }
+}
+
+/// The median and the 99th percentile, in µs.
+fn times(count: usize, mut act: impl FnMut() -> Result<()>) -> Result<String> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        act()?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    let at = |percent: usize| times[(count - 1) * percent / 100].as_secs_f64() * 1e6;
+    Ok(format!("{:.1}\t{:.1}", at(50), at(99)))
+}
+
+/// KiB of this process that are in memory.
+fn resident() -> Result<f64> {
+    let text = fs::read_to_string("/proc/self/smaps_rollup")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")?.strip_suffix("kB"));
+    Ok(line.ok_or("no Rss in smaps_rollup")?.trim().parse()?)
+}

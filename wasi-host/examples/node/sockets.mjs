@@ -1,0 +1,321 @@
+// The driver's half of the contract `sinbin:service`, over node:net: whatever runs the service, here are its sockets.
+//
+//     await serve(listen, limits, (now, window, events, input) => answer)
+//
+// Events, commands and answers are as jco writes those of service.wit in JavaScript. Node reads ahead by itself, up
+// to a block and one read of its own; what lies there waits until the service watches the source.
+
+import net from 'node:net';
+
+/** What may be sent by one source in one turn. */
+const WINDOW = 64 * 1024;
+/** How long a closed connection waits for the peer to take the last answer and to close as well. */
+const LINGER = 1000;
+/** How long a closed connection waits for a peer that takes nothing of what is still to go out. */
+const PATIENCE = 30_000;
+/** How many connections may wait, of those for which the service has no room. */
+const BACKLOG = 511;
+
+const nothing = new Uint8Array();
+
+/** Listens at each address of `listen`, and serves until the service is over. */
+export async function serve(listen, limits, turn) {
+  const loop = new Loop(limits, turn);
+  for (const at of listen) await loop.listen(at);
+  const stop = () => loop.stop();
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  try {
+    await loop.over;
+  } finally {
+    process.off('SIGTERM', stop).off('SIGINT', stop);
+  }
+}
+
+/** Calls the service, whenever there is something to tell. */
+class Loop {
+  /** Sources by the low half of their handles; null where there is none. */
+  #places = [];
+  #generations = [];
+  #free = [];
+  /** Sources that there may be something to tell of. */
+  #looked = new Set();
+  #isDue = false;
+  #timer;
+  /** Commands that named nothing. */
+  ignored = 0;
+  stopping = false;
+
+  constructor(limits, turn) {
+    this.limits = limits;
+    this.room = limits.connections;
+    this.call = turn;
+    this.over = new Promise((end, fail) => Object.assign(this, { end, fail }));
+  }
+
+  async listen(at) {
+    const { block, connections } = this.limits;
+    const options = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, highWaterMark: block };
+    const server = net.createServer(options);
+    server.maxConnections = connections + BACKLOG;
+    await new Promise((done, fail) => server.once('error', fail).listen({ ...at, backlog: BACKLOG }, done));
+    const { address, family, port } = server.address();
+    this.look(this.insert(new Listener(this, server)));
+    console.log(`listening on ${family === 'IPv6' ? `[${address}]` : address}:${port}`);
+  }
+
+  insert(source) {
+    const index = this.#free.pop() ?? this.#places.length;
+    const generation = (this.#generations[index] = (this.#generations[index] ?? 0) + 1);
+    source.handle = (BigInt(generation) << 32n) | BigInt(index);
+    this.#places[index] = source;
+    return source;
+  }
+
+  #find(handle = -1n) {
+    const source = this.#places[Number(BigInt.asUintN(32, handle))];
+    return source?.handle === handle ? source : undefined;
+  }
+
+  #remove(source) {
+    const index = Number(BigInt.asUintN(32, source.handle));
+    this.#places[index] = null;
+    this.#free.push(index);
+    this.#looked.delete(source);
+  }
+
+  /** There may be something to tell of the source. */
+  look(source) {
+    this.#looked.add(source);
+    this.#schedule();
+  }
+
+  /** One turn for all that this round of Node's loop has brought. */
+  #schedule() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => {
+      this.#isDue = false;
+      try {
+        this.#turn();
+      } catch (error) {
+        this.fail(error);
+      }
+    });
+  }
+
+  /** What was received up to here is read first: after two rounds it is here. */
+  stop() {
+    rounds(() => {
+      this.stopping = true;
+      for (const source of this.#places) if (source) this.look(source);
+      this.#schedule();
+    });
+  }
+
+  #turn() {
+    const [events, input] = [[], new Map()];
+    for (const source of this.#looked) {
+      source.tell((tag, val, bytes) => {
+        events.push({ tag, val });
+        if (bytes) input.set(source, bytes);
+      });
+    }
+    if (this.stopping && !this.told) {
+      this.told = true;
+      events.push({ tag: 'stop' });
+    }
+    const all = Buffer.concat([...input.values()]);
+    const answer = this.call(process.hrtime.bigint(), WINDOW, events, all);
+    this.room = answer.room;
+    let output = answer.output;
+    for (const { tag, val } of answer.commands) {
+      const source = this.#find(typeof val === 'bigint' ? val : val.source);
+      const len = tag === 'send' || tag === 'submit' ? val.len : 0;
+      if (!source?.knows(tag)) this.ignored += 1;
+      else if (tag === 'unread') source.takeBack(input.get(source) ?? nothing, val.len);
+      else this.#obey(source, tag, val, output.subarray(0, len));
+      output = output.subarray(len);
+    }
+    this.#rest(answer.rest);
+  }
+
+  #obey(source, tag, val, bytes) {
+    this.#looked.add(source);
+    if (tag === 'watch') source.interest = val.interest;
+    else if (tag === 'send') source.send(bytes);
+    else if (tag === 'shutdown') source.socket.end();
+    else if (tag === 'close') {
+      this.#remove(source);
+      source.close();
+    }
+  }
+
+  /** Sees to it that the next turn comes in time. */
+  #rest({ tag, val }) {
+    clearTimeout(this.#timer);
+    if (tag === 'over') return this.end();
+    if (tag === 'stalled') throw new Error('the service is stuck: its tasks wait, and nothing can wake them');
+    for (const source of this.#looked) {
+      if (source.isDue()) this.#schedule();
+      else if (!source.isStuck()) this.#looked.delete(source);
+    }
+    if (tag === 'ready') this.#schedule();
+    if (tag === 'until') this.#timer = setTimeout(() => this.#schedule(), until(val));
+  }
+}
+
+/** Takes connections, and keeps those for which there is no room. */
+class Listener {
+  interest = {};
+  #waiting = [];
+
+  constructor(loop, server) {
+    this.server = server.on('connection', (socket) => {
+      this.#waiting.push(socket);
+      loop.look(this);
+    });
+    this.loop = loop;
+  }
+
+  tell(say) {
+    if (!this.isTold) say('listener', this.handle);
+    this.isTold = true;
+    while (this.isDue()) {
+      this.loop.room -= 1;
+      const connection = this.loop.insert(new Connection(this.loop, this.#waiting.shift()));
+      say('accepted', { listener: this.handle, connection: connection.handle, len: 0 });
+    }
+  }
+
+  isDue() {
+    return this.interest.recv && this.loop.room > 0 && this.#waiting.length > 0;
+  }
+
+  isStuck() {
+    return this.#waiting.length > 0;
+  }
+
+  knows(tag) {
+    return tag === 'watch' || tag === 'close';
+  }
+
+  close() {
+    this.server.close();
+    for (const socket of this.#waiting) socket.destroy();
+  }
+}
+
+/** A connection: what is so of its socket, and what of that the service was told. */
+class Connection {
+  interest = {};
+  /** Bytes that are to be told again. */
+  #unread = nothing;
+  /** What it was told. */
+  #stuck = false;
+  #ended = false;
+  #gone;
+  /** What is so of the socket. */
+  #hasEnded = false;
+  #hasGone;
+  /** While the service stops and there is nothing to read: the look that is to confirm it, then that it was told. */
+  #idle;
+
+  constructor(loop, socket) {
+    this.loop = loop;
+    this.socket = socket;
+    socket.on('readable', this.look);
+    socket.on('end', () => this.look((this.#hasEnded = true)));
+    socket.on('error', () => this.look((this.#hasGone = 'failed')));
+    socket.on('close', () => this.look((this.#hasGone ??= 'hangup')));
+  }
+
+  /** Something happened. What a peer still sends to a connection that is closed is thrown away. */
+  look = () => {
+    if (this.isClosed) this.socket.read();
+    else this.loop.look(this);
+  };
+
+  tell(say) {
+    if (this.#hasGone !== this.#gone) say(this.#hasGone, this.handle);
+    this.#gone = this.#hasGone;
+    const stuck = this.isStuck();
+    if (stuck !== this.#stuck || (this.interest.send && !stuck)) say(stuck ? 'stuck' : 'writable', this.handle);
+    this.#stuck = stuck;
+    if (this.interest.recv) this.#receive(say);
+  }
+
+  #receive(say) {
+    const bytes = this.#read();
+    if (bytes.length > 0) {
+      this.#idle = undefined;
+      say('received', { source: this.handle, len: bytes.length }, bytes);
+    } else if (this.#hasEnded && !this.#ended) {
+      this.#ended = true;
+      say('ended', this.handle);
+    } else if (this.#idle?.isOver) {
+      this.#idle = { isTold: true };
+      say('idle', this.handle);
+    } else if (this.loop.stopping) {
+      this.#idle ??= this.#confirm();
+    }
+  }
+
+  /** What is not here after two rounds was not received before. */
+  #confirm() {
+    const look = {};
+    rounds(() => this.look((look.isOver = true)));
+    return look;
+  }
+
+  /** What came back goes first, and alone. */
+  #read() {
+    const bytes = this.#unread;
+    this.#unread = nothing;
+    if (bytes.length > 0) return bytes;
+    return this.socket.read(Math.min(this.socket.readableLength, this.loop.limits.block) || undefined) ?? nothing;
+  }
+
+  /** Whether there is something that the service waits for. */
+  isDue() {
+    const { interest, socket } = this;
+    const received = this.#unread.length > 0 || socket.readableLength > 0 || (this.#hasEnded && !this.#ended);
+    const unsure = this.loop.stopping && !this.#idle;
+    return (interest.recv && (received || unsure)) || (interest.send && !this.isStuck());
+  }
+
+  isStuck() {
+    return this.socket.writableLength > 0;
+  }
+
+  /** Jobs are not for this driver. */
+  knows(tag) {
+    return tag !== 'submit' && tag !== 'cancel';
+  }
+
+  takeBack(bytes, len) {
+    this.#unread = bytes.subarray(Math.max(0, bytes.length - len));
+  }
+
+  send(bytes) {
+    this.socket.write(bytes, this.look);
+  }
+
+  /** Once all is out, the peer gets a moment to take it; a socket closed with something unread would take it back. */
+  close() {
+    this.isClosed = true;
+    this.socket.setTimeout(PATIENCE, () => this.socket.destroy());
+    this.socket.end(() => setTimeout(() => this.socket.destroy(), LINGER).unref());
+    this.socket.read();
+  }
+}
+
+/** Calls `then` when Node has looked at every socket once more. */
+function rounds(then) {
+  setImmediate(() => setImmediate(then));
+}
+
+/** Milliseconds from now. setTimeout takes no more than 31 bits of them. */
+function until(deadline) {
+  const left = deadline - process.hrtime.bigint();
+  return left > 0n ? Math.min(Number((left + 999_999n) / 1_000_000n), 0x7fff_ffff) : 0;
+}

@@ -1,0 +1,137 @@
+//! What the exported functions work on.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+
+use sinbin_core::driven::{Answer as Turn, Compute, Computed, Driven, compute};
+use sinbin_core::fib::FibJob;
+use sinbin_core::fib_service::Fib;
+use sinbin_core::{Instant, Limits, Rest};
+
+use crate::record::{self, Answer, Record};
+
+/// What a connection reads at once, and the most that it keeps.
+const BLOCK: u32 = 16 * 1024;
+
+/// Connections that one may ask for: as many tables as these take fit a memory of 32 bits.
+const MAX_CONNECTIONS: u32 = 1_000_000;
+
+/// Listeners that there can be.
+const MAX_LISTENERS: usize = 64;
+
+/// The service, what the host wrote for the next call, and what the last one came to.
+pub(crate) struct Module {
+    service: Option<Driven<Fib>>,
+    input: Vec<u8>,
+    events: Vec<Record>,
+    answer: Answer,
+    commands: Vec<Record>,
+    output: Vec<u8>,
+    /// Records that were no events.
+    unknown: u64,
+}
+
+impl Module {
+    pub(crate) const fn new() -> Self {
+        Self {
+            service: None,
+            input: Vec::new(),
+            events: Vec::new(),
+            answer: Answer::NONE,
+            commands: Vec::new(),
+            output: Vec::new(),
+            unknown: 0,
+        }
+    }
+
+    pub(crate) fn input(&mut self, len: u32) -> usize {
+        self.input = zeros(len, 0);
+        address(&mut self.input, len)
+    }
+
+    pub(crate) fn events(&mut self, count: u32) -> usize {
+        self.events = zeros(count, [0; 3]);
+        address(&mut self.events, count)
+    }
+
+    pub(crate) fn start(&mut self, connections: u32, buffered: u32, computes: bool, slice: u32) -> usize {
+        let made = match self.service {
+            Some(_) => Err(String::from("the service is started already")),
+            None if connections > MAX_CONNECTIONS => Err(String::from("there can be a million connections")),
+            None => arguments(&mem::take(&mut self.input)),
+        };
+        let compute = if computes { Compute::Driver { slice } } else { Compute::Here { slice } };
+        match made {
+            Ok(service) => {
+                let tasks = connections as usize + MAX_LISTENERS;
+                let limits = Limits::new(tasks, (buffered / BLOCK) as usize, BLOCK as usize);
+                self.service = Some(Driven::new(service, &limits, compute));
+                self.answers(0, BLOCK, Vec::new())
+            }
+            Err(error) => self.answers(1, 0, error.into_bytes()),
+        }
+    }
+
+    pub(crate) fn turn(&mut self, now: u64, window: u32) -> usize {
+        let (events, input) = (mem::take(&mut self.events), mem::take(&mut self.input));
+        let Self { service, unknown, .. } = self;
+        let known = |record| {
+            let event = record::event(record);
+            *unknown += u64::from(event.is_none());
+            event
+        };
+        let turn = match service {
+            Some(service) => {
+                let events = events.into_iter().filter_map(known);
+                service.turn(Instant::from_nanos(now), window as usize, events, input)
+            }
+            None => Turn { rest: Rest::Empty, room: 0, commands: Vec::new(), output: Vec::new() },
+        };
+        let (kind, deadline) = record::rest(turn.rest);
+        self.commands = record::commands(turn.commands);
+        self.answer.deadline = deadline;
+        self.answers(kind, turn.room, turn.output)
+    }
+
+    pub(crate) fn compute(&mut self, budget: u32) -> usize {
+        let job = mem::take(&mut self.input);
+        self.commands = Vec::new();
+        match compute::<FibJob>(&job, budget) {
+            Computed::More(job) => self.answers(0, 0, job),
+            Computed::Done(output) => self.answers(1, 0, output),
+            Computed::Nonsense => self.answers(2, 0, Vec::new()),
+        }
+    }
+
+    pub(crate) fn ignored(&self) -> u64 {
+        self.unknown + self.service.as_ref().map_or(0, |service| service.counts().ignored)
+    }
+
+    fn answers(&mut self, kind: u32, room: u32, output: Vec<u8>) -> usize {
+        self.output = output;
+        (self.answer.kind, self.answer.room) = (kind, room);
+        self.answer.point(&self.commands, &self.output);
+        (&raw const self.answer).expose_provenance()
+    }
+}
+
+/// So many of them; none at all when there is no memory for them.
+fn zeros<T: Clone>(count: u32, zero: T) -> Vec<T> {
+    let mut items = Vec::new();
+    if items.try_reserve_exact(count as usize).is_ok() {
+        items.resize(count as usize, zero);
+    }
+    items
+}
+
+/// Where the host is to write; 0 if there are not so many.
+fn address<T>(items: &mut [T], count: u32) -> usize {
+    if items.len() == count as usize { items.as_mut_ptr().expose_provenance() } else { 0 }
+}
+
+/// The service that the arguments ask for.
+fn arguments(bytes: &[u8]) -> Result<Fib, String> {
+    let Ok(text) = str::from_utf8(bytes) else { return Err(String::from("the arguments are no UTF-8")) };
+    sinbin_arguments::fib(text.split_terminator('\0'))
+}

@@ -1,0 +1,91 @@
+//! The contract's words as numbers in memory.
+
+use alloc::vec::Vec;
+
+use sinbin_core::driven::{Command, Event, Handle};
+use sinbin_core::{Instant, JobId, Rest};
+
+/// An event or a command: kind and `len`, and two handles.
+pub(crate) type Record = [u64; 3];
+
+/// What a call came to: see the crate's table.
+#[repr(C)]
+pub(crate) struct Answer {
+    pub(crate) kind: u32,
+    pub(crate) room: u32,
+    pub(crate) deadline: u64,
+    commands: [u32; 2],
+    output: [u32; 2],
+}
+
+impl Answer {
+    pub(crate) const NONE: Self = Self { kind: 0, room: 0, deadline: 0, commands: [0; 2], output: [0; 2] };
+
+    /// Points to what belongs to it.
+    pub(crate) fn point(&mut self, commands: &[Record], output: &[u8]) {
+        self.commands = place(commands);
+        self.output = place(output);
+    }
+}
+
+/// Address and length. Both fit: the target's addresses have 32 bits.
+fn place<T>(items: &[T]) -> [u32; 2] {
+    [items.as_ptr().expose_provenance(), items.len()].map(|number| u32::try_from(number).unwrap_or(0))
+}
+
+/// The event of a record, if it is one.
+pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
+    let [kind, len] = halves(head);
+    let (source, job) = (Handle(first), JobId::from_bits(first));
+    Some(match kind {
+        0 => Event::Listener(source),
+        1 => Event::Accepted { listener: source, connection: Handle(second), len },
+        2 => Event::Received { source, len },
+        3 => Event::Ended(source),
+        4 => Event::Writable(source),
+        5 => Event::Stuck(source),
+        6 => Event::Hangup(source),
+        7 => Event::Failed(source),
+        8 => Event::Idle(source),
+        9 => Event::Computed { job, len },
+        10 => Event::Lost(job),
+        11 => Event::Stop,
+        _ => return None,
+    })
+}
+
+/// The low half and the high half, which lies behind it in memory.
+#[expect(clippy::cast_possible_truncation, reason = "these are halves")]
+fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
+}
+
+/// The record of a command, if the contract has a word for it.
+fn command(command: Command) -> Option<Record> {
+    let (kind, len, name) = match command {
+        Command::Watch { source, interest } => (0, u32::from(interest.bits()), source.0),
+        Command::Send { source, len } => (1, len, source.0),
+        Command::Unread { source, len } => (2, len, source.0),
+        Command::Shutdown(source) => (3, 0, source.0),
+        Command::Close(source) => (4, 0, source.0),
+        Command::Submit { job, len } => (5, len, job.to_bits()),
+        Command::Cancel(job) => (6, 0, job.to_bits()),
+        _ => return None,
+    };
+    Some([u64::from(len) << 32 | kind, name, 0])
+}
+
+pub(crate) fn commands(all: Vec<Command>) -> Vec<Record> {
+    all.into_iter().filter_map(command).collect()
+}
+
+/// The kind of a rest, and its deadline.
+pub(crate) fn rest(rest: Rest) -> (u32, u64) {
+    match rest {
+        Rest::Ready => (0, 0),
+        Rest::Until(Instant::NEVER) => (2, 0),
+        Rest::Until(deadline) => (1, deadline.as_nanos()),
+        Rest::Stalled => (3, 0),
+        Rest::Empty => (4, 0),
+    }
+}
