@@ -10,6 +10,7 @@
 mod client;
 mod command;
 mod example;
+mod foreign;
 mod guest;
 mod host;
 pub mod machine;
@@ -20,6 +21,7 @@ mod wait;
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi};
 pub use example::{example, wasi_example};
+pub use foreign::foreign;
 pub use guest::{guest, guests};
 pub use server::Server;
 pub use wait::{PATIENCE, eventually};

@@ -3,14 +3,12 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sinbin_tests::{Client, Running, Server, exchange, guest, noise, replies};
+use sinbin_tests::{Client, Running, Server, exchange, foreign, guest, noise, replies};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi-host/examples");
 
@@ -48,27 +46,8 @@ impl Driver {
     }
 
     fn command(self) -> Command {
-        let packages = installed();
-        let mut command = match self.language {
-            "node" => Command::new("node"),
-            language => Command::new(packages.join(language).join("bin/python")),
-        };
-        command.arg(format!("{EXAMPLES}/{}/{}", self.language, self.script));
-        command
+        foreign(self.language, self.script)
     }
-}
-
-/// Installs the packages of the examples, once. Returns where.
-fn installed() -> PathBuf {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let script = format!("{EXAMPLES}/install");
-        let output = Command::new(&script).output();
-        let output = output.unwrap_or_else(|error| panic!("cannot run {script}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script} failed; it needs node, npm and python3: {said}");
-    });
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"))
 }
 
 fn lines(ns: impl IntoIterator<Item = u32>) -> String {

@@ -6,6 +6,7 @@ const options = {
   listen: { type: 'string', multiple: true },
   'max-connections': { type: 'string', default: '10000' },
   'max-buffered': { type: 'string', default: String(64 << 20) },
+  slice: { type: 'string', default: '20000' },
 };
 
 /** Reads `GUEST --listen ADDR:PORT... [-- arguments of the guest]`. */
@@ -19,7 +20,7 @@ export function parse(usage) {
     maxBuffered: Number(values['max-buffered']),
     // The guest computes its jobs itself, a slice a turn.
     computes: false,
-    slice: 20_000,
+    slice: Number(values.slice),
   };
   return { guest, settings, listen: values.listen.map(address) };
 }
