@@ -2,6 +2,7 @@
 //! and wasmtime. For shortness it asks every socket each time around, as `select` does, and it never stops.
 //!
 //! `cargo run --release --package sinbin-wasi --example driver -- target/wasi/fib.wasm 127.0.0.1:25000`
+#![allow(missing_docs, unused_qualifications, reason = "what bindgen writes")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -37,6 +37,8 @@ pub struct Shell<S: Service> {
     /// The bytes of this call's commands.
     output: Vec<u8>,
     commands: Vec<Command>,
+    /// How many commands and bytes there were in the last call.
+    before: (usize, usize),
     stopping: bool,
     pub(super) counts: Counts,
 }
@@ -53,6 +55,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             told: 0,
             output: Vec::new(),
             commands: Vec::new(),
+            before: (0, 0),
             stopping: false,
             counts: Counts::default(),
         }
@@ -62,6 +65,9 @@ impl<S: Service<Job: WireJob>> Shell<S> {
     pub(super) fn begin(&mut self, window: usize, input: Vec<u8>) {
         self.input = input;
         self.told = 0;
+        // A turn is mostly like the one before.
+        self.commands.reserve(self.before.0);
+        self.output.reserve(self.before.1);
         self.sources.begin(u32::try_from(window).unwrap_or(u32::MAX));
     }
 
@@ -70,6 +76,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         let Self { sources, commands, .. } = self;
         sources.finish(|command| commands.push(command));
         self.input = Vec::new();
+        self.before = (commands.len(), self.output.len());
         (mem::take(&mut self.commands), mem::take(&mut self.output))
     }
 

@@ -12,8 +12,8 @@ use crate::jobs::Over;
 use crate::places::Role;
 use crate::server::Server;
 
-/// Sources that are looked at before the guest has its turn. Of all that are ready, so many at a time: what they have
-/// in the caches, the system's part above all, is still there when they are answered.
+/// Sources that are looked at before the guest has its turn: so many that the call is shared by enough of them, and so
+/// few that none waits for a thousand others to be looked at before it is answered.
 const CHUNK: usize = 64;
 
 /// Connections that are taken in one go, before others have their turn.
