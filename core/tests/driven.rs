@@ -136,7 +136,7 @@ impl Driver {
         };
         if !client.piece.is_empty() {
             self.input.extend(&client.piece);
-            self.events.push(Event::Received { source, len: client.piece.len() as u32 });
+            self.events.push(Event::Received { source, len: len(&client.piece) });
         } else if client.script.is_empty() && !client.told_end {
             client.told_end = true;
             self.events.push(Event::Ended(source));
@@ -163,7 +163,7 @@ impl Driver {
                 self.jobs.insert(job, bytes);
             }
             Computed::Done(result) => {
-                self.events.push(Event::Computed { job: JobId::from_bits(job), len: result.len() as u32 });
+                self.events.push(Event::Computed { job: JobId::from_bits(job), len: len(&result) });
                 self.input.extend(result);
             }
             Computed::Nonsense => panic!("it is the guest's own"),
@@ -232,7 +232,7 @@ impl Driver {
     }
 
     fn client(&mut self, source: Handle) -> &mut Client {
-        let index = (source.0 & 0xffff_ffff) as usize - 1;
+        let index = usize::try_from(source.0 & 0xffff_ffff).expect("32 bits") - 1;
         assert_eq!(source, Self::handle(index), "a handle that was given");
         let client = &mut self.clients[index];
         assert!(client.has_arrived && !client.is_closed);
@@ -261,6 +261,10 @@ impl Driver {
         assert_eq!(self.driven.kernel().count(), 0);
         assert!(self.jobs.is_empty());
     }
+}
+
+fn len(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a few bytes")
 }
 
 fn script() -> impl Strategy<Value = String> {

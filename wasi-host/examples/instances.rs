@@ -36,7 +36,10 @@ fn main() -> Result<()> {
     // What all share comes with the first.
     instances.push(ready(&blueprint)?);
     let before = resident()?;
-    let starts = times(count, || Ok(instances.push(ready(&blueprint)?)))?;
+    let starts = times(count, || {
+        instances.push(ready(&blueprint)?);
+        Ok(())
+    })?;
     let kibibytes = (resident()? - before) / count as f64;
     println!("{count} instances\tmedian\tp99");
     println!("load and start, µs\t{loads}");
