@@ -91,6 +91,17 @@ fn what_means_nothing_is_ignored_and_counted() {
 }
 
 #[test]
+fn bytes_are_handed_back_once() {
+    let server = unruly(&[]);
+    let mut client = server.client();
+    client.send("hoard");
+    assert_eq!(client.bytes(10), b"hoardhoard", "they were used, and handed back");
+    echo(&mut client, "and no more");
+    drop(client);
+    assert!(server.stop().stdout.contains("; 999 commands of the guest ignored"));
+}
+
+#[test]
 fn a_job_that_traps_is_lost_and_the_guest_lives() {
     let server = unruly(&["--workers", "1"]);
     let mut client = server.client();

@@ -47,6 +47,11 @@ impl Cache {
     /// The compiled form of these bytes, if there is one that is whole.
     pub(crate) fn get(&self, engine: &Engine, wasm: &[u8]) -> Option<Component> {
         let path = self.path(engine, wasm);
+        if path.exists() && !is_private(&self.directory) {
+            let directory = self.directory.display();
+            tracing::warn!(%directory, "others can write to the cache, and it is not used; see chmod");
+            return None;
+        }
         let bytes = fs::read(&path).ok()?;
         thaw(engine, &bytes)
             .inspect_err(
@@ -113,8 +118,7 @@ pub(crate) fn thaw(engine: &Engine, frozen: &[u8]) -> Result<Component, &'static
 /// What the system says.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension(format!("part-{}", process::id()));
-    fs::write(&part, bytes)?;
-    fs::rename(&part, path).inspect_err(|_| {
+    fs::write(&part, bytes).and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
         fs::remove_file(&part).ok();
     })
 }
@@ -124,6 +128,20 @@ fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Whether it is ours, and nobody else writes to it.
+#[cfg(unix)]
+fn is_private(directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let own = rustix::process::geteuid().as_raw();
+    fs::metadata(directory).is_ok_and(|found| found.uid() == own && found.mode() & 0o022 == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Path) -> bool {
+    true
 }
 
 #[cfg(not(unix))]

@@ -7,7 +7,7 @@ use sinbin::SourceId;
 use crate::contract::{Arrival, Event, Parcel, Piece};
 
 /// Bytes that one turn brings, at the most: so many that no call takes long.
-const LIMIT: usize = 256 * 1024;
+pub(crate) const LIMIT: usize = 256 * 1024;
 
 /// The next turn.
 pub(crate) struct Input {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
 use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Settings, Tally};
 use crate::error::{Error, report};
+use crate::input::LIMIT;
 use crate::interrupt;
 
 /// What an instance is made of. A clone is the same.
@@ -48,9 +49,16 @@ impl Blueprint {
     ///
     /// When there is no memory for it.
     pub fn instance(&self) -> Result<Instance, wasmtime::Error> {
-        let limits =
-            StoreLimitsBuilder::new().memory_size(self.max_memory).trap_on_grow_failure(true).build();
-        let state = State { limits, began: Clock::now(), ticks: 0, limit: self.turn_limit, cancelled: None };
+        // A service has one memory; of the rest it has what the component model makes for it.
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(self.max_memory)
+            .memories(1)
+            .tables(16)
+            .table_elements(100_000)
+            .instances(16)
+            .trap_on_grow_failure(true)
+            .build();
+        let state = State { limits, first_tick: None, limit: self.turn_limit, cancelled: None };
         let mut store = Store::new(self.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
@@ -70,31 +78,37 @@ impl Blueprint {
         instance.begin(None);
         let Instance { store, service } = &mut instance;
         let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;
-        Ok((instance, limits.map_err(Error::Arguments)?))
+        let limits = limits.map_err(Error::Arguments)?;
+        if !(1..=LIMIT).contains(&(limits.block as usize)) {
+            let block = limits.block;
+            let what = format!("it takes {block} bytes of a source in a turn, and there can be 1 to {LIMIT}");
+            return Err(Error::Start(what));
+        }
+        Ok((instance, limits))
     }
 }
 
 /// What the host keeps of a call, beside the instance's memory.
 pub struct State {
     limits: StoreLimits,
-    /// When the call began, and how often the clock has ticked since.
-    began: Clock,
-    ticks: u32,
+    /// How long this thread had computed when the clock first ticked in this call.
+    first_tick: Option<Duration>,
     limit: Option<Duration>,
     /// Somebody wants no result any more.
     cancelled: Option<Arc<AtomicBool>>,
 }
 
 impl State {
-    /// The guest still runs when the clock ticks: whether it may go on. The clock counts the processor's time, of all
-    /// threads; so that neither a busy worker nor a busy machine makes a turn look long, it must be long by both.
+    /// The guest still runs when the clock ticks: whether it may go on. The clock ticks by what all threads compute, so a
+    /// tick is only the occasion to look; what counts is the time that this thread has computed since the first.
     fn tick(&mut self) -> Result<UpdateDeadline, wasmtime::Error> {
-        self.ticks += 1;
+        let now = interrupt::computed();
+        let first = *self.first_tick.get_or_insert(now);
         if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
             return Err(wasmtime::format_err!("nobody wants the result any more"));
         }
         match self.limit {
-            Some(limit) if self.ticks >= interrupt::TICKS && self.began.elapsed() >= limit => {
+            Some(limit) if now.saturating_sub(first) >= limit.mul_f32(interrupt::REST) => {
                 Err(wasmtime::format_err!("the call takes longer than the limit of {limit:?}"))
             }
             _ => Ok(UpdateDeadline::Continue(1)),
@@ -155,8 +169,7 @@ impl Instance {
 
     fn begin(&mut self, cancelled: Option<Arc<AtomicBool>>) {
         let state = self.store.data_mut();
-        state.began = Clock::now();
-        state.ticks = 0;
+        state.first_tick = None;
         state.cancelled = cancelled;
     }
 }

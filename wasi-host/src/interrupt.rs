@@ -11,7 +11,24 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 /// How often the clock ticks within the time that a turn may take.
-pub(crate) const TICKS: u32 = 4;
+const TICKS: u32 = 4;
+
+/// Of that time, what is left at the first tick, or more.
+pub(crate) const REST: f32 = 0.75;
+
+/// How long this thread has computed.
+#[cfg(unix)]
+pub(crate) fn computed() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Elsewhere, time that passes has to do.
+#[cfg(not(unix))]
+pub(crate) fn computed() -> Duration {
+    static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    BEGAN.elapsed()
+}
 
 /// Moves an engine's epoch on, from here to the process's end.
 #[derive(Debug)]

@@ -110,7 +110,10 @@ impl Place {
 
     /// Keeps what could not be sent.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        self.kept.get_or_insert_default().rest.extend_from_slice(bytes);
+        let kept = self.kept.get_or_insert_default();
+        // Or it would grow with all that was ever sent, were it never empty.
+        kept.rest.drain(..mem::take(&mut kept.sent));
+        kept.rest.extend_from_slice(bytes);
     }
 
     /// So many bytes of the rest are sent.

@@ -108,7 +108,14 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
         let allowed = network.allows(address, purpose);
         Box::pin(async move { allowed })
     });
-    let limits = StoreLimitsBuilder::new().memory_size(max_memory).trap_on_grow_failure(true).build();
+    let limits = StoreLimitsBuilder::new()
+        .memory_size(max_memory)
+        .memories(2)
+        .tables(64)
+        .table_elements(1_000_000)
+        .instances(64)
+        .trap_on_grow_failure(true)
+        .build();
     let mut store = Store::new(engine, Guest { wasi: wasi.build(), table: ResourceTable::new(), limits });
     store.limiter(|guest| &mut guest.limits);
     // A command blocks as long as it likes: it is stopped by its stdin. Not the largest number: it is added to the

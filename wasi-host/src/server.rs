@@ -48,7 +48,7 @@ pub struct Settings {
     pub busy_poll: Duration,
     /// How long requests under way have when the server is to stop.
     pub drain_timeout: Duration,
-    /// How often a minute a guest that fails is replaced.
+    /// How often a minute a guest that fails is replaced. With 0 it never is, and clients wait in vain.
     pub max_restarts: usize,
 }
 
@@ -129,6 +129,9 @@ pub struct Server {
     closing: VecDeque<(Instant, SourceId)>,
     stopper: Stopper,
     draining: Option<Instant>,
+    /// How often the backlog is still looked at, and who is looked at again, in the drain.
+    looks: u32,
+    nudges: Vec<SourceId>,
     settings: Settings,
     began: Clock,
     counts: Counts,
@@ -181,6 +184,8 @@ impl Server {
             lingering: VecDeque::new(),
             closing: VecDeque::new(),
             draining: None,
+            looks: 0,
+            nudges: Vec::new(),
             settings: settings.clone(),
             began: Clock::now(),
             counts: Counts::default(),
@@ -240,6 +245,9 @@ impl Server {
                 self.wait(rest)?;
             }
             self.check_stop();
+        }
+        if self.draining.is_none() {
+            tracing::warn!("the guest has nothing left to do, though nobody has asked it to stop");
         }
         self.count_guests_own();
         Ok(Summary {
@@ -324,9 +332,9 @@ impl Server {
         let Some(instance) = &mut self.instance else { return };
         match instance.counts() {
             Ok(counts) => {
-                self.counts.jobs += counts.jobs;
-                self.counts.cancelled += counts.cancelled;
-                self.ignored += counts.ignored;
+                self.counts.jobs = self.counts.jobs.saturating_add(counts.jobs);
+                self.counts.cancelled = self.counts.cancelled.saturating_add(counts.cancelled);
+                self.ignored = self.ignored.saturating_add(counts.ignored);
             }
             Err(error) => {
                 tracing::error!("the guest failed when it was asked for its counts: {}", report(&error));

@@ -10,7 +10,7 @@ pub fn line(text: impl Display) -> bool {
         Ok(()) => true,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
         Err(error) => {
-            eprintln!("sinbin: cannot write to stdout: {error}");
+            eprintln!("cannot write to stdout: {error}");
             std::process::exit(1);
         }
     }

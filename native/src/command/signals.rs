@@ -2,7 +2,7 @@
 //!
 //! On Unix this is done in the signal handler itself, without a thread that waits for signals: in a process of
 //! one thread the kernel need not count who else uses a descriptor, which is some percent of the time of a small
-//! request. This module and `reactor/register.rs` are all that is unsafe.
+//! request. This module and `sockets/register.rs` are all that is unsafe.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -51,8 +51,8 @@ fn on_signal(action: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // SAFETY: an action may do only what is safe in a signal handler. The two that there are store to atomics,
-        // write to the poller's eventfd or pipe, and leave by `_exit`: no lock, no allocation, no panic.
+        // SAFETY: an action may do only what is safe in a signal handler. Those that there are store to atomics, write to
+        // the poller's eventfd or pipe, shut down a socket, and leave by `_exit`: no lock, no allocation, no panic.
         unsafe { signal_hook::low_level::register(signal, action.clone())? };
     }
     Ok(())

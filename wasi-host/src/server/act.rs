@@ -44,6 +44,7 @@ impl Server {
             if let Some(place) = self.places.get(source) {
                 place.set_piece(&(0..0));
                 self.watch(source);
+                self.nudge_later(source);
             }
         }
         let crowd = self.settings.max_connections.saturating_sub(self.open);
@@ -122,13 +123,14 @@ impl Server {
                 self.again.push(source);
             }
             self.watch(source);
+            self.nudge_later(source);
         }
     }
 
     fn take_back(&mut self, piece: &Piece) {
         let source = SourceId::from_bits(piece.source);
-        let Some(place) = self.places.get(source) else {
-            return self.ignore("hands bytes back by a handle that names nothing");
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return self.ignore("hands bytes back by a handle that names no connection");
         };
         let received = place.piece();
         let Some(start) = received.end.checked_sub(piece.len as usize).filter(|at| *at >= received.start)
@@ -136,6 +138,8 @@ impl Server {
             return self.ignore("hands back more bytes than it was given");
         };
         place.keep_unread(&self.input.bytes()[start..received.end]);
+        // Each byte comes back once.
+        place.set_piece(&(received.start..start));
         self.kept += piece.len as usize;
         if place.interest.contains(Interest::RECV) {
             self.again.push(source);
@@ -161,6 +165,8 @@ impl Server {
             self.input.forget(source);
         }
         match place.role {
+            // It is the host's: were the guest to fail, the next instance would have it.
+            Role::Listener if self.draining.is_none() => place.interest = Interest::NONE,
             Role::Listener => {
                 self.listeners.retain(|listener| *listener != source);
                 self.sockets.remove(source);
@@ -226,11 +232,12 @@ impl Server {
         let Some(bytes) = output.split_off(..parcel.len as usize) else {
             return self.ignore("submits a job of more bytes than it has put out");
         };
-        let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(parcel.job, bytes));
+        let room = self.settings.max_buffered;
+        let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(parcel.job, bytes, room));
         if taken {
             self.counts.jobs += 1;
         } else {
-            self.ignore("submits more jobs than there can be, or one twice");
+            self.ignore("submits more jobs than there can be, too large a one, or one twice");
             self.input.events.push(Event::Lost(parcel.job));
         }
     }

@@ -1,12 +1,13 @@
 //! The end: what was received is answered, in the time that there is.
 
-use std::mem;
-
 use sinbin::{Instant, SourceId};
 
 use crate::contract::Event;
 use crate::places::Role;
 use crate::server::Server;
+
+/// How often the backlog is looked at: clients that keep coming must not keep the server from its end.
+const LOOKS: u32 = 8;
 
 impl Server {
     pub(super) fn check_stop(&mut self) {
@@ -14,34 +15,52 @@ impl Server {
             None if self.stopper.is_asked() => self.begin_drain(),
             None => {}
             Some(end) if self.now() >= end => self.cut_off(),
-            Some(_) => {}
+            Some(_) => self.empty_backlog(),
         }
     }
 
     fn begin_drain(&mut self) {
         tracing::info!(connections = self.open, "draining: what was received is answered");
-        let now = self.now();
-        // Those in the backlog were received: what they have sent already is answered.
-        for listener in mem::take(&mut self.listeners) {
-            let before = self.room;
-            self.accept_some(listener, now);
-            if self.room < before && self.room > 0 {
-                self.listeners.push(listener);
-            } else {
-                self.sockets.remove(listener);
-            }
-        }
+        self.draining = Some(self.now() + self.settings.drain_timeout);
+        self.looks = LOOKS;
+        self.nudges = self.places.of(&[Role::Connection]);
+        self.empty_backlog();
+    }
+
+    /// Takes those in the backlog: what they have sent already is answered. Then the listeners are closed, and the guest
+    /// is told.
+    fn empty_backlog(&mut self) {
         if self.listeners.is_empty() {
-            self.draining = Some(now + self.settings.drain_timeout);
-            if self.instance.is_some() {
-                self.input.events.push(Event::Stop);
-            }
+            return;
+        }
+        let (now, room) = (self.now(), self.room);
+        for index in 0..self.listeners.len() {
+            self.accept_some(self.listeners[index], now);
+        }
+        self.looks -= 1;
+        if self.room < room && self.room > 0 && self.looks > 0 {
+            return;
+        }
+        for listener in std::mem::take(&mut self.listeners) {
+            self.sockets.remove(listener);
+        }
+        if self.instance.is_some() {
+            self.input.events.push(Event::Stop);
         }
     }
 
-    /// Receives for every connection that waits for requests, and tells those for whom nothing is there.
+    /// Something has changed for a connection: while the server drains, it is looked at again.
+    pub(super) fn nudge_later(&mut self, source: SourceId) {
+        if self.draining.is_some() {
+            self.nudges.push(source);
+        }
+    }
+
+    /// Receives for those that wait for requests, and tells those for whom nothing is there.
     pub(super) fn nudge(&mut self) {
-        for source in self.places.of(&[Role::Connection]) {
+        // Those for whom this turn has no room are looked at in the next one.
+        while self.input.has_room(self.limits.block as usize) {
+            let Some(source) = self.nudges.pop() else { break };
             let is_told = self.places.get(source).is_none_or(|place| place.told_idle);
             if !is_told && self.receive(source) {
                 self.idle(source);

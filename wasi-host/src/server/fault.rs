@@ -1,6 +1,6 @@
 //! A guest that failed: it is reported, its connections are closed, and a fresh instance takes over its listeners.
 
-use sinbin::Instant;
+use sinbin::{Instant, Interest};
 
 use crate::contract::{Event, Rest};
 use crate::places::Role;
@@ -37,6 +37,11 @@ impl Server {
             self.free(source);
         }
         self.cancel_jobs();
+        for listener in &self.listeners {
+            if let Some(place) = self.places.get(*listener) {
+                place.interest = Interest::NONE;
+            }
+        }
         self.results.clear();
         self.again.clear();
         self.room = 0;

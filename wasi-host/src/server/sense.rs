@@ -65,13 +65,6 @@ impl Server {
             match &over {
                 Over::Lost(job) => self.input.events.push(Event::Lost(*job)),
                 Over::Done(job, result) if self.input.computed(*job, result) => {}
-                Over::Done(job, result) if self.input.is_empty() => {
-                    tracing::error!(
-                        bytes = result.len(),
-                        "a job's result is larger than a turn takes, and is lost"
-                    );
-                    self.input.events.push(Event::Lost(*job));
-                }
                 Over::Done(..) => {
                     self.results.push_front(over);
                     return;
@@ -83,7 +76,8 @@ impl Server {
     fn look(&mut self, source: SourceId, readiness: Interest, now: Instant) {
         let Some(place) = self.places.get(source) else { return };
         match place.role {
-            Role::Listener => self.accept_some(source, now),
+            Role::Listener if self.draining.is_none() => self.accept_some(source, now),
+            Role::Listener => {}
             Role::Lingering => self.discard(source),
             Role::Connection | Role::Closing => {
                 let is_gone = readiness.contains(Interest::HANGUP);

@@ -15,7 +15,9 @@ use crate::run::Run;
 /// A loop, once it is started.
 pub struct Loop(RefCell<Option<Box<dyn Run>>>);
 
-// SAFETY: wasm without the threads proposal has one thread, and this crate does not build with it (see below).
+// SAFETY: wasm without the threads proposal has one thread, and this crate does not build with it (see below). On other
+// targets a loop is not shared.
+#[cfg(target_arch = "wasm32")]
 #[allow(unsafe_code)]
 unsafe impl Sync for Loop {}
 

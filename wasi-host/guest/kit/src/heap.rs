@@ -3,7 +3,7 @@
 //! What an instance allocates is of two kinds: tables that grow with the connections and stay, and the lists of a turn,
 //! of much the same sizes each time. For that, a list of free blocks for each power of two does what a general allocator
 //! does, in a twentieth of its code (dlmalloc is 8 KB, a third of what a whole guest may be).
-//! Nothing is split or merged, so that memory is at most twice what was in use at the same time, size by size.
+//! Nothing is split or merged, so a block is up to twice as large as what is in it, and serves its own size for ever.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -26,10 +26,11 @@ struct Heap {
 }
 
 // SAFETY: there is one thread (see `cell`).
+#[cfg(target_arch = "wasm32")]
 unsafe impl Sync for Heap {}
 
-#[cfg_attr(target_arch = "wasm32", global_allocator)]
-#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "other targets have their own"))]
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
 static HEAP: Heap =
     Heap { free: [const { Cell::new(ptr::null_mut()) }; SIZES], fresh: Cell::new(0), end: Cell::new(0) };
 
@@ -50,7 +51,7 @@ impl Heap {
     #[cold]
     fn fresh(&self, class: usize) -> *mut u8 {
         let size = Self::size(class);
-        // Nobody asks for more alignment than that of a small page.
+        // There is no more alignment than that of a small page.
         let aligned = || self.fresh.get().next_multiple_of(size.min(4096));
         if aligned().checked_add(size).is_none_or(|end| end > self.end.get()) {
             let Some((from, to)) = grow(size) else { return ptr::null_mut() };
@@ -93,7 +94,9 @@ fn grow(bytes: usize) -> Option<(usize, usize)> {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = Self::class(layout);
-        let Some(list) = self.free.get(class) else { return ptr::null_mut() };
+        let Some(list) = self.free.get(class).filter(|_| layout.align() <= 4096) else {
+            return ptr::null_mut();
+        };
         let block = list.get();
         if block.is_null() {
             return self.fresh(class);

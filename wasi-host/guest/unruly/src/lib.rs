@@ -7,6 +7,7 @@ extern crate alloc;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use sinbin_core::echo::Echo;
 use sinbin_guest::bindings::exports::sinbin::service::guest::{
@@ -18,6 +19,20 @@ use sinbin_guest::bindings::sinbin::service::types::{
 use sinbin_guest::{Loop, machine};
 
 static LOOP: Loop = Loop::new();
+
+/// Whether something was handed back that was used.
+static HOARDED: Flag = Flag(Cell::new(false));
+
+struct Flag(Cell<bool>);
+
+// SAFETY: an instance has one thread.
+unsafe impl Sync for Flag {}
+
+impl Flag {
+    fn replace(&self, value: bool) -> bool {
+        self.0.replace(value)
+    }
+}
 
 struct Unruly;
 
@@ -50,8 +65,10 @@ impl Guest for Unruly {
             return LOOP.turn(now, window, with_ghosts(&events), input);
         }
         let job = if says("spoil") { Some(b't') } else { says("toil").then_some(b'l') };
+        let hoards: Vec<_> = if says("hoard") && !HOARDED.replace(true) { unread(&events) } else { vec![] };
         let (is_strange, is_late, is_stalled) = (says("strange"), says("late"), says("stall"));
         let mut answer = LOOP.turn(now, window, events, input);
+        answer.commands.extend(hoards);
         if is_strange {
             answer.commands.extend(strange());
             answer.output.extend_from_slice(b"nobody's");
@@ -80,6 +97,15 @@ impl Guest for Unruly {
     fn counts() -> Tally {
         LOOP.counts()
     }
+}
+
+/// Hands back what was received, again and again.
+fn unread(events: &[Event]) -> Vec<Command> {
+    let received = events.iter().find_map(|event| match event {
+        Event::Received(piece) => Some(*piece),
+        _ => None,
+    });
+    received.into_iter().flat_map(|piece| vec![Command::Unread(piece); 1000]).collect()
 }
 
 /// The events, and others that name what is not there.
