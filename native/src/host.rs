@@ -8,12 +8,11 @@ use std::pin::Pin;
 
 use sinbin_core::task::Label;
 use sinbin_core::{
-    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Limits, Serves, Service, SourceId, Step, Task,
-    TaskId,
+    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service, SourceId, Step,
+    Task, TaskId,
 };
 
 use crate::compute::Compute;
-use crate::linger::Linger;
 use crate::reactor::Reactor;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
 

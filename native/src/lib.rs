@@ -35,7 +35,6 @@ mod error;
 pub mod guide;
 mod host;
 mod inbox;
-mod linger;
 pub mod parts;
 mod pool;
 mod priority;

@@ -9,14 +9,13 @@ use std::time::{Duration, Instant as Clock};
 
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, IoError, Limits, Rest, Slicer, SourceId, TaskId,
+    Acceptor, Executor, Host, Instant, Interest, IoError, Limits, Linger, Rest, Slicer, SourceId, TaskId,
 };
 
 use crate::compute::{Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask};
 use crate::inbox::Inbox;
-use crate::linger::{Linger, PATIENCE};
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor, Until};
 use crate::sockets::{self, Socket, Sockets, prepare};
@@ -395,13 +394,13 @@ impl<S: NativeService> Server<S> {
         if self.host.to_linger.is_empty() {
             return;
         }
-        let until = self.executor.kernel.now() + PATIENCE;
+        let now = self.executor.kernel.now();
         for stream in mem::take(&mut self.host.to_linger) {
             // Without a place for it, the socket is closed as it is.
             let Ok(source) = self.open() else { break };
             self.host.sockets.insert(source, Socket::Stream(stream), true);
             self.host.open += 1;
-            if self.spawn(NativeTask::Linger(Linger { source, until })).is_err() {
+            if self.spawn(NativeTask::Linger(Linger::new(source, now))).is_err() {
                 self.close(source);
             }
         }

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use sinbin::{Instant, Interest, IoError, SourceId};
+use sinbin::{Instant, Interest, IoError, Linger, SourceId};
 
 use crate::contract::{Answer, Command, Event, Interest as Wanted, Parcel, Piece, Rest};
 use crate::error::report;
 use crate::places::Role;
 use crate::server::Server;
-
-/// How long a peer has to close as well, when it has been sent everything.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -193,7 +190,7 @@ impl Server {
         }
         place.role = Role::Lingering;
         self.kept -= place.take_unread().len();
-        self.lingering.push_back((now + PATIENCE, source));
+        self.lingering.push_back((now + Linger::PATIENCE, source));
         self.watch(source);
     }
 

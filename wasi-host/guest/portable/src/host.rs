@@ -5,12 +5,11 @@ use core::pin::Pin;
 
 use sinbin_core::task::Label;
 use sinbin_core::{
-    Acceptor, Cx, Host, Interest, IoError, Job, JobId, Jobs, Limits, Serves, Service, Slicer, SourceId, Step,
-    Task, TaskId,
+    Acceptor, Cx, Host, Interest, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service, Slicer,
+    SourceId, Step, Task, TaskId,
 };
 
 use crate::connection::Connection;
-use crate::linger::Linger;
 use crate::sockets::Sockets;
 
 /// Counts of a loop's life.

@@ -12,7 +12,6 @@ mod address;
 mod connection;
 mod drain;
 mod host;
-mod linger;
 mod listener;
 mod options;
 mod poller;

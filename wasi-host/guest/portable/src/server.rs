@@ -5,12 +5,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use sinbin_core::{
-    Acceptor, Executor, Host, Interest, IoError, Limits, Rest, Service, Slicer, SourceId, Task,
+    Acceptor, Executor, Host, Interest, IoError, Limits, Linger, Rest, Service, Slicer, SourceId, Task,
 };
 
 use crate::drain::Drain;
 use crate::host::{Counts, Portable, PortableTask};
-use crate::linger::{Linger, PATIENCE};
 use crate::listener::Listener;
 use crate::now;
 use crate::options::Options;
@@ -168,7 +167,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
 
     /// What closed with something unread is read out, by a task of its own.
     fn linger(&mut self) {
-        let until = self.executor.kernel.now() + PATIENCE;
+        let now = self.executor.kernel.now();
         for connection in mem::take(&mut self.host.to_linger) {
             let Some(source) = self.open() else {
                 // Without a place for it, it goes as it is.
@@ -176,7 +175,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
                 continue;
             };
             self.host.sockets.insert(source, connection, true);
-            if !self.spawn(PortableTask::Linger(Linger { source, until })) {
+            if !self.spawn(PortableTask::Linger(Linger::new(source, now))) {
                 self.close(source);
             }
         }

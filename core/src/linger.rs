@@ -3,17 +3,29 @@
 use core::pin::Pin;
 use core::time::Duration;
 
-use sinbin_core::{Cx, Host, Instant, IoError, SourceId, Step, Task, Wait, Woken};
+use crate::error::IoError;
+use crate::host::{Cx, Host, Task};
+use crate::id::SourceId;
+use crate::step::{Step, Wait, Woken};
+use crate::time::Instant;
 
-/// How long a peer has to take the last answer and close as well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Throws away what comes in until the peer closes, or until its time is over. The connection's own direction is shut
-/// already.
+/// Throws away what comes in until the peer closes, or until its time is over. The connection's own
+/// direction is shut already.
 #[derive(Debug)]
 pub struct Linger {
-    pub(crate) source: SourceId,
-    pub(crate) until: Instant,
+    source: SourceId,
+    until: Instant,
+}
+
+impl Linger {
+    /// How long a peer has to take the last answer and close as well.
+    pub const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// Lingers on `source` from `now` on.
+    #[must_use]
+    pub fn new(source: SourceId, now: Instant) -> Self {
+        Self { source, until: now + Self::PATIENCE }
+    }
 }
 
 impl<H: Host> Task<H> for Linger {
