@@ -91,6 +91,24 @@ impl<S: Storage> Kernel<S> {
         self.tasks.is_full()
     }
 
+    /// Where the task is; `None` if it is gone.
+    #[must_use]
+    pub fn state(&self, task: TaskId) -> Option<TaskState> {
+        Some(self.tasks.get(task.index, task.generation)?.state)
+    }
+
+    /// The run queue: the tasks that are ready, in the order in which they will run. While a task runs, it is the
+    /// first.
+    pub fn queue(&self) -> impl Iterator<Item = TaskId> + '_ {
+        let mut next = self.ready.head;
+        (0..self.ready.len).map_while(move |_| {
+            let index = next;
+            let entry = self.slots().get(index as usize)?;
+            next = entry.link;
+            Some(TaskId::new(index, entry.generation))
+        })
+    }
+
     /// Why the task runs, or last ran.
     #[must_use]
     pub fn woken(&self, task: TaskId) -> Option<Woken> {

@@ -60,7 +60,7 @@ pub struct FibConn {
     requests: Requests,
     /// How much of the next reply is sent already.
     skip: u8,
-    /// The peer has sent its last byte.
+    /// The peer has sent its last byte, or the last one that counts before the service stops.
     ended: bool,
 }
 
@@ -229,6 +229,11 @@ impl FibConn {
             }
             Err(IoError::WouldBlock) if self.requests.is_cut() => {
                 self.requests.end_read();
+                Ok(0)
+            }
+            // What was cut is whole now as well, and nothing comes after it.
+            Err(IoError::Stopping) if self.requests.is_cut() => {
+                self.ended = true;
                 Ok(0)
             }
             Err(error) => Err((Op::Recv, error)),

@@ -152,6 +152,12 @@ impl<'a, H: Host> Cx<'a, H> {
         self.kernel.head().0
     }
 
+    /// The kernel as it is in the middle of a turn, for reports and simulators.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel<H::Storage> {
+        self.kernel
+    }
+
     /// Why it runs.
     #[must_use]
     pub fn woken(&mut self) -> Woken {

@@ -74,6 +74,17 @@ impl Packed {
         };
         Self { place: Place::new(table, index), generation }
     }
+
+    fn what(self) -> What {
+        let (index, generation) = (self.place.index(), self.generation);
+        let source = SourceId { index, generation };
+        match self.place.table() {
+            Table::Recv => What::Recv(source),
+            Table::Send => What::Send(source),
+            Table::Hangup => What::Hangup(source),
+            Table::Job => What::Job(JobId { index, generation }),
+        }
+    }
 }
 
 impl Wait {
@@ -146,6 +157,17 @@ impl Wait {
             By::Outside => OUTSIDE,
         };
         self
+    }
+
+    /// What it is for, in the order in which it was said.
+    pub fn whats(&self) -> impl Iterator<Item = What> + use<> {
+        self.whats.into_iter().take_while(|what| !what.place.is_nowhere()).map(Packed::what)
+    }
+
+    /// When it ends at the latest; [`Instant::NEVER`] if it has no deadline.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Until `deadline` at the latest. [`Instant::NEVER`] means no deadline.

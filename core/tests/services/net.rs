@@ -91,6 +91,8 @@ pub struct Net<S: Storage> {
     pub old_jobs: Vec<JobId>,
     /// Sends of nothing.
     pub empty_sends: usize,
+    /// Who finds nothing to read is told that the service stops.
+    pub stopping: bool,
 }
 
 impl<S: Storage> Net<S> {
@@ -137,6 +139,7 @@ impl<S: Storage> Host for Net<S> {
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let share = self.luck.part(buffer.len());
+        let nothing = if self.stopping { IoError::Stopping } else { IoError::WouldBlock };
         let peer = self.peer(source)?;
         assert!(!buffer.is_empty() && !peer.saw_end, "there is no more to read");
         if peer.inbox.is_empty() && peer.finished {
@@ -147,7 +150,7 @@ impl<S: Storage> Host for Net<S> {
         if count == 0 {
             // What was read last was all that there was.
             peer.reads.last_mut().into_iter().for_each(|read| read.is_cut = false);
-            return Err(IoError::WouldBlock);
+            return Err(nothing);
         }
         let bytes: Vec<u8> = peer.inbox.drain(..count).collect();
         buffer[..count].copy_from_slice(&bytes);

@@ -55,6 +55,7 @@ impl<S: Storage> Sim<S> {
             pool: Pool::slices(storage),
             old_jobs: Vec::new(),
             empty_sends: 0,
+            stopping: false,
         };
         Self {
             executor,

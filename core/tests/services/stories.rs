@@ -115,6 +115,19 @@ fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
     }
 }
 
+/// The service stops before the client's first read is known to be whole. (The simulator found this.)
+#[test]
+fn a_bare_request_that_fills_a_bite_is_answered_though_the_service_stops() {
+    for framing in [Framing::Auto, Framing::Bare] {
+        let mut sim = fib_by(&NO_BLOCK, framing);
+        sim.net.stopping = true;
+        let client = sim.client(b"+0000005", Leaves::Never, 1000);
+        sim.rounds(10);
+        assert_eq!(sim.clients[client].got, b"5\n", "{framing:?}");
+        assert!(sim.net.peers[client].closed);
+    }
+}
+
 /// A send is a system call.
 #[test]
 fn nothing_is_sent_where_there_is_nothing_to_say() {

@@ -1,0 +1,192 @@
+//! What goes wrong outside of the sockets: false and stale news, cancelled tasks, dying workers, clocks that jump;
+//! and what clients do when it is their turn.
+
+use std::time::Duration;
+
+use sinbin_core::{Instant, Interest, JobId, Kernel, Service, SourceId, Task, TaskState};
+
+use crate::luck::Luck;
+use crate::peer::Phase;
+use crate::rooms::Rooms;
+use crate::run::Simulation;
+use crate::talk::Talk;
+use crate::world::World;
+
+impl<S, T, M> Simulation<S, T, M>
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+    M: FnMut(&mut Luck) -> T,
+{
+    /// Between two turns.
+    pub(crate) fn mischief(&mut self) {
+        let faults = self.world.plan.faults;
+        if self.world.luck.strikes(faults.spurious) {
+            self.say_it_is_ready();
+        }
+        if self.world.luck.strikes(faults.wakes) {
+            self.name_somebody();
+        }
+        if self.world.luck.strikes(faults.cancels) {
+            self.cancel_somebody();
+        }
+        if self.world.luck.strikes(faults.stale_jobs) {
+            self.end_what_is_gone();
+        }
+        if self.world.luck.strikes(faults.dying_workers) {
+            let (kernel, world) = self.kernel();
+            let World { work, luck, .. } = world;
+            for job in work.die(luck) {
+                world.tell(|| format!("job {job} is lost with its worker"));
+                kernel.end_job(job);
+            }
+        }
+        if self.world.luck.strikes(faults.jumps) {
+            let ahead = *self.world.luck.pick(&[1_u32, 1000, 3_600_000]);
+            self.world.now = self.world.now + Duration::from_millis(u64::from(ahead));
+            self.world.tell(|| format!("the clock jumps ahead by {ahead} ms"));
+        }
+    }
+
+    /// Of a source that is there, or was, or never will be.
+    fn say_it_is_ready(&mut self) {
+        let luck = &mut self.world.luck;
+        let index = luck.below(8);
+        let interest = *luck.pick(&[Interest::RECV, Interest::SEND, Interest::RECV | Interest::SEND]);
+        let there = self.world.sources.get(index as usize).copied().flatten();
+        let (source, role) = match there {
+            Some(entry) if self.world.luck.below(2) == 0 => (entry.id, Some(entry.role)),
+            // Its predecessor, or its successor.
+            Some(entry) => (SourceId::from_bits(entry.id.to_bits() ^ 2 << 32), None),
+            None => (SourceId::from_bits(u64::from(index) | 1 << 32), None),
+        };
+        match role {
+            Some(role) => self.tell(source, role, interest),
+            None => self.expect_nothing("promise 5: news of a source that is gone", |kernel| {
+                kernel.ready(source, interest | Interest::HANGUP);
+            }),
+        }
+    }
+
+    fn name_somebody(&mut self) {
+        let (kernel, world) = self.kernel();
+        if let Some(task) = nth_task(kernel, world) {
+            world.tell(|| format!("task {task} is named, for nothing"));
+            kernel.wake(task);
+        }
+    }
+
+    fn cancel_somebody(&mut self) {
+        let acceptor = self.acceptor();
+        let (kernel, world) = self.kernel();
+        let Some(task) = nth_task(kernel, world).filter(|task| *task != acceptor) else { return };
+        // The one that lingers has no client that could be told apart by its task.
+        let Some(peer) = world.peers.iter_mut().find(|peer| peer.task == Some(task)) else { return };
+        peer.cancelled = true;
+        world.tell(|| format!("task {task} is cancelled"));
+        kernel.cancel(task);
+        let said_so = kernel.state(task) == Some(TaskState::Ready);
+        if !said_so {
+            world.wrong(format!("promise 6: task {task} is cancelled, and waits on"));
+        }
+    }
+
+    fn end_what_is_gone(&mut self) {
+        let count = u32::try_from(self.world.old_jobs.len()).unwrap_or(0);
+        if count == 0 {
+            return;
+        }
+        let job = self.world.old_jobs[self.world.luck.below(count) as usize];
+        self.expect_nothing("promise 5: news of a job that is gone", |kernel| kernel.job_done(job));
+    }
+
+    /// Does something that must change nothing.
+    fn expect_nothing(&mut self, what: &str, act: impl FnOnce(&mut Kernel<Rooms>)) {
+        let (kernel, world) = self.kernel();
+        let before: Vec<_> = kernel.tasks().map(|task| (task.id, task.state)).collect();
+        act(kernel);
+        let after = kernel.tasks().map(|task| (task.id, task.state));
+        if !after.eq(before) {
+            world.wrong(format!("{what} has changed something"));
+        }
+    }
+}
+
+/// One of the first tasks.
+fn nth_task<S: Service, T: Talk>(
+    kernel: &Kernel<Rooms>,
+    world: &mut World<S, T>,
+) -> Option<sinbin_core::TaskId> {
+    let count = u32::try_from(kernel.count().min(16)).unwrap_or(0);
+    kernel.tasks().nth(world.luck.below(count) as usize).map(|task| task.id)
+}
+
+impl<S: Service, T: Talk> World<S, T> {
+    /// What the clock says: now and then it goes back.
+    pub(crate) fn clock(&mut self) -> Instant {
+        if self.luck.strikes(self.plan.faults.jumps) {
+            let back = u64::from(self.luck.below(1_000_000_000));
+            return Instant::from_nanos(self.now.as_nanos().saturating_sub(back));
+        }
+        self.now
+    }
+
+    /// It is the client's turn.
+    pub(crate) fn act(&mut self, number: usize) {
+        let Self { plan, luck, peers, now, .. } = self;
+        let peer = &mut peers[number];
+        peer.is_scheduled = false;
+        match peer.phase {
+            Phase::Away => return self.connect_and_go_on(number),
+            Phase::Over => return,
+            Phase::Connected => {}
+        }
+        if peer.reset {
+            return;
+        }
+        let faults = &plan.faults;
+        if luck.strikes(faults.silence + if peer.outbox.is_empty() { 0 } else { faults.stuck_readers / 4 }) {
+            let span = u64::from(luck.between(1, 50_000_000));
+            peer.asleep_until = now.as_nanos() + span;
+            self.tell(|| format!("client {number} does nothing for {} µs", span / 1000));
+            return self.rouse(number);
+        }
+        let (sent, got) = peer.act(plan, luck);
+        let (reset, finished) = (peer.reset, peer.finished);
+        if peer.has_something_to_do() {
+            self.rouse(number);
+        }
+        if let Some(source) = self.peers[number].source {
+            self.list(source);
+        }
+        self.story.add((sent as u64) << 32 | got as u64);
+        self.tell(|| {
+            let ends = if reset {
+                ", and breaks off"
+            } else if finished {
+                ", and has said all"
+            } else {
+                ""
+            };
+            format!("client {number} sends {sent} bytes, takes {got}{ends}")
+        });
+    }
+
+    fn connect_and_go_on(&mut self, number: usize) {
+        self.connect(number);
+        self.rouse(number);
+    }
+
+    /// A job's time is over.
+    pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Rooms>, job: JobId) {
+        if self.luck.strikes(self.plan.faults.failing_jobs) {
+            if self.work.fail(job) {
+                self.tell(|| format!("job {job} fails"));
+                kernel.end_job(job);
+            }
+        } else if self.work.finish(job, &mut self.luck) {
+            self.tell(|| format!("job {job} is done"));
+            kernel.job_done(job);
+        }
+    }
+}

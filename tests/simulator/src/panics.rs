@@ -1,0 +1,29 @@
+//! Panics of what is simulated, as values: where they came from, and what they said.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+thread_local! {
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+    static CAUGHT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs `act`. A panic in it is told to nobody but the caller.
+pub(crate) fn catch<R>(act: impl FnOnce() -> R) -> Result<R, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            if CATCHING.get() {
+                CAUGHT.with_borrow_mut(|caught| *caught = info.to_string().replace('\n', " "));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    let before = CATCHING.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(act));
+    CATCHING.set(before);
+    outcome.map_err(|_| CAUGHT.take())
+}

@@ -1,0 +1,200 @@
+//! A client and its connection, with what both ends know.
+
+use std::collections::VecDeque;
+
+use sinbin_core::{Interest, Readiness, SourceId, TaskId};
+
+use crate::luck::Luck;
+use crate::owed::Owed;
+use crate::plan::Plan;
+use crate::talk::Talk;
+
+/// How a client leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leaves {
+    /// It waits for all answers, and says that it has sent its last byte.
+    Answered,
+    /// It says that it has sent its last byte, and waits for what it is owed.
+    HalfClosed,
+    /// It breaks the connection off after so many bytes that it sent or got.
+    Reset(u64),
+    /// When it is closed.
+    Never,
+}
+
+/// Where a client is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// It has not connected yet.
+    Away,
+    /// In the backlog, or accepted.
+    Connected,
+    /// It has gone, and so has the server's end.
+    Over,
+}
+
+/// A connection.
+pub(crate) struct Peer<T> {
+    pub(crate) talk: T,
+    pub(crate) owed: Owed,
+    pub(crate) phase: Phase,
+    leaves: Leaves,
+    /// What it has still to say: so many requests, and the rest of the present one.
+    requests: u32,
+    script: Vec<u8>,
+    said: usize,
+    /// How much it sent and got.
+    pub(crate) moved: u64,
+    /// It does nothing before this.
+    pub(crate) asleep_until: u64,
+    /// An act of it is on the list of events.
+    pub(crate) is_scheduled: bool,
+    /// Sent by the client, and not read yet.
+    pub(crate) inbox: VecDeque<u8>,
+    /// The client has sent its last byte.
+    pub(crate) finished: bool,
+    /// The client has broken it off.
+    pub(crate) reset: bool,
+    /// Sent by the server, and not read yet; it has a limit.
+    pub(crate) outbox: VecDeque<u8>,
+    pub(crate) room: usize,
+    pub(crate) source: Option<SourceId>,
+    pub(crate) task: Option<TaskId>,
+    /// The server knows that the client has finished.
+    pub(crate) saw_end: bool,
+    /// The server has sent its last byte.
+    pub(crate) shut: bool,
+    /// The server has closed it.
+    pub(crate) closed: bool,
+    /// Somebody cancelled the server's task; or its time was over.
+    pub(crate) cancelled: bool,
+    pub(crate) timed_out: bool,
+}
+
+impl<T: Talk> Peer<T> {
+    /// A client that will come, as luck and `plan` will have it.
+    pub(crate) fn new(talk: T, plan: &Plan, luck: &mut Luck) -> Self {
+        let faults = &plan.faults;
+        let leaves = match luck.below(2) {
+            _ if luck.strikes(faults.resets) => Leaves::Reset(u64::from(luck.below(400))),
+            _ if luck.strikes(faults.squatters) => Leaves::Never,
+            0 => Leaves::Answered,
+            _ => Leaves::HalfClosed,
+        };
+        Self {
+            talk,
+            owed: Owed::default(),
+            phase: Phase::Away,
+            leaves,
+            requests: luck.between(0, plan.requests),
+            script: Vec::new(),
+            said: 0,
+            moved: 0,
+            asleep_until: 0,
+            is_scheduled: false,
+            inbox: VecDeque::new(),
+            finished: false,
+            reset: false,
+            outbox: VecDeque::new(),
+            room: if luck.strikes(faults.narrow) { 1 + luck.below(100) as usize } else { 1 << 16 },
+            source: None,
+            task: None,
+            saw_end: false,
+            shut: false,
+            closed: false,
+            cancelled: false,
+            timed_out: false,
+        }
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        let so = |holds, interest| if holds { interest } else { Interest::NONE };
+        so(self.reset || self.finished || !self.inbox.is_empty(), Interest::RECV)
+            | so(self.reset || self.outbox.len() < self.room, Interest::SEND)
+            | so(self.reset || self.finished && self.shut, Interest::HANGUP)
+    }
+
+    /// Sends something, and reads something. Returns how much of each.
+    pub(crate) fn act(&mut self, plan: &Plan, luck: &mut Luck) -> (usize, usize) {
+        let sent = if self.finished || self.closed { 0 } else { self.speak(plan, luck) };
+        let count = luck.part(self.outbox.len(), plan.faults.pieces);
+        self.outbox.drain(..count);
+        self.moved += (sent + count) as u64;
+        self.leave();
+        (sent, count)
+    }
+
+    fn speak(&mut self, plan: &Plan, luck: &mut Luck) -> usize {
+        if self.said == self.script.len() && self.requests > 0 && !luck.is_calm() {
+            self.requests -= 1;
+            self.script.clear();
+            self.said = 0;
+            self.talk.say(luck, &mut self.script);
+        }
+        let rest = &self.script[self.said..];
+        let count = luck.part(rest.len(), plan.faults.pieces);
+        self.inbox.extend(&rest[..count]);
+        self.said += count;
+        count
+    }
+
+    fn leave(&mut self) {
+        let has_said_all = self.has_said_all();
+        match self.leaves {
+            Leaves::Reset(at) if self.moved >= at => self.break_off(),
+            Leaves::HalfClosed | Leaves::Reset(_) => self.finished |= has_said_all,
+            Leaves::Answered => {
+                self.finished |=
+                    has_said_all && self.inbox.is_empty() && self.owed.is_settled() && self.outbox.is_empty();
+            }
+            Leaves::Never => {}
+        }
+        if self.closed && self.outbox.is_empty() || self.shut && self.outbox.is_empty() {
+            self.finished = true;
+        }
+    }
+
+    pub(crate) fn break_off(&mut self) {
+        self.reset = true;
+        self.inbox.clear();
+        self.outbox.clear();
+    }
+
+    /// It says no more than it has begun to.
+    pub(crate) fn calm_down(&mut self) {
+        self.requests = 0;
+        self.room = 1 << 16;
+        // Somebody may wait for its place.
+        if self.leaves == Leaves::Never {
+            self.leaves = Leaves::HalfClosed;
+        }
+    }
+
+    fn has_said_all(&self) -> bool {
+        self.requests == 0 && self.said == self.script.len()
+    }
+
+    /// Whether it can go on by itself.
+    pub(crate) fn has_something_to_do(&self) -> bool {
+        let speaks = !self.finished && !self.closed && !self.has_said_all();
+        let resets = matches!(self.leaves, Leaves::Reset(at) if self.moved >= at);
+        !self.reset
+            && (speaks || resets || !self.outbox.is_empty() || !self.finished && self.wants_to_leave())
+    }
+
+    fn wants_to_leave(&self) -> bool {
+        let is_left_alone = (self.closed || self.shut) && self.outbox.is_empty();
+        let is_answered = self.inbox.is_empty() && self.owed.is_settled();
+        is_left_alone
+            || match self.leaves {
+                Leaves::HalfClosed | Leaves::Reset(_) => self.has_said_all(),
+                Leaves::Answered => self.has_said_all() && is_answered,
+                Leaves::Never => false,
+            }
+    }
+
+    /// Whether it is over for both ends.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closed && (self.reset || self.finished && self.outbox.is_empty())
+    }
+}

@@ -1,0 +1,166 @@
+//! What a run is like: who comes, how much room there is, and what goes wrong how often.
+
+use std::time::Duration;
+
+use crate::luck::Luck;
+use crate::rooms::Rooms;
+
+/// Who computes jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Computes {
+    /// The loop, in slices between its turns.
+    Slices,
+    /// So many threads.
+    Workers(u32),
+}
+
+/// A run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Clients at a time.
+    pub clients: u32,
+    /// Connections that they make, all together.
+    pub visits: u64,
+    /// What each says in a visit, at most.
+    pub requests: u32,
+    /// Steps of tasks after which luck turns: nothing more goes wrong, and everybody comes to an end.
+    pub steps: u64,
+    /// How much may happen while a turn runs, in nanoseconds: with much of it, turns have many steps.
+    pub haste: u32,
+    /// When the service is asked to stop, in steps of tasks; else that is when the last client has left.
+    pub stops_at: Option<u64>,
+    /// How much there can be of everything.
+    pub rooms: Rooms,
+    /// Who computes.
+    pub computes: Computes,
+    /// For services that have such a thing.
+    pub idle_timeout: Option<Duration>,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $most:literal,)*) => {
+        /// What goes wrong, and how often: so many times in [`OFTEN`](crate::OFTEN).
+        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+        pub struct Faults {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl Faults {
+            /// Everything at once, about as often as a run can bear and still get somewhere.
+            pub const ALL: Self = Self { $($name: $most / 2,)* };
+
+            /// Some of these, each more or less often. Groce and others' *Swarm Testing* (2012) is why not all of
+            /// them each time: faults hide each other.
+            fn drawn(luck: &mut Luck) -> Self {
+                Self { $($name: luck.below(2) * luck.between(1, $most),)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A read brings less than there is, down to one byte, or nothing.
+    short_reads = 800,
+    /// A send takes less than there is room for, down to one byte, or nothing.
+    short_sends = 800,
+    /// A client cuts what it says into pieces.
+    pieces = 800,
+    /// Readiness is told in any order.
+    disorder = 1024,
+    /// Readiness is told later.
+    late = 500,
+    /// Readiness is told twice.
+    doubled = 300,
+    /// Readiness is told that is none, or of what is gone.
+    spurious = 200,
+    /// A connection can't be taken: no room, too many descriptors, gone already.
+    accepts = 400,
+    /// A visit ends by a reset, at any moment.
+    resets = 400,
+    /// A client does not read for a while.
+    stuck_readers = 300,
+    /// A client is silent for a while.
+    silence = 60,
+    /// The socket to a client has little room.
+    narrow = 600,
+    /// A client stays when all is said, until it is closed.
+    squatters = 200,
+    /// A job takes long.
+    slow_jobs = 300,
+    /// A job fails.
+    failing_jobs = 200,
+    /// A worker dies, and its jobs with it.
+    dying_workers = 40,
+    /// A job's end is told again, when it is long gone.
+    stale_jobs = 200,
+    /// A task is cancelled, wherever it waits.
+    cancels = 30,
+    /// A task is named, for nothing.
+    wakes = 200,
+    /// The clock jumps, mostly ahead, and at times back.
+    jumps = 4,
+}
+
+impl Plan {
+    /// A run as luck will have it, of some hundred steps mostly.
+    #[must_use]
+    pub fn drawn(luck: &mut Luck) -> Self {
+        let clients = *luck.pick(&[1, 2, 3, 5, 8, 20]);
+        let crowd = clients as usize + 1;
+        let room = |luck: &mut Luck, most: usize| match luck.below(4) {
+            0 | 1 => most,
+            2 => most.div_ceil(2).max(2),
+            _ => 2,
+        };
+        let computes = match luck.below(3) {
+            0 => Computes::Slices,
+            workers => Computes::Workers(workers),
+        };
+        Self {
+            clients,
+            visits: u64::from(clients) + u64::from(luck.below(2 * clients)),
+            requests: luck.between(1, 12),
+            steps: 3000,
+            haste: *luck.pick(&[5_000, 1, 100_000]),
+            stops_at: (luck.below(4) == 3).then(|| u64::from(luck.below(400))),
+            rooms: Rooms {
+                // A closed connection may linger beside the one that comes after it.
+                tasks: room(luck, 2 * crowd),
+                sources: room(luck, 2 * crowd),
+                jobs: [crowd, 1, 0][luck.below(3) as usize],
+                blocks: [crowd, 2, 1, 0][luck.below(4) as usize],
+                block_size: *luck.pick(&[4096, 256, 160, 128]),
+            },
+            computes,
+            idle_timeout: (luck.below(2) == 1)
+                .then(|| Duration::from_micros(u64::from(luck.between(1, 5000)))),
+            faults: Faults::drawn(luck),
+        }
+    }
+
+    /// So many clients, all faults, and no end before `steps` steps.
+    #[must_use]
+    pub fn endless(clients: u32, steps: u64) -> Self {
+        let crowd = clients as usize + 1;
+        Self {
+            clients,
+            visits: u64::MAX,
+            requests: 100,
+            steps,
+            haste: 100_000,
+            stops_at: None,
+            rooms: Rooms {
+                tasks: 2 * crowd,
+                sources: 2 * crowd,
+                jobs: crowd / 2,
+                blocks: crowd / 2,
+                block_size: 1024,
+            },
+            computes: Computes::Workers(2),
+            idle_timeout: Some(Duration::from_millis(50)),
+            faults: Faults::ALL,
+        }
+    }
+}

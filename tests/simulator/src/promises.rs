@@ -1,0 +1,157 @@
+//! The promises of the kernel, checked before each step of a task and around each turn.
+//!
+//! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other, and what
+//! is written down here (who said it waits for what, who was next on the queue) is compared with what the kernel does.
+
+use sinbin_core::{Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken};
+
+use crate::rooms::Rooms;
+
+/// A promise that was broken: its number, and how.
+pub(crate) type Broken = String;
+
+/// What the promises are held against.
+#[derive(Default)]
+pub(crate) struct Promises {
+    /// The run queue, as it was when a task last began a step.
+    queue: Vec<TaskId>,
+    /// The same, as it is now; kept for its memory.
+    fresh: Vec<TaskId>,
+    /// Whether the first of the queue has had its step.
+    first_ran: bool,
+    /// What each task said last, by the index of its id.
+    said: Vec<Option<Said>>,
+    /// Tasks whose deadline comes with this turn.
+    due: Vec<TaskId>,
+    turn: u64,
+    pub(crate) steps: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Said {
+    task: TaskId,
+    /// `None` if it yielded.
+    wait: Option<Wait>,
+    turn: u64,
+}
+
+impl Promises {
+    /// A turn begins at `now`, of which the kernel has not heard yet.
+    pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Rooms>, now: Instant) {
+        self.turn += 1;
+        self.due.clear();
+        let now = now.max(kernel.now());
+        for said in self.said.iter().flatten() {
+            let is_due = said.wait.is_some_and(|wait| wait.deadline() <= now);
+            if is_due && kernel.state(said.task) == Some(TaskState::Waiting) {
+                self.due.push(said.task);
+            }
+        }
+    }
+
+    /// The task is about to have a step.
+    pub(crate) fn before_step(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<(), Broken> {
+        self.steps += 1;
+        kernel.audit().map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
+        self.check_queue(kernel, task)?;
+        let woken = kernel.woken(task).ok_or("promise 1: a task runs that is gone")?;
+        let said = self.said(task).copied();
+        if let Some(said) = said.filter(|said| said.turn == self.turn) {
+            return Err(format!("promise 3: task {} has two steps in one turn", said.task));
+        }
+        let wait = said.and_then(|said| said.wait);
+        let is_timed_out = wait.is_some_and(|wait| wait.deadline() <= kernel.now());
+        match woken {
+            Woken::TimedOut if !is_timed_out => {
+                Err(format!("promise 2: task {task} is told of a deadline that has not come"))
+            }
+            Woken::Spawned if said.is_some() => Err(format!("promise 1: task {task} begins twice")),
+            Woken::Yielded if wait.is_some() => {
+                Err(format!("promise 2: task {task} waits, and runs for nothing"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// It has had it.
+    pub(crate) fn after_step(&mut self, task: TaskId, step: &Step) {
+        self.first_ran = true;
+        if self.said.len() <= task.index() {
+            self.said.resize(task.index() + 1, None);
+        }
+        self.said[task.index()] = match step {
+            Step::Wait(wait) => Some(Said { task, wait: Some(*wait), turn: self.turn }),
+            Step::Yield => Some(Said { task, wait: None, turn: self.turn }),
+            Step::Done | Step::Fail(_) => None,
+        };
+    }
+
+    /// The turn is over, and so many steps were had.
+    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Rooms>) -> Result<(), Broken> {
+        for task in &self.due {
+            if self.said(*task).is_some_and(|said| said.turn != self.turn) {
+                return Err(format!("promise 2: task {task} was not told that its deadline has come"));
+            }
+        }
+        let Rest::Until(until) = kernel.rest() else { return Ok(()) };
+        let waits =
+            self.said.iter().flatten().filter_map(|said| said.wait.filter(|_| is_there(kernel, said.task)));
+        match waits.map(|wait| wait.deadline()).min() {
+            Some(first) if first < until => Err(format!(
+                "promise 2: the host may sleep until {until:?}, and a deadline comes at {first:?}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The kernel was told that `source` is ready, and who waited for that is ready now.
+    pub(crate) fn after_ready(
+        &self,
+        kernel: &Kernel<Rooms>,
+        task: Option<TaskId>,
+        source: SourceId,
+        readiness: Interest,
+    ) -> Result<(), Broken> {
+        let Some(said) = task.and_then(|task| self.said(task)) else { return Ok(()) };
+        if kernel.state(said.task) != Some(TaskState::Waiting) {
+            return Ok(());
+        }
+        let is_for = |what| match what {
+            What::Recv(of) => of == source && readiness.contains(Interest::RECV),
+            What::Send(of) => of == source && readiness.contains(Interest::SEND),
+            What::Hangup(of) => of == source && readiness.contains(Interest::HANGUP),
+            What::Job(_) => false,
+        };
+        match said.wait.and_then(|wait| wait.whats().find(|what| is_for(*what))) {
+            Some(what) => {
+                Err(format!("promise 2: {what:?} is ready, and task {} still waits for it", said.task))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The queue is what it was, but for the first, which has had its step, and for new ones at the end.
+    fn check_queue(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<(), Broken> {
+        self.fresh.clear();
+        self.fresh.extend(kernel.queue());
+        let left = self.queue.get(usize::from(self.first_ran)..).unwrap_or_default();
+        if !self.fresh.starts_with(left) {
+            return Err(format!("promise 3: the queue was {left:?}, and became {:?}", self.fresh));
+        }
+        if self.fresh.first() != Some(&task) {
+            return Err(format!("promise 3: task {task} runs, and {:?} is first", self.fresh.first()));
+        }
+        std::mem::swap(&mut self.queue, &mut self.fresh);
+        self.first_ran = false;
+        Ok(())
+    }
+
+    /// What a task that is there said last.
+    fn said(&self, task: TaskId) -> Option<&Said> {
+        self.said.get(task.index())?.as_ref().filter(|said| said.task == task)
+    }
+}
+
+fn is_there(kernel: &Kernel<Rooms>, task: TaskId) -> bool {
+    kernel.state(task) == Some(TaskState::Waiting)
+}

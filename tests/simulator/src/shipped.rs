@@ -1,0 +1,67 @@
+//! Runs of the services that sinbin ships.
+
+use sinbin_core::echo::{Echo, Upper};
+use sinbin_core::fib_protocol::{Framing, Rules};
+use sinbin_core::fib_service::Fib;
+use sinbin_core::{Service, Task};
+
+use crate::luck::Luck;
+use crate::plan::{Computes, Plan};
+use crate::report::{Failure, Report};
+use crate::run::Simulation;
+use crate::story::Story;
+use crate::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
+use crate::world::World;
+
+/// A run that is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// What it came to.
+    pub outcome: Result<Report, Failure>,
+    /// Its decisions, where `luck` was recorded.
+    pub tape: Vec<u32>,
+    /// What happened, where that was asked for.
+    pub story: String,
+}
+
+/// One of the shipped services, as luck will have it, by a plan that luck draws; told as a story if that is asked for.
+#[must_use]
+pub fn shipped(mut luck: Luck, told: bool) -> Ended {
+    let mut plan = Plan::drawn(&mut luck);
+    let service = luck.below(8);
+    run(service, &mut plan, luck, told)
+}
+
+/// The same by a plan of the caller's.
+#[must_use]
+pub fn shipped_by(plan: &Plan, mut luck: Luck, told: bool) -> Ended {
+    let service = luck.below(8);
+    run(service, &mut plan.clone(), luck, told)
+}
+
+fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
+    let idle_timeout = plan.idle_timeout;
+    let framing = match service {
+        0..4 => Framing::Lines,
+        4 => Framing::Auto,
+        5 => Framing::Bare,
+        6 => return simulate(Echo { idle_timeout }, plan, luck, told, |_| EchoTalk),
+        _ => return simulate(Upper { idle_timeout }, plan, luck, told, |_| UpperTalk),
+    };
+    // Half a line and another are a large number: to compute it would take longer than all the rest.
+    let rules = Rules { framing, max_n: 18, ..Rules::default() };
+    let fib = Fib { rules, idle_timeout, ..Fib::default() };
+    let workers_fail = plan.faults.failing_jobs > 0 || plan.faults.dying_workers > 0;
+    let jobs_may_fail =
+        plan.rooms.jobs < plan.clients as usize || plan.computes != Computes::Slices && workers_fail;
+    simulate(fib, plan, luck, told, |_| FibTalk::new(&fib, jobs_may_fail))
+}
+
+fn simulate<S, T>(service: S, plan: &Plan, luck: Luck, told: bool, talks: impl FnMut(&mut Luck) -> T) -> Ended
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+{
+    let story = if told { Story::kept() } else { Story::default() };
+    Simulation::telling(service, plan, luck, talks, story).into_end()
+}

@@ -1,0 +1,136 @@
+//! The Fibonacci service.
+
+use sinbin_core::fib_protocol::{Bad, Framing, Request, Rules};
+use sinbin_core::fib_service::Fib;
+
+use crate::luck::Luck;
+use crate::oracle::{line, request};
+use crate::owed::{Owed, Read};
+use crate::talk::Talk;
+
+/// Asks for numbers, small and large, and says much that is none.
+#[derive(Clone, Debug)]
+pub struct FibTalk {
+    rules: Rules,
+    loop_n: u32,
+    /// Where there are too few places for jobs, or workers fail, an error is as good an answer.
+    jobs_may_fail: bool,
+    /// What was read and is not a whole request yet.
+    pending: Vec<u8>,
+    is_cut: bool,
+    /// Whether requests are lines; `None` until that is known.
+    by_lines: Option<bool>,
+}
+
+impl FibTalk {
+    /// A client of `service`.
+    #[must_use]
+    pub fn new(service: &Fib, jobs_may_fail: bool) -> Self {
+        let by_lines = match service.rules.framing {
+            Framing::Lines => Some(true),
+            Framing::Bare => Some(false),
+            Framing::Auto => None,
+        };
+        Self {
+            rules: service.rules,
+            loop_n: service.loop_n,
+            jobs_may_fail,
+            pending: Vec::new(),
+            is_cut: false,
+            by_lines,
+        }
+    }
+
+    fn owe(&self, request: Request, owed: &mut Owed) {
+        let text = |request| line(&self.rules, request).into_bytes();
+        match request {
+            Ok(n) if n > self.loop_n && self.jobs_may_fail => {
+                owed.either(text(request), vec![text(Err(Bad::Busy)), text(Err(Bad::Lost))]);
+            }
+            _ => owed.answer(text(request)),
+        }
+        if request == Err(Bad::TooLong) {
+            owed.over();
+        }
+    }
+
+    /// What is pending is all there is of a read, or of the stream.
+    fn complete(&mut self, owed: &mut Owed) {
+        // A first read without a newline makes a client one that sends none.
+        if !*self.by_lines.get_or_insert(false) && !owed.is_over() {
+            self.owe(request(&self.rules, &self.pending), owed);
+            self.pending.clear();
+        }
+        self.is_cut = false;
+    }
+
+    fn lines(&mut self, owed: &mut Owed) {
+        let mut start = 0;
+        while let Some(len) = self.pending[start..].iter().position(|byte| *byte == b'\n') {
+            let asked = request(&self.rules, &self.pending[start..start + len]);
+            self.owe(asked, owed);
+            start += len + 1;
+        }
+        self.pending.drain(..start);
+    }
+}
+
+impl Talk for FibTalk {
+    fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>) {
+        let n = luck.below(11);
+        match luck.below(24) {
+            0..12 => text.extend(format!("{n}\n").bytes()),
+            12..17 => text.extend(format!("{}\n", 11 + n % 6).bytes()),
+            17 => text.extend(format!("  {n}\r\n").bytes()),
+            18 => text.extend(luck.pick(&["\n", " \t\n", "\r\n"]).bytes()),
+            19 => {
+                text.extend(luck.pick(&["x\n", "--4\n", "99\n", "100000000000000\n", "-7\n", "+3\n"]).bytes())
+            }
+            20 => text.extend(format!("{n:0>width$}\n", width = usize::from(self.rules.max_line)).bytes()),
+            // Half a line: what is said next goes on with it, or the end of the stream ends it.
+            21 => text.extend(format!("{}", n % 10).bytes()),
+            22 => (0..luck.between(2, 40)).for_each(|_| text.extend(format!("{n}\n").bytes())),
+            _ if luck.strikes(200) => {
+                text.extend(format!("{n:0>width$}\n", width = usize::from(self.rules.max_line) + 1).bytes());
+            }
+            _ => text.extend(format!("{n}\n").bytes()),
+        }
+    }
+
+    fn heard(&mut self, read: Read<'_>, owed: &mut Owed) {
+        match read {
+            Read::Bytes { bytes, is_cut } => {
+                self.pending.extend(bytes);
+                self.is_cut = is_cut;
+                if self.by_lines.is_none() && bytes.contains(&b'\n') {
+                    self.by_lines = Some(true);
+                }
+                if self.by_lines == Some(true) {
+                    self.lines(owed);
+                }
+                if self.pending.len() > usize::from(self.rules.max_line) {
+                    self.owe(Err(Bad::TooLong), owed);
+                } else if self.by_lines != Some(true) && !is_cut {
+                    self.complete(owed);
+                }
+            }
+            Read::Nothing if self.is_cut => self.complete(owed),
+            Read::Nothing => {}
+            Read::End if self.by_lines == Some(false) => {
+                if self.is_cut {
+                    self.complete(owed);
+                }
+            }
+            Read::End => {
+                let rest = request(&self.rules, &self.pending);
+                if rest != Err(Bad::Empty) && !owed.is_over() {
+                    self.owe(rest, owed);
+                }
+            }
+        }
+    }
+
+    fn may_keep(&self) -> usize {
+        usize::from(self.rules.max_line)
+    }
+}

@@ -1,0 +1,117 @@
+//! Who computes: slices between the turns, or threads that end when they like, fail, and die.
+
+use std::collections::VecDeque;
+
+use sinbin_core::{Job, JobId, Progress, Slicer};
+
+use crate::luck::Luck;
+use crate::rooms::Rooms;
+
+/// The jobs of a run.
+pub(crate) enum Work<J: Job> {
+    Slices(Slicer<J, Rooms>),
+    Threads { threads: u32, running: Vec<Running<J>>, done: VecDeque<(JobId, J::Output)> },
+}
+
+/// A job, and whose it is.
+pub(crate) struct Running<J> {
+    id: JobId,
+    job: J,
+    thread: u32,
+}
+
+impl<J: Job> Work<J> {
+    pub(crate) fn slices(rooms: &Rooms) -> Self {
+        Self::Slices(Slicer::new(rooms))
+    }
+
+    pub(crate) fn threads(threads: u32) -> Self {
+        Self::Threads { threads: threads.max(1), running: Vec::new(), done: VecDeque::new() }
+    }
+
+    /// Takes a job in. Whether somebody else has to say when it is done.
+    pub(crate) fn submit(&mut self, id: JobId, job: J, luck: &mut Luck) -> bool {
+        match self {
+            Self::Slices(slicer) => {
+                slicer.submit(id, job);
+                false
+            }
+            Self::Threads { threads, running, .. } => {
+                running.push(Running { id, job, thread: luck.below(*threads) });
+                true
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, id: JobId) -> Option<J::Output> {
+        match self {
+            Self::Slices(slicer) => slicer.take(id),
+            Self::Threads { done, .. } => {
+                let place = done.iter().position(|(job, _)| *job == id)?;
+                done.remove(place).map(|(_, output)| output)
+            }
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, id: JobId) {
+        match self {
+            Self::Slices(slicer) => slicer.cancel(id),
+            Self::Threads { running, done, .. } => {
+                running.retain(|running| running.id != id);
+                done.retain(|(job, _)| *job != id);
+            }
+        }
+    }
+
+    /// Whether the loop has computing of its own to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Slices(slicer) if !slicer.is_idle())
+    }
+
+    /// Runs a slice. Returns the job if it is done.
+    pub(crate) fn slice(&mut self, luck: &mut Luck) -> Option<JobId> {
+        match self {
+            Self::Slices(slicer) => slicer.run(*luck.pick(&[u32::MAX, 1, 100, 2000])),
+            Self::Threads { .. } => None,
+        }
+    }
+
+    /// The job's time is over. Whether it is done; a job that is gone is not.
+    pub(crate) fn finish(&mut self, id: JobId, luck: &mut Luck) -> bool {
+        let Self::Threads { running, done, .. } = self else { return false };
+        let Some(place) = running.iter().position(|running| running.id == id) else { return false };
+        let mut job = running.swap_remove(place).job;
+        let budget = *luck.pick(&[u32::MAX, 100]);
+        loop {
+            if let Progress::Done(output) = job.run(budget) {
+                done.push_back((id, output));
+                return true;
+            }
+        }
+    }
+
+    /// The job fails. Whether there was such a job.
+    pub(crate) fn fail(&mut self, id: JobId) -> bool {
+        let Self::Threads { running, .. } = self else { return false };
+        let before = running.len();
+        running.retain(|running| running.id != id);
+        running.len() < before
+    }
+
+    /// A thread dies. Returns the jobs that die with it.
+    pub(crate) fn die(&mut self, luck: &mut Luck) -> Vec<JobId> {
+        let Self::Threads { threads, running, .. } = self else { return Vec::new() };
+        let dead = luck.below(*threads);
+        let its = running.extract_if(.., |running| running.thread == dead);
+        its.map(|running| running.id).collect()
+    }
+
+    /// Whether nothing is left to compute, or to be taken.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        match self {
+            // What was cancelled may stand in the rotation until it would be its turn.
+            Self::Slices(slicer) => slicer.next().is_none(),
+            Self::Threads { running, done, .. } => running.is_empty() && done.is_empty(),
+        }
+    }
+}

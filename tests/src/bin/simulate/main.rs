@@ -1,0 +1,20 @@
+//! Runs the shipped services under bad luck, in virtual time: seed after seed, or one as a story.
+
+mod cli;
+mod many;
+mod one;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.seed {
+        Some(seed) => one::run(seed, &cli),
+        None if cli.steps.is_some() => one::endless(&cli),
+        None => many::run(&cli),
+    }
+}
