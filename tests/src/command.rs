@@ -36,8 +36,9 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
     let binary = BINARY.get_or_init(|| {
         let own = std::env::current_exe().expect("a test has a path");
         let (target, _) = target_dir(&own).expect("it lies in a target directory");
-        let build = cargo("sinbin").bin("sinbin").target_dir(target.join("portable"));
-        match build.env("RUSTFLAGS", "--cfg sinbin_portable").run() {
+        let build = CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
+        let build = build.target_dir(target.join("portable")).env("RUSTFLAGS", "--cfg sinbin_portable");
+        match build.run() {
             Ok(built) => built.path().to_owned(),
             Err(error) => panic!("the command `sinbin` cannot be built with the portable poller: {error}"),
         }

@@ -3,16 +3,17 @@
 
 mod given;
 mod launch;
+mod served;
 mod table;
 
 use std::env;
 use std::process::Command;
 
 pub use given::Given;
+use served::Served;
 pub use table::Known;
 
-use crate::dialogue::{Dialogue, Host, Need, Options, Outcome, Service, Stage, converse};
-use crate::server::Server;
+use crate::dialogue::{Dialogue, Host, Need, Options, Service, Stage};
 
 /// The command that serves `service` with the host that `SINBIN_HOST` names, with the arguments that `sinbin serve` would
 /// have.
@@ -60,7 +61,7 @@ impl Host for &'static Known {
         let mut args = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
         args.extend(arguments(options));
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        Ok(Box::new(Served(Server::announced(self.command(service.name(), &args)))))
+        Ok(Box::new(Served::start(self.command(service.name(), &args), None)?))
     }
 }
 
@@ -71,6 +72,8 @@ pub(crate) enum Lack {
     Other(Service),
     /// Give the service options.
     Options,
+    /// Give it this one.
+    Option(&'static str),
     /// This.
     Need(Need),
 }
@@ -80,21 +83,9 @@ impl Lack {
         match self {
             Self::Other(service) => dialogue.service != service,
             Self::Options => !dialogue.options.is_empty(),
+            Self::Option(option) => dialogue.options.contains_key(option),
             Self::Need(need) => dialogue.needs.contains(&need),
         }
-    }
-}
-
-/// A process of our own.
-struct Served(Server);
-
-impl Stage for Served {
-    fn perform(&mut self, dialogue: &Dialogue) -> Outcome {
-        converse(dialogue, self.0.address())
-    }
-
-    fn says(&self) -> String {
-        self.0.stderr()
     }
 }
 

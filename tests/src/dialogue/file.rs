@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -6,7 +7,7 @@ use toml::Value;
 
 use super::check::check;
 use super::error::Wrong;
-use super::script::{Client, Dialogue, Need, Options, Service, Step};
+use super::script::{Client, Dialogue, Need, Service, Step};
 use super::words::read_step;
 
 /// Clients of one kind.
@@ -17,10 +18,18 @@ const MOST_CLIENTS: usize = 1000;
 struct RawDialogue {
     shows: String,
     #[serde(default)]
-    options: Options,
+    options: BTreeMap<String, RawOption>,
     #[serde(default)]
     needs: Vec<Need>,
     client: Vec<RawClient>,
+}
+
+/// An option's value, which a command line has as text.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "the value of an option is a number or a text")]
+enum RawOption {
+    Number(u64),
+    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -71,9 +80,19 @@ pub fn parse(service: Service, stem: &str, text: &str) -> Result<Dialogue, Wrong
         client.expand(&name, index, &mut clients)?;
     }
     let RawDialogue { shows, options, needs, .. } = raw;
+    let options = options.into_iter().map(|(option, value)| (option, value.text())).collect();
     let dialogue = Dialogue { name, service, shows, options, needs, clients };
     check(&dialogue)?;
     Ok(dialogue)
+}
+
+impl RawOption {
+    fn text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        }
+    }
 }
 
 impl RawClient {

@@ -81,7 +81,7 @@ struct Room<'a> {
     host: &'a dyn Host,
     service: Service,
     options: &'a Options,
-    stage: Option<Box<dyn Stage>>,
+    stage: Option<Result<Box<dyn Stage>, String>>,
 }
 
 impl Room<'_> {
@@ -89,12 +89,10 @@ impl Room<'_> {
         if let Some(reason) = self.host.lacks(dialogue) {
             return Verdict::LeftOut(reason);
         }
-        let stage = match &mut self.stage {
-            Some(stage) => stage,
-            None => match open(self.host, self.service, self.options) {
-                Ok(stage) => self.stage.insert(stage),
-                Err(reason) => return Verdict::Failed(format!("the service does not start: {reason}")),
-            },
+        let stage = self.stage.get_or_insert_with(|| open(self.host, self.service, self.options));
+        let stage = match stage {
+            Ok(stage) => stage,
+            Err(reason) => return Verdict::Failed(format!("the service does not start: {reason}")),
         };
         let Outcome { heard, failure } = stage.perform(dialogue);
         if let Some(failure) = failure {

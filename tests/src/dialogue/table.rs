@@ -37,13 +37,34 @@ impl Display for Table<'_> {
     }
 }
 
-impl Table<'_> {
-    /// Reasons, with the hosts and dialogues that have them.
+impl<'a> Table<'a> {
     fn left_out(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let reason = |verdict: &'a Verdict| match verdict {
+            Verdict::LeftOut(reason) => Some(reason),
+            _ => None,
+        };
+        self.reasons(f, &style("–").dim(), reason)
+    }
+
+    fn failed(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let reason = |verdict: &'a Verdict| match verdict {
+            Verdict::Failed(what) => Some(what),
+            _ => None,
+        };
+        self.reasons(f, &style("✗").red(), reason)
+    }
+
+    /// Reasons, with the hosts and dialogues that have them.
+    fn reasons(
+        &self,
+        f: &mut Formatter<'_>,
+        mark: &dyn Display,
+        reason: impl Fn(&'a Verdict) -> Option<&'a String>,
+    ) -> fmt::Result {
         let mut reasons: BTreeMap<(usize, &str), Vec<&str>> = BTreeMap::new();
         for (name, verdicts) in &self.0.dialogues {
             for (host, verdict) in verdicts.iter().enumerate() {
-                if let Verdict::LeftOut(reason) = verdict {
+                if let Some(reason) = reason(verdict) {
                     reasons.entry((host, reason)).or_default().push(name);
                 }
             }
@@ -53,20 +74,9 @@ impl Table<'_> {
         }
         for ((host, reason), names) in reasons {
             let names = if names.len() > 3 { format!("{} dialogues", names.len()) } else { names.join(", ") };
-            writeln!(f, "{} {}: {names}: {reason}", style("–").dim(), self.0.hosts[host].0)?;
+            writeln!(f, "{mark} {}: {names}: {reason}", self.0.hosts[host].0)?;
         }
         Ok(())
-    }
-
-    fn failed(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (name, verdicts) in &self.0.dialogues {
-            for ((host, _), verdict) in self.0.hosts.iter().zip(verdicts) {
-                if let Verdict::Failed(what) = verdict {
-                    write!(f, "\n{} {name} with {host}: {what}", style("✗").red())?;
-                }
-            }
-        }
-        if self.0.is_good() { Ok(()) } else { writeln!(f) }
     }
 }
 

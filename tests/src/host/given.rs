@@ -1,12 +1,10 @@
 use std::ffi::OsString;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use super::arguments;
-use crate::command::Running;
-use crate::dialogue::{Dialogue, Host, Listening, Need, Options, Outcome, Service, Stage, converse};
-use crate::server::announced;
-use crate::wait::eventually;
+use super::served::Served;
+use crate::dialogue::{Dialogue, Host, Listening, Need, Options, Service, Stage};
 
 /// Stands among a command's arguments for the service's options.
 const PLACE: &str = "{options}";
@@ -64,30 +62,6 @@ impl Host for Given {
         if !args.iter().any(|arg| arg == PLACE) {
             command.args(arguments(options));
         }
-        let running = Running::try_start(command).map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-        let address = match self.address {
-            Some(address) => {
-                eventually("a server at the address", || TcpStream::connect(address).is_ok());
-                address
-            }
-            None => announced(&running.first_lines(1)[0])?,
-        };
-        Ok(Box::new(Started { running, address }))
-    }
-}
-
-/// A process that somebody gave the command of.
-struct Started {
-    running: Running,
-    address: SocketAddr,
-}
-
-impl Stage for Started {
-    fn perform(&mut self, dialogue: &Dialogue) -> Outcome {
-        converse(dialogue, self.address)
-    }
-
-    fn says(&self) -> String {
-        self.running.stderr()
+        Ok(Box::new(Served::start(command, self.address)?))
     }
 }

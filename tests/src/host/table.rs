@@ -21,6 +21,10 @@ pub struct Known {
 }
 
 const FIB_ALONE: (Lack, &str) = (Lack::Other(Service::Fib), "sinbin_core.wasm is the service fib");
+const ASYNC_ECHO: [(Lack, &str); 2] = [
+    (Lack::Other(Service::Echo), "echo-async.wasm is the service echo"),
+    (Lack::Option("idle-timeout"), "echo-async.wasm takes no arguments"),
+];
 const NO_LINGER: &str =
     "its runtime closes a socket at once, which resets a connection that has something unread";
 
@@ -78,7 +82,7 @@ static ALL: [Known; 17] = [
         name: "driven-async",
         about: "sinbin-wasi run echo-async.wasm",
         own: &[],
-        lacks: &[(Lack::Other(Service::Echo), "echo-async.wasm is the service echo")],
+        lacks: &ASYNC_ECHO,
         launch: |service, args| driven(&format!("{service}-async.wasm"), args),
     },
     Known {
@@ -126,7 +130,7 @@ static ALL: [Known; 17] = [
         name: "python-async",
         about: "echo-async.wasm driven by Python",
         own: &[],
-        lacks: &[(Lack::Other(Service::Echo), "echo-async.wasm is the service echo")],
+        lacks: &ASYNC_ECHO,
         launch: |service, args| python(&format!("{service}-async"), args),
     },
     Known {
