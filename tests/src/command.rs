@@ -36,7 +36,8 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
     let binary = BINARY.get_or_init(|| {
         let own = std::env::current_exe().expect("a test has a path");
         let (target, _) = target_dir(&own).expect("it lies in a target directory");
-        let build = CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
+        let build =
+            CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
         let build = build.target_dir(target.join("portable")).env("RUSTFLAGS", "--cfg sinbin_portable");
         match build.run() {
             Ok(built) => built.path().to_owned(),

@@ -134,7 +134,8 @@ table; 2 wrong arguments, or a dialogue that makes no sense.";
         let given = cli.address.is_some() || !cli.command.is_empty();
         let mut hosts: Vec<Box<dyn Host>> = Vec::new();
         for name in &cli.host {
-            let host = Known::by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?;
+            let host =
+                Known::by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?;
             hosts.push(Box::new(host));
         }
         if cli.host.is_empty() && !given {

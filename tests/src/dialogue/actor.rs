@@ -36,7 +36,9 @@ enum Outgoing<'d> {
 enum Stepped {
     Done,
     /// It came a bit further, or not at all, and has to wait.
-    Waits { moved: bool },
+    Waits {
+        moved: bool,
+    },
 }
 
 const WAITS: Stepped = Stepped::Waits { moved: false };
@@ -68,7 +70,12 @@ impl<'d, W: Wire> Actor<'d, W> {
     }
 
     /// Does all that can be done now. Returns whether that was anything.
-    pub(super) fn advance<N>(&mut self, now: Duration, network: &mut N, points: &mut Points<'d>) -> Result<bool, String>
+    pub(super) fn advance<N>(
+        &mut self,
+        now: Duration,
+        network: &mut N,
+        points: &mut Points<'d>,
+    ) -> Result<bool, String>
     where
         N: Network<Wire = W>,
     {
@@ -88,7 +95,13 @@ impl<'d, W: Wire> Actor<'d, W> {
         Ok(moved)
     }
 
-    fn take<N>(&mut self, step: &'d Step, now: Duration, network: &mut N, points: &mut Points<'d>) -> Result<Stepped, String>
+    fn take<N>(
+        &mut self,
+        step: &'d Step,
+        now: Duration,
+        network: &mut N,
+        points: &mut Points<'d>,
+    ) -> Result<Stepped, String>
     where
         N: Network<Wire = W>,
     {
@@ -100,7 +113,9 @@ impl<'d, W: Wire> Actor<'d, W> {
                 Err(error) => return Err(error.to_string()),
             },
             Step::Send(pieces) => {
-                let queued = pieces.iter().flat_map(|piece| [Outgoing::Pause(piece.pause), Outgoing::Bytes(&piece.bytes)]);
+                let queued = pieces
+                    .iter()
+                    .flat_map(|piece| [Outgoing::Pause(piece.pause), Outgoing::Bytes(&piece.bytes)]);
                 self.queue.extend(queued);
             }
             Step::HalfClose => self.queue.push_back(Outgoing::End),

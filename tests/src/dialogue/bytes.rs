@@ -7,7 +7,10 @@ const MOST: usize = 16 << 20;
 
 /// Bytes as a file has them.
 #[derive(Clone, Deserialize)]
-#[serde(untagged, expecting = "bytes are a text, a table of one of text, hex, noise, number, or a list of those")]
+#[serde(
+    untagged,
+    expecting = "bytes are a text, a table of one of text, hex, noise, number, or a list of those"
+)]
 pub(super) enum RawBytes {
     Text(String),
     Table(RawTable),
@@ -53,7 +56,9 @@ impl RawTable {
                 noise(count)
             }
             (None, None, None, Some(digits @ 1..=9)) => format!("{client:0digits$}").into_bytes(),
-            (None, None, None, Some(digits)) => return Err(format!("number = {digits}: it takes 1 to 9 digits")),
+            (None, None, None, Some(digits)) => {
+                return Err(format!("number = {digits}: it takes 1 to 9 digits"));
+            }
             _ => return Err("bytes take one of text, hex, noise and number".to_owned()),
         };
         let repeat = self.repeat.unwrap_or(1);
@@ -72,7 +77,9 @@ fn at_most(len: usize) -> Result<(), String> {
 fn unhex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Option<Vec<_>> =
         text.chars().filter(|char| !char.is_whitespace()).map(|char| char.to_digit(16)).collect();
-    let wrong = || format!("hex = {text:?}: it takes pairs of hexadecimal digits, with blanks between them if you like");
+    let wrong = || {
+        format!("hex = {text:?}: it takes pairs of hexadecimal digits, with blanks between them if you like")
+    };
     let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or_else(wrong)?;
     let byte = |pair: &[u32]| u8::try_from(pair[0] << 4 | pair[1]).expect("two digits");
     Ok(digits.chunks(2).map(byte).collect())

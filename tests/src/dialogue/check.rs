@@ -63,7 +63,9 @@ fn check_expected(any: &[Vec<u8>]) -> Result<(), &'static str> {
     if any.is_empty() || any.iter().any(Vec::is_empty) {
         return Err("nothing is expected; leave the step out, or use expect-nothing");
     }
-    let begins = |one: usize| any.iter().enumerate().any(|(other, bytes)| one != other && bytes.starts_with(&any[one]));
+    let begins = |one: usize| {
+        any.iter().enumerate().any(|(other, bytes)| one != other && bytes.starts_with(&any[one]))
+    };
     if (0..any.len()).any(begins) {
         return Err("one alternative begins with another, so that nobody could tell whether it is whole");
     }

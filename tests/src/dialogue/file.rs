@@ -73,8 +73,8 @@ pub fn read_all(directory: &Path) -> Result<Vec<Dialogue>, Wrong> {
 /// When it makes no sense.
 pub fn parse(service: Service, stem: &str, text: &str) -> Result<Dialogue, Wrong> {
     let name = format!("{service}/{stem}");
-    let raw: RawDialogue = toml::from_str(text)
-        .map_err(|error| Wrong::Syntax { name: name.clone(), error: Box::new(error) })?;
+    let raw: RawDialogue =
+        toml::from_str(text).map_err(|error| Wrong::Syntax { name: name.clone(), error: Box::new(error) })?;
     let mut clients = Vec::new();
     for (index, client) in raw.client.iter().enumerate() {
         client.expand(&name, index, &mut clients)?;

@@ -121,7 +121,9 @@ impl<'d, W: Wire> Play<'d, W> {
         let waits = |actor: &Actor<'d, W>| matches!(actor.step(), Some(Step::Await(_)));
         let mut rest: Vec<_> = self.actors.iter().filter(|actor| actor.step().is_some()).collect();
         rest.sort_by_key(|actor| waits(actor));
-        if let (None, Some((actor, step))) = (&self.failure, rest.first().and_then(|actor| Some((actor, actor.step()?)))) {
+        if let (None, Some((actor, step))) =
+            (&self.failure, rest.first().and_then(|actor| Some((actor, actor.step()?))))
+        {
             self.failure = Some(failure(actor, format!("{step}: {why}")));
         }
     }

@@ -60,7 +60,9 @@ pub(super) fn rehearse(dialogue: &Dialogue) -> Result<(), Wrong> {
     }
     for (client, at) in dialogue.clients.iter().zip(at) {
         let what = match client.steps.get(at) {
-            Some(Step::Await(point)) if reached(point) => format!("it waits for {point:?} for ever: who is to reach it waits too"),
+            Some(Step::Await(point)) if reached(point) => {
+                format!("it waits for {point:?} for ever: who is to reach it waits too")
+            }
             Some(Step::Await(point)) => format!("nobody ever reaches {point:?}"),
             _ => continue,
         };

@@ -55,7 +55,11 @@ type FirstHeard = BTreeMap<usize, (String, Vec<Heard>)>;
 /// Holds each dialogue with each host, and calls `progress` with the names of both before. Dialogues that want the same
 /// service with the same options share one.
 #[must_use]
-pub fn hold_all(hosts: &[Box<dyn Host>], dialogues: &[Dialogue], mut progress: impl FnMut(&str, &str)) -> Results {
+pub fn hold_all(
+    hosts: &[Box<dyn Host>],
+    dialogues: &[Dialogue],
+    mut progress: impl FnMut(&str, &str),
+) -> Results {
     let mut groups: BTreeMap<(Service, &Options), Vec<usize>> = BTreeMap::new();
     for (index, dialogue) in dialogues.iter().enumerate() {
         groups.entry((dialogue.service, &dialogue.options)).or_default().push(index);
@@ -101,7 +105,8 @@ impl Room<'_> {
             self.stage = None;
             return Verdict::Failed(format!("{failure}{said}"));
         }
-        let (other, expected) = first.entry(index).or_insert_with(|| (self.host.name().to_owned(), heard.clone()));
+        let (other, expected) =
+            first.entry(index).or_insert_with(|| (self.host.name().to_owned(), heard.clone()));
         match difference(&heard, expected) {
             None => Verdict::Held,
             Some(text) => Verdict::Failed(format!("{text}, unlike {other}")),

@@ -33,7 +33,10 @@ impl Display for Table<'_> {
         self.failed(f)?;
         let [held, failed, left_out] = self.0.count();
         let (dialogues, hosts) = (dialogues.len(), hosts.len());
-        writeln!(f, "\n{dialogues} dialogues, {hosts} hosts: {held} held, {failed} failed, {left_out} left out")
+        writeln!(
+            f,
+            "\n{dialogues} dialogues, {hosts} hosts: {held} held, {failed} failed, {left_out} left out"
+        )
     }
 }
 

@@ -60,14 +60,16 @@ fn read_word(word: &str) -> Result<Step, String> {
 
 fn read_table(table: &Table, client: usize) -> Result<Step, String> {
     let kind = KINDS.iter().find(|(kind, _)| table.contains_key(*kind));
-    let (kind, beside) = kind.ok_or("a step has one of send, expect, expect-one-of, reach, await, pause-ms")?;
+    let (kind, beside) =
+        kind.ok_or("a step has one of send, expect, expect-one-of, reach, await, pause-ms")?;
     if let Some(other) = table.keys().find(|key| key != kind && !beside.contains(&key.as_str())) {
         return Err(format!("{other} does not belong beside {kind}"));
     }
     match *kind {
         "send" => {
             let bytes = field::<RawBytes>(table, "send")?.bytes(client)?;
-            let sizes = if table.contains_key("pieces") { field(table, "pieces")? } else { Sizes::All(usize::MAX) };
+            let sizes =
+                if table.contains_key("pieces") { field(table, "pieces")? } else { Sizes::All(usize::MAX) };
             let pause = if table.contains_key("pause-ms") { pause(table)? } else { Duration::ZERO };
             cut(&bytes, sizes, pause).map(Step::Send)
         }
@@ -90,7 +92,9 @@ fn field<T: DeserializeOwned>(table: &Table, key: &str) -> Result<T, String> {
 fn pause(table: &Table) -> Result<Duration, String> {
     match field(table, "pause-ms")? {
         ms @ 0..=LONGEST_PAUSE => Ok(Duration::from_millis(ms)),
-        ms => Err(format!("pause-ms = {ms}: it takes 0 to {LONGEST_PAUSE}; nothing should depend on it anyway")),
+        ms => {
+            Err(format!("pause-ms = {ms}: it takes 0 to {LONGEST_PAUSE}; nothing should depend on it anyway"))
+        }
     }
 }
 

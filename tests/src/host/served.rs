@@ -30,10 +30,16 @@ impl Served {
                 return Ok(Self { running, address });
             }
             if has_ended {
-                return Err(format!("{program} ended, and never listened: {}", running.wait().stderr.trim_end()));
+                return Err(format!(
+                    "{program} ended, and never listened: {}",
+                    running.wait().stderr.trim_end()
+                ));
             }
             if Instant::now() > deadline {
-                return Err(format!("{program} does not listen after {PATIENCE:?}: {}", running.stderr().trim_end()));
+                return Err(format!(
+                    "{program} does not listen after {PATIENCE:?}: {}",
+                    running.stderr().trim_end()
+                ));
             }
             sleep(PAUSE);
         }
