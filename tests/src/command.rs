@@ -1,4 +1,4 @@
-use std::io::{empty, pipe};
+use std::io::{self, empty, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -22,6 +22,29 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 pub fn sinbin(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     command(BINARY.get_or_init(|| build("sinbin")), args)
+}
+
+/// The `sinbin` command with the poller that other systems than Linux have. It has a target directory of its own, below
+/// ours.
+///
+/// # Panics
+///
+/// When it cannot be built.
+#[must_use]
+pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| {
+        let own = std::env::current_exe().expect("a test has a path");
+        let (target, _) = target_dir(&own).expect("it lies in a target directory");
+        let build =
+            CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
+        let build = build.target_dir(target.join("portable")).env("RUSTFLAGS", "--cfg sinbin_portable");
+        match build.run() {
+            Ok(built) => built.path().to_owned(),
+            Err(error) => panic!("the command `sinbin` cannot be built with the portable poller: {error}"),
+        }
+    });
+    command(binary, args)
 }
 
 /// The `sinbin-wasi` command, likewise. What it compiles it keeps below the target directory.
@@ -66,12 +89,14 @@ pub(crate) fn cargo(package: &str) -> CargoBuild {
     build
 }
 
-/// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple.
+/// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple; a program of ours lies
+/// beside `deps`.
 fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
     let target = test.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists())?;
-    let parts: Vec<_> = test.strip_prefix(target).ok()?.iter().collect();
+    let parts = test.strip_prefix(target).ok()?.iter().filter(|part| *part != "deps");
+    let parts: Vec<_> = parts.collect();
     let triple = match parts[..] {
-        [triple, _, _, _] => triple.to_str(),
+        [triple, _, _] => triple.to_str(),
         _ => None,
     };
     Some((target, triple))
@@ -110,7 +135,12 @@ impl Running {
     /// When it cannot be started.
     #[must_use]
     pub fn start(command: Command) -> Self {
-        let (reader, writer) = pipe().expect("a pipe");
+        Self::try_start(command).expect("the command can be started")
+    }
+
+    /// The same for a command that may not be there.
+    pub(crate) fn try_start(command: Command) -> io::Result<Self> {
+        let (reader, writer) = pipe()?;
         Self::spawn(command, writer, Tail::of(reader))
     }
 
@@ -121,14 +151,14 @@ impl Running {
     /// When it cannot be started.
     #[must_use]
     pub fn start_into(command: Command, stdout: impl Into<Stdio>) -> Self {
-        Self::spawn(command, stdout, Tail::of(empty()))
+        Self::spawn(command, stdout, Tail::of(empty())).expect("the command can be started")
     }
 
-    fn spawn(mut command: Command, out: impl Into<Stdio>, stdout: Tail) -> Self {
+    fn spawn(mut command: Command, out: impl Into<Stdio>, stdout: Tail) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command can be started");
+        let mut child = command.spawn()?;
         let stderr = Tail::of(child.stderr.take().expect("stderr is piped"));
-        Self { child, stdout, stderr }
+        Ok(Self { child, stdout, stderr })
     }
 
     /// The process's id.

@@ -1,79 +1,95 @@
-//! The hosts that can serve the shipped services: which one the tests of a run use is said by `SINBIN_HOST`.
+//! The hosts that can serve the shipped services, as a table. Which one the tests of a run use is said by `SINBIN_HOST`;
+//! the dialogues go through all of them.
+
+mod given;
+mod launch;
+mod served;
+mod table;
 
 use std::env;
 use std::process::Command;
 
-use crate::command::{sinbin, sinbin_wasi};
-use crate::example::wasi_example;
-use crate::foreign::foreign;
-use crate::guest::guest;
+pub use given::Given;
+use served::Served;
+pub use table::Known;
 
-/// Options that belong to the service, and not to the host; each has a value.
-const OF_SERVICE: [&str; 5] = ["--framing", "--idle-timeout", "--loop-n", "--max-line", "--max-n"];
+use crate::dialogue::{Dialogue, Host, Need, Options, Service, Stage};
 
-/// Options of hosts that have threads and a poller of their own.
-const OF_THREADS: [&str; 2] = ["--busy-poll", "--workers"];
-
-/// The command that serves `service`, with the arguments that `sinbin serve` would have.
+/// The command that serves `service` with the host that `SINBIN_HOST` names, with the arguments that `sinbin serve` would
+/// have.
 pub(crate) fn serve(service: &str, args: &[&str]) -> Command {
-    let host = env::var("SINBIN_HOST").unwrap_or_else(|_| "native".to_owned());
-    match host.as_str() {
-        "native" => sinbin(&[&["serve", service], args].concat()),
-        "driven" => run(&format!("{service}.wasm"), args),
-        "portable" => run(&format!("{service}-portable.wasm"), args),
-        "stock" => stock(&format!("{service}-portable.wasm"), args),
-        "node" => node(&format!("{service}.wasm"), args),
-        other => panic!("SINBIN_HOST={other}: there are native, driven, portable, stock and node"),
+    let name = env::var("SINBIN_HOST").unwrap_or_else(|_| "native".to_owned());
+    let host = Known::by_name(&name).unwrap_or_else(|| {
+        let names: Vec<_> = Known::all().iter().map(|host| host.name).collect();
+        panic!("SINBIN_HOST={name}: there are {}", names.join(", "))
+    });
+    host.command(service, args)
+}
+
+impl Known {
+    /// The host of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|host| host.name == name)
+    }
+
+    /// The command that serves `service`. What the arguments say goes before what the host says.
+    fn command(&self, service: &str, args: &[&str]) -> Command {
+        let mut all = args.to_vec();
+        if self.own.first().is_some_and(|option| !args.contains(option)) {
+            all.extend(self.own);
+        }
+        (self.launch)(service, &all)
     }
 }
 
-/// `sinbin-wasi run`, with the service's arguments where they belong.
-fn run(name: &str, args: &[&str]) -> Command {
-    let guest = guest(name);
-    let (own, service) = split(args, &OF_SERVICE);
-    let mut all = vec!["run", guest.to_str().expect("a path of ours")];
-    all.extend(own);
-    all.push("--");
-    all.extend(service);
-    sinbin_wasi(&all)
+impl Host for &'static Known {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn lacks(&self, dialogue: &Dialogue) -> Option<String> {
+        let lack = self.lacks.iter().find(|(lack, _)| lack.concerns(dialogue));
+        lack.map(|(_, reason)| (*reason).to_owned())
+    }
+
+    fn open(&self, service: Service, options: &Options) -> Result<Box<dyn Stage>, String> {
+        let mut args = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
+        args.extend(arguments(options));
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        Ok(Box::new(Served::start(self.command(service.name(), &args), None)?))
+    }
 }
 
-/// wasmtime as its own command has it: the guest gets all arguments, of which it knows none of threads.
-fn stock(name: &str, args: &[&str]) -> Command {
-    let mut command = wasi_example("stock");
-    command.arg(guest(name)).args(split(args, &OF_THREADS).0);
-    command
+/// What a host cannot do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lack {
+    /// Serve anything but this.
+    Other(Service),
+    /// Give the service options.
+    Options,
+    /// Give it this one.
+    Option(&'static str),
+    /// This.
+    Need(Need),
 }
 
-/// Node, which drives the service as our host does.
-fn node(name: &str, args: &[&str]) -> Command {
-    let mut command = foreign("node", "serve.mjs");
-    let (args, service) = split(args, &OF_SERVICE);
-    let mut args = split(&args, &OF_THREADS).0.into_iter();
-    command.arg(guest(name));
-    while let Some(arg) = args.next() {
-        command.arg(arg);
-        // It counts bytes.
-        if arg == "--max-buffered" {
-            let mebibytes: u64 = args.next().and_then(|value| value.parse().ok()).expect("a number");
-            command.arg((mebibytes << 20).to_string());
+impl Lack {
+    fn concerns(self, dialogue: &Dialogue) -> bool {
+        match self {
+            Self::Other(service) => dialogue.service != service,
+            Self::Options => !dialogue.options.is_empty(),
+            Self::Option(option) => dialogue.options.contains_key(option),
+            Self::Need(need) => dialogue.needs.contains(&need),
         }
     }
-    command.arg("--").args(service);
-    command
 }
 
-/// The arguments without these options, which have values, and those.
-fn split<'a>(args: &[&'a str], options: &[&str]) -> (Vec<&'a str>, Vec<&'a str>) {
-    let (mut others, mut these) = (Vec::new(), Vec::new());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        if options.contains(arg) {
-            these.push(*arg);
-            these.extend(args.next());
-        } else {
-            others.push(*arg);
-        }
-    }
-    (others, these)
+/// Options as a command line has them.
+fn arguments(options: &Options) -> impl Iterator<Item = String> {
+    options.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()])
 }

@@ -1,6 +1,6 @@
 //! What the end-to-end tests have in common: the real `sinbin` command as a child process ([`Running`],
-//! [`Server`]), clients that say what a test tells them to ([`Client`]), and a look at what a process costs
-//! ([`machine`]).
+//! [`Server`]), clients that say what a test tells them to ([`Client`]), the [`dialogue`]s that every
+//! [`host`] must hold, and a look at what a process costs ([`machine`]).
 //!
 //! Whatever waits here waits for a condition, for [`PATIENCE`] at the most; no test depends on how fast the
 //! machine is. What goes wrong is a panic: this is for tests alone.
@@ -9,10 +9,11 @@
 
 mod client;
 mod command;
+pub mod dialogue;
 mod example;
 mod foreign;
 mod guest;
-mod host;
+pub mod host;
 pub mod machine;
 mod server;
 mod tail;

@@ -54,7 +54,9 @@ impl Server {
 
     fn listening(command: Command, listeners: usize) -> Self {
         let running = Running::start(command);
-        let addresses = running.first_lines(listeners).iter().map(|line| address(line)).collect();
+        let lines = running.first_lines(listeners);
+        let address = |line: &String| announced(line).unwrap_or_else(|error| panic!("{error}"));
+        let addresses = lines.iter().map(address).collect();
         Self { running, addresses }
     }
 
@@ -108,8 +110,9 @@ impl Deref for Server {
     }
 }
 
-fn address(line: &str) -> SocketAddr {
+/// The address in the line that a server says first.
+pub(crate) fn announced(line: &str) -> Result<SocketAddr, String> {
     let address = line.strip_prefix("listening on ");
     let address = address.and_then(|address| address.parse().ok());
-    address.unwrap_or_else(|| panic!("no line \"listening on ADDR\": {line:?}"))
+    address.ok_or_else(|| format!("no line \"listening on ADDR\": {line:?}"))
 }

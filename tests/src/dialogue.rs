@@ -1,0 +1,28 @@
+//! Scripted conversations that every host must hold alike: the files of `tests/dialogues`, and what plays them.
+//!
+//! A [`Dialogue`] is plain data. [`Play`] holds it over any [`Network`], given the time: it knows neither sockets nor
+//! clocks, so a simulator plays the same script. [`converse`] plays it over real ones. A [`Host`] makes a [`Stage`] for
+//! a service and its options, and [`hold_all`] brings all hosts and all dialogues together.
+
+mod actor;
+mod bytes;
+mod check;
+mod error;
+mod file;
+mod play;
+mod rehearsal;
+mod run;
+mod script;
+mod stage;
+mod suite;
+mod table;
+mod words;
+
+pub use error::Wrong;
+pub use file::{parse, read_all};
+pub use play::{Network, Play, Wants, Wire};
+pub use run::{Listening, converse};
+pub use script::{Client, Dialogue, Need, Options, Piece, Service, Step};
+pub use stage::{Failure, Heard, Host, Outcome, Stage};
+pub use suite::{Results, Verdict, hold_all};
+pub use table::Table;

@@ -1,0 +1,156 @@
+use std::process::Command;
+
+use super::Lack;
+use super::launch::{core, driven, driver, node, node_portable, polling, portable, python, stock};
+use crate::command::sinbin;
+use crate::dialogue::{Need, Service};
+
+/// A host of this repository.
+#[derive(Debug)]
+pub struct Known {
+    /// A short word for it.
+    pub name: &'static str,
+    /// A line about it.
+    pub about: &'static str,
+    /// Options that make it this host; a test that says the first of them says it all.
+    pub(super) own: &'static [&'static str],
+    /// What it cannot do, and why.
+    pub(super) lacks: &'static [(Lack, &'static str)],
+    /// Its command, given a service's name and the arguments that `sinbin serve` would have.
+    pub(super) launch: fn(&str, &[&str]) -> Command,
+}
+
+const FIB_ALONE: (Lack, &str) = (Lack::Other(Service::Fib), "sinbin_core.wasm is the service fib");
+const ASYNC_ECHO: [(Lack, &str); 2] = [
+    (Lack::Other(Service::Echo), "echo-async.wasm is the service echo"),
+    (Lack::Option("idle-timeout"), "echo-async.wasm takes no arguments"),
+];
+const NO_LINGER: &str =
+    "its runtime closes a socket at once, which resets a connection that has something unread";
+
+static ALL: [Known; 17] = [
+    Known {
+        name: "native",
+        about: "sinbin serve, with threads for jobs",
+        own: &[],
+        lacks: &[],
+        launch: native,
+    },
+    Known {
+        name: "native-alone",
+        about: "the same without such threads: jobs in slices",
+        own: &["--workers", "0"],
+        lacks: &[],
+        launch: native,
+    },
+    Known {
+        name: "native-async",
+        about: "the services as async fns",
+        own: &["--written-as", "async-fn"],
+        lacks: &[],
+        launch: native,
+    },
+    Known {
+        name: "native-async-alone",
+        about: "the same without threads",
+        own: &["--workers", "0", "--written-as", "async-fn"],
+        lacks: &[],
+        launch: native,
+    },
+    Known {
+        name: "native-polling",
+        about: "sinbin serve on the portable poller, which kqueue takes",
+        own: &[],
+        lacks: &[],
+        launch: |service, args| polling(&[&["serve", service], args].concat()),
+    },
+    Known {
+        name: "driven",
+        about: "sinbin-wasi run fib.wasm, with instances for jobs",
+        own: &[],
+        lacks: &[],
+        launch: |service, args| driven(&format!("{service}.wasm"), args),
+    },
+    Known {
+        name: "driven-alone",
+        about: "the same without such instances: jobs in slices",
+        own: &["--workers", "0"],
+        lacks: &[],
+        launch: |service, args| driven(&format!("{service}.wasm"), args),
+    },
+    Known {
+        name: "driven-async",
+        about: "sinbin-wasi run echo-async.wasm",
+        own: &[],
+        lacks: &ASYNC_ECHO,
+        launch: |service, args| driven(&format!("{service}-async.wasm"), args),
+    },
+    Known {
+        name: "portable",
+        about: "sinbin-wasi run fib-portable.wasm, a command of WASI 0.2",
+        own: &[],
+        lacks: &[],
+        launch: portable,
+    },
+    Known {
+        name: "stock",
+        about: "the same command under wasmtime as it comes",
+        own: &[],
+        lacks: &[(Lack::Need(Need::Linger), NO_LINGER)],
+        launch: stock,
+    },
+    Known {
+        name: "driver",
+        about: "fib.wasm driven by the shortest driver in Rust",
+        own: &[],
+        lacks: &[
+            (Lack::Other(Service::Fib), "it knows the commands that fib says"),
+            (Lack::Options, "it has no options for its guest"),
+            (Lack::Need(Need::Linger), "it closes a socket at once, for shortness"),
+        ],
+        launch: driver,
+    },
+    Known { name: "node", about: "fib.wasm driven by Node", own: &[], lacks: &[], launch: node },
+    Known {
+        name: "node-core",
+        about: "sinbin_core.wasm, a core module, driven by Node",
+        own: &[],
+        lacks: &[FIB_ALONE],
+        launch: |_, args| core("node", "core.mjs", args),
+    },
+    Known {
+        name: "node-portable",
+        about: "fib-portable.wasm in Node, with jco's preview2-shim",
+        own: &[],
+        lacks: &[(Lack::Need(Need::Linger), NO_LINGER)],
+        launch: node_portable,
+    },
+    Known { name: "python", about: "fib.wasm driven by Python", own: &[], lacks: &[], launch: python },
+    Known {
+        name: "python-async",
+        about: "echo-async.wasm driven by Python",
+        own: &[],
+        lacks: &ASYNC_ECHO,
+        launch: |service, args| python(&format!("{service}-async"), args),
+    },
+    Known {
+        name: "python-core",
+        about: "sinbin_core.wasm driven by Python",
+        own: &[],
+        lacks: &[FIB_ALONE],
+        launch: |_, args| core("python", "core.py", args),
+    },
+];
+
+impl Known {
+    /// All there are. (A host that is no process, such as a simulator, implements [`Host`](crate::dialogue::Host) by
+    /// itself and stands beside these.)
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+}
+
+fn native(service: &str, args: &[&str]) -> Command {
+    sinbin(&[&["serve", service], args].concat())
+}
