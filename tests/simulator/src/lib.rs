@@ -1,4 +1,5 @@
 //! Years of bad luck in minutes: services on sinbin's core, in virtual time, from one seed.
+mod as_tasks;
 mod bad_luck;
 mod luck;
 #[path = "../../../core/tests/oracle/mod.rs"]
@@ -20,6 +21,7 @@ mod tasks;
 mod work;
 mod world;
 
+pub use as_tasks::simulate_tasks;
 pub use luck::{Luck, OFTEN};
 pub use owed::{Owed, Read};
 pub use plan::{Computes, Faults, Plan};

@@ -1,7 +1,7 @@
 //! Panics of what is simulated, as values: where they came from, and what they said.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
@@ -26,4 +26,9 @@ pub(crate) fn catch<R>(act: impl FnOnce() -> R) -> Result<R, String> {
     let outcome = catch_unwind(AssertUnwindSafe(act));
     CATCHING.set(before);
     outcome.map_err(|_| CAUGHT.take())
+}
+
+/// Ends what [`catch`] runs, from anywhere in it.
+pub(crate) fn give_up() -> ! {
+    resume_unwind(Box::new(()))
 }

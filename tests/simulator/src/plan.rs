@@ -99,6 +99,8 @@ faults! {
     cancels = 30,
     /// A task is named, for nothing.
     wakes = 200,
+    /// The host wakes up just before a deadline.
+    early = 200,
     /// The clock jumps, mostly ahead, and at times back.
     jumps = 4,
 }

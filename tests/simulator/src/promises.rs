@@ -60,7 +60,7 @@ impl Promises {
             return Err(format!("promise 3: task {} has two steps in one turn", said.task));
         }
         let wait = said.and_then(|said| said.wait);
-        let is_timed_out = wait.is_some_and(|wait| wait.deadline() <= kernel.now());
+        let is_timed_out = self.is_late(kernel, task);
         match woken {
             Woken::TimedOut if !is_timed_out => {
                 Err(format!("promise 2: task {task} is told of a deadline that has not come"))
@@ -71,6 +71,12 @@ impl Promises {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the deadline of its last wait has come, whatever woke it.
+    pub(crate) fn is_late(&self, kernel: &Kernel<Rooms>, task: TaskId) -> bool {
+        let wait = self.said(task).and_then(|said| said.wait);
+        wait.is_some_and(|wait| wait.deadline() <= kernel.now())
     }
 
     /// It has had it.

@@ -72,7 +72,22 @@ where
     /// # Errors
     ///
     /// The first thing that was wrong.
-    pub fn run(&mut self) -> Result<Report, Failure> {
+    pub fn run(mut self) -> Result<Report, Failure> {
+        self.run_to_the_end()
+    }
+
+    /// The same; what panics is a failure as well.
+    fn run_to_the_end(&mut self) -> Result<Report, Failure> {
+        let outcome = catch(|| self.go());
+        let caught = match outcome {
+            Ok(outcome) => return outcome,
+            Err(caught) => caught,
+        };
+        let what = self.world.wrong.take();
+        Err(self.failure(what.unwrap_or(caught)))
+    }
+
+    fn go(&mut self) -> Result<Report, Failure> {
         while !self.is_over() {
             self.turn();
             self.settle();
@@ -87,9 +102,9 @@ where
         Ok(self.report())
     }
 
-    /// Runs to the end, whatever that is; what panics there is a failure as well.
+    /// Runs to the end, whatever that is.
     pub(crate) fn into_end(mut self) -> Ended {
-        let outcome = catch(|| self.run()).unwrap_or_else(|what| Err(self.failure(what)));
+        let outcome = self.run_to_the_end();
         let World { luck, story, .. } = self.world;
         Ended { outcome, tape: luck.into_tape(), story: story.into_text() }
     }
@@ -289,7 +304,12 @@ where
             self.stop();
             return false;
         }
+        let is_early = next == deadline && self.world.luck.strikes(self.world.plan.faults.early);
+        let next = if is_early { Instant::from_nanos(next.as_nanos().saturating_sub(1)) } else { next };
         self.world.now = self.world.now.max(next);
+        if is_early {
+            return false;
+        }
         if deadline <= self.world.now {
             return false;
         }

@@ -1,10 +1,13 @@
-//! Runs of the services that sinbin ships.
+//! Runs of the services that sinbin ships, and of the same as `async fn`s.
+
+mod tasks;
 
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Service, Task};
 
+use crate::as_tasks::simulate_tasks;
 use crate::luck::Luck;
 use crate::plan::{Computes, Plan};
 use crate::report::{Failure, Report};
@@ -28,16 +31,19 @@ pub struct Ended {
 #[must_use]
 pub fn shipped(mut luck: Luck, told: bool) -> Ended {
     let mut plan = Plan::drawn(&mut luck);
-    let service = luck.below(8);
+    let service = luck.below(SERVICES);
     run(service, &mut plan, luck, told)
 }
 
 /// The same by a plan of the caller's.
 #[must_use]
 pub fn shipped_by(plan: &Plan, mut luck: Luck, told: bool) -> Ended {
-    let service = luck.below(8);
+    let service = luck.below(SERVICES);
     run(service, &mut plan.clone(), luck, told)
 }
+
+/// How many services there are to choose from.
+const SERVICES: u32 = 10;
 
 fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
     let idle_timeout = plan.idle_timeout;
@@ -46,7 +52,9 @@ fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
         4 => Framing::Auto,
         5 => Framing::Bare,
         6 => return simulate(Echo { idle_timeout }, plan, luck, told, |_| EchoTalk),
-        _ => return simulate(Upper { idle_timeout }, plan, luck, told, |_| UpperTalk),
+        7 => return simulate(Upper { idle_timeout }, plan, luck, told, |_| UpperTalk),
+        8 => return run_echo_tasks(plan, luck, told),
+        _ => Framing::Lines,
     };
     // Half a line and another are a large number: to compute it would take longer than all the rest.
     let rules = Rules { framing, max_n: 18, ..Rules::default() };
@@ -54,7 +62,16 @@ fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
     let workers_fail = plan.faults.failing_jobs > 0 || plan.faults.dying_workers > 0;
     let jobs_may_fail =
         plan.rooms.jobs < plan.clients as usize || plan.computes != Computes::Slices && workers_fail;
-    simulate(fib, plan, luck, told, |_| FibTalk::new(&fib, jobs_may_fail))
+    let talk = |_: &mut Luck| FibTalk::new(&fib, jobs_may_fail);
+    if service < 9 {
+        return simulate(fib, plan, luck, told, talk);
+    }
+    simulate_tasks(async |conn, on| tasks::fib(&conn, on, &fib).await, plan, luck, talk, told)
+}
+
+fn run_echo_tasks(plan: &Plan, luck: Luck, told: bool) -> Ended {
+    let idle = plan.idle_timeout;
+    simulate_tasks(async |conn, on| tasks::echo(&conn, on, idle).await, plan, luck, |_| EchoTalk, told)
 }
 
 fn simulate<S, T>(service: S, plan: &Plan, luck: Luck, told: bool, talks: impl FnMut(&mut Luck) -> T) -> Ended

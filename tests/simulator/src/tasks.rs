@@ -5,6 +5,7 @@ use std::pin::Pin;
 use sinbin_core::task::Label;
 use sinbin_core::{Acceptor, Cx, Linger, Service, SourceId, Step, Task, TaskId, Woken};
 
+use crate::panics::give_up;
 use crate::talk::Talk;
 use crate::world::{Role, World};
 
@@ -28,9 +29,13 @@ where
         let woken = cx.woken();
         let mut promises = std::mem::take(&mut cx.host.promises);
         if let Err(broken) = promises.before_step(cx.kernel(), task) {
+            // A turn of a broken kernel may have no end.
             cx.host.wrong(broken);
+            cx.host.promises = promises;
+            give_up();
         }
-        self.note(cx, task, woken);
+        let is_late = promises.is_late(cx.kernel(), task);
+        self.note(cx, task, woken, is_late);
         let step = match &mut *self {
             Self::Accept(inner) => Pin::new(inner).resume(cx),
             Self::Serve(inner, _) => Pin::new(inner).resume(cx),
@@ -67,7 +72,7 @@ where
 
 impl<S: Service> SimTask<S> {
     /// Notes whose step it is, and what the end of it may be blamed on.
-    fn note<T: Talk>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, woken: Woken) {
+    fn note<T: Talk>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, woken: Woken, is_late: bool) {
         let source = match self {
             Self::Accept(_) => None,
             Self::Serve(_, source) | Self::Linger(_, source) => Some(*source),
@@ -81,10 +86,13 @@ impl<S: Service> SimTask<S> {
         else {
             return;
         };
+        let has_timeout = cx.host.plan.idle_timeout.is_some();
         let peer = &mut cx.host.peers[number];
         peer.task = Some(task);
         match woken {
-            Woken::TimedOut => peer.timed_out |= cx.host.plan.idle_timeout.is_some(),
+            Woken::TimedOut => peer.timed_out |= has_timeout,
+            // An `async fn` may look at the time, whatever woke it.
+            _ if is_late && cx.host.tasks_read_clocks => peer.timed_out |= has_timeout,
             Woken::Cancelled if !peer.cancelled => {
                 cx.host.wrong(format!("task {task} is told that it is cancelled, and nobody did that"));
             }

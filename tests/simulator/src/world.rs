@@ -68,6 +68,8 @@ pub struct World<S: Service, T> {
     pub(crate) work: Work<S::Job>,
     pub(crate) old_jobs: VecDeque<JobId>,
     pub(crate) stopping: bool,
+    /// A task may find out by itself that its deadline has come.
+    pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
     pub(crate) story: Story,
     pub(crate) report: Report,
@@ -100,6 +102,7 @@ impl<S: Service, T: Talk> World<S, T> {
             work,
             old_jobs: VecDeque::new(),
             stopping: false,
+            tasks_read_clocks: false,
             promises: Promises::default(),
             story,
             report: Report::default(),

@@ -28,6 +28,9 @@ pub(crate) struct Cli {
     /// With --seed: tell what happens, line by line.
     #[arg(long, requires = "seed")]
     pub(crate) trace: bool,
+    /// With --seed: if it fails, tell all of a short run that fails as well.
+    #[arg(long, requires = "seed")]
+    pub(crate) shrink: bool,
     /// One long run of about this many steps, with all faults at once: what is measured.
     #[arg(long, value_name = "N", conflicts_with_all = ["seed", "seeds"], value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,

@@ -30,6 +30,11 @@ pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
             say(&format!("seed {seed}: {}\n", sentence(report)));
             ExitCode::SUCCESS
         }
+        Err(failure) if cli.shrink => {
+            let short = shortened(seed);
+            say(&format!("seed {seed} failed {failure}\n{}{}", short.sentence(), short.ended.story));
+            ExitCode::FAILURE
+        }
         Err(failure) => {
             tell_failure(seed, failure);
             ExitCode::FAILURE
@@ -59,20 +64,38 @@ pub(crate) fn endless(cli: &Cli) -> ExitCode {
 /// Tells how a seed failed: the failure, and a short run that fails as well.
 pub(crate) fn tell_failure(seed: u64, failure: &Failure) {
     say(&format!("seed {seed} failed {failure}\n"));
-    let recorded = shipped(Luck::seeded(seed).recorded(), false);
-    let short = shrink(&recorded.tape, |tape| shipped(Luck::replayed(tape), false).outcome.is_err());
-    let ended = shipped(Luck::replayed(&short), true);
-    let Err(failure) = &ended.outcome else { return };
-    let lines: Vec<_> = ended.story.lines().collect();
+    let short = shortened(seed);
+    let lines: Vec<_> = short.ended.story.lines().collect();
     let left_out = lines.len().saturating_sub(END);
-    say(&format!("\nof {} decisions, these {} are enough: {short:?}\n", recorded.tape.len(), short.len()));
+    say(&short.sentence());
     if left_out > 0 {
         say(&format!("… {left_out} lines before\n"));
     }
+    say(&format!("{}\n", lines[left_out..].join("\n")));
     say(&format!(
-        "{}\n{failure}\n\nthe whole story: simulate --seed {seed} --trace\n",
-        lines[left_out..].join("\n")
+        "\nthe whole of it: simulate --seed {seed} --shrink\nas it was found: simulate --seed {seed} --trace\n"
     ));
+}
+
+/// A short run that fails, made of a long one.
+struct Short {
+    ended: Ended,
+    decisions: usize,
+    enough: usize,
+}
+
+impl Short {
+    fn sentence(&self) -> String {
+        let Self { decisions, enough, .. } = self;
+        format!("\nof its {decisions} decisions, {enough} are enough for a run that fails:\n\n")
+    }
+}
+
+fn shortened(seed: u64) -> Short {
+    let recorded = shipped(Luck::seeded(seed).recorded(), false).tape;
+    let tape = shrink(&recorded, |tape| shipped(Luck::replayed(tape), false).outcome.is_err());
+    let ended = shipped(Luck::replayed(&tape), true);
+    Short { ended, decisions: recorded.len(), enough: tape.len() }
 }
 
 /// What a run came to, for people.

@@ -1,0 +1,21 @@
+//! Runs so many seeds and says which of them failed first: `seeds [COUNT]`.
+
+use std::process::ExitCode;
+
+use sinbin_simulator::{Luck, Report, shipped};
+
+fn main() -> ExitCode {
+    let count = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(1000);
+    let mut total = Report::default();
+    for seed in 0..count {
+        match shipped(Luck::seeded(seed), false).outcome {
+            Ok(report) => total.add(&report),
+            Err(failure) => {
+                println!("seed {seed} failed {failure}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{count} seeds went well: {} steps, {} answers checked", total.steps, total.answers);
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,79 @@
+//! Services as one writes them with the core: `async fn`s, with timeouts, jobs and tasks that help each other.
+
+use std::time::Duration;
+
+use sinbin_core::fib::{FibJob, fib as number};
+use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
+use sinbin_core::fib_service::Fib;
+use sinbin_core::task::{Conn, Error, Loop, Lost, Refused};
+
+/// Sends back what it gets.
+pub(super) async fn echo(conn: &Conn<'_>, on: Loop<'_>, idle: Option<Duration>) -> Result<(), Error> {
+    let mut buffer = [0; 128];
+    // A deadline that has come ends it.
+    while let Ok(received) = on.until(on.after(idle), conn.recv(&mut buffer)).await {
+        match received? {
+            0 => break,
+            count => match on.until(on.after(idle), conn.send_all(&buffer[..count])).await {
+                Ok(sent) => sent?,
+                Err(_) => break,
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Answers lines, by jobs where that takes long.
+pub(super) async fn fib(conn: &Conn<'_>, on: Loop<'_>, service: &Fib) -> Result<(), Error> {
+    let rules = &service.rules;
+    let mut requests = Requests::new();
+    let mut buffer = [0; 128];
+    while let Ok(received) = on.until(on.after(service.idle_timeout), conn.recv(&mut buffer)).await {
+        let count = received?;
+        let mut bytes = &buffer[..count];
+        requests.begin_read(rules, bytes, count < buffer.len());
+        loop {
+            let (taken, request) = if bytes.is_empty() { (0, None) } else { requests.next(rules, bytes) };
+            bytes = &bytes[taken..];
+            let ended = count == 0;
+            let request = if ended { requests.finish(rules) } else { request };
+            let Some(request) = request else { break };
+            let Some(reply) = reply(on, request, service.loop_n).await else { return Ok(()) };
+            if !send(conn, on, &reply, rules, service.idle_timeout).await? || request == Err(Bad::TooLong) {
+                return Ok(());
+            }
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The reply; none where the task is cancelled.
+async fn reply(on: Loop<'_>, request: Request, loop_n: u32) -> Option<Reply> {
+    match request {
+        Err(bad) => Some(Reply::Error(bad)),
+        Ok(n) if n <= loop_n => Some(Reply::Value(number(n))),
+        Ok(n) => match on.job(FibJob::new(n)).await {
+            Ok(value) => Some(Reply::Value(value)),
+            Err(Lost::Refused(Refused::Cancelled)) => None,
+            Err(_) => Some(Reply::Error(Bad::Lost)),
+        },
+    }
+}
+
+async fn send(
+    conn: &Conn<'_>,
+    on: Loop<'_>,
+    reply: &Reply,
+    rules: &Rules,
+    idle: Option<Duration>,
+) -> Result<bool, Error> {
+    let mut line = [0; MAX_REPLY];
+    let len = reply.render(rules, &mut line);
+    match on.until(on.after(idle), conn.send_all(&line[..len])).await {
+        Ok(sent) => sent.map(|()| true),
+        Err(_) => Ok(false),
+    }
+}

@@ -1,0 +1,191 @@
+//! Bugs that are planted into copies of the core, one at a time: the simulator finds each within 1,000 seeds, without the
+//! help of the core's own assertions. What it would not find here, it would not find anywhere.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Seeds that may pass before it is found.
+const SEEDS: &str = "1000";
+
+/// A bug: what stands in a file of the core, once, and what is put in its place.
+struct Planted {
+    name: &'static str,
+    file: &'static str,
+    right: &'static str,
+    wrong: &'static str,
+}
+
+const BUGS: [Planted; 12] = [
+    Planted {
+        name: "a lost wake-up: who waits to send is not watched for that, if the source is watched already",
+        file: "wait.rs",
+        right: "if !slot.is_watched(table) {",
+        wrong: "if slot.watched.is_empty() {",
+    },
+    Planted {
+        name: "a lost wake-up: of two directions that are ready at once, one is told",
+        file: "kernel.rs",
+        right: "if readiness.contains(Interest::SEND) && !self.wake_waiter(send",
+        wrong: "if readiness == Interest::SEND && !self.wake_waiter(send",
+    },
+    Planted {
+        name: "a doubled wake-up: who is woken stays in the wait tables",
+        file: "kernel.rs",
+        right: "        self.leave_all(index);\n        self.make_ready(index, woken);\n    }\n\n",
+        wrong: "        self.make_ready(index, woken);\n    }\n\n",
+    },
+    Planted {
+        name: "a doubled wake-up: the end of a job that nobody waits for yet queues somebody again",
+        file: "kernel.rs",
+        right: "            slot.done = true;",
+        wrong: "            slot.done = true;\n            if slot.waiter == NONE && self.ready.len > 0 {\n                \
+                let last = self.ready.tail;\n                self.ready.push(&mut self.tasks, last);\n            }",
+    },
+    Planted {
+        name: "a stale id: generations are not compared",
+        file: "slab.rs",
+        right: "self.is_live() && self.generation == generation",
+        wrong: "self.is_live() && (generation & 1 == 1 || self.generation == generation)",
+    },
+    Planted {
+        name: "a leak on cancel: the task runs, and stays in the wait tables",
+        file: "kernel.rs",
+        right: "TaskState::Waiting => self.out_of_bin(task.index, Woken::Cancelled),",
+        wrong: "TaskState::Waiting => self.make_ready(task.index, Woken::Cancelled),",
+    },
+    Planted {
+        name: "a leak on cancel: nobody gives the job up",
+        file: "fib_service.rs",
+        right: "            cx.cancel_job(job);",
+        wrong: "            let _ = job;",
+    },
+    Planted {
+        name: "a leak at the end: bytes that are kept are not given back",
+        file: "fib_service.rs",
+        right: "        self.held.clear(cx.buffers);\n",
+        wrong: "",
+    },
+    Planted {
+        name: "an unfair queue: who comes last is next",
+        file: "queue.rs",
+        right: "        self.tail = index;\n        self.len += 1;",
+        wrong: "        if self.len == 0 {\n            self.tail = index;\n        } else {\n            \
+                self.head = index;\n        }\n        self.len += 1;",
+    },
+    Planted {
+        name: "an unfair queue: who yields is next again",
+        file: "kernel.rs",
+        right: "            self.ready.rotate(head, entry.link);",
+        wrong: "            let _ = entry.link;",
+    },
+    Planted {
+        name: "an off-by-one in a deadline: it has come a nanosecond later",
+        file: "kernel.rs",
+        right: "if first.at > self.now {",
+        wrong: "if first.at >= self.now {",
+    },
+    Planted {
+        name: "an off-by-one in a deadline: it has come a nanosecond early",
+        file: "kernel.rs",
+        right: "if first.at > self.now {",
+        wrong: "if first.at > self.now + core::time::Duration::from_nanos(1) {",
+    },
+];
+
+#[test]
+fn the_simulator_finds_every_planted_bug() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository");
+    let copy = Copy::new(root);
+    let told = copy.run();
+    assert!(told.starts_with("1000 seeds went well"), "without a bug: {told}");
+    let mut missed = Vec::new();
+    for bug in &BUGS {
+        copy.plant(root, bug);
+        let told = copy.run();
+        println!("{}:\n    {told}", bug.name);
+        if !told.starts_with("seed ") {
+            missed.push(bug.name);
+        }
+        copy.repair(root, bug);
+    }
+    assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:#?}");
+}
+
+/// A copy of what the simulator is made of.
+struct Copy {
+    root: PathBuf,
+}
+
+impl Copy {
+    fn new(from: &Path) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+        for part in ["core", "tests/simulator"] {
+            copy_all(&from.join(part), &root.join(part));
+        }
+        let manifest = fs::read_to_string(from.join("Cargo.toml")).expect("the workspace has a manifest");
+        let is_kept = |line: &&str| !line.starts_with("default-members") && !line.starts_with("exclude");
+        let lines = manifest.lines().filter(is_kept).map(|line| match line.starts_with("members = ") {
+            true => "members = [\"core\", \"tests/simulator\"]",
+            false => line,
+        });
+        let manifest: String = lines.flat_map(|line| [line, "\n"]).collect();
+        fs::write(root.join("Cargo.toml"), manifest).expect("the copy has a manifest");
+        fs::copy(from.join("Cargo.lock"), root.join("Cargo.lock"))
+            .expect("the copy has the same dependencies");
+        Self { root }
+    }
+
+    fn plant(&self, from: &Path, bug: &Planted) {
+        let right = fs::read_to_string(source(from, bug)).expect("the file is there");
+        assert_eq!(right.matches(bug.right).count(), 1, "{}: the place to plant it is found once", bug.name);
+        fs::write(source(&self.root, bug), right.replace(bug.right, bug.wrong)).expect("it can be written");
+    }
+
+    fn repair(&self, from: &Path, bug: &Planted) {
+        fs::copy(source(from, bug), source(&self.root, bug)).expect("it can be written");
+    }
+
+    /// Runs the seeds. What is said of them, in one line.
+    fn run(&self) -> String {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "run",
+                "--quiet",
+                "--offline",
+                "--package",
+                "sinbin-simulator",
+                "--example",
+                "seeds",
+                SEEDS,
+            ])
+            .current_dir(&self.root)
+            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false")
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
+            .output()
+            .expect("cargo is there");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(!told.is_empty(), "it does not run: {}", String::from_utf8_lossy(&output.stderr));
+        told.lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+fn source(root: &Path, bug: &Planted) -> PathBuf {
+    root.join("core/src").join(bug.file)
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory of the repository") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("a file can be copied");
+        }
+    }
+}
