@@ -322,3 +322,17 @@ fn events_that_mean_nothing_are_ignored_and_counted() {
     let watched = [watch(Handle(0), Interest::RECV), watch(handle, Interest::RECV)];
     assert_eq!(answer.commands, [closed, watched].concat());
 }
+
+/// It would wait there for ever: nobody takes connections from a connection.
+#[test]
+fn a_connection_that_comes_by_a_connection_is_turned_away() {
+    let mut driven = Driven::new(Fib::default(), &Limits::new(4, 1, 256), Compute::Driver { slice: 1 });
+    let (listener, client, other) = (Handle(0), Handle(1), Handle(2));
+    let accepted = |listener, connection| Event::Accepted { listener, connection, len: 0 };
+    driven.turn(Instant::ZERO, 100, [Event::Listener(listener), accepted(listener, client)], Vec::new());
+    let answer = driven.turn(Instant::ZERO, 100, [accepted(client, other)], Vec::new());
+    assert_eq!(answer.commands, [Command::Close(other)]);
+    assert_eq!((answer.room, driven.counts().ignored), (2, 1));
+    let answer = driven.turn(Instant::ZERO, 100, [Event::Failed(client), Event::Stop], Vec::new());
+    assert_eq!(answer.rest, Rest::Empty);
+}
