@@ -4,13 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use sinbin::parts::{Socket, is_exhaustion, prepare};
-use sinbin::{Instant, Interest, IoError, SourceId};
+use sinbin_core::driven::Event;
+use sinbin_core::{Instant, Interest, IoError, SourceId};
 
-use crate::contract::Event;
-use crate::jobs::Over;
-use crate::places::Role;
-use crate::server::Server;
+use crate::driver::Blueprint;
+use crate::driver::input::handle;
+use crate::driver::jobs::Over;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
+use crate::sockets::{Socket, is_exhaustion, prepare};
 
 /// Sources that are looked at before the guest has its turn: so many that the call is shared by enough of them, and so
 /// few that none waits for a thousand others to be looked at before it is answered.
@@ -25,7 +27,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What is read at once when as much is kept as may be: a request of a client that sends no newlines should fit.
 const BITE: usize = 256;
 
-impl Server {
+impl<B: Blueprint> Server<B> {
     /// Collects what the guest is to be told.
     pub(super) fn gather(&mut self, now: Instant) {
         if self.instance.is_none() {
@@ -97,7 +99,7 @@ impl Server {
 
     /// Receives for the guest, if it wants that. Whether it does and nothing was there.
     pub(super) fn receive(&mut self, source: SourceId) -> bool {
-        let limit = if self.kept < self.settings.max_buffered { self.limits.block as usize } else { BITE };
+        let limit = if self.kept < self.settings.max_buffered { self.takes.block as usize } else { BITE };
         // What has no room in this turn is reported again.
         let wants_some =
             self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
@@ -105,7 +107,7 @@ impl Server {
         match self.sockets.recv(source, self.input.room(limit)) {
             Ok(0) => {
                 place.ended = true;
-                self.input.events.push(Event::Ended(source.to_bits()));
+                self.input.events.push(Event::Ended(handle(source)));
             }
             Ok(count) => {
                 place.set_piece(&self.input.received(source, count));
@@ -129,7 +131,7 @@ impl Server {
         if place.role == Role::Connection {
             tracing::debug!(%source, %error, "a connection broke");
             self.counts.failed += 1;
-            self.input.events.push(Event::Failed(source.to_bits()));
+            self.input.events.push(Event::Failed(handle(source)));
         } else {
             self.free(source);
         }
@@ -141,7 +143,7 @@ impl Server {
         };
         if place.interest.contains(Interest::HANGUP) && !place.told_hangup {
             place.told_hangup = true;
-            self.input.events.push(Event::Hangup(source.to_bits()));
+            self.input.events.push(Event::Hangup(handle(source)));
         }
     }
 
@@ -150,7 +152,7 @@ impl Server {
         let Some(place) = self.places.get(source) else { return };
         if place.rest().is_empty() {
             if place.role == Role::Connection && place.interest.contains(Interest::SEND) {
-                self.input.events.push(Event::Writable(source.to_bits()));
+                self.input.events.push(Event::Writable(handle(source)));
             }
             return;
         }
@@ -175,7 +177,7 @@ impl Server {
             Role::Closing => self.part(source, now),
             _ => {
                 let shutdown = place.shutdown;
-                self.input.events.push(Event::Writable(source.to_bits()));
+                self.input.events.push(Event::Writable(handle(source)));
                 if shutdown {
                     self.sockets.shutdown(source).ok();
                 }

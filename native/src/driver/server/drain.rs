@@ -1,15 +1,17 @@
 //! The end: what was received is answered, in the time that there is.
 
-use sinbin::{Instant, SourceId};
+use sinbin_core::driven::Event;
+use sinbin_core::{Instant, SourceId};
 
-use crate::contract::Event;
-use crate::places::Role;
-use crate::server::Server;
+use crate::driver::Blueprint;
+use crate::driver::input::handle;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
 
 /// How often the backlog is looked at: clients that keep coming must not keep the server from its end.
 const LOOKS: u32 = 8;
 
-impl Server {
+impl<B: Blueprint> Server<B> {
     pub(super) fn check_stop(&mut self) {
         match self.draining {
             None if self.stopper.is_asked() => self.begin_drain(),
@@ -59,7 +61,7 @@ impl Server {
     /// Receives for those that wait for requests, and tells those for whom nothing is there.
     pub(super) fn nudge(&mut self) {
         // Those for whom this turn has no room are looked at in the next one.
-        while self.input.has_room(self.limits.block as usize) {
+        while self.input.has_room(self.takes.block as usize) {
             let Some(source) = self.nudges.pop() else { break };
             let is_told = self.places.get(source).is_none_or(|place| place.told_idle);
             if !is_told && self.receive(source) {
@@ -71,7 +73,7 @@ impl Server {
     fn idle(&mut self, source: SourceId) {
         if let Some(place) = self.places.get(source) {
             place.told_idle = true;
-            self.input.events.push(Event::Idle(source.to_bits()));
+            self.input.events.push(Event::Idle(handle(source)));
         }
     }
 

@@ -1,19 +1,21 @@
 //! A guest that failed: it is reported, its connections are closed, and a fresh instance takes over its listeners.
 
-use sinbin::{Instant, Interest};
+use sinbin_core::driven::Event;
+use sinbin_core::{Instant, Interest, Rest};
 
-use crate::contract::{Event, Rest};
-use crate::places::Role;
-use crate::server::Server;
+use crate::driver::Blueprint;
+use crate::driver::input::handle;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
 
-impl Server {
+impl<B: Blueprint> Server<B> {
     /// Ends the instance, and starts another as soon as one may be.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
         tracing::error!(connections = self.open, "the guest failed, and its connections are closed: {why}");
         self.instance = None;
         self.clear();
         if self.draining.is_some() {
-            return Rest::Over;
+            return Rest::Empty;
         }
         self.restart_at = self.restarts.take(now);
         if self.restart_at > now {
@@ -61,13 +63,13 @@ impl Server {
             return;
         }
         match self.blueprint.start(&self.start) {
-            Ok((instance, limits)) => {
+            Ok((instance, takes)) => {
                 self.instance = Some(instance);
-                self.limits = limits;
+                self.takes = takes;
                 self.restart_at = Instant::NEVER;
                 self.restarted += 1;
                 for listener in &self.listeners {
-                    self.input.events.push(Event::Listener(listener.to_bits()));
+                    self.input.events.push(Event::Listener(handle(*listener)));
                 }
                 tracing::info!("a fresh instance of the guest serves");
             }

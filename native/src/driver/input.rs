@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
-use sinbin::SourceId;
-
-use crate::contract::{Arrival, Event, Parcel, Piece};
+use sinbin_core::driven::{Event, Handle};
+use sinbin_core::{JobId, SourceId};
 
 /// Bytes that one turn brings, at the most: so many that no call takes long.
-pub(crate) const LIMIT: usize = 256 * 1024;
+pub const LIMIT: usize = 256 * 1024;
+
+/// The driver's name of a source, as the guest has it.
+pub(crate) fn handle(source: SourceId) -> Handle {
+    Handle(source.to_bits())
+}
 
 /// The next turn.
 pub(crate) struct Input {
@@ -46,7 +50,7 @@ impl Input {
 
     /// So many bytes were received there. Returns where they lie.
     pub(crate) fn received(&mut self, id: SourceId, count: usize) -> Range<usize> {
-        self.events.push(Event::Received(Piece { source: id.to_bits(), len: len(count) }));
+        self.events.push(Event::Received { source: handle(id), len: len(count) });
         self.pieces.push(id);
         let start = self.used;
         self.used += count;
@@ -55,16 +59,16 @@ impl Input {
 
     /// A connection came in.
     pub(crate) fn accepted(&mut self, listener: SourceId, connection: SourceId, peer: &[u8]) {
-        let (listener, connection) = (listener.to_bits(), connection.to_bits());
-        self.events.push(Event::Accepted(Arrival { listener, connection, len: len(peer.len()) }));
+        let (listener, connection) = (handle(listener), handle(connection));
+        self.events.push(Event::Accepted { listener, connection, len: len(peer.len()) });
         self.append(peer);
     }
 
     /// A job is done. Whether its result had room.
-    pub(crate) fn computed(&mut self, job: u64, result: &[u8]) -> bool {
+    pub(crate) fn computed(&mut self, job: JobId, result: &[u8]) -> bool {
         let has_room = self.has_room(result.len());
         if has_room {
-            self.events.push(Event::Computed(Parcel { job, len: len(result.len()) }));
+            self.events.push(Event::Computed { job, len: len(result.len()) });
             self.append(result);
         }
         has_room
@@ -72,7 +76,7 @@ impl Input {
 
     /// The guest has closed it since it was found stuck or broken: there is nothing to tell any more.
     pub(crate) fn forget(&mut self, id: SourceId) {
-        let gone = id.to_bits();
+        let gone = handle(id);
         self.events.retain(|event| !matches!(event, Event::Stuck(id) | Event::Failed(id) if *id == gone));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use sinbin::Instant;
+use sinbin_core::Instant;
 
 /// The span in which restarts are counted.
 const SPAN: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ impl Restarts {
 mod tests {
     use std::time::Duration;
 
-    use sinbin::Instant;
+    use sinbin_core::Instant;
 
     use super::Restarts;
 

@@ -3,7 +3,7 @@
 use std::mem;
 use std::ops::Range;
 
-use sinbin::{Interest, SourceId};
+use sinbin_core::{Interest, SourceId};
 
 /// What a source is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,20 +6,23 @@ mod fault;
 mod sense;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
-use sinbin::parts::{Reactor, Socket, Sockets, Until, listen};
-use sinbin::{Counts, Error as LoopError, Instant, Interest, SourceId, Stopper, Summary as Served};
+use sinbin_core::driven::{Event, Start, Takes};
+use sinbin_core::{Instant, Interest, Rest, SourceId};
 
-use crate::contract::{Event, Limits, Rest, Settings as Start};
-use crate::error::{Error, report};
-use crate::input::Input;
-use crate::instance::{Blueprint, Instance};
-use crate::jobs::{Jobs, Over};
-use crate::places::{Places, Role};
-use crate::restarts::Restarts;
+use crate::driver::input::{Input, handle};
+use crate::driver::jobs::{Jobs, Over};
+use crate::driver::places::{Places, Role};
+use crate::driver::restarts::Restarts;
+use crate::driver::settings::{Settings, Summary};
+use crate::driver::{Blueprint, Guest};
+use crate::error::Error;
+use crate::host::Counts;
+use crate::reactor::{Reactor, Until};
+use crate::server::{Stopper, Summary as Served};
+use crate::sockets::{Socket, Sockets, listen};
 
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
@@ -30,75 +33,12 @@ const WINDOW: u32 = 64 * 1024;
 /// The same, when as much is kept as may be.
 const NARROW_WINDOW: u32 = 256;
 
-/// Limits and habits of a host.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Settings {
-    /// What the guest is started with.
-    pub arguments: Vec<String>,
-    /// Connections at a time; more wait in the backlog.
-    pub max_connections: usize,
-    /// Bytes that wait for clients that are slow: in the guest, and as many in the host.
-    pub max_buffered: usize,
-    /// Threads for jobs, at most; they start when there are jobs. With none, the guest computes in slices.
-    pub workers: usize,
-    /// The budget of such a slice, in the job's units.
-    pub slice: u32,
-    /// How long the loop looks for readiness again and again before it blocks.
-    pub busy_poll: Duration,
-    /// How long requests under way have when the server is to stop.
-    pub drain_timeout: Duration,
-    /// How often a minute a guest that fails is replaced. With 0 it never is, and clients wait in vain.
-    pub max_restarts: usize,
-}
-
-impl Default for Settings {
-    /// No arguments, 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain, 10
-    /// restarts a minute.
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            arguments: Vec::new(),
-            max_connections: 10_000,
-            max_buffered: 64 << 20,
-            workers: cores.saturating_sub(1).max(1),
-            slice: 50_000,
-            busy_poll: Duration::ZERO,
-            drain_timeout: Duration::from_secs(30),
-            max_restarts: 10,
-        }
-    }
-}
-
-/// How a server ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Summary {
-    /// What it did in its life. What was cut when the guest failed while it drained counts as cut.
-    pub served: Served,
-    /// How often the guest failed and was replaced.
-    pub restarts: u64,
-    /// How often the guest said what meant nothing, and was ignored.
-    pub ignored: u64,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.served)?;
-        let extras =
-            [(self.restarts, "restarts of the guest"), (self.ignored, "commands of the guest ignored")];
-        extras
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .try_for_each(|(count, what)| write!(f, "; {count} {what}"))
-    }
-}
-
 /// A guest on sockets: one loop on one thread, and workers for its jobs.
-pub struct Server {
-    blueprint: Blueprint,
+pub struct Server<B: Blueprint> {
+    blueprint: B,
     start: Start,
-    instance: Option<Instance>,
-    limits: Limits,
+    instance: Option<B::Guest>,
+    takes: Takes,
     restarts: Restarts,
     /// When the next instance may start, while there is none.
     restart_at: Instant,
@@ -106,7 +46,7 @@ pub struct Server {
     sockets: Sockets,
     places: Places,
     input: Input,
-    jobs: Option<Jobs>,
+    jobs: Option<Jobs<B::Workshop>>,
     /// Results that had no room in the turn before.
     results: VecDeque<Over>,
     /// Who has handed back what it now wants.
@@ -140,14 +80,14 @@ pub struct Server {
     ignored: u64,
 }
 
-impl Server {
+impl<B: Blueprint> Server<B> {
     /// A server without listeners, whose guest is started.
     ///
     /// # Errors
     ///
     /// When the system gives no poller; when the guest can't be started, or refuses its arguments.
-    pub fn new(blueprint: Blueprint, settings: &Settings) -> Result<Self, Error> {
-        let reactor = Reactor::new(settings.busy_poll).map_err(LoopError::Poller)?;
+    pub fn new(blueprint: B, settings: &Settings) -> Result<Self, B::Error> {
+        let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let start = Start {
             arguments: settings.arguments.clone(),
             max_connections: u32::try_from(settings.max_connections).unwrap_or(u32::MAX),
@@ -155,15 +95,15 @@ impl Server {
             computes: settings.workers > 0,
             slice: settings.slice,
         };
-        let (instance, limits) = blueprint.start(&start)?;
+        let (instance, takes) = blueprint.start(&start)?;
         let jobs = (settings.workers > 0).then(|| {
-            Jobs::new(blueprint.clone(), settings.workers, settings.max_connections, reactor.notifier())
+            Jobs::new(blueprint.workshop(), settings.workers, settings.max_connections, reactor.notifier())
         });
         Ok(Self {
             blueprint,
             start,
             instance: Some(instance),
-            limits,
+            takes,
             restarts: Restarts::new(settings.max_restarts),
             restart_at: Instant::NEVER,
             sockets: Sockets::new(settings.max_connections.saturating_add(MAX_LISTENERS), &reactor),
@@ -202,15 +142,15 @@ impl Server {
     /// When the address cannot be had, or there are 64 listeners already.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
         if self.listeners.len() >= MAX_LISTENERS {
-            return Err(LoopError::Full { limit: MAX_LISTENERS }.into());
+            return Err(Error::Full { limit: MAX_LISTENERS });
         }
-        let failed = |error| LoopError::Listen { address, error };
+        let failed = |error| Error::Listen { address, error };
         let listener = listen(address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let id = self.places.insert(Role::Listener);
         self.sockets.insert(id, Socket::Listener(listener), false);
         self.listeners.push(id);
-        self.input.events.push(Event::Listener(id.to_bits()));
+        self.input.events.push(Event::Listener(handle(id)));
         Ok(bound)
     }
 
@@ -265,8 +205,8 @@ impl Server {
     fn is_due(&self, rest: Rest, now: Instant) -> bool {
         let is_time = match rest {
             Rest::Ready => true,
-            Rest::Until(deadline) => Instant::from_nanos(deadline) <= now,
-            Rest::Waiting | Rest::Stalled | Rest::Over => false,
+            Rest::Until(deadline) => deadline <= now,
+            Rest::Stalled | Rest::Empty => false,
         };
         self.instance.is_some() && (is_time || !self.input.is_empty())
     }
@@ -274,7 +214,7 @@ impl Server {
     /// Whether nothing is left to do: the guest is over, and what it sent is out.
     fn is_over(&self, rest: Rest) -> bool {
         let is_guest_over = match self.instance {
-            Some(_) => matches!(rest, Rest::Over) && self.input.is_empty(),
+            Some(_) => rest == Rest::Empty && self.input.is_empty(),
             None => self.draining.is_some(),
         };
         is_guest_over && self.open == 0
@@ -295,7 +235,7 @@ impl Server {
                 }
             },
         );
-        if waited.map_err(LoopError::Poller)?
+        if waited.map_err(Error::Poller)?
             && let Some(jobs) = &mut self.jobs
         {
             self.results.extend(jobs.finished());
@@ -310,7 +250,7 @@ impl Server {
         let mut deadline = self.draining.unwrap_or(Instant::NEVER);
         match rest {
             Rest::Ready if self.instance.is_some() => return Until::Now,
-            Rest::Until(at) if self.instance.is_some() => deadline = deadline.min(Instant::from_nanos(at)),
+            Rest::Until(at) if self.instance.is_some() => deadline = deadline.min(at),
             _ => {}
         }
         if self.instance.is_none() {
@@ -336,9 +276,7 @@ impl Server {
                 self.counts.cancelled = self.counts.cancelled.saturating_add(counts.cancelled);
                 self.ignored = self.ignored.saturating_add(counts.ignored);
             }
-            Err(error) => {
-                tracing::error!("the guest failed when it was asked for its counts: {}", report(&error));
-            }
+            Err(fault) => tracing::error!("the guest failed when it was asked for its counts: {fault}"),
         }
     }
 

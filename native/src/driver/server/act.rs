@@ -2,27 +2,28 @@
 
 use std::time::Duration;
 
-use sinbin::{Instant, Interest, IoError, Linger, SourceId};
+use sinbin_core::driven::{Answer, Command, Event, Handle};
+use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 
-use crate::contract::{Answer, Command, Event, Interest as Wanted, Parcel, Piece, Rest};
-use crate::error::report;
-use crate::places::Role;
-use crate::server::Server;
+use crate::driver::input::handle;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
+use crate::driver::{Blueprint, Guest};
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
 
-impl Server {
+impl<B: Blueprint> Server<B> {
     /// Calls the guest. One that fails is replaced.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
         let window = self.window();
-        let Some(instance) = &mut self.instance else { return Rest::Waiting };
-        let answer = instance.turn(now.as_nanos(), window, &self.input.events, self.input.bytes());
+        let Some(instance) = &mut self.instance else { return Rest::Until(Instant::NEVER) };
+        let answer = instance.turn(now, window, &self.input.events, self.input.bytes());
         match answer {
             Ok(answer) => self.act(answer, window, now),
-            Err(error) => {
+            Err(fault) => {
                 self.input.clear();
-                self.fault(&report(&error), now)
+                self.fault(&fault.0, now)
             }
         }
     }
@@ -51,7 +52,7 @@ impl Server {
                 "its tasks wait, and nothing can wake them (run it natively to see which and why)",
                 now,
             ),
-            Rest::Until(deadline) if Instant::from_nanos(deadline) < now => {
+            Rest::Until(deadline) if deadline < now => {
                 self.ignore("answered with a deadline in the past");
                 Rest::Ready
             }
@@ -61,21 +62,21 @@ impl Server {
 
     fn obey(&mut self, command: Command, output: &mut &[u8], window: u32, now: Instant) {
         match command {
-            Command::Send(piece) => self.send(&piece, output, window),
-            Command::Watch(watch) => self.set_interest(SourceId::from_bits(watch.source), watch.interest),
-            Command::Unread(piece) => self.take_back(&piece),
-            Command::Shutdown(source) => self.shut_down(SourceId::from_bits(source)),
-            Command::Close(source) => self.close(SourceId::from_bits(source), now),
-            Command::Submit(parcel) => self.submit(&parcel, output),
+            Command::Send { source, len } => self.send(of(source), len, output, window),
+            Command::Watch { source, interest } => self.set_interest(of(source), interest),
+            Command::Unread { source, len } => self.take_back(of(source), len),
+            Command::Shutdown(source) => self.shut_down(of(source)),
+            Command::Close(source) => self.close(of(source), now),
+            Command::Submit { job, len } => self.submit(job, len, output),
             Command::Cancel(job) => self.cancel(job),
+            _ => self.ignore("says what is not known here"),
         }
     }
 
-    fn send(&mut self, piece: &Piece, output: &mut &[u8], window: u32) {
-        let Some(bytes) = output.split_off(..piece.len as usize) else {
+    fn send(&mut self, source: SourceId, len: u32, output: &mut &[u8], window: u32) {
+        let Some(bytes) = output.split_off(..len as usize) else {
             return self.ignore("sends more bytes than it has put out");
         };
-        let source = SourceId::from_bits(piece.source);
         let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
             return self.ignore("sends by a handle that names no connection");
         };
@@ -97,17 +98,13 @@ impl Server {
             place.keep(&bytes[count..]);
             self.kept += bytes.len() - count;
             if kept == 0 {
-                self.input.events.push(Event::Stuck(source.to_bits()));
+                self.input.events.push(Event::Stuck(handle(source)));
                 self.watch(source);
             }
         }
     }
 
-    fn set_interest(&mut self, source: SourceId, wanted: Wanted) {
-        let of = |flag, interest| if wanted.contains(flag) { interest } else { Interest::NONE };
-        let interest = of(Wanted::RECV, Interest::RECV)
-            | of(Wanted::SEND, Interest::SEND)
-            | of(Wanted::HANGUP, Interest::HANGUP);
+    fn set_interest(&mut self, source: SourceId, interest: Interest) {
         let is_open = |role| matches!(role, Role::Connection | Role::Listener);
         let Some(place) = self.places.get(source).filter(|place| is_open(place.role)) else {
             return self.ignore("watches a handle that it was never given, or has closed");
@@ -124,20 +121,18 @@ impl Server {
         }
     }
 
-    fn take_back(&mut self, piece: &Piece) {
-        let source = SourceId::from_bits(piece.source);
+    fn take_back(&mut self, source: SourceId, len: u32) {
         let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
             return self.ignore("hands bytes back by a handle that names no connection");
         };
         let received = place.piece();
-        let Some(start) = received.end.checked_sub(piece.len as usize).filter(|at| *at >= received.start)
-        else {
+        let Some(start) = received.end.checked_sub(len as usize).filter(|at| *at >= received.start) else {
             return self.ignore("hands back more bytes than it was given");
         };
         place.keep_unread(&self.input.bytes()[start..received.end]);
         // Each byte comes back once.
         place.set_piece(&(received.start..start));
-        self.kept += piece.len as usize;
+        self.kept += len as usize;
         if place.interest.contains(Interest::RECV) {
             self.again.push(source);
         }
@@ -225,21 +220,21 @@ impl Server {
         tracing::debug!(%source, "closed");
     }
 
-    fn submit(&mut self, parcel: &Parcel, output: &mut &[u8]) {
-        let Some(bytes) = output.split_off(..parcel.len as usize) else {
+    fn submit(&mut self, job: JobId, len: u32, output: &mut &[u8]) {
+        let Some(bytes) = output.split_off(..len as usize) else {
             return self.ignore("submits a job of more bytes than it has put out");
         };
         let room = self.settings.max_buffered;
-        let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(parcel.job, bytes, room));
+        let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(job, bytes, room));
         if taken {
             self.counts.jobs += 1;
         } else {
             self.ignore("submits more jobs than there can be, too large a one, or one twice");
-            self.input.events.push(Event::Lost(parcel.job));
+            self.input.events.push(Event::Lost(job));
         }
     }
 
-    fn cancel(&mut self, job: u64) {
+    fn cancel(&mut self, job: JobId) {
         // Its result may be on its way.
         if self.jobs.as_mut().is_some_and(|jobs| jobs.cancel(job)) {
             self.counts.cancelled += 1;
@@ -261,4 +256,9 @@ impl Server {
             }
         }
     }
+}
+
+/// The source that a guest's handle names.
+fn of(handle: Handle) -> SourceId {
+    SourceId::from_bits(handle.0)
 }
