@@ -6,6 +6,9 @@
 //!
 //! The kernel's model and the protocol's oracle are the core's own: the files of its tests.
 
+// The driver, as far as there are sockets as Unix has them.
+#[cfg(unix)]
+mod contract;
 mod driven;
 mod fib;
 mod job;
@@ -31,6 +34,8 @@ mod oracle;
 #[allow(dead_code)]
 mod world;
 
+#[cfg(unix)]
+pub use contract::contract;
 pub use driven::driven;
 pub use fib::fib;
 pub use job::job;
@@ -41,7 +46,9 @@ pub use serving::{echo, service};
 pub type Property = fn(&[u8]);
 
 /// All of them, by the names of their fuzz targets.
-pub const ALL: [(&str, Property); 6] = [
+pub const ALL: &[(&str, Property)] = &[
+    #[cfg(unix)]
+    ("contract", contract),
     ("driven", driven),
     ("echo", echo),
     ("fib", fib),

@@ -39,14 +39,14 @@ fn every_property_has_a_target_and_a_corpus() {
         let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         paths.into_iter().filter_map(stem).collect()
     };
-    let properties: BTreeSet<_> = ALL.map(|(name, _)| name.to_owned()).into();
+    let properties: BTreeSet<_> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names(entries(&fuzz().join("fuzz_targets"))), properties);
     assert_eq!(names(entries(&fuzz().join("corpus"))), properties);
 }
 
 #[test]
 fn all_that_was_found_worth_keeping_holds() {
-    for (name, property) in ALL {
+    for &(name, property) in ALL {
         replay(name, property);
     }
 }
@@ -65,6 +65,12 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(cases(300))]
+
+    #[test]
+    #[cfg(unix)]
+    fn a_driver_stands_any_guest(bytes in bytes()) {
+        sinbin_properties::contract(&bytes);
+    }
 
     #[test]
     fn a_driven_loop_stands_any_driver(bytes in prop_oneof![bytes(), requests()]) {

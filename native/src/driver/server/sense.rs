@@ -99,7 +99,8 @@ impl<B: Blueprint> Server<B> {
 
     /// Receives for the guest, if it wants that. Whether it does and nothing was there.
     pub(super) fn receive(&mut self, source: SourceId) -> bool {
-        let limit = if self.kept < self.settings.max_buffered { self.takes.block as usize } else { BITE };
+        let block = self.takes.block as usize;
+        let limit = if self.kept < self.settings.max_buffered { block } else { block.min(BITE) };
         // What has no room in this turn is reported again.
         let wants_some =
             self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
