@@ -34,6 +34,8 @@
 //! ```
 
 mod compute;
+#[cfg(feature = "recording")]
+pub mod recording;
 mod shell;
 mod sources;
 mod start;

@@ -20,9 +20,12 @@ mod input;
 mod inside;
 mod jobs;
 mod places;
+mod playback;
+mod recorder;
 mod restarts;
 mod server;
 mod settings;
+mod story;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -32,6 +35,7 @@ use sinbin_core::driven::{Answer, Computed, Counts, Event, Start, Takes};
 
 pub use input::LIMIT;
 pub use inside::{Inside, Refused};
+pub use playback::{Difference, Ending, Part, Playback, PlaybackError, Played};
 pub use server::Server;
 pub use settings::{Settings, Summary};
 

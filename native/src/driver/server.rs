@@ -6,7 +6,9 @@ mod fault;
 mod sense;
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Instant as Clock;
 
 use sinbin_core::driven::{Event, Start, Takes};
@@ -15,6 +17,7 @@ use sinbin_core::{Instant, Interest, Rest, SourceId};
 use crate::driver::input::{Input, handle};
 use crate::driver::jobs::{Jobs, Over};
 use crate::driver::places::{Places, Role};
+use crate::driver::recorder::Recorder;
 use crate::driver::restarts::Restarts;
 use crate::driver::settings::{Settings, Summary};
 use crate::driver::{Blueprint, Guest};
@@ -46,6 +49,7 @@ pub struct Server<B: Blueprint> {
     sockets: Sockets,
     places: Places,
     input: Input,
+    recorder: Option<Recorder>,
     jobs: Option<Jobs<B::Workshop>>,
     /// Results that had no room in the turn before.
     results: VecDeque<Over>,
@@ -111,6 +115,7 @@ impl<B: Blueprint> Server<B> {
             reactor,
             places: Places::new(),
             input: Input::new(),
+            recorder: None,
             jobs,
             results: VecDeque::new(),
             again: Vec::new(),
@@ -154,6 +159,20 @@ impl<B: Blueprint> Server<B> {
         Ok(bound)
     }
 
+    /// Records what the guest is told, in the file at `path`, under the name of its service: [`Playback`] tells it again.
+    /// There are no more than `limit` bytes of it. The file is written by the loop's own thread, so it should be on a
+    /// disk that takes it; when it can't be written any more, that is logged, and the guest is served as before.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no such file.
+    ///
+    /// [`Playback`]: crate::driver::Playback
+    pub fn record(&mut self, path: &Path, service: &str, limit: u64) -> io::Result<()> {
+        self.recorder = Some(Recorder::create(path, service, &self.start, limit)?);
+        Ok(())
+    }
+
     /// A handle to stop the server by.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
@@ -181,6 +200,9 @@ impl<B: Blueprint> Server<B> {
                 break;
             }
             self.watch_listeners(now);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.write_if_due(now);
+            }
             if self.ready.is_empty() {
                 self.wait(rest)?;
             }
@@ -190,6 +212,9 @@ impl<B: Blueprint> Server<B> {
             tracing::warn!("the guest has nothing left to do, though nobody has asked it to stop");
         }
         self.count_guests_own();
+        if let Some(recorder) = self.recorder.take() {
+            recorder.end();
+        }
         Ok(Summary {
             served: Served { counts: self.counts, cut: self.cut },
             restarts: self.restarted,
@@ -258,7 +283,8 @@ impl<B: Blueprint> Server<B> {
         }
         let fronts = [self.lingering.front(), self.closing.front()];
         let patience = fronts.into_iter().flatten().map(|(at, _)| *at);
-        for at in patience.chain(self.accept_at) {
+        let unwritten = self.recorder.as_ref().and_then(Recorder::deadline);
+        for at in patience.chain(self.accept_at).chain(unwritten) {
             deadline = deadline.min(at);
         }
         match deadline {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Answer, Command, Event, Handle};
 use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 
@@ -18,7 +19,11 @@ impl<B: Blueprint> Server<B> {
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
         let window = self.window();
         let Some(instance) = &mut self.instance else { return Rest::Until(Instant::NEVER) };
-        let answer = instance.turn(now, window, &self.input.events, self.input.bytes());
+        let (events, input) = (&self.input.events[..], self.input.bytes());
+        let answer = instance.turn(now, window, events, input);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.turn(&Turn { now, window, events, input }, answer.as_ref().ok());
+        }
         match answer {
             Ok(answer) => self.act(answer, window, now),
             Err(fault) => {

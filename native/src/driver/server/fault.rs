@@ -68,6 +68,9 @@ impl<B: Blueprint> Server<B> {
                 self.takes = takes;
                 self.restart_at = Instant::NEVER;
                 self.restarted += 1;
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.fresh(now);
+                }
                 for listener in &self.listeners {
                     self.input.events.push(Event::Listener(handle(*listener)));
                 }
