@@ -14,6 +14,7 @@ mod fib;
 mod job;
 mod kernel;
 mod kind;
+mod recording;
 mod serving;
 mod tape;
 
@@ -40,6 +41,7 @@ pub use driven::driven;
 pub use fib::fib;
 pub use job::job;
 pub use kernel::kernel;
+pub use recording::recording;
 pub use serving::{echo, service};
 
 /// A property: it panics where it does not hold.
@@ -54,5 +56,6 @@ pub const ALL: &[(&str, Property)] = &[
     ("fib", fib),
     ("job", job),
     ("kernel", kernel),
+    ("recording", recording),
     ("service", service),
 ];

@@ -101,4 +101,9 @@ proptest! {
     fn every_client_is_answered(bytes in prop_oneof![bytes(), requests()]) {
         sinbin_properties::service(&bytes);
     }
+
+    #[test]
+    fn any_bytes_are_a_recording_up_to_some_point(bytes in bytes()) {
+        sinbin_properties::recording(&bytes);
+    }
 }
