@@ -18,7 +18,7 @@ pub fn recording(bytes: &[u8]) {
     let header = Header { service: "fib".into(), start: Start::default() };
     let mut recording = Vec::new();
     if kind % 2 == 1 {
-        Writer::new(&header, &mut recording);
+        let _ = Writer::new(&header, &mut recording);
     }
     recording.extend_from_slice(rest);
     if let Some((header, told)) = read(&recording) {
