@@ -34,8 +34,11 @@
 //! ```
 
 mod compute;
+#[cfg(feature = "recording")]
+pub mod recording;
 mod shell;
 mod sources;
+mod start;
 
 use alloc::vec::Vec;
 use core::pin::Pin;
@@ -54,6 +57,7 @@ use crate::time::Instant;
 
 pub use compute::{Compute, Computed, compute};
 pub use shell::Shell;
+pub use start::{BLOCK, Start, Takes};
 
 /// Steps of tasks that hand on to each other, before the driver is asked what else there is.
 const UNSEEN: usize = 64;

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 pub mod descriptors;
 pub mod output;
+pub mod replay;
 pub mod signals;
 pub mod span;
 

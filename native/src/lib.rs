@@ -31,6 +31,7 @@ mod async_host;
 #[doc(hidden)]
 pub mod command;
 mod compute;
+pub mod driver;
 mod error;
 pub mod guide;
 mod host;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sinbin::driver::LIMIT;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
 use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Settings, Tally};
 use crate::error::{Error, report};
-use crate::input::LIMIT;
 use crate::interrupt;
 
 /// What an instance is made of. A clone is the same.

@@ -1,7 +1,7 @@
 //! Runs services of sinbin in a wasm sandbox.
 //!
 //! A guest is a component that exports `sinbin:service/guest` and imports nothing (see `wit/service.wit`). The host does
-//! all I/O, on the reactor of [`sinbin`]: one loop on one thread. It tells the guest what happened and what came in, once
+//! all I/O, with the driver of [`sinbin`]: one loop on one thread. It tells the guest what happened and what came in, once
 //! a turn, and does what the guest answers. The guest has no socket, no file, no clock and no memory but its own, and one
 //! that fails is replaced while its listeners stay open.
 //!
@@ -26,16 +26,14 @@
 mod artefact;
 pub mod cache;
 pub mod contract;
+mod convert;
 mod engine;
 mod error;
-mod input;
+mod guest;
 mod instance;
 mod interrupt;
 mod jobs;
-mod places;
 pub mod portable;
-mod restarts;
-mod server;
 
 pub use artefact::Artefact;
 pub use cache::Cache;
@@ -43,4 +41,7 @@ pub use engine::engine;
 pub use error::Error;
 pub use instance::{Blueprint, Instance, State};
 pub use interrupt::Ticker;
-pub use server::{Server, Settings, Summary};
+pub use sinbin::driver::{Settings, Summary};
+
+/// A guest on sockets: one loop on one thread, and workers for its jobs.
+pub type Server = sinbin::driver::Server<Blueprint>;

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use crate::acceptor::Acceptor;
 use crate::driven::compute::{Compute, Work};
-use crate::driven::sources::{ADDRESS, Sources};
+use crate::driven::sources::{ADDRESS, Entry, Sources};
 use crate::driven::{Command, Counts, DrivenTask, Event, Handle};
 use crate::error::IoError;
 use crate::executor::Executor;
@@ -155,7 +155,9 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         let Some(bytes) = self.take_input(len) else { return false };
         let peer = self.input[bytes].try_into().ok();
         let is_new = self.sources.is_free(connection);
-        let id = self.sources.touch(listener).filter(|_| is_new).map(|entry| {
+        // Nobody takes connections from a connection.
+        let is_listener = |entry: &&mut Entry| self.listeners.contains(&entry.id());
+        let id = self.sources.touch(listener).filter(is_listener).filter(|_| is_new).map(|entry| {
             entry.arrived();
             entry.id()
         });

@@ -1,8 +1,10 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sinbin::command::replay::ReplayArgs;
 use sinbin::command::span::{Span, span};
 use sinbin::fib::MAX_N;
 
@@ -27,6 +29,12 @@ pub(crate) enum Command {
     /// Serve one of the shipped services until Ctrl-C.
     #[command(subcommand)]
     Serve(Serve),
+    /// Run again what `serve --record` or `sinbin-wasi run --record` has recorded, offline, and compare the answers.
+    ///
+    /// The service is told, turn by turn, what it was told then: what was ready, which bytes, what time. It needs no network
+    /// for it and no clock, so it goes as fast as the processor. A service of yours that was recorded in the sandbox takes
+    /// `sinbin-wasi replay`.
+    Replay(ReplayArgs),
     /// Measure a server that speaks the fib protocol.
     #[command(subcommand)]
     Perf(Perf),
@@ -46,6 +54,13 @@ pub(crate) enum Serve {
 pub(crate) struct FibArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
+    #[command(flatten)]
+    pub(crate) rules: RulesArgs,
+}
+
+/// What the fib service has beyond others.
+#[derive(Args)]
+pub(crate) struct RulesArgs {
     /// Largest n that is answered.
     #[arg(long, default_value_t = 45, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_N)))]
     pub(crate) max_n: u32,
@@ -58,6 +73,14 @@ pub(crate) struct FibArgs {
     /// How requests are told apart.
     #[arg(long, default_value = "auto", value_enum)]
     pub(crate) framing: FramingArg,
+}
+
+/// What every service has.
+#[derive(Args)]
+pub(crate) struct LifeArgs {
+    /// Close a connection after this long without a byte, such as 30s or 5m; "off" for never.
+    #[arg(long, default_value = "5m", value_name = "SPAN", value_parser = span)]
+    pub(crate) idle_timeout: Span,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -86,9 +109,8 @@ pub(crate) struct ServeArgs {
     /// Connections at a time; more wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
-    /// Close a connection after this long without a byte, such as 30s or 5m; "off" for never.
-    #[arg(long, default_value = "5m", value_name = "SPAN", value_parser = span)]
-    pub(crate) idle_timeout: Span,
+    #[command(flatten)]
+    pub(crate) life: LifeArgs,
     /// How the service is written: it does the same either way.
     #[arg(long, default_value = "machine", value_enum, env = "SINBIN_WRITTEN_AS")]
     pub(crate) written_as: WrittenAs,
@@ -109,6 +131,12 @@ pub(crate) struct ServeArgs {
     /// After Ctrl-C or SIGTERM: how long requests under way may take.
     #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
     pub(crate) drain_timeout: Span,
+    /// Record in this file all that the service is told, for `sinbin replay`. What clients send is in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// End the recording, and not the server, at this size, in MiB.
+    #[arg(long, default_value_t = 4096, value_name = "MIB", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) record_limit: u32,
 }
 
 #[derive(Subcommand)]

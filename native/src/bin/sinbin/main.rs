@@ -1,8 +1,12 @@
-//! The `sinbin` command: serve the shipped services, and measure any server that speaks their protocol.
+//! The `sinbin` command: serve the shipped services, run again what was recorded of them, and measure any server that
+//! speaks their protocol.
 
 mod cli;
 mod perf;
+mod record;
+mod replay;
 mod serve;
+mod services;
 
 use std::process::ExitCode;
 
@@ -15,6 +19,7 @@ fn main() -> ExitCode {
     sinbin::command::log("sinbin", &cli.log);
     let ended = match &cli.command {
         Command::Serve(command) => serve::run(command),
+        Command::Replay(args) => replay::run(args),
         Command::Perf(command) => perf::run(command),
     };
     ended.unwrap_or_else(|error| {

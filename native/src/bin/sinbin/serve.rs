@@ -6,61 +6,56 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sinbin::echo::{Echo, Upper};
-use sinbin::fib_protocol::{Framing, Rules};
-use sinbin::fib_service::Fib;
 use sinbin::task::{self, Conn};
-use sinbin::{NativeService, Server, Settings, Stopper, Summary, bind, services};
+use sinbin::{NativeService, Server, Settings, Stopper, Summary, bind};
 
-use crate::cli::{FibArgs, FramingArg, Serve, ServeArgs, WrittenAs};
+use crate::cli::{Serve, ServeArgs, WrittenAs};
+use crate::services::{arguments, fib_arguments};
+use crate::{record, services};
 use sinbin::command::output;
 use sinbin::command::signals::stop_on_signal;
 
 /// The exit code when connections had to be cut.
-const CUT: u8 = 3;
+pub(crate) const CUT: u8 = 3;
 
 pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
     match command {
+        Serve::Fib(args) if args.serve.record.is_some() => {
+            record::run("fib", fib_arguments(&args.rules, &args.serve.life), services::fib, &args.serve)
+        }
+        Serve::Echo(args) if args.record.is_some() => {
+            record::run("echo", arguments(&args.life), services::echo, args)
+        }
+        Serve::Upper(args) if args.record.is_some() => {
+            record::run("upper", arguments(&args.life), services::upper, args)
+        }
         Serve::Fib(args) => {
-            let fib = fib(args);
+            let fib = services::fib_of(&args.rules, &args.serve.life);
             match args.serve.written_as {
                 WrittenAs::Machine => serve(fib, &args.serve),
-                WrittenAs::AsyncFn => serve_async(async |conn| services::fib(conn, &fib).await, &args.serve),
+                WrittenAs::AsyncFn => {
+                    serve_async(async |conn| sinbin::services::fib(conn, &fib).await, &args.serve)
+                }
             }
         }
         Serve::Echo(args) => {
-            let idle_timeout = args.idle_timeout.0;
+            let idle_timeout = args.life.idle_timeout.0;
             match args.written_as {
                 WrittenAs::Machine => serve(Echo { idle_timeout }, args),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| services::echo(conn, idle_timeout).await, args)
+                    serve_async(async |conn| sinbin::services::echo(conn, idle_timeout).await, args)
                 }
             }
         }
         Serve::Upper(args) => {
-            let idle_timeout = args.idle_timeout.0;
+            let idle_timeout = args.life.idle_timeout.0;
             match args.written_as {
                 WrittenAs::Machine => serve(Upper { idle_timeout }, args),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| services::upper(conn, idle_timeout).await, args)
+                    serve_async(async |conn| sinbin::services::upper(conn, idle_timeout).await, args)
                 }
             }
         }
-    }
-}
-
-fn fib(args: &FibArgs) -> Fib {
-    Fib {
-        rules: Rules {
-            max_n: args.max_n,
-            max_line: args.max_line,
-            framing: match args.framing {
-                FramingArg::Auto => Framing::Auto,
-                FramingArg::Lines => Framing::Lines,
-                FramingArg::Bare => Framing::Bare,
-            },
-        },
-        loop_n: args.loop_n,
-        idle_timeout: args.serve.idle_timeout.0,
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sinbin::command::replay::ReplayArgs;
 use sinbin::command::span::{Span, span};
 use sinbin_wasi::portable::Peer;
 
@@ -32,6 +33,10 @@ pub(crate) enum Command {
     /// driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself by WASI 0.2: it gets a
     /// clock, random numbers, the standard streams, and the network that --listen and --allow-connect name.
     Run(RunArgs),
+    /// Run again what `sinbin-wasi run --record` or `sinbin serve --record` has recorded, offline, and compare the answers.
+    ///
+    /// The guest is told, turn by turn, what it was told then: what was ready, which bytes, what time.
+    Replay(GuestReplayArgs),
     /// Compile a guest ahead of time.
     Compile(CompileArgs),
     /// Say what a guest is: a service that is driven or a command of WASI, what it imports and exports.
@@ -86,9 +91,32 @@ pub(crate) struct RunArgs {
     /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
     #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
     pub(crate) cache: Option<PathBuf>,
+    /// Record in this file all that a driven guest is told, for `replay`. What clients send is in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// End the recording, and not the server, at this size, in MiB.
+    #[arg(long, default_value_t = 4096, value_name = "MIB", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) record_limit: u32,
     /// The guest's own arguments, behind a --.
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct GuestReplayArgs {
+    #[command(flatten)]
+    pub(crate) replay: ReplayArgs,
+    /// The guest.
+    pub(crate) guest: PathBuf,
+    /// Memory of the guest, in MiB.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) max_memory: u16,
+    /// How long a turn of the guest may compute. "off" for no limit.
+    #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
+    pub(crate) turn_limit: Span,
+    /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
+    #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 mod cli;
 mod compile;
 mod inspect;
+mod replay;
 mod run;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     sinbin::command::log("sinbin-wasi", &cli.log);
     let ended = match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Compile(args) => compile::run(args),
         Command::Inspect(args) => inspect::run(args),
     };

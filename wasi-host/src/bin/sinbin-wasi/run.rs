@@ -1,6 +1,7 @@
 //! `sinbin-wasi run`.
 
 use std::error::Error as AnyError;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,17 +21,17 @@ const PACE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
-    match Artefact::load(&args.guest, &engine, cache(args).as_ref())? {
+    match Artefact::load(&args.guest, &engine, cache(args.cache.as_deref()).as_ref())? {
         Artefact::Driven(component) => drive(&component, args),
         Artefact::Portable(component) => run_command(&component, args),
     }
 }
 
-fn cache(args: &RunArgs) -> Option<Cache> {
-    match &args.cache {
+pub(crate) fn cache(path: Option<&Path>) -> Option<Cache> {
+    match path {
         None => Cache::of_user(),
         Some(path) if path.as_os_str() == "off" => None,
-        Some(path) => Some(Cache::at(path.clone())),
+        Some(path) => Some(Cache::at(path.to_owned())),
     }
 }
 
@@ -49,15 +50,30 @@ fn settings(args: &RunArgs) -> Settings {
     settings
 }
 
+/// What instances are made of, and a clock that interrupts them.
+pub(crate) fn blueprint(
+    component: &Component,
+    path: &Path,
+    max_memory: u16,
+    limit: Option<Duration>,
+) -> Result<Blueprint, Error> {
+    let blueprint = Blueprint::new(component, usize::from(max_memory) << 20, limit)
+        .map_err(|error| Error::World { path: path.to_owned(), what: format!("{error:#}") })?;
+    let pace = limit.unwrap_or(PACE);
+    Ticker::start(blueprint.engine(), pace).map_err(|error| Error::TurnLimit { limit: pace, error })?;
+    Ok(blueprint)
+}
+
 /// Drives a service.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     descriptors::make_room_for(args.max_connections);
-    let limit = args.turn_limit.0;
-    let blueprint = Blueprint::new(component, usize::from(args.max_memory) << 20, limit)
-        .map_err(|error| Error::World { path: args.guest.clone(), what: format!("{error:#}") })?;
-    let pace = limit.unwrap_or(PACE);
-    Ticker::start(blueprint.engine(), pace).map_err(|error| Error::TurnLimit { limit: pace, error })?;
+    let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
     let mut server = Server::new(blueprint, &settings(args))?;
+    if let Some(path) = &args.record {
+        let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();
+        let recorded = server.record(path, &name, u64::from(args.record_limit) << 20);
+        recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
+    }
     // Before anybody is told that there is a server to stop.
     let stopper = server.stopper();
     stop_on_signal(move || stopper.stop())?;
@@ -70,6 +86,9 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
 
 /// Runs a command of WASI.
 fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    if args.record.is_some() {
+        return Err("--record takes a guest that the host drives; a command of WASI drives itself".into());
+    }
     descriptors::make_room_for(args.max_connections);
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
     stop_on_signal(move || stopper.stop())?;

@@ -1,0 +1,157 @@
+//! Recordings: what a loop was told, turn by turn, and a checksum of what it answered each time.
+//!
+//! A [driven](super) loop learns of the world what it is told in its turns, and does nothing else by itself. So these
+//! are all that it takes to run it again, here or elsewhere, and it answers the same to the byte; where it does not,
+//! the checksums say in which turn that begins. Nothing here does I/O: a [`Writer`] appends to bytes that somebody else
+//! takes to a file, and a [`Decoder`] is shown bytes that somebody else has read.
+//!
+//! ```
+//! use sinbin_core::Instant;
+//! use sinbin_core::driven::recording::{Decoder, Header, Record, Turn, Writer};
+//! use sinbin_core::driven::{Event, Handle, Start};
+//!
+//! let header = Header { service: "echo".to_owned(), start: Start::default() };
+//! let mut bytes = Vec::new();
+//! let mut writer = Writer::new(&header, &mut bytes);
+//! let turn = Turn { now: Instant::ZERO, window: 4096, events: &[Event::Listener(Handle(1))], input: &[] };
+//! writer.turn(&turn, None, &mut bytes);
+//!
+//! let mut decoder = Decoder::new();
+//! let (found, rest) = decoder.header(&bytes)?;
+//! assert_eq!(found, header);
+//! let (record, rest) = decoder.record(rest)?;
+//! assert_eq!(record, Record::Turn { turn, answer: None });
+//! assert!(rest.is_empty());
+//! # Ok::<(), sinbin_core::driven::recording::Error>(())
+//! ```
+//!
+//! # The format
+//!
+//! Ten bytes say that it is a recording and in which version. Then there are frames: four bytes of length,
+//! little-endian, and as many bytes as that. Numbers in them are LEB128, of up to 64 bits; a string or bytes are their
+//! length and they. The first frame is the [`Header`]; each other one begins with a byte that says what it is:
+//!
+//! | byte | what | holds |
+//! | --- | --- | --- |
+//! | 0 | the end | turns, events, and 1 if the loop has ended or 0 if only the recording has |
+//! | 1 | a turn | nanoseconds since the turn before, window, how many events, these, the bytes of the input, and the CRC-32 (IEEE) of the answer in four bytes, little-endian |
+//! | 2 | a turn in which the loop failed | the same without a checksum |
+//! | 3 | a fresh loop | nothing: it is started as the first one was |
+//!
+//! An event is a byte, counted from 0 in the order of [`Event`]'s variants, and its numbers; a handle or job is two of
+//! them, its low half and its high. The checksum of an answer is that of its rest (0 ready, 1 until and the
+//! nanoseconds, 2 stalled, 3 empty), its room, how many commands, these, written as the events are and with an
+//! interest as a byte, and its output.
+
+mod number;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::driven::{Event, Start};
+use crate::time::Instant;
+
+pub use read::Decoder;
+pub use write::{Writer, checksum};
+
+/// What a recording begins with, and its version.
+const MAGIC: &[u8; 10] = b"sinbin-rec";
+const VERSION: u8 = 1;
+
+/// The bytes of a frame, at the most: more than any turn has.
+pub const MAX_FRAME: usize = 64 << 20;
+
+/// Kinds of frames.
+const END: u8 = 0;
+const TURN: u8 = 1;
+const FAILED: u8 = 2;
+const FRESH: u8 = 3;
+
+/// What was recorded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// The service's name: for people, and for who has several.
+    pub service: String,
+    /// What each of its loops was started with.
+    pub start: Start,
+}
+
+/// What a loop is told in a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Turn<'a> {
+    /// Until when.
+    pub now: Instant,
+    /// How many bytes each source may send.
+    pub window: u32,
+    /// What happened.
+    pub events: &'a [Event],
+    /// The bytes that belong to the events.
+    pub input: &'a [u8],
+}
+
+/// What a recording consists of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record<'a> {
+    /// A turn.
+    Turn {
+        /// What the loop was told.
+        turn: Turn<'a>,
+        /// The [`checksum`] of its answer; `None` if it failed.
+        answer: Option<u32>,
+    },
+    /// From here on another loop is told, a fresh one.
+    Fresh,
+    /// The end.
+    End(End),
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct End {
+    /// Turns that were recorded.
+    pub turns: u64,
+    /// Events in them.
+    pub events: u64,
+    /// The loop has ended too; if not, it went on without being recorded.
+    pub is_over: bool,
+}
+
+/// What is wrong with a recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// It ends in the middle of a frame, or without its end: whoever wrote it was killed, or is still at it.
+    Short {
+        /// How many bytes are whole.
+        at: u64,
+    },
+    /// It is something else.
+    Foreign,
+    /// It is of a version that is not known here.
+    Version(u8),
+    /// Its bytes mean nothing.
+    Nonsense {
+        /// Where, counted from the beginning of the recording.
+        at: u64,
+        /// What is found there.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short { at } => write!(f, "it is cut short behind byte {at}"),
+            Self::Foreign => f.write_str("it is no recording"),
+            Self::Version(version) => {
+                write!(f, "it is a recording of version {version}, and version {VERSION} is known here")
+            }
+            Self::Nonsense { at, what } => write!(f, "it is damaged at byte {at}: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,230 @@
+//! Recordings are read.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::driven::recording::number::take;
+use crate::driven::recording::{
+    END, End, Error, FAILED, FRESH, Header, MAGIC, MAX_FRAME, Record, TURN, Turn, VERSION,
+};
+use crate::driven::{Event, Handle, Start};
+use crate::id::JobId;
+use crate::time::Instant;
+
+/// Makes sense of a recording, piece by piece.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// Bytes before those that it is shown next.
+    at: u64,
+    now: Instant,
+    is_over: bool,
+    events: Vec<Event>,
+}
+
+/// What is wrong with a frame, at so many bytes from its end.
+type Wrong = (usize, &'static str);
+
+impl Decoder {
+    /// One that has seen nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { at: 0, now: Instant::ZERO, is_over: false, events: Vec::new() }
+    }
+
+    /// Whether `bytes` begin with a whole frame; or, at the beginning of a recording, with a whole header.
+    ///
+    /// # Errors
+    ///
+    /// When there will be none, however much more there is.
+    pub fn is_whole(&self, bytes: &[u8]) -> Result<bool, Error> {
+        match self.frame(bytes) {
+            Ok(_) => Ok(true),
+            Err(Error::Short { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The header, at the beginning of a recording, and what comes behind it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn header<'b>(&mut self, bytes: &'b [u8]) -> Result<(Header, &'b [u8]), Error> {
+        let (mut body, rest) = self.frame(bytes)?;
+        let end = self.end_of(bytes, rest);
+        let header = header(&mut body).and_then(|header| over(body, header));
+        self.at = end;
+        Ok((header.map_err(|wrong| nonsense(end, wrong))?, rest))
+    }
+
+    /// The record that `bytes` begin with, and what comes behind it. Show that next.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or not the whole of it. The first error is the last word.
+    pub fn record<'d, 'b: 'd>(&'d mut self, bytes: &'b [u8]) -> Result<(Record<'d>, &'b [u8]), Error> {
+        if self.is_over {
+            return Err(Error::Nonsense { at: self.at, what: "something behind the end" });
+        }
+        let (mut body, rest) = self.frame(bytes)?;
+        let end = self.end_of(bytes, rest);
+        self.at = end;
+        let record = match body.split_off_first() {
+            None => Err((0, "a frame of nothing")),
+            Some(&kind @ (TURN | FAILED)) => turn(&mut body, kind == TURN, &mut self.now, &mut self.events)
+                .and_then(|turn| over(body, turn)),
+            Some(&FRESH) => over(body, Record::Fresh),
+            Some(&END) => {
+                self.is_over = true;
+                self::end(&mut body).and_then(|end| over(body, Record::End(end)))
+            }
+            Some(_) => Err((body.len() + 1, "a frame of no known kind")),
+        };
+        Ok((record.map_err(|wrong| nonsense(end, wrong))?, rest))
+    }
+
+    /// The frame that `bytes` begin with, and what comes behind it.
+    fn frame<'b>(&self, bytes: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), Error> {
+        let short = Error::Short { at: self.at };
+        let mut frames = bytes;
+        if self.at == 0 {
+            let known = bytes.len().min(MAGIC.len());
+            if bytes[..known] != MAGIC[..known] {
+                return Err(Error::Foreign);
+            }
+            match bytes.get(MAGIC.len()) {
+                None => return Err(short),
+                Some(&VERSION) => frames = &bytes[MAGIC.len() + 1..],
+                Some(&version) => return Err(Error::Version(version)),
+            }
+        }
+        let (length, rest) = frames.split_first_chunk().ok_or(short)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > MAX_FRAME {
+            let at = self.at + (bytes.len() - frames.len()) as u64;
+            return Err(Error::Nonsense { at, what: "a frame longer than any" });
+        }
+        rest.split_at_checked(length).ok_or(short)
+    }
+
+    /// Where a frame of `bytes` ends.
+    fn end_of(&self, bytes: &[u8], rest: &[u8]) -> u64 {
+        self.at + (bytes.len() - rest.len()) as u64
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn nonsense(end: u64, (left, what): Wrong) -> Error {
+    Error::Nonsense { at: end - left as u64, what }
+}
+
+/// `what`, if nothing is left.
+fn over<T>(body: &[u8], what: T) -> Result<T, Wrong> {
+    if body.is_empty() { Ok(what) } else { Err((body.len(), "a frame that goes on behind its end")) }
+}
+
+fn number(body: &mut &[u8]) -> Result<u64, Wrong> {
+    let before = body.len();
+    take(body).ok_or((before, "no number"))
+}
+
+fn small(body: &mut &[u8]) -> Result<u32, Wrong> {
+    let before = body.len();
+    u32::try_from(number(body)?).map_err(|_| (before, "a number that is too large"))
+}
+
+fn flag(body: &mut &[u8]) -> Result<bool, Wrong> {
+    let before = body.len();
+    match number(body)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err((before, "neither yes nor no")),
+    }
+}
+
+fn name(body: &mut &[u8]) -> Result<u64, Wrong> {
+    Ok(u64::from(small(body)?) | u64::from(small(body)?) << 32)
+}
+
+fn bytes<'b>(body: &mut &'b [u8]) -> Result<&'b [u8], Wrong> {
+    let before = body.len();
+    let length = usize::try_from(number(body)?).ok();
+    length.and_then(|length| body.split_off(..length)).ok_or((before, "more bytes than there are"))
+}
+
+fn string(body: &mut &[u8]) -> Result<String, Wrong> {
+    let before = body.len();
+    let text = core::str::from_utf8(bytes(body)?).map_err(|_| (before, "text that is no UTF-8"))?;
+    Ok(String::from(text))
+}
+
+fn header(body: &mut &[u8]) -> Result<Header, Wrong> {
+    let service = string(body)?;
+    let mut start = Start::default();
+    for _ in 0..number(body)? {
+        start.arguments.push(string(body)?);
+    }
+    start.max_connections = small(body)?;
+    start.max_buffered = small(body)?;
+    start.computes = flag(body)?;
+    start.slice = small(body)?;
+    Ok(Header { service, start })
+}
+
+fn end(body: &mut &[u8]) -> Result<End, Wrong> {
+    Ok(End { turns: number(body)?, events: number(body)?, is_over: flag(body)? })
+}
+
+fn turn<'d, 'b: 'd>(
+    body: &mut &'b [u8],
+    has_answer: bool,
+    now: &mut Instant,
+    events: &'d mut Vec<Event>,
+) -> Result<Record<'d>, Wrong> {
+    let before = body.len();
+    let passed = number(body)?;
+    let nanos = now.as_nanos().checked_add(passed).ok_or((before, "a time that is too late"))?;
+    *now = Instant::from_nanos(nanos);
+    let window = small(body)?;
+    events.clear();
+    for _ in 0..number(body)? {
+        events.push(event(body)?);
+    }
+    let input = bytes(body)?;
+    let before = body.len();
+    let answer = match has_answer {
+        true => {
+            let sum = body.split_off(..4).and_then(|sum| sum.try_into().ok());
+            Some(u32::from_le_bytes(sum.ok_or((before, "no checksum"))?))
+        }
+        false => None,
+    };
+    Ok(Record::Turn { turn: Turn { now: *now, window, events, input }, answer })
+}
+
+fn event(body: &mut &[u8]) -> Result<Event, Wrong> {
+    let before = body.len();
+    let kind = body.split_off_first().ok_or((before, "fewer events than there should be"))?;
+    let source = |body: &mut &[u8]| name(body).map(Handle);
+    let job = |body: &mut &[u8]| name(body).map(JobId::from_bits);
+    Ok(match kind {
+        0 => Event::Listener(source(body)?),
+        1 => Event::Accepted { listener: source(body)?, connection: source(body)?, len: small(body)? },
+        2 => Event::Received { source: source(body)?, len: small(body)? },
+        3 => Event::Ended(source(body)?),
+        4 => Event::Writable(source(body)?),
+        5 => Event::Stuck(source(body)?),
+        6 => Event::Hangup(source(body)?),
+        7 => Event::Failed(source(body)?),
+        8 => Event::Idle(source(body)?),
+        9 => Event::Computed { job: job(body)?, len: small(body)? },
+        10 => Event::Lost(job(body)?),
+        11 => Event::Stop,
+        _ => return Err((before, "an event of no known kind")),
+    })
+}

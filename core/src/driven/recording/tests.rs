@@ -1,0 +1,248 @@
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Decoder, End, Error, Header, Record, Turn, Writer, checksum};
+use crate::driven::{Answer, Command, Event, Handle, Start};
+use crate::id::JobId;
+use crate::interest::Interest;
+use crate::kernel::Rest;
+use crate::time::Instant;
+
+/// A record that owns what it holds.
+#[derive(Clone, PartialEq, Debug)]
+enum Owned {
+    Turn { now: Instant, window: u32, events: Vec<Event>, input: Vec<u8>, answer: Option<u32> },
+    Fresh,
+    End(End),
+}
+
+impl From<Record<'_>> for Owned {
+    fn from(record: Record<'_>) -> Self {
+        match record {
+            Record::Fresh => Self::Fresh,
+            Record::End(end) => Self::End(end),
+            Record::Turn { turn: Turn { now, window, events, input }, answer } => {
+                Self::Turn { now, window, events: events.to_vec(), input: input.to_vec(), answer }
+            }
+        }
+    }
+}
+
+/// Reads all that there is; what was found before the first error counts.
+fn read(bytes: &[u8]) -> (Option<Header>, Vec<Owned>, Option<Error>) {
+    let (mut decoder, mut records) = (Decoder::new(), Vec::new());
+    let (header, mut rest) = match decoder.header(bytes) {
+        Ok((header, rest)) => (header, rest),
+        Err(error) => return (None, records, Some(error)),
+    };
+    while !matches!(records.last(), Some(Owned::End(_))) || !rest.is_empty() {
+        match decoder.record(rest) {
+            Err(error) => return (Some(header), records, Some(error)),
+            Ok((record, next)) => {
+                records.push(record.into());
+                rest = next;
+            }
+        }
+    }
+    (Some(header), records, None)
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let source = || any::<u64>().prop_map(Handle);
+    let job = || any::<u64>().prop_map(JobId::from_bits);
+    prop_oneof![
+        source().prop_map(Event::Listener),
+        (source(), source(), any::<u32>()).prop_map(|(listener, connection, len)| Event::Accepted {
+            listener,
+            connection,
+            len
+        }),
+        (source(), any::<u32>()).prop_map(|(source, len)| Event::Received { source, len }),
+        source().prop_map(Event::Ended),
+        source().prop_map(Event::Writable),
+        source().prop_map(Event::Stuck),
+        source().prop_map(Event::Hangup),
+        source().prop_map(Event::Failed),
+        source().prop_map(Event::Idle),
+        (job(), any::<u32>()).prop_map(|(job, len)| Event::Computed { job, len }),
+        job().prop_map(Event::Lost),
+        Just(Event::Stop),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let source = || any::<u64>().prop_map(Handle);
+    let job = || any::<u64>().prop_map(JobId::from_bits);
+    prop_oneof![
+        (source(), 0..8_u8)
+            .prop_map(|(source, bits)| { Command::Watch { source, interest: Interest::from_bits(bits) } }),
+        (source(), any::<u32>()).prop_map(|(source, len)| Command::Send { source, len }),
+        (source(), any::<u32>()).prop_map(|(source, len)| Command::Unread { source, len }),
+        source().prop_map(Command::Shutdown),
+        source().prop_map(Command::Close),
+        (job(), any::<u32>()).prop_map(|(job, len)| Command::Submit { job, len }),
+        job().prop_map(Command::Cancel),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let rest = prop_oneof![
+        Just(Rest::Ready),
+        any::<u64>().prop_map(|nanos| Rest::Until(Instant::from_nanos(nanos))),
+        Just(Rest::Stalled),
+        Just(Rest::Empty),
+    ];
+    let commands = prop::collection::vec(command(), 0..5);
+    let output = prop::collection::vec(any::<u8>(), 0..20);
+    (rest, any::<u32>(), commands, output).prop_map(|(rest, room, commands, output)| Answer {
+        rest,
+        room,
+        commands,
+        output,
+    })
+}
+
+fn header() -> impl Strategy<Value = Header> {
+    let start = (prop::collection::vec(".{0,12}", 0..4), any::<(u32, u32, bool, u32)>());
+    (".{0,12}", start).prop_map(|(service, (arguments, (max_connections, max_buffered, computes, slice)))| {
+        Header { service, start: Start { arguments, max_connections, max_buffered, computes, slice } }
+    })
+}
+
+/// What happened: nanoseconds that passed, window, events, input, and what was answered. Or another began.
+type Happened = Option<(u32, u32, Vec<Event>, Vec<u8>, Option<Answer>)>;
+
+fn happened() -> impl Strategy<Value = Happened> {
+    let events = prop::collection::vec(event(), 0..6);
+    let input = prop::collection::vec(any::<u8>(), 0..20);
+    let turn = (any::<u32>(), any::<u32>(), events, input, prop::option::of(answer()));
+    prop::option::weighted(0.9, turn)
+}
+
+/// Writes a recording; returns it, what is in it, and where its frames end.
+fn write(header: &Header, run: &[Happened], end: Option<bool>) -> (Vec<u8>, Vec<Owned>, Vec<usize>) {
+    let (mut bytes, mut records) = (Vec::new(), Vec::new());
+    let mut writer = Writer::new(header, &mut bytes);
+    let (mut now, mut ends) = (Instant::ZERO, Vec::from([bytes.len()]));
+    let (mut turns, mut events_so_far) = (0, 0);
+    for happened in run {
+        match happened {
+            None => {
+                writer.fresh(&mut bytes);
+                records.push(Owned::Fresh);
+            }
+            Some((passed, window, events, input, answer)) => {
+                now = Instant::from_nanos(now.as_nanos() + u64::from(*passed));
+                let turn = Turn { now, window: *window, events, input };
+                writer.turn(&turn, answer.as_ref(), &mut bytes);
+                let answer = answer.as_ref().map(checksum);
+                records.push(Record::Turn { turn, answer }.into());
+                (turns, events_so_far) = (turns + 1, events_so_far + events.len() as u64);
+            }
+        }
+        ends.push(bytes.len());
+    }
+    if let Some(is_over) = end {
+        writer.end(is_over, &mut bytes);
+        records.push(Owned::End(End { turns, events: events_so_far, is_over }));
+        ends.push(bytes.len());
+    }
+    (bytes, records, ends)
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read(
+        header in header(),
+        run in prop::collection::vec(happened(), 0..8),
+        is_over in any::<bool>(),
+    ) {
+        let (bytes, records, _) = write(&header, &run, Some(is_over));
+        prop_assert_eq!(read(&bytes), (Some(header), records, None));
+    }
+
+    #[test]
+    fn what_is_cut_anywhere_is_read_as_far_as_it_goes(
+        header in header(),
+        run in prop::collection::vec(happened(), 0..4),
+    ) {
+        let (bytes, records, ends) = write(&header, &run, Some(true));
+        for cut in 0..bytes.len() {
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let at = ends.iter().rev().find(|end| **end <= cut).map_or(0, |end| *end as u64);
+            let (found, read, error) = read(&bytes[..cut]);
+            prop_assert_eq!(found.is_some(), whole > 0);
+            prop_assert_eq!(&read[..], &records[..whole.saturating_sub(1)]);
+            prop_assert_eq!(error, Some(Error::Short { at }));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(read(&bytes).2.is_some());
+    }
+
+    #[test]
+    fn what_is_bent_anywhere_is_no_panic(
+        header in header(),
+        run in prop::collection::vec(happened(), 0..4),
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
+        let (mut bytes, ..) = write(&header, &run, Some(true));
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        if let Some(Error::Nonsense { at, .. } | Error::Short { at }) = read(&bytes).2 {
+            prop_assert!(at <= bytes.len() as u64);
+        }
+    }
+
+    #[test]
+    fn answers_that_differ_differ_in_their_sums(one in answer(), other in answer()) {
+        prop_assert_eq!(one == other, checksum(&one) == checksum(&other));
+    }
+}
+
+/// A recording whose last frame is `body`.
+fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
+    let (mut bytes, ..) = write(&Header { service: String::new(), start: Start::default() }, &[], None);
+    bytes.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+    let at = bytes.len() as u64;
+    bytes.extend(body);
+    (bytes, at)
+}
+
+#[test]
+fn an_error_says_at_which_byte() {
+    let cases: [(&[u8], u64, &str); 8] = [
+        (&[], 0, "a frame of nothing"),
+        (&[9], 0, "a frame of no known kind"),
+        (&[3, 0], 1, "a frame that goes on behind its end"),
+        (&[1, 0, 0, 1, 12, 0], 4, "an event of no known kind"),
+        (&[1, 0, 0, 1], 4, "fewer events than there should be"),
+        (&[1, 0, 0, 0, 200, 1, 7], 4, "more bytes than there are"),
+        (&[1, 0, 0, 0, 0, 1, 2, 3], 5, "no checksum"),
+        (&[0, 0, 0, 2], 3, "neither yes nor no"),
+    ];
+    for (body, offset, what) in cases {
+        let (bytes, at) = with_frame(body);
+        assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at + offset, what }));
+    }
+    let (mut bytes, at) = with_frame(&[3]);
+    bytes[at as usize - 1] = 0xff;
+    assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at - 4, what: "a frame longer than any" }));
+    let (mut bytes, _) = with_frame(&[0, 0, 0, 1]);
+    let end = bytes.len() as u64;
+    bytes.push(0);
+    assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: end, what: "something behind the end" }));
+}
+
+#[test]
+fn something_else_is_told_at_once() {
+    assert_eq!(read(b"#!/bin/sh\n").2, Some(Error::Foreign));
+    assert_eq!(read(b"sinbin-rec\x02").2, Some(Error::Version(2)));
+    assert_eq!(read(b"sinbin").2, Some(Error::Short { at: 0 }));
+}

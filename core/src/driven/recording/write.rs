@@ -1,0 +1,179 @@
+//! Recordings are written.
+
+use alloc::vec::Vec;
+
+use crc32fast::Hasher;
+
+use crate::driven::recording::number::{put, put_name};
+use crate::driven::recording::{END, FAILED, FRESH, Header, MAGIC, TURN, Turn, VERSION};
+use crate::driven::{Answer, Command, Event};
+use crate::kernel::Rest;
+use crate::time::Instant;
+
+/// Writes a recording, by appending to bytes that the caller takes away when it likes.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    before: Instant,
+    turns: u64,
+    events: u64,
+    /// An answer as it is summed: kept for its room.
+    answer: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a recording.
+    #[must_use]
+    pub fn new(header: &Header, bytes: &mut Vec<u8>) -> Self {
+        bytes.extend_from_slice(&MAGIC[..]);
+        bytes.push(VERSION);
+        frame(bytes, |bytes| put_header(header, bytes));
+        Self { before: Instant::ZERO, turns: 0, events: 0, answer: Vec::new() }
+    }
+
+    /// A turn, and what the loop answered; `None` if it failed. O(events, commands and bytes).
+    pub fn turn(&mut self, turn: &Turn<'_>, answer: Option<&Answer>, bytes: &mut Vec<u8>) {
+        self.turns += 1;
+        self.events += turn.events.len() as u64;
+        let passed = turn.now.as_nanos().saturating_sub(self.before.as_nanos());
+        self.before = self.before.max(turn.now);
+        let sum = answer.map(|answer| sum(answer, &mut self.answer));
+        frame(bytes, |bytes| {
+            bytes.push(if sum.is_some() { TURN } else { FAILED });
+            put(passed, bytes);
+            put(turn.window.into(), bytes);
+            put(turn.events.len() as u64, bytes);
+            for event in turn.events {
+                put_event(*event, bytes);
+            }
+            put_bytes(turn.input, bytes);
+            bytes.extend(sum.iter().flat_map(|sum| sum.to_le_bytes()));
+        });
+    }
+
+    /// From here on, a fresh loop is told.
+    pub fn fresh(&mut self, bytes: &mut Vec<u8>) {
+        frame(bytes, |bytes| bytes.push(FRESH));
+    }
+
+    /// Ends the recording. Whether the loop has ended too.
+    pub fn end(&mut self, is_over: bool, bytes: &mut Vec<u8>) {
+        frame(bytes, |bytes| {
+            bytes.push(END);
+            put(self.turns, bytes);
+            put(self.events, bytes);
+            put(is_over.into(), bytes);
+        });
+    }
+
+    /// Turns so far.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+}
+
+/// What a recording keeps of an answer.
+#[must_use]
+pub fn checksum(answer: &Answer) -> u32 {
+    sum(answer, &mut Vec::new())
+}
+
+/// The same, with room to write it down.
+pub(super) fn sum(answer: &Answer, bytes: &mut Vec<u8>) -> u32 {
+    bytes.clear();
+    match answer.rest {
+        Rest::Ready => bytes.push(0),
+        Rest::Until(deadline) => {
+            bytes.push(1);
+            put(deadline.as_nanos(), bytes);
+        }
+        Rest::Stalled => bytes.push(2),
+        Rest::Empty => bytes.push(3),
+    }
+    put(answer.room.into(), bytes);
+    put(answer.commands.len() as u64, bytes);
+    for command in &answer.commands {
+        put_command(*command, bytes);
+    }
+    let mut hasher = Hasher::new();
+    hasher.update(bytes);
+    hasher.update(&answer.output);
+    hasher.finalize()
+}
+
+fn frame(bytes: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
+    put(bytes);
+    let length = u32::try_from(bytes.len() - start - 4).unwrap_or(u32::MAX);
+    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn put_bytes(what: &[u8], bytes: &mut Vec<u8>) {
+    put(what.len() as u64, bytes);
+    bytes.extend_from_slice(what);
+}
+
+fn put_header(header: &Header, bytes: &mut Vec<u8>) {
+    let Header { service, start } = header;
+    put_bytes(service.as_bytes(), bytes);
+    put(start.arguments.len() as u64, bytes);
+    for argument in &start.arguments {
+        put_bytes(argument.as_bytes(), bytes);
+    }
+    put(start.max_connections.into(), bytes);
+    put(start.max_buffered.into(), bytes);
+    put(start.computes.into(), bytes);
+    put(start.slice.into(), bytes);
+}
+
+#[inline]
+fn put_event(event: Event, bytes: &mut Vec<u8>) {
+    // Kind, name, and what else there is.
+    let (kind, name) = match event {
+        Event::Listener(source) => (0, source.0),
+        Event::Accepted { listener, .. } => (1, listener.0),
+        Event::Received { source, .. } => (2, source.0),
+        Event::Ended(source) => (3, source.0),
+        Event::Writable(source) => (4, source.0),
+        Event::Stuck(source) => (5, source.0),
+        Event::Hangup(source) => (6, source.0),
+        Event::Failed(source) => (7, source.0),
+        Event::Idle(source) => (8, source.0),
+        Event::Computed { job, .. } => (9, job.to_bits()),
+        Event::Lost(job) => (10, job.to_bits()),
+        Event::Stop => return bytes.push(11),
+    };
+    bytes.push(kind);
+    put_name(name, bytes);
+    match event {
+        Event::Accepted { connection, len, .. } => {
+            put_name(connection.0, bytes);
+            put(len.into(), bytes);
+        }
+        Event::Received { len, .. } | Event::Computed { len, .. } => put(len.into(), bytes),
+        _ => {}
+    }
+}
+
+#[inline]
+fn put_command(command: Command, bytes: &mut Vec<u8>) {
+    let (kind, name) = match command {
+        Command::Watch { source, .. } => (0, source.0),
+        Command::Send { source, .. } => (1, source.0),
+        Command::Unread { source, .. } => (2, source.0),
+        Command::Shutdown(source) => (3, source.0),
+        Command::Close(source) => (4, source.0),
+        Command::Submit { job, .. } => (5, job.to_bits()),
+        Command::Cancel(job) => (6, job.to_bits()),
+    };
+    bytes.push(kind);
+    put_name(name, bytes);
+    match command {
+        Command::Watch { interest, .. } => bytes.push(interest.bits()),
+        Command::Send { len, .. } | Command::Unread { len, .. } | Command::Submit { len, .. } => {
+            put(len.into(), bytes);
+        }
+        Command::Shutdown(_) | Command::Close(_) | Command::Cancel(_) => {}
+    }
+}

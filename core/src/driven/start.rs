@@ -1,0 +1,68 @@
+//! What a service is started with, and what it takes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::driven::Compute;
+use crate::storage::Limits;
+
+/// The bytes of a block: what a connection reads at once, and the most that it keeps.
+pub const BLOCK: usize = 16 * 1024;
+
+/// Listeners that one service can have.
+const MAX_LISTENERS: usize = 64;
+
+/// Connections that one service can have, whatever the driver says.
+const MAX_CONNECTIONS: u32 = 1_000_000;
+
+/// What a service is started with, where the driver does not make it itself. Two loops that are started with the same
+/// and are told the same answer the same, wherever they run.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Start {
+    /// The service's own arguments, as on a command line, without a program's name.
+    pub arguments: Vec<String>,
+    /// Connections at a time.
+    pub max_connections: u32,
+    /// Bytes that it may keep for clients that are slow, and for jobs.
+    pub max_buffered: u32,
+    /// Whether the driver computes jobs. If not, the service does, in slices, one a turn.
+    pub computes: bool,
+    /// The budget of such a slice, in the job's units.
+    pub slice: u32,
+}
+
+/// What a service takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Takes {
+    /// Connections at a time.
+    pub connections: u32,
+    /// Bytes of one source in one turn.
+    pub block: u32,
+}
+
+impl Start {
+    /// How much there may be of everything, in a loop of its own.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let tasks = self.takes().connections as usize + MAX_LISTENERS;
+        Limits::new(tasks, self.max_buffered as usize / BLOCK, BLOCK)
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn compute(&self) -> Compute {
+        match self.computes {
+            true => Compute::Driver { slice: self.slice },
+            false => Compute::Here { slice: self.slice },
+        }
+    }
+
+    /// What a loop with these limits takes.
+    #[must_use]
+    pub fn takes(&self) -> Takes {
+        Takes {
+            connections: self.max_connections.min(MAX_CONNECTIONS),
+            block: u32::try_from(BLOCK).unwrap_or(u32::MAX),
+        }
+    }
+}

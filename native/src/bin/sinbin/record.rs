@@ -1,0 +1,62 @@
+//! `sinbin serve --record`: a service as the driver's guest, which is told what can be told again.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sinbin::command::output;
+use sinbin::command::signals::stop_on_signal;
+use sinbin::driven::Shell;
+use sinbin::driver::{Inside, Server, Settings};
+use sinbin::{Service, Task, WireJob};
+
+use crate::cli::{ServeArgs, WrittenAs};
+use crate::serve::CUT;
+
+/// Serves what `make` makes of `arguments`, and records it under this name.
+pub(crate) fn run<S>(
+    name: &str,
+    arguments: Vec<String>,
+    make: impl Fn(&[String]) -> Result<S, String>,
+    args: &ServeArgs,
+) -> Result<ExitCode, Box<dyn Error>>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob + 'static>,
+{
+    let Some(path) = &args.record else { return Err("no file to record in".into()) };
+    if matches!(args.written_as, WrittenAs::AsyncFn) {
+        return Err(
+            "--record takes a service that is written as a state machine; leave out --written-as".into()
+        );
+    }
+    sinbin::command::descriptors::make_room_for(args.max_connections);
+    let mut server = Server::new(Inside::new(make), &settings(arguments, args))?;
+    let limit = u64::from(args.record_limit) << 20;
+    server
+        .record(path, name, limit)
+        .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
+    // Before anybody is told that there is a server to stop.
+    let stopper = server.stopper();
+    stop_on_signal(move || stopper.stop())?;
+    for address in &args.listen {
+        let bound = server.listen(*address)?;
+        output::line(format_args!("listening on {bound}"));
+    }
+    let summary = server.run()?;
+    output::line(summary);
+    Ok(if summary.served.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
+}
+
+fn settings(arguments: Vec<String>, args: &ServeArgs) -> Settings {
+    let mut settings = Settings::default();
+    settings.arguments = arguments;
+    settings.max_connections = args.max_connections as usize;
+    settings.max_buffered = usize::from(args.max_buffered) << 20;
+    settings.slice = args.slice;
+    settings.busy_poll = Duration::from_micros(args.busy_poll);
+    settings.drain_timeout = args.drain_timeout.0.unwrap_or(Duration::MAX);
+    if let Some(workers) = args.workers {
+        settings.workers = usize::from(workers);
+    }
+    settings
+}

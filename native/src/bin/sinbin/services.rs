@@ -1,0 +1,86 @@
+//! The shipped services and their arguments, as the guests of the same names have them: what was recorded here runs there,
+//! and the other way round.
+
+use clap::{Parser, ValueEnum};
+use sinbin::echo::{Echo, Upper};
+use sinbin::fib_protocol::{Framing, Rules};
+use sinbin::fib_service::Fib;
+
+use crate::cli::{FramingArg, LifeArgs, RulesArgs};
+
+/// The arguments of `fib`, alone.
+#[derive(Parser)]
+#[command(no_binary_name = true, args_override_self = true, disable_help_flag = true)]
+struct FibLine {
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    life: LifeArgs,
+}
+
+/// The arguments of the others.
+#[derive(Parser)]
+#[command(no_binary_name = true, args_override_self = true, disable_help_flag = true)]
+struct Line {
+    #[command(flatten)]
+    life: LifeArgs,
+}
+
+fn parse<L: Parser>(arguments: &[String]) -> Result<L, String> {
+    let first = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    L::try_parse_from(arguments).map_err(|error| first(error.to_string()))
+}
+
+/// The Fibonacci service of these arguments.
+pub(crate) fn fib(arguments: &[String]) -> Result<Fib, String> {
+    parse(arguments).map(|FibLine { rules, life }| fib_of(&rules, &life))
+}
+
+/// The echo service of these arguments.
+pub(crate) fn echo(arguments: &[String]) -> Result<Echo, String> {
+    parse(arguments).map(|Line { life }| Echo { idle_timeout: life.idle_timeout.0 })
+}
+
+/// The upper-case service of these arguments.
+pub(crate) fn upper(arguments: &[String]) -> Result<Upper, String> {
+    parse(arguments).map(|Line { life }| Upper { idle_timeout: life.idle_timeout.0 })
+}
+
+pub(crate) fn fib_of(rules: &RulesArgs, life: &LifeArgs) -> Fib {
+    Fib {
+        rules: Rules {
+            max_n: rules.max_n,
+            max_line: rules.max_line,
+            framing: match rules.framing {
+                FramingArg::Auto => Framing::Auto,
+                FramingArg::Lines => Framing::Lines,
+                FramingArg::Bare => Framing::Bare,
+            },
+        },
+        loop_n: rules.loop_n,
+        idle_timeout: life.idle_timeout.0,
+    }
+}
+
+/// The arguments that make the Fibonacci service what it is.
+pub(crate) fn fib_arguments(rules: &RulesArgs, life: &LifeArgs) -> Vec<String> {
+    let framing = rules.framing.to_possible_value().map(|value| value.get_name().to_owned());
+    let mut all = vec![
+        format!("--max-n={}", rules.max_n),
+        format!("--loop-n={}", rules.loop_n),
+        format!("--max-line={}", rules.max_line),
+        format!("--framing={}", framing.unwrap_or_default()),
+    ];
+    all.extend(arguments(life));
+    all
+}
+
+/// Those of the others.
+pub(crate) fn arguments(life: &LifeArgs) -> Vec<String> {
+    let span = match life.idle_timeout.0 {
+        None => "off".to_owned(),
+        // The guests know none that is shorter.
+        Some(span) => format!("{}ms", span.as_millis().max(1)),
+    };
+    vec![format!("--idle-timeout={span}")]
+}

@@ -1,0 +1,93 @@
+//! The I/O half of a [driven](crate::driven) loop: sockets, workers and the clock, for a guest that has none of them.
+//!
+//! A *guest* is a service with its tasks behind one call, [`Guest::turn`]. [`Server`] collects what happened, calls it,
+//! and does what it answers. It does not matter to it where the guest lives: `sinbin-wasi` has it in a sandbox, and
+//! [`Inside`] in this process. What the guest is told in its turns is all that it ever learns, so that is what can be
+//! recorded, and told again.
+//!
+//! ```
+//! use sinbin::driver::{Inside, Server, Settings};
+//! use sinbin::echo::Echo;
+//!
+//! let mut server = Server::new(Inside::new(|_| Ok(Echo::default())), &Settings::default())?;
+//! println!("listening on {}", server.listen("127.0.0.1:0".parse().unwrap())?);
+//! # server.stopper().stop();
+//! server.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod input;
+mod inside;
+mod jobs;
+mod places;
+mod playback;
+mod recorder;
+mod restarts;
+mod server;
+mod settings;
+mod story;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use sinbin_core::Instant;
+use sinbin_core::driven::{Answer, Computed, Counts, Event, Start, Takes};
+
+pub use input::LIMIT;
+pub use inside::{Inside, Refused};
+pub use playback::{Difference, Ending, Part, Playback, PlaybackError, Played};
+pub use server::Server;
+pub use settings::{Settings, Summary};
+
+/// A guest that failed, and is of no use any more: what went wrong, for the report.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fault(pub String);
+
+/// A service that is called: see [`Driven`](crate::driven::Driven), which is what answers.
+pub trait Guest {
+    /// Tells what happened until `now`, and runs every task that can run for it. No source gets more than `window` bytes
+    /// to send.
+    ///
+    /// # Errors
+    ///
+    /// When it fails as a whole. It is not called again then.
+    fn turn(&mut self, now: Instant, window: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault>;
+
+    /// What only it can count, since it was started.
+    ///
+    /// # Errors
+    ///
+    /// As with [`turn`](Self::turn).
+    fn counts(&mut self) -> Result<Counts, Fault>;
+}
+
+/// What guests are made of, and their jobs' workers.
+pub trait Blueprint {
+    /// What is made.
+    type Guest: Guest;
+    /// What a worker needs.
+    type Workshop: Workshop;
+    /// Why there is no guest, or no server.
+    type Error: From<crate::Error> + std::fmt::Display;
+
+    /// A guest that is started, and what it takes.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be made; when it refuses its arguments.
+    fn start(&self, start: &Start) -> Result<(Self::Guest, Takes), Self::Error>;
+
+    /// Where its jobs are computed.
+    fn workshop(&self) -> Self::Workshop;
+}
+
+/// Computes jobs of a guest, on any thread. A clone is the same.
+pub trait Workshop: Clone + Send + 'static {
+    /// Computes a slice of about `budget` units of a job, unless that is `cancelled` meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When what computes fails: the job is lost then.
+    fn compute(&self, job: &[u8], budget: u32, cancelled: &Arc<AtomicBool>) -> Result<Computed, Fault>;
+}

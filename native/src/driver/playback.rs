@@ -1,0 +1,307 @@
+//! A recording is played back: its turns are told to another guest, and its answers compared.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant as Clock};
+
+use sinbin_core::Instant;
+use sinbin_core::driven::recording::{self, Decoder, End, Header, Record, Turn, checksum};
+use sinbin_core::driven::{Answer, Event, Start};
+
+use crate::driver::{Blueprint, Fault, Guest, story};
+
+/// Bytes that are read in one go.
+const CHUNK: usize = 1 << 20;
+
+/// Why a recording can't be played back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaybackError {
+    /// The file can't be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The file holds something else, or is damaged.
+    #[error("cannot play {} back: {error}", .path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: recording::Error,
+    },
+    /// There is no guest.
+    #[error("cannot play {} back: {what}", .path.display())]
+    Guest {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
+    /// The story can't be written.
+    #[error("cannot write the trace: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// A recording in a file.
+pub struct Playback {
+    path: PathBuf,
+    file: File,
+    decoder: Decoder,
+    header: Header,
+    /// What is read, and how much of it is past.
+    buffer: Vec<u8>,
+    past: usize,
+}
+
+/// What of a recording is told as a story.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// The first turn; the recording's first is 1. Those before are run all the same, or this one would not answer the same.
+    pub from: u64,
+    /// How many, from there on. Those behind are not run.
+    pub turns: u64,
+}
+
+impl Default for Part {
+    /// All of it.
+    fn default() -> Self {
+        Self { from: 1, turns: u64::MAX }
+    }
+}
+
+impl Part {
+    fn has(self, turn: u64) -> bool {
+        turn >= self.from && turn - self.from < self.turns
+    }
+
+    fn is_behind(self, turn: u64) -> bool {
+        turn >= self.from && !self.has(turn)
+    }
+}
+
+/// How a recording ends, as far as it was played back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The server ended.
+    Whole,
+    /// The recording had reached its limit, and the server went on.
+    Limit,
+    /// Whoever wrote it was killed, behind so many bytes.
+    Short(u64),
+    /// Here, as was wished.
+    Wished,
+}
+
+/// The first turn that went otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Which; the first is 1.
+    pub turn: u64,
+    /// What the guest was told and what it answers now, line by line.
+    pub story: String,
+}
+
+/// How a playback went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Played {
+    /// Turns that were told.
+    pub turns: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Of these, pieces of bytes that were received: about as many as requests.
+    pub pieces: u64,
+    /// From the first turn to the last, when it was recorded.
+    pub recorded: Duration,
+    /// How long it took now.
+    pub took: Duration,
+    /// How it ended.
+    pub ending: Ending,
+    /// Where it went otherwise; the playback ends there.
+    pub difference: Option<Difference>,
+}
+
+impl Playback {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be read, or is none.
+    pub fn open(path: &Path) -> Result<Self, PlaybackError> {
+        let failed = |error| PlaybackError::Read { path: path.to_owned(), error };
+        let file = File::open(path).map_err(failed)?;
+        let header = Header { service: String::new(), start: Start::default() };
+        let (decoder, buffer) = (Decoder::new(), Vec::new());
+        let mut playback = Self { path: path.to_owned(), file, decoder, header, buffer, past: 0 };
+        playback.fill()?;
+        let wrong = |error| PlaybackError::Recording { path: path.to_owned(), error };
+        let (header, rest) = playback.decoder.header(&playback.buffer).map_err(wrong)?;
+        playback.past = playback.buffer.len() - rest.len();
+        playback.header = header;
+        Ok(playback)
+    }
+
+    /// What was recorded.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Reads until the next frame is there, or the file ends.
+    fn fill(&mut self) -> Result<(), PlaybackError> {
+        while !self.decoder.is_whole(&self.buffer[self.past..]).map_err(|error| self.wrong(error))? {
+            self.buffer.drain(..self.past);
+            self.past = 0;
+            let mut chunk = (&self.file).take(CHUNK as u64);
+            let read = chunk.read_to_end(&mut self.buffer);
+            let failed = |error| PlaybackError::Read { path: self.path.clone(), error };
+            if read.map_err(failed)? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file is at its end.
+    fn is_at_end(&mut self) -> Result<bool, PlaybackError> {
+        if self.past < self.buffer.len() {
+            return Ok(false);
+        }
+        let mut chunk = (&self.file).take(1);
+        let read = chunk.read_to_end(&mut self.buffer);
+        let failed = |error| PlaybackError::Read { path: self.path.clone(), error };
+        Ok(read.map_err(failed)? == 0)
+    }
+
+    fn wrong(&self, error: recording::Error) -> PlaybackError {
+        PlaybackError::Recording { path: self.path.clone(), error }
+    }
+
+    /// Tells all turns to guests of `blueprint`, until one of them answers otherwise than was recorded. Of the turns in
+    /// `part` the story goes to `out`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the file is damaged; when there is no guest; when `out` takes nothing.
+    pub fn run<B: Blueprint>(
+        mut self,
+        blueprint: &B,
+        part: Part,
+        mut out: Option<&mut dyn Write>,
+    ) -> Result<Played, PlaybackError> {
+        let began = Clock::now();
+        let mut guest = self.start(blueprint)?;
+        let mut played = Played {
+            turns: 0,
+            events: 0,
+            pieces: 0,
+            recorded: Duration::ZERO,
+            took: Duration::ZERO,
+            ending: Ending::Wished,
+            difference: None,
+        };
+        let mut first = None;
+        while !part.is_behind(played.turns + 1) && played.difference.is_none() {
+            self.fill()?;
+            let bytes = &self.buffer[self.past..];
+            let (record, rest) = match self.decoder.record(bytes) {
+                Ok(found) => found,
+                Err(recording::Error::Short { at }) => {
+                    played.ending = Ending::Short(at);
+                    break;
+                }
+                Err(error) => return Err(PlaybackError::Recording { path: self.path, error }),
+            };
+            let past = self.buffer.len() - rest.len();
+            match record {
+                Record::Turn { turn, answer } => {
+                    played.count(&turn, *first.get_or_insert(turn.now));
+                    let out = out
+                        .as_mut()
+                        .filter(|_| part.has(played.turns))
+                        .map(|out| &mut **out as &mut dyn Write);
+                    played.difference = tell(&mut guest, played.turns, &turn, answer, out)?;
+                }
+                Record::Fresh => {
+                    if let Some(out) = out.as_mut().filter(|_| part.has(played.turns)) {
+                        story::fresh(out).map_err(PlaybackError::Write)?;
+                    }
+                    guest = self.start(blueprint)?;
+                }
+                Record::End(End { is_over, .. }) => {
+                    self.past = past;
+                    if !self.is_at_end()? {
+                        self.fill()?;
+                        // It says what is wrong with that.
+                        let error = self.decoder.record(&self.buffer).err();
+                        if let Some(error) = error {
+                            return Err(self.wrong(error));
+                        }
+                    }
+                    played.ending = if is_over { Ending::Whole } else { Ending::Limit };
+                    break;
+                }
+            }
+            self.past = past;
+        }
+        played.took = began.elapsed();
+        Ok(played)
+    }
+
+    fn start<B: Blueprint>(&self, blueprint: &B) -> Result<B::Guest, PlaybackError> {
+        match blueprint.start(&self.header.start) {
+            Ok((guest, _)) => Ok(guest),
+            Err(error) => Err(PlaybackError::Guest { path: self.path.clone(), what: error.to_string() }),
+        }
+    }
+}
+
+impl Played {
+    fn count(&mut self, turn: &Turn<'_>, first: Instant) {
+        self.turns += 1;
+        self.events += turn.events.len() as u64;
+        self.pieces +=
+            turn.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() as u64;
+        self.recorded = turn.now.since(first);
+    }
+}
+
+/// Tells a turn. What is different, if anything is.
+fn tell(
+    guest: &mut impl Guest,
+    number: u64,
+    turn: &Turn<'_>,
+    recorded: Option<u32>,
+    out: Option<&mut dyn Write>,
+) -> Result<Option<Difference>, PlaybackError> {
+    let answer = guest.turn(turn.now, turn.window, turn.events, turn.input);
+    if let Err(Fault(why)) = &answer {
+        tracing::debug!(turn = number, "the guest failed: {why}");
+    }
+    if let Some(out) = out {
+        story::turn(out, number, turn, answer.as_ref().ok()).map_err(PlaybackError::Write)?;
+    }
+    if answer.as_ref().ok().map(checksum) == recorded {
+        return Ok(None);
+    }
+    Ok(Some(Difference { turn: number, story: difference(number, turn, &answer, recorded) }))
+}
+
+fn difference(number: u64, turn: &Turn<'_>, answer: &Result<Answer, Fault>, recorded: Option<u32>) -> String {
+    let mut text = Vec::new();
+    // A vector takes everything.
+    story::turn(&mut text, number, turn, answer.as_ref().ok()).ok();
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    match (answer, recorded) {
+        (Err(Fault(why)), _) => text.push_str(&format!("  because {why}\n")),
+        (Ok(_), None) => text.push_str("  and when it was recorded, it failed\n"),
+        (Ok(_), Some(_)) => {}
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! What a guest is told goes to a file.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use sinbin_core::Instant;
+use sinbin_core::driven::recording::{Header, Turn, Writer};
+use sinbin_core::driven::{Answer, Start};
+
+/// Bytes that are written in one go.
+const CHUNK: usize = 64 * 1024;
+
+/// How long less than that waits: what a process that is killed has not written, nobody can tell again.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Writes a recording. What goes wrong with the file is told once, and the guest is served as before.
+pub(crate) struct Recorder {
+    file: File,
+    writer: Writer,
+    /// What is not written yet, and since when there is any.
+    buffer: Vec<u8>,
+    since: Option<Instant>,
+    written: u64,
+    /// Bytes of the whole file, at the most.
+    limit: u64,
+    is_over: bool,
+}
+
+impl Recorder {
+    /// Begins a recording, in a new file or in place of an old one.
+    pub(crate) fn create(path: &Path, service: &str, start: &Start, limit: u64) -> io::Result<Self> {
+        let mut buffer = Vec::with_capacity(2 * CHUNK);
+        let header = Header { service: service.to_owned(), start: start.clone() };
+        let writer = Writer::new(&header, &mut buffer);
+        let mut file = File::create(path)?;
+        // A file that can't be written to is better known now.
+        file.write_all(&buffer)?;
+        let written = buffer.len() as u64;
+        buffer.clear();
+        Ok(Self { file, writer, buffer, since: None, written, limit, is_over: false })
+    }
+
+    /// A turn, and what was answered; `None` if the guest failed.
+    pub(crate) fn turn(&mut self, turn: &Turn<'_>, answer: Option<&Answer>) {
+        if self.is_over {
+            return;
+        }
+        let before = self.buffer.len();
+        self.writer.turn(turn, answer, &mut self.buffer);
+        if self.written + self.buffer.len() as u64 > self.limit {
+            self.buffer.truncate(before);
+            return self.give_up();
+        }
+        self.since.get_or_insert(turn.now);
+        if self.buffer.len() >= CHUNK {
+            self.write();
+        }
+    }
+
+    /// From here on, a fresh guest is told.
+    pub(crate) fn fresh(&mut self, now: Instant) {
+        if !self.is_over {
+            self.writer.fresh(&mut self.buffer);
+            self.since.get_or_insert(now);
+        }
+    }
+
+    /// When something is to be written, if it has not been until then.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.since.map(|since| since + PATIENCE)
+    }
+
+    /// Writes what has waited for long enough.
+    pub(crate) fn write_if_due(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.write();
+        }
+    }
+
+    /// The guest is told nothing any more.
+    pub(crate) fn end(mut self) {
+        if self.is_over {
+            return;
+        }
+        self.writer.end(true, &mut self.buffer);
+        self.write();
+        if !self.is_over {
+            let (turns, bytes) = (self.writer.turns(), self.written);
+            tracing::info!(turns, bytes, "the recording is whole");
+        }
+    }
+
+    /// There is no room for more.
+    fn give_up(&mut self) {
+        self.writer.end(false, &mut self.buffer);
+        self.write();
+        if !self.is_over {
+            tracing::warn!(
+                bytes = self.written,
+                "the recording has reached its limit (see --record-limit) and ends here; serving goes on"
+            );
+        }
+        self.stop();
+    }
+
+    fn write(&mut self) {
+        match self.file.write_all(&self.buffer) {
+            Ok(()) => {
+                self.written += self.buffer.len() as u64;
+                self.buffer.clear();
+                self.since = None;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    bytes = self.written,
+                    "the recording cannot be written and ends here; serving goes on"
+                );
+                self.stop();
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.is_over = true;
+        self.since = None;
+        self.buffer = Vec::new();
+    }
+}
+
+impl Drop for Recorder {
+    /// The loop failed, or the thread panics: what there is may say why.
+    fn drop(&mut self) {
+        self.file.write_all(&self.buffer).ok();
+    }
+}

@@ -1,0 +1,269 @@
+//! A turn of the guest, and what it wants done.
+
+use std::time::Duration;
+
+use sinbin_core::driven::recording::Turn;
+use sinbin_core::driven::{Answer, Command, Event, Handle};
+use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
+
+use crate::driver::input::handle;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
+use crate::driver::{Blueprint, Guest};
+
+/// How long a peer may take nothing of what it was sent last.
+const STUCK_PATIENCE: Duration = Duration::from_secs(10);
+
+impl<B: Blueprint> Server<B> {
+    /// Calls the guest. One that fails is replaced.
+    pub(super) fn turn(&mut self, now: Instant) -> Rest {
+        let window = self.window();
+        let Some(instance) = &mut self.instance else { return Rest::Until(Instant::NEVER) };
+        let (events, input) = (&self.input.events[..], self.input.bytes());
+        let answer = instance.turn(now, window, events, input);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.turn(&Turn { now, window, events, input }, answer.as_ref().ok());
+        }
+        match answer {
+            Ok(answer) => self.act(answer, window, now),
+            Err(fault) => {
+                self.input.clear();
+                self.fault(&fault.0, now)
+            }
+        }
+    }
+
+    fn act(&mut self, answer: Answer, window: u32, now: Instant) -> Rest {
+        let mut output = &answer.output[..];
+        // Events for the next turn are made from here on; the bytes of this one are still there.
+        self.input.events.clear();
+        for command in answer.commands {
+            self.obey(command, &mut output, window, now);
+        }
+        if !output.is_empty() {
+            self.ignore("left bytes of output that belong to no command");
+        }
+        for source in self.input.clear_bytes() {
+            if let Some(place) = self.places.get(source) {
+                place.set_piece(&(0..0));
+                self.watch(source);
+                self.nudge_later(source);
+            }
+        }
+        let crowd = self.settings.max_connections.saturating_sub(self.open);
+        self.room = answer.room.min(u32::try_from(crowd).unwrap_or(u32::MAX));
+        match answer.rest {
+            Rest::Stalled => self.fault(
+                "its tasks wait, and nothing can wake them (run it natively to see which and why)",
+                now,
+            ),
+            Rest::Until(deadline) if deadline < now => {
+                self.ignore("answered with a deadline in the past");
+                Rest::Ready
+            }
+            rest => rest,
+        }
+    }
+
+    fn obey(&mut self, command: Command, output: &mut &[u8], window: u32, now: Instant) {
+        match command {
+            Command::Send { source, len } => self.send(of(source), len, output, window),
+            Command::Watch { source, interest } => self.set_interest(of(source), interest),
+            Command::Unread { source, len } => self.take_back(of(source), len),
+            Command::Shutdown(source) => self.shut_down(of(source)),
+            Command::Close(source) => self.close(of(source), now),
+            Command::Submit { job, len } => self.submit(job, len, output),
+            Command::Cancel(job) => self.cancel(job),
+            _ => self.ignore("says what is not known here"),
+        }
+    }
+
+    fn send(&mut self, source: SourceId, len: u32, output: &mut &[u8], window: u32) {
+        let Some(bytes) = output.split_off(..len as usize) else {
+            return self.ignore("sends more bytes than it has put out");
+        };
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return self.ignore("sends by a handle that names no connection");
+        };
+        if place.failed {
+            return;
+        }
+        let kept = place.rest().len();
+        if kept + bytes.len() > window as usize {
+            return self.ignore("sends more than the window by a connection that is stuck");
+        }
+        let sent = if kept > 0 { Ok(0) } else { self.sockets.send(source, bytes) };
+        let count = match sent {
+            Ok(count) => count,
+            Err(IoError::WouldBlock) => 0,
+            Err(error) => return self.broke(source, error),
+        };
+        self.counts.sent += count as u64;
+        if count < bytes.len() {
+            place.keep(&bytes[count..]);
+            self.kept += bytes.len() - count;
+            if kept == 0 {
+                self.input.events.push(Event::Stuck(handle(source)));
+                self.watch(source);
+            }
+        }
+    }
+
+    fn set_interest(&mut self, source: SourceId, interest: Interest) {
+        let is_open = |role| matches!(role, Role::Connection | Role::Listener);
+        let Some(place) = self.places.get(source).filter(|place| is_open(place.role)) else {
+            return self.ignore("watches a handle that it was never given, or has closed");
+        };
+        place.interest = interest;
+        place.told_idle = false;
+        let has_back = !place.unread().is_empty() && interest.contains(Interest::RECV);
+        if place.role == Role::Connection {
+            if has_back {
+                self.again.push(source);
+            }
+            self.watch(source);
+            self.nudge_later(source);
+        }
+    }
+
+    fn take_back(&mut self, source: SourceId, len: u32) {
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return self.ignore("hands bytes back by a handle that names no connection");
+        };
+        let received = place.piece();
+        let Some(start) = received.end.checked_sub(len as usize).filter(|at| *at >= received.start) else {
+            return self.ignore("hands back more bytes than it was given");
+        };
+        place.keep_unread(&self.input.bytes()[start..received.end]);
+        // Each byte comes back once.
+        place.set_piece(&(received.start..start));
+        self.kept += len as usize;
+        if place.interest.contains(Interest::RECV) {
+            self.again.push(source);
+        }
+        self.watch(source);
+    }
+
+    fn shut_down(&mut self, source: SourceId) {
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return self.ignore("shuts down a handle that names no connection");
+        };
+        place.shutdown = true;
+        if place.rest().is_empty() {
+            self.sockets.shutdown(source).ok();
+        }
+    }
+
+    fn close(&mut self, source: SourceId, now: Instant) {
+        let Some(place) = self.places.get(source) else {
+            return self.ignore("closes a handle that names nothing");
+        };
+        if place.failed || !place.rest().is_empty() {
+            self.input.forget(source);
+        }
+        match place.role {
+            // It is the host's: were the guest to fail, the next instance would have it.
+            Role::Listener if self.draining.is_none() => place.interest = Interest::NONE,
+            Role::Listener => {
+                self.listeners.retain(|listener| *listener != source);
+                self.sockets.remove(source);
+                self.places.remove(source);
+            }
+            Role::Connection if place.rest().is_empty() => self.part(source, now),
+            Role::Connection => {
+                place.role = Role::Closing;
+                place.interest = Interest::NONE;
+                place.has_moved();
+                self.closing.push_back((now + STUCK_PATIENCE, source));
+                self.watch(source);
+            }
+            Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),
+        }
+    }
+
+    /// Ends a connection of which all is out. Were its socket closed with something unread, the peer might lose what
+    /// was sent to it last.
+    pub(super) fn part(&mut self, source: SourceId, now: Instant) {
+        let Some(place) = self.places.get(source) else { return };
+        if place.ended || place.failed || self.sockets.shutdown(source).is_err() {
+            return self.free(source);
+        }
+        place.role = Role::Lingering;
+        self.kept -= place.take_unread().len();
+        self.lingering.push_back((now + Linger::PATIENCE, source));
+        self.watch(source);
+    }
+
+    /// The time of those who linger is over; so is that of those who take nothing.
+    pub(super) fn lose_patience(&mut self, now: Instant) {
+        while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
+            self.free(source);
+        }
+        while let Some((_, source)) = self.closing.pop_front_if(|(until, _)| *until <= now) {
+            let Some(place) = self.places.get(source).filter(|place| place.role == Role::Closing) else {
+                continue;
+            };
+            if place.has_moved() {
+                self.closing.push_back((now + STUCK_PATIENCE, source));
+            } else {
+                self.counts.failed += 1;
+                self.free(source);
+            }
+        }
+    }
+
+    /// Closes a connection and frees its place.
+    pub(super) fn free(&mut self, source: SourceId) {
+        let Some(mut place) = self.places.remove(source) else { return };
+        self.kept -= place.drop_rest() + place.take_unread().len();
+        self.sockets.remove(source);
+        self.open -= 1;
+        // There may be a descriptor now.
+        if self.accept_at.is_some() {
+            self.accept_at = Some(Instant::ZERO);
+        }
+        tracing::debug!(%source, "closed");
+    }
+
+    fn submit(&mut self, job: JobId, len: u32, output: &mut &[u8]) {
+        let Some(bytes) = output.split_off(..len as usize) else {
+            return self.ignore("submits a job of more bytes than it has put out");
+        };
+        let room = self.settings.max_buffered;
+        let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(job, bytes, room));
+        if taken {
+            self.counts.jobs += 1;
+        } else {
+            self.ignore("submits more jobs than there can be, too large a one, or one twice");
+            self.input.events.push(Event::Lost(job));
+        }
+    }
+
+    fn cancel(&mut self, job: JobId) {
+        // Its result may be on its way.
+        if self.jobs.as_mut().is_some_and(|jobs| jobs.cancel(job)) {
+            self.counts.cancelled += 1;
+        }
+    }
+
+    /// Has the reactor watch a connection as it is wanted now.
+    pub(super) fn watch(&mut self, source: SourceId) {
+        let Some(place) = self.places.get(source) else { return };
+        let wanted = place.wanted();
+        if wanted == place.watched {
+            return;
+        }
+        match self.sockets.watch(source, wanted) {
+            Ok(()) => place.watched = wanted,
+            Err(error) => {
+                tracing::error!(%source, %error, "a connection cannot be watched, and is given up");
+                self.broke(source, IoError::Os(error.raw_os_error().unwrap_or(0)));
+            }
+        }
+    }
+}
+
+/// The source that a guest's handle names.
+fn of(handle: Handle) -> SourceId {
+    SourceId::from_bits(handle.0)
+}

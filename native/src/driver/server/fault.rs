@@ -1,0 +1,85 @@
+//! A guest that failed: it is reported, its connections are closed, and a fresh instance takes over its listeners.
+
+use sinbin_core::driven::Event;
+use sinbin_core::{Instant, Interest, Rest};
+
+use crate::driver::Blueprint;
+use crate::driver::input::handle;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
+
+impl<B: Blueprint> Server<B> {
+    /// Ends the instance, and starts another as soon as one may be.
+    pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
+        tracing::error!(connections = self.open, "the guest failed, and its connections are closed: {why}");
+        self.instance = None;
+        self.clear();
+        if self.draining.is_some() {
+            return Rest::Empty;
+        }
+        self.restart_at = self.restarts.take(now);
+        if self.restart_at > now {
+            tracing::warn!(
+                wait = ?self.restart_at.since(now),
+                "the guest fails too often ({} times a minute are allowed); clients wait in the backlog",
+                self.settings.max_restarts
+            );
+        }
+        self.restart_if_due(now);
+        Rest::Ready
+    }
+
+    /// Closes what the guest had.
+    fn clear(&mut self) {
+        let connections = self.places.of(&[Role::Connection, Role::Closing]);
+        if self.draining.is_some() {
+            self.cut += connections.len();
+        }
+        for source in connections {
+            self.free(source);
+        }
+        self.cancel_jobs();
+        for listener in &self.listeners {
+            if let Some(place) = self.places.get(*listener) {
+                place.interest = Interest::NONE;
+            }
+        }
+        self.results.clear();
+        self.again.clear();
+        self.room = 0;
+        self.input.clear();
+    }
+
+    /// Nobody wants the results of any jobs.
+    pub(super) fn cancel_jobs(&mut self) {
+        if let Some(jobs) = &mut self.jobs {
+            self.counts.cancelled += jobs.cancel_all();
+        }
+    }
+
+    /// Starts another instance, if it is time.
+    pub(super) fn restart_if_due(&mut self, now: Instant) {
+        if self.restart_at > now || self.draining.is_some() {
+            return;
+        }
+        match self.blueprint.start(&self.start) {
+            Ok((instance, takes)) => {
+                self.instance = Some(instance);
+                self.takes = takes;
+                self.restart_at = Instant::NEVER;
+                self.restarted += 1;
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.fresh(now);
+                }
+                for listener in &self.listeners {
+                    self.input.events.push(Event::Listener(handle(*listener)));
+                }
+                tracing::info!("a fresh instance of the guest serves");
+            }
+            Err(error) => {
+                tracing::error!("no fresh instance of the guest: {error}");
+                self.restart_at = self.restarts.take(now).max(now + std::time::Duration::from_millis(100));
+            }
+        }
+    }
+}

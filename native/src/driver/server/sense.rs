@@ -1,0 +1,271 @@
+//! What happened: readiness, bytes, connections, results.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sinbin_core::driven::Event;
+use sinbin_core::{Instant, Interest, IoError, SourceId};
+
+use crate::driver::Blueprint;
+use crate::driver::input::handle;
+use crate::driver::jobs::Over;
+use crate::driver::places::Role;
+use crate::driver::server::Server;
+use crate::sockets::{Socket, is_exhaustion, prepare};
+
+/// Sources that are looked at before the guest has its turn: so many that the call is shared by enough of them, and so
+/// few that none waits for a thousand others to be looked at before it is answered.
+const CHUNK: usize = 64;
+
+/// Connections that are taken in one go, before others have their turn.
+const BATCH: u32 = 256;
+
+/// How long the loop waits after the system had no room for a connection.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What is read at once when as much is kept as may be: a request of a client that sends no newlines should fit.
+const BITE: usize = 256;
+
+impl<B: Blueprint> Server<B> {
+    /// Collects what the guest is to be told.
+    pub(super) fn gather(&mut self, now: Instant) {
+        if self.instance.is_none() {
+            self.restart_if_due(now);
+        }
+        self.tell_again();
+        self.tell_results();
+        for _ in 0..CHUNK {
+            let Some((source, readiness)) = self.ready.pop_front() else { break };
+            self.look(source, readiness, now);
+        }
+    }
+
+    /// What was handed back and is wanted now.
+    fn tell_again(&mut self) {
+        for source in std::mem::take(&mut self.again) {
+            let Some(place) = self.places.get(source) else { continue };
+            if place.unread().is_empty()
+                || !place.interest.contains(Interest::RECV)
+                || !place.piece().is_empty()
+            {
+                continue;
+            }
+            if !self.input.has_room(place.unread().len()) {
+                self.again.push(source);
+                continue;
+            }
+            let unread = place.take_unread();
+            self.kept -= unread.len();
+            self.input.room(unread.len()).copy_from_slice(&unread);
+            place.set_piece(&self.input.received(source, unread.len()));
+        }
+    }
+
+    fn tell_results(&mut self) {
+        while let Some(over) = self.results.pop_front() {
+            match &over {
+                Over::Lost(job) => self.input.events.push(Event::Lost(*job)),
+                Over::Done(job, result) if self.input.computed(*job, result) => {}
+                Over::Done(..) => {
+                    self.results.push_front(over);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, source: SourceId, readiness: Interest, now: Instant) {
+        let Some(place) = self.places.get(source) else { return };
+        match place.role {
+            Role::Listener if self.draining.is_none() => self.accept_some(source, now),
+            Role::Listener => {}
+            Role::Lingering => self.discard(source),
+            Role::Connection | Role::Closing => {
+                let is_gone = readiness.contains(Interest::HANGUP);
+                if is_gone || readiness.contains(Interest::SEND) {
+                    self.flush(source, now);
+                }
+                if is_gone || readiness.contains(Interest::RECV) {
+                    self.receive(source);
+                }
+                if is_gone {
+                    self.hang_up(source);
+                }
+                self.watch(source);
+            }
+        }
+    }
+
+    /// Receives for the guest, if it wants that. Whether it does and nothing was there.
+    pub(super) fn receive(&mut self, source: SourceId) -> bool {
+        let block = self.takes.block as usize;
+        let limit = if self.kept < self.settings.max_buffered { block } else { block.min(BITE) };
+        // What has no room in this turn is reported again.
+        let wants_some =
+            self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
+        let Some(place) = wants_some.filter(|_| self.input.has_room(limit)) else { return false };
+        match self.sockets.recv(source, self.input.room(limit)) {
+            Ok(0) => {
+                place.ended = true;
+                self.input.events.push(Event::Ended(handle(source)));
+            }
+            Ok(count) => {
+                place.set_piece(&self.input.received(source, count));
+                place.told_idle = false;
+                self.counts.received += count as u64;
+            }
+            Err(IoError::WouldBlock) => return true,
+            Err(error) => self.broke(source, error),
+        }
+        false
+    }
+
+    /// The connection broke. What was not sent is lost.
+    pub(super) fn broke(&mut self, source: SourceId, error: IoError) {
+        let Some(place) = self.places.get(source) else { return };
+        if place.failed {
+            return;
+        }
+        place.failed = true;
+        self.kept -= place.drop_rest();
+        if place.role == Role::Connection {
+            tracing::debug!(%source, %error, "a connection broke");
+            self.counts.failed += 1;
+            self.input.events.push(Event::Failed(handle(source)));
+        } else {
+            self.free(source);
+        }
+    }
+
+    fn hang_up(&mut self, source: SourceId) {
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return;
+        };
+        if place.interest.contains(Interest::HANGUP) && !place.told_hangup {
+            place.told_hangup = true;
+            self.input.events.push(Event::Hangup(handle(source)));
+        }
+    }
+
+    /// Sends what is kept.
+    fn flush(&mut self, source: SourceId, now: Instant) {
+        let Some(place) = self.places.get(source) else { return };
+        if place.rest().is_empty() {
+            if place.role == Role::Connection && place.interest.contains(Interest::SEND) {
+                self.input.events.push(Event::Writable(handle(source)));
+            }
+            return;
+        }
+        match self.sockets.send(source, place.rest()) {
+            Ok(count) => {
+                place.sent(count);
+                self.kept -= count;
+                self.counts.sent += count as u64;
+            }
+            Err(IoError::WouldBlock) => return,
+            Err(error) => return self.broke(source, error),
+        }
+        if place.rest().is_empty() {
+            self.flushed(source, now);
+        }
+    }
+
+    /// All is out.
+    fn flushed(&mut self, source: SourceId, now: Instant) {
+        let Some(place) = self.places.get(source) else { return };
+        match place.role {
+            Role::Closing => self.part(source, now),
+            _ => {
+                let shutdown = place.shutdown;
+                self.input.events.push(Event::Writable(handle(source)));
+                if shutdown {
+                    self.sockets.shutdown(source).ok();
+                }
+            }
+        }
+    }
+
+    /// Throws away what comes in by a connection that is over.
+    fn discard(&mut self, source: SourceId) {
+        let mut waste = [0; 4096];
+        match self.sockets.recv(source, &mut waste) {
+            Ok(1..) | Err(IoError::WouldBlock) => {}
+            Ok(0) | Err(_) => self.free(source),
+        }
+    }
+
+    pub(super) fn accept_some(&mut self, listener: SourceId, now: Instant) {
+        for _ in 0..self.room.min(BATCH) {
+            // A peer's address has to fit as well.
+            if self.open >= self.settings.max_connections || !self.input.has_room(64) {
+                break;
+            }
+            match self.sockets.accept(listener) {
+                Ok((stream, peer)) => {
+                    if let Err(error) = prepare(&stream) {
+                        tracing::debug!(%peer, %error, "a connection was gone before it was served");
+                        continue;
+                    }
+                    let source = self.places.insert(Role::Connection);
+                    tracing::debug!(%peer, %source, "connected");
+                    self.sockets.insert(source, Socket::Stream(stream), false);
+                    self.input.accepted(listener, source, &address(peer));
+                    self.open += 1;
+                    self.room -= 1;
+                    self.counts.connections += 1;
+                    self.crowded = false;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if has_no_room(&error) => {
+                    if !self.crowded {
+                        tracing::warn!(%error, open = self.open, "accepting pauses; clients wait in the backlog");
+                    }
+                    self.crowded = true;
+                    self.accept_at = Some(now + RETRY);
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Watches the listeners while there is room.
+    pub(super) fn watch_listeners(&mut self, now: Instant) {
+        self.accept_at.take_if(|at| *at <= now);
+        let is_open = self.room > 0
+            && self.open < self.settings.max_connections
+            && self.accept_at.is_none()
+            && self.instance.is_some()
+            && self.draining.is_none();
+        for index in 0..self.listeners.len() {
+            let listener = self.listeners[index];
+            let Some(place) = self.places.get(listener) else { continue };
+            let wanted = if is_open { place.interest & Interest::RECV } else { Interest::NONE };
+            if wanted != place.watched {
+                match self.sockets.watch(listener, wanted) {
+                    Ok(()) => place.watched = wanted,
+                    Err(error) => tracing::error!(%error, "a listener cannot be watched"),
+                }
+            }
+        }
+    }
+}
+
+/// Whether the system has no room for a connection, or fails in another way that may pass; and not the client.
+fn has_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    is_exhaustion(error) || !matches!(error.kind(), Kind::Interrupted | Kind::ConnectionAborted)
+}
+
+/// A peer's address, as the contract has it.
+fn address(peer: SocketAddr) -> [u8; 18] {
+    let ip = match peer.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut bytes = [0; 18];
+    bytes[..16].copy_from_slice(&ip.octets());
+    bytes[16..].copy_from_slice(&peer.port().to_be_bytes());
+    bytes
+}

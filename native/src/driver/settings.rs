@@ -1,0 +1,69 @@
+//! What a server is told at its beginning, and what it says at its end.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::server::Summary as Served;
+
+/// Limits and habits of a host.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// What the guest is started with.
+    pub arguments: Vec<String>,
+    /// Connections at a time; more wait in the backlog.
+    pub max_connections: usize,
+    /// Bytes that wait for clients that are slow: in the guest, and as many in the host.
+    pub max_buffered: usize,
+    /// Threads for jobs, at most; they start when there are jobs. With none, the guest computes in slices.
+    pub workers: usize,
+    /// The budget of such a slice, in the job's units.
+    pub slice: u32,
+    /// How long the loop looks for readiness again and again before it blocks.
+    pub busy_poll: Duration,
+    /// How long requests under way have when the server is to stop.
+    pub drain_timeout: Duration,
+    /// How often a minute a guest that fails is replaced. With 0 it never is, and clients wait in vain.
+    pub max_restarts: usize,
+}
+
+impl Default for Settings {
+    /// No arguments, 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain, 10
+    /// restarts a minute.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            arguments: Vec::new(),
+            max_connections: 10_000,
+            max_buffered: 64 << 20,
+            workers: cores.saturating_sub(1).max(1),
+            slice: 50_000,
+            busy_poll: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+            max_restarts: 10,
+        }
+    }
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// What it did in its life. What was cut when the guest failed while it drained counts as cut.
+    pub served: Served,
+    /// How often the guest failed and was replaced.
+    pub restarts: u64,
+    /// How often the guest said what meant nothing, and was ignored.
+    pub ignored: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.served)?;
+        let extras =
+            [(self.restarts, "restarts of the guest"), (self.ignored, "commands of the guest ignored")];
+        extras
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .try_for_each(|(count, what)| write!(f, "; {count} {what}"))
+    }
+}

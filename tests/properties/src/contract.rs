@@ -1,0 +1,144 @@
+//! The host's side of the guest contract: the real driver, on loopback, with a guest that answers anything.
+
+mod guest;
+mod witness;
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use sinbin::Stopper;
+use sinbin::driven::{Computed, Start, Takes};
+use sinbin::driver::{Blueprint, Fault, LIMIT, Server, Settings, Workshop};
+use socket2::{Domain, Socket, Type};
+
+use crate::tape::Tape;
+use guest::Unruly;
+
+/// Clients at a time.
+const CLIENTS: usize = 4;
+
+/// Whatever the guest answers, with whatever bytes and rests, and whatever its clients do meanwhile: the driver does not
+/// panic, tells the guest nothing but what the contract allows ([`Witness`](witness::Witness)), and comes to its end when
+/// it is told to stop.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn contract(bytes: &[u8]) {
+    let mut tape = Tape::new(bytes);
+    let mut settings = Settings::default();
+    settings.max_connections = 1 + tape.below(4);
+    settings.max_buffered = tape.one_of(&[1 << 20, 0, 300, 5_000]);
+    settings.workers = tape.below(2);
+    settings.drain_timeout = tape.one_of(&[Duration::ZERO, Duration::from_millis(2)]);
+    // A guest that fails is replaced at once.
+    settings.max_restarts = usize::MAX;
+    let block = tape.one_of(&[16 * 1024, 1, 64, u32::try_from(LIMIT).unwrap_or(1)]);
+    let scene =
+        Rc::new(RefCell::new(Scene { tape, clients: Vec::new(), address: None, stopper: None, block }));
+    // A machine that has no descriptor or port left for us proves nothing.
+    let Ok(mut server) = Server::new(Unruly::new(&scene), &settings) else { return };
+    let Ok(address) = server.listen(SocketAddr::from(([127, 0, 0, 1], 0))) else { return };
+    scene.borrow_mut().address = Some(address);
+    scene.borrow_mut().stopper = Some(server.stopper());
+    let summary = server.run().expect("the poller does not fail");
+    let counts = summary.served.counts;
+    assert!(counts.failed <= counts.connections, "a connection fails once");
+    assert!(summary.served.cut as u64 <= counts.connections, "a connection is cut once");
+}
+
+/// What guests and clients do, one after the other: there is one thread.
+struct Scene<'t> {
+    tape: Tape<'t>,
+    clients: Vec<TcpStream>,
+    address: Option<SocketAddr>,
+    stopper: Option<Stopper>,
+    block: u32,
+}
+
+impl Scene<'_> {
+    /// Something happens outside.
+    fn act(&mut self) {
+        let action = self.tape.below(8);
+        if action < 2 {
+            return self.connect();
+        }
+        if self.clients.is_empty() {
+            return;
+        }
+        let index = self.tape.below(CLIENTS) % self.clients.len();
+        let client = &mut self.clients[index];
+        // What the server has closed, or has no room for, fails; that is a client's life.
+        match action {
+            2..=4 => {
+                let len = self.tape.below(32);
+                let _ = client.write(self.tape.piece(len));
+            }
+            5 => drop(client.shutdown(Shutdown::Write)),
+            6 => drop(client.read(&mut [0; 64 * 1024])),
+            _ => drop(self.clients.remove(index)),
+        }
+    }
+
+    /// With small buffers, so that it is soon stuck.
+    fn connect(&mut self) {
+        let Some(address) = self.address.filter(|_| self.clients.len() < CLIENTS) else { return };
+        let connected = Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|socket| {
+            socket.set_recv_buffer_size(1024)?;
+            // It breaks off when it goes: the system has nothing to remember.
+            socket.set_linger(self.tape.once_in(4).then_some(Duration::ZERO))?;
+            socket.connect(&address.into())?;
+            socket.set_nonblocking(true)?;
+            Ok(socket.into())
+        });
+        self.clients.extend(connected);
+    }
+
+    /// Nobody comes any more, and the driver is to end.
+    fn end(&mut self) {
+        self.clients.clear();
+        self.stop();
+    }
+
+    fn stop(&self) {
+        self.stopper.iter().for_each(Stopper::stop);
+    }
+}
+
+impl<'t> Blueprint for Unruly<'t> {
+    type Guest = Self;
+    type Workshop = Unskilled;
+    type Error = sinbin::Error;
+
+    fn start(&self, start: &Start) -> Result<(Self, Takes), sinbin::Error> {
+        let takes = Takes { connections: start.max_connections, block: self.block() };
+        Ok((self.again(), takes))
+    }
+
+    fn workshop(&self) -> Unskilled {
+        Unskilled
+    }
+}
+
+/// Computes what a job's first byte says, which is not much.
+#[derive(Clone)]
+pub struct Unskilled;
+
+impl Workshop for Unskilled {
+    fn compute(&self, job: &[u8], _: u32, _: &Arc<AtomicBool>) -> Result<Computed, Fault> {
+        match job.split_first() {
+            None => Ok(Computed::Done(Vec::new())),
+            Some((0..=99, rest)) => Ok(Computed::More(rest.to_vec())),
+            Some((100..=199, rest)) => Ok(Computed::Done(rest.to_vec())),
+            Some((200, _)) => Ok(Computed::Done(vec![0; LIMIT + 1])),
+            Some((201, _)) => Ok(Computed::More(vec![0; LIMIT + 1])),
+            Some((202..=229, _)) => Ok(Computed::Nonsense),
+            Some(_) => Err(Fault("it can't".into())),
+        }
+    }
+}

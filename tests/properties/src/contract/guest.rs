@@ -1,0 +1,133 @@
+//! A guest that answers anything.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sinbin::driven::{Answer, Command, Counts, Event, Handle};
+use sinbin::driver::{Fault, Guest};
+use sinbin::{Instant, Interest, JobId, Rest};
+
+use super::Scene;
+use super::witness::Witness;
+use crate::tape::Tape;
+
+/// The guest, and what makes the next one.
+pub struct Unruly<'t> {
+    scene: Rc<RefCell<Scene<'t>>>,
+    witness: Witness,
+}
+
+impl<'t> Unruly<'t> {
+    pub fn new(scene: &Rc<RefCell<Scene<'t>>>) -> Self {
+        let witness = Witness::new(scene.borrow().block);
+        Self { scene: Rc::clone(scene), witness }
+    }
+
+    pub fn again(&self) -> Self {
+        Self::new(&self.scene)
+    }
+
+    pub fn block(&self) -> u32 {
+        self.scene.borrow().block
+    }
+}
+
+impl Guest for Unruly<'_> {
+    fn turn(&mut self, now: Instant, _: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault> {
+        self.witness.hear(events, input);
+        let scene = &mut *self.scene.borrow_mut();
+        if scene.tape.is_over() {
+            scene.end();
+            return Ok(Answer { rest: Rest::Empty, room: 0, commands: Vec::new(), output: Vec::new() });
+        }
+        for _ in 0..scene.tape.below(4) {
+            scene.act();
+        }
+        if scene.tape.once_in(32) {
+            return Err(Fault("it does not want to".into()));
+        }
+        let answer = answer(&mut scene.tape, &self.witness, now);
+        if answer.rest == Rest::Empty {
+            // It may never be called again.
+            scene.end();
+        }
+        self.witness.see(&answer);
+        Ok(answer)
+    }
+
+    fn counts(&mut self) -> Result<Counts, Fault> {
+        let tape = &mut self.scene.borrow_mut().tape;
+        match tape.below(3) {
+            0 => Ok(Counts::default()),
+            1 => Ok(Counts { jobs: u64::MAX, cancelled: u64::MAX, ignored: u64::MAX }),
+            _ => Err(Fault("it does not count".into())),
+        }
+    }
+}
+
+fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant) -> Answer {
+    let mut output = Vec::new();
+    let commands = (0..tape.below(8)).map(|_| command(tape, witness, &mut output)).collect();
+    if tape.once_in(16) {
+        output.push(0);
+    }
+    let rest = match tape.below(12) {
+        0..=7 => Rest::Ready,
+        8 => Rest::Until(now + Duration::from_micros(100)),
+        9 => Rest::Until(Instant::ZERO),
+        10 => Rest::Stalled,
+        _ => Rest::Empty,
+    };
+    Answer { rest, room: tape.one_of(&[4, 1, 0, 100, u32::MAX]), commands, output }
+}
+
+fn command(tape: &mut Tape<'_>, witness: &Witness, output: &mut Vec<u8>) -> Command {
+    match tape.below(16) {
+        0..=4 => Command::Watch { source: handle(tape, witness), interest: Interest::from_bits(tape.any()) },
+        5..=7 => Command::Send { source: handle(tape, witness), len: bytes(tape, output) },
+        8 | 9 => Command::Unread { source: handle(tape, witness), len: len(tape) },
+        10 => Command::Shutdown(handle(tape, witness)),
+        11 | 12 => Command::Close(handle(tape, witness)),
+        13 | 14 => Command::Submit { job: job(tape), len: bytes(tape, output) },
+        _ => Command::Cancel(job(tape)),
+    }
+}
+
+/// One that it has, mostly.
+fn handle(tape: &mut Tape<'_>, witness: &Witness) -> Handle {
+    match tape.any::<u8>() {
+        byte @ 0..0xf0 => witness.nth(usize::from(byte)).unwrap_or(Handle(byte.into())),
+        byte @ 0xf0..0xfe => Handle(u64::from(byte % 8)),
+        0xfe => Handle(1 << 32),
+        0xff => Handle(tape.any()),
+    }
+}
+
+fn job(tape: &mut Tape<'_>) -> JobId {
+    JobId::from_bits(tape.below(4) as u64)
+}
+
+fn len(tape: &mut Tape<'_>) -> u32 {
+    match tape.any::<u8>() {
+        0xff => tape.any(),
+        byte => u32::from(byte % 32),
+    }
+}
+
+/// Bytes for the output. How many the guest says they are, which may be a lie.
+fn bytes(tape: &mut Tape<'_>, output: &mut Vec<u8>) -> u32 {
+    let said: u8 = tape.any();
+    let len = usize::from(said % 32);
+    match said {
+        // Enough to be stuck, sooner or later.
+        0..64 => output.resize(output.len() + len * 2_000, 0),
+        _ => output.extend(tape.piece(len)),
+    }
+    match said {
+        0..64 => u32::try_from(len * 2_000).unwrap_or(0),
+        64..240 => u32::try_from(len).unwrap_or(0),
+        240..250 => 1,
+        _ => tape.any(),
+    }
+}

@@ -1,0 +1,115 @@
+//! What a guest can hold its driver to, whatever it said itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sinbin::driven::{Answer, Command, Event, Handle};
+use sinbin::{Interest, JobId};
+
+/// A guest's view of its sources.
+pub struct Witness {
+    block: u32,
+    room: u32,
+    /// By handle.
+    sources: BTreeMap<u64, Source>,
+    jobs: BTreeSet<JobId>,
+}
+
+struct Source {
+    listens: bool,
+    interest: Interest,
+    has_ended: bool,
+}
+
+impl Witness {
+    /// Of a guest that takes so many bytes of a source in a turn.
+    pub fn new(block: u32) -> Self {
+        Self { block, room: 0, sources: BTreeMap::new(), jobs: BTreeSet::new() }
+    }
+
+    /// A source that there is.
+    pub fn nth(&self, number: usize) -> Option<Handle> {
+        let number = number.checked_rem(self.sources.len())?;
+        self.sources.keys().nth(number).copied().map(Handle)
+    }
+
+    /// The driver says this.
+    pub fn hear(&mut self, events: &[Event], input: &[u8]) {
+        let mut left = input.len();
+        let mut take = |len: u32| left = left.checked_sub(len as usize).expect("a length has its bytes");
+        let mut received = BTreeSet::new();
+        for event in events {
+            match *event {
+                Event::Listener(handle) => self.introduce(handle, true),
+                Event::Accepted { listener, connection, len } => {
+                    take(len);
+                    assert!(self.source(listener).listens, "a listener brings connections");
+                    self.room = self.room.checked_sub(1).expect("no more connections than there is room for");
+                    self.introduce(connection, false);
+                }
+                Event::Received { source, len } => {
+                    take(len);
+                    assert!(
+                        len > 0 && len <= self.block,
+                        "{len} bytes of a source that takes {}",
+                        self.block
+                    );
+                    assert!(received.insert(source.0), "one piece of each source in a turn");
+                    let source = self.connection(source);
+                    assert!(source.interest.contains(Interest::RECV), "it was not wanted");
+                }
+                Event::Ended(source) => {
+                    let source = self.connection(source);
+                    assert!(!std::mem::replace(&mut source.has_ended, true), "it ends once");
+                }
+                Event::Hangup(source) => {
+                    let source = self.connection(source);
+                    assert!(source.interest.contains(Interest::HANGUP), "it was not asked");
+                }
+                Event::Writable(source)
+                | Event::Stuck(source)
+                | Event::Failed(source)
+                | Event::Idle(source) => {
+                    self.connection(source);
+                }
+                Event::Computed { job, len } => {
+                    take(len);
+                    assert!(self.jobs.contains(&job), "a job that was submitted");
+                }
+                Event::Lost(job) => assert!(self.jobs.contains(&job), "a job that was submitted"),
+                _ => {}
+            }
+        }
+        assert_eq!(left, 0, "every byte belongs to an event");
+    }
+
+    fn introduce(&mut self, handle: Handle, listens: bool) {
+        let new = Source { listens, interest: Interest::NONE, has_ended: false };
+        assert!(self.sources.insert(handle.0, new).is_none(), "{handle:?} is there already");
+    }
+
+    fn source(&mut self, handle: Handle) -> &mut Source {
+        self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} is not there"))
+    }
+
+    fn connection(&mut self, handle: Handle) -> &mut Source {
+        let source = self.source(handle);
+        assert!(!source.listens, "{handle:?} is a listener");
+        source
+    }
+
+    /// The guest answers that.
+    pub fn see(&mut self, answer: &Answer) {
+        self.room = answer.room;
+        for command in &answer.commands {
+            match *command {
+                Command::Watch { source, interest } => {
+                    self.sources.entry(source.0).and_modify(|source| source.interest = interest);
+                }
+                // A listener stays, though it is not listened to.
+                Command::Close(handle) => self.sources.retain(|id, source| *id != handle.0 || source.listens),
+                Command::Submit { job, .. } => drop(self.jobs.insert(job)),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The Fibonacci protocol against its oracle.
+
+use sinbin_core::fib_protocol::{Bad, Framing, MAX_REPLY, Reply, Request, Requests, Rules};
+
+use crate::oracle::{Read, asked, line};
+use crate::tape::Tape;
+
+/// How a read ends.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum End {
+    /// It was shorter than the buffer.
+    Whole,
+    /// It filled the buffer, and more comes.
+    Cut,
+    /// It filled the buffer, and then nothing came.
+    Fitting,
+}
+
+struct Piece {
+    bytes: Vec<u8>,
+    end: End,
+}
+
+/// Any bytes, cut into reads in any way, are the requests that the oracle makes of them, in each framing and under any
+/// rules. By lines they are the same in one piece and one by one. And each request has the oracle's reply.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn fib(bytes: &[u8]) {
+    let mut tape = Tape::new(bytes);
+    let framing = tape.one_of(&[Framing::Lines, Framing::Auto, Framing::Bare]);
+    let max_n = u32::try_from(93 - tape.below(94)).unwrap_or(0);
+    let max_line = match tape.below(3) {
+        0 => 64,
+        1 => tape.any::<u8>().into(),
+        _ => tape.any(),
+    };
+    let rules = Rules { max_n, max_line, framing };
+    let ended = tape.once_in(2);
+    let pieces = pieces(&mut tape);
+    let reads: Vec<_> = pieces.iter().map(read).collect();
+    let expected: Vec<_> = asked(&rules, &reads, ended).iter().map(|asked| asked.request).collect();
+    assert_eq!(parsed(&rules, &pieces, ended), expected, "{rules:?}, {reads:?}");
+    expected.iter().for_each(|request| answer(&rules, *request));
+    by_lines(&Rules { framing: Framing::Lines, ..rules }, &reads, ended);
+}
+
+/// A length and how it ends, and the bytes: as often as there are some.
+fn pieces(tape: &mut Tape<'_>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    while !tape.is_over() {
+        let head: u8 = tape.any();
+        let end = match head >> 6 {
+            0 | 1 => End::Whole,
+            2 => End::Cut,
+            _ => End::Fitting,
+        };
+        let bytes = tape.piece(usize::from(head & 0x3f) + 1).to_vec();
+        pieces.push(Piece { bytes, end });
+    }
+    // A read brings something.
+    pieces.retain(|piece| !piece.bytes.is_empty());
+    pieces
+}
+
+fn read(piece: &Piece) -> Read {
+    Read { bytes: piece.bytes.clone(), is_cut: piece.end == End::Cut }
+}
+
+/// Whatever the reads, the same bytes are the same lines.
+fn by_lines(rules: &Rules, reads: &[Read], ended: bool) {
+    let input = crate::oracle::bytes(reads);
+    let whole = Piece { bytes: input.clone(), end: End::Whole };
+    let one_by_one: Vec<_> = input.iter().map(|byte| Piece { bytes: vec![*byte], end: End::Whole }).collect();
+    let expected: Vec<_> = asked(rules, &[read(&whole)], ended).iter().map(|asked| asked.request).collect();
+    assert_eq!(parsed(rules, &[whole], ended), expected, "in one piece: {input:?}");
+    assert_eq!(parsed(rules, &one_by_one, ended), expected, "one by one: {input:?}");
+}
+
+/// All requests that the parser makes of `pieces`, as a connection drives it.
+fn parsed(rules: &Rules, pieces: &[Piece], ended: bool) -> Vec<Request> {
+    let mut requests = Requests::new();
+    let mut all = Vec::new();
+    for piece in pieces {
+        requests.begin_read(rules, &piece.bytes, piece.end == End::Whole);
+        let mut rest = &piece.bytes[..];
+        while !rest.is_empty() {
+            let (taken, request) = requests.next(rules, rest);
+            assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "it gets on");
+            rest = &rest[taken..];
+            all.extend(request);
+            if request == Some(Err(Bad::TooLong)) {
+                return all;
+            }
+        }
+        if piece.end == End::Fitting && requests.is_cut() {
+            requests.end_read();
+        }
+        if requests.is_bare() {
+            all.extend(requests.finish(rules));
+        }
+    }
+    if ended {
+        all.extend(requests.finish(rules));
+    }
+    all
+}
+
+fn answer(rules: &Rules, request: Request) {
+    let reply = match request {
+        Ok(n) => Reply::Value(crate::oracle::fib(n)),
+        Err(bad) => Reply::Error(bad),
+    };
+    let mut out = [0; MAX_REPLY];
+    let len = reply.render(rules, &mut out);
+    assert_eq!(str::from_utf8(&out[..len]), Ok(&*line(rules, request)));
+}

@@ -1,0 +1,111 @@
+//! The kernel beside its model.
+
+use sinbin_core::Rest;
+
+use crate::heap::Limits;
+use crate::model::Step;
+use crate::ops::{Kind, Op, Pick, Plan, When};
+use crate::tape::Tape;
+use crate::world::World;
+
+/// Any bytes are a sequence of operations on a kernel with limits that they say too. After each the kernel agrees with
+/// its naive model and passes its audit; and at the end all that there is goes away, and there is as much room as
+/// before.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn kernel(bytes: &[u8]) {
+    let mut tape = Tape::new(bytes);
+    let limits = Limits { tasks: tape.below(8), sources: tape.below(5), jobs: tape.below(4) };
+    let mut world = World::of(limits);
+    while !tape.is_over() {
+        world.apply(&op(&mut tape));
+    }
+    end(&mut world);
+}
+
+fn end<S: sinbin_core::Storage>(world: &mut World<S>) {
+    for id in world.model.tasks().collect::<Vec<_>>() {
+        world.cancel(id);
+    }
+    world.advance(world.model.now);
+    while world.run(&Step::Done).is_some() {}
+    assert_eq!(world.kernel.rest(), Rest::Empty);
+    for id in world.model.sources().collect::<Vec<_>>() {
+        world.close(id);
+    }
+    for id in world.model.jobs().collect::<Vec<_>>() {
+        world.end_job(id);
+    }
+    world.drain_changes();
+    // What leaked would be missing: the world knows how many there can be.
+    while world.spawn().is_ok() {}
+    while world.open().is_ok() {}
+    while world.begin_job().is_ok() {}
+}
+
+fn op(tape: &mut Tape<'_>) -> Op {
+    match tape.below(32) {
+        0..=3 => Op::Spawn,
+        4..=7 => Op::Advance(clock(tape)),
+        8..=16 => Op::Run(plan(tape)),
+        17 => Op::Park(pick(tape), plan(tape)),
+        18 | 19 => Op::Wake(pick(tape)),
+        20 => Op::Cancel(pick(tape)),
+        21 | 22 => Op::Open,
+        23 => Op::Close(pick(tape)),
+        24..=26 => Op::Ready(pick(tape), tape.any::<u8>() % 8),
+        27 => Op::BeginJob,
+        28 => Op::JobDone(pick(tape)),
+        29 => Op::EndJob(pick(tape)),
+        _ => Op::Changes,
+    }
+}
+
+fn plan(tape: &mut Tape<'_>) -> Plan {
+    match tape.below(10) {
+        0 | 1 => Plan::Yield,
+        2 => Plan::Done,
+        3 => Plan::Fail,
+        // Five things are one more than a wait can name.
+        choice => {
+            let kinds = [Kind::Recv, Kind::Send, Kind::Hangup, Kind::Job];
+            let whats = (0..choice - 4).map(|_| (tape.one_of(&kinds), pick(tape))).collect();
+            Plan::Wait(whats, when(tape))
+        }
+    }
+}
+
+/// Few different moments, so that many are equal.
+fn when(tape: &mut Tape<'_>) -> When {
+    match tape.any::<u8>() {
+        0..=0x5f => When::Never,
+        byte @ 0x60..=0xdf => When::In(u64::from(byte % 5)),
+        byte @ 0xe0..=0xef => When::Ago(u64::from(byte % 5)),
+        _ => When::In(tape.any::<u16>().into()),
+    }
+}
+
+/// What a clock says, which now and then goes back.
+fn clock(tape: &mut Tape<'_>) -> When {
+    match tape.any::<u8>() {
+        byte @ 0..=0xdf => When::In(u64::from(byte % 4)),
+        byte @ 0xe0..=0xef => When::Ago(u64::from(byte % 5)),
+        0xff => When::Never,
+        _ => When::In(tape.any::<u16>().into()),
+    }
+}
+
+fn pick(tape: &mut Tape<'_>) -> Pick {
+    match tape.any::<u8>() {
+        byte @ 0..=0xbf => Pick::Live(byte.into()),
+        byte @ 0xc0..=0xdf => Pick::Ever(byte.into()),
+        byte @ 0xe0..=0xef => Pick::Almost(byte.into(), u32::from(tape.any::<u8>() % 64)),
+        // The largest numbers that a place in a wait table can tell apart, and those behind.
+        0xf0..=0xf3 => {
+            Pick::Any(1 << 32 | tape.one_of(&[0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0xffff_ffff]))
+        }
+        _ => Pick::Any(tape.any()),
+    }
+}

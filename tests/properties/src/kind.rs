@@ -1,0 +1,290 @@
+//! A driver that keeps the rules, and is as unpleasant within them as its tape says: input comes in pieces, output
+//! gets stuck anywhere, clients break off, jobs come back in slices and in any order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use sinbin_core::driven::{Answer, Command, Compute, Computed, Driven, Event, Handle, Shell, compute};
+use sinbin_core::{Instant, Interest, JobId, Limits, Rest, Service, Task, WireJob};
+
+use crate::tape::Tape;
+
+const LISTENER: Handle = Handle(7 << 32);
+
+/// Turns after the tape's end, in which everything goes through at once.
+const MOST: usize = 5_000;
+
+/// A client, and what the driver has under way for it.
+#[derive(Default)]
+pub struct Client {
+    /// What it is still to say.
+    script: VecDeque<u8>,
+    pub got: Vec<u8>,
+    pub has_broken: bool,
+    has_arrived: bool,
+    has_ended: bool,
+    is_closed: bool,
+    is_stuck: bool,
+    /// The loop knows that.
+    is_mute: bool,
+    interest: Interest,
+    /// In this turn's input.
+    piece: Vec<u8>,
+    /// Handed back.
+    unread: Vec<u8>,
+    /// Sent, and not out.
+    rest: VecDeque<u8>,
+}
+
+/// How large everything is.
+pub struct Sizes {
+    pub limits: Limits,
+    pub window: usize,
+    pub compute: Compute,
+}
+
+/// The driver's half.
+pub struct Driver<'t, S>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+{
+    tape: Tape<'t>,
+    clients: Vec<Client>,
+    driven: Driven<S>,
+    jobs: BTreeMap<JobId, Vec<u8>>,
+    events: Vec<Event>,
+    input: Vec<u8>,
+    room: u32,
+    window: usize,
+    block: usize,
+    listens: bool,
+    now: Instant,
+}
+
+impl<'t, S> Driver<'t, S>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+{
+    pub fn new(service: S, sizes: &Sizes, scripts: &[Vec<u8>], tape: Tape<'t>) -> Self {
+        let client = |script: &Vec<u8>| Client { script: script.clone().into(), ..Client::default() };
+        Self {
+            tape,
+            clients: scripts.iter().map(client).collect(),
+            driven: Driven::new(service, &sizes.limits, sizes.compute),
+            jobs: BTreeMap::new(),
+            events: vec![Event::Listener(LISTENER)],
+            input: Vec::new(),
+            room: 0,
+            window: sizes.window,
+            block: sizes.limits.block_size(),
+            listens: false,
+            now: Instant::ZERO,
+        }
+    }
+
+    /// Until every client has gone, and then to the end. What the clients have got.
+    pub fn run(mut self) -> Vec<Client> {
+        let mut turns = 0;
+        while !self.clients.iter().all(|client| client.is_closed && client.rest.is_empty()) {
+            self.sense();
+            self.turn();
+            turns += usize::from(self.tape.is_over());
+            assert!(turns < MOST, "stuck");
+        }
+        assert_eq!(self.driven.counts().ignored, 0, "everything meant something");
+        self.events.push(Event::Stop);
+        while self.turn() != Rest::Empty {
+            turns += 1;
+            assert!(turns < 2 * MOST, "it never ends");
+        }
+        assert_eq!(self.driven.kernel().count(), 0);
+        assert!(self.jobs.is_empty(), "jobs that nobody waits for");
+        self.clients
+    }
+
+    /// Collects what happened.
+    fn sense(&mut self) {
+        for index in 0..self.clients.len() {
+            self.arrive(index);
+            self.receive(index);
+            self.flush(index);
+            self.break_off(index);
+        }
+        self.work();
+    }
+
+    fn arrive(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if self.listens && self.room > 0 && !client.has_arrived && !self.tape.once_in(3) {
+            self.room -= 1;
+            client.has_arrived = true;
+            let connection = handle(index);
+            self.events.push(Event::Accepted { listener: LISTENER, connection, len: 0 });
+        }
+    }
+
+    fn receive(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if !client.is_open() || !client.interest.contains(Interest::RECV) {
+            return;
+        }
+        // What was handed back comes first, and alone.
+        client.piece = match client.unread.is_empty() {
+            true => {
+                let count = part(&mut self.tape, client.script.len().min(self.block));
+                client.script.drain(..count).collect()
+            }
+            false => std::mem::take(&mut client.unread),
+        };
+        if !client.piece.is_empty() {
+            self.input.extend(&client.piece);
+            self.events.push(Event::Received { source: handle(index), len: len(&client.piece) });
+        } else if client.script.is_empty() && !client.has_ended {
+            client.has_ended = true;
+            self.events.push(Event::Ended(handle(index)));
+        }
+    }
+
+    fn flush(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if client.rest.is_empty() && !client.is_stuck {
+            return;
+        }
+        let count = part(&mut self.tape, client.rest.len());
+        client.got.extend(client.rest.drain(..count));
+        if client.is_stuck && client.rest.is_empty() && !client.is_closed {
+            client.is_stuck = false;
+            self.events.push(Event::Writable(handle(index)));
+        }
+    }
+
+    fn break_off(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if client.is_open() && client.is_watched() && self.tape.once_in(64) {
+            client.has_broken = true;
+            client.rest.clear();
+            self.events.push(Event::Failed(handle(index)));
+        }
+    }
+
+    /// Computes a slice of a job, now and then.
+    fn work(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let which = self.tape.below(3);
+        let Some(job) = self.jobs.keys().nth(which).copied() else { return };
+        let bytes = self.jobs.remove(&job).expect("it was there");
+        match compute::<S::Job>(&bytes, self.tape.one_of(&[u32::MAX, 500])) {
+            Computed::More(bytes) => drop(self.jobs.insert(job, bytes)),
+            Computed::Done(result) => {
+                self.events.push(Event::Computed { job, len: len(&result) });
+                self.input.extend(result);
+            }
+            Computed::Nonsense => panic!("it is the service's own"),
+        }
+    }
+
+    fn turn(&mut self) -> Rest {
+        let events = std::mem::take(&mut self.events);
+        let input = std::mem::take(&mut self.input);
+        for event in &events {
+            match *event {
+                Event::Stuck(source) => self.client(source).is_mute = true,
+                Event::Writable(source) => self.client(source).is_mute = false,
+                _ => {}
+            }
+        }
+        let answer = self.driven.turn(self.now, self.window, events, input);
+        assert_eq!(self.driven.kernel().audit(), Ok(()));
+        let rest = answer.rest;
+        self.obey(answer);
+        self.clients.iter_mut().for_each(|client| client.piece.clear());
+        self.now = self.now + Duration::from_millis(1);
+        rest
+    }
+
+    fn obey(&mut self, answer: Answer) {
+        self.room = answer.room;
+        let mut output = &answer.output[..];
+        let mut next = |len: u32| output.split_off(..len as usize).expect("as many bytes as were put out");
+        for command in answer.commands {
+            match command {
+                Command::Send { source, len } => self.send(source, next(len)),
+                Command::Submit { job, len } => {
+                    assert!(self.jobs.insert(job, next(len).to_vec()).is_none(), "a name means one job");
+                }
+                Command::Cancel(job) => assert!(self.jobs.remove(&job).is_some(), "it is there"),
+                Command::Watch { source: LISTENER, interest } => {
+                    self.listens = interest.contains(Interest::RECV);
+                }
+                Command::Watch { source, interest } => self.client(source).interest = interest,
+                Command::Unread { source, len } => {
+                    let client = self.client(source);
+                    let taken = client.piece.len().checked_sub(len as usize).expect("it was just told");
+                    client.unread = client.piece.split_off(taken);
+                }
+                Command::Close(LISTENER) => self.listens = false,
+                Command::Close(source) => {
+                    self.client(source).is_closed = true;
+                    self.events.retain(|event| *event != Event::Stuck(source));
+                }
+                other => panic!("the service never says {other:?}"),
+            }
+        }
+        assert!(output.is_empty(), "every byte belongs to a command");
+    }
+
+    fn send(&mut self, source: Handle, bytes: &[u8]) {
+        let window = self.window;
+        let client = self.client(source);
+        assert!(!client.is_mute, "it was told");
+        assert!(!client.has_broken, "nothing is sent to who has gone");
+        client.rest.extend(bytes);
+        assert!(client.rest.len() <= window, "no more than the window");
+        let all = client.rest.len();
+        let sent = part(&mut self.tape, all);
+        let client = self.client(source);
+        client.got.extend(client.rest.drain(..sent));
+        if sent < all && !client.is_stuck {
+            client.is_stuck = true;
+            self.events.push(Event::Stuck(source));
+        }
+    }
+
+    fn client(&mut self, source: Handle) -> &mut Client {
+        let index = usize::try_from(source.0 & 0xffff_ffff).expect("32 bits") - 1;
+        assert_eq!(source, handle(index), "a handle that was given");
+        let client = &mut self.clients[index];
+        assert!(client.has_arrived && !client.is_closed, "it is there");
+        client
+    }
+}
+
+impl Client {
+    fn is_open(&self) -> bool {
+        self.has_arrived && !self.is_closed && !self.has_broken
+    }
+
+    fn is_watched(&self) -> bool {
+        !self.interest.is_empty()
+    }
+}
+
+fn handle(index: usize) -> Handle {
+    Handle(3 << 32 | (index as u64 + 1))
+}
+
+/// Some of all: mostly all, at times nothing.
+fn part(tape: &mut Tape<'_>, all: usize) -> usize {
+    match tape.below(4) {
+        0 => all,
+        1 => all.min(1),
+        2 => all / 2,
+        _ => 0,
+    }
+}
+
+fn len(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a few bytes")
+}

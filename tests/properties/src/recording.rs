@@ -1,0 +1,85 @@
+//! Recordings, by whoever wrote them.
+
+use sinbin_core::driven::recording::{Decoder, Error, Header, Record, Turn, Writer};
+use sinbin_core::driven::{Answer, Event, Start};
+use sinbin_core::{Instant, Rest};
+
+/// A turn, with its own events, and whether it has an answer.
+type Told = (Instant, u32, Vec<Event>, Vec<u8>, bool);
+
+/// Any bytes are a recording up to some point. None makes more of less: a record has fewer events than bytes. What is
+/// there is read again when it is written again. (With an odd first byte the rest comes behind a header that is one.)
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn recording(bytes: &[u8]) {
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    let header = Header { service: "fib".into(), start: Start::default() };
+    let mut recording = Vec::new();
+    if kind % 2 == 1 {
+        let _ = Writer::new(&header, &mut recording);
+    }
+    recording.extend_from_slice(rest);
+    if let Some((header, told)) = read(&recording) {
+        let again = write(&header, &told);
+        assert_eq!(read(&again), Some((header, told)), "what was written again");
+    }
+}
+
+/// The header and the turns, as far as they make sense.
+fn read(bytes: &[u8]) -> Option<(Header, Vec<Told>)> {
+    let mut decoder = Decoder::new();
+    let whole = decoder.is_whole(bytes);
+    let (header, mut rest) = match decoder.header(bytes) {
+        Ok(found) => found,
+        Err(error) => {
+            look(whole, error, bytes.len());
+            return None;
+        }
+    };
+    let mut all = Vec::new();
+    loop {
+        let whole = decoder.is_whole(rest);
+        match decoder.record(rest) {
+            Ok((record, behind)) => {
+                assert_eq!(whole, Ok(true), "a record is whole");
+                assert!(behind.len() < rest.len(), "it gets on");
+                if let Record::Turn { turn, answer } = record {
+                    let Turn { now, window, events, input } = turn;
+                    assert!(events.len() + input.len() < rest.len(), "more than there is");
+                    all.push((now, window, events.to_vec(), input.to_vec(), answer.is_some()));
+                }
+                rest = behind;
+            }
+            Err(error) => {
+                look(whole, error, bytes.len());
+                return Some((header, all));
+            }
+        }
+    }
+}
+
+/// An error is about bytes that are there, and what is short is not whole.
+fn look(whole: Result<bool, Error>, error: Error, len: usize) {
+    match error {
+        Error::Short { at } => {
+            assert_eq!(whole, Ok(false));
+            assert!(at <= len as u64, "{error}");
+        }
+        Error::Nonsense { at, .. } => assert!(at <= len as u64, "{error}"),
+        Error::Foreign | Error::Version(_) => assert_eq!(whole, Err(error)),
+    }
+}
+
+fn write(header: &Header, told: &[Told]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(header, &mut bytes);
+    let answer = Answer { rest: Rest::Ready, room: 0, commands: Vec::new(), output: Vec::new() };
+    for (now, window, events, input, has_answer) in told {
+        let turn = Turn { now: *now, window: *window, events, input };
+        writer.turn(&turn, has_answer.then_some(&answer), &mut bytes);
+    }
+    writer.end(true, &mut bytes);
+    bytes
+}

@@ -1,0 +1,114 @@
+//! Whole services under a driver that keeps the rules: each client gets exactly what it is owed.
+
+use sinbin_core::Limits;
+use sinbin_core::driven::Compute;
+use sinbin_core::echo::{Echo, Upper};
+use sinbin_core::fib_protocol::{Framing, Rules};
+use sinbin_core::fib_service::Fib;
+
+use crate::kind::{Client, Driver, Sizes};
+use crate::oracle::{Read, asked, line};
+use crate::tape::Tape;
+
+/// No answer is longer than this many slices, or a run would take long.
+const MAX_N: u32 = 18;
+
+/// What clients say to [`Echo`] comes back to them, and what they say to [`Upper`] comes back in upper case with `_SB`
+/// behind each read: however it is cut, whatever the windows, and wherever output gets stuck. Who breaks off has got the
+/// beginning of that.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn echo(bytes: &[u8]) {
+    let mut tape = Tape::new(bytes);
+    let shouts = tape.once_in(2);
+    let sizes = sizes(&mut tape);
+    let mut scripts = scripts(&mut tape);
+    if shouts {
+        // So that `_SB` is the service's.
+        let other = |byte: &mut u8| *byte = if *byte == b'_' { b'-' } else { *byte };
+        scripts.iter_mut().flatten().for_each(other);
+        let clients = Driver::new(Upper::default(), &sizes, &scripts, tape).run();
+        clients.iter().zip(&scripts).for_each(|(client, script)| check_upper(client, script));
+    } else {
+        let clients = Driver::new(Echo::default(), &sizes, &scripts, tape).run();
+        clients.iter().zip(&scripts).for_each(|(client, script)| check(client, script));
+    }
+}
+
+/// What clients ask of the Fibonacci service is answered as the oracle says, jobs and all.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn service(bytes: &[u8]) {
+    let mut tape = Tape::new(bytes);
+    let max_n = u32::try_from(tape.below(19)).map_or(MAX_N, |less| MAX_N - less);
+    let max_line = 64 - u16::try_from(tape.below(65)).unwrap_or(0);
+    let rules = Rules { max_n, max_line, framing: Framing::Lines };
+    let loop_n = u32::try_from(tape.below(12)).unwrap_or(0);
+    let sizes = sizes(&mut tape);
+    let scripts = scripts(&mut tape);
+    let fib = Fib { rules, loop_n, ..Fib::default() };
+    let clients = Driver::new(fib, &sizes, &scripts, tape).run();
+    for (client, script) in clients.iter().zip(&scripts) {
+        let read = Read { bytes: script.clone(), is_cut: false };
+        let replies = asked(&rules, &[read], true).into_iter().map(|asked| line(&rules, asked.request));
+        check(client, replies.collect::<String>().as_bytes());
+    }
+}
+
+fn sizes(tape: &mut Tape<'_>) -> Sizes {
+    // A task is the acceptor's.
+    let tasks = 8 - tape.below(7);
+    let limits = Limits::new(tasks, tape.below(4), 128 + tape.below(200));
+    let window = match tape.below(4) {
+        0 => 64 * 1024,
+        1 => 1,
+        2 => 1 + tape.below(256),
+        _ => 1 + tape.below(16),
+    };
+    let slice = 500;
+    let compute = tape.one_of(&[Compute::Driver { slice }, Compute::Here { slice }]);
+    Sizes { limits, window, compute }
+}
+
+fn scripts(tape: &mut Tape<'_>) -> Vec<Vec<u8>> {
+    let count = 1 + tape.below(5);
+    let script = |_| {
+        let len = usize::from(tape.any::<u8>()) * tape.one_of(&[1, 8]);
+        tape.piece(len).to_vec()
+    };
+    (0..count).map(script).collect()
+}
+
+fn check(client: &Client, owed: &[u8]) {
+    let got = String::from_utf8_lossy(&client.got);
+    let all = String::from_utf8_lossy(owed);
+    if client.has_broken {
+        assert!(owed.starts_with(&client.got), "the beginning of {all:?}: {got:?}");
+    } else {
+        assert!(owed == client.got, "owed {all:?}, got {got:?}");
+    }
+}
+
+/// Each read ends in `_SB`, and there are no empty ones.
+fn check_upper(client: &Client, script: &[u8]) {
+    let mut said = Vec::new();
+    let mut got = &client.got[..];
+    while let Some(end) = got.windows(3).position(|window| window == b"_SB") {
+        assert!(end > 0, "an answer to nothing: {:?}", client.got);
+        said.extend_from_slice(&got[..end]);
+        got = &got[end + 3..];
+    }
+    if client.has_broken {
+        let half = got.iter().position(|byte| *byte == b'_').unwrap_or(got.len());
+        assert!(b"_SB".starts_with(&got[half..]), "half an end: {got:?}");
+        said.extend_from_slice(&got[..half]);
+        assert!(script.to_ascii_uppercase().starts_with(&said));
+    } else {
+        assert!(got.is_empty(), "an answer without its end: {got:?}");
+        assert_eq!(said, script.to_ascii_uppercase());
+    }
+}

@@ -1,0 +1,109 @@
+//! The properties where there is no fuzzer: over every file that a fuzzer found worth keeping, and over bytes drawn at
+//! random.
+
+#[path = "../../../core/tests/cases/mod.rs"]
+mod cases;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cases::cases;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sinbin_properties::{ALL, Property};
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+/// What is in a directory, in the order of the names.
+fn entries(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+fn replay(name: &str, property: Property) {
+    let all = entries(&fuzz().join("corpus").join(name));
+    assert!(!all.is_empty(), "{name} has no corpus");
+    for path in all {
+        // What a failure shows.
+        println!("{}", path.display());
+        property(&fs::read(&path).expect("an entry"));
+    }
+}
+
+#[test]
+fn every_property_has_a_target_and_a_corpus() {
+    let names = |paths: BTreeSet<PathBuf>| -> BTreeSet<String> {
+        let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        paths.into_iter().filter_map(stem).collect()
+    };
+    let properties: BTreeSet<_> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(entries(&fuzz().join("fuzz_targets"))), properties);
+    assert_eq!(names(entries(&fuzz().join("corpus"))), properties);
+}
+
+#[test]
+fn all_that_was_found_worth_keeping_holds() {
+    for &(name, property) in ALL {
+        replay(name, property);
+    }
+}
+
+/// Numbers of all sizes are rarely the choices that get somewhere: half of the bytes are small.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![vec(any::<u8>(), 0..600), vec(prop_oneof![0..32_u8, any::<u8>()], 0..600)]
+}
+
+/// Requests, mostly, behind the few bytes that say how they are cut.
+fn requests() -> impl Strategy<Value = Vec<u8>> {
+    let line = prop_oneof![4 => "[0-9]{1,2}\n", 1 => "[ \t+-]?[0-9x]{0,3} ?\r?\n"];
+    (vec(any::<u8>(), 12), vec(line, 0..30), bytes())
+        .prop_map(|(head, lines, tail)| [head, lines.concat().into_bytes(), tail].concat())
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    #[cfg(unix)]
+    fn a_driver_stands_any_guest(bytes in bytes()) {
+        sinbin_properties::contract(&bytes);
+    }
+
+    #[test]
+    fn a_driven_loop_stands_any_driver(bytes in prop_oneof![bytes(), requests()]) {
+        sinbin_properties::driven(&bytes);
+    }
+
+    #[test]
+    fn what_goes_in_comes_out(bytes in bytes()) {
+        sinbin_properties::echo(&bytes);
+    }
+
+    #[test]
+    fn any_reads_are_the_requests_that_they_should_be(bytes in prop_oneof![bytes(), requests()]) {
+        sinbin_properties::fib(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_a_job_or_none(bytes in vec(any::<u8>(), 0..48)) {
+        sinbin_properties::job(&bytes);
+    }
+
+    #[test]
+    fn a_kernel_does_what_its_model_does(bytes in bytes()) {
+        sinbin_properties::kernel(&bytes);
+    }
+
+    #[test]
+    fn every_client_is_answered(bytes in prop_oneof![bytes(), requests()]) {
+        sinbin_properties::service(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_a_recording_up_to_some_point(bytes in bytes()) {
+        sinbin_properties::recording(&bytes);
+    }
+}

@@ -1,0 +1,81 @@
+//! The core's types and the contract's, one by one.
+
+use sinbin::driven::{self, Handle};
+use sinbin::{Instant, JobId, Rest as CoreRest};
+
+use crate::contract::{
+    Answer, Arrival, Command, Event, Interest, Limits, Parcel, Piece, Rest, Settings, Tally, Watch,
+};
+
+pub(crate) fn settings(start: &driven::Start) -> Settings {
+    let driven::Start { arguments, max_connections, max_buffered, computes, slice } = start.clone();
+    Settings { arguments, max_connections, max_buffered, computes, slice }
+}
+
+pub(crate) fn takes(limits: Limits) -> driven::Takes {
+    driven::Takes { connections: limits.connections, block: limits.block }
+}
+
+pub(crate) fn counts(tally: Tally) -> driven::Counts {
+    let mut counts = driven::Counts::default();
+    (counts.jobs, counts.cancelled, counts.ignored) = (tally.jobs, tally.cancelled, tally.ignored);
+    counts
+}
+
+/// `None` for what a later core may have to say, and this contract has no word for.
+pub(crate) fn event(event: driven::Event) -> Option<Event> {
+    use driven::Event as Core;
+    Some(match event {
+        Core::Listener(source) => Event::Listener(source.0),
+        Core::Accepted { listener, connection, len } => {
+            Event::Accepted(Arrival { listener: listener.0, connection: connection.0, len })
+        }
+        Core::Received { source, len } => Event::Received(Piece { source: source.0, len }),
+        Core::Ended(source) => Event::Ended(source.0),
+        Core::Writable(source) => Event::Writable(source.0),
+        Core::Stuck(source) => Event::Stuck(source.0),
+        Core::Hangup(source) => Event::Hangup(source.0),
+        Core::Failed(source) => Event::Failed(source.0),
+        Core::Idle(source) => Event::Idle(source.0),
+        Core::Computed { job, len } => Event::Computed(Parcel { job: job.to_bits(), len }),
+        Core::Lost(job) => Event::Lost(job.to_bits()),
+        Core::Stop => Event::Stop,
+        _ => return None,
+    })
+}
+
+fn command(command: Command) -> driven::Command {
+    use driven::Command as Core;
+    match command {
+        Command::Watch(Watch { source, interest: wanted }) => {
+            Core::Watch { source: Handle(source), interest: interest(wanted) }
+        }
+        Command::Send(Piece { source, len }) => Core::Send { source: Handle(source), len },
+        Command::Unread(Piece { source, len }) => Core::Unread { source: Handle(source), len },
+        Command::Shutdown(source) => Core::Shutdown(Handle(source)),
+        Command::Close(source) => Core::Close(Handle(source)),
+        Command::Submit(Parcel { job, len }) => Core::Submit { job: JobId::from_bits(job), len },
+        Command::Cancel(job) => Core::Cancel(JobId::from_bits(job)),
+    }
+}
+
+fn interest(wanted: Interest) -> sinbin::Interest {
+    use sinbin::Interest as Core;
+    let of = |flag, interest| if wanted.contains(flag) { interest } else { Core::NONE };
+    of(Interest::RECV, Core::RECV) | of(Interest::SEND, Core::SEND) | of(Interest::HANGUP, Core::HANGUP)
+}
+
+pub(crate) fn answer(answer: Answer) -> driven::Answer {
+    driven::Answer {
+        rest: match answer.rest {
+            Rest::Ready => CoreRest::Ready,
+            Rest::Until(deadline) => CoreRest::Until(Instant::from_nanos(deadline)),
+            Rest::Waiting => CoreRest::Until(Instant::NEVER),
+            Rest::Stalled => CoreRest::Stalled,
+            Rest::Over => CoreRest::Empty,
+        },
+        room: answer.room,
+        commands: answer.commands.into_iter().map(command).collect(),
+        output: answer.output,
+    }
+}
