@@ -37,7 +37,7 @@ impl<T> Entry<T> {
 /// Places with generations; all operations are O(1).
 pub(crate) struct Slab<T, V> {
     entries: V,
-    free: u32,
+    pub(crate) free: u32,
     live: u32,
     _value: PhantomData<T>,
 }
