@@ -21,7 +21,8 @@
 //! - what is written before it is read again, such as the links of tasks that are in no list.
 //!
 //! So a path can go on from the first of two such states for both: the same operations do the same, but for
-//! names. [`one_state_of_each_kind_stands_for_all`] checks that against a search that leaves nothing out. Of
+//! names. Now and then that is tried: both paths are followed by each operation ([`explore`]); and
+//! [`one_state_of_each_kind_stands_for_all`] compares with a search that leaves nothing out. Of
 //! promise 3, what is compared is the order of turns with the model, whose queue is one; that nobody has two
 //! turns while another has none follows from that. Where no operation leads to a new state any more, the promises
 //! hold for sequences of any length, and the sum of visited states says so.
@@ -51,7 +52,7 @@ fn one_task_and_one_of_everything() {
 
 #[test]
 fn one_source_and_two_who_want_it() {
-    explore(&alphabets::one_source());
+    explore(&alphabets::one_source(2));
 }
 
 #[test]
@@ -61,22 +62,22 @@ fn two_sources_and_who_waits_for_both() {
 
 #[test]
 fn what_the_host_watches() {
-    explore(&alphabets::watching());
+    explore(&alphabets::watching(2));
 }
 
 #[test]
 fn three_deadlines() {
-    explore(&alphabets::deadlines());
+    explore(&alphabets::deadlines(3));
 }
 
 #[test]
 fn three_who_take_turns() {
-    explore(&alphabets::turns());
+    explore(&alphabets::turns(3));
 }
 
 #[test]
 fn a_job_and_who_waits_for_it() {
-    explore(&alphabets::jobs());
+    explore(&alphabets::jobs(2));
 }
 
 #[test]
@@ -84,20 +85,35 @@ fn three_tasks_two_sources_and_a_job() {
     explore(&alphabets::everything());
 }
 
+/// With one of each there is an end: no sequence, however long, leads to a state that was not visited.
+#[test]
+fn small_worlds_to_their_ends() {
+    let mut alphabets =
+        vec![alphabets::watching(1), alphabets::deadlines(1), alphabets::turns(1), alphabets::jobs(1)];
+    if explore::deeper() > 0 {
+        alphabets.extend([alphabets::one_source(1), alphabets::turns(2), alphabets::deadlines(2)]);
+    }
+    for alphabet in alphabets {
+        let visited = alphabet.explore_to(usize::MAX);
+        println!("{visited}");
+        assert!(visited.is_all, "only what is finite has an end");
+    }
+}
+
 /// Every sequence, none left out, leads to the same states as the search that goes on from each state once.
 #[test]
 fn one_state_of_each_kind_stands_for_all() {
     for (alphabet, depth) in [
         (alphabets::one_of_everything(), 3),
-        (alphabets::one_source(), 3),
-        (alphabets::watching(), 3),
-        (alphabets::deadlines(), 4),
-        (alphabets::turns(), 4),
-        (alphabets::jobs(), 3),
+        (alphabets::one_source(2), 3),
+        (alphabets::watching(2), 3),
+        (alphabets::deadlines(3), 4),
+        (alphabets::turns(3), 4),
+        (alphabets::jobs(2), 3),
     ] {
         let plainly = alphabet.explore_plainly(depth);
         let merged = alphabet.explore_to(depth).states;
         assert_eq!(plainly.len(), merged.len(), "{}", alphabet.name);
-        assert!(plainly == merged, "{}", alphabet.name);
+        assert!(plainly.iter().all(|state| merged.contains_key(state)), "{}", alphabet.name);
     }
 }

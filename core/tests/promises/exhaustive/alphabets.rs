@@ -33,11 +33,11 @@ pub fn one_of_everything() -> Alphabet {
     }
     ops.extend([Op::Ready(Pick::BeforeLast(0), 7), Op::Ready(Pick::BeforeLast(0), RECV)]);
     ops.push(Op::Park(Pick::BeforeLast(0), Plan::Done));
-    Alphabet { name: "one of everything", limits: limits(1, 1, 1), start: Vec::new(), ops, depth: 4 }
+    Alphabet { name: "one of everything", limits: limits(1, 1, 1), start: Vec::new(), ops, depth: 6 }
 }
 
-/// Two tasks at one source: who is first has the place.
-pub fn one_source() -> Alphabet {
+/// Tasks at one source: who is first has the place.
+pub fn one_source(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Open, Op::Changes, Op::Run(Plan::Yield), Op::Run(Plan::Done)];
     ops.extend(time(&[0, 1]));
     ops.extend([Kind::Recv, Kind::Send, Kind::Hangup].map(|kind| wait(&[(kind, 0)])));
@@ -45,8 +45,8 @@ pub fn one_source() -> Alphabet {
     ops.extend([RECV, SEND, HANGUP, RECV | SEND].map(|bits| Op::Ready(Pick::Last(0), bits)));
     ops.extend([Op::Close(Pick::Last(0)), Op::Ready(Pick::BeforeLast(0), RECV | SEND)]);
     ops.extend([Op::Close(Pick::BeforeLast(0))]);
-    ops.extend((0..2).flat_map(|task| [Op::Wake(Pick::Last(task)), Op::Cancel(Pick::Last(task))]));
-    Alphabet { name: "one source", limits: limits(2, 1, 0), start: start(2, 1, 0), ops, depth: 5 }
+    ops.extend((0..tasks).flat_map(|task| [Op::Wake(Pick::Last(task)), Op::Cancel(Pick::Last(task))]));
+    Alphabet { name: "one source", limits: limits(tasks, 1, 0), start: start(tasks, 1, 0), ops, depth: 4 }
 }
 
 /// Two tasks and two sources, crosswise.
@@ -60,43 +60,43 @@ pub fn two_sources() -> Alphabet {
         ops.extend([Op::Close(Pick::Last(source)), Op::Ready(Pick::BeforeLast(source), RECV)]);
     }
     ops.extend((0..2).map(|task| Op::Cancel(Pick::Last(task))));
-    Alphabet { name: "two sources", limits: limits(2, 2, 0), start: start(2, 2, 0), ops, depth: 5 }
+    Alphabet { name: "two sources", limits: limits(2, 2, 0), start: start(2, 2, 0), ops, depth: 4 }
 }
 
-/// One task and two sources that come and go: the list of changes.
-pub fn watching() -> Alphabet {
+/// One task and sources that come and go: the list of changes.
+pub fn watching(sources: usize) -> Alphabet {
     let mut ops = vec![Op::Open, Op::Changes, Op::Advance(When::In(0))];
-    for source in 0..2 {
+    for source in 0..sources {
         ops.extend([Kind::Recv, Kind::Send, Kind::Hangup].map(|kind| wait(&[(kind, source)])));
         ops.extend([RECV, SEND, HANGUP].map(|bits| Op::Ready(Pick::Last(source), bits)));
         ops.push(Op::Close(Pick::Last(source)));
     }
     ops.push(Op::Cancel(Pick::Last(0)));
-    Alphabet { name: "watching", limits: limits(1, 2, 0), start: start(1, 2, 0), ops, depth: 6 }
+    Alphabet { name: "watching", limits: limits(1, sources, 0), start: start(1, sources, 0), ops, depth: 5 }
 }
 
-/// Three tasks and nothing but time.
-pub fn deadlines() -> Alphabet {
+/// Tasks and nothing but time.
+pub fn deadlines(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Run(Plan::Done), Op::Advance(When::Ago(1)), named()];
     ops.extend(time(&[0, 1]));
     ops.extend([0, 1, 2, 3].map(|time| until(&[], time)));
-    ops.extend([ago(), Op::Wake(Pick::Last(0)), Op::Wake(Pick::Last(1)), Op::Cancel(Pick::Last(2))]);
-    Alphabet { name: "deadlines", limits: limits(3, 0, 0), start: start(3, 0, 0), ops, depth: 6 }
+    ops.extend([ago(), Op::Wake(Pick::Last(0)), Op::Cancel(Pick::Last(0)), Op::Wake(Pick::Last(1))]);
+    Alphabet { name: "deadlines", limits: limits(tasks, 0, 0), start: start(tasks, 0, 0), ops, depth: 5 }
 }
 
-/// Three tasks that come and go, wake and cancel each other.
-pub fn turns() -> Alphabet {
+/// Tasks that come and go, wake and cancel each other.
+pub fn turns(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Advance(When::In(0)), named()];
     ops.extend([Plan::Yield, Plan::Done, Plan::WaitFor(Who::Outside)].map(Op::Run));
     ops.push(Op::Run(Plan::WaitFor(Who::Task(Pick::Last(0)))));
-    ops.extend((0..3).flat_map(|task| [Op::Wake(Pick::Last(task)), Op::Cancel(Pick::Last(task))]));
+    ops.extend((0..tasks).flat_map(|task| [Op::Wake(Pick::Last(task)), Op::Cancel(Pick::Last(task))]));
     ops.extend([Op::Wake(Pick::BeforeLast(0)), Op::Cancel(Pick::BeforeLast(0))]);
-    ops.extend([Op::Park(Pick::Last(2), Plan::Yield), Op::Park(Pick::BeforeLast(0), Plan::Done)]);
-    Alphabet { name: "turns", limits: limits(3, 0, 0), start: Vec::new(), ops, depth: 7 }
+    ops.extend([Op::Park(Pick::Last(tasks - 1), Plan::Yield), Op::Park(Pick::BeforeLast(0), Plan::Done)]);
+    Alphabet { name: "turns", limits: limits(tasks, 0, 0), start: Vec::new(), ops, depth: 8 }
 }
 
-/// Two tasks, a job and deadlines.
-pub fn jobs() -> Alphabet {
+/// A job, who waits for it, and deadlines.
+pub fn jobs(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::BeginJob, Op::Spawn, Op::Run(Plan::Yield), Op::Run(Plan::Done)];
     ops.extend(time(&[0, 1]));
     ops.extend([
@@ -108,8 +108,8 @@ pub fn jobs() -> Alphabet {
     for id in [Pick::Last(0), Pick::BeforeLast(0)] {
         ops.extend([Op::JobDone(id.clone()), Op::EndJob(id)]);
     }
-    ops.extend((0..2).flat_map(|task| [Op::Wake(Pick::Last(task)), Op::Cancel(Pick::Last(task))]));
-    Alphabet { name: "jobs", limits: limits(2, 0, 1), start: start(2, 0, 1), ops, depth: 5 }
+    ops.extend((0..tasks).flat_map(|task| [Op::Wake(Pick::Last(task)), Op::Cancel(Pick::Last(task))]));
+    Alphabet { name: "jobs", limits: limits(tasks, 0, 1), start: start(tasks, 0, 1), ops, depth: 4 }
 }
 
 /// Three tasks, two sources and a job, each with some of what can happen to it.

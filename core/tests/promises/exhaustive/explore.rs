@@ -1,6 +1,6 @@
 //! Every order of some operations, level by level.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use sinbin_core::Instant;
@@ -22,18 +22,21 @@ pub struct Alphabet {
     pub depth: usize,
 }
 
+/// Of so many transitions, one to a state that was visited before is followed once more.
+const TWINS: u64 = 101;
+
 /// Operations after the start, by their numbers in the alphabet.
-type Path = Box<[u8]>;
+pub type Path = Box<[u8]>;
 
 /// How much was visited.
 pub struct Visited {
     name: &'static str,
     ops: usize,
     depth: usize,
-    pub states: HashSet<Row>,
+    pub states: HashMap<Row, Path>,
     transitions: u64,
     /// Whether all states of the last depth had been seen before: then there are no others, at any depth.
-    is_all: bool,
+    pub is_all: bool,
 }
 
 impl fmt::Display for Visited {
@@ -59,9 +62,9 @@ impl Alphabet {
 
     pub fn explore_to(&self, depth: usize) -> Visited {
         let start = row(&self.replay(&[]));
-        let mut states = HashSet::from([Row::clone(&start)]);
+        let mut states = HashMap::from([(Row::clone(&start), Path::default())]);
         let mut frontier = vec![(Path::default(), start)];
-        let (mut transitions, mut level) = (0, 0);
+        let (mut transitions, mut level) = (0_u64, 0);
         while level < depth && !frontier.is_empty() {
             level += 1;
             let mut next = Vec::new();
@@ -71,8 +74,13 @@ impl Alphabet {
                 self.follow(&path, |path, world| {
                     transitions += 1;
                     let row = row(world);
-                    if states.insert(Row::clone(&row)) {
-                        next.push((Path::from(path), row));
+                    match states.get(&row) {
+                        Some(first) if transitions.is_multiple_of(TWINS) => self.go_on_alike(first, path),
+                        Some(_) => {}
+                        None => {
+                            states.insert(Row::clone(&row), path.into());
+                            next.push((path.into(), row));
+                        }
                     }
                 });
             }
@@ -81,6 +89,16 @@ impl Alphabet {
         }
         let is_all = frontier.is_empty();
         Visited { name: self.name, ops: self.ops.len(), depth: level, states, transitions, is_all }
+    }
+
+    /// Two ways to what counts as one state: whatever comes next, that does too.
+    fn go_on_alike(&self, one: &[u8], other: &[u8]) {
+        let after = |path| {
+            let mut states = Vec::new();
+            self.follow(path, |_, world| states.push(row(world)));
+            states
+        };
+        assert!(after(one) == after(other), "{:?} is not the same as {:?}", self.ops(one), self.ops(other));
     }
 
     /// Each sequence of up to `depth` operations, none left out: the states that they lead to.
@@ -143,6 +161,10 @@ impl Alphabet {
     fn path(&self, path: &[u8]) -> impl Iterator<Item = &Op> {
         self.start.iter().chain(path.iter().map(|number| &self.ops[usize::from(*number)]))
     }
+
+    fn ops(&self, path: &[u8]) -> Ops {
+        Ops(self.path(path).cloned().collect())
+    }
 }
 
 /// Says what was done, if that broke a promise.
@@ -154,8 +176,8 @@ struct Trail<'a> {
 impl Drop for Trail<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let ops = Ops(self.alphabet.path(self.path).cloned().collect());
-            eprintln!("{}, depth {}: {ops:?}", self.alphabet.name, self.path.len());
+            let Self { alphabet, path } = self;
+            eprintln!("{}, depth {}: {:?}", alphabet.name, path.len(), alphabet.ops(path));
         }
     }
 }
