@@ -48,8 +48,8 @@ impl fmt::Display for Visited {
     }
 }
 
-/// `SINBIN_DEEPER`: so many operations more than by default, for a long look.
-pub fn deeper() -> usize {
+/// `SINBIN_DEEPER`: so many operations more than by default, for a long look; below 0 for a short one.
+pub fn deeper() -> isize {
     let told = std::env::var("SINBIN_DEEPER").unwrap_or_default();
     if told.is_empty() { 0 } else { told.parse().expect("SINBIN_DEEPER is a number of operations") }
 }
@@ -57,7 +57,7 @@ pub fn deeper() -> usize {
 impl Alphabet {
     /// Does it all, with all checks after each operation, and says how much that was.
     pub fn explore(&self) -> Visited {
-        self.explore_to(self.depth + deeper())
+        self.explore_to(self.depth.saturating_add_signed(deeper()))
     }
 
     pub fn explore_to(&self, depth: usize) -> Visited {
