@@ -1,9 +1,11 @@
 //! Looking inside: a list of all tasks, and a check of the promises.
 
+mod state;
+
 use core::fmt;
 
 use crate::id::{JobId, SourceId, TaskId};
-use crate::kernel::{Kernel, TaskSlot, TaskState};
+use crate::kernel::{Kernel, TOLD, TaskSlot, TaskState};
 use crate::place::{Place, Table};
 use crate::slab::{Entry, NONE};
 use crate::step::{By, MAX_WAITS, OUTSIDE, Packed, What, Woken};
@@ -150,7 +152,8 @@ impl<S: Storage> Kernel<S> {
         let timed = self.slots().iter().filter(|entry| entry.value.timer != NONE).count();
         ensure(timed == self.timers.entries().len(), "a slot has one timer at most")?;
         self.audit_tables()?;
-        self.audit_stalled()
+        self.audit_stalled()?;
+        self.audit_cancelled()
     }
 
     fn audit_queue(&self, ready: usize) -> Result<(), Broken> {
@@ -240,6 +243,11 @@ impl<S: Storage> Kernel<S> {
             entry.is_live() && entry.value.state == TaskState::Waiting && entry.value.is_open_ended()
         });
         ensure(counted.count() == self.open_ended as usize, "waits without an end in sight are counted")
+    }
+
+    fn audit_cancelled(&self) -> Result<(), Broken> {
+        let told = self.slots().iter().filter(|entry| entry.is_live() && entry.value.cancelled & TOLD != 0);
+        ensure(told.count() == self.cancelling as usize, "who is told to end is counted")
     }
 }
 

@@ -31,7 +31,7 @@ pub struct TaskSlot {
     pub(crate) deadline: Instant,
     pub(crate) since: Instant,
     /// Which of all waits with a deadline this was.
-    order: u32,
+    pub(crate) order: u32,
     /// Of a wait: who is to end it by name, as in [`Wait`]. After it: the [`Place`] that ended it.
     pub(crate) by: u32,
     /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
@@ -39,13 +39,13 @@ pub struct TaskSlot {
     pub(crate) state: TaskState,
     pub(crate) woken: Woken,
     /// Named while it was not waiting: its next wait ends at once.
-    named: bool,
+    pub(crate) named: bool,
     /// [`ASKED`]: cancelled while it was not waiting; [`TOLD`]: its next or present step says so.
-    cancelled: u8,
+    pub(crate) cancelled: u8,
 }
 
 const ASKED: u8 = 1;
-const TOLD: u8 = 2;
+pub(crate) const TOLD: u8 = 2;
 
 impl TaskSlot {
     fn new(now: Instant, timer: u32) -> Self {
@@ -92,13 +92,13 @@ pub struct Kernel<S: Storage> {
     pub(crate) ready: RunQueue,
     pub(crate) bin: Bin<S>,
     pub(crate) timers: Timers<S::Tasks<Timer>>,
-    now: Instant,
+    pub(crate) now: Instant,
     /// The last task that this turn runs; [`NONE`] when it is over. Whoever is queued now is behind it.
     pub(crate) last: u32,
     /// Waits that only another task can end.
     pub(crate) open_ended: u32,
     /// Waits with a deadline, ever.
-    deadlines: u32,
+    pub(crate) deadlines: u32,
     /// Tasks whose next or present step is told that they are cancelled.
     pub(crate) cancelling: u32,
 }

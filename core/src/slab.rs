@@ -37,7 +37,7 @@ impl<T> Entry<T> {
 /// Places with generations; all operations are O(1).
 pub(crate) struct Slab<T, V> {
     entries: V,
-    free: u32,
+    pub(crate) free: u32,
     live: u32,
     _value: PhantomData<T>,
 }
@@ -94,14 +94,12 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
     }
 
     fn insert_fresh(&mut self, value: T) -> Result<(u32, u32), Full> {
-        let index = self.entries.items().len();
-        if index >= MAX_LEN as usize {
-            return Err(Full);
-        }
+        let index = u32::try_from(self.entries.items().len()).ok();
+        let index = index.filter(|index| *index < MAX_LEN).ok_or(Full)?;
         let entry = Entry { generation: 1, link: NONE, value };
         self.entries.push(entry).map_err(|_| Full)?;
         self.live += 1;
-        Ok((u32::try_from(index).map_err(|_| Full)?, 1))
+        Ok((index, 1))
     }
 
     /// Empties a live place; ids of it match nothing from here on.

@@ -15,9 +15,9 @@ pub struct SourceSlot {
     /// The tasks in `recv_wait`, `send_wait` and `hangup_wait`.
     pub(crate) waiters: [u32; 3],
     /// Threads the list of sources whose interest changed.
-    next: u32,
-    changed: bool,
-    watched: Interest,
+    pub(crate) next: u32,
+    pub(crate) changed: bool,
+    pub(crate) watched: Interest,
 }
 
 /// What the kernel knows of a job.
@@ -50,7 +50,7 @@ impl SourceSlot {
 pub(crate) struct Bin<S: Storage> {
     pub(crate) sources: Slab<SourceSlot, S::Sources<Entry<SourceSlot>>>,
     pub(crate) jobs: Slab<JobSlot, S::Jobs<Entry<JobSlot>>>,
-    first_changed: u32,
+    pub(crate) first_changed: u32,
 }
 
 impl<S: Storage> Bin<S> {

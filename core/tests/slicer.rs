@@ -124,8 +124,10 @@ impl World {
 
     fn run(&mut self) {
         let busy = self.jobs.values().any(|is| matches!(is, Is::Running { .. }));
+        let next = self.slicer.next();
         let done = self.slicer.run(1);
         let ran = self.log.borrow_mut().pop();
+        assert_eq!(ran, next, "who is next has the slice");
         assert_eq!(ran.is_some(), busy, "a slice is used if there is anybody to use it");
         assert!(busy || self.slicer.is_idle());
         for (id, is) in self.jobs.iter_mut() {

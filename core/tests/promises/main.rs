@@ -12,12 +12,14 @@
 //! | 5 ids, 6 closing and cancelling, 7 capacity | `ending.rs` |
 //! | 8 stalled, and what a host does until then | `resting.rs` |
 //! | 9 cost | `cost.rs` |
+//! | all, in every order of a few operations | `exhaustive.rs` |
 //! | 2 again, from the side of a host on epoll | `watching.rs` |
 
 #[path = "../cases/mod.rs"]
 mod cases;
 mod cost;
 mod ending;
+mod exhaustive;
 mod heap;
 mod model;
 mod ops;

@@ -13,21 +13,23 @@ pub enum Step {
     Done,
     Fail,
     Wait(Vec<What>, Instant),
+    /// Waits to be named by somebody.
+    WaitFor(By),
 }
 
 /// Where a task is.
 #[derive(Clone, PartialEq, Debug)]
-enum At {
+pub enum At {
     Queue,
-    Bin { whats: Vec<What>, deadline: Instant, order: usize },
+    Bin { whats: Vec<What>, deadline: Instant, by: By, order: usize },
 }
 
-struct Task {
-    at: At,
+pub struct Task {
+    pub(crate) at: At,
     since: Instant,
-    woken: Woken,
-    named: bool,
-    cancelled: bool,
+    pub(crate) woken: Woken,
+    pub(crate) named: bool,
+    pub(crate) cancelled: bool,
 }
 
 impl Task {
@@ -35,28 +37,30 @@ impl Task {
     fn is_open_ended(&self) -> bool {
         match &self.at {
             At::Queue => false,
-            At::Bin { whats, deadline, .. } => whats.is_empty() && *deadline == Instant::NEVER,
+            At::Bin { whats, deadline, by, .. } => {
+                whats.is_empty() && *deadline == Instant::NEVER && *by != By::Outside
+            }
         }
     }
 }
 
 /// A source: what the host was told to watch it for, and what it reported in vain.
 #[derive(Clone, Copy, Default)]
-struct Source {
-    watched: Interest,
-    unheard: Interest,
+pub struct Source {
+    pub(crate) watched: Interest,
+    pub(crate) unheard: Interest,
 }
 
 /// The model. Ids are the kernel's; here they are only names.
 pub struct Model {
     pub now: Instant,
-    queue: VecDeque<TaskId>,
+    pub(crate) queue: VecDeque<TaskId>,
     /// How many steps the turn still has.
-    turn: usize,
-    tasks: BTreeMap<TaskId, Task>,
-    sources: BTreeMap<SourceId, Source>,
+    pub(crate) turn: usize,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) sources: BTreeMap<SourceId, Source>,
     /// Whether each job is done.
-    jobs: BTreeMap<JobId, bool>,
+    pub(crate) jobs: BTreeMap<JobId, bool>,
     waits: usize,
 }
 
@@ -102,14 +106,17 @@ impl Model {
             Step::Yield => self.requeue(id),
             Step::Done | Step::Fail => drop(self.tasks.remove(&id)),
             // What is past the limit changes nothing.
-            Step::Wait(whats, deadline) => self.wait(id, &whats[..whats.len().min(MAX_WAITS)], *deadline),
+            Step::Wait(whats, deadline) => {
+                self.wait(id, &whats[..whats.len().min(MAX_WAITS)], *deadline, By::Anyone);
+            }
+            Step::WaitFor(by) => self.wait(id, &[], Instant::NEVER, *by),
         }
     }
 
-    fn wait(&mut self, id: TaskId, whats: &[What], deadline: Instant) {
+    fn wait(&mut self, id: TaskId, whats: &[What], deadline: Instant, by: By) {
         match self.refusal(id, whats) {
             Some(woken) => self.enqueue(id, woken),
-            None => self.enter_bin(id, whats.to_vec(), deadline),
+            None => self.enter_bin(id, whats.to_vec(), deadline, by),
         }
     }
 
@@ -146,11 +153,11 @@ impl Model {
         whats.iter().enumerate().find_map(refused)
     }
 
-    fn enter_bin(&mut self, id: TaskId, whats: Vec<What>, deadline: Instant) {
+    fn enter_bin(&mut self, id: TaskId, whats: Vec<What>, deadline: Instant, by: By) {
         let (now, order) = (self.now, self.waits);
         self.waits += 1;
         let task = self.task(id);
-        task.at = At::Bin { whats, deadline, order };
+        task.at = At::Bin { whats, deadline, by, order };
         task.since = now;
     }
 
@@ -276,14 +283,23 @@ impl Model {
                 deadline: Instant::NEVER,
                 by: By::Anyone,
             };
-            if let At::Bin { whats, deadline, .. } = &task.at {
+            if let At::Bin { whats, deadline, by, .. } = &task.at {
                 view.state = TaskState::Waiting;
                 view.deadline = *deadline;
+                view.by = self.who(*by);
                 view.waits.iter_mut().zip(whats).for_each(|(wait, what)| *wait = Some(*what));
             }
             view
         };
         self.tasks.iter().map(view).collect()
+    }
+
+    /// Who has the place of the task that was named, if anybody.
+    fn who(&self, by: By) -> By {
+        match by {
+            By::Task(id) => self.tasks().find(|task| task.index() == id.index()).map_or(By::Anyone, By::Task),
+            by => by,
+        }
     }
 
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> {
@@ -330,7 +346,7 @@ impl Model {
     }
 
     /// Every deadline, with the number of its wait: of two for the same moment the earlier wait ends first.
-    fn deadlines(&self) -> impl Iterator<Item = (Instant, usize, TaskId)> {
+    pub fn deadlines(&self) -> impl Iterator<Item = (Instant, usize, TaskId)> {
         self.tasks.iter().filter_map(|(id, task)| match task.at {
             At::Bin { deadline, order, .. } if deadline != Instant::NEVER => Some((deadline, order, *id)),
             _ => None,

@@ -34,6 +34,14 @@ pub enum Plan {
     Done,
     Fail,
     Wait(Vec<(Kind, Pick)>, When),
+    WaitFor(Who),
+}
+
+/// Who is to name the task that waits.
+#[derive(Clone, Debug)]
+pub enum Who {
+    Task(Pick),
+    Outside,
 }
 
 /// A kind of thing to wait for.
@@ -51,6 +59,8 @@ pub enum When {
     Ago(u64),
     In(u64),
     Never,
+    /// The earliest deadline.
+    Due,
 }
 
 /// An id.
@@ -64,6 +74,9 @@ pub enum Pick {
     Almost(u16, u32),
     /// Of nothing, most likely.
     Any(u64),
+    /// The last one of a place, whether it is still there or not; or the one before it.
+    Last(usize),
+    BeforeLast(usize),
 }
 
 /// A sequence, which prints as a line each.
@@ -106,6 +119,8 @@ fn plan() -> impl Strategy<Value = Plan> {
         3 => Just(Plan::Yield),
         1 => Just(Plan::Done),
         1 => Just(Plan::Fail),
+        1 => pick().prop_map(|task| Plan::WaitFor(Who::Task(task))),
+        1 => Just(Plan::WaitFor(Who::Outside)),
     ]
 }
 

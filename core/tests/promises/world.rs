@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sinbin_core::{
-    Failure, Full, Instant, Interest, IoError, JobId, Kernel, Op as Tried, Rest, SourceId, Storage, TaskId,
-    TaskState, TaskView, Wait, What, Woken,
+    By, Failure, Full, Instant, Interest, IoError, JobId, Kernel, Op as Tried, Rest, SourceId, Storage,
+    TaskId, TaskState, TaskView, Wait, What, Woken,
 };
 
 use crate::heap::{Heap, Limits};
 use crate::model::{Model, Step};
-use crate::ops::{Kind, Op, Ops, Pick, Plan, When};
+use crate::ops::{Kind, Op, Ops, Pick, Plan, When, Who};
 
 /// What one can see of a kernel.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,13 +24,15 @@ pub struct Sight {
 pub struct World<S: Storage> {
     pub kernel: Kernel<S>,
     pub model: Model,
-    limits: Limits,
+    pub limits: Limits,
     /// Every id that there ever was, of tasks, sources and jobs.
     pub ever: [Vec<u64>; 3],
     /// All changes of interest that were told.
     pub changes: Vec<(SourceId, Interest)>,
     /// Who ran while each ready task was waiting for its turn.
     ran_before: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    /// Whether this has all been seen before.
+    pub again: bool,
 }
 
 impl World<Heap> {
@@ -60,6 +62,7 @@ impl<S: Storage> World<S> {
             ever: [const { Vec::new() }; 3],
             changes: Vec::new(),
             ran_before: BTreeMap::new(),
+            again: false,
         }
     }
 
@@ -107,7 +110,7 @@ impl<S: Storage> World<S> {
     }
 
     pub fn park(&mut self, id: TaskId, step: &Step) {
-        if self.kernel.next() == Some(id) {
+        if !self.again && self.kernel.next() == Some(id) {
             self.promise_3_nobody_else_waits_twice_as_long(id);
         }
         self.kernel.park(id, in_kernel(step));
@@ -188,6 +191,9 @@ impl<S: Storage> World<S> {
 
     /// Kernel and model are in the same state: each promise, after each step.
     fn agree(&mut self) {
+        if self.again {
+            return;
+        }
         assert_eq!(self.kernel.audit(), Ok(()));
         let sight = self.see();
         self.promises_1_and_2_a_task_is_where_it_should_be(&sight);
@@ -219,7 +225,9 @@ impl<S: Storage> World<S> {
     }
 
     fn promise_5_an_id_is_new(&mut self, kind: usize, bits: u64) {
-        assert!(!self.ever[kind].contains(&bits), "promise 5: no id comes back");
+        let first = TaskId::from_bits(bits).index() as u64 | 1 << 32;
+        let expected = last(bits, &self.ever[kind]).map_or(first, |id| id + (2 << 32));
+        assert_eq!(bits, expected, "promise 5: no id comes back");
         self.ever[kind].push(bits);
     }
 
@@ -246,6 +254,7 @@ impl<S: Storage> World<S> {
             When::Ago(span) => Instant::from_nanos(now.as_nanos().saturating_sub(span)),
             When::In(span) => now + Duration::from_nanos(span),
             When::Never => Instant::NEVER,
+            When::Due => self.model.deadlines().min().map_or(now, |(at, ..)| at),
         }
     }
 
@@ -257,6 +266,8 @@ impl<S: Storage> World<S> {
             Plan::Wait(whats, until) => {
                 Step::Wait(whats.iter().map(|what| self.what(what)).collect(), self.moment(*until))
             }
+            Plan::WaitFor(Who::Task(pick)) => Step::WaitFor(By::Task(self.task(pick))),
+            Plan::WaitFor(Who::Outside) => Step::WaitFor(By::Outside),
         }
     }
 
@@ -292,7 +303,15 @@ fn find(pick: &Pick, live: impl Iterator<Item = u64>, ever: &[u64]) -> u64 {
         Pick::Ever(number) => choose(number, ever),
         Pick::Almost(number, bit) => choose(number, &live.collect::<Vec<_>>()) ^ (1 << bit),
         Pick::Any(bits) => *bits,
+        Pick::Last(place) => last(*place as u64, ever).unwrap_or(*place as u64 | 1 << 32),
+        Pick::BeforeLast(place) => last(*place as u64, ever).unwrap_or(0).wrapping_sub(2 << 32),
     }
+}
+
+/// The last id with the same index.
+fn last(bits: u64, ever: &[u64]) -> Option<u64> {
+    let index = |bits: u64| bits & u64::from(u32::MAX);
+    ever.iter().rfind(|id| index(**id) == index(bits)).copied()
 }
 
 fn in_kernel(step: &Step) -> sinbin_core::Step {
@@ -307,5 +326,6 @@ fn in_kernel(step: &Step) -> sinbin_core::Step {
             let wait = whats.iter().fold(Wait::wake(), |wait, what| wait.or(*what));
             sinbin_core::Step::Wait(wait.until(*until))
         }
+        Step::WaitFor(by) => sinbin_core::Step::Wait(Wait::wake().by(*by)),
     }
 }

@@ -1,0 +1,112 @@
+//! What errors say, and what becomes of one that is passed on as another.
+
+use core::error::Error as StdError;
+
+use sinbin_core::sync::order::OrderError;
+use sinbin_core::sync::{PermitError, RecvError, SendError};
+use sinbin_core::task::{Error, Lost, Refused, Unspawned, Why};
+use sinbin_core::time::Elapsed;
+use sinbin_core::{Failure, Full, IoError, Op, SourceId};
+
+const REFUSED: [Refused; 6] = [
+    Refused::Cancelled,
+    Refused::Elsewhere,
+    Refused::Wrapped,
+    Refused::TooMany,
+    Refused::Busy,
+    Refused::Full,
+];
+
+const IO: [IoError; 9] = [
+    IoError::WouldBlock,
+    IoError::Closed,
+    IoError::Reset,
+    IoError::Stopping,
+    IoError::NoRoom,
+    IoError::ConnectionRefused,
+    IoError::AddressInUse,
+    IoError::Unsupported,
+    IoError::Os(5),
+];
+
+fn failure(op: Op, error: IoError) -> Failure {
+    Failure { op, source: SourceId::from_bits(1 << 32 | 7), error }
+}
+
+/// Different errors read differently, in words that go on a line: no capital, no full stop.
+fn are_told_apart<T: ToString>(errors: impl IntoIterator<Item = T>) {
+    let mut said: Vec<_> = errors.into_iter().map(|error| error.to_string()).collect();
+    let count = said.len();
+    for text in &said {
+        assert!(!text.is_empty() && !text.contains('\n') && !text.ends_with('.'), "{text:?}");
+        assert!(text.starts_with(|first: char| !first.is_uppercase()), "{text:?}");
+    }
+    said.sort();
+    said.dedup();
+    assert_eq!(said.len(), count, "{said:?}");
+}
+
+#[test]
+fn a_failure_says_who_failed_doing_what_and_why() {
+    let failed = failure(Op::Recv, IoError::Reset);
+    assert_eq!(failed.to_string(), "recv on source 7.1: the peer broke it off");
+    assert_eq!(Error::Failed(failed).to_string(), failed.to_string());
+    assert_eq!(IoError::Os(5).to_string(), "system error 5");
+    assert_eq!(Error::from(PermitError::Refused(Refused::Busy)), Error::Refused(Refused::Busy));
+    assert_eq!(PermitError::Above { asked: 3, total: 2 }.to_string(), "3 permits of 2 can't be had");
+    assert_eq!(Lost::Refused(Refused::Full).to_string(), format!("the job was not begun: {}", Refused::Full));
+}
+
+#[test]
+fn errors_are_told_apart() {
+    are_told_apart(IO);
+    are_told_apart([Op::Accept, Op::Recv, Op::Send, Op::Wait, Op::Listen, Op::Connect, Op::Shutdown]);
+    are_told_apart(REFUSED);
+    are_told_apart([Why::Cancelled, Why::Panicked, Why::Taken, Why::Itself, Why::Busy]);
+    are_told_apart(REFUSED.map(Why::Refused));
+    are_told_apart([SendError::Closed(()), SendError::Full(()), SendError::Refused(Refused::Busy, ())]);
+    are_told_apart([RecvError::Closed, RecvError::Refused(Refused::Busy)]);
+    are_told_apart([OrderError::Full, OrderError::Mixed, OrderError::Refused(Refused::Busy)]);
+    are_told_apart([PermitError::Above { asked: 2, total: 1 }, PermitError::Refused(Refused::Busy)]);
+    are_told_apart([Error::Closed, Error::Elapsed, Error::Job(Lost::Failed), Error::Refused(Refused::Full)]);
+    are_told_apart([&Full as &dyn StdError, &Elapsed, &Unspawned(())]);
+    assert_eq!(format!("{:?}", Unspawned(())), "Unspawned(..)");
+}
+
+/// `?` in a task keeps what was said, or why it was refused.
+#[test]
+fn an_error_that_is_passed_on_stays_what_it_was() {
+    for refused in REFUSED {
+        let passed_on = [
+            Error::from(refused),
+            SendError::Refused(refused, ()).into(),
+            RecvError::Refused(refused).into(),
+            PermitError::Refused(refused).into(),
+        ];
+        assert_eq!(passed_on, [Error::Refused(refused); 4]);
+        assert_eq!(Error::from(refused).to_string(), refused.to_string());
+        assert_eq!(Error::from(refused).io(), None);
+        assert_eq!(Lost::from(refused), Lost::Refused(refused));
+    }
+    assert_eq!(Error::from(SendError::Closed(())), Error::Closed);
+    assert_eq!(Error::from(RecvError::Closed), Error::Closed);
+    assert_eq!(Error::from(SendError::Full(())), Error::Refused(Refused::Full));
+    assert_eq!(Error::from(PermitError::Above { asked: 2, total: 1 }), Error::Refused(Refused::TooMany));
+    assert_eq!(Error::from(Unspawned(())), Error::Refused(Refused::Full));
+    assert_eq!(Refused::from(Unspawned(())), Refused::Full);
+    assert_eq!(Lost::from(Unspawned(())), Lost::Refused(Refused::Full));
+    assert_eq!(Error::from(Lost::Failed), Error::Job(Lost::Failed));
+    assert_eq!(Error::from(Elapsed), Error::Elapsed);
+}
+
+/// A task that is told to end, by its loop or by its host, and no other.
+#[test]
+fn the_end_is_no_failure() {
+    let ends = REFUSED.map(|refused| Error::Refused(refused).is_the_end());
+    assert_eq!(ends, [true, false, false, false, false, false]);
+    for error in IO {
+        let failed = Error::Failed(failure(Op::Accept, error));
+        assert_eq!(failed.io(), Some(error));
+        assert_eq!(failed.is_the_end(), error == IoError::Stopping, "{error}");
+    }
+}

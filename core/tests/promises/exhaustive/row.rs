@@ -1,0 +1,86 @@
+//! The state of kernel and model in one row of numbers: what they do from here on depends on nothing else.
+
+use std::rc::Rc;
+
+use sinbin_core::{By, Instant, JobId, SourceId, What};
+
+use crate::exhaustive::Small;
+use crate::model::{At, Model};
+
+/// A state, to be told from others.
+pub type Row = Rc<[u8]>;
+
+pub fn row(world: &Small) -> Row {
+    let mut row = Vec::with_capacity(256);
+    // The ends of lists and half of all time have their like at the upper end of a byte.
+    let mut put = |number: u64| match number {
+        0..0xf0 => row.push(u8::try_from(number).expect("that is a byte")),
+        _ if number == u64::from(u32::MAX) => row.push(0xff),
+        _ if number == 1 << 63 => row.push(0xfe),
+        _ => {
+            row.push(0xfd);
+            row.extend(number.to_le_bytes());
+        }
+    };
+    world.kernel.state(&mut put);
+    model(&world.model, &mut put);
+    row.into()
+}
+
+/// All of a model, since when tasks are where they are left out. As in the kernel's, moments count from now, waits
+/// by their order, and ids are their places.
+fn model(model: &Model, put: &mut impl FnMut(u64)) {
+    put(model.turn as u64);
+    put(model.queue.len() as u64);
+    model.queue.iter().for_each(|id| put(id.index() as u64));
+    for (id, task) in &model.tasks {
+        put(id.index() as u64);
+        put(task.woken as u64);
+        put(task.named.into());
+        put(task.cancelled.into());
+        match &task.at {
+            At::Queue => put(0),
+            At::Bin { whats, deadline, by, order } => {
+                put(1 + whats.len() as u64);
+                whats.iter().for_each(|what| place(model, *what, put));
+                put(away(*deadline, model.now));
+                put(model.deadlines().filter(|(_, other, _)| other < order).count() as u64);
+                put(match by {
+                    By::Anyone => 0,
+                    By::Outside => 1,
+                    By::Task(task) => 2 + task.index() as u64,
+                });
+            }
+        }
+    }
+    put(model.sources.len() as u64);
+    for (id, source) in &model.sources {
+        put(id.index() as u64);
+        put(source.watched.bits().into());
+        put(source.unheard.bits().into());
+    }
+    put(model.jobs.len() as u64);
+    for (id, done) in &model.jobs {
+        put(id.index() as u64);
+        put((*done).into());
+    }
+}
+
+/// A thing that is waited for, and whether it is there.
+fn place(model: &Model, what: What, put: &mut impl FnMut(u64)) {
+    let source = |id: SourceId| (id.index(), model.sources.contains_key(&id));
+    let job = |id: JobId| (id.index(), model.jobs.contains_key(&id));
+    let (table, (index, is_there)) = match what {
+        What::Recv(id) => (0, source(id)),
+        What::Send(id) => (1, source(id)),
+        What::Hangup(id) => (2, source(id)),
+        What::Job(id) => (3, job(id)),
+    };
+    put(table);
+    put(index as u64);
+    put(is_there.into());
+}
+
+fn away(at: Instant, now: Instant) -> u64 {
+    if at == Instant::NEVER { 1 << 63 } else { at.as_nanos().wrapping_sub(now.as_nanos()) }
+}

@@ -1,0 +1,116 @@
+//! What one reads of a kernel when it hangs, and of the limits that it was made with.
+
+use sinbin_core::task::{Async, AsyncHost};
+use sinbin_core::{
+    By, Fixed, Host, Instant, IoError, JobId, Kernel, Limits, Slots, SourceId, Step, Storage, Wait, What,
+};
+
+/// Each task of a report, in words.
+fn report(kernel: &Kernel<Fixed<4>>) -> Vec<String> {
+    kernel.tasks().map(|view| view.to_string()).collect()
+}
+
+#[test]
+fn a_report_says_what_each_task_waits_for() {
+    let mut kernel = Kernel::new(&Fixed::<4>);
+    let [first, ..] = [(); 4].map(|()| kernel.spawn().unwrap());
+    let (conn, job) = (kernel.open().unwrap(), kernel.begin_job().unwrap());
+    assert_eq!(report(&kernel)[0], "task 0.1: ready to run");
+
+    let soon = Instant::from_nanos(9);
+    let all = Wait::recv(conn).or(What::Send(conn)).or(What::Hangup(conn)).or(What::Job(job));
+    let mut say = |waits: [Wait; 4]| {
+        kernel.advance(Instant::ZERO);
+        for wait in waits {
+            let task = kernel.next().unwrap();
+            kernel.park(task, Step::Wait(wait));
+        }
+        let said = report(&kernel);
+        let tasks: Vec<_> = kernel.tasks().map(|view| view.id).collect();
+        tasks.into_iter().for_each(|task| assert!(kernel.wake(task)));
+        said
+    };
+    let said = say([all, Wait::time(soon), Wait::wake(), Wait::wake().by(By::Outside)]);
+    assert_eq!(
+        said[0],
+        "task 0.1: waits for recv on source 0.1 or send on source 0.1 or hangup of source 0.1 or job 0.1"
+    );
+    assert_eq!(said[1], "task 1.1: waits for its deadline");
+    assert_eq!(said[2], "task 2.1: waits to be woken by name");
+    assert_eq!(said[3], "task 3.1: waits to be woken from outside");
+    let said =
+        say([Wait::wake().by(By::Task(first)), Wait::job(job).until(soon), Wait::wake(), Wait::wake()]);
+    assert_eq!(said[0], "task 0.1: waits for task 0.1");
+    assert_eq!(said[1], "task 1.1: waits for job 0.1 until its deadline");
+
+    assert!(kernel.has_job(job));
+    kernel.end_job(job);
+    assert!(!kernel.has_job(job));
+    assert!(!kernel.has_job(JobId::from_bits(u64::MAX)));
+}
+
+/// As many as were asked for and no more, whether the room was reserved or not; and what did not fit comes back.
+#[test]
+fn a_table_on_the_heap_grows_to_its_limit() {
+    let limits = Limits::new(3, 2, 1000);
+    for limits in [limits, limits.reserved()] {
+        let mut table = limits.blocks::<u8>();
+        assert_eq!((table.push(1), table.push(2), table.push(3)), (Ok(()), Ok(()), Err(3)));
+        assert_eq!((table.items(), table.limit()), (&[1, 2][..], 2));
+        assert_eq!((limits.tasks(), limits.bytes().len()), (3, 1000));
+    }
+    // A block can be as long as two bytes can say, and is never too short for a line.
+    let sizes = [0, 128, 65_535, 65_536].map(|size| Limits::new(1, 1, size).block_size());
+    assert_eq!(sizes, [128, 128, 65_535, 65_535]);
+}
+
+/// A host that does no more than it must.
+struct Bare;
+
+enum Task {
+    Serves,
+    Runs,
+}
+
+impl Host for Bare {
+    type Storage = Fixed<1>;
+    type Task = Task;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::WouldBlock)
+    }
+
+    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+        Err(IoError::WouldBlock)
+    }
+
+    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+        Err(IoError::WouldBlock)
+    }
+
+    fn close(&mut self, _: SourceId) {}
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Task {
+        Task::Serves
+    }
+}
+
+impl<'d> From<Async<'d>> for Task {
+    fn from(_: Async<'d>) -> Self {
+        Task::Runs
+    }
+}
+
+impl AsyncHost<'_> for Bare {}
+
+#[test]
+fn what_a_host_does_not_offer_is_an_error() {
+    let (mut host, address) = (Bare, "127.0.0.1:1".parse().unwrap());
+    let source = SourceId::from_bits(1 << 32);
+    assert!(matches!(host.serve(source, source), Task::Serves));
+    assert_eq!(host.shutdown(source), Err(IoError::Unsupported));
+    assert_eq!(host.listen(address, source), Err(IoError::Unsupported));
+    assert_eq!(host.connect(address, source), Err(IoError::Unsupported));
+    assert_eq!(host.connected(source), Err(IoError::Unsupported));
+    assert_eq!(host.peer(source), None);
+}
