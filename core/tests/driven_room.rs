@@ -25,9 +25,8 @@ async fn serve(conn: Conn<'_>) -> Result<(), Error> {
 fn the_room_is_that_of_connections_however_many_listeners_there_are() {
     let limits = Limits::new(3 + 64, 10, 1024);
     let mut driven = Driven::new(Echo::default(), &limits, Compute::Here { slice: 1 }).with_listeners(64);
-    let mut room = |events: &[Event]| {
-        driven.turn(Instant::ZERO, 1024, events.iter().copied(), Vec::new()).room
-    };
+    let mut room =
+        |events: &[Event]| driven.turn(Instant::ZERO, 1024, events.iter().copied(), Vec::new()).room;
     assert_eq!(room(&[Event::Listener(LISTENERS[0])]), 3);
     assert_eq!(room(&[Event::Listener(LISTENERS[1]), accepted(0)]), 2);
     assert_eq!(room(&[accepted(1), accepted(2)]), 0);
