@@ -18,6 +18,10 @@ serve-wasi *ARGS: build-wasi
 test:
     cargo test --workspace
 
+# Scripted conversations with all hosts, or some: the table of both
+dialogues *ARGS:
+    cargo run --package sinbin-tests --bin dialogues -- {{ARGS}}
+
 # All that must hold before a change lands
 ci:
     .ci/run

@@ -236,6 +236,8 @@ where
     executor: Executor<Shell<S>>,
     shell: Shell<S>,
     tasks: usize,
+    /// How many of them are kept for listeners.
+    listeners: usize,
 }
 
 impl<S> Driven<S>
@@ -249,7 +251,15 @@ where
             executor: Executor::new(limits),
             shell: Shell::new(service, limits, compute),
             tasks: limits.tasks(),
+            listeners: 0,
         }
+    }
+
+    /// Keeps so many of the tasks for listeners: as long as there are fewer, their places are no
+    /// [`room`](Answer::room) for connections.
+    #[must_use]
+    pub fn with_listeners(self, listeners: usize) -> Self {
+        Self { listeners, ..self }
     }
 
     /// Adds a task that serves no connection.
@@ -327,7 +337,9 @@ where
     }
 
     fn answer(&mut self) -> Answer {
-        let room = self.tasks.saturating_sub(self.executor.kernel.count() + self.shell.arrivals());
+        let kept = self.listeners.saturating_sub(self.shell.listeners());
+        let taken = self.executor.kernel.count() + self.shell.arrivals();
+        let room = self.tasks.saturating_sub(taken + kept);
         let mut rest = self.executor.kernel.rest();
         if self.shell.is_busy() {
             rest = Rest::Ready;

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use sinbin_tests::dialogue::{
     hold_all, parse, read_all,
 };
 use sinbin_tests::host::Known;
+use sinbin_tests::{Ended, Running, Server};
 
 fn all() -> Vec<Dialogue> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/dialogues");
@@ -254,4 +256,52 @@ fn a_play_needs_neither_sockets_nor_a_clock() {
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.heard[0].bytes, b"0123456789");
     assert_eq!(outcome.heard[1].bytes, b"abcdefghij");
+}
+
+/// Runs the command with these arguments.
+fn dialogues(args: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dialogues"));
+    command.args(args);
+    Running::start(command).wait()
+}
+
+#[test]
+fn a_server_that_runs_already_is_held_to_what_it_can_be() {
+    let server = Server::fib(&[]);
+    let address = server.address().to_string();
+    let ended = dialogues(&["--service", "fib", "--only", "fib/bare", "--address", &address]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains("fib/bare_and_gone       ✓"), "{}", ended.stdout);
+    let left_out = "fib/bare_by_option: it runs already, and would have to be started with --framing bare";
+    assert!(ended.stdout.contains(left_out), "{}", ended.stdout);
+    assert!(
+        ended.stdout.ends_with("4 dialogues, 1 hosts: 3 held, 0 failed, 1 left out\n"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn a_server_that_says_something_else_is_an_exit_code_of_1() {
+    let server = Server::start("echo", &[]);
+    let address = server.address().to_string();
+    let ended = dialogues(&["--service", "fib", "--only", "fib/zero", "--address", &address]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    assert!(ended.stdout.contains("client 1, step 3: expect "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("at byte 0 comes something else: \"0\\n-1\\n"), "{}", ended.stdout);
+}
+
+#[test]
+fn wrong_arguments_are_an_exit_code_of_2() {
+    for (args, message) in [
+        (&["--host", "nobody"][..], "dialogues: --host nobody: there is none; see --list"),
+        (&["--only", "no-such"], "dialogues: --only no-such: no dialogue is called so"),
+        (&["--dialogues", "/nowhere"], "dialogues: cannot read /nowhere/fib: "),
+        (&["--address", "127.0.0.1:1"], "--service"),
+        (&["--", "command"], "--service"),
+    ] {
+        let ended = dialogues(args);
+        assert_eq!(ended.code, Some(2), "{args:?}");
+        assert!(ended.stderr.contains(message), "{args:?}: {}", ended.stderr);
+    }
 }

@@ -85,6 +85,11 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         self.arrivals.len()
     }
 
+    /// Listeners that are not closed.
+    pub(super) fn listeners(&self) -> usize {
+        self.listeners.len()
+    }
+
     /// Whether there is something to compute here.
     pub(super) fn is_busy(&self) -> bool {
         self.work.is_busy()

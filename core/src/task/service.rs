@@ -4,7 +4,7 @@ use core::pin::Pin;
 
 use crate::host::Service;
 use crate::id::SourceId;
-use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool};
+use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool, Unspawned};
 
 /// A service that runs an `async fn` for each connection.
 pub struct AsyncService<'d, M, F: Future + 'd> {
@@ -30,7 +30,8 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F
         let future = (self.serve)(Conn::new(self.on, source));
         match self.pool.put(self.on, future) {
             Ok((task, _)) => Mixed::Own(task),
-            Err(_) => Mixed::Other(Async::new(self.on, async {}).0),
+            // The connection lies in the future. Only a task can close it.
+            Err(Unspawned(future)) => Mixed::Other(Async::new(self.on, async move { drop(future) }).0),
         }
     }
 }

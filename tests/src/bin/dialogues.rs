@@ -120,9 +120,15 @@ table; 2 wrong arguments, or a dialogue that makes no sense.";
         // What panics while a host is opened is told in the table.
         let hook = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
+        let mut current = String::new();
         let results = hold_all(&hosts, &dialogues, |host, dialogue| {
             bar.inc(1);
             bar.set_message(format!("{host}: {dialogue}"));
+            // A log has a line for each host instead.
+            if bar.is_hidden() && host != current {
+                host.clone_into(&mut current);
+                eprintln!("{host} ({:.0?})", bar.elapsed());
+            }
         });
         panic::set_hook(hook);
         bar.finish_and_clear();

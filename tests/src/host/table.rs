@@ -28,7 +28,7 @@ const ASYNC_ECHO: [(Lack, &str); 2] = [
 const NO_LINGER: &str =
     "its runtime closes a socket at once, which resets a connection that has something unread";
 
-static ALL: [Known; 17] = [
+static ALL: [Known; 18] = [
     Known {
         name: "native",
         about: "sinbin serve, with threads for jobs",
@@ -111,6 +111,13 @@ static ALL: [Known; 17] = [
         launch: driver,
     },
     Known { name: "node", about: "fib.wasm driven by Node", own: &[], lacks: &[], launch: node },
+    Known {
+        name: "node-async",
+        about: "echo-async.wasm driven by Node",
+        own: &[],
+        lacks: &ASYNC_ECHO,
+        launch: |service, args| node(&format!("{service}-async"), args),
+    },
     Known {
         name: "node-core",
         about: "sinbin_core.wasm, a core module, driven by Node",

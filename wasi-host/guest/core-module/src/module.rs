@@ -66,7 +66,7 @@ impl Module {
             Ok(service) => {
                 let tasks = connections as usize + MAX_LISTENERS;
                 let limits = Limits::new(tasks, (buffered / BLOCK) as usize, BLOCK as usize);
-                self.service = Some(Driven::new(service, &limits, compute));
+                self.service = Some(Driven::new(service, &limits, compute).with_listeners(MAX_LISTENERS));
                 self.answers(0, BLOCK, Vec::new())
             }
             Err(error) => self.answers(1, 0, error.into_bytes()),

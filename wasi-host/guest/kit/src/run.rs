@@ -52,7 +52,7 @@ pub fn machine<S>(service: S, settings: &Settings) -> (Box<dyn Run>, Takes)
 where
     S: Service<Conn: CoreTask<Shell<S>>, Job: WireJob> + 'static,
 {
-    let run = Driven::new(service, &limits(settings), compute_for(settings));
+    let run = Driven::new(service, &limits(settings), compute_for(settings)).with_listeners(MAX_LISTENERS);
     (Box::new(run), takes(settings))
 }
 
@@ -75,7 +75,7 @@ where
     let on = Loop::new(Box::leak(Box::new(Door::new(&NoWakers))));
     let pool = Box::leak(Box::new(Pool::growing(connections(settings))));
     let service = AsyncService::new(on, core::pin::Pin::static_ref(pool), serve);
-    let run = Driven::new(service, &limits(settings), compute_for(settings));
+    let run = Driven::new(service, &limits(settings), compute_for(settings)).with_listeners(MAX_LISTENERS);
     Ok((Box::new(run), takes(settings)))
 }
 

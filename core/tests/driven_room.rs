@@ -1,0 +1,46 @@
+//! How many connections a driven loop says that it has room for, and what becomes of one that it has none for.
+
+use core::pin::{Pin, pin};
+
+use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+use sinbin_core::echo::Echo;
+use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool};
+use sinbin_core::{Instant, Limits};
+
+const LISTENERS: [Handle; 2] = [Handle(7 << 32), Handle(7 << 32 | 1)];
+
+fn client(index: u64) -> Handle {
+    Handle(3 << 32 | (8 + index))
+}
+
+fn accepted(index: u64) -> Event {
+    Event::Accepted { listener: LISTENERS[0], connection: client(index), len: 0 }
+}
+
+async fn serve(conn: Conn<'_>) -> Result<(), Error> {
+    conn.recv(&mut [0; 10]).await.map(drop)
+}
+
+#[test]
+fn the_room_is_that_of_connections_however_many_listeners_there_are() {
+    let limits = Limits::new(3 + 64, 10, 1024);
+    let mut driven = Driven::new(Echo::default(), &limits, Compute::Here { slice: 1 }).with_listeners(64);
+    let mut room =
+        |events: &[Event]| driven.turn(Instant::ZERO, 1024, events.iter().copied(), Vec::new()).room;
+    assert_eq!(room(&[Event::Listener(LISTENERS[0])]), 3);
+    assert_eq!(room(&[Event::Listener(LISTENERS[1]), accepted(0)]), 2);
+    assert_eq!(room(&[accepted(1), accepted(2)]), 0);
+    assert_eq!(room(&[Event::Ended(client(1))]), 1, "one has gone");
+}
+
+#[test]
+fn a_connection_that_no_future_has_a_place_for_is_closed() {
+    let door = Door::new(&NoWakers);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+    let mut driven = Driven::new(service, &Limits::new(10, 10, 1024), Compute::Here { slice: 1 });
+    let events = [Event::Listener(LISTENERS[0]), accepted(0), accepted(1)];
+    let commands = driven.turn(Instant::ZERO, 1024, events, Vec::new()).commands;
+    assert!(commands.contains(&Command::Close(client(1))), "{commands:?}");
+    assert!(!commands.contains(&Command::Close(client(0))), "{commands:?}");
+}
