@@ -2,8 +2,9 @@
 
 #![cfg(unix)]
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::Signal;
 use sinbin_tests::{Ended, Running, Server, eventually, guest, guests, replies, sinbin, sinbin_wasi};
@@ -138,7 +139,7 @@ fn a_guest_that_failed_fails_again_and_its_successor_goes_on() {
     for word in ["trap", "stall"] {
         let mut client = server.client();
         client.send(word);
-        client.rest();
+        let _ = client.rest();
     }
     let mut client = server.client();
     client.send("hello");
@@ -238,10 +239,30 @@ fn a_recording_that_is_full_ends_and_the_server_goes_on() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_is_full_is_told_and_the_server_goes_on() {
+fn a_disk_that_is_full_at_once_is_an_error() {
     let ended = Running::start(sinbin(&["serve", "echo", "--record", "/dev/full"])).wait();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.starts_with("sinbin: cannot record in /dev/full: "), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "", "it never listened");
+}
+
+/// A pipe that nobody reads any more takes as little as a disk that is full, and when the test says so.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_recording_that_cannot_be_written_any_more_ends_and_the_server_goes_on() {
+    let fifo = path("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().expect("there is mkfifo");
+    assert!(made.success());
+    // Opened for both, it waits for nobody.
+    let reader = File::options().read(true).write(true).open(&fifo).expect("it was made");
+    let server = native("echo", &fifo, &[]);
+    drop(reader);
+    assert_eq!(server.ask("hello"), "hello");
+    server.logs("the recording cannot be written and ends here; serving goes on");
+    assert_eq!(server.ask("and goes on"), "and goes on");
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stderr.matches("the recording").count(), 1, "told once: {}", ended.stderr);
 }
 
 #[test]
