@@ -1,6 +1,6 @@
 //! What a guest is told goes to a file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Recorder {
         let mut buffer = Vec::with_capacity(2 * CHUNK);
         let header = Header { service: service.to_owned(), start: start.clone() };
         let writer = Writer::new(&header, &mut buffer);
-        let mut file = File::create(path)?;
+        let mut file = open(path)?;
         // A file that can't be written to is better known now.
         file.write_all(&buffer)?;
         let written = buffer.len() as u64;
@@ -135,4 +135,13 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         self.file.write_all(&self.buffer).ok();
     }
+}
+
+/// A file for its owner alone, as it has in it what clients send.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }

@@ -25,6 +25,7 @@ enum Aim {
     Least { share: f64, of: Who },
     Most { share: f64, of: Who },
     Limit(f64),
+    Floor(f64),
 }
 
 pub(crate) struct Figure {
@@ -61,6 +62,11 @@ impl Figure {
 
     pub(crate) fn at_most(mut self, who: Who, limit: f64) -> Self {
         self.targets.push(Target { who, aim: Aim::Limit(limit) });
+        self
+    }
+
+    pub(crate) fn at_least_so_much(mut self, who: Who, floor: f64) -> Self {
+        self.targets.push(Target { who, aim: Aim::Floor(floor) });
         self
     }
 
@@ -142,6 +148,11 @@ impl Target {
                 let reached = median(&figure.values(self.who)).map(absolute);
                 let met = reached.as_deref().map(|reached| printed(reached) <= limit);
                 (format!("≤ {limit}"), reached, met)
+            }
+            Aim::Floor(floor) => {
+                let reached = median(&figure.values(self.who)).map(absolute);
+                let met = reached.as_deref().map(|reached| printed(reached) >= floor);
+                (format!("≥ {floor}"), reached, met)
             }
         };
         // The plain form needs no name.

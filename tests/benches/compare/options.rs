@@ -61,6 +61,11 @@ impl Plan {
         self.rounds.unwrap_or(if self.quick { 2 } else { 7 }).into()
     }
 
+    /// Whether it is to be shown that it works, and not how fast.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
+    }
+
     pub(crate) fn window(&self) -> Duration {
         Duration::from_millis(self.window_ms.unwrap_or(if self.quick { 200 } else { 900 }))
     }
@@ -82,6 +87,8 @@ pub(crate) enum Measurement {
     Mixed,
     /// The service in a wasm sandbox, beside the native one
     Sandbox,
+    /// The service while it is recorded, and the recording played back
+    Recording,
     /// Instructions a request
     Instructions,
     /// Instructions a task switch, and a task that is spawned

@@ -33,7 +33,7 @@ impl Programs {
     /// Where the server's program lies; the peers are in this one.
     pub(crate) fn of(&self, who: Who) -> io::Result<PathBuf> {
         match who {
-            Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices => Ok(self.sinbin.clone()),
+            Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded => Ok(self.sinbin.clone()),
             Who::Driven | Who::Portable => Ok(self.sandbox.command.clone()),
             Who::Bare | Who::Mio | Who::Tokio | Who::Smol => env::current_exe(),
         }
@@ -70,6 +70,11 @@ impl Sandbox {
 pub(crate) fn guest(who: Who, service: Service) -> PathBuf {
     let suffix = if who == Who::Portable { "-portable" } else { "" };
     Path::new(WORKSPACE).join(format!("target/wasi/{}{suffix}.wasm", service.name()))
+}
+
+/// Where a recording goes.
+pub(crate) fn recording() -> PathBuf {
+    Path::new(SCRATCH).join("recording")
 }
 
 /// Where compiled guests are kept: not among the user's.

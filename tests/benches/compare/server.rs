@@ -23,6 +23,8 @@ pub(crate) enum Who {
     SinbinAsync,
     /// sinbin without worker threads: large requests are computed in slices on the loop.
     SinbinSlices,
+    /// sinbin, with a recording of all that its service is told.
+    Recorded,
     /// sinbin's service in a sandbox, driven by sinbin's host.
     Driven,
     /// The same as a command of WASI 0.2, which drives itself, in the same host.
@@ -34,10 +36,11 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Sinbin,
         Self::SinbinAsync,
         Self::SinbinSlices,
+        Self::Recorded,
         Self::Driven,
         Self::Portable,
         Self::Bare,
@@ -52,6 +55,7 @@ impl Who {
             Self::Sinbin => "sinbin",
             Self::SinbinAsync => "sinbin, async fn",
             Self::SinbinSlices => "sinbin, no workers",
+            Self::Recorded => "sinbin, recording",
             Self::Driven => "sinbin, wasm",
             Self::Portable => "sinbin, WASI 0.2",
             Self::Bare => "bare",
@@ -126,6 +130,12 @@ impl Server {
         self.child.0.id()
     }
 
+    /// Ends a server as its user does.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
+        self.child.0.wait().map(|_| ())
+    }
+
     /// Ends a server whose instructions are counted, and returns the count.
     pub(crate) fn instructions(mut self) -> io::Result<f64> {
         kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
@@ -141,7 +151,9 @@ fn command(setup: &Setup, programs: &Programs) -> io::Result<Command> {
     let start = if setup.counted { callgrind::command } else { machine::command };
     let mut command = start(setup.core, &programs.of(setup.who)?)?;
     match setup.who {
-        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices => native_arguments(&mut command, setup),
+        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded => {
+            native_arguments(&mut command, setup);
+        }
         Who::Driven | Who::Portable => sandbox_arguments(&mut command, setup),
         Who::Bare | Who::Mio | Who::Tokio | Who::Smol => {
             let name = setup.who.to_possible_value().expect("no variant is skipped");
@@ -154,6 +166,9 @@ fn command(setup: &Setup, programs: &Programs) -> io::Result<Command> {
 fn native_arguments(command: &mut Command, setup: &Setup) {
     let written_as = if setup.who == Who::SinbinAsync { "async-fn" } else { "machine" };
     command.args(["serve", setup.service.name(), "--written-as", written_as]);
+    if setup.who == Who::Recorded {
+        command.arg("--record").arg(programs::recording());
+    }
     common_arguments(command, setup);
 }
 

@@ -232,7 +232,9 @@ fn an_error_says_at_which_byte() {
         assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at + offset, what }));
     }
     let (mut bytes, at) = with_frame(&[3]);
-    bytes[at as usize - 1] = 0xff;
+    // The length's last byte.
+    let last = bytes.len() - 2;
+    bytes[last] = 0xff;
     assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at - 4, what: "a frame longer than any" }));
     let (mut bytes, _) = with_frame(&[0, 0, 0, 1]);
     let end = bytes.len() as u64;

@@ -6,6 +6,7 @@ mod cpu;
 mod instructions;
 mod memory;
 mod mixed;
+mod recording;
 mod sandbox;
 mod switch;
 mod syscalls;
@@ -48,6 +49,7 @@ impl Measurement {
             Self::Memory => memory::run(bench),
             Self::Mixed => mixed::run(bench),
             Self::Sandbox => sandbox::run(bench),
+            Self::Recording => recording::run(bench),
             Self::Instructions => instructions::run(bench),
             Self::Switch => switch::run(bench),
         }

@@ -24,7 +24,7 @@ pub(crate) fn serve(who: Who) -> io::Result<()> {
         Who::Mio => mio::serve,
         Who::Tokio => tokio::serve,
         Who::Smol => smol::serve,
-        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Driven | Who::Portable => {
+        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded | Who::Driven | Who::Portable => {
             return Err(io::Error::other("sinbin has commands of its own"));
         }
     };
