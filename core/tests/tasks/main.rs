@@ -8,6 +8,7 @@
 //! | `waiting.rs` | several things at once, and what the kernel knows of it |
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, executors within a task, wakes from other threads, limits |
+//! | `hosting.rs` | what a task asks its host for: connections, listening, jobs |
 //! | `grouping.rs` | tasks that end together |
 
 #[path = "../support/mod.rs"]
@@ -16,6 +17,7 @@ mod support;
 mod borders;
 mod cancelling;
 mod grouping;
+mod hosting;
 mod joining;
 mod running;
 mod timing;
