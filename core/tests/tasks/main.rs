@@ -9,6 +9,7 @@
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, executors within a task, wakes from other threads, limits |
 //! | `hosting.rs` | what a task asks its host for: connections, listening, jobs |
+//! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
 
 #[path = "../support/mod.rs"]
@@ -20,6 +21,7 @@ mod grouping;
 mod hosting;
 mod joining;
 mod running;
+mod streams;
 mod timing;
 mod waiting;
 mod wrapping;
