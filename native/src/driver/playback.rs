@@ -236,13 +236,11 @@ impl Playback {
                 }
                 Record::End(End { is_over, .. }) => {
                     self.past = past;
-                    if !self.is_at_end()? {
-                        self.fill()?;
-                        // It says what is wrong with that.
-                        let error = self.decoder.record(&self.buffer).err();
-                        if let Some(error) = error {
-                            return Err(self.wrong(error));
-                        }
+                    // What is behind the end, the decoder says what is wrong with.
+                    if !self.is_at_end()?
+                        && let Err(error) = self.decoder.record(&self.buffer)
+                    {
+                        return Err(PlaybackError::Recording { path: self.path, error });
                     }
                     played.ending = if is_over { Ending::Whole } else { Ending::Limit };
                     break;
