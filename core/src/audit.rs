@@ -138,34 +138,45 @@ impl<S: Storage> Kernel<S> {
     ///
     /// The first promise that does not hold.
     pub fn audit(&self) -> Result<(), Broken> {
-        let count = |state| self.slots().iter().filter(|e| e.is_live() && e.value.state == state).count();
-        self.audit_queue(count(TaskState::Ready))?;
-        ensure(
-            self.slots().iter().filter(|entry| entry.is_live()).count() == self.count(),
-            "every task is counted",
-        )?;
+        let mut seen = Census::default();
         for (index, entry) in self.slots().iter().enumerate() {
-            let waiting = entry.is_live() && entry.value.state == TaskState::Waiting;
-            self.audit_places(index, &entry.value, waiting)?;
-            self.audit_timer(index, &entry.value, waiting)?;
+            let slot = &entry.value;
+            seen.timed += u32::from(slot.timer != NONE);
+            let waiting = entry.is_live() && slot.state == TaskState::Waiting;
+            if waiting {
+                seen.places += self.audit_places(index, slot)?;
+                let has_timer = slot.deadline == Instant::NEVER || slot.timer != NONE;
+                ensure(has_timer, "a deadline has a timer")?;
+            } else {
+                let is_nowhere = slot.places.iter().all(|place| *place == Place::NOWHERE);
+                ensure(is_nowhere, "who does not wait is in no wait table")?;
+            }
+            if entry.is_live() {
+                seen.count(index, slot);
+            }
         }
-        let timed = self.slots().iter().filter(|entry| entry.value.timer != NONE).count();
-        ensure(timed == self.timers.entries().len(), "a slot has one timer at most")?;
-        self.audit_tables()?;
-        self.audit_stalled()?;
-        self.audit_cancelled()
+        self.audit_counts(&seen)?;
+        self.audit_timers()?;
+        self.audit_queue(&seen)
     }
 
-    fn audit_queue(&self, ready: usize) -> Result<(), Broken> {
+    fn audit_counts(&self, seen: &Census) -> Result<(), Broken> {
+        ensure(seen.live as usize == self.count(), "every task is counted")?;
+        ensure(seen.timed as usize == self.timers.entries().len(), "a slot has one timer at most")?;
+        ensure(seen.places as usize == self.waiters(), "who is in a wait table waits there")?;
+        ensure(seen.open_ended == self.open_ended, "waits without an end in sight are counted")?;
+        ensure(seen.told == self.cancelling, "who is told to end is counted")
+    }
+
+    fn audit_queue(&self, seen: &Census) -> Result<(), Broken> {
         let queue = &self.ready;
-        ensure(queue.len as usize == ready, "who is ready is queued, and nobody else")?;
-        let is_ready = |entry: &Entry<TaskSlot>| entry.is_live() && entry.value.state == TaskState::Ready;
-        let all = self.slots().iter().enumerate().filter(|(_, entry)| is_ready(entry));
-        let mut unseen = all.fold(0, |sum: u64, (index, _)| sum.wrapping_add(fingerprint(index)));
+        ensure(queue.len == seen.ready, "who is ready is queued, and nobody else")?;
+        let mut unseen = seen.fingerprints;
         let mut index = queue.head as usize;
         for _ in 0..queue.len {
             let entry = self.slots().get(index).ok_or(Broken("the queue holds tasks"))?;
-            ensure(is_ready(entry), "who is queued is ready")?;
+            let is_ready = entry.is_live() && entry.value.state == TaskState::Ready;
+            ensure(is_ready, "who is queued is ready")?;
             unseen = unseen.wrapping_sub(fingerprint(index));
             index = entry.link as usize;
         }
@@ -173,36 +184,31 @@ impl<S: Storage> Kernel<S> {
         ensure(unseen == 0, "a task is queued once")
     }
 
-    fn audit_places(&self, index: usize, slot: &TaskSlot, waiting: bool) -> Result<(), Broken> {
+    /// Returns at how many places it waits.
+    #[inline]
+    fn audit_places(&self, index: usize, slot: &TaskSlot) -> Result<u32, Broken> {
+        let mut count = 0;
         for place in slot.places {
-            if place == Place::NOWHERE {
-                continue;
+            if place != Place::NOWHERE {
+                count += 1;
+                ensure(self.waiter(place) as usize == index, "who waits is in the table it waits in")?;
             }
-            ensure(waiting, "who does not wait is in no wait table")?;
-            ensure(self.waiter(place) as usize == index, "who waits is in the table it waits in")?;
+        }
+        Ok(count)
+    }
+
+    fn audit_timers(&self) -> Result<(), Broken> {
+        let timers = self.timers.entries();
+        for (position, timer) in timers.iter().enumerate() {
+            let entry = self.slots().get(timer.task as usize).ok_or(Broken("a timer has a task"))?;
+            let slot = &entry.value;
+            ensure(slot.timer as usize == position, "a timer knows its task")?;
+            let waiting = entry.is_live() && slot.state == TaskState::Waiting;
+            ensure(!waiting || timer.at <= slot.deadline, "a timer comes up no later than the deadline")?;
+            let above = &timers[position.saturating_sub(1) / 2];
+            ensure(above.at <= timer.at, "the first timer is at the top")?;
         }
         Ok(())
-    }
-
-    fn audit_timer(&self, index: usize, slot: &TaskSlot, waiting: bool) -> Result<(), Broken> {
-        let timers = self.timers.entries();
-        let position = slot.timer;
-        if position != NONE {
-            let timer = timers.get(position as usize).ok_or(Broken("a timer is in the heap"))?;
-            ensure(timer.task as usize == index, "a timer knows its task")?;
-            ensure(!waiting || timer.at <= slot.deadline, "a timer comes up no later than the deadline")?;
-            if position > 0 {
-                let above = timers[(position as usize - 1) / 2];
-                ensure(above.at <= timer.at, "the first timer is at the top")?;
-            }
-        }
-        ensure(!waiting || slot.deadline == Instant::NEVER || position != NONE, "a deadline has a timer")
-    }
-
-    fn audit_tables(&self) -> Result<(), Broken> {
-        let held = self.slots().iter().flat_map(|entry| entry.value.places);
-        let places = held.filter(|place| *place != Place::NOWHERE).count();
-        ensure(self.waiters() == places, "who is in a wait table waits there")
     }
 
     fn slots(&self) -> &[Entry<TaskSlot>] {
@@ -220,10 +226,19 @@ impl<S: Storage> Kernel<S> {
 
     /// How many places of all tables are taken.
     fn waiters(&self) -> usize {
-        let sources = self.bin.sources.entries().iter().filter(|entry| entry.is_live());
-        let jobs = self.bin.jobs.entries().iter().filter(|entry| entry.is_live());
-        let places = sources.flat_map(|entry| entry.value.waiters);
-        places.chain(jobs.map(|entry| entry.value.waiter)).filter(|task| *task != NONE).count()
+        let taken = |waiter: &u32| usize::from(*waiter != NONE);
+        let mut count = 0;
+        for entry in self.bin.sources.entries() {
+            if entry.is_live() {
+                count += entry.value.waiters.iter().map(taken).sum::<usize>();
+            }
+        }
+        for entry in self.bin.jobs.entries() {
+            if entry.is_live() {
+                count += taken(&entry.value.waiter);
+            }
+        }
+        count
     }
 
     /// What the place stands for, with the id that its generation makes.
@@ -237,17 +252,34 @@ impl<S: Storage> Kernel<S> {
             Table::Job => What::Job(JobId::new(index, self.bin.jobs.entries()[index as usize].generation)),
         }
     }
+}
 
-    fn audit_stalled(&self) -> Result<(), Broken> {
-        let counted = self.slots().iter().filter(|entry| {
-            entry.is_live() && entry.value.state == TaskState::Waiting && entry.value.is_open_ended()
-        });
-        ensure(counted.count() == self.open_ended as usize, "waits without an end in sight are counted")
-    }
+/// What is counted over all places of tasks.
+#[derive(Default)]
+struct Census {
+    live: u32,
+    ready: u32,
+    /// The sum of those of the ready ones.
+    fingerprints: u64,
+    timed: u32,
+    /// Taken in wait tables.
+    places: u32,
+    open_ended: u32,
+    told: u32,
+}
 
-    fn audit_cancelled(&self) -> Result<(), Broken> {
-        let told = self.slots().iter().filter(|entry| entry.is_live() && entry.value.cancelled & TOLD != 0);
-        ensure(told.count() == self.cancelling as usize, "who is told to end is counted")
+impl Census {
+    #[inline]
+    fn count(&mut self, index: usize, slot: &TaskSlot) {
+        self.live += 1;
+        self.told += u32::from(slot.cancelled & TOLD != 0);
+        match slot.state {
+            TaskState::Ready => {
+                self.ready += 1;
+                self.fingerprints = self.fingerprints.wrapping_add(fingerprint(index));
+            }
+            TaskState::Waiting => self.open_ended += u32::from(slot.is_open_ended()),
+        }
     }
 }
 
@@ -257,6 +289,7 @@ fn fingerprint(index: usize) -> u64 {
     mixed ^ (mixed >> 29)
 }
 
+#[inline]
 fn ensure(holds: bool, promise: &'static str) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(promise)) }
 }

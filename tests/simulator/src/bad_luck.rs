@@ -146,7 +146,9 @@ impl<S: Service, T: Talk> World<S, T> {
         }
         let faults = &plan.faults;
         if luck.strikes(faults.silence + if peer.outbox.is_empty() { 0 } else { faults.stuck_readers / 4 }) {
-            let span = u64::from(luck.between(1, 50_000_000));
+            // Mostly for a moment, at times for longer than anybody waits.
+            let most = if luck.below(64) == 63 { 50_000_000 } else { 500_000 };
+            let span = u64::from(luck.between(1, most));
             peer.asleep_until = now.as_nanos() + span;
             self.tell(|| format!("client {number} does nothing for {} µs", span / 1000));
             return self.rouse(number);

@@ -157,8 +157,20 @@ where
         if let Some(job) = work.slice(luck) {
             self.executor.kernel.job_done(job);
         }
+        self.relieve();
         if self.world.stopping {
             self.drain();
+        }
+    }
+
+    /// An acceptor that found no room looks again when a connection has gone.
+    fn relieve(&mut self) {
+        let is_relieved = std::mem::take(&mut self.world.relieved);
+        if is_relieved
+            && std::mem::take(&mut self.world.crowded)
+            && let Some(listener) = self.world.listener
+        {
+            self.executor.kernel.ready(listener, Interest::HANGUP);
         }
     }
 

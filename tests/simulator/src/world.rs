@@ -68,6 +68,9 @@ pub struct World<S: Service, T> {
     pub(crate) work: Work<S::Job>,
     pub(crate) old_jobs: VecDeque<JobId>,
     pub(crate) stopping: bool,
+    /// An acceptor found no room; a connection has gone since.
+    pub(crate) crowded: bool,
+    pub(crate) relieved: bool,
     /// A task may find out by itself that its deadline has come.
     pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
@@ -102,6 +105,8 @@ impl<S: Service, T: Talk> World<S, T> {
             work,
             old_jobs: VecDeque::new(),
             stopping: false,
+            crowded: false,
+            relieved: false,
             tasks_read_clocks: false,
             promises: Promises::default(),
             story,
@@ -215,6 +220,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
         let Some(number) = self.backlog.front().copied() else { return Err(IoError::WouldBlock) };
         if self.luck.strikes(self.plan.faults.accepts) {
             let error = *self.luck.pick(&[IoError::NoRoom, IoError::Os(24), IoError::WouldBlock]);
+            self.crowded = true;
             self.tell(|| format!("accept fails: {error}"));
             return Err(error);
         }
@@ -297,6 +303,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             Role::Peer(number) => {
                 self.tell(|| format!("close client {number}"));
                 self.check_close(number);
+                self.relieved = true;
                 let peer = &mut self.peers[number];
                 peer.shut = true;
                 // Were a socket closed with something unread, the peer might lose what was sent to it last.
