@@ -95,7 +95,7 @@ impl<S: Storage> Kernel<S> {
 
     /// Where the task is; `None` if it is gone.
     #[must_use]
-    pub fn state_of(&self, task: TaskId) -> Option<TaskState> {
+    pub fn state(&self, task: TaskId) -> Option<TaskState> {
         Some(self.tasks.get(task.index, task.generation)?.state)
     }
 

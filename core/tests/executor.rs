@@ -7,8 +7,8 @@ use std::pin::Pin;
 use cases::cases;
 use proptest::prelude::*;
 use sinbin_core::{
-    Cx, Executor, Failure, Fixed, Host, Instant, IoError, MAX_SPAWNS, Op, Rest, SourceId, Step, Task, TaskId,
-    Wait, Woken,
+    Cx, Executor, Failure, Fixed, Host, Instant, IoError, JobId, MAX_SPAWNS, Op, Rest, SourceId, Step, Task,
+    TaskId, Wait, What, Woken,
 };
 
 const PLACES: usize = 128;
@@ -73,6 +73,8 @@ impl Host for Diary {
 
 impl Task<Diary> for Player {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Diary>) -> Step {
+        let running = cx.id();
+        assert_eq!(cx.kernel().queue().next(), Some(running), "who runs is the first of the queue");
         let woken = cx.woken();
         cx.host.0.push(Event::Step(self.name.clone(), woken));
         if self.steps.is_empty() || woken == Woken::Cancelled {
@@ -245,4 +247,15 @@ proptest! {
         prop_assert_eq!(count(|event| matches!(event, Event::Ended(..))), size(&family));
         prop_assert_eq!(stage.executor.kernel.rest(), Rest::Empty);
     }
+}
+
+#[test]
+fn a_wait_tells_what_it_is_for() {
+    let (source, job) = (SourceId::from_bits(3 << 32 | 7), JobId::from_bits(5 << 32 | 9));
+    let whats = [What::Recv(source), What::Send(source), What::Hangup(source), What::Job(job)];
+    let at = Instant::from_nanos(12);
+    let wait = whats[1..].iter().fold(Wait::on(whats[0]), |wait, what| wait.or(*what)).until(at);
+    assert!(wait.whats().eq(whats));
+    assert_eq!(wait.deadline(), at);
+    assert_eq!((Wait::wake().whats().count(), Wait::wake().deadline()), (0, Instant::NEVER));
 }

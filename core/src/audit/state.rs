@@ -12,7 +12,7 @@ impl<S: Storage> Kernel<S> {
     /// nothing else of them is ever compared; ids are then to be renamed alike. Left out is what is written before
     /// it is read again, and since when tasks are where they are, which is only shown. The audit must hold.
     #[doc(hidden)]
-    pub fn state(&self, put: &mut impl FnMut(u64)) {
+    pub fn put_state(&self, put: &mut impl FnMut(u64)) {
         self.tasks_and_queue(put);
         self.wait_tables(put);
         put(self.timers.entries().len() as u64);

@@ -198,6 +198,7 @@ impl<S: Storage> World<S> {
         let sight = self.see();
         self.promises_1_and_2_a_task_is_where_it_should_be(&sight);
         assert_eq!(sight.next, self.model.next(), "promise 3: the oldest is next");
+        assert!(self.kernel.queue().eq(self.model.queue.iter().copied()), "promise 3: first in, first out");
         assert_eq!(sight.now, self.model.now, "promise 4: time is what the host says");
         self.promise_7_full_is_told_in_advance(&sight);
         self.promise_8_the_host_knows_how_long_to_rest(sight.rest);
@@ -211,6 +212,9 @@ impl<S: Storage> World<S> {
             "promises 1 and 2: each task is where it should be, and woken by that"
         );
         assert_eq!(self.kernel.count(), expected.len());
+        for (view, _) in &expected {
+            assert_eq!(self.kernel.state(view.id), Some(view.state));
+        }
     }
 
     /// No other ready task lets somebody go before it twice.

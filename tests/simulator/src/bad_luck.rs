@@ -85,7 +85,7 @@ where
         peer.cancelled = true;
         world.tell(|| format!("task {task} is cancelled"));
         kernel.cancel(task);
-        let said_so = kernel.state_of(task) == Some(TaskState::Ready);
+        let said_so = kernel.state(task) == Some(TaskState::Ready);
         if !said_so {
             world.wrong(format!("promise 6: task {task} is cancelled, and waits on"));
         }

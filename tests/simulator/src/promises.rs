@@ -43,7 +43,7 @@ impl Promises {
         let now = now.max(kernel.now());
         for said in self.said.iter().flatten() {
             let is_due = said.wait.is_some_and(|wait| wait.deadline() <= now);
-            if is_due && kernel.state_of(said.task) == Some(TaskState::Waiting) {
+            if is_due && kernel.state(said.task) == Some(TaskState::Waiting) {
                 self.due.push(said.task);
             }
         }
@@ -119,7 +119,7 @@ impl Promises {
         readiness: Interest,
     ) -> Result<(), Broken> {
         let Some(said) = task.and_then(|task| self.said(task)) else { return Ok(()) };
-        if kernel.state_of(said.task) != Some(TaskState::Waiting) {
+        if kernel.state(said.task) != Some(TaskState::Waiting) {
             return Ok(());
         }
         let is_for = |what| match what {
@@ -159,5 +159,5 @@ impl Promises {
 }
 
 fn is_there(kernel: &Kernel<Rooms>, task: TaskId) -> bool {
-    kernel.state_of(task) == Some(TaskState::Waiting)
+    kernel.state(task) == Some(TaskState::Waiting)
 }

@@ -22,7 +22,7 @@ pub fn row(world: &Small) -> Row {
             row.extend(number.to_le_bytes());
         }
     };
-    world.kernel.state(&mut put);
+    world.kernel.put_state(&mut put);
     model(&world.model, &mut put);
     row.into()
 }
