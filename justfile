@@ -30,6 +30,18 @@ ci:
 bench *ARGS:
     cargo bench --package sinbin-tests --bench compare -- {{ARGS}}
 
+# Bad luck, seed after seed, in virtual time: --seeds N, or --seed N --trace
+simulate *ARGS:
+    cargo run --release --package sinbin-tests --bin simulate -- {{ARGS}}
+
+# Each fuzz target for a moment, or those that are named (Linux on x86_64; fetches nightly and cargo-fuzz)
+fuzz *TARGETS:
+    .ci/fuzz {{TARGETS}}
+
+# How much of the core its own tests run
+coverage:
+    .ci/coverage
+
 # The talk's six servers in turn, and which of them let a fast client down: [SECONDS [N]] for each, beside fib(N)
 talk *ARGS:
     cargo build --release --package sinbin --bin sinbin --example 'talk*'

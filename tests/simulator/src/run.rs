@@ -18,6 +18,9 @@ use crate::talk::Talk;
 use crate::tasks::SimTask;
 use crate::world::{Event, Role, World};
 
+/// Turns for each step that a run may have before luck turns: with more, it spins.
+const MOST_TURNS: u64 = 1000;
+
 /// After luck has turned, something comes about in so many turns.
 const PATIENCE: u64 = 2000;
 
@@ -230,6 +233,9 @@ where
         let Report { turns, received, sent, connections, jobs, .. } = self.world.report;
         let came_about = received + sent + connections + jobs;
         match &mut self.calm_since {
+            None if turns / MOST_TURNS > self.world.plan.steps => {
+                self.world.wrong("turn after turn, and nothing is done".to_owned());
+            }
             None => {}
             Some((since, before)) if *before < came_about => (*since, *before) = (turns, came_about),
             Some((since, _)) if turns > *since + PATIENCE => {

@@ -90,7 +90,7 @@ fn work(shared: &Shared, began: Instant) {
             match trial(seed) {
                 Ok(report) => sum.add(&report),
                 Err(failure) => {
-                    shared.found.lock().unwrap_or_else(|held| held.into_inner()).push((seed, failure))
+                    shared.found.lock().unwrap_or_else(|held| held.into_inner()).push((seed, failure));
                 }
             }
         }
@@ -110,7 +110,7 @@ fn is_enough(shared: &Shared) -> bool {
 /// Runs a seed, and now and then again.
 fn trial(seed: u64) -> Result<Report, Failure> {
     let report = shipped(Luck::seeded(seed), false).outcome?;
-    if seed % TWICE == 0 && shipped(Luck::seeded(seed), false).outcome.as_ref() != Ok(&report) {
+    if seed.is_multiple_of(TWICE) && shipped(Luck::seeded(seed), false).outcome.as_ref() != Ok(&report) {
         return Err(Failure {
             what: "promise 4: the same seed gave another run".to_owned(),
             step: report.steps,
