@@ -85,8 +85,11 @@ fn thousands_of_connections_of_which_one_in_ten_is_reset_leave_nothing_behind() 
 
     let server = server(&["--max-connections", "8000"]);
     let rounds = holds_no_more_after(&server, |idle| {
-        let crowd = Crowd::connect(server.address(), count, Luck::seeded(seed));
+        let mut crowd = Crowd::connect(server.address(), count, Luck::seeded(seed));
         eventually("all of them at once", || Footprint::descriptors(&server) == idle.descriptors + count);
+        server.signal(Signal::STOP);
+        crowd.pile_up();
+        server.signal(Signal::CONT);
         let tally = crowd.run(length);
         println!("{tally:?}");
         // Whoever comes now is answered, and no worker is held by the job of somebody who has gone.
@@ -117,6 +120,7 @@ fn check_counts(summary: &Summary<'_>, rounds: &[Tally]) {
 
 #[test]
 fn slow_senders_harm_nobody() {
+    machine::raise_descriptor_limit();
     let server = server(&[]);
     let seed = seeds(1)[0];
     let _ = holds_no_more_after(&server, |_| {
@@ -221,7 +225,7 @@ fn clients_that_send_on_through_a_sigterm_get_all_answers_to_what_came_before_it
 
 /// A server, with workers and without in turn, and clients that have much to ask.
 fn talk(number: usize, seed: u64) -> (Server, Vec<Talker>, Luck) {
-    let server = server(&["--workers", if number % 2 == 0 { "1" } else { "0" }]);
+    let server = server(&["--workers", if number.is_multiple_of(2) { "1" } else { "0" }]);
     let mut luck = Luck::seeded(seed);
     let talkers = (0..TALKERS).map(|_| {
         let mut burst = Burst::random(&mut luck, REQUESTS, 25);

@@ -89,6 +89,12 @@ impl Crowd {
         crowd
     }
 
+    /// Has every client send what the server can't answer at once. A server that is stopped meanwhile, so that it gets
+    /// all of it together, comes to hold as much as it ever will: that must not depend on who is faster.
+    pub fn pile_up(&mut self) {
+        self.seats.iter_mut().flatten().for_each(Seat::pile_up);
+    }
+
     /// Has all clients ask and reset as long as it is to be, and leave in order. Returns what they did.
     #[must_use]
     pub fn run(mut self, length: Length) -> Tally {
@@ -98,7 +104,9 @@ impl Crowd {
         };
         self.runs = true;
         for index in 0..self.seats.len() {
-            self.go_on(index);
+            if self.seats[index].as_ref().is_some_and(|seat| !seat.waits()) {
+                self.go_on(index);
+            }
         }
         while self.taken > 0 || !self.vacant.is_empty() {
             self.turn();

@@ -87,6 +87,16 @@ impl Seat {
         self.send(Burst::of([1]), b"");
     }
 
+    /// Asks for a job with a request before it and one behind it, which the server has to keep meanwhile.
+    pub(super) fn pile_up(&mut self) {
+        self.send(Burst::of([1, LARGEST, 2]), b"");
+    }
+
+    /// Whether answers are still to come.
+    pub(super) fn waits(&self) -> bool {
+        self.at < self.answers.len()
+    }
+
     /// Begins what luck has it do next.
     pub(super) fn begin(&mut self, luck: &mut Luck) -> Now {
         let is_reset = luck.below(RESET_ONE_IN) == RESET_ONE_IN - 1;
@@ -135,7 +145,7 @@ impl Seat {
         }
         self.at += count;
         Ok(match self.fate {
-            _ if self.at < self.answers.len() => Now::Waits,
+            _ if self.waits() => Now::Waits,
             Fate::Reset(moment) => Now::Resets(moment),
             Fate::GoesOn | Fate::Leaves => Now::Answered,
         })
