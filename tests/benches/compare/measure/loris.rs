@@ -14,7 +14,7 @@ use crate::figure::{Figure, View};
 use crate::load::{self, Load};
 use crate::server::{Server, Who};
 
-const SERVERS: [Who; 5] = [Who::Sinbin, Who::SinbinAsync, Who::SinbinSlices, Who::Bare, Who::Tokio];
+const SERVERS: [Who; 4] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Tokio];
 
 /// The clients that are looked at.
 const NORMAL: usize = 64;
