@@ -1,6 +1,6 @@
 //! What the end-to-end tests have in common: the real `sinbin` command as a child process ([`Running`],
 //! [`Server`]), clients that say what a test tells them to ([`Client`]), the [`dialogue`]s that every
-//! [`host`] must hold, and a look at what a process costs ([`machine`]).
+//! [`host`] must hold, clients by the thousands (`load`), and a look at what a process costs ([`machine`]).
 //!
 //! Whatever waits here waits for a condition, for [`PATIENCE`] at the most; no test depends on how fast the
 //! machine is. What goes wrong is a panic: this is for tests alone.
@@ -14,6 +14,8 @@ mod example;
 mod foreign;
 mod guest;
 pub mod host;
+#[cfg(target_os = "linux")]
+pub mod load;
 pub mod machine;
 mod server;
 mod tail;

@@ -84,8 +84,8 @@ impl Load {
         Ok(())
     }
 
-    /// Counts the replies that come in the window, once it is started. Requests are left outstanding at its end: this is
-    /// the last thing that a load does.
+    /// Counts the replies that come in the window, once it is started. Requests are left outstanding at its end: there can
+    /// be another window after it, and nothing else.
     pub(crate) fn rate(&mut self, window: Duration) -> io::Result<Tally> {
         for client in &mut self.clients {
             client.served = false;

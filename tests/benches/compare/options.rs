@@ -85,6 +85,8 @@ pub(crate) enum Measurement {
     Memory,
     /// A fast client beside a slow one
     Mixed,
+    /// Normal clients beside many that send a byte a second
+    Loris,
     /// The service in a wasm sandbox, beside the native one
     Sandbox,
     /// The service while it is recorded, and the recording played back

@@ -148,7 +148,8 @@ fn repeat(stream: &TcpStream, time: Duration) -> io::Result<Seen> {
     })
 }
 
-fn connect(server: &Server) -> io::Result<TcpStream> {
+/// A client that gives up after a while.
+pub(super) fn connect(server: &Server) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(server.address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;

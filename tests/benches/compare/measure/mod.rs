@@ -4,6 +4,7 @@ mod beside;
 mod counter;
 mod cpu;
 mod instructions;
+mod loris;
 mod memory;
 mod mixed;
 mod recording;
@@ -48,6 +49,7 @@ impl Measurement {
             Self::Syscalls => syscalls::run(bench),
             Self::Memory => memory::run(bench),
             Self::Mixed => mixed::run(bench),
+            Self::Loris => loris::run(bench),
             Self::Sandbox => sandbox::run(bench),
             Self::Recording => recording::run(bench),
             Self::Instructions => instructions::run(bench),

@@ -1,0 +1,121 @@
+//! Normal clients, alone and beside many that send a byte a second.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use super::beside::connect;
+use super::{Bench, Cell};
+use crate::figure::{Figure, View};
+use crate::load::{self, Load};
+use crate::server::{Server, Who};
+
+const SERVERS: [Who; 4] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Tokio];
+
+/// The clients that are looked at.
+const NORMAL: usize = 64;
+
+/// Clients that send a byte in each period.
+const SLOW: u32 = 500;
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What they send, again and again.
+const REQUEST: &[u8] = b"10\n";
+const REPLY: &[u8] = b"55\n";
+
+pub(super) fn run(bench: &mut Bench) {
+    let name =
+        |what| format!("{NORMAL} connections beside {SLOW} that send a byte a second (slow loris): {what}");
+    let share = Figure::new(name("share of their rate without"), View::Plain);
+    let mut figures = [
+        share.at_least_so_much(Who::Sinbin, 0.9).at_least_so_much(Who::SinbinAsync, 0.9),
+        Figure::new(name("requests/s"), View::Detail),
+        Figure::new(format!("{NORMAL} connections without them: requests/s"), View::Detail),
+    ];
+    bench.report.note(
+        "Slow loris: in every round the same server and the same normal clients have a window without the slow ones, \
+         two with them, and one without. The bytes of the slow ones are spread over the second.",
+    );
+    for round in 0..bench.plan.rounds() {
+        bench.round(&SERVERS, round, &mut figures, measure);
+    }
+    bench.report.figures.extend(figures);
+}
+
+/// The values of the figures above, in their order.
+fn measure(bench: &mut Bench, who: Who) -> io::Result<Cell> {
+    bench.machine.pin(Some(bench.machine.load_core))?;
+    let server = bench.server(who)?;
+    let mut load = Load::connect(server.address, NORMAL)?;
+    load.start(1, bench.plan.warm_up())?;
+    let before = load.rate(bench.plan.window())?.per_second;
+    let beside = beside(bench, &server, &mut load)?;
+    let after = load.rate(bench.plan.window())?.per_second;
+    let alone = f64::midpoint(before, after);
+    Ok(Cell::of([beside / alone, beside, alone]))
+}
+
+/// The rate in two windows, while the slow clients are there.
+fn beside(bench: &Bench, server: &Server, load: &mut Load) -> io::Result<f64> {
+    let mut slow = (0..SLOW).map(|_| Slow::connect(server)).collect::<io::Result<Vec<_>>>()?;
+    let over = AtomicBool::new(false);
+    let rates = thread::scope(|scope| {
+        let sender = scope.spawn(|| send_slowly(&mut slow, &over));
+        let window = |_| load.rate(bench.plan.window());
+        let rates = [(); 2].map(window);
+        over.store(true, Relaxed);
+        sender.join().map_err(|_| io::Error::other("the slow clients panicked"))??;
+        Ok::<_, io::Error>(rates)
+    })?;
+    slow.iter().try_for_each(Slow::check)?;
+    let [first, second] = rates;
+    Ok(f64::midpoint(first?.per_second, second?.per_second))
+}
+
+/// Has each send a byte a period, one after the other, until it is over.
+fn send_slowly(slow: &mut [Slow], over: &AtomicBool) -> io::Result<()> {
+    let mut due = Instant::now();
+    loop {
+        for client in &mut *slow {
+            if over.load(Relaxed) {
+                return Ok(());
+            }
+            client.send_byte()?;
+            due += PERIOD / SLOW;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// A slow client. It ends with a reset, as those of the load do.
+struct Slow {
+    stream: TcpStream,
+    sent: usize,
+}
+
+impl Slow {
+    /// The first request is a whole one: sinbin takes a client that begins with a part for one that ends no lines.
+    fn connect(server: &Server) -> io::Result<Self> {
+        let mut stream = connect(server)?;
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+        stream.write_all(REQUEST)?;
+        load::expect(&stream, REPLY)?;
+        Ok(Self { stream, sent: 0 })
+    }
+
+    fn send_byte(&mut self) -> io::Result<()> {
+        let at = self.sent % REQUEST.len();
+        self.sent += 1;
+        self.stream.write_all(&REQUEST[at..=at])
+    }
+
+    /// Whether all that it has asked by now is answered.
+    fn check(&self) -> io::Result<()> {
+        load::expect(&self.stream, &REPLY.repeat(self.sent / REQUEST.len()))
+            .map_err(|error| io::Error::other(format!("a slow client: {error}")))
+    }
+}

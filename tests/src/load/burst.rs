@@ -1,0 +1,47 @@
+use sinbin_simulator::Luck;
+
+use crate::client::fib;
+
+/// Up to here a request is answered on the loop; larger ones are jobs.
+const LOOP_N: u32 = 10;
+
+/// Requests that are sent together, and their answers.
+#[derive(Clone, Debug, Default)]
+pub struct Burst {
+    /// A number a line.
+    pub requests: Vec<u8>,
+    /// What must come back, to the byte.
+    pub answers: Vec<u8>,
+}
+
+impl Burst {
+    /// Asks for these numbers.
+    #[must_use]
+    pub fn of(ns: impl IntoIterator<Item = u32>) -> Self {
+        let mut burst = Self::default();
+        for n in ns {
+            burst.requests.extend(format!("{n}\n").bytes());
+            burst.answers.extend(format!("{}\n", fib(n)).bytes());
+        }
+        burst
+    }
+
+    /// `count` numbers as luck has it: one in eight is a job, `most` being the largest.
+    #[must_use]
+    pub fn random(luck: &mut Luck, count: u32, most: u32) -> Self {
+        Self::of((0..count).map(|_| match luck.below(8) {
+            7 => luck.between(LOOP_N + 1, most),
+            _ => luck.below(LOOP_N + 1),
+        }))
+    }
+
+    /// What must have come back when the server has the first `count` bytes of the requests: the answers to the lines
+    /// that are complete in them.
+    #[must_use]
+    pub fn answers_to(&self, count: usize) -> &[u8] {
+        let lines = self.requests[..count].iter().filter(|byte| **byte == b'\n').count();
+        let mut ends = self.answers.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let end = lines.checked_sub(1).and_then(|last| ends.nth(last));
+        &self.answers[..end.map_or(0, |(at, _)| at + 1)]
+    }
+}

@@ -1,0 +1,221 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use sinbin_simulator::Luck;
+
+use super::seat::{Moment, Now, Seat};
+use crate::client::connect;
+use crate::wait::PATIENCE;
+
+/// Connections that wait for their first answer: fewer than a backlog has room for.
+const NEW_AT_ONCE: usize = 256;
+
+const EVENTS_AT_ONCE: usize = 1024;
+
+/// How long a crowd keeps a server busy.
+#[derive(Clone, Copy, Debug)]
+pub enum Length {
+    /// For so many bursts of requests of all clients together: the same on every machine.
+    Bursts(usize),
+    /// For so long.
+    Span(Duration),
+}
+
+/// What a crowd did.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Connections made.
+    pub connections: usize,
+    /// Bursts that were answered, to the byte.
+    pub answered: usize,
+    /// Connections that were reset, by the moment.
+    pub resets: BTreeMap<Moment, usize>,
+}
+
+/// Many clients, on one loop. Each sends bursts of requests and checks all answers; one burst in ten ends in a reset at
+/// a moment that luck chooses, and another connection takes the place.
+pub struct Crowd {
+    address: SocketAddr,
+    luck: Luck,
+    epoll: OwnedFd,
+    seats: Vec<Option<Seat>>,
+    /// Seats without a connection.
+    vacant: Vec<usize>,
+    /// Seats with one.
+    taken: usize,
+    /// Seats that wait for their first answer.
+    new: usize,
+    /// Bursts are under way, and no longer greetings alone.
+    runs: bool,
+    left: Left,
+    tally: Tally,
+}
+
+/// How much there is to do yet.
+enum Left {
+    Bursts(usize),
+    Until(Instant),
+}
+
+impl Crowd {
+    /// Connects so many clients; each exchanges one request.
+    ///
+    /// # Panics
+    ///
+    /// When they are not all answered, here and below.
+    #[must_use]
+    pub fn connect(address: SocketAddr, count: usize, luck: Luck) -> Self {
+        let mut crowd = Self {
+            address,
+            luck,
+            epoll: epoll::create(CreateFlags::CLOEXEC).expect("an epoll"),
+            seats: (0..count).map(|_| None).collect(),
+            vacant: (0..count).rev().collect(),
+            taken: 0,
+            new: 0,
+            runs: false,
+            left: Left::Bursts(0),
+            tally: Tally::default(),
+        };
+        while crowd.tally.answered < count {
+            crowd.turn();
+        }
+        crowd
+    }
+
+    /// Has every client send what the server can't answer at once. A server that is stopped meanwhile, so that it gets
+    /// all of it together, comes to hold as much as it ever will: that must not depend on who is faster.
+    pub fn pile_up(&mut self) {
+        self.seats.iter_mut().flatten().for_each(Seat::pile_up);
+    }
+
+    /// Has all clients ask and reset as long as it is to be, and leave in order. Returns what they did.
+    #[must_use]
+    pub fn run(mut self, length: Length) -> Tally {
+        self.left = match length {
+            Length::Bursts(count) => Left::Bursts(count),
+            Length::Span(span) => Left::Until(Instant::now() + span),
+        };
+        self.runs = true;
+        for index in 0..self.seats.len() {
+            if self.seats[index].as_ref().is_some_and(|seat| !seat.waits()) {
+                self.go_on(index);
+            }
+        }
+        while self.taken > 0 || !self.vacant.is_empty() {
+            self.turn();
+        }
+        self.tally
+    }
+
+    /// Fills places, and takes what has come.
+    fn turn(&mut self) {
+        while self.new < NEW_AT_ONCE
+            && let Some(index) = self.vacant.pop()
+        {
+            self.take_place(index);
+        }
+        for index in self.ready() {
+            self.receive(index);
+        }
+    }
+
+    fn take_place(&mut self, index: usize) {
+        if self.runs && !self.is_more_to_do() {
+            return;
+        }
+        let seat = Seat::new(connect(self.address));
+        let data = EventData::new_u64(index as u64);
+        epoll::add(&self.epoll, seat.stream(), data, EventFlags::IN).expect("one more socket");
+        self.tally.connections += 1;
+        self.taken += 1;
+        self.new += 1;
+        let seat = self.seats[index].insert(seat);
+        if !self.runs {
+            return seat.greet();
+        }
+        let now = seat.begin(&mut self.luck);
+        self.take(index, now);
+    }
+
+    /// The seats for which something has come.
+    fn ready(&self) -> Vec<usize> {
+        if self.taken == 0 {
+            return Vec::new();
+        }
+        let mut events: Vec<Event> = Vec::with_capacity(EVENTS_AT_ONCE);
+        let patience = Timespec::try_from(PATIENCE).expect("a span of time");
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&patience)) {
+            Ok(0) => panic!("nothing comes any more; so far: {:?}", self.tally),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => panic!("cannot wait: {error}"),
+        }
+        let index = |event: &Event| usize::try_from(event.data.u64()).expect("an index");
+        events.iter().map(index).collect()
+    }
+
+    fn receive(&mut self, index: usize) {
+        let Some(seat) = &mut self.seats[index] else { return };
+        let was_new = seat.is_new;
+        let now = seat.receive();
+        let now = now.unwrap_or_else(|trouble| panic!("client {index}: {trouble}; {:?}", self.tally));
+        if was_new && !seat.is_new {
+            self.new -= 1;
+        }
+        self.take(index, now);
+    }
+
+    /// Goes on from where a client has come to.
+    fn take(&mut self, index: usize, now: Now) {
+        match now {
+            Now::Waits => {}
+            Now::Answered => {
+                self.tally.answered += 1;
+                if self.runs {
+                    self.go_on(index);
+                }
+            }
+            Now::Resets(moment) => {
+                *self.tally.resets.entry(moment).or_default() += 1;
+                self.stand_up(index).reset();
+                self.vacant.push(index);
+            }
+            Now::Gone => drop(self.stand_up(index)),
+        }
+    }
+
+    /// Begins another burst, or leaves.
+    fn go_on(&mut self, index: usize) {
+        let more = self.is_more_to_do();
+        let Some(seat) = &mut self.seats[index] else { return };
+        if !more {
+            return seat.leave();
+        }
+        let now = seat.begin(&mut self.luck);
+        self.take(index, now);
+    }
+
+    fn stand_up(&mut self, index: usize) -> Seat {
+        let seat = self.seats[index].take().expect("somebody sits there");
+        self.taken -= 1;
+        self.new -= usize::from(seat.is_new);
+        seat
+    }
+
+    fn is_more_to_do(&mut self) -> bool {
+        match &mut self.left {
+            Left::Bursts(0) => false,
+            Left::Bursts(left) => {
+                *left -= 1;
+                true
+            }
+            Left::Until(end) => Instant::now() < *end,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use std::fs;
+
+use crate::machine;
+use crate::server::Server;
+use crate::wait::eventually;
+
+/// What a server holds while nobody is connected.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// Open files and sockets.
+    pub descriptors: usize,
+    /// Memory in RAM, in bytes.
+    pub resident: u64,
+}
+
+impl Footprint {
+    /// Looks at a server that has come to rest.
+    #[must_use]
+    pub fn of(server: &Server) -> Self {
+        Self { descriptors: Self::descriptors(server), resident: machine::resident_bytes(server.pid()) }
+    }
+
+    /// How many open files and sockets it has now.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not say.
+    #[must_use]
+    pub fn descriptors(server: &Server) -> usize {
+        let path = format!("/proc/{}/fd", server.pid().as_raw_pid());
+        fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
+    }
+
+    /// Waits until the server has as many descriptors as it had then, and no thread of it computes. Returns what it
+    /// holds now.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come to be in time.
+    #[must_use]
+    pub fn again(self, server: &Server) -> Self {
+        eventually("as many descriptors as before", || Self::descriptors(server) == self.descriptors);
+        eventually("a server at rest", || machine::rests(server.pid()));
+        Self::of(server)
+    }
+}

@@ -1,0 +1,105 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use sinbin_simulator::Luck;
+
+use super::burst::Burst;
+use crate::client::connect;
+
+/// Bytes that are sent at a time, at most: lines are cut anywhere.
+const PIECE: u32 = 24;
+
+/// A client that sends what it has to ask in pieces, and keeps what it gets.
+pub struct Talker {
+    stream: TcpStream,
+    burst: Burst,
+    sent: usize,
+    received: Vec<u8>,
+    /// The server has ended the connection.
+    has_ended: bool,
+}
+
+impl Talker {
+    /// Connects to `address`.
+    #[must_use]
+    pub fn connect(address: SocketAddr, burst: Burst) -> Self {
+        Self { stream: connect(address), burst, sent: 0, received: Vec::new(), has_ended: false }
+    }
+
+    /// What it has to ask, and the answers.
+    #[must_use]
+    pub fn burst(&self) -> &Burst {
+        &self.burst
+    }
+
+    /// How many bytes of its requests are sent.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// What it got.
+    #[must_use]
+    pub fn received(&self) -> &[u8] {
+        &self.received
+    }
+
+    /// The port by which the system knows it.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.stream.local_addr().expect("a connected socket").port()
+    }
+
+    /// Whether it has something to send, and somebody to send it to.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        !self.has_ended && self.sent < self.burst.requests.len()
+    }
+
+    /// Takes what is there, and sends another piece, unless the server has ended the connection.
+    ///
+    /// # Panics
+    ///
+    /// When the connection fails.
+    pub fn send_piece(&mut self, luck: &mut Luck) {
+        self.stream.set_nonblocking(true).expect("an option");
+        let is_there = self.receive();
+        if is_there && self.goes_on() {
+            let rest = &self.burst.requests[self.sent..];
+            let piece = rest.len().min(luck.between(1, PIECE) as usize);
+            self.sent += self.stream.write(&rest[..piece]).expect("the server takes it");
+        }
+        self.stream.set_nonblocking(false).expect("an option");
+    }
+
+    /// Takes everything up to the server's end.
+    ///
+    /// # Panics
+    ///
+    /// When the connection fails instead, or does not end in time.
+    pub fn take_rest(&mut self) {
+        while self.receive() {}
+        assert!(self.has_ended, "the server's end, after {} bytes", self.received.len());
+    }
+
+    /// Reads once. Whether the connection is there yet.
+    fn receive(&mut self) -> bool {
+        if self.has_ended {
+            return false;
+        }
+        let mut chunk = [0; 4096];
+        match self.stream.read(&mut chunk) {
+            Ok(count) => {
+                self.received.extend_from_slice(&chunk[..count]);
+                self.has_ended = count == 0;
+                !self.has_ended
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+            Err(error) => panic!("cannot read after {} bytes: {error}", self.received.len()),
+        }
+    }
+}
