@@ -21,6 +21,7 @@ mod inside;
 mod jobs;
 mod places;
 mod playback;
+mod played;
 mod recorder;
 mod restarts;
 mod server;
@@ -35,7 +36,8 @@ use sinbin_core::driven::{Answer, Computed, Counts, Event, Start, Takes};
 
 pub use input::LIMIT;
 pub use inside::{Inside, Refused};
-pub use playback::{Difference, Ending, Part, Playback, PlaybackError, Played};
+pub use playback::{Playback, PlaybackError};
+pub use played::{Difference, Ending, Part, Played};
 pub use server::Server;
 pub use settings::{Settings, Summary};
 

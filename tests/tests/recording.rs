@@ -197,6 +197,13 @@ fn what_is_no_recording_is_refused_by_name() {
     stop(native("echo", &bent, &[]));
     let mut bytes = fs::read(&bent).expect("a recording");
     let end = bytes.len();
+    bytes.push(b'!');
+    fs::write(&bent, &bytes).expect("something can be put behind it");
+    let ended = replay(&bent, &[]);
+    assert_eq!(ended.code, Some(1));
+    let place = format!("it is damaged at byte {end}: something behind the end");
+    assert!(ended.stderr.contains(&place), "{}", ended.stderr);
+    bytes.pop();
     // The end's frame is a length, its kind and three numbers.
     bytes[end - 4] = 9;
     fs::write(&bent, &bytes).expect("it can be bent");

@@ -7,12 +7,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use sinbin_core::task::{Async, AsyncHost, Conn, JoinHandle, Loop};
+use sinbin_core::task::{Async, AsyncHost, BoxedJob, BoxedOutput, Carry, Conn, JoinHandle, Loop};
 use sinbin_core::{
-    Executor, Fixed, Host, Instant, Interest, IoError, Readiness, Rest, SourceId, TaskId, TaskView,
+    Executor, Fixed, Host, Instant, Interest, IoError, Job, JobId, Progress, Readiness, Rest, SourceId,
+    TaskId, TaskView,
 };
 
 /// How many tasks a world has room for.
@@ -27,6 +29,8 @@ pub struct Peer {
     pub room: usize,
     /// It has sent its last byte.
     pub finished: bool,
+    /// It will get no more.
+    pub is_shut: bool,
 }
 
 impl Peer {
@@ -42,6 +46,11 @@ impl Peer {
 pub struct Memory<'d> {
     pub peers: BTreeMap<SourceId, Peer>,
     watched: BTreeMap<SourceId, Interest>,
+    /// Each listener, and what accepting gives next.
+    pub listeners: BTreeMap<SourceId, VecDeque<Result<Peer, IoError>>>,
+    /// Jobs that are computed by [`World::compute`], and what they came to.
+    pub jobs: BTreeMap<JobId, BoxedJob>,
+    results: BTreeMap<JobId, BoxedOutput>,
     /// Tasks that are over, in that order.
     pub ended: Vec<TaskId>,
     _tasks: PhantomData<Async<'d>>,
@@ -51,8 +60,10 @@ impl<'d> Host for Memory<'d> {
     type Storage = Fixed<TASKS, 8, 2>;
     type Task = Async<'d>;
 
-    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
-        Err(IoError::Unsupported)
+    fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
+        let arrivals = self.listeners.get_mut(&listener).ok_or(IoError::Closed)?;
+        self.peers.insert(new, arrivals.pop_front().ok_or(IoError::WouldBlock)??);
+        Ok(())
     }
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
@@ -77,7 +88,8 @@ impl<'d> Host for Memory<'d> {
     }
 
     fn close(&mut self, source: SourceId) {
-        self.peers.remove(&source).expect("a source is closed once");
+        let was_there = self.peers.remove(&source).is_some() || self.listeners.remove(&source).is_some();
+        assert!(was_there, "a source is closed once");
     }
 
     fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
@@ -90,7 +102,38 @@ impl<'d> Host for Memory<'d> {
     }
 }
 
-impl<'d> AsyncHost<'d> for Memory<'d> {}
+impl<'d> AsyncHost<'d> for Memory<'d> {
+    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
+        let peer = self.peers.get_mut(&source).ok_or(IoError::Closed)?;
+        peer.is_shut = true;
+        Ok(())
+    }
+
+    fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
+        if address.port() == 1 {
+            return Err(IoError::AddressInUse);
+        }
+        self.listeners.insert(new, VecDeque::new());
+        Ok(address)
+    }
+
+    fn peer(&self, source: SourceId) -> Option<SocketAddr> {
+        self.peers.get(&source).map(|_| SocketAddr::from(([127, 0, 0, 1], 4000)))
+    }
+
+    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        job.boxed().map(|job| self.jobs.insert(id, job)).is_some()
+    }
+
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        self.results.remove(&id).is_some_and(|mut output| job.put(&mut *output))
+    }
+
+    fn dismiss(&mut self, id: JobId) {
+        self.jobs.remove(&id);
+        self.results.remove(&id);
+    }
+}
 
 /// A loop with its host. Make it after all that its tasks borrow.
 pub struct World<'d> {
@@ -127,6 +170,29 @@ impl<'d> World<'d> {
 
     pub fn peer(&mut self, source: SourceId) -> &mut Peer {
         self.host.peers.get_mut(&source).expect("it is open")
+    }
+
+    /// Somebody comes to the listener, or that fails.
+    pub fn arrive(&mut self, arrival: Result<Peer, IoError>) {
+        let (listener, arrivals) = self.host.listeners.iter_mut().next().expect("it listens");
+        arrivals.push_back(arrival);
+        self.executor.kernel.ready(*listener, Interest::RECV);
+    }
+
+    /// Gives each job a slice. How many were done.
+    pub fn compute(&mut self) -> usize {
+        let mut done = 0;
+        for (id, mut job) in std::mem::take(&mut self.host.jobs) {
+            match job.run(1) {
+                Progress::More => drop(self.host.jobs.insert(id, job)),
+                Progress::Done(output) => {
+                    self.host.results.insert(id, output);
+                    self.executor.kernel.job_done(id);
+                    done += 1;
+                }
+            }
+        }
+        done
     }
 
     pub fn cancel(&mut self, task: TaskId) -> bool {

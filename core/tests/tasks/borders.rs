@@ -377,3 +377,22 @@ fn who_wakes_itself_runs_again() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [1, 2, 3]);
 }
+
+/// On the heap as elsewhere, places are used again, and there are so many and no more.
+#[test]
+fn a_pool_that_grows_has_a_limit() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::<_, _>::growing(20));
+    let pool = pool.as_ref();
+    let mut world = World::new(on);
+    for _ in 0..2 {
+        for _ in 0..20 {
+            let (task, handle) = pool.put(on, on.yield_now()).unwrap();
+            world.start(task.erase());
+            assert!(!handle.is_over());
+        }
+        assert!(pool.put(on, on.yield_now()).is_err());
+        assert_eq!(world.run(), Rest::Empty);
+    }
+}

@@ -8,6 +8,8 @@
 //! | `waiting.rs` | several things at once, and what the kernel knows of it |
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, executors within a task, wakes from other threads, limits |
+//! | `hosting.rs` | what a task asks its host for: connections, listening, jobs |
+//! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
 
 #[path = "../support/mod.rs"]
@@ -16,8 +18,10 @@ mod support;
 mod borders;
 mod cancelling;
 mod grouping;
+mod hosting;
 mod joining;
 mod running;
+mod streams;
 mod timing;
 mod waiting;
 mod wrapping;

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
-use sinbin_core::Instant;
 use sinbin_core::driven::recording::{self, Decoder, End, Header, Record, Turn, checksum};
-use sinbin_core::driven::{Answer, Event, Start};
+use sinbin_core::driven::{Answer, Start};
 
+use crate::driver::played::{Difference, Ending, Part, Played};
 use crate::driver::{Blueprint, Fault, Guest, story};
 
 /// Bytes that are read in one go.
@@ -58,73 +58,6 @@ pub struct Playback {
     /// What is read, and how much of it is past.
     buffer: Vec<u8>,
     past: usize,
-}
-
-/// What of a recording is told as a story.
-#[derive(Clone, Copy, Debug)]
-pub struct Part {
-    /// The first turn; the recording's first is 1. Those before are run all the same, or this one would not answer the same.
-    pub from: u64,
-    /// How many, from there on. Those behind are not run.
-    pub turns: u64,
-}
-
-impl Default for Part {
-    /// All of it.
-    fn default() -> Self {
-        Self { from: 1, turns: u64::MAX }
-    }
-}
-
-impl Part {
-    fn has(self, turn: u64) -> bool {
-        turn >= self.from && turn - self.from < self.turns
-    }
-
-    fn is_behind(self, turn: u64) -> bool {
-        turn >= self.from && !self.has(turn)
-    }
-}
-
-/// How a recording ends, as far as it was played back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// The server ended.
-    Whole,
-    /// The recording had reached its limit, and the server went on.
-    Limit,
-    /// Whoever wrote it was killed, behind so many bytes.
-    Short(u64),
-    /// Here, as was wished.
-    Wished,
-}
-
-/// The first turn that went otherwise.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Difference {
-    /// Which; the first is 1.
-    pub turn: u64,
-    /// What the guest was told and what it answers now, line by line.
-    pub story: String,
-}
-
-/// How a playback went.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Played {
-    /// Turns that were told.
-    pub turns: u64,
-    /// Events in them.
-    pub events: u64,
-    /// Of these, pieces of bytes that were received: about as many as requests.
-    pub pieces: u64,
-    /// From the first turn to the last, when it was recorded.
-    pub recorded: Duration,
-    /// How long it took now.
-    pub took: Duration,
-    /// How it ended.
-    pub ending: Ending,
-    /// Where it went otherwise; the playback ends there.
-    pub difference: Option<Difference>,
 }
 
 impl Playback {
@@ -197,15 +130,7 @@ impl Playback {
     ) -> Result<Played, PlaybackError> {
         let began = Clock::now();
         let mut guest = self.start(blueprint)?;
-        let mut played = Played {
-            turns: 0,
-            events: 0,
-            pieces: 0,
-            recorded: Duration::ZERO,
-            took: Duration::ZERO,
-            ending: Ending::Wished,
-            difference: None,
-        };
+        let mut played = Played::new();
         let mut first = None;
         while !part.is_behind(played.turns + 1) && played.difference.is_none() {
             self.fill()?;
@@ -236,13 +161,11 @@ impl Playback {
                 }
                 Record::End(End { is_over, .. }) => {
                     self.past = past;
-                    if !self.is_at_end()? {
-                        self.fill()?;
-                        // It says what is wrong with that.
-                        let error = self.decoder.record(&self.buffer).err();
-                        if let Some(error) = error {
-                            return Err(self.wrong(error));
-                        }
+                    // What is behind the end, the decoder says what is wrong with.
+                    if !self.is_at_end()?
+                        && let Err(error) = self.decoder.record(&self.buffer)
+                    {
+                        return Err(PlaybackError::Recording { path: self.path, error });
                     }
                     played.ending = if is_over { Ending::Whole } else { Ending::Limit };
                     break;
@@ -259,16 +182,6 @@ impl Playback {
             Ok((guest, _)) => Ok(guest),
             Err(error) => Err(PlaybackError::Guest { path: self.path.clone(), what: error.to_string() }),
         }
-    }
-}
-
-impl Played {
-    fn count(&mut self, turn: &Turn<'_>, first: Instant) {
-        self.turns += 1;
-        self.events += turn.events.len() as u64;
-        self.pieces +=
-            turn.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() as u64;
-        self.recorded = turn.now.since(first);
     }
 }
 

@@ -15,6 +15,10 @@ const CHUNK: usize = 64 * 1024;
 /// How long less than that waits: what a process that is killed has not written, nobody can tell again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Bytes of an event in a recording, and of a turn beside events and input, at the most.
+const EVENT: usize = 32;
+const FRAME: usize = 64;
+
 /// Writes a recording. What goes wrong with the file is told once, and the guest is served as before.
 pub(crate) struct Recorder {
     file: File,
@@ -47,12 +51,11 @@ impl Recorder {
         if self.is_over {
             return;
         }
-        let before = self.buffer.len();
-        self.writer.turn(turn, answer, &mut self.buffer);
-        if self.written + self.buffer.len() as u64 > self.limit {
-            self.buffer.truncate(before);
+        let most = turn.input.len() + EVENT * turn.events.len() + FRAME;
+        if self.written + (self.buffer.len() + most) as u64 > self.limit {
             return self.give_up();
         }
+        self.writer.turn(turn, answer, &mut self.buffer);
         self.since.get_or_insert(turn.now);
         if self.buffer.len() >= CHUNK {
             self.write();

@@ -74,5 +74,5 @@ pub fn simulate_tasks<T: Talk, R: 'static>(
     let story = if told { Story::kept() } else { Story::default() };
     let mut run = Simulation::telling(service, plan, luck, talks, story);
     run.world.tasks_read_clocks = true;
-    run.into_end()
+    run.run_recorded()
 }

@@ -1,4 +1,74 @@
 //! Years of bad luck in minutes: services on sinbin's core, in virtual time, from one seed.
+//!
+//! A simulation runs the *shipped* kernel, tasks and protocols; what is simulated is the world: sockets, network, clock,
+//! workers, and clients that check each answer. One seed decides all that happens there: in which order sources are
+//! ready, how reads and sends are cut, who is late, who breaks off, who does not read, what can't be accepted, which
+//! jobs fail and which workers die, where the clock jumps, and who is cancelled while he waits. Before every step of a
+//! task the kernel's promises are checked ([`Kernel::audit`](sinbin_core::Kernel::audit), and what was written down of
+//! the steps before). Time is a number: where all wait, it jumps to the next thing that happens.
+//!
+//! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. For a service of your own, say what
+//! its clients say and what they are owed for it ([`Talk`](talk::Talk)), and run as many seeds as you like:
+//!
+//! ```
+//! use sinbin_core::task::{Conn, Loop};
+//! use sinbin_simulator::talk::Talk;
+//! use sinbin_simulator::{Luck, Owed, Plan, Read, simulate_tasks};
+//!
+//! /// Asks for the length of words.
+//! #[derive(Default)]
+//! struct Lengths {
+//!     word: u8,
+//! }
+//!
+//! impl Talk for Lengths {
+//!     fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>) {
+//!         text.resize(text.len() + luck.below(20) as usize, b'x');
+//!         text.push(b'\n');
+//!     }
+//!
+//!     fn heard(&mut self, read: Read<'_>, owed: &mut Owed) {
+//!         let Read::Bytes { bytes, .. } = read else { return };
+//!         for byte in bytes {
+//!             match byte {
+//!                 b'\n' => owed.answer([std::mem::take(&mut self.word)]),
+//!                 _ => self.word += 1,
+//!             }
+//!         }
+//!     }
+//!
+//!     fn may_keep(&self) -> usize {
+//!         20
+//!     }
+//! }
+//!
+//! async fn lengths(conn: Conn<'_>, _: Loop<'_>) -> Result<(), sinbin_core::task::Error> {
+//!     let (mut byte, mut len) = ([0], 0);
+//!     while conn.recv(&mut byte).await? > 0 {
+//!         if byte == *b"\n" {
+//!             conn.send_all(&[len]).await?;
+//!             len = 0;
+//!         } else {
+//!             len += 1;
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//!
+//! for seed in 0..100 {
+//!     let mut luck = Luck::seeded(seed);
+//!     let plan = Plan { idle_timeout: None, ..Plan::drawn(&mut luck) };
+//!     let ended = simulate_tasks(lengths, &plan, luck, |_| Lengths::default(), false);
+//!     assert!(ended.outcome.is_ok(), "seed {seed}: {:?}", ended.outcome);
+//! }
+//! ```
+//!
+//! A state machine runs by [`Simulation`]: its tasks need no more of a host than [`Serves`](sinbin_core::Serves) and
+//! [`Jobs`](sinbin_core::Jobs), and [`World`] is one. To find out why a seed fails, run it with a story
+//! ([`Ended::story`]), or make it short first ([`shrink()`]).
+//!
+//! The idea is FoundationDB's, and TigerBeetle's simulator is the model.
+
 mod as_tasks;
 mod bad_luck;
 mod luck;

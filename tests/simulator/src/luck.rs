@@ -141,7 +141,7 @@ mod tests {
         let mut luck = Luck::seeded(0);
         let given: Vec<_> = (0..6).map(|_| luck.below(1000)).collect();
         // The first outputs of SplitMix64 from 0 are e220a8397b1dcdaf, 6e789e6aa1b965f4, 06c45d188009454f, ...
-        assert_eq!(given, [883, 431, 26, 971, 105, 325]);
+        assert_eq!(given, [883, 431, 26, 970, 106, 327]);
     }
 
     #[test]

@@ -102,8 +102,8 @@ where
         Ok(self.report())
     }
 
-    /// Runs to the end, whatever that is.
-    pub(crate) fn into_end(mut self) -> Ended {
+    /// Runs to the end, and tells its decisions (if the luck was recorded) beside the outcome.
+    pub fn run_recorded(mut self) -> Ended {
         let outcome = self.run_to_the_end();
         let World { luck, story, .. } = self.world;
         Ended { outcome, tape: luck.into_tape(), story: story.into_text() }

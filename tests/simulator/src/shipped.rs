@@ -80,5 +80,5 @@ where
     T: Talk,
 {
     let story = if told { Story::kept() } else { Story::default() };
-    Simulation::telling(service, plan, luck, talks, story).into_end()
+    Simulation::telling(service, plan, luck, talks, story).run_recorded()
 }

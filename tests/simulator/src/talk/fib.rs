@@ -84,7 +84,8 @@ impl Talk for FibTalk {
             17 => text.extend(format!("  {n}\r\n").bytes()),
             18 => text.extend(luck.pick(&["\n", " \t\n", "\r\n"]).bytes()),
             19 => {
-                text.extend(luck.pick(&["x\n", "--4\n", "99\n", "100000000000000\n", "-7\n", "+3\n"]).bytes())
+                let odd = ["x\n", "--4\n", "99\n", "100000000000000\n", "-7\n", "+3\n"];
+                text.extend(luck.pick(&odd).bytes());
             }
             20 => text.extend(format!("{n:0>width$}\n", width = usize::from(self.rules.max_line)).bytes()),
             // Half a line: what is said next goes on with it, or the end of the stream ends it.

@@ -1,0 +1,131 @@
+use std::net::SocketAddr;
+
+use sinbin_core::task::{Door, Error, Loop, Lost, NoWakers, Refused};
+use sinbin_core::{Failure, IoError, Job, Op, Progress, Rest};
+
+use crate::support::{Log, Peer, World};
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn peer(says: &[u8]) -> Peer {
+    Peer { inbox: says.iter().copied().collect(), room: 3, ..Peer::default() }
+}
+
+/// What does not wait takes what there is, and says so where there is nothing.
+#[test]
+fn who_tries_gets_what_is_there() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    *world.peer(source) = peer(b"abcdef");
+    world.spawn(async move {
+        let mut buffer = [0; 4];
+        assert_eq!(conn.try_recv(&mut []), Ok(0));
+        assert_eq!(conn.try_recv(&mut buffer), Ok(4));
+        assert_eq!(conn.try_recv_with(<[u8]>::to_vec), Ok(b"ef".to_vec()));
+        let nothing = Err(Error::Failed(Failure { op: Op::Recv, source, error: IoError::WouldBlock }));
+        assert_eq!(conn.try_recv(&mut buffer), nothing);
+        assert_eq!(conn.try_send(b"12345"), Ok(3));
+        assert_eq!(conn.try_send(b"45"), Ok(0), "there is no room");
+        assert_eq!(conn.peer(), Some(address(4000)));
+        assert_eq!(conn.shutdown(), Ok(()));
+        assert_eq!(conn.recv_with(<[u8]>::to_vec).await, Ok(b"later".to_vec()));
+    });
+    world.turn();
+    assert!(world.peer(source).is_shut);
+    assert_eq!(world.peer(source).outbox, b"123");
+    world.peer(source).inbox.extend(b"later");
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+/// Whoever broke off before it was accepted is nobody; a host without room is asked again later; any other error ends it.
+#[test]
+fn a_listener_accepts_who_comes() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let mut task = world.spawn(async {
+        assert!(matches!(
+            on.listen(address(1)),
+            Err(Error::Failed(Failure { error: IoError::AddressInUse, .. }))
+        ));
+        let listener = on.listen(address(9)).unwrap();
+        assert_eq!(listener.address(), address(9));
+        loop {
+            match listener.accept().await {
+                Ok((conn, from)) => log.add((conn.recv_with(<[u8]>::to_vec).await.unwrap(), from)),
+                Err(error) => return error.io(),
+            }
+        }
+    });
+    world.turn();
+    world.arrive(Ok(peer(b"one")));
+    world.run();
+    world.arrive(Err(IoError::Reset));
+    world.arrive(Ok(peer(b"two")));
+    world.run();
+    world.arrive(Err(IoError::NoRoom));
+    world.arrive(Ok(peer(b"three")));
+    assert_eq!(world.run(), Rest::Until(sinbin_core::Instant::NEVER));
+    let from = Some(address(4000));
+    assert_eq!(log.take(), [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()].map(|said| (said, from)));
+    world.arrive(Err(IoError::Closed));
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Some(IoError::Closed)));
+    assert!(world.host.listeners.is_empty() && world.host.peers.is_empty(), "all are closed");
+}
+
+/// Counts down, a slice each, and comes to a word.
+struct Count(u32);
+
+impl Job for Count {
+    type Output = &'static str;
+
+    fn run(&mut self, _: u32) -> Progress<&'static str> {
+        match self.0.checked_sub(1) {
+            None => Progress::Done("counted"),
+            Some(left) => {
+                self.0 = left;
+                Progress::More
+            }
+        }
+    }
+}
+
+#[test]
+fn a_job_is_computed_while_others_run() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async { log.add(on.job(Count(2)).await.unwrap()) });
+    world.spawn(async { log.add(on.job(|| "called").await.unwrap()) });
+    world.spawn(async {
+        on.yield_now().await;
+        let third = on.job(|| ()).await;
+        assert_eq!(third, Err(Lost::Refused(Refused::Full)), "there is room for two");
+    });
+    world.run();
+    assert_eq!(log.take(), [""; 0]);
+    assert_eq!([(); 3].map(|()| world.compute()), [1, 0, 1]);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["called", "counted"]);
+}
+
+/// Nobody computes for a task that is gone.
+#[test]
+fn a_job_of_a_task_that_is_cancelled_is_given_up() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let task = world.spawn(async { on.job(Count(9)).await });
+    world.turn();
+    assert_eq!(world.host.jobs.len(), 1);
+    world.cancel(task.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(world.host.jobs.is_empty());
+}

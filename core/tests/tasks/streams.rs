@@ -1,0 +1,79 @@
+use embedded_io_async::{Error as _, ErrorKind, Read, Write};
+use sinbin_core::task::{Conn, Door, Error, Loop, Lost, NoWakers, Refused};
+use sinbin_core::{Failure, IoError, Op, Rest, SourceId};
+
+use crate::support::World;
+
+/// Written for the traits: it knows no connection.
+async fn echo<S: Read + Write>(mut stream: S) -> Result<usize, S::Error> {
+    let (mut buffer, mut count) = ([0; 4], 0);
+    assert_eq!(stream.read(&mut []).await?, 0, "nothing is waited for");
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(count),
+            some => {
+                let first = stream.write(&buffer[..some]).await?;
+                stream.write_all(&buffer[first..some]).await?;
+                stream.flush().await?;
+                count += some;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_for_byte_streams_runs_on_a_connection() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    for owned in [true, false] {
+        let mut world = World::new(on);
+        let conn = world.connect();
+        let source = conn.source();
+        assert_eq!(format!("{conn:?}"), format!("Conn {{ source: {source:?}, .. }}"));
+        let mut task = world.spawn(async move {
+            let conn: Conn<'_> = conn;
+            let count = if owned { echo(conn).await } else { echo(&conn).await };
+            count.unwrap()
+        });
+        world.turn();
+        world.peer(source).room = 3;
+        world.peer(source).inbox.extend(b"abcdef");
+        world.turn();
+        world.run();
+        assert_eq!(world.peer(source).outbox, b"abc");
+        world.peer(source).room = usize::MAX;
+        world.turn();
+        world.run();
+        assert_eq!(world.peer(source).outbox, b"abcdef");
+        world.peer(source).finished = true;
+        world.turn();
+        assert_eq!(world.run(), Rest::Empty);
+        assert_eq!(task.take(), Some(6));
+    }
+}
+
+/// Code that knows the traits alone must not take the end of its task for something to try again.
+#[test]
+fn errors_have_a_kind() {
+    let failed = |error| Error::Failed(Failure { op: Op::Recv, source: SourceId::from_bits(0), error });
+    let kinds = [
+        (Error::Refused(Refused::Cancelled), ErrorKind::ConnectionAborted),
+        (Error::Refused(Refused::Full), ErrorKind::OutOfMemory),
+        (Error::Refused(Refused::Busy), ErrorKind::Other),
+        (Error::Elapsed, ErrorKind::TimedOut),
+        (Error::Closed, ErrorKind::BrokenPipe),
+        (Error::Job(Lost::Failed), ErrorKind::Other),
+        (failed(IoError::Closed), ErrorKind::NotConnected),
+        (failed(IoError::Reset), ErrorKind::ConnectionReset),
+        (failed(IoError::Stopping), ErrorKind::ConnectionAborted),
+        (failed(IoError::NoRoom), ErrorKind::OutOfMemory),
+        (failed(IoError::ConnectionRefused), ErrorKind::ConnectionRefused),
+        (failed(IoError::AddressInUse), ErrorKind::AddrInUse),
+        (failed(IoError::Unsupported), ErrorKind::Unsupported),
+        (failed(IoError::Os(5)), ErrorKind::Other),
+    ];
+    for (error, kind) in kinds {
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(error.is_the_end(), kind == ErrorKind::ConnectionAborted, "{error}");
+    }
+}
