@@ -1,4 +1,4 @@
-//! The dialogues of `tests/dialogues`: the native host holds them all; and what makes no sense is told.
+//! The dialogues of `tests/dialogues`: the simulator and the native host hold them all; and what makes no sense is told.
 
 #![cfg(unix)]
 
@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_tests::dialogue::{
-    Dialogue, Heard, Host, Network, Options, Outcome, Play, Service, Stage, Step, Table, Verdict, Wire,
-    hold_all, parse, read_all,
+    Dialogue, Heard, Host, Network, Options, Outcome, Play, Service, Simulated, Stage, Step, Table, Verdict,
+    Wire, hold_all, parse, read_all,
 };
 use sinbin_tests::host::Known;
 use sinbin_tests::{Ended, Running, Server};
@@ -25,9 +25,29 @@ fn all() -> Vec<Dialogue> {
 /// Holds all dialogues with the host of this name.
 fn hold(name: &str) {
     let host = Known::by_name(name).expect("a host of ours");
-    let results = hold_all(&[Box::new(host)], &all(), |_, _| {});
+    hold_with(&[Box::new(host)]);
+}
+
+fn hold_with(hosts: &[Box<dyn Host>]) {
+    let results = hold_all(hosts, &all(), |_, _| {});
     assert!(results.is_good(), "{}", Table(&results));
     assert_eq!(results.count()[2], 0, "nothing is left out: {}", Table(&results));
+}
+
+#[test]
+fn the_simulator_holds_every_dialogue_with_workers_and_alone_and_with_bad_luck() {
+    let hosts = Simulated::all().iter().map(|host| -> Box<dyn Host> { Box::new(*host) });
+    hold_with(&hosts.collect::<Vec<_>>());
+}
+
+#[test]
+fn so_it_does_whatever_the_luck() {
+    for name in ["simulator", "simulator-alone"] {
+        let host = Simulated::by_name(name).expect("a host of ours");
+        for seed in 100..105 {
+            hold_with(&[Box::new(host.unlucky(seed))]);
+        }
+    }
 }
 
 #[test]
