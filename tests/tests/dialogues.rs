@@ -34,20 +34,30 @@ fn hold_with(hosts: &[Box<dyn Host>]) {
     assert_eq!(results.count()[2], 0, "nothing is left out: {}", Table(&results));
 }
 
-#[test]
-fn the_simulator_holds_every_dialogue_with_workers_and_alone_and_with_bad_luck() {
-    let hosts = Simulated::all().iter().map(|host| -> Box<dyn Host> { Box::new(*host) });
-    hold_with(&hosts.collect::<Vec<_>>());
+/// Holds all dialogues with the simulator of this name, as `change` has it.
+fn simulate(name: &str, change: impl Fn(Simulated) -> Simulated) {
+    let host = Simulated::by_name(name).expect("a host of ours");
+    hold_with(&[Box::new(change(*host))]);
 }
 
 #[test]
-fn so_it_does_whatever_the_luck() {
-    for name in ["simulator", "simulator-alone"] {
-        let host = Simulated::by_name(name).expect("a host of ours");
-        for seed in 100..105 {
-            hold_with(&[Box::new(host.unlucky(seed))]);
-        }
-    }
+fn the_simulator_holds_every_dialogue() {
+    simulate("simulator", |host| host);
+}
+
+#[test]
+fn it_does_so_without_workers() {
+    simulate("simulator-alone", |host| host);
+}
+
+#[test]
+fn it_does_so_with_bad_luck() {
+    simulate("simulator-unlucky", |host| host);
+}
+
+#[test]
+fn it_does_so_with_bad_luck_and_without_workers() {
+    simulate("simulator-alone", |host| host.unlucky(2));
 }
 
 #[test]
@@ -56,7 +66,7 @@ fn the_native_host_holds_every_dialogue() {
 }
 
 #[test]
-fn so_it_does_without_workers() {
+fn the_native_host_does_so_without_workers() {
     hold("native-alone");
 }
 

@@ -78,6 +78,23 @@ fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
 }
 
 #[test]
+fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
+    let service = Echo { idle_timeout: None };
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let client = sim.connect(EchoTalk);
+    sim.drive().expect("it goes well");
+    sim.send(client, b"hello").expect("there is room");
+    let begin = sim.now();
+    let mut heard = Vec::new();
+    while heard.is_empty() {
+        sim.step(begin + Duration::from_secs(1)).expect("it goes well");
+        heard = sim.take(client);
+    }
+    assert!(sim.now() < begin + Duration::from_millis(1), "{:?}", sim.now() - begin);
+    end(sim);
+}
+
+#[test]
 fn a_reader_that_is_stuck_is_not_read_from() {
     let service = Echo { idle_timeout: None };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));

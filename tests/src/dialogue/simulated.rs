@@ -85,9 +85,11 @@ impl Simulated {
 
     fn plan(&self, connections: usize, buffered: usize, idle_timeout: Option<Duration>) -> Plan {
         let plan = Plan::friendly(connections);
-        let blocks = buffered / plan.rooms.block_size;
-        let rooms = Rooms { blocks, ..plan.rooms };
-        let (faults, haste) = self.seed.map_or((Faults::default(), 0), |_| (BAD_LUCK, 100_000));
+        let (faults, haste, block_size) = match self.seed {
+            None => (Faults::default(), 0, plan.rooms.block_size),
+            Some(_) => (BAD_LUCK, 100_000, 2048),
+        };
+        let rooms = Rooms { blocks: buffered / block_size, block_size, ..plan.rooms };
         Plan { rooms, computes: self.computes, idle_timeout, faults, haste, ..plan }
     }
 }

@@ -25,6 +25,7 @@ where
     /// A turn, and what happens after it; if nothing does, time passes until something does, or until `until`. Whether
     /// something did before.
     pub(crate) fn step(&mut self, until: Instant) -> bool {
+        let before = self.world.promises.steps;
         self.turn();
         self.settle();
         self.mischief();
@@ -32,13 +33,15 @@ where
         let rest = self.executor.kernel.rest();
         let told = self.poll();
         let is_busy = self.world.work.is_busy();
+        // Clients may have something to say to what a task did.
+        let something = told || rest == Rest::Ready || self.world.promises.steps > before;
         match rest {
             _ if self.world.wrong.is_some() => false,
             Rest::Stalled => {
                 self.world.wrong("promise 8: all tasks wait for each other".to_owned());
                 false
             }
-            _ if is_busy || told || rest == Rest::Ready => {
+            _ if is_busy || something => {
                 self.pass(if is_busy { self.world.slice_nanos() } else { ROUND });
                 self.pass_some(8);
                 true

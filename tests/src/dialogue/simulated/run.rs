@@ -121,7 +121,7 @@ where
     let (mut last_move, mut is_quiet) = (Duration::ZERO, true);
     while !play.is_over() {
         let now = network.sim.borrow().now();
-        // They look each time, or not quite as often.
+        // They look each time; with bad luck, not quite as often.
         let looks = is_quiet || luck.below(3) == 0;
         if looks && play.advance(now, network) {
             last_move = now;
@@ -130,7 +130,9 @@ where
         if now >= patient_until {
             play.give_up(&format!("nothing happened for {PATIENCE:?} of the simulation"));
         }
-        let until = play.deadline().map_or(patient_until, |deadline| deadline.min(patient_until));
+        let rests_until = play.deadline().map_or(patient_until, |deadline| deadline.min(patient_until));
+        // Who has not looked does not rest.
+        let until = if looks { rests_until } else { now };
         match network.sim.borrow_mut().step(until) {
             Ok(something) => is_quiet = !something,
             Err(broken) => play.give_up(&told(&broken)),
