@@ -2,7 +2,7 @@
 //!
 //! A [`Dialogue`] is plain data. [`Play`] holds it over any [`Network`], given the time: it knows neither sockets nor
 //! clocks, so a simulator plays the same script. [`converse`] plays it over real ones. A [`Host`] makes a [`Stage`] for
-//! a service and its options, and [`hold_all`] brings all hosts and all dialogues together.
+//! a service and its options ([`Simulated`] plays in virtual time), and [`hold_all`] brings all hosts and all dialogues together.
 
 mod actor;
 mod bytes;
@@ -13,6 +13,7 @@ mod play;
 mod rehearsal;
 mod run;
 mod script;
+mod simulated;
 mod stage;
 mod suite;
 mod table;
@@ -23,6 +24,7 @@ pub use file::{parse, read_all};
 pub use play::{Network, Play, Wants, Wire};
 pub use run::{Listening, converse};
 pub use script::{Client, Dialogue, Need, Options, Piece, Service, Step};
+pub use simulated::Simulated;
 pub use stage::{Failure, Heard, Host, Outcome, Stage};
 pub use suite::{Results, Verdict, hold_all};
 pub use table::Table;

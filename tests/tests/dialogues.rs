@@ -1,4 +1,4 @@
-//! The dialogues of `tests/dialogues`: the native host holds them all; and what makes no sense is told.
+//! The dialogues of `tests/dialogues`: the simulator and the native host hold them all; and what makes no sense is told.
 
 #![cfg(unix)]
 
@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_tests::dialogue::{
-    Dialogue, Heard, Host, Network, Options, Outcome, Play, Service, Stage, Step, Table, Verdict, Wire,
-    hold_all, parse, read_all,
+    Dialogue, Heard, Host, Network, Options, Outcome, Play, Service, Simulated, Stage, Step, Table, Verdict,
+    Wire, hold_all, parse, read_all,
 };
 use sinbin_tests::host::Known;
 use sinbin_tests::{Ended, Running, Server};
@@ -25,9 +25,39 @@ fn all() -> Vec<Dialogue> {
 /// Holds all dialogues with the host of this name.
 fn hold(name: &str) {
     let host = Known::by_name(name).expect("a host of ours");
-    let results = hold_all(&[Box::new(host)], &all(), |_, _| {});
+    hold_with(&[Box::new(host)]);
+}
+
+fn hold_with(hosts: &[Box<dyn Host>]) {
+    let results = hold_all(hosts, &all(), |_, _| {});
     assert!(results.is_good(), "{}", Table(&results));
     assert_eq!(results.count()[2], 0, "nothing is left out: {}", Table(&results));
+}
+
+/// Holds all dialogues with the simulator of this name, as `change` has it.
+fn simulate(name: &str, change: impl Fn(Simulated) -> Simulated) {
+    let host = Simulated::by_name(name).expect("a host of ours");
+    hold_with(&[Box::new(change(*host))]);
+}
+
+#[test]
+fn the_simulator_holds_every_dialogue() {
+    simulate("simulator", |host| host);
+}
+
+#[test]
+fn it_does_so_without_workers() {
+    simulate("simulator-alone", |host| host);
+}
+
+#[test]
+fn it_does_so_with_bad_luck() {
+    simulate("simulator-unlucky", |host| host);
+}
+
+#[test]
+fn it_does_so_with_bad_luck_and_without_workers() {
+    simulate("simulator-alone", |host| host.unlucky(2));
 }
 
 #[test]
@@ -36,7 +66,7 @@ fn the_native_host_holds_every_dialogue() {
 }
 
 #[test]
-fn so_it_does_without_workers() {
+fn the_native_host_does_so_without_workers() {
     hold("native-alone");
 }
 

@@ -10,7 +10,7 @@ use crate::peer::Phase;
 use crate::rooms::Rooms;
 use crate::run::Simulation;
 use crate::talk::Talk;
-use crate::world::World;
+use crate::world::{Event, World};
 
 impl<S, T, M> Simulation<S, T, M>
 where
@@ -141,7 +141,7 @@ impl<S: Service, T: Talk> World<S, T> {
             Phase::Over => return,
             Phase::Connected => {}
         }
-        if peer.reset {
+        if peer.reset || peer.is_scripted() {
             return;
         }
         let faults = &plan.faults;
@@ -186,9 +186,11 @@ impl<S: Service, T: Talk> World<S, T> {
                 self.tell(|| format!("job {job} fails"));
                 kernel.end_job(job);
             }
-        } else if self.work.finish(job, &mut self.luck) {
+        } else if self.work.finish(job, self.slice, &mut self.luck) {
             self.tell(|| format!("job {job} is done"));
             kernel.job_done(job);
+        } else if self.work.is_running(job) {
+            self.schedule(self.slice_nanos(), Event::Job(job));
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Owed {
     taken: u64,
     answered: u64,
     over: bool,
+    /// Nobody knows what is owed.
+    anything: bool,
     done: u64,
 }
 
@@ -52,6 +54,11 @@ impl Owed {
         if !self.over {
             self.answers.push_back(Answer { text: text.into(), instead, end: self.taken });
         }
+    }
+
+    /// Whatever the service says is right, and so is to close the connection at any time: somebody else looks at that.
+    pub fn anything(&mut self) {
+        (self.anything, self.over) = (true, true);
     }
 
     /// After what is owed so far, the service closes the connection.
@@ -90,7 +97,7 @@ impl Owed {
 
     /// The service sends these: are they what is owed?
     pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && !self.anything {
             let Some(first) = self.answers.front_mut() else {
                 return Err(format!("nobody asked for \"{}\"", bytes.escape_ascii()));
             };

@@ -20,6 +20,8 @@ pub(crate) enum Leaves {
     Reset(u64),
     /// When it is closed.
     Never,
+    /// When it is told to, as it does all else.
+    AsTold,
 }
 
 /// Where a client is.
@@ -55,6 +57,8 @@ pub(crate) struct Peer<T> {
     pub(crate) finished: bool,
     /// The client has broken it off.
     pub(crate) reset: bool,
+    /// The client has closed its end, and takes no more.
+    pub(crate) gone: bool,
     /// Sent by the server, and not read yet; it has a limit.
     pub(crate) outbox: VecDeque<u8>,
     pub(crate) room: usize,
@@ -73,7 +77,7 @@ pub(crate) struct Peer<T> {
 
 impl<T: Talk> Peer<T> {
     /// A client that will come, as luck and `plan` will have it.
-    pub(crate) fn new(talk: T, plan: &Plan, luck: &mut Luck) -> Self {
+    pub(crate) fn new(mut talk: T, plan: &Plan, luck: &mut Luck) -> Self {
         let faults = &plan.faults;
         let leaves = match luck.below(2) {
             _ if luck.strikes(faults.resets) => Leaves::Reset(u64::from(luck.below(400))),
@@ -81,9 +85,11 @@ impl<T: Talk> Peer<T> {
             0 => Leaves::Answered,
             _ => Leaves::HalfClosed,
         };
+        let mut owed = Owed::default();
+        talk.connected(&mut owed);
         Self {
             talk,
-            owed: Owed::default(),
+            owed,
             phase: Phase::Away,
             leaves,
             requests: luck.between(0, plan.requests),
@@ -95,6 +101,7 @@ impl<T: Talk> Peer<T> {
             inbox: VecDeque::new(),
             finished: false,
             reset: false,
+            gone: false,
             outbox: VecDeque::new(),
             room: if luck.strikes(faults.narrow) { 1 + luck.below(100) as usize } else { 1 << 16 },
             source: None,
@@ -105,6 +112,15 @@ impl<T: Talk> Peer<T> {
             cancelled: false,
             timed_out: false,
         }
+    }
+
+    /// A client that does what it is told to, and nothing else.
+    pub(crate) fn scripted(talk: T, plan: &Plan, luck: &mut Luck) -> Self {
+        Self { leaves: Leaves::AsTold, requests: 0, ..Self::new(talk, plan, luck) }
+    }
+
+    pub(crate) fn is_scripted(&self) -> bool {
+        self.leaves == Leaves::AsTold
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -147,7 +163,7 @@ impl<T: Talk> Peer<T> {
                 self.finished |=
                     has_said_all && self.inbox.is_empty() && self.owed.is_settled() && self.outbox.is_empty();
             }
-            Leaves::Never => {}
+            Leaves::Never | Leaves::AsTold => {}
         }
         if self.closed && self.outbox.is_empty() || self.shut && self.outbox.is_empty() {
             self.finished = true;
@@ -189,7 +205,7 @@ impl<T: Talk> Peer<T> {
             || match self.leaves {
                 Leaves::HalfClosed | Leaves::Reset(_) => self.has_said_all(),
                 Leaves::Answered => self.has_said_all() && is_answered,
-                Leaves::Never => false,
+                Leaves::Never | Leaves::AsTold => false,
             }
     }
 

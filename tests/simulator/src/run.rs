@@ -30,7 +30,7 @@ where
     S: Service<Conn: Task<World<S, T>>>,
     T: Talk,
 {
-    executor: Executor<World<S, T>>,
+    pub(crate) executor: Executor<World<S, T>>,
     pub(crate) world: World<S, T>,
     talks: M,
     acceptor: TaskId,
@@ -80,7 +80,7 @@ where
     }
 
     /// The same; what panics is a failure as well.
-    fn run_to_the_end(&mut self) -> Result<Report, Failure> {
+    pub(crate) fn run_to_the_end(&mut self) -> Result<Report, Failure> {
         let outcome = catch(|| self.go());
         let caught = match outcome {
             Ok(outcome) => return outcome,
@@ -112,7 +112,7 @@ where
         Ended { outcome, tape: luck.into_tape(), story: story.into_text() }
     }
 
-    fn failure(&self, what: String) -> Failure {
+    pub(crate) fn failure(&self, what: String) -> Failure {
         Failure { what, step: self.world.promises.steps }
     }
 
@@ -131,7 +131,7 @@ where
     }
 
     /// A turn of the tasks.
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let Self { executor, world, .. } = self;
         let now = world.clock();
         let tasks = executor.kernel.count();
@@ -147,7 +147,7 @@ where
     }
 
     /// What a host does between two turns: connections that linger, slices, and acceptors that find room again.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let now = self.executor.kernel.now();
         for number in std::mem::take(&mut self.world.to_linger) {
             if !self.linger(number, now) {
@@ -156,8 +156,8 @@ where
                 self.world.rouse(number);
             }
         }
-        let World { work, luck, .. } = &mut self.world;
-        if let Some(job) = work.slice(luck) {
+        let World { work, luck, slice, .. } = &mut self.world;
+        if let Some(job) = work.slice(*slice, luck) {
             self.executor.kernel.job_done(job);
         }
         self.relieve();
@@ -206,7 +206,7 @@ where
     }
 
     /// New clients for those who have gone; and what the plan says of the end.
-    fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         let steps = self.world.promises.steps;
         if self.calm_since.is_none() && steps >= self.world.plan.steps {
             self.calm_down();
@@ -247,7 +247,7 @@ where
         }
     }
 
-    fn tasks(&self) -> String {
+    pub(crate) fn tasks(&self) -> String {
         self.executor.kernel.tasks().map(|task| format!("\n  {task}")).collect()
     }
 
@@ -275,7 +275,7 @@ where
         }
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if !self.world.stopping {
             self.world.tell(|| "the service is to stop".to_owned());
             self.world.stopping = true;
@@ -336,14 +336,14 @@ where
     }
 
     /// Some time passes, a share of what may pass while nobody runs.
-    fn pass_some(&mut self, share: u32) {
+    pub(crate) fn pass_some(&mut self, share: u32) {
         let haste = self.world.plan.haste / share;
         let nanos = self.world.luck.between(0, haste);
         self.pass(nanos.into());
     }
 
     /// So many nanoseconds pass, and what happens in them happens.
-    fn pass(&mut self, nanos: u64) {
+    pub(crate) fn pass(&mut self, nanos: u64) {
         let until = self.world.now.as_nanos().saturating_add(nanos);
         while let Some(Reverse((at, _, event))) = self.world.events.peek().copied()
             && at <= until
@@ -359,7 +359,7 @@ where
     }
 
     /// Hears for what the kernel wants its sources watched.
-    fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         while let Some((source, interest)) = self.executor.kernel.next_change() {
             match self.world.entry(source) {
                 Some(entry) => entry.watched = interest,
@@ -370,7 +370,7 @@ where
     }
 
     /// A level-triggered poller. Whether it had something to tell.
-    fn poll(&mut self) -> bool {
+    pub(crate) fn poll(&mut self) -> bool {
         let mut listed = std::mem::take(&mut self.world.listed);
         if self.world.luck.strikes(self.world.plan.faults.disorder) {
             shuffle(&mut listed, &mut self.world.luck);

@@ -1,11 +1,13 @@
 //! What clients say to a service, and what they are owed for it.
 
+mod any;
 mod echo;
 mod fib;
 
 use crate::luck::Luck;
 use crate::owed::{Owed, Read};
 
+pub use any::AnyTalk;
 pub use echo::{EchoTalk, UpperTalk};
 pub use fib::FibTalk;
 
@@ -14,6 +16,11 @@ pub use fib::FibTalk;
 pub trait Talk {
     /// Appends what the client says next.
     fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>);
+
+    /// The client connects; what the service says first goes to `owed`.
+    fn connected(&mut self, owed: &mut Owed) {
+        let _ = owed;
+    }
 
     /// The service has read something; what it owes for that goes to `owed`.
     fn heard(&mut self, read: Read<'_>, owed: &mut Owed);

@@ -68,26 +68,39 @@ impl<J: Job> Work<J> {
         matches!(self, Self::Slices(slicer) if !slicer.is_idle())
     }
 
-    /// Runs a slice. Returns the job if it is done.
-    pub(crate) fn slice(&mut self, luck: &mut Luck) -> Option<JobId> {
+    /// Runs a slice of `budget`, or as luck will have it. Returns the job if it is done.
+    pub(crate) fn slice(&mut self, budget: Option<u32>, luck: &mut Luck) -> Option<JobId> {
         match self {
-            Self::Slices(slicer) => slicer.run(*luck.pick(&[u32::MAX, 1, 100, 2000])),
+            Self::Slices(slicer) => {
+                slicer.run(budget.unwrap_or_else(|| *luck.pick(&[u32::MAX, 1, 100, 2000])))
+            }
             Self::Threads { .. } => None,
         }
     }
 
-    /// The job's time is over. Whether it is done; a job that is gone is not.
-    pub(crate) fn finish(&mut self, id: JobId, luck: &mut Luck) -> bool {
-        let Self::Threads { running, done, .. } = self else { return false };
+    /// The job's time is over. Whether it is done; a job that is gone is not, nor one that takes more than `budget`, if
+    /// there is one.
+    pub(crate) fn finish(&mut self, id: JobId, budget: Option<u32>, luck: &mut Luck) -> bool {
+        let Self::Threads { running, done, threads } = self else { return false };
         let Some(place) = running.iter().position(|running| running.id == id) else { return false };
         let mut job = running.swap_remove(place).job;
-        let budget = *luck.pick(&[u32::MAX, 100]);
+        let slice = budget.unwrap_or_else(|| *luck.pick(&[u32::MAX, 100]));
         loop {
-            if let Progress::Done(output) = job.run(budget) {
+            if let Progress::Done(output) = job.run(slice) {
                 done.push_back((id, output));
                 return true;
             }
+            if budget.is_some() {
+                let thread = luck.below(*threads);
+                running.push(Running { id, job, thread });
+                return false;
+            }
         }
+    }
+
+    /// Whether a thread computes this.
+    pub(crate) fn is_running(&self, id: JobId) -> bool {
+        matches!(self, Self::Threads { running, .. } if running.iter().any(|running| running.id == id))
     }
 
     /// The job fails. Whether there was such a job.

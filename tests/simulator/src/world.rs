@@ -66,6 +66,8 @@ pub struct World<S: Service, T> {
     pub(crate) listed: Vec<SourceId>,
     pub(crate) to_linger: Vec<usize>,
     pub(crate) work: Work<S::Job>,
+    /// How much of a job is computed before the clock goes on, in the job's units; else luck says.
+    pub(crate) slice: Option<u32>,
     pub(crate) old_jobs: VecDeque<JobId>,
     pub(crate) stopping: bool,
     /// An acceptor found no room; a connection has gone since.
@@ -103,6 +105,7 @@ impl<S: Service, T: Talk> World<S, T> {
             listed: Vec::new(),
             to_linger: Vec::new(),
             work,
+            slice: None,
             old_jobs: VecDeque::new(),
             stopping: false,
             crowded: false,
@@ -133,6 +136,9 @@ impl<S: Service, T: Talk> World<S, T> {
 
     /// Has a client do something soon, as the server has done something.
     pub(crate) fn rouse(&mut self, number: usize) {
+        if self.peers[number].is_scripted() {
+            return self.after_the_server(number);
+        }
         if !self.peers[number].is_scheduled {
             self.peers[number].is_scheduled = true;
             let after = u64::from(self.luck.between(1, 30_000));

@@ -21,7 +21,7 @@ mod unix {
 
     use clap::{Parser, ValueEnum};
     use indicatif::{ProgressBar, ProgressStyle};
-    use sinbin_tests::dialogue::{Dialogue, Host, Need, Service, Table, hold_all, read_all};
+    use sinbin_tests::dialogue::{Dialogue, Host, Need, Service, Simulated, Table, hold_all, read_all};
     use sinbin_tests::host::{Given, Known};
 
     /// Hold scripted conversations with every host, and see that all say the same, to the byte.
@@ -140,11 +140,10 @@ table; 2 wrong arguments, or a dialogue that makes no sense.";
         let given = cli.address.is_some() || !cli.command.is_empty();
         let mut hosts: Vec<Box<dyn Host>> = Vec::new();
         for name in &cli.host {
-            let host =
-                Known::by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?;
-            hosts.push(Box::new(host));
+            hosts.push(by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?);
         }
         if cli.host.is_empty() && !given {
+            hosts.extend(Simulated::all().iter().map(|host| -> Box<dyn Host> { Box::new(*host) }));
             hosts.extend(Known::all().iter().map(|host| -> Box<dyn Host> { Box::new(host) }));
         }
         if let (true, Some(service)) = (given, cli.service) {
@@ -153,6 +152,11 @@ table; 2 wrong arguments, or a dialogue that makes no sense.";
             hosts.push(Box::new(Given { service: service.into(), command, address, lacks }));
         }
         Ok(hosts)
+    }
+
+    fn by_name(name: &str) -> Option<Box<dyn Host>> {
+        let simulated = Simulated::by_name(name).map(|host| -> Box<dyn Host> { Box::new(*host) });
+        simulated.or_else(|| Known::by_name(name).map(|host| -> Box<dyn Host> { Box::new(host) }))
     }
 
     fn list(hosts: &[Box<dyn Host>], dialogues: &[Dialogue]) {

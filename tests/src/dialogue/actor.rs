@@ -7,7 +7,7 @@ use super::rehearsal::Points;
 use super::script::{Client, Step, excerpt};
 
 /// How much is read at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// A client, and how far it is.
 pub(super) struct Actor<'d, W> {
@@ -23,6 +23,8 @@ pub(super) struct Actor<'d, W> {
     pub(super) heard: Vec<u8>,
     /// Where in `heard` begins what the step expects.
     begin: usize,
+    /// How much of that is known to be right, where one thing alone is expected.
+    right: usize,
 }
 
 /// What stands in the queue.
@@ -46,7 +48,7 @@ const WAITS: Stepped = Stepped::Waits { moved: false };
 impl<'d, W: Wire> Actor<'d, W> {
     pub(super) fn new(client: &'d Client) -> Self {
         let (queue, heard) = (VecDeque::new(), Vec::new());
-        Self { client, at: 0, wire: None, queue, due: [None; 2], broken: None, heard, begin: 0 }
+        Self { client, at: 0, wire: None, queue, due: [None; 2], broken: None, heard, begin: 0, right: 0 }
     }
 
     pub(super) fn step(&self) -> Option<&'d Step> {
@@ -85,7 +87,8 @@ impl<'d, W: Wire> Actor<'d, W> {
             moved |= self.send(now);
             match stepped? {
                 Stepped::Done => {
-                    (self.at, self.begin, moved) = (self.at + 1, self.heard.len(), true);
+                    (self.at, self.begin, self.right) = (self.at + 1, self.heard.len(), 0);
+                    moved = true;
                 }
                 Stepped::Waits { moved: further } => return Ok(moved | further),
             }
@@ -176,8 +179,14 @@ impl<'d, W: Wire> Actor<'d, W> {
         let mut moved = false;
         loop {
             let got = &self.heard[self.begin..];
-            let fitting = any.iter().filter(|bytes| bytes.starts_with(got));
+            let right = self.right;
+            let fitting = any
+                .iter()
+                .filter(|bytes| bytes.get(right..).is_some_and(|rest| rest.starts_with(&got[right..])));
             let left = fitting.map(|bytes| bytes.len() - got.len()).min().ok_or_else(|| differs(got, any))?;
+            if any.len() == 1 {
+                self.right = got.len();
+            }
             if left == 0 {
                 return Ok(Stepped::Done);
             }
@@ -211,11 +220,10 @@ impl<'d, W: Wire> Actor<'d, W> {
 
     fn receive(&mut self, most: usize) -> io::Result<usize> {
         let wire = self.wire.as_mut().ok_or(ErrorKind::NotConnected)?;
-        let len = self.heard.len();
-        self.heard.resize(len + most.min(CHUNK), 0);
-        let received = wire.receive(&mut self.heard[len..]);
-        self.heard.truncate(len + received.as_ref().copied().unwrap_or(0));
-        received
+        let mut room = [0; CHUNK];
+        let count = wire.receive(&mut room[..most.min(CHUNK)])?;
+        self.heard.extend_from_slice(&room[..count]);
+        Ok(count)
     }
 }
 

@@ -150,8 +150,8 @@ static ALL: [Known; 18] = [
 ];
 
 impl Known {
-    /// All there are. (A host that is no process, such as a simulator, implements [`Host`](crate::dialogue::Host) by
-    /// itself and stands beside these.)
+    /// All there are. (The simulator, which is no process, stands beside
+    /// these: [`Simulated`](crate::dialogue::Simulated).)
     #[must_use]
     pub fn all() -> &'static [Self] {
         &ALL

@@ -1,0 +1,93 @@
+//! What a client does that is told to.
+
+use std::io::{self, ErrorKind};
+
+use sinbin_core::Service;
+
+use crate::talk::Talk;
+use crate::world::World;
+
+/// How much a client can have sent that is not read yet.
+const ROOM: usize = 1 << 16;
+
+impl<S: Service, T: Talk> World<S, T> {
+    pub(crate) fn scripted_send(&mut self, number: usize, bytes: &[u8]) -> io::Result<usize> {
+        let peer = &mut self.peers[number];
+        if peer.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if peer.finished || peer.closed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let room = bytes.len().min(ROOM - peer.inbox.len());
+        if room == 0 && !bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = self.luck.part(room, self.plan.faults.pieces).max(room.min(1));
+        peer.inbox.extend(&bytes[..count]);
+        self.acted(number, || format!("sends \"{}\"", bytes[..count].escape_ascii()));
+        Ok(count)
+    }
+
+    pub(crate) fn scripted_receive(&mut self, number: usize, room: &mut [u8]) -> io::Result<usize> {
+        let peer = &mut self.peers[number];
+        if peer.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        let most = room.len().min(peer.outbox.len());
+        if most > 0 {
+            let count = self.luck.part(most, self.plan.faults.pieces).max(1);
+            room.iter_mut().zip(peer.outbox.drain(..count)).for_each(|(to, from)| *to = from);
+            self.acted(number, || format!("takes {count} bytes"));
+            return Ok(count);
+        }
+        match () {
+            // Closed with something unread: that is a reset.
+            () if peer.closed && !peer.inbox.is_empty() => Err(ErrorKind::ConnectionReset.into()),
+            () if peer.closed || peer.shut || room.is_empty() => Ok(0),
+            () => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    pub(crate) fn scripted_half_close(&mut self, number: usize) {
+        if !self.peers[number].finished {
+            self.peers[number].finished = true;
+            self.acted(number, || "has said all".to_owned());
+        }
+    }
+
+    pub(crate) fn scripted_reset(&mut self, number: usize) {
+        if !self.peers[number].gone {
+            self.peers[number].gone = true;
+            self.peers[number].break_off();
+            self.acted(number, || "breaks off".to_owned());
+        }
+    }
+
+    pub(crate) fn scripted_close(&mut self, number: usize) {
+        let peer = &mut self.peers[number];
+        if !peer.gone {
+            (peer.gone, peer.finished) = (true, true);
+            self.acted(number, || "closes".to_owned());
+            self.after_the_server(number);
+        }
+    }
+
+    /// The server has done something: what is sent to somebody who has gone is answered by a reset.
+    pub(crate) fn after_the_server(&mut self, number: usize) {
+        let peer = &mut self.peers[number];
+        if peer.gone && !peer.reset && !peer.outbox.is_empty() {
+            peer.break_off();
+            self.acted(number, || "has gone, and resets".to_owned());
+        }
+    }
+
+    /// The client has done something, which the poller may have to tell.
+    fn acted(&mut self, number: usize, what: impl FnOnce() -> String) {
+        self.story.add(number as u64);
+        self.tell(|| format!("client {number} {}", what()));
+        if let Some(source) = self.peers[number].source {
+            self.list(source);
+        }
+    }
+}

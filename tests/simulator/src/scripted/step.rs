@@ -1,0 +1,80 @@
+//! The loop, one round at a time.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use sinbin_core::{Instant, Rest, Service, Task};
+
+use crate::luck::Luck;
+use crate::run::Simulation;
+use crate::talk::Talk;
+use crate::world::World;
+
+/// What a round takes, in nanoseconds.
+const ROUND: u64 = 1000;
+
+/// What a unit of a job takes, in nanoseconds. It is no fast machine: there is the more time for what else may happen.
+const UNIT: u64 = 10;
+
+impl<S, T, M> Simulation<S, T, M>
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+    M: FnMut(&mut Luck) -> T,
+{
+    /// A turn, and what happens after it; if nothing does, time passes until something does, or until `until`. Whether
+    /// something did before.
+    pub(crate) fn step(&mut self, until: Instant) -> bool {
+        let before = self.world.promises.steps;
+        self.turn();
+        self.settle();
+        self.mischief();
+        self.watch();
+        let rest = self.executor.kernel.rest();
+        let told = self.poll();
+        let is_busy = self.world.work.is_busy();
+        // Clients may have something to say to what a task did.
+        let something = told || rest == Rest::Ready || self.world.promises.steps > before;
+        match rest {
+            _ if self.world.wrong.is_some() => false,
+            Rest::Stalled => {
+                self.world.wrong("promise 8: all tasks wait for each other".to_owned());
+                false
+            }
+            _ if is_busy || something => {
+                self.pass(if is_busy { self.world.slice_nanos() } else { ROUND });
+                self.pass_some(8);
+                true
+            }
+            Rest::Until(deadline) => self.jump(deadline, until),
+            Rest::Ready | Rest::Empty => self.jump(Instant::NEVER, until),
+        }
+    }
+
+    /// Time passes until the next event, or the deadline, or else until `until`.
+    fn jump(&mut self, deadline: Instant, until: Instant) -> bool {
+        let next = self.next_event().unwrap_or(Instant::NEVER).min(deadline);
+        let is_before = next <= until && next != Instant::NEVER;
+        let next = if is_before { next } else { until };
+        let is_early = is_before && next == deadline && self.world.luck.strikes(self.world.plan.faults.early);
+        let next = next.as_nanos().saturating_sub(is_early.into());
+        self.world.now = self.world.now.max(Instant::from_nanos(next));
+        self.pass(0);
+        is_before
+    }
+
+    /// When something happens next, however the tasks wait.
+    pub(crate) fn next_event(&self) -> Option<Instant> {
+        let event = self.world.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
+        // Something is ready, and the poller is late to tell.
+        let later = (!self.world.listed.is_empty()).then(|| self.world.now + Duration::from_micros(1));
+        [event, later].into_iter().flatten().min()
+    }
+}
+
+impl<S: Service, T: Talk> World<S, T> {
+    /// How long it takes to compute a slice, where that takes time.
+    pub(crate) fn slice_nanos(&self) -> u64 {
+        self.slice.map_or(0, |units| u64::from(units) * UNIT)
+    }
+}

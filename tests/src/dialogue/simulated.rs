@@ -1,0 +1,226 @@
+//! The simulator as a host.
+
+mod run;
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use sinbin_core::echo::{Echo, Upper};
+use sinbin_core::fib_protocol::Framing;
+use sinbin_core::fib_service::Fib;
+use sinbin_core::{Service as Served, Task};
+use sinbin_simulator::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
+use sinbin_simulator::{Computes, Faults, Luck, Plan, Rooms, Scripted, World};
+
+use super::script::{Dialogue, Options, Service};
+use super::stage::{Host, Outcome, Stage};
+use run::run;
+
+/// Connections at a time, where no option says how many: more than any dialogue has.
+const CONNECTIONS: usize = 1000;
+
+/// What keeps every dialogue what it is: nobody breaks off, and no job fails or is cancelled. (Clocks that jump would end
+/// connections, and reads that are cut are told apart by some services.)
+const BAD_LUCK: Faults = Faults {
+    short_reads: 0,
+    pieces: 0,
+    resets: 0,
+    squatters: 0,
+    failing_jobs: 0,
+    dying_workers: 0,
+    cancels: 0,
+    jumps: 0,
+    ..Faults::ALL
+};
+
+/// The simulator as a host: the shipped services on the shipped executor, with sockets in memory, in virtual time. The
+/// promises are checked before each step, and nothing may be left behind when a dialogue is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Simulated {
+    name: &'static str,
+    about: &'static str,
+    computes: Computes,
+    seed: Option<u64>,
+}
+
+static ALL: [Simulated; 3] = [
+    Simulated {
+        name: "simulator",
+        about: "the services in virtual time, with sockets in memory",
+        computes: Computes::Workers(2),
+        seed: None,
+    },
+    Simulated {
+        name: "simulator-alone",
+        about: "the same without workers: jobs in slices",
+        computes: Computes::Slices,
+        seed: None,
+    },
+    Simulated {
+        name: "simulator-unlucky",
+        about: "the same with workers and bad luck: short sends, late and false news, slow jobs",
+        computes: Computes::Workers(2),
+        seed: Some(1),
+    },
+];
+
+impl Simulated {
+    /// All there are.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|host| host.name == name)
+    }
+
+    /// The same with the bad luck of this seed.
+    #[must_use]
+    pub fn unlucky(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    fn plan(&self, connections: usize, buffered: usize, idle_timeout: Option<Duration>) -> Plan {
+        let plan = Plan::friendly(connections);
+        let (faults, haste, block_size) = match self.seed {
+            None => (Faults::default(), 0, plan.rooms.block_size),
+            Some(_) => (BAD_LUCK, 100_000, 2048),
+        };
+        let rooms = Rooms { blocks: buffered / block_size, block_size, ..plan.rooms };
+        Plan { rooms, computes: self.computes, idle_timeout, faults, haste, ..plan }
+    }
+}
+
+impl Host for Simulated {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn lacks(&self, _: &Dialogue) -> Option<String> {
+        None
+    }
+
+    fn open(&self, service: Service, options: &Options) -> Result<Box<dyn Stage>, String> {
+        let Settings { fib, connections, buffered } = Settings::read(options)?;
+        let mut plan = self.plan(connections, buffered << 20, fib.idle_timeout);
+        let by_reads =
+            service == Service::Upper || service == Service::Fib && fib.rules.framing != Framing::Lines;
+        if self.seed.is_some() && !by_reads {
+            (plan.faults.short_reads, plan.faults.pieces) = (Faults::ALL.short_reads, Faults::ALL.pieces);
+        }
+        Ok(Box::new(Simulation { service, fib, plan, seed: self.seed, story: String::new() }))
+    }
+}
+
+/// What options say.
+struct Settings {
+    fib: Fib,
+    /// Connections at a time.
+    connections: usize,
+    /// MiB that may wait in the server.
+    buffered: usize,
+}
+
+impl Default for Settings {
+    /// What `sinbin serve` begins with, but for the connections.
+    fn default() -> Self {
+        let fib = Fib { idle_timeout: Some(Duration::from_secs(300)), ..Fib::default() };
+        Self { fib, connections: CONNECTIONS, buffered: 64 }
+    }
+}
+
+impl Settings {
+    fn read(options: &Options) -> Result<Self, String> {
+        let mut these = Self::default();
+        let fib = &mut these.fib;
+        for (name, value) in options {
+            let wrong = |error: &dyn Display| format!("{name} = {value:?}: {error}");
+            let number = || value.parse::<u32>().map_err(|error| wrong(&error));
+            match name.as_str() {
+                "framing" => fib.rules.framing = framing(value).ok_or_else(|| wrong(&"there is none"))?,
+                "idle-timeout" if value == "off" => fib.idle_timeout = None,
+                "idle-timeout" => {
+                    fib.idle_timeout = Some(humantime::parse_duration(value).map_err(|error| wrong(&error))?);
+                }
+                "loop-n" => fib.loop_n = number()?,
+                "max-buffered" => these.buffered = number()? as usize,
+                "max-connections" => these.connections = number()? as usize,
+                "max-line" => fib.rules.max_line = u16::try_from(number()?).map_err(|error| wrong(&error))?,
+                "max-n" => fib.rules.max_n = number()?,
+                _ => return Err(format!("the simulator knows no option {name}")),
+            }
+        }
+        Ok(these)
+    }
+}
+
+fn framing(name: &str) -> Option<Framing> {
+    match name {
+        "auto" => Some(Framing::Auto),
+        "lines" => Some(Framing::Lines),
+        "bare" => Some(Framing::Bare),
+        _ => None,
+    }
+}
+
+/// A service with its options. Each dialogue has a run of its own.
+struct Simulation {
+    service: Service,
+    /// What fib is like; of this, the other services have the idle timeout.
+    fib: Fib,
+    plan: Plan,
+    seed: Option<u64>,
+    /// What happened in the last dialogue, if it failed.
+    story: String,
+}
+
+impl Stage for Simulation {
+    fn perform(&mut self, dialogue: &Dialogue) -> Outcome {
+        let (outcome, _) = self.hold(dialogue, false);
+        self.story.clear();
+        if outcome.failure.is_some() {
+            // It goes the same way again.
+            self.story = self.hold(dialogue, true).1;
+        }
+        outcome
+    }
+
+    fn says(&self) -> String {
+        self.story.clone()
+    }
+}
+
+impl Simulation {
+    /// Holds a dialogue. What came of it, and the story, if that is asked for.
+    fn hold(&self, dialogue: &Dialogue, told: bool) -> (Outcome, String) {
+        let idle_timeout = self.fib.idle_timeout;
+        match self.service {
+            Service::Fib => self.hold_with(self.fib, || FibTalk::new(&self.fib, false), dialogue, told),
+            Service::Echo => self.hold_with(Echo { idle_timeout }, || EchoTalk, dialogue, told),
+            Service::Upper => self.hold_with(Upper { idle_timeout }, || UpperTalk, dialogue, told),
+        }
+    }
+
+    fn hold_with<S, T>(
+        &self,
+        service: S,
+        talks: impl Fn() -> T,
+        dialogue: &Dialogue,
+        told: bool,
+    ) -> (Outcome, String)
+    where
+        S: Served<Conn: Task<World<S, T>>>,
+        T: Talk,
+    {
+        let luck = || self.seed.map_or_else(|| Luck::replayed(&[]), Luck::seeded);
+        let begin = if told { Scripted::told } else { Scripted::new };
+        run(begin(service, &self.plan, luck()), talks, luck(), dialogue)
+    }
+}
