@@ -102,7 +102,13 @@ impl Promises {
         let Rest::Until(until) = kernel.rest() else { return Ok(()) };
         let waits =
             self.said.iter().flatten().filter_map(|said| said.wait.filter(|_| is_there(kernel, said.task)));
-        match waits.map(|wait| wait.deadline()).min() {
+        let first = waits.map(|wait| wait.deadline()).min();
+        if until <= kernel.now() && first.is_none_or(|first| first > kernel.now()) {
+            return Err(format!(
+                "promise 8: the host is to rest until {until:?}, which has passed, for nobody"
+            ));
+        }
+        match first {
             Some(first) if first < until => Err(format!(
                 "promise 2: the host may sleep until {until:?}, and a deadline comes at {first:?}"
             )),
