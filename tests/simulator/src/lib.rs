@@ -67,6 +67,9 @@
 //! [`Jobs`](sinbin_core::Jobs), and [`World`] is one. To find out why a seed fails, run it with a story
 //! ([`Ended::story`]), or make it short first ([`shrink()`]).
 //!
+//! Clients can also be told what to do, step by step, for a test that reads as a story: [`Scripted`]. So the dialogues of
+//! `tests/dialogues` are held in virtual time.
+//!
 //! The idea is FoundationDB's, and TigerBeetle's simulator is the model.
 
 mod as_tasks;
