@@ -3,7 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::driven::Compute;
+use crate::driven::{Compute, Driven, Shell};
+use crate::host::{Service, Task};
+use crate::job::WireJob;
 use crate::storage::Limits;
 
 /// The bytes of a block: what a connection reads at once, and the most that it keeps.
@@ -41,20 +43,20 @@ pub struct Takes {
 }
 
 impl Start {
-    /// How much there may be of everything, in a loop of its own.
+    /// The loop of `service` that has as much room as this says, and what it takes.
     #[must_use]
-    pub fn limits(&self) -> Limits {
-        let tasks = self.takes().connections as usize + MAX_LISTENERS;
-        Limits::new(tasks, self.max_buffered as usize / BLOCK, BLOCK)
-    }
-
-    /// Who computes.
-    #[must_use]
-    pub fn compute(&self) -> Compute {
-        match self.computes {
+    pub fn begin<S>(&self, service: S) -> (Driven<S>, Takes)
+    where
+        S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    {
+        let takes = self.takes();
+        let tasks = takes.connections as usize + MAX_LISTENERS;
+        let limits = Limits::new(tasks, self.max_buffered as usize / BLOCK, BLOCK);
+        let compute = match self.computes {
             true => Compute::Driver { slice: self.slice },
             false => Compute::Here { slice: self.slice },
-        }
+        };
+        (Driven::new(service, &limits, compute).with_listeners(MAX_LISTENERS), takes)
     }
 
     /// What a loop with these limits takes.

@@ -49,7 +49,7 @@ where
 
     fn start(&self, start: &Start) -> Result<(Driven<S>, Takes), Refused> {
         let service = (self.make)(&start.arguments).map_err(Refused::Arguments)?;
-        Ok((Driven::new(service, &start.limits(), start.compute()), start.takes()))
+        Ok(start.begin(service))
     }
 
     fn workshop(&self) -> Here<S::Job> {

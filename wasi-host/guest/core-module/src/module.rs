@@ -4,21 +4,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use sinbin_core::driven::{Answer as Turn, Compute, Computed, Driven, compute};
+use sinbin_core::driven::{Answer as Turn, Computed, Driven, Start, compute};
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_service::Fib;
-use sinbin_core::{Instant, Limits, Rest};
+use sinbin_core::{Instant, Rest};
 
 use crate::record::{self, Answer, Record};
 
-/// What a connection reads at once, and the most that it keeps.
-const BLOCK: u32 = 16 * 1024;
-
 /// Connections that one may ask for: as many tables as these take fit a memory of 32 bits.
 const MAX_CONNECTIONS: u32 = 1_000_000;
-
-/// Listeners that there can be.
-const MAX_LISTENERS: usize = 64;
 
 /// The service, what the host wrote for the next call, and what the last one came to.
 pub(crate) struct Module {
@@ -61,13 +55,18 @@ impl Module {
             None if connections > MAX_CONNECTIONS => Err(String::from("there can be a million connections")),
             None => arguments(&mem::take(&mut self.input)),
         };
-        let compute = if computes { Compute::Driver { slice } } else { Compute::Here { slice } };
         match made {
             Ok(service) => {
-                let tasks = connections as usize + MAX_LISTENERS;
-                let limits = Limits::new(tasks, (buffered / BLOCK) as usize, BLOCK as usize);
-                self.service = Some(Driven::new(service, &limits, compute).with_listeners(MAX_LISTENERS));
-                self.answers(0, BLOCK, Vec::new())
+                let start = Start {
+                    arguments: Vec::new(),
+                    max_connections: connections,
+                    max_buffered: buffered,
+                    computes,
+                    slice,
+                };
+                let (service, takes) = start.begin(service);
+                self.service = Some(service);
+                self.answers(0, takes.block, Vec::new())
             }
             Err(error) => self.answers(1, 0, error.into_bytes()),
         }

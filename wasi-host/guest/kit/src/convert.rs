@@ -3,7 +3,7 @@
 use sinbin_core::driven::{self, Handle};
 use sinbin_core::{Instant, JobId, Rest as CoreRest};
 
-use crate::bindings::exports::sinbin::service::guest::{Answer, Event};
+use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Limits};
 use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, Rest, Watch};
 
 pub(crate) fn event(event: Event) -> driven::Event {
@@ -27,6 +27,10 @@ pub(crate) fn event(event: Event) -> driven::Event {
         Event::Lost(job) => driven::Event::Lost(JobId::from_bits(job)),
         Event::Stop => driven::Event::Stop,
     }
+}
+
+pub(crate) fn takes(takes: driven::Takes) -> Limits {
+    Limits { connections: takes.connections, block: takes.block }
 }
 
 fn interest(interest: sinbin_core::Interest) -> Interest {

@@ -4,23 +4,14 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use sinbin_core::driven::{self, Compute, Computed, Driven, Shell};
+use sinbin_core::driven::{self, Computed, Driven, Shell, Start};
 use sinbin_core::task::{AsyncService, Conn, Door, Loop, NoWakers, Pool};
-use sinbin_core::{Instant, Limits, Service, Task as CoreTask, WireJob};
+use sinbin_core::{Instant, Service, Task as CoreTask, WireJob};
 
 use crate::bindings::exports::sinbin::service::guest::{
     Answer, Event, Limits as Takes, Progress, Settings, Tally,
 };
 use crate::convert;
-
-/// What a connection reads at once, and the most that it keeps.
-const BLOCK: usize = 16 * 1024;
-
-/// Connections that one service can have, whatever the host says.
-const MAX_CONNECTIONS: u32 = 1_000_000;
-
-/// Listeners that one service can have.
-const MAX_LISTENERS: usize = 64;
 
 /// A started service.
 pub trait Run {
@@ -52,8 +43,8 @@ pub fn machine<S>(service: S, settings: &Settings) -> (Box<dyn Run>, Takes)
 where
     S: Service<Conn: CoreTask<Shell<S>>, Job: WireJob> + 'static,
 {
-    let run = Driven::new(service, &limits(settings), compute_for(settings)).with_listeners(MAX_LISTENERS);
-    (Box::new(run), takes(settings))
+    let (run, takes) = start(settings).begin(service);
+    (Box::new(run), convert::takes(takes))
 }
 
 /// Starts a service that is an `async fn`.
@@ -73,10 +64,11 @@ where
     }
     // They live as long as the instance.
     let on = Loop::new(Box::leak(Box::new(Door::new(&NoWakers))));
-    let pool = Box::leak(Box::new(Pool::growing(connections(settings))));
+    let start = start(settings);
+    let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
     let service = AsyncService::new(on, core::pin::Pin::static_ref(pool), serve);
-    let run = Driven::new(service, &limits(settings), compute_for(settings)).with_listeners(MAX_LISTENERS);
-    Ok((Box::new(run), takes(settings)))
+    let (run, takes) = start.begin(service);
+    Ok((Box::new(run), convert::takes(takes)))
 }
 
 /// Computes a slice of a job.
@@ -89,22 +81,13 @@ pub fn compute<J: WireJob>(job: &[u8], budget: u32) -> Progress {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    let tasks = connections(settings) as usize + MAX_LISTENERS;
-    Limits::new(tasks, settings.max_buffered as usize / BLOCK, BLOCK)
-}
-
-fn connections(settings: &Settings) -> u32 {
-    settings.max_connections.min(MAX_CONNECTIONS)
-}
-
-fn compute_for(settings: &Settings) -> Compute {
-    match settings.computes {
-        true => Compute::Driver { slice: settings.slice },
-        false => Compute::Here { slice: settings.slice },
+/// What the core makes a loop of. Its arguments the service has already.
+fn start(settings: &Settings) -> Start {
+    Start {
+        arguments: Vec::new(),
+        max_connections: settings.max_connections,
+        max_buffered: settings.max_buffered,
+        computes: settings.computes,
+        slice: settings.slice,
     }
-}
-
-fn takes(settings: &Settings) -> Takes {
-    Takes { connections: connections(settings), block: u32::try_from(BLOCK).unwrap_or(u32::MAX) }
 }
