@@ -1,4 +1,4 @@
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use sinbin_simulator::Luck;
@@ -67,8 +67,11 @@ impl Talker {
     /// When the connection fails.
     pub fn send_piece(&mut self, luck: &mut Luck) {
         self.stream.set_nonblocking(true).expect("an option");
-        let is_there = self.receive();
-        if is_there && self.goes_on() {
+        match self.receive() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => self.fail(&error),
+            _ => {}
+        }
+        if self.goes_on() {
             let rest = &self.burst.requests[self.sent..];
             let piece = rest.len().min(luck.between(1, PIECE) as usize);
             self.sent += self.stream.write(&rest[..piece]).expect("the server takes it");
@@ -82,24 +85,24 @@ impl Talker {
     ///
     /// When the connection fails instead, or does not end in time.
     pub fn take_rest(&mut self) {
-        while self.receive() {}
-        assert!(self.has_ended, "the server's end, after {} bytes", self.received.len());
+        while !self.has_ended {
+            self.receive().unwrap_or_else(|error| self.fail(&error));
+        }
     }
 
-    /// Reads once. Whether the connection is there yet.
-    fn receive(&mut self) -> bool {
+    /// Reads once, unless the server has ended the connection.
+    fn receive(&mut self) -> io::Result<()> {
         if self.has_ended {
-            return false;
+            return Ok(());
         }
         let mut chunk = [0; 4096];
-        match self.stream.read(&mut chunk) {
-            Ok(count) => {
-                self.received.extend_from_slice(&chunk[..count]);
-                self.has_ended = count == 0;
-                !self.has_ended
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
-            Err(error) => panic!("cannot read after {} bytes: {error}", self.received.len()),
-        }
+        let count = self.stream.read(&mut chunk)?;
+        self.received.extend_from_slice(&chunk[..count]);
+        self.has_ended = count == 0;
+        Ok(())
+    }
+
+    fn fail(&self, error: &io::Error) -> ! {
+        panic!("cannot read after {} bytes: {error}", self.received.len())
     }
 }
