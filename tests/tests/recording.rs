@@ -309,3 +309,18 @@ fn an_async_fn_is_recorded_in_the_sandbox_alone() {
     let played = replay_in_sandbox(&recording, "echo-async.wasm", &[]);
     assert_eq!(played.code, Some(0), "{}", played.stderr);
 }
+
+/// It may be what a server said before it crashed, or what another one is saying.
+#[test]
+fn a_file_with_something_in_it_is_left_alone() {
+    let recording = path("there-already");
+    let server = native("echo", &recording, &[]);
+    assert_eq!(server.ask("hello"), "hello");
+    let args = ["serve", "echo", "--listen", "127.0.0.1:0", "--record", text(&recording)];
+    let ended = Running::start(sinbin(&args)).wait();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("name another file, or remove it"), "{}", ended.stderr);
+    stop(server);
+    let played = replay(&recording, &[]);
+    assert_eq!(played.code, Some(0), "{}", played.stderr);
+}

@@ -63,7 +63,7 @@ const MAGIC: &[u8; 10] = b"sinbin-rec";
 const VERSION: u8 = 1;
 
 /// The bytes of a frame, at the most: more than any turn has.
-pub const MAX_FRAME: usize = 64 << 20;
+pub const MAX_FRAME: usize = 16 << 20;
 
 /// Kinds of frames.
 const END: u8 = 0;

@@ -55,7 +55,8 @@ pub fn play<B: Blueprint>(
     };
     // Of two traces, nothing but the story is to be compared.
     if args.trace {
-        eprintln!("{}", Told(&played));
+        // Whoever has read the story may be gone.
+        writeln!(io::stderr(), "{}", Told(&played)).ok();
     } else {
         output::line(Told(&played));
     }

@@ -49,6 +49,9 @@ pub enum PlaybackError {
     Write(#[source] io::Error),
 }
 
+/// Bytes of a turn's story that are shown where nobody asked for it.
+const LONG: usize = 4096;
+
 /// A recording in a file.
 pub struct Playback {
     path: PathBuf,
@@ -129,7 +132,7 @@ impl Playback {
         mut out: Option<&mut dyn Write>,
     ) -> Result<Played, PlaybackError> {
         let began = Clock::now();
-        let mut guest = self.start(blueprint)?;
+        let mut guest = Some(self.start(blueprint)?);
         let mut played = Played::new();
         let mut first = None;
         while !part.is_behind(played.turns + 1) && played.difference.is_none() {
@@ -157,7 +160,7 @@ impl Playback {
                     if let Some(out) = out.as_mut().filter(|_| part.has(played.turns)) {
                         story::fresh(out).map_err(PlaybackError::Write)?;
                     }
-                    guest = self.start(blueprint)?;
+                    guest = Some(self.start(blueprint)?);
                 }
                 Record::End(End { is_over, .. }) => {
                     self.past = past;
@@ -187,14 +190,18 @@ impl Playback {
 
 /// Tells a turn. What is different, if anything is.
 fn tell(
-    guest: &mut impl Guest,
+    guest: &mut Option<impl Guest>,
     number: u64,
     turn: &Turn<'_>,
     recorded: Option<u32>,
     out: Option<&mut dyn Write>,
 ) -> Result<Option<Difference>, PlaybackError> {
-    let answer = guest.turn(turn.now, turn.window, turn.events, turn.input);
+    let answer = match guest {
+        Some(guest) => guest.turn(turn.now, turn.window, turn.events, turn.input),
+        None => Err(Fault("it has failed before".to_owned())),
+    };
     if let Err(Fault(why)) = &answer {
+        *guest = None;
         tracing::debug!(turn = number, "the guest failed: {why}");
     }
     if let Some(out) = out {
@@ -210,10 +217,17 @@ fn difference(number: u64, turn: &Turn<'_>, answer: &Result<Answer, Fault>, reco
     let mut text = Vec::new();
     // A vector takes everything.
     story::turn(&mut text, number, turn, answer.as_ref().ok()).ok();
+    let is_long = text.len() > LONG;
+    text.truncate(LONG);
     let mut text = String::from_utf8_lossy(&text).into_owned();
+    if is_long {
+        text.push_str(&format!("…\n  the whole of it: --trace --from {number} --turns 1\n"));
+    }
     match (answer, recorded) {
-        (Err(Fault(why)), _) => text.push_str(&format!("  because {why}\n")),
-        (Ok(_), None) => text.push_str("  and when it was recorded, it failed\n"),
+        (Err(Fault(why)), _) => {
+            text.push_str(&format!("  because {why} (are the limits those of the recording?)\n"));
+        }
+        (Ok(_), None) => text.push_str("  and when it was recorded, it failed (at a limit of then?)\n"),
         (Ok(_), Some(_)) => {}
     }
     text

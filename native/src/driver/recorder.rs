@@ -15,7 +15,7 @@ const CHUNK: usize = 64 * 1024;
 /// How long less than that waits: what a process that is killed has not written, nobody can tell again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Bytes of an event in a recording, and of a turn beside events and input, at the most.
+/// Bytes of an event in a recording, and of a frame beside events and input, at the most.
 const EVENT: usize = 32;
 const FRAME: usize = 64;
 
@@ -33,7 +33,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording, in a new file or in place of an old one.
+    /// Begins a recording, in a file that is new or empty.
     pub(crate) fn create(path: &Path, service: &str, start: &Start, limit: u64) -> io::Result<Self> {
         let mut buffer = Vec::with_capacity(2 * CHUNK);
         let header = Header { service: service.to_owned(), start: start.clone() };
@@ -51,7 +51,8 @@ impl Recorder {
         if self.is_over {
             return;
         }
-        let most = turn.input.len() + EVENT * turn.events.len() + FRAME;
+        // The end has its room as well.
+        let most = turn.input.len() + EVENT * turn.events.len() + 2 * FRAME;
         if self.written + (self.buffer.len() + most) as u64 > self.limit {
             return self.give_up();
         }
@@ -140,11 +141,22 @@ impl Drop for Recorder {
     }
 }
 
-/// A file for its owner alone, as it has in it what clients send.
+/// A file for its owner alone, as it has in it what clients send. One that has something in it stays as it is: it may be
+/// what a server said before it crashed, or what another one is saying.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        if metadata.len() > 0 {
+            let what = "there is something in it already; name another file, or remove it";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    }
+    Ok(file)
 }

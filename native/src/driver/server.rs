@@ -162,10 +162,11 @@ impl<B: Blueprint> Server<B> {
     /// Records what the guest is told, in the file at `path`, under the name of its service: [`Playback`] tells it again.
     /// There are no more than `limit` bytes of it. The file is written by the loop's own thread, so it should be on a
     /// disk that takes it; when it can't be written any more, that is logged, and the guest is served as before.
+    /// A process that is killed has not written its last tenth of a second, nor the turn that it was in.
     ///
     /// # Errors
     ///
-    /// When there can be no such file.
+    /// When there can be no such file, or there is something in it.
     ///
     /// [`Playback`]: crate::driver::Playback
     pub fn record(&mut self, path: &Path, service: &str, limit: u64) -> io::Result<()> {

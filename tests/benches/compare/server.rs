@@ -167,6 +167,8 @@ fn native_arguments(command: &mut Command, setup: &Setup) {
     let written_as = if setup.who == Who::SinbinAsync { "async-fn" } else { "machine" };
     command.args(["serve", setup.service.name(), "--written-as", written_as]);
     if setup.who == Who::Recorded {
+        // A recording begins in a file of its own.
+        std::fs::remove_file(programs::recording()).ok();
         command.arg("--record").arg(programs::recording());
     }
     common_arguments(command, setup);

@@ -23,7 +23,7 @@ use guest::Unruly;
 const CLIENTS: usize = 4;
 
 /// Whatever the guest answers, with whatever bytes and rests, and whatever its clients do meanwhile: the driver does not
-/// panic, tells the guest nothing but what the contract allows ([`Witness`](witness::Witness)), and comes to its end when
+/// panic, tells the guest nothing but what the contract allows (`Witness`), and comes to its end when
 /// it is told to stop.
 ///
 /// # Panics

@@ -14,7 +14,7 @@ use crate::tape::Tape;
 use watcher::Watcher;
 
 /// Whoever drives, and whatever it says: any events, with any handles, jobs and lengths, over any bytes, in any order and
-/// at any time. Nothing panics, the kernel passes its audit, every command is about what is there ([`Watcher`]), and
+/// at any time. Nothing panics, the kernel passes its audit, every command is about what is there (`Watcher`), and
 /// when all connections fail after that, all goes away
 /// (unless more of them came than there was room for).
 ///

@@ -1,7 +1,7 @@
 //! What must hold of sinbin whatever bytes come in: each property is a function of bytes, and panics where it does not
 //! hold. The fuzz targets (`tests/fuzz`) and this crate's own tests, which need no fuzzer, call the same functions.
 //!
-//! The bytes are a [`Tape`](tape::Tape): what is done next, and with what, is read off it. So any bytes make sense, a
+//! The bytes are a `Tape`: what is done next, and with what, is read off it. So any bytes make sense, a
 //! fuzzer can change some of them and keep the rest, and a file that once failed is a test from then on.
 //!
 //! The kernel's model and the protocol's oracle are the core's own: the files of its tests.

@@ -131,7 +131,8 @@ pub(crate) struct ServeArgs {
     /// After Ctrl-C or SIGTERM: how long requests under way may take.
     #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
     pub(crate) drain_timeout: Span,
-    /// Record in this file all that the service is told, for `sinbin replay`. What clients send is in it.
+    /// Record in this file all that the service is told, for `sinbin replay`. What clients send is in it. It must be new,
+    /// or empty.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// End the recording, and not the server, at this size, in MiB.

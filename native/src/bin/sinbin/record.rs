@@ -26,7 +26,7 @@ where
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
     if matches!(args.written_as, WrittenAs::AsyncFn) {
         return Err(
-            "--record takes a service that is written as a state machine; leave out --written-as".into()
+            "--record takes a service that is written as a state machine; leave out --written-as, and SINBIN_WRITTEN_AS".into()
         );
     }
     sinbin::command::descriptors::make_room_for(args.max_connections);

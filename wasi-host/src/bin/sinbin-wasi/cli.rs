@@ -91,7 +91,7 @@ pub(crate) struct RunArgs {
     /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
     #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
     pub(crate) cache: Option<PathBuf>,
-    /// Record in this file all that a driven guest is told, for `replay`. What clients send is in it.
+    /// Record in this file all that a driven guest is told, for `replay`. What clients send is in it. It must be new, or empty.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// End the recording, and not the server, at this size, in MiB.
@@ -108,10 +108,10 @@ pub(crate) struct GuestReplayArgs {
     pub(crate) replay: ReplayArgs,
     /// The guest.
     pub(crate) guest: PathBuf,
-    /// Memory of the guest, in MiB.
+    /// Memory of the guest, in MiB: as much as when it was recorded.
     #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) max_memory: u16,
-    /// How long a turn of the guest may compute. "off" for no limit.
+    /// How long a turn of the guest may compute: as long as when it was recorded. "off" for no limit.
     #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
     pub(crate) turn_limit: Span,
     /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
