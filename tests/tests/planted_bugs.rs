@@ -1,5 +1,5 @@
 //! Bugs that are planted into copies of the core, one at a time: the simulator finds each within 1,000 seeds, without the
-//! help of the core's own assertions. What it would not find here, it would not find anywhere.
+//! help of the core's own assertions.
 
 #![cfg(unix)]
 
@@ -18,7 +18,26 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 12] = [
+const BUGS: [Planted; 15] = [
+    Planted {
+        name: "a timeout that is forgotten",
+        file: "fib_service.rs",
+        right: "let deadline = cx.after(cx.host.service().idle_timeout);",
+        wrong: "let deadline = crate::time::Instant::NEVER;",
+    },
+    Planted {
+        name: "a last answer that is not the last",
+        file: "fib_service.rs",
+        right: "            Stop::Last => Ok(Step::Done),",
+        wrong: "            Stop::Last if self.ended => Ok(Step::Done),\n            \
+                Stop::Last => Err((Op::Recv, IoError::WouldBlock)),",
+    },
+    Planted {
+        name: "a lost wake-up: who waits to receive is not watched for that, if the source is watched already",
+        file: "wait.rs",
+        right: "if !slot.is_watched(table) {",
+        wrong: "if !slot.is_watched(table) && (table as usize != 0 || slot.watched.is_empty()) {",
+    },
     Planted {
         name: "a lost wake-up: who waits to send is not watched for that, if the source is watched already",
         file: "wait.rs",
@@ -123,6 +142,8 @@ impl Copy {
     fn new(from: &Path) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
         for part in ["core", "tests/simulator"] {
+            // What has moved must not be there twice.
+            fs::remove_dir_all(root.join(part)).ok();
             copy_all(&from.join(part), &root.join(part));
         }
         let manifest = fs::read_to_string(from.join("Cargo.toml")).expect("the workspace has a manifest");

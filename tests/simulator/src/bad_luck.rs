@@ -51,7 +51,8 @@ where
     /// Of a source that is there, or was, or never will be.
     fn say_it_is_ready(&mut self) {
         let luck = &mut self.world.luck;
-        let index = luck.below(8);
+        let most = u32::try_from(self.world.sources.len()).unwrap_or(u32::MAX);
+        let index = luck.below(most.saturating_add(2));
         let interest = *luck.pick(&[Interest::RECV, Interest::SEND, Interest::RECV | Interest::SEND]);
         let there = self.world.sources.get(index as usize).copied().flatten();
         let (source, role) = match there {
@@ -112,12 +113,12 @@ where
     }
 }
 
-/// One of the first tasks.
+/// One of the tasks.
 fn nth_task<S: Service, T: Talk>(
     kernel: &Kernel<Rooms>,
     world: &mut World<S, T>,
 ) -> Option<sinbin_core::TaskId> {
-    let count = u32::try_from(kernel.count().min(16)).unwrap_or(0);
+    let count = u32::try_from(kernel.count()).unwrap_or(0);
     kernel.tasks().nth(world.luck.below(count) as usize).map(|task| task.id)
 }
 
@@ -144,8 +145,7 @@ impl<S: Service, T: Talk> World<S, T> {
         if peer.reset || peer.is_scripted() {
             return;
         }
-        let faults = &plan.faults;
-        if luck.strikes(faults.silence + if peer.outbox.is_empty() { 0 } else { faults.stuck_readers / 4 }) {
+        if luck.strikes(plan.faults.silence) {
             // Mostly for a moment, at times for longer than anybody waits.
             let most = if luck.below(64) == 63 { 50_000_000 } else { 500_000 };
             let span = u64::from(luck.between(1, most));
@@ -153,7 +153,7 @@ impl<S: Service, T: Talk> World<S, T> {
             self.tell(|| format!("client {number} does nothing for {} µs", span / 1000));
             return self.rouse(number);
         }
-        let (sent, got) = peer.act(plan, luck);
+        let (sent, got) = peer.act(plan, luck, now.as_nanos());
         let (reset, finished) = (peer.reset, peer.finished);
         if peer.has_something_to_do() {
             self.rouse(number);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sinbin_core::{Interest, Readiness, SourceId, TaskId};
+use sinbin_core::{Instant, Interest, Readiness, SourceId, TaskId};
 
 use crate::luck::Luck;
 use crate::owed::Owed;
@@ -73,6 +73,10 @@ pub(crate) struct Peer<T> {
     /// Somebody cancelled the server's task; or its time was over.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
+    /// When, by the kernel's time, the server last received or sent something.
+    pub(crate) moved_at: Instant,
+    /// It reads nothing before this.
+    reads_at: u64,
 }
 
 impl<T: Talk> Peer<T> {
@@ -111,6 +115,8 @@ impl<T: Talk> Peer<T> {
             closed: false,
             cancelled: false,
             timed_out: false,
+            moved_at: Instant::ZERO,
+            reads_at: 0,
         }
     }
 
@@ -131,9 +137,13 @@ impl<T: Talk> Peer<T> {
     }
 
     /// Sends something, and reads something. Returns how much of each.
-    pub(crate) fn act(&mut self, plan: &Plan, luck: &mut Luck) -> (usize, usize) {
+    pub(crate) fn act(&mut self, plan: &Plan, luck: &mut Luck, now: u64) -> (usize, usize) {
+        if !self.outbox.is_empty() && luck.strikes(plan.faults.stuck_readers) {
+            self.reads_at = now + u64::from(luck.between(0, 500_000));
+        }
         let sent = if self.finished || self.closed { 0 } else { self.speak(plan, luck) };
-        let count = luck.part(self.outbox.len(), plan.faults.pieces);
+        let is_stuck = now < self.reads_at && !luck.is_calm();
+        let count = if is_stuck { 0 } else { luck.part(self.outbox.len(), plan.faults.pieces) };
         self.outbox.drain(..count);
         self.moved += (sent + count) as u64;
         self.leave();

@@ -79,8 +79,8 @@ faults! {
     accepts = 100,
     /// A visit ends by a reset, at any moment.
     resets = 400,
-    /// A client does not read for a while.
-    stuck_readers = 300,
+    /// A client does not read for a while, and sends on.
+    stuck_readers = 50,
     /// A client is silent for a while.
     silence = 60,
     /// The socket to a client has little room.

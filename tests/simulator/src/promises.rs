@@ -116,6 +116,30 @@ impl Promises {
         }
     }
 
+    /// The host has heard of all changes: whoever waits for readiness is watched for that. `watched` says for what a
+    /// source is.
+    pub(crate) fn after_changes(
+        &self,
+        kernel: &Kernel<Rooms>,
+        watched: impl Fn(SourceId) -> Interest,
+    ) -> Result<(), Broken> {
+        for said in self.said.iter().flatten().filter(|said| is_there(kernel, said.task)) {
+            let is_lost = |what: &What| match what {
+                What::Recv(source) => !watched(*source).contains(Interest::RECV),
+                What::Send(source) => !watched(*source).contains(Interest::SEND),
+                What::Hangup(source) => watched(*source).is_empty(),
+                What::Job(_) => false,
+            };
+            if let Some(what) = said.wait.and_then(|wait| wait.whats().find(is_lost)) {
+                return Err(format!(
+                    "promise 2: task {} waits for {what:?}, and the host does not watch",
+                    said.task
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The kernel was told that `source` is ready, and who waited for that is ready now.
     pub(crate) fn after_ready(
         &self,

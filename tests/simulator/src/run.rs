@@ -136,6 +136,7 @@ where
         let now = world.clock();
         let tasks = executor.kernel.count();
         world.promises.begin_turn(&executor.kernel, now);
+        world.turn_at = now.max(executor.kernel.now());
         let steps = executor.turn(now, world);
         world.report.turns += 1;
         if steps > tasks {
@@ -366,6 +367,14 @@ where
                 None => self.world.wrong(format!("promise 5: source {source} is to be watched, and is gone")),
             }
             self.world.list(source);
+        }
+        let World { promises, sources, .. } = &self.world;
+        let watched = |source: SourceId| {
+            let entry = sources.get(source.index()).copied().flatten().filter(|entry| entry.id == source);
+            entry.map_or(Interest::NONE, |entry| entry.watched)
+        };
+        if let Err(broken) = promises.after_changes(&self.executor.kernel, watched) {
+            self.world.wrong(broken);
         }
     }
 

@@ -37,8 +37,8 @@ const SLICE: u32 = 20_000;
 ///
 /// let service = Fib::default();
 /// let mut sim = Scripted::new(service, &Plan::friendly(10), Luck::seeded(0));
-/// let slow = sim.connect(FibTalk::new(&service, false));
-/// let fast = sim.connect(FibTalk::new(&service, false));
+/// let slow = sim.connect(FibTalk::new(&service));
+/// let fast = sim.connect(FibTalk::new(&service));
 /// sim.send(slow, b"25\n")?;
 /// sim.send(fast, b"5\n6\n")?;
 /// sim.drive()?;

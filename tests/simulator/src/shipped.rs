@@ -59,10 +59,10 @@ fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
     // Half a line and another are a large number: to compute it would take longer than all the rest.
     let rules = Rules { framing, max_n: 18, ..Rules::default() };
     let fib = Fib { rules, idle_timeout, ..Fib::default() };
-    let workers_fail = plan.faults.failing_jobs > 0 || plan.faults.dying_workers > 0;
-    let jobs_may_fail =
-        plan.rooms.jobs < plan.clients as usize || plan.computes != Computes::Slices && workers_fail;
-    let talk = |_: &mut Luck| FibTalk::new(&fib, jobs_may_fail);
+    let is_lost = plan.faults.failing_jobs > 0 || plan.faults.dying_workers > 0;
+    let is_lost = is_lost && plan.computes != Computes::Slices;
+    let is_busy = plan.rooms.jobs < plan.clients as usize;
+    let talk = |_: &mut Luck| FibTalk::new(&fib).forgiving(is_busy, is_lost);
     if service < 9 {
         return simulate(fib, plan, luck, told, talk);
     }

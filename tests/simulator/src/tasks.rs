@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use sinbin_core::task::Label;
-use sinbin_core::{Acceptor, Cx, Linger, Service, SourceId, Step, Task, TaskId, Woken};
+use sinbin_core::{Acceptor, Cx, Instant, Linger, Service, SourceId, Step, Task, TaskId, What, Woken};
 
 use crate::panics::give_up;
 use crate::talk::Talk;
@@ -43,6 +43,7 @@ where
         };
         promises.after_step(task, &step);
         cx.host.promises = promises;
+        self.check_patience(cx.host, task, &step);
         cx.host.story.add(task.to_bits());
         cx.host.story.add(woken as u64);
         step
@@ -86,17 +87,28 @@ impl<S: Service> SimTask<S> {
         else {
             return;
         };
-        let has_timeout = cx.host.plan.idle_timeout.is_some();
+        let (now, idle) = (cx.now(), cx.host.plan.idle_timeout);
+        let reads_clocks = cx.host.tasks_read_clocks;
         let peer = &mut cx.host.peers[number];
         peer.task = Some(task);
-        match woken {
-            Woken::TimedOut => peer.timed_out |= has_timeout,
-            // An `async fn` may look at the time, whatever woke it.
-            _ if is_late && cx.host.tasks_read_clocks => peer.timed_out |= has_timeout,
-            Woken::Cancelled if !peer.cancelled => {
-                cx.host.wrong(format!("task {task} is told that it is cancelled, and nobody did that"));
-            }
-            _ => {}
+        // An `async fn` may look at the time, whatever woke it. The excuse is good for this step alone.
+        let is_over = woken == Woken::TimedOut || is_late && reads_clocks;
+        peer.timed_out = is_over && idle.is_some();
+        let is_early = !reads_clocks && idle.is_some_and(|idle| now < peer.moved_at + idle);
+        if is_over && is_early {
+            cx.host.wrong(format!("client {number} was not silent for as long as it may be"));
+        } else if woken == Woken::Cancelled && !peer.cancelled {
+            cx.host.wrong(format!("task {task} is told that it is cancelled, and nobody did that"));
+        }
+    }
+
+    /// Who waits for a client does so for as long as that may be silent, and not for ever.
+    fn check_patience<T: Talk>(&self, host: &mut World<S, T>, task: TaskId, step: &Step) {
+        let (Self::Serve(..), Step::Wait(wait)) = (self, step) else { return };
+        let waits_for_client =
+            wait.whats().next().is_some_and(|what| matches!(what, What::Recv(_) | What::Send(_)));
+        if waits_for_client && host.plan.idle_timeout.is_some() && wait.deadline() == Instant::NEVER {
+            host.wrong(format!("task {task} waits for a client that may be silent for ever"));
         }
     }
 }

@@ -56,6 +56,8 @@ pub struct World<S: Service, T> {
     pub(crate) luck: Luck,
     /// What the clock says, which may be wrong; and what time it is.
     pub(crate) now: Instant,
+    /// The time of the turn, as the kernel has it.
+    pub(crate) turn_at: Instant,
     pub(crate) events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     scheduled: u64,
     pub(crate) peers: Vec<Peer<T>>,
@@ -96,6 +98,7 @@ impl<S: Service, T: Talk> World<S, T> {
             plan: plan.clone(),
             luck,
             now: Instant::ZERO,
+            turn_at: Instant::ZERO,
             events: BinaryHeap::new(),
             scheduled: 0,
             peers: Vec::new(),
@@ -236,6 +239,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             return Err(IoError::Reset);
         }
         self.peers[number].source = Some(new);
+        self.peers[number].moved_at = self.turn_at;
         self.insert(new, Role::Peer(number));
         self.report.connections += 1;
         self.tell(|| format!("accepted client {number} as source {new}"));
@@ -244,6 +248,10 @@ impl<S: Service, T: Talk> Host for World<S, T> {
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let (number, lingers) = self.number(source)?;
+        let owed = &self.peers[number].owed;
+        if !lingers && owed.is_over() && owed.is_settled() {
+            self.wrong(format!("client {number} is read from behind its last answer"));
+        }
         let rate = self.plan.faults.short_reads;
         let peer = &mut self.peers[number];
         if peer.inbox.is_empty() && peer.finished {
@@ -270,6 +278,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             return Ok(count);
         }
         self.report.received += count as u64;
+        self.peers[number].moved_at = self.turn_at;
         let bytes = &buffer[..count];
         self.tell(|| format!("recv from client {number}: \"{}\"", bytes.escape_ascii()));
         self.heard(number, Read::Bytes { bytes, is_cut: count == buffer.len() });
@@ -286,6 +295,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
         }
         let sent = &bytes[..count];
         peer.outbox.extend(sent);
+        peer.moved_at = self.turn_at;
         self.report.sent += count as u64;
         let before = peer.owed.count();
         let is_right = peer.owed.send(sent);

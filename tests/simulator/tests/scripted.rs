@@ -13,7 +13,7 @@ use sinbin_simulator::{ClientId, Computes, Faults, Luck, Owed, Plan, Read, Scrip
 /// A simulation of the Fibonacci service, and a client of it.
 fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
     let mut sim = Scripted::new(service, plan, Luck::seeded(0));
-    let client = sim.connect(FibTalk::new(&service, false));
+    let client = sim.connect(FibTalk::new(&service));
     (sim, client)
 }
 
@@ -48,7 +48,7 @@ fn jobs_take_time_and_others_are_answered_meanwhile() {
     for computes in [Computes::Workers(1), Computes::Slices] {
         let service = Fib { rules: Rules { max_n: 93, ..Rules::default() }, ..Fib::default() };
         let (mut sim, slow) = fib(service, &Plan { computes, ..Plan::friendly(2) });
-        let fast = sim.connect(FibTalk::new(&service, false));
+        let fast = sim.connect(FibTalk::new(&service));
         sim.send(slow, b"93\n").expect("there is room");
         for _ in 0..10 {
             sim.send(fast, b"20\n").expect("there is room");
@@ -215,7 +215,7 @@ fn unlucky(seed: u64) -> u64 {
     let faults = Faults { cancels: 0, short_reads: 0, ..faults };
     let plan = Plan { faults, haste: 100_000, ..Plan::friendly(4) };
     let mut sim = Scripted::new(service, &plan, Luck::seeded(seed));
-    let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service, false)));
+    let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         // Its pieces, if there are some, are sent before anybody reads.
         let mut bytes = &b"15\n7\n19\n"[..];

@@ -202,7 +202,7 @@ impl Simulation {
     fn hold(&self, dialogue: &Dialogue, told: bool) -> (Outcome, String) {
         let idle_timeout = self.fib.idle_timeout;
         match self.service {
-            Service::Fib => self.hold_with(self.fib, || FibTalk::new(&self.fib, false), dialogue, told),
+            Service::Fib => self.hold_with(self.fib, || FibTalk::new(&self.fib), dialogue, told),
             Service::Echo => self.hold_with(Echo { idle_timeout }, || EchoTalk, dialogue, told),
             Service::Upper => self.hold_with(Upper { idle_timeout }, || UpperTalk, dialogue, told),
         }

@@ -58,6 +58,7 @@ async fn reply(on: Loop<'_>, request: Request, loop_n: u32) -> Option<Reply> {
         Ok(n) => match on.job(FibJob::new(n)).await {
             Ok(value) => Some(Reply::Value(value)),
             Err(Lost::Refused(Refused::Cancelled)) => None,
+            Err(Lost::Refused(_)) => Some(Reply::Error(Bad::Busy)),
             Err(_) => Some(Reply::Error(Bad::Lost)),
         },
     }

@@ -14,7 +14,8 @@ pub struct FibTalk {
     rules: Rules,
     loop_n: u32,
     /// Where there are too few places for jobs, or workers fail, an error is as good an answer.
-    jobs_may_fail: bool,
+    may_be_busy: bool,
+    may_be_lost: bool,
     /// What was read and is not a whole request yet.
     pending: Vec<u8>,
     is_cut: bool,
@@ -25,7 +26,7 @@ pub struct FibTalk {
 impl FibTalk {
     /// A client of `service`.
     #[must_use]
-    pub fn new(service: &Fib, jobs_may_fail: bool) -> Self {
+    pub fn new(service: &Fib) -> Self {
         let by_lines = match service.rules.framing {
             Framing::Lines => Some(true),
             Framing::Bare => Some(false),
@@ -34,18 +35,27 @@ impl FibTalk {
         Self {
             rules: service.rules,
             loop_n: service.loop_n,
-            jobs_may_fail,
+            may_be_busy: false,
+            may_be_lost: false,
             pending: Vec::new(),
             is_cut: false,
             by_lines,
         }
     }
 
+    /// Where there are too few places for jobs (`busy`), or workers fail (`lost`), that is as good an answer.
+    #[must_use]
+    pub fn forgiving(self, busy: bool, lost: bool) -> Self {
+        Self { may_be_busy: busy, may_be_lost: lost, ..self }
+    }
+
     fn owe(&self, request: Request, owed: &mut Owed) {
         let text = |request| line(&self.rules, request).into_bytes();
         match request {
-            Ok(n) if n > self.loop_n && self.jobs_may_fail => {
-                owed.either(text(request), vec![text(Err(Bad::Busy)), text(Err(Bad::Lost))]);
+            Ok(n) if n > self.loop_n => {
+                let instead = [(self.may_be_busy, Bad::Busy), (self.may_be_lost, Bad::Lost)];
+                let instead = instead.into_iter().filter(|(may, _)| *may).map(|(_, bad)| text(Err(bad)));
+                owed.either(text(request), instead.collect());
             }
             _ => owed.answer(text(request)),
         }

@@ -13,14 +13,14 @@ pub(crate) struct Cli {
     /// How many seeds to run.
     #[arg(long, default_value_t = 1000, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
-    /// The first of them.
+    /// The first of them; with --steps, the seed.
     #[arg(long, default_value_t = 0, value_name = "SEED", conflicts_with = "seed")]
     pub(crate) from: u64,
     /// Threads (default: as many as there are cores).
-    #[arg(long, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "steps"], value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Go on after a seed that fails, and tell of this many.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with_all = ["seed", "steps"], value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) failures: u64,
     /// Run this seed alone; and again, to see that it gives the same run.
     #[arg(long, value_name = "SEED")]

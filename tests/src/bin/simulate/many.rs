@@ -15,6 +15,9 @@ use crate::one::{say, sentence, tell_failure};
 /// Seeds that a thread takes at once.
 const BATCH: u64 = 64;
 
+/// Seeds that the threads together may reach for behind the last.
+const SLACK: u64 = 1 << 20;
+
 /// One seed in so many runs twice: the same seed must give the same run (promise 4).
 const TWICE: u64 = 50;
 
@@ -32,9 +35,18 @@ struct Shared {
 pub(crate) fn run(cli: &Cli) -> ExitCode {
     let threads =
         cli.jobs.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let Some(end) = cli.from.checked_add(cli.seeds).filter(|end| end.checked_add(SLACK).is_some()) else {
+        eprintln!(
+            "simulate: --from {} and --seeds {} are more than there are: the last seed is {}",
+            cli.from,
+            cli.seeds,
+            u64::MAX - SLACK
+        );
+        return ExitCode::from(2);
+    };
     let shared = Shared {
         next: AtomicU64::new(cli.from),
-        end: cli.from.saturating_add(cli.seeds),
+        end,
         failures: cli.failures,
         found: Mutex::default(),
         total: Mutex::default(),

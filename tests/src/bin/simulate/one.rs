@@ -15,7 +15,7 @@ const END: usize = 40;
 pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
     let ended = shipped(Luck::seeded(seed), cli.trace);
     if cli.trace && !say(&ended.story) {
-        return ExitCode::SUCCESS;
+        return if ended.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let again = shipped(Luck::seeded(seed), false);
     if again.outcome != ended.outcome {
