@@ -160,6 +160,29 @@ impl<S: Storage> Kernel<S> {
         self.audit_queue(&seen)
     }
 
+    /// The part of [`audit`](Self::audit) that is about one task: whether all tables agree on where it is. O(1); a task
+    /// that is gone is nowhere.
+    ///
+    /// # Errors
+    ///
+    /// The first promise that does not hold.
+    pub fn audit_task(&self, task: TaskId) -> Result<(), Broken> {
+        let entry = self.slots().get(task.index()).filter(|entry| entry.is_live());
+        let Some(entry) = entry.filter(|entry| entry.generation == task.generation) else { return Ok(()) };
+        let slot = &entry.value;
+        if slot.state == TaskState::Ready {
+            let is_nowhere = slot.places.iter().all(|place| *place == Place::NOWHERE);
+            return ensure(is_nowhere, "who does not wait is in no wait table");
+        }
+        self.audit_places(task.index(), slot)?;
+        if slot.deadline == Instant::NEVER {
+            return Ok(());
+        }
+        let timer = self.timers.entries().get(slot.timer as usize).ok_or(Broken("a deadline has a timer"))?;
+        ensure(timer.task as usize == task.index(), "a timer knows its task")?;
+        ensure(timer.at <= slot.deadline, "a timer comes up no later than the deadline")
+    }
+
     fn audit_counts(&self, seen: &Census) -> Result<(), Broken> {
         ensure(seen.live as usize == self.count(), "every task is counted")?;
         ensure(seen.timed as usize == self.timers.entries().len(), "a slot has one timer at most")?;

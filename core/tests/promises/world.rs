@@ -214,6 +214,7 @@ impl<S: Storage> World<S> {
         assert_eq!(self.kernel.count(), expected.len());
         for (view, _) in &expected {
             assert_eq!(self.kernel.state(view.id), Some(view.state));
+            assert_eq!(self.kernel.audit_task(view.id), Ok(()));
         }
     }
 

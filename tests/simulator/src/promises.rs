@@ -1,6 +1,7 @@
 //! The promises of the kernel, checked before each step of a task and around each turn.
 //!
-//! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other, and what
+//! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other (the
+//! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
 //! is written down here (who said it waits for what, who was next on the queue) is compared with what the kernel does.
 
 use sinbin_core::{Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken};
@@ -24,8 +25,13 @@ pub(crate) struct Promises {
     /// Tasks whose deadline comes with this turn.
     due: Vec<TaskId>,
     turn: u64,
+    /// The turn in which the whole kernel was last audited.
+    audited: u64,
     pub(crate) steps: u64,
 }
+
+/// So many tasks are few.
+const FEW: usize = 32;
 
 #[derive(Clone, Copy)]
 struct Said {
@@ -52,8 +58,9 @@ impl Promises {
     /// The task is about to have a step.
     pub(crate) fn before_step(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<(), Broken> {
         self.steps += 1;
-        kernel.audit().map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
-        self.check_queue(kernel, task)?;
+        let last = self.queue.first().copied().filter(|_| self.first_ran);
+        let queued = self.check_queue(kernel, task)?;
+        self.audit(kernel, last, queued).map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
         let woken = kernel.woken(task).ok_or("promise 1: a task runs that is gone")?;
         let said = self.said(task).copied();
         if let Some(said) = said.filter(|said| said.turn == self.turn) {
@@ -71,6 +78,22 @@ impl Promises {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Audits the whole kernel before each step where tasks are few, and before the first of each turn where they are
+    /// many: the other steps have changed no task but the `last` that ran, and those who were queued since.
+    fn audit(
+        &mut self,
+        kernel: &Kernel<Rooms>,
+        last: Option<TaskId>,
+        queued: usize,
+    ) -> Result<(), sinbin_core::Broken> {
+        if kernel.count() <= FEW || self.audited != self.turn {
+            self.audited = self.turn;
+            return kernel.audit();
+        }
+        let mut fresh = self.queue[self.queue.len() - queued..].iter().chain(&last);
+        fresh.try_for_each(|task| kernel.audit_task(*task))
     }
 
     /// Whether the deadline of its last wait has come, whatever woke it.
@@ -167,7 +190,8 @@ impl Promises {
     }
 
     /// The queue is what it was, but for the first, which has had its step, and for new ones at the end.
-    fn check_queue(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<(), Broken> {
+    /// Returns how many those are.
+    fn check_queue(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<usize, Broken> {
         self.fresh.clear();
         self.fresh.extend(kernel.queue());
         let left = self.queue.get(usize::from(self.first_ran)..).unwrap_or_default();
@@ -177,9 +201,10 @@ impl Promises {
         if self.fresh.first() != Some(&task) {
             return Err(format!("promise 3: task {task} runs, and {:?} is first", self.fresh.first()));
         }
+        let queued = self.fresh.len() - left.len();
         std::mem::swap(&mut self.queue, &mut self.fresh);
         self.first_ran = false;
-        Ok(())
+        Ok(queued)
     }
 
     /// What a task that is there said last.
