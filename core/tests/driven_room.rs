@@ -2,7 +2,7 @@
 
 use core::pin::{Pin, pin};
 
-use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+use sinbin_core::driven::{Command, Compute, Driven, Event, Handle, Start};
 use sinbin_core::echo::Echo;
 use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool};
 use sinbin_core::{Instant, Limits};
@@ -31,6 +31,18 @@ fn the_room_is_that_of_connections_however_many_listeners_there_are() {
     assert_eq!(room(&[Event::Listener(LISTENERS[1]), accepted(0)]), 2);
     assert_eq!(room(&[accepted(1), accepted(2)]), 0);
     assert_eq!(room(&[Event::Ended(client(1))]), 1, "one has gone");
+}
+
+#[test]
+fn a_start_makes_a_loop_of_that_room_whoever_computes() {
+    for computes in [false, true] {
+        let start =
+            Start { max_connections: 3, max_buffered: 1 << 20, computes, slice: 1, ..Start::default() };
+        let (mut driven, takes) = start.begin(Echo::default());
+        assert_eq!((takes.connections, takes.block), (3, 16 * 1024));
+        let answer = driven.turn(Instant::ZERO, 1024, [Event::Listener(LISTENERS[0])], Vec::new());
+        assert_eq!(answer.room, 3);
+    }
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Owed {
         self.answers.is_empty()
     }
 
+    /// Whether nothing is to be read any more: the last answer is sent.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.over && !self.anything && self.is_settled()
+    }
+
     /// How much was read and is not answered: what the service may have to keep.
     pub(crate) fn kept(&self) -> u64 {
         self.taken - if self.answers.is_empty() { self.taken } else { self.answered }

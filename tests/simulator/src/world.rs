@@ -249,7 +249,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let (number, lingers) = self.number(source)?;
         let owed = &self.peers[number].owed;
-        if !lingers && owed.is_over() && owed.is_settled() {
+        if !lingers && owed.is_at_its_end() {
             self.wrong(format!("client {number} is read from behind its last answer"));
         }
         let rate = self.plan.faults.short_reads;

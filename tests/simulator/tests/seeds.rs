@@ -58,7 +58,8 @@ impl Talk for Wrong {
 fn a_wrong_answer_is_found_and_its_run_is_cut_short() {
     let run = |mut luck: Luck| {
         let plan = Plan::drawn(&mut luck);
-        Simulation::new(Echo::default(), &plan, luck, |_: &mut Luck| Wrong).run_recorded()
+        let echo = Echo { idle_timeout: plan.idle_timeout };
+        Simulation::new(echo, &plan, luck, |_: &mut Luck| Wrong).run_recorded()
     };
     let found = (0..100).map(|seed| run(Luck::seeded(seed).recorded())).find(|ended| ended.outcome.is_err());
     let found = found.expect("a byte of many is 77");
