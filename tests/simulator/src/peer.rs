@@ -73,7 +73,8 @@ pub(crate) struct Peer<T> {
     /// Somebody cancelled the server's task; or its time was over.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
-    /// When, by the kernel's time, the server last received or sent something.
+    /// When, by the kernel's time, the server took the connection, and when it last received or sent something.
+    pub(crate) began_at: Instant,
     pub(crate) moved_at: Instant,
     /// It reads nothing before this.
     reads_at: u64,
@@ -115,6 +116,7 @@ impl<T: Talk> Peer<T> {
             closed: false,
             cancelled: false,
             timed_out: false,
+            began_at: Instant::ZERO,
             moved_at: Instant::ZERO,
             reads_at: 0,
         }

@@ -92,7 +92,9 @@ impl<S: Service> SimTask<S> {
         let peer = &mut cx.host.peers[number];
         peer.task = Some(task);
         // An `async fn` may look at the time, whatever woke it. The excuse is good for this step alone.
-        let is_over = woken == Woken::TimedOut || is_late && reads_clocks;
+        // Of one that has yielded nobody else knows the deadline, but that it is no earlier than this.
+        let may_be_late = woken == Woken::Yielded && idle.is_some_and(|idle| now >= peer.began_at + idle);
+        let is_over = woken == Woken::TimedOut || reads_clocks && (is_late || may_be_late);
         peer.timed_out = is_over && idle.is_some();
         let is_early = !reads_clocks && idle.is_some_and(|idle| now < peer.moved_at + idle);
         if is_over && is_early {

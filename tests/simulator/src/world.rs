@@ -238,8 +238,9 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             self.peers[number].closed = true;
             return Err(IoError::Reset);
         }
-        self.peers[number].source = Some(new);
-        self.peers[number].moved_at = self.turn_at;
+        let peer = &mut self.peers[number];
+        peer.source = Some(new);
+        (peer.began_at, peer.moved_at) = (self.turn_at, self.turn_at);
         self.insert(new, Role::Peer(number));
         self.report.connections += 1;
         self.tell(|| format!("accepted client {number} as source {new}"));
