@@ -64,6 +64,18 @@ fn a_table_on_the_heap_grows_to_its_limit() {
     assert_eq!(sizes, [128, 128, 65_535, 65_535]);
 }
 
+/// Few sources and jobs beside many tasks: each kind of table ends at its own limit.
+#[test]
+fn each_table_has_its_limit() {
+    let mut kernel = Kernel::new(&Limits::new(4, 1, 128).with_sources(2).with_jobs(1));
+    let opened = [(); 3].map(|()| kernel.open().is_ok());
+    let begun = [(); 2].map(|()| kernel.begin_job().is_ok());
+    let spawned = [(); 5].map(|()| kernel.spawn().is_ok());
+    assert_eq!(opened, [true, true, false]);
+    assert_eq!(begun, [true, false]);
+    assert_eq!(spawned, [true, true, true, true, false]);
+}
+
 /// A host that does no more than it must.
 struct Bare;
 

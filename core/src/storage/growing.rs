@@ -48,14 +48,16 @@ impl<T> Slots<T> for Growing<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     tasks: usize,
+    sources: usize,
+    jobs: usize,
     blocks: usize,
     block_size: usize,
     reserved: bool,
 }
 
 impl Limits {
-    /// So many tasks, and as many sources and jobs; so many blocks of that many bytes. A block has 128 bytes at
-    /// least, and 65,535 at most.
+    /// So many tasks, and as many sources and jobs, if nothing else is said; so many blocks of that many bytes. A block
+    /// has 128 bytes at least, and 65,535 at most.
     #[must_use]
     pub const fn new(tasks: usize, blocks: usize, block_size: usize) -> Self {
         let block_size = match block_size {
@@ -63,7 +65,19 @@ impl Limits {
             128..=0xffff => block_size,
             _ => 0xffff,
         };
-        Self { tasks, blocks, block_size, reserved: false }
+        Self { tasks, sources: tasks, jobs: tasks, blocks, block_size, reserved: false }
+    }
+
+    /// The same, with so many sources.
+    #[must_use]
+    pub const fn with_sources(self, sources: usize) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// The same, with so many jobs at a time.
+    #[must_use]
+    pub const fn with_jobs(self, jobs: usize) -> Self {
+        Self { jobs, ..self }
     }
 
     /// The same, with the room of each table reserved at once and used as it fills: nothing moves then, and what
@@ -103,11 +117,11 @@ impl Storage for Limits {
     }
 
     fn sources<T>(&self) -> Growing<T> {
-        self.table(self.tasks)
+        self.table(self.sources)
     }
 
     fn jobs<T>(&self) -> Growing<T> {
-        self.table(self.tasks)
+        self.table(self.jobs)
     }
 
     fn blocks<T>(&self) -> Growing<T> {

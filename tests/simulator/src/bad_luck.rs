@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use sinbin_core::{Instant, Interest, JobId, Kernel, Service, SourceId, Task, TaskState};
+use sinbin_core::{Instant, Interest, JobId, Kernel, Limits, Service, SourceId, Task, TaskState};
 
 use crate::luck::Luck;
 use crate::peer::Phase;
-use crate::rooms::Rooms;
 use crate::run::Simulation;
 use crate::talk::Talk;
 use crate::world::{Event, World};
@@ -102,7 +101,7 @@ where
     }
 
     /// Does something that must change nothing.
-    fn expect_nothing(&mut self, what: &str, act: impl FnOnce(&mut Kernel<Rooms>)) {
+    fn expect_nothing(&mut self, what: &str, act: impl FnOnce(&mut Kernel<Limits>)) {
         let (kernel, world) = self.kernel();
         let before: Vec<_> = kernel.tasks().map(|task| (task.id, task.state)).collect();
         act(kernel);
@@ -115,7 +114,7 @@ where
 
 /// One of the tasks.
 fn nth_task<S: Service, T: Talk>(
-    kernel: &Kernel<Rooms>,
+    kernel: &Kernel<Limits>,
     world: &mut World<S, T>,
 ) -> Option<sinbin_core::TaskId> {
     let count = u32::try_from(kernel.count()).unwrap_or(0);
@@ -180,7 +179,7 @@ impl<S: Service, T: Talk> World<S, T> {
     }
 
     /// A job's time is over.
-    pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Rooms>, job: JobId) {
+    pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Limits>, job: JobId) {
         if self.luck.strikes(self.plan.faults.failing_jobs) {
             if self.work.fail(job) {
                 self.tell(|| format!("job {job} fails"));

@@ -4,9 +4,9 @@
 //! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
 //! is written down here (who said it waits for what, who was next on the queue) is compared with what the kernel does.
 
-use sinbin_core::{Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken};
-
-use crate::rooms::Rooms;
+use sinbin_core::{
+    Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
+};
 
 /// A promise that was broken: its number, and how.
 pub(crate) type Broken = String;
@@ -43,7 +43,7 @@ struct Said {
 
 impl Promises {
     /// A turn begins at `now`, of which the kernel has not heard yet.
-    pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Rooms>, now: Instant) {
+    pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant) {
         self.turn += 1;
         self.due.clear();
         let now = now.max(kernel.now());
@@ -56,7 +56,7 @@ impl Promises {
     }
 
     /// The task is about to have a step.
-    pub(crate) fn before_step(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<(), Broken> {
+    pub(crate) fn before_step(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<(), Broken> {
         self.steps += 1;
         let last = self.queue.first().copied().filter(|_| self.first_ran);
         let queued = self.check_queue(kernel, task)?;
@@ -84,7 +84,7 @@ impl Promises {
     /// many: the other steps have changed no task but the `last` that ran, and those who were queued since.
     fn audit(
         &mut self,
-        kernel: &Kernel<Rooms>,
+        kernel: &Kernel<Limits>,
         last: Option<TaskId>,
         queued: usize,
     ) -> Result<(), sinbin_core::Broken> {
@@ -97,7 +97,7 @@ impl Promises {
     }
 
     /// Whether the deadline of its last wait has come, whatever woke it.
-    pub(crate) fn is_late(&self, kernel: &Kernel<Rooms>, task: TaskId) -> bool {
+    pub(crate) fn is_late(&self, kernel: &Kernel<Limits>, task: TaskId) -> bool {
         let wait = self.said(task).and_then(|said| said.wait);
         wait.is_some_and(|wait| wait.deadline() <= kernel.now())
     }
@@ -116,16 +116,15 @@ impl Promises {
     }
 
     /// The turn is over, and so many steps were had.
-    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Rooms>) -> Result<(), Broken> {
+    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Limits>) -> Result<(), Broken> {
         for task in &self.due {
             if self.said(*task).is_some_and(|said| said.turn != self.turn) {
                 return Err(format!("promise 2: task {task} was not told that its deadline has come"));
             }
         }
         let Rest::Until(until) = kernel.rest() else { return Ok(()) };
-        let waits =
-            self.said.iter().flatten().filter_map(|said| said.wait.filter(|_| is_there(kernel, said.task)));
-        let first = waits.map(|wait| wait.deadline()).min();
+        let waiting = self.said.iter().flatten().filter(|said| waits(kernel, said.task));
+        let first = waiting.filter_map(|said| Some(said.wait?.deadline())).min();
         if until <= kernel.now() && first.is_none_or(|first| first > kernel.now()) {
             return Err(format!(
                 "promise 8: the host is to rest until {until:?}, which has passed, for nobody"
@@ -143,10 +142,10 @@ impl Promises {
     /// source is.
     pub(crate) fn after_changes(
         &self,
-        kernel: &Kernel<Rooms>,
+        kernel: &Kernel<Limits>,
         watched: impl Fn(SourceId) -> Interest,
     ) -> Result<(), Broken> {
-        for said in self.said.iter().flatten().filter(|said| is_there(kernel, said.task)) {
+        for said in self.said.iter().flatten().filter(|said| waits(kernel, said.task)) {
             let is_lost = |what: &What| match what {
                 What::Recv(source) => !watched(*source).contains(Interest::RECV),
                 What::Send(source) => !watched(*source).contains(Interest::SEND),
@@ -166,7 +165,7 @@ impl Promises {
     /// The kernel was told that `source` is ready, and who waited for that is ready now.
     pub(crate) fn after_ready(
         &self,
-        kernel: &Kernel<Rooms>,
+        kernel: &Kernel<Limits>,
         task: Option<TaskId>,
         source: SourceId,
         readiness: Interest,
@@ -191,7 +190,7 @@ impl Promises {
 
     /// The queue is what it was, but for the first, which has had its step, and for new ones at the end.
     /// Returns how many those are.
-    fn check_queue(&mut self, kernel: &Kernel<Rooms>, task: TaskId) -> Result<usize, Broken> {
+    fn check_queue(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<usize, Broken> {
         self.fresh.clear();
         self.fresh.extend(kernel.queue());
         let left = self.queue.get(usize::from(self.first_ran)..).unwrap_or_default();
@@ -213,6 +212,6 @@ impl Promises {
     }
 }
 
-fn is_there(kernel: &Kernel<Rooms>, task: TaskId) -> bool {
+fn waits(kernel: &Kernel<Limits>, task: TaskId) -> bool {
     kernel.state(task) == Some(TaskState::Waiting)
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use sinbin_core::{
-    Acceptor, Executor, Instant, Interest, Kernel, Linger, Rest, Service, SourceId, Task, TaskId,
+    Acceptor, Executor, Instant, Interest, Kernel, Limits, Linger, Rest, Service, SourceId, Task, TaskId,
 };
 
 use crate::luck::Luck;
@@ -55,7 +55,7 @@ where
         // The least that anything can be done with.
         plan.rooms.tasks = plan.rooms.tasks.max(2);
         plan.rooms.sources = plan.rooms.sources.max(2);
-        let mut executor = Executor::new(&plan.rooms);
+        let mut executor = Executor::new(&plan.rooms.limits());
         let mut world = World::new(service, &plan, luck, story);
         let listener =
             executor.kernel.open().unwrap_or_else(|_| unreachable!("there is room for two sources"));
@@ -425,7 +425,7 @@ where
         }
     }
 
-    pub(crate) fn kernel(&mut self) -> (&mut Kernel<crate::Rooms>, &mut World<S, T>) {
+    pub(crate) fn kernel(&mut self) -> (&mut Kernel<Limits>, &mut World<S, T>) {
         (&mut self.executor.kernel, &mut self.world)
     }
 
@@ -442,7 +442,7 @@ where
             .map_err(|broken| format!("the audit says at the end: not so: {}", broken.0))?;
         let lent = executor.blocks_lent();
         let sources = world.sources.iter().flatten().count();
-        let fresh = room(&mut Kernel::new(&world.plan.rooms));
+        let fresh = room(&mut Kernel::new(&world.plan.rooms.limits()));
         let left = room(&mut executor.kernel);
         match () {
             () if lent > 0 => Err(format!("{lent} blocks of bytes were not given back")),
@@ -457,7 +457,7 @@ where
 }
 
 /// For how many tasks, sources and jobs there is room.
-fn room(kernel: &mut Kernel<crate::Rooms>) -> [usize; 3] {
+fn room(kernel: &mut Kernel<Limits>) -> [usize; 3] {
     let tasks = std::iter::from_fn(|| kernel.spawn().ok()).count();
     let sources = std::iter::from_fn(|| kernel.open().ok()).count();
     let jobs = std::iter::from_fn(|| kernel.begin_job().ok()).count();

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use sinbin_core::{Job, JobId, Progress, Slicer};
+use sinbin_core::{Job, JobId, Limits, Progress, Slicer};
 
 use crate::luck::Luck;
-use crate::rooms::Rooms;
 
 /// The jobs of a run.
 pub(crate) enum Work<J: Job> {
-    Slices(Slicer<J, Rooms>),
+    Slices(Slicer<J, Limits>),
     Threads { threads: u32, running: Vec<Running<J>>, done: VecDeque<(JobId, J::Output)> },
 }
 
@@ -21,8 +20,8 @@ pub(crate) struct Running<J> {
 }
 
 impl<J: Job> Work<J> {
-    pub(crate) fn slices(rooms: &Rooms) -> Self {
-        Self::Slices(Slicer::new(rooms))
+    pub(crate) fn slices(limits: &Limits) -> Self {
+        Self::Slices(Slicer::new(limits))
     }
 
     pub(crate) fn threads(threads: u32) -> Self {

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use sinbin_core::{
-    Failure, Host, Instant, Interest, IoError, JobId, Jobs, Readiness, Serves, Service, SourceId, TaskId,
+    Failure, Host, Instant, Interest, IoError, JobId, Jobs, Limits, Readiness, Serves, Service, SourceId,
+    TaskId,
 };
 
 use crate::luck::Luck;
@@ -13,7 +14,6 @@ use crate::peer::{Peer, Phase};
 use crate::plan::{Computes, Plan};
 use crate::promises::Promises;
 use crate::report::Report;
-use crate::rooms::Rooms;
 use crate::story::Story;
 use crate::talk::Talk;
 use crate::tasks::SimTask;
@@ -90,7 +90,7 @@ const OLD_JOBS: usize = 64;
 impl<S: Service, T: Talk> World<S, T> {
     pub(crate) fn new(service: S, plan: &Plan, luck: Luck, story: Story) -> Self {
         let work = match plan.computes {
-            Computes::Slices => Work::slices(&plan.rooms),
+            Computes::Slices => Work::slices(&plan.rooms.limits()),
             Computes::Workers(threads) => Work::threads(threads),
         };
         Self {
@@ -219,7 +219,7 @@ impl<S: Service, T: Talk> World<S, T> {
 }
 
 impl<S: Service, T: Talk> Host for World<S, T> {
-    type Storage = Rooms;
+    type Storage = Limits;
     type Task = SimTask<S>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
