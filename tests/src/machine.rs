@@ -17,7 +17,7 @@ pub fn raise_descriptor_limit() -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::{allow_descriptors, loop_rests, resident_bytes, rests};
+pub use linux::{allow_descriptors, anonymous_bytes, loop_rests, resident_bytes, rests};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -58,8 +58,23 @@ mod linux {
     /// When the system does not say.
     #[must_use]
     pub fn resident_bytes(pid: Pid) -> u64 {
+        sum_of_maps(pid, "Rss:")
+    }
+
+    /// The part of it that the process has made itself: heap and stacks, and nothing of the program's file, of which the
+    /// system maps in what it likes.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not say.
+    #[must_use]
+    pub fn anonymous_bytes(pid: Pid) -> u64 {
+        sum_of_maps(pid, "Anonymous:")
+    }
+
+    fn sum_of_maps(pid: Pid, name: &str) -> u64 {
         let sums = read(&format!("/proc/{}/smaps_rollup", pid.as_raw_pid()));
-        let line = sums.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let line = sums.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         kib.expect("a living process has a size") * 1024
     }

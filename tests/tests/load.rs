@@ -42,9 +42,6 @@ const SEEDS: u64 = 6;
 /// How much larger than after the first round a server may be after the second, in percent.
 const GROWTH: u64 = 5;
 
-/// What the system may map in meanwhile of the program itself, whatever that does.
-const MAPPED: u64 = 512 << 10;
-
 fn setting<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
     let value = env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error:?}")))
@@ -72,8 +69,8 @@ fn holds_no_more_after<R>(server: &Server, mut round: impl FnMut(Footprint) -> R
     let second = round(idle);
     let after = idle.again(server);
     println!("idle {idle:?}; after a round {before:?}; after another {after:?}");
-    let limit = before.resident + (before.resident * GROWTH / 100).max(MAPPED);
-    assert!(after.resident <= limit, "it grew by more than {GROWTH} %: {before:?}, {after:?}");
+    let limit = before.memory + before.memory * GROWTH / 100;
+    assert!(after.memory <= limit, "it grew by more than {GROWTH} %: {before:?}, {after:?}");
     [first, second]
 }
 

@@ -9,15 +9,15 @@ use crate::wait::eventually;
 pub struct Footprint {
     /// Open files and sockets.
     pub descriptors: usize,
-    /// Memory in RAM, in bytes.
-    pub resident: u64,
+    /// Memory of its own in RAM, in bytes.
+    pub memory: u64,
 }
 
 impl Footprint {
     /// Looks at a server that has come to rest.
     #[must_use]
     pub fn of(server: &Server) -> Self {
-        Self { descriptors: Self::descriptors(server), resident: machine::resident_bytes(server.pid()) }
+        Self { descriptors: Self::descriptors(server), memory: machine::anonymous_bytes(server.pid()) }
     }
 
     /// How many open files and sockets it has now.
