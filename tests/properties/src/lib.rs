@@ -10,10 +10,10 @@
 #[cfg(unix)]
 mod contract;
 mod driven;
+mod driver;
 mod fib;
 mod job;
 mod kernel;
-mod kind;
 mod recording;
 mod serving;
 mod tape;

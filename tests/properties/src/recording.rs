@@ -1,11 +1,11 @@
 //! Recordings, by whoever wrote them.
 
-use sinbin_core::driven::recording::{Decoder, Error, Header, Record, Turn, Writer};
+use sinbin_core::driven::recording::{Decoder, Error, Header, Record, Turn, Writer, checksum};
 use sinbin_core::driven::{Answer, Event, Start};
 use sinbin_core::{Instant, Rest};
 
-/// A turn, with its own events, and whether it has an answer.
-type Told = (Instant, u32, Vec<Event>, Vec<u8>, bool);
+/// A turn, with its own events, and the checksum of its answer.
+type Told = (Instant, u32, Vec<Event>, Vec<u8>, Option<u32>);
 
 /// Any bytes are a recording up to some point. None makes more of less: a record has fewer events than bytes. What is
 /// there is read again when it is written again. (With an odd first byte the rest comes behind a header that is one.)
@@ -21,8 +21,11 @@ pub fn recording(bytes: &[u8]) {
         let _ = Writer::new(&header, &mut recording);
     }
     recording.extend_from_slice(rest);
-    if let Some((header, told)) = read(&recording) {
-        let again = write(&header, &told);
+    if let Some((header, mut told)) = read(&recording) {
+        // Of an answer there is a sum, which another one has to stand for.
+        let answer = Answer { rest: Rest::Ready, room: 0, commands: Vec::new(), output: rest.to_vec() };
+        let again = write(&header, &told, &answer);
+        told.iter_mut().for_each(|(.., sum)| *sum = sum.map(|_| checksum(&answer)));
         assert_eq!(read(&again), Some((header, told)), "what was written again");
     }
 }
@@ -48,7 +51,7 @@ fn read(bytes: &[u8]) -> Option<(Header, Vec<Told>)> {
                 if let Record::Turn { turn, answer } = record {
                     let Turn { now, window, events, input } = turn;
                     assert!(events.len() + input.len() < rest.len(), "more than there is");
-                    all.push((now, window, events.to_vec(), input.to_vec(), answer.is_some()));
+                    all.push((now, window, events.to_vec(), input.to_vec(), answer));
                 }
                 rest = behind;
             }
@@ -72,13 +75,12 @@ fn look(whole: Result<bool, Error>, error: Error, len: usize) {
     }
 }
 
-fn write(header: &Header, told: &[Told]) -> Vec<u8> {
+fn write(header: &Header, told: &[Told], answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(header, &mut bytes);
-    let answer = Answer { rest: Rest::Ready, room: 0, commands: Vec::new(), output: Vec::new() };
-    for (now, window, events, input, has_answer) in told {
+    for (now, window, events, input, sum) in told {
         let turn = Turn { now: *now, window: *window, events, input };
-        writer.turn(&turn, has_answer.then_some(&answer), &mut bytes);
+        writer.turn(&turn, sum.map(|_| answer), &mut bytes);
     }
     writer.end(true, &mut bytes);
     bytes

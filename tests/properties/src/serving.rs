@@ -6,7 +6,7 @@ use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 
-use crate::kind::{Client, Driver, Sizes};
+use crate::driver::{Client, Driver, Sizes};
 use crate::oracle::{Read, asked, line};
 use crate::tape::Tape;
 
