@@ -80,16 +80,17 @@ impl Input {
         self.events.retain(|event| !matches!(event, Event::Stuck(id) | Event::Failed(id) if *id == gone));
     }
 
-    /// The turn is over, and its bytes are told. Returns who had some.
-    pub(crate) fn clear_bytes(&mut self) -> Vec<SourceId> {
+    /// The turn is over, and its bytes are told. Returns one after another who had some.
+    pub(crate) fn told(&mut self) -> Option<SourceId> {
         self.used = 0;
-        std::mem::take(&mut self.pieces)
+        self.pieces.pop()
     }
 
     /// There is nobody to tell.
     pub(crate) fn clear(&mut self) {
         self.events.clear();
-        self.clear_bytes();
+        self.pieces.clear();
+        self.used = 0;
     }
 
     fn append(&mut self, bytes: &[u8]) {

@@ -43,10 +43,9 @@ impl<B: Blueprint> Server<B> {
         if !output.is_empty() {
             self.ignore("left bytes of output that belong to no command");
         }
-        for source in self.input.clear_bytes() {
+        while let Some(source) = self.input.told() {
             if let Some(place) = self.places.get(source) {
                 place.set_piece(&(0..0));
-                self.watch(source);
                 self.nudge_later(source);
             }
         }

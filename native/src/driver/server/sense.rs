@@ -27,6 +27,17 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What is read at once when as much is kept as may be: a request of a client that sends no newlines should fit.
 const BITE: usize = 256;
 
+/// What came of a look at a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Bytes for the guest.
+    Bytes,
+    /// The guest wants some, and none are there yet.
+    NotYet,
+    /// None: the guest wants none now, or the connection is over.
+    Nothing,
+}
+
 impl<B: Blueprint> Server<B> {
     /// Collects what the guest is to be told.
     pub(super) fn gather(&mut self, now: Instant) {
@@ -59,6 +70,7 @@ impl<B: Blueprint> Server<B> {
             self.kept -= unread.len();
             self.input.room(unread.len()).copy_from_slice(&unread);
             place.set_piece(&self.input.received(source, unread.len()));
+            self.watch(source);
         }
     }
 
@@ -86,25 +98,29 @@ impl<B: Blueprint> Server<B> {
                 if is_gone || readiness.contains(Interest::SEND) {
                     self.flush(source, now);
                 }
-                if is_gone || readiness.contains(Interest::RECV) {
-                    self.receive(source);
-                }
+                let comes = is_gone || readiness.contains(Interest::RECV);
+                let received = if comes { self.receive(source) } else { Received::Nothing };
                 if is_gone {
                     self.hang_up(source);
                 }
-                self.watch(source);
+                // Bytes alone change nothing of what is watched.
+                if readiness != Interest::RECV || received != Received::Bytes {
+                    self.watch(source);
+                }
             }
         }
     }
 
-    /// Receives for the guest, if it wants that. Whether it does and nothing was there.
-    pub(super) fn receive(&mut self, source: SourceId) -> bool {
+    /// Receives for the guest, if it wants that.
+    pub(super) fn receive(&mut self, source: SourceId) -> Received {
         let block = self.takes.block as usize;
         let limit = if self.kept < self.settings.max_buffered { block } else { block.min(BITE) };
         // What has no room in this turn is reported again.
         let wants_some =
             self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
-        let Some(place) = wants_some.filter(|_| self.input.has_room(limit)) else { return false };
+        let Some(place) = wants_some.filter(|_| self.input.has_room(limit)) else {
+            return Received::Nothing;
+        };
         match self.sockets.recv(source, self.input.room(limit)) {
             Ok(0) => {
                 place.ended = true;
@@ -114,11 +130,12 @@ impl<B: Blueprint> Server<B> {
                 place.set_piece(&self.input.received(source, count));
                 place.told_idle = false;
                 self.counts.received += count as u64;
+                return Received::Bytes;
             }
-            Err(IoError::WouldBlock) => return true,
+            Err(IoError::WouldBlock) => return Received::NotYet,
             Err(error) => self.broke(source, error),
         }
-        false
+        Received::Nothing
     }
 
     /// The connection broke. What was not sent is lost.
