@@ -222,8 +222,9 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
         if let Some(entry) = self.sources.get_mut(listener) {
             entry.taken();
         }
+        // Its handle was given twice in this call, and is the first one's.
         if !self.sources.is_free(arrival.connection) {
-            self.turn_away(arrival.connection);
+            self.counts.ignored += 1;
             return Err(IoError::Reset);
         }
         self.sources.insert(new, arrival.connection, arrival.peer);
