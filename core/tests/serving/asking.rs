@@ -1,8 +1,9 @@
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
-use sinbin_core::{Cx, Failure, Instant, IoError, Limits, Op, Rest, SourceId, Step, TaskId, Wait};
+use sinbin_core::{Cx, Failure, Held, Instant, IoError, Limits, Op, Rest, SourceId, Step, TaskId, Wait};
 
 use crate::wires::{Once, Plain, Runs, Wire, Wires, World};
 
@@ -112,11 +113,31 @@ fn a_step_without_a_place_for_another_task_keeps_it() {
     assert_eq!(world.executor.kernel.count(), 3);
 }
 
+/// What was read past the limit can't be kept, and a second thing not beside the first: both are mistakes.
+#[cfg(debug_assertions)]
+#[test]
+fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
+    let mut world = World::new(Echo::default(), &Limits::new(4, 0, 128));
+    let task = once(&mut world, |cx| {
+        let limit = cx.buffers.read_limit();
+        let mut keeps = |held: &mut Held, count| {
+            let keeps = AssertUnwindSafe(|| held.keep_input(cx.buffers, 0..count));
+            catch_unwind(keeps).is_ok()
+        };
+        let mut held = Held::EMPTY;
+        assert!(!keeps(&mut held, limit + 1) && held.is_empty());
+        assert!(keeps(&mut held, limit));
+        assert!(!keeps(&mut held, 1));
+        Step::Wait(Wait::wake())
+    });
+    // Who had been wrong there would be over, as it is caught.
+    assert_eq!(world.host.ended, []);
+    assert!(world.executor.kernel.cancel(task));
+}
+
 /// The bytes that are read and those that are to be sent: each can be kept, and is given back when it is gone.
 #[test]
 fn what_is_kept_of_the_buffers_outlives_the_step_in_a_block_of_the_pool() {
-    use sinbin_core::Held;
-
     thread_local! {
         static HELD: Cell<Held> = const { Cell::new(Held::EMPTY) };
     }
