@@ -77,7 +77,7 @@ impl Entry {
     }
 
     pub(super) fn hung_up(&mut self) {
-        self.flags |= HUNG_UP | ENDED;
+        self.flags |= HUNG_UP;
     }
 
     pub(super) fn idle(&mut self) {
@@ -121,9 +121,7 @@ impl Entry {
         {
             due = due | Interest::SEND;
         }
-        // Of a hangup the kernel is told whether it asked for that or for something else.
-        let is_heard = !self.interest.is_empty() && self.is(HUNG_UP);
-        if is_heard || self.interest.contains(Interest::HANGUP) && self.is(FAILED) {
+        if self.interest.contains(Interest::HANGUP) && self.is(HUNG_UP | FAILED) {
             due = due | Interest::HANGUP;
         }
         due
@@ -273,7 +271,7 @@ impl Sources {
     /// How many bytes can be sent now, of `wanted`; and by which name.
     pub(super) fn send(&mut self, id: SourceId, wanted: usize) -> Result<(Handle, u32), IoError> {
         let entry = at(&mut self.entries, id).ok_or(IoError::Closed)?;
-        if entry.is(FAILED | HUNG_UP) {
+        if entry.is(FAILED) {
             return Err(IoError::Reset);
         }
         let room = if entry.is(STUCK) { 0 } else { self.window.saturating_sub(entry.used) };
