@@ -109,7 +109,11 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
         let bad_task = world.spawn(Caught(task)).ok().unwrap();
         assert_eq!(world.label(bad_task), Some(bad.label()));
         assert_eq!(bad.label().name, "tasks::panicking::panics");
-        let other = spawn(&mut world, on, std::future::pending::<()>());
+        // It has its step right after the one that panics.
+        let other = spawn(&mut world, on, async move {
+            on.yield_now().await;
+            std::future::pending::<()>().await;
+        });
         spawn(&mut world, on, async move {
             let error = bad.join().await.unwrap_err();
             log.add("told");

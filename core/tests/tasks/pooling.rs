@@ -149,3 +149,22 @@ fn tasks_that_end_well_leave_the_body_alone() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Some("body")]);
 }
+
+/// Two end in one turn, and the one that fails is not hidden by the other.
+#[test]
+fn a_failure_behind_a_good_end_ends_the_body() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let result: Result<(), Failed<Error>> = scope(on, async |group| {
+            group.spawn(async { Ok(()) })?;
+            group.spawn(async { Err(Error::Elapsed) })?;
+            std::future::pending().await
+        })
+        .await;
+        log.add(result.unwrap_err().cause);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Cause::Error(Error::Elapsed)]);
+}
