@@ -1,5 +1,4 @@
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
@@ -117,6 +116,8 @@ fn a_step_without_a_place_for_another_task_keeps_it() {
 #[cfg(debug_assertions)]
 #[test]
 fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     let mut world = World::new(Echo::default(), &Limits::new(4, 0, 128));
     let task = once(&mut world, |cx| {
         let limit = cx.buffers.read_limit();
