@@ -96,7 +96,7 @@ pub enum Event {
     Writable(Handle),
     /// Not all that was sent is out. The driver keeps the rest.
     Stuck(Handle),
-    /// Both directions have ended.
+    /// Both directions have ended: the peer is gone.
     Hangup(Handle),
     /// The connection broke.
     Failed(Handle),

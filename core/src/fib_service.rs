@@ -199,7 +199,9 @@ impl FibConn {
                 Some(value) => self.work = Work::Reply(Reply::Value(value)),
                 None if cx.woken() == Woken::Hangup => return Ok(Step::Done),
                 // The job is gone without a result: whoever computed it failed.
-                None if cx.woken() == Woken::Closed => self.work = Work::Reply(Reply::Error(Bad::Lost)),
+                None if !cx.has_job(job) => self.work = Work::Reply(Reply::Error(Bad::Lost)),
+                // The connection is.
+                None if cx.woken() == Woken::Closed => return Ok(Step::Done),
                 None => return Ok(self.wait_for(job)),
             }
         }

@@ -15,7 +15,7 @@ const BARE: Rules = Rules { framing: Framing::Bare, ..LINES };
 
 /// All requests that the parser makes of `reads`, as a connection drives it.
 fn parsed(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
-    let mut requests = Requests::new();
+    let mut requests = Requests::default();
     let mut all = Vec::new();
     for read in reads {
         requests.begin_read(rules, &read.bytes, !read.is_cut);

@@ -1,6 +1,6 @@
 //! What one reads of a kernel when it hangs, and of the limits that it was made with.
 
-use sinbin_core::task::{Async, AsyncHost};
+use sinbin_core::task::{Async, AsyncHost, BoxedJob, Carry};
 use sinbin_core::{
     By, Fixed, Host, Instant, IoError, JobId, Kernel, Limits, Slots, SourceId, Step, Storage, Wait, What,
 };
@@ -115,6 +115,23 @@ impl<'d> From<Async<'d>> for Task {
 
 impl AsyncHost<'_> for Bare {}
 
+/// A job on its way, which stays where it is.
+struct Stays;
+
+impl Carry for Stays {
+    fn job(&mut self) -> &mut dyn std::any::Any {
+        panic!("nobody takes it")
+    }
+
+    fn put(&mut self, _: &mut dyn std::any::Any) -> bool {
+        panic!("it has no result")
+    }
+
+    fn boxed(&mut self) -> Option<BoxedJob> {
+        panic!("nobody takes it")
+    }
+}
+
 #[test]
 fn what_a_host_does_not_offer_is_an_error() {
     let (mut host, address) = (Bare, "127.0.0.1:1".parse().unwrap());
@@ -125,4 +142,8 @@ fn what_a_host_does_not_offer_is_an_error() {
     assert_eq!(host.connect(address, source), Err(IoError::Unsupported));
     assert_eq!(host.connected(source), Err(IoError::Unsupported));
     assert_eq!(host.peer(source), None);
+    let job = JobId::from_bits(1 << 32);
+    assert!(!host.hire(job, &mut Stays));
+    host.dismiss(job);
+    assert!(!host.collect(job, &mut Stays));
 }

@@ -148,6 +148,16 @@ impl World {
     }
 }
 
+/// There are as many places as its kernel has jobs.
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "as many places as the kernel has jobs")]
+fn a_job_of_another_kernel_stops_a_debug_build() {
+    let mut slicer = Slicer::<Count, Storage>::new(&Fixed);
+    let id = JobId::from_bits(1 << 32 | PLACES as u64);
+    slicer.submit(id, Count { id, slices: 0, log: Log::default() });
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 

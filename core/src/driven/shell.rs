@@ -12,6 +12,7 @@ use crate::error::IoError;
 use crate::executor::Executor;
 use crate::host::{Host, Jobs, Serves, Service, Task};
 use crate::id::{JobId, SourceId};
+use crate::interest::Interest;
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
 use crate::storage::Limits;
@@ -125,7 +126,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             Event::Ended(source) => self.sources.touch(source).map(|entry| entry.ended()).is_some(),
             Event::Writable(source) => self.sources.touch(source).map(|entry| entry.writable()).is_some(),
             Event::Stuck(source) => self.sources.touch(source).map(|entry| entry.stuck()).is_some(),
-            Event::Hangup(source) => self.sources.touch(source).map(|entry| entry.hung_up()).is_some(),
+            Event::Hangup(source) => self.hang_up(source, &mut executor.kernel),
             Event::Failed(source) => self.sources.touch(source).map(|entry| entry.failed()).is_some(),
             Event::Idle(source) => self.sources.touch(source).map(|entry| entry.idle()).is_some(),
             Event::Stop => {
@@ -189,6 +190,14 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         self.sources.touch(source).is_some_and(|entry| entry.received(start..end))
     }
 
+    /// The kernel counts on hearing of it, whatever it asks for else; what waits for it later hears of it as well.
+    fn hang_up(&mut self, source: Handle, kernel: &mut Kernel<Limits>) -> bool {
+        let Some(entry) = self.sources.touch(source) else { return false };
+        entry.hung_up();
+        kernel.ready(entry.id(), Interest::HANGUP);
+        true
+    }
+
     fn computed(&mut self, job: JobId, len: u32, kernel: &mut Kernel<Limits>) -> bool {
         let Some(bytes) = self.take_input(len) else { return false };
         match self.work.computed(job, &self.input[bytes]) {
@@ -222,8 +231,9 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
         if let Some(entry) = self.sources.get_mut(listener) {
             entry.taken();
         }
+        // Its handle was given twice in this call, and is the first one's.
         if !self.sources.is_free(arrival.connection) {
-            self.turn_away(arrival.connection);
+            self.counts.ignored += 1;
             return Err(IoError::Reset);
         }
         self.sources.insert(new, arrival.connection, arrival.peer);

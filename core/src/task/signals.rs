@@ -65,7 +65,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Wakers on these signals. A task whose index is past them gets wakers that do nothing.
+    /// Wakers on these signals. A task whose index is past them gets wakers that do nothing; a debug build panics
+    /// there.
     #[must_use]
     pub const fn new(bell: &'static Bell, signals: &'static [Signal]) -> Self {
         Self { bell, signals }

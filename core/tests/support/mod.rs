@@ -31,10 +31,15 @@ pub struct Peer {
     pub finished: bool,
     /// It will get no more.
     pub is_shut: bool,
+    /// It is broken: so says every operation.
+    pub fails: Option<IoError>,
 }
 
 impl Peer {
     fn readiness(&self) -> Readiness {
+        if self.fails.is_some() {
+            return Interest::RECV | Interest::SEND;
+        }
         let recv = if self.inbox.is_empty() && !self.finished { Interest::NONE } else { Interest::RECV };
         let send = if self.room == 0 { Interest::NONE } else { Interest::SEND };
         recv | send
@@ -48,6 +53,8 @@ pub struct Memory<'d> {
     watched: BTreeMap<SourceId, Interest>,
     /// Each listener, and what accepting gives next.
     pub listeners: BTreeMap<SourceId, VecDeque<Result<Peer, IoError>>>,
+    /// How connecting goes, each time that a task looks.
+    pub dialled: VecDeque<Result<(), IoError>>,
     /// Jobs that are computed by [`World::compute`], and what they came to.
     pub jobs: BTreeMap<JobId, BoxedJob>,
     results: BTreeMap<JobId, BoxedOutput>,
@@ -68,6 +75,9 @@ impl<'d> Host for Memory<'d> {
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let peer = self.peers.get_mut(&source).ok_or(IoError::Closed)?;
+        if let Some(error) = peer.fails {
+            return Err(error);
+        }
         if peer.inbox.is_empty() && !peer.finished {
             return Err(IoError::WouldBlock);
         }
@@ -78,6 +88,9 @@ impl<'d> Host for Memory<'d> {
 
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let peer = self.peers.get_mut(&source).ok_or(IoError::Closed)?;
+        if let Some(error) = peer.fails {
+            return Err(error);
+        }
         let count = bytes.len().min(peer.room);
         if count == 0 {
             return Err(IoError::WouldBlock);
@@ -115,6 +128,15 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
         }
         self.listeners.insert(new, VecDeque::new());
         Ok(address)
+    }
+
+    fn connect(&mut self, _: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        self.peers.insert(new, Peer::default());
+        Ok(())
+    }
+
+    fn connected(&mut self, _: SourceId) -> Result<(), IoError> {
+        self.dialled.pop_front().expect("a task looks when there is something new")
     }
 
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
@@ -252,9 +274,13 @@ impl<'d> World<'d> {
         while let Some((source, interest)) = kernel.next_change() {
             self.host.watched.insert(source, interest);
         }
+        let watched = |source| self.host.watched.get(source).copied().unwrap_or(Interest::NONE);
         for (source, peer) in &self.host.peers {
-            let watched = self.host.watched.get(source).copied().unwrap_or(Interest::NONE);
-            kernel.ready(*source, peer.readiness() & watched);
+            kernel.ready(*source, peer.readiness() & watched(source));
+        }
+        for (listener, arrivals) in &self.host.listeners {
+            let readiness = if arrivals.is_empty() { Interest::NONE } else { Interest::RECV };
+            kernel.ready(*listener, readiness & watched(listener));
         }
     }
 }

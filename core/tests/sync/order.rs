@@ -94,6 +94,7 @@ fn one_that_comes_before_is_refused_with_both_names() {
     let said = error("right", "left").to_string();
     let expected = r#"has the lock "right" and asks for "left", which does not come after it"#;
     assert_eq!(said, format!("task {} {expected}", task.task()));
+    assert_eq!(OrderError::OutOfOrder(error("right", "left")).to_string(), said);
     assert_eq!(format!("{order:?}"), "[]");
 }
 

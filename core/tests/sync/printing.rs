@@ -1,4 +1,5 @@
 use sinbin_core::Rest;
+use sinbin_core::sync::order::{Order, acquire};
 use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, Semaphore};
 use sinbin_core::task::{Door, Loop, NoWakers};
 
@@ -30,6 +31,25 @@ fn what_is_printed_says_how_it_stands() {
     assert_eq!(format!("{channel:?}"), "Channel { len: 1, capacity: 2, closed: false, .. }");
     assert_eq!(format!("{event:?}"), "Event { set: true, .. }");
     assert_eq!(format!("{barrier:?}"), "Barrier { tasks: 3, waiting: 1, .. }");
+}
+
+/// Beside who has it, its place in the order; of what it protects nothing, as that may be changing.
+#[test]
+fn what_is_printed_of_a_lock_in_an_order_is_its_place() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let order = Order::<2>::new(on);
+    let (_, second) = (order.lock("first", 7), order.lock("second", "value"));
+    let mut world = World::new(on);
+    let task = world.spawn(async {
+        let held = acquire(&second).await.unwrap();
+        assert_eq!(format!("{held:?}"), r#""value""#);
+        let said = format!("{second:?}");
+        assert!(said.starts_with("Ordered { rank: 1, lock: Lock { name: \"second\""), "{said}");
+        assert!(!said.contains("value"), "{said}");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(task.is_over());
 }
 
 /// A lock that nobody needs any more gives its value away.

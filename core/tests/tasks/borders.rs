@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -49,6 +49,26 @@ fn outside_a_task_everything_is_elsewhere() {
         });
         world.turn();
     }
+}
+
+/// Also what a task has used before, and what would wait at once as nothing is there.
+#[test]
+fn a_connection_that_was_read_empty_is_elsewhere_too() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.push_back(1);
+    let mut task = world.spawn(async move {
+        assert_eq!(conn.recv(&mut [0; 2]).await, Ok(1));
+        conn
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    let conn = task.take().unwrap();
+    let elsewhere = Error::Refused(Refused::Elsewhere);
+    assert_eq!(poll_once(pin!(conn.recv(&mut [0; 2]))), Poll::Ready(Err(elsewhere)));
+    assert_eq!(poll_once(pin!(conn.hangup())), Poll::Ready(Err(elsewhere)));
+    assert_eq!(conn.try_send(b"x"), Err(elsewhere));
 }
 
 #[test]
@@ -360,6 +380,44 @@ fn a_waker_of_a_task_that_is_gone_does_nothing() {
     world.spawn(on.wait_named());
     world.run();
     assert_eq!(world.run(), Rest::Stalled);
+}
+
+/// A program that learns how many tasks there are when it starts makes its signals then.
+#[test]
+fn signals_can_be_made_at_any_time() {
+    static RINGS: AtomicUsize = AtomicUsize::new(0);
+    static BELL: OnceLock<Bell> = OnceLock::new();
+    static SIGNALS: OnceLock<Vec<Signal>> = OnceLock::new();
+
+    let bell = BELL.get_or_init(|| Bell::new(|| _ = RINGS.fetch_add(1, Ordering::SeqCst)));
+    let signals = SIGNALS.get_or_init(|| (0..TASKS).map(|_| Signal::new(bell)).collect());
+    let wakers = Signals::new(bell, signals);
+    let mailbox = Mailbox::default();
+    let door = Door::new(&wakers);
+    let mut world = World::new(Loop::new(&door));
+    let mut task = world.spawn(mailbox.take());
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+    wakers.deliver(&mut world.executor.kernel);
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER), "nobody has rung");
+    mailbox.put(7);
+    assert_eq!(RINGS.load(Ordering::SeqCst), 1);
+    wakers.deliver(&mut world.executor.kernel);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(7));
+}
+
+/// Such a task would never be woken, which is better known early.
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "a task has a signal")]
+fn a_task_without_a_signal_stops_a_debug_build() {
+    static BELL: Bell = Bell::new(|| {});
+    let wakers = Signals::new(&BELL, &[]);
+    let mailbox = Mailbox::default();
+    let door = Door::new(&wakers);
+    let mut world = World::new(Loop::new(&door));
+    world.spawn(mailbox.take());
+    world.run();
 }
 
 #[test]

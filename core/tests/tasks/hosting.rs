@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use sinbin_core::task::{Door, Error, Loop, Lost, NoWakers, Refused};
-use sinbin_core::{Failure, IoError, Job, Op, Progress, Rest};
+use sinbin_core::{Failure, Interest, IoError, Job, Op, Progress, Rest};
 
 use crate::support::{Log, Peer, World};
 
@@ -56,6 +56,8 @@ fn a_listener_accepts_who_comes() {
         ));
         let listener = on.listen(address(9)).unwrap();
         assert_eq!(listener.address(), address(9));
+        assert_eq!(format!("{listener:?}"), "Listener { address: 127.0.0.1:9, .. }");
+        assert_eq!(listener.on().current(), on.current());
         loop {
             match listener.accept().await {
                 Ok((conn, from)) => log.add((conn.recv_with(<[u8]>::to_vec).await.unwrap(), from)),
@@ -78,6 +80,65 @@ fn a_listener_accepts_who_comes() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(task.take(), Some(Some(IoError::Closed)));
     assert!(world.host.listeners.is_empty() && world.host.peers.is_empty(), "all are closed");
+}
+
+/// However many broke off before they were accepted, others have their turn in between.
+#[test]
+fn a_listener_holds_up_nobody() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async {
+        let listener = on.listen(address(9)).unwrap();
+        log.add("listens");
+        listener.accept().await.unwrap();
+        log.add("accepted");
+    });
+    world.spawn(async {
+        on.wait_named().await.unwrap();
+        on.yield_now().await;
+        log.add("the other");
+    });
+    world.turn();
+    (0..40).for_each(|_| world.arrive(Err(IoError::Reset)));
+    world.arrive(Ok(peer(b"hello")));
+    let other = world.executor.kernel.tasks().last().unwrap().id;
+    world.executor.kernel.wake(other);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["listens", "the other", "accepted"]);
+}
+
+/// It is asked again until it is there, or why it is not.
+#[test]
+fn a_connection_that_is_made_is_there_when_its_host_says_so() {
+    let (door, log) = (Door::new(&NoWakers), Log::new());
+    let on = Loop::new(&door);
+    for end in [Ok(()), Err(IoError::ConnectionRefused)] {
+        let mut world = World::new(on);
+        world.spawn(async {
+            match on.connect(address(80)).await {
+                Ok(conn) => log.add((conn.source(), conn.send(b"hello").await)),
+                Err(Error::Failed(failure)) => log.add((failure.source, Err(Error::Failed(failure)))),
+                Err(other) => panic!("{other}"),
+            }
+        });
+        world.turn();
+        let source = *world.host.peers.keys().next().expect("it is on its way");
+        for _ in 0..2 {
+            world.host.dialled.push_back(Err(IoError::WouldBlock));
+            world.executor.kernel.ready(source, Interest::SEND);
+            world.turn();
+            assert_eq!(log.take(), []);
+        }
+        world.host.dialled.push_back(end);
+        world.peer(source).room = 3;
+        world.executor.kernel.ready(source, Interest::SEND);
+        assert_eq!(world.run(), Rest::Empty);
+        let expected =
+            end.map(|()| 3).map_err(|error| Error::Failed(Failure { op: Op::Connect, source, error }));
+        assert_eq!(log.take(), [(source, expected)]);
+        assert!(world.host.peers.is_empty(), "it is closed in any case");
+    }
 }
 
 /// Counts down, a slice each, and comes to a word.

@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin_core::task::{Door, JoinHandle, Loop, NoWakers, Refused, Why, join};
+use sinbin_core::task::{Door, Error, JoinHandle, Loop, NoWakers, Refused, Why, join};
 use sinbin_core::{By, Rest};
 
 use crate::support::{Falls, Log, World, yields};
@@ -199,15 +199,23 @@ fn an_error_says_which_task_where_from_and_why() {
     }
     let mut child = world.spawn(worker());
     let task = child.task();
+    assert_eq!(world.executor.label(task), Some(child.label()), "its executor knows as much");
+    let said = format!("JoinHandle {{ task: {task:?}, label: {:?} }}", child.label());
+    assert_eq!(format!("{child:?}"), said);
     assert_eq!(child.label().name, "tasks::joining::an_error_says_which_task_where_from_and_why::worker");
     let line = child.label().spawned.line();
     assert_eq!(child.label().spawned.file(), file!());
     world.spawn(async move {
         on.yield_now().await;
         child.cancel();
-        log.add(child.join().await.unwrap_err().to_string());
+        let error = child.join().await.unwrap_err();
+        // With `?` it is the error of whoever waited, and says the same.
+        let passed_on = Error::from(error);
+        assert_eq!((passed_on, passed_on.to_string()), (Error::Task(error), error.to_string()));
+        log.add(error.to_string());
     });
     assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(world.executor.label(task), None, "it is gone");
     let name = "tasks::joining::an_error_says_which_task_where_from_and_why::worker";
     let place = format!("{}:{line}", file!());
     assert_eq!(log.take(), [format!("task {task} ({name}, spawned at {place}) was cancelled")]);

@@ -8,18 +8,26 @@
 //! | `waiting.rs` | several things at once, and what the kernel knows of it |
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, executors within a task, wakes from other threads, limits |
-//! | `hosting.rs` | what a task asks its host for: connections, listening, jobs |
+//! | `hosting.rs` | what a task asks its host for: listening, connecting, jobs |
+//! | `connecting.rs` | connections in the middle of receiving and sending |
+//! | `offering.rs` | hosts that offer little: an error to the task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
+//! | `pooling.rs` | places for futures, and groups whose tasks come out of them |
+//! | `panicking.rs` | tasks that panic, where the host catches that |
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod borders;
 mod cancelling;
+mod connecting;
 mod grouping;
 mod hosting;
 mod joining;
+mod offering;
+mod panicking;
+mod pooling;
 mod running;
 mod streams;
 mod timing;

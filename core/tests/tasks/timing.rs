@@ -41,6 +41,25 @@ fn who_sleeps_for_no_time_lets_the_others_have_their_turn() {
     assert_eq!(world.now, Instant::ZERO);
 }
 
+/// A limit that may be missing is none then.
+#[test]
+fn a_span_that_is_missing_never_ends() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        on.sleep(3 * MS).await;
+        assert_eq!(on.after(None), Instant::NEVER);
+        assert_eq!(on.after(Some(2 * MS)), Instant::ZERO + 5 * MS);
+        for limit in [Some(2 * MS), None] {
+            log.add(on.until(on.after(limit), on.sleep(9 * MS)).await);
+        }
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(Elapsed), Ok(())]);
+    assert_eq!(world.now, Instant::ZERO + 14 * MS);
+}
+
 #[test]
 fn for_ever_is_not_a_time() {
     let door = Door::new(&NoWakers);

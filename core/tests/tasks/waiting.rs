@@ -175,6 +175,19 @@ fn both_ends_of_a_connection_in_one_task() {
     assert_eq!(world.run(), Rest::Empty);
 }
 
+/// The results are given away once: whoever asks again waits, as for any future that is over.
+#[test]
+fn a_join_that_is_over_has_no_second_result() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    let mut context = Context::from_waker(Waker::noop());
+    let mut both = pin!(join(async { "one" }, async { String::from("other") }));
+    assert_eq!(both.as_mut().poll(&mut context), Poll::Ready(("one", "other".into())));
+    assert_eq!(both.as_mut().poll(&mut context), Poll::Pending);
+}
+
 #[test]
 fn race_takes_the_first_and_prefers_the_earlier() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());

@@ -2,13 +2,8 @@
 //! stuck anywhere, jobs come back in any order, as slices of any size or not at all, and events name what is not there.
 //! Every client gets exactly its answers, and nothing is left behind.
 
-mod cases;
-mod oracle;
-
 use std::collections::{BTreeMap, VecDeque};
 
-use cases::cases;
-use oracle::{Read, asked, line};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::driven::{Answer, Command, Compute, Computed, Driven, Event, Handle, compute};
@@ -16,6 +11,9 @@ use sinbin_core::fib::FibJob;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Instant, Interest, JobId, Limits, Rest};
+
+use crate::cases::cases;
+use crate::oracle::{Read, asked, line};
 
 const LISTENER: Handle = Handle(7 << 32);
 

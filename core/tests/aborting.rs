@@ -1,0 +1,31 @@
+//! What a program must not survive, seen from outside.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use sinbin_core::task::{Door, Loop, NoWakers, Pool};
+
+const CHILD: &str = "SINBIN_ABORTS";
+
+/// A pinned future would lose its memory before it is dropped. Nothing catches that.
+#[test]
+fn a_pool_that_goes_before_its_futures_takes_the_program_with_it() {
+    if env::var_os(CHILD).is_some() {
+        std::panic::catch_unwind(|| {
+            let door = Door::new(&NoWakers);
+            let pool = Box::pin(Pool::<_, _>::fixed::<1>());
+            let (task, handle) = pool.as_ref().put(Loop::new(&door), async {}).unwrap();
+            std::mem::forget((task, handle));
+            drop(pool);
+        })
+        .ok();
+        // It goes on, and ends well.
+        return;
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "a_pool_that_goes_before_its_futures_takes_the_program_with_it", "--nocapture"]);
+    let output = child.env(CHILD, "1").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it goes on");
+    assert!(said.contains("a pool was dropped while tasks had their futures there"), "{said}");
+}

@@ -1,0 +1,179 @@
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenTask, Event, Handle, Shell, compute};
+use sinbin_core::group::Group;
+use sinbin_core::task::{
+    Async, AsyncService, BoxedJob, BoxedOutput, Conn, Door, Error, Label, Loop, NoWakers, Pool, select,
+};
+use sinbin_core::{Instant, Job, Limits, Progress, Rest, Service, SourceId, Task, WireJob};
+
+const LISTENER: Handle = Handle(0);
+const CLIENT: Handle = Handle(1);
+const WINDOW: usize = 1024;
+
+/// Counts down, one a unit, and comes to its number.
+struct Count {
+    number: u32,
+    left: u32,
+}
+
+fn count(number: u32) -> Count {
+    Count { number, left: number }
+}
+
+impl Job for Count {
+    type Output = u32;
+
+    fn run(&mut self, budget: u32) -> Progress<u32> {
+        self.left = self.left.saturating_sub(budget);
+        if self.left == 0 { Progress::Done(self.number) } else { Progress::More }
+    }
+}
+
+/// A client says how much is to be computed; one that asks for nothing has its last job given up.
+async fn compute_for(on: Loop<'_>, conn: Conn<'_>) -> Result<(), Error> {
+    loop {
+        let mut number = [0];
+        if conn.recv(&mut number).await? == 0 {
+            return Ok(());
+        }
+        let job = on.job(count(number[0].into()));
+        let result = select(job, conn.readable()).await;
+        conn.send_all(format!("{result:?}").as_bytes()).await?;
+    }
+}
+
+/// Its jobs have no known type and can't travel, so the loop computes them itself, a slice a turn, whoever computes else.
+#[test]
+fn jobs_of_a_guest_are_computed_in_slices_and_given_up_when_nobody_wants_them() {
+    for computes in [Compute::Here { slice: 10 }, Compute::Driver { slice: 10 }] {
+        let door = Door::new(&NoWakers);
+        let on = Loop::new(&door);
+        let pool = pin!(Pool::growing(1));
+        let service = AsyncService::new(on, Pin::as_ref(&pool), |conn| compute_for(on, conn));
+        let mut driven = Driven::new(service, &Limits::new(2, 1, 256), computes);
+        let arrived =
+            [Event::Listener(LISTENER), Event::Accepted { listener: LISTENER, connection: CLIENT, len: 0 }];
+        driven.turn(Instant::ZERO, WINDOW, arrived, Vec::new());
+        let mut ask = |number: u8| {
+            let events = [Event::Received { source: CLIENT, len: 1 }];
+            driven.turn(Instant::ZERO, WINDOW, events, vec![number])
+        };
+        let mut answer = ask(35);
+        let mut turns = 1;
+        while answer.output.is_empty() {
+            assert_eq!(answer.rest, Rest::Ready, "there is more to compute");
+            answer = driven.turn(Instant::ZERO, WINDOW, [], Vec::new());
+            turns += 1;
+        }
+        // Four slices, and in the turn after them the task has the result.
+        assert_eq!((turns, &*answer.output), (5, &b"First(Ok(35))"[..]), "{computes:?}");
+        assert_ne!(answer.rest, Rest::Ready);
+        // The next request comes before the result.
+        let mut ask = |number: u8| {
+            let events = [Event::Received { source: CLIENT, len: 1 }];
+            driven.turn(Instant::ZERO, WINDOW, events, vec![number])
+        };
+        assert_eq!(ask(200).rest, Rest::Ready);
+        assert_eq!(ask(5).output, b"Second(Ok(()))");
+        let mut said = Vec::new();
+        while said.is_empty() {
+            said = driven.turn(Instant::ZERO, WINDOW, [], Vec::new()).output;
+        }
+        assert_eq!(said, b"First(Ok(5))");
+        let counts = driven.counts();
+        assert_eq!((counts.jobs, counts.cancelled, counts.ignored), (3, 1, 0));
+    }
+}
+
+#[test]
+fn a_job_of_no_known_type_does_not_travel() {
+    assert_eq!(compute::<BoxedJob>(b"anything", 1), Computed::Nonsense);
+    assert!(BoxedJob::decode_output(b"anything").is_none());
+    let output: BoxedOutput = Box::new(Some(5));
+    BoxedJob::encode_output(&output, &mut |bytes| panic!("{bytes:?}"));
+}
+
+/// 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port; anything else is no address.
+#[test]
+fn a_guest_knows_whose_a_connection_is() {
+    let v4 = [&[0; 10][..], &[0xff, 0xff, 192, 0, 2, 7, 0x12, 0x34]].concat();
+    let v6 = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[5, 0, 80]].concat();
+    for (bytes, expected) in [
+        (&v4[..], Some("192.0.2.7:4660")),
+        (&v6[..], Some("[2001:db8::5]:80")),
+        (&v6[..17], None),
+        (&[], None),
+    ] {
+        let door = Door::new(&NoWakers);
+        let pool = pin!(Pool::growing(1));
+        let serve = async |conn: Conn<'_>| {
+            let whose = conn.peer();
+            assert_eq!(whose, expected.map(|address| address.parse::<SocketAddr>().unwrap()));
+            conn.send_all(b"yes").await.unwrap();
+        };
+        let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+        let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 1 });
+        let len = u32::try_from(bytes.len()).unwrap();
+        let accepted = Event::Accepted { listener: LISTENER, connection: CLIENT, len };
+        let events = [Event::Listener(LISTENER), accepted];
+        let answer = driven.turn(Instant::ZERO, WINDOW, events, bytes.to_vec());
+        assert_eq!(answer.output, b"yes", "{expected:?}");
+        assert!(answer.commands.contains(&Command::Close(CLIENT)));
+    }
+}
+
+async fn nobody(_: Conn<'_>) {}
+
+#[test]
+fn a_guest_has_tasks_of_its_own_beside_its_connections() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(on, Pin::as_ref(&pool), nobody);
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 1 });
+    let (task, mut first) = Async::new(on, async move {
+        let group = Group::<_, ()>::new(on);
+        group.spawn(async move { Ok(on.now()) }).unwrap();
+        on.sleep(Duration::from_secs(5)).await;
+        group.next().await.unwrap().unwrap()
+    });
+    let id = driven.start(task).ok().unwrap();
+    assert_eq!(id, driven.kernel().tasks().next().unwrap().id);
+    let start = Instant::from_nanos(1);
+    let due = start + Duration::from_secs(5);
+    assert_eq!(driven.turn(start, WINDOW, [], Vec::new()).rest, Rest::Until(due));
+    // The one that it spawned is over, so there is a place again; and no more than that.
+    let (second, _) = Async::new(on, std::future::pending::<()>());
+    assert!(driven.start(second).is_ok());
+    let (third, third_end) = Async::new(on, on.yield_now());
+    let back = driven.start(third).err().unwrap();
+    assert_eq!(label(&back), Some(third_end.label()), "it is the same task");
+    assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).room, 1);
+    assert_eq!(first.take(), Some(start));
+}
+
+fn label<S: Service<Conn: Task<Shell<S>>, Job: WireJob>>(task: &DrivenTask<S>) -> Option<Label> {
+    Task::<Shell<S>>::label(task)
+}
+
+/// A report can name the tasks of connections by what serves them; the one that takes connections has no name.
+#[test]
+fn a_task_of_a_connection_is_called_what_serves_it() {
+    fn of<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd>(
+        service: &AsyncService<'d, M, F>,
+        task: DrivenTask<AsyncService<'d, M, F>>,
+    ) -> Option<&'static str> {
+        let _ = service;
+        label(&task).map(|label| label.name)
+    }
+    let door = Door::new(&NoWakers);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), nobody);
+    let source = SourceId::from_bits(0);
+    let serve = DrivenTask::Serve(service.connect(source));
+    assert_eq!(of(&service, serve), Some("driven::guests::nobody"));
+    assert_eq!(of(&service, DrivenTask::Accept(sinbin_core::Acceptor::new(source))), None);
+}

@@ -1,0 +1,176 @@
+use std::pin::{Pin, pin};
+
+use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+use sinbin_core::echo::Echo;
+use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool, join};
+use sinbin_core::{Instant, Interest, IoError, Limits, Rest};
+
+const LISTENER: Handle = Handle(0);
+const CLIENT: Handle = Handle(3 << 32 | 1);
+const WINDOW: usize = 100;
+const HERE: Compute = Compute::Here { slice: 1 };
+
+fn accepted(connection: Handle) -> Event {
+    Event::Accepted { listener: LISTENER, connection, len: 0 }
+}
+
+fn watch(source: Handle, interest: Interest) -> Command {
+    Command::Watch { source, interest }
+}
+
+/// What the client is told of each thing that happens: what its task receives goes back to it, in words.
+async fn tell(conn: Conn<'_>) -> Result<(), Error> {
+    loop {
+        let mut buffer = [0; 8];
+        let word = match conn.recv(&mut buffer).await {
+            Ok(0) => "end.".into(),
+            Ok(count) => format!("{}.", str::from_utf8(&buffer[..count]).unwrap()),
+            Err(error) => format!("{:?}.", error.io().unwrap()),
+        };
+        let failed = conn.send_all(word.as_bytes()).await;
+        if word == "end." || failed.is_err() {
+            return failed;
+        }
+    }
+}
+
+/// What a service that tells it says, when this happens, a turn each.
+fn told(turns: &[(&[Event], &[u8])]) -> (String, Vec<Command>) {
+    let door = Door::new(&NoWakers);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), tell);
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
+    driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
+    let (mut said, mut commands) = (Vec::new(), Vec::new());
+    for (events, input) in turns {
+        let answer = driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), input.to_vec());
+        said.extend(answer.output);
+        commands = answer.commands;
+        assert_eq!(driven.kernel().audit(), Ok(()));
+    }
+    assert_eq!(driven.counts().ignored, 0);
+    (String::from_utf8(said).unwrap(), commands)
+}
+
+#[test]
+fn a_task_is_told_once_that_the_service_stops_and_what_comes_then_is_read() {
+    let received = Event::Received { source: CLIENT, len: 3 };
+    let idle = Event::Idle(CLIENT);
+    assert_eq!(told(&[(&[idle], b"")]).0, "Stopping.");
+    assert_eq!(told(&[(&[idle], b""), (&[], b""), (&[received], b"abc")]).0, "Stopping.abc.");
+    // There was something to read after all.
+    assert_eq!(told(&[(&[idle, received], b"abc"), (&[], b"")]).0, "abc.");
+    assert_eq!(told(&[(&[idle], b""), (&[Event::Ended(CLIENT)], b"")]).0, "Stopping.end.");
+}
+
+/// What was received before it broke is read; then nothing is sent any more.
+#[test]
+fn a_connection_that_broke_takes_nothing_and_is_closed() {
+    let (said, commands) = told(&[(&[Event::Failed(CLIENT)], b"")]);
+    assert_eq!((&*said, &commands[..]), ("", &[Command::Close(CLIENT)][..]));
+    let received = Event::Received { source: CLIENT, len: 3 };
+    let (said, commands) = told(&[(&[received, Event::Failed(CLIENT)], b"abc")]);
+    assert_eq!((&*said, &commands[..]), ("", &[Command::Close(CLIENT)][..]));
+    let (said, commands) = told(&[(&[received], b"abc"), (&[Event::Ended(CLIENT)], b"")]);
+    let last = [Command::Send { source: CLIENT, len: 4 }, Command::Close(CLIENT)];
+    assert_eq!((&*said, &commands[..]), ("abc.end.", &last[..]));
+}
+
+/// Who waits for it alone is woken by nothing else; and a connection that broke has hung up as well.
+#[test]
+fn who_waits_for_a_hangup_hears_of_it() {
+    for hangs_up in [Event::Hangup(CLIENT), Event::Failed(CLIENT)] {
+        let door = Door::new(&NoWakers);
+        let pool = pin!(Pool::growing(1));
+        let serve = async |conn: Conn<'_>| conn.hangup().await.unwrap();
+        let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+        let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
+        let mut turn = |events: &[Event], input: &[u8]| {
+            driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), input.to_vec()).commands
+        };
+        let commands = turn(&[Event::Listener(LISTENER), accepted(CLIENT)], b"");
+        assert!(commands.contains(&watch(CLIENT, Interest::HANGUP)), "{commands:?}");
+        // Nobody wants the bytes yet.
+        let unread = Command::Unread { source: CLIENT, len: 2 };
+        assert_eq!(
+            turn(&[Event::Received { source: CLIENT, len: 2 }, Event::Ended(CLIENT)], b"hi"),
+            [unread]
+        );
+        assert_eq!(turn(&[hangs_up], b""), [Command::Close(CLIENT)]);
+    }
+}
+
+/// Whatever it waits for it looks once, at what is there until then; it is not woken for that again and again.
+#[test]
+fn a_hangup_is_heard_by_who_waits_for_something_else() {
+    let hello = Event::Received { source: CLIENT, len: 5 };
+    let gone = Event::Hangup(CLIENT);
+    assert_eq!(told(&[(&[gone], b""), (&[hello], b"hello"), (&[Event::Ended(CLIENT)], b"")]).0, "hello.end.");
+    assert_eq!(told(&[(&[hello, gone], b"hello"), (&[Event::Ended(CLIENT)], b"")]).0, "hello.end.");
+    let door = Door::new(&NoWakers);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), tell);
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
+    driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
+    for _ in 0..2 {
+        let answer = driven.turn(Instant::ZERO, WINDOW, [gone], Vec::new());
+        assert_ne!(answer.rest, Rest::Ready, "it waits for the rest of what was sent");
+        assert_eq!((answer.commands, answer.output), (vec![], vec![]));
+    }
+}
+
+/// A listener without a task to take its connections is not watched; its name is free as before.
+#[test]
+fn a_listener_that_finds_no_task_can_be_told_again() {
+    let (second, other) = (Handle(2), Handle(3));
+    let mut driven = Driven::new(Echo::default(), &Limits::new(3, 1, 256).with_sources(8), HERE);
+    let mut turn = |events: &[Event]| {
+        let answer = driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), Vec::new());
+        (answer.commands, driven.counts().ignored)
+    };
+    turn(&[Event::Listener(LISTENER), accepted(CLIENT), accepted(second)]);
+    assert_eq!(turn(&[Event::Listener(other)]), (vec![], 1));
+    let closed = vec![Command::Close(CLIENT), Command::Close(second)];
+    assert_eq!(turn(&[Event::Ended(CLIENT), Event::Ended(second)]), (closed, 1));
+    assert_eq!(turn(&[Event::Listener(other)]), (vec![watch(other, Interest::RECV)], 1));
+}
+
+/// Nor is the one closed that has the name already.
+#[test]
+fn a_name_that_is_given_twice_in_one_turn_is_the_first_ones() {
+    let mut driven = Driven::new(Echo::default(), &Limits::new(4, 1, 256), HERE);
+    let arrived = [Event::Listener(LISTENER), accepted(CLIENT), accepted(CLIENT)];
+    let answer = driven.turn(Instant::ZERO, WINDOW, arrived, Vec::new());
+    assert_eq!(answer.commands, [watch(LISTENER, Interest::RECV), watch(CLIENT, Interest::RECV)]);
+    assert_eq!((answer.room, driven.counts().ignored), (2, 1));
+    let hello = Event::Received { source: CLIENT, len: 5 };
+    let answer = driven.turn(Instant::ZERO, WINDOW, [hello], b"hello".to_vec());
+    assert_eq!(
+        (answer.commands, &answer.output[..]),
+        (vec![Command::Send { source: CLIENT, len: 5 }], &b"hello"[..])
+    );
+    driven.turn(Instant::ZERO, WINDOW, [Event::Ended(CLIENT), Event::Stop], Vec::new());
+    assert_eq!(driven.kernel().rest(), Rest::Empty);
+}
+
+#[test]
+fn both_directions_end_by_themselves() {
+    let door = Door::new(&NoWakers);
+    let pool = pin!(Pool::growing(1));
+    let serve = async |conn: Conn<'_>| {
+        conn.send_all(b"bye").await.unwrap();
+        conn.shutdown().unwrap();
+        let (received, gone) = join(conn.recv_with(<[u8]>::to_vec), conn.hangup()).await;
+        assert_eq!((received, gone), (Ok(b"and you".to_vec()), Ok(())));
+        assert_eq!(conn.try_recv(&mut [0]).unwrap_err().io(), Some(IoError::WouldBlock));
+    };
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
+    let arrived = [Event::Listener(LISTENER), accepted(CLIENT)];
+    let commands = driven.turn(Instant::ZERO, WINDOW, arrived, Vec::new()).commands;
+    assert_eq!(commands[..2], [Command::Send { source: CLIENT, len: 3 }, Command::Shutdown(CLIENT)]);
+    let received = Event::Received { source: CLIENT, len: 7 };
+    assert_eq!(driven.turn(Instant::ZERO, WINDOW, [received], b"and you".to_vec()).output, b"");
+    let commands = driven.turn(Instant::ZERO, WINDOW, [Event::Hangup(CLIENT)], Vec::new()).commands;
+    assert_eq!(commands, [Command::Close(CLIENT)]);
+}

@@ -1,0 +1,172 @@
+use std::cell::Cell;
+use std::time::Duration;
+
+use sinbin_core::echo::Echo;
+use sinbin_core::{Cx, Failure, Held, Instant, IoError, Limits, Op, Rest, SourceId, Step, TaskId, Wait};
+
+use crate::wires::{Once, Plain, Runs, Wire, Wires, World};
+
+type Steps<'a> = Cx<'a, Wires<Echo>>;
+
+fn world() -> World<Echo> {
+    World::new(Echo::default(), &Limits::new(4, 4, 128))
+}
+
+/// Has a task do this in a step of its own.
+fn once(world: &mut World<Echo>, does: Once<Echo>) -> TaskId {
+    let task = world.executor.spawn(Runs::Does(Plain(does))).ok().expect("there is room");
+    world.run();
+    task
+}
+
+thread_local! {
+    /// The source that a step asks about.
+    static SOURCE: Cell<SourceId> = const { Cell::new(SourceId::from_bits(0)) };
+}
+
+/// What is closed is no listener any more, whatever its host would give.
+#[test]
+fn nobody_accepts_from_a_listener_that_is_closed() {
+    let mut world = world();
+    world.run();
+    SOURCE.set(world.listener);
+    world.host.arrivals.push_back(Ok(Wire::new(&[])));
+    once(&mut world, |cx: &mut Steps<'_>| {
+        cx.close(SOURCE.get());
+        // Twice is once.
+        cx.close(SOURCE.get());
+        assert_eq!(cx.accept(SOURCE.get()), Err(IoError::Closed));
+        Step::Done
+    });
+    assert_eq!((world.host.arrivals.len(), world.host.wires.len()), (1, 0));
+    assert_eq!(world.executor.kernel.rest(), Rest::Empty);
+}
+
+#[test]
+fn a_step_receives_and_sends_by_way_of_its_host() {
+    let mut world = world();
+    world.host.wires.insert(SourceId::from_bits(9), Wire { room: 2, ..Wire::new(&[b"abcdef"]) });
+    once(&mut world, |cx| {
+        let (wire, mut buffer) = (SourceId::from_bits(9), [0; 4]);
+        assert_eq!(cx.recv(wire, &mut buffer), Ok(4));
+        assert_eq!(cx.send(wire, &buffer), Ok(2));
+        assert_eq!(cx.send(wire, &buffer[2..]), Err(IoError::WouldBlock));
+        assert_eq!(cx.recv(SourceId::from_bits(8), &mut buffer), Err(IoError::Closed));
+        Step::Done
+    });
+    assert_eq!(world.host.wires[&SourceId::from_bits(9)].got, b"ab");
+}
+
+/// It waits where it would block, ends well where its host stops, and fails at all else.
+#[test]
+fn what_a_step_comes_to_whose_operation_failed() {
+    once(&mut world(), |cx| {
+        let (source, deadline) = (SourceId::from_bits(9), cx.after(Some(Duration::from_secs(1))));
+        assert_eq!(deadline, Instant::ZERO + Duration::from_secs(1));
+        assert_eq!(cx.after(None), Instant::NEVER);
+        let step = |op, error| cx.failed(op, source, error, deadline);
+        assert_eq!(step(Op::Recv, IoError::WouldBlock), Step::Wait(Wait::recv(source).until(deadline)));
+        assert_eq!(step(Op::Send, IoError::WouldBlock), Step::Wait(Wait::send(source).until(deadline)));
+        for op in [Op::Recv, Op::Send] {
+            assert_eq!(step(op, IoError::Stopping), Step::Done);
+            let error = IoError::Reset;
+            assert_eq!(step(op, error), Step::Fail(Failure { op, source, error }));
+        }
+        Step::Done
+    });
+}
+
+/// Its host catches it; who has nothing to say to that need not.
+#[test]
+fn a_task_that_panics_ends_alone() {
+    let mut world = world();
+    world.arrive([Ok(Wire::new(&[b"one"]))]);
+    let task = once(&mut world, |_| panic!("it is meant to"));
+    assert_eq!(world.host.ended, [(task, None)]);
+    world.say(b" two");
+    assert_eq!(world.wire().got, b"one two");
+}
+
+/// A report says what is known, of a task that says nothing of itself and of one that is gone.
+#[test]
+fn a_task_need_not_have_a_name() {
+    let mut world = world();
+    world.run();
+    assert_eq!(world.executor.label(world.acceptor), None);
+    assert_eq!(world.executor.label(TaskId::from_bits(1 << 32 | 77)), None);
+}
+
+/// However it was to be spawned, it comes back.
+#[test]
+fn a_step_without_a_place_for_another_task_keeps_it() {
+    let mut world = world();
+    world.run();
+    let task = once(&mut world, |cx| {
+        let stays = || Runs::Does(Plain(|_| Step::Wait(Wait::wake())));
+        assert!(cx.spawn(stays()).is_ok() && cx.has_room());
+        assert!(cx.spawn(stays()).is_ok() && !cx.has_room());
+        assert!(matches!(cx.spawn(stays()), Err(Runs::Does(_))));
+        Step::Done
+    });
+    assert_eq!(world.host.ended, [(task, None)]);
+    assert_eq!(world.executor.kernel.count(), 3);
+}
+
+/// What was read past the limit can't be kept, and a second thing not beside the first: both are mistakes.
+#[cfg(debug_assertions)]
+#[test]
+fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    let mut world = World::new(Echo::default(), &Limits::new(4, 0, 128));
+    let task = once(&mut world, |cx| {
+        let limit = cx.buffers.read_limit();
+        let mut keeps = |held: &mut Held, count| {
+            let keeps = AssertUnwindSafe(|| held.keep_input(cx.buffers, 0..count));
+            catch_unwind(keeps).is_ok()
+        };
+        let mut held = Held::EMPTY;
+        assert!(!keeps(&mut held, limit + 1) && held.is_empty());
+        assert!(keeps(&mut held, limit));
+        assert!(!keeps(&mut held, 1));
+        Step::Wait(Wait::wake())
+    });
+    // Who had been wrong there would be over, as it is caught.
+    assert_eq!(world.host.ended, []);
+    assert!(world.executor.kernel.cancel(task));
+}
+
+/// The bytes that are read and those that are to be sent: each can be kept, and is given back when it is gone.
+#[test]
+fn what_is_kept_of_the_buffers_outlives_the_step_in_a_block_of_the_pool() {
+    thread_local! {
+        static HELD: Cell<Held> = const { Cell::new(Held::EMPTY) };
+    }
+    let mut world = world();
+    // A few bytes need no block.
+    for (len, blocks) in [(8, 0), (9, 1), (128, 1)] {
+        thread_local!(static LEN: Cell<usize> = const { Cell::new(0) });
+        LEN.set(len);
+        once(&mut world, |cx| {
+            let len = LEN.get();
+            cx.buffers.output.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);
+            let mut held = Held::EMPTY;
+            held.keep_output(cx.buffers, 0..len);
+            cx.buffers.output.fill(0);
+            HELD.set(held);
+            Step::Done
+        });
+        assert_eq!(world.executor.blocks_lent(), blocks, "{len}");
+        once(&mut world, |cx| {
+            let mut held = HELD.replace(Held::EMPTY);
+            let expected: Vec<u8> = (1..=128).take(LEN.get()).collect();
+            assert_eq!((held.is_empty(), held.bytes(cx.buffers)), (false, &expected[..]));
+            held.consume(cx.buffers, 3);
+            assert_eq!(held.bytes(cx.buffers), &expected[3..]);
+            held.clear(cx.buffers);
+            assert!(held.is_empty());
+            Step::Done
+        });
+        assert_eq!(world.executor.blocks_lent(), 0, "{len}");
+    }
+}

@@ -1,0 +1,153 @@
+use sinbin_core::task::{Conn, Door, Error, Loop, Lost, NoWakers, Refused, join};
+use sinbin_core::{Failure, Instant, Interest, IoError, Op, Rest, SourceId};
+
+use crate::support::{Log, Peer, World};
+
+fn failed<T>(op: Op, source: SourceId, error: IoError) -> Result<T, Error> {
+    Err(Error::Failed(Failure { op, source, error }))
+}
+
+/// A host may say that there is something where there is nothing: it was there a moment ago, or for somebody else.
+#[test]
+fn false_readiness_ends_no_wait() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conns = [(); 3].map(|()| world.connect());
+    let sources = conns.each_ref().map(Conn::source);
+    sources.iter().for_each(|source| world.peer(*source).room = 0);
+    let [first, second, third] = conns;
+    world.spawn(async move { log.add(first.recv(&mut [0; 9]).await.unwrap()) });
+    world.spawn(async move { log.add(second.recv_with(<[u8]>::len).await.unwrap()) });
+    world.spawn(async move { log.add(third.send(b"hello").await.unwrap()) });
+    world.turn();
+    for _ in 0..3 {
+        for source in sources {
+            world.executor.kernel.ready(source, Interest::RECV | Interest::SEND);
+        }
+        assert_eq!(world.turn(), 3);
+        assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+        assert_eq!(log.take(), [0; 0]);
+    }
+    world.peer(sources[0]).inbox.push_back(1);
+    world.peer(sources[1]).inbox.extend([1; 2]);
+    world.peer(sources[2]).room = 3;
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [1, 2, 3]);
+}
+
+/// What each waits for fails, and says on what: those who just look, and those who wait.
+#[test]
+fn a_connection_that_breaks_in_the_middle_is_an_error_to_whoever_uses_it() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    for waits in [false, true] {
+        let mut world = World::new(on);
+        let conns = [(); 2].map(|()| world.connect());
+        let [at_one, at_other] = conns.each_ref().map(Conn::source);
+        let mut task = world.spawn(async move {
+            let [one, other] = conns;
+            assert!(one.on().current().is_ok());
+            let mut buffer = [0; 4];
+            let (received, sent) = join(one.recv(&mut buffer), one.send_all(b"hello")).await;
+            assert_eq!(received, failed(Op::Recv, at_one, IoError::Reset));
+            assert_eq!(sent, failed(Op::Send, at_one, IoError::Reset));
+            assert_eq!(one.try_send(b"?"), failed(Op::Send, at_one, IoError::Reset));
+            assert_eq!(one.try_recv_with(<[u8]>::len), failed(Op::Recv, at_one, IoError::Reset));
+            other.recv_with(<[u8]>::len).await
+        });
+        world.peer(at_one).room = 0;
+        if waits {
+            assert_eq!((world.turn(), task.is_over()), (1, false));
+            assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+        }
+        for source in [at_one, at_other] {
+            *world.peer(source) = Peer { fails: Some(IoError::Reset), ..Peer::default() };
+        }
+        world.turn();
+        assert_eq!(world.run(), Rest::Empty);
+        assert_eq!(task.take(), Some(failed(Op::Recv, at_other, IoError::Reset)));
+        assert!(world.host.peers.is_empty(), "both are closed");
+    }
+}
+
+/// The end of a job is not that of a connection, though their places have one number; and the other way round.
+#[test]
+fn a_job_that_is_gone_ends_no_wait_for_a_source_of_the_same_number() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conns = [(); 2].map(|()| world.connect());
+    let sources = conns.each_ref().map(Conn::source);
+    for (conn, n) in conns.into_iter().zip(1..) {
+        world.spawn(async move {
+            join(
+                async {
+                    let lost: Result<(), _> = on.job(|| panic!("nobody computes it")).await;
+                    log.add((n, "job", lost.is_err_and(|lost| lost == Lost::Failed)));
+                },
+                async {
+                    let ready = conn.readable().await;
+                    log.add((n, "readable", ready.is_ok()));
+                },
+            )
+            .await;
+        });
+    }
+    world.turn();
+    world.turn();
+    let jobs: Vec<_> = world.host.jobs.keys().copied().collect();
+    assert_eq!(jobs.iter().map(|job| job.index()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(sources.map(SourceId::index), [0, 1]);
+    assert!(world.executor.kernel.end_job(jobs[0]));
+    assert!(world.executor.kernel.close(sources[1]));
+    world.run();
+    assert_eq!(log.take(), [(1, "job", true), (2, "readable", true)]);
+    assert!(world.executor.kernel.end_job(jobs[1]));
+    world.peer(sources[0]).inbox.push_back(1);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    let mut said = log.take();
+    said.sort_unstable();
+    assert_eq!(said, [(1, "readable", true), (2, "job", true)]);
+}
+
+/// Without a wait: an empty buffer is full at once.
+#[test]
+fn nothing_is_received_into_nothing_and_nothing_sent_of_nothing() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).room = 0;
+    world.spawn(async move {
+        assert_eq!(conn.recv(&mut []).await, Ok(0));
+        assert_eq!(conn.send(b"").await, Ok(0));
+        assert_eq!(conn.send_all(b"").await, Ok(()));
+    });
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).room = 3;
+    let task = world.spawn(async move {
+        let mut buffer = [0];
+        let (received, sent) = join(conn.recv(&mut buffer), conn.send_all(b"hello")).await;
+        log.add((received, sent));
+        log.add((conn.recv_with(<[u8]>::len).await, conn.writable().await));
+        // Others that wait for nothing still work: it may say goodbye.
+        assert_eq!(conn.try_send(b"!"), Ok(0));
+    });
+    world.turn();
+    assert!(world.cancel(task.task()));
+    assert_eq!(world.run(), Rest::Empty);
+    let cancelled = Error::Refused(Refused::Cancelled);
+    assert_eq!(log.take(), [(Err(cancelled), Err(cancelled)); 2]);
+}

@@ -1,0 +1,144 @@
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use sinbin_core::task::{Async, AsyncHost, Carry, Conn, Door, Error, IntoJob, Loop, Lost, NoWakers, Refused};
+use sinbin_core::{
+    Executor, Fixed, Host, Instant, IoError, Job, JobId, Op, Progress, Rest, Slicer, SourceId,
+};
+
+type Jobs = Fixed<4, 2, 2>;
+
+/// Counts down, one a slice, and comes to its number.
+struct Count {
+    number: u32,
+    left: u32,
+}
+
+impl Job for Count {
+    type Output = u32;
+
+    fn run(&mut self, _: u32) -> Progress<u32> {
+        match self.left.checked_sub(1) {
+            None => Progress::Done(self.number),
+            Some(left) => {
+                self.left = left;
+                Progress::More
+            }
+        }
+    }
+}
+
+/// A host that does nothing for its tasks but to count: jobs of that one type, and without a heap.
+struct Counter<'d> {
+    slicer: Slicer<Count, Jobs>,
+    /// It has nothing to do with jobs either.
+    is_idle: bool,
+    tasks: PhantomData<Async<'d>>,
+}
+
+impl<'d> Host for Counter<'d> {
+    type Storage = Jobs;
+    type Task = Async<'d>;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn close(&mut self, _: SourceId) {}
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
+        unreachable!("nothing is accepted")
+    }
+}
+
+impl<'d> AsyncHost<'d> for Counter<'d> {
+    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let count = job.job().downcast_mut::<Option<Count>>().filter(|_| !self.is_idle);
+        count.and_then(Option::take).map(|count| self.slicer.submit(id, count)).is_some()
+    }
+
+    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+        let mut output = self.slicer.take(id);
+        assert!(!job.put(&mut Some("something else")), "it is of another type");
+        output.is_some() && job.put(&mut output)
+    }
+
+    fn dismiss(&mut self, id: JobId) {
+        self.slicer.cancel(id);
+    }
+}
+
+/// Runs a task to its end, with a slice of a job between two turns.
+fn run<'d>(is_idle: bool, on: Loop<'d>, future: impl Future<Output = ()> + 'd) {
+    let (task, handle) = Async::new(on, future);
+    let mut host = Counter { slicer: Slicer::new(&Fixed), is_idle, tasks: PhantomData };
+    let mut executor = Box::new(Executor::<Counter<'_>>::new(&Fixed));
+    assert!(executor.spawn(task).is_ok());
+    for _ in 0..100 {
+        executor.turn(Instant::ZERO, &mut host);
+        assert_eq!(executor.kernel.audit(), Ok(()));
+        if let Some(done) = host.slicer.run(1) {
+            executor.kernel.job_done(done);
+        }
+    }
+    assert_eq!(executor.kernel.rest(), Rest::Empty);
+    assert!(handle.is_over());
+    let begun = [(); 3].map(|()| executor.kernel.begin_job().is_ok());
+    let opened = [(); 3].map(|()| executor.kernel.open().is_ok());
+    assert_eq!([begun, opened], [[true, true, false]; 2], "each has its place back");
+}
+
+#[test]
+fn a_host_can_compute_jobs_of_one_type_and_refuses_others() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    run(false, on, async {
+        for number in 0..4 {
+            assert_eq!(on.job(Count { number, left: number }).await, Ok(number));
+            assert_eq!(on.job(|| "called").await, Err(Lost::Refused(Refused::Full)));
+        }
+        // One that is begun and given up.
+        let mut job = Box::pin(on.job(Count { number: 1, left: 50 }));
+        std::future::poll_fn(|context| Poll::Ready(job.as_mut().poll(context).is_pending())).await;
+    });
+}
+
+/// As often as it is tried: no place is lost by it.
+#[test]
+fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    let is_unsupported = |error: Error, op| match error {
+        Error::Failed(failure) => (failure.op, failure.error) == (op, IoError::Unsupported),
+        _ => false,
+    };
+    run(true, on, async {
+        for _ in 0..5 {
+            assert_eq!(on.job(Count { number: 1, left: 0 }).await, Err(Lost::Refused(Refused::Full)));
+            assert!(is_unsupported(on.connect(address).await.unwrap_err(), Op::Connect));
+            assert!(is_unsupported(on.listen(address).unwrap_err(), Op::Listen));
+            let conn = Conn::new(on, SourceId::from_bits(0));
+            assert!(is_unsupported(conn.shutdown().unwrap_err(), Op::Shutdown));
+            assert_eq!(conn.peer(), None);
+        }
+    });
+}
+
+/// Whoever asks again has no second result, nor a panic.
+#[test]
+fn a_closure_is_a_job_of_one_slice() {
+    let word = String::from("said");
+    let mut job = (move || word + " once").into_job();
+    assert_eq!(job.run(0), Progress::Done("said once".into()));
+    assert_eq!(job.run(u32::MAX), Progress::More);
+}

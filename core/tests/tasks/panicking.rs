@@ -1,0 +1,169 @@
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use sinbin_core::group::{Cause, Group};
+use sinbin_core::task::{Async, AsyncHost, Door, Error, JoinHandle, Loop, Mixed, NoWakers, Pool, Why, join};
+use sinbin_core::{Cx, Executor, Fixed, Host, Instant, IoError, Rest, SourceId, Step, Task, TaskId};
+
+use crate::support::{Falls, Log};
+
+/// A host that catches panics, as one with a standard library does, and has no I/O.
+struct Catcher<'d, F: Future + 'd>(PhantomData<Mixed<'d, F>>);
+
+struct Caught<'d, F: Future + 'd>(Mixed<'d, F>);
+
+impl<'d, F: Future> From<Async<'d>> for Caught<'d, F> {
+    fn from(task: Async<'d>) -> Self {
+        Self(task.into())
+    }
+}
+
+impl<'d, F: Future> Task<Catcher<'d, F>> for Caught<'d, F> {
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Catcher<'d, F>>) -> Step {
+        let task = &mut self.get_mut().0;
+        let step = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *task).resume(cx)));
+        step.unwrap_or_else(|_| {
+            Pin::new(task).panicked(cx);
+            Step::Done
+        })
+    }
+
+    fn spawned(mut self: Pin<&mut Self>, id: TaskId) {
+        Task::<Catcher<'d, F>>::spawned(Pin::new(&mut self.0), id);
+    }
+
+    fn label(&self) -> Option<sinbin_core::task::Label> {
+        Task::<Catcher<'d, F>>::label(&self.0)
+    }
+
+    fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Catcher<'d, F>>) {
+        Pin::new(&mut self.0).end(cx);
+    }
+}
+
+impl<'d, F: Future> Host for Catcher<'d, F> {
+    type Storage = Fixed<8, 0, 0>;
+    type Task = Caught<'d, F>;
+
+    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+        Err(IoError::Unsupported)
+    }
+
+    fn close(&mut self, _: SourceId) {}
+
+    fn serve(&mut self, _: SourceId, _: SourceId) -> Caught<'d, F> {
+        unreachable!("nothing is accepted")
+    }
+}
+
+impl<'d, F: Future> AsyncHost<'d> for Catcher<'d, F> {}
+
+type World<'d, F> = Executor<Catcher<'d, F>>;
+
+fn spawn<'d, F: Future + 'd, G: Future + 'd>(
+    world: &mut World<'d, F>,
+    on: Loop<'d>,
+    future: G,
+) -> JoinHandle<'d, G::Output> {
+    let (task, handle) = Async::new(on, future);
+    assert!(world.spawn(Caught(task.into())).is_ok());
+    handle
+}
+
+/// Until nothing moves.
+fn run<'d, F: Future + 'd>(world: &mut World<'d, F>) -> Rest {
+    while world.kernel.rest() == Rest::Ready {
+        world.turn(Instant::ZERO, &mut Catcher(PhantomData));
+        assert_eq!(world.kernel.audit(), Ok(()));
+    }
+    world.kernel.rest()
+}
+
+/// Waits for a while, and panics beside that.
+async fn panics<'d>(on: Loop<'d>, log: &'d Log<&'static str>) {
+    let _falls = Falls(log, "dropped");
+    on.yield_now().await;
+    join(on.sleep(Duration::from_secs(1)), async { panic!("it is meant to") }).await;
+}
+
+/// As one of many of its kind, whose future lies in a pool, and as any other.
+#[test]
+fn who_panics_is_dropped_and_takes_nobody_with_it() {
+    for is_own in [true, false] {
+        let (door, log, why) = (Door::new(&NoWakers), &Log::new(), &Log::new());
+        let on = Loop::new(&door);
+        let pool = pin!(Pool::growing(1));
+        let (task, mut bad) = Pin::as_ref(&pool).put(on, panics(on, log)).unwrap();
+        let mut world = World::new(&Fixed);
+        let task = if is_own { Mixed::Own(task) } else { Mixed::Other(task.erase()) };
+        let bad_task = world.spawn(Caught(task)).ok().unwrap();
+        assert_eq!(world.label(bad_task), Some(bad.label()));
+        assert_eq!(bad.label().name, "tasks::panicking::panics");
+        // It has its step right after the one that panics.
+        let other = spawn(&mut world, on, async move {
+            on.yield_now().await;
+            std::future::pending::<()>().await;
+        });
+        spawn(&mut world, on, async move {
+            let error = bad.join().await.unwrap_err();
+            log.add("told");
+            why.add((error.why, error.to_string()));
+            let again = bad.join().await.unwrap_err();
+            why.add((again.why, again.to_string()));
+        });
+        // The other waits for what only somebody outside knows; and that is no deadline of the one that panicked.
+        assert_eq!(run(&mut world), Rest::Until(Instant::NEVER));
+        let left: Vec<_> = world.kernel.tasks().map(|task| (task.id, task.deadline)).collect();
+        assert_eq!(left, [(other.task(), Instant::NEVER)]);
+        assert_eq!(log.take(), ["dropped", "told"]);
+        let said = why.take();
+        assert!(
+            said.iter().all(|(why, text)| *why == Why::Panicked && text.ends_with(" panicked")),
+            "{said:?}"
+        );
+        assert_eq!(world.label(bad_task), None, "it is gone");
+    }
+}
+
+#[test]
+fn a_task_of_a_group_that_panics_ends_the_group() {
+    let (door, log, said) = (Door::new(&NoWakers), &Log::new(), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::<std::future::Ready<()>>::new(&Fixed);
+    spawn(&mut world, on, async move {
+        let group = Group::<(), Error>::new(on);
+        group
+            .spawn(async move {
+                let _falls = Falls(log, "other dropped");
+                std::future::pending().await
+            })
+            .unwrap();
+        let bad = group
+            .spawn(async move {
+                panics(on, log).await;
+                Ok(())
+            })
+            .unwrap();
+        let failed = group.join().await.unwrap_err();
+        assert_eq!((failed.task, failed.cause), (bad, Cause::Panicked));
+        assert!(std::error::Error::source(&failed).is_none());
+        said.add(failed.to_string());
+    });
+    assert_eq!(run(&mut world), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "other dropped"]);
+    let said = said.take();
+    assert!(
+        said[0].starts_with("it panicked\n  in task ") && said[0].contains("tasks::panicking::"),
+        "{said:?}"
+    );
+}

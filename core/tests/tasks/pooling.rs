@@ -1,0 +1,170 @@
+use std::pin::{Pin, pin};
+
+use sinbin_core::Rest;
+use sinbin_core::group::{Cause, Failed, Group, scope};
+use sinbin_core::task::{Door, Error, Loop, NoWakers, Pool, Refused, Unspawned};
+
+use crate::support::{Log, TASKS, World, yields};
+
+async fn child(on: Loop<'_>, turns: usize) -> Result<usize, Error> {
+    yields(on, turns).await;
+    if turns == 9 { Err(Error::Closed) } else { Ok(turns) }
+}
+
+#[test]
+fn a_group_of_tasks_from_a_pool() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::<_, _>::fixed::<4>());
+    let pool = Pin::as_ref(&pool);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let group = Group::new(on);
+        let put = |turns| {
+            let (task, handle) = pool.put(group.on(), child(on, turns)).unwrap();
+            (task.erase(), handle)
+        };
+        for turns in [9, 3, 1] {
+            group.start(put(turns)).ok().unwrap();
+        }
+        assert_eq!(group.len(), 3);
+        log.add(group.next().await.unwrap().ok());
+        log.add(group.next().await.unwrap().ok());
+        let failed = group.next().await.unwrap().unwrap_err();
+        assert_eq!(failed.cause, Cause::Error(Error::Closed));
+        assert_eq!(failed.label.unwrap().name, "tasks::pooling::child");
+        // It is over, and gives back what comes.
+        let (task, handle) = group.start(put(2)).err().unwrap();
+        assert!(group.is_empty() && !handle.is_over());
+        assert!(on.start(task).is_ok(), "by itself it can run");
+        drop(handle);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Some(1), Some(3)]);
+}
+
+/// It comes back from a loop that is full, or of which no task runs, and can be spawned later.
+#[test]
+fn a_task_without_a_place_in_the_kernel_comes_back() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::<_, _>::growing(100));
+    let pool = Pin::as_ref(&pool);
+    let group = Group::new(on);
+    let put = |turns| {
+        let (task, handle) = pool.put(on, child(on, turns)).unwrap();
+        (task.erase(), handle)
+    };
+    let put = &put;
+    let (task, early) = group.start(put(7)).err().unwrap();
+    let Err(Unspawned(task)) = on.start(task) else { panic!("none runs") };
+    let mut world = World::new(on);
+    world.start(task);
+    world.spawn(async move {
+        let mut count = 0;
+        let back = loop {
+            match group.start(put(count)) {
+                Ok(_) => count += 1,
+                Err(back) => break back,
+            }
+        };
+        assert_eq!((group.len(), count), (TASKS - 2, TASKS - 2));
+        assert!(group.next().await.unwrap().is_ok());
+        // There is a place now.
+        group.start(back).ok().unwrap();
+        let mut results = 1;
+        while let Some(result) = group.next().await {
+            if result.is_err() {
+                break;
+            }
+            results += 1;
+        }
+        log.add(results);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [9], "up to the one that fails");
+    drop(early);
+}
+
+#[derive(Debug, PartialEq)]
+struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it is broken")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Whoever prints a failure with all that led to it follows the sources.
+#[test]
+fn a_failure_says_what_the_task_said_or_why_it_could_not_be_waited_for() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let say = |failed: Failed<Broken>| {
+        let source = std::error::Error::source(&failed);
+        log.add((failed.to_string(), source.map(ToString::to_string)));
+    };
+    world.spawn(async move {
+        let group = Group::<(), _>::new(on);
+        group.spawn(async { Err(Broken) }).unwrap();
+        say(group.join().await.unwrap_err());
+    });
+    let waits = world.spawn(async move {
+        let group = Group::new(on);
+        group.spawn(std::future::pending::<Result<(), _>>()).unwrap();
+        say(group.join().await.unwrap_err());
+    });
+    world.turn();
+    world.turn();
+    world.cancel(waits.task());
+    assert_eq!(world.run(), Rest::Empty);
+    let said = log.take();
+    let [(error, source), (refused, none)] = &said[..] else { panic!("{said:?}") };
+    assert!(error.starts_with("it is broken\n  in task "), "{error}");
+    assert_eq!(source.as_deref(), Some("it is broken"));
+    assert_eq!((refused, none), (&format!("{}\n  in task {}", Refused::Cancelled, waits.task()), &None));
+}
+
+/// What the tasks return while the body goes on is no reason to end it.
+#[test]
+fn tasks_that_end_well_leave_the_body_alone() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let result: Result<_, Failed<Error>> = scope(on, async |group| {
+            for turns in 0..4 {
+                group.spawn(child(on, turns))?;
+            }
+            yields(on, 20).await;
+            assert!(group.is_empty(), "nobody waited for them, and they are gone");
+            Ok("body")
+        })
+        .await;
+        log.add(result.ok());
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Some("body")]);
+}
+
+/// Two end in one turn, and the one that fails is not hidden by the other.
+#[test]
+fn a_failure_behind_a_good_end_ends_the_body() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let result: Result<(), Failed<Error>> = scope(on, async |group| {
+            group.spawn(async { Ok(()) })?;
+            group.spawn(async { Err(Error::Elapsed) })?;
+            std::future::pending().await
+        })
+        .await;
+        log.add(result.unwrap_err().cause);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Cause::Error(Error::Elapsed)]);
+}
