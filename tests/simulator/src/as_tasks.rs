@@ -74,5 +74,6 @@ pub fn simulate_tasks<T: Talk, R: 'static>(
     let story = if told { Story::kept() } else { Story::default() };
     let mut run = Simulation::telling(service, plan, luck, talks, story);
     run.world.tasks_read_clocks = true;
+    run.world.evidence.tasks_ask = true;
     run.run_recorded()
 }

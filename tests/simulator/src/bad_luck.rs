@@ -37,7 +37,7 @@ where
             let World { work, luck, .. } = world;
             for job in work.die(luck) {
                 world.tell(|| format!("job {job} is lost with its worker"));
-                kernel.end_job(job);
+                world.say_lost(kernel, job);
             }
         }
         if self.world.luck.strikes(faults.jumps) {
@@ -72,7 +72,7 @@ where
         let (kernel, world) = self.kernel();
         if let Some(task) = nth_task(kernel, world) {
             world.tell(|| format!("task {task} is named, for nothing"));
-            kernel.wake(task);
+            world.say_name(kernel, task);
         }
     }
 
@@ -84,7 +84,7 @@ where
         let Some(peer) = world.peers.iter_mut().find(|peer| peer.task == Some(task)) else { return };
         peer.cancelled = true;
         world.tell(|| format!("task {task} is cancelled"));
-        kernel.cancel(task);
+        world.say_cancel(kernel, task);
         let said_so = kernel.state(task) == Some(TaskState::Ready);
         if !said_so {
             world.wrong(format!("promise 6: task {task} is cancelled, and waits on"));
@@ -183,11 +183,11 @@ impl<S: Service, T: Talk> World<S, T> {
         if self.luck.strikes(self.plan.faults.failing_jobs) {
             if self.work.fail(job) {
                 self.tell(|| format!("job {job} fails"));
-                kernel.end_job(job);
+                self.say_lost(kernel, job);
             }
         } else if self.work.finish(job, self.slice, &mut self.luck) {
             self.tell(|| format!("job {job} is done"));
-            kernel.job_done(job);
+            self.say_done(kernel, job);
         } else if self.work.is_running(job) {
             self.schedule(self.slice_nanos(), Event::Job(job));
         }

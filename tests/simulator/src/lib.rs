@@ -74,7 +74,9 @@
 
 mod as_tasks;
 mod bad_luck;
+mod evidence;
 mod luck;
+mod news;
 #[path = "../../../core/tests/oracle/mod.rs"]
 #[expect(dead_code, reason = "the core's tests use more of it")]
 mod oracle;

@@ -159,7 +159,7 @@ where
         }
         let World { work, luck, slice, .. } = &mut self.world;
         if let Some(job) = work.slice(*slice, luck) {
-            self.executor.kernel.job_done(job);
+            self.world.say_done(&mut self.executor.kernel, job);
         }
         self.relieve();
         if self.world.stopping {
@@ -174,7 +174,7 @@ where
             && std::mem::take(&mut self.world.crowded)
             && let Some(listener) = self.world.listener
         {
-            self.executor.kernel.ready(listener, Interest::HANGUP);
+            self.world.say_ready(&mut self.executor.kernel, listener, Interest::HANGUP);
         }
     }
 
@@ -183,8 +183,7 @@ where
         self.world.insert(source, Role::Lingering(number));
         let spawned = self.executor.spawn(SimTask::Linger(Linger::new(source, now), source)).is_ok();
         if !spawned {
-            self.executor.kernel.close(source);
-            self.world.sources[source.index()] = None;
+            self.world.say_closed(&mut self.executor.kernel, source);
         }
         spawned
     }
@@ -192,15 +191,14 @@ where
     /// The service is to stop: no connection comes any more, and who has nothing to say is sent home.
     fn drain(&mut self) {
         if let Some(listener) = self.world.listener.filter(|_| self.world.backlog.is_empty()) {
-            self.executor.kernel.close(listener);
-            self.world.sources[listener.index()] = None;
+            self.world.say_closed(&mut self.executor.kernel, listener);
             self.world.listener = None;
         }
         for index in 0..self.world.sources.len() {
             if let Some(entry) = self.world.sources[index] {
                 let is_served = matches!(entry.role, Role::Peer(_));
                 if is_served {
-                    self.executor.kernel.ready(entry.id, Interest::RECV);
+                    self.world.say_ready(&mut self.executor.kernel, entry.id, Interest::RECV);
                 }
             }
         }
@@ -414,7 +412,7 @@ where
         let Self { executor, world, acceptor, .. } = self;
         world.tell(|| format!("source {source} is ready: {report:?}"));
         world.story.add(source.to_bits() ^ u64::from(report.bits()) << 60);
-        executor.kernel.ready(source, report);
+        world.say_ready(&mut executor.kernel, source, report);
         let task = match role {
             Role::Listener => Some(*acceptor),
             Role::Peer(number) => world.peers[number].task,

@@ -8,6 +8,7 @@ use sinbin_core::{
     TaskId,
 };
 
+use crate::evidence::Evidence;
 use crate::luck::Luck;
 use crate::owed::Read;
 use crate::peer::{Peer, Phase};
@@ -78,6 +79,8 @@ pub struct World<S: Service, T> {
     /// A task may find out by itself that its deadline has come.
     pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
+    /// What the kernel was told.
+    pub(crate) evidence: Evidence,
     pub(crate) story: Story,
     pub(crate) report: Report,
     /// The first thing that was wrong.
@@ -115,6 +118,7 @@ impl<S: Service, T: Talk> World<S, T> {
             relieved: false,
             tasks_read_clocks: false,
             promises: Promises::default(),
+            evidence: Evidence::default(),
             story,
             report: Report::default(),
             wrong: None,
@@ -155,6 +159,14 @@ impl<S: Service, T: Talk> World<S, T> {
             self.sources.resize(id.index() + 1, None);
         }
         self.sources[id.index()] = Some(Entry { id, role, watched: Interest::NONE, is_listed: false });
+        self.evidence.opened(id);
+    }
+
+    /// A source is closed. What it was, if it was there.
+    pub(crate) fn forget(&mut self, id: SourceId) -> Option<Entry> {
+        let entry = self.sources.get_mut(id.index())?.take_if(|entry| entry.id == id);
+        self.evidence.closed(id);
+        entry
     }
 
     pub(crate) fn entry(&mut self, id: SourceId) -> Option<&mut Entry> {
@@ -310,9 +322,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
     }
 
     fn close(&mut self, source: SourceId) {
-        let Some(entry) =
-            self.sources.get_mut(source.index()).and_then(|entry| entry.take_if(|entry| entry.id == source))
-        else {
+        let Some(entry) = self.forget(source) else {
             return self.wrong(format!("source {source} is closed, and is not there"));
         };
         match entry.role {
@@ -404,6 +414,7 @@ impl<S: Service, T: Talk> Jobs<S::Job> for World<S, T> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         self.report.jobs += 1;
         self.tell(|| format!("job {id} begins"));
+        self.evidence.job_begins(id);
         if self.work.submit(id, job, &mut self.luck) {
             let slow = self.luck.strikes(self.plan.faults.slow_jobs);
             let most = if slow { 10_000_000 } else { 50_000 };
@@ -414,12 +425,14 @@ impl<S: Service, T: Talk> Jobs<S::Job> for World<S, T> {
 
     fn take(&mut self, id: JobId) -> Option<<S::Job as sinbin_core::Job>::Output> {
         let output = self.work.take(id)?;
+        self.evidence.job_ends(id);
         self.bury(id);
         Some(output)
     }
 
     fn cancel(&mut self, id: JobId) {
         self.tell(|| format!("job {id} is cancelled"));
+        self.evidence.job_ends(id);
         self.bury(id);
         self.work.cancel(id);
     }
