@@ -2,7 +2,8 @@
 //!
 //! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other (the
 //! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
-//! is written down here (who said it waits for what, who was next on the queue) is compared with what the kernel does.
+//! is written down here (who said it waits for what, who was next on the queue) and as [`Evidence`] (what the kernel was
+//! told) is compared with what the kernel does.
 
 use sinbin_core::{
     Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
