@@ -19,6 +19,8 @@ pub struct Report {
     pub received: u64,
     /// Bytes that it sent.
     pub sent: u64,
+    /// Sends of nothing: calls of the system that could have been saved.
+    pub empty_sends: u64,
     /// Time that passed in the run.
     pub simulated: Duration,
     /// A sum of all that happened: two runs are the same where this is.
@@ -35,6 +37,7 @@ impl Report {
         self.jobs += other.jobs;
         self.received += other.received;
         self.sent += other.sent;
+        self.empty_sends += other.empty_sends;
         self.simulated = self.simulated.saturating_add(other.simulated);
         self.sum = self.sum.rotate_left(1) ^ other.sum;
     }

@@ -301,6 +301,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let (number, _) = self.number(source)?;
         let peer = &mut self.peers[number];
+        self.report.empty_sends += u64::from(bytes.is_empty());
         let room = peer.room.saturating_sub(peer.outbox.len());
         let count = self.luck.part(bytes.len().min(room), self.plan.faults.short_sends);
         if count == 0 && !bytes.is_empty() {
