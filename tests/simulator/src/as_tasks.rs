@@ -8,8 +8,8 @@ use sinbin_core::{Host, IoError, JobId, Jobs, SourceId};
 
 use crate::luck::Luck;
 use crate::plan::Plan;
+use crate::report::Ended;
 use crate::run::Simulation;
-use crate::shipped::Ended;
 use crate::story::Story;
 use crate::talk::Talk;
 use crate::tasks::SimTask;

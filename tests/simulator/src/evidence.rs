@@ -7,7 +7,8 @@
 
 use sinbin_core::{Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, What, Woken};
 
-use crate::promises::Broken;
+/// A promise that was broken: its number, and how.
+pub(crate) type Broken = String;
 
 /// All that the kernel was told. Each question takes constant time, but for what was asked of tasks, which is little.
 #[derive(Default)]

@@ -9,10 +9,7 @@ use sinbin_core::{
     Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
 };
 
-use crate::evidence::Evidence;
-
-/// A promise that was broken: its number, and how.
-pub(crate) type Broken = String;
+use crate::evidence::{Broken, Evidence};
 
 /// What the promises are held against.
 #[derive(Default)]

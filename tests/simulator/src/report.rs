@@ -43,6 +43,17 @@ impl Report {
     }
 }
 
+/// A run that is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// What it came to.
+    pub outcome: Result<Report, Failure>,
+    /// Its decisions, where `luck` was recorded.
+    pub tape: Vec<u32>,
+    /// What happened, where that was asked for.
+    pub story: String,
+}
+
 /// A run that went wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
