@@ -18,7 +18,7 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 18] = [
+const BUGS: [Planted; 20] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "fib_service.rs",
@@ -109,6 +109,18 @@ const BUGS: [Planted; 18] = [
         file: "fib_service.rs",
         right: "        self.held.clear(cx.buffers);\n",
         wrong: "",
+    },
+    Planted {
+        name: "a lost last answer: nobody lingers",
+        file: "linger.rs",
+        right: "Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),",
+        wrong: "Ok(_) | Err(IoError::WouldBlock) => Step::Done,",
+    },
+    Planted {
+        name: "a lost last answer: who lingers takes the first bytes for the last",
+        file: "linger.rs",
+        right: "            Ok(0) => Step::Done,",
+        wrong: "            Ok(_) => Step::Done,",
     },
     Planted {
         name: "an unfair queue: who comes last is next",

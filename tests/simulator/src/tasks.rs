@@ -107,12 +107,17 @@ impl<S: Service> SimTask<S> {
         }
     }
 
-    /// Who waits for a client does so for as long as that may be silent, and not for ever.
+    /// Who waits for a client does so for as long as that may be silent, and not for ever; nor does who lingers.
     fn check_patience<T: Talk>(&self, host: &mut World<S, T>, task: TaskId, step: &Step) {
-        let (Self::Serve(..), Step::Wait(wait)) = (self, step) else { return };
+        let Step::Wait(wait) = step else { return };
+        let has_an_end = match self {
+            Self::Accept(_) => false,
+            Self::Serve(..) => host.plan.idle_timeout.is_some(),
+            Self::Linger(..) => true,
+        };
         let waits_for_client =
             wait.whats().next().is_some_and(|what| matches!(what, What::Recv(_) | What::Send(_)));
-        if waits_for_client && host.plan.idle_timeout.is_some() && wait.deadline() == Instant::NEVER {
+        if waits_for_client && has_an_end && wait.deadline() == Instant::NEVER {
             host.wrong(format!("task {task} waits for a client that may be silent for ever"));
         }
     }

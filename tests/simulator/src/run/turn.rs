@@ -37,8 +37,7 @@ where
         for number in std::mem::take(&mut self.world.to_linger) {
             if !self.linger(number, now) {
                 // Without a place for it, the socket is closed as it is.
-                self.world.peers[number].closed = true;
-                self.world.rouse(number);
+                self.world.close_socket(number);
             }
         }
         let World { work, luck, slice, .. } = &mut self.world;
@@ -68,8 +67,12 @@ where
         let spawned = self.executor.spawn(SimTask::Linger(Linger::new(source, now), source)).is_ok();
         if !spawned {
             self.world.say_closed(&mut self.executor.kernel, source);
+            return false;
         }
-        spawned
+        let peer = &mut self.world.peers[number];
+        peer.source = Some(source);
+        peer.lingers_until = now + Linger::PATIENCE;
+        true
     }
 
     /// The service is to stop: no connection comes any more, and who has nothing to say is sent home.

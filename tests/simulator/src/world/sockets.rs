@@ -111,7 +111,6 @@ impl<S: Service, T: Talk> Host for World<S, T> {
                 self.relieved = true;
                 let peer = &mut self.peers[number];
                 peer.shut = true;
-                // Were a socket closed with something unread, the peer might lose what was sent to it last.
                 if peer.saw_end || peer.reset {
                     peer.closed = true;
                 } else {
@@ -119,10 +118,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
                 }
                 self.rouse(number);
             }
-            Role::Lingering(number) => {
-                self.peers[number].closed = true;
-                self.rouse(number);
-            }
+            Role::Lingering(number) => self.close_socket(number),
         }
     }
 
@@ -167,6 +163,28 @@ impl<S: Service, T: Talk> World<S, T> {
                 "backpressure: client {number} has {kept} bytes read and not answered, over {limit}"
             ));
         }
+    }
+
+    /// Closes the socket to a client that may have something underway. That is answered by a reset, as TCP has it, which
+    /// overtakes what the client has not taken yet, perhaps. To linger is there so that it gets its last answer, if it
+    /// takes that in time.
+    pub(crate) fn close_socket(&mut self, number: usize) {
+        let peer = &mut self.peers[number];
+        peer.closed = true;
+        let is_answered_by_reset = !peer.reset && (!peer.finished || !peer.inbox.is_empty());
+        if is_answered_by_reset && self.luck.strikes(self.plan.faults.overtaken) {
+            let lost = peer.outbox.len();
+            let is_early = self.turn_at < peer.lingers_until;
+            peer.break_off();
+            self.tell(|| format!("client {number} is reset, and {lost} bytes are lost"));
+            if lost > 0 && is_early {
+                self.wrong(format!(
+                    "client {number} loses the last {lost} bytes that it was sent: its socket is closed before it was \
+                     time"
+                ));
+            }
+        }
+        self.rouse(number);
     }
 
     /// The server closes a connection: has it a reason to?

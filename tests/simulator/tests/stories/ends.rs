@@ -1,6 +1,9 @@
+use std::io::ErrorKind;
+
+use sinbin_core::Linger;
 use sinbin_core::fib_service::Fib;
 use sinbin_simulator::talk::FibTalk;
-use sinbin_simulator::{ClientId, Plan, Scripted};
+use sinbin_simulator::{ClientId, Faults, OFTEN, Plan, Scripted};
 
 use crate::{JOB, JOB_ANSWER, MOMENT, end, fib, fib_for, is_closed, say, told, told_at_last};
 
@@ -63,4 +66,31 @@ fn a_job_that_is_lost_is_an_error_and_the_next_request_is_answered_all_the_same(
     sim.wait(MOMENT).expect("it goes well");
     assert_eq!(sim.lose_jobs(), 1);
     assert_eq!(told(sim, client, b""), "error: the computation failed\n13\n");
+}
+
+/// A client that has said too much and says more, where a socket that is closed then resets the connection each time.
+fn turned_out() -> (Scripted<Fib, FibTalk>, ClientId) {
+    let plan = Plan { faults: Faults { overtaken: OFTEN, ..Faults::default() }, ..Plan::friendly(1) };
+    let (mut sim, client) = fib(Fib::default(), &plan);
+    say(&mut sim, client, &[b'1'; 60_000]);
+    (sim, client)
+}
+
+#[test]
+fn no_reset_overtakes_the_last_answer_of_who_takes_it_in_time() {
+    let (mut sim, client) = turned_out();
+    sim.wait(Linger::PATIENCE - MOMENT).expect("it goes well");
+    let said = sim.take(client);
+    assert_eq!(said, b"error: the line is over the limit of 64 bytes; closing\n");
+    assert!(is_closed(&mut sim, client));
+    end(sim);
+}
+
+#[test]
+fn a_reset_overtakes_the_last_answer_of_who_does_not_take_it_in_time() {
+    let (mut sim, client) = turned_out();
+    sim.wait(Linger::PATIENCE + MOMENT).expect("it goes well");
+    let lost = sim.receive(client, &mut [0]).map_err(|error| error.kind());
+    assert_eq!(lost, Err(ErrorKind::ConnectionReset));
+    end(sim);
 }
