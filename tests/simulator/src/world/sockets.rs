@@ -1,6 +1,6 @@
 //! Sockets, as tasks see them: what is received and sent is held against what the client is owed.
 
-use sinbin_core::{Failure, Host, IoError, Limits, Service, SourceId, TaskId};
+use sinbin_core::{Failure, Host, IoError, Limits, Op, Service, SourceId, TaskId};
 
 use crate::owed::Read;
 use crate::talk::Talk;
@@ -131,6 +131,10 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             None => format!("task {task} ends"),
             Some(failure) => format!("task {task} fails: {failure}"),
         });
+        // Clients can't do that, nor can anything that goes wrong here.
+        if let Some(failure) = failure.filter(|failure| failure.op == Op::Accept) {
+            self.wrong(format!("the acceptor fails: {failure}"));
+        }
     }
 }
 

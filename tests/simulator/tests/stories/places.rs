@@ -122,3 +122,17 @@ fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
     assert_eq!(hear(&mut sim, served), "13\n");
     end(sim);
 }
+
+#[test]
+fn an_acceptor_that_is_about_to_run_when_its_listener_is_closed_does_not_fail() {
+    let mut sim = Scripted::told(Fib::default(), &alone(1), Luck::seeded(0));
+    sim.drive().expect("it goes well");
+    let waits = sim.connect(FibTalk::new(&Fib::default()));
+    assert_eq!(sim.step(sim.now()), Ok(true), "its listener is ready, and it has not run yet");
+    sim.close_listener();
+    sim.drive().expect("it goes well");
+    assert!(sim.receive(waits, &mut [0]).is_err(), "it is refused");
+    let ended = sim.end();
+    assert!(ended.outcome.is_ok(), "{:?}", ended.outcome);
+    assert!(ended.story.contains("task 0.1 ends"), "{}", ended.story);
+}
