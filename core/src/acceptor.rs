@@ -41,7 +41,8 @@ impl<H: Host> Task<H> for Acceptor {
                     // What ends the listener ends this wait as well.
                     return Step::Wait(Wait::on(What::Hangup(self.listener)).until(cx.after(Some(RETRY))));
                 }
-                Err(IoError::Stopping) => return Step::Done,
+                // It may have been woken before the listener was closed.
+                Err(IoError::Stopping | IoError::Closed) => return Step::Done,
                 Err(error) => {
                     return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });
                 }

@@ -18,7 +18,7 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 15] = [
+const BUGS: [Planted; 20] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "fib_service.rs",
@@ -49,6 +49,29 @@ const BUGS: [Planted; 15] = [
         file: "kernel.rs",
         right: "if readiness.contains(Interest::SEND) && !self.wake_waiter(send",
         wrong: "if readiness == Interest::SEND && !self.wake_waiter(send",
+    },
+    Planted {
+        name: "a wake-up for nothing: bytes that nobody waits for wake who waits to send",
+        file: "kernel.rs",
+        right: "if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, Woken::Ready) {",
+        wrong: "if readiness.contains(Interest::RECV)\n            && !self.wake_waiter(recv, Woken::Ready)\n            \
+                && !self.wake_waiter(send, Woken::Ready)\n        {",
+    },
+    Planted {
+        name: "a wake-up for nothing: a timer that is early for a deadline that has moved ends the wait, as if it were ready",
+        file: "kernel.rs",
+        right: "            self.timers.postpone_first(current, &mut self.tasks);",
+        wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
+                self.out_of_bin(first.task, Woken::Ready);",
+    },
+    Planted {
+        name: "a wake-up for nothing: who is named wakes his neighbour as well",
+        file: "kernel.rs",
+        right: "            self.out_of_bin(task.index, Woken::Named);",
+        wrong: "            self.out_of_bin(task.index, Woken::Named);\n            \
+                let next = self.tasks.entries().get(task.index as usize + 1);\n            \
+                if next.is_some_and(|next| next.is_live() && next.value.state == TaskState::Waiting) {\n                \
+                self.out_of_bin(task.index + 1, Woken::Named);\n            }",
     },
     Planted {
         name: "a doubled wake-up: who is woken stays in the wait tables",
@@ -86,6 +109,18 @@ const BUGS: [Planted; 15] = [
         file: "fib_service.rs",
         right: "        self.held.clear(cx.buffers);\n",
         wrong: "",
+    },
+    Planted {
+        name: "a lost last answer: nobody lingers",
+        file: "linger.rs",
+        right: "Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),",
+        wrong: "Ok(_) | Err(IoError::WouldBlock) => Step::Done,",
+    },
+    Planted {
+        name: "a lost last answer: who lingers takes the first bytes for the last",
+        file: "linger.rs",
+        right: "            Ok(0) => Step::Done,",
+        wrong: "            Ok(_) => Step::Done,",
     },
     Planted {
         name: "an unfair queue: who comes last is next",

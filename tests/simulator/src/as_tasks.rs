@@ -8,8 +8,8 @@ use sinbin_core::{Host, IoError, JobId, Jobs, SourceId};
 
 use crate::luck::Luck;
 use crate::plan::Plan;
+use crate::report::Ended;
 use crate::run::Simulation;
-use crate::shipped::Ended;
 use crate::story::Story;
 use crate::talk::Talk;
 use crate::tasks::SimTask;
@@ -74,5 +74,6 @@ pub fn simulate_tasks<T: Talk, R: 'static>(
     let story = if told { Story::kept() } else { Story::default() };
     let mut run = Simulation::telling(service, plan, luck, talks, story);
     run.world.tasks_read_clocks = true;
+    run.world.evidence.tasks_ask = true;
     run.run_recorded()
 }

@@ -1,15 +1,13 @@
-//! What goes wrong outside of the sockets: false and stale news, cancelled tasks, dying workers, clocks that jump;
-//! and what clients do when it is their turn.
+//! What goes wrong outside of the sockets: false and stale news, cancelled tasks, dying workers, clocks that jump.
 
 use std::time::Duration;
 
-use sinbin_core::{Instant, Interest, JobId, Kernel, Limits, Service, SourceId, Task, TaskState};
+use sinbin_core::{Instant, Interest, Kernel, Limits, Service, SourceId, Task, TaskId, TaskState};
 
 use crate::luck::Luck;
-use crate::peer::Phase;
 use crate::run::Simulation;
 use crate::talk::Talk;
-use crate::world::{Event, World};
+use crate::world::World;
 
 impl<S, T, M> Simulation<S, T, M>
 where
@@ -37,7 +35,7 @@ where
             let World { work, luck, .. } = world;
             for job in work.die(luck) {
                 world.tell(|| format!("job {job} is lost with its worker"));
-                kernel.end_job(job);
+                world.say_lost(kernel, job);
             }
         }
         if self.world.luck.strikes(faults.jumps) {
@@ -72,7 +70,7 @@ where
         let (kernel, world) = self.kernel();
         if let Some(task) = nth_task(kernel, world) {
             world.tell(|| format!("task {task} is named, for nothing"));
-            kernel.wake(task);
+            world.say_name(kernel, task);
         }
     }
 
@@ -84,7 +82,7 @@ where
         let Some(peer) = world.peers.iter_mut().find(|peer| peer.task == Some(task)) else { return };
         peer.cancelled = true;
         world.tell(|| format!("task {task} is cancelled"));
-        kernel.cancel(task);
+        world.say_cancel(kernel, task);
         let said_so = kernel.state(task) == Some(TaskState::Ready);
         if !said_so {
             world.wrong(format!("promise 6: task {task} is cancelled, and waits on"));
@@ -113,10 +111,7 @@ where
 }
 
 /// One of the tasks.
-fn nth_task<S: Service, T: Talk>(
-    kernel: &Kernel<Limits>,
-    world: &mut World<S, T>,
-) -> Option<sinbin_core::TaskId> {
+fn nth_task<S: Service, T: Talk>(kernel: &Kernel<Limits>, world: &mut World<S, T>) -> Option<TaskId> {
     let count = u32::try_from(kernel.count()).unwrap_or(0);
     kernel.tasks().nth(world.luck.below(count) as usize).map(|task| task.id)
 }
@@ -129,67 +124,5 @@ impl<S: Service, T: Talk> World<S, T> {
             return Instant::from_nanos(self.now.as_nanos().saturating_sub(back));
         }
         self.now
-    }
-
-    /// It is the client's turn.
-    pub(crate) fn act(&mut self, number: usize) {
-        let Self { plan, luck, peers, now, .. } = self;
-        let peer = &mut peers[number];
-        peer.is_scheduled = false;
-        match peer.phase {
-            Phase::Away => return self.connect_and_go_on(number),
-            Phase::Over => return,
-            Phase::Connected => {}
-        }
-        if peer.reset || peer.is_scripted() {
-            return;
-        }
-        if luck.strikes(plan.faults.silence) {
-            // Mostly for a moment, at times for longer than anybody waits.
-            let most = if luck.below(64) == 63 { 50_000_000 } else { 500_000 };
-            let span = u64::from(luck.between(1, most));
-            peer.asleep_until = now.as_nanos() + span;
-            self.tell(|| format!("client {number} does nothing for {} µs", span / 1000));
-            return self.rouse(number);
-        }
-        let (sent, got) = peer.act(plan, luck, now.as_nanos());
-        let (reset, finished) = (peer.reset, peer.finished);
-        if peer.has_something_to_do() {
-            self.rouse(number);
-        }
-        if let Some(source) = self.peers[number].source {
-            self.list(source);
-        }
-        self.story.add((sent as u64) << 32 | got as u64);
-        self.tell(|| {
-            let ends = if reset {
-                ", and breaks off"
-            } else if finished {
-                ", and has said all"
-            } else {
-                ""
-            };
-            format!("client {number} sends {sent} bytes, takes {got}{ends}")
-        });
-    }
-
-    fn connect_and_go_on(&mut self, number: usize) {
-        self.connect(number);
-        self.rouse(number);
-    }
-
-    /// A job's time is over.
-    pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Limits>, job: JobId) {
-        if self.luck.strikes(self.plan.faults.failing_jobs) {
-            if self.work.fail(job) {
-                self.tell(|| format!("job {job} fails"));
-                kernel.end_job(job);
-            }
-        } else if self.work.finish(job, self.slice, &mut self.luck) {
-            self.tell(|| format!("job {job} is done"));
-            kernel.job_done(job);
-        } else if self.work.is_running(job) {
-            self.schedule(self.slice_nanos(), Event::Job(job));
-        }
     }
 }

@@ -74,6 +74,7 @@
 
 mod as_tasks;
 mod bad_luck;
+mod evidence;
 mod luck;
 #[path = "../../../core/tests/oracle/mod.rs"]
 #[expect(dead_code, reason = "the core's tests use more of it")]
@@ -99,11 +100,11 @@ pub use as_tasks::simulate_tasks;
 pub use luck::{Luck, OFTEN};
 pub use owed::{Owed, Read};
 pub use plan::{Computes, Faults, Plan};
-pub use report::{Failure, Report};
+pub use report::{Ended, Failure, Report};
 pub use rooms::Rooms;
 pub use run::Simulation;
 pub use scripted::{ClientId, Scripted};
-pub use shipped::{Ended, shipped, shipped_by};
+pub use shipped::{shipped, shipped_by};
 pub use shrink::shrink;
 pub use tasks::SimTask;
 pub use world::World;

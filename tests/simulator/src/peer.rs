@@ -70,6 +70,8 @@ pub(crate) struct Peer<T> {
     pub(crate) shut: bool,
     /// The server has closed it.
     pub(crate) closed: bool,
+    /// Until when, by the kernel's time, the server lingers: so long it may not lose what the client was sent.
+    pub(crate) lingers_until: Instant,
     /// Somebody cancelled the server's task; or its time was over.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
@@ -114,6 +116,7 @@ impl<T: Talk> Peer<T> {
             saw_end: false,
             shut: false,
             closed: false,
+            lingers_until: Instant::ZERO,
             cancelled: false,
             timed_out: false,
             began_at: Instant::ZERO,

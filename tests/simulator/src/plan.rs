@@ -87,6 +87,9 @@ faults! {
     narrow = 600,
     /// A client stays when all is said, until it is closed.
     squatters = 200,
+    /// A socket is closed with something in it that was not read, or with more on its way, and the reset that answers
+    /// that overtakes what the client was sent last: it is lost.
+    overtaken = 1024,
     /// A job takes long.
     slow_jobs = 60,
     /// A job fails.

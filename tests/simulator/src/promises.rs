@@ -2,14 +2,14 @@
 //!
 //! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other (the
 //! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
-//! is written down here (who said it waits for what, who was next on the queue) is compared with what the kernel does.
+//! is written down here (who said it waits for what, who was next on the queue) and as [`Evidence`] (what the kernel was
+//! told) is compared with what the kernel does.
 
 use sinbin_core::{
     Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
 };
 
-/// A promise that was broken: its number, and how.
-pub(crate) type Broken = String;
+use crate::evidence::{Broken, Evidence};
 
 /// What the promises are held against.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(crate) struct Promises {
     /// Tasks whose deadline comes with this turn.
     due: Vec<TaskId>,
     turn: u64,
+    /// When it began, in nanoseconds.
+    now: u64,
     /// The turn in which the whole kernel was last audited.
     audited: u64,
     pub(crate) steps: u64,
@@ -39,6 +41,8 @@ struct Said {
     /// `None` if it yielded.
     wait: Option<Wait>,
     turn: u64,
+    /// The number of the last news of [`Evidence`] then.
+    news: u64,
 }
 
 impl Promises {
@@ -46,7 +50,8 @@ impl Promises {
     pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant) {
         self.turn += 1;
         self.due.clear();
-        let now = now.max(kernel.now());
+        self.now = self.now.max(now.as_nanos());
+        let now = Instant::from_nanos(self.now);
         for said in self.said.iter().flatten() {
             let is_due = said.wait.is_some_and(|wait| wait.deadline() <= now);
             if is_due && kernel.state(said.task) == Some(TaskState::Waiting) {
@@ -56,27 +61,50 @@ impl Promises {
     }
 
     /// The task is about to have a step.
-    pub(crate) fn before_step(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<(), Broken> {
+    pub(crate) fn before_step(
+        &mut self,
+        kernel: &Kernel<Limits>,
+        evidence: &mut Evidence,
+        task: TaskId,
+    ) -> Result<(), Broken> {
         self.steps += 1;
         let last = self.queue.first().copied().filter(|_| self.first_ran);
         let queued = self.check_queue(kernel, task)?;
         self.audit(kernel, last, queued).map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
         let woken = kernel.woken(task).ok_or("promise 1: a task runs that is gone")?;
-        let said = self.said(task).copied();
-        if let Some(said) = said.filter(|said| said.turn == self.turn) {
-            return Err(format!("promise 3: task {} has two steps in one turn", said.task));
+        evidence.hear(task, woken)?;
+        self.check_woken(evidence, task, woken)
+    }
+
+    /// What the task is told is so, and it is why it runs.
+    fn check_woken(&self, evidence: &Evidence, task: TaskId, woken: Woken) -> Result<(), Broken> {
+        let Some(said) = self.said(task) else {
+            let is_first = woken == Woken::Spawned;
+            return if is_first {
+                Ok(())
+            } else {
+                Err(format!("promise 1: task {task} begins as {woken:?}"))
+            };
+        };
+        if said.turn == self.turn {
+            return Err(format!("promise 3: task {task} has two steps in one turn"));
         }
-        let wait = said.and_then(|said| said.wait);
-        let is_timed_out = self.is_late(kernel, task);
-        match woken {
-            Woken::TimedOut if !is_timed_out => {
+        match (&said.wait, woken) {
+            (_, Woken::Spawned) => Err(format!("promise 1: task {task} begins twice")),
+            (None, Woken::Yielded | Woken::Cancelled) => Ok(()),
+            (None, _) => Err(format!("promise 2: task {task} waits for nothing, and is told {woken:?}")),
+            (Some(_), Woken::Yielded) => Err(format!("promise 2: task {task} waits, and runs for nothing")),
+            (Some(wait), Woken::TimedOut) if wait.deadline().as_nanos() > self.now => {
                 Err(format!("promise 2: task {task} is told of a deadline that has not come"))
             }
-            Woken::Spawned if said.is_some() => Err(format!("promise 1: task {task} begins twice")),
-            Woken::Yielded if wait.is_some() => {
-                Err(format!("promise 2: task {task} waits, and runs for nothing"))
+            (Some(_), Woken::TimedOut) => Ok(()),
+            (Some(wait), _) if evidence.is_for(woken, wait, said.news) => Ok(()),
+            (Some(wait), _) => {
+                let whats: Vec<_> = wait.whats().collect();
+                Err(format!(
+                    "promise 2: task {task} waits for {whats:?}, and is told {woken:?} without news of that"
+                ))
             }
-            _ => Ok(()),
         }
     }
 
@@ -97,22 +125,27 @@ impl Promises {
     }
 
     /// Whether the deadline of its last wait has come, whatever woke it.
-    pub(crate) fn is_late(&self, kernel: &Kernel<Limits>, task: TaskId) -> bool {
-        let wait = self.said(task).and_then(|said| said.wait);
-        wait.is_some_and(|wait| wait.deadline() <= kernel.now())
+    pub(crate) fn is_late(&self, task: TaskId) -> bool {
+        let wait = self.said(task).and_then(|said| said.wait.as_ref());
+        wait.is_some_and(|wait| wait.deadline().as_nanos() <= self.now)
     }
 
     /// It has had it.
-    pub(crate) fn after_step(&mut self, task: TaskId, step: &Step) {
+    pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step) {
         self.first_ran = true;
         if self.said.len() <= task.index() {
             self.said.resize(task.index() + 1, None);
         }
-        self.said[task.index()] = match step {
-            Step::Wait(wait) => Some(Said { task, wait: Some(*wait), turn: self.turn }),
-            Step::Yield => Some(Said { task, wait: None, turn: self.turn }),
-            Step::Done | Step::Fail(_) => None,
+        let wait = match step {
+            Step::Wait(wait) => Some(*wait),
+            Step::Yield => None,
+            Step::Done | Step::Fail(_) => {
+                self.said[task.index()] = None;
+                return evidence.forget(task);
+            }
         };
+        evidence.after_step(task, wait.is_some());
+        self.said[task.index()] = Some(Said { task, wait, turn: self.turn, news: evidence.news() });
     }
 
     /// The turn is over, and so many steps were had.

@@ -19,6 +19,8 @@ pub struct Report {
     pub received: u64,
     /// Bytes that it sent.
     pub sent: u64,
+    /// Sends of nothing: calls of the system that could have been saved.
+    pub empty_sends: u64,
     /// Time that passed in the run.
     pub simulated: Duration,
     /// A sum of all that happened: two runs are the same where this is.
@@ -35,9 +37,21 @@ impl Report {
         self.jobs += other.jobs;
         self.received += other.received;
         self.sent += other.sent;
+        self.empty_sends += other.empty_sends;
         self.simulated = self.simulated.saturating_add(other.simulated);
         self.sum = self.sum.rotate_left(1) ^ other.sum;
     }
+}
+
+/// A run that is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// What it came to.
+    pub outcome: Result<Report, Failure>,
+    /// Its decisions, where `luck` was recorded.
+    pub tape: Vec<u32>,
+    /// What happened, where that was asked for.
+    pub story: String,
 }
 
 /// A run that went wrong.

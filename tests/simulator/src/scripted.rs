@@ -1,6 +1,7 @@
 //! Conversations that are told step by step.
 
 mod client;
+mod outside;
 mod step;
 
 use std::io;
@@ -12,10 +13,9 @@ use crate::luck::Luck;
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::plan::{Computes, Faults, Plan};
-use crate::report::Failure;
+use crate::report::{Ended, Failure};
 use crate::rooms::Rooms;
 use crate::run::Simulation;
-use crate::shipped::Ended;
 use crate::story::Story;
 use crate::talk::Talk;
 use crate::world::World;
@@ -210,6 +210,12 @@ where
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
     pub fn receive(&mut self, client: ClientId, room: &mut [u8]) -> io::Result<usize> {
         self.run.world.scripted_receive(client.0, room)
+    }
+
+    /// From here on, so many bytes can be sent to the client that it has not taken: the room of the sockets between. At
+    /// first that is 64 KiB, unless the plan says that it is [narrow](Faults::narrow).
+    pub fn narrow(&mut self, client: ClientId, room: usize) {
+        self.run.world.scripted_room(client.0, room);
     }
 
     /// The client takes all that is there.

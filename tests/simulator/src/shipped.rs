@@ -10,22 +10,11 @@ use sinbin_core::{Service, Task};
 use crate::as_tasks::simulate_tasks;
 use crate::luck::Luck;
 use crate::plan::{Computes, Plan};
-use crate::report::{Failure, Report};
+use crate::report::Ended;
 use crate::run::Simulation;
 use crate::story::Story;
 use crate::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
 use crate::world::World;
-
-/// A run that is over.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ended {
-    /// What it came to.
-    pub outcome: Result<Report, Failure>,
-    /// Its decisions, where `luck` was recorded.
-    pub tape: Vec<u32>,
-    /// What happened, where that was asked for.
-    pub story: String,
-}
 
 /// One of the shipped services, as luck will have it, by a plan that luck draws; told as a story if that is asked for.
 #[must_use]

@@ -28,20 +28,23 @@ where
         let task = cx.id();
         let woken = cx.woken();
         let mut promises = std::mem::take(&mut cx.host.promises);
-        if let Err(broken) = promises.before_step(cx.kernel(), task) {
+        let mut evidence = std::mem::take(&mut cx.host.evidence);
+        let checked = promises.before_step(cx.kernel(), &mut evidence, task);
+        cx.host.evidence = evidence;
+        if let Err(broken) = checked {
             // A turn of a broken kernel may have no end.
             cx.host.wrong(broken);
             cx.host.promises = promises;
             give_up();
         }
-        let is_late = promises.is_late(cx.kernel(), task);
+        let is_late = promises.is_late(task);
         self.note(cx, task, woken, is_late);
         let step = match &mut *self {
             Self::Accept(inner) => Pin::new(inner).resume(cx),
             Self::Serve(inner, _) => Pin::new(inner).resume(cx),
             Self::Linger(inner, _) => Pin::new(inner).resume(cx),
         };
-        promises.after_step(task, &step);
+        promises.after_step(&mut cx.host.evidence, task, &step);
         cx.host.promises = promises;
         self.check_patience(cx.host, task, &step);
         cx.host.story.add(task.to_bits());
@@ -104,12 +107,17 @@ impl<S: Service> SimTask<S> {
         }
     }
 
-    /// Who waits for a client does so for as long as that may be silent, and not for ever.
+    /// Who waits for a client does so for as long as that may be silent, and not for ever; nor does who lingers.
     fn check_patience<T: Talk>(&self, host: &mut World<S, T>, task: TaskId, step: &Step) {
-        let (Self::Serve(..), Step::Wait(wait)) = (self, step) else { return };
+        let Step::Wait(wait) = step else { return };
+        let has_an_end = match self {
+            Self::Accept(_) => false,
+            Self::Serve(..) => host.plan.idle_timeout.is_some(),
+            Self::Linger(..) => true,
+        };
         let waits_for_client =
             wait.whats().next().is_some_and(|what| matches!(what, What::Recv(_) | What::Send(_)));
-        if waits_for_client && host.plan.idle_timeout.is_some() && wait.deadline() == Instant::NEVER {
+        if waits_for_client && has_an_end && wait.deadline() == Instant::NEVER {
             host.wrong(format!("task {task} waits for a client that may be silent for ever"));
         }
     }

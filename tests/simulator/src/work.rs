@@ -118,6 +118,12 @@ impl<J: Job> Work<J> {
         its.map(|running| running.id).collect()
     }
 
+    /// All threads die. Returns the jobs that die with them.
+    pub(crate) fn die_all(&mut self) -> Vec<JobId> {
+        let Self::Threads { running, .. } = self else { return Vec::new() };
+        running.drain(..).map(|running| running.id).collect()
+    }
+
     /// Whether nothing is left to compute, or to be taken.
     pub(crate) fn is_idle(&mut self) -> bool {
         match self {

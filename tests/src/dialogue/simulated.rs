@@ -19,13 +19,14 @@ use run::run;
 /// Connections at a time, where no option says how many: more than any dialogue has.
 const CONNECTIONS: usize = 1000;
 
-/// What keeps every dialogue what it is: nobody breaks off, and no job fails or is cancelled. (Clocks that jump would end
-/// connections, and reads that are cut are told apart by some services.)
+/// What keeps every dialogue what it is: nobody breaks off or is reset, and no job fails or is cancelled. (Clocks that
+/// jump would end connections, and reads that are cut are told apart by some services.)
 const BAD_LUCK: Faults = Faults {
     short_reads: 0,
     pieces: 0,
     resets: 0,
     squatters: 0,
+    overtaken: 0,
     failing_jobs: 0,
     dying_workers: 0,
     cancels: 0,

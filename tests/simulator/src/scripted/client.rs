@@ -49,6 +49,11 @@ impl<S: Service, T: Talk> World<S, T> {
         }
     }
 
+    pub(crate) fn scripted_room(&mut self, number: usize, room: usize) {
+        self.peers[number].room = room;
+        self.acted(number, || format!("has room for {room} bytes"));
+    }
+
     pub(crate) fn scripted_half_close(&mut self, number: usize) {
         if !self.peers[number].finished {
             self.peers[number].finished = true;

@@ -1,0 +1,45 @@
+//! The end: nothing is left behind.
+
+use sinbin_core::{Kernel, Limits, Service, Task};
+
+use crate::luck::Luck;
+use crate::run::Simulation;
+use crate::talk::Talk;
+use crate::world::World;
+
+impl<S, T, M> Simulation<S, T, M>
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+    M: FnMut(&mut Luck) -> T,
+{
+    /// All is over: is anything left behind?
+    pub(crate) fn check_end(&mut self) -> Result<(), String> {
+        let Self { executor, world, .. } = self;
+        executor
+            .kernel
+            .audit()
+            .map_err(|broken| format!("the audit says at the end: not so: {}", broken.0))?;
+        let lent = executor.blocks_lent();
+        let sources = world.sources.iter().flatten().count();
+        let fresh = room(&mut Kernel::new(&world.plan.rooms.limits()));
+        let left = room(&mut executor.kernel);
+        match () {
+            () if lent > 0 => Err(format!("{lent} blocks of bytes were not given back")),
+            () if !world.work.is_idle() => Err("something is computed for nobody".to_owned()),
+            () if sources > 0 => Err(format!("{sources} sources were not closed")),
+            () if left != fresh => {
+                Err(format!("of {fresh:?} places for tasks, sources and jobs, {left:?} are free at the end"))
+            }
+            () => Ok(()),
+        }
+    }
+}
+
+/// For how many tasks, sources and jobs there is room.
+fn room(kernel: &mut Kernel<Limits>) -> [usize; 3] {
+    let tasks = std::iter::from_fn(|| kernel.spawn().ok()).count();
+    let sources = std::iter::from_fn(|| kernel.open().ok()).count();
+    let jobs = std::iter::from_fn(|| kernel.begin_job().ok()).count();
+    [tasks, sources, jobs]
+}

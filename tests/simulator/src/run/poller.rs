@@ -1,0 +1,89 @@
+//! The poller: what the kernel wants watched, and what is ready.
+
+use sinbin_core::{Interest, Service, SourceId, Task};
+
+use crate::luck::Luck;
+use crate::run::Simulation;
+use crate::talk::Talk;
+use crate::world::{Role, World};
+
+impl<S, T, M> Simulation<S, T, M>
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+    M: FnMut(&mut Luck) -> T,
+{
+    /// Hears for what the kernel wants its sources watched.
+    pub(crate) fn watch(&mut self) {
+        while let Some((source, interest)) = self.executor.kernel.next_change() {
+            match self.world.entry(source) {
+                Some(entry) => entry.watched = interest,
+                None => self.world.wrong(format!("promise 5: source {source} is to be watched, and is gone")),
+            }
+            self.world.list(source);
+        }
+        let World { promises, sources, .. } = &self.world;
+        let watched = |source: SourceId| {
+            let entry = sources.get(source.index()).copied().flatten().filter(|entry| entry.id == source);
+            entry.map_or(Interest::NONE, |entry| entry.watched)
+        };
+        if let Err(broken) = promises.after_changes(&self.executor.kernel, watched) {
+            self.world.wrong(broken);
+        }
+    }
+
+    /// A level-triggered poller. Whether it had something to tell.
+    pub(crate) fn poll(&mut self) -> bool {
+        let mut listed = std::mem::take(&mut self.world.listed);
+        if self.world.luck.strikes(self.world.plan.faults.disorder) {
+            shuffle(&mut listed, &mut self.world.luck);
+        }
+        let mut told = false;
+        listed.retain(|source| {
+            let Some(entry) = self.world.entry(*source).map(|entry| *entry) else { return false };
+            let is_watched = !entry.watched.is_empty();
+            let watched = if is_watched { entry.watched | Interest::HANGUP } else { Interest::NONE };
+            let report = self.world.readiness(entry.role) & watched;
+            if report.is_empty() {
+                self.world.sources[source.index()].iter_mut().for_each(|entry| entry.is_listed = false);
+                return false;
+            }
+            if !self.world.luck.strikes(self.world.plan.faults.late) {
+                told = true;
+                self.tell(*source, entry.role, report);
+                if self.world.luck.strikes(self.world.plan.faults.doubled) {
+                    self.tell(*source, entry.role, report);
+                }
+            }
+            true
+        });
+        // What was listed meanwhile comes behind.
+        listed.append(&mut self.world.listed);
+        self.world.listed = listed;
+        told
+    }
+
+    /// Tells the kernel that a source is ready; who waits for that is ready then.
+    pub(crate) fn tell(&mut self, source: SourceId, role: Role, report: Interest) {
+        let Self { executor, world, acceptor, .. } = self;
+        world.tell(|| format!("source {source} is ready: {report:?}"));
+        world.story.add(source.to_bits() ^ u64::from(report.bits()) << 60);
+        world.say_ready(&mut executor.kernel, source, report);
+        let task = match role {
+            Role::Listener => Some(*acceptor),
+            Role::Peer(number) => world.peers[number].task,
+            Role::Lingering(_) => None,
+        };
+        if let Err(broken) = world.promises.after_ready(&executor.kernel, task, source, report) {
+            world.wrong(broken);
+        }
+    }
+}
+
+fn shuffle<X>(items: &mut [X], luck: &mut Luck) {
+    for last in (1..items.len()).rev() {
+        // 0 leaves things in their places.
+        let other = last - luck.below(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize;
+        items.swap(last, other);
+    }
+}

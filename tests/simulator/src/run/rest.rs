@@ -1,0 +1,93 @@
+//! The rest between two turns: time passes until something happens.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use sinbin_core::{Instant, Rest, Service, Task};
+
+use crate::luck::Luck;
+use crate::run::Simulation;
+use crate::talk::Talk;
+use crate::world::{Event, World};
+
+impl<S, T, M> Simulation<S, T, M>
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+    M: FnMut(&mut Luck) -> T,
+{
+    /// Waits for the next thing to happen, and tells the kernel.
+    pub(crate) fn wait(&mut self) {
+        loop {
+            self.watch();
+            let rest = self.executor.kernel.rest();
+            let told = self.poll();
+            match rest {
+                _ if self.world.wrong.is_some() => return,
+                Rest::Ready => return self.pass_some(8),
+                _ if told || self.world.work.is_busy() => return self.pass_some(8),
+                Rest::Empty if self.world.events.is_empty() => return,
+                Rest::Stalled => {
+                    return self.world.wrong("promise 8: all tasks wait for each other".to_owned());
+                }
+                Rest::Until(_) | Rest::Empty => {}
+            }
+            let deadline = if let Rest::Until(deadline) = rest { deadline } else { Instant::NEVER };
+            if !self.sleep(deadline) {
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass until the deadline, or the next event. Whether to look again; else the deadline has come, or
+    /// there is nothing to wait for.
+    fn sleep(&mut self, deadline: Instant) -> bool {
+        let event = self.world.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
+        let is_listed = !self.world.listed.is_empty();
+        let later = is_listed.then(|| self.world.now + Duration::from_micros(1));
+        let next = [event, later].into_iter().flatten().min().unwrap_or(Instant::NEVER).min(deadline);
+        if next == Instant::NEVER {
+            // Whoever is left waits for a client that never says a word again.
+            if self.world.stopping {
+                let tasks = self.tasks();
+                self.world.wrong(format!("the service is to stop, and these wait for ever:{tasks}"));
+            }
+            self.stop();
+            return false;
+        }
+        let is_early = next == deadline && self.world.luck.strikes(self.world.plan.faults.early);
+        let next = if is_early { Instant::from_nanos(next.as_nanos().saturating_sub(1)) } else { next };
+        self.world.now = self.world.now.max(next);
+        if is_early {
+            return false;
+        }
+        if deadline <= self.world.now {
+            return false;
+        }
+        self.pass_some(1);
+        true
+    }
+
+    /// Some time passes, a share of what may pass while nobody runs.
+    pub(crate) fn pass_some(&mut self, share: u32) {
+        let haste = self.world.plan.haste / share;
+        let nanos = self.world.luck.between(0, haste);
+        self.pass(nanos.into());
+    }
+
+    /// So many nanoseconds pass, and what happens in them happens.
+    pub(crate) fn pass(&mut self, nanos: u64) {
+        let until = self.world.now.as_nanos().saturating_add(nanos);
+        while let Some(Reverse((at, _, event))) = self.world.events.peek().copied()
+            && at <= until
+        {
+            self.world.events.pop();
+            self.world.now = self.world.now.max(Instant::from_nanos(at));
+            match event {
+                Event::Act(number) => self.world.act(number),
+                Event::Job(job) => self.world.end_job(&mut self.executor.kernel, job),
+            }
+        }
+        self.world.now = self.world.now.max(Instant::from_nanos(until));
+    }
+}

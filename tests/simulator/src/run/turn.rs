@@ -1,0 +1,93 @@
+//! A turn of the tasks, and what a host does before it looks at its sources.
+
+use sinbin_core::{Instant, Interest, Linger, Service, Task};
+
+use crate::luck::Luck;
+use crate::run::Simulation;
+use crate::talk::Talk;
+use crate::tasks::SimTask;
+use crate::world::{Role, World};
+
+impl<S, T, M> Simulation<S, T, M>
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+    M: FnMut(&mut Luck) -> T,
+{
+    /// A turn of the tasks.
+    pub(crate) fn turn(&mut self) {
+        let Self { executor, world, .. } = self;
+        let now = world.clock();
+        let tasks = executor.kernel.count();
+        world.promises.begin_turn(&executor.kernel, now);
+        world.turn_at = now.max(executor.kernel.now());
+        let steps = executor.turn(now, world);
+        world.report.turns += 1;
+        if steps > tasks {
+            world.wrong(format!("promise 3: {tasks} tasks had {steps} steps in one turn"));
+        }
+        if let Err(broken) = world.promises.end_turn(&executor.kernel) {
+            world.wrong(broken);
+        }
+    }
+
+    /// What a host does between two turns: connections that linger, slices, and acceptors that find room again.
+    pub(crate) fn settle(&mut self) {
+        let now = self.executor.kernel.now();
+        for number in std::mem::take(&mut self.world.to_linger) {
+            if !self.linger(number, now) {
+                // Without a place for it, the socket is closed as it is.
+                self.world.close_socket(number);
+            }
+        }
+        let World { work, luck, slice, .. } = &mut self.world;
+        if let Some(job) = work.slice(*slice, luck) {
+            self.world.say_done(&mut self.executor.kernel, job);
+        }
+        self.relieve();
+        if self.world.stopping {
+            self.drain();
+        }
+    }
+
+    /// An acceptor that found no room looks again when a connection has gone.
+    fn relieve(&mut self) {
+        let is_relieved = std::mem::take(&mut self.world.relieved);
+        if is_relieved
+            && std::mem::take(&mut self.world.crowded)
+            && let Some(listener) = self.world.listener
+        {
+            self.world.say_ready(&mut self.executor.kernel, listener, Interest::HANGUP);
+        }
+    }
+
+    fn linger(&mut self, number: usize, now: Instant) -> bool {
+        let Ok(source) = self.executor.kernel.open() else { return false };
+        self.world.insert(source, Role::Lingering(number));
+        let spawned = self.executor.spawn(SimTask::Linger(Linger::new(source, now), source)).is_ok();
+        if !spawned {
+            self.world.say_closed(&mut self.executor.kernel, source);
+            return false;
+        }
+        let peer = &mut self.world.peers[number];
+        peer.source = Some(source);
+        peer.lingers_until = now + Linger::PATIENCE;
+        true
+    }
+
+    /// The service is to stop: no connection comes any more, and who has nothing to say is sent home.
+    pub(crate) fn drain(&mut self) {
+        if let Some(listener) = self.world.listener.filter(|_| self.world.backlog.is_empty()) {
+            self.world.say_closed(&mut self.executor.kernel, listener);
+            self.world.listener = None;
+        }
+        for index in 0..self.world.sources.len() {
+            if let Some(entry) = self.world.sources[index] {
+                let is_served = matches!(entry.role, Role::Peer(_));
+                if is_served {
+                    self.world.say_ready(&mut self.executor.kernel, entry.id, Interest::RECV);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Clients: how they come, and what they do when it is their turn.
+
+use sinbin_core::Service;
+
+use crate::peer::{Peer, Phase};
+use crate::talk::Talk;
+use crate::world::{Event, World};
+
+impl<S: Service, T: Talk> World<S, T> {
+    /// A client comes, if there is still one to come.
+    pub(crate) fn next_visit(&mut self, number: usize, talk: T) {
+        let peer = Peer::new(talk, &self.plan, &mut self.luck);
+        if number < self.peers.len() {
+            self.peers[number] = peer;
+        } else {
+            self.peers.push(peer);
+        }
+        self.rouse(number);
+    }
+
+    pub(crate) fn connect(&mut self, number: usize) {
+        self.peers[number].phase = Phase::Connected;
+        match self.listener {
+            Some(listener) => {
+                self.tell(|| format!("client {number} connects"));
+                self.backlog.push_back(number);
+                self.list(listener);
+            }
+            // Refused.
+            None => {
+                self.peers[number].reset = true;
+                self.peers[number].closed = true;
+            }
+        }
+    }
+
+    /// Has a client do something soon, as the server has done something.
+    pub(crate) fn rouse(&mut self, number: usize) {
+        if self.peers[number].is_scripted() {
+            return self.after_the_server(number);
+        }
+        if !self.peers[number].is_scheduled {
+            self.peers[number].is_scheduled = true;
+            let after = u64::from(self.luck.between(1, 30_000));
+            let asleep = self.peers[number].asleep_until.saturating_sub(self.now.as_nanos());
+            self.schedule(after.max(asleep), Event::Act(number));
+        }
+    }
+
+    /// It is the client's turn.
+    pub(crate) fn act(&mut self, number: usize) {
+        let Self { plan, luck, peers, now, .. } = self;
+        let peer = &mut peers[number];
+        peer.is_scheduled = false;
+        match peer.phase {
+            Phase::Away => return self.connect_and_go_on(number),
+            Phase::Over => return,
+            Phase::Connected => {}
+        }
+        if peer.reset || peer.is_scripted() {
+            return;
+        }
+        if luck.strikes(plan.faults.silence) {
+            // Mostly for a moment, at times for longer than anybody waits.
+            let most = if luck.below(64) == 63 { 50_000_000 } else { 500_000 };
+            let span = u64::from(luck.between(1, most));
+            peer.asleep_until = now.as_nanos() + span;
+            self.tell(|| format!("client {number} does nothing for {} µs", span / 1000));
+            return self.rouse(number);
+        }
+        let (sent, got) = peer.act(plan, luck, now.as_nanos());
+        let (reset, finished) = (peer.reset, peer.finished);
+        if peer.has_something_to_do() {
+            self.rouse(number);
+        }
+        if let Some(source) = self.peers[number].source {
+            self.list(source);
+        }
+        self.story.add((sent as u64) << 32 | got as u64);
+        self.tell(|| {
+            let ends = if reset {
+                ", and breaks off"
+            } else if finished {
+                ", and has said all"
+            } else {
+                ""
+            };
+            format!("client {number} sends {sent} bytes, takes {got}{ends}")
+        });
+    }
+
+    fn connect_and_go_on(&mut self, number: usize) {
+        self.connect(number);
+        self.rouse(number);
+    }
+}

@@ -1,0 +1,68 @@
+//! Jobs, as tasks see them, and what becomes of them.
+
+use sinbin_core::{JobId, Jobs, Kernel, Limits, Serves, Service};
+
+use crate::talk::Talk;
+use crate::world::{Event, World};
+
+/// How many jobs of the past are remembered, to be told of again.
+const OLD_JOBS: usize = 64;
+
+impl<S: Service, T: Talk> Serves<S> for World<S, T> {
+    fn service(&self) -> &S {
+        &self.service
+    }
+}
+
+impl<S: Service, T: Talk> Jobs<S::Job> for World<S, T> {
+    fn submit(&mut self, id: JobId, job: S::Job) {
+        self.report.jobs += 1;
+        self.tell(|| format!("job {id} begins"));
+        self.evidence.job_begins(id);
+        if self.work.submit(id, job, &mut self.luck) {
+            let slow = self.luck.strikes(self.plan.faults.slow_jobs);
+            let most = if slow { 10_000_000 } else { 50_000 };
+            let after = u64::from(self.luck.between(1, most));
+            self.schedule(after, Event::Job(id));
+        }
+    }
+
+    fn take(&mut self, id: JobId) -> Option<<S::Job as sinbin_core::Job>::Output> {
+        let output = self.work.take(id)?;
+        self.evidence.job_ends(id);
+        self.bury(id);
+        Some(output)
+    }
+
+    fn cancel(&mut self, id: JobId) {
+        self.tell(|| format!("job {id} is cancelled"));
+        self.evidence.job_ends(id);
+        self.bury(id);
+        self.work.cancel(id);
+    }
+}
+
+impl<S: Service, T: Talk> World<S, T> {
+    /// Remembers a job that is over.
+    fn bury(&mut self, id: JobId) {
+        if self.old_jobs.len() == OLD_JOBS {
+            self.old_jobs.pop_front();
+        }
+        self.old_jobs.push_back(id);
+    }
+
+    /// A job's time is over.
+    pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Limits>, job: JobId) {
+        if self.luck.strikes(self.plan.faults.failing_jobs) {
+            if self.work.fail(job) {
+                self.tell(|| format!("job {job} fails"));
+                self.say_lost(kernel, job);
+            }
+        } else if self.work.finish(job, self.slice, &mut self.luck) {
+            self.tell(|| format!("job {job} is done"));
+            self.say_done(kernel, job);
+        } else if self.work.is_running(job) {
+            self.schedule(self.slice_nanos(), Event::Job(job));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Sockets, as tasks see them: what is received and sent is held against what the client is owed.
+
+use sinbin_core::{Failure, Host, IoError, Limits, Op, Service, SourceId, TaskId};
+
+use crate::owed::Read;
+use crate::talk::Talk;
+use crate::tasks::SimTask;
+use crate::world::{Role, World};
+
+impl<S: Service, T: Talk> Host for World<S, T> {
+    type Storage = Limits;
+    type Task = SimTask<S>;
+
+    fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
+        if self.listener != Some(listener) {
+            return Err(IoError::Closed);
+        }
+        let Some(number) = self.backlog.front().copied() else { return Err(IoError::WouldBlock) };
+        if self.luck.strikes(self.plan.faults.accepts) {
+            let error = *self.luck.pick(&[IoError::NoRoom, IoError::Os(24), IoError::WouldBlock]);
+            self.crowded = true;
+            self.tell(|| format!("accept fails: {error}"));
+            return Err(error);
+        }
+        self.backlog.pop_front();
+        if self.peers[number].reset {
+            self.peers[number].closed = true;
+            return Err(IoError::Reset);
+        }
+        let peer = &mut self.peers[number];
+        peer.source = Some(new);
+        (peer.began_at, peer.moved_at) = (self.turn_at, self.turn_at);
+        self.insert(new, Role::Peer(number));
+        self.report.connections += 1;
+        self.tell(|| format!("accepted client {number} as source {new}"));
+        Ok(())
+    }
+
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        let (number, lingers) = self.number(source)?;
+        let owed = &self.peers[number].owed;
+        if !lingers && owed.is_at_its_end() {
+            self.wrong(format!("client {number} is read from behind its last answer"));
+        }
+        let rate = self.plan.faults.short_reads;
+        let peer = &mut self.peers[number];
+        if peer.inbox.is_empty() && peer.finished {
+            if !lingers && !peer.saw_end {
+                peer.saw_end = true;
+                self.heard(number, Read::End);
+                self.tell(|| format!("recv from client {number}: the end"));
+            }
+            return Ok(0);
+        }
+        let count = self.luck.part(buffer.len().min(peer.inbox.len()), rate);
+        if count == 0 {
+            if !lingers {
+                self.heard(number, Read::Nothing);
+            }
+            let is_stopping = self.stopping && !lingers && self.peers[number].inbox.is_empty();
+            return Err(if is_stopping { IoError::Stopping } else { IoError::WouldBlock });
+        }
+        for (place, byte) in buffer.iter_mut().zip(peer.inbox.drain(..count)) {
+            *place = byte;
+        }
+        self.rouse(number);
+        if lingers {
+            return Ok(count);
+        }
+        self.report.received += count as u64;
+        self.peers[number].moved_at = self.turn_at;
+        let bytes = &buffer[..count];
+        self.tell(|| format!("recv from client {number}: \"{}\"", bytes.escape_ascii()));
+        self.heard(number, Read::Bytes { bytes, is_cut: count == buffer.len() });
+        Ok(count)
+    }
+
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        let (number, _) = self.number(source)?;
+        let peer = &mut self.peers[number];
+        self.report.empty_sends += u64::from(bytes.is_empty());
+        let room = peer.room.saturating_sub(peer.outbox.len());
+        let count = self.luck.part(bytes.len().min(room), self.plan.faults.short_sends);
+        if count == 0 && !bytes.is_empty() {
+            return Err(IoError::WouldBlock);
+        }
+        let sent = &bytes[..count];
+        peer.outbox.extend(sent);
+        peer.moved_at = self.turn_at;
+        self.report.sent += count as u64;
+        let before = peer.owed.count();
+        let is_right = peer.owed.send(sent);
+        self.report.answers += peer.owed.count() - before;
+        self.tell(|| format!("send to client {number}: \"{}\"", sent.escape_ascii()));
+        if let Err(wrong) = is_right {
+            self.wrong(format!("client {number}: {wrong}"));
+        }
+        self.rouse(number);
+        Ok(count)
+    }
+
+    fn close(&mut self, source: SourceId) {
+        let Some(entry) = self.forget(source) else {
+            return self.wrong(format!("source {source} is closed, and is not there"));
+        };
+        match entry.role {
+            Role::Listener => self.listener = None,
+            Role::Peer(number) => {
+                self.tell(|| format!("close client {number}"));
+                self.check_close(number);
+                self.relieved = true;
+                let peer = &mut self.peers[number];
+                peer.shut = true;
+                if peer.saw_end || peer.reset {
+                    peer.closed = true;
+                } else {
+                    self.to_linger.push(number);
+                }
+                self.rouse(number);
+            }
+            Role::Lingering(number) => self.close_socket(number),
+        }
+    }
+
+    fn serve(&mut self, _: SourceId, connection: SourceId) -> SimTask<S> {
+        SimTask::Serve(self.service.connect(connection), connection)
+    }
+
+    fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
+        self.tell(|| match failure {
+            None => format!("task {task} ends"),
+            Some(failure) => format!("task {task} fails: {failure}"),
+        });
+        // Clients can't do that, nor can anything that goes wrong here.
+        if let Some(failure) = failure.filter(|failure| failure.op == Op::Accept) {
+            self.wrong(format!("the acceptor fails: {failure}"));
+        }
+    }
+}
+
+impl<S: Service, T: Talk> World<S, T> {
+    /// The client at the other end, unless it has broken the connection off.
+    fn number(&mut self, source: SourceId) -> Result<(usize, bool), IoError> {
+        let (number, lingers) = match self.entry(source).map(|entry| entry.role) {
+            Some(Role::Peer(number)) => (number, false),
+            Some(Role::Lingering(number)) => (number, true),
+            Some(Role::Listener) | None => {
+                self.wrong(format!("a task uses source {source}, which is no connection of its own"));
+                return Err(IoError::Closed);
+            }
+        };
+        if self.peers[number].reset { Err(IoError::Reset) } else { Ok((number, lingers)) }
+    }
+
+    /// The server has read something, or tried to.
+    fn heard(&mut self, number: usize, read: Read<'_>) {
+        let block = self.plan.rooms.block_size;
+        let peer = &mut self.peers[number];
+        if let Read::Bytes { bytes, .. } = read {
+            peer.owed.take(bytes.len());
+        }
+        let limit = block + peer.talk.may_keep();
+        peer.talk.heard(read, &mut peer.owed);
+        let kept = peer.owed.kept();
+        if kept > limit as u64 {
+            self.wrong(format!(
+                "backpressure: client {number} has {kept} bytes read and not answered, over {limit}"
+            ));
+        }
+    }
+
+    /// Closes the socket to a client that may have something underway. That is answered by a reset, as TCP has it, which
+    /// overtakes what the client has not taken yet, perhaps. To linger is there so that it gets its last answer, if it
+    /// takes that in time.
+    pub(crate) fn close_socket(&mut self, number: usize) {
+        let peer = &mut self.peers[number];
+        peer.closed = true;
+        let is_answered_by_reset = !peer.reset && (!peer.finished || !peer.inbox.is_empty());
+        if is_answered_by_reset && self.luck.strikes(self.plan.faults.overtaken) {
+            let lost = peer.outbox.len();
+            let is_early = self.turn_at < peer.lingers_until;
+            peer.break_off();
+            self.tell(|| format!("client {number} is reset, and {lost} bytes are lost"));
+            if lost > 0 && is_early {
+                self.wrong(format!(
+                    "client {number} loses the last {lost} bytes that it was sent: its socket is closed before it was \
+                     time"
+                ));
+            }
+        }
+        self.rouse(number);
+    }
+
+    /// The server closes a connection: has it a reason to?
+    fn check_close(&mut self, number: usize) {
+        let peer = &self.peers[number];
+        if peer.reset || peer.cancelled || peer.timed_out {
+            return;
+        }
+        let is_answered = peer.owed.is_settled();
+        let has_all = peer.saw_end || peer.owed.is_over() || self.stopping;
+        if !is_answered {
+            self.wrong(format!("client {number} is closed without the answers that it is owed"));
+        } else if !has_all {
+            self.wrong(format!("client {number} is closed before it has said all"));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use sinbin_core::echo::{Echo, Upper};
+use sinbin_core::fib_service::Fib;
+use sinbin_core::{Service, Task};
+use sinbin_simulator::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
+use sinbin_simulator::{ClientId, Luck, Plan, Scripted, World};
+
+use crate::{JOB, JOB_ANSWER, MOMENT, end, fib, hear, is_closed, say, told};
+
+/// Shorter than a job takes.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// What the clock of a story may be wrong by.
+const SLACK: Duration = Duration::from_micros(100);
+
+fn fib_service() -> Fib {
+    Fib { idle_timeout: Some(IDLE), ..Fib::default() }
+}
+
+fn plan() -> Plan {
+    Plan { idle_timeout: Some(IDLE), ..Plan::friendly(1) }
+}
+
+/// Tells it of each service.
+fn each(story: impl Story) {
+    story.tell(fib_service(), FibTalk::new(&fib_service()));
+    story.tell(Echo { idle_timeout: Some(IDLE) }, EchoTalk);
+    story.tell(Upper { idle_timeout: Some(IDLE) }, UpperTalk);
+}
+
+trait Story {
+    fn with<S, T>(&self, sim: Scripted<S, T>, client: ClientId)
+    where
+        S: Service<Conn: Task<World<S, T>>>,
+        T: Talk;
+
+    fn tell<S, T>(&self, service: S, talk: T)
+    where
+        S: Service<Conn: Task<World<S, T>>>,
+        T: Talk,
+    {
+        let mut sim = Scripted::new(service, &plan(), Luck::seeded(0));
+        let client = sim.connect(talk);
+        self.with(sim, client);
+    }
+}
+
+#[test]
+fn a_silent_connection_is_closed_at_its_deadline_and_not_before() {
+    struct Silent;
+
+    impl Story for Silent {
+        fn with<S, T>(&self, mut sim: Scripted<S, T>, client: ClientId)
+        where
+            S: Service<Conn: Task<World<S, T>>>,
+            T: Talk,
+        {
+            sim.wait(IDLE - MOMENT).expect("it goes well");
+            say(&mut sim, client, b"1\n");
+            sim.drive().expect("it goes well");
+            assert!(!sim.take(client).is_empty());
+            sim.wait(IDLE - SLACK).expect("it goes well");
+            assert!(!is_closed(&mut sim, client));
+            sim.wait(2 * SLACK).expect("it goes well");
+            assert!(is_closed(&mut sim, client));
+            end(sim);
+        }
+    }
+
+    each(Silent);
+}
+
+#[test]
+fn each_request_moves_the_deadline() {
+    let (mut sim, client) = fib(fib_service(), &plan());
+    for _ in 0..10 {
+        say(&mut sim, client, b"1\n");
+        assert_eq!(hear(&mut sim, client), "1\n");
+        sim.wait(IDLE - MOMENT).expect("it goes well");
+    }
+    assert!(!is_closed(&mut sim, client));
+    sim.wait(MOMENT + SLACK).expect("it goes well");
+    assert!(is_closed(&mut sim, client));
+    end(sim);
+}
+
+#[test]
+fn who_takes_nothing_is_closed_at_its_deadline() {
+    struct Stuck;
+
+    impl Story for Stuck {
+        fn with<S, T>(&self, mut sim: Scripted<S, T>, client: ClientId)
+        where
+            S: Service<Conn: Task<World<S, T>>>,
+            T: Talk,
+        {
+            sim.narrow(client, 20);
+            say(&mut sim, client, &b"1\n".repeat(100));
+            sim.wait(IDLE - SLACK).expect("it goes well");
+            assert_eq!(sim.tasks(), 2);
+            sim.wait(2 * SLACK).expect("it goes well");
+            assert_eq!(sim.take(client).len(), 20);
+            assert!(is_closed(&mut sim, client));
+            end(sim);
+        }
+    }
+
+    each(Stuck);
+}
+
+#[test]
+fn the_time_of_a_job_does_not_count() {
+    let (mut sim, client) = fib(fib_service(), &plan());
+    say(&mut sim, client, JOB);
+    sim.wait(2 * IDLE).expect("it goes well");
+    assert!(sim.is_computing() && !is_closed(&mut sim, client));
+    assert_eq!(told(sim, client, b""), JOB_ANSWER);
+}

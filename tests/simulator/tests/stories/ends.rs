@@ -1,0 +1,96 @@
+use std::io::ErrorKind;
+
+use sinbin_core::Linger;
+use sinbin_core::fib_service::Fib;
+use sinbin_simulator::talk::FibTalk;
+use sinbin_simulator::{ClientId, Faults, OFTEN, Plan, Scripted};
+
+use crate::{JOB, JOB_ANSWER, MOMENT, end, fib, fib_for, is_closed, say, told, told_at_last};
+
+/// A client whose job is being computed.
+fn computing() -> (Scripted<Fib, FibTalk>, ClientId) {
+    let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
+    say(&mut sim, client, JOB);
+    sim.wait(MOMENT).expect("it goes well");
+    assert!(sim.is_computing());
+    (sim, client)
+}
+
+#[test]
+fn who_goes_away_takes_the_job_along() {
+    let (mut sim, client) = computing();
+    sim.reset(client);
+    sim.wait(MOMENT).expect("it goes well");
+    assert!(!sim.is_computing());
+    end(sim);
+}
+
+#[test]
+fn who_says_that_all_is_sent_does_not_take_the_job_along() {
+    let (mut sim, client) = computing();
+    sim.half_close(client);
+    sim.wait(MOMENT).expect("it goes well");
+    assert!(sim.is_computing());
+    assert_eq!(told_at_last(sim, client), JOB_ANSWER);
+}
+
+/// Whatever it waits for: bytes, room, or a job.
+#[test]
+fn a_connection_that_is_cancelled_is_closed_and_gives_everything_back() {
+    let stories = [
+        (b"7\n1".to_vec(), 1000, "13\n"),
+        (b"x\n".repeat(50), 40, "error: not an integer\nerror: not an inte"),
+        ([JOB, b"3\n4\n5\n6\n7\n"].concat(), 1000, ""),
+    ];
+    for (says, room, heard) in stories {
+        let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
+        sim.narrow(client, room);
+        say(&mut sim, client, &says);
+        sim.wait(MOMENT).expect("it goes well");
+        sim.cancel(client);
+        sim.wait(MOMENT).expect("it goes well");
+        assert_eq!(String::from_utf8_lossy(&sim.take(client)), heard);
+        assert!(is_closed(&mut sim, client) && !sim.is_computing());
+        // That no block is lent any more is seen to at the end of every run.
+        end(sim);
+    }
+}
+
+#[test]
+fn a_job_that_is_lost_is_an_error_and_the_next_request_is_answered_all_the_same() {
+    let service = Fib::default();
+    let talk = FibTalk::new(&service).forgiving(false, true);
+    let (mut sim, client) = fib_for(talk, service, &Plan::friendly(1));
+    say(&mut sim, client, JOB);
+    say(&mut sim, client, b"7\n");
+    sim.wait(MOMENT).expect("it goes well");
+    assert_eq!(sim.lose_jobs(), 1);
+    assert_eq!(told(sim, client, b""), "error: the computation failed\n13\n");
+}
+
+/// A client that has said too much and says more, where a socket that is closed then resets the connection each time.
+fn turned_out() -> (Scripted<Fib, FibTalk>, ClientId) {
+    let plan = Plan { faults: Faults { overtaken: OFTEN, ..Faults::default() }, ..Plan::friendly(1) };
+    let (mut sim, client) = fib(Fib::default(), &plan);
+    say(&mut sim, client, &[b'1'; 60_000]);
+    (sim, client)
+}
+
+#[test]
+fn no_reset_overtakes_the_last_answer_of_who_takes_it_in_time() {
+    let (mut sim, client) = turned_out();
+    sim.wait(Linger::PATIENCE - MOMENT).expect("it goes well");
+    let said = sim.take(client);
+    assert_eq!(said, b"error: the line is over the limit of 64 bytes; closing\n");
+    assert!(is_closed(&mut sim, client));
+    end(sim);
+}
+
+#[test]
+fn a_reset_overtakes_the_last_answer_of_who_does_not_take_it_in_time() {
+    let (mut sim, client) = turned_out();
+    sim.wait(Linger::PATIENCE + MOMENT).expect("it goes well");
+    let lost = sim.receive(client, &mut [0]).map_err(|error| error.kind());
+    assert_eq!(lost, Err(ErrorKind::ConnectionReset));
+    end(sim);
+}

@@ -1,0 +1,105 @@
+//! The shipped services, one thing at a time.
+//!
+//! * `answers.rs`: what is said for what.
+//! * `places.rs`: where there is little room, for bytes, jobs or connections.
+//! * `deadlines.rs`: who is silent for too long.
+//! * `ends.rs`: who goes away, is cancelled, or loses what it waits for.
+
+mod answers;
+mod deadlines;
+mod ends;
+mod places;
+
+use std::time::Duration;
+
+use sinbin_core::fib_protocol::{Framing, Rules};
+use sinbin_core::fib_service::Fib;
+use sinbin_core::{Service, Task};
+use sinbin_simulator::talk::{FibTalk, Talk};
+use sinbin_simulator::{ClientId, Luck, Plan, Report, Rooms, Scripted, World};
+
+/// Longer than it takes to answer anything but a job.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A job of some 30 ms.
+const JOB: &[u8] = b"30\n";
+const JOB_ANSWER: &str = "832040\n";
+
+/// Room for one connection beside the listener.
+fn alone(blocks: usize) -> Plan {
+    let rooms = Rooms { tasks: 2, sources: 2, jobs: 1, blocks, block_size: 128 };
+    Plan { rooms, ..Plan::friendly(1) }
+}
+
+fn by(framing: Framing) -> Fib {
+    Fib { rules: Rules { framing, ..Rules::default() }, ..Fib::default() }
+}
+
+/// A simulation of the Fibonacci service, and a client of it.
+fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
+    fib_for(FibTalk::new(&service), service, plan)
+}
+
+fn fib_for(talk: FibTalk, service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
+    let mut sim = Scripted::new(service, plan, Luck::seeded(0));
+    let client = sim.connect(talk);
+    (sim, client)
+}
+
+/// The client says this, and nothing else. All that it is told, until the service has closed the connection as well.
+#[track_caller]
+fn told(mut sim: Scripted<Fib, FibTalk>, client: ClientId, says: &[u8]) -> String {
+    say(&mut sim, client, says);
+    sim.half_close(client);
+    told_at_last(sim, client)
+}
+
+/// The same of a client that has said all.
+#[track_caller]
+fn told_at_last(mut sim: Scripted<Fib, FibTalk>, client: ClientId) -> String {
+    let mut all = Vec::new();
+    let mut room = [0; 4096];
+    loop {
+        sim.drive().expect("it goes well");
+        match sim.receive(client, &mut room) {
+            Ok(0) => break,
+            Ok(count) => all.extend(&room[..count]),
+            Err(error) => panic!("neither an answer nor the end: {error}"),
+        }
+    }
+    end(sim);
+    String::from_utf8(all).expect("answers are text")
+}
+
+#[track_caller]
+fn say<S, T>(sim: &mut Scripted<S, T>, client: ClientId, says: &[u8])
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+{
+    assert_eq!(sim.send(client, says).ok(), Some(says.len()), "there is room for it");
+}
+
+/// What the client is told now.
+#[track_caller]
+fn hear<S, T>(sim: &mut Scripted<S, T>, client: ClientId) -> String
+where
+    S: Service<Conn: Task<World<S, T>>>,
+    T: Talk,
+{
+    sim.drive().expect("it goes well");
+    String::from_utf8_lossy(&sim.take(client)).into_owned()
+}
+
+#[track_caller]
+fn end<S: Service<Conn: Task<World<S, T>>>, T: Talk>(sim: Scripted<S, T>) -> Report {
+    sim.end().outcome.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Whether the service has closed the connection. What it said before must have been taken.
+fn is_closed<S: Service<Conn: Task<World<S, T>>>, T: Talk>(
+    sim: &mut Scripted<S, T>,
+    client: ClientId,
+) -> bool {
+    matches!(sim.receive(client, &mut [0]), Ok(0))
+}
