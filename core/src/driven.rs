@@ -96,7 +96,8 @@ pub enum Event {
     Writable(Handle),
     /// Not all that was sent is out. The driver keeps the rest.
     Stuck(Handle),
-    /// Both directions have ended: the peer is gone.
+    /// Both directions have ended: the peer is gone. What came before may still have to be received: of a source whose
+    /// interest has [`RECV`](Interest::RECV), [`Ended`](Self::Ended) or [`Failed`](Self::Failed) is owed as ever.
     Hangup(Handle),
     /// The connection broke.
     Failed(Handle),
@@ -235,7 +236,8 @@ where
 {
     executor: Executor<Shell<S>>,
     shell: Shell<S>,
-    tasks: usize,
+    /// A listener takes one, and so does a connection: a task and a source.
+    places: usize,
     /// How many of them are kept for listeners.
     listeners: usize,
 }
@@ -244,18 +246,18 @@ impl<S> Driven<S>
 where
     S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
 {
-    /// The service, with as much room as `limits` say: a task for each listener and each connection.
+    /// The service, with as much room as `limits` say: a task and a source for each listener and each connection.
     #[must_use]
     pub fn new(service: S, limits: &Limits, compute: Compute) -> Self {
         Self {
             executor: Executor::new(limits),
             shell: Shell::new(service, limits, compute),
-            tasks: limits.tasks(),
+            places: limits.tasks().min(limits.sources()),
             listeners: 0,
         }
     }
 
-    /// Keeps so many of the tasks for listeners: as long as there are fewer, their places are no
+    /// Keeps so many of these places for listeners: as long as there are fewer, they are no
     /// [`room`](Answer::room) for connections.
     #[must_use]
     pub fn with_listeners(self, listeners: usize) -> Self {
@@ -339,7 +341,7 @@ where
     fn answer(&mut self) -> Answer {
         let kept = self.listeners.saturating_sub(self.shell.listeners());
         let taken = self.executor.kernel.count() + self.shell.arrivals();
-        let room = self.tasks.saturating_sub(taken + kept);
+        let room = self.places.saturating_sub(taken + kept);
         let mut rest = self.executor.kernel.rest();
         if self.shell.is_busy() {
             rest = Rest::Ready;

@@ -66,7 +66,8 @@ pub trait Host: Sized {
     /// # Errors
     ///
     /// [`IoError::WouldBlock`] when none is there, [`IoError::NoRoom`] when it could not keep it: it waits
-    /// with the listener then.
+    /// with the listener then. [`IoError::Reset`] when the client was gone before it was taken, [`IoError::Stopping`] or
+    /// [`IoError::Closed`] when no other will come.
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError>;
 
     /// Receives into `buffer` and returns how much; 0 is the end of the stream.

@@ -190,7 +190,8 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         self.sources.touch(source).is_some_and(|entry| entry.received(start..end))
     }
 
-    /// The kernel counts on hearing of it, whatever it asks for else; what waits for it later hears of it as well.
+    /// The kernel counts on hearing of it, whatever it asks for else. Who waits for it later does so by an interest in
+    /// it, or while the end is still to be received, after which the interest is in nothing else.
     fn hang_up(&mut self, source: Handle, kernel: &mut Kernel<Limits>) -> bool {
         let Some(entry) = self.sources.touch(source) else { return false };
         entry.hung_up();
@@ -231,7 +232,7 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
         if let Some(entry) = self.sources.get_mut(listener) {
             entry.taken();
         }
-        // Its handle was given twice in this call, and is the first one's.
+        // Its handle was given to another one while it waited.
         if !self.sources.is_free(arrival.connection) {
             self.counts.ignored += 1;
             return Err(IoError::Reset);

@@ -93,6 +93,12 @@ impl Limits {
         self.tasks
     }
 
+    /// How many sources there can be.
+    #[must_use]
+    pub const fn sources(&self) -> usize {
+        self.sources
+    }
+
     /// The bytes of a block.
     #[must_use]
     pub const fn block_size(&self) -> usize {

@@ -34,6 +34,16 @@ fn the_room_is_that_of_connections_however_many_listeners_there_are() {
 }
 
 #[test]
+fn where_there_are_fewer_sources_than_tasks_they_are_the_room() {
+    let limits = Limits::new(10, 10, 1024).with_sources(3);
+    let mut driven = Driven::new(Echo::default(), &limits, Compute::Here { slice: 1 });
+    let mut turn = |events: &[Event]| driven.turn(Instant::ZERO, 1024, events.iter().copied(), Vec::new());
+    assert_eq!(turn(&[Event::Listener(LISTENERS[0])]).room, 2);
+    let answer = turn(&[accepted(0), accepted(1)]);
+    assert_eq!((answer.room, answer.commands.len()), (0, 2), "both are watched");
+}
+
+#[test]
 fn a_start_makes_a_loop_of_that_room_whoever_computes() {
     for computes in [false, true] {
         let start =

@@ -1,3 +1,4 @@
+use std::cell::{Cell, RefCell};
 use std::pin::{Pin, pin};
 
 use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
@@ -19,7 +20,7 @@ fn watch(source: Handle, interest: Interest) -> Command {
 }
 
 /// What the client is told of each thing that happens: what its task receives goes back to it, in words.
-async fn tell(conn: Conn<'_>) -> Result<(), Error> {
+async fn tell(conn: Conn<'_>, heard: &RefCell<String>) -> Result<(), Error> {
     loop {
         let mut buffer = [0; 8];
         let word = match conn.recv(&mut buffer).await {
@@ -27,6 +28,7 @@ async fn tell(conn: Conn<'_>) -> Result<(), Error> {
             Ok(count) => format!("{}.", str::from_utf8(&buffer[..count]).unwrap()),
             Err(error) => format!("{:?}.", error.io().unwrap()),
         };
+        heard.borrow_mut().push_str(&word);
         let failed = conn.send_all(word.as_bytes()).await;
         if word == "end." || failed.is_err() {
             return failed;
@@ -34,11 +36,12 @@ async fn tell(conn: Conn<'_>) -> Result<(), Error> {
     }
 }
 
-/// What a service that tells it says, when this happens, a turn each.
-fn told(turns: &[(&[Event], &[u8])]) -> (String, Vec<Command>) {
+/// What a service that tells it says, when this happens, a turn each; and at the end, what it heard.
+fn told(turns: &[(&[Event], &[u8])]) -> (String, Vec<Command>, String) {
+    let heard = RefCell::default();
     let door = Door::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), tell);
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), |conn| tell(conn, &heard));
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
     driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
     let (mut said, mut commands) = (Vec::new(), Vec::new());
@@ -49,7 +52,7 @@ fn told(turns: &[(&[Event], &[u8])]) -> (String, Vec<Command>) {
         assert_eq!(driven.kernel().audit(), Ok(()));
     }
     assert_eq!(driven.counts().ignored, 0);
-    (String::from_utf8(said).unwrap(), commands)
+    (String::from_utf8(said).unwrap(), commands, heard.take())
 }
 
 #[test]
@@ -66,12 +69,18 @@ fn a_task_is_told_once_that_the_service_stops_and_what_comes_then_is_read() {
 /// What was received before it broke is read; then nothing is sent any more.
 #[test]
 fn a_connection_that_broke_takes_nothing_and_is_closed() {
-    let (said, commands) = told(&[(&[Event::Failed(CLIENT)], b"")]);
-    assert_eq!((&*said, &commands[..]), ("", &[Command::Close(CLIENT)][..]));
+    let (failed, received) = (Event::Failed(CLIENT), Event::Received { source: CLIENT, len: 3 });
+    let closed = [Command::Close(CLIENT)];
+    let (said, commands, heard) = told(&[(&[failed], b"")]);
+    assert_eq!((&*said, &commands[..], &*heard), ("", &closed[..], "Reset."));
+    let (said, commands, heard) = told(&[(&[received, failed], b"abc")]);
+    assert_eq!((&*said, &commands[..], &*heard), ("", &closed[..], "abc."));
+}
+
+#[test]
+fn what_is_sent_last_goes_out_before_the_close() {
     let received = Event::Received { source: CLIENT, len: 3 };
-    let (said, commands) = told(&[(&[received, Event::Failed(CLIENT)], b"abc")]);
-    assert_eq!((&*said, &commands[..]), ("", &[Command::Close(CLIENT)][..]));
-    let (said, commands) = told(&[(&[received], b"abc"), (&[Event::Ended(CLIENT)], b"")]);
+    let (said, commands, _) = told(&[(&[received], b"abc"), (&[Event::Ended(CLIENT)], b"")]);
     let last = [Command::Send { source: CLIENT, len: 4 }, Command::Close(CLIENT)];
     assert_eq!((&*said, &commands[..]), ("abc.end.", &last[..]));
 }
@@ -100,23 +109,40 @@ fn who_waits_for_a_hangup_hears_of_it() {
     }
 }
 
-/// Whatever it waits for it looks once, at what is there until then; it is not woken for that again and again.
 #[test]
-fn a_hangup_is_heard_by_who_waits_for_something_else() {
+fn what_comes_behind_a_hangup_is_received() {
     let hello = Event::Received { source: CLIENT, len: 5 };
     let gone = Event::Hangup(CLIENT);
     assert_eq!(told(&[(&[gone], b""), (&[hello], b"hello"), (&[Event::Ended(CLIENT)], b"")]).0, "hello.end.");
     assert_eq!(told(&[(&[hello, gone], b"hello"), (&[Event::Ended(CLIENT)], b"")]).0, "hello.end.");
+}
+
+/// Whatever it waits for it looks once, at what is there until then; it is not woken for that again and again. Who waits
+/// for the hangup itself hears of it with the end that is owed.
+#[test]
+fn a_hangup_is_heard_by_who_waits_for_something_else() {
+    let looks = Cell::new(0);
+    let look = async |conn: Conn<'_>| -> Result<(), Error> {
+        conn.readable().await?;
+        looks.set(looks.get() + 1);
+        conn.hangup().await?;
+        looks.set(looks.get() + 1);
+        conn.hangup().await
+    };
     let door = Door::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), tell);
+    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), look);
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
-    driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
-    for _ in 0..2 {
-        let answer = driven.turn(Instant::ZERO, WINDOW, [gone], Vec::new());
-        assert_ne!(answer.rest, Rest::Ready, "it waits for the rest of what was sent");
-        assert_eq!((answer.commands, answer.output), (vec![], vec![]));
-    }
+    let mut turn = |events: &[Event]| {
+        let answer = driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), Vec::new());
+        assert_ne!(answer.rest, Rest::Ready, "it waits for what happens next");
+        (looks.get(), answer.commands)
+    };
+    assert_eq!(turn(&[Event::Listener(LISTENER), accepted(CLIENT)]).0, 0);
+    assert_eq!(turn(&[Event::Hangup(CLIENT)]), (1, vec![]));
+    assert_eq!(turn(&[]), (1, vec![]));
+    let closed = vec![Command::Close(CLIENT)];
+    assert_eq!(turn(&[Event::Ended(CLIENT)]), (2, closed));
 }
 
 /// A listener without a task to take its connections is not watched; its name is free as before.

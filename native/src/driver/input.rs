@@ -80,9 +80,13 @@ impl Input {
         self.events.retain(|event| !matches!(event, Event::Stuck(id) | Event::Failed(id) if *id == gone));
     }
 
-    /// The turn is over, and its bytes are told. Returns one after another who had some.
-    pub(crate) fn told(&mut self) -> Option<SourceId> {
+    /// The turn is over, and its bytes are told.
+    pub(crate) fn clear_bytes(&mut self) {
         self.used = 0;
+    }
+
+    /// One after another, who had some.
+    pub(crate) fn next_told(&mut self) -> Option<SourceId> {
         self.pieces.pop()
     }
 
@@ -90,7 +94,7 @@ impl Input {
     pub(crate) fn clear(&mut self) {
         self.events.clear();
         self.pieces.clear();
-        self.used = 0;
+        self.clear_bytes();
     }
 
     fn append(&mut self, bytes: &[u8]) {

@@ -43,11 +43,15 @@ impl<B: Blueprint> Server<B> {
         if !output.is_empty() {
             self.ignore("left bytes of output that belong to no command");
         }
-        while let Some(source) = self.input.told() {
-            if let Some(place) = self.places.get(source) {
-                place.set_piece(&(0..0));
-                self.nudge_later(source);
+        self.input.clear_bytes();
+        while let Some(source) = self.input.next_told() {
+            let Some(place) = self.places.get(source) else { continue };
+            place.set_piece(&(0..0));
+            // Some was handed back, or what had been was told again.
+            if place.wanted() != place.watched {
+                self.watch(source);
             }
+            self.nudge_later(source);
         }
         let crowd = self.settings.max_connections.saturating_sub(self.open);
         self.room = answer.room.min(u32::try_from(crowd).unwrap_or(u32::MAX));
@@ -140,7 +144,6 @@ impl<B: Blueprint> Server<B> {
         if place.interest.contains(Interest::RECV) {
             self.again.push(source);
         }
-        self.watch(source);
     }
 
     fn shut_down(&mut self, source: SourceId) {

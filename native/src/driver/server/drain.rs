@@ -7,7 +7,7 @@ use crate::driver::Blueprint;
 use crate::driver::input::handle;
 use crate::driver::places::Role;
 use crate::driver::server::Server;
-use crate::driver::server::sense::Received;
+use crate::driver::server::sense::Attempt;
 
 /// How often the backlog is looked at: clients that keep coming must not keep the server from its end.
 const LOOKS: u32 = 8;
@@ -65,7 +65,7 @@ impl<B: Blueprint> Server<B> {
         while self.input.has_room(self.takes.block as usize) {
             let Some(source) = self.nudges.pop() else { break };
             let is_told = self.places.get(source).is_none_or(|place| place.told_idle);
-            if !is_told && self.receive(source) == Received::NotYet {
+            if !is_told && self.receive(source) == Attempt::WouldBlock {
                 self.idle(source);
             }
         }

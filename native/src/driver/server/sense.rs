@@ -10,7 +10,7 @@ use sinbin_core::{Instant, Interest, IoError, SourceId};
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
 use crate::driver::jobs::Over;
-use crate::driver::places::Role;
+use crate::driver::places::{Place, Role};
 use crate::driver::server::Server;
 use crate::sockets::{Socket, is_exhaustion, prepare};
 
@@ -27,15 +27,17 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What is read at once when as much is kept as may be: a request of a client that sends no newlines should fit.
 const BITE: usize = 256;
 
-/// What came of a look at a connection.
+/// What came of an attempt to receive.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Received {
+pub(super) enum Attempt {
     /// Bytes for the guest.
-    Bytes,
+    Received,
     /// The guest wants some, and none are there yet.
-    NotYet,
-    /// None: the guest wants none now, or the connection is over.
-    Nothing,
+    WouldBlock,
+    /// The connection has ended, or broke.
+    Over,
+    /// None was made: the guest wants no bytes now, has some in this turn already, or there is no room for them in it.
+    NotMade,
 }
 
 impl<B: Blueprint> Server<B> {
@@ -70,7 +72,6 @@ impl<B: Blueprint> Server<B> {
             self.kept -= unread.len();
             self.input.room(unread.len()).copy_from_slice(&unread);
             place.set_piece(&self.input.received(source, unread.len()));
-            self.watch(source);
         }
     }
 
@@ -88,7 +89,8 @@ impl<B: Blueprint> Server<B> {
     }
 
     fn look(&mut self, source: SourceId, readiness: Interest, now: Instant) {
-        let Some(place) = self.places.get(source) else { return };
+        // Who is told that it broke is told no more.
+        let Some(place) = self.places.get(source).filter(|place| !place.failed) else { return };
         match place.role {
             Role::Listener if self.draining.is_none() => self.accept_some(source, now),
             Role::Listener => {}
@@ -99,12 +101,12 @@ impl<B: Blueprint> Server<B> {
                     self.flush(source, now);
                 }
                 let comes = is_gone || readiness.contains(Interest::RECV);
-                let received = if comes { self.receive(source) } else { Received::Nothing };
+                let attempt = if comes { self.receive(source) } else { Attempt::NotMade };
                 if is_gone {
                     self.hang_up(source);
                 }
                 // Bytes alone change nothing of what is watched.
-                if readiness != Interest::RECV || received != Received::Bytes {
+                if readiness != Interest::RECV || attempt != Attempt::Received {
                     self.watch(source);
                 }
             }
@@ -112,30 +114,31 @@ impl<B: Blueprint> Server<B> {
     }
 
     /// Receives for the guest, if it wants that.
-    pub(super) fn receive(&mut self, source: SourceId) -> Received {
+    pub(super) fn receive(&mut self, source: SourceId) -> Attempt {
         let block = self.takes.block as usize;
         let limit = if self.kept < self.settings.max_buffered { block } else { block.min(BITE) };
         // What has no room in this turn is reported again.
         let wants_some =
             self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
         let Some(place) = wants_some.filter(|_| self.input.has_room(limit)) else {
-            return Received::Nothing;
+            return Attempt::NotMade;
         };
         match self.sockets.recv(source, self.input.room(limit)) {
             Ok(0) => {
                 place.ended = true;
                 self.input.events.push(Event::Ended(handle(source)));
+                self.watch(source);
             }
             Ok(count) => {
                 place.set_piece(&self.input.received(source, count));
                 place.told_idle = false;
                 self.counts.received += count as u64;
-                return Received::Bytes;
+                return Attempt::Received;
             }
-            Err(IoError::WouldBlock) => return Received::NotYet,
+            Err(IoError::WouldBlock) => return Attempt::WouldBlock,
             Err(error) => self.broke(source, error),
         }
-        Received::Nothing
+        Attempt::Over
     }
 
     /// The connection broke. What was not sent is lost.
@@ -150,15 +153,15 @@ impl<B: Blueprint> Server<B> {
             tracing::debug!(%source, %error, "a connection broke");
             self.counts.failed += 1;
             self.input.events.push(Event::Failed(handle(source)));
+            self.watch(source);
         } else {
             self.free(source);
         }
     }
 
     fn hang_up(&mut self, source: SourceId) {
-        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
-            return;
-        };
+        let is_served = |place: &&mut Place| place.role == Role::Connection && !place.failed;
+        let Some(place) = self.places.get(source).filter(is_served) else { return };
         if place.interest.contains(Interest::HANGUP) && !place.told_hangup {
             place.told_hangup = true;
             self.input.events.push(Event::Hangup(handle(source)));
