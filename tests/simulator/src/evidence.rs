@@ -21,8 +21,8 @@ pub(crate) struct Evidence {
     jobs: Vec<JobNews>,
     /// What was asked of tasks that have not heard of it.
     asked: Vec<Asked>,
-    /// Tasks name and cancel each other, of which the world does not hear.
-    pub(crate) tasks_ask: bool,
+    /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
+    pub(crate) tasks_ask_nothing: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -133,7 +133,7 @@ impl Evidence {
                 self.asked.swap_remove(place);
                 Ok(())
             }
-            Some((place, _)) if is_asked_for && self.tasks_ask => {
+            Some((place, _)) if is_asked_for && !self.tasks_ask_nothing => {
                 // Another task cancelled it, which comes first.
                 self.asked[place].is_next = false;
                 Ok(())
@@ -141,7 +141,7 @@ impl Evidence {
             Some((_, to_say)) => {
                 Err(format!("promise 2: task {task} should be told {to_say:?}, and is told {woken:?}"))
             }
-            None if is_asked_for && !self.tasks_ask => {
+            None if is_asked_for && self.tasks_ask_nothing => {
                 Err(format!("promise 2: task {task} is told {woken:?}, and nobody did that"))
             }
             None => Ok(()),

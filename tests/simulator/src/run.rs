@@ -47,6 +47,17 @@ where
         Self::telling(service, plan, luck, talks, Story::default())
     }
 
+    /// The same, and more is checked, which holds of services like those that sinbin ships as state machines: a task ends
+    /// for the silence of its client in a step that is told of the deadline, and no task wakes or cancels another, so
+    /// that whoever is told so must have been named or cancelled by the simulation. `async fn`s wake each other where they
+    /// join, or share a lock or a group, and may look at the time whenever they run.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.world.tasks_read_clocks = false;
+        self.world.evidence.tasks_ask_nothing = true;
+        self
+    }
+
     pub(crate) fn telling(service: S, plan: &Plan, luck: Luck, talks: M, story: Story) -> Self {
         let mut plan = plan.clone();
         // The least that anything can be done with.

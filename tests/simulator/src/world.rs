@@ -117,7 +117,7 @@ impl<S: Service, T: Talk> World<S, T> {
             stopping: false,
             crowded: false,
             relieved: false,
-            tasks_read_clocks: false,
+            tasks_read_clocks: true,
             promises: Promises::default(),
             evidence: Evidence::default(),
             story,

@@ -12,7 +12,7 @@ use sinbin_simulator::{ClientId, Computes, Faults, Luck, Owed, Plan, Read, Scrip
 
 /// A simulation of the Fibonacci service, and a client of it.
 fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
-    let mut sim = Scripted::new(service, plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, plan, Luck::seeded(0)).strict();
     let client = sim.connect(FibTalk::new(&service));
     (sim, client)
 }
@@ -65,7 +65,7 @@ fn jobs_take_time_and_others_are_answered_meanwhile() {
 #[test]
 fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
     let (service, plan) = with_idle_timeout(Duration::from_secs(60));
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, &plan, Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
     assert!(sim.now() < Duration::from_millis(1), "nothing is waited for: {:?}", sim.now());
@@ -80,7 +80,7 @@ fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
 #[test]
 fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
     sim.send(client, b"hello").expect("there is room");
@@ -97,7 +97,7 @@ fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
 #[test]
 fn a_reader_that_is_stuck_is_not_read_from() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     let mut sent = 0;
     let error = loop {
@@ -121,7 +121,7 @@ fn a_reader_that_is_stuck_is_not_read_from() {
 #[test]
 fn who_closes_with_something_unread_resets_and_so_does_who_is_sent_something_later() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::told(service, &Plan::friendly(2), Luck::seeded(0));
+    let mut sim = Scripted::told(service, &Plan::friendly(2), Luck::seeded(0)).strict();
     let [early, late] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(early, b"unread").expect("there is room");
     sim.drive().expect("it goes well");
@@ -158,7 +158,7 @@ fn who_sends_on_after_the_last_answer_gets_it_and_the_end() {
 #[test]
 fn who_finds_no_room_waits_until_somebody_goes() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let [first, second] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(second, b"hello").expect("there is room");
     sim.wait(Duration::from_secs(1)).expect("it goes well");
@@ -185,7 +185,7 @@ impl Talk for Doubled {
 #[test]
 fn a_wrong_answer_is_a_failure_from_then_on() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(Doubled);
     sim.send(client, b"one").expect("there is room");
     sim.drive().expect("half an answer is no wrong one");
@@ -199,7 +199,7 @@ fn a_wrong_answer_is_a_failure_from_then_on() {
 #[test]
 fn without_an_oracle_the_script_looks_itself() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(AnyTalk);
     sim.send(client, b"one").expect("there is room");
     sim.drive().expect("it goes well");
@@ -214,7 +214,7 @@ fn unlucky(seed: u64) -> u64 {
         Faults { accepts: 0, resets: 0, squatters: 0, failing_jobs: 0, dying_workers: 0, ..Faults::ALL };
     let faults = Faults { cancels: 0, short_reads: 0, ..faults };
     let plan = Plan { faults, haste: 100_000, ..Plan::friendly(4) };
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(seed));
+    let mut sim = Scripted::new(service, &plan, Luck::seeded(seed)).strict();
     let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         // Its pieces, if there are some, are sent before anybody reads.

@@ -40,7 +40,7 @@ trait Story {
         S: Service<Conn: Task<World<S, T>>>,
         T: Talk,
     {
-        let mut sim = Scripted::new(service, &plan(), Luck::seeded(0));
+        let mut sim = Scripted::new(service, &plan(), Luck::seeded(0)).strict();
         let client = sim.connect(talk);
         self.with(sim, client);
     }

@@ -41,7 +41,7 @@ fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
 }
 
 fn fib_for(talk: FibTalk, service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
-    let mut sim = Scripted::new(service, plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, plan, Luck::seeded(0)).strict();
     let client = sim.connect(talk);
     (sim, client)
 }

@@ -66,7 +66,7 @@ fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
     let service = Fib::default();
     let plan = Plan::friendly(2);
     let plan = Plan { rooms: Rooms { block_size: 256, ..plan.rooms }, ..plan };
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, &plan, Luck::seeded(0)).strict();
     let [greedy, other] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
     for client in [greedy, other] {
         sim.narrow(client, 50);
@@ -96,7 +96,7 @@ fn without_a_place_for_a_job_the_next_request_is_answered_all_the_same() {
 #[test]
 fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &Plan::friendly(20), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(20), Luck::seeded(0)).strict();
     let clients = [(); 20].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         say(&mut sim, client, b"7\n");
@@ -110,7 +110,7 @@ fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
 #[test]
 fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &alone(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &alone(1), Luck::seeded(0)).strict();
     let [served, waits] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
     sim.wait(Duration::from_secs(1)).expect("it goes well");
     assert_eq!(sim.tasks(), 2);
@@ -125,7 +125,7 @@ fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
 
 #[test]
 fn an_acceptor_that_is_about_to_run_when_its_listener_is_closed_does_not_fail() {
-    let mut sim = Scripted::told(Fib::default(), &alone(1), Luck::seeded(0));
+    let mut sim = Scripted::told(Fib::default(), &alone(1), Luck::seeded(0)).strict();
     sim.drive().expect("it goes well");
     let waits = sim.connect(FibTalk::new(&Fib::default()));
     assert_eq!(sim.step(sim.now()), Ok(true), "its listener is ready, and it has not run yet");
