@@ -133,8 +133,8 @@ impl Evidence {
                 self.asked.swap_remove(place);
                 Ok(())
             }
-            Some((place, _)) if is_asked_for && !self.tasks_ask_nothing => {
-                // Another task cancelled it, which comes first.
+            Some((place, _)) if woken == Woken::Cancelled && !self.tasks_ask_nothing => {
+                // Another task cancelled it, which comes before its name.
                 self.asked[place].is_next = false;
                 Ok(())
             }
@@ -154,9 +154,10 @@ impl Evidence {
             Woken::Ready => wait.whats().any(|what| self.is_ready(what, began)),
             Woken::Hangup => wait.whats().any(|what| self.hung_up(what, began)),
             Woken::Closed => wait.whats().any(|what| !self.is_there(what)),
-            // Of who was asked, `hear` knows more. Whether somebody else waits for the same thing is not written down.
-            Woken::Named | Woken::Cancelled | Woken::Busy => true,
-            Woken::Spawned | Woken::Yielded | Woken::TimedOut => false,
+            // Of who was asked, `hear` knows more.
+            Woken::Named | Woken::Cancelled => true,
+            // The kernel was told nothing of these.
+            Woken::Spawned | Woken::Yielded | Woken::TimedOut | Woken::Busy => false,
         }
     }
 

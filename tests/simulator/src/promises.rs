@@ -98,6 +98,7 @@ impl Promises {
                 Err(format!("promise 2: task {task} is told of a deadline that has not come"))
             }
             (Some(_), Woken::TimedOut) => Ok(()),
+            (Some(wait), Woken::Busy) if self.is_taken(task, wait) => Ok(()),
             (Some(wait), _) if evidence.is_for(woken, wait, said.news) => Ok(()),
             (Some(wait), _) => {
                 let whats: Vec<_> = wait.whats().collect();
@@ -106,6 +107,21 @@ impl Promises {
                 ))
             }
         }
+    }
+
+    /// Whether something that the task waits for is waited for already: by another task, or by itself. Who was in its way
+    /// is behind it in the queue, or still waits, and has said nothing since.
+    #[cold]
+    fn is_taken(&self, task: TaskId, wait: &Wait) -> bool {
+        let others = self.said.iter().flatten().filter(|said| said.task != task);
+        let theirs: Vec<_> = others.filter_map(|said| said.wait).flat_map(|wait| wait.whats()).collect();
+        let mut its = wait.whats();
+        let mut before = Vec::new();
+        its.any(|what| {
+            let is_taken = theirs.contains(&what) || before.contains(&what);
+            before.push(what);
+            is_taken
+        })
     }
 
     /// Audits the whole kernel before each step where tasks are few, and before the first of each turn where they are
@@ -195,7 +211,7 @@ impl Promises {
         Ok(())
     }
 
-    /// The kernel was told that `source` is ready, and who waited for that is ready now.
+    /// The kernel was told that `source` is ready, and who waited for that is ready now. A hangup ends every wait for it.
     pub(crate) fn after_ready(
         &self,
         kernel: &Kernel<Limits>,
@@ -207,10 +223,11 @@ impl Promises {
         if kernel.state(said.task) != Some(TaskState::Waiting) {
             return Ok(());
         }
+        let is_ready = |interest| readiness.contains(interest) || readiness.contains(Interest::HANGUP);
         let is_for = |what| match what {
-            What::Recv(of) => of == source && readiness.contains(Interest::RECV),
-            What::Send(of) => of == source && readiness.contains(Interest::SEND),
-            What::Hangup(of) => of == source && readiness.contains(Interest::HANGUP),
+            What::Recv(of) => of == source && is_ready(Interest::RECV),
+            What::Send(of) => of == source && is_ready(Interest::SEND),
+            What::Hangup(of) => of == source && is_ready(Interest::HANGUP),
             What::Job(_) => false,
         };
         match said.wait.and_then(|wait| wait.whats().find(|what| is_for(*what))) {

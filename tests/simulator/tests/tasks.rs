@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_core::TaskId;
@@ -82,6 +83,30 @@ fn a_task_may_cancel_the_one_of_another_client() {
         sim.connect(AnyTalk);
         sim.drive().expect("it goes well");
         assert_eq!(sim.receive(early, &mut [0]).ok(), Some(0));
+        sim.end().outcome.expect("it goes well");
+    });
+}
+
+/// Two tasks wait for the same bytes; what one of them is told is the answer.
+async fn at_once<'d>(conn: Conn<'d>, on: Loop<'d>) -> Result<(), Error> {
+    let first = Rc::new(conn);
+    let second = Rc::clone(&first);
+    let second = on.spawn(async move { second.recv(&mut [0; 16]).await });
+    first.recv(&mut [0; 16]).await?;
+    let mut second = second.unwrap_or_else(|_| panic!("there is room"));
+    let refusal = second.join().await.expect("it ends").expect_err("one of them is too many");
+    first.send_all(refusal.to_string().as_bytes()).await
+}
+
+#[test]
+fn of_two_tasks_that_wait_for_the_same_bytes_one_is_told_so() {
+    with!(at_once, Plan::friendly(4), |mut sim: Scripted<_, _>| {
+        let client = sim.connect(AnyTalk);
+        sim.drive().expect("it goes well");
+        sim.send(client, b"one").expect("there is room");
+        sim.drive().expect("it goes well");
+        let answer = sim.take(client);
+        assert!(answer.ends_with(b"another task waits for the same thing"), "{}", answer.escape_ascii());
         sim.end().outcome.expect("it goes well");
     });
 }

@@ -72,7 +72,7 @@ where
         let task = match role {
             Role::Listener => Some(*acceptor),
             Role::Peer(number) => world.peers[number].task,
-            Role::Lingering(_) => None,
+            Role::Lingering(number) => world.peers[number].lingering,
         };
         if let Err(broken) = world.promises.after_ready(&executor.kernel, task, source, report) {
             world.wrong(broken);
