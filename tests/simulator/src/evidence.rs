@@ -1,14 +1,11 @@
 //! What the kernel was told, as evidence for what it tells the tasks.
 //!
-//! All that the host tells the kernel has a number, and a wait knows the number at which it began. So whoever is woken
-//! because something is ready needs news of that with a higher number: readiness is level-triggered, and what was told
-//! before is not kept. What does carry over from one wait to the next is the end of a job, and that a task was named or
-//! cancelled while it did not wait.
+//! All that the host says to the kernel, but for the time and news of what is gone, has a number, and a wait knows the
+//! number at which it began. So whoever is woken because something is ready needs news of that with a higher number:
+//! readiness is level-triggered, and what was said before is not kept. What does carry over from one wait to the
+//! next is the end of a job, and that a task was named or cancelled while it did not wait.
 
 use sinbin_core::{Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, What, Woken};
-
-/// A promise that was broken: its number, and how.
-pub(crate) type Broken = String;
 
 /// All that the kernel was told. Each question takes constant time, but for what was asked of tasks, which is little.
 #[derive(Default)]
@@ -19,7 +16,7 @@ pub(crate) struct Evidence {
     sources: Vec<SourceNews>,
     /// By the index of a job's id.
     jobs: Vec<JobNews>,
-    /// What was asked of tasks that have not heard of it.
+    /// What was asked of tasks that were not told so yet.
     asked: Vec<Asked>,
     /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
     pub(crate) tasks_ask_nothing: bool,
@@ -47,7 +44,7 @@ struct Asked {
     task: TaskId,
     /// [`Woken::Named`] or [`Woken::Cancelled`].
     to_say: Woken,
-    /// The task hears of it in its next step: that ended its wait. Else it will end the next one.
+    /// The task is told so in its next step: that ended its wait. Else it will end the next one.
     is_next: bool,
 }
 
@@ -123,9 +120,9 @@ impl Evidence {
         self.asked.retain(|asked| asked.task != task);
     }
 
-    /// The task runs, told `woken`. What it was asked that ended its wait it must hear now, and what nobody asked it does
-    /// not hear.
-    pub(crate) fn hear(&mut self, task: TaskId, woken: Woken) -> Result<(), Broken> {
+    /// The task runs, told `woken`. What it was asked that ended its wait it must be told now, and nothing that nobody
+    /// asked.
+    pub(crate) fn check_asked(&mut self, task: TaskId, woken: Woken) -> Result<(), String> {
         let is_asked_for = matches!(woken, Woken::Named | Woken::Cancelled);
         let place = self.asked.iter().position(|asked| asked.task == task && asked.is_next);
         match place.map(|place| (place, self.asked[place].to_say)) {
@@ -154,7 +151,7 @@ impl Evidence {
             Woken::Ready => wait.whats().any(|what| self.is_ready(what, began)),
             Woken::Hangup => wait.whats().any(|what| self.hung_up(what, began)),
             Woken::Closed => wait.whats().any(|what| !self.is_there(what)),
-            // Of who was asked, `hear` knows more.
+            // Of who was asked, `check_asked` knows more.
             Woken::Named | Woken::Cancelled => true,
             // The kernel was told nothing of these.
             Woken::Spawned | Woken::Yielded | Woken::TimedOut | Woken::Busy => false,

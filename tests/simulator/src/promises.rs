@@ -3,13 +3,13 @@
 //! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other (the
 //! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
 //! is written down here (who said it waits for what, who was next on the queue) and as [`Evidence`] (what the kernel was
-//! told) is compared with what the kernel does.
+//! told) is compared with what the kernel does. What is wrong is a sentence, with the number of the promise.
 
 use sinbin_core::{
-    Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
+    Broken, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
 };
 
-use crate::evidence::{Broken, Evidence};
+use crate::evidence::Evidence;
 
 /// What the promises are held against.
 #[derive(Default)]
@@ -66,18 +66,18 @@ impl Promises {
         kernel: &Kernel<Limits>,
         evidence: &mut Evidence,
         task: TaskId,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), String> {
         self.steps += 1;
         let last = self.queue.first().copied().filter(|_| self.first_ran);
         let queued = self.check_queue(kernel, task)?;
         self.audit(kernel, last, queued).map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
         let woken = kernel.woken(task).ok_or("promise 1: a task runs that is gone")?;
-        evidence.hear(task, woken)?;
+        evidence.check_asked(task, woken)?;
         self.check_woken(evidence, task, woken)
     }
 
     /// What the task is told is so, and it is why it runs.
-    fn check_woken(&self, evidence: &Evidence, task: TaskId, woken: Woken) -> Result<(), Broken> {
+    fn check_woken(&self, evidence: &Evidence, task: TaskId, woken: Woken) -> Result<(), String> {
         let Some(said) = self.said(task) else {
             let is_first = woken == Woken::Spawned;
             return if is_first {
@@ -126,12 +126,7 @@ impl Promises {
 
     /// Audits the whole kernel before each step where tasks are few, and before the first of each turn where they are
     /// many: the other steps have changed no task but the `last` that ran, and those who were queued since.
-    fn audit(
-        &mut self,
-        kernel: &Kernel<Limits>,
-        last: Option<TaskId>,
-        queued: usize,
-    ) -> Result<(), sinbin_core::Broken> {
+    fn audit(&mut self, kernel: &Kernel<Limits>, last: Option<TaskId>, queued: usize) -> Result<(), Broken> {
         if kernel.count() <= FEW || self.audited != self.turn {
             self.audited = self.turn;
             return kernel.audit();
@@ -165,7 +160,7 @@ impl Promises {
     }
 
     /// The turn is over, and so many steps were had.
-    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Limits>) -> Result<(), Broken> {
+    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Limits>) -> Result<(), String> {
         for task in &self.due {
             if self.said(*task).is_some_and(|said| said.turn != self.turn) {
                 return Err(format!("promise 2: task {task} was not told that its deadline has come"));
@@ -193,7 +188,7 @@ impl Promises {
         &self,
         kernel: &Kernel<Limits>,
         watched: impl Fn(SourceId) -> Interest,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), String> {
         for said in self.said.iter().flatten().filter(|said| waits(kernel, said.task)) {
             let is_lost = |what: &What| match what {
                 What::Recv(source) => !watched(*source).contains(Interest::RECV),
@@ -218,7 +213,7 @@ impl Promises {
         task: Option<TaskId>,
         source: SourceId,
         readiness: Interest,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), String> {
         let Some(said) = task.and_then(|task| self.said(task)) else { return Ok(()) };
         if kernel.state(said.task) != Some(TaskState::Waiting) {
             return Ok(());
@@ -240,7 +235,7 @@ impl Promises {
 
     /// The queue is what it was, but for the first, which has had its step, and for new ones at the end.
     /// Returns how many those are.
-    fn check_queue(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<usize, Broken> {
+    fn check_queue(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<usize, String> {
         self.fresh.clear();
         self.fresh.extend(kernel.queue());
         let left = self.queue.get(usize::from(self.first_ran)..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A run: the loop of a host, with clients instead of a network.
 //!
 //! A round of it is a [`turn`] of the tasks, clients who come and go ([`visits`]), bad luck, and a [`rest`] in
-//! which time passes and the [`poller`] tells what is ready; and at the [`end`] nothing may be left behind.
+//! which time passes and the [`poller`] says what is ready; and at the [`end`] nothing may be left behind.
 
 mod end;
 mod poller;

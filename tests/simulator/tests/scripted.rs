@@ -85,10 +85,12 @@ fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
     sim.drive().expect("it goes well");
     sim.send(client, b"hello").expect("there is room");
     let begin = sim.now();
-    let mut heard = Vec::new();
-    while heard.is_empty() {
-        sim.step(begin + Duration::from_secs(1)).expect("it goes well");
-        heard = sim.take(client);
+    while sim.take(client).is_empty() {
+        assert_eq!(
+            sim.step(begin + Duration::from_secs(1)),
+            Ok(true),
+            "something happens until it is answered"
+        );
     }
     assert!(sim.now() < begin + Duration::from_millis(1), "{:?}", sim.now() - begin);
     end(sim);
@@ -111,7 +113,9 @@ fn a_reader_that_is_stuck_is_not_read_from() {
     assert!((1 << 17..1 << 18).contains(&sent), "two sockets and a block: {sent}");
     let mut got = 0;
     while got < sent {
-        got += sim.take(client).len();
+        let more = sim.take(client).len();
+        assert!(more > 0, "nothing follows {got} of {sent} bytes");
+        got += more;
         sim.drive().expect("it goes well");
     }
     assert_eq!(got, sent);
@@ -223,14 +227,17 @@ fn unlucky(seed: u64) -> u64 {
             bytes = &bytes[sim.send(client, bytes).expect("there is room")..];
         }
     }
-    let mut heard = clients.map(|client| (client, Vec::new()));
-    while heard.iter().any(|(_, heard)| heard.len() < 12) {
+    let mut answers = clients.map(|client| (client, Vec::<u8>::new()));
+    while answers.iter().any(|(_, answers)| answers.len() < 12) {
         sim.drive().expect("it goes well");
-        for (client, heard) in &mut heard {
-            heard.extend(sim.take(*client));
-        }
+        let more = answers.iter_mut().map(|(client, answers)| {
+            let more = sim.take(*client);
+            answers.extend(&more);
+            more.len()
+        });
+        assert!(more.sum::<usize>() > 0, "no answer follows {answers:?}");
     }
-    assert!(heard.iter().all(|(_, heard)| heard == b"610\n13\n4181\n"));
+    assert!(answers.iter().all(|(_, answers)| answers == b"610\n13\n4181\n"));
     sim.end().outcome.expect("it goes well").sum
 }
 
