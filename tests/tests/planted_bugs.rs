@@ -18,7 +18,7 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 20] = [
+const BUGS: [Planted; 23] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "fib_service.rs",
@@ -51,6 +51,15 @@ const BUGS: [Planted; 20] = [
         wrong: "if readiness == Interest::SEND && !self.wake_waiter(send",
     },
     Planted {
+        name: "a lost wake-up: who has half a second and more until his deadline waits for that",
+        file: "kernel.rs",
+        right: "        if task != NONE {\n",
+        wrong: "        let left = self.tasks.entries().get(task as usize).map(|task| {\n            \
+                task.value.deadline.as_nanos().saturating_sub(self.now.as_nanos())\n        });\n        \
+                let is_late = |left| left < 500_000_000 || left > 1_000_000_000;\n        \
+                if task != NONE && (woken != Woken::Ready || left.is_none_or(is_late)) {\n",
+    },
+    Planted {
         name: "a wake-up for nothing: bytes that nobody waits for wake who waits to send",
         file: "kernel.rs",
         right: "if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, Woken::Ready) {",
@@ -63,6 +72,19 @@ const BUGS: [Planted; 20] = [
         right: "            self.timers.postpone_first(current, &mut self.tasks);",
         wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
                 self.out_of_bin(first.task, Woken::Ready);",
+    },
+    Planted {
+        name: "a wake-up for nothing: a timer that is early ends the wait, as if somebody else waited for the same",
+        file: "kernel.rs",
+        right: "            self.timers.postpone_first(current, &mut self.tasks);",
+        wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
+                self.out_of_bin(first.task, Woken::Busy);",
+    },
+    Planted {
+        name: "a wake-up for nothing: both directions of a connection are its end",
+        file: "kernel.rs",
+        right: "if readiness.contains(Interest::HANGUP) {",
+        wrong: "if readiness.contains(Interest::HANGUP) || readiness == Interest::RECV | Interest::SEND {",
     },
     Planted {
         name: "a wake-up for nothing: who is named wakes his neighbour as well",

@@ -19,7 +19,7 @@ where
     pub(crate) fn mischief(&mut self) {
         let faults = self.world.plan.faults;
         if self.world.luck.strikes(faults.spurious) {
-            self.say_it_is_ready();
+            self.say_something_is_ready();
         }
         if self.world.luck.strikes(faults.wakes) {
             self.name_somebody();
@@ -46,7 +46,7 @@ where
     }
 
     /// Of a source that is there, or was, or never will be.
-    fn say_it_is_ready(&mut self) {
+    fn say_something_is_ready(&mut self) {
         let luck = &mut self.world.luck;
         let most = u32::try_from(self.world.sources.len()).unwrap_or(u32::MAX);
         let index = luck.below(most.saturating_add(2));
@@ -59,7 +59,7 @@ where
             None => (SourceId::from_bits(u64::from(index) | 1 << 32), None),
         };
         match role {
-            Some(role) => self.tell(source, role, interest),
+            Some(role) => self.say_ready(source, role, interest),
             None => self.expect_nothing("promise 5: news of a source that is gone", |kernel| {
                 kernel.ready(source, interest | Interest::HANGUP);
             }),

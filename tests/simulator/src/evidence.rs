@@ -1,14 +1,11 @@
 //! What the kernel was told, as evidence for what it tells the tasks.
 //!
-//! All that the host tells the kernel has a number, and a wait knows the number at which it began. So whoever is woken
-//! because something is ready needs news of that with a higher number: readiness is level-triggered, and what was told
-//! before is not kept. What does carry over from one wait to the next is the end of a job, and that a task was named or
-//! cancelled while it did not wait.
+//! All that the host says to the kernel, but for the time and news of what is gone, has a number, and a wait knows the
+//! number at which it began. So whoever is woken because something is ready needs news of that with a higher number:
+//! readiness is level-triggered, and what was said before is not kept. What does carry over from one wait to the
+//! next is the end of a job, and that a task was named or cancelled while it did not wait.
 
 use sinbin_core::{Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, What, Woken};
-
-/// A promise that was broken: its number, and how.
-pub(crate) type Broken = String;
 
 /// All that the kernel was told. Each question takes constant time, but for what was asked of tasks, which is little.
 #[derive(Default)]
@@ -19,10 +16,10 @@ pub(crate) struct Evidence {
     sources: Vec<SourceNews>,
     /// By the index of a job's id.
     jobs: Vec<JobNews>,
-    /// What was asked of tasks that have not heard of it.
+    /// What was asked of tasks that were not told so yet.
     asked: Vec<Asked>,
-    /// Tasks name and cancel each other, of which the world does not hear.
-    pub(crate) tasks_ask: bool,
+    /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
+    pub(crate) tasks_ask_nothing: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -47,7 +44,7 @@ struct Asked {
     task: TaskId,
     /// [`Woken::Named`] or [`Woken::Cancelled`].
     to_say: Woken,
-    /// The task hears of it in its next step: that ended its wait. Else it will end the next one.
+    /// The task is told so in its next step: that ended its wait. Else it will end the next one.
     is_next: bool,
 }
 
@@ -123,9 +120,9 @@ impl Evidence {
         self.asked.retain(|asked| asked.task != task);
     }
 
-    /// The task runs, told `woken`. What it was asked that ended its wait it must hear now, and what nobody asked it does
-    /// not hear.
-    pub(crate) fn hear(&mut self, task: TaskId, woken: Woken) -> Result<(), Broken> {
+    /// The task runs, told `woken`. What it was asked that ended its wait it must be told now, and nothing that nobody
+    /// asked.
+    pub(crate) fn check_asked(&mut self, task: TaskId, woken: Woken) -> Result<(), String> {
         let is_asked_for = matches!(woken, Woken::Named | Woken::Cancelled);
         let place = self.asked.iter().position(|asked| asked.task == task && asked.is_next);
         match place.map(|place| (place, self.asked[place].to_say)) {
@@ -133,15 +130,15 @@ impl Evidence {
                 self.asked.swap_remove(place);
                 Ok(())
             }
-            Some((place, _)) if is_asked_for && self.tasks_ask => {
-                // Another task cancelled it, which comes first.
+            Some((place, _)) if woken == Woken::Cancelled && !self.tasks_ask_nothing => {
+                // Another task cancelled it, which comes before its name.
                 self.asked[place].is_next = false;
                 Ok(())
             }
             Some((_, to_say)) => {
                 Err(format!("promise 2: task {task} should be told {to_say:?}, and is told {woken:?}"))
             }
-            None if is_asked_for && !self.tasks_ask => {
+            None if is_asked_for && self.tasks_ask_nothing => {
                 Err(format!("promise 2: task {task} is told {woken:?}, and nobody did that"))
             }
             None => Ok(()),
@@ -154,9 +151,10 @@ impl Evidence {
             Woken::Ready => wait.whats().any(|what| self.is_ready(what, began)),
             Woken::Hangup => wait.whats().any(|what| self.hung_up(what, began)),
             Woken::Closed => wait.whats().any(|what| !self.is_there(what)),
-            // Of who was asked, `hear` knows more. Whether somebody else waits for the same thing is not written down.
-            Woken::Named | Woken::Cancelled | Woken::Busy => true,
-            Woken::Spawned | Woken::Yielded | Woken::TimedOut => false,
+            // Of who was asked, `check_asked` knows more.
+            Woken::Named | Woken::Cancelled => true,
+            // The kernel was told nothing of these.
+            Woken::Spawned | Woken::Yielded | Woken::TimedOut | Woken::Busy => false,
         }
     }
 

@@ -5,7 +5,8 @@
 //! ready, how reads and sends are cut, who is late, who breaks off, who does not read, what can't be accepted, which
 //! jobs fail and which workers die, where the clock jumps, and who is cancelled while he waits. Before every step of a
 //! task the kernel's promises are checked ([`Kernel::audit`](sinbin_core::Kernel::audit), and what was written down of
-//! the steps before). Time is a number: where all wait, it jumps to the next thing that happens.
+//! the steps before; and of what the kernel was told, so that nobody is woken for nothing). Time is a number: where all
+//! wait, it jumps to the next thing that happens.
 //!
 //! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. For a service of your own, say what
 //! its clients say and what they are owed for it ([`Talk`](talk::Talk)), and run as many seeds as you like:

@@ -63,7 +63,9 @@ pub(crate) struct Peer<T> {
     pub(crate) outbox: VecDeque<u8>,
     pub(crate) room: usize,
     pub(crate) source: Option<SourceId>,
+    /// The server's task that serves it, and the one that lingers for it afterwards.
     pub(crate) task: Option<TaskId>,
+    pub(crate) lingering: Option<TaskId>,
     /// The server knows that the client has finished.
     pub(crate) saw_end: bool,
     /// The server has sent its last byte.
@@ -113,6 +115,7 @@ impl<T: Talk> Peer<T> {
             room: if luck.strikes(faults.narrow) { 1 + luck.below(100) as usize } else { 1 << 16 },
             source: None,
             task: None,
+            lingering: None,
             saw_end: false,
             shut: false,
             closed: false,

@@ -3,13 +3,13 @@
 //! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other (the
 //! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
 //! is written down here (who said it waits for what, who was next on the queue) and as [`Evidence`] (what the kernel was
-//! told) is compared with what the kernel does.
+//! told) is compared with what the kernel does. What is wrong is a sentence, with the number of the promise.
 
 use sinbin_core::{
-    Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
+    Broken, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
 };
 
-use crate::evidence::{Broken, Evidence};
+use crate::evidence::Evidence;
 
 /// What the promises are held against.
 #[derive(Default)]
@@ -66,18 +66,18 @@ impl Promises {
         kernel: &Kernel<Limits>,
         evidence: &mut Evidence,
         task: TaskId,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), String> {
         self.steps += 1;
         let last = self.queue.first().copied().filter(|_| self.first_ran);
         let queued = self.check_queue(kernel, task)?;
         self.audit(kernel, last, queued).map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
         let woken = kernel.woken(task).ok_or("promise 1: a task runs that is gone")?;
-        evidence.hear(task, woken)?;
+        evidence.check_asked(task, woken)?;
         self.check_woken(evidence, task, woken)
     }
 
     /// What the task is told is so, and it is why it runs.
-    fn check_woken(&self, evidence: &Evidence, task: TaskId, woken: Woken) -> Result<(), Broken> {
+    fn check_woken(&self, evidence: &Evidence, task: TaskId, woken: Woken) -> Result<(), String> {
         let Some(said) = self.said(task) else {
             let is_first = woken == Woken::Spawned;
             return if is_first {
@@ -98,6 +98,7 @@ impl Promises {
                 Err(format!("promise 2: task {task} is told of a deadline that has not come"))
             }
             (Some(_), Woken::TimedOut) => Ok(()),
+            (Some(wait), Woken::Busy) if self.is_taken(task, wait) => Ok(()),
             (Some(wait), _) if evidence.is_for(woken, wait, said.news) => Ok(()),
             (Some(wait), _) => {
                 let whats: Vec<_> = wait.whats().collect();
@@ -108,14 +109,24 @@ impl Promises {
         }
     }
 
+    /// Whether something that the task waits for is waited for already: by another task, or by itself. Who was in its way
+    /// is behind it in the queue, or still waits, and has said nothing since.
+    #[cold]
+    fn is_taken(&self, task: TaskId, wait: &Wait) -> bool {
+        let others = self.said.iter().flatten().filter(|said| said.task != task);
+        let theirs: Vec<_> = others.filter_map(|said| said.wait).flat_map(|wait| wait.whats()).collect();
+        let mut its = wait.whats();
+        let mut before = Vec::new();
+        its.any(|what| {
+            let is_taken = theirs.contains(&what) || before.contains(&what);
+            before.push(what);
+            is_taken
+        })
+    }
+
     /// Audits the whole kernel before each step where tasks are few, and before the first of each turn where they are
     /// many: the other steps have changed no task but the `last` that ran, and those who were queued since.
-    fn audit(
-        &mut self,
-        kernel: &Kernel<Limits>,
-        last: Option<TaskId>,
-        queued: usize,
-    ) -> Result<(), sinbin_core::Broken> {
+    fn audit(&mut self, kernel: &Kernel<Limits>, last: Option<TaskId>, queued: usize) -> Result<(), Broken> {
         if kernel.count() <= FEW || self.audited != self.turn {
             self.audited = self.turn;
             return kernel.audit();
@@ -149,7 +160,7 @@ impl Promises {
     }
 
     /// The turn is over, and so many steps were had.
-    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Limits>) -> Result<(), Broken> {
+    pub(crate) fn end_turn(&mut self, kernel: &Kernel<Limits>) -> Result<(), String> {
         for task in &self.due {
             if self.said(*task).is_some_and(|said| said.turn != self.turn) {
                 return Err(format!("promise 2: task {task} was not told that its deadline has come"));
@@ -177,7 +188,7 @@ impl Promises {
         &self,
         kernel: &Kernel<Limits>,
         watched: impl Fn(SourceId) -> Interest,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), String> {
         for said in self.said.iter().flatten().filter(|said| waits(kernel, said.task)) {
             let is_lost = |what: &What| match what {
                 What::Recv(source) => !watched(*source).contains(Interest::RECV),
@@ -195,22 +206,23 @@ impl Promises {
         Ok(())
     }
 
-    /// The kernel was told that `source` is ready, and who waited for that is ready now.
+    /// The kernel was told that `source` is ready, and who waited for that is ready now. A hangup ends every wait for it.
     pub(crate) fn after_ready(
         &self,
         kernel: &Kernel<Limits>,
         task: Option<TaskId>,
         source: SourceId,
         readiness: Interest,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), String> {
         let Some(said) = task.and_then(|task| self.said(task)) else { return Ok(()) };
         if kernel.state(said.task) != Some(TaskState::Waiting) {
             return Ok(());
         }
+        let is_ready = |interest| readiness.contains(interest) || readiness.contains(Interest::HANGUP);
         let is_for = |what| match what {
-            What::Recv(of) => of == source && readiness.contains(Interest::RECV),
-            What::Send(of) => of == source && readiness.contains(Interest::SEND),
-            What::Hangup(of) => of == source && readiness.contains(Interest::HANGUP),
+            What::Recv(of) => of == source && is_ready(Interest::RECV),
+            What::Send(of) => of == source && is_ready(Interest::SEND),
+            What::Hangup(of) => of == source && is_ready(Interest::HANGUP),
             What::Job(_) => false,
         };
         match said.wait.and_then(|wait| wait.whats().find(|what| is_for(*what))) {
@@ -223,7 +235,7 @@ impl Promises {
 
     /// The queue is what it was, but for the first, which has had its step, and for new ones at the end.
     /// Returns how many those are.
-    fn check_queue(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<usize, Broken> {
+    fn check_queue(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<usize, String> {
         self.fresh.clear();
         self.fresh.extend(kernel.queue());
         let left = self.queue.get(usize::from(self.first_ran)..).unwrap_or_default();

@@ -19,8 +19,7 @@ pub struct Rooms {
 
 impl Rooms {
     /// The tables of a kernel with so much room.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         let limits = Limits::new(self.tasks, self.blocks, self.block_size);
         limits.with_sources(self.sources).with_jobs(self.jobs)
     }

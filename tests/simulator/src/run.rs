@@ -1,7 +1,7 @@
 //! A run: the loop of a host, with clients instead of a network.
 //!
 //! A round of it is a [`turn`] of the tasks, clients who come and go ([`visits`]), bad luck, and a [`rest`] in
-//! which time passes and the [`poller`] tells what is ready; and at the [`end`] nothing may be left behind.
+//! which time passes and the [`poller`] says what is ready; and at the [`end`] nothing may be left behind.
 
 mod end;
 mod poller;
@@ -45,6 +45,17 @@ where
     /// A run of `service` by `plan`, for clients that `talks` makes.
     pub fn new(service: S, plan: &Plan, luck: Luck, talks: M) -> Self {
         Self::telling(service, plan, luck, talks, Story::default())
+    }
+
+    /// The same, and more is checked, which holds of services like those that sinbin ships as state machines: a task ends
+    /// for the silence of its client in a step that is told of the deadline, and no task wakes or cancels another, so
+    /// that whoever is told so must have been named or cancelled by the simulation. `async fn`s wake each other where they
+    /// join, or share a lock or a group, and may look at the time whenever they run.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.world.tasks_read_clocks = false;
+        self.world.evidence.tasks_ask_nothing = true;
+        self
     }
 
     pub(crate) fn telling(service: S, plan: &Plan, luck: Luck, talks: M, story: Story) -> Self {

@@ -102,6 +102,13 @@ where
         Self::begin(service, plan, luck, Story::kept())
     }
 
+    /// The same, and more is checked, as [`Simulation::strict`] says: of a service whose tasks do not wake or cancel each
+    /// other, and do not look at the time to see whether a client is late.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { run: self.run.strict(), ..self }
+    }
+
     fn begin(service: S, plan: &Plan, luck: Luck, story: Story) -> Self {
         let plan = Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ..plan.clone() };
         let nobody: fn(&mut Luck) -> T = |_| unreachable!("nobody comes by chance");

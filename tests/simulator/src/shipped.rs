@@ -7,7 +7,7 @@ use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Service, Task};
 
-use crate::as_tasks::simulate_tasks;
+use crate::as_tasks::simulate_lone_tasks;
 use crate::luck::Luck;
 use crate::plan::{Computes, Plan};
 use crate::report::Ended;
@@ -55,12 +55,12 @@ fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
     if service < 9 {
         return simulate(fib, plan, luck, told, talk);
     }
-    simulate_tasks(async |conn, on| tasks::fib(&conn, on, &fib).await, plan, luck, talk, told)
+    simulate_lone_tasks(async |conn, on| tasks::fib(&conn, on, &fib).await, plan, luck, talk, told)
 }
 
 fn run_echo_tasks(plan: &Plan, luck: Luck, told: bool) -> Ended {
     let idle = plan.idle_timeout;
-    simulate_tasks(async |conn, on| tasks::echo(&conn, on, idle).await, plan, luck, |_| EchoTalk, told)
+    simulate_lone_tasks(async |conn, on| tasks::echo(&conn, on, idle).await, plan, luck, |_| EchoTalk, told)
 }
 
 fn simulate<S, T>(service: S, plan: &Plan, luck: Luck, told: bool, talks: impl FnMut(&mut Luck) -> T) -> Ended
@@ -69,5 +69,5 @@ where
     T: Talk,
 {
     let story = if told { Story::kept() } else { Story::default() };
-    Simulation::telling(service, plan, luck, talks, story).run_recorded()
+    Simulation::telling(service, plan, luck, talks, story).strict().run_recorded()
 }

@@ -1,7 +1,7 @@
 //! The world of a run: what there is, whose it is, and what will happen to it.
 //!
 //! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. At the other ends
-//! there are [`clients`]. What the kernel hears of it all is [`news`].
+//! there are [`clients`]. What is said to the kernel of it all is [`news`], but for the time, and news of what is gone.
 
 mod clients;
 mod jobs;
@@ -117,7 +117,7 @@ impl<S: Service, T: Talk> World<S, T> {
             stopping: false,
             crowded: false,
             relieved: false,
-            tasks_read_clocks: false,
+            tasks_read_clocks: true,
             promises: Promises::default(),
             evidence: Evidence::default(),
             story,

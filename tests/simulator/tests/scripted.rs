@@ -12,7 +12,7 @@ use sinbin_simulator::{ClientId, Computes, Faults, Luck, Owed, Plan, Read, Scrip
 
 /// A simulation of the Fibonacci service, and a client of it.
 fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
-    let mut sim = Scripted::new(service, plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, plan, Luck::seeded(0)).strict();
     let client = sim.connect(FibTalk::new(&service));
     (sim, client)
 }
@@ -65,7 +65,7 @@ fn jobs_take_time_and_others_are_answered_meanwhile() {
 #[test]
 fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
     let (service, plan) = with_idle_timeout(Duration::from_secs(60));
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, &plan, Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
     assert!(sim.now() < Duration::from_millis(1), "nothing is waited for: {:?}", sim.now());
@@ -80,15 +80,17 @@ fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
 #[test]
 fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
     sim.send(client, b"hello").expect("there is room");
     let begin = sim.now();
-    let mut heard = Vec::new();
-    while heard.is_empty() {
-        sim.step(begin + Duration::from_secs(1)).expect("it goes well");
-        heard = sim.take(client);
+    while sim.take(client).is_empty() {
+        assert_eq!(
+            sim.step(begin + Duration::from_secs(1)),
+            Ok(true),
+            "something happens until it is answered"
+        );
     }
     assert!(sim.now() < begin + Duration::from_millis(1), "{:?}", sim.now() - begin);
     end(sim);
@@ -97,7 +99,7 @@ fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
 #[test]
 fn a_reader_that_is_stuck_is_not_read_from() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     let mut sent = 0;
     let error = loop {
@@ -111,7 +113,9 @@ fn a_reader_that_is_stuck_is_not_read_from() {
     assert!((1 << 17..1 << 18).contains(&sent), "two sockets and a block: {sent}");
     let mut got = 0;
     while got < sent {
-        got += sim.take(client).len();
+        let more = sim.take(client).len();
+        assert!(more > 0, "nothing follows {got} of {sent} bytes");
+        got += more;
         sim.drive().expect("it goes well");
     }
     assert_eq!(got, sent);
@@ -121,7 +125,7 @@ fn a_reader_that_is_stuck_is_not_read_from() {
 #[test]
 fn who_closes_with_something_unread_resets_and_so_does_who_is_sent_something_later() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::told(service, &Plan::friendly(2), Luck::seeded(0));
+    let mut sim = Scripted::told(service, &Plan::friendly(2), Luck::seeded(0)).strict();
     let [early, late] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(early, b"unread").expect("there is room");
     sim.drive().expect("it goes well");
@@ -158,7 +162,7 @@ fn who_sends_on_after_the_last_answer_gets_it_and_the_end() {
 #[test]
 fn who_finds_no_room_waits_until_somebody_goes() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let [first, second] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(second, b"hello").expect("there is room");
     sim.wait(Duration::from_secs(1)).expect("it goes well");
@@ -185,7 +189,7 @@ impl Talk for Doubled {
 #[test]
 fn a_wrong_answer_is_a_failure_from_then_on() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(Doubled);
     sim.send(client, b"one").expect("there is room");
     sim.drive().expect("half an answer is no wrong one");
@@ -199,7 +203,7 @@ fn a_wrong_answer_is_a_failure_from_then_on() {
 #[test]
 fn without_an_oracle_the_script_looks_itself() {
     let service = Echo { idle_timeout: None };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(AnyTalk);
     sim.send(client, b"one").expect("there is room");
     sim.drive().expect("it goes well");
@@ -214,7 +218,7 @@ fn unlucky(seed: u64) -> u64 {
         Faults { accepts: 0, resets: 0, squatters: 0, failing_jobs: 0, dying_workers: 0, ..Faults::ALL };
     let faults = Faults { cancels: 0, short_reads: 0, ..faults };
     let plan = Plan { faults, haste: 100_000, ..Plan::friendly(4) };
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(seed));
+    let mut sim = Scripted::new(service, &plan, Luck::seeded(seed)).strict();
     let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         // Its pieces, if there are some, are sent before anybody reads.
@@ -223,14 +227,17 @@ fn unlucky(seed: u64) -> u64 {
             bytes = &bytes[sim.send(client, bytes).expect("there is room")..];
         }
     }
-    let mut heard = clients.map(|client| (client, Vec::new()));
-    while heard.iter().any(|(_, heard)| heard.len() < 12) {
+    let mut answers = clients.map(|client| (client, Vec::<u8>::new()));
+    while answers.iter().any(|(_, answers)| answers.len() < 12) {
         sim.drive().expect("it goes well");
-        for (client, heard) in &mut heard {
-            heard.extend(sim.take(*client));
-        }
+        let more = answers.iter_mut().map(|(client, answers)| {
+            let more = sim.take(*client);
+            answers.extend(&more);
+            more.len()
+        });
+        assert!(more.sum::<usize>() > 0, "no answer follows {answers:?}");
     }
-    assert!(heard.iter().all(|(_, heard)| heard == b"610\n13\n4181\n"));
+    assert!(answers.iter().all(|(_, answers)| answers == b"610\n13\n4181\n"));
     sim.end().outcome.expect("it goes well").sum
 }
 

@@ -222,6 +222,6 @@ impl Simulation {
     {
         let luck = || self.seed.map_or_else(|| Luck::replayed(&[]), Luck::seeded);
         let begin = if told { Scripted::told } else { Scripted::new };
-        run(begin(service, &self.plan, luck()), talks, luck(), dialogue)
+        run(begin(service, &self.plan, luck()).strict(), talks, luck(), dialogue)
     }
 }

@@ -13,7 +13,7 @@ where
     T: Talk,
     M: FnMut(&mut Luck) -> T,
 {
-    /// Hears for what the kernel wants its sources watched.
+    /// Asks for what the kernel wants its sources watched.
     pub(crate) fn watch(&mut self) {
         while let Some((source, interest)) = self.executor.kernel.next_change() {
             match self.world.entry(source) {
@@ -32,13 +32,13 @@ where
         }
     }
 
-    /// A level-triggered poller. Whether it had something to tell.
+    /// A level-triggered poller. Whether it had something to say.
     pub(crate) fn poll(&mut self) -> bool {
         let mut listed = std::mem::take(&mut self.world.listed);
         if self.world.luck.strikes(self.world.plan.faults.disorder) {
             shuffle(&mut listed, &mut self.world.luck);
         }
-        let mut told = false;
+        let mut said = false;
         listed.retain(|source| {
             let Some(entry) = self.world.entry(*source).map(|entry| *entry) else { return false };
             let is_watched = !entry.watched.is_empty();
@@ -49,10 +49,10 @@ where
                 return false;
             }
             if !self.world.luck.strikes(self.world.plan.faults.late) {
-                told = true;
-                self.tell(*source, entry.role, report);
+                said = true;
+                self.say_ready(*source, entry.role, report);
                 if self.world.luck.strikes(self.world.plan.faults.doubled) {
-                    self.tell(*source, entry.role, report);
+                    self.say_ready(*source, entry.role, report);
                 }
             }
             true
@@ -60,11 +60,11 @@ where
         // What was listed meanwhile comes behind.
         listed.append(&mut self.world.listed);
         self.world.listed = listed;
-        told
+        said
     }
 
-    /// Tells the kernel that a source is ready; who waits for that is ready then.
-    pub(crate) fn tell(&mut self, source: SourceId, role: Role, report: Interest) {
+    /// Says to the kernel that a source is ready; who waits for that is ready then.
+    pub(crate) fn say_ready(&mut self, source: SourceId, role: Role, report: Interest) {
         let Self { executor, world, acceptor, .. } = self;
         world.tell(|| format!("source {source} is ready: {report:?}"));
         world.story.add(source.to_bits() ^ u64::from(report.bits()) << 60);
@@ -72,7 +72,7 @@ where
         let task = match role {
             Role::Listener => Some(*acceptor),
             Role::Peer(number) => world.peers[number].task,
-            Role::Lingering(_) => None,
+            Role::Lingering(number) => world.peers[number].lingering,
         };
         if let Err(broken) = world.promises.after_ready(&executor.kernel, task, source, report) {
             world.wrong(broken);

@@ -16,16 +16,16 @@ where
     T: Talk,
     M: FnMut(&mut Luck) -> T,
 {
-    /// Waits for the next thing to happen, and tells the kernel.
+    /// Waits for the next thing to happen, and says so to the kernel.
     pub(crate) fn wait(&mut self) {
         loop {
             self.watch();
             let rest = self.executor.kernel.rest();
-            let told = self.poll();
+            let said = self.poll();
             match rest {
                 _ if self.world.wrong.is_some() => return,
                 Rest::Ready => return self.pass_some(8),
-                _ if told || self.world.work.is_busy() => return self.pass_some(8),
+                _ if said || self.world.work.is_busy() => return self.pass_some(8),
                 Rest::Empty if self.world.events.is_empty() => return,
                 Rest::Stalled => {
                     return self.world.wrong("promise 8: all tasks wait for each other".to_owned());

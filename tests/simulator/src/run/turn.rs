@@ -64,13 +64,12 @@ where
     fn linger(&mut self, number: usize, now: Instant) -> bool {
         let Ok(source) = self.executor.kernel.open() else { return false };
         self.world.insert(source, Role::Lingering(number));
-        let spawned = self.executor.spawn(SimTask::Linger(Linger::new(source, now), source)).is_ok();
-        if !spawned {
+        let Ok(task) = self.executor.spawn(SimTask::Linger(Linger::new(source, now), source)) else {
             self.world.say_closed(&mut self.executor.kernel, source);
             return false;
-        }
+        };
         let peer = &mut self.world.peers[number];
-        peer.source = Some(source);
+        (peer.source, peer.lingering) = (Some(source), Some(task));
         peer.lingers_until = now + Linger::PATIENCE;
         true
     }

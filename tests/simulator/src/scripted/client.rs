@@ -87,7 +87,7 @@ impl<S: Service, T: Talk> World<S, T> {
         }
     }
 
-    /// The client has done something, which the poller may have to tell.
+    /// The client has done something, of which the poller may have to say something.
     fn acted(&mut self, number: usize, what: impl FnOnce() -> String) {
         self.story.add(number as u64);
         self.tell(|| format!("client {number} {}", what()));

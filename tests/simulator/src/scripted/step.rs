@@ -31,10 +31,10 @@ where
         self.mischief();
         self.watch();
         let rest = self.executor.kernel.rest();
-        let told = self.poll();
+        let said = self.poll();
         let is_busy = self.world.work.is_busy();
         // Clients may have something to say to what a task did.
-        let something = told || rest == Rest::Ready || self.world.promises.steps > before;
+        let something = said || rest == Rest::Ready || self.world.promises.steps > before;
         match rest {
             _ if self.world.wrong.is_some() => false,
             Rest::Stalled => {
@@ -66,7 +66,7 @@ where
     /// When something happens next, however the tasks wait.
     pub(crate) fn next_event(&self) -> Option<Instant> {
         let event = self.world.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
-        // Something is ready, and the poller is late to tell.
+        // Something is ready, and the poller is late to say so.
         let later = (!self.world.listed.is_empty()).then(|| self.world.now + Duration::from_micros(1));
         [event, later].into_iter().flatten().min()
     }

@@ -1,4 +1,5 @@
-//! All that the host tells the kernel, but for the time; it is written down as [`Evidence`](crate::evidence::Evidence).
+//! What the host says to the kernel: all but the time, and news of what is gone, which must change nothing. It is written
+//! down as [`Evidence`](crate::evidence::Evidence).
 
 use sinbin_core::{Interest, JobId, Kernel, Limits, Service, SourceId, TaskId, Woken};
 

@@ -3,14 +3,14 @@ use sinbin_core::fib_service::Fib;
 use sinbin_simulator::talk::{FibTalk, UpperTalk};
 use sinbin_simulator::{Luck, Plan, Scripted};
 
-use crate::{end, fib, hear, say, told};
+use crate::{answers_now, answers_to, end, fib, say};
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let (sim, client) = fib(Fib::default(), &Plan::friendly(1));
     let replies = "2\n610\n3\n987\nerror: not an integer\nerror: an empty line; send an integer\n1\n\
                    error: n is over the limit of 45\n13\n";
-    assert_eq!(told(sim, client, b"3\n15\n4\n16\nx\n\n-1\n46\n7"), replies);
+    assert_eq!(answers_to(sim, client, b"3\n15\n4\n16\nx\n\n-1\n46\n7"), replies);
 }
 
 /// The talk's own client: it sends a number without a newline, and waits for the line.
@@ -18,10 +18,10 @@ fn pipelined_requests_are_answered_in_order() {
 fn a_bare_client_is_answered_read_by_read() {
     let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
     say(&mut sim, client, b"15");
-    assert_eq!(hear(&mut sim, client), "610\n");
+    assert_eq!(answers_now(&mut sim, client), "610\n");
     say(&mut sim, client, b"16");
-    assert_eq!(hear(&mut sim, client), "987\n");
-    assert_eq!(told(sim, client, b""), "");
+    assert_eq!(answers_now(&mut sim, client), "987\n");
+    assert_eq!(answers_to(sim, client, b""), "");
 }
 
 /// A send is a system call.

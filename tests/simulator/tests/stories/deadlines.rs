@@ -6,7 +6,7 @@ use sinbin_core::{Service, Task};
 use sinbin_simulator::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
 use sinbin_simulator::{ClientId, Luck, Plan, Scripted, World};
 
-use crate::{JOB, JOB_ANSWER, MOMENT, end, fib, hear, is_closed, say, told};
+use crate::{JOB, JOB_ANSWER, MOMENT, answers_now, answers_to, end, fib, is_closed, say};
 
 /// Shorter than a job takes.
 const IDLE: Duration = Duration::from_millis(5);
@@ -22,25 +22,25 @@ fn plan() -> Plan {
     Plan { idle_timeout: Some(IDLE), ..Plan::friendly(1) }
 }
 
-/// Tells it of each service.
-fn each(story: impl Story) {
-    story.tell(fib_service(), FibTalk::new(&fib_service()));
-    story.tell(Echo { idle_timeout: Some(IDLE) }, EchoTalk);
-    story.tell(Upper { idle_timeout: Some(IDLE) }, UpperTalk);
+/// Plays it with each service.
+fn each(scene: impl Scene) {
+    scene.play(fib_service(), FibTalk::new(&fib_service()));
+    scene.play(Echo { idle_timeout: Some(IDLE) }, EchoTalk);
+    scene.play(Upper { idle_timeout: Some(IDLE) }, UpperTalk);
 }
 
-trait Story {
+trait Scene {
     fn with<S, T>(&self, sim: Scripted<S, T>, client: ClientId)
     where
         S: Service<Conn: Task<World<S, T>>>,
         T: Talk;
 
-    fn tell<S, T>(&self, service: S, talk: T)
+    fn play<S, T>(&self, service: S, talk: T)
     where
         S: Service<Conn: Task<World<S, T>>>,
         T: Talk,
     {
-        let mut sim = Scripted::new(service, &plan(), Luck::seeded(0));
+        let mut sim = Scripted::new(service, &plan(), Luck::seeded(0)).strict();
         let client = sim.connect(talk);
         self.with(sim, client);
     }
@@ -50,7 +50,7 @@ trait Story {
 fn a_silent_connection_is_closed_at_its_deadline_and_not_before() {
     struct Silent;
 
-    impl Story for Silent {
+    impl Scene for Silent {
         fn with<S, T>(&self, mut sim: Scripted<S, T>, client: ClientId)
         where
             S: Service<Conn: Task<World<S, T>>>,
@@ -76,7 +76,7 @@ fn each_request_moves_the_deadline() {
     let (mut sim, client) = fib(fib_service(), &plan());
     for _ in 0..10 {
         say(&mut sim, client, b"1\n");
-        assert_eq!(hear(&mut sim, client), "1\n");
+        assert_eq!(answers_now(&mut sim, client), "1\n");
         sim.wait(IDLE - MOMENT).expect("it goes well");
     }
     assert!(!is_closed(&mut sim, client));
@@ -89,7 +89,7 @@ fn each_request_moves_the_deadline() {
 fn who_takes_nothing_is_closed_at_its_deadline() {
     struct Stuck;
 
-    impl Story for Stuck {
+    impl Scene for Stuck {
         fn with<S, T>(&self, mut sim: Scripted<S, T>, client: ClientId)
         where
             S: Service<Conn: Task<World<S, T>>>,
@@ -115,5 +115,5 @@ fn the_time_of_a_job_does_not_count() {
     say(&mut sim, client, JOB);
     sim.wait(2 * IDLE).expect("it goes well");
     assert!(sim.is_computing() && !is_closed(&mut sim, client));
-    assert_eq!(told(sim, client, b""), JOB_ANSWER);
+    assert_eq!(answers_to(sim, client, b""), JOB_ANSWER);
 }

@@ -5,7 +5,7 @@ use sinbin_core::fib_service::Fib;
 use sinbin_simulator::talk::FibTalk;
 use sinbin_simulator::{ClientId, Faults, OFTEN, Plan, Scripted};
 
-use crate::{JOB, JOB_ANSWER, MOMENT, end, fib, fib_for, is_closed, say, told, told_at_last};
+use crate::{JOB, JOB_ANSWER, MOMENT, answers_at_last, answers_to, end, fib, fib_for, is_closed, say};
 
 /// A client whose job is being computed.
 fn computing() -> (Scripted<Fib, FibTalk>, ClientId) {
@@ -31,7 +31,7 @@ fn who_says_that_all_is_sent_does_not_take_the_job_along() {
     sim.half_close(client);
     sim.wait(MOMENT).expect("it goes well");
     assert!(sim.is_computing());
-    assert_eq!(told_at_last(sim, client), JOB_ANSWER);
+    assert_eq!(answers_at_last(sim, client), JOB_ANSWER);
 }
 
 /// Whatever it waits for: bytes, room, or a job.
@@ -42,14 +42,14 @@ fn a_connection_that_is_cancelled_is_closed_and_gives_everything_back() {
         (b"x\n".repeat(50), 40, "error: not an integer\nerror: not an inte"),
         ([JOB, b"3\n4\n5\n6\n7\n"].concat(), 1000, ""),
     ];
-    for (says, room, heard) in stories {
+    for (says, room, answers) in stories {
         let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
         sim.narrow(client, room);
         say(&mut sim, client, &says);
         sim.wait(MOMENT).expect("it goes well");
         sim.cancel(client);
         sim.wait(MOMENT).expect("it goes well");
-        assert_eq!(String::from_utf8_lossy(&sim.take(client)), heard);
+        assert_eq!(String::from_utf8_lossy(&sim.take(client)), answers);
         assert!(is_closed(&mut sim, client) && !sim.is_computing());
         // That no block is lent any more is seen to at the end of every run.
         end(sim);
@@ -65,7 +65,7 @@ fn a_job_that_is_lost_is_an_error_and_the_next_request_is_answered_all_the_same(
     say(&mut sim, client, b"7\n");
     sim.wait(MOMENT).expect("it goes well");
     assert_eq!(sim.lose_jobs(), 1);
-    assert_eq!(told(sim, client, b""), "error: the computation failed\n13\n");
+    assert_eq!(answers_to(sim, client, b""), "error: the computation failed\n13\n");
 }
 
 /// A client that has said too much and says more, where a socket that is closed then resets the connection each time.

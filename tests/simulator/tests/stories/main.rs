@@ -41,22 +41,22 @@ fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
 }
 
 fn fib_for(talk: FibTalk, service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
-    let mut sim = Scripted::new(service, plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, plan, Luck::seeded(0)).strict();
     let client = sim.connect(talk);
     (sim, client)
 }
 
-/// The client says this, and nothing else. All that it is told, until the service has closed the connection as well.
+/// The client says this, and nothing else. All that it gets, until the service has closed the connection as well.
 #[track_caller]
-fn told(mut sim: Scripted<Fib, FibTalk>, client: ClientId, says: &[u8]) -> String {
+fn answers_to(mut sim: Scripted<Fib, FibTalk>, client: ClientId, says: &[u8]) -> String {
     say(&mut sim, client, says);
     sim.half_close(client);
-    told_at_last(sim, client)
+    answers_at_last(sim, client)
 }
 
 /// The same of a client that has said all.
 #[track_caller]
-fn told_at_last(mut sim: Scripted<Fib, FibTalk>, client: ClientId) -> String {
+fn answers_at_last(mut sim: Scripted<Fib, FibTalk>, client: ClientId) -> String {
     let mut all = Vec::new();
     let mut room = [0; 4096];
     loop {
@@ -80,9 +80,9 @@ where
     assert_eq!(sim.send(client, says).ok(), Some(says.len()), "there is room for it");
 }
 
-/// What the client is told now.
+/// What the client gets now.
 #[track_caller]
-fn hear<S, T>(sim: &mut Scripted<S, T>, client: ClientId) -> String
+fn answers_now<S, T>(sim: &mut Scripted<S, T>, client: ClientId) -> String
 where
     S: Service<Conn: Task<World<S, T>>>,
     T: Talk,

@@ -5,21 +5,21 @@ use sinbin_core::fib_service::Fib;
 use sinbin_simulator::talk::FibTalk;
 use sinbin_simulator::{Luck, Plan, Rooms, Scripted};
 
-use crate::{MOMENT, alone, by, end, fib, fib_for, hear, is_closed, say, told};
+use crate::{MOMENT, alone, answers_now, answers_to, by, end, fib, fib_for, is_closed, say};
 
 /// The error line leaves too little room in the output for another one. Still nothing comes after it.
 #[test]
 fn a_line_that_is_too_long_is_the_last_however_small_the_output_is() {
     let (sim, client) = fib(Fib::default(), &alone(1));
     let says = [&[b'0'; 65][..], b"\n7\n"].concat();
-    assert_eq!(told(sim, client, &says), "error: the line is over the limit of 64 bytes; closing\n");
+    assert_eq!(answers_to(sim, client, &says), "error: the line is over the limit of 64 bytes; closing\n");
 }
 
 /// Where no block is left, little is read at once; but that is no cut that the client made.
 #[test]
 fn a_first_line_is_a_line_where_no_block_is_left() {
     let (sim, client) = fib(by(Framing::Auto), &alone(0));
-    assert_eq!(told(sim, client, b"+0000000005\n6\n"), "5\n8\n");
+    assert_eq!(answers_to(sim, client, b"+0000000005\n6\n"), "5\n8\n");
 }
 
 /// The same for a client that sends no newline.
@@ -27,8 +27,8 @@ fn a_first_line_is_a_line_where_no_block_is_left() {
 fn a_bare_request_is_one_request_where_no_block_is_left() {
     let (mut sim, client) = fib(by(Framing::Bare), &alone(0));
     say(&mut sim, client, b"+0000000005");
-    assert_eq!(hear(&mut sim, client), "5\n");
-    assert_eq!(told(sim, client, b""), "");
+    assert_eq!(answers_now(&mut sim, client), "5\n");
+    assert_eq!(answers_to(sim, client, b""), "");
 }
 
 /// It is known to be whole only when nothing follows; and then its answer is stuck.
@@ -38,11 +38,11 @@ fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
         let (mut sim, client) = fib(by(framing), &alone(0));
         sim.narrow(client, 0);
         say(&mut sim, client, b"+0000005");
-        assert_eq!(hear(&mut sim, client), "", "{framing:?}");
+        assert_eq!(answers_now(&mut sim, client), "", "{framing:?}");
         say(&mut sim, client, b"7");
-        assert_eq!(hear(&mut sim, client), "", "{framing:?}");
+        assert_eq!(answers_now(&mut sim, client), "", "{framing:?}");
         sim.narrow(client, 1000);
-        assert_eq!(hear(&mut sim, client), "5\n13\n", "{framing:?}");
+        assert_eq!(answers_now(&mut sim, client), "5\n13\n", "{framing:?}");
         end(sim);
     }
 }
@@ -55,7 +55,7 @@ fn a_bare_request_that_fills_a_bite_is_answered_though_the_service_stops() {
         sim.drive().expect("it goes well");
         say(&mut sim, client, b"+0000005");
         sim.stop();
-        assert_eq!(hear(&mut sim, client), "5\n", "{framing:?}");
+        assert_eq!(answers_now(&mut sim, client), "5\n", "{framing:?}");
         assert!(is_closed(&mut sim, client), "{framing:?}");
         end(sim);
     }
@@ -66,7 +66,7 @@ fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
     let service = Fib::default();
     let plan = Plan::friendly(2);
     let plan = Plan { rooms: Rooms { block_size: 256, ..plan.rooms }, ..plan };
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(0));
+    let mut sim = Scripted::new(service, &plan, Luck::seeded(0)).strict();
     let [greedy, other] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
     for client in [greedy, other] {
         sim.narrow(client, 50);
@@ -74,14 +74,16 @@ fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
     let (much, some) = ("1\n".repeat(4000), "9\n".repeat(200));
     say(&mut sim, greedy, much.as_bytes());
     say(&mut sim, other, some.as_bytes());
-    let mut heard = String::new();
-    while heard.len() < 3 * 200 {
-        heard += &hear(&mut sim, other);
+    let mut answers = String::new();
+    while answers.len() < 3 * 200 {
+        let more = answers_now(&mut sim, other);
+        assert!(!more.is_empty(), "no answer follows {} bytes of them", answers.len());
+        answers += &more;
     }
-    assert_eq!(heard, "34\n".repeat(200));
+    assert_eq!(answers, "34\n".repeat(200));
     let taken = much.len() - sim.unread(greedy);
     assert!(taken <= 50 + 256, "{taken} bytes were taken of a client that takes none");
-    assert_eq!(told(sim, greedy, b""), much, "each is its own answer");
+    assert_eq!(answers_to(sim, greedy, b""), much, "each is its own answer");
 }
 
 #[test]
@@ -90,13 +92,13 @@ fn without_a_place_for_a_job_the_next_request_is_answered_all_the_same() {
     let plan = alone(1);
     let plan = Plan { rooms: Rooms { jobs: 0, ..plan.rooms }, ..plan };
     let (sim, client) = fib_for(FibTalk::new(&service).forgiving(true, false), service, &plan);
-    assert_eq!(told(sim, client, b"15\n7\n"), "error: too many jobs; try again later\n13\n");
+    assert_eq!(answers_to(sim, client, b"15\n7\n"), "error: too many jobs; try again later\n13\n");
 }
 
 #[test]
 fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &Plan::friendly(20), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(20), Luck::seeded(0)).strict();
     let clients = [(); 20].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         say(&mut sim, client, b"7\n");
@@ -110,7 +112,7 @@ fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
 #[test]
 fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &alone(1), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &alone(1), Luck::seeded(0)).strict();
     let [served, waits] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
     sim.wait(Duration::from_secs(1)).expect("it goes well");
     assert_eq!(sim.tasks(), 2);
@@ -119,13 +121,13 @@ fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
     assert_eq!(sim.tasks(), 1);
     assert!(sim.receive(waits, &mut [0]).is_err(), "it is refused");
     say(&mut sim, served, b"7\n");
-    assert_eq!(hear(&mut sim, served), "13\n");
+    assert_eq!(answers_now(&mut sim, served), "13\n");
     end(sim);
 }
 
 #[test]
 fn an_acceptor_that_is_about_to_run_when_its_listener_is_closed_does_not_fail() {
-    let mut sim = Scripted::told(Fib::default(), &alone(1), Luck::seeded(0));
+    let mut sim = Scripted::told(Fib::default(), &alone(1), Luck::seeded(0)).strict();
     sim.drive().expect("it goes well");
     let waits = sim.connect(FibTalk::new(&Fib::default()));
     assert_eq!(sim.step(sim.now()), Ok(true), "its listener is ready, and it has not run yet");

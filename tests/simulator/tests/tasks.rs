@@ -1,0 +1,135 @@
+//! Services that are `async fn`s, whose clients do what they are told: what their tasks do to each other is no mistake.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sinbin_core::TaskId;
+use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool};
+use sinbin_simulator::talk::AnyTalk;
+use sinbin_simulator::{Luck, Plan, Scripted};
+
+/// For how long a client may be silent, where there is a limit.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// Runs `$story` on a simulation of the `async fn` `$serve`.
+macro_rules! with {
+    ($serve:expr, $plan:expr, $story:expr) => {{
+        let door = Door::new(&NoWakers);
+        let on = Loop::new(&door);
+        let pool = pin!(Pool::growing(4));
+        let service = AsyncService::new(on, pool.as_ref(), |conn| $serve(conn, on));
+        $story(Scripted::new(service, &$plan, Luck::seeded(0)))
+    }};
+}
+
+/// Has another task make the answer, and joins that.
+async fn by_another(conn: Conn<'_>, on: Loop<'_>) -> Result<(), Error> {
+    let mut room = [0; 16];
+    loop {
+        let count = conn.recv(&mut room).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        let answer = on.spawn(async move {
+            on.yield_now().await;
+            room.map(|byte| byte.to_ascii_uppercase())
+        });
+        let mut answer = answer.unwrap_or_else(|_| panic!("there is room"));
+        let answer = answer.join().await.expect("it ends");
+        conn.send_all(&answer[..count]).await?;
+    }
+}
+
+#[test]
+fn a_task_that_joins_another_is_woken_by_that() {
+    with!(by_another, Plan::friendly(4), |mut sim: Scripted<_, _>| {
+        let client = sim.connect(AnyTalk);
+        for (says, answer) in [(b"one", b"ONE"), (b"two", b"TWO")] {
+            sim.send(client, says).expect("there is room");
+            sim.drive().expect("it goes well");
+            assert_eq!(sim.take(client), answer);
+        }
+        sim.end().outcome.expect("it goes well");
+    });
+}
+
+#[test]
+fn where_tasks_are_said_not_to_wake_each_other_that_is_a_failure() {
+    with!(by_another, Plan::friendly(4), |sim: Scripted<_, _>| {
+        let mut sim = sim.strict();
+        let client = sim.connect(AnyTalk);
+        sim.send(client, b"one").expect("there is room");
+        let failure = sim.drive().expect_err("one wakes the other");
+        assert!(failure.what.ends_with("is told Named, and nobody did that"), "{failure}");
+    });
+}
+
+#[test]
+fn a_task_may_cancel_the_one_of_another_client() {
+    let first: Cell<Option<TaskId>> = Cell::new(None);
+    let serve = async |conn: Conn<'_>, on: Loop<'_>| -> Result<(), Error> {
+        match first.get() {
+            None => first.set(on.current().ok()),
+            Some(first) => drop(on.cancel(first)),
+        }
+        conn.recv(&mut [0; 16]).await.map(|_| ())
+    };
+    with!(serve, Plan::friendly(4), |mut sim: Scripted<_, _>| {
+        let early = sim.connect(AnyTalk);
+        sim.drive().expect("it goes well");
+        assert!(sim.receive(early, &mut [0]).is_err(), "it is still there");
+        sim.connect(AnyTalk);
+        sim.drive().expect("it goes well");
+        assert_eq!(sim.receive(early, &mut [0]).ok(), Some(0));
+        sim.end().outcome.expect("it goes well");
+    });
+}
+
+/// Two tasks wait for the same bytes; what one of them is told is the answer.
+async fn at_once<'d>(conn: Conn<'d>, on: Loop<'d>) -> Result<(), Error> {
+    let first = Rc::new(conn);
+    let second = Rc::clone(&first);
+    let second = on.spawn(async move { second.recv(&mut [0; 16]).await });
+    first.recv(&mut [0; 16]).await?;
+    let mut second = second.unwrap_or_else(|_| panic!("there is room"));
+    let refusal = second.join().await.expect("it ends").expect_err("one of them is too many");
+    first.send_all(refusal.to_string().as_bytes()).await
+}
+
+#[test]
+fn of_two_tasks_that_wait_for_the_same_bytes_one_is_told_so() {
+    with!(at_once, Plan::friendly(4), |mut sim: Scripted<_, _>| {
+        let client = sim.connect(AnyTalk);
+        sim.drive().expect("it goes well");
+        sim.send(client, b"one").expect("there is room");
+        sim.drive().expect("it goes well");
+        let answer = sim.take(client);
+        assert!(answer.ends_with(b"another task waits for the same thing"), "{}", answer.escape_ascii());
+        sim.end().outcome.expect("it goes well");
+    });
+}
+
+#[test]
+fn a_deadline_of_the_task_s_own_is_not_taken_for_the_client_s() {
+    let serve = async |conn: Conn<'_>, on: Loop<'_>| -> Result<(), Error> {
+        let mut room = [0; 16];
+        while let Ok(received) = on.timeout(IDLE, conn.recv(&mut room)).await {
+            on.sleep(IDLE / 10).await;
+            match received? {
+                0 => break,
+                count => conn.send_all(&room[..count]).await?,
+            }
+        }
+        Ok(())
+    };
+    let plan = Plan { idle_timeout: Some(IDLE), ..Plan::friendly(4) };
+    with!(serve, plan, |mut sim: Scripted<_, _>| {
+        let client = sim.connect(AnyTalk);
+        sim.send(client, b"one").expect("there is room");
+        sim.wait(IDLE / 2).expect("it goes well");
+        assert_eq!(sim.take(client), b"one");
+        sim.end().outcome.expect("it goes well");
+    });
+}
