@@ -12,11 +12,15 @@ fn world() -> World<Echo> {
     World::new(Echo::default(), &Limits::new(4, 4, 128))
 }
 
-/// Has a task do this in a step of its own.
-fn once(world: &mut World<Echo>, does: Once<Echo>) -> TaskId {
-    let task = world.executor.spawn(Runs::Does(Plain(does))).ok().expect("there is room");
+fn run(world: &mut World<Echo>, task: Runs<Echo>) -> TaskId {
+    let task = world.executor.spawn(task).ok().expect("there is room");
     world.run();
     task
+}
+
+/// Has a task do this in a step of its own.
+fn once(world: &mut World<Echo>, does: Once<Echo>) -> TaskId {
+    run(world, Runs::Does(Plain(does)))
 }
 
 thread_local! {
@@ -81,13 +85,13 @@ fn what_a_step_comes_to_whose_operation_failed() {
 fn a_task_that_panics_ends_alone() {
     let mut world = world();
     world.arrive([Ok(Wire::new(&[b"one"]))]);
-    let task = once(&mut world, |_| panic!("it is meant to"));
+    let task = run(&mut world, Runs::Panics(Plain(|_| panic!("it is meant to"))));
     assert_eq!(world.host.ended, [(task, None)]);
     world.say(b" two");
     assert_eq!(world.wire().got, b"one two");
 }
 
-/// A report says what is known, of a task that says nothing of itself and of one that is gone.
+/// A report says what is known, of a task that says nothing of itself and of one that never was.
 #[test]
 fn a_task_need_not_have_a_name() {
     let mut world = world();
@@ -131,7 +135,6 @@ fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
         assert!(!keeps(&mut held, 1));
         Step::Wait(Wait::wake())
     });
-    // Who had been wrong there would be over, as it is caught.
     assert_eq!(world.host.ended, []);
     assert!(world.executor.kernel.cancel(task));
 }
