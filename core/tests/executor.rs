@@ -259,3 +259,13 @@ fn a_wait_tells_what_it_is_for() {
     assert_eq!(wait.deadline(), at);
     assert_eq!((Wait::wake().whats().count(), Wait::wake().deadline()), (0, Instant::NEVER));
 }
+
+/// Of a task that is the kernel's alone the executor knows nothing, which is better known early.
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "who is queued has a place")]
+fn a_task_that_was_spawned_past_the_executor_stops_a_debug_build() {
+    let mut stage = Stage::new();
+    stage.executor.kernel.spawn().unwrap();
+    stage.turn();
+}

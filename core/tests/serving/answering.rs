@@ -131,25 +131,53 @@ fn a_connection_that_breaks_is_a_failure_and_one_whose_host_stops_is_none() {
     fails_as_its_host_says(|| fib(Framing::Lines));
 }
 
+/// How a connection learns that it is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    Cancelled,
+    Closed,
+    /// After it was woken for what it waits for, and before it runs.
+    WokenAndClosed,
+    /// The same, and the job that it may wait for is lost.
+    LostAndClosed,
+}
+
+/// Tells the one connection that there is.
+fn tell<S: Service<Conn: Task<Wires<S>>>>(world: &mut World<S>, told: Told) {
+    let (server, source) = (world.server(), *world.host.wires.keys().next().unwrap());
+    let kernel = &mut world.executor.kernel;
+    if told == Told::Cancelled {
+        assert!(kernel.cancel(server));
+        return;
+    }
+    if told != Told::Closed {
+        kernel.ready(source, Interest::RECV | Interest::SEND);
+        for (job, _) in world.host.jobs.drain(..) {
+            if told == Told::LostAndClosed {
+                assert!(kernel.end_job(job));
+            } else {
+                world.host.results.insert(job, 610);
+                kernel.job_done(job);
+            }
+        }
+    }
+    // Who closes it there takes the wire away as well.
+    assert!(kernel.close(source));
+    let wire = world.host.wires.remove(&source).unwrap();
+    world.host.closed.push(wire);
+}
+
 /// Whatever it waits for: bytes, room, or a job.
 fn ends_when_it_is_told<S: Service<Conn: Task<Wires<S>>>>(service: impl Fn() -> S) {
     for (says, room) in [(&b"7\n1"[..], usize::MAX), (&b"x\n".repeat(50), 40), (b"15\n3\n4\n5\n6\n7\n", 99)] {
-        for is_cancelled in [true, false] {
+        for told in [Told::Cancelled, Told::Closed, Told::WokenAndClosed, Told::LostAndClosed] {
             let mut world = World::new(service(), &roomy());
             world.arrive([Ok(Wire { room, ..Wire::new(&[says]) })]);
             assert!(!is_closed(&world));
-            let (server, source) = (world.server(), *world.host.wires.keys().next().unwrap());
-            if is_cancelled {
-                assert!(world.executor.kernel.cancel(server));
-            } else {
-                // Who closes it there takes the wire away as well.
-                assert!(world.executor.kernel.close(source));
-                let wire = world.host.wires.remove(&source).unwrap();
-                world.host.closed.push(wire);
-            }
+            tell(&mut world, told);
             world.run();
             assert!(is_closed(&world));
-            assert_eq!(failure(&world), None);
+            assert_eq!(failure(&world), None, "{told:?}");
         }
     }
 }

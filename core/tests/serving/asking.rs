@@ -61,10 +61,12 @@ fn a_step_receives_and_sends_by_way_of_its_host() {
     assert_eq!(world.host.wires[&SourceId::from_bits(9)].got, b"ab");
 }
 
-/// It waits where it would block, ends well where its host stops, and fails at all else.
+/// It waits where it would block, ends well where its host stops or its source is gone, and fails at all else.
 #[test]
 fn what_a_step_comes_to_whose_operation_failed() {
-    once(&mut world(), |cx| {
+    let mut world = world();
+    SOURCE.set(world.listener);
+    once(&mut world, |cx| {
         let (source, deadline) = (SourceId::from_bits(9), cx.after(Some(Duration::from_secs(1))));
         assert_eq!(deadline, Instant::ZERO + Duration::from_secs(1));
         assert_eq!(cx.after(None), Instant::NEVER);
@@ -73,8 +75,12 @@ fn what_a_step_comes_to_whose_operation_failed() {
         assert_eq!(step(Op::Send, IoError::WouldBlock), Step::Wait(Wait::send(source).until(deadline)));
         for op in [Op::Recv, Op::Send] {
             assert_eq!(step(op, IoError::Stopping), Step::Done);
+            assert_eq!(step(op, IoError::Closed), Step::Done);
             let error = IoError::Reset;
             assert_eq!(step(op, error), Step::Fail(Failure { op, source, error }));
+            let (source, error) = (SOURCE.get(), IoError::Closed);
+            let failure = Failure { op, source, error };
+            assert_eq!(cx.failed(op, source, error, deadline), Step::Fail(failure), "it is open");
         }
         Step::Done
     });
