@@ -128,7 +128,7 @@ fn a_guest_knows_whose_a_connection_is() {
 async fn nobody(_: Conn<'_>) {}
 
 #[test]
-fn a_guest_has_tasks_of_its_own_beside_its_connections() {
+fn a_guest_has_tasks_of_its_own_without_any_connection() {
     let door = Door::new(&NoWakers);
     let on = Loop::new(&door);
     let pool = pin!(Pool::growing(1));

@@ -128,12 +128,14 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
             world.host.dialled.push_back(Err(IoError::WouldBlock));
             world.executor.kernel.ready(source, Interest::SEND);
             world.turn();
+            assert!(world.host.dialled.is_empty(), "it was asked");
             assert_eq!(log.take(), []);
         }
         world.host.dialled.push_back(end);
         world.peer(source).room = 3;
         world.executor.kernel.ready(source, Interest::SEND);
         assert_eq!(world.run(), Rest::Empty);
+        assert!(world.host.dialled.is_empty());
         let expected =
             end.map(|()| 3).map_err(|error| Error::Failed(Failure { op: Op::Connect, source, error }));
         assert_eq!(log.take(), [(source, expected)]);
