@@ -18,6 +18,11 @@
 //! | `panicking.rs` | tasks that panic, where the host catches that |
 //! | `wrapping.rs` | tasks within tasks of a host's own |
 
+#[path = "../count/mod.rs"]
+mod count;
+#[macro_use]
+#[path = "../no_io/mod.rs"]
+mod no_io;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sinbin_core::group::{Cause, Group};
 use sinbin_core::task::{Async, AsyncHost, Door, Error, JoinHandle, Loop, Mixed, NoWakers, Pool, Why, join};
-use sinbin_core::{Cx, Executor, Fixed, Host, Instant, IoError, Rest, SourceId, Step, Task, TaskId};
+use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task, TaskId};
 
 use crate::support::{Falls, Log};
 
@@ -48,23 +48,7 @@ impl<'d, F: Future> Host for Catcher<'d, F> {
     type Storage = Fixed<8, 0, 0>;
     type Task = Caught<'d, F>;
 
-    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn close(&mut self, _: SourceId) {}
-
-    fn serve(&mut self, _: SourceId, _: SourceId) -> Caught<'d, F> {
-        unreachable!("nothing is accepted")
-    }
+    no_io!();
 }
 
 impl<'d, F: Future> AsyncHost<'d> for Catcher<'d, F> {}
