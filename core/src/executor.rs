@@ -85,6 +85,7 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
     /// What the task is called, and where it was spawned: if it knows.
     #[must_use]
     pub fn label(&self, task: TaskId) -> Option<Label> {
+        self.kernel.state(task)?;
         self.tasks.items().get(task.index())?.as_ref()?.label()
     }
 

@@ -234,12 +234,13 @@ impl<'a, H: Host> Cx<'a, H> {
     }
 
     /// The step after an operation on `source` failed: a wait where it would block, a good end where the host
-    /// is stopping, else a bad one.
+    /// is stopping or somebody has closed the source (the task was woken before that), else a bad one.
     #[must_use]
     pub fn failed(&self, op: Op, source: SourceId, error: IoError, deadline: Instant) -> Step {
         match (error, op) {
             (IoError::WouldBlock, Op::Send) => Step::Wait(Wait::send(source).until(deadline)),
             (IoError::Stopping, _) => Step::Done,
+            (IoError::Closed, _) if !self.kernel.is_open(source) => Step::Done,
             (IoError::WouldBlock, _) => Step::Wait(Wait::recv(source).until(deadline)),
             _ => Step::Fail(Failure { op, source, error }),
         }

@@ -1,6 +1,8 @@
 //! The executor: tasks that spawn, wake, cancel and fail, on a host without any I/O.
 
 mod cases;
+#[macro_use]
+mod no_io;
 
 use std::pin::Pin;
 
@@ -48,23 +50,7 @@ impl Host for Diary {
     type Storage = Fixed<PLACES, 0, 0>;
     type Task = Player;
 
-    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
-        Err(IoError::Closed)
-    }
-
-    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
-        Err(IoError::Closed)
-    }
-
-    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
-        Err(IoError::Closed)
-    }
-
-    fn close(&mut self, _: SourceId) {}
-
-    fn serve(&mut self, _: SourceId, _: SourceId) -> Player {
-        player("nobody", vec![])
-    }
+    no_io!();
 
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
         self.0.push(Event::Ended(task, failure));
@@ -258,4 +244,14 @@ fn a_wait_tells_what_it_is_for() {
     assert!(wait.whats().eq(whats));
     assert_eq!(wait.deadline(), at);
     assert_eq!((Wait::wake().whats().count(), Wait::wake().deadline()), (0, Instant::NEVER));
+}
+
+/// Of a task that is the kernel's alone the executor knows nothing, which is better known early.
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "who is queued has a place")]
+fn a_task_that_was_spawned_past_the_executor_stops_a_debug_build() {
+    let mut stage = Stage::new();
+    stage.executor.kernel.spawn().unwrap();
+    stage.turn();
 }

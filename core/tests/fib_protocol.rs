@@ -39,11 +39,6 @@ fn parsed(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     all
 }
 
-/// All requests that there are.
-fn expected(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
-    asked(rules, reads, ended).iter().map(|asked| asked.request).collect()
-}
-
 fn read(bytes: &[u8]) -> Read {
     Read { bytes: bytes.to_vec(), is_cut: false }
 }
@@ -96,7 +91,7 @@ proptest! {
     fn a_line_says_what_the_standard_library_says(text in text(), max_n in 0..=93_u32) {
         let rules = Rules { max_n, ..LINES };
         let line = [read(&[&text[..], b"\n"].concat())];
-        prop_assert_eq!(parsed(&rules, &line, false), expected(&rules, &line, false));
+        prop_assert_eq!(parsed(&rules, &line, false), asked(&rules, &line, false));
     }
 
     #[test]
@@ -105,7 +100,7 @@ proptest! {
         places in vec(any::<usize>(), 0..20),
         ended: bool,
     ) {
-        let whole = expected(&LINES, &[read(&input)], ended);
+        let whole = asked(&LINES, &[read(&input)], ended);
         prop_assert_eq!(&parsed(&LINES, &cut(&input, &[]), ended), &whole);
         prop_assert_eq!(&parsed(&LINES, &bytes_one_by_one(&input), ended), &whole);
         prop_assert_eq!(&parsed(&LINES, &cut(&input, &places), ended), &whole);
@@ -119,7 +114,7 @@ proptest! {
     ) {
         let Some(newline) = input.iter().position(|byte| *byte == b'\n') else { return Ok(()) };
         let (first, rest) = input.split_at(newline + 1);
-        let whole = expected(&LINES, &[read(&input)], ended);
+        let whole = asked(&LINES, &[read(&input)], ended);
         for rest in [cut(rest, &places), bytes_one_by_one(rest)] {
             let reads = [vec![read(first)], rest].concat();
             prop_assert_eq!(&parsed(&AUTO, &reads, ended), &whole);
@@ -136,7 +131,7 @@ proptest! {
         let reads = reads.into_iter().map(|(bytes, is_cut)| Read { bytes, is_cut });
         let reads: Vec<_> = reads.filter(|read| !read.bytes.is_empty()).collect();
         for rules in [AUTO, BARE] {
-            prop_assert_eq!(parsed(&rules, &reads, ended), expected(&rules, &reads, ended));
+            prop_assert_eq!(parsed(&rules, &reads, ended), asked(&rules, &reads, ended));
         }
     }
 
@@ -164,7 +159,7 @@ proptest! {
         let len = usize::try_from(i32::from(max_line) + longer).unwrap_or(0);
         let input = [vec![b'0'; len], b"\n7\n".to_vec()].concat();
         let requests = parsed(&rules, &bytes_one_by_one(&input), ended);
-        prop_assert_eq!(&requests, &expected(&rules, &[read(&input)], ended));
+        prop_assert_eq!(&requests, &asked(&rules, &[read(&input)], ended));
         prop_assert_eq!(requests == [Err(Bad::TooLong)], longer > 0);
     }
 }

@@ -36,20 +36,20 @@ const TURN: Duration = Duration::from_micros(100);
 /// How many of something that is to be many.
 const MANY: u32 = if cfg!(miri) { 100 } else { 10_000 };
 
-/// A host whose connections are wires: what is sent comes back. A wire holds four bytes.
-struct Wires<'d> {
+/// A host whose connections are wires, which give back what is sent. A wire holds four bytes.
+struct Loopback<'d> {
     wires: Vec<(SourceId, VecDeque<u8>)>,
     tasks: PhantomData<Async<'d>>,
 }
 
-impl Wires<'_> {
+impl Loopback<'_> {
     fn wire(&mut self, source: SourceId) -> Result<&mut VecDeque<u8>, IoError> {
         let wire = self.wires.iter_mut().find(|(id, _)| *id == source);
         wire.map(|(_, bytes)| bytes).ok_or(IoError::Closed)
     }
 }
 
-impl<'d> Host for Wires<'d> {
+impl<'d> Host for Loopback<'d> {
     type Storage = Fixed<16, 8, 0>;
     type Task = Async<'d>;
 
@@ -88,7 +88,7 @@ impl<'d> Host for Wires<'d> {
     }
 }
 
-impl<'d> AsyncHost<'d> for Wires<'d> {
+impl<'d> AsyncHost<'d> for Loopback<'d> {
     fn connect(&mut self, _: SocketAddr, new: SourceId) -> Result<(), IoError> {
         self.wires.push((new, VecDeque::new()));
         Ok(())
@@ -176,7 +176,7 @@ fn run_with<T>(inbox: &Inbox, main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T
     let result = RefCell::new(None);
     let door = Door::new(inbox);
     let on = Loop::new(&door);
-    let mut host = Wires { wires: Vec::new(), tasks: PhantomData };
+    let mut host = Loopback { wires: Vec::new(), tasks: PhantomData };
     let mut executor = Executor::new(&Fixed);
     let (task, _) = Async::new(on, async { *result.borrow_mut() = Some(main(on).await) });
     assert!(executor.spawn(task).is_ok(), "the first one");
@@ -696,7 +696,7 @@ fn signals_in_statics_do_for_foreign_futures() {
     let heard = Cell::new(0);
     let door = Door::new(&wakers);
     let on = Loop::new(&door);
-    let mut host = Wires { wires: Vec::new(), tasks: PhantomData };
+    let mut host = Loopback { wires: Vec::new(), tasks: PhantomData };
     let mut executor = Executor::new(&Fixed);
     let sends = async {
         for n in 1..=10 {
@@ -736,7 +736,7 @@ fn signals_that_another_core_gives_are_not_lost() {
     let wakers = Signals::new(&OTHER_BELL, &OTHER_SIGNALS);
     let door = Door::new(&wakers);
     let on = Loop::new(&door);
-    let mut host = Wires { wires: Vec::new(), tasks: PhantomData };
+    let mut host = Loopback { wires: Vec::new(), tasks: PhantomData };
     let mut executor = Executor::new(&Fixed);
     for task in 0..2 {
         let (given, seen, kept) = (&given[task], &seen[task], &kept[task]);

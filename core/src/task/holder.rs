@@ -75,19 +75,38 @@ impl<'d, T: Place + ?Sized> Holder<'d, T> {
     #[inline]
     #[expect(unsafe_code, reason = "the hold can still be named afterwards")]
     pub(crate) unsafe fn leave(&self, side: Side) {
-        let is_free = Place::leave(&**self, side);
-        match self.free {
+        let mut leaves = Leaves { hold: *self, side, is_free: None };
+        leaves.is_free = Some(Place::leave(&**self, side));
+    }
+}
+
+/// Gives back the slot, or its count, when one side has left, also where what it dropped there has panicked.
+struct Leaves<'d, T: Place + ?Sized> {
+    hold: Holder<'d, T>,
+    side: Side,
+    /// None while it is leaving.
+    is_free: Option<bool>,
+}
+
+impl<T: Place + ?Sized> Drop for Leaves<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let Self { hold, side, .. } = *self;
+        // What has panicked is dropped: there is nothing left to do but to leave.
+        let is_free = self.is_free.unwrap_or_else(|| Place::leave(&*hold, side));
+        match hold.free {
             Some(free) => {
                 if side == Side::Task {
                     free.lose();
                 }
                 if is_free {
-                    free.give_back(self.head());
+                    free.give_back(hold.head());
                 }
             }
-            // SAFETY: `heap` made the pointer of a count, which is given back once, as the caller vouches.
+            // SAFETY: `heap` made the pointer of a count, which is given back once: `leave` is the hold's last use.
             #[cfg(feature = "alloc")]
-            None => drop(unsafe { alloc::rc::Rc::from_raw(self.slot.as_ptr()) }),
+            #[expect(unsafe_code, reason = "see Holder::leave")]
+            None => drop(unsafe { alloc::rc::Rc::from_raw(hold.slot.as_ptr()) }),
             #[cfg(not(feature = "alloc"))]
             None => {}
         }

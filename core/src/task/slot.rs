@@ -42,7 +42,7 @@ pub enum Stage {
     Done,
     /// It was cancelled: there is no result.
     Cancelled,
-    /// It panicked: there is none either.
+    /// It panicked, or was dropped and that did: there is none either.
     Panicked,
     /// The result was taken, or nobody wanted it.
     Taken,
@@ -191,7 +191,8 @@ impl<F: Future> Slot<F> {
         self.replace(Content::Future(future), Stage::Running);
     }
 
-    /// Drops what is there, in place, and puts `content` there. Nobody else may be using it.
+    /// Drops what is there, in place, and puts `content` there, also if the drop panics; the stage is `Panicked` then.
+    /// Nobody else may be using it.
     #[inline]
     fn replace(&self, content: Content<F>, stage: Stage) {
         debug_assert!(self.head.stage.get() != Stage::Busy, "the content is nobody's");
@@ -199,13 +200,28 @@ impl<F: Future> Slot<F> {
         if stage != Stage::Running {
             self.head.caller.is_no_more_usual();
         }
+        let mut settles = Settles { stage: &self.head.stage, to: Stage::Panicked };
         // SAFETY: all others who touch the content look at the stage before, and keep off while it is busy. (What
-        // is dropped here may call them.) A future that is there is dropped where it is.
+        // is dropped here may call them.) A future that is there is dropped where it is, and only once: an assignment
+        // puts the new value there also where the drop of the old one panics.
         #[expect(unsafe_code, reason = "a RefCell would not let the future be pinned, and count besides")]
         unsafe {
             **self.content.get() = content;
         }
-        self.head.stage.set(stage);
+        settles.to = stage;
+    }
+}
+
+/// Sets the stage when the content is no more being dropped, however that ends.
+struct Settles<'a> {
+    stage: &'a Cell<Stage>,
+    to: Stage,
+}
+
+impl Drop for Settles<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.stage.set(self.to);
     }
 }
 

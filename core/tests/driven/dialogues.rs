@@ -258,7 +258,7 @@ impl Driver {
         }
         for (client, script) in self.clients.iter().zip(scripts) {
             let read = Read { bytes: script.clone().into_bytes(), is_cut: false };
-            let answers = asked(&rules, &[read], true).into_iter().map(|asked| line(&rules, asked.request));
+            let answers = asked(&rules, &[read], true).into_iter().map(|request| line(&rules, request));
             let answers: String = answers.collect();
             assert_eq!(String::from_utf8_lossy(&client.got), answers);
         }

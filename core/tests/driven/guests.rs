@@ -2,35 +2,15 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenTask, Event, Handle, Shell, compute};
+use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenTask, Event, Shell, compute};
 use sinbin_core::group::Group;
 use sinbin_core::task::{
     Async, AsyncService, BoxedJob, BoxedOutput, Conn, Door, Error, Label, Loop, NoWakers, Pool, select,
 };
-use sinbin_core::{Instant, Job, Limits, Progress, Rest, Service, SourceId, Task, WireJob};
+use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task, WireJob};
 
-const LISTENER: Handle = Handle(0);
-const CLIENT: Handle = Handle(1);
-const WINDOW: usize = 1024;
-
-/// Counts down, one a unit, and comes to its number.
-struct Count {
-    number: u32,
-    left: u32,
-}
-
-fn count(number: u32) -> Count {
-    Count { number, left: number }
-}
-
-impl Job for Count {
-    type Output = u32;
-
-    fn run(&mut self, budget: u32) -> Progress<u32> {
-        self.left = self.left.saturating_sub(budget);
-        if self.left == 0 { Progress::Done(self.number) } else { Progress::More }
-    }
-}
+use crate::count::count;
+use crate::{CLIENT, WINDOW, arrived};
 
 /// A client says how much is to be computed; one that asks for nothing has its last job given up.
 async fn compute_for(on: Loop<'_>, conn: Conn<'_>) -> Result<(), Error> {
@@ -54,9 +34,7 @@ fn jobs_of_a_guest_are_computed_in_slices_and_given_up_when_nobody_wants_them() 
         let pool = pin!(Pool::growing(1));
         let service = AsyncService::new(on, Pin::as_ref(&pool), |conn| compute_for(on, conn));
         let mut driven = Driven::new(service, &Limits::new(2, 1, 256), computes);
-        let arrived =
-            [Event::Listener(LISTENER), Event::Accepted { listener: LISTENER, connection: CLIENT, len: 0 }];
-        driven.turn(Instant::ZERO, WINDOW, arrived, Vec::new());
+        driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
         let mut ask = |number: u8| {
             let events = [Event::Received { source: CLIENT, len: 1 }];
             driven.turn(Instant::ZERO, WINDOW, events, vec![number])
@@ -117,9 +95,7 @@ fn a_guest_knows_whose_a_connection_is() {
         let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
         let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 1 });
         let len = u32::try_from(bytes.len()).unwrap();
-        let accepted = Event::Accepted { listener: LISTENER, connection: CLIENT, len };
-        let events = [Event::Listener(LISTENER), accepted];
-        let answer = driven.turn(Instant::ZERO, WINDOW, events, bytes.to_vec());
+        let answer = driven.turn(Instant::ZERO, WINDOW, arrived(len), bytes.to_vec());
         assert_eq!(answer.output, b"yes", "{expected:?}");
         assert!(answer.commands.contains(&Command::Close(CLIENT)));
     }
@@ -128,7 +104,7 @@ fn a_guest_knows_whose_a_connection_is() {
 async fn nobody(_: Conn<'_>) {}
 
 #[test]
-fn a_guest_has_tasks_of_its_own_beside_its_connections() {
+fn a_guest_has_tasks_of_its_own_without_any_connection() {
     let door = Door::new(&NoWakers);
     let on = Loop::new(&door);
     let pool = pin!(Pool::growing(1));

@@ -1,6 +1,6 @@
 use std::pin::Pin;
 
-use sinbin_core::driven::{Command, Compute, Computed, Driven, Event, Handle, Shell, compute};
+use sinbin_core::driven::{Command, Compute, Computed, Driven, Event, Shell, compute};
 use sinbin_core::echo::Echo;
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_protocol::{Framing, Rules};
@@ -9,20 +9,15 @@ use sinbin_core::{
     Cx, Instant, Job, JobId, Limits, NoJob, Progress, Service, SourceId, Step, Task, Wait, WireJob, Woken,
 };
 
-const LISTENER: Handle = Handle(0);
-const CLIENT: Handle = Handle(1);
-const WINDOW: usize = 1024;
-const DRIVER: Compute = Compute::Driver { slice: 1 };
+use crate::{CLIENT, WINDOW, arrived};
 
-fn arrived() -> [Event; 2] {
-    [Event::Listener(LISTENER), Event::Accepted { listener: LISTENER, connection: CLIENT, len: 0 }]
-}
+const DRIVER: Compute = Compute::Driver { slice: 1 };
 
 /// A fib service with one client that has asked for this. What the driver is to compute.
 fn asked(line: &[u8], computes: Compute) -> (Driven<Fib>, Vec<JobId>) {
     let rules = Rules { framing: Framing::Lines, ..Rules::default() };
     let mut driven = Driven::new(Fib { rules, ..Fib::default() }, &Limits::new(2, 1, 256), computes);
-    driven.turn(Instant::ZERO, WINDOW, arrived(), Vec::new());
+    driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
     let len = u32::try_from(line.len()).unwrap();
     let events = [Event::Received { source: CLIENT, len }];
     let commands = driven.turn(Instant::ZERO, WINDOW, events, line.to_vec()).commands;
@@ -129,7 +124,7 @@ impl Task<Shell<Fickle>> for FickleConn {
 #[test]
 fn a_result_that_nobody_wants_is_forgotten() {
     let mut driven = Driven::new(Fickle, &Limits::new(2, 1, 256), DRIVER);
-    driven.turn(Instant::ZERO, WINDOW, arrived(), Vec::new());
+    driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
     let mut events = vec![Event::Received { source: CLIENT, len: 1 }];
     let mut before = None;
     for _ in 0..3 {

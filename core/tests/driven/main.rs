@@ -10,6 +10,8 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+#[path = "../count/mod.rs"]
+mod count;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 
@@ -18,3 +20,14 @@ mod guests;
 mod jobs;
 mod room;
 mod sources;
+
+use sinbin_core::driven::{Event, Handle};
+
+const LISTENER: Handle = Handle(0);
+const CLIENT: Handle = Handle(1);
+const WINDOW: usize = 1024;
+
+/// The client is there, with so many bytes of address.
+fn arrived(len: u32) -> [Event; 2] {
+    [Event::Listener(LISTENER), Event::Accepted { listener: LISTENER, connection: CLIENT, len }]
+}

@@ -5,13 +5,6 @@ use std::num::IntErrorKind;
 
 use sinbin_core::fib_protocol::{Bad, Framing, Request, Rules};
 
-/// A request that is answered, and where in the input it ends.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Asked {
-    pub request: Request,
-    pub end: usize,
-}
-
 /// What a server read at once.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Read {
@@ -20,8 +13,8 @@ pub struct Read {
     pub is_cut: bool,
 }
 
-/// Everything that is asked by a connection that brought `reads`, and perhaps ended then.
-pub fn asked(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Asked> {
+/// The requests of a connection that brought `reads`, and perhaps ended then.
+pub fn asked(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let whole = joined(reads);
     let by_lines = match rules.framing {
         Framing::Lines => true,
@@ -51,9 +44,8 @@ fn joined(reads: &[Read]) -> Vec<Read> {
     whole
 }
 
-fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Asked> {
+fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Request> {
     let mut all = Vec::new();
-    let mut start = 0;
     for line in input.split_inclusive(|byte| *byte == b'\n') {
         let is_whole = line.ends_with(b"\n");
         let text = line.strip_suffix(b"\n").unwrap_or(line);
@@ -61,25 +53,22 @@ fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Asked> {
         let is_too_long = request == Err(Bad::TooLong);
         // Where the stream ends, so does its last line, if something is in it.
         if is_whole || is_too_long || ended && request != Err(Bad::Empty) {
-            all.push(Asked { request, end: start + line.len() });
+            all.push(request);
         }
         if is_too_long {
             break;
         }
-        start += line.len();
     }
     all
 }
 
-fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Asked> {
+fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let mut all = Vec::new();
-    let mut end = 0;
     for read in reads {
-        end += read.bytes.len();
         let request = request(rules, &read.bytes);
         let is_too_long = request == Err(Bad::TooLong);
         if !read.is_cut || ended || is_too_long {
-            all.push(Asked { request, end });
+            all.push(request);
         }
         if is_too_long {
             break;

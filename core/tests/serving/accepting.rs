@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
-use sinbin_core::{Failure, IoError, Limits, Op, Rest};
+use sinbin_core::{Failure, Interest, IoError, Limits, Op, Rest};
 
 use crate::wires::{Wire, World};
 
@@ -94,4 +94,17 @@ fn an_acceptor_ends_with_its_listener_and_when_it_is_cancelled() {
             assert_eq!(world.host.ended, [(world.acceptor, None)]);
         }
     }
+}
+
+/// It was woken, and before it runs there is nothing left to take connections from.
+#[test]
+fn an_acceptor_whose_listener_is_closed_in_the_turn_in_which_somebody_comes_ends_well() {
+    let mut world = world(4);
+    world.run();
+    world.host.arrivals.push_back(hello());
+    world.executor.kernel.ready(world.listener, Interest::RECV);
+    assert!(world.executor.kernel.close(world.listener));
+    world.turn();
+    assert_eq!(world.host.ended, [(world.acceptor, None)]);
+    assert_eq!((world.host.arrivals.len(), world.host.wires.len()), (1, 0));
 }

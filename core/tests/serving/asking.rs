@@ -12,11 +12,15 @@ fn world() -> World<Echo> {
     World::new(Echo::default(), &Limits::new(4, 4, 128))
 }
 
-/// Has a task do this in a step of its own.
-fn once(world: &mut World<Echo>, does: Once<Echo>) -> TaskId {
-    let task = world.executor.spawn(Runs::Does(Plain(does))).ok().expect("there is room");
+fn run(world: &mut World<Echo>, task: Runs<Echo>) -> TaskId {
+    let task = world.executor.spawn(task).ok().expect("there is room");
     world.run();
     task
+}
+
+/// Has a task do this in a step of its own.
+fn once(world: &mut World<Echo>, does: Once<Echo>) -> TaskId {
+    run(world, Runs::Does(Plain(does)))
 }
 
 thread_local! {
@@ -57,10 +61,12 @@ fn a_step_receives_and_sends_by_way_of_its_host() {
     assert_eq!(world.host.wires[&SourceId::from_bits(9)].got, b"ab");
 }
 
-/// It waits where it would block, ends well where its host stops, and fails at all else.
+/// It waits where it would block, ends well where its host stops or its source is gone, and fails at all else.
 #[test]
 fn what_a_step_comes_to_whose_operation_failed() {
-    once(&mut world(), |cx| {
+    let mut world = world();
+    SOURCE.set(world.listener);
+    once(&mut world, |cx| {
         let (source, deadline) = (SourceId::from_bits(9), cx.after(Some(Duration::from_secs(1))));
         assert_eq!(deadline, Instant::ZERO + Duration::from_secs(1));
         assert_eq!(cx.after(None), Instant::NEVER);
@@ -69,8 +75,12 @@ fn what_a_step_comes_to_whose_operation_failed() {
         assert_eq!(step(Op::Send, IoError::WouldBlock), Step::Wait(Wait::send(source).until(deadline)));
         for op in [Op::Recv, Op::Send] {
             assert_eq!(step(op, IoError::Stopping), Step::Done);
+            assert_eq!(step(op, IoError::Closed), Step::Done);
             let error = IoError::Reset;
             assert_eq!(step(op, error), Step::Fail(Failure { op, source, error }));
+            let (source, error) = (SOURCE.get(), IoError::Closed);
+            let failure = Failure { op, source, error };
+            assert_eq!(cx.failed(op, source, error, deadline), Step::Fail(failure), "it is open");
         }
         Step::Done
     });
@@ -81,13 +91,13 @@ fn what_a_step_comes_to_whose_operation_failed() {
 fn a_task_that_panics_ends_alone() {
     let mut world = world();
     world.arrive([Ok(Wire::new(&[b"one"]))]);
-    let task = once(&mut world, |_| panic!("it is meant to"));
+    let task = run(&mut world, Runs::Panics(Plain(|_| panic!("it is meant to"))));
     assert_eq!(world.host.ended, [(task, None)]);
     world.say(b" two");
     assert_eq!(world.wire().got, b"one two");
 }
 
-/// A report says what is known, of a task that says nothing of itself and of one that is gone.
+/// A report says what is known, of a task that says nothing of itself and of one that never was.
 #[test]
 fn a_task_need_not_have_a_name() {
     let mut world = world();
@@ -131,7 +141,6 @@ fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
         assert!(!keeps(&mut held, 1));
         Step::Wait(Wait::wake())
     });
-    // Who had been wrong there would be over, as it is caught.
     assert_eq!(world.host.ended, []);
     assert!(world.executor.kernel.cancel(task));
 }

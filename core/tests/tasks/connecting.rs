@@ -136,18 +136,23 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
     let on = Loop::new(&door);
     let mut world = World::new(on);
     let conn = world.connect();
-    world.peer(conn.source()).room = 3;
-    let task = world.spawn(async move {
+    let source = conn.source();
+    world.peer(source).room = 3;
+    let mut task = world.spawn(async move {
         let mut buffer = [0];
         let (received, sent) = join(conn.recv(&mut buffer), conn.send_all(b"hello")).await;
         log.add((received, sent));
         log.add((conn.recv_with(<[u8]>::len).await, conn.writable().await));
         // Others that wait for nothing still work: it may say goodbye.
-        assert_eq!(conn.try_send(b"!"), Ok(0));
+        assert_eq!(conn.try_send(b"bye"), Ok(3));
+        conn
     });
     world.turn();
+    world.peer(source).room = 3;
     assert!(world.cancel(task.task()));
     assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(world.peer(source).outbox, b"helbye");
+    assert!(task.take().is_some());
     let cancelled = Error::Refused(Refused::Cancelled);
     assert_eq!(log.take(), [(Err(cancelled), Err(cancelled)); 2]);
 }

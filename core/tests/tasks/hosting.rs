@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 
 use sinbin_core::task::{Door, Error, Loop, Lost, NoWakers, Refused};
-use sinbin_core::{Failure, Interest, IoError, Job, Op, Progress, Rest};
+use sinbin_core::{Failure, Interest, IoError, Op, Rest};
 
+use crate::count::count;
 use crate::support::{Log, Peer, World};
 
 fn address(port: u16) -> SocketAddr {
@@ -128,33 +129,18 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
             world.host.dialled.push_back(Err(IoError::WouldBlock));
             world.executor.kernel.ready(source, Interest::SEND);
             world.turn();
+            assert!(world.host.dialled.is_empty(), "it was asked");
             assert_eq!(log.take(), []);
         }
         world.host.dialled.push_back(end);
         world.peer(source).room = 3;
         world.executor.kernel.ready(source, Interest::SEND);
         assert_eq!(world.run(), Rest::Empty);
+        assert!(world.host.dialled.is_empty());
         let expected =
             end.map(|()| 3).map_err(|error| Error::Failed(Failure { op: Op::Connect, source, error }));
         assert_eq!(log.take(), [(source, expected)]);
         assert!(world.host.peers.is_empty(), "it is closed in any case");
-    }
-}
-
-/// Counts down, a slice each, and comes to a word.
-struct Count(u32);
-
-impl Job for Count {
-    type Output = &'static str;
-
-    fn run(&mut self, _: u32) -> Progress<&'static str> {
-        match self.0.checked_sub(1) {
-            None => Progress::Done("counted"),
-            Some(left) => {
-                self.0 = left;
-                Progress::More
-            }
-        }
     }
 }
 
@@ -163,18 +149,18 @@ fn a_job_is_computed_while_others_run() {
     let (door, log) = (Door::new(&NoWakers), Log::new());
     let on = Loop::new(&door);
     let mut world = World::new(on);
-    world.spawn(async { log.add(on.job(Count(2)).await.unwrap()) });
-    world.spawn(async { log.add(on.job(|| "called").await.unwrap()) });
+    world.spawn(async { log.add(on.job(count(3)).await.unwrap()) });
+    world.spawn(async { log.add(on.job(|| 1).await.unwrap()) });
     world.spawn(async {
         on.yield_now().await;
         let third = on.job(|| ()).await;
         assert_eq!(third, Err(Lost::Refused(Refused::Full)), "there is room for two");
     });
     world.run();
-    assert_eq!(log.take(), [""; 0]);
+    assert_eq!(log.take(), [0; 0]);
     assert_eq!([(); 3].map(|()| world.compute()), [1, 0, 1]);
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), ["called", "counted"]);
+    assert_eq!(log.take(), [1, 3]);
 }
 
 /// Nobody computes for a task that is gone.
@@ -183,7 +169,7 @@ fn a_job_of_a_task_that_is_cancelled_is_given_up() {
     let door = Door::new(&NoWakers);
     let on = Loop::new(&door);
     let mut world = World::new(on);
-    let task = world.spawn(async { on.job(Count(9)).await });
+    let task = world.spawn(async { on.job(count(9)).await });
     world.turn();
     assert_eq!(world.host.jobs.len(), 1);
     world.cancel(task.task());

@@ -7,15 +7,22 @@
 //! | `cancelling.rs` | how a task is told, and what becomes of one that does not listen |
 //! | `waiting.rs` | several things at once, and what the kernel knows of it |
 //! | `timing.rs` | sleeps, timeouts, intervals |
-//! | `borders.rs` | other loops, executors within a task, wakes from other threads, limits |
+//! | `borders.rs` | other loops, and executors within a task |
+//! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | what a task asks its host for: listening, connecting, jobs |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
 //! | `offering.rs` | hosts that offer little: an error to the task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
-//! | `pooling.rs` | places for futures, and groups whose tasks come out of them |
+//! | `pooling.rs` | places for futures, which end somewhere, and groups whose tasks come out of them |
 //! | `panicking.rs` | tasks that panic, where the host catches that |
+//! | `wrapping.rs` | tasks within tasks of a host's own |
 
+#[path = "../count/mod.rs"]
+mod count;
+#[macro_use]
+#[path = "../no_io/mod.rs"]
+mod no_io;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -32,4 +39,5 @@ mod running;
 mod streams;
 mod timing;
 mod waiting;
+mod waking;
 mod wrapping;

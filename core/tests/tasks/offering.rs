@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::task::Poll;
@@ -7,27 +8,9 @@ use sinbin_core::{
     Executor, Fixed, Host, Instant, IoError, Job, JobId, Op, Progress, Rest, Slicer, SourceId,
 };
 
+use crate::count::{Count, count};
+
 type Jobs = Fixed<4, 2, 2>;
-
-/// Counts down, one a slice, and comes to its number.
-struct Count {
-    number: u32,
-    left: u32,
-}
-
-impl Job for Count {
-    type Output = u32;
-
-    fn run(&mut self, _: u32) -> Progress<u32> {
-        match self.left.checked_sub(1) {
-            None => Progress::Done(self.number),
-            Some(left) => {
-                self.left = left;
-                Progress::More
-            }
-        }
-    }
-}
 
 /// A host that does nothing for its tasks but to count: jobs of that one type, and without a heap.
 struct Counter<'d> {
@@ -41,23 +24,7 @@ impl<'d> Host for Counter<'d> {
     type Storage = Jobs;
     type Task = Async<'d>;
 
-    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn close(&mut self, _: SourceId) {}
-
-    fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
-        unreachable!("nothing is accepted")
-    }
+    no_io!();
 }
 
 impl<'d> AsyncHost<'d> for Counter<'d> {
@@ -103,12 +70,13 @@ fn a_host_can_compute_jobs_of_one_type_and_refuses_others() {
     let on = Loop::new(&door);
     run(false, on, async {
         for number in 0..4 {
-            assert_eq!(on.job(Count { number, left: number }).await, Ok(number));
+            assert_eq!(on.job(count(number)).await, Ok(number));
             assert_eq!(on.job(|| "called").await, Err(Lost::Refused(Refused::Full)));
         }
         // One that is begun and given up.
-        let mut job = Box::pin(on.job(Count { number: 1, left: 50 }));
-        std::future::poll_fn(|context| Poll::Ready(job.as_mut().poll(context).is_pending())).await;
+        let mut job = Box::pin(on.job(count(50)));
+        let polled = poll_fn(|context| Poll::Ready(job.as_mut().poll(context))).await;
+        assert_eq!(polled, Poll::Pending);
     });
 }
 
@@ -124,7 +92,7 @@ fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
     };
     run(true, on, async {
         for _ in 0..5 {
-            assert_eq!(on.job(Count { number: 1, left: 0 }).await, Err(Lost::Refused(Refused::Full)));
+            assert_eq!(on.job(count(0)).await, Err(Lost::Refused(Refused::Full)));
             assert!(is_unsupported(on.connect(address).await.unwrap_err(), Op::Connect));
             assert!(is_unsupported(on.listen(address).unwrap_err(), Op::Listen));
             let conn = Conn::new(on, SourceId::from_bits(0));

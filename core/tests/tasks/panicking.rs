@@ -1,11 +1,12 @@
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sinbin_core::group::{Cause, Group};
 use sinbin_core::task::{Async, AsyncHost, Door, Error, JoinHandle, Loop, Mixed, NoWakers, Pool, Why, join};
-use sinbin_core::{Cx, Executor, Fixed, Host, Instant, IoError, Rest, SourceId, Step, Task, TaskId};
+use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task, TaskId};
 
 use crate::support::{Falls, Log};
 
@@ -47,23 +48,7 @@ impl<'d, F: Future> Host for Catcher<'d, F> {
     type Storage = Fixed<8, 0, 0>;
     type Task = Caught<'d, F>;
 
-    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn close(&mut self, _: SourceId) {}
-
-    fn serve(&mut self, _: SourceId, _: SourceId) -> Caught<'d, F> {
-        unreachable!("nothing is accepted")
-    }
+    no_io!();
 }
 
 impl<'d, F: Future> AsyncHost<'d> for Catcher<'d, F> {}
@@ -127,10 +112,8 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
         assert_eq!(left, [(other.task(), Instant::NEVER)]);
         assert_eq!(log.take(), ["dropped", "told"]);
         let said = why.take();
-        assert!(
-            said.iter().all(|(why, text)| *why == Why::Panicked && text.ends_with(" panicked")),
-            "{said:?}"
-        );
+        let is_so = |(why, text): &(_, String)| *why == Why::Panicked && text.ends_with(" panicked");
+        assert!(said.len() == 2 && said.iter().all(is_so), "{said:?}");
         assert_eq!(world.label(bad_task), None, "it is gone");
     }
 }
@@ -166,4 +149,79 @@ fn a_task_of_a_group_that_panics_ends_the_group() {
         said[0].starts_with("it panicked\n  in task ") && said[0].contains("tasks::panicking::"),
         "{said:?}"
     );
+}
+
+/// It panics when it is dropped.
+struct Breaks;
+
+impl Drop for Breaks {
+    fn drop(&mut self) {
+        panic!("it is meant to");
+    }
+}
+
+/// Over at once, and then it panics as it is dropped.
+struct AtOnce(Breaks);
+
+impl Future for AtOnce {
+    type Output = &'static str;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<&'static str> {
+        Poll::Ready("a result")
+    }
+}
+
+/// Has a task run that panics as its future is dropped, and perhaps cancels it: who waits for its end is told, and its
+/// place is free.
+fn ends_in_a_panic<F: Future<Output = &'static str>>(future: impl Fn() -> F, is_cancelled: bool) {
+    let (door, why) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::growing(1));
+    let pool = Pin::as_ref(&pool);
+    let (task, mut bad) = pool.put(on, future()).unwrap();
+    let mut world = World::new(&Fixed);
+    let task = world.spawn(Caught(Mixed::Own(task))).ok().unwrap();
+    spawn(&mut world, on, async move { why.add(bad.join().await.unwrap_err().why) });
+    if is_cancelled {
+        assert_eq!(run(&mut world), Rest::Until(Instant::NEVER));
+        assert!(world.kernel.cancel(task));
+    }
+    assert_eq!(run(&mut world), Rest::Empty);
+    assert_eq!(why.take(), [Why::Panicked]);
+    // And where it does not even run.
+    for _ in 0..2 {
+        let put = pool.put(on, future());
+        assert!(put.is_ok(), "its place is free");
+        is_caught(|| drop(put));
+    }
+}
+
+fn is_caught(panics: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(panics)).is_err()
+}
+
+#[test]
+fn who_panics_when_it_is_dropped_is_over_and_leaves_its_place() {
+    ends_in_a_panic(|| AtOnce(Breaks), false);
+    let waits = async || {
+        let _breaks = Breaks;
+        std::future::pending().await
+    };
+    ends_in_a_panic(waits, true);
+}
+
+/// The one that nobody took.
+#[test]
+fn a_result_that_panics_when_it_is_dropped_leaves_its_place() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::growing(1));
+    let pool = Pin::as_ref(&pool);
+    for _ in 0..2 {
+        let (task, handle) = pool.put(on, async { Breaks }).unwrap();
+        let mut world = World::new(&Fixed);
+        assert!(world.spawn(Caught(Mixed::Own(task))).is_ok());
+        assert_eq!(run(&mut world), Rest::Empty);
+        assert!(handle.is_over() && is_caught(|| drop(handle)));
+    }
 }

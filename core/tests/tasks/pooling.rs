@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::pin::{Pin, pin};
 
 use sinbin_core::Rest;
@@ -167,4 +168,100 @@ fn a_failure_behind_a_good_end_ends_the_body() {
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Cause::Error(Error::Elapsed)]);
+}
+
+#[test]
+fn beyond_capacity_the_future_is_given_back() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut children = Vec::new();
+        let refused = loop {
+            match on.spawn(yields_and(on, 2)) {
+                Ok(child) => children.push(child),
+                Err(refused) => break refused,
+            }
+        };
+        log.add(children.len());
+        // It can be awaited here as well.
+        log.add(refused.0.await);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [TASKS - 1, 2]);
+}
+
+async fn yields_and(on: Loop<'_>, times: usize) -> usize {
+    yields(on, times).await;
+    times
+}
+
+#[test]
+fn a_full_pool_gives_it_back_and_takes_it_when_there_is_a_place() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::<_, _>::fixed::<2>());
+    let pool = pool.as_ref();
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let [mut first, second] = [1, 2].map(|times| {
+            let (task, handle) = pool.put(on, yields_and(on, times)).unwrap();
+            on.start(task.erase()).unwrap();
+            handle
+        });
+        let refused = pool.put(on, yields_and(on, 3)).err().unwrap();
+        log.add(first.join().await.unwrap());
+        assert!(pool.put(on, yields_and(on, 3)).is_err(), "its result was there, and the handle is");
+        drop(first);
+        let (task, mut third) = pool.put(on, refused.0).unwrap();
+        on.start(task.erase()).unwrap();
+        // The handle goes, and the place with the task's end.
+        drop(second);
+        log.add(third.join().await.unwrap());
+        drop(third);
+        assert!(pool.put(on, yields_and(on, 3)).is_ok() && pool.put(on, yields_and(on, 3)).is_ok());
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [1, 3]);
+}
+
+#[test]
+fn a_place_is_used_again_and_again() {
+    let (door, count) = (Door::new(&NoWakers), &Cell::new(0));
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::<_, _>::fixed::<3>());
+    let pool = pool.as_ref();
+    let child = &async move |n: usize| {
+        yields(on, n % 3).await;
+        count.set(count.get() + 1);
+    };
+    let mut world = World::new(on);
+    world.spawn(async move {
+        for n in 0..100 {
+            while pool.put(on, child(n)).map(|(task, _)| on.start(task.erase()).unwrap()).is_err() {
+                on.yield_now().await;
+            }
+        }
+    });
+    world.run();
+    assert_eq!(count.get(), 100);
+}
+
+/// On the heap as elsewhere, places are used again, and there are so many and no more.
+#[test]
+fn a_pool_that_grows_has_a_limit() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let pool = pin!(Pool::<_, _>::growing(20));
+    let pool = pool.as_ref();
+    let mut world = World::new(on);
+    for _ in 0..2 {
+        for _ in 0..20 {
+            let (task, handle) = pool.put(on, on.yield_now()).unwrap();
+            world.start(task.erase());
+            assert!(!handle.is_over());
+        }
+        assert!(pool.put(on, on.yield_now()).is_err());
+        assert_eq!(world.run(), Rest::Empty);
+    }
 }

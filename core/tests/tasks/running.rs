@@ -127,3 +127,17 @@ fn a_wake_that_comes_before_the_wait_is_not_lost() {
     world.spawn(async move { assert!(!on.wake(sleeper), "it is gone") });
     assert_eq!(world.run(), Rest::Empty);
 }
+
+/// Whoever has its place now.
+#[test]
+fn a_task_that_is_gone_has_no_name_any_more() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let gone = world.spawn(async {});
+    world.run();
+    let there = world.spawn(std::future::pending::<()>());
+    assert_eq!(gone.task().index(), there.task().index());
+    assert_eq!(world.executor.label(gone.task()), None);
+    assert_eq!(world.executor.label(there.task()), Some(there.label()));
+}

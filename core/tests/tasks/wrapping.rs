@@ -2,7 +2,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 
 use sinbin_core::task::{Async, AsyncHost, Door, Loop, NoWakers};
-use sinbin_core::{Cx, Executor, Fixed, Host, Instant, IoError, Rest, SourceId, Step, Task};
+use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task};
 
 /// A host without any I/O whose tasks are wrapped.
 struct Idle<'d>(PhantomData<Async<'d>>);
@@ -36,23 +36,7 @@ impl<'d> Host for Idle<'d> {
     type Storage = Fixed<4>;
     type Task = Twice<'d>;
 
-    fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
-        Err(IoError::Unsupported)
-    }
-
-    fn close(&mut self, _: SourceId) {}
-
-    fn serve(&mut self, _: SourceId, _: SourceId) -> Twice<'d> {
-        unreachable!("nothing is accepted")
-    }
+    no_io!();
 }
 
 impl<'d> AsyncHost<'d> for Idle<'d> {}

@@ -40,7 +40,7 @@ pub fn fib(bytes: &[u8]) {
     let ended = tape.once_in(2);
     let pieces = pieces(&mut tape);
     let reads: Vec<_> = pieces.iter().map(read).collect();
-    let expected: Vec<_> = asked(&rules, &reads, ended).iter().map(|asked| asked.request).collect();
+    let expected = asked(&rules, &reads, ended);
     assert_eq!(parsed(&rules, &pieces, ended), expected, "{rules:?}, {reads:?}");
     expected.iter().for_each(|request| answer(&rules, *request));
     by_lines(&Rules { framing: Framing::Lines, ..rules }, &reads, ended);
@@ -73,7 +73,7 @@ fn by_lines(rules: &Rules, reads: &[Read], ended: bool) {
     let input = crate::oracle::bytes(reads);
     let whole = Piece { bytes: input.clone(), end: End::Whole };
     let one_by_one: Vec<_> = input.iter().map(|byte| Piece { bytes: vec![*byte], end: End::Whole }).collect();
-    let expected: Vec<_> = asked(rules, &[read(&whole)], ended).iter().map(|asked| asked.request).collect();
+    let expected = asked(rules, &[read(&whole)], ended);
     assert_eq!(parsed(rules, &[whole], ended), expected, "in one piece: {input:?}");
     assert_eq!(parsed(rules, &one_by_one, ended), expected, "one by one: {input:?}");
 }

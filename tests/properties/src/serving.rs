@@ -54,7 +54,7 @@ pub fn service(bytes: &[u8]) {
     let clients = Driver::new(fib, &sizes, &scripts, tape).run();
     for (client, script) in clients.iter().zip(&scripts) {
         let read = Read { bytes: script.clone(), is_cut: false };
-        let replies = asked(&rules, &[read], true).into_iter().map(|asked| line(&rules, asked.request));
+        let replies = asked(&rules, &[read], true).into_iter().map(|request| line(&rules, request));
         check(client, replies.collect::<String>().as_bytes());
     }
 }

@@ -1,0 +1,28 @@
+//! For hosts that do no I/O.
+
+/// What a [`Host`](sinbin_core::Host) must have beside its types, of one whose tasks ask for none of it.
+macro_rules! no_io {
+    () => {
+        fn accept(
+            &mut self,
+            _: sinbin_core::SourceId,
+            _: sinbin_core::SourceId,
+        ) -> Result<(), sinbin_core::IoError> {
+            Err(sinbin_core::IoError::Unsupported)
+        }
+
+        fn recv(&mut self, _: sinbin_core::SourceId, _: &mut [u8]) -> Result<usize, sinbin_core::IoError> {
+            Err(sinbin_core::IoError::Unsupported)
+        }
+
+        fn send(&mut self, _: sinbin_core::SourceId, _: &[u8]) -> Result<usize, sinbin_core::IoError> {
+            Err(sinbin_core::IoError::Unsupported)
+        }
+
+        fn close(&mut self, _: sinbin_core::SourceId) {}
+
+        fn serve(&mut self, _: sinbin_core::SourceId, _: sinbin_core::SourceId) -> Self::Task {
+            unreachable!("nothing is accepted")
+        }
+    };
+}
