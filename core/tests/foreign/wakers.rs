@@ -1,0 +1,102 @@
+//! Wakers that are kept, cloned, and used late or at once.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::thread;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use futures_util::future::select;
+
+use crate::loopback::{TURN, run};
+
+/// What somebody awaits, and how often that was asked for.
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: Cell<bool>,
+    polls: Cell<u32>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Gate {
+    async fn pass(self: Rc<Self>) {
+        poll_fn(|context| {
+            self.polls.set(self.polls.get() + 1);
+            if self.open.get() {
+                return Poll::Ready(());
+            }
+            self.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_waker_that_outlives_its_task_wakes_nobody() {
+    let old = run(async |on| {
+        let keep = poll_fn(|context| Poll::Ready(context.waker().clone()));
+        let mut first = on.spawn(keep).expect("there is room");
+        let place = first.task().index();
+        let old = first.join().await.expect("nobody cancels it");
+        let gate = Rc::new(Gate::default());
+        let mut second = on.spawn(Rc::clone(&gate).pass()).expect("there is room");
+        assert_eq!(second.task().index(), place, "the second has the first one's place");
+        on.yield_now().await;
+        assert_eq!(gate.polls.get(), 1);
+        old.wake_by_ref();
+        let there = old.clone();
+        thread::spawn(move || there.wake()).join().expect("to wake is no panic");
+        for _ in 0..3 {
+            on.yield_now().await;
+        }
+        assert_eq!(gate.polls.get(), 1, "the second one is not disturbed");
+        gate.open.set(true);
+        gate.waker.take().expect("it waits").wake();
+        second.join().await.expect("nobody cancels it");
+        old
+    });
+    // Now the loop is gone, too.
+    old.wake();
+}
+
+#[test]
+fn a_task_that_registers_again_is_known() {
+    // Who registers a waker that would not wake the same task as the one before, has that one woken by
+    // `embassy-sync`: two tasks at one signal would fight. A task must not fight itself.
+    let polls = run(async |on| {
+        let signal = embassy_sync::signal::Signal::<NoopRawMutex, ()>::new();
+        let mut wait = pin!(signal.wait());
+        let mut polls = 0;
+        let counted = poll_fn(|context| {
+            polls += 1;
+            wait.as_mut().poll(context)
+        });
+        let other = async {
+            on.yield_now().await;
+            on.sleep(100 * TURN).await;
+        };
+        select(counted, pin!(other)).await;
+        polls
+    });
+    assert!(polls <= 4, "it was polled {polls} times, where nothing happened");
+}
+
+#[test]
+fn a_waker_that_is_cloned_and_used_at_once_wakes_the_same_task_again() {
+    run(async |_| {
+        let mut polls = 0;
+        poll_fn(|context| {
+            polls += 1;
+            if polls > 100 {
+                return Poll::Ready(());
+            }
+            let kept = context.waker().clone();
+            kept.wake();
+            Poll::Pending
+        })
+        .await;
+    });
+}
