@@ -51,7 +51,7 @@ const BUGS: [Planted; 23] = [
         wrong: "if readiness == Interest::SEND && !self.wake_waiter(send",
     },
     Planted {
-        name: "a lost wake-up: who has half a second and more until his deadline waits for that",
+        name: "a lost wake-up: of those alone whose deadline is half a second to a second away, as who lingers",
         file: "kernel.rs",
         right: "        if task != NONE {\n",
         wrong: "        let left = self.tasks.entries().get(task as usize).map(|task| {\n            \
