@@ -20,11 +20,7 @@ pub struct Buffers<S: Storage> {
 
 impl<S: Storage> Buffers<S> {
     pub(crate) fn new(storage: &S) -> Self {
-        Self {
-            input: storage.bytes(),
-            output: storage.bytes(),
-            blocks: Blocks { blocks: storage.blocks(), free: NONE, storage: storage.clone(), lent: 0 },
-        }
+        Self { input: storage.bytes(), output: storage.bytes(), blocks: Blocks::new(storage) }
     }
 
     /// How much may be received now so that all of it could be kept: a block's worth, or, when no block
@@ -39,6 +35,24 @@ impl<S: Storage> Buffers<S> {
     #[must_use]
     pub fn blocks_lent(&self) -> usize {
         self.blocks.lent
+    }
+
+    /// Blocks that have memory: those lent out, and those kept for the next who needs one.
+    #[must_use]
+    pub(crate) fn blocks_committed(&self) -> usize {
+        self.blocks.committed
+    }
+
+    /// See [`Executor::spare_blocks`](crate::Executor::spare_blocks).
+    pub(crate) fn spare_blocks(&mut self) -> usize {
+        let spare = self.blocks.committed.saturating_sub(self.blocks.peak);
+        self.blocks.peak = self.blocks.lent;
+        spare
+    }
+
+    /// See [`Executor::decommit`](crate::Executor::decommit).
+    pub(crate) fn decommit(&mut self, count: usize) -> usize {
+        (0..count).take_while(|_| self.blocks.decommit()).count()
     }
 
     /// What `held` holds, beside the output buffer to answer it in.
@@ -60,12 +74,24 @@ pub struct Block<B> {
 
 struct Blocks<S: Storage> {
     blocks: S::Blocks<Block<S::Bytes>>,
+    /// The first of those that are free and have memory; the last one used is the next.
     free: u32,
+    /// The first of those whose memory was given back.
+    decommitted: u32,
     lent: usize,
+    /// Blocks that have memory.
+    committed: usize,
+    /// The most that were lent at a time, since it was last asked what is to spare.
+    peak: usize,
     storage: S,
 }
 
 impl<S: Storage> Blocks<S> {
+    fn new(storage: &S) -> Self {
+        let (blocks, storage) = (storage.blocks(), storage.clone());
+        Self { blocks, free: NONE, decommitted: NONE, lent: 0, committed: 0, peak: 0, storage }
+    }
+
     fn look<'b>(&'b self, place: &'b Place) -> &'b [u8] {
         match place {
             Place::Inline { len, bytes } => &bytes[..usize::from(*len)],
@@ -93,18 +119,45 @@ impl<S: Storage> Blocks<S> {
     }
 
     fn borrow(&mut self) -> Option<u32> {
-        let block = if self.free == NONE {
-            let index = u32::try_from(self.blocks.items().len()).ok()?;
-            let block = Block { bytes: self.storage.bytes(), next: NONE };
-            self.blocks.push(block).ok()?;
-            index
-        } else {
-            let index = self.free;
-            self.free = self.blocks.items()[index as usize].next;
-            index
+        let block = match self.take_free() {
+            Some(block) => block,
+            None => self.commit()?,
         };
         self.lent += 1;
+        self.peak = self.peak.max(self.lent);
         Some(block)
+    }
+
+    fn take_free(&mut self) -> Option<u32> {
+        let first = self.free;
+        self.free = self.blocks.items().get(first as usize)?.next;
+        Some(first)
+    }
+
+    /// One that had no memory.
+    fn commit(&mut self) -> Option<u32> {
+        let block = self.decommitted;
+        let block = if let Some(Block { next, .. }) = self.blocks.items().get(block as usize) {
+            self.decommitted = *next;
+            block
+        } else {
+            let index = u32::try_from(self.blocks.items().len()).ok()?;
+            self.blocks.push(Block { bytes: self.storage.bytes(), next: NONE }).ok()?;
+            index
+        };
+        self.committed += 1;
+        Some(block)
+    }
+
+    /// Gives back the memory of one that is free: whether there was one.
+    fn decommit(&mut self) -> bool {
+        let Some(block) = self.take_free() else { return false };
+        let Block { bytes, next } = &mut self.blocks.items_mut()[block as usize];
+        self.storage.decommit(bytes);
+        *next = self.decommitted;
+        self.decommitted = block;
+        self.committed -= 1;
+        true
     }
 
     fn give_back(&mut self, block: u32) {

@@ -94,6 +94,26 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
     pub fn blocks_lent(&self) -> usize {
         self.buffers.blocks_lent()
     }
+
+    /// Blocks that have memory: those [lent out](Self::blocks_lent), and those kept for the next who needs one.
+    #[must_use]
+    pub fn blocks_committed(&self) -> usize {
+        self.buffers.blocks_committed()
+    }
+
+    /// How many of the committed blocks nobody has needed since this was last asked: a host that asks about once a
+    /// second can [give their memory back](Self::decommit). This is the low-water mark by which tcmalloc trims the
+    /// caches of its threads.
+    #[must_use]
+    pub fn spare_blocks(&mut self) -> usize {
+        self.buffers.spare_blocks()
+    }
+
+    /// Gives back the memory of `count` blocks that are free, or of all there are: see [`Storage::decommit`]. Returns
+    /// of how many. They are blocks still, and get memory again when they are needed.
+    pub fn decommit(&mut self, count: usize) -> usize {
+        self.buffers.decommit(count)
+    }
 }
 
 #[inline]

@@ -8,11 +8,12 @@ use std::pin::Pin;
 
 use sinbin_core::task::Label;
 use sinbin_core::{
-    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service, SourceId, Step,
-    Task, TaskId,
+    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Linger, Serves, Service, SourceId, Step, Task,
+    TaskId,
 };
 
 use crate::compute::Compute;
+use crate::memory::Memory;
 use crate::reactor::Reactor;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
 
@@ -122,7 +123,7 @@ fn panicked<S: NativeService>(task: &mut S::Conn, cx: &mut Cx<'_, Native<S>>, pa
 }
 
 impl<S: Service<Job: SendJob>> Host for Native<S> {
-    type Storage = Limits;
+    type Storage = Memory;
     type Task = NativeTask<S>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {

@@ -36,6 +36,7 @@ mod error;
 pub mod guide;
 mod host;
 mod inbox;
+mod memory;
 pub mod parts;
 mod pool;
 mod priority;

@@ -1,5 +1,7 @@
 //! The native loop.
 
+mod drain;
+
 use std::fmt::{self, Write as _};
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,13 +11,14 @@ use std::time::{Duration, Instant as Clock};
 
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, IoError, Limits, Linger, Rest, Slicer, SourceId, TaskId,
+    Acceptor, Executor, Host, Instant, Interest, Limits, Linger, Rest, Slicer, SourceId, TaskId,
 };
 
 use crate::compute::{Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask};
 use crate::inbox::Inbox;
+use crate::memory::{Decay, Memory};
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor, Until};
 use crate::sockets::{self, Socket, Sockets, prepare};
@@ -145,6 +148,7 @@ pub struct Server<S: NativeService> {
     inbox: Option<Inbox>,
     /// Steps since the sources were last looked at.
     steps: usize,
+    decay: Decay,
 }
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
@@ -194,7 +198,7 @@ impl<S: NativeService> Server<S> {
             to_linger: Vec::new(),
         };
         Ok(Self {
-            executor: Executor::new(&limits),
+            executor: Executor::new(&Memory::new(limits)),
             host,
             listeners: Vec::new(),
             stopper,
@@ -205,6 +209,7 @@ impl<S: NativeService> Server<S> {
             cut: 0,
             inbox: None,
             steps: 0,
+            decay: Decay::new(),
         })
     }
 
@@ -289,6 +294,7 @@ impl<S: NativeService> Server<S> {
             self.linger();
             self.relieve();
             self.slice();
+            self.decay.go_on(&mut self.executor, now);
             if self.draining.is_some() {
                 self.nudge();
             }
@@ -374,8 +380,9 @@ impl<S: NativeService> Server<S> {
 
     fn until(&self, rest: Rest) -> Until {
         let end_of_drain = self.draining.unwrap_or(Instant::NEVER);
+        let next = end_of_drain.min(self.decay.next(&self.executor));
         match rest {
-            Rest::Until(deadline) if !self.host.compute.is_busy() => match deadline.min(end_of_drain) {
+            Rest::Until(deadline) if !self.host.compute.is_busy() => match deadline.min(next) {
                 Instant::NEVER => Until::Ever,
                 deadline => Until::At(deadline),
             },
@@ -433,62 +440,6 @@ impl<S: NativeService> Server<S> {
                 self.executor.kernel.end_job(job);
             }
         }
-    }
-
-    fn check_stop(&mut self) {
-        match self.draining {
-            None if self.stopper.is_asked() => self.begin_drain(),
-            None => {}
-            Some(end) if self.now() >= end => self.cut_off(),
-            Some(_) => {}
-        }
-    }
-
-    fn begin_drain(&mut self) {
-        tracing::info!(connections = self.host.open, "draining: what was received is answered");
-        self.draining = Some(self.now() + self.drain_timeout);
-        for (source, _) in mem::take(&mut self.listeners) {
-            self.accept_waiting(source);
-            self.close(source);
-        }
-        self.host.sockets.drain();
-    }
-
-    /// Takes the connections that wait in the backlog: what they have sent already was received.
-    fn accept_waiting(&mut self, listener: SourceId) {
-        while let Ok(new) = self.open() {
-            let accepted = self.host.accept(listener, new);
-            if accepted.is_err() {
-                self.executor.kernel.close(new);
-            }
-            match accepted {
-                Ok(()) => {
-                    let task = self.host.serve(listener, new);
-                    if self.spawn(task).is_err() {
-                        self.close(new);
-                    }
-                }
-                Err(IoError::Reset) => {}
-                Err(_) => break,
-            }
-        }
-    }
-
-    /// Lets every connection that waits for requests look whether one is there, and end if there is none.
-    fn nudge(&mut self) {
-        for source in self.host.sockets.served() {
-            self.executor.kernel.ready(source, Interest::RECV);
-        }
-    }
-
-    fn cut_off(&mut self) {
-        let late = self.host.sockets.served().count();
-        if late > 0 {
-            tracing::warn!(connections = late, "the time to drain is over: they are cut off");
-        }
-        self.cut += late;
-        self.draining = Some(Instant::NEVER);
-        self.cancel_all();
     }
 
     fn stalled(&self) -> Error {

@@ -89,10 +89,17 @@ impl Crowd {
         crowd
     }
 
-    /// Has every client send what the server can't answer at once. A server that is stopped meanwhile, so that it gets
-    /// all of it together, comes to hold as much as it ever will: that must not depend on who is faster.
+    /// Has every client wait for a job that would run for very long, with more requests behind it. When all do, the
+    /// server holds as much as it ever will: that must not depend on who is faster. Then all reset their connections.
     pub fn pile_up(&mut self) {
+        let before = self.tally.answered;
         self.seats.iter_mut().flatten().for_each(Seat::pile_up);
+        while self.tally.answered < before + self.seats.len() {
+            self.turn();
+        }
+        for index in 0..self.seats.len() {
+            self.take(index, Now::Resets(Moment::DuringJob));
+        }
     }
 
     /// Has all clients ask and reset as long as it is to be, and leave in order. Returns what they did.
@@ -104,7 +111,7 @@ impl Crowd {
         };
         self.runs = true;
         for index in 0..self.seats.len() {
-            if self.seats[index].as_ref().is_some_and(|seat| !seat.waits()) {
+            if self.seats[index].is_some() {
                 self.go_on(index);
             }
         }

@@ -4,6 +4,10 @@ use crate::machine;
 use crate::server::Server;
 use crate::wait::eventually;
 
+/// So often in a row a server at rest must hold no less than before, to have given back all that it will: it does so once
+/// a second, and each look takes more than half of one.
+const LOOKS: usize = 4;
+
 /// What a server holds while nobody is connected.
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint {
@@ -31,8 +35,8 @@ impl Footprint {
         fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
     }
 
-    /// Waits until the server has as many descriptors as it had then, and no thread of it computes. Returns what it
-    /// holds now.
+    /// Waits until the server has as many descriptors as it had then, no thread of it computes, and it gives no more
+    /// memory back. Returns what it holds then.
     ///
     /// # Panics
     ///
@@ -40,7 +44,15 @@ impl Footprint {
     #[must_use]
     pub fn again(self, server: &Server) -> Self {
         eventually("as many descriptors as before", || Self::descriptors(server) == self.descriptors);
-        eventually("a server at rest", || machine::rests(server.pid()));
-        Self::of(server)
+        let mut least = Self::of(server);
+        let mut same = 0;
+        eventually("a server at rest", || {
+            let rests = machine::rests(server.pid());
+            let now = Self::of(server);
+            same = if rests && now.memory >= least.memory { same + 1 } else { 0 };
+            least.memory = least.memory.min(now.memory);
+            same == LOOKS
+        });
+        least
     }
 }

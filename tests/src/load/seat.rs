@@ -87,13 +87,15 @@ impl Seat {
         self.send(Burst::of([1]), b"");
     }
 
-    /// Asks for a job with a request before it and one behind it, which the server has to keep meanwhile.
+    /// Asks for a job that nobody waits for to its end, with a request before it and some behind it, which the server has
+    /// to keep meanwhile.
     pub(super) fn pile_up(&mut self) {
-        self.send(Burst::of([1, LARGEST, 2]), b"");
+        // The first answer goes out in the same step in which the job is handed over.
+        self.send(Burst::of([1]), format!("{ENDLESS}\n{}", "2\n".repeat(8)).as_bytes());
     }
 
     /// Whether answers are still to come.
-    pub(super) fn waits(&self) -> bool {
+    fn waits(&self) -> bool {
         self.at < self.answers.len()
     }
 

@@ -44,6 +44,9 @@ where
         if let Some(job) = work.slice(*slice, luck) {
             self.world.say_done(&mut self.executor.kernel, job);
         }
+        // More often than any host would.
+        let spare = self.executor.spare_blocks();
+        self.executor.decommit(spare);
         self.relieve();
         if self.world.stopping {
             self.drain();
