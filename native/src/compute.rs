@@ -20,7 +20,7 @@ pub(crate) enum Given<J: Job> {
     /// While the ticket is there, somebody wants the result.
     Running {
         id: JobId,
-        _ticket: Ticket,
+        _ticket: Ticket<J>,
     },
     Done(JobId, J::Output),
 }

@@ -3,9 +3,9 @@
 //! A worker runs a job slice by slice and gives way to the jobs behind it after each, so that a short one
 //! does not wait for the end of a long one. Between slices it looks whether anybody still wants the result.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::{mem, thread};
@@ -13,6 +13,7 @@ use std::{mem, thread};
 use sinbin_core::{Job, JobId, Progress};
 
 use crate::host::SendJob;
+use crate::pool::queue::{Key, Queue};
 use crate::priority;
 use crate::reactor::Notifier;
 
@@ -23,22 +24,20 @@ const SLICE: u32 = 500_000;
 pub type Finished<J> = (JobId, Option<<J as Job>::Output>);
 
 /// What the loop keeps of a job that it has handed over; dropped, it cancels the job.
-pub struct Ticket(Arc<AtomicBool>);
+pub struct Ticket<J: Job> {
+    shared: Arc<Shared<J>>,
+    key: Key,
+}
 
-impl Drop for Ticket {
+impl<J: Job> Drop for Ticket<J> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        let ended = self.shared.lock().jobs.end(self.key);
+        discard(ended);
     }
 }
 
-struct Entry<J> {
-    id: JobId,
-    job: J,
-    cancelled: Arc<AtomicBool>,
-}
-
 struct State<J: Job> {
-    waiting: VecDeque<Entry<J>>,
+    jobs: Queue<(JobId, J)>,
     /// Workers that wait for a job.
     idle: usize,
     finished: Vec<Finished<J>>,
@@ -63,28 +62,30 @@ impl<J: SendJob> Pool<J> {
     /// A pool of up to `limit` threads, which notify the loop by `notifier` when a job is over.
     #[must_use]
     pub fn new(limit: usize, notifier: Notifier) -> Self {
-        let state = State { waiting: VecDeque::new(), idle: 0, finished: Vec::new(), closing: false };
+        let state = State { jobs: Queue::new(), idle: 0, finished: Vec::new(), closing: false };
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), notifier };
         Self { shared: Arc::new(shared), workers: Vec::new(), limit }
     }
 
     /// Has a worker begin with `job`. Dropped, the ticket cancels it.
-    pub fn submit(&mut self, id: JobId, job: J) -> Ticket {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let ticket = Ticket(Arc::clone(&cancelled));
+    ///
+    /// # Panics
+    ///
+    /// With 4 billion jobs there already.
+    pub fn submit(&mut self, id: JobId, job: J) -> Ticket<J> {
         let mut state = self.shared.lock();
-        state.waiting.push_back(Entry { id, job, cancelled });
-        let is_short = state.waiting.len() > state.idle && self.workers.len() < self.limit;
+        let key = state.jobs.submit((id, job)).expect("ids are fewer than that");
+        let is_short = state.jobs.waiting() > state.idle && self.workers.len() < self.limit;
         drop(state);
         self.shared.work.notify_one();
         if is_short {
-            self.start_worker(id);
+            self.start_worker(key, id);
         }
-        ticket
+        Ticket { shared: Arc::clone(&self.shared), key }
     }
 
-    /// Starts another worker, for `job`. Without any worker the job is lost; with some, it waits for them.
-    fn start_worker(&mut self, job: JobId) {
+    /// Starts another worker, for a job. Without any worker the job is lost; with some, it waits for them.
+    fn start_worker(&mut self, key: Key, id: JobId) {
         let shared = Arc::clone(&self.shared);
         let name = format!("sinbin-worker-{}", self.workers.len());
         match thread::Builder::new().name(name).spawn(move || shared.work()) {
@@ -92,8 +93,7 @@ impl<J: SendJob> Pool<J> {
             Err(error) => {
                 tracing::error!(%error, workers = self.workers.len(), "a worker thread could not be started");
                 if self.workers.is_empty() {
-                    self.shared.lock().waiting.clear();
-                    self.shared.finish(job, None);
+                    self.shared.finish(key, id, None);
                 }
             }
         }
@@ -128,33 +128,59 @@ impl<J: Job> Shared<J> {
     fn work(&self) {
         priority::lower();
         let mut again = None;
-        while let Some(mut entry) = self.next(again.take()) {
-            if entry.cancelled.load(Ordering::Relaxed) {
-                continue;
-            }
-            let slice = catch_unwind(AssertUnwindSafe(|| entry.job.run(SLICE)));
+        while let Some((key, (id, mut job))) = self.next(again.take()) {
+            let slice = catch_unwind(AssertUnwindSafe(|| job.run(SLICE)));
             match slice {
-                Ok(Progress::More) => again = Some(entry),
-                Ok(Progress::Done(output)) => self.finish(entry.id, Some(output)),
-                Err(_) => self.finish(entry.id, None),
+                Ok(Progress::More) => {
+                    again = Some((key, (id, job)));
+                    continue;
+                }
+                Ok(Progress::Done(output)) => self.finish(key, id, Some(output)),
+                Err(_) => self.finish(key, id, None),
             }
+            discard(job);
         }
     }
 
     /// The job that waits longest, `again` being the youngest; waits for one. `None` when the pool closes.
-    fn next(&self, again: Option<Entry<J>>) -> Option<Entry<J>> {
+    fn next(&self, again: Option<Taken<J>>) -> Option<Taken<J>> {
         let mut state = self.lock();
-        state.waiting.extend(again);
-        while state.waiting.is_empty() && !state.closing {
+        if let Some((key, job)) = again
+            && let Err(unwanted) = state.jobs.put_back(key, job)
+        {
+            drop(state);
+            discard(unwanted);
+            state = self.lock();
+        }
+        while state.jobs.waiting() == 0 && !state.closing {
             state.idle += 1;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
-        if state.closing { None } else { state.waiting.pop_front() }
+        if state.closing { None } else { state.jobs.take_first() }
     }
 
-    fn finish(&self, id: JobId, output: Option<J::Output>) {
-        self.lock().finished.push((id, output));
+    /// The result goes to the loop, if anybody wants it.
+    fn finish(&self, key: Key, id: JobId, output: Option<J::Output>) {
+        let mut state = self.lock();
+        let ended = state.jobs.end(key);
+        if ended.is_none() {
+            drop(state);
+            return discard(output);
+        }
+        state.finished.push((id, output));
+        drop(state);
+        discard(ended);
         self.notifier.notify();
+    }
+}
+
+/// A job that a worker has, with its key and its id.
+type Taken<J> = (Key, (JobId, J));
+
+/// Drops what nobody wants: never under the lock, and a panic of it harms no other job.
+fn discard<T>(unwanted: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(unwanted))).is_err() {
+        tracing::error!("a job panicked when it was dropped");
     }
 }

@@ -47,15 +47,15 @@ impl<W: Workshop> Job for GuestJob<W> {
 const LEAST_ROOM: usize = 1 << 20;
 
 /// A job that is under way.
-struct UnderWay {
+struct UnderWay<W: Workshop> {
     /// The guest's name of it.
     job: JobId,
     bytes: usize,
     cancelled: Arc<AtomicBool>,
-    _ticket: Ticket,
+    _ticket: Ticket<GuestJob<W>>,
 }
 
-impl Drop for UnderWay {
+impl<W: Workshop> Drop for UnderWay<W> {
     fn drop(&mut self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -73,7 +73,7 @@ pub(crate) enum Over {
 pub(crate) struct Jobs<W: Workshop> {
     /// By the host's own number of each: a guest that was replaced may have used the same names. Dropped first, which
     /// cancels them: a job that never ends would keep its worker.
-    under_way: HashMap<u64, UnderWay>,
+    under_way: HashMap<u64, UnderWay<W>>,
     /// The numbers, by the guest's names.
     numbers: HashMap<JobId, u64>,
     last: u64,
