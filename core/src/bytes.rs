@@ -37,22 +37,29 @@ impl<S: Storage> Buffers<S> {
         self.blocks.lent
     }
 
-    /// Blocks that have memory: those lent out, and those kept for the next who needs one.
-    #[must_use]
+    /// See [`Executor::blocks_committed`](crate::Executor::blocks_committed).
     pub(crate) fn blocks_committed(&self) -> usize {
         self.blocks.committed
     }
 
-    /// See [`Executor::spare_blocks`](crate::Executor::spare_blocks).
-    pub(crate) fn spare_blocks(&mut self) -> usize {
-        let spare = self.blocks.committed.saturating_sub(self.blocks.peak);
+    /// See [`Executor::blocks_peak`](crate::Executor::blocks_peak).
+    pub(crate) fn blocks_peak(&self) -> usize {
+        self.blocks.peak
+    }
+
+    /// See [`Executor::reset_peak`](crate::Executor::reset_peak).
+    pub(crate) fn reset_peak(&mut self) {
         self.blocks.peak = self.blocks.lent;
-        spare
     }
 
     /// See [`Executor::decommit`](crate::Executor::decommit).
     pub(crate) fn decommit(&mut self, count: usize) -> usize {
-        (0..count).take_while(|_| self.blocks.decommit()).count()
+        let spare = self.blocks.committed.saturating_sub(self.blocks.peak);
+        let count = count.min(spare);
+        for _ in 0..count {
+            self.blocks.decommit();
+        }
+        count
     }
 
     /// What `held` holds, beside the output buffer to answer it in.
@@ -68,7 +75,8 @@ impl<S: Storage> Buffers<S> {
 
 /// A block of the pool.
 pub struct Block<B> {
-    bytes: B,
+    /// None, where its memory was given back.
+    bytes: Option<B>,
     next: u32,
 }
 
@@ -81,7 +89,7 @@ struct Blocks<S: Storage> {
     lent: usize,
     /// Blocks that have memory.
     committed: usize,
-    /// The most that were lent at a time, since it was last asked what is to spare.
+    /// The most that were lent at a time, since somebody wanted to know.
     peak: usize,
     storage: S,
 }
@@ -97,7 +105,7 @@ impl<S: Storage> Blocks<S> {
             Place::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Place::Block { block, start, end } => {
                 let bytes = self.blocks.items()[*block as usize].bytes.as_ref();
-                &bytes[usize::from(*start)..usize::from(*end)]
+                bytes.map_or(&[], |bytes| &bytes.as_ref()[usize::from(*start)..usize::from(*end)])
             }
         }
     }
@@ -114,7 +122,8 @@ impl<S: Storage> Blocks<S> {
             debug_assert!(false, "more was read than could be kept");
             return Held::EMPTY.0;
         };
-        self.blocks.items_mut()[block as usize].bytes.as_mut()[..rest.len()].copy_from_slice(rest);
+        let bytes = self.blocks.items_mut()[block as usize].bytes.get_or_insert_with(|| self.storage.bytes());
+        bytes.as_mut()[..rest.len()].copy_from_slice(rest);
         Place::Block { block, start: 0, end: u16::try_from(rest.len()).unwrap_or(u16::MAX) }
     }
 
@@ -134,7 +143,7 @@ impl<S: Storage> Blocks<S> {
         Some(first)
     }
 
-    /// One that had no memory.
+    /// One without memory; who takes it gives it some.
     fn commit(&mut self) -> Option<u32> {
         let block = self.decommitted;
         let block = if let Some(Block { next, .. }) = self.blocks.items().get(block as usize) {
@@ -142,22 +151,23 @@ impl<S: Storage> Blocks<S> {
             block
         } else {
             let index = u32::try_from(self.blocks.items().len()).ok()?;
-            self.blocks.push(Block { bytes: self.storage.bytes(), next: NONE }).ok()?;
+            self.blocks.push(Block { bytes: None, next: NONE }).ok()?;
             index
         };
         self.committed += 1;
         Some(block)
     }
 
-    /// Gives back the memory of one that is free: whether there was one.
-    fn decommit(&mut self) -> bool {
-        let Some(block) = self.take_free() else { return false };
+    /// Gives back the memory of one that is free.
+    fn decommit(&mut self) {
+        let block = self.take_free();
+        debug_assert!(block.is_some(), "what nobody has is free");
+        let Some(block) = block else { return };
         let Block { bytes, next } = &mut self.blocks.items_mut()[block as usize];
-        self.storage.decommit(bytes);
+        *bytes = None;
         *next = self.decommitted;
         self.decommitted = block;
         self.committed -= 1;
-        true
     }
 
     fn give_back(&mut self, block: u32) {

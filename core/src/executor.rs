@@ -95,22 +95,27 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         self.buffers.blocks_lent()
     }
 
-    /// Blocks that have memory: those [lent out](Self::blocks_lent), and those kept for the next who needs one.
+    /// Blocks that have memory: those [lent out](Self::blocks_lent), and those that are kept for who needs one next.
     #[must_use]
     pub fn blocks_committed(&self) -> usize {
         self.buffers.blocks_committed()
     }
 
-    /// How many of the committed blocks nobody has needed since this was last asked: a host that asks about once a
-    /// second can [give their memory back](Self::decommit). This is the low-water mark by which tcmalloc trims the
-    /// caches of its threads.
+    /// The most blocks that were lent out at a time since [`reset_peak`](Self::reset_peak): more need no memory.
     #[must_use]
-    pub fn spare_blocks(&mut self) -> usize {
-        self.buffers.spare_blocks()
+    pub fn blocks_peak(&self) -> usize {
+        self.buffers.blocks_peak()
     }
 
-    /// Gives back the memory of `count` blocks that are free, or of all there are: see [`Storage::decommit`]. Returns
-    /// of how many. They are blocks still, and get memory again when they are needed.
+    /// Begins to look for the [peak](Self::blocks_peak) anew. A host that does so about once a second can give back the
+    /// memory of blocks that nobody has needed for so long; by such a mark tcmalloc trims the caches of its threads.
+    pub fn reset_peak(&mut self) {
+        self.buffers.reset_peak();
+    }
+
+    /// Drops the [bytes](Storage::Bytes) of `count` blocks that are free, or of as many as there are beyond the
+    /// [peak](Self::blocks_peak). Returns of how many. They are blocks still, and get bytes again when they are needed.
+    /// O(count).
     pub fn decommit(&mut self, count: usize) -> usize {
         self.buffers.decommit(count)
     }

@@ -71,10 +71,6 @@ pub trait Storage: Clone {
     fn blocks<T>(&self) -> Self::Blocks<T>;
     /// A block's worth of zeros.
     fn bytes(&self) -> Self::Bytes;
-
-    /// Gives the memory of a block back to whoever it is from. The block stays, as long as it was, and its content
-    /// is of no more use. Does nothing, if it is not said what.
-    fn decommit(&self, _block: &mut Self::Bytes) {}
 }
 
 /// Storage of a size that is known at compile time, without a heap.

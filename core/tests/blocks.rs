@@ -5,6 +5,7 @@ mod cases;
 #[macro_use]
 mod no_io;
 
+use std::cell::Cell;
 use std::pin::Pin;
 
 use cases::cases;
@@ -14,16 +15,48 @@ use sinbin_core::{Cx, Executor, Growing, Held, Host, Instant, Limits, Step, Stor
 const BLOCKS: usize = 5;
 const SIZE: usize = 128;
 
-/// Storage whose memory is gone when it is given back.
-#[derive(Clone)]
-struct Poisoned(Limits);
+thread_local! {
+    /// Blocks and buffers that have memory.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
 
-impl Storage for Poisoned {
+/// Bytes that are counted.
+struct Counted(Vec<u8>);
+
+impl Counted {
+    fn new(size: usize) -> Self {
+        BYTES.set(BYTES.get() + 1);
+        Self(vec![0; size])
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        BYTES.set(BYTES.get() - 1);
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsMut<[u8]> for Counted {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+#[derive(Clone)]
+struct Counting(Limits);
+
+impl Storage for Counting {
     type Tasks<T> = Growing<T>;
     type Sources<T> = Growing<T>;
     type Jobs<T> = Growing<T>;
     type Blocks<T> = Growing<T>;
-    type Bytes = Box<[u8]>;
+    type Bytes = Counted;
 
     fn tasks<T>(&self) -> Growing<T> {
         Storage::tasks(&self.0)
@@ -41,13 +74,8 @@ impl Storage for Poisoned {
         self.0.blocks()
     }
 
-    fn bytes(&self) -> Box<[u8]> {
-        self.0.bytes()
-    }
-
-    fn decommit(&self, block: &mut Box<[u8]>) {
-        self.0.decommit(block);
-        block.fill(b'!');
+    fn bytes(&self) -> Counted {
+        Counted::new(self.0.block_size())
     }
 }
 
@@ -57,10 +85,12 @@ enum Op {
     Keep(usize),
     /// Let go of one of those that are kept.
     Clear(usize),
-    /// Ask what is to spare.
-    Spare,
+    /// Look for the peak anew.
+    Reset,
     /// Give back the memory of so many.
     Decommit(usize),
+    /// Nothing but looking at what is kept.
+    Look,
 }
 
 /// What is kept, and how it should look.
@@ -79,7 +109,7 @@ impl Task<Keeper> for Once {
         match cx.host.next.take() {
             Some(Op::Keep(len)) if cx.buffers.read_limit() == SIZE => {
                 cx.host.byte = cx.host.byte.wrapping_add(1);
-                cx.buffers.input[..len].fill(cx.host.byte);
+                cx.buffers.input.as_mut()[..len].fill(cx.host.byte);
                 let mut held = Held::EMPTY;
                 held.keep_input(cx.buffers, 0..len);
                 cx.host.held.push((held, vec![cx.host.byte; len]));
@@ -98,7 +128,7 @@ impl Task<Keeper> for Once {
 }
 
 impl Host for Keeper {
-    type Storage = Poisoned;
+    type Storage = Counting;
     type Task = Once;
 
     no_io!();
@@ -108,8 +138,9 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (9..=SIZE).prop_map(Op::Keep),
         3 => (0..BLOCKS).prop_map(Op::Clear),
-        1 => Just(Op::Spare),
+        1 => Just(Op::Reset),
         1 => (0..BLOCKS + 2).prop_map(Op::Decommit),
+        1 => Just(Op::Look),
     ]
 }
 
@@ -118,18 +149,17 @@ proptest! {
 
     #[test]
     fn memory_is_given_back_of_blocks_that_nobody_needs(ops in prop::collection::vec(op(), 0..60)) {
-        let mut executor = Executor::<Keeper>::new(&Poisoned(Limits::new(1, BLOCKS, SIZE)));
+        let mut executor = Executor::<Keeper>::new(&Counting(Limits::new(1, BLOCKS, SIZE)));
         let mut host = Keeper::default();
         let (mut committed, mut peak) = (0_usize, 0);
-        for op in ops {
-            let lent = host.held.len();
+        for op in ops.into_iter().chain([Op::Look]) {
             match op {
-                Op::Spare => {
-                    prop_assert_eq!(executor.spare_blocks(), committed.saturating_sub(peak));
-                    peak = lent;
+                Op::Reset => {
+                    executor.reset_peak();
+                    peak = host.held.len();
                 }
                 Op::Decommit(count) => {
-                    let given = count.min(committed - lent);
+                    let given = count.min(committed.saturating_sub(peak));
                     prop_assert_eq!(executor.decommit(count), given);
                     committed -= given;
                 }
@@ -141,7 +171,9 @@ proptest! {
             }
             let lent = host.held.len();
             (committed, peak) = (committed.max(lent), peak.max(lent));
-            prop_assert_eq!((executor.blocks_lent(), executor.blocks_committed()), (lent, committed));
+            prop_assert_eq!((executor.blocks_lent(), executor.blocks_peak()), (lent, peak));
+            // The two buffers of the loop have some as well.
+            prop_assert_eq!((executor.blocks_committed(), BYTES.get()), (committed, committed + 2));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Wakes from outside the loop: by other threads, and by futures that know nothing of the kernel.
 
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Wake, Waker};
@@ -18,7 +17,8 @@ pub(crate) struct Inbox(Arc<Shared>);
 struct Shared {
     /// The wakers of tasks that have some, by the indexes of their ids.
     wakers: Mutex<Vec<Option<Arc<TaskWaker>>>>,
-    woken: Mutex<Vec<TaskId>>,
+    /// Each is there once, however often it was woken.
+    woken: Mutex<Vec<Arc<TaskWaker>>>,
     /// Whether there are any.
     any: AtomicBool,
     /// The loop's thread: a wake from there interrupts no wait.
@@ -52,16 +52,20 @@ impl Inbox {
         }
         // What is put there from here on sets it again.
         self.0.any.store(false, Ordering::SeqCst);
-        mem::take(&mut self.0.woken.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut woken = self.0.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = woken.drain(..).map(|waker| {
+            waker.is_there.store(false, Ordering::Relaxed);
+            waker.task
+        });
+        tasks.collect()
     }
 }
 
 impl Shared {
-    fn put(&self, task: TaskId) {
+    fn put(&self, waker: &Arc<TaskWaker>) {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is woken again and again is there once.
-        if woken.last() != Some(&task) {
-            woken.push(task);
+        if !waker.is_there.swap(true, Ordering::Relaxed) {
+            woken.push(Arc::clone(waker));
         }
         self.any.store(true, Ordering::SeqCst);
         drop(woken);
@@ -83,7 +87,7 @@ impl Wakers for Inbox {
         let waker = match place {
             Some(waker) if waker.task == task => Arc::clone(waker),
             _ => {
-                let waker = Arc::new(TaskWaker { inbox: Arc::downgrade(&self.0), task });
+                let waker = Arc::new(TaskWaker::new(&self.0, task));
                 *place = Some(Arc::clone(&waker));
                 waker
             }
@@ -97,6 +101,14 @@ struct TaskWaker {
     /// The inbox has the waker, and may be gone before it.
     inbox: Weak<Shared>,
     task: TaskId,
+    /// It is among those that were woken; who has their lock may look.
+    is_there: AtomicBool,
+}
+
+impl TaskWaker {
+    fn new(inbox: &Arc<Shared>, task: TaskId) -> Self {
+        Self { inbox: Arc::downgrade(inbox), task, is_there: AtomicBool::new(false) }
+    }
 }
 
 impl Wake for TaskWaker {
@@ -106,7 +118,26 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(inbox) = self.inbox.upgrade() {
-            inbox.put(self.task);
+            inbox.put(self);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_woken_again_and_again_is_there_once() {
+        let inbox = Inbox::new();
+        let tasks = [1, 2].map(TaskId::from_bits);
+        let wakers = tasks.map(|task| inbox.waker(task));
+        for _ in 0..2 {
+            for waker in wakers.iter().cycle().take(1000) {
+                waker.wake_by_ref();
+            }
+            assert_eq!(inbox.take(), tasks);
+            assert_eq!(inbox.take(), []);
         }
     }
 }

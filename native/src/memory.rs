@@ -50,24 +50,33 @@ impl Storage for Memory {
         self.limits.blocks()
     }
 
+    /// Where a page is larger than a block, a mapping would waste what is left of it.
     fn bytes(&self) -> Bytes {
-        match MmapMut::map_anon(self.limits.block_size()) {
-            Ok(mapping) => Bytes::Mapped(mapping),
-            Err(_) => Bytes::Allocated(self.limits.bytes()),
+        let size = self.limits.block_size();
+        let mapping = (page_size() <= size).then(|| MmapMut::map_anon(size));
+        match mapping {
+            Some(Ok(mapping)) => Bytes::Mapped(mapping),
+            Some(Err(_)) | None => Bytes::Allocated(self.limits.bytes()),
         }
     }
+}
 
-    /// Puts a mapping in its place that nobody has touched, which costs address space alone.
-    fn decommit(&self, block: &mut Bytes) {
-        *block = self.bytes();
-    }
+#[cfg(unix)]
+fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// That of all systems without a way to ask that sinbin runs on.
+#[cfg(not(unix))]
+fn page_size() -> usize {
+    4096
 }
 
 /// The bytes of a block.
 pub enum Bytes {
     /// From the system.
     Mapped(MmapMut),
-    /// From the heap, where the system gives no mapping: it limits how many a process has.
+    /// From the heap, where the system gives no mapping, as it limits how many a process has, or only a larger one.
     Allocated(Box<[u8]>),
 }
 
@@ -91,7 +100,8 @@ impl AsMut<[u8]> for Bytes {
     }
 }
 
-/// When memory is given back: of the blocks that nobody needed for a whole period, in portions.
+/// When memory is given back: once in a period that of as many blocks as were never lent in the one before, in portions.
+/// So it is the memory of all in use that is kept, and none of it two periods after the last was.
 pub(crate) struct Decay {
     /// The end of this period.
     ends: Instant,
@@ -116,11 +126,13 @@ impl Decay {
     fn give_back<H: Host<Task: Task<H> + Unpin>>(&mut self, executor: &mut Executor<H>, now: Instant) {
         if now >= self.ends {
             self.ends = now + PERIOD;
-            self.due = executor.spare_blocks();
+            self.due = executor.blocks_committed().saturating_sub(executor.blocks_peak());
+            executor.reset_peak();
         }
         let portion = self.due.min(PORTION);
-        executor.decommit(portion);
-        self.due -= portion;
+        let given = executor.decommit(portion);
+        // Those that are needed again meanwhile are not due any more.
+        self.due = if given == portion { self.due - portion } else { 0 };
     }
 
     /// When to go on at the latest, if nothing happens before.
@@ -131,5 +143,133 @@ impl Decay {
             () if executor.blocks_committed() > executor.blocks_lent() => self.ends,
             () => Instant::NEVER,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use sinbin_core::{Cx, Fixed, Held, IoError, SourceId, Step, TaskId, Wait};
+
+    use super::*;
+
+    const BLOCKS: usize = 2 * PORTION + 6;
+
+    /// A host without I/O.
+    struct Nothing;
+
+    impl Host for Nothing {
+        type Storage = Fixed<BLOCKS, 0, 0, BLOCKS, 16>;
+        type Task = Keeps;
+
+        fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+            Err(IoError::Unsupported)
+        }
+
+        fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+            Err(IoError::Unsupported)
+        }
+
+        fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+            Err(IoError::Unsupported)
+        }
+
+        fn close(&mut self, _: SourceId) {}
+
+        fn serve(&mut self, _: SourceId, _: SourceId) -> Keeps {
+            unreachable!("nothing is accepted")
+        }
+    }
+
+    /// Keeps a block until it is cancelled.
+    struct Keeps(Held);
+
+    impl Task<Nothing> for Keeps {
+        fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Nothing>) -> Step {
+            let held = &mut self.get_mut().0;
+            if !held.is_empty() {
+                return Step::Done;
+            }
+            held.keep_input(cx.buffers, 0..16);
+            Step::Wait(Wait::wake())
+        }
+
+        fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Nothing>) {
+            self.get_mut().0.clear(cx.buffers);
+        }
+    }
+
+    /// A loop, and its time in halves of a period.
+    struct Loop {
+        executor: Box<Executor<Nothing>>,
+        tasks: Vec<TaskId>,
+        decay: Decay,
+        now: Instant,
+    }
+
+    impl Loop {
+        fn new() -> Self {
+            let executor = Box::new(Executor::new(&Fixed));
+            Self { executor, tasks: Vec::new(), decay: Decay::new(), now: Instant::ZERO }
+        }
+
+        fn lend(&mut self, count: usize) {
+            for _ in 0..count {
+                self.tasks.push(self.executor.spawn(Keeps(Held::EMPTY)).ok().expect("there is room"));
+            }
+            self.executor.turn(self.now, &mut Nothing);
+        }
+
+        fn give_back(&mut self, count: usize) {
+            for task in self.tasks.drain(..count) {
+                assert!(self.executor.kernel.cancel(task));
+            }
+            self.executor.turn(self.now, &mut Nothing);
+        }
+
+        /// What one turn of the loop leaves, and when there is to be another one.
+        fn go_on(&mut self) -> (usize, Instant) {
+            self.decay.go_on(&mut self.executor, self.now);
+            (self.executor.blocks_committed(), self.decay.next(&self.executor))
+        }
+    }
+
+    #[test]
+    fn memory_that_is_not_needed_for_a_period_goes_in_portions() {
+        let mut on = Loop::new();
+        assert_eq!(on.go_on(), (0, Instant::NEVER), "nobody wakes for nothing");
+        on.lend(BLOCKS);
+        assert_eq!(on.go_on(), (BLOCKS, Instant::NEVER), "all are in use");
+        on.give_back(BLOCKS);
+        let first = Instant::ZERO + PERIOD;
+        assert_eq!(on.go_on(), (BLOCKS, first));
+        on.now = first;
+        assert_eq!(on.go_on(), (BLOCKS, first + PERIOD), "they were needed in this period");
+        on.now = first + PERIOD;
+        assert_eq!(on.go_on(), (BLOCKS - PORTION, Instant::ZERO));
+        assert_eq!(on.go_on(), (BLOCKS - 2 * PORTION, Instant::ZERO));
+        assert_eq!(on.go_on(), (0, Instant::NEVER));
+        on.lend(2);
+        assert_eq!(on.go_on(), (2, Instant::NEVER), "they have memory again");
+    }
+
+    #[test]
+    fn what_is_needed_again_stays() {
+        let mut on = Loop::new();
+        on.lend(BLOCKS);
+        on.give_back(BLOCKS - 1);
+        for _ in 0..2 {
+            on.now = on.now + PERIOD;
+            on.decay.go_on(&mut on.executor, on.now);
+        }
+        assert_eq!(on.executor.blocks_committed(), BLOCKS - PORTION);
+        on.lend(BLOCKS - PORTION - 3);
+        let (committed, next) = on.go_on();
+        assert_eq!(
+            (committed, next),
+            (BLOCKS - PORTION - 2, Instant::NEVER),
+            "two of a portion are not in use"
+        );
     }
 }

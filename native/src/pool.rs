@@ -13,7 +13,7 @@ use std::{mem, thread};
 use sinbin_core::{Job, JobId, Progress};
 
 use crate::host::SendJob;
-use crate::pool::queue::{Key, Queue};
+use crate::pool::queue::{Ended, Key, Queue};
 use crate::priority;
 use crate::reactor::Notifier;
 
@@ -23,16 +23,18 @@ const SLICE: u32 = 500_000;
 /// A job that is over: its result, or `None` if it panicked.
 pub type Finished<J> = (JobId, Option<<J as Job>::Output>);
 
-/// What the loop keeps of a job that it has handed over; dropped, it cancels the job.
+/// What the loop keeps of a job that it has handed over; dropped, it cancels the job. One that waits for a worker is
+/// dropped with it, on the same thread; one that has a worker is, there, when its slice is over.
 pub struct Ticket<J: Job> {
     shared: Arc<Shared<J>>,
     key: Key,
+    id: JobId,
 }
 
 impl<J: Job> Drop for Ticket<J> {
     fn drop(&mut self) {
         let ended = self.shared.lock().jobs.end(self.key);
-        discard(ended);
+        discard(self.id, ended);
     }
 }
 
@@ -74,14 +76,14 @@ impl<J: SendJob> Pool<J> {
     /// With 4 billion jobs there already.
     pub fn submit(&mut self, id: JobId, job: J) -> Ticket<J> {
         let mut state = self.shared.lock();
-        let key = state.jobs.submit((id, job)).expect("ids are fewer than that");
+        let Ok(key) = state.jobs.submit((id, job)) else { panic!("{id}: there are 4 billion jobs already") };
         let is_short = state.jobs.waiting() > state.idle && self.workers.len() < self.limit;
         drop(state);
         self.shared.work.notify_one();
         if is_short {
             self.start_worker(key, id);
         }
-        Ticket { shared: Arc::clone(&self.shared), key }
+        Ticket { shared: Arc::clone(&self.shared), key, id }
     }
 
     /// Starts another worker, for a job. Without any worker the job is lost; with some, it waits for them.
@@ -138,7 +140,7 @@ impl<J: Job> Shared<J> {
                 Ok(Progress::Done(output)) => self.finish(key, id, Some(output)),
                 Err(_) => self.finish(key, id, None),
             }
-            discard(job);
+            discard(id, job);
         }
     }
 
@@ -146,10 +148,10 @@ impl<J: Job> Shared<J> {
     fn next(&self, again: Option<Taken<J>>) -> Option<Taken<J>> {
         let mut state = self.lock();
         if let Some((key, job)) = again
-            && let Err(unwanted) = state.jobs.put_back(key, job)
+            && let Err((id, unwanted)) = state.jobs.put_back(key, job)
         {
             drop(state);
-            discard(unwanted);
+            discard(id, unwanted);
             state = self.lock();
         }
         while state.jobs.waiting() == 0 && !state.closing {
@@ -163,24 +165,27 @@ impl<J: Job> Shared<J> {
     /// The result goes to the loop, if anybody wants it.
     fn finish(&self, key: Key, id: JobId, output: Option<J::Output>) {
         let mut state = self.lock();
-        let ended = state.jobs.end(key);
-        if ended.is_none() {
-            drop(state);
-            return discard(output);
+        match state.jobs.end(key) {
+            Ended::Before => {
+                drop(state);
+                discard(id, output);
+            }
+            ended => {
+                state.finished.push((id, output));
+                drop(state);
+                discard(id, ended);
+                self.notifier.notify();
+            }
         }
-        state.finished.push((id, output));
-        drop(state);
-        discard(ended);
-        self.notifier.notify();
     }
 }
 
 /// A job that a worker has, with its key and its id.
 type Taken<J> = (Key, (JobId, J));
 
-/// Drops what nobody wants: never under the lock, and a panic of it harms no other job.
-fn discard<T>(unwanted: T) {
+/// Drops a job, or its result: never under the lock, and a panic of it harms no other job.
+fn discard<T>(id: JobId, unwanted: T) {
     if catch_unwind(AssertUnwindSafe(|| drop(unwanted))).is_err() {
-        tracing::error!("a job panicked when it was dropped");
+        tracing::error!(job = %id, "a job panicked when it was dropped");
     }
 }

@@ -77,7 +77,7 @@ fn no_answer_is_lost_under_load() {
     for workers in ["0", "1"] {
         for signal in [Signal::TERM, Signal::INT] {
             let server = patient(&["--workers", workers]);
-            let bursts = [25, 3, 26, 1, 2, 4, 28, 27, 5, 30, 6];
+            let bursts = [23, 3, 24, 1, 2, 4, 26, 25, 5, 26, 6];
             let mut clients: Vec<_> = (0..50).map(|_| server.client()).collect();
             for (number, client) in clients.iter_mut().enumerate() {
                 let mut burst = vec![1];

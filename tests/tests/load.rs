@@ -1,7 +1,8 @@
 //! Load and faults together: resets by the thousand, senders that take their time, SIGTERM in the midst of it all. What
 //! was asked is answered, to the byte, and nothing is left behind.
 //!
-//! No test here depends on time: by default there is so much to do, and not for so long. `SINBIN_LOAD_SECONDS=20` has the
+//! No test here measures time: by default there is so much to do, and not for so long; and what goes back to the system in
+//! time is waited for. `SINBIN_LOAD_SECONDS=20` has the
 //! crowd go on for so many seconds in each of its two rounds, and `SINBIN_LOAD_SEED` chooses what is random. What slow
 //! senders do to the rate of others is measured by `just bench --only loris`.
 
@@ -42,6 +43,9 @@ const SEEDS: u64 = 6;
 /// What the tables keep of a place for a connection, at most, when it has gone: in bytes, its job's place among them.
 const PLACE: u64 = 512;
 
+/// What a server has as soon as it has something to do: its own buffers, the stack of a worker and its heap.
+const BEGUN: u64 = 128 * 1024;
+
 /// How much larger than after the first round a server may be after the second, in percent.
 const GROWTH: u64 = 5;
 
@@ -77,8 +81,8 @@ fn holds_no_more_after<R>(
     let second = round(idle);
     let after = idle.again(server);
     println!("idle {idle:?}; after a round {before:?}; after another {after:?}");
-    let places = PLACE * connections as u64;
-    assert!(before.memory <= idle.memory + places, "{connections} places grew it so: {idle:?}, {before:?}");
+    let most = idle.memory + BEGUN + PLACE * connections as u64;
+    assert!(before.memory <= most, "more than {most} for {connections} connections: {idle:?}, {before:?}");
     let limit = before.memory + before.memory * GROWTH / 100;
     assert!(after.memory <= limit, "it grew by more than {GROWTH} %: {before:?}, {after:?}");
     [first, second]
@@ -94,11 +98,10 @@ fn thousands_of_connections_of_which_one_in_ten_is_reset_leave_nothing_behind() 
     let length = seconds.map_or(Length::Bursts(count * BURSTS), Length::Span);
     println!("{count} connections, {length:?}, seed {seed}");
 
-    let server = server(&["--max-connections", "8000"]);
+    let server = server(&["--max-connections", "8000", "--workers", "1"]);
     let rounds = holds_no_more_after(&server, count, |idle| {
-        let mut crowd = Crowd::connect(server.address(), count, Luck::seeded(seed));
+        let crowd = Crowd::connect(server.address(), count, Luck::seeded(seed));
         eventually("all of them at once", || Footprint::descriptors(&server) == idle.descriptors + count);
-        crowd.pile_up();
         let tally = crowd.run(length);
         println!("{tally:?}");
         // Whoever comes now is answered, and no worker is held by the job of somebody who has gone.
@@ -130,7 +133,7 @@ fn check_counts(summary: &Summary<'_>, rounds: &[Tally]) {
 #[test]
 fn slow_senders_harm_nobody() {
     machine::raise_descriptor_limit();
-    let server = server(&[]);
+    let server = server(&["--workers", "1"]);
     let seed = seeds(1)[0];
     let _ = holds_no_more_after(&server, SLOW + NORMAL, |_| {
         let mut luck = Luck::seeded(seed);

@@ -37,9 +37,14 @@ impl Input {
         &self.bytes[..self.used]
     }
 
+    /// How many bytes more have room.
+    pub(crate) fn space(&self) -> usize {
+        self.bytes.len() - self.used
+    }
+
     /// Whether so many bytes more have room.
     pub(crate) fn has_room(&self, count: usize) -> bool {
-        self.bytes.len() - self.used >= count
+        self.space() >= count
     }
 
     /// Room to receive into.
@@ -64,14 +69,10 @@ impl Input {
         self.append(peer);
     }
 
-    /// A job is done. Whether its result had room.
-    pub(crate) fn computed(&mut self, job: JobId, result: &[u8]) -> bool {
-        let has_room = self.has_room(result.len());
-        if has_room {
-            self.events.push(Event::Computed { job, len: len(result.len()) });
-            self.append(result);
-        }
-        has_room
+    /// A job is done. Its result must have room.
+    pub(crate) fn computed(&mut self, job: JobId, result: &[u8]) {
+        self.events.push(Event::Computed { job, len: len(result.len()) });
+        self.append(result);
     }
 
     /// The guest has closed it since it was found stuck or broken: there is nothing to tell any more.

@@ -1,6 +1,6 @@
 //! Jobs of a guest, on worker threads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,27 +46,23 @@ impl<W: Workshop> Job for GuestJob<W> {
 /// Bytes of jobs that there may be, however little is kept otherwise.
 const LEAST_ROOM: usize = 1 << 20;
 
-/// A job that is under way.
+/// A job of which the guest is to hear.
 struct UnderWay<W: Workshop> {
     /// The guest's name of it.
     job: JobId,
+    /// Those of the job, or of its result.
     bytes: usize,
     cancelled: Arc<AtomicBool>,
+    /// Dropped, it takes the job away from the workers.
     _ticket: Ticket<GuestJob<W>>,
+    /// What came of it: the bytes of its result, or nothing.
+    over: Option<Option<Vec<u8>>>,
 }
 
 impl<W: Workshop> Drop for UnderWay<W> {
     fn drop(&mut self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
-}
-
-/// A result that the guest is to be told.
-pub(crate) enum Over {
-    /// The bytes of the result.
-    Done(JobId, Vec<u8>),
-    /// There is none.
-    Lost(JobId),
 }
 
 /// The jobs that a guest has submitted.
@@ -77,7 +73,9 @@ pub(crate) struct Jobs<W: Workshop> {
     /// The numbers, by the guest's names.
     numbers: HashMap<JobId, u64>,
     last: u64,
-    /// What those under way were submitted as.
+    /// Those that are over, in order; some may have been cancelled since.
+    over: VecDeque<u64>,
+    /// The sum over all under way.
     bytes: usize,
     workers: Pool<GuestJob<W>>,
     workshop: W,
@@ -91,6 +89,7 @@ impl<W: Workshop> Jobs<W> {
             under_way: HashMap::new(),
             numbers: HashMap::new(),
             last: 0,
+            over: VecDeque::new(),
             bytes: 0,
             workers: Pool::new(threads, notifier),
             workshop,
@@ -114,48 +113,114 @@ impl<W: Workshop> Jobs<W> {
         self.last += 1;
         let ticket = self.workers.submit(JobId::from_bits(self.last), work);
         self.numbers.insert(job, self.last);
-        self.under_way.insert(self.last, UnderWay { job, bytes: bytes.len(), cancelled, _ticket: ticket });
+        self.under_way
+            .insert(self.last, UnderWay { job, bytes: bytes.len(), cancelled, _ticket: ticket, over: None });
         self.bytes += bytes.len();
         true
     }
 
-    /// Nobody wants the result any more. Whether there was such a job.
+    /// Nobody wants the result any more. Whether there was such a job, which was not over.
     pub(crate) fn cancel(&mut self, job: JobId) -> bool {
         let number = self.numbers.get(&job).copied();
-        number.is_some_and(|number| self.take(number).is_some())
+        number.and_then(|number| self.take(number)).is_some_and(|gone| gone.over.is_none())
     }
 
-    /// The guest is gone, and its jobs with it. Returns how many there were.
+    /// The guest is gone, and its jobs with it. Returns how many of them were not over.
     pub(crate) fn cancel_all(&mut self) -> u64 {
-        let count = self.under_way.len() as u64;
+        let count = self.under_way.values().filter(|job| job.over.is_none()).count() as u64;
         self.under_way.clear();
         self.numbers.clear();
+        self.over.clear();
         self.bytes = 0;
         count
     }
 
-    /// A job is no longer under way. Returns the guest's name of it.
-    fn take(&mut self, number: u64) -> Option<JobId> {
+    /// A job is no longer under way.
+    fn take(&mut self, number: u64) -> Option<UnderWay<W>> {
         let gone = self.under_way.remove(&number)?;
         self.numbers.remove(&gone.job);
         self.bytes -= gone.bytes;
-        Some(gone.job)
+        Some(gone)
     }
 
-    /// What is over since the last time, and still wanted.
-    pub(crate) fn finished(&mut self) -> Vec<Over> {
-        let finished = self.workers.finished().into_iter();
-        let wanted = finished.filter_map(|(id, outcome)| {
-            let job = self.take(id.to_bits())?;
-            Some(match outcome {
-                Some(Ok(bytes)) => Over::Done(job, bytes),
+    /// Takes what the workers have finished since the last time.
+    pub(crate) fn collect(&mut self) {
+        for (id, outcome) in self.workers.finished() {
+            // Or nobody wants it any more.
+            let Some(job) = self.under_way.get_mut(&id.to_bits()) else { continue };
+            let result = match outcome {
+                Some(Ok(bytes)) => Some(bytes),
                 Some(Err(error)) => {
                     tracing::error!("a job failed: {error}");
-                    Over::Lost(job)
+                    None
                 }
-                None => Over::Lost(job),
-            })
-        });
-        wanted.collect()
+                None => None,
+            };
+            self.bytes -= job.bytes;
+            job.bytes = result.as_ref().map_or(0, Vec::len);
+            self.bytes += job.bytes;
+            job.over = Some(result);
+            self.over.push_back(id.to_bits());
+        }
+    }
+
+    /// Whether there is something to tell.
+    pub(crate) fn are_over(&self) -> bool {
+        !self.over.is_empty()
+    }
+
+    /// The next job of which the guest is to hear, and its result, if that has room; it counts as under way until then.
+    pub(crate) fn next_over(&mut self, room: usize) -> Option<(JobId, Option<Vec<u8>>)> {
+        while let Some(number) = self.over.front().copied() {
+            match self.under_way.get(&number) {
+                Some(job) if job.bytes > room => return None,
+                _ => self.over.pop_front(),
+            };
+            if let Some(mut job) = self.take(number) {
+                return Some((job.job, job.over.take().flatten()));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reactor::Reactor;
+
+    /// Whatever the job, its result is as large as it can be.
+    #[derive(Clone)]
+    struct Large;
+
+    impl Workshop for Large {
+        fn compute(&self, _: &[u8], _: u32, _: &Arc<AtomicBool>) -> Result<Computed, Fault> {
+            Ok(Computed::Done(vec![0; LIMIT]))
+        }
+    }
+
+    #[test]
+    fn results_count_until_the_guest_is_told() {
+        let reactor = Reactor::new(Duration::ZERO).expect("a poller");
+        let mut jobs = Jobs::new(Large, 1, 10, reactor.notifier());
+        let ids: Vec<_> = (1..=5).map(JobId::from_bits).collect();
+        for id in &ids {
+            assert!(jobs.submit(*id, b"little", 0));
+        }
+        while jobs.over.len() < ids.len() {
+            jobs.collect();
+            thread::yield_now();
+        }
+        let another = JobId::from_bits(6);
+        assert!(!jobs.submit(another, b"little", 0), "five results are more than there is room for");
+        assert_eq!(jobs.next_over(LIMIT - 1), None, "it has to fit");
+        assert!(!jobs.cancel(ids[0]), "it is over, and goes all the same");
+        assert_eq!(jobs.next_over(LIMIT), Some((ids[1], Some(vec![0; LIMIT]))));
+        assert!(jobs.submit(another, b"little", 0));
+        assert_eq!(jobs.cancel_all(), 1, "the others are over");
+        assert!(!jobs.are_over() && jobs.bytes == 0);
     }
 }

@@ -15,7 +15,7 @@ use sinbin_core::driven::{Event, Start, Takes};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
 use crate::driver::input::{Input, handle};
-use crate::driver::jobs::{Jobs, Over};
+use crate::driver::jobs::Jobs;
 use crate::driver::places::{Places, Role};
 use crate::driver::recorder::Recorder;
 use crate::driver::restarts::Restarts;
@@ -51,8 +51,6 @@ pub struct Server<B: Blueprint> {
     input: Input,
     recorder: Option<Recorder>,
     jobs: Option<Jobs<B::Workshop>>,
-    /// Results that had no room in the turn before.
-    results: VecDeque<Over>,
     /// Who has handed back what it now wants.
     again: Vec<SourceId>,
     /// What the reactor found, until it is looked at.
@@ -117,7 +115,6 @@ impl<B: Blueprint> Server<B> {
             input: Input::new(),
             recorder: None,
             jobs,
-            results: VecDeque::new(),
             again: Vec::new(),
             ready: VecDeque::new(),
             listeners: Vec::new(),
@@ -264,13 +261,14 @@ impl<B: Blueprint> Server<B> {
         if waited.map_err(Error::Poller)?
             && let Some(jobs) = &mut self.jobs
         {
-            self.results.extend(jobs.finished());
+            jobs.collect();
         }
         Ok(())
     }
 
     fn until(&self, rest: Rest) -> Until {
-        if !self.input.is_empty() || !self.again.is_empty() || !self.results.is_empty() {
+        let are_over = self.jobs.as_ref().is_some_and(Jobs::are_over);
+        if !self.input.is_empty() || !self.again.is_empty() || are_over {
             return Until::Now;
         }
         let mut deadline = self.draining.unwrap_or(Instant::NEVER);

@@ -89,9 +89,25 @@ impl Crowd {
         crowd
     }
 
+    /// Has all clients wait for a job and reset their connections, when all do; then others in their places ask and
+    /// reset as long as it is to be, and leave in order. Returns what all did.
+    #[must_use]
+    pub fn run(mut self, length: Length) -> Tally {
+        self.pile_up();
+        self.left = match length {
+            Length::Bursts(count) => Left::Bursts(count),
+            Length::Span(span) => Left::Until(Instant::now() + span),
+        };
+        self.runs = true;
+        while self.taken > 0 || !self.vacant.is_empty() {
+            self.turn();
+        }
+        self.tally
+    }
+
     /// Has every client wait for a job that would run for very long, with more requests behind it. When all do, the
     /// server holds as much as it ever will: that must not depend on who is faster. Then all reset their connections.
-    pub fn pile_up(&mut self) {
+    fn pile_up(&mut self) {
         let before = self.tally.answered;
         self.seats.iter_mut().flatten().for_each(Seat::pile_up);
         while self.tally.answered < before + self.seats.len() {
@@ -100,25 +116,6 @@ impl Crowd {
         for index in 0..self.seats.len() {
             self.take(index, Now::Resets(Moment::DuringJob));
         }
-    }
-
-    /// Has all clients ask and reset as long as it is to be, and leave in order. Returns what they did.
-    #[must_use]
-    pub fn run(mut self, length: Length) -> Tally {
-        self.left = match length {
-            Length::Bursts(count) => Left::Bursts(count),
-            Length::Span(span) => Left::Until(Instant::now() + span),
-        };
-        self.runs = true;
-        for index in 0..self.seats.len() {
-            if self.seats[index].is_some() {
-                self.go_on(index);
-            }
-        }
-        while self.taken > 0 || !self.vacant.is_empty() {
-            self.turn();
-        }
-        self.tally
     }
 
     /// Fills places, and takes what has come.

@@ -4,9 +4,9 @@ use crate::machine;
 use crate::server::Server;
 use crate::wait::eventually;
 
-/// So often in a row a server at rest must hold no less than before, to have given back all that it will: it does so once
-/// a second, and each look takes more than half of one.
-const LOOKS: usize = 4;
+/// So often in a row a server at rest must hold no less than before, to have given back all that it will: memory of blocks
+/// goes within two seconds of their last use, and each look takes more than half of one.
+const LOOKS: usize = 8;
 
 /// What a server holds while nobody is connected.
 #[derive(Clone, Copy, Debug)]

@@ -44,7 +44,6 @@ impl<B: Blueprint> Server<B> {
                 place.interest = Interest::NONE;
             }
         }
-        self.results.clear();
         self.again.clear();
         self.room = 0;
         self.input.clear();

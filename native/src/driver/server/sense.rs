@@ -9,7 +9,6 @@ use sinbin_core::{Instant, Interest, IoError, SourceId};
 
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
-use crate::driver::jobs::Over;
 use crate::driver::places::{Place, Role};
 use crate::driver::server::Server;
 use crate::sockets::{Socket, is_exhaustion, prepare};
@@ -76,14 +75,11 @@ impl<B: Blueprint> Server<B> {
     }
 
     fn tell_results(&mut self) {
-        while let Some(over) = self.results.pop_front() {
-            match &over {
-                Over::Lost(job) => self.input.events.push(Event::Lost(*job)),
-                Over::Done(job, result) if self.input.computed(*job, result) => {}
-                Over::Done(..) => {
-                    self.results.push_front(over);
-                    return;
-                }
+        let Some(jobs) = &mut self.jobs else { return };
+        while let Some((job, result)) = jobs.next_over(self.input.space()) {
+            match result {
+                Some(result) => self.input.computed(job, &result),
+                None => self.input.events.push(Event::Lost(job)),
             }
         }
     }

@@ -45,8 +45,8 @@ where
             self.world.say_done(&mut self.executor.kernel, job);
         }
         // More often than any host would.
-        let spare = self.executor.spare_blocks();
-        self.executor.decommit(spare);
+        self.executor.reset_peak();
+        self.executor.decommit(usize::MAX);
         self.relieve();
         if self.world.stopping {
             self.drain();
