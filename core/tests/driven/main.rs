@@ -12,8 +12,13 @@
 mod cases;
 #[path = "../count/mod.rs"]
 mod count;
+#[path = "../driver/mod.rs"]
+mod driver;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+#[path = "../tape/mod.rs"]
+#[allow(dead_code)]
+mod tape;
 
 mod dialogues;
 mod guests;

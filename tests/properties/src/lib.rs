@@ -4,18 +4,21 @@
 //! The bytes are a `Tape`: what is done next, and with what, is read off it. So any bytes make sense, a
 //! fuzzer can change some of them and keep the rest, and a file that once failed is a test from then on.
 //!
-//! The kernel's model and the protocol's oracle are the core's own: the files of its tests.
+//! The kernel's model, the protocol's oracle and the driver that keeps the rules are the core's own: the files of its tests.
 
 // The driver, as far as there are sockets as Unix has them.
 #[cfg(unix)]
 mod contract;
 mod driven;
-mod driver;
 mod fib;
 mod job;
 mod kernel;
 mod recording;
 mod serving;
+
+#[path = "../../../core/tests/driver/mod.rs"]
+mod driver;
+#[path = "../../../core/tests/tape/mod.rs"]
 mod tape;
 
 // What the core's tests have beyond what is used here.
