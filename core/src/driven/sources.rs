@@ -238,14 +238,23 @@ impl Sources {
         }
     }
 
-    /// Says of each source that something happened to in this call what is there and waited for.
-    pub(super) fn each_due(&self, mut say: impl FnMut(SourceId, Readiness)) {
-        for id in &self.touched {
-            let due = self.get(*id).map_or(Interest::NONE, |entry| entry.due(self.window));
+    /// Says of each source that something happened to in this call what is there and waited for. Of which there is
+    /// nothing, it is not looked at again until something else happens.
+    pub(super) fn each_due(&mut self, mut say: impl FnMut(SourceId, Readiness)) {
+        let Self { entries, touched, window, .. } = self;
+        touched.retain(|id| {
+            let Some(entry) = at(entries, *id) else { return false };
+            let due = entry.due(*window);
             if !due.is_empty() {
                 say(*id, due);
+                return true;
             }
-        }
+            let has_unread = entry.start < entry.end;
+            if !has_unread {
+                entry.flags &= !TOUCHED;
+            }
+            has_unread
+        });
     }
 
     /// Takes received bytes, as places in the input.
