@@ -149,12 +149,15 @@ fn logs_can_be_off_by_option_and_by_environment() {
 #[test]
 fn a_log_level_that_is_none_is_told_with_those_that_there_are() {
     for level in ["bogus", "fib=debug", "INFO", "3", ""] {
-        let by_option = Running::start(sinbin(&["--log", level, "serve", "fib", "--listen", "127.0.0.1:0"])).wait();
+        let by_option =
+            Running::start(sinbin(&["--log", level, "serve", "fib", "--listen", "127.0.0.1:0"])).wait();
         let mut command = sinbin(&["serve", "fib", "--listen", "127.0.0.1:0"]);
         command.env("SINBIN_LOG", level);
         for ended in [by_option, Running::start(command).wait()] {
             assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{level:?}: {}", ended.stderr);
-            let told = format!("SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off\n");
+            let told = format!(
+                "SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off\n"
+            );
             assert!(ended.stderr.ends_with(&told), "{}", ended.stderr);
         }
     }

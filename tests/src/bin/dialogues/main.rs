@@ -1,5 +1,13 @@
 //! Holds the dialogues of `tests/dialogues` with every host, and prints the table of both.
 
+#[cfg(unix)]
+mod choice;
+#[cfg(unix)]
+mod cli;
+#[cfg(unix)]
+#[path = "../shared/output.rs"]
+mod output;
+
 #[cfg(not(unix))]
 fn main() {
     eprintln!("dialogues: this needs unix");
@@ -13,79 +21,19 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(unix)]
 mod unix {
-    use std::ffi::OsString;
-    use std::net::SocketAddr;
+    use std::fmt::Write as _;
+    use std::io::{Write as _, stderr};
     use std::panic;
-    use std::path::PathBuf;
     use std::process::ExitCode;
 
-    use clap::{Parser, ValueEnum};
+    use clap::Parser;
     use indicatif::{ProgressBar, ProgressStyle};
-    use sinbin_tests::dialogue::{Dialogue, Host, Need, Service, Simulated, Table, hold_all, read_all};
-    use sinbin_tests::host::{Given, Known};
+    use sinbin_tests::dialogue::{Dialogue, Host, Table, hold_all};
+    use sinbin_tests::end_on_signal;
 
-    /// Hold scripted conversations with every host, and see that all say the same, to the byte.
-    ///
-    /// Hosts that are needed and not there are built first. A host of your own is a command that prints `listening on
-    /// ADDR`, or an address: dialogues --service fib -- my-server --listen 127.0.0.1:0
-    #[derive(Parser)]
-    #[command(name = "dialogues", after_help = EXIT_CODES)]
-    struct Cli {
-        /// A host, by its name; may be given more than once. Otherwise all, or yours alone if you name one.
-        #[arg(long, value_name = "NAME")]
-        host: Vec<String>,
-        /// Only dialogues whose name contains this, such as fib/ or fib/pipelined.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        only: String,
-        /// Only dialogues with this service; it is what your own host serves.
-        #[arg(long, value_enum)]
-        service: Option<ServiceArg>,
-        /// Where your own host listens. Without a command it runs already.
-        #[arg(long, value_name = "ADDR:PORT", requires = "service")]
-        address: Option<SocketAddr>,
-        /// What your own host cannot do; may be given more than once.
-        #[arg(long, value_enum, value_name = "NEED")]
-        lacks: Vec<NeedArg>,
-        /// Say what hosts and dialogues there are, and do nothing.
-        #[arg(long)]
-        list: bool,
-        /// Where the dialogues are.
-        #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/dialogues"))]
-        dialogues: PathBuf,
-        /// Your own host. The options of a dialogue are put behind as --name value, or in the place of an argument
-        /// {options}.
-        #[arg(last = true, requires = "service", value_name = "COMMAND")]
-        command: Vec<OsString>,
-    }
-
-    const EXIT_CODES: &str = "Exit codes: 0 all that can be held was, and alike; 1 something differs or failed, see the \
-table; 2 wrong arguments, or a dialogue that makes no sense.";
-
-    #[derive(Clone, Copy, ValueEnum)]
-    enum ServiceArg {
-        /// The talk's service.
-        Fib,
-        /// What is sent comes back.
-        Echo,
-        /// It does so in upper case.
-        Upper,
-    }
-
-    #[derive(Clone, Copy, ValueEnum)]
-    enum NeedArg {
-        /// To close a connection without a reset while the client still sends.
-        Linger,
-    }
-
-    impl From<ServiceArg> for Service {
-        fn from(service: ServiceArg) -> Self {
-            match service {
-                ServiceArg::Fib => Self::Fib,
-                ServiceArg::Echo => Self::Echo,
-                ServiceArg::Upper => Self::Upper,
-            }
-        }
-    }
+    use crate::choice;
+    use crate::cli::Cli;
+    use crate::output::say;
 
     pub(super) fn main() -> ExitCode {
         let cli = Cli::parse();
@@ -93,30 +41,32 @@ table; 2 wrong arguments, or a dialogue that makes no sense.";
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(message) => {
-                eprintln!("dialogues: {message}");
+                tell(&message);
                 ExitCode::from(2)
             }
         }
     }
 
+    /// To stderr, which may be closed.
+    fn tell(message: &str) {
+        writeln!(stderr(), "dialogues: {message}").ok();
+    }
+
     /// Returns whether all went well; an error is the user's.
     fn go(cli: &Cli) -> Result<bool, String> {
-        let mut dialogues = read_all(&cli.dialogues).map_err(|error| error.to_string())?;
-        let service = cli.service.map(Service::from);
-        dialogues.retain(|dialogue| {
-            dialogue.name.contains(&cli.only) && service.is_none_or(|service| dialogue.service == service)
-        });
-        let hosts = hosts(cli)?;
+        let dialogues = choice::dialogues(cli)?;
+        let hosts = choice::hosts(cli)?;
         if cli.list {
-            list(&hosts, &dialogues);
+            say("dialogues", &list(&hosts, &dialogues));
             return Ok(true);
         }
-        if dialogues.is_empty() {
-            return Err(format!("--only {}: no dialogue is called so; see --list", cli.only));
-        }
-        let bar = ProgressBar::new((hosts.len() * dialogues.len()) as u64);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
-        bar.set_style(style.map_err(|error| error.to_string())?);
+        let bar = bar((hosts.len() * dialogues.len()) as u64)?;
+        let drawn = bar.clone();
+        let ended = move |signal| {
+            drawn.finish_and_clear();
+            tell(&format!("signal {signal} ended it, and the hosts that it had started"));
+        };
+        end_on_signal(ended).map_err(|error| format!("cannot wait for signals: {error}"))?;
         // What panics while a host is opened is told in the table.
         let hook = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
@@ -127,46 +77,29 @@ table; 2 wrong arguments, or a dialogue that makes no sense.";
             // A log has a line for each host instead.
             if bar.is_hidden() && host != current {
                 host.clone_into(&mut current);
-                eprintln!("{host} ({:.0?})", bar.elapsed());
+                writeln!(stderr(), "{host} ({:.0?})", bar.elapsed()).ok();
             }
         });
         panic::set_hook(hook);
         bar.finish_and_clear();
-        print!("{}", Table(&results));
+        say("dialogues", &Table(&results).to_string());
         Ok(results.is_good())
     }
 
-    fn hosts(cli: &Cli) -> Result<Vec<Box<dyn Host>>, String> {
-        let given = cli.address.is_some() || !cli.command.is_empty();
-        let mut hosts: Vec<Box<dyn Host>> = Vec::new();
-        for name in &cli.host {
-            hosts.push(by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?);
-        }
-        if cli.host.is_empty() && !given {
-            hosts.extend(Simulated::all().iter().map(|host| -> Box<dyn Host> { Box::new(*host) }));
-            hosts.extend(Known::all().iter().map(|host| -> Box<dyn Host> { Box::new(host) }));
-        }
-        if let (true, Some(service)) = (given, cli.service) {
-            let lacks = cli.lacks.iter().map(|NeedArg::Linger| Need::Linger).collect();
-            let (command, address) = (cli.command.clone(), cli.address);
-            hosts.push(Box::new(Given { service: service.into(), command, address, lacks }));
-        }
-        Ok(hosts)
+    fn bar(len: u64) -> Result<ProgressBar, String> {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
+        Ok(ProgressBar::new(len).with_style(style.map_err(|error| error.to_string())?))
     }
 
-    fn by_name(name: &str) -> Option<Box<dyn Host>> {
-        let simulated = Simulated::by_name(name).map(|host| -> Box<dyn Host> { Box::new(*host) });
-        simulated.or_else(|| Known::by_name(name).map(|host| -> Box<dyn Host> { Box::new(host) }))
-    }
-
-    fn list(hosts: &[Box<dyn Host>], dialogues: &[Dialogue]) {
-        println!("Hosts:");
+    fn list(hosts: &[Box<dyn Host>], dialogues: &[Dialogue]) -> String {
+        let mut text = "Hosts:\n".to_owned();
         for host in hosts {
-            println!("  {:20} {}", host.name(), host.about());
+            writeln!(text, "  {:20} {}", host.name(), host.about()).ok();
         }
-        println!("Dialogues:");
+        text.push_str("Dialogues:\n");
         for dialogue in dialogues {
-            println!("  {:40} {}", dialogue.name, dialogue.shows);
+            writeln!(text, "  {:40} {}", dialogue.name, dialogue.shows).ok();
         }
+        text
     }
 }
