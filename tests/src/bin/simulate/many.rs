@@ -121,7 +121,7 @@ impl Shared {
             0 => String::new(),
             failed => format!("{failed} failed, "),
         };
-        (done, format!("{failed}{speed:.0} simulated s/s,"))
+        (done, format!("{failed}{speed:.0} simulated s/s"))
     }
 
     fn finish(self) -> ExitCode {

@@ -53,7 +53,7 @@ pub(crate) fn endless(cli: &Cli) -> ExitCode {
     let steps = Arc::new(AtomicU64::new(0));
     let look = || {
         let count = steps.load(Ordering::Relaxed);
-        (count, format!("{:.1} million a minute,", count as f64 / began.elapsed().as_secs_f64() * 60.0 / 1e6))
+        (count, format!("{:.1} million a minute", count as f64 / began.elapsed().as_secs_f64() * 60.0 / 1e6))
     };
     let run = || shipped_watched(&plan, Luck::seeded(cli.from), &steps);
     let Ended { outcome, .. } = Progress::new(plan.steps, "steps").during(look, run);

@@ -20,7 +20,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Of so many `unit`.
     pub(crate) fn new(len: u64, unit: &'static str) -> Self {
-        let style = ProgressStyle::with_template("{pos}/{len} {prefix} {wide_bar} {msg} {eta} left");
+        let style = ProgressStyle::with_template("{pos}/{len} {prefix} {wide_bar} {msg}, {eta} left");
         let bar = ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar: bar.with_prefix(unit), unit }
     }
