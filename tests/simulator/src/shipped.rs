@@ -39,8 +39,10 @@ pub fn shipped_watched(plan: &Plan, luck: Luck, steps: &Arc<AtomicU64>) -> Ended
     draw(plan, luck, Story::watched(Arc::clone(steps)))
 }
 
-/// What there is to choose from.
-const SERVICES: [&str; 10] = [
+/// How many services there are to choose from.
+const SERVICES: u32 = 10;
+
+const NAMES: [&str; SERVICES as usize] = [
     "fib in lines",
     "fib in lines",
     "fib in lines",
@@ -54,8 +56,8 @@ const SERVICES: [&str; 10] = [
 ];
 
 fn draw(plan: &Plan, mut luck: Luck, mut story: Story) -> Ended {
-    let service = luck.below(SERVICES.len() as u32);
-    story.begin(|| format!("{}; {plan}", SERVICES[service as usize]));
+    let service = luck.below(SERVICES);
+    story.begin(|| format!("{}; {plan}", NAMES[service as usize]));
     run(service, plan, luck, story)
 }
 

@@ -1,5 +1,6 @@
 //! Seed after seed, on all cores.
 
+use std::mem::take;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -124,20 +125,27 @@ impl Shared {
         (done, format!("{failed}{speed:.0} simulated s/s"))
     }
 
-    fn finish(self) -> ExitCode {
-        let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    /// The command that runs those that are left.
+    fn go_on(&self, done: u64) -> String {
+        let failures =
+            if self.failures > 1 { format!(" --failures {}", self.failures) } else { String::new() };
+        format!("{COMMAND} --from {} --seeds {}{failures}", self.first + done, self.seeds - done)
+    }
+
+    fn finish(mut self) -> ExitCode {
+        let mut found = take(self.found.get_mut().unwrap_or_else(PoisonError::into_inner));
         found.sort_by_key(|(seed, _)| *seed);
         let failed = found.len();
         found.truncate(usize::try_from(self.failures).unwrap_or(usize::MAX));
-        let (done, total) = self.total.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (done, total) = *lock(&self.total);
         let all_told = found.iter().all(|(seed, failure)| tell_failure(*seed, failure, &self.stop));
         if let Some(code) = self.stop.code() {
-            let (next, left) = (self.first.wrapping_add(done), self.seeds - done);
-            let went = sentence(&total);
+            let left = self.seeds - done;
             if all_told && left > 0 {
+                let seeds = self.seeds;
+                let (went, go_on) = (sentence(&total), self.go_on(done));
                 say(&format!(
-                    "stopped after {done} of {} seeds, of which {failed} failed: {went}\nto go on: {COMMAND} --from {next} --seeds {left}\n",
-                    self.seeds
+                    "stopped after {done} of {seeds} seeds, of which {failed} failed: {went}\nto go on: {go_on}\n"
                 ));
             }
             if left > 0 || failed > 0 {
