@@ -143,6 +143,7 @@ fn a_signal_ends_the_hosts_that_it_started_and_what_those_started() {
         running.signal(signal);
         let ended = running.wait();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{}", ended.stderr);
+        assert!(ended.stderr.ends_with(" ended it, and the hosts that it had started\n"), "{}", ended.stderr);
         // Nobody is left who could write.
         assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok(""), "{}", ended.stderr);
         fs::remove_file(path).expect("it is ours");

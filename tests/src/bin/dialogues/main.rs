@@ -28,6 +28,7 @@ mod unix {
 
     use clap::Parser;
     use indicatif::{ProgressBar, ProgressStyle};
+    use signal_hook::low_level::signal_name;
     use sinbin_tests::dialogue::{Dialogue, Host, Table, hold_all};
     use sinbin_tests::end_on_signal;
 
@@ -64,7 +65,8 @@ mod unix {
         let drawn = bar.clone();
         let ended = move |signal| {
             drawn.finish_and_clear();
-            tell(&format!("signal {signal} ended it, and the hosts that it had started"));
+            let name = signal_name(signal).unwrap_or("a signal");
+            tell(&format!("{name} ended it, and the hosts that it had started"));
         };
         end_on_signal(ended).map_err(|error| format!("cannot wait for signals: {error}"))?;
         // What panics while a host is opened is told in the table.
