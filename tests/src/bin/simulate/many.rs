@@ -109,7 +109,8 @@ impl Shared {
     /// A seed that failed. It is told at once, and once more at the end, in its order and with its story.
     fn note(&self, seed: u64, failure: Failure) {
         let mut found = lock(&self.found);
-        if (found.len() as u64) < self.failures {
+        // The only one is told at the end, which comes next.
+        if self.failures > 1 && (found.len() as u64) < self.failures {
             self.progress.tell(&format!("seed {seed} failed {failure}"));
         }
         found.push((seed, failure));
