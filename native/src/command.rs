@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 pub mod descriptors;
 pub mod output;
@@ -10,14 +10,27 @@ pub mod replay;
 pub mod signals;
 pub mod span;
 
-/// Has logs go to stderr; what a program may want to read goes to stdout. `name` is the command's.
-pub fn log(name: &str, filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
-        eprintln!("{name}: --log {filter:?} is no filter ({error}); taking \"info\"");
-        EnvFilter::new("info")
-    });
+/// The levels of `--log`, from the least that is told to the most.
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+/// Has logs go to stderr; what a program may want to read goes to stdout. `name` is the command's. A `level` that there
+/// is none of is told, and ends the process as other wrong arguments do, with code 2.
+pub fn log(name: &str, level: &str) {
+    let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == level) else {
+        eprintln!(
+            "{name}: --log (or SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off"
+        );
+        std::process::exit(2);
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(*filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)

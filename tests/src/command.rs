@@ -1,12 +1,13 @@
 use std::io::{self, empty, pipe};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::panicking;
 
 use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::children::{self, Process, lock};
 use crate::tail::Tail;
 use crate::wait::poll;
 
@@ -105,7 +106,7 @@ fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
 /// A child process, and what it says. It is killed when this is dropped; when that is because a test
 /// failed, what it said is shown.
 pub struct Running {
-    child: Child,
+    process: Arc<Mutex<Process>>,
     stdout: Tail,
     stderr: Tail,
 }
@@ -141,7 +142,13 @@ impl Running {
     /// The same for a command that may not be there.
     pub(crate) fn try_start(command: Command) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
-        Self::spawn(command, writer, Tail::of(reader))
+        Self::spawn(command, writer, Tail::of(reader), false)
+    }
+
+    /// The same for a command of somebody else's, which may start others: they end with it.
+    pub(crate) fn try_start_leader(command: Command) -> io::Result<Self> {
+        let (reader, writer) = pipe()?;
+        Self::spawn(command, writer, Tail::of(reader), true)
     }
 
     /// The same, but stdout goes to `stdout`; nothing of it is kept here.
@@ -151,20 +158,20 @@ impl Running {
     /// When it cannot be started.
     #[must_use]
     pub fn start_into(command: Command, stdout: impl Into<Stdio>) -> Self {
-        Self::spawn(command, stdout, Tail::of(empty())).expect("the command can be started")
+        Self::spawn(command, stdout, Tail::of(empty()), false).expect("the command can be started")
     }
 
-    fn spawn(mut command: Command, out: impl Into<Stdio>, stdout: Tail) -> io::Result<Self> {
+    fn spawn(mut command: Command, out: impl Into<Stdio>, stdout: Tail, leads: bool) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let stderr = Tail::of(child.stderr.take().expect("stderr is piped"));
-        Ok(Self { child, stdout, stderr })
+        let process = children::spawn(&mut command, leads)?;
+        let stderr = lock(&process).child.stderr.take().expect("stderr is piped");
+        Ok(Self { process, stdout, stderr: Tail::of(stderr) })
     }
 
     /// The process's id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        Pid::from_child(&lock(&self.process).child)
     }
 
     /// Sends it a signal.
@@ -183,8 +190,12 @@ impl Running {
     /// When the system does not say.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
-        let status = self.child.try_wait();
-        status.expect("a child can be waited for").is_some()
+        self.status().is_some()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        lock(&self.process).child.try_wait().expect("a child can be waited for")
     }
 
     /// What it wrote to stdout so far.
@@ -227,17 +238,15 @@ impl Running {
     ///
     /// When it does not end in time.
     #[must_use]
-    pub fn wait(mut self) -> Ended {
-        let status =
-            poll("the end of the process", || self.child.try_wait().expect("a child can be waited for"));
+    pub fn wait(self) -> Ended {
+        let status = poll("the end of the process", || self.status());
         Ended { code: status.code(), stdout: self.stdout.whole(), stderr: self.stderr.whole() }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        children::end(&self.process);
         if panicking() {
             let (stdout, stderr) = (self.stdout.so_far(), self.stderr.so_far());
             eprintln!("--- stdout of the process\n{stdout}--- stderr of the process\n{stderr}---");

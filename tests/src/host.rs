@@ -61,7 +61,7 @@ impl Host for &'static Known {
         let mut args = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
         args.extend(arguments(options));
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        Ok(Box::new(Served::start(self.command(service.name(), &args), None)?))
+        Ok(Box::new(Served::start(self.command(service.name(), &args))?))
     }
 }
 

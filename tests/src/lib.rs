@@ -7,6 +7,7 @@
 
 #![cfg(unix)]
 
+mod children;
 mod client;
 mod command;
 pub mod dialogue;
@@ -21,6 +22,7 @@ mod server;
 mod tail;
 mod wait;
 
+pub use children::end_on_signal;
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi};
 pub use example::{example, wasi_example};

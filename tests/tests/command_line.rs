@@ -147,11 +147,20 @@ fn logs_can_be_off_by_option_and_by_environment() {
 }
 
 #[test]
-fn a_log_level_that_is_none_is_told_and_harms_nothing() {
-    let server = Server::fib(&["--log", "fib=nonsense"]);
-    server.logs("--log \"fib=nonsense\"");
-    server.client().ask(20);
-    assert_eq!(server.stop().code, Some(0));
+fn a_log_level_that_is_none_is_told_with_those_that_there_are() {
+    for level in ["bogus", "fib=debug", "INFO", "3", ""] {
+        let by_option =
+            Running::start(sinbin(&["--log", level, "serve", "fib", "--listen", "127.0.0.1:0"])).wait();
+        let mut command = sinbin(&["serve", "fib", "--listen", "127.0.0.1:0"]);
+        command.env("SINBIN_LOG", level);
+        for ended in [by_option, Running::start(command).wait()] {
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{level:?}: {}", ended.stderr);
+            let told = format!(
+                "SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off\n"
+            );
+            assert!(ended.stderr.ends_with(&told), "{}", ended.stderr);
+        }
+    }
 }
 
 /// Starts a server whose stdout is closed once it has said where it listens, as behind `| head -1`.

@@ -6,16 +6,14 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_tests::dialogue::{
-    Dialogue, Heard, Host, Network, Options, Outcome, Play, Service, Simulated, Stage, Step, Table, Verdict,
-    Wire, hold_all, parse, read_all,
+    Dialogue, Failure, Heard, Host, Network, Options, Outcome, Play, Service, Simulated, Stage, Step, Table,
+    Verdict, Wire, hold_all, parse, read_all,
 };
 use sinbin_tests::host::Known;
-use sinbin_tests::{Ended, Running, Server};
 
 fn all() -> Vec<Dialogue> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/dialogues");
@@ -288,50 +286,55 @@ fn a_play_needs_neither_sockets_nor_a_clock() {
     assert_eq!(outcome.heard[1].bytes, b"abcdefghij");
 }
 
-/// Runs the command with these arguments.
-fn dialogues(args: &[&str]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dialogues"));
-    command.args(args);
-    Running::start(command).wait()
+/// A host that fails, and has said this.
+struct Talker(String);
+
+impl Host for Talker {
+    fn name(&self) -> &'static str {
+        "talker"
+    }
+
+    fn about(&self) -> &'static str {
+        "says much"
+    }
+
+    fn lacks(&self, _: &Dialogue) -> Option<String> {
+        None
+    }
+
+    fn open(&self, _: Service, _: &Options) -> Result<Box<dyn Stage>, String> {
+        Ok(Box::new(Self(self.0.clone())))
+    }
+}
+
+impl Stage for Talker {
+    fn perform(&mut self, _: &Dialogue) -> Outcome {
+        let failure = Failure { client: "ann".to_owned(), step: 1, what: "it fails".to_owned() };
+        Outcome { heard: Vec::new(), failure: Some(failure) }
+    }
+
+    fn says(&self) -> String {
+        self.0.clone()
+    }
 }
 
 #[test]
-fn a_server_that_runs_already_is_held_to_what_it_can_be() {
-    let server = Server::fib(&[]);
-    let address = server.address().to_string();
-    let ended = dialogues(&["--service", "fib", "--only", "fib/bare", "--address", &address]);
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-    assert!(ended.stdout.contains("fib/bare_and_gone       ✓"), "{}", ended.stdout);
-    let left_out = "fib/bare_by_option: it runs already, and would have to be started with --framing bare";
-    assert!(ended.stdout.contains(left_out), "{}", ended.stdout);
-    assert!(
-        ended.stdout.ends_with("4 dialogues, 1 hosts: 3 held, 0 failed, 1 left out\n"),
-        "{}",
-        ended.stdout
-    );
-}
-
-#[test]
-fn a_server_that_says_something_else_is_an_exit_code_of_1() {
-    let server = Server::start("echo", &[]);
-    let address = server.address().to_string();
-    let ended = dialogues(&["--service", "fib", "--only", "fib/zero", "--address", &address]);
-    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    assert!(ended.stdout.contains("client 1, step 3: expect "), "{}", ended.stdout);
-    assert!(ended.stdout.contains("at byte 0 comes something else: \"0\\n-1\\n"), "{}", ended.stdout);
-}
-
-#[test]
-fn wrong_arguments_are_an_exit_code_of_2() {
-    for (args, message) in [
-        (&["--host", "nobody"][..], "dialogues: --host nobody: there is none; see --list"),
-        (&["--only", "no-such"], "dialogues: --only no-such: no dialogue is called so"),
-        (&["--dialogues", "/nowhere"], "dialogues: cannot read /nowhere/fib: "),
-        (&["--address", "127.0.0.1:1"], "--service"),
-        (&["--", "command"], "--service"),
+fn the_end_of_a_log_begins_where_a_line_does() {
+    let line = "x".repeat(99);
+    let long = "y".repeat(1000);
+    for (said, shown) in [
+        (String::new(), String::new()),
+        ("a\nb\n".to_owned(), "; at last it said:\n    a\n    b".to_owned()),
+        (format!("{line}\n").repeat(9), format!("; at last it said:{}", format!("\n    {line}").repeat(4))),
+        (format!("{}-{line}\n", format!("{line}\n").repeat(8)), {
+            format!("; at last it said:{}\n    -{line}", format!("\n    {line}").repeat(3))
+        }),
+        (format!("before\n{long}\n"), format!("; at last it said:\n    {long}")),
     ] {
-        let ended = dialogues(args);
-        assert_eq!(ended.code, Some(2), "{args:?}");
-        assert!(ended.stderr.contains(message), "{args:?}: {}", ended.stderr);
+        let text = "shows = \"A test.\"\n[[client]]\nsteps = [\"close\"]\n";
+        let dialogue = parse(Service::Fib, "talk", text).expect("a dialogue");
+        let hosts: [Box<dyn Host>; 1] = [Box::new(Talker(said))];
+        let results = hold_all(&hosts, &[dialogue], |_, _| {});
+        assert_eq!(results.dialogues[0].1, [Verdict::Failed(format!("ann, step 1: it fails{shown}"))]);
     }
 }

@@ -67,7 +67,7 @@ pub fn simulate_tasks<T: Talk, R: 'static>(
     talks: impl FnMut(&mut Luck) -> T,
     told: bool,
 ) -> Ended {
-    run(service, plan, luck, talks, told, false)
+    run(service, plan, luck, talks, Story::of(told), false)
 }
 
 /// The same of a service whose tasks do not wake or cancel each other: that nobody else does so is checked.
@@ -76,9 +76,9 @@ pub(crate) fn simulate_lone_tasks<T: Talk, R: 'static>(
     plan: &Plan,
     luck: Luck,
     talks: impl FnMut(&mut Luck) -> T,
-    told: bool,
+    story: Story,
 ) -> Ended {
-    run(service, plan, luck, talks, told, true)
+    run(service, plan, luck, talks, story, true)
 }
 
 fn run<T: Talk, R: 'static>(
@@ -86,14 +86,13 @@ fn run<T: Talk, R: 'static>(
     plan: &Plan,
     luck: Luck,
     talks: impl FnMut(&mut Luck) -> T,
-    told: bool,
+    story: Story,
     tasks_ask_nothing: bool,
 ) -> Ended {
     let door = Door::new(&NoWakers);
     let on = Loop::new(&door);
     let pool = pin!(Pool::growing(u32::try_from(plan.rooms.tasks).unwrap_or(u32::MAX)));
     let service = AsyncService::new(on, pool.as_ref(), |conn| service(conn, on));
-    let story = if told { Story::kept() } else { Story::default() };
     let mut run = Simulation::telling(service, plan, luck, talks, story);
     run.world.evidence.tasks_ask_nothing = tasks_ask_nothing;
     run.run_recorded()

@@ -105,7 +105,7 @@ pub use report::{Ended, Failure, Report};
 pub use rooms::Rooms;
 pub use run::Simulation;
 pub use scripted::{ClientId, Scripted};
-pub use shipped::{shipped, shipped_by};
+pub use shipped::{shipped, shipped_by, shipped_watched};
 pub use shrink::shrink;
 pub use tasks::SimTask;
 pub use world::World;

@@ -1,8 +1,9 @@
 //! What a run is like: who comes, how much room there is, and what goes wrong how often.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::luck::Luck;
+use crate::luck::{Luck, OFTEN};
 use crate::rooms::Rooms;
 
 /// Who computes jobs.
@@ -55,6 +56,12 @@ macro_rules! faults {
             /// them each time: faults hide each other.
             fn drawn(luck: &mut Luck) -> Self {
                 Self { $($name: luck.below(2) * luck.between(1, $most),)* }
+            }
+
+            /// Those that there are, by name.
+            fn named(&self) -> impl Iterator<Item = (&'static str, u32)> {
+                let all = [$((stringify!($name), self.$name),)*];
+                all.into_iter().filter(|(_, often)| *often > 0)
             }
         }
     };
@@ -168,5 +175,46 @@ impl Plan {
             idle_timeout: Some(Duration::from_millis(50)),
             faults: Faults::ALL,
         }
+    }
+}
+
+/// In a line, for people.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clients, visits, requests, rooms, .. } = self;
+        write!(f, "{clients} clients at a time, ")?;
+        if *visits < u64::MAX {
+            write!(f, "{visits} visits, ")?;
+        }
+        write!(f, "up to {requests} requests each; jobs ")?;
+        match self.computes {
+            Computes::Slices => write!(f, "in slices")?,
+            Computes::Workers(1) => write!(f, "by 1 worker")?,
+            Computes::Workers(workers) => write!(f, "by {workers} workers")?,
+        }
+        match self.idle_timeout {
+            Some(span) => write!(f, ", idle timeout {span:?}")?,
+            None => write!(f, ", no idle timeout")?,
+        }
+        if let Some(steps) = self.stops_at {
+            write!(f, ", asked to stop after {steps} steps")?;
+        }
+        let Rooms { tasks, sources, jobs, blocks, block_size } = rooms;
+        write!(
+            f,
+            "; room for {tasks} tasks, {sources} sources, {jobs} jobs, {blocks} blocks of {block_size} bytes; {}",
+            self.faults
+        )
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = self.named().map(|(name, often)| format!("{} {often}", name.replace('_', " ")));
+        let named: Vec<_> = named.collect();
+        if named.is_empty() {
+            return write!(f, "no faults");
+        }
+        write!(f, "faults in {OFTEN}: {}", named.join(", "))
     }
 }

@@ -105,6 +105,7 @@ where
             self.go_on();
             self.mischief();
             self.wait();
+            self.world.story.count(self.world.promises.steps);
             if let Some(what) = self.world.wrong.take() {
                 return Err(self.failure(what));
             }

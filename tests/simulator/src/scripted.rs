@@ -99,7 +99,7 @@ where
 
     /// The same, and what happens is told as a story.
     pub fn told(service: S, plan: &Plan, luck: Luck) -> Self {
-        Self::begin(service, plan, luck, Story::kept())
+        Self::begin(service, plan, luck, Story::of(true))
     }
 
     /// The same, and more is checked, as [`Simulation::strict`] says: of a service whose tasks do not wake or cancel each

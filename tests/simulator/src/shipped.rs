@@ -2,6 +2,9 @@
 
 mod tasks;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
@@ -16,33 +19,57 @@ use crate::story::Story;
 use crate::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
 use crate::world::World;
 
-/// One of the shipped services, as luck will have it, by a plan that luck draws; told as a story if that is asked for.
+/// One of the shipped services, as luck will have it, by a plan that luck draws; told as a story if that is asked for,
+/// which begins with the service and the plan.
 #[must_use]
 pub fn shipped(mut luck: Luck, told: bool) -> Ended {
-    let mut plan = Plan::drawn(&mut luck);
-    let service = luck.below(SERVICES);
-    run(service, &mut plan, luck, told)
+    let plan = Plan::drawn(&mut luck);
+    shipped_by(&plan, luck, told)
 }
 
 /// The same by a plan of the caller's.
 #[must_use]
-pub fn shipped_by(plan: &Plan, mut luck: Luck, told: bool) -> Ended {
-    let service = luck.below(SERVICES);
-    run(service, &mut plan.clone(), luck, told)
+pub fn shipped_by(plan: &Plan, luck: Luck, told: bool) -> Ended {
+    draw(plan, luck, Story::of(told))
+}
+
+/// The same without a story. While it runs, `steps` says how many steps there were so far.
+#[must_use]
+pub fn shipped_watched(plan: &Plan, luck: Luck, steps: &Arc<AtomicU64>) -> Ended {
+    draw(plan, luck, Story::watched(Arc::clone(steps)))
 }
 
 /// How many services there are to choose from.
 const SERVICES: u32 = 10;
 
-fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
+const NAMES: [&str; SERVICES as usize] = [
+    "fib in lines",
+    "fib in lines",
+    "fib in lines",
+    "fib in lines",
+    "fib, in lines or bare as each client has it",
+    "fib, bare",
+    "echo",
+    "upper",
+    "echo as an async fn",
+    "fib in lines as an async fn",
+];
+
+fn draw(plan: &Plan, mut luck: Luck, mut story: Story) -> Ended {
+    let service = luck.below(SERVICES);
+    story.begin(|| format!("{}; {plan}", NAMES[service as usize]));
+    run(service, plan, luck, story)
+}
+
+fn run(service: u32, plan: &Plan, luck: Luck, story: Story) -> Ended {
     let idle_timeout = plan.idle_timeout;
     let framing = match service {
         0..4 => Framing::Lines,
         4 => Framing::Auto,
         5 => Framing::Bare,
-        6 => return simulate(Echo { idle_timeout }, plan, luck, told, |_| EchoTalk),
-        7 => return simulate(Upper { idle_timeout }, plan, luck, told, |_| UpperTalk),
-        8 => return run_echo_tasks(plan, luck, told),
+        6 => return simulate(Echo { idle_timeout }, plan, luck, story, |_| EchoTalk),
+        7 => return simulate(Upper { idle_timeout }, plan, luck, story, |_| UpperTalk),
+        8 => return run_echo_tasks(plan, luck, story),
         _ => Framing::Lines,
     };
     // Half a line and another are a large number: to compute it would take longer than all the rest.
@@ -53,21 +80,26 @@ fn run(service: u32, plan: &mut Plan, luck: Luck, told: bool) -> Ended {
     let is_busy = plan.rooms.jobs < plan.clients as usize;
     let talk = |_: &mut Luck| FibTalk::new(&fib).forgiving(is_busy, is_lost);
     if service < 9 {
-        return simulate(fib, plan, luck, told, talk);
+        return simulate(fib, plan, luck, story, talk);
     }
-    simulate_lone_tasks(async |conn, on| tasks::fib(&conn, on, &fib).await, plan, luck, talk, told)
+    simulate_lone_tasks(async |conn, on| tasks::fib(&conn, on, &fib).await, plan, luck, talk, story)
 }
 
-fn run_echo_tasks(plan: &Plan, luck: Luck, told: bool) -> Ended {
+fn run_echo_tasks(plan: &Plan, luck: Luck, story: Story) -> Ended {
     let idle = plan.idle_timeout;
-    simulate_lone_tasks(async |conn, on| tasks::echo(&conn, on, idle).await, plan, luck, |_| EchoTalk, told)
+    simulate_lone_tasks(async |conn, on| tasks::echo(&conn, on, idle).await, plan, luck, |_| EchoTalk, story)
 }
 
-fn simulate<S, T>(service: S, plan: &Plan, luck: Luck, told: bool, talks: impl FnMut(&mut Luck) -> T) -> Ended
+fn simulate<S, T>(
+    service: S,
+    plan: &Plan,
+    luck: Luck,
+    story: Story,
+    talks: impl FnMut(&mut Luck) -> T,
+) -> Ended
 where
     S: Service<Conn: Task<World<S, T>>>,
     T: Talk,
 {
-    let story = if told { Story::kept() } else { Story::default() };
     Simulation::telling(service, plan, luck, talks, story).strict().run_recorded()
 }

@@ -1,8 +1,14 @@
-//! Seeds of the shipped services: some that are run each time, and those that once found something.
+//! Seeds of the shipped services, some that are run each time. Those that once found something are not kept: a seed means
+//! another run as soon as the simulator changes. What they found is told in `stories`, as scripted scenes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sinbin_core::echo::Echo;
 use sinbin_simulator::talk::{EchoTalk, Talk};
-use sinbin_simulator::{Ended, Luck, Owed, Plan, Read, Simulation, shipped, shipped_by, shrink};
+use sinbin_simulator::{
+    Ended, Faults, Luck, Owed, Plan, Read, Simulation, shipped, shipped_by, shipped_watched, shrink,
+};
 
 /// `SINBIN_SEEDS` says how many; CI runs more of them by the command.
 fn seeds() -> u64 {
@@ -35,6 +41,42 @@ fn the_same_seed_gives_the_same_run_and_so_does_its_tape() {
         let replayed = shipped(Luck::replayed(&first.tape), true);
         assert_eq!((replayed.story, replayed.outcome), (first.story, first.outcome), "seed {seed}");
     }
+}
+
+#[test]
+fn a_story_begins_with_the_service_and_the_plan() {
+    for (seed, told) in (0..20).map(|seed| (seed, shipped(Luck::seeded(seed), true).story)) {
+        let plan = Plan::drawn(&mut Luck::seeded(seed));
+        let first = told.lines().next().expect("a line");
+        assert!(first.ends_with(&format!("; {plan}")), "seed {seed}: {first}");
+        assert!(first.contains("fib") || first.contains("echo") || first.contains("upper"), "{first}");
+    }
+}
+
+#[test]
+fn a_plan_says_in_a_line_what_is_drawn() {
+    let plan = Plan::endless(3, 100);
+    let calm =
+        Plan { faults: Faults::default(), visits: 5, stops_at: Some(7), idle_timeout: None, ..plan.clone() };
+    assert_eq!(
+        calm.to_string(),
+        "3 clients at a time, 5 visits, up to 100 requests each; jobs by 2 workers, no idle timeout, asked to stop after 7 \
+         steps; room for 12 tasks, 12 sources, 1 jobs, 2 blocks of 1024 bytes; no faults"
+    );
+    let all = plan.to_string();
+    assert!(
+        all.contains(", idle timeout 50ms; ") && all.contains("; faults in 1024: short reads 400, "),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_run_that_is_watched_is_the_same_and_says_how_far_it_is() {
+    let (plan, steps) = (Plan::endless(10, 2000), Arc::default());
+    let watched = shipped_watched(&plan, Luck::seeded(1), &steps);
+    assert_eq!(watched, shipped_by(&plan, Luck::seeded(1), false));
+    let counted = watched.outcome.expect("it goes well").steps;
+    assert_eq!(steps.load(Ordering::Relaxed), counted);
 }
 
 /// Owes what no service answers.

@@ -132,9 +132,16 @@ fn difference(heard: &[Heard], expected: &[Heard]) -> Option<String> {
     Some(format!("{} heard {one} from byte {at} on, and not {other}", heard.client))
 }
 
-/// The end of a log.
+/// The end of a log, from the beginning of a line on.
 fn last_words(said: &str) -> String {
     let said = said.trim_end();
-    let (begin, _) = said.char_indices().rev().nth(LAST_WORDS).unwrap_or((0, ' '));
-    if said.is_empty() { String::new() } else { format!("; at last it said: {}", &said[begin..]) }
+    let begin = said.char_indices().rev().nth(LAST_WORDS).map_or(0, |(begin, _)| begin);
+    let line = match said[begin..].find('\n') {
+        _ if begin == 0 || said[..begin].ends_with('\n') => begin,
+        Some(end) => begin + end + 1,
+        // A line that is longer than all that is shown.
+        None => said.rfind('\n').map_or(0, |end| end + 1),
+    };
+    let lines = said[line..].lines().map(|line| format!("\n    {line}"));
+    if said.is_empty() { String::new() } else { format!("; at last it said:{}", lines.collect::<String>()) }
 }

@@ -62,6 +62,6 @@ impl Host for Given {
         if !args.iter().any(|arg| arg == PLACE) {
             command.args(arguments(options));
         }
-        Ok(Box::new(Served::start(command, self.address)?))
+        Ok(Box::new(Served::start_given(command, self.address)?))
     }
 }

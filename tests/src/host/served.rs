@@ -1,3 +1,4 @@
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread::sleep;
@@ -18,31 +19,49 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Starts a command, and waits until it says where it listens; or until somebody listens at `address`, if there is one.
-    pub(super) fn start(command: Command, address: Option<SocketAddr>) -> Result<Self, String> {
+    /// Starts a command of ours, and waits until it says where it listens.
+    pub(super) fn start(command: Command) -> Result<Self, String> {
         let program = command.get_program().display().to_string();
-        let running = Running::try_start(command);
-        let mut running = running.map_err(|error| format!("cannot start {program}: {error}"))?;
+        Self::listening(&program, Running::try_start(command), None)
+    }
+
+    /// The same for somebody else's; what it starts ends with it. If there is an `address`, it need not say that: it listens
+    /// once somebody listens there.
+    pub(super) fn start_given(command: Command, address: Option<SocketAddr>) -> Result<Self, String> {
+        let program = command.get_program().display().to_string();
+        Self::listening(&program, Running::try_start_leader(command), address)
+    }
+
+    fn listening(
+        program: &str,
+        running: io::Result<Running>,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, String> {
+        let running = running.map_err(|error| format!("cannot start {program}: {error}"))?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let has_ended = running.has_ended();
+            let status = running.status();
             if let Some(address) = listens(&running, address)? {
                 return Ok(Self { running, address });
             }
-            if has_ended {
-                return Err(format!(
-                    "{program} ended, and never listened: {}",
-                    running.wait().stderr.trim_end()
-                ));
+            if let Some(status) = status {
+                let said = said(&running.wait().stderr);
+                return Err(format!("{program} ended before it listened, with {status}{said}"));
             }
             if Instant::now() > deadline {
-                return Err(format!(
-                    "{program} does not listen after {PATIENCE:?}: {}",
-                    running.stderr().trim_end()
-                ));
+                let said = said(&running.stderr());
+                return Err(format!("{program} does not listen after {PATIENCE:?}{said}"));
             }
             sleep(PAUSE);
         }
+    }
+}
+
+/// What a process that does not listen wrote to stderr.
+fn said(stderr: &str) -> String {
+    match stderr.trim_end() {
+        "" => ", and said nothing".to_owned(),
+        stderr => format!("; it said: {stderr}"),
     }
 }
 

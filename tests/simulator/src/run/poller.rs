@@ -4,6 +4,7 @@ use sinbin_core::{Interest, Service, SourceId, Task};
 
 use crate::luck::Luck;
 use crate::run::Simulation;
+use crate::story::ready_to;
 use crate::talk::Talk;
 use crate::world::{Role, World};
 
@@ -66,7 +67,7 @@ where
     /// Says to the kernel that a source is ready; who waits for that is ready then.
     pub(crate) fn say_ready(&mut self, source: SourceId, role: Role, report: Interest) {
         let Self { executor, world, acceptor, .. } = self;
-        world.tell(|| format!("source {source} is ready: {report:?}"));
+        world.tell(|| format!("source {source} is ready: {}", ready_to(report)));
         world.story.add(source.to_bits() ^ u64::from(report.bits()) << 60);
         world.say_ready(&mut executor.kernel, source, report);
         let task = match role {

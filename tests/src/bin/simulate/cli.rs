@@ -5,10 +5,10 @@ use sinbin_simulator::Plan;
 
 /// Run the shipped services under bad luck, in virtual time, and check the kernel's promises before every step.
 ///
-/// A seed decides all that happens, for ever. One that fails is named, cut down to a short run that fails as well, and
-/// that is told step by step.
+/// A seed decides all that happens, for one build of the simulator and of what it runs: a change of either can make it
+/// another run. One that fails is named, cut down to a short run that fails as well, and that is told step by step.
 #[derive(Parser)]
-#[command(name = "simulate", after_help = EXIT_CODES)]
+#[command(name = "simulate", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// How many seeds to run.
     #[arg(long, default_value_t = 1000, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u64).range(1..))]
@@ -26,10 +26,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SEED")]
     pub(crate) seed: Option<u64>,
     /// With --seed: tell what happens, line by line.
-    #[arg(long, requires = "seed")]
+    #[arg(long, requires = "seed", conflicts_with = "steps")]
     pub(crate) trace: bool,
     /// With --seed: if it fails, tell all of a short run that fails as well.
-    #[arg(long, requires = "seed")]
+    #[arg(long, requires = "seed", conflicts_with = "steps")]
     pub(crate) shrink: bool,
     /// One long run of about this many steps, with all faults at once: what is measured.
     #[arg(long, value_name = "N", conflicts_with_all = ["seed", "seeds"], value_parser = clap::value_parser!(u64).range(1..))]
@@ -39,8 +39,12 @@ pub(crate) struct Cli {
     pub(crate) clients: u32,
 }
 
+/// How a user of the repository calls this.
+pub(crate) const COMMAND: &str = "cargo run --package sinbin-tests --bin simulate --";
+
 const EXIT_CODES: &str = "Exit codes: 0 all went well; 1 a promise was broken or a client got a wrong answer; 2 wrong \
-arguments. Try: simulate --seed 7 --trace | less";
+arguments; 130 Ctrl-C, and 143 SIGTERM, ended it: what was found so far is told, and how to go on. Try: cargo run \
+--package sinbin-tests --bin simulate -- --seed 7 --trace | less";
 
 impl Cli {
     /// The plan of a long run, if that is asked for.

@@ -3,6 +3,10 @@
 mod cli;
 mod many;
 mod one;
+#[path = "../shared/output.rs"]
+mod output;
+mod progress;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -17,4 +21,9 @@ fn main() -> ExitCode {
         None if cli.steps.is_some() => one::endless(&cli),
         None => many::run(&cli),
     }
+}
+
+/// Prints; whether somebody still reads.
+fn say(text: &str) -> bool {
+    output::say("simulate", text)
 }

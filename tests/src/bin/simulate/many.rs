@@ -1,122 +1,171 @@
 //! Seed after seed, on all cores.
 
+use std::mem::take;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sinbin_simulator::{Failure, Luck, Report, shipped};
 
-use crate::cli::Cli;
-use crate::one::{say, sentence, tell_failure};
+use crate::cli::{COMMAND, Cli};
+use crate::one::{sentence, tell_failure};
+use crate::progress::Progress;
+use crate::say;
+use crate::stop::Stop;
 
-/// Seeds that a thread takes at once.
+/// Seeds that a thread takes at once. What it has taken it runs, so that there are no gaps.
 const BATCH: u64 = 64;
-
-/// Seeds that the threads together may reach for behind the last.
-const SLACK: u64 = 1 << 20;
 
 /// One seed in so many runs twice: the same seed must give the same run (promise 4).
 const TWICE: u64 = 50;
 
 /// What the threads share.
 struct Shared {
-    next: AtomicU64,
-    end: u64,
+    first: u64,
+    seeds: u64,
+    /// How many were taken.
+    taken: AtomicU64,
     failures: u64,
     found: Mutex<Vec<(u64, Failure)>>,
-    total: Mutex<Report>,
-    bar: ProgressBar,
+    total: Mutex<(u64, Report)>,
+    progress: Progress,
+    stop: Stop,
+    began: Instant,
 }
 
 /// Runs them all. Ends with the first that fails, unless more are asked for.
 pub(crate) fn run(cli: &Cli) -> ExitCode {
     let threads =
         cli.jobs.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let Some(end) = cli.from.checked_add(cli.seeds).filter(|end| end.checked_add(SLACK).is_some()) else {
+    if cli.from.checked_add(cli.seeds - 1).is_none() {
         eprintln!(
-            "simulate: --from {} and --seeds {} are more than there are: the last seed is {}",
+            "simulate: --from {} and --seeds {}: the last seed is {}, so there are {} from there on",
             cli.from,
             cli.seeds,
-            u64::MAX - SLACK
+            u64::MAX,
+            u64::MAX - cli.from + 1
         );
         return ExitCode::from(2);
+    }
+    let stop = match Stop::on_signal() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("simulate: cannot wait for signals: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     let shared = Shared {
-        next: AtomicU64::new(cli.from),
-        end,
+        first: cli.from,
+        seeds: cli.seeds,
+        taken: AtomicU64::new(0),
         failures: cli.failures,
         found: Mutex::default(),
         total: Mutex::default(),
-        bar: bar(cli.seeds),
+        progress: Progress::new(cli.seeds, "seeds"),
+        stop,
+        began: Instant::now(),
     };
-    let began = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| work(&shared, began));
-        }
-    });
-    shared.bar.finish_and_clear();
-    finish(cli, shared, began)
+    shared.progress.during(
+        || shared.look(),
+        || {
+            thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| shared.work());
+                }
+            });
+        },
+    );
+    shared.finish()
 }
 
-fn finish(cli: &Cli, shared: Shared, began: Instant) -> ExitCode {
-    let mut found = shared.found.into_inner().unwrap_or_default();
-    found.sort_by_key(|(seed, _)| *seed);
-    for (seed, failure) in found.iter().take(usize::try_from(cli.failures).unwrap_or(usize::MAX)) {
-        tell_failure(*seed, failure);
-    }
-    if !found.is_empty() {
-        return ExitCode::FAILURE;
-    }
-    let total = shared.total.into_inner().unwrap_or_default();
-    let seconds = began.elapsed().as_secs_f64();
-    let rate = total.steps as f64 / seconds * 60.0 / 1e6;
-    let speed = total.simulated.as_secs_f64() / seconds;
-    say(&format!(
-        "{} seeds went well in {seconds:.1} s: {}\n{rate:.1} million steps a minute, {speed:.0} simulated seconds a \
-         second\n",
-        cli.seeds,
-        sentence(&total)
-    ));
-    ExitCode::SUCCESS
-}
-
-fn bar(seeds: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{pos}/{len} seeds {wide_bar} {msg} {eta} left");
-    ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn work(shared: &Shared, began: Instant) {
-    loop {
-        let first = shared.next.fetch_add(BATCH, Ordering::Relaxed);
-        if first >= shared.end || is_enough(shared) {
-            return;
-        }
-        let seeds = first..shared.end.min(first + BATCH);
-        let count = seeds.end - seeds.start;
-        let mut sum = Report::default();
-        for seed in seeds {
-            match trial(seed) {
-                Ok(report) => sum.add(&report),
-                Err(failure) => {
-                    shared.found.lock().unwrap_or_else(|held| held.into_inner()).push((seed, failure));
+impl Shared {
+    fn work(&self) {
+        while let Some((begin, end)) = self.take() {
+            let mut sum = Report::default();
+            for seed in begin..end {
+                match trial(self.first + seed) {
+                    Ok(report) => sum.add(&report),
+                    Err(failure) => self.note(self.first + seed, failure),
                 }
             }
+            let mut total = lock(&self.total);
+            total.0 += end - begin;
+            total.1.add(&sum);
         }
-        let mut total = shared.total.lock().unwrap_or_else(|held| held.into_inner());
-        total.add(&sum);
-        let speed = total.simulated.as_secs_f64() / began.elapsed().as_secs_f64();
-        drop(total);
-        shared.bar.set_message(format!("{speed:.0} simulated s/s,"));
-        shared.bar.inc(count);
     }
-}
 
-fn is_enough(shared: &Shared) -> bool {
-    shared.found.lock().unwrap_or_else(|held| held.into_inner()).len() as u64 >= shared.failures
+    /// The next seeds, counted from the first; none if there are enough.
+    fn take(&self) -> Option<(u64, u64)> {
+        if self.stop.code().is_some() || lock(&self.found).len() as u64 >= self.failures {
+            return None;
+        }
+        let next = |taken: u64| (taken < self.seeds).then(|| self.seeds.min(taken.saturating_add(BATCH)));
+        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        Some((taken, next(taken)?))
+    }
+
+    /// A seed that failed. It is told at once, and once more at the end, in its order and with its story.
+    fn note(&self, seed: u64, failure: Failure) {
+        let mut found = lock(&self.found);
+        // The only one is told at the end, which comes next.
+        if self.failures > 1 && (found.len() as u64) < self.failures {
+            self.progress.tell(&format!("seed {seed} failed {failure}"));
+        }
+        found.push((seed, failure));
+    }
+
+    fn look(&self) -> (u64, String) {
+        let (done, report) = *lock(&self.total);
+        let speed = report.simulated.as_secs_f64() / self.began.elapsed().as_secs_f64();
+        let failed = match lock(&self.found).len() {
+            0 => String::new(),
+            failed => format!("{failed} failed, "),
+        };
+        (done, format!("{failed}{speed:.0} simulated s/s"))
+    }
+
+    /// The command that runs those that are left.
+    fn go_on(&self, done: u64) -> String {
+        let failures =
+            if self.failures > 1 { format!(" --failures {}", self.failures) } else { String::new() };
+        format!("{COMMAND} --from {} --seeds {}{failures}", self.first + done, self.seeds - done)
+    }
+
+    fn finish(mut self) -> ExitCode {
+        let mut found = take(self.found.get_mut().unwrap_or_else(PoisonError::into_inner));
+        found.sort_by_key(|(seed, _)| *seed);
+        let failed = found.len();
+        found.truncate(usize::try_from(self.failures).unwrap_or(usize::MAX));
+        let (done, total) = *lock(&self.total);
+        let all_told = found.iter().all(|(seed, failure)| tell_failure(*seed, failure, &self.stop));
+        if let Some(code) = self.stop.code() {
+            let left = self.seeds - done;
+            if all_told && left > 0 {
+                let seeds = self.seeds;
+                let (went, go_on) = (sentence(&total), self.go_on(done));
+                say(&format!(
+                    "stopped after {done} of {seeds} seeds, of which {failed} failed: {went}\nto go on: {go_on}\n"
+                ));
+            }
+            if left > 0 || failed > 0 {
+                return ExitCode::from(code);
+            }
+        }
+        if failed > 0 {
+            return ExitCode::FAILURE;
+        }
+        let seconds = self.began.elapsed().as_secs_f64();
+        let rate = total.steps as f64 / seconds * 60.0 / 1e6;
+        let speed = total.simulated.as_secs_f64() / seconds;
+        say(&format!(
+            "{done} seeds went well in {seconds:.1} s: {}\n{rate:.1} million steps a minute, {speed:.0} simulated seconds a \
+             second\n",
+            sentence(&total)
+        ));
+        ExitCode::SUCCESS
+    }
 }
 
 /// Runs a seed, and now and then again.
@@ -129,4 +178,8 @@ fn trial(seed: u64) -> Result<Report, Failure> {
         });
     }
     Ok(report)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,16 @@
 //! One run: a seed, perhaps as a story; or a long one that is measured.
 
-use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use sinbin_simulator::{Ended, Failure, Luck, Report, shipped, shipped_by, shrink};
+use sinbin_simulator::{Ended, Failure, Luck, Report, shipped, shipped_watched, shrink};
 
-use crate::cli::Cli;
+use crate::cli::{COMMAND, Cli};
+use crate::progress::Progress;
+use crate::say;
+use crate::stop::Stop;
 
 /// How much of a story is told of a seed that nobody asked for.
 const END: usize = 40;
@@ -14,7 +18,7 @@ const END: usize = 40;
 /// Runs a seed.
 pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
     let ended = shipped(Luck::seeded(seed), cli.trace);
-    if cli.trace && !say(&ended.story) {
+    if cli.trace && !say(&format!("seed {seed}: {}", ended.story)) {
         return if ended.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let again = shipped(Luck::seeded(seed), false);
@@ -31,12 +35,12 @@ pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) if cli.shrink => {
-            let short = shortened(seed);
+            let short = shortened(seed, &Stop::default());
             say(&format!("seed {seed} failed {failure}\n{}{}", short.sentence(), short.ended.story));
             ExitCode::FAILURE
         }
         Err(failure) => {
-            tell_failure(seed, failure);
+            tell_failure(seed, failure, &Stop::default());
             ExitCode::FAILURE
         }
     }
@@ -46,7 +50,13 @@ pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
 pub(crate) fn endless(cli: &Cli) -> ExitCode {
     let Some(plan) = cli.plan() else { return ExitCode::FAILURE };
     let began = Instant::now();
-    let Ended { outcome, .. } = shipped_by(&plan, Luck::seeded(cli.from), false);
+    let steps = Arc::new(AtomicU64::new(0));
+    let look = || {
+        let count = steps.load(Ordering::Relaxed);
+        (count, format!("{:.1} million a minute", count as f64 / began.elapsed().as_secs_f64() * 60.0 / 1e6))
+    };
+    let run = || shipped_watched(&plan, Luck::seeded(cli.from), &steps);
+    let Ended { outcome, .. } = Progress::new(plan.steps, "steps").during(look, run);
     let seconds = began.elapsed().as_secs_f64();
     match outcome {
         Ok(report) => {
@@ -55,26 +65,36 @@ pub(crate) fn endless(cli: &Cli) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            say(&format!("{failure}\n"));
+            let (seed, clients, steps) = (cli.from, cli.clients, plan.steps);
+            say(&format!(
+                "seed {seed} failed {failure}\n\nto see it again: {COMMAND} --steps {steps} --clients {clients} --from {seed}\n"
+            ));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Tells how a seed failed: the failure, and a short run that fails as well.
-pub(crate) fn tell_failure(seed: u64, failure: &Failure) {
-    say(&format!("seed {seed} failed {failure}\n"));
-    let short = shortened(seed);
-    let lines: Vec<_> = short.ended.story.lines().collect();
-    let left_out = lines.len().saturating_sub(END);
-    say(&short.sentence());
-    if left_out > 0 {
-        say(&format!("… {left_out} lines before\n"));
+/// Tells how a seed failed: the failure, and a short run that fails as well, unless there is no time for that. Whether
+/// somebody still reads.
+pub(crate) fn tell_failure(seed: u64, failure: &Failure, stop: &Stop) -> bool {
+    let found = format!("seed {seed} failed {failure}\n");
+    let hints = format!(
+        "the whole of it: {COMMAND} --seed {seed} --shrink\nas it was found: {COMMAND} --seed {seed} --trace\n"
+    );
+    if stop.code().is_some() {
+        return say(&found) && say(&hints);
     }
-    say(&format!("{}\n", lines[left_out..].join("\n")));
-    say(&format!(
-        "\nthe whole of it: simulate --seed {seed} --shrink\nas it was found: simulate --seed {seed} --trace\n"
-    ));
+    // While the rest is sought, which takes a while.
+    if !say(&found) {
+        return false;
+    }
+    let short = shortened(seed, stop);
+    let mut lines = short.ended.story.lines();
+    let plan = lines.next().unwrap_or_default();
+    let lines: Vec<_> = lines.collect();
+    let left_out = lines.len().saturating_sub(END);
+    let before = if left_out > 0 { format!("… {left_out} lines before\n") } else { String::new() };
+    say(&format!("{}{plan}\n{before}{}\n\n{hints}", short.sentence(), lines[left_out..].join("\n")))
 }
 
 /// A short run that fails, made of a long one.
@@ -91,9 +111,11 @@ impl Short {
     }
 }
 
-fn shortened(seed: u64) -> Short {
+fn shortened(seed: u64, stop: &Stop) -> Short {
     let recorded = shipped(Luck::seeded(seed).recorded(), false).tape;
-    let tape = shrink(&recorded, |tape| shipped(Luck::replayed(tape), false).outcome.is_err());
+    // Who is to stop takes what is there.
+    let fails = |tape: &[u32]| stop.code().is_none() && shipped(Luck::replayed(tape), false).outcome.is_err();
+    let tape = shrink(&recorded, fails);
     let ended = shipped(Luck::replayed(&tape), true);
     Short { ended, decisions: recorded.len(), enough: tape.len() }
 }
@@ -106,9 +128,4 @@ pub(crate) fn sentence(report: &Report) -> String {
          simulated seconds",
         simulated.as_secs_f64()
     )
-}
-
-/// Prints; whether somebody still listens.
-pub(crate) fn say(text: &str) -> bool {
-    std::io::stdout().write_all(text.as_bytes()).is_ok()
 }

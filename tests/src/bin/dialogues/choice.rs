@@ -1,0 +1,56 @@
+//! Which hosts and which dialogues the command line asks for.
+
+use sinbin_tests::dialogue::{Dialogue, Host, Need, Service, Simulated, read_all};
+use sinbin_tests::host::{Given, Known};
+
+use crate::cli::{Cli, NeedArg};
+
+/// The dialogues, of which there is one at least.
+pub(crate) fn dialogues(cli: &Cli) -> Result<Vec<Dialogue>, String> {
+    let mut dialogues = read_all(&cli.dialogues).map_err(|error| error.to_string())?;
+    let Cli { only, .. } = cli;
+    dialogues.retain(|dialogue| dialogue.name.contains(only));
+    let called = dialogues.len();
+    let Some(service) = cli.service.map(Service::from) else {
+        return if called > 0 { Ok(dialogues) } else { Err(nobody(only)) };
+    };
+    dialogues.retain(|dialogue| dialogue.service == service);
+    match dialogues.len() {
+        0 if called > 0 => Err(format!(
+            "--only {only}: {called} dialogues are called so, and --service {service} leaves out all of them"
+        )),
+        0 => Err(nobody(only)),
+        _ => Ok(dialogues),
+    }
+}
+
+fn nobody(only: &str) -> String {
+    format!("--only {only}: no dialogue is called so; see --list")
+}
+
+/// The hosts, each once.
+pub(crate) fn hosts(cli: &Cli) -> Result<Vec<Box<dyn Host>>, String> {
+    let given = cli.address.is_some() || !cli.command.is_empty();
+    let mut hosts: Vec<Box<dyn Host>> = Vec::new();
+    for name in &cli.host {
+        let host = by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?;
+        if hosts.iter().all(|other| other.name() != host.name()) {
+            hosts.push(host);
+        }
+    }
+    if cli.host.is_empty() && !given {
+        hosts.extend(Simulated::all().iter().map(|host| -> Box<dyn Host> { Box::new(*host) }));
+        hosts.extend(Known::all().iter().map(|host| -> Box<dyn Host> { Box::new(host) }));
+    }
+    if let (true, Some(service)) = (given, cli.service) {
+        let lacks = cli.lacks.iter().map(|NeedArg::Linger| Need::Linger).collect();
+        let (command, address) = (cli.command.clone(), cli.address);
+        hosts.push(Box::new(Given { service: service.into(), command, address, lacks }));
+    }
+    Ok(hosts)
+}
+
+fn by_name(name: &str) -> Option<Box<dyn Host>> {
+    let simulated = Simulated::by_name(name).map(|host| -> Box<dyn Host> { Box::new(*host) });
+    simulated.or_else(|| Known::by_name(name).map(|host| -> Box<dyn Host> { Box::new(host) }))
+}
