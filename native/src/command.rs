@@ -21,9 +21,11 @@ const LEVELS: [(&str, LevelFilter); 6] = [
 ];
 
 /// Has logs go to stderr; what a program may want to read goes to stdout. `name` is the command's. A `level` that there
-/// is none of is told, and ends the process as other wrong arguments do, with code 2.
+/// is none of is told, and ends the process as other wrong arguments do, with code 2; an empty one is that of a variable which
+/// is set to nothing, and means `info`.
 pub fn log(name: &str, level: &str) {
-    let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == level) else {
+    let wanted = if level.is_empty() { "info" } else { level };
+    let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == wanted) else {
         eprintln!(
             "{name}: --log (or SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off"
         );
