@@ -64,11 +64,21 @@ pub(crate) fn blueprint(
     Ok(blueprint)
 }
 
+/// An error, and the option to look at where a guest has too little memory to start.
+pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn AnyError> {
+    // What wasmtime says of a memory that may not grow.
+    if !error.to_string().contains("growing memory") {
+        return error;
+    }
+    format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
+}
+
 /// Drives a service.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     descriptors::make_room_for(args.max_connections);
     let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
-    let mut server = Server::new(blueprint, &settings(args))?;
+    let server = Server::new(blueprint, &settings(args));
+    let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
     // A server that can't be leaves no file.
     if let Some(path) = &args.record {
