@@ -268,7 +268,7 @@ fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
 
 #[test]
 fn an_error_says_at_which_byte() {
-    let cases: [(&[u8], u64, &str); 9] = [
+    let cases: [(&[u8], u64, &str); 10] = [
         (&[], 0, "a frame of nothing"),
         (&[9], 0, "a frame of no known kind"),
         (&[3, 0], 1, "a frame that goes on behind its end"),
@@ -278,6 +278,7 @@ fn an_error_says_at_which_byte() {
         (&[1, 0, 0, 0, 0, 1, 2, 3], 5, "no checksum"),
         (&[0, 0, 0, 2], 3, "neither yes nor no"),
         (&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x81, 0], 1, "no number"),
+        (&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02], 1, "no number"),
     ];
     for (body, offset, what) in cases {
         let (bytes, at) = with_frame(body);
