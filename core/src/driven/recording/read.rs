@@ -115,7 +115,10 @@ impl Decoder {
         self.sum = frame_sum(self.sum, length, body);
         if self.sum != sum {
             let at = self.at + (bytes.len() - rest.len() - body.len() - HEAD) as u64;
-            return Err(Error::Nonsense { at, what: "a frame with another checksum than it should have" });
+            return Err(Error::Nonsense {
+                at,
+                what: "a frame that does not fit its checksum, or not those before it",
+            });
         }
         self.at += (bytes.len() - rest.len()) as u64;
         Ok((body, rest))
