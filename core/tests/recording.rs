@@ -2,7 +2,7 @@
 
 use sinbin_core::Instant;
 use sinbin_core::driven::Start;
-use sinbin_core::driven::recording::{Decoder, Error, Header, Record, Turn, Writer};
+use sinbin_core::driven::recording::{Decoder, End, Error, Header, Record, Turn, Writer};
 
 fn header() -> Header {
     Header { service: "echo".to_owned(), start: Start { max_connections: 7, ..Start::default() } }
@@ -34,21 +34,15 @@ fn what_is_no_recording_is_told_where_and_why() {
     assert_eq!(decoder.is_whole(b"GET / HTTP/1.1\r\n"), Err(Error::Foreign));
     let says = |error: Error| error.to_string();
     assert_eq!(says(Error::Foreign), "it is no recording");
+    assert_eq!(says(Error::Empty), "it is empty");
+    assert_eq!(says(Error::Short { at: 0 }), "it ends within its header");
     assert_eq!(says(Error::Short { at: 3 }), "it is cut short behind byte 3");
+    let (recorded, found) =
+        (End { turns: 115, events: 200, is_over: true }, End { turns: 59, events: 98, is_over: true });
+    assert_eq!(
+        says(Error::Miscounted { recorded, found }),
+        "it is damaged: 115 turns with 200 events were recorded, and 59 with 98 are here"
+    );
     assert_eq!(says(Error::Nonsense { at: 4, what: "nothing" }), "it is damaged at byte 4: nothing");
     assert!(says(Error::Version(9)).starts_with("it is a recording of version 9, and version "));
-}
-
-#[test]
-fn a_number_of_more_than_64_bits_is_damage() {
-    let mut bytes = Vec::new();
-    let mut writer = Writer::new(&header(), &mut bytes);
-    let mut decoder = Decoder::new();
-    decoder.header(&bytes).expect("it is whole");
-    let mut turn = Vec::new();
-    writer.turn(&Turn { now: Instant::ZERO, window: 9, events: &[], input: b"" }, None, &mut turn);
-    // A frame of that kind, of 20 bytes of a number that does not end.
-    let endless = [&[21, 0, 0, 0, turn[4]][..], &[0x80; 9], &[0x81; 11]].concat();
-    let record = decoder.record(&endless);
-    assert!(matches!(record, Err(Error::Nonsense { .. })), "{record:?}");
 }

@@ -27,14 +27,17 @@
 //!
 //! # The format
 //!
-//! Ten bytes say that it is a recording and in which version. Then there are frames: four bytes of length,
-//! little-endian, and as many bytes as that. Numbers in them are LEB128, of up to 64 bits; a string or bytes are their
-//! length and they. The first frame is the [`Header`]; each other one begins with a byte that says what it is:
+//! Ten bytes say that it is a recording, and another one in which version. Then there are frames: three bytes of length,
+//! little-endian; a byte that makes the exclusive or of these four 255; a CRC-32 (IEEE) in four bytes, little-endian; and as
+//! many bytes as the length says. The checksum is that of all frames up to this one, it included, without their checksums:
+//! so a frame that is bent is told, and one that is missing, or was put in. Numbers in frames are LEB128, of up to 64 bits;
+//! a string or bytes are their length and they. The first frame is the [`Header`]; each other one begins with a byte that
+//! says what it is:
 //!
 //! | byte | what | holds |
 //! | --- | --- | --- |
 //! | 0 | the end | turns, events, and 1 if the loop has ended or 0 if only the recording has |
-//! | 1 | a turn | nanoseconds since the turn before, window, how many events, these, the bytes of the input, and the CRC-32 (IEEE) of the answer in four bytes, little-endian |
+//! | 1 | a turn | nanoseconds since the turn before, window, how many events, these, the bytes of the input, and the CRC-32 of the answer in four bytes, little-endian |
 //! | 2 | a turn in which the loop failed | the same without a checksum |
 //! | 3 | a fresh loop | nothing: it is started as the first one was |
 //!
@@ -60,10 +63,13 @@ pub use write::{Writer, checksum};
 
 /// What a recording begins with, and its version.
 const MAGIC: &[u8; 10] = b"sinbin-rec";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The bytes of a frame, at the most: more than any turn has.
-pub const MAX_FRAME: usize = 16 << 20;
+pub const MAX_FRAME: usize = (1 << 24) - 1;
+
+/// The bytes before those of a frame: its length, with a byte of check, and its checksum.
+const HEAD: usize = 8;
 
 /// Kinds of frames.
 const END: u8 = 0;
@@ -123,9 +129,11 @@ pub struct End {
 /// What is wrong with a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
+    /// There is nothing in it.
+    Empty,
     /// It ends in the middle of a frame, or without its end: whoever wrote it was killed, or is still at it.
     Short {
-        /// How many bytes are whole.
+        /// How many bytes are whole; 0 if it ends within its header.
         at: u64,
     },
     /// It is something else.
@@ -139,17 +147,31 @@ pub enum Error {
         /// What is found there.
         what: &'static str,
     },
+    /// Its end counts other turns, or events, than there are.
+    Miscounted {
+        /// What it says.
+        recorded: End,
+        /// What it should say.
+        found: End,
+    },
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Empty => f.write_str("it is empty"),
+            Self::Short { at: 0 } => f.write_str("it ends within its header"),
             Self::Short { at } => write!(f, "it is cut short behind byte {at}"),
             Self::Foreign => f.write_str("it is no recording"),
             Self::Version(version) => {
                 write!(f, "it is a recording of version {version}, and version {VERSION} is known here")
             }
             Self::Nonsense { at, what } => write!(f, "it is damaged at byte {at}: {what}"),
+            Self::Miscounted { recorded, found } => write!(
+                f,
+                "it is damaged: {} turns with {} events were recorded, and {} with {} are here",
+                recorded.turns, recorded.events, found.turns, found.events
+            ),
         }
     }
 }

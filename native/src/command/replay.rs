@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::command::output;
-use crate::driver::{Blueprint, Ending, Part, Playback, PlaybackError, Played};
+use crate::driver::{Blueprint, Difference, Ending, Part, Playback, PlaybackError, Played};
 
 /// What is played back, and what of it is shown.
 #[derive(Args)]
@@ -27,49 +27,101 @@ pub struct ReplayArgs {
     pub turns: Option<u64>,
 }
 
+/// The exit code when a recording is cut short, and nothing is wrong with what there is of it.
+pub const SHORT: u8 = 4;
+
 /// Plays a recording back to guests of `blueprint`.
 ///
 /// # Errors
 ///
-/// When it can't be played; when a turn is answered otherwise than was recorded.
+/// When it can't be played; when a turn is answered otherwise than was recorded; when it has not the turn that is to be
+/// shown first.
 pub fn play<B: Blueprint>(
     playback: Playback,
     blueprint: &B,
     args: &ReplayArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let part = Part { from: args.from, turns: args.turns.unwrap_or(u64::MAX) };
-    let played = if args.trace {
-        let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-        let played = playback.run(blueprint, part, Some(&mut out));
-        match played.and_then(|played| out.flush().map(|()| played).map_err(PlaybackError::Write)) {
-            // Nobody reads any more, as behind `| head`.
-            Err(PlaybackError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                // What is left in there can't be written either.
-                let _ = out.into_parts();
-                return Ok(ExitCode::SUCCESS);
-            }
-            played => played?,
-        }
-    } else {
-        playback.run(blueprint, part, None)?
+    let (played, written) =
+        if args.trace { trace(playback, blueprint, part) } else { compare(playback, blueprint) };
+    let played = match played {
+        // Nobody reads any more, as behind `| head`.
+        Err(PlaybackError::Write(error)) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
+        played => played?,
     };
-    // Of two traces, nothing but the story is to be compared.
-    if args.trace {
-        // Whoever has read the story may be gone.
-        writeln!(io::stderr(), "{}", Told(&played)).ok();
-    } else {
-        output::line(Told(&played));
+    if let Some(difference) = &played.difference {
+        let is_shown = args.trace && part.has(difference.turn) && written.is_ok();
+        return Err(differs(difference, is_shown).into());
     }
-    match played.difference {
-        None => Ok(ExitCode::SUCCESS),
-        Some(difference) => Err(format!(
-            "turn {} is answered otherwise than was recorded (another version of the service, or another service?)\n{}",
-            difference.turn,
-            difference.story.trim_end()
+    match written {
+        Err(error) if args.trace && is_unread(&error) => return Ok(ExitCode::SUCCESS),
+        Err(error) => return Err(format!("cannot write to stdout: {error}").into()),
+        Ok(()) => {}
+    }
+    if args.trace && played.turns < args.from {
+        return Err(format!(
+            "there is no turn {}: {} has {} turns",
+            args.from,
+            args.file.display(),
+            played.turns
         )
-        .into()),
+        .into());
     }
+    Ok(match played.ending {
+        Ending::Short(_) => ExitCode::from(SHORT),
+        Ending::Whole | Ending::Limit | Ending::Wished => ExitCode::SUCCESS,
+    })
 }
+
+/// Plays it back, and says how it went. Then, whether that could be said.
+fn compare<B: Blueprint>(playback: Playback, blueprint: &B) -> Outcome {
+    let played = playback.run(blueprint, Part::default(), None);
+    let written = played.as_ref().map_or(Ok(()), |played| output::try_line(Told(played)).map(drop));
+    (played, written)
+}
+
+/// The same, with the story. Of two of them, nothing else is to be compared: how it went goes to stderr.
+fn trace<B: Blueprint>(playback: Playback, blueprint: &B, part: Part) -> Outcome {
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let played = playback.run(blueprint, part, Some(&mut out));
+    let written = out.flush();
+    // What is left in there can't be written either.
+    let _ = out.into_parts();
+    if let Ok(played) = &played
+        && (written.is_ok() || played.difference.is_some())
+    {
+        // Whoever has read the story may be gone.
+        writeln!(io::stderr(), "{}", Told(played)).ok();
+    }
+    (played, written)
+}
+
+/// How it went, and what came of writing to stdout.
+type Outcome = (Result<Played, PlaybackError>, io::Result<()>);
+
+fn is_unread(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// What is different; without the turn's story, if that is shown already.
+fn differs(difference: &Difference, is_shown: bool) -> String {
+    let Difference { turn, story, why } = difference;
+    let mut text = format!(
+        "turn {turn} is answered otherwise than was recorded (another version of the service, or another service?)"
+    );
+    if !is_shown {
+        text.push('\n');
+        text.push_str(story.trim_end());
+    }
+    if let Some(why) = why {
+        text.push_str("\n  ");
+        text.push_str(why);
+    }
+    text
+}
+
+/// Why a recording may have no end.
+const WHY_SHORT: &str = "(the server still runs, or was killed)";
 
 /// How it went, in a line.
 struct Told<'a>(&'a Played);
@@ -85,11 +137,16 @@ impl fmt::Display for Told<'_> {
         )?;
         match self.0.ending {
             _ if self.0.difference.is_some() => Ok(()),
+            Ending::Short(at) if *turns == 0 => {
+                write!(f, "; nothing is compared, as the recording is cut short behind byte {at} {WHY_SHORT}")
+            }
+            Ending::Short(at) => write!(
+                f,
+                "; every answer the same, up to byte {at}, where the recording is cut short {WHY_SHORT}"
+            ),
+            _ if *turns == 0 => write!(f, "; nothing is compared, as there is no turn"),
             Ending::Whole => write!(f, "; every answer the same"),
             Ending::Limit => write!(f, "; every answer the same, up to the recording's limit"),
-            Ending::Short(at) => {
-                write!(f, "; every answer the same, up to byte {at}, where the recording is cut short")
-            }
             Ending::Wished => write!(f, "; every answer the same so far"),
         }
     }

@@ -40,6 +40,18 @@ pub fn stop_on_signal(stop: impl Fn() + Clone + Send + Sync + 'static) -> io::Re
     Ok(())
 }
 
+/// Has a file that is as large as the process may have any be an error of whoever writes to it, and not the end of the
+/// process.
+///
+/// # Errors
+///
+/// When the system takes no handler.
+pub fn outlive_full_files() -> io::Result<()> {
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default())?;
+    Ok(())
+}
+
 fn count() {
     if CAME.swap(true, Ordering::AcqRel) {
         end();

@@ -9,7 +9,8 @@ use sinbin_core::driven::recording::{self, Decoder, End, Header, Record, Turn, c
 use sinbin_core::driven::{Answer, Start};
 
 use crate::driver::played::{Difference, Ending, Part, Played};
-use crate::driver::{Blueprint, Fault, Guest, story};
+use crate::driver::story::{self, Detail};
+use crate::driver::{Blueprint, Fault, Guest};
 
 /// Bytes that are read in one go.
 const CHUNK: usize = 1 << 20;
@@ -48,9 +49,6 @@ pub enum PlaybackError {
     #[error("cannot write the trace: {0}")]
     Write(#[source] io::Error),
 }
-
-/// Bytes of a turn's story that are shown where nobody asked for it.
-const LONG: usize = 4096;
 
 /// A recording in a file.
 pub struct Playback {
@@ -188,7 +186,7 @@ impl Playback {
     }
 }
 
-/// Tells a turn. What is different, if anything is.
+/// Tells a turn. What is different, if anything is: that is found also where the story can't be written.
 fn tell(
     guest: &mut Option<impl Guest>,
     number: u64,
@@ -204,31 +202,33 @@ fn tell(
         *guest = None;
         tracing::debug!(turn = number, "the guest failed: {why}");
     }
-    if let Some(out) = out {
-        story::turn(out, number, turn, answer.as_ref().ok()).map_err(PlaybackError::Write)?;
-    }
+    let written = match out {
+        Some(out) => story::turn(out, number, turn, answer.as_ref().ok(), Detail::WHOLE),
+        None => Ok(()),
+    };
     if answer.as_ref().ok().map(checksum) == recorded {
-        return Ok(None);
+        return written.map(|()| None).map_err(PlaybackError::Write);
     }
-    Ok(Some(Difference { turn: number, story: difference(number, turn, &answer, recorded) }))
+    Ok(Some(difference(number, turn, &answer, recorded)))
 }
 
-fn difference(number: u64, turn: &Turn<'_>, answer: &Result<Answer, Fault>, recorded: Option<u32>) -> String {
-    let mut text = Vec::new();
+fn difference(
+    number: u64,
+    turn: &Turn<'_>,
+    answer: &Result<Answer, Fault>,
+    recorded: Option<u32>,
+) -> Difference {
+    let mut story = Vec::new();
     // A vector takes everything.
-    story::turn(&mut text, number, turn, answer.as_ref().ok()).ok();
-    let is_long = text.len() > LONG;
-    text.truncate(LONG);
-    let mut text = String::from_utf8_lossy(&text).into_owned();
-    if is_long {
-        text.push_str(&format!("…\n  the whole of it: --trace --from {number} --turns 1\n"));
+    story::turn(&mut story, number, turn, answer.as_ref().ok(), Detail::BRIEF).ok();
+    let mut story = String::from_utf8_lossy(&story).into_owned();
+    if story.contains('…') {
+        story.push_str(&format!("  the whole of it: --trace --from {number} --turns 1\n"));
     }
-    match (answer, recorded) {
-        (Err(Fault(why)), _) => {
-            text.push_str(&format!("  because {why} (are the limits those of the recording?)\n"));
-        }
-        (Ok(_), None) => text.push_str("  and when it was recorded, it failed (at a limit of then?)\n"),
-        (Ok(_), Some(_)) => {}
-    }
-    text
+    let why = match (answer, recorded) {
+        (Err(Fault(why)), _) => Some(format!("because {why} (are the limits those of the recording?)")),
+        (Ok(_), None) => Some("and when it was recorded, it failed (at a limit of then?)".to_owned()),
+        (Ok(_), Some(_)) => None,
+    };
+    Difference { turn: number, story, why }
 }

@@ -39,7 +39,7 @@ pub enum Ending {
     Whole,
     /// The recording had reached its limit, and the server went on.
     Limit,
-    /// Whoever wrote it was killed, behind so many bytes.
+    /// Whoever writes it was killed, or is still at it, behind so many bytes.
     Short(u64),
     /// Here, as was wished.
     Wished,
@@ -50,8 +50,10 @@ pub enum Ending {
 pub struct Difference {
     /// Which; the first is 1.
     pub turn: u64,
-    /// What the guest was told and what it answers now, line by line.
+    /// What the guest was told and what it answers now, line by line; what is long is shortened.
     pub story: String,
+    /// More about why, where one of the two failed.
+    pub why: Option<String>,
 }
 
 /// How a playback went.

@@ -1,8 +1,8 @@
 //! What a guest is told goes to a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sinbin_core::Instant;
@@ -22,6 +22,7 @@ const FRAME: usize = 64;
 /// Writes a recording. What goes wrong with the file is told once, and the guest is served as before.
 pub(crate) struct Recorder {
     file: File,
+    path: PathBuf,
     writer: Writer,
     /// What is not written yet, and since when there is any.
     buffer: Vec<u8>,
@@ -43,7 +44,8 @@ impl Recorder {
         file.write_all(&buffer)?;
         let written = buffer.len() as u64;
         buffer.clear();
-        Ok(Self { file, writer, buffer, since: None, written, limit, is_over: false })
+        let path = path.to_owned();
+        Ok(Self { file, path, writer, buffer, since: None, written, limit, is_over: false })
     }
 
     /// A turn, and what was answered; `None` if the guest failed.
@@ -102,6 +104,7 @@ impl Recorder {
         self.write();
         if !self.is_over {
             tracing::warn!(
+                file = %self.path.display(),
                 bytes = self.written,
                 "the recording has reached its limit (see --record-limit) and ends here; serving goes on"
             );
@@ -110,17 +113,19 @@ impl Recorder {
     }
 
     fn write(&mut self) {
-        match self.file.write_all(&self.buffer) {
+        let (written, result) = write(&mut self.file, &self.buffer);
+        self.written += written as u64;
+        match result {
             Ok(()) => {
-                self.written += self.buffer.len() as u64;
                 self.buffer.clear();
                 self.since = None;
             }
             Err(error) => {
                 tracing::warn!(
                     %error,
+                    file = %self.path.display(),
                     bytes = self.written,
-                    "the recording cannot be written and ends here; serving goes on"
+                    "the recording cannot be written and ends here; what is in the file can be replayed; serving goes on"
                 );
                 self.stop();
             }
@@ -141,9 +146,28 @@ impl Drop for Recorder {
     }
 }
 
+/// Writes all of it; how much was, where that fails in the middle.
+fn write(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
 /// A file for its owner alone, as it has in it what clients send. One that has something in it stays as it is: it may be
 /// what a server said before it crashed, or what another one is saying.
 fn open(path: &Path) -> io::Result<File> {
+    // To open a pipe may wait for its reader, for ever.
+    if fs::metadata(path).is_ok_and(|there| !may_be_written(there.file_type())) {
+        let what = "it is no regular file; name one that is new or empty";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
     let mut options = OpenOptions::new();
     options.write(true).create(true);
     #[cfg(unix)]
@@ -159,4 +183,13 @@ fn open(path: &Path) -> io::Result<File> {
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     }
     Ok(file)
+}
+
+/// A file, or a device, which is for tests; no pipe, socket or directory.
+fn may_be_written(kind: FileType) -> bool {
+    #[cfg(unix)]
+    let is_device = std::os::unix::fs::FileTypeExt::is_char_device(&kind);
+    #[cfg(not(unix))]
+    let is_device = false;
+    kind.is_file() || is_device
 }

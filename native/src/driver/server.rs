@@ -163,7 +163,7 @@ impl<B: Blueprint> Server<B> {
     ///
     /// # Errors
     ///
-    /// When there can be no such file, or there is something in it.
+    /// When there can be no such file, there is something in it, or it is no regular file.
     ///
     /// [`Playback`]: crate::driver::Playback
     pub fn record(&mut self, path: &Path, service: &str, limit: u64) -> io::Result<()> {

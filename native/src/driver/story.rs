@@ -7,23 +7,42 @@ use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Answer, Command, Event, Handle};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
+/// How much of a turn is told.
+#[derive(Clone, Copy)]
+pub(crate) struct Detail {
+    /// Events, and commands, at the most.
+    lines: usize,
+    /// Bytes of each, at the most.
+    bytes: usize,
+}
+
+impl Detail {
+    /// All of it.
+    pub(crate) const WHOLE: Self = Self { lines: usize::MAX, bytes: usize::MAX };
+    /// What one can take in. What is left out is marked by an ellipsis, which is in no story otherwise.
+    pub(crate) const BRIEF: Self = Self { lines: 50, bytes: 200 };
+}
+
 /// A turn and its answer; `None` if the guest failed.
 pub(crate) fn turn(
     out: &mut dyn Write,
     number: u64,
     turn: &Turn<'_>,
     answer: Option<&Answer>,
+    detail: Detail,
 ) -> io::Result<()> {
     writeln!(out, "turn {number} at {}, window {}", Seconds(turn.now), turn.window)?;
     let mut input = turn.input;
-    for event in turn.events {
-        tell(out, *event, &mut input)?;
+    for event in turn.events.iter().take(detail.lines) {
+        tell(out, *event, &mut input, detail)?;
     }
+    rest(out, "  …", turn.events.len(), "events", detail)?;
     let Some(answer) = answer else { return writeln!(out, "  -> the guest fails") };
     let mut output = &answer.output[..];
-    for command in &answer.commands {
-        obey(out, *command, &mut output)?;
+    for command in answer.commands.iter().take(detail.lines) {
+        obey(out, *command, &mut output, detail)?;
     }
+    rest(out, "  -> …", answer.commands.len(), "commands", detail)?;
     match answer.rest {
         Rest::Ready => write!(out, "  -> again at once")?,
         Rest::Until(Instant::NEVER) => write!(out, "  -> waits")?,
@@ -39,7 +58,16 @@ pub(crate) fn fresh(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "a fresh guest takes over")
 }
 
-fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8]) -> io::Result<()> {
+/// How many lines are left out, if any are.
+fn rest(out: &mut dyn Write, mark: &str, there: usize, of: &str, detail: Detail) -> io::Result<()> {
+    match there.saturating_sub(detail.lines) {
+        0 => Ok(()),
+        more => writeln!(out, "{mark} and {more} {of} more"),
+    }
+}
+
+fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8], detail: Detail) -> io::Result<()> {
+    let bytes = |bytes| Bytes { bytes, most: detail.bytes };
     match event {
         Event::Listener(source) => writeln!(out, "  listener {}", name(source)),
         Event::Accepted { listener, connection, len } => {
@@ -50,7 +78,7 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8]) -> io::Result<()> 
             }
         }
         Event::Received { source, len } => {
-            writeln!(out, "  received {}: {}", name(source), Bytes(take(input, len)))
+            writeln!(out, "  received {}: {}", name(source), bytes(take(input, len)))
         }
         Event::Ended(source) => writeln!(out, "  ended {}", name(source)),
         Event::Writable(source) => writeln!(out, "  writable {}", name(source)),
@@ -59,7 +87,7 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8]) -> io::Result<()> 
         Event::Failed(source) => writeln!(out, "  failed {}", name(source)),
         Event::Idle(source) => writeln!(out, "  idle {}", name(source)),
         Event::Computed { job, len } => {
-            writeln!(out, "  computed job {}: {}", job, Bytes(take(input, len)))
+            writeln!(out, "  computed job {}: {}", job, bytes(take(input, len)))
         }
         Event::Lost(job) => writeln!(out, "  lost job {}", job),
         Event::Stop => writeln!(out, "  stop"),
@@ -67,7 +95,8 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8]) -> io::Result<()> 
     }
 }
 
-fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8]) -> io::Result<()> {
+fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8], detail: Detail) -> io::Result<()> {
+    let bytes = |bytes| Bytes { bytes, most: detail.bytes };
     match command {
         Command::Watch { source, interest } => {
             write!(out, "  -> watch {} for", name(source))?;
@@ -78,13 +107,13 @@ fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8]) -> io::Result
             writeln!(out, "{}", if interest.is_empty() { " nothing" } else { "" })
         }
         Command::Send { source, len } => {
-            writeln!(out, "  -> send {}: {}", name(source), Bytes(take(output, len)))
+            writeln!(out, "  -> send {}: {}", name(source), bytes(take(output, len)))
         }
         Command::Unread { source, len } => writeln!(out, "  -> unread {}: {len} bytes", name(source)),
         Command::Shutdown(source) => writeln!(out, "  -> shutdown {}", name(source)),
         Command::Close(source) => writeln!(out, "  -> close {}", name(source)),
         Command::Submit { job, len } => {
-            writeln!(out, "  -> submit job {}: {}", job, Bytes(take(output, len)))
+            writeln!(out, "  -> submit job {}: {}", job, bytes(take(output, len)))
         }
         Command::Cancel(job) => writeln!(out, "  -> cancel job {}", job),
         _ => writeln!(out, "  -> a command that is not known here"),
@@ -107,12 +136,18 @@ fn address(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes(port.try_into().ok()?)))
 }
 
-/// Some bytes, escaped.
-struct Bytes<'b>(&'b [u8]);
+/// Some bytes, escaped, of which no more than so many are shown.
+struct Bytes<'b> {
+    bytes: &'b [u8],
+    most: usize,
+}
 
 impl std::fmt::Display for Bytes<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes \"{}\"", self.0.len(), self.0.escape_ascii())
+        let Self { bytes, most } = *self;
+        let shown = &bytes[..bytes.len().min(most)];
+        let mark = if shown.len() < bytes.len() { "…" } else { "" };
+        write!(f, "{} bytes \"{}\"{mark}", bytes.len(), shown.escape_ascii())
     }
 }
 

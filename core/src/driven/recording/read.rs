@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::driven::recording::number::take;
+use crate::driven::recording::write::frame_sum;
 use crate::driven::recording::{
-    END, End, Error, FAILED, FRESH, Header, MAGIC, MAX_FRAME, Record, TURN, Turn, VERSION,
+    END, End, Error, FAILED, FRESH, HEAD, Header, MAGIC, Record, TURN, Turn, VERSION,
 };
 use crate::driven::{Event, Handle, Start};
 use crate::id::JobId;
@@ -16,9 +17,22 @@ use crate::time::Instant;
 pub struct Decoder {
     /// Bytes before those that it is shown next.
     at: u64,
+    /// The checksum of the frames so far.
+    sum: u32,
     now: Instant,
+    /// Turns and events so far.
+    turns: u64,
+    counted: u64,
     is_over: bool,
     events: Vec<Event>,
+}
+
+/// A frame: its length with the check of it, its checksum, what is in it, and what comes behind it.
+struct Frame<'b> {
+    length: [u8; 4],
+    sum: u32,
+    body: &'b [u8],
+    rest: &'b [u8],
 }
 
 /// What is wrong with a frame, at so many bytes from its end.
@@ -28,7 +42,8 @@ impl Decoder {
     /// One that has seen nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { at: 0, now: Instant::ZERO, is_over: false, events: Vec::new() }
+        let (turns, counted, is_over) = (0, 0, false);
+        Self { at: 0, sum: 0, now: Instant::ZERO, turns, counted, is_over, events: Vec::new() }
     }
 
     /// Whether `bytes` begin with a whole frame; or, at the beginning of a recording, with a whole header.
@@ -39,7 +54,7 @@ impl Decoder {
     pub fn is_whole(&self, bytes: &[u8]) -> Result<bool, Error> {
         match self.frame(bytes) {
             Ok(_) => Ok(true),
-            Err(Error::Short { .. }) => Ok(false),
+            Err(Error::Empty | Error::Short { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -50,10 +65,9 @@ impl Decoder {
     ///
     /// When there is none.
     pub fn header<'b>(&mut self, bytes: &'b [u8]) -> Result<(Header, &'b [u8]), Error> {
-        let (mut body, rest) = self.frame(bytes)?;
-        let end = self.end_of(bytes, rest);
+        let (mut body, rest) = self.take_frame(bytes)?;
+        let end = self.at;
         let header = header(&mut body).and_then(|header| over(body, header));
-        self.at = end;
         Ok((header.map_err(|wrong| nonsense(end, wrong))?, rest))
     }
 
@@ -66,28 +80,58 @@ impl Decoder {
         if self.is_over {
             return Err(Error::Nonsense { at: self.at, what: "something behind the end" });
         }
-        let (mut body, rest) = self.frame(bytes)?;
-        let end = self.end_of(bytes, rest);
-        self.at = end;
+        let (mut body, rest) = self.take_frame(bytes)?;
+        let end = self.at;
         let record = match body.split_off_first() {
             None => Err((0, "a frame of nothing")),
-            Some(&kind @ (TURN | FAILED)) => turn(&mut body, kind == TURN, &mut self.now, &mut self.events)
-                .and_then(|turn| over(body, turn)),
+            Some(&kind @ (TURN | FAILED)) => {
+                let found = turn(&mut body, kind == TURN, &mut self.now, &mut self.events);
+                self.turns += 1;
+                if let Ok(Record::Turn { turn, .. }) = &found {
+                    self.counted += turn.events.len() as u64;
+                }
+                found.and_then(|turn| over(body, turn))
+            }
             Some(&FRESH) => over(body, Record::Fresh),
             Some(&END) => {
                 self.is_over = true;
-                self::end(&mut body).and_then(|end| over(body, Record::End(end)))
+                let recorded = self::end(&mut body).and_then(|end| over(body, end));
+                if let Ok(recorded) = recorded {
+                    let found = End { turns: self.turns, events: self.counted, ..recorded };
+                    if recorded != found {
+                        return Err(Error::Miscounted { recorded, found });
+                    }
+                }
+                recorded.map(Record::End)
             }
             Some(_) => Err((body.len() + 1, "a frame of no known kind")),
         };
         Ok((record.map_err(|wrong| nonsense(end, wrong))?, rest))
     }
 
-    /// The frame that `bytes` begin with, and what comes behind it.
-    fn frame<'b>(&self, bytes: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), Error> {
+    /// What is in the frame that `bytes` begin with, and what comes behind it. That is next.
+    fn take_frame<'b>(&mut self, bytes: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), Error> {
+        let Frame { length, sum, body, rest } = self.frame(bytes)?;
+        self.sum = frame_sum(self.sum, length, body);
+        if self.sum != sum {
+            let at = self.at + (bytes.len() - rest.len() - body.len() - HEAD) as u64;
+            return Err(Error::Nonsense {
+                at,
+                what: "a frame that does not fit its checksum, or not those before it",
+            });
+        }
+        self.at += (bytes.len() - rest.len()) as u64;
+        Ok((body, rest))
+    }
+
+    /// The frame that `bytes` begin with. Its checksum is not looked at.
+    fn frame<'b>(&self, bytes: &'b [u8]) -> Result<Frame<'b>, Error> {
         let short = Error::Short { at: self.at };
         let mut frames = bytes;
         if self.at == 0 {
+            if bytes.is_empty() {
+                return Err(Error::Empty);
+            }
             let known = bytes.len().min(MAGIC.len());
             if bytes[..known] != MAGIC[..known] {
                 return Err(Error::Foreign);
@@ -98,18 +142,16 @@ impl Decoder {
                 Some(&version) => return Err(Error::Version(version)),
             }
         }
-        let (length, rest) = frames.split_first_chunk().ok_or(short)?;
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > MAX_FRAME {
+        let (&length, rest) = frames.split_first_chunk().ok_or(short)?;
+        let [a, b, c, check] = length;
+        // A length that is bent would have what follows taken for cut short.
+        if a ^ b ^ c ^ check != 0xff {
             let at = self.at + (bytes.len() - frames.len()) as u64;
-            return Err(Error::Nonsense { at, what: "a frame longer than any" });
+            return Err(Error::Nonsense { at, what: "a frame whose length is none" });
         }
-        rest.split_at_checked(length).ok_or(short)
-    }
-
-    /// Where a frame of `bytes` ends.
-    fn end_of(&self, bytes: &[u8], rest: &[u8]) -> u64 {
-        self.at + (bytes.len() - rest.len()) as u64
+        let (&sum, rest) = rest.split_first_chunk().ok_or(short)?;
+        let (body, rest) = rest.split_at_checked(u32::from_le_bytes([a, b, c, 0]) as usize).ok_or(short)?;
+        Ok(Frame { length, sum: u32::from_le_bytes(sum), body, rest })
     }
 }
 

@@ -4,12 +4,16 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Decoder, End, Error, Header, Record, Turn, Writer, checksum};
+use super::write::frame;
+use super::{Decoder, End, Error, HEAD, Header, MAGIC, Record, Turn, Writer, checksum};
 use crate::driven::{Answer, Command, Event, Handle, Start};
 use crate::id::JobId;
 use crate::interest::Interest;
 use crate::kernel::Rest;
 use crate::time::Instant;
+
+/// Where the first frame begins.
+const BEHIND_VERSION: usize = MAGIC.len() + 1;
 
 /// A record that owns what it holds.
 #[derive(Clone, PartialEq, Debug)]
@@ -176,7 +180,54 @@ proptest! {
             let (found, read, error) = read(&bytes[..cut]);
             prop_assert_eq!(found.is_some(), whole > 0);
             prop_assert_eq!(&read[..], &records[..whole.saturating_sub(1)]);
-            prop_assert_eq!(error, Some(Error::Short { at }));
+            prop_assert_eq!(error, Some(if cut == 0 { Error::Empty } else { Error::Short { at } }));
+        }
+    }
+
+    #[test]
+    fn a_bit_that_is_flipped_anywhere_is_told_at_its_frame(
+        header in header(),
+        run in prop::collection::vec(happened(), 0..4),
+    ) {
+        let (bytes, records, ends) = write(&header, &run, Some(true));
+        for bit in 0..8 * bytes.len() {
+            let mut bent = bytes.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            let whole = ends.iter().filter(|end| **end <= bit / 8).count();
+            let (found, read, error) = read(&bent);
+            prop_assert_eq!(found.is_some(), whole > 0);
+            prop_assert_eq!(&read[..], &records[..whole.saturating_sub(1)]);
+            let begins = whole.checked_sub(1).map_or(BEHIND_VERSION, |last| ends[last]) as u64;
+            match error {
+                Some(Error::Foreign) => prop_assert!(bit / 8 < MAGIC.len()),
+                Some(Error::Version(_)) => prop_assert_eq!(bit / 8, MAGIC.len()),
+                Some(Error::Nonsense { at, .. }) => prop_assert_eq!(at, begins),
+                _ => prop_assert!(false, "{error:?} for bit {bit}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_missing_or_told_again_or_before_another_is_damage(
+        run in prop::collection::vec(happened(), 2..6),
+        which in any::<prop::sample::Index>(),
+    ) {
+        let header = Header { service: String::new(), start: Start::default() };
+        let (bytes, records, ends) = write(&header, &run, Some(true));
+        let which = which.index(ends.len() - 2);
+        let (before, rest) = bytes.split_at(ends[which]);
+        let (frame, behind) = rest.split_at(ends[which + 1] - ends[which]);
+        let next = ends[which + 2] - ends[which + 1];
+        let (other, last) = behind.split_at(next);
+        for (bent, unharmed) in [
+            ([before, behind].concat(), which),
+            ([before, frame, frame, behind].concat(), which + 1),
+            ([before, other, frame, last].concat(), which),
+        ] {
+            let (_, read, error) = read(&bent);
+            prop_assert_eq!(&read[..], &records[..unharmed]);
+            let is_told = matches!(error, Some(Error::Nonsense { at, .. }) if at == ends[unharmed] as u64);
+            prop_assert!(is_told, "{error:?}");
         }
     }
 
@@ -206,18 +257,18 @@ proptest! {
     }
 }
 
-/// A recording whose last frame is `body`.
+/// A recording whose last frame is `body`, and where that begins; its checksums are right.
 fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
     let (mut bytes, ..) = write(&Header { service: String::new(), start: Start::default() }, &[], None);
-    bytes.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
-    let at = bytes.len() as u64;
-    bytes.extend(body);
-    (bytes, at)
+    let mut sum = crc32fast::hash(&[&bytes[BEHIND_VERSION..][..4], &bytes[BEHIND_VERSION + HEAD..]].concat());
+    let at = bytes.len() + HEAD;
+    frame(&mut sum, &mut bytes, |bytes| bytes.extend(body));
+    (bytes, at as u64)
 }
 
 #[test]
 fn an_error_says_at_which_byte() {
-    let cases: [(&[u8], u64, &str); 8] = [
+    let cases: [(&[u8], u64, &str); 10] = [
         (&[], 0, "a frame of nothing"),
         (&[9], 0, "a frame of no known kind"),
         (&[3, 0], 1, "a frame that goes on behind its end"),
@@ -226,16 +277,18 @@ fn an_error_says_at_which_byte() {
         (&[1, 0, 0, 0, 200, 1, 7], 4, "more bytes than there are"),
         (&[1, 0, 0, 0, 0, 1, 2, 3], 5, "no checksum"),
         (&[0, 0, 0, 2], 3, "neither yes nor no"),
+        (&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x81, 0], 1, "no number"),
+        (&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02], 1, "no number"),
     ];
     for (body, offset, what) in cases {
         let (bytes, at) = with_frame(body);
         assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at + offset, what }));
     }
-    let (mut bytes, at) = with_frame(&[3]);
-    // The length's last byte.
-    let last = bytes.len() - 2;
-    bytes[last] = 0xff;
-    assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at - 4, what: "a frame longer than any" }));
+    // Nothing but zeros, as a disk may leave it.
+    let (mut bytes, _) = with_frame(&[3]);
+    let at = bytes.len() as u64;
+    bytes.extend([0; 64]);
+    assert_eq!(read(&bytes).2, Some(Error::Nonsense { at, what: "a frame whose length is none" }));
     let (mut bytes, _) = with_frame(&[0, 0, 0, 1]);
     let end = bytes.len() as u64;
     bytes.push(0);
@@ -245,6 +298,17 @@ fn an_error_says_at_which_byte() {
 #[test]
 fn something_else_is_told_at_once() {
     assert_eq!(read(b"#!/bin/sh\n").2, Some(Error::Foreign));
-    assert_eq!(read(b"sinbin-rec\x02").2, Some(Error::Version(2)));
+    assert_eq!(read(b"sinbin-rec\x01").2, Some(Error::Version(1)));
     assert_eq!(read(b"sinbin").2, Some(Error::Short { at: 0 }));
+    assert_eq!(read(b"").2, Some(Error::Empty));
+}
+
+#[test]
+fn an_end_that_counts_other_turns_or_events_is_damage() {
+    for (turns, events) in [(115, 0), (0, 7)] {
+        let (bytes, _) = with_frame(&[0, turns, events, 1]);
+        let recorded = End { turns: turns.into(), events: events.into(), is_over: true };
+        let found = End { turns: 0, events: 0, is_over: true };
+        assert_eq!(read(&bytes).2, Some(Error::Miscounted { recorded, found }));
+    }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crc32fast::Hasher;
 
 use crate::driven::recording::number::{put, put_name};
-use crate::driven::recording::{END, FAILED, FRESH, Header, MAGIC, TURN, Turn, VERSION};
+use crate::driven::recording::{END, FAILED, FRESH, HEAD, Header, MAGIC, MAX_FRAME, TURN, Turn, VERSION};
 use crate::driven::{Answer, Command, Event};
 use crate::kernel::Rest;
 use crate::time::Instant;
@@ -16,6 +16,8 @@ pub struct Writer {
     before: Instant,
     turns: u64,
     events: u64,
+    /// The checksum of the frames so far.
+    sum: u32,
     /// An answer as it is summed: kept for its room.
     answer: Vec<u8>,
 }
@@ -26,8 +28,9 @@ impl Writer {
     pub fn new(header: &Header, bytes: &mut Vec<u8>) -> Self {
         bytes.extend_from_slice(&MAGIC[..]);
         bytes.push(VERSION);
-        frame(bytes, |bytes| put_header(header, bytes));
-        Self { before: Instant::ZERO, turns: 0, events: 0, answer: Vec::new() }
+        let mut sum = 0;
+        frame(&mut sum, bytes, |bytes| put_header(header, bytes));
+        Self { before: Instant::ZERO, turns: 0, events: 0, sum, answer: Vec::new() }
     }
 
     /// A turn, and what the loop answered; `None` if it failed. O(events, commands and bytes).
@@ -37,7 +40,7 @@ impl Writer {
         let passed = turn.now.as_nanos().saturating_sub(self.before.as_nanos());
         self.before = self.before.max(turn.now);
         let sum = answer.map(|answer| sum(answer, &mut self.answer));
-        frame(bytes, |bytes| {
+        frame(&mut self.sum, bytes, |bytes| {
             bytes.push(if sum.is_some() { TURN } else { FAILED });
             put(passed, bytes);
             put(turn.window.into(), bytes);
@@ -52,12 +55,12 @@ impl Writer {
 
     /// From here on, a fresh loop is told.
     pub fn fresh(&mut self, bytes: &mut Vec<u8>) {
-        frame(bytes, |bytes| bytes.push(FRESH));
+        frame(&mut self.sum, bytes, |bytes| bytes.push(FRESH));
     }
 
     /// Ends the recording. Whether the loop has ended too.
     pub fn end(&mut self, is_over: bool, bytes: &mut Vec<u8>) {
-        frame(bytes, |bytes| {
+        frame(&mut self.sum, bytes, |bytes| {
             bytes.push(END);
             put(self.turns, bytes);
             put(self.events, bytes);
@@ -101,12 +104,28 @@ pub(super) fn sum(answer: &Answer, bytes: &mut Vec<u8>) -> u32 {
     hasher.finalize()
 }
 
-fn frame(bytes: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a frame; `sum` is the checksum of those before it, and then of this one too.
+#[inline]
+pub(super) fn frame(sum: &mut u32, bytes: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
-    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&[0; HEAD]);
     put(bytes);
-    let length = u32::try_from(bytes.len() - start - 4).unwrap_or(u32::MAX);
-    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    let (head, body) = bytes[start..].split_at_mut(HEAD);
+    debug_assert!(body.len() <= MAX_FRAME, "a turn of {} bytes", body.len());
+    let [a, b, c, ..] = body.len().to_le_bytes();
+    let length = [a, b, c, !(a ^ b ^ c)];
+    *sum = frame_sum(*sum, length, body);
+    head[..4].copy_from_slice(&length);
+    head[4..].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The checksum of the frames until then, and one more.
+#[inline]
+pub(super) fn frame_sum(before: u32, length: [u8; 4], body: &[u8]) -> u32 {
+    let mut hasher = Hasher::new_with_initial(before);
+    hasher.update(&length);
+    hasher.update(body);
+    hasher.finalize()
 }
 
 fn put_bytes(what: &[u8], bytes: &mut Vec<u8>) {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use sinbin::command::replay::ReplayArgs;
 use sinbin::command::span::{Span, span};
 use sinbin::fib::MAX_N;
@@ -22,7 +23,13 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all went well; 1 something failed, see stderr; 2 wrong arguments; \
-3 the time to drain was over and connections were cut; 130 a second Ctrl-C ended it at once.";
+3 the time to drain was over and connections were cut; 4 a recording that was replayed is cut short, and as far as it goes \
+every answer is the same; 130 a second Ctrl-C ended it at once.";
+
+/// Ends the process as wrong arguments do, where it takes more than one of them to see that they are wrong.
+pub(crate) fn refuse(what: &str) -> ! {
+    Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -34,6 +41,9 @@ pub(crate) enum Command {
     /// The service is told, turn by turn, what it was told then: what was ready, which bytes, what time. It needs no network
     /// for it and no clock, so it goes as fast as the processor. A service of yours that was recorded in the sandbox takes
     /// `sinbin-wasi replay`.
+    ///
+    /// Exit codes: 0 every answer is the same; 1 one is not, or the recording is damaged; 4 every answer is the same as far as
+    /// the recording goes, and it is cut short: the server still runs, or was killed.
     Replay(ReplayArgs),
     /// Measure a server that speaks the fib protocol.
     #[command(subcommand)]
@@ -133,6 +143,10 @@ pub(crate) struct ServeArgs {
     pub(crate) drain_timeout: Span,
     /// Record in this file all that the service is told, for `sinbin replay`. What clients send is in it. It must be new,
     /// or empty.
+    ///
+    /// The service is then served by the driver of driven loops, in place of the native loop: the same tasks and sockets, but
+    /// a bug of the native loop alone can be missing in the recording. A service that is written as an async fn can't be
+    /// recorded here, and --max-buffered is 4095 at the most.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// End the recording, and not the server, at this size, in MiB.

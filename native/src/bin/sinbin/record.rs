@@ -5,13 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sinbin::command::output;
-use sinbin::command::signals::stop_on_signal;
+use sinbin::command::signals::{outlive_full_files, stop_on_signal};
 use sinbin::driven::Shell;
 use sinbin::driver::{Inside, Server, Settings};
 use sinbin::{Service, Task, WireJob};
 
-use crate::cli::{ServeArgs, WrittenAs};
+use crate::cli::{ServeArgs, WrittenAs, refuse};
 use crate::serve::CUT;
+
+/// What a driven loop can count of bytes that wait, in MiB.
+const MAX_BUFFERED: u16 = 4095;
 
 /// Serves what `make` makes of `arguments`, and records it under this name.
 pub(crate) fn run<S>(
@@ -24,13 +27,12 @@ where
     S: Service<Conn: Task<Shell<S>>, Job: WireJob + 'static>,
 {
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
-    if matches!(args.written_as, WrittenAs::AsyncFn) {
-        return Err(
-            "--record takes a service that is written as a state machine; leave out --written-as, and SINBIN_WRITTEN_AS".into()
-        );
-    }
+    check(args);
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(Inside::new(make), &settings(arguments, args))?;
+    let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    // A server that can't be leaves no file.
+    outlive_full_files()?;
     let limit = u64::from(args.record_limit) << 20;
     server
         .record(path, name, limit)
@@ -38,13 +40,24 @@ where
     // Before anybody is told that there is a server to stop.
     let stopper = server.stopper();
     stop_on_signal(move || stopper.stop())?;
-    for address in &args.listen {
-        let bound = server.listen(*address)?;
-        output::line(format_args!("listening on {bound}"));
+    for address in bound {
+        output::line(format_args!("listening on {address}"));
     }
     let summary = server.run()?;
     output::line(summary);
     Ok(if summary.served.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
+}
+
+/// Refuses what can't be recorded.
+fn check(args: &ServeArgs) {
+    if matches!(args.written_as, WrittenAs::AsyncFn) {
+        refuse(
+            "--record takes a service that is written as a state machine; leave out --written-as, and SINBIN_WRITTEN_AS",
+        );
+    }
+    if args.max_buffered > MAX_BUFFERED {
+        refuse(&format!("--record takes a --max-buffered of {MAX_BUFFERED} at the most"));
+    }
 }
 
 fn settings(arguments: Vec<String>, args: &ServeArgs) -> Settings {

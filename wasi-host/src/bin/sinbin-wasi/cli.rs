@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use sinbin::command::replay::ReplayArgs;
 use sinbin::command::span::{Span, span};
 use sinbin_wasi::portable::Peer;
@@ -23,7 +24,13 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all went well; 1 something failed, see stderr; 2 wrong arguments; \
-3 the time to drain was over and connections were cut; 130 a second Ctrl-C ended it at once.";
+3 the time to drain was over and connections were cut; 4 a recording that was replayed is cut short, and as far as it goes \
+every answer is the same; 130 a second Ctrl-C ended it at once.";
+
+/// Ends the process as wrong arguments do, where it takes more than the command line to see that they are wrong.
+pub(crate) fn refuse(what: &str) -> ! {
+    Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -36,6 +43,9 @@ pub(crate) enum Command {
     /// Run again what `sinbin-wasi run --record` or `sinbin serve --record` has recorded, offline, and compare the answers.
     ///
     /// The guest is told, turn by turn, what it was told then: what was ready, which bytes, what time.
+    ///
+    /// Exit codes: 0 every answer is the same; 1 one is not, or the recording is damaged; 4 every answer is the same as far as
+    /// the recording goes, and it is cut short: the server still runs, or was killed.
     Replay(GuestReplayArgs),
     /// Compile a guest ahead of time.
     Compile(CompileArgs),

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sinbin::command::signals::stop_on_signal;
+use sinbin::command::signals::{outlive_full_files, stop_on_signal};
 use sinbin::command::{descriptors, output};
 use sinbin_wasi::portable::{self, Network};
 use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
 use wasmtime::component::Component;
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, refuse};
 
 /// The exit code when connections had to be cut.
 const CUT: u8 = 3;
@@ -64,12 +64,25 @@ pub(crate) fn blueprint(
     Ok(blueprint)
 }
 
+/// An error, and the option to look at where a guest has too little memory to start.
+pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn AnyError> {
+    // What wasmtime says of a memory that may not grow.
+    if !error.to_string().contains("growing memory") {
+        return error;
+    }
+    format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
+}
+
 /// Drives a service.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     descriptors::make_room_for(args.max_connections);
     let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
-    let mut server = Server::new(blueprint, &settings(args))?;
+    let server = Server::new(blueprint, &settings(args));
+    let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
+    let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    // A server that can't be leaves no file.
     if let Some(path) = &args.record {
+        outlive_full_files()?;
         let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();
         let recorded = server.record(path, &name, u64::from(args.record_limit) << 20);
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
@@ -77,9 +90,8 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     // Before anybody is told that there is a server to stop.
     let stopper = server.stopper();
     stop_on_signal(move || stopper.stop())?;
-    for address in &args.listen {
-        let bound = server.listen(*address)?;
-        output::line(format_args!("listening on {bound}"));
+    for address in bound {
+        output::line(format_args!("listening on {address}"));
     }
     Ok(end(&server.run()?))
 }
@@ -87,7 +99,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
 /// Runs a command of WASI.
 fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     if args.record.is_some() {
-        return Err("--record takes a guest that the host drives; a command of WASI drives itself".into());
+        refuse("--record takes a guest that the host drives; a command of WASI drives itself");
     }
     descriptors::make_room_for(args.max_connections);
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
