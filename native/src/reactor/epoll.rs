@@ -25,7 +25,7 @@ const ALARM: u64 = NOTIFIER - 1;
 
 /// A wait that may be longer than this is ended by the alarm. A timeout of the wait itself costs the system
 /// a timer each time, where the alarm, set once, serves as many waits as come before it.
-const LONG: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_millis(10);
 
 pub(super) struct Backend {
     events: Vec<epoll::Event>,
