@@ -89,7 +89,7 @@ struct Blocks<S: Storage> {
     lent: usize,
     /// Blocks that have memory.
     committed: usize,
-    /// The most that were lent at a time, since somebody wanted to know.
+    /// The most that were lent at a time, since it was last reset.
     peak: usize,
     storage: S,
 }

@@ -100,8 +100,8 @@ impl AsMut<[u8]> for Bytes {
     }
 }
 
-/// When memory is given back: once in a period that of as many blocks as were never lent in the one before, in portions.
-/// So it is the memory of all in use that is kept, and none of it two periods after the last was.
+/// Gives memory back, once in a period: that of as many blocks as were never lent in the one before, in portions. So what
+/// is in use keeps its memory, and two periods after the last use none of it is left.
 pub(crate) struct Decay {
     /// The end of this period.
     ends: Instant,

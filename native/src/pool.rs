@@ -189,3 +189,78 @@ fn discard<T>(id: JobId, unwanted: T) {
         tracing::error!(job = %id, "a job panicked when it was dropped");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reactor::Reactor;
+
+    enum Work {
+        /// Keeps its worker until somebody says so.
+        Stays(Receiver<()>),
+        Short,
+        /// Dropped, it panics.
+        Grumbles,
+    }
+
+    impl Job for Work {
+        type Output = ();
+
+        fn run(&mut self, _: u32) -> Progress<()> {
+            if let Self::Stays(until) = self {
+                until.recv().ok();
+            }
+            Progress::Done(())
+        }
+    }
+
+    impl Drop for Work {
+        fn drop(&mut self) {
+            assert!(!matches!(self, Self::Grumbles), "it is meant to");
+        }
+    }
+
+    /// Waits for what the only worker has finished.
+    fn finished(pool: &Pool<Work>, count: usize) -> Vec<JobId> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(pool.finished().into_iter().map(|(id, _)| id));
+            thread::yield_now();
+        }
+        all
+    }
+
+    #[test]
+    fn who_is_cancelled_while_waiting_is_gone_and_what_its_destructor_does_harms_nobody() {
+        let reactor = Reactor::new(Duration::ZERO).expect("a poller");
+        let mut pool = Pool::new(1, reactor.notifier());
+        let (go_on, until) = channel();
+        let id = JobId::from_bits;
+        let _first = pool.submit(id(1), Work::Stays(until));
+        let cancelled = [pool.submit(id(2), Work::Grumbles), pool.submit(id(3), Work::Short)];
+        let _last = pool.submit(id(4), Work::Short);
+        drop(cancelled);
+        go_on.send(()).expect("the worker waits for it");
+        assert_eq!(finished(&pool, 2), [id(1), id(4)]);
+        // And where it has run, on the worker.
+        let _grumbles = pool.submit(id(5), Work::Grumbles);
+        let _short = pool.submit(id(6), Work::Short);
+        assert_eq!(finished(&pool, 2), [id(5), id(6)]);
+    }
+
+    #[test]
+    fn who_is_cancelled_while_a_worker_has_it_is_never_told() {
+        let reactor = Reactor::new(Duration::ZERO).expect("a poller");
+        let mut pool = Pool::new(1, reactor.notifier());
+        let (go_on, until) = channel();
+        let id = JobId::from_bits;
+        drop(pool.submit(id(1), Work::Stays(until)));
+        let _next = pool.submit(id(2), Work::Short);
+        // If the worker had not begun with it, nobody waits for this any more.
+        go_on.send(()).ok();
+        assert_eq!(finished(&pool, 1), [id(2)]);
+    }
+}

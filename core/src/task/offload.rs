@@ -193,8 +193,8 @@ pub struct JobFuture<'d, J: Job> {
 impl<'d> Loop<'d> {
     /// Has a job computed where it holds up nobody: on a worker thread, in slices, or as the host does it. A
     /// closure is a job of one slice, which the jobs behind it wait for: where there are few workers, a long
-    /// computation is better written as a [`Job`]. Dropped before its end, it is given up at the
-    /// next slice boundary; or at once, on the loop, where it still waits for a worker.
+    /// computation is better written as a [`Job`]. Dropped before its end, it is given up at the next slice
+    /// boundary; or at once, and dropped on the loop, where it still waits for a worker.
     ///
     /// # Errors
     ///
