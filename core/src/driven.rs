@@ -15,6 +15,9 @@
 //! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and
 //!   [`Writable`](Event::Writable) when all is out. Between the two nothing is sent; before, a turn sends no more than
 //!   a *window* by a source. That is the backpressure outwards.
+//! * A turn tells all that had come in before the turn began, from the sources that are watched, or says
+//!   [`More`](Event::More). So a deadline ends after all that came before it has been told: a deadline that has come is
+//!   over in the turn after the one that was told so, which the [`rest`](Answer::rest) asks for.
 //! * It calls again when something happened, when the [`rest`](Answer::rest) says so, and never from within.
 //!
 //! A driver that breaks them gets strange replies and no panics: what names nothing is ignored, and
@@ -114,6 +117,9 @@ pub enum Event {
     Lost(JobId),
     /// The service is to stop: no connection comes any more.
     Stop,
+    /// Some of what had come in before this turn is told in later ones. No deadline ends in this turn, since what came
+    /// before it may not have been told yet.
+    More,
 }
 
 /// What the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
@@ -291,15 +297,21 @@ where
         }
         self.tell_again();
         let mut steps = 0;
+        let mut has_looked = !self.shell.has_more;
         loop {
-            steps += self.executor.turn(now, &mut self.shell);
+            steps += if has_looked {
+                self.executor.turn(now, &mut self.shell)
+            } else {
+                self.executor.turn_unseen(now, &mut self.shell)
+            };
+            has_looked = false;
             if self.shell.slice(&mut self.executor.kernel) {
                 // A slice is as long as many steps.
                 steps += UNSEEN;
             }
             self.shell.close_listeners(&mut self.executor.kernel);
             self.tell_again();
-            if self.executor.kernel.rest() != Rest::Ready || steps >= UNSEEN {
+            if !self.executor.kernel.has_ready() || steps >= UNSEEN {
                 break;
             }
         }
@@ -332,7 +344,7 @@ where
                 told = true;
             });
             // Each time around, somebody runs or some interest is given up.
-            if !told || kernel.rest() == Rest::Ready {
+            if !told || kernel.has_ready() {
                 break;
             }
         }

@@ -8,10 +8,11 @@ use std::pin::Pin;
 
 use sinbin_core::task::Label;
 use sinbin_core::{
-    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Linger, Serves, Service, SourceId, Step, Task,
-    TaskId,
+    Acceptor, Cx, Failure, Host, Instant, IoError, Job, JobId, Jobs, Linger, Serves, Service, SourceId, Step,
+    Task, TaskId,
 };
 
+use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::memory::Memory;
 use crate::reactor::Reactor;
@@ -37,6 +38,7 @@ pub struct Counts {
 /// The host of a native loop that runs the service `S`.
 pub struct Native<S: Service> {
     pub(crate) service: S,
+    pub(crate) clock: Clock,
     pub(crate) sockets: Sockets,
     pub(crate) reactor: Reactor,
     pub(crate) compute: Compute<S::Job>,
@@ -170,6 +172,11 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> NativeTask<S> {
         NativeTask::Serve(self.service.connect(connection))
+    }
+
+    #[inline]
+    fn clock(&self, _: Instant) -> Instant {
+        self.clock.now()
     }
 
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {

@@ -7,13 +7,14 @@ use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
     Acceptor, Executor, Host, Instant, Interest, Limits, Linger, Rest, Slicer, SourceId, TaskId,
 };
 
+use crate::clock::Clock;
 use crate::compute::{Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask};
@@ -141,7 +142,6 @@ pub struct Server<S: NativeService> {
     stopper: Stopper,
     draining: Option<Instant>,
     drain_timeout: Duration,
-    began: Clock,
     task_limit: usize,
     cut: usize,
     /// Wakes from outside, if the tasks can be woken so.
@@ -187,6 +187,7 @@ impl<S: NativeService> Server<S> {
         };
         let host = Native {
             service,
+            clock: Clock::start(),
             sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
@@ -204,7 +205,6 @@ impl<S: NativeService> Server<S> {
             stopper,
             draining: None,
             drain_timeout: settings.drain_timeout,
-            began: Clock::now(),
             task_limit: tasks,
             cut: 0,
             inbox: None,
@@ -281,29 +281,32 @@ impl<S: NativeService> Server<S> {
     /// The same; when `is_over` says so, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let mut ending = false;
+        let mut has_looked = true;
         loop {
             self.open_inbox();
-            let now = self.now();
-            self.steps += self.executor.turn(now, &mut self.host);
+            self.steps += self.turn(has_looked);
             self.open_inbox();
             if !ending && is_over() {
                 ending = true;
-                self.draining = Some(now + self.drain_timeout);
+                self.draining = Some(self.now() + self.drain_timeout);
                 self.cancel_all();
             }
             self.linger();
             self.relieve();
             self.slice();
+            let now = self.executor.kernel.now();
             self.decay.go_on(&mut self.executor, now);
             if self.draining.is_some() {
                 self.nudge();
             }
             let rest = self.executor.kernel.rest();
+            // Tasks that hand on to each other need not pay for a look at the sources each.
+            let goes_on = self.executor.kernel.has_ready() && self.steps < UNSEEN && self.draining.is_none();
+            has_looked = !goes_on;
             match rest {
                 Rest::Empty => break,
                 Rest::Stalled => return Err(self.stalled()),
-                // Tasks that hand on to each other need not pay for a look at the sources each.
-                Rest::Ready if self.steps < UNSEEN && self.draining.is_none() => continue,
+                _ if goes_on => continue,
                 Rest::Ready | Rest::Until(_) => self.wait(rest)?,
             }
             self.check_stop();
@@ -312,7 +315,18 @@ impl<S: NativeService> Server<S> {
     }
 
     fn now(&self) -> Instant {
-        since(self.began)
+        self.host.clock.now()
+    }
+
+    /// Runs a turn, and returns how many steps it had. Time moves if the sources have been looked at since the last one.
+    fn turn(&mut self, has_looked: bool) -> usize {
+        if has_looked {
+            let now = self.now();
+            self.executor.turn(now, &mut self.host)
+        } else {
+            let now = self.executor.kernel.now();
+            self.executor.turn_unseen(now, &mut self.host)
+        }
     }
 
     fn open(&mut self) -> Result<SourceId, Error> {
@@ -347,13 +361,13 @@ impl<S: NativeService> Server<S> {
         self.steps = 0;
         self.watch();
         let until = self.until(rest);
-        let began = self.began;
+        let clock = self.host.clock;
         let Self { executor, host, .. } = self;
         let Native { sockets, reactor, .. } = host;
         let waited = reactor.wait(
             until,
             executor.kernel.now(),
-            || since(began),
+            || clock.now(),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
                     executor.kernel.ready(source, readiness);
@@ -401,7 +415,7 @@ impl<S: NativeService> Server<S> {
         if self.host.to_linger.is_empty() {
             return;
         }
-        let now = self.executor.kernel.now();
+        let now = self.now();
         for stream in mem::take(&mut self.host.to_linger) {
             // Without a place for it, the socket is closed as it is.
             let Ok(source) = self.open() else { break };
@@ -452,10 +466,4 @@ impl<S: NativeService> Server<S> {
         }
         Error::Stalled { tasks: self.executor.kernel.count(), list }
     }
-}
-
-/// The time of a loop that began then.
-fn since(began: Clock) -> Instant {
-    let elapsed = began.elapsed();
-    Instant::from_nanos(elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos()))
 }

@@ -41,6 +41,8 @@ pub struct Shell<S: Service> {
     /// How many commands and bytes there were in the last call.
     before: (usize, usize),
     stopping: bool,
+    /// Some of what has come in is told in later calls.
+    pub(super) has_more: bool,
     pub(super) counts: Counts,
 }
 
@@ -58,6 +60,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             commands: Vec::new(),
             before: (0, 0),
             stopping: false,
+            has_more: false,
             counts: Counts::default(),
         }
     }
@@ -66,6 +69,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
     pub(super) fn begin(&mut self, window: usize, input: Vec<u8>) {
         self.input = input;
         self.told = 0;
+        self.has_more = false;
         // A turn is mostly like the one before.
         self.commands.reserve(self.before.0);
         self.output.reserve(self.before.1);
@@ -131,6 +135,10 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             Event::Idle(source) => self.sources.touch(source).map(|entry| entry.idle()).is_some(),
             Event::Stop => {
                 self.stopping = true;
+                true
+            }
+            Event::More => {
+                self.has_more = true;
                 true
             }
         };

@@ -261,7 +261,7 @@ impl<'d> Waiting<'d> {
             return Ok(Waited::Over);
         }
         self.skips = self.skips.saturating_add(1);
-        Ok(if self.skips > SKIPS { Waited::Long } else { Waited::Still })
+        Ok(if self.skips > SKIPS || on.door().insists() { Waited::Long } else { Waited::Still })
     }
 
     #[inline]
@@ -310,7 +310,7 @@ impl Future for Recv<'_, '_> {
             return Poll::Ready(Ok(0));
         }
         let tries = match wait.check()? {
-            Waited::Not => !conn.is_drained(),
+            Waited::Not => !conn.is_drained() || door.insists(),
             Waited::Still => false,
             Waited::Long | Waited::Over => true,
         };

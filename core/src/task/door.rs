@@ -19,7 +19,9 @@ use crate::time::Instant;
 /// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
 /// host nor its storage.
 pub(crate) trait Ops<'d> {
-    fn now(&self) -> Instant;
+    fn clock(&self) -> Instant;
+    /// The moment up to which deadlines are over for the running task.
+    fn seen(&mut self) -> Instant;
     fn woken(&mut self) -> (Woken, Place);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
@@ -69,6 +71,8 @@ pub struct Door<'d> {
     cancelled: Cell<bool>,
     /// How often it was told so in this step.
     told: Cell<u8>,
+    /// A deadline is over: operations are tried once more, whatever woke the task.
+    insists: Cell<bool>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
@@ -99,6 +103,7 @@ impl<'d> Door<'d> {
             budget: Cell::new(0),
             cancelled: Cell::new(false),
             told: Cell::new(0),
+            insists: Cell::new(false),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
         }
@@ -150,6 +155,31 @@ impl<'d> Door<'d> {
     /// Why it runs, and by the wait at which place, if by one; as if spawned, while the door is shut.
     pub(crate) fn woken(&self) -> (Woken, Place) {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
+    }
+
+    /// The moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is shut.
+    #[inline]
+    pub(crate) fn seen(&self) -> Instant {
+        self.with(|ops| ops.seen()).unwrap_or(Instant::ZERO)
+    }
+
+    /// Returns true if operations are to be tried although nothing says that they are ready.
+    #[inline]
+    pub(crate) fn insists(&self) -> bool {
+        self.insists.get()
+    }
+
+    /// Runs `body`, the last poll of a future whose deadline is over: its operations are tried once more.
+    #[cold]
+    pub(crate) fn insisting<R>(&self, body: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a Cell<bool>, bool);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _restore = Restore(&self.insists, self.insists.replace(true));
+        body()
     }
 
     /// Whether the task may do another operation in this step; if not, it yields. While the door is shut the operation

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant as Clock;
 
 use sinbin_core::driven::{Event, Start, Takes};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
+use crate::clock::Clock;
 use crate::driver::input::{Input, handle};
 use crate::driver::jobs::Jobs;
 use crate::driver::places::{Places, Role};
@@ -55,6 +55,12 @@ pub struct Server<B: Blueprint> {
     again: Vec<SourceId>,
     /// What the reactor found, until it is looked at.
     ready: VecDeque<(SourceId, Interest)>,
+    /// Some of what has come in has no room in the next turn.
+    has_more: bool,
+    /// When the reactor's last look began.
+    looked: Instant,
+    /// All that happened before this moment has been looked at: deadlines up to here are over.
+    seen: Instant,
     listeners: Vec<SourceId>,
     /// How many connections the guest has room for.
     room: u32,
@@ -75,7 +81,7 @@ pub struct Server<B: Blueprint> {
     looks: u32,
     nudges: Vec<SourceId>,
     settings: Settings,
-    began: Clock,
+    clock: Clock,
     counts: Counts,
     cut: usize,
     restarted: u64,
@@ -117,6 +123,9 @@ impl<B: Blueprint> Server<B> {
             jobs,
             again: Vec::new(),
             ready: VecDeque::new(),
+            has_more: false,
+            looked: Instant::ZERO,
+            seen: Instant::ZERO,
             listeners: Vec::new(),
             room: 0,
             open: 0,
@@ -129,7 +138,7 @@ impl<B: Blueprint> Server<B> {
             looks: 0,
             nudges: Vec::new(),
             settings: settings.clone(),
-            began: Clock::now(),
+            clock: Clock::start(),
             counts: Counts::default(),
             cut: 0,
             restarted: 0,
@@ -187,10 +196,13 @@ impl<B: Blueprint> Server<B> {
         loop {
             let now = self.now();
             self.gather(now);
+            if self.ready.is_empty() {
+                self.seen = self.looked;
+            }
             if self.is_due(rest, now) {
                 rest = self.turn(now);
             }
-            self.lose_patience(now);
+            self.lose_patience();
             if self.draining.is_some() {
                 self.nudge();
             }
@@ -221,7 +233,7 @@ impl<B: Blueprint> Server<B> {
     }
 
     fn now(&self) -> Instant {
-        since(self.began)
+        self.clock.now()
     }
 
     /// Whether the guest is to be called.
@@ -246,12 +258,13 @@ impl<B: Blueprint> Server<B> {
     /// Waits until there is something to do.
     fn wait(&mut self, rest: Rest) -> Result<(), Error> {
         let until = self.until(rest);
-        let began = self.began;
-        let Self { reactor, sockets, ready, .. } = self;
+        let clock = self.clock;
+        self.looked = clock.now();
+        let Self { reactor, sockets, ready, looked, .. } = self;
         let waited = reactor.wait(
             until,
-            since(began),
-            || since(began),
+            *looked,
+            || clock.now(),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
                     ready.push_back((source, readiness));
@@ -315,9 +328,4 @@ impl<B: Blueprint> Server<B> {
     fn window(&self) -> u32 {
         if self.kept < self.settings.max_buffered { WINDOW } else { NARROW_WINDOW }
     }
-}
-
-/// The time of a loop that began then.
-fn since(began: Clock) -> Instant {
-    Instant::ZERO + began.elapsed()
 }

@@ -91,6 +91,7 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8], detail: Detail) ->
         }
         Event::Lost(job) => writeln!(out, "  lost job {}", job),
         Event::Stop => writeln!(out, "  stop"),
+        Event::More => writeln!(out, "  more comes in later turns"),
         _ => writeln!(out, "  an event that is not known here"),
     }
 }

@@ -130,7 +130,7 @@ fn event(tape: &mut Tape<'_>, input: &mut Vec<u8>, watcher: &Watcher) -> Event {
         }
         21 => Event::Computed { job: job(tape, watcher), len: bytes(tape, input) },
         22 => Event::Lost(job(tape, watcher)),
-        _ => tape.one_of(&[Event::Idle(Handle(0)), Event::Stop]),
+        _ => tape.one_of(&[Event::Idle(Handle(0)), Event::More, Event::Stop]),
     }
 }
 

@@ -162,6 +162,7 @@ fn put_event(event: Event, bytes: &mut Vec<u8>) {
         Event::Computed { job, .. } => (9, job.to_bits()),
         Event::Lost(job) => (10, job.to_bits()),
         Event::Stop => return bytes.push(11),
+        Event::More => return bytes.push(12),
     };
     bytes.push(kind);
     put_name(name, bytes);
