@@ -294,12 +294,18 @@ impl<S: Storage> Kernel<S> {
             Rest::Empty
         } else if self.open_ended == self.tasks.live() {
             Rest::Stalled
+        } else if self.has_due() {
+            Rest::Ready
         } else {
-            match self.timers.first() {
-                Some(first) if first.at <= self.now => Rest::Ready,
-                first => Rest::Until(first.map_or(Instant::NEVER, |first| first.at)),
-            }
+            Rest::Until(self.timers.first().map_or(Instant::NEVER, |first| first.at))
         }
+    }
+
+    /// Returns true if a timer has come that needs another look at the sources before its wait can end.
+    #[must_use]
+    #[inline]
+    pub fn has_due(&self) -> bool {
+        self.timers.first().is_some_and(|first| first.at <= self.now)
     }
 
     /// Returns true if a task can run in a turn without another look at the sources.
