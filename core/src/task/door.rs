@@ -43,6 +43,9 @@ pub(crate) trait Ops<'d> {
     fn dismiss(&mut self, id: JobId);
 }
 
+/// The host of the running step.
+type Host<'d> = NonNull<dyn Ops<'d> + 'd>;
+
 /// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
 const BUDGET: u8 = 32;
 
@@ -58,8 +61,8 @@ const WAITS: u8 = 2;
 /// while no task of it runs: an operation fails then with [`Refused::Elsewhere`], as one does in a task of
 /// another kernel's.
 pub struct Door<'d> {
-    ops: Cell<Option<NonNull<dyn Ops<'d> + 'd>>>,
-    /// The running task, as its waker knows it.
+    ops: Cell<Option<Host<'d>>>,
+    /// The running task, as its waker knows it; none while no step is under way.
     caller: Cell<Option<NonNull<Caller>>>,
     pub(crate) wakers: Source<'d>,
     /// What tells the waker that was lent last to a task that has kept one before.
@@ -94,8 +97,7 @@ impl<'d> Door<'d> {
             ops: Cell::new(None),
             caller: Cell::new(None),
             wakers: Source(wakers),
-            // Nobody's: a waker that does nothing may have a null there.
-            kept: Cell::new(core::ptr::dangling()),
+            kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
             cancelled: Cell::new(false),
             told: Cell::new(0),
@@ -112,11 +114,42 @@ impl<'d> Door<'d> {
         caller: &Caller,
         body: impl FnOnce() -> R,
     ) -> R {
+        // The user's code can run a loop with this door anywhere, in a step of this door too.
+        let outer = self.caller.get().map(|_| self.suspend());
+        let _entered = Entered { door: self, outer };
         self.budget.set(BUDGET);
         self.caller.set(Some(NonNull::from(caller)));
         self.ops.set(Some(outlive(ops)));
-        let _open = Open { door: self, then: None };
         body()
+    }
+
+    /// Takes all that belongs to the step that is under way.
+    #[cold]
+    fn suspend(&self) -> Suspended<'d> {
+        Suspended {
+            ops: self.ops.take(),
+            caller: self.caller.take(),
+            kept: self.kept.replace(NO_WAKER),
+            budget: self.budget.get(),
+            cancelled: self.cancelled.replace(false),
+            told: self.told.replace(0),
+            has_left: self.has_left.replace(0),
+            left: self.left.replace(Left::NOTHING),
+        }
+    }
+
+    /// Goes on with a step.
+    #[cold]
+    fn resume(&self, step: Suspended<'d>) {
+        let Suspended { ops, caller, kept, budget, cancelled, told, has_left, left } = step;
+        self.ops.set(ops);
+        self.caller.set(caller);
+        self.kept.set(kept);
+        self.budget.set(budget);
+        self.cancelled.set(cancelled);
+        self.told.set(told);
+        self.has_left.set(has_left);
+        self.left.replace(left);
     }
 
     /// Hands the host to `act`; [`Refused::Elsewhere`] while the door is shut.
@@ -124,7 +157,7 @@ impl<'d> Door<'d> {
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut dyn Ops<'d>) -> R) -> Result<R, Refused> {
         let mut ops = self.ops.take().ok_or(Refused::Elsewhere)?;
         // While `act` runs the door is shut, so that nobody else gets to what it has.
-        let _open = Open { door: self, then: Some(ops) };
+        let _open = Open { door: self, then: ops };
         // SAFETY: the pointer was made of an exclusive borrow that `enter` holds while it is in the cell, and it
         // was just taken out of there: nobody else has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
@@ -174,6 +207,12 @@ impl<'d> Door<'d> {
         waker
     }
 
+    /// The waker that was lent to such a task is dropped: another may be where it was.
+    #[cold]
+    pub(crate) fn forget_kept_waker(&self) {
+        self.kept.set(NO_WAKER);
+    }
+
     /// Whether `waker` is the one that the running task was lent.
     #[inline]
     fn lends(&self, caller: &Caller, waker: &Waker) -> bool {
@@ -190,7 +229,7 @@ impl<'d> Door<'d> {
     #[inline]
     fn keep_awake(&self, context: &Context<'_>) {
         let data = context.waker().data();
-        // Which waker was lent last can be told while the door is shut too.
+        // Which waker was lent can be told while the host is taken too.
         let is_lent = self.caller.get().is_some_and(|caller| core::ptr::eq(caller.as_ptr().cast(), data));
         if !is_lent && data != self.kept.get() {
             context.waker().wake_by_ref();
@@ -199,15 +238,9 @@ impl<'d> Door<'d> {
 
     /// Runs `body`, the step of a task that is cancelled, or is not.
     pub(crate) fn cancelled<R>(&self, is_so: bool, body: impl FnOnce() -> R) -> R {
-        struct Uncancel<'a>(&'a Cell<bool>);
-        impl Drop for Uncancel<'_> {
-            fn drop(&mut self) {
-                self.0.set(false);
-            }
-        }
         self.told.set(0);
+        let _restore = Restore { cell: &self.cancelled, to: false };
         self.cancelled.set(is_so);
-        let _uncancel = Uncancel(&self.cancelled);
         body()
     }
 
@@ -219,8 +252,9 @@ impl<'d> Door<'d> {
     /// Runs `body` as if the task were not cancelled.
     pub(crate) fn shielded<R>(&self, body: impl FnOnce() -> R) -> R {
         let before = self.cancelled.replace(false);
+        let restore = Restore { cell: &self.cancelled, to: before };
         let result = body();
-        self.cancelled.set(before);
+        drop(restore);
         if before {
             // It will be told at the next wait outside: that it still waits is no deafness.
             self.told.set(self.told.get().max(1));
@@ -340,6 +374,14 @@ impl<'d> Door<'d> {
         Step::Wait(wait.by(if outside { By::Outside } else { by.unwrap_or(By::Anyone) }))
     }
 
+    /// Forgets what a step left that ended in a panic. What a step around it has left stays.
+    #[cold]
+    pub(crate) fn forget_panicked(&self) {
+        if self.caller.get().is_none() {
+            self.forget();
+        }
+    }
+
     /// Forgets what was left.
     #[cold]
     pub(crate) fn forget(&self) {
@@ -348,18 +390,62 @@ impl<'d> Door<'d> {
     }
 }
 
-/// Shuts the door at the end of its life, or opens it again.
+/// Sets the flag at the end of its life, by panic too.
+struct Restore<'a> {
+    cell: &'a Cell<bool>,
+    to: bool,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        self.cell.set(self.to);
+    }
+}
+
+/// Opens the door again at the end of its life.
 struct Open<'a, 'd> {
     door: &'a Door<'d>,
-    then: Option<NonNull<dyn Ops<'d> + 'd>>,
+    then: Host<'d>,
 }
 
 impl Drop for Open<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        self.door.ops.set(self.then);
+        self.door.ops.set(Some(self.then));
     }
 }
+
+/// Shuts the door at the end of its life, or goes on with the step around this one.
+struct Entered<'a, 'd> {
+    door: &'a Door<'d>,
+    outer: Option<Suspended<'d>>,
+}
+
+impl Drop for Entered<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.door.ops.set(None);
+        self.door.caller.set(None);
+        if let Some(outer) = self.outer.take() {
+            self.door.resume(outer);
+        }
+    }
+}
+
+/// A step in the middle of which another runs.
+struct Suspended<'d> {
+    ops: Option<Host<'d>>,
+    caller: Option<NonNull<Caller>>,
+    kept: *const (),
+    budget: u8,
+    cancelled: bool,
+    told: u8,
+    has_left: u8,
+    left: Left,
+}
+
+/// What no waker has: one that does nothing may have a null there.
+const NO_WAKER: *const () = core::ptr::dangling();
 
 /// The pointer, with nothing said of how long it is good for.
 #[inline]
