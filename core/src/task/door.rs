@@ -68,8 +68,12 @@ pub struct Door<'d> {
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
+    /// The budget, while there is none because the running task is yet to be told that it is cancelled.
+    withheld: Cell<u8>,
     /// The running task is cancelled, and not shielded.
     cancelled: Cell<bool>,
+    /// It is yet to be told so: its next operation fails, whether it would wait or not.
+    untold: Cell<bool>,
     /// How often it was told so in this step.
     told: Cell<u8>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
@@ -99,7 +103,9 @@ impl<'d> Door<'d> {
             wakers: Source(wakers),
             kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
+            withheld: Cell::new(0),
             cancelled: Cell::new(false),
+            untold: Cell::new(false),
             told: Cell::new(0),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
@@ -131,7 +137,9 @@ impl<'d> Door<'d> {
             caller: self.caller.take(),
             kept: self.kept.replace(NO_WAKER),
             budget: self.budget.get(),
+            withheld: self.withheld.get(),
             cancelled: self.cancelled.replace(false),
+            untold: self.untold.replace(false),
             told: self.told.replace(0),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
@@ -141,12 +149,14 @@ impl<'d> Door<'d> {
     /// Goes on with a step.
     #[cold]
     fn resume(&self, step: Suspended<'d>) {
-        let Suspended { ops, caller, kept, budget, cancelled, told, has_left, left } = step;
+        let Suspended { ops, caller, kept, budget, withheld, cancelled, untold, told, has_left, left } = step;
         self.ops.set(ops);
         self.caller.set(caller);
         self.kept.set(kept);
         self.budget.set(budget);
+        self.withheld.set(withheld);
         self.cancelled.set(cancelled);
+        self.untold.set(untold);
         self.told.set(told);
         self.has_left.set(has_left);
         self.left.replace(left);
@@ -185,17 +195,32 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
     }
 
-    /// Whether the task may do another operation in this step; if not, it yields. While the door is shut the operation
-    /// says so itself.
+    /// Whether the task may do another operation in this step; if not, it yields, unless it is cancelled: then it is
+    /// refused, as it must not wait. While the door is shut the operation says so itself.
     #[inline]
-    pub(crate) fn spend(&self, context: &Context<'_>) -> bool {
-        let rest = self.budget.get().checked_sub(1);
-        match rest {
-            Some(rest) => self.budget.set(rest),
-            None if self.is_open() => self.yields(context),
-            None => return true,
+    pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
+        match self.budget.get().checked_sub(1) {
+            Some(rest) => {
+                self.budget.set(rest);
+                Ok(true)
+            }
+            None => self.overspend(context),
         }
-        rest.is_some()
+    }
+
+    #[cold]
+    fn overspend(&self, context: &Context<'_>) -> Result<bool, Refused> {
+        if !self.is_open() {
+            return Ok(true);
+        }
+        if self.cancelled.get() {
+            return match self.refuse(self.tell()) {
+                Poll::Ready(refused) => Err(refused),
+                Poll::Pending => Ok(false),
+            };
+        }
+        self.yields(context);
+        Ok(false)
     }
 
     /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
@@ -236,12 +261,30 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// Runs `body`, the step of a task that is cancelled, or is not.
-    pub(crate) fn cancelled<R>(&self, is_so: bool, body: impl FnOnce() -> R) -> R {
+    /// Cancels a task. Whether there is such a task.
+    pub(crate) fn cancel(&self, task: TaskId) -> bool {
+        if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
+            // Its next operation yields, and is told then.
+            self.budget.set(0);
+        }
+        self.with(|ops| ops.cancel(task)).unwrap_or(false)
+    }
+
+    /// Runs `body`, the step of a task that is cancelled, or is not; and whether it is `untold`, which is kept up to date.
+    pub(crate) fn cancelled<R>(&self, is_so: bool, untold: &Cell<bool>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
         let _restore = Restore { cell: &self.cancelled, to: false };
         self.cancelled.set(is_so);
-        body()
+        self.untold.set(untold.get());
+        self.withhold();
+        let result = body();
+        untold.set(self.untold.get());
+        result
+    }
+
+    /// Whether the running task is cancelled, and not shielded.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
     }
 
     /// Whether the step has told the task that it is cancelled.
@@ -251,15 +294,45 @@ impl<'d> Door<'d> {
 
     /// Runs `body` as if the task were not cancelled.
     pub(crate) fn shielded<R>(&self, body: impl FnOnce() -> R) -> R {
-        let before = self.cancelled.replace(false);
-        let restore = Restore { cell: &self.cancelled, to: before };
-        let result = body();
-        drop(restore);
-        if before {
-            // It will be told at the next wait outside: that it still waits is no deafness.
-            self.told.set(self.told.get().max(1));
+        if !self.cancelled.get() {
+            return body();
         }
+        struct Ends<'a, 'd>(&'a Door<'d>);
+        impl Drop for Ends<'_, '_> {
+            fn drop(&mut self) {
+                self.0.cancelled.set(true);
+                self.0.withhold();
+            }
+        }
+        self.hand_out();
+        self.cancelled.set(false);
+        let ends = Ends(self);
+        let result = body();
+        drop(ends);
+        // It will be told at the next wait outside: that it still waits is no deafness.
+        self.told.set(self.told.get().max(1));
         result
+    }
+
+    /// While the task is to be told that it is cancelled it has no budget: that is looked at in any case.
+    fn withhold(&self) {
+        if self.cancelled.get() && self.untold.get() {
+            self.withheld.set(self.budget.replace(0));
+        }
+    }
+
+    fn hand_out(&self) {
+        if self.untold.get() {
+            self.budget.set(self.withheld.get());
+        }
+    }
+
+    /// Tells the task that it is cancelled.
+    fn tell(&self) -> Refused {
+        self.hand_out();
+        self.untold.set(false);
+        self.told.set(self.told.get().saturating_add(1));
+        Refused::Cancelled
     }
 
     /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much,
@@ -331,8 +404,7 @@ impl<'d> Door<'d> {
     #[inline]
     fn may_wait(&self, context: &Context<'_>) -> Result<(), Refused> {
         if self.cancelled.get() {
-            self.told.set(self.told.get().saturating_add(1));
-            return Err(Refused::Cancelled);
+            return Err(self.tell());
         }
         match self.caller() {
             Some(caller) if self.lends(caller, context.waker()) => Ok(()),
@@ -438,7 +510,9 @@ struct Suspended<'d> {
     caller: Option<NonNull<Caller>>,
     kept: *const (),
     budget: u8,
+    withheld: u8,
     cancelled: bool,
+    untold: bool,
     told: u8,
     has_left: u8,
     left: Left,

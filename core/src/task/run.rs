@@ -9,7 +9,7 @@ use core::task::Context;
 
 use crate::host::{Cx, Task};
 use crate::id::TaskId;
-use crate::step::{Step, Woken};
+use crate::step::Step;
 use crate::task::Loop;
 use crate::task::holder::Holder;
 use crate::task::host::AsyncHost;
@@ -70,9 +70,9 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
     fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (door, body) = (self.on.door(), &self.body);
         let head = body.head();
-        let is_news = cx.woken() == Woken::Cancelled;
-        let is_told_again = is_news && !head.cancel();
-        let is_cancelled = is_news || head.stage() != Stage::Running;
+        // Another cancel is the host's last word.
+        let is_last = cx.take_cancel() && !head.cancel();
+        let is_cancelled = head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {
             let poll = || {
                 let waker = door.kept_waker(&head.caller);
@@ -82,7 +82,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
                 door.forget_kept_waker();
                 is_over
             };
-            let is_over = is_told_again || head.is_over() || door.cancelled(is_cancelled, poll);
+            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.untold, poll);
             if !is_over && (!is_cancelled || door.was_told()) {
                 return door.step(&head.caller);
             }
