@@ -13,6 +13,7 @@ use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
 use crate::task::error::Refused;
 use crate::task::offload::Carry;
 use crate::task::run::Async;
+use crate::task::slot::Notice;
 use crate::task::wakers::{Caller, Source, Wakers};
 use crate::time::Instant;
 
@@ -129,9 +130,41 @@ impl<'d> Door<'d> {
         body()
     }
 
+    /// Runs `body`, which ends the task `caller`, as a step of that task within the step that is under way, if one is.
+    pub(crate) fn step_within(&self, caller: &Caller, body: impl FnOnce()) {
+        if self.caller.get().is_none() {
+            return body();
+        }
+        let outer = self.suspend();
+        let ops = outer.ops;
+        let _entered = Entered { door: self, outer: Some(outer) };
+        self.budget.set(BUDGET);
+        self.caller.set(Some(NonNull::from(caller)));
+        // The step around this one does nothing with the host before this is over.
+        self.ops.set(ops);
+        body();
+    }
+
+    /// Whether a step of the task `caller` is under way.
+    pub(crate) fn is_within_step_of(&self, caller: &Caller) -> bool {
+        let is_running = self.caller.get().is_some_and(|running| core::ptr::eq(running.as_ptr(), caller));
+        is_running || caller.is_suspended()
+    }
+
+    fn mark_suspended(&self, is_so: bool) {
+        if let Some(caller) = self.caller.get() {
+            // SAFETY: `enter` and `step_within` borrow it until they take it out of the cell or put it there again.
+            #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
+            unsafe {
+                caller.as_ref().suspend(is_so);
+            }
+        }
+    }
+
     /// Takes all that belongs to the step that is under way.
     #[cold]
     fn suspend(&self) -> Suspended<'d> {
+        self.mark_suspended(true);
         Suspended {
             ops: self.ops.take(),
             caller: self.caller.take(),
@@ -160,6 +193,7 @@ impl<'d> Door<'d> {
         self.told.set(told);
         self.has_left.set(has_left);
         self.left.replace(left);
+        self.mark_suspended(false);
     }
 
     /// Hands the host to `act`; [`Refused::Elsewhere`] while the door is shut.
@@ -270,15 +304,25 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.cancel(task)).unwrap_or(false)
     }
 
-    /// Runs `body`, the step of a task that is cancelled, or is not; and whether it is `untold`, which is kept up to date.
-    pub(crate) fn cancelled<R>(&self, is_so: bool, untold: &Cell<bool>, body: impl FnOnce() -> R) -> R {
+    /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
+    pub(crate) fn wake_ended(&self, task: TaskId) {
+        if self.with(|ops| ops.wake(task)).is_err() {
+            self.wakers.0.waker(task).wake();
+        }
+    }
+
+    /// Runs `body`, the step of a task that is cancelled, or is not; `notice` says whether it knows, and is kept up to
+    /// date.
+    pub(crate) fn cancelled<R>(&self, is_so: bool, notice: &Cell<Notice>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
         let _restore = Restore { cell: &self.cancelled, to: false };
         self.cancelled.set(is_so);
-        self.untold.set(untold.get());
+        self.untold.set(notice.get() == Notice::Due);
         self.withhold();
         let result = body();
-        untold.set(self.untold.get());
+        if notice.get() == Notice::Due && !self.untold.get() {
+            notice.set(Notice::Given);
+        }
         result
     }
 

@@ -82,7 +82,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
                 door.forget_kept_waker();
                 is_over
             };
-            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.untold, poll);
+            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.notice, poll);
             if !is_over && (!is_cancelled || door.was_told()) {
                 return door.step(&head.caller);
             }
