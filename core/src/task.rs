@@ -44,10 +44,12 @@
 //!
 //! # Futures of other crates
 //!
-//! They work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. Only an executor
-//! within a task does not, as the kernel wakes tasks and not parts of them; an operation that is polled by such
-//! a one says so ([`Refused::Wrapped`]).
+//! They work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. In an executor within a task
+//! (`FuturesUnordered`, for one) futures of other crates work, and sleeps and timeouts; an operation that would have to
+//! wait for a source, a job or another task does not, as the kernel wakes tasks and not parts of them, and says so
+//! ([`Refused::Wrapped`]).
 
+mod alarm;
 mod combine;
 mod conn;
 mod door;
@@ -69,6 +71,7 @@ mod signals;
 mod slot;
 mod wakers;
 
+pub(crate) use alarm::Alarm;
 pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use door::Door;

@@ -10,6 +10,7 @@ use crate::error::{Full, IoError};
 use crate::id::{JobId, SourceId, TaskId};
 use crate::place::Place;
 use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::task::alarm::Alarms;
 use crate::task::error::Refused;
 use crate::task::offload::Carry;
 use crate::task::run::Async;
@@ -80,6 +81,8 @@ pub struct Door<'d> {
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
+    /// Of executors within tasks.
+    alarms: RefCell<Alarms>,
 }
 
 /// What the running task has left to wait for.
@@ -110,6 +113,7 @@ impl<'d> Door<'d> {
             told: Cell::new(0),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
+            alarms: RefCell::new(Alarms::new()),
         }
     }
 
@@ -436,13 +440,63 @@ impl<'d> Door<'d> {
         Poll::Pending
     }
 
-    /// A future waits for a moment. A cancelled task is not told: it is ended there. An executor within the task,
-    /// which could not be woken, is kept awake.
-    pub(crate) fn leave_deadline(&self, deadline: Instant, context: &Context<'_>) {
-        self.keep_awake(context);
+    /// A future waits for a moment, and [`Instant::NEVER`] is one too. A cancelled task is not told: it is ended there.
+    /// Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
+    #[inline]
+    pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
+        let Some(caller) = self.caller() else { return false };
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        left.wait.deadline = left.wait.deadline.min(deadline);
+        // A wait without a deadline would be taken for one that nothing can end.
+        left.wait.deadline = left.wait.deadline.min(moment).min(Instant::LAST);
+        self.lends(caller, context.waker())
+    }
+
+    /// Keeps the waker of an executor within the running task until the moment, under a number that is known or found.
+    #[cold]
+    pub(crate) fn keep_alarm(&self, number: &mut u32, moment: Instant, waker: &Waker) {
+        let before = self.drop_alarm(*number);
+        // What is the user's (the waker's functions) is called while nothing is borrowed.
+        let waker = before.filter(|before| before.will_wake(waker)).unwrap_or_else(|| waker.clone());
+        let Some(caller) = self.caller() else { return waker.wake() };
+        // From here on its steps look for alarms.
+        caller.is_no_more_usual();
+        let kept = {
+            let mut alarms = self.alarms.borrow_mut();
+            *number = alarms.number();
+            alarms.insert(*number, caller.task(), moment, waker)
+        };
+        if let Err(waker) = kept {
+            waker.wake();
+        }
+    }
+
+    /// The waker that was kept under the number, if one is.
+    #[cold]
+    pub(crate) fn drop_alarm(&self, number: u32) -> Option<Waker> {
+        self.alarms.borrow_mut().remove(number)
+    }
+
+    /// Wakes the parts of the running task that wait for a moment which has come.
+    pub(crate) fn ring(&self, task: TaskId) {
+        loop {
+            let now = self.with(|ops| ops.now()).unwrap_or(Instant::ZERO);
+            let waker = {
+                let mut alarms = self.alarms.borrow_mut();
+                alarms.first(task).filter(|(at, _)| *at <= now).and_then(|(_, number)| alarms.remove(number))
+            };
+            let Some(waker) = waker else { break };
+            waker.wake();
+        }
+    }
+
+    /// Leaves the next moment that a part of the running task waits for.
+    pub(crate) fn leave_alarms(&self, task: TaskId) {
+        if let Some((at, _)) = self.alarms.borrow().first(task) {
+            self.has_left.set(self.has_left.get() | WAITS);
+            let mut left = self.left.borrow_mut();
+            left.wait.deadline = left.wait.deadline.min(at);
+        }
     }
 
     #[inline]

@@ -75,6 +75,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         let is_cancelled = head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {
             let poll = || {
+                door.ring(head.caller.task());
                 let waker = door.kept_waker(&head.caller);
                 // SAFETY: the stage is looked at before this is called, and `self` is borrowed exclusively.
                 #[expect(unsafe_code, reason = "see Body::poll")]
@@ -84,6 +85,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
             };
             let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.notice, poll);
             if !is_over && (!is_cancelled || door.was_told()) {
+                door.leave_alarms(head.caller.task());
                 return door.step(&head.caller);
             }
             door.forget();
