@@ -30,6 +30,10 @@ const UNSEEN: usize = 64;
 /// The size of a block: what a connection reads at once, and the most that it keeps.
 pub(crate) const BLOCK: usize = 16 * 1024;
 
+/// How many turns tasks have to end when the time to drain is over: to be told, to be dropped, and some for sockets that
+/// linger.
+const MAX_CUTS: usize = 8;
+
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
 
@@ -144,6 +148,8 @@ pub struct Server<S: NativeService> {
     drain_timeout: Duration,
     task_limit: usize,
     cut: usize,
+    /// How often all tasks were ended since the time to drain was over.
+    cuts: usize,
     /// Wakes from outside, if the tasks can be woken so.
     inbox: Option<Inbox>,
     /// Steps since the sources were last looked at.
@@ -207,6 +213,7 @@ impl<S: NativeService> Server<S> {
             drain_timeout: settings.drain_timeout,
             task_limit: tasks,
             cut: 0,
+            cuts: 0,
             inbox: None,
             steps: 0,
             decay: Decay::new(),
@@ -289,7 +296,7 @@ impl<S: NativeService> Server<S> {
             if !ending && is_over() {
                 ending = true;
                 self.draining = Some(self.now() + self.drain_timeout);
-                self.cancel_all();
+                self.executor.kernel.cancel_all();
             }
             self.linger();
             self.relieve();
@@ -305,11 +312,17 @@ impl<S: NativeService> Server<S> {
             has_looked = !goes_on;
             match rest {
                 Rest::Empty => break,
+                // The program is over; whoever cleans up waits for somebody who is gone.
+                Rest::Stalled if ending => self.cut_off(),
                 Rest::Stalled => return Err(self.stalled()),
                 _ if goes_on => continue,
                 Rest::Ready | Rest::Until(_) => self.wait(rest)?,
             }
             self.check_stop();
+            if self.cuts > MAX_CUTS {
+                // A task that does not end is dropped with the loop.
+                break;
+            }
         }
         Ok(Summary { counts: self.host.counts, cut: self.cut })
     }
@@ -346,13 +359,6 @@ impl<S: NativeService> Server<S> {
             for task in inbox.take() {
                 self.executor.kernel.wake(task);
             }
-        }
-    }
-
-    fn cancel_all(&mut self) {
-        let tasks: Vec<_> = self.executor.kernel.tasks().map(|task| task.id).collect();
-        for task in tasks {
-            self.executor.kernel.cancel(task);
         }
     }
 

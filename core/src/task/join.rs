@@ -100,7 +100,8 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.take()
     }
 
-    /// Cancels the task: see [the module](crate::task). Its end can still be waited for. Whether it was not over.
+    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time it
+    /// changes nothing. Whether it was not over.
     pub fn cancel(&self) -> bool {
         !self.is_over() && self.on.cancel(self.task())
     }
@@ -117,31 +118,70 @@ impl<'d, T> JoinHandle<'d, T> {
         result.or_else(refusal)
     }
 
+    /// The result, if the task is over.
+    pub(crate) fn end(&self) -> Option<Result<T, Why>> {
+        if let Some(output) = self.slot.take() {
+            return Some(Ok(output));
+        }
+        match self.slot.head().stage() {
+            Stage::Running | Stage::Ending | Stage::Busy => None,
+            Stage::Cancelled => Some(Err(Why::Cancelled)),
+            Stage::Panicked => Some(Err(Why::Panicked)),
+            Stage::Done | Stage::Taken | Stage::Free => Some(Err(Why::Taken)),
+        }
+    }
+
+    /// Whether the task had been told that it is cancelled when it ended.
+    pub(crate) fn was_told(&self) -> bool {
+        self.slot.head().was_told()
+    }
+
+    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. One in a step of which
+    /// this is called can only be cancelled.
+    pub(crate) fn cut_off(&self) {
+        let (head, door) = (self.slot.head(), self.on.door());
+        if !head.is_alive() {
+            return;
+        }
+        if door.is_within_step_of(&head.caller) {
+            self.cancel();
+            return;
+        }
+        /// Tells the kernel in any case.
+        struct Wakes<'a, 'd>(&'a crate::task::Door<'d>, TaskId);
+        impl Drop for Wakes<'_, '_> {
+            fn drop(&mut self) {
+                self.0.wake_ended(self.1);
+            }
+        }
+        let _wakes = Wakes(door, self.task());
+        door.step_within(&head.caller, || self.slot.cut_off());
+    }
+
     /// The result, if the task is over; else the running task is the one that waits for it.
     pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, Why>> {
+        match self.end() {
+            Some(end) => Poll::Ready(end),
+            None => self.poll_wait(context).map(Err),
+        }
+    }
+
+    /// Waits for the end of the task, which is not over: pending, unless the running task can't.
+    pub(crate) fn poll_wait(&self, context: &Context<'_>) -> Poll<Why> {
         let (head, door) = (self.slot.head(), self.on.door());
-        if let Some(output) = self.slot.take() {
-            return Poll::Ready(Ok(output));
-        }
-        match head.stage() {
-            Stage::Running | Stage::Ending | Stage::Busy => {}
-            Stage::Cancelled => return Poll::Ready(Err(Why::Cancelled)),
-            Stage::Panicked => return Poll::Ready(Err(Why::Panicked)),
-            Stage::Done | Stage::Taken | Stage::Free => return Poll::Ready(Err(Why::Taken)),
-        }
         let current = match self.on.current() {
             Ok(current) => current,
-            Err(refused) => return Poll::Ready(Err(Why::Refused(refused))),
+            Err(refused) => return Poll::Ready(Why::Refused(refused)),
         };
         if current == self.task() {
-            return Poll::Ready(Err(Why::Itself));
+            return Poll::Ready(Why::Itself);
         }
         if head.joiner.get().is_some_and(|joiner| joiner != current) {
-            return Poll::Ready(Err(Why::Busy));
+            return Poll::Ready(Why::Busy);
         }
         head.joiner.set(Some(current));
         let refused = ready!(door.leave_named(By::Task(self.task()), context));
-        Poll::Ready(Err(Why::Refused(refused)))
+        Poll::Ready(Why::Refused(refused))
     }
 }
 

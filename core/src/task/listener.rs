@@ -8,9 +8,9 @@ use core::time::Duration;
 use crate::error::{IoError, Op};
 use crate::id::SourceId;
 use crate::step::What;
-use crate::task::Loop;
 use crate::task::conn::{Conn, Waited, Waiting};
 use crate::task::error::Error;
+use crate::task::{Alarm, Loop};
 
 /// How long a listener whose host has no room waits before it looks again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -50,13 +50,14 @@ impl<'d> Listener<'d> {
         let mut wait = Waiting::new(What::Recv(self.source));
         let mut crowded = Waiting::new(What::Hangup(self.source));
         let mut retry = None;
+        let mut alarm = Alarm::new(self.on);
         poll_fn(|context| {
             let tries = wait.check()? != Waited::Still;
             let relieved = crowded.check()? == Waited::Over;
             if tries && (relieved || retry.is_none_or(|at| at <= self.on.now())) {
                 retry = None;
                 loop {
-                    if !door.spend(context) {
+                    if !door.spend(context)? {
                         return Poll::Pending;
                     }
                     match door.with(|ops| ops.take(self.source))? {
@@ -76,7 +77,7 @@ impl<'d> Listener<'d> {
                 None => &mut wait,
                 Some(at) => {
                     wait.end();
-                    door.leave_deadline(at, context);
+                    alarm.wait(at, context);
                     &mut crowded
                 }
             };

@@ -48,6 +48,17 @@ pub enum Stage {
     Taken,
 }
 
+/// What a task knows of its being cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It is not cancelled.
+    None,
+    /// It is, and no operation of its has failed for that yet.
+    Due,
+    /// One has.
+    Given,
+}
+
 /// The two that have a slot; it is free when neither does any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
@@ -60,6 +71,8 @@ pub enum Side {
 /// What all slots have, whatever lives there.
 pub struct Head {
     stage: Cell<Stage>,
+    /// Whether it knows that it is cancelled.
+    pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: Caller,
     /// Who waits for the end.
@@ -74,6 +87,7 @@ impl Head {
     const fn new(stage: Stage, spawned: &'static Location<'static>) -> Self {
         Self {
             stage: Cell::new(stage),
+            notice: Cell::new(Notice::None),
             has: [Cell::new(true), Cell::new(true)],
             caller: Caller::new(),
             joiner: Cell::new(None),
@@ -93,9 +107,15 @@ impl Head {
         let is_news = self.stage.get() == Stage::Running;
         if is_news {
             self.stage.set(Stage::Ending);
+            self.notice.set(Notice::Due);
             self.caller.is_no_more_usual();
         }
         is_news
+    }
+
+    /// Whether it was told that it is cancelled before it was over.
+    pub(crate) fn was_told(&self) -> bool {
+        self.notice.get() == Notice::Given
     }
 
     /// Whether the future is over, or being dropped.
@@ -103,7 +123,8 @@ impl Head {
         !self.is_alive() && self.stage.get() != Stage::Busy
     }
 
-    fn is_alive(&self) -> bool {
+    /// Whether the future is there, and not being dropped.
+    pub(crate) fn is_alive(&self) -> bool {
         matches!(self.stage.get(), Stage::Running | Stage::Ending)
     }
 }
@@ -152,6 +173,9 @@ pub trait Body: Place {
 pub(crate) trait Outcome<T>: Place {
     /// The result, once.
     fn take(&self) -> Option<T>;
+
+    /// Drops the future, if it is there. Nobody may be polling it.
+    fn cut_off(&self);
 }
 
 impl<F: Future> Slot<F> {
@@ -182,8 +206,9 @@ impl<F: Future> Slot<F> {
 
     /// Lets `future` move into a free place.
     pub(crate) fn fill(&self, future: F, at: &'static Location<'static>, wakers: &Source<'_>) {
-        let Head { stage, has, caller, joiner, spawned, .. } = &self.head;
+        let Head { stage, notice, has, caller, joiner, spawned, .. } = &self.head;
         assert!(stage.get() == Stage::Free, "a place is free before it is filled");
+        notice.set(Notice::None);
         caller.reset(wakers);
         has.iter().for_each(|side| side.set(true));
         joiner.set(None);
@@ -296,5 +321,9 @@ impl<F: Future> Outcome<F::Output> for Slot<F> {
             Content::Output(output) => Some(output),
             Content::Nothing | Content::Future(_) => None,
         }
+    }
+
+    fn cut_off(&self) {
+        Body::end(self, Stage::Cancelled);
     }
 }

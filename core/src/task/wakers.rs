@@ -46,6 +46,8 @@ pub(crate) struct Caller {
     cloned: AtomicBool,
     /// That, or it is cancelled, or over: its steps are not the usual ones.
     seldom: AtomicBool,
+    /// Another step runs in the middle of its own.
+    suspended: AtomicBool,
     /// Where its wakers come from; good while the task is there, which has a handle on the door.
     wakers: AtomicPtr<Source<'static>>,
 }
@@ -58,6 +60,7 @@ impl Caller {
             yields: AtomicBool::new(false),
             cloned: AtomicBool::new(false),
             seldom: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
             wakers: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -106,6 +109,14 @@ impl Caller {
 
     pub(crate) fn is_no_more_usual(&self) {
         self.seldom.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn suspend(&self, is_so: bool) {
+        self.suspended.store(is_so, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Relaxed)
     }
 
     #[inline]
