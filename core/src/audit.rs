@@ -5,7 +5,7 @@ mod state;
 use core::fmt;
 
 use crate::id::{JobId, SourceId, TaskId};
-use crate::kernel::{Kernel, TOLD, TaskSlot, TaskState};
+use crate::kernel::{Kernel, TaskSlot, TaskState};
 use crate::place::{Place, Table};
 use crate::slab::{Entry, NONE};
 use crate::step::{By, MAX_WAITS, OUTSIDE, Packed, What, Woken};
@@ -295,7 +295,7 @@ impl Census {
     #[inline]
     fn count(&mut self, index: usize, slot: &TaskSlot) {
         self.live += 1;
-        self.told += u32::from(slot.cancelled & TOLD != 0);
+        self.told += u32::from(slot.is_to_be_told());
         match slot.state {
             TaskState::Ready => {
                 self.ready += 1;

@@ -7,7 +7,7 @@ use crate::bytes::Buffers;
 use crate::error::{Failure, Full, IoError, Op};
 use crate::id::{JobId, SourceId, TaskId};
 use crate::job::Job;
-use crate::kernel::Kernel;
+use crate::kernel::{End, Kernel};
 use crate::place::Place;
 use crate::slab::NONE;
 use crate::step::{Step, Wait, Woken};
@@ -265,6 +265,9 @@ impl<'a, H: Host> Cx<'a, H> {
             return nobody;
         }
         let Ok(id) = self.kernel.spawn() else { return nobody };
+        if self.kernel.end != End::Open {
+            self.kernel.cancel(id);
+        }
         self.hold_turn();
         if let Some(task) = make(id) {
             #[cfg(feature = "alloc")]
@@ -296,13 +299,18 @@ impl<'a, H: Host> Cx<'a, H> {
         let is_full = false;
         #[cfg(not(feature = "alloc"))]
         let is_full = self.spawned.is_full();
-        !is_full && !self.kernel.is_full()
+        !is_full && !self.kernel.is_full() && self.kernel.end != End::Closed
     }
 
-    /// Whether the task is told now that it is cancelled. Mostly nobody is, and that is known at once.
+    /// Whether the task is cancelled and to be told so. Mostly nobody is, and that is known at once.
     #[inline]
     pub(crate) fn is_cancelled(&mut self) -> bool {
-        self.kernel.cancelling > 0 && self.woken() == Woken::Cancelled
+        self.kernel.cancelling > 0 && self.kernel.is_head_to_be_told()
+    }
+
+    /// Whether it is, once: the present step tells it.
+    pub(crate) fn take_cancel(&mut self) -> bool {
+        self.kernel.take_cancel()
     }
 
     /// Has the host make something of a new source.
@@ -337,9 +345,9 @@ impl<'a, H: Host> Cx<'a, H> {
         self.kernel.wake(task)
     }
 
-    /// Cancels another task: [`Kernel::cancel`].
+    /// Cancels another task: [`Kernel::cancel_once`].
     pub fn cancel(&mut self, task: TaskId) -> bool {
-        self.kernel.cancel(task)
+        self.kernel.cancel_once(task)
     }
 
     /// Hands a job to the host; wait for its id, then [`take_job`](Self::take_job).

@@ -40,12 +40,14 @@ pub struct TaskSlot {
     pub(crate) woken: Woken,
     /// Named while it was not waiting: its next wait ends at once.
     pub(crate) named: bool,
-    /// [`ASKED`]: cancelled while it was not waiting; [`TOLD`]: its next or present step says so.
+    /// [`ASKED`]: cancelled while it was not waiting; [`TOLD`]: its next or present step says so; [`EVER`]: it was
+    /// cancelled at some time.
     pub(crate) cancelled: u8,
 }
 
 const ASKED: u8 = 1;
-pub(crate) const TOLD: u8 = 2;
+const TOLD: u8 = 2;
+const EVER: u8 = 4;
 
 impl TaskSlot {
     fn new(now: Instant, timer: u32) -> Self {
@@ -61,6 +63,12 @@ impl TaskSlot {
             named: false,
             cancelled: 0,
         }
+    }
+
+    /// Whether the task is cancelled and no step that is over has told it so.
+    #[inline]
+    pub(crate) fn is_to_be_told(&self) -> bool {
+        self.cancelled & (ASKED | TOLD) != 0
     }
 
     /// Whether nothing but another task can end this wait.
@@ -99,8 +107,21 @@ pub struct Kernel<S: Storage> {
     pub(crate) open_ended: u32,
     /// Waits with a deadline, ever.
     pub(crate) deadlines: u32,
-    /// Tasks whose next or present step is told that they are cancelled.
+    /// Tasks that are cancelled and are to be told so yet, or are told in the present step.
     pub(crate) cancelling: u32,
+    /// How far all have come to their end.
+    pub(crate) end: End,
+}
+
+/// What becomes of tasks that are spawned by tasks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum End {
+    /// They run.
+    Open,
+    /// They are cancelled: [`Kernel::cancel_all`].
+    Cancelled,
+    /// There are none: [`Kernel::end_all`].
+    Closed,
 }
 
 impl<S: Storage> Kernel<S> {
@@ -117,6 +138,7 @@ impl<S: Storage> Kernel<S> {
             open_ended: 0,
             deadlines: 0,
             cancelling: 0,
+            end: End::Open,
         }
     }
 
@@ -192,7 +214,7 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     pub(crate) fn requeue(&mut self, head: u32) {
         let entry = self.tasks.at(head);
-        if entry.value.cancelled == 0 {
+        if !entry.value.is_to_be_told() {
             entry.value.woken = Woken::Yielded;
             self.ready.rotate(head, entry.link);
         } else {
@@ -212,9 +234,24 @@ impl<S: Storage> Kernel<S> {
     /// The step of the task at the head is over. Whether it was cancelled in it.
     fn is_cancelled_again(&mut self) -> bool {
         let cancelled = &mut self.tasks.at(self.ready.head).value.cancelled;
-        self.cancelling -= u32::from(*cancelled & TOLD != 0);
-        *cancelled &= ASKED;
-        *cancelled != 0
+        self.cancelling -= u32::from(*cancelled & (ASKED | TOLD) == TOLD);
+        *cancelled &= !TOLD;
+        *cancelled & ASKED != 0
+    }
+
+    /// Whether the task at the head is cancelled and to be told so.
+    pub(crate) fn is_head_to_be_told(&mut self) -> bool {
+        self.tasks.at(self.ready.head).value.is_to_be_told()
+    }
+
+    /// Whether the task at the head is to be told that it is cancelled. This step does so, before the kernel does.
+    pub(crate) fn take_cancel(&mut self) -> bool {
+        let slot = &mut self.tasks.at(self.ready.head).value;
+        let is_to_be_told = slot.is_to_be_told();
+        if is_to_be_told {
+            slot.cancelled = TOLD | EVER;
+        }
+        is_to_be_told
     }
 
     /// The same for one that waits. A wait that has ended before it began puts it back on the queue.
@@ -234,7 +271,8 @@ impl<S: Storage> Kernel<S> {
     /// The same for one that is over.
     pub(crate) fn remove_head(&mut self) {
         let index = self.ready.head;
-        self.is_cancelled_again();
+        // Nobody is there to be told.
+        self.cancelling -= u32::from(self.is_cancelled_again());
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
     }
@@ -278,15 +316,55 @@ impl<S: Storage> Kernel<S> {
     /// Cancels the task: takes it out of the bin at once and lets it run, told [`Woken::Cancelled`], so that
     /// it can clean up and end. A task that is ready is told so after its next step, unless that was its
     /// last. Whether there is such a task.
+    ///
+    /// One that is cancelled again is told again. A task that is an `async fn` is ended by that where it stands; what
+    /// tasks do to each other is [`cancel_once`](Self::cancel_once).
     pub fn cancel(&mut self, task: TaskId) -> bool {
         let Some(slot) = self.tasks.get_mut(task.index, task.generation) else {
             return false;
         };
         match slot.state {
             TaskState::Waiting => self.out_of_bin(task.index, Woken::Cancelled),
-            TaskState::Ready => slot.cancelled |= ASKED,
+            TaskState::Ready => {
+                self.cancelling += u32::from(!slot.is_to_be_told());
+                slot.cancelled |= ASKED | EVER;
+            }
         }
         true
+    }
+
+    /// [`cancel`](Self::cancel)s the task, unless it was before. Whether there is such a task.
+    pub fn cancel_once(&mut self, task: TaskId) -> bool {
+        match self.tasks.get_mut(task.index, task.generation) {
+            Some(slot) if slot.cancelled & EVER == 0 => self.cancel(task),
+            slot => slot.is_some(),
+        }
+    }
+
+    /// [`cancel_once`](Self::cancel_once)s every task, and each that a task spawns from here on. O(n).
+    pub fn cancel_all(&mut self) {
+        self.end = self.end.max(End::Cancelled);
+        for index in 0..self.tasks.entries().len() as u32 {
+            if let Some(task) = self.id_at(index) {
+                self.cancel_once(task);
+            }
+        }
+    }
+
+    /// [`cancel`](Self::cancel)s every task, also those that were cancelled before; from here on tasks spawn none. A host
+    /// that can wait no longer calls this before each turn, until no task is left. O(n).
+    pub fn end_all(&mut self) {
+        self.end = End::Closed;
+        for index in 0..self.tasks.entries().len() as u32 {
+            if let Some(task) = self.id_at(index) {
+                self.cancel(task);
+            }
+        }
+    }
+
+    fn id_at(&mut self, index: u32) -> Option<TaskId> {
+        let entry = self.tasks.at(index);
+        entry.is_live().then(|| TaskId::new(index, entry.generation))
     }
 
     /// A new source, for which nobody waits yet; [`Full`] when the storage has no place for another.
@@ -401,15 +479,15 @@ impl<S: Storage> Kernel<S> {
         let slot = &mut self.tasks.at(index).value;
         (slot.state, slot.since, slot.woken) = (TaskState::Ready, self.now, woken);
         if woken == Woken::Cancelled {
-            slot.cancelled = TOLD;
-            self.cancelling += 1;
+            self.cancelling += u32::from(!slot.is_to_be_told());
+            slot.cancelled = TOLD | EVER;
         }
         self.ready.push(&mut self.tasks, index);
     }
 
     fn enter_all(&mut self, index: u32, wait: &Wait) -> Result<(), Woken> {
         let slot = &mut self.tasks.at(index).value;
-        if slot.cancelled != 0 {
+        if slot.is_to_be_told() {
             return Err(Woken::Cancelled);
         }
         if core::mem::take(&mut slot.named) {

@@ -66,7 +66,8 @@
 //! * **In turn.** Who waits is served in the order in which it came, and is overtaken by nobody who comes later.
 //! * **Nothing is left behind.** A future that is dropped where it waits (by [`select`](crate::task::select), a
 //!   timeout, or because its task is ended) leaves its queue. If its turn had come, it goes to the next.
-//! * **A cancelled task is refused** wherever it would have to wait; a value that it was about to send is given back.
+//! * **A cancelled task is refused** once, whatever it does next, and then wherever it would have to wait; a value that
+//!   it was about to send is given back.
 //! * **No memory.** A queue is threaded through the futures that stand in it: it needs no heap, and has no limit.
 //! * **Waits can be seen.** [`Kernel::tasks`](crate::Kernel::tasks) says who waits for whom, as far as anybody can
 //!   know that; when nobody could ever wake the others, the kernel says [`Stalled`](crate::Rest::Stalled).
@@ -83,6 +84,8 @@ pub mod order;
 mod permits;
 mod queue;
 mod semaphore;
+
+pub(crate) use queue::begin;
 
 pub use barrier::Barrier;
 pub use channel::{Channel, RecvError, SendError};

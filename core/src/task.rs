@@ -35,10 +35,12 @@
 //!
 //! # Cancellation
 //!
-//! [`JoinHandle::cancel`] takes the task out of the bin. Its wait fails with [`Refused::Cancelled`], as does every
-//! later one, so that `?` takes it to its end; what it owns is dropped on the way. A wait that is needed to
-//! clean up is [shielded](Loop::shield). A task that waits for what can't fail (a sleep, a future of another
-//! crate), or that does not listen (it was told 64 times in one step, or is cancelled again), is dropped where it stands. (This is trio's rule, except for the last part.)
+//! [`JoinHandle::cancel`] takes the task out of the bin. Its next operation fails with [`Refused::Cancelled`], also one
+//! that need not wait; after that every one fails that would have to wait, so that `?` takes the task to its end, and
+//! what it owns is dropped on the way. A wait that is needed to clean up is [shielded](Loop::shield). To cancel a task
+//! again changes nothing. A task that waits for what can't fail (a sleep, a yield, a future of another crate), or that
+//! does not listen (it was told 64 times in one step), is dropped where it stands, and so is one that its host ends
+//! ([`Kernel::end_all`](crate::Kernel::end_all)).
 //!
 //! # Futures of other crates
 //!

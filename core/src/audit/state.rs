@@ -24,6 +24,7 @@ impl<S: Storage> Kernel<S> {
         put(self.last.into());
         put(self.open_ended.into());
         put(self.cancelling.into());
+        put(self.end as u64);
     }
 
     fn tasks_and_queue(&self, put: &mut impl FnMut(u64)) {

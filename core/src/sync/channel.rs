@@ -6,7 +6,7 @@ use core::fmt;
 use heapless::Deque;
 
 use crate::sync::permits::Permits;
-use crate::sync::queue::{Turn, begin};
+use crate::sync::queue::{Turn, begin_unless};
 use crate::task::{Loop, Refused};
 
 /// Up to `N` values on their way from the tasks that send to those that receive, of which there can be several. Who
@@ -160,7 +160,7 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     ///
     /// [`RecvError::Closed`] once the channel is closed and empty, or where the task must not wait.
     pub async fn recv(&self) -> Result<T, RecvError> {
-        begin(self.on).await?;
+        begin_unless(self.on, || self.is_over()).await?;
         if self.is_over() || self.loads.take(self.on, 1).await? == Turn::Over {
             return Err(RecvError::Closed);
         }
@@ -221,7 +221,7 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
 
     /// Waits for room to send.
     async fn reserve(&self) -> Result<Turn, Refused> {
-        begin(self.on).await?;
+        begin_unless(self.on, || self.is_closed()).await?;
         if self.is_closed() || self.rooms.take(self.on, 1).await? == Turn::Over {
             return Ok(Turn::Over);
         }

@@ -240,11 +240,18 @@ impl<F: Fn(Left)> Drop for Unused<'_, '_, F> {
 ///
 /// # Errors
 ///
-/// [`Refused::Elsewhere`] outside a task of the loop.
+/// [`Refused::Elsewhere`] outside a task of the loop; [`Refused::Cancelled`] where the task is yet to be told so, or should
+/// let others have their turn.
 pub(crate) async fn begin(on: Loop<'_>) -> Result<(), Refused> {
+    begin_unless(on, || false).await
+}
+
+/// The same. A cancelled task for which the operation `fails` anyway is told that.
+pub(crate) async fn begin_unless(on: Loop<'_>, fails: impl Fn() -> bool) -> Result<(), Refused> {
     poll_fn(|context| {
         on.current()?;
-        if on.door().spend(context) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let goes_on = (on.door().is_cancelled() && fails()) || on.door().spend(context)?;
+        if goes_on { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }

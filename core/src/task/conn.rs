@@ -315,7 +315,7 @@ impl Future for Recv<'_, '_> {
             Waited::Long | Waited::Over => true,
         };
         if tries {
-            if !door.spend(context) {
+            if !door.spend(context)? {
                 return Poll::Pending;
             }
             match door.with(|ops| ops.recv(conn.source(), buffer))? {
@@ -354,7 +354,7 @@ impl Future for SendAll<'_, '_> {
             return Poll::Ready(Ok(()));
         }
         if wait.check()? != Waited::Still {
-            if !door.spend(context) {
+            if !door.spend(context)? {
                 return Poll::Pending;
             }
             match door.with(|ops| ops.send(conn.source(), &bytes[*sent..]))? {

@@ -43,6 +43,9 @@ pub(crate) trait Ops<'d> {
     fn dismiss(&mut self, id: JobId);
 }
 
+/// The host of the running step.
+type Host<'d> = NonNull<dyn Ops<'d> + 'd>;
+
 /// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
 const BUDGET: u8 = 32;
 
@@ -58,15 +61,19 @@ const WAITS: u8 = 2;
 /// while no task of it runs: an operation fails then with [`Refused::Elsewhere`], as one does in a task of
 /// another kernel's.
 pub struct Door<'d> {
-    ops: Cell<Option<NonNull<dyn Ops<'d> + 'd>>>,
-    /// The running task, as its waker knows it.
+    ops: Cell<Option<Host<'d>>>,
+    /// The running task, as its waker knows it; none while no step is under way.
     caller: Cell<Option<NonNull<Caller>>>,
     pub(crate) wakers: Source<'d>,
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
+    /// The budget, while there is none because the running task is yet to be told that it is cancelled.
+    withheld: Cell<u8>,
     /// The running task is cancelled, and not shielded.
     cancelled: Cell<bool>,
+    /// It is yet to be told so: its next operation fails, whether it would wait or not.
+    untold: Cell<bool>,
     /// How often it was told so in this step.
     told: Cell<u8>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
@@ -94,10 +101,11 @@ impl<'d> Door<'d> {
             ops: Cell::new(None),
             caller: Cell::new(None),
             wakers: Source(wakers),
-            // Nobody's: a waker that does nothing may have a null there.
-            kept: Cell::new(core::ptr::dangling()),
+            kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
+            withheld: Cell::new(0),
             cancelled: Cell::new(false),
+            untold: Cell::new(false),
             told: Cell::new(0),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
@@ -112,11 +120,46 @@ impl<'d> Door<'d> {
         caller: &Caller,
         body: impl FnOnce() -> R,
     ) -> R {
+        // The user's code can run a loop with this door anywhere, in a step of this door too.
+        let outer = self.caller.get().map(|_| self.suspend());
+        let _entered = Entered { door: self, outer };
         self.budget.set(BUDGET);
         self.caller.set(Some(NonNull::from(caller)));
         self.ops.set(Some(outlive(ops)));
-        let _open = Open { door: self, then: None };
         body()
+    }
+
+    /// Takes all that belongs to the step that is under way.
+    #[cold]
+    fn suspend(&self) -> Suspended<'d> {
+        Suspended {
+            ops: self.ops.take(),
+            caller: self.caller.take(),
+            kept: self.kept.replace(NO_WAKER),
+            budget: self.budget.get(),
+            withheld: self.withheld.get(),
+            cancelled: self.cancelled.replace(false),
+            untold: self.untold.replace(false),
+            told: self.told.replace(0),
+            has_left: self.has_left.replace(0),
+            left: self.left.replace(Left::NOTHING),
+        }
+    }
+
+    /// Goes on with a step.
+    #[cold]
+    fn resume(&self, step: Suspended<'d>) {
+        let Suspended { ops, caller, kept, budget, withheld, cancelled, untold, told, has_left, left } = step;
+        self.ops.set(ops);
+        self.caller.set(caller);
+        self.kept.set(kept);
+        self.budget.set(budget);
+        self.withheld.set(withheld);
+        self.cancelled.set(cancelled);
+        self.untold.set(untold);
+        self.told.set(told);
+        self.has_left.set(has_left);
+        self.left.replace(left);
     }
 
     /// Hands the host to `act`; [`Refused::Elsewhere`] while the door is shut.
@@ -124,7 +167,7 @@ impl<'d> Door<'d> {
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut dyn Ops<'d>) -> R) -> Result<R, Refused> {
         let mut ops = self.ops.take().ok_or(Refused::Elsewhere)?;
         // While `act` runs the door is shut, so that nobody else gets to what it has.
-        let _open = Open { door: self, then: Some(ops) };
+        let _open = Open { door: self, then: ops };
         // SAFETY: the pointer was made of an exclusive borrow that `enter` holds while it is in the cell, and it
         // was just taken out of there: nobody else has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
@@ -152,17 +195,32 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
     }
 
-    /// Whether the task may do another operation in this step; if not, it yields. While the door is shut the operation
-    /// says so itself.
+    /// Whether the task may do another operation in this step; if not, it yields, unless it is cancelled: then it is
+    /// refused, as it must not wait. While the door is shut the operation says so itself.
     #[inline]
-    pub(crate) fn spend(&self, context: &Context<'_>) -> bool {
-        let rest = self.budget.get().checked_sub(1);
-        match rest {
-            Some(rest) => self.budget.set(rest),
-            None if self.is_open() => self.yields(context),
-            None => return true,
+    pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
+        match self.budget.get().checked_sub(1) {
+            Some(rest) => {
+                self.budget.set(rest);
+                Ok(true)
+            }
+            None => self.overspend(context),
         }
-        rest.is_some()
+    }
+
+    #[cold]
+    fn overspend(&self, context: &Context<'_>) -> Result<bool, Refused> {
+        if !self.is_open() {
+            return Ok(true);
+        }
+        if self.cancelled.get() {
+            return match self.refuse(self.tell()) {
+                Poll::Ready(refused) => Err(refused),
+                Poll::Pending => Ok(false),
+            };
+        }
+        self.yields(context);
+        Ok(false)
     }
 
     /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
@@ -172,6 +230,12 @@ impl<'d> Door<'d> {
         let waker = self.wakers.0.waker(caller.task());
         self.kept.set(waker.data());
         waker
+    }
+
+    /// The waker that was lent to such a task is dropped: another may be where it was.
+    #[cold]
+    pub(crate) fn forget_kept_waker(&self) {
+        self.kept.set(NO_WAKER);
     }
 
     /// Whether `waker` is the one that the running task was lent.
@@ -190,25 +254,37 @@ impl<'d> Door<'d> {
     #[inline]
     fn keep_awake(&self, context: &Context<'_>) {
         let data = context.waker().data();
-        // Which waker was lent last can be told while the door is shut too.
+        // Which waker was lent can be told while the host is taken too.
         let is_lent = self.caller.get().is_some_and(|caller| core::ptr::eq(caller.as_ptr().cast(), data));
         if !is_lent && data != self.kept.get() {
             context.waker().wake_by_ref();
         }
     }
 
-    /// Runs `body`, the step of a task that is cancelled, or is not.
-    pub(crate) fn cancelled<R>(&self, is_so: bool, body: impl FnOnce() -> R) -> R {
-        struct Uncancel<'a>(&'a Cell<bool>);
-        impl Drop for Uncancel<'_> {
-            fn drop(&mut self) {
-                self.0.set(false);
-            }
+    /// Cancels a task. Whether there is such a task.
+    pub(crate) fn cancel(&self, task: TaskId) -> bool {
+        if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
+            // Its next operation yields, and is told then.
+            self.budget.set(0);
         }
+        self.with(|ops| ops.cancel(task)).unwrap_or(false)
+    }
+
+    /// Runs `body`, the step of a task that is cancelled, or is not; and whether it is `untold`, which is kept up to date.
+    pub(crate) fn cancelled<R>(&self, is_so: bool, untold: &Cell<bool>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
+        let _restore = Restore { cell: &self.cancelled, to: false };
         self.cancelled.set(is_so);
-        let _uncancel = Uncancel(&self.cancelled);
-        body()
+        self.untold.set(untold.get());
+        self.withhold();
+        let result = body();
+        untold.set(self.untold.get());
+        result
+    }
+
+    /// Whether the running task is cancelled, and not shielded.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
     }
 
     /// Whether the step has told the task that it is cancelled.
@@ -218,14 +294,45 @@ impl<'d> Door<'d> {
 
     /// Runs `body` as if the task were not cancelled.
     pub(crate) fn shielded<R>(&self, body: impl FnOnce() -> R) -> R {
-        let before = self.cancelled.replace(false);
-        let result = body();
-        self.cancelled.set(before);
-        if before {
-            // It will be told at the next wait outside: that it still waits is no deafness.
-            self.told.set(self.told.get().max(1));
+        if !self.cancelled.get() {
+            return body();
         }
+        struct Ends<'a, 'd>(&'a Door<'d>);
+        impl Drop for Ends<'_, '_> {
+            fn drop(&mut self) {
+                self.0.cancelled.set(true);
+                self.0.withhold();
+            }
+        }
+        self.hand_out();
+        self.cancelled.set(false);
+        let ends = Ends(self);
+        let result = body();
+        drop(ends);
+        // It will be told at the next wait outside: that it still waits is no deafness.
+        self.told.set(self.told.get().max(1));
         result
+    }
+
+    /// While the task is to be told that it is cancelled it has no budget: that is looked at in any case.
+    fn withhold(&self) {
+        if self.cancelled.get() && self.untold.get() {
+            self.withheld.set(self.budget.replace(0));
+        }
+    }
+
+    fn hand_out(&self) {
+        if self.untold.get() {
+            self.budget.set(self.withheld.get());
+        }
+    }
+
+    /// Tells the task that it is cancelled.
+    fn tell(&self) -> Refused {
+        self.hand_out();
+        self.untold.set(false);
+        self.told.set(self.told.get().saturating_add(1));
+        Refused::Cancelled
     }
 
     /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much,
@@ -297,8 +404,7 @@ impl<'d> Door<'d> {
     #[inline]
     fn may_wait(&self, context: &Context<'_>) -> Result<(), Refused> {
         if self.cancelled.get() {
-            self.told.set(self.told.get().saturating_add(1));
-            return Err(Refused::Cancelled);
+            return Err(self.tell());
         }
         match self.caller() {
             Some(caller) if self.lends(caller, context.waker()) => Ok(()),
@@ -340,6 +446,14 @@ impl<'d> Door<'d> {
         Step::Wait(wait.by(if outside { By::Outside } else { by.unwrap_or(By::Anyone) }))
     }
 
+    /// Forgets what a step left that ended in a panic. What a step around it has left stays.
+    #[cold]
+    pub(crate) fn forget_panicked(&self) {
+        if self.caller.get().is_none() {
+            self.forget();
+        }
+    }
+
     /// Forgets what was left.
     #[cold]
     pub(crate) fn forget(&self) {
@@ -348,18 +462,64 @@ impl<'d> Door<'d> {
     }
 }
 
-/// Shuts the door at the end of its life, or opens it again.
+/// Sets the flag at the end of its life, by panic too.
+struct Restore<'a> {
+    cell: &'a Cell<bool>,
+    to: bool,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        self.cell.set(self.to);
+    }
+}
+
+/// Opens the door again at the end of its life.
 struct Open<'a, 'd> {
     door: &'a Door<'d>,
-    then: Option<NonNull<dyn Ops<'d> + 'd>>,
+    then: Host<'d>,
 }
 
 impl Drop for Open<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        self.door.ops.set(self.then);
+        self.door.ops.set(Some(self.then));
     }
 }
+
+/// Shuts the door at the end of its life, or goes on with the step around this one.
+struct Entered<'a, 'd> {
+    door: &'a Door<'d>,
+    outer: Option<Suspended<'d>>,
+}
+
+impl Drop for Entered<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.door.ops.set(None);
+        self.door.caller.set(None);
+        if let Some(outer) = self.outer.take() {
+            self.door.resume(outer);
+        }
+    }
+}
+
+/// A step in the middle of which another runs.
+struct Suspended<'d> {
+    ops: Option<Host<'d>>,
+    caller: Option<NonNull<Caller>>,
+    kept: *const (),
+    budget: u8,
+    withheld: u8,
+    cancelled: bool,
+    untold: bool,
+    told: u8,
+    has_left: u8,
+    left: Left,
+}
+
+/// What no waker has: one that does nothing may have a null there.
+const NO_WAKER: *const () = core::ptr::dangling();
 
 /// The pointer, with nothing said of how long it is good for.
 #[inline]

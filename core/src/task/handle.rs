@@ -100,9 +100,10 @@ impl<'d> Loop<'d> {
         self.door.with(|ops| ops.wake(task)).unwrap_or(false)
     }
 
-    /// Cancels a task. Whether there is such a task.
+    /// Cancels a task: its next operation fails with [`Refused::Cancelled`]. Once is enough: another time changes
+    /// nothing. Whether there is such a task.
     pub fn cancel(self, task: TaskId) -> bool {
-        self.door.with(|ops| ops.cancel(task)).unwrap_or(false)
+        self.door.cancel(task)
     }
 
     /// Lets `future` wait even though the task is cancelled: for what must be done before it ends. The next wait
@@ -118,6 +119,7 @@ impl<'d> Loop<'d> {
     /// Why there is none; [`IoError::Unsupported`] where tasks may not connect.
     pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
         let none = SourceId::from_bits(u64::MAX);
+        crate::sync::begin(self).await?;
         let source = self.door.with(|ops| ops.connect(address))?;
         let conn = Conn::new(self, source.map_err(|error| Error::of(Op::Connect, none, error))?);
         loop {

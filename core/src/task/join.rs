@@ -100,7 +100,8 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.take()
     }
 
-    /// Cancels the task: see [the module](crate::task). Its end can still be waited for. Whether it was not over.
+    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time it
+    /// changes nothing. Whether it was not over.
     pub fn cancel(&self) -> bool {
         !self.is_over() && self.on.cancel(self.task())
     }

@@ -56,7 +56,7 @@ impl<'d> Listener<'d> {
             if tries && (relieved || retry.is_none_or(|at| at <= self.on.now())) {
                 retry = None;
                 loop {
-                    if !door.spend(context) {
+                    if !door.spend(context)? {
                         return Poll::Pending;
                     }
                     match door.with(|ops| ops.take(self.source))? {

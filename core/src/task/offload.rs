@@ -216,6 +216,9 @@ impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J
         let (id, waiting) = match wait {
             Some(wait) => wait,
             None => {
+                if !door.spend(context)? {
+                    return Poll::Pending;
+                }
                 let id = door.with(|ops| ops.submit(parcel))?.map_err(|_| Refused::Full)?;
                 wait.insert((id, Waiting::new(What::Job(id))))
             }

@@ -9,7 +9,7 @@ use core::task::Context;
 
 use crate::host::{Cx, Task};
 use crate::id::TaskId;
-use crate::step::{Step, Woken};
+use crate::step::Step;
 use crate::task::Loop;
 use crate::task::holder::Holder;
 use crate::task::host::AsyncHost;
@@ -70,19 +70,19 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
     fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (door, body) = (self.on.door(), &self.body);
         let head = body.head();
-        let is_news = cx.woken() == Woken::Cancelled;
-        let is_told_again = is_news && !head.cancel();
-        let is_cancelled = is_news || head.stage() != Stage::Running;
+        // Another cancel is the host's last word.
+        let is_last = cx.take_cancel() && !head.cancel();
+        let is_cancelled = head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {
             let poll = || {
                 let waker = door.kept_waker(&head.caller);
                 // SAFETY: the stage is looked at before this is called, and `self` is borrowed exclusively.
                 #[expect(unsafe_code, reason = "see Body::poll")]
-                unsafe {
-                    body.pinned().poll(&mut Context::from_waker(&waker))
-                }
+                let is_over = unsafe { body.pinned().poll(&mut Context::from_waker(&waker)) };
+                door.forget_kept_waker();
+                is_over
             };
-            let is_over = is_told_again || head.is_over() || door.cancelled(is_cancelled, poll);
+            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.untold, poll);
             if !is_over && (!is_cancelled || door.was_told()) {
                 return door.step(&head.caller);
             }
@@ -102,18 +102,20 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         if head.caller.is_seldom() || cx.is_cancelled() {
             return this.resume_seldom(cx);
         }
-        // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
-        // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
-        #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
-        let is_over = door.enter(cx, &head.caller, || unsafe {
-            let waker = head.caller.lend();
-            body.pinned().poll(&mut Context::from_waker(&waker))
-        });
-        if is_over {
-            door.forget();
-            return Step::Done;
-        }
-        door.step(&head.caller)
+        door.enter(cx, &head.caller, || {
+            // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
+            // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
+            #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
+            let is_over = unsafe {
+                let waker = head.caller.lend();
+                body.pinned().poll(&mut Context::from_waker(&waker))
+            };
+            if is_over {
+                door.forget();
+                return Step::Done;
+            }
+            door.step(&head.caller)
+        })
     }
 
     fn spawned(self: Pin<&mut Self>, id: TaskId) {
@@ -125,7 +127,7 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
     }
 
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
-        self.on.door().forget();
+        self.on.door().forget_panicked();
         self.drop_future(cx, Stage::Panicked);
     }
 

@@ -60,6 +60,8 @@ pub enum Side {
 /// What all slots have, whatever lives there.
 pub struct Head {
     stage: Cell<Stage>,
+    /// It is cancelled, and no operation of its has failed for that yet.
+    pub(crate) untold: Cell<bool>,
     has: [Cell<bool>; 2],
     pub(crate) caller: Caller,
     /// Who waits for the end.
@@ -74,6 +76,7 @@ impl Head {
     const fn new(stage: Stage, spawned: &'static Location<'static>) -> Self {
         Self {
             stage: Cell::new(stage),
+            untold: Cell::new(false),
             has: [Cell::new(true), Cell::new(true)],
             caller: Caller::new(),
             joiner: Cell::new(None),
@@ -93,6 +96,7 @@ impl Head {
         let is_news = self.stage.get() == Stage::Running;
         if is_news {
             self.stage.set(Stage::Ending);
+            self.untold.set(true);
             self.caller.is_no_more_usual();
         }
         is_news
@@ -182,8 +186,9 @@ impl<F: Future> Slot<F> {
 
     /// Lets `future` move into a free place.
     pub(crate) fn fill(&self, future: F, at: &'static Location<'static>, wakers: &Source<'_>) {
-        let Head { stage, has, caller, joiner, spawned, .. } = &self.head;
+        let Head { stage, untold, has, caller, joiner, spawned, .. } = &self.head;
         assert!(stage.get() == Stage::Free, "a place is free before it is filled");
+        untold.set(false);
         caller.reset(wakers);
         has.iter().for_each(|side| side.set(true));
         joiner.set(None);

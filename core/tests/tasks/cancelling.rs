@@ -1,9 +1,11 @@
 use std::time::Duration;
 
+use sinbin_core::group::scope;
+use sinbin_core::sync::{Channel, Lock, Semaphore};
 use sinbin_core::task::{Door, Error, Loop, NoWakers, Refused, Why, join, select};
 use sinbin_core::{Rest, TaskState};
 
-use crate::support::{Falls, Log, World, yields};
+use crate::support::{Falls, Log, Peer, World, yields};
 
 #[test]
 fn a_wait_is_refused_and_every_later_one() {
@@ -291,4 +293,229 @@ fn a_loop_that_is_dropped_drops_its_tasks() {
     drop(world);
     assert_eq!(log.take(), ["dropped"]);
     assert!(task.is_over());
+}
+
+/// Operations that never wait, as what they look for is always there. Each kind of them is refused once.
+#[test]
+fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
+    for what in ["recv", "send", "send_all", "channel", "lock", "semaphore", "accept", "job", "connect"] {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let conn = world.connect();
+        let source = conn.source();
+        let task = world.spawn(async move {
+            let channel = Channel::<_, 2>::new(on);
+            channel.try_send(1).unwrap();
+            let (lock, permits) = (Lock::new(on, 0), Semaphore::new(on, 1));
+            let listener = on.listen("127.0.0.1:9".parse().unwrap()).unwrap();
+            log.add("begins");
+            loop {
+                let is_told = match what {
+                    "recv" => conn.recv(&mut [0; 2]).await.is_err(),
+                    "send" => conn.send(b"x").await.is_err(),
+                    "send_all" => conn.send_all(b"xy").await.is_err(),
+                    "channel" => match channel.recv().await {
+                        Ok(value) => channel.send(value).await.is_err(),
+                        Err(_) => true,
+                    },
+                    "lock" => lock.lock().await.is_err(),
+                    "semaphore" => permits.acquire(1).await.is_err(),
+                    "accept" => listener.accept().await.is_err(),
+                    "connect" => on.connect("127.0.0.1:9".parse().unwrap()).await.is_err(),
+                    _ => on.job(|| ()).await.is_err(),
+                };
+                if is_told {
+                    break;
+                }
+            }
+            log.add("told");
+            on.shield(on.sleep(Duration::from_secs(1))).await;
+            log.add("cleaned up");
+        });
+        let flood = |world: &mut World<'_>| {
+            world.peer(source).inbox.extend([0; 999]);
+            if what == "accept" {
+                (0..40).for_each(|_| world.arrive(Ok(Peer::default())));
+            }
+        };
+        world.turn();
+        for _ in 0..5 {
+            flood(&mut world);
+            world.turn();
+        }
+        assert!(!task.is_over());
+        flood(&mut world);
+        let before = world.peer(source).inbox.len();
+        world.cancel(task.task());
+        world.turn();
+        assert_eq!(log.take(), ["begins", "told"], "{what}: at once");
+        assert_eq!(world.peer(source).inbox.len(), before, "{what}: and does nothing more");
+        assert!(world.host.jobs.is_empty(), "{what}: a job that nobody waits for is not begun");
+        assert_eq!(world.run(), Rest::Empty);
+        assert_eq!(log.take(), ["cleaned up"], "{what}");
+    }
+}
+
+/// Also where it was never run, or cancels itself, or is within a shield at that time.
+#[test]
+fn the_next_operation_is_the_first_one_outside_of_a_shield() {
+    for how in ["before its first step", "by itself", "in a shield", "while it is ready"] {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let conn = world.connect();
+        world.peer(conn.source()).inbox.extend([0; 999]);
+        let task = world.spawn(async move {
+            match how {
+                "by itself" => assert!(on.cancel(on.current().unwrap())),
+                "in a shield" => {
+                    let long = async {
+                        for _ in 0..100 {
+                            conn.recv(&mut [0]).await.unwrap();
+                        }
+                        on.cancel(on.current().unwrap());
+                        for _ in 0..100 {
+                            conn.recv(&mut [0]).await.unwrap();
+                        }
+                    };
+                    on.shield(long).await;
+                }
+                "while it is ready" => on.yield_now().await,
+                _ => {}
+            }
+            log.add(conn.recv(&mut [0]).await);
+            log.add(conn.recv(&mut [0]).await);
+        });
+        match how {
+            "before its first step" => assert!(world.cancel(task.task())),
+            "while it is ready" => {
+                world.turn();
+                assert!(world.cancel(task.task()));
+            }
+            _ => {}
+        }
+        assert_eq!(world.run(), Rest::Empty, "{how}");
+        assert_eq!(log.take(), [Err(Error::Refused(Refused::Cancelled)), Ok(1)], "{how}: told once");
+    }
+}
+
+/// Who is told and goes on as if nothing was is refused when others should have their turn, and then ended.
+#[test]
+fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    let task = world.spawn(async move {
+        let _falls = Falls(log, "dropped");
+        loop {
+            conn.recv(&mut [0]).await.ok();
+        }
+    });
+    world.peer(source).inbox.extend([0; 999]);
+    world.turn();
+    world.cancel(task.task());
+    world.turn();
+    world.turn();
+    assert_eq!(log.take(), ["dropped"]);
+    assert!(task.is_over());
+}
+
+/// Tasks that cancel a task again change nothing by that, whichever way they do it.
+#[test]
+fn a_shield_holds_however_often_tasks_cancel() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let result = scope(on, async |group| {
+            let task = group
+                .spawn(async move {
+                    let _falls = Falls(log, "over");
+                    assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+                    for _ in 0..3 {
+                        on.shield(on.sleep(Duration::from_secs(1))).await;
+                        assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+                    }
+                    log.add("cleaned up");
+                    Ok::<_, Refused>(())
+                })
+                .unwrap();
+            for _ in 0..3 {
+                on.yield_now().await;
+                assert!(on.cancel(task));
+                on.sleep(Duration::from_millis(300)).await;
+            }
+            group.cancel();
+            on.cancel(on.current().unwrap());
+            group.join().await.map_err(|_| Refused::Cancelled)
+        });
+        result.await.unwrap_err();
+        let mut alone = on
+            .spawn(async move {
+                on.shield(on.wait_named()).await.unwrap();
+                log.add("woken");
+            })
+            .unwrap();
+        on.shield(on.yield_now()).await;
+        assert!(alone.cancel() && alone.cancel());
+        on.shield(on.sleep(Duration::from_secs(1))).await;
+        assert!(alone.cancel());
+        on.wake(alone.task());
+        on.shield(alone.join()).await.unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["cleaned up", "over", "woken"]);
+}
+
+/// The host's last word: all are told, and what is spawned from there on too; and then all are ended.
+#[test]
+fn what_is_spawned_while_all_end_is_cancelled_as_well() {
+    struct Spawns<'d>(Loop<'d>, &'d Log<&'static str>, u32);
+    impl Drop for Spawns<'_> {
+        fn drop(&mut self) {
+            let (on, log, left) = (self.0, self.1, self.2);
+            log.add("dropped");
+            let next = left.checked_sub(1).map(|left| Spawns(on, log, left));
+            let again = async move {
+                let _next = next;
+                on.sleep(Duration::from_secs(2)).await;
+                log.add("not reached");
+            };
+            on.spawn(again).ok();
+        }
+    }
+    for is_last in [false, true] {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let cleaned = world.spawn(async move {
+            on.wait_named().await.unwrap_err();
+            on.shield(on.sleep(Duration::from_secs(1))).await;
+            log.add("cleaned up");
+        });
+        world.spawn(async move {
+            let _spawns = Spawns(on, log, 3);
+            on.sleep(Duration::from_secs(2)).await;
+        });
+        world.turn();
+        world.executor.kernel.cancel(cleaned.task());
+        world.turn();
+        world.executor.kernel.cancel_all();
+        if is_last {
+            world.turn();
+            for _ in 0..2 {
+                world.executor.kernel.end_all();
+                world.turn();
+            }
+            assert!(!log.take().contains(&"cleaned up"));
+        } else {
+            assert_eq!(world.run(), Rest::Empty);
+            assert_eq!(log.take(), ["dropped", "dropped", "dropped", "dropped", "cleaned up"]);
+        }
+        assert_eq!(world.executor.kernel.rest(), Rest::Empty);
+        assert!(world.now <= sinbin_core::Instant::ZERO + Duration::from_secs(1));
+    }
 }

@@ -15,6 +15,7 @@
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
 //! | `pooling.rs` | places for futures, which end somewhere, and groups whose tasks come out of them |
+//! | `nesting.rs` | loops within tasks of the same loop, wherever the user's code is called |
 //! | `panicking.rs` | tasks that panic, where the host catches that |
 //! | `wrapping.rs` | tasks within tasks of a host's own |
 
@@ -32,6 +33,7 @@ mod connecting;
 mod grouping;
 mod hosting;
 mod joining;
+mod nesting;
 mod offering;
 mod panicking;
 mod pooling;
