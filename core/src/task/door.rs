@@ -4,6 +4,7 @@
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
 use crate::error::{Full, IoError};
@@ -53,6 +54,20 @@ type Host<'d> = NonNull<dyn Ops<'d> + 'd>;
 /// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
 const BUDGET: u8 = 32;
 
+/// The budget at the beginning of a step; down to [`SPENT`] an operation takes one of it.
+pub(crate) const FULL: u8 = u8::MAX;
+
+/// Nothing is left. Each further operation that is refused takes one of it nevertheless, so that they are counted.
+const SPENT: u8 = FULL - BUDGET;
+
+/// Down from here, so many operations stand back before the budget is [`FULL`]; at 0 there is none at all.
+///
+/// Several futures of one task share its budget, and they may be polled in the same order each time. Those that
+/// were refused when it was spent would starve if the first always took all of it. So then, in the next step the first
+/// stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until none
+/// is left. Whoever can go on is the first once in as many steps as there are futures, whatever polls them.
+const MAX_STAND_BACK: u8 = 127;
+
 /// How often a cancelled task can be told so in one step before it is ended as one that does not listen.
 const PATIENCE: u8 = 64;
 
@@ -72,6 +87,8 @@ pub struct Door<'d> {
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
+    /// The budget that the step began with.
+    began_with: Cell<u8>,
     /// The budget, while there is none because the running task is yet to be told that it is cancelled.
     withheld: Cell<u8>,
     /// The running task is cancelled, and not shielded.
@@ -111,6 +128,7 @@ impl<'d> Door<'d> {
             wakers: Source(wakers),
             kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
+            began_with: Cell::new(0),
             withheld: Cell::new(0),
             cancelled: Cell::new(false),
             untold: Cell::new(false),
@@ -133,7 +151,9 @@ impl<'d> Door<'d> {
         // The user's code can run a loop with this door anywhere, in a step of this door too.
         let outer = self.caller.get().map(|_| self.suspend());
         let _entered = Entered { door: self, outer };
-        self.budget.set(BUDGET);
+        let budget = caller.budget.load(Ordering::Relaxed);
+        self.budget.set(budget);
+        self.began_with.set(budget);
         self.caller.set(Some(NonNull::from(caller)));
         self.ops.set(Some(outlive(ops)));
         body()
@@ -179,6 +199,7 @@ impl<'d> Door<'d> {
             caller: self.caller.take(),
             kept: self.kept.replace(NO_WAKER),
             budget: self.budget.get(),
+            began_with: self.began_with.get(),
             withheld: self.withheld.get(),
             cancelled: self.cancelled.replace(false),
             untold: self.untold.replace(false),
@@ -191,11 +212,24 @@ impl<'d> Door<'d> {
     /// Goes on with a step.
     #[cold]
     fn resume(&self, step: Suspended<'d>) {
-        let Suspended { ops, caller, kept, budget, withheld, cancelled, untold, told, has_left, left } = step;
+        let Suspended {
+            ops,
+            caller,
+            kept,
+            budget,
+            began_with,
+            withheld,
+            cancelled,
+            untold,
+            told,
+            has_left,
+            left,
+        } = step;
         self.ops.set(ops);
         self.caller.set(caller);
         self.kept.set(kept);
         self.budget.set(budget);
+        self.began_with.set(began_with);
         self.withheld.set(withheld);
         self.cancelled.set(cancelled);
         self.untold.set(untold);
@@ -267,12 +301,12 @@ impl<'d> Door<'d> {
     /// refused, as it must not wait. While the door is shut the operation says so itself.
     #[inline]
     pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
-        match self.budget.get().checked_sub(1) {
-            Some(rest) => {
-                self.budget.set(rest);
+        match self.budget.get() {
+            rest if rest > SPENT => {
+                self.budget.set(rest - 1);
                 Ok(true)
             }
-            None => self.overspend(context),
+            _ => self.overspend(context),
         }
     }
 
@@ -288,7 +322,31 @@ impl<'d> Door<'d> {
             };
         }
         self.yields(context);
+        self.stand_back();
         Ok(false)
+    }
+
+    /// An operation is refused: it stands back, or the budget is spent. Decides how many do so in the next step.
+    fn stand_back(&self) {
+        let Some(caller) = self.caller() else { return };
+        let began_with = self.began_with.get();
+        match self.budget.get() {
+            0 => {}
+            rest @ 1..=MAX_STAND_BACK => {
+                if rest == began_with {
+                    caller.budget.store(FULL, Ordering::Relaxed);
+                }
+                self.budget.set(if rest == 1 { FULL } else { rest - 1 });
+            }
+            rest => {
+                self.budget.set((rest - 1).max(MAX_STAND_BACK + 1));
+                // This is the second: it has got nothing of the budget.
+                if rest == SPENT - 1 {
+                    let stood_back = if began_with == FULL { 0 } else { began_with };
+                    caller.budget.store((stood_back + 1).min(MAX_STAND_BACK), Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
@@ -638,6 +696,7 @@ struct Suspended<'d> {
     caller: Option<NonNull<Caller>>,
     kept: *const (),
     budget: u8,
+    began_with: u8,
     withheld: u8,
     cancelled: bool,
     untold: bool,
