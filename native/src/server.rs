@@ -352,7 +352,6 @@ impl<S: NativeService> Server<S> {
         let Native { sockets, reactor, .. } = host;
         let waited = reactor.wait(
             until,
-            executor.kernel.now(),
             || since(began),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {

@@ -250,7 +250,6 @@ impl<B: Blueprint> Server<B> {
         let Self { reactor, sockets, ready, .. } = self;
         let waited = reactor.wait(
             until,
-            since(began),
             || since(began),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
