@@ -372,7 +372,6 @@ impl<S: NativeService> Server<S> {
         let Native { sockets, reactor, .. } = host;
         let waited = reactor.wait(
             until,
-            executor.kernel.now(),
             || clock.now(),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {

@@ -260,10 +260,9 @@ impl<B: Blueprint> Server<B> {
         let until = self.until(rest);
         let clock = self.clock;
         self.looked = clock.now();
-        let Self { reactor, sockets, ready, looked, .. } = self;
+        let Self { reactor, sockets, ready, .. } = self;
         let waited = reactor.wait(
             until,
-            *looked,
             || clock.now(),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
