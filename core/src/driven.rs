@@ -117,6 +117,9 @@ pub enum Event {
     Lost(JobId),
     /// The service is to stop: no connection comes any more.
     Stop,
+    /// The turn before took so many nanoseconds: owed where that is a millisecond or more. A service has no clock, and
+    /// cannot know when in a turn a span was asked for; it counts from the end of that turn then.
+    Took(u64),
     /// Some of what had come in before this turn is told in later ones. No deadline ends in this turn, since what came
     /// before it may not have been told yet.
     More,

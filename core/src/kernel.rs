@@ -1,5 +1,8 @@
 //! The kernel: it knows who runs next and who waits for what, and nothing else.
 
+#[cfg(feature = "alloc")]
+use core::time::Duration;
+
 use crate::error::Full;
 use crate::id::{JobId, SourceId, TaskId};
 use crate::interest::{Interest, Readiness};
@@ -184,6 +187,20 @@ impl<S: Storage> Kernel<S> {
             }
         }
         self.last = if self.ready.len > 0 { self.ready.tail } else { NONE };
+    }
+
+    /// Says that the turn before took `span`, where nobody could tell that while it ran: the waits that began in it end so
+    /// much later, since what was asked for there counts from its end at the latest. O(tasks).
+    #[cfg(feature = "alloc")]
+    pub(crate) fn turn_took(&mut self, span: Duration) {
+        let now = self.now;
+        for slot in self.tasks.live_values() {
+            let began_then = slot.state == TaskState::Waiting && slot.since == now;
+            if began_then && slot.deadline > now && slot.deadline != Instant::NEVER {
+                // A timer that is early is corrected when it comes up.
+                slot.deadline = (slot.deadline + span).min(Instant::LAST);
+            }
+        }
     }
 
     /// Returns the moment up to which everything that happened has been told: deadlines up to here are over. A host that

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::acceptor::Acceptor;
 use crate::driven::compute::{Compute, Work};
@@ -135,6 +136,10 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             Event::Idle(source) => self.sources.touch(source).map(|entry| entry.idle()).is_some(),
             Event::Stop => {
                 self.stopping = true;
+                true
+            }
+            Event::Took(nanos) => {
+                executor.kernel.turn_took(Duration::from_nanos(nanos));
                 true
             }
             Event::More => {

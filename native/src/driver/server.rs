@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use sinbin_core::driven::{Event, Start, Takes};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
@@ -57,6 +58,8 @@ pub struct Server<B: Blueprint> {
     ready: VecDeque<(SourceId, Interest)>,
     /// Some of what has come in has no room in the next turn.
     has_more: bool,
+    /// How long the guest's last turn took.
+    took: Duration,
     /// When the reactor's last look began.
     looked: Instant,
     /// All that happened before this moment has been looked at: deadlines up to here are over.
@@ -124,6 +127,7 @@ impl<B: Blueprint> Server<B> {
             again: Vec::new(),
             ready: VecDeque::new(),
             has_more: false,
+            took: Duration::ZERO,
             looked: Instant::ZERO,
             seen: Instant::ZERO,
             listeners: Vec::new(),

@@ -14,6 +14,10 @@ use crate::driver::{Blueprint, Guest};
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A turn that took so long is told in the next one: the guest cannot know how long it was at work when it asked for a
+/// span.
+const LONG_TURN: Duration = Duration::from_millis(1);
+
 impl<B: Blueprint> Server<B> {
     /// Calls the guest. One that fails is replaced.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
@@ -22,8 +26,12 @@ impl<B: Blueprint> Server<B> {
         if self.has_more {
             self.input.events.push(Event::More);
         }
+        if self.took >= LONG_TURN {
+            self.input.events.push(Event::Took(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX)));
+        }
         let (events, input) = (&self.input.events[..], self.input.bytes());
         let answer = instance.turn(now, window, events, input);
+        self.took = self.clock.now().since(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.turn(&Turn { now, window, events, input }, answer.as_ref().ok());
         }

@@ -1,5 +1,7 @@
 //! A guest that failed: it is reported, its connections are closed, and a fresh instance takes over its listeners.
 
+use std::time::Duration;
+
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, Rest};
 
@@ -13,6 +15,7 @@ impl<B: Blueprint> Server<B> {
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
         tracing::error!(connections = self.open, "the guest failed, and its connections are closed: {why}");
         self.instance = None;
+        self.took = Duration::ZERO;
         self.clear();
         if self.draining.is_some() {
             return Rest::Empty;
@@ -77,7 +80,7 @@ impl<B: Blueprint> Server<B> {
             }
             Err(error) => {
                 tracing::error!("no fresh instance of the guest: {error}");
-                self.restart_at = self.restarts.take(now).max(now + std::time::Duration::from_millis(100));
+                self.restart_at = self.restarts.take(now).max(now + Duration::from_millis(100));
             }
         }
     }

@@ -34,7 +34,7 @@ pub(crate) enum Key {
 pub(crate) enum Until {
     /// Not at all: look what is ready.
     Now,
-    /// As long as the host needs to notice what has come in: a deadline has come.
+    /// Not for what is ready, but for the host to notice what has come in: a deadline has come.
     Due,
     /// Until something is ready, or until then at the latest.
     At(Instant),
@@ -92,8 +92,12 @@ impl Poller {
     pub(crate) fn wait(&mut self, watched: &impl Watched, now: Instant, until: Until) -> &[Key] {
         self.found.clear();
         self.has_looked = false;
+        // A round that is under way has begun with this.
+        if until == Until::Due && self.next == 0 {
+            subscribe_duration(NOTICE).block();
+        }
         if self.crowded {
-            self.look_around(watched, until);
+            self.look_around(watched);
         }
         if self.found.is_empty() {
             self.ask_all(watched, now, until);
@@ -112,13 +116,13 @@ impl Poller {
     }
 
     /// Looks at one portion after the other, until something is ready or all were looked at.
-    fn look_around(&mut self, watched: &impl Watched, until: Until) {
+    fn look_around(&mut self, watched: &impl Watched) {
         while self.found.is_empty() && !self.has_looked {
             breathe();
             let mut list = List::default();
             watched.gather_always(&mut list);
             let next = watched.gather(&mut list, self.next, PORTION);
-            list.look(until, &mut self.found);
+            list.look(&mut self.found);
             self.in_round += self.found.len();
             self.next = next.unwrap_or(0);
             if next.is_none() {
@@ -134,7 +138,7 @@ impl Poller {
         watched.gather_always(&mut list);
         watched.gather(&mut list, 0, usize::MAX);
         match until {
-            Until::Now | Until::Due => list.look(until, &mut self.found),
+            Until::Now | Until::Due => list.look(&mut self.found),
             Until::At(deadline) => {
                 self.set_timer(now, deadline);
                 list.pollables.extend(self.timer.as_ref().map(|(_, timer)| timer));
@@ -154,12 +158,11 @@ impl Poller {
 }
 
 impl List<'_> {
-    /// Looks what is ready, without waiting for longer than the host needs to notice it.
-    fn look(self, until: Until, found: &mut Vec<Key>) {
-        let span = if until == Until::Due { NOTICE } else { 0 };
-        let end = subscribe_duration(span);
+    /// Looks what is ready, without waiting: with a moment in the list that has come already.
+    fn look(self, found: &mut Vec<Key>) {
+        let past = subscribe_duration(0);
         let mut list = List { pollables: self.pollables, keys: self.keys };
-        list.pollables.push(&end);
+        list.pollables.push(&past);
         list.ask(found);
     }
 
