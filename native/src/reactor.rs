@@ -1,30 +1,54 @@
 //! Readiness from the operating system: which sources are watched, and what is so of them.
 //!
-//! A backend is a system's way to register sources, to wait for them, and to be woken: epoll on Linux, where a wait is
-//! one system call, and `polling` elsewhere. All of them keep one contract, which is tested against a model; the part of
-//! it that does not depend on the system is in `reactor/wait.rs`.
+//! A backend is a system's way to register sources, to wait for them, and to be woken: epoll on Linux, kqueue on macOS and
+//! the BSDs, each with one system call for a wait, and `polling` elsewhere. All of them keep one contract, which is tested
+//! on a model of the system as well; the part of it that does not depend on the system is in `reactor/wait.rs`.
 //!
 //! - A deadline that has passed is never waited for, whatever the caller believed the time to be: the clock decides, and
 //!   the wait only looks.
 //! - A wait that only looks is complete: each source that was ready when it was called is reported, however many there
-//!   are, and a signal does not cut it short. A wait that may block may end early, with nothing to report.
+//!   are, and a signal does not cut it short. A wait that may block may end early, with nothing to report; what it reports
+//!   is complete as well.
 //! - A notification ends the wait that is under way, or the next one; many before one wait count as one, and the waits
 //!   after it are as long as they were asked to be.
 //! - Busy polling ends with a source that is ready, a notification, its span or the deadline, whichever is first.
 
-#[cfg(all(target_os = "linux", any(test, not(sinbin_portable))))]
+#[cfg(all(target_os = "linux", any(test, not(any(sinbin_kqueue, sinbin_portable)))))]
 mod epoll;
-#[cfg(any(test, sinbin_portable, not(target_os = "linux")))]
+// On Linux it is asked for, or tested.
+#[cfg(any(
+    all(target_os = "linux", any(test, sinbin_kqueue)),
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+))]
+#[cfg_attr(sinbin_portable, allow(dead_code))]
+mod kqueue;
+// It compiles everywhere, and is used where there is nothing better, or where it is asked for.
+#[allow(dead_code)]
 mod portable;
+#[allow(dead_code)]
 mod register;
-#[cfg(test)]
-mod tests;
 mod wait;
 
-#[cfg(all(target_os = "linux", not(sinbin_portable)))]
-use self::epoll as backend;
-#[cfg(any(sinbin_portable, not(target_os = "linux")))]
-use self::portable as backend;
+cfg_select! {
+    sinbin_portable => { use self::portable as backend; }
+    any(
+        sinbin_kqueue,
+        target_vendor = "apple",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+    ) => { use self::kqueue as backend; }
+    target_os = "linux" => { use self::epoll as backend; }
+    _ => { use self::portable as backend; }
+}
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;
@@ -34,6 +58,12 @@ use std::time::Duration;
 use sinbin_core::{Instant, Readiness};
 
 pub(crate) use self::backend::Registry;
+
+// How often the loops of this thread have waited.
+#[cfg(test)]
+std::thread_local! {
+    static WAITS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// Events that one wait has room for at first.
 const BATCH: usize = 1024;
@@ -153,6 +183,8 @@ impl<B: wait::System, W: Wake> Waiting<B, W> {
         clock: impl Fn() -> Instant,
         mut ready: impl FnMut(usize, Readiness),
     ) -> io::Result<bool> {
+        #[cfg(test)]
+        WAITS.set(WAITS.get() + 1);
         if !self.busy_poll.is_zero() && until != Until::Now {
             let end = clock() + self.busy_poll;
             let end = if let Until::At(deadline) = until { end.min(deadline) } else { end };

@@ -64,7 +64,7 @@ fn on_signal(action: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()
 
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // SAFETY: an action may do only what is safe in a signal handler. Those that there are store to atomics, write to
-        // the poller's eventfd or pipe, shut down a socket, and leave by `_exit`: no lock, no allocation, no panic.
+        // the reactor's eventfd, socket or pipe, shut down a socket, and leave by `_exit`: no lock, no allocation, no panic.
         unsafe { signal_hook::low_level::register(signal, action.clone())? };
     }
     Ok(())

@@ -14,8 +14,9 @@ use rustix::time::{
 use sinbin_core::{Instant, Interest, Readiness};
 
 use super::Wake;
-pub(crate) use super::register::Registry;
 use super::wait::System;
+
+pub(crate) use super::register::Registry;
 
 /// The key of the waker. No source has it as its index, nor the two others.
 pub(super) const WAKER: u64 = ALARM - 1;

@@ -8,8 +8,9 @@ use polling::{Event, Events};
 use sinbin_core::{Instant, Interest, Readiness};
 
 use super::Wake;
-pub(crate) use super::register::Registry;
 use super::wait::System;
+
+pub(crate) use super::register::Registry;
 
 /// Events that take room and that `polling` does not tell of: its notifier's and its timer's.
 const UNTOLD: usize = 2;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as Clock};
 use sinbin_core::{Instant, Interest};
 
 use super::super::wait::System;
-use super::super::{BATCH, Notice, Registry, Until, Waiting, Wake};
+use super::super::{BATCH, Notice, Until, Waiting, Wake};
 use crate::sockets::Socket;
 
 /// Longer than any test that does not fail.
@@ -23,28 +23,44 @@ const HOURS: Duration = Duration::from_secs(5 * 60 * 60);
 /// A backend on the system.
 trait Backend: System + Sized {
     type Waker: Wake + Send + Sync + 'static;
+    type Registry;
 
-    fn new(room: usize) -> io::Result<(Self, Self::Waker, Registry)>;
+    fn new(room: usize) -> io::Result<(Self, Self::Waker, Self::Registry)>;
+
+    /// Watches the socket for the second, where it was watched for the first.
+    fn change(registry: &Self::Registry, socket: &Socket, index: usize, interests: [Interest; 2]);
 }
 
 macro_rules! on_each_backend {
     ($($test:ident),+ $(,)?) => {
         #[cfg(target_os = "linux")]
         mod epoll {
-            use super::super::super::epoll::{Backend, Waker};
-            on_each_backend!(@ $($test),+);
+            on_each_backend!(@ epoll, $($test),+);
+        }
+        #[cfg(target_os = "linux")]
+        mod kqueue {
+            on_each_backend!(@ kqueue, $($test),+);
         }
         mod portable {
-            use super::super::super::portable::{Backend, Waker};
-            on_each_backend!(@ $($test),+);
+            on_each_backend!(@ portable, $($test),+);
         }
     };
-    (@ $($test:ident),+) => {
+    (@ $backend:ident, $($test:ident),+) => {
+        use crate::reactor::$backend::{Backend, Registry, Waker};
+        use crate::sockets::Socket;
+        use sinbin_core::Interest;
+
         impl super::Backend for Backend {
             type Waker = Waker;
+            type Registry = Registry;
 
-            fn new(room: usize) -> std::io::Result<(Self, Waker, super::Registry)> {
+            fn new(room: usize) -> std::io::Result<(Self, Waker, Registry)> {
                 Self::new(room)
+            }
+
+            fn change(registry: &Registry, socket: &Socket, index: usize, interests: [Interest; 2]) {
+                let [before, interest] = interests;
+                registry.change(socket, index, before, interest).expect("it can be watched");
             }
         }
 
@@ -67,7 +83,7 @@ on_each_backend! {
 /// A backend that waits, and somebody who ends a wait that would not end by itself.
 struct Watched<B: Backend> {
     waiting: Waiting<B, B::Waker>,
-    registry: Registry,
+    registry: B::Registry,
     over: Arc<AtomicBool>,
 }
 
@@ -173,7 +189,7 @@ fn a_look_reports_all_that_is_ready<B: Backend>() {
             let (served, _) = listener.accept().expect("a connection");
             client.write_all(b"x").expect("it can be written to");
             let socket = Socket::Stream(served);
-            watched.registry.change(&socket, index, Interest::NONE, Interest::RECV).expect("it is watched");
+            B::change(&watched.registry, &socket, index, [Interest::NONE, Interest::RECV]);
             sockets.push((socket, client));
         }
         for until in [Until::Now, Until::At(Instant::ZERO), Until::Ever] {
@@ -182,7 +198,7 @@ fn a_look_reports_all_that_is_ready<B: Backend>() {
             assert_eq!(found, Vec::from_iter(0..COUNT), "room for {room}, {until:?}");
         }
         for (index, (socket, _)) in sockets.iter().enumerate() {
-            watched.registry.change(socket, index, Interest::RECV, Interest::NONE).expect("it was watched");
+            B::change(&watched.registry, socket, index, [Interest::RECV, Interest::NONE]);
         }
     }
 }
