@@ -117,36 +117,54 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// Runs `body`, a step of the task `caller`, with the door open to `ops`.
+    /// Whether a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
     #[inline]
+    pub(crate) fn is_entered(&self) -> bool {
+        self.caller.get().is_some()
+    }
+
+    /// Runs `body`, a step of the task `caller`, with the door open to `ops`. No other step is under way.
+    #[inline]
+    pub(crate) fn enter_alone<R>(
+        &self,
+        ops: &mut (dyn Ops<'d> + '_),
+        caller: &Caller,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        debug_assert!(!self.is_entered(), "the step around this one would lose what it has");
+        self.open(Some(outlive(ops)), caller, body)
+    }
+
+    /// The same, also within another step, which has the door again afterwards.
     pub(crate) fn enter<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
         caller: &Caller,
         body: impl FnOnce() -> R,
     ) -> R {
-        // The user's code can run a loop with this door anywhere, in a step of this door too.
-        let outer = self.caller.get().map(|_| self.suspend());
-        let _entered = Entered { door: self, outer };
-        self.budget.set(BUDGET);
+        let _outer = Outer { door: self, step: self.is_entered().then(|| self.suspend()) };
+        self.open(Some(outlive(ops)), caller, body)
+    }
+
+    #[inline]
+    fn open<R>(&self, ops: Option<Host<'d>>, caller: &Caller, body: impl FnOnce() -> R) -> R {
+        let _entered = Entered(self);
+        self.ops.set(ops);
         self.caller.set(Some(NonNull::from(caller)));
-        self.ops.set(Some(outlive(ops)));
+        self.budget.set(BUDGET);
         body()
     }
 
     /// Runs `body`, which ends the task `caller`, as a step of that task within the step that is under way, if one is.
     pub(crate) fn step_within(&self, caller: &Caller, body: impl FnOnce()) {
-        if self.caller.get().is_none() {
+        if !self.is_entered() {
             return body();
         }
         let outer = self.suspend();
-        let ops = outer.ops;
-        let _entered = Entered { door: self, outer: Some(outer) };
-        self.budget.set(BUDGET);
-        self.caller.set(Some(NonNull::from(caller)));
         // The step around this one does nothing with the host before this is over.
-        self.ops.set(ops);
-        body();
+        let ops = outer.ops;
+        let _outer = Outer { door: self, step: Some(outer) };
+        self.open(ops, caller, body);
     }
 
     /// Whether a step of the task `caller` is under way.
@@ -547,7 +565,7 @@ impl<'d> Door<'d> {
     /// Forgets what a step left that ended in a panic. What a step around it has left stays.
     #[cold]
     pub(crate) fn forget_panicked(&self) {
-        if self.caller.get().is_none() {
+        if !self.is_entered() {
             self.forget();
         }
     }
@@ -585,19 +603,27 @@ impl Drop for Open<'_, '_> {
     }
 }
 
-/// Shuts the door at the end of its life, or goes on with the step around this one.
-struct Entered<'a, 'd> {
-    door: &'a Door<'d>,
-    outer: Option<Suspended<'d>>,
-}
+/// Shuts the door at the end of its life.
+struct Entered<'a, 'd>(&'a Door<'d>);
 
 impl Drop for Entered<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        self.door.ops.set(None);
-        self.door.caller.set(None);
-        if let Some(outer) = self.outer.take() {
-            self.door.resume(outer);
+        self.0.ops.set(None);
+        self.0.caller.set(None);
+    }
+}
+
+/// Goes on with the step around another when that is over.
+struct Outer<'a, 'd> {
+    door: &'a Door<'d>,
+    step: Option<Suspended<'d>>,
+}
+
+impl Drop for Outer<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(step) = self.step.take() {
+            self.door.resume(step);
         }
     }
 }
