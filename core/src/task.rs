@@ -52,6 +52,7 @@
 mod alarm;
 mod combine;
 mod conn;
+mod detached;
 mod door;
 mod embedded;
 mod error;
@@ -74,6 +75,7 @@ mod wakers;
 pub(crate) use alarm::Alarm;
 pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
+pub use detached::{Reports, Unjoined};
 pub use door::Door;
 pub use error::{Error, Refused, Unspawned};
 pub use handle::{Loop, Shield, YieldNow};

@@ -11,9 +11,14 @@ use crate::id::{JobId, SourceId, TaskId};
 use crate::place::Place;
 use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
 use crate::task::alarm::Alarms;
+use crate::task::detached::Reports;
+#[cfg(feature = "alloc")]
+use crate::task::detached::Unjoined;
 use crate::task::error::Refused;
 use crate::task::offload::Carry;
 use crate::task::run::Async;
+#[cfg(feature = "alloc")]
+use crate::task::slot::Label;
 use crate::task::slot::Notice;
 use crate::task::wakers::{Caller, Source, Wakers};
 use crate::time::Instant;
@@ -66,7 +71,7 @@ pub struct Door<'d> {
     ops: Cell<Option<Host<'d>>>,
     /// The running task, as its waker knows it; none while no step is under way.
     caller: Cell<Option<NonNull<Caller>>>,
-    pub(crate) wakers: Source<'d>,
+    pub(crate) source: Source<'d>,
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
@@ -101,10 +106,20 @@ impl<'d> Door<'d> {
     /// A door that is shut. Wakers of its tasks that outlive a step are `wakers`'.
     #[must_use]
     pub const fn new(wakers: &'d (dyn Wakers + 'd)) -> Self {
+        Self::with_source(Source { wakers, reports: None })
+    }
+
+    /// The same. What tasks fail with that nobody joins is told to `reports`.
+    #[must_use]
+    pub const fn reporting(wakers: &'d (dyn Wakers + 'd), reports: &'d (dyn Reports + 'd)) -> Self {
+        Self::with_source(Source { wakers, reports: Some(reports) })
+    }
+
+    const fn with_source(source: Source<'d>) -> Self {
         Self {
             ops: Cell::new(None),
             caller: Cell::new(None),
-            wakers: Source(wakers),
+            source,
             kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
             withheld: Cell::new(0),
@@ -283,7 +298,7 @@ impl<'d> Door<'d> {
     /// they are given another.)
     #[cold]
     pub(crate) fn kept_waker(&self, caller: &Caller) -> Waker {
-        let waker = self.wakers.0.waker(caller.task());
+        let waker = self.source.wakers.waker(caller.task());
         self.kept.set(waker.data());
         waker
     }
@@ -317,6 +332,15 @@ impl<'d> Door<'d> {
         }
     }
 
+    /// Says that the running task has failed, to whoever wants to hear it.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn report(&self, label: &Label, error: &dyn core::fmt::Display) {
+        let Some(reports) = self.source.reports else { return };
+        let task = self.caller().map_or(TaskId::from_bits(u64::MAX), Caller::task);
+        let was_cancelled = self.is_cancelled();
+        reports.failed(&Unjoined { task, label: *label, error, was_cancelled });
+    }
+
     /// Cancels a task. Whether there is such a task.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
         if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
@@ -329,7 +353,7 @@ impl<'d> Door<'d> {
     /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
     pub(crate) fn wake_ended(&self, task: TaskId) {
         if self.with(|ops| ops.wake(task)).is_err() {
-            self.wakers.0.waker(task).wake();
+            self.source.wakers.waker(task).wake();
         }
     }
 

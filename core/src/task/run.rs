@@ -45,7 +45,7 @@ impl<'d> Async<'d> {
     /// A task on the heap, for an executor to take in. From within a task, [`Loop::spawn`] does it all.
     #[track_caller]
     pub fn new<F: Future + 'd>(on: Loop<'d>, future: F) -> (Self, JoinHandle<'d, F::Output>) {
-        let (task, handle) = Holder::heap(Slot::of(future, Location::caller(), &on.door().wakers));
+        let (task, handle) = Holder::heap(Slot::of(future, Location::caller(), &on.door().source));
         (Async::of(on, task).erase(), JoinHandle::of(on, handle))
     }
 }
