@@ -444,7 +444,10 @@ fn nobody_has_more_time_than_there_is() {
         on.spawn(async move {
             let _falls = third;
             scope(on, async |group| {
-                group.spawn(async move { Ok::<_, Error>(on.shield(on.sleep(HOUR)).await) })?;
+                group.spawn(async move {
+                    on.shield(on.sleep(HOUR)).await;
+                    Ok::<_, Error>(())
+                })?;
                 on.wait_named().await?;
                 Ok(())
             })
@@ -568,8 +571,7 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
     let log = logged(tracing::Level::WARN, || {
         run(async |on| {
             on.spawn(fails_alone(on)).expect("there is room");
-            on.spawn(async { Err::<(), _>("late").map_err(Box::<dyn std::error::Error>::from) })
-                .map(|late| std::rc::Rc::new(late))
+            on.spawn(async { Err::<(), _>(Box::<dyn std::error::Error>::from("late")) })
                 .expect("there is room");
             on.spawn(panics(on)).expect("there is room");
             on.detach(async { Err::<(), _>(format_args!("{}", 42).to_string()) }).expect("there is room");

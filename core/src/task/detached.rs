@@ -31,7 +31,7 @@ use crate::time::Elapsed;
 /// A task is not joined when its [`JoinHandle`](crate::task::JoinHandle) is dropped before its result was taken, or when its
 /// group is dropped with the result in it. Of what such a task returns, these are reported: the errors of a `Result` that
 /// is `()`, a `bool`, a number, bytes or text otherwise, if the error is one of this crate's, a `&str`, a `String`, a
-/// boxed `dyn Error`, or (with the feature `std`) an [`io::Error`](std::io::Error). For errors of one's own there is
+/// boxed `dyn Error`, or (with the feature `std`) an `io::Error`. For errors of one's own there is
 /// [`Loop::detach`](crate::task::Loop::detach), which takes any. An error that says no more than that
 /// [its task is to end](Error::is_the_end) is none.
 pub trait Reports: Sync {

@@ -482,15 +482,14 @@ impl<'d> Door<'d> {
         Poll::Pending
     }
 
-    /// A future waits for a moment, and [`Instant::NEVER`] is one too. A cancelled task is not told: it is ended there.
-    /// Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
+    /// A future waits for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for one that
+    /// nothing can end. A cancelled task is not told: it is ended there. Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
     #[inline]
     pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
         let Some(caller) = self.caller() else { return false };
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        // A wait without a deadline would be taken for one that nothing can end.
-        left.wait.deadline = left.wait.deadline.min(moment).min(Instant::LAST);
+        left.wait.deadline = left.wait.deadline.min(moment);
         self.lends(caller, context.waker())
     }
 

@@ -586,7 +586,7 @@ fn no_error_is_lost() {
             let said = failed.to_string();
             let mut all = vec![failed.cause];
             assert!(said.contains("three\n  in task") && !said.contains("cancelled"), "{said}");
-            all.extend(failed.others.iter().map(|other| other.cause.clone()));
+            all.extend(failed.others.iter().map(|other| other.cause));
             let told: Vec<_> = failed.others.iter().map(|other| other.was_told).collect();
             assert_eq!(told.iter().filter(|told| **told).count(), 2, "{said}");
             log.add(all);

@@ -79,6 +79,13 @@ impl Oracle {
         self.story.borrow_mut().push(what);
     }
 
+    /// Nobody can move any more: then nobody waits who should have been told to end.
+    pub fn all_rest(&self) {
+        for task in self.tasks.borrow().iter().filter(|task| task.open.get() > 0) {
+            assert!(!self.may_be_told(task), "who has a reason to end is told");
+        }
+    }
+
     /// A failure that was not there before.
     pub fn fails(&self) -> Fails {
         self.failures.set(self.failures.get() + 1);

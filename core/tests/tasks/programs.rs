@@ -314,6 +314,7 @@ fn try_whole(whole: &Whole) -> Vec<String> {
         turn += 1;
         assert!(turn < 5000, "it goes on and on: {}", world.list());
     }
+    oracle.all_rest();
     oracle.ends.set(true);
     world.executor.kernel.cancel_all();
     while world.executor.kernel.rest() != Rest::Empty {
