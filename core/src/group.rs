@@ -64,6 +64,7 @@ use core::pin::pin;
 use core::task::{Context, Poll};
 
 use crate::id::TaskId;
+use crate::sync::begin;
 use crate::task::{Async, JoinHandle, Label, Loop, Refused, Unspawned, Why};
 
 #[cfg(feature = "alloc")]
@@ -308,6 +309,7 @@ impl<'d, T, E> Group<'d, T, E> {
     ///
     /// Where the task must not wait: see [`Refused`]; [`Refused::Busy`] also where another task waits for the group.
     pub async fn ended(&self) -> Result<(), Refused> {
+        begin(self.on).await?;
         poll_fn(|context| {
             let mut is_over = true;
             for Child(child) in self.children.borrow().iter().filter(|Child(child)| !child.is_over()) {
@@ -409,18 +411,21 @@ impl<'d, T, E> Group<'d, T, E> {
             // How cancelled tasks end is no reason to interrupt the body.
             return Poll::Pending;
         }
-        let was_told = self.on.door().was_told();
-        loop {
-            match self.poll_next(context) {
-                Poll::Ready(Some(Err(Stopped::Refused(Refused::Cancelled)))) if was_told => {
-                    // The body knows that its task is cancelled, and cleans up: it is let do so.
-                    self.cancel();
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Err(stopped))) => return Poll::Ready(self.failed(stopped)),
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+        let door = self.on.door();
+        // The body knows that its task is cancelled, or is to be told: it is let clean up, and its next operation fails.
+        let goes_on = door.is_cancelled() && door.was_told();
+        while let Some(ended) = self.take_ended() {
+            if let Err(other) = ended {
+                return Poll::Ready(other.into());
             }
+        }
+        if goes_on {
+            self.cancel();
+            return Poll::Pending;
+        }
+        match self.poll_next(context) {
+            Poll::Ready(Some(Err(stopped))) => Poll::Ready(self.failed(stopped)),
+            _ => Poll::Pending,
         }
     }
 }

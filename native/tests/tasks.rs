@@ -464,7 +464,10 @@ fn nobody_has_more_time_than_there_is() {
         on.spawn(async move {
             let _falls = third;
             scope(on, async |group| {
-                group.spawn(async move { Ok::<_, Error>(on.shield(on.sleep(HOUR)).await) })?;
+                group.spawn(async move {
+                    on.shield(on.sleep(HOUR)).await;
+                    Ok::<_, Error>(())
+                })?;
                 on.wait_named().await?;
                 Ok(())
             })
@@ -554,4 +557,98 @@ fn a_program_that_sleeps_for_ever_sleeps() {
         waits
     });
     assert_eq!(slept, Either::Second(()));
+}
+
+/// All that is logged at a level, while `act` runs.
+fn logged(level: tracing::Level, act: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Text(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    impl Write for Text {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("nobody panics").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let text = Text::default();
+    let writer = text.clone();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+    tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), act);
+    let text = text.0.lock().expect("nobody panics").clone();
+    String::from_utf8(text).expect("text")
+}
+
+async fn fails_alone(on: Loop<'_>) -> Result<(), Error> {
+    on.yield_now().await;
+    Err(Error::Elapsed)
+}
+
+#[test]
+fn a_detached_task_that_fails_is_warned_of_by_name() {
+    let log = logged(tracing::Level::WARN, || {
+        run(async |on| {
+            on.spawn(fails_alone(on)).expect("there is room");
+            on.spawn(async { Err::<(), _>(Box::<dyn std::error::Error>::from("late")) })
+                .expect("there is room");
+            on.spawn(panics(on)).expect("there is room");
+            on.detach(async { Err::<(), _>(format_args!("{}", 42).to_string()) }).expect("there is room");
+            on.spawn(async move { on.wait_named().await.map_err(Error::from) }).expect("there is room");
+            on.sleep(Duration::from_millis(1)).await;
+        });
+    });
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    let says = |part: &str| lines.iter().any(|line| line.contains(part));
+    assert!(says("(tasks::fails_alone, spawned at native/tests/tasks.rs:"), "{log}");
+    assert!(says("failed: it took too long") && says("failed: late") && says("failed: 42"), "{log}");
+    assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("panics")), "{log}");
+}
+
+/// A client could have them spawned: they are counted rather than named then.
+#[test]
+fn a_flood_of_failures_is_no_flood_of_lines() {
+    let log = logged(tracing::Level::WARN, || {
+        run(async |on| {
+            for _ in 0..1000 {
+                on.spawn(fails_alone(on)).expect("there is room");
+            }
+            on.sleep(Duration::from_millis(1)).await;
+        });
+    });
+    let lines: Vec<_> = log.lines().collect();
+    let named = lines.iter().filter(|line| line.contains("fails_alone")).count();
+    let counted: usize = lines
+        .iter()
+        .filter_map(|line| line.split_once(" more tasks failed")?.0.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum();
+    assert_eq!(named + counted, 1000, "{log}");
+    assert!(lines.len() < 500, "{log}");
+}
+
+/// Beside a connection too.
+#[test]
+fn a_task_of_a_server_that_fails_is_warned_of() {
+    let log = logged(tracing::Level::WARN, || {
+        let listener = TcpListener::bind(LOCAL).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, stopper) = std::sync::mpsc::channel();
+        let client = thread::spawn(move || {
+            let stopper: sinbin::Stopper = stopper.recv().expect("it starts");
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.read_to_end(&mut Vec::new()).expect("it ends");
+            stopper.stop();
+        });
+        let serve = async |conn: Conn<'_>| {
+            conn.on().spawn(fails_alone(conn.on()))?;
+            conn.on().sleep(Duration::from_millis(1)).await;
+            Ok::<_, Error>(())
+        };
+        let started = |stopper| sender.send(stopper).expect("somebody waits");
+        Settings::default().serve([listener], started, serve).expect("it runs");
+        client.join().expect("it is content");
+    });
+    assert!(log.contains("(tasks::fails_alone, spawned at"), "{log}");
 }

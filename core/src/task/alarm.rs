@@ -28,27 +28,34 @@ impl<'d> Alarm<'d> {
     /// else to wake it.
     #[inline]
     pub(crate) fn wait(&mut self, moment: Instant, context: &Context<'_>) {
-        let door = self.on.door();
-        if door.leave_deadline(moment, context) {
-            self.end();
-        } else {
-            door.keep_alarm(&mut self.number, moment, context.waker());
+        let is_of_task = self.on.door().leave_deadline(moment, context);
+        if !is_of_task || self.number != 0 {
+            self.wait_within(is_of_task, moment, context);
         }
     }
 
-    #[inline]
-    fn end(&mut self) {
-        if self.number != 0 {
-            self.on.door().drop_alarm(self.number);
-            self.number = 0;
+    #[cold]
+    fn wait_within(&mut self, is_of_task: bool, moment: Instant, context: &Context<'_>) {
+        if is_of_task {
+            self.end();
+        } else {
+            self.on.door().keep_alarm(&mut self.number, moment, context.waker());
         }
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        drop(self.on.door().drop_alarm(self.number));
+        self.number = 0;
     }
 }
 
 impl Drop for Alarm<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.end();
+        if self.number != 0 {
+            self.end();
+        }
     }
 }
 

@@ -12,9 +12,14 @@ use crate::id::{JobId, SourceId, TaskId};
 use crate::place::Place;
 use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
 use crate::task::alarm::Alarms;
+use crate::task::detached::Reports;
+#[cfg(feature = "alloc")]
+use crate::task::detached::Unjoined;
 use crate::task::error::Refused;
 use crate::task::offload::Carry;
 use crate::task::run::Async;
+#[cfg(feature = "alloc")]
+use crate::task::slot::Label;
 use crate::task::slot::Notice;
 use crate::task::wakers::{Caller, Source, Wakers};
 use crate::time::Instant;
@@ -83,7 +88,7 @@ pub struct Door<'d> {
     ops: Cell<Option<Host<'d>>>,
     /// The running task, as its waker knows it; none while no step is under way.
     caller: Cell<Option<NonNull<Caller>>>,
-    pub(crate) wakers: Source<'d>,
+    pub(crate) source: Source<'d>,
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
@@ -122,10 +127,20 @@ impl<'d> Door<'d> {
     /// A door that is shut. Wakers of its tasks that outlive a step are `wakers`'.
     #[must_use]
     pub const fn new(wakers: &'d (dyn Wakers + 'd)) -> Self {
+        Self::with_source(Source { wakers, reports: None })
+    }
+
+    /// The same. What tasks fail with that nobody joins is told to `reports`.
+    #[must_use]
+    pub const fn reporting(wakers: &'d (dyn Wakers + 'd), reports: &'d (dyn Reports + 'd)) -> Self {
+        Self::with_source(Source { wakers, reports: Some(reports) })
+    }
+
+    const fn with_source(source: Source<'d>) -> Self {
         Self {
             ops: Cell::new(None),
             caller: Cell::new(None),
-            wakers: Source(wakers),
+            source,
             kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
             began_with: Cell::new(0),
@@ -140,38 +155,56 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// Runs `body`, a step of the task `caller`, with the door open to `ops`.
+    /// Whether a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
     #[inline]
+    pub(crate) fn is_entered(&self) -> bool {
+        self.caller.get().is_some()
+    }
+
+    /// Runs `body`, a step of the task `caller`, with the door open to `ops`. No other step is under way.
+    #[inline]
+    pub(crate) fn enter_alone<R>(
+        &self,
+        ops: &mut (dyn Ops<'d> + '_),
+        caller: &Caller,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        debug_assert!(!self.is_entered(), "the step around this one would lose what it has");
+        self.open(Some(outlive(ops)), caller, body)
+    }
+
+    /// The same, also within another step, which has the door again afterwards.
     pub(crate) fn enter<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
         caller: &Caller,
         body: impl FnOnce() -> R,
     ) -> R {
-        // The user's code can run a loop with this door anywhere, in a step of this door too.
-        let outer = self.caller.get().map(|_| self.suspend());
-        let _entered = Entered { door: self, outer };
+        let _outer = Outer { door: self, step: self.is_entered().then(|| self.suspend()) };
+        self.open(Some(outlive(ops)), caller, body)
+    }
+
+    #[inline]
+    fn open<R>(&self, ops: Option<Host<'d>>, caller: &Caller, body: impl FnOnce() -> R) -> R {
+        let _entered = Entered(self);
+        self.ops.set(ops);
+        self.caller.set(Some(NonNull::from(caller)));
         let budget = caller.budget.load(Ordering::Relaxed);
         self.budget.set(budget);
         self.began_with.set(budget);
-        self.caller.set(Some(NonNull::from(caller)));
-        self.ops.set(Some(outlive(ops)));
         body()
     }
 
     /// Runs `body`, which ends the task `caller`, as a step of that task within the step that is under way, if one is.
     pub(crate) fn step_within(&self, caller: &Caller, body: impl FnOnce()) {
-        if self.caller.get().is_none() {
+        if !self.is_entered() {
             return body();
         }
         let outer = self.suspend();
-        let ops = outer.ops;
-        let _entered = Entered { door: self, outer: Some(outer) };
-        self.budget.set(BUDGET);
-        self.caller.set(Some(NonNull::from(caller)));
         // The step around this one does nothing with the host before this is over.
-        self.ops.set(ops);
-        body();
+        let ops = outer.ops;
+        let _outer = Outer { door: self, step: Some(outer) };
+        self.open(ops, caller, body);
     }
 
     /// Whether a step of the task `caller` is under way.
@@ -204,6 +237,7 @@ impl<'d> Door<'d> {
             cancelled: self.cancelled.replace(false),
             untold: self.untold.replace(false),
             told: self.told.replace(0),
+            insists: self.insists.replace(false),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
         }
@@ -222,6 +256,7 @@ impl<'d> Door<'d> {
             cancelled,
             untold,
             told,
+            insists,
             has_left,
             left,
         } = step;
@@ -234,6 +269,7 @@ impl<'d> Door<'d> {
         self.cancelled.set(cancelled);
         self.untold.set(untold);
         self.told.set(told);
+        self.insists.set(insists);
         self.has_left.set(has_left);
         self.left.replace(left);
         self.mark_suspended(false);
@@ -353,7 +389,7 @@ impl<'d> Door<'d> {
     /// they are given another.)
     #[cold]
     pub(crate) fn kept_waker(&self, caller: &Caller) -> Waker {
-        let waker = self.wakers.0.waker(caller.task());
+        let waker = self.source.wakers.waker(caller.task());
         self.kept.set(waker.data());
         waker
     }
@@ -387,6 +423,15 @@ impl<'d> Door<'d> {
         }
     }
 
+    /// Says that the running task has failed, to whoever wants to hear it.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn report(&self, label: &Label, error: &dyn core::fmt::Display) {
+        let Some(reports) = self.source.reports else { return };
+        let task = self.caller().map_or(TaskId::from_bits(u64::MAX), Caller::task);
+        let was_cancelled = self.is_cancelled();
+        reports.failed(&Unjoined { task, label: *label, error, was_cancelled });
+    }
+
     /// Cancels a task. Whether there is such a task.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
         if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
@@ -399,7 +444,7 @@ impl<'d> Door<'d> {
     /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
     pub(crate) fn wake_ended(&self, task: TaskId) {
         if self.with(|ops| ops.wake(task)).is_err() {
-            self.wakers.0.waker(task).wake();
+            self.source.wakers.waker(task).wake();
         }
     }
 
@@ -528,15 +573,14 @@ impl<'d> Door<'d> {
         Poll::Pending
     }
 
-    /// A future waits for a moment, and [`Instant::NEVER`] is one too. A cancelled task is not told: it is ended there.
-    /// Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
+    /// A future waits for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for one that
+    /// nothing can end. A cancelled task is not told: it is ended there. Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
     #[inline]
     pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
         let Some(caller) = self.caller() else { return false };
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        // A wait without a deadline would be taken for one that nothing can end.
-        left.wait.deadline = left.wait.deadline.min(moment).min(Instant::LAST);
+        left.wait.deadline = left.wait.deadline.min(moment);
         self.lends(caller, context.waker())
     }
 
@@ -635,7 +679,7 @@ impl<'d> Door<'d> {
     /// Forgets what a step left that ended in a panic. What a step around it has left stays.
     #[cold]
     pub(crate) fn forget_panicked(&self) {
-        if self.caller.get().is_none() {
+        if !self.is_entered() {
             self.forget();
         }
     }
@@ -673,19 +717,27 @@ impl Drop for Open<'_, '_> {
     }
 }
 
-/// Shuts the door at the end of its life, or goes on with the step around this one.
-struct Entered<'a, 'd> {
-    door: &'a Door<'d>,
-    outer: Option<Suspended<'d>>,
-}
+/// Shuts the door at the end of its life.
+struct Entered<'a, 'd>(&'a Door<'d>);
 
 impl Drop for Entered<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        self.door.ops.set(None);
-        self.door.caller.set(None);
-        if let Some(outer) = self.outer.take() {
-            self.door.resume(outer);
+        self.0.ops.set(None);
+        self.0.caller.set(None);
+    }
+}
+
+/// Goes on with the step around another when that is over.
+struct Outer<'a, 'd> {
+    door: &'a Door<'d>,
+    step: Option<Suspended<'d>>,
+}
+
+impl Drop for Outer<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(step) = self.step.take() {
+            self.door.resume(step);
         }
     }
 }
@@ -701,6 +753,7 @@ struct Suspended<'d> {
     cancelled: bool,
     untold: bool,
     told: u8,
+    insists: bool,
     has_left: u8,
     left: Left,
 }

@@ -1,6 +1,5 @@
 //! Where a future lives while its task does, and its result until somebody has taken it.
 
-use core::any::type_name;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -10,6 +9,7 @@ use core::task::{Context, Poll};
 
 use crate::id::TaskId;
 use crate::slab::NONE;
+use crate::task::detached::{Unjoined, failure, name_of};
 use crate::task::wakers::{Caller, Source};
 
 /// What a task is called, and where it was spawned.
@@ -216,6 +216,30 @@ impl<F: Future> Slot<F> {
         self.replace(Content::Future(future), Stage::Running);
     }
 
+    /// Drops the output, which nobody takes.
+    fn discard(&self) {
+        if let Some(output) = Outcome::take(self) {
+            self.report(&output);
+        }
+    }
+
+    /// Says what the task failed with, to whoever wants to hear of errors that nobody takes.
+    #[inline]
+    fn report(&self, output: &F::Output) {
+        if let Some(error) = failure(output) {
+            self.report_error(error);
+        }
+    }
+
+    #[cold]
+    fn report_error(&self, error: &dyn fmt::Display) {
+        // SAFETY: this is called by one of the two that have the slot, before it leaves.
+        #[expect(unsafe_code, reason = "see Caller::reports")]
+        let Some(reports) = (unsafe { self.head.caller.reports() }) else { return };
+        let (task, was_cancelled) = (self.head.caller.task(), self.head.notice.get() != Notice::None);
+        reports.failed(&Unjoined { task, label: self.label(), error, was_cancelled });
+    }
+
     /// Drops what is there, in place, and puts `content` there, also if the drop panics; the stage is `Panicked` then.
     /// Nobody else may be using it.
     #[inline]
@@ -252,8 +276,7 @@ impl Drop for Settles<'_> {
 
 impl<F: Future> Place for Slot<F> {
     fn label(&self) -> Label {
-        let name = type_name::<F>();
-        Label { name: name.strip_suffix("::{{closure}}").unwrap_or(name), spawned: self.head.spawned.get() }
+        Label { name: name_of::<F>(), spawned: self.head.spawned.get() }
     }
 
     #[inline]
@@ -262,11 +285,15 @@ impl<F: Future> Place for Slot<F> {
         has[side as usize].set(false);
         match (side, stage.get()) {
             (Side::Task, Stage::Running | Stage::Ending) => self.replace(Content::Nothing, Stage::Cancelled),
-            (Side::Handle, Stage::Done) => self.replace(Content::Nothing, Stage::Taken),
+            (Side::Handle, Stage::Done) => self.discard(),
             _ => {}
         }
         let is_free = !has[0].get() && !has[1].get() && stage.get() != Stage::Busy;
         if is_free {
+            if stage.get() == Stage::Done {
+                // The handle was dropped while the future was, before the output was there.
+                self.discard();
+            }
             self.replace(Content::Nothing, Stage::Free);
         }
         is_free
@@ -294,6 +321,7 @@ impl<F: Future> Body for Slot<F> {
                     slot.replace(Content::Output(output), Stage::Done);
                 } else {
                     slot.replace(Content::Nothing, Stage::Taken);
+                    slot.report(&output);
                 }
                 true
             }

@@ -586,7 +586,7 @@ fn no_error_is_lost() {
             let said = failed.to_string();
             let mut all = vec![failed.cause];
             assert!(said.contains("three\n  in task") && !said.contains("cancelled"), "{said}");
-            all.extend(failed.others.iter().map(|other| other.cause.clone()));
+            all.extend(failed.others.iter().map(|other| other.cause));
             let told: Vec<_> = failed.others.iter().map(|other| other.was_told).collect();
             assert_eq!(told.iter().filter(|told| **told).count(), 2, "{said}");
             log.add(all);
@@ -667,4 +667,29 @@ fn all_are_ended_though_one_panics_at_that() {
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["dropped", "dropped", "dropped", "goes on"]);
+}
+
+/// A scope around a shield does not take away from the body that it is told.
+#[test]
+fn a_body_that_is_shielded_is_told_by_its_next_operation() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.extend([0; 99]);
+    let parent = world.spawn(async move {
+        let result: Result<(), _> = scope(on, async |group| {
+            group.spawn(child(on, log, 99_999, Ok(1))).ok().unwrap();
+            on.shield(on.sleep(Duration::from_secs(1))).await;
+            log.add(if conn.recv(&mut [0]).await.is_err() { "told" } else { "not told" });
+            Err("body")
+        })
+        .await;
+        assert_eq!(why(result), Err(Cause::Error("body")));
+    });
+    world.turn();
+    world.turn();
+    world.cancel(parent.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "told"]);
 }

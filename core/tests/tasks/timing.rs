@@ -68,8 +68,8 @@ fn for_ever_is_a_moment_that_is_slept_until() {
         |on| Box::pin(on.sleep(Duration::MAX)),
         |on| Box::pin(on.sleep_until(Instant::NEVER)),
         |on| Box::pin(on.sleep_until(on.after(Some(Duration::MAX)))),
-        |on| Box::pin(async move { drop(on.every(Duration::MAX).tick().await) }),
-        |on| Box::pin(async move { drop(on.timeout(Duration::MAX, on.sleep(Duration::MAX)).await) }),
+        |on| Box::pin(async move { assert_eq!(on.every(Duration::MAX).tick().await, Instant::NEVER) }),
+        |on| Box::pin(async move { on.timeout(Duration::MAX, on.sleep(Duration::MAX)).await.unwrap() }),
     ];
     for (number, sleeper) in sleepers.into_iter().enumerate() {
         let door = Door::new(&NoWakers);
