@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 mod async_host;
+mod caught;
 #[doc(hidden)]
 pub mod command;
 mod compute;

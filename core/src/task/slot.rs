@@ -27,6 +27,12 @@ impl fmt::Display for Label {
     }
 }
 
+/// The path of an `async fn`, by its future.
+pub(crate) fn name<F>() -> &'static str {
+    let name = type_name::<F>();
+    name.strip_suffix("::{{closure}}").unwrap_or(name)
+}
+
 /// How far a task is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
@@ -232,8 +238,7 @@ impl Drop for Settles<'_> {
 
 impl<F: Future> Place for Slot<F> {
     fn label(&self) -> Label {
-        let name = type_name::<F>();
-        Label { name: name.strip_suffix("::{{closure}}").unwrap_or(name), spawned: self.head.spawned.get() }
+        Label { name: name::<F>(), spawned: self.head.spawned.get() }
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 use crate::driver::input::handle;
 use crate::driver::places::Role;
 use crate::driver::server::Server;
-use crate::driver::{Blueprint, Guest};
+use crate::driver::{Blueprint, Guest, caught_call};
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ impl<B: Blueprint> Server<B> {
         let window = self.window();
         let Some(instance) = &mut self.instance else { return Rest::Until(Instant::NEVER) };
         let (events, input) = (&self.input.events[..], self.input.bytes());
-        let answer = instance.turn(now, window, events, input);
+        let answer = caught_call(|| instance.turn(now, window, events, input));
         if let Some(recorder) = &mut self.recorder {
             recorder.turn(&Turn { now, window, events, input }, answer.as_ref().ok());
         }
