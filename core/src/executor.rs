@@ -95,6 +95,19 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
+    /// Takes all tasks out, one by one, without a further step.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(H::Task)) {
+        for place in self.tasks.items_mut() {
+            if let Some(task) = place.take() {
+                take(task);
+            }
+        }
+        for (_, task) in self.spawned.drain(..) {
+            take(task);
+        }
+    }
+
     /// What the task is called, and where it was spawned: if it knows.
     #[must_use]
     pub fn label(&self, task: TaskId) -> Option<Label> {

@@ -125,6 +125,11 @@ pub trait Service {
 
     /// Begins to serve a connection.
     fn connect(&self, source: SourceId) -> Self::Conn;
+
+    /// What it is called, for reports.
+    fn name(&self) -> &'static str {
+        core::any::type_name::<Self>()
+    }
 }
 
 /// A host that runs the service `S`.

@@ -1,9 +1,10 @@
 //! Jobs of a native loop: in worker threads, or in slices on the loop itself.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::type_name;
 
 use sinbin_core::{Job, JobId, Limits, Slicer};
 
+use crate::caught::caught;
 use crate::host::SendJob;
 use crate::pool::{Pool, Ticket};
 
@@ -88,9 +89,10 @@ impl<J: SendJob> Compute<J> {
         match self {
             Self::Slices(slicer, budget) => {
                 let next = slicer.next()?;
-                match catch_unwind(AssertUnwindSafe(|| slicer.run(*budget))) {
+                match caught(|| slicer.run(*budget)) {
                     Ok(done) => done.map(Over::Done),
-                    Err(_) => {
+                    Err(said) => {
+                        tracing::error!(job = %next, "a job ({}) panicked: {said}", type_name::<J>());
                         slicer.cancel(next);
                         Some(Over::Failed(next))
                     }

@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 mod async_host;
+mod caught;
 mod clock;
 #[doc(hidden)]
 pub mod command;

@@ -5,13 +5,14 @@
 
 mod queue;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::type_name;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::{mem, thread};
 
 use sinbin_core::{Job, JobId, Progress};
 
+use crate::caught::caught;
 use crate::host::SendJob;
 use crate::pool::queue::{Ended, Key, Queue};
 use crate::priority;
@@ -131,14 +132,17 @@ impl<J: Job> Shared<J> {
         priority::lower();
         let mut again = None;
         while let Some((key, (id, mut job))) = self.next(again.take()) {
-            let slice = catch_unwind(AssertUnwindSafe(|| job.run(SLICE)));
+            let slice = caught(|| job.run(SLICE));
             match slice {
                 Ok(Progress::More) => {
                     again = Some((key, (id, job)));
                     continue;
                 }
                 Ok(Progress::Done(output)) => self.finish(key, id, Some(output)),
-                Err(_) => self.finish(key, id, None),
+                Err(said) => {
+                    tracing::error!(job = %id, "a job ({}) panicked: {said}", type_name::<J>());
+                    self.finish(key, id, None);
+                }
             }
             discard(id, job);
         }
@@ -185,8 +189,8 @@ type Taken<J> = (Key, (JobId, J));
 
 /// Drops a job, or its result: never under the lock, and a panic of it harms no other job.
 fn discard<T>(id: JobId, unwanted: T) {
-    if catch_unwind(AssertUnwindSafe(|| drop(unwanted))).is_err() {
-        tracing::error!(job = %id, "a job panicked when it was dropped");
+    if let Err(said) = caught(|| drop(unwanted)) {
+        tracing::error!(job = %id, "a job panicked when it was dropped: {said}");
     }
 }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, Limits, Linger, Rest, Slicer, SourceId, TaskId,
+    Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, Slicer, SourceId, TaskId, What,
 };
 
+use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::compute::{Compute, Over};
 use crate::error::Error;
@@ -252,7 +253,7 @@ impl<S: NativeService> Server<S> {
     fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
         let source = self.open()?;
         self.host.sockets.insert(source, Socket::Listener(listener), false);
-        let task = self.spawn(NativeTask::Accept(Acceptor::new(source)))?;
+        let task = self.spawn(NativeTask::accept(Acceptor::new(source)))?;
         self.listeners.push((source, task));
         Ok(())
     }
@@ -266,8 +267,8 @@ impl<S: NativeService> Server<S> {
         prepare(&stream).map_err(Error::Prepare)?;
         let source = self.open()?;
         self.host.adopt(source, stream);
-        let conn = self.host.service.connect(source);
-        self.spawn(NativeTask::Serve(conn)).map(|_| ())
+        let task = self.host.make_task(source);
+        self.spawn(task).map(|_| ())
     }
 
     /// A handle to stop the server by.
@@ -287,6 +288,15 @@ impl<S: NativeService> Server<S> {
 
     /// The same; when `is_over` says so, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
+        let ended = self.run_on(is_over);
+        // What is left of the user's goes piece by piece: each destructor is within a catch.
+        let Self { executor, host: Native { service, .. }, .. } = self;
+        drop(executor);
+        drop(Caught::new(service));
+        ended
+    }
+
+    fn run_on(&mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let mut ending = false;
         let mut has_looked = true;
         loop {
@@ -426,7 +436,7 @@ impl<S: NativeService> Server<S> {
             let Ok(source) = self.open() else { break };
             self.host.sockets.insert(source, Socket::Stream(stream), true);
             self.host.open += 1;
-            if self.spawn(NativeTask::Linger(Linger::new(source, now))).is_err() {
+            if self.spawn(NativeTask::linger(Linger::new(source, now))).is_err() {
                 self.close(source);
             }
         }
@@ -455,10 +465,21 @@ impl<S: NativeService> Server<S> {
         match over {
             Over::Done(job) => self.executor.kernel.job_done(job),
             Over::Failed(job) => {
-                tracing::error!(%job, "a job panicked");
+                let who = self.who_waits_for(job);
+                tracing::error!(%job, "{who} has lost its job, which panicked");
                 self.executor.kernel.end_job(job);
             }
         }
+    }
+
+    /// The task that waits for a job, for a report.
+    fn who_waits_for(&self, job: JobId) -> String {
+        let mut tasks = self.executor.kernel.tasks();
+        let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {
+            return "a task".to_owned();
+        };
+        let label = self.executor.label(task.id).map_or_else(String::new, |label| format!(" ({label})"));
+        format!("task {}{label}", task.id)
     }
 
     fn stalled(&self) -> Error {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use sinbin_core::driven::{Event, Start, Takes};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
+use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::driver::input::{Input, handle};
 use crate::driver::jobs::Jobs;
@@ -21,7 +22,7 @@ use crate::driver::places::{Places, Role};
 use crate::driver::recorder::Recorder;
 use crate::driver::restarts::Restarts;
 use crate::driver::settings::{Settings, Summary};
-use crate::driver::{Blueprint, Guest};
+use crate::driver::{Blueprint, Guest, caught_call};
 use crate::error::Error;
 use crate::host::Counts;
 use crate::reactor::{Reactor, Until};
@@ -226,6 +227,7 @@ impl<B: Blueprint> Server<B> {
             tracing::warn!("the guest has nothing left to do, though nobody has asked it to stop");
         }
         self.count_guests_own();
+        drop(self.instance.take().map(Caught::new));
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
@@ -311,7 +313,7 @@ impl<B: Blueprint> Server<B> {
     /// Asks the guest for what only it can count.
     fn count_guests_own(&mut self) {
         let Some(instance) = &mut self.instance else { return };
-        match instance.counts() {
+        match caught_call(|| instance.counts()) {
             Ok(counts) => {
                 self.counts.jobs = self.counts.jobs.saturating_add(counts.jobs);
                 self.counts.cancelled = self.counts.cancelled.saturating_add(counts.cancelled);

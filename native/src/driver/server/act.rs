@@ -9,7 +9,7 @@ use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 use crate::driver::input::handle;
 use crate::driver::places::Role;
 use crate::driver::server::Server;
-use crate::driver::{Blueprint, Guest};
+use crate::driver::{Blueprint, Guest, caught_call};
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ impl<B: Blueprint> Server<B> {
             self.input.events.push(Event::Took(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX)));
         }
         let (events, input) = (&self.input.events[..], self.input.bytes());
-        let answer = instance.turn(now, window, events, input);
+        let answer = caught_call(|| instance.turn(now, window, events, input));
         self.took = self.clock.now().since(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.turn(&Turn { now, window, events, input }, answer.as_ref().ok());

@@ -3,6 +3,7 @@
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, SourceId};
 
+use crate::caught::Caught;
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
 use crate::driver::places::Role;
@@ -89,7 +90,7 @@ impl<B: Blueprint> Server<B> {
         for source in late.into_iter().chain(self.places.of(&[Role::Lingering])) {
             self.free(source);
         }
-        self.instance = None;
+        drop(self.instance.take().map(Caught::new));
         self.input.clear();
         self.draining = Some(Instant::NEVER);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, Rest};
 
+use crate::caught::{Caught, caught};
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
 use crate::driver::places::Role;
@@ -14,7 +15,7 @@ impl<B: Blueprint> Server<B> {
     /// Ends the instance, and starts another as soon as one may be.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
         tracing::error!(connections = self.open, "the guest failed, and its connections are closed: {why}");
-        self.instance = None;
+        drop(self.instance.take().map(Caught::new));
         self.took = Duration::ZERO;
         self.clear();
         if self.draining.is_some() {
@@ -64,7 +65,8 @@ impl<B: Blueprint> Server<B> {
         if self.restart_at > now || self.draining.is_some() {
             return;
         }
-        match self.blueprint.start(&self.start) {
+        let started = caught(|| self.blueprint.start(&self.start).map_err(|error| error.to_string()));
+        match started.unwrap_or_else(|said| Err(format!("it panicked: {said}"))) {
             Ok((instance, takes)) => {
                 self.instance = Some(instance);
                 self.takes = takes;
