@@ -11,11 +11,11 @@ use sinbin_core::{
 use crate::drain::Drain;
 use crate::host::{Counts, Portable, PortableTask};
 use crate::listener::Listener;
-use crate::now;
 use crate::options::Options;
 use crate::poller::{Key, List, Poller, Until, Watched};
 use crate::sockets::Sockets;
 use crate::stdin::Stdin;
+use crate::{now, say};
 
 /// The size of a block: what a connection reads at once, and the most that it keeps.
 const BLOCK: usize = 16 * 1024;
@@ -92,7 +92,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
         let source = self.open().ok_or("there is no room for a listener")?;
         self.host.sockets.insert_listener(source, listener);
         self.spawn(PortableTask::Accept(Acceptor::new(source)));
-        println!("listening on {bound}");
+        say(&format!("listening on {bound}"));
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
             }
             self.advance_drain();
         }
-        println!("{}", self.host.counts);
+        say(&self.host.counts.to_string());
         Ok(if self.cut == 0 { Ended::Well } else { Ended::Cut(self.cut) })
     }
 
