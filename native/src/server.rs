@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, Slicer, SourceId, TaskId, What,
+    Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, SourceId, TaskId, What,
 };
 
 use crate::caught::Caught;
 use crate::clock::Clock;
-use crate::compute::{Compute, Over};
+use crate::compute::{Alone, Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask};
 use crate::inbox::Inbox;
@@ -188,9 +188,10 @@ impl<S: NativeService> Server<S> {
         let limits = Limits::new(tasks, settings.max_buffered / BLOCK, BLOCK).reserved();
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let stopper = Stopper::new(reactor.notifier());
+        let alone = Alone { limits, slice: settings.slice };
         let compute = match settings.workers {
-            0 => Compute::Slices(Slicer::new(&limits), settings.slice),
-            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new()),
+            0 => alone.compute(),
+            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new(), alone),
         };
         let host = Native {
             service,
