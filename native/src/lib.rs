@@ -26,6 +26,7 @@
 //! of state machines to coroutines, and says what each costs.
 
 #![deny(unsafe_code)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod async_host;
 mod caught;
