@@ -1,11 +1,14 @@
 //! Ordinary commands of WASI: programs that know nothing of sinbin.
 
+use std::io::{self, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
 
 use rustix::process::Signal;
-use sinbin_tests::{Client, Mute, Running, eventually, guest, sinbin_wasi};
+use sinbin_tests::{Client, Mute, Running, Server, eventually, guest, sinbin_wasi};
 
-use crate::{free_address, listens};
+use crate::{catches, free_address, listens};
 
 /// More connections that are ready at once than tokio lets a task see, several times over.
 const CROWD: usize = 400;
@@ -44,7 +47,7 @@ fn hundreds_of_connections_that_are_ready_at_once_are_all_served() {
     cut(running);
 }
 
-/// Some who are never done keep nobody else from being heard.
+/// One that is never done keeps nobody else from being heard.
 #[test]
 fn a_client_that_is_always_ready_starves_no_other() {
     let address = free_address().to_string();
@@ -52,16 +55,16 @@ fn a_client_that_is_always_ready_starves_no_other() {
     let mut running = Running::start(poll_loop(&options, &["echo", &address]));
     let address = address.parse().expect("an address");
     listens(&mut running, address);
-    let flood = std::net::TcpStream::connect(address).expect("a connection");
+    let flood = TcpStream::connect(address).expect("a connection");
     let reader = flood.try_clone().expect("a descriptor");
-    let writes =
-        std::thread::spawn(move || while std::io::Write::write(&mut &flood, &[b'x'; 4096]).is_ok() {});
-    let reads = std::thread::spawn(move || std::io::copy(&mut &reader, &mut std::io::sink()).ok());
+    let writes = thread::spawn(move || while (&flood).write(&[b'x'; 4096]).is_ok() {});
+    let reads = thread::spawn(move || io::copy(&mut &reader, &mut io::sink()).ok());
     for number in 0..20 {
         let mut client = Client::connect(address);
         client.send(format!("{number}\n"));
         assert_eq!(client.line(), number.to_string());
     }
+    assert!(!writes.is_finished(), "it is served as well");
     cut(running);
     writes.join().expect("the writer");
     reads.join().expect("the reader");
@@ -72,7 +75,7 @@ fn a_command_that_spins_or_waits_for_ever_is_ended_when_the_time_to_drain_is_ove
     for what in ["spin", "hang"] {
         let running = Running::start(poll_loop(&["--drain-timeout", "50ms"], &[what]));
         // Until it is a process that knows of signals.
-        eventually("a handler", || catches_signals(&running));
+        eventually("a handler", || catches(&running, Signal::TERM));
         cut(running);
     }
 }
@@ -83,7 +86,7 @@ fn a_command_that_waits_for_a_reader_of_its_stdout_is_ended_too() {
         let command = poll_loop(&["--drain-timeout", "50ms"], &["talk"]);
         let running = Running::start_mute(command, Some(mute), None);
         if mute == Mute::Unread {
-            eventually("a handler", || catches_signals(&running));
+            eventually("a handler", || catches(&running, Signal::TERM));
             cut(running);
         } else {
             // It hears of it, as any program does, and fails.
@@ -92,21 +95,29 @@ fn a_command_that_waits_for_a_reader_of_its_stdout_is_ended_too() {
     }
 }
 
+/// The same of a guest that is driven: no turn is so long that the drain waits for it.
+#[test]
+fn a_turn_that_does_not_come_back_is_ended_when_the_time_to_drain_is_over() {
+    let guest = guest("unruly.wasm");
+    let guest = guest.to_str().expect("a path of ours");
+    for limit in ["off", "1000years"] {
+        let options = ["--listen", "127.0.0.1:0", "--turn-limit", limit, "--drain-timeout", "50ms"];
+        let server = Server::announced(sinbin_wasi(&[&["run", guest], &options[..]].concat()));
+        let mut client = server.client();
+        client.send("before\n");
+        assert_eq!(client.line(), "before");
+        client.send("loop");
+        let ended = server.stop();
+        assert_eq!(ended.code, Some(3), "{limit}: {}", ended.stderr);
+        assert!(ended.stderr.contains("the time to drain is over"), "{limit}: {}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let running = Running::start(poll_loop(&[], &["spin"]));
-    eventually("a handler", || catches_signals(&running));
+    eventually("a handler", || catches(&running, Signal::TERM));
     running.signal(Signal::TERM);
     running.signal(Signal::INT);
     assert_eq!(running.wait().code, Some(130));
-}
-
-/// Whether the process has a handler for SIGTERM, as Linux tells it.
-fn catches_signals(running: &Running) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid().as_raw_pid()));
-    let caught = status
-        .unwrap_or_default()
-        .lines()
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
-    caught.is_some_and(|caught| caught & (1 << (Signal::TERM.as_raw() - 1)) != 0)
 }

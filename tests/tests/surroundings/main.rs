@@ -83,3 +83,11 @@ fn drain(running: Running) -> (Option<i32>, String) {
     let ended = running.wait();
     (ended.code, ended.stdout)
 }
+
+/// Returns true if the process has a handler for the signal, as Linux tells it.
+fn catches(running: &Running, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid().as_raw_pid()));
+    let mask = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();
+    let caught = status.unwrap_or_default().lines().find_map(mask);
+    caught.is_some_and(|caught| caught & (1 << (signal.as_raw() - 1)) != 0)
+}

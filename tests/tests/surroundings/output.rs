@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use sinbin_tests::{Client, Ended, Mute, Running, Server, by_shell, eventually, guest, sinbin, sinbin_wasi};
 
-use crate::{WAYS, drain, free_address, in_sandbox, is_served, listens, scratch};
+use crate::{WAYS, catches, drain, free_address, in_sandbox, is_served, listens, scratch};
 
 #[test]
 fn a_server_serves_and_drains_whatever_becomes_of_its_output() {
@@ -196,6 +196,19 @@ fn programs_that_print_say_that_they_cannot() {
         assert_eq!(gone.code, Some(0), "{args:?}: {}", gone.stderr);
         assert!(!gone.stderr.contains("panicked"), "{args:?}: {}", gone.stderr);
     }
+}
+
+/// A program that prints waits for its reader, but not when it is told to stop.
+#[test]
+fn a_measurement_that_nobody_reads_can_be_stopped() {
+    let server = Server::fib(&[]);
+    let address = server.address().to_string();
+    let args = ["perf", "latency", "--n", "1", "--seconds", "86400", "--connect", &address];
+    let running = Running::start_mute(sinbin(&args), Some(Mute::Unread), None);
+    eventually("a handler", || catches(&running, Signal::TERM));
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert!(matches!(ended.code, Some(0 | 1)), "{:?}: {}", ended.code, ended.stderr);
 }
 
 #[test]

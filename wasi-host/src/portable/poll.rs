@@ -1,7 +1,8 @@
 //! `wasi:io/poll`, with a look at the system now and then.
 //!
-//! Tokio learns what is ready when a task gives way. A guest that always finds something ready never does: those that it has
-//! heard of once would keep it busy, and it would never hear of others. So every few calls it gives way first.
+//! Tokio learns what is ready when a task gives way. A guest that always finds something ready does so only when the clock
+//! interrupts it: those that it has heard of would keep it busy, and others wait for a tenth of a second. So every few calls
+//! it gives way first.
 
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};

@@ -11,9 +11,15 @@ use rustix::io::{Errno, write};
 use rustix::net::{SendFlags, send};
 
 use super::Standard;
+use crate::command::signals::interrupted;
 
 /// What a pipe has room for once it is writable.
 const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// How often a process that waits for a reader looks whether a signal came.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// What a stream leads to.
 #[derive(Debug)]
@@ -72,9 +78,14 @@ impl Sink {
         }
     }
 
-    /// Waits until there is room.
+    /// Waits until there is room, or a signal asks the process to stop.
     pub(super) fn wait(&self) -> io::Result<()> {
-        ready(fd(self.which), None).map(drop)
+        while !ready(fd(self.which), LOOK)? {
+            if interrupted() {
+                return Err(io::Error::other("nobody reads it, and a signal came"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -100,13 +111,13 @@ fn again(which: Standard) -> Kind {
 
 /// Returns true if a write would find room, or fail.
 fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    ready(fd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+    ready(fd, NOW)
 }
 
-fn ready(fd: BorrowedFd<'_>, timeout: Option<&Timespec>) -> io::Result<bool> {
+fn ready(fd: BorrowedFd<'_>, timeout: Timespec) -> io::Result<bool> {
     let mut polled = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::OUT)];
     loop {
-        match poll(&mut polled, timeout) {
+        match poll(&mut polled, Some(&timeout)) {
             Err(Errno::INTR) => {}
             ready => return Ok(ready? > 0),
         }

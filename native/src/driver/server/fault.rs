@@ -14,6 +14,10 @@ use crate::driver::server::Server;
 impl<B: Blueprint> Server<B> {
     /// Ends the instance, and starts another as soon as one may be.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
+        // A turn that did not come back may have kept the loop from hearing that it is to stop.
+        if self.draining.is_none() {
+            self.check_stop();
+        }
         tracing::error!(connections = self.open, "the guest failed, and its connections are closed: {why}");
         drop(self.instance.take().map(Caught::new));
         self.took = Duration::ZERO;

@@ -3,9 +3,10 @@
 use std::error::Error as AnyError;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use sinbin::command::signals::{outlive_full_files, stop_on_signal};
+use sinbin::command::signals::{interrupted, outlive_full_files, stop_on_signal};
 use sinbin::command::{descriptors, output};
 use sinbin_wasi::portable::{self, Network, Outcome};
 use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
@@ -79,10 +80,19 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn 
     format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
 }
 
+/// Tells when the time to drain is over, of which the loop itself does not hear while it waits for a guest.
+fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
+    let heard = OnceLock::new();
+    move || {
+        interrupted() && drain_timeout.is_some_and(|limit| heard.get_or_init(Instant::now).elapsed() >= limit)
+    }
+}
+
 /// Drives a service.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     descriptors::make_room_for(args.serving.max_connections);
     let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    let blueprint = blueprint.until(is_over(args.serving.drain_timeout.0));
     let server = Server::new(blueprint, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     let bound =
