@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -26,13 +27,16 @@ fn compile(output: &Path) -> Ended {
 }
 
 /// What a compiled `echo.wasm` is.
-fn compiled() -> Vec<u8> {
-    let path = scratch("echo.cwasm");
-    let ended = compile(&path);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let bytes = fs::read(path).expect("it is there");
-    assert_eq!(ended.stdout.split(": ").nth(1), Some(&*format!("{} bytes\n", bytes.len())));
-    bytes
+fn compiled() -> &'static [u8] {
+    static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let path = scratch("echo.cwasm");
+        let ended = compile(&path);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let bytes = fs::read(path).expect("it is there");
+        assert_eq!(ended.stdout.split(": ").nth(1), Some(&*format!("{} bytes\n", bytes.len())));
+        bytes
+    })
 }
 
 #[test]
@@ -104,12 +108,14 @@ fn a_regular_file_is_replaced_as_a_whole_and_no_part_of_it_is_left() {
 }
 
 #[test]
-fn a_dash_is_stdout() {
-    let out = scratch("stdout");
-    let file = File::create(&out).expect("a file");
-    let command: Command = sinbin_wasi(&["compile", text(&guest("echo.wasm")), "-o", "-"]);
-    assert_eq!(Running::start_into(command, file).wait().code, Some(0));
-    assert_eq!(fs::read(out).expect("it is there"), compiled());
+fn a_dash_is_stdout_and_so_is_another_name_of_it() {
+    for name in ["-", "/dev/stdout"] {
+        let out = scratch("stdout");
+        let file = File::create(&out).expect("a file");
+        let command: Command = sinbin_wasi(&["compile", text(&guest("echo.wasm")), "-o", name]);
+        assert_eq!(Running::start_into(command, file).wait().code, Some(0), "{name}");
+        assert!(fs::read(out).expect("it is there") == compiled(), "{name}: that, and nothing else");
+    }
     assert!(!Path::new("-").exists());
 }
 

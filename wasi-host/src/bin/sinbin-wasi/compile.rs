@@ -27,6 +27,9 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
         return Ok(ExitCode::SUCCESS);
     }
     cache::write(&path, &compiled).map_err(|error| Error::Write { path: path.clone(), error })?;
+    if is_stdout(&path) {
+        return Ok(ExitCode::SUCCESS);
+    }
     output::line_or_end(format_args!("{}: {} bytes", path.display(), compiled.len()));
     Ok(ExitCode::SUCCESS)
 }
@@ -35,4 +38,19 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
 fn is_same(path: &Path, other: &Path) -> bool {
     path == other
         || fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(other).is_ok_and(|other| path == other))
+}
+
+/// Returns true if the path leads to stdout, as `/dev/stdout` does, where nothing else is to go then.
+#[cfg(unix)]
+fn is_stdout(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let out = rustix::fs::fstat(rustix::stdio::stdout());
+    fs::metadata(path)
+        .is_ok_and(|found| out.is_ok_and(|out| (found.dev(), found.ino()) == (out.st_dev, out.st_ino)))
+}
+
+#[cfg(not(unix))]
+fn is_stdout(_: &Path) -> bool {
+    false
 }
