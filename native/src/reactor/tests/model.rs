@@ -34,7 +34,7 @@ struct World {
     now: Duration,
     /// What passes before the next looks at a clock, beside the least.
     jumps: VecDeque<Duration>,
-    /// What passes before the next waits, after the last look at a clock.
+    /// What passes before the next waits, or before the alarm is set, after the last look at a clock.
     delays: VecDeque<Duration>,
     /// Whether the next waits are interrupted.
     interrupts: VecDeque<bool>,
@@ -70,6 +70,17 @@ impl World {
         self.now
     }
 
+    fn delay(&mut self) {
+        let delay = self.delays.pop_front().unwrap_or_default();
+        self.now += delay;
+        self.is_late |= !delay.is_zero();
+    }
+
+    /// A span of nothing disarms it.
+    fn set_alarm(&mut self, span: Duration) {
+        (self.alarm, self.rings) = ((!span.is_zero()).then_some(self.now + span), false);
+    }
+
     /// What has come by now.
     fn arrive(&mut self) {
         let Self { now, arrivals, ready, .. } = self;
@@ -91,9 +102,7 @@ impl World {
 
     /// Waits as epoll and kqueue do: it finds no more than there is room for, and what it has found goes to the end.
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<Vec<Found>> {
-        let delay = self.delays.pop_front().unwrap_or_default();
-        self.now += delay;
-        self.is_late |= !delay.is_zero();
+        self.delay();
         self.arrive();
         if self.interrupts.pop_front() == Some(true) {
             self.interrupted += 1;
@@ -173,14 +182,10 @@ impl epoll::Calls for Handle {
         Ok(())
     }
 
-    fn monotonic(&self) -> Duration {
-        self.world.borrow_mut().read_clock()
-    }
-
-    fn set_alarm(&mut self, at: Duration) -> io::Result<()> {
+    fn set_alarm(&mut self, span: Duration) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        // Zero disarms it; a moment in the past is one that has come.
-        (world.alarm, world.rings) = ((!at.is_zero()).then_some(at), false);
+        world.delay();
+        world.set_alarm(span);
         Ok(())
     }
 }
@@ -497,9 +502,7 @@ impl<S> Planted<S> {
         if !is_long {
             return Some(left);
         }
-        let mut world = self.world.borrow_mut();
-        let at = world.now + left;
-        (world.alarm, world.rings) = ((!left.is_zero()).then_some(at), false);
+        self.world.borrow_mut().set_alarm(left);
         self.set_for = deadline;
         None
     }
