@@ -8,8 +8,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::fd::OwnedFd;
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime, timerfd_create,
-    timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use sinbin_core::{Instant, Interest, Readiness};
 
@@ -36,17 +35,14 @@ pub(super) trait Calls {
     /// Waits for events, in the room that `events` has, for so long at the most.
     fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// The system's monotonic time.
-    fn monotonic(&self) -> Duration;
-
-    /// Has the alarm go off at that moment of the monotonic time, and at no other.
-    fn set_alarm(&mut self, at: Duration) -> io::Result<()>;
+    /// Has the alarm go off after so long, and not when it would have. After no time at all, it would not go off.
+    fn set_alarm(&mut self, span: Duration) -> io::Result<()>;
 }
 
 pub(super) struct Backend<C = Linux> {
     calls: C,
     events: Vec<epoll::Event>,
-    /// The alarm goes off then at the latest, or has gone off and that is not seen yet; never, if it is not set.
+    /// The alarm goes off then at the latest, or shortly after, or has gone off and that is not seen yet; never, if it is not set.
     alarm_by: Instant,
 }
 
@@ -65,14 +61,25 @@ impl<C: Calls> Backend<C> {
         Self { calls, events: Vec::with_capacity(room), alarm_by: Instant::NEVER }
     }
 
+    /// Has the alarm end a wait until `deadline`, unless that is soon: then that is its timeout.
     #[cold]
-    fn set_alarm(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<()> {
-        // A moment and not a span, since the process may stand still before the call. The system's time is read first:
-        // what passes between the two makes the alarm early and never late.
-        let now = self.calls.monotonic();
-        self.calls.set_alarm(now + deadline.since(clock()).min(LONGEST))?;
-        self.alarm_by = deadline;
-        Ok(())
+    fn set_alarm(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<Option<Duration>> {
+        let mut now = clock();
+        loop {
+            let left = deadline.since(now);
+            if left < LONG {
+                return Ok(Some(left));
+            }
+            self.calls.set_alarm(left.min(LONGEST))?;
+            // The process may have stood still between the look at the clock and the call: by as much it is late.
+            let after = clock();
+            if after.since(now) < LONG {
+                self.alarm_by = deadline;
+                return Ok(None);
+            }
+            self.alarm_by = after + left;
+            now = after;
+        }
     }
 }
 
@@ -87,8 +94,7 @@ impl<C: Calls> System for Backend<C> {
         if left < LONG {
             return Ok(Some(left));
         }
-        self.set_alarm(deadline, clock)?;
-        Ok(None)
+        self.set_alarm(deadline, clock)
     }
 
     #[inline]
@@ -167,13 +173,9 @@ impl Calls for Linux {
         Ok(())
     }
 
-    fn monotonic(&self) -> Duration {
-        Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
-    }
-
-    fn set_alarm(&mut self, at: Duration) -> io::Result<()> {
-        let value = Itimerspec { it_interval: Timespec::default(), it_value: timespec(at) };
-        timerfd_settime(&self.alarm, TimerfdTimerFlags::ABSTIME, &value)?;
+    fn set_alarm(&mut self, span: Duration) -> io::Result<()> {
+        let value = Itimerspec { it_interval: Timespec::default(), it_value: timespec(span) };
+        timerfd_settime(&self.alarm, TimerfdTimerFlags::empty(), &value)?;
         Ok(())
     }
 }
