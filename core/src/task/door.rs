@@ -15,6 +15,7 @@ use crate::task::detached::Reports;
 #[cfg(feature = "alloc")]
 use crate::task::detached::Unjoined;
 use crate::task::error::Refused;
+use crate::task::late::{Late, Lates};
 use crate::task::offload::Carry;
 use crate::task::run::Async;
 #[cfg(feature = "alloc")]
@@ -88,6 +89,8 @@ pub struct Door<'d> {
     left: RefCell<Left>,
     /// Of executors within tasks.
     alarms: RefCell<Alarms>,
+    /// What is to be done when the callback is over that has the host.
+    late: RefCell<Lates>,
 }
 
 /// What the running task has left to wait for.
@@ -129,6 +132,7 @@ impl<'d> Door<'d> {
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
+            late: RefCell::new(Lates::new()),
         }
     }
 
@@ -213,13 +217,15 @@ impl<'d> Door<'d> {
             told: self.told.replace(0),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
+            late: self.late.take(),
         }
     }
 
     /// Goes on with a step.
     #[cold]
     fn resume(&self, step: Suspended<'d>) {
-        let Suspended { ops, caller, kept, budget, withheld, cancelled, untold, told, has_left, left } = step;
+        let Suspended { ops, caller, kept, budget, withheld, cancelled, untold, told, has_left, left, late } =
+            step;
         self.ops.set(ops);
         self.caller.set(caller);
         self.kept.set(kept);
@@ -230,6 +236,9 @@ impl<'d> Door<'d> {
         self.told.set(told);
         self.has_left.set(has_left);
         self.left.replace(left);
+        // A task that was ended within a callback leaves what it had to that.
+        let within = self.late.replace(late);
+        self.late.borrow_mut().extend(within);
         self.mark_suspended(false);
     }
 
@@ -243,6 +252,45 @@ impl<'d> Door<'d> {
         // was just taken out of there: nobody else has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
         Ok(act(unsafe { ops.as_mut() }))
+    }
+
+    /// Does something that can't fail, now or when the callback is over that has the host. Outside of all tasks it is not
+    /// done; a host that goes closes what it has.
+    #[inline]
+    pub(crate) fn give_back(&self, what: Late) -> bool {
+        self.with(|ops| what.act(ops)).unwrap_or_else(|_| self.defer(what))
+    }
+
+    #[cold]
+    fn defer(&self, what: Late) -> bool {
+        let is_taken = self.is_entered();
+        if is_taken {
+            self.late.borrow_mut().extend([what]);
+        }
+        is_taken
+    }
+
+    /// Does what a callback has left.
+    #[inline]
+    pub(crate) fn catch_up(&self) {
+        if !self.late.borrow().is_empty() {
+            self.catch_up_now();
+        }
+    }
+
+    #[cold]
+    fn catch_up_now(&self) {
+        // Where this callback is itself within another, that one's end is the time.
+        while self.is_open() {
+            let late = {
+                let mut late = self.late.borrow_mut();
+                if late.is_empty() {
+                    break;
+                }
+                late.remove(0)
+            };
+            self.give_back(late);
+        }
     }
 
     /// Whether a task of this door runs.
@@ -352,9 +400,10 @@ impl<'d> Door<'d> {
 
     /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
     pub(crate) fn wake_ended(&self, task: TaskId) {
-        if self.with(|ops| ops.wake(task)).is_err() {
+        if !self.is_entered() {
             self.source.wakers.waker(task).wake();
         }
+        self.give_back(Late::Wake(task));
     }
 
     /// Runs `body`, the step of a task that is cancelled, or is not; `notice` says whether it knows, and is kept up to
@@ -663,6 +712,7 @@ struct Suspended<'d> {
     told: u8,
     has_left: u8,
     left: Left,
+    late: Lates,
 }
 
 /// What no waker has: one that does nothing may have a null there.
