@@ -91,6 +91,8 @@ pub struct Door<'d> {
     alarms: RefCell<Alarms>,
     /// What is to be done when the callback is over that has the host.
     late: RefCell<Lates>,
+    /// Whether there is any of that.
+    is_late: Cell<bool>,
 }
 
 /// What the running task has left to wait for.
@@ -133,6 +135,7 @@ impl<'d> Door<'d> {
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
             late: RefCell::new(Lates::new()),
+            is_late: Cell::new(false),
         }
     }
 
@@ -217,7 +220,10 @@ impl<'d> Door<'d> {
             told: self.told.replace(0),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
-            late: self.late.take(),
+            late: {
+                self.is_late.set(false);
+                self.late.take()
+            },
         }
     }
 
@@ -239,6 +245,7 @@ impl<'d> Door<'d> {
         // A task that was ended within a callback leaves what it had to that.
         let within = self.late.replace(late);
         self.late.borrow_mut().extend(within);
+        self.is_late.set(!self.late.borrow().is_empty());
         self.mark_suspended(false);
     }
 
@@ -266,6 +273,7 @@ impl<'d> Door<'d> {
         let is_taken = self.is_entered();
         if is_taken {
             self.late.borrow_mut().extend([what]);
+            self.is_late.set(true);
         }
         is_taken
     }
@@ -273,7 +281,7 @@ impl<'d> Door<'d> {
     /// Does what a callback has left.
     #[inline]
     pub(crate) fn catch_up(&self) {
-        if !self.late.borrow().is_empty() {
+        if self.is_late.get() {
             self.catch_up_now();
         }
     }
@@ -284,6 +292,7 @@ impl<'d> Door<'d> {
         while self.is_open() {
             let late = {
                 let mut late = self.late.borrow_mut();
+                self.is_late.set(!late.is_empty());
                 if late.is_empty() {
                     break;
                 }
