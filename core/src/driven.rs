@@ -15,6 +15,9 @@
 //! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and
 //!   [`Writable`](Event::Writable) when all is out. Between the two nothing is sent; before, a turn sends no more than
 //!   a *window* by a source. That is the backpressure outwards.
+//! * A turn tells all that had come in before the turn began, from the sources that are watched, or says
+//!   [`More`](Event::More). So a deadline ends after all that came before it has been told: a deadline that has come is
+//!   over in the turn after the one that was told so, which the [`rest`](Answer::rest) asks for.
 //! * It calls again when something happened, when the [`rest`](Answer::rest) says so, and never from within.
 //!
 //! A driver that breaks them gets strange replies and no panics: what names nothing is ignored, and
@@ -34,30 +37,32 @@
 //! ```
 
 mod compute;
+mod guard;
 #[cfg(feature = "recording")]
 pub mod recording;
 mod shell;
 mod sources;
 mod start;
+mod task;
 
 use alloc::vec::Vec;
-use core::pin::Pin;
 
-use crate::acceptor::Acceptor;
 use crate::executor::Executor;
-use crate::host::{Cx, Service, Task};
+use crate::host::{Service, Task};
 use crate::id::{JobId, TaskId};
 use crate::interest::Interest;
 use crate::job::WireJob;
 use crate::kernel::Rest;
-use crate::step::Step;
 use crate::storage::Limits;
-use crate::task::{Async, AsyncService, Conn, Label, Mixed};
+use crate::task::Async;
 use crate::time::Instant;
 
 pub use compute::{Compute, Computed, compute};
+#[cfg(feature = "std")]
+pub use guard::Guard;
 pub use shell::Shell;
 pub use start::{BLOCK, Start, Takes};
+pub use task::DrivenTask;
 
 /// Steps of tasks that hand on to each other, before the driver is asked what else there is.
 const UNSEEN: usize = 64;
@@ -114,6 +119,12 @@ pub enum Event {
     Lost(JobId),
     /// The service is to stop: no connection comes any more.
     Stop,
+    /// The turn before took so many nanoseconds: owed where that is a millisecond or more. A service has no clock, and
+    /// cannot know when in a turn a span was asked for; it counts from the end of that turn then.
+    Took(u64),
+    /// Some of what had come in before this turn is told in later ones. No deadline ends in this turn, since what came
+    /// before it may not have been told yet.
+    More,
 }
 
 /// What the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
@@ -182,53 +193,6 @@ pub struct Counts {
     pub ignored: u64,
 }
 
-/// A task of a driven loop.
-pub enum DrivenTask<S: Service> {
-    /// Takes connections.
-    Accept(Acceptor),
-    /// Serves one.
-    Serve(S::Conn),
-}
-
-impl<S> Task<Shell<S>> for DrivenTask<S>
-where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
-{
-    #[inline]
-    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<S>>) -> Step {
-        match self.get_mut() {
-            Self::Serve(task) => Pin::new(task).resume(cx),
-            Self::Accept(task) => Pin::new(task).resume(cx),
-        }
-    }
-
-    fn spawned(self: Pin<&mut Self>, id: TaskId) {
-        if let Self::Serve(task) = self.get_mut() {
-            Pin::new(task).spawned(id);
-        }
-    }
-
-    fn label(&self) -> Option<Label> {
-        match self {
-            Self::Serve(task) => task.label(),
-            Self::Accept(_) => None,
-        }
-    }
-
-    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<S>>) {
-        match self.get_mut() {
-            Self::Serve(task) => Pin::new(task).end(cx),
-            Self::Accept(task) => Task::<Shell<S>>::end(Pin::new(task), cx),
-        }
-    }
-}
-
-impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for DrivenTask<AsyncService<'d, M, F>> {
-    fn from(task: Async<'d>) -> Self {
-        Self::Serve(Mixed::Other(task))
-    }
-}
-
 /// A service and its tasks, for a driver.
 pub struct Driven<S>
 where
@@ -261,7 +225,17 @@ where
     /// [`room`](Answer::room) for connections.
     #[must_use]
     pub fn with_listeners(self, listeners: usize) -> Self {
-        Self { listeners, ..self }
+        let mut this = self;
+        this.listeners = listeners;
+        this
+    }
+
+    /// Calls the user's code by `guard`: a task that panics is lost alone.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.shell.guarded = guard::Guarded::by(guard);
+        self
     }
 
     /// Adds a task that serves no connection.
@@ -291,15 +265,21 @@ where
         }
         self.tell_again();
         let mut steps = 0;
+        let mut has_looked = !self.shell.has_more;
         loop {
-            steps += self.executor.turn(now, &mut self.shell);
+            steps += if has_looked {
+                self.executor.turn(now, &mut self.shell)
+            } else {
+                self.executor.turn_unseen(now, &mut self.shell)
+            };
+            has_looked = false;
             if self.shell.slice(&mut self.executor.kernel) {
                 // A slice is as long as many steps.
                 steps += UNSEEN;
             }
             self.shell.close_listeners(&mut self.executor.kernel);
             self.tell_again();
-            if self.executor.kernel.rest() != Rest::Ready || steps >= UNSEEN {
+            if !self.executor.kernel.has_ready() || steps >= UNSEEN {
                 break;
             }
         }
@@ -332,7 +312,7 @@ where
                 told = true;
             });
             // Each time around, somebody runs or some interest is given up.
-            if !told || kernel.rest() == Rest::Ready {
+            if !told || kernel.has_ready() {
                 break;
             }
         }
@@ -348,5 +328,19 @@ where
         }
         let (commands, output) = self.shell.finish();
         Answer { rest, room: u32::try_from(room).unwrap_or(u32::MAX), commands, output }
+    }
+}
+
+impl<S> Drop for Driven<S>
+where
+    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+{
+    /// Where panics are caught, tasks and jobs are dropped one by one.
+    fn drop(&mut self) {
+        let guarded = self.shell.guarded;
+        if guarded.is_there() {
+            self.executor.drain(|task| guarded.drop(task));
+            self.shell.clear();
+        }
     }
 }

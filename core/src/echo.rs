@@ -137,8 +137,10 @@ where
         if let Woken::Cancelled | Woken::Closed | Woken::TimedOut = cx.woken() {
             return Step::Done;
         }
-        let deadline = cx.after(cx.host.service().idle_timeout());
-        self.turn(cx).unwrap_or_else(|(op, error)| cx.failed(op, self.source, error, deadline))
+        self.turn(cx).unwrap_or_else(|(op, error)| {
+            let deadline = cx.after(cx.host.service().idle_timeout());
+            cx.failed(op, self.source, error, deadline)
+        })
     }
 
     fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {

@@ -54,11 +54,24 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
-    /// Runs one turn at `now`: a step of each task that is ready. Returns how many steps that were.
+    /// Runs one turn at `now`, after a look at all sources ([`Kernel::advance`]): a step of each task that is ready.
+    /// Returns how many steps that were.
     pub fn turn(&mut self, now: Instant, host: &mut H) -> usize {
+        self.kernel.advance(now);
+        self.run_turn(host)
+    }
+
+    /// Runs one turn at `now` without a look at all sources ([`Kernel::advance_unseen`]): a step of each task that is
+    /// ready; no wait ends by its deadline. Returns how many steps that were.
+    pub fn turn_unseen(&mut self, now: Instant, host: &mut H) -> usize {
+        self.kernel.advance_unseen(now);
+        self.run_turn(host)
+    }
+
+    #[inline]
+    fn run_turn(&mut self, host: &mut H) -> usize {
         let Self { kernel, tasks, buffers, spawned } = self;
         let mut steps = 0;
-        kernel.advance(now);
         let mut cx = Cx::new(kernel, host, buffers, spawned);
         loop {
             let mut next = cx.kernel.begin_step();
@@ -79,6 +92,19 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
                 settle::<H>(tasks, id, task);
             }
             cx.continue_turn();
+        }
+    }
+
+    /// Takes all tasks out, one by one, without a further step.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(H::Task)) {
+        for place in self.tasks.items_mut() {
+            if let Some(task) = place.take() {
+                take(task);
+            }
+        }
+        for (_, task) in self.spawned.drain(..) {
+            take(task);
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! A request is a decimal integer, ended by `\n`; blanks around it, `\r` among them, are fine. A reply is a
 //! line. The talk's own clients send no newline: they send `30` and wait for the line. So a connection whose
-//! first read holds no newline is *bare*: each read is one request, from then on.
+//! first read holds no newline is *bare*: each read is one request. Some clients write a line and its end apart
+//! (`nc -C` does), so a newline right behind a bare request, `\r\n` too, is the end of that request, and from there on
+//! the connection is lines.
 //!
 //! Nothing of a line is stored but what it comes to so far, so half a line costs no buffer.
 //!
@@ -45,7 +47,7 @@ impl Default for Rules {
 /// How requests are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
-    /// By lines, or by reads where the first read holds no newline.
+    /// By lines, or by reads where the first read holds no newline, until one comes right behind a request.
     Auto,
     /// By lines, whatever the reads: for networks that may cut a first line in two.
     Lines,
@@ -157,6 +159,21 @@ enum By {
     Reads,
 }
 
+/// What is known of the newline that may come right behind a bare request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Newline {
+    /// None would be the end of a request before.
+    Own,
+    /// The bare request that is being read has one itself.
+    Read,
+    /// A bare request has just ended without one.
+    Behind,
+    /// And then a read brought `\r`, and nothing else.
+    Half,
+    /// This read begins with it.
+    Here,
+}
+
 /// Tells the requests of one connection apart. Eight bytes, copied freely: a copy is a point to go back to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Requests {
@@ -168,8 +185,10 @@ pub struct Requests {
     by: By,
     /// The last read was as long as there was room for.
     cut: bool,
+    newline: Newline,
 }
 
+const _: () = assert!(size_of::<Requests>() == 8, "a connection is small");
 const _: () = assert!(MAX_N < 255, "a value of 255 is over every bound");
 
 impl Default for Requests {
@@ -182,23 +201,55 @@ impl Requests {
     /// Before the first byte.
     #[must_use]
     pub const fn new() -> Self {
-        Self { len: 0, value: 0, at: At::Start, negative: false, by: By::Unknown, cut: false }
+        Self {
+            len: 0,
+            value: 0,
+            at: At::Start,
+            negative: false,
+            by: By::Unknown,
+            cut: false,
+            newline: Newline::Own,
+        }
     }
 
     /// A read brought `bytes`; `whole` says that it was not cut off by the size of the buffer. The first one
     /// decides whether the connection is bare.
     #[inline]
     pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8], whole: bool) {
+        let continues = self.cut;
         self.cut = !whole;
-        if self.by == By::Unknown {
-            self.by = match rules.framing {
-                Framing::Lines => By::Lines,
-                Framing::Bare => By::Reads,
-                Framing::Auto if bytes.contains(&b'\n') => By::Lines,
-                Framing::Auto if whole => By::Reads,
-                Framing::Auto => By::Unknown,
-            };
+        match self.by {
+            By::Lines => {}
+            By::Reads => self.look_for_newline(bytes, continues),
+            By::Unknown => {
+                self.by = match rules.framing {
+                    Framing::Lines => By::Lines,
+                    Framing::Bare => By::Reads,
+                    Framing::Auto if bytes.contains(&b'\n') => By::Lines,
+                    Framing::Auto if whole => By::Reads,
+                    Framing::Auto => By::Unknown,
+                }
+            }
         }
+    }
+
+    /// Looks whether a read begins with the newline of the bare request before it. `continues` says that it goes on
+    /// with a read that was cut off.
+    fn look_for_newline(&mut self, bytes: &[u8], continues: bool) {
+        self.newline = match (self.newline, bytes) {
+            (Newline::Behind | Newline::Half, [b'\n', ..]) | (Newline::Behind, [b'\r', b'\n', ..]) => {
+                self.by = By::Lines;
+                Newline::Here
+            }
+            (Newline::Behind, b"\r") => Newline::Half,
+            // That `\r` was a blank before the next request.
+            (Newline::Half, _) => {
+                self.len = u16::from(continues);
+                Newline::Own
+            }
+            (Newline::Behind, _) => Newline::Own,
+            (newline, _) => newline,
+        };
     }
 
     /// Whether a request ends with its read, and that was cut off: what comes next belongs to it. If nothing
@@ -248,9 +299,18 @@ impl Requests {
     }
 
     fn next_of_any_form(&mut self, rules: &Rules, bytes: &[u8]) -> (usize, Option<Request>) {
+        if self.newline == Newline::Half {
+            return (bytes.len(), None);
+        }
         for (count, &byte) in bytes.iter().enumerate() {
-            if byte == b'\n' && self.by != By::Reads {
-                return (count + 1, Some(self.end_of_request(rules)));
+            match (byte, self.by) {
+                (b'\n', By::Reads) => self.newline = Newline::Read,
+                (b'\n', _) if self.newline == Newline::Here => {
+                    *self = self.after();
+                    continue;
+                }
+                (b'\n', _) => return (count + 1, Some(self.end_of_request(rules))),
+                _ => {}
             }
             if self.len >= rules.max_line {
                 *self = self.after();
@@ -266,8 +326,15 @@ impl Requests {
     /// request that they make, if any.
     #[must_use]
     pub fn finish(&mut self, rules: &Rules) -> Option<Request> {
-        let nothing = self.len == 0 || (self.at == At::Start && self.by != By::Reads);
+        if self.len == 0 {
+            return None;
+        }
+        let nothing = self.at == At::Start && self.by != By::Reads;
+        let lacks_newline = rules.framing == Framing::Auto && self.newline != Newline::Read;
         let request = self.end_of_request(rules);
+        if lacks_newline && self.by == By::Reads {
+            self.newline = Newline::Behind;
+        }
         (!nothing).then_some(request)
     }
 

@@ -335,8 +335,10 @@ where
             Woken::Closed if !matches!(self.work, Work::Job(_)) => return Step::Done,
             _ => {}
         }
-        let deadline = cx.after(cx.host.service().idle_timeout);
-        self.turn(cx).unwrap_or_else(|(op, error)| cx.failed(op, self.source, error, deadline))
+        self.turn(cx).unwrap_or_else(|(op, error)| {
+            let deadline = cx.after(cx.host.service().idle_timeout);
+            cx.failed(op, self.source, error, deadline)
+        })
     }
 
     fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {

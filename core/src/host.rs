@@ -90,6 +90,14 @@ pub trait Host: Sized {
     /// Makes the task that serves `connection`, which came in by `listener`.
     fn serve(&mut self, listener: SourceId, connection: SourceId) -> Self::Task;
 
+    /// Returns the time by the host's clock, in the middle of a turn that began at `turn`: that moment or a later one. A
+    /// span that a task asks for counts from here, however long the turn has taken already. A host that has no clock at
+    /// hand returns `turn`, as this does.
+    #[inline]
+    fn clock(&self, turn: Instant) -> Instant {
+        turn
+    }
+
     /// A task is over; for reports.
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
         let _ = (task, failure);
@@ -117,6 +125,11 @@ pub trait Service {
 
     /// Begins to serve a connection.
     fn connect(&self, source: SourceId) -> Self::Conn;
+
+    /// What it is called, for reports.
+    fn name(&self) -> &'static str {
+        core::any::type_name::<Self>()
+    }
 }
 
 /// A host that runs the service `S`.
@@ -177,10 +190,18 @@ impl<'a, H: Host> Cx<'a, H> {
         self.kernel.now()
     }
 
-    /// The moment `span` after the beginning of the turn; never, where there is no span.
+    /// The time by the host's clock: [`Host::clock`].
     #[must_use]
+    #[inline]
+    pub fn clock(&self) -> Instant {
+        self.host.clock(self.now())
+    }
+
+    /// The moment `span` from now, by the host's clock; never, where there is no span.
+    #[must_use]
+    #[inline]
     pub fn after(&self, span: Option<Duration>) -> Instant {
-        span.map_or(Instant::NEVER, |span| self.now() + span)
+        span.map_or(Instant::NEVER, |span| self.clock() + span)
     }
 
     /// Takes a connection from `listener` and spawns the host's task for it.

@@ -1,5 +1,8 @@
 //! The kernel: it knows who runs next and who waits for what, and nothing else.
 
+#[cfg(feature = "alloc")]
+use core::time::Duration;
+
 use crate::error::Full;
 use crate::id::{JobId, SourceId, TaskId};
 use crate::interest::{Interest, Readiness};
@@ -86,10 +89,11 @@ impl TaskSlot {
 /// What there is to do when a turn is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rest {
-    /// Tasks are ready: look at the sources without waiting, and run the next turn.
+    /// Tasks are ready, or a deadline has come: look at the sources without waiting, and run the next turn.
     Ready,
-    /// Wait until something is ready, or until this moment at the latest. It can be early, never late;
-    /// [`Instant::NEVER`] if no wait has a deadline.
+    /// Wait until something is ready, or until this moment at the latest. It is later than the beginning of the turn, and
+    /// can be early, never late; [`Instant::NEVER`] if no wait has a deadline. The clock may have passed it already: then
+    /// look at the sources without waiting.
     Until(Instant),
     /// All tasks wait to be named by another: nothing can wake them (promise 8). [`Kernel::tasks`] lists them.
     Stalled,
@@ -106,6 +110,12 @@ pub struct Kernel<S: Storage> {
     pub(crate) bin: Bin<S>,
     pub(crate) timers: Timers<S::Tasks<Timer>>,
     pub(crate) now: Instant,
+    /// When the last turn began that was preceded by a look at the sources. Another look follows it.
+    pub(crate) looked: Instant,
+    /// All that happened before this moment is known: waits with a deadline up to here are over.
+    pub(crate) seen: Instant,
+    /// What `seen` was one look before.
+    pub(crate) seen_before: Instant,
     /// The last task that this turn runs; [`NONE`] when it is over. Whoever is queued now is behind it.
     pub(crate) last: u32,
     /// Waits that only another task can end.
@@ -139,6 +149,9 @@ impl<S: Storage> Kernel<S> {
             bin: Bin::new(storage),
             timers: Timers::new(storage.tasks()),
             now: Instant::ZERO,
+            looked: Instant::ZERO,
+            seen: Instant::ZERO,
+            seen_before: Instant::ZERO,
             last: NONE,
             open_ended: 0,
             deadlines: 0,
@@ -147,19 +160,69 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Begins a turn at `now`: every wait whose deadline has come ends, and each task that is ready then
-    /// gets one step before [`next`](Self::next) says that the turn is over. A `now` in the past counts as
-    /// the last one.
+    /// Begins a turn at `now`, after a look at all sources: what was found has been told to [`ready`](Self::ready), and
+    /// each task that is ready gets one step before [`next`](Self::next) says that the turn is over. A `now` in the past
+    /// counts as the last one.
+    ///
+    /// A wait ends by its deadline in the first turn that is preceded by a look which began after the deadline
+    /// (promise 10). The look before this turn began after the last call of this function. So a deadline that has come
+    /// since is not over yet: [`rest`](Self::rest) asks for another look, and the next call ends the wait, unless the
+    /// look has ended it otherwise.
     #[inline]
     pub fn advance(&mut self, now: Instant) {
+        self.seen_before = self.seen;
+        self.seen = self.looked;
         self.now = self.now.max(now);
+        self.looked = self.now;
+        self.begin_turn();
+    }
+
+    /// Begins a turn at `now` without a look, or after one that was not complete: no wait ends by its deadline.
+    #[inline]
+    pub fn advance_unseen(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.begin_turn();
+    }
+
+    #[inline]
+    fn begin_turn(&mut self) {
         while let Some(first) = self.timers.first() {
-            if first.at > self.now {
+            if first.at > self.now || !self.timer_is_up(first) {
                 break;
             }
-            self.timer_is_up(first);
         }
         self.last = if self.ready.len > 0 { self.ready.tail } else { NONE };
+    }
+
+    /// Says that the turn before took `span`, where nobody could tell that while it ran: the waits that began in it end so
+    /// much later, since what was asked for there counts from its end at the latest. O(tasks).
+    #[cfg(feature = "alloc")]
+    pub(crate) fn turn_took(&mut self, span: Duration) {
+        let now = self.now;
+        for slot in self.tasks.live_values() {
+            let began_then = slot.state == TaskState::Waiting && slot.since == now;
+            if began_then && slot.deadline > now && slot.deadline != Instant::NEVER {
+                // A timer that is early is corrected when it comes up.
+                slot.deadline = (slot.deadline + span).min(Instant::LAST);
+            }
+        }
+    }
+
+    /// Returns the moment up to which everything that happened has been told: deadlines up to here are over. A host that
+    /// keeps deadlines of its own compares them with this moment and not with the clock, so that promise 10 holds for
+    /// them too.
+    #[must_use]
+    pub fn seen(&self) -> Instant {
+        self.seen
+    }
+
+    /// Returns the moment up to which deadlines are over for the task that runs. A task whose wait was ended by something
+    /// else first learns of that, and of its deadline one look later.
+    pub(crate) fn seen_by_running(&mut self) -> Instant {
+        match self.head().1 {
+            Woken::TimedOut | Woken::Yielded | Woken::Spawned => self.seen,
+            _ => self.seen_before,
+        }
     }
 
     /// The moment that this turn began.
@@ -285,15 +348,31 @@ impl<S: Storage> Kernel<S> {
     /// What there is to do until the next turn.
     #[must_use]
     pub fn rest(&self) -> Rest {
-        if self.ready.len > 0 {
+        if self.has_ready() {
             Rest::Ready
         } else if self.tasks.live() == 0 {
             Rest::Empty
         } else if self.open_ended == self.tasks.live() {
             Rest::Stalled
+        } else if self.has_due() {
+            Rest::Ready
         } else {
             Rest::Until(self.timers.first().map_or(Instant::NEVER, |first| first.at))
         }
+    }
+
+    /// Returns true if a timer has come that needs another look at the sources before its wait can end.
+    #[must_use]
+    #[inline]
+    pub fn has_due(&self) -> bool {
+        self.timers.first().is_some_and(|first| first.at <= self.now)
+    }
+
+    /// Returns true if a task can run in a turn without another look at the sources.
+    #[must_use]
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.ready.len > 0
     }
 
     /// A new task, at the end of the run queue; [`Full`] when the storage has no place for another.
@@ -443,8 +522,10 @@ impl<S: Storage> Kernel<S> {
         is_there
     }
 
+    /// Ends the wait whose timer comes up first, or corrects a timer that is early. Returns false if the wait must not end
+    /// before another look at the sources.
     #[cold]
-    fn timer_is_up(&mut self, first: Timer) {
+    fn timer_is_up(&mut self, first: Timer) -> bool {
         let entry = self.tasks.at(first.task);
         let slot = &entry.value;
         let current = Timer { at: slot.deadline, order: slot.order, task: first.task };
@@ -453,10 +534,13 @@ impl<S: Storage> Kernel<S> {
             self.timers.remove_first(&mut self.tasks);
         } else if current != first {
             self.timers.postpone_first(current, &mut self.tasks);
+        } else if first.at > self.seen {
+            return false;
         } else {
             self.timers.remove_first(&mut self.tasks);
             self.out_of_bin(first.task, Woken::TimedOut);
         }
+        true
     }
 
     /// Ends every wait for the source. Whether there was one.

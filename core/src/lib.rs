@@ -18,6 +18,21 @@
 //! }
 //! ```
 //!
+//! # What it promises
+//!
+//! 1. A task is in exactly one place: the run queue, the wait tables, or gone.
+//! 2. No wake-up is lost, and none is doubled.
+//! 3. First in, first out: between two turns of one task, every other ready task has had one.
+//! 4. The same inputs give the same run, to the byte.
+//! 5. An id of something that is gone does nothing; it never names its successor.
+//! 6. Closing a source wakes whatever waits for it. Cancelling a task takes it out of the wait tables at once.
+//! 7. Capacity is fixed when the kernel is made. Running out is a value, never a panic.
+//! 8. "All tasks wait, and nothing can wake them" is an answer, and not a hang.
+//! 9. The cost of an event does not depend on how many tasks wait; that of a timer grows with their logarithm at most.
+//! 10. Time does not move past a deadline before the sources have been looked at since that moment. However long a step,
+//!     a turn or a wait took, and whatever ended it: what came before a deadline is seen before it, and a deadline that
+//!     has passed is never waited for. [`Kernel::advance`] says how.
+//!
 //! # Where to look
 //!
 //! * [`Kernel`]: who runs next and who waits for what. Read `kernel.rs`, then `wait.rs`, `queue.rs` and

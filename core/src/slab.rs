@@ -59,6 +59,12 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
         self.entries.items()
     }
 
+    /// What is in the places that are in use.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn live_values(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.items_mut().iter_mut().filter(|entry| entry.is_live()).map(|entry| &mut entry.value)
+    }
+
     /// The place at `index`, which must be one that this table gave out.
     #[inline]
     pub(crate) fn at(&mut self, index: u32) -> &mut Entry<T> {

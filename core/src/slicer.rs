@@ -74,7 +74,8 @@ impl<J: Job, S: Storage> Slicer<J, S> {
     /// Drops a job, or its result.
     pub fn cancel(&mut self, id: JobId) {
         if let Some(slot) = self.slot(id) {
-            slot.state = State::Gone;
+            // The place is free whatever the destructor does.
+            drop(core::mem::replace(&mut slot.state, State::Gone));
         }
     }
 
@@ -101,8 +102,10 @@ impl<J: Job, S: Storage> Slicer<J, S> {
             };
             return match job.run(budget) {
                 Progress::Done(output) => {
-                    slot.state = State::Done(output);
-                    Some(slot.id)
+                    let id = slot.id;
+                    // The job is dropped behind its result, which is there whatever that does.
+                    drop(core::mem::replace(&mut slot.state, State::Done(output)));
+                    Some(id)
                 }
                 Progress::More => {
                     self.enqueue(index);
@@ -111,6 +114,20 @@ impl<J: Job, S: Storage> Slicer<J, S> {
             };
         }
         None
+    }
+
+    /// Whether the job is done, and its result is here.
+    #[must_use]
+    pub fn is_done(&self, id: JobId) -> bool {
+        let slot = self.slots.items().get(id.index());
+        slot.is_some_and(|slot| slot.id == id && matches!(slot.state, State::Done(_)))
+    }
+
+    /// One of the jobs or results that are here, if there are any. O(n).
+    #[cfg(feature = "alloc")]
+    pub(crate) fn first(&self) -> Option<JobId> {
+        let there = |slot: &&Slot<J>| !matches!(slot.state, State::Gone);
+        self.slots.items().iter().find(there).map(|slot| slot.id)
     }
 
     fn slot(&mut self, id: JobId) -> Option<&mut Slot<J>> {

@@ -13,6 +13,9 @@ const LINES: Rules = Rules { max_n: 45, max_line: 64, framing: Framing::Lines };
 const AUTO: Rules = Rules { framing: Framing::Auto, ..LINES };
 const BARE: Rules = Rules { framing: Framing::Bare, ..LINES };
 
+/// How the end of a line may come.
+const ENDS: &[&[&str]] = &[&["\n"], &["\r\n"], &["\r", "\n"]];
+
 /// All requests that the parser makes of `reads`, as a connection drives it.
 fn parsed(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let mut requests = Requests::default();
@@ -135,6 +138,45 @@ proptest! {
         }
     }
 
+    /// A newline right behind a bare request is its end, and from there on it is lines.
+    #[test]
+    fn a_line_and_its_end_may_come_apart(
+        (bare, text, rest) in ("[0-9]{1,2}", text(), input()),
+        end in prop::sample::select(ENDS),
+        places in vec(any::<usize>(), 0..20),
+        ended: bool,
+    ) {
+        // The talk's clients come first: any number of requests without a newline.
+        let bare = [bare.into_bytes(), text].map(|text| read(&text));
+        let mut reads: Vec<_> = bare.into_iter().filter(|read| !read.bytes.is_empty()).collect();
+        if reads.iter().any(|read| read.bytes.contains(&b'\n') || read.bytes == b"\r") {
+            return Ok(());
+        }
+        let requests: Vec<_> = parsed(&BARE, &reads, false);
+        if requests.contains(&Err(Bad::TooLong)) {
+            return Ok(());
+        }
+        reads.extend(end.iter().map(|piece| read(piece.as_bytes())));
+        reads.extend(cut(&rest, &places));
+        let lines = asked(&LINES, &[read(&rest)], ended);
+        let expected: Vec<_> = requests.into_iter().chain(lines).collect();
+        prop_assert_eq!(&parsed(&AUTO, &reads, ended), &expected);
+        prop_assert_eq!(&asked(&AUTO, &reads, ended), &expected);
+    }
+
+    /// Lines mean what they say however they are cut, but for a cut between the digits of the first one.
+    #[test]
+    fn lines_may_be_cut_anywhere_behind_the_first_digits(
+        (first, rest) in ("[0-9]{1,2}\r?", input()),
+        places in vec(any::<usize>(), 0..20),
+        ended: bool,
+    ) {
+        let input = [first.as_bytes(), b"\n", &rest].concat();
+        let digits = first.trim_end().len();
+        let reads = [vec![read(&input[..digits])], cut(&input[digits..], &places)].concat();
+        prop_assert_eq!(parsed(&AUTO, &reads, ended), asked(&LINES, &[read(&input)], ended));
+    }
+
     /// How large the buffer is makes no difference.
     #[test]
     fn a_read_may_come_in_bites(text in text(), size in 1..10_usize, input in input(), ended: bool) {
@@ -161,6 +203,61 @@ proptest! {
         let requests = parsed(&rules, &bytes_one_by_one(&input), ended);
         prop_assert_eq!(&requests, &asked(&rules, &[read(&input)], ended));
         prop_assert_eq!(requests == [Err(Bad::TooLong)], longer > 0);
+    }
+}
+
+/// Every way of cutting short inputs into reads, and of those being as long as the buffer.
+#[test]
+fn all_cuts_of_short_inputs_are_what_the_oracle_says() {
+    let alphabet = b"3x\r\n";
+    let inputs = |len| (0..alphabet.len().pow(len)).map(move |number| input_of(alphabet, len, number));
+    for input in (1..=5).flat_map(inputs) {
+        // Behind each byte: it goes on, the read is whole, or it is cut off.
+        for number in 0..3_usize.pow(u32::try_from(input.len()).unwrap()) {
+            let reads = reads_of(&input, number);
+            for (rules, ended) in [(AUTO, false), (AUTO, true), (BARE, true), (LINES, true)] {
+                assert_eq!(parsed(&rules, &reads, ended), asked(&rules, &reads, ended), "{reads:?}");
+            }
+        }
+    }
+}
+
+/// The input of `len` letters that `number` spells.
+fn input_of(alphabet: &[u8], len: u32, number: usize) -> Vec<u8> {
+    (0..len).map(|at| alphabet[number / alphabet.len().pow(at) % alphabet.len()]).collect()
+}
+
+fn reads_of(input: &[u8], mut number: usize) -> Vec<Read> {
+    let mut reads = vec![read(b"")];
+    for byte in input {
+        let last = reads.last_mut().unwrap();
+        last.bytes.push(*byte);
+        last.is_cut = number % 3 == 2;
+        if !number.is_multiple_of(3) {
+            reads.push(read(b""));
+        }
+        number /= 3;
+    }
+    reads.retain(|read| !read.bytes.is_empty());
+    reads
+}
+
+#[test]
+fn a_newline_behind_a_bare_request_is_no_request() {
+    for (pieces, expected) in [
+        (&["30", "\r\n1\r\n"][..], &[Ok(30), Ok(1)][..]),
+        (&["30", "\n", "1\n2\n"], &[Ok(30), Ok(1), Ok(2)]),
+        (&["30", "\r", "\n1\n"], &[Ok(30), Ok(1)]),
+        (&["30", "7", "\r\n", "1", "\n"], &[Ok(30), Ok(7), Ok(1)]),
+        (&["x", "\n"], &[Err(Bad::NotInteger)]),
+        // Telnet's other line end, between requests of a bare connection.
+        (&["30", "\r", "31", "\r"], &[Ok(30), Ok(31)]),
+        // These newlines end empty lines.
+        (&["30", "\n", "\n"], &[Ok(30), Err(Bad::Empty)]),
+        (&["30", "7\n", "\n", "8"], &[Ok(30), Ok(7), Err(Bad::Empty), Ok(8)]),
+    ] {
+        let reads: Vec<_> = pieces.iter().map(|piece| read(piece.as_bytes())).collect();
+        assert_eq!(parsed(&AUTO, &reads, false), expected, "{pieces:?}");
     }
 }
 

@@ -84,6 +84,7 @@ fn a_peer_that_never_closes_has_so_much_time_and_no_more() {
         assert_eq!(executor.kernel.rest(), Rest::Until(end));
     }
     executor.turn(end, &mut peer);
+    executor.turn(end, &mut peer);
     assert!(is_over(&executor, &peer, conn));
 }
 

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use sinbin_core::task::{Async, AsyncHost, AsyncService, Carry, Conn, Mixed};
 use sinbin_core::{IoError, JobId, SourceId};
 
+use crate::caught::Caught;
 use crate::host::{Native, NativeTask};
 use crate::sockets::{self, Socket, io_error};
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for NativeTask<AsyncService<'d, M, F>> {
     fn from(task: Async<'d>) -> Self {
-        Self::Serve(Mixed::Other(task))
+        Self::serve(Mixed::Other(task))
     }
 }
 
@@ -47,12 +48,13 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
     fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
         let Some(job) = job.boxed() else { return false };
         self.counts.jobs += 1;
-        self.compute.submit(id, job);
+        self.compute.submit(id, Caught::new(job));
         true
     }
 
     fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
-        self.compute.take(id).is_some_and(|mut output| job.put(&mut *output))
+        let output = self.compute.take(id).and_then(Caught::into_inner);
+        output.is_some_and(|mut output| job.put(&mut *output))
     }
 
     fn dismiss(&mut self, id: JobId) {

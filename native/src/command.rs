@@ -1,14 +1,23 @@
 //! What the commands of this project have in common, `sinbin` and `sinbin-wasi`. Not for others: it changes as they do.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::{env, io};
 
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::command::stream::{ERR, Lossy};
+
+pub mod arguments;
 pub mod descriptors;
 pub mod output;
+mod panics;
 pub mod replay;
+pub mod serving;
 pub mod signals;
 pub mod span;
+pub mod stream;
 
 /// The levels of `--log`, from the least that is told to the most.
 const LEVELS: [(&str, LevelFilter); 6] = [
@@ -20,21 +29,45 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 
-/// Has logs go to stderr; what a program may want to read goes to stdout. `name` is the command's. A `level` that there
-/// is none of is told, and ends the process as other wrong arguments do, with code 2; an empty one is that of a variable which
-/// is set to nothing, and means `info`.
-pub fn log(name: &str, level: &str) {
-    let wanted = if level.is_empty() { "info" } else { level };
-    let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == wanted) else {
-        eprintln!(
-            "{name}: --log (or SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off"
-        );
+/// Has logs go to stderr; what a program may want to read goes to stdout. A `level` that there is none of is told, and ends
+/// the process as other wrong arguments do, with code 2.
+pub fn log(level: &str) {
+    let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == level) else {
+        complain(format_args!(
+            "--log (or SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off"
+        ));
         std::process::exit(2);
     };
     tracing_subscriber::fmt()
         .with_max_level(*filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| Lossy(&ERR))
+        // It would say that on stderr, and panic where that fails.
+        .log_internal_errors(false)
+        .with_ansi(is_coloured(&io::stderr()))
         .with_target(false)
         .init();
+}
+
+/// Says on stderr what went wrong, in the command's name.
+pub fn complain(what: impl Display) {
+    // Where that can't be said either, the exit code says it.
+    ERR.offer(format!("{}{what}\n", name()).as_bytes()).ok();
+}
+
+/// The program, as it was called, before what it has to say.
+fn name() -> String {
+    let program = env::args_os().next().map(PathBuf::from);
+    let name = program.as_deref().and_then(Path::file_stem);
+    name.map(|name| format!("{}: ", name.display())).unwrap_or_default()
+}
+
+/// Returns the value of a variable of the environment. One that is set to nothing is not set.
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns true if what goes there may have colours: it is a terminal that knows some, and nobody wants none.
+fn is_coloured(stream: &impl IsTerminal) -> bool {
+    let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
+    stream.is_terminal() && !is_dumb && variable("NO_COLOR").is_none()
 }

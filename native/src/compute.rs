@@ -1,18 +1,32 @@
 //! Jobs of a native loop: in worker threads, or in slices on the loop itself.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::type_name;
 
 use sinbin_core::{Job, JobId, Limits, Slicer};
 
+use crate::caught::caught;
 use crate::host::SendJob;
 use crate::pool::{Pool, Ticket};
 
 /// Who computes.
 pub(crate) enum Compute<J: Job> {
     /// Worker threads; the table holds what became of each job, by the index of its id.
-    Workers(Pool<J>, Vec<Option<Given<J>>>),
+    Workers(Pool<J>, Vec<Option<Given<J>>>, Alone),
     /// The loop, when it would wait, and for a slice of so many units between turns.
     Slices(Slicer<J, Limits>, u32),
+}
+
+/// How the loop computes if there can be no workers.
+#[derive(Clone, Copy)]
+pub(crate) struct Alone {
+    pub(crate) limits: Limits,
+    pub(crate) slice: u32,
+}
+
+impl Alone {
+    pub(crate) fn compute<J: Job>(self) -> Compute<J> {
+        Compute::Slices(Slicer::new(&self.limits), self.slice)
+    }
 }
 
 /// A job in the hands of the workers.
@@ -45,20 +59,27 @@ impl<J: SendJob> Compute<J> {
     pub(crate) fn submit(&mut self, id: JobId, job: J) {
         match self {
             Self::Slices(slicer, _) => slicer.submit(id, job),
-            Self::Workers(pool, table) => {
-                if table.len() <= id.index() {
-                    table.resize_with(id.index() + 1, || None);
+            Self::Workers(pool, table, alone) => match pool.submit(id, job) {
+                Ok(_ticket) => {
+                    if table.len() <= id.index() {
+                        table.resize_with(id.index() + 1, || None);
+                    }
+                    table[id.index()] = Some(Given::Running { id, _ticket });
                 }
-                let _ticket = pool.submit(id, job);
-                table[id.index()] = Some(Given::Running { id, _ticket });
-            }
+                // There has never been a worker, so none has a job that this would lose.
+                Err(job) => {
+                    tracing::warn!("without threads, jobs are computed in slices on the loop itself");
+                    *self = alone.compute();
+                    self.submit(id, job);
+                }
+            },
         }
     }
 
     pub(crate) fn take(&mut self, id: JobId) -> Option<J::Output> {
         match self {
             Self::Slices(slicer, _) => slicer.take(id),
-            Self::Workers(_, table) => {
+            Self::Workers(_, table, _) => {
                 let place = table.get_mut(id.index())?;
                 match place.take_if(|given| matches!(given, Given::Done(done, _) if *done == id))? {
                     Given::Done(_, output) => Some(output),
@@ -71,7 +92,7 @@ impl<J: SendJob> Compute<J> {
     pub(crate) fn cancel(&mut self, id: JobId) {
         match self {
             Self::Slices(slicer, _) => slicer.cancel(id),
-            Self::Workers(_, table) => {
+            Self::Workers(_, table, _) => {
                 let place = table.get_mut(id.index());
                 drop(place.and_then(|place| place.take_if(|given| given.id() == id)));
             }
@@ -88,9 +109,10 @@ impl<J: SendJob> Compute<J> {
         match self {
             Self::Slices(slicer, budget) => {
                 let next = slicer.next()?;
-                match catch_unwind(AssertUnwindSafe(|| slicer.run(*budget))) {
+                match caught(|| slicer.run(*budget)) {
                     Ok(done) => done.map(Over::Done),
-                    Err(_) => {
+                    Err(said) => {
+                        tracing::error!(job = %next, "a job ({}) panicked: {said}", type_name::<J>());
                         slicer.cancel(next);
                         Some(Over::Failed(next))
                     }
@@ -102,7 +124,7 @@ impl<J: SendJob> Compute<J> {
 
     /// What the workers have finished since the last time. Results that nobody wants any more are dropped.
     pub(crate) fn finished(&mut self) -> Vec<Over> {
-        let Self::Workers(pool, table) = self else {
+        let Self::Workers(pool, table, _) = self else {
             return Vec::new();
         };
         let over = pool.finished().into_iter().filter_map(|(id, output)| {

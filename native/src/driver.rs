@@ -34,6 +34,8 @@ use std::sync::atomic::AtomicBool;
 use sinbin_core::Instant;
 use sinbin_core::driven::{Answer, Computed, Counts, Event, Start, Takes};
 
+use crate::caught::caught;
+
 pub use input::LIMIT;
 pub use inside::{Inside, Refused};
 pub use playback::{Playback, PlaybackError};
@@ -92,4 +94,9 @@ pub trait Workshop: Clone + Send + 'static {
     ///
     /// When what computes fails: the job is lost then.
     fn compute(&self, job: &[u8], budget: u32, cancelled: &Arc<AtomicBool>) -> Result<Computed, Fault>;
+}
+
+/// Calls a guest, which may be in this process and panic. It is of no use any more then.
+fn caught_call<R>(call: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fault> {
+    caught(call).unwrap_or_else(|said| Err(Fault(format!("it panicked: {said}"))))
 }

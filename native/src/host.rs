@@ -1,17 +1,19 @@
 //! What tasks see of the native loop: sockets, jobs, and the service they belong to.
 
-use std::any::Any;
+use std::any::type_name;
+use std::fmt::Display;
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
 use sinbin_core::task::Label;
 use sinbin_core::{
-    Acceptor, Cx, Failure, Host, IoError, Job, JobId, Jobs, Linger, Serves, Service, SourceId, Step, Task,
-    TaskId,
+    Acceptor, Cx, Failure, Host, Instant, IoError, Job, JobId, Jobs, Linger, Serves, Service, SourceId, Step,
+    Task, TaskId,
 };
 
+use crate::caught::{Caught, Panicked, caught};
+use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::memory::Memory;
 use crate::reactor::Reactor;
@@ -37,9 +39,10 @@ pub struct Counts {
 /// The host of a native loop that runs the service `S`.
 pub struct Native<S: Service> {
     pub(crate) service: S,
+    pub(crate) clock: Clock,
     pub(crate) sockets: Sockets,
     pub(crate) reactor: Reactor,
-    pub(crate) compute: Compute<S::Job>,
+    pub(crate) compute: Compute<Caught<S::Job>>,
     pub(crate) counts: Counts,
     /// Connections there are, those that linger among them.
     pub(crate) open: usize,
@@ -63,63 +66,129 @@ pub trait NativeService: Service<Conn: Task<Native<Self>>, Job: SendJob> + Sized
 impl<S: Service<Conn: Task<Native<S>>, Job: SendJob>> NativeService for S {}
 
 /// A task of a native loop.
-pub enum NativeTask<S: Service> {
+pub struct NativeTask<S: Service>(Kind<S>);
+
+enum Kind<S: Service> {
     /// Takes connections.
     Accept(Acceptor),
     /// Serves one.
-    Serve(S::Conn),
+    Serve(Caught<S::Conn>),
+    /// It has panicked before its first step, and is to end. (What is rare takes no room in the others.)
+    Lost(Box<Caught<S::Conn>>),
+    /// Closes a connection for which the service made no task.
+    Unserved(SourceId),
     /// Waits for the peer to take the last answer.
-    #[doc(hidden)]
     Linger(Linger),
+}
+
+impl<S: NativeService> NativeTask<S> {
+    pub(crate) fn accept(acceptor: Acceptor) -> Self {
+        Self(Kind::Accept(acceptor))
+    }
+
+    pub(crate) fn linger(linger: Linger) -> Self {
+        Self(Kind::Linger(linger))
+    }
+}
+
+impl<S: Service> NativeTask<S> {
+    pub(crate) fn serve(conn: S::Conn) -> Self {
+        Self(Kind::Serve(Caught::new(conn)))
+    }
+}
+
+/// What the task is called, for a report. That is asked for where something has panicked, so it may do so too.
+fn name<S: NativeService>(conn: &S::Conn) -> String {
+    match caught(|| conn.label().map(|label| label.to_string())) {
+        Ok(Some(label)) => label,
+        Ok(None) | Err(_) => format!("a connection's task ({})", type_name::<S::Conn>()),
+    }
 }
 
 impl<S: NativeService> Task<Native<S>> for NativeTask<S> {
     #[inline]
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Native<S>>) -> Step {
-        match self.get_mut() {
-            Self::Serve(task) => {
-                let step = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *task).resume(cx)));
-                step.unwrap_or_else(|panic| panicked(task, cx, &*panic))
+        match &mut self.get_mut().0 {
+            Kind::Serve(conn) => {
+                let Some(task) = conn.get_mut() else { return Step::Done };
+                match caught(|| Pin::new(&mut *task).resume(cx)) {
+                    Ok(step) => step,
+                    Err(said) => panicked(task, cx, &said),
+                }
             }
-            Self::Accept(task) => Pin::new(task).resume(cx),
-            Self::Linger(task) => Pin::new(task).resume(cx),
+            Kind::Accept(task) => Pin::new(task).resume(cx),
+            Kind::Linger(task) => Pin::new(task).resume(cx),
+            Kind::Unserved(source) => {
+                cx.close(*source);
+                Step::Done
+            }
+            Kind::Lost(conn) => {
+                if let Some(task) = conn.get_mut() {
+                    end_panicked(task, cx);
+                }
+                Step::Done
+            }
         }
     }
 
     fn spawned(self: Pin<&mut Self>, id: TaskId) {
-        if let Self::Serve(task) = self.get_mut() {
-            Pin::new(task).spawned(id);
+        let kind = &mut self.get_mut().0;
+        let Kind::Serve(conn) = kind else { return };
+        let Some(task) = conn.get_mut() else { return };
+        if let Err(said) = caught(|| Pin::new(&mut *task).spawned(id)) {
+            report(id, &name::<S>(task), "panicked as it was spawned", &said);
+            *kind = Kind::Lost(Box::new(std::mem::replace(conn, Caught::none())));
         }
     }
 
     fn label(&self) -> Option<Label> {
-        match self {
-            Self::Serve(task) => task.label(),
-            Self::Accept(_) | Self::Linger(_) => None,
+        match &self.0 {
+            Kind::Serve(conn) => caught(|| conn.get()?.label()).ok().flatten(),
+            Kind::Lost(conn) => caught(|| conn.get()?.label()).ok().flatten(),
+            Kind::Accept(_) | Kind::Linger(_) | Kind::Unserved(_) => None,
         }
     }
 
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Native<S>>) {
-        match self.get_mut() {
-            Self::Serve(task) => Pin::new(task).end(cx),
-            Self::Accept(task) => Task::<Native<S>>::end(Pin::new(task), cx),
-            Self::Linger(task) => Task::<Native<S>>::end(Pin::new(task), cx),
+        match &mut self.get_mut().0 {
+            Kind::Serve(conn) => end_served(conn, cx),
+            Kind::Lost(conn) => end_served(conn, cx),
+            Kind::Accept(task) => Task::<Native<S>>::end(Pin::new(task), cx),
+            Kind::Linger(task) => Task::<Native<S>>::end(Pin::new(task), cx),
+            Kind::Unserved(_) => {}
         }
+    }
+}
+
+/// Ends the task, and drops it.
+fn end_served<S: NativeService>(conn: &mut Caught<S::Conn>, cx: &mut Cx<'_, Native<S>>) {
+    let Some(task) = conn.get_mut() else { return };
+    if let Err(said) = caught(|| Pin::new(&mut *task).end(cx)) {
+        report(cx.id(), &name::<S>(task), "panicked at its end", &said);
+    }
+    if let Err(said) = conn.end() {
+        report(cx.id(), type_name::<S::Conn>(), "panicked when it was dropped", &said);
     }
 }
 
 /// Takes down the task that panicked, alone.
 #[cold]
-fn panicked<S: NativeService>(task: &mut S::Conn, cx: &mut Cx<'_, Native<S>>, panic: &dyn Any) -> Step {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
-    match task.label() {
-        Some(label) => tracing::error!(task = %cx.id(), "{label}: panicked: {text}"),
-        None => tracing::error!(task = %cx.id(), "a connection's task panicked: {text}"),
-    }
-    cx.host.counts.failed += 1;
-    Pin::new(task).panicked(cx);
+fn panicked<S: NativeService>(task: &mut S::Conn, cx: &mut Cx<'_, Native<S>>, said: &Panicked) -> Step {
+    report(cx.id(), &name::<S>(task), "panicked", said);
+    end_panicked(task, cx);
     Step::Done
+}
+
+fn end_panicked<S: NativeService>(task: &mut S::Conn, cx: &mut Cx<'_, Native<S>>) {
+    cx.host.counts.failed += 1;
+    if let Err(said) = caught(|| Pin::new(&mut *task).panicked(cx)) {
+        report(cx.id(), &name::<S>(task), "panicked again when it was told", &said);
+    }
+}
+
+#[cold]
+fn report(task: TaskId, name: &str, what: &str, said: &dyn Display) {
+    tracing::error!(%task, "{name}: {what}: {said}");
 }
 
 impl<S: Service<Job: SendJob>> Host for Native<S> {
@@ -169,7 +238,12 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
     }
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> NativeTask<S> {
-        NativeTask::Serve(self.service.connect(connection))
+        self.make_task(connection)
+    }
+
+    #[inline]
+    fn clock(&self, _: Instant) -> Instant {
+        self.clock.now()
     }
 
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
@@ -181,6 +255,19 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
 }
 
 impl<S: Service<Job: SendJob>> Native<S> {
+    /// The task that serves a connection; one that closes it, where the service panics.
+    pub(crate) fn make_task(&mut self, connection: SourceId) -> NativeTask<S> {
+        match caught(|| self.service.connect(connection)) {
+            Ok(conn) => NativeTask::serve(conn),
+            Err(said) => {
+                self.counts.failed += 1;
+                let name = self.service.name();
+                tracing::error!(source = %connection, "{name}: panicked when a connection came: {said}");
+                NativeTask(Kind::Unserved(connection))
+            }
+        }
+    }
+
     /// Keeps a connection under `id`. It is nonblocking already.
     pub(crate) fn adopt(&mut self, id: SourceId, stream: TcpStream) {
         self.counts.connections += 1;
@@ -211,11 +298,11 @@ impl<S: Service<Job: SendJob>> Native<S> {
 impl<S: Service<Job: SendJob>> Jobs<S::Job> for Native<S> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         self.counts.jobs += 1;
-        self.compute.submit(id, job);
+        self.compute.submit(id, Caught::new(job));
     }
 
     fn take(&mut self, id: JobId) -> Option<<S::Job as Job>::Output> {
-        self.compute.take(id)
+        self.compute.take(id)?.into_inner()
     }
 
     fn cancel(&mut self, id: JobId) {
@@ -230,3 +317,9 @@ impl<S: Service<Job: SendJob>> Serves<S> for Native<S> {
         &self.service
     }
 }
+
+const _: () = assert!(
+    size_of::<Option<NativeTask<sinbin_core::fib_service::Fib>>>()
+        == size_of::<sinbin_core::fib_service::FibConn>(),
+    "what surrounds a task takes no room"
+);

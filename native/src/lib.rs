@@ -26,8 +26,11 @@
 //! of state machines to coroutines, and says what each costs.
 
 #![deny(unsafe_code)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod async_host;
+mod caught;
+mod clock;
 #[doc(hidden)]
 pub mod command;
 mod compute;

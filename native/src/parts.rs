@@ -17,7 +17,7 @@
 //! let began = Clock::now();
 //! let clock = || Instant::ZERO + began.elapsed();
 //! let mut ready = Vec::new();
-//! reactor.wait(Until::Ever, clock(), clock, |index, readiness| ready.push((index, readiness)))?;
+//! reactor.wait(Until::Ever, clock, |index, readiness| ready.push((index, readiness)))?;
 //! assert_eq!(ready, [(3, Interest::RECV)]);
 //! let (_connection, peer) = sockets.accept(source)?;
 //! assert_eq!(peer, client.local_addr()?);

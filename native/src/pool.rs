@@ -5,13 +5,14 @@
 
 mod queue;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::type_name;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::{mem, thread};
 
 use sinbin_core::{Job, JobId, Progress};
 
+use crate::caught::caught;
 use crate::host::SendJob;
 use crate::pool::queue::{Ended, Key, Queue};
 use crate::priority;
@@ -58,6 +59,8 @@ pub struct Pool<J: Job> {
     shared: Arc<Shared<J>>,
     workers: Vec<JoinHandle<()>>,
     limit: usize,
+    /// The system gave no thread the last time that one was wanted, and the log says so.
+    is_refused: bool,
 }
 
 impl<J: SendJob> Pool<J> {
@@ -66,37 +69,47 @@ impl<J: SendJob> Pool<J> {
     pub fn new(limit: usize, notifier: Notifier) -> Self {
         let state = State { jobs: Queue::new(), idle: 0, finished: Vec::new(), closing: false };
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), notifier };
-        Self { shared: Arc::new(shared), workers: Vec::new(), limit }
+        Self { shared: Arc::new(shared), workers: Vec::new(), limit, is_refused: false }
     }
 
     /// Has a worker begin with `job`. Dropped, the ticket cancels it.
     ///
+    /// # Errors
+    ///
+    /// Gives the job back where there is no worker, and the system gives no thread for one.
+    ///
     /// # Panics
     ///
     /// With 4 billion jobs there already.
-    pub fn submit(&mut self, id: JobId, job: J) -> Ticket<J> {
+    pub fn submit(&mut self, id: JobId, job: J) -> Result<Ticket<J>, J> {
         let mut state = self.shared.lock();
         let Ok(key) = state.jobs.submit((id, job)) else { panic!("{id}: there are 4 billion jobs already") };
         let is_short = state.jobs.waiting() > state.idle && self.workers.len() < self.limit;
         drop(state);
         self.shared.work.notify_one();
         if is_short {
-            self.start_worker(key, id);
+            self.start_worker();
         }
-        Ticket { shared: Arc::clone(&self.shared), key, id }
+        if self.workers.is_empty()
+            && let Ended::Waiting((_, job)) = self.shared.lock().jobs.end(key)
+        {
+            return Err(job);
+        }
+        Ok(Ticket { shared: Arc::clone(&self.shared), key, id })
     }
 
-    /// Starts another worker, for a job. Without any worker the job is lost; with some, it waits for them.
-    fn start_worker(&mut self, key: Key, id: JobId) {
+    /// Starts another worker, if the system has a thread for it.
+    fn start_worker(&mut self) {
         let shared = Arc::clone(&self.shared);
         let name = format!("sinbin-worker-{}", self.workers.len());
-        match thread::Builder::new().name(name).spawn(move || shared.work()) {
+        let started = thread::Builder::new().name(name).spawn(move || shared.work());
+        let was_refused = mem::replace(&mut self.is_refused, started.is_err());
+        match started {
             Ok(worker) => self.workers.push(worker),
+            // Each job that comes would say it again.
+            Err(_) if was_refused => {}
             Err(error) => {
                 tracing::error!(%error, workers = self.workers.len(), "a worker thread could not be started");
-                if self.workers.is_empty() {
-                    self.shared.finish(key, id, None);
-                }
             }
         }
     }
@@ -131,14 +144,17 @@ impl<J: Job> Shared<J> {
         priority::lower();
         let mut again = None;
         while let Some((key, (id, mut job))) = self.next(again.take()) {
-            let slice = catch_unwind(AssertUnwindSafe(|| job.run(SLICE)));
+            let slice = caught(|| job.run(SLICE));
             match slice {
                 Ok(Progress::More) => {
                     again = Some((key, (id, job)));
                     continue;
                 }
                 Ok(Progress::Done(output)) => self.finish(key, id, Some(output)),
-                Err(_) => self.finish(key, id, None),
+                Err(said) => {
+                    tracing::error!(job = %id, "a job ({}) panicked: {said}", type_name::<J>());
+                    self.finish(key, id, None);
+                }
             }
             discard(id, job);
         }
@@ -185,8 +201,8 @@ type Taken<J> = (Key, (JobId, J));
 
 /// Drops a job, or its result: never under the lock, and a panic of it harms no other job.
 fn discard<T>(id: JobId, unwanted: T) {
-    if catch_unwind(AssertUnwindSafe(|| drop(unwanted))).is_err() {
-        tracing::error!(job = %id, "a job panicked when it was dropped");
+    if let Err(said) = caught(|| drop(unwanted)) {
+        tracing::error!(job = %id, "a job panicked when it was dropped: {said}");
     }
 }
 
@@ -223,6 +239,10 @@ mod tests {
         }
     }
 
+    fn submit(pool: &mut Pool<Work>, id: JobId, work: Work) -> Ticket<Work> {
+        pool.submit(id, work).unwrap_or_else(|_| panic!("there are threads here"))
+    }
+
     /// Waits for what the only worker has finished.
     fn finished(pool: &Pool<Work>, count: usize) -> Vec<JobId> {
         let mut all = Vec::new();
@@ -239,15 +259,15 @@ mod tests {
         let mut pool = Pool::new(1, reactor.notifier());
         let (go_on, until) = channel();
         let id = JobId::from_bits;
-        let _first = pool.submit(id(1), Work::Stays(until));
-        let cancelled = [pool.submit(id(2), Work::Grumbles), pool.submit(id(3), Work::Short)];
-        let _last = pool.submit(id(4), Work::Short);
+        let _first = submit(&mut pool, id(1), Work::Stays(until));
+        let cancelled = [submit(&mut pool, id(2), Work::Grumbles), submit(&mut pool, id(3), Work::Short)];
+        let _last = submit(&mut pool, id(4), Work::Short);
         drop(cancelled);
         go_on.send(()).expect("the worker waits for it");
         assert_eq!(finished(&pool, 2), [id(1), id(4)]);
         // And where it has run, on the worker.
-        let _grumbles = pool.submit(id(5), Work::Grumbles);
-        let _short = pool.submit(id(6), Work::Short);
+        let _grumbles = submit(&mut pool, id(5), Work::Grumbles);
+        let _short = submit(&mut pool, id(6), Work::Short);
         assert_eq!(finished(&pool, 2), [id(5), id(6)]);
     }
 
@@ -257,8 +277,8 @@ mod tests {
         let mut pool = Pool::new(1, reactor.notifier());
         let (go_on, until) = channel();
         let id = JobId::from_bits;
-        drop(pool.submit(id(1), Work::Stays(until)));
-        let _next = pool.submit(id(2), Work::Short);
+        drop(submit(&mut pool, id(1), Work::Stays(until)));
+        let _next = submit(&mut pool, id(2), Work::Short);
         // If the worker had not begun with it, nobody waits for this any more.
         go_on.send(()).ok();
         assert_eq!(finished(&pool, 1), [id(2)]);

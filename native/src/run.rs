@@ -140,7 +140,8 @@ impl Settings {
     }
 
     /// [`serve`](serve()) with these settings, at several addresses. `started` gets a handle to stop it by, from any
-    /// thread: then what was received is answered, and it returns.
+    /// thread: then what was received is answered, and it returns. A panic of `started`, before anybody is served, is the
+    /// caller's; one of `service` ends the connection that it is called for.
     ///
     /// # Errors
     ///
@@ -189,8 +190,14 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         if let Err(error) = ended
             && !is_the_end(&error)
         {
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                // The user's code is not called while a line is being written.
+                let error = error.to_string();
+                tracing::debug!(error, "a connection's task failed");
+            }
+            drop(error);
+            // One that has panicked in the meantime is counted by the host.
             this.failed.set(this.failed.get() + 1);
-            tracing::debug!(%error, "a connection's task failed");
         }
         Poll::Ready(())
     }

@@ -7,14 +7,16 @@ use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, Limits, Linger, Rest, Slicer, SourceId, TaskId,
+    Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, SourceId, TaskId, What,
 };
 
-use crate::compute::{Compute, Over};
+use crate::caught::Caught;
+use crate::clock::Clock;
+use crate::compute::{Alone, Compute, Over};
 use crate::error::Error;
 use crate::host::{Counts, Native, NativeService, NativeTask};
 use crate::inbox::Inbox;
@@ -145,7 +147,6 @@ pub struct Server<S: NativeService> {
     stopper: Stopper,
     draining: Option<Instant>,
     drain_timeout: Duration,
-    began: Clock,
     task_limit: usize,
     cut: usize,
     /// How often all tasks were ended since the time to drain was over.
@@ -187,12 +188,14 @@ impl<S: NativeService> Server<S> {
         let limits = Limits::new(tasks, settings.max_buffered / BLOCK, BLOCK).reserved();
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let stopper = Stopper::new(reactor.notifier());
+        let alone = Alone { limits, slice: settings.slice };
         let compute = match settings.workers {
-            0 => Compute::Slices(Slicer::new(&limits), settings.slice),
-            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new()),
+            0 => alone.compute(),
+            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new(), alone),
         };
         let host = Native {
             service,
+            clock: Clock::start(),
             sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
@@ -210,7 +213,6 @@ impl<S: NativeService> Server<S> {
             stopper,
             draining: None,
             drain_timeout: settings.drain_timeout,
-            began: Clock::now(),
             task_limit: tasks,
             cut: 0,
             cuts: 0,
@@ -252,7 +254,7 @@ impl<S: NativeService> Server<S> {
     fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
         let source = self.open()?;
         self.host.sockets.insert(source, Socket::Listener(listener), false);
-        let task = self.spawn(NativeTask::Accept(Acceptor::new(source)))?;
+        let task = self.spawn(NativeTask::accept(Acceptor::new(source)))?;
         self.listeners.push((source, task));
         Ok(())
     }
@@ -266,8 +268,8 @@ impl<S: NativeService> Server<S> {
         prepare(&stream).map_err(Error::Prepare)?;
         let source = self.open()?;
         self.host.adopt(source, stream);
-        let conn = self.host.service.connect(source);
-        self.spawn(NativeTask::Serve(conn)).map(|_| ())
+        let task = self.host.make_task(source);
+        self.spawn(task).map(|_| ())
     }
 
     /// A handle to stop the server by.
@@ -287,32 +289,44 @@ impl<S: NativeService> Server<S> {
 
     /// The same; when `is_over` says so, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
+        let ended = self.run_on(is_over);
+        // What is left of the user's goes piece by piece: each destructor is within a catch.
+        let Self { executor, host: Native { service, .. }, .. } = self;
+        drop(executor);
+        drop(Caught::new(service));
+        ended
+    }
+
+    fn run_on(&mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let mut ending = false;
+        let mut has_looked = true;
         loop {
             self.open_inbox();
-            let now = self.now();
-            self.steps += self.executor.turn(now, &mut self.host);
+            self.steps += self.turn(has_looked);
             self.open_inbox();
             if !ending && is_over() {
                 ending = true;
-                self.draining = Some(now + self.drain_timeout);
+                self.draining = Some(self.now() + self.drain_timeout);
                 self.executor.kernel.cancel_all();
             }
             self.linger();
             self.relieve();
             self.slice();
+            let now = self.executor.kernel.now();
             self.decay.go_on(&mut self.executor, now);
             if self.draining.is_some() {
                 self.nudge();
             }
             let rest = self.executor.kernel.rest();
+            // Tasks that hand on to each other need not pay for a look at the sources each.
+            let goes_on = self.executor.kernel.has_ready() && self.steps < UNSEEN && self.draining.is_none();
+            has_looked = !goes_on;
             match rest {
                 Rest::Empty => break,
                 // The program is over; whoever cleans up waits for somebody who is gone.
                 Rest::Stalled if ending => self.cut_off(),
                 Rest::Stalled => return Err(self.stalled()),
-                // Tasks that hand on to each other need not pay for a look at the sources each.
-                Rest::Ready if self.steps < UNSEEN && self.draining.is_none() => continue,
+                _ if goes_on => continue,
                 Rest::Ready | Rest::Until(_) => self.wait(rest)?,
             }
             self.check_stop();
@@ -325,7 +339,18 @@ impl<S: NativeService> Server<S> {
     }
 
     fn now(&self) -> Instant {
-        since(self.began)
+        self.host.clock.now()
+    }
+
+    /// Runs a turn, and returns how many steps it had. Time moves if the sources have been looked at since the last one.
+    fn turn(&mut self, has_looked: bool) -> usize {
+        if has_looked {
+            let now = self.now();
+            self.executor.turn(now, &mut self.host)
+        } else {
+            let now = self.executor.kernel.now();
+            self.executor.turn_unseen(now, &mut self.host)
+        }
     }
 
     fn open(&mut self) -> Result<SourceId, Error> {
@@ -353,13 +378,12 @@ impl<S: NativeService> Server<S> {
         self.steps = 0;
         self.watch();
         let until = self.until(rest);
-        let began = self.began;
+        let clock = self.host.clock;
         let Self { executor, host, .. } = self;
         let Native { sockets, reactor, .. } = host;
         let waited = reactor.wait(
             until,
-            executor.kernel.now(),
-            || since(began),
+            || clock.now(),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
                     executor.kernel.ready(source, readiness);
@@ -407,13 +431,13 @@ impl<S: NativeService> Server<S> {
         if self.host.to_linger.is_empty() {
             return;
         }
-        let now = self.executor.kernel.now();
+        let now = self.now();
         for stream in mem::take(&mut self.host.to_linger) {
             // Without a place for it, the socket is closed as it is.
             let Ok(source) = self.open() else { break };
             self.host.sockets.insert(source, Socket::Stream(stream), true);
             self.host.open += 1;
-            if self.spawn(NativeTask::Linger(Linger::new(source, now))).is_err() {
+            if self.spawn(NativeTask::linger(Linger::new(source, now))).is_err() {
                 self.close(source);
             }
         }
@@ -442,10 +466,21 @@ impl<S: NativeService> Server<S> {
         match over {
             Over::Done(job) => self.executor.kernel.job_done(job),
             Over::Failed(job) => {
-                tracing::error!(%job, "a job panicked");
+                let who = self.who_waits_for(job);
+                tracing::error!(%job, "{who} has lost its job, which panicked");
                 self.executor.kernel.end_job(job);
             }
         }
+    }
+
+    /// The task that waits for a job, for a report.
+    fn who_waits_for(&self, job: JobId) -> String {
+        let mut tasks = self.executor.kernel.tasks();
+        let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {
+            return "a task".to_owned();
+        };
+        let label = self.executor.label(task.id).map_or_else(String::new, |label| format!(" ({label})"));
+        format!("task {}{label}", task.id)
     }
 
     fn stalled(&self) -> Error {
@@ -458,10 +493,4 @@ impl<S: NativeService> Server<S> {
         }
         Error::Stalled { tasks: self.executor.kernel.count(), list }
     }
-}
-
-/// The time of a loop that began then.
-fn since(began: Clock) -> Instant {
-    let elapsed = began.elapsed();
-    Instant::from_nanos(elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos()))
 }

@@ -1,16 +1,12 @@
 //! The sockets of a loop, each under the id that the kernel gave its source.
 
-mod register;
-
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 
-use polling::Poller;
 use sinbin_core::{Interest, IoError, SourceId};
 use socket2::{Domain, Protocol, Type};
 
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Registry};
 use crate::transfer;
 
 /// What can be watched.
@@ -73,7 +69,7 @@ pub(crate) fn io_error(error: &io::Error) -> IoError {
 
 /// All sockets of a loop, by the index of their ids. Its reactor watches none that is not here.
 pub struct Sockets {
-    poller: Arc<Poller>,
+    registry: Registry,
     entries: Vec<Option<Entry>>,
     /// The loop is to stop: a connection that has nothing to read is told so.
     draining: bool,
@@ -83,7 +79,7 @@ impl Sockets {
     /// A table with room for `limit` sockets, whose readiness `reactor` tells.
     #[must_use]
     pub fn new(limit: usize, reactor: &Reactor) -> Self {
-        Self { poller: reactor.poller(), entries: Vec::with_capacity(limit), draining: false }
+        Self { registry: reactor.registry(), entries: Vec::with_capacity(limit), draining: false }
     }
 
     /// Puts a socket into the table, nonblocking already. One that only waits for the peer to close is `lingering`.
@@ -118,19 +114,19 @@ impl Sockets {
     ///
     /// What the system says; the socket is watched as before then.
     pub fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
-        let Self { poller, entries, .. } = self;
+        let Self { registry, entries, .. } = self;
         let entry = entries.get_mut(id.index()).and_then(Option::as_mut).filter(|entry| entry.id == id);
         let Some(entry) = entry else { return Ok(()) };
-        register::change(poller, &entry.socket, id.index(), entry.watched, interest)?;
+        registry.change(&entry.socket, id.index(), entry.watched, interest)?;
         entry.watched = interest;
         Ok(())
     }
 
     /// Takes the registration of a socket away that is about to leave its place.
     fn unwatch(&mut self, index: usize) {
-        let Self { poller, entries, .. } = self;
+        let Self { registry, entries, .. } = self;
         if let Some(Some(entry)) = entries.get_mut(index) {
-            register::change(poller, &entry.socket, index, entry.watched, Interest::NONE).ok();
+            registry.change(&entry.socket, index, entry.watched, Interest::NONE).ok();
             entry.watched = Interest::NONE;
         }
     }

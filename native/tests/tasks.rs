@@ -92,6 +92,26 @@ fn a_program_that_panics_has_no_result() {
     assert!(matches!(result, Err(sinbin::Error::Lost)), "{result:?}");
 }
 
+/// A sleep or a timeout whose moment passes in the step that began it is over at once; an alarm that was set for a moment in
+/// the past would never go off.
+#[test]
+fn what_was_due_before_it_was_waited_for_ends() {
+    let (over, ends) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for millis in [1, 11, 20] {
+            let (span, longer) = (Duration::from_millis(millis), Duration::from_millis(2 * millis));
+            run(async |on| {
+                let (nap, deadline) = (on.sleep(span), on.timeout(span, std::future::pending::<()>()));
+                thread::sleep(longer);
+                nap.await;
+                deadline.await.expect_err("nothing comes");
+            });
+        }
+        over.send(()).expect("the test waits");
+    });
+    ends.recv_timeout(Duration::from_secs(60)).expect("no wait is for ever");
+}
+
 #[test]
 fn when_the_program_ends_the_other_tasks_are_cancelled() {
     let cleaned = Rc::new(Cell::new(0));

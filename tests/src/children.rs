@@ -1,4 +1,5 @@
 //! The children of this process that run, for one that is asked to end: they would go on without it.
+#![allow(unsafe_code)]
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -22,6 +23,8 @@ pub(crate) struct Process {
 /// with it.
 pub(crate) fn spawn(command: &mut Command, leads: bool) -> io::Result<Arc<Mutex<Process>>> {
     let mut children = lock(&CHILDREN);
+    // SAFETY: between fork and exec the closure makes system calls alone.
+    unsafe { command.pre_exec(heed_signals) };
     if leads {
         command.process_group(0);
     }
@@ -29,6 +32,17 @@ pub(crate) fn spawn(command: &mut Command, leads: bool) -> io::Result<Arc<Mutex<
     children.retain(|child| child.strong_count() > 0);
     children.push(Arc::downgrade(&process));
     Ok(process)
+}
+
+/// A test that runs in the background of a shell, or under `nohup`, ignores signals. Its children are not to.
+fn heed_signals() -> io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // SAFETY: the default action is a valid one.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Ends a child, if it runs still. In a process that a signal ends this does not return: nobody is to take the end of its

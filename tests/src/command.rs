@@ -1,4 +1,4 @@
-use std::io::{self, empty, pipe};
+use std::io::{self, PipeReader, empty, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -8,6 +8,7 @@ use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::children::{self, Process, lock};
+use crate::mute::{Mute, by_shell};
 use crate::tail::Tail;
 use crate::wait::poll;
 
@@ -109,6 +110,8 @@ pub struct Running {
     process: Arc<Mutex<Process>>,
     stdout: Tail,
     stderr: Tail,
+    /// Readers that do not read.
+    _unread: Vec<PipeReader>,
 }
 
 /// How a process ended, and what it said.
@@ -161,11 +164,45 @@ impl Running {
         Self::spawn(command, stdout, Tail::of(empty()), false).expect("the command can be started")
     }
 
-    fn spawn(mut command: Command, out: impl Into<Stdio>, stdout: Tail, leads: bool) -> io::Result<Self> {
-        command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
+    /// The same, but nobody hears its stdout, its stderr, or both.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_mute(command: Command, stdout: Option<Mute>, stderr: Option<Mute>) -> Self {
+        let ((out, unread), tail) = match stdout {
+            None => {
+                let (reader, writer) = pipe().expect("a pipe");
+                ((writer.into(), None), Tail::of(reader))
+            }
+            Some(mute) => (mute.open().expect("an output"), Tail::of(empty())),
+        };
+        let command = if stdout == Some(Mute::Closed) { by_shell("exec >&-", &command) } else { command };
+        let mut running =
+            Self::spawn_muted(command, out, tail, false, stderr).expect("the command can be started");
+        running._unread.extend(unread);
+        running
+    }
+
+    fn spawn(command: Command, out: impl Into<Stdio>, stdout: Tail, leads: bool) -> io::Result<Self> {
+        Self::spawn_muted(command, out.into(), stdout, leads, Mute::of_environment())
+    }
+
+    fn spawn_muted(
+        command: Command,
+        out: Stdio,
+        stdout: Tail,
+        leads: bool,
+        mute: Option<Mute>,
+    ) -> io::Result<Self> {
+        let (err, unread) = mute.map_or_else(|| Ok((Stdio::piped(), None)), Mute::open)?;
+        let mut command = if mute == Some(Mute::Closed) { by_shell("exec 2>&-", &command) } else { command };
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
         let process = children::spawn(&mut command, leads)?;
-        let stderr = lock(&process).child.stderr.take().expect("stderr is piped");
-        Ok(Self { process, stdout, stderr: Tail::of(stderr) })
+        let stderr = lock(&process).child.stderr.take();
+        let stderr = stderr.map_or_else(|| Tail::of(empty()), Tail::of);
+        Ok(Self { process, stdout, stderr, _unread: unread.into_iter().collect() })
     }
 
     /// The process's id.

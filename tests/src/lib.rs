@@ -18,6 +18,7 @@ pub mod host;
 #[cfg(target_os = "linux")]
 pub mod load;
 pub mod machine;
+mod mute;
 mod server;
 mod tail;
 mod wait;
@@ -28,5 +29,6 @@ pub use command::{Ended, Running, run, sinbin, sinbin_wasi};
 pub use example::{example, wasi_example};
 pub use foreign::foreign;
 pub use guest::{guest, guests};
+pub use mute::{Mute, by_shell, stderr_is_heard};
 pub use server::Server;
 pub use wait::{PATIENCE, eventually};

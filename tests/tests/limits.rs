@@ -342,3 +342,13 @@ fn the_idle_timeout_can_be_off() {
     eventually("the end of another server's client", || other.client().rest().is_empty());
     client.ask(6);
 }
+
+/// However long the loop is to look again and again, a deadline ends that, and so does a signal.
+#[test]
+fn busy_polling_is_no_longer_than_a_deadline_and_a_stop() {
+    let server = Server::start("echo", &["--busy-poll", "1000000", "--idle-timeout", "300ms"]);
+    assert_eq!(server.client().rest(), "", "closed when it was idle for so long");
+    let _idle = server.client();
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}

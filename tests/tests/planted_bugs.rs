@@ -18,7 +18,7 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 23] = [
+const BUGS: [Planted; 29] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "fib_service.rs",
@@ -160,14 +160,50 @@ const BUGS: [Planted; 23] = [
     Planted {
         name: "an off-by-one in a deadline: it has come a nanosecond later",
         file: "kernel.rs",
-        right: "if first.at > self.now {",
-        wrong: "if first.at >= self.now {",
+        right: "} else if first.at > self.seen {",
+        wrong: "} else if first.at >= self.seen {",
     },
     Planted {
         name: "an off-by-one in a deadline: it has come a nanosecond early",
         file: "kernel.rs",
-        right: "if first.at > self.now {",
-        wrong: "if first.at > self.now + core::time::Duration::from_nanos(1) {",
+        right: "} else if first.at > self.seen {",
+        wrong: "} else if first.at > self.seen + core::time::Duration::from_nanos(1) {",
+    },
+    Planted {
+        name: "time passes unseen: a deadline is over as soon as the clock says so",
+        file: "kernel.rs",
+        right: "} else if first.at > self.seen {",
+        wrong: "} else if first.at > self.now {",
+    },
+    Planted {
+        name: "time passes unseen: a turn without a look counts as one with a look",
+        file: "executor.rs",
+        right: "        self.kernel.advance_unseen(now);",
+        wrong: "        self.kernel.advance(now);",
+    },
+    Planted {
+        name: "time passes unseen: a look that is still to come counts",
+        file: "kernel.rs",
+        right: "        self.seen = self.looked;",
+        wrong: "        self.seen = now;",
+    },
+    Planted {
+        name: "a deadline that has come is waited for",
+        file: "kernel.rs",
+        right: "        } else if self.has_due() {",
+        wrong: "        } else if false {",
+    },
+    Planted {
+        name: "a span that is early: it counts from the beginning of the turn",
+        file: "host.rs",
+        right: "|span| self.clock() + span",
+        wrong: "|span| self.now() + span",
+    },
+    Planted {
+        name: "a span that is early: that of an async fn counts from the beginning of the turn",
+        file: "task/host.rs",
+        right: "        Cx::clock(self)",
+        wrong: "        Cx::now(self)",
     },
 ];
 

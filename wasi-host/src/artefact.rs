@@ -8,6 +8,8 @@ use wasmtime::{Engine, Precompiled};
 
 use crate::cache::{self, Cache};
 use crate::error::Error;
+use crate::instance::Blueprint;
+use crate::{portable, threads};
 
 /// What a service exports.
 const SERVICE: &str = "sinbin:service/guest";
@@ -48,6 +50,21 @@ impl Artefact {
         match self {
             Self::Driven(component) | Self::Portable(component) => component,
         }
+    }
+
+    /// Finds out whether it can be run here: a version of the contract that this host does not know can't.
+    ///
+    /// # Errors
+    ///
+    /// What is missing in it, or here. `path` is named in it.
+    pub fn check(&self, path: &Path) -> Result<(), Error> {
+        let checked = match self {
+            Self::Driven(component) => {
+                Blueprint::new(component, 0, None).map(drop).map_err(|error| format!("{error:#}"))
+            }
+            Self::Portable(component) => portable::check(component).map_err(|error| error.to_string()),
+        };
+        checked.map_err(|what| Error::World { path: path.to_owned(), what })
     }
 
     /// The names of what it imports.
@@ -101,7 +118,7 @@ fn compile(path: &Path, engine: &Engine, bytes: &[u8], cache: Option<&Cache>) ->
     }
     let failed = |error| Error::Compile { path: path.to_owned(), error };
     let Some(cache) = cache else {
-        return Component::from_binary(engine, bytes).map_err(failed);
+        return threads::compile(|| Component::from_binary(engine, bytes)).map_err(failed);
     };
     let frozen = cache::freeze(engine, bytes).map_err(failed)?;
     cache.put(engine, bytes, &frozen);

@@ -6,15 +6,17 @@
 #![allow(unsafe_code)]
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::threads;
 
 /// What a file of ours ends with, behind the checksum.
 const MAGIC: &[u8; 8] = b"sinbincw";
@@ -86,7 +88,7 @@ impl Cache {
 ///
 /// When it is no valid component.
 pub fn freeze(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, wasmtime::Error> {
-    let mut frozen = engine.precompile_component(wasm)?;
+    let mut frozen = threads::compile(|| engine.precompile_component(wasm))?;
     let checksum = crc32fast::hash(&frozen);
     frozen.extend_from_slice(&checksum.to_le_bytes());
     frozen.extend_from_slice(MAGIC);
@@ -111,14 +113,28 @@ pub(crate) fn thaw(engine: &Engine, frozen: &[u8]) -> Result<Component, &'static
     component.map_err(|_| "a compiled component of another version, or for another machine")
 }
 
-/// Writes a file so that nobody ever sees a part of it.
+/// Writes a file so that nobody ever sees a part of it. What is there and no regular file, such as a device, a FIFO or a
+/// symbolic link, is never replaced, but written to.
 ///
 /// # Errors
 ///
 /// What the system says.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let part = path.with_extension(format!("part-{}", process::id()));
-    fs::write(&part, bytes).and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return fs::write(path, bytes),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".part-{}", process::id()));
+    let part = path.with_file_name(name);
+    // A part that is there already is none of ours, or a link to who knows where.
+    let written = File::create_new(&part).and_then(|mut file| file.write_all(bytes));
+    if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
+        return written;
+    }
+    written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
         fs::remove_file(&part).ok();
     })
 }

@@ -40,6 +40,8 @@ pub(crate) fn event(event: driven::Event) -> Option<Event> {
         Core::Computed { job, len } => Event::Computed(Parcel { job: job.to_bits(), len }),
         Core::Lost(job) => Event::Lost(job.to_bits()),
         Core::Stop => Event::Stop,
+        Core::Took(nanos) => Event::Took(nanos),
+        Core::More => Event::More,
         _ => return None,
     })
 }

@@ -18,7 +18,11 @@ pub struct Blueprint {
     service: ServicePre<State>,
     max_memory: usize,
     turn_limit: Option<Duration>,
+    is_over: Option<IsOver>,
 }
+
+/// Says whether no call may go on.
+type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Blueprint {
     /// A blueprint of `component`: each instance has `max_memory` bytes at the most, and a call of it that takes longer
@@ -34,7 +38,14 @@ impl Blueprint {
     ) -> Result<Self, wasmtime::Error> {
         let linker = Linker::new(component.engine());
         let service = ServicePre::new(linker.instantiate_pre(component)?)?;
-        Ok(Self { service, max_memory, turn_limit })
+        Ok(Self { service, max_memory, turn_limit, is_over: None })
+    }
+
+    /// The same, but a call is also interrupted once `is_over` says so. It is asked now and then, while a call computes: a
+    /// loop that waits for its guest hears nothing itself.
+    #[must_use]
+    pub fn until(self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { is_over: Some(Arc::new(is_over)), ..self }
     }
 
     /// Of which engine.
@@ -58,7 +69,8 @@ impl Blueprint {
             .instances(16)
             .trap_on_grow_failure(true)
             .build();
-        let state = State { limits, first_tick: None, limit: self.turn_limit, cancelled: None };
+        let is_over = self.is_over.clone();
+        let state = State { limits, first_tick: None, limit: self.turn_limit, cancelled: None, is_over };
         let mut store = Store::new(self.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
@@ -96,6 +108,7 @@ pub struct State {
     limit: Option<Duration>,
     /// Somebody wants no result any more.
     cancelled: Option<Arc<AtomicBool>>,
+    is_over: Option<IsOver>,
 }
 
 impl State {
@@ -106,6 +119,9 @@ impl State {
         let first = *self.first_tick.get_or_insert(now);
         if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
             return Err(wasmtime::format_err!("nobody wants the result any more"));
+        }
+        if self.is_over.as_ref().is_some_and(|is_over| is_over()) {
+            return Err(wasmtime::format_err!("the time to drain is over"));
         }
         match self.limit {
             Some(limit) if now.saturating_sub(first) >= limit.mul_f32(interrupt::REST) => {

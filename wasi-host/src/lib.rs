@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![deny(unsafe_code)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod artefact;
 pub mod cache;
@@ -34,6 +35,7 @@ mod instance;
 mod interrupt;
 mod jobs;
 pub mod portable;
+mod threads;
 
 pub use artefact::Artefact;
 pub use cache::Cache;

@@ -4,20 +4,30 @@
 //! [`Settings`] say so, and nowhere else. It gets no file, no environment, no UDP and no names of hosts. Its stdin
 //! is empty, and ends when it is to stop ([`Stopper`]).
 //!
-//! Such a guest keeps its own loop: `poll` is a call into wasmtime-wasi, which looks at the whole list each time.
+//! Such a guest keeps its own loop: `poll` is a call into wasmtime-wasi, which looks at the whole list each time. Where it does
+//! not end by itself when it is asked to, it is ended: see [`Settings::drain_timeout`].
 
 mod network;
+mod output;
+mod poll;
 mod stopper;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p2::add_to_linker_async;
-use wasmtime_wasi::p2::bindings::Command;
+use wasmtime_wasi::p2::bindings::{Command, CommandPre};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 pub use network::{Network, Peer};
 pub use stopper::{Stopper, stopper};
 
+use output::{Lossy, Waiting};
+use poll::Polls;
 use stopper::Stopping;
 
 /// What a guest is run with.
@@ -32,16 +42,23 @@ pub struct Settings {
     pub max_memory: usize,
     /// What its stdin ends by.
     pub stopping: Stopping,
+    /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
+    /// not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.
+    ///
+    /// One that computes is interrupted when a [`Ticker`](crate::Ticker) ticks.
+    pub drain_timeout: Option<Duration>,
 }
 
-/// How a guest ended by itself.
+/// How a guest ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// The exit code it gave.
-    pub code: i32,
+pub enum Outcome {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// It was asked to, and did not in its time.
+    Cut,
 }
 
-/// Why a guest did not end by itself, or did not begin.
+/// What went wrong in a guest, or before it began.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -61,6 +78,7 @@ struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
     limits: StoreLimits,
+    polls: Polls,
 }
 
 impl WasiView for Guest {
@@ -69,40 +87,66 @@ impl WasiView for Guest {
     }
 }
 
+/// Finds out whether a command would find what it imports here.
+///
+/// # Errors
+///
+/// What is missing.
+pub fn check(component: &Component) -> Result<(), Error> {
+    let command = linker(component.engine())?.instantiate_pre(component).and_then(CommandPre::new);
+    command.map(drop).map_err(Error::Link)
+}
+
 /// Runs a command to its end, on this thread, which must not be one of tokio's.
 ///
 /// # Errors
 ///
 /// When it cannot be linked, and when it traps.
 pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result<Outcome, Error> {
-    let mut linker = Linker::new(engine);
-    add_to_linker_async(&mut linker).map_err(Error::Link)?;
+    let linker = linker(engine)?;
     // Sockets and timers are looked at by the thread that waits for them: one of tokio's own would have to wake it.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
-        let mut store = store(engine, settings)?;
-        let command =
-            Command::instantiate_async(&mut store, component, &linker).await.map_err(Error::Link)?;
-        match command.wasi_cli_run().call_run(&mut store).await {
-            Ok(Ok(())) => Ok(Outcome { code: 0 }),
-            Ok(Err(())) => Ok(Outcome { code: 1 }),
-            Err(error) => match error.downcast_ref::<I32Exit>() {
-                Some(exit) => Ok(Outcome { code: exit.0 }),
-                None => Err(Error::Trap(error)),
-            },
-        }
+        let end = settings.stopping.end(settings.drain_timeout).map_err(Error::Runtime)?;
+        let guest = async {
+            let mut store = store(engine, settings)?;
+            let command =
+                Command::instantiate_async(&mut store, component, &linker).await.map_err(Error::Link)?;
+            match command.wasi_cli_run().call_run(&mut store).await {
+                Ok(ended) => Ok(Outcome::Exited(ended.is_err().into())),
+                Err(error) => match error.downcast_ref::<I32Exit>() {
+                    Some(exit) => Ok(Outcome::Exited(exit.0)),
+                    None => Err(Error::Trap(error)),
+                },
+            }
+        };
+        // Tokio has a task pretend, after 128 operations, that nothing is ready, until it gives way to others. There are none
+        // here, and a guest that asks for more sockets than that at once would never hear of the rest.
+        let mut guest = pin!(tokio::task::unconstrained(guest));
+        let mut end = pin!(end);
+        poll_fn(|cx| match guest.as_mut().poll(cx) {
+            Poll::Pending => end.as_mut().poll(cx).map(|()| Ok(Outcome::Cut)),
+            ended => ended,
+        })
+        .await
     })
 }
 
+fn linker(engine: &Engine) -> Result<Linker<Guest>, Error> {
+    let mut linker = Linker::new(engine);
+    add_to_linker_async(&mut linker).and_then(|()| poll::add_to_linker(&mut linker)).map_err(Error::Link)?;
+    Ok(linker)
+}
+
 fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
-    let Settings { program, arguments, network, max_memory, stopping } = settings;
+    let Settings { program, arguments, network, max_memory, stopping, .. } = settings;
     let mut wasi = WasiCtx::builder();
     wasi.arg(program)
         .args(&arguments)
         .stdin(stopping.into_stdin().map_err(Error::Runtime)?)
-        .inherit_stdout()
-        .inherit_stderr();
+        .stdout(Waiting)
+        .stderr(Lossy);
     wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
     wasi.socket_addr_check(move |address, purpose| {
         let allowed = network.allows(address, purpose);
@@ -116,10 +160,11 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
         .instances(64)
         .trap_on_grow_failure(true)
         .build();
-    let mut store = Store::new(engine, Guest { wasi: wasi.build(), table: ResourceTable::new(), limits });
+    let guest = Guest { wasi: wasi.build(), table: ResourceTable::new(), limits, polls: Polls::default() };
+    let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limits);
-    // A command blocks as long as it likes: it is stopped by its stdin. Not the largest number: it is added to the
-    // epoch that the engine is in.
-    store.set_epoch_deadline(u64::MAX / 2);
+    // A command computes as long as it likes, but when the clock ticks it gives way, for a look at what else there is.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
     Ok(store)
 }

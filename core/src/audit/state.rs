@@ -23,6 +23,8 @@ impl<S: Storage> Kernel<S> {
             put(self.rank(timer.order));
             put(timer.task.into());
         }
+        put(self.away(self.looked));
+        put(self.away(self.seen));
         put(self.last.into());
         put(self.open_ended.into());
         put(self.cancelling.into());

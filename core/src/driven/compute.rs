@@ -1,7 +1,9 @@
 //! Jobs of a driven loop: the driver's, or slices between the turns.
 
 use alloc::vec::Vec;
+use core::any::type_name;
 
+use crate::driven::guard::Guarded;
 use crate::id::JobId;
 use crate::job::{Job, Progress, WireJob};
 use crate::slicer::Slicer;
@@ -51,6 +53,11 @@ pub fn compute<J: WireJob>(bytes: &[u8], budget: u32) -> Computed {
     }
 }
 
+/// Calls the code of a job.
+fn call_of<J, R>(guarded: Guarded, act: impl FnOnce() -> R) -> Option<R> {
+    guarded.call_of(type_name::<J>(), "a job panicked", act)
+}
+
 /// A job that the driver has, and its result.
 type Away<J> = (JobId, Option<<J as Job>::Output>);
 
@@ -62,28 +69,58 @@ pub(super) struct Work<J: Job> {
     away: Vec<Option<Away<J>>>,
 }
 
+/// What became of a job that was submitted.
+pub(super) enum Submitted {
+    /// It is the driver's.
+    Away,
+    /// It is computed here.
+    Here,
+    /// It panicked when it was asked for its bytes.
+    Lost,
+}
+
+/// What became of a job that had a slice.
+pub(super) enum Sliced {
+    More,
+    Done(JobId),
+    /// It panicked.
+    Lost(JobId),
+}
+
 impl<J: WireJob> Work<J> {
     pub(super) fn new(limits: &Limits, compute: Compute) -> Self {
         Self { compute, slicer: Slicer::new(limits), away: Vec::new() }
     }
 
-    /// Takes a job in. Whether it is the driver's, and `put` has got its bytes.
-    pub(super) fn submit(&mut self, id: JobId, job: J, put: &mut dyn FnMut(&[u8])) -> bool {
-        if matches!(self.compute, Compute::Here { .. }) || !job.encode(put) {
+    /// Takes a job in. If it is the driver's, `put` has got its bytes.
+    pub(super) fn submit(
+        &mut self,
+        id: JobId,
+        job: J,
+        guarded: Guarded,
+        put: &mut dyn FnMut(&[u8]),
+    ) -> Submitted {
+        let is_here = matches!(self.compute, Compute::Here { .. });
+        let encoded = if is_here { Some(false) } else { call_of::<J, _>(guarded, || job.encode(put)) };
+        if encoded == Some(false) {
             self.slicer.submit(id, job);
-            return false;
+            return Submitted::Here;
+        }
+        guarded.drop(job);
+        if encoded.is_none() {
+            return Submitted::Lost;
         }
         if self.away.len() <= id.index() {
             self.away.resize_with(id.index() + 1, || None);
         }
         self.away[id.index()] = Some((id, None));
-        true
+        Submitted::Away
     }
 
     /// The driver has a result. Whether it is one; `None` if nobody waits for it.
-    pub(super) fn computed(&mut self, id: JobId, bytes: &[u8]) -> Option<bool> {
+    pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: Guarded) -> Option<bool> {
         let place = self.place(id)?;
-        let output = J::decode_output(bytes);
+        let output = call_of::<J, _>(guarded, || J::decode_output(bytes)).flatten();
         let is_one = output.is_some();
         *place = output.map(|output| (id, Some(output)));
         Some(is_one)
@@ -102,13 +139,28 @@ impl<J: WireJob> Work<J> {
     }
 
     /// Forgets a job that is not done. Whether the driver computes it; `None` if nobody does any more.
-    pub(super) fn cancel(&mut self, id: JobId) -> Option<bool> {
+    pub(super) fn cancel(&mut self, id: JobId, guarded: Guarded) -> Option<bool> {
         match self.place(id) {
             None => {
-                self.slicer.cancel(id);
+                call_of::<J, _>(guarded, || self.slicer.cancel(id));
                 Some(false)
             }
-            Some(place) => place.take().is_some_and(|(_, output)| output.is_none()).then_some(true),
+            Some(place) => {
+                let (_, output) = place.take()?;
+                let was_under_way = output.is_none();
+                guarded.drop(output);
+                was_under_way.then_some(true)
+            }
+        }
+    }
+
+    /// Drops all jobs and results there are.
+    pub(super) fn clear(&mut self, guarded: Guarded) {
+        for away in &mut self.away {
+            guarded.drop(away.take());
+        }
+        while let Some(job) = self.slicer.first() {
+            call_of::<J, _>(guarded, || self.slicer.cancel(job));
         }
     }
 
@@ -116,16 +168,20 @@ impl<J: WireJob> Work<J> {
         !self.slicer.is_idle()
     }
 
-    /// Runs a slice, and says whose result is there. Whether there was one to run.
-    pub(super) fn slice(&mut self, done: impl FnOnce(JobId)) -> bool {
-        if self.slicer.is_idle() {
-            return false;
-        }
+    /// Runs a slice, if there is one to run, and says what became of the job.
+    pub(super) fn slice(&mut self, guarded: Guarded) -> Option<Sliced> {
+        let next = self.slicer.next()?;
         let (Compute::Driver { slice } | Compute::Here { slice }) = self.compute;
-        if let Some(job) = self.slicer.run(slice) {
-            done(job);
-        }
-        true
+        Some(match call_of::<J, _>(guarded, || self.slicer.run(slice)) {
+            Some(None) => Sliced::More,
+            Some(Some(job)) => Sliced::Done(job),
+            // Its destructor may have panicked, behind its last slice.
+            None if self.slicer.is_done(next) => Sliced::Done(next),
+            None => {
+                call_of::<J, _>(guarded, || self.slicer.cancel(next));
+                Sliced::Lost(next)
+            }
+        })
     }
 
     /// The place of a job that the driver has.

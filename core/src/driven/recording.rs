@@ -63,7 +63,7 @@ pub use write::{Writer, checksum};
 
 /// What a recording begins with, and its version.
 const MAGIC: &[u8; 10] = b"sinbin-rec";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The bytes of a frame, at the most: more than any turn has.
 pub const MAX_FRAME: usize = (1 << 24) - 1;

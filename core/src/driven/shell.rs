@@ -3,9 +3,11 @@
 use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::acceptor::Acceptor;
-use crate::driven::compute::{Compute, Work};
+use crate::driven::compute::{Compute, Sliced, Submitted, Work};
+use crate::driven::guard::Guarded;
 use crate::driven::sources::{ADDRESS, Entry, Sources};
 use crate::driven::{Command, Counts, DrivenTask, Event, Handle};
 use crate::error::IoError;
@@ -41,7 +43,12 @@ pub struct Shell<S: Service> {
     /// How many commands and bytes there were in the last call.
     before: (usize, usize),
     stopping: bool,
+    /// Some of what has come in is told in later calls.
+    pub(super) has_more: bool,
     pub(super) counts: Counts,
+    pub(super) guarded: Guarded,
+    /// Jobs that are lost before they were begun.
+    lost: Vec<JobId>,
 }
 
 impl<S: Service<Job: WireJob>> Shell<S> {
@@ -58,14 +65,23 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             commands: Vec::new(),
             before: (0, 0),
             stopping: false,
+            has_more: false,
             counts: Counts::default(),
+            guarded: Guarded::default(),
+            lost: Vec::new(),
         }
+    }
+
+    /// Drops all jobs and results there are.
+    pub(super) fn clear(&mut self) {
+        self.work.clear(self.guarded);
     }
 
     /// Begins a call.
     pub(super) fn begin(&mut self, window: usize, input: Vec<u8>) {
         self.input = input;
         self.told = 0;
+        self.has_more = false;
         // A turn is mostly like the one before.
         self.commands.reserve(self.before.0);
         self.output.reserve(self.before.1);
@@ -98,7 +114,18 @@ impl<S: Service<Job: WireJob>> Shell<S> {
 
     /// Runs a slice of what is to be computed here. Whether there was one.
     pub(super) fn slice(&mut self, kernel: &mut Kernel<Limits>) -> bool {
-        self.work.slice(|job| kernel.job_done(job))
+        for job in self.lost.drain(..) {
+            kernel.end_job(job);
+        }
+        match self.work.slice(self.guarded) {
+            None => return false,
+            Some(Sliced::More) => {}
+            Some(Sliced::Done(job)) => kernel.job_done(job),
+            Some(Sliced::Lost(job)) => {
+                kernel.end_job(job);
+            }
+        }
+        true
     }
 
     /// Once the service is to stop and every connection is taken, no listener is needed.
@@ -131,6 +158,14 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             Event::Idle(source) => self.sources.touch(source).map(|entry| entry.idle()).is_some(),
             Event::Stop => {
                 self.stopping = true;
+                true
+            }
+            Event::Took(nanos) => {
+                executor.kernel.turn_took(Duration::from_nanos(nanos));
+                true
+            }
+            Event::More => {
+                self.has_more = true;
                 true
             }
         };
@@ -201,7 +236,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
 
     fn computed(&mut self, job: JobId, len: u32, kernel: &mut Kernel<Limits>) -> bool {
         let Some(bytes) = self.take_input(len) else { return false };
-        match self.work.computed(job, &self.input[bytes]) {
+        match self.work.computed(job, &self.input[bytes], self.guarded) {
             None => return false,
             Some(true) => kernel.job_done(job),
             // Bytes that are no result: there is none.
@@ -266,19 +301,29 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
     }
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> DrivenTask<S> {
-        DrivenTask::Serve(self.service.connect(connection))
+        let made = self.guarded.call(|| self.service.connect(connection));
+        made.map(DrivenTask::Serve).unwrap_or_else(|said| {
+            let name = self.service.name();
+            self.guarded.report(format_args!("{name}: panicked when a connection came: {said}"));
+            DrivenTask::Unserved(connection)
+        })
     }
 }
 
 impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         let before = self.output.len();
-        let output = &mut self.output;
-        if self.work.submit(id, job, &mut |bytes| output.extend_from_slice(bytes)) {
-            let len = u32::try_from(self.output.len() - before).unwrap_or(u32::MAX);
-            self.commands.push(Command::Submit { job: id, len });
-        } else {
-            self.counts.jobs += 1;
+        let (output, guarded) = (&mut self.output, self.guarded);
+        match self.work.submit(id, job, guarded, &mut |bytes| output.extend_from_slice(bytes)) {
+            Submitted::Away => {
+                let len = u32::try_from(self.output.len() - before).unwrap_or(u32::MAX);
+                self.commands.push(Command::Submit { job: id, len });
+            }
+            Submitted::Here => self.counts.jobs += 1,
+            Submitted::Lost => {
+                self.output.truncate(before);
+                self.lost.push(id);
+            }
         }
     }
 
@@ -287,7 +332,7 @@ impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
     }
 
     fn cancel(&mut self, id: JobId) {
-        match self.work.cancel(id) {
+        match self.work.cancel(id, self.guarded) {
             Some(true) => self.commands.push(Command::Cancel(id)),
             Some(false) => self.counts.cancelled += 1,
             None => {}

@@ -1,5 +1,8 @@
 //! A few futures at once, in one task. Each is polled whenever the task runs. (`embassy-futures` has more of the
 //! kind; whatever hands on the task's own waker works.)
+//!
+//! All share what the task may do in one step. One that always finds what it looks for may spend that alone; in the steps
+//! that follow, the first operations stand back, one more each time, so that the others have their turn.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -21,7 +24,8 @@ pub const fn join<A: Future, B: Future>(a: A, b: B) -> Join<A, B> {
 }
 
 /// Waits for the first of two, and drops the other: whatever that waited for, it waits no more. If both are ready,
-/// `a` is the first.
+/// `a` is the first. `b` does not starve by that, in a loop of selects either: when `a` has done all that a task may do in
+/// one step, `b` has its turn.
 pub const fn select<A: Future, B: Future>(a: A, b: B) -> Select<A, B> {
     Select { a, b }
 }

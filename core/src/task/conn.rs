@@ -302,7 +302,7 @@ impl<'d> Waiting<'d> {
             return Ok(Waited::Over);
         }
         self.skips = self.skips.saturating_add(1);
-        Ok(if self.skips > SKIPS { Waited::Long } else { Waited::Still })
+        Ok(if self.skips > SKIPS || on.door().insists() { Waited::Long } else { Waited::Still })
     }
 
     #[inline]
@@ -353,7 +353,7 @@ impl Future for Recv<'_, '_> {
         let tries = match wait.check()? {
             Waited::Not => {
                 conn.check_free(RECEIVING)?;
-                !conn.is_drained()
+                !conn.is_drained() || door.insists()
             }
             Waited::Still => false,
             Waited::Long | Waited::Over => true,

@@ -4,6 +4,7 @@
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
 use crate::error::{Full, IoError};
@@ -27,7 +28,9 @@ use crate::time::Instant;
 /// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
 /// host nor its storage.
 pub(crate) trait Ops<'d> {
-    fn now(&self) -> Instant;
+    fn clock(&self) -> Instant;
+    /// The moment up to which deadlines are over for the running task.
+    fn seen(&mut self) -> Instant;
     fn woken(&mut self) -> (Woken, Place);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
@@ -57,6 +60,20 @@ type Host<'d> = NonNull<dyn Ops<'d> + 'd>;
 /// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
 const BUDGET: u8 = 32;
 
+/// The budget at the beginning of a step; down to [`SPENT`] an operation takes one of it.
+pub(crate) const FULL: u8 = u8::MAX;
+
+/// Nothing is left. Each further operation that is refused takes one of it nevertheless, so that they are counted.
+const SPENT: u8 = FULL - BUDGET;
+
+/// Down from here, so many operations stand back before the budget is [`FULL`]; at 0 there is none at all.
+///
+/// Several futures of one task share its budget, and they may be polled in the same order each time. Those that
+/// were refused when it was spent would starve if the first always took all of it. So then, in the next step the first
+/// stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until none
+/// is left. Whoever can go on is the first once in as many steps as there are futures, whatever polls them.
+const MAX_STAND_BACK: u8 = 127;
+
 /// How often a cancelled task can be told so in one step before it is ended as one that does not listen.
 const PATIENCE: u8 = 64;
 
@@ -76,6 +93,8 @@ pub struct Door<'d> {
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
+    /// The budget that the step began with.
+    began_with: Cell<u8>,
     /// The budget, while there is none because the running task is yet to be told that it is cancelled.
     withheld: Cell<u8>,
     /// The running task is cancelled, and not shielded.
@@ -84,6 +103,8 @@ pub struct Door<'d> {
     untold: Cell<bool>,
     /// How often it was told so in this step.
     told: Cell<u8>,
+    /// A deadline is over: operations are tried once more, whatever woke the task.
+    insists: Cell<bool>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
@@ -127,10 +148,12 @@ impl<'d> Door<'d> {
             source,
             kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
+            began_with: Cell::new(0),
             withheld: Cell::new(0),
             cancelled: Cell::new(false),
             untold: Cell::new(false),
             told: Cell::new(0),
+            insists: Cell::new(false),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
@@ -173,7 +196,9 @@ impl<'d> Door<'d> {
         let _entered = Entered(self);
         self.ops.set(ops);
         self.caller.set(Some(NonNull::from(caller)));
-        self.budget.set(BUDGET);
+        let budget = caller.budget.load(Ordering::Relaxed);
+        self.budget.set(budget);
+        self.began_with.set(budget);
         body()
     }
 
@@ -214,10 +239,12 @@ impl<'d> Door<'d> {
             caller: self.caller.take(),
             kept: self.kept.replace(NO_WAKER),
             budget: self.budget.get(),
+            began_with: self.began_with.get(),
             withheld: self.withheld.get(),
             cancelled: self.cancelled.replace(false),
             untold: self.untold.replace(false),
             told: self.told.replace(0),
+            insists: self.insists.replace(false),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
             late: {
@@ -230,16 +257,31 @@ impl<'d> Door<'d> {
     /// Goes on with a step.
     #[cold]
     fn resume(&self, step: Suspended<'d>) {
-        let Suspended { ops, caller, kept, budget, withheld, cancelled, untold, told, has_left, left, late } =
-            step;
+        let Suspended {
+            ops,
+            caller,
+            kept,
+            budget,
+            began_with,
+            withheld,
+            cancelled,
+            untold,
+            told,
+            insists,
+            has_left,
+            left,
+            late,
+        } = step;
         self.ops.set(ops);
         self.caller.set(caller);
         self.kept.set(kept);
         self.budget.set(budget);
+        self.began_with.set(began_with);
         self.withheld.set(withheld);
         self.cancelled.set(cancelled);
         self.untold.set(untold);
         self.told.set(told);
+        self.insists.set(insists);
         self.has_left.set(has_left);
         self.left.replace(left);
         // A task that was ended within a callback leaves what it had to that.
@@ -323,16 +365,41 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
     }
 
+    /// The moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is shut.
+    #[inline]
+    pub(crate) fn seen(&self) -> Instant {
+        self.with(|ops| ops.seen()).unwrap_or(Instant::ZERO)
+    }
+
+    /// Returns true if operations are to be tried although nothing says that they are ready.
+    #[inline]
+    pub(crate) fn insists(&self) -> bool {
+        self.insists.get()
+    }
+
+    /// Runs `body`, the last poll of a future whose deadline is over: its operations are tried once more.
+    #[cold]
+    pub(crate) fn insisting<R>(&self, body: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a Cell<bool>, bool);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _restore = Restore(&self.insists, self.insists.replace(true));
+        body()
+    }
+
     /// Whether the task may do another operation in this step; if not, it yields, unless it is cancelled: then it is
     /// refused, as it must not wait. While the door is shut the operation says so itself.
     #[inline]
     pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
-        match self.budget.get().checked_sub(1) {
-            Some(rest) => {
-                self.budget.set(rest);
+        match self.budget.get() {
+            rest if rest > SPENT => {
+                self.budget.set(rest - 1);
                 Ok(true)
             }
-            None => self.overspend(context),
+            _ => self.overspend(context),
         }
     }
 
@@ -348,7 +415,31 @@ impl<'d> Door<'d> {
             };
         }
         self.yields(context);
+        self.stand_back();
         Ok(false)
+    }
+
+    /// An operation is refused: it stands back, or the budget is spent. Decides how many do so in the next step.
+    fn stand_back(&self) {
+        let Some(caller) = self.caller() else { return };
+        let began_with = self.began_with.get();
+        match self.budget.get() {
+            0 => {}
+            rest @ 1..=MAX_STAND_BACK => {
+                if rest == began_with {
+                    caller.budget.store(FULL, Ordering::Relaxed);
+                }
+                self.budget.set(if rest == 1 { FULL } else { rest - 1 });
+            }
+            rest => {
+                self.budget.set((rest - 1).max(MAX_STAND_BACK + 1));
+                // This is the second: it has got nothing of the budget.
+                if rest == SPENT - 1 {
+                    let stood_back = if began_with == FULL { 0 } else { began_with };
+                    caller.budget.store((stood_back + 1).min(MAX_STAND_BACK), Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
@@ -579,10 +670,10 @@ impl<'d> Door<'d> {
     /// Wakes the parts of the running task that wait for a moment which has come.
     pub(crate) fn ring(&self, task: TaskId) {
         loop {
-            let now = self.with(|ops| ops.now()).unwrap_or(Instant::ZERO);
+            let seen = self.seen();
             let waker = {
                 let mut alarms = self.alarms.borrow_mut();
-                alarms.first(task).filter(|(at, _)| *at <= now).and_then(|(_, number)| alarms.remove(number))
+                alarms.first(task).filter(|(at, _)| *at <= seen).and_then(|(_, number)| alarms.remove(number))
             };
             let Some(waker) = waker else { break };
             waker.wake();
@@ -715,10 +806,12 @@ struct Suspended<'d> {
     caller: Option<NonNull<Caller>>,
     kept: *const (),
     budget: u8,
+    began_with: u8,
     withheld: u8,
     cancelled: bool,
     untold: bool,
     told: u8,
+    insists: bool,
     has_left: u8,
     left: Left,
     late: Lates,

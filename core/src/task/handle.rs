@@ -38,10 +38,11 @@ impl<'d> Loop<'d> {
         self.door
     }
 
-    /// When the turn began; [`Instant::ZERO`] outside a task of this loop.
+    /// The time by the host's clock, or when the turn began, where the host has no clock at hand; [`Instant::ZERO`]
+    /// outside a task of this loop.
     #[must_use]
     pub fn now(self) -> Instant {
-        self.door.with(|ops| ops.now()).unwrap_or(Instant::ZERO)
+        self.door.with(|ops| ops.clock()).unwrap_or(Instant::ZERO)
     }
 
     /// The task that runs.

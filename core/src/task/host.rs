@@ -82,8 +82,12 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
 }
 
 impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
-    fn now(&self) -> Instant {
-        Cx::now(self)
+    fn clock(&self) -> Instant {
+        Cx::clock(self)
+    }
+
+    fn seen(&mut self) -> Instant {
+        self.kernel.seen_by_running()
     }
 
     fn woken(&mut self) -> (Woken, Place) {

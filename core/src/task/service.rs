@@ -4,6 +4,7 @@ use core::pin::Pin;
 
 use crate::host::Service;
 use crate::id::SourceId;
+use crate::task::detached::name_of;
 use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool, Unspawned};
 
 /// A service that runs an `async fn` for each connection.
@@ -33,5 +34,9 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F
             // The connection lies in the future. Only a task can close it.
             Err(Unspawned(future)) => Mixed::Other(Async::new(self.on, async move { drop(future) }).0),
         }
+    }
+
+    fn name(&self) -> &'static str {
+        name_of::<F>()
     }
 }

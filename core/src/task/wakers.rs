@@ -5,11 +5,12 @@
 
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::id::TaskId;
 use crate::task::detached::Reports;
+use crate::task::door::FULL;
 
 /// Makes wakers that live as long as somebody has them, on any thread.
 ///
@@ -52,6 +53,8 @@ pub(crate) struct Caller {
     seldom: AtomicBool,
     /// Another step runs in the middle of its own.
     suspended: AtomicBool,
+    /// The budget that its next step begins with: see [`Door`](crate::task::Door).
+    pub(crate) budget: AtomicU8,
     /// Where its wakers come from; good while the task or a handle on it is there, each of which has one on the door.
     wakers: AtomicPtr<Source<'static>>,
 }
@@ -65,6 +68,7 @@ impl Caller {
             cloned: AtomicBool::new(false),
             seldom: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
+            budget: AtomicU8::new(FULL),
             wakers: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -76,6 +80,7 @@ impl Caller {
         self.yields.store(false, Ordering::Relaxed);
         self.cloned.store(false, Ordering::Relaxed);
         self.seldom.store(false, Ordering::Relaxed);
+        self.budget.store(FULL, Ordering::Relaxed);
         self.is(TaskId::from_bits(u64::MAX));
     }
 

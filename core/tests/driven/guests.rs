@@ -127,6 +127,8 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
     let (third, third_end) = Async::new(on, on.yield_now());
     let back = driven.start(third).err().unwrap();
     assert_eq!(label(&back), Some(third_end.label()), "it is the same task");
+    // A deadline that has come is over in the turn after the one that was told so.
+    assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).rest, Rest::Ready);
     assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).room, 1);
     assert_eq!(first.take(), Some(start));
 }

@@ -1,5 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
 use sinbin_core::echo::Echo;
@@ -199,4 +200,64 @@ fn both_directions_end_by_themselves() {
     assert_eq!(driven.turn(Instant::ZERO, WINDOW, [received], b"and you".to_vec()).output, b"");
     let commands = driven.turn(Instant::ZERO, WINDOW, [Event::Hangup(CLIENT)], Vec::new()).commands;
     assert_eq!(commands, [Command::Close(CLIENT)]);
+}
+
+/// A client that is silent for 100 ns is closed, where its silence counts from when the deadline was asked for; and what
+/// came before the deadline is answered, in however many turns the driver tells it.
+fn idle_after(turns: &[(u64, &[Event], &[u8])]) -> Vec<String> {
+    let service = Echo { idle_timeout: Some(Duration::from_nanos(100)) };
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
+    driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
+    let turn = |(now, events, input): &(u64, &[Event], &[u8])| {
+        let now = Instant::from_nanos(*now);
+        let answer = driven.turn(now, WINDOW, events.iter().copied(), input.to_vec());
+        assert_eq!(driven.kernel().audit(), Ok(()));
+        if answer.commands.contains(&Command::Close(CLIENT)) {
+            "closed".to_owned()
+        } else if answer.output.is_empty() {
+            format!("{:?}", answer.rest)
+        } else {
+            String::from_utf8(answer.output).unwrap()
+        }
+    };
+    turns.iter().map(turn).collect()
+}
+
+fn until(nanos: u64) -> String {
+    format!("{:?}", Rest::Until(Instant::from_nanos(nanos)))
+}
+
+#[test]
+fn a_deadline_is_over_in_the_turn_after_the_one_that_was_told_of_it() {
+    assert_eq!(
+        idle_after(&[(99, &[], b""), (100, &[], b""), (100, &[], b"")]),
+        [&until(100), "Ready", "closed"]
+    );
+    // Bytes that are told in that turn came before.
+    let received = Event::Received { source: CLIENT, len: 2 };
+    assert_eq!(idle_after(&[(250, &[], b""), (300, &[received], b"hi")]), ["Ready", "hi"]);
+}
+
+#[test]
+fn while_there_is_more_to_tell_no_deadline_is_over() {
+    let received = Event::Received { source: CLIENT, len: 2 };
+    let turns: &[(u64, &[Event], &[u8])] =
+        &[(250, &[], b""), (300, &[Event::More], b""), (310, &[Event::More], b""), (320, &[received], b"hi")];
+    assert_eq!(idle_after(turns), ["Ready", "Ready", "Ready", "hi"]);
+    assert_eq!(idle_after(&[(250, &[], b""), (300, &[Event::More], b""), (310, &[], b"")])[2], "closed");
+}
+
+#[test]
+fn a_span_that_was_asked_for_in_a_long_turn_counts_from_its_end() {
+    // The first turn took 70 ns, the later ones no time.
+    let took = Event::Took(70);
+    assert_eq!(
+        idle_after(&[(100, &[took], b""), (169, &[], b""), (170, &[], b""), (170, &[], b"")]),
+        [&until(170), &until(170), "Ready", "closed"]
+    );
+    // Only what was asked for in that turn moves. (The timer of the wait before comes first.)
+    let received = Event::Received { source: CLIENT, len: 2 };
+    let turns: &[(u64, &[Event], &[u8])] =
+        &[(50, &[received], b"hi"), (60, &[], b""), (70, &[took], b""), (150, &[], b""), (151, &[], b"")];
+    assert_eq!(idle_after(turns)[1..], [until(100), until(100), "Ready".to_owned(), "closed".to_owned()]);
 }

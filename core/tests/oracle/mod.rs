@@ -64,7 +64,18 @@ fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Request> {
 
 fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let mut all = Vec::new();
-    for read in reads {
+    let mut lacks_newline = false;
+    for (at, read) in reads.iter().enumerate() {
+        if lacks_newline && let Some(lines) = behind_newline(&bytes(&reads[at..]), &read.bytes) {
+            all.extend(by_line(rules, lines, ended));
+            break;
+        }
+        // It may have been the beginning of `\r\n`.
+        let is_blank = lacks_newline && read.bytes == b"\r";
+        lacks_newline = rules.framing == Framing::Auto && !is_blank && !read.bytes.contains(&b'\n');
+        if is_blank {
+            continue;
+        }
         let request = request(rules, &read.bytes);
         let is_too_long = request == Err(Bad::TooLong);
         if !read.is_cut || ended || is_too_long {
@@ -75,6 +86,14 @@ fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
         }
     }
     all
+}
+
+/// What follows the newline with which `rest` begins, if it does: with `\r` as far as that came in the same `read` or
+/// alone.
+fn behind_newline<'a>(rest: &'a [u8], read: &[u8]) -> Option<&'a [u8]> {
+    let is_together = read.starts_with(b"\r\n") || read == b"\r";
+    let text = if is_together { rest.strip_prefix(b"\r")? } else { rest };
+    text.strip_prefix(b"\n")
 }
 
 /// What a line says.

@@ -1,4 +1,4 @@
-//! The nine promises of the core, as properties over random sequences of everything that one can ask of a
+//! The ten promises of the core, as properties over random sequences of everything that one can ask of a
 //! kernel.
 //!
 //! [`world::World`] does each operation twice: to the kernel, and to a model of it ([`model::Model`]) that is
@@ -12,6 +12,7 @@
 //! | 5 ids, 6 closing and cancelling, 7 capacity | `ending.rs` |
 //! | 8 stalled, and what a host does until then | `resting.rs` |
 //! | 9 cost | `cost.rs` |
+//! | 10 no deadline before a look | `seeing.rs` |
 //! | all, in every order of a few operations | `exhaustive.rs` |
 //! | 2 again, from the side of a host on epoll | `watching.rs` |
 
@@ -25,5 +26,6 @@ mod model;
 mod ops;
 mod resting;
 mod scheduling;
+mod seeing;
 mod watching;
 mod world;

@@ -54,6 +54,10 @@ pub struct Source {
 /// The model. Ids are the kernel's; here they are only names.
 pub struct Model {
     pub now: Instant,
+    /// When the last turn began that a look came before.
+    looked: Instant,
+    /// All that happened before is told.
+    seen: Instant,
     pub(crate) queue: VecDeque<TaskId>,
     /// How many steps the turn still has.
     pub(crate) turn: usize,
@@ -68,6 +72,8 @@ impl Model {
     pub fn new() -> Self {
         Self {
             now: Instant::ZERO,
+            looked: Instant::ZERO,
+            seen: Instant::ZERO,
             queue: VecDeque::new(),
             turn: 0,
             tasks: BTreeMap::new(),
@@ -84,9 +90,21 @@ impl Model {
         self.queue.push_back(id);
     }
 
+    /// A look at the sources lies between the last call and this one.
     pub fn advance(&mut self, now: Instant) {
+        self.seen = self.looked;
         self.now = self.now.max(now);
-        while let Some((_, _, id)) = self.deadlines().filter(|(at, ..)| *at <= self.now).min() {
+        self.looked = self.now;
+        self.begin_turn();
+    }
+
+    pub fn advance_unseen(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.begin_turn();
+    }
+
+    fn begin_turn(&mut self) {
+        while let Some((_, _, id)) = self.deadlines().filter(|(at, ..)| *at <= self.seen).min() {
             self.enqueue(id, Woken::TimedOut);
         }
         self.turn = self.queue.len();
@@ -265,7 +283,10 @@ impl Model {
         } else if self.tasks.values().all(Task::is_open_ended) {
             Rest::Stalled
         } else {
-            Rest::Until(self.deadlines().min().map_or(Instant::NEVER, |(at, ..)| at))
+            match self.deadlines().min() {
+                Some((at, ..)) if at <= self.now => Rest::Ready,
+                first => Rest::Until(first.map_or(Instant::NEVER, |(at, ..)| at)),
+            }
         }
     }
 

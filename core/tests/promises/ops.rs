@@ -11,6 +11,8 @@ use proptest::prelude::*;
 pub enum Op {
     Spawn,
     Advance(When),
+    /// Begins a turn without a look at the sources.
+    AdvanceUnseen(When),
     /// Runs the next task.
     Run(Plan),
     /// Parks some task, mostly not the next.
@@ -97,6 +99,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => Just(Op::Spawn),
         6 => clock().prop_map(Op::Advance),
+        1 => clock().prop_map(Op::AdvanceUnseen),
         12 => plan().prop_map(Op::Run),
         1 => (pick(), plan()).prop_map(|(id, plan)| Op::Park(id, plan)),
         2 => pick().prop_map(Op::Wake),

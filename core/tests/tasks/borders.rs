@@ -208,6 +208,7 @@ fn there_what_need_not_wait_works_and_sleeps_do_and_who_is_out_of_budget_goes_on
     }
     world.now = world.now + Duration::from_millis(5);
     world.turn();
+    world.turn();
     let mut done = log.take();
     done.sort_unstable();
     assert_eq!(done, [0, 1, 2]);

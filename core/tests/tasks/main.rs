@@ -5,6 +5,7 @@
 //! | `running.rs` | whose turn it is, and what a step may do |
 //! | `joining.rs` | handles: the end of a task, and its result |
 //! | `cancelling.rs` | how a task is told, and what becomes of one that does not listen |
+//! | `sharing.rs` | what the futures of one task have of its steps |
 //! | `waiting.rs` | several things at once, and what the kernel knows of it |
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, and executors within a task |
@@ -43,6 +44,7 @@ mod panicking;
 mod pooling;
 mod programs;
 mod running;
+mod sharing;
 mod streams;
 mod timing;
 mod waiting;

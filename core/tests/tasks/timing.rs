@@ -186,6 +186,8 @@ fn a_timeout_of_one_who_never_waits_is_not_for_ever() {
     world.turn();
     world.now = world.now + MS;
     world.turn();
+    assert_eq!(log.take(), [], "the sources are looked at first");
+    world.turn();
     assert_eq!(log.take(), [Err(Elapsed)]);
 }
 

@@ -1,41 +1,78 @@
 //! What goes to stdout.
 
-use std::fmt::Display;
-use std::io::{self, ErrorKind, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::fmt::{self, Display};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::process::exit;
 
-/// Prints a line at once. Whether somebody reads that. When stdout takes nothing for another reason, the process ends.
-pub fn line(text: impl Display) -> bool {
-    try_line(text).unwrap_or_else(|error| {
-        eprintln!("{}cannot write to stdout: {error}", name());
-        std::process::exit(1);
-    })
+use crate::command::stream::{ERR, OUT};
+
+/// Says a line of a server's. Whether anybody takes it is nothing to those that it serves: one that can't be written is
+/// dropped, and the log says so.
+pub fn say(text: impl Display) {
+    match OUT.offer(format!("{text}\n").as_bytes()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            tracing::debug!(line = %text, "nobody reads stdout any more");
+        }
+        Err(error) => tracing::warn!(line = %text, %error, "cannot write to stdout"),
+    }
 }
 
-/// Prints a line at once. Whether somebody reads that.
+/// Says where a server listens, that was to listen at `asked`.
+///
+/// # Errors
+///
+/// When the system chose the port and stdout takes nothing: nobody would ever find the server.
+pub fn listening(asked: SocketAddr, bound: SocketAddr) -> Result<(), String> {
+    let line = format!("listening on {bound}");
+    if asked.port() != 0 {
+        say(line);
+        return Ok(());
+    }
+    match OUT.offer(format!("{line}\n").as_bytes()) {
+        // Whoever has gone away had his reasons.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to stdout: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line at once, and waits until there is room for it. Returns false if nobody reads it.
 ///
 /// # Errors
 ///
 /// When stdout takes nothing, and not because nobody reads it any more.
 pub fn try_line(text: impl Display) -> io::Result<bool> {
-    let mut out = stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match OUT.write_all(format!("{text}\n").as_bytes()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// The program, as it was called, before what it has to say.
-fn name() -> String {
-    let program = std::env::args_os().next().map(PathBuf::from);
-    let name = program.as_deref().and_then(Path::file_stem);
-    name.map(|name| format!("{}: ", name.display())).unwrap_or_default()
+/// Prints a line of a program that is there to print. When nobody reads any more (as behind `| head`), it ends; when stdout
+/// takes nothing for another reason, it says so and fails.
+pub fn line_or_end(text: impl Display) {
+    match try_line(text) {
+        Ok(true) => {}
+        Ok(false) => exit(0),
+        Err(error) => {
+            super::complain(format_args!("cannot write to stdout: {error}"));
+            exit(1);
+        }
+    }
 }
 
-/// Prints a line of a program that is there to print. When nobody reads any more (as behind `| head`), it ends.
-pub fn line_or_end(text: impl Display) {
-    if !line(text) {
-        std::process::exit(0);
+/// Lines of log that are lost, at the end of a summary; nothing if there are none.
+pub struct Lost;
+
+impl Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match ERR.lost() {
+            0 => Ok(()),
+            lost => write!(f, "; {lost} lines of log lost"),
+        }
     }
 }

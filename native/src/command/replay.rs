@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::command::output;
+use crate::command::stream::{ERR, OUT, Waiting};
 use crate::driver::{Blueprint, Difference, Ending, Part, Playback, PlaybackError, Played};
 
 /// What is played back, and what of it is shown.
@@ -82,7 +83,7 @@ fn compare<B: Blueprint>(playback: Playback, blueprint: &B) -> Outcome {
 
 /// The same, with the story. Of two of them, nothing else is to be compared: how it went goes to stderr.
 fn trace<B: Blueprint>(playback: Playback, blueprint: &B, part: Part) -> Outcome {
-    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let mut out = BufWriter::with_capacity(64 * 1024, Waiting(&OUT));
     let played = playback.run(blueprint, part, Some(&mut out));
     let written = out.flush();
     // What is left in there can't be written either.
@@ -91,7 +92,7 @@ fn trace<B: Blueprint>(playback: Playback, blueprint: &B, part: Part) -> Outcome
         && (written.is_ok() || played.difference.is_some())
     {
         // Whoever has read the story may be gone.
-        writeln!(io::stderr(), "{}", Told(played)).ok();
+        ERR.offer(format!("{}\n", Told(played)).as_bytes()).ok();
     }
     (played, written)
 }

@@ -1,8 +1,11 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks to stop, the second ends the process.
 //!
+//! A signal that is ignored when the process starts stays so: that is what `nohup` does to SIGHUP, and a shell to the SIGINT
+//! of what it starts in the background.
+//!
 //! On Unix this is done in the signal handler itself, without a thread that waits for signals: in a process of
 //! one thread the kernel need not count who else uses a descriptor, which is some percent of the time of a small
-//! request. This module and `sockets/register.rs` are all that is unsafe.
+//! request. This module and those of the reactor that register sources are all that is unsafe.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -63,11 +66,24 @@ fn on_signal(action: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
     for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if is_ignored(signal) {
+            continue;
+        }
         // SAFETY: an action may do only what is safe in a signal handler. Those that there are store to atomics, write to
-        // the poller's eventfd or pipe, shut down a socket, and leave by `_exit`: no lock, no allocation, no panic.
+        // the reactor's eventfd, socket or pipe, shut down a socket, and leave by `_exit`: no lock, no allocation, no panic.
         unsafe { signal_hook::low_level::register(signal, action.clone())? };
     }
     Ok(())
+}
+
+/// Returns true if the process is to know nothing of the signal.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: `action` is a valid place that lives as long as the call; no new action is given.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 #[cfg(unix)]

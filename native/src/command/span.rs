@@ -1,10 +1,21 @@
 //! Spans of time on a command line.
 
+use std::fmt;
 use std::time::Duration;
 
 /// A span of time, or none.
 #[derive(Clone, Copy)]
 pub struct Span(pub Option<Duration>);
+
+/// As [`span`] reads it.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("off"),
+            Some(span) => humantime::format_duration(span).fmt(f),
+        }
+    }
+}
 
 /// Reads a span such as `250ms`, `30s` or `5m`, or `off`.
 ///

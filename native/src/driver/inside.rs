@@ -1,14 +1,13 @@
 //! Guests in this process.
 
-use std::any::Any;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use sinbin_core::driven::{Answer, Computed, Counts, Driven, Event, Shell, Start, Takes, compute};
+use sinbin_core::driven::{Answer, Computed, Counts, Driven, Event, Guard, Shell, Start, Takes, compute};
 use sinbin_core::{Instant, Service, Task, WireJob};
 
+use crate::caught::caught;
 use crate::driver::{Blueprint, Fault, Guest, Workshop};
 
 /// Why there is no guest.
@@ -48,8 +47,11 @@ where
     type Error = Refused;
 
     fn start(&self, start: &Start) -> Result<(Driven<S>, Takes), Refused> {
-        let service = (self.make)(&start.arguments).map_err(Refused::Arguments)?;
-        Ok(start.begin(service))
+        let made = caught(|| (self.make)(&start.arguments));
+        let made =
+            made.unwrap_or_else(|said| Err(format!("the service could not be made: it panicked: {said}")));
+        let (driven, takes) = start.begin(made.map_err(Refused::Arguments)?);
+        Ok((driven.guard(GUARD), takes))
     }
 
     fn workshop(&self) -> Here<S::Job> {
@@ -63,9 +65,7 @@ where
 {
     fn turn(&mut self, now: Instant, window: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault> {
         let events = events.iter().copied();
-        let turn = || Driven::turn(self, now, window as usize, events, input.to_vec());
-        // What a panic leaves half done is dropped with the guest.
-        catch_unwind(AssertUnwindSafe(turn)).map_err(|panic| panicked(&*panic))
+        Ok(Driven::turn(self, now, window as usize, events, input.to_vec()))
     }
 
     fn counts(&mut self) -> Result<Counts, Fault> {
@@ -73,11 +73,11 @@ where
     }
 }
 
-fn panicked(panic: &dyn Any) -> Fault {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
-    Fault(format!("it panicked: {text}"))
-}
+/// What panics in a guest is lost alone.
+const GUARD: Guard = Guard {
+    call: |act| caught(act).err().map(|said| said.to_string()),
+    report: |line| tracing::error!("{line}"),
+};
 
 /// Computes jobs where it is called.
 #[doc(hidden)]

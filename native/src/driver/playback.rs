@@ -8,9 +8,10 @@ use std::time::Instant as Clock;
 use sinbin_core::driven::recording::{self, Decoder, End, Header, Record, Turn, checksum};
 use sinbin_core::driven::{Answer, Start};
 
+use crate::caught::{Caught, caught};
 use crate::driver::played::{Difference, Ending, Part, Played};
 use crate::driver::story::{self, Detail};
-use crate::driver::{Blueprint, Fault, Guest};
+use crate::driver::{Blueprint, Fault, Guest, caught_call};
 
 /// Bytes that are read in one go.
 const CHUNK: usize = 1 << 20;
@@ -179,10 +180,10 @@ impl Playback {
     }
 
     fn start<B: Blueprint>(&self, blueprint: &B) -> Result<B::Guest, PlaybackError> {
-        match blueprint.start(&self.header.start) {
-            Ok((guest, _)) => Ok(guest),
-            Err(error) => Err(PlaybackError::Guest { path: self.path.clone(), what: error.to_string() }),
-        }
+        let started = caught(|| blueprint.start(&self.header.start).map_err(|error| error.to_string()));
+        let started = started.unwrap_or_else(|said| Err(format!("it panicked: {said}")));
+        let failed = |what| PlaybackError::Guest { path: self.path.clone(), what };
+        started.map(|(guest, _)| guest).map_err(failed)
     }
 }
 
@@ -195,11 +196,11 @@ fn tell(
     out: Option<&mut dyn Write>,
 ) -> Result<Option<Difference>, PlaybackError> {
     let answer = match guest {
-        Some(guest) => guest.turn(turn.now, turn.window, turn.events, turn.input),
+        Some(guest) => caught_call(|| guest.turn(turn.now, turn.window, turn.events, turn.input)),
         None => Err(Fault("it has failed before".to_owned())),
     };
     if let Err(Fault(why)) = &answer {
-        *guest = None;
+        drop(guest.take().map(Caught::new));
         tracing::debug!(turn = number, "the guest failed: {why}");
     }
     let written = match out {

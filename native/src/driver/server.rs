@@ -9,18 +9,20 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant as Clock;
+use std::time::Duration;
 
 use sinbin_core::driven::{Event, Start, Takes};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
+use crate::caught::Caught;
+use crate::clock::Clock;
 use crate::driver::input::{Input, handle};
 use crate::driver::jobs::Jobs;
 use crate::driver::places::{Places, Role};
 use crate::driver::recorder::Recorder;
 use crate::driver::restarts::Restarts;
 use crate::driver::settings::{Settings, Summary};
-use crate::driver::{Blueprint, Guest};
+use crate::driver::{Blueprint, Guest, caught_call};
 use crate::error::Error;
 use crate::host::Counts;
 use crate::reactor::{Reactor, Until};
@@ -55,6 +57,14 @@ pub struct Server<B: Blueprint> {
     again: Vec<SourceId>,
     /// What the reactor found, until it is looked at.
     ready: VecDeque<(SourceId, Interest)>,
+    /// Some of what has come in has no room in the next turn.
+    has_more: bool,
+    /// How long the guest's last turn took.
+    took: Duration,
+    /// When the reactor's last look began.
+    looked: Instant,
+    /// All that happened before this moment has been looked at: deadlines up to here are over.
+    seen: Instant,
     listeners: Vec<SourceId>,
     /// How many connections the guest has room for.
     room: u32,
@@ -75,7 +85,7 @@ pub struct Server<B: Blueprint> {
     looks: u32,
     nudges: Vec<SourceId>,
     settings: Settings,
-    began: Clock,
+    clock: Clock,
     counts: Counts,
     cut: usize,
     restarted: u64,
@@ -117,6 +127,10 @@ impl<B: Blueprint> Server<B> {
             jobs,
             again: Vec::new(),
             ready: VecDeque::new(),
+            has_more: false,
+            took: Duration::ZERO,
+            looked: Instant::ZERO,
+            seen: Instant::ZERO,
             listeners: Vec::new(),
             room: 0,
             open: 0,
@@ -129,7 +143,7 @@ impl<B: Blueprint> Server<B> {
             looks: 0,
             nudges: Vec::new(),
             settings: settings.clone(),
-            began: Clock::now(),
+            clock: Clock::start(),
             counts: Counts::default(),
             cut: 0,
             restarted: 0,
@@ -187,10 +201,13 @@ impl<B: Blueprint> Server<B> {
         loop {
             let now = self.now();
             self.gather(now);
+            if self.ready.is_empty() {
+                self.seen = self.looked;
+            }
             if self.is_due(rest, now) {
                 rest = self.turn(now);
             }
-            self.lose_patience(now);
+            self.lose_patience();
             if self.draining.is_some() {
                 self.nudge();
             }
@@ -210,6 +227,7 @@ impl<B: Blueprint> Server<B> {
             tracing::warn!("the guest has nothing left to do, though nobody has asked it to stop");
         }
         self.count_guests_own();
+        drop(self.instance.take().map(Caught::new));
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
@@ -221,7 +239,7 @@ impl<B: Blueprint> Server<B> {
     }
 
     fn now(&self) -> Instant {
-        since(self.began)
+        self.clock.now()
     }
 
     /// Whether the guest is to be called.
@@ -246,12 +264,12 @@ impl<B: Blueprint> Server<B> {
     /// Waits until there is something to do.
     fn wait(&mut self, rest: Rest) -> Result<(), Error> {
         let until = self.until(rest);
-        let began = self.began;
+        let clock = self.clock;
+        self.looked = clock.now();
         let Self { reactor, sockets, ready, .. } = self;
         let waited = reactor.wait(
             until,
-            since(began),
-            || since(began),
+            || clock.now(),
             |index, readiness| {
                 if let Some(source) = sockets.id(index) {
                     ready.push_back((source, readiness));
@@ -295,7 +313,7 @@ impl<B: Blueprint> Server<B> {
     /// Asks the guest for what only it can count.
     fn count_guests_own(&mut self) {
         let Some(instance) = &mut self.instance else { return };
-        match instance.counts() {
+        match caught_call(|| instance.counts()) {
             Ok(counts) => {
                 self.counts.jobs = self.counts.jobs.saturating_add(counts.jobs);
                 self.counts.cancelled = self.counts.cancelled.saturating_add(counts.cancelled);
@@ -315,9 +333,4 @@ impl<B: Blueprint> Server<B> {
     fn window(&self) -> u32 {
         if self.kept < self.settings.max_buffered { WINDOW } else { NARROW_WINDOW }
     }
-}
-
-/// The time of a loop that began then.
-fn since(began: Clock) -> Instant {
-    Instant::ZERO + began.elapsed()
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Answer, Command, Event, Handle};
@@ -91,6 +92,8 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8], detail: Detail) ->
         }
         Event::Lost(job) => writeln!(out, "  lost job {}", job),
         Event::Stop => writeln!(out, "  stop"),
+        Event::Took(nanos) => writeln!(out, "  the turn before took {:?}", Duration::from_nanos(nanos)),
+        Event::More => writeln!(out, "  more comes in later turns"),
         _ => writeln!(out, "  an event that is not known here"),
     }
 }

@@ -1,119 +1,185 @@
-//! Waiting on the poller's own epoll descriptor.
+//! Waiting on the poller's own epoll descriptor: one system call, where `Poller::wait` makes five.
 
 use std::io;
 use std::time::Duration;
 
-use polling::{Events, Poller};
+use polling::Poller;
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::fd::OwnedFd;
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime, timerfd_create,
+    timerfd_settime,
 };
 use sinbin_core::{Instant, Interest, Readiness};
 
-use super::Until;
+use super::Wake;
+use super::wait::System;
 
-/// Sources that one wait reports at the most.
-const BATCH: usize = 1024;
+pub(crate) use super::register::Registry;
 
-/// The key under which `polling` keeps its notifier. No source has it as its index.
-const NOTIFIER: u64 = usize::MAX as u64;
+/// The key of the waker. No source has it as its index, nor the two others.
+pub(super) const WAKER: u64 = ALARM - 1;
 
-/// The key of the alarm; nor this one.
-const ALARM: u64 = NOTIFIER - 1;
+/// The key of the alarm. The one above it is `polling`'s, for a notifier of its own that is not used here.
+pub(super) const ALARM: u64 = usize::MAX as u64 - 1;
 
 /// A wait that may be longer than this is ended by the alarm. A timeout of the wait itself costs the system
 /// a timer each time, where the alarm, set once, serves as many waits as come before it.
-const LONG: Duration = Duration::from_millis(10);
+pub(super) const LONG: Duration = Duration::from_millis(10);
 
-pub(super) struct Backend {
+/// The longest span for the system. Nobody waits longer than 34 years, nor does every clock count further.
+const LONGEST: Duration = Duration::from_secs(1 << 30);
+
+/// What the backend asks of the system.
+pub(super) trait Calls {
+    /// Waits for events, in the room that `events` has, for so long at the most.
+    fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// The system's monotonic time.
+    fn monotonic(&self) -> Duration;
+
+    /// Has the alarm go off at that moment of the monotonic time, and at no other.
+    fn set_alarm(&mut self, at: Duration) -> io::Result<()>;
+}
+
+pub(super) struct Backend<C = Linux> {
+    calls: C,
     events: Vec<epoll::Event>,
-    alarm: Alarm,
+    /// The alarm goes off then at the latest, or has gone off and that is not seen yet; never, if it is not set.
+    alarm_by: Instant,
 }
 
 impl Backend {
-    pub(super) fn new(poller: &Poller) -> io::Result<Self> {
-        Ok(Self { events: Vec::with_capacity(BATCH), alarm: Alarm::new(poller)? })
+    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
+        let registry = Registry::new()?;
+        let waker = Waker(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let calls = Linux::new(registry.clone(), &waker)?;
+        Ok((Self::with(calls, room), waker, registry))
+    }
+}
+
+impl<C: Calls> Backend<C> {
+    pub(super) fn with(calls: C, room: usize) -> Self {
+        Self { calls, events: Vec::with_capacity(room), alarm_by: Instant::NEVER }
     }
 
-    /// Returns how many sources were reported.
-    pub(super) fn wait(
-        &mut self,
-        poller: &Poller,
-        until: Until,
-        now: Instant,
-        clock: &impl Fn() -> Instant,
-        ready: &mut impl FnMut(usize, Readiness),
-    ) -> io::Result<usize> {
-        let timeout = match until {
-            Until::Now => Some(Timespec::default()),
-            Until::At(deadline) => self.alarm.timeout(deadline, now, clock)?,
-            Until::Ever => None,
-        };
-        self.events.clear();
-        match epoll::wait(poller, spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+    #[cold]
+    fn set_alarm(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<()> {
+        // A moment and not a span, since the process may stand still before the call. The system's time is read first:
+        // what passes between the two makes the alarm early and never late.
+        let now = self.calls.monotonic();
+        self.calls.set_alarm(now + deadline.since(clock()).min(LONGEST))?;
+        self.alarm_by = deadline;
+        Ok(())
+    }
+}
+
+impl<C: Calls> System for Backend<C> {
+    #[inline]
+    fn timeout(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<Option<Duration>> {
+        // An alarm that goes off early ends a wait early, and is set anew then.
+        if self.alarm_by <= deadline {
+            return Ok(None);
         }
+        let left = deadline.since(clock());
+        if left < LONG {
+            return Ok(Some(left));
+        }
+        self.set_alarm(deadline, clock)?;
+        Ok(None)
+    }
+
+    #[inline]
+    fn fill(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.events.clear();
+        self.calls.wait(&mut self.events, timeout)?;
+        let is_full = self.events.len() == self.events.capacity();
+        if is_full {
+            self.grow();
+        }
+        Ok(is_full)
+    }
+
+    #[inline]
+    fn tell(&mut self, ready: &mut impl FnMut(usize, Readiness)) -> usize {
         let mut count = self.events.len();
-        let mut notified = false;
         for event in &self.events {
             match event.data.u64() {
-                NOTIFIER => (notified, count) = (true, count - 1),
-                ALARM => (self.alarm.set_for, count) = (Instant::NEVER, count - 1),
+                WAKER => count -= 1,
+                ALARM => (self.alarm_by, count) = (Instant::NEVER, count - 1),
                 index => ready(usize::try_from(index).unwrap_or(usize::MAX), readiness(event.flags)),
             }
         }
-        if notified {
-            clear_notification(poller)?;
-        }
-        Ok(count)
+        count
     }
 }
 
-/// A timer of the system's that makes a wait end.
-struct Alarm {
-    timer: OwnedFd,
-    set_for: Instant,
+impl<C> Backend<C> {
+    /// Makes room for twice as many events. Those that there are will be found again, but for the alarm, which is
+    /// reported once.
+    #[cold]
+    fn grow(&mut self) {
+        if self.events.iter().any(|event| event.data.u64() == ALARM) {
+            self.alarm_by = Instant::NEVER;
+        }
+        self.events.reserve(self.events.capacity() + 1);
+    }
 }
 
-impl Alarm {
-    fn new(poller: &Poller) -> io::Result<Self> {
+/// Ends a wait by an eventfd.
+#[derive(Debug)]
+pub(super) struct Waker(OwnedFd);
+
+impl Wake for Waker {
+    fn wake(&self) {
+        // The counter has room for more than anybody can add.
+        rustix::io::write(&self.0, &1_u64.to_ne_bytes()).ok();
+    }
+}
+
+/// The system as it is.
+pub(super) struct Linux {
+    registry: Registry,
+    /// A timer that makes a wait end.
+    alarm: OwnedFd,
+}
+
+impl Linux {
+    fn new(registry: Registry, waker: &Waker) -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Edge-triggered: each time it goes off is reported once, and it need not be read.
+        let alarm = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        // Edge-triggered: each time that one of them goes off is reported once, and need not be read.
         let interest = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(poller, &timer, epoll::EventData::new_u64(ALARM), interest)?;
-        Ok(Self { timer, set_for: Instant::NEVER })
-    }
-
-    /// The timeout of a wait until `deadline`: none, where the alarm will end it.
-    #[inline]
-    fn timeout(
-        &mut self,
-        deadline: Instant,
-        now: Instant,
-        clock: &impl Fn() -> Instant,
-    ) -> io::Result<Option<Timespec>> {
-        // An alarm that goes off early ends a wait early, and is set anew then.
-        if deadline.since(now) >= LONG && now < self.set_for && self.set_for <= deadline {
-            return Ok(None);
-        }
-        let span = span(deadline.since(clock()));
-        if deadline.since(now) < LONG {
-            return Ok(Some(span));
-        }
-        let value = Itimerspec { it_interval: Timespec::default(), it_value: span };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value)?;
-        self.set_for = deadline;
-        Ok(None)
+        let poller: &Poller = registry.poller();
+        epoll::add(poller, &alarm, epoll::EventData::new_u64(ALARM), interest)?;
+        epoll::add(poller, &waker.0, epoll::EventData::new_u64(WAKER), interest)?;
+        Ok(Self { registry, alarm })
     }
 }
 
-/// A span for the system. Nobody waits longer than 34 years, nor does every clock count further.
-fn span(span: Duration) -> Timespec {
-    Timespec::try_from(span.min(Duration::from_secs(1 << 30))).unwrap_or_default()
+impl Calls for Linux {
+    #[inline]
+    fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(timespec);
+        epoll::wait(self.registry.poller(), spare_capacity(events), timeout.as_ref())?;
+        Ok(())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
+    }
+
+    fn set_alarm(&mut self, at: Duration) -> io::Result<()> {
+        let value = Itimerspec { it_interval: Timespec::default(), it_value: timespec(at) };
+        timerfd_settime(&self.alarm, TimerfdTimerFlags::ABSTIME, &value)?;
+        Ok(())
+    }
+}
+
+fn timespec(span: Duration) -> Timespec {
+    Timespec::try_from(span).unwrap_or_default()
 }
 
 fn readiness(flags: epoll::EventFlags) -> Readiness {
@@ -129,12 +195,4 @@ fn readiness(flags: epoll::EventFlags) -> Readiness {
         readiness = readiness | Interest::HANGUP;
     }
     readiness
-}
-
-/// `polling` takes its notification back when it waits itself. Sources that are ready then are ready in the
-/// next wait as well.
-#[cold]
-fn clear_notification(poller: &Poller) -> io::Result<()> {
-    poller.wait(&mut Events::new(), Some(Duration::ZERO))?;
-    Ok(())
 }

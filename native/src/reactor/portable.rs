@@ -1,43 +1,114 @@
-//! Waiting by `polling`: kqueue, and whatever else it knows.
+//! Waiting by `polling`: whatever it knows.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use polling::{Event, Events, Poller};
+use polling::{Event, Events};
 use sinbin_core::{Instant, Interest, Readiness};
 
-use super::Until;
+use super::Wake;
+use super::wait::System;
 
-pub(super) struct Backend {
-    events: Events,
+pub(crate) use super::register::Registry;
+
+/// Events that take room and that `polling` does not tell of: its notifier's and its timer's.
+const UNTOLD: usize = 2;
+
+/// The longest timeout: not every system takes one of years, and a wait may end early.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the backend asks of the system.
+pub(super) trait Calls {
+    /// Waits for so long at the most, and finds no more events than there is room for.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// How many events the last wait had room for.
+    fn room(&self) -> usize;
+
+    /// Makes more room.
+    fn grow(&mut self);
+
+    /// What the last wait found, without the events that are not told.
+    fn found(&self) -> impl Iterator<Item = (usize, Readiness)>;
+}
+
+pub(super) struct Backend<C = Polled> {
+    calls: C,
 }
 
 impl Backend {
-    pub(super) fn new(_: &Poller) -> io::Result<Self> {
-        Ok(Self { events: Events::new() })
+    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
+        let registry = Registry::new()?;
+        let calls = Polled { registry: registry.clone(), events: events(room) };
+        Ok((Self::with(calls), registry.clone(), registry))
+    }
+}
+
+impl<C: Calls> Backend<C> {
+    pub(super) const fn with(calls: C) -> Self {
+        Self { calls }
+    }
+}
+
+impl<C: Calls> System for Backend<C> {
+    fn timeout(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<Option<Duration>> {
+        Ok(Some(deadline.since(clock()).min(LONGEST)))
     }
 
-    /// Returns how many sources were reported.
-    pub(super) fn wait(
-        &mut self,
-        poller: &Poller,
-        until: Until,
-        _: Instant,
-        clock: &impl Fn() -> Instant,
-        ready: &mut impl FnMut(usize, Readiness),
-    ) -> io::Result<usize> {
-        let timeout = match until {
-            Until::Now => Some(Duration::ZERO),
-            Until::At(deadline) => Some(deadline.since(clock())),
-            Until::Ever => None,
-        };
-        self.events.clear();
-        let count = poller.wait(&mut self.events, timeout)?;
-        for event in self.events.iter() {
-            ready(event.key, readiness(&event));
+    fn fill(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.calls.wait(timeout)?;
+        let is_full = self.calls.found().count() + UNTOLD >= self.calls.room();
+        if is_full {
+            self.calls.grow();
         }
-        Ok(count)
+        Ok(is_full)
     }
+
+    fn tell(&mut self, ready: &mut impl FnMut(usize, Readiness)) -> usize {
+        self.calls.found().map(|(index, readiness)| ready(index, readiness)).count()
+    }
+}
+
+/// The poller as the waker of its own waits.
+pub(super) type Waker = Registry;
+
+impl Wake for Waker {
+    fn wake(&self) {
+        // A notifier that cannot be written to is one that is full: the loop will wake.
+        self.poller().notify().ok();
+    }
+}
+
+/// The system as `polling` knows it.
+pub(super) struct Polled {
+    registry: Registry,
+    events: Events,
+}
+
+impl Calls for Polled {
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.events.clear();
+        self.registry.poller().wait(&mut self.events, timeout)?;
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        self.events.capacity().get()
+    }
+
+    fn grow(&mut self) {
+        self.events = events(self.room() * 2);
+    }
+
+    fn found(&self) -> impl Iterator<Item = (usize, Readiness)> {
+        self.events.iter().map(|event| (event.key, readiness(&event)))
+    }
+}
+
+fn events(room: usize) -> Events {
+    Events::with_capacity(NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN))
 }
 
 fn readiness(event: &Event) -> Readiness {

@@ -130,7 +130,10 @@ fn event(tape: &mut Tape<'_>, input: &mut Vec<u8>, watcher: &Watcher) -> Event {
         }
         21 => Event::Computed { job: job(tape, watcher), len: bytes(tape, input) },
         22 => Event::Lost(job(tape, watcher)),
-        _ => tape.one_of(&[Event::Idle(Handle(0)), Event::Stop]),
+        _ => {
+            let nanos = tape.any::<u16>().into();
+            tape.one_of(&[Event::Idle(Handle(0)), Event::More, Event::Took(nanos), Event::Stop])
+        }
     }
 }
 

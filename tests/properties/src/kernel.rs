@@ -48,7 +48,8 @@ fn end<S: sinbin_core::Storage>(world: &mut World<S>) {
 fn op(tape: &mut Tape<'_>) -> Op {
     match tape.below(32) {
         0..=3 => Op::Spawn,
-        4..=7 => Op::Advance(clock(tape)),
+        4..=6 => Op::Advance(clock(tape)),
+        7 => Op::AdvanceUnseen(clock(tape)),
         8..=16 => Op::Run(plan(tape)),
         17 => Op::Park(pick(tape), plan(tape)),
         18 | 19 => Op::Wake(pick(tape)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sinbin_core::{Instant, Interest, Kernel, Limits, Service, SourceId, Task, TaskId, TaskState};
 
 use crate::luck::Luck;
-use crate::run::Simulation;
+use crate::run::{LONG, Simulation};
 use crate::talk::Talk;
 use crate::world::World;
 
@@ -117,6 +117,17 @@ fn nth_task<S: Service, T: Talk>(kernel: &Kernel<Limits>, world: &mut World<S, T
 }
 
 impl<S: Service, T: Talk> World<S, T> {
+    /// In the middle of a step, which may take long.
+    pub(crate) fn dawdle(&mut self) {
+        if self.luck.strikes(self.plan.faults.slow_steps) {
+            // Longer than most deadlines, or than few.
+            let most = *self.luck.pick(&[LONG, LONG / 10, LONG / 100]);
+            let span = Duration::from_nanos(self.luck.between(1, most).into());
+            self.tell(|| format!("the step takes {} µs", span.as_micros()));
+            self.pass_in_step(span);
+        }
+    }
+
     /// What the clock says: now and then it goes back.
     pub(crate) fn clock(&mut self) -> Instant {
         if self.luck.strikes(self.plan.faults.jumps) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sinbin_core::{Instant, Interest, Readiness, SourceId, TaskId};
+use sinbin_core::{Instant, Interest, Readiness, SourceId, TaskId, What};
 
 use crate::luck::Luck;
 use crate::owed::Owed;
@@ -82,6 +82,9 @@ pub(crate) struct Peer<T> {
     pub(crate) moved_at: Instant,
     /// It reads nothing before this.
     reads_at: u64,
+    /// Since when the server can receive, and send, without a break.
+    readable_since: Option<Instant>,
+    writable_since: Option<Instant>,
 }
 
 impl<T: Talk> Peer<T> {
@@ -125,7 +128,27 @@ impl<T: Talk> Peer<T> {
             began_at: Instant::ZERO,
             moved_at: Instant::ZERO,
             reads_at: 0,
+            readable_since: None,
+            writable_since: None,
         }
+    }
+
+    /// Something has happened: notes since when the server can receive, and send.
+    pub(crate) fn note(&mut self, now: Instant) {
+        let readiness = self.readiness();
+        let since = |is_so: bool, since: Option<Instant>| is_so.then(|| since.unwrap_or(now));
+        self.readable_since = since(readiness.contains(Interest::RECV), self.readable_since);
+        self.writable_since = since(readiness.contains(Interest::SEND), self.writable_since);
+    }
+
+    /// Returns true if what the server waits for on this connection had happened before `deadline`.
+    pub(crate) fn came_before(&self, what: What, deadline: Instant) -> bool {
+        let since = match what {
+            What::Recv(_) => self.readable_since,
+            What::Send(_) => self.writable_since,
+            What::Hangup(_) | What::Job(_) => None,
+        };
+        since.is_some_and(|since| since < deadline)
     }
 
     /// A client that does what it is told to, and nothing else.

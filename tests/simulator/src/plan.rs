@@ -111,6 +111,14 @@ faults! {
     wakes = 200,
     /// The host wakes up just before a deadline.
     early = 200,
+    /// The host's wait is interrupted before anything has happened.
+    interrupted = 200,
+    /// A step takes long: while it does, clients go on, and deadlines pass.
+    slow_steps = 300,
+    /// The host takes long between its look at the sources and the next turn.
+    slow_looks = 30,
+    /// The host's wait takes longer than it should, as that of a process which was stopped.
+    oversleeps = 60,
     /// The clock jumps, mostly ahead, and at times back.
     jumps = 4,
 }

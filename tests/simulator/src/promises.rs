@@ -12,7 +12,6 @@ use sinbin_core::{
 use crate::evidence::Evidence;
 
 /// What the promises are held against.
-#[derive(Default)]
 pub(crate) struct Promises {
     /// The run queue, as it was when a task last began a step.
     queue: Vec<TaskId>,
@@ -25,11 +24,33 @@ pub(crate) struct Promises {
     /// Tasks whose deadline comes with this turn.
     due: Vec<TaskId>,
     turn: u64,
-    /// When it began, in nanoseconds.
-    now: u64,
+    /// When it began.
+    now: Instant,
+    /// When the last turn began that a look at all sources came before.
+    looked: Instant,
+    /// All that happened before this moment has been told: the look before this turn began after it.
+    seen: Instant,
     /// The turn in which the whole kernel was last audited.
     audited: u64,
     pub(crate) steps: u64,
+}
+
+impl Default for Promises {
+    fn default() -> Self {
+        Self {
+            queue: Vec::new(),
+            fresh: Vec::new(),
+            first_ran: false,
+            said: Vec::new(),
+            due: Vec::new(),
+            turn: 0,
+            now: Instant::ZERO,
+            looked: Instant::ZERO,
+            seen: Instant::ZERO,
+            audited: 0,
+            steps: 0,
+        }
+    }
 }
 
 /// So many tasks are few.
@@ -43,17 +64,21 @@ struct Said {
     turn: u64,
     /// The number of the last news of [`Evidence`] then.
     news: u64,
+    /// When that was.
+    at: Instant,
 }
 
 impl Promises {
     /// A turn begins at `now`, of which the kernel has not heard yet.
-    pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant) {
+    pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant, has_looked: bool) {
         self.turn += 1;
         self.due.clear();
-        self.now = self.now.max(now.as_nanos());
-        let now = Instant::from_nanos(self.now);
+        self.now = self.now.max(now);
+        if has_looked {
+            self.seen = std::mem::replace(&mut self.looked, self.now);
+        }
         for said in self.said.iter().flatten() {
-            let is_due = said.wait.is_some_and(|wait| wait.deadline() <= now);
+            let is_due = said.wait.is_some_and(|wait| wait.deadline() <= self.seen);
             if is_due && kernel.state(said.task) == Some(TaskState::Waiting) {
                 self.due.push(said.task);
             }
@@ -94,9 +119,12 @@ impl Promises {
             (None, Woken::Yielded | Woken::Cancelled) => Ok(()),
             (None, _) => Err(format!("promise 2: task {task} waits for nothing, and is told {woken:?}")),
             (Some(_), Woken::Yielded) => Err(format!("promise 2: task {task} waits, and runs for nothing")),
-            (Some(wait), Woken::TimedOut) if wait.deadline().as_nanos() > self.now => {
+            (Some(wait), Woken::TimedOut) if wait.deadline() > self.now => {
                 Err(format!("promise 2: task {task} is told of a deadline that has not come"))
             }
+            (Some(wait), Woken::TimedOut) if wait.deadline() > self.seen => Err(format!(
+                "promise 10: task {task} is told of a deadline before the sources were looked at"
+            )),
             (Some(_), Woken::TimedOut) => Ok(()),
             (Some(wait), Woken::Busy) if self.is_taken(task, wait) => Ok(()),
             (Some(wait), _) if evidence.is_for(woken, wait, said.news) => Ok(()),
@@ -138,11 +166,17 @@ impl Promises {
     /// Whether the deadline of its last wait has come, whatever woke it.
     pub(crate) fn is_late(&self, task: TaskId) -> bool {
         let wait = self.said(task).and_then(|said| said.wait.as_ref());
-        wait.is_some_and(|wait| wait.deadline().as_nanos() <= self.now)
+        wait.is_some_and(|wait| wait.deadline() <= self.seen)
+    }
+
+    /// What the task waited for last, if that wait began before its deadline.
+    pub(crate) fn timely_wait(&self, task: TaskId) -> Option<Wait> {
+        let said = self.said(task)?;
+        said.wait.filter(|wait| wait.deadline() > said.at)
     }
 
     /// It has had it.
-    pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step) {
+    pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step, at: Instant) {
         self.first_ran = true;
         if self.said.len() <= task.index() {
             self.said.resize(task.index() + 1, None);
@@ -156,7 +190,7 @@ impl Promises {
             }
         };
         evidence.after_step(task, wait.is_some());
-        self.said[task.index()] = Some(Said { task, wait, turn: self.turn, news: evidence.news() });
+        self.said[task.index()] = Some(Said { task, wait, turn: self.turn, news: evidence.news(), at });
     }
 
     /// The turn is over, and so many steps were had.
@@ -169,10 +203,8 @@ impl Promises {
         let Rest::Until(until) = kernel.rest() else { return Ok(()) };
         let waiting = self.said.iter().flatten().filter(|said| waits(kernel, said.task));
         let first = waiting.filter_map(|said| Some(said.wait?.deadline())).min();
-        if until <= kernel.now() && first.is_none_or(|first| first > kernel.now()) {
-            return Err(format!(
-                "promise 8: the host is to rest until {until:?}, which has passed, for nobody"
-            ));
+        if until <= kernel.now() {
+            return Err(format!("promise 10: the host is to wait until {until:?}, which has passed"));
         }
         match first {
             Some(first) if first < until => Err(format!(

@@ -9,6 +9,8 @@ mod rest;
 mod turn;
 mod visits;
 
+pub(crate) use rest::LONG;
+
 use sinbin_core::{Acceptor, Executor, Instant, Kernel, Limits, Rest, Service, Task, TaskId};
 
 use crate::luck::Luck;
@@ -31,6 +33,8 @@ where
     pub(crate) world: World<S, T>,
     talks: M,
     acceptor: TaskId,
+    /// All sources have been looked at since the last turn.
+    has_looked: bool,
     visits: u64,
     /// When, in turns, something last came about after luck had turned; and how much had then.
     calm_since: Option<(u64, u64)>,
@@ -71,7 +75,8 @@ where
         world.listener = Some(listener);
         let acceptor = executor.spawn(SimTask::Accept(Acceptor::new(listener)));
         let acceptor = acceptor.unwrap_or_else(|_| unreachable!("there is room for two tasks"));
-        let mut run = Self { executor, world, talks, acceptor, visits: 0, calm_since: None };
+        let mut run =
+            Self { executor, world, talks, acceptor, has_looked: true, visits: 0, calm_since: None };
         for number in 0..plan.clients as usize {
             run.welcome(number);
         }

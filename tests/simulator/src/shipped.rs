@@ -40,7 +40,7 @@ pub fn shipped_watched(plan: &Plan, luck: Luck, steps: &Arc<AtomicU64>) -> Ended
 }
 
 /// How many services there are to choose from.
-const SERVICES: u32 = 10;
+const SERVICES: u32 = 12;
 
 const NAMES: [&str; SERVICES as usize] = [
     "fib in lines",
@@ -52,6 +52,8 @@ const NAMES: [&str; SERVICES as usize] = [
     "echo",
     "upper",
     "echo as an async fn",
+    "echo as an async fn",
+    "fib in lines as an async fn",
     "fib in lines as an async fn",
 ];
 
@@ -69,7 +71,7 @@ fn run(service: u32, plan: &Plan, luck: Luck, story: Story) -> Ended {
         5 => Framing::Bare,
         6 => return simulate(Echo { idle_timeout }, plan, luck, story, |_| EchoTalk),
         7 => return simulate(Upper { idle_timeout }, plan, luck, story, |_| UpperTalk),
-        8 => return run_echo_tasks(plan, luck, story),
+        8 | 9 => return run_echo_tasks(plan, luck, story),
         _ => Framing::Lines,
     };
     // Half a line and another are a large number: to compute it would take longer than all the rest.
@@ -79,7 +81,7 @@ fn run(service: u32, plan: &Plan, luck: Luck, story: Story) -> Ended {
     let is_lost = is_lost && plan.computes != Computes::Slices;
     let is_busy = plan.rooms.jobs < plan.clients as usize;
     let talk = |_: &mut Luck| FibTalk::new(&fib).forgiving(is_busy, is_lost);
-    if service < 9 {
+    if service < 10 {
         return simulate(fib, plan, luck, story, talk);
     }
     simulate_lone_tasks(async |conn, on| tasks::fib(&conn, on, &fib).await, plan, luck, talk, story)

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use sinbin_core::task::Label;
-use sinbin_core::{Acceptor, Cx, Instant, Linger, Service, SourceId, Step, Task, TaskId, What, Woken};
+use sinbin_core::{Acceptor, Cx, Instant, Linger, Service, SourceId, Step, Task, TaskId, Wait, What, Woken};
 
 use crate::panics::give_up;
 use crate::talk::Talk;
@@ -38,13 +38,20 @@ where
             give_up();
         }
         let is_late = promises.is_late(task);
+        if woken == Woken::TimedOut
+            && let Some(wait) = promises.timely_wait(task)
+        {
+            self.check_deadline(cx, task, &wait);
+        }
         self.note(cx, task, woken, is_late);
+        cx.host.dawdle();
         let step = match &mut *self {
             Self::Accept(inner) => Pin::new(inner).resume(cx),
             Self::Serve(inner, _) => Pin::new(inner).resume(cx),
             Self::Linger(inner, _) => Pin::new(inner).resume(cx),
         };
-        promises.after_step(&mut cx.host.evidence, task, &step);
+        let now = cx.host.now;
+        promises.after_step(&mut cx.host.evidence, task, &step, now);
         cx.host.promises = promises;
         self.check_patience(cx.host, task, &step);
         cx.host.story.add(task.to_bits());
@@ -104,6 +111,31 @@ impl<S: Service> SimTask<S> {
         peer.cancelled |= woken == Woken::Cancelled;
         if is_over && is_early {
             cx.host.wrong(format!("client {number} was not silent for as long as it may be"));
+        }
+    }
+
+    /// A deadline ends a wait only for what had not happened when it came, and a silence is as long as it may be.
+    fn check_deadline<T: Talk>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, wait: &Wait) {
+        let now = cx.now();
+        let host = &mut *cx.host;
+        let (Self::Serve(_, source) | Self::Linger(_, source)) = self else { return };
+        let Some(Role::Peer(number) | Role::Lingering(number)) = host.entry(*source).map(|entry| entry.role)
+        else {
+            return;
+        };
+        let is_of_it = |what: &What| matches!(what, What::Recv(of) | What::Send(of) if of == source);
+        let in_time = |what: &What| host.peers[number].came_before(*what, wait.deadline());
+        if let Some(what) = wait.whats().filter(is_of_it).find(in_time) {
+            let deadline = wait.deadline();
+            host.wrong(format!(
+                "promise 10: task {task} is told that {deadline:?} has come, and {what:?} was ready before"
+            ));
+        }
+        // A service that sinbin ships knows no other deadline of a client that it wants to hear from.
+        let hears = matches!(self, Self::Serve(..)) && wait.whats().any(|what| what == What::Recv(*source));
+        let may_speak = host.plan.idle_timeout.map(|idle| host.peers[number].moved_at + idle);
+        if hears && host.evidence.tasks_ask_nothing && may_speak.is_some_and(|end| now < end) {
+            host.wrong(format!("client {number} was not silent for as long as it may be"));
         }
     }
 

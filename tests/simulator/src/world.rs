@@ -61,8 +61,6 @@ pub struct World<S: Service, T> {
     pub(crate) luck: Luck,
     /// What the clock says, which may be wrong; and what time it is.
     pub(crate) now: Instant,
-    /// The time of the turn, as the kernel has it.
-    pub(crate) turn_at: Instant,
     pub(crate) events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     scheduled: u64,
     pub(crate) peers: Vec<Peer<T>>,
@@ -102,7 +100,6 @@ impl<S: Service, T: Talk> World<S, T> {
             plan: plan.clone(),
             luck,
             now: Instant::ZERO,
-            turn_at: Instant::ZERO,
             events: BinaryHeap::new(),
             scheduled: 0,
             peers: Vec::new(),
@@ -169,8 +166,12 @@ impl<S: Service, T: Talk> World<S, T> {
         }
     }
 
-    /// Has the poller look at a source.
+    /// Has the poller look at a source, of which something has happened.
     pub(crate) fn list(&mut self, id: SourceId) {
+        let now = self.now;
+        if let Some(Role::Peer(number) | Role::Lingering(number)) = self.entry(id).map(|entry| entry.role) {
+            self.peers[number].note(now);
+        }
         if let Some(entry) = self.entry(id)
             && !entry.is_listed
         {

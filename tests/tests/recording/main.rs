@@ -201,3 +201,19 @@ fn an_async_fn_is_recorded_in_the_sandbox_alone() {
     let played = replay_in_sandbox(&recording, "echo-async.wasm", &[]);
     assert_eq!(played.code, Some(0), "{}", played.stderr);
 }
+
+/// A loop that looks again and again, and records meanwhile, keeps its deadlines and ends when it is told to.
+#[test]
+fn busy_polling_outlasts_no_deadline_of_a_loop_that_records() {
+    let busy = ["--busy-poll", "1000000"];
+    let idle = ["--idle-timeout", "300ms"];
+    let (here, there) = (path("busy"), path("busy-sandboxed"));
+    for server in [
+        native("echo", &here, &[busy, idle].concat()),
+        sandboxed("echo.wasm", &there, &[&busy[..], &["--"], &idle].concat()),
+    ] {
+        assert_eq!(server.client().rest(), "", "closed when it was idle for so long");
+        let ended = server.stop();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}

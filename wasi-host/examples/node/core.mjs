@@ -8,7 +8,7 @@ import { parse, refuse } from './options.mjs';
 import { serve } from './sockets.mjs';
 
 const EVENTS =
-  'listener accepted received ended writable stuck hangup failed idle computed lost stop'.split(' ');
+  'listener accepted received ended writable stuck hangup failed idle computed lost stop took more'.split(' ');
 const COMMANDS = 'watch send unread shutdown close submit cancel'.split(' ');
 const RESTS = 'ready until waiting stalled over'.split(' ');
 const RECORD = 24;

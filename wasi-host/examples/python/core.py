@@ -11,7 +11,7 @@ from wasmtime import Engine, Instance, Module, Store, WasmtimeError
 from options import parse
 from sockets import Answer, serve
 
-EVENTS = "listener accepted received ended writable stuck hangup failed idle computed lost stop".split()
+EVENTS = "listener accepted received ended writable stuck hangup failed idle computed lost stop took more".split()
 KINDS = {name: kind for kind, name in enumerate(EVENTS)}
 COMMANDS = "watch send unread shutdown close submit cancel".split()
 RESTS = "ready until waiting stalled over".split()

@@ -1,9 +1,11 @@
 //! Asking a command to stop: its stdin ends.
 
+use std::future::pending;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime_wasi::cli::{AsyncStdinStream, StdinStream};
 
@@ -38,7 +40,23 @@ impl Stopper {
     }
 }
 
+/// How much longer a guest may take than it was told.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Stopping {
+    /// Ends so long after the guest was asked to stop; never without a `timeout`. For the tokio that runs here.
+    pub(super) fn end(&self, timeout: Option<Duration>) -> io::Result<impl Future<Output = ()> + 'static> {
+        let stdin = tokio::net::UnixStream::from_std(self.stdin.try_clone()?)?;
+        Ok(async move {
+            // Nobody writes there, so there is its end, or an error.
+            stdin.readable().await.ok();
+            match timeout.and_then(|timeout| timeout.checked_add(GRACE)) {
+                Some(span) => tokio::time::sleep(span).await,
+                None => pending().await,
+            }
+        })
+    }
+
     /// The guest's stdin, for the tokio that runs here.
     pub(super) fn into_stdin(self) -> io::Result<impl StdinStream + 'static> {
         Ok(AsyncStdinStream::new(tokio::net::UnixStream::from_std(self.stdin)?))

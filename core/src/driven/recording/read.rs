@@ -267,6 +267,8 @@ fn event(body: &mut &[u8]) -> Result<Event, Wrong> {
         9 => Event::Computed { job: job(body)?, len: small(body)? },
         10 => Event::Lost(job(body)?),
         11 => Event::Stop,
+        12 => Event::Took(number(body)?),
+        13 => Event::More,
         _ => return Err((before, "an event of no known kind")),
     })
 }

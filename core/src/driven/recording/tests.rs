@@ -74,6 +74,8 @@ fn event() -> impl Strategy<Value = Event> {
         (job(), any::<u32>()).prop_map(|(job, len)| Event::Computed { job, len }),
         job().prop_map(Event::Lost),
         Just(Event::Stop),
+        any::<u64>().prop_map(Event::Took),
+        Just(Event::More),
     ]
 }
 
@@ -272,7 +274,7 @@ fn an_error_says_at_which_byte() {
         (&[], 0, "a frame of nothing"),
         (&[9], 0, "a frame of no known kind"),
         (&[3, 0], 1, "a frame that goes on behind its end"),
-        (&[1, 0, 0, 1, 12, 0], 4, "an event of no known kind"),
+        (&[1, 0, 0, 1, 14, 0], 4, "an event of no known kind"),
         (&[1, 0, 0, 1], 4, "fewer events than there should be"),
         (&[1, 0, 0, 0, 200, 1, 7], 4, "more bytes than there are"),
         (&[1, 0, 0, 0, 0, 1, 2, 3], 5, "no checksum"),

@@ -162,6 +162,11 @@ fn put_event(event: Event, bytes: &mut Vec<u8>) {
         Event::Computed { job, .. } => (9, job.to_bits()),
         Event::Lost(job) => (10, job.to_bits()),
         Event::Stop => return bytes.push(11),
+        Event::Took(nanos) => {
+            bytes.push(12);
+            return put(nanos, bytes);
+        }
+        Event::More => return bytes.push(13),
     };
     bytes.push(kind);
     put_name(name, bytes);

@@ -12,7 +12,8 @@ const HANGUP: u8 = 4;
 pub fn one_of_everything() -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Open, Op::BeginJob, Op::Changes];
     ops.extend(time(&[0, 1]));
-    ops.extend([Op::Advance(When::Ago(1)), Op::Run(Plan::Yield), Op::Run(Plan::Done), Op::Run(Plan::Fail)]);
+    ops.extend([Op::Advance(When::Ago(1)), Op::AdvanceUnseen(When::In(1)), Op::Run(Plan::Yield)]);
+    ops.extend([Op::Run(Plan::Done), Op::Run(Plan::Fail)]);
     ops.extend([
         named(),
         Op::Run(Plan::WaitFor(Who::Outside)),
@@ -78,6 +79,7 @@ pub fn watching(sources: usize) -> Alphabet {
 /// Tasks and nothing but time.
 pub fn deadlines(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Run(Plan::Done), Op::Advance(When::Ago(1)), named()];
+    ops.push(Op::AdvanceUnseen(When::In(0)));
     ops.extend(time(&[0, 1]));
     ops.extend([0, 1, 2, 3].map(|time| until(&[], time)));
     ops.extend([ago(), Op::Wake(Pick::Last(0)), Op::Cancel(Pick::Last(0)), Op::Wake(Pick::Last(1))]);

@@ -64,7 +64,7 @@ fn all_run(kernel: &Kernel<Heap>, before: &[TaskView], is_over: impl Fn(&What) -
 /// any more keep it from resting once each at most.
 fn a_host_that_rests_until_told_wakes_each_in_time(mut kernel: Kernel<Heap>) {
     let start = kernel.now();
-    let limit = 3 * kernel.count() + 6;
+    let limit = 6 * kernel.count() + 9;
     let mut due: BTreeMap<TaskId, Instant> =
         kernel.tasks().filter(|view| view.deadline != Instant::NEVER).map(|v| (v.id, v.deadline)).collect();
     for _ in 0..limit {

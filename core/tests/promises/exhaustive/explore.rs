@@ -154,6 +154,7 @@ impl Alphabet {
         world.again = true;
         // Not at the beginning of all time: there is a past.
         world.advance(Instant::from_nanos(1000));
+        world.advance(Instant::from_nanos(1000));
         self.path(path).for_each(|op| world.apply(op));
         world
     }

@@ -1,11 +1,11 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sinbin::command::arguments;
 use sinbin::command::replay::ReplayArgs;
+use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
 use sinbin::fib::MAX_N;
 
@@ -26,9 +26,9 @@ const EXIT_CODES: &str = "Exit codes: 0 all went well; 1 something failed, see s
 3 the time to drain was over and connections were cut; 4 a recording that was replayed is cut short, and as far as it goes \
 every answer is the same; 130 a second Ctrl-C ended it at once.";
 
-/// Ends the process as wrong arguments do, where it takes more than one of them to see that they are wrong.
+/// Ends the process as wrong arguments do, where it takes more than the command line to see that they are wrong.
 pub(crate) fn refuse(what: &str) -> ! {
-    Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
+    arguments::refuse::<Cli>(what)
 }
 
 #[derive(Subcommand)]
@@ -113,45 +113,13 @@ pub(crate) enum WrittenAs {
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on; may be given more than once. Port 0 finds a free one.
-    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Connections at a time; more wait in the system's backlog.
-    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) max_connections: u32,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
     #[command(flatten)]
     pub(crate) life: LifeArgs,
     /// How the service is written: it does the same either way.
     #[arg(long, default_value = "machine", value_enum, env = "SINBIN_WRITTEN_AS")]
     pub(crate) written_as: WrittenAs,
-    /// Threads for jobs (default: one less than there are cores, at least 1); with 0, jobs run in slices on
-    /// the loop itself.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
-    pub(crate) workers: Option<u16>,
-    /// With --workers 0: calls of fib in one slice, about a nanosecond each.
-    #[arg(long, default_value_t = 50_000, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) slice: u32,
-    /// Look for readiness this long, again and again, before the loop blocks: quicker answers for a whole
-    /// core. 0 is off.
-    #[arg(long, default_value_t = 0, value_name = "MICROS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    pub(crate) busy_poll: u64,
-    /// Bytes that may wait in the server for slow clients and for jobs, in MiB.
-    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..))]
-    pub(crate) max_buffered: u16,
-    /// After Ctrl-C or SIGTERM: how long requests under way may take.
-    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
-    pub(crate) drain_timeout: Span,
-    /// Record in this file all that the service is told, for `sinbin replay`. What clients send is in it. It must be new,
-    /// or empty.
-    ///
-    /// The service is then served by the driver of driven loops, in place of the native loop: the same tasks and sockets, but
-    /// a bug of the native loop alone can be missing in the recording. A service that is written as an async fn can't be
-    /// recorded here, and --max-buffered is 4095 at the most.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// End the recording, and not the server, at this size, in MiB.
-    #[arg(long, default_value_t = 4096, value_name = "MIB", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) record_limit: u32,
 }
 
 #[derive(Subcommand)]

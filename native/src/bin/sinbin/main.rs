@@ -1,5 +1,6 @@
 //! The `sinbin` command: serve the shipped services, run again what was recorded of them, and measure any server that
 //! speaks their protocol.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod cli;
 mod perf;
@@ -10,20 +11,21 @@ mod services;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use sinbin::command::arguments::begin;
+use sinbin::command::{complain, log};
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    sinbin::command::log("sinbin", &cli.log);
+    let cli: Cli = begin();
+    log(&cli.log);
     let ended = match &cli.command {
         Command::Serve(command) => serve::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Perf(command) => perf::run(command),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("sinbin: {error}");
+        complain(error);
         ExitCode::FAILURE
     })
 }

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use sinbin::command::output;
+use sinbin::command::serving::ServingArgs;
 use sinbin::command::signals::{outlive_full_files, stop_on_signal};
 use sinbin::driven::Shell;
 use sinbin::driver::{Inside, Server, Settings};
@@ -26,25 +26,25 @@ pub(crate) fn run<S>(
 where
     S: Service<Conn: Task<Shell<S>>, Job: WireJob + 'static>,
 {
-    let Some(path) = &args.record else { return Err("no file to record in".into()) };
     check(args);
+    let args = &args.serving;
+    let Some(path) = &args.record else { return Err("no file to record in".into()) };
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(Inside::new(make), &settings(arguments, args))?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
     // A server that can't be leaves no file.
     outlive_full_files()?;
-    let limit = u64::from(args.record_limit) << 20;
     server
-        .record(path, name, limit)
+        .record(path, name, args.record_limit())
         .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     // Before anybody is told that there is a server to stop.
     let stopper = server.stopper();
     stop_on_signal(move || stopper.stop())?;
-    for address in bound {
-        output::line(format_args!("listening on {address}"));
+    for (asked, bound) in args.listen.iter().zip(bound) {
+        output::listening(*asked, bound)?;
     }
     let summary = server.run()?;
-    output::line(summary);
+    output::say(format_args!("{summary}{}", output::Lost));
     Ok(if summary.served.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
 }
 
@@ -55,19 +55,19 @@ fn check(args: &ServeArgs) {
             "--record takes a service that is written as a state machine; leave out --written-as, and SINBIN_WRITTEN_AS",
         );
     }
-    if args.max_buffered > MAX_BUFFERED {
+    if args.serving.max_buffered > MAX_BUFFERED {
         refuse(&format!("--record takes a --max-buffered of {MAX_BUFFERED} at the most"));
     }
 }
 
-fn settings(arguments: Vec<String>, args: &ServeArgs) -> Settings {
+fn settings(arguments: Vec<String>, args: &ServingArgs) -> Settings {
     let mut settings = Settings::default();
     settings.arguments = arguments;
     settings.max_connections = args.max_connections as usize;
-    settings.max_buffered = usize::from(args.max_buffered) << 20;
+    settings.max_buffered = args.max_buffered();
     settings.slice = args.slice;
-    settings.busy_poll = Duration::from_micros(args.busy_poll);
-    settings.drain_timeout = args.drain_timeout.0.unwrap_or(Duration::MAX);
+    settings.busy_poll = args.busy_poll();
+    settings.drain_timeout = args.drain_timeout();
     if let Some(workers) = args.workers {
         settings.workers = usize::from(workers);
     }

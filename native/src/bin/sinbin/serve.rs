@@ -1,18 +1,18 @@
 //! `sinbin serve`.
 
 use std::error::Error;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use sinbin::echo::{Echo, Upper};
 use sinbin::task::{self, Conn};
 use sinbin::{NativeService, Server, Settings, Stopper, Summary, bind};
 
-use crate::cli::{Serve, ServeArgs, WrittenAs};
+use crate::cli::{Serve, WrittenAs};
 use crate::services::{arguments, fib_arguments};
 use crate::{record, services};
 use sinbin::command::output;
+use sinbin::command::serving::ServingArgs;
 use sinbin::command::signals::stop_on_signal;
 
 /// The exit code when connections had to be cut.
@@ -20,91 +20,98 @@ pub(crate) const CUT: u8 = 3;
 
 pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Serve::Fib(args) if args.serve.record.is_some() => {
+        Serve::Fib(args) if args.serve.serving.record.is_some() => {
             record::run("fib", fib_arguments(&args.rules, &args.serve.life), services::fib, &args.serve)
         }
-        Serve::Echo(args) if args.record.is_some() => {
+        Serve::Echo(args) if args.serving.record.is_some() => {
             record::run("echo", arguments(&args.life), services::echo, args)
         }
-        Serve::Upper(args) if args.record.is_some() => {
+        Serve::Upper(args) if args.serving.record.is_some() => {
             record::run("upper", arguments(&args.life), services::upper, args)
         }
         Serve::Fib(args) => {
             let fib = services::fib_of(&args.rules, &args.serve.life);
             match args.serve.written_as {
-                WrittenAs::Machine => serve(fib, &args.serve),
+                WrittenAs::Machine => serve(fib, &args.serve.serving),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::fib(conn, &fib).await, &args.serve)
+                    serve_async(async |conn| sinbin::services::fib(conn, &fib).await, &args.serve.serving)
                 }
             }
         }
         Serve::Echo(args) => {
             let idle_timeout = args.life.idle_timeout.0;
             match args.written_as {
-                WrittenAs::Machine => serve(Echo { idle_timeout }, args),
+                WrittenAs::Machine => serve(Echo { idle_timeout }, &args.serving),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::echo(conn, idle_timeout).await, args)
+                    serve_async(async |conn| sinbin::services::echo(conn, idle_timeout).await, &args.serving)
                 }
             }
         }
         Serve::Upper(args) => {
             let idle_timeout = args.life.idle_timeout.0;
             match args.written_as {
-                WrittenAs::Machine => serve(Upper { idle_timeout }, args),
+                WrittenAs::Machine => serve(Upper { idle_timeout }, &args.serving),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::upper(conn, idle_timeout).await, args)
+                    serve_async(async |conn| sinbin::services::upper(conn, idle_timeout).await, &args.serving)
                 }
             }
         }
     }
 }
 
-fn settings(args: &ServeArgs) -> Settings {
+fn settings(args: &ServingArgs) -> Settings {
     let mut settings = Settings::default();
     settings.max_connections = args.max_connections as usize;
-    settings.max_buffered = usize::from(args.max_buffered) << 20;
+    settings.max_buffered = args.max_buffered();
     settings.slice = args.slice;
-    settings.busy_poll = Duration::from_micros(args.busy_poll);
-    settings.drain_timeout = args.drain_timeout.0.unwrap_or(Duration::MAX);
+    settings.busy_poll = args.busy_poll();
+    settings.drain_timeout = args.drain_timeout();
     if let Some(workers) = args.workers {
         settings.workers = usize::from(workers);
     }
     settings
 }
 
-fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, Box<dyn Error>> {
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
     // Before anybody is told that there is a server to stop.
     let stopper = server.stopper();
     stop_on_signal(move || stopper.stop())?;
     for address in &args.listen {
-        let bound = server.listen(*address)?;
-        output::line(format_args!("listening on {bound}"));
+        output::listening(*address, server.listen(*address)?)?;
     }
     Ok(end(&server.run()?))
 }
 
 fn serve_async(
     service: impl AsyncFn(Conn<'_>) -> Result<(), task::Error>,
-    args: &ServeArgs,
+    args: &ServingArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let listeners = args.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
     let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    let mut signals = Ok(());
-    let started = |stopper: Stopper| {
-        signals = stop_on_signal(move || stopper.stop());
-        for address in bound {
-            output::line(format_args!("listening on {address}"));
-        }
-    };
+    let mut begun: Result<(), Box<dyn Error>> = Ok(());
+    let started = |stopper: Stopper| begun = begin(stopper, args.listen.iter().copied().zip(bound));
     let summary = settings(args).serve(listeners, started, service)?;
-    signals?;
+    begun?;
     Ok(end(&summary))
 }
 
+/// Says where a server listens that signals can stop; one that can't begin is stopped.
+fn begin(
+    stopper: Stopper,
+    addresses: impl Iterator<Item = (SocketAddr, SocketAddr)>,
+) -> Result<(), Box<dyn Error>> {
+    let stop = stopper.clone();
+    let mut begun = stop_on_signal(move || stop.stop()).map_err(Into::into);
+    for (asked, bound) in addresses {
+        begun = begun.and_then(|()| output::listening(asked, bound).map_err(Into::into));
+    }
+    begun.inspect_err(|_| stopper.stop())
+}
+
 fn end(summary: &Summary) -> ExitCode {
-    output::line(summary);
+    output::say(format_args!("{summary}{}", output::Lost));
     if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) }
 }

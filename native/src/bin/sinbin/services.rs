@@ -77,10 +77,5 @@ pub(crate) fn fib_arguments(rules: &RulesArgs, life: &LifeArgs) -> Vec<String> {
 
 /// Those of the others.
 pub(crate) fn arguments(life: &LifeArgs) -> Vec<String> {
-    let span = match life.idle_timeout.0 {
-        None => "off".to_owned(),
-        // The guests know none that is shorter.
-        Some(span) => format!("{}ms", span.as_millis().max(1)),
-    };
-    vec![format!("--idle-timeout={span}")]
+    vec![format!("--idle-timeout={}", life.idle_timeout)]
 }

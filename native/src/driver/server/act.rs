@@ -9,18 +9,29 @@ use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 use crate::driver::input::handle;
 use crate::driver::places::Role;
 use crate::driver::server::Server;
-use crate::driver::{Blueprint, Guest};
+use crate::driver::{Blueprint, Guest, caught_call};
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A turn that took so long is told in the next one: the guest cannot know how long it was at work when it asked for a
+/// span.
+const LONG_TURN: Duration = Duration::from_millis(1);
 
 impl<B: Blueprint> Server<B> {
     /// Calls the guest. One that fails is replaced.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
         let window = self.window();
         let Some(instance) = &mut self.instance else { return Rest::Until(Instant::NEVER) };
+        if self.has_more {
+            self.input.events.push(Event::More);
+        }
+        if self.took >= LONG_TURN {
+            self.input.events.push(Event::Took(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX)));
+        }
         let (events, input) = (&self.input.events[..], self.input.bytes());
-        let answer = instance.turn(now, window, events, input);
+        let answer = caught_call(|| instance.turn(now, window, events, input));
+        self.took = self.clock.now().since(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.turn(&Turn { now, window, events, input }, answer.as_ref().ok());
         }
@@ -38,7 +49,7 @@ impl<B: Blueprint> Server<B> {
         // Events for the next turn are made from here on; the bytes of this one are still there.
         self.input.events.clear();
         for command in answer.commands {
-            self.obey(command, &mut output, window, now);
+            self.obey(command, &mut output, window);
         }
         if !output.is_empty() {
             self.ignore("left bytes of output that belong to no command");
@@ -68,13 +79,13 @@ impl<B: Blueprint> Server<B> {
         }
     }
 
-    fn obey(&mut self, command: Command, output: &mut &[u8], window: u32, now: Instant) {
+    fn obey(&mut self, command: Command, output: &mut &[u8], window: u32) {
         match command {
             Command::Send { source, len } => self.send(of(source), len, output, window),
             Command::Watch { source, interest } => self.set_interest(of(source), interest),
             Command::Unread { source, len } => self.take_back(of(source), len),
             Command::Shutdown(source) => self.shut_down(of(source)),
-            Command::Close(source) => self.close(of(source), now),
+            Command::Close(source) => self.close(of(source)),
             Command::Submit { job, len } => self.submit(job, len, output),
             Command::Cancel(job) => self.cancel(job),
             _ => self.ignore("says what is not known here"),
@@ -156,7 +167,7 @@ impl<B: Blueprint> Server<B> {
         }
     }
 
-    fn close(&mut self, source: SourceId, now: Instant) {
+    fn close(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else {
             return self.ignore("closes a handle that names nothing");
         };
@@ -171,12 +182,12 @@ impl<B: Blueprint> Server<B> {
                 self.sockets.remove(source);
                 self.places.remove(source);
             }
-            Role::Connection if place.rest().is_empty() => self.part(source, now),
+            Role::Connection if place.rest().is_empty() => self.part(source),
             Role::Connection => {
                 place.role = Role::Closing;
                 place.interest = Interest::NONE;
                 place.has_moved();
-                self.closing.push_back((now + STUCK_PATIENCE, source));
+                self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
                 self.watch(source);
             }
             Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),
@@ -185,28 +196,29 @@ impl<B: Blueprint> Server<B> {
 
     /// Ends a connection of which all is out. Were its socket closed with something unread, the peer might lose what
     /// was sent to it last.
-    pub(super) fn part(&mut self, source: SourceId, now: Instant) {
+    pub(super) fn part(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         if place.ended || place.failed || self.sockets.shutdown(source).is_err() {
             return self.free(source);
         }
         place.role = Role::Lingering;
         self.kept -= place.take_unread().len();
-        self.lingering.push_back((now + Linger::PATIENCE, source));
+        self.lingering.push_back((self.clock.now() + Linger::PATIENCE, source));
         self.watch(source);
     }
 
     /// The time of those who linger is over; so is that of those who take nothing.
-    pub(super) fn lose_patience(&mut self, now: Instant) {
-        while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
+    pub(super) fn lose_patience(&mut self) {
+        let seen = self.seen;
+        while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= seen) {
             self.free(source);
         }
-        while let Some((_, source)) = self.closing.pop_front_if(|(until, _)| *until <= now) {
+        while let Some((_, source)) = self.closing.pop_front_if(|(until, _)| *until <= seen) {
             let Some(place) = self.places.get(source).filter(|place| place.role == Role::Closing) else {
                 continue;
             };
             if place.has_moved() {
-                self.closing.push_back((now + STUCK_PATIENCE, source));
+                self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
             } else {
                 self.counts.failed += 1;
                 self.free(source);

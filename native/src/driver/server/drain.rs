@@ -3,6 +3,7 @@
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, SourceId};
 
+use crate::caught::Caught;
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
 use crate::driver::places::Role;
@@ -17,7 +18,8 @@ impl<B: Blueprint> Server<B> {
         match self.draining {
             None if self.stopper.is_asked() => self.begin_drain(),
             None => {}
-            Some(end) if self.now() >= end => self.cut_off(),
+            // What was received before the end is answered: a look at the sources comes between the two.
+            Some(end) if self.seen >= end => self.cut_off(),
             Some(_) => self.empty_backlog(),
         }
     }
@@ -36,9 +38,9 @@ impl<B: Blueprint> Server<B> {
         if self.listeners.is_empty() {
             return;
         }
-        let (now, room) = (self.now(), self.room);
+        let room = self.room;
         for index in 0..self.listeners.len() {
-            self.accept_some(self.listeners[index], now);
+            self.accept_some(self.listeners[index]);
         }
         self.looks -= 1;
         if self.room < room && self.room > 0 && self.looks > 0 {
@@ -88,7 +90,7 @@ impl<B: Blueprint> Server<B> {
         for source in late.into_iter().chain(self.places.of(&[Role::Lingering])) {
             self.free(source);
         }
-        self.instance = None;
+        drop(self.instance.take().map(Caught::new));
         self.input.clear();
         self.draining = Some(Instant::NEVER);
     }

@@ -1,8 +1,11 @@
 //! A guest that failed: it is reported, its connections are closed, and a fresh instance takes over its listeners.
 
+use std::time::Duration;
+
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, Rest};
 
+use crate::caught::{Caught, caught};
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
 use crate::driver::places::Role;
@@ -11,8 +14,13 @@ use crate::driver::server::Server;
 impl<B: Blueprint> Server<B> {
     /// Ends the instance, and starts another as soon as one may be.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
+        // A turn that did not come back may have kept the loop from hearing that it is to stop.
+        if self.draining.is_none() {
+            self.check_stop();
+        }
         tracing::error!(connections = self.open, "the guest failed, and its connections are closed: {why}");
-        self.instance = None;
+        drop(self.instance.take().map(Caught::new));
+        self.took = Duration::ZERO;
         self.clear();
         if self.draining.is_some() {
             return Rest::Empty;
@@ -61,7 +69,8 @@ impl<B: Blueprint> Server<B> {
         if self.restart_at > now || self.draining.is_some() {
             return;
         }
-        match self.blueprint.start(&self.start) {
+        let started = caught(|| self.blueprint.start(&self.start).map_err(|error| error.to_string()));
+        match started.unwrap_or_else(|said| Err(format!("it panicked: {said}"))) {
             Ok((instance, takes)) => {
                 self.instance = Some(instance);
                 self.takes = takes;
@@ -77,7 +86,7 @@ impl<B: Blueprint> Server<B> {
             }
             Err(error) => {
                 tracing::error!("no fresh instance of the guest: {error}");
-                self.restart_at = self.restarts.take(now).max(now + std::time::Duration::from_millis(100));
+                self.restart_at = self.restarts.take(now).max(now + Duration::from_millis(100));
             }
         }
     }

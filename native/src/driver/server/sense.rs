@@ -9,6 +9,7 @@ use sinbin_core::{Instant, Interest, IoError, SourceId};
 
 use crate::driver::Blueprint;
 use crate::driver::input::handle;
+use crate::driver::jobs::Jobs;
 use crate::driver::places::{Place, Role};
 use crate::driver::server::Server;
 use crate::sockets::{Socket, is_exhaustion, prepare};
@@ -40,7 +41,7 @@ pub(super) enum Attempt {
 }
 
 impl<B: Blueprint> Server<B> {
-    /// Collects what the guest is to be told.
+    /// Collects what the guest is to be told, and notes if there is more than one turn can tell.
     pub(super) fn gather(&mut self, now: Instant) {
         if self.instance.is_none() {
             self.restart_if_due(now);
@@ -48,9 +49,21 @@ impl<B: Blueprint> Server<B> {
         self.tell_again();
         self.tell_results();
         for _ in 0..CHUNK {
+            // A source for which this turn has no room comes first in the next one.
+            if !self.input.is_empty() && !self.input.has_room(self.bite()) {
+                break;
+            }
             let Some((source, readiness)) = self.ready.pop_front() else { break };
-            self.look(source, readiness, now);
+            self.look(source, readiness);
         }
+        let has_results = self.jobs.as_ref().is_some_and(Jobs::are_over);
+        self.has_more = !self.ready.is_empty() || !self.again.is_empty() || has_results;
+    }
+
+    /// How many bytes a connection may bring at once.
+    fn bite(&self) -> usize {
+        let block = self.takes.block as usize;
+        if self.kept < self.settings.max_buffered { block } else { block.min(BITE) }
     }
 
     /// What was handed back and is wanted now.
@@ -84,17 +97,17 @@ impl<B: Blueprint> Server<B> {
         }
     }
 
-    fn look(&mut self, source: SourceId, readiness: Interest, now: Instant) {
+    fn look(&mut self, source: SourceId, readiness: Interest) {
         // Who is told that it broke is told no more.
         let Some(place) = self.places.get(source).filter(|place| !place.failed) else { return };
         match place.role {
-            Role::Listener if self.draining.is_none() => self.accept_some(source, now),
+            Role::Listener if self.draining.is_none() => self.accept_some(source),
             Role::Listener => {}
             Role::Lingering => self.discard(source),
             Role::Connection | Role::Closing => {
                 let is_gone = readiness.contains(Interest::HANGUP);
                 if is_gone || readiness.contains(Interest::SEND) {
-                    self.flush(source, now);
+                    self.flush(source);
                 }
                 let comes = is_gone || readiness.contains(Interest::RECV);
                 let attempt = if comes { self.receive(source) } else { Attempt::NotMade };
@@ -111,8 +124,7 @@ impl<B: Blueprint> Server<B> {
 
     /// Receives for the guest, if it wants that.
     pub(super) fn receive(&mut self, source: SourceId) -> Attempt {
-        let block = self.takes.block as usize;
-        let limit = if self.kept < self.settings.max_buffered { block } else { block.min(BITE) };
+        let limit = self.bite();
         // What has no room in this turn is reported again.
         let wants_some =
             self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
@@ -165,7 +177,7 @@ impl<B: Blueprint> Server<B> {
     }
 
     /// Sends what is kept.
-    fn flush(&mut self, source: SourceId, now: Instant) {
+    fn flush(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         if place.rest().is_empty() {
             if place.role == Role::Connection && place.interest.contains(Interest::SEND) {
@@ -183,15 +195,15 @@ impl<B: Blueprint> Server<B> {
             Err(error) => return self.broke(source, error),
         }
         if place.rest().is_empty() {
-            self.flushed(source, now);
+            self.flushed(source);
         }
     }
 
     /// All is out.
-    fn flushed(&mut self, source: SourceId, now: Instant) {
+    fn flushed(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         match place.role {
-            Role::Closing => self.part(source, now),
+            Role::Closing => self.part(source),
             _ => {
                 let shutdown = place.shutdown;
                 self.input.events.push(Event::Writable(handle(source)));
@@ -211,7 +223,7 @@ impl<B: Blueprint> Server<B> {
         }
     }
 
-    pub(super) fn accept_some(&mut self, listener: SourceId, now: Instant) {
+    pub(super) fn accept_some(&mut self, listener: SourceId) {
         for _ in 0..self.room.min(BATCH) {
             // A peer's address has to fit as well.
             if self.open >= self.settings.max_connections || !self.input.has_room(64) {
@@ -238,7 +250,7 @@ impl<B: Blueprint> Server<B> {
                         tracing::warn!(%error, open = self.open, "accepting pauses; clients wait in the backlog");
                     }
                     self.crowded = true;
-                    self.accept_at = Some(now + RETRY);
+                    self.accept_at = Some(self.now() + RETRY);
                     return;
                 }
                 Err(_) => {}

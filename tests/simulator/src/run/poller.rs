@@ -39,7 +39,7 @@ where
         if self.world.luck.strikes(self.world.plan.faults.disorder) {
             shuffle(&mut listed, &mut self.world.luck);
         }
-        let mut said = false;
+        let (mut said, mut has_looked) = (false, true);
         listed.retain(|source| {
             let Some(entry) = self.world.entry(*source).map(|entry| *entry) else { return false };
             let is_watched = !entry.watched.is_empty();
@@ -49,7 +49,9 @@ where
                 self.world.sources[source.index()].iter_mut().for_each(|entry| entry.is_listed = false);
                 return false;
             }
-            if !self.world.luck.strikes(self.world.plan.faults.late) {
+            if self.world.luck.strikes(self.world.plan.faults.late) {
+                has_looked = false;
+            } else {
                 said = true;
                 self.say_ready(*source, entry.role, report);
                 if self.world.luck.strikes(self.world.plan.faults.doubled) {
@@ -61,6 +63,7 @@ where
         // What was listed meanwhile comes behind.
         listed.append(&mut self.world.listed);
         self.world.listed = listed;
+        self.has_looked |= has_looked;
         said
     }
 

@@ -10,6 +10,9 @@ use crate::run::Simulation;
 use crate::talk::Talk;
 use crate::world::{Event, World};
 
+/// How long something takes that takes long, in nanoseconds: longer than most deadlines.
+pub(crate) const LONG: u32 = 10_000_000;
+
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
@@ -24,8 +27,8 @@ where
             let said = self.poll();
             match rest {
                 _ if self.world.wrong.is_some() => return,
-                Rest::Ready => return self.pass_some(8),
-                _ if said || self.world.work.is_busy() => return self.pass_some(8),
+                Rest::Ready => return self.come_back(),
+                _ if said || self.world.work.is_busy() => return self.come_back(),
                 Rest::Empty if self.world.events.is_empty() => return,
                 Rest::Stalled => {
                     return self.world.wrong("promise 8: all tasks wait for each other".to_owned());
@@ -55,6 +58,20 @@ where
             self.stop();
             return false;
         }
+        let luck = &mut self.world.luck;
+        if luck.strikes(self.world.plan.faults.interrupted) {
+            let span = u32::try_from(next.since(self.world.now).as_nanos()).unwrap_or(u32::MAX);
+            let span = luck.below(span);
+            self.pass(span.into());
+            return false;
+        }
+        if luck.strikes(self.world.plan.faults.oversleeps) {
+            let late = luck.between(1, LONG);
+            let span = next.since(self.world.now) + Duration::from_nanos(late.into());
+            self.world.tell(|| "the host sleeps for longer than it should".to_owned());
+            self.pass(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+            return false;
+        }
         let is_early = next == deadline && self.world.luck.strikes(self.world.plan.faults.early);
         let next = if is_early { Instant::from_nanos(next.as_nanos().saturating_sub(1)) } else { next };
         self.world.now = self.world.now.max(next);
@@ -66,6 +83,16 @@ where
         }
         self.pass_some(1);
         true
+    }
+
+    /// The host has looked, and goes on with the next turn.
+    fn come_back(&mut self) {
+        if self.world.luck.strikes(self.world.plan.faults.slow_looks) {
+            let span = self.world.luck.between(1, LONG);
+            self.world.tell(|| format!("the host needs {} µs to come back from its look", span / 1000));
+            self.pass(span.into());
+        }
+        self.pass_some(8);
     }
 
     /// Some time passes, a share of what may pass while nobody runs.

@@ -16,12 +16,12 @@ where
 {
     /// A turn of the tasks.
     pub(crate) fn turn(&mut self) {
+        let has_looked = std::mem::take(&mut self.has_looked);
         let Self { executor, world, .. } = self;
         let now = world.clock();
         let tasks = executor.kernel.count();
-        world.promises.begin_turn(&executor.kernel, now);
-        world.turn_at = now.max(executor.kernel.now());
-        let steps = executor.turn(now, world);
+        world.promises.begin_turn(&executor.kernel, now, has_looked);
+        let steps = if has_looked { executor.turn(now, world) } else { executor.turn_unseen(now, world) };
         world.report.turns += 1;
         if steps > tasks {
             world.wrong(format!("promise 3: {tasks} tasks had {steps} steps in one turn"));
@@ -33,7 +33,7 @@ where
 
     /// What a host does between two turns: connections that linger, slices, and acceptors that find room again.
     pub(crate) fn settle(&mut self) {
-        let now = self.executor.kernel.now();
+        let now = self.world.now;
         for number in std::mem::take(&mut self.world.to_linger) {
             if !self.linger(number, now) {
                 // Without a place for it, the socket is closed as it is.

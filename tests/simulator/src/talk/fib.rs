@@ -21,6 +21,8 @@ pub struct FibTalk {
     is_cut: bool,
     /// Whether requests are lines; `None` until that is known.
     by_lines: Option<bool>,
+    /// What would be the newline of a request that came without one, if it came now.
+    newlines: &'static [&'static [u8]],
 }
 
 impl FibTalk {
@@ -40,6 +42,7 @@ impl FibTalk {
             pending: Vec::new(),
             is_cut: false,
             by_lines,
+            newlines: &[],
         }
     }
 
@@ -68,10 +71,31 @@ impl FibTalk {
     fn complete(&mut self, owed: &mut Owed) {
         // A first read without a newline makes a client one that sends none.
         if !*self.by_lines.get_or_insert(false) && !owed.is_over() {
-            self.owe(request(&self.rules, &self.pending), owed);
+            self.complete_bare(owed);
             self.pending.clear();
         }
         self.is_cut = false;
+    }
+
+    /// A newline may come right behind a bare request that has none; that is no request.
+    fn complete_bare(&mut self, owed: &mut Owed) {
+        if self.pending == b"\r" && self.newlines.len() > 1 {
+            self.newlines = &[b"\n"];
+            return;
+        }
+        self.owe(request(&self.rules, &self.pending), owed);
+        let may_follow = self.rules.framing == Framing::Auto && !self.pending.contains(&b'\n');
+        self.newlines = if may_follow { &[b"\n", b"\r\n"] } else { &[] };
+    }
+
+    /// A newline behind a bare request makes lines of what follows.
+    fn find_newline(&mut self) {
+        let newline = self.newlines.iter().find(|newline| self.pending.starts_with(newline));
+        if let Some(newline) = newline {
+            self.pending.drain(..newline.len());
+            self.by_lines = Some(true);
+            self.newlines = &[];
+        }
     }
 
     fn lines(&mut self, owed: &mut Owed) {
@@ -113,6 +137,7 @@ impl Talk for FibTalk {
             Read::Bytes { bytes, is_cut } => {
                 self.pending.extend(bytes);
                 self.is_cut = is_cut;
+                self.find_newline();
                 if self.by_lines.is_none() && bytes.contains(&b'\n') {
                     self.by_lines = Some(true);
                 }

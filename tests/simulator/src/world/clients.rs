@@ -1,6 +1,9 @@
 //! Clients: how they come, and what they do when it is their turn.
 
-use sinbin_core::Service;
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use sinbin_core::{Instant, Service};
 
 use crate::peer::{Peer, Phase};
 use crate::talk::Talk;
@@ -36,6 +39,7 @@ impl<S: Service, T: Talk> World<S, T> {
 
     /// Has a client do something soon, as the server has done something.
     pub(crate) fn rouse(&mut self, number: usize) {
+        self.peers[number].note(self.now);
         if self.peers[number].is_scripted() {
             return self.after_the_server(number);
         }
@@ -87,6 +91,26 @@ impl<S: Service, T: Talk> World<S, T> {
             };
             format!("client {number} sends {sent} bytes, takes {got}{ends}")
         });
+    }
+
+    /// Time passes in the middle of a step, and what clients do in it happens. (That jobs end is told later.)
+    pub(crate) fn pass_in_step(&mut self, span: Duration) {
+        let until = self.now + span;
+        let mut jobs = Vec::new();
+        while let Some(Reverse((at, _, event))) = self.events.peek().copied()
+            && at <= until.as_nanos()
+        {
+            let entry = self.events.pop();
+            match event {
+                Event::Act(number) => {
+                    self.now = self.now.max(Instant::from_nanos(at));
+                    self.act(number);
+                }
+                Event::Job(_) => jobs.extend(entry),
+            }
+        }
+        self.events.extend(jobs);
+        self.now = until;
     }
 
     fn connect_and_go_on(&mut self, number: usize) {

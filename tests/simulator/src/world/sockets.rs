@@ -1,6 +1,6 @@
 //! Sockets, as tasks see them: what is received and sent is held against what the client is owed.
 
-use sinbin_core::{Failure, Host, IoError, Limits, Op, Service, SourceId, TaskId};
+use sinbin_core::{Failure, Host, Instant, IoError, Limits, Op, Service, SourceId, TaskId};
 
 use crate::owed::Read;
 use crate::talk::Talk;
@@ -29,7 +29,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
         }
         let peer = &mut self.peers[number];
         peer.source = Some(new);
-        (peer.began_at, peer.moved_at) = (self.turn_at, self.turn_at);
+        (peer.began_at, peer.moved_at) = (self.now, self.now);
         self.insert(new, Role::Peer(number));
         self.report.connections += 1;
         self.tell(|| format!("accepted client {number} as source {new}"));
@@ -68,7 +68,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             return Ok(count);
         }
         self.report.received += count as u64;
-        self.peers[number].moved_at = self.turn_at;
+        self.peers[number].moved_at = self.now;
         let bytes = &buffer[..count];
         self.tell(|| format!("recv from client {number}: \"{}\"", bytes.escape_ascii()));
         self.heard(number, Read::Bytes { bytes, is_cut: count == buffer.len() });
@@ -86,7 +86,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
         }
         let sent = &bytes[..count];
         peer.outbox.extend(sent);
-        peer.moved_at = self.turn_at;
+        peer.moved_at = self.now;
         self.report.sent += count as u64;
         let before = peer.owed.count();
         let is_right = peer.owed.send(sent);
@@ -124,6 +124,10 @@ impl<S: Service, T: Talk> Host for World<S, T> {
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> SimTask<S> {
         SimTask::Serve(self.service.connect(connection), connection)
+    }
+
+    fn clock(&self, _: Instant) -> Instant {
+        self.now
     }
 
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
@@ -178,7 +182,7 @@ impl<S: Service, T: Talk> World<S, T> {
         let is_answered_by_reset = !peer.reset && (!peer.finished || !peer.inbox.is_empty());
         if is_answered_by_reset && self.luck.strikes(self.plan.faults.overtaken) {
             let lost = peer.outbox.len();
-            let is_early = self.turn_at < peer.lingers_until;
+            let is_early = self.now < peer.lingers_until;
             peer.break_off();
             self.tell(|| format!("client {number} is reset, and {lost} bytes are lost"));
             if lost > 0 && is_early {

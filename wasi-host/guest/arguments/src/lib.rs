@@ -19,6 +19,7 @@ extern crate alloc;
 
 mod options;
 mod sentence;
+mod spans;
 mod values;
 
 use alloc::string::String;

@@ -1,4 +1,7 @@
+use alloc::format;
 use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use sinbin_core::fib_protocol::Framing;
@@ -46,8 +49,51 @@ fn spans() {
 }
 
 #[test]
+fn spans_are_those_of_the_commands() {
+    assert_eq!(timeout("500us"), Some(Duration::from_micros(500)));
+    assert_eq!(timeout("1.5s"), Some(Duration::from_millis(1500)));
+    assert_eq!(timeout("5 m"), Some(Duration::from_secs(300)));
+    assert_eq!(timeout("2h 30min"), Some(Duration::from_secs(9000)));
+    assert_eq!(timeout("1000years"), Some(Duration::from_secs(1000 * 31_557_600)));
+}
+
+/// All texts of up to six of these letters, and units in full behind some numbers.
+#[test]
+fn spans_are_read_as_humantime_reads_them() {
+    const LETTERS: [char; 9] = ['0', '7', '.', ' ', 's', 'm', 'h', 'u', '-'];
+    const UNITS: &str = "nanos nsec ns usec us µs millis msec ms seconds second secs sec s minutes minute min mins m hours \
+                         hour hr hrs h days day d weeks week wk wks w months month M years year yr yrs y S Ms year' µ";
+    const NUMBERS: [&str; 9] = [
+        "0",
+        "1",
+        "1.25",
+        "0.001",
+        "1.0000000001",
+        "18446744073709",
+        "18446744073709551615",
+        "1. 5",
+        "3 h 4",
+    ];
+    let mut texts: Vec<String> = vec![String::new()];
+    let mut last = texts.clone();
+    for _ in 0..6 {
+        last = last.iter().flat_map(|text| LETTERS.map(|letter| format!("{text}{letter}"))).collect();
+        texts.extend_from_slice(&last);
+    }
+    for unit in UNITS.split_whitespace() {
+        texts.extend(NUMBERS.map(|number| format!("{number}{unit}")));
+        texts.extend(NUMBERS.map(|number| format!(" {number} {unit} 1{unit}2ms ")));
+    }
+    for text in texts {
+        let humans = humantime::parse_duration(&text).ok().filter(|span| !span.is_zero());
+        let ours = super::span("", &text).ok().flatten();
+        assert_eq!(ours, humans, "{text:?}");
+    }
+}
+
+#[test]
 fn a_span_of_nothing_or_of_nonsense() {
-    for text in ["0s", "0ms", "5", "", "s", "ms", "-1s", "1.5s", "5 m", "5min", "99999999999999999999h"] {
+    for text in ["0s", "0ms", "0", "5", "", "s", "ms", "-1s", "1.5", "5 mm", "5m,", "99999999999999999999h"] {
         let error = upper(["--idle-timeout", text].into_iter()).unwrap_err();
         assert!(error.starts_with("--idle-timeout "), "{error}");
         assert!(error.ends_with(": it takes 250ms, 30s, 5m, 1h and the like, or off"), "{error}");

@@ -7,6 +7,7 @@ use core::time::Duration;
 use sinbin_core::fib_protocol::Framing;
 
 use crate::sentence::refused;
+use crate::spans;
 
 /// The number that `text` says, within `allowed`, which `spoken` puts in words.
 ///
@@ -27,17 +28,8 @@ pub fn span(option: &str, text: &str) -> Result<Option<Duration>, String> {
     if text == "off" {
         return Ok(None);
     }
-    let span = millis(text).filter(|millis| *millis > 0).map(Duration::from_millis);
+    let span = spans::read(text).filter(|span| !span.is_zero());
     span.map(Some).ok_or_else(|| refused(option, text, "250ms, 30s, 5m, 1h and the like, or off"))
-}
-
-/// Units, the longer names first: each ends with the next one's.
-const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
-
-fn millis(text: &str) -> Option<u64> {
-    let (count, unit) =
-        UNITS.iter().find_map(|(name, unit)| text.strip_suffix(name).map(|count| (count, *unit)))?;
-    count.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// A length that fits 16 bits, and is one.

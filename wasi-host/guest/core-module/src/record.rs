@@ -50,6 +50,8 @@ pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
         9 => Event::Computed { job, len },
         10 => Event::Lost(job),
         11 => Event::Stop,
+        12 => Event::Took(first),
+        13 => Event::More,
         _ => return None,
     })
 }

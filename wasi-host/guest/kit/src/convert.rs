@@ -26,6 +26,8 @@ pub(crate) fn event(event: Event) -> driven::Event {
         }
         Event::Lost(job) => driven::Event::Lost(JobId::from_bits(job)),
         Event::Stop => driven::Event::Stop,
+        Event::Took(nanos) => driven::Event::Took(nanos),
+        Event::More => driven::Event::More,
     }
 }
 

@@ -24,14 +24,14 @@ pub(crate) enum Drain {
 }
 
 impl Drain {
-    /// The stage behind this one, if its time has come.
-    pub(crate) fn next(self, now: Instant, timeout: Option<Duration>) -> Option<Self> {
+    /// The stage behind this one, if its time has come and all that happened before has been `seen`.
+    pub(crate) fn next(self, seen: Instant, now: Instant, timeout: Option<Duration>) -> Option<Self> {
         match self {
-            Self::Accepting(at) if now >= at => Some(Self::Receiving(now + SETTLE)),
-            Self::Receiving(at) if now >= at => {
+            Self::Accepting(at) if seen >= at => Some(Self::Receiving(now + SETTLE)),
+            Self::Receiving(at) if seen >= at => {
                 Some(Self::On(timeout.map_or(Instant::NEVER, |span| now + span)))
             }
-            Self::On(at) if now >= at => Some(Self::Over),
+            Self::On(at) if seen >= at => Some(Self::Over),
             _ => None,
         }
     }

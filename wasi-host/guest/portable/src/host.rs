@@ -5,11 +5,12 @@ use core::pin::Pin;
 
 use sinbin_core::task::Label;
 use sinbin_core::{
-    Acceptor, Cx, Host, Interest, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service, Slicer,
-    SourceId, Step, Task, TaskId,
+    Acceptor, Cx, Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service,
+    Slicer, SourceId, Step, Task, TaskId,
 };
 
 use crate::connection::Connection;
+use crate::now;
 use crate::sockets::Sockets;
 
 /// Counts of a loop's life.
@@ -120,6 +121,10 @@ impl<S: Service> Host for Portable<S> {
         let count = self.sockets.send(source, bytes)?;
         self.counts.sent += count as u64;
         Ok(count)
+    }
+
+    fn clock(&self, _: Instant) -> Instant {
+        now()
     }
 
     fn close(&mut self, source: SourceId) {

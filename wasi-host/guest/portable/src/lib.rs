@@ -6,6 +6,7 @@
 //! What the interface has no way to say: WASI tells nobody that both directions of a connection have ended.
 //! So nothing is ever ready for a hangup here, and a job runs to its end when its client has gone.
 
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 #![forbid(unsafe_code)]
 
 mod address;
@@ -19,9 +20,11 @@ mod server;
 mod sockets;
 mod stdin;
 
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use sinbin_core::{Instant, Service, Task};
+use wasi::cli::stdout::get_stdout;
 use wasi::clocks::monotonic_clock;
 
 pub use host::{Portable, PortableTask};
@@ -48,7 +51,7 @@ where
     match Server::serve(service, &options) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Cut(count)) => {
-            eprintln!("the time to drain was over; connections cut: {count}");
+            complain(&format!("the time to drain was over; connections cut: {count}"));
             ExitCode::from(CUT)
         }
         Err(error) => failed(&error),
@@ -56,8 +59,22 @@ where
 }
 
 fn failed(error: &str) -> ExitCode {
-    eprintln!("error: {error}");
+    complain(&format!("error: {error}"));
     ExitCode::FAILURE
+}
+
+/// Says a line on stdout, if there is room for it: a host that takes none is no reason not to serve.
+fn say(line: &str) {
+    let text = format!("{line}\n");
+    let out = get_stdout();
+    if out.check_write().is_ok_and(|room| room >= text.len() as u64) {
+        out.blocking_write_and_flush(text.as_bytes()).ok();
+    }
+}
+
+/// Says a line on stderr, before the guest ends.
+fn complain(line: &str) {
+    writeln!(stderr(), "{line}").ok();
 }
 
 /// The time, as the kernel takes it.

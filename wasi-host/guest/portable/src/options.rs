@@ -54,7 +54,8 @@ impl Options {
                 self.max_connections = number(option, value, 1..=1_000_000, "1 to 1000000")? as usize;
             }
             "--max-buffered" => {
-                self.max_buffered = (number(option, value, 0..=2048, "0 to 2048")? as usize) << 20;
+                let mebibytes = number(option, value, 0..=65535, "0 to 65535")?;
+                self.max_buffered = (mebibytes.min(COUNTED) as usize) << 20;
             }
             "--slice" => self.slice = number(option, value, 1..=u32::MAX, "1 to 4294967295")?,
             _ => self.drain_timeout = span(option, value)?,
@@ -62,6 +63,9 @@ impl Options {
         Ok(())
     }
 }
+
+/// Mebibytes that 32 bits can count. More do not fit the memory of a guest.
+const COUNTED: u32 = 4095;
 
 /// Those that take a value.
 const OWN: [&str; 5] = ["--listen", "--max-connections", "--max-buffered", "--slice", "--drain-timeout"];
@@ -87,7 +91,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Options;
+    use super::{Duration, Options};
 
     fn read(arguments: &[&str]) -> Result<(Options, Vec<String>), String> {
         Options::read(arguments.iter().map(|argument| (*argument).to_owned()))
@@ -110,10 +114,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_commands_take_it_takes() {
+        let arguments = ["--max-buffered=65535", "--drain-timeout", "500us"];
+        let (options, _) = read(&arguments).unwrap();
+        assert_eq!(options.max_buffered, 4095 << 20);
+        assert_eq!(options.drain_timeout, Some(Duration::from_micros(500)));
+        let (options, _) = read(&["--drain-timeout=1000years"]).unwrap();
+        assert_eq!(options.drain_timeout, Some(Duration::from_secs(1000 * 31_557_600)));
+    }
+
+    #[test]
     fn errors_say_what_is_allowed() {
         let refused = |arguments: &[&str]| read(arguments).err().unwrap();
         assert!(refused(&["--listen", "localhost:1"]).starts_with("--listen localhost:1: it takes"));
         assert_eq!(refused(&["--max-connections=0"]), "--max-connections 0: it takes 1 to 1000000");
+        assert_eq!(refused(&["--max-buffered=65536"]), "--max-buffered 65536: it takes 0 to 65535");
         assert_eq!(refused(&["--slice"]), "--slice: its value is missing");
     }
 }

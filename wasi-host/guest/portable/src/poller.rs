@@ -14,6 +14,10 @@ const PORTION: usize = 100;
 /// How many ready ones are many.
 const MANY: usize = 64;
 
+/// Nanoseconds that a host is given to notice what has come in before a deadline. One that keeps readiness by itself
+/// (tokio) asks the system only while it waits.
+const NOTICE: u64 = 1_000_000;
+
 /// What a pollable stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
@@ -30,6 +34,8 @@ pub(crate) enum Key {
 pub(crate) enum Until {
     /// Not at all: look what is ready.
     Now,
+    /// Not for what is ready, but for the host to notice what has come in: a deadline has come.
+    Due,
     /// Until something is ready, or until then at the latest.
     At(Instant),
 }
@@ -69,6 +75,8 @@ pub(crate) trait Watched {
 pub(crate) struct Poller {
     /// Many were ready the last time: it looks at portions.
     crowded: bool,
+    /// The last wait has looked at the last of the sources.
+    has_looked: bool,
     /// Where the next portion begins.
     next: usize,
     /// What was ready since the first portion.
@@ -79,23 +87,37 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// Waits for something that is `watched`, and returns what is ready.
+    /// Waits for something that is `watched`, and returns what is ready. [`has_looked`](Self::has_looked) says whether
+    /// that is all.
     pub(crate) fn wait(&mut self, watched: &impl Watched, now: Instant, until: Until) -> &[Key] {
         self.found.clear();
+        self.has_looked = false;
+        // A round that is under way has begun with this.
+        if until == Until::Due && self.next == 0 {
+            subscribe_duration(NOTICE).block();
+        }
         if self.crowded {
             self.look_around(watched);
         }
         if self.found.is_empty() {
             self.ask_all(watched, now, until);
             self.crowded = self.found.len() >= MANY;
+            // A host may have left out some of many.
+            self.has_looked = !self.crowded;
+            self.next = 0;
         }
         &self.found
     }
 
+    /// Returns true if the last wait has looked at the last of the sources, each of which was looked at since the time
+    /// before that this was so.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.has_looked
+    }
+
     /// Looks at one portion after the other, until something is ready or all were looked at.
     fn look_around(&mut self, watched: &impl Watched) {
-        let mut rounds = 0;
-        while self.found.is_empty() && rounds < 2 {
+        while self.found.is_empty() && !self.has_looked {
             breathe();
             let mut list = List::default();
             watched.gather_always(&mut list);
@@ -104,7 +126,7 @@ impl Poller {
             self.in_round += self.found.len();
             self.next = next.unwrap_or(0);
             if next.is_none() {
-                rounds += 1;
+                self.has_looked = true;
                 self.crowded = self.in_round >= MANY;
                 self.in_round = 0;
             }
@@ -116,7 +138,7 @@ impl Poller {
         watched.gather_always(&mut list);
         watched.gather(&mut list, 0, usize::MAX);
         match until {
-            Until::Now => list.look(&mut self.found),
+            Until::Now | Until::Due => list.look(&mut self.found),
             Until::At(deadline) => {
                 self.set_timer(now, deadline);
                 list.pollables.extend(self.timer.as_ref().map(|(_, timer)| timer));

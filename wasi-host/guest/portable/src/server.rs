@@ -11,11 +11,11 @@ use sinbin_core::{
 use crate::drain::Drain;
 use crate::host::{Counts, Portable, PortableTask};
 use crate::listener::Listener;
-use crate::now;
 use crate::options::Options;
 use crate::poller::{Key, List, Poller, Until, Watched};
 use crate::sockets::Sockets;
 use crate::stdin::Stdin;
+use crate::{now, say};
 
 /// The size of a block: what a connection reads at once, and the most that it keeps.
 const BLOCK: usize = 16 * 1024;
@@ -92,29 +92,32 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
         let source = self.open().ok_or("there is no room for a listener")?;
         self.host.sockets.insert_listener(source, listener);
         self.spawn(PortableTask::Accept(Acceptor::new(source)));
-        println!("listening on {bound}");
+        say(&format!("listening on {bound}"));
         Ok(())
     }
 
     fn run(&mut self) -> Result<Ended, String> {
+        let mut has_looked = true;
         loop {
-            self.steps += self.executor.turn(now(), &mut self.host);
+            self.steps += self.turn(has_looked);
             self.linger();
             self.relieve();
             self.slice();
             if let Drain::On(_) = self.drain {
                 self.nudge();
             }
+            // Tasks that go on at once need not pay for a look at the sources each.
+            let goes_on = self.executor.kernel.has_ready() && self.steps < UNSEEN && self.drain == Drain::Off;
+            has_looked = false;
             match self.executor.kernel.rest() {
                 Rest::Empty if self.host.leaving.is_empty() || self.drain == Drain::Over => break,
                 Rest::Stalled => return Err("all tasks wait, and nothing can wake them".to_owned()),
-                // Tasks that go on at once need not pay for a look at the sources each.
-                Rest::Ready if self.steps < UNSEEN && self.drain == Drain::Off => continue,
-                rest => self.wait(rest),
+                _ if goes_on => continue,
+                rest => has_looked = self.wait(rest),
             }
             self.advance_drain();
         }
-        println!("{}", self.host.counts);
+        say(&self.host.counts.to_string());
         Ok(if self.cut == 0 { Ended::Well } else { Ended::Cut(self.cut) })
     }
 
@@ -126,8 +129,17 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
         self.executor.spawn(task).is_ok()
     }
 
-    /// Waits for readiness as the kernel asks, and tells it what is there.
-    fn wait(&mut self, rest: Rest) {
+    /// Runs a turn, and returns how many steps it had.
+    fn turn(&mut self, has_looked: bool) -> usize {
+        if has_looked {
+            self.executor.turn(now(), &mut self.host)
+        } else {
+            self.executor.turn_unseen(now(), &mut self.host)
+        }
+    }
+
+    /// Waits for readiness as the kernel asks, and tells it what is there. Returns true if that was all.
+    fn wait(&mut self, rest: Rest) -> bool {
         self.steps = 0;
         while let Some((source, interest)) = self.executor.kernel.next_change() {
             self.host.sockets.watch(source, interest);
@@ -148,10 +160,14 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
         if stdin {
             self.check_stdin();
         }
+        self.poller.has_looked()
     }
 
     fn until(&self, rest: Rest) -> Until {
+        let is_due =
+            self.executor.kernel.has_due() || self.drain != Drain::Off && self.drain.deadline() <= now();
         match rest {
+            _ if is_due => Until::Due,
             _ if !self.host.slicer.is_idle() => Until::Now,
             Rest::Until(deadline) => Until::At(deadline.min(self.drain.deadline())),
             Rest::Empty => Until::At(self.drain.deadline()),
@@ -167,7 +183,6 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
 
     /// What closed with something unread is read out, by a task of its own.
     fn linger(&mut self) {
-        let now = self.executor.kernel.now();
         for connection in mem::take(&mut self.host.to_linger) {
             let Some(source) = self.open() else {
                 // Without a place for it, it goes as it is.
@@ -175,7 +190,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
                 continue;
             };
             self.host.sockets.insert(source, connection, true);
-            if !self.spawn(PortableTask::Linger(Linger::new(source, now))) {
+            if !self.spawn(PortableTask::Linger(Linger::new(source, now()))) {
                 self.close(source);
             }
         }
@@ -214,7 +229,8 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
     }
 
     fn advance_drain(&mut self) {
-        let Some(next) = self.drain.next(now(), self.drain_timeout) else { return };
+        let seen = self.executor.kernel.seen();
+        let Some(next) = self.drain.next(seen, now(), self.drain_timeout) else { return };
         self.drain = next;
         match next {
             Drain::Receiving(_) => self.close_listeners(),

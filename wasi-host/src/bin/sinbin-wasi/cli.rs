@@ -1,11 +1,11 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use sinbin::command::arguments;
 use sinbin::command::replay::ReplayArgs;
+use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
 use sinbin_wasi::portable::Peer;
 
@@ -29,7 +29,7 @@ every answer is the same; 130 a second Ctrl-C ended it at once.";
 
 /// Ends the process as wrong arguments do, where it takes more than the command line to see that they are wrong.
 pub(crate) fn refuse(what: &str) -> ! {
-    Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
+    arguments::refuse::<Cli>(what)
 }
 
 #[derive(Subcommand)]
@@ -57,9 +57,8 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// The guest.
     pub(crate) guest: PathBuf,
-    /// Address to listen on; may be given more than once. Port 0 finds a free one.
-    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
-    pub(crate) listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
     /// Address that a command of WASI may connect to, with a port or * for any; may be given more than once. A driven
     /// guest connects to nobody.
     #[arg(long, value_name = "ADDR:PORT")]
@@ -68,12 +67,6 @@ pub(crate) struct RunArgs {
     /// and that it is to stop when its stdin ends, in the words of target/wasi/fib-portable.wasm.
     #[arg(long)]
     pub(crate) raw_arguments: bool,
-    /// Connections at a time; more wait in the system's backlog.
-    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) max_connections: u32,
-    /// Bytes that may wait for slow clients and for jobs, in MiB: in the guest, and as many in the host.
-    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..=4095))]
-    pub(crate) max_buffered: u16,
     /// Memory of the guest, in MiB; one that wants more is replaced. It should be more than --max-buffered.
     #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) max_memory: u16,
@@ -84,29 +77,9 @@ pub(crate) struct RunArgs {
     /// How often a minute a guest that failed may be replaced.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) max_restarts: u16,
-    /// Threads for jobs (default: one less than there are cores, at least 1), each with an instance of the guest; with
-    /// 0, the guest computes jobs itself, in slices.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
-    pub(crate) workers: Option<u16>,
-    /// The budget of such a slice, in the job's units (of fib: calls, about a nanosecond each).
-    #[arg(long, default_value_t = 50_000, value_name = "UNITS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) slice: u32,
-    /// Look for readiness this long, again and again, before the loop blocks: quicker answers for a whole core. 0 is
-    /// off.
-    #[arg(long, default_value_t = 0, value_name = "MICROS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    pub(crate) busy_poll: u64,
-    /// After Ctrl-C or SIGTERM: how long requests under way may take.
-    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
-    pub(crate) drain_timeout: Span,
     /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
     #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
     pub(crate) cache: Option<PathBuf>,
-    /// Record in this file all that a driven guest is told, for `replay`. What clients send is in it. It must be new, or empty.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// End the recording, and not the server, at this size, in MiB.
-    #[arg(long, default_value_t = 4096, value_name = "MIB", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) record_limit: u32,
     /// The guest's own arguments, behind a --.
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
@@ -139,7 +112,7 @@ pub(crate) struct InspectArgs {
 pub(crate) struct CompileArgs {
     /// The guest, a .wasm.
     pub(crate) guest: PathBuf,
-    /// Where to write it (default: beside it, as .cwasm). It is machine code: run only what you have compiled yourself.
+    /// Where to write it (default: beside it, as .cwasm); "-" is stdout. It is machine code: run only what you have compiled yourself.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -2,9 +2,11 @@
 
 use std::error::Error as AnyError;
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use sinbin::command::output;
+use sinbin::command::stream::OUT;
 use sinbin_wasi::{Artefact, Error, cache, engine};
 
 use crate::cli::CompileArgs;
@@ -12,15 +14,43 @@ use crate::cli::CompileArgs;
 pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
     // What can't be run need not be compiled.
-    Artefact::load(&args.guest, &engine, None)?;
+    Artefact::load(&args.guest, &engine, None)?.check(&args.guest)?;
     let path = args.output.clone().unwrap_or_else(|| args.guest.with_extension("cwasm"));
-    if path == args.guest {
+    if is_same(&path, &args.guest) {
         return Err(format!("{} is compiled already", path.display()).into());
     }
     let wasm = fs::read(&args.guest).map_err(|error| Error::Read { path: args.guest.clone(), error })?;
     let compiled =
         cache::freeze(&engine, &wasm).map_err(|error| Error::Compile { path: args.guest.clone(), error })?;
+    if path.as_os_str() == "-" {
+        OUT.write_all(&compiled).map_err(|error| format!("cannot write to stdout: {error}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     cache::write(&path, &compiled).map_err(|error| Error::Write { path: path.clone(), error })?;
-    output::line(format_args!("{}: {} bytes", path.display(), compiled.len()));
+    if is_stdout(&path) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line_or_end(format_args!("{}: {} bytes", path.display(), compiled.len()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns true if both are names of one file.
+fn is_same(path: &Path, other: &Path) -> bool {
+    path == other
+        || fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(other).is_ok_and(|other| path == other))
+}
+
+/// Returns true if the path leads to stdout, as `/dev/stdout` does, where nothing else is to go then.
+#[cfg(unix)]
+fn is_stdout(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let out = rustix::fs::fstat(rustix::stdio::stdout());
+    fs::metadata(path)
+        .is_ok_and(|found| out.is_ok_and(|out| (found.dev(), found.ino()) == (out.st_dev, out.st_ino)))
+}
+
+#[cfg(not(unix))]
+fn is_stdout(_: &Path) -> bool {
+    false
 }

@@ -1,4 +1,5 @@
 //! The `sinbin-wasi` command: run a service in a wasm sandbox.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod cli;
 mod compile;
@@ -8,7 +9,8 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use sinbin::command::arguments::begin;
+use sinbin::command::{complain, log};
 use sinbin_wasi::Error;
 
 use crate::cli::{Cli, Command};
@@ -17,8 +19,8 @@ use crate::cli::{Cli, Command};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    sinbin::command::log("sinbin-wasi", &cli.log);
+    let cli: Cli = begin();
+    log(&cli.log);
     let ended = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("sinbin-wasi: {error}");
+        complain(&error);
         match error.downcast_ref() {
             Some(Error::Arguments(_)) => USAGE.into(),
             _ => ExitCode::FAILURE,

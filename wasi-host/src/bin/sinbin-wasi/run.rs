@@ -3,12 +3,14 @@
 use std::error::Error as AnyError;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use sinbin::command::signals::{outlive_full_files, stop_on_signal};
+use sinbin::command::signals::{interrupted, outlive_full_files, stop_on_signal};
 use sinbin::command::{descriptors, output};
-use sinbin_wasi::portable::{self, Network};
+use sinbin_wasi::portable::{self, Network, Outcome};
 use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
+use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::cli::{RunArgs, refuse};
@@ -16,7 +18,7 @@ use crate::cli::{RunArgs, refuse};
 /// The exit code when connections had to be cut.
 const CUT: u8 = 3;
 
-/// How often the clock ticks for the sake of jobs, where turns have no limit.
+/// How often the clock ticks for the sake of jobs and of commands of WASI, whose turns have no limit.
 const PACE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
@@ -36,15 +38,16 @@ pub(crate) fn cache(path: Option<&Path>) -> Option<Cache> {
 }
 
 fn settings(args: &RunArgs) -> Settings {
+    let serving = &args.serving;
     let mut settings = Settings::default();
     settings.arguments = args.arguments.clone();
-    settings.max_connections = args.max_connections as usize;
-    settings.max_buffered = usize::from(args.max_buffered) << 20;
-    settings.slice = args.slice;
-    settings.busy_poll = Duration::from_micros(args.busy_poll);
-    settings.drain_timeout = args.drain_timeout.0.unwrap_or(Duration::MAX);
+    settings.max_connections = serving.max_connections as usize;
+    settings.max_buffered = serving.max_buffered();
+    settings.slice = serving.slice;
+    settings.busy_poll = serving.busy_poll();
+    settings.drain_timeout = serving.drain_timeout();
     settings.max_restarts = usize::from(args.max_restarts);
-    if let Some(workers) = args.workers {
+    if let Some(workers) = serving.workers {
         settings.workers = usize::from(workers);
     }
     settings
@@ -59,9 +62,13 @@ pub(crate) fn blueprint(
 ) -> Result<Blueprint, Error> {
     let blueprint = Blueprint::new(component, usize::from(max_memory) << 20, limit)
         .map_err(|error| Error::World { path: path.to_owned(), what: format!("{error:#}") })?;
-    let pace = limit.unwrap_or(PACE);
-    Ticker::start(blueprint.engine(), pace).map_err(|error| Error::TurnLimit { limit: pace, error })?;
+    tick(blueprint.engine(), limit.unwrap_or(PACE))?;
     Ok(blueprint)
+}
+
+/// Starts the clock that interrupts guests.
+fn tick(engine: &Engine, limit: Duration) -> Result<Ticker, Error> {
+    Ticker::start(engine, limit).map_err(|error| Error::TurnLimit { limit, error })
 }
 
 /// An error, and the option to look at where a guest has too little memory to start.
@@ -73,46 +80,63 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn 
     format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
 }
 
+/// Tells when the time to drain is over, of which the loop itself does not hear while it waits for a guest.
+fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
+    let heard = OnceLock::new();
+    move || {
+        interrupted() && drain_timeout.is_some_and(|limit| heard.get_or_init(Instant::now).elapsed() >= limit)
+    }
+}
+
 /// Drives a service.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
-    descriptors::make_room_for(args.max_connections);
+    descriptors::make_room_for(args.serving.max_connections);
     let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    let blueprint = blueprint.until(is_over(args.serving.drain_timeout.0));
     let server = Server::new(blueprint, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
-    let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    let bound =
+        args.serving.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
     // A server that can't be leaves no file.
-    if let Some(path) = &args.record {
+    if let Some(path) = &args.serving.record {
         outlive_full_files()?;
         let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();
-        let recorded = server.record(path, &name, u64::from(args.record_limit) << 20);
+        let recorded = server.record(path, &name, args.serving.record_limit());
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
     // Before anybody is told that there is a server to stop.
     let stopper = server.stopper();
     stop_on_signal(move || stopper.stop())?;
-    for address in bound {
-        output::line(format_args!("listening on {address}"));
+    for (asked, bound) in args.serving.listen.iter().zip(bound) {
+        output::listening(*asked, bound)?;
     }
     Ok(end(&server.run()?))
 }
 
 /// Runs a command of WASI.
 fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
-    if args.record.is_some() {
+    if args.serving.record.is_some() {
         refuse("--record takes a guest that the host drives; a command of WASI drives itself");
     }
-    descriptors::make_room_for(args.max_connections);
+    descriptors::make_room_for(args.serving.max_connections);
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
     stop_on_signal(move || stopper.stop())?;
     let settings = portable::Settings {
         program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         arguments: command_arguments(args),
-        network: Network { listen: args.listen.clone(), connect: args.allow_connect.clone() },
+        network: Network { listen: args.serving.listen.clone(), connect: args.allow_connect.clone() },
         max_memory: usize::from(args.max_memory) << 20,
         stopping,
+        drain_timeout: args.serving.drain_timeout.0,
     };
-    let outcome = portable::run(component.engine(), component, settings)?;
-    Ok(u8::try_from(outcome.code).map_or(ExitCode::FAILURE, ExitCode::from))
+    tick(component.engine(), PACE)?;
+    match portable::run(component.engine(), component, settings)? {
+        Outcome::Exited(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
+        Outcome::Cut => {
+            tracing::warn!("the time to drain was over, and the guest still ran");
+            Ok(ExitCode::from(CUT))
+        }
+    }
 }
 
 /// What a command is told: what the host is, in the words of our portable guests, unless it wants to hear none.
@@ -120,21 +144,18 @@ fn command_arguments(args: &RunArgs) -> Vec<String> {
     if args.raw_arguments {
         return args.arguments.clone();
     }
-    let drain_timeout = match args.drain_timeout.0 {
-        None => "off".to_owned(),
-        Some(span) => format!("{}ms", span.as_millis()),
-    };
-    let mut arguments: Vec<_> = args.listen.iter().map(|address| format!("--listen={address}")).collect();
-    arguments.push(format!("--max-connections={}", args.max_connections));
-    arguments.push(format!("--max-buffered={}", args.max_buffered));
-    arguments.push(format!("--slice={}", args.slice));
-    arguments.push(format!("--drain-timeout={drain_timeout}"));
+    let mut arguments: Vec<_> =
+        args.serving.listen.iter().map(|address| format!("--listen={address}")).collect();
+    arguments.push(format!("--max-connections={}", args.serving.max_connections));
+    arguments.push(format!("--max-buffered={}", args.serving.max_buffered));
+    arguments.push(format!("--slice={}", args.serving.slice));
+    arguments.push(format!("--drain-timeout={}", args.serving.drain_timeout));
     arguments.push("--until-stdin-ends".to_owned());
     arguments.extend(args.arguments.iter().cloned());
     arguments
 }
 
 fn end(summary: &Summary) -> ExitCode {
-    output::line(summary);
+    output::say(format_args!("{summary}{}", output::Lost));
     if summary.served.cut > 0 { ExitCode::from(CUT) } else { ExitCode::SUCCESS }
 }

@@ -7,25 +7,41 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::sync::Arc;
 
 use polling::{Event, PollMode, Poller};
 use sinbin_core::Interest;
 
 use crate::sockets::Socket;
 
-/// Watches the socket for `interest`, where it was watched for `before`.
-pub(super) fn change(
-    poller: &Poller,
-    socket: &Socket,
-    index: usize,
-    before: Interest,
-    interest: Interest,
-) -> io::Result<()> {
-    match (before.is_empty(), interest.is_empty()) {
-        (true, true) => Ok(()),
-        (true, false) => add(poller, socket, index, interest),
-        (false, false) => modify(poller, socket, index, interest),
-        (false, true) => delete(poller, socket),
+/// Where sources are registered: the poller of one reactor.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry(Arc<Poller>);
+
+impl Registry {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(Poller::new()?)))
+    }
+
+    #[inline]
+    pub(super) fn poller(&self) -> &Poller {
+        &self.0
+    }
+
+    /// Watches the socket for `interest`, where it was watched for `before`.
+    pub(crate) fn change(
+        &self,
+        socket: &Socket,
+        index: usize,
+        before: Interest,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match (before.is_empty(), interest.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => add(&self.0, socket, index, interest),
+            (false, false) => modify(&self.0, socket, index, interest),
+            (false, true) => delete(&self.0, socket),
+        }
     }
 }
 

@@ -1,0 +1,220 @@
+//! Promise 10, from the side of a host: its loop is the one of the crate's page, and its clock does what it likes.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, What, Woken};
+
+use crate::cases::cases;
+
+/// How long something of the host takes, in nanoseconds, and how a wait ends.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// Before each step of a task.
+    step: u64,
+    /// Between a look and the next turn.
+    back: u64,
+    /// How a wait ends that may block.
+    wait: Ends,
+    /// The look leaves out what is ready: the next turn is one without a look.
+    is_partial: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    /// When something is ready, or the deadline has come.
+    InTime,
+    /// So much later, as that of a process which was stopped.
+    Late(u64),
+    /// So much after its beginning, with nothing: by a signal.
+    Interrupted(u64),
+}
+
+/// A task that waits for bytes until a deadline, again and again.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    /// When its bytes come, after the last ones were received.
+    comes: u64,
+    /// How long it waits.
+    span: u64,
+}
+
+fn round() -> impl Strategy<Value = Round> {
+    let span = || prop_oneof![3 => Just(0_u64), 3 => 0..8_u64, 1 => 0..200_u64];
+    let wait = prop_oneof![
+        4 => Just(Ends::InTime),
+        2 => (0..300_u64).prop_map(Ends::Late),
+        1 => (0..30_u64).prop_map(Ends::Interrupted),
+    ];
+    let is_partial = prop_oneof![4 => Just(false), 1 => Just(true)];
+    (span(), span(), wait, is_partial).prop_map(|(step, back, wait, is_partial)| Round {
+        step,
+        back,
+        wait,
+        is_partial,
+    })
+}
+
+fn reader() -> impl Strategy<Value = Reader> {
+    (0..120_u64, 1..120_u64).prop_map(|(comes, span)| Reader { comes, span })
+}
+
+/// The world of a run.
+struct Host {
+    kernel: Kernel<Fixed<8, 8>>,
+    clock: u64,
+    tasks: Vec<(TaskId, SourceId, Reader)>,
+    /// By task: when its bytes come, and its deadline.
+    bytes_at: Vec<u64>,
+    deadlines: Vec<Option<Instant>>,
+    /// When the last complete look began.
+    looked: Instant,
+    received: usize,
+    timed_out: usize,
+}
+
+impl Host {
+    fn new(readers: &[Reader]) -> Self {
+        let mut kernel = Kernel::new(&Fixed);
+        let make = |reader: &Reader| (kernel.spawn().unwrap(), kernel.open().unwrap(), *reader);
+        let tasks: Vec<_> = readers.iter().map(make).collect();
+        Self {
+            bytes_at: readers.iter().map(|reader| reader.comes).collect(),
+            deadlines: vec![None; tasks.len()],
+            kernel,
+            clock: 0,
+            tasks,
+            looked: Instant::ZERO,
+            received: 0,
+            timed_out: 0,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.clock)
+    }
+
+    /// A turn, in which the steps take their time.
+    fn turn(&mut self, round: Round) {
+        if round.is_partial {
+            self.kernel.advance_unseen(self.now());
+        } else {
+            self.kernel.advance(self.now());
+        }
+        while let Some(task) = self.kernel.next() {
+            let number = self.tasks.iter().position(|(id, ..)| *id == task).unwrap();
+            let woken = self.kernel.woken(task).unwrap();
+            self.check(number, woken);
+            self.clock += round.step;
+            let (_, source, reader) = self.tasks[number];
+            if woken == Woken::Ready {
+                self.received += 1;
+                self.bytes_at[number] = self.clock + reader.comes;
+            }
+            // A span counts from when it is asked for.
+            let deadline = self.now() + Duration::from_nanos(reader.span);
+            self.deadlines[number] = Some(deadline);
+            self.kernel.park(task, Step::Wait(Wait::recv(source).until(deadline)));
+        }
+    }
+
+    fn check(&mut self, number: usize, woken: Woken) {
+        if woken != Woken::TimedOut {
+            return;
+        }
+        self.timed_out += 1;
+        let deadline = self.deadlines[number].expect("it waited");
+        assert!(deadline <= self.now(), "a deadline that has not come");
+        assert!(deadline <= self.looked, "the last look began before the deadline");
+        let bytes = Instant::from_nanos(self.bytes_at[number]);
+        assert!(bytes >= deadline, "bytes came at {bytes:?}, before the deadline at {deadline:?}");
+    }
+
+    /// A look: what is ready now is told.
+    fn look(&mut self, round: Round) {
+        let began = self.now();
+        while self.kernel.next_change().is_some() {}
+        for (number, (_, source, _)) in self.tasks.clone().into_iter().enumerate() {
+            let is_left_out = round.is_partial && number % 2 == 0;
+            if self.bytes_at[number] <= self.clock && !is_left_out {
+                self.kernel.ready(source, Interest::RECV);
+            }
+        }
+        if !round.is_partial {
+            self.looked = began;
+        }
+        self.clock += round.back;
+    }
+
+    fn wait(&mut self, round: Round) {
+        match self.kernel.rest() {
+            Rest::Ready => {}
+            Rest::Until(at) => {
+                let end = self.bytes_at.iter().copied().chain([at.as_nanos()]).min().unwrap();
+                let end = end.max(self.clock);
+                match round.wait {
+                    Ends::InTime => self.clock = end,
+                    Ends::Late(late) => self.clock = end + late,
+                    Ends::Interrupted(after) => {
+                        // It has looked before it blocked, and not since.
+                        self.look(round);
+                        self.clock = end.min(self.clock + after);
+                        return;
+                    }
+                }
+            }
+            rest => panic!("nobody ends, and the host is to rest {rest:?}"),
+        }
+        self.look(round);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// However long steps, looks and waits take, and whatever ends a wait: who is told that a deadline has come could not
+    /// have been told of bytes that came before it. And each wait comes to an end.
+    #[test]
+    fn promise_10_what_came_before_a_deadline_is_seen_before_it(
+        readers in vec(reader(), 1..6),
+        rounds in vec(round(), 1..120),
+    ) {
+        let mut host = Host::new(&readers);
+        for round in rounds.iter().copied() {
+            host.turn(round);
+            prop_assert_eq!(host.kernel.audit(), Ok(()));
+            host.wait(round);
+        }
+        // From here on nothing goes wrong, and nobody waits for ever: the host does not spin either.
+        let calm = Round { step: 0, back: 0, wait: Ends::InTime, is_partial: false };
+        let ended = |host: &Host| host.received + host.timed_out;
+        for _ in 0..10 {
+            let before = ended(&host);
+            for _ in 0..6 {
+                host.turn(calm);
+                host.wait(calm);
+            }
+            prop_assert!(ended(&host) > before, "six rounds of the loop end no wait");
+        }
+    }
+
+    /// A host that never looks at all sources again ends no wait by its deadline, but does end those that are ready.
+    #[test]
+    fn promise_10_without_a_look_no_deadline_is_over(span in 1..100_u64, turns in 1..20_u64) {
+        let mut kernel = Kernel::new(&Fixed::<2, 1>);
+        let (task, other) = (kernel.spawn().unwrap(), kernel.spawn().unwrap());
+        let source = kernel.open().unwrap();
+        kernel.advance(Instant::ZERO);
+        kernel.park(task, Step::Wait(Wait::time(Instant::from_nanos(span))));
+        kernel.park(other, Step::Wait(Wait::on(What::Recv(source)).until(Instant::from_nanos(span))));
+        for turn in 1..=turns {
+            kernel.advance_unseen(Instant::from_nanos(span * turn));
+            prop_assert_eq!((kernel.next(), kernel.rest()), (None, Rest::Ready));
+        }
+        kernel.ready(source, Interest::RECV);
+        kernel.advance_unseen(Instant::from_nanos(span * turns));
+        prop_assert_eq!(kernel.next(), Some(other));
+        prop_assert_eq!(kernel.woken(other), Some(Woken::Ready));
+    }
+}

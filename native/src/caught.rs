@@ -1,0 +1,133 @@
+//! The user's code is called within a catch: a panic of it ends what it was called for, and nothing else.
+
+use std::any::{Any, type_name};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{fmt, mem};
+
+use sinbin_core::{Job, Progress};
+
+/// What a panic said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Panicked(String);
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Calls `act`, which is the user's.
+///
+/// # Errors
+///
+/// If it panics. What it has changed until then may be half done.
+#[inline]
+pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, Panicked> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(panicked)
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    // It is the user's as well, and may panic in turn. What that says is never dropped.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(another);
+    }
+    Panicked(text.unwrap_or_else(|| "with a value that is no text".to_owned()))
+}
+
+/// Something of the user's whose destructor is called within a catch, wherever it is dropped.
+pub(crate) struct Caught<T>(Option<T>);
+
+impl<T> Caught<T> {
+    pub(crate) const fn new(inner: T) -> Self {
+        Self(Some(inner))
+    }
+
+    /// Nothing.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn into_inner(mut self) -> Option<T> {
+        self.0.take()
+    }
+
+    /// It is there until it is dropped.
+    #[inline]
+    pub(crate) const fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    #[inline]
+    pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()
+    }
+
+    /// Drops it.
+    ///
+    /// # Errors
+    ///
+    /// If it panics.
+    pub(crate) fn end(&mut self) -> Result<(), Panicked> {
+        let inner = self.0.take();
+        if mem::needs_drop::<T>() { caught(|| drop(inner)) } else { Ok(()) }
+    }
+}
+
+impl<T> Drop for Caught<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.is_some()
+            && let Err(panicked) = self.end()
+        {
+            tracing::error!("{} panicked when it was dropped: {panicked}", type_name::<T>());
+        }
+    }
+}
+
+/// The user's job, and its result.
+impl<J: Job> Job for Caught<J> {
+    type Output = Caught<J::Output>;
+
+    fn run(&mut self, budget: u32) -> Progress<Caught<J::Output>> {
+        match self.get_mut().map(|job| job.run(budget)) {
+            Some(Progress::Done(output)) => Progress::Done(Caught::new(output)),
+            Some(Progress::More) | None => Progress::More,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+
+    use super::*;
+
+    /// Panics whenever it is dropped.
+    struct Grumbles;
+
+    impl Drop for Grumbles {
+        fn drop(&mut self) {
+            panic_any(Self);
+        }
+    }
+
+    #[test]
+    fn a_panic_says_why_as_far_as_it_is_text() {
+        let said = |act: fn()| caught(act).unwrap_err().to_string();
+        assert_eq!(said(|| panic!("a literal")), "a literal");
+        assert_eq!(said(|| panic!("{}", "a text")), "a text");
+        assert_eq!(said(|| panic_any(7)), "with a value that is no text");
+        assert_eq!(said(|| panic_any(Grumbles)), "with a value that is no text");
+        assert_eq!(caught(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn a_destructor_that_panics_harms_nobody() {
+        drop([Caught::new(Grumbles), Caught::new(Grumbles)]);
+        assert!(Caught::new(Grumbles).end().is_err());
+        assert_eq!(Caught::new(7).into_inner(), Some(7));
+    }
+}

@@ -1,0 +1,51 @@
+//! From the command line to the arguments of a command.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::exit;
+
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error, Parser};
+
+use crate::command::output::line_or_end;
+use crate::command::signals::outlive_full_files;
+use crate::command::stream::ERR;
+use crate::command::{is_coloured, panics};
+
+/// Begins a command: reads its arguments, or ends the process as clap does where they are wrong or ask for help.
+pub fn begin<C: Parser>() -> C {
+    panics::report();
+    // Logs may go to a file of such a size. A system that takes no handler has none for others either, and they say so.
+    outlive_full_files().ok();
+    let mut command = without_empty_variables(C::command());
+    let mut matches =
+        command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| end(&error));
+    C::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| end(&error.format(&mut command)))
+}
+
+/// Ends the process as wrong arguments do, where it takes more than the command line to see that they are wrong.
+pub fn refuse<C: Parser>(what: &str) -> ! {
+    end(&C::command().error(ErrorKind::ArgumentConflict, what))
+}
+
+/// Variables that are set to nothing are not set: clap would take that for a value.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let unset = |arg: Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None) } else { arg };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
+}
+
+/// Says what clap has to say, and ends with its code. Help that can't be written is a failure, a usage that can't is not
+/// one more.
+fn end(error: &Error) -> ! {
+    let text = |is_coloured: bool| {
+        let text = error.render();
+        if is_coloured { text.ansi().to_string() } else { text.to_string() }
+    };
+    if error.use_stderr() {
+        ERR.offer(text(is_coloured(&io::stderr())).as_bytes()).ok();
+    } else {
+        line_or_end(text(is_coloured(&io::stdout())).trim_end_matches('\n'));
+    }
+    exit(error.exit_code());
+}

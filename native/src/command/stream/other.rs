@@ -1,0 +1,40 @@
+//! What a stream leads to, where there is no way to ask whether it would block.
+
+use std::io::{self, Write};
+
+use super::Standard;
+
+/// The stream as the standard library has it.
+#[derive(Debug)]
+pub(super) struct Sink(Standard);
+
+impl Sink {
+    pub(super) fn open(which: Standard) -> Self {
+        Self(which)
+    }
+
+    /// Writes a part of it, and more than nothing.
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0 {
+            Standard::Out => {
+                let mut out = io::stdout().lock();
+                out.write_all(bytes)?;
+                out.flush()?;
+            }
+            Standard::Err => io::stderr().lock().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    /// Nothing here says that there is none.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "others do")]
+    pub(super) fn has_room(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Nothing here says that it would block.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "others do")]
+    pub(super) fn wait(&self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! The backends on the system as it is.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+
+use sinbin_core::{Instant, Interest};
+
+use super::super::wait::System;
+use super::super::{BATCH, Notice, Until, Waiting, Wake};
+use crate::sockets::Socket;
+
+/// Longer than any test that does not fail.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Hours, as they pass in a process that was stopped.
+const HOURS: Duration = Duration::from_secs(5 * 60 * 60);
+
+/// A backend on the system.
+trait Backend: System + Sized {
+    type Waker: Wake + Send + Sync + 'static;
+    type Registry;
+
+    fn new(room: usize) -> io::Result<(Self, Self::Waker, Self::Registry)>;
+
+    /// Watches the socket for the second, where it was watched for the first.
+    fn change(registry: &Self::Registry, socket: &Socket, index: usize, interests: [Interest; 2]);
+}
+
+macro_rules! on_each_backend {
+    ($($test:ident),+ $(,)?) => {
+        #[cfg(target_os = "linux")]
+        mod epoll {
+            on_each_backend!(@ epoll, $($test),+);
+        }
+        #[cfg(target_os = "linux")]
+        mod kqueue {
+            on_each_backend!(@ kqueue, $($test),+);
+        }
+        mod portable {
+            on_each_backend!(@ portable, $($test),+);
+        }
+    };
+    (@ $backend:ident, $($test:ident),+) => {
+        use crate::reactor::$backend::{Backend, Registry, Waker};
+        use crate::sockets::Socket;
+        use sinbin_core::Interest;
+
+        impl super::Backend for Backend {
+            type Waker = Waker;
+            type Registry = Registry;
+
+            fn new(room: usize) -> std::io::Result<(Self, Waker, Registry)> {
+                Self::new(room)
+            }
+
+            fn change(registry: &Registry, socket: &Socket, index: usize, interests: [Interest; 2]) {
+                let [before, interest] = interests;
+                registry.change(socket, index, before, interest).expect("it can be watched");
+            }
+        }
+
+        $(#[test]
+        fn $test() {
+            super::$test::<Backend>();
+        })+
+    };
+}
+
+on_each_backend! {
+    a_deadline_that_has_passed_is_not_waited_for,
+    a_deadline_that_moves_is_kept,
+    a_look_reports_all_that_is_ready,
+    a_notification_ends_one_wait,
+    a_notification_from_elsewhere_ends_a_wait,
+    busy_polling_ends,
+}
+
+/// A backend that waits, and somebody who ends a wait that would not end by itself.
+struct Watched<B: Backend> {
+    waiting: Waiting<B, B::Waker>,
+    registry: B::Registry,
+    over: Arc<AtomicBool>,
+}
+
+impl<B: Backend> Watched<B> {
+    fn new(room: usize, busy_poll: Duration) -> Self {
+        let (backend, waker, registry) = B::new(room).expect("a backend");
+        let waiting = Waiting::new(backend, waker, busy_poll);
+        let (over, notice) = (Arc::new(AtomicBool::new(false)), Arc::clone(&waiting.notice));
+        let is_over = Arc::clone(&over);
+        thread::spawn(move || {
+            let began = Clock::now();
+            while !is_over.load(Ordering::Relaxed) && began.elapsed() < LONG {
+                thread::park_timeout(Duration::from_millis(100));
+            }
+            notice.notify();
+        });
+        Self { waiting, registry, over }
+    }
+
+    /// Waits, and returns the sources that are ready. Nobody notifies.
+    fn wait(&mut self, until: Until, clock: impl Fn() -> Instant) -> Vec<usize> {
+        let mut found = Vec::new();
+        let notified = self.waiting.wait(until, clock, |index, readiness| {
+            assert!(readiness.contains(Interest::RECV));
+            found.push(index);
+        });
+        assert!(!notified.expect("it can wait"), "it did not end by itself");
+        found
+    }
+}
+
+impl<B: Backend> Drop for Watched<B> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A clock that goes on by as much at each look.
+fn jumping(jumps: &[Duration]) -> impl Fn() -> Instant + use<> {
+    let jumps = jumps.to_vec();
+    let looks = Cell::new(0);
+    move || {
+        looks.set(looks.get() + 1);
+        Instant::ZERO + jumps.iter().take(looks.get()).sum()
+    }
+}
+
+fn real() -> impl Fn() -> Instant {
+    let began = Clock::now();
+    move || Instant::ZERO + began.elapsed()
+}
+
+/// Whether it had passed when the wait began, or passes between two looks at the clock.
+fn a_deadline_that_has_passed_is_not_waited_for<B: Backend>() {
+    for span in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(20)] {
+        for calm in 0..4 {
+            let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
+            let clock = jumping(&[vec![Duration::ZERO; calm], vec![HOURS]].concat());
+            let deadline = Instant::ZERO + span;
+            for _ in 0..4 {
+                assert!(watched.wait(Until::At(deadline), &clock).is_empty());
+            }
+        }
+    }
+    // Nothing is left of a wait of hours, though it was asked for before they passed.
+    let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
+    assert!(watched.wait(Until::At(Instant::ZERO + HOURS / 2), jumping(&[HOURS])).is_empty());
+}
+
+/// Earlier, later, and earlier again; by a loop that goes on as one does.
+fn a_deadline_that_moves_is_kept<B: Backend>() {
+    let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
+    let clock = real();
+    let sleep_until = |watched: &mut Watched<B>, deadline| {
+        while clock() < deadline {
+            assert!(watched.wait(Until::At(deadline), &clock).is_empty());
+        }
+    };
+    for millis in [30, 12, 1, 0, 25, 3, 40] {
+        // An alarm that is set, for a later moment, and for an earlier one.
+        for first in [5 * millis, millis / 2] {
+            let deadline = clock() + Duration::from_millis(first);
+            watched.wait(Until::At(deadline), &clock);
+            sleep_until(&mut watched, clock() + Duration::from_millis(millis));
+        }
+    }
+    // The longest there are are no errors; they end when somebody notifies.
+    for deadline in [clock() + Duration::from_secs(1 << 40), Instant::NEVER] {
+        watched.waiting.notice.notify();
+        assert!(watched.waiting.wait(Until::At(deadline), &clock, |_, _| {}).expect("it can wait"));
+    }
+}
+
+fn a_look_reports_all_that_is_ready<B: Backend>() {
+    const COUNT: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    for room in [1, 2, 3, COUNT - 1, COUNT, COUNT + 1, 2 * COUNT] {
+        let mut watched = Watched::<B>::new(room, Duration::ZERO);
+        let mut sockets = Vec::new();
+        for index in 0..COUNT {
+            let mut client = TcpStream::connect(address).expect("a connection");
+            let (served, _) = listener.accept().expect("a connection");
+            client.write_all(b"x").expect("it can be written to");
+            let socket = Socket::Stream(served);
+            B::change(&watched.registry, &socket, index, [Interest::NONE, Interest::RECV]);
+            sockets.push((socket, client));
+        }
+        for until in [Until::Now, Until::At(Instant::ZERO), Until::Ever] {
+            let mut found = watched.wait(until, real());
+            found.sort_unstable();
+            assert_eq!(found, Vec::from_iter(0..COUNT), "room for {room}, {until:?}");
+        }
+        for (index, (socket, _)) in sockets.iter().enumerate() {
+            B::change(&watched.registry, socket, index, [Interest::RECV, Interest::NONE]);
+        }
+    }
+}
+
+/// And none after it.
+fn a_notification_ends_one_wait<B: Backend>() {
+    let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
+    let clock = real();
+    for _ in 0..10 {
+        for _ in 0..3 {
+            watched.waiting.notice.notify();
+        }
+        assert!(watched.waiting.wait(Until::Ever, &clock, |_, _| {}).expect("it can wait"));
+        let deadline = clock() + Duration::from_millis(20);
+        let mut wakes = 0;
+        while clock() < deadline {
+            assert!(watched.wait(Until::At(deadline), &clock).is_empty());
+            wakes += 1;
+        }
+        // One at the deadline, and one before it, where the system is early.
+        assert!(wakes <= 2, "{wakes} wakes, with nothing to wake it");
+    }
+}
+
+fn a_notification_from_elsewhere_ends_a_wait<B: Backend>() {
+    let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
+    let came = Arc::new(AtomicBool::new(false));
+    for _ in 0..1000 {
+        let (notice, is_there) = (Arc::clone(&watched.waiting.notice), Arc::clone(&came));
+        let sender = thread::spawn(move || {
+            is_there.store(true, Ordering::Relaxed);
+            notice.notify();
+        });
+        while !watched.waiting.wait(Until::Ever, real(), |_, _| {}).expect("it can wait") {}
+        assert!(came.swap(false, Ordering::Relaxed), "what was done before it is seen");
+        sender.join().expect("it notifies");
+    }
+}
+
+/// By a deadline, by a notification, and by a source; however long it is to last.
+fn busy_polling_ends<B: Backend>() {
+    let mut watched = Watched::<B>::new(BATCH, 2 * LONG);
+    let clock = real();
+    for millis in [0, 1, 15, 30] {
+        let deadline = clock() + Duration::from_millis(millis);
+        assert!(watched.wait(Until::At(deadline), &clock).is_empty());
+        assert!(clock() >= deadline);
+    }
+    let notice: Arc<Notice<_>> = Arc::clone(&watched.waiting.notice);
+    for until in [Until::Ever, Until::At(clock() + LONG)] {
+        let notice = Arc::clone(&notice);
+        let sender = thread::spawn(move || notice.notify());
+        assert!(watched.waiting.wait(until, &clock, |_, _| {}).expect("it can wait"));
+        sender.join().expect("it notifies");
+    }
+}

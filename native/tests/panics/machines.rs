@@ -1,0 +1,371 @@
+use std::pin::Pin;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use sinbin::driver::{self, Inside};
+use sinbin::task::Label;
+use sinbin::{
+    Cx, Instant, Job, JobId, Jobs, Op, Progress, Server, Serves, Service, Settings, SourceId, Step, Task,
+    TaskId, Wait, WireJob,
+};
+
+use crate::scene::{
+    PLANTED, alone, expect_end, expect_report, listener, strike, strike_with_a_grumble, strike_without_text,
+    visit,
+};
+
+/// Where the user's code is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Connect,
+    Spawned,
+    /// Asked for in a report of another panic.
+    Label,
+    FirstStep,
+    Step,
+    WithoutText,
+    WithAGrumble,
+    /// Told of another panic.
+    Panicked,
+    End,
+    /// The destructor of the task.
+    Dropped,
+    JobRuns,
+    JobDropped,
+    /// While it waits for a worker or a slice, or has one.
+    JobCancelled,
+    ResultDropped,
+    ResultUnwanted,
+    // Where jobs travel as bytes.
+    JobEncoded,
+    JobDecoded,
+    ResultEncoded,
+    ResultDecoded,
+}
+
+const PLACES: [Place; 15] = [
+    Place::Connect,
+    Place::Spawned,
+    Place::Label,
+    Place::FirstStep,
+    Place::Step,
+    Place::WithoutText,
+    Place::WithAGrumble,
+    Place::Panicked,
+    Place::End,
+    Place::Dropped,
+    Place::JobRuns,
+    Place::JobDropped,
+    Place::JobCancelled,
+    Place::ResultDropped,
+    Place::ResultUnwanted,
+];
+
+const OF_BYTES: [Place; 4] =
+    [Place::JobEncoded, Place::JobDecoded, Place::ResultEncoded, Place::ResultDecoded];
+
+impl Place {
+    /// Strikes, if it is here.
+    fn at(self, here: Self) {
+        if self == here {
+            strike();
+        }
+    }
+
+    /// What its report says, beside the panic's text.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "machines::Planted",
+            Self::JobRuns | Self::JobDecoded | Self::ResultEncoded => "machines::Work",
+            Self::JobDropped | Self::JobCancelled => "machines::Work",
+            Self::ResultUnwanted => "machines::Fruit",
+            Self::JobEncoded | Self::ResultDecoded => "machines::Work: a job panicked",
+            _ => "machines::Conn",
+        }
+    }
+}
+
+struct Planted(Place);
+
+struct Conn {
+    source: SourceId,
+    place: Place,
+    job: Option<JobId>,
+    has_begun: bool,
+    is_bad: bool,
+}
+
+impl Service for Planted {
+    type Conn = Conn;
+    type Job = Work;
+
+    fn connect(&self, source: SourceId) -> Conn {
+        self.0.at(Place::Connect);
+        Conn { source, place: self.0, job: None, has_begun: false, is_bad: false }
+    }
+}
+
+impl Conn {
+    fn answer<H: Serves<Planted> + Jobs<Work>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
+        let mut bytes = [0; 4];
+        let read = cx.recv(self.source, &mut bytes);
+        match read.map(|count| &bytes[..count]) {
+            Ok(b"good") => {
+                cx.send(self.source, b"good").expect("there is room");
+                Step::Done
+            }
+            Ok(b"bad!") => self.misbehave(cx),
+            Ok(_) => Step::Done,
+            Err(error) => cx.failed(Op::Recv, self.source, error, Instant::NEVER),
+        }
+    }
+
+    fn misbehave<H: Serves<Planted> + Jobs<Work>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
+        self.is_bad = true;
+        self.place.at(Place::Step);
+        let slices = if self.place == Place::JobCancelled { u32::MAX } else { 2 };
+        let job = Work { place: self.place, slices };
+        match self.place {
+            Place::Label | Place::Panicked => panic!("{PLANTED} before"),
+            Place::WithoutText => {
+                strike_quietly();
+                strike_without_text();
+            }
+            Place::WithAGrumble => {
+                strike_quietly();
+                strike_with_a_grumble();
+            }
+            Place::JobCancelled => {
+                let job = cx.submit(job).expect("there is room");
+                cx.cancel_job::<Work>(job);
+            }
+            _ if job.is_wanted() => {
+                let job = cx.submit(job).expect("there is room");
+                self.job = Some(job);
+                return Step::Wait(Wait::job(job));
+            }
+            _ => {}
+        }
+        Step::Done
+    }
+
+    /// Its job is over. Of a result that is lost nothing is heard.
+    fn collect<H: Serves<Planted> + Jobs<Work>>(&mut self, job: JobId, cx: &mut Cx<'_, H>) -> Step {
+        if self.place == Place::ResultUnwanted {
+            cx.cancel_job::<Work>(job);
+        } else {
+            drop(cx.take_job::<Work>(job));
+        }
+        Step::Done
+    }
+}
+
+/// The panic that follows says something else.
+fn strike_quietly() {
+    std::panic::catch_unwind(strike).expect_err("it is armed");
+}
+
+impl<H: Serves<Planted> + Jobs<Work>> Task<H> for Conn {
+    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.place.at(Place::FirstStep);
+        }
+        match self.job {
+            Some(job) => self.collect(job, cx),
+            None => self.answer(cx),
+        }
+    }
+
+    fn spawned(self: Pin<&mut Self>, _: TaskId) {
+        self.place.at(Place::Spawned);
+    }
+
+    fn label(&self) -> Option<Label> {
+        if self.is_bad {
+            self.place.at(Place::Label);
+        }
+        None
+    }
+
+    fn panicked(self: Pin<&mut Self>, _: &mut Cx<'_, H>) {
+        if self.is_bad {
+            self.place.at(Place::Panicked);
+        }
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        cx.close(self.source);
+        if self.is_bad {
+            self.place.at(Place::End);
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        if self.is_bad {
+            self.place.at(Place::Dropped);
+        }
+    }
+}
+
+struct Work {
+    place: Place,
+    slices: u32,
+}
+
+struct Fruit(Place);
+
+impl Work {
+    fn is_wanted(&self) -> bool {
+        matches!(
+            self.place,
+            Place::JobRuns
+                | Place::JobDropped
+                | Place::ResultDropped
+                | Place::ResultUnwanted
+                | Place::JobEncoded
+                | Place::JobDecoded
+                | Place::ResultEncoded
+                | Place::ResultDecoded
+        )
+    }
+}
+
+impl Job for Work {
+    type Output = Fruit;
+
+    fn run(&mut self, _: u32) -> Progress<Fruit> {
+        self.place.at(Place::JobRuns);
+        self.slices -= 1;
+        if self.slices == 0 { Progress::Done(Fruit(self.place)) } else { Progress::More }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.place.at(Place::JobDropped);
+        self.place.at(Place::JobCancelled);
+    }
+}
+
+impl Drop for Fruit {
+    fn drop(&mut self) {
+        self.0.at(Place::ResultDropped);
+        self.0.at(Place::ResultUnwanted);
+    }
+}
+
+const ALL: [Place; 19] = {
+    let mut all = [Place::Connect; 19];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < PLACES.len() { PLACES[at] } else { OF_BYTES[at - PLACES.len()] };
+        at += 1;
+    }
+    all
+};
+
+fn place_of(byte: u8) -> Option<Place> {
+    ALL.iter().copied().find(|place| *place as u8 == byte)
+}
+
+impl WireJob for Work {
+    fn encode(&self, put: &mut dyn FnMut(&[u8])) -> bool {
+        put(&[self.place as u8]);
+        self.place.at(Place::JobEncoded);
+        put(&self.slices.to_le_bytes());
+        true
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (place, slices) = bytes.split_first()?;
+        let place = place_of(*place)?;
+        place.at(Place::JobDecoded);
+        Some(Self { place, slices: u32::from_le_bytes(slices.try_into().ok()?) })
+    }
+
+    fn encode_output(output: &Fruit, put: &mut dyn FnMut(&[u8])) {
+        put(&[output.0 as u8]);
+        output.0.at(Place::ResultEncoded);
+    }
+
+    fn decode_output(bytes: &[u8]) -> Option<Fruit> {
+        let place = place_of(*bytes.first()?)?;
+        place.at(Place::ResultDecoded);
+        Some(Fruit(place))
+    }
+}
+
+fn settings(workers: usize) -> Settings {
+    let mut settings = Settings::default();
+    settings.workers = workers;
+    settings
+}
+
+#[test]
+fn on_the_native_loop() {
+    let _alone = alone();
+    for (place, workers) in PLACES.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
+        let (listener, address) = listener();
+        let (tell, stopper) = channel();
+        let server = thread::spawn(move || {
+            let mut server =
+                Server::new(Planted(place), &settings(workers)).map_err(|error| error.to_string())?;
+            server.listen_on(listener).map_err(|error| error.to_string())?;
+            tell.send(server.stopper()).expect("the test waits for it");
+            server.run().map_err(|error| error.to_string())
+        });
+        let stopper = stopper.recv().expect("it is started");
+        visit(address, &(place, workers));
+        expect_report(&(place, workers), &[place.name(), place.text()]);
+        stopper.stop();
+        expect_end(&(place, workers), server.join());
+    }
+}
+
+#[test]
+fn driven_in_this_process() {
+    let _alone = alone();
+    for (place, workers) in ALL.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
+        if workers == 0 && OF_BYTES.contains(&place) {
+            continue;
+        }
+        let (tell, told) = channel();
+        let server = thread::spawn(move || {
+            let mut settings = driver::Settings::default();
+            settings.workers = workers;
+            let blueprint = Inside::new(move |_| Ok(Planted(place)));
+            let mut server = driver::Server::new(blueprint, &settings).map_err(|error| error.to_string())?;
+            let address = server.listen(crate::scene::LOCAL).map_err(|error| error.to_string())?;
+            tell.send((address, server.stopper())).expect("the test waits for it");
+            let summary = server.run().map_err(|error| error.to_string())?;
+            assert_eq!(
+                summary.restarts, 0,
+                "{place:?}: the guest was replaced, and its connections were lost"
+            );
+            Ok(summary.served)
+        });
+        let (address, stopper) = told.recv().expect("it is started");
+        visit(address, &(place, workers, "driven"));
+        let name = match place {
+            // A worker has it, and sends its bytes.
+            Place::ResultDropped | Place::ResultUnwanted if workers > 0 => Place::ResultEncoded.name(),
+            Place::JobRuns | Place::ResultUnwanted if workers == 0 => Place::JobEncoded.name(),
+            place => place.name(),
+        };
+        expect_report(&(place, workers, "driven"), &[name, place.text()]);
+        stopper.stop();
+        expect_end(&(place, workers, "driven"), server.join());
+    }
+}
+
+impl Place {
+    /// What the panic says.
+    fn text(self) -> &'static str {
+        match self {
+            Self::WithoutText | Self::WithAGrumble => "with a value that is no text",
+            _ => PLANTED,
+        }
+    }
+}

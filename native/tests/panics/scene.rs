@@ -1,0 +1,168 @@
+//! What all tables share: a log that is read, clients, and things that panic.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+use std::{fmt, io, thread};
+
+use sinbin::Summary;
+use tracing_subscriber::fmt::MakeWriter;
+
+pub const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What every planted panic says.
+pub const PLANTED: &str = "planted on purpose";
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static ALONE: Mutex<()> = Mutex::new(());
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Log;
+
+    fn make_writer(&'a self) -> Log {
+        Log
+    }
+}
+
+/// Has the log to itself.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| {
+        let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        builder.with_writer(Log).with_ansi(false).init();
+    });
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    log();
+    guard
+}
+
+/// What was logged as an error since the last call.
+pub fn log() -> String {
+    let bytes = std::mem::take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner));
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.lines().filter(|line| line.contains("ERROR")).map(|line| format!("{line}\n")).collect()
+}
+
+/// The next call of [`strike`] panics.
+pub fn arm() {
+    ARMED.store(true, Ordering::SeqCst);
+}
+
+pub fn strike() {
+    assert!(!ARMED.swap(false, Ordering::SeqCst), "{PLANTED}");
+}
+
+pub fn is_armed() -> bool {
+    ARMED.load(Ordering::SeqCst)
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+pub struct Grumbles;
+
+impl Drop for Grumbles {
+    fn drop(&mut self) {
+        panic!("{PLANTED}");
+    }
+}
+
+impl fmt::Display for Grumbles {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("{PLANTED}");
+    }
+}
+
+/// A payload that is no text.
+pub fn strike_without_text() {
+    panic_any(7);
+}
+
+/// And one that panics when it is dropped, with one that does.
+pub fn strike_with_a_grumble() {
+    struct Payload;
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            panic_any(Self);
+        }
+    }
+    panic_any(Payload);
+}
+
+pub fn listener() -> (TcpListener, SocketAddr) {
+    let listener = sinbin::bind(LOCAL).expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+/// Says `word`, and returns all that is said to it.
+pub fn ask(address: SocketAddr, word: &str) -> String {
+    let mut client = TcpStream::connect(address).expect("somebody listens");
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    client.write_all(word.as_bytes()).expect("it is taken");
+    let mut said = Vec::new();
+    match client.read_to_end(&mut said) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("nobody closes the connection"),
+        // A reset is an end as well.
+        _ => String::from_utf8_lossy(&said).into_owned(),
+    }
+}
+
+/// A connection that is served before and after is answered; the one between has a panic planted, and ends.
+pub fn visit(address: SocketAddr, place: &dyn fmt::Debug) {
+    let mut patient = TcpStream::connect(address).expect("somebody listens");
+    patient.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    assert_eq!(ask(address, "good"), "good", "{place:?}: before");
+    arm();
+    ask(address, "bad!");
+    // It may have been closed before.
+    wait_until(|| !is_armed(), &format!("{place:?}: somebody goes there"));
+    assert_eq!(ask(address, "good"), "good", "{place:?}: after");
+    let mut said = [0; 4];
+    patient.write_all(b"good").and_then(|()| patient.read_exact(&mut said)).expect("it is still served");
+    assert_eq!(&said, b"good", "{place:?}: one that was there before");
+}
+
+/// The report says what panicked, and in whose task. A report may come from a worker a little later.
+pub fn expect_report(place: &dyn fmt::Debug, texts: &[&str]) {
+    let mut all = String::new();
+    let is_there = || {
+        all.push_str(&log());
+        texts.iter().all(|text| all.contains(text))
+    };
+    wait_until(is_there, &format!("{place:?}: the report says {texts:?}"));
+}
+
+pub fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
+    for _ in 0..4000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("not so: {what}");
+}
+
+pub fn expect_end(place: &dyn fmt::Debug, ended: thread::Result<Result<Summary, String>>) {
+    match ended {
+        Ok(Ok(summary)) => assert_eq!(summary.cut, 0, "{place:?}"),
+        Ok(Err(error)) => panic!("{place:?}: {error}"),
+        Err(_) => panic!("{place:?}: the panic has left the loop"),
+    }
+}

@@ -1,0 +1,122 @@
+//! What one command takes, the other takes too, and means the same.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
+
+use crate::{WAYS, drain, free_address, is_served, listens};
+
+/// Values at the edges of what an option takes.
+const EDGES: [(&str, &[&str]); 8] = [
+    ("--max-buffered", &["0", "4000", "4095", "65535"]),
+    ("--max-connections", &["1", "1000000"]),
+    ("--workers", &["0", "1024"]),
+    ("--slice", &["1", "4294967295"]),
+    ("--busy-poll", &["0", "100"]),
+    (
+        "--drain-timeout",
+        &["1ns", "500us", "1.5s", "5 min", "2h 30min", "1000years", "580000000000years", "off"],
+    ),
+    ("--idle-timeout", &["1.5s", "90 s", "2h 30min", "1000years", "580000000000years", "off"]),
+    ("--log", &["off", "error", "warn", "info", "debug", "trace"]),
+];
+
+/// Recordings count in 32 bits: the help says so.
+fn is_beyond(way: &str, option: &str, value: &str) -> bool {
+    way == "recorded" && option == "--max-buffered" && value == "65535"
+}
+
+#[test]
+fn every_host_takes_the_same_values_and_serves_with_them() {
+    for way in &WAYS {
+        for (option, values) in EDGES {
+            for value in values.iter().filter(|value| !is_beyond(way.name, option, value)) {
+                let address = free_address();
+                let listen = address.to_string();
+                let mut args = vec!["--listen", &listen];
+                // It is the service's: in a sandbox it goes to the guest.
+                if option == "--idle-timeout" && matches!(way.name, "driven" | "portable") {
+                    args.push("--");
+                }
+                args.extend([option, *value]);
+                let mut running = Running::start((way.command)(&args));
+                listens(&mut running, address);
+                if option == "--max-connections" && *value == "1" {
+                    // The look whether it listens was one.
+                    assert_eq!(drain(running).0, Some(0), "{} {option} {value}", way.name);
+                    continue;
+                }
+                is_served(address);
+                assert_eq!(drain(running).0, Some(0), "{} {option} {value}", way.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_host_refuses_the_same_values() {
+    for way in &WAYS {
+        for (option, value) in [
+            ("--max-buffered", "65536"),
+            ("--max-connections", "0"),
+            ("--workers", "1025"),
+            ("--slice", "0"),
+            ("--busy-poll", "1000001"),
+            ("--drain-timeout", "0s"),
+            ("--drain-timeout", "5"),
+            ("--drain-timeout", "99999999999999999999years"),
+            ("--idle-timeout", "0ms"),
+            ("--idle-timeout", "-1s"),
+            ("--idle-timeout", "99999999999999999999h"),
+            ("--log", "loud"),
+        ] {
+            let mut args = vec!["--listen", "127.0.0.1:0"];
+            let is_guests = option == "--idle-timeout" && matches!(way.name, "driven" | "portable");
+            let text = format!("{option}={value}");
+            args.extend(is_guests.then_some("--"));
+            args.push(&text);
+            let ended = Running::start((way.command)(&args)).wait();
+            // A portable guest's exit codes are 0 and 1.
+            let code = if is_guests && way.name == "portable" { 1 } else { 2 };
+            assert_eq!(ended.code, Some(code), "{} {text}: {}", way.name, ended.stderr);
+            assert!(ended.stderr.contains(option), "{} {text}: {}", way.name, ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_turn_may_take_centuries() {
+    let guest = guest("fib.wasm");
+    let guest = guest.to_str().expect("a path of ours");
+    for limit in ["1ns", "500us", "1000years", "580000000000years", "off"] {
+        let server = sinbin_wasi(&["run", guest, "--listen", "127.0.0.1:0", "--turn-limit", limit]);
+        assert_eq!(Server::announced(server).stop().code, Some(0), "{limit}");
+    }
+}
+
+/// The options that a command's help names, each with all that it says of it.
+fn options(command: Command) -> BTreeMap<String, String> {
+    let ended = Running::start(command).wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // A short name goes before it, or as much room.
+    let blocks = ended.stdout.split("\n      --").skip(1);
+    let options = blocks.map(|block| block.split("\n\n  -").next().unwrap_or_default().trim_end());
+    options
+        .map(|text| (text.split_whitespace().next().unwrap_or_default().to_owned(), text.to_owned()))
+        .collect()
+}
+
+#[test]
+fn an_option_that_both_commands_have_is_one_option() {
+    let native = options(sinbin(&["serve", "echo", "--help"]));
+    let sandboxed = options(sinbin_wasi(&["run", "--help"]));
+    // The service's own, and the two ways in which ours are written.
+    let of_native = ["idle-timeout", "written-as"];
+    assert!(native.len() > 8, "{native:?}");
+    for (name, text) in &native {
+        if !of_native.contains(&name.as_str()) {
+            assert_eq!(sandboxed.get(name), Some(text), "{name}");
+        }
+    }
+}

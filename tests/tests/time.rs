@@ -1,0 +1,201 @@
+//! Time that passes unseen: while a process is stopped, and within a long step. What came before a deadline is answered,
+//! and a silence counts from the end of the answer. In each host.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sinbin_tests::{Running, Server, connect, eventually, guest, machine, sinbin, sinbin_wasi};
+
+/// A deadline that a test lets pass. A machine that stands still for so long between two lines of a test ends a
+/// connection with good reason, so such a try counts for nothing.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How often a test is tried that the machine may spoil.
+const TRIES: usize = 5;
+
+/// A way to serve.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Native,
+    AsyncFn,
+    Recorded,
+    Driven,
+    Portable,
+}
+
+const WAYS: [Way; 5] = [Way::Native, Way::AsyncFn, Way::Recorded, Way::Driven, Way::Portable];
+
+impl Way {
+    /// Starts a service whose connections may be silent for so long.
+    fn serve(self, service: &str, idle: Duration, more: &[&str]) -> Server {
+        let idle = format!("{}ms", idle.as_millis());
+        let own = [&["--idle-timeout", &idle], more].concat();
+        Server::announced(match self {
+            Self::Native => Self::native(service, &own),
+            Self::AsyncFn => Self::native(service, &[&["--written-as", "async-fn"], &own[..]].concat()),
+            Self::Recorded => {
+                static RECORDINGS: AtomicU32 = AtomicU32::new(0);
+                let number = RECORDINGS.fetch_add(1, Ordering::Relaxed);
+                let path = guest("echo.wasm").with_file_name(format!("test-time-{number}.sinbin"));
+                fs::remove_file(&path).ok();
+                let path = path.to_str().expect("a path of ours");
+                Self::native(service, &[&["--record", path], &own[..]].concat())
+            }
+            Self::Driven => Self::sandboxed(&format!("{service}.wasm"), &["--turn-limit", "1h"], &own),
+            Self::Portable => Self::sandboxed(&format!("{service}-portable.wasm"), &[], &own),
+        })
+    }
+
+    fn native(service: &str, args: &[&str]) -> Command {
+        sinbin(&[&["serve", service, "--listen", "127.0.0.1:0"], args].concat())
+    }
+
+    fn sandboxed(name: &str, host: &[&str], args: &[&str]) -> Command {
+        let guest = guest(name);
+        let guest = guest.to_str().expect("a path of ours");
+        sinbin_wasi(&[&["run", guest, "--listen", "127.0.0.1:0"], host, &["--"], args].concat())
+    }
+}
+
+/// Stops the process for longer than that; `meanwhile` something happens.
+fn while_stopped<T>(server: &Running, idle: Duration, meanwhile: impl FnOnce() -> T) -> T {
+    server.signal(Signal::STOP);
+    eventually("a stopped process", || is_stopped(server));
+    let happened = meanwhile();
+    thread::sleep(idle + idle / 4);
+    server.signal(Signal::CONT);
+    happened
+}
+
+fn is_stopped(server: &Running) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid().as_raw_pid())).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}
+
+/// Tries until the machine has let the test be what it is meant to be. Returns normally if one of the tries came to
+/// `expected`.
+fn patiently(way: Way, expected: &str, mut tries: impl FnMut() -> io::Result<String>) {
+    let is_right = |told: &io::Result<String>| told.as_ref().is_ok_and(|told| told == expected);
+    let mut last = tries();
+    for _ in 1..TRIES {
+        if is_right(&last) {
+            return;
+        }
+        last = tries();
+    }
+    assert!(is_right(&last), "{way:?}, in each of {TRIES} tries: {last:?} and not {expected:?}");
+}
+
+/// Sends the last bytes that a client has to say, and returns what comes back.
+fn ask_last(mut client: &TcpStream, text: &[u8]) -> io::Result<String> {
+    client.write_all(text)?;
+    client.shutdown(Shutdown::Write)?;
+    rest(client)
+}
+
+fn rest(mut client: &TcpStream) -> io::Result<String> {
+    let mut told = String::new();
+    client.read_to_string(&mut told)?;
+    Ok(told)
+}
+
+/// Sends bytes that are answered by as many.
+fn echo(mut client: &TcpStream, text: &[u8]) -> io::Result<()> {
+    client.write_all(text)?;
+    client.read_exact(&mut vec![0; text.len()])
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_came_while_the_process_was_stopped_is_answered() {
+    for way in WAYS {
+        let server = way.serve("echo", IDLE, &[]);
+        patiently(way, "hi", || {
+            let mut client = connect(server.address());
+            echo(&client, b"ready?")?;
+            while_stopped(&server, IDLE, || client.write_all(b"hi"))?;
+            client.shutdown(Shutdown::Write)?;
+            rest(&client)
+        });
+        let ended = server.stop();
+        assert_eq!(ended.code, Some(0), "{way:?}: {}", ended.stderr);
+    }
+}
+
+/// More clients than a system tells of in one wait, with more bytes than a guest is told in one turn.
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_spoke_while_the_process_was_stopped_is_answered() {
+    machine::raise_descriptor_limit();
+    thread::scope(|scope| {
+        for way in WAYS {
+            scope.spawn(move || a_crowd_speaks_while_the_process_is_stopped(way));
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+fn a_crowd_speaks_while_the_process_is_stopped(way: Way) {
+    /// More than it takes to make as many connections.
+    const IDLE: Duration = Duration::from_secs(4);
+    // A WASI 0.2 host is given the whole list each time, and reports 128 of it at the most.
+    let count = if matches!(way, Way::Portable) { 300 } else { 1100 };
+    let text = [b'x'; 300];
+    let server = way.serve("echo", IDLE, &[]);
+    patiently(way, &format!("{count} answers"), || {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            let client = connect(server.address());
+            echo(&client, b"?")?;
+            clients.push(client);
+        }
+        let speak = || clients.iter().try_for_each(|mut client| client.write_all(&text));
+        while_stopped(&server, IDLE, speak)?;
+        clients.iter().try_for_each(|client| client.shutdown(Shutdown::Write))?;
+        let answers = clients.iter().map(rest);
+        let whole = answers.filter(|told| told.as_ref().is_ok_and(|told| told.len() == text.len()));
+        Ok(format!("{} answers", whole.count()))
+    });
+}
+
+/// So many requests that their answers take longer than anybody may be silent; and it is the loop that computes.
+const REQUESTS: usize = 2300;
+
+const COMPUTES: [&str; 4] = ["--loop-n", "25", "--framing", "lines"];
+
+#[test]
+fn what_came_while_a_step_took_long_is_answered() {
+    for way in WAYS {
+        let server = way.serve("fib", IDLE, &COMPUTES);
+        patiently(way, "1\n", || {
+            let (mut busy, other) = (connect(server.address()), connect(server.address()));
+            (&other).write_all(b"1\n")?;
+            (&other).read_exact(&mut [0; 2])?;
+            busy.write_all("25\n".repeat(REQUESTS).as_bytes())?;
+            ask_last(&other, b"2\n")
+        });
+    }
+}
+
+#[test]
+fn a_silence_counts_from_the_answer_however_long_that_took() {
+    for way in WAYS {
+        let server = way.serve("fib", IDLE, &COMPUTES);
+        patiently(way, "1\n", || {
+            let mut client = connect(server.address());
+            client.write_all("25\n".repeat(REQUESTS).as_bytes())?;
+            let mut answers = vec![0; 6 * REQUESTS];
+            client.read_exact(&mut answers)?;
+            assert_eq!(answers, "75025\n".repeat(REQUESTS).as_bytes(), "{way:?}");
+            ask_last(&client, b"2\n")
+        });
+    }
+}

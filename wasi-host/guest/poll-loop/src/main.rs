@@ -1,0 +1,86 @@
+//! An ordinary WASI command, for the tests of the host: it knows nothing of sinbin, has no end, and no use for its stdin.
+//!
+//! - `poll-loop echo ADDR` is an echo server on std's sockets and libc's `poll`, as one would write it anywhere. It takes turns
+//!   as `poll` has it: whoever is ready is served once, then it asks again.
+//! - `poll-loop spin` computes for ever, and `poll-loop hang` waits for ever, neither for its stdin.
+//! - `poll-loop talk` writes to stdout as long as somebody takes it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> io::Result<ExitCode> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["echo", address] => echo(&TcpListener::bind(address)?),
+        ["spin"] => spin(),
+        ["hang"] => std::thread::sleep(Duration::from_secs(u64::from(u32::MAX))),
+        ["talk"] => talk()?,
+        _ => return Ok(ExitCode::from(1)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn echo(listener: &TcpListener) -> ! {
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    say(&format!("listening on {}", listener.local_addr().expect("a bound listener")));
+    let mut streams: Vec<TcpStream> = Vec::new();
+    loop {
+        let mut polled: Vec<_> = streams.iter().map(|stream| readable(stream.as_raw_fd())).collect();
+        polled.push(readable(listener.as_raw_fd()));
+        wait(&mut polled);
+        // From the last, since one that has ended gives its place to the last.
+        for index in (0..streams.len()).rev() {
+            if polled[index].revents != 0 && !serve(&mut streams[index]) {
+                streams.swap_remove(index);
+            }
+        }
+        if polled.last().is_some_and(|listener| listener.revents != 0) {
+            while let Ok((stream, _)) = listener.accept() {
+                stream.set_nonblocking(true).expect("a stream that does not block");
+                streams.push(stream);
+            }
+        }
+    }
+}
+
+fn readable(fd: i32) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+fn wait(polled: &mut [libc::pollfd]) {
+    let count = polled.len().try_into().expect("a number that poll takes");
+    // SAFETY: `polled` is a valid place for `count` descriptors, as long as the call.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), count, -1) };
+    assert!(ready >= 0, "poll: {}", io::Error::last_os_error());
+}
+
+/// Sends back what is there. Returns false if there is no more.
+fn serve(stream: &mut TcpStream) -> bool {
+    let mut input = [0; 512];
+    match stream.read(&mut input) {
+        Ok(0) => false,
+        // A few bytes always fit.
+        Ok(count) => stream.write_all(&input[..count]).is_ok(),
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}
+
+fn spin() -> ! {
+    let mut number = 1_u64;
+    loop {
+        number = std::hint::black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+}
+
+fn talk() -> io::Result<()> {
+    loop {
+        writeln!(io::stdout(), "a line that is long enough to fill a pipe in time, if nobody reads it")?;
+    }
+}
+
+fn say(line: &str) {
+    writeln!(io::stdout(), "{line}").ok();
+}
