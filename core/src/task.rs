@@ -61,6 +61,7 @@ mod handle;
 mod holder;
 mod host;
 mod join;
+mod late;
 mod listener;
 mod mixed;
 mod named;

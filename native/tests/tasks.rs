@@ -559,13 +559,15 @@ fn a_program_that_sleeps_for_ever_sleeps() {
     assert_eq!(slept, Either::Second(()));
 }
 
-/// All that is logged at a level, while `act` runs.
-fn logged(level: tracing::Level, act: impl FnOnce()) -> String {
-    #[derive(Clone, Default)]
-    struct Text(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+/// All that is logged by this thread while `act` runs, but what is for debugging.
+fn logged(act: impl FnOnce()) -> String {
+    thread_local! {
+        static TEXT: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
+    }
+    struct Text;
     impl Write for Text {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("nobody panics").extend(bytes);
+            TEXT.with_borrow_mut(|text| text.iter_mut().for_each(|text| text.extend(bytes)));
             Ok(bytes.len())
         }
 
@@ -573,12 +575,15 @@ fn logged(level: tracing::Level, act: impl FnOnce()) -> String {
             Ok(())
         }
     }
-    let text = Text::default();
-    let writer = text.clone();
-    let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-    tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), act);
-    let text = text.0.lock().expect("nobody panics").clone();
-    String::from_utf8(text).expect("text")
+    // One for all threads, since those that come and go would race for what is enabled.
+    static LOG: std::sync::Once = std::sync::Once::new();
+    LOG.call_once(|| {
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+        tracing::subscriber::set_global_default(log.with_writer(|| Text).finish()).expect("the only one");
+    });
+    TEXT.set(Some(Vec::new()));
+    act();
+    String::from_utf8(TEXT.take().unwrap_or_default()).expect("text")
 }
 
 async fn fails_alone(on: Loop<'_>) -> Result<(), Error> {
@@ -588,7 +593,7 @@ async fn fails_alone(on: Loop<'_>) -> Result<(), Error> {
 
 #[test]
 fn a_detached_task_that_fails_is_warned_of_by_name() {
-    let log = logged(tracing::Level::WARN, || {
+    let log = logged(|| {
         run(async |on| {
             on.spawn(fails_alone(on)).expect("there is room");
             on.spawn(async { Err::<(), _>(Box::<dyn std::error::Error>::from("late")) })
@@ -596,7 +601,9 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
             on.spawn(panics(on)).expect("there is room");
             on.detach(async { Err::<(), _>(format_args!("{}", 42).to_string()) }).expect("there is room");
             on.spawn(async move { on.wait_named().await.map_err(Error::from) }).expect("there is room");
-            on.sleep(Duration::from_millis(1)).await;
+            for _ in 0..5 {
+                on.yield_now().await;
+            }
         });
     });
     let lines: Vec<_> = log.lines().collect();
@@ -610,12 +617,14 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
 /// A client could have them spawned: they are counted rather than named then.
 #[test]
 fn a_flood_of_failures_is_no_flood_of_lines() {
-    let log = logged(tracing::Level::WARN, || {
+    let log = logged(|| {
         run(async |on| {
             for _ in 0..1000 {
                 on.spawn(fails_alone(on)).expect("there is room");
             }
-            on.sleep(Duration::from_millis(1)).await;
+            for _ in 0..5 {
+                on.yield_now().await;
+            }
         });
     });
     let lines: Vec<_> = log.lines().collect();
@@ -631,7 +640,7 @@ fn a_flood_of_failures_is_no_flood_of_lines() {
 /// Beside a connection too.
 #[test]
 fn a_task_of_a_server_that_fails_is_warned_of() {
-    let log = logged(tracing::Level::WARN, || {
+    let log = logged(|| {
         let listener = TcpListener::bind(LOCAL).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (sender, stopper) = std::sync::mpsc::channel();

@@ -11,6 +11,7 @@ use crate::place::{Place, Table};
 use crate::step::{Packed, What, Woken};
 use crate::task::Loop;
 use crate::task::error::{Error, Refused};
+use crate::task::late::{Catches, Late};
 
 /// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
 ///
@@ -159,6 +160,7 @@ impl<'d> Conn<'d> {
         let _claim = Claim(self);
         loop {
             self.readable().await?;
+            let _catches = Catches(self.on.door());
             let taken = self.on.door().with(|ops| {
                 let bytes = ops.read(self.source())?;
                 Ok(take.take().map(|take| take(bytes)))
@@ -173,13 +175,14 @@ impl<'d> Conn<'d> {
 
     /// Receives what is there now into the loop's shared buffer, of one block of its storage, and hands it to `take`:
     /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
-    /// asked for anything: that is [`Refused::Elsewhere`].
+    /// asked for anything: that is [`Refused::Elsewhere`]. What is dropped there is given back when `take` is over.
     ///
     /// # Errors
     ///
     /// What the host says: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check_free(RECEIVING)?;
+        let _catches = Catches(self.on.door());
         let taken = self.on.door().with(|ops| ops.read(self.source()).map(take))?;
         taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
     }
@@ -240,8 +243,7 @@ impl<'d> Conn<'d> {
 
 impl Drop for Conn<'_> {
     fn drop(&mut self) {
-        // While the door is shut the host is going, and closes what it has.
-        self.on.door().with(|ops| ops.close(self.source())).ok();
+        self.on.door().give_back(Late::Close(self.source()));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::task::detached::Reports;
 #[cfg(feature = "alloc")]
 use crate::task::detached::Unjoined;
 use crate::task::error::Refused;
+use crate::task::late::{Late, Lates};
 use crate::task::offload::Carry;
 use crate::task::run::Async;
 #[cfg(feature = "alloc")]
@@ -109,6 +110,10 @@ pub struct Door<'d> {
     left: RefCell<Left>,
     /// Of executors within tasks.
     alarms: RefCell<Alarms>,
+    /// What is to be done when the callback is over that has the host.
+    late: RefCell<Lates>,
+    /// Whether there is any of that.
+    is_late: Cell<bool>,
 }
 
 /// What the running task has left to wait for.
@@ -152,6 +157,8 @@ impl<'d> Door<'d> {
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
+            late: RefCell::new(Lates::new()),
+            is_late: Cell::new(false),
         }
     }
 
@@ -240,6 +247,10 @@ impl<'d> Door<'d> {
             insists: self.insists.replace(false),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
+            late: {
+                self.is_late.set(false);
+                self.late.take()
+            },
         }
     }
 
@@ -259,6 +270,7 @@ impl<'d> Door<'d> {
             insists,
             has_left,
             left,
+            late,
         } = step;
         self.ops.set(ops);
         self.caller.set(caller);
@@ -272,6 +284,10 @@ impl<'d> Door<'d> {
         self.insists.set(insists);
         self.has_left.set(has_left);
         self.left.replace(left);
+        // A task that was ended within a callback leaves what it had to that.
+        let within = self.late.replace(late);
+        self.late.borrow_mut().extend(within);
+        self.is_late.set(!self.late.borrow().is_empty());
         self.mark_suspended(false);
     }
 
@@ -285,6 +301,47 @@ impl<'d> Door<'d> {
         // was just taken out of there: nobody else has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
         Ok(act(unsafe { ops.as_mut() }))
+    }
+
+    /// Does something that can't fail, now or when the callback is over that has the host. Outside of all tasks it is not
+    /// done; a host that goes closes what it has.
+    #[inline]
+    pub(crate) fn give_back(&self, what: Late) -> bool {
+        self.with(|ops| what.act(ops)).unwrap_or_else(|_| self.defer(what))
+    }
+
+    #[cold]
+    fn defer(&self, what: Late) -> bool {
+        let is_taken = self.is_entered();
+        if is_taken {
+            self.late.borrow_mut().extend([what]);
+            self.is_late.set(true);
+        }
+        is_taken
+    }
+
+    /// Does what a callback has left.
+    #[inline]
+    pub(crate) fn catch_up(&self) {
+        if self.is_late.get() {
+            self.catch_up_now();
+        }
+    }
+
+    #[cold]
+    fn catch_up_now(&self) {
+        // Where this callback is itself within another, that one's end is the time.
+        while self.is_open() {
+            let late = {
+                let mut late = self.late.borrow_mut();
+                self.is_late.set(!late.is_empty());
+                if late.is_empty() {
+                    break;
+                }
+                late.remove(0)
+            };
+            self.give_back(late);
+        }
     }
 
     /// Whether a task of this door runs.
@@ -443,9 +500,10 @@ impl<'d> Door<'d> {
 
     /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
     pub(crate) fn wake_ended(&self, task: TaskId) {
-        if self.with(|ops| ops.wake(task)).is_err() {
+        if !self.is_entered() {
             self.source.wakers.waker(task).wake();
         }
+        self.give_back(Late::Wake(task));
     }
 
     /// Runs `body`, the step of a task that is cancelled, or is not; `notice` says whether it knows, and is kept up to
@@ -756,6 +814,7 @@ struct Suspended<'d> {
     insists: bool,
     has_left: u8,
     left: Left,
+    late: Lates,
 }
 
 /// What no waker has: one that does nothing may have a null there.

@@ -12,7 +12,8 @@ use crate::task::error::Refused;
 use crate::task::holder::Holder;
 use crate::task::slot::{Head, Label, Outcome, Side, Slot, Stage};
 
-/// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone.
+/// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone; what that fails with is
+/// [reported](crate::task::Reports) then, if its type is known.
 pub struct JoinHandle<'d, T> {
     on: Loop<'d>,
     slot: Holder<'d, dyn Outcome<T> + 'd>,

@@ -10,6 +10,7 @@ use crate::id::SourceId;
 use crate::step::What;
 use crate::task::conn::{Conn, Waited, Waiting};
 use crate::task::error::Error;
+use crate::task::late::Late;
 use crate::task::{Alarm, Loop};
 
 /// How long a listener whose host has no room waits before it looks again.
@@ -89,8 +90,7 @@ impl<'d> Listener<'d> {
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        // While the door is shut the host is going, and closes what it has.
-        self.on.door().with(|ops| ops.close(self.source)).ok();
+        self.on.door().give_back(Late::Close(self.source));
     }
 }
 
