@@ -98,7 +98,7 @@ fn a_reply_that_nobody_asked_for_later() {
 
 #[test]
 fn no_reply_at_all() {
-    let never = |mut stream: TcpStream| drop(hold(&mut stream));
+    let never = |mut stream: TcpStream| _ = hold(&mut stream);
     let texts = ["does not answer any more", "not answered", "got no reply at all"];
     expect(server(never), "--seconds 60 --timeout 300ms", &texts);
     expect(server(never), "--seconds 2 --timeout 2500ms", &texts);
