@@ -95,9 +95,10 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
-    /// Takes all tasks out, one by one, without a further step.
+    /// Takes all tasks out, one by one, without a further step: for a host that is of no use any more, and whose tasks may
+    /// panic when they are dropped.
     #[cfg(feature = "alloc")]
-    pub(crate) fn drain(&mut self, mut take: impl FnMut(H::Task)) {
+    pub fn drain(&mut self, mut take: impl FnMut(H::Task)) {
         for place in self.tasks.items_mut() {
             if let Some(task) = place.take() {
                 take(task);

@@ -1,6 +1,7 @@
 //! Panics of what is simulated, as values: where they came from, and what they said.
 
 use std::cell::{Cell, RefCell};
+use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -25,7 +26,11 @@ pub(crate) fn catch<R>(act: impl FnOnce() -> R) -> Result<R, String> {
     let before = CATCHING.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(act));
     CATCHING.set(before);
-    outcome.map_err(|_| CAUGHT.take())
+    outcome.map_err(|payload| {
+        // It is the service's, and may panic when it is dropped.
+        forget(payload);
+        CAUGHT.take()
+    })
 }
 
 /// Ends what [`catch`] runs, from anywhere in it.

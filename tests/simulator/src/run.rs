@@ -100,7 +100,16 @@ where
             Err(caught) => caught,
         };
         let what = self.world.wrong.take();
+        self.drop_tasks();
         Err(self.failure(what.unwrap_or(caught)))
+    }
+
+    /// Drops the tasks of a run that has ended in a panic, one by one: each may panic when it is dropped, and two at once
+    /// would end the process before anybody is told the seed.
+    pub(crate) fn drop_tasks(&mut self) {
+        self.executor.drain(|task| {
+            catch(|| drop(task)).ok();
+        });
     }
 
     fn go(&mut self) -> Result<Report, Failure> {

@@ -139,7 +139,10 @@ where
         let outcome = match (outcome, wrong) {
             (Ok(moved), None) => Ok(moved),
             (Ok(_), Some(what)) => Err(run.failure(what)),
-            (Err(caught), what) => Err(run.failure(what.unwrap_or(caught))),
+            (Err(caught), what) => {
+                run.drop_tasks();
+                Err(run.failure(what.unwrap_or(caught)))
+            }
         };
         self.failed = outcome.as_ref().err().cloned();
         outcome

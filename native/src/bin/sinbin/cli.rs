@@ -140,6 +140,9 @@ pub(crate) struct PerfArgs {
     /// How long to measure, in seconds.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: u32,
+    /// How long no reply at all may come before the server has stalled, which ends the measurement; "off" for ever.
+    #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = span)]
+    pub(crate) timeout: Span,
     /// Send no newline: wait for the line after each number, as the talk's clients do.
     #[arg(long)]
     pub(crate) bare: bool,

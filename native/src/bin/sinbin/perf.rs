@@ -1,5 +1,6 @@
 //! `sinbin perf`: the talk's two clients, and the two together.
 
+mod advice;
 mod client;
 mod latency;
 mod mixed;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use crate::cli::Perf;
 use crate::perf::stats::Stats;
 use sinbin::command::output;
+use sinbin::command::signals::interrupted;
 
 pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
     match command {
@@ -26,8 +28,11 @@ fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
     if stats.count() > 0 {
         output::line_or_end(stats.summary(seconds));
     }
-    match &stats.trouble {
-        Some(trouble) => Err(trouble.clone().into()),
+    match stats.verdict() {
+        Some(verdict) => Err(verdict.into()),
+        None if stats.count() == 0 && !interrupted() => {
+            Err(format!("no request was answered in {seconds:.1} s; measure for longer (--seconds)").into())
+        }
         None => Ok(ExitCode::SUCCESS),
     }
 }

@@ -20,6 +20,6 @@ pub(crate) fn run(args: &LatencyArgs) -> Result<ExitCode, Box<dyn Error>> {
         stats: Rc::clone(&stats),
     };
     let time = Duration::from_secs(args.perf.seconds.into());
-    let seconds = play(args.perf.connect, &[role], time)?;
+    let seconds = play(&args.perf, &[role], time)?;
     super::finish(&stats.borrow(), seconds)
 }

@@ -77,13 +77,13 @@ fn lap(args: &MixedArgs, ns: &[u32], time: Duration) -> Result<(Part, Option<Par
             stats: Rc::clone(stats),
         })
         .collect();
-    let seconds = play(args.perf.connect, &roles, time)?;
+    let seconds = play(&args.perf, &roles, time)?;
     drop(roles);
     let mut parts = Vec::new();
     for stats in all {
         let stats = Rc::into_inner(stats).expect("the lap is over").into_inner();
-        if let Some(trouble) = stats.trouble {
-            return Err(trouble.into());
+        if let Some(verdict) = stats.verdict() {
+            return Err(verdict.into());
         }
         parts.push(Part { stats, seconds });
     }

@@ -17,6 +17,12 @@ pub(crate) struct Stats {
     times: Histogram<u64>,
     /// What went wrong first, if anything did.
     pub(crate) trouble: Option<String>,
+    /// Requests that were sent and not answered.
+    pub(crate) unanswered: u64,
+    /// Connections on which no reply came at all.
+    pub(crate) silent: u64,
+    /// Replies that nobody asked for.
+    pub(crate) surplus: u64,
     /// How many there are, for who watches from another thread.
     counter: Arc<AtomicU64>,
     /// Whether to print each time as it comes.
@@ -27,7 +33,7 @@ impl Stats {
     pub(crate) fn new(live: bool) -> Self {
         // From a nanosecond to an hour, at three digits: bounds that are always valid.
         let times = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds");
-        Self { times, trouble: None, counter: Arc::default(), live }
+        Self { times, trouble: None, unanswered: 0, silent: 0, surplus: 0, counter: Arc::default(), live }
     }
 
     pub(crate) fn record(&mut self, time: Duration) {
@@ -45,6 +51,26 @@ impl Stats {
 
     pub(crate) fn count(&self) -> u64 {
         self.times.len()
+    }
+
+    /// The longest that a request took.
+    pub(crate) fn slowest(&self) -> Duration {
+        Duration::from_nanos(self.times.max())
+    }
+
+    /// What the server did wrong, if anything.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        let mut verdict = self.trouble.clone()?;
+        for (count, one, many) in [
+            (self.unanswered, "request was not answered", "requests were not answered"),
+            (self.silent, "connection got no reply at all", "connections got no reply at all"),
+            (self.surplus, "reply was too many", "replies were too many"),
+        ] {
+            if count > 0 {
+                verdict.push_str(&format!("; {count} {}", if count == 1 { one } else { many }));
+            }
+        }
+        Some(verdict)
     }
 
     pub(crate) fn p99(&self) -> String {

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &ThroughputArgs) -> Result<ExitCode, Box<dyn Error>> {
         stats: Rc::clone(&stats),
     };
     let time = Duration::from_secs(args.perf.seconds.into());
-    let seconds = play(args.perf.connect, &[role], time)?;
+    let seconds = play(&args.perf, &[role], time)?;
     drop(ticker);
     super::finish(&stats.borrow(), seconds)
 }

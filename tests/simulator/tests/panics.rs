@@ -1,0 +1,85 @@
+//! A service that panics is a failure of its run, whatever else panics on the way.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use sinbin_core::{Cx, NoJob, Serves, Service, SourceId, Step, Task};
+use sinbin_simulator::talk::EchoTalk;
+use sinbin_simulator::{Faults, Luck, Plan, Scripted, Simulation};
+
+/// Where a connection panics; when it is dropped it does so in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Connect,
+    Step,
+    End,
+    Payload,
+}
+
+struct Rotten(Place);
+
+struct Conn(Place);
+
+impl Service for Rotten {
+    type Conn = Conn;
+    type Job = NoJob;
+
+    fn connect(&self, _: SourceId) -> Conn {
+        assert!(self.0 != Place::Connect, "planted");
+        Conn(self.0)
+    }
+}
+
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        panic!("planted in what was thrown");
+    }
+}
+
+impl<H: Serves<Rotten>> Task<H> for Conn {
+    fn resume(self: Pin<&mut Self>, _: &mut Cx<'_, H>) -> Step {
+        match self.0 {
+            Place::Step => panic!("planted"),
+            Place::Payload => std::panic::panic_any(Payload),
+            _ => Step::Done,
+        }
+    }
+
+    fn end(self: Pin<&mut Self>, _: &mut Cx<'_, H>) {
+        assert!(self.0 != Place::End, "planted");
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        // (Two panics at once end a process, by the language's rule.)
+        assert!(std::thread::panicking(), "planted in a destructor");
+    }
+}
+
+#[test]
+fn it_is_reported_by_its_run() {
+    for place in [Place::Connect, Place::Step, Place::End, Place::Payload] {
+        for seed in 0..20 {
+            let talk = |_: &mut Luck| EchoTalk;
+            let plan = Plan { faults: Faults::default(), ..Plan::endless(8, 1000) };
+            let outcome = Simulation::new(Rotten(place), &plan, Luck::seeded(seed), talk).run();
+            let failure = outcome.expect_err("it panics");
+            assert!(failure.what.contains("planted") || place == Place::Payload, "{place:?}: {failure}");
+        }
+    }
+}
+
+#[test]
+fn a_scripted_one_says_so_too() {
+    for place in [Place::Connect, Place::Step, Place::End, Place::Payload] {
+        let mut sim = Scripted::new(Rotten(place), &Plan::friendly(3), Luck::seeded(0));
+        for _ in 0..3 {
+            sim.connect(EchoTalk);
+        }
+        assert!(sim.wait(Duration::from_secs(1)).is_err(), "{place:?}");
+        assert!(sim.end().outcome.is_err(), "{place:?}");
+    }
+}
