@@ -1,8 +1,34 @@
 //! Groups of tasks that end together (trio's nursery, curio's task group).
 //!
-//! A group ends when all its tasks have. The first that fails cancels the others, and its error is the group's. A
-//! group that is left early, by `?` or because its own task is cancelled, takes its tasks with it. So no task
-//! outlives the place that it was spawned in, and no error is lost.
+//! A group ends when all its tasks have. The first that fails cancels the others; its error is the group's, and has
+//! theirs with it. So no task outlives the place that it was spawned in, and no error is lost:
+//!
+//! * A scope that comes to its end, whether by itself, by a failure, or because its task is cancelled, cancels what is
+//!   left of its tasks and waits for them. They are told, and may clean up.
+//! * A scope or group that is dropped before its end, by a timeout or a [`select`](crate::task::select) around it, by a
+//!   panic, or with its task, ends its tasks there and then: their futures are dropped where they are, and theirs in
+//!   turn, before the drop returns. Nobody is told, as nobody could wait for that.
+//!
+//! A time limit that lets the tasks clean up is therefore one inside of the scope:
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use sinbin_core::group::{Failed, scope};
+//! # use sinbin_core::task::{Error, Loop};
+//! # async fn fetch(on: Loop<'_>, page: u32) -> Result<(), Error> { on.yield_now().await; Ok(()) }
+//! # #[cfg(feature = "alloc")]
+//! async fn crawl(on: Loop<'_>) -> Result<(), Failed<Error>> {
+//!     scope(on, async |pages| {
+//!         for page in 1..=3 {
+//!             pages.spawn(fetch(on, page))?;
+//!         }
+//!         // When it is over, the body fails: the tasks are told, and waited for.
+//!         on.timeout(Duration::from_secs(5), pages.ended()).await??;
+//!         Ok(())
+//!     })
+//!     .await
+//! }
+//! ```
 //!
 //! [`scope`] is the way to a group that can't be left behind. A [`Group`] of one's own is for results, one after
 //! another:
@@ -38,12 +64,20 @@ use core::pin::pin;
 use core::task::{Context, Poll};
 
 use crate::id::TaskId;
+use crate::sync::begin;
 use crate::task::{Async, JoinHandle, Label, Loop, Refused, Unspawned, Why};
 
 #[cfg(feature = "alloc")]
-type Children<'d, T, E> = alloc::vec::Vec<JoinHandle<'d, Result<T, E>>>;
+type Children<'d, T, E> = alloc::vec::Vec<Child<'d, T, E>>;
 #[cfg(not(feature = "alloc"))]
-type Children<'d, T, E> = heapless::Vec<JoinHandle<'d, Result<T, E>>, MAX_CHILDREN>;
+type Children<'d, T, E> = heapless::Vec<Child<'d, T, E>, MAX_CHILDREN>;
+
+/// Tasks that failed beside the first.
+#[cfg(feature = "alloc")]
+pub type Others<E> = alloc::vec::Vec<Other<E>>;
+/// Tasks that failed beside the first.
+#[cfg(not(feature = "alloc"))]
+pub type Others<E> = heapless::Vec<Other<E>, MAX_CHILDREN>;
 
 /// How many tasks a group can have at a time at least; with a heap (feature `alloc`), the kernel's limit is the only
 /// one.
@@ -62,7 +96,7 @@ pub enum Cause<E> {
 
 /// A task that failed: which, what it is called, where it was spawned, and why. Where that is the failure of a
 /// group in turn, it says who waited for whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Failed<E> {
     /// Which task.
     pub task: TaskId,
@@ -70,17 +104,49 @@ pub struct Failed<E> {
     pub label: Option<Label>,
     /// Why.
     pub cause: Cause<E>,
+    /// The tasks of the group that failed after it, in the order of their ends: in the same turn, or while they were
+    /// cleaning up. [`Group::next`] leaves it empty, as it returns them itself.
+    pub others: Others<E>,
 }
 
+/// A task that failed after the first of its group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Other<E> {
+    /// Which task.
+    pub task: TaskId,
+    /// What it is called, and where it was spawned.
+    pub label: Label,
+    /// Why.
+    pub cause: Cause<E>,
+    /// It had been told that it is cancelled: mostly that is why it failed.
+    pub was_told: bool,
+}
+
+impl<E: fmt::Display> fmt::Display for Cause<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Panicked => f.write_str("it panicked"),
+            Self::Refused(refused) => refused.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Other<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, label, cause, .. } = self;
+        write!(f, "{cause}\n  in task {task} ({label})")
+    }
+}
+
+/// Says the first, and of the others those that had not been told that they are cancelled.
 impl<E: fmt::Display> fmt::Display for Failed<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            Cause::Error(error) => write!(f, "{error}")?,
-            Cause::Panicked => f.write_str("it panicked")?,
-            Cause::Refused(refused) => write!(f, "{refused}")?,
+        write!(f, "{}\n  in task {}", self.cause, self.task)?;
+        if let Some(label) = self.label {
+            write!(f, " ({label})")?;
         }
-        write!(f, "\n  in task {}", self.task)?;
-        self.label.map_or(Ok(()), |label| write!(f, " ({label})"))
+        self.others.iter().filter(|other| !other.was_told).try_for_each(|other| write!(f, "\nand: {other}"))
     }
 }
 
@@ -99,6 +165,45 @@ pub struct Group<'d, T, E> {
     children: RefCell<Children<'d, T, E>>,
     /// A task has failed, or the group was left: the others are cancelled.
     over: Cell<bool>,
+}
+
+/// A task of a group, which ends with it.
+struct Child<'d, T, E>(JoinHandle<'d, Result<T, E>>);
+
+impl<T, E> Drop for Child<'_, T, E> {
+    fn drop(&mut self) {
+        self.0.cut_off();
+    }
+}
+
+impl<T, E> Child<'_, T, E> {
+    fn failed(&self, cause: Cause<E>) -> Ended<T, E> {
+        let Self(task) = self;
+        Ended::Failed(Other { task: task.task(), label: task.label(), cause, was_told: task.was_told() })
+    }
+
+    /// How it ended, if it has.
+    fn end(&self) -> Option<Ended<T, E>> {
+        Some(match self.0.end()? {
+            Ok(Ok(output)) => Ended::Well(output),
+            Ok(Err(error)) => self.failed(Cause::Error(error)),
+            Err(Why::Panicked) => self.failed(Cause::Panicked),
+            Err(_) => Ended::Cancelled,
+        })
+    }
+}
+
+/// How a task of a group ended.
+enum Ended<T, E> {
+    Well(T),
+    Cancelled,
+    Failed(Other<E>),
+}
+
+impl<E> From<Other<E>> for Failed<E> {
+    fn from(Other { task, label, cause, .. }: Other<E>) -> Self {
+        Self { task, label: Some(label), cause, others: Others::new() }
+    }
 }
 
 impl<'d, T, E> Group<'d, T, E> {
@@ -139,7 +244,7 @@ impl<'d, T, E> Group<'d, T, E> {
         }
         let child = self.on.spawn(future)?;
         let task = child.task();
-        self.children.borrow_mut().push(child);
+        self.children.borrow_mut().push(Child(child));
         Ok(task)
     }
 
@@ -158,7 +263,7 @@ impl<'d, T, E> Group<'d, T, E> {
         }
         match self.on.start(task) {
             Ok(id) => {
-                children.extend([child]);
+                children.extend([Child(child)]);
                 Ok(id)
             }
             Err(Unspawned(task)) => Err((task, child)),
@@ -174,26 +279,50 @@ impl<'d, T, E> Group<'d, T, E> {
     /// How the task failed; the others are cancelled then. [`Refused::Busy`] where another task waits for the group
     /// already, or where it is one of the group itself.
     pub async fn next(&self) -> Option<Result<T, Failed<E>>> {
-        let next = poll_fn(|context| self.poll_next(context)).await;
-        if let Some(Err(_)) = next {
+        let next = poll_fn(|context| self.poll_next(context)).await?;
+        Some(next.map_err(|stopped| {
             self.cancel();
-        }
-        next
+            self.failed(stopped)
+        }))
     }
 
     /// Waits until all have ended.
     ///
     /// # Errors
     ///
-    /// How the first that failed did, when all others, which are cancelled then, have ended as well.
+    /// How the first that failed did, when all others, which are cancelled then, have ended as well; they are
+    /// [with it](Failed::others) if they failed too.
     pub async fn join(&self) -> Result<(), Failed<E>> {
         while let Some(ended) = self.next().await {
-            if let Err(failed) = ended {
-                self.settle().await;
+            if let Err(mut failed) = ended {
+                failed.others = self.settle().await;
                 return Err(failed);
             }
         }
         Ok(())
+    }
+
+    /// Waits until no task is left, and takes nothing: what they return, and how they fail, is there for
+    /// [`next`](Self::next), [`join`](Self::join), or the scope. O(n) in the number of tasks.
+    ///
+    /// # Errors
+    ///
+    /// Where the task must not wait: see [`Refused`]; [`Refused::Busy`] also where another task waits for the group.
+    pub async fn ended(&self) -> Result<(), Refused> {
+        begin(self.on).await?;
+        poll_fn(|context| {
+            let mut is_over = true;
+            for Child(child) in self.children.borrow().iter().filter(|Child(child)| !child.is_over()) {
+                is_over = false;
+                match child.poll_wait(context) {
+                    Poll::Pending => {}
+                    Poll::Ready(Why::Refused(refused)) => return Poll::Ready(Err(refused)),
+                    Poll::Ready(_) => return Poll::Ready(Err(Refused::Busy)),
+                }
+            }
+            if is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Cancels all tasks, once: those that clean up are let do so. Their ends can still be waited for; new tasks are
@@ -202,60 +331,78 @@ impl<'d, T, E> Group<'d, T, E> {
         if self.over.replace(true) {
             return;
         }
-        for child in self.children.borrow().iter() {
+        for Child(child) in self.children.borrow().iter() {
             child.cancel();
         }
     }
 
-    /// Waits for the ends of all, whatever they are, cancelled or not; not where the task can't wait at all.
-    async fn settle(&self) {
+    /// Waits for the ends of all, cancelled or not, and returns how those failed that did; not where the task can't
+    /// wait at all.
+    async fn settle(&self) -> Others<E> {
+        let mut others = Others::new();
         let all = async {
             while let Some(ended) = poll_fn(|context| self.poll_next(context)).await {
-                if ended.is_err_and(|failed| matches!(failed.cause, Cause::Refused(_))) {
-                    break;
+                match ended {
+                    Ok(_) => {}
+                    // There is room: a group that is over takes no more tasks.
+                    Err(Stopped::Failed(other)) => others.extend([other]),
+                    Err(Stopped::Refused(_)) => break,
                 }
             }
         };
         self.on.shield(all).await;
+        others
     }
 
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<T, Failed<E>>>> {
-        let mut at = 0;
+    /// Takes the first task that has ended and was not cancelled.
+    fn take_ended(&self) -> Option<Result<T, Other<E>>> {
         loop {
             let children = self.children.borrow();
-            let Some(child) = children.get(at) else {
-                return if children.is_empty() { Poll::Ready(None) } else { Poll::Pending };
-            };
-            let Poll::Ready(end) = child.poll_end(context) else {
-                at += 1;
-                continue;
-            };
-            let failed = |cause| Failed { task: child.task(), label: Some(child.label()), cause };
-            let result = match end {
-                Ok(Ok(output)) => Some(Ok(output)),
-                Ok(Err(error)) => Some(Err(failed(Cause::Error(error)))),
-                Err(Why::Panicked) => Some(Err(failed(Cause::Panicked))),
-                Err(Why::Refused(refused)) => return Poll::Ready(Some(Err(self.refused(refused)))),
-                Err(Why::Busy | Why::Itself) => return Poll::Ready(Some(Err(self.refused(Refused::Busy)))),
-                Err(Why::Cancelled | Why::Taken) => None,
-            };
+            let (at, ended) = children.iter().enumerate().find_map(|(at, child)| Some((at, child.end()?)))?;
             drop(children);
-            let ended = self.children.borrow_mut().remove(at);
-            drop(ended);
-            if result.is_some() {
-                return Poll::Ready(result);
+            let child = self.children.borrow_mut().remove(at);
+            drop(child);
+            match ended {
+                Ended::Well(output) => return Some(Ok(output)),
+                Ended::Failed(other) => return Some(Err(other)),
+                Ended::Cancelled => {}
             }
         }
     }
 
-    fn refused(&self, refused: Refused) -> Failed<E> {
-        self.own(Cause::Refused(refused))
+    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<T, Stopped<E>>>> {
+        if let Some(ended) = self.take_ended() {
+            return Poll::Ready(Some(ended.map_err(Stopped::Failed)));
+        }
+        let children = self.children.borrow();
+        if children.is_empty() {
+            return Poll::Ready(None);
+        }
+        for Child(child) in children.iter() {
+            match child.poll_end(context) {
+                Poll::Pending => {}
+                Poll::Ready(Err(Why::Refused(refused))) => {
+                    return Poll::Ready(Some(Err(Stopped::Refused(refused))));
+                }
+                // Of another task, or of the group itself: none has ended, as was looked at before.
+                Poll::Ready(_) => return Poll::Ready(Some(Err(Stopped::Refused(Refused::Busy)))),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn failed(&self, stopped: Stopped<E>) -> Failed<E> {
+        match stopped {
+            Stopped::Failed(other) => other.into(),
+            Stopped::Refused(refused) => self.own(Cause::Refused(refused)),
+        }
     }
 
     /// A failure of the group's own task.
     fn own(&self, cause: Cause<E>) -> Failed<E> {
         let nobody = TaskId::from_bits(u64::MAX);
-        Failed { task: self.on.current().unwrap_or(nobody), label: None, cause }
+        let task = self.on.current().unwrap_or(nobody);
+        Failed { task, label: None, cause, others: Others::new() }
     }
 
     /// Whether the body of a scope, which has just been polled, is to end: ready with why.
@@ -264,33 +411,31 @@ impl<'d, T, E> Group<'d, T, E> {
             // How cancelled tasks end is no reason to interrupt the body.
             return Poll::Pending;
         }
-        let was_told = self.on.door().was_told();
-        match self.poll_failed(context) {
-            Poll::Ready(Failed { cause: Cause::Refused(Refused::Cancelled), .. }) if was_told => {
-                // The body knows that its task is cancelled, and cleans up: it is let do so.
-                self.cancel();
-                Poll::Pending
+        let door = self.on.door();
+        // The body knows that its task is cancelled, or is to be told: it is let clean up, and its next operation fails.
+        let goes_on = door.is_cancelled() && door.was_told();
+        while let Some(ended) = self.take_ended() {
+            if let Err(other) = ended {
+                return Poll::Ready(other.into());
             }
-            failed => failed,
         }
-    }
-
-    /// Whether a task has failed: ready with how.
-    fn poll_failed(&self, context: &Context<'_>) -> Poll<Failed<E>> {
-        loop {
-            match self.poll_next(context) {
-                Poll::Ready(Some(Err(failed))) => return Poll::Ready(failed),
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            }
+        if goes_on {
+            self.cancel();
+            return Poll::Pending;
+        }
+        match self.poll_next(context) {
+            Poll::Ready(Some(Err(stopped))) => Poll::Ready(self.failed(stopped)),
+            _ => Poll::Pending,
         }
     }
 }
 
-impl<T, E> Drop for Group<'_, T, E> {
-    fn drop(&mut self) {
-        self.cancel();
-    }
+/// Why a group's task stops waiting for results.
+enum Stopped<E> {
+    /// A task has failed.
+    Failed(Other<E>),
+    /// It must not wait.
+    Refused(Refused),
 }
 
 /// Runs `body` with a group, and ends when the body and all tasks of the group have. When one of them fails the
@@ -298,11 +443,12 @@ impl<T, E> Drop for Group<'_, T, E> {
 /// body waits for it at that time ([`Group::next`]).
 ///
 /// When the task itself is cancelled, so are the tasks of the group. The body is told by its own waits, and may clean
-/// up; one that can't be told is dropped where it waits.
+/// up; one that can't be told is dropped where it waits. A scope that is dropped before its end, by a timeout around it
+/// say, ends its tasks there and then: see [the module](self).
 ///
 /// # Errors
 ///
-/// How the first that failed did.
+/// How the first that failed did; [with it](Failed::others), how the others did.
 ///
 /// ```
 /// # use core::time::Duration;
@@ -335,12 +481,12 @@ pub async fn scope<'d, R, T: 'd, E: 'd>(
         })
         .await
     };
-    let failed = match ended {
+    let mut failed = match ended {
         Ok(Ok(result)) => return group.join().await.map(|()| result),
         Ok(Err(error)) => group.own(Cause::Error(error)),
         Err(failed) => failed,
     };
     group.cancel();
-    group.settle().await;
+    failed.others = group.settle().await;
     Err(failed)
 }

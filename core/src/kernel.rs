@@ -71,6 +71,11 @@ impl TaskSlot {
         self.cancelled & (ASKED | TOLD) != 0
     }
 
+    /// How far the task is in being told, as a number.
+    pub(crate) fn stage_of_cancel(&self) -> u8 {
+        self.cancelled & (ASKED | TOLD)
+    }
+
     /// Whether nothing but another task can end this wait.
     #[inline]
     pub(crate) fn is_open_ended(&self) -> bool {
@@ -344,27 +349,24 @@ impl<S: Storage> Kernel<S> {
     /// [`cancel_once`](Self::cancel_once)s every task, and each that a task spawns from here on. O(n).
     pub fn cancel_all(&mut self) {
         self.end = self.end.max(End::Cancelled);
-        for index in 0..self.tasks.entries().len() as u32 {
-            if let Some(task) = self.id_at(index) {
-                self.cancel_once(task);
-            }
-        }
+        self.for_each(Self::cancel_once);
     }
 
     /// [`cancel`](Self::cancel)s every task, also those that were cancelled before; from here on tasks spawn none. A host
     /// that can wait no longer calls this before each turn, until no task is left. O(n).
     pub fn end_all(&mut self) {
         self.end = End::Closed;
-        for index in 0..self.tasks.entries().len() as u32 {
-            if let Some(task) = self.id_at(index) {
-                self.cancel(task);
-            }
-        }
+        self.for_each(Self::cancel);
     }
 
-    fn id_at(&mut self, index: u32) -> Option<TaskId> {
-        let entry = self.tasks.at(index);
-        entry.is_live().then(|| TaskId::new(index, entry.generation))
+    fn for_each(&mut self, act: impl Fn(&mut Self, TaskId) -> bool) {
+        let mut index = 0;
+        while let Some(entry) = self.tasks.entries().get(index as usize) {
+            if entry.is_live() {
+                act(self, TaskId::new(index, entry.generation));
+            }
+            index += 1;
+        }
     }
 
     /// A new source, for which nobody waits yet; [`Full`] when the storage has no place for another.

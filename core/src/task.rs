@@ -37,19 +37,23 @@
 //!
 //! [`JoinHandle::cancel`] takes the task out of the bin. Its next operation fails with [`Refused::Cancelled`], also one
 //! that need not wait; after that every one fails that would have to wait, so that `?` takes the task to its end, and
-//! what it owns is dropped on the way. A wait that is needed to clean up is [shielded](Loop::shield). To cancel a task
-//! again changes nothing. A task that waits for what can't fail (a sleep, a yield, a future of another crate), or that
-//! does not listen (it was told 64 times in one step), is dropped where it stands, and so is one that its host ends
-//! ([`Kernel::end_all`](crate::Kernel::end_all)).
+//! what it owns is dropped on the way. A wait that is needed to clean up is [shielded](Loop::shield). A task that waits
+//! for what can't fail (a sleep, a yield, a future of another crate), or that does not listen, is dropped where it
+//! stands. [The page on cancellation](cancellation) has all of the rules, and compares them with trio's.
 //!
 //! # Futures of other crates
 //!
-//! They work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. Only an executor
-//! within a task does not, as the kernel wakes tasks and not parts of them; an operation that is polled by such
-//! a one says so ([`Refused::Wrapped`]).
+//! They work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. In an executor within a task
+//! (`FuturesUnordered`, for one) futures of other crates work, and sleeps and timeouts; an operation that would have to
+//! wait for a source, a job or another task does not, as the kernel wakes tasks and not parts of them, and says so
+//! ([`Refused::Wrapped`]).
 
+mod alarm;
+#[doc = include_str!("task/cancellation.md")]
+pub mod cancellation {}
 mod combine;
 mod conn;
+mod detached;
 mod door;
 mod embedded;
 mod error;
@@ -57,6 +61,7 @@ mod handle;
 mod holder;
 mod host;
 mod join;
+mod late;
 mod listener;
 mod mixed;
 mod named;
@@ -69,8 +74,10 @@ mod signals;
 mod slot;
 mod wakers;
 
+pub(crate) use alarm::Alarm;
 pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
+pub use detached::{Reports, Unjoined};
 pub use door::Door;
 pub use error::{Error, Refused, Unspawned};
 pub use handle::{Loop, Shield, YieldNow};

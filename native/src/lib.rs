@@ -47,6 +47,7 @@ mod server;
 pub mod services;
 mod sockets;
 mod transfer;
+mod unjoined;
 
 pub use error::Error;
 pub use host::{Counts, Native, NativeService, NativeTask, SendJob};

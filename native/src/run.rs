@@ -15,9 +15,11 @@ use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};
 use crate::sockets;
+use crate::unjoined::Warns;
 
-/// Runs an async program on this thread, and returns what it comes to. Tasks that are not over then are cancelled. The
-/// program can be an `async fn` too; of an `async` closure whose last word is `Ok(..)` the compiler wants to know the
+/// Runs an async program on this thread, and returns what it comes to. Tasks that are not over then are cancelled, and so is
+/// what they spawn; they have [`Settings::drain_timeout`] to clean up. What tasks fail with that nobody joins is
+/// [warned of](task::Reports). The program can be an `async fn` too; of an `async` closure whose last word is `Ok(..)` the compiler wants to know the
 /// error's type.
 ///
 /// # Errors
@@ -125,7 +127,8 @@ impl Settings {
     #[track_caller]
     pub fn run<T>(&self, main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T, Error> {
         let inbox = Inbox::new();
-        let door = Door::new(&inbox);
+        let warns = Warns::new();
+        let door = Door::reporting(&inbox, &warns);
         let on = Loop::new(&door);
         let pool = pin!(Pool::growing(0));
         let service = AsyncService::new(on, pool.as_ref(), |_| std::future::ready(()));
@@ -150,7 +153,8 @@ impl Settings {
         service: impl AsyncFn(Conn<'_>) -> Result<(), E>,
     ) -> Result<Summary, Error> {
         let inbox = Inbox::new();
-        let door = Door::new(&inbox);
+        let warns = Warns::new();
+        let door = Door::reporting(&inbox, &warns);
         let on = Loop::new(&door);
         let pool = pin!(Pool::growing(u32::try_from(self.max_connections).unwrap_or(u32::MAX)));
         let failed = Cell::new(0);

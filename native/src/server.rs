@@ -30,6 +30,10 @@ const UNSEEN: usize = 64;
 /// The size of a block: what a connection reads at once, and the most that it keeps.
 pub(crate) const BLOCK: usize = 16 * 1024;
 
+/// How many turns tasks have to end when the time to drain is over: to be told, to be dropped, and some for sockets that
+/// linger.
+const MAX_CUTS: usize = 8;
+
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
 
@@ -145,6 +149,8 @@ pub struct Server<S: NativeService> {
     began: Clock,
     task_limit: usize,
     cut: usize,
+    /// How often all tasks were ended since the time to drain was over.
+    cuts: usize,
     /// Wakes from outside, if the tasks can be woken so.
     inbox: Option<Inbox>,
     /// Steps since the sources were last looked at.
@@ -208,6 +214,7 @@ impl<S: NativeService> Server<S> {
             began: Clock::now(),
             task_limit: tasks,
             cut: 0,
+            cuts: 0,
             inbox: None,
             steps: 0,
             decay: Decay::new(),
@@ -299,7 +306,7 @@ impl<S: NativeService> Server<S> {
             if !ending && is_over() {
                 ending = true;
                 self.draining = Some(now + self.drain_timeout);
-                self.cancel_all();
+                self.executor.kernel.cancel_all();
             }
             self.linger();
             self.relieve();
@@ -311,12 +318,18 @@ impl<S: NativeService> Server<S> {
             let rest = self.executor.kernel.rest();
             match rest {
                 Rest::Empty => break,
+                // The program is over; whoever cleans up waits for somebody who is gone.
+                Rest::Stalled if ending => self.cut_off(),
                 Rest::Stalled => return Err(self.stalled()),
                 // Tasks that hand on to each other need not pay for a look at the sources each.
                 Rest::Ready if self.steps < UNSEEN && self.draining.is_none() => continue,
                 Rest::Ready | Rest::Until(_) => self.wait(rest)?,
             }
             self.check_stop();
+            if self.cuts > MAX_CUTS {
+                // A task that does not end is dropped with the loop.
+                break;
+            }
         }
         Ok(Summary { counts: self.host.counts, cut: self.cut })
     }
@@ -342,13 +355,6 @@ impl<S: NativeService> Server<S> {
             for task in inbox.take() {
                 self.executor.kernel.wake(task);
             }
-        }
-    }
-
-    fn cancel_all(&mut self) {
-        let tasks: Vec<_> = self.executor.kernel.tasks().map(|task| task.id).collect();
-        for task in tasks {
-            self.executor.kernel.cancel(task);
         }
     }
 

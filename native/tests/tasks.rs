@@ -350,3 +350,294 @@ fn a_client_that_never_reads_is_waited_for_without_growth() {
     .expect("all is sent");
     assert_eq!(peer.join().expect("it reads"), LOTS);
 }
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn run_for<T>(drain: Duration, main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+    let mut settings = Settings::default();
+    settings.drain_timeout = drain;
+    settings.run(main).expect("it ends, with its result")
+}
+
+/// However a task was cancelled before, and however often: the end of the program is no second time.
+#[test]
+fn a_shield_holds_beyond_the_end_of_the_program() {
+    let cleaned = Rc::new(Cell::new(0));
+    run_for(HOUR, async |on| {
+        for times in 0..3 {
+            let cleans = Rc::clone(&cleaned);
+            let task = on
+                .spawn(async move {
+                    assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+                    on.shield(on.sleep(Duration::from_millis(20))).await;
+                    assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+                    on.shield(on.sleep(Duration::from_millis(1))).await;
+                    cleans.set(cleans.get() + 1);
+                })
+                .expect("there is room");
+            on.yield_now().await;
+            for _ in 0..times {
+                task.cancel();
+                on.yield_now().await;
+            }
+        }
+    });
+    assert_eq!(cleaned.get(), 3);
+}
+
+/// Sets the flag when it is dropped, and spawns another such thing so many times.
+struct Spawns<'d>(Loop<'d>, Rc<Cell<u32>>, u32);
+
+impl Drop for Spawns<'_> {
+    fn drop(&mut self) {
+        let (on, dropped, left) = (self.0, &self.1, self.2);
+        dropped.set(dropped.get() + 1);
+        if left > 0 {
+            let next = Spawns(on, Rc::clone(dropped), left - 1);
+            let task = async move {
+                let _next = next;
+                on.sleep(HOUR).await;
+                on.shield(on.sleep(HOUR)).await;
+            };
+            on.spawn(task).ok();
+        }
+    }
+}
+
+/// What destructors spawn while all end is cancelled too, and has no time of its own.
+#[test]
+fn what_destructors_spawn_at_the_end_does_not_hold_it_up() {
+    for (drain, left) in [(HOUR, 2), (HOUR, 20), (Duration::ZERO, 200)] {
+        let dropped = Rc::new(Cell::new(0));
+        run_for(drain, async |on| {
+            let spawns = Spawns(on, Rc::clone(&dropped), left);
+            on.spawn(async move {
+                let _spawns = spawns;
+                on.sleep(HOUR).await;
+            })
+            .expect("there is room");
+            on.yield_now().await;
+        });
+        assert_eq!(dropped.get(), left + 1);
+    }
+}
+
+/// Tasks have so much time to clean up, and no more, whatever they do with it.
+#[test]
+fn nobody_has_more_time_than_there_is() {
+    let dropped = Rc::new(Cell::new(0));
+    let result = run_for(Duration::from_millis(30), async |on| {
+        let falls = || Spawns(on, Rc::clone(&dropped), 0);
+        let [first, second, third] = [falls(), falls(), falls()];
+        on.spawn(async move {
+            let _falls = first;
+            on.shield(on.sleep(HOUR)).await;
+        })
+        .expect("there is room");
+        on.spawn(async move {
+            let _falls = second;
+            loop {
+                on.shield(on.yield_now()).await;
+            }
+        })
+        .expect("there is room");
+        on.spawn(async move {
+            let _falls = third;
+            scope(on, async |group| {
+                group.spawn(async move {
+                    on.shield(on.sleep(HOUR)).await;
+                    Ok::<_, Error>(())
+                })?;
+                on.wait_named().await?;
+                Ok(())
+            })
+            .await
+            .ok();
+        })
+        .expect("there is room");
+        on.yield_now().await;
+        42
+    });
+    assert_eq!((result, dropped.get()), (42, 3));
+}
+
+/// Who cleans up by waiting for somebody who is gone is not waited for, and the result is there.
+#[test]
+fn a_cleanup_that_nothing_can_end_is_cut_off_at_once() {
+    let result = run_for(HOUR, async |on| {
+        on.spawn(async move { on.shield(on.wait_named()).await }).expect("there is room");
+        on.yield_now().await;
+        42
+    });
+    assert_eq!(result, 42);
+}
+
+/// The same of a server that is to stop.
+#[test]
+fn a_connection_that_shields_itself_is_cut_off_in_time() {
+    let listener = TcpListener::bind(LOCAL).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = async |conn: Conn<'_>| {
+        let on = conn.on();
+        conn.send_all(b"x").await?;
+        loop {
+            on.shield(conn.recv(&mut [0])).await.ok();
+            on.shield(on.sleep(HOUR)).await;
+        }
+    };
+    let (sender, stopper) = std::sync::mpsc::channel();
+    let client = thread::spawn(move || {
+        let stopper: sinbin::Stopper = stopper.recv().expect("it starts");
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.read_exact(&mut [0]).expect("it is served");
+        stopper.stop();
+        stream.read_to_end(&mut Vec::new()).ok();
+    });
+    let mut settings = Settings::default();
+    settings.drain_timeout = Duration::from_millis(30);
+    let started = |stopper| sender.send(stopper).expect("somebody waits");
+    let serve = async |conn: Conn<'_>| -> Result<(), Error> { serve(conn).await };
+    let summary = settings.serve([listener], started, serve).expect("it runs");
+    client.join().expect("it is content");
+    assert_eq!((summary.counts.connections, summary.cut), (1, 1));
+}
+
+/// Served by a task whose sleeps are within an executor of its own, the loop rests.
+#[test]
+fn sleeps_in_an_executor_of_a_task_do_not_spin() {
+    use futures_util::StreamExt;
+    use futures_util::stream::FuturesUnordered;
+    let polls = run(async |on| {
+        let polls = Cell::new(0);
+        let mut sleeps: FuturesUnordered<_> =
+            (0..20).map(|n| async move { on.sleep(Duration::from_millis(5 * n)).await }).collect();
+        std::future::poll_fn(|context| {
+            polls.set(polls.get() + 1);
+            loop {
+                match std::task::ready!(sleeps.poll_next_unpin(context)) {
+                    Some(()) => {}
+                    None => return std::task::Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+        polls.get()
+    });
+    // Each of them ends a wait once, and its waker one more.
+    assert!(polls <= 100, "{polls} polls");
+}
+
+/// It sleeps, rather than to say that no task can go on.
+#[test]
+fn a_program_that_sleeps_for_ever_sleeps() {
+    let slept = run(async |on| {
+        let forever = on.spawn(on.sleep(Duration::MAX)).expect("there is room");
+        let waits = select(on.sleep(Duration::MAX), on.sleep(Duration::from_millis(5))).await;
+        forever.cancel();
+        waits
+    });
+    assert_eq!(slept, Either::Second(()));
+}
+
+/// All that is logged by this thread while `act` runs, but what is for debugging.
+fn logged(act: impl FnOnce()) -> String {
+    thread_local! {
+        static TEXT: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
+    }
+    struct Text;
+    impl Write for Text {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            TEXT.with_borrow_mut(|text| text.iter_mut().for_each(|text| text.extend(bytes)));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    // One for all threads, since those that come and go would race for what is enabled.
+    static LOG: std::sync::Once = std::sync::Once::new();
+    LOG.call_once(|| {
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+        tracing::subscriber::set_global_default(log.with_writer(|| Text).finish()).expect("the only one");
+    });
+    TEXT.set(Some(Vec::new()));
+    act();
+    String::from_utf8(TEXT.take().unwrap_or_default()).expect("text")
+}
+
+async fn fails_alone(on: Loop<'_>) -> Result<(), Error> {
+    on.yield_now().await;
+    Err(Error::Elapsed)
+}
+
+#[test]
+fn a_detached_task_that_fails_is_warned_of_by_name() {
+    let log = logged(|| {
+        run(async |on| {
+            on.spawn(fails_alone(on)).expect("there is room");
+            on.spawn(async { Err::<(), _>(Box::<dyn std::error::Error>::from("late")) })
+                .expect("there is room");
+            on.spawn(panics(on)).expect("there is room");
+            on.detach(async { Err::<(), _>(format_args!("{}", 42).to_string()) }).expect("there is room");
+            on.spawn(async move { on.wait_named().await.map_err(Error::from) }).expect("there is room");
+            for _ in 0..5 {
+                on.yield_now().await;
+            }
+        });
+    });
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    let says = |part: &str| lines.iter().any(|line| line.contains(part));
+    assert!(says("(tasks::fails_alone, spawned at native/tests/tasks.rs:"), "{log}");
+    assert!(says("failed: it took too long") && says("failed: late") && says("failed: 42"), "{log}");
+    assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("panics")), "{log}");
+}
+
+/// A client could have them spawned: they are counted rather than named then.
+#[test]
+fn a_flood_of_failures_is_no_flood_of_lines() {
+    let log = logged(|| {
+        run(async |on| {
+            for _ in 0..1000 {
+                on.spawn(fails_alone(on)).expect("there is room");
+            }
+            for _ in 0..5 {
+                on.yield_now().await;
+            }
+        });
+    });
+    let lines: Vec<_> = log.lines().collect();
+    let named = lines.iter().filter(|line| line.contains("fails_alone")).count();
+    let counted: usize = lines
+        .iter()
+        .filter_map(|line| line.split_once(" more tasks failed")?.0.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum();
+    assert_eq!(named + counted, 1000, "{log}");
+    assert!(lines.len() < 500, "{log}");
+}
+
+/// Beside a connection too.
+#[test]
+fn a_task_of_a_server_that_fails_is_warned_of() {
+    let log = logged(|| {
+        let listener = TcpListener::bind(LOCAL).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, stopper) = std::sync::mpsc::channel();
+        let client = thread::spawn(move || {
+            let stopper: sinbin::Stopper = stopper.recv().expect("it starts");
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.read_to_end(&mut Vec::new()).expect("it ends");
+            stopper.stop();
+        });
+        let serve = async |conn: Conn<'_>| {
+            conn.on().spawn(fails_alone(conn.on()))?;
+            conn.on().sleep(Duration::from_millis(1)).await;
+            Ok::<_, Error>(())
+        };
+        let started = |stopper| sender.send(stopper).expect("somebody waits");
+        Settings::default().serve([listener], started, serve).expect("it runs");
+        client.join().expect("it is content");
+    });
+    assert!(log.contains("(tasks::fails_alone, spawned at"), "{log}");
+}

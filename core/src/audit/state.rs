@@ -10,7 +10,9 @@ impl<S: Storage> Kernel<S> {
     ///
     /// Moments count from now, waits with a deadline by their order, and a generation is only odd or even, since
     /// nothing else of them is ever compared; ids are then to be renamed alike. Left out is what is written before
-    /// it is read again, and since when tasks are where they are, which is only shown. The audit must hold.
+    /// it is read again, and since when tasks are where they are, which is only shown. So is whether a task was ever cancelled, and how far
+    /// all have come to their end, for which nobody asks who calls neither `cancel_once` nor what cancels all. The audit
+    /// must hold.
     #[doc(hidden)]
     pub fn put_state(&self, put: &mut impl FnMut(u64)) {
         self.tasks_and_queue(put);
@@ -24,7 +26,6 @@ impl<S: Storage> Kernel<S> {
         put(self.last.into());
         put(self.open_ended.into());
         put(self.cancelling.into());
-        put(self.end as u64);
     }
 
     fn tasks_and_queue(&self, put: &mut impl FnMut(u64)) {
@@ -54,7 +55,7 @@ impl<S: Storage> Kernel<S> {
         put(waits.into());
         put(slot.woken as u64);
         put(slot.named.into());
-        put(slot.cancelled.into());
+        put(slot.stage_of_cancel().into());
         put(slot.by.into());
         slot.places.iter().for_each(|place| put(place.0.into()));
         // A task that is ready may come to wait for a deadline past that of its timer, which then stays.

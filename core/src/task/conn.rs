@@ -11,33 +11,44 @@ use crate::place::{Place, Table};
 use crate::step::{Packed, What, Woken};
 use crate::task::Loop;
 use crate::task::error::{Error, Refused};
+use crate::task::late::{Catches, Late};
 
 /// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
 ///
 /// One task can receive and another send, or both at once by [`join`](crate::task::join): the operations take a
-/// shared reference. Two that receive at once are told [`Refused::Busy`].
+/// shared reference. While one waits to receive, or is in the middle of sending, any other that does the same is told
+/// [`Refused::Busy`], in the same task too: before it has taken or sent a byte. So what is sent by one call arrives in one
+/// piece. An operation that is dropped is in nobody's way any more.
 pub struct Conn<'d> {
     on: Loop<'d>,
-    /// The bits of the id, and [`DRAINED`].
+    /// The bits of the id, and the flags below.
     source: Cell<u64>,
 }
 
-/// The last read took all there was: whoever reads again waits first, and spares the host a question. The bit is the
-/// highest of an id's index, which none is so large as to use.
+/// The last read took all there was: whoever reads again waits first, and spares the host a question. This and the two
+/// below are the highest bits of an id's index, which none is so large as to use.
 const DRAINED: u64 = 1 << 31;
+
+/// An operation waits to receive: others are refused.
+const RECEIVING: u64 = 1 << 30;
+
+/// An operation waits in the middle of sending: others are refused.
+const SENDING: u64 = 1 << 29;
+
+const FLAGS: u64 = DRAINED | RECEIVING | SENDING;
 
 impl<'d> Conn<'d> {
     /// The connection that the loop's host keeps as `source`. It is closed with this value.
     #[must_use]
     pub const fn new(on: Loop<'d>, source: SourceId) -> Self {
-        Self { on, source: Cell::new(source.to_bits() & !DRAINED) }
+        Self { on, source: Cell::new(source.to_bits() & !FLAGS) }
     }
 
     /// Its id.
     #[must_use]
     #[inline]
     pub const fn source(&self) -> SourceId {
-        SourceId::from_bits(self.source.get() & !DRAINED)
+        SourceId::from_bits(self.source.get() & !FLAGS)
     }
 
     /// The loop that it belongs to.
@@ -58,10 +69,27 @@ impl<'d> Conn<'d> {
         self.source.get() & DRAINED != 0
     }
 
+    /// Whether the read that is over took all there was.
     #[inline]
     fn set_drained(&self, drained: bool) {
-        let bits = self.source.get() & !DRAINED;
+        let bits = self.source.get() & !(DRAINED | RECEIVING);
         self.source.set(if drained { bits | DRAINED } else { bits });
+    }
+
+    /// Refuses an operation that would come between another's parts.
+    #[inline]
+    fn check_free(&self, direction: u64) -> Result<(), Refused> {
+        if self.source.get() & direction == 0 { Ok(()) } else { Err(Refused::Busy) }
+    }
+
+    #[inline]
+    fn claim(&self, direction: u64) {
+        self.source.set(self.source.get() | direction);
+    }
+
+    #[inline]
+    fn release(&self, direction: u64) {
+        self.source.set(self.source.get() & !direction);
     }
 
     /// Receives into `buffer`, and returns how much; 0 is the end of the stream, or that of an empty buffer.
@@ -106,6 +134,7 @@ impl<'d> Conn<'d> {
         if buffer.is_empty() {
             return Ok(0);
         }
+        self.check_free(RECEIVING)?;
         let received = self.on.door().with(|ops| ops.recv(self.source(), buffer))?;
         let count = received.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
         self.set_drained(count < buffer.len() && count > 0);
@@ -119,9 +148,19 @@ impl<'d> Conn<'d> {
     ///
     /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there; and see [`Refused`].
     pub async fn recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        struct Claim<'a, 'd>(&'a Conn<'d>);
+        impl Drop for Claim<'_, '_> {
+            fn drop(&mut self) {
+                self.0.release(RECEIVING);
+            }
+        }
         let mut take = Some(take);
+        self.check_free(RECEIVING)?;
+        self.claim(RECEIVING);
+        let _claim = Claim(self);
         loop {
             self.readable().await?;
+            let _catches = Catches(self.on.door());
             let taken = self.on.door().with(|ops| {
                 let bytes = ops.read(self.source())?;
                 Ok(take.take().map(|take| take(bytes)))
@@ -136,12 +175,14 @@ impl<'d> Conn<'d> {
 
     /// Receives what is there now into the loop's shared buffer, of one block of its storage, and hands it to `take`:
     /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
-    /// asked for anything: that is [`Refused::Elsewhere`].
+    /// asked for anything: that is [`Refused::Elsewhere`]. What is dropped there is given back when `take` is over.
     ///
     /// # Errors
     ///
     /// What the host says: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        self.check_free(RECEIVING)?;
+        let _catches = Catches(self.on.door());
         let taken = self.on.door().with(|ops| ops.read(self.source()).map(take))?;
         taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
     }
@@ -153,6 +194,7 @@ impl<'d> Conn<'d> {
     ///
     /// What the host says.
     pub fn try_send(&self, bytes: &[u8]) -> Result<usize, Error> {
+        self.check_free(SENDING)?;
         match self.on.door().with(|ops| ops.send(self.source(), bytes))? {
             Err(IoError::WouldBlock) => Ok(0),
             sent => sent.map_err(|error| Error::of(Op::Send, self.source(), error)),
@@ -201,8 +243,7 @@ impl<'d> Conn<'d> {
 
 impl Drop for Conn<'_> {
     fn drop(&mut self) {
-        // While the door is shut the host is going, and closes what it has.
-        self.on.door().with(|ops| ops.close(self.source())).ok();
+        self.on.door().give_back(Late::Close(self.source()));
     }
 }
 
@@ -310,7 +351,10 @@ impl Future for Recv<'_, '_> {
             return Poll::Ready(Ok(0));
         }
         let tries = match wait.check()? {
-            Waited::Not => !conn.is_drained(),
+            Waited::Not => {
+                conn.check_free(RECEIVING)?;
+                !conn.is_drained()
+            }
             Waited::Still => false,
             Waited::Long | Waited::Over => true,
         };
@@ -328,8 +372,25 @@ impl Future for Recv<'_, '_> {
                 Err(error) => return Poll::Ready(Err(Error::of(Op::Recv, conn.source(), error))),
             }
         }
-        let refused = ready!(wait.wait(conn.on, context));
-        Poll::Ready(Err(refused.into()))
+        match wait.wait(conn.on, context) {
+            Poll::Ready(refused) => {
+                conn.release(RECEIVING);
+                Poll::Ready(Err(refused.into()))
+            }
+            Poll::Pending => {
+                conn.claim(RECEIVING);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Recv<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.wait.has_begun() {
+            self.conn.release(RECEIVING);
+        }
     }
 }
 
@@ -353,7 +414,11 @@ impl Future for SendAll<'_, '_> {
         if *sent == bytes.len() {
             return Poll::Ready(Ok(()));
         }
-        if wait.check()? != Waited::Still {
+        let waited = wait.check()?;
+        if waited == Waited::Not {
+            conn.check_free(SENDING)?;
+        }
+        if waited != Waited::Still {
             if !door.spend(context)? {
                 return Poll::Pending;
             }
@@ -361,7 +426,10 @@ impl Future for SendAll<'_, '_> {
                 Ok(count) => {
                     *sent += count;
                     if *sent == bytes.len() || (!*all && count > 0) {
-                        wait.end();
+                        if wait.has_begun() {
+                            wait.end();
+                            conn.release(SENDING);
+                        }
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -369,8 +437,25 @@ impl Future for SendAll<'_, '_> {
                 Err(error) => return Poll::Ready(Err(Error::of(Op::Send, conn.source(), error))),
             }
         }
-        let refused = ready!(wait.wait(conn.on, context));
-        Poll::Ready(Err(refused.into()))
+        match wait.wait(conn.on, context) {
+            Poll::Ready(refused) => {
+                conn.release(SENDING);
+                Poll::Ready(Err(refused.into()))
+            }
+            Poll::Pending => {
+                conn.claim(SENDING);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for SendAll<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.wait.has_begun() {
+            self.conn.release(SENDING);
+        }
     }
 }
 
@@ -393,7 +478,7 @@ impl Future for Ready<'_, '_> {
         }
         if wait.check()? == Waited::Over {
             wait.end();
-            conn.set_drained(false);
+            conn.release(DRAINED);
             return Poll::Ready(Ok(()));
         }
         let refused = ready!(wait.wait(conn.on, context));

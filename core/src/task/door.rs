@@ -11,9 +11,17 @@ use crate::error::{Full, IoError};
 use crate::id::{JobId, SourceId, TaskId};
 use crate::place::Place;
 use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::task::alarm::Alarms;
+use crate::task::detached::Reports;
+#[cfg(feature = "alloc")]
+use crate::task::detached::Unjoined;
 use crate::task::error::Refused;
+use crate::task::late::{Late, Lates};
 use crate::task::offload::Carry;
 use crate::task::run::Async;
+#[cfg(feature = "alloc")]
+use crate::task::slot::Label;
+use crate::task::slot::Notice;
 use crate::task::wakers::{Caller, Source, Wakers};
 use crate::time::Instant;
 
@@ -79,7 +87,7 @@ pub struct Door<'d> {
     ops: Cell<Option<Host<'d>>>,
     /// The running task, as its waker knows it; none while no step is under way.
     caller: Cell<Option<NonNull<Caller>>>,
-    pub(crate) wakers: Source<'d>,
+    pub(crate) source: Source<'d>,
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
@@ -96,6 +104,12 @@ pub struct Door<'d> {
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
+    /// Of executors within tasks.
+    alarms: RefCell<Alarms>,
+    /// What is to be done when the callback is over that has the host.
+    late: RefCell<Lates>,
+    /// Whether there is any of that.
+    is_late: Cell<bool>,
 }
 
 /// What the running task has left to wait for.
@@ -114,10 +128,20 @@ impl<'d> Door<'d> {
     /// A door that is shut. Wakers of its tasks that outlive a step are `wakers`'.
     #[must_use]
     pub const fn new(wakers: &'d (dyn Wakers + 'd)) -> Self {
+        Self::with_source(Source { wakers, reports: None })
+    }
+
+    /// The same. What tasks fail with that nobody joins is told to `reports`.
+    #[must_use]
+    pub const fn reporting(wakers: &'d (dyn Wakers + 'd), reports: &'d (dyn Reports + 'd)) -> Self {
+        Self::with_source(Source { wakers, reports: Some(reports) })
+    }
+
+    const fn with_source(source: Source<'d>) -> Self {
         Self {
             ops: Cell::new(None),
             caller: Cell::new(None),
-            wakers: Source(wakers),
+            source,
             kept: Cell::new(NO_WAKER),
             budget: Cell::new(0),
             began_with: Cell::new(0),
@@ -127,31 +151,84 @@ impl<'d> Door<'d> {
             told: Cell::new(0),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
+            alarms: RefCell::new(Alarms::new()),
+            late: RefCell::new(Lates::new()),
+            is_late: Cell::new(false),
         }
     }
 
-    /// Runs `body`, a step of the task `caller`, with the door open to `ops`.
+    /// Whether a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
     #[inline]
+    pub(crate) fn is_entered(&self) -> bool {
+        self.caller.get().is_some()
+    }
+
+    /// Runs `body`, a step of the task `caller`, with the door open to `ops`. No other step is under way.
+    #[inline]
+    pub(crate) fn enter_alone<R>(
+        &self,
+        ops: &mut (dyn Ops<'d> + '_),
+        caller: &Caller,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        debug_assert!(!self.is_entered(), "the step around this one would lose what it has");
+        self.open(Some(outlive(ops)), caller, body)
+    }
+
+    /// The same, also within another step, which has the door again afterwards.
     pub(crate) fn enter<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
         caller: &Caller,
         body: impl FnOnce() -> R,
     ) -> R {
-        // The user's code can run a loop with this door anywhere, in a step of this door too.
-        let outer = self.caller.get().map(|_| self.suspend());
-        let _entered = Entered { door: self, outer };
+        let _outer = Outer { door: self, step: self.is_entered().then(|| self.suspend()) };
+        self.open(Some(outlive(ops)), caller, body)
+    }
+
+    #[inline]
+    fn open<R>(&self, ops: Option<Host<'d>>, caller: &Caller, body: impl FnOnce() -> R) -> R {
+        let _entered = Entered(self);
+        self.ops.set(ops);
+        self.caller.set(Some(NonNull::from(caller)));
         let budget = caller.budget.load(Ordering::Relaxed);
         self.budget.set(budget);
         self.began_with.set(budget);
-        self.caller.set(Some(NonNull::from(caller)));
-        self.ops.set(Some(outlive(ops)));
         body()
+    }
+
+    /// Runs `body`, which ends the task `caller`, as a step of that task within the step that is under way, if one is.
+    pub(crate) fn step_within(&self, caller: &Caller, body: impl FnOnce()) {
+        if !self.is_entered() {
+            return body();
+        }
+        let outer = self.suspend();
+        // The step around this one does nothing with the host before this is over.
+        let ops = outer.ops;
+        let _outer = Outer { door: self, step: Some(outer) };
+        self.open(ops, caller, body);
+    }
+
+    /// Whether a step of the task `caller` is under way.
+    pub(crate) fn is_within_step_of(&self, caller: &Caller) -> bool {
+        let is_running = self.caller.get().is_some_and(|running| core::ptr::eq(running.as_ptr(), caller));
+        is_running || caller.is_suspended()
+    }
+
+    fn mark_suspended(&self, is_so: bool) {
+        if let Some(caller) = self.caller.get() {
+            // SAFETY: `enter` and `step_within` borrow it until they take it out of the cell or put it there again.
+            #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
+            unsafe {
+                caller.as_ref().suspend(is_so);
+            }
+        }
     }
 
     /// Takes all that belongs to the step that is under way.
     #[cold]
     fn suspend(&self) -> Suspended<'d> {
+        self.mark_suspended(true);
         Suspended {
             ops: self.ops.take(),
             caller: self.caller.take(),
@@ -164,6 +241,10 @@ impl<'d> Door<'d> {
             told: self.told.replace(0),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
+            late: {
+                self.is_late.set(false);
+                self.late.take()
+            },
         }
     }
 
@@ -182,6 +263,7 @@ impl<'d> Door<'d> {
             told,
             has_left,
             left,
+            late,
         } = step;
         self.ops.set(ops);
         self.caller.set(caller);
@@ -194,6 +276,11 @@ impl<'d> Door<'d> {
         self.told.set(told);
         self.has_left.set(has_left);
         self.left.replace(left);
+        // A task that was ended within a callback leaves what it had to that.
+        let within = self.late.replace(late);
+        self.late.borrow_mut().extend(within);
+        self.is_late.set(!self.late.borrow().is_empty());
+        self.mark_suspended(false);
     }
 
     /// Hands the host to `act`; [`Refused::Elsewhere`] while the door is shut.
@@ -206,6 +293,47 @@ impl<'d> Door<'d> {
         // was just taken out of there: nobody else has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
         Ok(act(unsafe { ops.as_mut() }))
+    }
+
+    /// Does something that can't fail, now or when the callback is over that has the host. Outside of all tasks it is not
+    /// done; a host that goes closes what it has.
+    #[inline]
+    pub(crate) fn give_back(&self, what: Late) -> bool {
+        self.with(|ops| what.act(ops)).unwrap_or_else(|_| self.defer(what))
+    }
+
+    #[cold]
+    fn defer(&self, what: Late) -> bool {
+        let is_taken = self.is_entered();
+        if is_taken {
+            self.late.borrow_mut().extend([what]);
+            self.is_late.set(true);
+        }
+        is_taken
+    }
+
+    /// Does what a callback has left.
+    #[inline]
+    pub(crate) fn catch_up(&self) {
+        if self.is_late.get() {
+            self.catch_up_now();
+        }
+    }
+
+    #[cold]
+    fn catch_up_now(&self) {
+        // Where this callback is itself within another, that one's end is the time.
+        while self.is_open() {
+            let late = {
+                let mut late = self.late.borrow_mut();
+                self.is_late.set(!late.is_empty());
+                if late.is_empty() {
+                    break;
+                }
+                late.remove(0)
+            };
+            self.give_back(late);
+        }
     }
 
     /// Whether a task of this door runs.
@@ -285,7 +413,7 @@ impl<'d> Door<'d> {
     /// they are given another.)
     #[cold]
     pub(crate) fn kept_waker(&self, caller: &Caller) -> Waker {
-        let waker = self.wakers.0.waker(caller.task());
+        let waker = self.source.wakers.waker(caller.task());
         self.kept.set(waker.data());
         waker
     }
@@ -319,6 +447,15 @@ impl<'d> Door<'d> {
         }
     }
 
+    /// Says that the running task has failed, to whoever wants to hear it.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn report(&self, label: &Label, error: &dyn core::fmt::Display) {
+        let Some(reports) = self.source.reports else { return };
+        let task = self.caller().map_or(TaskId::from_bits(u64::MAX), Caller::task);
+        let was_cancelled = self.is_cancelled();
+        reports.failed(&Unjoined { task, label: *label, error, was_cancelled });
+    }
+
     /// Cancels a task. Whether there is such a task.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
         if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
@@ -328,15 +465,26 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.cancel(task)).unwrap_or(false)
     }
 
-    /// Runs `body`, the step of a task that is cancelled, or is not; and whether it is `untold`, which is kept up to date.
-    pub(crate) fn cancelled<R>(&self, is_so: bool, untold: &Cell<bool>, body: impl FnOnce() -> R) -> R {
+    /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
+    pub(crate) fn wake_ended(&self, task: TaskId) {
+        if !self.is_entered() {
+            self.source.wakers.waker(task).wake();
+        }
+        self.give_back(Late::Wake(task));
+    }
+
+    /// Runs `body`, the step of a task that is cancelled, or is not; `notice` says whether it knows, and is kept up to
+    /// date.
+    pub(crate) fn cancelled<R>(&self, is_so: bool, notice: &Cell<Notice>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
         let _restore = Restore { cell: &self.cancelled, to: false };
         self.cancelled.set(is_so);
-        self.untold.set(untold.get());
+        self.untold.set(notice.get() == Notice::Due);
         self.withhold();
         let result = body();
-        untold.set(self.untold.get());
+        if notice.get() == Notice::Due && !self.untold.get() {
+            notice.set(Notice::Given);
+        }
         result
     }
 
@@ -450,13 +598,62 @@ impl<'d> Door<'d> {
         Poll::Pending
     }
 
-    /// A future waits for a moment. A cancelled task is not told: it is ended there. An executor within the task,
-    /// which could not be woken, is kept awake.
-    pub(crate) fn leave_deadline(&self, deadline: Instant, context: &Context<'_>) {
-        self.keep_awake(context);
+    /// A future waits for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for one that
+    /// nothing can end. A cancelled task is not told: it is ended there. Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
+    #[inline]
+    pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
+        let Some(caller) = self.caller() else { return false };
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        left.wait.deadline = left.wait.deadline.min(deadline);
+        left.wait.deadline = left.wait.deadline.min(moment);
+        self.lends(caller, context.waker())
+    }
+
+    /// Keeps the waker of an executor within the running task until the moment, under a number that is known or found.
+    #[cold]
+    pub(crate) fn keep_alarm(&self, number: &mut u32, moment: Instant, waker: &Waker) {
+        let before = self.drop_alarm(*number);
+        // What is the user's (the waker's functions) is called while nothing is borrowed.
+        let waker = before.filter(|before| before.will_wake(waker)).unwrap_or_else(|| waker.clone());
+        let Some(caller) = self.caller() else { return waker.wake() };
+        // From here on its steps look for alarms.
+        caller.is_no_more_usual();
+        let kept = {
+            let mut alarms = self.alarms.borrow_mut();
+            *number = alarms.number();
+            alarms.insert(*number, caller.task(), moment, waker)
+        };
+        if let Err(waker) = kept {
+            waker.wake();
+        }
+    }
+
+    /// The waker that was kept under the number, if one is.
+    #[cold]
+    pub(crate) fn drop_alarm(&self, number: u32) -> Option<Waker> {
+        self.alarms.borrow_mut().remove(number)
+    }
+
+    /// Wakes the parts of the running task that wait for a moment which has come.
+    pub(crate) fn ring(&self, task: TaskId) {
+        loop {
+            let now = self.with(|ops| ops.now()).unwrap_or(Instant::ZERO);
+            let waker = {
+                let mut alarms = self.alarms.borrow_mut();
+                alarms.first(task).filter(|(at, _)| *at <= now).and_then(|(_, number)| alarms.remove(number))
+            };
+            let Some(waker) = waker else { break };
+            waker.wake();
+        }
+    }
+
+    /// Leaves the next moment that a part of the running task waits for.
+    pub(crate) fn leave_alarms(&self, task: TaskId) {
+        if let Some((at, _)) = self.alarms.borrow().first(task) {
+            self.has_left.set(self.has_left.get() | WAITS);
+            let mut left = self.left.borrow_mut();
+            left.wait.deadline = left.wait.deadline.min(at);
+        }
     }
 
     #[inline]
@@ -507,7 +704,7 @@ impl<'d> Door<'d> {
     /// Forgets what a step left that ended in a panic. What a step around it has left stays.
     #[cold]
     pub(crate) fn forget_panicked(&self) {
-        if self.caller.get().is_none() {
+        if !self.is_entered() {
             self.forget();
         }
     }
@@ -545,19 +742,27 @@ impl Drop for Open<'_, '_> {
     }
 }
 
-/// Shuts the door at the end of its life, or goes on with the step around this one.
-struct Entered<'a, 'd> {
-    door: &'a Door<'d>,
-    outer: Option<Suspended<'d>>,
-}
+/// Shuts the door at the end of its life.
+struct Entered<'a, 'd>(&'a Door<'d>);
 
 impl Drop for Entered<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        self.door.ops.set(None);
-        self.door.caller.set(None);
-        if let Some(outer) = self.outer.take() {
-            self.door.resume(outer);
+        self.0.ops.set(None);
+        self.0.caller.set(None);
+    }
+}
+
+/// Goes on with the step around another when that is over.
+struct Outer<'a, 'd> {
+    door: &'a Door<'d>,
+    step: Option<Suspended<'d>>,
+}
+
+impl Drop for Outer<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(step) = self.step.take() {
+            self.door.resume(step);
         }
     }
 }
@@ -575,6 +780,7 @@ struct Suspended<'d> {
     told: u8,
     has_left: u8,
     left: Left,
+    late: Lates,
 }
 
 /// What no waker has: one that does nothing may have a null there.

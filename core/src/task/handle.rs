@@ -13,6 +13,7 @@ use crate::task::door::Door;
 use crate::task::error::{Error, Refused, Unspawned};
 #[cfg(feature = "alloc")]
 use crate::task::join::JoinHandle;
+use crate::task::late::Late;
 use crate::task::listener::Listener;
 use crate::task::run::Async;
 use crate::task::wakers::Caller;
@@ -97,7 +98,7 @@ impl<'d> Loop<'d> {
 
     /// Ends the wait of a task that waits to be named, or its next wait. Whether there is such a task.
     pub fn wake(self, task: TaskId) -> bool {
-        self.door.with(|ops| ops.wake(task)).unwrap_or(false)
+        self.door.give_back(Late::Wake(task))
     }
 
     /// Cancels a task: its next operation fails with [`Refused::Cancelled`]. Once is enough: another time changes

@@ -12,7 +12,8 @@ use crate::task::error::Refused;
 use crate::task::holder::Holder;
 use crate::task::slot::{Head, Label, Outcome, Side, Slot, Stage};
 
-/// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone.
+/// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone; what that fails with is
+/// [reported](crate::task::Reports) then, if its type is known.
 pub struct JoinHandle<'d, T> {
     on: Loop<'d>,
     slot: Holder<'d, dyn Outcome<T> + 'd>,
@@ -118,31 +119,70 @@ impl<'d, T> JoinHandle<'d, T> {
         result.or_else(refusal)
     }
 
+    /// The result, if the task is over.
+    pub(crate) fn end(&self) -> Option<Result<T, Why>> {
+        if let Some(output) = self.slot.take() {
+            return Some(Ok(output));
+        }
+        match self.slot.head().stage() {
+            Stage::Running | Stage::Ending | Stage::Busy => None,
+            Stage::Cancelled => Some(Err(Why::Cancelled)),
+            Stage::Panicked => Some(Err(Why::Panicked)),
+            Stage::Done | Stage::Taken | Stage::Free => Some(Err(Why::Taken)),
+        }
+    }
+
+    /// Whether the task had been told that it is cancelled when it ended.
+    pub(crate) fn was_told(&self) -> bool {
+        self.slot.head().was_told()
+    }
+
+    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. One in a step of which
+    /// this is called can only be cancelled.
+    pub(crate) fn cut_off(&self) {
+        let (head, door) = (self.slot.head(), self.on.door());
+        if !head.is_alive() {
+            return;
+        }
+        if door.is_within_step_of(&head.caller) {
+            self.cancel();
+            return;
+        }
+        /// Tells the kernel in any case.
+        struct Wakes<'a, 'd>(&'a crate::task::Door<'d>, TaskId);
+        impl Drop for Wakes<'_, '_> {
+            fn drop(&mut self) {
+                self.0.wake_ended(self.1);
+            }
+        }
+        let _wakes = Wakes(door, self.task());
+        door.step_within(&head.caller, || self.slot.cut_off());
+    }
+
     /// The result, if the task is over; else the running task is the one that waits for it.
     pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, Why>> {
+        match self.end() {
+            Some(end) => Poll::Ready(end),
+            None => self.poll_wait(context).map(Err),
+        }
+    }
+
+    /// Waits for the end of the task, which is not over: pending, unless the running task can't.
+    pub(crate) fn poll_wait(&self, context: &Context<'_>) -> Poll<Why> {
         let (head, door) = (self.slot.head(), self.on.door());
-        if let Some(output) = self.slot.take() {
-            return Poll::Ready(Ok(output));
-        }
-        match head.stage() {
-            Stage::Running | Stage::Ending | Stage::Busy => {}
-            Stage::Cancelled => return Poll::Ready(Err(Why::Cancelled)),
-            Stage::Panicked => return Poll::Ready(Err(Why::Panicked)),
-            Stage::Done | Stage::Taken | Stage::Free => return Poll::Ready(Err(Why::Taken)),
-        }
         let current = match self.on.current() {
             Ok(current) => current,
-            Err(refused) => return Poll::Ready(Err(Why::Refused(refused))),
+            Err(refused) => return Poll::Ready(Why::Refused(refused)),
         };
         if current == self.task() {
-            return Poll::Ready(Err(Why::Itself));
+            return Poll::Ready(Why::Itself);
         }
         if head.joiner.get().is_some_and(|joiner| joiner != current) {
-            return Poll::Ready(Err(Why::Busy));
+            return Poll::Ready(Why::Busy);
         }
         head.joiner.set(Some(current));
         let refused = ready!(door.leave_named(By::Task(self.task()), context));
-        Poll::Ready(Err(Why::Refused(refused)))
+        Poll::Ready(Why::Refused(refused))
     }
 }
 

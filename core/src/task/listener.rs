@@ -8,9 +8,10 @@ use core::time::Duration;
 use crate::error::{IoError, Op};
 use crate::id::SourceId;
 use crate::step::What;
-use crate::task::Loop;
 use crate::task::conn::{Conn, Waited, Waiting};
 use crate::task::error::Error;
+use crate::task::late::Late;
+use crate::task::{Alarm, Loop};
 
 /// How long a listener whose host has no room waits before it looks again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -50,6 +51,7 @@ impl<'d> Listener<'d> {
         let mut wait = Waiting::new(What::Recv(self.source));
         let mut crowded = Waiting::new(What::Hangup(self.source));
         let mut retry = None;
+        let mut alarm = Alarm::new(self.on);
         poll_fn(|context| {
             let tries = wait.check()? != Waited::Still;
             let relieved = crowded.check()? == Waited::Over;
@@ -76,7 +78,7 @@ impl<'d> Listener<'d> {
                 None => &mut wait,
                 Some(at) => {
                     wait.end();
-                    door.leave_deadline(at, context);
+                    alarm.wait(at, context);
                     &mut crowded
                 }
             };
@@ -88,8 +90,7 @@ impl<'d> Listener<'d> {
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        // While the door is shut the host is going, and closes what it has.
-        self.on.door().with(|ops| ops.close(self.source)).ok();
+        self.on.door().give_back(Late::Close(self.source));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::step::What;
 use crate::task::Loop;
 use crate::task::conn::Waiting;
 use crate::task::error::{Refused, Unspawned};
+use crate::task::late::Late;
 
 /// Why a job has no result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -241,7 +242,7 @@ impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J
 impl<J: Job> Drop for JobFuture<'_, J> {
     fn drop(&mut self) {
         if let Some((id, _)) = self.wait {
-            self.on.door().with(|ops| ops.dismiss(id)).ok();
+            self.on.door().give_back(Late::Dismiss(id));
         }
     }
 }

@@ -178,7 +178,7 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
             this.free.first.set(slot.head().next.get());
         }
         slot.head().index.set(index);
-        slot.fill(future, at, &on.door().wakers);
+        slot.fill(future, at, &on.door().source);
         this.free.live.set(this.free.live.get() + 1);
         // SAFETY: the pool is pinned, and with it an array in it; what is on the heap stays there as long as it.
         #[expect(unsafe_code, reason = "pinning is structural for the places")]

@@ -45,7 +45,7 @@ impl<'d> Async<'d> {
     /// A task on the heap, for an executor to take in. From within a task, [`Loop::spawn`] does it all.
     #[track_caller]
     pub fn new<F: Future + 'd>(on: Loop<'d>, future: F) -> (Self, JoinHandle<'d, F::Output>) {
-        let (task, handle) = Holder::heap(Slot::of(future, Location::caller(), &on.door().wakers));
+        let (task, handle) = Holder::heap(Slot::of(future, Location::caller(), &on.door().source));
         (Async::of(on, task).erase(), JoinHandle::of(on, handle))
     }
 }
@@ -64,7 +64,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         }
     }
 
-    /// A step of a task that is cancelled, or has kept a waker. One that is cancelled and has been told before, and has
+    /// A step of a task that is cancelled, or has kept a waker, or that is run in the middle of another step. One that is cancelled and has been told before, and has
     /// not come to its end, or that waits for what can't tell it, is ended where it stands.
     #[cold]
     fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
@@ -75,6 +75,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         let is_cancelled = head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {
             let poll = || {
+                door.ring(head.caller.task());
                 let waker = door.kept_waker(&head.caller);
                 // SAFETY: the stage is looked at before this is called, and `self` is borrowed exclusively.
                 #[expect(unsafe_code, reason = "see Body::poll")]
@@ -82,8 +83,9 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
                 door.forget_kept_waker();
                 is_over
             };
-            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.untold, poll);
+            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.notice, poll);
             if !is_over && (!is_cancelled || door.was_told()) {
+                door.leave_alarms(head.caller.task());
                 return door.step(&head.caller);
             }
             door.forget();
@@ -99,23 +101,21 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         let this = self.get_mut();
         let (door, body) = (this.on.door(), &this.body);
         let head = body.head();
-        if head.caller.is_seldom() || cx.is_cancelled() {
+        if door.is_entered() || head.caller.is_seldom() || cx.is_cancelled() {
             return this.resume_seldom(cx);
         }
-        door.enter(cx, &head.caller, || {
-            // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
-            // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
-            #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
-            let is_over = unsafe {
-                let waker = head.caller.lend();
-                body.pinned().poll(&mut Context::from_waker(&waker))
-            };
-            if is_over {
-                door.forget();
-                return Step::Done;
-            }
-            door.step(&head.caller)
-        })
+        // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
+        // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
+        #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
+        let is_over = door.enter_alone(cx, &head.caller, || unsafe {
+            let waker = head.caller.lend();
+            body.pinned().poll(&mut Context::from_waker(&waker))
+        });
+        if is_over {
+            door.forget();
+            return Step::Done;
+        }
+        door.step(&head.caller)
     }
 
     fn spawned(self: Pin<&mut Self>, id: TaskId) {

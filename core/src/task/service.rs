@@ -4,7 +4,7 @@ use core::pin::Pin;
 
 use crate::host::Service;
 use crate::id::SourceId;
-use crate::task::slot;
+use crate::task::detached::name_of;
 use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool, Unspawned};
 
 /// A service that runs an `async fn` for each connection.
@@ -37,6 +37,6 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F
     }
 
     fn name(&self) -> &'static str {
-        slot::name::<F>()
+        name_of::<F>()
     }
 }

@@ -1,6 +1,5 @@
 //! Where a future lives while its task does, and its result until somebody has taken it.
 
-use core::any::type_name;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -10,6 +9,7 @@ use core::task::{Context, Poll};
 
 use crate::id::TaskId;
 use crate::slab::NONE;
+use crate::task::detached::{Unjoined, failure, name_of};
 use crate::task::wakers::{Caller, Source};
 
 /// What a task is called, and where it was spawned.
@@ -25,12 +25,6 @@ impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, spawned at {}:{}", self.name, self.spawned.file(), self.spawned.line())
     }
-}
-
-/// The path of an `async fn`, by its future.
-pub(crate) fn name<F>() -> &'static str {
-    let name = type_name::<F>();
-    name.strip_suffix("::{{closure}}").unwrap_or(name)
 }
 
 /// How far a task is.
@@ -54,6 +48,17 @@ pub enum Stage {
     Taken,
 }
 
+/// What a task knows of its being cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It is not cancelled.
+    None,
+    /// It is, and no operation of its has failed for that yet.
+    Due,
+    /// One has.
+    Given,
+}
+
 /// The two that have a slot; it is free when neither does any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
@@ -66,8 +71,8 @@ pub enum Side {
 /// What all slots have, whatever lives there.
 pub struct Head {
     stage: Cell<Stage>,
-    /// It is cancelled, and no operation of its has failed for that yet.
-    pub(crate) untold: Cell<bool>,
+    /// Whether it knows that it is cancelled.
+    pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: Caller,
     /// Who waits for the end.
@@ -82,7 +87,7 @@ impl Head {
     const fn new(stage: Stage, spawned: &'static Location<'static>) -> Self {
         Self {
             stage: Cell::new(stage),
-            untold: Cell::new(false),
+            notice: Cell::new(Notice::None),
             has: [Cell::new(true), Cell::new(true)],
             caller: Caller::new(),
             joiner: Cell::new(None),
@@ -102,10 +107,15 @@ impl Head {
         let is_news = self.stage.get() == Stage::Running;
         if is_news {
             self.stage.set(Stage::Ending);
-            self.untold.set(true);
+            self.notice.set(Notice::Due);
             self.caller.is_no_more_usual();
         }
         is_news
+    }
+
+    /// Whether it was told that it is cancelled before it was over.
+    pub(crate) fn was_told(&self) -> bool {
+        self.notice.get() == Notice::Given
     }
 
     /// Whether the future is over, or being dropped.
@@ -113,7 +123,8 @@ impl Head {
         !self.is_alive() && self.stage.get() != Stage::Busy
     }
 
-    fn is_alive(&self) -> bool {
+    /// Whether the future is there, and not being dropped.
+    pub(crate) fn is_alive(&self) -> bool {
         matches!(self.stage.get(), Stage::Running | Stage::Ending)
     }
 }
@@ -162,6 +173,9 @@ pub trait Body: Place {
 pub(crate) trait Outcome<T>: Place {
     /// The result, once.
     fn take(&self) -> Option<T>;
+
+    /// Drops the future, if it is there. Nobody may be polling it.
+    fn cut_off(&self);
 }
 
 impl<F: Future> Slot<F> {
@@ -192,14 +206,38 @@ impl<F: Future> Slot<F> {
 
     /// Lets `future` move into a free place.
     pub(crate) fn fill(&self, future: F, at: &'static Location<'static>, wakers: &Source<'_>) {
-        let Head { stage, untold, has, caller, joiner, spawned, .. } = &self.head;
+        let Head { stage, notice, has, caller, joiner, spawned, .. } = &self.head;
         assert!(stage.get() == Stage::Free, "a place is free before it is filled");
-        untold.set(false);
+        notice.set(Notice::None);
         caller.reset(wakers);
         has.iter().for_each(|side| side.set(true));
         joiner.set(None);
         spawned.set(at);
         self.replace(Content::Future(future), Stage::Running);
+    }
+
+    /// Drops the output, which nobody takes.
+    fn discard(&self) {
+        if let Some(output) = Outcome::take(self) {
+            self.report(&output);
+        }
+    }
+
+    /// Says what the task failed with, to whoever wants to hear of errors that nobody takes.
+    #[inline]
+    fn report(&self, output: &F::Output) {
+        if let Some(error) = failure(output) {
+            self.report_error(error);
+        }
+    }
+
+    #[cold]
+    fn report_error(&self, error: &dyn fmt::Display) {
+        // SAFETY: this is called by one of the two that have the slot, before it leaves.
+        #[expect(unsafe_code, reason = "see Caller::reports")]
+        let Some(reports) = (unsafe { self.head.caller.reports() }) else { return };
+        let (task, was_cancelled) = (self.head.caller.task(), self.head.notice.get() != Notice::None);
+        reports.failed(&Unjoined { task, label: self.label(), error, was_cancelled });
     }
 
     /// Drops what is there, in place, and puts `content` there, also if the drop panics; the stage is `Panicked` then.
@@ -238,7 +276,7 @@ impl Drop for Settles<'_> {
 
 impl<F: Future> Place for Slot<F> {
     fn label(&self) -> Label {
-        Label { name: name::<F>(), spawned: self.head.spawned.get() }
+        Label { name: name_of::<F>(), spawned: self.head.spawned.get() }
     }
 
     #[inline]
@@ -247,11 +285,15 @@ impl<F: Future> Place for Slot<F> {
         has[side as usize].set(false);
         match (side, stage.get()) {
             (Side::Task, Stage::Running | Stage::Ending) => self.replace(Content::Nothing, Stage::Cancelled),
-            (Side::Handle, Stage::Done) => self.replace(Content::Nothing, Stage::Taken),
+            (Side::Handle, Stage::Done) => self.discard(),
             _ => {}
         }
         let is_free = !has[0].get() && !has[1].get() && stage.get() != Stage::Busy;
         if is_free {
+            if stage.get() == Stage::Done {
+                // The handle was dropped while the future was, before the output was there.
+                self.discard();
+            }
             self.replace(Content::Nothing, Stage::Free);
         }
         is_free
@@ -279,6 +321,7 @@ impl<F: Future> Body for Slot<F> {
                     slot.replace(Content::Output(output), Stage::Done);
                 } else {
                     slot.replace(Content::Nothing, Stage::Taken);
+                    slot.report(&output);
                 }
                 true
             }
@@ -306,5 +349,9 @@ impl<F: Future> Outcome<F::Output> for Slot<F> {
             Content::Output(output) => Some(output),
             Content::Nothing | Content::Future(_) => None,
         }
+    }
+
+    fn cut_off(&self) {
+        Body::end(self, Stage::Cancelled);
     }
 }

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::id::TaskId;
+use crate::task::detached::Reports;
 use crate::task::door::FULL;
 
 /// Makes wakers that live as long as somebody has them, on any thread.
@@ -31,8 +32,11 @@ impl Wakers for NoWakers {
     }
 }
 
-/// The wakers of a door, behind a thin pointer.
-pub(crate) struct Source<'d>(pub(crate) &'d (dyn Wakers + 'd));
+/// The wakers of a door, and who hears of its tasks' failures, behind a thin pointer.
+pub(crate) struct Source<'d> {
+    pub(crate) wakers: &'d (dyn Wakers + 'd),
+    pub(crate) reports: Option<&'d (dyn Reports + 'd)>,
+}
 
 /// What a task's waker knows of it.
 ///
@@ -49,7 +53,9 @@ pub(crate) struct Caller {
     seldom: AtomicBool,
     /// The budget that its next step begins with: see [`Door`](crate::task::Door).
     pub(crate) budget: AtomicU8,
-    /// Where its wakers come from; good while the task is there, which has a handle on the door.
+    /// Another step runs in the middle of its own.
+    suspended: AtomicBool,
+    /// Where its wakers come from; good while the task or a handle on it is there, each of which has one on the door.
     wakers: AtomicPtr<Source<'static>>,
 }
 
@@ -62,6 +68,7 @@ impl Caller {
             cloned: AtomicBool::new(false),
             seldom: AtomicBool::new(false),
             budget: AtomicU8::new(FULL),
+            suspended: AtomicBool::new(false),
             wakers: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -111,6 +118,25 @@ impl Caller {
 
     pub(crate) fn is_no_more_usual(&self) {
         self.seldom.store(true, Ordering::Relaxed);
+    }
+
+    /// Who hears of it if the task fails.
+    ///
+    /// # Safety
+    ///
+    /// The task, or a handle on it, is there.
+    #[expect(unsafe_code, reason = "the pointer has no lifetime")]
+    pub(crate) unsafe fn reports(&self) -> Option<&dyn Reports> {
+        // SAFETY: the wakers are where `reset` was told; they are the door's, on which both have a handle.
+        unsafe { self.wakers.load(Ordering::Relaxed).as_ref() }?.reports
+    }
+
+    pub(crate) fn suspend(&self, is_so: bool) {
+        self.suspended.store(is_so, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -170,7 +196,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
     };
     caller.cloned.store(true, Ordering::Relaxed);
     caller.seldom.store(true, Ordering::Relaxed);
-    let waker = ManuallyDrop::new(wakers.0.waker(caller.task()));
+    let waker = ManuallyDrop::new(wakers.wakers.waker(caller.task()));
     RawWaker::new(waker.data(), waker.vtable())
 }
 

@@ -23,6 +23,9 @@ impl Instant {
     /// A moment that never comes: the deadline of a wait that has none.
     pub const NEVER: Self = Self(u64::MAX);
 
+    /// The last moment that is one: what is waited for until then ends some day.
+    pub(crate) const LAST: Self = Self(u64::MAX - 1);
+
     /// The host's epoch.
     pub const ZERO: Self = Self(0);
 

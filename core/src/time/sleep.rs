@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::task::Loop;
+use crate::task::{Alarm, Loop};
 use crate::time::Instant;
 
 /// The time was over first.
@@ -26,7 +26,7 @@ impl core::error::Error for Elapsed {}
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<'d> {
-    on: Loop<'d>,
+    alarm: Alarm<'d>,
     until: Instant,
     begun: bool,
 }
@@ -35,21 +35,13 @@ impl Future for Sleep<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.begun && self.until <= self.on.now() {
+        if self.begun && self.until <= self.alarm.on().now() {
             return Poll::Ready(());
         }
         self.begun = true;
-        wait(self.on, self.until, context);
+        let until = self.until;
+        self.alarm.wait(until, context);
         Poll::Pending
-    }
-}
-
-/// Leaves the deadline. Who polls outside a task of the loop is kept awake: there is nobody else to wake it.
-fn wait(on: Loop<'_>, until: Instant, context: &Context<'_>) {
-    if on.door().is_open() {
-        on.door().leave_deadline(until, context);
-    } else {
-        context.waker().wake_by_ref();
     }
 }
 
@@ -59,9 +51,10 @@ impl<'d> Loop<'d> {
         self.sleep_until(self.now() + span)
     }
 
-    /// Waits until `moment`. Others have their turn in any case.
+    /// Waits until `moment`. Others have their turn in any case. [`Instant::NEVER`] is a moment here, centuries away.
     pub const fn sleep_until(self, moment: Instant) -> Sleep<'d> {
-        Sleep { on: self, until: moment, begun: false }
+        let until = if moment.as_nanos() == Instant::NEVER.as_nanos() { Instant::LAST } else { moment };
+        Sleep { alarm: Alarm::new(self), until, begun: false }
     }
 
     /// Waits for `future`, but no longer than `span` from now; then it is dropped.
@@ -75,7 +68,7 @@ impl<'d> Loop<'d> {
 
     /// [`timeout`](Self::timeout) with a point in time; at [`Instant::NEVER`] there is none.
     pub const fn until<F: Future>(self, moment: Instant, future: F) -> Timeout<'d, F> {
-        Timeout { on: self, until: moment, future }
+        Timeout { alarm: Alarm::new(self), until: moment, future }
     }
 
     /// The moment `span` from now; never, where there is no span.
@@ -84,7 +77,7 @@ impl<'d> Loop<'d> {
         span.map_or(Instant::NEVER, |span| self.now() + span)
     }
 
-    /// Ticks every `period` from now on.
+    /// Ticks every `period` from now on; without a period, whenever all others have had a turn.
     #[must_use]
     pub fn every(self, period: Duration) -> Interval<'d> {
         Interval { on: self, period, next: self.now() + period }
@@ -95,7 +88,7 @@ pin_project! {
     /// The future of [`Loop::timeout`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Timeout<'d, F> {
-        on: Loop<'d>,
+        alarm: Alarm<'d>,
         until: Instant,
         #[pin]
         future: F,
@@ -105,17 +98,17 @@ pin_project! {
 impl<F: Future> Future for Timeout<'_, F> {
     type Output = Result<F::Output, Elapsed>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Ok(output));
         }
         if *this.until != Instant::NEVER {
-            if *this.until <= this.on.now() {
+            if *this.until <= this.alarm.on().now() {
                 return Poll::Ready(Err(Elapsed));
             }
-            wait(*this.on, *this.until, context);
+            this.alarm.wait(*this.until, context);
         }
         Poll::Pending
     }
@@ -132,7 +125,7 @@ pub struct Interval<'d> {
 impl Interval<'_> {
     /// Waits for the next tick, and returns when it was due. Ticks that nobody waited for are left out.
     pub async fn tick(&mut self) -> Instant {
-        let due = self.next;
+        let due = if self.period.is_zero() { self.on.now() } else { self.next };
         self.on.sleep_until(due).await;
         let period = self.period.as_nanos();
         let missed = self.on.now().since(due).as_nanos().checked_div(period).unwrap_or(0);

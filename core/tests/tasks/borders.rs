@@ -212,3 +212,104 @@ fn there_what_need_not_wait_works_and_sleeps_do_and_who_is_out_of_budget_goes_on
     done.sort_unstable();
     assert_eq!(done, [0, 1, 2]);
 }
+
+/// An executor within a task waits for moments without being run again and again, and misses none.
+#[test]
+fn moments_are_waited_for_within_an_executor_of_its_own() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let ms = Duration::from_millis;
+    world.spawn(async move {
+        let part = async |n: u64| {
+            match n {
+                0 => {
+                    on.sleep(ms(20)).await;
+                    on.sleep(ms(30)).await;
+                }
+                1 => assert!(on.timeout(ms(30), std::future::pending::<()>()).await.is_err()),
+                2 => {
+                    let mut every = on.every(ms(20));
+                    every.tick().await;
+                    every.tick().await;
+                }
+                // The nearer one counts, and the farther one is left behind.
+                3 => drop(on.timeout(ms(9000), on.sleep(ms(10))).await),
+                _ => drop(on.timeout(ms(5), on.sleep(ms(9000))).await),
+            }
+            log.add((n, on.now()));
+        };
+        let beside = async {
+            on.sleep(ms(15)).await;
+            log.add((9, on.now()));
+        };
+        sinbin_core::task::join(Parts::new((0..5).map(part)).run(), beside).await;
+        // Nothing is left of those that were dropped.
+        on.sleep(ms(1)).await;
+    });
+    let mut steps = 0;
+    let mut turns = 0;
+    while world.executor.kernel.rest() != Rest::Empty {
+        if let Rest::Until(deadline) = world.executor.kernel.rest() {
+            world.now = deadline;
+        }
+        steps += world.turn();
+        turns += 1;
+        assert!(turns < 100);
+    }
+    let at = |millis| sinbin_core::Instant::ZERO + ms(millis);
+    let expected = [(4, 5), (3, 10), (9, 15), (1, 30), (2, 40), (0, 50)].map(|(n, millis)| (n, at(millis)));
+    assert_eq!(log.take(), expected);
+    assert!(steps <= 20, "{steps} steps: it does not spin");
+    assert_eq!(world.now, at(51));
+}
+
+/// What is dropped, or polled by the task itself from then on, is waited for no more, or as usual.
+#[test]
+fn a_moment_can_change_hands() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let ms = Duration::from_millis;
+    struct Counts(Mutex<u32>);
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+    let counts = Arc::new(Counts(Mutex::new(0)));
+    let count = counts.clone();
+    world.spawn(async move {
+        let waker = Waker::from(counts.clone());
+        let other = Waker::from(Arc::new(Counts(Mutex::new(0))));
+        let mut sleep = on.sleep(ms(10));
+        let mut dropped = Box::pin(on.sleep(ms(5)));
+        for waker in [&other, &waker, &waker] {
+            assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)).is_pending());
+            assert!(dropped.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        drop(dropped);
+        assert_eq!(Arc::strong_count(&counts), 4, "and its waker is given back");
+        drop(waker);
+        on.sleep(ms(20)).await;
+        log.add(*counts.0.lock().unwrap());
+        // Now it is the task's own.
+        let mut sleep = on.sleep(ms(10));
+        let waker = Waker::from(counts.clone());
+        assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+        (&mut sleep).await;
+        log.add(*counts.0.lock().unwrap());
+        // It goes to another task, in the middle.
+        let mut sleep = on.sleep(ms(10));
+        assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+        on.spawn(async move {
+            sleep.await;
+            log.add(7);
+        })
+        .unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [1, 1, 7]);
+    assert_eq!(Arc::strong_count(&count), 1, "all wakers are given back");
+    assert_eq!(world.now, sinbin_core::Instant::ZERO + ms(40));
+}

@@ -1,4 +1,6 @@
-use sinbin_core::task::{Conn, Door, Error, Loop, Lost, NoWakers, Refused, join};
+use std::rc::Rc;
+
+use sinbin_core::task::{Conn, Door, Error, Loop, Lost, NoWakers, Refused, join, select};
 use sinbin_core::{Failure, Instant, Interest, IoError, Op, Rest, SourceId};
 
 use crate::support::{Log, Peer, World};
@@ -155,4 +157,156 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
     assert!(task.take().is_some());
     let cancelled = Error::Refused(Refused::Cancelled);
     assert_eq!(log.take(), [(Err(cancelled), Err(cancelled)); 2]);
+}
+
+/// Whoever comes while a message is under way is refused before its first byte, in another task or in the same.
+#[test]
+fn messages_are_sent_whole_or_refused_before_their_first_byte() {
+    for (room, ways) in (1..40_usize).flat_map(|room| [(room, "tasks"), (room, "join"), (room, "both")]) {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let conn = Rc::new(world.connect());
+        let source = conn.source();
+        world.peer(source).room = room;
+        for name in *b"abc" {
+            let conn = conn.clone();
+            world.spawn(async move {
+                let send = async |letter: u8| {
+                    for _ in 0..3 {
+                        let message = [letter; 10];
+                        match conn.send_all(&message).await {
+                            Ok(()) => log.add(letter),
+                            Err(error) => assert_eq!(error, Error::Refused(Refused::Busy)),
+                        }
+                        match conn.try_send(&message[..1]) {
+                            Ok(1) => log.add(letter.to_ascii_uppercase()),
+                            Ok(sent) => assert_eq!(sent, 0),
+                            Err(error) => assert_eq!(error, Error::Refused(Refused::Busy)),
+                        }
+                        on.yield_now().await;
+                    }
+                };
+                match ways {
+                    "tasks" => send(name).await,
+                    "join" if name != b'a' => {}
+                    _ => drop(join(send(name), send(name + 10)).await),
+                }
+            });
+        }
+        for _ in 0..400 {
+            world.turn();
+            world.peer(source).room = room;
+        }
+        assert_eq!(world.run(), Rest::Empty);
+        let (sent, letters) = (world.peer(source).outbox.clone(), log.take());
+        let whole = letters.iter().flat_map(|letter: &u8| {
+            let count = if letter.is_ascii_uppercase() { 1 } else { 10 };
+            std::iter::repeat_n(letter.to_ascii_lowercase(), count)
+        });
+        assert!(!letters.is_empty() && whole.eq(sent), "{room}, {ways}");
+    }
+}
+
+/// The bytes of the messages above, as they were sent.
+#[test]
+fn nothing_lands_inside_of_a_message() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = Rc::new(world.connect());
+    let source = conn.source();
+    world.peer(source).room = 0;
+    for letter in *b"abcd" {
+        let conn = conn.clone();
+        world.spawn(async move {
+            for _ in 0..20 {
+                match conn.send_all(&[letter; 10]).await {
+                    Ok(()) => log.add(letter),
+                    Err(error) => assert_eq!(error, Error::Refused(Refused::Busy)),
+                }
+                on.yield_now().await;
+            }
+            std::future::pending::<()>().await;
+        });
+    }
+    for room in [3, 10, 1, 0, 7, 25, 4, 0, 0, 13].repeat(40) {
+        world.peer(source).room += room;
+        world.turn();
+    }
+    let (sent, letters) = (world.peer(source).outbox.clone(), log.take());
+    assert!(!letters.is_empty());
+    let whole: Vec<u8> = letters.iter().flat_map(|letter| [*letter; 10]).collect();
+    assert_eq!(sent, whole, "in the order of their ends, and nothing between");
+}
+
+/// A message that was given up in the middle is in nobody's way.
+#[test]
+fn who_gives_up_sending_leaves_the_connection_to_others() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).room = 3;
+    world.spawn(async move {
+        select(conn.send_all(b"hello"), on.yield_now()).await;
+        assert_eq!(conn.try_send(b"x"), Ok(0), "there is no room, but nobody else");
+        select(conn.recv(&mut [0]), on.yield_now()).await;
+        select(conn.recv_with(<[u8]>::len), on.yield_now()).await;
+        let nothing = Err(Error::Failed(Failure { op: Op::Recv, source, error: IoError::WouldBlock }));
+        assert_eq!(conn.try_recv(&mut [0]), nothing);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+async fn receive(conn: &Conn<'_>, way: &str) -> Result<usize, Error> {
+    let mut buffer = [0; 8];
+    match way {
+        "recv" => conn.recv(&mut buffer).await,
+        "recv_with" => conn.recv_with(<[u8]>::len).await,
+        "try_recv" => conn.try_recv(&mut buffer),
+        _ => conn.try_recv_with(<[u8]>::len),
+    }
+}
+
+/// What one waits for, no other gets: in another task or in the same, whichever way it asks.
+#[test]
+fn what_one_waits_to_receive_nobody_else_takes() {
+    for first in ["recv", "recv_with"] {
+        for second in ["recv", "recv_with", "try_recv", "try_recv_with"] {
+            for in_one_task in [false, true] {
+                let (door, log) = (Door::new(&NoWakers), &Log::new());
+                let on = Loop::new(&door);
+                let mut world = World::new(on);
+                let conn = Rc::new(world.connect());
+                let source = conn.source();
+                let (mine, other) = (conn.clone(), conn);
+                let waits = async move { log.add((first, receive(&mine, first).await)) };
+                // It comes when the bytes are there and the first has not run yet.
+                let takes = async move {
+                    on.wait_named().await.unwrap();
+                    log.add((second, receive(&other, second).await));
+                };
+                let busy = Err(Error::Refused(Refused::Busy));
+                let expected = [(second, busy), (first, Ok(5))];
+                if in_one_task {
+                    let task = world.spawn(join(takes, waits));
+                    world.turn();
+                    world.executor.kernel.wake(task.task());
+                } else {
+                    let task = world.spawn(takes);
+                    world.spawn(waits);
+                    world.turn();
+                    world.executor.kernel.wake(task.task());
+                }
+                world.peer(source).inbox.extend(b"hello");
+                world.executor.kernel.ready(source, Interest::RECV);
+                for _ in 0..4 {
+                    world.turn();
+                }
+                assert_eq!(log.take(), expected, "{first}, then {second}; in one task: {in_one_task}");
+            }
+        }
+    }
 }

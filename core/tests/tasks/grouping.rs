@@ -365,3 +365,331 @@ fn two_groups_in_one_task() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(results.take(), [Ok(()), Err(Cause::Error("bad"))]);
 }
+
+/// Has a child in a scope that would clean up if it were told, and a child of that one's own.
+async fn family<'d>(on: Loop<'d>, log: &'d Log<&'static str>) -> Result<(), Failed<&'static str>> {
+    scope(on, async |group| {
+        group
+            .spawn(async move {
+                let _child = Falls(log, "child");
+                let inner = Group::<(), &'static str>::new(on);
+                inner
+                    .spawn(async move {
+                        let _grandchild = Falls(log, "grandchild");
+                        on.wait_named().await.ok();
+                        on.shield(on.sleep(Duration::from_secs(9))).await;
+                        Ok(())
+                    })
+                    .ok()
+                    .unwrap();
+                on.wait_named().await.ok();
+                on.shield(on.sleep(Duration::from_secs(9))).await;
+                drop(inner);
+                Ok(())
+            })
+            .ok()
+            .unwrap();
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+    .await
+}
+
+/// Every way to drop a scope before its end ends its tasks there and then, and theirs.
+#[test]
+fn no_task_outlives_a_scope_that_is_dropped() {
+    let ways =
+        ["timeout", "until", "select", "race", "dropped", "unordered", "boxed", "cancelled", "host", "world"];
+    for way in ways {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let span = Duration::from_millis(20);
+        let task = world.spawn(async move {
+            match way {
+                "timeout" => drop(on.timeout(span, family(on, log)).await.unwrap_err()),
+                "until" => drop(on.until(on.after(Some(span)), family(on, log)).await.unwrap_err()),
+                "select" => drop(select(family(on, log), on.sleep(span)).await),
+                "race" => {
+                    let other = async {
+                        yields(on, 5).await;
+                        Ok(())
+                    };
+                    assert!(sinbin_core::task::race(family(on, log), other).await.is_ok());
+                }
+                "dropped" => {
+                    let mut scope = std::pin::pin!(Some(family(on, log)));
+                    for _ in 0..5 {
+                        std::future::poll_fn(|context| {
+                            assert!(scope.as_mut().as_pin_mut().unwrap().poll(context).is_pending());
+                            Poll::Ready(())
+                        })
+                        .await;
+                        on.yield_now().await;
+                    }
+                    scope.set(None);
+                }
+                "unordered" => {
+                    use futures_util::StreamExt;
+                    let mut all: futures_util::stream::FuturesUnordered<_> =
+                        std::iter::once(family(on, log)).collect();
+                    // It is refused, since the kernel could not wake it; its task has begun by then, or never does.
+                    assert!(matches!(all.next().await, Some(Err(failed)) if failed.cause == Cause::Refused(Refused::Wrapped)));
+                    drop(all);
+                    log.take();
+                    log.add("grandchild");
+                    log.add("child");
+                }
+                "boxed" => {
+                    let mut scope = Box::pin(family(on, log));
+                    drop(select(scope.as_mut(), yields(on, 5)).await);
+                    drop(scope);
+                }
+                _ => drop(family(on, log).await),
+            }
+            log.add("after");
+            assert_eq!(log.take(), ["grandchild", "child", "after"], "{way}");
+        });
+        for _ in 0..3 {
+            world.turn();
+        }
+        match way {
+            // It is told, and waits for them to clean up; until its host has no more patience.
+            "cancelled" => {
+                world.cancel(task.task());
+                world.run_for(Duration::from_secs(5));
+                assert_eq!(log.take(), [""; 0]);
+                world.cancel(task.task());
+                world.turn();
+                assert_eq!(log.take(), ["grandchild", "child"], "within one step");
+            }
+            "host" => {
+                world.executor.kernel.cancel_all();
+                world.turn();
+                assert_eq!(log.take(), [""; 0], "they clean up");
+                for _ in 0..2 {
+                    world.executor.kernel.end_all();
+                    world.turn();
+                }
+                let mut dropped = log.take();
+                dropped.sort_unstable();
+                assert_eq!(dropped, ["child", "grandchild"]);
+            }
+            "world" => {
+                drop(world);
+                let mut dropped = log.take();
+                dropped.sort_unstable();
+                assert_eq!(dropped, ["child", "grandchild"]);
+                continue;
+            }
+            _ => {}
+        }
+        assert_eq!(world.run(), Rest::Empty, "{way}: and the kernel knows of none");
+        assert!(task.is_over());
+    }
+}
+
+/// What they hold goes back there and then: a connection is closed, a lock goes to the next.
+#[test]
+fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let lock = &sinbin_core::sync::Lock::new(on, 0);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    world.spawn(async move {
+        let hold = scope(on, async |group| {
+            group
+                .spawn(async move {
+                    let me = on.current().unwrap();
+                    struct Knows<'d>(Loop<'d>, sinbin_core::TaskId);
+                    impl Drop for Knows<'_> {
+                        fn drop(&mut self) {
+                            assert_eq!(self.0.current(), Ok(self.1), "it is its own step");
+                        }
+                    }
+                    let _knows = Knows(on, me);
+                    let _guard = lock.lock().await.unwrap();
+                    conn.recv(&mut [0]).await.ok();
+                    Ok::<_, ()>(())
+                })
+                .ok()
+                .unwrap();
+            std::future::pending::<Result<(), ()>>().await
+        });
+        let next = async {
+            yields(on, 3).await;
+            // It waits for the other to give it back.
+            select(lock.lock(), on.sleep(Duration::from_millis(5))).await;
+        };
+        select(hold, next).await;
+        log.add(if lock.try_lock().unwrap().is_some() { "free" } else { "held" });
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(!world.host.peers.contains_key(&source), "it is closed");
+    assert_eq!(log.take(), ["free"]);
+}
+
+/// A group whose own task runs can't be ended under it; and one that ends after all tasks does nothing.
+#[test]
+fn a_task_that_drops_its_own_group_is_cancelled() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let group = Rc::new(std::cell::RefCell::new(Some(Group::<(), Refused>::new(on))));
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let same = group.clone();
+        let child = async move {
+            let _falls = Falls(log, "over");
+            drop(same.take());
+            log.add("goes on");
+            assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+            log.add("told");
+            Ok(())
+        };
+        group.borrow().as_ref().unwrap().spawn(child).ok().unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["goes on", "told", "over"]);
+}
+
+/// All errors are there: of tasks that fail in the same turn, and of those that fail while they end.
+#[test]
+fn no_error_is_lost() {
+    for body_fails in [false, true] {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        world.spawn(async move {
+            let failed = scope(on, async |group| {
+                for error in ["one", "two", "three"] {
+                    group.spawn(async move { Err::<(), _>(error) }).ok().unwrap();
+                }
+                group
+                    .spawn(async move {
+                        on.wait_named().await.unwrap_err();
+                        on.shield(on.sleep(Duration::from_secs(1))).await;
+                        Err("cleaning up")
+                    })
+                    .ok()
+                    .unwrap();
+                group.spawn(async move { on.wait_named().await.map_err(|_| "cancelled") }).ok().unwrap();
+                if body_fails {
+                    on.yield_now().await;
+                    return Err("body");
+                }
+                std::future::pending::<Result<(), _>>().await
+            })
+            .await
+            .unwrap_err();
+            let said = failed.to_string();
+            let mut all = vec![failed.cause];
+            assert!(said.contains("three\n  in task") && !said.contains("cancelled"), "{said}");
+            all.extend(failed.others.iter().map(|other| other.cause));
+            let told: Vec<_> = failed.others.iter().map(|other| other.was_told).collect();
+            assert_eq!(told.iter().filter(|told| **told).count(), 2, "{said}");
+            log.add(all);
+        });
+        assert_eq!(world.run(), Rest::Empty);
+        let mut expected = vec!["one", "two", "three", "cancelled", "cleaning up"];
+        if body_fails {
+            expected.insert(0, "body");
+        }
+        let expected: Vec<_> = expected.into_iter().map(Cause::Error).collect();
+        assert_eq!(log.take(), [expected], "the body fails: {body_fails}");
+    }
+}
+
+/// The same of a group of one's own; and one that is cancelled while a task fails has that error too.
+#[test]
+fn a_group_that_is_joined_has_all_errors() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let fails = &std::cell::Cell::new(None);
+    let mut world = World::new(on);
+    let parent = world.spawn(async move {
+        let group = Group::<(), _>::new(on);
+        for error in ["one", "two"] {
+            group.spawn(async move { Err(error) }).ok().unwrap();
+        }
+        let failed = group.join().await.unwrap_err();
+        log.add((failed.cause, failed.others.into_iter().map(|other| other.cause).collect::<Vec<_>>()));
+        let group = Group::<(), _>::new(on);
+        group.spawn(async move { on.wait_named().await.map_err(|_| "told") }).ok().unwrap();
+        let by_itself = async move {
+            on.wait_named().await.unwrap();
+            Err("by itself")
+        };
+        fails.set(group.spawn(by_itself).ok());
+        let failed = group.join().await.unwrap_err();
+        log.add((failed.cause, failed.others.into_iter().map(|other| other.cause).collect::<Vec<_>>()));
+    });
+    world.run();
+    world.executor.kernel.wake(fails.get().unwrap());
+    world.cancel(parent.task());
+    assert_eq!(world.run(), Rest::Empty);
+    let error = Cause::Error;
+    assert_eq!(
+        log.take(),
+        [(error("one"), vec![error("two")]), (error("by itself"), vec![error("told")])],
+        "a task's own error comes before that its group is cancelled"
+    );
+}
+
+/// A task that panics as its group is dropped takes none of the others along.
+#[test]
+fn all_are_ended_though_one_panics_at_that() {
+    struct Breaks;
+    impl Drop for Breaks {
+        fn drop(&mut self) {
+            panic!("it is meant to");
+        }
+    }
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let group = Group::<(), ()>::new(on);
+        for n in 0..3 {
+            let task = async move {
+                let _falls = Falls(log, "dropped");
+                let _breaks = (n == 1).then(|| Breaks);
+                std::future::pending().await
+            };
+            group.spawn(task).ok().unwrap();
+        }
+        on.yield_now().await;
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(group)));
+        assert!(dropped.is_err());
+        assert!(on.current().is_ok());
+        log.add("goes on");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "dropped", "dropped", "goes on"]);
+}
+
+/// A scope around a shield does not take away from the body that it is told.
+#[test]
+fn a_body_that_is_shielded_is_told_by_its_next_operation() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.extend([0; 99]);
+    let parent = world.spawn(async move {
+        let result: Result<(), _> = scope(on, async |group| {
+            group.spawn(child(on, log, 99_999, Ok(1))).ok().unwrap();
+            on.shield(on.sleep(Duration::from_secs(1))).await;
+            log.add(if conn.recv(&mut [0]).await.is_err() { "told" } else { "not told" });
+            Err("body")
+        })
+        .await;
+        assert_eq!(why(result), Err(Cause::Error("body")));
+    });
+    world.turn();
+    world.turn();
+    world.cancel(parent.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "told"]);
+}

@@ -2,7 +2,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin_core::task::{Door, Error, JoinHandle, Loop, NoWakers, Refused, Why, join};
+use sinbin_core::group::Group;
+use sinbin_core::task::{Door, Error, JoinHandle, Loop, NoWakers, Refused, Reports, Unjoined, Why, join};
 use sinbin_core::{By, Rest};
 
 use crate::support::{Falls, Log, World, yields};
@@ -219,4 +220,119 @@ fn an_error_says_which_task_where_from_and_why() {
     let name = "tasks::joining::an_error_says_which_task_where_from_and_why::worker";
     let place = format!("{}:{line}", file!());
     assert_eq!(log.take(), [format!("task {task} ({name}, spawned at {place}) was cancelled")]);
+}
+
+/// What was reported: the name, the error, and whether the task was cancelled.
+#[derive(Default)]
+struct Heard(std::sync::Mutex<Vec<(String, bool)>>);
+
+impl Reports for Heard {
+    fn failed(&self, failed: &Unjoined<'_>) {
+        assert!(failed.to_string().contains("joining.rs:"), "{failed}");
+        self.0.lock().unwrap().push((failed.error.to_string(), failed.was_cancelled));
+    }
+}
+
+#[derive(Debug)]
+struct Own(#[expect(dead_code, reason = "it is only there")] u32);
+
+impl std::fmt::Display for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("my own")
+    }
+}
+
+impl std::error::Error for Own {}
+
+#[test]
+fn an_error_that_nobody_takes_is_reported() {
+    type Boxed = Box<dyn std::error::Error>;
+    let heard = Heard::default();
+    let short = String::from("of a short life");
+    let door = Door::reporting(&NoWakers, &heard);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let short = short.as_str();
+    world.spawn(async move {
+        // Dropped before it is over, and after it.
+        drop(on.spawn(async { Err::<(), _>("first") }).unwrap());
+        let late = on.spawn(async { Err::<u32, _>(String::from("second")) }).unwrap();
+        on.yield_now().await;
+        drop(late);
+        drop(on.spawn(async { Err::<(), Boxed>("third".into()) }).unwrap());
+        drop(on.spawn(async { Err::<usize, _>(Error::Elapsed) }).unwrap());
+        drop(on.spawn(async move { Err::<(), _>(short) }).unwrap());
+        on.yield_now().await;
+        on.yield_now().await;
+        // Of a group that is left.
+        let group = Group::<(), Error>::new(on);
+        group.spawn(async { Err(Error::Closed) }).unwrap();
+        on.yield_now().await;
+        drop(group);
+        // Any error, of those that are said to be detached.
+        on.detach(async { Err::<Own, _>(Own(1)) }).unwrap();
+        on.yield_now().await;
+        on.yield_now().await;
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    let all = [
+        "first",
+        "second",
+        "third",
+        "it took too long",
+        "of a short life",
+        "the channel is closed",
+        "my own",
+    ];
+    let heard = heard.0.lock().unwrap();
+    assert_eq!(heard.iter().map(|(error, _)| error.as_str()).collect::<Vec<_>>(), all);
+    assert!(heard.iter().all(|(_, was_cancelled)| !was_cancelled));
+}
+
+#[test]
+fn what_is_no_failure_or_is_taken_is_not_reported() {
+    let heard = Heard::default();
+    let door = Door::reporting(&NoWakers, &heard);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        drop(on.spawn(async { Ok::<_, Error>(()) }).unwrap());
+        drop(on.spawn(async { 7 }).unwrap());
+        let mut child = on.spawn(async { Err::<(), _>(Error::Elapsed) }).unwrap();
+        assert!(child.join().await.unwrap().is_err());
+        let told = on.spawn(async move { Ok::<_, Error>(on.wait_named().await?) }).unwrap();
+        let own = on.spawn(async move { on.wait_named().await.map_err(|_| "told") }).unwrap();
+        on.yield_now().await;
+        assert!(told.cancel() && own.cancel());
+        on.detach(async { Ok::<_, Own>(()) }).unwrap();
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(
+        *heard.0.lock().unwrap(),
+        [(String::from("told"), true)],
+        "and whoever was cancelled is told apart"
+    );
+}
+
+#[test]
+fn a_detached_task_has_the_name_of_its_future() {
+    async fn fails() -> Result<(), &'static str> {
+        Err("it fails")
+    }
+    struct Named(std::sync::Mutex<String>);
+    impl Reports for Named {
+        fn failed(&self, failed: &Unjoined<'_>) {
+            *self.0.lock().unwrap() = failed.label.name.to_owned();
+        }
+    }
+    let named = Named(std::sync::Mutex::default());
+    let door = Door::reporting(&NoWakers, &named);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move { on.detach(fails()).map(drop).unwrap() });
+    world.turn();
+    let label = world.executor.kernel.tasks().find_map(|task| world.executor.label(task.id)).unwrap();
+    assert_eq!(label.name, "tasks::joining::a_detached_task_has_the_name_of_its_future::fails");
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(*named.0.lock().unwrap(), label.name);
 }

@@ -17,9 +17,12 @@
 //! | `grouping.rs` | tasks that end together |
 //! | `pooling.rs` | places for futures, which end somewhere, and groups whose tasks come out of them |
 //! | `nesting.rs` | loops within tasks of the same loop, wherever the user's code is called |
+//! | `programs.rs`, `oracle.rs` | random programs of scopes, timeouts, shields and cancels, and what must hold of them |
 //! | `panicking.rs` | tasks that panic, where the host catches that |
 //! | `wrapping.rs` | tasks within tasks of a host's own |
 
+#[path = "../cases/mod.rs"]
+mod cases;
 #[path = "../count/mod.rs"]
 mod count;
 #[macro_use]
@@ -36,8 +39,10 @@ mod hosting;
 mod joining;
 mod nesting;
 mod offering;
+mod oracle;
 mod panicking;
 mod pooling;
+mod programs;
 mod running;
 mod sharing;
 mod streams;

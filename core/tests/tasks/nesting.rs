@@ -222,9 +222,12 @@ fn nest_inner() {
 
 #[test]
 fn from_a_waker() {
-    let door: &'static Door<'static> = Box::leak(Box::new(Door::new(&Nesting)));
+    let leaked: *mut Door<'static> = Box::into_raw(Box::new(Door::new(&Nesting)));
+    // SAFETY: it stays until the end of this test.
+    let door: &'static Door<'static> = unsafe { &*leaked };
     let on = Loop::new(door);
-    let log: &'static Log<&'static str> = Box::leak(Box::new(Log::new()));
+    let log = std::rc::Rc::new(Log::new());
+    let ended = log.clone();
     let mut world = World::new(on);
     INNER.set(Some(door));
     let mut kept = Vec::new();
@@ -249,7 +252,7 @@ fn from_a_waker() {
         }
         kept.clear();
         knows(on, me);
-        log.add("end");
+        ended.add("end");
     });
     for _ in 0..20 {
         world.turn();
@@ -257,6 +260,9 @@ fn from_a_waker() {
     INNER.set(None);
     assert!(task.is_over());
     assert_eq!(log.take(), ["end"]);
+    drop((world, task));
+    // SAFETY: the box was leaked above, and all that borrowed from it is gone.
+    drop(unsafe { Box::from_raw(leaked) });
 }
 
 /// A panic within the inner loop leaves the outer one as it was.
@@ -336,4 +342,62 @@ fn who_spawns_while_it_is_dropped() {
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["child", "dropped", "spawned"]);
+}
+
+/// What is given back within a callback, where the host is taken, is given back when that is over, by panic too.
+#[test]
+fn what_is_dropped_in_a_callback_is_not_lost() {
+    for way in ["try_recv_with", "recv_with", "panic"] {
+        let (door, log) = (Door::new(&NoWakers), &Log::new());
+        let on = Loop::new(&door);
+        let lock = &sinbin_core::sync::Lock::new(on, 0);
+        let mut world = World::new(on);
+        let [conn, other, third] = [(); 3].map(|()| world.connect());
+        let sources = [&other, &third].map(|conn| conn.source());
+        world.peer(conn.source()).inbox.extend(b"ab");
+        world.spawn(async move {
+            let guard = lock.lock().await.unwrap();
+            let job = on.job(|| ());
+            let mut job = Box::pin(job);
+            assert!(poll_fn(|context| Poll::Ready(job.as_mut().poll(context))).await.is_pending());
+            let group = Group::<(), ()>::new(on);
+            group
+                .spawn(async move {
+                    third.recv(&mut [0]).await.ok();
+                    Ok(())
+                })
+                .unwrap();
+            let named = on.spawn(on.wait_named()).unwrap();
+            on.yield_now().await;
+            let drops = move |_: &[u8]| {
+                drop((guard, job, group, other));
+                on.wake(named.task());
+                assert!(way != "panic", "it is meant to");
+            };
+            match way {
+                "recv_with" => conn.recv_with(drops).await.unwrap(),
+                "try_recv_with" => conn.try_recv_with(drops).unwrap(),
+                _ => {
+                    let act = std::panic::AssertUnwindSafe(|| conn.try_recv_with(drops));
+                    assert!(std::panic::catch_unwind(act).is_err());
+                }
+            }
+            log.add("done");
+        });
+        world.spawn(async move {
+            lock.lock().await.unwrap();
+            log.add("locked");
+        });
+        world.turn();
+        world.turn();
+        world.turn();
+        world.turn();
+        assert_eq!(world.run(), Rest::Empty, "{way}: {}", world.list());
+        assert_eq!(log.take(), ["done", "locked"], "{way}");
+        assert!(
+            sources.iter().all(|source| !world.host.peers.contains_key(source)),
+            "{way}: they are closed"
+        );
+        assert!(world.host.jobs.is_empty(), "{way}: nobody computes it");
+    }
 }

@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sinbin_core::group::{Cause, Group};
+use sinbin_core::group::{Cause, Group, scope};
 use sinbin_core::task::{Async, AsyncHost, Door, Error, JoinHandle, Loop, Mixed, NoWakers, Pool, Why, join};
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task, TaskId};
 
@@ -224,4 +224,38 @@ fn a_result_that_panics_when_it_is_dropped_leaves_its_place() {
         assert_eq!(run(&mut world), Rest::Empty);
         assert!(handle.is_over() && is_caught(|| drop(handle)));
     }
+}
+
+/// Its scope goes with it, and its tasks with that, before anybody else has a turn.
+#[test]
+fn no_task_outlives_the_scope_of_a_task_that_panics() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::<std::future::Ready<()>>::new(&Fixed);
+    let mut bad = spawn(&mut world, on, async move {
+        let scoped = scope(on, async |group: &Group<'_, (), Error>| {
+            group
+                .spawn(async move {
+                    let _falls = Falls(log, "child");
+                    on.shield(on.wait_named()).await?;
+                    Ok(())
+                })
+                .unwrap();
+            std::future::pending::<Result<(), _>>().await
+        });
+        let panics = async {
+            for _ in 0..3 {
+                on.yield_now().await;
+            }
+            log.add("panics");
+            panic!("it is meant to");
+        };
+        join(scoped, panics).await.0.ok();
+    });
+    spawn(&mut world, on, async move {
+        assert_eq!(bad.join().await.unwrap_err().why, Why::Panicked);
+        log.add("joined");
+    });
+    assert_eq!(run(&mut world), Rest::Empty);
+    assert_eq!(log.take(), ["panics", "child", "joined"]);
 }

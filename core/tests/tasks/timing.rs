@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::time::Duration;
 
 use sinbin_core::task::{Door, Loop, NoWakers};
@@ -61,12 +62,60 @@ fn a_span_that_is_missing_never_ends() {
 }
 
 #[test]
-fn for_ever_is_not_a_time() {
-    let door = Door::new(&NoWakers);
+fn for_ever_is_a_moment_that_is_slept_until() {
+    type Sleeper = for<'d> fn(Loop<'d>) -> Pin<Box<dyn Future<Output = ()> + 'd>>;
+    let sleepers: [Sleeper; 5] = [
+        |on| Box::pin(on.sleep(Duration::MAX)),
+        |on| Box::pin(on.sleep_until(Instant::NEVER)),
+        |on| Box::pin(on.sleep_until(on.after(Some(Duration::MAX)))),
+        |on| Box::pin(async move { assert_eq!(on.every(Duration::MAX).tick().await, Instant::NEVER) }),
+        |on| Box::pin(async move { on.timeout(Duration::MAX, on.sleep(Duration::MAX)).await.unwrap() }),
+    ];
+    for (number, sleeper) in sleepers.into_iter().enumerate() {
+        let door = Door::new(&NoWakers);
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        world.now = Instant::ZERO + Duration::from_secs(5);
+        let task = world.spawn(sleeper(on));
+        world.turn();
+        let rest = world.executor.kernel.rest();
+        let Rest::Until(moment) = rest else { panic!("{number}: {rest:?}") };
+        assert!(moment > Instant::ZERO + Duration::from_secs(500 * 366 * 24 * 3600), "{number}");
+        assert!(moment < Instant::NEVER, "{number}: so that hosts that rest know that it is one");
+        world.cancel(task.task());
+        assert_eq!(world.run(), Rest::Empty, "{number}");
+    }
+}
+
+/// Without an end, a timeout is none: tasks that wait for each other are still known to be stalled.
+#[test]
+fn a_timeout_without_an_end_is_none() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
     let on = Loop::new(&door);
     let mut world = World::new(on);
-    world.spawn(on.sleep(Duration::MAX));
+    let task = world.spawn(async move { log.add(on.timeout(Duration::MAX, on.wait_named()).await) });
     assert_eq!(world.run(), Rest::Stalled);
+    world.executor.kernel.wake(task.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(Ok(()))]);
+}
+
+/// An interval without a period ticks whenever the others have had their turn, and keeps up with the time.
+#[test]
+fn an_interval_of_no_time_ticks_with_every_turn() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let mut every = on.every(Duration::ZERO);
+        for _ in 0..3 {
+            log.add(every.tick().await.since(Instant::ZERO));
+            on.sleep(5 * MS).await;
+        }
+    });
+    world.spawn(async move { log.add(Duration::MAX) });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Duration::MAX, Duration::ZERO, 5 * MS, 10 * MS]);
 }
 
 #[test]

@@ -54,13 +54,18 @@ impl<S: NativeService> Server<S> {
         }
     }
 
-    fn cut_off(&mut self) {
-        let late = self.host.sockets.served().count();
-        if late > 0 {
-            tracing::warn!(connections = late, "the time to drain is over: they are cut off");
+    /// Ends all tasks, whatever they do. Whoever is there after the next turn is ended again: the first time a task may
+    /// only be told.
+    pub(super) fn cut_off(&mut self) {
+        if self.cuts == 0 {
+            let late = self.host.sockets.served().count();
+            if late > 0 {
+                tracing::warn!(connections = late, "the time to drain is over: they are cut off");
+            }
+            self.cut += late;
         }
-        self.cut += late;
-        self.draining = Some(Instant::NEVER);
-        self.cancel_all();
+        self.cuts += 1;
+        self.draining = Some(Instant::ZERO);
+        self.executor.kernel.end_all();
     }
 }

@@ -1,0 +1,155 @@
+//! Moments that are waited for with a waker that is not the task's: by an executor within the task. The kernel wakes the
+//! task at that moment, and the task's step then wakes whoever waits for it.
+
+use core::task::{Context, Waker};
+
+use crate::id::TaskId;
+use crate::task::Loop;
+use crate::time::Instant;
+
+/// What waits for a moment at a door; nothing is left there when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Alarm<'d> {
+    on: Loop<'d>,
+    /// Under which number its waker is kept; 0 where none is.
+    number: u32,
+}
+
+impl<'d> Alarm<'d> {
+    pub(crate) const fn new(on: Loop<'d>) -> Self {
+        Self { on, number: 0 }
+    }
+
+    pub(crate) const fn on(&self) -> Loop<'d> {
+        self.on
+    }
+
+    /// Waits until `moment`, which is left at the door. Who polls outside a task of the loop is kept awake: there is nobody
+    /// else to wake it.
+    #[inline]
+    pub(crate) fn wait(&mut self, moment: Instant, context: &Context<'_>) {
+        let is_of_task = self.on.door().leave_deadline(moment, context);
+        if !is_of_task || self.number != 0 {
+            self.wait_within(is_of_task, moment, context);
+        }
+    }
+
+    #[cold]
+    fn wait_within(&mut self, is_of_task: bool, moment: Instant, context: &Context<'_>) {
+        if is_of_task {
+            self.end();
+        } else {
+            self.on.door().keep_alarm(&mut self.number, moment, context.waker());
+        }
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        drop(self.on.door().drop_alarm(self.number));
+        self.number = 0;
+    }
+}
+
+impl Drop for Alarm<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.number != 0 {
+            self.end();
+        }
+    }
+}
+
+/// Wakers that are kept for a moment of a task.
+pub(crate) struct Alarms {
+    #[cfg(feature = "alloc")]
+    moments: alloc::collections::BTreeMap<u32, (TaskId, Instant)>,
+    #[cfg(feature = "alloc")]
+    wakers: alloc::collections::BTreeMap<(u64, Instant, u32), Waker>,
+    #[cfg(not(feature = "alloc"))]
+    kept: heapless::Vec<(u32, TaskId, Instant, Waker), MAX_ALARMS>,
+    last: u32,
+}
+
+/// Without a heap: whoever finds no place is kept awake.
+#[cfg(not(feature = "alloc"))]
+const MAX_ALARMS: usize = 8;
+
+impl Alarms {
+    /// A number that nobody has.
+    pub(crate) fn number(&mut self) -> u32 {
+        // So many can't be there at once.
+        self.last = self.last.checked_add(1).unwrap_or(1);
+        while self.has(self.last) {
+            self.last = self.last.checked_add(1).unwrap_or(1);
+        }
+        self.last
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Alarms {
+    pub(crate) const fn new() -> Self {
+        use alloc::collections::BTreeMap;
+        Self { moments: BTreeMap::new(), wakers: BTreeMap::new(), last: 0 }
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.moments.contains_key(&number)
+    }
+
+    /// Keeps the waker; gives it back where there is no room.
+    pub(crate) fn insert(
+        &mut self,
+        number: u32,
+        task: TaskId,
+        moment: Instant,
+        waker: Waker,
+    ) -> Result<(), Waker> {
+        self.moments.insert(number, (task, moment));
+        self.wakers.insert((task.to_bits(), moment, number), waker);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Waker> {
+        let (task, moment) = self.moments.remove(&number)?;
+        self.wakers.remove(&(task.to_bits(), moment, number))
+    }
+
+    /// The nearest moment that is waited for in the task, and under which number.
+    pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
+        let all = (task.to_bits(), Instant::ZERO, 0)..=(task.to_bits(), Instant::NEVER, u32::MAX);
+        self.wakers.range(all).next().map(|((_, moment, number), _)| (*moment, *number))
+    }
+}
+
+#[cfg(not(feature = "alloc"))]
+impl Alarms {
+    pub(crate) const fn new() -> Self {
+        Self { kept: heapless::Vec::new(), last: 0 }
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.kept.iter().any(|kept| kept.0 == number)
+    }
+
+    /// Keeps the waker; gives it back where there is no room.
+    pub(crate) fn insert(
+        &mut self,
+        number: u32,
+        task: TaskId,
+        moment: Instant,
+        waker: Waker,
+    ) -> Result<(), Waker> {
+        self.kept.push((number, task, moment, waker)).map_err(|(_, _, _, waker)| waker)
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Waker> {
+        let at = self.kept.iter().position(|kept| kept.0 == number)?;
+        Some(self.kept.swap_remove(at).3)
+    }
+
+    /// The nearest moment that is waited for in the task, and under which number.
+    pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
+        self.kept.iter().filter(|kept| kept.1 == task).map(|kept| (kept.2, kept.0)).min()
+    }
+}

@@ -1,0 +1,45 @@
+//! What tasks give back. Where the host is taken, since a callback has what it received, that is done when the callback is
+//! over.
+
+use crate::id::{JobId, SourceId, TaskId};
+use crate::task::door::{Door, Ops};
+
+/// Something to be done that can't fail.
+#[derive(Clone, Copy)]
+pub(crate) enum Late {
+    Close(SourceId),
+    Wake(TaskId),
+    Dismiss(JobId),
+}
+
+#[cfg(feature = "alloc")]
+pub(crate) type Lates = alloc::vec::Vec<Late>;
+/// So many a callback; those past that are lost until the loop ends.
+#[cfg(not(feature = "alloc"))]
+pub(crate) type Lates = heapless::Vec<Late, 8>;
+
+impl Late {
+    pub(crate) fn act<'d>(self, ops: &mut dyn Ops<'d>) -> bool {
+        match self {
+            Self::Close(source) => {
+                ops.close(source);
+                true
+            }
+            Self::Wake(task) => ops.wake(task),
+            Self::Dismiss(job) => {
+                ops.dismiss(job);
+                true
+            }
+        }
+    }
+}
+
+/// Does what was left by a callback, when that is over.
+pub(crate) struct Catches<'a, 'd>(pub(crate) &'a Door<'d>);
+
+impl Drop for Catches<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.catch_up();
+    }
+}

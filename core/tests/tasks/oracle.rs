@@ -1,0 +1,336 @@
+//! What must be so of tasks that are cancelled, in scopes, timeouts and shields, whoever runs when: trio's rules, but where
+//! the page on cancellation says otherwise.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use sinbin_core::TaskId;
+use sinbin_core::group::{Cause, Failed};
+use sinbin_core::task::Refused;
+
+/// Why a task of a program, or the body of a scope, fails.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fails {
+    /// It was refused.
+    Cancelled,
+    /// By itself; each failure has a number of its own.
+    Own(u32),
+}
+
+/// A scope that has begun.
+pub struct Scope {
+    /// The task that it is in.
+    owner: Rc<Task>,
+    /// Its tasks whose futures are there.
+    alive: Cell<usize>,
+    /// What its tasks and its body have returned, and nobody has been told yet.
+    errors: RefCell<Vec<Fails>>,
+    /// It has a reason to cancel its tasks.
+    has_failed: Cell<bool>,
+    /// It is dropped before its end.
+    is_dropped: Cell<bool>,
+}
+
+/// A task.
+pub struct Task {
+    /// Of the scope that it was spawned in.
+    scope: Option<Rc<Scope>>,
+    pub id: Cell<Option<TaskId>>,
+    /// Somebody has cancelled it.
+    is_cancelled: Cell<bool>,
+    /// Somebody has, and no operation has failed for that: the next one must.
+    is_due: Cell<bool>,
+    was_told: Cell<bool>,
+    /// Operations that wait outside of a shield.
+    open: Cell<u32>,
+    /// Shields that it is in.
+    pub shields: Cell<u32>,
+    /// Scopes of it that have begun and are not over.
+    scopes: Cell<u32>,
+    is_over: Cell<bool>,
+}
+
+/// Whose deeds these are, and how.
+#[derive(Clone)]
+pub struct How {
+    pub task: Rc<Task>,
+    /// Whether the task ends when it is refused, as by `?`, or goes on.
+    pub obeys: bool,
+    pub is_shielded: bool,
+    /// In how many scopes of the task.
+    pub depth: u32,
+}
+
+/// What all tasks know.
+#[derive(Default)]
+pub struct Oracle {
+    failures: Cell<u32>,
+    pub tasks: RefCell<Vec<Rc<Task>>>,
+    /// Everybody is cancelled.
+    pub ends: Cell<bool>,
+    /// What happened, to be compared with another run.
+    pub story: RefCell<Vec<String>>,
+}
+
+impl Oracle {
+    pub fn tell(&self, what: String) {
+        self.story.borrow_mut().push(what);
+    }
+
+    /// Nobody can move any more: then nobody waits who should have been told to end.
+    pub fn all_rest(&self) {
+        for task in self.tasks.borrow().iter().filter(|task| task.open.get() > 0) {
+            assert!(!self.may_be_told(task), "who has a reason to end is told");
+        }
+    }
+
+    /// A failure that was not there before.
+    pub fn fails(&self) -> Fails {
+        self.failures.set(self.failures.get() + 1);
+        Fails::Own(self.failures.get())
+    }
+
+    pub fn task(&self, scope: Option<Rc<Scope>>) -> Rc<Task> {
+        let task = Rc::new(Task {
+            scope,
+            id: Cell::new(None),
+            is_cancelled: Cell::new(false),
+            is_due: Cell::new(false),
+            was_told: Cell::new(false),
+            open: Cell::new(0),
+            shields: Cell::new(0),
+            scopes: Cell::new(0),
+            is_over: Cell::new(false),
+        });
+        self.tasks.borrow_mut().push(task.clone());
+        task
+    }
+
+    /// Whether there is a reason for the task to be told that it is cancelled.
+    pub fn may_be_told(&self, task: &Task) -> bool {
+        let by_scope = |scope: &Rc<Scope>| {
+            scope.has_failed.get() || scope.is_dropped.get() || self.may_be_told(&scope.owner)
+        };
+        self.ends.get() || task.is_cancelled.get() || task.scope.as_ref().is_some_and(by_scope)
+    }
+
+    /// Runs an operation of the task. What is shielded is never refused, nor what is not cancelled; and once a task has been
+    /// cancelled, the first thing that it begins outside of a shield is.
+    pub async fn operate<T>(
+        &self,
+        How { task, is_shielded, depth, .. }: &How,
+        operation: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<T, Fails> {
+        let is_shielded = *is_shielded;
+        // A scope beside this may have been told, and has not said so yet.
+        let is_due = task.is_due.get() && !is_shielded && task.scopes.get() == *depth;
+        let waits = (!is_shielded).then(|| Counts::one(&task.open));
+        let result = operation.await;
+        drop(waits);
+        match &result {
+            Ok(_) => assert!(!(is_due && task.is_due.get()), "what a cancelled task does next is refused"),
+            Err(refused) => {
+                assert_eq!(*refused, Refused::Cancelled);
+                assert!(!is_shielded, "a shield holds");
+                assert!(self.may_be_told(task), "nobody is refused without a reason");
+                task.is_told();
+            }
+        }
+        result.map_err(|_| Fails::Cancelled)
+    }
+}
+
+impl Task {
+    /// Somebody cancels it.
+    pub fn cancel(&self) {
+        if !self.is_over.get() {
+            self.is_cancelled.set(true);
+            self.is_due.set(!self.was_told.get());
+        }
+    }
+
+    pub fn was_told(&self) -> bool {
+        self.was_told.get()
+    }
+
+    pub fn is_told(&self) {
+        self.was_told.set(true);
+        self.is_due.set(false);
+    }
+}
+
+/// One more, for as long as it is there.
+pub struct Counts<'a>(&'a Cell<u32>);
+
+impl<'a> Counts<'a> {
+    pub fn one(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counts<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The future of a task.
+pub struct Lives<'a> {
+    oracle: &'a Oracle,
+    task: Rc<Task>,
+    has_begun: bool,
+    future: Option<Running<'a>>,
+}
+
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Fails>> + 'a>>;
+
+impl<'a> Lives<'a> {
+    pub fn new(oracle: &'a Oracle, task: Rc<Task>, future: Running<'a>) -> Self {
+        if let Some(scope) = &task.scope {
+            scope.alive.set(scope.alive.get() + 1);
+        }
+        Self { oracle, task, has_begun: false, future: Some(future) }
+    }
+
+    fn ends(&mut self) {
+        self.future = None;
+        self.task.is_over.set(true);
+        if let Some(scope) = &self.task.scope {
+            scope.alive.set(scope.alive.get() - 1);
+        }
+    }
+}
+
+impl Future for Lives<'_> {
+    type Output = Result<(), Fails>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.has_begun = true;
+        let result = std::task::ready!(this.future.as_mut().expect("it is not over").as_mut().poll(context));
+        if let (Err(error), Some(scope)) = (result, &this.task.scope) {
+            scope.fails(error);
+        }
+        this.ends();
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Lives<'_> {
+    fn drop(&mut self) {
+        if self.future.is_none() {
+            return;
+        }
+        let task = &self.task;
+        let goes_with_scope = task.scope.as_ref().is_some_and(|scope| scope.is_dropped.get());
+        if self.has_begun && !goes_with_scope && !std::thread::panicking() {
+            // It is ended where it stands.
+            assert!(self.oracle.may_be_told(task), "only what is cancelled is ended");
+            assert_eq!(task.open.get(), 0, "who can be told is told, and not ended");
+            assert_eq!(task.shields.get(), 0, "who is shielded is not ended");
+        }
+        self.ends();
+    }
+}
+
+impl Scope {
+    pub fn new(owner: &Rc<Task>) -> Rc<Self> {
+        Rc::new(Self {
+            owner: owner.clone(),
+            alive: Cell::new(0),
+            errors: RefCell::default(),
+            has_failed: Cell::new(false),
+            is_dropped: Cell::new(false),
+        })
+    }
+
+    /// A task of it, or its body, fails.
+    pub fn fails(&self, error: Fails) {
+        self.has_failed.set(true);
+        self.errors.borrow_mut().push(error);
+    }
+
+    /// Somebody cancels its tasks.
+    pub fn cancels(&self) {
+        self.has_failed.set(true);
+    }
+
+    /// Somebody is told of these errors: all were returned, and none was told before. Returns what the first comes to.
+    pub fn takes(&self, oracle: &Oracle, failed: &Failed<Fails>) -> Fails {
+        self.has_failed.set(true);
+        let causes = std::iter::once(&failed.cause).chain(failed.others.iter().map(|other| &other.cause));
+        for cause in causes {
+            match cause {
+                Cause::Error(error) => {
+                    let mut errors = self.errors.borrow_mut();
+                    let at = errors.iter().position(|other| other == error);
+                    errors.remove(at.expect("an error is told once"));
+                }
+                Cause::Refused(refused) => {
+                    assert_eq!(*refused, Refused::Cancelled);
+                    assert!(oracle.may_be_told(&self.owner), "nobody is refused without a reason");
+                    self.owner.is_told();
+                }
+                Cause::Panicked => panic!("none does"),
+            }
+        }
+        match failed.cause {
+            Cause::Error(Fails::Own(_)) => oracle.fails(),
+            _ => Fails::Cancelled,
+        }
+    }
+}
+
+/// The future of a scope: nothing of it is left when it is over, or dropped.
+pub struct Watched<'a, F> {
+    oracle: &'a Oracle,
+    scope: Rc<Scope>,
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<'a, F> Watched<'a, F> {
+    pub fn new(oracle: &'a Oracle, scope: Rc<Scope>, future: F) -> Self {
+        let scopes = &scope.owner.scopes;
+        scopes.set(scopes.get() + 1);
+        Self { oracle, scope, future: Some(Box::pin(future)) }
+    }
+
+    fn ends(&mut self) {
+        self.future = None;
+        let scopes = &self.scope.owner.scopes;
+        scopes.set(scopes.get() - 1);
+    }
+}
+
+impl<R, F: Future<Output = Result<R, Failed<Fails>>>> Future for Watched<'_, F> {
+    type Output = Result<R, Fails>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let result = std::task::ready!(this.future.as_mut().expect("it is not over").as_mut().poll(context));
+        assert_eq!(this.scope.alive.get(), 0, "no task outlives the scope");
+        this.ends();
+        let result = result.map_err(|failed| this.scope.takes(this.oracle, &failed));
+        let lost = this.scope.errors.borrow();
+        assert!(lost.is_empty(), "no error is lost: {lost:?}");
+        drop(lost);
+        Poll::Ready(result)
+    }
+}
+
+impl<F> Drop for Watched<'_, F> {
+    fn drop(&mut self) {
+        if self.future.is_none() {
+            return;
+        }
+        self.scope.is_dropped.set(true);
+        // It may have learned that its task is cancelled, and tells nobody any more.
+        self.scope.owner.is_due.set(false);
+        self.ends();
+        let left = self.scope.alive.get();
+        assert!(left == 0 || std::thread::panicking(), "no task outlives the scope, which is dropped");
+    }
+}
