@@ -9,6 +9,8 @@ use core::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::task::wakers::second_is_first;
+
 /// One of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Either<A, B> {
@@ -23,11 +25,14 @@ pub const fn join<A: Future, B: Future>(a: A, b: B) -> Join<A, B> {
     Join { a: Part::Under { way: a }, b: Part::Under { way: b } }
 }
 
-/// Waits for the first of two, and drops the other: whatever that waited for, it waits no more. If both are ready,
-/// `a` is the first. `b` does not starve by that, in a loop of selects either: when `a` has done all that a task may do in
-/// one step, `b` has its turn.
+/// Waits for the first of two, and drops the other: whatever that waited for, it waits no more.
+///
+/// If both are ready, the first is the one that is looked at first, and they take turns in that: of the selects and races of
+/// a task, every other one looks at `b` first. The first of all looks at `a`. So in a loop of selects neither starves the
+/// other. (In an executor within the task, each looks at `a` first; there, too, `b` has its turn when `a` has done all that a
+/// task may do in one step.)
 pub const fn select<A: Future, B: Future>(a: A, b: B) -> Select<A, B> {
-    Select { a, b }
+    Select { second_first: None, a, b }
 }
 
 /// [`select`] of two whose outputs are of one type.
@@ -79,6 +84,8 @@ pin_project! {
     /// The future of [`select`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Select<A, B> {
+        // Before the first look, nobody knows.
+        second_first: Option<bool>,
         #[pin]
         a: A,
         #[pin]
@@ -119,6 +126,12 @@ impl<A: Future, B: Future> Future for Select<A, B> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if *this.second_first.get_or_insert_with(|| second_is_first(context.waker())) {
+            if let Poll::Ready(output) = this.b.poll(context) {
+                return Poll::Ready(Either::Second(output));
+            }
+            return this.a.poll(context).map(Either::First);
+        }
         if let Poll::Ready(output) = this.a.poll(context) {
             return Poll::Ready(Either::First(output));
         }

@@ -53,6 +53,8 @@ pub(crate) struct Caller {
     seldom: AtomicBool,
     /// Another step runs in the middle of its own.
     suspended: AtomicBool,
+    /// The last combinator that the task began has looked at its second future first.
+    second_first: AtomicBool,
     /// The budget that its next step begins with: see [`Door`](crate::task::Door).
     pub(crate) budget: AtomicU8,
     /// Where its wakers come from; good while the task or a handle on it is there, each of which has one on the door.
@@ -68,6 +70,7 @@ impl Caller {
             cloned: AtomicBool::new(false),
             seldom: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
+            second_first: AtomicBool::new(true),
             budget: AtomicU8::new(FULL),
             wakers: AtomicPtr::new(core::ptr::null_mut()),
         }
@@ -80,6 +83,7 @@ impl Caller {
         self.yields.store(false, Ordering::Relaxed);
         self.cloned.store(false, Ordering::Relaxed);
         self.seldom.store(false, Ordering::Relaxed);
+        self.second_first.store(true, Ordering::Relaxed);
         self.budget.store(FULL, Ordering::Relaxed);
         self.is(TaskId::from_bits(u64::MAX));
     }
@@ -172,6 +176,21 @@ const _: () = {
     is_sync::<Caller>();
     is_sync::<Source<'_>>();
 };
+
+/// Returns true if a combinator that begins is to look at its second future first: every other one of a task is. So a
+/// loop of selects prefers neither of two that are always ready. A waker that is not the task's own tells nothing of that,
+/// and the first is first.
+pub(crate) fn second_is_first(waker: &Waker) -> bool {
+    if !core::ptr::eq(waker.vtable(), &LENT) {
+        return false;
+    }
+    // SAFETY: the table is used by `lend` alone, whose caller vouches for the waker, and with it the task, during the step.
+    #[expect(unsafe_code, reason = "the waker's type does not name the task")]
+    let caller = unsafe { caller(waker.data()) };
+    let second_first = !caller.second_first.load(Ordering::Relaxed);
+    caller.second_first.store(second_first, Ordering::Relaxed);
+    second_first
+}
 
 /// What a waker does that is lent for a step.
 static LENT: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
