@@ -159,7 +159,7 @@ enum By {
     Reads,
 }
 
-/// What is known of the newline that may come right behind a bare request.
+/// Which newlines would belong to a bare request (one without a newline of its own).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Newline {
     /// None would be the end of a request before.

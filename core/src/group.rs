@@ -114,11 +114,11 @@ pub struct Failed<E> {
 pub struct Other<E> {
     /// Which task.
     pub task: TaskId,
-    /// What it is called, and where it was spawned.
+    /// The task's name, and where it was spawned.
     pub label: Label,
     /// Why.
     pub cause: Cause<E>,
-    /// It had been told that it is cancelled: mostly that is why it failed.
+    /// Whether the task had been told that it is cancelled, which then is mostly why it failed.
     pub was_told: bool,
 }
 
@@ -434,7 +434,7 @@ impl<'d, T, E> Group<'d, T, E> {
 enum Stopped<E> {
     /// A task has failed.
     Failed(Other<E>),
-    /// It must not wait.
+    /// The join was refused.
     Refused(Refused),
 }
 

@@ -126,7 +126,7 @@ pub trait Service {
     /// Begins to serve a connection.
     fn connect(&self, source: SourceId) -> Self::Conn;
 
-    /// What it is called, for reports.
+    /// Returns the service's name, for reports.
     fn name(&self) -> &'static str {
         core::any::type_name::<Self>()
     }

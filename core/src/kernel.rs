@@ -114,7 +114,7 @@ pub struct Kernel<S: Storage> {
     pub(crate) looked: Instant,
     /// All that happened before this moment is known: waits with a deadline up to here are over.
     pub(crate) seen: Instant,
-    /// What `seen` was one look before.
+    /// The value of `seen` before the last look at the sources.
     pub(crate) seen_before: Instant,
     /// The last task that this turn runs; [`NONE`] when it is over. Whoever is queued now is behind it.
     pub(crate) last: u32,
@@ -128,14 +128,14 @@ pub struct Kernel<S: Storage> {
     pub(crate) end: End,
 }
 
-/// What becomes of tasks that are spawned by tasks.
+/// The fate of tasks that are spawned by tasks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum End {
-    /// They run.
+    /// New tasks run.
     Open,
-    /// They are cancelled: [`Kernel::cancel_all`].
+    /// New tasks are cancelled at once: [`Kernel::cancel_all`].
     Cancelled,
-    /// There are none: [`Kernel::end_all`].
+    /// New tasks are refused: [`Kernel::end_all`].
     Closed,
 }
 
@@ -336,10 +336,10 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// The same for one that is over.
+    /// Takes the task that runs, and is over, off the queue and out of the table.
     pub(crate) fn remove_head(&mut self) {
         let index = self.ready.head;
-        // Nobody is there to be told.
+        // A task that is over can't be told any more.
         self.cancelling -= u32::from(self.is_cancelled_again());
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
@@ -401,8 +401,8 @@ impl<S: Storage> Kernel<S> {
     /// it can clean up and end. A task that is ready is told so after its next step, unless that was its
     /// last. Whether there is such a task.
     ///
-    /// One that is cancelled again is told again. A task that is an `async fn` is ended by that where it stands; what
-    /// tasks do to each other is [`cancel_once`](Self::cancel_once).
+    /// Cancelling a task again tells it again, which ends an `async fn` where it stands. Where tasks cancel each other,
+    /// [`cancel_once`](Self::cancel_once) is used.
     pub fn cancel(&mut self, task: TaskId) -> bool {
         let Some(slot) = self.tasks.get_mut(task.index, task.generation) else {
             return false;

@@ -59,7 +59,7 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
         self.entries.items()
     }
 
-    /// What is in the places that are in use.
+    /// Iterates over the values in the places that are in use.
     #[cfg(feature = "alloc")]
     pub(crate) fn live_values(&mut self) -> impl Iterator<Item = &mut T> {
         self.entries.items_mut().iter_mut().filter(|entry| entry.is_live()).map(|entry| &mut entry.value)

@@ -123,7 +123,7 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         slot.is_some_and(|slot| slot.id == id && matches!(slot.state, State::Done(_)))
     }
 
-    /// One of the jobs or results that are here, if there are any. O(n).
+    /// Returns one of the jobs or results that are kept here, if there are any. O(n).
     #[cfg(feature = "alloc")]
     pub(crate) fn first(&self) -> Option<JobId> {
         let there = |slot: &&Slot<J>| !matches!(slot.state, State::Gone);

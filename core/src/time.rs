@@ -27,8 +27,8 @@
 //! not within. A timer is never early; how late it can be, the host knows (natively: a millisecond). Of several that are
 //! due in one turn, the earliest goes first, and of equal ones the one that began to wait first.
 //!
-//! What never ends is no deadline: a timeout of [`Duration::MAX`](core::time::Duration::MAX) is none. A sleep of that span
-//! sleeps, until its task is cancelled.
+//! A timeout of [`Duration::MAX`](core::time::Duration::MAX) is no deadline, as it never ends. A sleep of that span
+//! lasts until its task is cancelled.
 //!
 //! A sleep can't fail. So a task that is cancelled while it does nothing but sleep is dropped where it stands; see
 //! [how tasks are cancelled](crate::task#cancellation).

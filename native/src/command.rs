@@ -41,7 +41,7 @@ pub fn log(level: &str) {
     tracing_subscriber::fmt()
         .with_max_level(*filter)
         .with_writer(|| Lossy(&ERR))
-        // It would say that on stderr, and panic where that fails.
+        // The subscriber would report its own errors on stderr, and panic where that fails.
         .log_internal_errors(false)
         .with_ansi(is_coloured(&io::stderr()))
         .with_target(false)

@@ -26,7 +26,7 @@ mod epoll;
 ))]
 #[cfg_attr(sinbin_portable, allow(dead_code))]
 mod kqueue;
-// It compiles everywhere, and is used where there is nothing better, or where it is asked for.
+// The portable backend compiles everywhere, and is used where there is nothing better, or where it is asked for.
 #[allow(dead_code)]
 mod portable;
 #[allow(dead_code)]

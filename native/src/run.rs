@@ -196,7 +196,7 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
                 tracing::debug!(error, "a connection's task failed");
             }
             drop(error);
-            // One that has panicked in the meantime is counted by the host.
+            // A connection that has panicked in the meantime is counted by the host.
             this.failed.set(this.failed.get() + 1);
         }
         Poll::Ready(())

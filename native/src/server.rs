@@ -287,10 +287,10 @@ impl<S: NativeService> Server<S> {
         self.run_until(|| false)
     }
 
-    /// The same; when `is_over` says so, all tasks are cancelled.
+    /// Runs as [`run`](Self::run) does; when `is_over` says so, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let ended = self.run_on(is_over);
-        // What is left of the user's goes piece by piece: each destructor is within a catch.
+        // Values of the user's go piece by piece: each destructor is within a catch.
         let Self { executor, host: Native { service, .. }, .. } = self;
         drop(executor);
         drop(Caught::new(service));

@@ -56,7 +56,7 @@ impl Artefact {
     ///
     /// # Errors
     ///
-    /// What is missing in it, or here. `path` is named in it.
+    /// Names what is missing in the artefact, or here. The message names `path`.
     pub fn check(&self, path: &Path) -> Result<(), Error> {
         let checked = match self {
             Self::Driven(component) => {

@@ -69,21 +69,21 @@ pub(super) struct Work<J: Job> {
     away: Vec<Option<Away<J>>>,
 }
 
-/// What became of a job that was submitted.
+/// The outcome of submitting a job.
 pub(super) enum Submitted {
-    /// It is the driver's.
+    /// The job was handed to the driver.
     Away,
-    /// It is computed here.
+    /// The job is computed in slices by this loop.
     Here,
-    /// It panicked when it was asked for its bytes.
+    /// The job panicked when it was asked for its bytes.
     Lost,
 }
 
-/// What became of a job that had a slice.
+/// The outcome of a slice of a job.
 pub(super) enum Sliced {
     More,
     Done(JobId),
-    /// It panicked.
+    /// The job panicked.
     Lost(JobId),
 }
 

@@ -42,7 +42,7 @@ impl Guarded {
     ///
     /// # Errors
     ///
-    /// What it said, if it panicked.
+    /// The panic's message.
     #[inline]
     pub(super) fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, String> {
         #[cfg(feature = "std")]

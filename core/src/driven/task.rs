@@ -23,7 +23,7 @@ pub enum DrivenTask<S: Service> {
     Serve(S::Conn),
     /// Closes a connection for which the service made no task, since it panicked.
     Unserved(SourceId),
-    /// One that is over, and dropped.
+    /// Holds the place of a connection's task that has ended and been dropped.
     Gone,
 }
 

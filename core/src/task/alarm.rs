@@ -7,7 +7,7 @@ use crate::id::TaskId;
 use crate::task::Loop;
 use crate::time::Instant;
 
-/// What waits for a moment at a door; nothing is left there when it is dropped.
+/// A wait for a moment at a door. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Alarm<'d> {
     on: Loop<'d>,
@@ -77,7 +77,7 @@ const MAX_ALARMS: usize = 8;
 impl Alarms {
     /// A number that nobody has.
     pub(crate) fn number(&mut self) -> u32 {
-        // So many can't be there at once.
+        // The counter may wrap around; a number that is still in use is skipped.
         self.last = self.last.checked_add(1).unwrap_or(1);
         while self.has(self.last) {
             self.last = self.last.checked_add(1).unwrap_or(1);

@@ -44,11 +44,11 @@ pub trait Reports: Sync {
 pub struct Unjoined<'a> {
     /// Which task.
     pub task: TaskId,
-    /// What it is called, and where it was spawned.
+    /// The task's name, and where it was spawned.
     pub label: Label,
-    /// What it failed with.
+    /// The error that the task returned.
     pub error: &'a dyn Display,
-    /// It was cancelled: mostly that is why it failed.
+    /// Whether the task was cancelled, which then is mostly why it failed.
     pub was_cancelled: bool,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Debug for Unjoined<'_> {
     }
 }
 
-/// What the output of a task says of its failure, if it is of a type that is known and says so.
+/// Returns the error that a task's output holds, if the output is a `Result` of a type that is known here.
 pub(crate) fn failure<T>(output: &T) -> Option<&dyn Display> {
     let output = Opaque { id: type_id::<T>(), at: core::ptr::from_ref(output).cast(), _borrows: PhantomData };
     let found = output.error_beside::<()>();

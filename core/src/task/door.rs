@@ -99,9 +99,10 @@ pub struct Door<'d> {
     withheld: Cell<u8>,
     /// The running task is cancelled, and not shielded.
     cancelled: Cell<bool>,
-    /// It is yet to be told so: its next operation fails, whether it would wait or not.
+    /// The running task has not been told yet that it is cancelled: its next operation fails, whether it would wait or
+    /// not.
     untold: Cell<bool>,
-    /// How often it was told so in this step.
+    /// How often the running task was told so in this step.
     told: Cell<u8>,
     /// A deadline is over: operations are tried once more, whatever woke the task.
     insists: Cell<bool>,
@@ -110,9 +111,9 @@ pub struct Door<'d> {
     left: RefCell<Left>,
     /// Of executors within tasks.
     alarms: RefCell<Alarms>,
-    /// What is to be done when the callback is over that has the host.
+    /// Operations that were asked for within a callback that has the host borrowed. They are done when it returns.
     late: RefCell<Lates>,
-    /// Whether there is any of that.
+    /// Whether `late` holds anything.
     is_late: Cell<bool>,
 }
 
@@ -135,7 +136,8 @@ impl<'d> Door<'d> {
         Self::with_source(Source { wakers, reports: None })
     }
 
-    /// The same. What tasks fail with that nobody joins is told to `reports`.
+    /// Creates a shut door, as [`new`](Self::new) does, that tells `reports` of tasks which fail and which nobody
+    /// joins.
     #[must_use]
     pub const fn reporting(wakers: &'d (dyn Wakers + 'd), reports: &'d (dyn Reports + 'd)) -> Self {
         Self::with_source(Source { wakers, reports: Some(reports) })
@@ -180,7 +182,8 @@ impl<'d> Door<'d> {
         self.open(Some(outlive(ops)), caller, body)
     }
 
-    /// The same, also within another step, which has the door again afterwards.
+    /// Runs `body` as [`enter_alone`](Self::enter_alone) does, also within another step, which has the door again
+    /// afterwards.
     pub(crate) fn enter<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
@@ -548,7 +551,8 @@ impl<'d> Door<'d> {
         let ends = Ends(self);
         let result = body();
         drop(ends);
-        // It will be told at the next wait outside: that it still waits is no deafness.
+        // The task is told at the next wait outside of the shield. Until then, that it waits in here does not count as
+        // ignoring the cancellation.
         self.told.set(self.told.get().max(1));
         result
     }
@@ -646,7 +650,7 @@ impl<'d> Door<'d> {
     #[cold]
     pub(crate) fn keep_alarm(&self, number: &mut u32, moment: Instant, waker: &Waker) {
         let before = self.drop_alarm(*number);
-        // What is the user's (the waker's functions) is called while nothing is borrowed.
+        // The waker's functions are the user's code: none is called while the table of alarms is borrowed.
         let waker = before.filter(|before| before.will_wake(waker)).unwrap_or_else(|| waker.clone());
         let Some(caller) = self.caller() else { return waker.wake() };
         // From here on its steps look for alarms.
@@ -817,7 +821,7 @@ struct Suspended<'d> {
     late: Lates,
 }
 
-/// What no waker has: one that does nothing may have a null there.
+/// The mark for "no waker was kept". Null would not do: a waker that does nothing may have a null pointer.
 const NO_WAKER: *const () = core::ptr::dangling();
 
 /// The pointer, with nothing said of how long it is good for.

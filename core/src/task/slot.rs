@@ -48,14 +48,14 @@ pub enum Stage {
     Taken,
 }
 
-/// What a task knows of its being cancelled.
+/// The task's knowledge of its being cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notice {
-    /// It is not cancelled.
+    /// The task is not cancelled.
     None,
-    /// It is, and no operation of its has failed for that yet.
+    /// The task is cancelled, and no operation of it has failed for that yet.
     Due,
-    /// One has.
+    /// The task is cancelled, and an operation of it has failed for that.
     Given,
 }
 

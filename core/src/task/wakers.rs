@@ -120,7 +120,7 @@ impl Caller {
         self.seldom.store(true, Ordering::Relaxed);
     }
 
-    /// Who hears of it if the task fails.
+    /// Returns where the task's failure is reported if nobody joins it.
     ///
     /// # Safety
     ///

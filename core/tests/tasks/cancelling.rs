@@ -400,7 +400,7 @@ fn the_next_operation_is_the_first_one_outside_of_a_shield() {
     }
 }
 
-/// Who is told and goes on as if nothing was is refused when others should have their turn, and then ended.
+/// A task that is told and goes on as if nothing was is refused when others should have their turn, and then ended.
 #[test]
 fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());

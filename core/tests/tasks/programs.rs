@@ -14,7 +14,7 @@ use crate::cases::cases;
 use crate::oracle::{Counts, Fails, How, Lives, Oracle, Running, Scope, Task, Watched};
 use crate::support::{World, yields};
 
-/// What a task does.
+/// An operation of a task.
 #[derive(Clone, Debug)]
 enum Deed {
     Yield(usize),
@@ -44,7 +44,7 @@ struct Plan {
     end: End,
 }
 
-/// What the body of a scope does at its end.
+/// How the body of a scope ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Returns,
@@ -53,7 +53,7 @@ enum End {
     Takes,
     /// Waits until all have ended.
     Waits,
-    /// The same, for so long.
+    /// Waits until all have ended, for so many milliseconds at most.
     WaitsFor(u64),
     Cancels,
 }
@@ -263,7 +263,7 @@ impl<'d> Things<'d> {
             End::Joins => group.join().await.map_err(takes),
             End::Takes => {
                 while let Some(result) = group.next().await {
-                    // Those that follow are told as well, each once.
+                    // The errors that follow are told as well, each once.
                     if result.map_err(takes) == Err(Fails::Cancelled) && how.task.was_told() {
                         return Err(Fails::Cancelled);
                     }

@@ -30,7 +30,7 @@ pub(super) const LONG: Duration = Duration::from_millis(10);
 /// The longest span for the system. Nobody waits longer than 34 years, nor does every clock count further.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
 
-/// What the backend asks of the system.
+/// The system calls of the backend.
 pub(super) trait Calls {
     /// Waits for events, in the room that `events` has, for so long at the most.
     fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> io::Result<()>;

@@ -1,7 +1,7 @@
 //! Waiting by kqueue, on macOS and the BSDs.
 //!
-//! What is here runs in CI as well: on Linux over libkqueue, or over an emulation of the few calls that are made
-//! (`sinbin_kqueue` in `Cargo.toml` says how).
+//! The backend runs in CI as well: on Linux over libkqueue, where that can be had, or over an emulation of the few
+//! calls that are made (`sinbin_kqueue` in `Cargo.toml` says how).
 //!
 //! A pair of sockets ends a wait. A user event would do so with one descriptor less, but not every system has them, and
 //! how they are triggered and cleared together differs.
@@ -33,7 +33,7 @@ pub(super) const WAKER: usize = usize::MAX;
 /// The longest timeout: not every system takes one of years, and a wait may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What may be so of a descriptor.
+/// The states of a descriptor that a queue can be asked about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Filter {
     Read,
@@ -51,7 +51,7 @@ enum Action {
     Delete,
 }
 
-/// What is so of a descriptor.
+/// The state of a descriptor, as a wait reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Event {
     pub(super) key: usize,
@@ -62,7 +62,7 @@ pub(super) struct Event {
     pub(super) is_broken: bool,
 }
 
-/// What the backend asks of the system.
+/// The system calls of the backend.
 pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
@@ -73,7 +73,7 @@ pub(super) trait Calls {
     /// Makes more room.
     fn grow(&mut self);
 
-    /// What the last wait found.
+    /// Iterates over the events that the last wait found.
     fn found(&self) -> impl Iterator<Item = Event>;
 
     /// Takes back what the waker has sent.
@@ -216,8 +216,9 @@ impl Registry {
     }
 }
 
-/// What a filter reports where a source is watched for `interest`. What breaks a connection is reported with everything.
-/// Where that alone is of interest, the bytes that come in are reported once, and not for as long as they are there.
+/// Returns the action for a filter of a source that is watched for `interest`. A broken connection is reported with
+/// every filter. Where that alone is of interest, bytes that come in are reported once, and not for as long as they are
+/// there.
 fn action(filter: Filter, index: usize, interest: Interest) -> Action {
     let (recv, send) = (interest.contains(Interest::RECV), interest.contains(Interest::SEND));
     match filter {

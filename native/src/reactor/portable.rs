@@ -18,7 +18,7 @@ const UNTOLD: usize = 2;
 /// The longest timeout: not every system takes one of years, and a wait may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the backend asks of the system.
+/// The calls of the backend to `polling`.
 pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
@@ -29,7 +29,7 @@ pub(super) trait Calls {
     /// Makes more room.
     fn grow(&mut self);
 
-    /// What the last wait found, without the events that are not told.
+    /// Iterates over the events that the last wait found, without those that are not told.
     fn found(&self) -> impl Iterator<Item = (usize, Readiness)>;
 }
 

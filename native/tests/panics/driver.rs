@@ -13,7 +13,7 @@ use sinbin::{Error, Instant};
 
 use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
 
-/// What the driver calls of a guest and of what makes one.
+/// A place where the driver calls a guest, or what makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Turn,

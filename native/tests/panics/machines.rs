@@ -72,7 +72,7 @@ impl Place {
         }
     }
 
-    /// What its report says, beside the panic's text.
+    /// Returns the name in the report, beside the panic's text.
     fn name(self) -> &'static str {
         match self {
             Self::Connect => "machines::Planted",
@@ -361,7 +361,7 @@ fn driven_in_this_process() {
 }
 
 impl Place {
-    /// What the panic says.
+    /// Returns the panic's text in the report.
     fn text(self) -> &'static str {
         match self {
             Self::WithoutText | Self::WithAGrumble => "with a value that is no text",

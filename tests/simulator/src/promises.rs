@@ -169,7 +169,7 @@ impl Promises {
         wait.is_some_and(|wait| wait.deadline() <= self.seen)
     }
 
-    /// What the task waited for last, if that wait began before its deadline.
+    /// Returns the last wait of the task, if that began before its deadline.
     pub(crate) fn timely_wait(&self, task: TaskId) -> Option<Wait> {
         let said = self.said(task)?;
         said.wait.filter(|wait| wait.deadline() > said.at)

@@ -20,7 +20,7 @@ pub(super) struct Polls {
     in_turn: u32,
 }
 
-/// What a call looks at.
+/// The part of the guest's state that a call needs.
 struct View<'g> {
     table: &'g mut ResourceTable,
     polls: &'g mut Polls,

@@ -1,4 +1,4 @@
-//! What a stream leads to, where there is no way to ask whether it would block.
+//! The end of a stream, where there is no way to ask whether it would block.
 
 use std::io::{self, Write};
 

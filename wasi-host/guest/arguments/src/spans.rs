@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-/// What a unit is worth: nanoseconds below a second, seconds from there on.
+/// The length of a unit: nanoseconds below a second, seconds from there on.
 #[derive(Clone, Copy)]
 enum Worth {
     Nanos(u64),

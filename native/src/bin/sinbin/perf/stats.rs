@@ -58,7 +58,7 @@ impl Stats {
         Duration::from_nanos(self.times.max())
     }
 
-    /// What the server did wrong, if anything.
+    /// Returns a description of the server's faults, if there were any.
     pub(crate) fn verdict(&self) -> Option<String> {
         let mut verdict = self.trouble.clone()?;
         for (count, one, many) in [
