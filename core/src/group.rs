@@ -182,7 +182,7 @@ impl<T, E> Child<'_, T, E> {
         Ended::Failed(Other { task: task.task(), label: task.label(), cause, was_told: task.was_told() })
     }
 
-    /// How it ended, if it has.
+    /// Returns how the task ended, if it has.
     fn end(&self) -> Option<Ended<T, E>> {
         Some(match self.0.end()? {
             Ok(Ok(output)) => Ended::Well(output),

@@ -68,13 +68,13 @@ impl TaskSlot {
         }
     }
 
-    /// Whether the task is cancelled and no step that is over has told it so.
+    /// Returns true if the task is cancelled and no step that is over has told it so.
     #[inline]
     pub(crate) fn is_to_be_told(&self) -> bool {
         self.cancelled & (ASKED | TOLD) != 0
     }
 
-    /// How far the task is in being told, as a number.
+    /// Returns how far the task is in being told, as a number.
     pub(crate) fn stage_of_cancel(&self) -> u8 {
         self.cancelled & (ASKED | TOLD)
     }
@@ -307,12 +307,13 @@ impl<S: Storage> Kernel<S> {
         *cancelled & ASKED != 0
     }
 
-    /// Whether the task at the head is cancelled and to be told so.
+    /// Returns true if the task at the head is cancelled and to be told so.
     pub(crate) fn is_head_to_be_told(&mut self) -> bool {
         self.tasks.at(self.ready.head).value.is_to_be_told()
     }
 
-    /// Whether the task at the head is to be told that it is cancelled. This step does so, before the kernel does.
+    /// Returns true if the task at the head is to be told that it is cancelled. This step does so, before the kernel
+    /// does.
     pub(crate) fn take_cancel(&mut self) -> bool {
         let slot = &mut self.tasks.at(self.ready.head).value;
         let is_to_be_told = slot.is_to_be_told();
@@ -398,8 +399,8 @@ impl<S: Storage> Kernel<S> {
     }
 
     /// Cancels the task: takes it out of the bin at once and lets it run, told [`Woken::Cancelled`], so that
-    /// it can clean up and end. A task that is ready is told so after its next step, unless that was its
-    /// last. Whether there is such a task.
+    /// it can clean up and end. A task that is ready is told so after its next step, unless that was its last. Returns
+    /// true if there is such a task.
     ///
     /// Cancelling a task again tells it again, which ends an `async fn` where it stands. Where tasks cancel each other,
     /// [`cancel_once`](Self::cancel_once) is used.
@@ -417,7 +418,7 @@ impl<S: Storage> Kernel<S> {
         true
     }
 
-    /// [`cancel`](Self::cancel)s the task, unless it was before. Whether there is such a task.
+    /// [`cancel`](Self::cancel)s the task, unless it was before. Returns true if there is such a task.
     pub fn cancel_once(&mut self, task: TaskId) -> bool {
         match self.tasks.get_mut(task.index, task.generation) {
             Some(slot) if slot.cancelled & EVER == 0 => self.cancel(task),
@@ -425,14 +426,14 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// [`cancel_once`](Self::cancel_once)s every task, and each that a task spawns from here on. O(n).
+    /// Cancels every task, as [`cancel_once`](Self::cancel_once) does, and each that a task spawns from here on. O(n).
     pub fn cancel_all(&mut self) {
         self.end = self.end.max(End::Cancelled);
         self.for_each(Self::cancel_once);
     }
 
-    /// [`cancel`](Self::cancel)s every task, also those that were cancelled before; from here on tasks spawn none. A host
-    /// that can wait no longer calls this before each turn, until no task is left. O(n).
+    /// Cancels every task, as [`cancel`](Self::cancel) does, also those that were cancelled before; from here on tasks
+    /// spawn none. A host that can wait no longer calls this before each turn, until no task is left. O(n).
     pub fn end_all(&mut self) {
         self.end = End::Closed;
         self.for_each(Self::cancel);

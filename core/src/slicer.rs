@@ -116,7 +116,7 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         None
     }
 
-    /// Whether the job is done, and its result is here.
+    /// Returns true if the job is done, and its result is here.
     #[must_use]
     pub fn is_done(&self, id: JobId) -> bool {
         let slot = self.slots.items().get(id.index());

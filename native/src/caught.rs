@@ -45,7 +45,7 @@ impl<T> Caught<T> {
         Self(Some(inner))
     }
 
-    /// Nothing.
+    /// Holds nothing.
     pub(crate) const fn none() -> Self {
         Self(None)
     }

@@ -7,12 +7,12 @@ use sinbin_core::Instant;
 pub(crate) struct Clock(system::Moment);
 
 impl Clock {
-    /// A clock that begins now, at [`Instant::ZERO`].
+    /// Starts a clock, which begins at [`Instant::ZERO`].
     pub(crate) fn start() -> Self {
         Self(system::Moment::now())
     }
 
-    /// The time.
+    /// Returns the time.
     #[inline]
     pub(crate) fn now(self) -> Instant {
         Instant::from_nanos(self.0.nanos_since())

@@ -54,7 +54,7 @@ pub fn complain(what: impl Display) {
     ERR.offer(format!("{}{what}\n", name()).as_bytes()).ok();
 }
 
-/// The program, as it was called, before what it has to say.
+/// Returns the program's name as it was called, which goes before its messages.
 fn name() -> String {
     let program = env::args_os().next().map(PathBuf::from);
     let name = program.as_deref().and_then(Path::file_stem);

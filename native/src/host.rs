@@ -256,7 +256,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
 }
 
 impl<S: Service<Job: SendJob>> Native<S> {
-    /// The task that serves a connection; one that closes it, where the service panics.
+    /// Makes the task that serves a connection; one that closes it, where the service panics.
     pub(crate) fn make_task(&mut self, connection: SourceId) -> NativeTask<S> {
         match caught(|| self.service.connect(connection)) {
             Ok(conn) => NativeTask::serve(conn),

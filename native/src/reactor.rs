@@ -139,7 +139,7 @@ impl Reactor {
         Notifier(Arc::clone(&self.waiting.notice))
     }
 
-    /// Where sources are registered.
+    /// Returns the registry, where sources are registered.
     pub(crate) fn registry(&self) -> Registry {
         self.registry.clone()
     }

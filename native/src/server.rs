@@ -473,7 +473,7 @@ impl<S: NativeService> Server<S> {
         }
     }
 
-    /// The task that waits for a job, for a report.
+    /// Returns the name of the task that waits for a job, for a report.
     fn who_waits_for(&self, job: JobId) -> String {
         let mut tasks = self.executor.kernel.tasks();
         let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {

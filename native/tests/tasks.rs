@@ -614,7 +614,7 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
     assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("panics")), "{log}");
 }
 
-/// A client could have them spawned: they are counted rather than named then.
+/// A client could have tasks spawned that fail: beyond a few they are counted rather than named.
 #[test]
 fn a_flood_of_failures_is_no_flood_of_lines() {
     let log = logged(|| {
@@ -637,7 +637,7 @@ fn a_flood_of_failures_is_no_flood_of_lines() {
     assert!(lines.len() < 500, "{log}");
 }
 
-/// Beside a connection too.
+/// A task that fails beside a connection is warned of too.
 #[test]
 fn a_task_of_a_server_that_fails_is_warned_of() {
     let log = logged(|| {

@@ -31,7 +31,7 @@ impl Mute {
         Some(found.unwrap_or_else(|| panic!("SINBIN_STDERR={name}: there are {:?}", Self::ALL)))
     }
 
-    /// The end that a child gets, and what is to be kept as long as it runs.
+    /// Opens the stream: the end that a child gets, and the one to be kept as long as it runs.
     pub(crate) fn open(self) -> io::Result<(Stdio, Option<PipeReader>)> {
         match self {
             // The shell that starts the child closes this one.
@@ -57,7 +57,7 @@ pub fn stderr_is_heard() -> bool {
     Mute::of_environment().is_none()
 }
 
-/// The command by way of a shell that does `first`, such as to close a stream or to ignore a signal.
+/// Returns the command by way of a shell that does `first`, such as to close a stream or to ignore a signal.
 ///
 /// # Panics
 ///

@@ -117,7 +117,7 @@ impl<J: WireJob> Work<J> {
         Submitted::Away
     }
 
-    /// The driver has a result. Whether it is one; `None` if nobody waits for it.
+    /// Takes a result of the driver's. Returns whether the bytes are one; `None` if nobody waits for it.
     pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: Guarded) -> Option<bool> {
         let place = self.place(id)?;
         let output = call_of::<J, _>(guarded, || J::decode_output(bytes)).flatten();

@@ -30,7 +30,7 @@ impl Guarded {
         Self { by: Some(guard) }
     }
 
-    /// Whether panics are caught.
+    /// Returns true if panics are caught.
     pub(super) const fn is_there(self) -> bool {
         #[cfg(feature = "std")]
         return self.by.is_some();

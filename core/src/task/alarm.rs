@@ -75,7 +75,7 @@ pub(crate) struct Alarms {
 const MAX_ALARMS: usize = 8;
 
 impl Alarms {
-    /// A number that nobody has.
+    /// Returns a number that is not in use.
     pub(crate) fn number(&mut self) -> u32 {
         // The counter may wrap around; a number that is still in use is skipped.
         self.last = self.last.checked_add(1).unwrap_or(1);
@@ -115,7 +115,7 @@ impl Alarms {
         self.wakers.remove(&(task.to_bits(), moment, number))
     }
 
-    /// The nearest moment that is waited for in the task, and under which number.
+    /// Returns the nearest moment that is waited for in the task, and its number.
     pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
         let all = (task.to_bits(), Instant::ZERO, 0)..=(task.to_bits(), Instant::NEVER, u32::MAX);
         self.wakers.range(all).next().map(|((_, moment, number), _)| (*moment, *number))
@@ -148,7 +148,7 @@ impl Alarms {
         Some(self.kept.swap_remove(at).3)
     }
 
-    /// The nearest moment that is waited for in the task, and under which number.
+    /// Returns the nearest moment that is waited for in the task, and its number.
     pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
         self.kept.iter().filter(|kept| kept.1 == task).map(|kept| (kept.2, kept.0)).min()
     }

@@ -35,7 +35,7 @@ use crate::time::Elapsed;
 /// [`Loop::detach`](crate::task::Loop::detach), which takes any. An error that says no more than that
 /// [its task is to end](Error::is_the_end) is none.
 pub trait Reports: Sync {
-    /// A task has failed, and nobody takes its result.
+    /// Is called when a task has failed and nobody takes its result.
     fn failed(&self, failed: &Unjoined<'_>);
 }
 
@@ -93,7 +93,7 @@ struct Opaque<'a> {
 }
 
 impl<'a> Opaque<'a> {
-    /// The error of a result that is a `V` otherwise.
+    /// Returns the error of a result that is a `V` otherwise.
     fn error_beside<V: 'static>(&self) -> Option<&'a dyn Display> {
         let found = self.error::<V, Error>(|error| !error.is_the_end());
         let found = found.or_else(|| self.error::<V, Refused>(|refused| *refused != Refused::Cancelled));
@@ -129,7 +129,7 @@ impl<'a> Opaque<'a> {
         found.or_else(|| self.error::<V, Failed<String>>(|_| true))
     }
 
-    /// The error, if the value is such a result, and the error counts.
+    /// Returns the error, if the value is such a result, and the error counts.
     fn error<V: 'static, E: Display + 'static>(
         &self,
         counts: impl FnOnce(&E) -> bool,
@@ -149,7 +149,7 @@ impl<'a> Opaque<'a> {
     }
 }
 
-/// The id of the type, in which all lifetimes are taken for the longest.
+/// Returns the id of the type, in which all lifetimes are taken for the longest.
 fn type_id<T>() -> TypeId {
     trait Identified {
         fn id(&self) -> TypeId
@@ -186,7 +186,7 @@ pin_project! {
 /// How the type of the above begins, in the name of a task.
 const DETACHED: &str = "sinbin_core::task::detached::Detached<";
 
-/// The name of a task of this type: of what was detached, if it was.
+/// Returns the name of a task of this type: of what was detached, if it was.
 pub(crate) fn name_of<F>() -> &'static str {
     let name = core::any::type_name::<F>();
     let detached = name.strip_prefix(DETACHED).and_then(|name| name.strip_suffix('>'));

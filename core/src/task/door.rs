@@ -29,7 +29,7 @@ use crate::time::Instant;
 /// host nor its storage.
 pub(crate) trait Ops<'d> {
     fn clock(&self) -> Instant;
-    /// The moment up to which deadlines are over for the running task.
+    /// Returns the moment up to which deadlines are over for the running task.
     fn seen(&mut self) -> Instant;
     fn woken(&mut self) -> (Woken, Place);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
@@ -164,7 +164,7 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// Whether a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
+    /// Returns true if a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
     #[inline]
     pub(crate) fn is_entered(&self) -> bool {
         self.caller.get().is_some()
@@ -217,7 +217,7 @@ impl<'d> Door<'d> {
         self.open(ops, caller, body);
     }
 
-    /// Whether a step of the task `caller` is under way.
+    /// Returns true if a step of the task `caller` is under way.
     pub(crate) fn is_within_step_of(&self, caller: &Caller) -> bool {
         let is_running = self.caller.get().is_some_and(|running| core::ptr::eq(running.as_ptr(), caller));
         is_running || caller.is_suspended()
@@ -368,7 +368,8 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
     }
 
-    /// The moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is shut.
+    /// Returns the moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is
+    /// shut.
     #[inline]
     pub(crate) fn seen(&self) -> Instant {
         self.with(|ops| ops.seen()).unwrap_or(Instant::ZERO)
@@ -393,8 +394,8 @@ impl<'d> Door<'d> {
         body()
     }
 
-    /// Whether the task may do another operation in this step; if not, it yields, unless it is cancelled: then it is
-    /// refused, as it must not wait. While the door is shut the operation says so itself.
+    /// Returns true if the task may do another operation in this step. If not, it yields, unless it is cancelled: then
+    /// it is refused, as it must not wait. While the door is shut the operation fails by itself.
     #[inline]
     pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
         match self.budget.get() {
@@ -422,7 +423,8 @@ impl<'d> Door<'d> {
         Ok(false)
     }
 
-    /// An operation is refused: it stands back, or the budget is spent. Decides how many do so in the next step.
+    /// Notes that an operation stands back, or was refused since the budget is spent, and decides how many do so in the
+    /// next step.
     fn stand_back(&self) {
         let Some(caller) = self.caller() else { return };
         let began_with = self.began_with.get();
@@ -454,7 +456,8 @@ impl<'d> Door<'d> {
         waker
     }
 
-    /// The waker that was lent to such a task is dropped: another may be where it was.
+    /// Forgets the waker that was lent to a task which may have kept one, since it is dropped: another may be where it
+    /// was.
     #[cold]
     pub(crate) fn forget_kept_waker(&self) {
         self.kept.set(NO_WAKER);
@@ -492,7 +495,7 @@ impl<'d> Door<'d> {
         reports.failed(&Unjoined { task, label: *label, error, was_cancelled });
     }
 
-    /// Cancels a task. Whether there is such a task.
+    /// Cancels a task. Returns true if there is such a task.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
         if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
             // Its next operation yields, and is told then.
@@ -524,7 +527,7 @@ impl<'d> Door<'d> {
         result
     }
 
-    /// Whether the running task is cancelled, and not shielded.
+    /// Returns true if the running task is cancelled, and not shielded.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.get()
     }
@@ -557,7 +560,8 @@ impl<'d> Door<'d> {
         result
     }
 
-    /// While the task is to be told that it is cancelled it has no budget: that is looked at in any case.
+    /// Takes the budget away while the task is to be told that it is cancelled, since an empty budget is looked at in
+    /// any case.
     fn withhold(&self) {
         if self.cancelled.get() && self.untold.get() {
             self.withheld.set(self.budget.replace(0));
@@ -635,8 +639,9 @@ impl<'d> Door<'d> {
         Poll::Pending
     }
 
-    /// A future waits for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for one that
-    /// nothing can end. A cancelled task is not told: it is ended there. Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
+    /// Has a future wait for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for
+    /// one that nothing can end. A cancelled task is not told here: it is ended where it stands. Returns false if the
+    /// future is not polled by a task of this door itself, which the moment would not wake.
     #[inline]
     pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
         let Some(caller) = self.caller() else { return false };
@@ -665,7 +670,7 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// The waker that was kept under the number, if one is.
+    /// Returns the waker that was kept under the number, if one is, and keeps it no more.
     #[cold]
     pub(crate) fn drop_alarm(&self, number: u32) -> Option<Waker> {
         self.alarms.borrow_mut().remove(number)

@@ -101,8 +101,8 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.take()
     }
 
-    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time it
-    /// changes nothing. Whether it was not over.
+    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time
+    /// changes nothing. Returns true if the task was not over.
     pub fn cancel(&self) -> bool {
         !self.is_over() && self.on.cancel(self.task())
     }
@@ -119,7 +119,7 @@ impl<'d, T> JoinHandle<'d, T> {
         result.or_else(refusal)
     }
 
-    /// The result, if the task is over.
+    /// Returns the result, if the task is over.
     pub(crate) fn end(&self) -> Option<Result<T, Why>> {
         if let Some(output) = self.slot.take() {
             return Some(Ok(output));
@@ -132,7 +132,7 @@ impl<'d, T> JoinHandle<'d, T> {
         }
     }
 
-    /// Whether the task had been told that it is cancelled when it ended.
+    /// Returns true if the task had been told that it is cancelled when it ended.
     pub(crate) fn was_told(&self) -> bool {
         self.slot.head().was_told()
     }
@@ -159,7 +159,7 @@ impl<'d, T> JoinHandle<'d, T> {
         door.step_within(&head.caller, || self.slot.cut_off());
     }
 
-    /// The result, if the task is over; else the running task is the one that waits for it.
+    /// Returns the result, if the task is over; else the running task is the one that waits for it.
     pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, Why>> {
         match self.end() {
             Some(end) => Poll::Ready(end),

@@ -64,8 +64,9 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         }
     }
 
-    /// A step of a task that is cancelled, or has kept a waker, or that is run in the middle of another step. One that is cancelled and has been told before, and has
-    /// not come to its end, or that waits for what can't tell it, is ended where it stands.
+    /// Runs a step of a task that is cancelled, or has kept a waker, or that is run in the middle of another step. A
+    /// cancelled task that has been told before and has not come to its end, or that waits for what can't tell it, is
+    /// ended where it stands.
     #[cold]
     fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (door, body) = (self.on.door(), &self.body);

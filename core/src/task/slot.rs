@@ -113,7 +113,7 @@ impl Head {
         is_news
     }
 
-    /// Whether it was told that it is cancelled before it was over.
+    /// Returns true if the task was told that it is cancelled before it was over.
     pub(crate) fn was_told(&self) -> bool {
         self.notice.get() == Notice::Given
     }
@@ -123,7 +123,7 @@ impl Head {
         !self.is_alive() && self.stage.get() != Stage::Busy
     }
 
-    /// Whether the future is there, and not being dropped.
+    /// Returns true if the future is there, and not being dropped.
     pub(crate) fn is_alive(&self) -> bool {
         matches!(self.stage.get(), Stage::Running | Stage::Ending)
     }

@@ -108,7 +108,7 @@ impl Oracle {
         task
     }
 
-    /// Whether there is a reason for the task to be told that it is cancelled.
+    /// Returns true if there is a reason for the task to be told that it is cancelled.
     pub fn may_be_told(&self, task: &Task) -> bool {
         let by_scope = |scope: &Rc<Scope>| {
             scope.has_failed.get() || scope.is_dropped.get() || self.may_be_told(&scope.owner)

@@ -325,7 +325,7 @@ fn try_whole(whole: &Whole) -> Vec<String> {
     oracle.story.take()
 }
 
-/// Whether something happens yet; if it takes time, that passes.
+/// Returns true if something can happen yet. If that takes time, lets the time pass.
 fn turns_left(world: &mut World<'_>, turn: usize, whole: &Whole) -> bool {
     match world.executor.kernel.rest() {
         Rest::Ready => true,

@@ -153,7 +153,7 @@ impl Stream {
         self.lock().lost.all
     }
 
-    /// No user's code runs under the lock, and what it guards is whole at any time.
+    /// Locks the state. No user's code runs under the lock, and the state is whole at any time.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -47,7 +47,7 @@ pub(super) struct Backend<C = Linux> {
 }
 
 impl Backend {
-    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let registry = Registry::new()?;
         let waker = Waker(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);

@@ -67,7 +67,7 @@ pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// How many events the last wait had room for.
+    /// Returns how many events the last wait had room for.
     fn room(&self) -> usize;
 
     /// Makes more room.
@@ -85,7 +85,7 @@ pub(super) struct Backend<C = Kqueue> {
 }
 
 impl Backend {
-    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let queue = Arc::new(Queue::new()?);
         let waker = Waker::new()?;
@@ -229,7 +229,7 @@ fn action(filter: Filter, index: usize, interest: Interest) -> Action {
     }
 }
 
-/// Which source it is, and what it is ready for; nothing, where nobody wants to know.
+/// Returns which source the event is of, and what the source is ready for; nothing, where nobody wants to know.
 fn readiness(event: Event) -> Option<(usize, Readiness)> {
     let is_wanted = event.key & 1 == 1;
     let (told, is_gone) = match event.filter {

@@ -23,7 +23,7 @@ pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// How many events the last wait had room for.
+    /// Returns how many events the last wait had room for.
     fn room(&self) -> usize;
 
     /// Makes more room.
@@ -38,7 +38,7 @@ pub(super) struct Backend<C = Polled> {
 }
 
 impl Backend {
-    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let registry = Registry::new()?;
         let calls = Polled { registry: registry.clone(), events: events(room) };

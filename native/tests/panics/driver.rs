@@ -36,7 +36,7 @@ impl Place {
         }
     }
 
-    /// Whether the guest is to fail by itself, for the driver to get there.
+    /// Returns true if the guest is to fail by itself, for the driver to get there.
     fn is_behind_a_fault(self) -> bool {
         matches!(self, Self::Dropped | Self::Start | Self::ErrorShown)
     }

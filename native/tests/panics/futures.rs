@@ -217,7 +217,7 @@ async fn misbehave(conn: &Conn<'_>, place: Place) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The panic that follows says something else.
+/// Spends the planted panic, so that the one that follows has another text.
 fn disarm() {
     std::panic::catch_unwind(strike).expect_err("it is armed");
 }

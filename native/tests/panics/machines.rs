@@ -65,7 +65,7 @@ const OF_BYTES: [Place; 4] =
     [Place::JobEncoded, Place::JobDecoded, Place::ResultEncoded, Place::ResultDecoded];
 
 impl Place {
-    /// Strikes, if it is here.
+    /// Panics, if this is the place to do so.
     fn at(self, here: Self) {
         if self == here {
             strike();
@@ -160,7 +160,7 @@ impl Conn {
     }
 }
 
-/// The panic that follows says something else.
+/// Spends the planted panic, so that the one that follows has another text.
 fn strike_quietly() {
     std::panic::catch_unwind(strike).expect_err("it is armed");
 }

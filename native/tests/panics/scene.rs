@@ -60,7 +60,7 @@ pub fn log() -> String {
     text.lines().filter(|line| line.contains("ERROR")).map(|line| format!("{line}\n")).collect()
 }
 
-/// The next call of [`strike`] panics.
+/// Makes the next call of [`strike`] panic.
 pub fn arm() {
     ARMED.store(true, Ordering::SeqCst);
 }
@@ -89,12 +89,12 @@ impl fmt::Display for Grumbles {
     }
 }
 
-/// A payload that is no text.
+/// Panics with a payload that is no text.
 pub fn strike_without_text() {
     panic_any(7);
 }
 
-/// And one that panics when it is dropped, with one that does.
+/// Panics with a payload that panics when it is dropped, with one that does so too.
 pub fn strike_with_a_grumble() {
     struct Payload;
     impl Drop for Payload {

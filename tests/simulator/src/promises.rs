@@ -69,7 +69,7 @@ struct Said {
 }
 
 impl Promises {
-    /// A turn begins at `now`, of which the kernel has not heard yet.
+    /// Notes that a turn begins at `now`, of which the kernel has not heard yet.
     pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant, has_looked: bool) {
         self.turn += 1;
         self.due.clear();
@@ -175,7 +175,7 @@ impl Promises {
         said.wait.filter(|wait| wait.deadline() > said.at)
     }
 
-    /// It has had it.
+    /// Notes the step that a task has had.
     pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step, at: Instant) {
         self.first_ran = true;
         if self.said.len() <= task.index() {

@@ -20,7 +20,7 @@ fn poll_loop(options: &[&str], arguments: &[&str]) -> Command {
     sinbin_wasi(&all.concat())
 }
 
-/// How a command ends that has no end.
+/// Stops a command that has no end, and checks how it ends.
 fn cut(running: Running) {
     running.signal(Signal::TERM);
     let ended = running.wait();

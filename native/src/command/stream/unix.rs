@@ -89,7 +89,7 @@ impl Sink {
     }
 }
 
-/// The standard library has put something there at the start, if there was nothing.
+/// Returns the stream's descriptor. If there was none at the start, the standard library has put one there.
 fn fd(which: Standard) -> BorrowedFd<'static> {
     match which {
         Standard::Out => rustix::stdio::stdout(),
@@ -124,7 +124,7 @@ fn ready(fd: BorrowedFd<'_>, timeout: Timespec) -> io::Result<bool> {
     }
 }
 
-/// A socket whose peer is gone is an error of the call, and no signal.
+/// Returns the flags of a send that fails where the peer is gone, rather than to raise a signal.
 fn no_signal() -> SendFlags {
     #[cfg(not(target_vendor = "apple"))]
     return SendFlags::NOSIGNAL;

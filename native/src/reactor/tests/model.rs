@@ -76,7 +76,7 @@ impl World {
         self.is_late |= !delay.is_zero();
     }
 
-    /// A span of nothing disarms it.
+    /// Sets the alarm. A span of nothing disarms it.
     fn set_alarm(&mut self, span: Duration) {
         (self.alarm, self.rings) = ((!span.is_zero()).then_some(self.now + span), false);
     }

@@ -30,7 +30,7 @@ pub(crate) fn on(error: &io::Error) -> Option<&'static str> {
     })
 }
 
-/// The error, with what to do about it, where it comes from the system.
+/// Returns the error, with advice if it comes from the system.
 pub(crate) fn with(error: &sinbin::Error) -> String {
     let cause = error.source().and_then(|source| source.downcast_ref());
     let advice = cause.and_then(on).map(|advice| format!("; {advice}")).unwrap_or_default();

@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// How long something may still come; `None` when there is nothing to wait for.
+    /// Returns how long something may still come; `None` when there is nothing to wait for.
     fn deadline(&mut self, clients: &Clients, now: Instant) -> Option<Instant> {
         if now < clients.end {
             return Some(clients.end.min(clients.heard.get() + clients.patience));

@@ -53,7 +53,7 @@ impl Stats {
         self.times.len()
     }
 
-    /// The longest that a request took.
+    /// Returns the longest time that a request took.
     pub(crate) fn slowest(&self) -> Duration {
         Duration::from_nanos(self.times.max())
     }
