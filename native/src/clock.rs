@@ -19,9 +19,9 @@ impl Clock {
     }
 }
 
-/// A task that asks for a span reads the clock, so that is once a request of a small service. The standard library's
-/// moments cost five times the instructions of the system's call: they are checked, and made to last for longer than 584
-/// years.
+/// Reads the clock by the system's call. A task reads the clock whenever it asks for a span, which a small service does once
+/// a request, and the standard library's moments cost five times the instructions: they are checked, and made to last for
+/// longer than 584 years.
 #[cfg(target_os = "linux")]
 mod system {
     #![allow(unsafe_code)]
