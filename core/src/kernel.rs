@@ -43,8 +43,8 @@ pub struct TaskSlot {
     pub(crate) woken: Woken,
     /// Named while it was not waiting: its next wait ends at once.
     pub(crate) named: bool,
-    /// [`ASKED`]: cancelled while it was not waiting; [`TOLD`]: its next or present step says so; [`EVER`]: it was
-    /// cancelled at some time.
+    /// How the task is cancelled: [`ASKED`], while it was not waiting; [`TOLD`], its next or present step says so;
+    /// [`EVER`], at some time.
     pub(crate) cancelled: u8,
 }
 
@@ -124,7 +124,7 @@ pub struct Kernel<S: Storage> {
     pub(crate) deadlines: u32,
     /// Tasks that are cancelled and are to be told so yet, or are told in the present step.
     pub(crate) cancelling: u32,
-    /// How far all have come to their end.
+    /// Whether all tasks are being ended, and how far that is.
     pub(crate) end: End,
 }
 

@@ -65,7 +65,7 @@ impl<T> Caught<T> {
         self.0.as_mut()
     }
 
-    /// Drops it.
+    /// Drops the value.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ mod system {
             let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: the call writes to the one `timespec` that it is given, which is ours, and keeps nothing.
             let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-            // Neither is negative, nor does the call fail: this clock is always there.
+            // The numbers are never negative, and the call never fails: this clock is always there.
             let [seconds, nanos] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
             Self(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos))
         }

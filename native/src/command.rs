@@ -29,8 +29,8 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 
-/// Has logs go to stderr; what a program may want to read goes to stdout. A `level` that there is none of is told, and ends
-/// the process as other wrong arguments do, with code 2.
+/// Sends logs to stderr, and leaves stdout to the command's output. An unknown `level` is reported, and ends the
+/// process as other wrong arguments do, with code 2.
 pub fn log(level: &str) {
     let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == level) else {
         complain(format_args!(
@@ -66,7 +66,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Returns true if what goes there may have colours: it is a terminal that knows some, and nobody wants none.
+/// Returns true if the stream may have colours: it is a terminal that knows some, and nobody has refused them.
 fn is_coloured(stream: &impl IsTerminal) -> bool {
     let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
     stream.is_terminal() && !is_dumb && variable("NO_COLOR").is_none()

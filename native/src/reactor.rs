@@ -15,7 +15,7 @@
 
 #[cfg(all(target_os = "linux", any(test, not(any(sinbin_kqueue, sinbin_portable)))))]
 mod epoll;
-// On Linux it is asked for, or tested.
+// On Linux the backend for kqueue is used where it is asked for, and by tests.
 #[cfg(any(
     all(target_os = "linux", any(test, sinbin_kqueue)),
     target_vendor = "apple",

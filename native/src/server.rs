@@ -149,7 +149,7 @@ pub struct Server<S: NativeService> {
     drain_timeout: Duration,
     task_limit: usize,
     cut: usize,
-    /// How often all tasks were ended since the time to drain was over.
+    /// How many turns all tasks were ended in since the time to drain was over.
     cuts: usize,
     /// Wakes from outside, if the tasks can be woken so.
     inbox: Option<Inbox>,
@@ -323,7 +323,7 @@ impl<S: NativeService> Server<S> {
             has_looked = !goes_on;
             match rest {
                 Rest::Empty => break,
-                // The program is over; whoever cleans up waits for somebody who is gone.
+                // The program is over, and the tasks that still clean up wait for others that are gone.
                 Rest::Stalled if ending => self.cut_off(),
                 Rest::Stalled => return Err(self.stalled()),
                 _ if goes_on => continue,

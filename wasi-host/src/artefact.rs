@@ -52,7 +52,8 @@ impl Artefact {
         }
     }
 
-    /// Finds out whether it can be run here: a version of the contract that this host does not know can't.
+    /// Checks whether the artefact can be run here: one of a version of the contract that this host does not know
+    /// can't.
     ///
     /// # Errors
     ///

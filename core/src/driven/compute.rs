@@ -175,7 +175,7 @@ impl<J: WireJob> Work<J> {
         Some(match call_of::<J, _>(guarded, || self.slicer.run(slice)) {
             Some(None) => Sliced::More,
             Some(Some(job)) => Sliced::Done(job),
-            // Its destructor may have panicked, behind its last slice.
+            // The job's destructor may have panicked after its last slice: its result is there all the same.
             None if self.slicer.is_done(next) => Sliced::Done(next),
             None => {
                 call_of::<J, _>(guarded, || self.slicer.cancel(next));

@@ -1,5 +1,5 @@
-//! Moments that are waited for with a waker that is not the task's: by an executor within the task. The kernel wakes the
-//! task at that moment, and the task's step then wakes whoever waits for it.
+//! Waits for a moment with a waker that is not the task's: by an executor within the task. The kernel wakes the task at
+//! that moment, and the task's step then wakes the part of it that waits.
 
 use core::task::{Context, Waker};
 
@@ -11,7 +11,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Alarm<'d> {
     on: Loop<'d>,
-    /// Under which number its waker is kept; 0 where none is.
+    /// The number under which its waker is kept; 0 where none is.
     number: u32,
 }
 
@@ -24,8 +24,8 @@ impl<'d> Alarm<'d> {
         self.on
     }
 
-    /// Waits until `moment`, which is left at the door. Who polls outside a task of the loop is kept awake: there is nobody
-    /// else to wake it.
+    /// Waits until `moment`, which is left at the door. A future that is polled outside a task of the loop is polled
+    /// again and again, as nothing else would wake it.
     #[inline]
     pub(crate) fn wait(&mut self, moment: Instant, context: &Context<'_>) {
         let is_of_task = self.on.door().leave_deadline(moment, context);
@@ -70,7 +70,7 @@ pub(crate) struct Alarms {
     last: u32,
 }
 
-/// Without a heap: whoever finds no place is kept awake.
+/// The number of alarms without a heap. A future that finds no place is polled again and again.
 #[cfg(not(feature = "alloc"))]
 const MAX_ALARMS: usize = 8;
 

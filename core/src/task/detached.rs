@@ -137,9 +137,9 @@ impl<'a> Opaque<'a> {
         if TypeId::of::<Result<V, E>>() != self.id {
             return None;
         }
-        // SAFETY: the value, which is borrowed for 'a, is a result of these types, but that what they borrow may live
-        // shorter than they say. Of those that are looked for, what is called here (`Display`, and `counts`, which looks at
-        // numbers) does the same for any lifetime.
+        // SAFETY: the value is borrowed for 'a, and it is a result of these types but for lifetimes, which may be
+        // shorter than these. Of the types that are looked for, the functions that are called here (`Display`, and
+        // `counts`, which looks at numbers) do the same for any lifetime.
         #[expect(unsafe_code, reason = "Any knows types without borrows only")]
         let result = unsafe { &*self.at.cast::<Result<V, E>>() };
         match result {

@@ -63,15 +63,16 @@ const BUDGET: u8 = 32;
 /// The budget at the beginning of a step; down to [`SPENT`] an operation takes one of it.
 pub(crate) const FULL: u8 = u8::MAX;
 
-/// Nothing is left. Each further operation that is refused takes one of it nevertheless, so that they are counted.
+/// The budget when nothing is left of it. Each further operation that is refused takes one of it nevertheless, so that
+/// they are counted.
 const SPENT: u8 = FULL - BUDGET;
 
-/// Down from here, so many operations stand back before the budget is [`FULL`]; at 0 there is none at all.
+/// At this budget or below, that many operations stand back before it is [`FULL`]; at 0 there is none at all.
 ///
 /// Several futures of one task share its budget, and they may be polled in the same order each time. Those that
-/// were refused when it was spent would starve if the first always took all of it. So then, in the next step the first
-/// stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until none
-/// is left. Whoever can go on is the first once in as many steps as there are futures, whatever polls them.
+/// were refused when it was spent would starve if the first always took all of it. In the next step, therefore, the
+/// first stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until
+/// none is left. A future that can go on is the first once in as many steps as there are futures, whatever polls them.
 const MAX_STAND_BACK: u8 = 127;
 
 /// How often a cancelled task can be told so in one step before it is ended as one that does not listen.
@@ -109,7 +110,7 @@ pub struct Door<'d> {
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
-    /// Of executors within tasks.
+    /// The moments that executors within tasks wait for.
     alarms: RefCell<Alarms>,
     /// Operations that were asked for within a callback that has the host borrowed. They are done when it returns.
     late: RefCell<Lates>,
@@ -333,7 +334,7 @@ impl<'d> Door<'d> {
 
     #[cold]
     fn catch_up_now(&self) {
-        // Where this callback is itself within another, that one's end is the time.
+        // Where this callback is within another, this is done at the end of the outer one.
         while self.is_open() {
             let late = {
                 let mut late = self.late.borrow_mut();
@@ -479,7 +480,7 @@ impl<'d> Door<'d> {
     #[inline]
     fn keep_awake(&self, context: &Context<'_>) {
         let data = context.waker().data();
-        // Which waker was lent can be told while the host is taken too.
+        // Compares pointers alone, which works while the host is taken, too.
         let is_lent = self.caller.get().is_some_and(|caller| core::ptr::eq(caller.as_ptr().cast(), data));
         if !is_lent && data != self.kept.get() {
             context.waker().wake_by_ref();
@@ -512,8 +513,8 @@ impl<'d> Door<'d> {
         self.give_back(Late::Wake(task));
     }
 
-    /// Runs `body`, the step of a task that is cancelled, or is not; `notice` says whether it knows, and is kept up to
-    /// date.
+    /// Runs `body`, a step of a task that is cancelled if `is_so`; `notice` says whether the task knows, and is kept up
+    /// to date.
     pub(crate) fn cancelled<R>(&self, is_so: bool, notice: &Cell<Notice>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
         let _restore = Restore { cell: &self.cancelled, to: false };

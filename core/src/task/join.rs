@@ -137,8 +137,8 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.head().was_told()
     }
 
-    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. One in a step of which
-    /// this is called can only be cancelled.
+    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. A task whose own step
+    /// makes this call can only be cancelled.
     pub(crate) fn cut_off(&self) {
         let (head, door) = (self.slot.head(), self.on.door());
         if !head.is_alive() {
@@ -148,7 +148,7 @@ impl<'d, T> JoinHandle<'d, T> {
             self.cancel();
             return;
         }
-        /// Tells the kernel in any case.
+        /// Tells the kernel of the end, by panic too.
         struct Wakes<'a, 'd>(&'a crate::task::Door<'d>, TaskId);
         impl Drop for Wakes<'_, '_> {
             fn drop(&mut self) {

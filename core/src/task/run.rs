@@ -71,7 +71,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
     fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (door, body) = (self.on.door(), &self.body);
         let head = body.head();
-        // Another cancel is the host's last word.
+        // A task that is cancelled again is to end now: only a host that ends all tasks does so.
         let is_last = cx.take_cancel() && !head.cancel();
         let is_cancelled = head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {

@@ -71,7 +71,7 @@ pub enum Side {
 /// What all slots have, whatever lives there.
 pub struct Head {
     stage: Cell<Stage>,
-    /// Whether it knows that it is cancelled.
+    /// Whether the task knows that it is cancelled.
     pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: Caller,

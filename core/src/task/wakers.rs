@@ -51,7 +51,7 @@ pub(crate) struct Caller {
     cloned: AtomicBool,
     /// That, or it is cancelled, or over: its steps are not the usual ones.
     seldom: AtomicBool,
-    /// Another step runs in the middle of its own.
+    /// Whether another step runs in the middle of the task's own.
     suspended: AtomicBool,
     /// The budget that its next step begins with: see [`Door`](crate::task::Door).
     pub(crate) budget: AtomicU8,

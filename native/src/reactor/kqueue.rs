@@ -201,7 +201,7 @@ impl Registry {
         let mut changes = Vec::with_capacity(4);
         for filter in [Filter::Read, Filter::Write] {
             let (before, after) = (action(filter, index, before), action(filter, index, interest));
-            // A filter that is there already would keep its way to report.
+            // Changing a filter that is there would leave it level- or edge-triggered as it was.
             if before != Action::Delete && before != after {
                 changes.push((filter, Action::Delete));
             }

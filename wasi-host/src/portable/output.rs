@@ -40,7 +40,7 @@ impl IsTerminal for Lossy {
 
 impl StdoutStream for Waiting {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // WASI 0.3 would ask for it.
+        // Only WASI 0.3 asks for this.
         Box::new(tokio::io::empty())
     }
 

@@ -81,7 +81,7 @@ impl Queue {
             Some((event.flags, known.filters.get(&number)?))
         });
         buffer.events.extend(filters.flat_map(|(flags, filters)| filters.events(flags)));
-        // Once is what is told first; what is so for longer is found again.
+        // Events that are reported once go first; the others are found again by the next wait.
         buffer.events.sort_by_key(|(_, is_once)| !is_once);
         let left = buffer.events.drain(buffer.room.min(buffer.events.len())..);
         known.left = left.filter(|(_, is_once)| *is_once).collect();
