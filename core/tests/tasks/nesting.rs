@@ -111,7 +111,7 @@ fn from_the_step_itself() {
     assert!(task.is_over());
 }
 
-/// Within `Door::with`, which has taken the host out.
+/// Runs the inner loop within `Door::with`, which has taken the host out.
 #[test]
 fn from_a_callback_that_takes_what_was_received() {
     let door = Door::new(&NoWakers);
@@ -138,7 +138,7 @@ fn from_a_callback_that_takes_what_was_received() {
     assert!(task.is_over());
 }
 
-/// A future, its result, one that nobody takes, and what a group has.
+/// Runs the inner loop when a future is dropped, a result, a result that nobody takes, and the rest of a group.
 #[test]
 fn from_a_destructor() {
     let door = Door::new(&NoWakers);

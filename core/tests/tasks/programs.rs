@@ -19,7 +19,7 @@ use crate::support::{World, yields};
 enum Deed {
     Yield(usize),
     Sleep(u64),
-    /// Takes so often what is always there.
+    /// Takes a permit that is always there, so many times.
     Flood(usize),
     /// Waits for the event.
     Wait,
@@ -71,7 +71,7 @@ struct Program {
 struct Whole {
     roots: Vec<Program>,
     cancels: Vec<(usize, usize)>,
-    /// When all are.
+    /// The turn before which all tasks are cancelled.
     ends: Option<usize>,
 }
 
@@ -139,7 +139,7 @@ fn whole() -> impl Strategy<Value = Whole> {
     })
 }
 
-/// All there is.
+/// The objects that the tasks of a program share.
 struct Things<'d> {
     on: Loop<'d>,
     event: Event<'d>,

@@ -150,7 +150,7 @@ fn nobody_else_writes_the_log() {
     }
 }
 
-/// Ends of what is there to print.
+/// Runs a command whose output is what it is there for, to its end.
 fn prints(command: Command, stdout: Mute) -> Ended {
     Running::start_mute(command, Some(stdout), None).wait()
 }

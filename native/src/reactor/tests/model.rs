@@ -252,7 +252,7 @@ enum Step {
     /// Time passes: before a wait, or before one of the next looks at the clock.
     Pass(Duration),
     Jump(usize, Duration),
-    /// Or after the last of them, before the system waits. Only an alarm makes up for it.
+    /// Time passes after the last of them, before the system waits. Only an alarm makes up for it.
     Delay(usize, Duration),
     /// Of the next waits, this one is interrupted.
     Interrupt(usize),
