@@ -23,9 +23,14 @@
 //! | do something at equal distances | [`every`](crate::task::Loop::every) |
 //! | know what time it is | [`now`](crate::task::Loop::now) |
 //!
-//! A wait with a deadline is one wait: a timeout is no task and no second registration. Time moves between turns,
-//! not within. A timer is never early; how late it can be, the host knows (natively: a millisecond). Of several that are
-//! due in one turn, the earliest goes first, and of equal ones the one that began to wait first.
+//! A wait with a deadline is one wait: a timeout is no task and no second registration. A span counts from when it is asked
+//! for, by the host's clock, however long the step has computed before. A timer is never early; how late it can be, the host
+//! knows (natively: a millisecond). Of several that are due in one turn, the earliest goes first, and of equal ones the one
+//! that began to wait first.
+//!
+//! What came before a deadline is seen before it (promise 10 of [the crate](crate)): a deadline that has come ends a wait only
+//! after the loop has looked at its sources once more, even where a step, or a process that was stopped, took longer than
+//! the deadline was away. So a [`timeout`](crate::task::Loop::timeout) of no time at all returns what is there already.
 //!
 //! A timeout of [`Duration::MAX`](core::time::Duration::MAX) is no deadline, as it never ends. A sleep of that span
 //! lasts until its task is cancelled.

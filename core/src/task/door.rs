@@ -382,17 +382,10 @@ impl<'d> Door<'d> {
         self.insists.get()
     }
 
-    /// Runs `body`, the last poll of a future whose deadline is over: its operations are tried once more.
+    /// Has operations be tried once more, until the guard is dropped: a deadline of theirs is over.
     #[cold]
-    pub(crate) fn insisting<R>(&self, body: impl FnOnce() -> R) -> R {
-        struct Restore<'a>(&'a Cell<bool>, bool);
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                self.0.set(self.1);
-            }
-        }
-        let _restore = Restore(&self.insists, self.insists.replace(true));
-        body()
+    pub(crate) fn insist(&self) -> Insists<'_> {
+        Insists { insists: &self.insists, before: self.insists.replace(true) }
     }
 
     /// Returns true if the task may do another operation in this step. If not, it yields, unless it is cancelled: then
@@ -807,6 +800,18 @@ impl Drop for Outer<'_, '_> {
         if let Some(step) = self.step.take() {
             self.door.resume(step);
         }
+    }
+}
+
+/// Ends the insisting, also by a panic.
+pub(crate) struct Insists<'a> {
+    insists: &'a Cell<bool>,
+    before: bool,
+}
+
+impl Drop for Insists<'_> {
+    fn drop(&mut self) {
+        self.insists.set(self.before);
     }
 }
 

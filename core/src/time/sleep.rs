@@ -68,7 +68,7 @@ impl<'d> Loop<'d> {
 
     /// [`timeout`](Self::timeout) with a point in time; at [`Instant::NEVER`] there is none.
     pub const fn until<F: Future>(self, moment: Instant, future: F) -> Timeout<'d, F> {
-        Timeout { alarm: Alarm::new(self), until: moment, future }
+        Timeout { alarm: Alarm::new(self), until: moment, begun: false, future }
     }
 
     /// The moment `span` from now; never, where there is no span.
@@ -90,6 +90,7 @@ pin_project! {
     pub struct Timeout<'d, F> {
         alarm: Alarm<'d>,
         until: Instant,
+        begun: bool,
         #[pin]
         future: F,
     }
@@ -101,22 +102,21 @@ impl<F: Future> Future for Timeout<'_, F> {
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if *this.until == Instant::NEVER {
-            return this.future.poll(context).map(Ok);
-        }
         let door = this.alarm.on().door();
-        let is_over = *this.until <= door.seen();
+        // A deadline is over in a step that it has woken, so not in the first one. At `NEVER` there is none.
+        let is_over = *this.begun && *this.until != Instant::NEVER && *this.until <= door.seen();
+        *this.begun = true;
         // The future's own wait may not be the one that woke the task: what came in time is found by trying.
-        let polled =
-            if is_over { door.insisting(|| this.future.poll(context)) } else { this.future.poll(context) };
+        let insists = is_over.then(|| door.insist());
+        let polled = this.future.poll(context);
+        drop(insists);
         match polled {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if is_over => Poll::Ready(Err(Elapsed)),
-            Poll::Pending => {
-                this.alarm.wait(*this.until, context);
-                Poll::Pending
-            }
+            Poll::Ready(output) => return Poll::Ready(Ok(output)),
+            Poll::Pending if is_over => return Poll::Ready(Err(Elapsed)),
+            Poll::Pending if *this.until != Instant::NEVER => this.alarm.wait(*this.until, context),
+            Poll::Pending => {}
         }
+        Poll::Pending
     }
 }
 
