@@ -335,7 +335,7 @@ impl<S> Drop for Driven<S>
 where
     S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
 {
-    /// Where panics are caught, tasks and jobs are dropped one by one.
+    /// Drops tasks and jobs one by one, where panics are caught.
     fn drop(&mut self) {
         let guarded = self.shell.guarded;
         if guarded.is_there() {

@@ -159,18 +159,18 @@ enum By {
     Reads,
 }
 
-/// What is known of the newline that may come right behind a bare request.
+/// Which newlines would belong to a bare request (one without a newline of its own).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Newline {
-    /// None would be the end of a request before.
+    /// No newline belongs to a request before it.
     Own,
-    /// The bare request that is being read has one itself.
+    /// The read with the bare request holds its newline, too.
     Read,
-    /// A bare request has just ended without one.
+    /// A bare request has just ended: a newline that comes next is its end.
     Behind,
-    /// And then a read brought `\r`, and nothing else.
+    /// After the bare request a read brought `\r`, and nothing else.
     Half,
-    /// This read begins with it.
+    /// This read begins with the newline of the bare request.
     Here,
 }
 

@@ -114,11 +114,11 @@ pub struct Failed<E> {
 pub struct Other<E> {
     /// Which task.
     pub task: TaskId,
-    /// What it is called, and where it was spawned.
+    /// The task's name, and where it was spawned.
     pub label: Label,
     /// Why.
     pub cause: Cause<E>,
-    /// It had been told that it is cancelled: mostly that is why it failed.
+    /// Whether the task had been told that it is cancelled, which then is mostly why it failed.
     pub was_told: bool,
 }
 
@@ -139,7 +139,7 @@ impl<E: fmt::Display> fmt::Display for Other<E> {
     }
 }
 
-/// Says the first, and of the others those that had not been told that they are cancelled.
+/// Shows the first failure, and the others of tasks that had not been told that they are cancelled.
 impl<E: fmt::Display> fmt::Display for Failed<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n  in task {}", self.cause, self.task)?;
@@ -182,7 +182,7 @@ impl<T, E> Child<'_, T, E> {
         Ended::Failed(Other { task: task.task(), label: task.label(), cause, was_told: task.was_told() })
     }
 
-    /// How it ended, if it has.
+    /// Returns how the task ended, if it has.
     fn end(&self) -> Option<Ended<T, E>> {
         Some(match self.0.end()? {
             Ok(Ok(output)) => Ended::Well(output),
@@ -290,8 +290,8 @@ impl<'d, T, E> Group<'d, T, E> {
     ///
     /// # Errors
     ///
-    /// How the first that failed did, when all others, which are cancelled then, have ended as well; they are
-    /// [with it](Failed::others) if they failed too.
+    /// The first failure, when all other tasks, which are cancelled then, have ended as well. Their failures are [with
+    /// it](Failed::others).
     pub async fn join(&self) -> Result<(), Failed<E>> {
         while let Some(ended) = self.next().await {
             if let Err(mut failed) = ended {
@@ -336,8 +336,8 @@ impl<'d, T, E> Group<'d, T, E> {
         }
     }
 
-    /// Waits for the ends of all, cancelled or not, and returns how those failed that did; not where the task can't
-    /// wait at all.
+    /// Waits for the ends of all tasks, cancelled or not, and returns their failures. Returns at once where the running
+    /// task can't wait at all.
     async fn settle(&self) -> Others<E> {
         let mut others = Others::new();
         let all = async {
@@ -384,7 +384,7 @@ impl<'d, T, E> Group<'d, T, E> {
                 Poll::Ready(Err(Why::Refused(refused))) => {
                     return Poll::Ready(Some(Err(Stopped::Refused(refused))));
                 }
-                // Of another task, or of the group itself: none has ended, as was looked at before.
+                // Another task waits for this child, or for the group: no child has ended, as was looked at before.
                 Poll::Ready(_) => return Poll::Ready(Some(Err(Stopped::Refused(Refused::Busy)))),
             }
         }
@@ -434,7 +434,7 @@ impl<'d, T, E> Group<'d, T, E> {
 enum Stopped<E> {
     /// A task has failed.
     Failed(Other<E>),
-    /// It must not wait.
+    /// The join was refused.
     Refused(Refused),
 }
 
@@ -448,7 +448,7 @@ enum Stopped<E> {
 ///
 /// # Errors
 ///
-/// How the first that failed did; [with it](Failed::others), how the others did.
+/// The first failure; the [others](Failed::others) are with it.
 ///
 /// ```
 /// # use core::time::Duration;

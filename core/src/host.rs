@@ -126,7 +126,7 @@ pub trait Service {
     /// Begins to serve a connection.
     fn connect(&self, source: SourceId) -> Self::Conn;
 
-    /// What it is called, for reports.
+    /// Returns the service's name, for reports.
     fn name(&self) -> &'static str {
         core::any::type_name::<Self>()
     }
@@ -190,14 +190,14 @@ impl<'a, H: Host> Cx<'a, H> {
         self.kernel.now()
     }
 
-    /// The time by the host's clock: [`Host::clock`].
+    /// Returns the time by the host's clock: [`Host::clock`].
     #[must_use]
     #[inline]
     pub fn clock(&self) -> Instant {
         self.host.clock(self.now())
     }
 
-    /// The moment `span` from now, by the host's clock; never, where there is no span.
+    /// Returns the moment `span` from now, by the host's clock; [`Instant::NEVER`] without a span.
     #[must_use]
     #[inline]
     pub fn after(&self, span: Option<Duration>) -> Instant {
@@ -323,13 +323,14 @@ impl<'a, H: Host> Cx<'a, H> {
         !is_full && !self.kernel.is_full() && self.kernel.end != End::Closed
     }
 
-    /// Whether the task is cancelled and to be told so. Mostly nobody is, and that is known at once.
+    /// Returns true if the running task is cancelled and to be told so. Where no task is, that is known at once.
     #[inline]
     pub(crate) fn is_cancelled(&mut self) -> bool {
         self.kernel.cancelling > 0 && self.kernel.is_head_to_be_told()
     }
 
-    /// Whether it is, once: the present step tells it.
+    /// Returns true if the running task is cancelled and to be told so. The present step tells it: another call returns
+    /// false.
     pub(crate) fn take_cancel(&mut self) -> bool {
         self.kernel.take_cancel()
     }

@@ -43,8 +43,8 @@ pub struct TaskSlot {
     pub(crate) woken: Woken,
     /// Named while it was not waiting: its next wait ends at once.
     pub(crate) named: bool,
-    /// [`ASKED`]: cancelled while it was not waiting; [`TOLD`]: its next or present step says so; [`EVER`]: it was
-    /// cancelled at some time.
+    /// How the task is cancelled: [`ASKED`], while it was not waiting; [`TOLD`], its next or present step says so;
+    /// [`EVER`], at some time.
     pub(crate) cancelled: u8,
 }
 
@@ -68,13 +68,13 @@ impl TaskSlot {
         }
     }
 
-    /// Whether the task is cancelled and no step that is over has told it so.
+    /// Returns true if the task is cancelled and no step that is over has told it so.
     #[inline]
     pub(crate) fn is_to_be_told(&self) -> bool {
         self.cancelled & (ASKED | TOLD) != 0
     }
 
-    /// How far the task is in being told, as a number.
+    /// Returns how far the task is in being told, as a number.
     pub(crate) fn stage_of_cancel(&self) -> u8 {
         self.cancelled & (ASKED | TOLD)
     }
@@ -114,7 +114,7 @@ pub struct Kernel<S: Storage> {
     pub(crate) looked: Instant,
     /// All that happened before this moment is known: waits with a deadline up to here are over.
     pub(crate) seen: Instant,
-    /// What `seen` was one look before.
+    /// The value of `seen` before the last look at the sources.
     pub(crate) seen_before: Instant,
     /// The last task that this turn runs; [`NONE`] when it is over. Whoever is queued now is behind it.
     pub(crate) last: u32,
@@ -124,18 +124,18 @@ pub struct Kernel<S: Storage> {
     pub(crate) deadlines: u32,
     /// Tasks that are cancelled and are to be told so yet, or are told in the present step.
     pub(crate) cancelling: u32,
-    /// How far all have come to their end.
+    /// Whether all tasks are being ended, and how far that is.
     pub(crate) end: End,
 }
 
-/// What becomes of tasks that are spawned by tasks.
+/// The fate of tasks that are spawned by tasks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum End {
-    /// They run.
+    /// New tasks run.
     Open,
-    /// They are cancelled: [`Kernel::cancel_all`].
+    /// New tasks are cancelled at once: [`Kernel::cancel_all`].
     Cancelled,
-    /// There are none: [`Kernel::end_all`].
+    /// New tasks are refused: [`Kernel::end_all`].
     Closed,
 }
 
@@ -307,12 +307,13 @@ impl<S: Storage> Kernel<S> {
         *cancelled & ASKED != 0
     }
 
-    /// Whether the task at the head is cancelled and to be told so.
+    /// Returns true if the task at the head is cancelled and to be told so.
     pub(crate) fn is_head_to_be_told(&mut self) -> bool {
         self.tasks.at(self.ready.head).value.is_to_be_told()
     }
 
-    /// Whether the task at the head is to be told that it is cancelled. This step does so, before the kernel does.
+    /// Returns true if the task at the head is to be told that it is cancelled. This step does so, before the kernel
+    /// does.
     pub(crate) fn take_cancel(&mut self) -> bool {
         let slot = &mut self.tasks.at(self.ready.head).value;
         let is_to_be_told = slot.is_to_be_told();
@@ -336,10 +337,10 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// The same for one that is over.
+    /// Takes the task that runs, and is over, off the queue and out of the table.
     pub(crate) fn remove_head(&mut self) {
         let index = self.ready.head;
-        // Nobody is there to be told.
+        // A task that is over can't be told any more.
         self.cancelling -= u32::from(self.is_cancelled_again());
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
@@ -398,11 +399,11 @@ impl<S: Storage> Kernel<S> {
     }
 
     /// Cancels the task: takes it out of the bin at once and lets it run, told [`Woken::Cancelled`], so that
-    /// it can clean up and end. A task that is ready is told so after its next step, unless that was its
-    /// last. Whether there is such a task.
+    /// it can clean up and end. A task that is ready is told so after its next step, unless that was its last. Returns
+    /// true if there is such a task.
     ///
-    /// One that is cancelled again is told again. A task that is an `async fn` is ended by that where it stands; what
-    /// tasks do to each other is [`cancel_once`](Self::cancel_once).
+    /// Cancelling a task again tells it again, which ends an `async fn` where it stands. Where tasks cancel each other,
+    /// [`cancel_once`](Self::cancel_once) is used.
     pub fn cancel(&mut self, task: TaskId) -> bool {
         let Some(slot) = self.tasks.get_mut(task.index, task.generation) else {
             return false;
@@ -417,7 +418,7 @@ impl<S: Storage> Kernel<S> {
         true
     }
 
-    /// [`cancel`](Self::cancel)s the task, unless it was before. Whether there is such a task.
+    /// [`cancel`](Self::cancel)s the task, unless it was before. Returns true if there is such a task.
     pub fn cancel_once(&mut self, task: TaskId) -> bool {
         match self.tasks.get_mut(task.index, task.generation) {
             Some(slot) if slot.cancelled & EVER == 0 => self.cancel(task),
@@ -425,14 +426,14 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// [`cancel_once`](Self::cancel_once)s every task, and each that a task spawns from here on. O(n).
+    /// Cancels every task, as [`cancel_once`](Self::cancel_once) does, and each that a task spawns from here on. O(n).
     pub fn cancel_all(&mut self) {
         self.end = self.end.max(End::Cancelled);
         self.for_each(Self::cancel_once);
     }
 
-    /// [`cancel`](Self::cancel)s every task, also those that were cancelled before; from here on tasks spawn none. A host
-    /// that can wait no longer calls this before each turn, until no task is left. O(n).
+    /// Cancels every task, as [`cancel`](Self::cancel) does, also those that were cancelled before; from here on tasks
+    /// spawn none. A host that can wait no longer calls this before each turn, until no task is left. O(n).
     pub fn end_all(&mut self) {
         self.end = End::Closed;
         self.for_each(Self::cancel);

@@ -8,8 +8,8 @@ use crate::storage::Slots;
 /// The end of a list threaded through a table; no place has this index.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The most places a table can have: two bits of an index say which wait table it is in, and the two indexes
-/// after these mean no place. A third bit is a connection's.
+/// The most places a table can have: two bits of an index say which wait table it is in, and the two indexes after
+/// these mean no place. A third bit is used for the flags of a connection.
 pub(crate) const MAX_LEN: u32 = (1 << 29) - 2;
 
 /// A place in a table of the kernel. Only the kernel looks inside.
@@ -59,7 +59,7 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
         self.entries.items()
     }
 
-    /// What is in the places that are in use.
+    /// Iterates over the values in the places that are in use.
     #[cfg(feature = "alloc")]
     pub(crate) fn live_values(&mut self) -> impl Iterator<Item = &mut T> {
         self.entries.items_mut().iter_mut().filter(|entry| entry.is_live()).map(|entry| &mut entry.value)

@@ -116,14 +116,14 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         None
     }
 
-    /// Whether the job is done, and its result is here.
+    /// Returns true if the job is done, and its result is here.
     #[must_use]
     pub fn is_done(&self, id: JobId) -> bool {
         let slot = self.slots.items().get(id.index());
         slot.is_some_and(|slot| slot.id == id && matches!(slot.state, State::Done(_)))
     }
 
-    /// One of the jobs or results that are here, if there are any. O(n).
+    /// Returns one of the jobs or results that are kept here, if there are any. O(n).
     #[cfg(feature = "alloc")]
     pub(crate) fn first(&self) -> Option<JobId> {
         let there = |slot: &&Slot<J>| !matches!(slot.state, State::Gone);

@@ -43,10 +43,10 @@
 //!
 //! # Futures of other crates
 //!
-//! They work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. In an executor within a task
-//! (`FuturesUnordered`, for one) futures of other crates work, and sleeps and timeouts; an operation that would have to
-//! wait for a source, a job or another task does not, as the kernel wakes tasks and not parts of them, and says so
-//! ([`Refused::Wrapped`]).
+//! Futures of other crates work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. In an
+//! executor within a task (`FuturesUnordered`, for one), futures of other crates work, and sleeps and timeouts. An
+//! operation that would have to wait there for a source, a job or another task fails with [`Refused::Wrapped`], as the
+//! kernel wakes tasks and not parts of them.
 
 mod alarm;
 #[doc = include_str!("task/cancellation.md")]

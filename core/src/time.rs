@@ -28,12 +28,12 @@
 //! knows (natively: a millisecond). Of several that are due in one turn, the earliest goes first, and of equal ones the one
 //! that began to wait first.
 //!
-//! What came before a deadline is seen before it (promise 10 of [the crate](crate)): a deadline that has come ends a wait only
+//! Time does not pass a deadline unseen (promise 10 of [the crate](crate)): a deadline that has come ends a wait only
 //! after the loop has looked at its sources once more, even where a step, or a process that was stopped, took longer than
 //! the deadline was away. So a [`timeout`](crate::task::Loop::timeout) of no time at all returns what is there already.
 //!
-//! What never ends is no deadline: a timeout of [`Duration::MAX`](core::time::Duration::MAX) is none. A sleep of that span
-//! sleeps, until its task is cancelled.
+//! A timeout of [`Duration::MAX`](core::time::Duration::MAX) is no deadline, as it never ends. A sleep of that span
+//! lasts until its task is cancelled.
 //!
 //! A sleep can't fail. So a task that is cancelled while it does nothing but sleep is dropped where it stands; see
 //! [how tasks are cancelled](crate::task#cancellation).

@@ -6,7 +6,7 @@ use std::{fmt, mem};
 
 use sinbin_core::{Job, Progress};
 
-/// What a panic said.
+/// The message of a panic that was caught.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Panicked(String);
 
@@ -30,7 +30,7 @@ pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, Panicked> {
 fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    // It is the user's as well, and may panic in turn. What that says is never dropped.
+    // The payload is the user's as well, and its destructor may panic in turn. The second payload is never dropped.
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(another);
     }
@@ -45,7 +45,7 @@ impl<T> Caught<T> {
         Self(Some(inner))
     }
 
-    /// Nothing.
+    /// Holds nothing.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
@@ -54,7 +54,7 @@ impl<T> Caught<T> {
         self.0.take()
     }
 
-    /// It is there until it is dropped.
+    /// Returns the value, which is there until it is dropped.
     #[inline]
     pub(crate) const fn get(&self) -> Option<&T> {
         self.0.as_ref()
@@ -65,7 +65,7 @@ impl<T> Caught<T> {
         self.0.as_mut()
     }
 
-    /// Drops it.
+    /// Drops the value.
     ///
     /// # Errors
     ///

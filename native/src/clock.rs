@@ -7,21 +7,21 @@ use sinbin_core::Instant;
 pub(crate) struct Clock(system::Moment);
 
 impl Clock {
-    /// A clock that begins now, at [`Instant::ZERO`].
+    /// Starts a clock, which begins at [`Instant::ZERO`].
     pub(crate) fn start() -> Self {
         Self(system::Moment::now())
     }
 
-    /// The time.
+    /// Returns the time.
     #[inline]
     pub(crate) fn now(self) -> Instant {
         Instant::from_nanos(self.0.nanos_since())
     }
 }
 
-/// A task that asks for a span reads the clock, so that is once a request of a small service. The standard library's
-/// moments cost five times the instructions of the system's call: they are checked, and made to last for longer than 584
-/// years.
+/// Reads the clock by the system's call. A task reads the clock whenever it asks for a span, which a small service does once
+/// a request, and the standard library's moments cost five times the instructions: they are checked, and made to last for
+/// longer than 584 years.
 #[cfg(target_os = "linux")]
 mod system {
     #![allow(unsafe_code)]
@@ -36,7 +36,7 @@ mod system {
             let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: the call writes to the one `timespec` that it is given, which is ours, and keeps nothing.
             let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-            // Neither is negative, nor does the call fail: this clock is always there.
+            // The numbers are never negative, and the call never fails: this clock is always there.
             let [seconds, nanos] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
             Self(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos))
         }

@@ -29,8 +29,8 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 
-/// Has logs go to stderr; what a program may want to read goes to stdout. A `level` that there is none of is told, and ends
-/// the process as other wrong arguments do, with code 2.
+/// Sends logs to stderr, and leaves stdout to the command's output. An unknown `level` is reported, and ends the
+/// process as other wrong arguments do, with code 2.
 pub fn log(level: &str) {
     let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == level) else {
         complain(format_args!(
@@ -41,7 +41,7 @@ pub fn log(level: &str) {
     tracing_subscriber::fmt()
         .with_max_level(*filter)
         .with_writer(|| Lossy(&ERR))
-        // It would say that on stderr, and panic where that fails.
+        // The subscriber would report its own errors on stderr, and panic where that fails.
         .log_internal_errors(false)
         .with_ansi(is_coloured(&io::stderr()))
         .with_target(false)
@@ -54,7 +54,7 @@ pub fn complain(what: impl Display) {
     ERR.offer(format!("{}{what}\n", name()).as_bytes()).ok();
 }
 
-/// The program, as it was called, before what it has to say.
+/// Returns the program's name as it was called, which goes before its messages.
 fn name() -> String {
     let program = env::args_os().next().map(PathBuf::from);
     let name = program.as_deref().and_then(Path::file_stem);
@@ -66,7 +66,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Returns true if what goes there may have colours: it is a terminal that knows some, and nobody wants none.
+/// Returns true if the stream may have colours: it is a terminal that knows some, and nobody has refused them.
 fn is_coloured(stream: &impl IsTerminal) -> bool {
     let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
     stream.is_terminal() && !is_dumb && variable("NO_COLOR").is_none()

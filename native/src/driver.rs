@@ -96,7 +96,7 @@ pub trait Workshop: Clone + Send + 'static {
     fn compute(&self, job: &[u8], budget: u32, cancelled: &Arc<AtomicBool>) -> Result<Computed, Fault>;
 }
 
-/// Calls a guest, which may be in this process and panic. It is of no use any more then.
+/// Calls a guest, which may be in this process and panic. A guest that panicked is of no use any more.
 fn caught_call<R>(call: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fault> {
     caught(call).unwrap_or_else(|said| Err(Fault(format!("it panicked: {said}"))))
 }

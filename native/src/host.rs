@@ -73,7 +73,8 @@ enum Kind<S: Service> {
     Accept(Acceptor),
     /// Serves one.
     Serve(Caught<S::Conn>),
-    /// It has panicked before its first step, and is to end. (What is rare takes no room in the others.)
+    /// Ends a task that has panicked before its first step. Boxed, since it is rare and should take no room in the
+    /// others.
     Lost(Box<Caught<S::Conn>>),
     /// Closes a connection for which the service made no task.
     Unserved(SourceId),
@@ -97,7 +98,7 @@ impl<S: Service> NativeTask<S> {
     }
 }
 
-/// What the task is called, for a report. That is asked for where something has panicked, so it may do so too.
+/// Returns the task's name, for a report. The name is asked for where something has panicked, so that may panic too.
 fn name<S: NativeService>(conn: &S::Conn) -> String {
     match caught(|| conn.label().map(|label| label.to_string())) {
         Ok(Some(label)) => label,
@@ -255,7 +256,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
 }
 
 impl<S: Service<Job: SendJob>> Native<S> {
-    /// The task that serves a connection; one that closes it, where the service panics.
+    /// Makes the task that serves a connection; one that closes it, where the service panics.
     pub(crate) fn make_task(&mut self, connection: SourceId) -> NativeTask<S> {
         match caught(|| self.service.connect(connection)) {
             Ok(conn) => NativeTask::serve(conn),

@@ -106,7 +106,7 @@ impl<J: SendJob> Pool<J> {
         let was_refused = mem::replace(&mut self.is_refused, started.is_err());
         match started {
             Ok(worker) => self.workers.push(worker),
-            // Each job that comes would say it again.
+            // The error has been logged, and each job that comes would log it again.
             Err(_) if was_refused => {}
             Err(error) => {
                 tracing::error!(%error, workers = self.workers.len(), "a worker thread could not be started");

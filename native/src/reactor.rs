@@ -15,7 +15,7 @@
 
 #[cfg(all(target_os = "linux", any(test, not(any(sinbin_kqueue, sinbin_portable)))))]
 mod epoll;
-// On Linux it is asked for, or tested.
+// On Linux the backend for kqueue is used where it is asked for, and by tests.
 #[cfg(any(
     all(target_os = "linux", any(test, sinbin_kqueue)),
     target_vendor = "apple",
@@ -26,7 +26,7 @@ mod epoll;
 ))]
 #[cfg_attr(sinbin_portable, allow(dead_code))]
 mod kqueue;
-// It compiles everywhere, and is used where there is nothing better, or where it is asked for.
+// The portable backend compiles everywhere, and is used where there is nothing better, or where it is asked for.
 #[allow(dead_code)]
 mod portable;
 #[allow(dead_code)]
@@ -139,7 +139,7 @@ impl Reactor {
         Notifier(Arc::clone(&self.waiting.notice))
     }
 
-    /// Where sources are registered.
+    /// Returns the registry, where sources are registered.
     pub(crate) fn registry(&self) -> Registry {
         self.registry.clone()
     }

@@ -17,10 +17,10 @@ use crate::server::{Server, Settings, Stopper, Summary};
 use crate::sockets;
 use crate::unjoined::Warns;
 
-/// Runs an async program on this thread, and returns what it comes to. Tasks that are not over then are cancelled, and so is
-/// what they spawn; they have [`Settings::drain_timeout`] to clean up. What tasks fail with that nobody joins is
-/// [warned of](task::Reports). The program can be an `async fn` too; of an `async` closure whose last word is `Ok(..)` the compiler wants to know the
-/// error's type.
+/// Runs an async program on this thread, and returns its result. Tasks that are not over then are cancelled, and so are
+/// those that they spawn; they have [`Settings::drain_timeout`] to clean up. Tasks that fail and that nobody joins are
+/// [warned of](task::Reports). The program can be an `async fn` too; of an `async` closure whose last expression is
+/// `Ok(..)` the compiler wants to know the error's type.
 ///
 /// # Errors
 ///
@@ -196,7 +196,7 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
                 tracing::debug!(error, "a connection's task failed");
             }
             drop(error);
-            // One that has panicked in the meantime is counted by the host.
+            // A connection that has panicked in the meantime is counted by the host.
             this.failed.set(this.failed.get() + 1);
         }
         Poll::Ready(())

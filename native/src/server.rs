@@ -149,7 +149,7 @@ pub struct Server<S: NativeService> {
     drain_timeout: Duration,
     task_limit: usize,
     cut: usize,
-    /// How often all tasks were ended since the time to drain was over.
+    /// How many turns all tasks were ended in since the time to drain was over.
     cuts: usize,
     /// Wakes from outside, if the tasks can be woken so.
     inbox: Option<Inbox>,
@@ -287,10 +287,10 @@ impl<S: NativeService> Server<S> {
         self.run_until(|| false)
     }
 
-    /// The same; when `is_over` says so, all tasks are cancelled.
+    /// Runs as [`run`](Self::run) does; when `is_over` says so, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let ended = self.run_on(is_over);
-        // What is left of the user's goes piece by piece: each destructor is within a catch.
+        // Values of the user's go piece by piece: each destructor is within a catch.
         let Self { executor, host: Native { service, .. }, .. } = self;
         drop(executor);
         drop(Caught::new(service));
@@ -323,7 +323,7 @@ impl<S: NativeService> Server<S> {
             has_looked = !goes_on;
             match rest {
                 Rest::Empty => break,
-                // The program is over; whoever cleans up waits for somebody who is gone.
+                // The program is over, and the tasks that still clean up wait for others that are gone.
                 Rest::Stalled if ending => self.cut_off(),
                 Rest::Stalled => return Err(self.stalled()),
                 _ if goes_on => continue,
@@ -473,7 +473,7 @@ impl<S: NativeService> Server<S> {
         }
     }
 
-    /// The task that waits for a job, for a report.
+    /// Returns the name of the task that waits for a job, for a report.
     fn who_waits_for(&self, job: JobId) -> String {
         let mut tasks = self.executor.kernel.tasks();
         let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {

@@ -1,4 +1,4 @@
-//! What is said of tasks that fail, and that nobody joins.
+//! Reports of tasks that fail and that nobody joins.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -424,7 +424,7 @@ impl Drop for Spawns<'_> {
     }
 }
 
-/// What destructors spawn while all end is cancelled too, and has no time of its own.
+/// Tasks that destructors spawn while everything ends are cancelled too, and have no time of their own.
 #[test]
 fn what_destructors_spawn_at_the_end_does_not_hold_it_up() {
     for (drain, left) in [(HOUR, 2), (HOUR, 20), (Duration::ZERO, 200)] {
@@ -481,7 +481,7 @@ fn nobody_has_more_time_than_there_is() {
     assert_eq!((result, dropped.get()), (42, 3));
 }
 
-/// Who cleans up by waiting for somebody who is gone is not waited for, and the result is there.
+/// A cleanup that waits for a task that is gone is not waited for, and the result is there.
 #[test]
 fn a_cleanup_that_nothing_can_end_is_cut_off_at_once() {
     let result = run_for(HOUR, async |on| {
@@ -492,7 +492,7 @@ fn a_cleanup_that_nothing_can_end_is_cut_off_at_once() {
     assert_eq!(result, 42);
 }
 
-/// The same of a server that is to stop.
+/// A server that is to stop cuts off a connection that shields itself, when its time to drain is over.
 #[test]
 fn a_connection_that_shields_itself_is_cut_off_in_time() {
     let listener = TcpListener::bind(LOCAL).expect("a port");
@@ -547,7 +547,7 @@ fn sleeps_in_an_executor_of_a_task_do_not_spin() {
     assert!(polls <= 100, "{polls} polls");
 }
 
-/// It sleeps, rather than to say that no task can go on.
+/// A program that sleeps for ever sleeps, rather than to end since no task can go on.
 #[test]
 fn a_program_that_sleeps_for_ever_sleeps() {
     let slept = run(async |on| {
@@ -575,7 +575,7 @@ fn logged(act: impl FnOnce()) -> String {
             Ok(())
         }
     }
-    // One for all threads, since those that come and go would race for what is enabled.
+    // A single subscriber serves all threads, since those that come and go would race for what is enabled.
     static LOG: std::sync::Once = std::sync::Once::new();
     LOG.call_once(|| {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
@@ -614,7 +614,7 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
     assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("panics")), "{log}");
 }
 
-/// A client could have them spawned: they are counted rather than named then.
+/// A client could have tasks spawned that fail: beyond a few they are counted rather than named.
 #[test]
 fn a_flood_of_failures_is_no_flood_of_lines() {
     let log = logged(|| {
@@ -637,7 +637,7 @@ fn a_flood_of_failures_is_no_flood_of_lines() {
     assert!(lines.len() < 500, "{log}");
 }
 
-/// Beside a connection too.
+/// A task that fails beside a connection is warned of too.
 #[test]
 fn a_task_of_a_server_that_fails_is_warned_of() {
     let log = logged(|| {

@@ -34,7 +34,8 @@ pub(crate) fn spawn(command: &mut Command, leads: bool) -> io::Result<Arc<Mutex<
     Ok(process)
 }
 
-/// A test that runs in the background of a shell, or under `nohup`, ignores signals. Its children are not to.
+/// Restores the signals' defaults: a test that runs in the background of a shell, or under `nohup`, ignores signals,
+/// and its children are not to.
 fn heed_signals() -> io::Result<()> {
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         // SAFETY: the default action is a valid one.

@@ -164,7 +164,7 @@ impl Running {
         Self::spawn(command, stdout, Tail::of(empty()), false).expect("the command can be started")
     }
 
-    /// The same, but nobody hears its stdout, its stderr, or both.
+    /// Starts a command as [`start`](Self::start) does, but nobody hears its stdout, its stderr, or both.
     ///
     /// # Panics
     ///

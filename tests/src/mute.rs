@@ -10,9 +10,9 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 /// A stdout or stderr of which nobody hears anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mute {
-    /// There is none.
+    /// The stream is closed.
     Closed,
-    /// It has room for nothing: `/dev/full`.
+    /// A file that has room for nothing: `/dev/full`.
     Full,
     /// A pipe whose reader is gone.
     Gone,
@@ -24,17 +24,17 @@ impl Mute {
     /// All there are.
     pub const ALL: [Self; 4] = [Self::Closed, Self::Full, Self::Gone, Self::Unread];
 
-    /// What `SINBIN_STDERR` says that the stderr of children leads to; none where it is heard.
+    /// Returns the kind of stderr that `SINBIN_STDERR` names for children; none where it is heard.
     pub(crate) fn of_environment() -> Option<Self> {
         let name = env::var("SINBIN_STDERR").ok()?;
         let found = Self::ALL.into_iter().find(|mute| format!("{mute:?}").eq_ignore_ascii_case(&name));
         Some(found.unwrap_or_else(|| panic!("SINBIN_STDERR={name}: there are {:?}", Self::ALL)))
     }
 
-    /// The end that a child gets, and what is to be kept as long as it runs.
+    /// Opens the stream: the end that a child gets, and the one to be kept as long as it runs.
     pub(crate) fn open(self) -> io::Result<(Stdio, Option<PipeReader>)> {
         match self {
-            // What it is closed from.
+            // The shell that starts the child closes this one.
             Self::Closed => Ok((Stdio::null(), None)),
             Self::Full => Ok((File::options().write(true).open("/dev/full")?.into(), None)),
             Self::Gone => Ok((pipe()?.1.into(), None)),
@@ -57,7 +57,7 @@ pub fn stderr_is_heard() -> bool {
     Mute::of_environment().is_none()
 }
 
-/// The command by way of a shell that does `first`, such as to close a stream or to ignore a signal.
+/// Returns the command by way of a shell that does `first`, such as to close a stream or to ignore a signal.
 ///
 /// # Panics
 ///

@@ -185,7 +185,7 @@ fn a_log_level_that_is_none_is_told_with_those_that_there_are() {
     }
 }
 
-/// All of this file once more, for each way in which nobody hears what the commands say of themselves.
+/// Runs all tests of this file once more, for each way in which nobody reads stderr.
 #[test]
 fn the_same_holds_whatever_becomes_of_stderr() {
     if !stderr_is_heard() {

@@ -62,7 +62,7 @@ fn perf(address: SocketAddr, args: &str) -> Ended {
     Running::start(sinbin(&all)).wait()
 }
 
-/// In each mode the measurement fails, and says these texts, in one line.
+/// Checks that the measurement fails in each mode, with these texts in one line.
 #[track_caller]
 fn expect(address: SocketAddr, more: &str, texts: &[&str]) {
     for mode in MODES {
@@ -82,7 +82,7 @@ fn replies_that_nobody_asked_for() {
     expect(server(twice), "--seconds 60", &["more replies than it was asked for", " too many"]);
 }
 
-/// Not with the first reply, and not in one piece with another: from there on the server is one reply ahead.
+/// The reply that is too many comes later, and in a piece of its own: from there on the server is one reply ahead.
 #[test]
 fn a_reply_that_nobody_asked_for_later() {
     let later = |stream| {
@@ -108,7 +108,7 @@ fn no_reply_at_all() {
 fn a_server_that_answers_once_and_stalls() {
     let once = |stream| each_request(stream, |_, stream| say(stream, "1\n") && hold(stream));
     expect(server(once), "--seconds 60 --timeout 300ms", &["does not answer any more", "not answered"]);
-    // And without a reply that could show it within the time.
+    // The measurement is too short for another reply to show it.
     expect(server(once), "--seconds 2", &["does not answer any more", "not answered"]);
 }
 

@@ -166,7 +166,7 @@ fn a_crowd_speaks_while_the_process_is_stopped(way: Way) {
     });
 }
 
-/// So many requests that their answers take longer than anybody may be silent; and it is the loop that computes.
+/// A number of requests whose answers take longer than a client may be silent, computed by the loop.
 const REQUESTS: usize = 2300;
 
 const COMPUTES: [&str; 4] = ["--loop-n", "25", "--framing", "lines"];

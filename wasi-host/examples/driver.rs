@@ -21,6 +21,9 @@ bindgen!({ path: "wit", world: "service" });
 /// What may be sent by one source in one turn.
 const WINDOW: u32 = 64 * 1024;
 
+/// A turn of so many nanoseconds is told in the next one.
+const LONG_TURN: u64 = 1_000_000;
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().collect();
     let [_, path, address] = &arguments[..] else {
@@ -33,12 +36,18 @@ fn main() -> Result<()> {
     let (mut store, linker) = (Store::new(&engine, ()), Linker::new(&engine));
     let service = Service::instantiate(&mut store, &Component::from_file(&engine, path)?, &linker)?;
     let (service, begin) = (service.sinbin_service_guest(), Instant::now());
+    let clock = || u64::try_from(begin.elapsed().as_nanos());
     let limits = service.call_start(&mut store, &settings())?.map_err(Error::msg)?;
     let mut sockets = Sockets::listen(address, limits.block as usize)?;
+    let mut took = 0;
     loop {
-        let now = u64::try_from(begin.elapsed().as_nanos())?;
+        let now = clock()?;
+        if took >= LONG_TURN {
+            sockets.events.push(Event::Took(took));
+        }
         let (events, input) = (mem::take(&mut sockets.events), mem::take(&mut sockets.input));
         let answer = service.call_turn(&mut store, now, WINDOW, &events, &input)?;
+        took = clock()? - now;
         sockets.room = answer.room;
         let mut output = &answer.output[..];
         for command in &answer.commands {

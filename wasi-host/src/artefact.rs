@@ -52,11 +52,12 @@ impl Artefact {
         }
     }
 
-    /// Finds out whether it can be run here: a version of the contract that this host does not know can't.
+    /// Checks whether the artefact can be run here: one of a version of the contract that this host does not know
+    /// can't.
     ///
     /// # Errors
     ///
-    /// What is missing in it, or here. `path` is named in it.
+    /// Names what is missing in the artefact, or here. The message names `path`.
     pub fn check(&self, path: &Path) -> Result<(), Error> {
         let checked = match self {
             Self::Driven(component) => {

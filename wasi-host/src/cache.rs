@@ -129,7 +129,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".part-{}", process::id()));
     let part = path.with_file_name(name);
-    // A part that is there already is none of ours, or a link to who knows where.
+    // A file of this name that is there already is not ours, or is a link to anywhere.
     let written = File::create_new(&part).and_then(|mut file| file.write_all(bytes));
     if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
         return written;

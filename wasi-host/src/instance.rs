@@ -41,8 +41,8 @@ impl Blueprint {
         Ok(Self { service, max_memory, turn_limit, is_over: None })
     }
 
-    /// The same, but a call is also interrupted once `is_over` says so. It is asked now and then, while a call computes: a
-    /// loop that waits for its guest hears nothing itself.
+    /// Also interrupts a call once `is_over` returns true. `is_over` is asked now and then while a call computes, since
+    /// a loop that waits for its guest hears nothing itself.
     #[must_use]
     pub fn until(self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_over: Some(Arc::new(is_over)), ..self }

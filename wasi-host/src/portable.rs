@@ -45,7 +45,7 @@ pub struct Settings {
     /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
     /// not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.
     ///
-    /// One that computes is interrupted when a [`Ticker`](crate::Ticker) ticks.
+    /// A guest that computes is interrupted when a [`Ticker`](crate::Ticker) ticks.
     pub drain_timeout: Option<Duration>,
 }
 
@@ -54,11 +54,11 @@ pub struct Settings {
 pub enum Outcome {
     /// By itself, with this exit code.
     Exited(i32),
-    /// It was asked to, and did not in its time.
+    /// The guest was asked to end, and did not in its time.
     Cut,
 }
 
-/// What went wrong in a guest, or before it began.
+/// An error in a guest, or before it began.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -91,7 +91,7 @@ impl WasiView for Guest {
 ///
 /// # Errors
 ///
-/// What is missing.
+/// Names what is missing.
 pub fn check(component: &Component) -> Result<(), Error> {
     let command = linker(component.engine())?.instantiate_pre(component).and_then(CommandPre::new);
     command.map(drop).map_err(Error::Link)

@@ -11,7 +11,7 @@ pub(crate) fn compile<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     });
     match pool {
         Ok(pool) => pool.install(work),
-        // It takes no thread, so nothing is left that could fail.
+        // This way takes no thread, so nothing is left that could fail.
         Err(_) => work(),
     }
 }

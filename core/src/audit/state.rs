@@ -9,10 +9,10 @@ impl<S: Storage> Kernel<S> {
     /// Puts out all that what the kernel does from here on depends on: two kernels of equal rows do the same.
     ///
     /// Moments count from now, waits with a deadline by their order, and a generation is only odd or even, since
-    /// nothing else of them is ever compared; ids are then to be renamed alike. Left out is what is written before
-    /// it is read again, and since when tasks are where they are, which is only shown. So is whether a task was ever cancelled, and how far
-    /// all have come to their end, for which nobody asks who calls neither `cancel_once` nor what cancels all. The audit
-    /// must hold.
+    /// nothing else of them is ever compared; ids are then to be renamed alike. Left out is what is written before it
+    /// is read again, and what is only shown: since when tasks are where they are. Also left out are whether a task was
+    /// ever cancelled, and how far all tasks have come to their end, which only matter to callers of `cancel_once`,
+    /// `cancel_all` and `end_all`. The audit must hold.
     #[doc(hidden)]
     pub fn put_state(&self, put: &mut impl FnMut(u64)) {
         self.tasks_and_queue(put);

@@ -69,21 +69,21 @@ pub(super) struct Work<J: Job> {
     away: Vec<Option<Away<J>>>,
 }
 
-/// What became of a job that was submitted.
+/// The outcome of submitting a job.
 pub(super) enum Submitted {
-    /// It is the driver's.
+    /// The job was handed to the driver.
     Away,
-    /// It is computed here.
+    /// The job is computed in slices by this loop.
     Here,
-    /// It panicked when it was asked for its bytes.
+    /// The job panicked when it was asked for its bytes.
     Lost,
 }
 
-/// What became of a job that had a slice.
+/// The outcome of a slice of a job.
 pub(super) enum Sliced {
     More,
     Done(JobId),
-    /// It panicked.
+    /// The job panicked.
     Lost(JobId),
 }
 
@@ -117,7 +117,7 @@ impl<J: WireJob> Work<J> {
         Submitted::Away
     }
 
-    /// The driver has a result. Whether it is one; `None` if nobody waits for it.
+    /// Takes a result of the driver's. Returns whether the bytes are one; `None` if nobody waits for it.
     pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: Guarded) -> Option<bool> {
         let place = self.place(id)?;
         let output = call_of::<J, _>(guarded, || J::decode_output(bytes)).flatten();
@@ -175,7 +175,7 @@ impl<J: WireJob> Work<J> {
         Some(match call_of::<J, _>(guarded, || self.slicer.run(slice)) {
             Some(None) => Sliced::More,
             Some(Some(job)) => Sliced::Done(job),
-            // Its destructor may have panicked, behind its last slice.
+            // The job's destructor may have panicked after its last slice: its result is there all the same.
             None if self.slicer.is_done(next) => Sliced::Done(next),
             None => {
                 call_of::<J, _>(guarded, || self.slicer.cancel(next));

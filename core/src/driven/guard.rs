@@ -1,5 +1,5 @@
-//! How the user's code is called, where panics can be caught. Without the standard library nobody can: then nothing of this
-//! is left in a guest.
+//! Calls of the user's code, within a guard where panics can be caught. Without the standard library none can be, so
+//! that a guest has nothing of this.
 
 use alloc::string::String;
 use core::any::type_name;
@@ -11,9 +11,9 @@ use core::fmt;
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug)]
 pub struct Guard {
-    /// Calls the function. If it panics, what that said.
+    /// Calls the function, and returns the panic's message if it panics.
     pub call: fn(&mut dyn FnMut()) -> Option<String>,
-    /// Takes a report, a line.
+    /// Takes a line of a report.
     pub report: fn(fmt::Arguments<'_>),
 }
 
@@ -30,7 +30,7 @@ impl Guarded {
         Self { by: Some(guard) }
     }
 
-    /// Whether panics are caught.
+    /// Returns true if panics are caught.
     pub(super) const fn is_there(self) -> bool {
         #[cfg(feature = "std")]
         return self.by.is_some();
@@ -42,7 +42,7 @@ impl Guarded {
     ///
     /// # Errors
     ///
-    /// What it said, if it panicked.
+    /// The panic's message.
     #[inline]
     pub(super) fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, String> {
         #[cfg(feature = "std")]
@@ -52,7 +52,7 @@ impl Guarded {
         Ok(act())
     }
 
-    /// Calls `act`, and reports what it said if it panicked, as what `who` did.
+    /// Calls `act`. If it panics, reports `who` it was, what it `did`, and the panic's message.
     pub(super) fn call_of<R>(self, who: &str, did: &str, act: impl FnOnce() -> R) -> Option<R> {
         match self.call(act) {
             Ok(result) => Some(result),

@@ -47,7 +47,7 @@ pub struct Shell<S: Service> {
     pub(super) has_more: bool,
     pub(super) counts: Counts,
     pub(super) guarded: Guarded,
-    /// Jobs that are lost before they were begun.
+    /// Jobs that were lost before they began.
     lost: Vec<JobId>,
 }
 

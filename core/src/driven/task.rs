@@ -23,7 +23,7 @@ pub enum DrivenTask<S: Service> {
     Serve(S::Conn),
     /// Closes a connection for which the service made no task, since it panicked.
     Unserved(SourceId),
-    /// One that is over, and dropped.
+    /// Holds the place of a connection's task that has ended and been dropped.
     Gone,
 }
 
@@ -77,7 +77,8 @@ fn resume<S>(task: &mut S::Conn, cx: &mut Cx<'_, Shell<S>>) -> Step
 where
     S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
 {
-    // There is a guard here, as there is none where it is put in its place.
+    // The host puts the task in its place without a guard, so the call that tells it of its id is made here, within
+    // one.
     if cx.woken() == Woken::Spawned {
         let id = cx.id();
         Pin::new(&mut *task).spawned(id);

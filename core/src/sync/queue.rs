@@ -246,7 +246,8 @@ pub(crate) async fn begin(on: Loop<'_>) -> Result<(), Refused> {
     begin_unless(on, || false).await
 }
 
-/// The same. A cancelled task for which the operation `fails` anyway is told that.
+/// Begins an operation as [`begin`] does, but lets a cancelled task go on if the operation `fails` anyway, so that its
+/// error is the operation's own.
 pub(crate) async fn begin_unless(on: Loop<'_>, fails: impl Fn() -> bool) -> Result<(), Refused> {
     poll_fn(|context| {
         on.current()?;

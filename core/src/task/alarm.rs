@@ -1,5 +1,5 @@
-//! Moments that are waited for with a waker that is not the task's: by an executor within the task. The kernel wakes the
-//! task at that moment, and the task's step then wakes whoever waits for it.
+//! Waits for a moment with a waker that is not the task's: by an executor within the task. The kernel wakes the task at
+//! that moment, and the task's step then wakes the part of it that waits.
 
 use core::task::{Context, Waker};
 
@@ -7,11 +7,11 @@ use crate::id::TaskId;
 use crate::task::Loop;
 use crate::time::Instant;
 
-/// What waits for a moment at a door; nothing is left there when it is dropped.
+/// A wait for a moment at a door. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Alarm<'d> {
     on: Loop<'d>,
-    /// Under which number its waker is kept; 0 where none is.
+    /// The number under which its waker is kept; 0 where none is.
     number: u32,
 }
 
@@ -24,8 +24,8 @@ impl<'d> Alarm<'d> {
         self.on
     }
 
-    /// Waits until `moment`, which is left at the door. Who polls outside a task of the loop is kept awake: there is nobody
-    /// else to wake it.
+    /// Waits until `moment`, which is left at the door. A future that is polled outside a task of the loop is polled
+    /// again and again, as nothing else would wake it.
     #[inline]
     pub(crate) fn wait(&mut self, moment: Instant, context: &Context<'_>) {
         let is_of_task = self.on.door().leave_deadline(moment, context);
@@ -70,14 +70,14 @@ pub(crate) struct Alarms {
     last: u32,
 }
 
-/// Without a heap: whoever finds no place is kept awake.
+/// The number of alarms without a heap. A future that finds no place is polled again and again.
 #[cfg(not(feature = "alloc"))]
 const MAX_ALARMS: usize = 8;
 
 impl Alarms {
-    /// A number that nobody has.
+    /// Returns a number that is not in use.
     pub(crate) fn number(&mut self) -> u32 {
-        // So many can't be there at once.
+        // The counter may wrap around; a number that is still in use is skipped.
         self.last = self.last.checked_add(1).unwrap_or(1);
         while self.has(self.last) {
             self.last = self.last.checked_add(1).unwrap_or(1);
@@ -115,7 +115,7 @@ impl Alarms {
         self.wakers.remove(&(task.to_bits(), moment, number))
     }
 
-    /// The nearest moment that is waited for in the task, and under which number.
+    /// Returns the nearest moment that is waited for in the task, and its number.
     pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
         let all = (task.to_bits(), Instant::ZERO, 0)..=(task.to_bits(), Instant::NEVER, u32::MAX);
         self.wakers.range(all).next().map(|((_, moment, number), _)| (*moment, *number))
@@ -148,7 +148,7 @@ impl Alarms {
         Some(self.kept.swap_remove(at).3)
     }
 
-    /// The nearest moment that is waited for in the task, and under which number.
+    /// Returns the nearest moment that is waited for in the task, and its number.
     pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
         self.kept.iter().filter(|kept| kept.1 == task).map(|kept| (kept.2, kept.0)).min()
     }

@@ -69,7 +69,7 @@ impl<'d> Conn<'d> {
         self.source.get() & DRAINED != 0
     }
 
-    /// Whether the read that is over took all there was.
+    /// Notes whether the read that is over took all there was.
     #[inline]
     fn set_drained(&self, drained: bool) {
         let bits = self.source.get() & !(DRAINED | RECEIVING);

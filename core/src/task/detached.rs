@@ -35,7 +35,7 @@ use crate::time::Elapsed;
 /// [`Loop::detach`](crate::task::Loop::detach), which takes any. An error that says no more than that
 /// [its task is to end](Error::is_the_end) is none.
 pub trait Reports: Sync {
-    /// A task has failed, and nobody takes its result.
+    /// Is called when a task has failed and nobody takes its result.
     fn failed(&self, failed: &Unjoined<'_>);
 }
 
@@ -44,11 +44,11 @@ pub trait Reports: Sync {
 pub struct Unjoined<'a> {
     /// Which task.
     pub task: TaskId,
-    /// What it is called, and where it was spawned.
+    /// The task's name, and where it was spawned.
     pub label: Label,
-    /// What it failed with.
+    /// The error that the task returned.
     pub error: &'a dyn Display,
-    /// It was cancelled: mostly that is why it failed.
+    /// Whether the task was cancelled, which then is mostly why it failed.
     pub was_cancelled: bool,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Debug for Unjoined<'_> {
     }
 }
 
-/// What the output of a task says of its failure, if it is of a type that is known and says so.
+/// Returns the error that a task's output holds, if the output is a `Result` of a type that is known here.
 pub(crate) fn failure<T>(output: &T) -> Option<&dyn Display> {
     let output = Opaque { id: type_id::<T>(), at: core::ptr::from_ref(output).cast(), _borrows: PhantomData };
     let found = output.error_beside::<()>();
@@ -93,7 +93,7 @@ struct Opaque<'a> {
 }
 
 impl<'a> Opaque<'a> {
-    /// The error of a result that is a `V` otherwise.
+    /// Returns the error of a result that is a `V` otherwise.
     fn error_beside<V: 'static>(&self) -> Option<&'a dyn Display> {
         let found = self.error::<V, Error>(|error| !error.is_the_end());
         let found = found.or_else(|| self.error::<V, Refused>(|refused| *refused != Refused::Cancelled));
@@ -129,7 +129,7 @@ impl<'a> Opaque<'a> {
         found.or_else(|| self.error::<V, Failed<String>>(|_| true))
     }
 
-    /// The error, if the value is such a result, and the error counts.
+    /// Returns the error, if the value is such a result, and the error counts.
     fn error<V: 'static, E: Display + 'static>(
         &self,
         counts: impl FnOnce(&E) -> bool,
@@ -137,9 +137,9 @@ impl<'a> Opaque<'a> {
         if TypeId::of::<Result<V, E>>() != self.id {
             return None;
         }
-        // SAFETY: the value, which is borrowed for 'a, is a result of these types, but that what they borrow may live
-        // shorter than they say. Of those that are looked for, what is called here (`Display`, and `counts`, which looks at
-        // numbers) does the same for any lifetime.
+        // SAFETY: the value is borrowed for 'a, and it is a result of these types but for lifetimes, which may be
+        // shorter than these. Of the types that are looked for, the functions that are called here (`Display`, and
+        // `counts`, which looks at numbers) do the same for any lifetime.
         #[expect(unsafe_code, reason = "Any knows types without borrows only")]
         let result = unsafe { &*self.at.cast::<Result<V, E>>() };
         match result {
@@ -149,7 +149,7 @@ impl<'a> Opaque<'a> {
     }
 }
 
-/// The id of the type, in which all lifetimes are taken for the longest.
+/// Returns the id of the type, in which all lifetimes are taken for the longest.
 fn type_id<T>() -> TypeId {
     trait Identified {
         fn id(&self) -> TypeId
@@ -186,7 +186,7 @@ pin_project! {
 /// How the type of the above begins, in the name of a task.
 const DETACHED: &str = "sinbin_core::task::detached::Detached<";
 
-/// The name of a task of this type: of what was detached, if it was.
+/// Returns the name of a task of this type: of what was detached, if it was.
 pub(crate) fn name_of<F>() -> &'static str {
     let name = core::any::type_name::<F>();
     let detached = name.strip_prefix(DETACHED).and_then(|name| name.strip_suffix('>'));

@@ -29,7 +29,7 @@ use crate::time::Instant;
 /// host nor its storage.
 pub(crate) trait Ops<'d> {
     fn clock(&self) -> Instant;
-    /// The moment up to which deadlines are over for the running task.
+    /// Returns the moment up to which deadlines are over for the running task.
     fn seen(&mut self) -> Instant;
     fn woken(&mut self) -> (Woken, Place);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
@@ -63,15 +63,16 @@ const BUDGET: u8 = 32;
 /// The budget at the beginning of a step; down to [`SPENT`] an operation takes one of it.
 pub(crate) const FULL: u8 = u8::MAX;
 
-/// Nothing is left. Each further operation that is refused takes one of it nevertheless, so that they are counted.
+/// The budget when nothing is left of it. Each further operation that is refused takes one of it nevertheless, so that
+/// they are counted.
 const SPENT: u8 = FULL - BUDGET;
 
-/// Down from here, so many operations stand back before the budget is [`FULL`]; at 0 there is none at all.
+/// At this budget or below, that many operations stand back before it is [`FULL`]; at 0 there is none at all.
 ///
 /// Several futures of one task share its budget, and they may be polled in the same order each time. Those that
-/// were refused when it was spent would starve if the first always took all of it. So then, in the next step the first
-/// stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until none
-/// is left. Whoever can go on is the first once in as many steps as there are futures, whatever polls them.
+/// were refused when it was spent would starve if the first always took all of it. In the next step, therefore, the
+/// first stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until
+/// none is left. A future that can go on is the first once in as many steps as there are futures, whatever polls them.
 const MAX_STAND_BACK: u8 = 127;
 
 /// How often a cancelled task can be told so in one step before it is ended as one that does not listen.
@@ -99,20 +100,21 @@ pub struct Door<'d> {
     withheld: Cell<u8>,
     /// The running task is cancelled, and not shielded.
     cancelled: Cell<bool>,
-    /// It is yet to be told so: its next operation fails, whether it would wait or not.
+    /// The running task has not been told yet that it is cancelled: its next operation fails, whether it would wait or
+    /// not.
     untold: Cell<bool>,
-    /// How often it was told so in this step.
+    /// How often the running task was told so in this step.
     told: Cell<u8>,
     /// A deadline is over: operations are tried once more, whatever woke the task.
     insists: Cell<bool>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
-    /// Of executors within tasks.
+    /// The moments that executors within tasks wait for.
     alarms: RefCell<Alarms>,
-    /// What is to be done when the callback is over that has the host.
+    /// Operations that were asked for within a callback that has the host borrowed. They are done when it returns.
     late: RefCell<Lates>,
-    /// Whether there is any of that.
+    /// Whether `late` holds anything.
     is_late: Cell<bool>,
 }
 
@@ -135,7 +137,8 @@ impl<'d> Door<'d> {
         Self::with_source(Source { wakers, reports: None })
     }
 
-    /// The same. What tasks fail with that nobody joins is told to `reports`.
+    /// Creates a shut door, as [`new`](Self::new) does, that tells `reports` of tasks which fail and which nobody
+    /// joins.
     #[must_use]
     pub const fn reporting(wakers: &'d (dyn Wakers + 'd), reports: &'d (dyn Reports + 'd)) -> Self {
         Self::with_source(Source { wakers, reports: Some(reports) })
@@ -162,7 +165,7 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// Whether a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
+    /// Returns true if a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
     #[inline]
     pub(crate) fn is_entered(&self) -> bool {
         self.caller.get().is_some()
@@ -180,7 +183,8 @@ impl<'d> Door<'d> {
         self.open(Some(outlive(ops)), caller, body)
     }
 
-    /// The same, also within another step, which has the door again afterwards.
+    /// Runs `body` as [`enter_alone`](Self::enter_alone) does, also within another step, which has the door again
+    /// afterwards.
     pub(crate) fn enter<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
@@ -214,7 +218,7 @@ impl<'d> Door<'d> {
         self.open(ops, caller, body);
     }
 
-    /// Whether a step of the task `caller` is under way.
+    /// Returns true if a step of the task `caller` is under way.
     pub(crate) fn is_within_step_of(&self, caller: &Caller) -> bool {
         let is_running = self.caller.get().is_some_and(|running| core::ptr::eq(running.as_ptr(), caller));
         is_running || caller.is_suspended()
@@ -330,7 +334,7 @@ impl<'d> Door<'d> {
 
     #[cold]
     fn catch_up_now(&self) {
-        // Where this callback is itself within another, that one's end is the time.
+        // Where this callback is within another, this is done at the end of the outer one.
         while self.is_open() {
             let late = {
                 let mut late = self.late.borrow_mut();
@@ -365,7 +369,8 @@ impl<'d> Door<'d> {
         self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
     }
 
-    /// The moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is shut.
+    /// Returns the moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is
+    /// shut.
     #[inline]
     pub(crate) fn seen(&self) -> Instant {
         self.with(|ops| ops.seen()).unwrap_or(Instant::ZERO)
@@ -383,8 +388,8 @@ impl<'d> Door<'d> {
         Insists { insists: &self.insists, before: self.insists.replace(true) }
     }
 
-    /// Whether the task may do another operation in this step; if not, it yields, unless it is cancelled: then it is
-    /// refused, as it must not wait. While the door is shut the operation says so itself.
+    /// Returns true if the task may do another operation in this step. If not, it yields, unless it is cancelled: then
+    /// it is refused, as it must not wait. While the door is shut the operation fails by itself.
     #[inline]
     pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
         match self.budget.get() {
@@ -412,7 +417,8 @@ impl<'d> Door<'d> {
         Ok(false)
     }
 
-    /// An operation is refused: it stands back, or the budget is spent. Decides how many do so in the next step.
+    /// Notes that an operation stands back, or was refused since the budget is spent, and decides how many do so in the
+    /// next step.
     fn stand_back(&self) {
         let Some(caller) = self.caller() else { return };
         let began_with = self.began_with.get();
@@ -444,7 +450,8 @@ impl<'d> Door<'d> {
         waker
     }
 
-    /// The waker that was lent to such a task is dropped: another may be where it was.
+    /// Forgets the waker that was lent to a task which may have kept one, since it is dropped: another may be where it
+    /// was.
     #[cold]
     pub(crate) fn forget_kept_waker(&self) {
         self.kept.set(NO_WAKER);
@@ -466,7 +473,7 @@ impl<'d> Door<'d> {
     #[inline]
     fn keep_awake(&self, context: &Context<'_>) {
         let data = context.waker().data();
-        // Which waker was lent can be told while the host is taken too.
+        // Compares pointers alone, which works while the host is taken, too.
         let is_lent = self.caller.get().is_some_and(|caller| core::ptr::eq(caller.as_ptr().cast(), data));
         if !is_lent && data != self.kept.get() {
             context.waker().wake_by_ref();
@@ -482,7 +489,7 @@ impl<'d> Door<'d> {
         reports.failed(&Unjoined { task, label: *label, error, was_cancelled });
     }
 
-    /// Cancels a task. Whether there is such a task.
+    /// Cancels a task. Returns true if there is such a task.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
         if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
             // Its next operation yields, and is told then.
@@ -499,8 +506,8 @@ impl<'d> Door<'d> {
         self.give_back(Late::Wake(task));
     }
 
-    /// Runs `body`, the step of a task that is cancelled, or is not; `notice` says whether it knows, and is kept up to
-    /// date.
+    /// Runs `body`, a step of a task that is cancelled if `is_so`; `notice` says whether the task knows, and is kept up
+    /// to date.
     pub(crate) fn cancelled<R>(&self, is_so: bool, notice: &Cell<Notice>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
         let _restore = Restore { cell: &self.cancelled, to: false };
@@ -514,7 +521,7 @@ impl<'d> Door<'d> {
         result
     }
 
-    /// Whether the running task is cancelled, and not shielded.
+    /// Returns true if the running task is cancelled, and not shielded.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.get()
     }
@@ -541,12 +548,14 @@ impl<'d> Door<'d> {
         let ends = Ends(self);
         let result = body();
         drop(ends);
-        // It will be told at the next wait outside: that it still waits is no deafness.
+        // The task is told at the next wait outside of the shield. Until then, that it waits in here does not count as
+        // ignoring the cancellation.
         self.told.set(self.told.get().max(1));
         result
     }
 
-    /// While the task is to be told that it is cancelled it has no budget: that is looked at in any case.
+    /// Takes the budget away while the task is to be told that it is cancelled, since an empty budget is looked at in
+    /// any case.
     fn withhold(&self) {
         if self.cancelled.get() && self.untold.get() {
             self.withheld.set(self.budget.replace(0));
@@ -624,8 +633,9 @@ impl<'d> Door<'d> {
         Poll::Pending
     }
 
-    /// A future waits for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for one that
-    /// nothing can end. A cancelled task is not told: it is ended there. Returns false if the future is not polled by a task of this door itself: that moment would not wake it.
+    /// Has a future wait for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for
+    /// one that nothing can end. A cancelled task is not told here: it is ended where it stands. Returns false if the
+    /// future is not polled by a task of this door itself, which the moment would not wake.
     #[inline]
     pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
         let Some(caller) = self.caller() else { return false };
@@ -639,7 +649,7 @@ impl<'d> Door<'d> {
     #[cold]
     pub(crate) fn keep_alarm(&self, number: &mut u32, moment: Instant, waker: &Waker) {
         let before = self.drop_alarm(*number);
-        // What is the user's (the waker's functions) is called while nothing is borrowed.
+        // The waker's functions are the user's code: none is called while the table of alarms is borrowed.
         let waker = before.filter(|before| before.will_wake(waker)).unwrap_or_else(|| waker.clone());
         let Some(caller) = self.caller() else { return waker.wake() };
         // From here on its steps look for alarms.
@@ -654,7 +664,7 @@ impl<'d> Door<'d> {
         }
     }
 
-    /// The waker that was kept under the number, if one is.
+    /// Returns the waker that was kept under the number, if one is, and keeps it no more.
     #[cold]
     pub(crate) fn drop_alarm(&self, number: u32) -> Option<Waker> {
         self.alarms.borrow_mut().remove(number)
@@ -822,7 +832,7 @@ struct Suspended<'d> {
     late: Lates,
 }
 
-/// What no waker has: one that does nothing may have a null there.
+/// The mark for "no waker was kept". Null would not do: a waker that does nothing may have a null pointer.
 const NO_WAKER: *const () = core::ptr::dangling();
 
 /// The pointer, with nothing said of how long it is good for.

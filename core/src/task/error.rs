@@ -19,7 +19,8 @@ pub enum Refused {
     /// It was used outside a task of its own loop: in one of another kernel, or in none.
     Elsewhere,
     /// An executor within the task (`FuturesUnordered`, for one) polls it with a waker of its own, which the
-    /// kernel does not know; only moments can be waited for so. Use a [group](crate::group), or [`join`](crate::task::join), which polls all.
+    /// kernel does not know; only moments can be waited for so. Use a [group](crate::group), or
+    /// [`join`](crate::task::join), which polls all.
     Wrapped,
     /// The task waits for more than [`MAX_WAITS`](crate::MAX_WAITS) things at once, or for more than there is. Spawn
     /// tasks for them.

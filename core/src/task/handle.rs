@@ -38,8 +38,8 @@ impl<'d> Loop<'d> {
         self.door
     }
 
-    /// The time by the host's clock, or when the turn began, where the host has no clock at hand; [`Instant::ZERO`]
-    /// outside a task of this loop.
+    /// Returns the time by the host's clock, or when the turn began, where the host has no clock at hand;
+    /// [`Instant::ZERO`] outside a task of this loop.
     #[must_use]
     pub fn now(self) -> Instant {
         self.door.with(|ops| ops.clock()).unwrap_or(Instant::ZERO)
@@ -103,7 +103,7 @@ impl<'d> Loop<'d> {
     }
 
     /// Cancels a task: its next operation fails with [`Refused::Cancelled`]. Once is enough: another time changes
-    /// nothing. Whether there is such a task.
+    /// nothing. Returns true if there is such a task.
     pub fn cancel(self, task: TaskId) -> bool {
         self.door.cancel(task)
     }

@@ -101,8 +101,8 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.take()
     }
 
-    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time it
-    /// changes nothing. Whether it was not over.
+    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time
+    /// changes nothing. Returns true if the task was not over.
     pub fn cancel(&self) -> bool {
         !self.is_over() && self.on.cancel(self.task())
     }
@@ -119,7 +119,7 @@ impl<'d, T> JoinHandle<'d, T> {
         result.or_else(refusal)
     }
 
-    /// The result, if the task is over.
+    /// Returns the result, if the task is over.
     pub(crate) fn end(&self) -> Option<Result<T, Why>> {
         if let Some(output) = self.slot.take() {
             return Some(Ok(output));
@@ -132,13 +132,13 @@ impl<'d, T> JoinHandle<'d, T> {
         }
     }
 
-    /// Whether the task had been told that it is cancelled when it ended.
+    /// Returns true if the task had been told that it is cancelled when it ended.
     pub(crate) fn was_told(&self) -> bool {
         self.slot.head().was_told()
     }
 
-    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. One in a step of which
-    /// this is called can only be cancelled.
+    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. A task whose own step
+    /// makes this call can only be cancelled.
     pub(crate) fn cut_off(&self) {
         let (head, door) = (self.slot.head(), self.on.door());
         if !head.is_alive() {
@@ -148,7 +148,7 @@ impl<'d, T> JoinHandle<'d, T> {
             self.cancel();
             return;
         }
-        /// Tells the kernel in any case.
+        /// Tells the kernel of the end, by panic too.
         struct Wakes<'a, 'd>(&'a crate::task::Door<'d>, TaskId);
         impl Drop for Wakes<'_, '_> {
             fn drop(&mut self) {
@@ -159,7 +159,7 @@ impl<'d, T> JoinHandle<'d, T> {
         door.step_within(&head.caller, || self.slot.cut_off());
     }
 
-    /// The result, if the task is over; else the running task is the one that waits for it.
+    /// Returns the result, if the task is over; else the running task is the one that waits for it.
     pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, Why>> {
         match self.end() {
             Some(end) => Poll::Ready(end),

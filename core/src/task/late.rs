@@ -1,5 +1,5 @@
-//! What tasks give back. Where the host is taken, since a callback has what it received, that is done when the callback is
-//! over.
+//! Operations by which tasks give something back, as in destructors. Within a callback the host is borrowed, so that
+//! they are done when the callback is over.
 
 use crate::id::{JobId, SourceId, TaskId};
 use crate::task::door::{Door, Ops};
@@ -14,7 +14,7 @@ pub(crate) enum Late {
 
 #[cfg(feature = "alloc")]
 pub(crate) type Lates = alloc::vec::Vec<Late>;
-/// So many a callback; those past that are lost until the loop ends.
+/// Holds at most eight operations a callback: whatever later ones would give back stays taken until the loop ends.
 #[cfg(not(feature = "alloc"))]
 pub(crate) type Lates = heapless::Vec<Late, 8>;
 

@@ -64,13 +64,14 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         }
     }
 
-    /// A step of a task that is cancelled, or has kept a waker, or that is run in the middle of another step. One that is cancelled and has been told before, and has
-    /// not come to its end, or that waits for what can't tell it, is ended where it stands.
+    /// Runs a step of a task that is cancelled, or has kept a waker, or that is run in the middle of another step. A
+    /// cancelled task that has been told before and has not come to its end, or that waits for what can't tell it, is
+    /// ended where it stands.
     #[cold]
     fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (door, body) = (self.on.door(), &self.body);
         let head = body.head();
-        // Another cancel is the host's last word.
+        // A task that is cancelled again is to end now: only a host that ends all tasks does so.
         let is_last = cx.take_cancel() && !head.cancel();
         let is_cancelled = head.stage() != Stage::Running;
         door.enter(cx, &head.caller, || {

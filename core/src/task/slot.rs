@@ -48,14 +48,14 @@ pub enum Stage {
     Taken,
 }
 
-/// What a task knows of its being cancelled.
+/// The task's knowledge of its being cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notice {
-    /// It is not cancelled.
+    /// The task is not cancelled.
     None,
-    /// It is, and no operation of its has failed for that yet.
+    /// The task is cancelled, and no operation of it has failed for that yet.
     Due,
-    /// One has.
+    /// The task is cancelled, and an operation of it has failed for that.
     Given,
 }
 
@@ -71,7 +71,7 @@ pub enum Side {
 /// What all slots have, whatever lives there.
 pub struct Head {
     stage: Cell<Stage>,
-    /// Whether it knows that it is cancelled.
+    /// Whether the task knows that it is cancelled.
     pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: Caller,
@@ -113,7 +113,7 @@ impl Head {
         is_news
     }
 
-    /// Whether it was told that it is cancelled before it was over.
+    /// Returns true if the task was told that it is cancelled before it was over.
     pub(crate) fn was_told(&self) -> bool {
         self.notice.get() == Notice::Given
     }
@@ -123,7 +123,7 @@ impl Head {
         !self.is_alive() && self.stage.get() != Stage::Busy
     }
 
-    /// Whether the future is there, and not being dropped.
+    /// Returns true if the future is there, and not being dropped.
     pub(crate) fn is_alive(&self) -> bool {
         matches!(self.stage.get(), Stage::Running | Stage::Ending)
     }

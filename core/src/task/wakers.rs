@@ -51,7 +51,7 @@ pub(crate) struct Caller {
     cloned: AtomicBool,
     /// That, or it is cancelled, or over: its steps are not the usual ones.
     seldom: AtomicBool,
-    /// Another step runs in the middle of its own.
+    /// Whether another step runs in the middle of the task's own.
     suspended: AtomicBool,
     /// The last combinator that the task began has looked at its second future first.
     second_first: AtomicBool,
@@ -124,7 +124,7 @@ impl Caller {
         self.seldom.store(true, Ordering::Relaxed);
     }
 
-    /// Who hears of it if the task fails.
+    /// Returns where the task's failure is reported if nobody joins it.
     ///
     /// # Safety
     ///

@@ -70,7 +70,7 @@ fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
             all.extend(by_line(rules, lines, ended));
             break;
         }
-        // It may have been the beginning of `\r\n`.
+        // The lone `\r` may have been the beginning of `\r\n`.
         let is_blank = lacks_newline && read.bytes == b"\r";
         lacks_newline = rules.framing == Framing::Auto && !is_blank && !read.bytes.contains(&b'\n');
         if is_blank {
@@ -88,8 +88,8 @@ fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     all
 }
 
-/// What follows the newline with which `rest` begins, if it does: with `\r` as far as that came in the same `read` or
-/// alone.
+/// Returns the rest behind the newline with which `rest` begins, if there is one. `\r` is a part of the newline if it
+/// came in the same `read` as `\n`, or was a read of its own.
 fn behind_newline<'a>(rest: &'a [u8], read: &[u8]) -> Option<&'a [u8]> {
     let is_together = read.starts_with(b"\r\n") || read == b"\r";
     let text = if is_together { rest.strip_prefix(b"\r")? } else { rest };

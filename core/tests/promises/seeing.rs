@@ -25,9 +25,9 @@ struct Round {
 enum Ends {
     /// When something is ready, or the deadline has come.
     InTime,
-    /// So much later, as that of a process which was stopped.
+    /// Ended so many nanoseconds late, as that of a process which was stopped.
     Late(u64),
-    /// So much after its beginning, with nothing: by a signal.
+    /// Interrupted by a signal so many nanoseconds after its beginning, with nothing found.
     Interrupted(u64),
 }
 
@@ -157,7 +157,7 @@ impl Host {
                     Ends::InTime => self.clock = end,
                     Ends::Late(late) => self.clock = end + late,
                     Ends::Interrupted(after) => {
-                        // It has looked before it blocked, and not since.
+                        // The interrupted wait looked before it blocked, and not since.
                         self.look(round);
                         self.clock = end.min(self.clock + after);
                         return;

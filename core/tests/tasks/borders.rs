@@ -265,7 +265,8 @@ fn moments_are_waited_for_within_an_executor_of_its_own() {
     assert_eq!(world.now, at(51));
 }
 
-/// What is dropped, or polled by the task itself from then on, is waited for no more, or as usual.
+/// A sleep that is dropped is waited for no more; one that the task polls by itself from then on is waited for as
+/// usual.
 #[test]
 fn a_moment_can_change_hands() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());
@@ -300,7 +301,7 @@ fn a_moment_can_change_hands() {
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
         (&mut sleep).await;
         log.add(*counts.0.lock().unwrap());
-        // It goes to another task, in the middle.
+        // The sleep goes to another task, in the middle.
         let mut sleep = on.sleep(ms(10));
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
         on.spawn(async move {

@@ -357,7 +357,8 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
     }
 }
 
-/// Also where it was never run, or cancels itself, or is within a shield at that time.
+/// The first operation of a cancelled task fails also where it was never run, or cancels itself, or is within a shield
+/// at that time.
 #[test]
 fn the_next_operation_is_the_first_one_outside_of_a_shield() {
     for how in ["before its first step", "by itself", "in a shield", "while it is ready"] {
@@ -400,7 +401,7 @@ fn the_next_operation_is_the_first_one_outside_of_a_shield() {
     }
 }
 
-/// Who is told and goes on as if nothing was is refused when others should have their turn, and then ended.
+/// A task that is told and goes on as if nothing was is refused when others should have their turn, and then ended.
 #[test]
 fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());
@@ -470,7 +471,7 @@ fn a_shield_holds_however_often_tasks_cancel() {
     assert_eq!(log.take(), ["cleaned up", "over", "woken"]);
 }
 
-/// The host's last word: all are told, and what is spawned from there on too; and then all are ended.
+/// The host's last word: all tasks are told, those that are spawned from there on too, and then all are ended.
 #[test]
 fn what_is_spawned_while_all_end_is_cancelled_as_well() {
     struct Spawns<'d>(Loop<'d>, &'d Log<&'static str>, u32);

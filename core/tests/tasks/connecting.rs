@@ -270,7 +270,7 @@ async fn receive(conn: &Conn<'_>, way: &str) -> Result<usize, Error> {
     }
 }
 
-/// What one waits for, no other gets: in another task or in the same, whichever way it asks.
+/// Bytes that one future waits for go to no other, in another task or in the same, whichever way that asks.
 #[test]
 fn what_one_waits_to_receive_nobody_else_takes() {
     for first in ["recv", "recv_with"] {
@@ -283,7 +283,7 @@ fn what_one_waits_to_receive_nobody_else_takes() {
                 let source = conn.source();
                 let (mine, other) = (conn.clone(), conn);
                 let waits = async move { log.add((first, receive(&mine, first).await)) };
-                // It comes when the bytes are there and the first has not run yet.
+                // This future runs when the bytes are there and the first has not run yet.
                 let takes = async move {
                     on.wait_named().await.unwrap();
                     log.add((second, receive(&other, second).await));

@@ -433,7 +433,8 @@ fn no_task_outlives_a_scope_that_is_dropped() {
                     use futures_util::StreamExt;
                     let mut all: futures_util::stream::FuturesUnordered<_> =
                         std::iter::once(family(on, log)).collect();
-                    // It is refused, since the kernel could not wake it; its task has begun by then, or never does.
+                    // The scope is refused, since the kernel could not wake it; its task has begun by then, or never
+                    // does.
                     assert!(matches!(all.next().await, Some(Err(failed)) if failed.cause == Cause::Refused(Refused::Wrapped)));
                     drop(all);
                     log.take();
@@ -454,7 +455,7 @@ fn no_task_outlives_a_scope_that_is_dropped() {
             world.turn();
         }
         match way {
-            // It is told, and waits for them to clean up; until its host has no more patience.
+            // The task is told, and waits for its children to clean up, until its host has no more patience.
             "cancelled" => {
                 world.cancel(task.task());
                 world.run_for(Duration::from_secs(5));
@@ -489,7 +490,7 @@ fn no_task_outlives_a_scope_that_is_dropped() {
     }
 }
 
-/// What they hold goes back there and then: a connection is closed, a lock goes to the next.
+/// Whatever the tasks hold goes back there and then: a connection is closed, a lock goes to the next.
 #[test]
 fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());
@@ -520,7 +521,7 @@ fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
         });
         let next = async {
             yields(on, 3).await;
-            // It waits for the other to give it back.
+            // This future waits for the other to give the lock back.
             select(lock.lock(), on.sleep(Duration::from_millis(5))).await;
         };
         select(hold, next).await;
@@ -601,7 +602,8 @@ fn no_error_is_lost() {
     }
 }
 
-/// The same of a group of one's own; and one that is cancelled while a task fails has that error too.
+/// A group that is joined, and not a scope, has all errors too; so has one whose parent is cancelled while a task
+/// fails.
 #[test]
 fn a_group_that_is_joined_has_all_errors() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());

@@ -222,7 +222,7 @@ fn an_error_says_which_task_where_from_and_why() {
     assert_eq!(log.take(), [format!("task {task} ({name}, spawned at {place}) was cancelled")]);
 }
 
-/// What was reported: the name, the error, and whether the task was cancelled.
+/// The reports so far: the task's name and error, and whether it was cancelled.
 #[derive(Default)]
 struct Heard(std::sync::Mutex<Vec<(String, bool)>>);
 

@@ -68,9 +68,9 @@ impl Drop for Nests<'_> {
     }
 }
 
-/// What the running task knows of itself.
+/// Checks that the running task is still known to be `task`, also when freed memory is in use again.
 fn knows(on: Loop<'_>, task: TaskId) {
-    // What was freed may be in use again.
+    // Takes the memory that may just have been freed, and overwrites it.
     let other: Vec<_> = (0..64).map(|_| vec![0x41_u8; 150]).collect();
     assert_eq!(on.current(), Ok(task));
     drop(other);
@@ -90,7 +90,7 @@ fn from_the_step_itself() {
             knows(on, me);
             conn.readable().await
         });
-        // What was left at the door before is there yet, and what the inner tasks have left is not.
+        // The waits that were left at the door before are there yet, and those that the inner tasks have left are not.
         let mut hangup = conn.hangup();
         let mut sleep = on.sleep(Duration::from_secs(7));
         poll_fn(|context| {
@@ -111,7 +111,7 @@ fn from_the_step_itself() {
     assert!(task.is_over());
 }
 
-/// Within `Door::with`, which has taken the host out.
+/// Runs the inner loop within `Door::with`, which has taken the host out.
 #[test]
 fn from_a_callback_that_takes_what_was_received() {
     let door = Door::new(&NoWakers);
@@ -138,7 +138,7 @@ fn from_a_callback_that_takes_what_was_received() {
     assert!(task.is_over());
 }
 
-/// A future, its result, one that nobody takes, and what a group has.
+/// Runs the inner loop when a future is dropped, a result, a result that nobody takes, and the rest of a group.
 #[test]
 fn from_a_destructor() {
     let door = Door::new(&NoWakers);
@@ -292,7 +292,7 @@ fn an_inner_loop_that_panics_is_forgotten() {
     assert_eq!(log.take(), ["goes on", "told"]);
 }
 
-/// Somebody outside ends a shield by a panic that the task catches: what is not in the shield is refused yet.
+/// A panic that the task catches leaves a shield: an operation outside of the shield is still refused.
 #[test]
 fn a_panic_within_a_shield_does_not_take_the_shield_along() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());
@@ -316,7 +316,7 @@ fn a_panic_within_a_shield_does_not_take_the_shield_along() {
     assert_eq!(log.take(), [Err(Refused::Cancelled)]);
 }
 
-/// What is spawned and joined in a destructor, while the future around it is being dropped.
+/// A task can be spawned and joined in a destructor, while the future around it is being dropped.
 #[test]
 fn who_spawns_while_it_is_dropped() {
     struct Spawns<'d>(Loop<'d>, &'d Log<&'static str>, Cell<Option<JoinHandle<'d, ()>>>);
@@ -344,7 +344,8 @@ fn who_spawns_while_it_is_dropped() {
     assert_eq!(log.take(), ["child", "dropped", "spawned"]);
 }
 
-/// What is given back within a callback, where the host is taken, is given back when that is over, by panic too.
+/// A connection, lock or task given back within a callback, where the host is borrowed, is given back when the callback
+/// is over, by panic too.
 #[test]
 fn what_is_dropped_in_a_callback_is_not_lost() {
     for way in ["try_recv_with", "recv_with", "panic"] {

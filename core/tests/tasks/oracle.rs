@@ -1,5 +1,5 @@
-//! What must be so of tasks that are cancelled, in scopes, timeouts and shields, whoever runs when: trio's rules, but where
-//! the page on cancellation says otherwise.
+//! The rules for tasks that are cancelled, in scopes, timeouts and shields, in any order of execution: trio's, except
+//! where the page on cancellation says otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use sinbin_core::task::Refused;
 /// Why a task of a program, or the body of a scope, fails.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fails {
-    /// It was refused.
+    /// An operation was refused since the task is cancelled.
     Cancelled,
     /// By itself; each failure has a number of its own.
     Own(u32),
@@ -25,11 +25,11 @@ pub struct Scope {
     owner: Rc<Task>,
     /// Its tasks whose futures are there.
     alive: Cell<usize>,
-    /// What its tasks and its body have returned, and nobody has been told yet.
+    /// The errors that the scope's tasks and body have returned, and that nobody has been told yet.
     errors: RefCell<Vec<Fails>>,
-    /// It has a reason to cancel its tasks.
+    /// Whether the scope has a reason to cancel its tasks.
     has_failed: Cell<bool>,
-    /// It is dropped before its end.
+    /// Whether the scope was dropped before its end.
     is_dropped: Cell<bool>,
 }
 
@@ -38,9 +38,9 @@ pub struct Task {
     /// Of the scope that it was spawned in.
     scope: Option<Rc<Scope>>,
     pub id: Cell<Option<TaskId>>,
-    /// Somebody has cancelled it.
+    /// Whether the task has been cancelled.
     is_cancelled: Cell<bool>,
-    /// Somebody has, and no operation has failed for that: the next one must.
+    /// Whether the task has been cancelled and no operation has failed for that: the next one must.
     is_due: Cell<bool>,
     was_told: Cell<bool>,
     /// Operations that wait outside of a shield.
@@ -63,14 +63,14 @@ pub struct How {
     pub depth: u32,
 }
 
-/// What all tasks know.
+/// The state of a whole program.
 #[derive(Default)]
 pub struct Oracle {
     failures: Cell<u32>,
     pub tasks: RefCell<Vec<Rc<Task>>>,
     /// Everybody is cancelled.
     pub ends: Cell<bool>,
-    /// What happened, to be compared with another run.
+    /// The events so far, to be compared with those of another run.
     pub story: RefCell<Vec<String>>,
 }
 
@@ -79,7 +79,7 @@ impl Oracle {
         self.story.borrow_mut().push(what);
     }
 
-    /// Nobody can move any more: then nobody waits who should have been told to end.
+    /// Checks, when no task can move any more, that none waits which should have been told to end.
     pub fn all_rest(&self) {
         for task in self.tasks.borrow().iter().filter(|task| task.open.get() > 0) {
             assert!(!self.may_be_told(task), "who has a reason to end is told");
@@ -108,7 +108,7 @@ impl Oracle {
         task
     }
 
-    /// Whether there is a reason for the task to be told that it is cancelled.
+    /// Returns true if there is a reason for the task to be told that it is cancelled.
     pub fn may_be_told(&self, task: &Task) -> bool {
         let by_scope = |scope: &Rc<Scope>| {
             scope.has_failed.get() || scope.is_dropped.get() || self.may_be_told(&scope.owner)
@@ -143,7 +143,7 @@ impl Oracle {
 }
 
 impl Task {
-    /// Somebody cancels it.
+    /// Notes that the task is cancelled.
     pub fn cancel(&self) {
         if !self.is_over.get() {
             self.is_cancelled.set(true);
@@ -161,7 +161,7 @@ impl Task {
     }
 }
 
-/// One more, for as long as it is there.
+/// Adds one to a counter, for as long as this value lives.
 pub struct Counts<'a>(&'a Cell<u32>);
 
 impl<'a> Counts<'a> {
@@ -227,7 +227,7 @@ impl Drop for Lives<'_> {
         let task = &self.task;
         let goes_with_scope = task.scope.as_ref().is_some_and(|scope| scope.is_dropped.get());
         if self.has_begun && !goes_with_scope && !std::thread::panicking() {
-            // It is ended where it stands.
+            // The task is ended where it stands.
             assert!(self.oracle.may_be_told(task), "only what is cancelled is ended");
             assert_eq!(task.open.get(), 0, "who can be told is told, and not ended");
             assert_eq!(task.shields.get(), 0, "who is shielded is not ended");
@@ -253,12 +253,13 @@ impl Scope {
         self.errors.borrow_mut().push(error);
     }
 
-    /// Somebody cancels its tasks.
+    /// Notes that the scope's tasks are cancelled.
     pub fn cancels(&self) {
         self.has_failed.set(true);
     }
 
-    /// Somebody is told of these errors: all were returned, and none was told before. Returns what the first comes to.
+    /// Notes that these errors are told: all were returned, and none was told before. Returns the one that stands for
+    /// them.
     pub fn takes(&self, oracle: &Oracle, failed: &Failed<Fails>) -> Fails {
         self.has_failed.set(true);
         let causes = std::iter::once(&failed.cause).chain(failed.others.iter().map(|other| &other.cause));
@@ -327,7 +328,7 @@ impl<F> Drop for Watched<'_, F> {
             return;
         }
         self.scope.is_dropped.set(true);
-        // It may have learned that its task is cancelled, and tells nobody any more.
+        // The scope may have learned that its task is cancelled, and can tell nobody any more.
         self.scope.owner.is_due.set(false);
         self.ends();
         let left = self.scope.alive.get();

@@ -226,7 +226,7 @@ fn a_result_that_panics_when_it_is_dropped_leaves_its_place() {
     }
 }
 
-/// Its scope goes with it, and its tasks with that, before anybody else has a turn.
+/// A task that panics takes its scope along, and the scope its tasks, before any other task has a turn.
 #[test]
 fn no_task_outlives_the_scope_of_a_task_that_panics() {
     let (door, log) = (Door::new(&NoWakers), &Log::new());

@@ -14,12 +14,12 @@ use crate::cases::cases;
 use crate::oracle::{Counts, Fails, How, Lives, Oracle, Running, Scope, Task, Watched};
 use crate::support::{World, yields};
 
-/// What a task does.
+/// An operation of a task.
 #[derive(Clone, Debug)]
 enum Deed {
     Yield(usize),
     Sleep(u64),
-    /// Takes so often what is always there.
+    /// Takes a permit that is always there, so many times.
     Flood(usize),
     /// Waits for the event.
     Wait,
@@ -44,7 +44,7 @@ struct Plan {
     end: End,
 }
 
-/// What the body of a scope does at its end.
+/// How the body of a scope ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Returns,
@@ -53,7 +53,7 @@ enum End {
     Takes,
     /// Waits until all have ended.
     Waits,
-    /// The same, for so long.
+    /// Waits until all have ended, for so many milliseconds at most.
     WaitsFor(u64),
     Cancels,
 }
@@ -71,7 +71,7 @@ struct Program {
 struct Whole {
     roots: Vec<Program>,
     cancels: Vec<(usize, usize)>,
-    /// When all are.
+    /// The turn before which all tasks are cancelled.
     ends: Option<usize>,
 }
 
@@ -139,7 +139,7 @@ fn whole() -> impl Strategy<Value = Whole> {
     })
 }
 
-/// All there is.
+/// The objects that the tasks of a program share.
 struct Things<'d> {
     on: Loop<'d>,
     event: Event<'d>,
@@ -263,7 +263,7 @@ impl<'d> Things<'d> {
             End::Joins => group.join().await.map_err(takes),
             End::Takes => {
                 while let Some(result) = group.next().await {
-                    // Those that follow are told as well, each once.
+                    // The errors that follow are told as well, each once.
                     if result.map_err(takes) == Err(Fails::Cancelled) && how.task.was_told() {
                         return Err(Fails::Cancelled);
                     }
@@ -325,7 +325,7 @@ fn try_whole(whole: &Whole) -> Vec<String> {
     oracle.story.take()
 }
 
-/// Whether something happens yet; if it takes time, that passes.
+/// Returns true if something can happen yet. If that takes time, lets the time pass.
 fn turns_left(world: &mut World<'_>, turn: usize, whole: &Whole) -> bool {
     match world.executor.kernel.rest() {
         Rest::Ready => true,

@@ -14,7 +14,7 @@ use crate::support::{World, join_all};
 
 type Boxed<'d> = Pin<Box<dyn Future<Output = ()> + 'd>>;
 
-/// What a future does again and again, each of which can go on at once.
+/// An operation that a future repeats, and that can always go on at once.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Receive,
@@ -32,14 +32,14 @@ enum Tree {
     Modest(Deed),
     /// The winners of these, again and again.
     Winners(Deed, Deed),
-    /// The same of three.
+    /// The winners of these three, again and again.
     Winner(Deed, Deed, Deed),
     Join(Box<Tree>, Box<Tree>),
     Select(Box<Tree>, Box<Tree>),
     Race(Box<Tree>, Box<Tree>),
     Timeout(Box<Tree>),
     Shield(Box<Tree>),
-    /// It is the body of a group.
+    /// The body of a group.
     Scope(Box<Tree>),
     /// Another crate's.
     Foreign(Box<Tree>, Box<Tree>),

@@ -15,7 +15,8 @@ use crate::command::{is_coloured, panics};
 /// Begins a command: reads its arguments, or ends the process as clap does where they are wrong or ask for help.
 pub fn begin<C: Parser>() -> C {
     panics::report();
-    // Logs may go to a file of such a size. A system that takes no handler has none for others either, and they say so.
+    // Logs may go to a file whose size is limited (`ulimit -f`). Where no handler can be set, those that are set later
+    // fail too, and report it.
     outlive_full_files().ok();
     let mut command = without_empty_variables(C::command());
     let mut matches =
@@ -28,15 +29,15 @@ pub fn refuse<C: Parser>(what: &str) -> ! {
     end(&C::command().error(ErrorKind::ArgumentConflict, what))
 }
 
-/// Variables that are set to nothing are not set: clap would take that for a value.
+/// Has clap ignore variables that are set to nothing, which it would take for a value.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let unset = |arg: Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None) } else { arg };
     command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
-/// Says what clap has to say, and ends with its code. Help that can't be written is a failure, a usage that can't is not
-/// one more.
+/// Prints clap's message, and ends with its code. Help that can't be written is a failure; usage that can't be written
+/// is not one more.
 fn end(error: &Error) -> ! {
     let text = |is_coloured: bool| {
         let text = error.render();

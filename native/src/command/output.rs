@@ -7,8 +7,8 @@ use std::process::exit;
 
 use crate::command::stream::{ERR, OUT};
 
-/// Says a line of a server's. Whether anybody takes it is nothing to those that it serves: one that can't be written is
-/// dropped, and the log says so.
+/// Prints a line of a server. A line that can't be written is dropped, and the log says so: clients are served all the
+/// same.
 pub fn say(text: impl Display) {
     match OUT.offer(format!("{text}\n").as_bytes()) {
         Ok(()) => {}
@@ -19,7 +19,7 @@ pub fn say(text: impl Display) {
     }
 }
 
-/// Says where a server listens, that was to listen at `asked`.
+/// Prints where a server listens that was to listen at `asked`.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn listening(asked: SocketAddr, bound: SocketAddr) -> Result<(), String> {
         return Ok(());
     }
     match OUT.offer(format!("{line}\n").as_bytes()) {
-        // Whoever has gone away had his reasons.
+        // A reader that has gone away does not want to know.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(format!("cannot write to stdout: {error}"))
         }

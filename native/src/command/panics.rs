@@ -1,5 +1,5 @@
-//! What is said of a panic: as the standard library says it, but by the stream that never waits. A reader of stderr that
-//! sleeps is no reason to stop, the less so in the middle of a panic that is caught.
+//! The report of a panic: in the standard library's words, but by the stream that never waits. A stalled reader of
+//! stderr must not stop the process, least of all in the middle of a panic that is caught.
 
 use std::backtrace::Backtrace;
 use std::panic::{PanicHookInfo, set_hook};

@@ -1,4 +1,4 @@
-//! What a loop that serves is told on the command line, whoever the command is.
+//! The options of the commands that serve, native and in a sandbox.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

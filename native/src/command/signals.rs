@@ -5,7 +5,7 @@
 //!
 //! On Unix this is done in the signal handler itself, without a thread that waits for signals: in a process of
 //! one thread the kernel need not count who else uses a descriptor, which is some percent of the time of a small
-//! request. This module and those of the reactor that register sources are all that is unsafe.
+//! request. This module, the clock and those of the reactor that register sources are all that is unsafe.
 #![allow(unsafe_code)]
 
 use std::io;

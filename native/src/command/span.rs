@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 pub struct Span(pub Option<Duration>);
 
-/// As [`span`] reads it.
+/// Writes the span as [`span`] reads it.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

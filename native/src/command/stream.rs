@@ -1,7 +1,7 @@
 //! Stdout and stderr of a process that serves: whole lines go there, or nowhere, and never does the process wait for
 //! whoever reads them.
 //!
-//! What a stream leads to is looked at when it is first written to:
+//! The first write to a stream finds out where it leads to:
 //!
 //! - A regular file or a device has no reader to wait for: a plain write.
 //! - A socket: `MSG_DONTWAIT`, which is about the call alone.
@@ -54,7 +54,7 @@ pub struct Stream {
 struct State {
     /// Found out at the first write.
     sink: Option<Sink>,
-    /// What is still to be written of a line of which a part is written.
+    /// The unwritten rest of a line that was begun.
     rest: Vec<u8>,
     lost: Lost,
 }
@@ -63,7 +63,7 @@ struct State {
 #[derive(Clone, Copy, Default, Debug)]
 struct Lost {
     all: u64,
-    /// Those that the stream itself does not tell of yet.
+    /// Lost lines that no notice in the stream has mentioned yet.
     untold: u64,
 }
 
@@ -96,7 +96,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let State { sink, rest, .. } = &mut *state;
@@ -153,7 +153,7 @@ impl Stream {
         self.lock().lost.all
     }
 
-    /// No user's code runs under the lock, and what it guards is whole at any time.
+    /// Locks the state. No user's code runs under the lock, and the state is whole at any time.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,7 +200,7 @@ pub struct Lossy(pub &'static Stream);
 impl Write for Lossy {
     /// Takes a whole line, as the formatter of logs hands it over.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // It is counted there.
+        // The stream counts a line that it drops.
         self.0.offer(line).ok();
         Ok(line.len())
     }

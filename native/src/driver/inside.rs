@@ -73,7 +73,7 @@ where
     }
 }
 
-/// What panics in a guest is lost alone.
+/// The guard for a guest in this process: a job or a connection's task that panics is lost alone.
 const GUARD: Guard = Guard {
     call: |act| caught(act).err().map(|said| said.to_string()),
     report: |line| tracing::error!("{line}"),

@@ -53,7 +53,7 @@ struct UnderWay<W: Workshop> {
     /// Those of the job, or of its result.
     bytes: usize,
     cancelled: Arc<AtomicBool>,
-    /// Dropped, it takes the job away from the workers. None where they could not take it.
+    /// Takes the job away from the workers when it is dropped. None where they could not take the job.
     _ticket: Option<Ticket<GuestJob<W>>>,
     /// What came of it: the bytes of its result, or nothing.
     over: Option<Option<Vec<u8>>>,

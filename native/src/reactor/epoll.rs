@@ -30,24 +30,26 @@ pub(super) const LONG: Duration = Duration::from_millis(10);
 /// The longest span for the system. Nobody waits longer than 34 years, nor does every clock count further.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
 
-/// What the backend asks of the system.
+/// The system calls of the backend.
 pub(super) trait Calls {
     /// Waits for events, in the room that `events` has, for so long at the most.
     fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Has the alarm go off after so long, and not when it would have. After no time at all, it would not go off.
+    /// Sets the alarm, which then goes off after the span, and not when it was set for before. A span of nothing would
+    /// disarm it.
     fn set_alarm(&mut self, span: Duration) -> io::Result<()>;
 }
 
 pub(super) struct Backend<C = Linux> {
     calls: C,
     events: Vec<epoll::Event>,
-    /// The alarm goes off then at the latest, or shortly after, or has gone off and that is not seen yet; never, if it is not set.
+    /// The moment by which the alarm goes off, or shortly after, unless it has gone off and that is not seen yet;
+    /// never, if it is not set.
     alarm_by: Instant,
 }
 
 impl Backend {
-    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let registry = Registry::new()?;
         let waker = Waker(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);

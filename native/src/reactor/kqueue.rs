@@ -1,7 +1,7 @@
 //! Waiting by kqueue, on macOS and the BSDs.
 //!
-//! What is here runs in CI as well: on Linux over libkqueue, or over an emulation of the few calls that are made
-//! (`sinbin_kqueue` in `Cargo.toml` says how).
+//! The backend runs in CI as well, on Linux: over an emulation of the few calls that are made (`--cfg sinbin_kqueue`)
+//! and, where it can be had, over libkqueue (`--cfg sinbin_libkqueue` besides); see `.ci/kqueue`.
 //!
 //! A pair of sockets ends a wait. A user event would do so with one descriptor less, but not every system has them, and
 //! how they are triggered and cleared together differs.
@@ -33,7 +33,7 @@ pub(super) const WAKER: usize = usize::MAX;
 /// The longest timeout: not every system takes one of years, and a wait may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What may be so of a descriptor.
+/// The states of a descriptor that a queue can be asked about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Filter {
     Read,
@@ -51,7 +51,7 @@ enum Action {
     Delete,
 }
 
-/// What is so of a descriptor.
+/// The state of a descriptor, as a wait reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Event {
     pub(super) key: usize,
@@ -62,18 +62,18 @@ pub(super) struct Event {
     pub(super) is_broken: bool,
 }
 
-/// What the backend asks of the system.
+/// The system calls of the backend.
 pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// How many events the last wait had room for.
+    /// Returns how many events the last wait had room for.
     fn room(&self) -> usize;
 
     /// Makes more room.
     fn grow(&mut self);
 
-    /// What the last wait found.
+    /// Iterates over the events that the last wait found.
     fn found(&self) -> impl Iterator<Item = Event>;
 
     /// Takes back what the waker has sent.
@@ -85,7 +85,7 @@ pub(super) struct Backend<C = Kqueue> {
 }
 
 impl Backend {
-    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let queue = Arc::new(Queue::new()?);
         let waker = Waker::new()?;
@@ -201,7 +201,7 @@ impl Registry {
         let mut changes = Vec::with_capacity(4);
         for filter in [Filter::Read, Filter::Write] {
             let (before, after) = (action(filter, index, before), action(filter, index, interest));
-            // A filter that is there already would keep its way to report.
+            // Changing a filter that is there would leave it level- or edge-triggered as it was.
             if before != Action::Delete && before != after {
                 changes.push((filter, Action::Delete));
             }
@@ -216,8 +216,9 @@ impl Registry {
     }
 }
 
-/// What a filter reports where a source is watched for `interest`. What breaks a connection is reported with everything.
-/// Where that alone is of interest, the bytes that come in are reported once, and not for as long as they are there.
+/// Returns the action for a filter of a source that is watched for `interest`. A broken connection is reported with
+/// every filter. Where that alone is of interest, bytes that come in are reported once, and not for as long as they are
+/// there.
 fn action(filter: Filter, index: usize, interest: Interest) -> Action {
     let (recv, send) = (interest.contains(Interest::RECV), interest.contains(Interest::SEND));
     match filter {
@@ -228,7 +229,7 @@ fn action(filter: Filter, index: usize, interest: Interest) -> Action {
     }
 }
 
-/// Which source it is, and what it is ready for; nothing, where nobody wants to know.
+/// Returns which source the event is of, and what the source is ready for; nothing, where nobody wants to know.
 fn readiness(event: Event) -> Option<(usize, Readiness)> {
     let is_wanted = event.key & 1 == 1;
     let (told, is_gone) = match event.filter {

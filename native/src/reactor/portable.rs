@@ -18,18 +18,18 @@ const UNTOLD: usize = 2;
 /// The longest timeout: not every system takes one of years, and a wait may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the backend asks of the system.
+/// The calls of the backend to `polling`.
 pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// How many events the last wait had room for.
+    /// Returns how many events the last wait had room for.
     fn room(&self) -> usize;
 
     /// Makes more room.
     fn grow(&mut self);
 
-    /// What the last wait found, without the events that are not told.
+    /// Iterates over the events that the last wait found, without those that are not told.
     fn found(&self) -> impl Iterator<Item = (usize, Readiness)>;
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Backend<C = Polled> {
 }
 
 impl Backend {
-    /// A backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let registry = Registry::new()?;
         let calls = Polled { registry: registry.clone(), events: events(room) };

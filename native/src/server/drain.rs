@@ -12,7 +12,7 @@ impl<S: NativeService> Server<S> {
         match self.draining {
             None if self.stopper.is_asked() => self.begin_drain(),
             None => {}
-            // What was received before the end is answered: a look at the sources comes between the two.
+            // Input that was received before the end is answered: a look at the sources comes between the two.
             Some(end) if self.executor.kernel.seen() >= end => self.cut_off(),
             Some(_) => {}
         }

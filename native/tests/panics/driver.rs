@@ -13,7 +13,7 @@ use sinbin::{Error, Instant};
 
 use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
 
-/// What the driver calls of a guest and of what makes one.
+/// A place where the driver calls a guest, or what makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Turn,
@@ -36,7 +36,7 @@ impl Place {
         }
     }
 
-    /// Whether the guest is to fail by itself, for the driver to get there.
+    /// Returns true if the guest is to fail by itself, for the driver to get there.
     fn is_behind_a_fault(self) -> bool {
         matches!(self, Self::Dropped | Self::Start | Self::ErrorShown)
     }

@@ -36,7 +36,7 @@ enum Place {
     ChildCancelled,
     ChildsResult,
     ChildsResultUnwanted,
-    /// Those of an executor within the task.
+    /// The wakers of an executor within the task.
     WakerWoken,
     WakerCloned,
     WakerDropped,
@@ -76,7 +76,7 @@ const PLACES: [Place; 24] = [
 ];
 
 impl Place {
-    /// What its report says, beside the panic's text.
+    /// Returns the name in the report, beside the panic's text.
     fn name(self) -> &'static str {
         match self {
             Self::Child | Self::ChildCancelled => "futures::child",
@@ -110,7 +110,7 @@ impl Drop for Strikes {
 /// Why a connection fails.
 enum Failure {
     Of(Error),
-    /// It panics when it is shown.
+    /// An error that panics when it is shown.
     Shown,
     Dropped(Strikes),
 }
@@ -217,7 +217,7 @@ async fn misbehave(conn: &Conn<'_>, place: Place) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The panic that follows says something else.
+/// Spends the planted panic, so that the one that follows has another text.
 fn disarm() {
     std::panic::catch_unwind(strike).expect_err("it is armed");
 }
@@ -325,7 +325,7 @@ async fn unwanted(conn: &Conn<'_>) {
     });
     {
         let mut job = pin!(job);
-        // It is begun, and looked at no more.
+        // The job is begun, and looked at no more.
         std::future::poll_fn(|context| {
             assert!(job.as_mut().poll(context).is_pending());
             Poll::Ready(())

@@ -65,14 +65,14 @@ const OF_BYTES: [Place; 4] =
     [Place::JobEncoded, Place::JobDecoded, Place::ResultEncoded, Place::ResultDecoded];
 
 impl Place {
-    /// Strikes, if it is here.
+    /// Panics, if this is the place to do so.
     fn at(self, here: Self) {
         if self == here {
             strike();
         }
     }
 
-    /// What its report says, beside the panic's text.
+    /// Returns the name in the report, beside the panic's text.
     fn name(self) -> &'static str {
         match self {
             Self::Connect => "machines::Planted",
@@ -160,7 +160,7 @@ impl Conn {
     }
 }
 
-/// The panic that follows says something else.
+/// Spends the planted panic, so that the one that follows has another text.
 fn strike_quietly() {
     std::panic::catch_unwind(strike).expect_err("it is armed");
 }
@@ -361,7 +361,7 @@ fn driven_in_this_process() {
 }
 
 impl Place {
-    /// What the panic says.
+    /// Returns the panic's text in the report.
     fn text(self) -> &'static str {
         match self {
             Self::WithoutText | Self::WithAGrumble => "with a value that is no text",

@@ -1,4 +1,4 @@
-//! What all tables share: a log that is read, clients, and things that panic.
+//! The scene of all tables: a log that is read, clients, and things that panic.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 pub const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// What every planted panic says.
+/// The text of every planted panic.
 pub const PLANTED: &str = "planted on purpose";
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -53,14 +53,14 @@ pub fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// What was logged as an error since the last call.
+/// Returns the errors that were logged since the last call.
 pub fn log() -> String {
     let bytes = std::mem::take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner));
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.lines().filter(|line| line.contains("ERROR")).map(|line| format!("{line}\n")).collect()
 }
 
-/// The next call of [`strike`] panics.
+/// Makes the next call of [`strike`] panic.
 pub fn arm() {
     ARMED.store(true, Ordering::SeqCst);
 }
@@ -89,12 +89,12 @@ impl fmt::Display for Grumbles {
     }
 }
 
-/// A payload that is no text.
+/// Panics with a payload that is no text.
 pub fn strike_without_text() {
     panic_any(7);
 }
 
-/// And one that panics when it is dropped, with one that does.
+/// Panics with a payload that panics when it is dropped, with one that does so too.
 pub fn strike_with_a_grumble() {
     struct Payload;
     impl Drop for Payload {
@@ -131,7 +131,7 @@ pub fn visit(address: SocketAddr, place: &dyn fmt::Debug) {
     assert_eq!(ask(address, "good"), "good", "{place:?}: before");
     arm();
     ask(address, "bad!");
-    // It may have been closed before.
+    // The connection may have been closed before.
     wait_until(|| !is_armed(), &format!("{place:?}: somebody goes there"));
     assert_eq!(ask(address, "good"), "good", "{place:?}: after");
     let mut said = [0; 4];

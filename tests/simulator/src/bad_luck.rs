@@ -117,7 +117,7 @@ fn nth_task<S: Service, T: Talk>(kernel: &Kernel<Limits>, world: &mut World<S, T
 }
 
 impl<S: Service, T: Talk> World<S, T> {
-    /// In the middle of a step, which may take long.
+    /// Lets time pass in the middle of a step, which may take long.
     pub(crate) fn dawdle(&mut self) {
         if self.luck.strikes(self.plan.faults.slow_steps) {
             // Longer than most deadlines, or than few.

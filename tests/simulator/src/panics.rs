@@ -27,7 +27,7 @@ pub(crate) fn catch<R>(act: impl FnOnce() -> R) -> Result<R, String> {
     let outcome = catch_unwind(AssertUnwindSafe(act));
     CATCHING.set(before);
     outcome.map_err(|payload| {
-        // It is the service's, and may panic when it is dropped.
+        // The payload is the service's, and may panic when it is dropped.
         forget(payload);
         CAUGHT.take()
     })

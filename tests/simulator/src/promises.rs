@@ -69,7 +69,7 @@ struct Said {
 }
 
 impl Promises {
-    /// A turn begins at `now`, of which the kernel has not heard yet.
+    /// Notes that a turn begins at `now`, of which the kernel has not heard yet.
     pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant, has_looked: bool) {
         self.turn += 1;
         self.due.clear();
@@ -169,13 +169,13 @@ impl Promises {
         wait.is_some_and(|wait| wait.deadline() <= self.seen)
     }
 
-    /// What the task waited for last, if that wait began before its deadline.
+    /// Returns the last wait of the task, if that began before its deadline.
     pub(crate) fn timely_wait(&self, task: TaskId) -> Option<Wait> {
         let said = self.said(task)?;
         said.wait.filter(|wait| wait.deadline() > said.at)
     }
 
-    /// It has had it.
+    /// Notes the step that a task has had.
     pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step, at: Instant) {
         self.first_ran = true;
         if self.said.len() <= task.index() {

@@ -20,7 +20,7 @@ fn poll_loop(options: &[&str], arguments: &[&str]) -> Command {
     sinbin_wasi(&all.concat())
 }
 
-/// How a command ends that has no end.
+/// Stops a command that has no end, and checks how it ends.
 fn cut(running: Running) {
     running.signal(Signal::TERM);
     let ended = running.wait();
@@ -47,7 +47,7 @@ fn hundreds_of_connections_that_are_ready_at_once_are_all_served() {
     cut(running);
 }
 
-/// One that is never done keeps nobody else from being heard.
+/// A client that is never done keeps no other from being heard.
 #[test]
 fn a_client_that_is_always_ready_starves_no_other() {
     let address = free_address().to_string();
@@ -89,13 +89,13 @@ fn a_command_that_waits_for_a_reader_of_its_stdout_is_ended_too() {
             eventually("a handler", || catches(&running, Signal::TERM));
             cut(running);
         } else {
-            // It hears of it, as any program does, and fails.
+            // The command is told of the error, as any program is, and fails.
             assert_eq!(running.wait().code, Some(1), "{mute:?}");
         }
     }
 }
 
-/// The same of a guest that is driven: no turn is so long that the drain waits for it.
+/// A guest that is driven is cut off in time too: no turn is so long that the drain waits for it.
 #[test]
 fn a_turn_that_does_not_come_back_is_ended_when_the_time_to_drain_is_over() {
     let guest = guest("unruly.wasm");

@@ -32,7 +32,7 @@ fn variables(command: fn(&[&str]) -> Command) -> BTreeSet<String> {
     all
 }
 
-/// Those that no help names: what the libraries read, and ourselves.
+/// Variables that no help names: those that the libraries read, and our own.
 const OTHERS: [&str; 9] = [
     "CLICOLOR",
     "CLICOLOR_FORCE",

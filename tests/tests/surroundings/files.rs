@@ -1,4 +1,4 @@
-//! What `sinbin-wasi compile -o` writes to, and what the commands refuse alike.
+//! The output file of `sinbin-wasi compile -o`, and the files that all commands refuse.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -26,7 +26,7 @@ fn compile(output: &Path) -> Ended {
     run(&["compile", text(&guest("echo.wasm")), "-o", text(output)])
 }
 
-/// What a compiled `echo.wasm` is.
+/// Returns the bytes of a compiled `echo.wasm`.
 fn compiled() -> &'static [u8] {
     static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
     COMPILED.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! What surrounds the process: its output, its signals, its environment, the files and threads that it may have. Nothing of
-//! it decides whether clients are served.
+//! The surroundings of the process: its output, its signals, its environment, the files and threads that it may have.
+//! None of them decides whether clients are served.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! What one command takes, the other takes too, and means the same.
+//! Options that the commands have in common mean the same in each.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -35,7 +35,7 @@ fn every_host_takes_the_same_values_and_serves_with_them() {
                 let address = free_address();
                 let listen = address.to_string();
                 let mut args = vec!["--listen", &listen];
-                // It is the service's: in a sandbox it goes to the guest.
+                // The option is the service's: in a sandbox it goes to the guest.
                 if option == "--idle-timeout" && matches!(way.name, "driven" | "portable") {
                     args.push("--");
                 }

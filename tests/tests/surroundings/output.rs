@@ -82,7 +82,7 @@ fn the_log_goes_on_and_says_what_it_lacks_once_somebody_reads_it() {
     for _ in 0..700 {
         is_served(address);
     }
-    // It is full now, and would block whoever else writes there.
+    // The pipe is full now, and would block any other writer.
     let flags = fcntl_getfl(&ours).expect("flags");
     assert!(!flags.contains(OFlags::NONBLOCK), "what others write to blocks no less than before");
     drop(ours);
@@ -144,13 +144,13 @@ fn nobody_else_writes_the_log() {
         // No job: those have threads of their own.
         Client::connect(address).ask(1);
         let threads = || fs::read_dir(format!("/proc/{}/task", running.pid().as_raw_pid()));
-        // Those that compile a guest end once that is done.
+        // The threads that compile a guest end once that is done.
         eventually("a single thread", || threads().expect("a child").count() == 1);
         assert_eq!(drain(running).0, Some(0), "{}", way.name);
     }
 }
 
-/// Ends of what is there to print.
+/// Runs a command whose output is what it is there for, to its end.
 fn prints(command: Command, stdout: Mute) -> Ended {
     Running::start_mute(command, Some(stdout), None).wait()
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid};
 use sinbin_tests::{Client, Running, by_shell, eventually, guest, sinbin, sinbin_wasi};
 
-/// Somebody who may have no process more, and who is not root: root may have any number.
+/// A user that may have no process more, and is not root: root may have any number.
 const NOBODY: u32 = 65534;
 
 /// The command in such a place; none where that can't be.

@@ -9,6 +9,8 @@ import net from 'node:net';
 
 /** What may be sent by one source in one turn. */
 const WINDOW = 64 * 1024;
+/** A turn of so many nanoseconds is told in the next one. */
+const LONG_TURN = 1_000_000n;
 /** How long a closed connection waits for the peer to take the last answer and to close as well. */
 const LINGER = 1000;
 /** How long a closed connection waits for a peer that takes nothing of what is still to go out. */
@@ -41,6 +43,8 @@ class Loop {
   #looked = new Set();
   #isDue = false;
   #timer;
+  /** How long the last turn took. */
+  #took = 0n;
   /** Commands that named nothing. */
   ignored = 0;
   stopping = false;
@@ -124,8 +128,11 @@ class Loop {
       this.told = true;
       events.push({ tag: 'stop' });
     }
+    if (this.#took >= LONG_TURN) events.push({ tag: 'took', val: this.#took });
     const all = Buffer.concat([...input.values()]);
-    const answer = this.call(process.hrtime.bigint(), WINDOW, events, all);
+    const now = process.hrtime.bigint();
+    const answer = this.call(now, WINDOW, events, all);
+    this.#took = process.hrtime.bigint() - now;
     this.room = answer.room;
     let output = answer.output;
     for (const { tag, val } of answer.commands) {

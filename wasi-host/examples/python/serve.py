@@ -78,7 +78,7 @@ def event(name, handle, length, connection):
         return Variant(name, record(listener=handle, connection=connection, len=length))
     if name == "received":
         return Variant(name, record(source=handle, len=length))
-    return Variant(name, None if name == "stop" else handle)
+    return Variant(name, None if name in ("stop", "more") else handle)
 
 
 def command(name, payload):

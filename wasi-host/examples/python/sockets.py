@@ -3,8 +3,8 @@
     serve(listen, limits, turn)
 
 where `limits` is (connections, block), and `turn(now, window, events, input)` returns an `Answer`. An event is a tuple
-of the contract's name for it, a handle, a length, and of an arrival the connection's handle. A command is a tuple of
-name, handle and length; a "watch" has a set of names for a length.
+of the contract's name for it, a handle, a length, and of an arrival the connection's handle; "took" has nanoseconds for
+a handle. A command is a tuple of name, handle and length; a "watch" has a set of names for a length.
 """
 
 import collections
@@ -14,6 +14,7 @@ import socket
 import time
 
 WINDOW = 64 * 1024  # What may be sent by one source in one turn.
+LONG_TURN = 1_000_000  # A turn of so many nanoseconds is told in the next one.
 LINGER = 1.0  # Seconds that a closed connection waits for the peer to take the last answer, and to close as well.
 PATIENCE = 30.0  # Seconds that it waits for the peer to take what is still to go out.
 HANGUPS = 0.1  # Seconds between two looks at sockets of which nothing but a hangup is awaited.
@@ -47,6 +48,7 @@ class Loop:
         self.again = set()
         # Those of which nothing but a hangup is awaited, and when to look at them.
         self.busy, self.look_at = set(), 0.0
+        self.took = 0
         self.stopping = False
         self.ignored = 0
         self.selector.register(*Wakeup.make())
@@ -107,7 +109,11 @@ class Loop:
     def turn(self):
         events, told = self.events, self.input
         self.events, self.input = [], {}
-        answer = self.call(time.monotonic_ns(), WINDOW, events, b"".join(told.values()))
+        if self.took >= LONG_TURN:
+            events.append(("took", self.took, 0, 0))
+        now = time.monotonic_ns()
+        answer = self.call(now, WINDOW, events, b"".join(told.values()))
+        self.took = time.monotonic_ns() - now
         self.room, at = answer.room, 0
         for command, handle, length in answer.commands:
             end = at + length if command in ("send", "submit") else at

@@ -1,8 +1,8 @@
 //! A guest's stdout and stderr: those of the process.
 //!
-//! What a command writes to its stdout may be what it is there for, so nothing of it is lost: where there is no room, the
-//! command waits, and nothing else does; it can still be ended. Its stderr is its log, which is dropped and counted where
-//! nobody takes it.
+//! The stdout of a command may be what it is there for, so nothing of it is lost: where there is no room, the command
+//! waits, and nothing else does; it can still be ended. The stderr of a command is its log, which is dropped and
+//! counted where nobody takes it.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl IsTerminal for Lossy {
 
 impl StdoutStream for Waiting {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // WASI 0.3 would ask for it.
+        // Only WASI 0.3 asks for this.
         Box::new(tokio::io::empty())
     }
 
@@ -97,7 +97,7 @@ impl Pollable for Lossy {
 
 impl OutputStream for Lossy {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        // It is counted there.
+        // The stream counts a line that it drops.
         ERR.offer(&bytes).ok();
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) struct Polls {
     in_turn: u32,
 }
 
-/// What a call looks at.
+/// The part of the guest's state that a call needs.
 struct View<'g> {
     table: &'g mut ResourceTable,
     polls: &'g mut Polls,
@@ -32,7 +32,7 @@ impl HasData for Poll {
     type Data<'g> = View<'g>;
 }
 
-/// Puts ours in the place of wasmtime-wasi's.
+/// Puts this `poll` in the place of wasmtime-wasi's.
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<Guest, Poll>(linker, |guest| {

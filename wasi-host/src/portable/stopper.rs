@@ -48,7 +48,7 @@ impl Stopping {
     pub(super) fn end(&self, timeout: Option<Duration>) -> io::Result<impl Future<Output = ()> + 'static> {
         let stdin = tokio::net::UnixStream::from_std(self.stdin.try_clone()?)?;
         Ok(async move {
-            // Nobody writes there, so there is its end, or an error.
+            // Nothing is written there, so that it becomes readable at its end, or fails.
             stdin.readable().await.ok();
             match timeout.and_then(|timeout| timeout.checked_add(GRACE)) {
                 Some(span) => tokio::time::sleep(span).await,

@@ -1,4 +1,4 @@
-//! What a stream leads to, where there is no way to ask whether it would block.
+//! The end of a stream, where there is no way to ask whether it would block.
 
 use std::io::{self, Write};
 
@@ -26,13 +26,13 @@ impl Sink {
         Ok(bytes.len())
     }
 
-    /// Nothing here says that there is none.
+    /// Returns true: nothing here says that there is no room.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "others do")]
     pub(super) fn has_room(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Nothing here says that it would block.
+    /// Returns at once: nothing here says that a write would block.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "others do")]
     pub(super) fn wait(&self) -> io::Result<()> {
         Ok(())

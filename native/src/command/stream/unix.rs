@@ -1,4 +1,4 @@
-//! What a stream leads to, on Unix.
+//! The end of a stream, on Unix.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use rustix::net::{SendFlags, send};
 use super::Standard;
 use crate::command::signals::interrupted;
 
-/// What a pipe has room for once it is writable.
+/// The bytes that a pipe has room for once it is writable.
 const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -21,7 +21,7 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How often a process that waits for a reader looks whether a signal came.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// What a stream leads to.
+/// The file, socket, pipe or terminal that a stream leads to.
 #[derive(Debug)]
 pub(super) struct Sink {
     which: Standard,
@@ -45,7 +45,7 @@ impl Sink {
             Ok(FileType::Socket) => Kind::Socket,
             Ok(FileType::Fifo) => again(which),
             Ok(FileType::CharacterDevice) if rustix::termios::isatty(fd(which)) => again(which),
-            // One that can't be looked at fails when it is written to.
+            // A descriptor that can't be looked at fails when it is written to.
             _ => Kind::Plain,
         };
         Self { which, kind }
@@ -89,7 +89,7 @@ impl Sink {
     }
 }
 
-/// The standard library has put something there at the start, if there was nothing.
+/// Returns the stream's descriptor. If there was none at the start, the standard library has put one there.
 fn fd(which: Standard) -> BorrowedFd<'static> {
     match which {
         Standard::Out => rustix::stdio::stdout(),
@@ -124,7 +124,7 @@ fn ready(fd: BorrowedFd<'_>, timeout: Timespec) -> io::Result<bool> {
     }
 }
 
-/// A socket whose peer is gone is an error of the call, and no signal.
+/// Returns the flags of a send that fails where the peer is gone, rather than to raise a signal.
 fn no_signal() -> SendFlags {
     #[cfg(not(target_vendor = "apple"))]
     return SendFlags::NOSIGNAL;

@@ -207,7 +207,7 @@ impl<B: Blueprint> Server<B> {
         self.watch(source);
     }
 
-    /// The time of those who linger is over; so is that of those who take nothing.
+    /// Closes connections whose time to linger is over, and those that take nothing.
     pub(super) fn lose_patience(&mut self) {
         let seen = self.seen;
         while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= seen) {

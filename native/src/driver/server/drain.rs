@@ -18,7 +18,7 @@ impl<B: Blueprint> Server<B> {
         match self.draining {
             None if self.stopper.is_asked() => self.begin_drain(),
             None => {}
-            // What was received before the end is answered: a look at the sources comes between the two.
+            // Input that was received before the end is answered: a look at the sources comes between the two.
             Some(end) if self.seen >= end => self.cut_off(),
             Some(_) => self.empty_backlog(),
         }

@@ -60,7 +60,7 @@ impl<B: Blueprint> Server<B> {
         self.has_more = !self.ready.is_empty() || !self.again.is_empty() || has_results;
     }
 
-    /// How many bytes a connection may bring at once.
+    /// Returns how many bytes a connection may bring at once.
     fn bite(&self) -> usize {
         let block = self.takes.block as usize;
         if self.kept < self.settings.max_buffered { block } else { block.min(BITE) }
@@ -199,7 +199,7 @@ impl<B: Blueprint> Server<B> {
         }
     }
 
-    /// All is out.
+    /// Goes on when all that was to be sent is out.
     fn flushed(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         match place.role {

@@ -20,12 +20,12 @@ pub(super) struct Queue {
     known: Mutex<Known>,
 }
 
-/// What a queue knows of.
+/// The state of a queue.
 #[derive(Debug, Default)]
 struct Known {
     /// The filters of each descriptor.
     filters: HashMap<RawFd, Filters>,
-    /// What is reported once, and had no room.
+    /// Events that are reported once, and for which the last wait had no room.
     left: Vec<(Event, bool)>,
 }
 
@@ -81,7 +81,7 @@ impl Queue {
             Some((event.flags, known.filters.get(&number)?))
         });
         buffer.events.extend(filters.flat_map(|(flags, filters)| filters.events(flags)));
-        // Once is what is told first; what is so for longer is found again.
+        // Events that are reported once go first; the others are found again by the next wait.
         buffer.events.sort_by_key(|(_, is_once)| !is_once);
         let left = buffer.events.drain(buffer.room.min(buffer.events.len())..);
         known.left = left.filter(|(_, is_once)| *is_once).collect();
@@ -107,7 +107,7 @@ impl Filters {
         flags
     }
 
-    /// What is so of a descriptor, filter by filter, and whether it is reported once.
+    /// Iterates over the events of a descriptor, filter by filter, each with whether it is reported once.
     fn events(self, flags: epoll::EventFlags) -> impl Iterator<Item = (Event, bool)> {
         use epoll::EventFlags as Flags;
         let is_broken = flags.intersects(Flags::ERR);

@@ -1,8 +1,8 @@
 //! The calls of kqueue, as the system makes them; on Linux, libkqueue.
 //!
-//! What is unsafe is that these are calls of C. What they are handed is alive while they run: a descriptor that is
+//! The unsafe part is that these are calls of C. Their arguments are alive while they run: a descriptor that is
 //! borrowed, a timeout, and arrays with their lengths. The system keeps none of these, and a descriptor that is closed
-//! leaves the queue by itself. The pointer in an event is a number that it hands back, and is never followed.
+//! leaves the queue by itself. The pointer in an event is a number that the system hands back, and is never followed.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -133,15 +133,15 @@ fn change(source: BorrowedFd<'_>, filter: Filter, action: Action) -> kevent {
     change
 }
 
-/// What the system says to a change. A filter that was not there is deleted, and a peer that has gone is no error yet:
-/// the next wait tells.
+/// Turns the system's answer to a change into a result. Deleting a filter that was not there is no error, and a peer
+/// that has gone is none yet: the next wait tells.
 fn judge(receipt: &kevent) -> io::Result<()> {
     let error = if receipt.flags & EV_ERROR == 0 { 0 } else { i32::try_from(receipt.data).unwrap_or(0) };
     let harmless = [0, Errno::NOENT.raw_os_error(), Errno::PIPE.raw_os_error()];
     if harmless.contains(&error) { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
-/// What `sys/event.h` of libkqueue says.
+/// The declarations of `sys/event.h` of libkqueue.
 #[cfg(target_os = "linux")]
 #[allow(non_camel_case_types)]
 mod libkqueue {

@@ -19,7 +19,7 @@ use super::{epoll, kqueue};
 #[cfg(target_os = "linux")]
 use rustix::event::epoll as linux;
 
-/// What passes between two looks at the clock, at least.
+/// The least time that passes between two looks at the clock.
 const TICK: Duration = Duration::from_micros(20);
 
 /// Events that a wait of the model's has room for at first.
@@ -32,15 +32,15 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Default)]
 struct World {
     now: Duration,
-    /// What passes before the next looks at a clock, beside the least.
+    /// Time that passes before the next looks at a clock, beside the least.
     jumps: VecDeque<Duration>,
-    /// What passes before the next waits, or before the alarm is set, after the last look at a clock.
+    /// Time that passes before the next waits, or before the alarm is set, after the last look at a clock.
     delays: VecDeque<Duration>,
     /// Whether the next waits are interrupted.
     interrupts: VecDeque<bool>,
-    /// What is ready, the longest unreported first.
+    /// The sources that are ready, the longest unreported first.
     ready: VecDeque<usize>,
-    /// What will be.
+    /// The sources that will be ready, and when.
     arrivals: Vec<(Duration, usize)>,
     alarm: Option<Duration>,
     /// The alarm went off and that is not reported yet.
@@ -56,7 +56,7 @@ struct World {
     sleeps: Vec<(Duration, Duration)>,
 }
 
-/// What a wait of the model's finds.
+/// An event that a wait of the model finds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Source(usize),
@@ -76,12 +76,12 @@ impl World {
         self.is_late |= !delay.is_zero();
     }
 
-    /// A span of nothing disarms it.
+    /// Sets the alarm. A span of nothing disarms it.
     fn set_alarm(&mut self, span: Duration) {
         (self.alarm, self.rings) = ((!span.is_zero()).then_some(self.now + span), false);
     }
 
-    /// What has come by now.
+    /// Makes the sources ready whose moment has come.
     fn arrive(&mut self) {
         let Self { now, arrivals, ready, .. } = self;
         arrivals.retain(|(at, source)| {
@@ -135,7 +135,7 @@ impl World {
 #[derive(Clone)]
 struct Handle {
     world: Rc<RefCell<World>>,
-    /// What the last wait found, and what it had room for.
+    /// The events that the last wait found, and how many it had room for.
     found: Vec<Found>,
     room: usize,
     bug: Option<Bug>,
@@ -240,7 +240,7 @@ impl kqueue::Calls for Handle {
     }
 }
 
-/// What happens, one after the other.
+/// A step of a program for a backend.
 #[derive(Clone, Debug)]
 enum Step {
     /// A loop looks, or waits until then; what it finds it leaves as it is.
@@ -252,14 +252,14 @@ enum Step {
     /// Time passes: before a wait, or before one of the next looks at the clock.
     Pass(Duration),
     Jump(usize, Duration),
-    /// Or after the last of them, before the system waits. Only an alarm makes up for it.
+    /// Time passes after the last of them, before the system waits. Only an alarm makes up for it.
     Delay(usize, Duration),
     /// Of the next waits, this one is interrupted.
     Interrupt(usize),
     Notify,
-    /// So many sources are ready, after a while.
+    /// The given number of sources become ready, after a while.
     Arrive(usize, Duration),
-    /// So many are not any more.
+    /// The given number of sources are not ready any more.
     Consume(usize),
 }
 
@@ -456,7 +456,7 @@ proptest! {
     }
 }
 
-/// What could be wrong with a backend, and once was with some.
+/// A fault that a backend could have, and that some once had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Bug {
     /// Nothing is wrong.
@@ -467,7 +467,7 @@ enum Bug {
     CutShort,
     /// A look is over when there is no more room.
     NoRoom,
-    /// What wakes it is never cleared.
+    /// The waker is never cleared.
     WokenForEver,
     /// An alarm that goes off together with a notification is not seen.
     LostAlarm,
@@ -480,7 +480,7 @@ struct Planted<S> {
     inner: S,
     bug: Bug,
     world: Rc<RefCell<World>>,
-    /// What the caller believes the time to be, and until when the alarm is set.
+    /// The time as the caller believes it to be, and the moment for which the alarm is set.
     now: Instant,
     set_for: Instant,
 }

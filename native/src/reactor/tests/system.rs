@@ -136,7 +136,7 @@ fn real() -> impl Fn() -> Instant {
     move || Instant::ZERO + began.elapsed()
 }
 
-/// Whether it had passed when the wait began, or passes between two looks at the clock.
+/// The deadline had passed when the wait began, or passes between two looks at the clock.
 fn a_deadline_that_has_passed_is_not_waited_for<B: Backend>() {
     for span in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(20)] {
         for calm in 0..4 {
@@ -153,7 +153,7 @@ fn a_deadline_that_has_passed_is_not_waited_for<B: Backend>() {
     assert!(watched.wait(Until::At(Instant::ZERO + HOURS / 2), jumping(&[HOURS])).is_empty());
 }
 
-/// Earlier, later, and earlier again; by a loop that goes on as one does.
+/// The deadline moves earlier, later, and earlier again, as the loop goes on.
 fn a_deadline_that_moves_is_kept<B: Backend>() {
     let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
     let clock = real();
@@ -203,7 +203,7 @@ fn a_look_reports_all_that_is_ready<B: Backend>() {
     }
 }
 
-/// And none after it.
+/// A notification ends one wait, and none after it.
 fn a_notification_ends_one_wait<B: Backend>() {
     let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
     let clock = real();
@@ -218,7 +218,7 @@ fn a_notification_ends_one_wait<B: Backend>() {
             assert!(watched.wait(Until::At(deadline), &clock).is_empty());
             wakes += 1;
         }
-        // One at the deadline, and one before it, where the system is early.
+        // The system may wake it once at the deadline, and once before it, where it is early.
         assert!(wakes <= 2, "{wakes} wakes, with nothing to wake it");
     }
 }
@@ -238,7 +238,7 @@ fn a_notification_from_elsewhere_ends_a_wait<B: Backend>() {
     }
 }
 
-/// By a deadline, by a notification, and by a source; however long it is to last.
+/// Busy polling ends by a deadline, by a notification, and by a source, however long it is to last.
 fn busy_polling_ends<B: Backend>() {
     let mut watched = Watched::<B>::new(BATCH, 2 * LONG);
     let clock = real();

@@ -85,7 +85,7 @@ where
         true
     }
 
-    /// The host has looked, and goes on with the next turn.
+    /// Notes that the host has looked, and goes on with the next turn.
     fn come_back(&mut self) {
         if self.world.luck.strikes(self.world.plan.faults.slow_looks) {
             let span = self.world.luck.between(1, LONG);

@@ -21,7 +21,7 @@ pub struct FibTalk {
     is_cut: bool,
     /// Whether requests are lines; `None` until that is known.
     by_lines: Option<bool>,
-    /// What would be the newline of a request that came without one, if it came now.
+    /// The bytes that would be the newline of a request that came without one, if they came now.
     newlines: &'static [&'static [u8]],
 }
 

@@ -93,7 +93,7 @@ impl<S: Service, T: Talk> World<S, T> {
         });
     }
 
-    /// Time passes in the middle of a step, and what clients do in it happens. (That jobs end is told later.)
+    /// Lets time pass in the middle of a step, with what clients do in it. (That jobs end is told later.)
     pub(crate) fn pass_in_step(&mut self, span: Duration) {
         let until = self.now + span;
         let mut jobs = Vec::new();

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-/// What a unit is worth: nanoseconds below a second, seconds from there on.
+/// The length of a unit: nanoseconds below a second, seconds from there on.
 #[derive(Clone, Copy)]
 enum Worth {
     Nanos(u64),
@@ -28,7 +28,7 @@ pub(crate) fn read(text: &str) -> Option<Duration> {
     }
 }
 
-/// The first number with its unit, and what is behind it.
+/// Returns the first number with its unit, and the text behind it.
 fn first(text: &str) -> Option<(Duration, &str)> {
     let (whole, _, mut rest) = digits(text)?;
     let mut fraction = None;
@@ -47,7 +47,8 @@ fn first(text: &str) -> Option<(Duration, &str)> {
     Some((times(worth, whole)?.checked_add(fraction?)?, rest))
 }
 
-/// A number, which may have spaces in it; ten to the power of its length, if that can be counted; and what is behind it.
+/// Returns a number, which may have spaces in it; ten to the power of its length, if that can be counted; and the text
+/// behind it.
 fn digits(text: &str) -> Option<(u64, Option<u64>, &str)> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -87,7 +88,7 @@ fn times(worth: Worth, count: u64) -> Option<Duration> {
     }
 }
 
-/// A fraction of a unit. What can't be said without a remainder is refused: from an hour on, of a second, and below, of a
+/// Returns a fraction of a unit. A fraction with a remainder is refused: from an hour on, of a second, and below, of a
 /// nanosecond.
 fn part_of(worth: Worth, (numerator, denominator): (u64, u64)) -> Option<Duration> {
     let exactly = |scale: u64| {

@@ -20,7 +20,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | 0 | `kind: u32` | | 0 | `kind: u32`: which event or command, counted from 0 in the contract's order |
 //! | 4 | `room: u32` | | 4 | `len: u32`; of a `watch`, 1 for recv, 2 for send, 4 for hangup, added up |
-//! | 8 | `deadline: u64` | | 8 | `source`, `job` or `listener`: `u64` |
+//! | 8 | `deadline: u64` | | 8 | `source`, `job` or `listener`: `u64`; of `took`, the nanoseconds |
 //! | 16 | commands: address and count, `u32` each | | 16 | `connection: u64`, of an arrival |
 //! | 24 | output: address and length, `u32` each | | | |
 //!

@@ -24,7 +24,7 @@ pub(crate) enum Drain {
 }
 
 impl Drain {
-    /// The stage behind this one, if its time has come and all that happened before has been `seen`.
+    /// Returns the stage behind this one, if its time has come and all that happened before has been `seen`.
     pub(crate) fn next(self, seen: Instant, now: Instant, timeout: Option<Duration>) -> Option<Self> {
         match self {
             Self::Accepting(at) if seen >= at => Some(Self::Receiving(now + SETTLE)),

@@ -34,7 +34,7 @@ pub(crate) enum Key {
 pub(crate) enum Until {
     /// Not at all: look what is ready.
     Now,
-    /// Not for what is ready, but for the host to notice what has come in: a deadline has come.
+    /// A deadline has come: until the host has noticed what has come in, and not for what is ready.
     Due,
     /// Until something is ready, or until then at the latest.
     At(Instant),
@@ -92,7 +92,7 @@ impl Poller {
     pub(crate) fn wait(&mut self, watched: &impl Watched, now: Instant, until: Until) -> &[Key] {
         self.found.clear();
         self.has_looked = false;
-        // A round that is under way has begun with this.
+        // A round that is under way has begun with this wait.
         if until == Until::Due && self.next == 0 {
             subscribe_duration(NOTICE).block();
         }

@@ -80,7 +80,8 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn 
     format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
 }
 
-/// Tells when the time to drain is over, of which the loop itself does not hear while it waits for a guest.
+/// Returns a function that tells when the time to drain is over, of which the loop itself does not hear while it waits
+/// for a guest.
 fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
     let heard = OnceLock::new();
     move || {

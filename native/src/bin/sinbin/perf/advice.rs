@@ -1,11 +1,11 @@
-//! What to do about an error of the system's.
+//! Advice for errors of the system's.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use sinbin::parts::is_exhaustion;
 
-/// What to do about it, if there is something.
+/// Returns advice for the user, if there is any for this error.
 pub(crate) fn on(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::ConnectionRefused => "is `sinbin serve fib` running there?",
@@ -30,7 +30,7 @@ pub(crate) fn on(error: &io::Error) -> Option<&'static str> {
     })
 }
 
-/// The error, with what to do about it, where it comes from the system.
+/// Returns the error, with advice if it comes from the system.
 pub(crate) fn with(error: &sinbin::Error) -> String {
     let cause = error.source().and_then(|source| source.downcast_ref());
     let advice = cause.and_then(on).map(|advice| format!("; {advice}")).unwrap_or_default();

@@ -168,7 +168,7 @@ impl Service for Clients {
 /// Why a connection is over before its time.
 enum Trouble {
     Io(IoError),
-    /// It is told already.
+    /// The trouble has been reported already.
     Told,
 }
 
@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// How long something may still come; `None` when there is nothing to wait for.
+    /// Returns how long something may still come; `None` when there is nothing to wait for.
     fn deadline(&mut self, clients: &Clients, now: Instant) -> Option<Instant> {
         if now < clients.end {
             return Some(clients.end.min(clients.heard.get() + clients.patience));
@@ -291,23 +291,23 @@ impl Client {
         };
         let age = since.elapsed();
         let patience = if self.has_heard {
-            // It has shown how quick it is.
+            // The server has shown how quick it is.
             let slowest = self.script.stats.borrow().slowest();
             GRACE.max(slowest.saturating_mul(SLOWER)).min(clients.patience)
         } else {
-            // It may come to this one when it has done with others, which are about to go.
+            // The server may come to this connection when it has done with others, which are about to go.
             clients.patience.max(age + (clients.end + GRACE).since(now))
         };
         Some(now + patience.saturating_sub(age))
     }
 
-    /// What is asked and not answered is counted.
+    /// Asks no more, and counts the requests without an answer.
     fn give_up(&mut self) {
         self.ask_no_more();
         self.script.stats.borrow_mut().unanswered += self.under_way() as u64;
     }
 
-    /// The same, and why it is told.
+    /// Gives up as [`give_up`](Self::give_up) does, and reports why.
     fn give_up_since(&mut self, why: &str) {
         self.give_up();
         let is_silent = !self.has_heard && self.matched == 0;

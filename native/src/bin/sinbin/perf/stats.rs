@@ -53,12 +53,12 @@ impl Stats {
         self.times.len()
     }
 
-    /// The longest that a request took.
+    /// Returns the longest time that a request took.
     pub(crate) fn slowest(&self) -> Duration {
         Duration::from_nanos(self.times.max())
     }
 
-    /// What the server did wrong, if anything.
+    /// Returns a description of the server's faults, if there were any.
     pub(crate) fn verdict(&self) -> Option<String> {
         let mut verdict = self.trouble.clone()?;
         for (count, one, many) in [
