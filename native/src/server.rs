@@ -324,7 +324,7 @@ impl<S: NativeService> Server<S> {
             match rest {
                 Rest::Empty => break,
                 // The program is over, and the tasks that still clean up wait for others that are gone.
-                Rest::Stalled if ending => self.cut_off(),
+                Rest::Stalled if ending => self.draining = Some(Instant::ZERO),
                 Rest::Stalled => return Err(self.stalled()),
                 _ if goes_on => continue,
                 Rest::Ready | Rest::Until(_) => self.wait(rest)?,

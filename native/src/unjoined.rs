@@ -23,6 +23,18 @@ impl Warns {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Last { began: None, failed: 0 }))
     }
+
+    /// Counts a failure. Returns whether it is to be named, and how many of the second before were not.
+    fn count(&self) -> (bool, u64) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unnamed = 0;
+        if last.began.is_none_or(|began| began.elapsed() >= SECOND) {
+            unnamed = last.take_unnamed();
+            last.began = Some(Instant::now());
+        }
+        last.failed += 1;
+        (last.failed <= NAMED, unnamed)
+    }
 }
 
 impl Reports for Warns {
@@ -31,29 +43,29 @@ impl Reports for Warns {
             tracing::debug!("{failed}");
             return;
         }
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.began.is_none_or(|began| began.elapsed() >= SECOND) {
-            last.close();
-            last.began = Some(Instant::now());
-        }
-        last.failed += 1;
-        if last.failed <= NAMED {
+        // Nothing is locked while the user's `Display` runs, which may fail another task, or a subscriber.
+        let (is_named, unnamed) = self.count();
+        tell_unnamed(unnamed);
+        if is_named {
             tracing::warn!("{failed}, and nobody joins it");
         }
     }
 }
 
+fn tell_unnamed(count: u64) {
+    if count > 0 {
+        tracing::warn!("{count} more tasks failed that nobody joins");
+    }
+}
+
 impl Last {
-    fn close(&mut self) {
-        let unnamed = std::mem::take(&mut self.failed).saturating_sub(NAMED);
-        if unnamed > 0 {
-            tracing::warn!("{unnamed} more tasks failed that nobody joins");
-        }
+    fn take_unnamed(&mut self) -> u64 {
+        std::mem::take(&mut self.failed).saturating_sub(NAMED)
     }
 }
 
 impl Drop for Last {
     fn drop(&mut self) {
-        self.close();
+        tell_unnamed(self.take_unnamed());
     }
 }

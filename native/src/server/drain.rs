@@ -57,7 +57,7 @@ impl<S: NativeService> Server<S> {
 
     /// Ends all tasks, whatever they do. Whoever is there after the next turn is ended again: the first time a task may
     /// only be told.
-    pub(super) fn cut_off(&mut self) {
+    fn cut_off(&mut self) {
         if self.cuts == 0 {
             let late = self.host.sockets.served().count();
             if late > 0 {
