@@ -162,7 +162,8 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
 /// Whoever comes while a message is under way is refused before its first byte, in another task or in the same.
 #[test]
 fn messages_are_sent_whole_or_refused_before_their_first_byte() {
-    for (room, ways) in (1..40_usize).flat_map(|room| [(room, "tasks"), (room, "join"), (room, "both")]) {
+    let rooms = (1..40_usize).step_by(if cfg!(miri) { 19 } else { 1 });
+    for (room, ways) in rooms.flat_map(|room| [(room, "tasks"), (room, "join"), (room, "both")]) {
         let (door, log) = (Door::new(&NoWakers), &Log::new());
         let on = Loop::new(&door);
         let mut world = World::new(on);
@@ -195,6 +196,9 @@ fn messages_are_sent_whole_or_refused_before_their_first_byte() {
             });
         }
         for _ in 0..400 {
+            if world.executor.kernel.rest() == Rest::Empty {
+                break;
+            }
             world.turn();
             world.peer(source).room = room;
         }

@@ -265,7 +265,7 @@ fn in_a_loop_of_selects_each_is_the_first_every_other_time() {
     });
     world.turn();
     assert_eq!((firsts.get(), seconds.get()), (16, 16), "32 operations in a step");
-    for _ in 0..100 {
+    for _ in 0..if cfg!(miri) { 5 } else { 100 } {
         world.turn();
     }
     let (less, more) = (firsts.get().min(seconds.get()), firsts.get().max(seconds.get()));
