@@ -62,6 +62,13 @@ pub(super) struct Event {
     pub(super) is_broken: bool,
 }
 
+impl Event {
+    /// Returns true if the event is reported once, under [`Action::Edge`], and not for as long as it is so.
+    fn is_edge(&self) -> bool {
+        self.key & 1 == 0
+    }
+}
+
 /// The system calls of the backend.
 pub(super) trait Calls {
     /// Waits for so long at the most, and finds no more events than there is room for.
@@ -82,6 +89,8 @@ pub(super) trait Calls {
 
 pub(super) struct Backend<C = Kqueue> {
     calls: C,
+    /// Events of a wait without room for all that was ready. The next wait would not find these again: they are told once.
+    once: Vec<Event>,
 }
 
 impl Backend {
@@ -98,7 +107,7 @@ impl Backend {
 
 impl<C: Calls> Backend<C> {
     pub(super) const fn with(calls: C) -> Self {
-        Self { calls }
+        Self { calls, once: Vec::new() }
     }
 }
 
@@ -111,6 +120,7 @@ impl<C: Calls> System for Backend<C> {
         self.calls.wait(timeout)?;
         let is_full = self.calls.found().count() >= self.calls.room();
         if is_full {
+            self.once.extend(self.calls.found().filter(|event| event.is_edge()));
             self.calls.grow();
         }
         Ok(is_full)
@@ -119,7 +129,7 @@ impl<C: Calls> System for Backend<C> {
     fn tell(&mut self, ready: &mut impl FnMut(usize, Readiness)) -> usize {
         let mut woken = false;
         let mut count = 0;
-        for event in self.calls.found() {
+        for event in self.once.drain(..).chain(self.calls.found()) {
             if event.key == WAKER {
                 woken = true;
             } else if let Some((index, readiness)) = readiness(event) {
@@ -231,7 +241,7 @@ fn action(filter: Filter, index: usize, interest: Interest) -> Action {
 
 /// Returns which source the event is of, and what the source is ready for; nothing, where nobody wants to know.
 fn readiness(event: Event) -> Option<(usize, Readiness)> {
-    let is_wanted = event.key & 1 == 1;
+    let is_wanted = !event.is_edge();
     let (told, is_gone) = match event.filter {
         // That nothing comes any more is something to receive.
         Filter::Read => (Interest::RECV, event.is_broken),
