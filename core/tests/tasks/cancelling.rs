@@ -298,7 +298,9 @@ fn a_loop_that_is_dropped_drops_its_tasks() {
 /// Operations that never wait, as what they look for is always there. Each kind of them is refused once.
 #[test]
 fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
-    for what in ["recv", "send", "send_all", "channel", "lock", "semaphore", "accept", "job", "connect"] {
+    let all = ["recv", "channel", "accept", "send", "send_all", "lock", "semaphore", "job", "connect"];
+    for what in &all[..if cfg!(miri) { 2 } else { all.len() }] {
+        let what = *what;
         let (door, log) = (Door::new(&NoWakers), &Log::new());
         let on = Loop::new(&door);
         let mut world = World::new(on);
