@@ -57,7 +57,7 @@ pub struct Model {
     /// When the last turn began that a look came before.
     looked: Instant,
     /// All that happened before is told.
-    seen: Instant,
+    pub seen: Instant,
     pub(crate) queue: VecDeque<TaskId>,
     /// How many steps the turn still has.
     pub(crate) turn: usize,

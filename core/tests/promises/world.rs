@@ -213,6 +213,11 @@ impl<S: Storage> World<S> {
         assert_eq!(sight.next, self.model.next(), "promise 3: the oldest is next");
         assert!(self.kernel.queue().eq(self.model.queue.iter().copied()), "promise 3: first in, first out");
         assert_eq!(sight.now, self.model.now, "promise 4: time is what the host says");
+        assert_eq!(
+            self.kernel.seen(),
+            self.model.seen,
+            "promise 10: what is seen is from before the last look"
+        );
         self.promise_7_full_is_told_in_advance(&sight);
         self.promise_8_the_host_knows_how_long_to_rest(sight.rest);
     }

@@ -314,3 +314,24 @@ fn what_one_waits_to_receive_nobody_else_takes() {
         }
     }
 }
+
+/// Of two tasks that wait for the end of a connection, the kernel has a place for one.
+#[test]
+fn the_end_of_a_connection_is_waited_for_by_one_task() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = Rc::new(world.connect());
+    let source = conn.source();
+    for _ in 0..2 {
+        let conn = Rc::clone(&conn);
+        world.spawn(async move { log.add(conn.hangup().await) });
+    }
+    drop(conn);
+    world.turn();
+    world.turn();
+    assert_eq!(log.take(), [Err(Error::Refused(Refused::Busy))]);
+    world.executor.kernel.ready(source, Interest::HANGUP);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Ok(())]);
+}

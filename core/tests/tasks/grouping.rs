@@ -695,3 +695,27 @@ fn a_body_that_is_shielded_is_told_by_its_next_operation() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["dropped", "told"]);
 }
+
+#[test]
+fn the_end_of_a_group_is_waited_for_by_one_task() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let group = Rc::new(Group::<_, ()>::new(on));
+    let first = Rc::clone(&group);
+    world.spawn(async move {
+        first
+            .spawn(async move {
+                yields(on, 3).await;
+                Ok(())
+            })
+            .unwrap();
+        log.add(first.ended().await);
+    });
+    world.spawn(async move {
+        on.yield_now().await;
+        log.add(group.ended().await);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(Refused::Busy), Ok(())]);
+}

@@ -176,3 +176,14 @@ fn a_job_of_a_task_that_is_cancelled_is_given_up() {
     assert_eq!(world.run(), Rest::Empty);
     assert!(world.host.jobs.is_empty());
 }
+
+/// A service has the name of what serves its connections, for reports.
+#[test]
+fn a_service_is_called_what_serves_its_connections() {
+    async fn nobody(_: sinbin_core::task::Conn<'_>) {}
+    let door = Door::new(&NoWakers);
+    let pool = std::pin::pin!(sinbin_core::task::Pool::growing(1));
+    let service = sinbin_core::task::AsyncService::new(Loop::new(&door), pool.as_ref(), nobody);
+    let name = sinbin_core::Service::name(&service);
+    assert_eq!(name, "tasks::hosting::a_service_is_called_what_serves_its_connections::nobody");
+}

@@ -229,6 +229,7 @@ struct Heard(std::sync::Mutex<Vec<(String, bool)>>);
 impl Reports for Heard {
     fn failed(&self, failed: &Unjoined<'_>) {
         assert!(failed.to_string().contains("joining.rs:"), "{failed}");
+        assert_eq!(format!("{failed:?}"), format!("Unjoined({failed})"));
         self.0.lock().unwrap().push((failed.error.to_string(), failed.was_cancelled));
     }
 }
@@ -335,4 +336,41 @@ fn a_detached_task_has_the_name_of_its_future() {
     assert_eq!(label.name, "tasks::joining::a_detached_task_has_the_name_of_its_future::fails");
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(*named.0.lock().unwrap(), label.name);
+}
+
+/// A future that has the handle of its own task drops it when it is over, before its result is there.
+#[test]
+fn a_result_whose_handle_falls_with_the_future_is_dropped_with_the_task() {
+    struct Owns<'a, 'd> {
+        handle: Rc<Cell<Option<JoinHandle<'d, Falls<'a>>>>>,
+        log: &'a Log<&'static str>,
+    }
+
+    impl<'a> Future for Owns<'a, '_> {
+        type Output = Falls<'a>;
+
+        fn poll(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Falls<'a>> {
+            std::task::Poll::Ready(Falls(self.log, "result"))
+        }
+    }
+
+    impl Drop for Owns<'_, '_> {
+        fn drop(&mut self) {
+            drop(self.handle.take());
+            self.log.add("future");
+        }
+    }
+
+    let log = &Log::new();
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let own = Rc::new(Cell::new(None));
+    let handle = world.spawn(Owns { handle: Rc::clone(&own), log });
+    own.set(Some(handle));
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["future", "result"]);
 }

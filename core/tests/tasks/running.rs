@@ -141,3 +141,24 @@ fn a_task_that_is_gone_has_no_name_any_more() {
     assert_eq!(world.executor.label(gone.task()), None);
     assert_eq!(world.executor.label(there.task()), Some(there.label()));
 }
+
+/// A job that is asked for when the task has done all that it may in a step is begun in the next one.
+#[test]
+fn a_job_is_an_operation_of_the_step() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    world.spawn(async move {
+        let permits = sinbin_core::sync::Semaphore::new(on, 1);
+        for _ in 0..32 {
+            permits.acquire(1).await.unwrap();
+        }
+        log.add(on.job(|| 5).await.unwrap());
+    });
+    world.turn();
+    assert!(world.host.jobs.is_empty(), "all operations of the step are spent");
+    world.turn();
+    assert_eq!(world.compute(), 1);
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [5]);
+}
