@@ -151,7 +151,7 @@ fn a_job_is_an_operation_of_the_step() {
     world.spawn(async move {
         let permits = sinbin_core::sync::Semaphore::new(on, 1);
         for _ in 0..32 {
-            permits.acquire(1).await.unwrap();
+            drop(permits.acquire(1).await);
         }
         log.add(on.job(|| 5).await.unwrap());
     });
