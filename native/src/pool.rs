@@ -8,6 +8,7 @@ mod queue;
 use std::any::type_name;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use sinbin_core::{Job, JobId, Progress};
@@ -17,6 +18,13 @@ use crate::host::SendJob;
 use crate::pool::queue::{Ended, Key, Queue};
 use crate::priority;
 use crate::reactor::Notifier;
+
+/// How long the end of a pool waits for the slices that are being computed: a worker of low priority is slow where others
+/// are busy.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How often it looks whether they have ended.
+const LOOK: Duration = Duration::from_micros(200);
 
 /// How much of a job a worker does before it looks around: some hundred microseconds.
 const SLICE: u32 = 500_000;
@@ -122,12 +130,19 @@ impl<J: SendJob> Pool<J> {
 }
 
 impl<J: Job> Drop for Pool<J> {
-    /// Jobs end at their next slice boundary.
+    /// Jobs end at their next slice boundary. A job whose slice does not end in [`GRACE`] is left behind with its thread:
+    /// the loop ends in its time.
     fn drop(&mut self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
+        let began = Instant::now();
         for worker in self.workers.drain(..) {
-            if worker.join().is_err() {
+            while !worker.is_finished() && began.elapsed() < GRACE {
+                thread::sleep(LOOK);
+            }
+            if !worker.is_finished() {
+                tracing::warn!("a job is still at work, and is left behind with its thread");
+            } else if worker.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }
         }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use sinbin_core::task::{self, Async, AsyncService, Conn, Door, Loop, Pool};
 
+use crate::caught::{Caught, caught};
 use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};
@@ -191,9 +192,15 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
             && !is_the_end(&error)
         {
             if tracing::enabled!(tracing::Level::DEBUG) {
-                // The user's code is not called while a line is being written.
-                let error = error.to_string();
-                tracing::debug!(error, "a connection's task failed");
+                // The user's code is not called while a line is being written. An error that fails to be told and then
+                // panics in its destructor must not do so during the first panic.
+                match caught(|| error.to_string()) {
+                    Ok(error) => tracing::debug!(error, "a connection's task failed"),
+                    Err(panicked) => {
+                        drop(Caught::new(error));
+                        panic!("{panicked}");
+                    }
+                }
             }
             drop(error);
             // A connection that has panicked in the meantime is counted by the host.

@@ -107,6 +107,8 @@ pub struct Door<'d> {
     told: Cell<u8>,
     /// A deadline is over: operations are tried once more, whatever woke the task.
     insists: Cell<bool>,
+    /// What the clock said when it was last read.
+    last_clock: Cell<Instant>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
@@ -157,6 +159,7 @@ impl<'d> Door<'d> {
             untold: Cell::new(false),
             told: Cell::new(0),
             insists: Cell::new(false),
+            last_clock: Cell::new(Instant::ZERO),
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
@@ -374,6 +377,16 @@ impl<'d> Door<'d> {
     #[inline]
     pub(crate) fn seen(&self) -> Instant {
         self.with(|ops| ops.seen()).unwrap_or(Instant::ZERO)
+    }
+
+    /// Returns what the clock said when it was last read.
+    pub(crate) fn last_clock(&self) -> Instant {
+        self.last_clock.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_last_clock(&self, now: Instant) {
+        self.last_clock.set(now);
     }
 
     /// Returns true if operations are to be tried although nothing says that they are ready.

@@ -38,11 +38,19 @@ impl<'d> Loop<'d> {
         self.door
     }
 
-    /// Returns the time by the host's clock, or when the turn began, where the host has no clock at hand;
-    /// [`Instant::ZERO`] outside a task of this loop.
+    /// The time by the host's clock, or when the turn began, where the host has no clock at hand. Within a callback that
+    /// has the host ([`try_recv_with`](Conn::try_recv_with)), the time that was read last; [`Instant::ZERO`] outside a task
+    /// of this loop. A span that is asked for there counts from when it is first waited for.
     #[must_use]
     pub fn now(self) -> Instant {
-        self.door.with(|ops| ops.clock()).unwrap_or(Instant::ZERO)
+        self.clock().unwrap_or_else(|| self.door.last_clock())
+    }
+
+    /// Returns the time, where it can be read.
+    pub(crate) fn clock(self) -> Option<Instant> {
+        let now = self.door.with(|ops| ops.clock()).ok()?;
+        self.door.set_last_clock(now);
+        Some(now)
     }
 
     /// The task that runs.

@@ -28,17 +28,33 @@ impl core::error::Error for Elapsed {}
 pub struct Sleep<'d> {
     alarm: Alarm<'d>,
     until: Instant,
-    begun: bool,
+    stage: Stage,
+}
+
+/// How far a sleep is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// `until` is a span yet, and counts from the first look: there was no clock to be read.
+    Span,
+    /// It has not begun, and lets others have their turn first.
+    Fresh,
+    /// It has begun.
+    Begun,
 }
 
 impl Future for Sleep<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.begun && self.until <= self.alarm.on().door().seen() {
+        let on = self.alarm.on();
+        if self.stage == Stage::Span {
+            let until = on.now() + Duration::from_nanos(self.until.as_nanos());
+            (self.until, self.stage) = (until.min(Instant::LAST), Stage::Fresh);
+        }
+        if self.stage == Stage::Begun && self.until <= on.door().seen() {
             return Poll::Ready(());
         }
-        self.begun = true;
+        self.stage = Stage::Begun;
         let until = self.until;
         self.alarm.wait(until, context);
         Poll::Pending
@@ -48,13 +64,16 @@ impl Future for Sleep<'_> {
 impl<'d> Loop<'d> {
     /// Waits until `span` has passed. Others have their turn in any case.
     pub fn sleep(self, span: Duration) -> Sleep<'d> {
-        self.sleep_until(self.now() + span)
+        match self.clock() {
+            Some(now) => self.sleep_until(now + span),
+            None => Sleep { stage: Stage::Span, ..self.sleep_until(Instant::ZERO + span) },
+        }
     }
 
     /// Waits until `moment`. Others have their turn in any case. [`Instant::NEVER`] is a moment here, centuries away.
     pub const fn sleep_until(self, moment: Instant) -> Sleep<'d> {
         let until = if moment.as_nanos() == Instant::NEVER.as_nanos() { Instant::LAST } else { moment };
-        Sleep { alarm: Alarm::new(self), until, begun: false }
+        Sleep { alarm: Alarm::new(self), until, stage: Stage::Fresh }
     }
 
     /// Waits for `future`, but no longer than `span` from now; then it is dropped.
@@ -63,12 +82,15 @@ impl<'d> Loop<'d> {
     ///
     /// [`Elapsed`] when the time was over first.
     pub fn timeout<F: Future>(self, span: Duration, future: F) -> Timeout<'d, F> {
-        self.until(self.now() + span, future)
+        match self.clock() {
+            Some(now) => self.until(now + span, future),
+            None => Timeout { is_span: true, ..self.until(Instant::ZERO + span, future) },
+        }
     }
 
     /// [`timeout`](Self::timeout) with a point in time; at [`Instant::NEVER`] there is none.
     pub const fn until<F: Future>(self, moment: Instant, future: F) -> Timeout<'d, F> {
-        Timeout { alarm: Alarm::new(self), until: moment, begun: false, future }
+        Timeout { alarm: Alarm::new(self), until: moment, begun: false, is_span: false, future }
     }
 
     /// The moment `span` from now; never, where there is no span.
@@ -80,7 +102,7 @@ impl<'d> Loop<'d> {
     /// Ticks every `period` from now on; without a period, whenever all others have had a turn.
     #[must_use]
     pub fn every(self, period: Duration) -> Interval<'d> {
-        Interval { on: self, period, next: self.now() + period }
+        Interval { on: self, period, next: self.clock().map(|now| now + period) }
     }
 }
 
@@ -91,6 +113,8 @@ pin_project! {
         alarm: Alarm<'d>,
         until: Instant,
         begun: bool,
+        // `until` is a span yet, and counts from the first look.
+        is_span: bool,
         #[pin]
         future: F,
     }
@@ -103,6 +127,10 @@ impl<F: Future> Future for Timeout<'_, F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let door = this.alarm.on().door();
+        if *this.is_span {
+            let span = Duration::from_nanos(this.until.as_nanos());
+            (*this.until, *this.is_span) = (this.alarm.on().now() + span, false);
+        }
         // A deadline is over in a step that it has woken, so not in the first one. At `NEVER` there is none.
         let is_over = *this.begun && *this.until != Instant::NEVER && *this.until <= door.seen();
         *this.begun = true;
@@ -125,18 +153,23 @@ impl<F: Future> Future for Timeout<'_, F> {
 pub struct Interval<'d> {
     on: Loop<'d>,
     period: Duration,
-    next: Instant,
+    /// Nobody knows before the first wait, where there was no clock to be read.
+    next: Option<Instant>,
 }
 
 impl Interval<'_> {
     /// Waits for the next tick, and returns when it was due. Ticks that nobody waited for are left out.
     pub async fn tick(&mut self) -> Instant {
-        let due = if self.period.is_zero() { self.on.now() } else { self.next };
-        self.on.sleep_until(due).await;
+        let next = *self.next.get_or_insert_with(|| self.on.now() + self.period);
+        let due = if self.period.is_zero() { self.on.now() } else { next };
+        // A tick that is due is had at once, also beside something else that is always ready; the one after it is not due.
+        if self.period.is_zero() || due > self.on.door().seen() {
+            self.on.sleep_until(due).await;
+        }
         let period = self.period.as_nanos();
         let missed = self.on.now().since(due).as_nanos().checked_div(period).unwrap_or(0);
         let step = u64::try_from((missed + 1).saturating_mul(period)).unwrap_or(u64::MAX);
-        self.next = due + Duration::from_nanos(step);
+        self.next = Some(due + Duration::from_nanos(step));
         due
     }
 }

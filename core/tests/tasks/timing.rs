@@ -1,7 +1,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use sinbin_core::task::{Door, Loop, NoWakers};
+use sinbin_core::task::{Door, Either, Loop, NoWakers, select};
 use sinbin_core::time::Elapsed;
 use sinbin_core::{Instant, Rest};
 
@@ -261,4 +261,59 @@ fn who_sleeps_outside_a_task_leaves_nothing_at_the_door() {
     let mut world = World::new(on);
     world.spawn(on.wait_named());
     assert_eq!(world.run(), Rest::Stalled, "no deadline of somebody else's");
+}
+
+/// A heartbeat beside messages that never end: the commonest loop of a server.
+#[test]
+fn a_tick_is_had_beside_what_is_always_ready() {
+    for tick_first in [false, true] {
+        let (door, ticks) = (Door::new(&NoWakers), &std::cell::Cell::new(0));
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        world.spawn(async move {
+            let plenty = sinbin_core::sync::Semaphore::new(on, 1);
+            let mut interval = on.every(10 * MS);
+            loop {
+                let is_tick = if tick_first {
+                    matches!(select(interval.tick(), plenty.acquire(1)).await, Either::First(_))
+                } else {
+                    matches!(select(plenty.acquire(1), interval.tick()).await, Either::Second(_))
+                };
+                ticks.set(ticks.get() + u32::from(is_tick));
+            }
+        });
+        for _ in 0..500 {
+            world.turn();
+            world.now = world.now + MS;
+        }
+        assert!((45..=50).contains(&ticks.get()), "{} ticks in 500 ms", ticks.get());
+    }
+}
+
+/// While a callback has the host, no clock can be read.
+#[test]
+fn a_span_that_is_asked_for_in_a_callback_is_no_shorter() {
+    let (door, log) = (Door::new(&NoWakers), &Log::new());
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.extend([1]);
+    world.now = Instant::ZERO + 70 * MS;
+    world.spawn(async move {
+        let before = on.now();
+        let made = conn.try_recv_with(|_| {
+            let never = std::future::pending::<()>();
+            (on.now(), on.sleep(10 * MS), on.timeout(10 * MS, never), on.every(10 * MS))
+        });
+        let (now, sleep, timeout, mut interval) = made.unwrap();
+        assert_eq!(now, before);
+        sleep.await;
+        log.add(on.now());
+        assert_eq!(timeout.await, Err(Elapsed));
+        log.add(on.now());
+        interval.tick().await;
+        log.add(on.now());
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [80, 90, 100].map(|millis| Instant::ZERO + millis * MS));
 }
