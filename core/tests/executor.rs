@@ -4,6 +4,7 @@ mod cases;
 #[macro_use]
 mod no_io;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 
 use cases::cases;
@@ -42,6 +43,8 @@ enum Move {
     Wake(TaskId),
     Cancel(TaskId),
     Fail,
+    /// Spawns them, and panics in the same step.
+    Panic(Vec<Player>),
 }
 
 const FAILURE: Failure = Failure { op: Op::Wait, source: SourceId::from_bits(7), error: IoError::Os(5) };
@@ -77,6 +80,10 @@ impl Task<Diary> for Player {
             Move::Wake(task) => assert!(cx.wake(task)),
             Move::Cancel(task) => assert!(cx.cancel(task)),
             Move::Fail => return Step::Fail(FAILURE),
+            Move::Panic(players) => {
+                assert!(players.into_iter().all(|player| cx.spawn(player).is_ok()));
+                resume_unwind(Box::new("planted"));
+            }
             Move::Yield => {}
         }
         Step::Yield
@@ -188,6 +195,23 @@ fn a_task_that_fails_is_reported_and_takes_nobody_with_it() {
     let failed = [step("a"), end("a"), Event::Ended(first, Some(FAILURE))];
     let done = [step("b"), end("b"), Event::Ended(second, None)];
     assert_eq!(stage.diary.0, [failed, done].concat());
+}
+
+/// A panic leaves a step: the tasks that it has spawned have no places yet.
+#[test]
+fn all_tasks_are_drained_one_by_one_without_a_further_step() {
+    let mut stage = Stage::new();
+    let children = vec![player("d", vec![]), player("e", vec![])];
+    stage.spawn(player("a", vec![Move::Yield]));
+    stage.spawn(player("b", vec![Move::Panic(children)]));
+    stage.spawn(player("c", vec![]));
+    assert!(catch_unwind(AssertUnwindSafe(|| stage.turn())).is_err());
+    let steps = ["a", "b"].map(|name| Event::Step(name.into(), Woken::Spawned));
+    let mut names = Vec::new();
+    stage.executor.drain(|player| names.push(player.name));
+    assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    assert_eq!(stage.diary.0, steps);
+    stage.executor.drain(|player| panic!("{} is there twice", player.name));
 }
 
 /// A family: how often each yields before it spawns its children.

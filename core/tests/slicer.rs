@@ -85,6 +85,9 @@ impl World {
             Act::Take(number) => self.take(*number),
             Act::Run => self.run(),
         }
+        for (id, is) in &self.jobs {
+            assert_eq!(self.slicer.is_done(*id), *is == Is::Done);
+        }
     }
 
     fn submit(&mut self, slices: usize) {

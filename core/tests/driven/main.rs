@@ -7,6 +7,7 @@
 //! | `sources.rs` | what becomes of a connection that fails, idles or hangs up, and of names that are in use |
 //! | `guests.rs` | services that are `async fn`s: tasks, jobs and addresses |
 //! | `jobs.rs` | jobs that are given up, lost, or answered with nonsense |
+//! | `guarding.rs` | panics of the user's code, in a loop that catches them |
 
 #[path = "../cases/mod.rs"]
 mod cases;
@@ -21,6 +22,7 @@ mod oracle;
 mod tape;
 
 mod dialogues;
+mod guarding;
 mod guests;
 mod jobs;
 mod room;
