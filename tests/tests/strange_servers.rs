@@ -215,3 +215,16 @@ fn an_answer_that_comes_too_late_to_be_measured_is_told() {
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert!(ended.stderr.contains("measure for longer"), "{}", ended.stderr);
 }
+
+/// The oldest request of a full pipeline is older than the timeout, and yet a reply comes all the time.
+#[test]
+fn requests_that_wait_in_the_pipeline_are_no_silence() {
+    let slow = |stream| {
+        each_request(stream, |_, stream| {
+            thread::sleep(std::time::Duration::from_millis(150));
+            say(stream, "1\n")
+        });
+    };
+    let ended = perf(server(slow), "throughput --pipeline 32 --connections 2 --seconds 2 --timeout 3s");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
+}
