@@ -215,3 +215,40 @@ fn an_answer_that_comes_too_late_to_be_measured_is_told() {
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert!(ended.stderr.contains("measure for longer"), "{}", ended.stderr);
 }
+
+/// The oldest request of a full pipeline is older than the timeout, and yet a reply comes all the time.
+#[test]
+fn requests_that_wait_in_the_pipeline_are_no_silence() {
+    let slow = |stream| {
+        each_request(stream, |_, stream| {
+            thread::sleep(std::time::Duration::from_millis(150));
+            say(stream, "1\n")
+        });
+    };
+    let ended = perf(server(slow), "throughput --pipeline 32 --connections 2 --seconds 2 --timeout 3s");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
+}
+
+/// The slow client's first reply comes when the measurement is over: there is nothing to compare with.
+#[test]
+fn a_slow_client_without_a_reply_in_time_is_no_result() {
+    let late = |mut stream: TcpStream| {
+        let mut request = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut request) {
+            let is_slow = request[..count].starts_with(b"2");
+            if is_slow {
+                thread::sleep(std::time::Duration::from_millis(1500));
+            }
+            say(&mut stream, "1\n");
+        }
+    };
+    let address = server(late);
+    for more in ["", "--brief"] {
+        let ended = perf(address, &format!("mixed --slow-n 2 --seconds 2 {more}"));
+        assert_eq!(ended.code, Some(1), "{more}: {}", ended.stdout);
+        let text = "slow client: no request was answered in 1.0 s; measure for longer";
+        assert!(ended.stderr.contains(text), "{more}: {}", ended.stderr);
+        assert!(!ended.stdout.contains("keeps"), "{more}: {}", ended.stdout);
+        assert!(!ended.stdout.contains("p99 0 ns"), "{more}: {}", ended.stdout);
+    }
+}

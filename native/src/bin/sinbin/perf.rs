@@ -28,11 +28,14 @@ fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
     if stats.count() > 0 {
         output::line_or_end(stats.summary(seconds));
     }
-    match stats.verdict() {
+    match stats.verdict().or_else(|| nothing(stats, seconds)) {
         Some(verdict) => Err(verdict.into()),
-        None if stats.count() == 0 && !interrupted() => {
-            Err(format!("no request was answered in {seconds:.1} s; measure for longer (--seconds)").into())
-        }
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Returns what to say of a measurement that has measured nothing, unless a signal has ended it.
+fn nothing(stats: &Stats, seconds: f64) -> Option<String> {
+    (stats.count() == 0 && !interrupted())
+        .then(|| format!("no request was answered in {seconds:.1} s; measure for longer (--seconds)"))
 }

@@ -290,15 +290,18 @@ impl Client {
             return (now < until).then_some(until);
         };
         let age = since.elapsed();
-        let patience = if self.has_heard {
-            // The server has shown how quick it is.
-            let slowest = self.script.stats.borrow().slowest();
-            GRACE.max(slowest.saturating_mul(SLOWER)).min(clients.patience)
-        } else {
-            // The server may come to this connection when it has done with others, which are about to go.
-            clients.patience.max(age + (clients.end + GRACE).since(now))
-        };
-        Some(now + patience.saturating_sub(age))
+        // A request that waits in the pipeline gets older while the server answers those before it.
+        let silence = age.min(now.since(clients.heard.get()));
+        // The server has shown how quick it is.
+        let slowest = self.script.stats.borrow().slowest();
+        let patience = GRACE.max(slowest.saturating_mul(SLOWER)).min(clients.patience);
+        let until = now + patience.saturating_sub(silence);
+        if self.has_heard {
+            return Some(until);
+        }
+        // The server may come to this connection when it has done with others, which are about to go.
+        let first = now + clients.patience.saturating_sub(age);
+        Some(until.max(first).max(clients.end + GRACE))
     }
 
     /// Asks no more, and counts the requests without an answer.

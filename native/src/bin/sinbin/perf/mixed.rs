@@ -19,6 +19,7 @@ pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
     // Half of the time for each part.
     let time = Duration::from_secs(args.perf.seconds.into()) / 2;
     let (alone, _) = lap(args, &[FAST_N], time)?;
+    alone.check("fast client alone")?;
     if !args.brief {
         output::line_or_end(format_args!("fast client alone: {}", alone.line()));
     }
@@ -28,6 +29,8 @@ pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
     // The slow one is there first: a server that serves one after the other shows what it is.
     let (slow, beside) = lap(args, &[args.slow_n, FAST_N], time)?;
     let beside = beside.ok_or("one client took part, not two")?;
+    // A fast client that gets nothing is a result: a server that serves one after the other.
+    slow.check("slow client")?;
     if args.brief {
         output::line_or_end(format_args!(
             "{:.0}\t{:.0}\t{:.1}\t{:.1}\t{:.1}",
@@ -59,7 +62,12 @@ impl Part {
 
     fn line(&self) -> String {
         let rate = rate(self.stats.count(), self.seconds);
-        format!("{rate}, p99 {}", self.stats.p99())
+        if self.stats.count() == 0 { rate } else { format!("{rate}, p99 {}", self.stats.p99()) }
+    }
+
+    /// Fails when there is nothing to tell or to compare with.
+    fn check(&self, client: &str) -> Result<(), String> {
+        super::nothing(&self.stats, self.seconds).map_or(Ok(()), |why| Err(format!("{client}: {why}")))
     }
 }
 
