@@ -2,9 +2,9 @@
 //!
 //! A request is a decimal integer, ended by `\n`; blanks around it, `\r` among them, are fine. A reply is a
 //! line. The talk's own clients send no newline: they send `30` and wait for the line. So a connection whose
-//! first read holds no newline is *bare*: each read is one request. Some clients write a line and its end apart
-//! (`nc -C` does), so a newline right behind a bare request, `\r\n` too, is the end of that request, and from there on
-//! the connection is lines.
+//! first read holds no newline is *bare*: each read is one request, up to the first read with a newline. That read and
+//! all after it are lines. Some clients write a line and its end apart (`nc -C` does), so a newline right behind a bare
+//! request, `\r\n` too, is the end of that request.
 //!
 //! Nothing of a line is stored but what it comes to so far, so half a line costs no buffer.
 //!
@@ -47,7 +47,7 @@ impl Default for Rules {
 /// How requests are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
-    /// By lines, or by reads where the first read holds no newline, until one comes right behind a request.
+    /// By reads up to the first read that holds a newline; by lines from that read on.
     Auto,
     /// By lines, whatever the reads: for networks that may cut a first line in two.
     Lines,
@@ -164,8 +164,6 @@ enum By {
 enum Newline {
     /// No newline belongs to a request before it.
     Own,
-    /// The read with the bare request holds its newline, too.
-    Read,
     /// A bare request has just ended: a newline that comes next is its end.
     Behind,
     /// After the bare request a read brought `\r`, and nothing else.
@@ -212,15 +210,16 @@ impl Requests {
         }
     }
 
-    /// A read brought `bytes`; `whole` says that it was not cut off by the size of the buffer. The first one
-    /// decides whether the connection is bare.
+    /// A read brought `bytes`; `whole` says that it was not cut off by the size of the buffer. The connection is bare
+    /// until a read brings a newline.
     #[inline]
     pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8], whole: bool) {
         let continues = self.cut;
         self.cut = !whole;
         match self.by {
             By::Lines => {}
-            By::Reads => self.look_for_newline(bytes, continues),
+            By::Reads if rules.framing == Framing::Auto => self.look_for_newline(bytes, continues),
+            By::Reads => {}
             By::Unknown => {
                 self.by = match rules.framing {
                     Framing::Lines => By::Lines,
@@ -233,12 +232,14 @@ impl Requests {
         }
     }
 
-    /// Looks whether a read begins with the newline of the bare request before it. `continues` says that it goes on
-    /// with a read that was cut off.
+    /// Looks whether a read makes lines of a bare connection, and whether it begins with the newline of the bare request
+    /// before it. `continues` says that it goes on with a read that was cut off.
     fn look_for_newline(&mut self, bytes: &[u8], continues: bool) {
+        if bytes.contains(&b'\n') {
+            self.by = By::Lines;
+        }
         self.newline = match (self.newline, bytes) {
             (Newline::Behind | Newline::Half, [b'\n', ..]) | (Newline::Behind, [b'\r', b'\n', ..]) => {
-                self.by = By::Lines;
                 Newline::Here
             }
             (Newline::Behind, b"\r") => Newline::Half,
@@ -304,7 +305,8 @@ impl Requests {
         }
         for (count, &byte) in bytes.iter().enumerate() {
             match (byte, self.by) {
-                (b'\n', By::Reads) => self.newline = Newline::Read,
+                // With bare framing a newline is a blank.
+                (b'\n', By::Reads) => {}
                 (b'\n', _) if self.newline == Newline::Here => {
                     *self = self.after();
                     continue;
@@ -330,9 +332,8 @@ impl Requests {
             return None;
         }
         let nothing = self.at == At::Start && self.by != By::Reads;
-        let lacks_newline = rules.framing == Framing::Auto && self.newline != Newline::Read;
         let request = self.end_of_request(rules);
-        if lacks_newline && self.by == By::Reads {
+        if self.by == By::Reads && rules.framing == Framing::Auto {
             self.newline = Newline::Behind;
         }
         (!nothing).then_some(request)

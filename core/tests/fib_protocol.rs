@@ -124,7 +124,7 @@ proptest! {
         }
     }
 
-    /// Whatever it is: without a newline in the first read, each read is one request; with one, each line.
+    /// Whatever it is: each read is one request up to the first read with a newline; from there on, each line is.
     /// A read that was cut off is one with what follows.
     #[test]
     fn reads_are_requests_where_the_first_has_no_newline(
@@ -162,6 +162,25 @@ proptest! {
         let expected: Vec<_> = requests.into_iter().chain(lines).collect();
         prop_assert_eq!(&parsed(&AUTO, &reads, ended), &expected);
         prop_assert_eq!(&asked(&AUTO, &reads, ended), &expected);
+    }
+
+    /// Bare requests, and then lines of which the first comes with its newline, in a buffer of any size.
+    #[test]
+    fn lines_may_follow_bare_requests(
+        bare in vec("[0-9]{1,2}", 1..5),
+        (first, rest) in ("[0-9]{1,2}\r?", input()),
+        (size, places) in (1..10_usize, vec(any::<usize>(), 0..20)),
+        ended: bool,
+    ) {
+        let bare: Vec<_> = bare.iter().map(|text| read(text.as_bytes())).collect();
+        let first = [first.as_bytes(), b"\n"].concat();
+        let lines = asked(&LINES, &[read(&[&first[..], &rest].concat())], ended);
+        let expected = [parsed(&BARE, &bare, false), lines].concat();
+        for first in [vec![read(&first)], bites(&first, size)] {
+            let reads = [bare.clone(), first, cut(&rest, &places)].concat();
+            prop_assert_eq!(&parsed(&AUTO, &reads, ended), &expected);
+            prop_assert_eq!(&asked(&AUTO, &reads, ended), &expected);
+        }
     }
 
     /// Lines mean what they say however they are cut, but for a cut between the digits of the first one.
@@ -254,7 +273,23 @@ fn a_newline_behind_a_bare_request_is_no_request() {
         (&["30", "\r", "31", "\r"], &[Ok(30), Ok(31)]),
         // These newlines end empty lines.
         (&["30", "\n", "\n"], &[Ok(30), Err(Bad::Empty)]),
-        (&["30", "7\n", "\n", "8"], &[Ok(30), Ok(7), Err(Bad::Empty), Ok(8)]),
+        (&["30", "7\n", "\n", "8"], &[Ok(30), Ok(7), Err(Bad::Empty)]),
+    ] {
+        let reads: Vec<_> = pieces.iter().map(|piece| read(piece.as_bytes())).collect();
+        assert_eq!(parsed(&AUTO, &reads, false), expected, "{pieces:?}");
+    }
+}
+
+#[test]
+fn a_newline_in_a_later_read_makes_lines_of_it_and_of_what_follows() {
+    for (pieces, expected) in [
+        (&["30", "5\n", "6\n7\n"][..], &[Ok(30), Ok(5), Ok(6), Ok(7)][..]),
+        (&["3", "0\r\n1\n"], &[Ok(3), Ok(0), Ok(1)]),
+        (&["30", "5\n1", "2\n"], &[Ok(30), Ok(5), Ok(12)]),
+        (&["30", "31", "5\n1"], &[Ok(30), Ok(31), Ok(5)]),
+        // A lone `\r` between them changes nothing.
+        (&["30", "\r", "5\n6\n"], &[Ok(30), Ok(5), Ok(6)]),
+        (&["x", "\ry\n\n"], &[Err(Bad::NotInteger), Err(Bad::NotInteger), Err(Bad::Empty)]),
     ] {
         let reads: Vec<_> = pieces.iter().map(|piece| read(piece.as_bytes())).collect();
         assert_eq!(parsed(&AUTO, &reads, false), expected, "{pieces:?}");

@@ -64,15 +64,20 @@ fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Request> {
 
 fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let mut all = Vec::new();
+    let is_auto = rules.framing == Framing::Auto;
     let mut lacks_newline = false;
     for (at, read) in reads.iter().enumerate() {
-        if lacks_newline && let Some(lines) = behind_newline(&bytes(&reads[at..]), &read.bytes) {
+        let rest = bytes(&reads[at..]);
+        let behind = lacks_newline.then(|| behind_newline(&rest, &read.bytes)).flatten();
+        // A read with a newline anywhere else makes lines of itself, too.
+        let lines = behind.or((is_auto && read.bytes.contains(&b'\n')).then_some(&rest));
+        if let Some(lines) = lines {
             all.extend(by_line(rules, lines, ended));
             break;
         }
         // The lone `\r` may have been the beginning of `\r\n`.
         let is_blank = lacks_newline && read.bytes == b"\r";
-        lacks_newline = rules.framing == Framing::Auto && !is_blank && !read.bytes.contains(&b'\n');
+        lacks_newline = is_auto && !is_blank;
         if is_blank {
             continue;
         }

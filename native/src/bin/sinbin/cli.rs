@@ -95,7 +95,7 @@ pub(crate) struct LifeArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum FramingArg {
-    /// By lines; by reads for a client whose first read holds no newline.
+    /// By lines; by reads for a client whose first read holds no newline, up to a read that does.
     Auto,
     /// By lines only.
     Lines,

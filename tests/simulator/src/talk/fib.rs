@@ -84,8 +84,7 @@ impl FibTalk {
             return;
         }
         self.owe(request(&self.rules, &self.pending), owed);
-        let may_follow = self.rules.framing == Framing::Auto && !self.pending.contains(&b'\n');
-        self.newlines = if may_follow { &[b"\n", b"\r\n"] } else { &[] };
+        self.newlines = if self.rules.framing == Framing::Auto { &[b"\n", b"\r\n"] } else { &[] };
     }
 
     /// A newline behind a bare request makes lines of what follows.
@@ -138,8 +137,9 @@ impl Talk for FibTalk {
                 self.pending.extend(bytes);
                 self.is_cut = is_cut;
                 self.find_newline();
-                if self.by_lines.is_none() && bytes.contains(&b'\n') {
+                if self.rules.framing == Framing::Auto && bytes.contains(&b'\n') {
                     self.by_lines = Some(true);
+                    self.newlines = &[];
                 }
                 if self.by_lines == Some(true) {
                     self.lines(owed);

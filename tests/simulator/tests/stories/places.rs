@@ -31,6 +31,17 @@ fn a_bare_request_is_one_request_where_no_block_is_left() {
     assert_eq!(answers_to(sim, client, b""), "");
 }
 
+/// Where no block is left, the line behind a bare request comes in bites.
+#[test]
+fn lines_may_follow_a_bare_request_where_no_block_is_left() {
+    let (mut sim, client) = fib(by(Framing::Auto), &alone(0));
+    say(&mut sim, client, b"3");
+    assert_eq!(answers_now(&mut sim, client), "2\n");
+    say(&mut sim, client, b"+0000000005\n6\n7\n");
+    assert_eq!(answers_now(&mut sim, client), "5\n8\n13\n");
+    assert_eq!(answers_to(sim, client, b"\n4"), "error: an empty line; send an integer\n3\n");
+}
+
 /// It is known to be whole only when nothing follows; and then its answer is stuck.
 #[test]
 fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
