@@ -282,11 +282,13 @@ fn a_tick_is_had_beside_what_is_always_ready() {
                 ticks.set(ticks.get() + u32::from(is_tick));
             }
         });
-        for _ in 0..500 {
+        let millis = if cfg!(miri) { 50 } else { 500 };
+        for _ in 0..millis {
             world.turn();
             world.now = world.now + MS;
         }
-        assert!((45..=50).contains(&ticks.get()), "{} ticks in 500 ms", ticks.get());
+        let most = millis / 10;
+        assert!((most * 9 / 10 - 1..=most).contains(&ticks.get()), "{} ticks in {millis} ms", ticks.get());
     }
 }
 
