@@ -130,7 +130,7 @@ impl<J: SendJob> Pool<J> {
 }
 
 impl<J: Job> Drop for Pool<J> {
-    /// Jobs end at their next slice boundary. A job whose slice does not end in [`GRACE`] is left behind with its thread:
+    /// Jobs end at their next slice boundary. A job whose slice does not end in half a second is left behind with its thread:
     /// the loop ends in its time.
     fn drop(&mut self) {
         self.shared.lock().closing = true;
