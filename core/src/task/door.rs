@@ -107,7 +107,7 @@ pub struct Door<'d> {
     told: Cell<u8>,
     /// A deadline is over: operations are tried once more, whatever woke the task.
     insists: Cell<bool>,
-    /// What the clock said when it was last read.
+    /// The time that the clock showed when it was last read.
     last_clock: Cell<Instant>,
     /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
     has_left: Cell<u8>,

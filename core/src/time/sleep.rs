@@ -36,9 +36,9 @@ pub struct Sleep<'d> {
 enum Stage {
     /// `until` is a span yet, and counts from the first look: there was no clock to be read.
     Span,
-    /// It has not begun, and lets others have their turn first.
+    /// The sleep has not begun; it lets other tasks have their turn first.
     Fresh,
-    /// It has begun.
+    /// The sleep has begun.
     Begun,
 }
 
@@ -153,7 +153,7 @@ impl<F: Future> Future for Timeout<'_, F> {
 pub struct Interval<'d> {
     on: Loop<'d>,
     period: Duration,
-    /// Nobody knows before the first wait, where there was no clock to be read.
+    /// The next tick; none before the first wait, where there was no clock to be read.
     next: Option<Instant>,
 }
 
