@@ -13,6 +13,8 @@ pub struct Watcher {
     sources: BTreeMap<u64, Source>,
     /// Those that are to be computed.
     jobs: BTreeSet<JobId>,
+    /// Events that the driver told of.
+    pub told: u64,
     /// How many connections there is room for, as far as the driver knows.
     room: u32,
     /// More came than that, and may wait for ever.
@@ -54,6 +56,7 @@ impl Watcher {
         for source in self.sources.values_mut() {
             (source.received, source.sent) = (0, 0);
         }
+        self.told += events.len() as u64;
         let mut left = input.len();
         // Bytes that are not there make an event mean nothing.
         let mut take = |len: u32| left.checked_sub(len as usize).map(|rest| left = rest).is_some();
