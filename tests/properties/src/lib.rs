@@ -13,6 +13,7 @@ mod driven;
 mod fib;
 mod job;
 mod kernel;
+mod nesting;
 mod recording;
 mod serving;
 
@@ -37,6 +38,9 @@ mod oracle;
 #[path = "../../../core/tests/promises/world.rs"]
 #[allow(dead_code)]
 mod world;
+// The sources in memory of the tests of tasks.
+#[path = "../../../core/tests/support/mod.rs"]
+mod support;
 
 #[cfg(unix)]
 pub use contract::contract;
@@ -44,6 +48,7 @@ pub use driven::driven;
 pub use fib::fib;
 pub use job::job;
 pub use kernel::kernel;
+pub use nesting::nesting;
 pub use recording::recording;
 pub use serving::{echo, service};
 
@@ -59,6 +64,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("fib", fib),
     ("job", job),
     ("kernel", kernel),
+    ("nesting", nesting),
     ("recording", recording),
     ("service", service),
 ];

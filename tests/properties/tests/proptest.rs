@@ -98,6 +98,11 @@ proptest! {
     }
 
     #[test]
+    fn loops_run_within_loops(bytes in bytes()) {
+        sinbin_properties::nesting(&bytes);
+    }
+
+    #[test]
     fn every_client_is_answered(bytes in prop_oneof![bytes(), requests()]) {
         sinbin_properties::service(&bytes);
     }
