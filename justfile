@@ -59,9 +59,9 @@ no-alloc:
 miri:
     .ci/miri
 
-# Licences and sources of all dependencies (needs cargo-deny)
+# Licences, sources and known advisories of all dependencies (fetches cargo-deny)
 deny:
-    cargo deny check bans licenses sources
+    .ci/deny
 
 # Format everything
 fmt:
