@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use sinbin::command::signals::{interrupted, outlive_full_files, stop_on_signal};
+use sinbin::command::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin::command::{descriptors, output};
 use sinbin_wasi::portable::{self, Network, Outcome};
 use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
@@ -106,8 +106,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
     // Before anybody is told that there is a server to stop.
-    let stopper = server.stopper();
-    stop_on_signal(move || stopper.stop())?;
+    stop_on_signal(server.stopper())?;
     for (asked, bound) in args.serving.listen.iter().zip(bound) {
         output::listening(*asked, bound)?;
     }
@@ -121,7 +120,7 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     }
     descriptors::make_room_for(args.serving.max_connections);
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
-    stop_on_signal(move || stopper.stop())?;
+    shut_on_signal(stopper.socket())?;
     let settings = portable::Settings {
         program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         arguments: command_arguments(args),
