@@ -26,7 +26,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 pub use network::{Network, Peer};
 pub use stopper::{Stopper, stopper};
 
-use output::{Lossy, Waiting};
+use output::{Lines, Waiting};
 use poll::Polls;
 use stopper::Stopping;
 
@@ -145,8 +145,8 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
     wasi.arg(program)
         .args(&arguments)
         .stdin(stopping.into_stdin().map_err(Error::Runtime)?)
-        .stdout(Waiting)
-        .stderr(Lossy);
+        .stdout(Waiting::default())
+        .stderr(Lines::default());
     wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
     wasi.socket_addr_check(move |address, purpose| {
         let allowed = network.allows(address, purpose);
