@@ -119,7 +119,7 @@ pub fn finish() {
 pub(crate) fn panicked(place: (String, u32), what: Arguments<'_>, stack: Option<&dyn Display>) {
     let log = log();
     let key = Key::Panic(place);
-    if !log.admits(&key, Level::ERROR) {
+    if !log.admits(&key, Level::ERROR, log.rule(Level::ERROR)) {
         return;
     }
     let mut line = Line::new(log.format, log.is_coloured, Level::ERROR);
@@ -134,7 +134,7 @@ pub(crate) fn panicked(place: (String, u32), what: Arguments<'_>, stack: Option<
 /// Logs a line that a guest has written to its stderr.
 pub fn guest_says(text: &str) {
     let log = log();
-    if !log.admits(&Key::Guest, Level::DEBUG) {
+    if !log.admits(&Key::Guest, Level::INFO, log.rule(Level::DEBUG)) {
         return;
     }
     let mut line = Line::new(log.format, log.is_coloured, Level::INFO);
@@ -159,19 +159,20 @@ impl Log {
     }
 
     /// Counts an event, and returns true if it is to be written. Kinds whose span is over are told first.
-    fn admits(&self, key: &Key, level: Level) -> bool {
+    fn admits(&self, key: &Key, level: Level, rule: Rule) -> bool {
         if self.limit == 0 {
             return true;
         }
         let now = Instant::now();
         let mut limiter = self.limiter();
         let overdue = limiter.overdue(now);
-        let is_admitted = limiter.admits(key, level, self.rule(level), now);
+        let is_admitted = limiter.admits(key, level, rule, now);
         drop(limiter);
         self.tell_left_out(overdue);
         is_admitted
     }
 
+    /// Returns how often an event of this level may be written.
     fn rule(&self, level: Level) -> Rule {
         if level > Level::INFO {
             Rule { lines: self.limit.saturating_mul(ASKED_FOR), span: SHORT_SPAN }
@@ -205,7 +206,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let log = log();
         let meta = event.metadata();
         let key = Key::Event(meta.callsite());
-        if !log.admits(&key, *meta.level()) {
+        if !log.admits(&key, *meta.level(), log.rule(*meta.level())) {
             return;
         }
         // Values of the user's are written here, with nothing locked.

@@ -8,7 +8,8 @@ use std::mem;
 /// whole or not at all.
 pub(super) const VALUE: usize = 1024;
 
-/// Bytes of one line of the message that a command ends with.
+/// Lines of the message that a command ends with, and bytes of each.
+const LINES: usize = 1000;
 const MESSAGE: usize = 16 * 1024;
 
 /// How what is escaped is written.
@@ -91,6 +92,11 @@ pub(crate) fn lines_escaped(text: &impl Display) -> String {
     let text = text.to_string();
     let mut out = String::new();
     for (number, line) in text.split('\n').enumerate() {
+        if number == LINES {
+            let more = text.split('\n').count() - LINES;
+            write!(out, "\n  … ({more} lines more)").ok();
+            break;
+        }
         if number > 0 {
             out.push('\n');
             if !line.is_empty() && !line.starts_with("  ") {

@@ -47,6 +47,8 @@ fn settings(args: &RunArgs) -> Settings {
     settings.busy_poll = serving.busy_poll();
     settings.drain_timeout = serving.drain_timeout();
     settings.max_restarts = usize::from(args.max_restarts);
+    settings.max_commands = args.max_commands as usize;
+    settings.max_ignored = args.max_ignored as usize;
     if let Some(workers) = serving.workers {
         settings.workers = usize::from(workers);
     }
@@ -78,6 +80,17 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn 
         return error;
     }
     format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
+}
+
+/// An error, and the option to look at where a command of WASI has more resources than it may.
+fn with_resources(error: Box<dyn AnyError>, max_resources: usize) -> Box<dyn AnyError> {
+    let said = error.to_string();
+    // What wasmtime says of a table that is full, and of a list that is too long.
+    let signs = ["resource table has no free keys", "fuel allocated for hostcalls", "resources at once"];
+    if !signs.iter().any(|sign| said.contains(sign)) {
+        return error;
+    }
+    format!("{said}\n  --max-resources is {max_resources}, and it wants more at once").into()
 }
 
 /// Returns a function that tells when the time to drain is over, of which the loop itself does not hear while it waits
@@ -126,17 +139,26 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
         arguments: command_arguments(args),
         network: Network { listen: args.serving.listen.clone(), connect: args.allow_connect.clone() },
         max_memory: usize::from(args.max_memory) << 20,
+        max_resources: max_resources(args),
         stopping,
         drain_timeout: args.serving.drain_timeout.0,
     };
     tick(component.engine(), PACE)?;
-    match portable::run(component.engine(), component, settings)? {
+    let ended = portable::run(component.engine(), component, settings);
+    match ended.map_err(|error| with_resources(error.into(), max_resources(args)))? {
         Outcome::Exited(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
         Outcome::Cut => {
             tracing::warn!("the time to drain was over, and the guest still ran");
             Ok(ExitCode::from(CUT))
         }
     }
+}
+
+/// Returns how many resources a command of WASI may hold: of a connection these are a socket, two streams, and a pollable of
+/// each for all that waits for them.
+fn max_resources(args: &RunArgs) -> usize {
+    let derived = args.serving.max_connections.saturating_mul(16).saturating_add(1024);
+    args.max_resources.unwrap_or(derived) as usize
 }
 
 /// What a command is told: what the host is, in the words of our portable guests, unless it wants to hear none.
