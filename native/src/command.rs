@@ -1,16 +1,15 @@
 //! What the commands of this project have in common, `sinbin` and `sinbin-wasi`. Not for others: it changes as they do.
 
+use std::env;
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::{env, io};
 
-use tracing_subscriber::filter::LevelFilter;
-
-use crate::command::stream::{ERR, Lossy};
+use crate::command::stream::ERR;
 
 pub mod arguments;
 pub mod descriptors;
+pub mod log;
 pub mod output;
 mod panics;
 pub mod replay;
@@ -19,39 +18,10 @@ pub mod signals;
 pub mod span;
 pub mod stream;
 
-/// The levels of `--log`, from the least that is told to the most.
-const LEVELS: [(&str, LevelFilter); 6] = [
-    ("off", LevelFilter::OFF),
-    ("error", LevelFilter::ERROR),
-    ("warn", LevelFilter::WARN),
-    ("info", LevelFilter::INFO),
-    ("debug", LevelFilter::DEBUG),
-    ("trace", LevelFilter::TRACE),
-];
-
-/// Sends logs to stderr, and leaves stdout to the command's output. An unknown `level` is reported, and ends the
-/// process as other wrong arguments do, with code 2.
-pub fn log(level: &str) {
-    let Some((_, filter)) = LEVELS.iter().find(|(known, _)| *known == level) else {
-        complain(format_args!(
-            "--log (or SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off"
-        ));
-        std::process::exit(2);
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(*filter)
-        .with_writer(|| Lossy(&ERR))
-        // The subscriber would report its own errors on stderr, and panic where that fails.
-        .log_internal_errors(false)
-        .with_ansi(is_coloured(&io::stderr()))
-        .with_target(false)
-        .init();
-}
-
-/// Says on stderr what went wrong, in the command's name.
+/// Says on stderr what went wrong, in the command's name. What a guest or a file has said of it is escaped.
 pub fn complain(what: impl Display) {
     // Where that can't be said either, the exit code says it.
-    ERR.offer(format!("{}{what}\n", name()).as_bytes()).ok();
+    ERR.offer(format!("{}{}\n", name(), log::lines_escaped(&what)).as_bytes()).ok();
 }
 
 /// Returns the program's name as it was called, which goes before its messages.

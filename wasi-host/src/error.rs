@@ -5,10 +5,26 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What went wrong in a guest, cause by cause; the first has the stack of its functions.
+use sinbin::driver::Fault;
+
+use crate::instance::ANSWER;
+
+/// Returns what went wrong in a guest, cause by cause. The last cause says what, and comes first; the stack of the guest's
+/// functions is as long as they like, and comes last.
 pub(crate) fn report(error: &wasmtime::Error) -> String {
-    let causes: Vec<_> = error.chain().map(|cause| cause.to_string().trim_end().to_owned()).collect();
+    let mut causes: Vec<_> = error.chain().map(|cause| cause.to_string().trim_end().to_owned()).collect();
+    causes.reverse();
     causes.join("\n")
+}
+
+/// Returns what went wrong in a call of a driven guest.
+pub(crate) fn fault(error: &wasmtime::Error) -> Fault {
+    let report = report(error);
+    // What wasmtime says of a guest that hands over more than it may.
+    if report.contains("fuel allocated for hostcalls has been exhausted") {
+        return Fault(format!("it answers with more than {} MiB at once", ANSWER >> 20));
+    }
+    Fault(report)
 }
 
 /// Why a guest can't be run.

@@ -6,7 +6,7 @@ use sinbin::driver::{self, Fault, Guest};
 
 use crate::contract;
 use crate::convert;
-use crate::error::{Error, report};
+use crate::error::{Error, fault};
 use crate::instance::{Blueprint, Instance};
 use crate::jobs::Shop;
 
@@ -22,11 +22,11 @@ impl Guest for Sandboxed {
         self.events.clear();
         self.events.extend(events.iter().filter_map(|event| convert::event(*event)));
         let answer = self.instance.turn(now.as_nanos(), window, &self.events, input);
-        answer.map(convert::answer).map_err(|error| Fault(report(&error)))
+        answer.map(convert::answer).map_err(|error| fault(&error))
     }
 
     fn counts(&mut self) -> Result<Counts, Fault> {
-        self.instance.counts().map(convert::counts).map_err(|error| Fault(report(&error)))
+        self.instance.counts().map(convert::counts).map_err(|error| fault(&error))
     }
 }
 

@@ -12,6 +12,9 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 
+/// Bytes that a guest may answer with in one call, commands and output together: the host has a copy of them.
+pub(crate) const ANSWER: usize = 64 << 20;
+
 /// What an instance is made of. A clone is the same.
 #[derive(Clone)]
 pub struct Blueprint {
@@ -73,6 +76,7 @@ impl Blueprint {
         let state = State { limits, first_tick: None, limit: self.turn_limit, cancelled: None, is_over };
         let mut store = Store::new(self.engine(), state);
         store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(ANSWER);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
         store.set_epoch_deadline(1);
         let service = self.service.instantiate(&mut store)?;

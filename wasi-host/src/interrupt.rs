@@ -36,7 +36,8 @@ pub struct Ticker(());
 
 impl Ticker {
     /// Begins to tick, so that a call may take `limit`. One process has one such clock: the last one that was started
-    /// sets its pace, and all engines hear it.
+    /// sets its pace, and all engines hear it. Its signal is unblocked in this thread: a parent may have left it blocked,
+    /// and where no thread takes it nothing is ever interrupted.
     ///
     /// # Errors
     ///
@@ -48,6 +49,7 @@ impl Ticker {
         // SAFETY: the action does only what is safe in a signal handler: it adds to an atomic. (The engine is never
         // dropped, as the action is never unregistered.)
         unsafe { signal_hook::low_level::register(signal_hook::consts::SIGVTALRM, tick)? };
+        unblock(libc::SIGVTALRM)?;
         let pace = (limit / TICKS).clamp(Duration::from_millis(1), Duration::from_secs(1));
         let pace = libc::timeval {
             tv_sec: libc::time_t::try_from(pace.as_secs()).unwrap_or(1),
@@ -77,5 +79,22 @@ impl Ticker {
             }
         })?;
         Ok(Self(()))
+    }
+}
+
+/// Unblocks a signal in this thread, and in those that it starts.
+#[cfg(unix)]
+fn unblock(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is a valid place that lives as long as the calls, the first of which initializes it.
+    unsafe {
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+    }
+    // SAFETY: `set` is an initialized set that lives as long as the call; nothing is asked for in return.
+    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }

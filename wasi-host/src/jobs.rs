@@ -8,7 +8,7 @@ use sinbin::driven::Computed;
 use sinbin::driver::{Fault, Workshop};
 
 use crate::contract::Progress;
-use crate::error::report;
+use crate::error::fault;
 use crate::instance::{Blueprint, Instance};
 
 /// Where jobs are computed. A clone is the same.
@@ -56,7 +56,7 @@ impl Workshop for Shop {
             Ok(Progress::More(job)) => Ok(Computed::More(job)),
             Ok(Progress::Done(result)) => Ok(Computed::Done(result)),
             Ok(Progress::Nonsense) => Ok(Computed::Nonsense),
-            Err(error) => Err(Fault(report(&error))),
+            Err(error) => Err(fault(&error)),
         }
     }
 }

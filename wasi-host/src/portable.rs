@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::{Component, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p2::add_to_linker_async;
 use wasmtime_wasi::p2::bindings::{Command, CommandPre};
@@ -26,9 +26,15 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 pub use network::{Network, Peer};
 pub use stopper::{Stopper, stopper};
 
-use output::{Lossy, Waiting};
+use output::{Lines, Waiting};
 use poll::Polls;
 use stopper::Stopping;
+
+/// Bytes that a guest may hand over in one call, beside a list of resources.
+const PIECE: usize = 1 << 20;
+
+/// Random bytes that a guest gets in one call.
+const MAX_RANDOM: u64 = 1 << 20;
 
 /// What a guest is run with.
 pub struct Settings {
@@ -40,6 +46,9 @@ pub struct Settings {
     pub network: Network,
     /// The most linear memory it may have, in bytes; it is ended where it wants more.
     pub max_memory: usize,
+    /// How many resources it may hold at a time: sockets, streams, pollables. It is ended where it wants more, and where it
+    /// polls more of them at once.
+    pub max_resources: usize,
     /// What its stdin ends by.
     pub stopping: Stopping,
     /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
@@ -140,13 +149,13 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>, Error> {
 }
 
 fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
-    let Settings { program, arguments, network, max_memory, stopping, .. } = settings;
+    let Settings { program, arguments, network, max_memory, max_resources, stopping, .. } = settings;
     let mut wasi = WasiCtx::builder();
     wasi.arg(program)
         .args(&arguments)
         .stdin(stopping.into_stdin().map_err(Error::Runtime)?)
-        .stdout(Waiting)
-        .stderr(Lossy);
+        .stdout(Waiting::default())
+        .stderr(Lines::default());
     wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
     wasi.socket_addr_check(move |address, purpose| {
         let allowed = network.allows(address, purpose);
@@ -160,8 +169,13 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
         .instances(64)
         .trap_on_grow_failure(true)
         .build();
-    let guest = Guest { wasi: wasi.build(), table: ResourceTable::new(), limits, polls: Polls::default() };
+    wasi.max_random_size(MAX_RANDOM);
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(max_resources);
+    let guest = Guest { wasi: wasi.build(), table, limits, polls: Polls::default() };
     let mut store = Store::new(engine, guest);
+    // What it may hand over in one call: a piece of a stream, or a list of all that it has.
+    store.set_hostcall_fuel(max_resources.saturating_mul(size_of::<Resource<()>>()).saturating_add(PIECE));
     store.limiter(|guest| &mut guest.limits);
     // A command computes as long as it likes, but when the clock ticks it gives way, for a look at what else there is.
     store.set_epoch_deadline(1);

@@ -8,13 +8,15 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, Parser};
 
 use crate::command::output::line_or_end;
-use crate::command::signals::outlive_full_files;
+use crate::command::signals::{outlive_full_files, unblock};
 use crate::command::stream::ERR;
 use crate::command::{is_coloured, panics};
 
 /// Begins a command: reads its arguments, or ends the process as clap does where they are wrong or ask for help.
 pub fn begin<C: Parser>() -> C {
     panics::report();
+    // Where that fails nothing is worse than before.
+    unblock().ok();
     // Logs may go to a file whose size is limited (`ulimit -f`). Where no handler can be set, those that are set later
     // fail too, and report it.
     outlive_full_files().ok();

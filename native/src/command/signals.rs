@@ -1,16 +1,21 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks to stop, the second ends the process.
 //!
 //! A signal that is ignored when the process starts stays so: that is what `nohup` does to SIGHUP, and a shell to the SIGINT
-//! of what it starts in the background.
+//! of what it starts in the background. One that is blocked then is not blocked any more ([`unblock`]): that is what a parent
+//! leaves behind that waited for signals itself, and such a server could not be stopped, nor a guest interrupted.
 //!
 //! On Unix this is done in the signal handler itself, without a thread that waits for signals: in a process of
 //! one thread the kernel need not count who else uses a descriptor, which is some percent of the time of a small
-//! request. This module, the clock and those of the reactor that register sources are all that is unsafe.
-#![allow(unsafe_code)]
+//! request. What a handler can do is one of the few things in `signals/action.rs`, and nobody's closure.
+
+mod action;
 
 use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::server::Stopper;
+use action::{Action, on_signal};
 
 /// The exit code of a process that a second signal ended.
 const INTERRUPTED: i32 = 130;
@@ -26,19 +31,32 @@ pub fn interrupted() -> bool {
     CAME.load(Ordering::Acquire)
 }
 
-/// Has the first signal call `stop`; one that came before does so at once. It may do only what is safe in a signal
-/// handler, as [`Stopper::stop`](crate::Stopper::stop) does.
+/// Has the first signal stop a loop; one that came before does so at once.
 ///
 /// # Errors
 ///
 /// When the system takes no handler.
-pub fn stop_on_signal(stop: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()> {
+pub fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
+    act_on_signal(Action::Stop(stopper))
+}
+
+/// Has the first signal end what is sent by `socket`; one that came before does so at once.
+///
+/// # Errors
+///
+/// When the system takes no handler.
+#[cfg(unix)]
+pub fn shut_on_signal(socket: std::sync::Arc<std::os::unix::net::UnixStream>) -> io::Result<()> {
+    act_on_signal(Action::Shut(socket))
+}
+
+fn act_on_signal(action: Action) -> io::Result<()> {
     let mut counted = Ok(());
-    COUNTED.call_once(|| counted = on_signal(count));
+    COUNTED.call_once(|| counted = on_signal(Action::Count));
     counted?;
-    on_signal(stop.clone())?;
+    on_signal(action.clone())?;
     if interrupted() {
-        stop();
+        action.act();
     }
     Ok(())
 }
@@ -55,6 +73,19 @@ pub fn outlive_full_files() -> io::Result<()> {
     Ok(())
 }
 
+/// Unblocks the signals that this process depends on, in this thread and those that it starts. A parent that has blocked
+/// them leaves them so.
+///
+/// # Errors
+///
+/// The system's error.
+pub fn unblock() -> io::Result<()> {
+    #[cfg(unix)]
+    action::unblock()?;
+    Ok(())
+}
+
+/// Counts a signal, and ends the process with the second.
 fn count() {
     if CAME.swap(true, Ordering::AcqRel) {
         end();
@@ -62,53 +93,8 @@ fn count() {
 }
 
 #[cfg(unix)]
-fn on_signal(action: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if is_ignored(signal) {
-            continue;
-        }
-        // SAFETY: an action may do only what is safe in a signal handler. Those that there are store to atomics, write to
-        // the reactor's eventfd, socket or pipe, shut down a socket, and leave by `_exit`: no lock, no allocation, no panic.
-        unsafe { signal_hook::low_level::register(signal, action.clone())? };
-    }
-    Ok(())
-}
-
-/// Returns true if the process is to know nothing of the signal.
-#[cfg(unix)]
-fn is_ignored(signal: i32) -> bool {
-    // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: `action` is a valid place that lives as long as the call; no new action is given.
-    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
-    asked == 0 && action.sa_sigaction == libc::SIG_IGN
-}
-
-#[cfg(unix)]
 fn end() {
     signal_hook::low_level::exit(INTERRUPTED);
-}
-
-/// Elsewhere signals come to a thread of their own, which has one action.
-#[cfg(not(unix))]
-fn on_signal(action: impl Fn() + Send + 'static) -> io::Result<()> {
-    use std::sync::{Mutex, PoisonError};
-
-    static ACTIONS: Mutex<Vec<Box<dyn Fn() + Send>>> = Mutex::new(Vec::new());
-    let mut actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_first = actions.is_empty();
-    actions.push(Box::new(action));
-    drop(actions);
-    if is_first {
-        let all = || {
-            let actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
-            actions.iter().for_each(|action| action());
-        };
-        ctrlc::set_handler(all).map_err(io::Error::other)?;
-    }
-    Ok(())
 }
 
 #[cfg(not(unix))]

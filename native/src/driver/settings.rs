@@ -25,11 +25,17 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How often a minute a guest that fails is replaced. With 0 it never is, and clients wait in vain.
     pub max_restarts: usize,
+    /// Commands that a guest may answer with in one turn, and 32 more for each connection and each event of the turn. One
+    /// that says more has failed.
+    pub max_commands: usize,
+    /// Commands of one turn that may mean nothing, such as those for a connection that is closed. A guest that says more
+    /// of them has failed.
+    pub max_ignored: usize,
 }
 
 impl Default for Settings {
     /// No arguments, 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain, 10
-    /// restarts a minute.
+    /// restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -41,6 +47,8 @@ impl Default for Settings {
             busy_poll: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             max_restarts: 10,
+            max_commands: 65_536,
+            max_ignored: 4096,
         }
     }
 }

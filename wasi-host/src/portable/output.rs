@@ -1,14 +1,17 @@
 //! A guest's stdout and stderr: those of the process.
 //!
 //! The stdout of a command may be what it is there for, so nothing of it is lost: where there is no room, the command
-//! waits, and nothing else does; it can still be ended. The stderr of a command is its log, which is dropped and
-//! counted where nobody takes it.
+//! waits, and nothing else does; it can still be ended. Who writes more than there was room for breaks the rules of WASI, and
+//! traps: the host keeps no more than one piece. The stderr of a command is its log: its lines are lines of the host's log,
+//! escaped, cut, and limited as those are.
 
 use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sinbin::command::stream::{ERR, OUT};
+use sinbin::command::log::guest_says;
+use sinbin::command::stream::OUT;
 use tokio::io::AsyncWrite;
 use tokio::time::sleep;
 use wasmtime_wasi::async_trait;
@@ -18,13 +21,53 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 /// The most that is written at once.
 const PERMIT: usize = 4096;
 
-/// Stdout.
-#[derive(Clone, Copy)]
-pub(super) struct Waiting;
+/// The longest line of stderr that is kept; of a longer one the rest is another line.
+const LONGEST: usize = 1024;
 
-/// Stderr.
-#[derive(Clone, Copy)]
-pub(super) struct Lossy;
+/// Stdout. Each handle of the guest's is one more.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Waiting {
+    /// How much may be written before somebody looks again whether there is room.
+    permit: usize,
+}
+
+/// Stderr. All handles of the guest's are one.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Line>>);
+
+/// A line that has begun.
+#[derive(Default)]
+struct Line(Vec<u8>);
+
+impl Line {
+    fn add(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut part = part;
+            while !part.is_empty() {
+                let room = LONGEST.saturating_sub(self.0.len()).min(part.len());
+                self.0.extend_from_slice(part.split_off(..room).unwrap_or_default());
+                if self.0.len() >= LONGEST || self.0.ends_with(b"\n") {
+                    self.end();
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        let text = String::from_utf8_lossy(self.0.strip_suffix(b"\n").unwrap_or(&self.0));
+        guest_says(&text);
+        self.0.clear();
+    }
+}
+
+impl Drop for Line {
+    /// Tells what was begun.
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            self.end();
+        }
+    }
+}
 
 impl IsTerminal for Waiting {
     fn is_terminal(&self) -> bool {
@@ -32,9 +75,10 @@ impl IsTerminal for Waiting {
     }
 }
 
-impl IsTerminal for Lossy {
+impl IsTerminal for Lines {
+    /// Returns false: what a terminal obeys is escaped.
     fn is_terminal(&self) -> bool {
-        io::IsTerminal::is_terminal(&io::stderr())
+        false
     }
 }
 
@@ -49,13 +93,13 @@ impl StdoutStream for Waiting {
     }
 }
 
-impl StdoutStream for Lossy {
+impl StdoutStream for Lines {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::empty())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(*self)
+        Box::new(self.clone())
     }
 }
 
@@ -78,6 +122,10 @@ impl Pollable for Waiting {
 
 impl OutputStream for Waiting {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let Some(left) = self.permit.checked_sub(bytes.len()) else {
+            return Err(StreamError::trap("the guest writes more to stdout than there is room for"));
+        };
+        self.permit = left;
         OUT.push(&bytes).map_err(failed)
     }
 
@@ -86,19 +134,20 @@ impl OutputStream for Waiting {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        OUT.has_room().map(|has_room| if has_room { PERMIT } else { 0 }).map_err(failed)
+        let has_room = OUT.has_room().map_err(failed)?;
+        self.permit = if has_room { PERMIT } else { 0 };
+        Ok(self.permit)
     }
 }
 
 #[async_trait]
-impl Pollable for Lossy {
+impl Pollable for Lines {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Lossy {
+impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        // The stream counts a line that it drops.
-        ERR.offer(&bytes).ok();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(&bytes);
         Ok(())
     }
 

@@ -4,8 +4,8 @@
 //! interrupts it: those that it has heard of would keep it busy, and others wait for a tenth of a second. So every few calls
 //! it gives way first.
 
-use wasmtime::Result;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::{Result, format_err};
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::io::poll::{self, Host, HostPollable};
 
@@ -57,6 +57,11 @@ impl Polls {
 impl Host for View<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
         self.polls.look().await;
+        // A list may name one of them many times.
+        let (count, most) = (pollables.len(), self.table.max_capacity());
+        if count > most {
+            return Err(format_err!("the guest polls {count} resources at once, of {most} at the most"));
+        }
         self.table.poll(pollables).await
     }
 }

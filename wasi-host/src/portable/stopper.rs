@@ -33,6 +33,12 @@ pub fn stopper() -> io::Result<(Stopper, Stopping)> {
 }
 
 impl Stopper {
+    /// Returns the socket whose end is that of the guest's stdin, for those who end it in a signal handler.
+    #[must_use]
+    pub fn socket(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.input)
+    }
+
     /// Ends the guest's stdin. This is one system call, and one that a signal handler may make.
     pub fn stop(&self) {
         // It fails where the guest has ended already.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sinbin::command::arguments;
+use sinbin::command::log::LogArgs;
 use sinbin::command::replay::ReplayArgs;
 use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
@@ -15,9 +16,8 @@ use sinbin::fib::MAX_N;
 #[derive(Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// What to log to stderr: error, warn, info, debug, trace or off.
-    #[arg(long, global = true, default_value = "info", env = "SINBIN_LOG", value_name = "LEVEL")]
-    pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -18,12 +18,13 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli: Cli = begin();
-    log(&cli.log);
+    log::begin(&cli.log);
     let ended = match &cli.command {
         Command::Serve(command) => serve::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Perf(command) => perf::run(command),
     };
+    log::finish();
     ended.unwrap_or_else(|error| {
         complain(error);
         ExitCode::FAILURE

@@ -38,8 +38,7 @@ where
         .record(path, name, args.record_limit())
         .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     // Before anybody is told that there is a server to stop.
-    let stopper = server.stopper();
-    stop_on_signal(move || stopper.stop())?;
+    stop_on_signal(server.stopper())?;
     for (asked, bound) in args.listen.iter().zip(bound) {
         output::listening(*asked, bound)?;
     }

@@ -76,8 +76,7 @@ fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, B
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
     // Before anybody is told that there is a server to stop.
-    let stopper = server.stopper();
-    stop_on_signal(move || stopper.stop())?;
+    stop_on_signal(server.stopper())?;
     for address in &args.listen {
         output::listening(*address, server.listen(*address)?)?;
     }
@@ -103,8 +102,7 @@ fn begin(
     stopper: Stopper,
     addresses: impl Iterator<Item = (SocketAddr, SocketAddr)>,
 ) -> Result<(), Box<dyn Error>> {
-    let stop = stopper.clone();
-    let mut begun = stop_on_signal(move || stop.stop()).map_err(Into::into);
+    let mut begun = stop_on_signal(stopper.clone()).map_err(Into::into);
     for (asked, bound) in addresses {
         begun = begun.and_then(|()| output::listening(asked, bound).map_err(Into::into));
     }

@@ -18,6 +18,9 @@ const STUCK_PATIENCE: Duration = Duration::from_secs(10);
 /// span.
 const LONG_TURN: Duration = Duration::from_millis(1);
 
+/// Commands of one turn for each connection and each event: an `async fn` may try 32 operations in one step.
+const COMMANDS_EACH: usize = 32;
+
 impl<B: Blueprint> Server<B> {
     /// Calls the guest. One that fails is replaced.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
@@ -45,11 +48,24 @@ impl<B: Blueprint> Server<B> {
     }
 
     fn act(&mut self, answer: Answer, window: u32, now: Instant) -> Rest {
+        let (said, allowed) = (answer.commands.len(), self.allowed_commands());
+        if said > allowed {
+            let why = format!(
+                "it answers with {said} commands in one turn, of {allowed} at the most; see --max-commands"
+            );
+            return self.fault(&why, now);
+        }
+        let (ignored, most) = (self.ignored, self.settings.max_ignored);
         let mut output = &answer.output[..];
         // Events for the next turn are made from here on; the bytes of this one are still there.
         self.input.events.clear();
         for command in answer.commands {
             self.obey(command, &mut output, window);
+            if usize::try_from(self.ignored - ignored).is_ok_and(|count| count > most) {
+                let why =
+                    format!("of its commands in one turn more than {most} mean nothing; see --max-ignored");
+                return self.fault(&why, now);
+            }
         }
         if !output.is_empty() {
             self.ignore("left bytes of output that belong to no command");
@@ -77,6 +93,13 @@ impl<B: Blueprint> Server<B> {
             }
             rest => rest,
         }
+    }
+
+    /// Returns how many commands the guest may answer with: what they cost is the host's time, which no limit of a turn
+    /// counts.
+    fn allowed_commands(&self) -> usize {
+        let of_these = self.open.saturating_add(self.input.events.len()).saturating_mul(COMMANDS_EACH);
+        self.settings.max_commands.saturating_add(of_these)
     }
 
     fn obey(&mut self, command: Command, output: &mut &[u8], window: u32) {

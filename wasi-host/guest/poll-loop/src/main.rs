@@ -4,12 +4,19 @@
 //!   as `poll` has it: whoever is ready is served once, then it asks again.
 //! - `poll-loop spin` computes for ever, and `poll-loop hang` waits for ever, neither for its stdin.
 //! - `poll-loop talk` writes to stdout as long as somebody takes it.
+//! - `poll-loop shout TEXT` writes that to stderr for ever, a line each time.
+//! - `poll-loop gush` writes to stdout without asking whether there is room.
+//! - `poll-loop hoard` takes one resource after the other, and `poll-loop crowd` polls one of them millions of times at once.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::Duration;
+
+use wasi::cli::stdout::get_stdout;
+use wasi::clocks::monotonic_clock::subscribe_duration;
+use wasi::io::poll::poll;
 
 fn main() -> io::Result<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -18,6 +25,17 @@ fn main() -> io::Result<ExitCode> {
         ["spin"] => spin(),
         ["hang"] => std::thread::sleep(Duration::from_secs(u64::from(u32::MAX))),
         ["talk"] => talk()?,
+        ["shout", text] => loop {
+            writeln!(io::stderr(), "{text}")?;
+        },
+        ["gush"] => gush(),
+        ["hoard"] => loop {
+            std::mem::forget(subscribe_duration(u64::MAX));
+        },
+        ["crowd"] => {
+            let one = subscribe_duration(u64::MAX);
+            drop(poll(&vec![&one; 5_000_000]));
+        }
         _ => return Ok(ExitCode::from(1)),
     }
     Ok(ExitCode::SUCCESS)
@@ -79,6 +97,11 @@ fn talk() -> io::Result<()> {
     loop {
         writeln!(io::stdout(), "a line that is long enough to fill a pipe in time, if nobody reads it")?;
     }
+}
+
+fn gush() {
+    let stdout = get_stdout();
+    while stdout.write(&[b'x'; 4096]).is_ok() {}
 }
 
 fn say(line: &str) {

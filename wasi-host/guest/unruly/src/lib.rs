@@ -23,6 +23,9 @@ static LOOP: Loop = Loop::new();
 /// Whether something was handed back that was used.
 static HOARDED: Flag = Flag(Cell::new(false));
 
+/// Whether each turn is to be followed by another at once, and says something that means nothing.
+static NAGS: Flag = Flag(Cell::new(false));
+
 struct Flag(Cell<bool>);
 
 // SAFETY: an instance has one thread.
@@ -66,9 +69,22 @@ impl Guest for Unruly {
         }
         let job = if says("spoil") { Some(b't') } else { says("toil").then_some(b'l') };
         let hoards: Vec<_> = if says("hoard") && !HOARDED.replace(true) { unread(&events) } else { vec![] };
+        let greed = greed(says, &events);
+        let (says_much, nags) = (says("gush"), says("nag"));
         let (is_strange, is_late, is_stalled) = (says("strange"), says("late"), says("stall"));
         let mut answer = LOOP.turn(now, window, events, input);
         answer.commands.extend(hoards);
+        answer.commands.extend(greed);
+        if says_much {
+            answer.output.resize(80 << 20, b'x');
+        }
+        if nags {
+            NAGS.replace(true);
+        }
+        if NAGS.0.get() {
+            answer.commands.extend(vec![Command::Send(NOTHING); 4000]);
+            answer.rest = Rest::Ready;
+        }
         if is_strange {
             answer.commands.extend(strange());
             answer.output.extend_from_slice(b"nobody's");
@@ -97,6 +113,28 @@ impl Guest for Unruly {
     fn counts() -> Tally {
         LOOP.counts()
     }
+}
+
+/// A piece of a connection that there never was.
+const NOTHING: Piece = Piece { source: 3 << 32 | 1_000_000, len: 0 };
+
+/// More commands than anybody needs: such as mean nothing, in lists of two lengths, and such as do.
+fn greed(says: impl Fn(&str) -> bool, events: &[Event]) -> Vec<Command> {
+    if says("deluge") {
+        return vec![Command::Close(NOTHING.source); 3_000_000];
+    }
+    if says("flood") {
+        return vec![Command::Close(NOTHING.source); 1_000_000];
+    }
+    if says("haunt") {
+        return vec![Command::Send(NOTHING); 5000];
+    }
+    let received = events.iter().find_map(|event| match event {
+        Event::Received(piece) if says("swarm") => Some(piece.source),
+        _ => None,
+    });
+    let watch = |source| Command::Watch(Watch { source, interest: Interest::RECV });
+    received.map_or_else(Vec::new, |source| vec![watch(source); 1_000_000])
 }
 
 /// Hands back what was received, again and again.

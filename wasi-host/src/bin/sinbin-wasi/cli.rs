@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use sinbin::command::arguments;
+use sinbin::command::log::LogArgs;
 use sinbin::command::replay::ReplayArgs;
 use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
@@ -16,9 +17,8 @@ use sinbin_wasi::portable::Peer;
 #[derive(Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// What to log to stderr: error, warn, info, debug, trace or off.
-    #[arg(long, global = true, default_value = "info", env = "SINBIN_LOG", value_name = "LEVEL")]
-    pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -77,6 +77,18 @@ pub(crate) struct RunArgs {
     /// How often a minute a guest that failed may be replaced.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) max_restarts: u16,
+    /// Commands that a driven guest may answer with in one turn, and 32 more for each connection and each event of the turn.
+    /// A guest that says more is replaced: the host would be at work for it, and for nobody else.
+    #[arg(long, default_value_t = 65_536, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_commands: u32,
+    /// Commands of one turn that may mean nothing, such as those for a connection that is closed. A guest that says more of
+    /// them is replaced.
+    #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
+    pub(crate) max_ignored: u32,
+    /// Sockets, streams and pollables that a command of WASI may hold at a time (default: 16 for each connection, and 1024).
+    /// One that wants more is ended.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_resources: Option<u32>,
     /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
     #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
     pub(crate) cache: Option<PathBuf>,

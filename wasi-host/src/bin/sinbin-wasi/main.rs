@@ -20,13 +20,14 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli: Cli = begin();
-    log(&cli.log);
+    log::begin(&cli.log);
     let ended = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Compile(args) => compile::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
+    log::finish();
     ended.unwrap_or_else(|error| {
         complain(&error);
         match error.downcast_ref() {

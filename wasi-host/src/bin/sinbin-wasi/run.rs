@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use sinbin::command::signals::{interrupted, outlive_full_files, stop_on_signal};
+use sinbin::command::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin::command::{descriptors, output};
 use sinbin_wasi::portable::{self, Network, Outcome};
 use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
@@ -47,6 +47,8 @@ fn settings(args: &RunArgs) -> Settings {
     settings.busy_poll = serving.busy_poll();
     settings.drain_timeout = serving.drain_timeout();
     settings.max_restarts = usize::from(args.max_restarts);
+    settings.max_commands = args.max_commands as usize;
+    settings.max_ignored = args.max_ignored as usize;
     if let Some(workers) = serving.workers {
         settings.workers = usize::from(workers);
     }
@@ -80,6 +82,17 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn 
     format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
 }
 
+/// An error, and the option to look at where a command of WASI has more resources than it may.
+fn with_resources(error: Box<dyn AnyError>, max_resources: usize) -> Box<dyn AnyError> {
+    let said = error.to_string();
+    // What wasmtime says of a table that is full, and of a list that is too long.
+    let signs = ["resource table has no free keys", "fuel allocated for hostcalls", "resources at once"];
+    if !signs.iter().any(|sign| said.contains(sign)) {
+        return error;
+    }
+    format!("{said}\n  --max-resources is {max_resources}, and it wants more at once").into()
+}
+
 /// Returns a function that tells when the time to drain is over, of which the loop itself does not hear while it waits
 /// for a guest.
 fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
@@ -106,8 +119,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
     // Before anybody is told that there is a server to stop.
-    let stopper = server.stopper();
-    stop_on_signal(move || stopper.stop())?;
+    stop_on_signal(server.stopper())?;
     for (asked, bound) in args.serving.listen.iter().zip(bound) {
         output::listening(*asked, bound)?;
     }
@@ -121,23 +133,32 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     }
     descriptors::make_room_for(args.serving.max_connections);
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
-    stop_on_signal(move || stopper.stop())?;
+    shut_on_signal(stopper.socket())?;
     let settings = portable::Settings {
         program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         arguments: command_arguments(args),
         network: Network { listen: args.serving.listen.clone(), connect: args.allow_connect.clone() },
         max_memory: usize::from(args.max_memory) << 20,
+        max_resources: max_resources(args),
         stopping,
         drain_timeout: args.serving.drain_timeout.0,
     };
     tick(component.engine(), PACE)?;
-    match portable::run(component.engine(), component, settings)? {
+    let ended = portable::run(component.engine(), component, settings);
+    match ended.map_err(|error| with_resources(error.into(), max_resources(args)))? {
         Outcome::Exited(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
         Outcome::Cut => {
             tracing::warn!("the time to drain was over, and the guest still ran");
             Ok(ExitCode::from(CUT))
         }
     }
+}
+
+/// Returns how many resources a command of WASI may hold: of a connection these are a socket, two streams, and a pollable of
+/// each for all that waits for them.
+fn max_resources(args: &RunArgs) -> usize {
+    let derived = args.serving.max_connections.saturating_mul(16).saturating_add(1024);
+    args.max_resources.unwrap_or(derived) as usize
 }
 
 /// What a command is told: what the host is, in the words of our portable guests, unless it wants to hear none.

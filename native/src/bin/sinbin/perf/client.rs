@@ -98,8 +98,7 @@ pub(crate) fn play(args: &PerfArgs, roles: &[Role], time: Duration) -> Result<f6
     for stream in streams {
         lap.serve(stream).map_err(|error| advice::with(&error))?;
     }
-    let stopper = lap.stopper();
-    stop_on_signal(move || stopper.stop())?;
+    stop_on_signal(lap.stopper())?;
     let summary = lap.run()?;
     // The clients themselves never fail.
     if summary.counts.failed > 0 {

@@ -1,0 +1,190 @@
+//! A line of the log, piece by piece.
+
+use std::fmt::{self, Arguments, Debug, Display, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use super::Format;
+use super::escape::{Escaped, Style, VALUE};
+
+/// Bytes of a message that are said again where others like it are counted.
+const EXCERPT: usize = 120;
+
+/// Bytes of the stack of a panic. A line that has one is longer than a pipe takes at once.
+const STACK: usize = 16 * 1024;
+
+/// A line that is being written.
+pub(super) struct Line {
+    text: String,
+    format: Format,
+    is_coloured: bool,
+    /// A field has been written.
+    has_fields: bool,
+    /// Lines behind it.
+    tail: String,
+}
+
+impl Line {
+    pub(super) fn new(format: Format, is_coloured: bool, level: Level) -> Self {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time)).ok();
+        let text = match format {
+            Format::Json => format!(r#"{{"timestamp":"{time}","level":"{level}""#),
+            Format::Text if is_coloured => {
+                format!("\x1b[2m{time}\x1b[0m \x1b[{}m{level:>5}\x1b[0m", colour(level))
+            }
+            Format::Text => format!("{time} {level:>5}"),
+        };
+        Self { text, format, is_coloured, has_fields: false, tail: String::new() }
+    }
+
+    /// Writes message and fields. Returns how the message began.
+    pub(super) fn event(&mut self, event: &Event<'_>) -> String {
+        let mut excerpt = String::new();
+        event.record(&mut Message(self, &mut excerpt));
+        event.record(&mut Fields(self));
+        excerpt
+    }
+
+    /// Writes the message. Returns how it began.
+    pub(super) fn message(&mut self, message: Arguments<'_>) -> String {
+        match self.format {
+            Format::Text => self.text.push(' '),
+            Format::Json => self.text.push_str(r#","message":"#),
+        }
+        self.value(&message);
+        let mut excerpt = String::new();
+        let mut begin = Beginning { out: &mut excerpt };
+        begin.write_fmt(message).ok();
+        excerpt
+    }
+
+    /// Writes a field whose value is a number or a truth.
+    pub(super) fn number(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        write!(self.text, "{value}").ok();
+    }
+
+    /// Writes a field of text.
+    pub(super) fn field(&mut self, name: &str, value: &dyn Display) {
+        self.name(name);
+        self.value(value);
+    }
+
+    /// Writes the stack of a panic: in text, in lines of its own.
+    pub(super) fn stack(&mut self, stack: &dyn Display) {
+        match self.format {
+            Format::Text => {
+                let text = stack.to_string();
+                let most = text.floor_char_boundary(STACK);
+                self.tail = format!("stack backtrace:\n{}\n", text[..most].trim_end());
+            }
+            Format::Json => {
+                self.name("stack");
+                self.value_of(stack, STACK);
+            }
+        }
+    }
+
+    /// Returns the line, with its end.
+    pub(super) fn finish(mut self) -> String {
+        if self.format == Format::Json {
+            self.text.push_str(if self.has_fields { "}}" } else { "}" });
+        }
+        self.text.push('\n');
+        self.text + &self.tail
+    }
+
+    fn name(&mut self, name: &str) {
+        let is_first = !std::mem::replace(&mut self.has_fields, true);
+        // Names are ours, and plain.
+        match self.format {
+            Format::Text if self.is_coloured => {
+                write!(self.text, " \x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m").ok()
+            }
+            Format::Text => write!(self.text, " {name}=").ok(),
+            Format::Json => {
+                let before = if is_first { r#","fields":{"# } else { "," };
+                write!(self.text, r#"{before}"{name}":"#).ok()
+            }
+        };
+    }
+
+    fn value(&mut self, value: &dyn Display) {
+        self.value_of(value, VALUE);
+    }
+
+    fn value_of(&mut self, value: &dyn Display, most: usize) {
+        let (style, quote) = match self.format {
+            Format::Text => (Style::Text, ""),
+            Format::Json => (Style::Json, "\""),
+        };
+        self.text.push_str(quote);
+        let mut escaped = Escaped::new(&mut self.text, style, most);
+        write!(escaped, "{value}").ok();
+        escaped.end();
+        self.text.push_str(quote);
+    }
+}
+
+/// Takes the message of an event.
+struct Message<'l>(&'l mut Line, &'l mut String);
+
+impl Visit for Message<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            *self.1 = self.0.message(format_args!("{value:?}"));
+        }
+    }
+}
+
+/// Takes what is no message.
+struct Fields<'l>(&'l mut Line);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() != "message" {
+            self.0.field(field.name(), &format_args!("{value:?}"));
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.number(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.number(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.number(field.name(), value);
+    }
+}
+
+/// Takes the beginning of a text, and no more.
+struct Beginning<'o> {
+    out: &'o mut String,
+}
+
+impl Write for Beginning<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = EXCERPT.saturating_sub(self.out.len());
+        self.out.push_str(&text[..text.floor_char_boundary(room)]);
+        // No more of it is wanted, and an error ends the writing.
+        if self.out.len() + 4 > EXCERPT { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// Returns the colour of a level, as a terminal knows it.
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    }
+}
