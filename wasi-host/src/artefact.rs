@@ -129,8 +129,11 @@ impl<'e> Loader<'e> {
     ///
     /// As with [`load`](Self::load).
     pub fn inspect(&self, path: &Path) -> Result<World, Error> {
-        let world = World::of_valid_wasm(&self.read_wasm(path)?);
-        world.and_then(|world| world.check(self.engine).map(|()| world)).map_err(|wrong| refused(path, wrong))
+        let wasm = self.read_wasm(path)?;
+        let world = World::of_valid_wasm(&wasm);
+        world
+            .and_then(|world| world.check(self.engine, &wasm).map(|()| world))
+            .map_err(|wrong| refused(path, wrong))
     }
 
     /// Compiles a component that can be run here, to the bytes of a `.cwasm`.
@@ -165,7 +168,7 @@ impl<'e> Loader<'e> {
 
     fn code(&self, path: &Path, wasm: &[u8], world: &World) -> Result<Code, Error> {
         // What can't be run need not be compiled.
-        world.check(self.engine).map_err(|wrong| refused(path, wrong))?;
+        world.check(self.engine, wasm).map_err(|wrong| refused(path, wrong))?;
         Code::compile(self.engine, wasm).map_err(|error| Error::Compile { path: path.to_owned(), error })
     }
 

@@ -1,6 +1,6 @@
 //! What a component imports and exports, and so how it wants to be run. Nothing is compiled for that.
 
-use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -29,28 +29,30 @@ pub enum Kind {
 pub struct World {
     imports: Vec<String>,
     exports: Vec<String>,
-    /// Those of the imports that are interfaces.
-    interfaces: Vec<String>,
+    /// Where the imports and their types end, before any code.
+    head: usize,
     kind: Kind,
 }
 
 impl World {
     /// Reads the names from a component's bytes; else says what is wrong.
     pub(crate) fn of_wasm(wasm: &[u8]) -> Result<Self, Wrong> {
-        let (mut imports, mut exports, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut imports, mut exports) = (Vec::new(), Vec::new());
         // Components have components and modules in them, with names of their own.
         let mut depth = 0;
+        let (mut head, mut is_head) = (0, true);
         for payload in Parser::new(0).parse_all(wasm) {
-            match payload? {
+            let payload = payload?;
+            match end_of_head(&payload) {
+                Some(end) if is_head => head = end,
+                _ => is_head = false,
+            }
+            match payload {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth -= 1,
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        let import = import?;
-                        imports.push(import.name.name.to_owned());
-                        if matches!(import.ty, ComponentTypeRef::Instance(_)) {
-                            interfaces.push(import.name.name.to_owned());
-                        }
+                        imports.push(import?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
@@ -61,7 +63,7 @@ impl World {
                 _ => {}
             }
         }
-        Self::new(imports, exports, interfaces)
+        Self::new(imports, exports, head)
     }
 
     /// Checks the whole of a component's bytes as well. Takes a time in proportion to their number.
@@ -75,21 +77,22 @@ impl World {
         let (world, engine) = (component.component_type(), component.engine());
         let imports = world.imports(engine).map(|(name, _)| name.to_owned()).collect();
         let exports = world.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        Self::new(imports, exports, Vec::new())
+        Self::new(imports, exports, 0)
     }
 
-    fn new(imports: Vec<String>, exports: Vec<String>, interfaces: Vec<String>) -> Result<Self, Wrong> {
+    fn new(imports: Vec<String>, exports: Vec<String>, head: usize) -> Result<Self, Wrong> {
         let kind = kind(&imports, &exports).map_err(Wrong::World)?;
-        Ok(Self { imports, exports, interfaces, kind })
+        Ok(Self { imports, exports, head, kind })
     }
 
-    /// Checks whether this host has the interfaces that are imported, by their names alone; else says which it has not.
-    pub(crate) fn check(&self, engine: &Engine) -> Result<(), Wrong> {
+    /// Checks whether this host has what is imported; else says what it has not. `wasm` is what the names were read from.
+    pub(crate) fn check(&self, engine: &Engine, wasm: &[u8]) -> Result<(), Wrong> {
         if self.kind == Kind::Driven {
             return Ok(());
         }
-        let names = component_of(&self.interfaces);
-        let checked = Component::from_binary(engine, &names)
+        // The head of a component is one as well, with the same imports and no code.
+        let head = Component::from_binary(engine, &wasm[..self.head]);
+        let checked = head
             .map_err(|error| format!("{error:#}"))
             .and_then(|component| portable::check_imports(&component).map_err(|error| error.to_string()));
         checked.map_err(Wrong::World)
@@ -161,38 +164,17 @@ fn is_known(name: &str) -> bool {
     version.strip_prefix(VERSION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Writes a component that has nothing in it, and imports these interfaces, whatever they have in them.
-fn component_of(interfaces: &[String]) -> Vec<u8> {
-    const PREAMBLE: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
-    // One type, which is that of an instance with nothing in it.
-    const TYPES: [u8; 5] = [7, 3, 1, 0x42, 0];
-    let mut imports = Vec::new();
-    number(interfaces.len(), &mut imports);
-    for name in interfaces {
-        imports.push(0);
-        number(name.len(), &mut imports);
-        imports.extend_from_slice(name.as_bytes());
-        // An instance of the type.
-        imports.extend_from_slice(&[5, 0]);
-    }
-    let mut component = [&PREAMBLE[..], &TYPES].concat();
-    component.push(10);
-    number(imports.len(), &mut component);
-    component.append(&mut imports);
-    component
-}
-
-/// Appends a number as LEB128.
-#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are meant")]
-fn number(mut number: usize, bytes: &mut Vec<u8>) {
-    loop {
-        let low = (number & 0x7f) as u8;
-        number >>= 7;
-        if number == 0 {
-            return bytes.push(low);
-        }
-        bytes.push(low | 0x80);
-    }
+/// Where the part of a component ends that was just read, if it is one of its head: the imports, and their types.
+fn end_of_head(payload: &Payload<'_>) -> Option<usize> {
+    Some(match payload {
+        Payload::Version { range, .. } => range.end,
+        Payload::CoreTypeSection(section) => section.range().end,
+        Payload::ComponentTypeSection(section) => section.range().end,
+        Payload::ComponentImportSection(section) => section.range().end,
+        Payload::ComponentAliasSection(section) => section.range().end,
+        Payload::CustomSection(section) => section.range().end,
+        _ => return None,
+    })
 }
 
 /// Whether `name`, as in `a:b/c@1.2.3`, is that of the interface.
