@@ -36,6 +36,7 @@ pub mod command;
 mod compute;
 pub mod driver;
 mod error;
+pub mod files;
 pub mod guide;
 mod host;
 mod inbox;

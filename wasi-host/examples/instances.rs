@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, error, fs};
 
 use sinbin_wasi::contract::{Event, Settings};
-use sinbin_wasi::{Artefact, Blueprint, Instance, engine};
+use sinbin_wasi::{Artefact, Blueprint, Instance, Loader, engine};
 use wasmtime::Engine;
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
@@ -61,7 +61,8 @@ fn arguments() -> Result<(PathBuf, usize)> {
 }
 
 fn blueprint(engine: &Engine, guest: &Path) -> Result<Blueprint> {
-    match Artefact::load(guest, engine, None)? {
+    // SAFETY: who runs this example names a file that they have compiled.
+    match unsafe { Loader::new(engine).load_precompiled(guest) }? {
         Artefact::Driven(component) => Ok(Blueprint::new(&component, MAX_MEMORY, Some(TURN_LIMIT))?),
         Artefact::Portable(_) => Err("a command of WASI drives itself; give a service".into()),
     }

@@ -1,22 +1,22 @@
 //! What is in a file: a component that we drive, a command that wants WASI, or neither.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
+use sinbin::files::open_regular;
+use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::{Engine, Precompiled};
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::error::Error;
 use crate::instance::Blueprint;
-use crate::{portable, threads};
+use crate::portable;
+use crate::precompiled::{Code, is_precompiled};
+use crate::world::{Kind, World, Wrong};
 
-/// What a service exports.
-const SERVICE: &str = "sinbin:service/guest";
-/// What it may import: types.
-const TYPES: &str = "sinbin:service/";
-/// What a command exports.
-const COMMAND: &str = "wasi:cli/run";
+/// The bytes that a file may have, unless a [`Loader`] is told otherwise.
+pub const MAX_SIZE: u64 = 64 << 20;
 
 /// A component, and how it wants to be run.
 pub enum Artefact {
@@ -27,23 +27,6 @@ pub enum Artefact {
 }
 
 impl Artefact {
-    /// Reads a component, `.wasm` or `.cwasm`, and finds out what it is.
-    ///
-    /// # Errors
-    ///
-    /// When it is neither of the two; the error says what is missing.
-    pub fn load(path: &Path, engine: &Engine, cache: Option<&Cache>) -> Result<Self, Error> {
-        let bytes = fs::read(path).map_err(|error| Error::Read { path: path.to_owned(), error })?;
-        let component = if Engine::detect_precompiled(&bytes).is_some() {
-            check_precompiled(path, &bytes)?;
-            cache::thaw(engine, &bytes).map_err(|what| unfit(path, what))?
-        } else {
-            check_wasm(path, &bytes)?;
-            compile(path, engine, &bytes, cache)?
-        };
-        Self::of(component, engine).map_err(|what| Error::World { path: path.to_owned(), what })
-    }
-
     /// The component.
     #[must_use]
     pub fn component(&self) -> &Component {
@@ -68,62 +51,161 @@ impl Artefact {
         checked.map_err(|what| Error::World { path: path.to_owned(), what })
     }
 
-    /// The names of what it imports.
+    fn new(kind: Kind, component: Component) -> Self {
+        match kind {
+            Kind::Driven => Self::Driven(component),
+            Kind::Portable => Self::Portable(component),
+        }
+    }
+}
+
+/// Loads components from files.
+///
+/// The files may be anybody's: what they can do at the worst is to be refused, but for the time and the memory that it
+/// takes to compile them. Machine code is another matter: see [`load_precompiled`](Self::load_precompiled).
+#[derive(Clone)]
+pub struct Loader<'e> {
+    engine: &'e Engine,
+    cache: Option<Cache>,
+    max_size: u64,
+}
+
+impl<'e> Loader<'e> {
+    /// A loader that keeps nothing, for files of up to 64 MiB.
     #[must_use]
-    pub fn imports(&self) -> Vec<String> {
-        let component = self.component();
-        component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+    pub fn new(engine: &'e Engine) -> Self {
+        Self { engine, cache: None, max_size: MAX_SIZE }
     }
 
-    /// The names of what it exports.
+    /// Keeps what is compiled in a cache, and looks there first.
     #[must_use]
-    pub fn exports(&self) -> Vec<String> {
-        let component = self.component();
-        component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+    pub fn cache(self, cache: Option<Cache>) -> Self {
+        Self { cache, ..self }
     }
 
-    /// What the component is; else what it lacks.
-    fn of(component: Component, engine: &Engine) -> Result<Self, String> {
-        let world = component.component_type();
-        let exports = |name: &str| world.exports(engine).any(|(export, _)| is_version_of(export, name));
-        if exports(SERVICE) {
-            let foreign =
-                world.imports(engine).map(|(import, _)| import).find(|import| !import.starts_with(TYPES));
-            if let Some(import) = foreign {
-                return Err(format!(
-                    "it exports {SERVICE} but imports {import}, and a service that is driven may import nothing \
-                     (is it built with a standard library that wants WASI?)"
-                ));
+    /// Refuses files of more bytes.
+    #[must_use]
+    pub fn max_size(self, max_size: u64) -> Self {
+        Self { max_size, ..self }
+    }
+
+    /// Loads a component, a `.wasm`: compiles it, and finds out what it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither of the two kinds of [`Artefact`]; the error says what is missing. When it is machine code, by
+    /// whatever name.
+    pub fn load(&self, path: &Path) -> Result<Artefact, Error> {
+        self.of_wasm(path, &self.read_wasm(path)?)
+    }
+
+    /// Loads a component that may be compiled already, as [`compile`](Self::compile) does it: a `.cwasm`, or a `.wasm`.
+    ///
+    /// # Errors
+    ///
+    /// As with [`load`](Self::load), and when the file is damaged, or code for another machine or version.
+    ///
+    /// # Safety
+    ///
+    /// A compiled component is machine code that runs in this process with all its rights, and nothing in the file tells who
+    /// made it. So you have compiled it yourself, with this crate, and nobody else can have written to the file.
+    #[allow(unsafe_code, reason = "the caller promises what is needed")]
+    pub unsafe fn load_precompiled(&self, path: &Path) -> Result<Artefact, Error> {
+        let bytes = self.read(path)?;
+        if !is_precompiled(&bytes) {
+            check_wasm(path, &bytes)?;
+            return self.of_wasm(path, &bytes);
+        }
+        // SAFETY: the caller promises that the file is one of ours.
+        let code = unsafe { Code::of_file(bytes) }.map_err(|what| unfit(path, what))?;
+        let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
+        let world = World::of_component(&component).map_err(|wrong| refused(path, wrong))?;
+        Ok(Artefact::new(world.kind(), component))
+    }
+
+    /// Says what a component is, without compiling it.
+    ///
+    /// # Errors
+    ///
+    /// As with [`load`](Self::load).
+    pub fn inspect(&self, path: &Path) -> Result<World, Error> {
+        let wasm = self.read_wasm(path)?;
+        let world = World::of_valid_wasm(&wasm);
+        world
+            .and_then(|world| world.check(self.engine, &wasm).map(|()| world))
+            .map_err(|wrong| refused(path, wrong))
+    }
+
+    /// Compiles a component that can be run here, to the bytes of a `.cwasm`.
+    ///
+    /// # Errors
+    ///
+    /// As with [`load`](Self::load) and [`Artefact::check`].
+    pub fn compile(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let wasm = self.read_wasm(path)?;
+        let world = World::of_wasm(&wasm).map_err(|wrong| refused(path, wrong))?;
+        let code = self.code(path, &wasm, &world)?;
+        let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
+        Artefact::new(world.kind(), component).check(path)?;
+        Ok(code.to_file())
+    }
+
+    fn of_wasm(&self, path: &Path, wasm: &[u8]) -> Result<Artefact, Error> {
+        let world = World::of_wasm(wasm).map_err(|wrong| refused(path, wrong))?;
+        if let Some(cache) = &self.cache {
+            let kept = cache.get(self.engine, wasm).and_then(|code| code.load(self.engine).ok());
+            if let Some(component) = kept {
+                return Ok(Artefact::new(world.kind(), component));
             }
-            return Ok(Self::Driven(component));
         }
-        if exports(COMMAND) {
-            return Ok(Self::Portable(component));
+        let code = self.code(path, wasm, &world)?;
+        if let Some(cache) = &self.cache {
+            cache.put(self.engine, wasm, &code);
         }
-        let names: Vec<_> = world.exports(engine).map(|(name, _)| name).collect();
-        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-        Err(format!(
-            "it exports {names}, and neither {SERVICE} (a service) nor {COMMAND} (a command of WASI 0.2)"
-        ))
+        let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
+        Ok(Artefact::new(world.kind(), component))
+    }
+
+    fn code(&self, path: &Path, wasm: &[u8], world: &World) -> Result<Code, Error> {
+        // What can't be run need not be compiled.
+        world.check(self.engine, wasm).map_err(|wrong| refused(path, wrong))?;
+        Code::compile(self.engine, wasm).map_err(|error| Error::Compile { path: path.to_owned(), error })
+    }
+
+    /// Reads a file that is no machine code.
+    fn read_wasm(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let bytes = self.read(path)?;
+        if is_precompiled(&bytes) {
+            return Err(Error::Precompiled { path: path.to_owned() });
+        }
+        check_wasm(path, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let failed = |error| Error::Read { path: path.to_owned(), error };
+        let file = open_regular(path).map_err(failed)?;
+        let too_large = || Error::TooLarge { path: path.to_owned(), limit: self.max_size };
+        if file.metadata().map_err(failed)?.len() > self.max_size {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        // The file may grow meanwhile.
+        let count =
+            File::take(file, self.max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        if count as u64 > self.max_size {
+            return Err(too_large());
+        }
+        Ok(bytes)
     }
 }
 
-/// Whether `name`, as in `a:b/c@1.2.3`, is that of the interface.
-fn is_version_of(name: &str, interface: &str) -> bool {
-    name.strip_prefix(interface).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
-}
-
-fn compile(path: &Path, engine: &Engine, bytes: &[u8], cache: Option<&Cache>) -> Result<Component, Error> {
-    if let Some(component) = cache.and_then(|cache| cache.get(engine, bytes)) {
-        return Ok(component);
+fn refused(path: &Path, wrong: Wrong) -> Error {
+    let path = path.to_owned();
+    match wrong {
+        Wrong::Invalid(error) => Error::Invalid { path, what: error.to_string() },
+        Wrong::World(what) => Error::World { path, what },
     }
-    let failed = |error| Error::Compile { path: path.to_owned(), error };
-    let Some(cache) = cache else {
-        return threads::compile(|| Component::from_binary(engine, bytes)).map_err(failed);
-    };
-    let frozen = cache::freeze(engine, bytes).map_err(failed)?;
-    cache.put(engine, bytes, &frozen);
-    cache::thaw(engine, &frozen).map_err(|what| unfit(path, what))
 }
 
 fn unfit(path: &Path, found: &'static str) -> Error {
@@ -131,13 +213,6 @@ fn unfit(path: &Path, found: &'static str) -> Error {
         path: path.to_owned(),
         found,
         advice: "make it anew with `sinbin-wasi compile GUEST.wasm`, or run the .wasm itself",
-    }
-}
-
-fn check_precompiled(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    match Engine::detect_precompiled(bytes) {
-        Some(Precompiled::Component) => Ok(()),
-        _ => Err(unfit(path, "a compiled core module, where a component is needed")),
     }
 }
 
@@ -153,6 +228,6 @@ fn check_wasm(path: &Path, bytes: &[u8]) -> Result<(), Error> {
             no_component("wasm of a version that is not known here", "build it with current tools")
         }
         [] => no_component("empty", "was its build cut short?"),
-        _ => no_component("no wasm", "give the .wasm or .cwasm of a component"),
+        _ => no_component("no wasm", "give the .wasm of a component"),
     }
 }

@@ -59,6 +59,32 @@ pub enum Error {
         /// What to do about it.
         advice: &'static str,
     },
+    /// The file has more bytes than it may have.
+    #[error("{} has more than {limit} bytes, which is the most that a guest may have; --max-guest-size allows more", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most bytes that it may have.
+        limit: u64,
+    },
+    /// The file holds machine code, which is not run unless it is asked for.
+    #[error(
+        "{} is compiled already: it is machine code, which runs outside of the sandbox, with all your rights; it is refused \
+         unless you compiled it yourself and say --allow-precompiled (to `run` or `replay`); give the .wasm otherwise",
+        .path.display()
+    )]
+    Precompiled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds no valid component.
+    #[error("{} is no valid component: {what}", .path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        what: String,
+    },
     /// The component can't be compiled.
     #[error("cannot compile {}: {error:#}", .path.display())]
     Compile {

@@ -9,10 +9,10 @@
 //! use std::path::Path;
 //! use std::time::Duration;
 //!
-//! use sinbin_wasi::{Artefact, Blueprint, Server, Settings, engine};
+//! use sinbin_wasi::{Artefact, Blueprint, Loader, Server, Settings, engine};
 //!
 //! let engine = engine()?;
-//! let Artefact::Driven(component) = Artefact::load(Path::new("target/wasi/fib.wasm"), &engine, None)? else {
+//! let Artefact::Driven(component) = Loader::new(&engine).load(Path::new("target/wasi/fib.wasm"))? else {
 //!     panic!("it is no service");
 //! };
 //! let blueprint = Blueprint::new(&component, 64 << 20, Some(Duration::from_secs(1)))?;
@@ -25,7 +25,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod artefact;
-pub mod cache;
+mod cache;
 pub mod contract;
 mod convert;
 mod engine;
@@ -35,15 +35,18 @@ mod instance;
 mod interrupt;
 mod jobs;
 pub mod portable;
+mod precompiled;
 mod threads;
+mod world;
 
-pub use artefact::Artefact;
+pub use artefact::{Artefact, Loader, MAX_SIZE};
 pub use cache::Cache;
 pub use engine::engine;
 pub use error::Error;
 pub use instance::{Blueprint, Instance, State};
 pub use interrupt::Ticker;
 pub use sinbin::driver::{Settings, Summary};
+pub use world::{Kind, World};
 
 /// A guest on sockets: one loop on one thread, and workers for its jobs.
 pub type Server = sinbin::driver::Server<Blueprint>;

@@ -106,6 +106,11 @@ pub fn check(component: &Component) -> Result<(), Error> {
     command.map(drop).map_err(Error::Link)
 }
 
+/// Finds out whether all that a component imports is there; it need not be a command.
+pub(crate) fn check_imports(component: &Component) -> Result<(), Error> {
+    linker(component.engine())?.instantiate_pre(component).map(drop).map_err(Error::Link)
+}
+
 /// Runs a command to its end, on this thread, which must not be one of tokio's.
 ///
 /// # Errors

@@ -33,8 +33,10 @@ fn compiled() -> &'static [u8] {
         let path = scratch("echo.cwasm");
         let ended = compile(&path);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let bytes = fs::read(path).expect("it is there");
-        assert_eq!(ended.stdout.split(": ").nth(1), Some(&*format!("{} bytes\n", bytes.len())));
+        let bytes = fs::read(&path).expect("it is there");
+        let size = format!("{}: {} bytes\n", path.display(), bytes.len());
+        let how = format!("to run it: sinbin-wasi run --allow-precompiled {}\n", path.display());
+        assert_eq!(ended.stdout, size + &how);
         bytes
     })
 }

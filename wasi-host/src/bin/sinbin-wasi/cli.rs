@@ -10,6 +10,8 @@ use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
 use sinbin_wasi::portable::Peer;
 
+use crate::load::{LoadArgs, SizeArgs};
+
 /// Run network services in a wasm sandbox, at native speed.
 ///
 /// Make the guests with `just build-wasi`, start `sinbin-wasi run target/wasi/fib.wasm`, then ask it: printf '30\n' | nc
@@ -36,7 +38,7 @@ pub(crate) fn refuse(what: &str) -> ! {
 pub(crate) enum Command {
     /// Serve what a guest does, until Ctrl-C.
     ///
-    /// The guest is a component (.wasm, or .cwasm as `compile` makes it). One that exports sinbin:service/guest is
+    /// The guest is a component (.wasm, or with --allow-precompiled a .cwasm as `compile` makes it). One that exports sinbin:service/guest is
     /// driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself by WASI 0.2: it gets a
     /// clock, random numbers, the standard streams, and the network that --listen and --allow-connect name.
     Run(RunArgs),
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     /// the recording goes, and it is cut short: the server still runs, or was killed.
     Replay(GuestReplayArgs),
     /// Compile a guest ahead of time.
+    ///
+    /// The result starts faster. It is machine code, so it is run only with --allow-precompiled.
     Compile(CompileArgs),
     /// Say what a guest is: a service that is driven or a command of WASI, what it imports and exports.
     Inspect(InspectArgs),
@@ -89,9 +93,8 @@ pub(crate) struct RunArgs {
     /// One that wants more is ended.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
-    /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
-    #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
-    pub(crate) cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
     /// The guest's own arguments, behind a --.
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
@@ -109,15 +112,16 @@ pub(crate) struct GuestReplayArgs {
     /// How long a turn of the guest may compute: as long as when it was recorded. "off" for no limit.
     #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
     pub(crate) turn_limit: Span,
-    /// Where compiled guests are kept (default: below your cache directory); "off" to keep none.
-    #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
-    pub(crate) cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 }
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The guest.
+    /// The guest, a .wasm.
     pub(crate) guest: PathBuf,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
 }
 
 #[derive(Args)]
@@ -127,4 +131,6 @@ pub(crate) struct CompileArgs {
     /// Where to write it (default: beside it, as .cwasm); "-" is stdout. It is machine code: run only what you have compiled yourself.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
 }

@@ -7,30 +7,28 @@ use std::process::ExitCode;
 
 use sinbin::command::output;
 use sinbin::command::stream::OUT;
-use sinbin_wasi::{Artefact, Error, cache, engine};
+use sinbin_wasi::{Error, engine};
 
 use crate::cli::CompileArgs;
+use crate::output::write;
 
 pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
-    // What can't be run need not be compiled.
-    Artefact::load(&args.guest, &engine, None)?.check(&args.guest)?;
     let path = args.output.clone().unwrap_or_else(|| args.guest.with_extension("cwasm"));
     if is_same(&path, &args.guest) {
         return Err(format!("{} is compiled already", path.display()).into());
     }
-    let wasm = fs::read(&args.guest).map_err(|error| Error::Read { path: args.guest.clone(), error })?;
-    let compiled =
-        cache::freeze(&engine, &wasm).map_err(|error| Error::Compile { path: args.guest.clone(), error })?;
+    let compiled = args.size.loader(&engine).compile(&args.guest)?;
     if path.as_os_str() == "-" {
         OUT.write_all(&compiled).map_err(|error| format!("cannot write to stdout: {error}"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    cache::write(&path, &compiled).map_err(|error| Error::Write { path: path.clone(), error })?;
+    write(&path, &compiled).map_err(|error| Error::Write { path: path.clone(), error })?;
     if is_stdout(&path) {
         return Ok(ExitCode::SUCCESS);
     }
     output::line_or_end(format_args!("{}: {} bytes", path.display(), compiled.len()));
+    output::line_or_end(format_args!("to run it: sinbin-wasi run --allow-precompiled {}", path.display()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,6 +4,8 @@
 mod cli;
 mod compile;
 mod inspect;
+mod load;
+mod output;
 mod replay;
 mod run;
 

@@ -8,14 +8,12 @@ use sinbin::driver::{Playback, PlaybackError};
 use sinbin_wasi::{Artefact, engine};
 
 use crate::cli::GuestReplayArgs;
-use crate::run::{blueprint, cache, with_memory};
+use crate::run::{blueprint, with_memory};
 
 pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let playback = Playback::open(&args.replay.file).map_err(|error| advised(error, args))?;
     let engine = engine()?;
-    let Artefact::Driven(component) =
-        Artefact::load(&args.guest, &engine, cache(args.cache.as_deref()).as_ref())?
-    else {
+    let Artefact::Driven(component) = args.load.load(&args.guest, &engine)? else {
         return Err(format!(
             "{} is a command of WASI, which drives itself; give a service",
             args.guest.display()

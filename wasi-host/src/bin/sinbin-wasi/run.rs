@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sinbin::command::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin::command::{descriptors, output};
 use sinbin_wasi::portable::{self, Network, Outcome};
-use sinbin_wasi::{Artefact, Blueprint, Cache, Error, Server, Settings, Summary, Ticker, engine};
+use sinbin_wasi::{Artefact, Blueprint, Error, Server, Settings, Summary, Ticker, engine};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -23,17 +23,9 @@ const PACE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
-    match Artefact::load(&args.guest, &engine, cache(args.cache.as_deref()).as_ref())? {
+    match args.load.load(&args.guest, &engine)? {
         Artefact::Driven(component) => drive(&component, args),
         Artefact::Portable(component) => run_command(&component, args),
-    }
-}
-
-pub(crate) fn cache(path: Option<&Path>) -> Option<Cache> {
-    match path {
-        None => Cache::of_user(),
-        Some(path) if path.as_os_str() == "off" => None,
-        Some(path) => Some(Cache::at(path.to_owned())),
     }
 }
 
