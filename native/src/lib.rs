@@ -36,6 +36,7 @@ pub mod command;
 mod compute;
 pub mod driver;
 mod error;
+mod gate;
 pub mod guide;
 mod host;
 mod inbox;
