@@ -61,7 +61,7 @@ pub use compute::{Compute, Computed, compute};
 #[cfg(feature = "std")]
 pub use guard::Guard;
 pub use shell::Shell;
-pub use start::{BLOCK, Start, Takes};
+pub use start::{BLOCK, DEFAULT_MAX_JOBS, Start, Takes};
 pub use task::DrivenTask;
 
 /// Steps of tasks that hand on to each other, before the driver is asked what else there is.

@@ -70,6 +70,8 @@ pub enum Bad {
     Busy,
     /// Whoever computed it failed.
     Lost,
+    /// The computation took too long, and was cancelled.
+    Late,
 }
 
 /// A request: n, 0 for all negative numbers, or what is wrong with it.
@@ -115,6 +117,9 @@ impl Reply {
             }
             Bad::Busy => line(out, &["error: too many jobs; try again later"]),
             Bad::Lost => line(out, &["error: the computation failed"]),
+            Bad::Late => {
+                line(out, &["error: the computation took too long; try a smaller n, or try again later"])
+            }
         }
     }
 }

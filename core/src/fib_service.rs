@@ -26,11 +26,14 @@ pub struct Fib {
     /// How long a connection may be silent, or not take what is sent to it; `None` for ever. A job's time
     /// does not count.
     pub idle_timeout: Option<Duration>,
+    /// How long a job may take, while it waits for its turn and while it runs; `None` for ever. After that it is cancelled, and
+    /// its request gets an error line.
+    pub job_timeout: Option<Duration>,
 }
 
 impl Default for Fib {
     fn default() -> Self {
-        Self { rules: Rules::default(), loop_n: 10, idle_timeout: None }
+        Self { rules: Rules::default(), loop_n: 10, idle_timeout: None, job_timeout: None }
     }
 }
 
@@ -198,11 +201,15 @@ impl FibConn {
             match cx.take_job(job) {
                 Some(value) => self.work = Work::Reply(Reply::Value(value)),
                 None if cx.woken() == Woken::Hangup => return Ok(Step::Done),
+                None if cx.woken() == Woken::TimedOut => {
+                    cx.cancel_job(job);
+                    self.work = Work::Reply(Reply::Error(Bad::Late));
+                }
                 // The job is gone without a result: whoever computed it failed.
                 None if !cx.has_job(job) => self.work = Work::Reply(Reply::Error(Bad::Lost)),
                 // The connection is.
                 None if cx.woken() == Woken::Closed => return Ok(Step::Done),
-                None => return Ok(self.wait_for(job)),
+                None => return Ok(self.wait_for(job, cx)),
             }
         }
         let fresh = if self.is_drained() { Some(self.receive(cx)?) } else { None };
@@ -309,7 +316,7 @@ impl FibConn {
             Stop::Job(n) => match cx.submit(FibJob::new(n)) {
                 Ok(job) => {
                     self.work = Work::Job(job);
-                    Ok(self.wait_for(job))
+                    Ok(self.wait_for(job, cx))
                 }
                 Err(Full) => {
                     self.work = Work::Reply(Reply::Error(Bad::Busy));
@@ -320,8 +327,9 @@ impl FibConn {
     }
 
     /// A client that goes away takes its job with it.
-    fn wait_for(&self, job: JobId) -> Step {
-        Step::Wait(Wait::job(job).or(What::Hangup(self.source)))
+    fn wait_for<H: Serves<Fib>>(&self, job: JobId, cx: &Cx<'_, H>) -> Step {
+        let deadline = cx.after(cx.host.service().job_timeout);
+        Step::Wait(Wait::job(job).or(What::Hangup(self.source)).until(deadline))
     }
 }
 
@@ -331,8 +339,8 @@ where
 {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
         match cx.woken() {
-            Woken::Cancelled | Woken::TimedOut => return Step::Done,
-            Woken::Closed if !matches!(self.work, Work::Job(_)) => return Step::Done,
+            Woken::Cancelled => return Step::Done,
+            Woken::TimedOut | Woken::Closed if !matches!(self.work, Work::Job(_)) => return Step::Done,
             _ => {}
         }
         self.turn(cx).unwrap_or_else(|(op, error)| {

@@ -96,6 +96,8 @@ mod interest;
 mod job;
 mod kernel;
 mod linger;
+#[cfg(feature = "alloc")]
+pub mod peers;
 mod place;
 mod queue;
 mod slab;

@@ -334,10 +334,11 @@ fn a_read_that_fills_the_buffer_ends_when_nothing_follows() {
 
 #[test]
 fn a_reply_is_one_line_that_fits() {
-    use Bad::{Busy, Empty, Lost, NotInteger, TooLarge, TooLong};
+    use Bad::{Busy, Empty, Late, Lost, NotInteger, TooLarge, TooLong};
     let rules = Rules { max_n: 93, max_line: u16::MAX, framing: Framing::Auto };
     let replies = (0..=93).map(|n| (Reply::Value(fib(n)), Ok(n)));
-    let errors = [Empty, NotInteger, TooLarge, TooLong, Busy, Lost].map(|bad| (Reply::Error(bad), Err(bad)));
+    let errors =
+        [Empty, NotInteger, TooLarge, TooLong, Busy, Lost, Late].map(|bad| (Reply::Error(bad), Err(bad)));
     for (reply, request) in replies.chain(errors) {
         let mut out = [0; MAX_REPLY];
         let len = reply.render(&rules, &mut out);

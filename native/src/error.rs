@@ -16,6 +16,14 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
+    /// An address cannot be listened on beside another one of the same server.
+    #[error("cannot listen on {address}: this server listens on {other} already; {}", instead(*.address, *.other))]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// Where the server listens already.
+        other: SocketAddr,
+    },
     /// None of the addresses can be listened on.
     #[error("cannot listen: {}", reason(.0))]
     Bind(#[source] io::Error),
@@ -42,6 +50,31 @@ pub enum Error {
         /// Each on a line of its own, with what it waits for.
         list: String,
     },
+}
+
+impl Error {
+    /// Names the listener that is in the way, where an address is in use and it is one of `ours`.
+    #[must_use]
+    pub fn beside(self, mut ours: impl Iterator<Item = SocketAddr>) -> Self {
+        let Self::Listen { address, error } = self else { return self };
+        let is_in_the_way = |other: &SocketAddr| {
+            let is_wide = address.ip().is_unspecified() || other.ip().is_unspecified();
+            other.port() == address.port() && (is_wide || other.ip() == address.ip())
+        };
+        match ours.find(is_in_the_way) {
+            Some(other) if error.kind() == io::ErrorKind::AddrInUse => Self::Taken { address, other },
+            _ => Self::Listen { address, error },
+        }
+    }
+}
+
+/// What to do where two addresses of one server are in each other's way.
+fn instead(address: SocketAddr, other: SocketAddr) -> &'static str {
+    if address.is_ipv4() == other.is_ipv4() {
+        "name each address once"
+    } else {
+        "with --dual-stack, an IPv6 address takes IPv4 connections too"
+    }
 }
 
 /// What to do about it, where the system's words do not say.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 
+use sinbin_core::peers::Peer;
 use sinbin_core::task::Label;
 use sinbin_core::{
     Acceptor, Cx, Failure, Host, Instant, IoError, Job, JobId, Jobs, Linger, Serves, Service, SourceId, Step,
@@ -15,6 +16,7 @@ use sinbin_core::{
 use crate::caught::{Caught, Panicked, caught};
 use crate::clock::Clock;
 use crate::compute::Compute;
+use crate::gate::Gate;
 use crate::memory::Memory;
 use crate::reactor::Reactor;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
@@ -24,6 +26,8 @@ use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
 pub struct Counts {
     /// Connections that were taken.
     pub connections: u64,
+    /// Connections that were reset at once, since their peers had as many as one may have.
+    pub turned_away: u64,
     /// Connections that ended because something failed.
     pub failed: u64,
     /// Jobs that were handed over.
@@ -47,12 +51,15 @@ pub struct Native<S: Service> {
     /// Connections there are, those that linger among them.
     pub(crate) open: usize,
     pub(crate) max_connections: usize,
+    pub(crate) gate: Gate,
+    /// Listeners on IPv6 addresses take IPv4 connections too.
+    pub(crate) dual_stack: bool,
     /// An acceptor found no room since it was last woken.
     pub(crate) crowded: bool,
     /// A connection has gone since then.
     pub(crate) relieved: bool,
-    /// Connections that are closed but may still have something underway to us.
-    pub(crate) to_linger: Vec<TcpStream>,
+    /// Connections that are closed but may still have something underway to us, and whose they are, if that counts.
+    pub(crate) to_linger: Vec<(TcpStream, Option<Peer>)>,
 }
 
 /// A job that can go to a worker thread.
@@ -202,7 +209,12 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             return Err(IoError::NoRoom);
         }
         let (stream, peer) = self.sockets.accept(listener).map_err(|error| self.not_accepted(&error))?;
+        if !self.gate.admit(new, &stream, peer) {
+            self.counts.turned_away += 1;
+            return Err(IoError::Reset);
+        }
         if let Err(error) = prepare(&stream) {
+            self.gate.leave(new);
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return Err(IoError::Reset);
         }
@@ -230,11 +242,12 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             return;
         };
         tracing::debug!(%source, "closed");
+        let peer = self.gate.leave(source);
         self.open -= 1;
         self.relieved = true;
         // Were a socket closed with something unread, the peer might lose what was sent to it last.
         if unread && stream.shutdown(Shutdown::Write).is_ok() {
-            self.to_linger.push(stream);
+            self.to_linger.push((stream, peer));
         }
     }
 

@@ -37,6 +37,7 @@ mod compute;
 pub mod driver;
 mod error;
 pub mod files;
+mod gate;
 pub mod guide;
 mod host;
 mod inbox;

@@ -110,16 +110,26 @@ impl Listen for String {
     }
 }
 
-/// A listener on `address`, with address reuse and a long backlog. With port 0, the system chooses one.
+/// A listener on `address`, with address reuse and a long backlog. With port 0, the system chooses one. On an IPv6 address
+/// such as `[::]` it takes no IPv4 connections; [`Settings::bind`] can make one that does.
 ///
 /// # Errors
 ///
 /// When the address cannot be had.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    sockets::listen(address).map_err(|error| Error::Listen { address, error })
+    Settings::default().bind(address)
 }
 
 impl Settings {
+    /// [`bind`] with these settings.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had.
+    pub fn bind(&self, address: SocketAddr) -> Result<TcpListener, Error> {
+        sockets::listen(address, self.dual_stack).map_err(|error| Error::Listen { address, error })
+    }
+
     /// [`run`] with these settings.
     ///
     /// # Errors

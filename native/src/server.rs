@@ -5,10 +5,12 @@ mod drain;
 use std::fmt::{self, Write as _};
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sinbin_core::driven::DEFAULT_MAX_JOBS;
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
     Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, SourceId, TaskId, What,
@@ -18,6 +20,7 @@ use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::compute::{Alone, Compute, Over};
 use crate::error::Error;
+use crate::gate::Gate;
 use crate::host::{Counts, Native, NativeService, NativeTask};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
@@ -44,9 +47,18 @@ const MAX_LISTENERS: usize = 64;
 pub struct Settings {
     /// Connections at a time; more wait in the backlog.
     pub max_connections: usize,
+    /// Connections of one peer at a time, if that is limited; what comes above is reset at once. A peer is an IPv4 address,
+    /// or the first 64 bits of an IPv6 address. Behind one IPv4 address there may be many users, and behind a proxy all.
+    pub max_per_peer: Option<NonZeroU32>,
+    /// Whether a listener on an IPv6 address such as `[::]` takes IPv4 connections too, which then come from addresses such as
+    /// `::ffff:127.0.0.1`. If not, IPv4 takes a listener of its own.
+    pub dual_stack: bool,
     /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
     /// in small bites.
     pub max_buffered: usize,
+    /// Jobs at a time: those that wait, run, or are done with a result that nobody has taken yet. Another one is refused:
+    /// `submit` returns [`Full`](crate::Full), and a task's `job` [`Lost::Refused`](crate::task::Lost::Refused).
+    pub max_jobs: usize,
     /// Threads for jobs, at most; they start when there are jobs. With none, jobs run in slices on the loop.
     pub workers: usize,
     /// How much of a job the loop computes between two turns, in the job's units (some nanoseconds).
@@ -58,12 +70,15 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain.
+    /// 10,000 connections, of any peer, 64 MiB, 1000 jobs, as many workers as cores but one, no busy polling, 30 s to drain.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             max_connections: 10_000,
+            max_per_peer: None,
+            dual_stack: false,
             max_buffered: 64 << 20,
+            max_jobs: DEFAULT_MAX_JOBS as usize,
             workers: cores.saturating_sub(1).max(1),
             slice: 50_000,
             busy_poll: Duration::ZERO,
@@ -118,6 +133,7 @@ impl fmt::Display for Summary {
         )?;
         let extras = [
             (counts.failed, "connections failed"),
+            (counts.turned_away, "connections turned away"),
             (counts.cancelled, "jobs cancelled"),
             (self.cut as u64, "connections cut off"),
         ];
@@ -185,7 +201,8 @@ impl<S: NativeService> Server<S> {
     /// When the system gives no poller.
     pub fn new(service: S, settings: &Settings) -> Result<Self, Error> {
         let tasks = settings.max_connections.saturating_add(MAX_LISTENERS);
-        let limits = Limits::new(tasks, settings.max_buffered / BLOCK, BLOCK).reserved();
+        let limits =
+            Limits::new(tasks, settings.max_buffered / BLOCK, BLOCK).with_jobs(settings.max_jobs).reserved();
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let stopper = Stopper::new(reactor.notifier());
         let alone = Alone { limits, slice: settings.slice };
@@ -202,6 +219,8 @@ impl<S: NativeService> Server<S> {
             counts: Counts::default(),
             open: 0,
             max_connections: settings.max_connections,
+            gate: Gate::new(settings.max_per_peer),
+            dual_stack: settings.dual_stack,
             crowded: false,
             relieved: false,
             to_linger: Vec::new(),
@@ -232,7 +251,8 @@ impl<S: NativeService> Server<S> {
             return Err(Error::Full { limit: MAX_LISTENERS });
         }
         let failed = |error| Error::Listen { address, error };
-        let listener = sockets::listen(address).map_err(failed)?;
+        let listener = sockets::listen(address, self.host.dual_stack)
+            .map_err(|error| failed(error).beside(self.host.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
         self.accept_from(listener)?;
         Ok(bound)
@@ -432,10 +452,11 @@ impl<S: NativeService> Server<S> {
             return;
         }
         let now = self.now();
-        for stream in mem::take(&mut self.host.to_linger) {
+        for (stream, peer) in mem::take(&mut self.host.to_linger) {
             // Without a place for it, the socket is closed as it is.
             let Ok(source) = self.open() else { break };
             self.host.sockets.insert(source, Socket::Stream(stream), true);
+            self.host.gate.rename(source, peer);
             self.host.open += 1;
             if self.spawn(NativeTask::linger(Linger::new(source, now))).is_err() {
                 self.close(source);

@@ -140,7 +140,7 @@ async fn wait_and_answer(
         match work.stop {
             Stop::Drained => return Ok(true),
             Stop::Last => return Ok(false),
-            Stop::Job(n) => match compute(conn, n).await {
+            Stop::Job(n) => match compute(conn, n, service.job_timeout).await {
                 Some(reply) => push(&mut work.replies, reply, service),
                 None => return Ok(false),
             },
@@ -232,8 +232,14 @@ fn push(replies: &mut Vec<u8>, reply: Reply, service: &Fib) {
 }
 
 /// The number, off the loop. A client that resets its connection takes its job with it: `None`.
-async fn compute(conn: &Conn<'_>, n: u32) -> Option<Reply> {
-    match select(conn.on().job(FibJob::new(n)), conn.hangup()).await {
+async fn compute(conn: &Conn<'_>, n: u32, timeout: Option<Duration>) -> Option<Reply> {
+    let on = conn.on();
+    let job = select(on.job(FibJob::new(n)), conn.hangup());
+    // The job is dropped with the future, and so cancelled.
+    let Ok(ended) = on.until(on.after(timeout), job).await else {
+        return Some(Reply::Error(Bad::Late));
+    };
+    match ended {
         Either::First(Ok(value)) => Some(Reply::Value(value)),
         Either::First(Err(Lost::Failed)) => Some(Reply::Error(Bad::Lost)),
         Either::First(Err(Lost::Refused(Refused::Full))) => Some(Reply::Error(Bad::Busy)),

@@ -211,6 +211,14 @@ impl Sockets {
         entries.filter(|entry| matches!(entry.socket, Socket::Listener(_))).map(|entry| entry.id)
     }
 
+    /// Where the listeners listen.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.entries.iter().flatten().filter_map(|entry| match &entry.socket {
+            Socket::Listener(listener) => listener.local_addr().ok(),
+            Socket::Stream(_) => None,
+        })
+    }
+
     /// From here on, a connection that has nothing to read is told that the host stops.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
@@ -241,16 +249,20 @@ impl Drop for Sockets {
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// A listener that is fit for a loop.
+/// A listener that is fit for a loop. One on an IPv6 address takes IPv4 connections too if it is `dual_stack`, whatever
+/// the system does by default.
 ///
 /// # Errors
 ///
 /// When the address can't be had.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn listen(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows this option would let two programs have the same port.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!dual_stack)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -8,7 +8,8 @@ use crate::contract::{
 };
 
 pub(crate) fn settings(start: &driven::Start) -> Settings {
-    let driven::Start { arguments, max_connections, max_buffered, computes, slice } = start.clone();
+    let driven::Start { arguments, max_connections, max_buffered, computes, slice, max_jobs: _ } =
+        start.clone();
     Settings { arguments, max_connections, max_buffered, computes, slice }
 }
 

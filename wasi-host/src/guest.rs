@@ -36,7 +36,7 @@ impl driver::Blueprint for Blueprint {
     type Error = Error;
 
     fn start(&self, start: &Start) -> Result<(Sandboxed, Takes), Error> {
-        let (instance, limits) = Self::start(self, &convert::settings(start))?;
+        let (instance, limits) = self.start_bounded(&convert::settings(start), start.max_jobs)?;
         Ok((Sandboxed { instance, events: Vec::new() }, convert::takes(limits)))
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sinbin::driver::LIMIT;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{self, Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
 use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Settings, Tally};
@@ -14,6 +14,8 @@ use crate::interrupt;
 
 /// Bytes that a guest may answer with in one call, commands and output together: the host has a copy of them.
 pub(crate) const ANSWER: usize = 64 << 20;
+/// What a service may export beside the contract's own interface.
+const BOUNDS: &str = "sinbin:service/bounds@0.1.0";
 
 /// What an instance is made of. A clone is the same.
 #[derive(Clone)]
@@ -63,6 +65,11 @@ impl Blueprint {
     ///
     /// When there is no memory for it.
     pub fn instance(&self) -> Result<Instance, wasmtime::Error> {
+        self.make().map(|(instance, _)| instance)
+    }
+
+    /// Makes an instance, and returns it with its exports.
+    fn make(&self) -> Result<(Instance, component::Instance), wasmtime::Error> {
         // A service has one memory; of the rest it has what the component model makes for it.
         let limits = StoreLimitsBuilder::new()
             .memory_size(self.max_memory)
@@ -79,8 +86,9 @@ impl Blueprint {
         store.set_hostcall_fuel(ANSWER);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
         store.set_epoch_deadline(1);
-        let service = self.service.instantiate(&mut store)?;
-        Ok(Instance { store, service })
+        let exports = self.service.instance_pre().instantiate(&mut store)?;
+        let service = Service::new(&mut store, &exports)?;
+        Ok((Instance { store, service }, exports))
     }
 
     /// An instance that is started, and what it takes.
@@ -89,9 +97,22 @@ impl Blueprint {
     ///
     /// When it can't be made; when it refuses its arguments.
     pub fn start(&self, settings: &Settings) -> Result<(Instance, Limits), Error> {
+        self.start_bounded(settings, 0)
+    }
+
+    /// Starts an instance as [`start`](Self::start) does, and tells one that can be told to have no more than `max_jobs` jobs
+    /// at a time; 0 leaves that to the service.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`start`](Self::start).
+    pub fn start_bounded(&self, settings: &Settings, max_jobs: u32) -> Result<(Instance, Limits), Error> {
         let failed = |error| Error::Start(report(&error));
-        let mut instance = self.instance().map_err(failed)?;
+        let (mut instance, exports) = self.make().map_err(failed)?;
         instance.begin(None);
+        if max_jobs > 0 {
+            bound_jobs(&mut instance.store, &exports, max_jobs).map_err(failed)?;
+        }
         let Instance { store, service } = &mut instance;
         let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;
         let limits = limits.map_err(Error::Arguments)?;
@@ -102,6 +123,19 @@ impl Blueprint {
         }
         Ok((instance, limits))
     }
+}
+
+/// Tells a service how many jobs there may be at a time, if it exports what it can be told by.
+fn bound_jobs(
+    store: &mut Store<State>,
+    exports: &component::Instance,
+    max_jobs: u32,
+) -> Result<(), wasmtime::Error> {
+    let Some(bounds) = exports.get_export_index(&mut *store, None, BOUNDS) else { return Ok(()) };
+    let Some(function) = exports.get_export_index(&mut *store, Some(&bounds), "max-jobs") else {
+        return Ok(());
+    };
+    exports.get_typed_func::<(u32,), ()>(&mut *store, function)?.call(&mut *store, (max_jobs,))
 }
 
 /// What the host keeps of a call, beside the instance's memory.

@@ -17,6 +17,9 @@ const MAX_LISTENERS: usize = 64;
 /// Connections that one service can have, whatever the driver says.
 const MAX_CONNECTIONS: u32 = 1_000_000;
 
+/// Jobs at a time of a service whose driver does not say.
+pub const DEFAULT_MAX_JOBS: u32 = 1000;
+
 /// What a service is started with, where the driver does not make it itself. Two loops that are started with the same
 /// and are told the same answer the same, wherever they run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -31,6 +34,8 @@ pub struct Start {
     pub computes: bool,
     /// The budget of such a slice, in the job's units.
     pub slice: u32,
+    /// Jobs at a time; 0 stands for as many as there can be tasks.
+    pub max_jobs: u32,
 }
 
 /// What a service takes.
@@ -51,7 +56,8 @@ impl Start {
     {
         let takes = self.takes();
         let tasks = takes.connections as usize + MAX_LISTENERS;
-        let limits = Limits::new(tasks, self.max_buffered as usize / BLOCK, BLOCK);
+        let jobs = if self.max_jobs == 0 { tasks } else { tasks.min(self.max_jobs as usize) };
+        let limits = Limits::new(tasks, self.max_buffered as usize / BLOCK, BLOCK).with_jobs(jobs);
         let compute = match self.computes {
             true => Compute::Driver { slice: self.slice },
             false => Compute::Here { slice: self.slice },

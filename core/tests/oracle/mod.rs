@@ -137,6 +137,9 @@ pub fn line(rules: &Rules, request: Request) -> String {
         }
         Err(Bad::Busy) => "error: too many jobs; try again later\n".into(),
         Err(Bad::Lost) => "error: the computation failed\n".into(),
+        Err(Bad::Late) => {
+            "error: the computation took too long; try a smaller n, or try again later\n".into()
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The options of the commands that serve, native and in a sandbox.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
 use crate::command::span::{Span, span};
 
@@ -17,10 +19,26 @@ pub struct ServingArgs {
     /// Connections at a time; more wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
+    /// Connections of one peer at a time; what comes above is reset at once, and counted (default: as many as there can be).
+    ///
+    /// A peer is an IPv4 address, or the first 64 bits of an IPv6 address. Many users can share an IPv4 address, and all have
+    /// the same behind a proxy: the limit should be generous, or off.
+    #[arg(long, value_name = "N")]
+    pub max_per_peer: Option<NonZeroU32>,
+    /// Have listeners on IPv6 addresses, such as [::]:25000, take IPv4 connections too.
+    ///
+    /// Without it they take none, whatever the system's default, and a server for both has a --listen for each: [::]:25000 and
+    /// 0.0.0.0:25000.
+    #[arg(long)]
+    pub dual_stack: bool,
     /// Bytes that may wait for slow clients and for jobs, in MiB. A service in a sandbox has as many in the guest as in the
     /// host, and no more than 4095 in either.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..))]
     pub max_buffered: u16,
+    /// Jobs at a time, waiting or running; the request that wants another one is answered with an error at once. This is what
+    /// keeps a flood of slow requests from taking all connections, so it should be well below --max-connections.
+    #[arg(long, default_value_t = DEFAULT_MAX_JOBS, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_jobs: u32,
     /// Threads for jobs (default: one less than there are cores, at least 1), in a sandbox each with an instance of the
     /// guest; with 0, jobs run in slices on the loop itself.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]

@@ -24,6 +24,7 @@ use crate::driver::restarts::Restarts;
 use crate::driver::settings::{Settings, Summary};
 use crate::driver::{Blueprint, Guest, caught_call};
 use crate::error::Error;
+use crate::gate::Gate;
 use crate::host::Counts;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
@@ -70,6 +71,7 @@ pub struct Server<B: Blueprint> {
     room: u32,
     /// Connections there are, those that linger among them.
     open: usize,
+    gate: Gate,
     /// Bytes that are kept for slow clients.
     kept: usize,
     /// The system had no room for a connection, and has taken none since.
@@ -106,10 +108,11 @@ impl<B: Blueprint> Server<B> {
             max_buffered: u32::try_from(settings.max_buffered).unwrap_or(u32::MAX),
             computes: settings.workers > 0,
             slice: settings.slice,
+            max_jobs: u32::try_from(settings.max_jobs).unwrap_or(u32::MAX),
         };
         let (instance, takes) = blueprint.start(&start)?;
         let jobs = (settings.workers > 0).then(|| {
-            Jobs::new(blueprint.workshop(), settings.workers, settings.max_connections, reactor.notifier())
+            Jobs::new(blueprint.workshop(), settings.workers, settings.max_jobs, reactor.notifier())
         });
         Ok(Self {
             blueprint,
@@ -134,6 +137,7 @@ impl<B: Blueprint> Server<B> {
             listeners: Vec::new(),
             room: 0,
             open: 0,
+            gate: Gate::new(settings.max_per_peer),
             kept: 0,
             crowded: false,
             accept_at: None,
@@ -161,7 +165,8 @@ impl<B: Blueprint> Server<B> {
             return Err(Error::Full { limit: MAX_LISTENERS });
         }
         let failed = |error| Error::Listen { address, error };
-        let listener = listen(address).map_err(failed)?;
+        let listener = listen(address, self.settings.dual_stack)
+            .map_err(|error| failed(error).beside(self.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
         let id = self.places.insert(Role::Listener);
         self.sockets.insert(id, Socket::Listener(listener), false);

@@ -1,7 +1,10 @@
 //! What a server is told at its beginning, and what it says at its end.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
+
+use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
 use crate::server::Summary as Served;
 
@@ -13,8 +16,16 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// Connections at a time; more wait in the backlog.
     pub max_connections: usize,
+    /// Connections of one peer at a time, if that is limited; what comes above is reset at once. A peer is an IPv4 address,
+    /// or the first 64 bits of an IPv6 address. Behind one IPv4 address there may be many users, and behind a proxy all.
+    pub max_per_peer: Option<NonZeroU32>,
+    /// Whether a listener on an IPv6 address such as `[::]` takes IPv4 connections too, which then come from addresses such as
+    /// `::ffff:127.0.0.1`. If not, IPv4 takes a listener of its own.
+    pub dual_stack: bool,
     /// Bytes that wait for clients that are slow: in the guest, and as many in the host.
     pub max_buffered: usize,
+    /// Jobs at a time, in the guest and in the host; another one is refused.
+    pub max_jobs: usize,
     /// Threads for jobs, at most; they start when there are jobs. With none, the guest computes in slices.
     pub workers: usize,
     /// The budget of such a slice, in the job's units.
@@ -34,14 +45,17 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// No arguments, 10,000 connections, 64 MiB, as many workers as cores but one, no busy polling, 30 s to drain, 10
-    /// restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
+    /// No arguments, 10,000 connections, of any peer, 64 MiB, 1000 jobs, as many workers as cores but one, no busy polling, 30 s to
+    /// drain, 10 restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             arguments: Vec::new(),
             max_connections: 10_000,
+            max_per_peer: None,
+            dual_stack: false,
             max_buffered: 64 << 20,
+            max_jobs: DEFAULT_MAX_JOBS as usize,
             workers: cores.saturating_sub(1).max(1),
             slice: 50_000,
             busy_poll: Duration::ZERO,

@@ -30,7 +30,10 @@ pub fn driven(bytes: &[u8]) {
         _ => {
             let rules = Rules { max_n: 22, ..Rules::default() };
             let loop_n = tape.one_of(&[10, 0]);
-            drive(Fib { rules, loop_n, idle_timeout: timeout(&mut tape) }, tape);
+            drive(
+                Fib { rules, loop_n, idle_timeout: timeout(&mut tape), job_timeout: timeout(&mut tape) },
+                tape,
+            );
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::foreign::foreign;
 use crate::guest::guest;
 
 /// Options that belong to the service, and not to the host; each has a value.
-const OF_SERVICE: [&str; 5] = ["--framing", "--idle-timeout", "--loop-n", "--max-line", "--max-n"];
+const OF_SERVICE: [&str; 6] =
+    ["--framing", "--idle-timeout", "--job-timeout", "--loop-n", "--max-line", "--max-n"];
 
 /// Options of hosts that have threads and a poller of their own.
 const OF_THREADS: [&str; 2] = ["--busy-poll", "--workers"];

@@ -1,5 +1,7 @@
-//! Attacks: what an enemy would try, on the real binaries.
+//! What an enemy would try on the real binaries, each bounded, on every host: `SINBIN_HOST` and `SINBIN_WRITTEN_AS` say which.
 
 #![cfg(unix)]
 
 mod files;
+mod floods;
+mod listeners;

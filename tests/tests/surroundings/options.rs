@@ -8,9 +8,11 @@ use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
 use crate::{WAYS, drain, free_address, is_served, listens};
 
 /// Values at the edges of what an option takes.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("--max-buffered", &["0", "4000", "4095", "65535"]),
     ("--max-connections", &["1", "1000000"]),
+    ("--max-jobs", &["1", "1000000"]),
+    ("--max-per-peer", &["10", "4294967295"]),
     ("--workers", &["0", "1024"]),
     ("--slice", &["1", "4294967295"]),
     ("--busy-poll", &["0", "100"]),
@@ -60,6 +62,8 @@ fn every_host_refuses_the_same_values() {
         for (option, value) in [
             ("--max-buffered", "65536"),
             ("--max-connections", "0"),
+            ("--max-jobs", "0"),
+            ("--max-per-peer", "0"),
             ("--workers", "1025"),
             ("--slice", "0"),
             ("--busy-poll", "1000001"),

@@ -215,6 +215,14 @@ fn header(body: &mut &[u8]) -> Result<Header, Wrong> {
     start.max_buffered = small(body)?;
     start.computes = flag(body)?;
     start.slice = small(body)?;
+    // Older recordings end here: of loops without such a limit.
+    if !body.is_empty() {
+        let before = body.len();
+        start.max_jobs = small(body)?;
+        if start.max_jobs == 0 {
+            return Err((before, "a limit of no jobs"));
+        }
+    }
     Ok(Header { service, start })
 }
 

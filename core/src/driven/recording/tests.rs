@@ -112,10 +112,13 @@ fn answer() -> impl Strategy<Value = Answer> {
 }
 
 fn header() -> impl Strategy<Value = Header> {
-    let start = (prop::collection::vec(".{0,12}", 0..4), any::<(u32, u32, bool, u32)>());
-    (".{0,12}", start).prop_map(|(service, (arguments, (max_connections, max_buffered, computes, slice)))| {
-        Header { service, start: Start { arguments, max_connections, max_buffered, computes, slice } }
-    })
+    let start = (prop::collection::vec(".{0,12}", 0..4), any::<(u32, u32, bool, u32, u32)>());
+    (".{0,12}", start).prop_map(
+        |(service, (arguments, (max_connections, max_buffered, computes, slice, max_jobs)))| Header {
+            service,
+            start: Start { arguments, max_connections, max_buffered, computes, slice, max_jobs },
+        },
+    )
 }
 
 /// What happened: nanoseconds that passed, window, events, input, and what was answered. Or another began.

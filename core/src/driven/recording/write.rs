@@ -144,6 +144,9 @@ fn put_header(header: &Header, bytes: &mut Vec<u8>) {
     put(start.max_buffered.into(), bytes);
     put(start.computes.into(), bytes);
     put(start.slice.into(), bytes);
+    if start.max_jobs > 0 {
+        put(start.max_jobs.into(), bytes);
+    }
 }
 
 #[inline]

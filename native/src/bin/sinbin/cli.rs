@@ -80,6 +80,10 @@ pub(crate) struct RulesArgs {
     /// Longest line in bytes; a longer one gets an error and the connection is closed.
     #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_line: u16,
+    /// Cancel a job that has waited and run for this long, and answer its request with an error; "off" for never. Without a
+    /// limit, jobs of clients that have gone away without a reset keep their places until they are done.
+    #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = span)]
+    pub(crate) job_timeout: Span,
     /// How requests are told apart.
     #[arg(long, default_value = "auto", value_enum)]
     pub(crate) framing: FramingArg,

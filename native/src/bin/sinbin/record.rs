@@ -64,6 +64,9 @@ fn settings(arguments: Vec<String>, args: &ServingArgs) -> Settings {
     settings.arguments = arguments;
     settings.max_connections = args.max_connections as usize;
     settings.max_buffered = args.max_buffered();
+    settings.max_jobs = args.max_jobs as usize;
+    settings.max_per_peer = args.max_per_peer;
+    settings.dual_stack = args.dual_stack;
     settings.slice = args.slice;
     settings.busy_poll = args.busy_poll();
     settings.drain_timeout = args.drain_timeout();

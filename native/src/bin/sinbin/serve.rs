@@ -1,12 +1,12 @@
 //! `sinbin serve`.
 
 use std::error::Error;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use sinbin::echo::{Echo, Upper};
 use sinbin::task::{self, Conn};
-use sinbin::{NativeService, Server, Settings, Stopper, Summary, bind};
+use sinbin::{NativeService, Server, Settings, Stopper, Summary};
 
 use crate::cli::{Serve, WrittenAs};
 use crate::services::{arguments, fib_arguments};
@@ -63,6 +63,9 @@ fn settings(args: &ServingArgs) -> Settings {
     let mut settings = Settings::default();
     settings.max_connections = args.max_connections as usize;
     settings.max_buffered = args.max_buffered();
+    settings.max_jobs = args.max_jobs as usize;
+    settings.max_per_peer = args.max_per_peer;
+    settings.dual_stack = args.dual_stack;
     settings.slice = args.slice;
     settings.busy_poll = args.busy_poll();
     settings.drain_timeout = args.drain_timeout();
@@ -88,11 +91,16 @@ fn serve_async(
     args: &ServingArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
     sinbin::command::descriptors::make_room_for(args.max_connections);
-    let listeners = args.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
-    let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let settings = settings(args);
+    let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
+    for address in &args.listen {
+        let listener = settings.bind(*address).map_err(|error| error.beside(bound.iter().copied()))?;
+        bound.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
     let mut begun: Result<(), Box<dyn Error>> = Ok(());
     let started = |stopper: Stopper| begun = begin(stopper, args.listen.iter().copied().zip(bound));
-    let summary = settings(args).serve(listeners, started, service)?;
+    let summary = settings.serve(listeners, started, service)?;
     begun?;
     Ok(end(&summary))
 }

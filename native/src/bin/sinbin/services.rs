@@ -59,6 +59,7 @@ pub(crate) fn fib_of(rules: &RulesArgs, life: &LifeArgs) -> Fib {
         },
         loop_n: rules.loop_n,
         idle_timeout: life.idle_timeout.0,
+        job_timeout: rules.job_timeout.0,
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn fib_arguments(rules: &RulesArgs, life: &LifeArgs) -> Vec<String> {
         format!("--loop-n={}", rules.loop_n),
         format!("--max-line={}", rules.max_line),
         format!("--framing={}", framing.unwrap_or_default()),
+        format!("--job-timeout={}", rules.job_timeout),
     ];
     all.extend(arguments(life));
     all

@@ -254,6 +254,7 @@ impl<B: Blueprint> Server<B> {
         let Some(mut place) = self.places.remove(source) else { return };
         self.kept -= place.drop_rest() + place.take_unread().len();
         self.sockets.remove(source);
+        self.gate.leave(source);
         self.open -= 1;
         // There may be a descriptor now.
         if self.accept_at.is_some() {

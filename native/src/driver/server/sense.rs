@@ -236,6 +236,11 @@ impl<B: Blueprint> Server<B> {
                         continue;
                     }
                     let source = self.places.insert(Role::Connection);
+                    if !self.gate.admit(source, &stream, peer) {
+                        self.places.remove(source);
+                        self.counts.turned_away += 1;
+                        continue;
+                    }
                     tracing::debug!(%peer, %source, "connected");
                     self.sockets.insert(source, Socket::Stream(stream), false);
                     self.input.accepted(listener, source, &address(peer));

@@ -33,15 +33,20 @@ pub use sentence::sentence;
 pub use values::{number, span};
 
 /// What [`fib`] knows.
-pub const FIB: &[&str] = &["--max-n", "--loop-n", "--max-line", "--framing", IDLE_TIMEOUT];
+pub const FIB: &[&str] = &["--max-n", "--loop-n", "--max-line", "--framing", JOB_TIMEOUT, IDLE_TIMEOUT];
 
 /// What [`echo`] and [`upper`] know.
 pub const ANSWER: &[&str] = &[IDLE_TIMEOUT];
 
 const IDLE_TIMEOUT: &str = "--idle-timeout";
 
+const JOB_TIMEOUT: &str = "--job-timeout";
+
 /// How long a connection may be silent, unless the arguments say otherwise.
 const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a job may take, unless the arguments say otherwise.
+const JOB: Duration = Duration::from_secs(60);
 
 /// The Fibonacci service that `arguments` ask for.
 ///
@@ -49,7 +54,7 @@ const IDLE: Duration = Duration::from_secs(5 * 60);
 ///
 /// A sentence that names the option, what is wrong with it and what is allowed.
 pub fn fib<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Result<Fib, String> {
-    let mut fib = Fib { idle_timeout: Some(IDLE), ..Fib::default() };
+    let mut fib = Fib { idle_timeout: Some(IDLE), job_timeout: Some(JOB), ..Fib::default() };
     each(&mut arguments, FIB, &mut |option, value| set_fib(&mut fib, option, value))?;
     Ok(fib)
 }
@@ -78,6 +83,7 @@ fn set_fib(fib: &mut Fib, option: &str, value: &str) -> Result<(), String> {
         "--loop-n" => fib.loop_n = number(option, value, 0..=25, "0 to 25")?,
         "--max-line" => fib.rules.max_line = values::short(option, value)?,
         "--framing" => fib.rules.framing = values::framing(option, value)?,
+        JOB_TIMEOUT => fib.job_timeout = span(option, value)?,
         _ => fib.idle_timeout = span(option, value)?,
     }
     Ok(())

@@ -118,7 +118,7 @@ fn errors_name_the_option_the_value_and_what_is_allowed() {
 
 #[test]
 fn what_is_not_known_is_told_what_is() {
-    let known = "what there is: --max-n, --loop-n, --max-line, --framing, --idle-timeout";
+    let known = "what there is: --max-n, --loop-n, --max-line, --framing, --job-timeout, --idle-timeout";
     assert_eq!(refused(&["--listen", "x"]), String::from("--listen is not known; ") + known);
     assert_eq!(refused(&["30"]), String::from("30 is not known; ") + known);
     assert_eq!(refused(&["--max-n", "3", ""]), String::from(" is not known; ") + known);

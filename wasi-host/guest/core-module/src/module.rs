@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use sinbin_core::driven::{Answer as Turn, Computed, Driven, Start, compute};
+use sinbin_core::driven::{Answer as Turn, Computed, DEFAULT_MAX_JOBS, Driven, Start, compute};
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Instant, Rest};
@@ -63,6 +63,7 @@ impl Module {
                     max_buffered: buffered,
                     computes,
                     slice,
+                    max_jobs: DEFAULT_MAX_JOBS,
                 };
                 let (service, takes) = start.begin(service);
                 self.service = Some(service);

@@ -29,7 +29,7 @@ pub use run::{compute, machine, tasks};
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "service",
+        world: "bounded-service",
         pub_export_macro: true,
         default_bindings_module: "sinbin_guest::bindings",
     });
@@ -48,9 +48,10 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 macro_rules! service {
     ($service:ty, $start:expr) => {
         $crate::component!(
-            |settings| Ok($crate::machine::<$service>(
+            |settings, max_jobs| Ok($crate::machine::<$service>(
                 $start(settings.arguments.iter().map(|argument| argument.as_str()))?,
-                settings
+                settings,
+                max_jobs
             )),
             <$service as $crate::Service>::Job
         );
@@ -61,7 +62,7 @@ macro_rules! service {
 #[macro_export]
 macro_rules! tasks {
     ($serve:expr) => {
-        $crate::component!(|settings| $crate::tasks($serve, settings), $crate::BoxedJob);
+        $crate::component!(|settings, max_jobs| $crate::tasks($serve, settings, max_jobs), $crate::BoxedJob);
     };
 }
 
@@ -76,6 +77,12 @@ macro_rules! component {
             static LOOP: $crate::Loop = $crate::Loop::new();
 
             struct Component;
+
+            impl $crate::bindings::exports::sinbin::service::bounds::Guest for Component {
+                fn max_jobs(jobs: u32) {
+                    LOOP.bound_jobs(jobs);
+                }
+            }
 
             impl contract::Guest for Component {
                 fn start(settings: contract::Settings) -> Result<contract::Limits, $crate::String> {

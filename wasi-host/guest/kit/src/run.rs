@@ -39,11 +39,11 @@ where
 
 /// Starts a service that is a state machine.
 #[must_use]
-pub fn machine<S>(service: S, settings: &Settings) -> (Box<dyn Run>, Takes)
+pub fn machine<S>(service: S, settings: &Settings, max_jobs: u32) -> (Box<dyn Run>, Takes)
 where
     S: Service<Conn: CoreTask<Shell<S>>, Job: WireJob> + 'static,
 {
-    let (run, takes) = start(settings).begin(service);
+    let (run, takes) = start(settings, max_jobs).begin(service);
     (Box::new(run), convert::takes(takes))
 }
 
@@ -52,7 +52,7 @@ where
 /// # Errors
 ///
 /// When it is given arguments: it has none.
-pub fn tasks<M, F>(serve: M, settings: &Settings) -> Result<(Box<dyn Run>, Takes), String>
+pub fn tasks<M, F>(serve: M, settings: &Settings, max_jobs: u32) -> Result<(Box<dyn Run>, Takes), String>
 where
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
@@ -64,7 +64,7 @@ where
     }
     // They live as long as the instance.
     let on = Loop::new(Box::leak(Box::new(Door::new(&NoWakers))));
-    let start = start(settings);
+    let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
     let service = AsyncService::new(on, core::pin::Pin::static_ref(pool), serve);
     let (run, takes) = start.begin(service);
@@ -82,12 +82,13 @@ pub fn compute<J: WireJob>(job: &[u8], budget: u32) -> Progress {
 }
 
 /// What the core makes a loop of. Its arguments the service has already.
-fn start(settings: &Settings) -> Start {
+fn start(settings: &Settings, max_jobs: u32) -> Start {
     Start {
         arguments: Vec::new(),
         max_connections: settings.max_connections,
         max_buffered: settings.max_buffered,
         computes: settings.computes,
         slice: settings.slice,
+        max_jobs,
     }
 }

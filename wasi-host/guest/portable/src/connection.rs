@@ -1,10 +1,13 @@
 //! A connection's two streams.
 
+use core::net::SocketAddr;
+
 use sinbin_core::{Interest, IoError};
 use wasi::io::poll::Pollable;
 use wasi::io::streams::{InputStream, OutputStream, StreamError};
 use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 
+use crate::address::from_wasi;
 use crate::poller::breathe;
 
 /// What is read first. A host makes room for as much as it is asked for, and most requests are short.
@@ -24,6 +27,11 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(socket: TcpSocket, input: InputStream, output: OutputStream) -> Self {
         Self { readable: None, writable: None, input, output, socket }
+    }
+
+    /// Whose connection it is, if that can be told.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.socket.remote_address().ok().map(from_wasi)
     }
 
     /// Receives what is there; 0 is the end of the stream.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::pin::Pin;
 
+use sinbin_core::peers::{Peer, Peers};
 use sinbin_core::task::Label;
 use sinbin_core::{
     Acceptor, Cx, Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service,
@@ -17,6 +18,7 @@ use crate::sockets::Sockets;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
     connections: u64,
+    turned_away: u64,
     jobs: u64,
     received: u64,
     sent: u64,
@@ -24,8 +26,12 @@ pub(crate) struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, jobs, received, sent } = self;
-        write!(f, "served {connections} connections, {jobs} jobs; {received} bytes in, {sent} bytes out")
+        let Self { connections, turned_away, jobs, received, sent } = self;
+        write!(f, "served {connections} connections, {jobs} jobs; {received} bytes in, {sent} bytes out")?;
+        if *turned_away > 0 {
+            write!(f, "; {turned_away} connections turned away")?;
+        }
+        Ok(())
     }
 }
 
@@ -38,12 +44,13 @@ pub struct Portable<S: Service> {
     /// Connections there are, those that linger or leave among them.
     pub(crate) open: usize,
     pub(crate) max_connections: usize,
+    pub(crate) peers: Peers,
     /// An acceptor found no room since it was last woken.
     pub(crate) crowded: bool,
     /// A connection has gone since then.
     pub(crate) relieved: bool,
-    /// Connections that are closed but may still have something underway to us.
-    pub(crate) to_linger: Vec<Connection>,
+    /// Connections that are closed but may still have something underway to us, and whose they are, if that counts.
+    pub(crate) to_linger: Vec<(Connection, Option<Peer>)>,
     /// Connections that are closed, of which the host has not sent all that it took. To drop one now would block the
     /// whole guest until the peer has read that.
     pub(crate) leaving: Vec<Connection>,
@@ -103,7 +110,17 @@ impl<S: Service> Host for Portable<S> {
             self.sockets.accept(listener)
         };
         self.crowded |= matches!(accepted, Err(IoError::NoRoom));
-        self.sockets.insert(new, accepted?, false);
+        let connection = accepted?;
+        if self.peers.are_limited()
+            && let Some(address) = connection.peer()
+        {
+            if !self.peers.admit(address.ip()) {
+                self.counts.turned_away += 1;
+                return Err(IoError::Reset);
+            }
+            self.peers.enter(new, address.ip());
+        }
+        self.sockets.insert(new, connection, false);
         self.open += 1;
         self.counts.connections += 1;
         Ok(())
@@ -129,10 +146,11 @@ impl<S: Service> Host for Portable<S> {
 
     fn close(&mut self, source: SourceId) {
         let Some((connection, unread)) = self.sockets.remove(source) else { return };
+        let peer = self.peers.leave(source);
         let shut = connection.shutdown();
         // Were a socket closed with something unread, the peer might lose what was sent to it last.
         if unread && shut {
-            self.to_linger.push(connection);
+            self.to_linger.push((connection, peer));
         } else {
             self.leave(connection);
         }

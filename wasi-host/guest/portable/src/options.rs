@@ -1,13 +1,15 @@
 //! What the command line says of the loop. The rest is the service's.
 
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use sinbin_arguments::{number, span, split};
+use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
 /// The options of the loop, in words.
 pub(crate) const OPTIONS: &str = "--listen ADDR:PORT (more than once; 127.0.0.1:25000), --max-connections N (10000), \
---max-buffered MIB (16), --slice CALLS (50000), --drain-timeout SPAN (30s), --until-stdin-ends";
+--max-per-peer N (no limit), --max-buffered MIB (16), --max-jobs N (1000), --slice CALLS (50000), --drain-timeout SPAN (30s), --until-stdin-ends";
 
 /// Limits and habits of the loop.
 pub(crate) struct Options {
@@ -15,8 +17,12 @@ pub(crate) struct Options {
     pub(crate) listen: Vec<SocketAddr>,
     /// Connections at a time; more wait in the backlog.
     pub(crate) max_connections: usize,
+    /// Connections of one peer at a time, if that is limited; what comes above is closed at once.
+    pub(crate) max_per_peer: Option<NonZeroU32>,
     /// Bytes that wait in the guest for slow clients and for jobs.
     pub(crate) max_buffered: usize,
+    /// Jobs at a time; another one is refused.
+    pub(crate) max_jobs: usize,
     /// How much of a job is computed between two turns.
     pub(crate) slice: u32,
     /// How long requests under way have when the loop is to stop; for ever if there is none.
@@ -57,6 +63,11 @@ impl Options {
                 let mebibytes = number(option, value, 0..=65535, "0 to 65535")?;
                 self.max_buffered = (mebibytes.min(COUNTED) as usize) << 20;
             }
+            "--max-jobs" => self.max_jobs = number(option, value, 1..=1_000_000, "1 to 1000000")? as usize,
+            "--max-per-peer" => {
+                let limit = number(option, value, 1..=u32::MAX, "1 to 4294967295")?;
+                self.max_per_peer = NonZeroU32::new(limit);
+            }
             "--slice" => self.slice = number(option, value, 1..=u32::MAX, "1 to 4294967295")?,
             _ => self.drain_timeout = span(option, value)?,
         }
@@ -68,14 +79,24 @@ impl Options {
 const COUNTED: u32 = 4095;
 
 /// Those that take a value.
-const OWN: [&str; 5] = ["--listen", "--max-connections", "--max-buffered", "--slice", "--drain-timeout"];
+const OWN: [&str; 7] = [
+    "--listen",
+    "--max-connections",
+    "--max-per-peer",
+    "--max-buffered",
+    "--max-jobs",
+    "--slice",
+    "--drain-timeout",
+];
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
             max_connections: 10_000,
+            max_per_peer: None,
             max_buffered: 16 << 20,
+            max_jobs: DEFAULT_MAX_JOBS as usize,
             slice: 50_000,
             drain_timeout: Some(Duration::from_secs(30)),
             until_stdin_ends: false,

@@ -4,6 +4,7 @@ use core::mem;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use sinbin_core::peers::Peers;
 use sinbin_core::{
     Acceptor, Executor, Host, Interest, IoError, Limits, Linger, Rest, Service, Slicer, SourceId, Task,
 };
@@ -60,7 +61,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
 
     fn new(service: S, options: &Options) -> Self {
         let tasks = options.max_connections + options.listen.len();
-        let limits = Limits::new(tasks, options.max_buffered / BLOCK, BLOCK);
+        let limits = Limits::new(tasks, options.max_buffered / BLOCK, BLOCK).with_jobs(options.max_jobs);
         let host = Portable {
             service,
             sockets: Sockets::default(),
@@ -68,6 +69,7 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
             slicer: Slicer::new(&limits),
             open: 0,
             max_connections: options.max_connections,
+            peers: Peers::new(options.max_per_peer),
             crowded: false,
             relieved: false,
             to_linger: Vec::new(),
@@ -183,13 +185,14 @@ impl<S: Service<Conn: Task<Portable<S>>>> Server<S> {
 
     /// What closed with something unread is read out, by a task of its own.
     fn linger(&mut self) {
-        for connection in mem::take(&mut self.host.to_linger) {
+        for (connection, peer) in mem::take(&mut self.host.to_linger) {
             let Some(source) = self.open() else {
                 // Without a place for it, it goes as it is.
                 self.host.leave(connection);
                 continue;
             };
             self.host.sockets.insert(source, connection, true);
+            self.host.peers.rename(source, peer);
             if !self.spawn(PortableTask::Linger(Linger::new(source, now()))) {
                 self.close(source);
             }

@@ -41,14 +41,20 @@ struct Unruly;
 
 sinbin_guest::bindings::export!(Unruly with_types_in sinbin_guest::bindings);
 
+impl sinbin_guest::bindings::exports::sinbin::service::bounds::Guest for Unruly {
+    fn max_jobs(jobs: u32) {
+        LOOP.bound_jobs(jobs);
+    }
+}
+
 impl Guest for Unruly {
     fn start(settings: Settings) -> Result<Limits, String> {
         if settings.arguments.iter().any(|argument| argument == "--trap") {
             panic!("at the start");
         }
-        let start = |settings: &Settings| {
+        let start = |settings: &Settings, max_jobs| {
             let echo = sinbin_arguments::echo(settings.arguments.iter().map(String::as_str))?;
-            Ok(machine::<Echo>(echo, settings))
+            Ok(machine::<Echo>(echo, settings, max_jobs))
         };
         LOOP.start(start, &settings)
     }

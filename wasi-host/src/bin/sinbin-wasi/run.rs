@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sinbin::command::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin::command::{descriptors, output};
+use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin_wasi::portable::{self, Network, Outcome};
 use sinbin_wasi::{Artefact, Blueprint, Error, Server, Settings, Summary, Ticker, engine};
 use wasmtime::Engine;
@@ -35,6 +36,9 @@ fn settings(args: &RunArgs) -> Settings {
     settings.arguments = args.arguments.clone();
     settings.max_connections = serving.max_connections as usize;
     settings.max_buffered = serving.max_buffered();
+    settings.max_jobs = serving.max_jobs as usize;
+    settings.max_per_peer = serving.max_per_peer;
+    settings.dual_stack = serving.dual_stack;
     settings.slice = serving.slice;
     settings.busy_poll = serving.busy_poll();
     settings.drain_timeout = serving.drain_timeout();
@@ -123,6 +127,12 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     if args.serving.record.is_some() {
         refuse("--record takes a guest that the host drives; a command of WASI drives itself");
     }
+    if args.serving.dual_stack {
+        refuse(
+            "--dual-stack takes a guest that the host drives; a command of WASI has IPv6 alone by an IPv6 address, and takes \
+             another --listen for IPv4",
+        );
+    }
     descriptors::make_room_for(args.serving.max_connections);
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
     shut_on_signal(stopper.socket())?;
@@ -162,6 +172,13 @@ fn command_arguments(args: &RunArgs) -> Vec<String> {
         args.serving.listen.iter().map(|address| format!("--listen={address}")).collect();
     arguments.push(format!("--max-connections={}", args.serving.max_connections));
     arguments.push(format!("--max-buffered={}", args.serving.max_buffered));
+    // A guest that is older than the option has no use for it.
+    if args.serving.max_jobs != DEFAULT_MAX_JOBS {
+        arguments.push(format!("--max-jobs={}", args.serving.max_jobs));
+    }
+    if let Some(limit) = args.serving.max_per_peer {
+        arguments.push(format!("--max-per-peer={limit}"));
+    }
     arguments.push(format!("--slice={}", args.serving.slice));
     arguments.push(format!("--drain-timeout={}", args.serving.drain_timeout));
     arguments.push("--until-stdin-ends".to_owned());
