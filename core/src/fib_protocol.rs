@@ -66,6 +66,8 @@ pub enum Bad {
     TooLarge,
     /// The line is longer than any integer needs. The connection is closed then.
     TooLong,
+    /// The request was not whole in its time. The connection is closed then.
+    Late,
     /// There are too many jobs.
     Busy,
     /// Whoever computed it failed.
@@ -113,6 +115,7 @@ impl Reply {
                 let limit = digits.format(rules.max_line);
                 line(out, &["error: the line is over the limit of ", limit, " bytes; closing"])
             }
+            Bad::Late => line(out, &["error: the request took too long; closing"]),
             Bad::Busy => line(out, &["error: too many jobs; try again later"]),
             Bad::Lost => line(out, &["error: the computation failed"]),
         }
@@ -274,6 +277,13 @@ impl Requests {
     #[inline]
     pub fn is_bare(&self) -> bool {
         self.by == By::Reads && !self.cut
+    }
+
+    /// Whether there are bytes of a request that is not whole.
+    #[must_use]
+    #[inline]
+    pub const fn is_begun(&self) -> bool {
+        self.len > 0
     }
 
     /// Whether the bytes of a whole read are through, and it is not [`finish`](Self::finish)ed.

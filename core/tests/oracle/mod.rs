@@ -136,6 +136,7 @@ pub fn line(rules: &Rules, request: Request) -> String {
             format!("error: the line is over the limit of {} bytes; closing\n", rules.max_line)
         }
         Err(Bad::Busy) => "error: too many jobs; try again later\n".into(),
+        Err(Bad::Late) => "error: the request took too long; closing\n".into(),
         Err(Bad::Lost) => "error: the computation failed\n".into(),
     }
 }

@@ -45,6 +45,7 @@ fn settings(args: &RunArgs) -> Settings {
     settings.max_buffered = serving.max_buffered();
     settings.slice = serving.slice;
     settings.busy_poll = serving.busy_poll();
+    settings.reply_timeout = serving.reply_timeout.0;
     settings.drain_timeout = serving.drain_timeout();
     settings.max_restarts = usize::from(args.max_restarts);
     if let Some(workers) = serving.workers {
