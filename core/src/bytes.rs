@@ -62,6 +62,16 @@ impl<S: Storage> Buffers<S> {
         count
     }
 
+    /// Keeps the first `count` bytes of the shared input.
+    pub(crate) fn keep_input(&mut self, count: usize) -> Held {
+        Held(self.blocks.keep(&self.input.as_ref()[..count]))
+    }
+
+    /// Takes a block back, whose index is from [`Held::advance`].
+    pub(crate) fn give_back(&mut self, block: u32) {
+        self.blocks.give_back(block);
+    }
+
     /// What `held` holds, beside the output buffer to answer it in.
     pub(crate) fn held_and_output<'b>(&'b mut self, held: &'b Held) -> (&'b [u8], &'b mut [u8]) {
         (self.blocks.look(&held.0), self.output.as_mut())
@@ -104,7 +114,8 @@ impl<S: Storage> Blocks<S> {
         match place {
             Place::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Place::Block { block, start, end } => {
-                let bytes = self.blocks.items()[*block as usize].bytes.as_ref();
+                let block = self.blocks.items().get(*block as usize);
+                let bytes = block.and_then(|block| block.bytes.as_ref());
                 bytes.map_or(&[], |bytes| &bytes.as_ref()[usize::from(*start)..usize::from(*end)])
             }
         }
@@ -171,7 +182,11 @@ impl<S: Storage> Blocks<S> {
     }
 
     fn give_back(&mut self, block: u32) {
-        self.blocks.items_mut()[block as usize].next = self.free;
+        let Some(Block { next, .. }) = self.blocks.items_mut().get_mut(block as usize) else {
+            debug_assert!(false, "what is given back was lent");
+            return;
+        };
+        *next = self.free;
         self.free = block;
         self.lent -= 1;
     }
@@ -220,20 +235,38 @@ impl Held {
 
     /// Lets go of the first `count` bytes.
     pub fn consume<S: Storage>(&mut self, buffers: &mut Buffers<S>, count: usize) {
+        if let Some(block) = self.advance(count) {
+            buffers.blocks.give_back(block);
+        }
+    }
+
+    /// What it holds, if that is in the task's own place.
+    #[inline]
+    pub(crate) fn inline(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Place::Inline { len, bytes } => Some(&bytes[..usize::from(*len)]),
+            Place::Block { .. } => None,
+        }
+    }
+
+    /// Lets go of the first `count` bytes, and of the block where that is empty now: the pool is to have it back.
+    #[must_use]
+    pub(crate) fn advance(&mut self, count: usize) -> Option<u32> {
         match &mut self.0 {
             Place::Inline { len, bytes } => {
                 let all = usize::from(*len);
                 let kept = all.saturating_sub(count);
                 bytes.copy_within(all - kept..all, 0);
                 *len = u8::try_from(kept).unwrap_or(0);
+                None
             }
             Place::Block { block, start, end } => {
-                let count = u16::try_from(count).unwrap_or(u16::MAX);
+                let (block, count) = (*block, u16::try_from(count).unwrap_or(u16::MAX));
                 *start = start.saturating_add(count).min(*end);
-                if start == end {
-                    buffers.blocks.give_back(*block);
+                (start == end).then(|| {
                     *self = Self::EMPTY;
-                }
+                    block
+                })
             }
         }
     }

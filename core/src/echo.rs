@@ -1,5 +1,6 @@
 //! Two services that answer each read: [`Echo`] sends it back, [`Upper`] sends it back in upper case with
-//! `_SB` behind it, as the selectors tutorials do.
+//! `_SB` behind it, as the selectors tutorials do. A request is what one read brings, so none is ever half there: a client
+//! that is slow to send is a silent one.
 
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -11,12 +12,16 @@ use crate::host::{Cx, Serves, Service, Task};
 use crate::id::SourceId;
 use crate::job::NoJob;
 use crate::step::{Step, Woken};
+use crate::time::Instant;
 
 /// Sends back what it gets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo {
     /// How long a connection may be silent, or not take what is sent to it; `None` for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a client may take for an answer: from when it does not take all of that at once, until it has. `None`
+    /// for ever. Then the connection is closed.
+    pub reply_timeout: Option<Duration>,
 }
 
 /// Sends back what it gets in upper case (of ASCII), with `_SB` behind each read.
@@ -24,6 +29,9 @@ pub struct Echo {
 pub struct Upper {
     /// How long a connection may be silent, or not take what is sent to it; `None` for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a client may take for an answer: from when it does not take all of that at once, until it has. `None`
+    /// for ever. Then the connection is closed.
+    pub reply_timeout: Option<Duration>,
 }
 
 /// What a service makes of a read.
@@ -33,6 +41,9 @@ pub trait Answer: Service {
 
     /// The connection's idle timeout.
     fn idle_timeout(&self) -> Option<Duration>;
+
+    /// The connection's timeout for an answer.
+    fn reply_timeout(&self) -> Option<Duration>;
 
     /// Answers the `count` bytes at the front of `bytes` in place and returns the answer's length, at most
     /// `count` + [`ADDS`](Self::ADDS).
@@ -46,6 +57,10 @@ impl Answer for Echo {
         self.idle_timeout
     }
 
+    fn reply_timeout(&self) -> Option<Duration> {
+        self.reply_timeout
+    }
+
     fn answer(_: &mut [u8], count: usize) -> usize {
         count
     }
@@ -56,6 +71,10 @@ impl Answer for Upper {
 
     fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout
+    }
+
+    fn reply_timeout(&self) -> Option<Duration> {
+        self.reply_timeout
     }
 
     fn answer(bytes: &mut [u8], count: usize) -> usize {
@@ -89,6 +108,8 @@ impl Service for Upper {
 #[derive(Debug)]
 pub struct AnswerConn<A> {
     source: SourceId,
+    /// When the peer has to have taken the answer; [`Instant::NEVER`] while none is stuck, or without a limit.
+    until: Instant,
     /// The rest of an answer that the peer did not take yet. Until it is gone nothing is read.
     held: Held,
     answer: PhantomData<A>,
@@ -96,7 +117,7 @@ pub struct AnswerConn<A> {
 
 impl<A: Answer> AnswerConn<A> {
     fn new(source: SourceId) -> Self {
-        Self { source, held: Held::EMPTY, answer: PhantomData }
+        Self { source, until: Instant::NEVER, held: Held::EMPTY, answer: PhantomData }
     }
 
     fn turn<H: Serves<A>>(&mut self, cx: &mut Cx<'_, H>) -> Result<Step, (Op, IoError)> {
@@ -107,6 +128,7 @@ impl<A: Answer> AnswerConn<A> {
             if !self.held.is_empty() {
                 return Err((Op::Send, IoError::WouldBlock));
             }
+            self.until = Instant::NEVER;
         }
         let limit = cx.buffers.read_limit() - A::ADDS;
         let input = cx.buffers.input.as_mut();
@@ -126,6 +148,15 @@ impl<A: Answer> AnswerConn<A> {
         // One read an event: a level-triggered host says if there is more.
         Err((Op::Recv, IoError::WouldBlock))
     }
+
+    /// When the peer's time for `op` is over: that of silence, and that for an answer.
+    fn deadline<H: Serves<A>>(&mut self, op: Op, cx: &Cx<'_, H>) -> Instant {
+        let service = cx.host.service();
+        if op == Op::Send && self.until == Instant::NEVER {
+            self.until = cx.after(service.reply_timeout());
+        }
+        cx.after(service.idle_timeout()).min(self.until)
+    }
 }
 
 impl<A, H> Task<H> for AnswerConn<A>
@@ -138,7 +169,7 @@ where
             return Step::Done;
         }
         self.turn(cx).unwrap_or_else(|(op, error)| {
-            let deadline = cx.after(cx.host.service().idle_timeout());
+            let deadline = self.deadline(op, cx);
             cx.failed(op, self.source, error, deadline)
         })
     }

@@ -66,12 +66,14 @@ pub enum Bad {
     TooLarge,
     /// The line is longer than any integer needs. The connection is closed then.
     TooLong,
+    /// The request was not whole in its time. The connection is closed then.
+    Late,
     /// There are too many jobs.
     Busy,
     /// Whoever computed it failed.
     Lost,
     /// The computation took too long, and was cancelled.
-    Late,
+    Overdue,
 }
 
 /// A request: n, 0 for all negative numbers, or what is wrong with it.
@@ -115,9 +117,10 @@ impl Reply {
                 let limit = digits.format(rules.max_line);
                 line(out, &["error: the line is over the limit of ", limit, " bytes; closing"])
             }
+            Bad::Late => line(out, &["error: the request took too long; closing"]),
             Bad::Busy => line(out, &["error: too many jobs; try again later"]),
             Bad::Lost => line(out, &["error: the computation failed"]),
-            Bad::Late => {
+            Bad::Overdue => {
                 line(out, &["error: the computation took too long; try a smaller n, or try again later"])
             }
         }
@@ -279,6 +282,13 @@ impl Requests {
     #[inline]
     pub fn is_bare(&self) -> bool {
         self.by == By::Reads && !self.cut
+    }
+
+    /// Whether there are bytes of a request that is not whole.
+    #[must_use]
+    #[inline]
+    pub const fn is_begun(&self) -> bool {
+        self.len > 0
     }
 
     /// Whether the bytes of a whole read are through, and it is not [`finish`](Self::finish)ed.

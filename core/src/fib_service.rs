@@ -5,16 +5,21 @@
 //! keeps the input from there, and how much of its reply is out. So one block bounds what a connection
 //! holds, however the replies compare with the requests in size.
 
+mod batch;
+
 use core::pin::Pin;
 use core::time::Duration;
 
 use crate::bytes::Held;
 use crate::error::{Full, IoError, Op};
-use crate::fib::{FibJob, fib};
-use crate::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
+use crate::fib::FibJob;
+use crate::fib_protocol::{Bad, MAX_REPLY, Reply, Requests, Rules};
 use crate::host::{Cx, Host, Jobs, Serves, Service, Task};
 use crate::id::{JobId, SourceId};
 use crate::step::{Step, Wait, What, Woken};
+use crate::time::Instant;
+
+pub use batch::{Batch, Point, Stop};
 
 /// The service and its settings.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +34,25 @@ pub struct Fib {
     /// How long a job may take, while it waits for its turn and while it runs; `None` for ever. After that it is cancelled, and
     /// its request gets an error line.
     pub job_timeout: Option<Duration>,
+    /// How long a request may take, from its first byte to its last; `None` for ever. A request that is late gets an
+    /// error line, and the connection is closed.
+    pub request_timeout: Option<Duration>,
+    /// How long a client may take for what it is sent: from when it does not take all of that at once, until it has.
+    /// `None` for ever. Then the connection is closed. Replies to one block of requests are all that can be due.
+    pub reply_timeout: Option<Duration>,
 }
 
 impl Default for Fib {
+    /// Without timeouts.
     fn default() -> Self {
-        Self { rules: Rules::default(), loop_n: 10, idle_timeout: None, job_timeout: None }
+        Self {
+            rules: Rules::default(),
+            loop_n: 10,
+            idle_timeout: None,
+            job_timeout: None,
+            request_timeout: None,
+            reply_timeout: None,
+        }
     }
 }
 
@@ -44,7 +63,8 @@ impl Service for Fib {
     fn connect(&self, source: SourceId) -> FibConn {
         FibConn {
             source,
-            work: Work::None,
+            until: Instant::NEVER,
+            work: Packed::NONE,
             held: Held::EMPTY,
             requests: Requests::new(),
             skip: 0,
@@ -57,7 +77,10 @@ impl Service for Fib {
 #[derive(Debug)]
 pub struct FibConn {
     source: SourceId,
-    work: Work,
+    /// When the client has to be done with what it has begun, to send a request or to take replies, or when its job has to
+    /// be. [`Instant::NEVER`] while there is no such thing, or no limit.
+    until: Instant,
+    work: Packed,
     /// Input that is not answered yet. Until it is, nothing more is read.
     held: Held,
     requests: Requests,
@@ -80,115 +103,47 @@ enum Work {
     Reply(Reply),
 }
 
-/// Why a batch of replies ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stop {
-    /// All input is answered.
-    Drained,
-    /// The output buffer is full.
-    Full,
-    /// The next request is a job.
-    Job(u32),
-    /// The connection has got its last reply.
-    Last,
-}
-
-/// Where a connection is in its input: all that answering changes.
+/// The same in nine bytes, so that a connection is small.
 #[derive(Clone, Copy, Debug)]
-struct Point {
-    requests: Requests,
-    /// The reply to the job before, if it is still to be sent.
-    reply: Option<Reply>,
-    /// How much of the input is taken.
-    at: usize,
-    /// Nothing behind here is a request.
-    last: bool,
+struct Packed {
+    /// The id of the job, or the value.
+    bits: [u8; 8],
+    kind: Kind,
 }
 
-/// Answers requests, from a point on. It depends on the input alone, so that a batch of which a part was
-/// sent can be walked again to find where that part ends.
-struct Batch<'a> {
-    rules: Rules,
-    loop_n: u32,
-    input: &'a [u8],
-    ended: bool,
-    point: Point,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    None,
+    Job,
+    Value,
+    Error(Bad),
 }
 
-impl Batch<'_> {
-    /// Writes replies to `out` as far as there are some. Returns their length, and why they end.
-    #[inline]
-    fn fill(&mut self, out: &mut [u8]) -> (usize, Stop) {
-        let mut len = 0;
-        while out.len() - len >= MAX_REPLY {
-            match self.next() {
-                Ok(reply) => len += reply.render(&self.rules, &mut out[len..]),
-                Err(stop) => return (len, stop),
-            }
-            if self.point.last {
-                return (len, Stop::Last);
-            }
-        }
-        (len, Stop::Full)
-    }
-
-    /// Goes back to `start`, and from there to the first reply that is not wholly among the `sent` bytes.
-    /// Returns how much of that one is.
-    #[cold]
-    fn rewind(&mut self, start: Point, sent: usize) -> usize {
-        let mut out = [0; MAX_REPLY];
-        let mut through = 0;
-        self.point = start;
-        loop {
-            let before = self.point;
-            let len = self.next().map_or(0, |reply| reply.render(&self.rules, &mut out));
-            debug_assert!(len > 0, "more was sent than there are replies");
-            if len == 0 || through + len > sent {
-                self.point = before;
-                return sent - through;
-            }
-            through += len;
-        }
-    }
-
-    /// The next reply, or why there is none.
-    #[inline]
-    fn next(&mut self) -> Result<Reply, Stop> {
-        let point = &mut self.point;
-        if let Some(reply) = point.reply.take() {
-            return Ok(reply);
-        }
-        let through = self.ended || point.requests.is_bare();
-        if point.at == self.input.len() && !through {
-            return Err(Stop::Drained);
-        }
-        let (taken, request) = point.requests.next(&self.rules, &self.input[point.at..]);
-        point.at += taken;
-        match request {
-            Some(request) => self.reply(request),
-            None if through => self.finish(),
-            None => Err(Stop::Drained),
-        }
-    }
-
-    fn finish(&mut self) -> Result<Reply, Stop> {
-        match self.point.requests.finish(&self.rules) {
-            Some(request) => self.reply(request),
-            None if self.ended => Err(Stop::Last),
-            None => Err(Stop::Drained),
-        }
-    }
+impl Packed {
+    const NONE: Self = Self { bits: [0; 8], kind: Kind::None };
 
     #[inline]
-    fn reply(&mut self, request: Request) -> Result<Reply, Stop> {
-        match request {
-            Ok(n) if n <= self.loop_n => Ok(Reply::Value(fib(n))),
-            Ok(n) => Err(Stop::Job(n)),
-            Err(bad) => {
-                self.point.last = bad == Bad::TooLong;
-                Ok(Reply::Error(bad))
-            }
+    fn work(self) -> Work {
+        let bits = u64::from_ne_bytes(self.bits);
+        match self.kind {
+            Kind::None => Work::None,
+            Kind::Job => Work::Job(JobId::from_bits(bits)),
+            Kind::Value => Work::Reply(Reply::Value(bits)),
+            Kind::Error(bad) => Work::Reply(Reply::Error(bad)),
         }
+    }
+}
+
+impl From<Work> for Packed {
+    #[inline]
+    fn from(work: Work) -> Self {
+        let (kind, bits) = match work {
+            Work::None => return Self::NONE,
+            Work::Job(job) => (Kind::Job, job.to_bits()),
+            Work::Reply(Reply::Value(value)) => (Kind::Value, value),
+            Work::Reply(Reply::Error(bad)) => (Kind::Error(bad), 0),
+        };
+        Self { bits: bits.to_ne_bytes(), kind }
     }
 }
 
@@ -197,20 +152,21 @@ impl FibConn {
     where
         H: Serves<Fib> + Jobs<FibJob>,
     {
-        if let Work::Job(job) = self.work {
+        if let Work::Job(job) = self.work.work() {
             match cx.take_job(job) {
-                Some(value) => self.work = Work::Reply(Reply::Value(value)),
+                Some(value) => self.work = Work::Reply(Reply::Value(value)).into(),
                 None if cx.woken() == Woken::Hangup => return Ok(Step::Done),
                 None if cx.woken() == Woken::TimedOut => {
                     cx.cancel_job(job);
-                    self.work = Work::Reply(Reply::Error(Bad::Late));
+                    self.work = Work::Reply(Reply::Error(Bad::Overdue)).into();
                 }
                 // The job is gone without a result: whoever computed it failed.
-                None if !cx.has_job(job) => self.work = Work::Reply(Reply::Error(Bad::Lost)),
+                None if !cx.has_job(job) => self.work = Work::Reply(Reply::Error(Bad::Lost)).into(),
                 // The connection is.
                 None if cx.woken() == Woken::Closed => return Ok(Step::Done),
-                None => return Ok(self.wait_for(job, cx)),
+                None => return Ok(self.wait_for(job)),
             }
+            self.until = Instant::NEVER;
         }
         let fresh = if self.is_drained() { Some(self.receive(cx)?) } else { None };
         self.answer(cx, fresh)
@@ -219,7 +175,7 @@ impl FibConn {
     /// Whether everything received so far is answered.
     fn is_drained(&self) -> bool {
         let is_read = self.held.is_empty() && !self.requests.is_pending();
-        is_read && matches!(self.work, Work::None) && self.skip == 0 && !self.ended
+        is_read && self.work.kind == Kind::None && self.skip == 0 && !self.ended
     }
 
     /// Reads into the shared input and returns how much.
@@ -271,6 +227,10 @@ impl FibConn {
             },
         };
         let all = skip + sent == len;
+        // What is due by now begins with the next wait, unless the client goes on with what it has begun.
+        if if all { len > 0 } else { fresh.is_some() } {
+            self.until = Instant::NEVER;
+        }
         let skip = if all { 0 } else { batch.rewind(start, skip + sent) };
         let point = batch.point;
         self.go_to(point, skip, cx, fresh);
@@ -278,21 +238,17 @@ impl FibConn {
     }
 
     fn start(&self) -> Point {
-        Point {
-            requests: self.requests,
-            reply: match self.work {
-                Work::Reply(reply) => Some(reply),
-                Work::None | Work::Job(_) => None,
-            },
-            at: 0,
-            last: false,
-        }
+        let reply = match self.work.work() {
+            Work::Reply(reply) => Some(reply),
+            Work::None | Work::Job(_) => None,
+        };
+        Point::new(self.requests, reply)
     }
 
     /// Keeps the input from `point` on, and how much of the reply there is out.
     fn go_to<H: Host>(&mut self, point: Point, skip: usize, cx: &mut Cx<'_, H>, fresh: Option<usize>) {
         self.requests = point.requests;
-        self.work = point.reply.map_or(Work::None, Work::Reply);
+        self.work = point.reply.map_or(Work::None, Work::Reply).into();
         self.skip = u8::try_from(skip).unwrap_or(u8::MAX);
         match fresh {
             Some(count) if point.at == count => {}
@@ -315,21 +271,51 @@ impl FibConn {
             Stop::Drained => Err((Op::Recv, IoError::WouldBlock)),
             Stop::Job(n) => match cx.submit(FibJob::new(n)) {
                 Ok(job) => {
-                    self.work = Work::Job(job);
-                    Ok(self.wait_for(job, cx))
+                    self.work = Work::Job(job).into();
+                    self.until = cx.after(cx.host.service().job_timeout);
+                    Ok(self.wait_for(job))
                 }
                 Err(Full) => {
-                    self.work = Work::Reply(Reply::Error(Bad::Busy));
+                    self.until = Instant::NEVER;
+                    self.work = Work::Reply(Reply::Error(Bad::Busy)).into();
                     Ok(Step::Yield)
                 }
             },
         }
     }
 
+    /// When the client's time for `op` is over: that of silence, and that of what it has begun.
+    #[inline]
+    fn deadline<H: Serves<Fib>>(&mut self, op: Op, cx: &Cx<'_, H>) -> Instant {
+        let service = cx.host.service();
+        let idle = cx.after(service.idle_timeout);
+        let limit = match op {
+            Op::Send => service.reply_timeout,
+            _ if self.requests.is_begun() => service.request_timeout,
+            _ => None,
+        };
+        if limit.is_none() {
+            self.until = Instant::NEVER;
+        } else if self.until == Instant::NEVER {
+            self.until = cx.after(limit);
+        }
+        idle.min(self.until)
+    }
+
+    /// Says that a request was late, if that is why the time is over.
+    #[cold]
+    fn say_late<H: Serves<Fib>>(&self, cx: &mut Cx<'_, H>) {
+        if self.is_drained() && self.requests.is_begun() && self.until <= cx.now() {
+            let output = cx.buffers.output.as_mut();
+            let len = Reply::Error(Bad::Late).render(&cx.host.service().rules, output);
+            // A client that takes nothing has to do without.
+            cx.host.send(self.source, &output[..len]).ok();
+        }
+    }
+
     /// A client that goes away takes its job with it.
-    fn wait_for<H: Serves<Fib>>(&self, job: JobId, cx: &Cx<'_, H>) -> Step {
-        let deadline = cx.after(cx.host.service().job_timeout);
-        Step::Wait(Wait::job(job).or(What::Hangup(self.source)).until(deadline))
+    fn wait_for(&self, job: JobId) -> Step {
+        Step::Wait(Wait::job(job).or(What::Hangup(self.source)).until(self.until))
     }
 }
 
@@ -339,18 +325,22 @@ where
 {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
         match cx.woken() {
+            Woken::TimedOut if self.work.kind != Kind::Job => {
+                self.say_late(cx);
+                return Step::Done;
+            }
             Woken::Cancelled => return Step::Done,
-            Woken::TimedOut | Woken::Closed if !matches!(self.work, Work::Job(_)) => return Step::Done,
+            Woken::Closed if self.work.kind != Kind::Job => return Step::Done,
             _ => {}
         }
         self.turn(cx).unwrap_or_else(|(op, error)| {
-            let deadline = cx.after(cx.host.service().idle_timeout);
+            let deadline = self.deadline(op, cx);
             cx.failed(op, self.source, error, deadline)
         })
     }
 
     fn end(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
-        if let Work::Job(job) = self.work {
+        if let Work::Job(job) = self.work.work() {
             cx.cancel_job(job);
         }
         self.held.clear(cx.buffers);

@@ -61,6 +61,7 @@ mod handle;
 mod holder;
 mod host;
 mod join;
+mod kept;
 mod late;
 mod listener;
 mod mixed;
@@ -83,6 +84,7 @@ pub use error::{Error, Refused, Unspawned};
 pub use handle::{Loop, Shield, YieldNow};
 pub use host::AsyncHost;
 pub use join::{JoinError, JoinHandle, Why};
+pub use kept::Kept;
 pub use listener::Listener;
 pub use mixed::Mixed;
 #[cfg(feature = "alloc")]

@@ -1,24 +1,32 @@
 //! The shipped services once more, as `async fn`s: what they do is what [`fib_service`](crate::fib_service) and
-//! [`echo`](mod@crate::echo) do as state machines. An idle connection has no buffer; one at work has one on the heap.
+//! [`echo`](mod@crate::echo) do as state machines. An idle connection has no buffer; of one at work, what it has received
+//! lies in a block of the loop's ([`Kept`]), and its replies are made of that whenever there is room for them.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use sinbin_core::IoError;
-use sinbin_core::fib::{FibJob, fib as number};
-use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests};
-use sinbin_core::fib_service::Fib;
-use sinbin_core::task::{Conn, Either, Error, Lost, Refused, select};
+use sinbin_core::echo::{Answer, Echo, Upper};
+use sinbin_core::fib::FibJob;
+use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Requests};
+use sinbin_core::fib_service::{Batch, Fib, Point, Stop};
+use sinbin_core::task::{Conn, Either, Error, Kept, Lost, Refused, select};
+use sinbin_core::{Instant, IoError};
 
 use crate::server::BLOCK;
 
-/// Sends back what it gets. A connection that is silent for `idle`, or does not take what is sent, is closed.
+thread_local! {
+    /// Replies are made here, and as many of them sent as there is room for.
+    static REPLIES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Sends back what it gets. A connection that is silent for the service's idle timeout, or does not take what is sent in
+/// its reply timeout, is closed.
 ///
 /// # Errors
 ///
 /// What the connection fails with.
-pub fn echo(conn: Conn<'_>, idle: Option<Duration>) -> impl Future<Output = Result<(), Error>> {
-    answer_reads(conn, idle, |_| {})
+pub fn echo(conn: Conn<'_>, service: &Echo) -> impl Future<Output = Result<(), Error>> {
+    answer_reads(conn, service)
 }
 
 /// Sends back what it gets in upper case (of ASCII), with `_SB` behind each read.
@@ -26,50 +34,66 @@ pub fn echo(conn: Conn<'_>, idle: Option<Duration>) -> impl Future<Output = Resu
 /// # Errors
 ///
 /// What the connection fails with.
-pub fn upper(conn: Conn<'_>, idle: Option<Duration>) -> impl Future<Output = Result<(), Error>> {
-    answer_reads(conn, idle, |read| {
-        read.make_ascii_uppercase();
-        read.extend_from_slice(b"_SB");
-    })
+pub fn upper(conn: Conn<'_>, service: &Upper) -> impl Future<Output = Result<(), Error>> {
+    answer_reads(conn, service)
 }
 
-async fn answer_reads(
-    conn: Conn<'_>,
-    idle: Option<Duration>,
-    answer: impl Fn(&mut Vec<u8>),
-) -> Result<(), Error> {
-    while let Ok(readable) = conn.on().until(conn.on().after(idle), conn.readable()).await {
+async fn answer_reads<A: Answer>(conn: Conn<'_>, service: &A) -> Result<(), Error> {
+    let on = conn.on();
+    while let Ok(readable) = on.until(on.after(service.idle_timeout()), conn.readable()).await {
         readable?;
-        let rest = match try_answer(&conn, &answer)? {
-            Tried::All => continue,
-            Tried::End => break,
-            Tried::Part(rest) => rest,
-        };
+        let Some(kept) = or_nothing(conn.try_recv_kept())? else { continue };
+        if kept.is_empty() {
+            break;
+        }
+        let mut answered = Answered { kept, sent: 0 };
+        if answered.send::<A>(&conn)? {
+            continue;
+        }
         // What is rare has its place on the heap, so that idle connections have no room for it.
-        if !Box::pin(send(&conn, rest, idle)).await? {
+        if !Box::pin(send_rest(&conn, service, answered)).await? {
             break;
         }
     }
     Ok(())
 }
 
-/// How much of an answer is sent.
-enum Tried {
-    All,
-    /// This is left.
-    Part(Vec<u8>),
-    /// There is none: the stream is at its end.
-    End,
+/// Sends the rest of an answer; whether that did not take too long.
+async fn send_rest<A: Answer>(
+    conn: &Conn<'_>,
+    service: &A,
+    mut answered: Answered<'_>,
+) -> Result<bool, Error> {
+    let on = conn.on();
+    let until = on.after(service.reply_timeout());
+    loop {
+        match on.until(on.after(service.idle_timeout()).min(until), conn.writable()).await {
+            Ok(writable) => writable?,
+            Err(_) => return Ok(false),
+        }
+        if answered.send::<A>(conn)? {
+            return Ok(true);
+        }
+    }
 }
 
-fn try_answer(conn: &Conn<'_>, answer: impl Fn(&mut Vec<u8>)) -> Result<Tried, Error> {
-    match or_nothing(conn.try_recv_with(<[u8]>::to_vec))? {
-        None => Ok(Tried::All),
-        Some(read) if read.is_empty() => Ok(Tried::End),
-        Some(mut read) => {
-            answer(&mut read);
-            Ok(try_send(conn, &read)?.map_or(Tried::All, Tried::Part))
-        }
+/// A read, and how much of the answer to it is sent.
+struct Answered<'d> {
+    kept: Kept<'d>,
+    sent: usize,
+}
+
+impl Answered<'_> {
+    /// Sends as much as there is room for; whether that is all.
+    fn send<A: Answer>(&mut self, conn: &Conn<'_>) -> Result<bool, Error> {
+        let mut answer = REPLIES.take();
+        answer.resize(BLOCK + A::ADDS, 0);
+        let count = self.kept.copy_to(&mut answer[..BLOCK])?;
+        let len = A::answer(&mut answer, count);
+        let sent = conn.try_send(&answer[self.sent..len]);
+        REPLIES.set(answer);
+        self.sent += sent?;
+        Ok(self.sent == len)
     }
 }
 
@@ -79,77 +103,195 @@ fn try_answer(conn: &Conn<'_>, answer: impl Fn(&mut Vec<u8>)) -> Result<Tried, E
 ///
 /// What the connection fails with.
 pub async fn fib(conn: Conn<'_>, service: &Fib) -> Result<(), Error> {
+    let on = conn.on();
     let mut requests = Requests::new();
-    while let Ok(readable) = conn.on().until(conn.on().after(service.idle_timeout), conn.readable()).await {
-        readable?;
-        let Some(work) = respond(&conn, service, &mut requests)? else { continue };
+    // When the request that has begun is to be whole.
+    let mut until = Instant::NEVER;
+    loop {
+        if !requests.is_begun() {
+            until = Instant::NEVER;
+        } else if until == Instant::NEVER {
+            until = on.after(service.request_timeout);
+        }
+        match on.until(on.after(service.idle_timeout).min(until), conn.readable()).await {
+            Ok(readable) => readable?,
+            Err(_) => {
+                if until <= on.now() {
+                    say_late(&conn, service);
+                }
+                break;
+            }
+        }
+        let Some((work, then)) = respond(&conn, service, &mut requests, &mut until)? else { continue };
         // What is rare has its place on the heap, so that idle connections have no room for it.
-        if !Box::pin(wait_and_answer(&conn, service, &mut requests, work)).await? {
+        if !Box::pin(wait_and_answer(&conn, service, &mut requests, work, then)).await? {
             break;
         }
+        until = Instant::NEVER;
     }
     Ok(())
 }
 
-thread_local! {
-    /// Replies are made here, and mostly sent at once.
-    static REPLIES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+/// Says that a request was late, to a client that takes that at once.
+#[cold]
+fn say_late(conn: &Conn<'_>, service: &Fib) {
+    let mut line = [0; MAX_REPLY];
+    let len = Reply::Error(Bad::Late).render(&service.rules, &mut line);
+    conn.try_send(&line[..len]).ok();
 }
 
-/// Answers what is there, as far as nothing has to be waited for. Returns what is left to do.
-fn respond(conn: &Conn<'_>, service: &Fib, requests: &mut Requests) -> Result<Option<Box<Work>>, Error> {
-    // The memory of the last one's replies, who may have been another.
-    let mut replies = REPLIES.take();
-    replies.clear();
-    let answered = conn.try_recv_with(|bytes| {
-        requests.begin_read(&service.rules, bytes, bytes.len() < BLOCK);
-        let mut read = Read { bytes, ended: bytes.is_empty() };
-        let stop = read.answer(service, requests, &mut replies);
-        (stop, read.ended, read.bytes.to_vec())
-    });
-    let Some((stop, ended, bytes)) = or_nothing(answered)? else { return Ok(None) };
-    let rest = try_send(conn, &replies)?;
-    REPLIES.set(replies);
-    if matches!(stop, Stop::Drained) && rest.is_none() {
-        return Ok(None);
+/// Answers what is there, as far as nothing has to be waited for. Returns what is left to do. With an answer, `until` is
+/// over.
+fn respond<'d>(
+    conn: &Conn<'d>,
+    service: &Fib,
+    requests: &mut Requests,
+    until: &mut Instant,
+) -> Result<Option<(Box<Work<'d>>, Then)>, Error> {
+    let Some(mut work) = Work::receive(conn, service, requests)? else { return Ok(None) };
+    let (len, then) = work.answer(conn, service, requests)?;
+    if len > 0 {
+        *until = Instant::NEVER;
     }
-    Ok(Some(Box::new(Work { bytes, ended, stop, replies: rest.unwrap_or_default() })))
-}
-
-/// A read in which there are jobs, or whose replies the peer does not take at once.
-struct Work {
-    /// What is not answered of it.
-    bytes: Vec<u8>,
-    /// The peer has sent its last byte.
-    ended: bool,
-    stop: Stop,
-    replies: Vec<u8>,
+    Ok((then != Then::Read).then(|| (Box::new(work), then)))
 }
 
 /// Does what is left to do. Whether the connection goes on.
-async fn wait_and_answer(
-    conn: &Conn<'_>,
+async fn wait_and_answer<'d>(
+    conn: &Conn<'d>,
     service: &Fib,
     requests: &mut Requests,
-    mut work: Box<Work>,
+    mut work: Box<Work<'d>>,
+    mut then: Then,
 ) -> Result<bool, Error> {
+    let on = conn.on();
+    // When the peer is to have taken what it is sent.
+    let mut until = Instant::NEVER;
     loop {
-        if !send(conn, std::mem::take(&mut work.replies), service.idle_timeout).await? {
-            return Ok(false);
+        if then != Then::Send {
+            until = Instant::NEVER;
+        } else if until == Instant::NEVER {
+            until = on.after(service.reply_timeout);
         }
-        match work.stop {
-            Stop::Drained => return Ok(true),
-            Stop::Last => return Ok(false),
-            Stop::Job(n) => match compute(conn, n, service.job_timeout).await {
-                Some(reply) => push(&mut work.replies, reply, service),
+        match then {
+            Then::Read => return Ok(true),
+            Then::End => return Ok(false),
+            Then::Send => match on.until(on.after(service.idle_timeout).min(until), conn.writable()).await {
+                Ok(writable) => writable?,
+                Err(_) => return Ok(false),
+            },
+            Then::GoOn => {
+                on.yield_now().await;
+                work.read_on(conn, service, requests)?;
+            }
+            Then::Compute(n) => match compute(conn, n, service.job_timeout).await {
+                Some(reply) => work.reply = Some(reply),
                 None => return Ok(false),
             },
         }
-        let mut read = Read { bytes: &work.bytes, ended: work.ended };
-        work.stop = read.answer(service, requests, &mut work.replies);
-        let answered = work.bytes.len() - read.bytes.len();
-        work.bytes.drain(..answered);
+        then = work.answer(conn, service, requests)?.1;
     }
+}
+
+/// A read in which there are jobs, or whose replies the peer does not take at once.
+struct Work<'d> {
+    /// What is not answered of it.
+    kept: Kept<'d>,
+    /// The reply to the job before that.
+    reply: Option<Reply>,
+    /// How much of the next reply is sent already.
+    skip: usize,
+    /// The peer has sent its last byte.
+    ended: bool,
+}
+
+/// What a read is left with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is answered.
+    Read,
+    /// The peer is to take what is there.
+    Send,
+    /// Others have their turn.
+    GoOn,
+    /// The next request is a job.
+    Compute(u32),
+    /// The connection has got its last reply.
+    End,
+}
+
+impl<'d> Work<'d> {
+    /// Receives what is there, if anything is.
+    fn receive(conn: &Conn<'d>, service: &Fib, requests: &mut Requests) -> Result<Option<Self>, Error> {
+        let Some(kept) = or_nothing(conn.try_recv_kept())? else { return Ok(None) };
+        let ended = kept.is_empty();
+        if !ended {
+            kept.with(|bytes| requests.begin_read(&service.rules, bytes, !kept.is_cut()))?;
+        }
+        Ok(Some(Self { kept, reply: None, skip: 0, ended }))
+    }
+
+    /// Receives the rest of a read that was cut off, if there is one.
+    fn read_on(&mut self, conn: &Conn<'d>, service: &Fib, requests: &mut Requests) -> Result<(), Error> {
+        if !requests.is_cut() || !self.kept.is_empty() || self.reply.is_some() || self.ended {
+            return Ok(());
+        }
+        match Self::receive(conn, service, requests) {
+            Ok(Some(work)) => *self = work,
+            Ok(None) => requests.end_read(),
+            // What was cut is whole now as well, and nothing comes after it.
+            Err(error) if error.io() == Some(IoError::Stopping) => self.ended = true,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Answers requests up to the next job, and sends as much as there is room for. Returns how long the replies are, and
+    /// what comes next.
+    fn answer(
+        &mut self,
+        conn: &Conn<'_>,
+        service: &Fib,
+        requests: &mut Requests,
+    ) -> Result<(usize, Then), Error> {
+        let start = Point::new(*requests, self.reply.take());
+        let ended = self.ended;
+        let mut replies = REPLIES.take();
+        replies.resize(BLOCK, 0);
+        let (len, stop, mut point) = self.kept.with(|input| {
+            let mut batch = batch(service, input, ended, start);
+            let (len, stop) = batch.fill(&mut replies);
+            (len, stop, batch.point)
+        })?;
+        let sent = if self.skip == len { Ok(0) } else { conn.try_send(&replies[self.skip..len]) };
+        REPLIES.set(replies);
+        let sent = self.skip + sent?;
+        let all = sent == len;
+        self.skip = 0;
+        if !all {
+            (self.skip, point) = self.kept.with(|input| {
+                let mut batch = batch(service, input, ended, start);
+                (batch.rewind(start, sent), batch.point)
+            })?;
+        }
+        (*requests, self.reply) = (point.requests, point.reply);
+        self.kept.consume(point.at);
+        let then = match stop {
+            _ if !all => Then::Send,
+            Stop::Full => Then::GoOn,
+            // The rest of a read that was cut off is there now, or there is none.
+            Stop::Drained if requests.is_cut() => Then::GoOn,
+            Stop::Drained => Then::Read,
+            Stop::Job(n) => Then::Compute(n),
+            Stop::Last => Then::End,
+        };
+        Ok((len, then))
+    }
+}
+
+/// The answers to `input`.
+fn batch<'i>(service: &Fib, input: &'i [u8], ended: bool, point: Point) -> Batch<'i> {
+    Batch { rules: service.rules, loop_n: service.loop_n, input, ended, point }
 }
 
 /// `None` where the connection was not ready after all.
@@ -160,84 +302,13 @@ fn or_nothing<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// Sends, and returns what the peer does not take yet, if there is anything.
-fn try_send(conn: &Conn<'_>, bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let sent = conn.try_send(bytes)?;
-    Ok((sent < bytes.len()).then(|| bytes[sent..].to_vec()))
-}
-
-/// Sends all; whether that did not take too long.
-async fn send(conn: &Conn<'_>, bytes: Vec<u8>, idle: Option<Duration>) -> Result<bool, Error> {
-    let on = conn.on();
-    match on.until(on.after(idle), conn.send_all(&bytes)).await {
-        Ok(sent) => sent.map(|()| true),
-        Err(_) => Ok(false),
-    }
-}
-
-/// Why a batch of replies ended.
-enum Stop {
-    /// All that was read is answered.
-    Drained,
-    /// The next request is a job.
-    Job(u32),
-    /// The connection has got its last reply.
-    Last,
-}
-
-/// What was read, as far as it is not answered.
-struct Read<'a> {
-    bytes: &'a [u8],
-    /// The peer has sent its last byte.
-    ended: bool,
-}
-
-impl Read<'_> {
-    /// Answers requests up to the next job.
-    fn answer(&mut self, service: &Fib, requests: &mut Requests, replies: &mut Vec<u8>) -> Stop {
-        while let Some(request) = self.next(service, requests) {
-            match request {
-                Ok(n) if n > service.loop_n => return Stop::Job(n),
-                Ok(n) => push(replies, Reply::Value(number(n)), service),
-                Err(bad) => push(replies, Reply::Error(bad), service),
-            }
-            if request == Err(Bad::TooLong) {
-                return Stop::Last;
-            }
-        }
-        if self.ended { Stop::Last } else { Stop::Drained }
-    }
-
-    /// The next request, as [`Requests`] wants to be asked.
-    fn next(&mut self, service: &Fib, requests: &mut Requests) -> Option<Request> {
-        if !self.bytes.is_empty() {
-            let (taken, request) = requests.next(&service.rules, self.bytes);
-            self.bytes = &self.bytes[taken..];
-            if request.is_some() {
-                return request;
-            }
-        }
-        let is_whole = self.ended || requests.is_pending();
-        if is_whole { requests.finish(&service.rules) } else { None }
-    }
-}
-
-fn push(replies: &mut Vec<u8>, reply: Reply, service: &Fib) {
-    let mut line = [0; MAX_REPLY];
-    let len = reply.render(&service.rules, &mut line);
-    replies.extend_from_slice(&line[..len]);
-}
-
 /// The number, off the loop. A client that resets its connection takes its job with it: `None`.
 async fn compute(conn: &Conn<'_>, n: u32, timeout: Option<Duration>) -> Option<Reply> {
     let on = conn.on();
     let job = select(on.job(FibJob::new(n)), conn.hangup());
     // The job is dropped with the future, and so cancelled.
     let Ok(ended) = on.until(on.after(timeout), job).await else {
-        return Some(Reply::Error(Bad::Late));
+        return Some(Reply::Error(Bad::Overdue));
     };
     match ended {
         Either::First(Ok(value)) => Some(Reply::Value(value)),

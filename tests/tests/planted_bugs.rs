@@ -22,7 +22,7 @@ const BUGS: [Planted; 29] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "fib_service.rs",
-        right: "let deadline = cx.after(cx.host.service().idle_timeout);",
+        right: "let deadline = self.deadline(op, cx);",
         wrong: "let deadline = crate::time::Instant::NEVER;",
     },
     Planted {

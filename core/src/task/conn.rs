@@ -11,6 +11,7 @@ use crate::place::{Place, Table};
 use crate::step::{Packed, What, Woken};
 use crate::task::Loop;
 use crate::task::error::{Error, Refused};
+use crate::task::kept::Kept;
 use crate::task::late::{Catches, Late};
 
 /// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
@@ -177,6 +178,9 @@ impl<'d> Conn<'d> {
     /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
     /// asked for anything: that is [`Refused::Elsewhere`]. What is dropped there is given back when `take` is over.
     ///
+    /// What `take` copies to a place of its own is not within the loop's bound on bytes that wait: see
+    /// [`try_recv_kept`](Self::try_recv_kept).
+    ///
     /// # Errors
     ///
     /// What the host says: [`IoError::WouldBlock`] where nothing is there.
@@ -185,6 +189,19 @@ impl<'d> Conn<'d> {
         let _catches = Catches(self.on.door());
         let taken = self.on.door().with(|ops| ops.read(self.source()).map(take))?;
         taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
+    }
+
+    /// Receives what is there now, as much as the loop can keep, and keeps it: what is to outlive a step is within the
+    /// loop's bound so. Nothing at all is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// What the host says: [`IoError::WouldBlock`] where nothing is there.
+    pub fn try_recv_kept(&self) -> Result<Kept<'d>, Error> {
+        self.check_free(RECEIVING)?;
+        let received = self.on.door().with(|ops| ops.read_kept(self.source()))?;
+        let (held, is_cut) = received.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
+        Ok(Kept::new(self.on, held, is_cut))
     }
 
     /// Sends from the front of `bytes`, as much as there is room for now, and returns how much; 0 where there is

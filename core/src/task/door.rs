@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
+use crate::bytes::Held;
 use crate::error::{Full, IoError};
 use crate::id::{JobId, SourceId, TaskId};
 use crate::place::Place;
@@ -35,6 +36,10 @@ pub(crate) trait Ops<'d> {
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
     fn read(&mut self, source: SourceId) -> Result<&[u8], IoError>;
+    /// Receives what can be kept, and keeps it. Returns true beside it if there was room for no more.
+    fn read_kept(&mut self, source: SourceId) -> Result<(Held, bool), IoError>;
+    fn kept<'b>(&'b self, held: &'b Held) -> &'b [u8];
+    fn give_back(&mut self, block: u32);
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError>;
     fn close(&mut self, source: SourceId);

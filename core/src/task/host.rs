@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::bytes::Held;
 use crate::error::{Full, IoError};
 use crate::host::{Cx, Host};
 use crate::id::{JobId, SourceId, TaskId};
@@ -106,6 +107,20 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
     fn read(&mut self, source: SourceId) -> Result<&[u8], IoError> {
         let count = self.host.recv(source, self.buffers.input.as_mut())?;
         Ok(&self.buffers.input.as_ref()[..count])
+    }
+
+    fn read_kept(&mut self, source: SourceId) -> Result<(Held, bool), IoError> {
+        let limit = self.buffers.read_limit();
+        let count = self.host.recv(source, &mut self.buffers.input.as_mut()[..limit])?;
+        Ok((self.buffers.keep_input(count), count == limit))
+    }
+
+    fn kept<'b>(&'b self, held: &'b Held) -> &'b [u8] {
+        held.bytes(self.buffers)
+    }
+
+    fn give_back(&mut self, block: u32) {
+        self.buffers.give_back(block);
     }
 
     #[inline]

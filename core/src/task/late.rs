@@ -10,6 +10,8 @@ pub(crate) enum Late {
     Close(SourceId),
     Wake(TaskId),
     Dismiss(JobId),
+    /// A block of bytes.
+    GiveBack(u32),
 }
 
 #[cfg(feature = "alloc")]
@@ -28,6 +30,10 @@ impl Late {
             Self::Wake(task) => ops.wake(task),
             Self::Dismiss(job) => {
                 ops.dismiss(job);
+                true
+            }
+            Self::GiveBack(block) => {
+                ops.give_back(block);
                 true
             }
         }

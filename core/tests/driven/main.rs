@@ -5,6 +5,7 @@
 //! | `dialogues.rs` | a driver that keeps the rules and is unkind within them: every client gets its answers |
 //! | `room.rs` | how many connections there is room for |
 //! | `sources.rs` | what becomes of a connection that fails, idles or hangs up, and of names that are in use |
+//! | `slow.rs` | clients that are slow to send a request, or to take a reply |
 //! | `guests.rs` | services that are `async fn`s: tasks, jobs and addresses |
 //! | `jobs.rs` | jobs that are given up, lost, or answered with nonsense |
 //! | `guarding.rs` | panics of the user's code, in a loop that catches them |
@@ -26,6 +27,7 @@ mod guarding;
 mod guests;
 mod jobs;
 mod room;
+mod slow;
 mod sources;
 
 use sinbin_core::driven::{Event, Handle};

@@ -205,7 +205,7 @@ fn both_directions_end_by_themselves() {
 /// A client that is silent for 100 ns is closed, where its silence counts from when the deadline was asked for; and what
 /// came before the deadline is answered, in however many turns the driver tells it.
 fn idle_after(turns: &[(u64, &[Event], &[u8])]) -> Vec<String> {
-    let service = Echo { idle_timeout: Some(Duration::from_nanos(100)) };
+    let service = Echo { idle_timeout: Some(Duration::from_nanos(100)), ..Echo::default() };
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
     driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
     let turn = |(now, events, input): &(u64, &[Event], &[u8])| {

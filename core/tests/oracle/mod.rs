@@ -136,8 +136,9 @@ pub fn line(rules: &Rules, request: Request) -> String {
             format!("error: the line is over the limit of {} bytes; closing\n", rules.max_line)
         }
         Err(Bad::Busy) => "error: too many jobs; try again later\n".into(),
+        Err(Bad::Late) => "error: the request took too long; closing\n".into(),
         Err(Bad::Lost) => "error: the computation failed\n".into(),
-        Err(Bad::Late) => {
+        Err(Bad::Overdue) => {
             "error: the computation took too long; try a smaller n, or try again later\n".into()
         }
     }

@@ -50,6 +50,11 @@ pub struct ServingArgs {
     /// core. 0 is off.
     #[arg(long, default_value_t = 0, value_name = "MICROS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     pub busy_poll: u64,
+    /// Close a connection whose client takes this long for what it is sent, from when it does not take all of that at once
+    /// until it has, such as 30s or 5m; "off" for never. A service has what one read of 16 KiB asks for to be taken in this
+    /// time; in a sandbox the host has so too what it keeps for a client, whatever the guest does.
+    #[arg(long, default_value = "1m", value_name = "SPAN", value_parser = span)]
+    pub reply_timeout: Span,
     /// After Ctrl-C or SIGTERM: how long requests under way may take.
     #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
     pub drain_timeout: Span,

@@ -3,7 +3,7 @@
 use std::mem;
 use std::ops::Range;
 
-use sinbin_core::{Interest, SourceId};
+use sinbin_core::{Instant, Interest, SourceId};
 
 /// What a source is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Place {
 }
 
 /// Bytes on their way.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 struct Kept {
     /// What the guest has handed back.
     unread: Vec<u8>,
@@ -51,6 +51,23 @@ struct Kept {
     sent: usize,
     /// Some of it was sent since that was last looked at.
     moved: bool,
+    /// When all of it has to be sent.
+    until: Instant,
+    /// The place is among those whose time to take what was sent is looked at. Until it is not, this stays.
+    timed: bool,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            unread: Vec::new(),
+            rest: Vec::new(),
+            sent: 0,
+            moved: false,
+            until: Instant::NEVER,
+            timed: false,
+        }
+    }
 }
 
 impl Place {
@@ -108,9 +125,28 @@ impl Place {
         self.kept.as_ref().map_or(&[], |kept| &kept.rest[kept.sent..])
     }
 
-    /// Keeps what could not be sent.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+    /// When all that is kept has to be sent; [`Instant::NEVER`] where nothing is.
+    pub(crate) fn until(&self) -> Instant {
+        self.kept.as_ref().map_or(Instant::NEVER, |kept| kept.until)
+    }
+
+    /// Notes that the place is among those that are looked at when its time is over. Returns true if it was not before.
+    pub(crate) fn set_timed(&mut self) -> bool {
+        self.kept.as_mut().is_some_and(|kept| !mem::replace(&mut kept.timed, true))
+    }
+
+    /// Notes that the place is not among those any more.
+    pub(crate) fn end_timed(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.timed = false;
+        }
+        self.tidy();
+    }
+
+    /// Keeps what could not be sent, which has to be by `until`, and with it what is kept already, if that is later.
+    pub(crate) fn keep(&mut self, bytes: &[u8], until: Instant) {
         let kept = self.kept.get_or_insert_default();
+        kept.until = kept.until.min(until);
         // Or it would grow with all that was ever sent, were it never empty.
         kept.rest.drain(..mem::take(&mut kept.sent));
         kept.rest.extend_from_slice(bytes);
@@ -139,12 +175,13 @@ impl Place {
 
     /// Gives back the memory of what is gone.
     fn tidy(&mut self) {
-        self.kept.take_if(|kept| kept.unread.is_empty() && kept.sent >= kept.rest.len());
+        self.kept.take_if(|kept| !kept.timed && kept.unread.is_empty() && kept.sent >= kept.rest.len());
         if let Some(kept) = &mut self.kept
             && kept.sent >= kept.rest.len()
         {
             kept.rest = Vec::new();
             kept.sent = 0;
+            kept.until = Instant::NEVER;
         }
     }
 
@@ -233,7 +270,7 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use super::{Places, Role};
+    use super::{Instant, Places, Role};
 
     #[test]
     fn a_handle_never_names_its_successor() {
@@ -251,12 +288,14 @@ mod tests {
         let mut places = Places::new();
         let id = places.insert(Role::Connection);
         let place = places.get(id).unwrap();
-        place.keep(b"abc");
+        place.keep(b"abc", Instant::from_nanos(7));
         place.sent(2);
-        place.keep(b"de");
+        place.keep(b"de", Instant::from_nanos(9));
+        assert_eq!(place.until(), Instant::from_nanos(7), "the first that is kept is waited for");
         assert_eq!(place.rest(), b"cde");
         place.sent(3);
         assert_eq!(place.rest(), b"");
+        assert_eq!(place.until(), Instant::NEVER);
         assert_eq!(place.drop_rest(), 0);
     }
 }

@@ -81,6 +81,8 @@ pub struct Server<B: Blueprint> {
     /// Whose time runs: those that linger, and those whose last bytes are to be taken.
     lingering: VecDeque<(Instant, SourceId)>,
     closing: VecDeque<(Instant, SourceId)>,
+    /// Those that keep bytes for their clients, by when these are to be taken.
+    stuck: VecDeque<(Instant, SourceId)>,
     stopper: Stopper,
     draining: Option<Instant>,
     /// How often the backlog is still looked at, and who is looked at again, in the drain.
@@ -143,6 +145,7 @@ impl<B: Blueprint> Server<B> {
             accept_at: None,
             lingering: VecDeque::new(),
             closing: VecDeque::new(),
+            stuck: VecDeque::new(),
             draining: None,
             looks: 0,
             nudges: Vec::new(),
@@ -303,7 +306,7 @@ impl<B: Blueprint> Server<B> {
         if self.instance.is_none() {
             deadline = deadline.min(self.restart_at);
         }
-        let fronts = [self.lingering.front(), self.closing.front()];
+        let fronts = [self.lingering.front(), self.closing.front(), self.stuck.front()];
         let patience = fronts.into_iter().flatten().map(|(at, _)| *at);
         let unwritten = self.recorder.as_ref().and_then(Recorder::deadline);
         for at in patience.chain(self.accept_at).chain(unwritten) {

@@ -32,6 +32,9 @@ pub struct Settings {
     pub slice: u32,
     /// How long the loop looks for readiness again and again before it blocks.
     pub busy_poll: Duration,
+    /// How long a client may take for what the host keeps for it: from when it does not take all of that at once, until it
+    /// has. Then its connection has failed. `None` for ever.
+    pub reply_timeout: Option<Duration>,
     /// How long requests under way have when the server is to stop.
     pub drain_timeout: Duration,
     /// How often a minute a guest that fails is replaced. With 0 it never is, and clients wait in vain.
@@ -46,7 +49,7 @@ pub struct Settings {
 
 impl Default for Settings {
     /// No arguments, 10,000 connections, of any peer, 64 MiB, 1000 jobs, as many workers as cores but one, no busy polling, 30 s to
-    /// drain, 10 restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
+    /// drain, a minute for what is sent, 10 restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -59,6 +62,7 @@ impl Default for Settings {
             workers: cores.saturating_sub(1).max(1),
             slice: 50_000,
             busy_poll: Duration::ZERO,
+            reply_timeout: Some(Duration::from_secs(60)),
             drain_timeout: Duration::from_secs(30),
             max_restarts: 10,
             max_commands: 65_536,

@@ -24,16 +24,14 @@ use watcher::Watcher;
 pub fn driven(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     match tape.below(4) {
-        0 => drive(Echo { idle_timeout: timeout(&mut tape) }, tape),
-        1 => drive(Upper { idle_timeout: timeout(&mut tape) }, tape),
+        0 => drive(Echo { idle_timeout: timeout(&mut tape), ..Echo::default() }, tape),
+        1 => drive(Upper { idle_timeout: timeout(&mut tape), ..Upper::default() }, tape),
         // The one with jobs.
         _ => {
             let rules = Rules { max_n: 22, ..Rules::default() };
             let loop_n = tape.one_of(&[10, 0]);
-            drive(
-                Fib { rules, loop_n, idle_timeout: timeout(&mut tape), job_timeout: timeout(&mut tape) },
-                tape,
-            );
+            let (idle_timeout, job_timeout) = (timeout(&mut tape), timeout(&mut tape));
+            drive(Fib { rules, loop_n, idle_timeout, job_timeout, ..Fib::default() }, tape);
         }
     }
 }

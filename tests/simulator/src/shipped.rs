@@ -69,8 +69,8 @@ fn run(service: u32, plan: &Plan, luck: Luck, story: Story) -> Ended {
         0..4 => Framing::Lines,
         4 => Framing::Auto,
         5 => Framing::Bare,
-        6 => return simulate(Echo { idle_timeout }, plan, luck, story, |_| EchoTalk),
-        7 => return simulate(Upper { idle_timeout }, plan, luck, story, |_| UpperTalk),
+        6 => return simulate(Echo { idle_timeout, ..Echo::default() }, plan, luck, story, |_| EchoTalk),
+        7 => return simulate(Upper { idle_timeout, ..Upper::default() }, plan, luck, story, |_| UpperTalk),
         8 | 9 => return run_echo_tasks(plan, luck, story),
         _ => Framing::Lines,
     };

@@ -19,7 +19,7 @@ fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
 
 fn with_idle_timeout(timeout: Duration) -> (Echo, Plan) {
     let idle_timeout = Some(timeout);
-    (Echo { idle_timeout }, Plan { idle_timeout, ..Plan::friendly(10) })
+    (Echo { idle_timeout, ..Echo::default() }, Plan { idle_timeout, ..Plan::friendly(10) })
 }
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
 
 #[test]
 fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
-    let service = Echo { idle_timeout: None };
+    let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
@@ -98,7 +98,7 @@ fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
 
 #[test]
 fn a_reader_that_is_stuck_is_not_read_from() {
-    let service = Echo { idle_timeout: None };
+    let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     let mut sent = 0;
@@ -124,7 +124,7 @@ fn a_reader_that_is_stuck_is_not_read_from() {
 
 #[test]
 fn who_closes_with_something_unread_resets_and_so_does_who_is_sent_something_later() {
-    let service = Echo { idle_timeout: None };
+    let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::told(service, &Plan::friendly(2), Luck::seeded(0)).strict();
     let [early, late] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(early, b"unread").expect("there is room");
@@ -161,7 +161,7 @@ fn who_sends_on_after_the_last_answer_gets_it_and_the_end() {
 
 #[test]
 fn who_finds_no_room_waits_until_somebody_goes() {
-    let service = Echo { idle_timeout: None };
+    let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let [first, second] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(second, b"hello").expect("there is room");
@@ -188,7 +188,7 @@ impl Talk for Doubled {
 
 #[test]
 fn a_wrong_answer_is_a_failure_from_then_on() {
-    let service = Echo { idle_timeout: None };
+    let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(Doubled);
     sim.send(client, b"one").expect("there is room");
@@ -202,7 +202,7 @@ fn a_wrong_answer_is_a_failure_from_then_on() {
 
 #[test]
 fn without_an_oracle_the_script_looks_itself() {
-    let service = Echo { idle_timeout: None };
+    let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
     let client = sim.connect(AnyTalk);
     sim.send(client, b"one").expect("there is room");

@@ -100,7 +100,7 @@ impl Talk for Wrong {
 fn a_wrong_answer_is_found_and_its_run_is_cut_short() {
     let run = |mut luck: Luck| {
         let plan = Plan::drawn(&mut luck);
-        let echo = Echo { idle_timeout: plan.idle_timeout };
+        let echo = Echo { idle_timeout: plan.idle_timeout, ..Echo::default() };
         Simulation::new(echo, &plan, luck, |_: &mut Luck| Wrong).run_recorded()
     };
     let found = (0..100).map(|seed| run(Luck::seeded(seed).recorded())).find(|ended| ended.outcome.is_err());

@@ -204,8 +204,12 @@ impl Simulation {
         let idle_timeout = self.fib.idle_timeout;
         match self.service {
             Service::Fib => self.hold_with(self.fib, || FibTalk::new(&self.fib), dialogue, told),
-            Service::Echo => self.hold_with(Echo { idle_timeout }, || EchoTalk, dialogue, told),
-            Service::Upper => self.hold_with(Upper { idle_timeout }, || UpperTalk, dialogue, told),
+            Service::Echo => {
+                self.hold_with(Echo { idle_timeout, ..Echo::default() }, || EchoTalk, dialogue, told)
+            }
+            Service::Upper => {
+                self.hold_with(Upper { idle_timeout, ..Upper::default() }, || UpperTalk, dialogue, told)
+            }
         }
     }
 

@@ -8,8 +8,19 @@ use crate::foreign::foreign;
 use crate::guest::guest;
 
 /// Options that belong to the service, and not to the host; each has a value.
-const OF_SERVICE: [&str; 6] =
-    ["--framing", "--idle-timeout", "--job-timeout", "--loop-n", "--max-line", "--max-n"];
+const OF_SERVICE: [&str; 8] = [
+    "--framing",
+    "--idle-timeout",
+    "--job-timeout",
+    "--loop-n",
+    "--max-line",
+    "--max-n",
+    "--reply-timeout",
+    "--request-timeout",
+];
+
+/// One of them that hosts of ours have as well.
+const OF_BOTH: [&str; 1] = ["--reply-timeout"];
 
 /// Options of hosts that have threads and a poller of their own.
 const OF_THREADS: [&str; 2] = ["--busy-poll", "--workers"];
@@ -25,6 +36,7 @@ pub(super) fn driven(name: &str, args: &[&str]) -> Command {
     let (own, service) = split(args, &OF_SERVICE);
     let mut all = vec!["run", guest.to_str().expect("a path of ours")];
     all.extend(own);
+    all.extend(split(&service, &OF_BOTH).1);
     all.push("--");
     all.extend(service);
     sinbin_wasi(&all)

@@ -5,3 +5,4 @@
 mod files;
 mod floods;
 mod listeners;
+mod slow;

@@ -87,6 +87,10 @@ pub(crate) struct RulesArgs {
     /// How requests are told apart.
     #[arg(long, default_value = "auto", value_enum)]
     pub(crate) framing: FramingArg,
+    /// Close a connection whose client takes this long for one line, from the first byte to the newline, such as 10s or 1m;
+    /// "off" for never. It gets an error line.
+    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
+    pub(crate) request_timeout: Span,
 }
 
 /// What every service has.

@@ -69,6 +69,7 @@ fn settings(arguments: Vec<String>, args: &ServingArgs) -> Settings {
     settings.dual_stack = args.dual_stack;
     settings.slice = args.slice;
     settings.busy_poll = args.busy_poll();
+    settings.reply_timeout = args.reply_timeout.0;
     settings.drain_timeout = args.drain_timeout();
     if let Some(workers) = args.workers {
         settings.workers = usize::from(workers);

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use sinbin::echo::{Echo, Upper};
 use sinbin::task::{self, Conn};
 use sinbin::{NativeService, Server, Settings, Stopper, Summary};
 
@@ -21,16 +20,16 @@ pub(crate) const CUT: u8 = 3;
 pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Serve::Fib(args) if args.serve.serving.record.is_some() => {
-            record::run("fib", fib_arguments(&args.rules, &args.serve.life), services::fib, &args.serve)
+            record::run("fib", fib_arguments(&args.rules, &args.serve), services::fib, &args.serve)
         }
         Serve::Echo(args) if args.serving.record.is_some() => {
-            record::run("echo", arguments(&args.life), services::echo, args)
+            record::run("echo", arguments(args), services::echo, args)
         }
         Serve::Upper(args) if args.serving.record.is_some() => {
-            record::run("upper", arguments(&args.life), services::upper, args)
+            record::run("upper", arguments(args), services::upper, args)
         }
         Serve::Fib(args) => {
-            let fib = services::fib_of(&args.rules, &args.serve.life);
+            let fib = services::fib_of(&args.rules, &args.serve.life, args.serve.serving.reply_timeout);
             match args.serve.written_as {
                 WrittenAs::Machine => serve(fib, &args.serve.serving),
                 WrittenAs::AsyncFn => {
@@ -39,20 +38,20 @@ pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
         Serve::Echo(args) => {
-            let idle_timeout = args.life.idle_timeout.0;
+            let echo = services::echo_of(&args.life, args.serving.reply_timeout);
             match args.written_as {
-                WrittenAs::Machine => serve(Echo { idle_timeout }, &args.serving),
+                WrittenAs::Machine => serve(echo, &args.serving),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::echo(conn, idle_timeout).await, &args.serving)
+                    serve_async(async |conn| sinbin::services::echo(conn, &echo).await, &args.serving)
                 }
             }
         }
         Serve::Upper(args) => {
-            let idle_timeout = args.life.idle_timeout.0;
+            let upper = services::upper_of(&args.life, args.serving.reply_timeout);
             match args.written_as {
-                WrittenAs::Machine => serve(Upper { idle_timeout }, &args.serving),
+                WrittenAs::Machine => serve(upper, &args.serving),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::upper(conn, idle_timeout).await, &args.serving)
+                    serve_async(async |conn| sinbin::services::upper(conn, &upper).await, &args.serving)
                 }
             }
         }

@@ -137,7 +137,11 @@ impl<B: Blueprint> Server<B> {
         };
         self.counts.sent += count as u64;
         if count < bytes.len() {
-            place.keep(&bytes[count..]);
+            let until = self.settings.reply_timeout.map_or(Instant::NEVER, |span| self.clock.now() + span);
+            place.keep(&bytes[count..], until);
+            if until != Instant::NEVER && place.set_timed() {
+                self.stuck.push_back((place.until(), source));
+            }
             self.kept += bytes.len() - count;
             if kept == 0 {
                 self.input.events.push(Event::Stuck(handle(source)));
@@ -230,8 +234,9 @@ impl<B: Blueprint> Server<B> {
         self.watch(source);
     }
 
-    /// Closes connections whose time to linger is over, and those that take nothing.
+    /// Closes connections whose time to linger is over, those that take nothing, and those that take too long.
     pub(super) fn lose_patience(&mut self) {
+        self.lose_stuck();
         let seen = self.seen;
         while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= seen) {
             self.free(source);
@@ -240,11 +245,37 @@ impl<B: Blueprint> Server<B> {
             let Some(place) = self.places.get(source).filter(|place| place.role == Role::Closing) else {
                 continue;
             };
+            // However little that is: all of it has to be sent in its time.
             if place.has_moved() {
                 self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
             } else {
                 self.counts.failed += 1;
                 self.free(source);
+            }
+        }
+    }
+
+    /// Gives up connections whose clients do not take what they were sent in its time, whether the guest has closed them or
+    /// not.
+    fn lose_stuck(&mut self) {
+        let seen = self.seen;
+        while let Some((_, source)) = self.stuck.pop_front_if(|(until, _)| *until <= seen) {
+            let Some(place) = self.places.get(source) else { continue };
+            match place.until() {
+                Instant::NEVER => place.end_timed(),
+                until if until <= seen => {
+                    place.end_timed();
+                    if place.role == Role::Closing {
+                        self.counts.failed += 1;
+                    }
+                    tracing::debug!(%source, "a client has not taken what it was sent within the reply timeout");
+                    self.broke(source, IoError::Reset);
+                }
+                // The rest of then was taken, and there is another.
+                until => {
+                    let at = self.stuck.partition_point(|(other, _)| *other <= until);
+                    self.stuck.insert(at, (until, source));
+                }
             }
         }
     }

@@ -41,7 +41,8 @@ fn nothing_is_sent_where_there_is_nothing_to_say() {
 
 #[test]
 fn upper_puts_its_mark_behind_each_read() {
-    let mut sim = Scripted::new(Upper { idle_timeout: None }, &Plan::friendly(1), Luck::seeded(0));
+    let mut sim =
+        Scripted::new(Upper { idle_timeout: None, ..Upper::default() }, &Plan::friendly(1), Luck::seeded(0));
     let client = sim.connect(UpperTalk);
     say(&mut sim, client, b"hello");
     sim.drive().expect("it goes well");

@@ -25,8 +25,8 @@ fn plan() -> Plan {
 /// Plays it with each service.
 fn each(scene: impl Scene) {
     scene.play(fib_service(), FibTalk::new(&fib_service()));
-    scene.play(Echo { idle_timeout: Some(IDLE) }, EchoTalk);
-    scene.play(Upper { idle_timeout: Some(IDLE) }, UpperTalk);
+    scene.play(Echo { idle_timeout: Some(IDLE), ..Echo::default() }, EchoTalk);
+    scene.play(Upper { idle_timeout: Some(IDLE), ..Upper::default() }, UpperTalk);
 }
 
 trait Scene {

@@ -22,6 +22,9 @@ fn nothing_said_is_what_sinbin_serve_does() {
     assert_eq!((service.rules.max_n, service.loop_n, service.rules.max_line), (45, 10, 64));
     assert_eq!(service.rules.framing, Framing::Auto);
     assert_eq!(service.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!(service.request_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(service.reply_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(echo([].into_iter()).unwrap().reply_timeout, Some(Duration::from_secs(60)));
     assert_eq!(upper([].into_iter()).unwrap().idle_timeout, Some(Duration::from_secs(300)));
 }
 
@@ -32,6 +35,17 @@ fn both_ways_to_write_an_option() {
     assert_eq!((service.rules.max_n, service.loop_n, service.rules.max_line), (93, 0, 65535));
     assert_eq!(service.rules.framing, Framing::Bare);
     assert_eq!(fib(["--framing=lines"].into_iter()).unwrap().rules.framing, Framing::Lines);
+}
+
+#[test]
+fn each_timeout_is_its_own() {
+    let service =
+        fib(["--request-timeout=1s", "--reply-timeout", "2s", "--idle-timeout=3s"].into_iter()).unwrap();
+    let seconds = |count| Some(Duration::from_secs(count));
+    assert_eq!(service.request_timeout, seconds(1));
+    assert_eq!((service.reply_timeout, service.idle_timeout), (seconds(2), seconds(3)));
+    let service = upper(["--reply-timeout=off", "--idle-timeout=3s"].into_iter()).unwrap();
+    assert_eq!((service.reply_timeout, service.idle_timeout), (None, seconds(3)));
 }
 
 #[test]
@@ -118,7 +132,8 @@ fn errors_name_the_option_the_value_and_what_is_allowed() {
 
 #[test]
 fn what_is_not_known_is_told_what_is() {
-    let known = "what there is: --max-n, --loop-n, --max-line, --framing, --job-timeout, --idle-timeout";
+    let known = "what there is: --max-n, --loop-n, --max-line, --framing, --job-timeout, --request-timeout, \
+                 --idle-timeout, --reply-timeout";
     assert_eq!(refused(&["--listen", "x"]), String::from("--listen is not known; ") + known);
     assert_eq!(refused(&["30"]), String::from("30 is not known; ") + known);
     assert_eq!(refused(&["--max-n", "3", ""]), String::from(" is not known; ") + known);

@@ -41,6 +41,7 @@ fn settings(args: &RunArgs) -> Settings {
     settings.dual_stack = serving.dual_stack;
     settings.slice = serving.slice;
     settings.busy_poll = serving.busy_poll();
+    settings.reply_timeout = serving.reply_timeout.0;
     settings.drain_timeout = serving.drain_timeout();
     settings.max_restarts = usize::from(args.max_restarts);
     settings.max_commands = args.max_commands as usize;
