@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::cache::Cache;
+use crate::compiler::{Compiler, Failure};
 use crate::error::Error;
 use crate::instance::Blueprint;
 use crate::portable;
@@ -61,26 +62,34 @@ impl Artefact {
 
 /// Loads components from files.
 ///
-/// The files may be anybody's: what they can do at the worst is to be refused, but for the time and the memory that it
-/// takes to compile them. Machine code is another matter: see [`load_precompiled`](Self::load_precompiled).
+/// The files may be anybody's: what they can do at the worst is to be refused. That needs a [`Compiler`] with limits: a file
+/// of a megabyte can take the other one minutes. Machine code is another matter: see
+/// [`load_precompiled`](Self::load_precompiled).
 #[derive(Clone)]
 pub struct Loader<'e> {
     engine: &'e Engine,
     cache: Option<Cache>,
+    compiler: Compiler,
     max_size: u64,
 }
 
 impl<'e> Loader<'e> {
-    /// A loader that keeps nothing, for files of up to 64 MiB.
+    /// A loader that keeps nothing, for files of up to 64 MiB, and compiles in this process.
     #[must_use]
     pub fn new(engine: &'e Engine) -> Self {
-        Self { engine, cache: None, max_size: MAX_SIZE }
+        Self { engine, cache: None, compiler: Compiler::here(), max_size: MAX_SIZE }
     }
 
     /// Keeps what is compiled in a cache, and looks there first.
     #[must_use]
     pub fn cache(self, cache: Option<Cache>) -> Self {
         Self { cache, ..self }
+    }
+
+    /// Compiles so.
+    #[must_use]
+    pub fn compiler(self, compiler: Compiler) -> Self {
+        Self { compiler, ..self }
     }
 
     /// Refuses files of more bytes.
@@ -169,7 +178,15 @@ impl<'e> Loader<'e> {
     fn code(&self, path: &Path, wasm: &[u8], world: &World) -> Result<Code, Error> {
         // What can't be run need not be compiled.
         world.check(self.engine, wasm).map_err(|wrong| refused(path, wrong))?;
-        Code::compile(self.engine, wasm).map_err(|error| Error::Compile { path: path.to_owned(), error })
+        let path = || path.to_owned();
+        self.compiler.compile(self.engine, wasm).map_err(|failure| match failure {
+            Failure::Invalid(error) => Error::Compile { path: path(), error },
+            Failure::System(error) => Error::Compiler { path: path(), error },
+            Failure::Time(limit) => Error::CompileTime { path: path(), limit },
+            Failure::Memory(limit, status) => {
+                Error::CompileMemory { path: path(), limit: limit >> 20, status }
+            }
+        })
     }
 
     /// Reads a file that is no machine code.

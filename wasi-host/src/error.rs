@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use sinbin::driver::Fault;
@@ -92,6 +93,45 @@ pub enum Error {
         path: PathBuf,
         /// What wasmtime says.
         error: wasmtime::Error,
+    },
+    /// There is no process to compile the component in.
+    #[error(
+        "cannot compile {}: there is no process to do it in: {error}; a guest that you trust can be compiled without one, and \
+         without limits, by --compile-timeout off",
+        .path.display()
+    )]
+    Compiler {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The component takes too long to compile.
+    #[error(
+        "{} is not compiled within {limit:?}, and refused; if you trust it, or this machine is slow, --compile-timeout \
+         allows more",
+        .path.display()
+    )]
+    CompileTime {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The component takes too much memory to compile.
+    #[error(
+        "{} is refused: the process that compiled it ended by {status}, as one does that wants more memory than it may \
+         have, which is {limit} MiB; --compile-memory allows more",
+        .path.display()
+    )]
+    CompileMemory {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in MiB.
+        limit: u64,
+        /// How the process ended.
+        status: ExitStatus,
     },
     /// The component is no service and no command.
     #[error("{} is a component of another world: {what}", .path.display())]

@@ -26,6 +26,7 @@
 
 mod artefact;
 mod cache;
+pub mod compiler;
 pub mod contract;
 mod convert;
 mod engine;
@@ -41,6 +42,7 @@ mod world;
 
 pub use artefact::{Artefact, Loader, MAX_SIZE};
 pub use cache::Cache;
+pub use compiler::Compiler;
 pub use engine::engine;
 pub use error::Error;
 pub use instance::{Blueprint, Instance, State};

@@ -10,7 +10,7 @@ use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
 use sinbin_wasi::portable::Peer;
 
-use crate::load::{LoadArgs, SizeArgs};
+use crate::load::{CompilingArgs, LoadArgs, SizeArgs};
 
 /// Run network services in a wasm sandbox, at native speed.
 ///
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     ///
     /// The result starts faster. It is machine code, so it is run only with --allow-precompiled.
     Compile(CompileArgs),
+    /// Compile what comes from stdin, to stdout: what this program starts itself for, to compile within limits.
+    #[command(hide = true)]
+    CompileApart(ApartArgs),
     /// Say what a guest is: a service that is driven or a command of WASI, what it imports and exports.
     Inspect(InspectArgs),
 }
@@ -125,6 +128,12 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct ApartArgs {
+    /// The most memory, in bytes.
+    pub(crate) max_memory: u64,
+}
+
+#[derive(Args)]
 pub(crate) struct CompileArgs {
     /// The guest, a .wasm.
     pub(crate) guest: PathBuf,
@@ -132,5 +141,5 @@ pub(crate) struct CompileArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) size: SizeArgs,
+    pub(crate) compiling: CompilingArgs,
 }

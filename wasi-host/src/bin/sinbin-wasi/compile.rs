@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use sinbin::command::output;
 use sinbin::command::stream::OUT;
-use sinbin_wasi::{Error, engine};
+use sinbin_wasi::{Error, compiler, engine};
 
-use crate::cli::CompileArgs;
+use crate::cli::{ApartArgs, CompileArgs};
 use crate::output::write;
 
 pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
@@ -18,7 +18,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     if is_same(&path, &args.guest) {
         return Err(format!("{} is compiled already", path.display()).into());
     }
-    let compiled = args.size.loader(&engine).compile(&args.guest)?;
+    let compiled = args.compiling.loader(&engine)?.compile(&args.guest)?;
     if path.as_os_str() == "-" {
         OUT.write_all(&compiled).map_err(|error| format!("cannot write to stdout: {error}"))?;
         return Ok(ExitCode::SUCCESS);
@@ -30,6 +30,11 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     output::line_or_end(format_args!("{}: {} bytes", path.display(), compiled.len()));
     output::line_or_end(format_args!("to run it: sinbin-wasi run --allow-precompiled {}", path.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles for another process of this program.
+pub(crate) fn apart(args: &ApartArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    Ok(compiler::work(&engine()?, args.max_memory))
 }
 
 /// Returns true if both are names of one file.

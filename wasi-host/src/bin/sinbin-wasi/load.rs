@@ -1,9 +1,12 @@
 //! How guests are loaded, by `run` and `replay`.
 
+use std::error::Error as AnyError;
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 use clap::Args;
-use sinbin_wasi::{Artefact, Cache, Error, Loader};
+use sinbin::command::span::{Span, span};
+use sinbin_wasi::{Artefact, Cache, Compiler, Error, Loader};
 use wasmtime::Engine;
 
 /// How large a guest may be.
@@ -14,11 +17,49 @@ pub(crate) struct SizeArgs {
     max_guest_size: u32,
 }
 
+/// What a guest may take before it runs.
+#[derive(Args)]
+pub(crate) struct CompilingArgs {
+    #[command(flatten)]
+    size: SizeArgs,
+    /// How long a guest may be compiled, in a process of its own; one that takes longer is refused. "off" compiles in this
+    /// process, with no limit of time or memory: for guests that you trust.
+    #[arg(long, default_value = "10s", value_name = "SPAN", env = "SINBIN_WASI_COMPILE_TIMEOUT", value_parser = span)]
+    compile_timeout: Span,
+    /// Memory to compile a guest with, in MiB; one that needs more is refused.
+    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65536))]
+    compile_memory: u32,
+}
+
 impl SizeArgs {
     /// A loader of such guests.
     pub(crate) fn loader<'e>(&self, engine: &'e Engine) -> Loader<'e> {
         Loader::new(engine).max_size(u64::from(self.max_guest_size) << 20)
     }
+}
+
+impl CompilingArgs {
+    /// A loader of such guests.
+    pub(crate) fn loader<'e>(&self, engine: &'e Engine) -> Result<Loader<'e>, String> {
+        let loader = self.size.loader(engine);
+        match self.compile_timeout.0 {
+            None => Ok(loader),
+            Some(limit) => {
+                let compiler = apart().map_err(|error| format!("cannot find this program: {error}"))?;
+                Ok(loader.compiler(compiler.limits(limit, u64::from(self.compile_memory) << 20)))
+            }
+        }
+    }
+}
+
+/// Compiles by this program itself: see `Command::CompileApart`.
+#[allow(unsafe_code, reason = "the program is this one")]
+fn apart() -> io::Result<Compiler> {
+    // Another program may have its name by now, but never this one.
+    let own = Path::new("/proc/self/exe");
+    let program = if own.exists() { own.to_owned() } else { env::current_exe()? };
+    // SAFETY: this program does nothing but what is asked for there when it is called so.
+    Ok(unsafe { Compiler::apart(program, vec!["compile-apart".into()]) })
 }
 
 /// How a guest is loaded.
@@ -34,14 +75,14 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
     cache: Option<PathBuf>,
     #[command(flatten)]
-    size: SizeArgs,
+    compiling: CompilingArgs,
 }
 
 impl LoadArgs {
     /// Loads the guest.
-    pub(crate) fn load(&self, guest: &Path, engine: &Engine) -> Result<Artefact, Error> {
-        let loader = self.size.loader(engine).cache(self.cache());
-        if self.allow_precompiled { trusting(&loader, guest) } else { loader.load(guest) }
+    pub(crate) fn load(&self, guest: &Path, engine: &Engine) -> Result<Artefact, Box<dyn AnyError>> {
+        let loader = self.compiling.loader(engine)?.cache(self.cache());
+        Ok(if self.allow_precompiled { trusting(&loader, guest) } else { loader.load(guest) }?)
     }
 
     fn cache(&self) -> Option<Cache> {

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Compile(args) => compile::run(args),
+        Command::CompileApart(args) => compile::apart(args),
         Command::Inspect(args) => inspect::run(args),
     };
     log::finish();
