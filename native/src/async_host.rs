@@ -21,7 +21,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
     }
 
     fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
-        let listener = sockets::listen(address, self.dual_stack).map_err(|error| io_error(&error))?;
+        let listener = sockets::bind(address, self.dual_stack).map_err(|error| io_error(&error))?;
         let bound = listener.local_addr().map_err(|error| io_error(&error))?;
         self.sockets.insert(new, Socket::Listener(listener), false);
         Ok(bound)

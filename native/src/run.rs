@@ -127,7 +127,7 @@ impl Settings {
     ///
     /// When the address cannot be had.
     pub fn bind(&self, address: SocketAddr) -> Result<TcpListener, Error> {
-        sockets::listen(address, self.dual_stack).map_err(|error| Error::Listen { address, error })
+        sockets::bind(address, self.dual_stack).map_err(|error| Error::Listen { address, error })
     }
 
     /// [`run`] with these settings.

@@ -251,7 +251,7 @@ impl<S: NativeService> Server<S> {
             return Err(Error::Full { limit: MAX_LISTENERS });
         }
         let failed = |error| Error::Listen { address, error };
-        let listener = sockets::listen(address, self.host.dual_stack)
+        let listener = sockets::bind(address, self.host.dual_stack)
             .map_err(|error| failed(error).beside(self.host.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
         self.accept_from(listener)?;

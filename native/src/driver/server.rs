@@ -28,7 +28,7 @@ use crate::gate::Gate;
 use crate::host::Counts;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
-use crate::sockets::{Socket, Sockets, listen};
+use crate::sockets::{Socket, Sockets, bind};
 
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
@@ -168,7 +168,7 @@ impl<B: Blueprint> Server<B> {
             return Err(Error::Full { limit: MAX_LISTENERS });
         }
         let failed = |error| Error::Listen { address, error };
-        let listener = listen(address, self.settings.dual_stack)
+        let listener = bind(address, self.settings.dual_stack)
             .map_err(|error| failed(error).beside(self.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
         let id = self.places.insert(Role::Listener);
