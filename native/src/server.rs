@@ -45,7 +45,8 @@ pub struct Settings {
     /// Connections at a time; more wait in the backlog.
     pub max_connections: usize,
     /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
-    /// in small bites.
+    /// in small bites. Of `async fn`s it is what they keep in a [`Kept`](crate::task::Kept); what they have in buffers of
+    /// their own is not counted.
     pub max_buffered: usize,
     /// Threads for jobs, at most; they start when there are jobs. With none, jobs run in slices on the loop.
     pub workers: usize,
