@@ -54,7 +54,8 @@ pub struct Settings {
     /// `::ffff:127.0.0.1`. If not, IPv4 takes a listener of its own.
     pub dual_stack: bool,
     /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
-    /// in small bites.
+    /// in small bites. Of `async fn`s it is what they keep in a [`Kept`](crate::task::Kept); what they have in buffers of
+    /// their own is not counted.
     pub max_buffered: usize,
     /// Jobs at a time: those that wait, run, or are done with a result that nobody has taken yet. Another one is refused:
     /// `submit` returns [`Full`](crate::Full), and a task's `job` [`Lost::Refused`](crate::task::Lost::Refused).

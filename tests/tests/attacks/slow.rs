@@ -102,7 +102,7 @@ fn a_line_that_comes_a_byte_now_and_then_is_given_up() {
     stream.set_nonblocking(true).expect("an option");
     eventually("the end of the connection", || {
         // The server may have gone away already.
-        (&stream).write(b" ").ok();
+        (&stream).write_all(b" ").ok();
         sleep(PAUSE);
         let mut chunk = [0; 256];
         match (&stream).read(&mut chunk) {
@@ -134,11 +134,20 @@ fn requests_that_come_in_their_time_are_answered_for_longer_than_that() {
     assert_eq!(client.line(), "1");
 }
 
+/// WASI 0.2 has no way to break off a connection whose output is stuck: a command that drops one waits until all is sent.
+#[cfg(target_os = "linux")]
+fn can_break_off() -> bool {
+    !matches!(std::env::var("SINBIN_HOST").as_deref(), Ok("portable" | "stock" | "node-portable"))
+}
+
 /// Takes bytes now and then until the server has given the connection up, and its descriptor is free.
 #[cfg(target_os = "linux")]
 fn is_given_up(service: &str, half_closed: bool) {
     use sinbin_tests::load::Footprint;
 
+    if !can_break_off() {
+        return;
+    }
     let server = Server::start(service, &["--reply-timeout", "500ms", "--idle-timeout", "off"]);
     let mut other = server.client();
     other.send("1\n");

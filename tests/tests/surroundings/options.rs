@@ -8,7 +8,7 @@ use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
 use crate::{WAYS, drain, free_address, is_served, listens};
 
 /// Values at the edges of what an option takes.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("--max-buffered", &["0", "4000", "4095", "65535"]),
     ("--max-connections", &["1", "1000000"]),
     ("--max-jobs", &["1", "1000000"]),
@@ -20,6 +20,7 @@ const EDGES: [(&str, &[&str]); 10] = [
         "--drain-timeout",
         &["1ns", "500us", "1.5s", "5 min", "2h 30min", "1000years", "580000000000years", "off"],
     ),
+    ("--reply-timeout", &["1.5s", "1000years", "off"]),
     ("--idle-timeout", &["1.5s", "90 s", "2h 30min", "1000years", "580000000000years", "off"]),
     ("--log", &["off", "error", "warn", "info", "debug", "trace"]),
 ];
@@ -70,6 +71,7 @@ fn every_host_refuses_the_same_values() {
             ("--drain-timeout", "0s"),
             ("--drain-timeout", "5"),
             ("--drain-timeout", "99999999999999999999years"),
+            ("--reply-timeout", "0s"),
             ("--idle-timeout", "0ms"),
             ("--idle-timeout", "-1s"),
             ("--idle-timeout", "99999999999999999999h"),
