@@ -7,6 +7,7 @@
 
 #![cfg(unix)]
 
+mod blocked;
 mod children;
 mod client;
 mod command;
@@ -23,6 +24,7 @@ mod server;
 mod tail;
 mod wait;
 
+pub use blocked::with_signals_blocked;
 pub use children::end_on_signal;
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi};

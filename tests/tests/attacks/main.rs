@@ -4,5 +4,8 @@
 
 mod files;
 mod floods;
+mod guests;
 mod listeners;
+mod logs;
+mod signals;
 mod slow;

@@ -8,7 +8,7 @@ use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
 use crate::{WAYS, drain, free_address, is_served, listens};
 
 /// Values at the edges of what an option takes.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("--max-buffered", &["0", "4000", "4095", "65535"]),
     ("--max-connections", &["1", "1000000"]),
     ("--max-jobs", &["1", "1000000"]),
@@ -23,6 +23,8 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("--reply-timeout", &["1.5s", "1000years", "off"]),
     ("--idle-timeout", &["1.5s", "90 s", "2h 30min", "1000years", "580000000000years", "off"]),
     ("--log", &["off", "error", "warn", "info", "debug", "trace"]),
+    ("--log-format", &["text", "json"]),
+    ("--log-limit", &["0", "1", "1000000"]),
 ];
 
 /// Recordings count in 32 bits: the help says so.
@@ -76,6 +78,8 @@ fn every_host_refuses_the_same_values() {
             ("--idle-timeout", "-1s"),
             ("--idle-timeout", "99999999999999999999h"),
             ("--log", "loud"),
+            ("--log-format", "xml"),
+            ("--log-limit", "-1"),
         ] {
             let mut args = vec!["--listen", "127.0.0.1:0"];
             let is_guests = option == "--idle-timeout" && matches!(way.name, "driven" | "portable");

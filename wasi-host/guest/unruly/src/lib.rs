@@ -26,6 +26,20 @@ static HOARDED: Flag = Flag(Cell::new(false));
 /// Whether each turn is to be followed by another at once, and says something that means nothing.
 static NAGS: Flag = Flag(Cell::new(false));
 
+/// How many jobs of ours there were: each has a name of its own.
+static JOBS: Count = Count(Cell::new(0));
+
+struct Count(Cell<u64>);
+
+// SAFETY: an instance has one thread.
+unsafe impl Sync for Count {}
+
+impl Count {
+    fn next(&self) -> u64 {
+        self.0.replace(self.0.get() + 1)
+    }
+}
+
 struct Flag(Cell<bool>);
 
 // SAFETY: an instance has one thread.
@@ -96,7 +110,7 @@ impl Guest for Unruly {
             answer.output.extend_from_slice(b"nobody's");
         }
         if let Some(job) = job {
-            answer.commands.push(Command::Submit(Parcel { job: 1000, len: 1 }));
+            answer.commands.push(Command::Submit(Parcel { job: 1000 + JOBS.next(), len: 1 }));
             answer.output.push(job);
         }
         if is_late {

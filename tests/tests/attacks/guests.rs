@@ -1,0 +1,118 @@
+//! Guests that want the host's time and memory in place of their own.
+
+use std::process::Command;
+
+use rustix::process::Pid;
+use sinbin_tests::{Client, Ended, Running, Server, guest, sinbin_wasi};
+
+fn in_sandbox(name: &str, args: &[&str]) -> Command {
+    let guest = guest(name);
+    sinbin_wasi(&[&["run", guest.to_str().expect("a path of ours")], args].concat())
+}
+
+fn unruly(args: &[&str]) -> Server {
+    let listen = ["--listen", "127.0.0.1:0"];
+    Server::announced(in_sandbox("unruly.wasm", &[&listen, args].concat()))
+}
+
+fn echo(client: &mut Client, text: &str) {
+    client.send(text);
+    assert_eq!(client.bytes(text.len()), text.as_bytes());
+}
+
+/// The most memory that the process ever had, in MiB; nothing where the system does not tell.
+fn most_memory(pid: Pid) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<usize>().ok()? / 1024)
+}
+
+/// A guest that says more than it may is replaced, with a reason, and others are served.
+#[test]
+fn a_guest_that_says_too_much_in_a_turn_is_replaced() {
+    for (word, reason) in [
+        ("deluge", "it answers with more than 64 MiB at once"),
+        ("gush", "it answers with more than 64 MiB at once"),
+        ("flood", "it answers with 1000001 commands in one turn"),
+        ("swarm", "it answers with 1000001 commands in one turn"),
+        ("haunt", "of its commands in one turn more than 4096 mean nothing; see --max-ignored"),
+    ] {
+        let server = unruly(&["--turn-limit", "60s", "--max-memory", "512"]);
+        let (mut other, mut client) = (server.client(), server.client());
+        echo(&mut other, "before");
+        client.send(word);
+        client.rest();
+        other.rest();
+        server.logs(reason);
+        echo(&mut server.client(), "after");
+        let memory = most_memory(server.pid());
+        println!("{word}: {memory:?} MiB at the most");
+        // Of the guest's own that is some 150 MiB; what the host copies of it is 64 MiB, and as much again as it is meant.
+        assert!(memory.is_none_or(|memory| memory < 150 + 2 * 64 + 64), "{word}: {memory:?} MiB");
+        let ended = server.stop();
+        assert_eq!(ended.code, Some(0), "{word}: {}", ended.stderr);
+        assert!(ended.stdout.contains("; 1 restarts of the guest"), "{word}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn what_it_may_say_is_an_option() {
+    let server = unruly(&["--turn-limit", "60s", "--max-commands", "2000000", "--max-ignored", "2000000"]);
+    for word in ["flood", "swarm", "haunt"] {
+        echo(&mut server.client(), word);
+    }
+    assert!(server.stop().stdout.contains("; 1005000 commands of the guest ignored"));
+    let server = unruly(&["--max-ignored", "0"]);
+    let mut client = server.client();
+    client.send("strange");
+    client.rest();
+    server.logs("of its commands in one turn more than 0 mean nothing");
+    assert_eq!(server.stop().code, Some(0));
+}
+
+/// A guest that always wants another turn, and sends by a handle that is closed in each, keeps no client from being
+/// answered, and no server from its end.
+#[test]
+fn a_guest_that_never_rests_does_not_postpone_the_drain() {
+    let server = unruly(&["--drain-timeout", "100ms"]);
+    let mut client = server.client();
+    echo(&mut client, "nag");
+    for _ in 0..10 {
+        echo(&mut server.client(), "meanwhile");
+    }
+    let ended = server.stop();
+    assert!(matches!(ended.code, Some(0 | 3)), "{:?}: {}", ended.code, ended.stderr);
+}
+
+/// Runs an ordinary command of WASI to its end, which is an error.
+fn ended(what: &str, options: &[&str]) -> Ended {
+    let args = [&["--raw-arguments"], options, &["--", what]].concat();
+    let ended = Running::start(in_sandbox("poll-loop.wasm", &args)).wait();
+    assert_eq!(ended.code, Some(1), "{what}: {}", ended.stderr);
+    ended
+}
+
+#[test]
+fn a_command_of_wasi_that_hoards_or_polls_too_much_is_ended_and_the_option_is_named() {
+    for what in ["hoard", "crowd"] {
+        let default = ended(what, &[]);
+        assert!(
+            default.stderr.contains("--max-resources is 161024, and it wants more"),
+            "{}",
+            default.stderr
+        );
+        let few = ended(what, &["--max-resources", "100"]);
+        assert!(few.stderr.contains("--max-resources is 100, and it wants more"), "{}", few.stderr);
+    }
+}
+
+/// The host keeps what has no room in stdout. A guest that does not ask whether there is some would have it keep all.
+#[test]
+fn a_command_of_wasi_that_writes_without_asking_is_ended() {
+    let ended = ended("gush", &[]);
+    assert!(
+        ended.stderr.contains("the guest writes more to stdout than there is room for"),
+        "{}",
+        ended.stderr
+    );
+}
