@@ -41,8 +41,8 @@ fn a_guest_that_says_too_much_in_a_turn_is_replaced() {
         let (mut other, mut client) = (server.client(), server.client());
         echo(&mut other, "before");
         client.send(word);
-        let _ = client.rest();
-        let _ = other.rest();
+        drop(client.rest());
+        drop(other.rest());
         server.logs(reason);
         echo(&mut server.client(), "after");
         let memory = most_memory(server.pid());
@@ -65,7 +65,7 @@ fn what_it_may_say_is_an_option() {
     let server = unruly(&["--max-ignored", "0"]);
     let mut client = server.client();
     client.send("strange");
-    let _ = client.rest();
+    drop(client.rest());
     server.logs("of its commands in one turn more than 0 mean nothing");
     assert_eq!(server.stop().code, Some(0));
 }

@@ -115,7 +115,7 @@ fn a_log_in_json_is_json_whatever_is_in_it() {
         let mut client = server.client();
         client.send(word);
         client.end();
-        let _ = client.rest();
+        drop(client.rest());
     }
     let failed = server.stop();
     for line in shouted.stderr.lines().chain(failed.stderr.lines()) {
