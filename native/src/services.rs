@@ -2,7 +2,7 @@
 //! [`echo`](mod@crate::echo) do as state machines. An idle connection has no buffer; of one at work, what it has received
 //! lies in a block of the loop's ([`Kept`]), and its replies are made of that whenever there is room for them.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use sinbin_core::echo::{Answer, Echo, Upper};
@@ -14,9 +14,12 @@ use sinbin_core::{Instant, IoError};
 
 use crate::server::BLOCK;
 
+/// Room for what an answer adds to a read.
+const SUFFIX: usize = 16;
+
 thread_local! {
     /// Replies are made here, and as many of them sent as there is room for.
-    static REPLIES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static REPLIES: RefCell<[u8; BLOCK + SUFFIX]> = const { RefCell::new([0; BLOCK + SUFFIX]) };
 }
 
 /// Sends back what it gets. A connection that is silent for the service's idle timeout, or does not take what is sent in
@@ -86,13 +89,13 @@ struct Answered<'d> {
 impl Answered<'_> {
     /// Sends as much as there is room for; whether that is all.
     fn send<A: Answer>(&mut self, conn: &Conn<'_>) -> Result<bool, Error> {
-        let mut answer = REPLIES.take();
-        answer.resize(BLOCK + A::ADDS, 0);
-        let count = self.kept.copy_to(&mut answer[..BLOCK])?;
-        let len = A::answer(&mut answer, count);
-        let sent = conn.try_send(&answer[self.sent..len]);
-        REPLIES.set(answer);
-        self.sent += sent?;
+        const { assert!(A::ADDS <= SUFFIX, "there is room for it") };
+        let (sent, len) = REPLIES.with_borrow_mut(|answer| {
+            let count = self.kept.copy_to(&mut answer[..BLOCK])?;
+            let len = A::answer(answer, count);
+            Ok::<_, Error>((conn.try_send(&answer[self.sent..len])?, len))
+        })?;
+        self.sent += sent;
         Ok(self.sent == len)
     }
 }
@@ -222,6 +225,7 @@ enum Then {
 
 impl<'d> Work<'d> {
     /// Receives what is there, if anything is.
+    #[inline(always)]
     fn receive(conn: &Conn<'d>, service: &Fib, requests: &mut Requests) -> Result<Option<Self>, Error> {
         let Some(kept) = or_nothing(conn.try_recv_kept())? else { return Ok(None) };
         let ended = kept.is_empty();
@@ -246,8 +250,21 @@ impl<'d> Work<'d> {
         Ok(())
     }
 
+    /// Goes back to the first reply that is not sent, and notes how much of it is.
+    #[cold]
+    fn rewind(&mut self, service: &Fib, start: Point, sent: usize) -> Result<Point, Error> {
+        let ended = self.ended;
+        let (skip, point) = self.kept.with(|input| {
+            let mut batch = batch(service, input, ended, start);
+            (batch.rewind(start, sent), batch.point)
+        })?;
+        self.skip = skip;
+        Ok(point)
+    }
+
     /// Answers requests up to the next job, and sends as much as there is room for. Returns how long the replies are, and
     /// what comes next.
+    #[inline]
     fn answer(
         &mut self,
         conn: &Conn<'_>,
@@ -255,24 +272,19 @@ impl<'d> Work<'d> {
         requests: &mut Requests,
     ) -> Result<(usize, Then), Error> {
         let start = Point::new(*requests, self.reply.take());
-        let ended = self.ended;
-        let mut replies = REPLIES.take();
-        replies.resize(BLOCK, 0);
-        let (len, stop, mut point) = self.kept.with(|input| {
-            let mut batch = batch(service, input, ended, start);
-            let (len, stop) = batch.fill(&mut replies);
-            (len, stop, batch.point)
+        let (len, stop, mut point, sent) = REPLIES.with_borrow_mut(|replies| {
+            let (len, stop, point) = self.kept.with(|input| {
+                let mut batch = batch(service, input, self.ended, start);
+                let (len, stop) = batch.fill(&mut replies[..BLOCK]);
+                (len, stop, batch.point)
+            })?;
+            let sent = if self.skip == len { 0 } else { conn.try_send(&replies[self.skip..len])? };
+            Ok::<_, Error>((len, stop, point, self.skip + sent))
         })?;
-        let sent = if self.skip == len { Ok(0) } else { conn.try_send(&replies[self.skip..len]) };
-        REPLIES.set(replies);
-        let sent = self.skip + sent?;
         let all = sent == len;
         self.skip = 0;
         if !all {
-            (self.skip, point) = self.kept.with(|input| {
-                let mut batch = batch(service, input, ended, start);
-                (batch.rewind(start, sent), batch.point)
-            })?;
+            point = self.rewind(service, start, sent)?;
         }
         (*requests, self.reply) = (point.requests, point.reply);
         self.kept.consume(point.at);
