@@ -2,6 +2,8 @@
 
 mod cache;
 mod code;
+mod record;
+mod recordings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
