@@ -1,5 +1,6 @@
 //! Hostile files: guests, machine code, recordings, entries of the cache, and files to record in.
 
+mod bomb;
 mod cache;
 mod code;
 mod record;

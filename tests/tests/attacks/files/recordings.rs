@@ -150,7 +150,7 @@ fn a_header_of_more_arguments_than_there_may_be_is_refused() {
 #[test]
 fn turns_that_are_as_large_as_they_may_be_take_little_memory() {
     let path = file("large.sinbin");
-    let mut forger = Forger::of_echo(&path, 1_000_000);
+    let mut forger = Forger::of_echo(&path, 10_000);
     while forger.written < SIZE {
         forger.frame(&turn(1 << 18, &vec![13; 1 << 18], &vec![b'x'; 1 << 20]));
     }
@@ -161,7 +161,7 @@ fn turns_that_are_as_large_as_they_may_be_take_little_memory() {
 #[test]
 fn a_recording_that_asks_for_a_fresh_guest_again_and_again_gets_one() {
     let path = file("fresh.sinbin");
-    let mut forger = Forger::of_echo(&path, 1_000_000);
+    let mut forger = Forger::of_echo(&path, 10_000);
     while forger.written < SIZE {
         forger.frame(&[3]);
     }
@@ -174,21 +174,35 @@ fn a_recording_that_asks_for_a_fresh_guest_again_and_again_gets_one() {
 #[test]
 fn connections_that_a_recording_makes_up_take_little_memory() {
     let path = file("connections.sinbin");
-    let mut forger = Forger::of_echo(&path, u64::from(u32::MAX));
-    forger.frame(&turn(1, &[0, 0, 1], b""));
-    let mut place = 1;
-    while forger.written < SIZE {
-        let mut events = Vec::new();
-        for _ in 0..1 << 18 {
-            events.extend_from_slice(&[1, 0, 1]);
-            put(place, &mut events);
-            events.extend_from_slice(&[1, 0]);
-            place += 1;
-        }
-        forger.frame(&turn(1 << 18, &events, b""));
+    let count = 1 << 18;
+    let mut events = vec![0, 0, 1];
+    for place in 1..count {
+        events.extend_from_slice(&[1, 0, 1]);
+        put(place, &mut events);
+        events.extend_from_slice(&[1, 0]);
     }
-    forger.end();
-    refused(&path, &["is answered otherwise than was recorded"]);
+    for (connections, what) in [
+        (10_000, "is answered otherwise than was recorded"),
+        (u64::from(u32::MAX), "--max-connections 4294967295 allows that"),
+    ] {
+        let mut forger = Forger::of_echo(&path, connections);
+        forger.frame(&turn(count, &events, b""));
+        forger.end();
+        refused(&path, &[what]);
+    }
+}
+
+#[test]
+fn a_server_that_a_recording_makes_up_is_refused_where_it_is_too_large() {
+    let path = file("server.sinbin");
+    let mut header = vec![4];
+    header.extend_from_slice(b"echo");
+    header.push(0);
+    for number in [10, u64::from(u32::MAX), 0, 50_000] {
+        put(number, &mut header);
+    }
+    Forger::new(&path, &header).end();
+    refused(&path, &["--max-buffered 4096 allows that"]);
 }
 
 #[test]
