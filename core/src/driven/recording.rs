@@ -65,8 +65,21 @@ pub use write::{Writer, checksum};
 const MAGIC: &[u8; 10] = b"sinbin-rec";
 const VERSION: u8 = 3;
 
-/// The bytes of a frame, at the most: more than any turn has.
-pub const MAX_FRAME: usize = (1 << 24) - 1;
+/// The events of a turn that is recorded, at the most. A loop with so many at once has to be recorded otherwise.
+pub const MAX_EVENTS: usize = 1 << 18;
+
+/// The bytes of a turn's input, at the most: more than any driver tells at once.
+pub const MAX_INPUT: usize = 1 << 20;
+
+/// The arguments of a service, at the most.
+const MAX_ARGUMENTS: usize = 1 << 16;
+
+/// The bytes of a frame, at the most: as many as the largest turn has. What reads recordings need hold no more, and no more
+/// than [`MAX_EVENTS`] events, whatever a file says.
+pub const MAX_FRAME: usize = MAX_INPUT + MAX_EVENTS * EVENT + 64;
+
+/// The bytes of an event, at the most: its kind, four halves of names, and a length.
+const EVENT: usize = 1 + 5 * 5;
 
 /// The bytes before those of a frame: its length, with a byte of check, and its checksum.
 const HEAD: usize = 8;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use sinbin_core::driven::recording::Header;
 
 use crate::command::output;
 use crate::command::stream::{ERR, OUT, Waiting};
@@ -26,6 +27,38 @@ pub struct ReplayArgs {
     /// Print, and run, so many turns and no more.
     #[arg(long, value_name = "N", requires = "trace", value_parser = clap::value_parser!(u64).range(1..))]
     pub turns: Option<u64>,
+    /// Limits of what a recording may ask for.
+    #[command(flatten)]
+    pub limits: ReplayLimits,
+}
+
+/// How large a server may have been whose recording is replayed.
+#[derive(Args)]
+pub struct ReplayLimits {
+    /// The most connections at a time that the recorded server may have had (its --max-connections): a recording of one with
+    /// more is refused, since replaying it may take as much memory.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+    /// The most that the recorded server may have kept for slow clients and jobs, in MiB (its --max-buffered), likewise.
+    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub max_buffered: u32,
+}
+
+impl ReplayLimits {
+    /// Checks what a recording says of its server.
+    fn check(&self, header: &Header) -> Result<(), String> {
+        let start = &header.start;
+        let (option, had) = if start.max_connections > self.max_connections {
+            ("--max-connections", start.max_connections)
+        } else if start.max_buffered.div_ceil(1 << 20) > self.max_buffered {
+            ("--max-buffered", start.max_buffered.div_ceil(1 << 20))
+        } else {
+            return Ok(());
+        };
+        Err(format!(
+            "it says that its server had {option} {had}, and to replay it may take as much memory; {option} {had} allows that"
+        ))
+    }
 }
 
 /// The exit code when a recording is cut short, and nothing is wrong with what there is of it.
@@ -42,6 +75,8 @@ pub fn play<B: Blueprint>(
     blueprint: &B,
     args: &ReplayArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
+    let refused = |what| format!("cannot play {} back: {what}", args.file.display());
+    args.limits.check(playback.header()).map_err(refused)?;
     let part = Part { from: args.from, turns: args.turns.unwrap_or(u64::MAX) };
     let (played, written) =
         if args.trace { trace(playback, blueprint, part) } else { compare(playback, blueprint) };

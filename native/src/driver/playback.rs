@@ -12,6 +12,7 @@ use crate::caught::{Caught, caught};
 use crate::driver::played::{Difference, Ending, Part, Played};
 use crate::driver::story::{self, Detail};
 use crate::driver::{Blueprint, Fault, Guest, caught_call};
+use crate::files::open_regular;
 
 /// Bytes that are read in one go.
 const CHUNK: usize = 1 << 20;
@@ -70,7 +71,7 @@ impl Playback {
     /// When the file can't be read, or is none.
     pub fn open(path: &Path) -> Result<Self, PlaybackError> {
         let failed = |error| PlaybackError::Read { path: path.to_owned(), error };
-        let file = File::open(path).map_err(failed)?;
+        let file = open_regular(path).map_err(failed)?;
         let header = Header { service: String::new(), start: Start::default() };
         let (decoder, buffer) = (Decoder::new(), Vec::new());
         let mut playback = Self { path: path.to_owned(), file, decoder, header, buffer, past: 0 };
@@ -132,6 +133,7 @@ impl Playback {
     ) -> Result<Played, PlaybackError> {
         let began = Clock::now();
         let mut guest = Some(self.start(blueprint)?);
+        let mut is_fresh = true;
         let mut played = Played::new();
         let mut first = None;
         while !part.is_behind(played.turns + 1) && played.difference.is_none() {
@@ -148,6 +150,7 @@ impl Playback {
             let past = self.buffer.len() - rest.len();
             match record {
                 Record::Turn { turn, answer } => {
+                    is_fresh = false;
                     played.count(&turn, *first.get_or_insert(turn.now));
                     let out = out
                         .as_mut()
@@ -159,7 +162,11 @@ impl Playback {
                     if let Some(out) = out.as_mut().filter(|_| part.has(played.turns)) {
                         story::fresh(out).map_err(PlaybackError::Write)?;
                     }
-                    guest = Some(self.start(blueprint)?);
+                    // A file can ask for millions of guests, and starting each takes time.
+                    if !is_fresh {
+                        guest = Some(self.start(blueprint)?);
+                        is_fresh = true;
+                    }
                 }
                 Record::End(End { is_over, .. }) => {
                     self.past = past;

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sinbin_core::Instant;
-use sinbin_core::driven::recording::{Header, Turn, Writer};
+use sinbin_core::driven::recording::{Header, MAX_EVENTS, MAX_INPUT, Turn, Writer};
+
 use sinbin_core::driven::{Answer, Start};
+
+use crate::driver::input::LIMIT;
 
 /// Bytes that are written in one go.
 const CHUNK: usize = 64 * 1024;
@@ -18,6 +21,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Bytes of an event in a recording, and of a frame beside events and input, at the most.
 const EVENT: usize = 32;
 const FRAME: usize = 64;
+
+/// A turn that is told can be recorded.
+const _: () = assert!(LIMIT <= MAX_INPUT);
 
 /// Writes a recording. What goes wrong with the file is told once, and the guest is served as before.
 pub(crate) struct Recorder {
@@ -53,10 +59,13 @@ impl Recorder {
         if self.is_over {
             return;
         }
+        if turn.events.len() > MAX_EVENTS {
+            return self.give_up("the recording can hold no turn of so many events");
+        }
         // The end has its room as well.
         let most = turn.input.len() + EVENT * turn.events.len() + 2 * FRAME;
         if self.written + (self.buffer.len() + most) as u64 > self.limit {
-            return self.give_up();
+            return self.give_up("the recording has reached its limit (see --record-limit)");
         }
         self.writer.turn(turn, answer, &mut self.buffer);
         self.since.get_or_insert(turn.now);
@@ -98,15 +107,15 @@ impl Recorder {
         }
     }
 
-    /// There is no room for more.
-    fn give_up(&mut self) {
+    /// There is no room for more, or none for this turn.
+    fn give_up(&mut self, why: &str) {
         self.writer.end(false, &mut self.buffer);
         self.write();
         if !self.is_over {
             tracing::warn!(
                 file = %self.path.display(),
                 bytes = self.written,
-                "the recording has reached its limit (see --record-limit) and ends here; serving goes on"
+                "{why} and ends here; serving goes on"
             );
         }
         self.stop();
@@ -160,30 +169,62 @@ fn write(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// A file for its owner alone, as it has in it what clients send. One that has something in it stays as it is: it may be
-/// what a server said before it crashed, or what another one is saying.
+/// Opens a file for its owner alone, as it has in it what clients send. One that is new is made with mode 0600; one that is
+/// there must be empty and ours, and keeps its mode. A symbolic link is not followed: whoever can make one in a directory
+/// could have any file of ours written to.
 fn open(path: &Path) -> io::Result<File> {
-    // To open a pipe may wait for its reader, for ever.
-    if fs::metadata(path).is_ok_and(|there| !may_be_written(there.file_type())) {
-        let what = "it is no regular file; name one that is new or empty";
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    restrict(&mut options);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_there(path),
+        opened => opened,
+    }
+}
+
+/// Opens a file that is there. The file that was opened is looked at, not its name.
+fn open_there(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    restrict(&mut options);
+    let opened = options.open(path);
+    let what = "it is no regular file (a symbolic link is not followed); name one that is new or empty";
+    // To open a FIFO or a directory so fails by itself.
+    let is_file = fs::symlink_metadata(path).is_ok_and(|there| may_be_written(there.file_type()));
+    if opened.is_err() && !is_file {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
+    let file = opened?;
     let metadata = file.metadata()?;
-    if metadata.is_file() {
-        if metadata.len() > 0 {
-            let what = "there is something in it already; name another file, or remove it";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-        }
-        #[cfg(unix)]
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    if !may_be_written(metadata.file_type()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    if !metadata.is_file() {
+        return Ok(file);
+    }
+    if metadata.len() > 0 {
+        let what = "there is something in it already; name another file, or remove it";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::uid(&metadata) != rustix::process::geteuid().as_raw() {
+        let what = "it belongs to another user; name another file";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     Ok(file)
 }
+
+/// Follows no symbolic link, waits for no reader of a FIFO, and makes files for their owner alone.
+#[cfg(unix)]
+fn restrict(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    options.mode(0o600).custom_flags(flags.bits().cast_signed());
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &mut OpenOptions) {}
 
 /// A file, or a device, which is for tests; no pipe, socket or directory.
 fn may_be_written(kind: FileType) -> bool {

@@ -1,7 +1,10 @@
 //! Hostile files: guests, machine code, recordings, entries of the cache, and files to record in.
 
+mod bomb;
 mod cache;
 mod code;
+mod record;
+mod recordings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -31,9 +31,16 @@ fn without_threads(command: &Command) -> Option<Command> {
 fn a_guest_is_compiled_by_one_thread_where_there_are_no_more() {
     let fib = guest("fib.wasm");
     let fib = fib.to_str().expect("a path of ours");
-    let Some(command) = without_threads(&sinbin_wasi(&["inspect", fib])) else { return };
+    let compile = ["compile", fib, "--output", "/dev/null"];
+    let off = ["--compile-timeout", "off"];
+    let Some(command) = without_threads(&sinbin_wasi(&[&compile[..], &off].concat())) else { return };
     let ended = Running::start(command).wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // Nor is there a process to compile in, which is said.
+    let Some(command) = without_threads(&sinbin_wasi(&compile)) else { return };
+    let ended = Running::start(command).wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("by --compile-timeout off"), "{}", ended.stderr);
 }
 
 #[test]
@@ -44,7 +51,10 @@ fn without_workers_the_loop_computes_itself_or_a_guest_hears_that_a_job_is_lost(
     let commands = [
         (sinbin(&[&["serve", "fib"], &common[..]].concat()), "832040"),
         (sinbin(&[&["serve", "fib", "--written-as", "async-fn"], &common[..]].concat()), "832040"),
-        (sinbin_wasi(&[&["run", fib], &common[..]].concat()), "error: the computation failed"),
+        (
+            sinbin_wasi(&[&["run", fib, "--compile-timeout", "off"], &common[..]].concat()),
+            "error: the computation failed",
+        ),
     ];
     for (command, answer) in commands {
         let Some(command) = without_threads(&command) else { return };

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use crate::driven::recording::number::take;
 use crate::driven::recording::write::frame_sum;
 use crate::driven::recording::{
-    END, End, Error, FAILED, FRESH, HEAD, Header, MAGIC, Record, TURN, Turn, VERSION,
+    END, End, Error, FAILED, FRESH, HEAD, Header, MAGIC, MAX_ARGUMENTS, MAX_EVENTS, MAX_FRAME, MAX_INPUT,
+    Record, TURN, Turn, VERSION,
 };
 use crate::driven::{Event, Handle, Start};
 use crate::id::JobId;
@@ -149,8 +150,13 @@ impl Decoder {
             let at = self.at + (bytes.len() - frames.len()) as u64;
             return Err(Error::Nonsense { at, what: "a frame whose length is none" });
         }
+        let len = u32::from_le_bytes([a, b, c, 0]) as usize;
+        if len > MAX_FRAME {
+            let at = self.at + (bytes.len() - frames.len()) as u64;
+            return Err(Error::Nonsense { at, what: "a frame that is larger than any turn" });
+        }
         let (&sum, rest) = rest.split_first_chunk().ok_or(short)?;
-        let (body, rest) = rest.split_at_checked(u32::from_le_bytes([a, b, c, 0]) as usize).ok_or(short)?;
+        let (body, rest) = rest.split_at_checked(len).ok_or(short)?;
         Ok(Frame { length, sum: u32::from_le_bytes(sum), body, rest })
     }
 }
@@ -178,6 +184,14 @@ fn number(body: &mut &[u8]) -> Result<u64, Wrong> {
 fn small(body: &mut &[u8]) -> Result<u32, Wrong> {
     let before = body.len();
     u32::try_from(number(body)?).map_err(|_| (before, "a number that is too large"))
+}
+
+/// A number of things, of which each takes a byte at least.
+fn count(body: &mut &[u8], most: usize) -> Result<usize, Wrong> {
+    let before = body.len();
+    let count = usize::try_from(number(body)?).ok().filter(|count| *count <= body.len());
+    let count = count.ok_or((before, "more of something than there is"))?;
+    if count > most { Err((before, "more of something than there may be")) } else { Ok(count) }
 }
 
 fn flag(body: &mut &[u8]) -> Result<bool, Wrong> {
@@ -208,7 +222,7 @@ fn string(body: &mut &[u8]) -> Result<String, Wrong> {
 fn header(body: &mut &[u8]) -> Result<Header, Wrong> {
     let service = string(body)?;
     let mut start = Start::default();
-    for _ in 0..number(body)? {
+    for _ in 0..count(body, MAX_ARGUMENTS)? {
         start.arguments.push(string(body)?);
     }
     start.max_connections = small(body)?;
@@ -242,10 +256,17 @@ fn turn<'d, 'b: 'd>(
     *now = Instant::from_nanos(nanos);
     let window = small(body)?;
     events.clear();
-    for _ in 0..number(body)? {
+    let count = count(body, MAX_EVENTS)?;
+    // A count is believed only as far as it is a small one.
+    events.reserve(count.min(1024));
+    for _ in 0..count {
         events.push(event(body)?);
     }
+    let before = body.len();
     let input = bytes(body)?;
+    if input.len() > MAX_INPUT {
+        return Err((before, "more input than a turn may have"));
+    }
     let before = body.len();
     let answer = match has_answer {
         true => {

@@ -273,12 +273,13 @@ fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
 
 #[test]
 fn an_error_says_at_which_byte() {
-    let cases: [(&[u8], u64, &str); 10] = [
+    let cases: [(&[u8], u64, &str); 11] = [
         (&[], 0, "a frame of nothing"),
         (&[9], 0, "a frame of no known kind"),
         (&[3, 0], 1, "a frame that goes on behind its end"),
         (&[1, 0, 0, 1, 14, 0], 4, "an event of no known kind"),
-        (&[1, 0, 0, 1], 4, "fewer events than there should be"),
+        (&[1, 0, 0, 1], 3, "more of something than there is"),
+        (&[1, 0, 0, 3, 4, 1, 0], 7, "fewer events than there should be"),
         (&[1, 0, 0, 0, 200, 1, 7], 4, "more bytes than there are"),
         (&[1, 0, 0, 0, 0, 1, 2, 3], 5, "no checksum"),
         (&[0, 0, 0, 2], 3, "neither yes nor no"),

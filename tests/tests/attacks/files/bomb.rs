@@ -1,0 +1,137 @@
+//! Components that take long to compile, or much memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sinbin_tests::{Ended, Running, sinbin_wasi};
+
+use super::{recording, scratch, text};
+
+/// Appends a number as LEB128.
+fn put(mut number: usize, bytes: &mut Vec<u8>) {
+    while number > 0x7f {
+        bytes.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+        number >>= 7;
+    }
+    bytes.push(u8::try_from(number).expect("seven bits"));
+}
+
+/// Appends bytes behind their number.
+fn sized(what: &[u8], bytes: &mut Vec<u8>) {
+    put(what.len(), bytes);
+    bytes.extend_from_slice(what);
+}
+
+fn section(id: u8, content: &[u8], bytes: &mut Vec<u8>) {
+    bytes.push(id);
+    sized(content, bytes);
+}
+
+/// A function of so many blocks, each of which may leave all those around it, with many locals that live throughout:
+/// about 13 bytes for each block.
+fn body(blocks: usize) -> Vec<u8> {
+    const LOCALS: usize = 200;
+    // 200 locals of i64.
+    let mut body = vec![1];
+    put(LOCALS, &mut body);
+    body.push(0x7e);
+    for index in 0..blocks {
+        // block; local.get a; local.get b; i64.add; local.set c; local.get c; i32.wrap_i64; br_if 0; end
+        body.extend_from_slice(&[0x02, 0x40]);
+        for (op, local) in [(0x20, index), (0x20, index * 7 + 1)] {
+            body.push(op);
+            put(local % LOCALS, &mut body);
+        }
+        body.extend_from_slice(&[0x7c, 0x21]);
+        put((index * 3 + 2) % LOCALS, &mut body);
+        body.push(0x20);
+        put((index * 5 + 3) % LOCALS, &mut body);
+        body.extend_from_slice(&[0xa7, 0x0d, 0, 0x0b]);
+    }
+    body.push(0x0b);
+    body
+}
+
+/// A component that exports an instance by the name of a command's, with a module in it of some functions that take long.
+fn bomb(path: &Path, functions: usize, blocks: usize) {
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(1, &[1, 0x60, 0, 0], &mut module);
+    let mut types = Vec::new();
+    put(functions, &mut types);
+    types.resize(types.len() + functions, 0);
+    section(3, &types, &mut module);
+    let mut code = Vec::new();
+    put(functions, &mut code);
+    for _ in 0..functions {
+        sized(&body(blocks), &mut code);
+    }
+    section(10, &code, &mut module);
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    section(1, &module, &mut component);
+    // An instance of nothing, which is exported.
+    section(5, &[1, 1, 0], &mut component);
+    let mut export = vec![1, 0];
+    sized(b"wasi:cli/run@0.2.0", &mut export);
+    export.extend_from_slice(&[5, 0, 0]);
+    section(11, &export, &mut component);
+    fs::write(path, component).expect("a file");
+}
+
+/// Runs a command that compiles a guest, with limits.
+fn limited(args: &[&str], limits: &[&str]) -> Ended {
+    let mut command = sinbin_wasi(&[args, limits].concat());
+    command.env_remove("SINBIN_WASI_COMPILE_TIMEOUT");
+    Running::start(command).wait()
+}
+
+/// The ways to have a guest compiled, with a file to write to.
+fn ways(guest: &Path, directory: &Path) -> [Vec<String>; 3] {
+    let (guest, recording, output) = (text(guest), recording(directory), directory.join("out.cwasm"));
+    let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect();
+    [
+        args(&["run", guest, "--listen", "127.0.0.1:0"]),
+        args(&["replay", text(&recording), guest]),
+        args(&["compile", guest, "-o", text(&output)]),
+    ]
+}
+
+fn made(functions: usize, blocks: usize) -> (PathBuf, PathBuf) {
+    let directory = scratch();
+    let path = directory.join("bomb.wasm");
+    bomb(&path, functions, blocks);
+    assert!(fs::metadata(&path).expect("it was made").len() < 1 << 20);
+    (directory, path)
+}
+
+#[test]
+fn a_guest_that_takes_too_long_to_compile_is_refused() {
+    let (directory, path) = made(1, 60_000);
+    for way in ways(&path, &directory) {
+        let args: Vec<_> = way.iter().map(String::as_str).collect();
+        let began = Instant::now();
+        let ended = limited(&args, &["--compile-timeout", "1s", "--compile-memory", "4096"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("is not compiled within 1s"), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--compile-timeout allows more"), "{args:?}: {}", ended.stderr);
+        // Many times as long as it may, and still less than it would.
+        assert!(began.elapsed() < Duration::from_secs(30), "{args:?}: {:?}", began.elapsed());
+    }
+    let began = Instant::now();
+    let inspected = limited(&["inspect", text(&path)], &[]);
+    assert_eq!(inspected.code, Some(0), "{}", inspected.stderr);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    fs::remove_dir_all(directory).ok();
+}
+
+#[test]
+fn a_guest_that_takes_too_much_memory_to_compile_is_refused() {
+    let (directory, path) = made(1, 60_000);
+    for way in ways(&path, &directory) {
+        let args: Vec<_> = way.iter().map(String::as_str).collect();
+        let ended = limited(&args, &["--compile-timeout", "5m", "--compile-memory", "32"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--compile-memory allows more"), "{args:?}: {}", ended.stderr);
+    }
+    fs::remove_dir_all(directory).ok();
+}
