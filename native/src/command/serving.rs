@@ -25,10 +25,10 @@ pub struct ServingArgs {
     /// the same behind a proxy: the limit should be generous, or off.
     #[arg(long, value_name = "N")]
     pub max_per_peer: Option<NonZeroU32>,
-    /// Have listeners on IPv6 addresses, such as [::]:25000, take IPv4 connections too.
+    /// Have listeners on IPv6 addresses, such as that of all interfaces, take IPv4 connections too.
     ///
-    /// Without it they take none, whatever the system's default, and a server for both has a --listen for each: [::]:25000 and
-    /// 0.0.0.0:25000.
+    /// Without it they take none, whatever the system's default, and a server for both has a --listen for each, with the same
+    /// port.
     #[arg(long)]
     pub dual_stack: bool,
     /// Bytes that may wait for slow clients and for jobs, in MiB. A service in a sandbox has as many in the guest as in the
