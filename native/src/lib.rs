@@ -22,8 +22,8 @@
 //!
 //! [`run`] runs a program of tasks: see [`task`]. Below that is [`Server`]: the host, one loop on one thread with
 //! workers for jobs, which runs anything that implements [`Service`], state machines too; [`fib_service`] and
-//! [`echo`](mod@echo) are shipped as such, and as `async fn`s in [`services`]. The [`guide`] leads from callbacks by
-//! way of state machines to coroutines, and says what each costs.
+//! [`echo`](mod@echo) are shipped as such, and as `async fn`s in [`services`]. The [`guide`] leads from callbacks by way
+//! of state machines to coroutines, and says what each costs.
 
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]

@@ -1,9 +1,9 @@
 //! Runs services of sinbin in a wasm sandbox.
 //!
-//! A guest is a component that exports `sinbin:service/guest` and imports nothing (see `wit/service.wit`). The host
-//! does all I/O, with the driver of [`sinbin`]: one loop on one thread. It tells the guest what happened and what came
-//! in, once a turn, and does what the guest answers. The guest has no socket, no file, no clock and no memory but its
-//! own, and one that fails is replaced while its listeners stay open.
+//! A guest is a component that exports `sinbin:service/guest` and imports nothing (see `wit/service.wit`). The host does
+//! all I/O, with the driver of [`sinbin`]: one loop on one thread. It tells the guest what happened and what came in, once
+//! a turn, and does what the guest answers. The guest has no socket, no file, no clock and no memory but its own, and one
+//! that fails is replaced while its listeners stay open.
 //!
 //! ```no_run
 //! use std::path::Path;

@@ -4,8 +4,8 @@
 //! [`Settings`] say so, and nowhere else. It gets no file, no environment, no UDP and no names of hosts. Its stdin
 //! is empty, and ends when it is to stop ([`Stopper`]).
 //!
-//! Such a guest keeps its own loop: `poll` is a call into wasmtime-wasi, which looks at the whole list each time. Where
-//! it does not end by itself when it is asked to, it is ended: see [`Settings::drain_timeout`].
+//! Such a guest keeps its own loop: `poll` is a call into wasmtime-wasi, which looks at the whole list each time. Where it does
+//! not end by itself when it is asked to, it is ended: see [`Settings::drain_timeout`].
 
 mod network;
 mod output;
@@ -42,8 +42,8 @@ pub struct Settings {
     pub max_memory: usize,
     /// What its stdin ends by.
     pub stopping: Stopping,
-    /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same
-    /// limit is not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.
+    /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
+    /// not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.
     ///
     /// A guest that computes is interrupted when a [`Ticker`](crate::Ticker) ticks.
     pub drain_timeout: Option<Duration>,
@@ -126,8 +126,8 @@ pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result
                 },
             }
         };
-        // Tokio has a task pretend, after 128 operations, that nothing is ready, until it gives way to others. There
-        // are none here, and a guest that asks for more sockets than that at once would never hear of the rest.
+        // Tokio has a task pretend, after 128 operations, that nothing is ready, until it gives way to others. There are none
+        // here, and a guest that asks for more sockets than that at once would never hear of the rest.
         let mut guest = pin!(tokio::task::unconstrained(guest));
         let mut end = pin!(end);
         poll_fn(|cx| match guest.as_mut().poll(cx) {

@@ -27,19 +27,17 @@
 //!
 //! # The format
 //!
-//! Ten bytes say that it is a recording, and another one in which version. Then there are frames: three bytes of
-//! length, little-endian; a byte that makes the exclusive or of these four 255; a CRC-32 (IEEE) in four bytes,
-//! little-endian; and as many bytes as the length says. The checksum is that of all frames up to this one, it included,
-//! without their checksums: so a frame that is bent is told, and one that is missing, or was put in. Numbers in frames
-//! are LEB128, of up to 64 bits; a string or bytes are their length and they. The first frame is the [`Header`]; each
-//! other one begins with a byte that says what it is:
+//! Ten bytes say that it is a recording, and another one in which version. Then there are frames: three bytes of length,
+//! little-endian; a byte that makes the exclusive or of these four 255; a CRC-32 (IEEE) in four bytes, little-endian; and as
+//! many bytes as the length says. The checksum is that of all frames up to this one, it included, without their checksums:
+//! so a frame that is bent is told, and one that is missing, or was put in. Numbers in frames are LEB128, of up to 64 bits;
+//! a string or bytes are their length and they. The first frame is the [`Header`]; each other one begins with a byte that
+//! says what it is:
 //!
 //! | byte | what | holds |
 //! | --- | --- | --- |
 //! | 0 | the end | turns, events, and 1 if the loop has ended or 0 if only the recording has |
-//! | 1 | a turn | nanoseconds since the turn before, window, how many events, these, the bytes of the input, and the
-//! CRC-32 of the answer in four bytes, little-endian
-//! |
+//! | 1 | a turn | nanoseconds since the turn before, window, how many events, these, the bytes of the input, and the CRC-32 of the answer in four bytes, little-endian |
 //! | 2 | a turn in which the loop failed | the same without a checksum |
 //! | 3 | a fresh loop | nothing: it is started as the first one was |
 //!

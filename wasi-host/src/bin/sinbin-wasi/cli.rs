@@ -13,8 +13,8 @@ use crate::load::{CompilingArgs, LoadArgs, SizeArgs};
 
 /// Run network services in a wasm sandbox, at native speed.
 ///
-/// Make the guests with `just build-wasi`, start `sinbin-wasi run target/wasi/fib.wasm`, then ask it: printf '30\n' |
-/// nc 127.0.0.1 25000
+/// Make the guests with `just build-wasi`, start `sinbin-wasi run target/wasi/fib.wasm`, then ask it: printf '30\n' | nc
+/// 127.0.0.1 25000
 #[derive(Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -39,17 +39,15 @@ pub(crate) enum Command {
     /// Serve what a guest does, until Ctrl-C.
     ///
     /// The guest is a component (.wasm, or with --allow-precompiled a .cwasm as `compile` makes it). One that exports
-    /// sinbin:service/guest is driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself
-    /// by WASI 0.2: it gets a clock, random numbers, the standard streams, and the network that --listen and
-    /// --allow-connect name.
+    /// sinbin:service/guest is driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself by WASI 0.2: it gets a
+    /// clock, random numbers, the standard streams, and the network that --listen and --allow-connect name.
     Run(RunArgs),
-    /// Run again what `sinbin-wasi run --record` or `sinbin serve --record` has recorded, offline, and compare the
-    /// answers.
+    /// Run again what `sinbin-wasi run --record` or `sinbin serve --record` has recorded, offline, and compare the answers.
     ///
     /// The guest is told, turn by turn, what it was told then: what was ready, which bytes, what time.
     ///
-    /// Exit codes: 0 every answer is the same; 1 one is not, or the recording is damaged; 4 every answer is the same as
-    /// far as the recording goes, and it is cut short: the server still runs, or was killed.
+    /// Exit codes: 0 every answer is the same; 1 one is not, or the recording is damaged; 4 every answer is the same as far as
+    /// the recording goes, and it is cut short: the server still runs, or was killed.
     Replay(GuestReplayArgs),
     /// Compile a guest ahead of time.
     ///
@@ -79,8 +77,8 @@ pub(crate) struct RunArgs {
     /// Memory of the guest, in MiB; one that wants more is replaced. It should be more than --max-buffered.
     #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) max_memory: u16,
-    /// How long a turn of the guest may compute; one that takes longer is interrupted, and the guest replaced. "off"
-    /// for no limit.
+    /// How long a turn of the guest may compute; one that takes longer is interrupted, and the guest replaced. "off" for
+    /// no limit.
     #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
     pub(crate) turn_limit: Span,
     /// How often a minute a guest that failed may be replaced.
@@ -127,8 +125,7 @@ pub(crate) struct ApartArgs {
 pub(crate) struct CompileArgs {
     /// The guest, a .wasm.
     pub(crate) guest: PathBuf,
-    /// Where to write it (default: beside it, as .cwasm); "-" is stdout. It is machine code: run only what you have
-    /// compiled yourself.
+    /// Where to write it (default: beside it, as .cwasm); "-" is stdout. It is machine code: run only what you have compiled yourself.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
