@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// Opens a regular file for reading. Opening never waits, as it would for a FIFO that nobody writes to, and what is no
-/// regular file is refused: a device such as `/dev/zero` has no end. The file that was opened is looked at, not its name,
-/// which may be that of another one by then.
+/// regular file is refused: a device such as `/dev/zero` has no end. The file that was opened is looked at, not its
+/// name, which may be that of another one by then.
 ///
 /// # Errors
 ///

@@ -62,8 +62,8 @@ impl Artefact {
 
 /// Loads components from files.
 ///
-/// The files may be anybody's: what they can do at the worst is to be refused. That needs a [`Compiler`] with limits: a file
-/// of a megabyte can take the other one minutes. Machine code is another matter: see
+/// The files may be anybody's: what they can do at the worst is to be refused. That needs a [`Compiler`] with limits: a
+/// file of a megabyte can take the other one minutes. Machine code is another matter: see
 /// [`load_precompiled`](Self::load_precompiled).
 #[derive(Clone)]
 pub struct Loader<'e> {
@@ -116,8 +116,9 @@ impl<'e> Loader<'e> {
     ///
     /// # Safety
     ///
-    /// A compiled component is machine code that runs in this process with all its rights, and nothing in the file tells who
-    /// made it. So you have compiled it yourself, with this crate, and nobody else can have written to the file.
+    /// A compiled component is machine code that runs in this process with all its rights, and nothing in the file
+    /// tells who made it. So you have compiled it yourself, with this crate, and nobody else can have written to the
+    /// file.
     #[allow(unsafe_code, reason = "the caller promises what is needed")]
     pub unsafe fn load_precompiled(&self, path: &Path) -> Result<Artefact, Error> {
         let bytes = self.read(path)?;

@@ -1,6 +1,7 @@
 //! Compiling within limits: in a process of its own, which is ended where it takes too long or wants too much.
 //!
-//! A file of less than a megabyte can take a compiler minutes and much memory, and nothing in wasmtime stops it halfway.
+//! A file of less than a megabyte can take a compiler minutes and much memory, and nothing in wasmtime stops it
+//! halfway.
 #![allow(unsafe_code)]
 
 use std::ffi::OsString;
@@ -59,8 +60,8 @@ impl Compiler {
     /// # Safety
     ///
     /// What the program writes is run as machine code. So `program`, called with `arguments` and the limit of memory in
-    /// bytes behind them, is one of yours that calls [`work`] with this limit, with an engine that is made as this process's
-    /// is, and writes nothing else to its stdout.
+    /// bytes behind them, is one of yours that calls [`work`] with this limit, with an engine that is made as this
+    /// process's is, and writes nothing else to its stdout.
     #[must_use]
     pub unsafe fn apart(program: PathBuf, arguments: Vec<OsString>) -> Self {
         Self(Some(Apart { program, arguments, max_time: MAX_TIME, max_memory: MAX_MEMORY }))

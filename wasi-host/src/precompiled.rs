@@ -1,8 +1,8 @@
 //! Compiled components: machine code.
 //!
-//! Code runs with all rights of the process that loads it, so [`Code`] is either made here, or somebody has promised that
-//! it was. A file of it (`.cwasm`) ends with a checksum that finds damage; anyone can compute one, so it proves nothing about
-//! who made the file.
+//! Code runs with all rights of the process that loads it, so [`Code`] is either made here, or somebody has promised
+//! that it was. A file of it (`.cwasm`) ends with a checksum that finds damage; anyone can compute one, so it proves
+//! nothing about who made the file.
 #![allow(unsafe_code)]
 
 use wasmtime::component::Component;

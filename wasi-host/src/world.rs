@@ -85,7 +85,8 @@ impl World {
         Ok(Self { imports, exports, head, kind })
     }
 
-    /// Checks whether this host has what is imported; else says what it has not. `wasm` is what the names were read from.
+    /// Checks whether this host has what is imported; else says what it has not. `wasm` is what the names were read
+    /// from.
     pub(crate) fn check(&self, engine: &Engine, wasm: &[u8]) -> Result<(), Wrong> {
         if self.kind == Kind::Driven {
             return Ok(());

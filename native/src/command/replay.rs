@@ -35,11 +35,12 @@ pub struct ReplayArgs {
 /// How large a server may have been whose recording is replayed.
 #[derive(Args)]
 pub struct ReplayLimits {
-    /// The most connections at a time that the recorded server may have had (its --max-connections): a recording of one with
-    /// more is refused, since replaying it may take as much memory.
+    /// The most connections at a time that the recorded server may have had (its --max-connections): a recording of one
+    /// with more is refused, since replaying it may take as much memory.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
-    /// The most that the recorded server may have kept for slow clients and jobs, in MiB (its --max-buffered), likewise.
+    /// The most that the recorded server may have kept for slow clients and jobs, in MiB (its --max-buffered),
+    /// likewise.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_buffered: u32,
 }

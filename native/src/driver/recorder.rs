@@ -169,9 +169,9 @@ fn write(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// Opens a file for its owner alone, as it has in it what clients send. One that is new is made with mode 0600; one that is
-/// there must be empty and ours, and keeps its mode. A symbolic link is not followed: whoever can make one in a directory
-/// could have any file of ours written to.
+/// Opens a file for its owner alone, as it has in it what clients send. One that is new is made with mode 0600; one
+/// that is there must be empty and ours, and keeps its mode. A symbolic link is not followed: whoever can make one in a
+/// directory could have any file of ours written to.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -43,8 +43,8 @@ fn recording(directory: &Path) -> PathBuf {
     path
 }
 
-/// Asserts that each command that takes a guest refuses this one, with code 1, a message that has `what` in it, and nothing
-/// else. `extra` are options for those that run it.
+/// Asserts that each command that takes a guest refuses this one, with code 1, a message that has `what` in it, and
+/// nothing else. `extra` are options for those that run it.
 fn refused_everywhere(path: &Path, extra: &[&str], what: &str) {
     let directory = scratch();
     let recording = recording(&directory);

@@ -1,8 +1,8 @@
 //! A directory that is its user's alone, and the files in it.
 //!
 //! The directory and each file are judged by what was opened, never by a name that may lead elsewhere a moment later:
-//! owned by this process's user, writable by nobody else, no symbolic link. Nothing is written before that is known, and what
-//! is unfit is left as it is.
+//! owned by this process's user, writable by nobody else, no symbolic link. Nothing is written before that is known,
+//! and what is unfit is left as it is.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};

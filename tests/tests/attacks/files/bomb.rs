@@ -53,7 +53,8 @@ fn body(blocks: usize) -> Vec<u8> {
     body
 }
 
-/// A component that exports an instance by the name of a command's, with a module in it of some functions that take long.
+/// A component that exports an instance by the name of a command's, with a module in it of some functions that take
+/// long.
 fn bomb(path: &Path, functions: usize, blocks: usize) {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(1, &[1, 0x60, 0, 0], &mut module);

@@ -38,8 +38,8 @@ pub(crate) fn refuse(what: &str) -> ! {
 pub(crate) enum Command {
     /// Serve what a guest does, until Ctrl-C.
     ///
-    /// The guest is a component (.wasm, or with --allow-precompiled a .cwasm as `compile` makes it). One that exports sinbin:service/guest is
-    /// driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself by WASI 0.2: it gets a
+    /// The guest is a component (.wasm, or with --allow-precompiled a .cwasm as `compile` makes it). One that exports
+    /// sinbin:service/guest is driven: it has nothing but its own memory. One that exports wasi:cli/run drives itself by WASI 0.2: it gets a
     /// clock, random numbers, the standard streams, and the network that --listen and --allow-connect name.
     Run(RunArgs),
     /// Run again what `sinbin-wasi run --record` or `sinbin serve --record` has recorded, offline, and compare the answers.

@@ -22,8 +22,8 @@ pub(crate) struct SizeArgs {
 pub(crate) struct CompilingArgs {
     #[command(flatten)]
     size: SizeArgs,
-    /// How long a guest may be compiled, in a process of its own; one that takes longer is refused. "off" compiles in this
-    /// process, with no limit of time or memory: for guests that you trust.
+    /// How long a guest may be compiled, in a process of its own; one that takes longer is refused. "off" compiles in
+    /// this process, with no limit of time or memory: for guests that you trust.
     #[arg(long, default_value = "10s", value_name = "SPAN", env = "SINBIN_WASI_COMPILE_TIMEOUT", value_parser = span)]
     compile_timeout: Span,
     /// Memory to compile a guest with, in MiB; one that needs more is refused.
@@ -65,9 +65,9 @@ fn apart() -> io::Result<Compiler> {
 /// How a guest is loaded.
 #[derive(Args)]
 pub(crate) struct LoadArgs {
-    /// Also run a guest that is compiled already, a .cwasm. It is machine code: it runs outside of the sandbox, with all your
-    /// rights. Say so only of files that you have made yourself with `sinbin-wasi compile`, where nobody else can have
-    /// changed them.
+    /// Also run a guest that is compiled already, a .cwasm. It is machine code: it runs outside of the sandbox, with
+    /// all your rights. Say so only of files that you have made yourself with `sinbin-wasi compile`, where nobody else
+    /// can have changed them.
     #[arg(long)]
     allow_precompiled: bool,
     /// Where compiled guests are kept (default: below your cache directory); "off" to keep none. A directory or file in
@@ -96,6 +96,7 @@ impl LoadArgs {
 
 #[allow(unsafe_code, reason = "the user takes the risk, and is told of it")]
 fn trusting(loader: &Loader<'_>, guest: &Path) -> Result<Artefact, Error> {
-    // SAFETY: the user says by --allow-precompiled that the file is one of their own; the option's help says what that means.
+    // SAFETY: the user says by --allow-precompiled that the file is one of their own; the option's help says what that
+    // means.
     unsafe { loader.load_precompiled(guest) }
 }

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process;
 
-/// Writes a file so that nobody ever sees a part of it. What is there and no regular file, such as a device, a FIFO or a
-/// symbolic link, is never replaced, but written to.
+/// Writes a file so that nobody ever sees a part of it. What is there and no regular file, such as a device, a FIFO or
+/// a symbolic link, is never replaced, but written to.
 ///
 /// # Errors
 ///
