@@ -33,8 +33,16 @@ pub use sentence::sentence;
 pub use values::{number, span};
 
 /// What [`fib`] knows.
-pub const FIB: &[&str] =
-    &["--max-n", "--loop-n", "--max-line", "--framing", JOB_TIMEOUT, REQUEST_TIMEOUT, IDLE_TIMEOUT, REPLY_TIMEOUT];
+pub const FIB: &[&str] = &[
+    "--max-n",
+    "--loop-n",
+    "--max-line",
+    "--framing",
+    JOB_TIMEOUT,
+    REQUEST_TIMEOUT,
+    IDLE_TIMEOUT,
+    REPLY_TIMEOUT,
+];
 
 /// What [`echo`] and [`upper`] know.
 pub const ANSWER: &[&str] = &[IDLE_TIMEOUT, REPLY_TIMEOUT];
