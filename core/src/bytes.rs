@@ -240,7 +240,7 @@ impl Held {
         }
     }
 
-    /// What it holds, if that is in the task's own place.
+    /// Returns the bytes that are held, if they are in the task's own place.
     #[inline]
     pub(crate) fn inline(&self) -> Option<&[u8]> {
         match &self.0 {

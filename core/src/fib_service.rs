@@ -103,7 +103,7 @@ enum Work {
     Reply(Reply),
 }
 
-/// The same in nine bytes, so that a connection is small.
+/// [`Work`] in nine bytes, so that a connection is small.
 #[derive(Clone, Copy, Debug)]
 struct Packed {
     /// The id of the job, or the value.
@@ -227,7 +227,7 @@ impl FibConn {
             },
         };
         let all = skip + sent == len;
-        // What is due by now begins with the next wait, unless the client goes on with what it has begun.
+        // A deadline begins with the next wait, unless the client goes on with what it has begun.
         if if all { len > 0 } else { fresh.is_some() } {
             self.until = Instant::NEVER;
         }

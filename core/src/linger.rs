@@ -35,7 +35,7 @@ impl<H: Host> Task<H> for Linger {
         }
         match cx.host.recv(self.source, cx.buffers.input.as_mut()) {
             Ok(0) => Step::Done,
-            // Who sends without a pause is ready at every look: no wait would end by its deadline.
+            // A peer that sends without a pause is ready at every look: no wait would end by its deadline.
             Ok(_) | Err(IoError::WouldBlock) if cx.now() >= self.until => Step::Done,
             Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),
             Err(_) => Step::Done,

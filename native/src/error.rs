@@ -68,7 +68,7 @@ impl Error {
     }
 }
 
-/// What to do where two addresses of one server are in each other's way.
+/// Advice where two addresses of one server are in each other's way.
 fn instead(address: SocketAddr, other: SocketAddr) -> &'static str {
     if address.is_ipv4() == other.is_ipv4() {
         "name each address once"

@@ -1,4 +1,4 @@
-//! Who is let in: a peer that has as many connections as one may have gets no other.
+//! The limit of connections of one peer: a peer that has as many as one may have gets no other.
 
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;

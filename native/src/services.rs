@@ -198,7 +198,7 @@ async fn wait_and_answer<'d>(
 
 /// A read in which there are jobs, or whose replies the peer does not take at once.
 struct Work<'d> {
-    /// What is not answered of it.
+    /// Bytes that are not answered yet.
     kept: Kept<'d>,
     /// The reply to the job before that.
     reply: Option<Reply>,
@@ -208,10 +208,10 @@ struct Work<'d> {
     ended: bool,
 }
 
-/// What a read is left with.
+/// The step that a read needs next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
-    /// It is answered.
+    /// All of the read is answered.
     Read,
     /// The peer is to take what is there.
     Send,
@@ -243,7 +243,7 @@ impl<'d> Work<'d> {
         match Self::receive(conn, service, requests) {
             Ok(Some(work)) => *self = work,
             Ok(None) => requests.end_read(),
-            // What was cut is whole now as well, and nothing comes after it.
+            // A request that was cut is whole now as well, and nothing comes after it.
             Err(error) if error.io() == Some(IoError::Stopping) => self.ended = true,
             Err(error) => return Err(error),
         }

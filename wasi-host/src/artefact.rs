@@ -177,7 +177,7 @@ impl<'e> Loader<'e> {
     }
 
     fn code(&self, path: &Path, wasm: &[u8], world: &World) -> Result<Code, Error> {
-        // What can't be run need not be compiled.
+        // A guest that can't be run need not be compiled.
         world.check(self.engine, wasm).map_err(|wrong| refused(path, wrong))?;
         let path = || path.to_owned();
         self.compiler.compile(self.engine, wasm).map_err(|failure| match failure {

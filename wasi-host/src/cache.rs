@@ -1,6 +1,6 @@
 //! The cache of compiled components.
 //!
-//! What lies in it is machine code that will be run, so it is the user's alone: see `private.rs` for what is asked of
+//! Its entries are machine code that will be run, so it is the user's alone: see `private.rs` for what is asked of
 //! the directory and its files. Each entry also begins with a code that only who knows the user's key can compute, over
 //! the entry's name and its content: an entry that is damaged, was copied there, or was renamed is never run. Who can
 //! read the key as this user can do anything else as this user as well.

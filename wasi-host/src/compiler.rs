@@ -38,11 +38,11 @@ struct Apart {
 /// Why a guest was not compiled.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It is none, says wasmtime.
+    /// The bytes are no component, says wasmtime.
     Invalid(wasmtime::Error),
     /// There was no process to compile in.
     System(io::Error),
-    /// It took longer than this.
+    /// Compiling took longer than this.
     Time(Duration),
     /// The process ended so, most likely because it wanted more bytes than this.
     Memory(u64, ExitStatus),
@@ -59,7 +59,7 @@ impl Compiler {
     ///
     /// # Safety
     ///
-    /// What the program writes is run as machine code. So `program`, called with `arguments` and the limit of memory in
+    /// The output of the program is run as machine code. So `program`, called with `arguments` and the limit of memory in
     /// bytes behind them, is one of yours that calls [`work`] with this limit, with an engine that is made as this
     /// process's is, and writes nothing else to its stdout.
     #[must_use]

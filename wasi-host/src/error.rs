@@ -21,7 +21,7 @@ pub(crate) fn report(error: &wasmtime::Error) -> String {
 /// Returns what went wrong in a call of a driven guest.
 pub(crate) fn fault(error: &wasmtime::Error) -> Fault {
     let report = report(error);
-    // What wasmtime says of a guest that hands over more than it may.
+    // The words of wasmtime about a guest that hands over more than it may.
     if report.contains("fuel allocated for hostcalls has been exhausted") {
         return Fault(format!("it answers with more than {} MiB at once", ANSWER >> 20));
     }
@@ -37,7 +37,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
@@ -46,7 +46,7 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
@@ -83,7 +83,7 @@ pub enum Error {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// The fault, and where it is.
         what: String,
     },
     /// The component can't be compiled.
@@ -103,7 +103,7 @@ pub enum Error {
     Compiler {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
@@ -158,7 +158,7 @@ pub enum Error {
     TurnLimit {
         /// The limit.
         limit: Duration,
-        /// What the system says.
+        /// The system's error.
         #[source]
         error: io::Error,
     },

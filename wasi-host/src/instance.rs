@@ -14,7 +14,7 @@ use crate::interrupt;
 
 /// Bytes that a guest may answer with in one call, commands and output together: the host has a copy of them.
 pub(crate) const ANSWER: usize = 64 << 20;
-/// What a service may export beside the contract's own interface.
+/// An interface that a service may export beside the contract's own.
 const BOUNDS: &str = "sinbin:service/bounds@0.1.0";
 
 /// What an instance is made of. A clone is the same.

@@ -179,7 +179,7 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
     table.set_max_capacity(max_resources);
     let guest = Guest { wasi: wasi.build(), table, limits, polls: Polls::default() };
     let mut store = Store::new(engine, guest);
-    // What it may hand over in one call: a piece of a stream, or a list of all that it has.
+    // Bytes that it may hand over in one call: a piece of a stream, or a list of all that it has.
     store.set_hostcall_fuel(max_resources.saturating_mul(size_of::<Resource<()>>()).saturating_add(PIECE));
     store.limiter(|guest| &mut guest.limits);
     // A command computes as long as it likes, but when the clock ticks it gives way, for a look at what else there is.

@@ -10,7 +10,7 @@ use wasmtime::{Engine, Precompiled};
 
 use crate::threads;
 
-/// What a file of ours ends with, behind the checksum.
+/// The end of a file of ours, behind the checksum.
 const MAGIC: &[u8; 8] = b"sinbincw";
 
 /// The trailer: a checksum of 4 bytes, and the magic number.
@@ -42,7 +42,7 @@ impl Code {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why it is refused.
     ///
     /// # Safety
     ///

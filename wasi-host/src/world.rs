@@ -1,4 +1,4 @@
-//! What a component imports and exports, and so how it wants to be run. Nothing is compiled for that.
+//! The imports and exports of a component, and so how it wants to be run. Nothing is compiled for that.
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
@@ -6,21 +6,21 @@ use wasmtime::component::Component;
 
 use crate::portable;
 
-/// What a service exports.
+/// The export of a service.
 const SERVICE: &str = "sinbin:service/guest";
-/// What it may import: types.
+/// An import that a service may have: types.
 const TYPES: &str = "sinbin:service/";
 /// The version of both that is known here; a later one of `0.1` has more, and nothing else.
 const VERSION: &str = "0.1";
-/// What a command exports.
+/// The export of a command.
 const COMMAND: &str = "wasi:cli/run";
 
 /// How a component wants to be run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// It exports `sinbin:service/guest`: the host drives it.
+    /// A service, which exports `sinbin:service/guest`: the host drives it.
     Driven,
-    /// It exports `wasi:cli/run`: it drives itself, by way of WASI 0.2.
+    /// A command, which exports `wasi:cli/run`: it drives itself, by way of WASI 0.2.
     Portable,
 }
 
@@ -120,9 +120,9 @@ impl World {
 
 /// Why bytes are of no world that is known here.
 pub(crate) enum Wrong {
-    /// They are no component.
+    /// The bytes are no component.
     Invalid(wasmparser::BinaryReaderError),
-    /// They are one of another world.
+    /// The bytes are a component of another world.
     World(String),
 }
 
@@ -132,7 +132,7 @@ impl From<wasmparser::BinaryReaderError> for Wrong {
     }
 }
 
-/// What a component with these names is; else what it lacks.
+/// Tells what a component with these names is, or what it lacks.
 fn kind(imports: &[String], exports: &[String]) -> Result<Kind, String> {
     let exports_one_of = |name: &str| exports.iter().any(|export| is_version_of(export, name));
     if exports_one_of(SERVICE) {

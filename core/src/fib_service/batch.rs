@@ -41,11 +41,11 @@ impl Point {
 /// Answers requests, from a point on. It depends on the input alone, so that a batch of which a part was
 /// sent can be walked again to find where that part ends.
 pub struct Batch<'a> {
-    /// What is accepted.
+    /// The rules of what is accepted.
     pub rules: Rules,
     /// The largest n that is computed here; a larger one ends the batch.
     pub loop_n: u32,
-    /// What was received, and is not answered yet.
+    /// Received bytes that are not answered yet.
     pub input: &'a [u8],
     /// The peer has sent its last byte.
     pub ended: bool,

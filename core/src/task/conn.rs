@@ -130,7 +130,7 @@ impl<'d> Conn<'d> {
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::WouldBlock`] where nothing is there.
+    /// The host's error: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         if buffer.is_empty() {
             return Ok(0);
@@ -178,12 +178,12 @@ impl<'d> Conn<'d> {
     /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
     /// asked for anything: that is [`Refused::Elsewhere`]. What is dropped there is given back when `take` is over.
     ///
-    /// What `take` copies to a place of its own is not within the loop's bound on bytes that wait: see
+    /// Bytes that `take` copies to a place of its own are not within the loop's bound on bytes that wait: see
     /// [`try_recv_kept`](Self::try_recv_kept).
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::WouldBlock`] where nothing is there.
+    /// The host's error: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check_free(RECEIVING)?;
         let _catches = Catches(self.on.door());
@@ -196,7 +196,7 @@ impl<'d> Conn<'d> {
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::WouldBlock`] where nothing is there.
+    /// The host's error: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv_kept(&self) -> Result<Kept<'d>, Error> {
         self.check_free(RECEIVING)?;
         let received = self.on.door().with(|ops| ops.read_kept(self.source()))?;

@@ -7,7 +7,7 @@ use crate::task::Loop;
 use crate::task::error::Refused;
 use crate::task::late::{Catches, Late};
 
-/// What was received and is not dealt with yet, as [`Conn::try_recv_kept`](crate::task::Conn::try_recv_kept) returns it.
+/// Bytes that were received and are not dealt with yet, as [`Conn::try_recv_kept`](crate::task::Conn::try_recv_kept) returns it.
 ///
 /// Up to eight bytes lie in here; more lie in a block of the loop's pool, which has them until they are
 /// [consumed](Self::consume) or this is dropped. So all that tasks keep is within the bound of the loop (natively, that is

@@ -37,7 +37,7 @@ where
     now: u64,
 }
 
-/// What a service did in some time.
+/// The doings of a service in some time.
 #[derive(Default)]
 struct Did {
     said: String,
@@ -71,7 +71,7 @@ where
         did
     }
 
-    /// So many seconds later.
+    /// Moves the clock on by so many seconds.
     fn later(&mut self, seconds: u64) -> Did {
         self.now += seconds;
         self.turn(&[], b"")

@@ -1,6 +1,6 @@
 //! The log: a line of text or of JSON for each event, on stderr, which never waits.
 //!
-//! What is logged may be what a client or a guest has said, as often as they like. So each value is escaped and cut (see
+//! A line may hold what a client or a guest has said, as often as they like. So each value is escaped and cut (see
 //! `log/escape.rs`), and of each kind of event no more is written than some lines in a span of time; the others are counted
 //! (see `log/limit.rs`). There is no timer and no thread: the count is written once the span is over and anything else is
 //! logged, and at the end of the process ([`finish`]).

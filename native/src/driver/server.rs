@@ -81,7 +81,7 @@ pub struct Server<B: Blueprint> {
     /// Whose time runs: those that linger, and those whose last bytes are to be taken.
     lingering: VecDeque<(Instant, SourceId)>,
     closing: VecDeque<(Instant, SourceId)>,
-    /// Those that keep bytes for their clients, by when these are to be taken.
+    /// Connections that keep bytes for their clients, by when these are to be taken.
     stuck: VecDeque<(Instant, SourceId)>,
     stopper: Stopper,
     draining: Option<Instant>,

@@ -19,7 +19,7 @@ const OF_SERVICE: [&str; 8] = [
     "--request-timeout",
 ];
 
-/// One of them that hosts of ours have as well.
+/// An option of the service that hosts of ours have as well.
 const OF_BOTH: [&str; 1] = ["--reply-timeout"];
 
 /// Options of hosts that have threads and a poller of their own.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use sinbin_tests::{Client, Ended, PATIENCE, Server, eventually};
 use socket2::{Domain, Socket, Type};
 
-/// What a request gets for which there is no place among the jobs.
+/// The answer to a request for which there is no place among the jobs.
 const BUSY: &str = "error: too many jobs; try again later";
 
-/// What a request gets whose job has taken too long.
+/// The answer to a request whose job has taken too long.
 const LATE: &str = "error: the computation took too long; try a smaller n, or try again later";
 
 /// A job that takes years.

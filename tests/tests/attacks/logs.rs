@@ -13,7 +13,7 @@ use sinbin_tests::{Ended, Running, Server, eventually, guest, sinbin_wasi};
 /// The most lines that clients may cause in the short time that an attack here takes.
 const MOST: usize = 50;
 
-/// What a terminal obeys or does not show, and a line that looks like one of ours.
+/// Text that a terminal obeys or does not show, and a line that looks like one of ours.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\r\u{8}\u{9b}31m \"quoted\\\" \u{202e}dlrow\u{2066}\u{200b}\u{2028}\
     \n2026-01-01T00:00:00.000000Z ERROR the disk is full";
 
@@ -125,7 +125,7 @@ fn a_log_in_json_is_json_whatever_is_in_it() {
             assert!(object[name].is_string(), "{name}: {line}");
         }
     }
-    // What was said is there, unchanged.
+    // The text is there, unchanged.
     let said = |line: &str| serde_json::from_str::<Value>(line).ok()?["message"].as_str().map(str::to_owned);
     let first: Vec<_> = shouted.stderr.lines().filter_map(said).take(2).collect();
     let (one, two) = EVIL.split_once('\n').expect("two lines");
@@ -147,7 +147,7 @@ fn a_message_is_cut() {
     }
 }
 
-/// What a guest says of its arguments ends up in the command's last words.
+/// A guest's complaint about its arguments ends up in the command's last words.
 #[test]
 fn a_guest_that_refuses_its_arguments_forges_no_line() {
     let evil = format!("--{EVIL}");

@@ -1,4 +1,4 @@
-//! What an enemy would try on the real binaries, each bounded, on every host: `SINBIN_HOST` and `SINBIN_WRITTEN_AS` say which.
+//! Attacks on the real binaries, each bounded, on every host: `SINBIN_HOST` and `SINBIN_WRITTEN_AS` say which.
 
 #![cfg(unix)]
 

@@ -19,10 +19,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 const LATE: &str = "error: the request took too long; closing\n";
 
-/// So many lines have answers of more than 2 MB, of which a narrow client's system takes some tens of KB.
+/// A number of lines whose answers are more than 2 MB, of which a narrow client's system takes some tens of KB.
 const ENOUGH: usize = 64 << 10;
 
-/// What an empty line is answered by.
+/// The answer to an empty line.
 const EMPTY: &str = "error: an empty line; send an integer\n";
 
 /// A client for which little fits into the system's buffers, so that it is soon stuck.
@@ -77,7 +77,7 @@ fn most_memory(server: &Server) -> u64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_that_read_nothing_cost_no_more_than_is_allowed() {
-    /// So many that replies which are kept, some 40 times as long as the requests, would take 60 MiB.
+    /// Enough clients that replies which are kept, some 40 times as long as the requests, would take 60 MiB.
     const CLIENTS: usize = 120;
     /// The blocks of one MiB, in a guest and once more in its host; some turns' worth of windows; and tables.
     const ALLOWED: u64 = 16 << 20;
@@ -192,7 +192,7 @@ fn a_reader_that_has_said_all_and_takes_a_byte_now_and_then_is_given_up() {
     }
 }
 
-/// What is not a whole request was not received: a drain waits for none of it.
+/// A part of a request was not received: a drain does not wait for its rest.
 #[test]
 fn half_a_request_holds_up_no_drain() {
     let server = Server::fib(&["--framing", "lines", "--request-timeout", "off", "--idle-timeout", "off"]);

@@ -117,7 +117,7 @@ impl Directory {
 ///
 /// # Errors
 ///
-/// What the system says.
+/// The system's error.
 pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

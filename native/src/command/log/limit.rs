@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 use tracing::callsite::Identifier;
 
-/// What makes events one kind. There are as many as there are places in the program that log or panic.
+/// A kind of event. There are as many as there are places in the program that log or panic.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Key {
     /// The place in the program that logs it.
     Event(Identifier),
     /// The file and the line of a panic.
     Panic((String, u32)),
-    /// What a guest writes to its stderr.
+    /// Lines that a guest writes to its stderr.
     Guest,
 }
 
-/// So many lines in a span.
+/// A number of lines, and the span that they are counted in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) lines: u32,
@@ -35,7 +35,7 @@ pub(super) struct LeftOut {
     pub(super) excerpt: String,
 }
 
-/// What there was of each kind.
+/// Counts of each kind.
 #[derive(Debug)]
 pub(super) struct Limiter {
     kinds: HashMap<Key, Kind>,

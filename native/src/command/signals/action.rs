@@ -1,4 +1,4 @@
-//! What a signal handler does, and how it is set: of the handling of signals, all that is unsafe.
+//! The actions of a signal handler, and how it is set: all of the handling of signals that is unsafe.
 //!
 //! A handler may run between any two instructions of any thread: also while that thread allocates, or holds a lock. So it may
 //! allocate nothing, lock nothing and panic nowhere, and of the system's functions it may call those that are

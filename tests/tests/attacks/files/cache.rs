@@ -38,7 +38,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode can be set");
 }
 
-/// What stays as it is when nothing is written to a file.
+/// The parts of a file's state that stay when nothing is written to it.
 fn identity(path: &Path) -> (u64, u32, u32, i64, i64) {
     let found = fs::symlink_metadata(path).expect("it is there");
     (found.ino(), found.mode(), found.uid(), found.mtime(), found.mtime_nsec())
@@ -60,7 +60,7 @@ fn an_entry_is_for_its_user_alone_whatever_the_umask() {
     for path in [&entry, &cache.join("key")] {
         assert_eq!(fs::metadata(path).expect("it is there").mode() & 0o7777, 0o600);
     }
-    // One that is fit is used: nothing is written again.
+    // An entry that is fit is used: nothing is written again.
     let before = identity(&entry);
     let log = serve(&cache);
     assert!(!log.contains(" cached "), "{log}");

@@ -17,7 +17,7 @@ pub(crate) struct SizeArgs {
     max_guest_size: u32,
 }
 
-/// What a guest may take before it runs.
+/// Limits of a guest before it runs.
 #[derive(Args)]
 pub(crate) struct CompilingArgs {
     #[command(flatten)]

@@ -10,7 +10,7 @@ use std::process;
 ///
 /// # Errors
 ///
-/// What the system says.
+/// The system's error.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => return fs::write(path, bytes),

@@ -82,7 +82,7 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn 
 /// An error, and the option to look at where a command of WASI has more resources than it may.
 fn with_resources(error: Box<dyn AnyError>, max_resources: usize) -> Box<dyn AnyError> {
     let said = error.to_string();
-    // What wasmtime says of a table that is full, and of a list that is too long.
+    // The words of wasmtime about a table that is full, and of a list that is too long.
     let signs = ["resource table has no free keys", "fuel allocated for hostcalls", "resources at once"];
     if !signs.iter().any(|sign| said.contains(sign)) {
         return error;
