@@ -138,6 +138,7 @@ mod tests {
     #[test]
     fn what_is_left_is_forgotten() {
         let mut peers = Peers::new(NonZeroU32::new(2));
+        assert!(peers.are_limited());
         let address = "10.0.0.1".parse().expect("an address");
         let source = SourceId::from_bits;
         peers.enter(source(0), address);
@@ -159,6 +160,7 @@ mod tests {
     #[test]
     fn without_a_limit_nothing_is_counted() {
         let mut peers = Peers::new(None);
+        assert!(!peers.are_limited());
         let address = "10.0.0.1".parse().expect("an address");
         for number in 0..100 {
             assert!(peers.admit(address));

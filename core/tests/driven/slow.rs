@@ -187,3 +187,14 @@ fn an_echo_is_stuck_for_as_long_as_a_reply_is() {
     assert!(!story.later(59).closed);
     assert!(story.later(1).closed);
 }
+
+/// A job has its time while it waits and while it runs; then the next request is answered.
+#[test]
+fn a_job_that_takes_too_long_is_cancelled_and_told() {
+    let mut story = Story::of(Fib { job_timeout: Some(Duration::from_secs(5)), ..fib() });
+    assert_eq!(story.says(b"40\n1\n").said, "");
+    assert_eq!(story.later(4).said, "");
+    let did = story.later(1);
+    assert!(!did.closed);
+    assert_eq!(did.said, "error: the computation took too long; try a smaller n, or try again later\n1\n");
+}

@@ -64,7 +64,7 @@ pub struct Memory<'d> {
 }
 
 impl<'d> Host for Memory<'d> {
-    type Storage = Fixed<TASKS, 8, 2>;
+    type Storage = Fixed<TASKS, 8, 2, 4>;
     type Task = Async<'d>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {

@@ -1,3 +1,6 @@
+use std::future::poll_fn;
+use std::task::Poll;
+
 use sinbin_core::Rest;
 use sinbin_core::sync::Barrier;
 use sinbin_core::task::{Door, Loop, NoWakers, Refused};
@@ -61,4 +64,22 @@ fn one_alone_does_not_wait() {
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Ok(true), Ok(true)]);
+}
+
+/// A waiter that has passed and is dropped before it runs is counted no more.
+#[test]
+fn one_that_has_passed_and_is_dropped_is_not_counted() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let barrier = Barrier::new(on, 2);
+    let mut world = World::new(on);
+    world.spawn(async {
+        let mut wait = Box::pin(barrier.wait());
+        assert!(poll_fn(|context| Poll::Ready(wait.as_mut().poll(context))).await.is_pending());
+        yields(on, 2).await;
+        drop(wait);
+    });
+    world.spawn(async { assert_eq!(barrier.wait().await, Ok(true)) });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(barrier.waiting(), 0);
 }

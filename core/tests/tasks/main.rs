@@ -37,6 +37,7 @@ mod connecting;
 mod grouping;
 mod hosting;
 mod joining;
+mod keeping;
 mod nesting;
 mod offering;
 mod oracle;

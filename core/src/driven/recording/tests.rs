@@ -5,7 +5,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::write::frame;
-use super::{Decoder, End, Error, HEAD, Header, MAGIC, Record, Turn, Writer, checksum};
+use super::{Decoder, End, Error, HEAD, Header, MAGIC, MAX_FRAME, MAX_INPUT, Record, Turn, Writer, checksum};
 use crate::driven::{Answer, Command, Event, Handle, Start};
 use crate::id::JobId;
 use crate::interest::Interest;
@@ -271,6 +271,28 @@ fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
     (bytes, at as u64)
 }
 
+/// Puts so many bytes, behind their count.
+fn put_long(len: usize, body: &mut Vec<u8>) {
+    let mut left = len;
+    while left > 0x7f {
+        body.push(0x80 | u8::try_from(left & 0x7f).expect("seven bits"));
+        left >>= 7;
+    }
+    body.push(u8::try_from(left).expect("seven bits"));
+    body.resize(body.len() + len, 0);
+}
+
+/// A recording of a server whose limit of jobs is none at all.
+#[test]
+fn a_limit_of_no_jobs_is_damage() {
+    let (mut bytes, mut sum) = (MAGIC.to_vec(), 0);
+    bytes.push(super::VERSION);
+    let at = bytes.len() + HEAD;
+    frame(&mut sum, &mut bytes, |bytes| bytes.extend([0, 0, 0, 0, 0, 0, 0]));
+    let expected = Error::Nonsense { at: at as u64 + 6, what: "a limit of no jobs" };
+    assert_eq!(read(&bytes).2, Some(expected));
+}
+
 #[test]
 fn an_error_says_at_which_byte() {
     let cases: [(&[u8], u64, &str); 11] = [
@@ -290,6 +312,16 @@ fn an_error_says_at_which_byte() {
         let (bytes, at) = with_frame(body);
         assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at + offset, what }));
     }
+    let mut long = vec![1, 0, 0, 0];
+    put_long(MAX_INPUT + 1, &mut long);
+    let (bytes, at) = with_frame(&long);
+    assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at + 4, what: "more input than a turn may have" }));
+    // A length that no turn can have, though its check is right.
+    let (mut bytes, _) = with_frame(&[3]);
+    let at = bytes.len() as u64;
+    let [a, b, c, ..] = (MAX_FRAME + 1).to_le_bytes();
+    bytes.extend([a, b, c, !(a ^ b ^ c)]);
+    assert_eq!(read(&bytes).2, Some(Error::Nonsense { at, what: "a frame that is larger than any turn" }));
     // Nothing but zeros, as a disk may leave it.
     let (mut bytes, _) = with_frame(&[3]);
     let at = bytes.len() as u64;

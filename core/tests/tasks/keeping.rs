@@ -1,0 +1,108 @@
+//! Bytes that tasks keep in blocks of the loop.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sinbin_core::task::{Door, Error, Kept, Loop, NoWakers, Refused};
+use sinbin_core::{Failure, IoError, Op, Rest};
+
+use crate::support::World;
+
+fn copied(kept: &Kept<'_>) -> Vec<u8> {
+    kept.with(<[u8]>::to_vec).unwrap()
+}
+
+/// More than eight bytes lie in a block, and fewer in the task's own place: it makes no difference to the task.
+#[test]
+fn bytes_are_kept_until_they_are_consumed() {
+    for text in ["a few", "many more than eight"] {
+        let door = Door::new(&NoWakers);
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let conn = world.connect();
+        let source = conn.source();
+        world.peer(source).inbox.extend(text.as_bytes());
+        world.peer(source).finished = true;
+        world.spawn(async move {
+            let mut kept = conn.try_recv_kept().unwrap();
+            on.yield_now().await;
+            assert!(!kept.is_empty() && !kept.is_cut());
+            assert_eq!(copied(&kept), text.as_bytes());
+            let mut piece = [0; 3];
+            assert_eq!(kept.copy_to(&mut piece), Ok(3));
+            assert_eq!(piece, text.as_bytes()[..3]);
+            kept.consume(3);
+            on.yield_now().await;
+            assert_eq!(copied(&kept), text.as_bytes()[3..]);
+            assert!(format!("{kept:?}").starts_with("Kept"));
+            kept.consume(100);
+            assert!(kept.is_empty() && copied(&kept).is_empty());
+            assert!(conn.try_recv_kept().unwrap().is_empty(), "that was the end of the stream");
+        });
+        assert_eq!(world.run(), Rest::Empty);
+        assert_eq!(world.executor.blocks_lent(), 0);
+    }
+}
+
+#[test]
+fn where_nothing_is_there_nothing_is_kept() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let mut world = World::new(on);
+    let conn = world.connect();
+    let source = conn.source();
+    world.spawn(async move {
+        let nothing = Failure { op: Op::Recv, source, error: IoError::WouldBlock };
+        assert_eq!(conn.try_recv_kept().err(), Some(Error::Failed(nothing)));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+/// A block goes back wherever its bytes are dropped: within a callback, where the host is borrowed, when that is over.
+#[test]
+fn blocks_that_are_dropped_go_back() {
+    for in_callback in [false, true] {
+        let door = Door::new(&NoWakers);
+        let on = Loop::new(&door);
+        let mut world = World::new(on);
+        let conn = world.connect();
+        world.peer(conn.source()).inbox.extend(b"many more than eight");
+        let after = world.connect();
+        world.peer(after.source()).inbox.push_back(1);
+        world.spawn(async move {
+            let kept = conn.try_recv_kept().unwrap();
+            on.yield_now().await;
+            if in_callback {
+                after.try_recv_with(move |_| drop(kept)).unwrap();
+            } else {
+                drop(kept);
+            }
+            std::future::pending::<()>().await;
+        });
+        world.turn();
+        assert_eq!(world.executor.blocks_lent(), 1);
+        world.turn();
+        assert_eq!(world.executor.blocks_lent(), 0);
+    }
+}
+
+/// Bytes in a block are the loop's: outside of its tasks they can't be looked at, and go back with the next step.
+#[test]
+fn bytes_outside_of_a_task_are_refused() {
+    let door = Door::new(&NoWakers);
+    let on = Loop::new(&door);
+    let taken = Rc::new(RefCell::new(None));
+    let mut world = World::new(on);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.extend(b"many more than eight");
+    let place = taken.clone();
+    world.spawn(async move {
+        *place.borrow_mut() = conn.try_recv_kept().ok();
+        on.yield_now().await;
+        drop(place.take());
+    });
+    world.turn();
+    assert_eq!(taken.borrow().as_ref().unwrap().copy_to(&mut [0; 4]), Err(Refused::Elsewhere));
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(world.executor.blocks_lent(), 0);
+}
