@@ -140,10 +140,11 @@ impl<'e> Loader<'e> {
     /// As with [`load`](Self::load).
     pub fn inspect(&self, path: &Path) -> Result<World, Error> {
         let wasm = self.read_wasm(path)?;
-        let world = World::of_valid_wasm(&wasm);
-        world
-            .and_then(|world| world.check(self.engine, &wasm).map(|()| world))
-            .map_err(|wrong| refused(path, wrong))
+        self.compiler.examine(self.engine, &wasm).map_err(|failure| match failure {
+            Failure::Invalid(error) => Error::Invalid { path: path.to_owned(), what: error.to_string() },
+            failure => failed(path, failure),
+        })?;
+        World::of_wasm(&wasm).map_err(|wrong| refused(path, wrong))
     }
 
     /// Compiles a component that can be run here, to the bytes of a `.cwasm`.
@@ -154,7 +155,7 @@ impl<'e> Loader<'e> {
     pub fn compile(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let wasm = self.read_wasm(path)?;
         let world = World::of_wasm(&wasm).map_err(|wrong| refused(path, wrong))?;
-        let code = self.code(path, &wasm, &world)?;
+        let code = self.code(path, &wasm)?;
         let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
         Artefact::new(world.kind(), component).check(path)?;
         Ok(code.to_file())
@@ -168,7 +169,7 @@ impl<'e> Loader<'e> {
                 return Ok(Artefact::new(world.kind(), component));
             }
         }
-        let code = self.code(path, wasm, &world)?;
+        let code = self.code(path, wasm)?;
         if let Some(cache) = &self.cache {
             cache.put(self.engine, wasm, &code);
         }
@@ -176,18 +177,8 @@ impl<'e> Loader<'e> {
         Ok(Artefact::new(world.kind(), component))
     }
 
-    fn code(&self, path: &Path, wasm: &[u8], world: &World) -> Result<Code, Error> {
-        // A guest that can't be run need not be compiled.
-        world.check(self.engine, wasm).map_err(|wrong| refused(path, wrong))?;
-        let path = || path.to_owned();
-        self.compiler.compile(self.engine, wasm).map_err(|failure| match failure {
-            Failure::Invalid(error) => Error::Compile { path: path(), error },
-            Failure::System(error) => Error::Compiler { path: path(), error },
-            Failure::Time(limit) => Error::CompileTime { path: path(), limit },
-            Failure::Memory(limit, status) => {
-                Error::CompileMemory { path: path(), limit: limit >> 20, status }
-            }
-        })
+    fn code(&self, path: &Path, wasm: &[u8]) -> Result<Code, Error> {
+        self.compiler.compile(self.engine, wasm).map_err(|failure| failed(path, failure))
     }
 
     /// Reads a file that is no machine code.
@@ -215,6 +206,17 @@ impl<'e> Loader<'e> {
             return Err(too_large());
         }
         Ok(bytes)
+    }
+}
+
+fn failed(path: &Path, failure: Failure) -> Error {
+    let path = path.to_owned();
+    match failure {
+        Failure::Invalid(error) => Error::Compile { path, error },
+        Failure::World(what) => Error::World { path, what },
+        Failure::System(error) => Error::Compiler { path, error },
+        Failure::Time(limit) => Error::CompileTime { path, limit },
+        Failure::Memory(limit, status) => Error::CompileMemory { path, limit: limit >> 20, status },
     }
 }
 

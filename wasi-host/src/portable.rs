@@ -7,6 +7,7 @@
 //! Such a guest keeps its own loop: `poll` is a call into wasmtime-wasi, which looks at the whole list each time. Where it does
 //! not end by itself when it is asked to, it is ended: see [`Settings::drain_timeout`].
 
+mod limits;
 mod network;
 mod output;
 mod poll;
@@ -18,7 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use wasmtime::component::{Component, Linker, Resource, ResourceTable};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::add_to_linker_async;
 use wasmtime_wasi::p2::bindings::{Command, CommandPre};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
@@ -26,6 +27,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 pub use network::{Network, Peer};
 pub use stopper::{Stopper, stopper};
 
+use limits::Limits;
 use output::{Lines, Waiting};
 use poll::Polls;
 use stopper::Stopping;
@@ -86,7 +88,7 @@ pub enum Error {
 struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
-    limits: StoreLimits,
+    limits: Limits,
     polls: Polls,
 }
 
@@ -166,18 +168,10 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
         let allowed = network.allows(address, purpose);
         Box::pin(async move { allowed })
     });
-    let limits = StoreLimitsBuilder::new()
-        .memory_size(max_memory)
-        .memories(2)
-        .tables(64)
-        .table_elements(1_000_000)
-        .instances(64)
-        .trap_on_grow_failure(true)
-        .build();
     wasi.max_random_size(MAX_RANDOM);
     let mut table = ResourceTable::new();
     table.set_max_capacity(max_resources);
-    let guest = Guest { wasi: wasi.build(), table, limits, polls: Polls::default() };
+    let guest = Guest { wasi: wasi.build(), table, limits: Limits::new(max_memory), polls: Polls::default() };
     let mut store = Store::new(engine, guest);
     // Bytes that it may hand over in one call: a piece of a stream, or a list of all that it has.
     store.set_hostcall_fuel(max_resources.saturating_mul(size_of::<Resource<()>>()).saturating_add(PIECE));

@@ -14,6 +14,8 @@ const TYPES: &str = "sinbin:service/";
 const VERSION: &str = "0.1";
 /// The export of a command.
 const COMMAND: &str = "wasi:cli/run";
+/// How deep components may lie in components: to check them takes the square of that.
+const MAX_DEPTH: u32 = 64;
 
 /// How a component wants to be run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +41,7 @@ impl World {
     pub(crate) fn of_wasm(wasm: &[u8]) -> Result<Self, Wrong> {
         let (mut imports, mut exports) = (Vec::new(), Vec::new());
         // Components have components and modules in them, with names of their own.
-        let mut depth = 0;
+        let mut depth = 0_u32;
         let (mut head, mut is_head) = (0, true);
         for payload in Parser::new(0).parse_all(wasm) {
             let payload = payload?;
@@ -49,7 +51,7 @@ impl World {
             }
             match payload {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth -= 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
                         imports.push(import?.name.name.to_owned());
@@ -62,14 +64,21 @@ impl World {
                 }
                 _ => {}
             }
+            if depth > MAX_DEPTH {
+                return Err(Wrong::World(format!(
+                    "its components lie more than {MAX_DEPTH} deep in each other"
+                )));
+            }
         }
         Self::new(imports, exports, head)
     }
 
-    /// Checks the whole of a component's bytes as well. Takes a time in proportion to their number.
+    /// Checks the whole of a component's bytes as well. Their types can make that take much more time and memory than
+    /// their number lets expect.
     pub(crate) fn of_valid_wasm(wasm: &[u8]) -> Result<Self, Wrong> {
+        let world = Self::of_wasm(wasm)?;
         Validator::new_with_features(WasmFeatures::default()).validate_all(wasm)?;
-        Self::of_wasm(wasm)
+        Ok(world)
     }
 
     /// Asks a component that is compiled.

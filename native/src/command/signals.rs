@@ -74,7 +74,7 @@ pub fn outlive_full_files() -> io::Result<()> {
 }
 
 /// Unblocks the signals that this process depends on, in this thread and those that it starts. A parent that has blocked
-/// them leaves them so.
+/// them leaves them so. Of processes that this one starts it hears again, should its parent have ignored those of its own.
 ///
 /// # Errors
 ///

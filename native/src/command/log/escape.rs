@@ -12,6 +12,9 @@ pub(super) const VALUE: usize = 1024;
 const LINES: usize = 1000;
 const MESSAGE: usize = 16 * 1024;
 
+/// Bytes of all lines of such a message, roughly.
+const TOTAL: usize = 64 * 1024;
+
 /// How what is escaped is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
@@ -92,8 +95,8 @@ pub(crate) fn lines_escaped(text: &impl Display) -> String {
     let text = text.to_string();
     let mut out = String::new();
     for (number, line) in text.split('\n').enumerate() {
-        if number == LINES {
-            let more = text.split('\n').count() - LINES;
+        if number == LINES || out.len() > TOTAL {
+            let more = text.split('\n').count() - number;
             write!(out, "\n  … ({more} lines more)").ok();
             break;
         }
@@ -138,6 +141,14 @@ mod tests {
         assert_eq!(escaped(Style::Text, 4, "abcde"), "abcd… (1 bytes more)");
         assert_eq!(escaped(Style::Text, 4, "abc\nd"), "abc… (2 bytes more)");
         assert_eq!(escaped(Style::Json, 4, "éé\"é"), "éé… (3 bytes more)");
+    }
+
+    #[test]
+    fn a_message_of_many_long_lines_is_cut() {
+        let text = vec!["x".repeat(MESSAGE); LINES].join("\n");
+        let cut = lines_escaped(&text);
+        assert!(cut.len() < TOTAL + 2 * MESSAGE, "{}", cut.len());
+        assert!(cut.ends_with(" lines more)"), "it says that there is more");
     }
 
     #[test]

@@ -85,6 +85,10 @@ const NEEDED: [i32; 9] = [
 
 #[cfg(unix)]
 pub(super) fn unblock() -> io::Result<()> {
+    // SAFETY: the default action is no handler of anybody's.
+    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
     // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is a valid place that lives as long as the call.

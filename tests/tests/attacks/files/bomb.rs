@@ -70,12 +70,56 @@ fn bomb(path: &Path, functions: usize, blocks: usize) {
     section(10, &code, &mut module);
     let mut component = b"\0asm\x0d\0\x01\0".to_vec();
     section(1, &module, &mut component);
-    // An instance of nothing, which is exported.
-    section(5, &[1, 1, 0], &mut component);
+    end_as_command(&mut component);
+    fs::write(path, component).expect("a file");
+}
+
+/// Has a component export an instance of nothing, by the name of a command's.
+fn end_as_command(component: &mut Vec<u8>) {
+    section(5, &[1, 1, 0], component);
     let mut export = vec![1, 0];
     sized(b"wasi:cli/run@0.2.0", &mut export);
     export.extend_from_slice(&[5, 0, 0]);
-    section(11, &export, &mut component);
+    section(11, &export, component);
+}
+
+/// A component of some 35 KB whose types say so much by naming each other that they take a gigabyte: an instance type of
+/// resources, which each component type has many of.
+fn type_bomb(path: &Path, resources: usize, imports: usize, types: usize) {
+    let mut all = Vec::new();
+    put(types + 1, &mut all);
+    all.push(0x42);
+    put(resources, &mut all);
+    for number in 0..resources {
+        all.extend_from_slice(&[0x04, 0]);
+        sized(format!("r{number}").as_bytes(), &mut all);
+        all.extend_from_slice(&[0x03, 0x01]);
+    }
+    for _ in 0..types {
+        all.push(0x41);
+        put(imports + 1, &mut all);
+        // The first type of the component around it.
+        all.extend_from_slice(&[0x02, 0x03, 0x02, 0x01, 0x00]);
+        for number in 0..imports {
+            all.extend_from_slice(&[0x03, 0]);
+            sized(format!("x{number}").as_bytes(), &mut all);
+            all.extend_from_slice(&[0x05, 0]);
+        }
+    }
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    section(7, &all, &mut component);
+    end_as_command(&mut component);
+    fs::write(path, component).expect("a file");
+}
+
+/// Components that lie so deep in each other.
+fn nest(path: &Path, depth: usize) {
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    for _ in 0..depth {
+        let inner = std::mem::replace(&mut component, b"\0asm\x0d\0\x01\0".to_vec());
+        section(4, &inner, &mut component);
+    }
+    end_as_command(&mut component);
     fs::write(path, component).expect("a file");
 }
 
@@ -134,5 +178,54 @@ fn a_guest_that_takes_too_much_memory_to_compile_is_refused() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {}", ended.stderr);
         assert!(ended.stderr.contains("--compile-memory allows more"), "{args:?}: {}", ended.stderr);
     }
+    fs::remove_dir_all(directory).ok();
+}
+
+/// Types that take much to look at are looked at within the limits too, by whatever command.
+#[test]
+fn a_guest_whose_types_take_too_much_memory_is_refused() {
+    let directory = scratch();
+    let path = directory.join("types.wasm");
+    type_bomb(&path, 1000, 100, 20);
+    let inspect = ["inspect".to_owned(), text(&path).to_owned()];
+    for way in ways(&path, &directory).into_iter().chain([inspect.to_vec()]) {
+        let args: Vec<_> = way.iter().map(String::as_str).collect();
+        let ended = limited(&args, &["--compile-timeout", "5m", "--compile-memory", "32"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--compile-memory allows more"), "{args:?}: {}", ended.stderr);
+    }
+    fs::remove_dir_all(directory).ok();
+}
+
+#[test]
+fn components_that_lie_too_deep_in_each_other_are_refused() {
+    let directory = scratch();
+    let path = directory.join("deep.wasm");
+    nest(&path, 64);
+    let ended = limited(&["inspect", text(&path)], &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    nest(&path, 10_000);
+    let inspect = ["inspect".to_owned(), text(&path).to_owned()];
+    for way in ways(&path, &directory).into_iter().chain([inspect.to_vec()]) {
+        let args: Vec<_> = way.iter().map(String::as_str).collect();
+        let ended = limited(&args, &[]);
+        assert_eq!(ended.code, Some(1), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("more than 64 deep"), "{args:?}: {}", ended.stderr);
+    }
+    fs::remove_dir_all(directory).ok();
+}
+
+/// An archive may have put a link beside a guest: without -o, nothing is written through it.
+#[test]
+fn a_guest_is_not_compiled_through_a_link_beside_it() {
+    let directory = scratch();
+    let (guest, victim) = (directory.join("guest.wasm"), directory.join("victim"));
+    fs::copy(sinbin_tests::guest("echo.wasm"), &guest).expect("a copy");
+    fs::write(&victim, "precious").expect("a file");
+    std::os::unix::fs::symlink(&victim, directory.join("guest.cwasm")).expect("a link");
+    let ended = limited(&["compile", text(&guest)], &["--compile-timeout", "5m"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("name it by -o"), "{}", ended.stderr);
+    assert_eq!(fs::read(&victim).expect("it is there"), b"precious");
     fs::remove_dir_all(directory).ok();
 }

@@ -10,7 +10,7 @@ use sinbin::command::serving::ServingArgs;
 use sinbin::command::span::{Span, span};
 use sinbin_wasi::portable::Peer;
 
-use crate::load::{CompilingArgs, LoadArgs, SizeArgs};
+use crate::load::{CompilingArgs, LoadArgs};
 
 /// Run network services in a wasm sandbox, at native speed.
 ///
@@ -124,7 +124,7 @@ pub(crate) struct InspectArgs {
     /// The guest, a .wasm.
     pub(crate) guest: PathBuf,
     #[command(flatten)]
-    pub(crate) size: SizeArgs,
+    pub(crate) compiling: CompilingArgs,
 }
 
 #[derive(Args)]

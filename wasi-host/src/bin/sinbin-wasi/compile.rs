@@ -23,7 +23,8 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
         OUT.write_all(&compiled).map_err(|error| format!("cannot write to stdout: {error}"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    write(&path, &compiled).map_err(|error| Error::Write { path: path.clone(), error })?;
+    write(&path, &compiled, args.output.is_some())
+        .map_err(|error| Error::Write { path: path.clone(), error })?;
     if is_stdout(&path) {
         return Ok(ExitCode::SUCCESS);
     }

@@ -10,7 +10,7 @@ use crate::cli::InspectArgs;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Box<dyn Error>> {
     let engine = engine()?;
-    let world = args.size.loader(&engine).inspect(&args.guest)?;
+    let world = args.compiling.loader(&engine)?.inspect(&args.guest)?;
     let kind = match world.kind() {
         Kind::Driven => "a service: the host drives it",
         Kind::Portable => "a command of WASI 0.2: it drives itself",

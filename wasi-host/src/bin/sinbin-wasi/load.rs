@@ -11,7 +11,7 @@ use wasmtime::Engine;
 
 /// How large a guest may be.
 #[derive(Args)]
-pub(crate) struct SizeArgs {
+struct SizeArgs {
     /// The largest file of a guest, in MiB; a larger one is refused.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
     max_guest_size: u32,
@@ -22,18 +22,18 @@ pub(crate) struct SizeArgs {
 pub(crate) struct CompilingArgs {
     #[command(flatten)]
     size: SizeArgs,
-    /// How long a guest may be compiled, in a process of its own; one that takes longer is refused. "off" compiles in
-    /// this process, with no limit of time or memory: for guests that you trust.
+    /// How long a guest may be checked and compiled, in a process of its own; one that takes longer is refused. "off" does
+    /// so in this process, with no limit of time or memory: for guests that you trust.
     #[arg(long, default_value = "10s", value_name = "SPAN", env = "SINBIN_WASI_COMPILE_TIMEOUT", value_parser = span)]
     compile_timeout: Span,
-    /// Memory to compile a guest with, in MiB; one that needs more is refused.
+    /// Memory to check and compile a guest with, in MiB; one that needs more is refused.
     #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65536))]
     compile_memory: u32,
 }
 
 impl SizeArgs {
     /// A loader of such guests.
-    pub(crate) fn loader<'e>(&self, engine: &'e Engine) -> Loader<'e> {
+    fn loader<'e>(&self, engine: &'e Engine) -> Loader<'e> {
         Loader::new(engine).max_size(u64::from(self.max_guest_size) << 20)
     }
 }
