@@ -96,7 +96,9 @@ pub(crate) fn cargo(package: &str) -> CargoBuild {
 /// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple; a program of ours lies
 /// beside `deps`.
 fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
-    let target = test.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists())?;
+    // cargo marks a directory that it has made itself by the one, and each that it builds in by the other.
+    let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
+    let target = test.ancestors().find(|dir| marks.iter().any(|mark| dir.join(mark).exists()))?;
     let parts = test.strip_prefix(target).ok()?.iter().filter(|part| *part != "deps");
     let parts: Vec<_> = parts.collect();
     let triple = match parts[..] {
