@@ -95,7 +95,8 @@ pub(crate) fn cargo(package: &str) -> CargoBuild {
 
 /// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple; a program of ours lies
 /// beside `deps`.
-fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
+#[must_use]
+pub fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
     // cargo marks a directory that it has made itself by the one, and each that it builds in by the other.
     let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
     let target = test.ancestors().find(|dir| marks.iter().any(|mark| dir.join(mark).exists()))?;

@@ -27,7 +27,7 @@ mod wait;
 pub use blocked::with_signals_blocked;
 pub use children::end_on_signal;
 pub use client::{Client, connect, exchange, fib, noise, replies};
-pub use command::{Ended, Running, run, sinbin, sinbin_wasi};
+pub use command::{Ended, Running, run, sinbin, sinbin_wasi, target_dir};
 pub use example::{example, wasi_example};
 pub use foreign::foreign;
 pub use guest::{guest, guests};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use escargot::CargoBuild;
-use sinbin_tests::{Server, exchange, noise};
+use sinbin_tests::{Server, exchange, noise, target_dir};
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -51,8 +51,8 @@ impl Crate {
     /// How to run it, once it is built. What it is built of stays beside what cargo built for this test.
     fn build(&self) -> Command {
         let own = std::env::current_exe().expect("a test has a path");
-        let target = own.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
-        let target = target.expect("a test lies in cargo's target directory").join("outside");
+        let (target, _) = target_dir(&own).expect("a test lies in cargo's target directory");
+        let target = target.join("outside");
         let build = CargoBuild::new().manifest_path(self.0.join("Cargo.toml")).target_dir(target);
         match build.arg("--offline").run() {
             Ok(built) => built.command(),
