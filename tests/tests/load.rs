@@ -98,7 +98,8 @@ fn thousands_of_connections_of_which_one_in_ten_is_reset_leave_nothing_behind() 
     let length = seconds.map_or(Length::Bursts(count * BURSTS), Length::Span);
     println!("{count} connections, {length:?}, seed {seed}");
 
-    let server = server(&["--max-connections", "8000", "--workers", "1"]);
+    // Each of them may have a job at the same time.
+    let server = server(&["--max-connections", "8000", "--max-jobs", "8000", "--workers", "1"]);
     let rounds = holds_no_more_after(&server, count, |idle| {
         let crowd = Crowd::connect(server.address(), count, Luck::seeded(seed));
         eventually("all of them at once", || Footprint::descriptors(&server) == idle.descriptors + count);
