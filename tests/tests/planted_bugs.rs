@@ -123,8 +123,8 @@ const BUGS: [Planted; 29] = [
     Planted {
         name: "a leak on cancel: nobody gives the job up",
         file: "fib_service.rs",
-        right: "            cx.cancel_job(job);",
-        wrong: "            let _ = job;",
+        right: "if let Work::Job(job) = self.work.work() {\n            cx.cancel_job(job);",
+        wrong: "if let Work::Job(job) = self.work.work() {\n            let _ = job;",
     },
     Planted {
         name: "a leak at the end: bytes that are kept are not given back",
