@@ -50,10 +50,20 @@ pub fn shut_on_signal(socket: std::sync::Arc<std::os::unix::net::UnixStream>) ->
     act_on_signal(Action::Shut(socket))
 }
 
-fn act_on_signal(action: Action) -> io::Result<()> {
+/// Keeps signals for what is to stop by the first of them, which [`stop_on_signal`] has then do so at once. A server calls it
+/// before it binds: whoever can connect can stop it.
+///
+/// # Errors
+///
+/// When the system takes no handler.
+pub fn keep_signals() -> io::Result<()> {
     let mut counted = Ok(());
     COUNTED.call_once(|| counted = on_signal(Action::Count));
-    counted?;
+    counted
+}
+
+fn act_on_signal(action: Action) -> io::Result<()> {
+    keep_signals()?;
     on_signal(action.clone())?;
     if interrupted() {
         action.act();

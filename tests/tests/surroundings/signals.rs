@@ -1,9 +1,11 @@
 //! Signals that are ignored when a process starts.
 
+use std::net::TcpStream;
+
 use rustix::process::Signal;
 use sinbin_tests::{Running, by_shell, eventually};
 
-use crate::{WAYS, free_address, is_served, listens};
+use crate::{WAYS, drain, free_address, is_served, listens};
 
 /// The signals that ask a server to stop, as a shell calls them.
 const SIGNALS: [(&str, Signal); 3] = [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)];
@@ -42,5 +44,22 @@ fn under_nohup_it_serves_on() {
         running.signal(Signal::TERM);
         eventually("the end of it", || running.has_ended());
         assert_eq!(running.wait().code, Some(0), "{}", way.name);
+    }
+}
+
+/// As a supervisor does that takes the first connection for the sign that a server is up.
+#[test]
+fn whoever_can_connect_can_stop_it() {
+    for way in &WAYS {
+        for _ in 0..20 {
+            let address = free_address();
+            let mut running = Running::start((way.command)(&["--listen", &address.to_string()]));
+            while TcpStream::connect(address).is_err() {
+                assert!(!running.has_ended(), "{}: {:?}", way.name, running.stderr());
+                std::hint::spin_loop();
+            }
+            let (code, _) = drain(running);
+            assert_eq!(code, Some(0), "{}", way.name);
+        }
     }
 }

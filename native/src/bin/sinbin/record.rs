@@ -31,14 +31,14 @@ where
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(Inside::new(make), &settings(arguments, args))?;
+    // Before anybody can connect, and take it for a server to stop.
+    stop_on_signal(server.stopper())?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
     // A server that can't be leaves no file.
     outlive_full_files()?;
     server
         .record(path, name, args.record_limit())
         .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
-    // Before anybody is told that there is a server to stop.
-    stop_on_signal(server.stopper())?;
     for (asked, bound) in args.listen.iter().zip(bound) {
         output::listening(*asked, bound)?;
     }

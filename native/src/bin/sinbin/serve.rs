@@ -12,7 +12,7 @@ use crate::services::{arguments, fib_arguments};
 use crate::{record, services};
 use sinbin::command::output;
 use sinbin::command::serving::ServingArgs;
-use sinbin::command::signals::stop_on_signal;
+use sinbin::command::signals::{keep_signals, stop_on_signal};
 
 /// The exit code when connections had to be cut.
 pub(crate) const CUT: u8 = 3;
@@ -77,7 +77,7 @@ fn settings(args: &ServingArgs) -> Settings {
 fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, Box<dyn Error>> {
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
-    // Before anybody is told that there is a server to stop.
+    // Before anybody can connect, and take it for a server to stop.
     stop_on_signal(server.stopper())?;
     for address in &args.listen {
         output::listening(*address, server.listen(*address)?)?;
@@ -91,6 +91,8 @@ fn serve_async(
 ) -> Result<ExitCode, Box<dyn Error>> {
     sinbin::command::descriptors::make_room_for(args.max_connections);
     let settings = settings(args);
+    // Before anybody can connect, and take it for a server to stop.
+    keep_signals()?;
     let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
     for address in &args.listen {
         let listener = settings.bind(*address).map_err(|error| error.beside(bound.iter().copied()))?;

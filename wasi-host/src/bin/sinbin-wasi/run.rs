@@ -106,6 +106,8 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     let blueprint = blueprint.until(is_over(args.serving.drain_timeout.0));
     let server = Server::new(blueprint, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
+    // Before anybody can connect, and take it for a server to stop.
+    stop_on_signal(server.stopper())?;
     let bound =
         args.serving.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
     // A server that can't be leaves no file.
@@ -115,8 +117,6 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         let recorded = server.record(path, &name, args.serving.record_limit());
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
-    // Before anybody is told that there is a server to stop.
-    stop_on_signal(server.stopper())?;
     for (asked, bound) in args.serving.listen.iter().zip(bound) {
         output::listening(*asked, bound)?;
     }
