@@ -47,7 +47,7 @@ const ASKED_FOR: u32 = 100;
 /// The options of the log.
 #[derive(Args)]
 pub struct LogArgs {
-    /// What to log to stderr: error, warn, info, debug, trace or off.
+    /// Level of the log on stderr: error, warn, info, debug, trace or off.
     #[arg(
         id = "log",
         long = "log",

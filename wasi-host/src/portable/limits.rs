@@ -10,7 +10,7 @@ const INSTANCES: usize = 64;
 /// Bytes of an element of a table.
 const ELEMENT: usize = size_of::<usize>();
 
-/// What a command has of its memory, and may have.
+/// Bytes of memory that a command has, and those that it may have.
 pub(super) struct Limits {
     counts: StoreLimits,
     max: usize,

@@ -93,7 +93,7 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
     pub(crate) max_ignored: u32,
     /// Sockets, streams and pollables that a command of WASI may hold at a time (default: 16 for each connection, and 1024).
-    /// One that wants more is ended.
+    /// A command that wants more is ended.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
     #[command(flatten)]
