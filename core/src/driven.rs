@@ -43,16 +43,18 @@ pub mod recording;
 mod shell;
 mod sources;
 mod start;
-mod task;
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "std")]
+use crate::driven::guard::DriversGuard;
 use crate::executor::Executor;
 use crate::host::{Service, Task};
 use crate::id::{JobId, TaskId};
 use crate::interest::Interest;
 use crate::job::WireJob;
 use crate::kernel::Rest;
+use crate::serve::{Guard as _, Look, ServeTask, UNSEEN, turn};
 use crate::storage::Limits;
 use crate::task::Async;
 use crate::time::Instant;
@@ -62,10 +64,6 @@ pub use compute::{Compute, Computed, compute};
 pub use guard::Guard;
 pub use shell::Shell;
 pub use start::{BLOCK, DEFAULT_MAX_JOBS, Start, Takes};
-pub use task::DrivenTask;
-
-/// Steps of tasks that hand on to each other, before the driver is asked what else there is.
-const UNSEEN: usize = 64;
 
 /// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0 (and less than four
 /// times the number of tasks there can be, plus 1024); the high half is a generation, so that no name means two things.
@@ -234,7 +232,7 @@ where
     #[cfg(feature = "std")]
     #[must_use]
     pub fn guard(mut self, guard: Guard) -> Self {
-        self.shell.guarded = guard::Guarded::by(guard);
+        self.shell.guarded = DriversGuard::by(guard);
         self
     }
 
@@ -243,9 +241,9 @@ where
     /// # Errors
     ///
     /// Gives the task back when there is no place for another.
-    pub fn start<'d>(&mut self, task: Async<'d>) -> Result<TaskId, DrivenTask<S>>
+    pub fn start<'d>(&mut self, task: Async<'d>) -> Result<TaskId, ServeTask<S>>
     where
-        DrivenTask<S>: From<Async<'d>>,
+        ServeTask<S>: From<Async<'d>>,
     {
         self.executor.spawn(task.into())
     }
@@ -265,14 +263,10 @@ where
         }
         self.tell_again();
         let mut steps = 0;
-        let mut has_looked = !self.shell.has_more;
+        let mut look = if self.shell.has_more { Look::Part } else { Look::Whole };
         loop {
-            steps += if has_looked {
-                self.executor.turn(now, &mut self.shell)
-            } else {
-                self.executor.turn_unseen(now, &mut self.shell)
-            };
-            has_looked = false;
+            steps += turn(&mut self.executor, &mut self.shell, look, |_| now);
+            look = Look::None;
             if self.shell.slice(&mut self.executor.kernel) {
                 // A slice is as long as many steps.
                 steps += UNSEEN;

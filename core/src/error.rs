@@ -57,6 +57,25 @@ impl fmt::Display for IoError {
 
 impl core::error::Error for IoError {}
 
+/// What the standard library's errors are to a task. An operation that a signal has interrupted is tried again.
+#[cfg(feature = "std")]
+impl From<std::io::Error> for IoError {
+    #[cold]
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::WouldBlock | Kind::Interrupted => Self::WouldBlock,
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => {
+                Self::Reset
+            }
+            Kind::NotConnected => Self::Closed,
+            Kind::ConnectionRefused => Self::ConnectionRefused,
+            Kind::AddrInUse => Self::AddressInUse,
+            _ => Self::Os(error.raw_os_error().unwrap_or(0)),
+        }
+    }
+}
+
 /// What was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {

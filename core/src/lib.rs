@@ -100,6 +100,8 @@ mod linger;
 pub mod peers;
 mod place;
 mod queue;
+#[cfg(feature = "alloc")]
+pub mod serve;
 mod slab;
 mod slicer;
 mod step;

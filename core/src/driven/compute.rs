@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::any::type_name;
 
-use crate::driven::guard::Guarded;
+use crate::driven::guard::DriversGuard;
 use crate::id::JobId;
 use crate::job::{Job, Progress, WireJob};
+use crate::serve::Guard as _;
 use crate::slicer::Slicer;
 use crate::storage::Limits;
 
@@ -54,7 +55,7 @@ pub fn compute<J: WireJob>(bytes: &[u8], budget: u32) -> Computed {
 }
 
 /// Calls the code of a job.
-fn call_of<J, R>(guarded: Guarded, act: impl FnOnce() -> R) -> Option<R> {
+fn call_of<J, R>(guarded: DriversGuard, act: impl FnOnce() -> R) -> Option<R> {
     guarded.call_of(type_name::<J>(), "a job panicked", act)
 }
 
@@ -97,7 +98,7 @@ impl<J: WireJob> Work<J> {
         &mut self,
         id: JobId,
         job: J,
-        guarded: Guarded,
+        guarded: DriversGuard,
         put: &mut dyn FnMut(&[u8]),
     ) -> Submitted {
         let is_here = matches!(self.compute, Compute::Here { .. });
@@ -118,7 +119,7 @@ impl<J: WireJob> Work<J> {
     }
 
     /// Takes a result of the driver's. Returns whether the bytes are one; `None` if nobody waits for it.
-    pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: Guarded) -> Option<bool> {
+    pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: DriversGuard) -> Option<bool> {
         let place = self.place(id)?;
         let output = call_of::<J, _>(guarded, || J::decode_output(bytes)).flatten();
         let is_one = output.is_some();
@@ -139,7 +140,7 @@ impl<J: WireJob> Work<J> {
     }
 
     /// Forgets a job that is not done. Whether the driver computes it; `None` if nobody does any more.
-    pub(super) fn cancel(&mut self, id: JobId, guarded: Guarded) -> Option<bool> {
+    pub(super) fn cancel(&mut self, id: JobId, guarded: DriversGuard) -> Option<bool> {
         match self.place(id) {
             None => {
                 call_of::<J, _>(guarded, || self.slicer.cancel(id));
@@ -155,7 +156,7 @@ impl<J: WireJob> Work<J> {
     }
 
     /// Drops all jobs and results there are.
-    pub(super) fn clear(&mut self, guarded: Guarded) {
+    pub(super) fn clear(&mut self, guarded: DriversGuard) {
         for away in &mut self.away {
             guarded.drop(away.take());
         }
@@ -169,7 +170,7 @@ impl<J: WireJob> Work<J> {
     }
 
     /// Runs a slice, if there is one to run, and says what became of the job.
-    pub(super) fn slice(&mut self, guarded: Guarded) -> Option<Sliced> {
+    pub(super) fn slice(&mut self, guarded: DriversGuard) -> Option<Sliced> {
         let next = self.slicer.next()?;
         let (Compute::Driver { slice } | Compute::Here { slice }) = self.compute;
         Some(match call_of::<J, _>(guarded, || self.slicer.run(slice)) {

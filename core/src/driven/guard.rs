@@ -2,8 +2,9 @@
 //! that a guest has nothing of this.
 
 use alloc::string::String;
-use core::any::type_name;
 use core::fmt;
+
+use crate::serve::{self, Guard as _, Subject};
 
 /// How a driven loop calls the user's code, and what it does with a report. A driver in the same process that can catch
 /// panics gives it one: see [`Driven::guard`](crate::driven::Driven::guard). A task that panics is then lost alone. Without
@@ -17,14 +18,14 @@ pub struct Guard {
     pub report: fn(fmt::Arguments<'_>),
 }
 
-/// The guard of a loop, if it has one.
+/// The driver's guard, if it has given one.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Guarded {
+pub struct DriversGuard {
     #[cfg(feature = "std")]
     by: Option<Guard>,
 }
 
-impl Guarded {
+impl DriversGuard {
     #[cfg(feature = "std")]
     pub(super) const fn by(guard: Guard) -> Self {
         Self { by: Some(guard) }
@@ -38,13 +39,23 @@ impl Guarded {
         return false;
     }
 
-    /// Calls `act`.
-    ///
-    /// # Errors
-    ///
-    /// The panic's message.
+    /// Calls `act`. If it panics, reports `who` it was, what it `did`, and the panic's message.
+    pub(super) fn call_of<R>(self, who: &str, did: &str, act: impl FnOnce() -> R) -> Option<R> {
+        match self.call(act) {
+            Ok(result) => Some(result),
+            Err(said) => {
+                self.report(Subject::Value, format_args!("{who}: {did}: {said}"));
+                None
+            }
+        }
+    }
+}
+
+impl serve::Guard for DriversGuard {
+    type Panic = String;
+
     #[inline]
-    pub(super) fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, String> {
+    fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, String> {
         #[cfg(feature = "std")]
         if let Some(guard) = self.by {
             return guard.try_call(act);
@@ -52,26 +63,8 @@ impl Guarded {
         Ok(act())
     }
 
-    /// Calls `act`. If it panics, reports `who` it was, what it `did`, and the panic's message.
-    pub(super) fn call_of<R>(self, who: &str, did: &str, act: impl FnOnce() -> R) -> Option<R> {
-        match self.call(act) {
-            Ok(result) => Some(result),
-            Err(said) => {
-                self.report(format_args!("{who}: {did}: {said}"));
-                None
-            }
-        }
-    }
-
-    /// Drops what is the user's.
-    pub(super) fn drop<T>(self, unwanted: T) {
-        if core::mem::needs_drop::<T>() {
-            self.call_of(type_name::<T>(), "panicked when it was dropped", || drop(unwanted));
-        }
-    }
-
     #[cold]
-    pub(super) fn report(self, line: fmt::Arguments<'_>) {
+    fn report(self, _: Subject, line: fmt::Arguments<'_>) {
         #[cfg(feature = "std")]
         if let Some(guard) = self.by {
             (guard.report)(line);

@@ -7,9 +7,9 @@ use core::time::Duration;
 
 use crate::acceptor::Acceptor;
 use crate::driven::compute::{Compute, Sliced, Submitted, Work};
-use crate::driven::guard::Guarded;
+use crate::driven::guard::DriversGuard;
 use crate::driven::sources::{ADDRESS, Entry, Sources};
-use crate::driven::{Command, Counts, DrivenTask, Event, Handle};
+use crate::driven::{Command, Counts, Event, Handle};
 use crate::error::IoError;
 use crate::executor::Executor;
 use crate::host::{Host, Jobs, Serves, Service, Task};
@@ -17,6 +17,7 @@ use crate::id::{JobId, SourceId};
 use crate::interest::Interest;
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
+use crate::serve::{Guarded, ServeTask};
 use crate::storage::Limits;
 use crate::task::{Async, AsyncHost, BoxedJob, Carry};
 
@@ -46,7 +47,7 @@ pub struct Shell<S: Service> {
     /// Some of what has come in is told in later calls.
     pub(super) has_more: bool,
     pub(super) counts: Counts,
-    pub(super) guarded: Guarded,
+    pub(super) guarded: DriversGuard,
     /// Jobs that were lost before they began.
     lost: Vec<JobId>,
 }
@@ -67,7 +68,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             stopping: false,
             has_more: false,
             counts: Counts::default(),
-            guarded: Guarded::default(),
+            guarded: DriversGuard::default(),
             lost: Vec::new(),
         }
     }
@@ -183,7 +184,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         }
         let Ok(source) = executor.kernel.open() else { return false };
         self.sources.insert(source, handle, None);
-        if executor.spawn(DrivenTask::Accept(Acceptor::new(source))).is_err() {
+        if executor.spawn(ServeTask::accept(Acceptor::new(source))).is_err() {
             executor.kernel.close(source);
             self.sources.remove(source);
             return false;
@@ -258,7 +259,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
 
 impl<S: Service<Job: WireJob>> Host for Shell<S> {
     type Storage = Limits;
-    type Task = DrivenTask<S>;
+    type Task = ServeTask<S>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
         let of_listener = |arrival: &Arrival| arrival.listener == listener;
@@ -300,13 +301,17 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
         }
     }
 
-    fn serve(&mut self, _: SourceId, connection: SourceId) -> DrivenTask<S> {
-        let made = self.guarded.call(|| self.service.connect(connection));
-        made.map(DrivenTask::Serve).unwrap_or_else(|said| {
-            let name = self.service.name();
-            self.guarded.report(format_args!("{name}: panicked when a connection came: {said}"));
-            DrivenTask::Unserved(connection)
-        })
+    fn serve(&mut self, _: SourceId, connection: SourceId) -> ServeTask<S> {
+        ServeTask::connect(self, connection)
+    }
+}
+
+impl<S: Service<Job: WireJob>> Guarded for Shell<S> {
+    type Guard = DriversGuard;
+
+    #[inline]
+    fn guard(&self) -> DriversGuard {
+        self.guarded
     }
 }
 
@@ -349,7 +354,7 @@ impl<S: Service<Job: WireJob>> Serves<S> for Shell<S> {
 
 impl<'d, S: Service<Job = BoxedJob>> AsyncHost<'d> for Shell<S>
 where
-    DrivenTask<S>: From<Async<'d>>,
+    ServeTask<S>: From<Async<'d>>,
 {
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
         let entry = self.sources.get(source).ok_or(IoError::Closed)?;

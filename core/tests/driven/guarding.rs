@@ -375,7 +375,7 @@ fn what_is_left_in_a_loop_is_dropped_one_by_one() {
         ARMED.set(None);
         let reports = reports();
         let count = |text| reports.iter().filter(|line| line.contains(text)).count();
-        assert_eq!(count("DrivenTask<driven::guarding::Planted>"), 3, "{computes:?}: {reports:?}");
+        assert_eq!(count("ServeTask<driven::guarding::Planted>"), 3, "{computes:?}: {reports:?}");
         assert_eq!(count("guarding::Work: a job panicked"), jobs, "{computes:?}: {reports:?}");
         assert_eq!(count("guarding::Fruit"), results, "{computes:?}: {reports:?}");
         assert_eq!(count("planted"), reports.len(), "{computes:?}: {reports:?}");

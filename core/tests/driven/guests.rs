@@ -2,8 +2,9 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenTask, Event, Shell, compute};
+use sinbin_core::driven::{Command, Compute, Computed, Driven, Event, Shell, compute};
 use sinbin_core::group::Group;
+use sinbin_core::serve::ServeTask;
 use sinbin_core::task::{
     Async, AsyncService, BoxedJob, BoxedOutput, Conn, Door, Error, Label, Loop, NoWakers, Pool, select,
 };
@@ -133,7 +134,7 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
     assert_eq!(first.take(), Some(start));
 }
 
-fn label<S: Service<Conn: Task<Shell<S>>, Job: WireJob>>(task: &DrivenTask<S>) -> Option<Label> {
+fn label<S: Service<Conn: Task<Shell<S>>, Job: WireJob>>(task: &ServeTask<S>) -> Option<Label> {
     Task::<Shell<S>>::label(task)
 }
 
@@ -142,7 +143,7 @@ fn label<S: Service<Conn: Task<Shell<S>>, Job: WireJob>>(task: &DrivenTask<S>) -
 fn a_task_of_a_connection_is_called_what_serves_it() {
     fn of<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd>(
         service: &AsyncService<'d, M, F>,
-        task: DrivenTask<AsyncService<'d, M, F>>,
+        task: ServeTask<AsyncService<'d, M, F>>,
     ) -> Option<&'static str> {
         let _ = service;
         label(&task).map(|label| label.name)
@@ -151,7 +152,7 @@ fn a_task_of_a_connection_is_called_what_serves_it() {
     let pool = pin!(Pool::growing(1));
     let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), nobody);
     let source = SourceId::from_bits(0);
-    let serve = DrivenTask::Serve(service.connect(source));
+    let serve = ServeTask::serve(service.connect(source));
     assert_eq!(of(&service, serve), Some("driven::guests::nobody"));
-    assert_eq!(of(&service, DrivenTask::Accept(sinbin_core::Acceptor::new(source))), None);
+    assert_eq!(of(&service, ServeTask::accept(sinbin_core::Acceptor::new(source))), None);
 }

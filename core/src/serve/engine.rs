@@ -1,0 +1,323 @@
+//! The loop.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+use core::{fmt, mem};
+
+use crate::acceptor::Acceptor;
+use crate::error::{Full, IoError};
+use crate::executor::Executor;
+use crate::id::{SourceId, TaskId};
+use crate::interest::Interest;
+use crate::kernel::Rest;
+use crate::linger::Linger;
+use crate::serve::drain::Drain;
+use crate::serve::guard::Guard;
+use crate::serve::platform::{Platform, Until};
+use crate::serve::task::ServeTask;
+use crate::serve::turn::{Look, UNSEEN, turn};
+use crate::time::Instant;
+
+/// How many turns tasks have to end when the time to drain is over: to be told, to be dropped, and some for sockets that
+/// linger.
+const MAX_CUTS: usize = 8;
+
+/// A reason for which a loop ends too early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stopped<E> {
+    /// All tasks wait, and nothing can wake them.
+    Stalled,
+    /// The platform could not wait.
+    Platform(E),
+}
+
+impl<E: fmt::Display> fmt::Display for Stopped<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stalled => f.write_str("all tasks wait, and nothing can wake them"),
+            Self::Platform(error) => write!(f, "cannot wait for readiness: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
+
+/// A loop that serves connections on a [`Platform`].
+///
+/// Each time around it runs a turn of the tasks, sees to connections that have closed and to acceptors without room, and waits
+/// for what the tasks wait for. Tasks that hand on to each other have up to 64 steps between two looks at the sources.
+pub struct Engine<P: Platform> {
+    /// The tasks.
+    pub executor: Executor<P>,
+    /// Its sources, and the service.
+    pub platform: P,
+    listeners: Vec<SourceId>,
+    drain: Drain,
+    drain_timeout: Duration,
+    /// Connections that were cut off.
+    cut: usize,
+    /// Steps since the sources were last looked at.
+    steps: usize,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Creates a loop without listeners and connections. Requests under way have `drain_timeout` when it is to stop.
+    #[must_use]
+    pub fn new(platform: P, storage: &P::Storage, drain_timeout: Duration) -> Self {
+        Self {
+            executor: Executor::new(storage),
+            platform,
+            listeners: Vec::new(),
+            drain: Drain::Off,
+            drain_timeout,
+            cut: 0,
+            steps: 0,
+        }
+    }
+
+    /// Adds a listener, which `keep` puts under the name that it is given, and the task that takes its connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when there is no place for it. `keep` may have been called: the listener is closed again then.
+    pub fn accept_from(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
+        let source = self.add(keep, |_, source| ServeTask::accept(Acceptor::new(source)))?;
+        self.listeners.push(source);
+        Ok(())
+    }
+
+    /// Serves a connection that somebody else made, which `keep` puts under the name that it is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when there is no place for it. `keep` may have been called: the connection is closed again then.
+    pub fn serve(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
+        self.add(keep, ServeTask::connect).map(|_| ())
+    }
+
+    /// Adds a task.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when there is no place for it. The task is dropped.
+    pub fn spawn(&mut self, task: P::Task) -> Result<TaskId, Full> {
+        self.executor.spawn(task).map_err(|task| {
+            self.platform.guard().drop(task);
+            Full
+        })
+    }
+
+    /// Drops all tasks, one by one, without a further step.
+    pub fn clear(&mut self) {
+        let guard = self.platform.guard();
+        self.executor.drain(|task| guard.drop(task));
+    }
+
+    /// Runs until the platform [is to stop](Platform::is_to_stop) and all is answered, or no listener and no connection is left.
+    /// When `is_over` says so, all tasks are cancelled. Returns how many connections were cut off since they did not end in
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// When the platform can't wait, or all tasks wait for each other.
+    pub fn run(&mut self, is_over: impl Fn() -> bool) -> Result<usize, Stopped<P::Error>> {
+        let mut is_ending = false;
+        let mut look = Look::Whole;
+        loop {
+            self.platform.hear(&mut self.executor);
+            self.steps += turn(&mut self.executor, &mut self.platform, look, P::now);
+            self.platform.hear(&mut self.executor);
+            if !is_ending && is_over() {
+                is_ending = true;
+                self.drain = Drain::within(self.platform.now(), self.drain_timeout);
+                self.executor.kernel.cancel_all();
+            }
+            self.see_to_connections();
+            let rest = self.executor.kernel.rest();
+            let goes_on = self.executor.kernel.has_ready() && self.steps < UNSEEN && self.drain.is_off();
+            look = Look::None;
+            match rest {
+                Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => break,
+                // The program is over, and the tasks that still clean up wait for others that are gone.
+                Rest::Stalled if is_ending => self.drain = Drain::On(Instant::ZERO),
+                Rest::Stalled => return Err(Stopped::Stalled),
+                _ if goes_on => continue,
+                rest => look = self.wait(rest)?,
+            }
+            self.check_drain();
+            if let Drain::Over(cuts) = self.drain
+                && cuts > MAX_CUTS
+            {
+                // A task that does not end is dropped with the loop.
+                break;
+            }
+        }
+        Ok(self.cut)
+    }
+
+    /// Sees to what a turn leaves: connections to read out, acceptors that have room now, work between turns.
+    fn see_to_connections(&mut self) {
+        self.linger();
+        // An acceptor without room waits for its listener's hangup: a wait that anybody can end without harm.
+        for listener in self.platform.room().take_relieved() {
+            self.executor.kernel.ready(listener, Interest::HANGUP);
+        }
+        if self.platform.between_turns(&mut self.executor) {
+            self.steps += UNSEEN;
+        }
+        if self.drain.is_telling() {
+            self.nudge();
+        }
+    }
+
+    fn wait(&mut self, rest: Rest) -> Result<Look, Stopped<P::Error>> {
+        self.steps = 0;
+        let until = self.until(rest);
+        let is_whole = self.platform.wait(&mut self.executor, until).map_err(Stopped::Platform)?;
+        Ok(if is_whole { Look::Whole } else { Look::Part })
+    }
+
+    fn until(&self, rest: Rest) -> Until {
+        let end = self.drain.deadline();
+        // Where the system tells at once what has come in, each look is one in which nothing is missed.
+        if !P::SETTLE.is_zero() && (self.executor.kernel.has_due() || end <= self.platform.now()) {
+            return Until::Due;
+        }
+        match rest {
+            _ if self.platform.is_busy() => Until::Look,
+            Rest::Until(deadline) => Until::At(deadline.min(end).min(self.platform.next(&self.executor))),
+            Rest::Empty => Until::At(end),
+            Rest::Ready | Rest::Stalled => Until::Look,
+        }
+    }
+
+    /// Adds a source that `keep` puts under its name, and the task that `make` makes for it.
+    fn add(
+        &mut self,
+        keep: impl FnOnce(&mut P, SourceId),
+        make: impl FnOnce(&mut P, SourceId) -> P::Task,
+    ) -> Result<SourceId, Full> {
+        let source = self.executor.kernel.open()?;
+        keep(&mut self.platform, source);
+        let task = make(&mut self.platform, source);
+        let spawned = self.spawn(task);
+        if spawned.is_err() {
+            close(&mut self.executor, &mut self.platform, source);
+        }
+        spawned.map(|_| source)
+    }
+
+    /// Has each connection that closed with something unread be read out, by a task of its own.
+    fn linger(&mut self) {
+        let unread = self.platform.room().take_unread();
+        if unread.is_empty() {
+            return;
+        }
+        let now = self.platform.now();
+        for closed in unread {
+            match self.executor.kernel.open() {
+                Ok(source) => {
+                    self.platform.linger(source, closed);
+                    if self.spawn(ServeTask::linger(Linger::new(source, now))).is_err() {
+                        close(&mut self.executor, &mut self.platform, source);
+                    }
+                }
+                Err(Full) => self.platform.let_go(closed),
+            }
+        }
+    }
+
+    fn is_cutting(&self) -> bool {
+        matches!(self.drain, Drain::Over(_))
+    }
+
+    /// Goes from one stage of the drain to the next, if it is time. What came before is seen first: a look at the sources
+    /// comes between a deadline and what is done by it.
+    fn check_drain(&mut self) {
+        let seen = self.executor.kernel.seen();
+        match self.drain {
+            Drain::Off if self.platform.is_to_stop() => self.begin_drain(),
+            Drain::Off => {}
+            Drain::Accepting(at) if seen >= at => self.receive_last(),
+            Drain::Receiving(at) if seen >= at => self.tell_all(),
+            Drain::On(at) if seen >= at => self.cut_off(),
+            Drain::Over(_) => self.cut_off(),
+            Drain::Accepting(_) | Drain::Receiving(_) | Drain::On(_) => {}
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        if P::SETTLE.is_zero() {
+            self.receive_last();
+            self.tell_all();
+        } else {
+            self.drain = Drain::Accepting(self.platform.now() + P::SETTLE);
+        }
+    }
+
+    /// Closes the listeners, behind the last of their connections.
+    fn receive_last(&mut self) {
+        for listener in mem::take(&mut self.listeners) {
+            self.accept_waiting(listener);
+            close(&mut self.executor, &mut self.platform, listener);
+        }
+        self.drain = Drain::Receiving(self.platform.now() + P::SETTLE);
+    }
+
+    /// Tells connections that have nothing to read that the loop stops.
+    fn tell_all(&mut self) {
+        self.platform.begin_drain();
+        self.drain = Drain::within(self.platform.now(), self.drain_timeout);
+    }
+
+    /// Takes the connections that wait in the backlog: what they have sent already was received.
+    fn accept_waiting(&mut self, listener: SourceId) {
+        while let Ok(new) = self.executor.kernel.open() {
+            let accepted = self.platform.accept(listener, new);
+            if accepted.is_err() {
+                self.executor.kernel.close(new);
+            }
+            match accepted {
+                Ok(()) => {
+                    let task = self.platform.serve(listener, new);
+                    if self.spawn(task).is_err() {
+                        close(&mut self.executor, &mut self.platform, new);
+                    }
+                }
+                Err(IoError::Reset) => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Lets every connection that waits for requests look whether one is there, and end if there is none.
+    fn nudge(&mut self) {
+        for source in self.platform.served() {
+            self.executor.kernel.ready(source, Interest::RECV);
+        }
+    }
+
+    /// Ends all tasks, whatever they do. Those that are there after the next turn are ended again: the first time a task may
+    /// only be told.
+    #[cold]
+    fn cut_off(&mut self) {
+        let cuts = match self.drain {
+            Drain::Over(cuts) => cuts,
+            _ => {
+                let late = self.platform.served().count() + self.platform.leaving();
+                self.platform.cutting(late);
+                self.cut += late;
+                0
+            }
+        };
+        self.drain = Drain::Over(cuts + 1);
+        self.executor.kernel.end_all();
+    }
+}
+
+/// Closes a source, unless that was done.
+fn close<P: Platform>(executor: &mut Executor<P>, platform: &mut P, source: SourceId) {
+    if executor.kernel.close(source) {
+        platform.close(source);
+    }
+}

@@ -1,0 +1,76 @@
+//! Calls of the user's code: within a catch, on hosts where panics can be caught.
+
+use core::any::type_name;
+use core::convert::Infallible;
+use core::fmt::{Arguments, Display};
+
+use crate::host::Host;
+use crate::id::{SourceId, TaskId};
+
+/// What a report is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// A task.
+    Task(TaskId),
+    /// A connection that has no task yet.
+    Source(SourceId),
+    /// A value that is dropped.
+    Value,
+}
+
+/// A way to call the user's code. What panics is lost alone.
+pub trait Guard: Copy + Default {
+    /// The message of a panic.
+    type Panic: Display;
+
+    /// Calls `act`.
+    ///
+    /// # Errors
+    ///
+    /// The panic's message. What `act` has changed until then may be half done.
+    fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, Self::Panic>;
+
+    /// Takes a line of a report.
+    fn report(self, subject: Subject, line: Arguments<'_>);
+
+    /// Drops a value of the user's, and reports a panic of its destructor.
+    #[inline]
+    fn drop<T>(self, unwanted: T) {
+        if core::mem::needs_drop::<T>()
+            && let Err(said) = self.call(|| drop(unwanted))
+        {
+            let name = type_name::<T>();
+            self.report(Subject::Value, format_args!("{name}: panicked when it was dropped: {said}"));
+        }
+    }
+}
+
+/// Calls without a catch: a panic leaves the turn, and the loop is of no use any more. In a sandbox it ends the guest.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Unguarded;
+
+impl Guard for Unguarded {
+    type Panic = Infallible;
+
+    #[inline]
+    fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, Infallible> {
+        Ok(act())
+    }
+
+    fn report(self, _: Subject, _: Arguments<'_>) {}
+}
+
+/// A host that calls its tasks by a [`Guard`].
+pub trait Guarded: Host {
+    /// The kind of guard.
+    type Guard: Guard;
+
+    /// Returns the guard.
+    #[inline]
+    fn guard(&self) -> Self::Guard {
+        Self::Guard::default()
+    }
+
+    /// Counts a connection that is lost since something of it has panicked.
+    fn panicked(&mut self) {}
+}

@@ -1,0 +1,99 @@
+//! The room for connections.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::error::IoError;
+use crate::id::SourceId;
+
+/// Counts the connections there are, those that are being read out among them, and holds those that wait for that. `C` is a
+/// connection.
+#[derive(Debug)]
+pub struct Room<C> {
+    open: usize,
+    limit: usize,
+    /// Listeners whose acceptors found no room since acceptors were last woken.
+    crowded: Vec<SourceId>,
+    /// A connection has gone since then.
+    is_relieved: bool,
+    /// Connections that are closed and have something unread.
+    unread: Vec<C>,
+}
+
+impl<C> Room<C> {
+    /// Creates a room for `limit` connections.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self { open: 0, limit, crowded: Vec::new(), is_relieved: false, unread: Vec::new() }
+    }
+
+    /// Connections there are.
+    #[must_use]
+    pub const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Returns true if there is room for another one.
+    #[must_use]
+    #[inline]
+    pub const fn has_room(&self) -> bool {
+        self.open < self.limit
+    }
+
+    /// Looks whether there is room for another one, of `listener`.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::NoRoom`] if not: the listener's acceptor is woken when a connection has gone.
+    #[inline]
+    pub fn check(&mut self, listener: SourceId) -> Result<(), IoError> {
+        if self.has_room() { Ok(()) } else { Err(self.crowd(listener)) }
+    }
+
+    /// Says that there is no room for a connection of `listener`, for whatever reason: its acceptor is woken when a connection
+    /// has gone. Returns [`IoError::NoRoom`].
+    #[cold]
+    pub fn crowd(&mut self, listener: SourceId) -> IoError {
+        if !self.crowded.contains(&listener) {
+            self.crowded.push(listener);
+        }
+        IoError::NoRoom
+    }
+
+    /// Returns true if an acceptor has found no room and was not woken since.
+    #[must_use]
+    pub const fn is_crowded(&self) -> bool {
+        !self.crowded.is_empty()
+    }
+
+    /// Counts another connection.
+    #[inline]
+    pub fn enter(&mut self) {
+        self.open += 1;
+    }
+
+    /// Counts `count` connections no longer.
+    #[inline]
+    pub fn leave(&mut self, count: usize) {
+        self.open = self.open.saturating_sub(count);
+        self.is_relieved |= count > 0;
+    }
+
+    /// Keeps a closed connection to be read out. It is counted until that is over. Were it closed at once, its peer might lose
+    /// what was sent to it last.
+    pub fn linger(&mut self, connection: C) {
+        self.unread.push(connection);
+    }
+
+    /// Takes the connections that are to be read out.
+    #[inline]
+    pub(super) fn take_unread(&mut self) -> Vec<C> {
+        mem::take(&mut self.unread)
+    }
+
+    /// Takes the listeners whose acceptors are to be woken: they found no room, and there is some now.
+    #[inline]
+    pub(super) fn take_relieved(&mut self) -> Vec<SourceId> {
+        if mem::take(&mut self.is_relieved) { mem::take(&mut self.crowded) } else { Vec::new() }
+    }
+}

@@ -1,0 +1,162 @@
+//! The tasks of a loop that serves.
+
+use core::any::type_name;
+use core::mem;
+use core::pin::Pin;
+
+use crate::acceptor::Acceptor;
+use crate::host::{Cx, Serves, Service, Task};
+use crate::id::SourceId;
+use crate::linger::Linger;
+use crate::serve::guard::{Guard, Guarded, Subject};
+use crate::step::{Step, Woken};
+use crate::task::{Async, AsyncService, Conn, Label, Mixed};
+
+/// A task of a loop that runs the service `S`.
+pub struct ServeTask<S: Service>(Kind<S>);
+
+enum Kind<S: Service> {
+    /// Takes connections.
+    Accept(Acceptor),
+    /// Serves one.
+    Serve(S::Conn),
+    /// Closes a connection for which the service made no task, since it panicked.
+    Unserved(SourceId),
+    /// Reads out what the peer still sends.
+    Linger(Linger),
+    /// Holds the place of a connection's task that has ended and been dropped.
+    Gone,
+}
+
+impl<S: Service> ServeTask<S> {
+    /// Creates the task that takes connections.
+    #[must_use]
+    pub const fn accept(acceptor: Acceptor) -> Self {
+        Self(Kind::Accept(acceptor))
+    }
+
+    /// Creates the task that serves a connection.
+    #[must_use]
+    pub const fn serve(conn: S::Conn) -> Self {
+        Self(Kind::Serve(conn))
+    }
+
+    /// Creates the task that reads a closed connection out.
+    #[must_use]
+    pub const fn linger(linger: Linger) -> Self {
+        Self(Kind::Linger(linger))
+    }
+
+    /// Has the host's service make the task that serves `connection`; one that closes it, where the service panics.
+    pub fn connect<H: Guarded + Serves<S>>(host: &mut H, connection: SourceId) -> Self {
+        let guard = host.guard();
+        match guard.call(|| host.service().connect(connection)) {
+            Ok(conn) => Self::serve(conn),
+            Err(said) => {
+                host.panicked();
+                let name = host.service().name();
+                let line = format_args!("{name}: panicked when a connection came: {said}");
+                guard.report(Subject::Source(connection), line);
+                Self(Kind::Unserved(connection))
+            }
+        }
+    }
+}
+
+impl<S, H> Task<H> for ServeTask<S>
+where
+    S: Service<Conn: Task<H>>,
+    H: Guarded + Serves<S>,
+{
+    #[inline]
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+        match &mut self.get_mut().0 {
+            Kind::Serve(task) => match cx.host.guard().call(|| resume(task, cx)) {
+                Ok(step) => step,
+                Err(said) => panicked(task, cx, said),
+            },
+            Kind::Accept(task) => Pin::new(task).resume(cx),
+            Kind::Linger(task) => Pin::new(task).resume(cx),
+            Kind::Unserved(source) => {
+                cx.close(*source);
+                Step::Done
+            }
+            Kind::Gone => Step::Done,
+        }
+    }
+
+    fn label(&self) -> Option<Label> {
+        match &self.0 {
+            Kind::Serve(task) => task.label(),
+            _ => None,
+        }
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+        let kind = &mut self.get_mut().0;
+        match kind {
+            Kind::Serve(task) => {
+                let guard = cx.host.guard();
+                if let Err(said) = guard.call(|| Pin::new(&mut *task).end(cx)) {
+                    report(task, cx, "panicked at its end", &said);
+                }
+                if let Kind::Serve(task) = mem::replace(kind, Kind::Gone) {
+                    guard.drop(task);
+                }
+            }
+            Kind::Accept(task) => Task::<H>::end(Pin::new(task), cx),
+            Kind::Linger(task) => Task::<H>::end(Pin::new(task), cx),
+            Kind::Unserved(_) | Kind::Gone => {}
+        }
+    }
+}
+
+/// Runs a step. The executor puts a task in its place without a guard, so the call that tells the task its id is made here,
+/// within one.
+#[inline]
+fn resume<H: Guarded, T: Task<H> + Unpin>(task: &mut T, cx: &mut Cx<'_, H>) -> Step {
+    if cx.woken() == Woken::Spawned {
+        let id = cx.id();
+        Pin::new(&mut *task).spawned(id);
+    }
+    Pin::new(task).resume(cx)
+}
+
+/// Takes down the task that panicked, alone.
+#[cold]
+fn panicked<H: Guarded, T: Task<H> + Unpin>(
+    task: &mut T,
+    cx: &mut Cx<'_, H>,
+    said: <H::Guard as Guard>::Panic,
+) -> Step {
+    report(task, cx, "panicked", &said);
+    cx.host.panicked();
+    if let Err(said) = cx.host.guard().call(|| Pin::new(&mut *task).panicked(cx)) {
+        report(task, cx, "panicked again when it was told", &said);
+    }
+    Step::Done
+}
+
+/// Tells what the task did. Its name is asked for where something has panicked, so that may do so too.
+#[cold]
+fn report<H: Guarded, T: Task<H>>(
+    task: &T,
+    cx: &mut Cx<'_, H>,
+    did: &str,
+    said: &<H::Guard as Guard>::Panic,
+) {
+    let (guard, subject) = (cx.host.guard(), Subject::Task(cx.id()));
+    match guard.call(|| task.label()) {
+        Ok(Some(label)) => guard.report(subject, format_args!("{label}: {did}: {said}")),
+        Ok(None) | Err(_) => {
+            let name = type_name::<T>();
+            guard.report(subject, format_args!("a connection's task ({name}): {did}: {said}"));
+        }
+    }
+}
+
+impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for ServeTask<AsyncService<'d, M, F>> {
+    fn from(task: Async<'d>) -> Self {
+        Self::serve(Mixed::Other(task))
+    }
+}
