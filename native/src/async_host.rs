@@ -2,18 +2,12 @@
 
 use std::net::SocketAddr;
 
-use sinbin_core::task::{Async, AsyncHost, AsyncService, Carry, Conn, Mixed};
+use sinbin_core::task::{AsyncHost, AsyncService, Carry, Conn};
 use sinbin_core::{IoError, JobId, SourceId};
 
 use crate::caught::Caught;
-use crate::host::{Native, NativeTask};
-use crate::sockets::{self, Socket, io_error};
-
-impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for NativeTask<AsyncService<'d, M, F>> {
-    fn from(task: Async<'d>) -> Self {
-        Self::serve(Mixed::Other(task))
-    }
-}
+use crate::host::Native;
+use crate::sockets::{self, Socket};
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncService<'d, M, F>> {
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
@@ -21,8 +15,8 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
     }
 
     fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
-        let listener = sockets::bind(address, self.dual_stack).map_err(|error| io_error(&error))?;
-        let bound = listener.local_addr().map_err(|error| io_error(&error))?;
+        let listener = sockets::bind(address, self.dual_stack)?;
+        let bound = listener.local_addr()?;
         self.sockets.insert(new, Socket::Listener(listener), false);
         Ok(bound)
     }
@@ -32,12 +26,12 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
     }
 
     fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
-        if self.open >= self.max_connections {
+        if !self.room.has_room() {
             return Err(IoError::NoRoom);
         }
-        let stream = sockets::connect(address).map_err(|error| io_error(&error))?;
+        let stream = sockets::connect(address)?;
         self.sockets.insert(new, Socket::Stream(stream), false);
-        self.open += 1;
+        self.room.enter();
         Ok(())
     }
 

@@ -4,11 +4,34 @@ use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, mem};
 
+use sinbin_core::serve::{Guard, Subject};
 use sinbin_core::{Job, Progress};
+
+/// Calls the user's code within a catch, and tells the log what panics.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Catch;
+
+impl Guard for Catch {
+    type Panic = Panicked;
+
+    #[inline]
+    fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, Panicked> {
+        caught(act)
+    }
+
+    #[cold]
+    fn report(self, subject: Subject, line: fmt::Arguments<'_>) {
+        match subject {
+            Subject::Task(task) => tracing::error!(%task, "{line}"),
+            Subject::Source(source) => tracing::error!(%source, "{line}"),
+            Subject::Value => tracing::error!("{line}"),
+        }
+    }
+}
 
 /// The message of a panic that was caught.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Panicked(String);
+pub struct Panicked(String);
 
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,21 +68,11 @@ impl<T> Caught<T> {
         Self(Some(inner))
     }
 
-    /// Holds nothing.
-    pub(crate) const fn none() -> Self {
-        Self(None)
-    }
-
     pub(crate) fn into_inner(mut self) -> Option<T> {
         self.0.take()
     }
 
     /// Returns the value, which is there until it is dropped.
-    #[inline]
-    pub(crate) const fn get(&self) -> Option<&T> {
-        self.0.as_ref()
-    }
-
     #[inline]
     pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut()

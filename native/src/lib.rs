@@ -43,6 +43,7 @@ mod host;
 mod inbox;
 mod memory;
 pub mod parts;
+mod platform;
 mod pool;
 mod priority;
 mod reactor;

@@ -1,9 +1,6 @@
 //! The native loop.
 
-mod drain;
-
 use std::fmt::{self, Write as _};
-use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,32 +8,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sinbin_core::driven::DEFAULT_MAX_JOBS;
+use sinbin_core::serve::{Engine, Guard as _, Room, Stopped};
 use sinbin_core::task::{Async, AsyncService, Conn};
-use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, SourceId, TaskId, What,
-};
+use sinbin_core::{Limits, TaskId};
 
-use crate::caught::Caught;
+use crate::caught::Catch;
 use crate::clock::Clock;
-use crate::compute::{Alone, Compute, Over};
+use crate::compute::{Alone, Compute};
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::host::{Counts, Native, NativeService, NativeTask};
+use crate::host::{Counts, Native, NativeService};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::platform::label;
 use crate::pool::Pool;
-use crate::reactor::{Notifier, Reactor, Until};
+use crate::reactor::{Notifier, Reactor};
 use crate::sockets::{self, Socket, Sockets, prepare};
-
-/// Steps of tasks that hand on to each other, before the sources are looked at again.
-const UNSEEN: usize = 64;
 
 /// The size of a block: what a connection reads at once, and the most that it keeps.
 pub(crate) const BLOCK: usize = 16 * 1024;
-
-/// How many turns tasks have to end when the time to drain is over: to be told, to be dropped, and some for sockets that
-/// linger.
-const MAX_CUTS: usize = 8;
 
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;
@@ -158,21 +148,9 @@ impl fmt::Display for Summary {
 /// # Ok::<(), sinbin::Error>(())
 /// ```
 pub struct Server<S: NativeService> {
-    executor: Executor<Native<S>>,
-    host: Native<S>,
-    listeners: Vec<(SourceId, TaskId)>,
-    stopper: Stopper,
-    draining: Option<Instant>,
-    drain_timeout: Duration,
+    engine: Engine<Native<S>>,
+    listeners: usize,
     task_limit: usize,
-    cut: usize,
-    /// How many turns all tasks were ended in since the time to drain was over.
-    cuts: usize,
-    /// Wakes from outside, if the tasks can be woken so.
-    inbox: Option<Inbox>,
-    /// Steps since the sources were last looked at.
-    steps: usize,
-    decay: Decay,
 }
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
@@ -183,14 +161,15 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
         inbox: &Inbox,
     ) -> Result<Self, Error> {
         let mut server = Self::new(service, settings)?;
-        inbox.interrupt_by(server.stopper.notifier.clone());
-        server.inbox = Some(inbox.clone());
+        let host = &mut server.engine.platform;
+        inbox.interrupt_by(host.stopper.notifier.clone());
+        host.inbox = Some(inbox.clone());
         Ok(server)
     }
 
     /// Adds a task that serves no connection.
     pub(crate) fn start(&mut self, task: Async<'d>) -> Result<TaskId, Error> {
-        self.spawn(task.into())
+        self.engine.spawn(task.into()).map_err(|_| self.full())
     }
 }
 
@@ -218,28 +197,15 @@ impl<S: NativeService> Server<S> {
             reactor,
             compute,
             counts: Counts::default(),
-            open: 0,
-            max_connections: settings.max_connections,
+            room: Room::new(settings.max_connections),
             gate: Gate::new(settings.max_per_peer),
             dual_stack: settings.dual_stack,
-            crowded: false,
-            relieved: false,
-            to_linger: Vec::new(),
-        };
-        Ok(Self {
-            executor: Executor::new(&Memory::new(limits)),
-            host,
-            listeners: Vec::new(),
             stopper,
-            draining: None,
-            drain_timeout: settings.drain_timeout,
-            task_limit: tasks,
-            cut: 0,
-            cuts: 0,
             inbox: None,
-            steps: 0,
             decay: Decay::new(),
-        })
+        };
+        let engine = Engine::new(host, &Memory::new(limits), settings.drain_timeout);
+        Ok(Self { engine, listeners: 0, task_limit: tasks })
     }
 
     /// Listens on `address` and returns the address it got: with port 0, the system chooses one.
@@ -248,12 +214,11 @@ impl<S: NativeService> Server<S> {
     ///
     /// When the address cannot be had, or there are 64 listeners already.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
-        if self.listeners.len() >= MAX_LISTENERS {
-            return Err(Error::Full { limit: MAX_LISTENERS });
-        }
+        self.check_listeners()?;
+        let host = &self.engine.platform;
         let failed = |error| Error::Listen { address, error };
-        let listener = sockets::bind(address, self.host.dual_stack)
-            .map_err(|error| failed(error).beside(self.host.sockets.bound()))?;
+        let listener = sockets::bind(address, host.dual_stack)
+            .map_err(|error| failed(error).beside(host.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
         self.accept_from(listener)?;
         Ok(bound)
@@ -265,18 +230,21 @@ impl<S: NativeService> Server<S> {
     ///
     /// When it cannot be made nonblocking, or there are 64 listeners already.
     pub fn listen_on(&mut self, listener: TcpListener) -> Result<(), Error> {
-        if self.listeners.len() >= MAX_LISTENERS {
-            return Err(Error::Full { limit: MAX_LISTENERS });
-        }
+        self.check_listeners()?;
         listener.set_nonblocking(true).map_err(Error::Prepare)?;
         self.accept_from(listener)
     }
 
+    fn check_listeners(&self) -> Result<(), Error> {
+        if self.listeners < MAX_LISTENERS { Ok(()) } else { Err(Error::Full { limit: MAX_LISTENERS }) }
+    }
+
     fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
-        let source = self.open()?;
-        self.host.sockets.insert(source, Socket::Listener(listener), false);
-        let task = self.spawn(NativeTask::accept(Acceptor::new(source)))?;
-        self.listeners.push((source, task));
+        let keep = |host: &mut Native<S>, source| {
+            host.sockets.insert(source, Socket::Listener(listener), false);
+        };
+        self.engine.accept_from(keep).map_err(|_| self.full())?;
+        self.listeners += 1;
         Ok(())
     }
 
@@ -287,16 +255,13 @@ impl<S: NativeService> Server<S> {
     /// When it cannot be made nonblocking, or there is no place for it.
     pub fn serve(&mut self, stream: TcpStream) -> Result<(), Error> {
         prepare(&stream).map_err(Error::Prepare)?;
-        let source = self.open()?;
-        self.host.adopt(source, stream);
-        let task = self.host.make_task(source);
-        self.spawn(task).map(|_| ())
+        self.engine.serve(|host, source| host.adopt(source, stream)).map_err(|_| self.full())
     }
 
     /// A handle to stop the server by.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+        self.engine.platform.stopper.clone()
     }
 
     /// Runs until it is stopped, or no listener and no connection is left.
@@ -310,209 +275,36 @@ impl<S: NativeService> Server<S> {
 
     /// Runs as [`run`](Self::run) does; when `is_over` says so, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
-        let ended = self.run_on(is_over);
-        // Values of the user's go piece by piece: each destructor is within a catch.
-        let Self { executor, host: Native { service, .. }, .. } = self;
-        drop(executor);
-        drop(Caught::new(service));
+        let ended = match self.engine.run(is_over) {
+            Ok(cut) => Ok(Summary { counts: self.engine.platform.counts, cut }),
+            Err(Stopped::Platform(error)) => Err(Error::Poller(error)),
+            Err(Stopped::Stalled) => Err(self.stalled()),
+        };
+        // The service's destructor is the user's.
+        Catch.drop(self);
         ended
     }
 
-    fn run_on(&mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
-        let mut ending = false;
-        let mut has_looked = true;
-        loop {
-            self.open_inbox();
-            self.steps += self.turn(has_looked);
-            self.open_inbox();
-            if !ending && is_over() {
-                ending = true;
-                self.draining = Some(self.now() + self.drain_timeout);
-                self.executor.kernel.cancel_all();
-            }
-            self.linger();
-            self.relieve();
-            self.slice();
-            let now = self.executor.kernel.now();
-            self.decay.go_on(&mut self.executor, now);
-            if self.draining.is_some() {
-                self.nudge();
-            }
-            let rest = self.executor.kernel.rest();
-            // Tasks that hand on to each other need not pay for a look at the sources each.
-            let goes_on = self.executor.kernel.has_ready() && self.steps < UNSEEN && self.draining.is_none();
-            has_looked = !goes_on;
-            match rest {
-                Rest::Empty => break,
-                // The program is over, and the tasks that still clean up wait for others that are gone.
-                Rest::Stalled if ending => self.draining = Some(Instant::ZERO),
-                Rest::Stalled => return Err(self.stalled()),
-                _ if goes_on => continue,
-                Rest::Ready | Rest::Until(_) => self.wait(rest)?,
-            }
-            self.check_stop();
-            if self.cuts > MAX_CUTS {
-                // A task that does not end is dropped with the loop.
-                break;
-            }
-        }
-        Ok(Summary { counts: self.host.counts, cut: self.cut })
-    }
-
-    fn now(&self) -> Instant {
-        self.host.clock.now()
-    }
-
-    /// Runs a turn, and returns how many steps it had. Time moves if the sources have been looked at since the last one.
-    fn turn(&mut self, has_looked: bool) -> usize {
-        if has_looked {
-            let now = self.now();
-            self.executor.turn(now, &mut self.host)
-        } else {
-            let now = self.executor.kernel.now();
-            self.executor.turn_unseen(now, &mut self.host)
-        }
-    }
-
-    fn open(&mut self) -> Result<SourceId, Error> {
-        let limit = self.task_limit;
-        self.executor.kernel.open().map_err(|_| Error::Full { limit })
-    }
-
-    fn spawn(&mut self, task: NativeTask<S>) -> Result<TaskId, Error> {
-        let limit = self.task_limit;
-        self.executor.spawn(task).map_err(|_| Error::Full { limit })
-    }
-
-    /// Wakes those who were woken from outside.
-    #[inline]
-    fn open_inbox(&mut self) {
-        if let Some(inbox) = &self.inbox {
-            for task in inbox.take() {
-                self.executor.kernel.wake(task);
-            }
-        }
-    }
-
-    /// Waits for readiness as the kernel asks, and tells it what is there.
-    fn wait(&mut self, rest: Rest) -> Result<(), Error> {
-        self.steps = 0;
-        self.watch();
-        let until = self.until(rest);
-        let clock = self.host.clock;
-        let Self { executor, host, .. } = self;
-        let Native { sockets, reactor, .. } = host;
-        let waited = reactor.wait(
-            until,
-            || clock.now(),
-            |index, readiness| {
-                if let Some(source) = sockets.id(index) {
-                    executor.kernel.ready(source, readiness);
-                }
-            },
-        );
-        if waited.map_err(Error::Poller)? {
-            for over in self.host.compute.finished() {
-                self.tell(over);
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the reactor watch what the kernel wants watched.
-    fn watch(&mut self) {
-        while let Some((source, interest)) = self.executor.kernel.next_change() {
-            if let Err(error) = self.host.sockets.watch(source, interest) {
-                tracing::error!(%source, %error, "a connection cannot be watched, and is closed");
-                self.close(source);
-            }
-        }
-    }
-
-    fn until(&self, rest: Rest) -> Until {
-        let end_of_drain = self.draining.unwrap_or(Instant::NEVER);
-        let next = end_of_drain.min(self.decay.next(&self.executor));
-        match rest {
-            Rest::Until(deadline) if !self.host.compute.is_busy() => match deadline.min(next) {
-                Instant::NEVER => Until::Ever,
-                deadline => Until::At(deadline),
-            },
-            _ => Until::Now,
-        }
-    }
-
-    fn close(&mut self, source: SourceId) {
-        if self.executor.kernel.close(source) {
-            self.host.close(source);
-        }
-    }
-
-    /// What closed with something unread is read out, by a task of its own.
-    fn linger(&mut self) {
-        if self.host.to_linger.is_empty() {
-            return;
-        }
-        let now = self.now();
-        for (stream, peer) in mem::take(&mut self.host.to_linger) {
-            // Without a place for it, the socket is closed as it is.
-            let Ok(source) = self.open() else { break };
-            self.host.sockets.insert(source, Socket::Stream(stream), true);
-            self.host.gate.rename(source, peer);
-            self.host.open += 1;
-            if self.spawn(NativeTask::linger(Linger::new(source, now))).is_err() {
-                self.close(source);
-            }
-        }
-    }
-
-    /// Acceptors that found no room look again when a connection has gone.
-    fn relieve(&mut self) {
-        if !(self.host.crowded && self.host.relieved) {
-            self.host.relieved = false;
-            return;
-        }
-        self.host.crowded = false;
-        self.host.relieved = false;
-        for listener in self.host.sockets.listeners() {
-            self.executor.kernel.ready(listener, Interest::HANGUP);
-        }
-    }
-
-    fn slice(&mut self) {
-        if let Some(over) = self.host.compute.slice() {
-            self.tell(over);
-        }
-    }
-
-    fn tell(&mut self, over: Over) {
-        match over {
-            Over::Done(job) => self.executor.kernel.job_done(job),
-            Over::Failed(job) => {
-                let who = self.who_waits_for(job);
-                tracing::error!(%job, "{who} has lost its job, which panicked");
-                self.executor.kernel.end_job(job);
-            }
-        }
-    }
-
-    /// Returns the name of the task that waits for a job, for a report.
-    fn who_waits_for(&self, job: JobId) -> String {
-        let mut tasks = self.executor.kernel.tasks();
-        let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {
-            return "a task".to_owned();
-        };
-        let label = self.executor.label(task.id).map_or_else(String::new, |label| format!(" ({label})"));
-        format!("task {}{label}", task.id)
+    fn full(&self) -> Error {
+        Error::Full { limit: self.task_limit }
     }
 
     fn stalled(&self) -> Error {
+        let executor = &self.engine.executor;
         let mut list = String::new();
-        for task in self.executor.kernel.tasks() {
+        for task in executor.kernel.tasks() {
             write!(list, "\n  {task}").ok();
-            if let Some(label) = self.executor.label(task.id) {
+            if let Some(label) = label(executor, task.id) {
                 write!(list, " ({label})").ok();
             }
         }
-        Error::Stalled { tasks: self.executor.kernel.count(), list }
+        Error::Stalled { tasks: executor.kernel.count(), list }
+    }
+}
+
+impl<S: NativeService> Drop for Server<S> {
+    /// Drops tasks one by one: each destructor is the user's, and within a catch.
+    fn drop(&mut self) {
+        self.engine.clear();
     }
 }

@@ -39,12 +39,12 @@ impl Entry {
     }
 
     #[inline]
-    fn failed(&mut self, error: &io::Error) -> IoError {
-        if is_blocked(error) {
+    fn failed(&mut self, error: io::Error) -> IoError {
+        if is_blocked(&error) {
             return IoError::WouldBlock;
         }
         self.ended = true;
-        io_error(error)
+        error.into()
     }
 }
 
@@ -52,19 +52,6 @@ impl Entry {
 #[inline]
 fn is_blocked(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-#[cold]
-pub(crate) fn io_error(error: &io::Error) -> IoError {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => IoError::Reset,
-        Kind::NotConnected => IoError::Closed,
-        Kind::WouldBlock => IoError::WouldBlock,
-        Kind::ConnectionRefused => IoError::ConnectionRefused,
-        Kind::AddrInUse => IoError::AddressInUse,
-        _ => IoError::Os(error.raw_os_error().unwrap_or(0)),
-    }
 }
 
 /// All sockets of a loop, by the index of their ids. Its reactor watches none that is not here.
@@ -159,7 +146,7 @@ impl Sockets {
             }
             Ok(count) => Ok(count),
             Err(error) if is_blocked(&error) && draining && !entry.lingering => Err(IoError::Stopping),
-            Err(error) => Err(entry.failed(&error)),
+            Err(error) => Err(entry.failed(error)),
         }
     }
 
@@ -172,7 +159,7 @@ impl Sockets {
     pub fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let sent = entry.stream().and_then(|stream| transfer::send(stream, bytes));
-        sent.map_err(|error| entry.failed(&error))
+        sent.map_err(|error| entry.failed(error))
     }
 
     /// Ends the sending direction of a connection.
@@ -183,16 +170,16 @@ impl Sockets {
     pub fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let shut = entry.stream().and_then(|stream| stream.shutdown(Shutdown::Write));
-        shut.map_err(|error| entry.failed(&error))
+        shut.map_err(|error| entry.failed(error))
     }
 
     /// How connecting went, of a connection that is ready to send.
     pub(crate) fn connected(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        let stream = entry.stream().map_err(|error| io_error(&error))?;
+        let stream = entry.stream()?;
         match stream.take_error() {
             Ok(None) => {}
-            Ok(Some(error)) | Err(error) => return Err(io_error(&error)),
+            Ok(Some(error)) | Err(error) => return Err(error.into()),
         }
         // Without an error and without a peer, it is still under way.
         let peer = stream.peer_addr();
@@ -203,12 +190,6 @@ impl Sockets {
     pub(crate) fn peer(&self, id: SourceId) -> Option<SocketAddr> {
         let entry = self.entries.get(id.index())?.as_ref().filter(|entry| entry.id == id)?;
         entry.stream().and_then(TcpStream::peer_addr).ok()
-    }
-
-    /// The listeners.
-    pub(crate) fn listeners(&self) -> impl Iterator<Item = SourceId> + '_ {
-        let entries = self.entries.iter().flatten();
-        entries.filter(|entry| matches!(entry.socket, Socket::Listener(_))).map(|entry| entry.id)
     }
 
     /// Where the listeners listen.

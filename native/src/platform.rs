@@ -1,0 +1,150 @@
+//! The native loop's system: a reactor, worker threads, and memory that goes back.
+
+use std::io;
+
+use sinbin_core::serve::{Platform, Room, Until};
+use sinbin_core::task::Label;
+use sinbin_core::{Executor, Instant, JobId, SourceId, TaskId, What};
+
+use crate::caught::caught;
+use crate::compute::Over;
+use crate::host::{Native, NativeService, Unread};
+use crate::reactor;
+use crate::sockets::Socket;
+
+impl<S: NativeService> Platform for Native<S> {
+    type Service = S;
+    type Closed = Unread;
+    type Error = io::Error;
+
+    #[inline]
+    fn room(&mut self) -> &mut Room<Unread> {
+        &mut self.room
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn linger(&mut self, source: SourceId, (stream, peer): Unread) {
+        self.sockets.insert(source, Socket::Stream(stream), true);
+        self.gate.rename(source, peer);
+    }
+
+    fn served(&self) -> impl Iterator<Item = SourceId> {
+        self.sockets.served()
+    }
+
+    #[inline]
+    fn is_to_stop(&self) -> bool {
+        self.stopper.is_asked()
+    }
+
+    fn begin_drain(&mut self) {
+        tracing::info!(connections = self.room.open(), "draining: what was received is answered");
+        self.sockets.drain();
+    }
+
+    fn cutting(&mut self, connections: usize) {
+        if connections > 0 {
+            tracing::warn!(connections, "the time to drain is over: they are cut off");
+        }
+    }
+
+    #[inline]
+    fn hear(&mut self, executor: &mut Executor<Self>) {
+        if let Some(inbox) = &self.inbox {
+            for task in inbox.take() {
+                executor.kernel.wake(task);
+            }
+        }
+    }
+
+    #[inline]
+    fn between_turns(&mut self, executor: &mut Executor<Self>) -> bool {
+        let is_busy = self.compute.is_busy();
+        if is_busy && let Some(over) = self.compute.slice() {
+            tell(executor, over);
+        }
+        let now = executor.kernel.now();
+        self.decay.go_on(executor, now);
+        is_busy
+    }
+
+    #[inline]
+    fn is_busy(&self) -> bool {
+        self.compute.is_busy()
+    }
+
+    #[inline]
+    fn next(&self, executor: &Executor<Self>) -> Instant {
+        self.decay.next(executor)
+    }
+
+    fn wait(&mut self, executor: &mut Executor<Self>, until: Until) -> io::Result<bool> {
+        self.watch(executor);
+        let until = match until {
+            Until::Look | Until::Due => reactor::Until::Now,
+            Until::At(Instant::NEVER) => reactor::Until::Ever,
+            Until::At(deadline) => reactor::Until::At(deadline),
+        };
+        let Self { clock, sockets, reactor, compute, .. } = self;
+        let is_notified = reactor.wait(
+            until,
+            || clock.now(),
+            |index, readiness| {
+                if let Some(source) = sockets.id(index) {
+                    executor.kernel.ready(source, readiness);
+                }
+            },
+        )?;
+        if is_notified {
+            for over in compute.finished() {
+                tell(executor, over);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<S: NativeService> Native<S> {
+    /// Has the reactor watch what the kernel wants watched.
+    fn watch(&mut self, executor: &mut Executor<Self>) {
+        while let Some((source, interest)) = executor.kernel.next_change() {
+            if let Err(error) = self.sockets.watch(source, interest) {
+                tracing::error!(%source, %error, "a connection cannot be watched, and is closed");
+                if executor.kernel.close(source) {
+                    sinbin_core::Host::close(self, source);
+                }
+            }
+        }
+    }
+}
+
+/// Tells the kernel what became of a job.
+fn tell<S: NativeService>(executor: &mut Executor<Native<S>>, over: Over) {
+    match over {
+        Over::Done(job) => executor.kernel.job_done(job),
+        Over::Failed(job) => {
+            let name = waiter(executor, job);
+            tracing::error!(%job, "{name} has lost its job, which panicked");
+            executor.kernel.end_job(job);
+        }
+    }
+}
+
+/// Returns the name of the task that waits for a job, for a report.
+fn waiter<S: NativeService>(executor: &Executor<Native<S>>, job: JobId) -> String {
+    let mut tasks = executor.kernel.tasks();
+    let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {
+        return "a task".to_owned();
+    };
+    let label = label(executor, task.id).map_or_else(String::new, |label| format!(" ({label})"));
+    format!("task {}{label}", task.id)
+}
+
+/// Returns what a task is called. The user's code says that.
+pub(crate) fn label<S: NativeService>(executor: &Executor<Native<S>>, task: TaskId) -> Option<Label> {
+    caught(|| executor.label(task)).ok().flatten()
+}
