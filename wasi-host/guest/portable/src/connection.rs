@@ -15,7 +15,7 @@ const SIP: usize = 2048;
 
 /// A connection. The order of its fields is the order that children are dropped in, before their parent: a host traps
 /// otherwise.
-pub(crate) struct Connection {
+pub struct Connection {
     /// Made when they are first waited for, and kept: each costs a call.
     readable: Option<Pollable>,
     writable: Option<Pollable>,

@@ -1,18 +1,18 @@
 //! What tasks see of the loop: sockets, jobs in slices, and the service they belong to.
 
 use core::fmt;
-use core::pin::Pin;
 
 use sinbin_core::peers::{Peer, Peers};
-use sinbin_core::task::Label;
+use sinbin_core::serve::{Guarded, Room, ServeTask, Unguarded};
 use sinbin_core::{
-    Acceptor, Cx, Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Linger, Serves, Service,
-    Slicer, SourceId, Step, Task, TaskId,
+    Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Serves, Service, Slicer, SourceId,
 };
 
 use crate::connection::Connection;
 use crate::now;
+use crate::poller::Poller;
 use crate::sockets::Sockets;
+use crate::stdin::Stdin;
 
 /// Counts of a loop's life.
 #[derive(Clone, Copy, Default)]
@@ -35,68 +35,34 @@ impl fmt::Display for Counts {
     }
 }
 
+/// A connection that is closed and has something unread, and whose it is, if that counts.
+pub type Unread = (Connection, Option<Peer>);
+
 /// The host of a loop that runs the service `S` on WASI 0.2.
 pub struct Portable<S: Service> {
     pub(crate) service: S,
     pub(crate) sockets: Sockets,
     pub(crate) slicer: Slicer<S::Job, Limits>,
+    /// How much of a job the loop computes between two turns.
+    pub(crate) slice: u32,
     pub(crate) counts: Counts,
     /// Connections there are, those that linger or leave among them.
-    pub(crate) open: usize,
-    pub(crate) max_connections: usize,
+    pub(crate) room: Room<Unread>,
     pub(crate) peers: Peers,
-    /// An acceptor found no room since it was last woken.
-    pub(crate) crowded: bool,
-    /// A connection has gone since then.
-    pub(crate) relieved: bool,
-    /// Connections that are closed but may still have something underway to us, and whose they are, if that counts.
-    pub(crate) to_linger: Vec<(Connection, Option<Peer>)>,
     /// Connections that are closed, of which the host has not sent all that it took. To drop one now would block the
     /// whole guest until the peer has read that.
     pub(crate) leaving: Vec<Connection>,
+    pub(crate) poller: Poller,
+    pub(crate) stdin: Option<Stdin>,
+    /// Stdin has ended, which is the request to stop.
+    pub(crate) is_to_stop: bool,
 }
 
 /// A task of the loop.
-pub enum PortableTask<S: Service> {
-    /// Takes connections.
-    Accept(Acceptor),
-    /// Serves one.
-    Serve(S::Conn),
-    /// Waits for the peer to take the last answer.
-    #[doc(hidden)]
-    Linger(Linger),
-}
+pub type PortableTask<S> = ServeTask<S>;
 
-impl<S: Service<Conn: Task<Portable<S>>>> Task<Portable<S>> for PortableTask<S> {
-    #[inline]
-    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Portable<S>>) -> Step {
-        match self.get_mut() {
-            Self::Serve(task) => Pin::new(task).resume(cx),
-            Self::Accept(task) => Pin::new(task).resume(cx),
-            Self::Linger(task) => Pin::new(task).resume(cx),
-        }
-    }
-
-    fn spawned(self: Pin<&mut Self>, id: TaskId) {
-        if let Self::Serve(task) = self.get_mut() {
-            Pin::new(task).spawned(id);
-        }
-    }
-
-    fn label(&self) -> Option<Label> {
-        match self {
-            Self::Serve(task) => task.label(),
-            Self::Accept(_) | Self::Linger(_) => None,
-        }
-    }
-
-    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Portable<S>>) {
-        match self.get_mut() {
-            Self::Serve(task) => Pin::new(task).end(cx),
-            Self::Accept(task) => Task::<Portable<S>>::end(Pin::new(task), cx),
-            Self::Linger(task) => Task::<Portable<S>>::end(Pin::new(task), cx),
-        }
-    }
+impl<S: Service> Guarded for Portable<S> {
+    type Guard = Unguarded;
 }
 
 impl<S: Service> Host for Portable<S> {
@@ -104,13 +70,11 @@ impl<S: Service> Host for Portable<S> {
     type Task = PortableTask<S>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
-        let accepted = if self.open >= self.max_connections {
-            Err(IoError::NoRoom)
-        } else {
-            self.sockets.accept(listener)
+        self.room.check(listener)?;
+        let connection = match self.sockets.accept(listener) {
+            Err(IoError::NoRoom) => return Err(self.room.crowd(listener)),
+            accepted => accepted?,
         };
-        self.crowded |= matches!(accepted, Err(IoError::NoRoom));
-        let connection = accepted?;
         if self.peers.are_limited()
             && let Some(address) = connection.peer()
         {
@@ -121,7 +85,7 @@ impl<S: Service> Host for Portable<S> {
             self.peers.enter(new, address.ip());
         }
         self.sockets.insert(new, connection, false);
-        self.open += 1;
+        self.room.enter();
         self.counts.connections += 1;
         Ok(())
     }
@@ -150,14 +114,14 @@ impl<S: Service> Host for Portable<S> {
         let shut = connection.shutdown();
         // Were a socket closed with something unread, the peer might lose what was sent to it last.
         if unread && shut {
-            self.to_linger.push((connection, peer));
+            self.room.linger((connection, peer));
         } else {
             self.leave(connection);
         }
     }
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> PortableTask<S> {
-        PortableTask::Serve(self.service.connect(connection))
+        ServeTask::connect(self, connection)
     }
 }
 
@@ -168,8 +132,7 @@ impl<S: Service> Portable<S> {
             connection.watch(Interest::SEND);
             self.leaving.push(connection);
         } else {
-            self.open -= 1;
-            self.relieved = true;
+            self.room.leave(1);
         }
     }
 
@@ -177,9 +140,7 @@ impl<S: Service> Portable<S> {
     pub(crate) fn see_off(&mut self) {
         let before = self.leaving.len();
         self.leaving.retain(Connection::is_sending);
-        let left = before - self.leaving.len();
-        self.open -= left;
-        self.relieved |= left > 0;
+        self.room.leave(before - self.leaving.len());
     }
 }
 

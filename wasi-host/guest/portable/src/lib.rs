@@ -11,10 +11,10 @@
 
 mod address;
 mod connection;
-mod drain;
 mod host;
 mod listener;
 mod options;
+mod platform;
 mod poller;
 mod server;
 mod sockets;
@@ -30,7 +30,7 @@ use wasi::clocks::monotonic_clock;
 pub use host::{Portable, PortableTask};
 
 use crate::options::{OPTIONS, Options};
-use crate::server::{Ended, Server};
+use crate::server::{Ended, serve};
 
 /// The exit code when connections had to be cut. Hosts before WASI 0.2.12 know but 0 and 1.
 const CUT: u8 = 1;
@@ -48,7 +48,7 @@ where
         Ok(made) => made,
         Err(error) => return failed(&format!("{error}\nOptions of the loop itself: {OPTIONS}")),
     };
-    match Server::serve(service, &options) {
+    match serve(service, &options) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Cut(count)) => {
             complain(&format!("the time to drain was over; connections cut: {count}"));

@@ -4,6 +4,7 @@
 //! the list always given to it in one piece, the others would never have a turn. So, once many are ready, it is given
 //! in portions that it can report in full, one to a turn: between two of them the listeners have theirs.
 
+use sinbin_core::serve::Until;
 use sinbin_core::{Instant, Interest, SourceId};
 use wasi::clocks::monotonic_clock::{subscribe_duration, subscribe_instant};
 use wasi::io::poll::{Pollable, poll};
@@ -27,17 +28,6 @@ pub(crate) enum Key {
     Stdin,
     /// The host has sent what it took for one of the connections that leave.
     Left,
-}
-
-/// How long to wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// Not at all: look what is ready.
-    Now,
-    /// A deadline has come: until the host has noticed what has come in, and not for what is ready.
-    Due,
-    /// Until something is ready, or until then at the latest.
-    At(Instant),
 }
 
 /// What to wait for.
@@ -138,7 +128,7 @@ impl Poller {
         watched.gather_always(&mut list);
         watched.gather(&mut list, 0, usize::MAX);
         match until {
-            Until::Now | Until::Due => list.look(&mut self.found),
+            Until::Look | Until::Due => list.look(&mut self.found),
             Until::At(deadline) => {
                 self.set_timer(now, deadline);
                 list.pollables.extend(self.timer.as_ref().map(|(_, timer)| timer));

@@ -138,12 +138,6 @@ impl Sockets {
         sent
     }
 
-    /// The listeners.
-    pub(crate) fn listeners(&self) -> impl Iterator<Item = SourceId> + '_ {
-        let entries = self.entries.iter().flatten();
-        entries.filter(|entry| matches!(entry.socket, Socket::Listener(_))).map(|entry| entry.id)
-    }
-
     /// The connections that are still served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
         let entries = self.entries.iter().flatten();
