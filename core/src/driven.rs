@@ -47,15 +47,16 @@ mod task;
 
 use alloc::vec::Vec;
 
-use crate::executor::Executor;
-use crate::host::{Service, Task};
-use crate::id::{JobId, TaskId};
-use crate::interest::Interest;
+use crate::exec::context::Task;
+use crate::exec::executor::Executor;
+use crate::exec::host::Service;
 use crate::job::WireJob;
 use crate::kernel::Rest;
-use crate::storage::Limits;
+use crate::kernel::id::{JobId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
+use crate::kernel::storage::Limits;
 use crate::task::Async;
-use crate::time::Instant;
 
 pub use compute::{Compute, Computed, compute};
 #[cfg(feature = "std")]

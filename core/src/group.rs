@@ -63,9 +63,10 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll};
 
-use crate::id::TaskId;
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
 use crate::sync::begin;
-use crate::task::{Async, JoinHandle, Label, Loop, Refused, Unspawned, Why};
+use crate::task::{Async, JoinHandle, Loop, Refused, Unspawned, Why};
 
 #[cfg(feature = "alloc")]
 type Children<'d, T, E> = alloc::vec::Vec<Child<'d, T, E>>;

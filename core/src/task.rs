@@ -75,6 +75,7 @@ mod signals;
 mod slot;
 mod wakers;
 
+pub use crate::exec::label::Label;
 pub(crate) use alarm::Alarm;
 pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
@@ -97,5 +98,5 @@ pub use run::Async;
 #[cfg(feature = "alloc")]
 pub use service::AsyncService;
 pub use signals::{Bell, Signal, Signals};
-pub use slot::{Label, Slot};
+pub use slot::Slot;
 pub use wakers::{NoWakers, Wakers};

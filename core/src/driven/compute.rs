@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::any::type_name;
 
 use crate::driven::guard::Guarded;
-use crate::id::JobId;
+use crate::job::slicer::Slicer;
 use crate::job::{Job, Progress, WireJob};
-use crate::slicer::Slicer;
-use crate::storage::Limits;
+use crate::kernel::id::JobId;
+use crate::kernel::storage::Limits;
 
 /// Who computes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

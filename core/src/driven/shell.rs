@@ -5,19 +5,20 @@ use core::mem;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::acceptor::Acceptor;
 use crate::driven::compute::{Compute, Sliced, Submitted, Work};
 use crate::driven::guard::Guarded;
 use crate::driven::sources::{ADDRESS, Entry, Sources};
 use crate::driven::{Command, Counts, DrivenTask, Event, Handle};
-use crate::error::IoError;
-use crate::executor::Executor;
-use crate::host::{Host, Jobs, Serves, Service, Task};
-use crate::id::{JobId, SourceId};
-use crate::interest::Interest;
+use crate::exec::context::Task;
+use crate::exec::executor::Executor;
+use crate::exec::host::{Host, Jobs, Serves, Service};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
-use crate::storage::Limits;
+use crate::kernel::error::IoError;
+use crate::kernel::id::{JobId, SourceId};
+use crate::kernel::interest::Interest;
+use crate::kernel::storage::Limits;
+use crate::serve::acceptor::Acceptor;
 use crate::task::{Async, AsyncHost, BoxedJob, Carry};
 
 /// A connection that waits for its acceptor.

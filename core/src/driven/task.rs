@@ -6,14 +6,16 @@ use core::any::type_name;
 use core::mem;
 use core::pin::Pin;
 
-use crate::acceptor::Acceptor;
 use crate::driven::Shell;
 use crate::driven::guard::Guarded;
-use crate::host::{Cx, Service, Task};
-use crate::id::SourceId;
+use crate::exec::context::{Cx, Task};
+use crate::exec::host::Service;
+use crate::exec::label::Label;
 use crate::job::WireJob;
-use crate::step::{Step, Woken};
-use crate::task::{Async, AsyncService, Conn, Label, Mixed};
+use crate::kernel::id::SourceId;
+use crate::kernel::step::{Step, Woken};
+use crate::serve::acceptor::Acceptor;
+use crate::task::{Async, AsyncService, Conn, Mixed};
 
 /// A task of a driven loop.
 pub enum DrivenTask<S: Service> {

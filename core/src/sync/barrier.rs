@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::fmt;
 
-use crate::step::By;
+use crate::kernel::step::By;
 use crate::sync::queue::{Left, Queue, begin};
 use crate::task::{Loop, Refused};
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::step::By;
+use crate::kernel::step::By;
 use crate::sync::lock::{Guard, Lock};
 use crate::sync::queue::{Left, Queue, begin};
 use crate::task::{Loop, Refused};

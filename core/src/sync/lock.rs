@@ -4,8 +4,8 @@ use core::cell::{Cell, RefCell, RefMut};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use crate::id::TaskId;
-use crate::step::By;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::By;
 use crate::sync::queue::{Left, Queue, begin};
 use crate::task::{Loop, Refused};
 

@@ -31,7 +31,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use crate::id::TaskId;
+use crate::kernel::id::TaskId;
 use crate::sync::lock::{Guard, Lock};
 use crate::task::{Loop, Refused};
 

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use crate::step::By;
+use crate::kernel::step::By;
 use crate::sync::queue::{Left, Queue, Turn};
 use crate::task::{Loop, Refused};
 

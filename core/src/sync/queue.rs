@@ -8,8 +8,8 @@ use core::pin::{Pin, pin};
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
-use crate::id::TaskId;
-use crate::step::By;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::By;
 use crate::task::{Loop, Refused};
 
 /// Who waits, the longest first. All operations are O(1).

@@ -3,9 +3,9 @@
 
 use core::task::{Context, Waker};
 
-use crate::id::TaskId;
+use crate::kernel::id::TaskId;
+use crate::kernel::instant::Instant;
 use crate::task::Loop;
-use crate::time::Instant;
 
 /// A wait for a moment at a door. Dropping it leaves nothing behind.
 #[derive(Debug)]

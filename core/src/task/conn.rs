@@ -5,10 +5,10 @@ use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use crate::error::{IoError, Op};
-use crate::id::SourceId;
-use crate::place::{Place, Table};
-use crate::step::{Packed, What, Woken};
+use crate::kernel::error::{IoError, Op};
+use crate::kernel::id::SourceId;
+use crate::kernel::place::{Place, Table};
+use crate::kernel::step::{Packed, What, Woken};
 use crate::task::Loop;
 use crate::task::error::{Error, Refused};
 use crate::task::kept::Kept;

@@ -14,14 +14,14 @@ use core::task::{Context, Poll, ready};
 #[cfg(feature = "alloc")]
 use pin_project_lite::pin_project;
 
-use crate::error::{Failure, Full, IoError};
+use crate::exec::label::Label;
 use crate::group::Failed;
-use crate::id::TaskId;
+use crate::kernel::error::{Failure, Full, IoError};
+use crate::kernel::id::TaskId;
 use crate::sync::{PermitError, RecvError};
 use crate::task::error::{Error, Refused};
 use crate::task::join::JoinError;
 use crate::task::offload::Lost;
-use crate::task::slot::Label;
 #[cfg(feature = "alloc")]
 use crate::task::{Loop, Unspawned};
 use crate::time::Elapsed;

@@ -7,11 +7,14 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
-use crate::bytes::Held;
-use crate::error::{Full, IoError};
-use crate::id::{JobId, SourceId, TaskId};
-use crate::place::Place;
-use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::exec::buffers::Held;
+#[cfg(feature = "alloc")]
+use crate::exec::label::Label;
+use crate::kernel::error::{Full, IoError};
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::place::Place;
+use crate::kernel::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
 use crate::task::alarm::Alarms;
 use crate::task::detached::Reports;
 #[cfg(feature = "alloc")]
@@ -20,11 +23,8 @@ use crate::task::error::Refused;
 use crate::task::late::{Late, Lates};
 use crate::task::offload::Carry;
 use crate::task::run::Async;
-#[cfg(feature = "alloc")]
-use crate::task::slot::Label;
 use crate::task::slot::Notice;
 use crate::task::wakers::{Caller, Source, Wakers};
-use crate::time::Instant;
 
 /// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
 /// host nor its storage.

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use crate::error::{Failure, IoError, Op};
-use crate::id::SourceId;
+use crate::kernel::error::{Failure, IoError, Op};
+use crate::kernel::id::SourceId;
 use crate::sync::{PermitError, RecvError, SendError};
 use crate::task::join::JoinError;
 use crate::task::offload::Lost;

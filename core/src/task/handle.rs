@@ -6,8 +6,9 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{IoError, Op};
-use crate::id::{SourceId, TaskId};
+use crate::kernel::error::{IoError, Op};
+use crate::kernel::id::{SourceId, TaskId};
+use crate::kernel::instant::Instant;
 use crate::task::conn::Conn;
 use crate::task::door::Door;
 use crate::task::error::{Error, Refused, Unspawned};
@@ -17,7 +18,6 @@ use crate::task::late::Late;
 use crate::task::listener::Listener;
 use crate::task::run::Async;
 use crate::task::wakers::Caller;
-use crate::time::Instant;
 
 /// A handle on the loop that a task runs on: it can be copied, and be captured by what it spawns. It stays on its
 /// loop's thread.

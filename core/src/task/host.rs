@@ -2,16 +2,17 @@
 
 use core::net::SocketAddr;
 
-use crate::bytes::Held;
-use crate::error::{Full, IoError};
-use crate::host::{Cx, Host};
-use crate::id::{JobId, SourceId, TaskId};
-use crate::place::Place;
-use crate::step::Woken;
+use crate::exec::buffers::Held;
+use crate::exec::context::Cx;
+use crate::exec::host::Host;
+use crate::kernel::error::{Full, IoError};
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::place::Place;
+use crate::kernel::step::Woken;
 use crate::task::door::Ops;
 use crate::task::offload::Carry;
 use crate::task::run::Async;
-use crate::time::Instant;
 
 /// A host whose tasks can be `async fn`s.
 ///

@@ -5,12 +5,13 @@ use core::future::poll_fn;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
-use crate::id::TaskId;
-use crate::step::By;
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::By;
 use crate::task::Loop;
 use crate::task::error::Refused;
 use crate::task::holder::Holder;
-use crate::task::slot::{Head, Label, Outcome, Side, Slot, Stage};
+use crate::task::slot::{Head, Outcome, Side, Slot, Stage};
 
 /// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone; what that fails with is
 /// [reported](crate::task::Reports) then, if its type is known.

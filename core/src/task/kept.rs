@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::bytes::Held;
+use crate::exec::buffers::Held;
 use crate::task::Loop;
 use crate::task::error::Refused;
 use crate::task::late::{Catches, Late};

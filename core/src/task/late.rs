@@ -1,7 +1,7 @@
 //! Operations by which tasks give something back, as in destructors. Within a callback the host is borrowed, so that
 //! they are done when the callback is over.
 
-use crate::id::{JobId, SourceId, TaskId};
+use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::task::door::{Door, Ops};
 
 /// Something to be done that can't fail.

@@ -5,9 +5,9 @@ use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 
-use crate::error::{IoError, Op};
-use crate::id::SourceId;
-use crate::step::What;
+use crate::kernel::error::{IoError, Op};
+use crate::kernel::id::SourceId;
+use crate::kernel::step::What;
 use crate::task::conn::{Conn, Waited, Waiting};
 use crate::task::error::Error;
 use crate::task::late::Late;

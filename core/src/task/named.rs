@@ -4,7 +4,7 @@ use core::future::poll_fn;
 use core::mem::replace;
 use core::task::{Poll, ready};
 
-use crate::step::{By, Woken};
+use crate::kernel::step::{By, Woken};
 use crate::task::{Loop, Refused};
 
 impl Loop<'_> {

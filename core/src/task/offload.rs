@@ -6,9 +6,9 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use crate::id::JobId;
 use crate::job::{Job, Progress};
-use crate::step::What;
+use crate::kernel::id::JobId;
+use crate::kernel::step::What;
 use crate::task::Loop;
 use crate::task::conn::Waiting;
 use crate::task::error::{Refused, Unspawned};

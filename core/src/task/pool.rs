@@ -7,7 +7,7 @@ use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::pin::Pin;
 
-use crate::slab::NONE;
+use crate::kernel::slab::NONE;
 use crate::task::Loop;
 use crate::task::error::Unspawned;
 use crate::task::holder::Holder;

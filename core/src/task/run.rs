@@ -7,15 +7,16 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::Context;
 
-use crate::host::{Cx, Task};
-use crate::id::TaskId;
-use crate::step::Step;
+use crate::exec::context::{Cx, Task};
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::Step;
 use crate::task::Loop;
 use crate::task::holder::Holder;
 use crate::task::host::AsyncHost;
 #[cfg(feature = "alloc")]
 use crate::task::join::JoinHandle;
-use crate::task::slot::{Body, Label, Side, Slot, Stage};
+use crate::task::slot::{Body, Side, Slot, Stage};
 
 /// A task whose state is a future: what an `async fn` returns.
 ///

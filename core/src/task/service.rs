@@ -2,8 +2,8 @@
 
 use core::pin::Pin;
 
-use crate::host::Service;
-use crate::id::SourceId;
+use crate::exec::host::Service;
+use crate::kernel::id::SourceId;
 use crate::task::detached::name_of;
 use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool, Unspawned};
 

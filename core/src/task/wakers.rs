@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::id::TaskId;
+use crate::kernel::id::TaskId;
 use crate::task::detached::Reports;
 use crate::task::door::FULL;
 

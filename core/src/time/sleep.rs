@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::kernel::instant::Instant;
 use crate::task::{Alarm, Loop};
-use crate::time::Instant;
 
 /// The time was over first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

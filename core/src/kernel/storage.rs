@@ -57,8 +57,8 @@ pub trait Storage: Clone {
     type Jobs<T>: Slots<T>;
     /// A table with a place for each block of bytes.
     type Blocks<T>: Slots<T>;
-    /// The bytes of one block, 65,535 at most: what a task reads at once, and the most that it keeps. The fib
-    /// service needs room for a reply, [`MAX_REPLY`](crate::fib_protocol::MAX_REPLY), or it never answers.
+    /// The bytes of one block, 65,535 at most: what a task reads at once, and the most that it keeps. A
+    /// protocol whose longest reply does not fit never sends that.
     type Bytes: AsRef<[u8]> + AsMut<[u8]>;
 
     /// An empty table of tasks.

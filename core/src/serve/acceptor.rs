@@ -3,10 +3,11 @@
 use core::pin::Pin;
 use core::time::Duration;
 
-use crate::error::{Failure, IoError, Op};
-use crate::host::{Cx, Host, MAX_SPAWNS, Task};
-use crate::id::SourceId;
-use crate::step::{Step, Wait, What, Woken};
+use crate::exec::context::{Cx, MAX_SPAWNS, Task};
+use crate::exec::host::Host;
+use crate::kernel::error::{Failure, IoError, Op};
+use crate::kernel::id::SourceId;
+use crate::kernel::step::{Step, Wait, What, Woken};
 
 /// How long an acceptor without room waits before it looks again. A host that knows when room comes wakes
 /// it earlier.

@@ -4,14 +4,15 @@ mod state;
 
 use core::fmt;
 
-use crate::id::{JobId, SourceId, TaskId};
-use crate::kernel::{Kernel, TaskSlot, TaskState};
-use crate::place::{Place, Table};
-use crate::slab::{Entry, NONE};
-use crate::step::{By, MAX_WAITS, OUTSIDE, Packed, What, Woken};
-use crate::storage::Storage;
-use crate::time::Instant;
-use crate::wait::SourceSlot;
+use crate::kernel::Kernel;
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::place::{Place, Table};
+use crate::kernel::slab::{Entry, NONE};
+use crate::kernel::slot::{TaskSlot, TaskState};
+use crate::kernel::step::{By, MAX_WAITS, OUTSIDE, Packed, What, Woken};
+use crate::kernel::storage::Storage;
+use crate::kernel::wait::SourceSlot;
 
 /// What a task does at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

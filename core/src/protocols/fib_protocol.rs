@@ -21,7 +21,7 @@
 //! assert_eq!(requests.next(&rules, b"5\n"), (2, Some(Ok(45))));
 //! ```
 
-use crate::fib::MAX_N;
+use crate::protocols::fib::MAX_N;
 
 /// Room for any reply, its newline included.
 pub const MAX_REPLY: usize = 96;

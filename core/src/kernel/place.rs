@@ -1,6 +1,6 @@
 //! Places in the wait tables.
 
-use crate::slab::{MAX_LEN, NONE};
+use crate::kernel::slab::{MAX_LEN, NONE};
 
 /// A wait table. The first three are in the order of the bits of [`Interest`](crate::Interest).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

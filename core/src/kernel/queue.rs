@@ -3,9 +3,9 @@
 //! It is a ring: the last task's link is the first one. So a task that yields is moved to the end by moving
 //! the ends past it, without a write to any place.
 
-use crate::kernel::{TaskSlot, Tasks};
-use crate::slab::{Entry, NONE};
-use crate::storage::Slots;
+use crate::kernel::slab::{Entry, NONE};
+use crate::kernel::slot::{TaskSlot, Tasks};
+use crate::kernel::storage::Slots;
 
 /// A ring of tasks by their links. A task is on it at most once (promise 2); the kernel sees to that.
 pub(crate) struct RunQueue {

@@ -1,13 +1,13 @@
 //! The bin: who waits for what. Each source has a place in `recv_wait`, `send_wait` and `hangup_wait`, each
 //! job one in `job_wait`. A place holds at most one task, so everything here is O(1).
 
-use crate::error::Full;
-use crate::id::{JobId, SourceId};
-use crate::interest::Interest;
-use crate::place::{Place, Table};
-use crate::slab::{Entry, NONE, Slab};
-use crate::step::{Packed, What, Woken};
-use crate::storage::Storage;
+use crate::kernel::error::Full;
+use crate::kernel::id::{JobId, SourceId};
+use crate::kernel::interest::Interest;
+use crate::kernel::place::{Place, Table};
+use crate::kernel::slab::{Entry, NONE, Slab};
+use crate::kernel::step::{Packed, What, Woken};
+use crate::kernel::storage::Storage;
 
 /// What the kernel knows of a source: who waits for it, and for what the host watches it.
 #[derive(Clone, Copy)]

@@ -2,8 +2,8 @@
 
 use core::marker::PhantomData;
 
-use crate::error::Full;
-use crate::storage::Slots;
+use crate::kernel::error::Full;
+use crate::kernel::storage::Slots;
 
 /// The end of a list threaded through a table; no place has this index.
 pub(crate) const NONE: u32 = u32::MAX;

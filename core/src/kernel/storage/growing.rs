@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::storage::{Slots, Storage};
+use crate::kernel::storage::{Slots, Storage};
 
 /// A vector that grows up to a limit.
 pub struct Growing<T> {

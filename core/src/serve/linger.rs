@@ -3,11 +3,12 @@
 use core::pin::Pin;
 use core::time::Duration;
 
-use crate::error::IoError;
-use crate::host::{Cx, Host, Task};
-use crate::id::SourceId;
-use crate::step::{Step, Wait, Woken};
-use crate::time::Instant;
+use crate::exec::context::{Cx, Task};
+use crate::exec::host::Host;
+use crate::kernel::error::IoError;
+use crate::kernel::id::SourceId;
+use crate::kernel::instant::Instant;
+use crate::kernel::step::{Step, Wait, Woken};
 
 /// Throws away what comes in until the peer closes, or until its time is over. The connection's own
 /// direction is shut already.

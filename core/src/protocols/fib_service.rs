@@ -3,21 +3,23 @@
 //! What a connection keeps is input alone. Replies are made in the loop's shared output buffer; when the peer
 //! takes only a part of them, the connection goes back to the first request that is not fully answered and
 //! keeps the input from there, and how much of its reply is out. So one block bounds what a connection
-//! holds, however the replies compare with the requests in size.
+//! holds, however the replies compare with the requests in size. A block must have room for one reply,
+//! [`MAX_REPLY`] bytes, or none is ever sent.
 
 mod batch;
 
 use core::pin::Pin;
 use core::time::Duration;
 
-use crate::bytes::Held;
-use crate::error::{Full, IoError, Op};
-use crate::fib::FibJob;
-use crate::fib_protocol::{Bad, MAX_REPLY, Reply, Requests, Rules};
-use crate::host::{Cx, Host, Jobs, Serves, Service, Task};
-use crate::id::{JobId, SourceId};
-use crate::step::{Step, Wait, What, Woken};
-use crate::time::Instant;
+use crate::exec::buffers::Held;
+use crate::exec::context::{Cx, Task};
+use crate::exec::host::{Host, Jobs, Serves, Service};
+use crate::kernel::error::{Full, IoError, Op};
+use crate::kernel::id::{JobId, SourceId};
+use crate::kernel::instant::Instant;
+use crate::kernel::step::{Step, Wait, What, Woken};
+use crate::protocols::fib::FibJob;
+use crate::protocols::fib_protocol::{Bad, MAX_REPLY, Reply, Requests, Rules};
 
 pub use batch::{Batch, Point, Stop};
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::num::NonZeroU32;
 
-use crate::id::SourceId;
+use crate::kernel::id::SourceId;
 
 /// A peer, as far as it can be told from another: an IPv4 address, or the first 64 bits of an IPv6 address, behind which
 /// one subscriber has all the addresses. An IPv4 address that is mapped into IPv6 is the IPv4 address.

@@ -4,10 +4,10 @@
 //! connection whose idle deadline moves with each request costs the heap nothing a request, and at most
 //! one look a timeout. The kernel's deadline can therefore be early, never late.
 
-use crate::kernel::{TaskSlot, Tasks};
-use crate::slab::{Entry, NONE};
-use crate::storage::Slots;
-use crate::time::Instant;
+use crate::kernel::instant::Instant;
+use crate::kernel::slab::{Entry, NONE};
+use crate::kernel::slot::{TaskSlot, Tasks};
+use crate::kernel::storage::Slots;
 
 /// A place in the heap: it comes up at `at`, for the task at `task`. Of two for the same moment, that of the
 /// earlier wait comes first.

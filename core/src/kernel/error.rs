@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::id::SourceId;
+use crate::kernel::id::SourceId;
 
 /// A table is at its limit (promise 7). What was there before is as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

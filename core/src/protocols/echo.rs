@@ -6,13 +6,14 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::time::Duration;
 
-use crate::bytes::Held;
-use crate::error::{IoError, Op};
-use crate::host::{Cx, Serves, Service, Task};
-use crate::id::SourceId;
+use crate::exec::buffers::Held;
+use crate::exec::context::{Cx, Task};
+use crate::exec::host::{Serves, Service};
 use crate::job::NoJob;
-use crate::step::{Step, Woken};
-use crate::time::Instant;
+use crate::kernel::error::{IoError, Op};
+use crate::kernel::id::SourceId;
+use crate::kernel::instant::Instant;
+use crate::kernel::step::{Step, Woken};
 
 /// Sends back what it gets.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,8 +3,8 @@
 
 use core::ops::Range;
 
-use crate::slab::NONE;
-use crate::storage::{Slots, Storage};
+use crate::kernel::slab::NONE;
+use crate::kernel::storage::{Slots, Storage};
 
 /// What a task can keep in its own place.
 const INLINE: usize = 8;

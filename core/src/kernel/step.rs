@@ -1,10 +1,10 @@
 //! What a task says when it stops running, and what it is told when it runs again.
 
-use crate::error::Failure;
-use crate::id::{JobId, SourceId, TaskId};
-use crate::place::{Place, Table};
-use crate::slab::NONE;
-use crate::time::Instant;
+use crate::kernel::error::Failure;
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::place::{Place, Table};
+use crate::kernel::slab::NONE;
 
 /// The most things that one wait can name.
 pub const MAX_WAITS: usize = 4;

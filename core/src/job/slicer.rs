@@ -1,9 +1,9 @@
 //! Jobs without threads: one slice a turn, the jobs in rotation.
 
-use crate::id::JobId;
 use crate::job::{Job, Progress};
-use crate::slab::NONE;
-use crate::storage::{Slots, Storage};
+use crate::kernel::id::JobId;
+use crate::kernel::slab::NONE;
+use crate::kernel::storage::{Slots, Storage};
 
 /// A job's place.
 pub struct Slot<J: Job> {

@@ -2,15 +2,16 @@
 
 use core::pin::Pin;
 
-use crate::bytes::Buffers;
-use crate::error::{Failure, Full};
-use crate::host::{Cx, Host, Spawned, Task};
-use crate::id::TaskId;
+use crate::exec::buffers::Buffers;
+use crate::exec::context::{Cx, Spawned, Task};
+use crate::exec::host::Host;
+use crate::exec::label::Label;
 use crate::kernel::Kernel;
-use crate::step::Step;
-use crate::storage::{Slots, Storage};
-use crate::task::Label;
-use crate::time::Instant;
+use crate::kernel::error::{Failure, Full};
+use crate::kernel::id::TaskId;
+use crate::kernel::instant::Instant;
+use crate::kernel::step::Step;
+use crate::kernel::storage::{Slots, Storage};
 
 /// A table of tasks in the storage of the host `H`.
 type Tasks<H> = <<H as Host>::Storage as Storage>::Tasks<Option<<H as Host>::Task>>;

@@ -1,7 +1,7 @@
 //! Requests in, replies out: the part of the service that waits for nothing.
 
-use crate::fib::fib;
-use crate::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
+use crate::protocols::fib::fib;
+use crate::protocols::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
 
 /// Why a batch of replies ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,10 @@
 //! The whole state of a kernel as a row of numbers, for those who look at every state that there is.
 
-use crate::kernel::{Kernel, TaskSlot, TaskState};
-use crate::slab::{Entry, NONE, Slab};
-use crate::storage::{Slots, Storage};
-use crate::time::Instant;
+use crate::kernel::Kernel;
+use crate::kernel::instant::Instant;
+use crate::kernel::slab::{Entry, NONE, Slab};
+use crate::kernel::slot::{TaskSlot, TaskState};
+use crate::kernel::storage::{Slots, Storage};
 
 impl<S: Storage> Kernel<S> {
     /// Puts out all that what the kernel does from here on depends on: two kernels of equal rows do the same.
