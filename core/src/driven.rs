@@ -56,7 +56,7 @@ use crate::kernel::id::{JobId, TaskId};
 use crate::kernel::instant::Instant;
 use crate::kernel::interest::Interest;
 use crate::kernel::storage::Limits;
-use crate::task::Async;
+use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
 #[cfg(feature = "std")]

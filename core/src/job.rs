@@ -1,6 +1,8 @@
 //! Compute: work that is done in slices, so that it runs in one go on a worker thread, between other tasks
 //! where there are no threads, or in another instance, and can be cancelled between two slices.
 
+pub(crate) mod call;
+pub(crate) mod carry;
 pub(crate) mod slicer;
 
 /// How far a slice got.

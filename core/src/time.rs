@@ -41,4 +41,5 @@
 mod sleep;
 
 pub use crate::kernel::instant::Instant;
-pub use sleep::{Elapsed, Interval, Sleep, Timeout};
+pub use crate::task::error::Elapsed;
+pub use sleep::{Interval, Sleep, Timeout};

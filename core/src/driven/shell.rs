@@ -12,6 +12,7 @@ use crate::driven::{Command, Counts, DrivenTask, Event, Handle};
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
 use crate::exec::host::{Host, Jobs, Serves, Service};
+use crate::job::carry::{BoxedJob, Carry};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
 use crate::kernel::error::IoError;
@@ -19,7 +20,8 @@ use crate::kernel::id::{JobId, SourceId};
 use crate::kernel::interest::Interest;
 use crate::kernel::storage::Limits;
 use crate::serve::acceptor::Acceptor;
-use crate::task::{Async, AsyncHost, BoxedJob, Carry};
+use crate::task::host::AsyncHost;
+use crate::task::start::Async;
 
 /// A connection that waits for its acceptor.
 struct Arrival {

@@ -15,7 +15,10 @@ use crate::job::WireJob;
 use crate::kernel::id::SourceId;
 use crate::kernel::step::{Step, Woken};
 use crate::serve::acceptor::Acceptor;
-use crate::task::{Async, AsyncService, Conn, Mixed};
+use crate::task::conn::Conn;
+use crate::task::mixed::Mixed;
+use crate::task::service::AsyncService;
+use crate::task::start::Async;
 
 /// A task of a driven loop.
 pub enum DrivenTask<S: Service> {

@@ -4,8 +4,9 @@ use core::cell::Cell;
 use core::fmt;
 
 use crate::kernel::step::By;
-use crate::sync::queue::{Queue, begin};
-use crate::task::{Loop, Refused};
+use crate::sync::queue::Queue;
+use crate::task::error::Refused;
+use crate::task::handle::{Loop, begin};
 
 /// A flag that tasks wait for.
 ///

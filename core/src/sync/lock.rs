@@ -6,8 +6,9 @@ use core::ops::{Deref, DerefMut};
 
 use crate::kernel::id::TaskId;
 use crate::kernel::step::By;
-use crate::sync::queue::{Left, Queue, begin};
-use crate::task::{Loop, Refused};
+use crate::sync::queue::{Left, Queue};
+use crate::task::error::Refused;
+use crate::task::handle::{Loop, begin};
 
 /// A value that one task has at a time. Fair: who asked first gets it first.
 ///

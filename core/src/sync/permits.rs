@@ -4,7 +4,8 @@ use core::cell::Cell;
 
 use crate::kernel::step::By;
 use crate::sync::queue::{Left, Queue, Turn};
-use crate::task::{Loop, Refused};
+use crate::task::error::Refused;
+use crate::task::handle::Loop;
 
 /// So many permits, and who waits for some. What is free is less than what the first in the queue waits for.
 pub(crate) struct Permits {

@@ -3,9 +3,15 @@
 use core::pin::Pin;
 
 use crate::exec::host::Service;
+use crate::job::carry::BoxedJob;
 use crate::kernel::id::SourceId;
-use crate::task::detached::name_of;
-use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool, Unspawned};
+use crate::task::conn::Conn;
+use crate::task::error::Unspawned;
+use crate::task::handle::Loop;
+use crate::task::mixed::Mixed;
+use crate::task::pool::{GrowingPlaces, Pool};
+use crate::task::report::name_of;
+use crate::task::start::Async;
 
 /// A service that runs an `async fn` for each connection.
 pub struct AsyncService<'d, M, F: Future + 'd> {

@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
 use crate::kernel::slab::NONE;
-use crate::task::detached::{Unjoined, failure, name_of};
+use crate::task::report::{Unjoined, failure, name_of};
 use crate::task::wakers::{Caller, Source};
 
 /// How far a task is.
