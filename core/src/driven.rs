@@ -48,16 +48,19 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "std")]
 use crate::driven::guard::DriversGuard;
-use crate::executor::Executor;
-use crate::host::{Service, Task};
-use crate::id::{JobId, TaskId};
-use crate::interest::Interest;
+use crate::exec::context::Task;
+use crate::exec::executor::Executor;
+use crate::exec::host::Service;
 use crate::job::WireJob;
 use crate::kernel::Rest;
-use crate::serve::{Guard as _, Look, ServeTask, UNSEEN, turn};
-use crate::storage::Limits;
-use crate::task::Async;
-use crate::time::Instant;
+use crate::kernel::id::{JobId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
+use crate::kernel::storage::Limits;
+use crate::serve::guard::Guard as _;
+use crate::serve::task::ServeTask;
+use crate::serve::turn::{Look, UNSEEN, turn};
+use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
 #[cfg(feature = "std")]

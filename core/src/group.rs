@@ -58,106 +58,21 @@
 //! has [`MAX_CHILDREN`] at a time at most.
 
 use core::cell::{Cell, RefCell};
-use core::fmt;
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll};
 
-use crate::id::TaskId;
-use crate::sync::begin;
-use crate::task::{Async, JoinHandle, Label, Loop, Refused, Unspawned, Why};
+use crate::kernel::id::TaskId;
+pub use crate::task::error::{Cause, Failed, MAX_CHILDREN, Other, Others};
+use crate::task::error::{Refused, Unspawned, Why};
+use crate::task::handle::{Loop, begin};
+use crate::task::join::JoinHandle;
+use crate::task::start::Async;
 
 #[cfg(feature = "alloc")]
 type Children<'d, T, E> = alloc::vec::Vec<Child<'d, T, E>>;
 #[cfg(not(feature = "alloc"))]
 type Children<'d, T, E> = heapless::Vec<Child<'d, T, E>, MAX_CHILDREN>;
-
-/// Tasks that failed beside the first.
-#[cfg(feature = "alloc")]
-pub type Others<E> = alloc::vec::Vec<Other<E>>;
-/// Tasks that failed beside the first.
-#[cfg(not(feature = "alloc"))]
-pub type Others<E> = heapless::Vec<Other<E>, MAX_CHILDREN>;
-
-/// How many tasks a group can have at a time at least; with a heap (feature `alloc`), the kernel's limit is the only
-/// one.
-pub const MAX_CHILDREN: usize = 16;
-
-/// What a task of a group came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cause<E> {
-    /// It returned this.
-    Error(E),
-    /// It panicked.
-    Panicked,
-    /// The group's own task can't go on waiting for it.
-    Refused(Refused),
-}
-
-/// A task that failed: which, what it is called, where it was spawned, and why. Where that is the failure of a
-/// group in turn, it says who waited for whom.
-#[derive(Clone, Debug)]
-pub struct Failed<E> {
-    /// Which task.
-    pub task: TaskId,
-    /// What it is called, and where it was spawned; unknown of the group's own task.
-    pub label: Option<Label>,
-    /// Why.
-    pub cause: Cause<E>,
-    /// The tasks of the group that failed after it, in the order of their ends: in the same turn, or while they were
-    /// cleaning up. [`Group::next`] leaves it empty, as it returns them itself.
-    pub others: Others<E>,
-}
-
-/// A task that failed after the first of its group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Other<E> {
-    /// Which task.
-    pub task: TaskId,
-    /// The task's name, and where it was spawned.
-    pub label: Label,
-    /// Why.
-    pub cause: Cause<E>,
-    /// Whether the task had been told that it is cancelled, which then is mostly why it failed.
-    pub was_told: bool,
-}
-
-impl<E: fmt::Display> fmt::Display for Cause<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(error) => error.fmt(f),
-            Self::Panicked => f.write_str("it panicked"),
-            Self::Refused(refused) => refused.fmt(f),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Other<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, label, cause, .. } = self;
-        write!(f, "{cause}\n  in task {task} ({label})")
-    }
-}
-
-/// Shows the first failure, and the others of tasks that had not been told that they are cancelled.
-impl<E: fmt::Display> fmt::Display for Failed<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  in task {}", self.cause, self.task)?;
-        if let Some(label) = self.label {
-            write!(f, " ({label})")?;
-        }
-        self.others.iter().filter(|other| !other.was_told).try_for_each(|other| write!(f, "\nand: {other}"))
-    }
-}
-
-impl<E: core::error::Error + 'static> core::error::Error for Failed<E> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &self.cause {
-            Cause::Error(error) => Some(error),
-            Cause::Panicked | Cause::Refused(_) => None,
-        }
-    }
-}
 
 /// Tasks that end together. See [the module](self); [`scope`] is the way to one that can't be left behind.
 pub struct Group<'d, T, E> {
@@ -198,12 +113,6 @@ enum Ended<T, E> {
     Well(T),
     Cancelled,
     Failed(Other<E>),
-}
-
-impl<E> From<Other<E>> for Failed<E> {
-    fn from(Other { task, label, cause, .. }: Other<E>) -> Self {
-        Self { task, label: Some(label), cause, others: Others::new() }
-    }
 }
 
 impl<'d, T, E> Group<'d, T, E> {

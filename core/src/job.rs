@@ -1,6 +1,10 @@
 //! Compute: work that is done in slices, so that it runs in one go on a worker thread, between other tasks
 //! where there are no threads, or in another instance, and can be cancelled between two slices.
 
+pub(crate) mod call;
+pub(crate) mod carry;
+pub(crate) mod slicer;
+
 /// How far a slice got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress<T> {

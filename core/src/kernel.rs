@@ -1,90 +1,34 @@
 //! The kernel: it knows who runs next and who waits for what, and nothing else.
 
+pub(crate) mod audit;
+pub(crate) mod error;
+pub(crate) mod id;
+pub(crate) mod instant;
+pub(crate) mod interest;
+pub(crate) mod place;
+pub(crate) mod queue;
+pub(crate) mod slab;
+pub(crate) mod slot;
+pub(crate) mod step;
+pub(crate) mod storage;
+pub(crate) mod timers;
+pub(crate) mod wait;
+
 #[cfg(feature = "alloc")]
 use core::time::Duration;
 
-use crate::error::Full;
-use crate::id::{JobId, SourceId, TaskId};
-use crate::interest::{Interest, Readiness};
-use crate::place::Place;
-use crate::queue::RunQueue;
-use crate::slab::{Entry, NONE, Slab};
-use crate::step::{MAX_WAITS, OUTSIDE, Packed, Step, Wait, What, Woken};
-use crate::storage::Storage;
-use crate::time::Instant;
-use crate::timers::{Timer, Timers};
-use crate::wait::Bin;
-
-/// The tasks, as the parts of the kernel share them.
-pub(crate) type Tasks<V> = Slab<TaskSlot, V>;
-
-/// Where a task is (promise 1): on the run queue, or in the bin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TaskState {
-    /// On the run queue. While a task runs, it is the first there.
-    Ready,
-    /// In the bin.
-    Waiting,
-}
-
-/// What the kernel knows of a task: its place in the [`Storage`] of tasks.
-#[derive(Clone, Copy)]
-pub struct TaskSlot {
-    pub(crate) places: [Place; MAX_WAITS],
-    pub(crate) deadline: Instant,
-    pub(crate) since: Instant,
-    /// Which of all waits with a deadline this was.
-    pub(crate) order: u32,
-    /// Of a wait: who is to end it by name, as in [`Wait`]. After it: the [`Place`] that ended it.
-    pub(crate) by: u32,
-    /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
-    pub(crate) timer: u32,
-    pub(crate) state: TaskState,
-    pub(crate) woken: Woken,
-    /// Named while it was not waiting: its next wait ends at once.
-    pub(crate) named: bool,
-    /// How the task is cancelled: [`ASKED`], while it was not waiting; [`TOLD`], its next or present step says so;
-    /// [`EVER`], at some time.
-    pub(crate) cancelled: u8,
-}
-
-const ASKED: u8 = 1;
-const TOLD: u8 = 2;
-const EVER: u8 = 4;
-
-impl TaskSlot {
-    fn new(now: Instant, timer: u32) -> Self {
-        Self {
-            places: [Place::NOWHERE; MAX_WAITS],
-            deadline: Instant::NEVER,
-            since: now,
-            order: 0,
-            by: NONE,
-            timer,
-            state: TaskState::Ready,
-            woken: Woken::Spawned,
-            named: false,
-            cancelled: 0,
-        }
-    }
-
-    /// Returns true if the task is cancelled and no step that is over has told it so.
-    #[inline]
-    pub(crate) fn is_to_be_told(&self) -> bool {
-        self.cancelled & (ASKED | TOLD) != 0
-    }
-
-    /// Returns how far the task is in being told, as a number.
-    pub(crate) fn stage_of_cancel(&self) -> u8 {
-        self.cancelled & (ASKED | TOLD)
-    }
-
-    /// Whether nothing but another task can end this wait.
-    #[inline]
-    pub(crate) fn is_open_ended(&self) -> bool {
-        self.places[0] == Place::NOWHERE && self.deadline == Instant::NEVER && self.by != OUTSIDE
-    }
-}
+use crate::kernel::error::Full;
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::interest::{Interest, Readiness};
+use crate::kernel::place::Place;
+use crate::kernel::queue::RunQueue;
+use crate::kernel::slab::{Entry, NONE, Slab};
+use crate::kernel::slot::{ASKED, EVER, TOLD, TaskSlot, TaskState, Tasks};
+use crate::kernel::step::{MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::kernel::storage::Storage;
+use crate::kernel::timers::{Timer, Timers};
+use crate::kernel::wait::Bin;
 
 /// What there is to do when a turn is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -78,54 +78,37 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-mod acceptor;
-mod audit;
-mod bytes;
 #[cfg(feature = "alloc")]
 pub mod driven;
-pub mod echo;
-mod error;
-mod executor;
-pub mod fib;
-pub mod fib_protocol;
-pub mod fib_service;
+mod exec;
 pub mod group;
-mod host;
-mod id;
-mod interest;
 mod job;
 mod kernel;
-mod linger;
-#[cfg(feature = "alloc")]
-pub mod peers;
-mod place;
-mod queue;
-#[cfg(feature = "alloc")]
+mod protocols;
 pub mod serve;
-mod slab;
-mod slicer;
-mod step;
-mod storage;
 pub mod sync;
 pub mod task;
 pub mod time;
-mod timers;
-mod wait;
 
-pub use acceptor::Acceptor;
-pub use audit::{Broken, TaskView};
-pub use bytes::{Buffers, Held};
-pub use error::{Failure, Full, IoError, Op};
-pub use executor::Executor;
-pub use host::{Cx, Host, Jobs, MAX_SPAWNS, Serves, Service, Task};
-pub use id::{JobId, SourceId, TaskId};
-pub use interest::{Interest, Readiness};
+pub use exec::buffers::{Buffers, Held};
+pub use exec::context::{Cx, MAX_SPAWNS, Task};
+pub use exec::executor::Executor;
+pub use exec::host::{Host, Jobs, Serves, Service};
+pub use job::slicer::Slicer;
 pub use job::{Job, NoJob, Progress, WireJob};
-pub use kernel::{Kernel, Rest, TaskState};
-pub use linger::Linger;
-pub use slicer::Slicer;
-pub use step::{By, MAX_WAITS, Step, Wait, What, Woken};
-pub use storage::{Fixed, Slots, Storage};
+pub use kernel::audit::{Broken, TaskView};
+pub use kernel::error::{Failure, Full, IoError, Op};
+pub use kernel::id::{JobId, SourceId, TaskId};
+pub use kernel::instant::Instant;
+pub use kernel::interest::{Interest, Readiness};
+pub use kernel::slot::TaskState;
+pub use kernel::step::{By, MAX_WAITS, Step, Wait, What, Woken};
+pub use kernel::storage::{Fixed, Slots, Storage};
 #[cfg(feature = "alloc")]
-pub use storage::{Growing, Limits};
-pub use time::Instant;
+pub use kernel::storage::{Growing, Limits};
+pub use kernel::{Kernel, Rest};
+pub use protocols::{echo, fib, fib_protocol, fib_service};
+pub use serve::acceptor::Acceptor;
+pub use serve::linger::Linger;
+#[cfg(feature = "alloc")]
+pub use serve::peers;

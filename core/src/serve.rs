@@ -9,17 +9,32 @@
 //!
 //! [`Host`]: crate::Host
 
+pub(crate) mod acceptor;
+#[cfg(feature = "alloc")]
 mod drain;
+#[cfg(feature = "alloc")]
 mod engine;
-mod guard;
+#[cfg(feature = "alloc")]
+pub(crate) mod guard;
+pub(crate) mod linger;
+#[cfg(feature = "alloc")]
+pub mod peers;
+#[cfg(feature = "alloc")]
 mod platform;
+#[cfg(feature = "alloc")]
 mod room;
-mod task;
-mod turn;
+#[cfg(feature = "alloc")]
+pub(crate) mod task;
+#[cfg(feature = "alloc")]
+pub(crate) mod turn;
 
+#[cfg(feature = "alloc")]
 pub use engine::{Engine, Stopped};
+#[cfg(feature = "alloc")]
 pub use guard::{Guard, Guarded, Subject, Unguarded};
+#[cfg(feature = "alloc")]
 pub use platform::{Platform, Until};
+#[cfg(feature = "alloc")]
 pub use room::Room;
+#[cfg(feature = "alloc")]
 pub use task::ServeTask;
-pub(crate) use turn::{Look, UNSEEN, turn};

@@ -85,11 +85,10 @@ mod permits;
 mod queue;
 mod semaphore;
 
-pub(crate) use queue::begin;
-
+pub use crate::task::error::{PermitError, RecvError, SendError};
 pub use barrier::Barrier;
-pub use channel::{Channel, RecvError, SendError};
+pub use channel::Channel;
 pub use condition::Condition;
 pub use event::Event;
 pub use lock::{Guard, Lock};
-pub use semaphore::{Permit, PermitError, Semaphore};
+pub use semaphore::{Permit, Semaphore};

@@ -48,54 +48,60 @@
 //! operation that would have to wait there for a source, a job or another task fails with [`Refused::Wrapped`], as the
 //! kernel wakes tasks and not parts of them.
 
-mod alarm;
+pub(crate) mod alarm;
+mod alarms;
 #[doc = include_str!("task/cancellation.md")]
 pub mod cancellation {}
 mod combine;
-mod conn;
+pub(crate) mod conn;
+#[cfg(feature = "alloc")]
 mod detached;
-mod door;
+pub(crate) mod door;
 mod embedded;
-mod error;
-mod handle;
+pub(crate) mod error;
+pub(crate) mod handle;
 mod holder;
-mod host;
-mod join;
+pub(crate) mod host;
+pub(crate) mod join;
 mod kept;
 mod late;
 mod listener;
-mod mixed;
+pub(crate) mod mixed;
 mod named;
 mod offload;
-mod pool;
+pub(crate) mod pool;
+pub(crate) mod report;
 mod run;
 #[cfg(feature = "alloc")]
-mod service;
+pub(crate) mod service;
 mod signals;
-mod slot;
-mod wakers;
+pub(crate) mod slot;
+pub(crate) mod start;
+pub(crate) mod wakers;
 
-pub(crate) use alarm::Alarm;
+pub use crate::exec::label::Label;
+pub use crate::job::call::{Call, Closure, IntoJob, Resumable};
+pub use crate::job::carry::Carry;
+#[cfg(feature = "alloc")]
+pub use crate::job::carry::{BoxedJob, BoxedOutput};
 pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
-pub use detached::{Reports, Unjoined};
 pub use door::Door;
-pub use error::{Error, Refused, Unspawned};
+pub use error::{Error, JoinError, Lost, Refused, Unspawned, Why};
 pub use handle::{Loop, Shield, YieldNow};
 pub use host::AsyncHost;
-pub use join::{JoinError, JoinHandle, Why};
+pub use join::JoinHandle;
 pub use kept::Kept;
 pub use listener::Listener;
 pub use mixed::Mixed;
-#[cfg(feature = "alloc")]
-pub use offload::{BoxedJob, BoxedOutput};
-pub use offload::{Call, Carry, Closure, IntoJob, JobFuture, Lost, Resumable};
+pub use offload::JobFuture;
 #[cfg(feature = "alloc")]
 pub use pool::GrowingPlaces;
 pub use pool::{FixedPlaces, Places, Pool, Put};
-pub use run::Async;
+pub use report::{Reports, Unjoined};
 #[cfg(feature = "alloc")]
 pub use service::AsyncService;
 pub use signals::{Bell, Signal, Signals};
-pub use slot::{Label, Slot};
+pub use slot::Slot;
+pub use start::Async;
 pub use wakers::{NoWakers, Wakers};

@@ -38,8 +38,8 @@
 //! A sleep can't fail. So a task that is cancelled while it does nothing but sleep is dropped where it stands; see
 //! [how tasks are cancelled](crate::task#cancellation).
 
-mod instant;
 mod sleep;
 
-pub use instant::Instant;
-pub use sleep::{Elapsed, Interval, Sleep, Timeout};
+pub use crate::kernel::instant::Instant;
+pub use crate::task::error::Elapsed;
+pub use sleep::{Interval, Sleep, Timeout};

@@ -21,26 +21,26 @@ struct Planted {
 const BUGS: [Planted; 29] = [
     Planted {
         name: "a timeout that is forgotten",
-        file: "fib_service.rs",
+        file: "protocols/fib_service.rs",
         right: "let deadline = self.deadline(op, cx);",
         wrong: "let deadline = crate::time::Instant::NEVER;",
     },
     Planted {
         name: "a last answer that is not the last",
-        file: "fib_service.rs",
+        file: "protocols/fib_service.rs",
         right: "            Stop::Last => Ok(Step::Done),",
         wrong: "            Stop::Last if self.ended => Ok(Step::Done),\n            \
                 Stop::Last => Err((Op::Recv, IoError::WouldBlock)),",
     },
     Planted {
         name: "a lost wake-up: who waits to receive is not watched for that, if the source is watched already",
-        file: "wait.rs",
+        file: "kernel/wait.rs",
         right: "if !slot.is_watched(table) {",
         wrong: "if !slot.is_watched(table) && (table as usize != 0 || slot.watched.is_empty()) {",
     },
     Planted {
         name: "a lost wake-up: who waits to send is not watched for that, if the source is watched already",
-        file: "wait.rs",
+        file: "kernel/wait.rs",
         right: "if !slot.is_watched(table) {",
         wrong: "if slot.watched.is_empty() {",
     },
@@ -110,7 +110,7 @@ const BUGS: [Planted; 29] = [
     },
     Planted {
         name: "a stale id: generations are not compared",
-        file: "slab.rs",
+        file: "kernel/slab.rs",
         right: "self.is_live() && self.generation == generation",
         wrong: "self.is_live() && (generation & 1 == 1 || self.generation == generation)",
     },
@@ -122,31 +122,31 @@ const BUGS: [Planted; 29] = [
     },
     Planted {
         name: "a leak on cancel: nobody gives the job up",
-        file: "fib_service.rs",
+        file: "protocols/fib_service.rs",
         right: "if let Work::Job(job) = self.work.work() {\n            cx.cancel_job(job);",
         wrong: "if let Work::Job(job) = self.work.work() {\n            let _ = job;",
     },
     Planted {
         name: "a leak at the end: bytes that are kept are not given back",
-        file: "fib_service.rs",
+        file: "protocols/fib_service.rs",
         right: "        self.held.clear(cx.buffers);\n",
         wrong: "",
     },
     Planted {
         name: "a lost last answer: nobody lingers",
-        file: "linger.rs",
+        file: "serve/linger.rs",
         right: "Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),",
         wrong: "Ok(_) | Err(IoError::WouldBlock) => Step::Done,",
     },
     Planted {
         name: "a lost last answer: who lingers takes the first bytes for the last",
-        file: "linger.rs",
+        file: "serve/linger.rs",
         right: "            Ok(0) => Step::Done,",
         wrong: "            Ok(_) => Step::Done,",
     },
     Planted {
         name: "an unfair queue: who comes last is next",
-        file: "queue.rs",
+        file: "kernel/queue.rs",
         right: "        self.tail = index;\n        self.len += 1;",
         wrong: "        if self.len == 0 {\n            self.tail = index;\n        } else {\n            \
                 self.head = index;\n        }\n        self.len += 1;",
@@ -177,7 +177,7 @@ const BUGS: [Planted; 29] = [
     },
     Planted {
         name: "time passes unseen: a turn without a look counts as one with a look",
-        file: "executor.rs",
+        file: "exec/executor.rs",
         right: "        self.kernel.advance_unseen(now);",
         wrong: "        self.kernel.advance(now);",
     },
@@ -195,7 +195,7 @@ const BUGS: [Planted; 29] = [
     },
     Planted {
         name: "a span that is early: it counts from the beginning of the turn",
-        file: "host.rs",
+        file: "exec/context.rs",
         right: "|span| self.clock() + span",
         wrong: "|span| self.now() + span",
     },

@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 use core::any::type_name;
 
 use crate::driven::guard::DriversGuard;
-use crate::id::JobId;
+use crate::job::slicer::Slicer;
 use crate::job::{Job, Progress, WireJob};
-use crate::serve::Guard as _;
-use crate::slicer::Slicer;
-use crate::storage::Limits;
+use crate::kernel::id::JobId;
+use crate::kernel::storage::Limits;
+use crate::serve::guard::Guard as _;
 
 /// Who computes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

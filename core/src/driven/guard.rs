@@ -4,7 +4,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::serve::{self, Guard as _, Subject};
+use crate::serve::guard::{self, Guard as _, Subject};
 
 /// How a driven loop calls the user's code, and what it does with a report. A driver in the same process that can catch
 /// panics gives it one: see [`Driven::guard`](crate::driven::Driven::guard). A task that panics is then lost alone. Without
@@ -51,7 +51,7 @@ impl DriversGuard {
     }
 }
 
-impl serve::Guard for DriversGuard {
+impl guard::Guard for DriversGuard {
     type Panic = String;
 
     #[inline]

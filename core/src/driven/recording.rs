@@ -56,7 +56,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::driven::{Event, Start};
-use crate::time::Instant;
+use crate::kernel::instant::Instant;
 
 pub use read::Decoder;
 pub use write::{Writer, checksum};

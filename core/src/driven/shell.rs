@@ -5,21 +5,25 @@ use core::mem;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::acceptor::Acceptor;
 use crate::driven::compute::{Compute, Sliced, Submitted, Work};
 use crate::driven::guard::DriversGuard;
 use crate::driven::sources::{ADDRESS, Entry, Sources};
 use crate::driven::{Command, Counts, Event, Handle};
-use crate::error::IoError;
-use crate::executor::Executor;
-use crate::host::{Host, Jobs, Serves, Service, Task};
-use crate::id::{JobId, SourceId};
-use crate::interest::Interest;
+use crate::exec::context::Task;
+use crate::exec::executor::Executor;
+use crate::exec::host::{Host, Jobs, Serves, Service};
+use crate::job::carry::{BoxedJob, Carry};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
-use crate::serve::{Guarded, ServeTask};
-use crate::storage::Limits;
-use crate::task::{Async, AsyncHost, BoxedJob, Carry};
+use crate::kernel::error::IoError;
+use crate::kernel::id::{JobId, SourceId};
+use crate::kernel::interest::Interest;
+use crate::kernel::storage::Limits;
+use crate::serve::acceptor::Acceptor;
+use crate::serve::guard::Guarded;
+use crate::serve::task::ServeTask;
+use crate::task::host::AsyncHost;
+use crate::task::start::Async;
 
 /// A connection that waits for its acceptor.
 struct Arrival {

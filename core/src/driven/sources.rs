@@ -5,10 +5,10 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::ops::Range;
 
 use crate::driven::{Command, Handle};
-use crate::error::IoError;
-use crate::id::SourceId;
-use crate::interest::{Interest, Readiness};
-use crate::slab::NONE;
+use crate::kernel::error::IoError;
+use crate::kernel::id::SourceId;
+use crate::kernel::interest::{Interest, Readiness};
+use crate::kernel::slab::NONE;
 
 /// The bytes of a peer's address.
 pub(super) const ADDRESS: usize = 18;

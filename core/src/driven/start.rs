@@ -4,9 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::driven::{Compute, Driven, Shell};
-use crate::host::{Service, Task};
+use crate::exec::context::Task;
+use crate::exec::host::Service;
 use crate::job::WireJob;
-use crate::storage::Limits;
+use crate::kernel::storage::Limits;
 
 /// The bytes of a block: what a connection reads at once, and the most that it keeps.
 pub const BLOCK: usize = 16 * 1024;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::kernel::instant::Instant;
 
 /// How far the loop is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

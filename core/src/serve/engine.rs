@@ -4,19 +4,19 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use core::{fmt, mem};
 
-use crate::acceptor::Acceptor;
-use crate::error::{Full, IoError};
-use crate::executor::Executor;
-use crate::id::{SourceId, TaskId};
-use crate::interest::Interest;
+use crate::exec::executor::Executor;
 use crate::kernel::Rest;
-use crate::linger::Linger;
+use crate::kernel::error::{Full, IoError};
+use crate::kernel::id::{SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
+use crate::serve::acceptor::Acceptor;
 use crate::serve::drain::Drain;
 use crate::serve::guard::Guard;
+use crate::serve::linger::Linger;
 use crate::serve::platform::{Platform, Until};
 use crate::serve::task::ServeTask;
 use crate::serve::turn::{Look, UNSEEN, turn};
-use crate::time::Instant;
 
 /// How many turns tasks have to end when the time to drain is over: to be told, to be dropped, and some for sockets that
 /// linger.

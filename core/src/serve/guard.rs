@@ -4,8 +4,8 @@ use core::any::type_name;
 use core::convert::Infallible;
 use core::fmt::{Arguments, Display};
 
-use crate::host::Host;
-use crate::id::{SourceId, TaskId};
+use crate::exec::host::Host;
+use crate::kernel::id::{SourceId, TaskId};
 
 /// What a report is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 
-use crate::executor::Executor;
-use crate::host::{Host, Serves, Service, Task};
-use crate::id::SourceId;
+use crate::exec::context::Task;
+use crate::exec::executor::Executor;
+use crate::exec::host::{Host, Serves, Service};
+use crate::kernel::id::SourceId;
+use crate::kernel::instant::Instant;
 use crate::serve::guard::Guarded;
 use crate::serve::room::Room;
 use crate::serve::task::ServeTask;
-use crate::time::Instant;
 
 /// How long to wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

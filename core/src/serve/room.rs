@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::error::IoError;
-use crate::id::SourceId;
+use crate::kernel::error::IoError;
+use crate::kernel::id::SourceId;
 
 /// Counts the connections there are, those that are being read out among them, and holds those that wait for that. `C` is a
 /// connection.

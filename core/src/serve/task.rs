@@ -4,13 +4,18 @@ use core::any::type_name;
 use core::mem;
 use core::pin::Pin;
 
-use crate::acceptor::Acceptor;
-use crate::host::{Cx, Serves, Service, Task};
-use crate::id::SourceId;
-use crate::linger::Linger;
+use crate::exec::context::{Cx, Task};
+use crate::exec::host::{Serves, Service};
+use crate::exec::label::Label;
+use crate::kernel::id::SourceId;
+use crate::kernel::step::{Step, Woken};
+use crate::serve::acceptor::Acceptor;
 use crate::serve::guard::{Guard, Guarded, Subject};
-use crate::step::{Step, Woken};
-use crate::task::{Async, AsyncService, Conn, Label, Mixed};
+use crate::serve::linger::Linger;
+use crate::task::conn::Conn;
+use crate::task::mixed::Mixed;
+use crate::task::service::AsyncService;
+use crate::task::start::Async;
 
 /// A task of a loop that runs the service `S`.
 pub struct ServeTask<S: Service>(Kind<S>);

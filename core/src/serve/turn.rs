@@ -1,8 +1,9 @@
 //! One turn.
 
-use crate::executor::Executor;
-use crate::host::{Host, Task};
-use crate::time::Instant;
+use crate::exec::context::Task;
+use crate::exec::executor::Executor;
+use crate::exec::host::Host;
+use crate::kernel::instant::Instant;
 
 /// Steps of tasks that hand on to each other, before the sources are looked at again.
 pub(crate) const UNSEEN: usize = 64;

@@ -3,9 +3,10 @@
 use core::cell::Cell;
 use core::fmt;
 
-use crate::step::By;
-use crate::sync::queue::{Left, Queue, begin};
-use crate::task::{Loop, Refused};
+use crate::kernel::step::By;
+use crate::sync::queue::{Left, Queue};
+use crate::task::error::Refused;
+use crate::task::handle::{Loop, begin};
 
 /// A point that so many tasks pass together: each waits for the last. Then it is as new.
 ///

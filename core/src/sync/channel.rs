@@ -6,8 +6,9 @@ use core::fmt;
 use heapless::Deque;
 
 use crate::sync::permits::Permits;
-use crate::sync::queue::{Turn, begin_unless};
-use crate::task::{Loop, Refused};
+use crate::sync::queue::Turn;
+use crate::task::error::{RecvError, Refused, SendError};
+use crate::task::handle::{Loop, begin_unless};
 
 /// Up to `N` values on their way from the tasks that send to those that receive, of which there can be several. Who
 /// sends too much waits (backpressure).
@@ -44,66 +45,6 @@ pub struct Channel<'d, T, const N: usize> {
     /// Values that nobody is about to take.
     loads: Permits,
     closed: Cell<bool>,
-}
-
-/// A value that was not sent, and why.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum SendError<T> {
-    /// The channel is closed.
-    Closed(T),
-    /// There is no room, or others wait for it; [`Channel::send`] waits.
-    Full(T),
-    /// The task must not wait, or is none of the channel's loop.
-    Refused(Refused, T),
-}
-
-/// Why there is no value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum RecvError {
-    /// The channel is closed, and all that was sent has been received.
-    Closed,
-    /// The task must not wait, or is none of the channel's loop.
-    Refused(Refused),
-}
-
-impl<T> SendError<T> {
-    /// The value.
-    pub fn into_value(self) -> T {
-        match self {
-            Self::Closed(value) | Self::Full(value) | Self::Refused(_, value) => value,
-        }
-    }
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed(_) => f.write_str("the channel is closed"),
-            Self::Full(_) => f.write_str("the channel is full"),
-            Self::Refused(refused, _) => refused.fmt(f),
-        }
-    }
-}
-
-impl<T: fmt::Debug> core::error::Error for SendError<T> {}
-
-impl fmt::Display for RecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the channel is closed"),
-            Self::Refused(refused) => refused.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for RecvError {}
-
-impl From<Refused> for RecvError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
 }
 
 impl<'d, T, const N: usize> Channel<'d, T, N> {

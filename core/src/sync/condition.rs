@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use crate::step::By;
+use crate::kernel::step::By;
 use crate::sync::lock::{Guard, Lock};
-use crate::sync::queue::{Left, Queue, begin};
-use crate::task::{Loop, Refused};
+use crate::sync::queue::{Left, Queue};
+use crate::task::error::Refused;
+use crate::task::handle::{Loop, begin};
 
 /// Lets a task that has a [`Lock`]'s value wait, without it, until another says that the value has changed.
 ///

@@ -4,10 +4,11 @@ use core::cell::{Cell, RefCell, RefMut};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use crate::id::TaskId;
-use crate::step::By;
-use crate::sync::queue::{Left, Queue, begin};
-use crate::task::{Loop, Refused};
+use crate::kernel::id::TaskId;
+use crate::kernel::step::By;
+use crate::sync::queue::{Left, Queue};
+use crate::task::error::Refused;
+use crate::task::handle::{Loop, begin};
 
 /// A value that one task has at a time. Fair: who asked first gets it first.
 ///

@@ -31,9 +31,10 @@ use core::cell::Cell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use crate::id::TaskId;
+use crate::kernel::id::TaskId;
 use crate::sync::lock::{Guard, Lock};
-use crate::task::{Loop, Refused};
+use crate::task::error::Refused;
+use crate::task::handle::Loop;
 
 /// Makes locks that are taken in the order in which they were made. `N` of them can be held, or asked for, at a
 /// time.

@@ -2,9 +2,10 @@
 
 use core::cell::Cell;
 
-use crate::step::By;
+use crate::kernel::step::By;
 use crate::sync::queue::{Left, Queue, Turn};
-use crate::task::{Loop, Refused};
+use crate::task::error::Refused;
+use crate::task::handle::Loop;
 
 /// So many permits, and who waits for some. What is free is less than what the first in the queue waits for.
 pub(crate) struct Permits {

@@ -8,9 +8,10 @@ use core::pin::{Pin, pin};
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
-use crate::id::TaskId;
-use crate::step::By;
-use crate::task::{Loop, Refused};
+use crate::kernel::id::TaskId;
+use crate::kernel::step::By;
+use crate::task::error::Refused;
+use crate::task::handle::Loop;
 
 /// Who waits, the longest first. All operations are O(1).
 ///
@@ -233,26 +234,4 @@ impl<F: Fn(Left)> Drop for Unused<'_, '_, F> {
             (self.left)(left);
         }
     }
-}
-
-/// Begins an operation: it counts towards what a task can do in one step. So nobody who always finds what it looks
-/// for keeps the others from their turn.
-///
-/// # Errors
-///
-/// [`Refused::Elsewhere`] outside a task of the loop; [`Refused::Cancelled`] where the task is yet to be told so, or should
-/// let others have their turn.
-pub(crate) async fn begin(on: Loop<'_>) -> Result<(), Refused> {
-    begin_unless(on, || false).await
-}
-
-/// Begins an operation as [`begin`] does, but lets a cancelled task go on if the operation `fails` anyway, so that its
-/// error is the operation's own.
-pub(crate) async fn begin_unless(on: Loop<'_>, fails: impl Fn() -> bool) -> Result<(), Refused> {
-    poll_fn(|context| {
-        on.current()?;
-        let goes_on = (on.door().is_cancelled() && fails()) || on.door().spend(context)?;
-        if goes_on { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await
 }

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use crate::sync::permits::Permits;
-use crate::sync::queue::begin;
-use crate::task::{Loop, Refused};
+use crate::task::error::PermitError;
+use crate::task::handle::{Loop, begin};
 
 /// A fixed number of permits, which tasks take and give back. Fair: who asked first is served first, so that who
 /// needs many is not overtaken for ever by those who need few.
@@ -32,38 +32,6 @@ pub struct Permit<'a, 'd> {
     count: u32,
 }
 
-/// Why there is no [`Permit`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum PermitError {
-    /// So many were asked for, and there are never more than so many.
-    Above {
-        /// What was asked for.
-        asked: u32,
-        /// What there is.
-        total: u32,
-    },
-    /// The task must not wait.
-    Refused(Refused),
-}
-
-impl fmt::Display for PermitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Above { asked, total } => write!(f, "{asked} permits of {total} can't be had"),
-            Self::Refused(refused) => refused.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for PermitError {}
-
-impl From<Refused> for PermitError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
 impl<'d> Semaphore<'d> {
     /// So many permits, for the tasks of the loop `on`.
     #[must_use]
@@ -87,7 +55,7 @@ impl<'d> Semaphore<'d> {
     ///
     /// # Errors
     ///
-    /// [`PermitError::Above`] when there are not so many in all; [`Refused::Elsewhere`] outside a task of its loop.
+    /// [`PermitError::Above`] when there are not so many in all; [`Refused::Elsewhere`](crate::task::Refused::Elsewhere) outside a task of its loop.
     pub fn try_acquire(&self, count: u32) -> Result<Option<Permit<'_, 'd>>, PermitError> {
         self.check(count)?;
         self.on.current()?;

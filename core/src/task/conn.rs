@@ -5,14 +5,15 @@ use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use crate::error::{IoError, Op};
-use crate::id::SourceId;
-use crate::place::{Place, Table};
-use crate::step::{Packed, What, Woken};
-use crate::task::Loop;
+use crate::kernel::error::{IoError, Op};
+use crate::kernel::id::SourceId;
+use crate::kernel::place::{Place, Table};
+use crate::kernel::step::{Packed, What, Woken};
+use crate::task::door::Catches;
 use crate::task::error::{Error, Refused};
+use crate::task::handle::{Loop, begin};
 use crate::task::kept::Kept;
-use crate::task::late::{Catches, Late};
+use crate::task::late::Late;
 
 /// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
 ///
@@ -500,5 +501,27 @@ impl Future for Ready<'_, '_> {
         }
         let refused = ready!(wait.wait(conn.on, context));
         Poll::Ready(Err(refused.into()))
+    }
+}
+
+impl<'d> Loop<'d> {
+    /// A connection to `address`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none; [`IoError::Unsupported`] where tasks may not connect.
+    pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
+        let none = SourceId::from_bits(u64::MAX);
+        begin(self).await?;
+        let source = self.door().with(|ops| ops.connect(address))?;
+        let conn = Conn::new(self, source.map_err(|error| Error::of(Op::Connect, none, error))?);
+        loop {
+            conn.writable().await?;
+            match self.door().with(|ops| ops.connected(conn.source()))? {
+                Err(IoError::WouldBlock) => {}
+                Err(error) => return Err(Error::of(Op::Connect, conn.source(), error)),
+                Ok(()) => return Ok(conn),
+            }
+        }
     }
 }

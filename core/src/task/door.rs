@@ -7,24 +7,24 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
-use crate::bytes::Held;
-use crate::error::{Full, IoError};
-use crate::id::{JobId, SourceId, TaskId};
-use crate::place::Place;
-use crate::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
-use crate::task::alarm::Alarms;
-use crate::task::detached::Reports;
+use crate::exec::buffers::Held;
 #[cfg(feature = "alloc")]
-use crate::task::detached::Unjoined;
+use crate::exec::label::Label;
+use crate::job::carry::Carry;
+use crate::kernel::error::{Full, IoError};
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::place::Place;
+use crate::kernel::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::task::alarms::Alarms;
 use crate::task::error::Refused;
+use crate::task::holder::Owned;
 use crate::task::late::{Late, Lates};
-use crate::task::offload::Carry;
-use crate::task::run::Async;
+use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
-use crate::task::slot::Label;
+use crate::task::report::Unjoined;
 use crate::task::slot::Notice;
-use crate::task::wakers::{Caller, Source, Wakers};
-use crate::time::Instant;
+use crate::task::wakers::{Caller, FULL, Source, Wakers};
 
 /// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
 /// host nor its storage.
@@ -49,8 +49,8 @@ pub(crate) trait Ops<'d> {
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
     #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool;
-    /// Takes the task, if there is room.
-    fn spawn(&mut self, task: &mut Option<Async<'d>>) -> TaskId;
+    /// Takes the task of the loop behind `door`, if there is room.
+    fn spawn(&mut self, door: &'d Door<'d>, task: &mut Option<Owned<'d>>) -> TaskId;
     fn wake(&mut self, task: TaskId) -> bool;
     fn cancel(&mut self, task: TaskId) -> bool;
     fn submit(&mut self, job: &mut dyn Carry) -> Result<JobId, Full>;
@@ -59,14 +59,32 @@ pub(crate) trait Ops<'d> {
     fn dismiss(&mut self, id: JobId);
 }
 
+impl Late {
+    /// Does it, and returns true if there was something to do it to.
+    fn act<'d>(self, ops: &mut dyn Ops<'d>) -> bool {
+        match self {
+            Self::Close(source) => {
+                ops.close(source);
+                true
+            }
+            Self::Wake(task) => ops.wake(task),
+            Self::Dismiss(job) => {
+                ops.dismiss(job);
+                true
+            }
+            Self::GiveBack(block) => {
+                ops.give_back(block);
+                true
+            }
+        }
+    }
+}
+
 /// The host of the running step.
 type Host<'d> = NonNull<dyn Ops<'d> + 'd>;
 
 /// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
 const BUDGET: u8 = 32;
-
-/// The budget at the beginning of a step; down to [`SPENT`] an operation takes one of it.
-pub(crate) const FULL: u8 = u8::MAX;
 
 /// The budget when nothing is left of it. Each further operation that is refused takes one of it nevertheless, so that
 /// they are counted.
@@ -768,6 +786,16 @@ impl<'d> Door<'d> {
     pub(crate) fn forget(&self) {
         self.has_left.set(0);
         *self.left.borrow_mut() = Left::NOTHING;
+    }
+}
+
+/// Does what was left by a callback, when that is over.
+pub(crate) struct Catches<'a, 'd>(pub(crate) &'a Door<'d>);
+
+impl Drop for Catches<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.catch_up();
     }
 }
 

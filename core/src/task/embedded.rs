@@ -6,7 +6,7 @@
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
-use crate::error::IoError;
+use crate::kernel::error::IoError;
 use crate::task::conn::Conn;
 use crate::task::error::{Error, Refused};
 

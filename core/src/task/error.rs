@@ -1,13 +1,17 @@
-//! What can go wrong in an `async fn`.
+//! What can go wrong in an `async fn`. The errors of [`sync`](crate::sync) and [`group`](crate::group) are here too: the
+//! report of a task that failed knows them all.
+
+mod group;
+mod sync;
 
 use core::fmt;
 
-use crate::error::{Failure, IoError, Op};
-use crate::id::SourceId;
-use crate::sync::{PermitError, RecvError, SendError};
-use crate::task::join::JoinError;
-use crate::task::offload::Lost;
-use crate::time::Elapsed;
+use crate::exec::label::Label;
+use crate::kernel::error::{Failure, IoError, Op};
+use crate::kernel::id::{SourceId, TaskId};
+
+pub use group::{Cause, Failed, MAX_CHILDREN, Other, Others};
+pub use sync::{PermitError, RecvError, SendError};
 
 /// Why a future was not served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +49,102 @@ impl fmt::Display for Refused {
 }
 
 impl core::error::Error for Refused {}
+
+/// Why there is no result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// The task was cancelled.
+    Cancelled,
+    /// It panicked.
+    Panicked,
+    /// The result was taken before.
+    Taken,
+    /// A task can't wait for its own end.
+    Itself,
+    /// Another task waits for it.
+    Busy,
+    /// The one that waits must not: it is cancelled itself, or is no task of this loop.
+    Refused(Refused),
+}
+
+/// A task whose result is not to be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JoinError {
+    /// Which task.
+    pub task: TaskId,
+    /// What it is called, and where it was spawned.
+    pub label: Label,
+    /// Why.
+    pub why: Why,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, label, why } = self;
+        write!(f, "task {task} ({label}) {why}")
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("was cancelled"),
+            Self::Panicked => f.write_str("panicked"),
+            Self::Taken => f.write_str("was joined before"),
+            Self::Itself => f.write_str("can't wait for its own end"),
+            Self::Busy => f.write_str("is waited for by another task"),
+            Self::Refused(refused) => write!(f, "can't be waited for: {refused}"),
+        }
+    }
+}
+
+impl core::error::Error for JoinError {}
+
+/// Why a job has no result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Lost {
+    /// It was not begun: see [`Refused`]; [`Refused::Full`] also where the host does not compute such jobs.
+    Refused(Refused),
+    /// It panicked.
+    Failed,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => write!(f, "the job was not begun: {refused}"),
+            Self::Failed => f.write_str("the job failed"),
+        }
+    }
+}
+
+impl core::error::Error for Lost {}
+
+impl<F> From<Unspawned<F>> for Lost {
+    fn from(_: Unspawned<F>) -> Self {
+        Self::Refused(Refused::Full)
+    }
+}
+
+impl From<Refused> for Lost {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// The time was over first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it took too long")
+    }
+}
+
+impl core::error::Error for Elapsed {}
 
 /// Why an operation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,34 +191,6 @@ impl Error {
 impl From<JoinError> for Error {
     fn from(error: JoinError) -> Self {
         Self::Task(error)
-    }
-}
-
-impl<T> From<SendError<T>> for Error {
-    fn from(error: SendError<T>) -> Self {
-        match error {
-            SendError::Closed(_) => Self::Closed,
-            SendError::Full(_) => Self::Refused(Refused::Full),
-            SendError::Refused(refused, _) => Self::Refused(refused),
-        }
-    }
-}
-
-impl From<RecvError> for Error {
-    fn from(error: RecvError) -> Self {
-        match error {
-            RecvError::Closed => Self::Closed,
-            RecvError::Refused(refused) => Self::Refused(refused),
-        }
-    }
-}
-
-impl From<PermitError> for Error {
-    fn from(error: PermitError) -> Self {
-        Self::Refused(match error {
-            PermitError::Above { .. } => Refused::TooMany,
-            PermitError::Refused(refused) => refused,
-        })
     }
 }
 

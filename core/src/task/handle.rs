@@ -1,23 +1,17 @@
 //! The handle on a loop: what a task can ask its kernel for.
 
-use core::net::SocketAddr;
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{IoError, Op};
-use crate::id::{SourceId, TaskId};
-use crate::task::conn::Conn;
+use crate::kernel::id::TaskId;
+use crate::kernel::instant::Instant;
 use crate::task::door::Door;
-use crate::task::error::{Error, Refused, Unspawned};
-#[cfg(feature = "alloc")]
-use crate::task::join::JoinHandle;
+use crate::task::error::Refused;
 use crate::task::late::Late;
-use crate::task::listener::Listener;
-use crate::task::run::Async;
 use crate::task::wakers::Caller;
-use crate::time::Instant;
 
 /// A handle on the loop that a task runs on: it can be copied, and be captured by what it spawns. It stays on its
 /// loop's thread.
@@ -39,7 +33,7 @@ impl<'d> Loop<'d> {
     }
 
     /// The time by the host's clock, or when the turn began, where the host has no clock at hand. Within a callback that
-    /// has the host ([`try_recv_with`](Conn::try_recv_with)), the time that was read last; [`Instant::ZERO`] outside a task
+    /// has the host ([`try_recv_with`](crate::task::Conn::try_recv_with)), the time that was read last; [`Instant::ZERO`] outside a task
     /// of this loop. A span that is asked for there counts from when it is first waited for.
     #[must_use]
     pub fn now(self) -> Instant {
@@ -68,43 +62,6 @@ impl<'d> Loop<'d> {
         YieldNow { door: Some(self.door) }
     }
 
-    /// Spawns what a [`Pool`](crate::task::Pool) has taken in. It runs in the next turn.
-    ///
-    /// # Errors
-    ///
-    /// Gives the task back when the kernel has no place for another, or while no task of this loop runs.
-    #[inline]
-    pub fn start(self, task: Async<'d>) -> Result<TaskId, Unspawned<Async<'d>>> {
-        let mut task = Some(task);
-        let started = self.door.with(|ops| ops.spawn(&mut task));
-        match (started, task) {
-            (Ok(id), None) => Ok(id),
-            (_, Some(task)) => Err(Unspawned(task)),
-            (Err(_), None) => unreachable!("a door that is shut takes nothing"),
-        }
-    }
-
-    /// Spawns a task on the heap, and returns the handle to join or cancel it by; dropping that leaves the task
-    /// alone. It runs in the next turn.
-    ///
-    /// It can outlive whoever spawns it, so it borrows nothing from there: what tasks share is in an
-    /// [`Rc`](alloc::rc::Rc), and an `async move` block takes it along.
-    ///
-    /// # Errors
-    ///
-    /// Gives the future back when the kernel has no place for another, or while no task of this loop runs.
-    #[cfg(feature = "alloc")]
-    #[track_caller]
-    pub fn spawn<F: Future + 'd>(self, future: F) -> Result<JoinHandle<'d, F::Output>, Unspawned<F>> {
-        if !self.door.with(|ops| ops.has_room()).unwrap_or(false) {
-            return Err(Unspawned(future));
-        }
-        let (task, handle) = Async::new(self, future);
-        let started = self.start(task);
-        debug_assert!(started.is_ok(), "there was room");
-        Ok(handle)
-    }
-
     /// Ends the wait of a task that waits to be named, or its next wait. Whether there is such a task.
     pub fn wake(self, task: TaskId) -> bool {
         self.door.give_back(Late::Wake(task))
@@ -120,38 +77,6 @@ impl<'d> Loop<'d> {
     /// after that is told.
     pub const fn shield<F: Future>(self, future: F) -> Shield<'d, F> {
         Shield { door: self.door, future }
-    }
-
-    /// A connection to `address`.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none; [`IoError::Unsupported`] where tasks may not connect.
-    pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
-        let none = SourceId::from_bits(u64::MAX);
-        crate::sync::begin(self).await?;
-        let source = self.door.with(|ops| ops.connect(address))?;
-        let conn = Conn::new(self, source.map_err(|error| Error::of(Op::Connect, none, error))?);
-        loop {
-            conn.writable().await?;
-            match self.door.with(|ops| ops.connected(conn.source()))? {
-                Err(IoError::WouldBlock) => {}
-                Err(error) => return Err(Error::of(Op::Connect, conn.source(), error)),
-                Ok(()) => return Ok(conn),
-            }
-        }
-    }
-
-    /// A listener on `address`, of which port 0 means any that is free.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none; [`IoError::Unsupported`] where tasks may not listen.
-    pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
-        let none = SourceId::from_bits(u64::MAX);
-        let listening = self.door.with(|ops| ops.listen(address))?;
-        let (source, bound) = listening.map_err(|error| Error::of(Op::Listen, none, error))?;
-        Ok(Listener::new(self, source, bound))
     }
 }
 
@@ -196,4 +121,26 @@ impl<F: Future> Future for Shield<'_, F> {
         let this = self.project();
         this.door.shielded(|| this.future.poll(context))
     }
+}
+
+/// Begins an operation: it counts towards what a task can do in one step. So nobody who always finds what it looks
+/// for keeps the others from their turn.
+///
+/// # Errors
+///
+/// [`Refused::Elsewhere`] outside a task of the loop; [`Refused::Cancelled`] where the task is yet to be told so, or should
+/// let others have their turn.
+pub(crate) async fn begin(on: Loop<'_>) -> Result<(), Refused> {
+    begin_unless(on, || false).await
+}
+
+/// Begins an operation as [`begin`] does, but lets a cancelled task go on if the operation `fails` anyway, so that its
+/// error is the operation's own.
+pub(crate) async fn begin_unless(on: Loop<'_>, fails: impl Fn() -> bool) -> Result<(), Refused> {
+    poll_fn(|context| {
+        on.current()?;
+        let goes_on = (on.door().is_cancelled() && fails()) || on.door().spend(context)?;
+        if goes_on { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
 }

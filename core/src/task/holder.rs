@@ -1,12 +1,53 @@
 //! The two ways to have a slot: a place in a pool, or a count of one on the heap.
 
+use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::pin::Pin;
 use core::ptr::NonNull;
 
-use crate::task::pool::FreeList;
-use crate::task::slot::{Head, Place, Side};
+use crate::task::slot::{Body, Head, Place, Side, Slot};
+
+/// The places of a pool that are free.
+pub(crate) struct FreeList {
+    pub(crate) first: Cell<u32>,
+    /// From here on, all are, and were never used.
+    pub(crate) fresh: Cell<u32>,
+    /// Places whose futures are there.
+    pub(crate) live: Cell<u32>,
+}
+
+impl Drop for FreeList {
+    /// A pinned future must not lose its memory before it is dropped. Its task sees to that, unless somebody has
+    /// seen to it that the task is never dropped (`mem::forget`): then the program can't go on.
+    fn drop(&mut self) {
+        if self.live.get() > 0 {
+            /// Panics while there is a panic, which nothing survives.
+            struct Abort;
+            impl Drop for Abort {
+                fn drop(&mut self) {
+                    panic!("a pool was dropped while tasks had their futures there");
+                }
+            }
+            let _abort = Abort;
+            panic!("a pool was dropped while tasks had their futures there");
+        }
+    }
+}
+
+impl FreeList {
+    /// A future is gone.
+    pub(crate) fn lose(&self) {
+        self.live.set(self.live.get() - 1);
+    }
+
+    /// The slot is free again.
+    pub(crate) fn give_back(&self, slot: &Head) {
+        slot.next.set(self.first.get());
+        self.first.set(slot.index.get());
+    }
+}
 
 /// One side's hold on a slot. It is good until [`leave`](Self::leave).
 pub(crate) struct Holder<'d, T: Place + ?Sized> {
@@ -77,6 +118,43 @@ impl<'d, T: Place + ?Sized> Holder<'d, T> {
     pub(crate) unsafe fn leave(&self, side: Side) {
         let mut leaves = Leaves { hold: *self, side, is_free: None };
         leaves.is_free = Some(Place::leave(&**self, side));
+    }
+}
+
+/// The task's side of a slot, which it leaves at the end of its life.
+pub(crate) struct Owned<'d, B: Body + ?Sized + 'd = dyn Body + 'd>(Holder<'d, B>);
+
+impl<'d, B: Body + ?Sized + 'd> Owned<'d, B> {
+    /// The side of the task, which has left no slot yet.
+    pub(crate) const fn new(hold: Holder<'d, B>) -> Self {
+        Self(hold)
+    }
+}
+
+impl<'d, F: Future + 'd> Owned<'d, Slot<F>> {
+    /// The side of the task, with its future's type forgotten.
+    pub(crate) fn erase(self) -> Owned<'d> {
+        let this = ManuallyDrop::new(self);
+        Owned(this.0.map(|slot| slot as NonNull<dyn Body + 'd>))
+    }
+}
+
+impl<'d, B: Body + ?Sized + 'd> Deref for Owned<'d, B> {
+    type Target = Holder<'d, B>;
+
+    #[inline]
+    fn deref(&self) -> &Holder<'d, B> {
+        &self.0
+    }
+}
+
+impl<B: Body + ?Sized> Drop for Owned<'_, B> {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses it from here on.
+        #[expect(unsafe_code, reason = "see Holder::leave")]
+        unsafe {
+            self.0.leave(Side::Task);
+        }
     }
 }
 

@@ -2,16 +2,19 @@
 
 use core::net::SocketAddr;
 
-use crate::bytes::Held;
-use crate::error::{Full, IoError};
-use crate::host::{Cx, Host};
-use crate::id::{JobId, SourceId, TaskId};
-use crate::place::Place;
-use crate::step::Woken;
-use crate::task::door::Ops;
-use crate::task::offload::Carry;
-use crate::task::run::Async;
-use crate::time::Instant;
+use crate::exec::buffers::Held;
+use crate::exec::context::Cx;
+use crate::exec::host::Host;
+use crate::job::carry::Carry;
+use crate::kernel::error::{Full, IoError};
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::instant::Instant;
+use crate::kernel::place::Place;
+use crate::kernel::step::Woken;
+use crate::task::door::{Door, Ops};
+use crate::task::handle::Loop;
+use crate::task::holder::Owned;
+use crate::task::start::Async;
 
 /// A host whose tasks can be `async fn`s.
 ///
@@ -160,9 +163,9 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
     }
 
     #[inline]
-    fn spawn(&mut self, task: &mut Option<Async<'d>>) -> TaskId {
+    fn spawn(&mut self, door: &'d Door<'d>, task: &mut Option<Owned<'d>>) -> TaskId {
         self.spawn_as(|id| {
-            let task = task.take()?;
+            let task = Async::of(Loop::new(door), task.take()?);
             task.is(id);
             Some(task.into())
         })

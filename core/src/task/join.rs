@@ -5,12 +5,13 @@ use core::future::poll_fn;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
-use crate::id::TaskId;
-use crate::step::By;
-use crate::task::Loop;
-use crate::task::error::Refused;
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::By;
+use crate::task::error::{JoinError, Why};
+use crate::task::handle::Loop;
 use crate::task::holder::Holder;
-use crate::task::slot::{Head, Label, Outcome, Side, Slot, Stage};
+use crate::task::slot::{Head, Outcome, Side, Slot, Stage};
 
 /// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone; what that fails with is
 /// [reported](crate::task::Reports) then, if its type is known.
@@ -18,57 +19,6 @@ pub struct JoinHandle<'d, T> {
     on: Loop<'d>,
     slot: Holder<'d, dyn Outcome<T> + 'd>,
 }
-
-/// Why there is no result.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Why {
-    /// The task was cancelled.
-    Cancelled,
-    /// It panicked.
-    Panicked,
-    /// The result was taken before.
-    Taken,
-    /// A task can't wait for its own end.
-    Itself,
-    /// Another task waits for it.
-    Busy,
-    /// The one that waits must not: it is cancelled itself, or is no task of this loop.
-    Refused(Refused),
-}
-
-/// A task whose result is not to be had.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct JoinError {
-    /// Which task.
-    pub task: TaskId,
-    /// What it is called, and where it was spawned.
-    pub label: Label,
-    /// Why.
-    pub why: Why,
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, label, why } = self;
-        write!(f, "task {task} ({label}) {why}")
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled => f.write_str("was cancelled"),
-            Self::Panicked => f.write_str("panicked"),
-            Self::Taken => f.write_str("was joined before"),
-            Self::Itself => f.write_str("can't wait for its own end"),
-            Self::Busy => f.write_str("is waited for by another task"),
-            Self::Refused(refused) => write!(f, "can't be waited for: {refused}"),
-        }
-    }
-}
-
-impl core::error::Error for JoinError {}
 
 impl<'d, T> JoinHandle<'d, T> {
     pub(crate) fn of<F>(on: Loop<'d>, slot: Holder<'d, Slot<F>>) -> Self

@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use crate::bytes::Held;
-use crate::task::Loop;
+use crate::exec::buffers::Held;
+use crate::task::door::Catches;
 use crate::task::error::Refused;
-use crate::task::late::{Catches, Late};
+use crate::task::handle::Loop;
+use crate::task::late::Late;
 
 /// Bytes that were received and are not dealt with yet, as [`Conn::try_recv_kept`](crate::task::Conn::try_recv_kept) returns it.
 ///

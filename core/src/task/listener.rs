@@ -5,13 +5,14 @@ use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 
-use crate::error::{IoError, Op};
-use crate::id::SourceId;
-use crate::step::What;
+use crate::kernel::error::{IoError, Op};
+use crate::kernel::id::SourceId;
+use crate::kernel::step::What;
+use crate::task::alarm::Alarm;
 use crate::task::conn::{Conn, Waited, Waiting};
 use crate::task::error::Error;
+use crate::task::handle::Loop;
 use crate::task::late::Late;
-use crate::task::{Alarm, Loop};
 
 /// How long a listener whose host has no room waits before it looks again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -97,5 +98,19 @@ impl Drop for Listener<'_> {
 impl core::fmt::Debug for Listener<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl<'d> Loop<'d> {
+    /// A listener on `address`, of which port 0 means any that is free.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none; [`IoError::Unsupported`] where tasks may not listen.
+    pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
+        let none = SourceId::from_bits(u64::MAX);
+        let listening = self.door().with(|ops| ops.listen(address))?;
+        let (source, bound) = listening.map_err(|error| Error::of(Op::Listen, none, error))?;
+        Ok(Listener::new(self, source, bound))
     }
 }

@@ -2,12 +2,13 @@
 
 use core::pin::Pin;
 
-use crate::host::{Cx, Task};
-use crate::id::TaskId;
-use crate::step::Step;
+use crate::exec::context::{Cx, Task};
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::Step;
 use crate::task::host::AsyncHost;
-use crate::task::run::Async;
-use crate::task::slot::{Label, Slot};
+use crate::task::slot::Slot;
+use crate::task::start::Async;
 
 /// A task of a host that runs one `async fn` many times (to serve connections, say), and now and then another.
 /// The former are run without a look into a table of functions.

@@ -4,8 +4,9 @@ use core::future::poll_fn;
 use core::mem::replace;
 use core::task::{Poll, ready};
 
-use crate::step::{By, Woken};
-use crate::task::{Loop, Refused};
+use crate::kernel::step::{By, Woken};
+use crate::task::error::Refused;
+use crate::task::handle::Loop;
 
 impl Loop<'_> {
     /// Waits until somebody [wakes](Loop::wake) this task by its name. A wake that came while the task was ready

@@ -7,13 +7,13 @@ use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::pin::Pin;
 
-use crate::slab::NONE;
-use crate::task::Loop;
+use crate::kernel::slab::NONE;
 use crate::task::error::Unspawned;
-use crate::task::holder::Holder;
+use crate::task::handle::Loop;
+use crate::task::holder::{FreeList, Holder, Owned};
 use crate::task::join::JoinHandle;
-use crate::task::run::Async;
 use crate::task::slot::Slot;
+use crate::task::start::Async;
 
 /// What a pool has taken in: the task, to be started, and the handle on it.
 pub type Put<'d, F> = (Async<'d, Slot<F>>, JoinHandle<'d, <F as Future>::Output>);
@@ -89,46 +89,6 @@ pub struct Pool<F: Future, P> {
     _pinned: PhantomPinned,
 }
 
-/// The places that are free.
-pub(crate) struct FreeList {
-    first: Cell<u32>,
-    /// From here on, all are, and were never used.
-    fresh: Cell<u32>,
-    /// Places whose futures are there.
-    live: Cell<u32>,
-}
-
-impl Drop for FreeList {
-    /// A pinned future must not lose its memory before it is dropped. Its task sees to that, unless somebody has
-    /// seen to it that the task is never dropped (`mem::forget`): then the program can't go on.
-    fn drop(&mut self) {
-        if self.live.get() > 0 {
-            /// Panics while there is a panic, which nothing survives.
-            struct Abort;
-            impl Drop for Abort {
-                fn drop(&mut self) {
-                    panic!("a pool was dropped while tasks had their futures there");
-                }
-            }
-            let _abort = Abort;
-            panic!("a pool was dropped while tasks had their futures there");
-        }
-    }
-}
-
-impl FreeList {
-    /// A future is gone.
-    pub(crate) fn lose(&self) {
-        self.live.set(self.live.get() - 1);
-    }
-
-    /// The slot is free again.
-    pub(crate) fn give_back(&self, slot: &crate::task::slot::Head) {
-        slot.next.set(self.first.get());
-        self.first.set(slot.index.get());
-    }
-}
-
 impl<F: Future> Pool<F, ()> {
     /// A pool of `N` places. Pin it before it is used: on the stack, with [`pin!`](core::pin::pin), or in a static.
     #[must_use]
@@ -184,6 +144,6 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
         #[expect(unsafe_code, reason = "pinning is structural for the places")]
         let slot = unsafe { Pin::new_unchecked(slot) };
         let holder = Holder::pooled(slot, &this.free);
-        Ok((Async::of(on, holder), JoinHandle::of(on, holder)))
+        Ok((Async::of(on, Owned::new(holder)), JoinHandle::of(on, holder)))
     }
 }

@@ -1,61 +1,17 @@
 //! The adapter: an `async fn` as a task of the kernel's.
 
-use core::mem::ManuallyDrop;
-#[cfg(feature = "alloc")]
-use core::panic::Location;
 use core::pin::Pin;
-use core::ptr::NonNull;
 use core::task::Context;
 
-use crate::host::{Cx, Task};
-use crate::id::TaskId;
-use crate::step::Step;
-use crate::task::Loop;
-use crate::task::holder::Holder;
+use crate::exec::context::{Cx, Task};
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
+use crate::kernel::step::Step;
 use crate::task::host::AsyncHost;
-#[cfg(feature = "alloc")]
-use crate::task::join::JoinHandle;
-use crate::task::slot::{Body, Label, Side, Slot, Stage};
-
-/// A task whose state is a future: what an `async fn` returns.
-///
-/// The future lies in a [`Pool`](crate::task::Pool), or on the heap. Which it is this type does not say, unless it is
-/// to: an `Async<'d, Slot<F>>` is polled without a look into a table of functions, and becomes an `Async<'d>`
-/// [when it is erased](Self::erase). It is a task when an [`Executor`](crate::Executor) or [`Loop::start`] takes it in.
-#[must_use = "it does nothing until it is spawned"]
-pub struct Async<'d, B: Body + ?Sized + 'd = dyn Body + 'd> {
-    on: Loop<'d>,
-    body: Holder<'d, B>,
-}
-
-impl<'d, F: Future + 'd> Async<'d, Slot<F>> {
-    pub(crate) const fn of(on: Loop<'d>, body: Holder<'d, Slot<F>>) -> Self {
-        Self { on, body }
-    }
-
-    /// The task, with its future's type forgotten.
-    pub fn erase(self) -> Async<'d> {
-        let this = ManuallyDrop::new(self);
-        Async { on: this.on, body: this.body.map(|slot| slot as NonNull<dyn Body + 'd>) }
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl<'d> Async<'d> {
-    /// A task on the heap, for an executor to take in. From within a task, [`Loop::spawn`] does it all.
-    #[track_caller]
-    pub fn new<F: Future + 'd>(on: Loop<'d>, future: F) -> (Self, JoinHandle<'d, F::Output>) {
-        let (task, handle) = Holder::heap(Slot::of(future, Location::caller(), &on.door().source));
-        (Async::of(on, task).erase(), JoinHandle::of(on, handle))
-    }
-}
+use crate::task::slot::{Body, Stage};
+use crate::task::start::Async;
 
 impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
-    #[inline]
-    pub(crate) fn is(&self, id: TaskId) {
-        self.body.head().caller.is(id);
-    }
-
     /// Drops the future, if it is there. What it holds is given back through the door.
     fn drop_future<H: AsyncHost<'d>>(&self, cx: &mut Cx<'_, H>, stage: Stage) {
         let head = self.body.head();
@@ -136,16 +92,6 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         self.drop_future(cx, Stage::Cancelled);
         if let Some(joiner) = self.body.head().joiner.take() {
             cx.wake(joiner);
-        }
-    }
-}
-
-impl<B: Body + ?Sized> Drop for Async<'_, B> {
-    fn drop(&mut self) {
-        // SAFETY: nothing uses it from here on.
-        #[expect(unsafe_code, reason = "see Holder::leave")]
-        unsafe {
-            self.body.leave(Side::Task);
         }
     }
 }

@@ -2,10 +2,16 @@
 
 use core::pin::Pin;
 
-use crate::host::Service;
-use crate::id::SourceId;
-use crate::task::detached::name_of;
-use crate::task::{Async, BoxedJob, Conn, GrowingPlaces, Loop, Mixed, Pool, Unspawned};
+use crate::exec::host::Service;
+use crate::job::carry::BoxedJob;
+use crate::kernel::id::SourceId;
+use crate::task::conn::Conn;
+use crate::task::error::Unspawned;
+use crate::task::handle::Loop;
+use crate::task::mixed::Mixed;
+use crate::task::pool::{GrowingPlaces, Pool};
+use crate::task::report::name_of;
+use crate::task::start::Async;
 
 /// A service that runs an `async fn` for each connection.
 pub struct AsyncService<'d, M, F: Future + 'd> {

@@ -3,9 +3,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::id::TaskId;
 use crate::kernel::Kernel;
-use crate::storage::Storage;
+use crate::kernel::id::TaskId;
+use crate::kernel::storage::Storage;
 use crate::task::wakers::Wakers;
 
 /// Says that some signal was given, so that a host need not look at each.

@@ -7,25 +7,11 @@ use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::id::TaskId;
-use crate::slab::NONE;
-use crate::task::detached::{Unjoined, failure, name_of};
+use crate::exec::label::Label;
+use crate::kernel::id::TaskId;
+use crate::kernel::slab::NONE;
+use crate::task::report::{Unjoined, failure, name_of};
 use crate::task::wakers::{Caller, Source};
-
-/// What a task is called, and where it was spawned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Label {
-    /// The path of its `async fn`.
-    pub name: &'static str,
-    /// Where it was spawned.
-    pub spawned: &'static Location<'static>,
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, spawned at {}:{}", self.name, self.spawned.file(), self.spawned.line())
-    }
-}
 
 /// How far a task is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,9 +8,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::id::TaskId;
-use crate::task::detached::Reports;
-use crate::task::door::FULL;
+use crate::kernel::id::TaskId;
+use crate::task::report::Reports;
 
 /// Makes wakers that live as long as somebody has them, on any thread.
 ///
@@ -37,6 +36,9 @@ pub(crate) struct Source<'d> {
     pub(crate) wakers: &'d (dyn Wakers + 'd),
     pub(crate) reports: Option<&'d (dyn Reports + 'd)>,
 }
+
+/// The budget at the beginning of a step; an operation takes one of it.
+pub(crate) const FULL: u8 = u8::MAX;
 
 /// What a task's waker knows of it.
 ///

@@ -1,26 +1,15 @@
 //! Waiting for a moment.
 
-use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::task::{Alarm, Loop};
-use crate::time::Instant;
-
-/// The time was over first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Elapsed;
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it took too long")
-    }
-}
-
-impl core::error::Error for Elapsed {}
+use crate::kernel::instant::Instant;
+use crate::task::alarm::Alarm;
+use crate::task::error::Elapsed;
+use crate::task::handle::Loop;
 
 /// The future of [`Loop::sleep`] and [`Loop::sleep_until`].
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use crate::driven::recording::{
     Record, TURN, Turn, VERSION,
 };
 use crate::driven::{Event, Handle, Start};
-use crate::id::JobId;
-use crate::time::Instant;
+use crate::kernel::id::JobId;
+use crate::kernel::instant::Instant;
 
 /// Makes sense of a recording, piece by piece.
 #[derive(Clone, Debug)]

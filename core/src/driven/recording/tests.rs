@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use super::write::frame;
 use super::{Decoder, End, Error, HEAD, Header, MAGIC, MAX_FRAME, MAX_INPUT, Record, Turn, Writer, checksum};
 use crate::driven::{Answer, Command, Event, Handle, Start};
-use crate::id::JobId;
-use crate::interest::Interest;
 use crate::kernel::Rest;
-use crate::time::Instant;
+use crate::kernel::id::JobId;
+use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
 
 /// Where the first frame begins.
 const BEHIND_VERSION: usize = MAGIC.len() + 1;

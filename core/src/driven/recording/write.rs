@@ -8,7 +8,7 @@ use crate::driven::recording::number::{put, put_name};
 use crate::driven::recording::{END, FAILED, FRESH, HEAD, Header, MAGIC, MAX_FRAME, TURN, Turn, VERSION};
 use crate::driven::{Answer, Command, Event};
 use crate::kernel::Rest;
-use crate::time::Instant;
+use crate::kernel::instant::Instant;
 
 /// Writes a recording, by appending to bytes that the caller takes away when it likes.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use edge_nal::{Close, Readable, TcpAccept, TcpBind, TcpConnect, TcpShutdown, TcpSplit};
 
-use crate::error::{IoError, Op};
+use crate::kernel::error::{IoError, Op};
 use crate::task::conn::Conn;
 use crate::task::error::Error;
 use crate::task::handle::Loop;

@@ -1,0 +1,127 @@
+//! The whole state of a kernel as a row of numbers, for those who look at every state that there is.
+
+use crate::kernel::Kernel;
+use crate::kernel::instant::Instant;
+use crate::kernel::slab::{Entry, NONE, Slab};
+use crate::kernel::slot::{TaskSlot, TaskState};
+use crate::kernel::storage::{Slots, Storage};
+
+impl<S: Storage> Kernel<S> {
+    /// Puts out all that what the kernel does from here on depends on: two kernels of equal rows do the same.
+    ///
+    /// Moments count from now, waits with a deadline by their order, and a generation is only odd or even, since
+    /// nothing else of them is ever compared; ids are then to be renamed alike. Left out is what is written before it
+    /// is read again, and what is only shown: since when tasks are where they are. Also left out are whether a task was
+    /// ever cancelled, and how far all tasks have come to their end, which only matter to callers of `cancel_once`,
+    /// `cancel_all` and `end_all`. The audit must hold.
+    #[doc(hidden)]
+    pub fn put_state(&self, put: &mut impl FnMut(u64)) {
+        self.tasks_and_queue(put);
+        self.wait_tables(put);
+        put(self.timers.entries().len() as u64);
+        for timer in self.timers.entries() {
+            put(self.away(timer.at));
+            put(self.rank(timer.order));
+            put(timer.task.into());
+        }
+        put(self.away(self.looked));
+        put(self.away(self.seen));
+        put(self.last.into());
+        put(self.open_ended.into());
+        put(self.cancelling.into());
+    }
+
+    fn tasks_and_queue(&self, put: &mut impl FnMut(u64)) {
+        put(self.slots().len() as u64);
+        for entry in self.slots() {
+            put(entry.is_live().into());
+            put(entry.value.timer.into());
+            if entry.is_live() {
+                self.task(&entry.value, put);
+            }
+        }
+        free(&self.tasks, put);
+        put(self.ready.len.into());
+        let mut index = self.ready.head;
+        for _ in 0..self.ready.len {
+            put(index.into());
+            index = self.slots()[index as usize].link;
+        }
+        if self.ready.len > 0 {
+            put(self.ready.tail.into());
+            put(index.into());
+        }
+    }
+
+    fn task(&self, slot: &TaskSlot, put: &mut impl FnMut(u64)) {
+        let waits = slot.state == TaskState::Waiting;
+        put(waits.into());
+        put(slot.woken as u64);
+        put(slot.named.into());
+        put(slot.stage_of_cancel().into());
+        put(slot.by.into());
+        slot.places.iter().for_each(|place| put(place.0.into()));
+        // A task that is ready may come to wait for a deadline past that of its timer, which then stays.
+        if waits || slot.timer != NONE {
+            put(self.away(slot.deadline));
+        }
+        if waits && slot.deadline != Instant::NEVER {
+            put(self.rank(slot.order));
+        }
+    }
+
+    fn wait_tables(&self, put: &mut impl FnMut(u64)) {
+        put(self.bin.sources.entries().len() as u64);
+        for entry in self.bin.sources.entries() {
+            let slot = &entry.value;
+            put(entry.is_live().into());
+            put(slot.changed.into());
+            if slot.changed {
+                put(slot.next.into());
+            }
+            if entry.is_live() {
+                slot.waiters.iter().for_each(|task| put((*task).into()));
+                put(slot.watched.bits().into());
+            }
+        }
+        put(self.bin.first_changed.into());
+        free(&self.bin.sources, put);
+        put(self.bin.jobs.entries().len() as u64);
+        for entry in self.bin.jobs.entries() {
+            put(entry.is_live().into());
+            if entry.is_live() {
+                put(entry.value.waiter.into());
+                put(entry.value.done.into());
+            }
+        }
+        free(&self.bin.jobs, put);
+    }
+
+    /// How far away a moment is: a past one wraps. Half of all time, where no other is, stands for never.
+    fn away(&self, at: Instant) -> u64 {
+        if at == Instant::NEVER { 1 << 63 } else { at.as_nanos().wrapping_sub(self.now.as_nanos()) }
+    }
+
+    /// How many of the waits that a timer or a deadline knows of were before this one.
+    fn rank(&self, order: u32) -> u64 {
+        let waits = |entry: &&Entry<TaskSlot>| {
+            entry.is_live()
+                && entry.value.state == TaskState::Waiting
+                && entry.value.deadline != Instant::NEVER
+        };
+        let of_tasks = self.slots().iter().filter(waits).map(|entry| entry.value.order);
+        let known = self.timers.entries().iter().map(|timer| timer.order).chain(of_tasks);
+        let age = |order: u32| self.deadlines.wrapping_sub(order);
+        known.filter(|other| age(*other) > age(order)).count() as u64
+    }
+}
+
+/// The free places of a table, in the order in which they are used again.
+fn free<T, V: Slots<Entry<T>>>(slab: &Slab<T, V>, put: &mut impl FnMut(u64)) {
+    let mut index = slab.free;
+    for _ in 0..slab.entries().len() as u64 - u64::from(slab.live()) {
+        put(index.into());
+        index = slab.entries()[index as usize].link;
+    }
+    put(index.into());
+}

@@ -1,0 +1,129 @@
+//! What can go wrong, as values: capacity, and I/O on a source. Protocol errors live with their protocols.
+
+use core::fmt;
+
+use crate::kernel::id::SourceId;
+
+/// A table is at its limit (promise 7). What was there before is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the table is at its limit")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// What a host says of an operation that it did not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IoError {
+    /// It would block: wait for readiness and try again.
+    WouldBlock,
+    /// The source is closed, or the id names nothing.
+    Closed,
+    /// The peer broke the connection off.
+    Reset,
+    /// The host is about to stop, and nothing is there: the task should end.
+    Stopping,
+    /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
+    NoRoom,
+    /// Nobody listens at the address.
+    ConnectionRefused,
+    /// Somebody else has the address.
+    AddressInUse,
+    /// The host has no such operation, or does not let this task have it.
+    Unsupported,
+    /// Anything else, as the number by which the host's system calls it.
+    Os(i32),
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldBlock => f.write_str("it would block"),
+            Self::Closed => f.write_str("it is closed"),
+            Self::Reset => f.write_str("the peer broke it off"),
+            Self::Stopping => f.write_str("the host is stopping"),
+            Self::NoRoom => f.write_str("the host has no room for it"),
+            Self::ConnectionRefused => f.write_str("nobody listens there"),
+            Self::AddressInUse => f.write_str("somebody else has the address"),
+            Self::Unsupported => f.write_str("the host does not do that"),
+            Self::Os(code) => write!(f, "system error {code}"),
+        }
+    }
+}
+
+impl core::error::Error for IoError {}
+
+/// What the standard library's errors are to a task. An operation that a signal has interrupted is tried again.
+#[cfg(feature = "std")]
+impl From<std::io::Error> for IoError {
+    #[cold]
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::WouldBlock | Kind::Interrupted => Self::WouldBlock,
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::TimedOut => {
+                Self::Reset
+            }
+            Kind::NotConnected => Self::Closed,
+            Kind::ConnectionRefused => Self::ConnectionRefused,
+            Kind::AddrInUse => Self::AddressInUse,
+            _ => Self::Os(error.raw_os_error().unwrap_or(0)),
+        }
+    }
+}
+
+/// What was tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Taking a connection from a listener.
+    Accept,
+    /// Receiving from a connection.
+    Recv,
+    /// Sending to a connection.
+    Send,
+    /// Waiting for something to become ready.
+    Wait,
+    /// Beginning to listen.
+    Listen,
+    /// Connecting.
+    Connect,
+    /// Ending the sending direction.
+    Shutdown,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accept => "accept",
+            Self::Recv => "recv",
+            Self::Send => "send",
+            Self::Wait => "wait",
+            Self::Listen => "listen",
+            Self::Connect => "connect",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}
+
+/// Why a task gave up: what it tried, on what, and what went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What was tried.
+    pub op: Op,
+    /// On what.
+    pub source: SourceId,
+    /// What went wrong.
+    pub error: IoError,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on source {}: {}", self.op, self.source, self.error)
+    }
+}
+
+impl core::error::Error for Failure {}

@@ -1,0 +1,46 @@
+//! Places in the wait tables.
+
+use crate::kernel::slab::{MAX_LEN, NONE};
+
+/// A wait table. The first three are in the order of the bits of [`Interest`](crate::Interest).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Table {
+    Recv,
+    Send,
+    Hangup,
+    Job,
+}
+
+/// A place in a wait table, in four bytes: two bits for the table, thirty for the index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place(pub(crate) u32);
+
+impl Place {
+    pub(crate) const NOWHERE: Self = Self(NONE);
+
+    /// The place at `index`; past all tables, a place that nobody has.
+    pub(crate) const fn new(table: Table, index: u32) -> Self {
+        let index = if index < MAX_LEN { index } else { MAX_LEN };
+        Self((table as u32) << 30 | index)
+    }
+
+    #[inline]
+    pub(crate) const fn is_nowhere(self) -> bool {
+        self.0 == NONE
+    }
+
+    #[inline]
+    pub(crate) const fn table(self) -> Table {
+        match self.0 >> 30 {
+            0 => Table::Recv,
+            1 => Table::Send,
+            2 => Table::Hangup,
+            _ => Table::Job,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn index(self) -> u32 {
+        self.0 & !(3 << 30)
+    }
+}

@@ -1,0 +1,129 @@
+//! Deadlines: a binary heap with one place for each task.
+//!
+//! A deadline that moves later leaves its timer where it is; the timer is put right when it comes up. So a
+//! connection whose idle deadline moves with each request costs the heap nothing a request, and at most
+//! one look a timeout. The kernel's deadline can therefore be early, never late.
+
+use crate::kernel::instant::Instant;
+use crate::kernel::slab::{Entry, NONE};
+use crate::kernel::slot::{TaskSlot, Tasks};
+use crate::kernel::storage::Slots;
+
+/// A place in the heap: it comes up at `at`, for the task at `task`. Of two for the same moment, that of the
+/// earlier wait comes first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Timer {
+    pub(crate) at: Instant,
+    pub(crate) order: u32,
+    pub(crate) task: u32,
+}
+
+impl Timer {
+    /// The order may wrap: of two waits less than 2^31 waits apart, it knows the earlier.
+    fn before(self, other: Self) -> bool {
+        let earlier = other.order.wrapping_sub(self.order).wrapping_sub(1) < u32::MAX / 2;
+        self.at < other.at || (self.at == other.at && earlier)
+    }
+}
+
+/// The heap. Each task's slot knows where its timer stands.
+pub(crate) struct Timers<V> {
+    heap: V,
+    len: u32,
+}
+
+impl<V: Slots<Timer>> Timers<V> {
+    pub(crate) fn new(heap: V) -> Self {
+        Self { heap, len: 0 }
+    }
+
+    /// The timer that comes up first. O(1).
+    #[inline]
+    pub(crate) fn first(&self) -> Option<Timer> {
+        self.entries().first().copied()
+    }
+
+    /// Has the task's timer come up no later than `timer`. O(log n); O(1) where it already does.
+    #[inline]
+    pub(crate) fn at_latest(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        let position = tasks.at(timer.task).value.timer;
+        if position == NONE {
+            self.add(timer, tasks);
+        } else if timer.before(self.heap.items()[position as usize]) {
+            self.heap.items_mut()[position as usize] = timer;
+            self.sift_up(position, tasks);
+        }
+    }
+
+    /// Puts the first timer off until `timer`, which is later and of the same task. O(log n).
+    pub(crate) fn postpone_first(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        debug_assert!(self.first().is_some_and(|first| first.before(timer)), "later than it was");
+        self.heap.items_mut()[0] = timer;
+        self.sift_down(0, tasks);
+    }
+
+    /// Takes the first timer off. O(log n).
+    pub(crate) fn remove_first(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        debug_assert!(self.len > 0, "there is a first timer");
+        tasks.at(self.heap.items()[0].task).value.timer = NONE;
+        self.len -= 1;
+        if self.len > 0 {
+            self.heap.items_mut()[0] = self.heap.items()[self.len as usize];
+            self.sift_down(0, tasks);
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &[Timer] {
+        &self.heap.items()[..self.len as usize]
+    }
+
+    fn add(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        let position = self.len;
+        match self.heap.items_mut().get_mut(position as usize) {
+            Some(place) => *place = timer,
+            // One place a task: a table that holds the tasks holds their timers.
+            None => assert!(self.heap.push(timer).is_ok(), "as many timers as tasks"),
+        }
+        self.len += 1;
+        self.sift_up(position, tasks);
+    }
+
+    fn sift_up(&mut self, mut position: u32, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        let heap = self.heap.items_mut();
+        let timer = heap[position as usize];
+        while position > 0 {
+            let parent = (position - 1) / 2;
+            let above = heap[parent as usize];
+            if !timer.before(above) {
+                break;
+            }
+            heap[position as usize] = above;
+            tasks.at(above.task).value.timer = position;
+            position = parent;
+        }
+        heap[position as usize] = timer;
+        tasks.at(timer.task).value.timer = position;
+    }
+
+    fn sift_down(&mut self, mut position: u32, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
+        let heap = &mut self.heap.items_mut()[..self.len as usize];
+        let timer = heap[position as usize];
+        loop {
+            let mut child = 2 * position + 1;
+            if child >= self.len {
+                break;
+            }
+            if child + 1 < self.len && heap[child as usize + 1].before(heap[child as usize]) {
+                child += 1;
+            }
+            if !heap[child as usize].before(timer) {
+                break;
+            }
+            heap[position as usize] = heap[child as usize];
+            tasks.at(heap[child as usize].task).value.timer = position;
+            position = child;
+        }
+        heap[position as usize] = timer;
+        tasks.at(timer.task).value.timer = position;
+    }
+}
