@@ -31,8 +31,6 @@
 mod async_host;
 mod caught;
 mod clock;
-#[doc(hidden)]
-pub mod command;
 mod compute;
 pub mod driver;
 mod error;
