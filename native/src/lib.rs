@@ -40,7 +40,6 @@ pub mod guide;
 mod host;
 mod inbox;
 mod memory;
-pub mod parts;
 mod pool;
 mod priority;
 mod reactor;
