@@ -12,7 +12,7 @@ build-wasi:
 
 # Serve Fibonacci numbers on 127.0.0.1:25000, from a sandbox
 serve-wasi *ARGS: build-wasi
-    cargo run --release --package sinbin-wasi -- run target/wasi/fib.wasm {{ARGS}}
+    cargo run --release --package sinbin-wasi-cli -- run target/wasi/fib.wasm {{ARGS}}
 
 # All tests
 test:
@@ -44,7 +44,7 @@ coverage:
 
 # The talk's six servers in turn, and which of them let a fast client down: [SECONDS [N]] for each, beside fib(N)
 talk *ARGS:
-    cargo build --release --package sinbin --bin sinbin --example 'talk*'
+    cargo build --release --package sinbin --package sinbin-cli --bin sinbin --example 'talk*'
     cargo run --release --package sinbin --example talk -- {{ARGS}}
 
 # Lines of scheduler, wait tables and timers, comments and all; curio's kernel, the model, has 858

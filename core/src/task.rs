@@ -57,6 +57,7 @@ pub(crate) mod conn;
 #[cfg(feature = "alloc")]
 mod detached;
 pub(crate) mod door;
+#[cfg(feature = "embedded-io-async")]
 mod embedded;
 pub(crate) mod error;
 pub(crate) mod handle;

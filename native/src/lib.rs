@@ -31,8 +31,6 @@
 mod async_host;
 mod caught;
 mod clock;
-#[doc(hidden)]
-pub mod command;
 mod compute;
 pub mod driver;
 mod error;
@@ -42,7 +40,6 @@ pub mod guide;
 mod host;
 mod inbox;
 mod memory;
-pub mod parts;
 mod platform;
 mod pool;
 mod priority;

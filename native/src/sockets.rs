@@ -230,16 +230,12 @@ impl Drop for Sockets {
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// A listener that is fit for a loop. On an IPv6 address it takes no IPv4 connections, whatever the system does by default.
+/// Makes a listener that is fit for a loop. On an IPv6 address it takes IPv4 connections too if it is `dual_stack`, and none
+/// otherwise, whatever the system does by default.
 ///
 /// # Errors
 ///
 /// When the address can't be had.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    bind(address, false)
-}
-
-/// Listens as [`listen`] does. On an IPv6 address a listener takes IPv4 connections too if it is `dual_stack`.
 pub(crate) fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows this option would let two programs have the same port.

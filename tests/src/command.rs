@@ -23,7 +23,7 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 #[must_use]
 pub fn sinbin(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    command(BINARY.get_or_init(|| build("sinbin")), args)
+    command(BINARY.get_or_init(|| build("sinbin-cli", "sinbin")), args)
 }
 
 /// The `sinbin` command with the poller that other systems than Linux have. It has a target directory of its own, below
@@ -39,7 +39,7 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
         let own = std::env::current_exe().expect("a test has a path");
         let (target, _) = target_dir(&own).expect("it lies in a target directory");
         let build =
-            CargoBuild::new().package("sinbin").bin("sinbin").current_release().manifest_path(MANIFEST);
+            CargoBuild::new().package("sinbin-cli").bin("sinbin").current_release().manifest_path(MANIFEST);
         let build = build.target_dir(target.join("portable")).env("RUSTFLAGS", "--cfg sinbin_portable");
         match build.run() {
             Ok(built) => built.path().to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
 #[must_use]
 pub fn sinbin_wasi(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    let binary = BINARY.get_or_init(|| build("sinbin-wasi"));
+    let binary = BINARY.get_or_init(|| build("sinbin-wasi-cli", "sinbin-wasi"));
     let mut command = command(binary, args);
     command.env("SINBIN_WASI_CACHE", binary.with_file_name("sinbin-wasi-cache"));
     // A compiler that was built for tests, on a machine that is busy, is no measure.
@@ -71,9 +71,9 @@ fn command(binary: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Builds a command whose package has its name.
-fn build(name: &str) -> PathBuf {
-    match cargo(name).bin(name).run() {
+/// Builds the command `name` of a package.
+fn build(package: &str, name: &str) -> PathBuf {
+    match cargo(package).bin(name).run() {
         Ok(built) => built.path().to_owned(),
         Err(error) => panic!("the command `{name}` cannot be built: {error}"),
     }

@@ -15,6 +15,7 @@ mod stopper;
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use wasmtime_wasi::p2::bindings::{Command, CommandPre};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 pub use network::{Network, Peer};
+pub use output::Output;
 pub use stopper::{Stopper, stopper};
 
 use limits::Limits;
@@ -53,6 +55,11 @@ pub struct Settings {
     pub max_resources: usize,
     /// What its stdin ends by.
     pub stopping: Stopping,
+    /// Where its stdout goes. A guest waits where there is no room.
+    pub stdout: Arc<dyn Output>,
+    /// Is told each line of its stderr, without the end; of one longer than 1 KiB the rest is another line. What a line holds
+    /// is the guest's affair, control characters and all.
+    pub stderr: fn(&str),
     /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
     /// not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.
     ///
@@ -156,13 +163,14 @@ fn linker(engine: &Engine) -> Result<Linker<Guest>, Error> {
 }
 
 fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
-    let Settings { program, arguments, network, max_memory, max_resources, stopping, .. } = settings;
+    let Settings { program, arguments, network, max_memory, max_resources, stopping, stdout, stderr, .. } =
+        settings;
     let mut wasi = WasiCtx::builder();
     wasi.arg(program)
         .args(&arguments)
         .stdin(stopping.into_stdin().map_err(Error::Runtime)?)
-        .stdout(Waiting::default())
-        .stderr(Lines::default());
+        .stdout(Waiting::new(stdout))
+        .stderr(Lines::new(stderr));
     wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
     wasi.socket_addr_check(move |address, purpose| {
         let allowed = network.allows(address, purpose);

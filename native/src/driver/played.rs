@@ -23,7 +23,9 @@ impl Default for Part {
 }
 
 impl Part {
-    pub(crate) fn has(self, turn: u64) -> bool {
+    /// Returns true if the turn is one of them.
+    #[must_use]
+    pub fn has(self, turn: u64) -> bool {
         turn >= self.from && turn - self.from < self.turns
     }
 

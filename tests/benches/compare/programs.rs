@@ -43,10 +43,12 @@ impl Programs {
 impl Sandbox {
     /// Builds the host and its guests.
     pub(crate) fn build() -> io::Result<Self> {
-        let package = || CargoBuild::new().package("sinbin-wasi");
         let sandbox = Self {
-            command: build(package().bin("sinbin-wasi"), "the command `sinbin-wasi`")?,
-            instances: build(package().example("instances"), "sinbin-wasi's example `instances`")?,
+            command: build(package("sinbin-wasi-cli").bin("sinbin-wasi"), "the command `sinbin-wasi`")?,
+            instances: build(
+                package("sinbin-wasi").example("instances"),
+                "sinbin-wasi's example `instances`",
+            )?,
         };
         eprintln!("building the guests");
         let script = Path::new(WORKSPACE).join("wasi-host/guest/build");
@@ -82,9 +84,13 @@ pub(crate) fn cache() -> PathBuf {
     Path::new(SCRATCH).join("guests")
 }
 
+fn package(name: &str) -> CargoBuild {
+    CargoBuild::new().package(name)
+}
+
 /// Builds sinbin's command.
 pub(crate) fn build_sinbin() -> io::Result<PathBuf> {
-    build(CargoBuild::new().package("sinbin").bin("sinbin"), "the command `sinbin`")
+    build(package("sinbin-cli").bin("sinbin"), "the command `sinbin`")
 }
 
 /// Builds a program whose instructions are counted.

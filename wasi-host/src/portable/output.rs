@@ -1,17 +1,14 @@
-//! A guest's stdout and stderr: those of the process.
+//! A guest's stdout and stderr: what the embedder takes them for.
 //!
 //! The stdout of a command may be what it is there for, so nothing of it is lost: where there is no room, the command
 //! waits, and nothing else does; it can still be ended. Who writes more than there was room for breaks the rules of WASI, and
-//! traps: the host keeps no more than one piece. The stderr of a command is its log: its lines are lines of the host's log,
-//! escaped, cut, and limited as those are.
+//! traps: the host keeps no more than one piece. The stderr of a command is its log, and is told line by line.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sinbin::command::log::guest_says;
-use sinbin::command::stream::OUT;
 use tokio::io::AsyncWrite;
 use tokio::time::sleep;
 use wasmtime_wasi::async_trait;
@@ -24,29 +21,68 @@ const PERMIT: usize = 4096;
 /// The longest line of stderr that is kept; of a longer one the rest is another line.
 const LONGEST: usize = 1024;
 
+/// Where a guest's stdout goes.
+pub trait Output: Send + Sync {
+    /// Returns true if a write would find room, or fail.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be written any more; `BrokenPipe` where nobody reads it.
+    fn has_room(&self) -> io::Result<bool>;
+
+    /// Writes what there is room for, and keeps the rest, which goes before anything else. Never waits. It is called for a
+    /// piece of 4 KiB at the most behind each [`has_room`](Self::has_room) that was true, which bounds what is kept.
+    ///
+    /// # Errors
+    ///
+    /// As with `has_room`.
+    fn push(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns true if people read it, in a terminal.
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
 /// Stdout. Each handle of the guest's is one more.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone)]
 pub(super) struct Waiting {
+    output: Arc<dyn Output>,
     /// How much may be written before somebody looks again whether there is room.
     permit: usize,
 }
 
 /// Stderr. All handles of the guest's are one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Lines(Arc<Mutex<Line>>);
 
 /// A line that has begun.
-#[derive(Default)]
-struct Line(Vec<u8>);
+struct Line {
+    bytes: Vec<u8>,
+    /// Is told each line, without its end.
+    say: fn(&str),
+}
+
+impl Waiting {
+    pub(super) fn new(output: Arc<dyn Output>) -> Self {
+        Self { output, permit: 0 }
+    }
+}
+
+impl Lines {
+    pub(super) fn new(say: fn(&str)) -> Self {
+        Self(Arc::new(Mutex::new(Line { bytes: Vec::new(), say })))
+    }
+}
 
 impl Line {
     fn add(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let mut part = part;
             while !part.is_empty() {
-                let room = LONGEST.saturating_sub(self.0.len()).min(part.len());
-                self.0.extend_from_slice(part.split_off(..room).unwrap_or_default());
-                if self.0.len() >= LONGEST || self.0.ends_with(b"\n") {
+                let room = LONGEST.saturating_sub(self.bytes.len()).min(part.len());
+                self.bytes.extend_from_slice(part.split_off(..room).unwrap_or_default());
+                if self.bytes.len() >= LONGEST || self.bytes.ends_with(b"\n") {
                     self.end();
                 }
             }
@@ -54,16 +90,16 @@ impl Line {
     }
 
     fn end(&mut self) {
-        let text = String::from_utf8_lossy(self.0.strip_suffix(b"\n").unwrap_or(&self.0));
-        guest_says(&text);
-        self.0.clear();
+        let text = String::from_utf8_lossy(self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes));
+        (self.say)(&text);
+        self.bytes.clear();
     }
 }
 
 impl Drop for Line {
     /// Tells what was begun.
     fn drop(&mut self) {
-        if !self.0.is_empty() {
+        if !self.bytes.is_empty() {
             self.end();
         }
     }
@@ -71,7 +107,7 @@ impl Drop for Line {
 
 impl IsTerminal for Waiting {
     fn is_terminal(&self) -> bool {
-        io::IsTerminal::is_terminal(&io::stdout())
+        self.output.is_terminal()
     }
 }
 
@@ -89,7 +125,7 @@ impl StdoutStream for Waiting {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(*self)
+        Box::new(self.clone())
     }
 }
 
@@ -113,7 +149,7 @@ impl Pollable for Waiting {
     async fn ready(&mut self) {
         let mut pause = SOON;
         // An error is found by whoever writes next.
-        while matches!(OUT.has_room(), Ok(false)) {
+        while matches!(self.output.has_room(), Ok(false)) {
             sleep(pause).await;
             pause = (pause * 2).min(LATE);
         }
@@ -126,7 +162,7 @@ impl OutputStream for Waiting {
             return Err(StreamError::trap("the guest writes more to stdout than there is room for"));
         };
         self.permit = left;
-        OUT.push(&bytes).map_err(failed)
+        self.output.push(&bytes).map_err(failed)
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -134,7 +170,7 @@ impl OutputStream for Waiting {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let has_room = OUT.has_room().map_err(failed)?;
+        let has_room = self.output.has_room().map_err(failed)?;
         self.permit = if has_room { PERMIT } else { 0 };
         Ok(self.permit)
     }

@@ -1,0 +1,33 @@
+//! The `sinbin` command: serve the shipped services, run again what was recorded of them, and measure any server that
+//! speaks their protocol.
+#![deny(unsafe_code)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+mod cli;
+mod perf;
+mod record;
+mod replay;
+mod serve;
+mod services;
+
+use std::process::ExitCode;
+
+use sinbin_cli::arguments::begin;
+use sinbin_cli::{complain, log};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli: Cli = begin();
+    log::begin(&cli.log);
+    let ended = match &cli.command {
+        Command::Serve(command) => serve::run(command),
+        Command::Replay(args) => replay::run(args),
+        Command::Perf(command) => perf::run(command),
+    };
+    log::finish();
+    ended.unwrap_or_else(|error| {
+        complain(error);
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,24 @@
+//! `sinbin replay`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use sinbin::driver::{Inside, Playback};
+use sinbin_cli::replay::{ReplayArgs, play};
+
+use crate::services;
+
+pub(crate) fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let playback = Playback::open(&args.file)?;
+    match playback.header().service.as_str() {
+        "fib" => play(playback, &Inside::new(services::fib), args),
+        "echo" => play(playback, &Inside::new(services::echo), args),
+        "upper" => play(playback, &Inside::new(services::upper), args),
+        other => Err(format!(
+            "{} was recorded of {other:?}, which is none of fib, echo and upper: run `sinbin-wasi replay {} GUEST.wasm`",
+            args.file.display(),
+            args.file.display()
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,124 @@
+//! `sinbin serve`.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use sinbin::task::{self, Conn};
+use sinbin::{NativeService, Server, Settings, Stopper, Summary};
+
+use crate::cli::{Serve, WrittenAs};
+use crate::services::{arguments, fib_arguments};
+use crate::{record, services};
+use sinbin_cli::output;
+use sinbin_cli::serving::ServingArgs;
+use sinbin_cli::signals::{keep_signals, stop_on_signal};
+
+/// The exit code when connections had to be cut.
+pub(crate) const CUT: u8 = 3;
+
+pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Serve::Fib(args) if args.serve.serving.record.is_some() => {
+            record::run("fib", fib_arguments(&args.rules, &args.serve), services::fib, &args.serve)
+        }
+        Serve::Echo(args) if args.serving.record.is_some() => {
+            record::run("echo", arguments(args), services::echo, args)
+        }
+        Serve::Upper(args) if args.serving.record.is_some() => {
+            record::run("upper", arguments(args), services::upper, args)
+        }
+        Serve::Fib(args) => {
+            let fib = services::fib_of(&args.rules, &args.serve.life, args.serve.serving.reply_timeout);
+            match args.serve.written_as {
+                WrittenAs::Machine => serve(fib, &args.serve.serving),
+                WrittenAs::AsyncFn => {
+                    serve_async(async |conn| sinbin::services::fib(conn, &fib).await, &args.serve.serving)
+                }
+            }
+        }
+        Serve::Echo(args) => {
+            let echo = services::echo_of(&args.life, args.serving.reply_timeout);
+            match args.written_as {
+                WrittenAs::Machine => serve(echo, &args.serving),
+                WrittenAs::AsyncFn => {
+                    serve_async(async |conn| sinbin::services::echo(conn, &echo).await, &args.serving)
+                }
+            }
+        }
+        Serve::Upper(args) => {
+            let upper = services::upper_of(&args.life, args.serving.reply_timeout);
+            match args.written_as {
+                WrittenAs::Machine => serve(upper, &args.serving),
+                WrittenAs::AsyncFn => {
+                    serve_async(async |conn| sinbin::services::upper(conn, &upper).await, &args.serving)
+                }
+            }
+        }
+    }
+}
+
+fn settings(args: &ServingArgs) -> Settings {
+    let mut settings = Settings::default();
+    settings.max_connections = args.max_connections as usize;
+    settings.max_buffered = args.max_buffered();
+    settings.max_jobs = args.max_jobs as usize;
+    settings.max_per_peer = args.max_per_peer;
+    settings.dual_stack = args.dual_stack;
+    settings.slice = args.slice;
+    settings.busy_poll = args.busy_poll();
+    settings.drain_timeout = args.drain_timeout();
+    if let Some(workers) = args.workers {
+        settings.workers = usize::from(workers);
+    }
+    settings
+}
+
+fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, Box<dyn Error>> {
+    sinbin_cli::descriptors::make_room_for(args.max_connections);
+    let mut server = Server::new(service, &settings(args))?;
+    // Before anybody can connect, and take it for a server to stop.
+    stop_on_signal(server.stopper())?;
+    for address in &args.listen {
+        output::listening(*address, server.listen(*address)?)?;
+    }
+    Ok(end(&server.run()?))
+}
+
+fn serve_async(
+    service: impl AsyncFn(Conn<'_>) -> Result<(), task::Error>,
+    args: &ServingArgs,
+) -> Result<ExitCode, Box<dyn Error>> {
+    sinbin_cli::descriptors::make_room_for(args.max_connections);
+    let settings = settings(args);
+    // Before anybody can connect, and take it for a server to stop.
+    keep_signals()?;
+    let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
+    for address in &args.listen {
+        let listener = settings.bind(*address).map_err(|error| error.beside(bound.iter().copied()))?;
+        bound.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    let mut begun: Result<(), Box<dyn Error>> = Ok(());
+    let started = |stopper: Stopper| begun = begin(stopper, args.listen.iter().copied().zip(bound));
+    let summary = settings.serve(listeners, started, service)?;
+    begun?;
+    Ok(end(&summary))
+}
+
+/// Says where a server listens that signals can stop; one that can't begin is stopped.
+fn begin(
+    stopper: Stopper,
+    addresses: impl Iterator<Item = (SocketAddr, SocketAddr)>,
+) -> Result<(), Box<dyn Error>> {
+    let mut begun = stop_on_signal(stopper.clone()).map_err(Into::into);
+    for (asked, bound) in addresses {
+        begun = begun.and_then(|()| output::listening(asked, bound).map_err(Into::into));
+    }
+    begun.inspect_err(|_| stopper.stop())
+}
+
+fn end(summary: &Summary) -> ExitCode {
+    output::say(format_args!("{summary}{}", output::Lost));
+    if summary.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) }
+}

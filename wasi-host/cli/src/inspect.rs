@@ -1,0 +1,24 @@
+//! `sinbin-wasi inspect`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use sinbin_cli::output;
+use sinbin_wasi::{Kind, engine};
+
+use crate::cli::InspectArgs;
+
+pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let engine = engine()?;
+    let world = args.compiling.loader(&engine)?.inspect(&args.guest)?;
+    let kind = match world.kind() {
+        Kind::Driven => "a service: the host drives it",
+        Kind::Portable => "a command of WASI 0.2: it drives itself",
+    };
+    output::line_or_end(format_args!("{}: {kind}", args.guest.display()));
+    for (what, names) in [("imports", world.imports()), ("exports", world.exports())] {
+        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        output::line_or_end(format_args!("{what}: {names}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

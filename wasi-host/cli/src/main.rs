@@ -1,0 +1,42 @@
+//! The `sinbin-wasi` command: run a service in a wasm sandbox.
+#![deny(unsafe_code)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+mod cli;
+mod compile;
+mod inspect;
+mod load;
+mod output;
+mod replay;
+mod run;
+
+use std::process::ExitCode;
+
+use sinbin_cli::arguments::begin;
+use sinbin_cli::{complain, log};
+use sinbin_wasi::Error;
+
+use crate::cli::{Cli, Command};
+
+/// The exit code of wrong arguments, as clap has it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli: Cli = begin();
+    log::begin(&cli.log);
+    let ended = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Compile(args) => compile::run(args),
+        Command::CompileApart(args) => compile::apart(args),
+        Command::Inspect(args) => inspect::run(args),
+    };
+    log::finish();
+    ended.unwrap_or_else(|error| {
+        complain(&error);
+        match error.downcast_ref() {
+            Some(Error::Arguments(_)) => USAGE.into(),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}

@@ -1,0 +1,34 @@
+//! `sinbin-wasi replay`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use sinbin::driver::{Playback, PlaybackError};
+use sinbin_cli::replay::play;
+use sinbin_wasi::{Artefact, engine};
+
+use crate::cli::GuestReplayArgs;
+use crate::run::{blueprint, with_memory};
+
+pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let playback = Playback::open(&args.replay.file).map_err(|error| advised(error, args))?;
+    let engine = engine()?;
+    let Artefact::Driven(component) = args.load.load(&args.guest, &engine)? else {
+        return Err(format!(
+            "{} is a command of WASI, which drives itself; give a service",
+            args.guest.display()
+        )
+        .into());
+    };
+    let blueprint = blueprint(&component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    play(playback, &blueprint, &args.replay).map_err(|error| with_memory(error, args.max_memory))
+}
+
+/// What to do about a recording that is none.
+fn advised(error: PlaybackError, args: &GuestReplayArgs) -> Box<dyn Error> {
+    if !matches!(error, PlaybackError::Recording { .. }) || Playback::open(&args.guest).is_err() {
+        return error.into();
+    }
+    let (recording, guest) = (args.guest.display(), args.replay.file.display());
+    format!("{error}; the recording comes first: `sinbin-wasi replay {recording} {guest}`").into()
+}
