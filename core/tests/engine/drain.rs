@@ -1,0 +1,165 @@
+//! The end of a loop that is to stop.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sinbin_core::echo::Echo;
+use sinbin_core::serve::{Stopped, Until};
+use sinbin_core::{Cx, NoJob, Service, SourceId, Step, Task, Wait, Woken};
+
+use crate::world::{World, at, engine};
+
+/// What came before the request is answered, whatever the system takes to tell it; those that are silent are closed.
+fn drains<const SETTLE: u64>() {
+    let mut world: World<Echo, SETTLE> = World::new(Echo::default(), 10);
+    let idle = world.connect(b"");
+    world.then(1, |world, _| {
+        world.is_to_stop = true;
+        world.connect(b"last");
+        let gone = world.connect(b"");
+        world.clients[gone].is_closed = true;
+    });
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| false), Ok(0));
+    let world = &engine.platform;
+    assert!(world.is_draining && world.clients[idle].is_shut);
+    assert_eq!(world.clients[1].got, b"last");
+    assert!(world.now >= at(1 + 2 * SETTLE));
+    assert_eq!(world.waits.contains(&Until::Due), SETTLE > 0);
+}
+
+#[test]
+fn what_was_received_is_answered() {
+    drains::<0>();
+    drains::<20>();
+}
+
+/// Waits for a client that says nothing, and ends when it is told to so many times.
+struct Stubborn {
+    tellings: usize,
+    told: Rc<Cell<usize>>,
+}
+
+struct StubbornConn {
+    tellings: usize,
+    told: Rc<Cell<usize>>,
+}
+
+impl Service for Stubborn {
+    type Conn = StubbornConn;
+    type Job = NoJob;
+
+    fn connect(&self, _: SourceId) -> StubbornConn {
+        StubbornConn { tellings: self.tellings, told: Rc::clone(&self.told) }
+    }
+}
+
+impl<const SETTLE: u64> Task<World<Stubborn, SETTLE>> for StubbornConn {
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, World<Stubborn, SETTLE>>) -> Step {
+        if cx.woken() == Woken::Cancelled {
+            self.told.set(self.told.get() + 1);
+            if self.told.get() >= self.tellings {
+                return Step::Done;
+            }
+        }
+        Step::Wait(Wait::wake().until(at(1_000_000)))
+    }
+}
+
+fn cuts(tellings: usize) -> (usize, usize) {
+    let told = Rc::new(Cell::new(0));
+    let mut world: World<Stubborn> = World::new(Stubborn { tellings, told: Rc::clone(&told) }, 10);
+    world.connect(b"");
+    world.then(1, |world, _| world.is_to_stop = true);
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| false), Ok(1));
+    assert_eq!(engine.platform.cut, [1]);
+    assert!(engine.platform.now >= at(1001), "the time to drain is a second");
+    engine.clear();
+    (told.get(), engine.executor.kernel.count())
+}
+
+#[test]
+fn those_that_do_not_end_in_time_are_cut_off() {
+    let (told, left) = cuts(2);
+    assert_eq!((told, left), (2, 0));
+    // However stubborn: the loop goes without the task.
+    let (told, left) = cuts(usize::MAX);
+    assert!(told > 1 && left == 1, "{told} {left}");
+}
+
+#[test]
+fn connections_that_the_system_still_sends_by_are_awaited_until_the_cut() {
+    let mut world: World<Echo> = World::new(Echo::default(), 10);
+    world.leaving = 2;
+    world.then(1, |world, _| world.is_to_stop = true);
+    world.then(10, |world, _| world.leaving = 1);
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| false), Ok(1));
+    assert!(engine.platform.now >= at(1001));
+}
+
+#[test]
+fn a_loop_that_is_over_cancels_its_tasks_and_waits_for_them_a_while() {
+    let told = Rc::new(Cell::new(0));
+    let mut world: World<Stubborn> = World::new(Stubborn { tellings: 1, told: Rc::clone(&told) }, 10);
+    world.connect(b"");
+    let is_over = Rc::clone(&world.is_over);
+    world.then(1, |world, _| world.is_over.set(true));
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| is_over.get()), Ok(0));
+    assert_eq!(told.get(), 1);
+    assert!(engine.platform.now < at(100));
+}
+
+/// Waits to be woken, which nobody does.
+struct Lonely;
+
+impl<const SETTLE: u64> Task<World<Forlorn, SETTLE>> for Lonely {
+    fn resume(self: Pin<&mut Self>, _: &mut Cx<'_, World<Forlorn, SETTLE>>) -> Step {
+        Step::Wait(Wait::wake())
+    }
+}
+
+struct Forlorn;
+
+impl Service for Forlorn {
+    type Conn = Lonely;
+    type Job = NoJob;
+
+    fn connect(&self, _: SourceId) -> Lonely {
+        Lonely
+    }
+}
+
+#[test]
+fn tasks_that_nothing_can_wake_are_an_error_or_the_end() {
+    let lonely = || {
+        let world: World<Forlorn> = World::new(Forlorn, 10);
+        let limits = sinbin_core::Limits::new(2, 1, 64);
+        let mut engine = sinbin_core::serve::Engine::new(world, &limits, Duration::from_secs(1));
+        engine.platform.connect(b"");
+        assert_eq!(engine.serve(|world, source| world.adopt(source, 0)), Ok(()));
+        engine
+    };
+    assert_eq!(lonely().run(|| false), Err(Stopped::Stalled));
+    let mut over = lonely();
+    over.platform.then(1, |_, _| {});
+    assert_eq!(over.run(|| true), Ok(1));
+}
+
+#[test]
+fn a_look_at_some_of_the_sources_ends_no_deadline() {
+    let mut world: World<Echo> = World::new(Echo::default(), 10);
+    world.service.idle_timeout = Some(Duration::from_millis(10));
+    world.connect(b"");
+    world.then(1, |world, _| world.partial = 3);
+    world.then(10, move |world, _| world.clients[0].sent.extend(b"late"));
+    world.then(12, |world, _| world.clients[0].has_ended = true);
+    world.then(13, |world, _| world.is_to_stop = true);
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| false), Ok(0));
+    assert_eq!(engine.platform.clients[0].got, b"late");
+}

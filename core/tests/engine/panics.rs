@@ -1,0 +1,170 @@
+//! Panics of the user's code: each takes what it was called for, and nothing else.
+
+use std::pin::Pin;
+
+use sinbin_core::serve::{Guard, Subject, Unguarded};
+use sinbin_core::task::Label;
+use sinbin_core::{Cx, NoJob, Service, SourceId, Step, Task, TaskId, Wait};
+
+use crate::world::{World, engine, reports};
+
+/// Panics in these places.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    connect: bool,
+    spawned: bool,
+    resume: bool,
+    panicked: bool,
+    end: bool,
+    dropped: bool,
+    label: bool,
+}
+
+struct Planted(Places);
+
+struct PlantedConn(SourceId, Places);
+
+impl Drop for PlantedConn {
+    fn drop(&mut self) {
+        assert!(!self.1.dropped, "planted");
+    }
+}
+
+impl Service for Planted {
+    type Conn = PlantedConn;
+    type Job = NoJob;
+
+    fn connect(&self, source: SourceId) -> PlantedConn {
+        assert!(!self.0.connect, "planted");
+        PlantedConn(source, self.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "a service"
+    }
+}
+
+impl Task<World<Planted>> for PlantedConn {
+    fn resume(self: Pin<&mut Self>, _: &mut Cx<'_, World<Planted>>) -> Step {
+        assert!(!self.1.resume, "planted");
+        Step::Done
+    }
+
+    fn spawned(self: Pin<&mut Self>, _: TaskId) {
+        assert!(!self.1.spawned, "planted");
+    }
+
+    fn label(&self) -> Option<Label> {
+        assert!(!self.1.label, "planted");
+        None
+    }
+
+    fn panicked(self: Pin<&mut Self>, _: &mut Cx<'_, World<Planted>>) {
+        assert!(!self.1.panicked, "planted");
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, World<Planted>>) {
+        cx.close(self.0);
+        assert!(!self.1.end, "planted");
+    }
+}
+
+/// Serves a connection by a service that panics in these places, and returns the reports, and how many were counted.
+fn said(places: Places) -> (Vec<String>, usize) {
+    let mut world: World<Planted> = World::new(Planted(places), 10);
+    let client = world.connect(b"");
+    world.clients[client].has_ended = true;
+    world.then(1, |world, _| world.is_to_stop = true);
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| false), Ok(0));
+    assert!(engine.platform.clients[client].is_closed, "the connection is closed in any case");
+    assert_eq!(engine.platform.room.open(), 0);
+    (reports(), engine.platform.panicked)
+}
+
+#[test]
+fn a_connection_is_lost_alone_wherever_its_code_panics() {
+    let task = |did: &str| format!("task: a connection's task (engine::panics::PlantedConn): {did}: planted");
+    assert_eq!(said(Places::default()), (vec![], 0));
+    let connect = said(Places { connect: true, ..Places::default() });
+    assert_eq!(connect, (vec!["source: a service: panicked when a connection came: planted".to_owned()], 1));
+    let spawned = said(Places { spawned: true, ..Places::default() });
+    assert_eq!(spawned, (vec![task("panicked")], 1));
+    let resume = said(Places { resume: true, label: true, ..Places::default() });
+    assert_eq!(resume, (vec![task("panicked")], 1));
+    let again = said(Places { resume: true, panicked: true, ..Places::default() });
+    assert_eq!(again, (vec![task("panicked"), task("panicked again when it was told")], 1));
+    let end = said(Places { end: true, ..Places::default() });
+    assert_eq!(end, (vec![task("panicked at its end")], 0));
+    let dropped = said(Places { dropped: true, ..Places::default() });
+    let value = "value: engine::panics::PlantedConn: panicked when it was dropped: planted".to_owned();
+    assert_eq!(dropped, (vec![value], 0));
+}
+
+#[test]
+fn a_loop_that_is_dropped_drops_each_task_by_the_guard() {
+    let world: World<Planted> = World::new(Planted(Places { dropped: true, ..Places::default() }), 10);
+    let mut engine = engine(world, 11);
+    for _ in 0..2 {
+        let client = engine.platform.connect(b"");
+        assert_eq!(engine.serve(|world, source| world.adopt(source, client)), Ok(()));
+    }
+    engine.clear();
+    assert_eq!(reports().len(), 2);
+}
+
+/// A task's name, of a task that has one.
+struct Named;
+
+struct NamedConn(SourceId);
+
+impl Service for Named {
+    type Conn = NamedConn;
+    type Job = NoJob;
+
+    fn connect(&self, source: SourceId) -> NamedConn {
+        NamedConn(source)
+    }
+}
+
+impl Task<World<Named>> for NamedConn {
+    fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, World<Named>>) -> Step {
+        if cx.host.clients[0].sent.is_empty() {
+            return Step::Wait(Wait::recv(self.0));
+        }
+        panic!("planted");
+    }
+
+    fn label(&self) -> Option<Label> {
+        Some(Label::new("a task with a name"))
+    }
+
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, World<Named>>) {
+        cx.close(self.0);
+    }
+}
+
+#[test]
+fn a_report_names_the_task_and_so_does_the_loop() {
+    let mut world: World<Named> = World::new(Named, 10);
+    world.connect(b"");
+    world.then(1, |world, executor| {
+        let tasks: Vec<_> = executor.kernel.tasks().map(|task| task.id).collect();
+        let labels = tasks.iter().filter_map(|task| executor.label(*task)).map(|label| label.to_string());
+        // The acceptor has none.
+        assert_eq!((tasks.len(), labels.collect::<Vec<_>>()), (2, vec!["a task with a name".to_owned()]));
+        world.clients[0].sent.extend(b"x");
+    });
+    world.then(2, |world, _| world.clients[0].has_ended = true);
+    world.then(3, |world, _| world.is_to_stop = true);
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| false), Ok(0));
+    assert_eq!(reports(), ["task: a task with a name: panicked: planted"]);
+}
+
+#[test]
+fn without_a_catch_the_code_is_called_as_it_is() {
+    assert_eq!(Unguarded.call(|| 7), Ok(7));
+    Unguarded.drop(Box::new(7));
+    Unguarded.report(Subject::Value, format_args!("nobody hears this"));
+}

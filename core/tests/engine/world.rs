@@ -1,0 +1,330 @@
+//! A platform in memory: clients whose bytes are lists, a clock that moves when the loop waits, and a script.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use sinbin_core::serve::{Engine, Guard, Guarded, Platform, Room, ServeTask, Subject, Until};
+use sinbin_core::{Executor, Host, Instant, Interest, IoError, Limits, Serves, Service, SourceId, Task};
+
+/// Milliseconds, as the tests count time.
+pub const MS: u64 = 1_000_000;
+
+pub fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * MS)
+}
+
+/// A client's side of a connection.
+#[derive(Default, Debug)]
+pub struct Client {
+    /// Bytes under way to the server.
+    pub sent: VecDeque<u8>,
+    /// The client has sent its last byte.
+    pub has_ended: bool,
+    /// Bytes that the server has sent.
+    pub got: Vec<u8>,
+    /// The server has ended its direction.
+    pub is_shut: bool,
+    pub is_closed: bool,
+}
+
+/// An act of the world at some time.
+pub type Act<S, const SETTLE: u64> = Box<dyn FnOnce(&mut World<S, SETTLE>, &mut Executor<World<S, SETTLE>>)>;
+
+enum Kind {
+    Listener,
+    /// A client's number, and whether its connection is served.
+    Connection(usize, bool),
+}
+
+thread_local! {
+    static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes what was reported since the last time.
+pub fn reports() -> Vec<String> {
+    REPORTS.take()
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct Catch;
+
+impl Guard for Catch {
+    type Panic = String;
+
+    fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, String> {
+        catch_unwind(AssertUnwindSafe(act)).map_err(|said| {
+            said.downcast_ref::<&str>().map_or_else(|| "no text".to_owned(), |said| (*said).to_owned())
+        })
+    }
+
+    fn report(self, subject: Subject, line: fmt::Arguments<'_>) {
+        let kind = match subject {
+            Subject::Task(_) => "task",
+            Subject::Source(_) => "source",
+            Subject::Value => "value",
+        };
+        REPORTS.with_borrow_mut(|reports| reports.push(format!("{kind}: {line}")));
+    }
+}
+
+/// A platform whose system takes `SETTLE` milliseconds to tell what has come in.
+pub struct World<S, const SETTLE: u64 = 0> {
+    pub service: S,
+    pub now: Instant,
+    pub clients: Vec<Client>,
+    /// Numbers of clients that nobody has taken yet.
+    pub backlog: VecDeque<usize>,
+    sockets: BTreeMap<SourceId, (Kind, Interest)>,
+    pub room: Room<usize>,
+    /// What happens, each at its time.
+    pub script: VecDeque<(Instant, Act<S, SETTLE>)>,
+    pub is_to_stop: bool,
+    pub is_draining: bool,
+    pub panicked: usize,
+    /// Connections that were announced to be cut.
+    pub cut: Vec<usize>,
+    /// Closed connections that the system still sends by.
+    pub leaving: usize,
+    /// Slices of a job that are left to be computed.
+    pub slices: usize,
+    pub waits: Vec<Until>,
+    /// Looks are partial as long as this counts.
+    pub partial: usize,
+    pub has_failed: bool,
+    /// Ends the loop when it waits for ever.
+    pub is_over: Rc<std::cell::Cell<bool>>,
+}
+
+impl<S, const SETTLE: u64> World<S, SETTLE> {
+    pub fn new(service: S, connections: usize) -> Self {
+        Self {
+            service,
+            now: Instant::ZERO,
+            clients: Vec::new(),
+            backlog: VecDeque::new(),
+            sockets: BTreeMap::new(),
+            room: Room::new(connections),
+            script: VecDeque::new(),
+            is_to_stop: false,
+            is_draining: false,
+            panicked: 0,
+            cut: Vec::new(),
+            leaving: 0,
+            slices: 0,
+            waits: Vec::new(),
+            partial: 0,
+            has_failed: false,
+            is_over: Rc::default(),
+        }
+    }
+
+    /// Has a client connect, and send.
+    pub fn connect(&mut self, bytes: &[u8]) -> usize {
+        let sent = bytes.iter().copied().collect();
+        self.clients.push(Client { sent, ..Client::default() });
+        self.backlog.push_back(self.clients.len() - 1);
+        self.clients.len() - 1
+    }
+
+    /// Has something happen at a time; times are given in their order.
+    pub fn then(&mut self, ms: u64, act: impl FnOnce(&mut Self, &mut Executor<Self>) + 'static)
+    where
+        Self: Host,
+    {
+        self.script.push_back((at(ms), Box::new(act)));
+    }
+
+    pub fn listen(&mut self, source: SourceId) {
+        self.sockets.insert(source, (Kind::Listener, Interest::NONE));
+    }
+
+    pub fn adopt(&mut self, source: SourceId, client: usize) {
+        self.sockets.insert(source, (Kind::Connection(client, true), Interest::NONE));
+        self.room.enter();
+    }
+
+    fn client(&mut self, source: SourceId) -> Result<(&mut Client, bool), IoError> {
+        match self.sockets.get(&source) {
+            Some((Kind::Connection(client, is_served), _)) => Ok((&mut self.clients[*client], *is_served)),
+            _ => Err(IoError::Closed),
+        }
+    }
+
+    /// Returns what is ready of what is watched.
+    fn ready(&self) -> Vec<(SourceId, Interest)> {
+        let all = self.sockets.iter().filter_map(|(source, (kind, watched))| {
+            let has_come = match kind {
+                Kind::Listener => !self.backlog.is_empty(),
+                Kind::Connection(client, _) => {
+                    !self.clients[*client].sent.is_empty() || self.clients[*client].has_ended
+                }
+            };
+            let is_ready = watched.contains(Interest::RECV) && has_come;
+            is_ready.then_some((*source, Interest::RECV))
+        });
+        all.collect()
+    }
+}
+
+impl<S: Service, const SETTLE: u64> Host for World<S, SETTLE> {
+    type Storage = Limits;
+    type Task = ServeTask<S>;
+
+    fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
+        self.room.check(listener)?;
+        let client = self.backlog.pop_front().ok_or(IoError::WouldBlock)?;
+        if self.clients[client].is_closed {
+            return Err(IoError::Reset);
+        }
+        self.adopt(new, client);
+        Ok(())
+    }
+
+    fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        let is_draining = self.is_draining;
+        let (client, is_served) = self.client(source)?;
+        if client.sent.is_empty() && !client.has_ended {
+            return Err(if is_draining && is_served { IoError::Stopping } else { IoError::WouldBlock });
+        }
+        let count = buffer.len().min(client.sent.len());
+        client.sent.drain(..count).zip(buffer).for_each(|(byte, place)| *place = byte);
+        Ok(count)
+    }
+
+    fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        self.client(source)?.0.got.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn close(&mut self, source: SourceId) {
+        let Some((Kind::Connection(client, is_served), _)) = self.sockets.remove(&source) else { return };
+        self.clients[client].is_shut = true;
+        if is_served && !self.clients[client].has_ended {
+            self.room.linger(client);
+        } else {
+            self.clients[client].is_closed = true;
+            self.room.leave(1);
+        }
+    }
+
+    fn serve(&mut self, _: SourceId, connection: SourceId) -> ServeTask<S> {
+        ServeTask::connect(self, connection)
+    }
+}
+
+impl<S: Service, const SETTLE: u64> Serves<S> for World<S, SETTLE> {
+    fn service(&self) -> &S {
+        &self.service
+    }
+}
+
+impl<S: Service, const SETTLE: u64> Guarded for World<S, SETTLE> {
+    type Guard = Catch;
+
+    fn panicked(&mut self) {
+        self.panicked += 1;
+    }
+}
+
+impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETTLE> {
+    type Service = S;
+    type Closed = usize;
+    type Error = &'static str;
+
+    const SETTLE: Duration = Duration::from_millis(SETTLE);
+
+    fn room(&mut self) -> &mut Room<usize> {
+        &mut self.room
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn linger(&mut self, source: SourceId, client: usize) {
+        self.sockets.insert(source, (Kind::Connection(client, false), Interest::NONE));
+    }
+
+    fn let_go(&mut self, client: usize) {
+        self.clients[client].is_closed = true;
+        self.room.leave(1);
+    }
+
+    fn served(&self) -> impl Iterator<Item = SourceId> {
+        let sockets = self.sockets.iter();
+        sockets.filter(|(_, (kind, _))| matches!(kind, Kind::Connection(_, true))).map(|(source, _)| *source)
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.is_to_stop
+    }
+
+    fn begin_drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    fn cutting(&mut self, connections: usize) {
+        self.cut.push(connections);
+    }
+
+    fn leaving(&self) -> usize {
+        self.leaving
+    }
+
+    fn between_turns(&mut self, _: &mut Executor<Self>) -> bool {
+        let is_busy = self.is_busy();
+        self.slices = self.slices.saturating_sub(1);
+        is_busy
+    }
+
+    fn is_busy(&self) -> bool {
+        self.slices > 0
+    }
+
+    /// A moment passes in each look. What is ready ends a wait at once; else the next act of the script does, or the deadline.
+    fn wait(&mut self, executor: &mut Executor<Self>, until: Until) -> Result<bool, &'static str> {
+        if self.has_failed {
+            return Err("a broken poller");
+        }
+        self.waits.push(until);
+        while let Some((source, interest)) = executor.kernel.next_change() {
+            if let Some((_, watched)) = self.sockets.get_mut(&source) {
+                *watched = interest;
+            }
+        }
+        self.now = self.now + Duration::from_nanos(1);
+        if let Until::At(deadline) = until
+            && self.ready().is_empty()
+        {
+            let next = self.script.front().map_or(Instant::NEVER, |(at, _)| *at);
+            let end = deadline.min(next);
+            assert_ne!(end, Instant::NEVER, "the loop waits for ever");
+            self.now = self.now.max(end);
+        }
+        while self.script.front().is_some_and(|(at, _)| *at <= self.now) {
+            if let Some((_, act)) = self.script.pop_front() {
+                act(self, executor);
+            }
+        }
+        for (source, readiness) in self.ready() {
+            executor.kernel.ready(source, readiness);
+        }
+        let is_partial = self.partial > 0;
+        self.partial = self.partial.saturating_sub(1);
+        Ok(!is_partial)
+    }
+}
+
+/// Creates a loop for so many tasks on a world, with a listener.
+pub fn engine<S, const SETTLE: u64>(world: World<S, SETTLE>, tasks: usize) -> Engine<World<S, SETTLE>>
+where
+    S: Service<Conn: Task<World<S, SETTLE>>>,
+{
+    let mut engine = Engine::new(world, &Limits::new(tasks, 8, 64), Duration::from_secs(1));
+    engine.accept_from(World::listen).expect("there is a place for a listener");
+    engine
+}
