@@ -55,6 +55,7 @@ mod combine;
 mod conn;
 mod detached;
 mod door;
+#[cfg(feature = "embedded-io-async")]
 mod embedded;
 mod error;
 mod handle;

@@ -1,5 +1,5 @@
-//! The byte streams of `embedded-io-async`: what is written for those (protocols, mostly) runs on a connection as
-//! it is. With the feature `edge-nal`, so does what is written for the TCP traits of that crate.
+//! The byte streams of `embedded-io-async` (the feature of that name): what is written for those, protocols mostly, runs on a
+//! connection as it is. With the feature `edge-nal`, so does what is written for the TCP traits of that crate.
 //!
 //! There is no [`ReadReady`](embedded_io_async::ReadReady) and no [`WriteReady`](embedded_io_async::WriteReady):
 //! whether an operation would wait, a host finds out by doing it.
