@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use sinbin::driver::Fault;
+use sinbin::guests::Fault;
 
 use crate::instance::ANSWER;
 

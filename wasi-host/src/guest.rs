@@ -2,7 +2,7 @@
 
 use sinbin::Instant;
 use sinbin::driven::{Answer, Counts, Event, Start, Takes};
-use sinbin::driver::{self, Fault, Guest};
+use sinbin::guests::{self, Fault, Guest};
 
 use crate::contract;
 use crate::convert;
@@ -30,7 +30,7 @@ impl Guest for Sandboxed {
     }
 }
 
-impl driver::Blueprint for Blueprint {
+impl guests::Blueprint for Blueprint {
     type Guest = Sandboxed;
     type Workshop = Shop;
     type Error = Error;

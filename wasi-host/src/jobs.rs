@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sinbin::driven::Computed;
-use sinbin::driver::{Fault, Workshop};
+use sinbin::guests::{Fault, Workshop};
 
 use crate::contract::Progress;
 use crate::error::fault;

@@ -11,7 +11,7 @@ use sinbin::driven::recording::Header;
 
 use crate::output;
 use crate::stream::{ERR, OUT, Waiting};
-use sinbin::driver::{Blueprint, Difference, Ending, Part, Playback, PlaybackError, Played};
+use sinbin::guests::{Blueprint, Difference, Ending, Part, Playback, PlaybackError, Played};
 
 /// What is played back, and what of it is shown.
 #[derive(Args)]

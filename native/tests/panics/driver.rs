@@ -7,8 +7,8 @@ use std::time::Duration;
 use std::{fmt, thread};
 
 use sinbin::driven::{Answer, Computed, Counts, Driven, Event, Start, Takes};
-use sinbin::driver::{Blueprint, Fault, Guest, Server, Settings, Workshop};
 use sinbin::fib_service::Fib;
+use sinbin::guests::{Blueprint, Fault, Guest, GuestServer, GuestSettings, Workshop};
 use sinbin::{Error, Instant};
 
 use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
@@ -123,9 +123,9 @@ fn a_guest_that_panics_is_replaced_and_what_makes_guests_may_panic_too() {
     for place in PLACES {
         let (tell, told) = channel();
         let server = thread::spawn(move || {
-            let mut settings = Settings::default();
+            let mut settings = GuestSettings::default();
             settings.workers = 1;
-            let mut server = Server::new(Makes(place), &settings).map_err(|Refused(_, why)| why)?;
+            let mut server = GuestServer::new(Makes(place), &settings).map_err(|Refused(_, why)| why)?;
             let address = server.listen(LOCAL).map_err(|error| error.to_string())?;
             tell.send((address, server.stopper())).expect("the test waits for it");
             server.run().map(|summary| summary.served).map_err(|error| error.to_string())

@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use sinbin::driver::{self, Inside};
+use sinbin::guests::{GuestServer, GuestSettings, Inside};
 use sinbin::task::Label;
 use sinbin::{
     Cx, Instant, Job, JobId, Jobs, Op, Progress, Server, Serves, Service, Settings, SourceId, Step, Task,
@@ -333,10 +333,10 @@ fn driven_in_this_process() {
         }
         let (tell, told) = channel();
         let server = thread::spawn(move || {
-            let mut settings = driver::Settings::default();
+            let mut settings = GuestSettings::default();
             settings.workers = workers;
             let blueprint = Inside::new(move |_| Ok(Planted(place)));
-            let mut server = driver::Server::new(blueprint, &settings).map_err(|error| error.to_string())?;
+            let mut server = GuestServer::new(blueprint, &settings).map_err(|error| error.to_string())?;
             let address = server.listen(crate::scene::LOCAL).map_err(|error| error.to_string())?;
             tell.send((address, server.stopper())).expect("the test waits for it");
             let summary = server.run().map_err(|error| error.to_string())?;

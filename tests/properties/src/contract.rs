@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sinbin::Stopper;
 use sinbin::driven::{Computed, Start, Takes};
-use sinbin::driver::{Blueprint, Fault, LIMIT, Server, Settings, Workshop};
+use sinbin::guests::{Blueprint, Fault, GuestServer, GuestSettings, LIMIT, Workshop};
 use socket2::{Domain, Socket, Type};
 
 use crate::tape::Tape;
@@ -31,7 +31,7 @@ const CLIENTS: usize = 4;
 /// If that is not so.
 pub fn contract(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
-    let mut settings = Settings::default();
+    let mut settings = GuestSettings::default();
     settings.max_connections = 1 + tape.below(4);
     settings.max_buffered = tape.one_of(&[1 << 20, 0, 300, 5_000]);
     settings.workers = tape.below(2);
@@ -42,7 +42,7 @@ pub fn contract(bytes: &[u8]) {
     let scene =
         Rc::new(RefCell::new(Scene { tape, clients: Vec::new(), address: None, stopper: None, block }));
     // A machine that has no descriptor or port left for us proves nothing.
-    let Ok(mut server) = Server::new(Unruly::new(&scene), &settings) else { return };
+    let Ok(mut server) = GuestServer::new(Unruly::new(&scene), &settings) else { return };
     let Ok(address) = server.listen(SocketAddr::from(([127, 0, 0, 1], 0))) else { return };
     scene.borrow_mut().address = Some(address);
     scene.borrow_mut().stopper = Some(server.stopper());

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use sinbin::driver::{Playback, PlaybackError};
+use sinbin::guests::{Playback, PlaybackError};
 use sinbin_cli::replay::play;
 use sinbin_wasi::{Artefact, engine};
 

@@ -12,7 +12,7 @@ use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_
 use sinbin_cli::stream::OUT;
 use sinbin_cli::{descriptors, log, output};
 use sinbin_wasi::portable::{self, Network, Outcome, Output};
-use sinbin_wasi::{Artefact, Blueprint, Error, Server, Settings, Summary, Ticker, engine};
+use sinbin_wasi::{Artefact, Blueprint, Error, GuestServer, GuestSettings, GuestSummary, Ticker, engine};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -32,9 +32,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     }
 }
 
-fn settings(args: &RunArgs) -> Settings {
+fn settings(args: &RunArgs) -> GuestSettings {
     let serving = &args.serving;
-    let mut settings = Settings::default();
+    let mut settings = GuestSettings::default();
     settings.arguments = args.arguments.clone();
     settings.max_connections = serving.max_connections as usize;
     settings.max_buffered = serving.max_buffered();
@@ -106,7 +106,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     descriptors::make_room_for(args.serving.max_connections);
     let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
     let blueprint = blueprint.until(is_over(args.serving.drain_timeout.0));
-    let server = Server::new(blueprint, &settings(args));
+    let server = GuestServer::new(blueprint, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     // Before anybody can connect, and take it for a server to stop.
     stop_on_signal(server.stopper())?;
@@ -208,7 +208,7 @@ fn command_arguments(args: &RunArgs) -> Vec<String> {
     arguments
 }
 
-fn end(summary: &Summary) -> ExitCode {
+fn end(summary: &GuestSummary) -> ExitCode {
     output::say(format_args!("{summary}{}", output::Lost));
     if summary.served.cut > 0 { ExitCode::from(CUT) } else { ExitCode::SUCCESS }
 }

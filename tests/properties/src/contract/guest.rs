@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin::driven::{Answer, Command, Counts, Event, Handle};
-use sinbin::driver::{Fault, Guest};
+use sinbin::guests::{Fault, Guest};
 use sinbin::{Instant, Interest, JobId, Rest};
 
 use super::Scene;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use sinbin::driven::Shell;
-use sinbin::driver::{Inside, Server, Settings};
+use sinbin::guests::{GuestServer, GuestSettings, Inside};
 use sinbin::{Service, Task, WireJob};
 use sinbin_cli::output;
 use sinbin_cli::serving::ServingArgs;
@@ -30,7 +30,7 @@ where
     let args = &args.serving;
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
-    let mut server = Server::new(Inside::new(make), &settings(arguments, args))?;
+    let mut server = GuestServer::new(Inside::new(make), &settings(arguments, args))?;
     // Before anybody can connect, and take it for a server to stop.
     stop_on_signal(server.stopper())?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
@@ -59,8 +59,8 @@ fn check(args: &ServeArgs) {
     }
 }
 
-fn settings(arguments: Vec<String>, args: &ServingArgs) -> Settings {
-    let mut settings = Settings::default();
+fn settings(arguments: Vec<String>, args: &ServingArgs) -> GuestSettings {
+    let mut settings = GuestSettings::default();
     settings.arguments = arguments;
     settings.max_connections = args.max_connections as usize;
     settings.max_buffered = args.max_buffered();

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use sinbin::driver::{Inside, Playback};
+use sinbin::guests::{Inside, Playback};
 use sinbin_cli::replay::{ReplayArgs, play};
 
 use crate::services;

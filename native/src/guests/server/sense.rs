@@ -7,11 +7,11 @@ use std::time::Duration;
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, IoError, SourceId};
 
-use crate::driver::Blueprint;
-use crate::driver::input::handle;
-use crate::driver::jobs::Jobs;
-use crate::driver::places::{Place, Role};
-use crate::driver::server::Server;
+use crate::guests::Blueprint;
+use crate::guests::input::handle;
+use crate::guests::jobs::Jobs;
+use crate::guests::places::{Place, Role};
+use crate::guests::server::GuestServer;
 use crate::sockets::{Socket, is_exhaustion, prepare};
 
 /// Sources that are looked at before the guest has its turn: so many that the call is shared by enough of them, and so
@@ -40,7 +40,7 @@ pub(super) enum Attempt {
     NotMade,
 }
 
-impl<B: Blueprint> Server<B> {
+impl<B: Blueprint> GuestServer<B> {
     /// Collects what the guest is to be told, and notes if there is more than one turn can tell.
     pub(super) fn gather(&mut self, now: Instant) {
         if self.instance.is_none() {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sinbin_core::driven::Computed;
 use sinbin_core::{Job, JobId, Progress};
 
-use crate::driver::input::LIMIT;
-use crate::driver::{Fault, Workshop};
+use crate::guests::input::LIMIT;
+use crate::guests::{Fault, Workshop};
 use crate::pool::{Pool, Ticket};
 use crate::reactor::Notifier;
 

@@ -10,7 +10,7 @@ use sinbin_core::driven::recording::{Header, MAX_EVENTS, MAX_INPUT, Turn, Writer
 
 use sinbin_core::driven::{Answer, Start};
 
-use crate::driver::input::LIMIT;
+use crate::guests::input::LIMIT;
 
 /// Bytes that are written in one go.
 const CHUNK: usize = 64 * 1024;

@@ -6,12 +6,12 @@ use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, Rest};
 
 use crate::caught::{Caught, caught};
-use crate::driver::Blueprint;
-use crate::driver::input::handle;
-use crate::driver::places::Role;
-use crate::driver::server::Server;
+use crate::guests::Blueprint;
+use crate::guests::input::handle;
+use crate::guests::places::Role;
+use crate::guests::server::GuestServer;
 
-impl<B: Blueprint> Server<B> {
+impl<B: Blueprint> GuestServer<B> {
     /// Ends the instance, and starts another as soon as one may be.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
         // A turn that did not come back may have kept the loop from hearing that it is to stop.

@@ -8,7 +8,7 @@ use sinbin_core::driven::{Answer, Computed, Counts, Driven, Event, Guard, Shell,
 use sinbin_core::{Instant, Service, Task, WireJob};
 
 use crate::caught::caught;
-use crate::driver::{Blueprint, Fault, Guest, Workshop};
+use crate::guests::{Blueprint, Fault, Guest, Workshop};
 
 /// Why there is no guest.
 #[derive(Debug, thiserror::Error)]

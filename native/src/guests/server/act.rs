@@ -6,10 +6,10 @@ use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Answer, Command, Event, Handle};
 use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 
-use crate::driver::input::handle;
-use crate::driver::places::Role;
-use crate::driver::server::Server;
-use crate::driver::{Blueprint, Guest, caught_call};
+use crate::guests::input::handle;
+use crate::guests::places::Role;
+use crate::guests::server::GuestServer;
+use crate::guests::{Blueprint, Guest, caught_call};
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const LONG_TURN: Duration = Duration::from_millis(1);
 /// Commands of one turn for each connection and each event: an `async fn` may try 32 operations in one step.
 const COMMANDS_EACH: usize = 32;
 
-impl<B: Blueprint> Server<B> {
+impl<B: Blueprint> GuestServer<B> {
     /// Calls the guest. One that fails is replaced.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
         let window = self.window();

@@ -9,10 +9,10 @@ use sinbin_core::driven::recording::{self, Decoder, End, Header, Record, Turn, c
 use sinbin_core::driven::{Answer, Start};
 
 use crate::caught::{Caught, caught};
-use crate::driver::played::{Difference, Ending, Part, Played};
-use crate::driver::story::{self, Detail};
-use crate::driver::{Blueprint, Fault, Guest, caught_call};
 use crate::files::open_regular;
+use crate::guests::played::{Difference, Ending, Part, Played};
+use crate::guests::story::{self, Detail};
+use crate::guests::{Blueprint, Fault, Guest, caught_call};
 
 /// Bytes that are read in one go.
 const CHUNK: usize = 1 << 20;

@@ -11,7 +11,7 @@ use crate::server::Summary as Served;
 /// Limits and habits of a host.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct GuestSettings {
     /// What the guest is started with.
     pub arguments: Vec<String>,
     /// Connections at a time; more wait in the backlog.
@@ -47,7 +47,7 @@ pub struct Settings {
     pub max_ignored: usize,
 }
 
-impl Default for Settings {
+impl Default for GuestSettings {
     /// No arguments, 10,000 connections, of any peer, 64 MiB, 1000 jobs, as many workers as cores but one, no busy polling, 30 s to
     /// drain, a minute for what is sent, 10 restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
     fn default() -> Self {
@@ -73,7 +73,7 @@ impl Default for Settings {
 
 /// How a server ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Summary {
+pub struct GuestSummary {
     /// What it did in its life. What was cut when the guest failed while it drained counts as cut.
     pub served: Served,
     /// How often the guest failed and was replaced.
@@ -82,7 +82,7 @@ pub struct Summary {
     pub ignored: u64,
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for GuestSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.served)?;
         let extras =

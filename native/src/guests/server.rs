@@ -16,15 +16,15 @@ use sinbin_core::{Instant, Interest, Rest, SourceId};
 
 use crate::caught::Caught;
 use crate::clock::Clock;
-use crate::driver::input::{Input, handle};
-use crate::driver::jobs::Jobs;
-use crate::driver::places::{Places, Role};
-use crate::driver::recorder::Recorder;
-use crate::driver::restarts::Restarts;
-use crate::driver::settings::{Settings, Summary};
-use crate::driver::{Blueprint, Guest, caught_call};
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::guests::input::{Input, handle};
+use crate::guests::jobs::Jobs;
+use crate::guests::places::{Places, Role};
+use crate::guests::recorder::Recorder;
+use crate::guests::restarts::Restarts;
+use crate::guests::settings::{GuestSettings, GuestSummary};
+use crate::guests::{Blueprint, Guest, caught_call};
 use crate::host::Counts;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
@@ -40,7 +40,7 @@ const WINDOW: u32 = 64 * 1024;
 const NARROW_WINDOW: u32 = 256;
 
 /// A guest on sockets: one loop on one thread, and workers for its jobs.
-pub struct Server<B: Blueprint> {
+pub struct GuestServer<B: Blueprint> {
     blueprint: B,
     start: Start,
     instance: Option<B::Guest>,
@@ -88,7 +88,7 @@ pub struct Server<B: Blueprint> {
     /// How often the backlog is still looked at, and who is looked at again, in the drain.
     looks: u32,
     nudges: Vec<SourceId>,
-    settings: Settings,
+    settings: GuestSettings,
     clock: Clock,
     counts: Counts,
     cut: usize,
@@ -96,13 +96,13 @@ pub struct Server<B: Blueprint> {
     ignored: u64,
 }
 
-impl<B: Blueprint> Server<B> {
+impl<B: Blueprint> GuestServer<B> {
     /// A server without listeners, whose guest is started.
     ///
     /// # Errors
     ///
     /// When the system gives no poller; when the guest can't be started, or refuses its arguments.
-    pub fn new(blueprint: B, settings: &Settings) -> Result<Self, B::Error> {
+    pub fn new(blueprint: B, settings: &GuestSettings) -> Result<Self, B::Error> {
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let start = Start {
             arguments: settings.arguments.clone(),
@@ -187,7 +187,7 @@ impl<B: Blueprint> Server<B> {
     ///
     /// When there can be no such file, there is something in it, or it is no regular file.
     ///
-    /// [`Playback`]: crate::driver::Playback
+    /// [`Playback`]: crate::guests::Playback
     pub fn record(&mut self, path: &Path, service: &str, limit: u64) -> io::Result<()> {
         self.recorder = Some(Recorder::create(path, service, &self.start, limit)?);
         Ok(())
@@ -204,7 +204,7 @@ impl<B: Blueprint> Server<B> {
     /// # Errors
     ///
     /// When the poller fails.
-    pub fn run(mut self) -> Result<Summary, Error> {
+    pub fn run(mut self) -> Result<GuestSummary, Error> {
         let mut rest = Rest::Ready;
         loop {
             let now = self.now();
@@ -239,7 +239,7 @@ impl<B: Blueprint> Server<B> {
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
-        Ok(Summary {
+        Ok(GuestSummary {
             served: Served { counts: self.counts, cut: self.cut },
             restarts: self.restarted,
             ignored: self.ignored,

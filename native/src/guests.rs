@@ -1,15 +1,15 @@
 //! The I/O half of a [driven](crate::driven) loop: sockets, workers and the clock, for a guest that has none of them.
 //!
-//! A *guest* is a service with its tasks behind one call, [`Guest::turn`]. [`Server`] collects what happened, calls it,
+//! A *guest* is a service with its tasks behind one call, [`Guest::turn`]. [`GuestServer`] collects what happened, calls it,
 //! and does what it answers. It does not matter to it where the guest lives: `sinbin-wasi` has it in a sandbox, and
 //! [`Inside`] in this process. What the guest is told in its turns is all that it ever learns, so that is what can be
 //! recorded, and told again.
 //!
 //! ```
-//! use sinbin::driver::{Inside, Server, Settings};
+//! use sinbin::guests::{GuestServer, GuestSettings, Inside};
 //! use sinbin::echo::Echo;
 //!
-//! let mut server = Server::new(Inside::new(|_| Ok(Echo::default())), &Settings::default())?;
+//! let mut server = GuestServer::new(Inside::new(|_| Ok(Echo::default())), &GuestSettings::default())?;
 //! println!("listening on {}", server.listen("127.0.0.1:0".parse().unwrap())?);
 //! # server.stopper().stop();
 //! server.run()?;
@@ -40,8 +40,8 @@ pub use input::LIMIT;
 pub use inside::{Inside, Refused};
 pub use playback::{Playback, PlaybackError};
 pub use played::{Difference, Ending, Part, Played};
-pub use server::Server;
-pub use settings::{Settings, Summary};
+pub use server::GuestServer;
+pub use settings::{GuestSettings, GuestSummary};
 
 /// A guest that failed, and is of no use any more: what went wrong, for the report.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
