@@ -9,7 +9,7 @@
 //! The driver keeps to these rules:
 //!
 //! * It reads from a source, or takes connections from a listener, only while its interest has
-//!   [`RECV`](Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
+//!   [`RECV`](crate::Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
 //!   [`room`](Answer::room) for. Bytes that a command [hands back](Command::Unread) it keeps, and tells again before
 //!   it reads on. That is the backpressure inwards.
 //! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and

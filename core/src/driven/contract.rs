@@ -51,7 +51,7 @@ pub enum Event {
     Computed {
         /// Which.
         job: JobId,
-        /// The bytes of its result: [`WireJob::decode_output`].
+        /// The bytes of its result: [`WireJob::decode_output`](crate::WireJob::decode_output).
         len: u32,
     },
     /// A job will not be done: who computed it failed.
@@ -101,7 +101,7 @@ pub enum Command {
     Submit {
         /// Its name.
         job: JobId,
-        /// Its bytes: [`WireJob::encode`].
+        /// Its bytes: [`WireJob::encode`](crate::WireJob::encode).
         len: u32,
     },
     /// Nobody wants the job's result any more.
