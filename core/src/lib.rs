@@ -114,7 +114,9 @@ pub use job::slicer::Slicer;
 pub use job::{Job, NoJob, Progress, WireJob};
 pub use kernel::audit::{Broken, TaskView};
 pub use kernel::error::{Failure, Full, IoError, Op};
-pub use kernel::id::{JobId, SourceId, TaskId};
+pub use kernel::id::{Id, JobId, SourceId, TaskId};
+#[cfg(feature = "alloc")]
+pub use kernel::id_map::IdMap;
 pub use kernel::instant::Instant;
 pub use kernel::interest::{Interest, Readiness};
 pub use kernel::slot::TaskState;
