@@ -13,7 +13,7 @@ use std::time::Duration;
 use sinbin_core::driven::DEFAULT_MAX_JOBS;
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{
-    Acceptor, Executor, Host, Instant, Interest, JobId, Limits, Linger, Rest, SourceId, TaskId, What,
+    Acceptor, Executor, Host, IdMap, Instant, Interest, JobId, Limits, Linger, Rest, SourceId, TaskId, What,
 };
 
 use crate::caught::Caught;
@@ -209,7 +209,7 @@ impl<S: NativeService> Server<S> {
         let alone = Alone { limits, slice: settings.slice };
         let compute = match settings.workers {
             0 => alone.compute(),
-            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new(), alone),
+            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), IdMap::new(), alone),
         };
         let host = Native {
             service,
