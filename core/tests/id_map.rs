@@ -89,6 +89,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(all(&map), model.all());
+            prop_assert!(model.owners.keys().all(|index| *index < map.places()));
             for index in 0..=PLACES {
                 for generation in 0..4 {
                     let id = SourceId::from_bits(generation << 32 | index);

@@ -103,6 +103,13 @@ impl<I: Id, T> IdMap<I, T> {
         Some((*id, value))
     }
 
+    /// How many places there are, taken or not: more than every index there was since everything was last
+    /// [taken out](Self::drain).
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+
     /// Iterates over all there is, in the order of the indexes. O(places).
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (I, &T)> {
         self.range(0..usize::MAX)
