@@ -9,7 +9,7 @@
 //! The driver keeps to these rules:
 //!
 //! * It reads from a source, or takes connections from a listener, only while its interest has
-//!   [`RECV`](Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
+//!   [`RECV`](crate::Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
 //!   [`room`](Answer::room) for. Bytes that a command [hands back](Command::Unread) it keeps, and tells again before
 //!   it reads on. That is the backpressure inwards.
 //! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and
@@ -37,6 +37,7 @@
 //! ```
 
 mod compute;
+mod contract;
 mod guard;
 #[cfg(feature = "recording")]
 pub mod recording;
@@ -53,9 +54,8 @@ use crate::exec::executor::Executor;
 use crate::exec::host::Service;
 use crate::job::WireJob;
 use crate::kernel::Rest;
-use crate::kernel::id::{JobId, TaskId};
+use crate::kernel::id::TaskId;
 use crate::kernel::instant::Instant;
-use crate::kernel::interest::Interest;
 use crate::kernel::storage::Limits;
 use crate::serve::guard::Guard as _;
 use crate::serve::task::ServeTask;
@@ -63,136 +63,11 @@ use crate::serve::turn::{Look, UNSEEN, turn};
 use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
+pub use contract::{Answer, Command, Counts, Event, Handle};
 #[cfg(feature = "std")]
 pub use guard::Guard;
 pub use shell::Shell;
 pub use start::{BLOCK, DEFAULT_MAX_JOBS, Start, Takes};
-
-/// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0 (and less than four
-/// times the number of tasks there can be, plus 1024); the high half is a generation, so that no name means two things.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Handle(pub u64);
-
-/// What the driver says. Where there is a `len`, the next so many bytes of the input belong to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A listener to take connections from.
-    Listener(Handle),
-    /// A connection came in.
-    Accepted {
-        /// By this listener.
-        listener: Handle,
-        /// Its name.
-        connection: Handle,
-        /// The peer's address: 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port, big-endian; or none.
-        len: u32,
-    },
-    /// Bytes were received.
-    Received {
-        /// By this connection.
-        source: Handle,
-        /// How many.
-        len: u32,
-    },
-    /// The peer has sent its last byte.
-    Ended(Handle),
-    /// All that was sent is out, and there is room for more: owed after [`Stuck`](Self::Stuck), and whenever that is so
-    /// of a source whose interest has [`SEND`](Interest::SEND).
-    Writable(Handle),
-    /// Not all that was sent is out. The driver keeps the rest.
-    Stuck(Handle),
-    /// Both directions have ended: the peer is gone. What came before may still have to be received: of a source whose
-    /// interest has [`RECV`](Interest::RECV), [`Ended`](Self::Ended) or [`Failed`](Self::Failed) is owed as ever.
-    Hangup(Handle),
-    /// The connection broke.
-    Failed(Handle),
-    /// The service is to stop, and there is nothing to read here.
-    Idle(Handle),
-    /// A job is done.
-    Computed {
-        /// Which.
-        job: JobId,
-        /// The bytes of its result: [`WireJob::decode_output`].
-        len: u32,
-    },
-    /// A job will not be done: who computed it failed.
-    Lost(JobId),
-    /// The service is to stop: no connection comes any more.
-    Stop,
-    /// The turn before took so many nanoseconds: owed where that is a millisecond or more. A service has no clock, and
-    /// cannot know when in a turn a span was asked for; it counts from the end of that turn then.
-    Took(u64),
-    /// Some of what had come in before this turn is told in later ones. No deadline ends in this turn, since what came
-    /// before it may not have been told yet.
-    More,
-}
-
-/// What the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
-/// belong to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Command {
-    /// Watch the source for this from here on; for nothing at all, if that is it.
-    Watch {
-        /// The source.
-        source: Handle,
-        /// What to watch for.
-        interest: Interest,
-    },
-    /// Send bytes.
-    Send {
-        /// By this connection.
-        source: Handle,
-        /// How many.
-        len: u32,
-    },
-    /// The last bytes that were received are not wanted yet. The driver has them still: it keeps them, and tells them
-    /// again before others, once somebody waits for them.
-    Unread {
-        /// By this connection.
-        source: Handle,
-        /// How many.
-        len: u32,
-    },
-    /// End the sending direction, when all is out.
-    Shutdown(Handle),
-    /// Close the source, when all is out. It names nothing any more.
-    Close(Handle),
-    /// Compute a job.
-    Submit {
-        /// Its name.
-        job: JobId,
-        /// Its bytes: [`WireJob::encode`].
-        len: u32,
-    },
-    /// Nobody wants the job's result any more.
-    Cancel(JobId),
-}
-
-/// What a turn came to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// When to call again at the latest.
-    pub rest: Rest,
-    /// How many connections there is room for.
-    pub room: u32,
-    /// What to do, in this order.
-    pub commands: Vec<Command>,
-    /// The bytes of the commands.
-    pub output: Vec<u8>,
-}
-
-/// What happened in a loop, and its driver can't know.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts {
-    /// Jobs that were begun here, and not given to the driver.
-    pub jobs: u64,
-    /// Of these, jobs that nobody wanted any more before they were done.
-    pub cancelled: u64,
-    /// Events that named nothing, or whose bytes were missing.
-    pub ignored: u64,
-}
 
 /// A service and its tasks, for a driver.
 pub struct Driven<S>

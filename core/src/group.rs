@@ -63,7 +63,7 @@ use core::pin::pin;
 use core::task::{Context, Poll};
 
 use crate::kernel::id::TaskId;
-pub use crate::task::error::{Cause, Failed, MAX_CHILDREN, Other, Others};
+pub use crate::task::error::group::{Cause, Failed, MAX_CHILDREN, Other, Others};
 use crate::task::error::{Refused, Unspawned, Why};
 use crate::task::handle::{Loop, begin};
 use crate::task::join::JoinHandle;

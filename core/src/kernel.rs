@@ -3,6 +3,8 @@
 pub(crate) mod audit;
 pub(crate) mod error;
 pub(crate) mod id;
+#[cfg(feature = "alloc")]
+pub(crate) mod id_map;
 pub(crate) mod instant;
 pub(crate) mod interest;
 pub(crate) mod place;

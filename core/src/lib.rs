@@ -35,8 +35,24 @@
 //!
 //! # Where to look
 //!
-//! * [`Kernel`]: who runs next and who waits for what. Read `kernel.rs`, then `wait.rs`, `queue.rs` and
-//!   `timers.rs`; this is the whole idea.
+//! The files are a ladder, to be climbed in this order; none imports from a rung above its own:
+//!
+//! | rung | what is there |
+//! | --- | --- |
+//! | `kernel` | who runs next and who waits for what. Read `kernel.rs`, then `wait.rs`, `queue.rs` and `timers.rs`; this is the whole idea |
+//! | `job` | what is computed in slices, and how it travels |
+//! | `exec` | the kernel together with its tasks, and what these see of their host |
+//! | `task` | tasks that are `async fn`s |
+//! | `time` | waiting for a moment |
+//! | `sync` | waiting for each other |
+//! | `group` | tasks that end together |
+//! | `serve` | taking connections in, and letting them go |
+//! | `protocols` | the shipped services, as pure state machines |
+//! | `driven` | the tasks' half of a loop whose I/O somebody else does |
+//!
+//! What a program uses of it:
+//!
+//! * [`Kernel`]: who runs next and who waits for what.
 //! * [`Task`], [`Step`], [`Wait`]: what a task says. [`Host`]: what a host gives it.
 //! * [`Executor`]: the kernel together with its tasks; the inner half of the loop above.
 //! * [`task`]: tasks that are `async fn`s, on the same kernel. [`time`], [`sync`] and [`group`]: what they wait for
@@ -98,7 +114,9 @@ pub use job::slicer::Slicer;
 pub use job::{Job, NoJob, Progress, WireJob};
 pub use kernel::audit::{Broken, TaskView};
 pub use kernel::error::{Failure, Full, IoError, Op};
-pub use kernel::id::{JobId, SourceId, TaskId};
+pub use kernel::id::{Id, JobId, SourceId, TaskId};
+#[cfg(feature = "alloc")]
+pub use kernel::id_map::IdMap;
 pub use kernel::instant::Instant;
 pub use kernel::interest::{Interest, Readiness};
 pub use kernel::slot::TaskState;

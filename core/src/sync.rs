@@ -85,7 +85,7 @@ mod permits;
 mod queue;
 mod semaphore;
 
-pub use crate::task::error::{PermitError, RecvError, SendError};
+pub use crate::task::error::sync::{PermitError, RecvError, SendError};
 pub use barrier::Barrier;
 pub use channel::Channel;
 pub use condition::Condition;

@@ -81,7 +81,7 @@ pub(crate) mod start;
 pub(crate) mod wakers;
 
 pub use crate::exec::label::Label;
-pub use crate::job::call::{Call, Closure, IntoJob, Resumable};
+pub use crate::job::call::IntoJob;
 pub use crate::job::carry::Carry;
 #[cfg(feature = "alloc")]
 pub use crate::job::carry::{BoxedJob, BoxedOutput};

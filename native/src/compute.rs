@@ -2,7 +2,7 @@
 
 use std::any::type_name;
 
-use sinbin_core::{Job, JobId, Limits, Slicer};
+use sinbin_core::{IdMap, Job, JobId, Limits, Slicer};
 
 use crate::caught::caught;
 use crate::host::SendJob;
@@ -10,8 +10,8 @@ use crate::pool::{Pool, Ticket};
 
 /// Who computes.
 pub(crate) enum Compute<J: Job> {
-    /// Worker threads; the table holds what became of each job, by the index of its id.
-    Workers(Pool<J>, Vec<Option<Given<J>>>, Alone),
+    /// Worker threads; the table holds what became of each job.
+    Workers(Pool<J>, IdMap<JobId, Given<J>>, Alone),
     /// The loop, when it would wait, and for a slice of so many units between turns.
     Slices(Slicer<J, Limits>, u32),
 }
@@ -33,18 +33,9 @@ impl Alone {
 pub(crate) enum Given<J: Job> {
     /// While the ticket is there, somebody wants the result.
     Running {
-        id: JobId,
         _ticket: Ticket<J>,
     },
-    Done(JobId, J::Output),
-}
-
-impl<J: Job> Given<J> {
-    fn id(&self) -> JobId {
-        match self {
-            Self::Running { id, .. } | Self::Done(id, _) => *id,
-        }
-    }
+    Done(J::Output),
 }
 
 /// A job that is over.
@@ -61,10 +52,7 @@ impl<J: SendJob> Compute<J> {
             Self::Slices(slicer, _) => slicer.submit(id, job),
             Self::Workers(pool, table, alone) => match pool.submit(id, job) {
                 Ok(_ticket) => {
-                    if table.len() <= id.index() {
-                        table.resize_with(id.index() + 1, || None);
-                    }
-                    table[id.index()] = Some(Given::Running { id, _ticket });
+                    table.insert(id, Given::Running { _ticket });
                 }
                 // There has never been a worker, so none has a job that this would lose.
                 Err(job) => {
@@ -80,9 +68,8 @@ impl<J: SendJob> Compute<J> {
         match self {
             Self::Slices(slicer, _) => slicer.take(id),
             Self::Workers(_, table, _) => {
-                let place = table.get_mut(id.index())?;
-                match place.take_if(|given| matches!(given, Given::Done(done, _) if *done == id))? {
-                    Given::Done(_, output) => Some(output),
+                match table.remove_if(id, |given| matches!(given, Given::Done(_)))? {
+                    Given::Done(output) => Some(output),
                     Given::Running { .. } => None,
                 }
             }
@@ -93,8 +80,7 @@ impl<J: SendJob> Compute<J> {
         match self {
             Self::Slices(slicer, _) => slicer.cancel(id),
             Self::Workers(_, table, _) => {
-                let place = table.get_mut(id.index());
-                drop(place.and_then(|place| place.take_if(|given| given.id() == id)));
+                drop(table.remove(id));
             }
         }
     }
@@ -128,12 +114,14 @@ impl<J: SendJob> Compute<J> {
             return Vec::new();
         };
         let over = pool.finished().into_iter().filter_map(|(id, output)| {
-            let place = table.get_mut(id.index())?;
-            place.take_if(|given| given.id() == id)?;
+            let given = table.get_mut(id)?;
             match output {
-                None => Some(Over::Failed(id)),
+                None => {
+                    table.remove(id);
+                    Some(Over::Failed(id))
+                }
                 Some(output) => {
-                    *place = Some(Given::Done(id, output));
+                    *given = Given::Done(output);
                     Some(Over::Done(id))
                 }
             }

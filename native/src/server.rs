@@ -10,7 +10,7 @@ use std::time::Duration;
 use sinbin_core::driven::DEFAULT_MAX_JOBS;
 use sinbin_core::serve::{Engine, Guard as _, Room, Stopped};
 use sinbin_core::task::{Async, AsyncService, Conn};
-use sinbin_core::{Limits, TaskId};
+use sinbin_core::{IdMap, Limits, TaskId};
 
 use crate::caught::Catch;
 use crate::clock::Clock;
@@ -188,7 +188,7 @@ impl<S: NativeService> Server<S> {
         let alone = Alone { limits, slice: settings.slice };
         let compute = match settings.workers {
             0 => alone.compute(),
-            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), Vec::new(), alone),
+            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), IdMap::new(), alone),
         };
         let host = Native {
             service,

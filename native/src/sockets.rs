@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
-use sinbin_core::{Interest, IoError, SourceId};
+use sinbin_core::{IdMap, Interest, IoError, SourceId};
 use socket2::{Domain, Protocol, Type};
 
 use crate::reactor::{Reactor, Registry};
@@ -20,7 +20,6 @@ pub enum Socket {
 
 /// A socket in the table.
 struct Entry {
-    id: SourceId,
     socket: Socket,
     watched: Interest,
     /// The peer has sent its last byte, or the connection is broken: nothing more will come in.
@@ -54,10 +53,10 @@ fn is_blocked(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// All sockets of a loop, by the index of their ids. Its reactor watches none that is not here.
+/// All sockets of a loop. Its reactor watches none that is not here.
 pub struct Sockets {
     registry: Registry,
-    entries: Vec<Option<Entry>>,
+    entries: IdMap<SourceId, Entry>,
     /// The loop is to stop: a connection that has nothing to read is told so.
     draining: bool,
 }
@@ -66,32 +65,27 @@ impl Sockets {
     /// A table with room for `limit` sockets, whose readiness `reactor` tells.
     #[must_use]
     pub fn new(limit: usize, reactor: &Reactor) -> Self {
-        Self { registry: reactor.registry(), entries: Vec::with_capacity(limit), draining: false }
+        Self { registry: reactor.registry(), entries: IdMap::with_capacity(limit), draining: false }
     }
 
     /// Puts a socket into the table, nonblocking already. One that only waits for the peer to close is `lingering`.
     pub fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
-        if self.entries.len() <= id.index() {
-            self.entries.resize_with(id.index() + 1, || None);
-        }
         self.unwatch(id.index());
-        self.entries[id.index()] =
-            Some(Entry { id, socket, watched: Interest::NONE, ended: false, lingering });
+        self.entries.insert(id, Entry { socket, watched: Interest::NONE, ended: false, lingering });
     }
 
     /// The id of the socket at `index`.
     #[must_use]
     #[inline]
     pub fn id(&self, index: usize) -> Option<SourceId> {
-        Some(self.entries.get(index)?.as_ref()?.id)
+        self.entries.at(index).map(|(id, _)| id)
     }
 
     /// Takes a socket out, and from the reactor. Whether anything may still come in by it is told as well.
     pub fn remove(&mut self, id: SourceId) -> Option<(Socket, bool)> {
         self.entry(id)?;
         self.unwatch(id.index());
-        let place = self.entries.get_mut(id.index())?;
-        let entry = place.take_if(|entry| entry.id == id)?;
+        let entry = self.entries.remove(id)?;
         Some((entry.socket, !entry.ended && !entry.lingering))
     }
 
@@ -102,8 +96,7 @@ impl Sockets {
     /// What the system says; the socket is watched as before then.
     pub fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
         let Self { registry, entries, .. } = self;
-        let entry = entries.get_mut(id.index()).and_then(Option::as_mut).filter(|entry| entry.id == id);
-        let Some(entry) = entry else { return Ok(()) };
+        let Some(entry) = entries.get_mut(id) else { return Ok(()) };
         registry.change(&entry.socket, id.index(), entry.watched, interest)?;
         entry.watched = interest;
         Ok(())
@@ -112,7 +105,7 @@ impl Sockets {
     /// Takes the registration of a socket away that is about to leave its place.
     fn unwatch(&mut self, index: usize) {
         let Self { registry, entries, .. } = self;
-        if let Some(Some(entry)) = entries.get_mut(index) {
+        if let Some((_, entry)) = entries.at_mut(index) {
             registry.change(&entry.socket, index, entry.watched, Interest::NONE).ok();
             entry.watched = Interest::NONE;
         }
@@ -188,13 +181,13 @@ impl Sockets {
 
     /// Whose connection it is.
     pub(crate) fn peer(&self, id: SourceId) -> Option<SocketAddr> {
-        let entry = self.entries.get(id.index())?.as_ref().filter(|entry| entry.id == id)?;
+        let entry = self.entries.get(id)?;
         entry.stream().and_then(TcpStream::peer_addr).ok()
     }
 
     /// Where the listeners listen.
     pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.entries.iter().flatten().filter_map(|entry| match &entry.socket {
+        self.entries.iter().filter_map(|(_, entry)| match &entry.socket {
             Socket::Listener(listener) => listener.local_addr().ok(),
             Socket::Stream(_) => None,
         })
@@ -207,21 +200,19 @@ impl Sockets {
 
     /// The connections that are still served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
-        let streams = self.entries.iter().flatten();
-        let served = streams.filter(|entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering);
-        served.map(|entry| entry.id)
+        let is_served = |entry: &Entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering;
+        self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)
     }
 
     #[inline]
     fn entry(&mut self, id: SourceId) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(id.index())?.as_mut()?;
-        (entry.id == id).then_some(entry)
+        self.entries.get_mut(id)
     }
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for index in 0..self.entries.len() {
+        for index in 0..self.entries.places() {
             self.unwatch(index);
         }
     }

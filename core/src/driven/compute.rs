@@ -7,6 +7,7 @@ use crate::driven::guard::DriversGuard;
 use crate::job::slicer::Slicer;
 use crate::job::{Job, Progress, WireJob};
 use crate::kernel::id::JobId;
+use crate::kernel::id_map::IdMap;
 use crate::kernel::storage::Limits;
 use crate::serve::guard::Guard as _;
 
@@ -59,15 +60,12 @@ fn call_of<J, R>(guarded: DriversGuard, act: impl FnOnce() -> R) -> Option<R> {
     guarded.call_of(type_name::<J>(), "a job panicked", act)
 }
 
-/// A job that the driver has, and its result.
-type Away<J> = (JobId, Option<<J as Job>::Output>);
-
 /// The jobs there are.
 pub(super) struct Work<J: Job> {
     compute: Compute,
     slicer: Slicer<J, Limits>,
-    /// Those that the driver has, by the index of their ids, and their results.
-    away: Vec<Option<Away<J>>>,
+    /// Those that the driver has, and their results.
+    away: IdMap<JobId, Option<J::Output>>,
 }
 
 /// The outcome of submitting a job.
@@ -90,7 +88,7 @@ pub(super) enum Sliced {
 
 impl<J: WireJob> Work<J> {
     pub(super) fn new(limits: &Limits, compute: Compute) -> Self {
-        Self { compute, slicer: Slicer::new(limits), away: Vec::new() }
+        Self { compute, slicer: Slicer::new(limits), away: IdMap::new() }
     }
 
     /// Takes a job in. If it is the driver's, `put` has got its bytes.
@@ -111,43 +109,42 @@ impl<J: WireJob> Work<J> {
         if encoded.is_none() {
             return Submitted::Lost;
         }
-        if self.away.len() <= id.index() {
-            self.away.resize_with(id.index() + 1, || None);
-        }
-        self.away[id.index()] = Some((id, None));
+        self.away.insert(id, None);
         Submitted::Away
     }
 
     /// Takes a result of the driver's. Returns whether the bytes are one; `None` if nobody waits for it.
     pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: DriversGuard) -> Option<bool> {
-        let place = self.place(id)?;
+        let place = self.away.get_mut(id)?;
         let output = call_of::<J, _>(guarded, || J::decode_output(bytes)).flatten();
         let is_one = output.is_some();
-        *place = output.map(|output| (id, Some(output)));
+        *place = output;
+        if !is_one {
+            self.away.remove(id);
+        }
         Some(is_one)
     }
 
     /// The driver has no result. Whether there was such a job.
     pub(super) fn lost(&mut self, id: JobId) -> bool {
-        self.place(id).is_some_and(|place| place.take().is_some())
+        self.away.remove(id).is_some()
     }
 
     pub(super) fn take(&mut self, id: JobId) -> Option<J::Output> {
-        match self.place(id) {
-            None => self.slicer.take(id),
-            Some(place) => place.take_if(|(_, output)| output.is_some())?.1,
+        match self.away.contains(id) {
+            false => self.slicer.take(id),
+            true => self.away.remove_if(id, |output| output.is_some())?,
         }
     }
 
     /// Forgets a job that is not done. Whether the driver computes it; `None` if nobody does any more.
     pub(super) fn cancel(&mut self, id: JobId, guarded: DriversGuard) -> Option<bool> {
-        match self.place(id) {
+        match self.away.remove(id) {
             None => {
                 call_of::<J, _>(guarded, || self.slicer.cancel(id));
                 Some(false)
             }
-            Some(place) => {
-                let (_, output) = place.take()?;
+            Some(output) => {
                 let was_under_way = output.is_none();
                 guarded.drop(output);
                 was_under_way.then_some(true)
@@ -157,8 +154,8 @@ impl<J: WireJob> Work<J> {
 
     /// Drops all jobs and results there are.
     pub(super) fn clear(&mut self, guarded: DriversGuard) {
-        for away in &mut self.away {
-            guarded.drop(away.take());
+        for (_, output) in self.away.drain() {
+            guarded.drop(output);
         }
         while let Some(job) = self.slicer.first() {
             call_of::<J, _>(guarded, || self.slicer.cancel(job));
@@ -183,11 +180,5 @@ impl<J: WireJob> Work<J> {
                 Sliced::Lost(next)
             }
         })
-    }
-
-    /// The place of a job that the driver has.
-    fn place(&mut self, id: JobId) -> Option<&mut Option<Away<J>>> {
-        let place = self.away.get_mut(id.index())?;
-        place.as_ref().is_some_and(|(away, _)| *away == id).then_some(place)
     }
 }

@@ -76,7 +76,7 @@ const MAX_ARGUMENTS: usize = 1 << 16;
 
 /// The bytes of a frame, at the most: as many as the largest turn has. What reads recordings need hold no more, and no
 /// more than [`MAX_EVENTS`] events, whatever a file says.
-pub const MAX_FRAME: usize = MAX_INPUT + MAX_EVENTS * EVENT + 64;
+const MAX_FRAME: usize = MAX_INPUT + MAX_EVENTS * EVENT + 64;
 
 /// The bytes of an event, at the most: its kind, four halves of names, and a length.
 const EVENT: usize = 1 + 5 * 5;

@@ -202,10 +202,11 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         let peer = self.input[bytes].try_into().ok();
         let is_new = self.sources.is_free(connection);
         // Nobody takes connections from a connection.
-        let is_listener = |entry: &&mut Entry| self.listeners.contains(&entry.id());
-        let id = self.sources.touch(listener).filter(is_listener).filter(|_| is_new).map(|entry| {
+        let is_listener = |(id, _): &(SourceId, &mut Entry)| self.listeners.contains(id);
+        let touched = self.sources.touch_and_name(listener).filter(is_listener);
+        let id = touched.filter(|_| is_new).map(|(id, entry)| {
             entry.arrived();
-            entry.id()
+            id
         });
         let Some(listener) = id else {
             self.turn_away(connection);
@@ -233,9 +234,9 @@ impl<S: Service<Job: WireJob>> Shell<S> {
     /// The kernel counts on hearing of it, whatever it asks for else. Who waits for it later does so by an interest in
     /// it, or while the end is still to be received, after which the interest is in nothing else.
     fn hang_up(&mut self, source: Handle, kernel: &mut Kernel<Limits>) -> bool {
-        let Some(entry) = self.sources.touch(source) else { return false };
+        let Some((id, entry)) = self.sources.touch_and_name(source) else { return false };
         entry.hung_up();
-        kernel.ready(entry.id(), Interest::HANGUP);
+        kernel.ready(id, Interest::HANGUP);
         true
     }
 

@@ -7,6 +7,7 @@ use core::ops::Range;
 use crate::driven::{Command, Handle};
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
+use crate::kernel::id_map::IdMap;
 use crate::kernel::interest::{Interest, Readiness};
 use crate::kernel::slab::NONE;
 
@@ -33,7 +34,6 @@ const SENT: u8 = 128;
 /// A source. At rest it has no bytes: what was received is in the input of the call.
 pub(super) struct Entry {
     pub(super) handle: Handle,
-    id: SourceId,
     /// Where in the input that is which was received and not taken.
     start: u32,
     end: u32,
@@ -51,11 +51,6 @@ pub(super) struct Entry {
 impl Entry {
     fn is(&self, flags: u8) -> bool {
         self.flags & flags != 0
-    }
-
-    /// The core's name of it.
-    pub(super) fn id(&self) -> SourceId {
-        self.id
     }
 
     /// Bytes were received. Whether that is so: a call has one piece of each source.
@@ -131,7 +126,7 @@ impl Entry {
 /// All sources, by both of their names, and the lists of those that there is something to do for.
 #[derive(Default)]
 pub(super) struct Sources {
-    entries: Vec<Option<Entry>>,
+    entries: IdMap<SourceId, Entry>,
     /// By the index of a handle, the index of the entry.
     by_handle: Vec<u32>,
     /// How large a handle's index can be.
@@ -153,7 +148,7 @@ impl Sources {
     pub(super) fn begin(&mut self, window: u32) {
         self.window = window;
         for id in self.sent.drain(..) {
-            if let Some(entry) = at(&mut self.entries, id) {
+            if let Some(entry) = self.entries.get_mut(id) {
                 entry.flags &= !SENT;
                 entry.used = 0;
                 if entry.interest.contains(Interest::SEND) && !entry.is(TOUCHED) {
@@ -175,17 +170,13 @@ impl Sources {
     }
 
     pub(super) fn insert(&mut self, id: SourceId, handle: Handle, peer: Option<[u8; ADDRESS]>) {
-        if self.entries.len() <= id.index() {
-            self.entries.resize_with(id.index() + 1, || None);
-        }
         let index = index(handle);
         if self.by_handle.len() <= index {
             self.by_handle.resize(index + 1, NONE);
         }
         self.by_handle[index] = id.index;
-        self.entries[id.index()] = Some(Entry {
+        let entry = Entry {
             handle,
-            id,
             start: 0,
             end: 0,
             arrivals: 0,
@@ -194,39 +185,44 @@ impl Sources {
             told: Interest::NONE,
             flags: 0,
             peer,
-        });
+        };
+        self.entries.insert(id, entry);
     }
 
     /// Forgets a source, and returns the driver's name of it.
     pub(super) fn remove(&mut self, id: SourceId) -> Option<Handle> {
-        let handle = at(&mut self.entries, id)?.handle;
-        self.entries[id.index()] = None;
+        let Entry { handle, .. } = self.entries.remove(id)?;
         self.by_handle[index(handle)] = NONE;
         Some(handle)
     }
 
     /// The source of which the driver speaks; from here on it is looked at again in this call.
     pub(super) fn touch(&mut self, handle: Handle) -> Option<&mut Entry> {
-        let entry = *self.by_handle.get(index(handle))?;
-        let entry = self.entries.get_mut(entry as usize)?.as_mut().filter(|entry| entry.handle == handle)?;
+        self.touch_and_name(handle).map(|(_, entry)| entry)
+    }
+
+    /// Touches a source as [`touch`](Self::touch) does, and returns the core's name of it too.
+    pub(super) fn touch_and_name(&mut self, handle: Handle) -> Option<(SourceId, &mut Entry)> {
+        let place = *self.by_handle.get(index(handle))?;
+        let (id, entry) = self.entries.at_mut(place as usize).filter(|(_, entry)| entry.handle == handle)?;
         if !entry.is(TOUCHED) {
             entry.flags |= TOUCHED;
-            self.touched.push(entry.id);
+            self.touched.push(id);
         }
-        Some(entry)
+        Some((id, entry))
     }
 
     pub(super) fn get(&self, id: SourceId) -> Option<&Entry> {
-        self.entries.get(id.index())?.as_ref().filter(|entry| entry.id == id)
+        self.entries.get(id)
     }
 
     pub(super) fn get_mut(&mut self, id: SourceId) -> Option<&mut Entry> {
-        at(&mut self.entries, id)
+        self.entries.get_mut(id)
     }
 
     /// What the tasks wait for has changed.
     pub(super) fn change(&mut self, id: SourceId, interest: Interest) {
-        let Some(entry) = at(&mut self.entries, id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         entry.interest = interest;
         if !entry.is(CHANGED) {
             entry.flags |= CHANGED;
@@ -243,7 +239,7 @@ impl Sources {
     pub(super) fn each_due(&mut self, mut say: impl FnMut(SourceId, Readiness)) {
         let Self { entries, touched, window, .. } = self;
         touched.retain(|id| {
-            let Some(entry) = at(entries, *id) else { return false };
+            let Some(entry) = entries.get_mut(*id) else { return false };
             let due = entry.due(*window);
             if !due.is_empty() {
                 say(*id, due);
@@ -259,7 +255,7 @@ impl Sources {
 
     /// Takes received bytes, as places in the input.
     pub(super) fn recv(&mut self, id: SourceId, limit: usize) -> Result<Range<usize>, IoError> {
-        let entry = at(&mut self.entries, id).ok_or(IoError::Closed)?;
+        let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         let (start, end) = (entry.start as usize, entry.end as usize);
         if start < end {
             let end = end.min(start.saturating_add(limit));
@@ -279,7 +275,7 @@ impl Sources {
 
     /// How many bytes can be sent now, of `wanted`; and by which name.
     pub(super) fn send(&mut self, id: SourceId, wanted: usize) -> Result<(Handle, u32), IoError> {
-        let entry = at(&mut self.entries, id).ok_or(IoError::Closed)?;
+        let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         if entry.is(FAILED) {
             return Err(IoError::Reset);
         }
@@ -300,7 +296,7 @@ impl Sources {
     pub(super) fn finish(&mut self, mut say: impl FnMut(Command)) {
         let Self { entries, touched, window, .. } = self;
         touched.retain(|id| {
-            let Some(entry) = at(entries, *id) else { return false };
+            let Some(entry) = entries.get_mut(*id) else { return false };
             if entry.start < entry.end {
                 say(Command::Unread { source: entry.handle, len: entry.end - entry.start });
             }
@@ -313,7 +309,7 @@ impl Sources {
             is_due
         });
         for id in self.changed.drain(..) {
-            let Some(entry) = at(&mut self.entries, id) else { continue };
+            let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.flags &= !CHANGED;
             if entry.interest != entry.told {
                 entry.told = entry.interest;
@@ -321,10 +317,6 @@ impl Sources {
             }
         }
     }
-}
-
-fn at(entries: &mut [Option<Entry>], id: SourceId) -> Option<&mut Entry> {
-    entries.get_mut(id.index())?.as_mut().filter(|entry| entry.id == id)
 }
 
 /// The place in the driver's table.

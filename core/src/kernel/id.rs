@@ -3,6 +3,16 @@
 //! An id is an index and a generation. When the thing goes, the generation of its place moves on, so an
 //! old id matches nothing any more and can never hit the successor (promise 5).
 
+/// An id of the kernel's: what names a task, a source or a job.
+pub trait Id: Copy + Eq + sealed::Sealed {
+    /// The place in its table.
+    fn index(self) -> usize;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -37,6 +47,15 @@ macro_rules! id {
                 Self::new(bits as u32, (bits >> 32) as u32)
             }
         }
+
+        impl Id for $name {
+            #[inline]
+            fn index(self) -> usize {
+                self.index()
+            }
+        }
+
+        impl sealed::Sealed for $name {}
 
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

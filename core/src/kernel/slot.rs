@@ -25,7 +25,7 @@ pub struct TaskSlot {
     pub(crate) since: Instant,
     /// Which of all waits with a deadline this was.
     pub(crate) order: u32,
-    /// Of a wait: who is to end it by name, as in [`Wait`]. After it: the [`Place`] that ended it.
+    /// Of a wait: who is to end it by name, as in [`Wait`](crate::Wait). After it: the [`Place`] that ended it.
     pub(crate) by: u32,
     /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
     pub(crate) timer: u32,

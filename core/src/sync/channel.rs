@@ -7,7 +7,8 @@ use heapless::Deque;
 
 use crate::sync::permits::Permits;
 use crate::sync::queue::Turn;
-use crate::task::error::{RecvError, Refused, SendError};
+use crate::task::error::Refused;
+use crate::task::error::sync::{RecvError, SendError};
 use crate::task::handle::{Loop, begin_unless};
 
 /// Up to `N` values on their way from the tasks that send to those that receive, of which there can be several. Who

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::sync::permits::Permits;
-use crate::task::error::PermitError;
+use crate::task::error::sync::PermitError;
 use crate::task::handle::{Loop, begin};
 
 /// A fixed number of permits, which tasks take and give back. Fair: who asked first is served first, so that who

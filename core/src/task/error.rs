@@ -1,17 +1,14 @@
 //! What can go wrong in an `async fn`. The errors of [`sync`](crate::sync) and [`group`](crate::group) are here too: the
 //! report of a task that failed knows them all.
 
-mod group;
-mod sync;
+pub(crate) mod group;
+pub(crate) mod sync;
 
 use core::fmt;
 
 use crate::exec::label::Label;
 use crate::kernel::error::{Failure, IoError, Op};
 use crate::kernel::id::{SourceId, TaskId};
-
-pub use group::{Cause, Failed, MAX_CHILDREN, Other, Others};
-pub use sync::{PermitError, RecvError, SendError};
 
 /// Why a future was not served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,7 +8,9 @@ use core::marker::PhantomData;
 use crate::exec::label::Label;
 use crate::kernel::error::{Failure, Full, IoError};
 use crate::kernel::id::TaskId;
-use crate::task::error::{Elapsed, Error, Failed, JoinError, Lost, PermitError, RecvError, Refused};
+use crate::task::error::group::Failed;
+use crate::task::error::sync::{PermitError, RecvError};
+use crate::task::error::{Elapsed, Error, JoinError, Lost, Refused};
 
 /// Hears of errors that nobody else will: see [`Door::reporting`](crate::task::Door::reporting).
 ///

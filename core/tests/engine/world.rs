@@ -72,7 +72,7 @@ impl Guard for Catch {
 }
 
 /// A platform whose system takes `SETTLE` milliseconds to tell what has come in.
-pub struct World<S, const SETTLE: u64 = 0> {
+pub struct World<S: Service, const SETTLE: u64 = 0> {
     pub service: S,
     pub now: Instant,
     pub clients: Vec<Client>,
@@ -99,7 +99,7 @@ pub struct World<S, const SETTLE: u64 = 0> {
     pub is_over: Rc<std::cell::Cell<bool>>,
 }
 
-impl<S, const SETTLE: u64> World<S, SETTLE> {
+impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
     pub fn new(service: S, connections: usize) -> Self {
         Self {
             service,
@@ -131,10 +131,7 @@ impl<S, const SETTLE: u64> World<S, SETTLE> {
     }
 
     /// Has something happen at a time; times are given in their order.
-    pub fn then(&mut self, ms: u64, act: impl FnOnce(&mut Self, &mut Executor<Self>) + 'static)
-    where
-        Self: Host,
-    {
+    pub fn then(&mut self, ms: u64, act: impl FnOnce(&mut Self, &mut Executor<Self>) + 'static) {
         self.script.push_back((at(ms), Box::new(act)));
     }
 

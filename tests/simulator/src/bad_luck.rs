@@ -48,14 +48,14 @@ where
     /// Of a source that is there, or was, or never will be.
     fn say_something_is_ready(&mut self) {
         let luck = &mut self.world.luck;
-        let most = u32::try_from(self.world.sources.len()).unwrap_or(u32::MAX);
+        let most = u32::try_from(self.world.sources.places()).unwrap_or(u32::MAX);
         let index = luck.below(most.saturating_add(2));
         let interest = *luck.pick(&[Interest::RECV, Interest::SEND, Interest::RECV | Interest::SEND]);
-        let there = self.world.sources.get(index as usize).copied().flatten();
+        let there = self.world.sources.at(index as usize).map(|(id, entry)| (id, *entry));
         let (source, role) = match there {
-            Some(entry) if self.world.luck.below(2) == 0 => (entry.id, Some(entry.role)),
+            Some((id, entry)) if self.world.luck.below(2) == 0 => (id, Some(entry.role)),
             // Its predecessor, or its successor.
-            Some(entry) => (SourceId::from_bits(entry.id.to_bits() ^ 2 << 32), None),
+            Some((id, _)) => (SourceId::from_bits(id.to_bits() ^ 2 << 32), None),
             None => (SourceId::from_bits(u64::from(index) | 1 << 32), None),
         };
         match role {

@@ -6,7 +6,8 @@
 //! told) is compared with what the kernel does. What is wrong is a sentence, with the number of the promise.
 
 use sinbin_core::{
-    Broken, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What, Woken,
+    Broken, IdMap, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What,
+    Woken,
 };
 
 use crate::evidence::Evidence;
@@ -19,8 +20,8 @@ pub(crate) struct Promises {
     fresh: Vec<TaskId>,
     /// Whether the first of the queue has had its step.
     first_ran: bool,
-    /// What each task said last, by the index of its id.
-    said: Vec<Option<Said>>,
+    /// What each task said last.
+    said: IdMap<TaskId, Said>,
     /// Tasks whose deadline comes with this turn.
     due: Vec<TaskId>,
     turn: u64,
@@ -41,7 +42,7 @@ impl Default for Promises {
             queue: Vec::new(),
             fresh: Vec::new(),
             first_ran: false,
-            said: Vec::new(),
+            said: IdMap::new(),
             due: Vec::new(),
             turn: 0,
             now: Instant::ZERO,
@@ -58,7 +59,6 @@ const FEW: usize = 32;
 
 #[derive(Clone, Copy)]
 struct Said {
-    task: TaskId,
     /// `None` if it yielded.
     wait: Option<Wait>,
     turn: u64,
@@ -77,10 +77,10 @@ impl Promises {
         if has_looked {
             self.seen = std::mem::replace(&mut self.looked, self.now);
         }
-        for said in self.said.iter().flatten() {
+        for (task, said) in self.said.iter() {
             let is_due = said.wait.is_some_and(|wait| wait.deadline() <= self.seen);
-            if is_due && kernel.state(said.task) == Some(TaskState::Waiting) {
-                self.due.push(said.task);
+            if is_due && kernel.state(task) == Some(TaskState::Waiting) {
+                self.due.push(task);
             }
         }
     }
@@ -141,8 +141,8 @@ impl Promises {
     /// is behind it in the queue, or still waits, and has said nothing since.
     #[cold]
     fn is_taken(&self, task: TaskId, wait: &Wait) -> bool {
-        let others = self.said.iter().flatten().filter(|said| said.task != task);
-        let theirs: Vec<_> = others.filter_map(|said| said.wait).flat_map(|wait| wait.whats()).collect();
+        let others = self.said.iter().filter(|(other, _)| *other != task);
+        let theirs: Vec<_> = others.filter_map(|(_, said)| said.wait).flat_map(|wait| wait.whats()).collect();
         let mut its = wait.whats();
         let mut before = Vec::new();
         its.any(|what| {
@@ -178,19 +178,16 @@ impl Promises {
     /// Notes the step that a task has had.
     pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step, at: Instant) {
         self.first_ran = true;
-        if self.said.len() <= task.index() {
-            self.said.resize(task.index() + 1, None);
-        }
         let wait = match step {
             Step::Wait(wait) => Some(*wait),
             Step::Yield => None,
             Step::Done | Step::Fail(_) => {
-                self.said[task.index()] = None;
+                self.said.remove(task);
                 return evidence.forget(task);
             }
         };
         evidence.after_step(task, wait.is_some());
-        self.said[task.index()] = Some(Said { task, wait, turn: self.turn, news: evidence.news(), at });
+        self.said.insert(task, Said { wait, turn: self.turn, news: evidence.news(), at });
     }
 
     /// The turn is over, and so many steps were had.
@@ -201,8 +198,8 @@ impl Promises {
             }
         }
         let Rest::Until(until) = kernel.rest() else { return Ok(()) };
-        let waiting = self.said.iter().flatten().filter(|said| waits(kernel, said.task));
-        let first = waiting.filter_map(|said| Some(said.wait?.deadline())).min();
+        let waiting = self.said.iter().filter(|(task, _)| waits(kernel, *task));
+        let first = waiting.filter_map(|(_, said)| Some(said.wait?.deadline())).min();
         if until <= kernel.now() {
             return Err(format!("promise 10: the host is to wait until {until:?}, which has passed"));
         }
@@ -221,7 +218,7 @@ impl Promises {
         kernel: &Kernel<Limits>,
         watched: impl Fn(SourceId) -> Interest,
     ) -> Result<(), String> {
-        for said in self.said.iter().flatten().filter(|said| waits(kernel, said.task)) {
+        for (task, said) in self.said.iter().filter(|(task, _)| waits(kernel, *task)) {
             let is_lost = |what: &What| match what {
                 What::Recv(source) => !watched(*source).contains(Interest::RECV),
                 What::Send(source) => !watched(*source).contains(Interest::SEND),
@@ -230,8 +227,7 @@ impl Promises {
             };
             if let Some(what) = said.wait.and_then(|wait| wait.whats().find(is_lost)) {
                 return Err(format!(
-                    "promise 2: task {} waits for {what:?}, and the host does not watch",
-                    said.task
+                    "promise 2: task {task} waits for {what:?}, and the host does not watch"
                 ));
             }
         }
@@ -246,8 +242,8 @@ impl Promises {
         source: SourceId,
         readiness: Interest,
     ) -> Result<(), String> {
-        let Some(said) = task.and_then(|task| self.said(task)) else { return Ok(()) };
-        if kernel.state(said.task) != Some(TaskState::Waiting) {
+        let Some((task, said)) = task.and_then(|task| Some((task, self.said(task)?))) else { return Ok(()) };
+        if kernel.state(task) != Some(TaskState::Waiting) {
             return Ok(());
         }
         let is_ready = |interest| readiness.contains(interest) || readiness.contains(Interest::HANGUP);
@@ -258,9 +254,7 @@ impl Promises {
             What::Job(_) => false,
         };
         match said.wait.and_then(|wait| wait.whats().find(|what| is_for(*what))) {
-            Some(what) => {
-                Err(format!("promise 2: {what:?} is ready, and task {} still waits for it", said.task))
-            }
+            Some(what) => Err(format!("promise 2: {what:?} is ready, and task {task} still waits for it")),
             None => Ok(()),
         }
     }
@@ -285,7 +279,7 @@ impl Promises {
 
     /// What a task that is there said last.
     fn said(&self, task: TaskId) -> Option<&Said> {
-        self.said.get(task.index())?.as_ref().filter(|said| said.task == task)
+        self.said.get(task)
     }
 }
 

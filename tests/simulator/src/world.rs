@@ -11,7 +11,7 @@ mod sockets;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use sinbin_core::{Instant, Interest, JobId, Readiness, Service, SourceId};
+use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId};
 
 use crate::evidence::Evidence;
 use crate::luck::Luck;
@@ -44,7 +44,6 @@ pub(crate) enum Role {
 /// A source, as a level-triggered poller knows it.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
-    pub(crate) id: SourceId,
     pub(crate) role: Role,
     pub(crate) watched: Interest,
     /// It is on the list of those that may be ready.
@@ -66,7 +65,7 @@ pub struct World<S: Service, T> {
     pub(crate) peers: Vec<Peer<T>>,
     pub(crate) backlog: VecDeque<usize>,
     pub(crate) listener: Option<SourceId>,
-    pub(crate) sources: Vec<Option<Entry>>,
+    pub(crate) sources: IdMap<SourceId, Entry>,
     /// Sources that may be ready.
     pub(crate) listed: Vec<SourceId>,
     pub(crate) to_linger: Vec<usize>,
@@ -105,7 +104,7 @@ impl<S: Service, T: Talk> World<S, T> {
             peers: Vec::new(),
             backlog: VecDeque::new(),
             listener: None,
-            sources: Vec::new(),
+            sources: IdMap::new(),
             listed: Vec::new(),
             to_linger: Vec::new(),
             work,
@@ -140,22 +139,19 @@ impl<S: Service, T: Talk> World<S, T> {
     }
 
     pub(crate) fn insert(&mut self, id: SourceId, role: Role) {
-        if self.sources.len() <= id.index() {
-            self.sources.resize(id.index() + 1, None);
-        }
-        self.sources[id.index()] = Some(Entry { id, role, watched: Interest::NONE, is_listed: false });
+        self.sources.insert(id, Entry { role, watched: Interest::NONE, is_listed: false });
         self.evidence.opened(id);
     }
 
     /// A source is closed. What it was, if it was there.
     pub(crate) fn forget(&mut self, id: SourceId) -> Option<Entry> {
-        let entry = self.sources.get_mut(id.index())?.take_if(|entry| entry.id == id);
+        let entry = self.sources.remove(id);
         self.evidence.closed(id);
         entry
     }
 
     pub(crate) fn entry(&mut self, id: SourceId) -> Option<&mut Entry> {
-        self.sources.get_mut(id.index())?.as_mut().filter(|entry| entry.id == id)
+        self.sources.get_mut(id)
     }
 
     pub(crate) fn readiness(&self, role: Role) -> Readiness {

@@ -21,7 +21,7 @@ where
             .audit()
             .map_err(|broken| format!("the audit says at the end: not so: {}", broken.0))?;
         let lent = executor.blocks_lent();
-        let sources = world.sources.iter().flatten().count();
+        let sources = world.sources.iter().count();
         let fresh = room(&mut Kernel::new(&world.plan.rooms.limits()));
         let left = room(&mut executor.kernel);
         match () {

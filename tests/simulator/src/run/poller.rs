@@ -24,10 +24,7 @@ where
             self.world.list(source);
         }
         let World { promises, sources, .. } = &self.world;
-        let watched = |source: SourceId| {
-            let entry = sources.get(source.index()).copied().flatten().filter(|entry| entry.id == source);
-            entry.map_or(Interest::NONE, |entry| entry.watched)
-        };
+        let watched = |source| sources.get(source).map_or(Interest::NONE, |entry| entry.watched);
         if let Err(broken) = promises.after_changes(&self.executor.kernel, watched) {
             self.world.wrong(broken);
         }
@@ -46,7 +43,7 @@ where
             let watched = if is_watched { entry.watched | Interest::HANGUP } else { Interest::NONE };
             let report = self.world.readiness(entry.role) & watched;
             if report.is_empty() {
-                self.world.sources[source.index()].iter_mut().for_each(|entry| entry.is_listed = false);
+                self.world.entry(*source).into_iter().for_each(|entry| entry.is_listed = false);
                 return false;
             }
             if self.world.luck.strikes(self.world.plan.faults.late) {

@@ -83,11 +83,11 @@ where
             self.world.say_closed(&mut self.executor.kernel, listener);
             self.world.listener = None;
         }
-        for index in 0..self.world.sources.len() {
-            if let Some(entry) = self.world.sources[index] {
+        for index in 0..self.world.sources.places() {
+            if let Some((id, entry)) = self.world.sources.at(index) {
                 let is_served = matches!(entry.role, Role::Peer(_));
                 if is_served {
-                    self.world.say_ready(&mut self.executor.kernel, entry.id, Interest::RECV);
+                    self.world.say_ready(&mut self.executor.kernel, id, Interest::RECV);
                 }
             }
         }

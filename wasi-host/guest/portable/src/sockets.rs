@@ -1,6 +1,6 @@
 //! The sockets of the loop, each under the id that the kernel gave its source.
 
-use sinbin_core::{Interest, IoError, SourceId};
+use sinbin_core::{IdMap, Interest, IoError, SourceId};
 
 use crate::connection::Connection;
 use crate::listener::Listener;
@@ -16,7 +16,6 @@ enum Socket {
 
 /// A socket in the table.
 struct Entry {
-    id: SourceId,
     socket: Socket,
     watched: Interest,
     /// The peer has sent its last byte, or the connection is broken: nothing more will come in.
@@ -28,7 +27,7 @@ struct Entry {
 /// The table.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    entries: Vec<Option<Entry>>,
+    entries: IdMap<SourceId, Entry>,
     /// Behind these places there are no listeners.
     listener_places: usize,
     draining: bool,
@@ -47,16 +46,12 @@ impl Sockets {
     }
 
     fn put(&mut self, id: SourceId, socket: Socket, lingering: bool) {
-        if self.entries.len() <= id.index() {
-            self.entries.resize_with(id.index() + 1, || None);
-        }
-        self.entries[id.index()] =
-            Some(Entry { id, socket, watched: Interest::NONE, ended: false, lingering });
+        self.entries.insert(id, Entry { socket, watched: Interest::NONE, ended: false, lingering });
     }
 
     /// Takes a socket out. A connection is returned, and whether anything may still come in by it.
     pub(crate) fn remove(&mut self, id: SourceId) -> Option<(Connection, bool)> {
-        let entry = self.entries.get_mut(id.index())?.take_if(|entry| entry.id == id)?;
+        let entry = self.entries.remove(id)?;
         match entry.socket {
             Socket::Connection(connection) => Some((connection, !entry.ended && !entry.lingering)),
             Socket::Listener(_) => None,
@@ -65,7 +60,7 @@ impl Sockets {
 
     /// Watches the socket for `interest`.
     pub(crate) fn watch(&mut self, id: SourceId, interest: Interest) {
-        let Some(entry) = self.entry(id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         entry.watched = interest;
         if let Socket::Connection(connection) = &mut entry.socket {
             connection.watch(interest);
@@ -74,11 +69,11 @@ impl Sockets {
 
     /// Adds the listeners that are watched to `list`.
     pub(crate) fn gather_listeners<'a>(&'a self, list: &mut List<'a>) {
-        for entry in self.entries.iter().take(self.listener_places).flatten() {
+        for (id, entry) in self.entries.range(0..self.listener_places) {
             if let Socket::Listener(listener) = &entry.socket
                 && entry.watched.contains(Interest::RECV)
             {
-                list.push(&listener.incoming, Key::Source(entry.id, Interest::RECV));
+                list.push(&listener.incoming, Key::Source(id, Interest::RECV));
             }
         }
     }
@@ -87,29 +82,29 @@ impl Sockets {
     /// if there are more.
     pub(crate) fn gather<'a>(&'a self, list: &mut List<'a>, from: usize, count: usize) -> Option<usize> {
         let mut left = count;
-        for (index, entry) in self.entries.iter().enumerate().skip(from) {
-            let Some(Entry { socket: Socket::Connection(connection), watched, id, .. }) = entry else {
+        for (id, entry) in self.entries.range(from..usize::MAX) {
+            let Entry { socket: Socket::Connection(connection), watched, .. } = entry else {
                 continue;
             };
             if watched.is_empty() {
                 continue;
             }
             if left == 0 {
-                return Some(index);
+                return Some(id.index());
             }
             left -= 1;
             if watched.contains(Interest::RECV) {
-                list.push_some(connection.readable(), Key::Source(*id, Interest::RECV));
+                list.push_some(connection.readable(), Key::Source(id, Interest::RECV));
             }
             if watched.contains(Interest::SEND) {
-                list.push_some(connection.writable(), Key::Source(*id, Interest::SEND));
+                list.push_some(connection.writable(), Key::Source(id, Interest::SEND));
             }
         }
         None
     }
 
     pub(crate) fn accept(&mut self, id: SourceId) -> Result<Connection, IoError> {
-        match self.entry(id) {
+        match self.entries.get_mut(id) {
             Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
             _ => Err(IoError::Closed),
         }
@@ -118,7 +113,7 @@ impl Sockets {
     #[inline]
     pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
-        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         match entry.connection()?.recv(buffer) {
             Err(IoError::WouldBlock) if draining && !entry.lingering => Err(IoError::Stopping),
             Err(IoError::WouldBlock) => Err(IoError::WouldBlock),
@@ -132,7 +127,7 @@ impl Sockets {
 
     #[inline]
     pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
-        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         let sent = entry.connection()?.send(bytes);
         entry.ended |= matches!(sent, Err(IoError::Reset));
         sent
@@ -140,21 +135,13 @@ impl Sockets {
 
     /// The connections that are still served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
-        let entries = self.entries.iter().flatten();
-        let served =
-            entries.filter(|entry| matches!(entry.socket, Socket::Connection(_)) && !entry.lingering);
-        served.map(|entry| entry.id)
+        let is_served = |entry: &Entry| matches!(entry.socket, Socket::Connection(_)) && !entry.lingering;
+        self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)
     }
 
     /// From here on, a connection that has nothing to read is told that the host stops.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
-    }
-
-    #[inline]
-    fn entry(&mut self, id: SourceId) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(id.index())?.as_mut()?;
-        (entry.id == id).then_some(entry)
     }
 }
 
