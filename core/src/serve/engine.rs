@@ -139,7 +139,8 @@ impl<P: Platform> Engine<P> {
             match rest {
                 Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => break,
                 // The program is over, and the tasks that still clean up wait for others that are gone.
-                Rest::Stalled if is_ending => self.drain = Drain::On(Instant::ZERO),
+                Rest::Stalled if is_ending && !self.is_cutting() => self.drain = Drain::On(Instant::ZERO),
+                Rest::Stalled if is_ending => {}
                 Rest::Stalled => return Err(Stopped::Stalled),
                 _ if goes_on => continue,
                 rest => look = self.wait(rest)?,

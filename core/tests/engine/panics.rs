@@ -136,7 +136,7 @@ impl Task<World<Named>> for NamedConn {
     }
 
     fn label(&self) -> Option<Label> {
-        Some(Label::new("a task with a name"))
+        Some(Label { name: "a task with a name", spawned: core::panic::Location::caller() })
     }
 
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, World<Named>>) {
@@ -150,16 +150,19 @@ fn a_report_names_the_task_and_so_does_the_loop() {
     world.connect(b"");
     world.then(1, |world, executor| {
         let tasks: Vec<_> = executor.kernel.tasks().map(|task| task.id).collect();
-        let labels = tasks.iter().filter_map(|task| executor.label(*task)).map(|label| label.to_string());
+        let labels = tasks.iter().filter_map(|task| executor.label(*task)).map(|label| label.name);
         // The acceptor has none.
-        assert_eq!((tasks.len(), labels.collect::<Vec<_>>()), (2, vec!["a task with a name".to_owned()]));
+        assert_eq!((tasks.len(), labels.collect::<Vec<_>>()), (2, vec!["a task with a name"]));
         world.clients[0].sent.extend(b"x");
     });
     world.then(2, |world, _| world.clients[0].has_ended = true);
     world.then(3, |world, _| world.is_to_stop = true);
     let mut engine = engine(world, 11);
     assert_eq!(engine.run(|| false), Ok(0));
-    assert_eq!(reports(), ["task: a task with a name: panicked: planted"]);
+    let reports = reports();
+    let [report] = &reports[..] else { panic!("one report: {reports:?}") };
+    assert!(report.starts_with("task: a task with a name, spawned at "), "{report}");
+    assert!(report.ends_with(": panicked: planted"), "{report}");
 }
 
 #[test]
