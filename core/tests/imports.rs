@@ -9,22 +9,16 @@ use std::sync::OnceLock;
 const LADDER: [&str; 10] =
     ["kernel", "job", "exec", "task", "time", "sync", "group", "serve", "protocols", "driven"];
 
-/// Circles that are there yet. One that is gone is taken off this list.
-const CIRCLES: [&[&str]; 1] = [
-    // A driven loop has tasks of its own.
-    &["driven/shell.rs", "driven/task.rs"],
-];
-
 #[test]
 fn imports_go_down_the_ladder() {
-    assert_eq!(Core::read().complaints(&CIRCLES), Vec::<String>::new());
+    assert_eq!(Core::read().complaints(), Vec::<String>::new());
 }
 
 #[test]
 fn a_circle_of_files_is_found() {
     let mut core = Core::read();
     let line = core.plant("kernel/id.rs", "use crate::kernel::step::{By, Wait};");
-    let complaints = core.complaints(&CIRCLES);
+    let complaints = core.complaints();
     let circle = complaints.iter().find(|told| told.starts_with("a circle")).expect("a circle is found");
     assert!(circle.contains(&format!("kernel/id.rs:{line}: imports kernel/step.rs")), "{circle}");
     assert!(circle.contains("kernel/step.rs:") && circle.contains(": imports kernel/id.rs"), "{circle}");
@@ -33,19 +27,13 @@ fn a_circle_of_files_is_found() {
 #[test]
 fn a_circle_through_a_parent_that_uses_what_it_re_exports_is_found() {
     let mut core = Core::read();
-    assert!(core.complaints(&CIRCLES).is_empty());
+    assert!(core.complaints().is_empty());
     core.plant("kernel/storage.rs", "fn limits() -> Limits { todo!() }");
-    let complaints = core.complaints(&CIRCLES);
+    let complaints = core.complaints();
     assert!(
         complaints.iter().any(|told| told.contains("imports kernel/storage/growing.rs")),
         "{complaints:?}"
     );
-}
-
-#[test]
-fn a_circle_that_is_gone_is_not_to_be_excused() {
-    let complaints = Core::read().complaints(&[CIRCLES[0], &["kernel/id.rs", "kernel/slab.rs"]]);
-    assert_eq!(complaints, ["excused, and not there: a circle of kernel/id.rs, kernel/slab.rs"]);
 }
 
 #[test]
@@ -68,7 +56,7 @@ fn an_import_that_goes_up_is_found_however_it_is_written() {
     for (import, to) in ways {
         let mut core = Core::read();
         let line = core.plant("kernel/slab.rs", import);
-        let complaints = core.complaints(&CIRCLES);
+        let complaints = core.complaints();
         let wanted = format!("kernel/slab.rs:{line}: imports {to}, which is on a rung above");
         assert!(complaints.contains(&wanted), "{import}: {complaints:?}");
     }
@@ -81,14 +69,14 @@ fn what_is_no_import_is_not_taken_for_one() {
     core.plant("kernel/slab.rs", "const A: &str = \"crate::task::Loop\"; /* crate::task::Loop */");
     core.plant("kernel/slab.rs", "const B: &str = r#\"use \"crate::task::Loop\";\"#;");
     core.plant("kernel/slab.rs", "#[cfg(test)]\nmod looks {\n    use crate::task::Loop;\n}");
-    assert_eq!(core.complaints(&CIRCLES), Vec::<String>::new());
+    assert_eq!(core.complaints(), Vec::<String>::new());
 }
 
 #[test]
 fn a_file_on_no_rung_is_found() {
     let mut core = Core::read();
     core.files.insert("other.rs".to_owned(), File::of("use crate::kernel::Kernel;"));
-    assert_eq!(core.complaints(&CIRCLES), ["other.rs: is on no rung of the ladder"]);
+    assert_eq!(core.complaints(), ["other.rs: is on no rung of the ladder"]);
 }
 
 /// The files of the core.
@@ -162,8 +150,8 @@ impl Core {
         line
     }
 
-    /// Returns what is wrong. The circles in `excused` are known.
-    fn complaints(&self, excused: &[&[&str]]) -> Vec<String> {
+    /// Returns what is wrong.
+    fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut imports = BTreeMap::new();
         for file in self.files.keys().filter(|file| *file != "lib.rs") {
@@ -179,13 +167,7 @@ impl Core {
                 }
             }
         }
-        let circles = circles(&imports);
-        for excuse in excused {
-            if !circles.iter().any(|circle| circle.iter().eq(excuse.iter())) {
-                complaints.push(format!("excused, and not there: a circle of {}", excuse.join(", ")));
-            }
-        }
-        for circle in circles.iter().filter(|circle| !excused.contains(&circle.as_slice())) {
+        for circle in circles(&imports) {
             let within = circle.iter().flat_map(|file| {
                 let within = imports[file].iter().filter(|import| circle.contains(&import.to.as_str()));
                 within.map(move |Import { line, to }| format!("\n  {file}:{line}: imports {to}"))

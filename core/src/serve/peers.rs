@@ -2,11 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::num::NonZeroU32;
 
 use crate::kernel::id::SourceId;
+use crate::kernel::id_map::IdMap;
 
 /// A peer, as far as it can be told from another: an IPv4 address, or the first 64 bits of an IPv6 address, behind which
 /// one subscriber has all the addresses. An IPv4 address that is mapped into IPv6 is the IPv4 address.
@@ -53,15 +53,15 @@ impl From<IpAddr> for Peer {
 pub struct Peers {
     limit: Option<NonZeroU32>,
     counts: BTreeMap<Peer, u32>,
-    /// Whose each connection is, by the index of its source.
-    connections: Vec<Option<(SourceId, Peer)>>,
+    /// Whose each connection is.
+    connections: IdMap<SourceId, Peer>,
 }
 
 impl Peers {
     /// Creates a count of no connections, of which a peer may have `limit` at a time.
     #[must_use]
     pub const fn new(limit: Option<NonZeroU32>) -> Self {
-        Self { limit, counts: BTreeMap::new(), connections: Vec::new() }
+        Self { limit, counts: BTreeMap::new(), connections: IdMap::new() }
     }
 
     /// Returns true if there is a limit.
@@ -93,8 +93,7 @@ impl Peers {
 
     /// Counts a connection no longer, and returns whose it was.
     pub fn leave(&mut self, source: SourceId) -> Option<Peer> {
-        let place = self.connections.get_mut(source.index())?;
-        let (_, peer) = place.take_if(|(id, _)| *id == source)?;
+        let peer = self.connections.remove(source)?;
         if let Entry::Occupied(mut entry) = self.counts.entry(peer) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
@@ -105,13 +104,10 @@ impl Peers {
     }
 
     fn put(&mut self, source: SourceId, peer: Peer) {
-        if self.connections.len() <= source.index() {
-            self.connections.resize(source.index() + 1, None);
-        }
-        if let Some((former, _)) = self.connections[source.index()] {
+        if let Some((former, _)) = self.connections.at(source.index()) {
             self.leave(former);
         }
-        self.connections[source.index()] = Some((source, peer));
+        self.connections.insert(source, peer);
         *self.counts.entry(peer).or_default() += 1;
     }
 }
@@ -166,6 +162,6 @@ mod tests {
             assert!(peers.admit(address));
             peers.enter(SourceId::from_bits(number), address);
         }
-        assert!(peers.counts.is_empty() && peers.connections.is_empty());
+        assert!(peers.counts.is_empty() && peers.connections.places() == 0);
     }
 }
