@@ -73,16 +73,18 @@ fn command(binary: &Path, args: &[&str]) -> Command {
 
 /// Builds a command whose package has its name.
 fn build(name: &str) -> PathBuf {
-    match cargo(name).bin(name).run() {
+    match cargo().bin(name).run() {
         Ok(built) => built.path().to_owned(),
         Err(error) => panic!("the command `{name}` cannot be built: {error}"),
     }
 }
 
-/// Builds a package in the profile of this test and to the same place, so that what cargo has built already is not
-/// built again.
-pub(crate) fn cargo(package: &str) -> CargoBuild {
-    let mut build = CargoBuild::new().package(package).current_release().manifest_path(MANIFEST);
+/// Builds a target of the workspace in the profile of this test and to the same place, so that what cargo has built
+/// already is not built again. A package by itself would have its dependencies with fewer features than they have for
+/// `cargo test --workspace`, and wasmtime, above all, would be built a second time. The core has examples of names that native has too.
+pub(crate) fn cargo() -> CargoBuild {
+    let build = CargoBuild::new().arg("--workspace").args(["--exclude", "sinbin-core"]);
+    let mut build = build.current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {
         build = build.target_dir(target);
