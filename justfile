@@ -26,6 +26,10 @@ dialogues *ARGS:
 ci:
     .ci/run
 
+# What takes longer than that: seeds, states, bytes, miri, minimal; or some of them
+long *STEPS:
+    .ci/long {{STEPS}}
+
 # sinbin beside its peers, in one interleaved run: the README's table (minutes; Linux, valgrind)
 bench *ARGS:
     cargo bench --package sinbin-tests --bench compare -- {{ARGS}}

@@ -23,7 +23,7 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 #[must_use]
 pub fn sinbin(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    command(BINARY.get_or_init(|| build("sinbin-cli", "sinbin")), args)
+    command(BINARY.get_or_init(|| build("sinbin")), args)
 }
 
 /// The `sinbin` command with the poller that other systems than Linux have. It has a target directory of its own, below
@@ -57,7 +57,7 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
 #[must_use]
 pub fn sinbin_wasi(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    let binary = BINARY.get_or_init(|| build("sinbin-wasi-cli", "sinbin-wasi"));
+    let binary = BINARY.get_or_init(|| build("sinbin-wasi"));
     let mut command = command(binary, args);
     command.env("SINBIN_WASI_CACHE", binary.with_file_name("sinbin-wasi-cache"));
     // A compiler that was built for tests, on a machine that is busy, is no measure.
@@ -71,18 +71,20 @@ fn command(binary: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Builds the command `name` of a package.
-fn build(package: &str, name: &str) -> PathBuf {
-    match cargo(package).bin(name).run() {
+/// Builds a command.
+fn build(name: &str) -> PathBuf {
+    match cargo().bin(name).run() {
         Ok(built) => built.path().to_owned(),
         Err(error) => panic!("the command `{name}` cannot be built: {error}"),
     }
 }
 
-/// Builds a package in the profile of this test and to the same place, so that what cargo has built already is not
-/// built again.
-pub(crate) fn cargo(package: &str) -> CargoBuild {
-    let mut build = CargoBuild::new().package(package).current_release().manifest_path(MANIFEST);
+/// Builds a target of the workspace in the profile of this test and to the same place, so that what cargo has built
+/// already is not built again. A package by itself would have its dependencies with fewer features than they have for
+/// `cargo test --workspace`, and wasmtime, above all, would be built a second time. The core has examples of names that native has too.
+pub(crate) fn cargo() -> CargoBuild {
+    let build = CargoBuild::new().arg("--workspace").args(["--exclude", "sinbin-core"]);
+    let mut build = build.current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {
         build = build.target_dir(target);

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use escargot::CommandMessages;
 use escargot::error::CargoResult;
@@ -13,11 +13,10 @@ use crate::command::cargo;
 ///
 /// # Panics
 ///
-/// When the examples cannot be built, or there is none of that name.
+/// When it cannot be built.
 #[must_use]
 pub fn example(name: &str) -> Command {
-    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    command(BINARIES.get_or_init(|| examples("sinbin")), name)
+    command(name)
 }
 
 /// An example of the package `sinbin-wasi`.
@@ -27,33 +26,36 @@ pub fn example(name: &str) -> Command {
 /// As with [`example`].
 #[must_use]
 pub fn wasi_example(name: &str) -> Command {
-    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    command(BINARIES.get_or_init(|| examples("sinbin-wasi")), name)
+    command(name)
 }
 
-fn command(binaries: &HashMap<String, PathBuf>, name: &str) -> Command {
-    let mut command = Command::new(binaries.get(name).expect("there is such an example"));
+fn command(name: &str) -> Command {
+    static BINARIES: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut binaries = BINARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let binaries = binaries.get_or_insert_default();
+    let mut command = Command::new(binaries.entry(name.to_owned()).or_insert_with(|| build(name)));
     command.env_remove("SINBIN_LOG");
     command
 }
 
-/// Builds the examples of a package.
-fn examples(package: &str) -> HashMap<String, PathBuf> {
-    match cargo(package).examples().exec().and_then(built) {
-        Ok(binaries) => binaries,
-        Err(error) => panic!("the examples of {package} cannot be built: {error}"),
+/// Builds an example.
+fn build(name: &str) -> PathBuf {
+    match cargo().example(name).exec().and_then(built) {
+        Ok(Some(binary)) => binary,
+        Ok(None) => panic!("cargo does not say where it has built the example {name}"),
+        Err(error) => panic!("the example {name} cannot be built: {error}"),
     }
 }
 
 /// What cargo says it has built.
-fn built(messages: CommandMessages) -> CargoResult<HashMap<String, PathBuf>> {
-    let mut binaries = HashMap::new();
+fn built(messages: CommandMessages) -> CargoResult<Option<PathBuf>> {
+    let mut binary = None;
     for message in messages {
         if let Message::CompilerArtifact(artifact) = message?.decode()?
             && let Some(path) = artifact.executable
         {
-            binaries.insert(artifact.target.name.into_owned(), path.into_owned());
+            binary = Some(path.into_owned());
         }
     }
-    Ok(binaries)
+    Ok(binary)
 }

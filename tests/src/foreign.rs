@@ -1,33 +1,90 @@
-use std::process::Command;
+use std::env;
+use std::io::{Write, stderr};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi-host/examples");
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 
-/// One of the drivers that are not written in Rust: `language` is node or python, `script` a file in its directory. What
-/// it needs is installed first, if it is not.
+/// Set in the environment where each language has to be there, as in `.ci/run`.
+const ALL: &str = "SINBIN_ALL_HOSTS";
+
+/// A language other than Rust that drivers are written in.
+#[derive(Debug)]
+struct Language {
+    name: &'static str,
+    /// Commands that end well where the tools are.
+    tools: &'static [(&'static str, &'static [&'static str])],
+    missing: OnceLock<Option<String>>,
+    installed: OnceLock<()>,
+}
+
+static NODE: Language = Language::of("node", &[("node", &["--version"]), ("npm", &["--version"])]);
+static PYTHON: Language = Language::of("python", &[("python3", &["-c", "import ensurepip, venv"])]);
+
+impl Language {
+    const fn of(name: &'static str, tools: &'static [(&'static str, &'static [&'static str])]) -> Self {
+        Self { name, tools, missing: OnceLock::new(), installed: OnceLock::new() }
+    }
+
+    fn by_name(name: &str) -> &'static Self {
+        let all = [&NODE, &PYTHON];
+        all.into_iter().find(|language| language.name == name).expect("a language of the drivers")
+    }
+
+    /// Looks for the tools; says once, past the capture of a test's output, which is not there.
+    fn missing(&self) -> Option<&str> {
+        let look = || {
+            let missing = self.tools.iter().find(|(tool, args)| {
+                let tried =
+                    Command::new(tool).args(*args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+                !tried.is_ok_and(|status| status.success())
+            });
+            let (tool, args) = missing?;
+            let why = format!("`{tool} {}` fails, which drivers in {} need", args.join(" "), self.name);
+            writeln!(stderr(), "left out: {why}; with {ALL}=1 that is a failure").ok();
+            Some(why)
+        };
+        self.missing.get_or_init(look).as_deref()
+    }
+
+    /// Installs what the drivers need, if it is not there.
+    fn install(&self) {
+        self.installed.get_or_init(|| {
+            let script = format!("{EXAMPLES}/install");
+            let output = Command::new(&script).arg(self.name).output();
+            let output = output.unwrap_or_else(|error| panic!("cannot run {script}: {error}"));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{script} {} failed: {said}", self.name);
+        });
+    }
+}
+
+/// Returns why drivers in `language`, node or python, cannot run here: a tool is missing. Where `SINBIN_ALL_HOSTS` is 1
+/// there is no such reason, and [`foreign`] fails.
+///
+/// # Panics
+///
+/// When there is no driver in that language.
+#[must_use]
+pub fn foreign_lacks(language: &str) -> Option<&'static str> {
+    let is_needed = env::var_os(ALL).is_some_and(|value| value == "1");
+    if is_needed { None } else { Language::by_name(language).missing() }
+}
+
+/// Returns the command of a driver that is not written in Rust: `language` is node or python, `script` a file in its
+/// directory. What it needs is installed first, if it is not.
 ///
 /// # Panics
 ///
 /// When that fails.
 #[must_use]
 pub fn foreign(language: &str, script: &str) -> Command {
-    install();
+    Language::by_name(language).install();
     let mut command = match language {
         "node" => Command::new("node"),
         language => Command::new(format!("{PACKAGES}/{language}/bin/python")),
     };
     command.arg(format!("{EXAMPLES}/{language}/{script}"));
     command
-}
-
-fn install() {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let script = format!("{EXAMPLES}/install");
-        let output = Command::new(&script).output();
-        let output = output.unwrap_or_else(|error| panic!("cannot run {script}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script} failed; it needs node, npm and python3: {said}");
-    });
 }

@@ -14,6 +14,7 @@ use served::Served;
 pub use table::Known;
 
 use crate::dialogue::{Dialogue, Host, Need, Options, Service, Stage};
+use crate::foreign::foreign_lacks;
 
 /// The command that serves `service` with the host that `SINBIN_HOST` names, with the arguments that `sinbin serve` would
 /// have.
@@ -76,6 +77,8 @@ pub(crate) enum Lack {
     Option(&'static str),
     /// This.
     Need(Need),
+    /// Run where the tools of this language are missing.
+    Tools(&'static str),
 }
 
 impl Lack {
@@ -85,6 +88,7 @@ impl Lack {
             Self::Options => !dialogue.options.is_empty(),
             Self::Option(option) => dialogue.options.contains_key(option),
             Self::Need(need) => dialogue.needs.contains(&need),
+            Self::Tools(language) => foreign_lacks(language).is_some(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub use children::end_on_signal;
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi, target_dir};
 pub use example::{example, wasi_example};
-pub use foreign::foreign;
+pub use foreign::{foreign, foreign_lacks};
 pub use guest::{guest, guests};
 pub use mute::{Mute, by_shell, stderr_is_heard};
 pub use server::Server;

@@ -1,7 +1,7 @@
 //! Waiting by kqueue, on macOS and the BSDs.
 //!
 //! The backend runs in CI as well, on Linux: over an emulation of the few calls that are made (`--cfg sinbin_kqueue`)
-//! and, where it can be had, over libkqueue (`--cfg sinbin_libkqueue` besides); see `.ci/kqueue`.
+//! and, where it can be had, over libkqueue (`--cfg sinbin_libkqueue` besides); see `.ci/reactors`.
 //!
 //! A pair of sockets ends a wait. A user event would do so with one descriptor less, but not every system has them, and
 //! how they are triggered and cleared together differs.

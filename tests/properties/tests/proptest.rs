@@ -4,9 +4,10 @@
 #[path = "../../../core/tests/cases/mod.rs"]
 mod cases;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str;
 
 use cases::cases;
 use proptest::collection::vec;
@@ -23,13 +24,51 @@ fn entries(directory: &Path) -> BTreeSet<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
+/// The inputs of a target by their names: those that somebody named, each a file, and those that a fuzzer found, in an
+/// archive.
+fn corpus(name: &str) -> BTreeMap<String, Vec<u8>> {
+    let named = fuzz().join("corpus").join(name);
+    let archive = named.with_extension("tar");
+    let mut all = if archive.exists() { unpacked(&read(&archive)) } else { BTreeMap::new() };
+    if named.exists() {
+        let name = |path: &Path| path.file_name().expect("a file").to_string_lossy().into_owned();
+        all.extend(entries(&named).iter().map(|path| (name(path), read(path))));
+    }
+    all
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files of a plain tar: blocks of 512 bytes, and before each file one with its name and, octal, its length.
+fn unpacked(mut archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    const BLOCK: usize = 512;
+    let text = |field: &[u8]| {
+        let field = str::from_utf8(field).expect("a header is ASCII");
+        field.trim_end_matches(['\0', ' ']).to_owned()
+    };
+    let mut files = BTreeMap::new();
+    loop {
+        let (header, rest) = archive.split_at(BLOCK);
+        let name = text(&header[..100]);
+        if name.is_empty() {
+            return files;
+        }
+        assert_eq!(header[156], b'0', "{name} is a file");
+        let length = usize::from_str_radix(&text(&header[124..136]), 8).expect("a length is octal");
+        files.insert(name, rest[..length].to_vec());
+        archive = &rest[length.next_multiple_of(BLOCK)..];
+    }
+}
+
 fn replay(name: &str, property: Property) {
-    let all = entries(&fuzz().join("corpus").join(name));
+    let all = corpus(name);
     assert!(!all.is_empty(), "{name} has no corpus");
-    for path in all {
+    for (input, bytes) in all {
         // What a failure shows.
-        println!("{}", path.display());
-        property(&fs::read(&path).expect("an entry"));
+        println!("{name}: {input}");
+        property(&bytes);
     }
 }
 

@@ -25,6 +25,8 @@ const ASYNC_ECHO: [(Lack, &str); 2] = [
     (Lack::Other(Service::Echo), "echo-async.wasm is the service echo"),
     (Lack::Option("idle-timeout"), "echo-async.wasm takes no arguments"),
 ];
+const NODE: (Lack, &str) = (Lack::Tools("node"), "node or npm is missing here");
+const PYTHON: (Lack, &str) = (Lack::Tools("python"), "python3 or a package of it is missing here");
 const NO_LINGER: &str =
     "its runtime closes a socket at once, which resets a connection that has something unread";
 
@@ -110,41 +112,41 @@ static ALL: [Known; 18] = [
         ],
         launch: driver,
     },
-    Known { name: "node", about: "fib.wasm driven by Node", own: &[], lacks: &[], launch: node },
+    Known { name: "node", about: "fib.wasm driven by Node", own: &[], lacks: &[NODE], launch: node },
     Known {
         name: "node-async",
         about: "echo-async.wasm driven by Node",
         own: &[],
-        lacks: &ASYNC_ECHO,
+        lacks: &[NODE, ASYNC_ECHO[0], ASYNC_ECHO[1]],
         launch: |service, args| node(&format!("{service}-async"), args),
     },
     Known {
         name: "node-core",
         about: "sinbin_core.wasm, a core module, driven by Node",
         own: &[],
-        lacks: &[FIB_ALONE],
+        lacks: &[NODE, FIB_ALONE],
         launch: |_, args| core("node", "core.mjs", args),
     },
     Known {
         name: "node-portable",
         about: "fib-portable.wasm in Node, with jco's preview2-shim",
         own: &[],
-        lacks: &[(Lack::Need(Need::Linger), NO_LINGER)],
+        lacks: &[NODE, (Lack::Need(Need::Linger), NO_LINGER)],
         launch: node_portable,
     },
-    Known { name: "python", about: "fib.wasm driven by Python", own: &[], lacks: &[], launch: python },
+    Known { name: "python", about: "fib.wasm driven by Python", own: &[], lacks: &[PYTHON], launch: python },
     Known {
         name: "python-async",
         about: "echo-async.wasm driven by Python",
         own: &[],
-        lacks: &ASYNC_ECHO,
+        lacks: &[PYTHON, ASYNC_ECHO[0], ASYNC_ECHO[1]],
         launch: |service, args| python(&format!("{service}-async"), args),
     },
     Known {
         name: "python-core",
         about: "sinbin_core.wasm driven by Python",
         own: &[],
-        lacks: &[FIB_ALONE],
+        lacks: &[PYTHON, FIB_ALONE],
         launch: |_, args| core("python", "core.py", args),
     },
 ];
