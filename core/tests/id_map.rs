@@ -32,7 +32,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The values by their ids, and whose each place is.
+/// The values by their ids, and the id that has each place.
 #[derive(Default)]
 struct Model {
     values: HashMap<SourceId, u8>,
@@ -53,7 +53,7 @@ impl Model {
         Some(value)
     }
 
-    /// Returns all there is, in the order of the indexes.
+    /// Returns all ids and values, in the order of the indexes.
     fn all(&self) -> Vec<(SourceId, u8)> {
         let mut all: Vec<_> = self.values.iter().map(|(id, value)| (*id, *value)).collect();
         all.sort_by_key(|(id, _)| id.index());
@@ -67,7 +67,7 @@ fn all(map: &IdMap<SourceId, u8>) -> Vec<(SourceId, u8)> {
 
 proptest! {
     #[test]
-    fn it_is_a_map_in_which_an_id_has_its_place_alone(ops in vec(op(), 0..60)) {
+    fn a_table_is_a_map_in_which_an_id_has_its_place_alone(ops in vec(op(), 0..60)) {
         let mut map = IdMap::new();
         let mut model = Model::default();
         for op in ops {

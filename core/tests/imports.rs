@@ -91,7 +91,7 @@ struct File {
     uses: Vec<Use>,
     /// The paths in the code beside the `use`s, and their lines.
     paths: Vec<(usize, Vec<String>)>,
-    /// All words there.
+    /// The words in the code beside the `use`s.
     words: BTreeSet<String>,
 }
 
@@ -150,7 +150,7 @@ impl Core {
         line
     }
 
-    /// Returns what is wrong.
+    /// Returns a line for each import that goes up, and for each circle.
     fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut imports = BTreeMap::new();
@@ -177,8 +177,7 @@ impl Core {
         complaints
     }
 
-    /// Returns what a file imports. What it passes on from a module of its own, and does not use itself, it does not
-    /// import.
+    /// Returns the imports of a file. A name that it only re-exports, from a module below it, is none.
     fn imports(&self, file: &str) -> Vec<Import> {
         let File { uses, paths, words, .. } = &self.files[file];
         let module = module(file);
@@ -251,7 +250,7 @@ impl File {
         let mut from = 0;
         while let Some(at) = find_word(&code, "use", from) {
             if code.get(at + "use".len()) == Some(&'<') {
-                // What a returned type captures.
+                // A `use<..>` in a type, which says what is captured.
                 from = at + 1;
                 continue;
             }
@@ -363,7 +362,7 @@ fn raw(code: &[char]) -> usize {
     2 + hashes + len + end.len()
 }
 
-/// Tests may import anything.
+/// Blanks the modules of tests, which may import anything.
 fn blank_tests(code: &mut [char]) {
     let test: Vec<char> = "#[cfg(test)]".chars().collect();
     let mut from = 0;
@@ -384,7 +383,7 @@ fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Returns where the word stands next.
+/// Returns the place where the word stands next.
 fn find_word(code: &[char], word: &str, from: usize) -> Option<usize> {
     let word: Vec<char> = word.chars().collect();
     let is_end = |at: usize| code.get(at).is_none_or(|c| !is_of_word(*c));
@@ -416,7 +415,7 @@ fn circles<'a>(imports: &'a BTreeMap<&'a str, Vec<Import>>) -> Vec<Vec<&'a str>>
     for (file, reached_from) in &reached {
         let circle: Vec<&str> =
             reached_from.iter().filter(|to| reached[*to].contains(file)).copied().collect();
-        // The first of a circle tells it.
+        // A circle is told once, by its first file.
         if circle.first() == Some(file) {
             circles.push(circle);
         }

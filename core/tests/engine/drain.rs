@@ -1,4 +1,4 @@
-//! The end of a loop that is to stop.
+//! The end of a loop: the drain, the cut, and tasks that nothing can wake.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
-use sinbin_core::serve::{Stopped, Until};
-use sinbin_core::{Cx, NoJob, Service, SourceId, Step, Task, Wait, Woken};
+use sinbin_core::serve::{Engine, Stopped, Until};
+use sinbin_core::{Cx, Limits, NoJob, Service, SourceId, Step, Task, Wait, Woken};
 
 use crate::world::{World, at, engine};
 
-/// What came before the request is answered, whatever the system takes to tell it; those that are silent are closed.
+/// Stops a loop in the moment in which a client connects and sends. The client is answered, however long the system takes to
+/// tell of it, and silent connections are closed.
 fn drains<const SETTLE: u64>() {
     let mut world: World<Echo, SETTLE> = World::new(Echo::default(), 10);
     let idle = world.connect(b"");
@@ -31,12 +32,12 @@ fn drains<const SETTLE: u64>() {
 }
 
 #[test]
-fn what_was_received_is_answered() {
+fn requests_under_way_to_a_loop_that_stops_are_answered() {
     drains::<0>();
     drains::<20>();
 }
 
-/// Waits for a client that says nothing, and ends when it is told to so many times.
+/// Makes tasks that wait, and end only when they have been told to so many times.
 struct Stubborn {
     tellings: usize,
     told: Rc<Cell<usize>>,
@@ -82,10 +83,10 @@ fn cuts(tellings: usize) -> (usize, usize) {
 }
 
 #[test]
-fn those_that_do_not_end_in_time_are_cut_off() {
+fn connections_that_do_not_end_in_time_are_cut_off() {
     let (told, left) = cuts(2);
     assert_eq!((told, left), (2, 0));
-    // However stubborn: the loop goes without the task.
+    // A task that never ends does not keep the loop from its end.
     let (told, left) = cuts(usize::MAX);
     assert!(told > 1 && left == 1, "{told} {left}");
 }
@@ -106,15 +107,16 @@ fn a_loop_that_is_over_cancels_its_tasks_and_waits_for_them_a_while() {
     let told = Rc::new(Cell::new(0));
     let mut world: World<Stubborn> = World::new(Stubborn { tellings: 1, told: Rc::clone(&told) }, 10);
     world.connect(b"");
-    let is_over = Rc::clone(&world.is_over);
-    world.then(1, |world, _| world.is_over.set(true));
+    let is_over = Rc::new(Cell::new(false));
+    let over = Rc::clone(&is_over);
+    world.then(1, move |_, _| over.set(true));
     let mut engine = engine(world, 11);
     assert_eq!(engine.run(|| is_over.get()), Ok(0));
     assert_eq!(told.get(), 1);
     assert!(engine.platform.now < at(100));
 }
 
-/// Waits to be woken, which nobody does.
+/// Waits to be woken by another task, and there is none.
 struct Lonely;
 
 impl<const SETTLE: u64> Task<World<Forlorn, SETTLE>> for Lonely {
@@ -123,6 +125,7 @@ impl<const SETTLE: u64> Task<World<Forlorn, SETTLE>> for Lonely {
     }
 }
 
+/// Makes such tasks.
 struct Forlorn;
 
 impl Service for Forlorn {
@@ -138,8 +141,7 @@ impl Service for Forlorn {
 fn tasks_that_nothing_can_wake_are_an_error_or_the_end() {
     let lonely = || {
         let world: World<Forlorn> = World::new(Forlorn, 10);
-        let limits = sinbin_core::Limits::new(2, 1, 64);
-        let mut engine = sinbin_core::serve::Engine::new(world, &limits, Duration::from_secs(1));
+        let mut engine = Engine::new(world, &Limits::new(2, 1, 64), Duration::from_secs(1));
         engine.platform.connect(b"");
         assert_eq!(engine.serve(|world, source| world.adopt(source, 0)), Ok(()));
         engine

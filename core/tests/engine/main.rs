@@ -4,6 +4,8 @@ mod drain;
 mod panics;
 mod world;
 
+use std::time::Duration;
+
 use sinbin_core::echo::Echo;
 use sinbin_core::serve::{Engine, Stopped, Until};
 use sinbin_core::{Full, Instant, Limits, SourceId};
@@ -25,7 +27,7 @@ fn a_connection_is_served_and_read_out_until_its_peer_closes() {
 }
 
 #[test]
-fn who_finds_no_room_is_taken_when_a_connection_has_gone() {
+fn a_client_without_room_is_taken_when_a_connection_has_gone() {
     let mut world: World<Echo> = World::new(Echo::default(), 1);
     let (first, second) = (world.connect(b"1"), world.connect(b"2"));
     world.then(1, move |world, _| {
@@ -34,7 +36,7 @@ fn who_finds_no_room_is_taken_when_a_connection_has_gone() {
         world.clients[first].has_ended = true;
     });
     world.then(2, move |world, _| {
-        // Nobody had to look again: that would be after 100 ms.
+        // The acceptor was woken, and did not look again by itself after 100 ms.
         assert_eq!(world.clients[second].got, b"2");
         world.clients[second].has_ended = true;
         world.is_to_stop = true;
@@ -50,13 +52,7 @@ fn without_a_place_to_be_read_out_a_connection_is_let_go() {
     let client = world.connect(b"hello");
     world.then(1, |world, _| world.is_to_stop = true);
     // Sources: the listener, the connection, and none for what lingers, as one is taken by the test.
-    let mut engine = Engine::new(world, &Limits::new(2, 8, 64), core::time::Duration::from_secs(1));
-    let mut listener = None;
-    let keep = |world: &mut World<Echo>, source| {
-        listener = Some(source);
-        world.listen(source);
-    };
-    assert_eq!(engine.accept_from(keep), Ok(()));
+    let mut engine = engine(world, 2);
     let platform = &mut engine.platform;
     platform.then(2, |_, executor| while executor.kernel.open().is_ok() {});
     platform.script.make_contiguous().reverse();
@@ -66,13 +62,13 @@ fn without_a_place_to_be_read_out_a_connection_is_let_go() {
 }
 
 #[test]
-fn what_finds_no_place_is_closed_and_said() {
+fn a_connection_without_a_place_is_closed_and_refused() {
     let mut world: World<Echo> = World::new(Echo::default(), 10);
     let (first, second, third) = (world.connect(b""), world.connect(b""), world.connect(b""));
-    let mut engine = Engine::new(world, &Limits::new(2, 8, 64).with_sources(3), core::time::Duration::ZERO);
+    let mut engine = Engine::new(world, &Limits::new(2, 8, 64).with_sources(3), Duration::ZERO);
     assert_eq!(engine.serve(|world, source| world.adopt(source, first)), Ok(()));
     assert_eq!(engine.serve(|world, source| world.adopt(source, second)), Ok(()));
-    // There is a source for it, and no task.
+    // There is a source for the third, and no task.
     assert_eq!(engine.serve(|world, source| world.adopt(source, third)), Err(Full));
     assert!(engine.platform.clients[third].is_shut);
     assert!(engine.executor.kernel.open().is_ok());
@@ -85,11 +81,8 @@ fn what_finds_no_place_is_closed_and_said() {
 
 #[test]
 fn a_loop_ends_with_its_last_task_and_stalls_where_none_can_go_on() {
-    let mut empty = Engine::new(
-        World::<Echo>::new(Echo::default(), 1),
-        &Limits::new(1, 1, 64),
-        core::time::Duration::ZERO,
-    );
+    let mut empty =
+        Engine::new(World::<Echo>::new(Echo::default(), 1), &Limits::new(1, 1, 64), Duration::ZERO);
     assert_eq!(empty.run(|| false), Ok(0));
     let world: World<Echo> = World::new(Echo::default(), 1);
     let mut broken = engine(world, 2);
@@ -115,7 +108,6 @@ fn a_loop_that_computes_looks_and_does_not_wait() {
 
 #[test]
 fn a_wait_has_the_time_to_its_deadline() {
-    use core::time::Duration;
     assert_eq!(Until::Look.span(at(1)), Duration::ZERO);
     assert_eq!(Until::Due.span(at(1)), Duration::ZERO);
     assert_eq!(Until::At(at(3)).span(at(1)), Duration::from_millis(2));

@@ -1,4 +1,4 @@
-//! Panics of the user's code: each takes what it was called for, and nothing else.
+//! Panics of the user's code: each ends one connection, and nothing else.
 
 use std::pin::Pin;
 
@@ -8,7 +8,7 @@ use sinbin_core::{Cx, NoJob, Service, SourceId, Step, Task, TaskId, Wait};
 
 use crate::world::{World, engine, reports};
 
-/// Panics in these places.
+/// The places in which a service panics.
 #[derive(Clone, Copy, Default)]
 struct Places {
     connect: bool,
@@ -69,7 +69,8 @@ impl Task<World<Planted>> for PlantedConn {
     }
 }
 
-/// Serves a connection by a service that panics in these places, and returns the reports, and how many were counted.
+/// Serves a connection by a service that panics in these places. Returns the reports, and how many lost connections were
+/// counted.
 fn said(places: Places) -> (Vec<String>, usize) {
     let mut world: World<Planted> = World::new(Planted(places), 10);
     let client = world.connect(b"");
@@ -113,7 +114,7 @@ fn a_loop_that_is_dropped_drops_each_task_by_the_guard() {
     assert_eq!(reports().len(), 2);
 }
 
-/// A task's name, of a task that has one.
+/// A service whose tasks have a name.
 struct Named;
 
 struct NamedConn(SourceId);
@@ -151,7 +152,7 @@ fn a_report_names_the_task_and_so_does_the_loop() {
     world.then(1, |world, executor| {
         let tasks: Vec<_> = executor.kernel.tasks().map(|task| task.id).collect();
         let labels = tasks.iter().filter_map(|task| executor.label(*task)).map(|label| label.name);
-        // The acceptor has none.
+        // The other task is the acceptor, which has no name.
         assert_eq!((tasks.len(), labels.collect::<Vec<_>>()), (2, vec!["a task with a name"]));
         world.clients[0].sent.extend(b"x");
     });

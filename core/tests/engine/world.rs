@@ -4,17 +4,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_core::serve::{Engine, Guard, Guarded, Platform, Room, ServeTask, Subject, Until};
 use sinbin_core::{Executor, Host, Instant, Interest, IoError, Limits, Serves, Service, SourceId, Task};
 
-/// Milliseconds, as the tests count time.
-pub const MS: u64 = 1_000_000;
-
+/// Returns the moment so many milliseconds after the beginning.
 pub fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * MS)
+    Instant::from_nanos(ms * 1_000_000)
 }
 
 /// A client's side of a connection.
@@ -36,7 +33,7 @@ pub type Act<S, const SETTLE: u64> = Box<dyn FnOnce(&mut World<S, SETTLE>, &mut 
 
 enum Kind {
     Listener,
-    /// A client's number, and whether its connection is served.
+    /// The client's number, and whether its connection is served: if not, it is read out.
     Connection(usize, bool),
 }
 
@@ -77,26 +74,27 @@ pub struct World<S: Service, const SETTLE: u64 = 0> {
     pub now: Instant,
     pub clients: Vec<Client>,
     /// Numbers of clients that nobody has taken yet.
-    pub backlog: VecDeque<usize>,
+    backlog: VecDeque<usize>,
     sockets: BTreeMap<SourceId, (Kind, Interest)>,
     pub room: Room<usize>,
-    /// What happens, each at its time.
+    /// The acts that are to come, each at its time.
     pub script: VecDeque<(Instant, Act<S, SETTLE>)>,
     pub is_to_stop: bool,
     pub is_draining: bool,
+    /// Connections that were lost to panics.
     pub panicked: usize,
-    /// Connections that were announced to be cut.
+    /// How many connections were said to be cut, each time.
     pub cut: Vec<usize>,
     /// Closed connections that the system still sends by.
     pub leaving: usize,
     /// Slices of a job that are left to be computed.
     pub slices: usize,
+    /// The waits that the loop has asked for.
     pub waits: Vec<Until>,
-    /// Looks are partial as long as this counts.
+    /// How many looks from now on are at some of the sources only.
     pub partial: usize,
+    /// The next wait fails.
     pub has_failed: bool,
-    /// Ends the loop when it waits for ever.
-    pub is_over: Rc<std::cell::Cell<bool>>,
 }
 
 impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
@@ -118,11 +116,10 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
             waits: Vec::new(),
             partial: 0,
             has_failed: false,
-            is_over: Rc::default(),
         }
     }
 
-    /// Has a client connect, and send.
+    /// Has a client connect and send these bytes, and returns its number.
     pub fn connect(&mut self, bytes: &[u8]) -> usize {
         let sent = bytes.iter().copied().collect();
         self.clients.push(Client { sent, ..Client::default() });
@@ -130,15 +127,17 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
         self.clients.len() - 1
     }
 
-    /// Has something happen at a time; times are given in their order.
+    /// Has `act` happen at a time, in milliseconds. Times are given in their order.
     pub fn then(&mut self, ms: u64, act: impl FnOnce(&mut Self, &mut Executor<Self>) + 'static) {
         self.script.push_back((at(ms), Box::new(act)));
     }
 
+    /// Takes `source` for the listener.
     pub fn listen(&mut self, source: SourceId) {
         self.sockets.insert(source, (Kind::Listener, Interest::NONE));
     }
 
+    /// Keeps a client's connection as `source`, without a listener.
     pub fn adopt(&mut self, source: SourceId, client: usize) {
         self.sockets.insert(source, (Kind::Connection(client, true), Interest::NONE));
         self.room.enter();
@@ -151,7 +150,7 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
         }
     }
 
-    /// Returns what is ready of what is watched.
+    /// Returns the sources that are watched and ready, and what for.
     fn ready(&self) -> Vec<(SourceId, Interest)> {
         let all = self.sockets.iter().filter_map(|(source, (kind, watched))| {
             let has_come = match kind {
@@ -282,7 +281,7 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
         self.slices > 0
     }
 
-    /// A moment passes in each look. What is ready ends a wait at once; else the next act of the script does, or the deadline.
+    /// Lets a moment pass. If nothing is ready, time jumps to the next act of the script, or to the deadline.
     fn wait(&mut self, executor: &mut Executor<Self>, until: Until) -> Result<bool, &'static str> {
         if self.has_failed {
             return Err("a broken poller");
@@ -316,7 +315,7 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
     }
 }
 
-/// Creates a loop for so many tasks on a world, with a listener.
+/// Creates a loop for so many tasks on a world, the acceptor of its listener among them.
 pub fn engine<S, const SETTLE: u64>(world: World<S, SETTLE>, tasks: usize) -> Engine<World<S, SETTLE>>
 where
     S: Service<Conn: Task<World<S, SETTLE>>>,
