@@ -46,7 +46,7 @@
 //! | `time` | waiting for a moment |
 //! | `sync` | waiting for each other |
 //! | `group` | tasks that end together |
-//! | `serve` | taking connections in, and letting them go |
+//! | `serve` | the loop that serves: taking connections in, running their tasks, letting them go |
 //! | `protocols` | the shipped services, as pure state machines |
 //! | `driven` | the tasks' half of a loop whose I/O somebody else does |
 //!
@@ -58,6 +58,11 @@
 //! * [`task`]: tasks that are `async fn`s, on the same kernel. [`time`], [`sync`] and [`group`]: what they wait for
 //!   beside sources and jobs.
 //! * [`fib_service`], [`echo`]: the shipped services.
+//!
+//! What a host is made of:
+//!
+//! * [`serve`]: the loop that takes and serves connections, written once, over a platform of yours.
+//! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. Both take a heap, the feature `alloc`.
 //!
 //! # A complete loop
 //!

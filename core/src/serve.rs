@@ -1,11 +1,12 @@
 //! Serving: the loop that every host runs around its sources, written once.
 //!
 //! [`Engine`] takes connections, runs their tasks, reads out what peers still send to closed connections, keeps within the
-//! room there is, and drains. A [`Platform`] is what it needs of a system: sources, a clock, a way to wait. It is a [`Host`]
-//! whose tasks are [`ServeTask`]s; `native/examples/smallest_host.rs` is one in a page.
+//! room there is, and drains. A [`Platform`] is what it needs of a system: sources, a clock, a way to wait. Each is a [`Host`]
+//! whose tasks are [`ServeTask`]s; `native/examples/smallest_host.rs` is one in a page. These take a heap: the feature
+//! `alloc`.
 //!
-//! Loops that somebody else drives ([`driven`](crate::driven)) have the tasks and the turn of this, and leave the rest to
-//! their drivers.
+//! Loops that somebody else drives ([`driven`](crate::driven)) share the tasks and the turn, and leave the rest to their
+//! drivers.
 //!
 //! [`Host`]: crate::Host
 

@@ -1,4 +1,4 @@
-//! What a driver and a driven loop say to each other.
+//! The words between a driver and a driven loop: events, commands and answers.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::kernel::interest::Interest;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle(pub u64);
 
-/// What the driver says. Where there is a `len`, the next so many bytes of the input belong to it.
+/// Something that the driver tells. Where there is a `len`, the next so many bytes of the input belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -35,7 +35,7 @@ pub enum Event {
     },
     /// The peer has sent its last byte.
     Ended(Handle),
-    /// All that was sent is out, and there is room for more: owed after [`Stuck`](Self::Stuck), and whenever that is so
+    /// Everything that was sent is out, and there is room for more: owed after [`Stuck`](Self::Stuck), and whenever that is so
     /// of a source whose interest has [`SEND`](Interest::SEND).
     Writable(Handle),
     /// Not all that was sent is out. The driver keeps the rest.
@@ -54,7 +54,7 @@ pub enum Event {
         /// The bytes of its result: [`WireJob::decode_output`](crate::WireJob::decode_output).
         len: u32,
     },
-    /// A job will not be done: who computed it failed.
+    /// A job will not be done: its computation failed.
     Lost(JobId),
     /// The service is to stop: no connection comes any more.
     Stop,
@@ -66,7 +66,7 @@ pub enum Event {
     More,
 }
 
-/// What the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
+/// Something that the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
 /// belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -75,7 +75,7 @@ pub enum Command {
     Watch {
         /// The source.
         source: Handle,
-        /// What to watch for.
+        /// The readiness to watch for.
         interest: Interest,
     },
     /// Send bytes.
@@ -104,24 +104,24 @@ pub enum Command {
         /// Its bytes: [`WireJob::encode`](crate::WireJob::encode).
         len: u32,
     },
-    /// Nobody wants the job's result any more.
+    /// Forget the job: its result is not wanted any more.
     Cancel(JobId),
 }
 
-/// What a turn came to.
+/// The outcome of a turn.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
     /// When to call again at the latest.
     pub rest: Rest,
     /// How many connections there is room for.
     pub room: u32,
-    /// What to do, in this order.
+    /// The commands, in the order in which they are to be done.
     pub commands: Vec<Command>,
     /// The bytes of the commands.
     pub output: Vec<u8>,
 }
 
-/// What happened in a loop, and its driver can't know.
+/// Counts of what happened in a loop, and its driver can't know.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
     /// Jobs that were begun here, and not given to the driver.

@@ -1,4 +1,4 @@
-//! What a task is, and what it sees of the world while it runs.
+//! Tasks, and what they see of the world while they run.
 
 use core::pin::Pin;
 use core::time::Duration;
@@ -54,7 +54,7 @@ pub trait Task<H: Host> {
     }
 }
 
-/// What a running task sees: its host, its loop's buffers, and the kernel's requests.
+/// The world as a running task sees it: its host, its loop's buffers, and the kernel's requests.
 pub struct Cx<'a, H: Host> {
     /// The host, for I/O.
     pub host: &'a mut H,

@@ -21,7 +21,7 @@ type Tasks<H> = <<H as Host>::Storage as Storage>::Tasks<Option<<H as Host>::Tas
 /// A host repeats three calls: [`turn`](Self::turn), then [`Kernel::rest`] to learn what to wait for, then, as
 /// it finds things ready, [`Kernel::ready`] and [`Kernel::job_done`].
 pub struct Executor<H: Host> {
-    /// Who runs next, and who waits for what.
+    /// The kernel: it knows who runs next, and who waits for what.
     pub kernel: Kernel<H::Storage>,
     tasks: Tasks<H>,
     buffers: Buffers<H::Storage>,

@@ -1,4 +1,4 @@
-//! What does the I/O and the computing for tasks, and what a service is to it.
+//! Hosts, which do the I/O and the computing for tasks, and services, which they run.
 
 use crate::job::Job;
 use crate::kernel::error::{Failure, IoError};

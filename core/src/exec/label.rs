@@ -3,12 +3,12 @@
 use core::fmt;
 use core::panic::Location;
 
-/// What a task is called, and where it was spawned.
+/// The name of a task, and the place where it was spawned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Label {
     /// The path of its `async fn`.
     pub name: &'static str,
-    /// Where it was spawned.
+    /// The place where it was spawned.
     pub spawned: &'static Location<'static>,
 }
 

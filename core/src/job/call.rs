@@ -1,10 +1,10 @@
-//! What is a job, and what can be made one.
+//! Jobs, and closures that are made jobs.
 
 use core::marker::PhantomData;
 
 use crate::job::{Job, Progress};
 
-/// What can be computed off the loop: a [`Job`], or a closure, which is a job of one slice. `Kind` tells the two
+/// Something that can be computed off the loop: a [`Job`], or a closure, which is a job of one slice. `Kind` tells the two
 /// apart, and is inferred.
 pub trait IntoJob<Kind> {
     /// The job.

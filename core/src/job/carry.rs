@@ -54,7 +54,7 @@ trait AnyJob: Send {
     fn run(&mut self, budget: u32) -> Progress<BoxedOutput>;
 }
 
-/// What a [`BoxedJob`] comes to: an `Option` of its result, for [`Carry::put`].
+/// The result of a [`BoxedJob`]: an `Option` of its result, for [`Carry::put`].
 #[cfg(feature = "alloc")]
 pub type BoxedOutput = alloc::boxed::Box<dyn Any + Send>;
 
@@ -77,7 +77,7 @@ impl Job for BoxedJob {
     }
 }
 
-/// Nobody knows its type any more, so it can't travel.
+/// A boxed job can't travel: its type is not known any more.
 #[cfg(feature = "alloc")]
 impl WireJob for BoxedJob {
     fn encode(&self, _: &mut dyn FnMut(&[u8])) -> bool {

@@ -1,4 +1,4 @@
-//! What can go wrong, as values: capacity, and I/O on a source. Protocol errors live with their protocols.
+//! Errors as values: capacity, and I/O on a source. Protocol errors live with their protocols.
 
 use core::fmt;
 
@@ -16,10 +16,10 @@ impl fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
-/// What a host says of an operation that it did not do.
+/// The reason for which a host did not do an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IoError {
-    /// It would block: wait for readiness and try again.
+    /// The operation would block: wait for readiness and try again.
     WouldBlock,
     /// The source is closed, or the id names nothing.
     Closed,
@@ -29,9 +29,9 @@ pub enum IoError {
     Stopping,
     /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
     NoRoom,
-    /// Nobody listens at the address.
+    /// No listener is at the address.
     ConnectionRefused,
-    /// Somebody else has the address.
+    /// The address is taken.
     AddressInUse,
     /// The host has no such operation, or does not let this task have it.
     Unsupported,
@@ -57,7 +57,8 @@ impl fmt::Display for IoError {
 
 impl core::error::Error for IoError {}
 
-/// What the standard library's errors are to a task. An operation that a signal has interrupted is tried again.
+/// Takes an error of the standard library for what it means to a task. An operation that a signal has interrupted is to be
+/// tried again, and so it would block.
 #[cfg(feature = "std")]
 impl From<std::io::Error> for IoError {
     #[cold]
@@ -76,7 +77,7 @@ impl From<std::io::Error> for IoError {
     }
 }
 
-/// What was tried.
+/// An operation that can fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
     /// Taking a connection from a listener.
@@ -109,14 +110,14 @@ impl fmt::Display for Op {
     }
 }
 
-/// Why a task gave up: what it tried, on what, and what went wrong.
+/// The reason for which a task gave up: the operation, the source that it was for, and the error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// What was tried.
+    /// The operation.
     pub op: Op,
-    /// On what.
+    /// The source.
     pub source: SourceId,
-    /// What went wrong.
+    /// The error.
     pub error: IoError,
 }
 

@@ -1,4 +1,4 @@
-//! A table of what somebody beside the kernel knows of tasks, sources or jobs.
+//! A table by ids, for what is known of tasks, sources or jobs outside of the kernel.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,8 +9,8 @@ use crate::kernel::id::Id;
 /// Values by ids of the kernel's: a table with a place for each [index](Id::index), of which the id that has the place
 /// now finds its value, and an id that had the place before finds nothing.
 ///
-/// What a method does with one id is O(1); [`insert`](Self::insert) is O(1) on average, as the table grows to the largest
-/// index. It never shrinks. Nothing panics, unless memory runs out: the ids are the kernel's, whose indexes are dense.
+/// Methods that take one id are O(1); [`insert`](Self::insert) is O(1) on average, as the table grows to the largest index.
+/// The table never shrinks. It is for ids of the kernel's, whose indexes are dense. No method panics, unless memory runs out.
 ///
 /// ```
 /// use sinbin_core::{IdMap, SourceId};
@@ -27,13 +27,13 @@ pub struct IdMap<I, T> {
 }
 
 impl<I, T> IdMap<I, T> {
-    /// An empty table without memory.
+    /// Creates an empty table without memory.
     #[must_use]
     pub const fn new() -> Self {
         Self { places: Vec::new() }
     }
 
-    /// An empty table that has the memory for so many places.
+    /// Creates an empty table that has the memory for so many places.
     #[must_use]
     pub fn with_capacity(places: usize) -> Self {
         Self { places: Vec::with_capacity(places) }
@@ -41,7 +41,7 @@ impl<I, T> IdMap<I, T> {
 }
 
 impl<I: Id, T> IdMap<I, T> {
-    /// Keeps the value under `id`. Returns what was in its place, whichever id had that.
+    /// Keeps the value under `id`. Returns the value that was in its place, and the id which had that.
     #[inline]
     pub fn insert(&mut self, id: I, value: T) -> Option<(I, T)> {
         let index = id.index();
@@ -51,7 +51,7 @@ impl<I: Id, T> IdMap<I, T> {
         self.places[index].replace((id, value))
     }
 
-    /// The value of `id`.
+    /// Returns the value of `id`.
     #[must_use]
     #[inline]
     pub fn get(&self, id: I) -> Option<&T> {
@@ -59,7 +59,7 @@ impl<I: Id, T> IdMap<I, T> {
         (*found == id).then_some(value)
     }
 
-    /// The value of `id`, to change.
+    /// Returns the value of `id`, to change.
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, id: I) -> Option<&mut T> {
@@ -67,7 +67,7 @@ impl<I: Id, T> IdMap<I, T> {
         (*found == id).then_some(value)
     }
 
-    /// Whether `id` has a value.
+    /// Returns true if `id` has a value.
     #[must_use]
     #[inline]
     pub fn contains(&self, id: I) -> bool {
@@ -87,7 +87,7 @@ impl<I: Id, T> IdMap<I, T> {
         Some(place.take_if(|(found, value)| *found == id && is_one(value))?.1)
     }
 
-    /// Whose the place at `index` is, and the value.
+    /// Returns the id that has the place at `index`, and its value.
     #[must_use]
     #[inline]
     pub fn at(&self, index: usize) -> Option<(I, &T)> {
@@ -95,7 +95,7 @@ impl<I: Id, T> IdMap<I, T> {
         Some((*id, value))
     }
 
-    /// Whose the place at `index` is, and the value, to change.
+    /// Returns the id that has the place at `index`, and its value, to change.
     #[must_use]
     #[inline]
     pub fn at_mut(&mut self, index: usize) -> Option<(I, &mut T)> {
@@ -103,7 +103,7 @@ impl<I: Id, T> IdMap<I, T> {
         Some((*id, value))
     }
 
-    /// How many places there are, taken or not: more than every index there was since everything was last
+    /// Returns how many places there are, taken or not: more than any index that was used since everything was last
     /// [taken out](Self::drain).
     #[must_use]
     pub fn places(&self) -> usize {

@@ -21,7 +21,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// The acceptor of `listener`. It ends when that is closed.
+    /// Creates the acceptor of `listener`, which ends when that is closed.
     #[must_use]
     pub const fn new(listener: SourceId) -> Self {
         Self { listener }
@@ -39,10 +39,10 @@ impl<H: Host> Task<H> for Acceptor {
                 Ok(_) | Err(IoError::Reset) => {}
                 Err(IoError::WouldBlock) => return Step::Wait(Wait::recv(self.listener)),
                 Err(IoError::NoRoom | IoError::Os(_)) => {
-                    // What ends the listener ends this wait as well.
+                    // The end of the listener ends this wait as well.
                     return Step::Wait(Wait::on(What::Hangup(self.listener)).until(cx.after(Some(RETRY))));
                 }
-                // It may have been woken before the listener was closed.
+                // The listener was closed after this task had been woken.
                 Err(IoError::Stopping | IoError::Closed) => return Step::Done,
                 Err(error) => {
                     return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });

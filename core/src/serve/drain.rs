@@ -1,13 +1,13 @@
-//! The way of a loop to its end: no new connections, and an answer to what was received.
+//! How far a loop is on its way to its end: no new connections, and an answer to what was received.
 
 use core::time::Duration;
 
 use crate::kernel::instant::Instant;
 
-/// How far the loop is.
+/// The stage of the drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Drain {
-    /// Nobody has asked for an end.
+    /// The loop serves: no end was asked for.
     Off,
     /// Connections that are under way to the listeners are awaited until then.
     Accepting(Instant),
@@ -15,17 +15,17 @@ pub(super) enum Drain {
     Receiving(Instant),
     /// Connections that have nothing to read are told to end. Those that are left then are cut off.
     On(Instant),
-    /// They were, in so many turns.
+    /// All tasks are being ended, and this is how often they were.
     Over(usize),
 }
 
 impl Drain {
-    /// Returns the last stage but one, which ends after `timeout`.
+    /// Returns the stage in which connections are told to end, and have `timeout` for it.
     pub(super) fn within(now: Instant, timeout: Duration) -> Self {
         Self::On(now + timeout)
     }
 
-    /// Returns true if nothing of it has begun.
+    /// Returns true if no end was asked for.
     #[inline]
     pub(super) fn is_off(self) -> bool {
         self == Self::Off

@@ -1,4 +1,4 @@
-//! The loop.
+//! The loop that serves, on any platform.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,8 +18,8 @@ use crate::serve::platform::{Platform, Until};
 use crate::serve::task::ServeTask;
 use crate::serve::turn::{Look, UNSEEN, turn};
 
-/// How many turns tasks have to end when the time to drain is over: to be told, to be dropped, and some for sockets that
-/// linger.
+/// How many turns tasks have to end when the time to drain is over: one to be told, one to be dropped, and some more for
+/// sockets that linger.
 const MAX_CUTS: usize = 8;
 
 /// A reason for which a loop ends too early.
@@ -47,21 +47,21 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
 /// Each time around it runs a turn of the tasks, sees to connections that have closed and to acceptors without room, and waits
 /// for what the tasks wait for. Tasks that hand on to each other have up to 64 steps between two looks at the sources.
 pub struct Engine<P: Platform> {
-    /// The tasks.
+    /// The kernel and the tasks.
     pub executor: Executor<P>,
-    /// Its sources, and the service.
+    /// The sources, the clock and the service.
     pub platform: P,
     listeners: Vec<SourceId>,
     drain: Drain,
     drain_timeout: Duration,
-    /// Connections that were cut off.
+    /// Connections that were cut off when the time to drain was over.
     cut: usize,
     /// Steps since the sources were last looked at.
     steps: usize,
 }
 
 impl<P: Platform> Engine<P> {
-    /// Creates a loop without listeners and connections. Requests under way have `drain_timeout` when it is to stop.
+    /// Creates a loop without listeners and connections. When it is to stop, requests under way have `drain_timeout`.
     #[must_use]
     pub fn new(platform: P, storage: &P::Storage, drain_timeout: Duration) -> Self {
         Self {
@@ -75,22 +75,23 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Adds a listener, which `keep` puts under the name that it is given, and the task that takes its connections.
+    /// Adds a listener, and the task that takes its connections. `keep` gives the listener to the platform, under the id that
+    /// it is called with.
     ///
     /// # Errors
     ///
-    /// [`Full`] when there is no place for it. `keep` may have been called: the listener is closed again then.
+    /// [`Full`] when there is no place for it. If `keep` was called before that was found, the listener is closed again.
     pub fn accept_from(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         let source = self.add(keep, |_, source| ServeTask::accept(Acceptor::new(source)))?;
         self.listeners.push(source);
         Ok(())
     }
 
-    /// Serves a connection that somebody else made, which `keep` puts under the name that it is given.
+    /// Serves a connection that was made elsewhere. `keep` gives it to the platform, under the id that it is called with.
     ///
     /// # Errors
     ///
-    /// [`Full`] when there is no place for it. `keep` may have been called: the connection is closed again then.
+    /// [`Full`] when there is no place for it. If `keep` was called before that was found, the connection is closed again.
     pub fn serve(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         self.add(keep, ServeTask::connect).map(|_| ())
     }
@@ -107,15 +108,14 @@ impl<P: Platform> Engine<P> {
         })
     }
 
-    /// Drops all tasks, one by one, without a further step.
+    /// Drops all tasks, one by one, without another step of any.
     pub fn clear(&mut self) {
         let guard = self.platform.guard();
         self.executor.drain(|task| guard.drop(task));
     }
 
-    /// Runs until the platform [is to stop](Platform::is_to_stop) and all is answered, or no listener and no connection is left.
-    /// When `is_over` says so, all tasks are cancelled. Returns how many connections were cut off since they did not end in
-    /// time.
+    /// Runs until the platform [is to stop](Platform::is_to_stop) and all is answered, or no task is left. Once `is_over`
+    /// returns true, all tasks are cancelled. Returns how many connections were cut off because they did not end in time.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl<P: Platform> Engine<P> {
             look = Look::None;
             match rest {
                 Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => break,
-                // The program is over, and the tasks that still clean up wait for others that are gone.
+                // All tasks are cancelled, and those that still clean up wait for others that are gone.
                 Rest::Stalled if is_ending && !self.is_cutting() => self.drain = Drain::On(Instant::ZERO),
                 Rest::Stalled if is_ending => {}
                 Rest::Stalled => return Err(Stopped::Stalled),
@@ -159,7 +159,7 @@ impl<P: Platform> Engine<P> {
     /// Sees to what a turn leaves: connections to read out, acceptors that have room now, work between turns.
     fn see_to_connections(&mut self) {
         self.linger();
-        // An acceptor without room waits for its listener's hangup: a wait that anybody can end without harm.
+        // An acceptor without room waits for its listener's hangup. To end that wait does no harm: the acceptor tries again.
         for listener in self.platform.room().take_relieved() {
             self.executor.kernel.ready(listener, Interest::HANGUP);
         }
@@ -180,7 +180,7 @@ impl<P: Platform> Engine<P> {
 
     fn until(&self, rest: Rest) -> Until {
         let end = self.drain.deadline();
-        // Where the system tells at once what has come in, each look is one in which nothing is missed.
+        // A platform that tells at once what has come in misses nothing, whatever the look.
         if !P::SETTLE.is_zero() && (self.executor.kernel.has_due() || end <= self.platform.now()) {
             return Until::Due;
         }
@@ -192,7 +192,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Adds a source that `keep` puts under its name, and the task that `make` makes for it.
+    /// Adds a source, which `keep` gives to the platform, and the task that `make` makes for it.
     fn add(
         &mut self,
         keep: impl FnOnce(&mut P, SourceId),
@@ -208,7 +208,7 @@ impl<P: Platform> Engine<P> {
         spawned.map(|_| source)
     }
 
-    /// Has each connection that closed with something unread be read out, by a task of its own.
+    /// Spawns a task for each connection that was closed with something unread, which reads it out.
     fn linger(&mut self) {
         let unread = self.platform.room().take_unread();
         if unread.is_empty() {
@@ -232,8 +232,8 @@ impl<P: Platform> Engine<P> {
         matches!(self.drain, Drain::Over(_))
     }
 
-    /// Goes from one stage of the drain to the next, if it is time. What came before is seen first: a look at the sources
-    /// comes between a deadline and what is done by it.
+    /// Goes from one stage of the drain to the next, if it is time. A look at the sources comes between a stage's deadline and
+    /// what is done at it, so that input which came in time is seen.
     fn check_drain(&mut self) {
         let seen = self.executor.kernel.seen();
         match self.drain {
@@ -256,7 +256,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Closes the listeners, behind the last of their connections.
+    /// Takes the last connections of the listeners, and closes these.
     fn receive_last(&mut self) {
         for listener in mem::take(&mut self.listeners) {
             self.accept_waiting(listener);
@@ -271,7 +271,7 @@ impl<P: Platform> Engine<P> {
         self.drain = Drain::within(self.platform.now(), self.drain_timeout);
     }
 
-    /// Takes the connections that wait in the backlog: what they have sent already was received.
+    /// Takes the connections that wait in the backlog: their requests came before the request to stop, and are answered.
     fn accept_waiting(&mut self, listener: SourceId) {
         while let Ok(new) = self.executor.kernel.open() {
             let accepted = self.platform.accept(listener, new);
@@ -291,15 +291,15 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Lets every connection that waits for requests look whether one is there, and end if there is none.
+    /// Wakes every connection that waits for a request, so that it receives what is there, or ends if nothing is.
     fn nudge(&mut self) {
         for source in self.platform.served() {
             self.executor.kernel.ready(source, Interest::RECV);
         }
     }
 
-    /// Ends all tasks, whatever they do. Those that are there after the next turn are ended again: the first time a task may
-    /// only be told.
+    /// Ends all tasks, whatever they do. The first time, a task may only be told; tasks that are left after the next turn are
+    /// ended again.
     #[cold]
     fn cut_off(&mut self) {
         let cuts = match self.drain {

@@ -7,7 +7,7 @@ use core::fmt::{Arguments, Display};
 use crate::exec::host::Host;
 use crate::kernel::id::{SourceId, TaskId};
 
-/// What a report is about.
+/// The subject of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Subject {
     /// A task.
@@ -18,7 +18,7 @@ pub enum Subject {
     Value,
 }
 
-/// A way to call the user's code. What panics is lost alone.
+/// A way to call the user's code. If that panics, nothing else is lost.
 pub trait Guard: Copy + Default {
     /// The message of a panic.
     type Panic: Display;
@@ -27,13 +27,13 @@ pub trait Guard: Copy + Default {
     ///
     /// # Errors
     ///
-    /// The panic's message. What `act` has changed until then may be half done.
+    /// The panic's message. What `act` was changing may be half done.
     fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, Self::Panic>;
 
     /// Takes a line of a report.
     fn report(self, subject: Subject, line: Arguments<'_>);
 
-    /// Drops a value of the user's, and reports a panic of its destructor.
+    /// Drops a value of the user's; a panic of its destructor is reported.
     #[inline]
     fn drop<T>(self, unwanted: T) {
         if core::mem::needs_drop::<T>()
@@ -45,7 +45,8 @@ pub trait Guard: Copy + Default {
     }
 }
 
-/// Calls without a catch: a panic leaves the turn, and the loop is of no use any more. In a sandbox it ends the guest.
+/// The guard of hosts that catch no panics: a panic leaves the turn, and the loop is of no use any more. In a sandbox it
+/// ends the guest.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Unguarded;
 

@@ -22,7 +22,7 @@ impl Linger {
     /// How long a peer has to take the last answer and close as well.
     pub const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// Lingers on `source` from `now` on.
+    /// Creates the task that reads `source` out, for [`PATIENCE`](Self::PATIENCE) from `now` on.
     #[must_use]
     pub fn new(source: SourceId, now: Instant) -> Self {
         Self { source, until: now + Self::PATIENCE }

@@ -1,4 +1,4 @@
-//! How many connections each peer has, where one peer may not have them all.
+//! The count of each peer's connections, for hosts where a peer may have only so many.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -53,7 +53,7 @@ impl From<IpAddr> for Peer {
 pub struct Peers {
     limit: Option<NonZeroU32>,
     counts: BTreeMap<Peer, u32>,
-    /// Whose each connection is.
+    /// The peer of each connection.
     connections: IdMap<SourceId, Peer>,
 }
 
@@ -84,14 +84,14 @@ impl Peers {
         }
     }
 
-    /// Counts a connection under the name of another source from here on.
+    /// Counts a connection again that has [left](Self::leave), under the name of another source.
     pub fn rename(&mut self, source: SourceId, peer: Option<Peer>) {
         if let Some(peer) = peer {
             self.put(source, peer);
         }
     }
 
-    /// Counts a connection no longer, and returns whose it was.
+    /// Counts a connection no longer, and returns its peer.
     pub fn leave(&mut self, source: SourceId) -> Option<Peer> {
         let peer = self.connections.remove(source)?;
         if let Entry::Occupied(mut entry) = self.counts.entry(peer) {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_forgotten() {
+    fn a_connection_that_has_left_is_counted_no_longer() {
         let mut peers = Peers::new(NonZeroU32::new(2));
         assert!(peers.are_limited());
         let address = "10.0.0.1".parse().expect("an address");

@@ -1,4 +1,4 @@
-//! What the loop needs of a system.
+//! The system that a loop serves on, as far as the loop needs it.
 
 use core::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::serve::task::ServeTask;
 /// How long to wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// Not at all: look at the sources.
+    /// No wait: a look at the sources.
     Look,
-    /// Not at all, and a deadline has come: look so that nothing is missed that came before now.
+    /// No wait, and a deadline has come: a look that misses nothing which came before now.
     Due,
-    /// Until something happens, or until then at the latest.
+    /// A wait until something happens, or until this moment at the latest.
     At(Instant),
 }
 
 impl Until {
-    /// Returns the time that there is for the wait, which is long where there is no limit.
+    /// Returns how long the wait may take from `now` on: centuries, if it has no limit.
     #[must_use]
     pub const fn span(self, now: Instant) -> Duration {
         match self {
@@ -37,13 +37,13 @@ impl Until {
 pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self::Service>> {
     /// The service that it runs.
     type Service: Service<Conn: Task<Self>>;
-    /// A connection that is closed.
+    /// A closed connection that is still to be read out.
     type Closed;
     /// The error of a wait.
     type Error;
 
-    /// How long the system may take to tell what has come in. Requests to stop are followed by so long a wait for connections,
-    /// and then for bytes: what came before the request is answered.
+    /// How long the system may take to tell what has come in. When the loop is to stop, it goes on for this span to take
+    /// connections, and for as long again to receive: requests that came before are answered.
     const SETTLE: Duration = Duration::ZERO;
 
     /// Returns the room for connections.
@@ -55,25 +55,25 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     /// Keeps a closed connection as `source`, to be read out.
     fn linger(&mut self, source: SourceId, closed: Self::Closed);
 
-    /// Drops a closed connection for which there is no place.
+    /// Drops a closed connection that there is no place to read out.
     fn let_go(&mut self, closed: Self::Closed) {
         drop(closed);
         self.room().leave(1);
     }
 
-    /// Returns the connections that are served: neither listeners, nor those that are read out. Of use only when the loop
-    /// [is to stop](Self::is_to_stop).
+    /// Returns the connections that are served: no listeners, and none that is read out. The loop asks for them only
+    /// on its way to the end.
     fn served(&self) -> impl Iterator<Item = SourceId> {
         core::iter::empty()
     }
 
-    /// Returns true if the loop is to stop: no new connections, and an answer to what was received.
+    /// Returns true if the loop is to stop: to take no new connections, answer what was received, and end.
     fn is_to_stop(&self) -> bool {
         false
     }
 
-    /// Has every receive of a served connection that would block say [`IoError::Stopping`](crate::IoError::Stopping) instead,
-    /// from here on.
+    /// From here on, has each receive of a served connection that would block fail with
+    /// [`IoError::Stopping`](crate::IoError::Stopping) instead.
     fn begin_drain(&mut self) {}
 
     /// Hears that the time to drain is over, and how many connections are cut.
@@ -81,8 +81,8 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
         let _ = connections;
     }
 
-    /// Returns how many closed connections the system has still to send something by. The loop does not end before they have
-    /// gone.
+    /// Returns how many closed connections have bytes that the system has not sent yet. The loop does not end before they
+    /// have gone, or the time to drain is over.
     fn leaving(&self) -> usize {
         0
     }
@@ -92,14 +92,14 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
         let _ = executor;
     }
 
-    /// Does what is to be done between two turns: computes a slice of a job, gives memory back. Returns true if that took as
-    /// long as many steps of tasks.
+    /// Does what there is to do between two turns: computes a slice of a job, gives memory back. Returns true if that took as
+    /// long as many steps of tasks, so that it is time to look at the sources.
     fn between_turns(&mut self, executor: &mut Executor<Self>) -> bool {
         let _ = executor;
         false
     }
 
-    /// Returns true if there is more to compute: the loop looks at the sources, and does not wait.
+    /// Returns true if there is more to compute between turns: the loop then only looks at the sources, and does not wait.
     fn is_busy(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! The room for connections.
+//! The room that a loop has for connections.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -6,7 +6,7 @@ use core::mem;
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
 
-/// Counts the connections there are, those that are being read out among them, and holds those that wait for that. `C` is a
+/// The count of connections, with those that are read out, and the closed ones that wait to be read out. `C` is a closed
 /// connection.
 #[derive(Debug)]
 pub struct Room<C> {
@@ -14,9 +14,9 @@ pub struct Room<C> {
     limit: usize,
     /// Listeners whose acceptors found no room since acceptors were last woken.
     crowded: Vec<SourceId>,
-    /// A connection has gone since then.
+    /// A connection has gone since acceptors were last woken.
     is_relieved: bool,
-    /// Connections that are closed and have something unread.
+    /// Closed connections that have something unread.
     unread: Vec<C>,
 }
 
@@ -27,7 +27,7 @@ impl<C> Room<C> {
         Self { open: 0, limit, crowded: Vec::new(), is_relieved: false, unread: Vec::new() }
     }
 
-    /// Connections there are.
+    /// Returns how many connections there are.
     #[must_use]
     pub const fn open(&self) -> usize {
         self.open
@@ -40,18 +40,18 @@ impl<C> Room<C> {
         self.open < self.limit
     }
 
-    /// Looks whether there is room for another one, of `listener`.
+    /// Checks that there is room for another connection of `listener`.
     ///
     /// # Errors
     ///
-    /// [`IoError::NoRoom`] if not: the listener's acceptor is woken when a connection has gone.
+    /// [`IoError::NoRoom`] if there is none: the listener's acceptor is woken when a connection has gone.
     #[inline]
     pub fn check(&mut self, listener: SourceId) -> Result<(), IoError> {
         if self.has_room() { Ok(()) } else { Err(self.crowd(listener)) }
     }
 
-    /// Says that there is no room for a connection of `listener`, for whatever reason: its acceptor is woken when a connection
-    /// has gone. Returns [`IoError::NoRoom`].
+    /// Notes that there is no room for a connection of `listener`, for whatever reason, so that its acceptor is woken when a
+    /// connection has gone. Returns [`IoError::NoRoom`].
     #[cold]
     pub fn crowd(&mut self, listener: SourceId) -> IoError {
         if !self.crowded.contains(&listener) {
@@ -79,7 +79,7 @@ impl<C> Room<C> {
         self.is_relieved |= count > 0;
     }
 
-    /// Keeps a closed connection to be read out. It is counted until that is over. Were it closed at once, its peer might lose
+    /// Keeps a closed connection to be read out, and goes on counting it. Were its socket closed at once, its peer might lose
     /// what was sent to it last.
     pub fn linger(&mut self, connection: C) {
         self.unread.push(connection);

@@ -23,11 +23,11 @@ pub struct ServeTask<S: Service>(Kind<S>);
 enum Kind<S: Service> {
     /// Takes connections.
     Accept(Acceptor),
-    /// Serves one.
+    /// Serves a connection.
     Serve(S::Conn),
     /// Closes a connection for which the service made no task, since it panicked.
     Unserved(SourceId),
-    /// Reads out what the peer still sends.
+    /// Reads a closed connection out.
     Linger(Linger),
     /// Holds the place of a connection's task that has ended and been dropped.
     Gone,
@@ -52,7 +52,8 @@ impl<S: Service> ServeTask<S> {
         Self(Kind::Linger(linger))
     }
 
-    /// Has the host's service make the task that serves `connection`; one that closes it, where the service panics.
+    /// Creates the task that serves `connection`, as the host's service makes it; if that panics, a task that closes the
+    /// connection.
     pub fn connect<H: Guarded + Serves<S>>(host: &mut H, connection: SourceId) -> Self {
         let guard = host.guard();
         match guard.call(|| host.service().connect(connection)) {
@@ -116,8 +117,7 @@ where
     }
 }
 
-/// Runs a step. The executor puts a task in its place without a guard, so the call that tells the task its id is made here,
-/// within one.
+/// Runs a step. The executor puts a task in its place outside of a guard, so the task is told its id here, within one.
 #[inline]
 fn resume<H: Guarded, T: Task<H> + Unpin>(task: &mut T, cx: &mut Cx<'_, H>) -> Step {
     if cx.woken() == Woken::Spawned {
@@ -127,7 +127,7 @@ fn resume<H: Guarded, T: Task<H> + Unpin>(task: &mut T, cx: &mut Cx<'_, H>) -> S
     Pin::new(task).resume(cx)
 }
 
-/// Takes down the task that panicked, alone.
+/// Ends the task that panicked, and no other.
 #[cold]
 fn panicked<H: Guarded, T: Task<H> + Unpin>(
     task: &mut T,
@@ -142,7 +142,7 @@ fn panicked<H: Guarded, T: Task<H> + Unpin>(
     Step::Done
 }
 
-/// Tells what the task did. Its name is asked for where something has panicked, so that may do so too.
+/// Reports what the task did. To ask a task for its name may panic, too: then the report names its type.
 #[cold]
 fn report<H: Guarded, T: Task<H>>(
     task: &T,

@@ -1,25 +1,25 @@
-//! One turn.
+//! One turn of the tasks, and the look at the sources before it.
 
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
 use crate::exec::host::Host;
 use crate::kernel::instant::Instant;
 
-/// Steps of tasks that hand on to each other, before the sources are looked at again.
+/// How many steps tasks that hand on to each other have before the sources are looked at again.
 pub(crate) const UNSEEN: usize = 64;
 
-/// What came before a turn.
+/// The look at the sources before a turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     /// All sources were looked at.
     Whole,
     /// Some of them were.
     Part,
-    /// The turn before, and no look.
+    /// No source was looked at since the turn before.
     None,
 }
 
-/// Runs a turn, and returns how many steps it had. Deadlines end if all sources have been looked at since the last one.
+/// Runs a turn, and returns how many steps it had. Waits end by their deadlines only after a whole look.
 #[inline]
 pub(crate) fn turn<H: Host<Task: Task<H> + Unpin>>(
     executor: &mut Executor<H>,
@@ -30,7 +30,7 @@ pub(crate) fn turn<H: Host<Task: Task<H> + Unpin>>(
     match look {
         Look::Whole => executor.turn(now(host), host),
         Look::Part => executor.turn_unseen(now(host), host),
-        // Tasks that hand on to each other need not pay for the clock either.
+        // Without a look no wait ends by its deadline, so the time need not be read.
         Look::None => executor.turn_unseen(executor.kernel.now(), host),
     }
 }

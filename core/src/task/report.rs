@@ -1,4 +1,4 @@
-//! What becomes of the errors of tasks that nobody waits for.
+//! Reports of errors of tasks that nobody waits for.
 
 use core::any::TypeId;
 use core::convert::Infallible;
@@ -34,7 +34,7 @@ pub struct Unjoined<'a> {
     pub label: Label,
     /// The error that the task returned.
     pub error: &'a dyn Display,
-    /// Whether the task was cancelled, which then is mostly why it failed.
+    /// True if the task was cancelled, which then is mostly why it failed.
     pub was_cancelled: bool,
 }
 

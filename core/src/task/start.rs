@@ -74,7 +74,7 @@ impl<'d> Loop<'d> {
     /// Spawns a task on the heap, and returns the handle to join or cancel it by; dropping that leaves the task
     /// alone. It runs in the next turn.
     ///
-    /// It can outlive whoever spawns it, so it borrows nothing from there: what tasks share is in an
+    /// A spawned task can outlive the task that spawns it, so it borrows nothing from there: what tasks share is in an
     /// [`Rc`](alloc::rc::Rc), and an `async move` block takes it along.
     ///
     /// # Errors

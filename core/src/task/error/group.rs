@@ -17,12 +17,12 @@ pub type Others<E> = heapless::Vec<Other<E>, MAX_CHILDREN>;
 /// one.
 pub const MAX_CHILDREN: usize = 16;
 
-/// What a task of a group came to.
+/// The reason for which a task of a group failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause<E> {
-    /// It returned this.
+    /// The task returned this.
     Error(E),
-    /// It panicked.
+    /// The task panicked.
     Panicked,
     /// The group's own task can't go on waiting for it.
     Refused(Refused),
@@ -34,7 +34,7 @@ pub enum Cause<E> {
 pub struct Failed<E> {
     /// Which task.
     pub task: TaskId,
-    /// What it is called, and where it was spawned; unknown of the group's own task.
+    /// The task's name, and where it was spawned; unknown of the group's own task.
     pub label: Option<Label>,
     /// Why.
     pub cause: Cause<E>,
@@ -52,7 +52,7 @@ pub struct Other<E> {
     pub label: Label,
     /// Why.
     pub cause: Cause<E>,
-    /// Whether the task had been told that it is cancelled, which then is mostly why it failed.
+    /// True if the task had been told that it is cancelled, which then is mostly why it failed.
     pub was_told: bool,
 }
 

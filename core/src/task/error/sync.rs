@@ -68,11 +68,11 @@ impl From<Refused> for RecvError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PermitError {
-    /// So many were asked for, and there are never more than so many.
+    /// More permits were asked for than there ever are.
     Above {
-        /// What was asked for.
+        /// How many were asked for.
         asked: u32,
-        /// What there is.
+        /// How many there are.
         total: u32,
     },
     /// The task must not wait.
