@@ -1,4 +1,5 @@
-//! The smallest host that serves: what the loop of [`sinbin::serve`] needs of a system, here `poll` of POSIX. It echoes.
+//! The smallest host that serves: a [`Platform`] for the loop of [`sinbin::serve`](mod@sinbin::serve), by `poll` of POSIX. The
+//! service is the echo of the tutorials.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use socket2::Socket;
 struct Small {
     service: Echo,
     clock: Clock,
-    /// Each with what it is watched for, and whether it is a connection that is served.
+    /// The sockets: each with what it is watched for, and whether it is a connection that is served.
     sockets: HashMap<SourceId, (Socket, Interest, bool)>,
     room: Room<Socket>,
 }
@@ -48,7 +49,7 @@ impl Host for Small {
 
     fn close(&mut self, source: SourceId) {
         match self.sockets.remove(&source) {
-            // Closed while its peer still sends, a connection might lose what was sent last.
+            // A socket that is closed while its peer still sends might lose what was sent to the peer last, so it is read out.
             Some((socket, _, true)) if socket.shutdown(Shutdown::Write).is_ok() => self.room.linger(socket),
             _ => self.room.leave(1),
         }

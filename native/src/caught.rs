@@ -1,4 +1,4 @@
-//! The user's code is called within a catch: a panic of it ends what it was called for, and nothing else.
+//! Calls of the user's code, within a catch: a panic of it ends what it was called for, and nothing else.
 
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::{fmt, mem};
 use sinbin_core::serve::{Guard, Subject};
 use sinbin_core::{Job, Progress};
 
-/// Calls the user's code within a catch, and tells the log what panics.
+/// The guard of the native loops: it calls the user's code within a catch, and tells the log what panics.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Catch;
 
@@ -43,7 +43,7 @@ impl fmt::Display for Panicked {
 ///
 /// # Errors
 ///
-/// If it panics. What it has changed until then may be half done.
+/// The message, if it panics. What it was changing may be half done.
 #[inline]
 pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(act)).map_err(panicked)

@@ -8,7 +8,7 @@ use crate::caught::caught;
 use crate::host::SendJob;
 use crate::pool::{Pool, Ticket};
 
-/// Who computes.
+/// The place where jobs are computed.
 pub(crate) enum Compute<J: Job> {
     /// Worker threads; the table holds what became of each job.
     Workers(Pool<J>, IdMap<JobId, Given<J>>, Alone),
@@ -16,7 +16,7 @@ pub(crate) enum Compute<J: Job> {
     Slices(Slicer<J, Limits>, u32),
 }
 
-/// How the loop computes if there can be no workers.
+/// The way to compute on the loop, for when there can be no workers.
 #[derive(Clone, Copy)]
 pub(crate) struct Alone {
     pub(crate) limits: Limits,
@@ -31,7 +31,7 @@ impl Alone {
 
 /// A job in the hands of the workers.
 pub(crate) enum Given<J: Job> {
-    /// While the ticket is there, somebody wants the result.
+    /// The job waits or runs, and its result is wanted as long as the ticket is there.
     Running {
         _ticket: Ticket<J>,
     },
@@ -40,9 +40,9 @@ pub(crate) enum Given<J: Job> {
 
 /// A job that is over.
 pub(crate) enum Over {
-    /// Its result can be taken.
+    /// The result can be taken.
     Done(JobId),
-    /// It panicked: there is none.
+    /// The job panicked, and has no result.
     Failed(JobId),
 }
 
@@ -85,7 +85,7 @@ impl<J: SendJob> Compute<J> {
         }
     }
 
-    /// Whether the loop has computing of its own to do.
+    /// Returns true if the loop has computing of its own to do.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Slices(slicer, _) if !slicer.is_idle())
     }
@@ -108,7 +108,7 @@ impl<J: SendJob> Compute<J> {
         }
     }
 
-    /// What the workers have finished since the last time. Results that nobody wants any more are dropped.
+    /// Returns what the workers have finished since the last call. Results that nobody wants any more are dropped.
     pub(crate) fn finished(&mut self) -> Vec<Over> {
         let Self::Workers(pool, table, _) = self else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What tasks see of the native loop: sockets, jobs, and the service they belong to.
+//! The native loop as its tasks see it: sockets, jobs, and the service that they belong to.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -38,8 +38,8 @@ pub struct Counts {
     pub sent: u64,
 }
 
-/// A connection that is closed and has something unread, and whose it is, if that counts.
-pub type Unread = (TcpStream, Option<Peer>);
+/// A closed connection that has something unread, and its peer, if connections of a peer are limited.
+pub(crate) type Unread = (TcpStream, Option<Peer>);
 
 /// The host of a native loop that runs the service `S`.
 pub struct Native<S: Service> {
@@ -54,7 +54,7 @@ pub struct Native<S: Service> {
     /// Listeners on IPv6 addresses take IPv4 connections too.
     pub(crate) dual_stack: bool,
     pub(crate) stopper: Stopper,
-    /// Wakes from outside, if the tasks can be woken so.
+    /// Requests from outside to wake tasks, if the tasks can be woken so.
     pub(crate) inbox: Option<Inbox>,
     pub(crate) decay: Decay,
 }

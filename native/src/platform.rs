@@ -1,4 +1,4 @@
-//! The native loop's system: a reactor, worker threads, and memory that goes back.
+//! The system of the native loop: a reactor, worker threads, and memory that goes back.
 
 use std::io;
 
@@ -144,7 +144,7 @@ fn waiter<S: NativeService>(executor: &Executor<Native<S>>, job: JobId) -> Strin
     format!("task {}{label}", task.id)
 }
 
-/// Returns what a task is called. The user's code says that.
+/// Returns the name of a task, as the user's code says it.
 pub(crate) fn label<S: NativeService>(executor: &Executor<Native<S>>, task: TaskId) -> Option<Label> {
     caught(|| executor.label(task)).ok().flatten()
 }

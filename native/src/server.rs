@@ -40,8 +40,8 @@ pub struct Settings {
     /// Connections of one peer at a time, if that is limited; what comes above is reset at once. A peer is an IPv4 address,
     /// or the first 64 bits of an IPv6 address. Behind one IPv4 address there may be many users, and behind a proxy all.
     pub max_per_peer: Option<NonZeroU32>,
-    /// Whether a listener on an IPv6 address such as `[::]` takes IPv4 connections too, which then come from addresses such as
-    /// `::ffff:127.0.0.1`. If not, IPv4 takes a listener of its own.
+    /// Set if a listener on an IPv6 address such as `[::]` is to take IPv4 connections too, which then come from addresses such
+    /// as `::ffff:127.0.0.1`. Otherwise IPv4 takes a listener of its own.
     pub dual_stack: bool,
     /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
     /// in small bites. Of `async fn`s it is what they keep in a [`Kept`](crate::task::Kept); what they have in buffers of
@@ -86,19 +86,18 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// A handle on a loop that `notifier` wakes, for those who run one of their own.
-    #[must_use]
-    pub fn new(notifier: Notifier) -> Self {
+    /// Creates a handle on the loop that `notifier` wakes.
+    pub(crate) fn new(notifier: Notifier) -> Self {
         Self { asked: Arc::default(), notifier }
     }
 
-    /// Whether somebody has asked.
+    /// Returns true if the server was asked to stop.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
     }
 
-    /// No new connections from here on; what was received is answered; then [`Server::run`] returns.
+    /// Asks the server to take no new connections and to answer what was received; then [`Server::run`] returns.
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
         self.notifier.notify();
@@ -108,7 +107,7 @@ impl Stopper {
 /// How a server ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Summary {
-    /// What it did in its life.
+    /// The counts of its whole life.
     pub counts: Counts,
     /// Connections that were cut because they did not end in time.
     pub cut: usize,
@@ -154,7 +153,7 @@ pub struct Server<S: NativeService> {
 }
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
-    /// A server of tasks that `inbox` wakes from outside.
+    /// Creates a server of tasks that `inbox` wakes from outside.
     pub(crate) fn for_tasks(
         service: AsyncService<'d, M, F>,
         settings: &Settings,
@@ -174,7 +173,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
 }
 
 impl<S: NativeService> Server<S> {
-    /// A server without listeners.
+    /// Creates a server without listeners.
     ///
     /// # Errors
     ///
@@ -224,7 +223,7 @@ impl<S: NativeService> Server<S> {
         Ok(bound)
     }
 
-    /// Listens with a socket that somebody else has bound.
+    /// Listens with a socket that is bound already.
     ///
     /// # Errors
     ///
@@ -248,7 +247,7 @@ impl<S: NativeService> Server<S> {
         Ok(())
     }
 
-    /// Serves a connection that somebody else made, or is making: it may be under way yet.
+    /// Serves a connection that was made elsewhere, or is being made: it may be under way yet.
     ///
     /// # Errors
     ///
@@ -258,13 +257,13 @@ impl<S: NativeService> Server<S> {
         self.engine.serve(|host, source| host.adopt(source, stream)).map_err(|_| self.full())
     }
 
-    /// A handle to stop the server by.
+    /// Returns a handle to stop the server by.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.engine.platform.stopper.clone()
     }
 
-    /// Runs until it is stopped, or no listener and no connection is left.
+    /// Serves until it is stopped, or no listener and no connection is left.
     ///
     /// # Errors
     ///
@@ -273,14 +272,14 @@ impl<S: NativeService> Server<S> {
         self.run_until(|| false)
     }
 
-    /// Runs as [`run`](Self::run) does; when `is_over` says so, all tasks are cancelled.
+    /// Serves as [`run`](Self::run) does; once `is_over` returns true, all tasks are cancelled.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let ended = match self.engine.run(is_over) {
             Ok(cut) => Ok(Summary { counts: self.engine.platform.counts, cut }),
             Err(Stopped::Platform(error)) => Err(Error::Poller(error)),
             Err(Stopped::Stalled) => Err(self.stalled()),
         };
-        // The service's destructor is the user's.
+        // The destructor of the service is the user's code.
         Catch.drop(self);
         ended
     }
@@ -303,7 +302,7 @@ impl<S: NativeService> Server<S> {
 }
 
 impl<S: NativeService> Drop for Server<S> {
-    /// Drops tasks one by one: each destructor is the user's, and within a catch.
+    /// Drops tasks one by one, each within a catch: their destructors are the user's code.
     fn drop(&mut self) {
         self.engine.clear();
     }

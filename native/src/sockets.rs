@@ -9,9 +9,9 @@ use socket2::{Domain, Protocol, Type};
 use crate::reactor::{Reactor, Registry};
 use crate::transfer;
 
-/// What can be watched.
+/// A socket that can be watched.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// Takes connections.
     Listener(TcpListener),
     /// A connection.
@@ -47,42 +47,40 @@ impl Entry {
     }
 }
 
-/// Whether the operation is to be tried again when the socket is ready; an interrupted one is at once.
+/// Returns true if the operation is to be tried again when the socket is ready, which it is at once after an interruption.
 #[inline]
 fn is_blocked(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// All sockets of a loop. Its reactor watches none that is not here.
-pub struct Sockets {
+/// The sockets of a loop. Its reactor watches no others.
+pub(crate) struct Sockets {
     registry: Registry,
     entries: IdMap<SourceId, Entry>,
-    /// The loop is to stop: a connection that has nothing to read is told so.
+    /// The loop is to stop, and a connection that has nothing to read is told so.
     draining: bool,
 }
 
 impl Sockets {
-    /// A table with room for `limit` sockets, whose readiness `reactor` tells.
-    #[must_use]
-    pub fn new(limit: usize, reactor: &Reactor) -> Self {
+    /// Creates a table with room for `limit` sockets, whose readiness `reactor` tells.
+    pub(crate) fn new(limit: usize, reactor: &Reactor) -> Self {
         Self { registry: reactor.registry(), entries: IdMap::with_capacity(limit), draining: false }
     }
 
-    /// Puts a socket into the table, nonblocking already. One that only waits for the peer to close is `lingering`.
-    pub fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
+    /// Puts a socket, which is nonblocking, into the table. A connection that is only read out is `lingering`.
+    pub(crate) fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
         self.unwatch(id.index());
         self.entries.insert(id, Entry { socket, watched: Interest::NONE, ended: false, lingering });
     }
 
-    /// The id of the socket at `index`.
-    #[must_use]
+    /// Returns the id of the socket at `index`.
     #[inline]
-    pub fn id(&self, index: usize) -> Option<SourceId> {
+    pub(crate) fn id(&self, index: usize) -> Option<SourceId> {
         self.entries.at(index).map(|(id, _)| id)
     }
 
-    /// Takes a socket out, and from the reactor. Whether anything may still come in by it is told as well.
-    pub fn remove(&mut self, id: SourceId) -> Option<(Socket, bool)> {
+    /// Takes a socket out, and from the reactor. Returns it, and whether anything unread may still come in by it.
+    pub(crate) fn remove(&mut self, id: SourceId) -> Option<(Socket, bool)> {
         self.entry(id)?;
         self.unwatch(id.index());
         let entry = self.entries.remove(id)?;
@@ -93,8 +91,8 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// What the system says; the socket is watched as before then.
-    pub fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
+    /// The system's error. The socket is watched as before then.
+    pub(crate) fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
         let Self { registry, entries, .. } = self;
         let Some(entry) = entries.get_mut(id) else { return Ok(()) };
         registry.change(&entry.socket, id.index(), entry.watched, interest)?;
@@ -102,7 +100,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Takes the registration of a socket away that is about to leave its place.
+    /// Takes away the registration of a socket that is about to leave its place.
     fn unwatch(&mut self, index: usize) {
         let Self { registry, entries, .. } = self;
         if let Some((_, entry)) = entries.at_mut(index) {
@@ -115,8 +113,8 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// What the system says.
-    pub fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
+    /// The system's error.
+    pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
         match self.entry(id) {
             Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
             _ => Err(io::ErrorKind::NotConnected.into()),
@@ -129,7 +127,7 @@ impl Sockets {
     ///
     /// As with [`Host::recv`](sinbin_core::Host::recv).
     #[inline]
-    pub fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+    pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         match entry.stream().and_then(|stream| transfer::recv(stream, buffer)) {
@@ -149,7 +147,7 @@ impl Sockets {
     ///
     /// As with [`Host::send`](sinbin_core::Host::send).
     #[inline]
-    pub fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+    pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let sent = entry.stream().and_then(|stream| transfer::send(stream, bytes));
         sent.map_err(|error| entry.failed(error))
@@ -159,14 +157,14 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// What the system says.
-    pub fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
+    /// The system's error.
+    pub(crate) fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let shut = entry.stream().and_then(|stream| stream.shutdown(Shutdown::Write));
         shut.map_err(|error| entry.failed(error))
     }
 
-    /// How connecting went, of a connection that is ready to send.
+    /// Returns how connecting went, of a connection that is ready to send.
     pub(crate) fn connected(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let stream = entry.stream()?;
@@ -179,13 +177,13 @@ impl Sockets {
         peer.map(|_| ()).map_err(|_| IoError::WouldBlock)
     }
 
-    /// Whose connection it is.
+    /// Returns the address of a connection's peer.
     pub(crate) fn peer(&self, id: SourceId) -> Option<SocketAddr> {
         let entry = self.entries.get(id)?;
         entry.stream().and_then(TcpStream::peer_addr).ok()
     }
 
-    /// Where the listeners listen.
+    /// Returns the addresses of the listeners.
     pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.entries.iter().filter_map(|(_, entry)| match &entry.socket {
             Socket::Listener(listener) => listener.local_addr().ok(),
@@ -193,12 +191,12 @@ impl Sockets {
         })
     }
 
-    /// From here on, a connection that has nothing to read is told that the host stops.
+    /// Tells each connection that has nothing to read, from here on, that the host stops.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
     }
 
-    /// The connections that are still served.
+    /// Returns the connections that are served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
         let is_served = |entry: &Entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering;
         self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)
@@ -241,7 +239,7 @@ pub(crate) fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListe
     Ok(socket.into())
 }
 
-/// A connection that is under way.
+/// Begins to connect, and returns the connection that is under way.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -252,7 +250,7 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// EINPROGRESS has no kind of its own in the standard library.
+/// Returns true if the connection is under way. EINPROGRESS has no kind of its own in the standard library.
 fn is_under_way(error: &io::Error) -> bool {
     #[cfg(unix)]
     let under_way = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
@@ -265,15 +263,14 @@ fn is_under_way(error: &io::Error) -> bool {
 ///
 /// # Errors
 ///
-/// What the system says; mostly that the peer is gone.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// The system's error; mostly that the peer is gone.
+pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)
 }
 
-/// Whether the system has no descriptors or memory left: a state that passes.
-#[must_use]
-pub fn is_exhaustion(error: &io::Error) -> bool {
+/// Returns true if the system has no descriptors or memory left, which passes.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         // EMFILE and ENFILE have these numbers on every Unix; the others differ, and have a kind.

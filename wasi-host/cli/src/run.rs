@@ -108,11 +108,11 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     let blueprint = blueprint.until(is_over(args.serving.drain_timeout.0));
     let server = GuestServer::new(blueprint, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
-    // Before anybody can connect, and take it for a server to stop.
+    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     stop_on_signal(server.stopper())?;
     let bound =
         args.serving.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
-    // A server that can't be leaves no file.
+    // A server that can't listen leaves no file.
     if let Some(path) = &args.serving.record {
         outlive_full_files()?;
         let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();

@@ -1,4 +1,4 @@
-//! What tasks see of the loop: sockets, jobs in slices, and the service they belong to.
+//! The loop as its tasks see it: sockets, jobs in slices, and the service that they belong to.
 
 use core::fmt;
 
@@ -35,7 +35,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// A connection that is closed and has something unread, and whose it is, if that counts.
+/// A closed connection that has something unread, and its peer, if connections of a peer are limited.
 pub type Unread = (Connection, Option<Peer>);
 
 /// The host of a loop that runs the service `S` on WASI 0.2.
@@ -112,7 +112,7 @@ impl<S: Service> Host for Portable<S> {
         let Some((connection, unread)) = self.sockets.remove(source) else { return };
         let peer = self.peers.leave(source);
         let shut = connection.shutdown();
-        // Were a socket closed with something unread, the peer might lose what was sent to it last.
+        // A peer might lose what was sent to it last, if its socket were closed with something unread.
         if unread && shut {
             self.room.linger((connection, peer));
         } else {
@@ -136,7 +136,7 @@ impl<S: Service> Portable<S> {
         }
     }
 
-    /// Drops those that have left.
+    /// Drops connections of which the host has sent everything.
     pub(crate) fn see_off(&mut self) {
         let before = self.leaving.len();
         self.leaving.retain(Connection::is_sending);

@@ -3,8 +3,8 @@
 //! [`Portable`] is a host of `sinbin-core` on `wasi:sockets`, `wasi:io/poll` and `wasi:clocks`; [`command`] is all
 //! that a `main` needs. Any service that asks for no more than jobs runs so.
 //!
-//! What the interface has no way to say: WASI tells nobody that both directions of a connection have ended.
-//! So nothing is ever ready for a hangup here, and a job runs to its end when its client has gone.
+//! WASI has no way to say that both directions of a connection have ended. Nothing is ever ready for a hangup here, so a job
+//! runs to its end when its client has gone.
 
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! What the loop needs of WASI 0.2: `poll`, and slices of jobs.
+//! WASI 0.2 as the loop's system: `poll`, stdin that ends, and jobs in slices.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -18,8 +18,8 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     type Closed = Unread;
     type Error = Infallible;
 
-    /// How long a host may take to notice what has come in. What was sent before the request to stop is to be answered, so
-    /// nobody is told that nothing is there before that.
+    /// How long a host may take to notice what has come in. Requests that were sent before the request to stop are answered, so
+    /// no connection is told before then that nothing is there.
     const SETTLE: Duration = Duration::from_millis(20);
 
     fn room(&mut self) -> &mut Room<Unread> {
@@ -93,7 +93,7 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     }
 }
 
-/// What the loop waits for.
+/// The sources and stdin, as the loop waits for them.
 struct InUse<'s> {
     sockets: &'s Sockets,
     leaving: &'s [Connection],

@@ -1,4 +1,4 @@
-//! A server: what the options ask for, on the loop of every host.
+//! A server, made as the options say, on the loop that all hosts share.
 
 use core::mem;
 use core::net::SocketAddr;
@@ -21,13 +21,13 @@ const BLOCK: usize = 16 * 1024;
 
 /// How a server ended.
 pub(crate) enum Ended {
-    /// All that was received is answered.
+    /// Everything that was received is answered.
     Well,
-    /// So many connections did not end in time.
+    /// This many connections did not end in time.
     Cut(usize),
 }
 
-/// Serves until stdin ends, if that is to be the end, or no listener and no connection is left.
+/// Serves until stdin ends, if that is the request to stop, or no listener and no connection is left.
 pub(crate) fn serve<S>(service: S, options: &Options) -> Result<Ended, String>
 where
     S: Service<Conn: Task<Portable<S>>>,
@@ -40,7 +40,7 @@ where
     if ended.is_ok() {
         say(&engine.platform.counts.to_string());
     }
-    // What is left, if anything, is stuck: to drop that would block. The host ends it with the guest.
+    // Connections that are left are stuck, and to drop them would block. The host ends them with the guest.
     mem::forget(engine);
     match ended {
         Ok(0) => Ok(Ended::Well),

@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::listener::Listener;
 use crate::poller::{Key, List};
 
-/// What can be watched.
+/// A socket that can be watched.
 enum Socket {
     /// Takes connections.
     Listener(Listener),
@@ -24,7 +24,7 @@ struct Entry {
     lingering: bool,
 }
 
-/// The table.
+/// The sockets of a loop.
 #[derive(Default)]
 pub(crate) struct Sockets {
     entries: IdMap<SourceId, Entry>,
@@ -133,13 +133,13 @@ impl Sockets {
         sent
     }
 
-    /// The connections that are still served.
+    /// Returns the connections that are served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
         let is_served = |entry: &Entry| matches!(entry.socket, Socket::Connection(_)) && !entry.lingering;
         self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)
     }
 
-    /// From here on, a connection that has nothing to read is told that the host stops.
+    /// Tells each connection that has nothing to read, from here on, that the host stops.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
     }

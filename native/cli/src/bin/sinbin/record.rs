@@ -31,10 +31,10 @@ where
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = GuestServer::new(Inside::new(make), &settings(arguments, args))?;
-    // Before anybody can connect, and take it for a server to stop.
+    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     stop_on_signal(server.stopper())?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
-    // A server that can't be leaves no file.
+    // A server that can't listen leaves no file.
     outlive_full_files()?;
     server
         .record(path, name, args.record_limit())

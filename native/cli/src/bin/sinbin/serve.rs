@@ -77,7 +77,7 @@ fn settings(args: &ServingArgs) -> Settings {
 fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, Box<dyn Error>> {
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
-    // Before anybody can connect, and take it for a server to stop.
+    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     stop_on_signal(server.stopper())?;
     for address in &args.listen {
         output::listening(*address, server.listen(*address)?)?;
@@ -91,7 +91,7 @@ fn serve_async(
 ) -> Result<ExitCode, Box<dyn Error>> {
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let settings = settings(args);
-    // Before anybody can connect, and take it for a server to stop.
+    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     keep_signals()?;
     let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
     for address in &args.listen {
