@@ -26,7 +26,7 @@ dialogues *ARGS:
 ci:
     .ci/run
 
-# What takes longer than that: seeds, states, bytes, miri, minimal; or some of them
+# The checks that take longer: seeds, states, bytes, miri, minimal; or some of them
 long *STEPS:
     .ci/long {{STEPS}}
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi-host/examples");
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 
-/// Set in the environment where each language has to be there, as in `.ci/run`.
+/// The variable that says, by 1, that each language has to be there, as in `.ci/run`.
 const ALL: &str = "SINBIN_ALL_HOSTS";
 
 /// A language other than Rust that drivers are written in.
@@ -32,7 +32,8 @@ impl Language {
         all.into_iter().find(|language| language.name == name).expect("a language of the drivers")
     }
 
-    /// Looks for the tools; says once, past the capture of a test's output, which is not there.
+    /// Looks for the tools, once, and returns why they are of no use, if a tool is missing. That is written to stderr itself, past
+    /// the capture of a test's output.
     fn missing(&self) -> Option<&str> {
         let look = || {
             let missing = self.tools.iter().find(|(tool, args)| {

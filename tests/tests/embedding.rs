@@ -34,7 +34,7 @@ const DRIVERS: [Driver; 4] = [NODE, NODE_CORE, PYTHON, PYTHON_CORE];
 /// Those, and the host of a guest that drives itself.
 const HOSTS: [Driver; 5] = [NODE, NODE_CORE, PYTHON, PYTHON_CORE, NODE_PORTABLE];
 
-/// Those of `drivers` whose tools are there.
+/// Returns the drivers whose tools are there.
 fn there(drivers: &[Driver]) -> impl Iterator<Item = Driver> {
     drivers.iter().copied().filter(|driver| foreign_lacks(driver.language).is_none())
 }

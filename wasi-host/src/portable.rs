@@ -40,25 +40,25 @@ const PIECE: usize = 1 << 20;
 /// Random bytes that a guest gets in one call.
 const MAX_RANDOM: u64 = 1 << 20;
 
-/// What a guest is run with.
+/// The settings that a guest is run with.
 pub struct Settings {
-    /// What it is told that it is called.
+    /// The name that the guest is told it is called by.
     pub program: String,
     /// Its arguments, behind the name.
     pub arguments: Vec<String>,
-    /// Where it may listen and connect.
+    /// The addresses where it may listen and connect.
     pub network: Network,
     /// The most linear memory it may have, in bytes; it is ended where it wants more.
     pub max_memory: usize,
     /// How many resources it may hold at a time: sockets, streams, pollables. It is ended where it wants more, and where it
     /// polls more of them at once.
     pub max_resources: usize,
-    /// What its stdin ends by.
+    /// The end of its stdin, which is the request to stop.
     pub stopping: Stopping,
-    /// Where its stdout goes. A guest waits where there is no room.
+    /// The place for its stdout. The guest waits while that has no room.
     pub stdout: Arc<dyn Output>,
-    /// Is told each line of its stderr, without the end; of one longer than 1 KiB the rest is another line. What a line holds
-    /// is the guest's affair, control characters and all.
+    /// Called with each line of its stderr, without the line's end. The rest of a line that is longer than 1 KiB counts as
+    /// another line. A line is what the guest wrote, control characters and all.
     pub stderr: fn(&str),
     /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
     /// not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.

@@ -6,14 +6,14 @@ use core::ops::Range;
 use crate::kernel::slab::NONE;
 use crate::kernel::storage::{Slots, Storage};
 
-/// What a task can keep in its own place.
+/// How many bytes a task can keep in its own place.
 const INLINE: usize = 8;
 
 /// The shared buffers of a loop, and the pool of blocks.
 pub struct Buffers<S: Storage> {
-    /// What was just received. Its content lasts until the step ends.
+    /// The bytes that were just received. They last until the step ends.
     pub input: S::Bytes,
-    /// What is to be sent. Its content lasts until the step ends.
+    /// The bytes that are to be sent. They last until the step ends.
     pub output: S::Bytes,
     blocks: Blocks<S>,
 }
@@ -154,7 +154,7 @@ impl<S: Storage> Blocks<S> {
         Some(first)
     }
 
-    /// One without memory; who takes it gives it some.
+    /// Takes a block without memory, which the caller gives some.
     fn commit(&mut self) -> Option<u32> {
         let block = self.decommitted;
         let block = if let Some(Block { next, .. }) = self.blocks.items().get(block as usize) {
@@ -169,7 +169,7 @@ impl<S: Storage> Blocks<S> {
         Some(block)
     }
 
-    /// Gives back the memory of one that is free.
+    /// Gives back the memory of a block that is free.
     fn decommit(&mut self) {
         let block = self.take_free();
         debug_assert!(block.is_some(), "what nobody has is free");
@@ -207,7 +207,7 @@ impl Held {
     /// Nothing.
     pub const EMPTY: Self = Self(Place::Inline { len: 0, bytes: [0; INLINE] });
 
-    /// Whether it holds nothing.
+    /// Returns true if it holds nothing.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -221,13 +221,13 @@ impl Held {
         self.0 = buffers.blocks.keep(&buffers.input.as_ref()[range]);
     }
 
-    /// The same of the shared output.
+    /// Keeps the part `range` of the shared output, as [`keep_input`](Self::keep_input) does of the input.
     pub fn keep_output<S: Storage>(&mut self, buffers: &mut Buffers<S>, range: Range<usize>) {
         debug_assert!(self.is_empty(), "one thing is kept at a time");
         self.0 = buffers.blocks.keep(&buffers.output.as_ref()[range]);
     }
 
-    /// What it holds.
+    /// Returns the bytes that it holds.
     #[must_use]
     pub fn bytes<'b, S: Storage>(&'b self, buffers: &'b Buffers<S>) -> &'b [u8] {
         buffers.blocks.look(&self.0)

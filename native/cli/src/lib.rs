@@ -1,5 +1,5 @@
-//! What the commands `sinbin` and `sinbin-wasi` have in common: arguments, log, output, signals. Not for others: it changes
-//! as they do.
+//! The parts that the commands `sinbin` and `sinbin-wasi` share: arguments, log, output, signals. They are for these two alone,
+//! and change with them.
 
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
@@ -24,7 +24,7 @@ pub mod stream;
 
 /// Says on stderr what went wrong, in the command's name. What a guest or a file has said of it is escaped.
 pub fn complain(what: impl Display) {
-    // Where that can't be said either, the exit code says it.
+    // If that can't be said either, the exit code says it.
     ERR.offer(format!("{}{}\n", name(), log::lines_escaped(&what)).as_bytes()).ok();
 }
 

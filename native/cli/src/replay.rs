@@ -82,7 +82,7 @@ pub fn play<B: Blueprint>(
     let (played, written) =
         if args.trace { trace(playback, blueprint, part) } else { compare(playback, blueprint) };
     let played = match played {
-        // Nobody reads any more, as behind `| head`.
+        // The reader has gone, as behind `| head`.
         Err(PlaybackError::Write(error)) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
         played => played?,
     };
@@ -110,24 +110,24 @@ pub fn play<B: Blueprint>(
     })
 }
 
-/// Plays it back, and says how it went. Then, whether that could be said.
+/// Plays it back, and says how it went. Returns that, and whether it could be said.
 fn compare<B: Blueprint>(playback: Playback, blueprint: &B) -> Outcome {
     let played = playback.run(blueprint, Part::default(), None);
     let written = played.as_ref().map_or(Ok(()), |played| output::try_line(Told(played)).map(drop));
     (played, written)
 }
 
-/// The same, with the story. Of two of them, nothing else is to be compared: how it went goes to stderr.
+/// Plays it back, and tells the story on stdout. How it went is said on stderr, so that two stories can be compared.
 fn trace<B: Blueprint>(playback: Playback, blueprint: &B, part: Part) -> Outcome {
     let mut out = BufWriter::with_capacity(64 * 1024, Waiting(&OUT));
     let played = playback.run(blueprint, part, Some(&mut out));
     let written = out.flush();
-    // What is left in there can't be written either.
+    // The rest in the buffer can't be written either.
     let _ = out.into_parts();
     if let Ok(played) = &played
         && (written.is_ok() || played.difference.is_some())
     {
-        // Whoever has read the story may be gone.
+        // The reader of the story may be gone.
         ERR.offer(format!("{}\n", Told(played)).as_bytes()).ok();
     }
     (played, written)
@@ -140,7 +140,7 @@ fn is_unread(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// What is different; without the turn's story, if that is shown already.
+/// Returns what is different, without the turn's story if that is shown already.
 fn differs(difference: &Difference, is_shown: bool) -> String {
     let Difference { turn, story, why } = difference;
     let mut text = format!(

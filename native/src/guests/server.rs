@@ -36,7 +36,7 @@ const MAX_LISTENERS: usize = 64;
 /// What a guest may send by one source before the system has taken it.
 const WINDOW: u32 = 64 * 1024;
 
-/// The same, when as much is kept as may be.
+/// The window while as much is kept for slow clients as may be.
 const NARROW_WINDOW: u32 = 256;
 
 /// A guest on sockets: one loop on one thread, and workers for its jobs.
@@ -54,9 +54,9 @@ pub struct GuestServer<B: Blueprint> {
     input: Input,
     recorder: Option<Recorder>,
     jobs: Option<Jobs<B::Workshop>>,
-    /// Who has handed back what it now wants.
+    /// Connections whose bytes were handed back, and are wanted again.
     again: Vec<SourceId>,
-    /// What the reactor found, until it is looked at.
+    /// Readiness that the reactor has found, and that is not looked at yet.
     ready: VecDeque<(SourceId, Interest)>,
     /// Some of what has come in has no room in the next turn.
     has_more: bool,

@@ -54,7 +54,7 @@ fn settings(args: &RunArgs) -> GuestSettings {
     settings
 }
 
-/// What instances are made of, and a clock that interrupts them.
+/// Makes the blueprint of a guest's instances, and starts the clock that interrupts them.
 pub(crate) fn blueprint(
     component: &Component,
     path: &Path,
@@ -74,7 +74,7 @@ fn tick(engine: &Engine, limit: Duration) -> Result<Ticker, Error> {
 
 /// An error, and the option to look at where a guest has too little memory to start.
 pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn AnyError> {
-    // What wasmtime says of a memory that may not grow.
+    // The words of wasmtime about a memory that may not grow.
     if !error.to_string().contains("growing memory") {
         return error;
     }
@@ -185,7 +185,8 @@ fn max_resources(args: &RunArgs) -> usize {
     args.max_resources.unwrap_or(derived) as usize
 }
 
-/// What a command is told: what the host is, in the words of our portable guests, unless it wants to hear none.
+/// Returns the arguments of a command of WASI. The host's options come first, in the words of our portable guests, unless the
+/// command is to have its own alone.
 fn command_arguments(args: &RunArgs) -> Vec<String> {
     if args.raw_arguments {
         return args.arguments.clone();

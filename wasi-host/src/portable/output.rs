@@ -1,8 +1,8 @@
-//! A guest's stdout and stderr: what the embedder takes them for.
+//! A guest's stdout and stderr, which go where the embedder says.
 //!
 //! The stdout of a command may be what it is there for, so nothing of it is lost: where there is no room, the command
-//! waits, and nothing else does; it can still be ended. Who writes more than there was room for breaks the rules of WASI, and
-//! traps: the host keeps no more than one piece. The stderr of a command is its log, and is told line by line.
+//! waits, and nothing else does; it can still be ended. A command that writes more than there was room for breaks the rules of
+//! WASI, and traps: the host keeps no more than one piece. The stderr of a command is its log, and is told line by line.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ const PERMIT: usize = 4096;
 /// The longest line of stderr that is kept; of a longer one the rest is another line.
 const LONGEST: usize = 1024;
 
-/// Where a guest's stdout goes.
+/// A place for a guest's stdout.
 pub trait Output: Send + Sync {
     /// Returns true if a write would find room, or fail.
     ///
@@ -59,7 +59,7 @@ pub(super) struct Lines(Arc<Mutex<Line>>);
 /// A line that has begun.
 struct Line {
     bytes: Vec<u8>,
-    /// Is told each line, without its end.
+    /// Called with each line, without its end.
     say: fn(&str),
 }
 

@@ -10,7 +10,7 @@ use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::address::from_wasi;
 use crate::poller::breathe;
 
-/// What is read first. A host makes room for as much as it is asked for, and most requests are short.
+/// How many bytes are read first. A host makes room for as much as it is asked for, and most requests are short.
 const SIP: usize = 2048;
 
 /// A connection. The order of its fields is the order that children are dropped in, before their parent: a host traps
@@ -29,7 +29,7 @@ impl Connection {
         Self { readable: None, writable: None, input, output, socket }
     }
 
-    /// Whose connection it is, if that can be told.
+    /// Returns the peer's address, if that can be told.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.socket.remote_address().ok().map(from_wasi)
     }
@@ -88,7 +88,7 @@ impl Connection {
         self.socket.shutdown(ShutdownType::Send).is_ok()
     }
 
-    /// Whether the host is still sending what it took.
+    /// Returns true while the host is still sending what it took.
     pub(crate) fn is_sending(&self) -> bool {
         matches!(self.room(), Ok(0))
     }

@@ -1,4 +1,4 @@
-//! What the command line says of the loop. The rest is the service's.
+//! The options of the loop on the command line. All other arguments are the service's.
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
@@ -78,7 +78,7 @@ impl Options {
 /// Mebibytes that 32 bits can count. More do not fit the memory of a guest.
 const COUNTED: u32 = 4095;
 
-/// Those that take a value.
+/// The options that take a value.
 const OWN: [&str; 7] = [
     "--listen",
     "--max-connections",

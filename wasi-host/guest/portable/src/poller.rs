@@ -19,7 +19,7 @@ const MANY: usize = 64;
 /// (tokio) asks the system only while it waits.
 const NOTICE: u64 = 1_000_000;
 
-/// What a pollable stands for.
+/// The thing that a pollable stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     /// A source is ready for this.
@@ -30,7 +30,7 @@ pub(crate) enum Key {
     Left,
 }
 
-/// What to wait for.
+/// The pollables to wait for, and what each stands for.
 #[derive(Default)]
 pub(crate) struct List<'a> {
     pollables: Vec<&'a Pollable>,
@@ -51,9 +51,9 @@ impl<'a> List<'a> {
     }
 }
 
-/// Who knows what to wait for.
+/// The things to wait for, as pollables.
 pub(crate) trait Watched {
-    /// Adds what is looked at each time.
+    /// Adds the pollables that are looked at each time.
     fn gather_always<'a>(&'a self, list: &mut List<'a>);
 
     /// Adds up to `count` of the others, from the place `from` on. Returns the place behind them, if there is more.

@@ -94,7 +94,7 @@ pub(crate) fn fib_arguments(rules: &RulesArgs, args: &ServeArgs) -> Vec<String> 
     all
 }
 
-/// Those of the others.
+/// Returns the arguments of the services without rules of their own.
 pub(crate) fn arguments(args: &ServeArgs) -> Vec<String> {
     vec![
         format!("--idle-timeout={}", args.life.idle_timeout),

@@ -77,7 +77,7 @@ impl Stats {
         span(self.times.value_at_quantile(0.99))
     }
 
-    /// The same as a number, for programs.
+    /// Returns the 99th percentile in microseconds, for programs.
     #[expect(clippy::cast_precision_loss, reason = "a time is told in a few digits")]
     pub(crate) fn p99_micros(&self) -> f64 {
         self.times.value_at_quantile(0.99) as f64 / 1e3
