@@ -48,7 +48,7 @@ impl<S: Service> ServeTask<S> {
 
     /// Creates the task that reads a closed connection out.
     #[must_use]
-    pub const fn linger(linger: Linger) -> Self {
+    pub(super) const fn linger(linger: Linger) -> Self {
         Self(Kind::Linger(linger))
     }
 
