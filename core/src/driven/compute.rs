@@ -11,7 +11,7 @@ use crate::kernel::id_map::IdMap;
 use crate::kernel::storage::Limits;
 use crate::serve::guard::Guard as _;
 
-/// Who computes.
+/// The place where jobs are computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compute {
     /// The driver, as far as jobs can travel.
@@ -64,7 +64,7 @@ fn call_of<J, R>(guarded: DriversGuard, act: impl FnOnce() -> R) -> Option<R> {
 pub(super) struct Work<J: Job> {
     compute: Compute,
     slicer: Slicer<J, Limits>,
-    /// Those that the driver has, and their results.
+    /// The jobs that the driver has, and their results.
     away: IdMap<JobId, Option<J::Output>>,
 }
 
