@@ -51,6 +51,14 @@ fn echo_serves_a_hundred_at_once() {
 }
 
 #[test]
+fn the_smallest_host_echoes_to_a_hundred_at_once() {
+    let server = Server::example("smallest_host");
+    check_a_hundred_at_once(&server, "");
+    let bytes = noise(1 << 20);
+    assert!(exchange(server.address(), &bytes) == bytes);
+}
+
+#[test]
 fn upper_answers_each_message_in_upper_case_with_a_suffix() {
     let server = Server::example("upper");
     let mut client = server.client();

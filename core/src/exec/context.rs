@@ -163,6 +163,29 @@ impl<'a, H: Host> Cx<'a, H> {
         self.host.send(source, bytes)
     }
 
+    /// Sends what is left of `bytes`, of which the first `sent` are sent already, and counts on there.
+    ///
+    /// # Errors
+    ///
+    /// The step to end with where not all is sent: a wait for the source to take more, until `deadline`, or the end of the
+    /// task, as [`failed`](Self::failed) has it.
+    pub fn send_all(
+        &mut self,
+        source: SourceId,
+        bytes: &[u8],
+        sent: &mut usize,
+        deadline: Instant,
+    ) -> Result<(), Step> {
+        while let Some(rest) = bytes.get(*sent..).filter(|rest| !rest.is_empty()) {
+            match self.send(source, rest) {
+                Ok(0) => return Err(self.failed(Op::Send, source, IoError::WouldBlock, deadline)),
+                Ok(count) => *sent += count,
+                Err(error) => return Err(self.failed(Op::Send, source, error, deadline)),
+            }
+        }
+        Ok(())
+    }
+
     /// Closes `source`; whoever waits for it is told.
     pub fn close(&mut self, source: SourceId) {
         if self.kernel.close(source) {

@@ -1,5 +1,6 @@
 //! The serving loop, on a platform in memory.
 
+mod bare;
 mod drain;
 mod panics;
 mod world;
@@ -46,19 +47,50 @@ fn a_client_without_room_is_taken_when_a_connection_has_gone() {
     assert!(engine.platform.now < at(10), "{:?}", engine.platform.now);
 }
 
+/// Has a connection close with something unread in a turn in which another one takes its place, so that it has none to be
+/// read out.
+fn lets_go(limits: &Limits) {
+    let mut world: World<Echo> = World::new(Echo::default(), 10);
+    world.service.idle_timeout = Some(Duration::from_millis(80));
+    let (first, second) = (world.connect(b""), world.connect(b"2"));
+    // Time jumps past the first connection's timeout and the acceptor's next try, in this order: in one turn the one closes, and
+    // the other takes its source for the second connection.
+    world.then(50, |world, _| world.now = at(150));
+    world.then(160, move |world, _| {
+        assert_eq!(world.clients[second].got, b"2");
+        // To be read out would have taken a second.
+        assert!(world.clients[first].is_closed);
+        world.clients[second].has_ended = true;
+        world.is_to_stop = true;
+    });
+    let mut engine = Engine::new(world, limits, Duration::from_secs(1));
+    assert_eq!(engine.accept_from(World::listen), Ok(()));
+    assert_eq!(engine.run(|| false), Ok(0));
+    assert_eq!(engine.platform.room.open(), 0);
+}
+
 #[test]
 fn without_a_place_to_be_read_out_a_connection_is_let_go() {
+    // The listener, and one connection at a time: no source is left for another, or no task.
+    lets_go(&Limits::new(8, 8, 64).with_sources(2));
+    lets_go(&Limits::new(2, 8, 64).with_sources(8));
+}
+
+#[test]
+fn a_connection_of_the_backlog_that_finds_no_place_is_closed() {
     let mut world: World<Echo> = World::new(Echo::default(), 10);
-    let client = world.connect(b"hello");
-    world.then(1, |world, _| world.is_to_stop = true);
-    // Sources: the listener, the connection, and none for what lingers, as one is taken by the test.
-    let mut engine = engine(world, 2);
-    let platform = &mut engine.platform;
-    platform.then(2, |_, executor| while executor.kernel.open().is_ok() {});
-    platform.script.make_contiguous().reverse();
+    let (first, second) = (world.connect(b"1"), 1);
+    world.then(1, move |world, _| {
+        world.clients[first].has_ended = true;
+        world.connect(b"2");
+        world.is_to_stop = true;
+    });
+    let mut engine = Engine::new(world, &Limits::new(2, 8, 64).with_sources(8), Duration::from_secs(1));
+    assert_eq!(engine.accept_from(World::listen), Ok(()));
     assert_eq!(engine.run(|| false), Ok(0));
-    assert!(engine.platform.clients[client].is_closed);
-    assert_eq!(engine.platform.room.open(), 0);
+    assert_eq!(engine.platform.clients[first].got, b"1");
+    assert!(engine.platform.clients[second].is_closed);
+    assert_eq!(engine.platform.clients[second].got, b"");
 }
 
 #[test]

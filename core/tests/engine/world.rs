@@ -78,7 +78,7 @@ pub struct World<S: Service, const SETTLE: u64 = 0> {
     sockets: BTreeMap<SourceId, (Kind, Interest)>,
     pub room: Room<usize>,
     /// The acts that are to come, each at its time.
-    pub script: VecDeque<(Instant, Act<S, SETTLE>)>,
+    script: VecDeque<(Instant, Act<S, SETTLE>)>,
     pub is_to_stop: bool,
     pub is_draining: bool,
     /// Connections that were lost to panics.
