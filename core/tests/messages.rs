@@ -110,3 +110,22 @@ fn the_end_is_no_failure() {
         assert_eq!(failed.is_the_end(), error == IoError::Stopping, "{error}");
     }
 }
+
+#[test]
+fn errors_of_the_standard_library_become_those_of_tasks() {
+    use std::io::{Error, ErrorKind as Kind};
+    let kinds = [
+        (Kind::WouldBlock, IoError::WouldBlock),
+        (Kind::Interrupted, IoError::WouldBlock),
+        (Kind::ConnectionReset, IoError::Reset),
+        (Kind::BrokenPipe, IoError::Reset),
+        (Kind::NotConnected, IoError::Closed),
+        (Kind::ConnectionRefused, IoError::ConnectionRefused),
+        (Kind::AddrInUse, IoError::AddressInUse),
+        (Kind::InvalidData, IoError::Os(0)),
+    ];
+    for (kind, error) in kinds {
+        assert_eq!(IoError::from(Error::from(kind)), error, "{kind:?}");
+    }
+    assert_eq!(IoError::from(Error::from_raw_os_error(1)), IoError::Os(1));
+}
