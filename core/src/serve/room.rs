@@ -54,8 +54,10 @@ impl<C> Room<C> {
     /// connection has gone. Returns [`IoError::NoRoom`].
     #[cold]
     pub fn crowd(&mut self, listener: SourceId) -> IoError {
-        if !self.crowded.contains(&listener) {
-            self.crowded.push(listener);
+        // One of each place: tasks may open and close listeners for as long as there is no room.
+        match self.crowded.iter_mut().find(|known| known.index() == listener.index()) {
+            Some(known) => *known = listener,
+            None => self.crowded.push(listener),
         }
         IoError::NoRoom
     }
@@ -95,5 +97,27 @@ impl<C> Room<C> {
     #[inline]
     pub(super) fn take_relieved(&mut self) -> Vec<SourceId> {
         if mem::take(&mut self.is_relieved) { mem::take(&mut self.crowded) } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_woken_once_and_one_that_took_its_place_instead_of_it() {
+        let mut room: Room<()> = Room::new(1);
+        let id = SourceId::from_bits;
+        assert_eq!(room.check(id(1)), Ok(()));
+        room.enter();
+        for listener in [id(1), id(1), id(2), id(1 | 1 << 32)] {
+            assert_eq!(room.check(listener), Err(IoError::NoRoom));
+        }
+        assert_eq!(room.take_relieved(), []);
+        room.leave(1);
+        assert_eq!(room.take_relieved(), [id(1 | 1 << 32), id(2)]);
+        assert!(!room.is_crowded());
+        room.leave(1);
+        assert_eq!((room.open(), room.take_relieved()), (0, Vec::new()));
     }
 }
