@@ -50,7 +50,7 @@
 //! | `protocols` | the shipped services, as pure state machines |
 //! | `driven` | the tasks' half of a loop whose I/O somebody else does |
 //!
-//! What a program uses of it:
+//! Programs use these:
 //!
 //! * [`Kernel`]: who runs next and who waits for what.
 //! * [`Task`], [`Step`], [`Wait`]: what a task says. [`Host`]: what a host gives it.
@@ -59,7 +59,7 @@
 //!   beside sources and jobs.
 //! * [`fib_service`], [`echo`]: the shipped services.
 //!
-//! What a host is made of:
+//! Hosts are made of these:
 //!
 //! * [`serve`]: the loop that takes and serves connections, written once, over a platform of yours.
 //! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. Both take a heap, the feature `alloc`.

@@ -46,14 +46,14 @@ impl<S: NativeService> Platform for Native<S> {
         self.sockets.drain();
     }
 
-    fn cutting(&mut self, connections: usize) {
+    fn cut_off(&mut self, connections: usize) {
         if connections > 0 {
             tracing::warn!(connections, "the time to drain is over: they are cut off");
         }
     }
 
     #[inline]
-    fn hear(&mut self, executor: &mut Executor<Self>) {
+    fn take_wakes(&mut self, executor: &mut Executor<Self>) {
         if let Some(inbox) = &self.inbox {
             for task in inbox.take() {
                 executor.kernel.wake(task);
@@ -78,7 +78,7 @@ impl<S: NativeService> Platform for Native<S> {
     }
 
     #[inline]
-    fn next(&self, executor: &Executor<Self>) -> Instant {
+    fn next_deadline(&self, executor: &Executor<Self>) -> Instant {
         self.decay.next(executor)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sinbin_core::driven::DEFAULT_MAX_JOBS;
+use sinbin_core::driven::{BLOCK, DEFAULT_MAX_JOBS};
 use sinbin_core::serve::{Engine, Guard as _, Room, Stopped};
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{IdMap, Limits, TaskId};
@@ -24,9 +24,6 @@ use crate::platform::label;
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor};
 use crate::sockets::{self, Socket, Sockets, prepare};
-
-/// The size of a block: what a connection reads at once, and the most that it keeps.
-pub(crate) const BLOCK: usize = 16 * 1024;
 
 /// Listeners that one server can have.
 const MAX_LISTENERS: usize = 64;

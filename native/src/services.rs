@@ -12,7 +12,7 @@ use sinbin_core::fib_service::{Batch, Fib, Point, Stop};
 use sinbin_core::task::{Conn, Either, Error, Kept, Lost, Refused, select};
 use sinbin_core::{Instant, IoError};
 
-use crate::server::BLOCK;
+use sinbin_core::driven::BLOCK;
 
 /// Room for what an answer adds to a read.
 const SUFFIX: usize = 16;

@@ -38,7 +38,7 @@ pub trait Task<H: Host> {
         let _ = id;
     }
 
-    /// What it is called, and where it was spawned, for reports: if it knows.
+    /// Returns the task's name, and where it was spawned, for reports: if it knows.
     fn label(&self) -> Option<Label> {
         None
     }

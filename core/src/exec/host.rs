@@ -64,7 +64,7 @@ pub trait Jobs<J: Job>: Host {
     /// The result, once.
     fn take(&mut self, id: JobId) -> Option<J::Output>;
 
-    /// Nobody wants the result any more: the work ends at the next slice boundary.
+    /// Gives a job up whose result is not wanted any more: the work on it ends with the present slice.
     fn cancel(&mut self, id: JobId);
 }
 
@@ -72,7 +72,7 @@ pub trait Jobs<J: Job>: Host {
 pub trait Service {
     /// The state of one connection.
     type Conn: Unpin;
-    /// What its connections compute off the loop; [`NoJob`](crate::NoJob) if nothing.
+    /// The jobs that connections have computed off the loop; [`NoJob`](crate::NoJob) if there are none.
     type Job: Job;
 
     /// Begins to serve a connection.

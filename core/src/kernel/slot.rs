@@ -17,7 +17,7 @@ pub enum TaskState {
     Waiting,
 }
 
-/// What the kernel knows of a task: its place in the [`Storage`](crate::Storage) of tasks.
+/// The kernel's entry for a task, which lies in the [`Storage`](crate::Storage) of tasks.
 #[derive(Clone, Copy)]
 pub struct TaskSlot {
     pub(crate) places: [Place; MAX_WAITS],

@@ -124,9 +124,9 @@ impl<P: Platform> Engine<P> {
         let mut is_ending = false;
         let mut look = Look::Whole;
         loop {
-            self.platform.hear(&mut self.executor);
+            self.platform.take_wakes(&mut self.executor);
             self.steps += turn(&mut self.executor, &mut self.platform, look, P::now);
-            self.platform.hear(&mut self.executor);
+            self.platform.take_wakes(&mut self.executor);
             if !is_ending && is_over() {
                 is_ending = true;
                 self.drain = Drain::within(self.platform.now(), self.drain_timeout);
@@ -181,12 +181,16 @@ impl<P: Platform> Engine<P> {
     fn until(&self, rest: Rest) -> Until {
         let end = self.drain.deadline();
         // A platform that tells at once what has come in misses nothing, whatever the look.
-        if !P::SETTLE.is_zero() && (self.executor.kernel.has_due() || end <= self.platform.now()) {
+        if !P::SETTLE.is_zero()
+            && (self.executor.kernel.has_due() || !self.drain.is_off() && end <= self.platform.now())
+        {
             return Until::Due;
         }
         match rest {
             _ if self.platform.is_busy() => Until::Look,
-            Rest::Until(deadline) => Until::At(deadline.min(end).min(self.platform.next(&self.executor))),
+            Rest::Until(deadline) => {
+                Until::At(deadline.min(end).min(self.platform.next_deadline(&self.executor)))
+            }
             Rest::Empty => Until::At(end),
             Rest::Ready | Rest::Stalled => Until::Look,
         }
@@ -306,7 +310,7 @@ impl<P: Platform> Engine<P> {
             Drain::Over(cuts) => cuts,
             _ => {
                 let late = self.platform.served().count() + self.platform.leaving();
-                self.platform.cutting(late);
+                self.platform.cut_off(late);
                 self.cut += late;
                 0
             }

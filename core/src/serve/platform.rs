@@ -77,7 +77,7 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     fn begin_drain(&mut self) {}
 
     /// Hears that the time to drain is over, and how many connections are cut.
-    fn cutting(&mut self, connections: usize) {
+    fn cut_off(&mut self, connections: usize) {
         let _ = connections;
     }
 
@@ -88,7 +88,7 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     }
 
     /// Wakes the tasks that were woken from outside of the loop.
-    fn hear(&mut self, executor: &mut Executor<Self>) {
+    fn take_wakes(&mut self, executor: &mut Executor<Self>) {
         let _ = executor;
     }
 
@@ -105,7 +105,7 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     }
 
     /// Returns when [`between_turns`](Self::between_turns) is to be called at the latest.
-    fn next(&self, executor: &Executor<Self>) -> Instant {
+    fn next_deadline(&self, executor: &Executor<Self>) -> Instant {
         let _ = executor;
         Instant::NEVER
     }

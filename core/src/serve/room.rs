@@ -54,7 +54,8 @@ impl<C> Room<C> {
     /// connection has gone. Returns [`IoError::NoRoom`].
     #[cold]
     pub fn crowd(&mut self, listener: SourceId) -> IoError {
-        // One of each place: tasks may open and close listeners for as long as there is no room.
+        // A listener takes the entry of a former one of its index, since tasks may open and close listeners for as long as
+        // there is no room: the list would grow.
         match self.crowded.iter_mut().find(|known| known.index() == listener.index()) {
             Some(known) => *known = listener,
             None => self.crowded.push(listener),

@@ -60,7 +60,8 @@ impl<S: Service> ServeTask<S> {
             Ok(conn) => Self::serve(conn),
             Err(said) => {
                 host.panicked();
-                let name = host.service().name();
+                // The name is the user's as well.
+                let name = guard.call(|| host.service().name()).unwrap_or(type_name::<S>());
                 let line = format_args!("{name}: panicked when a connection came: {said}");
                 guard.report(Subject::Source(connection), line);
                 Self(Kind::Unserved(connection))

@@ -1,4 +1,4 @@
-//! One turn of the tasks, and the look at the sources before it.
+//! A turn of the tasks, after a look at the sources or without one.
 
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;

@@ -1,4 +1,4 @@
-//! What can go wrong in an `async fn`. The errors of [`sync`](crate::sync) and [`group`](crate::group) are here too: the
+//! The errors of an `async fn`'s operations. Errors of [`sync`](crate::sync) and [`group`](crate::group) are here too: the
 //! report of a task that failed knows them all.
 
 pub(crate) mod group;
@@ -53,7 +53,7 @@ impl core::error::Error for Refused {}
 pub enum Why {
     /// The task was cancelled.
     Cancelled,
-    /// It panicked.
+    /// The task panicked.
     Panicked,
     /// The result was taken before.
     Taken,
@@ -70,7 +70,7 @@ pub enum Why {
 pub struct JoinError {
     /// Which task.
     pub task: TaskId,
-    /// What it is called, and where it was spawned.
+    /// The task's name, and where it was spawned.
     pub label: Label,
     /// Why.
     pub why: Why,
@@ -102,9 +102,9 @@ impl core::error::Error for JoinError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Lost {
-    /// It was not begun: see [`Refused`]; [`Refused::Full`] also where the host does not compute such jobs.
+    /// The job was not begun: see [`Refused`]; [`Refused::Full`] also where the host does not compute such jobs.
     Refused(Refused),
-    /// It panicked.
+    /// The job panicked.
     Failed,
 }
 

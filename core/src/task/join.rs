@@ -34,7 +34,7 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.head().caller.task()
     }
 
-    /// What it is called, and where it was spawned.
+    /// Returns the task's name, and where it was spawned.
     #[must_use]
     pub fn label(&self) -> Label {
         self.slot.label()

@@ -18,6 +18,7 @@ struct Places {
     end: bool,
     dropped: bool,
     label: bool,
+    name: bool,
 }
 
 struct Planted(Places);
@@ -40,6 +41,7 @@ impl Service for Planted {
     }
 
     fn name(&self) -> &'static str {
+        assert!(!self.0.name, "planted");
         "a service"
     }
 }
@@ -89,6 +91,9 @@ fn a_connection_is_lost_alone_wherever_its_code_panics() {
     assert_eq!(said(Places::default()), (vec![], 0));
     let connect = said(Places { connect: true, ..Places::default() });
     assert_eq!(connect, (vec!["source: a service: panicked when a connection came: planted".to_owned()], 1));
+    let nameless = said(Places { connect: true, name: true, ..Places::default() });
+    let planted = "source: engine::panics::Planted: panicked when a connection came: planted".to_owned();
+    assert_eq!(nameless, (vec![planted], 1));
     let spawned = said(Places { spawned: true, ..Places::default() });
     assert_eq!(spawned, (vec![task("panicked")], 1));
     let resume = said(Places { resume: true, label: true, ..Places::default() });

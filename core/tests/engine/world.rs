@@ -263,7 +263,7 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
         self.is_draining = true;
     }
 
-    fn cutting(&mut self, connections: usize) {
+    fn cut_off(&mut self, connections: usize) {
         self.cut.push(connections);
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sinbin::driven::DEFAULT_MAX_JOBS;
+use sinbin::guests::GuestSettings;
 
 use crate::span::{Span, span};
 
@@ -87,6 +88,26 @@ impl ServingArgs {
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         self.drain_timeout.0.unwrap_or(Duration::MAX)
+    }
+
+    /// Returns the settings of a driver whose service gets these arguments.
+    #[must_use]
+    pub fn guest_settings(&self, arguments: Vec<String>) -> GuestSettings {
+        let mut settings = GuestSettings::default();
+        settings.arguments = arguments;
+        settings.max_connections = self.max_connections as usize;
+        settings.max_buffered = self.max_buffered();
+        settings.max_jobs = self.max_jobs as usize;
+        settings.max_per_peer = self.max_per_peer;
+        settings.dual_stack = self.dual_stack;
+        settings.slice = self.slice;
+        settings.busy_poll = self.busy_poll();
+        settings.reply_timeout = self.reply_timeout.0;
+        settings.drain_timeout = self.drain_timeout();
+        if let Some(workers) = self.workers {
+            settings.workers = usize::from(workers);
+        }
+        settings
     }
 
     /// The bytes of `--record-limit`.

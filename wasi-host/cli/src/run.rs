@@ -33,24 +33,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
 }
 
 fn settings(args: &RunArgs) -> GuestSettings {
-    let serving = &args.serving;
-    let mut settings = GuestSettings::default();
-    settings.arguments = args.arguments.clone();
-    settings.max_connections = serving.max_connections as usize;
-    settings.max_buffered = serving.max_buffered();
-    settings.max_jobs = serving.max_jobs as usize;
-    settings.max_per_peer = serving.max_per_peer;
-    settings.dual_stack = serving.dual_stack;
-    settings.slice = serving.slice;
-    settings.busy_poll = serving.busy_poll();
-    settings.reply_timeout = serving.reply_timeout.0;
-    settings.drain_timeout = serving.drain_timeout();
+    let mut settings = args.serving.guest_settings(args.arguments.clone());
     settings.max_restarts = usize::from(args.max_restarts);
     settings.max_commands = args.max_commands as usize;
     settings.max_ignored = args.max_ignored as usize;
-    if let Some(workers) = serving.workers {
-        settings.workers = usize::from(workers);
-    }
     settings
 }
 

@@ -4,6 +4,7 @@ use core::mem;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use sinbin_core::driven::BLOCK;
 use sinbin_core::peers::Peers;
 use sinbin_core::serve::{Engine, Room, Stopped};
 use sinbin_core::{Limits, Service, Slicer, Task};
@@ -15,9 +16,6 @@ use crate::poller::Poller;
 use crate::say;
 use crate::sockets::Sockets;
 use crate::stdin::Stdin;
-
-/// The size of a block: what a connection reads at once, and the most that it keeps.
-const BLOCK: usize = 16 * 1024;
 
 /// How a server ended.
 pub(crate) enum Ended {

@@ -4,10 +4,9 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use sinbin::driven::Shell;
-use sinbin::guests::{GuestServer, GuestSettings, Inside};
+use sinbin::guests::{GuestServer, Inside};
 use sinbin::{Service, Task, WireJob};
 use sinbin_cli::output;
-use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
 
 use crate::cli::{ServeArgs, WrittenAs, refuse};
@@ -30,7 +29,7 @@ where
     let args = &args.serving;
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
-    let mut server = GuestServer::new(Inside::new(make), &settings(arguments, args))?;
+    let mut server = GuestServer::new(Inside::new(make), &args.guest_settings(arguments))?;
     // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     stop_on_signal(server.stopper())?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
@@ -57,22 +56,4 @@ fn check(args: &ServeArgs) {
     if args.serving.max_buffered > MAX_BUFFERED {
         refuse(&format!("--record takes a --max-buffered of {MAX_BUFFERED} at the most"));
     }
-}
-
-fn settings(arguments: Vec<String>, args: &ServingArgs) -> GuestSettings {
-    let mut settings = GuestSettings::default();
-    settings.arguments = arguments;
-    settings.max_connections = args.max_connections as usize;
-    settings.max_buffered = args.max_buffered();
-    settings.max_jobs = args.max_jobs as usize;
-    settings.max_per_peer = args.max_per_peer;
-    settings.dual_stack = args.dual_stack;
-    settings.slice = args.slice;
-    settings.busy_poll = args.busy_poll();
-    settings.reply_timeout = args.reply_timeout.0;
-    settings.drain_timeout = args.drain_timeout();
-    if let Some(workers) = args.workers {
-        settings.workers = usize::from(workers);
-    }
-    settings
 }
