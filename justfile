@@ -53,7 +53,7 @@ talk *ARGS:
 
 # Lines of scheduler, wait tables and timers, comments and all; curio's kernel, the model, has 858
 lines:
-    @cat core/src/kernel.rs core/src/kernel/slot.rs core/src/kernel/queue.rs core/src/kernel/wait.rs core/src/kernel/place.rs core/src/kernel/timers.rs | wc -l
+    @cat core/src/kernel.rs core/src/kernel/task_slot.rs core/src/kernel/queue.rs core/src/kernel/wait_tables.rs core/src/kernel/wait_slot.rs core/src/kernel/timers.rs | wc -l
 
 # Proof that the core needs no allocator
 no-alloc:

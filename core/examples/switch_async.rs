@@ -4,15 +4,15 @@
 use std::marker::PhantomData;
 use std::pin::pin;
 
-use sinbin_core::task::{AsyncHost, Door, Loop, Mixed, NoWakers, Pool, Put};
+use sinbin_core::task::{AsyncHost, ConnTask, Handle, NoWakers, Pool, Put, RunContext};
 use sinbin_core::{Executor, Fixed, Host, Instant, IoError, Rest, SourceId};
 
 /// A host without any I/O.
-struct Idle<'d, F>(PhantomData<(Loop<'d>, F)>);
+struct Idle<'d, F>(PhantomData<(Handle<'d>, F)>);
 
 impl<'d, F: Future + 'd> Host for Idle<'d, F> {
     type Storage = Fixed<65, 0, 0>;
-    type Task = Mixed<'d, F>;
+    type Task = ConnTask<'d, F>;
 
     fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
         Err(IoError::Unsupported)
@@ -28,17 +28,17 @@ impl<'d, F: Future + 'd> Host for Idle<'d, F> {
 
     fn close(&mut self, _: SourceId) {}
 
-    fn serve(&mut self, _: SourceId, _: SourceId) -> Mixed<'d, F> {
+    fn serve(&mut self, _: SourceId, _: SourceId) -> ConnTask<'d, F> {
         unreachable!("nothing is accepted")
     }
 }
 
 impl<'d, F: Future + 'd> AsyncHost<'d> for Idle<'d, F> {}
 
-async fn yields(on: Loop<'_>, mut times: u64) {
+async fn yields(handle: Handle<'_>, mut times: u64) {
     while times > 0 {
         times -= 1;
-        on.yield_now().await;
+        handle.yield_now().await;
     }
 }
 
@@ -50,7 +50,7 @@ fn argument(position: usize) -> u64 {
 fn run<'d, F: Future + 'd>(first: impl IntoIterator<Item = Put<'d, F>>) {
     let mut executor = Box::new(Executor::<Idle<'d, F>>::new(&Fixed));
     for (task, _) in first {
-        assert!(executor.spawn(Mixed::Own(task)).is_ok(), "at most 64 tasks");
+        assert!(executor.spawn(ConnTask::Own(task)).is_ok(), "at most 64 tasks");
     }
     let mut host = Idle(PhantomData);
     while executor.kernel.rest() == Rest::Ready {
@@ -59,14 +59,14 @@ fn run<'d, F: Future + 'd>(first: impl IntoIterator<Item = Put<'d, F>>) {
 }
 
 fn main() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     match std::env::args().nth(1).as_deref() {
         Some("yield") => {
             let (tasks, switches) = (argument(2), argument(3));
             let pool = pin!(Pool::<_, _>::fixed::<64>());
             let pool = pool.as_ref();
-            let task = |_| pool.put(on, yields(on, switches / tasks)).ok();
+            let task = |_| pool.put(handle, yields(handle, switches / tasks)).ok();
             run((0..tasks).map_while(task));
         }
         _ => {
@@ -77,13 +77,13 @@ fn main() {
             let spawn = async {
                 for _ in 0..tasks / 8 {
                     for _ in 0..8 {
-                        let child = children.put(on, async {}).expect("all have ended");
-                        on.start(child.0.erase()).expect("there is room");
+                        let child = children.put(handle, async {}).expect("all have ended");
+                        handle.start(child.0.erase()).expect("there is room");
                     }
-                    on.yield_now().await;
+                    handle.yield_now().await;
                 }
             };
-            let parent = parent.as_ref().put(on, spawn).ok();
+            let parent = parent.as_ref().put(handle, spawn).ok();
             run(parent);
         }
     }

@@ -10,25 +10,25 @@
 //!
 //! * It reads from a source, or takes connections from a listener, only while its interest has
 //!   [`RECV`](crate::Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
-//!   [`room`](Answer::room) for. Bytes that a command [hands back](Command::Unread) it keeps, and tells again before
+//!   [`room`](TurnOutput::room) for. Bytes that a command [hands back](Command::Unread) it keeps, and tells again before
 //!   it reads on. That is the backpressure inwards.
 //! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and
 //!   [`Writable`](Event::Writable) when all is out. Between the two nothing is sent; before, a turn sends no more than
 //!   a *window* by a source. That is the backpressure outwards.
 //! * A turn tells all that had come in before the turn began, from the sources that are watched, or says
 //!   [`More`](Event::More). So a deadline ends after all that came before it has been told: a deadline that has come is
-//!   over in the turn after the one that was told so, which the [`rest`](Answer::rest) asks for.
-//! * It calls again when something happened, when the [`rest`](Answer::rest) says so, and never from within.
+//!   over in the turn after the one that was told so, which the [`rest`](TurnOutput::rest) asks for.
+//! * It calls again when something happened, when the [`rest`](TurnOutput::rest) says so, and never from within.
 //!
 //! A driver that breaks them gets strange replies and no panics: what names nothing is ignored, and
-//! [counted](Counts::ignored).
+//! [counted](Tally::ignored).
 //!
 //! ```
-//! use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+//! use sinbin_core::driven::{Command, Compute, Driven, Event, SourceHandle};
 //! use sinbin_core::{Instant, Limits, echo::Echo};
 //!
 //! let mut driven = Driven::new(Echo::default(), &Limits::new(100, 10, 4096), Compute::Here { slice: 1 });
-//! let (listener, client) = (Handle(1), Handle(2));
+//! let (listener, client) = (SourceHandle(1), SourceHandle(2));
 //! let arrived = [Event::Listener(listener), Event::Accepted { listener, connection: client, len: 0 }];
 //! driven.turn(Instant::ZERO, 4096, arrived, Vec::new());
 //! let answer = driven.turn(Instant::ZERO, 4096, [Event::Received { source: client, len: 5 }], b"hello".to_vec());
@@ -39,11 +39,11 @@
 mod compute;
 mod contract;
 mod guard;
+mod host;
 #[cfg(feature = "recording")]
 pub mod recording;
-mod shell;
+mod settings;
 mod sources;
-mod start;
 
 use alloc::vec::Vec;
 
@@ -59,23 +59,23 @@ use crate::kernel::instant::Instant;
 use crate::kernel::storage::Limits;
 use crate::serve::guard::Guard as _;
 use crate::serve::task::ServeTask;
-use crate::serve::turn::{Look, UNSEEN, turn};
+use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
 use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
-pub use contract::{Answer, Command, Counts, Event, Handle};
+pub use contract::{Command, Event, SourceHandle, Tally, TurnOutput};
 #[cfg(feature = "std")]
-pub use guard::Guard;
-pub use shell::Shell;
-pub use start::{BLOCK, DEFAULT_MAX_JOBS, Start, Takes};
+pub use guard::PanicGuard;
+pub use host::DrivenHost;
+pub use settings::{BLOCK, DEFAULT_MAX_JOBS, ServiceLimits, ServiceSettings};
 
 /// A service and its tasks, for a driver.
 pub struct Driven<S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
-    executor: Executor<Shell<S>>,
-    shell: Shell<S>,
+    executor: Executor<DrivenHost<S>>,
+    host: DrivenHost<S>,
     /// A listener takes one, and so does a connection: a task and a source.
     places: usize,
     /// How many of them are kept for listeners.
@@ -84,21 +84,21 @@ where
 
 impl<S> Driven<S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     /// The service, with as much room as `limits` say: a task and a source for each listener and each connection.
     #[must_use]
     pub fn new(service: S, limits: &Limits, compute: Compute) -> Self {
         Self {
             executor: Executor::new(limits),
-            shell: Shell::new(service, limits, compute),
+            host: DrivenHost::new(service, limits, compute),
             places: limits.tasks().min(limits.sources()),
             listeners: 0,
         }
     }
 
     /// Keeps so many of these places for listeners: as long as there are fewer, they are no
-    /// [`room`](Answer::room) for connections.
+    /// [`room`](TurnOutput::room) for connections.
     #[must_use]
     pub fn with_listeners(self, listeners: usize) -> Self {
         let mut this = self;
@@ -109,8 +109,8 @@ where
     /// Calls the user's code by `guard`: a task that panics is lost alone.
     #[cfg(feature = "std")]
     #[must_use]
-    pub fn guard(mut self, guard: Guard) -> Self {
-        self.shell.guarded = DriversGuard::by(guard);
+    pub fn guard(mut self, guard: PanicGuard) -> Self {
+        self.host.guarded = DriversGuard::by(guard);
         self
     }
 
@@ -134,24 +134,24 @@ where
         window: usize,
         events: impl IntoIterator<Item = Event>,
         input: Vec<u8>,
-    ) -> Answer {
-        self.shell.begin(window, input);
+    ) -> TurnOutput {
+        self.host.begin(window, input);
         for event in events {
-            self.shell.tell(event, &mut self.executor);
+            self.host.tell(event, &mut self.executor);
         }
         self.tell_again();
         let mut steps = 0;
-        let mut look = if self.shell.has_more { Look::Part } else { Look::Whole };
+        let mut polled = if self.host.has_more { Polled::Part } else { Polled::All };
         loop {
-            steps += turn(&mut self.executor, &mut self.shell, look, |_| now);
-            look = Look::None;
-            if self.shell.slice(&mut self.executor.kernel) {
+            steps += turn(&mut self.executor, &mut self.host, polled, |_| now);
+            polled = Polled::None;
+            if self.host.slice(&mut self.executor.kernel) {
                 // A slice is as long as many steps.
-                steps += UNSEEN;
+                steps += STEPS_PER_POLL;
             }
-            self.shell.close_listeners(&mut self.executor.kernel);
+            self.host.close_listeners(&mut self.executor.kernel);
             self.tell_again();
-            if !self.executor.kernel.has_ready() || steps >= UNSEEN {
+            if !self.executor.kernel.has_ready() || steps >= STEPS_PER_POLL {
                 break;
             }
         }
@@ -160,8 +160,8 @@ where
 
     /// What happened here since the beginning, and the driver can't know.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.shell.counts
+    pub fn counts(&self) -> Tally {
+        self.host.counts
     }
 
     /// The kernel's tasks and what they wait for, for reports.
@@ -173,7 +173,7 @@ where
     /// Readiness is level-triggered: what is there and is waited for is told, as often as it takes.
     fn tell_again(&mut self) {
         let kernel = &mut self.executor.kernel;
-        let sources = &mut self.shell.sources;
+        let sources = &mut self.host.sources;
         loop {
             while let Some((source, interest)) = kernel.next_change() {
                 sources.change(source, interest);
@@ -190,29 +190,29 @@ where
         }
     }
 
-    fn answer(&mut self) -> Answer {
-        let kept = self.listeners.saturating_sub(self.shell.listeners());
-        let taken = self.executor.kernel.count() + self.shell.arrivals();
+    fn answer(&mut self) -> TurnOutput {
+        let kept = self.listeners.saturating_sub(self.host.listeners());
+        let taken = self.executor.kernel.count() + self.host.arrivals();
         let room = self.places.saturating_sub(taken + kept);
         let mut rest = self.executor.kernel.rest();
-        if self.shell.is_busy() {
+        if self.host.is_busy() {
             rest = Rest::Ready;
         }
-        let (commands, output) = self.shell.finish();
-        Answer { rest, room: u32::try_from(room).unwrap_or(u32::MAX), commands, output }
+        let (commands, output) = self.host.finish();
+        TurnOutput { rest, room: u32::try_from(room).unwrap_or(u32::MAX), commands, output }
     }
 }
 
 impl<S> Drop for Driven<S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     /// Drops tasks and jobs one by one, where panics are caught.
     fn drop(&mut self) {
-        let guarded = self.shell.guarded;
+        let guarded = self.host.guarded;
         if guarded.is_there() {
             self.executor.drain(|task| guarded.drop(task));
-            self.shell.clear();
+            self.host.clear();
         }
     }
 }

@@ -14,16 +14,16 @@
 //! ```
 //! # use core::time::Duration;
 //! # use sinbin_core::group::{Failed, scope};
-//! # use sinbin_core::task::{Error, Loop};
-//! # async fn fetch(on: Loop<'_>, page: u32) -> Result<(), Error> { on.yield_now().await; Ok(()) }
+//! # use sinbin_core::task::{Error, Handle};
+//! # async fn fetch(handle: Handle<'_>, page: u32) -> Result<(), Error> { handle.yield_now().await; Ok(()) }
 //! # #[cfg(feature = "alloc")]
-//! async fn crawl(on: Loop<'_>) -> Result<(), Failed<Error>> {
-//!     scope(on, async |pages| {
+//! async fn crawl(handle: Handle<'_>) -> Result<(), Failed<Error>> {
+//!     scope(handle, async |pages| {
 //!         for page in 1..=3 {
-//!             pages.spawn(fetch(on, page))?;
+//!             pages.spawn(fetch(handle, page))?;
 //!         }
 //!         // When it is over, the body fails: the tasks are told, and waited for.
-//!         on.timeout(Duration::from_secs(5), pages.ended()).await??;
+//!         handle.timeout(Duration::from_secs(5), pages.ended()).await??;
 //!         Ok(())
 //!     })
 //!     .await
@@ -35,14 +35,14 @@
 //!
 //! ```
 //! # use sinbin_core::group::{Failed, Group};
-//! # use sinbin_core::task::{Error, Loop};
-//! # async fn fetch(on: Loop<'_>, page: u32) -> Result<usize, Error> { on.yield_now().await; Ok(page as usize) }
+//! # use sinbin_core::task::{Error, Handle};
+//! # async fn fetch(handle: Handle<'_>, page: u32) -> Result<usize, Error> { handle.yield_now().await; Ok(page as usize) }
 //! /// The sizes of all pages together, or why one of them could not be fetched; then the others are let go.
 //! # #[cfg(feature = "alloc")]
-//! async fn total(on: Loop<'_>) -> Result<usize, Failed<Error>> {
-//!     let pages = Group::new(on);
+//! async fn total(handle: Handle<'_>) -> Result<usize, Failed<Error>> {
+//!     let pages = Group::new(handle);
 //!     for page in 1..=3 {
-//!         pages.spawn(fetch(on, page)).ok();
+//!         pages.spawn(fetch(handle, page)).ok();
 //!     }
 //!     let mut total = 0;
 //!     while let Some(size) = pages.next().await {
@@ -64,8 +64,8 @@ use core::task::{Context, Poll};
 
 use crate::kernel::id::TaskId;
 pub use crate::task::error::group::{Cause, Failed, MAX_CHILDREN, Other, Others};
-use crate::task::error::{Refused, Unspawned, Why};
-use crate::task::handle::{Loop, begin};
+use crate::task::error::{JoinErrorKind, SpawnError, WaitError};
+use crate::task::handle::{Handle, begin};
 use crate::task::join::JoinHandle;
 use crate::task::start::Async;
 
@@ -76,7 +76,7 @@ type Children<'d, T, E> = heapless::Vec<Child<'d, T, E>, MAX_CHILDREN>;
 
 /// Tasks that end together. See [the module](self); [`scope`] is the way to one that can't be left behind.
 pub struct Group<'d, T, E> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     children: RefCell<Children<'d, T, E>>,
     /// A task has failed, or the group was left: the others are cancelled.
     over: Cell<bool>,
@@ -102,7 +102,7 @@ impl<T, E> Child<'_, T, E> {
         Some(match self.0.end()? {
             Ok(Ok(output)) => Ended::Well(output),
             Ok(Err(error)) => self.failed(Cause::Error(error)),
-            Err(Why::Panicked) => self.failed(Cause::Panicked),
+            Err(JoinErrorKind::Panicked) => self.failed(Cause::Panicked),
             Err(_) => Ended::Cancelled,
         })
     }
@@ -118,14 +118,14 @@ enum Ended<T, E> {
 impl<'d, T, E> Group<'d, T, E> {
     /// A group without tasks.
     #[must_use]
-    pub const fn new(on: Loop<'d>) -> Self {
-        Self { on, children: RefCell::new(Children::new()), over: Cell::new(false) }
+    pub const fn new(handle: Handle<'d>) -> Self {
+        Self { handle, children: RefCell::new(Children::new()), over: Cell::new(false) }
     }
 
     /// The loop that its tasks run on.
     #[must_use]
-    pub const fn on(&self) -> Loop<'d> {
-        self.on
+    pub const fn handle(&self) -> Handle<'d> {
+        self.handle
     }
 
     /// How many tasks it has.
@@ -147,11 +147,11 @@ impl<'d, T, E> Group<'d, T, E> {
     /// Gives the future back when the kernel has no place for another, or when the group is over.
     #[cfg(feature = "alloc")]
     #[track_caller]
-    pub fn spawn<F: Future<Output = Result<T, E>> + 'd>(&self, future: F) -> Result<TaskId, Unspawned<F>> {
+    pub fn spawn<F: Future<Output = Result<T, E>> + 'd>(&self, future: F) -> Result<TaskId, SpawnError<F>> {
         if self.over.get() {
-            return Err(Unspawned(future));
+            return Err(SpawnError(future));
         }
-        let child = self.on.spawn(future)?;
+        let child = self.handle.spawn(future)?;
         let task = child.task();
         self.children.borrow_mut().push(Child(child));
         Ok(task)
@@ -170,12 +170,12 @@ impl<'d, T, E> Group<'d, T, E> {
         if self.over.get() || (cfg!(not(feature = "alloc")) && children.len() >= MAX_CHILDREN) {
             return Err((task, child));
         }
-        match self.on.start(task) {
+        match self.handle.start(task) {
             Ok(id) => {
                 children.extend([Child(child)]);
                 Ok(id)
             }
-            Err(Unspawned(task)) => Err((task, child)),
+            Err(SpawnError(task)) => Err((task, child)),
         }
     }
 
@@ -185,7 +185,7 @@ impl<'d, T, E> Group<'d, T, E> {
     ///
     /// # Errors
     ///
-    /// How the task failed; the others are cancelled then. [`Refused::Busy`] where another task waits for the group
+    /// How the task failed; the others are cancelled then. [`WaitError::Busy`] where another task waits for the group
     /// already, or where it is one of the group itself.
     pub async fn next(&self) -> Option<Result<T, Failed<E>>> {
         let next = poll_fn(|context| self.poll_next(context)).await?;
@@ -216,17 +216,17 @@ impl<'d, T, E> Group<'d, T, E> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`]; [`Refused::Busy`] also where another task waits for the group.
-    pub async fn ended(&self) -> Result<(), Refused> {
-        begin(self.on).await?;
+    /// Where the task must not wait: see [`WaitError`]; [`WaitError::Busy`] also where another task waits for the group.
+    pub async fn ended(&self) -> Result<(), WaitError> {
+        begin(self.handle).await?;
         poll_fn(|context| {
             let mut is_over = true;
             for Child(child) in self.children.borrow().iter().filter(|Child(child)| !child.is_over()) {
                 is_over = false;
                 match child.poll_wait(context) {
                     Poll::Pending => {}
-                    Poll::Ready(Why::Refused(refused)) => return Poll::Ready(Err(refused)),
-                    Poll::Ready(_) => return Poll::Ready(Err(Refused::Busy)),
+                    Poll::Ready(JoinErrorKind::Wait(refused)) => return Poll::Ready(Err(refused)),
+                    Poll::Ready(_) => return Poll::Ready(Err(WaitError::Busy)),
                 }
             }
             if is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -255,11 +255,11 @@ impl<'d, T, E> Group<'d, T, E> {
                     Ok(_) => {}
                     // There is room: a group that is over takes no more tasks.
                     Err(Stopped::Failed(other)) => others.extend([other]),
-                    Err(Stopped::Refused(_)) => break,
+                    Err(Stopped::Wait(_)) => break,
                 }
             }
         };
-        self.on.shield(all).await;
+        self.handle.shield(all).await;
         others
     }
 
@@ -290,11 +290,11 @@ impl<'d, T, E> Group<'d, T, E> {
         for Child(child) in children.iter() {
             match child.poll_end(context) {
                 Poll::Pending => {}
-                Poll::Ready(Err(Why::Refused(refused))) => {
-                    return Poll::Ready(Some(Err(Stopped::Refused(refused))));
+                Poll::Ready(Err(JoinErrorKind::Wait(refused))) => {
+                    return Poll::Ready(Some(Err(Stopped::Wait(refused))));
                 }
                 // Another task waits for this child, or for the group: no child has ended, as was looked at before.
-                Poll::Ready(_) => return Poll::Ready(Some(Err(Stopped::Refused(Refused::Busy)))),
+                Poll::Ready(_) => return Poll::Ready(Some(Err(Stopped::Wait(WaitError::Busy)))),
             }
         }
         Poll::Pending
@@ -303,14 +303,14 @@ impl<'d, T, E> Group<'d, T, E> {
     fn failed(&self, stopped: Stopped<E>) -> Failed<E> {
         match stopped {
             Stopped::Failed(other) => other.into(),
-            Stopped::Refused(refused) => self.own(Cause::Refused(refused)),
+            Stopped::Wait(refused) => self.own(Cause::Wait(refused)),
         }
     }
 
     /// A failure of the group's own task.
     fn own(&self, cause: Cause<E>) -> Failed<E> {
         let nobody = TaskId::from_bits(u64::MAX);
-        let task = self.on.current().unwrap_or(nobody);
+        let task = self.handle.current().unwrap_or(nobody);
         Failed { task, label: None, cause, others: Others::new() }
     }
 
@@ -320,9 +320,9 @@ impl<'d, T, E> Group<'d, T, E> {
             // How cancelled tasks end is no reason to interrupt the body.
             return Poll::Pending;
         }
-        let door = self.on.door();
+        let run_context = self.handle.run_context();
         // The body knows that its task is cancelled, or is to be told: it is let clean up, and its next operation fails.
-        let goes_on = door.is_cancelled() && door.was_told();
+        let goes_on = run_context.is_cancelled() && run_context.was_told();
         while let Some(ended) = self.take_ended() {
             if let Err(other) = ended {
                 return Poll::Ready(other.into());
@@ -344,7 +344,7 @@ enum Stopped<E> {
     /// A task has failed.
     Failed(Other<E>),
     /// The join was refused.
-    Refused(Refused),
+    Wait(WaitError),
 }
 
 /// Runs `body` with a group, and ends when the body and all tasks of the group have. When one of them fails the
@@ -362,13 +362,13 @@ enum Stopped<E> {
 /// ```
 /// # use core::time::Duration;
 /// # use sinbin_core::group::{Failed, scope};
-/// # use sinbin_core::task::{Error, Loop};
-/// # async fn fetch(on: Loop<'_>, page: u32) -> Result<(), Error> { on.yield_now().await; Ok(()) }
+/// # use sinbin_core::task::{Error, Handle};
+/// # async fn fetch(handle: Handle<'_>, page: u32) -> Result<(), Error> { handle.yield_now().await; Ok(()) }
 /// # #[cfg(feature = "alloc")]
-/// async fn crawl(on: Loop<'_>) -> Result<(), Failed<Error>> {
-///     scope(on, async |group| {
+/// async fn crawl(handle: Handle<'_>) -> Result<(), Failed<Error>> {
+///     scope(handle, async |group| {
 ///         for page in 1..=3 {
-///             group.spawn(fetch(on, page))?;
+///             group.spawn(fetch(handle, page))?;
 ///         }
 ///         Ok(())
 ///     })
@@ -376,10 +376,10 @@ enum Stopped<E> {
 /// }
 /// ```
 pub async fn scope<'d, R, T: 'd, E: 'd>(
-    on: Loop<'d>,
+    handle: Handle<'d>,
     body: impl AsyncFnOnce(&Group<'d, T, E>) -> Result<R, E>,
 ) -> Result<R, Failed<E>> {
-    let group = Group::new(on);
+    let group = Group::new(handle);
     let ended = {
         let mut body = pin!(body(&group));
         poll_fn(|context| {

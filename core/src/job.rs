@@ -2,7 +2,7 @@
 //! where there are no threads, or in another instance, and can be cancelled between two slices.
 
 pub(crate) mod call;
-pub(crate) mod carry;
+pub(crate) mod erased;
 pub(crate) mod slicer;
 
 /// How far a slice got.

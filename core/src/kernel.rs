@@ -7,14 +7,14 @@ pub(crate) mod id;
 pub(crate) mod id_map;
 pub(crate) mod instant;
 pub(crate) mod interest;
-pub(crate) mod place;
 pub(crate) mod queue;
 pub(crate) mod slab;
-pub(crate) mod slot;
 pub(crate) mod step;
 pub(crate) mod storage;
+pub(crate) mod task_slot;
 pub(crate) mod timers;
-pub(crate) mod wait;
+pub(crate) mod wait_slot;
+pub(crate) mod wait_tables;
 
 #[cfg(feature = "alloc")]
 use core::time::Duration;
@@ -23,14 +23,14 @@ use crate::kernel::error::Full;
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
 use crate::kernel::interest::{Interest, Readiness};
-use crate::kernel::place::Place;
 use crate::kernel::queue::RunQueue;
 use crate::kernel::slab::{Entry, NONE, Slab};
-use crate::kernel::slot::{ASKED, EVER, TOLD, TaskSlot, TaskState, Tasks};
-use crate::kernel::step::{MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::kernel::step::{MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
 use crate::kernel::storage::Storage;
+use crate::kernel::task_slot::{ASKED, EVER, TOLD, TaskSlot, TaskState, Tasks};
 use crate::kernel::timers::{Timer, Timers};
-use crate::kernel::wait::Bin;
+use crate::kernel::wait_slot::WaitSlot;
+use crate::kernel::wait_tables::WaitTables;
 
 /// What there is to do when a turn is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +53,7 @@ pub enum Rest {
 pub struct Kernel<S: Storage> {
     pub(crate) tasks: Tasks<S::Tasks<Entry<TaskSlot>>>,
     pub(crate) ready: RunQueue,
-    pub(crate) bin: Bin<S>,
+    pub(crate) wait_tables: WaitTables<S>,
     pub(crate) timers: Timers<S::Tasks<Timer>>,
     pub(crate) now: Instant,
     /// When the last turn began that was preceded by a look at the sources. Another look follows it.
@@ -92,7 +92,7 @@ impl<S: Storage> Kernel<S> {
         Self {
             tasks: Slab::new(storage.tasks()),
             ready: RunQueue::new(),
-            bin: Bin::new(storage),
+            wait_tables: WaitTables::new(storage),
             timers: Timers::new(storage.tasks()),
             now: Instant::ZERO,
             looked: Instant::ZERO,
@@ -125,7 +125,7 @@ impl<S: Storage> Kernel<S> {
 
     /// Begins a turn at `now` without a look, or after one that was not complete: no wait ends by its deadline.
     #[inline]
-    pub fn advance_unseen(&mut self, now: Instant) {
+    pub fn advance_unpolled(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.begin_turn();
     }
@@ -166,7 +166,7 @@ impl<S: Storage> Kernel<S> {
     /// else first learns of that, and of its deadline one look later.
     pub(crate) fn seen_by_running(&mut self) -> Instant {
         match self.head().1 {
-            Woken::TimedOut | Woken::Yielded | Woken::Spawned => self.seen,
+            WakeReason::TimedOut | WakeReason::Yielded | WakeReason::Spawned => self.seen,
             _ => self.seen_before,
         }
     }
@@ -218,10 +218,10 @@ impl<S: Storage> Kernel<S> {
 
     /// The task at the head of the queue, which must not be empty, and why it runs.
     #[inline]
-    pub(crate) fn head(&mut self) -> (TaskId, Woken) {
+    pub(crate) fn head(&mut self) -> (TaskId, WakeReason) {
         let index = self.ready.head;
         let entry = self.tasks.at(index);
-        (TaskId::new(index, entry.generation), entry.value.woken)
+        (TaskId::new(index, entry.generation), entry.value.wake_reason)
     }
 
     /// Parks the task at the `head` of the queue, which yields.
@@ -229,7 +229,7 @@ impl<S: Storage> Kernel<S> {
     pub(crate) fn requeue(&mut self, head: u32) {
         let entry = self.tasks.at(head);
         if !entry.value.is_to_be_told() {
-            entry.value.woken = Woken::Yielded;
+            entry.value.wake_reason = WakeReason::Yielded;
             self.ready.rotate(head, entry.link);
         } else {
             self.requeue_cancelled(head);
@@ -242,7 +242,7 @@ impl<S: Storage> Kernel<S> {
             return self.requeue(head);
         }
         self.ready.pop(&mut self.tasks);
-        self.make_ready(head, Woken::Cancelled);
+        self.make_ready(head, WakeReason::Cancelled);
     }
 
     /// The step of the task at the head is over. Whether it was cancelled in it.
@@ -275,10 +275,10 @@ impl<S: Storage> Kernel<S> {
         self.is_cancelled_again();
         self.ready.pop(&mut self.tasks);
         match self.enter_all(index, wait) {
-            Ok(()) => self.stay_in_bin(index, wait),
-            Err(woken) => {
+            Ok(()) => self.begin_wait(index, wait),
+            Err(wake_reason) => {
                 self.leave_all(index);
-                self.make_ready(index, woken);
+                self.make_ready(index, wake_reason);
             }
         }
     }
@@ -337,14 +337,14 @@ impl<S: Storage> Kernel<S> {
             return false;
         };
         if slot.state == TaskState::Waiting {
-            self.out_of_bin(task.index, Woken::Named);
+            self.end_wait(task.index, WakeReason::Named);
         } else {
             slot.named = true;
         }
         true
     }
 
-    /// Cancels the task: takes it out of the bin at once and lets it run, told [`Woken::Cancelled`], so that
+    /// Cancels the task: takes it out of the bin at once and lets it run, told [`WakeReason::Cancelled`], so that
     /// it can clean up and end. A task that is ready is told so after its next step, unless that was its last. Returns
     /// true if there is such a task.
     ///
@@ -355,7 +355,7 @@ impl<S: Storage> Kernel<S> {
             return false;
         };
         match slot.state {
-            TaskState::Waiting => self.out_of_bin(task.index, Woken::Cancelled),
+            TaskState::Waiting => self.end_wait(task.index, WakeReason::Cancelled),
             TaskState::Ready => {
                 self.cancelling += u32::from(!slot.is_to_be_told());
                 slot.cancelled |= ASKED | EVER;
@@ -397,22 +397,22 @@ impl<S: Storage> Kernel<S> {
 
     /// A new source, for which nobody waits yet; [`Full`] when the storage has no place for another.
     pub fn open(&mut self) -> Result<SourceId, Full> {
-        self.bin.open()
+        self.wait_tables.open()
     }
 
     /// Whether the source is there.
     #[must_use]
     pub fn is_open(&self, source: SourceId) -> bool {
-        self.bin.place(Packed::new(What::Recv(source))).is_some()
+        self.wait_tables.wait_slot(WaitKey::new(WaitTarget::Recv(source))).is_some()
     }
 
-    /// Closes the source: whoever waits for it runs, told [`Woken::Closed`] (promise 6). Whether there was
+    /// Closes the source: whoever waits for it runs, told [`WakeReason::Closed`] (promise 6). Whether there was
     /// such a source.
     pub fn close(&mut self, source: SourceId) -> bool {
-        self.wake_all(source, Woken::Closed);
+        self.wake_all(source, WakeReason::Closed);
         let is_open = self.is_open(source);
         if is_open {
-            self.bin.sources.remove(source.index);
+            self.wait_tables.sources.remove(source.index);
         }
         is_open
     }
@@ -425,46 +425,46 @@ impl<S: Storage> Kernel<S> {
     #[inline]
     pub fn ready(&mut self, source: SourceId, readiness: Readiness) {
         if readiness.contains(Interest::HANGUP) {
-            if !self.wake_all(source, Woken::Hangup) {
-                self.bin.unheard(What::Hangup(source));
+            if !self.wake_all(source, WakeReason::Hangup) {
+                self.wait_tables.mark_unwatched(WaitTarget::Hangup(source));
             }
             return;
         }
-        let (recv, send) = (What::Recv(source), What::Send(source));
-        if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, Woken::Ready) {
-            self.bin.unheard(recv);
+        let (recv, send) = (WaitTarget::Recv(source), WaitTarget::Send(source));
+        if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, WakeReason::Ready) {
+            self.wait_tables.mark_unwatched(recv);
         }
-        if readiness.contains(Interest::SEND) && !self.wake_waiter(send, Woken::Ready) {
-            self.bin.unheard(send);
+        if readiness.contains(Interest::SEND) && !self.wake_waiter(send, WakeReason::Ready) {
+            self.wait_tables.mark_unwatched(send);
         }
     }
 
     /// The next source that the host should watch for something else than before, and for what; nothing
     /// at all means that it need not be watched. The host asks until there is none left, before it waits.
     pub fn next_change(&mut self) -> Option<(SourceId, Interest)> {
-        self.bin.next_change()
+        self.wait_tables.next_change()
     }
 
     /// A new job; [`Full`] when the storage has no place for another.
     pub fn begin_job(&mut self) -> Result<JobId, Full> {
-        self.bin.begin()
+        self.wait_tables.begin()
     }
 
     /// The host says that the job is done: whoever waits for it, now or later, runs. A job that is gone
     /// does nothing.
     pub fn job_done(&mut self, job: JobId) {
-        self.wake_waiter(What::Job(job), Woken::Ready);
-        if let Some(slot) = self.bin.jobs.get_mut(job.index, job.generation) {
+        self.wake_waiter(WaitTarget::Job(job), WakeReason::Ready);
+        if let Some(slot) = self.wait_tables.jobs.get_mut(job.index, job.generation) {
             slot.done = true;
         }
     }
 
-    /// Forgets the job: whoever waits for it runs, told [`Woken::Closed`]. Whether there was such a job.
+    /// Forgets the job: whoever waits for it runs, told [`WakeReason::Closed`]. Whether there was such a job.
     pub fn end_job(&mut self, job: JobId) -> bool {
-        self.wake_waiter(What::Job(job), Woken::Closed);
-        let is_there = self.bin.place(Packed::new(What::Job(job))).is_some();
+        self.wake_waiter(WaitTarget::Job(job), WakeReason::Closed);
+        let is_there = self.wait_tables.wait_slot(WaitKey::new(WaitTarget::Job(job))).is_some();
         if is_there {
-            self.bin.jobs.remove(job.index);
+            self.wait_tables.jobs.remove(job.index);
         }
         is_there
     }
@@ -485,58 +485,58 @@ impl<S: Storage> Kernel<S> {
             return false;
         } else {
             self.timers.remove_first(&mut self.tasks);
-            self.out_of_bin(first.task, Woken::TimedOut);
+            self.end_wait(first.task, WakeReason::TimedOut);
         }
         true
     }
 
     /// Ends every wait for the source. Whether there was one.
-    fn wake_all(&mut self, source: SourceId, woken: Woken) -> bool {
-        let waits = [What::Recv(source), What::Send(source), What::Hangup(source)];
-        waits.into_iter().fold(false, |any, what| self.wake_waiter(what, woken) | any)
+    fn wake_all(&mut self, source: SourceId, wake_reason: WakeReason) -> bool {
+        let waits = [WaitTarget::Recv(source), WaitTarget::Send(source), WaitTarget::Hangup(source)];
+        waits.into_iter().fold(false, |any, target| self.wake_waiter(target, wake_reason) | any)
     }
 
     #[inline]
-    fn wake_waiter(&mut self, what: What, woken: Woken) -> bool {
-        let Some(place) = self.bin.place(Packed::new(what)) else { return false };
-        let task = *self.bin.waiter(place);
+    fn wake_waiter(&mut self, target: WaitTarget, wake_reason: WakeReason) -> bool {
+        let Some(wait_slot) = self.wait_tables.wait_slot(WaitKey::new(target)) else { return false };
+        let task = *self.wait_tables.waiter(wait_slot);
         if task != NONE {
-            self.tasks.at(task).value.by = place.0;
-            self.out_of_bin(task, woken);
+            self.tasks.at(task).value.by = wait_slot.0;
+            self.end_wait(task, wake_reason);
         }
         task != NONE
     }
 
     /// Queues a task that is neither queued nor in the bin any more.
-    fn make_ready(&mut self, index: u32, woken: Woken) {
+    fn make_ready(&mut self, index: u32, wake_reason: WakeReason) {
         let slot = &mut self.tasks.at(index).value;
-        (slot.state, slot.since, slot.woken) = (TaskState::Ready, self.now, woken);
-        if woken == Woken::Cancelled {
+        (slot.state, slot.since, slot.wake_reason) = (TaskState::Ready, self.now, wake_reason);
+        if wake_reason == WakeReason::Cancelled {
             self.cancelling += u32::from(!slot.is_to_be_told());
             slot.cancelled = TOLD | EVER;
         }
         self.ready.push(&mut self.tasks, index);
     }
 
-    fn enter_all(&mut self, index: u32, wait: &Wait) -> Result<(), Woken> {
+    fn enter_all(&mut self, index: u32, wait: &Wait) -> Result<(), WakeReason> {
         let slot = &mut self.tasks.at(index).value;
         if slot.is_to_be_told() {
-            return Err(Woken::Cancelled);
+            return Err(WakeReason::Cancelled);
         }
         if core::mem::take(&mut slot.named) {
-            return Err(Woken::Named);
+            return Err(WakeReason::Named);
         }
-        for (number, what) in wait.whats.into_iter().enumerate() {
-            if what.place.is_nowhere() {
+        for (number, target) in wait.targets.into_iter().enumerate() {
+            if target.wait_slot.is_none() {
                 break;
             }
-            self.tasks.at(index).value.by = what.place.0;
-            self.tasks.at(index).value.places[number] = self.bin.enter(index, what)?;
+            self.tasks.at(index).value.by = target.wait_slot.0;
+            self.tasks.at(index).value.wait_slots[number] = self.wait_tables.enter(index, target)?;
         }
         Ok(())
     }
 
-    fn stay_in_bin(&mut self, index: u32, &Wait { deadline, by, .. }: &Wait) {
+    fn begin_wait(&mut self, index: u32, &Wait { deadline, by, .. }: &Wait) {
         let slot = &mut self.tasks.at(index).value;
         (slot.state, slot.since, slot.by) = (TaskState::Waiting, self.now, by);
         let last = core::mem::replace(&mut slot.deadline, deadline);
@@ -554,23 +554,24 @@ impl<S: Storage> Kernel<S> {
     }
 
     /// Ends a wait, whatever else it was for.
-    fn out_of_bin(&mut self, index: u32, woken: Woken) {
+    fn end_wait(&mut self, index: u32, wake_reason: WakeReason) {
         let slot = &self.tasks.at(index).value;
         debug_assert!(slot.state == TaskState::Waiting, "who leaves the bin was in it");
         if slot.is_open_ended() {
             self.open_ended -= 1;
         }
         self.leave_all(index);
-        self.make_ready(index, woken);
+        self.make_ready(index, wake_reason);
     }
 
     fn leave_all(&mut self, index: u32) {
         for number in 0..MAX_WAITS {
-            let place = core::mem::replace(&mut self.tasks.at(index).value.places[number], Place::NOWHERE);
-            if place.is_nowhere() {
+            let wait_slot =
+                core::mem::replace(&mut self.tasks.at(index).value.wait_slots[number], WaitSlot::NONE);
+            if wait_slot.is_none() {
                 break;
             }
-            *self.bin.waiter(place) = NONE;
+            *self.wait_tables.waiter(wait_slot) = NONE;
         }
     }
 }

@@ -111,7 +111,7 @@ pub mod sync;
 pub mod task;
 pub mod time;
 
-pub use exec::buffers::{Buffers, Held};
+pub use exec::buffers::{BufferedBytes, Buffers};
 pub use exec::context::{Cx, MAX_SPAWNS, Task};
 pub use exec::executor::Executor;
 pub use exec::host::{Host, Jobs, Serves, Service};
@@ -124,11 +124,11 @@ pub use kernel::id::{Id, JobId, SourceId, TaskId};
 pub use kernel::id_map::IdMap;
 pub use kernel::instant::Instant;
 pub use kernel::interest::{Interest, Readiness};
-pub use kernel::slot::TaskState;
-pub use kernel::step::{By, MAX_WAITS, Step, Wait, What, Woken};
+pub use kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitTarget, WakeReason};
 pub use kernel::storage::{Fixed, Slots, Storage};
 #[cfg(feature = "alloc")]
 pub use kernel::storage::{Growing, Limits};
+pub use kernel::task_slot::TaskState;
 pub use kernel::{Kernel, Rest};
 pub use protocols::{echo, fib, fib_protocol, fib_service};
 pub use serve::acceptor::Acceptor;

@@ -12,6 +12,8 @@
 
 pub(crate) mod acceptor;
 #[cfg(feature = "alloc")]
+mod admission;
+#[cfg(feature = "alloc")]
 mod drain;
 #[cfg(feature = "alloc")]
 mod engine;
@@ -23,19 +25,17 @@ pub mod peers;
 #[cfg(feature = "alloc")]
 mod platform;
 #[cfg(feature = "alloc")]
-mod room;
-#[cfg(feature = "alloc")]
 pub(crate) mod task;
 #[cfg(feature = "alloc")]
 pub(crate) mod turn;
 
+#[cfg(feature = "alloc")]
+pub use admission::Admission;
 #[cfg(feature = "alloc")]
 pub use engine::{Engine, Stopped};
 #[cfg(feature = "alloc")]
 pub use guard::{Guard, Guarded, Subject, Unguarded};
 #[cfg(feature = "alloc")]
 pub use platform::{Platform, Until};
-#[cfg(feature = "alloc")]
-pub use room::Room;
 #[cfg(feature = "alloc")]
 pub use task::ServeTask;

@@ -17,7 +17,7 @@
 //! use sinbin_core::sync::{Channel, Semaphore};
 //! # use std::marker::PhantomData;
 //! # use std::pin::pin;
-//! # use sinbin_core::task::{Async, AsyncHost, Door, Loop, NoWakers, Pool};
+//! # use sinbin_core::task::{Async, AsyncHost, RunContext, Handle, NoWakers, Pool};
 //! # use sinbin_core::{Executor, Fixed, Host, Instant, IoError, Rest, SourceId};
 //! # struct Idle<'d>(PhantomData<Async<'d>>);
 //! # impl<'d> Host for Idle<'d> {
@@ -30,15 +30,15 @@
 //! #     fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> { unreachable!() }
 //! # }
 //! # impl<'d> AsyncHost<'d> for Idle<'d> {}
-//! # let door = Door::new(&NoWakers);
-//! # let on = Loop::new(&door);
+//! # let run_context = RunContext::new(&NoWakers);
+//! # let handle = Handle::new(&run_context);
 //!
-//! let pages = Channel::<_, 4>::new(on); // who fetches too much waits
-//! let slots = Semaphore::new(on, 2); // two fetch at a time
+//! let pages = Channel::<_, 4>::new(handle); // who fetches too much waits
+//! let slots = Semaphore::new(handle, 2); // two fetch at a time
 //!
 //! let fetch = async |page: u32| {
 //!     let _slot = slots.acquire(1).await.unwrap();
-//!     on.yield_now().await; // ...
+//!     handle.yield_now().await; // ...
 //!     pages.send(page * page).await.unwrap();
 //! };
 //! let sum = async || {
@@ -52,9 +52,9 @@
 //! # let (fetchers, sums) = (fetchers.as_ref(), sums.as_ref());
 //! # let mut executor = Executor::<Idle<'_>>::new(&Fixed);
 //! # for page in 1..=5 {
-//! #     executor.spawn(fetchers.put(on, fetch(page)).unwrap().0.erase()).ok().unwrap();
+//! #     executor.spawn(fetchers.put(handle, fetch(page)).unwrap().0.erase()).ok().unwrap();
 //! # }
-//! # executor.spawn(sums.put(on, sum()).unwrap().0.erase()).ok().unwrap();
+//! # executor.spawn(sums.put(handle, sum()).unwrap().0.erase()).ok().unwrap();
 //! # while executor.kernel.rest() == Rest::Ready {
 //! #     executor.turn(Instant::ZERO, &mut Idle(PhantomData));
 //! # }
@@ -72,7 +72,7 @@
 //! * **Waits can be seen.** [`Kernel::tasks`](crate::Kernel::tasks) says who waits for whom, as far as anybody can
 //!   know that; when nobody could ever wake the others, the kernel says [`Stalled`](crate::Rest::Stalled).
 //! * **One loop.** Outside its tasks everything that waits, or that wakes others, fails with
-//!   [`Refused::Elsewhere`](crate::task::Refused), and changes nothing. (What is given back by being dropped there,
+//!   [`WaitError::Elsewhere`](crate::task::WaitError), and changes nothing. (What is given back by being dropped there,
 //!   such as a [`Guard`], wakes nobody.) Between threads use another crate's channel; its wakers work in tasks.
 
 mod barrier;

@@ -3,7 +3,7 @@
 use std::env;
 use std::process::{Command, Stdio};
 
-use sinbin_core::task::{Door, Loop, NoWakers, Pool};
+use sinbin_core::task::{Handle, NoWakers, Pool, RunContext};
 
 const CHILD: &str = "SINBIN_ABORTS";
 
@@ -12,10 +12,10 @@ const CHILD: &str = "SINBIN_ABORTS";
 fn a_pool_that_goes_before_its_futures_takes_the_program_with_it() {
     if env::var_os(CHILD).is_some() {
         std::panic::catch_unwind(|| {
-            let door = Door::new(&NoWakers);
+            let run_context = RunContext::new(&NoWakers);
             let pool = Box::pin(Pool::<_, _>::fixed::<1>());
-            let (task, handle) = pool.as_ref().put(Loop::new(&door), async {}).unwrap();
-            std::mem::forget((task, handle));
+            let (task, join_handle) = pool.as_ref().put(Handle::new(&run_context), async {}).unwrap();
+            std::mem::forget((task, join_handle));
             drop(pool);
         })
         .ok();

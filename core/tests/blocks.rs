@@ -10,7 +10,7 @@ use std::pin::Pin;
 
 use cases::cases;
 use proptest::prelude::*;
-use sinbin_core::{Cx, Executor, Growing, Held, Host, Instant, Limits, Step, Storage, Task};
+use sinbin_core::{BufferedBytes, Cx, Executor, Growing, Host, Instant, Limits, Step, Storage, Task};
 
 const BLOCKS: usize = 5;
 const SIZE: usize = 128;
@@ -96,7 +96,7 @@ enum Op {
 /// What is kept, and how it should look.
 #[derive(Default)]
 struct Keeper {
-    held: Vec<(Held, Vec<u8>)>,
+    held: Vec<(BufferedBytes, Vec<u8>)>,
     next: Option<Op>,
     byte: u8,
 }
@@ -110,7 +110,7 @@ impl Task<Keeper> for Once {
             Some(Op::Keep(len)) if cx.buffers.read_limit() == SIZE => {
                 cx.host.byte = cx.host.byte.wrapping_add(1);
                 cx.buffers.input.as_mut()[..len].fill(cx.host.byte);
-                let mut held = Held::EMPTY;
+                let mut held = BufferedBytes::EMPTY;
                 held.keep_input(cx.buffers, 0..len);
                 cx.host.held.push((held, vec![cx.host.byte; len]));
             }

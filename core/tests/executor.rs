@@ -11,7 +11,7 @@ use cases::cases;
 use proptest::prelude::*;
 use sinbin_core::{
     Cx, Executor, Failure, Fixed, Host, Instant, IoError, JobId, MAX_SPAWNS, Op, Rest, SourceId, Step, Task,
-    TaskId, Wait, What, Woken,
+    TaskId, Wait, WaitTarget, WakeReason,
 };
 
 const PLACES: usize = 128;
@@ -20,7 +20,7 @@ const PLACES: usize = 128;
 #[derive(Clone, PartialEq, Debug)]
 enum Event {
     /// A step of the task of that name.
-    Step(String, Woken),
+    Step(String, WakeReason),
     /// Its last words.
     End(String),
     /// The host hears of it.
@@ -64,9 +64,9 @@ impl Task<Diary> for Player {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Diary>) -> Step {
         let running = cx.id();
         assert_eq!(cx.kernel().queue().next(), Some(running), "who runs is the first of the queue");
-        let woken = cx.woken();
-        cx.host.0.push(Event::Step(self.name.clone(), woken));
-        if self.steps.is_empty() || woken == Woken::Cancelled {
+        let wake_reason = cx.wake_reason();
+        cx.host.0.push(Event::Step(self.name.clone(), wake_reason));
+        if self.steps.is_empty() || wake_reason == WakeReason::Cancelled {
             return Step::Done;
         }
         match self.steps.remove(0) {
@@ -175,14 +175,14 @@ fn a_task_wakes_and_cancels_others_and_each_is_told_why_it_runs() {
     }
     let told = |of: &str| -> Vec<_> {
         let told = |event: &Event| match event {
-            Event::Step(name, woken) if name == of => Some(*woken),
+            Event::Step(name, wake_reason) if name == of => Some(*wake_reason),
             _ => None,
         };
         stage.diary.0.iter().filter_map(told).collect()
     };
-    assert_eq!(told("a"), [Woken::Spawned, Woken::Named]);
-    assert_eq!(told("b"), [Woken::Spawned, Woken::Cancelled]);
-    assert_eq!(told("c"), [Woken::Spawned, Woken::Yielded, Woken::Yielded]);
+    assert_eq!(told("a"), [WakeReason::Spawned, WakeReason::Named]);
+    assert_eq!(told("b"), [WakeReason::Spawned, WakeReason::Cancelled]);
+    assert_eq!(told("c"), [WakeReason::Spawned, WakeReason::Yielded, WakeReason::Yielded]);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_task_that_fails_is_reported_and_takes_nobody_with_it() {
     let mut stage = Stage::new();
     let (first, second) = (stage.spawn(player("a", vec![Move::Fail])), stage.spawn(player("b", vec![])));
     stage.turn();
-    let step = |name: &str| Event::Step(name.into(), Woken::Spawned);
+    let step = |name: &str| Event::Step(name.into(), WakeReason::Spawned);
     let end = |name: &str| Event::End(name.into());
     let failed = [step("a"), end("a"), Event::Ended(first, Some(FAILURE))];
     let done = [step("b"), end("b"), Event::Ended(second, None)];
@@ -206,7 +206,7 @@ fn all_tasks_are_drained_one_by_one_without_a_further_step() {
     stage.spawn(player("b", vec![Move::Panic(children)]));
     stage.spawn(player("c", vec![]));
     assert!(catch_unwind(AssertUnwindSafe(|| stage.turn())).is_err());
-    let steps = ["a", "b"].map(|name| Event::Step(name.into(), Woken::Spawned));
+    let steps = ["a", "b"].map(|name| Event::Step(name.into(), WakeReason::Spawned));
     let mut names = Vec::new();
     stage.executor.drain(|player| names.push(player.name));
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
@@ -252,7 +252,7 @@ proptest! {
             }
         }
         let count = |is: fn(&Event) -> bool| stage.diary.0.iter().filter(|event| is(event)).count();
-        prop_assert_eq!(count(|event| matches!(event, Event::Step(_, Woken::Spawned))), size(&family));
+        prop_assert_eq!(count(|event| matches!(event, Event::Step(_, WakeReason::Spawned))), size(&family));
         prop_assert_eq!(count(|event| matches!(event, Event::End(_))), size(&family));
         prop_assert_eq!(count(|event| matches!(event, Event::Ended(..))), size(&family));
         prop_assert_eq!(stage.executor.kernel.rest(), Rest::Empty);
@@ -262,12 +262,17 @@ proptest! {
 #[test]
 fn a_wait_tells_what_it_is_for() {
     let (source, job) = (SourceId::from_bits(3 << 32 | 7), JobId::from_bits(5 << 32 | 9));
-    let whats = [What::Recv(source), What::Send(source), What::Hangup(source), What::Job(job)];
+    let targets = [
+        WaitTarget::Recv(source),
+        WaitTarget::Send(source),
+        WaitTarget::Hangup(source),
+        WaitTarget::Job(job),
+    ];
     let at = Instant::from_nanos(12);
-    let wait = whats[1..].iter().fold(Wait::on(whats[0]), |wait, what| wait.or(*what)).until(at);
-    assert!(wait.whats().eq(whats));
+    let wait = targets[1..].iter().fold(Wait::on(targets[0]), |wait, what| wait.or(*what)).until(at);
+    assert!(wait.targets().eq(targets));
     assert_eq!(wait.deadline(), at);
-    assert_eq!((Wait::wake().whats().count(), Wait::wake().deadline()), (0, Instant::NEVER));
+    assert_eq!((Wait::wake().targets().count(), Wait::wake().deadline()), (0, Instant::NEVER));
 }
 
 /// Of a task that is the kernel's alone the executor knows nothing, which is better known early.

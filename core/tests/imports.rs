@@ -17,7 +17,7 @@ fn imports_go_down_the_ladder() {
 #[test]
 fn a_circle_of_files_is_found() {
     let mut core = Core::read();
-    let line = core.plant("kernel/id.rs", "use crate::kernel::step::{By, Wait};");
+    let line = core.plant("kernel/id.rs", "use crate::kernel::step::{ExpectedWaker, Wait};");
     let complaints = core.complaints();
     let circle = complaints.iter().find(|told| told.starts_with("a circle")).expect("a circle is found");
     assert!(circle.contains(&format!("kernel/id.rs:{line}: imports kernel/step.rs")), "{circle}");
@@ -39,8 +39,8 @@ fn a_circle_through_a_parent_that_uses_what_it_re_exports_is_found() {
 #[test]
 fn an_import_that_goes_up_is_found_however_it_is_written() {
     let ways = [
-        ("use crate::task::Loop;", "task/handle.rs"),
-        ("use crate::task::handle::Loop as L;", "task/handle.rs"),
+        ("use crate::task::Handle;", "task/handle.rs"),
+        ("use crate::task::handle::Handle as H;", "task/handle.rs"),
         ("use crate::{driven::Driven};", "driven.rs"),
         ("use crate::{\n    kernel::{id::TaskId},\n    sync::{Lock, order::{self}},\n};", "sync/order.rs"),
         ("use super::super::protocols::fib::*;", "protocols/fib.rs"),
@@ -65,10 +65,10 @@ fn an_import_that_goes_up_is_found_however_it_is_written() {
 #[test]
 fn what_is_no_import_is_not_taken_for_one() {
     let mut core = Core::read();
-    core.plant("kernel/slab.rs", "/// See [`Loop`](crate::task::Loop).\n// use crate::task::Loop;");
-    core.plant("kernel/slab.rs", "const A: &str = \"crate::task::Loop\"; /* crate::task::Loop */");
-    core.plant("kernel/slab.rs", "const B: &str = r#\"use \"crate::task::Loop\";\"#;");
-    core.plant("kernel/slab.rs", "#[cfg(test)]\nmod looks {\n    use crate::task::Loop;\n}");
+    core.plant("kernel/slab.rs", "/// See [`Handle`](crate::task::Handle).\n// use crate::task::Handle;");
+    core.plant("kernel/slab.rs", "const A: &str = \"crate::task::Handle\"; /* crate::task::Handle */");
+    core.plant("kernel/slab.rs", "const B: &str = r#\"use \"crate::task::Handle\";\"#;");
+    core.plant("kernel/slab.rs", "#[cfg(test)]\nmod looks {\n    use crate::task::Handle;\n}");
     assert_eq!(core.complaints(), Vec::<String>::new());
 }
 

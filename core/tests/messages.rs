@@ -4,17 +4,17 @@ use core::error::Error as StdError;
 
 use sinbin_core::sync::order::OrderError;
 use sinbin_core::sync::{PermitError, RecvError, SendError};
-use sinbin_core::task::{Error, Lost, Refused, Unspawned, Why};
+use sinbin_core::task::{Error, JobError, JoinErrorKind, SpawnError, WaitError};
 use sinbin_core::time::Elapsed;
 use sinbin_core::{Failure, Full, IoError, Op, SourceId};
 
-const REFUSED: [Refused; 6] = [
-    Refused::Cancelled,
-    Refused::Elsewhere,
-    Refused::Wrapped,
-    Refused::TooMany,
-    Refused::Busy,
-    Refused::Full,
+const REFUSED: [WaitError; 6] = [
+    WaitError::Cancelled,
+    WaitError::Elsewhere,
+    WaitError::Wrapped,
+    WaitError::TooMany,
+    WaitError::Busy,
+    WaitError::Full,
 ];
 
 const IO: [IoError; 9] = [
@@ -52,9 +52,12 @@ fn a_failure_says_who_failed_doing_what_and_why() {
     assert_eq!(failed.to_string(), "recv on source 7.1: the peer broke it off");
     assert_eq!(Error::Failed(failed).to_string(), failed.to_string());
     assert_eq!(IoError::Os(5).to_string(), "system error 5");
-    assert_eq!(Error::from(PermitError::Refused(Refused::Busy)), Error::Refused(Refused::Busy));
+    assert_eq!(Error::from(PermitError::Wait(WaitError::Busy)), Error::Wait(WaitError::Busy));
     assert_eq!(PermitError::Above { asked: 3, total: 2 }.to_string(), "3 permits of 2 can't be had");
-    assert_eq!(Lost::Refused(Refused::Full).to_string(), format!("the job was not begun: {}", Refused::Full));
+    assert_eq!(
+        JobError::Wait(WaitError::Full).to_string(),
+        format!("the job was not begun: {}", WaitError::Full)
+    );
 }
 
 #[test]
@@ -62,15 +65,26 @@ fn errors_are_told_apart() {
     are_told_apart(IO);
     are_told_apart([Op::Accept, Op::Recv, Op::Send, Op::Wait, Op::Listen, Op::Connect, Op::Shutdown]);
     are_told_apart(REFUSED);
-    are_told_apart([Why::Cancelled, Why::Panicked, Why::Taken, Why::Itself, Why::Busy]);
-    are_told_apart(REFUSED.map(Why::Refused));
-    are_told_apart([SendError::Closed(()), SendError::Full(()), SendError::Refused(Refused::Busy, ())]);
-    are_told_apart([RecvError::Closed, RecvError::Refused(Refused::Busy)]);
-    are_told_apart([OrderError::Full, OrderError::Mixed, OrderError::Refused(Refused::Busy)]);
-    are_told_apart([PermitError::Above { asked: 2, total: 1 }, PermitError::Refused(Refused::Busy)]);
-    are_told_apart([Error::Closed, Error::Elapsed, Error::Job(Lost::Failed), Error::Refused(Refused::Full)]);
-    are_told_apart([&Full as &dyn StdError, &Elapsed, &Unspawned(())]);
-    assert_eq!(format!("{:?}", Unspawned(())), "Unspawned(..)");
+    are_told_apart([
+        JoinErrorKind::Cancelled,
+        JoinErrorKind::Panicked,
+        JoinErrorKind::Taken,
+        JoinErrorKind::Itself,
+        JoinErrorKind::Busy,
+    ]);
+    are_told_apart(REFUSED.map(JoinErrorKind::Wait));
+    are_told_apart([SendError::Closed(()), SendError::Full(()), SendError::Wait(WaitError::Busy, ())]);
+    are_told_apart([RecvError::Closed, RecvError::Wait(WaitError::Busy)]);
+    are_told_apart([OrderError::Full, OrderError::ConnTask, OrderError::Wait(WaitError::Busy)]);
+    are_told_apart([PermitError::Above { asked: 2, total: 1 }, PermitError::Wait(WaitError::Busy)]);
+    are_told_apart([
+        Error::Closed,
+        Error::Elapsed,
+        Error::Job(JobError::Failed),
+        Error::Wait(WaitError::Full),
+    ]);
+    are_told_apart([&Full as &dyn StdError, &Elapsed, &SpawnError(())]);
+    assert_eq!(format!("{:?}", SpawnError(())), "Unspawned(..)");
 }
 
 /// `?` in a task keeps what was said, or why it was refused.
@@ -79,30 +93,30 @@ fn an_error_that_is_passed_on_stays_what_it_was() {
     for refused in REFUSED {
         let passed_on = [
             Error::from(refused),
-            SendError::Refused(refused, ()).into(),
-            RecvError::Refused(refused).into(),
-            PermitError::Refused(refused).into(),
+            SendError::Wait(refused, ()).into(),
+            RecvError::Wait(refused).into(),
+            PermitError::Wait(refused).into(),
         ];
-        assert_eq!(passed_on, [Error::Refused(refused); 4]);
+        assert_eq!(passed_on, [Error::Wait(refused); 4]);
         assert_eq!(Error::from(refused).to_string(), refused.to_string());
         assert_eq!(Error::from(refused).io(), None);
-        assert_eq!(Lost::from(refused), Lost::Refused(refused));
+        assert_eq!(JobError::from(refused), JobError::Wait(refused));
     }
     assert_eq!(Error::from(SendError::Closed(())), Error::Closed);
     assert_eq!(Error::from(RecvError::Closed), Error::Closed);
-    assert_eq!(Error::from(SendError::Full(())), Error::Refused(Refused::Full));
-    assert_eq!(Error::from(PermitError::Above { asked: 2, total: 1 }), Error::Refused(Refused::TooMany));
-    assert_eq!(Error::from(Unspawned(())), Error::Refused(Refused::Full));
-    assert_eq!(Refused::from(Unspawned(())), Refused::Full);
-    assert_eq!(Lost::from(Unspawned(())), Lost::Refused(Refused::Full));
-    assert_eq!(Error::from(Lost::Failed), Error::Job(Lost::Failed));
+    assert_eq!(Error::from(SendError::Full(())), Error::Wait(WaitError::Full));
+    assert_eq!(Error::from(PermitError::Above { asked: 2, total: 1 }), Error::Wait(WaitError::TooMany));
+    assert_eq!(Error::from(SpawnError(())), Error::Wait(WaitError::Full));
+    assert_eq!(WaitError::from(SpawnError(())), WaitError::Full);
+    assert_eq!(JobError::from(SpawnError(())), JobError::Wait(WaitError::Full));
+    assert_eq!(Error::from(JobError::Failed), Error::Job(JobError::Failed));
     assert_eq!(Error::from(Elapsed), Error::Elapsed);
 }
 
 /// A task that is told to end, by its loop or by its host, and no other.
 #[test]
 fn the_end_is_no_failure() {
-    let ends = REFUSED.map(|refused| Error::Refused(refused).is_the_end());
+    let ends = REFUSED.map(|refused| Error::Wait(refused).is_the_end());
     assert_eq!(ends, [true, false, false, false, false, false]);
     for error in IO {
         let failed = Error::Failed(failure(Op::Accept, error));

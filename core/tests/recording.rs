@@ -1,11 +1,14 @@
 //! Recordings as their users have them; what must hold of any bytes is tested beside the code.
 
 use sinbin_core::Instant;
-use sinbin_core::driven::Start;
+use sinbin_core::driven::ServiceSettings;
 use sinbin_core::driven::recording::{Decoder, End, Error, Header, Record, Turn, Writer};
 
 fn header() -> Header {
-    Header { service: "echo".to_owned(), start: Start { max_connections: 7, ..Start::default() } }
+    Header {
+        service: "echo".to_owned(),
+        start: ServiceSettings { max_connections: 7, ..ServiceSettings::default() },
+    }
 }
 
 #[test]

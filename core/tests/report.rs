@@ -3,9 +3,10 @@
 #[macro_use]
 mod no_io;
 
-use sinbin_core::task::{Async, AsyncHost, BoxedJob, Carry};
+use sinbin_core::task::{Async, AsyncHost, BoxedJob, ErasedJob};
 use sinbin_core::{
-    By, Fixed, Host, Instant, IoError, JobId, Kernel, Limits, Slots, SourceId, Step, Storage, Wait, What,
+    ExpectedWaker, Fixed, Host, Instant, IoError, JobId, Kernel, Limits, Slots, SourceId, Step, Storage,
+    Wait, WaitTarget,
 };
 
 /// Each task of a report, in words.
@@ -21,7 +22,8 @@ fn a_report_says_what_each_task_waits_for() {
     assert_eq!(report(&kernel)[0], "task 0.1: ready to run");
 
     let soon = Instant::from_nanos(9);
-    let all = Wait::recv(conn).or(What::Send(conn)).or(What::Hangup(conn)).or(What::Job(job));
+    let all =
+        Wait::recv(conn).or(WaitTarget::Send(conn)).or(WaitTarget::Hangup(conn)).or(WaitTarget::Job(job));
     let mut say = |waits: [Wait; 4]| {
         kernel.advance(Instant::ZERO);
         for wait in waits {
@@ -33,7 +35,7 @@ fn a_report_says_what_each_task_waits_for() {
         tasks.into_iter().for_each(|task| assert!(kernel.wake(task)));
         said
     };
-    let said = say([all, Wait::time(soon), Wait::wake(), Wait::wake().by(By::Outside)]);
+    let said = say([all, Wait::time(soon), Wait::wake(), Wait::wake().woken_by(ExpectedWaker::Outside)]);
     assert_eq!(
         said[0],
         "task 0.1: waits for recv on source 0.1 or send on source 0.1 or hangup of source 0.1 or job 0.1"
@@ -41,8 +43,12 @@ fn a_report_says_what_each_task_waits_for() {
     assert_eq!(said[1], "task 1.1: waits for its deadline");
     assert_eq!(said[2], "task 2.1: waits to be woken by name");
     assert_eq!(said[3], "task 3.1: waits to be woken from outside");
-    let said =
-        say([Wait::wake().by(By::Task(first)), Wait::job(job).until(soon), Wait::wake(), Wait::wake()]);
+    let said = say([
+        Wait::wake().woken_by(ExpectedWaker::Task(first)),
+        Wait::job(job).until(soon),
+        Wait::wake(),
+        Wait::wake(),
+    ]);
     assert_eq!(said[0], "task 0.1: waits for task 0.1");
     assert_eq!(said[1], "task 1.1: waits for job 0.1 until its deadline");
 
@@ -102,7 +108,7 @@ impl AsyncHost<'_> for Bare {}
 /// A job on its way, which stays where it is.
 struct Stays;
 
-impl Carry for Stays {
+impl ErasedJob for Stays {
     fn job(&mut self) -> &mut dyn std::any::Any {
         panic!("nobody takes it")
     }
@@ -126,7 +132,7 @@ fn what_a_host_does_not_offer_is_an_error() {
     assert_eq!(host.connected(source), Err(IoError::Unsupported));
     assert_eq!(host.peer(source), None);
     let job = JobId::from_bits(1 << 32);
-    assert!(!host.hire(job, &mut Stays));
-    host.dismiss(job);
-    assert!(!host.collect(job, &mut Stays));
+    assert!(!host.submit_job(job, &mut Stays));
+    host.cancel_job(job);
+    assert!(!host.take_job(job, &mut Stays));
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use sinbin::sync::{Channel, RecvError, SendError};
-use sinbin::task::{Loop, Refused};
+use sinbin::task::{Handle, WaitError};
 
 /// A plate has room for one.
 type Plate<'d> = Rc<Channel<'d, u32, 1>>;
@@ -20,12 +20,12 @@ async fn consumer(name: &str, plate: Plate<'_>) -> Result<(), RecvError> {
     }
 }
 
-async fn producer(on: Loop<'_>, plates: [Plate<'_>; 2]) -> Result<(), SendError<u32>> {
+async fn producer(handle: Handle<'_>, plates: [Plate<'_>; 2]) -> Result<(), SendError<u32>> {
     for n in 1..=5 {
         for plate in &plates {
             plate.send(n).await?;
         }
-        on.yield_now().await; // they eat
+        handle.yield_now().await; // they eat
         println!("[producer] is making baozi {n}");
     }
     for plate in &plates {
@@ -35,18 +35,18 @@ async fn producer(on: Loop<'_>, plates: [Plate<'_>; 2]) -> Result<(), SendError<
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sinbin::run(async |on| {
-        let plates = [Plate::new(Channel::new(on)), Plate::new(Channel::new(on))];
+    sinbin::run(async |handle| {
+        let plates = [Plate::new(Channel::new(handle)), Plate::new(Channel::new(handle))];
         let mut consumers = Vec::new();
         for (name, plate) in ["c1", "c2"].into_iter().zip(&plates) {
-            consumers.push(on.spawn(consumer(name, Rc::clone(plate)))?);
+            consumers.push(handle.spawn(consumer(name, Rc::clone(plate)))?);
         }
-        let mut producer = on.spawn(producer(on, plates))?;
+        let mut producer = handle.spawn(producer(handle, plates))?;
         producer.join().await.expect("nobody cancels it").expect("the plates are not closed");
         for consumer in &mut consumers {
             consumer.join().await.expect("nobody cancels it").expect("it may wait");
         }
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     })??;
     Ok(())
 }

@@ -1,26 +1,26 @@
 //! Three tasks count down in turn, as in the talk: between two numbers of one, every other has its turn.
 
-use sinbin::task::{Loop, Refused};
+use sinbin::task::{Handle, WaitError};
 
-async fn countdown(on: Loop<'_>, mut n: u32) {
+async fn countdown(handle: Handle<'_>, mut n: u32) {
     while n > 0 {
         println!("{n}");
-        on.yield_now().await;
+        handle.yield_now().await;
         n -= 1;
     }
     println!("Task");
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sinbin::run(async |on| {
+    sinbin::run(async |handle| {
         let mut tasks = Vec::new();
         for n in [5, 8, 3] {
-            tasks.push(on.spawn(countdown(on, n))?);
+            tasks.push(handle.spawn(countdown(handle, n))?);
         }
         for task in &mut tasks {
             task.join().await.expect("nobody cancels it");
         }
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     })??;
     Ok(())
 }

@@ -5,42 +5,46 @@ use std::rc::Rc;
 
 use sinbin::sync::Lock;
 use sinbin::sync::order::{Order, OrderError, Ordered, acquire};
-use sinbin::task::{Loop, Refused};
+use sinbin::task::{Handle, WaitError};
 
 type Shared<'d> = Rc<Ordered<'d, 'd, ()>>;
 
-async fn in_order(on: Loop<'_>, first: Shared<'_>, then: Shared<'_>) -> Result<(), OrderError> {
+async fn in_order(handle: Handle<'_>, first: Shared<'_>, then: Shared<'_>) -> Result<(), OrderError> {
     let _first = acquire(&*first).await?;
-    on.yield_now().await; // the other takes its first
+    handle.yield_now().await; // the other takes its first
     let _then = acquire(&*then).await?;
     Ok(())
 }
 
-async fn at_will(on: Loop<'_>, first: Rc<Lock<'_, ()>>, then: Rc<Lock<'_, ()>>) -> Result<(), Refused> {
+async fn at_will(
+    handle: Handle<'_>,
+    first: Rc<Lock<'_, ()>>,
+    then: Rc<Lock<'_, ()>>,
+) -> Result<(), WaitError> {
     let _first = first.lock().await?;
-    on.yield_now().await; // the other takes its first
+    handle.yield_now().await; // the other takes its first
     let _then = then.lock().await?;
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sinbin::run(async |on| {
+    sinbin::run(async |handle| {
         // A task can't borrow from another, so the order stays for good.
-        let order = &*Box::leak(Box::new(Order::<4>::new(on)));
+        let order = &*Box::leak(Box::new(Order::<4>::new(handle)));
         let (x, y) = (Rc::new(order.lock("x", ())), Rc::new(order.lock("y", ())));
-        let mut one = on.spawn(in_order(on, Rc::clone(&x), Rc::clone(&y)))?;
-        let mut two = on.spawn(in_order(on, y, x))?;
+        let mut one = handle.spawn(in_order(handle, Rc::clone(&x), Rc::clone(&y)))?;
+        let mut two = handle.spawn(in_order(handle, y, x))?;
         let refused = two.join().await.expect("nobody cancels it").expect_err("it has the last one");
         println!("{refused}");
         one.join().await.expect("nobody cancels it").expect("it keeps the order");
         println!("task {} had both locks", one.task());
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     })??;
 
-    let stalled = sinbin::run(async |on| {
-        let (x, y) = (Rc::new(Lock::new(on, ())), Rc::new(Lock::new(on, ())));
-        let mut one = on.spawn(at_will(on, Rc::clone(&x), Rc::clone(&y)))?;
-        on.spawn(at_will(on, y, x))?;
+    let stalled = sinbin::run(async |handle| {
+        let (x, y) = (Rc::new(Lock::new(handle, ())), Rc::new(Lock::new(handle, ())));
+        let mut one = handle.spawn(at_will(handle, Rc::clone(&x), Rc::clone(&y)))?;
+        handle.spawn(at_will(handle, y, x))?;
         one.join().await.expect("nobody cancels it")
     });
     match stalled {

@@ -90,7 +90,7 @@ fn fib(n: u32) -> u64 {
 async fn serve(conn: Conn<'_>) -> Result<(), Error> {
     let mut io = Buffered { io: &conn, bytes: [0; 512], unread: 0..0 };
     loop {
-        match conn.on().timeout(PATIENCE, answer(&mut io)).await {
+        match conn.handle().timeout(PATIENCE, answer(&mut io)).await {
             Ok(Ok(true)) => {}
             Ok(Ok(false) | Err(HttpError::ConnectionClosed)) | Err(_) => return Ok(()),
             Ok(Err(HttpError::Io(error))) => return Err(error),

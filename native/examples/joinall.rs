@@ -1,16 +1,16 @@
 //! Two tasks take turns, and the program waits for both: gevent's `spawn`, `sleep(0)` and `joinall`.
 
-use sinbin::task::{JoinHandle, Loop, Refused};
+use sinbin::task::{Handle, JoinHandle, WaitError};
 
-async fn foo(on: Loop<'_>) {
+async fn foo(handle: Handle<'_>) {
     println!("Running in foo");
-    on.yield_now().await;
+    handle.yield_now().await;
     println!("Explicit context switch to foo again");
 }
 
-async fn bar(on: Loop<'_>) {
+async fn bar(handle: Handle<'_>) {
     println!("Explicit context to bar");
-    on.yield_now().await;
+    handle.yield_now().await;
     println!("Implicit context switch back to bar");
 }
 
@@ -21,9 +21,9 @@ async fn join_all(tasks: impl IntoIterator<Item = JoinHandle<'_, ()>>) {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sinbin::run(async |on| {
-        join_all([on.spawn(foo(on))?, on.spawn(bar(on))?]).await;
-        Ok::<_, Refused>(())
+    sinbin::run(async |handle| {
+        join_all([handle.spawn(foo(handle))?, handle.spawn(bar(handle))?]).await;
+        Ok::<_, WaitError>(())
     })??;
     Ok(())
 }

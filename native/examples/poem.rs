@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use sinbin::sync::{Condition, Lock};
-use sinbin::task::{Loop, Refused};
+use sinbin::task::{Handle, WaitError};
 
 // "Xiao Ai?" - "Yes." "Let's recite in turn." - "Gladly."
 //
@@ -28,12 +28,12 @@ struct Poem<'d> {
 }
 
 impl<'d> Poem<'d> {
-    fn new(on: Loop<'d>) -> Self {
-        Self { recited: Lock::new(on, 0), next: Condition::new(on) }
+    fn new(handle: Handle<'d>) -> Self {
+        Self { recited: Lock::new(handle, 0), next: Condition::new(handle) }
     }
 
     /// Recites the `lines` of the poem from the one with the number `first` on, every other.
-    async fn recite(self: Rc<Self>, first: usize, (name, lines): (&str, [&str; 6])) -> Result<(), Refused> {
+    async fn recite(self: Rc<Self>, first: usize, (name, lines): (&str, [&str; 6])) -> Result<(), WaitError> {
         let mut recited = self.recited.lock().await?;
         for (line, own) in lines.iter().zip((first..).step_by(2)) {
             recited = self.next.wait_while(recited, |recited| *recited != own).await?;
@@ -46,10 +46,10 @@ impl<'d> Poem<'d> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sinbin::run(async |on| {
-        let poem = Rc::new(Poem::new(on));
-        let mut xiao_ai = on.spawn(Rc::clone(&poem).recite(1, XIAO_AI))?;
-        let mut genie = on.spawn(poem.recite(0, TMALL_GENIE))?;
+    sinbin::run(async |handle| {
+        let poem = Rc::new(Poem::new(handle));
+        let mut xiao_ai = handle.spawn(Rc::clone(&poem).recite(1, XIAO_AI))?;
+        let mut genie = handle.spawn(poem.recite(0, TMALL_GENIE))?;
         genie.join().await.expect("nobody cancels it")?;
         xiao_ai.join().await.expect("nobody cancels it")
     })??;

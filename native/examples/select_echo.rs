@@ -9,7 +9,7 @@ use std::error::Error;
 use std::future::pending;
 use std::net::SocketAddr;
 
-use sinbin::task::{self, Conn, Either, Loop, select};
+use sinbin::task::{self, Conn, Either, Handle, select};
 
 /// Messages that may wait for a slow client. It is not read from before there is room for another.
 const MAX_MESSAGES: usize = 64;
@@ -62,20 +62,20 @@ async fn exchange(conn: &Conn<'_>, peer: SocketAddr) -> Result<(), task::Error> 
     Ok(())
 }
 
-async fn serve(on: Loop<'_>, address: SocketAddr) -> Result<(), task::Error> {
-    let listener = on.listen(address)?;
+async fn serve(handle: Handle<'_>, address: SocketAddr) -> Result<(), task::Error> {
+    let listener = handle.listen(address)?;
     println!("listening on {}", listener.address());
     loop {
         let (conn, peer) = listener.accept().await?;
         let peer = peer.unwrap_or(address);
         eprintln!("new connection from {peer}");
-        on.spawn(echo(conn, peer))?;
+        handle.spawn(echo(conn, peer))?;
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:25000".into());
     let address = address.parse()?;
-    sinbin::run(async |on| serve(on, address).await)??;
+    sinbin::run(async |handle| serve(handle, address).await)??;
     Ok(())
 }

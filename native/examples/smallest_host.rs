@@ -8,7 +8,7 @@ use std::time::{Duration, Instant as Clock};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sinbin::echo::Echo;
-use sinbin::serve::{Engine, Guarded, Platform, Room, ServeTask, Unguarded, Until};
+use sinbin::serve::{Admission, Engine, Guarded, Platform, ServeTask, Unguarded, Until};
 use sinbin::{Executor, Host, Instant, Interest, IoError, Limits, Serves, SourceId};
 use socket2::Socket;
 
@@ -17,7 +17,7 @@ struct Small {
     clock: Clock,
     /// The sockets: each with what it is watched for, and whether it is a connection that is served.
     sockets: HashMap<SourceId, (Socket, Interest, bool)>,
-    room: Room<Socket>,
+    room: Admission<Socket>,
 }
 
 impl Small {
@@ -75,7 +75,7 @@ impl Platform for Small {
     type Closed = Socket;
     type Error = io::Error;
 
-    fn room(&mut self) -> &mut Room<Socket> {
+    fn room(&mut self) -> &mut Admission<Socket> {
         &mut self.room
     }
 
@@ -112,7 +112,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);
     let entry = (listener.into(), Interest::NONE, false);
-    let (service, clock, sockets, room) = (Echo::default(), Clock::now(), HashMap::new(), Room::new(1000));
+    let (service, clock, sockets, room) =
+        (Echo::default(), Clock::now(), HashMap::new(), Admission::new(1000));
     let limits = Limits::new(1001, 100, 16 * 1024);
     let mut engine = Engine::new(Small { service, clock, sockets, room }, &limits, Duration::ZERO);
     engine.accept_from(|small, source| drop(small.sockets.insert(source, entry)))?;

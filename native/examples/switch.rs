@@ -5,35 +5,35 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use sinbin::TaskId;
-use sinbin::task::{Loop, Refused};
+use sinbin::task::{Handle, WaitError};
 
 /// Hands control to `other`, until somebody hands it back.
-async fn switch(on: Loop<'_>, other: TaskId) -> Result<(), Refused> {
-    on.wake(other);
-    on.wait_named().await
+async fn switch(handle: Handle<'_>, other: TaskId) -> Result<(), WaitError> {
+    handle.wake(other);
+    handle.wait_named().await
 }
 
-async fn first(on: Loop<'_>, second: Rc<OnceCell<TaskId>>) -> Result<(), Refused> {
+async fn first(handle: Handle<'_>, second: Rc<OnceCell<TaskId>>) -> Result<(), WaitError> {
     let second = *second.get().expect("it has its name before this one runs");
     println!("12");
-    switch(on, second).await?;
+    switch(handle, second).await?;
     println!("34");
-    switch(on, second).await
+    switch(handle, second).await
 }
 
-async fn second(on: Loop<'_>, first: TaskId) -> Result<(), Refused> {
-    on.wait_named().await?;
+async fn second(handle: Handle<'_>, first: TaskId) -> Result<(), WaitError> {
+    handle.wait_named().await?;
     println!("56");
-    switch(on, first).await?;
+    switch(handle, first).await?;
     println!("78");
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sinbin::run(async |on| {
+    sinbin::run(async |handle| {
         let name = Rc::new(OnceCell::new());
-        let first = on.spawn(first(on, Rc::clone(&name)))?;
-        let mut second = on.spawn(second(on, first.task()))?;
+        let first = handle.spawn(first(handle, Rc::clone(&name)))?;
+        let mut second = handle.spawn(second(handle, first.task()))?;
         name.set(second.task()).expect("it is set once");
         second.join().await.expect("nobody cancels it")
     })??;

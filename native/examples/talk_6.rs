@@ -18,7 +18,7 @@ async fn fib_handler(client: Conn<'_>) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
         let n = service::number(&request[..count])?;
-        let result = client.on().job(move || fib(n)).await?; // into the bin
+        let result = client.handle().job(move || fib(n)).await?; // into the bin
         client.send_all(format!("{result}\n").as_bytes()).await?;
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use sinbin::sync::Lock;
-use sinbin::task::{JoinHandle, Loop};
+use sinbin::task::{Handle, JoinHandle};
 
 fn read(file: &Path) -> io::Result<u32> {
     let text = fs::read_to_string(file)?;
@@ -20,9 +20,9 @@ fn write(file: &Path, count: u32) -> io::Result<()> {
 }
 
 /// Buys a ticket, if there is one.
-async fn buy(on: Loop<'_>, file: Rc<Path>) -> io::Result<bool> {
+async fn buy(handle: Handle<'_>, file: Rc<Path>) -> io::Result<bool> {
     let left = read(&file)?;
-    on.yield_now().await; // the network is slow
+    handle.yield_now().await; // the network is slow
     if left > 0 {
         write(&file, left - 1)?;
     }
@@ -30,9 +30,9 @@ async fn buy(on: Loop<'_>, file: Rc<Path>) -> io::Result<bool> {
 }
 
 /// Buys a ticket while nobody else does.
-async fn buy_alone(on: Loop<'_>, file: Rc<Path>, office: Rc<Lock<'_, ()>>) -> io::Result<bool> {
+async fn buy_alone(handle: Handle<'_>, file: Rc<Path>, office: Rc<Lock<'_, ()>>) -> io::Result<bool> {
     let _turn = office.lock().await.map_err(Error::other)?;
-    buy(on, file).await
+    buy(handle, file).await
 }
 
 /// How many of the clients were sold a ticket.
@@ -49,17 +49,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file: Rc<Path> = path.into();
 
     write(&file, 3)?;
-    let count = sinbin::run(async |on| {
-        let client = |_| on.spawn(buy(on, Rc::clone(&file))).expect("there is room");
+    let count = sinbin::run(async |handle| {
+        let client = |_| handle.spawn(buy(handle, Rc::clone(&file))).expect("there is room");
         sold((0..100).map(client).collect()).await
     })??;
     println!("without a lock: {count} sold, {} left", read(&file)?);
 
     write(&file, 3)?;
-    let count = sinbin::run(async |on| {
-        let office = Rc::new(Lock::new(on, ()));
+    let count = sinbin::run(async |handle| {
+        let office = Rc::new(Lock::new(handle, ()));
         let client =
-            |_| on.spawn(buy_alone(on, Rc::clone(&file), Rc::clone(&office))).expect("there is room");
+            |_| handle.spawn(buy_alone(handle, Rc::clone(&file), Rc::clone(&office))).expect("there is room");
         sold((0..100).map(client).collect()).await
     })??;
     println!("with a lock: {count} sold, {} left", read(&file)?);

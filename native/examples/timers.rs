@@ -4,16 +4,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin::task::{Conn, Error, JoinHandle, Loop};
+use sinbin::task::{Conn, Error, Handle, JoinHandle};
 
 /// Runs `callback` after `delay`, unless it is cancelled before.
 fn call_later<'d, F: Future + 'd>(
-    on: Loop<'d>,
+    handle: Handle<'d>,
     delay: Duration,
     callback: F,
 ) -> Result<JoinHandle<'d, F::Output>, Error> {
-    let delay = on.sleep(delay);
-    let timer = on.spawn(async move {
+    let delay = handle.sleep(delay);
+    let timer = handle.spawn(async move {
         delay.await;
         callback.await
     });
@@ -24,16 +24,16 @@ async fn say(to: Rc<Conn<'_>>, line: &str) -> Result<(), Error> {
     to.send_all(line.as_bytes()).await
 }
 
-async fn timers(on: Loop<'_>) -> Result<(), Error> {
-    let listener = on.listen("127.0.0.1:0".parse().expect("an address"))?;
-    let far = Rc::new(on.connect(listener.address()).await?);
+async fn timers(handle: Handle<'_>) -> Result<(), Error> {
+    let listener = handle.listen("127.0.0.1:0".parse().expect("an address"))?;
+    let far = Rc::new(handle.connect(listener.address()).await?);
     let (near, _) = listener.accept().await?;
 
     let milliseconds = Duration::from_millis;
-    call_later(on, milliseconds(60), say(Rc::clone(&far), "third\n"))?;
-    call_later(on, milliseconds(20), say(Rc::clone(&far), "first\n"))?;
-    let cancelled = call_later(on, milliseconds(30), say(Rc::clone(&far), "never\n"))?;
-    call_later(on, milliseconds(40), say(far, "second\n"))?;
+    call_later(handle, milliseconds(60), say(Rc::clone(&far), "third\n"))?;
+    call_later(handle, milliseconds(20), say(Rc::clone(&far), "first\n"))?;
+    let cancelled = call_later(handle, milliseconds(30), say(Rc::clone(&far), "never\n"))?;
+    call_later(handle, milliseconds(40), say(far, "second\n"))?;
     cancelled.cancel();
 
     let mut line = [0; 64];

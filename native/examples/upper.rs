@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
-use sinbin::{Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, What, Woken};
+use sinbin::{Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason};
 use socket2::{Domain, Socket, Type};
 
 /// Sockets that can wait at a time.
@@ -126,9 +126,10 @@ impl Selector {
 
     /// A task's first step takes it to the bin, its second is the callback.
     fn resume(&mut self, task: TaskId) {
-        if self.kernel.woken(task) == Some(Woken::Spawned) {
+        if self.kernel.wake_reason(task) == Some(WakeReason::Spawned) {
             let Registered { source, interest, .. } = self.registered[&task];
-            let what = if interest == Interest::SEND { What::Send(source) } else { What::Recv(source) };
+            let what =
+                if interest == Interest::SEND { WaitTarget::Send(source) } else { WaitTarget::Recv(source) };
             return self.kernel.park(task, Step::Wait(Wait::on(what)));
         }
         self.kernel.park(task, Step::Done);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sinbin_core::task::{AsyncHost, AsyncService, Carry, Conn};
+use sinbin_core::task::{AsyncHost, AsyncService, Conn, ErasedJob};
 use sinbin_core::{IoError, JobId, SourceId};
 
 use crate::caught::Caught;
@@ -39,19 +39,19 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         self.sockets.connected(source)
     }
 
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let Some(job) = job.boxed() else { return false };
         self.counts.jobs += 1;
         self.compute.submit(id, Caught::new(job));
         true
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let output = self.compute.take(id).and_then(Caught::into_inner);
         output.is_some_and(|mut output| job.put(&mut *output))
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         self.counts.cancelled += 1;
         self.compute.cancel(id);
     }

@@ -29,7 +29,7 @@ pub enum Error {
     Bind(#[source] io::Error),
     /// The program ended without a result: its task panicked, or was cancelled.
     #[error("the program's task panicked or was cancelled before it came to a result")]
-    Lost,
+    JobError,
     /// The system gives no poller, or it failed.
     #[error("cannot wait for readiness: {0}")]
     Poller(#[source] io::Error),

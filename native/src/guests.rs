@@ -2,42 +2,42 @@
 //!
 //! A *guest* is a service with its tasks behind one call, [`Guest::turn`]. [`GuestServer`] collects what happened, calls it,
 //! and does what it answers. It does not matter to it where the guest lives: `sinbin-wasi` has it in a sandbox, and
-//! [`Inside`] in this process. What the guest is told in its turns is all that it ever learns, so that is what can be
+//! [`InProcess`] in this process. What the guest is told in its turns is all that it ever learns, so that is what can be
 //! recorded, and told again.
 //!
 //! ```
-//! use sinbin::guests::{GuestServer, GuestSettings, Inside};
+//! use sinbin::guests::{GuestServer, GuestSettings, InProcess};
 //! use sinbin::echo::Echo;
 //!
-//! let mut server = GuestServer::new(Inside::new(|_| Ok(Echo::default())), &GuestSettings::default())?;
-//! println!("listening on {}", server.listen("127.0.0.1:0".parse().unwrap())?);
+//! let mut server = GuestServer::new(InProcess::new(|_| Ok(Echo::default())), &GuestSettings::default())?;
+//! println!("listening handle {}", server.listen("127.0.0.1:0".parse().unwrap())?);
 //! # server.stopper().stop();
 //! server.run()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod in_process;
 mod input;
-mod inside;
 mod jobs;
-mod places;
 mod playback;
 mod played;
 mod recorder;
 mod restarts;
 mod server;
 mod settings;
+mod source_table;
 mod story;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use sinbin_core::Instant;
-use sinbin_core::driven::{Answer, Computed, Counts, Event, Start, Takes};
+use sinbin_core::driven::{Computed, Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
 
 use crate::caught::caught;
 
+pub use in_process::{InProcess, StartError};
 pub use input::LIMIT;
-pub use inside::{Inside, Refused};
 pub use playback::{Playback, PlaybackError};
 pub use played::{Difference, Ending, Part, Played};
 pub use server::GuestServer;
@@ -56,22 +56,28 @@ pub trait Guest {
     /// # Errors
     ///
     /// When it fails as a whole. It is not called again then.
-    fn turn(&mut self, now: Instant, window: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault>;
+    fn turn(
+        &mut self,
+        now: Instant,
+        window: u32,
+        events: &[Event],
+        input: &[u8],
+    ) -> Result<TurnOutput, Fault>;
 
     /// What only it can count, since it was started.
     ///
     /// # Errors
     ///
     /// As with [`turn`](Self::turn).
-    fn counts(&mut self) -> Result<Counts, Fault>;
+    fn counts(&mut self) -> Result<Tally, Fault>;
 }
 
 /// What guests are made of, and their jobs' workers.
-pub trait Blueprint {
+pub trait GuestFactory {
     /// What is made.
     type Guest: Guest;
     /// What a worker needs.
-    type Workshop: Workshop;
+    type JobRunner: JobRunner;
     /// Why there is no guest, or no server.
     type Error: From<crate::Error> + std::fmt::Display;
 
@@ -80,14 +86,14 @@ pub trait Blueprint {
     /// # Errors
     ///
     /// When it can't be made; when it refuses its arguments.
-    fn start(&self, start: &Start) -> Result<(Self::Guest, Takes), Self::Error>;
+    fn start(&self, start: &ServiceSettings) -> Result<(Self::Guest, ServiceLimits), Self::Error>;
 
     /// Where its jobs are computed.
-    fn workshop(&self) -> Self::Workshop;
+    fn job_runner(&self) -> Self::JobRunner;
 }
 
 /// Computes jobs of a guest, on any thread. A clone is the same.
-pub trait Workshop: Clone + Send + 'static {
+pub trait JobRunner: Clone + Send + 'static {
     /// Computes a slice of about `budget` units of a job, unless that is `cancelled` meanwhile.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Shutdown, TcpStream};
 
 use sinbin_core::peers::Peer;
-use sinbin_core::serve::{Guarded, Room, ServeTask};
+use sinbin_core::serve::{Admission, Guarded, ServeTask};
 use sinbin_core::{
     Failure, Host, Instant, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Task, TaskId,
 };
@@ -12,16 +12,16 @@ use sinbin_core::{
 use crate::caught::{Catch, Caught};
 use crate::clock::Clock;
 use crate::compute::Compute;
-use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::peer_limit::PeerLimit;
 use crate::reactor::Reactor;
 use crate::server::Stopper;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
 
 /// Counts of a loop's life.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts {
+pub struct Tally {
     /// Connections that were taken.
     pub connections: u64,
     /// Connections that were reset at once, since their peers had as many as one may have.
@@ -48,9 +48,9 @@ pub struct Native<S: Service> {
     pub(crate) sockets: Sockets,
     pub(crate) reactor: Reactor,
     pub(crate) compute: Compute<Caught<S::Job>>,
-    pub(crate) counts: Counts,
-    pub(crate) room: Room<Unread>,
-    pub(crate) gate: Gate,
+    pub(crate) counts: Tally,
+    pub(crate) room: Admission<Unread>,
+    pub(crate) peer_limit: PeerLimit,
     /// Listeners on IPv6 addresses take IPv4 connections too.
     pub(crate) dual_stack: bool,
     pub(crate) stopper: Stopper,
@@ -88,12 +88,12 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
         self.room.check(listener)?;
         let (stream, peer) =
             self.sockets.accept(listener).map_err(|error| self.not_accepted(listener, &error))?;
-        if !self.gate.admit(new, &stream, peer) {
+        if !self.peer_limit.admit(new, &stream, peer) {
             self.counts.turned_away += 1;
             return Err(IoError::Reset);
         }
         if let Err(error) = prepare(&stream) {
-            self.gate.leave(new);
+            self.peer_limit.leave(new);
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return Err(IoError::Reset);
         }
@@ -121,7 +121,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             return;
         };
         tracing::debug!(%source, "closed");
-        let peer = self.gate.leave(source);
+        let peer = self.peer_limit.leave(source);
         if unread && stream.shutdown(Shutdown::Write).is_ok() {
             self.room.linger((stream, peer));
         } else {

@@ -150,7 +150,7 @@ impl Decay {
 mod tests {
     use std::pin::Pin;
 
-    use sinbin_core::{Cx, Fixed, Held, IoError, SourceId, Step, TaskId, Wait};
+    use sinbin_core::{BufferedBytes, Cx, Fixed, IoError, SourceId, Step, TaskId, Wait};
 
     use super::*;
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     /// Keeps a block until it is cancelled.
-    struct Keeps(Held);
+    struct Keeps(BufferedBytes);
 
     impl Task<Nothing> for Keeps {
         fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, Nothing>) -> Step {
@@ -216,7 +216,8 @@ mod tests {
 
         fn lend(&mut self, count: usize) {
             for _ in 0..count {
-                self.tasks.push(self.executor.spawn(Keeps(Held::EMPTY)).ok().expect("there is room"));
+                self.tasks
+                    .push(self.executor.spawn(Keeps(BufferedBytes::EMPTY)).ok().expect("there is room"));
             }
             self.executor.turn(self.now, &mut Nothing);
         }
@@ -237,35 +238,35 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_needed_for_a_period_goes_in_portions() {
-        let mut on = Loop::new();
-        assert_eq!(on.go_on(), (0, Instant::NEVER), "nobody wakes for nothing");
-        on.lend(BLOCKS);
-        assert_eq!(on.go_on(), (BLOCKS, Instant::NEVER), "all are in use");
-        on.give_back(BLOCKS);
+        let mut handle = Loop::new();
+        assert_eq!(handle.go_on(), (0, Instant::NEVER), "nobody wakes for nothing");
+        handle.lend(BLOCKS);
+        assert_eq!(handle.go_on(), (BLOCKS, Instant::NEVER), "all are in use");
+        handle.give_back(BLOCKS);
         let first = Instant::ZERO + PERIOD;
-        assert_eq!(on.go_on(), (BLOCKS, first));
-        on.now = first;
-        assert_eq!(on.go_on(), (BLOCKS, first + PERIOD), "they were needed in this period");
-        on.now = first + PERIOD;
-        assert_eq!(on.go_on(), (BLOCKS - PORTION, Instant::ZERO));
-        assert_eq!(on.go_on(), (BLOCKS - 2 * PORTION, Instant::ZERO));
-        assert_eq!(on.go_on(), (0, Instant::NEVER));
-        on.lend(2);
-        assert_eq!(on.go_on(), (2, Instant::NEVER), "they have memory again");
+        assert_eq!(handle.go_on(), (BLOCKS, first));
+        handle.now = first;
+        assert_eq!(handle.go_on(), (BLOCKS, first + PERIOD), "they were needed in this period");
+        handle.now = first + PERIOD;
+        assert_eq!(handle.go_on(), (BLOCKS - PORTION, Instant::ZERO));
+        assert_eq!(handle.go_on(), (BLOCKS - 2 * PORTION, Instant::ZERO));
+        assert_eq!(handle.go_on(), (0, Instant::NEVER));
+        handle.lend(2);
+        assert_eq!(handle.go_on(), (2, Instant::NEVER), "they have memory again");
     }
 
     #[test]
     fn what_is_needed_again_stays() {
-        let mut on = Loop::new();
-        on.lend(BLOCKS);
-        on.give_back(BLOCKS - 1);
+        let mut handle = Loop::new();
+        handle.lend(BLOCKS);
+        handle.give_back(BLOCKS - 1);
         for _ in 0..2 {
-            on.now = on.now + PERIOD;
-            on.decay.go_on(&mut on.executor, on.now);
+            handle.now = handle.now + PERIOD;
+            handle.decay.go_on(&mut handle.executor, handle.now);
         }
-        assert_eq!(on.executor.blocks_committed(), BLOCKS - PORTION);
-        on.lend(BLOCKS - PORTION - 3);
-        let (committed, next) = on.go_on();
+        assert_eq!(handle.executor.blocks_committed(), BLOCKS - PORTION);
+        handle.lend(BLOCKS - PORTION - 3);
+        let (committed, next) = handle.go_on();
         assert_eq!(
             (committed, next),
             (BLOCKS - PORTION - 2, Instant::NEVER),

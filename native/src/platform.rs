@@ -2,9 +2,9 @@
 
 use std::io;
 
-use sinbin_core::serve::{Platform, Room, Until};
+use sinbin_core::serve::{Admission, Platform, Until};
 use sinbin_core::task::Label;
-use sinbin_core::{Executor, Instant, JobId, SourceId, TaskId, What};
+use sinbin_core::{Executor, Instant, JobId, SourceId, TaskId, WaitTarget};
 
 use crate::caught::caught;
 use crate::compute::Over;
@@ -18,7 +18,7 @@ impl<S: NativeService> Platform for Native<S> {
     type Error = io::Error;
 
     #[inline]
-    fn room(&mut self) -> &mut Room<Unread> {
+    fn room(&mut self) -> &mut Admission<Unread> {
         &mut self.room
     }
 
@@ -29,7 +29,7 @@ impl<S: NativeService> Platform for Native<S> {
 
     fn linger(&mut self, source: SourceId, (stream, peer): Unread) {
         self.sockets.insert(source, Socket::Stream(stream), true);
-        self.gate.rename(source, peer);
+        self.peer_limit.rename(source, peer);
     }
 
     fn served(&self) -> impl Iterator<Item = SourceId> {
@@ -85,7 +85,7 @@ impl<S: NativeService> Platform for Native<S> {
     fn wait(&mut self, executor: &mut Executor<Self>, until: Until) -> io::Result<bool> {
         self.watch(executor);
         let until = match until {
-            Until::Look | Until::Due => reactor::Until::Now,
+            Until::Poll | Until::Due => reactor::Until::Now,
             Until::At(Instant::NEVER) => reactor::Until::Ever,
             Until::At(deadline) => reactor::Until::At(deadline),
         };
@@ -137,7 +137,7 @@ fn tell<S: NativeService>(executor: &mut Executor<Native<S>>, over: Over) {
 /// Returns the name of the task that waits for a job, for a report.
 fn waiter<S: NativeService>(executor: &Executor<Native<S>>, job: JobId) -> String {
     let mut tasks = executor.kernel.tasks();
-    let Some(task) = tasks.find(|task| task.waits.contains(&Some(What::Job(job)))) else {
+    let Some(task) = tasks.find(|task| task.waits.contains(&Some(WaitTarget::Job(job)))) else {
         return "a task".to_owned();
     };
     let label = label(executor, task.id).map_or_else(String::new, |label| format!(" ({label})"));

@@ -9,14 +9,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sinbin_core::task::{self, Async, AsyncService, Conn, Door, Loop, Pool};
+use sinbin_core::task::{self, Async, AsyncService, Conn, Handle, Pool, RunContext};
 
 use crate::caught::{Caught, caught};
 use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};
 use crate::sockets;
-use crate::unjoined::Warns;
+use crate::task_failures::LogFailures;
 
 /// Runs an async program on this thread, and returns its result. Tasks that are not over then are cancelled, and so are
 /// those that they spawn; they have [`Settings::drain_timeout`] to clean up. Tasks that fail and that nobody joins are
@@ -30,21 +30,21 @@ use crate::unjoined::Warns;
 /// ```
 /// use std::time::Duration;
 ///
-/// use sinbin::task::Refused;
+/// use sinbin::task::WaitError;
 ///
-/// let sum = sinbin::run(async |on| {
-///     let mut slow = on.spawn(async move {
-///         on.sleep(Duration::from_millis(1)).await;
+/// let sum = sinbin::run(async |handle| {
+///     let mut slow = handle.spawn(async move {
+///         handle.sleep(Duration::from_millis(1)).await;
 ///         19
 ///     })?;
 ///     let quick = 23;
-///     Ok::<_, Refused>(quick + slow.join().await.expect("nobody cancels it"))
+///     Ok::<_, WaitError>(quick + slow.join().await.expect("nobody cancels it"))
 /// })?;
 /// assert_eq!(sum, Ok(42));
 /// # Ok::<(), sinbin::Error>(())
 /// ```
 #[track_caller]
-pub fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T, Error> {
+pub fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
     Settings::default().run(main)
 }
 
@@ -136,18 +136,18 @@ impl Settings {
     ///
     /// As those of [`run`].
     #[track_caller]
-    pub fn run<T>(&self, main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T, Error> {
+    pub fn run<T>(&self, main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
         let inbox = Inbox::new();
-        let warns = Warns::new();
-        let door = Door::reporting(&inbox, &warns);
-        let on = Loop::new(&door);
+        let warns = LogFailures::new();
+        let run_context = RunContext::reporting(&inbox, &warns);
+        let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(0));
-        let service = AsyncService::new(on, pool.as_ref(), |_| std::future::ready(()));
+        let service = AsyncService::new(handle, pool.as_ref(), |_| std::future::ready(()));
         let mut server = Server::for_tasks(service, self, &inbox)?;
-        let (program, mut end) = Async::new(on, main(on));
+        let (program, mut end) = Async::new(handle, main(handle));
         server.start(program)?;
         server.run_until(|| end.is_over())?;
-        end.take().ok_or(Error::Lost)
+        end.take().ok_or(Error::JobError)
     }
 
     /// [`serve`](serve()) with these settings, at several addresses. `started` gets a handle to stop it by, from any
@@ -164,13 +164,13 @@ impl Settings {
         service: impl AsyncFn(Conn<'_>) -> Result<(), E>,
     ) -> Result<Summary, Error> {
         let inbox = Inbox::new();
-        let warns = Warns::new();
-        let door = Door::reporting(&inbox, &warns);
-        let on = Loop::new(&door);
+        let warns = LogFailures::new();
+        let run_context = RunContext::reporting(&inbox, &warns);
+        let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(u32::try_from(self.max_connections).unwrap_or(u32::MAX)));
         let failed = Cell::new(0);
         let serve = |conn| Reported { future: service(conn), failed: &failed };
-        let service = AsyncService::new(on, pool.as_ref(), serve);
+        let service = AsyncService::new(handle, pool.as_ref(), serve);
         let mut server = Server::for_tasks(service, self, &inbox)?;
         for listener in listeners {
             server.listen_on(listener)?;

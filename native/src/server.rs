@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sinbin_core::driven::{BLOCK, DEFAULT_MAX_JOBS};
-use sinbin_core::serve::{Engine, Guard as _, Room, Stopped};
+use sinbin_core::serve::{Admission, Engine, Guard as _, Stopped};
 use sinbin_core::task::{Async, AsyncService, Conn};
 use sinbin_core::{IdMap, Limits, TaskId};
 
@@ -16,10 +16,10 @@ use crate::caught::Catch;
 use crate::clock::Clock;
 use crate::compute::{Alone, Compute};
 use crate::error::Error;
-use crate::gate::Gate;
-use crate::host::{Counts, Native, NativeService};
+use crate::host::{Native, NativeService, Tally};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::peer_limit::PeerLimit;
 use crate::platform::label;
 use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor};
@@ -45,7 +45,7 @@ pub struct Settings {
     /// their own is not counted.
     pub max_buffered: usize,
     /// Jobs at a time: those that wait, run, or are done with a result that nobody has taken yet. Another one is refused:
-    /// `submit` returns [`Full`](crate::Full), and a task's `job` [`Lost::Refused`](crate::task::Lost::Refused).
+    /// `submit` returns [`Full`](crate::Full), and a task's `job` [`JobError::Wait`](crate::task::JobError::Wait).
     pub max_jobs: usize,
     /// Threads for jobs, at most; they start when there are jobs. With none, jobs run in slices on the loop.
     pub workers: usize,
@@ -105,7 +105,7 @@ impl Stopper {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Summary {
     /// The counts of its whole life.
-    pub counts: Counts,
+    pub counts: Tally,
     /// Connections that were cut because they did not end in time.
     pub cut: usize,
 }
@@ -138,7 +138,7 @@ impl fmt::Display for Summary {
 ///
 /// let mut server = Server::new(Echo::default(), &Settings::default())?;
 /// let address = server.listen("127.0.0.1:0".parse().unwrap())?;
-/// println!("listening on {address}");
+/// println!("listening handle {address}");
 /// # server.stopper().stop();
 /// server.run()?;
 /// # Ok::<(), sinbin::Error>(())
@@ -192,9 +192,9 @@ impl<S: NativeService> Server<S> {
             sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
-            counts: Counts::default(),
-            room: Room::new(settings.max_connections),
-            gate: Gate::new(settings.max_per_peer),
+            counts: Tally::default(),
+            room: Admission::new(settings.max_connections),
+            peer_limit: PeerLimit::new(settings.max_per_peer),
             dual_stack: settings.dual_stack,
             stopper,
             inbox: None,

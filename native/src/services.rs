@@ -5,11 +5,11 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use sinbin_core::echo::{Answer, Echo, Upper};
+use sinbin_core::echo::{Echo, Responder, Upper};
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Requests};
 use sinbin_core::fib_service::{Batch, Fib, Point, Stop};
-use sinbin_core::task::{Conn, Either, Error, Kept, Lost, Refused, select};
+use sinbin_core::task::{Conn, Either, Error, JobError, Kept, WaitError, select};
 use sinbin_core::{Instant, IoError};
 
 use sinbin_core::driven::BLOCK;
@@ -41,9 +41,9 @@ pub fn upper(conn: Conn<'_>, service: &Upper) -> impl Future<Output = Result<(),
     answer_reads(conn, service)
 }
 
-async fn answer_reads<A: Answer>(conn: Conn<'_>, service: &A) -> Result<(), Error> {
-    let on = conn.on();
-    while let Ok(readable) = on.until(on.after(service.idle_timeout()), conn.readable()).await {
+async fn answer_reads<A: Responder>(conn: Conn<'_>, service: &A) -> Result<(), Error> {
+    let handle = conn.handle();
+    while let Ok(readable) = handle.until(handle.after(service.idle_timeout()), conn.readable()).await {
         readable?;
         let Some(kept) = or_nothing(conn.try_recv_kept())? else { continue };
         if kept.is_empty() {
@@ -62,15 +62,15 @@ async fn answer_reads<A: Answer>(conn: Conn<'_>, service: &A) -> Result<(), Erro
 }
 
 /// Sends the rest of an answer; whether that did not take too long.
-async fn send_rest<A: Answer>(
+async fn send_rest<A: Responder>(
     conn: &Conn<'_>,
     service: &A,
     mut answered: Answered<'_>,
 ) -> Result<bool, Error> {
-    let on = conn.on();
-    let until = on.after(service.reply_timeout());
+    let handle = conn.handle();
+    let until = handle.after(service.reply_timeout());
     loop {
-        match on.until(on.after(service.idle_timeout()).min(until), conn.writable()).await {
+        match handle.until(handle.after(service.idle_timeout()).min(until), conn.writable()).await {
             Ok(writable) => writable?,
             Err(_) => return Ok(false),
         }
@@ -88,7 +88,7 @@ struct Answered<'d> {
 
 impl Answered<'_> {
     /// Sends as much as there is room for; whether that is all.
-    fn send<A: Answer>(&mut self, conn: &Conn<'_>) -> Result<bool, Error> {
+    fn send<A: Responder>(&mut self, conn: &Conn<'_>) -> Result<bool, Error> {
         const { assert!(A::ADDS <= SUFFIX, "there is room for it") };
         let (sent, len) = REPLIES.with_borrow_mut(|answer| {
             let count = self.kept.copy_to(&mut answer[..BLOCK])?;
@@ -118,13 +118,13 @@ pub fn fib(conn: Conn<'_>, service: &Fib) -> impl Future<Output = Result<(), Err
             if !requests.is_begun() {
                 until = Instant::NEVER;
             } else if until == Instant::NEVER {
-                until = conn.on().after(service.request_timeout);
+                until = conn.handle().after(service.request_timeout);
             }
-            let deadline = conn.on().after(service.idle_timeout).min(until);
-            match conn.on().until(deadline, conn.readable()).await {
+            let deadline = conn.handle().after(service.idle_timeout).min(until);
+            match conn.handle().until(deadline, conn.readable()).await {
                 Ok(readable) => readable?,
                 Err(_) => {
-                    if until <= conn.on().now() {
+                    if until <= conn.handle().now() {
                         say_late(&conn, service);
                     }
                     break;
@@ -173,24 +173,26 @@ async fn wait_and_answer<'d>(
     mut work: Box<Work<'d>>,
     mut then: Then,
 ) -> Result<bool, Error> {
-    let on = conn.on();
+    let handle = conn.handle();
     // When the peer is to have taken what it is sent.
     let mut until = Instant::NEVER;
     loop {
         if then != Then::Send {
             until = Instant::NEVER;
         } else if until == Instant::NEVER {
-            until = on.after(service.reply_timeout);
+            until = handle.after(service.reply_timeout);
         }
         match then {
             Then::Read => return Ok(true),
             Then::End => return Ok(false),
-            Then::Send => match on.until(on.after(service.idle_timeout).min(until), conn.writable()).await {
-                Ok(writable) => writable?,
-                Err(_) => return Ok(false),
-            },
+            Then::Send => {
+                match handle.until(handle.after(service.idle_timeout).min(until), conn.writable()).await {
+                    Ok(writable) => writable?,
+                    Err(_) => return Ok(false),
+                }
+            }
             Then::GoOn => {
-                on.yield_now().await;
+                handle.yield_now().await;
                 work.read_on(conn, service, requests)?;
             }
             Then::Compute(n) => match compute(conn, n, service.job_timeout).await {
@@ -322,16 +324,16 @@ fn or_nothing<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// The number, off the loop. A client that resets its connection takes its job with it: `None`.
 async fn compute(conn: &Conn<'_>, n: u32, timeout: Option<Duration>) -> Option<Reply> {
-    let on = conn.on();
-    let job = select(on.job(FibJob::new(n)), conn.hangup());
+    let handle = conn.handle();
+    let job = select(handle.job(FibJob::new(n)), conn.hangup());
     // The job is dropped with the future, and so cancelled.
-    let Ok(ended) = on.until(on.after(timeout), job).await else {
+    let Ok(ended) = handle.until(handle.after(timeout), job).await else {
         return Some(Reply::Error(Bad::Overdue));
     };
     match ended {
         Either::First(Ok(value)) => Some(Reply::Value(value)),
-        Either::First(Err(Lost::Failed)) => Some(Reply::Error(Bad::Lost)),
-        Either::First(Err(Lost::Refused(Refused::Full))) => Some(Reply::Error(Bad::Busy)),
+        Either::First(Err(JobError::Failed)) => Some(Reply::Error(Bad::Lost)),
+        Either::First(Err(JobError::Wait(WaitError::Full))) => Some(Reply::Error(Bad::Busy)),
         // The client is gone, or the server has no time left for it.
         Either::First(Err(_)) | Either::Second(_) => None,
     }

@@ -7,7 +7,7 @@ use sinbin_core::{IdMap, Interest, IoError, SourceId};
 use socket2::{Domain, Protocol, Type};
 
 use crate::reactor::{Reactor, Registry};
-use crate::transfer;
+use crate::socket_io;
 
 /// A socket that can be watched.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Sockets {
     pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        match entry.stream().and_then(|stream| transfer::recv(stream, buffer)) {
+        match entry.stream().and_then(|stream| socket_io::recv(stream, buffer)) {
             Ok(0) => {
                 entry.ended = true;
                 Ok(0)
@@ -149,7 +149,7 @@ impl Sockets {
     #[inline]
     pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        let sent = entry.stream().and_then(|stream| transfer::send(stream, bytes));
+        let sent = entry.stream().and_then(|stream| socket_io::send(stream, bytes));
         sent.map_err(|error| entry.failed(error))
     }
 

@@ -10,7 +10,7 @@ use edge_http::io::server::{Connection, Handler, Server};
 use edge_http::{DEFAULT_MAX_HEADERS_COUNT, Method, io::Error as HttpError};
 use edge_nal::{Close, Readable, TcpAccept, TcpBind, TcpConnect, TcpShutdown, TcpSplit};
 use embedded_io_async::{Error as _, ErrorKind, Read, ReadExactError, Write};
-use sinbin::task::{Either, Error, Listener, Loop, Refused, join, select};
+use sinbin::task::{Either, Error, Handle, Listener, WaitError, join, select};
 use sinbin::{IoError, Op};
 
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -71,27 +71,27 @@ async fn exchange<S: TcpConnect>(stack: &S, address: SocketAddr, count: usize) -
 
 #[test]
 fn what_knows_only_the_traits_connects_binds_accepts_and_splits() {
-    async fn both<S: TcpConnect>(on: &S, listener: Listener<'_>) -> usize {
+    async fn both<S: TcpConnect>(handle: &S, listener: Listener<'_>) -> usize {
         let clients = async {
             // More than the sockets' buffers hold, so that both directions must be waited for.
             for count in [1, 1000, 8 << 20] {
-                exchange(on, listener.address(), count).await.expect("a connection");
+                exchange(handle, listener.address(), count).await.expect("a connection");
             }
         };
         join(serve(&listener, 3), clients).await.0.expect("three connections")
     }
-    let sum = sinbin::run(async |on| {
-        let listener = TcpBind::bind(&on, ANY).await.expect("a free port");
-        both(&on, listener).await
+    let sum = sinbin::run(async |handle| {
+        let listener = TcpBind::bind(&handle, ANY).await.expect("a free port");
+        both(&handle, listener).await
     });
     assert_eq!(sum.expect("a loop"), 1001 + (8 << 20));
 }
 
 #[test]
 fn what_cannot_be_done_is_an_error_with_a_kind() {
-    let done = sinbin::run(async |on| {
-        let listener = on.listen(ANY).expect("a free port");
-        let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+    let done = sinbin::run(async |handle| {
+        let listener = handle.listen(ANY).expect("a free port");
+        let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
         let (mut client, mut server) = (client.expect("a client"), server.expect("a server").0);
         assert_eq!(io(&client.abort().await), (Some(IoError::Unsupported), ErrorKind::Unsupported));
 
@@ -112,15 +112,15 @@ fn what_cannot_be_done_is_an_error_with_a_kind() {
         assert_eq!(whole, Err(ReadExactError::UnexpectedEof));
 
         // Who waits and is cancelled is told so, as what is no reason to try again.
-        let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+        let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
         let (client, mut server) = (client?, server?.0);
         let kind = Rc::new(Cell::new(None));
         let told = Rc::clone(&kind);
-        let mut waits = on.spawn(async move {
+        let mut waits = handle.spawn(async move {
             let refused = server.read(&mut [0; 8]).await;
             told.set(refused.err().map(|error| error.kind()));
         })?;
-        on.yield_now().await;
+        handle.yield_now().await;
         waits.cancel();
         // It has come to its end, or is counted as cancelled; this is not the place to say which.
         waits.join().await.ok();
@@ -135,7 +135,8 @@ fn what_cannot_be_done_is_an_error_with_a_kind() {
 fn a_connection_that_is_refused_is_an_error() {
     let free = std::net::TcpListener::bind(ANY).and_then(|listener| listener.local_addr());
     let nobody = free.expect("a free port");
-    let refused = sinbin::run(async |on| TcpConnect::connect(&on, nobody).await.map(|_| ())).expect("a loop");
+    let refused =
+        sinbin::run(async |handle| TcpConnect::connect(&handle, nobody).await.map(|_| ())).expect("a loop");
     assert!(matches!(refused, Err(Error::Failed(failure)) if failure.op == Op::Connect), "{refused:?}");
 }
 
@@ -184,26 +185,27 @@ async fn ask<S: TcpConnect>(
 
 /// The server's four handlers share one task, and one listener; the clients are tasks of their own.
 fn ask_edge_http(keep_alive: Option<u32>) {
-    let ended = sinbin::run(async |on| {
-        let listener = on.listen(ANY).expect("a free port");
+    let ended = sinbin::run(async |handle| {
+        let listener = handle.listen(ANY).expect("a free port");
         let address = listener.address();
         let mut server = Server::<4>::new();
         let clients = async {
             let mut clients: Vec<_> = (0..10)
                 .map(|n| {
                     // The future is large, and would be in the way of the error.
-                    on.spawn(Box::pin(async move {
-                        let path = format!("/{n}");
-                        (ask(&on, address, &path).await.expect("an answer"), path)
-                    }))
-                    .map_err(Refused::from)
+                    handle
+                        .spawn(Box::pin(async move {
+                            let path = format!("/{n}");
+                            (ask(&handle, address, &path).await.expect("an answer"), path)
+                        }))
+                        .map_err(WaitError::from)
                 })
                 .collect::<Result<_, _>>()?;
             for client in &mut clients {
                 let (said, path) = client.join().await.expect("nobody cancels it");
                 assert_eq!(said, format!("you asked for {path}").repeat(2));
             }
-            Ok::<_, Refused>(())
+            Ok::<_, WaitError>(())
         };
         match select(server.run(keep_alive, listener, Hello), clients).await {
             Either::First(ended) => panic!("the server serves on: {ended:?}"),
@@ -225,10 +227,10 @@ fn a_server_of_edge_http_may_have_the_timeouts_of_embassy_time() {
 
 #[test]
 fn embassy_times_timer_wakes_from_its_thread() {
-    let woken = sinbin::run(async |on: Loop<'_>| {
-        let mut waits = on.spawn(embassy_time::Timer::after_millis(5))?;
+    let wake_reason = sinbin::run(async |handle: Handle<'_>| {
+        let mut waits = handle.spawn(embassy_time::Timer::after_millis(5))?;
         waits.join().await.expect("nobody cancels it");
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     });
-    assert_eq!(woken.expect("nobody is stalled"), Ok(()));
+    assert_eq!(wake_reason.expect("nobody is stalled"), Ok(()));
 }

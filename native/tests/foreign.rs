@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use sinbin::task::{Error, Loop, Refused, join};
+use sinbin::task::{Error, Handle, WaitError, join};
 
 /// How long anything may take before it counts as never.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -29,7 +29,7 @@ fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
-fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     sinbin::run(main).expect("nobody is stalled")
 }
 
@@ -44,8 +44,8 @@ fn another_thread_ends_the_wait_of_a_loop_without_timers() {
             thread::sleep(Duration::from_millis(50));
             sender.send(Instant::now()).expect("a task waits");
         });
-        let answer = run(async |on| {
-            let mut task = on.spawn(receiver).expect("there is room");
+        let answer = run(async |handle| {
+            let mut task = handle.spawn(receiver).expect("there is room");
             asks.send(()).expect("the thread listens");
             let sent = task.join().await.expect("nobody cancels it");
             sent.map(|sent| sent.elapsed())
@@ -102,7 +102,7 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
             })
             .collect();
         drop((sender, bounded));
-        let heard = run(async |on| {
+        let heard = run(async |handle| {
             let count = |receiver: async_channel::Receiver<u32>| async move {
                 let mut count = 0;
                 while receiver.recv().await.is_ok() {
@@ -110,7 +110,7 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
                 }
                 count
             };
-            let mut tasks = [(); 3].map(|()| on.spawn(count(limited.clone())).expect("there is room"));
+            let mut tasks = [(); 3].map(|()| handle.spawn(count(limited.clone())).expect("there is room"));
             drop(limited);
             let mut next = [0; 4];
             while let Some((thread, n)) = receiver.next().await {
@@ -132,9 +132,9 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
 #[test]
 fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
     in_time(|| {
-        let old: Waker = run(async |on| {
+        let old: Waker = run(async |handle| {
             let keep = poll_fn(|context| Poll::Ready(context.waker().clone()));
-            let mut first = on.spawn(keep).expect("there is room");
+            let mut first = handle.spawn(keep).expect("there is room");
             let place = first.task().index();
             let old = first.join().await.expect("nobody cancels it");
             // Its place is taken by one that counts how often it runs.
@@ -145,14 +145,14 @@ fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
                 polls += 1;
                 opened.as_mut().poll(context).map(|_| polls)
             });
-            let mut second = on.spawn(counts).expect("there is room");
+            let mut second = handle.spawn(counts).expect("there is room");
             assert_eq!(second.task().index(), place, "the second has the first one's place");
-            on.yield_now().await;
+            handle.yield_now().await;
             let there = old.clone();
             thread::spawn(move || there.wake()).join().expect("to wake is no panic");
             old.wake_by_ref();
             for _ in 0..3 {
-                on.yield_now().await;
+                handle.yield_now().await;
             }
             opens.send(()).expect("it waits");
             assert_eq!(second.join().await.expect("nobody cancels it"), 2, "first, and when it was opened");
@@ -166,15 +166,15 @@ fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
 #[test]
 fn receivers_within_an_executor_are_told_that_it_is_one() {
     in_time(|| {
-        run(async |on| {
-            let listener = on.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-            let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+        run(async |handle| {
+            let listener = handle.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+            let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
             let (client, (server, _)) = (client.expect("a client"), server.expect("a server"));
             let (mut one, mut other) = ([0; 8], [0; 8]);
             let mut received: FuturesUnordered<_> =
                 [client.recv(&mut one), server.recv(&mut other)].into_iter().collect();
             for _ in 0..2 {
-                assert_eq!(received.next().await, Some(Err(Error::Refused(Refused::Wrapped))));
+                assert_eq!(received.next().await, Some(Err(Error::Wait(WaitError::Wrapped))));
             }
             drop(received);
             // And it works still, where each has the task's own waker.
@@ -187,11 +187,11 @@ fn receivers_within_an_executor_are_told_that_it_is_one() {
 #[test]
 fn a_foreign_yield_lets_sockets_have_their_turn() {
     in_time(|| {
-        run(async |on| {
-            let listener = on.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-            let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+        run(async |handle| {
+            let listener = handle.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+            let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
             let (client, (server, _)) = (client.expect("a client"), server.expect("a server"));
-            let mut heard = on
+            let mut heard = handle
                 .spawn(async move {
                     let mut buffer = [0; 8];
                     server.recv(&mut buffer).await.expect("a connection")

@@ -9,44 +9,44 @@ use std::time::Duration;
 
 use sinbin::group::{Cause, scope};
 use sinbin::sync::Channel;
-use sinbin::task::{Conn, Either, Error, JoinError, Loop, Refused, Why, join, select};
+use sinbin::task::{Conn, Either, Error, Handle, JoinError, JoinErrorKind, WaitError, join, select};
 use sinbin::{IoError, Settings};
 
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     sinbin::run(main).expect("it runs")
 }
 
-async fn panics(on: Loop<'_>) {
-    on.yield_now().await;
+async fn panics(handle: Handle<'_>) {
+    handle.yield_now().await;
     panic!("as it should");
 }
 
 #[test]
 fn a_panic_takes_down_its_task_alone_and_is_told_by_name() {
-    let error = run(async |on| {
-        let mut bad = on.spawn(panics(on)).expect("there is room");
+    let error = run(async |handle| {
+        let mut bad = handle.spawn(panics(handle)).expect("there is room");
         let mut good =
-            on.spawn(async move { on.sleep(Duration::from_millis(1)).await }).expect("there is room");
+            handle.spawn(async move { handle.sleep(Duration::from_millis(1)).await }).expect("there is room");
         let error = bad.join().await.expect_err("it panics");
         good.join().await.expect("it is not concerned");
         error
     });
-    assert_eq!(error.why, Why::Panicked);
+    assert_eq!(error.why, JoinErrorKind::Panicked);
     assert!(error.to_string().contains("panics, spawned at native/tests/tasks.rs:"), "{error}");
 }
 
 #[test]
 fn a_panic_of_a_task_of_a_group_is_a_failure_of_the_group() {
-    let failed = run(async |on| {
-        scope(on, async |group| {
+    let failed = run(async |handle| {
+        scope(handle, async |group| {
             group.spawn(async move {
-                panics(on).await;
+                panics(handle).await;
                 Ok::<_, Error>(())
             })?;
             group.spawn(async move {
-                on.sleep(Duration::from_secs(3600)).await;
+                handle.sleep(Duration::from_secs(3600)).await;
                 Ok(())
             })?;
             Ok(())
@@ -88,8 +88,8 @@ fn a_panic_of_a_connection_harms_no_other() {
 
 #[test]
 fn a_program_that_panics_has_no_result() {
-    let result = sinbin::run(async |on: Loop<'_>| panics(on).await);
-    assert!(matches!(result, Err(sinbin::Error::Lost)), "{result:?}");
+    let result = sinbin::run(async |handle: Handle<'_>| panics(handle).await);
+    assert!(matches!(result, Err(sinbin::Error::JobError)), "{result:?}");
 }
 
 /// A sleep or a timeout whose moment passes in the step that began it is over at once; an alarm that was set for a moment in
@@ -100,8 +100,9 @@ fn what_was_due_before_it_was_waited_for_ends() {
     thread::spawn(move || {
         for millis in [1, 11, 20] {
             let (span, longer) = (Duration::from_millis(millis), Duration::from_millis(2 * millis));
-            run(async |on| {
-                let (nap, deadline) = (on.sleep(span), on.timeout(span, std::future::pending::<()>()));
+            run(async |handle| {
+                let (nap, deadline) =
+                    (handle.sleep(span), handle.timeout(span, std::future::pending::<()>()));
                 thread::sleep(longer);
                 nap.await;
                 deadline.await.expect_err("nothing comes");
@@ -117,16 +118,17 @@ fn when_the_program_ends_the_other_tasks_are_cancelled() {
     let cleaned = Rc::new(Cell::new(0));
     let listener = TcpListener::bind(LOCAL).expect("a port");
     let address = listener.local_addr().expect("an address");
-    run(async |on| {
+    run(async |handle| {
         let cleans = Rc::clone(&cleaned);
-        on.spawn(async move {
-            let conn = on.connect(address).await.expect("it listens");
-            assert_eq!(conn.recv(&mut [0]).await, Err(Refused::Cancelled.into()));
-            on.shield(on.sleep(Duration::from_millis(1))).await;
-            cleans.set(1);
-        })
-        .expect("there is room");
-        on.sleep(Duration::from_millis(1)).await;
+        handle
+            .spawn(async move {
+                let conn = handle.connect(address).await.expect("it listens");
+                assert_eq!(conn.recv(&mut [0]).await, Err(WaitError::Cancelled.into()));
+                handle.shield(handle.sleep(Duration::from_millis(1))).await;
+                cleans.set(1);
+            })
+            .expect("there is room");
+        handle.sleep(Duration::from_millis(1)).await;
     });
     assert_eq!(cleaned.get(), 1, "it could clean up");
 }
@@ -135,17 +137,17 @@ fn when_the_program_ends_the_other_tasks_are_cancelled() {
 fn spawning_beyond_capacity_gives_the_future_back() {
     let mut settings = Settings::default();
     settings.max_connections = 1;
-    let spawned = settings.run(async |on| {
+    let spawned = settings.run(async |handle| {
         let mut tasks = Vec::new();
         let future = loop {
-            match on.spawn(async move { on.yield_now().await }) {
+            match handle.spawn(async move { handle.yield_now().await }) {
                 Ok(task) => tasks.push(task),
                 Err(unspawned) => break unspawned.0,
             }
         };
         let mut last = tasks.pop().expect("there was room for some");
         last.join().await?;
-        on.spawn(future).expect("there is room again").join().await?;
+        handle.spawn(future).expect("there is room again").join().await?;
         Ok::<_, JoinError>(tasks.len())
     });
     assert!(spawned.expect("it runs").expect("nobody is cancelled") > 10);
@@ -153,11 +155,11 @@ fn spawning_beyond_capacity_gives_the_future_back() {
 
 #[test]
 fn who_waits_for_whom_is_told_with_names() {
-    async fn waits_for_nobody(on: Loop<'_>) {
-        on.wait_named().await.ok();
+    async fn waits_for_nobody(handle: Handle<'_>) {
+        handle.wait_named().await.ok();
     }
-    let stalled = sinbin::run(async |on| {
-        on.spawn(waits_for_nobody(on)).expect("there is room").join().await.ok();
+    let stalled = sinbin::run(async |handle| {
+        handle.spawn(waits_for_nobody(handle)).expect("there is room").join().await.ok();
     });
     let report = stalled.expect_err("nobody can go on").to_string();
     assert!(report.contains("task 0.1: waits for task 1.1"), "{report}");
@@ -167,10 +169,10 @@ fn who_waits_for_whom_is_told_with_names() {
 
 #[test]
 fn connections_go_both_ways_and_end_in_halves() {
-    run(async |on| {
-        let listener = on.listen(LOCAL)?;
+    run(async |handle| {
+        let listener = handle.listen(LOCAL)?;
         let client = async {
-            let conn = on.connect(listener.address()).await?;
+            let conn = handle.connect(listener.address()).await?;
             conn.send_all(b"question").await?;
             conn.shutdown()?;
             let mut reply = [0; 16];
@@ -196,13 +198,13 @@ fn connections_go_both_ways_and_end_in_halves() {
 
 #[test]
 fn who_receives_without_a_buffer_gets_it_all() {
-    let heard = run(async |on| {
-        let listener = on.listen(LOCAL)?;
+    let heard = run(async |handle| {
+        let listener = handle.listen(LOCAL)?;
         let client = async {
-            let conn = on.connect(listener.address()).await?;
+            let conn = handle.connect(listener.address()).await?;
             for word in ["one ", "two ", "three"] {
                 conn.send_all(word.as_bytes()).await?;
-                on.sleep(Duration::from_millis(1)).await;
+                handle.sleep(Duration::from_millis(1)).await;
             }
             Ok::<_, Error>(())
         };
@@ -221,19 +223,19 @@ fn who_receives_without_a_buffer_gets_it_all() {
 
 #[test]
 fn what_fails_in_another_task_keeps_its_name_on_the_way_up() {
-    async fn waits(on: Loop<'_>) -> Result<(), Error> {
-        let mut child = on.spawn(panics(on))?;
+    async fn waits(handle: Handle<'_>) -> Result<(), Error> {
+        let mut child = handle.spawn(panics(handle))?;
         child.join().await?;
         Ok(())
     }
-    let error = run(async |on| waits(on).await.expect_err("the child panics"));
+    let error = run(async |handle| waits(handle).await.expect_err("the child panics"));
     assert!(error.to_string().contains("panics, spawned at native/tests/tasks.rs:"), "{error}");
 }
 
 #[test]
 fn a_channel_that_is_closed_is_an_error_at_once() {
-    let error = run(async |on| -> Result<(), Error> {
-        let channel = Channel::<u8, 1>::new(on);
+    let error = run(async |handle| -> Result<(), Error> {
+        let channel = Channel::<u8, 1>::new(handle);
         channel.close()?;
         channel.send(1).await?;
         Ok(())
@@ -242,16 +244,16 @@ fn a_channel_that_is_closed_is_an_error_at_once() {
 }
 
 /// Two ends of one connection.
-async fn pair(on: Loop<'_>) -> Result<(Conn<'_>, Conn<'_>), Error> {
-    let listener = on.listen(LOCAL)?;
-    let (client, server) = join(on.connect(listener.address()), listener.accept()).await;
+async fn pair(handle: Handle<'_>) -> Result<(Conn<'_>, Conn<'_>), Error> {
+    let listener = handle.listen(LOCAL)?;
+    let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
     Ok((client?, server?.0))
 }
 
 #[test]
 fn of_two_waits_the_one_that_is_over_is_told_so() {
-    run(async |on| {
-        let (conn, peer) = pair(on).await?;
+    run(async |handle| {
+        let (conn, peer) = pair(handle).await?;
         let first = select(conn.readable(), conn.writable()).await;
         assert_eq!(first, Either::Second(Ok(())), "nothing is there to receive");
         peer.send_all(b"x").await?;
@@ -264,14 +266,14 @@ fn of_two_waits_the_one_that_is_over_is_told_so() {
 
 #[test]
 fn who_is_out_of_operations_is_not_told_of_a_hangup() {
-    run(async |on| {
-        let (conn, peer) = pair(on).await?;
+    run(async |handle| {
+        let (conn, peer) = pair(handle).await?;
         for _ in 0..32 {
             conn.send_all(b"x").await?;
         }
         let mut buffer = [0];
         let wait = select(conn.recv(&mut buffer), conn.hangup());
-        let waited = on.timeout(Duration::from_millis(20), wait).await;
+        let waited = handle.timeout(Duration::from_millis(20), wait).await;
         assert!(waited.is_err(), "nothing comes, and nobody hangs up");
         drop(peer);
         Ok::<_, Error>(())
@@ -281,8 +283,8 @@ fn who_is_out_of_operations_is_not_told_of_a_hangup() {
 
 #[test]
 fn an_empty_buffer_receives_nothing_at_once() {
-    run(async |on| {
-        let (conn, peer) = pair(on).await?;
+    run(async |handle| {
+        let (conn, peer) = pair(handle).await?;
         peer.send_all(b"abc").await?;
         assert_eq!(conn.recv(&mut [0; 8]).await?, 3);
         assert_eq!(conn.recv(&mut []).await?, 0, "though nothing is there");
@@ -298,23 +300,23 @@ fn nobody_listens_there() {
     let listener = TcpListener::bind(LOCAL).expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
-    let error = run(async |on| on.connect(address).await.map(drop).expect_err("nobody listens"));
+    let error = run(async |handle| handle.connect(address).await.map(drop).expect_err("nobody listens"));
     assert_eq!(error.io(), Some(IoError::ConnectionRefused));
 }
 
 #[test]
 fn the_address_is_in_use() {
-    let error = run(async |on| {
-        let listener = on.listen(LOCAL).expect("a port");
-        on.listen(listener.address()).map(drop).expect_err("it is taken")
+    let error = run(async |handle| {
+        let listener = handle.listen(LOCAL).expect("a port");
+        handle.listen(listener.address()).map(drop).expect_err("it is taken")
     });
     assert_eq!(error.io(), Some(IoError::AddressInUse));
 }
 
 #[test]
 fn a_peer_that_breaks_off_ends_every_wait() {
-    run(async |on| {
-        let listener = on.listen(LOCAL).expect("a port");
+    run(async |handle| {
+        let listener = handle.listen(LOCAL).expect("a port");
         let peer = TcpStream::connect(listener.address()).expect("it listens");
         let (conn, _) = listener.accept().await.expect("it connects");
         socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("an option");
@@ -329,10 +331,10 @@ fn jobs_come_back_and_a_job_that_panics_is_lost_alone() {
     for workers in [0, 2] {
         let mut settings = Settings::default();
         settings.workers = workers;
-        let sum = settings.run(async |on| {
+        let sum = settings.run(async |handle| {
             let mut sum = 0;
             for n in 1..=10 {
-                sum += on.job(move || n * n).await.expect("it is computed");
+                sum += handle.job(move || n * n).await.expect("it is computed");
             }
             sum
         });
@@ -341,12 +343,12 @@ fn jobs_come_back_and_a_job_that_panics_is_lost_alone() {
     for workers in [0, 2] {
         let mut settings = Settings::default();
         settings.workers = workers;
-        let lost = settings.run(async |on| {
-            let others = join(on.job(|| 1), on.job(|| 2));
-            join(on.job(|| -> u32 { panic!("as it should") }), others).await
+        let lost = settings.run(async |handle| {
+            let others = join(handle.job(|| 1), handle.job(|| 2));
+            join(handle.job(|| -> u32 { panic!("as it should") }), others).await
         });
         let lost = lost.expect("it runs");
-        assert_eq!(lost, (Err(sinbin::task::Lost::Failed), (Ok(1), Ok(2))), "{workers} workers");
+        assert_eq!(lost, (Err(sinbin::task::JobError::Failed), (Ok(1), Ok(2))), "{workers} workers");
     }
 }
 
@@ -362,8 +364,8 @@ fn a_client_that_never_reads_is_waited_for_without_growth() {
         stream.read_to_end(&mut all).expect("it ends");
         all.len()
     });
-    run(async |on| {
-        let conn = on.connect(address).await?;
+    run(async |handle| {
+        let conn = handle.connect(address).await?;
         let chunk = vec![b'x'; LOTS];
         conn.send_all(&chunk).await
     })
@@ -373,7 +375,7 @@ fn a_client_that_never_reads_is_waited_for_without_growth() {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn run_for<T>(drain: Duration, main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+fn run_for<T>(drain: Duration, main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     let mut settings = Settings::default();
     settings.drain_timeout = drain;
     settings.run(main).expect("it ends, with its result")
@@ -383,22 +385,22 @@ fn run_for<T>(drain: Duration, main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
 #[test]
 fn a_shield_holds_beyond_the_end_of_the_program() {
     let cleaned = Rc::new(Cell::new(0));
-    run_for(HOUR, async |on| {
+    run_for(HOUR, async |handle| {
         for times in 0..3 {
             let cleans = Rc::clone(&cleaned);
-            let task = on
+            let task = handle
                 .spawn(async move {
-                    assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
-                    on.shield(on.sleep(Duration::from_millis(20))).await;
-                    assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
-                    on.shield(on.sleep(Duration::from_millis(1))).await;
+                    assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
+                    handle.shield(handle.sleep(Duration::from_millis(20))).await;
+                    assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
+                    handle.shield(handle.sleep(Duration::from_millis(1))).await;
                     cleans.set(cleans.get() + 1);
                 })
                 .expect("there is room");
-            on.yield_now().await;
+            handle.yield_now().await;
             for _ in 0..times {
                 task.cancel();
-                on.yield_now().await;
+                handle.yield_now().await;
             }
         }
     });
@@ -406,20 +408,20 @@ fn a_shield_holds_beyond_the_end_of_the_program() {
 }
 
 /// Sets the flag when it is dropped, and spawns another such thing so many times.
-struct Spawns<'d>(Loop<'d>, Rc<Cell<u32>>, u32);
+struct Spawns<'d>(Handle<'d>, Rc<Cell<u32>>, u32);
 
 impl Drop for Spawns<'_> {
     fn drop(&mut self) {
-        let (on, dropped, left) = (self.0, &self.1, self.2);
+        let (handle, dropped, left) = (self.0, &self.1, self.2);
         dropped.set(dropped.get() + 1);
         if left > 0 {
-            let next = Spawns(on, Rc::clone(dropped), left - 1);
+            let next = Spawns(handle, Rc::clone(dropped), left - 1);
             let task = async move {
                 let _next = next;
-                on.sleep(HOUR).await;
-                on.shield(on.sleep(HOUR)).await;
+                handle.sleep(HOUR).await;
+                handle.shield(handle.sleep(HOUR)).await;
             };
-            on.spawn(task).ok();
+            handle.spawn(task).ok();
         }
     }
 }
@@ -429,14 +431,15 @@ impl Drop for Spawns<'_> {
 fn what_destructors_spawn_at_the_end_does_not_hold_it_up() {
     for (drain, left) in [(HOUR, 2), (HOUR, 20), (Duration::ZERO, 200)] {
         let dropped = Rc::new(Cell::new(0));
-        run_for(drain, async |on| {
-            let spawns = Spawns(on, Rc::clone(&dropped), left);
-            on.spawn(async move {
-                let _spawns = spawns;
-                on.sleep(HOUR).await;
-            })
-            .expect("there is room");
-            on.yield_now().await;
+        run_for(drain, async |handle| {
+            let spawns = Spawns(handle, Rc::clone(&dropped), left);
+            handle
+                .spawn(async move {
+                    let _spawns = spawns;
+                    handle.sleep(HOUR).await;
+                })
+                .expect("there is room");
+            handle.yield_now().await;
         });
         assert_eq!(dropped.get(), left + 1);
     }
@@ -446,36 +449,39 @@ fn what_destructors_spawn_at_the_end_does_not_hold_it_up() {
 #[test]
 fn nobody_has_more_time_than_there_is() {
     let dropped = Rc::new(Cell::new(0));
-    let result = run_for(Duration::from_millis(30), async |on| {
-        let falls = || Spawns(on, Rc::clone(&dropped), 0);
+    let result = run_for(Duration::from_millis(30), async |handle| {
+        let falls = || Spawns(handle, Rc::clone(&dropped), 0);
         let [first, second, third] = [falls(), falls(), falls()];
-        on.spawn(async move {
-            let _falls = first;
-            on.shield(on.sleep(HOUR)).await;
-        })
-        .expect("there is room");
-        on.spawn(async move {
-            let _falls = second;
-            loop {
-                on.shield(on.yield_now()).await;
-            }
-        })
-        .expect("there is room");
-        on.spawn(async move {
-            let _falls = third;
-            scope(on, async |group| {
-                group.spawn(async move {
-                    on.shield(on.sleep(HOUR)).await;
-                    Ok::<_, Error>(())
-                })?;
-                on.wait_named().await?;
-                Ok(())
+        handle
+            .spawn(async move {
+                let _falls = first;
+                handle.shield(handle.sleep(HOUR)).await;
             })
-            .await
-            .ok();
-        })
-        .expect("there is room");
-        on.yield_now().await;
+            .expect("there is room");
+        handle
+            .spawn(async move {
+                let _falls = second;
+                loop {
+                    handle.shield(handle.yield_now()).await;
+                }
+            })
+            .expect("there is room");
+        handle
+            .spawn(async move {
+                let _falls = third;
+                scope(handle, async |group| {
+                    group.spawn(async move {
+                        handle.shield(handle.sleep(HOUR)).await;
+                        Ok::<_, Error>(())
+                    })?;
+                    handle.wait_named().await?;
+                    Ok(())
+                })
+                .await
+                .ok();
+            })
+            .expect("there is room");
+        handle.yield_now().await;
         42
     });
     assert_eq!((result, dropped.get()), (42, 3));
@@ -484,9 +490,9 @@ fn nobody_has_more_time_than_there_is() {
 /// A cleanup that waits for a task that is gone is not waited for, and the result is there.
 #[test]
 fn a_cleanup_that_nothing_can_end_is_cut_off_at_once() {
-    let result = run_for(HOUR, async |on| {
-        on.spawn(async move { on.shield(on.wait_named()).await }).expect("there is room");
-        on.yield_now().await;
+    let result = run_for(HOUR, async |handle| {
+        handle.spawn(async move { handle.shield(handle.wait_named()).await }).expect("there is room");
+        handle.yield_now().await;
         42
     });
     assert_eq!(result, 42);
@@ -498,11 +504,11 @@ fn a_connection_that_shields_itself_is_cut_off_in_time() {
     let listener = TcpListener::bind(LOCAL).expect("a port");
     let address = listener.local_addr().expect("an address");
     let serve = async |conn: Conn<'_>| {
-        let on = conn.on();
+        let handle = conn.handle();
         conn.send_all(b"x").await?;
         loop {
-            on.shield(conn.recv(&mut [0])).await.ok();
-            on.shield(on.sleep(HOUR)).await;
+            handle.shield(conn.recv(&mut [0])).await.ok();
+            handle.shield(handle.sleep(HOUR)).await;
         }
     };
     let (sender, stopper) = std::sync::mpsc::channel();
@@ -527,10 +533,10 @@ fn a_connection_that_shields_itself_is_cut_off_in_time() {
 fn sleeps_in_an_executor_of_a_task_do_not_spin() {
     use futures_util::StreamExt;
     use futures_util::stream::FuturesUnordered;
-    let polls = run(async |on| {
+    let polls = run(async |handle| {
         let polls = Cell::new(0);
         let mut sleeps: FuturesUnordered<_> =
-            (0..20).map(|n| async move { on.sleep(Duration::from_millis(5 * n)).await }).collect();
+            (0..20).map(|n| async move { handle.sleep(Duration::from_millis(5 * n)).await }).collect();
         std::future::poll_fn(|context| {
             polls.set(polls.get() + 1);
             loop {
@@ -550,9 +556,9 @@ fn sleeps_in_an_executor_of_a_task_do_not_spin() {
 /// A program that sleeps for ever sleeps, rather than to end since no task can go on.
 #[test]
 fn a_program_that_sleeps_for_ever_sleeps() {
-    let slept = run(async |on| {
-        let forever = on.spawn(on.sleep(Duration::MAX)).expect("there is room");
-        let waits = select(on.sleep(Duration::MAX), on.sleep(Duration::from_millis(5))).await;
+    let slept = run(async |handle| {
+        let forever = handle.spawn(handle.sleep(Duration::MAX)).expect("there is room");
+        let waits = select(handle.sleep(Duration::MAX), handle.sleep(Duration::from_millis(5))).await;
         forever.cancel();
         waits
     });
@@ -586,23 +592,26 @@ fn logged(act: impl FnOnce()) -> String {
     String::from_utf8(TEXT.take().unwrap_or_default()).expect("text")
 }
 
-async fn fails_alone(on: Loop<'_>) -> Result<(), Error> {
-    on.yield_now().await;
+async fn fails_alone(handle: Handle<'_>) -> Result<(), Error> {
+    handle.yield_now().await;
     Err(Error::Elapsed)
 }
 
 #[test]
 fn a_detached_task_that_fails_is_warned_of_by_name() {
     let log = logged(|| {
-        run(async |on| {
-            on.spawn(fails_alone(on)).expect("there is room");
-            on.spawn(async { Err::<(), _>(Box::<dyn std::error::Error>::from("late")) })
+        run(async |handle| {
+            handle.spawn(fails_alone(handle)).expect("there is room");
+            handle
+                .spawn(async { Err::<(), _>(Box::<dyn std::error::Error>::from("late")) })
                 .expect("there is room");
-            on.spawn(panics(on)).expect("there is room");
-            on.detach(async { Err::<(), _>(format_args!("{}", 42).to_string()) }).expect("there is room");
-            on.spawn(async move { on.wait_named().await.map_err(Error::from) }).expect("there is room");
+            handle.spawn(panics(handle)).expect("there is room");
+            handle.detach(async { Err::<(), _>(format_args!("{}", 42).to_string()) }).expect("there is room");
+            handle
+                .spawn(async move { handle.wait_named().await.map_err(Error::from) })
+                .expect("there is room");
             for _ in 0..5 {
-                on.yield_now().await;
+                handle.yield_now().await;
             }
         });
     });
@@ -618,12 +627,12 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
 #[test]
 fn a_flood_of_failures_is_no_flood_of_lines() {
     let log = logged(|| {
-        run(async |on| {
+        run(async |handle| {
             for _ in 0..1000 {
-                on.spawn(fails_alone(on)).expect("there is room");
+                handle.spawn(fails_alone(handle)).expect("there is room");
             }
             for _ in 0..5 {
-                on.yield_now().await;
+                handle.yield_now().await;
             }
         });
     });
@@ -651,8 +660,8 @@ fn a_task_of_a_server_that_fails_is_warned_of() {
             stopper.stop();
         });
         let serve = async |conn: Conn<'_>| {
-            conn.on().spawn(fails_alone(conn.on()))?;
-            conn.on().sleep(Duration::from_millis(1)).await;
+            conn.handle().spawn(fails_alone(conn.handle()))?;
+            conn.handle().sleep(Duration::from_millis(1)).await;
             Ok::<_, Error>(())
         };
         let started = |stopper| sender.send(stopper).expect("somebody waits");

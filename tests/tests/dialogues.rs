@@ -49,13 +49,13 @@ fn it_does_so_without_workers() {
 }
 
 #[test]
-fn it_does_so_with_bad_luck() {
+fn it_does_so_with_faults() {
     simulate("simulator-unlucky", |host| host);
 }
 
 #[test]
-fn it_does_so_with_bad_luck_and_without_workers() {
-    simulate("simulator-alone", |host| host.unlucky(2));
+fn it_does_so_with_faults_and_without_workers() {
+    simulate("simulator-alone", |host| host.with_faults(2));
 }
 
 #[test]

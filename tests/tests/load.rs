@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sinbin_simulator::Luck;
+use sinbin_simulator::Rng;
 use sinbin_tests::load::{Burst, Crowd, Footprint, Length, Moment, Summary, Talker, Tally, unacknowledged};
 use sinbin_tests::{Client, Server, eventually, fib, machine};
 
@@ -101,7 +101,7 @@ fn thousands_of_connections_of_which_one_in_ten_is_reset_leave_nothing_behind() 
     // Each of them may have a job at the same time.
     let server = server(&["--max-connections", "8000", "--max-jobs", "8000", "--workers", "1"]);
     let rounds = holds_no_more_after(&server, count, |idle| {
-        let crowd = Crowd::connect(server.address(), count, Luck::seeded(seed));
+        let crowd = Crowd::connect(server.address(), count, Rng::seeded(seed));
         eventually("all of them at once", || Footprint::descriptors(&server) == idle.descriptors + count);
         let tally = crowd.run(length);
         println!("{tally:?}");
@@ -137,8 +137,8 @@ fn slow_senders_harm_nobody() {
     let server = server(&["--workers", "1"]);
     let seed = seeds(1)[0];
     let _ = holds_no_more_after(&server, SLOW + NORMAL, |_| {
-        let mut luck = Luck::seeded(seed);
-        let mut slow: Vec<_> = (0..SLOW).map(|_| (server.client(), slow_words(&mut luck))).collect();
+        let mut rng = Rng::seeded(seed);
+        let mut slow: Vec<_> = (0..SLOW).map(|_| (server.client(), slow_words(&mut rng))).collect();
         let mut normal: Vec<_> = (0..NORMAL).map(|_| server.client()).collect();
         let longest = slow.iter().map(|(_, words)| words.len()).max().unwrap_or(0);
         for step in 0..longest {
@@ -148,7 +148,7 @@ fn slow_senders_harm_nobody() {
                 }
             }
             // Every slow one is in the midst of something now.
-            normal.iter_mut().for_each(|client| exchange(client, &mut luck));
+            normal.iter_mut().for_each(|client| exchange(client, &mut rng));
         }
         for (client, words) in &mut slow {
             client.end();
@@ -160,9 +160,9 @@ fn slow_senders_harm_nobody() {
 }
 
 /// Some lines, the last of which is never ended.
-fn slow_words(luck: &mut Luck) -> Vec<u8> {
-    let mut words = Burst::random(luck, 4, 24).requests;
-    words.extend(luck.below(25).to_string().bytes());
+fn slow_words(rng: &mut Rng) -> Vec<u8> {
+    let mut words = Burst::random(rng, 4, 24).requests;
+    words.extend(rng.below(25).to_string().bytes());
     words
 }
 
@@ -172,8 +172,8 @@ fn answers(words: &[u8]) -> String {
     lines.map(|line| format!("{}\n", fib(line.parse().expect("a number")))).collect()
 }
 
-fn exchange(client: &mut Client, luck: &mut Luck) {
-    let burst = Burst::random(luck, 4, 20);
+fn exchange(client: &mut Client, rng: &mut Rng) {
+    let burst = Burst::random(rng, 4, 20);
     client.send(&burst.requests);
     assert_eq!(client.bytes(burst.answers.len()), burst.answers, "what a normal client asked");
 }
@@ -181,8 +181,8 @@ fn exchange(client: &mut Client, luck: &mut Luck) {
 #[test]
 fn sigterm_under_load_loses_no_answer_to_what_was_received() {
     for seed in seeds(SEEDS) {
-        let (server, mut talkers, mut luck) = talk(seed);
-        send_for_a_while(&mut talkers, &mut luck);
+        let (server, mut talkers, mut rng) = talk(seed);
+        send_for_a_while(&mut talkers, &mut rng);
         // All that was sent is with the server now, be it that it has read it or not, and no more comes.
         eventually("the system to take it all", || {
             unacknowledged(server.address()).values().sum::<usize>() == 0
@@ -206,14 +206,14 @@ fn sigterm_under_load_loses_no_answer_to_what_was_received() {
 #[test]
 fn clients_that_send_on_through_a_sigterm_get_all_answers_to_what_came_before_it() {
     for seed in seeds(SEEDS) {
-        let (server, mut talkers, mut luck) = talk(seed);
-        send_for_a_while(&mut talkers, &mut luck);
+        let (server, mut talkers, mut rng) = talk(seed);
+        send_for_a_while(&mut talkers, &mut rng);
         let underway = unacknowledged(server.address());
         let there = |talker: &Talker| talker.sent() - underway.get(&talker.port()).copied().unwrap_or(0);
         let there: Vec<_> = talkers.iter().map(there).collect();
         server.signal(Signal::TERM);
         while talkers.iter().any(Talker::goes_on) {
-            talkers.iter_mut().for_each(|talker| talker.send_piece(&mut luck));
+            talkers.iter_mut().for_each(|talker| talker.send_piece(&mut rng));
         }
         talkers.iter_mut().for_each(Talker::take_rest);
         let mut beyond = 0;
@@ -237,29 +237,29 @@ fn clients_that_send_on_through_a_sigterm_get_all_answers_to_what_came_before_it
 }
 
 /// A server, with a worker if the seed is even, and clients that have much to ask.
-fn talk(seed: u64) -> (Server, Vec<Talker>, Luck) {
+fn talk(seed: u64) -> (Server, Vec<Talker>, Rng) {
     let server = server(&["--workers", if seed.is_multiple_of(2) { "1" } else { "0" }]);
-    let mut luck = Luck::seeded(seed);
+    let mut rng = Rng::seeded(seed);
     let talkers = (0..TALKERS).map(|_| {
-        let mut burst = Burst::random(&mut luck, REQUESTS, 25);
+        let mut burst = Burst::random(&mut rng, REQUESTS, 25);
         // At the end there is a line that is never ended: no request.
         burst.requests.push(b'1');
         Talker::connect(server.address(), burst)
     });
     let talkers = talkers.collect();
-    (server, talkers, luck)
+    (server, talkers, rng)
 }
 
 /// Sends pieces of all in no order, up to a moment that luck chooses: nothing sent yet, all of it, or in between.
-fn send_for_a_while(talkers: &mut [Talker], luck: &mut Luck) {
+fn send_for_a_while(talkers: &mut [Talker], rng: &mut Rng) {
     let all = talkers.iter().map(|talker| talker.burst().requests.len()).sum::<usize>();
-    let enough = luck.below(u32::try_from(all).expect("some kilobytes") + 1) as usize;
+    let enough = rng.below(u32::try_from(all).expect("some kilobytes") + 1) as usize;
     let mut sent = 0;
     while sent < enough {
-        let choice = luck.below(u32::try_from(talkers.len()).expect("some clients"));
+        let choice = rng.below(u32::try_from(talkers.len()).expect("some clients"));
         let talker = &mut talkers[choice as usize];
         let before = talker.sent();
-        talker.send_piece(luck);
+        talker.send_piece(rng);
         sent += talker.sent() - before;
     }
 }

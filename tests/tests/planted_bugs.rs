@@ -34,13 +34,13 @@ const BUGS: [Planted; 29] = [
     },
     Planted {
         name: "a lost wake-up: who waits to receive is not watched for that, if the source is watched already",
-        file: "kernel/wait.rs",
+        file: "kernel/wait_tables.rs",
         right: "if !slot.is_watched(table) {",
         wrong: "if !slot.is_watched(table) && (table as usize != 0 || slot.watched.is_empty()) {",
     },
     Planted {
         name: "a lost wake-up: who waits to send is not watched for that, if the source is watched already",
-        file: "kernel/wait.rs",
+        file: "kernel/wait_tables.rs",
         right: "if !slot.is_watched(table) {",
         wrong: "if slot.watched.is_empty() {",
     },
@@ -57,28 +57,28 @@ const BUGS: [Planted; 29] = [
         wrong: "        let left = self.tasks.entries().get(task as usize).map(|task| {\n            \
                 task.value.deadline.as_nanos().saturating_sub(self.now.as_nanos())\n        });\n        \
                 let is_late = |left| left < 500_000_000 || left > 1_000_000_000;\n        \
-                if task != NONE && (woken != Woken::Ready || left.is_none_or(is_late)) {\n",
+                if task != NONE && (wake_reason != WakeReason::Ready || left.is_none_or(is_late)) {\n",
     },
     Planted {
         name: "a wake-up for nothing: bytes that nobody waits for wake who waits to send",
         file: "kernel.rs",
-        right: "if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, Woken::Ready) {",
-        wrong: "if readiness.contains(Interest::RECV)\n            && !self.wake_waiter(recv, Woken::Ready)\n            \
-                && !self.wake_waiter(send, Woken::Ready)\n        {",
+        right: "if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, WakeReason::Ready) {",
+        wrong: "if readiness.contains(Interest::RECV)\n            && !self.wake_waiter(recv, WakeReason::Ready)\n            \
+                && !self.wake_waiter(send, WakeReason::Ready)\n        {",
     },
     Planted {
         name: "a wake-up for nothing: a timer that is early for a deadline that has moved ends the wait, as if it were ready",
         file: "kernel.rs",
         right: "            self.timers.postpone_first(current, &mut self.tasks);",
         wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
-                self.out_of_bin(first.task, Woken::Ready);",
+                self.end_wait(first.task, WakeReason::Ready);",
     },
     Planted {
         name: "a wake-up for nothing: a timer that is early ends the wait, as if somebody else waited for the same",
         file: "kernel.rs",
         right: "            self.timers.postpone_first(current, &mut self.tasks);",
         wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
-                self.out_of_bin(first.task, Woken::Busy);",
+                self.end_wait(first.task, WakeReason::Busy);",
     },
     Planted {
         name: "a wake-up for nothing: both directions of a connection are its end",
@@ -89,17 +89,17 @@ const BUGS: [Planted; 29] = [
     Planted {
         name: "a wake-up for nothing: who is named wakes his neighbour as well",
         file: "kernel.rs",
-        right: "            self.out_of_bin(task.index, Woken::Named);",
-        wrong: "            self.out_of_bin(task.index, Woken::Named);\n            \
+        right: "            self.end_wait(task.index, WakeReason::Named);",
+        wrong: "            self.end_wait(task.index, WakeReason::Named);\n            \
                 let next = self.tasks.entries().get(task.index as usize + 1);\n            \
                 if next.is_some_and(|next| next.is_live() && next.value.state == TaskState::Waiting) {\n                \
-                self.out_of_bin(task.index + 1, Woken::Named);\n            }",
+                self.end_wait(task.index + 1, WakeReason::Named);\n            }",
     },
     Planted {
         name: "a doubled wake-up: who is woken stays in the wait tables",
         file: "kernel.rs",
-        right: "        self.leave_all(index);\n        self.make_ready(index, woken);\n    }\n\n",
-        wrong: "        self.make_ready(index, woken);\n    }\n\n",
+        right: "        self.leave_all(index);\n        self.make_ready(index, wake_reason);\n    }\n\n",
+        wrong: "        self.make_ready(index, wake_reason);\n    }\n\n",
     },
     Planted {
         name: "a doubled wake-up: the end of a job that nobody waits for yet queues somebody again",
@@ -117,8 +117,8 @@ const BUGS: [Planted; 29] = [
     Planted {
         name: "a leak on cancel: the task runs, and stays in the wait tables",
         file: "kernel.rs",
-        right: "TaskState::Waiting => self.out_of_bin(task.index, Woken::Cancelled),",
-        wrong: "TaskState::Waiting => self.make_ready(task.index, Woken::Cancelled),",
+        right: "TaskState::Waiting => self.end_wait(task.index, WakeReason::Cancelled),",
+        wrong: "TaskState::Waiting => self.make_ready(task.index, WakeReason::Cancelled),",
     },
     Planted {
         name: "a leak on cancel: nobody gives the job up",
@@ -178,7 +178,7 @@ const BUGS: [Planted; 29] = [
     Planted {
         name: "time passes unseen: a turn without a look counts as one with a look",
         file: "exec/executor.rs",
-        right: "        self.kernel.advance_unseen(now);",
+        right: "        self.kernel.advance_unpolled(now);",
         wrong: "        self.kernel.advance(now);",
     },
     Planted {
@@ -235,7 +235,7 @@ impl Copy {
     fn new(from: &Path) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
         for part in ["core", "tests/simulator"] {
-            // What has moved must not be there twice.
+            // WaitTarget has moved must not be there twice.
             fs::remove_dir_all(root.join(part)).ok();
             copy_all(&from.join(part), &root.join(part));
         }
@@ -262,7 +262,7 @@ impl Copy {
         fs::copy(source(from, bug), source(&self.root, bug)).expect("it can be written");
     }
 
-    /// Runs the seeds. What is said of them, in one line.
+    /// Runs the seeds. WaitTarget is said of them, in one line.
     fn run(&self) -> String {
         let output = Command::new(env!("CARGO"))
             .args([

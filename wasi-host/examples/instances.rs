@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, error, fs};
 
 use sinbin_wasi::contract::{Event, Settings};
-use sinbin_wasi::{Artefact, Blueprint, Instance, Loader, engine};
+use sinbin_wasi::{Artefact, GuestFactory, Instance, Loader, engine};
 use wasmtime::Engine;
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
@@ -30,14 +30,14 @@ const WINDOW: u32 = 64 * 1024;
 fn main() -> Result<()> {
     let (guest, count) = arguments()?;
     let engine = engine()?;
-    let loads = times(LOADS, || ready(&blueprint(&engine, &guest)?).map(drop))?;
-    let blueprint = blueprint(&engine, &guest)?;
+    let loads = times(LOADS, || ready(&factory(&engine, &guest)?).map(drop))?;
+    let factory = factory(&engine, &guest)?;
     let mut instances = Vec::with_capacity(count);
     // What all share comes with the first.
-    instances.push(ready(&blueprint)?);
+    instances.push(ready(&factory)?);
     let before = resident()?;
     let starts = times(count, || {
-        instances.push(ready(&blueprint)?);
+        instances.push(ready(&factory)?);
         Ok(())
     })?;
     let kibibytes = (resident()? - before) / count as f64;
@@ -60,17 +60,17 @@ fn arguments() -> Result<(PathBuf, usize)> {
     }
 }
 
-fn blueprint(engine: &Engine, guest: &Path) -> Result<Blueprint> {
+fn factory(engine: &Engine, guest: &Path) -> Result<GuestFactory> {
     // SAFETY: who runs this example names a file that they have compiled.
     match unsafe { Loader::new(engine).load_precompiled(guest) }? {
-        Artefact::Driven(component) => Ok(Blueprint::new(&component, MAX_MEMORY, Some(TURN_LIMIT))?),
+        Artefact::Driven(component) => Ok(GuestFactory::new(&component, MAX_MEMORY, Some(TURN_LIMIT))?),
         Artefact::Portable(_) => Err("a command of WASI drives itself; give a service".into()),
     }
 }
 
 /// An instance that has its listener.
-fn ready(blueprint: &Blueprint) -> Result<Instance> {
-    let (mut instance, _) = blueprint.start(&settings())?;
+fn ready(factory: &GuestFactory) -> Result<Instance> {
+    let (mut instance, _) = factory.start(&settings())?;
     instance.turn(0, WINDOW, &[Event::Listener(0)], &[])?;
     Ok(instance)
 }

@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 use crate::cache::Cache;
 use crate::compiler::{Compiler, Failure};
 use crate::error::Error;
-use crate::instance::Blueprint;
+use crate::instance::GuestFactory;
 use crate::portable;
 use crate::precompiled::{Code, is_precompiled};
 use crate::world::{Kind, World, Wrong};
@@ -45,7 +45,7 @@ impl Artefact {
     pub fn check(&self, path: &Path) -> Result<(), Error> {
         let checked = match self {
             Self::Driven(component) => {
-                Blueprint::new(component, 0, None).map(drop).map_err(|error| format!("{error:#}"))
+                GuestFactory::new(component, 0, None).map(drop).map_err(|error| format!("{error:#}"))
             }
             Self::Portable(component) => portable::check(component).map_err(|error| error.to_string()),
         };

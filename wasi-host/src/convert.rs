@@ -1,24 +1,24 @@
 //! The core's types and the contract's, one by one.
 
-use sinbin::driven::{self, Handle};
+use sinbin::driven::{self, SourceHandle};
 use sinbin::{Instant, JobId, Rest as CoreRest};
 
 use crate::contract::{
     Answer, Arrival, Command, Event, Interest, Limits, Parcel, Piece, Rest, Settings, Tally, Watch,
 };
 
-pub(crate) fn settings(start: &driven::Start) -> Settings {
-    let driven::Start { arguments, max_connections, max_buffered, computes, slice, max_jobs: _ } =
+pub(crate) fn settings(start: &driven::ServiceSettings) -> Settings {
+    let driven::ServiceSettings { arguments, max_connections, max_buffered, computes, slice, max_jobs: _ } =
         start.clone();
     Settings { arguments, max_connections, max_buffered, computes, slice }
 }
 
-pub(crate) fn takes(limits: Limits) -> driven::Takes {
-    driven::Takes { connections: limits.connections, block: limits.block }
+pub(crate) fn takes(limits: Limits) -> driven::ServiceLimits {
+    driven::ServiceLimits { connections: limits.connections, block: limits.block }
 }
 
-pub(crate) fn counts(tally: Tally) -> driven::Counts {
-    let mut counts = driven::Counts::default();
+pub(crate) fn counts(tally: Tally) -> driven::Tally {
+    let mut counts = driven::Tally::default();
     (counts.jobs, counts.cancelled, counts.ignored) = (tally.jobs, tally.cancelled, tally.ignored);
     counts
 }
@@ -51,12 +51,12 @@ fn command(command: Command) -> driven::Command {
     use driven::Command as Core;
     match command {
         Command::Watch(Watch { source, interest: wanted }) => {
-            Core::Watch { source: Handle(source), interest: interest(wanted) }
+            Core::Watch { source: SourceHandle(source), interest: interest(wanted) }
         }
-        Command::Send(Piece { source, len }) => Core::Send { source: Handle(source), len },
-        Command::Unread(Piece { source, len }) => Core::Unread { source: Handle(source), len },
-        Command::Shutdown(source) => Core::Shutdown(Handle(source)),
-        Command::Close(source) => Core::Close(Handle(source)),
+        Command::Send(Piece { source, len }) => Core::Send { source: SourceHandle(source), len },
+        Command::Unread(Piece { source, len }) => Core::Unread { source: SourceHandle(source), len },
+        Command::Shutdown(source) => Core::Shutdown(SourceHandle(source)),
+        Command::Close(source) => Core::Close(SourceHandle(source)),
         Command::Submit(Parcel { job, len }) => Core::Submit { job: JobId::from_bits(job), len },
         Command::Cancel(job) => Core::Cancel(JobId::from_bits(job)),
     }
@@ -68,8 +68,8 @@ fn interest(wanted: Interest) -> sinbin::Interest {
     of(Interest::RECV, Core::RECV) | of(Interest::SEND, Core::SEND) | of(Interest::HANGUP, Core::HANGUP)
 }
 
-pub(crate) fn answer(answer: Answer) -> driven::Answer {
-    driven::Answer {
+pub(crate) fn answer(answer: Answer) -> driven::TurnOutput {
+    driven::TurnOutput {
         rest: match answer.rest {
             Rest::Ready => CoreRest::Ready,
             Rest::Until(deadline) => CoreRest::Until(Instant::from_nanos(deadline)),

@@ -1,14 +1,14 @@
 //! Instances as guests of the driver.
 
 use sinbin::Instant;
-use sinbin::driven::{Answer, Counts, Event, Start, Takes};
+use sinbin::driven::{Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
 use sinbin::guests::{self, Fault, Guest};
 
 use crate::contract;
 use crate::convert;
 use crate::error::{Error, fault};
-use crate::instance::{Blueprint, Instance};
-use crate::jobs::Shop;
+use crate::instance::{GuestFactory, Instance};
+use crate::jobs::SandboxedJobs;
 
 /// An instance that serves.
 pub struct Sandboxed {
@@ -18,29 +18,35 @@ pub struct Sandboxed {
 }
 
 impl Guest for Sandboxed {
-    fn turn(&mut self, now: Instant, window: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault> {
+    fn turn(
+        &mut self,
+        now: Instant,
+        window: u32,
+        events: &[Event],
+        input: &[u8],
+    ) -> Result<TurnOutput, Fault> {
         self.events.clear();
         self.events.extend(events.iter().filter_map(|event| convert::event(*event)));
         let answer = self.instance.turn(now.as_nanos(), window, &self.events, input);
         answer.map(convert::answer).map_err(|error| fault(&error))
     }
 
-    fn counts(&mut self) -> Result<Counts, Fault> {
+    fn counts(&mut self) -> Result<Tally, Fault> {
         self.instance.counts().map(convert::counts).map_err(|error| fault(&error))
     }
 }
 
-impl guests::Blueprint for Blueprint {
+impl guests::GuestFactory for GuestFactory {
     type Guest = Sandboxed;
-    type Workshop = Shop;
+    type JobRunner = SandboxedJobs;
     type Error = Error;
 
-    fn start(&self, start: &Start) -> Result<(Sandboxed, Takes), Error> {
+    fn start(&self, start: &ServiceSettings) -> Result<(Sandboxed, ServiceLimits), Error> {
         let (instance, limits) = self.start_bounded(&convert::settings(start), start.max_jobs)?;
         Ok((Sandboxed { instance, events: Vec::new() }, convert::takes(limits)))
     }
 
-    fn workshop(&self) -> Shop {
-        Shop::new(self.clone())
+    fn job_runner(&self) -> SandboxedJobs {
+        SandboxedJobs::new(self.clone())
     }
 }

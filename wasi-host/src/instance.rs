@@ -19,7 +19,7 @@ const BOUNDS: &str = "sinbin:service/bounds@0.1.0";
 
 /// What an instance is made of. A clone is the same.
 #[derive(Clone)]
-pub struct Blueprint {
+pub struct GuestFactory {
     service: ServicePre<State>,
     max_memory: usize,
     turn_limit: Option<Duration>,
@@ -29,7 +29,7 @@ pub struct Blueprint {
 /// Says whether no call may go on.
 type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
 
-impl Blueprint {
+impl GuestFactory {
     /// A blueprint of `component`: each instance has `max_memory` bytes at the most, and a call of it that takes longer
     /// than `turn_limit` is interrupted (as far as [`Ticker`](crate::interrupt::Ticker) ticks).
     ///

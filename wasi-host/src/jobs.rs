@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sinbin::driven::Computed;
-use sinbin::guests::{Fault, Workshop};
+use sinbin::guests::{Fault, JobRunner};
 
 use crate::contract::Progress;
 use crate::error::fault;
-use crate::instance::{Blueprint, Instance};
+use crate::instance::{GuestFactory, Instance};
 
 /// Where jobs are computed. A clone is the same.
 #[derive(Clone)]
-pub struct Shop(Arc<Tools>);
+pub struct SandboxedJobs(Arc<Tools>);
 
 /// What a job's instances are made of.
 struct Tools {
     number: u64,
-    blueprint: Blueprint,
+    factory: GuestFactory,
 }
 
 thread_local! {
@@ -26,10 +26,10 @@ thread_local! {
     static INSTANCE: RefCell<Option<(u64, Instance)>> = const { RefCell::new(None) };
 }
 
-impl Shop {
-    pub(crate) fn new(blueprint: Blueprint) -> Self {
+impl SandboxedJobs {
+    pub(crate) fn new(factory: GuestFactory) -> Self {
         static SHOPS: AtomicU64 = AtomicU64::new(0);
-        Self(Arc::new(Tools { number: SHOPS.fetch_add(1, Ordering::Relaxed), blueprint }))
+        Self(Arc::new(Tools { number: SHOPS.fetch_add(1, Ordering::Relaxed), factory }))
     }
 
     fn slice(
@@ -41,7 +41,7 @@ impl Shop {
         let tools = &*self.0;
         INSTANCE.with_borrow_mut(|place| {
             if place.as_ref().is_none_or(|(shop, _)| *shop != tools.number) {
-                *place = Some((tools.number, tools.blueprint.instance()?));
+                *place = Some((tools.number, tools.factory.instance()?));
             }
             let Some((_, instance)) = place else { unreachable!("it was put there") };
             // An instance that has trapped is of no use any more.
@@ -50,7 +50,7 @@ impl Shop {
     }
 }
 
-impl Workshop for Shop {
+impl JobRunner for SandboxedJobs {
     fn compute(&self, job: &[u8], budget: u32, cancelled: &Arc<AtomicBool>) -> Result<Computed, Fault> {
         match self.slice(job, budget, cancelled) {
             Ok(Progress::More(job)) => Ok(Computed::More(job)),

@@ -9,15 +9,15 @@
 //! use std::path::Path;
 //! use std::time::Duration;
 //!
-//! use sinbin_wasi::{Artefact, Blueprint, GuestServer, GuestSettings, Loader, engine};
+//! use sinbin_wasi::{Artefact, GuestFactory, GuestServer, GuestSettings, Loader, engine};
 //!
 //! let engine = engine()?;
 //! let Artefact::Driven(component) = Loader::new(&engine).load(Path::new("target/wasi/fib.wasm"))? else {
 //!     panic!("it is no service");
 //! };
-//! let blueprint = Blueprint::new(&component, 64 << 20, Some(Duration::from_secs(1)))?;
-//! let mut server = GuestServer::new(blueprint, &GuestSettings::default())?;
-//! println!("listening on {}", server.listen("127.0.0.1:25000".parse()?)?);
+//! let factory = GuestFactory::new(&component, 64 << 20, Some(Duration::from_secs(1)))?;
+//! let mut server = GuestServer::new(factory, &GuestSettings::default())?;
+//! println!("listening handle {}", server.listen("127.0.0.1:25000".parse()?)?);
 //! server.run()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -45,10 +45,10 @@ pub use cache::Cache;
 pub use compiler::Compiler;
 pub use engine::engine;
 pub use error::Error;
-pub use instance::{Blueprint, Instance, State};
+pub use instance::{GuestFactory, Instance, State};
 pub use interrupt::Ticker;
 pub use sinbin::guests::{GuestSettings, GuestSummary};
 pub use world::{Kind, World};
 
 /// A guest on sockets: one loop on one thread, and workers for its jobs.
-pub type GuestServer = sinbin::guests::GuestServer<Blueprint>;
+pub type GuestServer = sinbin::guests::GuestServer<GuestFactory>;

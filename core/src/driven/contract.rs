@@ -9,44 +9,44 @@ use crate::kernel::interest::Interest;
 /// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0 (and less than four
 /// times the number of tasks there can be, plus 1024); the high half is a generation, so that no name means two things.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Handle(pub u64);
+pub struct SourceHandle(pub u64);
 
 /// Something that the driver tells. Where there is a `len`, the next so many bytes of the input belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// A listener to take connections from.
-    Listener(Handle),
+    Listener(SourceHandle),
     /// A connection came in.
     Accepted {
         /// By this listener.
-        listener: Handle,
+        listener: SourceHandle,
         /// Its name.
-        connection: Handle,
+        connection: SourceHandle,
         /// The peer's address: 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port, big-endian; or none.
         len: u32,
     },
     /// Bytes were received.
     Received {
         /// By this connection.
-        source: Handle,
+        source: SourceHandle,
         /// How many.
         len: u32,
     },
     /// The peer has sent its last byte.
-    Ended(Handle),
+    Ended(SourceHandle),
     /// Everything that was sent is out, and there is room for more: owed after [`Stuck`](Self::Stuck), and whenever that is so
     /// of a source whose interest has [`SEND`](Interest::SEND).
-    Writable(Handle),
+    Writable(SourceHandle),
     /// Not all that was sent is out. The driver keeps the rest.
-    Stuck(Handle),
+    Stuck(SourceHandle),
     /// Both directions have ended: the peer is gone. What came before may still have to be received: of a source whose
     /// interest has [`RECV`](Interest::RECV), [`Ended`](Self::Ended) or [`Failed`](Self::Failed) is owed as ever.
-    Hangup(Handle),
+    Hangup(SourceHandle),
     /// The connection broke.
-    Failed(Handle),
+    Failed(SourceHandle),
     /// The service is to stop, and there is nothing to read here.
-    Idle(Handle),
+    Idle(SourceHandle),
     /// A job is done.
     Computed {
         /// Which.
@@ -74,14 +74,14 @@ pub enum Command {
     /// Watch the source for this from here on; for nothing at all, if that is it.
     Watch {
         /// The source.
-        source: Handle,
+        source: SourceHandle,
         /// The readiness to watch for.
         interest: Interest,
     },
     /// Send bytes.
     Send {
         /// By this connection.
-        source: Handle,
+        source: SourceHandle,
         /// How many.
         len: u32,
     },
@@ -89,14 +89,14 @@ pub enum Command {
     /// again before others, once somebody waits for them.
     Unread {
         /// By this connection.
-        source: Handle,
+        source: SourceHandle,
         /// How many.
         len: u32,
     },
     /// End the sending direction, when all is out.
-    Shutdown(Handle),
+    Shutdown(SourceHandle),
     /// Close the source, when all is out. It names nothing any more.
-    Close(Handle),
+    Close(SourceHandle),
     /// Compute a job.
     Submit {
         /// Its name.
@@ -110,7 +110,7 @@ pub enum Command {
 
 /// The outcome of a turn.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
+pub struct TurnOutput {
     /// When to call again at the latest.
     pub rest: Rest,
     /// How many connections there is room for.
@@ -123,7 +123,7 @@ pub struct Answer {
 
 /// Counts of what happened in a loop, and its driver can't know.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts {
+pub struct Tally {
     /// Jobs that were begun here, and not given to the driver.
     pub jobs: u64,
     /// Of these, jobs that nobody wanted any more before they were done.

@@ -11,7 +11,7 @@ use crate::serve::guard::{self, Guard as _, Subject};
 /// a guard a panic leaves the turn, and the loop is of no use any more; a guest in a sandbox traps.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug)]
-pub struct Guard {
+pub struct PanicGuard {
     /// Calls the function, and returns the panic's message if it panics.
     pub call: fn(&mut dyn FnMut()) -> Option<String>,
     /// Takes a line of a report.
@@ -22,12 +22,12 @@ pub struct Guard {
 #[derive(Clone, Copy, Default)]
 pub struct DriversGuard {
     #[cfg(feature = "std")]
-    by: Option<Guard>,
+    by: Option<PanicGuard>,
 }
 
 impl DriversGuard {
     #[cfg(feature = "std")]
-    pub(super) const fn by(guard: Guard) -> Self {
+    pub(super) const fn by(guard: PanicGuard) -> Self {
         Self { by: Some(guard) }
     }
 
@@ -75,7 +75,7 @@ impl guard::Guard for DriversGuard {
 }
 
 #[cfg(feature = "std")]
-impl Guard {
+impl PanicGuard {
     fn try_call<R>(self, act: impl FnOnce() -> R) -> Result<R, String> {
         let (mut act, mut result) = (Some(act), None);
         let said = (self.call)(&mut || result = act.take().map(|act| act()));

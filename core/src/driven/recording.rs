@@ -8,12 +8,12 @@
 //! ```
 //! use sinbin_core::Instant;
 //! use sinbin_core::driven::recording::{Decoder, Header, Record, Turn, Writer};
-//! use sinbin_core::driven::{Event, Handle, Start};
+//! use sinbin_core::driven::{Event, SourceHandle, ServiceSettings};
 //!
-//! let header = Header { service: "echo".to_owned(), start: Start::default() };
+//! let header = Header { service: "echo".to_owned(), start: ServiceSettings::default() };
 //! let mut bytes = Vec::new();
 //! let mut writer = Writer::new(&header, &mut bytes);
-//! let turn = Turn { now: Instant::ZERO, window: 4096, events: &[Event::Listener(Handle(1))], input: &[] };
+//! let turn = Turn { now: Instant::ZERO, window: 4096, events: &[Event::Listener(SourceHandle(1))], input: &[] };
 //! writer.turn(&turn, None, &mut bytes);
 //!
 //! let mut decoder = Decoder::new();
@@ -55,7 +55,7 @@ mod write;
 use alloc::string::String;
 use core::fmt;
 
-use crate::driven::{Event, Start};
+use crate::driven::{Event, ServiceSettings};
 use crate::kernel::instant::Instant;
 
 pub use read::Decoder;
@@ -96,7 +96,7 @@ pub struct Header {
     /// The service's name: for people, and for who has several.
     pub service: String,
     /// What each of its loops was started with.
-    pub start: Start,
+    pub start: ServiceSettings,
 }
 
 /// What a loop is told in a turn.

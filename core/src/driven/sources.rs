@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::ops::Range;
 
-use crate::driven::{Command, Handle};
+use crate::driven::{Command, SourceHandle};
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
 use crate::kernel::id_map::IdMap;
@@ -33,7 +33,7 @@ const SENT: u8 = 128;
 
 /// A source. At rest it has no bytes: what was received is in the input of the call.
 pub(super) struct Entry {
-    pub(super) handle: Handle,
+    pub(super) handle: SourceHandle,
     /// Where in the input that is which was received and not taken.
     start: u32,
     end: u32,
@@ -160,16 +160,16 @@ impl Sources {
     }
 
     /// Whether a handle can be given a source.
-    pub(super) fn is_free(&self, handle: Handle) -> bool {
+    pub(super) fn is_free(&self, handle: SourceHandle) -> bool {
         index(handle) < self.limit && !self.is_taken(handle)
     }
 
     /// Whether the place of a handle has a source.
-    pub(super) fn is_taken(&self, handle: Handle) -> bool {
+    pub(super) fn is_taken(&self, handle: SourceHandle) -> bool {
         self.by_handle.get(index(handle)).is_some_and(|entry| *entry != NONE)
     }
 
-    pub(super) fn insert(&mut self, id: SourceId, handle: Handle, peer: Option<[u8; ADDRESS]>) {
+    pub(super) fn insert(&mut self, id: SourceId, handle: SourceHandle, peer: Option<[u8; ADDRESS]>) {
         let index = index(handle);
         if self.by_handle.len() <= index {
             self.by_handle.resize(index + 1, NONE);
@@ -190,19 +190,19 @@ impl Sources {
     }
 
     /// Forgets a source, and returns the driver's name of it.
-    pub(super) fn remove(&mut self, id: SourceId) -> Option<Handle> {
+    pub(super) fn remove(&mut self, id: SourceId) -> Option<SourceHandle> {
         let Entry { handle, .. } = self.entries.remove(id)?;
         self.by_handle[index(handle)] = NONE;
         Some(handle)
     }
 
     /// The source of which the driver speaks; from here on it is looked at again in this call.
-    pub(super) fn touch(&mut self, handle: Handle) -> Option<&mut Entry> {
+    pub(super) fn touch(&mut self, handle: SourceHandle) -> Option<&mut Entry> {
         self.touch_and_name(handle).map(|(_, entry)| entry)
     }
 
     /// Touches a source as [`touch`](Self::touch) does, and returns the core's name of it too.
-    pub(super) fn touch_and_name(&mut self, handle: Handle) -> Option<(SourceId, &mut Entry)> {
+    pub(super) fn touch_and_name(&mut self, handle: SourceHandle) -> Option<(SourceId, &mut Entry)> {
         let place = *self.by_handle.get(index(handle))?;
         let (id, entry) = self.entries.at_mut(place as usize).filter(|(_, entry)| entry.handle == handle)?;
         if !entry.is(TOUCHED) {
@@ -274,7 +274,7 @@ impl Sources {
     }
 
     /// How many bytes can be sent now, of `wanted`; and by which name.
-    pub(super) fn send(&mut self, id: SourceId, wanted: usize) -> Result<(Handle, u32), IoError> {
+    pub(super) fn send(&mut self, id: SourceId, wanted: usize) -> Result<(SourceHandle, u32), IoError> {
         let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         if entry.is(FAILED) {
             return Err(IoError::Reset);
@@ -320,6 +320,6 @@ impl Sources {
 }
 
 /// The place in the driver's table.
-fn index(handle: Handle) -> usize {
+fn index(handle: SourceHandle) -> usize {
     usize::try_from(handle.0 & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }

@@ -63,17 +63,17 @@ impl<S: Storage> Buffers<S> {
     }
 
     /// Keeps the first `count` bytes of the shared input.
-    pub(crate) fn keep_input(&mut self, count: usize) -> Held {
-        Held(self.blocks.keep(&self.input.as_ref()[..count]))
+    pub(crate) fn keep_input(&mut self, count: usize) -> BufferedBytes {
+        BufferedBytes(self.blocks.keep(&self.input.as_ref()[..count]))
     }
 
-    /// Takes a block back, whose index is from [`Held::advance`].
+    /// Takes a block back, whose index is from [`BufferedBytes::advance`].
     pub(crate) fn give_back(&mut self, block: u32) {
         self.blocks.give_back(block);
     }
 
     /// What `held` holds, beside the output buffer to answer it in.
-    pub(crate) fn held_and_output<'b>(&'b mut self, held: &'b Held) -> (&'b [u8], &'b mut [u8]) {
+    pub(crate) fn held_and_output<'b>(&'b mut self, held: &'b BufferedBytes) -> (&'b [u8], &'b mut [u8]) {
         (self.blocks.look(&held.0), self.output.as_mut())
     }
 
@@ -110,10 +110,10 @@ impl<S: Storage> Blocks<S> {
         Self { blocks, free: NONE, decommitted: NONE, lent: 0, committed: 0, peak: 0, storage }
     }
 
-    fn look<'b>(&'b self, place: &'b Place) -> &'b [u8] {
+    fn look<'b>(&'b self, place: &'b BufferRepr) -> &'b [u8] {
         match place {
-            Place::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Place::Block { block, start, end } => {
+            BufferRepr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            BufferRepr::Block { block, start, end } => {
                 let block = self.blocks.items().get(*block as usize);
                 let bytes = block.and_then(|block| block.bytes.as_ref());
                 bytes.map_or(&[], |bytes| &bytes.as_ref()[usize::from(*start)..usize::from(*end)])
@@ -121,21 +121,21 @@ impl<S: Storage> Blocks<S> {
         }
     }
 
-    fn keep(&mut self, rest: &[u8]) -> Place {
+    fn keep(&mut self, rest: &[u8]) -> BufferRepr {
         let mut bytes = [0; INLINE];
         if let Some(place) = bytes.get_mut(..rest.len()) {
             place.copy_from_slice(rest);
             let len = u8::try_from(rest.len()).unwrap_or(0);
-            return Place::Inline { len, bytes };
+            return BufferRepr::Inline { len, bytes };
         }
         // Whoever read more than a bite had seen that a block was free, in this very step.
         let Some(block) = self.borrow() else {
             debug_assert!(false, "more was read than could be kept");
-            return Held::EMPTY.0;
+            return BufferedBytes::EMPTY.0;
         };
         let bytes = self.blocks.items_mut()[block as usize].bytes.get_or_insert_with(|| self.storage.bytes());
         bytes.as_mut()[..rest.len()].copy_from_slice(rest);
-        Place::Block { block, start: 0, end: u16::try_from(rest.len()).unwrap_or(u16::MAX) }
+        BufferRepr::Block { block, start: 0, end: u16::try_from(rest.len()).unwrap_or(u16::MAX) }
     }
 
     fn borrow(&mut self) -> Option<u32> {
@@ -195,23 +195,23 @@ impl<S: Storage> Blocks<S> {
 /// Bytes that a task keeps: a few in its own place, more in a block that goes back to the pool as soon as it
 /// is empty. Call [`clear`](Self::clear) before it is dropped.
 #[derive(Debug)]
-pub struct Held(Place);
+pub struct BufferedBytes(BufferRepr);
 
 #[derive(Debug)]
-enum Place {
+enum BufferRepr {
     Inline { len: u8, bytes: [u8; INLINE] },
     Block { block: u32, start: u16, end: u16 },
 }
 
-impl Held {
+impl BufferedBytes {
     /// Nothing.
-    pub const EMPTY: Self = Self(Place::Inline { len: 0, bytes: [0; INLINE] });
+    pub const EMPTY: Self = Self(BufferRepr::Inline { len: 0, bytes: [0; INLINE] });
 
     /// Returns true if it holds nothing.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        matches!(self.0, Place::Inline { len: 0, .. })
+        matches!(self.0, BufferRepr::Inline { len: 0, .. })
     }
 
     /// Keeps the part `range` of the shared input, which was received within [`Buffers::read_limit`] in this
@@ -244,8 +244,8 @@ impl Held {
     #[inline]
     pub(crate) fn inline(&self) -> Option<&[u8]> {
         match &self.0 {
-            Place::Inline { len, bytes } => Some(&bytes[..usize::from(*len)]),
-            Place::Block { .. } => None,
+            BufferRepr::Inline { len, bytes } => Some(&bytes[..usize::from(*len)]),
+            BufferRepr::Block { .. } => None,
         }
     }
 
@@ -253,14 +253,14 @@ impl Held {
     #[must_use]
     pub(crate) fn advance(&mut self, count: usize) -> Option<u32> {
         match &mut self.0 {
-            Place::Inline { len, bytes } => {
+            BufferRepr::Inline { len, bytes } => {
                 let all = usize::from(*len);
                 let kept = all.saturating_sub(count);
                 bytes.copy_within(all - kept..all, 0);
                 *len = u8::try_from(kept).unwrap_or(0);
                 None
             }
-            Place::Block { block, start, end } => {
+            BufferRepr::Block { block, start, end } => {
                 let (block, count) = (*block, u16::try_from(count).unwrap_or(u16::MAX));
                 *start = start.saturating_add(count).min(*end);
                 (start == end).then(|| {

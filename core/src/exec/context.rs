@@ -10,9 +10,9 @@ use crate::job::Job;
 use crate::kernel::error::{Failure, Full, IoError, Op};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
-use crate::kernel::place::Place;
 use crate::kernel::slab::NONE;
-use crate::kernel::step::{Step, Wait, Woken};
+use crate::kernel::step::{Step, Wait, WakeReason};
+use crate::kernel::wait_slot::WaitSlot;
 use crate::kernel::{End, Kernel};
 
 /// How many tasks one step can spawn at least; it yields before it spawns more. With a heap (feature `alloc`), the
@@ -30,7 +30,7 @@ pub(crate) type Spawned<T> = alloc::vec::Vec<(TaskId, T)>;
 /// `H` is the host; a task that asks for no more of it than [`Host`] runs everywhere.
 pub trait Task<H: Host> {
     /// Runs to the next wait. What it returns decides when it is called again;
-    /// [`Cx::woken`] says why it was.
+    /// [`Cx::wake_reason`] says why it was.
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step;
 
     /// Tells it its id, before its first step.
@@ -90,14 +90,14 @@ impl<'a, H: Host> Cx<'a, H> {
 
     /// Why it runs.
     #[must_use]
-    pub fn woken(&mut self) -> Woken {
+    pub fn wake_reason(&mut self) -> WakeReason {
         self.kernel.head().1
     }
 
     /// The place whose readiness, hangup or end woke the task, where that is why it runs.
-    pub(crate) fn fired(&mut self) -> Place {
+    pub(crate) fn fired(&mut self) -> WaitSlot {
         let running = self.kernel.ready.head;
-        Place(self.kernel.tasks.at(running).value.by)
+        WaitSlot(self.kernel.tasks.at(running).value.by)
     }
 
     /// When the turn began.

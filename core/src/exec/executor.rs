@@ -62,10 +62,10 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         self.run_turn(host)
     }
 
-    /// Runs one turn at `now` without a look at all sources ([`Kernel::advance_unseen`]): a step of each task that is
+    /// Runs one turn at `now` without a look at all sources ([`Kernel::advance_unpolled`]): a step of each task that is
     /// ready; no wait ends by its deadline. Returns how many steps that were.
-    pub fn turn_unseen(&mut self, now: Instant, host: &mut H) -> usize {
-        self.kernel.advance_unseen(now);
+    pub fn turn_unpolled(&mut self, now: Instant, host: &mut H) -> usize {
+        self.kernel.advance_unpolled(now);
         self.run_turn(host)
     }
 

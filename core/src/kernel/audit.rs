@@ -7,12 +7,12 @@ use core::fmt;
 use crate::kernel::Kernel;
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
-use crate::kernel::place::{Place, Table};
 use crate::kernel::slab::{Entry, NONE};
-use crate::kernel::slot::{TaskSlot, TaskState};
-use crate::kernel::step::{By, MAX_WAITS, OUTSIDE, Packed, What, Woken};
+use crate::kernel::step::{ExpectedWaker, MAX_WAITS, OUTSIDE, WaitKey, WaitTarget, WakeReason};
 use crate::kernel::storage::Storage;
-use crate::kernel::wait::SourceSlot;
+use crate::kernel::task_slot::{TaskSlot, TaskState};
+use crate::kernel::wait_slot::{Table, WaitSlot};
+use crate::kernel::wait_tables::SourceSlot;
 
 /// What a task does at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,11 +24,11 @@ pub struct TaskView {
     /// Since when.
     pub since: Instant,
     /// What it waits for. A task that waits for nothing here waits for its deadline, or to be named.
-    pub waits: [Option<What>; MAX_WAITS],
+    pub waits: [Option<WaitTarget>; MAX_WAITS],
     /// When its wait ends at the latest.
     pub deadline: Instant,
     /// Who is to end its wait by name.
-    pub by: By,
+    pub by: ExpectedWaker,
 }
 
 impl fmt::Display for TaskView {
@@ -39,20 +39,20 @@ impl fmt::Display for TaskView {
             TaskState::Waiting => {}
         }
         let mut lead = "waits for ";
-        for what in self.waits.iter().flatten() {
-            match what {
-                What::Recv(source) => write!(f, "{lead}recv on source {source}")?,
-                What::Send(source) => write!(f, "{lead}send on source {source}")?,
-                What::Hangup(source) => write!(f, "{lead}hangup of source {source}")?,
-                What::Job(job) => write!(f, "{lead}job {job}")?,
+        for target in self.waits.iter().flatten() {
+            match target {
+                WaitTarget::Recv(source) => write!(f, "{lead}recv on source {source}")?,
+                WaitTarget::Send(source) => write!(f, "{lead}send on source {source}")?,
+                WaitTarget::Hangup(source) => write!(f, "{lead}hangup of source {source}")?,
+                WaitTarget::Job(job) => write!(f, "{lead}job {job}")?,
             }
             lead = " or ";
         }
         match (self.waits[0], self.deadline == Instant::NEVER) {
             (None, true) => match self.by {
-                By::Anyone => f.write_str("waits to be woken by name"),
-                By::Task(task) => write!(f, "waits for task {task}"),
-                By::Outside => f.write_str("waits to be woken from outside"),
+                ExpectedWaker::Anyone => f.write_str("waits to be woken by name"),
+                ExpectedWaker::Task(task) => write!(f, "waits for task {task}"),
+                ExpectedWaker::Outside => f.write_str("waits to be woken from outside"),
             },
             (None, false) => f.write_str("waits for its deadline"),
             (Some(_), true) => Ok(()),
@@ -75,9 +75,11 @@ impl<S: Storage> Kernel<S> {
                 id: TaskId::new(u32::try_from(index).unwrap_or(NONE), entry.generation),
                 state: slot.state,
                 since: slot.since,
-                waits: slot.places.map(|place| (place != Place::NOWHERE).then(|| self.describe(place))),
+                waits: slot
+                    .wait_slots
+                    .map(|wait_slot| (wait_slot != WaitSlot::NONE).then(|| self.describe(wait_slot))),
                 deadline: if slot.state == TaskState::Waiting { slot.deadline } else { Instant::NEVER },
-                by: if slot.state == TaskState::Waiting { self.by(slot.by) } else { By::Anyone },
+                by: if slot.state == TaskState::Waiting { self.by(slot.by) } else { ExpectedWaker::Anyone },
             }
         })
     }
@@ -114,22 +116,22 @@ impl<S: Storage> Kernel<S> {
 
     /// Why the task runs, or last ran.
     #[must_use]
-    pub fn woken(&self, task: TaskId) -> Option<Woken> {
-        Some(self.tasks.get(task.index, task.generation)?.woken)
+    pub fn wake_reason(&self, task: TaskId) -> Option<WakeReason> {
+        Some(self.tasks.get(task.index, task.generation)?.wake_reason)
     }
 
     /// Whether the job is there.
     #[must_use]
     pub fn has_job(&self, job: JobId) -> bool {
-        self.bin.place(Packed::new(What::Job(job))).is_some()
+        self.wait_tables.wait_slot(WaitKey::new(WaitTarget::Job(job))).is_some()
     }
 
     /// The task that lives now in the place that a wait named is the one, unless that is gone.
-    fn by(&self, by: u32) -> By {
+    fn by(&self, by: u32) -> ExpectedWaker {
         match (by, self.slots().get(by as usize)) {
-            (OUTSIDE, _) => By::Outside,
-            (_, Some(entry)) if entry.is_live() => By::Task(TaskId::new(by, entry.generation)),
-            _ => By::Anyone,
+            (OUTSIDE, _) => ExpectedWaker::Outside,
+            (_, Some(entry)) if entry.is_live() => ExpectedWaker::Task(TaskId::new(by, entry.generation)),
+            _ => ExpectedWaker::Anyone,
         }
     }
 
@@ -145,12 +147,12 @@ impl<S: Storage> Kernel<S> {
             seen.timed += u32::from(slot.timer != NONE);
             let waiting = entry.is_live() && slot.state == TaskState::Waiting;
             if waiting {
-                seen.places += self.audit_places(index, slot)?;
+                seen.wait_slots += self.audit_wait_slots(index, slot)?;
                 let has_timer = slot.deadline == Instant::NEVER || slot.timer != NONE;
                 ensure(has_timer, "a deadline has a timer")?;
             } else {
-                let is_nowhere = slot.places.iter().all(|place| *place == Place::NOWHERE);
-                ensure(is_nowhere, "who does not wait is in no wait table")?;
+                let is_none = slot.wait_slots.iter().all(|wait_slot| *wait_slot == WaitSlot::NONE);
+                ensure(is_none, "who does not wait is in no wait table")?;
             }
             if entry.is_live() {
                 seen.count(index, slot);
@@ -172,10 +174,10 @@ impl<S: Storage> Kernel<S> {
         let Some(entry) = entry.filter(|entry| entry.generation == task.generation) else { return Ok(()) };
         let slot = &entry.value;
         if slot.state == TaskState::Ready {
-            let is_nowhere = slot.places.iter().all(|place| *place == Place::NOWHERE);
-            return ensure(is_nowhere, "who does not wait is in no wait table");
+            let is_none = slot.wait_slots.iter().all(|wait_slot| *wait_slot == WaitSlot::NONE);
+            return ensure(is_none, "who does not wait is in no wait table");
         }
-        self.audit_places(task.index(), slot)?;
+        self.audit_wait_slots(task.index(), slot)?;
         if slot.deadline == Instant::NEVER {
             return Ok(());
         }
@@ -187,7 +189,7 @@ impl<S: Storage> Kernel<S> {
     fn audit_counts(&self, seen: &Census) -> Result<(), Broken> {
         ensure(seen.live as usize == self.count(), "every task is counted")?;
         ensure(seen.timed as usize == self.timers.entries().len(), "a slot has one timer at most")?;
-        ensure(seen.places as usize == self.waiters(), "who is in a wait table waits there")?;
+        ensure(seen.wait_slots as usize == self.waiters(), "who is in a wait table waits there")?;
         ensure(seen.open_ended == self.open_ended, "waits without an end in sight are counted")?;
         ensure(seen.told == self.cancelling, "who is told to end is counted")
     }
@@ -210,12 +212,12 @@ impl<S: Storage> Kernel<S> {
 
     /// Returns at how many places it waits.
     #[inline]
-    fn audit_places(&self, index: usize, slot: &TaskSlot) -> Result<u32, Broken> {
+    fn audit_wait_slots(&self, index: usize, slot: &TaskSlot) -> Result<u32, Broken> {
         let mut count = 0;
-        for place in slot.places {
-            if place != Place::NOWHERE {
+        for wait_slot in slot.wait_slots {
+            if wait_slot != WaitSlot::NONE {
                 count += 1;
-                ensure(self.waiter(place) as usize == index, "who waits is in the table it waits in")?;
+                ensure(self.waiter(wait_slot) as usize == index, "who waits is in the table it waits in")?;
             }
         }
         Ok(count)
@@ -240,11 +242,11 @@ impl<S: Storage> Kernel<S> {
     }
 
     /// Who waits at the place.
-    fn waiter(&self, place: Place) -> u32 {
-        let index = place.index() as usize;
-        match place.table() {
-            Table::Job => self.bin.jobs.entries()[index].value.waiter,
-            table => self.bin.sources.entries()[index].value.waiters[table as usize],
+    fn waiter(&self, wait_slot: WaitSlot) -> u32 {
+        let index = wait_slot.index() as usize;
+        match wait_slot.table() {
+            Table::Job => self.wait_tables.jobs.entries()[index].value.waiter,
+            table => self.wait_tables.sources.entries()[index].value.waiters[table as usize],
         }
     }
 
@@ -252,12 +254,12 @@ impl<S: Storage> Kernel<S> {
     fn waiters(&self) -> usize {
         let taken = |waiter: &u32| usize::from(*waiter != NONE);
         let mut count = 0;
-        for entry in self.bin.sources.entries() {
+        for entry in self.wait_tables.sources.entries() {
             if entry.is_live() {
                 count += entry.value.waiters.iter().map(taken).sum::<usize>();
             }
         }
-        for entry in self.bin.jobs.entries() {
+        for entry in self.wait_tables.jobs.entries() {
             if entry.is_live() {
                 count += taken(&entry.value.waiter);
             }
@@ -266,14 +268,16 @@ impl<S: Storage> Kernel<S> {
     }
 
     /// What the place stands for, with the id that its generation makes.
-    fn describe(&self, place: Place) -> What {
-        let index = place.index();
+    fn describe(&self, wait_slot: WaitSlot) -> WaitTarget {
+        let index = wait_slot.index();
         let source = |entries: &[Entry<SourceSlot>]| SourceId::new(index, entries[index as usize].generation);
-        match place.table() {
-            Table::Recv => What::Recv(source(self.bin.sources.entries())),
-            Table::Send => What::Send(source(self.bin.sources.entries())),
-            Table::Hangup => What::Hangup(source(self.bin.sources.entries())),
-            Table::Job => What::Job(JobId::new(index, self.bin.jobs.entries()[index as usize].generation)),
+        match wait_slot.table() {
+            Table::Recv => WaitTarget::Recv(source(self.wait_tables.sources.entries())),
+            Table::Send => WaitTarget::Send(source(self.wait_tables.sources.entries())),
+            Table::Hangup => WaitTarget::Hangup(source(self.wait_tables.sources.entries())),
+            Table::Job => {
+                WaitTarget::Job(JobId::new(index, self.wait_tables.jobs.entries()[index as usize].generation))
+            }
         }
     }
 }
@@ -287,7 +291,7 @@ struct Census {
     fingerprints: u64,
     timed: u32,
     /// Taken in wait tables.
-    places: u32,
+    wait_slots: u32,
     open_ended: u32,
     told: u32,
 }

@@ -4,8 +4,8 @@
 //! the ends past it, without a write to any place.
 
 use crate::kernel::slab::{Entry, NONE};
-use crate::kernel::slot::{TaskSlot, Tasks};
 use crate::kernel::storage::Slots;
+use crate::kernel::task_slot::{TaskSlot, Tasks};
 
 /// A ring of tasks by their links. A task is on it at most once (promise 2); the kernel sees to that.
 pub(crate) struct RunQueue {

@@ -3,15 +3,15 @@
 use crate::kernel::error::Failure;
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
-use crate::kernel::place::{Place, Table};
 use crate::kernel::slab::NONE;
+use crate::kernel::wait_slot::{Table, WaitSlot};
 
 /// The most things that one wait can name.
 pub const MAX_WAITS: usize = 4;
 
 /// Something that a task can wait for. The talk's names are `'recv'`, `'send'` and `'future'`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum What {
+pub enum WaitTarget {
     /// Bytes, a new connection, or the end of the stream.
     Recv(SourceId),
     /// Room to send.
@@ -27,15 +27,15 @@ pub enum What {
 ///
 /// ```
 /// # use core::time::Duration;
-/// # use sinbin_core::{Instant, JobId, SourceId, Wait, What};
+/// # use sinbin_core::{Instant, JobId, SourceId, Wait, WaitTarget};
 /// # let (conn, job, now) = (SourceId::from_bits(1), JobId::from_bits(2), Instant::ZERO);
 /// let answer = Wait::job(job)
-///     .or(What::Hangup(conn))
+///     .or(WaitTarget::Hangup(conn))
 ///     .until(now + Duration::from_secs(5));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wait {
-    pub(crate) whats: [Packed; MAX_WAITS],
+    pub(crate) targets: [WaitKey; MAX_WAITS],
     pub(crate) deadline: Instant,
     /// The place of the task that is to end it by name; [`NONE`] where nobody knows, or [`OUTSIDE`].
     pub(crate) by: u32,
@@ -46,7 +46,7 @@ pub(crate) const OUTSIDE: u32 = NONE - 1;
 
 /// Who is to end a wait by name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum By {
+pub enum ExpectedWaker {
     /// Some task.
     Anyone,
     /// This one: what is waited for is in its hands.
@@ -57,32 +57,32 @@ pub enum By {
 
 /// Something to wait for in eight bytes: the place that it has in the wait tables, and the generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Packed {
-    pub(crate) place: Place,
+pub(crate) struct WaitKey {
+    pub(crate) wait_slot: WaitSlot,
     pub(crate) generation: u32,
 }
 
-impl Packed {
-    pub(crate) const NOTHING: Self = Self { place: Place::NOWHERE, generation: 0 };
+impl WaitKey {
+    pub(crate) const NOTHING: Self = Self { wait_slot: WaitSlot::NONE, generation: 0 };
 
-    pub(crate) const fn new(what: What) -> Self {
-        let (table, index, generation) = match what {
-            What::Recv(source) => (Table::Recv, source.index, source.generation),
-            What::Send(source) => (Table::Send, source.index, source.generation),
-            What::Hangup(source) => (Table::Hangup, source.index, source.generation),
-            What::Job(job) => (Table::Job, job.index, job.generation),
+    pub(crate) const fn new(target: WaitTarget) -> Self {
+        let (table, index, generation) = match target {
+            WaitTarget::Recv(source) => (Table::Recv, source.index, source.generation),
+            WaitTarget::Send(source) => (Table::Send, source.index, source.generation),
+            WaitTarget::Hangup(source) => (Table::Hangup, source.index, source.generation),
+            WaitTarget::Job(job) => (Table::Job, job.index, job.generation),
         };
-        Self { place: Place::new(table, index), generation }
+        Self { wait_slot: WaitSlot::new(table, index), generation }
     }
 
-    fn what(self) -> What {
-        let (index, generation) = (self.place.index(), self.generation);
+    fn target(self) -> WaitTarget {
+        let (index, generation) = (self.wait_slot.index(), self.generation);
         let source = SourceId { index, generation };
-        match self.place.table() {
-            Table::Recv => What::Recv(source),
-            Table::Send => What::Send(source),
-            Table::Hangup => What::Hangup(source),
-            Table::Job => What::Job(JobId { index, generation }),
+        match self.wait_slot.table() {
+            Table::Recv => WaitTarget::Recv(source),
+            Table::Send => WaitTarget::Send(source),
+            Table::Hangup => WaitTarget::Hangup(source),
+            Table::Job => WaitTarget::Job(JobId { index, generation }),
         }
     }
 }
@@ -92,15 +92,15 @@ impl Wait {
     #[must_use]
     #[inline]
     pub const fn wake() -> Self {
-        Self { whats: [Packed::NOTHING; MAX_WAITS], deadline: Instant::NEVER, by: NONE }
+        Self { targets: [WaitKey::NOTHING; MAX_WAITS], deadline: Instant::NEVER, by: NONE }
     }
 
     /// For one thing.
     #[must_use]
     #[inline]
-    pub const fn on(what: What) -> Self {
+    pub const fn on(target: WaitTarget) -> Self {
         let mut wait = Self::wake();
-        wait.whats[0] = Packed::new(what);
+        wait.targets[0] = WaitKey::new(target);
         wait
     }
 
@@ -108,21 +108,21 @@ impl Wait {
     #[must_use]
     #[inline]
     pub const fn recv(source: SourceId) -> Self {
-        Self::on(What::Recv(source))
+        Self::on(WaitTarget::Recv(source))
     }
 
     /// For room to send to `source`.
     #[must_use]
     #[inline]
     pub const fn send(source: SourceId) -> Self {
-        Self::on(What::Send(source))
+        Self::on(WaitTarget::Send(source))
     }
 
     /// For the end of `job`.
     #[must_use]
     #[inline]
     pub const fn job(job: JobId) -> Self {
-        Self::on(What::Job(job))
+        Self::on(WaitTarget::Job(job))
     }
 
     /// For a moment.
@@ -132,13 +132,13 @@ impl Wait {
         Self::wake().until(deadline)
     }
 
-    /// For `what` as well. Past [`MAX_WAITS`] things it changes nothing.
+    /// For `target` as well. Past [`MAX_WAITS`] things it changes nothing.
     #[must_use]
-    pub const fn or(mut self, what: What) -> Self {
+    pub const fn or(mut self, target: WaitTarget) -> Self {
         let mut free = 0;
         while free < MAX_WAITS {
-            if self.whats[free].place.is_nowhere() {
-                self.whats[free] = Packed::new(what);
+            if self.targets[free].wait_slot.is_none() {
+                self.targets[free] = WaitKey::new(target);
                 break;
             }
             free += 1;
@@ -146,22 +146,22 @@ impl Wait {
         self
     }
 
-    /// Says who is to end it by name. Whatever that is, everybody can; but a wait that [`By::Outside`] is to
+    /// Says who is to end it by name. Whatever that is, everybody can; but a wait that [`ExpectedWaker::Outside`] is to
     /// end is never [`Stalled`](crate::Rest::Stalled), and for the others the report can say who waits for whom.
     #[must_use]
     #[inline]
-    pub const fn by(mut self, by: By) -> Self {
+    pub const fn woken_by(mut self, by: ExpectedWaker) -> Self {
         self.by = match by {
-            By::Anyone => NONE,
-            By::Task(task) => task.index,
-            By::Outside => OUTSIDE,
+            ExpectedWaker::Anyone => NONE,
+            ExpectedWaker::Task(task) => task.index,
+            ExpectedWaker::Outside => OUTSIDE,
         };
         self
     }
 
     /// What it is for, in the order in which it was said.
-    pub fn whats(&self) -> impl Iterator<Item = What> + use<> {
-        self.whats.into_iter().take_while(|what| !what.place.is_nowhere()).map(Packed::what)
+    pub fn targets(&self) -> impl Iterator<Item = WaitTarget> + use<> {
+        self.targets.into_iter().take_while(|target| !target.wait_slot.is_none()).map(WaitKey::target)
     }
 
     /// When it ends at the latest; [`Instant::NEVER`] if it has no deadline.
@@ -194,7 +194,7 @@ pub enum Step {
 
 /// Why a task runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Woken {
+pub enum WakeReason {
     /// For the first time.
     Spawned,
     /// It had yielded.

@@ -6,8 +6,8 @@
 
 use crate::kernel::instant::Instant;
 use crate::kernel::slab::{Entry, NONE};
-use crate::kernel::slot::{TaskSlot, Tasks};
 use crate::kernel::storage::Slots;
+use crate::kernel::task_slot::{TaskSlot, Tasks};
 
 /// A place in the heap: it comes up at `at`, for the task at `task`. Of two for the same moment, that of the
 /// earlier wait comes first.

@@ -6,14 +6,14 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::time::Duration;
 
-use crate::exec::buffers::Held;
+use crate::exec::buffers::BufferedBytes;
 use crate::exec::context::{Cx, Task};
 use crate::exec::host::{Serves, Service};
 use crate::job::NoJob;
 use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
 use crate::kernel::instant::Instant;
-use crate::kernel::step::{Step, Woken};
+use crate::kernel::step::{Step, WakeReason};
 
 /// Sends back what it gets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Upper {
 }
 
 /// What a service makes of a read.
-pub trait Answer: Service {
+pub trait Responder: Service {
     /// How many bytes it adds.
     const ADDS: usize;
 
@@ -51,7 +51,7 @@ pub trait Answer: Service {
     fn answer(bytes: &mut [u8], count: usize) -> usize;
 }
 
-impl Answer for Echo {
+impl Responder for Echo {
     const ADDS: usize = 0;
 
     fn idle_timeout(&self) -> Option<Duration> {
@@ -67,7 +67,7 @@ impl Answer for Echo {
     }
 }
 
-impl Answer for Upper {
+impl Responder for Upper {
     const ADDS: usize = SUFFIX.len();
 
     fn idle_timeout(&self) -> Option<Duration> {
@@ -112,13 +112,13 @@ pub struct AnswerConn<A> {
     /// When the peer has to have taken the answer; [`Instant::NEVER`] while none is stuck, or without a limit.
     until: Instant,
     /// The rest of an answer that the peer did not take yet. Until it is gone nothing is read.
-    held: Held,
+    held: BufferedBytes,
     answer: PhantomData<A>,
 }
 
-impl<A: Answer> AnswerConn<A> {
+impl<A: Responder> AnswerConn<A> {
     fn new(source: SourceId) -> Self {
-        Self { source, until: Instant::NEVER, held: Held::EMPTY, answer: PhantomData }
+        Self { source, until: Instant::NEVER, held: BufferedBytes::EMPTY, answer: PhantomData }
     }
 
     fn turn<H: Serves<A>>(&mut self, cx: &mut Cx<'_, H>) -> Result<Step, (Op, IoError)> {
@@ -162,11 +162,11 @@ impl<A: Answer> AnswerConn<A> {
 
 impl<A, H> Task<H> for AnswerConn<A>
 where
-    A: Answer<Conn = Self> + Unpin,
+    A: Responder<Conn = Self> + Unpin,
     H: Serves<A>,
 {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
-        if let Woken::Cancelled | Woken::Closed | Woken::TimedOut = cx.woken() {
+        if let WakeReason::Cancelled | WakeReason::Closed | WakeReason::TimedOut = cx.wake_reason() {
             return Step::Done;
         }
         self.turn(cx).unwrap_or_else(|(op, error)| {

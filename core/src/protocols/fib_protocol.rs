@@ -161,7 +161,7 @@ enum At {
 
 /// What this connection's requests are told apart by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum By {
+enum Framer {
     Unknown,
     Lines,
     Reads,
@@ -188,7 +188,7 @@ pub struct Requests {
     value: u8,
     at: At,
     negative: bool,
-    by: By,
+    by: Framer,
     /// The last read was as long as there was room for.
     cut: bool,
     newline: Newline,
@@ -212,7 +212,7 @@ impl Requests {
             value: 0,
             at: At::Start,
             negative: false,
-            by: By::Unknown,
+            by: Framer::Unknown,
             cut: false,
             newline: Newline::Own,
         }
@@ -225,16 +225,16 @@ impl Requests {
         let continues = self.cut;
         self.cut = !whole;
         match self.by {
-            By::Lines => {}
-            By::Reads if rules.framing == Framing::Auto => self.look_for_newline(bytes, continues),
-            By::Reads => {}
-            By::Unknown => {
+            Framer::Lines => {}
+            Framer::Reads if rules.framing == Framing::Auto => self.look_for_newline(bytes, continues),
+            Framer::Reads => {}
+            Framer::Unknown => {
                 self.by = match rules.framing {
-                    Framing::Lines => By::Lines,
-                    Framing::Bare => By::Reads,
-                    Framing::Auto if bytes.contains(&b'\n') => By::Lines,
-                    Framing::Auto if whole => By::Reads,
-                    Framing::Auto => By::Unknown,
+                    Framing::Lines => Framer::Lines,
+                    Framing::Bare => Framer::Reads,
+                    Framing::Auto if bytes.contains(&b'\n') => Framer::Lines,
+                    Framing::Auto if whole => Framer::Reads,
+                    Framing::Auto => Framer::Unknown,
                 }
             }
         }
@@ -244,7 +244,7 @@ impl Requests {
     /// before it. `continues` says that it goes on with a read that was cut off.
     fn look_for_newline(&mut self, bytes: &[u8], continues: bool) {
         if bytes.contains(&b'\n') {
-            self.by = By::Lines;
+            self.by = Framer::Lines;
         }
         self.newline = match (self.newline, bytes) {
             (Newline::Behind | Newline::Half, [b'\n', ..]) | (Newline::Behind, [b'\r', b'\n', ..]) => {
@@ -266,14 +266,14 @@ impl Requests {
     #[must_use]
     #[inline]
     pub fn is_cut(&self) -> bool {
-        self.cut && self.by != By::Lines
+        self.cut && self.by != Framer::Lines
     }
 
     /// The last read was whole after all.
     pub fn end_read(&mut self) {
         self.cut = false;
-        if self.by == By::Unknown {
-            self.by = By::Reads;
+        if self.by == Framer::Unknown {
+            self.by = Framer::Reads;
         }
     }
 
@@ -281,7 +281,7 @@ impl Requests {
     #[must_use]
     #[inline]
     pub fn is_bare(&self) -> bool {
-        self.by == By::Reads && !self.cut
+        self.by == Framer::Reads && !self.cut
     }
 
     /// Whether there are bytes of a request that is not whole.
@@ -304,7 +304,7 @@ impl Requests {
     #[inline]
     pub fn next(&mut self, rules: &Rules, bytes: &[u8]) -> (usize, Option<Request>) {
         if self.len == 0
-            && self.by == By::Lines
+            && self.by == Framer::Lines
             && let Some((digits, n)) = short_line(bytes)
             && digits <= usize::from(rules.max_line)
             && n <= rules.max_n.min(MAX_N)
@@ -321,7 +321,7 @@ impl Requests {
         for (count, &byte) in bytes.iter().enumerate() {
             match (byte, self.by) {
                 // With bare framing a newline is a blank.
-                (b'\n', By::Reads) => {}
+                (b'\n', Framer::Reads) => {}
                 (b'\n', _) if self.newline == Newline::Here => {
                     *self = self.after();
                     continue;
@@ -346,9 +346,9 @@ impl Requests {
         if self.len == 0 {
             return None;
         }
-        let nothing = self.at == At::Start && self.by != By::Reads;
+        let nothing = self.at == At::Start && self.by != Framer::Reads;
         let request = self.end_of_request(rules);
-        if self.by == By::Reads && rules.framing == Framing::Auto {
+        if self.by == Framer::Reads && rules.framing == Framing::Auto {
             self.newline = Newline::Behind;
         }
         (!nothing).then_some(request)

@@ -11,13 +11,13 @@ mod batch;
 use core::pin::Pin;
 use core::time::Duration;
 
-use crate::exec::buffers::Held;
+use crate::exec::buffers::BufferedBytes;
 use crate::exec::context::{Cx, Task};
 use crate::exec::host::{Host, Jobs, Serves, Service};
 use crate::kernel::error::{Full, IoError, Op};
 use crate::kernel::id::{JobId, SourceId};
 use crate::kernel::instant::Instant;
-use crate::kernel::step::{Step, Wait, What, Woken};
+use crate::kernel::step::{Step, Wait, WaitTarget, WakeReason};
 use crate::protocols::fib::FibJob;
 use crate::protocols::fib_protocol::{Bad, MAX_REPLY, Reply, Requests, Rules};
 
@@ -66,8 +66,8 @@ impl Service for Fib {
         FibConn {
             source,
             until: Instant::NEVER,
-            work: Packed::NONE,
-            held: Held::EMPTY,
+            work: PackedWork::NONE,
+            held: BufferedBytes::EMPTY,
             requests: Requests::new(),
             skip: 0,
             ended: false,
@@ -82,9 +82,9 @@ pub struct FibConn {
     /// When the client has to be done with what it has begun, to send a request or to take replies, or when its job has to
     /// be. [`Instant::NEVER`] while there is no such thing, or no limit.
     until: Instant,
-    work: Packed,
+    work: PackedWork,
     /// Input that is not answered yet. Until it is, nothing more is read.
-    held: Held,
+    held: BufferedBytes,
     requests: Requests,
     /// How much of the next reply is sent already.
     skip: u8,
@@ -107,7 +107,7 @@ enum Work {
 
 /// [`Work`] in nine bytes, so that a connection is small.
 #[derive(Clone, Copy, Debug)]
-struct Packed {
+struct PackedWork {
     /// The id of the job, or the value.
     bits: [u8; 8],
     kind: Kind,
@@ -121,7 +121,7 @@ enum Kind {
     Error(Bad),
 }
 
-impl Packed {
+impl PackedWork {
     const NONE: Self = Self { bits: [0; 8], kind: Kind::None };
 
     #[inline]
@@ -136,7 +136,7 @@ impl Packed {
     }
 }
 
-impl From<Work> for Packed {
+impl From<Work> for PackedWork {
     #[inline]
     fn from(work: Work) -> Self {
         let (kind, bits) = match work {
@@ -157,15 +157,15 @@ impl FibConn {
         if let Work::Job(job) = self.work.work() {
             match cx.take_job(job) {
                 Some(value) => self.work = Work::Reply(Reply::Value(value)).into(),
-                None if cx.woken() == Woken::Hangup => return Ok(Step::Done),
-                None if cx.woken() == Woken::TimedOut => {
+                None if cx.wake_reason() == WakeReason::Hangup => return Ok(Step::Done),
+                None if cx.wake_reason() == WakeReason::TimedOut => {
                     cx.cancel_job(job);
                     self.work = Work::Reply(Reply::Error(Bad::Overdue)).into();
                 }
                 // The job is gone without a result: whoever computed it failed.
                 None if !cx.has_job(job) => self.work = Work::Reply(Reply::Error(Bad::Lost)).into(),
                 // The connection is.
-                None if cx.woken() == Woken::Closed => return Ok(Step::Done),
+                None if cx.wake_reason() == WakeReason::Closed => return Ok(Step::Done),
                 None => return Ok(self.wait_for(job)),
             }
             self.until = Instant::NEVER;
@@ -317,7 +317,7 @@ impl FibConn {
 
     /// A client that goes away takes its job with it.
     fn wait_for(&self, job: JobId) -> Step {
-        Step::Wait(Wait::job(job).or(What::Hangup(self.source)).until(self.until))
+        Step::Wait(Wait::job(job).or(WaitTarget::Hangup(self.source)).until(self.until))
     }
 }
 
@@ -326,13 +326,13 @@ where
     H: Serves<Fib> + Jobs<FibJob>,
 {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
-        match cx.woken() {
-            Woken::TimedOut if self.work.kind != Kind::Job => {
+        match cx.wake_reason() {
+            WakeReason::TimedOut if self.work.kind != Kind::Job => {
                 self.say_late(cx);
                 return Step::Done;
             }
-            Woken::Cancelled => return Step::Done,
-            Woken::Closed if self.work.kind != Kind::Job => return Step::Done,
+            WakeReason::Cancelled => return Step::Done,
+            WakeReason::Closed if self.work.kind != Kind::Job => return Step::Done,
             _ => {}
         }
         self.turn(cx).unwrap_or_else(|(op, error)| {

@@ -7,7 +7,7 @@ use crate::exec::context::{Cx, MAX_SPAWNS, Task};
 use crate::exec::host::Host;
 use crate::kernel::error::{Failure, IoError, Op};
 use crate::kernel::id::SourceId;
-use crate::kernel::step::{Step, Wait, What, Woken};
+use crate::kernel::step::{Step, Wait, WaitTarget, WakeReason};
 
 /// How long an acceptor without room waits before it looks again. A host that knows when room comes wakes
 /// it earlier.
@@ -30,7 +30,7 @@ impl Acceptor {
 
 impl<H: Host> Task<H> for Acceptor {
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
-        if let Woken::Closed | Woken::Cancelled = cx.woken() {
+        if let WakeReason::Closed | WakeReason::Cancelled = cx.wake_reason() {
             return Step::Done;
         }
         for _ in 0..MAX_SPAWNS {
@@ -40,7 +40,9 @@ impl<H: Host> Task<H> for Acceptor {
                 Err(IoError::WouldBlock) => return Step::Wait(Wait::recv(self.listener)),
                 Err(IoError::NoRoom | IoError::Os(_)) => {
                     // The end of the listener ends this wait as well.
-                    return Step::Wait(Wait::on(What::Hangup(self.listener)).until(cx.after(Some(RETRY))));
+                    return Step::Wait(
+                        Wait::on(WaitTarget::Hangup(self.listener)).until(cx.after(Some(RETRY))),
+                    );
                 }
                 // The listener was closed after this task had been woken.
                 Err(IoError::Stopping | IoError::Closed) => return Step::Done,

@@ -16,7 +16,7 @@ use crate::serve::guard::Guard;
 use crate::serve::linger::Linger;
 use crate::serve::platform::{Platform, Until};
 use crate::serve::task::ServeTask;
-use crate::serve::turn::{Look, UNSEEN, turn};
+use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
 
 /// How many turns tasks have to end when the time to drain is over: one to be told, one to be dropped, and some more for
 /// sockets that linger.
@@ -122,10 +122,10 @@ impl<P: Platform> Engine<P> {
     /// When the platform can't wait, or all tasks wait for each other.
     pub fn run(&mut self, is_over: impl Fn() -> bool) -> Result<usize, Stopped<P::Error>> {
         let mut is_ending = false;
-        let mut look = Look::Whole;
+        let mut polled = Polled::All;
         loop {
             self.platform.take_wakes(&mut self.executor);
-            self.steps += turn(&mut self.executor, &mut self.platform, look, P::now);
+            self.steps += turn(&mut self.executor, &mut self.platform, polled, P::now);
             self.platform.take_wakes(&mut self.executor);
             if !is_ending && is_over() {
                 is_ending = true;
@@ -134,8 +134,9 @@ impl<P: Platform> Engine<P> {
             }
             self.see_to_connections();
             let rest = self.executor.kernel.rest();
-            let goes_on = self.executor.kernel.has_ready() && self.steps < UNSEEN && self.drain.is_off();
-            look = Look::None;
+            let goes_on =
+                self.executor.kernel.has_ready() && self.steps < STEPS_PER_POLL && self.drain.is_off();
+            polled = Polled::None;
             match rest {
                 Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => break,
                 // All tasks are cancelled, and those that still clean up wait for others that are gone.
@@ -143,7 +144,7 @@ impl<P: Platform> Engine<P> {
                 Rest::Stalled if is_ending => {}
                 Rest::Stalled => return Err(Stopped::Stalled),
                 _ if goes_on => continue,
-                rest => look = self.wait(rest)?,
+                rest => polled = self.wait(rest)?,
             }
             self.check_drain();
             if let Drain::Over(cuts) = self.drain
@@ -164,18 +165,18 @@ impl<P: Platform> Engine<P> {
             self.executor.kernel.ready(listener, Interest::HANGUP);
         }
         if self.platform.between_turns(&mut self.executor) {
-            self.steps += UNSEEN;
+            self.steps += STEPS_PER_POLL;
         }
         if self.drain.is_telling() {
             self.nudge();
         }
     }
 
-    fn wait(&mut self, rest: Rest) -> Result<Look, Stopped<P::Error>> {
+    fn wait(&mut self, rest: Rest) -> Result<Polled, Stopped<P::Error>> {
         self.steps = 0;
         let until = self.until(rest);
         let is_whole = self.platform.wait(&mut self.executor, until).map_err(Stopped::Platform)?;
-        Ok(if is_whole { Look::Whole } else { Look::Part })
+        Ok(if is_whole { Polled::All } else { Polled::Part })
     }
 
     fn until(&self, rest: Rest) -> Until {
@@ -187,12 +188,12 @@ impl<P: Platform> Engine<P> {
             return Until::Due;
         }
         match rest {
-            _ if self.platform.is_busy() => Until::Look,
+            _ if self.platform.is_busy() => Until::Poll,
             Rest::Until(deadline) => {
                 Until::At(deadline.min(end).min(self.platform.next_deadline(&self.executor)))
             }
             Rest::Empty => Until::At(end),
-            Rest::Ready | Rest::Stalled => Until::Look,
+            Rest::Ready | Rest::Stalled => Until::Poll,
         }
     }
 

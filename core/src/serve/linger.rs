@@ -8,7 +8,7 @@ use crate::exec::host::Host;
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
 use crate::kernel::instant::Instant;
-use crate::kernel::step::{Step, Wait, Woken};
+use crate::kernel::step::{Step, Wait, WakeReason};
 
 /// Throws away what comes in until the peer closes, or until its time is over. The connection's own
 /// direction is shut already.
@@ -31,7 +31,7 @@ impl Linger {
 
 impl<H: Host> Task<H> for Linger {
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
-        if let Woken::TimedOut | Woken::Cancelled = cx.woken() {
+        if let WakeReason::TimedOut | WakeReason::Cancelled = cx.wake_reason() {
             return Step::Done;
         }
         match cx.host.recv(self.source, cx.buffers.input.as_mut()) {

@@ -7,15 +7,15 @@ use crate::exec::executor::Executor;
 use crate::exec::host::{Host, Serves, Service};
 use crate::kernel::id::SourceId;
 use crate::kernel::instant::Instant;
+use crate::serve::admission::Admission;
 use crate::serve::guard::Guarded;
-use crate::serve::room::Room;
 use crate::serve::task::ServeTask;
 
 /// How long to wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
     /// No wait: a look at the sources.
-    Look,
+    Poll,
     /// No wait, and a deadline has come: a look that misses nothing which came before now.
     Due,
     /// A wait until something happens, or until this moment at the latest.
@@ -27,7 +27,7 @@ impl Until {
     #[must_use]
     pub const fn span(self, now: Instant) -> Duration {
         match self {
-            Self::Look | Self::Due => Duration::ZERO,
+            Self::Poll | Self::Due => Duration::ZERO,
             Self::At(deadline) => deadline.since(now),
         }
     }
@@ -47,7 +47,7 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     const SETTLE: Duration = Duration::ZERO;
 
     /// Returns the room for connections.
-    fn room(&mut self) -> &mut Room<Self::Closed>;
+    fn room(&mut self) -> &mut Admission<Self::Closed>;
 
     /// Returns the time.
     fn now(&self) -> Instant;

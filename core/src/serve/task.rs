@@ -8,12 +8,12 @@ use crate::exec::context::{Cx, Task};
 use crate::exec::host::{Serves, Service};
 use crate::exec::label::Label;
 use crate::kernel::id::SourceId;
-use crate::kernel::step::{Step, Woken};
+use crate::kernel::step::{Step, WakeReason};
 use crate::serve::acceptor::Acceptor;
 use crate::serve::guard::{Guard, Guarded, Subject};
 use crate::serve::linger::Linger;
 use crate::task::conn::Conn;
-use crate::task::mixed::Mixed;
+use crate::task::conn_task::ConnTask;
 use crate::task::service::AsyncService;
 use crate::task::start::Async;
 
@@ -121,7 +121,7 @@ where
 /// Runs a step. The executor puts a task in its place outside of a guard, so the task is told its id here, within one.
 #[inline]
 fn resume<H: Guarded, T: Task<H> + Unpin>(task: &mut T, cx: &mut Cx<'_, H>) -> Step {
-    if cx.woken() == Woken::Spawned {
+    if cx.wake_reason() == WakeReason::Spawned {
         let id = cx.id();
         Pin::new(&mut *task).spawned(id);
     }
@@ -163,6 +163,6 @@ fn report<H: Guarded, T: Task<H>>(
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for ServeTask<AsyncService<'d, M, F>> {
     fn from(task: Async<'d>) -> Self {
-        Self::serve(Mixed::Other(task))
+        Self::serve(ConnTask::Other(task))
     }
 }

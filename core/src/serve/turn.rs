@@ -6,13 +6,13 @@ use crate::exec::host::Host;
 use crate::kernel::instant::Instant;
 
 /// How many steps tasks that hand on to each other have before the sources are looked at again.
-pub(crate) const UNSEEN: usize = 64;
+pub(crate) const STEPS_PER_POLL: usize = 64;
 
 /// The look at the sources before a turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Polled {
     /// All sources were looked at.
-    Whole,
+    All,
     /// Some of them were.
     Part,
     /// No source was looked at since the turn before.
@@ -24,13 +24,13 @@ pub(crate) enum Look {
 pub(crate) fn turn<H: Host<Task: Task<H> + Unpin>>(
     executor: &mut Executor<H>,
     host: &mut H,
-    look: Look,
+    polled: Polled,
     now: impl FnOnce(&H) -> Instant,
 ) -> usize {
-    match look {
-        Look::Whole => executor.turn(now(host), host),
-        Look::Part => executor.turn_unseen(now(host), host),
+    match polled {
+        Polled::All => executor.turn(now(host), host),
+        Polled::Part => executor.turn_unpolled(now(host), host),
         // Without a look no wait ends by its deadline, so the time need not be read.
-        Look::None => executor.turn_unseen(executor.kernel.now(), host),
+        Polled::None => executor.turn_unpolled(executor.kernel.now(), host),
     }
 }

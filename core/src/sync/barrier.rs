@@ -3,17 +3,17 @@
 use core::cell::Cell;
 use core::fmt;
 
-use crate::kernel::step::By;
+use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::{Left, Queue};
-use crate::task::error::Refused;
-use crate::task::handle::{Loop, begin};
+use crate::task::error::WaitError;
+use crate::task::handle::{Handle, begin};
 
 /// A point that so many tasks pass together: each waits for the last. Then it is as new.
 ///
 /// ```
 /// # use sinbin_core::sync::Barrier;
-/// # use sinbin_core::task::Refused;
-/// async fn compute(rounds: u32, round: &Barrier<'_>) -> Result<(), Refused> {
+/// # use sinbin_core::task::WaitError;
+/// async fn compute(rounds: u32, round: &Barrier<'_>) -> Result<(), WaitError> {
 ///     for _ in 0..rounds {
 ///         // ...
 ///         let is_leader = round.wait().await?;
@@ -23,17 +23,17 @@ use crate::task::handle::{Loop, begin};
 /// }
 /// ```
 pub struct Barrier<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     tasks: u32,
     waiting: Cell<u32>,
     queue: Queue,
 }
 
 impl<'d> Barrier<'d> {
-    /// A barrier for `tasks` of the loop `on` at a time.
+    /// A barrier for `tasks` of the loop `handle` at a time.
     #[must_use]
-    pub const fn new(on: Loop<'d>, tasks: u32) -> Self {
-        Self { on, tasks, waiting: Cell::new(0), queue: Queue::new() }
+    pub const fn new(handle: Handle<'d>, tasks: u32) -> Self {
+        Self { handle, tasks, waiting: Cell::new(0), queue: Queue::new() }
     }
 
     /// Waits until there are as many tasks here as it is for, and returns whether this one is the leader: the one
@@ -41,12 +41,12 @@ impl<'d> Barrier<'d> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`].
-    pub async fn wait(&self) -> Result<bool, Refused> {
-        begin(self.on).await?;
+    /// Where the task must not wait: see [`WaitError`].
+    pub async fn wait(&self) -> Result<bool, WaitError> {
+        begin(self.handle).await?;
         if self.waiting.get() + 1 >= self.tasks {
             self.waiting.set(0);
-            self.queue.grant_all(self.on);
+            self.queue.grant_all(self.handle);
             return Ok(true);
         }
         self.waiting.set(self.waiting.get() + 1);
@@ -55,7 +55,7 @@ impl<'d> Barrier<'d> {
             // The others have passed with it.
             Left::Granted => {}
         };
-        self.queue.wait(self.on, 1, |_| By::Anyone, left).await?;
+        self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, left).await?;
         Ok(false)
     }
 

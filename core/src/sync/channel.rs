@@ -7,9 +7,9 @@ use heapless::Deque;
 
 use crate::sync::permits::Permits;
 use crate::sync::queue::Turn;
-use crate::task::error::Refused;
+use crate::task::error::WaitError;
 use crate::task::error::sync::{RecvError, SendError};
-use crate::task::handle::{Loop, begin_unless};
+use crate::task::handle::{Handle, begin_unless};
 
 /// Up to `N` values on their way from the tasks that send to those that receive, of which there can be several. Who
 /// sends too much waits (backpressure).
@@ -39,7 +39,7 @@ use crate::task::handle::{Loop, begin_unless};
 /// }
 /// ```
 pub struct Channel<'d, T, const N: usize> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     values: RefCell<Deque<T, N>>,
     /// Places that nobody fills or is about to fill.
     rooms: Permits,
@@ -49,14 +49,14 @@ pub struct Channel<'d, T, const N: usize> {
 }
 
 impl<'d, T, const N: usize> Channel<'d, T, N> {
-    /// An empty channel, for the tasks of the loop `on`.
+    /// An empty channel, for the tasks of the loop `handle`.
     #[must_use]
-    pub const fn new(on: Loop<'d>) -> Self {
+    pub const fn new(handle: Handle<'d>) -> Self {
         const { assert!(N > 0 && N <= u32::MAX as usize, "a channel has room") };
         #[expect(clippy::cast_possible_truncation, reason = "it is small enough, as just asserted")]
         let rooms = Permits::new(N as u32);
         let values = RefCell::new(Deque::new());
-        Self { on, values, rooms, loads: Permits::new(0), closed: Cell::new(false) }
+        Self { handle, values, rooms, loads: Permits::new(0), closed: Cell::new(false) }
     }
 
     /// Waits for room, and sends the value. Dropped before its end, it has not sent it. O(1).
@@ -72,7 +72,7 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
                 Ok(())
             }
             Ok(Turn::Over) => Err(SendError::Closed(value)),
-            Err(refused) => Err(SendError::Refused(refused, value)),
+            Err(refused) => Err(SendError::Wait(refused, value)),
         }
     }
 
@@ -81,10 +81,10 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     /// # Errors
     ///
     /// Gives the value back if not, or when the channel is closed, or outside a task of its loop
-    /// ([`Refused::Elsewhere`]).
+    /// ([`WaitError::Elsewhere`]).
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
-        if let Err(refused) = self.on.current() {
-            return Err(SendError::Refused(refused, value));
+        if let Err(refused) = self.handle.current() {
+            return Err(SendError::Wait(refused, value));
         }
         if self.is_closed() {
             return Err(SendError::Closed(value));
@@ -102,8 +102,8 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     ///
     /// [`RecvError::Closed`] once the channel is closed and empty, or where the task must not wait.
     pub async fn recv(&self) -> Result<T, RecvError> {
-        begin_unless(self.on, || self.is_over()).await?;
-        if self.is_over() || self.loads.take(self.on, 1).await? == Turn::Over {
+        begin_unless(self.handle, || self.is_over()).await?;
+        if self.is_over() || self.loads.take(self.handle, 1).await? == Turn::Over {
             return Err(RecvError::Closed);
         }
         self.take().ok_or(RecvError::Closed)
@@ -113,10 +113,10 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     ///
     /// # Errors
     ///
-    /// [`RecvError::Closed`] once the channel is closed and empty; [`Refused::Elsewhere`] outside a task of its
+    /// [`RecvError::Closed`] once the channel is closed and empty; [`WaitError::Elsewhere`] outside a task of its
     /// loop.
     pub fn try_recv(&self) -> Result<Option<T>, RecvError> {
-        self.on.current()?;
+        self.handle.current()?;
         if self.is_over() {
             return Err(RecvError::Closed);
         }
@@ -128,11 +128,11 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside a task of its loop; the channel stays open.
-    pub fn close(&self) -> Result<(), Refused> {
-        self.on.current()?;
+    /// [`WaitError::Elsewhere`] outside a task of its loop; the channel stays open.
+    pub fn close(&self) -> Result<(), WaitError> {
+        self.handle.current()?;
         self.closed.set(true);
-        self.rooms.end(self.on);
+        self.rooms.end(self.handle);
         self.end_if_over();
         Ok(())
     }
@@ -162,14 +162,14 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     }
 
     /// Waits for room to send.
-    async fn reserve(&self) -> Result<Turn, Refused> {
-        begin_unless(self.on, || self.is_closed()).await?;
-        if self.is_closed() || self.rooms.take(self.on, 1).await? == Turn::Over {
+    async fn reserve(&self) -> Result<Turn, WaitError> {
+        begin_unless(self.handle, || self.is_closed()).await?;
+        if self.is_closed() || self.rooms.take(self.handle, 1).await? == Turn::Over {
             return Ok(Turn::Over);
         }
         if self.is_closed() {
             // It was closed after this one's turn had come, and before it ran.
-            self.rooms.put(self.on, 1);
+            self.rooms.put(self.handle, 1);
             return Ok(Turn::Over);
         }
         Ok(Turn::Granted)
@@ -179,14 +179,14 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     fn put(&self, value: T) {
         let put = self.values.borrow_mut().push_back(value);
         debug_assert!(put.is_ok(), "there is room that nobody else fills");
-        self.loads.put(self.on, 1);
+        self.loads.put(self.handle, 1);
     }
 
     /// Takes a value that was reserved.
     fn take(&self) -> Option<T> {
         let value = self.values.borrow_mut().pop_front();
         debug_assert!(value.is_some(), "there is a value that nobody else takes");
-        self.rooms.put(self.on, 1);
+        self.rooms.put(self.handle, 1);
         self.end_if_over();
         value
     }
@@ -198,7 +198,7 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
 
     fn end_if_over(&self) {
         if self.is_over() {
-            self.loads.end(self.on);
+            self.loads.end(self.handle);
         }
     }
 }

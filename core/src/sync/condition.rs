@@ -2,39 +2,39 @@
 
 use core::fmt;
 
-use crate::kernel::step::By;
+use crate::kernel::step::ExpectedWaker;
 use crate::sync::lock::{Guard, Lock};
 use crate::sync::queue::{Left, Queue};
-use crate::task::error::Refused;
-use crate::task::handle::{Loop, begin};
+use crate::task::error::WaitError;
+use crate::task::handle::{Handle, begin};
 
 /// Lets a task that has a [`Lock`]'s value wait, without it, until another says that the value has changed.
 ///
 /// ```
 /// # use sinbin_core::sync::{Condition, Lock};
-/// # use sinbin_core::task::Refused;
-/// async fn withdraw(sum: u32, balance: &Lock<'_, u32>, deposited: &Condition<'_>) -> Result<(), Refused> {
+/// # use sinbin_core::task::WaitError;
+/// async fn withdraw(sum: u32, balance: &Lock<'_, u32>, deposited: &Condition<'_>) -> Result<(), WaitError> {
 ///     let balance = balance.lock().await?;
 ///     let mut balance = deposited.wait_while(balance, |balance| *balance < sum).await?;
 ///     *balance -= sum;
 ///     Ok(())
 /// }
 ///
-/// async fn deposit(sum: u32, balance: &Lock<'_, u32>, deposited: &Condition<'_>) -> Result<(), Refused> {
+/// async fn deposit(sum: u32, balance: &Lock<'_, u32>, deposited: &Condition<'_>) -> Result<(), WaitError> {
 ///     *balance.lock().await? += sum;
 ///     deposited.notify_all()
 /// }
 /// ```
 pub struct Condition<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     queue: Queue,
 }
 
 impl<'d> Condition<'d> {
-    /// A condition for the tasks of the loop `on`.
+    /// A condition for the tasks of the loop `handle`.
     #[must_use]
-    pub const fn new(on: Loop<'d>) -> Self {
-        Self { on, queue: Queue::new() }
+    pub const fn new(handle: Handle<'d>) -> Self {
+        Self { handle, queue: Queue::new() }
     }
 
     /// Gives the value up, waits to be notified, then waits for the value again. A notification that finds the
@@ -42,12 +42,12 @@ impl<'d> Condition<'d> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`]. The value is given up then.
-    pub async fn wait<'a, 'l, T>(&self, guard: Guard<'a, 'l, T>) -> Result<Guard<'a, 'l, T>, Refused> {
+    /// Where the task must not wait: see [`WaitError`]. The value is given up then.
+    pub async fn wait<'a, 'l, T>(&self, guard: Guard<'a, 'l, T>) -> Result<Guard<'a, 'l, T>, WaitError> {
         let lock: &'a Lock<'l, T> = Guard::lock(&guard);
-        begin(self.on).await?;
+        begin(self.handle).await?;
         drop(guard);
-        self.queue.wait(self.on, 1, |_| By::Anyone, |left| self.left(left)).await?;
+        self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, |left| self.left(left)).await?;
         let unheard = Unheard(self);
         let guard = lock.lock().await?;
         core::mem::forget(unheard);
@@ -58,12 +58,12 @@ impl<'d> Condition<'d> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`]. The value is given up then.
+    /// Where the task must not wait: see [`WaitError`]. The value is given up then.
     pub async fn wait_while<'a, 'l, T>(
         &self,
         mut guard: Guard<'a, 'l, T>,
         mut is_so: impl FnMut(&mut T) -> bool,
-    ) -> Result<Guard<'a, 'l, T>, Refused> {
+    ) -> Result<Guard<'a, 'l, T>, WaitError> {
         while is_so(&mut guard) {
             guard = self.wait(guard).await?;
         }
@@ -74,9 +74,9 @@ impl<'d> Condition<'d> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside a task of its loop; nobody is notified.
-    pub fn notify_one(&self) -> Result<(), Refused> {
-        self.on.current()?;
+    /// [`WaitError::Elsewhere`] outside a task of its loop; nobody is notified.
+    pub fn notify_one(&self) -> Result<(), WaitError> {
+        self.handle.current()?;
         self.pass_on();
         Ok(())
     }
@@ -85,16 +85,16 @@ impl<'d> Condition<'d> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside a task of its loop; nobody is notified.
-    pub fn notify_all(&self) -> Result<(), Refused> {
-        self.on.current()?;
-        self.queue.grant_all(self.on);
+    /// [`WaitError::Elsewhere`] outside a task of its loop; nobody is notified.
+    pub fn notify_all(&self) -> Result<(), WaitError> {
+        self.handle.current()?;
+        self.queue.grant_all(self.handle);
         Ok(())
     }
 
     fn pass_on(&self) {
         if let Some(task) = self.queue.grant() {
-            self.on.wake(task);
+            self.handle.wake(task);
         }
     }
 

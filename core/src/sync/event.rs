@@ -3,44 +3,44 @@
 use core::cell::Cell;
 use core::fmt;
 
-use crate::kernel::step::By;
+use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::Queue;
-use crate::task::error::Refused;
-use crate::task::handle::{Loop, begin};
+use crate::task::error::WaitError;
+use crate::task::handle::{Handle, begin};
 
 /// A flag that tasks wait for.
 ///
 /// ```
 /// # use sinbin_core::sync::Event;
-/// # use sinbin_core::task::Refused;
-/// async fn serve(configured: &Event<'_>) -> Result<(), Refused> {
+/// # use sinbin_core::task::WaitError;
+/// async fn serve(configured: &Event<'_>) -> Result<(), WaitError> {
 ///     configured.wait().await?;
 ///     // ...
 ///     Ok(())
 /// }
 /// ```
 pub struct Event<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     set: Cell<bool>,
     queue: Queue,
 }
 
 impl<'d> Event<'d> {
-    /// A flag that is not set, for the tasks of the loop `on`.
+    /// A flag that is not set, for the tasks of the loop `handle`.
     #[must_use]
-    pub const fn new(on: Loop<'d>) -> Self {
-        Self { on, set: Cell::new(false), queue: Queue::new() }
+    pub const fn new(handle: Handle<'d>) -> Self {
+        Self { handle, set: Cell::new(false), queue: Queue::new() }
     }
 
     /// Sets the flag: all who wait go on, even if it is cleared before they run. O(n) in their number.
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside a task of its loop; the flag stays as it is.
-    pub fn set(&self) -> Result<(), Refused> {
-        self.on.current()?;
+    /// [`WaitError::Elsewhere`] outside a task of its loop; the flag stays as it is.
+    pub fn set(&self) -> Result<(), WaitError> {
+        self.handle.current()?;
         self.set.set(true);
-        self.queue.grant_all(self.on);
+        self.queue.grant_all(self.handle);
         Ok(())
     }
 
@@ -59,11 +59,11 @@ impl<'d> Event<'d> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`].
-    pub async fn wait(&self) -> Result<(), Refused> {
-        begin(self.on).await?;
+    /// Where the task must not wait: see [`WaitError`].
+    pub async fn wait(&self) -> Result<(), WaitError> {
+        begin(self.handle).await?;
         if !self.is_set() {
-            self.queue.wait(self.on, 1, |_| By::Anyone, |_| {}).await?;
+            self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, |_| {}).await?;
         }
         Ok(())
     }

@@ -5,10 +5,10 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use crate::kernel::id::TaskId;
-use crate::kernel::step::By;
+use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::{Left, Queue};
-use crate::task::error::Refused;
-use crate::task::handle::{Loop, begin};
+use crate::task::error::WaitError;
+use crate::task::handle::{Handle, begin};
 
 /// A value that one task has at a time. Fair: who asked first gets it first.
 ///
@@ -18,17 +18,17 @@ use crate::task::handle::{Loop, begin};
 ///
 /// ```
 /// # use sinbin_core::sync::Lock;
-/// # use sinbin_core::task::{Loop, Refused};
-/// async fn buy(on: Loop<'_>, tickets: &Lock<'_, u32>) -> Result<bool, Refused> {
+/// # use sinbin_core::task::{Handle, WaitError};
+/// async fn buy(handle: Handle<'_>, tickets: &Lock<'_, u32>) -> Result<bool, WaitError> {
 ///     let mut left = tickets.lock().await?;
-///     on.yield_now().await; // nobody else gets at them meanwhile
+///     handle.yield_now().await; // nobody else gets at them meanwhile
 ///     let bought = *left > 0;
 ///     *left -= u32::from(bought);
 ///     Ok(bought)
 /// }
 /// ```
 pub struct Lock<'d, T> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     name: &'static str,
     holder: Cell<Option<TaskId>>,
     queue: Queue,
@@ -42,16 +42,16 @@ pub struct Guard<'a, 'd, T> {
 }
 
 impl<'d, T> Lock<'d, T> {
-    /// A lock on `value`, for the tasks of the loop `on`.
+    /// A lock on `value`, for the tasks of the loop `handle`.
     #[must_use]
-    pub const fn new(on: Loop<'d>, value: T) -> Self {
-        Self::named(on, "", value)
+    pub const fn new(handle: Handle<'d>, value: T) -> Self {
+        Self::named(handle, "", value)
     }
 
     /// The same, with a name for reports.
     #[must_use]
-    pub const fn named(on: Loop<'d>, name: &'static str, value: T) -> Self {
-        Self { on, name, holder: Cell::new(None), queue: Queue::new(), value: RefCell::new(value) }
+    pub const fn named(handle: Handle<'d>, name: &'static str, value: T) -> Self {
+        Self { handle, name, holder: Cell::new(None), queue: Queue::new(), value: RefCell::new(value) }
     }
 
     /// What it is called; empty, where it has no name.
@@ -65,16 +65,18 @@ impl<'d, T> Lock<'d, T> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`].
-    pub async fn lock(&self) -> Result<Guard<'_, 'd, T>, Refused> {
-        begin(self.on).await?;
+    /// Where the task must not wait: see [`WaitError`].
+    pub async fn lock(&self) -> Result<Guard<'_, 'd, T>, WaitError> {
+        begin(self.handle).await?;
         if let Some(guard) = self.try_lock()? {
             return Ok(guard);
         }
         // With the one ahead in the queue, and not the holder, this stays right when the lock changes hands.
-        let by = |ahead: Option<TaskId>| ahead.or(self.holder.get()).map_or(By::Anyone, By::Task);
-        self.queue.wait(self.on, 1, by, |left| self.left(left)).await?;
-        if let Ok(task) = self.on.current() {
+        let by = |ahead: Option<TaskId>| {
+            ahead.or(self.holder.get()).map_or(ExpectedWaker::Anyone, ExpectedWaker::Task)
+        };
+        self.queue.wait(self.handle, 1, by, |left| self.left(left)).await?;
+        if let Ok(task) = self.handle.current() {
             // The future may have been moved to another task since it was granted its turn.
             self.holder.set(Some(task));
         }
@@ -85,9 +87,9 @@ impl<'d, T> Lock<'d, T> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside a task of its loop.
-    pub fn try_lock(&self) -> Result<Option<Guard<'_, 'd, T>>, Refused> {
-        let task = self.on.current()?;
+    /// [`WaitError::Elsewhere`] outside a task of its loop.
+    pub fn try_lock(&self) -> Result<Option<Guard<'_, 'd, T>>, WaitError> {
+        let task = self.handle.current()?;
         if self.holder.get().is_some() {
             return Ok(None);
         }
@@ -110,7 +112,7 @@ impl<'d, T> Lock<'d, T> {
         let next = self.queue.grant();
         self.holder.set(next);
         if let Some(next) = next {
-            self.on.wake(next);
+            self.handle.wake(next);
         }
     }
 
@@ -120,7 +122,7 @@ impl<'d, T> Lock<'d, T> {
             Left::Granted => self.release(),
             // It waited for the one who left: it looks again for whom it waits.
             Left::Waiting(Some(behind)) => {
-                self.on.wake(behind);
+                self.handle.wake(behind);
             }
             Left::Waiting(None) => {}
         }

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! # use sinbin_core::sync::order::{Order, OrderError, Ordered, acquire};
-//! # use sinbin_core::task::{Door, Loop, NoWakers};
+//! # use sinbin_core::task::{RunContext, Handle, NoWakers};
 //! async fn transfer(sum: u32, from: &Ordered<'_, '_, u32>, to: &Ordered<'_, '_, u32>) -> Result<bool, OrderError> {
 //!     // Another may transfer in the opposite direction meanwhile.
 //!     let (mut from, mut to) = acquire((from, to)).await?;
@@ -20,9 +20,9 @@
 //!     Ok(is_covered)
 //! }
 //!
-//! # let door = Door::new(&NoWakers);
-//! # let on = Loop::new(&door);
-//! let order = Order::<8>::new(on); // of which eight can be held, or asked for, at a time
+//! # let run_context = RunContext::new(&NoWakers);
+//! # let handle = Handle::new(&run_context);
+//! let order = Order::<8>::new(handle); // of which eight can be held, or asked for, at a time
 //! let (savings, current) = (order.lock("savings", 100), order.lock("current", 0));
 //! # let _ = (transfer(30, &savings, &current), transfer(20, &current, &savings));
 //! ```
@@ -33,26 +33,26 @@ use core::ops::{Deref, DerefMut};
 
 use crate::kernel::id::TaskId;
 use crate::sync::lock::{Guard, Lock};
-use crate::task::error::Refused;
-use crate::task::handle::Loop;
+use crate::task::error::WaitError;
+use crate::task::handle::Handle;
 
 /// Makes locks that are taken in the order in which they were made. `N` of them can be held, or asked for, at a
 /// time.
 ///
 /// Orders know nothing of each other, nor of locks that are in none.
 pub struct Order<'d, const N: usize> {
-    table: Table<'d, [Place; N]>,
+    table: Table<'d, [OrderSlot; N]>,
 }
 
 /// What is held, or asked for: a table of any size.
-struct Table<'d, P: ?Sized = [Place]> {
-    on: Loop<'d>,
+struct Table<'d, P: ?Sized = [OrderSlot]> {
+    handle: Handle<'d>,
     /// How many locks were made.
     locks: Cell<u32>,
     places: P,
 }
 
-type Place = Cell<Option<Claimed>>;
+type OrderSlot = Cell<Option<Claimed>>;
 
 /// A lock that a task has, or has asked for.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub struct Ordered<'o, 'd, T> {
 }
 
 /// The value of an [`Ordered`] lock; dropped, it goes to the one who waits longest.
-pub struct Held<'a, 'd, T> {
+pub struct OrderedGuard<'a, 'd, T> {
     // In this order they are dropped.
     guard: Guard<'a, 'd, T>,
     _claim: Claim<'a>,
@@ -105,9 +105,9 @@ pub enum OrderError {
     /// As many locks as the order has room for are held or asked for: perhaps there is one later.
     Full,
     /// The locks are not all of one order.
-    Mixed,
+    ConnTask,
     /// The task must not wait.
-    Refused(Refused),
+    Wait(WaitError),
 }
 
 impl fmt::Display for OrderError {
@@ -115,25 +115,25 @@ impl fmt::Display for OrderError {
         match self {
             Self::OutOfOrder(error) => error.fmt(f),
             Self::Full => f.write_str("too many locks of the order are held or asked for"),
-            Self::Mixed => f.write_str("the locks are of several orders"),
-            Self::Refused(refused) => refused.fmt(f),
+            Self::ConnTask => f.write_str("the locks are of several orders"),
+            Self::Wait(refused) => refused.fmt(f),
         }
     }
 }
 
 impl core::error::Error for OrderError {}
 
-impl From<Refused> for OrderError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<WaitError> for OrderError {
+    fn from(refused: WaitError) -> Self {
+        Self::Wait(refused)
     }
 }
 
 impl<'d, const N: usize> Order<'d, N> {
-    /// An order without locks yet, for the tasks of the loop `on`.
+    /// An order without locks yet, for the tasks of the loop `handle`.
     #[must_use]
-    pub const fn new(on: Loop<'d>) -> Self {
-        Self { table: Table { on, locks: Cell::new(0), places: [const { Cell::new(None) }; N] } }
+    pub const fn new(handle: Handle<'d>) -> Self {
+        Self { table: Table { handle, locks: Cell::new(0), places: [const { Cell::new(None) }; N] } }
     }
 
     /// A lock on `value` that comes after all that were made before it.
@@ -141,7 +141,7 @@ impl<'d, const N: usize> Order<'d, N> {
     pub fn lock<T>(&self, name: &'static str, value: T) -> Ordered<'_, 'd, T> {
         let rank = self.table.locks.get();
         self.table.locks.set(rank + 1);
-        Ordered { order: &self.table, rank, lock: Lock::named(self.table.on, name, value) }
+        Ordered { order: &self.table, rank, lock: Lock::named(self.table.handle, name, value) }
     }
 }
 
@@ -161,7 +161,7 @@ impl Table<'_> {
 }
 
 /// A place in the table, free again when this is dropped.
-struct Claim<'a>(&'a Place);
+struct Claim<'a>(&'a OrderSlot);
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
@@ -183,7 +183,7 @@ impl<'d, T> Ordered<'_, 'd, T> {
     }
 
     fn claim(&self) -> Result<Claim<'_>, OrderError> {
-        let task = self.order.on.current()?;
+        let task = self.order.handle.current()?;
         self.order.claim(Claimed { task, rank: self.rank, name: self.name() })
     }
 }
@@ -201,7 +201,7 @@ impl<const N: usize> fmt::Debug for Order<'_, N> {
     }
 }
 
-impl<T> Deref for Held<'_, '_, T> {
+impl<T> Deref for OrderedGuard<'_, '_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -209,13 +209,13 @@ impl<T> Deref for Held<'_, '_, T> {
     }
 }
 
-impl<T> DerefMut for Held<'_, '_, T> {
+impl<T> DerefMut for OrderedGuard<'_, '_, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.guard
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Held<'_, '_, T> {
+impl<T: fmt::Debug> fmt::Debug for OrderedGuard<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
@@ -230,7 +230,7 @@ impl<T: fmt::Debug> fmt::Debug for Held<'_, '_, T> {
 /// # Errors
 ///
 /// [`OrderError`]: none is taken then.
-pub async fn acquire<L: Locks>(locks: L) -> Result<L::Held, OrderError> {
+pub async fn acquire<L: Locks>(locks: L) -> Result<L::OrderedGuard, OrderError> {
     locks.are_of_one_order()?;
     let mut taken = L::none();
     let mut next = locks.first_after(None);
@@ -252,14 +252,14 @@ pub trait Locks: sealed::Locks {}
 impl<L: sealed::Locks> Locks for L {}
 
 mod sealed {
-    use super::{Claim, Guard, Held, OrderError, Ordered, Place};
+    use super::{Claim, Guard, OrderError, OrderSlot, Ordered, OrderedGuard};
 
     /// Where a lock comes: in the order and, should it be there twice, as it is written.
     pub type Rank = (u32, usize);
 
     /// Locks, as [`acquire`](super::acquire) sees them: by the places where they are written.
     pub trait Locks {
-        type Held;
+        type OrderedGuard;
         type Taken;
 
         fn none() -> Self::Taken;
@@ -273,13 +273,13 @@ mod sealed {
         async fn take(&self, rank: Rank, taken: &mut Self::Taken) -> Result<(), OrderError>;
 
         /// The values, when all are taken.
-        fn all(taken: Self::Taken) -> Self::Held;
+        fn all(taken: Self::Taken) -> Self::OrderedGuard;
 
         fn are_of_one_order(&self) -> Result<(), OrderError> {
             let mut orders = (0..).map_while(|place| Some(self.key(place)?.order));
             let first = orders.next();
             let is_of_one = orders.all(|order| first.is_some_and(|first| core::ptr::eq(first, order)));
-            if is_of_one { Ok(()) } else { Err(OrderError::Mixed) }
+            if is_of_one { Ok(()) } else { Err(OrderError::ConnTask) }
         }
 
         /// The lock that comes first of all after `last`.
@@ -292,7 +292,7 @@ mod sealed {
     /// What there is to know of a lock, whatever its value.
     pub struct Key<'a> {
         /// The order, known by the address of its table.
-        order: &'a [Place],
+        order: &'a [OrderSlot],
         rank: u32,
     }
 
@@ -316,16 +316,16 @@ mod sealed {
             Ok(())
         }
 
-        fn held(self) -> Held<'a, 'd, T> {
+        fn held(self) -> OrderedGuard<'a, 'd, T> {
             match (self.guard, self.claim) {
-                (Some(guard), Some(claim)) => Held { guard, _claim: claim },
+                (Some(guard), Some(claim)) => OrderedGuard { guard, _claim: claim },
                 _ => unreachable!("each lock is claimed, then taken"),
             }
         }
     }
 
     impl<'a, 'd, T> Locks for &'a Ordered<'_, 'd, T> {
-        type Held = Held<'a, 'd, T>;
+        type OrderedGuard = OrderedGuard<'a, 'd, T>;
         type Taken = Taken<'a, 'd, T>;
 
         fn none() -> Self::Taken {
@@ -344,13 +344,13 @@ mod sealed {
             taken.take(self).await
         }
 
-        fn all(taken: Self::Taken) -> Self::Held {
+        fn all(taken: Self::Taken) -> Self::OrderedGuard {
             taken.held()
         }
     }
 
     impl<'a, 'd, T, const K: usize> Locks for [&'a Ordered<'_, 'd, T>; K] {
-        type Held = [Held<'a, 'd, T>; K];
+        type OrderedGuard = [OrderedGuard<'a, 'd, T>; K];
         type Taken = [Taken<'a, 'd, T>; K];
 
         fn none() -> Self::Taken {
@@ -369,7 +369,7 @@ mod sealed {
             taken[place].take(self[place]).await
         }
 
-        fn all(taken: Self::Taken) -> Self::Held {
+        fn all(taken: Self::Taken) -> Self::OrderedGuard {
             taken.map(Taken::held)
         }
     }
@@ -377,7 +377,7 @@ mod sealed {
     macro_rules! tuple {
         ($($value:ident $order:lifetime $loop:lifetime $place:tt),+) => {
             impl<'a, $($order, $loop,)+ $($value),+> Locks for ($(&'a Ordered<$order, $loop, $value>,)+) {
-                type Held = ($(Held<'a, $loop, $value>,)+);
+                type OrderedGuard = ($(OrderedGuard<'a, $loop, $value>,)+);
                 type Taken = ($(Taken<'a, $loop, $value>,)+);
 
                 fn none() -> Self::Taken {
@@ -405,7 +405,7 @@ mod sealed {
                     }
                 }
 
-                fn all(taken: Self::Taken) -> Self::Held {
+                fn all(taken: Self::Taken) -> Self::OrderedGuard {
                     ($(taken.$place.held(),)+)
                 }
             }

@@ -2,10 +2,10 @@
 
 use core::cell::Cell;
 
-use crate::kernel::step::By;
+use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::{Left, Queue, Turn};
-use crate::task::error::Refused;
-use crate::task::handle::Loop;
+use crate::task::error::WaitError;
+use crate::task::handle::Handle;
 
 /// So many permits, and who waits for some. What is free is less than what the first in the queue waits for.
 pub(crate) struct Permits {
@@ -37,36 +37,36 @@ impl Permits {
     /// # Errors
     ///
     /// Where the task must not wait.
-    pub(crate) async fn take(&self, on: Loop<'_>, amount: u32) -> Result<Turn, Refused> {
+    pub(crate) async fn take(&self, handle: Handle<'_>, amount: u32) -> Result<Turn, WaitError> {
         if self.try_take(amount) {
             return Ok(Turn::Granted);
         }
         let left = |left| match left {
-            Left::Granted => self.put(on, amount),
+            Left::Granted => self.put(handle, amount),
             // Perhaps it was only the first who waited for more than there is.
-            Left::Waiting(_) => self.hand_out(on),
+            Left::Waiting(_) => self.hand_out(handle),
         };
-        self.queue.wait(on, amount, |_| By::Anyone, left).await
+        self.queue.wait(handle, amount, |_| ExpectedWaker::Anyone, left).await
     }
 
     /// Gives so many back, or more of them.
-    pub(crate) fn put(&self, on: Loop<'_>, amount: u32) {
+    pub(crate) fn put(&self, handle: Handle<'_>, amount: u32) {
         self.free.set(self.free.get() + amount);
-        self.hand_out(on);
+        self.hand_out(handle);
     }
 
     /// Tells all who wait that they do so in vain.
-    pub(crate) fn end(&self, on: Loop<'_>) {
-        self.queue.end_all(on);
+    pub(crate) fn end(&self, handle: Handle<'_>) {
+        self.queue.end_all(handle);
     }
 
-    fn hand_out(&self, on: Loop<'_>) {
+    fn hand_out(&self, handle: Handle<'_>) {
         while let Some(amount) = self.queue.first_amount()
             && let Some(rest) = self.free.get().checked_sub(amount)
         {
             self.free.set(rest);
             if let Some(task) = self.queue.grant() {
-                on.wake(task);
+                handle.wake(task);
             }
         }
     }

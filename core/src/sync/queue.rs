@@ -9,9 +9,9 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
 use crate::kernel::id::TaskId;
-use crate::kernel::step::By;
-use crate::task::error::Refused;
-use crate::task::handle::Loop;
+use crate::kernel::step::ExpectedWaker;
+use crate::task::error::WaitError;
+use crate::task::handle::Handle;
 
 /// Who waits, the longest first. All operations are O(1).
 ///
@@ -83,16 +83,16 @@ impl Queue {
     }
 
     /// Gives a turn to all that wait now.
-    pub(crate) fn grant_all(&self, on: Loop<'_>) {
+    pub(crate) fn grant_all(&self, handle: Handle<'_>) {
         while let Some(task) = self.grant() {
-            on.wake(task);
+            handle.wake(task);
         }
     }
 
     /// Tells all that wait now that they do so in vain.
-    pub(crate) fn end_all(&self, on: Loop<'_>) {
+    pub(crate) fn end_all(&self, handle: Handle<'_>) {
         while let Some(task) = self.end_first(Turn::Over) {
-            on.wake(task);
+            handle.wake(task);
         }
     }
 
@@ -112,16 +112,16 @@ impl Queue {
     /// Where the task must not wait.
     pub(crate) async fn wait(
         &self,
-        on: Loop<'_>,
+        handle: Handle<'_>,
         amount: u32,
-        by: impl Fn(Option<TaskId>) -> By,
+        by: impl Fn(Option<TaskId>) -> ExpectedWaker,
         left: impl Fn(Left),
-    ) -> Result<Turn, Refused> {
-        let place = pin!(Place { queue: self, node: Node::new(on.current()?, amount) });
+    ) -> Result<Turn, WaitError> {
+        let place = pin!(QueuedWaiter { queue: self, node: Node::new(handle.current()?, amount) });
         let place = place.into_ref();
         place.join();
         let unused = Unused { place, left };
-        let turn = poll_fn(|context| place.poll(on, &by, context)).await?;
+        let turn = poll_fn(|context| place.poll(handle, &by, context)).await?;
         core::mem::forget(unused);
         Ok(turn)
     }
@@ -177,12 +177,12 @@ fn node<'a>(link: NonNull<Node>) -> &'a Node {
 }
 
 /// A node, in the future that waits, and the queue that it may stand in.
-struct Place<'q> {
+struct QueuedWaiter<'q> {
     queue: &'q Queue,
     node: Node,
 }
 
-impl Place<'_> {
+impl QueuedWaiter<'_> {
     fn join(self: Pin<&Self>) {
         // SAFETY: pinning is structural for the node: nobody moves it out of a place, and the place leaves the
         // queue when it is dropped.
@@ -193,16 +193,16 @@ impl Place<'_> {
 
     fn poll(
         &self,
-        on: Loop<'_>,
-        by: impl Fn(Option<TaskId>) -> By,
+        handle: Handle<'_>,
+        by: impl Fn(Option<TaskId>) -> ExpectedWaker,
         context: &Context<'_>,
-    ) -> Poll<Result<Turn, Refused>> {
+    ) -> Poll<Result<Turn, WaitError>> {
         if let State::Ended(turn) = self.node.state.get() {
             return Poll::Ready(Ok(turn));
         }
-        self.node.task.set(on.current()?);
+        self.node.task.set(handle.current()?);
         let ahead = self.node.before.get().map(|before| node(before).task.get());
-        let refused = ready!(on.door().leave_named(by(ahead), context));
+        let refused = ready!(handle.run_context().leave_named(by(ahead), context));
         Poll::Ready(Err(refused))
     }
 
@@ -216,7 +216,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuedWaiter<'_> {
     fn drop(&mut self) {
         self.leave();
     }
@@ -224,7 +224,7 @@ impl Drop for Place<'_> {
 
 /// Says how somebody left, unless it is forgotten.
 struct Unused<'a, 'q, F: Fn(Left)> {
-    place: Pin<&'a Place<'q>>,
+    place: Pin<&'a QueuedWaiter<'q>>,
     left: F,
 }
 

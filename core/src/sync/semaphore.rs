@@ -4,23 +4,23 @@ use core::fmt;
 
 use crate::sync::permits::Permits;
 use crate::task::error::sync::PermitError;
-use crate::task::handle::{Loop, begin};
+use crate::task::handle::{Handle, begin};
 
 /// A fixed number of permits, which tasks take and give back. Fair: who asked first is served first, so that who
 /// needs many is not overtaken for ever by those who need few.
 ///
 /// ```
 /// # use sinbin_core::sync::{PermitError, Semaphore};
-/// # use sinbin_core::task::Loop;
+/// # use sinbin_core::task::Handle;
 /// /// At most so many at a time.
-/// async fn download(on: Loop<'_>, slots: &Semaphore<'_>) -> Result<(), PermitError> {
+/// async fn download(handle: Handle<'_>, slots: &Semaphore<'_>) -> Result<(), PermitError> {
 ///     let _slot = slots.acquire(1).await?;
-///     on.yield_now().await; // ...
+///     handle.yield_now().await; // ...
 ///     Ok(())
 /// }
 /// ```
 pub struct Semaphore<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     total: u32,
     permits: Permits,
 }
@@ -33,10 +33,10 @@ pub struct Permit<'a, 'd> {
 }
 
 impl<'d> Semaphore<'d> {
-    /// So many permits, for the tasks of the loop `on`.
+    /// So many permits, for the tasks of the loop `handle`.
     #[must_use]
-    pub const fn new(on: Loop<'d>, total: u32) -> Self {
-        Self { on, total, permits: Permits::new(total) }
+    pub const fn new(handle: Handle<'d>, total: u32) -> Self {
+        Self { handle, total, permits: Permits::new(total) }
     }
 
     /// Waits for `count` permits at once. O(1), as is giving them back to one who waits.
@@ -46,8 +46,8 @@ impl<'d> Semaphore<'d> {
     /// [`PermitError::Above`] when there are not so many in all, or where the task must not wait.
     pub async fn acquire(&self, count: u32) -> Result<Permit<'_, 'd>, PermitError> {
         self.check(count)?;
-        begin(self.on).await?;
-        self.permits.take(self.on, count).await?;
+        begin(self.handle).await?;
+        self.permits.take(self.handle, count).await?;
         Ok(Permit { of: self, count })
     }
 
@@ -55,10 +55,10 @@ impl<'d> Semaphore<'d> {
     ///
     /// # Errors
     ///
-    /// [`PermitError::Above`] when there are not so many in all; [`Refused::Elsewhere`](crate::task::Refused::Elsewhere) outside a task of its loop.
+    /// [`PermitError::Above`] when there are not so many in all; [`WaitError::Elsewhere`](crate::task::WaitError::Elsewhere) outside a task of its loop.
     pub fn try_acquire(&self, count: u32) -> Result<Option<Permit<'_, 'd>>, PermitError> {
         self.check(count)?;
-        self.on.current()?;
+        self.handle.current()?;
         Ok(self.permits.try_take(count).then(|| Permit { of: self, count }))
     }
 
@@ -105,6 +105,6 @@ impl fmt::Debug for Permit<'_, '_> {
 
 impl Drop for Permit<'_, '_> {
     fn drop(&mut self) {
-        self.of.permits.put(self.of.on, self.count);
+        self.of.permits.put(self.of.handle, self.count);
     }
 }

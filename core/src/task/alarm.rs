@@ -4,30 +4,30 @@
 use core::task::Context;
 
 use crate::kernel::instant::Instant;
-use crate::task::handle::Loop;
+use crate::task::handle::Handle;
 
 /// A wait for a moment at a door. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Alarm<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     /// The number under which its waker is kept; 0 where none is.
     number: u32,
 }
 
 impl<'d> Alarm<'d> {
-    pub(crate) const fn new(on: Loop<'d>) -> Self {
-        Self { on, number: 0 }
+    pub(crate) const fn new(handle: Handle<'d>) -> Self {
+        Self { handle, number: 0 }
     }
 
-    pub(crate) const fn on(&self) -> Loop<'d> {
-        self.on
+    pub(crate) const fn handle(&self) -> Handle<'d> {
+        self.handle
     }
 
     /// Waits until `moment`, which is left at the door. A future that is polled outside a task of the loop is polled
     /// again and again, as nothing else would wake it.
     #[inline]
     pub(crate) fn wait(&mut self, moment: Instant, context: &Context<'_>) {
-        let is_of_task = self.on.door().leave_deadline(moment, context);
+        let is_of_task = self.handle.run_context().leave_deadline(moment, context);
         if !is_of_task || self.number != 0 {
             self.wait_within(is_of_task, moment, context);
         }
@@ -38,13 +38,13 @@ impl<'d> Alarm<'d> {
         if is_of_task {
             self.end();
         } else {
-            self.on.door().keep_alarm(&mut self.number, moment, context.waker());
+            self.handle.run_context().keep_alarm(&mut self.number, moment, context.waker());
         }
     }
 
     #[cold]
     fn end(&mut self) {
-        drop(self.on.door().drop_alarm(self.number));
+        drop(self.handle.run_context().drop_alarm(self.number));
         self.number = 0;
     }
 }

@@ -7,22 +7,22 @@ use core::task::{Context, Poll, ready};
 
 use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
-use crate::kernel::place::{Place, Table};
-use crate::kernel::step::{Packed, What, Woken};
-use crate::task::door::Catches;
-use crate::task::error::{Error, Refused};
-use crate::task::handle::{Loop, begin};
+use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
+use crate::kernel::wait_slot::{Table, WaitSlot};
+use crate::task::deferred::Deferred;
+use crate::task::error::{Error, WaitError};
+use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
-use crate::task::late::Late;
+use crate::task::run_context::Catches;
 
 /// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
 ///
 /// One task can receive and another send, or both at once by [`join`](crate::task::join): the operations take a
 /// shared reference. While one waits to receive, or is in the middle of sending, any other that does the same is told
-/// [`Refused::Busy`], in the same task too: before it has taken or sent a byte. So what is sent by one call arrives in one
+/// [`WaitError::Busy`], in the same task too: before it has taken or sent a byte. So what is sent by one call arrives in one
 /// piece. An operation that is dropped is in nobody's way any more.
 pub struct Conn<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     /// The bits of the id, and the flags below.
     source: Cell<u64>,
 }
@@ -42,8 +42,8 @@ const FLAGS: u64 = DRAINED | RECEIVING | SENDING;
 impl<'d> Conn<'d> {
     /// The connection that the loop's host keeps as `source`. It is closed with this value.
     #[must_use]
-    pub const fn new(on: Loop<'d>, source: SourceId) -> Self {
-        Self { on, source: Cell::new(source.to_bits() & !FLAGS) }
+    pub const fn new(handle: Handle<'d>, source: SourceId) -> Self {
+        Self { handle, source: Cell::new(source.to_bits() & !FLAGS) }
     }
 
     /// Its id.
@@ -56,14 +56,14 @@ impl<'d> Conn<'d> {
     /// The loop that it belongs to.
     #[must_use]
     #[inline]
-    pub const fn on(&self) -> Loop<'d> {
-        self.on
+    pub const fn handle(&self) -> Handle<'d> {
+        self.handle
     }
 
     /// Whose connection it is, where the host knows.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.on.door().with(|ops| ops.peer(self.source())).ok().flatten()
+        self.handle.run_context().with(|ops| ops.peer(self.source())).ok().flatten()
     }
 
     #[inline]
@@ -80,8 +80,8 @@ impl<'d> Conn<'d> {
 
     /// Refuses an operation that would come between another's parts.
     #[inline]
-    fn check_free(&self, direction: u64) -> Result<(), Refused> {
-        if self.source.get() & direction == 0 { Ok(()) } else { Err(Refused::Busy) }
+    fn check_free(&self, direction: u64) -> Result<(), WaitError> {
+        if self.source.get() & direction == 0 { Ok(()) } else { Err(WaitError::Busy) }
     }
 
     #[inline]
@@ -99,10 +99,10 @@ impl<'d> Conn<'d> {
     /// # Errors
     ///
     /// What the host says: [`IoError::Reset`] where the peer broke the connection off, [`IoError::Stopping`] once the
-    /// host is to stop and nothing is there; and where the task must not wait: see [`Refused`].
+    /// host is to stop and nothing is there; and where the task must not wait: see [`WaitError`].
     #[inline]
     pub const fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> Recv<'a, 'd> {
-        Recv { conn: self, buffer, wait: Waiting::new(What::Recv(self.source())) }
+        Recv { conn: self, buffer, wait: Waiting::new(WaitTarget::Recv(self.source())) }
     }
 
     /// Sends from the front of `bytes`, as much as there is room for, and returns how much.
@@ -111,8 +111,13 @@ impl<'d> Conn<'d> {
     ///
     /// What the host says.
     pub async fn send(&self, bytes: &[u8]) -> Result<usize, Error> {
-        let mut send =
-            SendAll { conn: self, bytes, sent: 0, all: false, wait: Waiting::new(What::Send(self.source())) };
+        let mut send = SendAll {
+            conn: self,
+            bytes,
+            sent: 0,
+            all: false,
+            wait: Waiting::new(WaitTarget::Send(self.source())),
+        };
         (&mut send).await?;
         Ok(send.sent)
     }
@@ -124,7 +129,7 @@ impl<'d> Conn<'d> {
     /// What the host says.
     #[inline]
     pub const fn send_all<'a>(&'a self, bytes: &'a [u8]) -> SendAll<'a, 'd> {
-        SendAll { conn: self, bytes, sent: 0, all: true, wait: Waiting::new(What::Send(self.source())) }
+        SendAll { conn: self, bytes, sent: 0, all: true, wait: Waiting::new(WaitTarget::Send(self.source())) }
     }
 
     /// Receives what is there now; 0 is the end of the stream.
@@ -137,7 +142,7 @@ impl<'d> Conn<'d> {
             return Ok(0);
         }
         self.check_free(RECEIVING)?;
-        let received = self.on.door().with(|ops| ops.recv(self.source(), buffer))?;
+        let received = self.handle.run_context().with(|ops| ops.recv(self.source(), buffer))?;
         let count = received.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
         self.set_drained(count < buffer.len() && count > 0);
         Ok(count)
@@ -148,7 +153,7 @@ impl<'d> Conn<'d> {
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there; and see [`Refused`].
+    /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there; and see [`WaitError`].
     pub async fn recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         struct Claim<'a, 'd>(&'a Conn<'d>);
         impl Drop for Claim<'_, '_> {
@@ -162,8 +167,8 @@ impl<'d> Conn<'d> {
         let _claim = Claim(self);
         loop {
             self.readable().await?;
-            let _catches = Catches(self.on.door());
-            let taken = self.on.door().with(|ops| {
+            let _catches = Catches(self.handle.run_context());
+            let taken = self.handle.run_context().with(|ops| {
                 let bytes = ops.read(self.source())?;
                 Ok(take.take().map(|take| take(bytes)))
             })?;
@@ -177,7 +182,7 @@ impl<'d> Conn<'d> {
 
     /// Receives what is there now into the loop's shared buffer, of one block of its storage, and hands it to `take`:
     /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
-    /// asked for anything: that is [`Refused::Elsewhere`]. What is dropped there is given back when `take` is over.
+    /// asked for anything: that is [`WaitError::Elsewhere`]. What is dropped there is given back when `take` is over.
     ///
     /// Bytes that `take` copies to a place of its own are not within the loop's bound on bytes that wait: see
     /// [`try_recv_kept`](Self::try_recv_kept).
@@ -187,8 +192,8 @@ impl<'d> Conn<'d> {
     /// The host's error: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check_free(RECEIVING)?;
-        let _catches = Catches(self.on.door());
-        let taken = self.on.door().with(|ops| ops.read(self.source()).map(take))?;
+        let _catches = Catches(self.handle.run_context());
+        let taken = self.handle.run_context().with(|ops| ops.read(self.source()).map(take))?;
         taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
     }
 
@@ -200,9 +205,9 @@ impl<'d> Conn<'d> {
     /// The host's error: [`IoError::WouldBlock`] where nothing is there.
     pub fn try_recv_kept(&self) -> Result<Kept<'d>, Error> {
         self.check_free(RECEIVING)?;
-        let received = self.on.door().with(|ops| ops.read_kept(self.source()))?;
+        let received = self.handle.run_context().with(|ops| ops.read_kept(self.source()))?;
         let (held, is_cut) = received.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
-        Ok(Kept::new(self.on, held, is_cut))
+        Ok(Kept::new(self.handle, held, is_cut))
     }
 
     /// Sends from the front of `bytes`, as much as there is room for now, and returns how much; 0 where there is
@@ -213,7 +218,7 @@ impl<'d> Conn<'d> {
     /// What the host says.
     pub fn try_send(&self, bytes: &[u8]) -> Result<usize, Error> {
         self.check_free(SENDING)?;
-        match self.on.door().with(|ops| ops.send(self.source(), bytes))? {
+        match self.handle.run_context().with(|ops| ops.send(self.source(), bytes))? {
             Err(IoError::WouldBlock) => Ok(0),
             sent => sent.map_err(|error| Error::of(Op::Send, self.source(), error)),
         }
@@ -223,29 +228,29 @@ impl<'d> Conn<'d> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`].
+    /// Where the task must not wait: see [`WaitError`].
     #[inline]
     pub const fn readable<'a>(&'a self) -> Ready<'a, 'd> {
-        Ready { conn: self, wait: Waiting::new(What::Recv(self.source())) }
+        Ready { conn: self, wait: Waiting::new(WaitTarget::Recv(self.source())) }
     }
 
     /// Waits until there is room to send.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`].
+    /// Where the task must not wait: see [`WaitError`].
     #[inline]
     pub const fn writable<'a>(&'a self) -> Ready<'a, 'd> {
-        Ready { conn: self, wait: Waiting::new(What::Send(self.source())) }
+        Ready { conn: self, wait: Waiting::new(WaitTarget::Send(self.source())) }
     }
 
     /// Waits until the connection has ended in both directions; `select`'s exceptional set.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`Refused`].
+    /// Where the task must not wait: see [`WaitError`].
     pub const fn hangup<'a>(&'a self) -> Ready<'a, 'd> {
-        Ready { conn: self, wait: Waiting::new(What::Hangup(self.source())) }
+        Ready { conn: self, wait: Waiting::new(WaitTarget::Hangup(self.source())) }
     }
 
     /// Ends the sending direction: the peer reads the end of the stream, and can still answer.
@@ -254,14 +259,14 @@ impl<'d> Conn<'d> {
     ///
     /// What the host says.
     pub fn shutdown(&self) -> Result<(), Error> {
-        let shut = self.on.door().with(|ops| ops.shutdown(self.source()))?;
+        let shut = self.handle.run_context().with(|ops| ops.shutdown(self.source()))?;
         shut.map_err(|error| Error::of(Op::Shutdown, self.source(), error))
     }
 }
 
 impl Drop for Conn<'_> {
     fn drop(&mut self) {
-        self.on.door().give_back(Late::Close(self.source()));
+        self.handle.run_context().give_back(Deferred::Close(self.source()));
     }
 }
 
@@ -276,9 +281,9 @@ const SKIPS: u8 = 8;
 
 /// A wait of one future for one thing.
 pub(crate) struct Waiting<'d> {
-    what: What,
+    target: WaitTarget,
     /// At whose door something was left, and has to be taken back.
-    left: Option<Loop<'d>>,
+    left: Option<Handle<'d>>,
     skips: u8,
 }
 
@@ -297,21 +302,21 @@ pub(crate) enum Waited {
 
 impl<'d> Waiting<'d> {
     #[inline]
-    pub(crate) const fn new(what: What) -> Self {
-        Self { what, left: None, skips: 0 }
+    pub(crate) const fn new(target: WaitTarget) -> Self {
+        Self { target, left: None, skips: 0 }
     }
 
     /// What became of it, now that the task runs.
-    pub(crate) fn check(&mut self) -> Result<Waited, Refused> {
-        let Some(on) = self.left else { return Ok(Waited::Not) };
-        let (woken, fired) = on.door().woken();
-        let mine = Packed::new(self.what).place;
-        let is_mine = match woken {
-            Woken::Busy if fired == mine => return Err(Refused::Busy),
-            Woken::Ready => fired == mine,
+    pub(crate) fn check(&mut self) -> Result<Waited, WaitError> {
+        let Some(handle) = self.left else { return Ok(Waited::Not) };
+        let (wake_reason, fired) = handle.run_context().wake_reason();
+        let mine = WaitKey::new(self.target).wait_slot;
+        let is_mine = match wake_reason {
+            WakeReason::Busy if fired == mine => return Err(WaitError::Busy),
+            WakeReason::Ready => fired == mine,
             // They end all waits for the source.
-            Woken::Hangup | Woken::Closed => {
-                let is_job = |place: Place| place.table() == Table::Job;
+            WakeReason::Hangup | WakeReason::Closed => {
+                let is_job = |slot: WaitSlot| slot.table() == Table::Job;
                 fired.index() == mine.index() && is_job(fired) == is_job(mine)
             }
             _ => false,
@@ -320,7 +325,7 @@ impl<'d> Waiting<'d> {
             return Ok(Waited::Over);
         }
         self.skips = self.skips.saturating_add(1);
-        Ok(if self.skips > SKIPS || on.door().insists() { Waited::Long } else { Waited::Still })
+        Ok(if self.skips > SKIPS || handle.run_context().insists() { Waited::Long } else { Waited::Still })
     }
 
     #[inline]
@@ -329,9 +334,9 @@ impl<'d> Waiting<'d> {
     }
 
     #[inline]
-    pub(crate) fn wait(&mut self, on: Loop<'d>, context: &Context<'_>) -> Poll<Refused> {
-        let left = on.door().leave(self.what, context);
-        self.left = left.is_pending().then_some(on);
+    pub(crate) fn wait(&mut self, handle: Handle<'d>, context: &Context<'_>) -> Poll<WaitError> {
+        let left = handle.run_context().leave(self.target, context);
+        self.left = left.is_pending().then_some(handle);
         left
     }
 
@@ -344,8 +349,8 @@ impl<'d> Waiting<'d> {
 impl Drop for Waiting<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(on) = self.left {
-            on.door().retract(self.what);
+        if let Some(handle) = self.left {
+            handle.run_context().retract(self.target);
         }
     }
 }
@@ -364,23 +369,23 @@ impl Future for Recv<'_, '_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { conn, buffer, wait } = self.get_mut();
-        let door = conn.on.door();
+        let run_context = conn.handle.run_context();
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let tries = match wait.check()? {
             Waited::Not => {
                 conn.check_free(RECEIVING)?;
-                !conn.is_drained() || door.insists()
+                !conn.is_drained() || run_context.insists()
             }
             Waited::Still => false,
             Waited::Long | Waited::Over => true,
         };
         if tries {
-            if !door.spend(context)? {
+            if !run_context.spend(context)? {
                 return Poll::Pending;
             }
-            match door.with(|ops| ops.recv(conn.source(), buffer))? {
+            match run_context.with(|ops| ops.recv(conn.source(), buffer))? {
                 Ok(count) => {
                     conn.set_drained(count < buffer.len() && count > 0);
                     wait.end();
@@ -390,7 +395,7 @@ impl Future for Recv<'_, '_> {
                 Err(error) => return Poll::Ready(Err(Error::of(Op::Recv, conn.source(), error))),
             }
         }
-        match wait.wait(conn.on, context) {
+        match wait.wait(conn.handle, context) {
             Poll::Ready(refused) => {
                 conn.release(RECEIVING);
                 Poll::Ready(Err(refused.into()))
@@ -428,7 +433,7 @@ impl Future for SendAll<'_, '_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { conn, bytes, sent, all, wait } = self.get_mut();
-        let door = conn.on.door();
+        let run_context = conn.handle.run_context();
         if *sent == bytes.len() {
             return Poll::Ready(Ok(()));
         }
@@ -437,10 +442,10 @@ impl Future for SendAll<'_, '_> {
             conn.check_free(SENDING)?;
         }
         if waited != Waited::Still {
-            if !door.spend(context)? {
+            if !run_context.spend(context)? {
                 return Poll::Pending;
             }
-            match door.with(|ops| ops.send(conn.source(), &bytes[*sent..]))? {
+            match run_context.with(|ops| ops.send(conn.source(), &bytes[*sent..]))? {
                 Ok(count) => {
                     *sent += count;
                     if *sent == bytes.len() || (!*all && count > 0) {
@@ -455,7 +460,7 @@ impl Future for SendAll<'_, '_> {
                 Err(error) => return Poll::Ready(Err(Error::of(Op::Send, conn.source(), error))),
             }
         }
-        match wait.wait(conn.on, context) {
+        match wait.wait(conn.handle, context) {
             Poll::Ready(refused) => {
                 conn.release(SENDING);
                 Poll::Ready(Err(refused.into()))
@@ -490,21 +495,21 @@ impl Future for Ready<'_, '_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { conn, wait } = self.get_mut();
-        let door = conn.on.door();
-        if !door.is_open() {
-            return Poll::Ready(Err(Refused::Elsewhere.into()));
+        let run_context = conn.handle.run_context();
+        if !run_context.is_open() {
+            return Poll::Ready(Err(WaitError::Elsewhere.into()));
         }
         if wait.check()? == Waited::Over {
             wait.end();
             conn.release(DRAINED);
             return Poll::Ready(Ok(()));
         }
-        let refused = ready!(wait.wait(conn.on, context));
+        let refused = ready!(wait.wait(conn.handle, context));
         Poll::Ready(Err(refused.into()))
     }
 }
 
-impl<'d> Loop<'d> {
+impl<'d> Handle<'d> {
     /// A connection to `address`.
     ///
     /// # Errors
@@ -513,11 +518,11 @@ impl<'d> Loop<'d> {
     pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
         let none = SourceId::from_bits(u64::MAX);
         begin(self).await?;
-        let source = self.door().with(|ops| ops.connect(address))?;
+        let source = self.run_context().with(|ops| ops.connect(address))?;
         let conn = Conn::new(self, source.map_err(|error| Error::of(Op::Connect, none, error))?);
         loop {
             conn.writable().await?;
-            match self.door().with(|ops| ops.connected(conn.source()))? {
+            match self.run_context().with(|ops| ops.connected(conn.source()))? {
                 Err(IoError::WouldBlock) => {}
                 Err(error) => return Err(Error::of(Op::Connect, conn.source(), error)),
                 Ok(()) => return Ok(conn),

@@ -9,14 +9,14 @@ use pin_project_lite::pin_project;
 
 use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
-use crate::task::error::Unspawned;
-use crate::task::handle::Loop;
+use crate::task::error::SpawnError;
+use crate::task::handle::Handle;
 use crate::task::report::name_of;
 
 pin_project! {
     /// A task whose errors are reported, whatever their type.
     pub(crate) struct Detached<'d, F> {
-        on: Loop<'d>,
+        handle: Handle<'d>,
         at: &'static Location<'static>,
         #[pin]
         future: F,
@@ -30,13 +30,13 @@ impl<T, E: Display, F: Future<Output = Result<T, E>>> Future for Detached<'_, F>
         let this = self.project();
         if let Err(error) = ready!(this.future.poll(context)) {
             let label = Label { name: name_of::<F>(), spawned: this.at };
-            this.on.door().report(&label, &error);
+            this.handle.run_context().report(&label, &error);
         }
         Poll::Ready(())
     }
 }
 
-impl<'d> Loop<'d> {
+impl<'d> Handle<'d> {
     /// [Spawns](Self::spawn) a task that nobody waits for. What it fails with is reported
     /// ([`Reports`](crate::task::Reports); natively, that is a warning), whatever its type: of tasks that are spawned
     /// otherwise and not joined, only errors of some types are.
@@ -45,12 +45,12 @@ impl<'d> Loop<'d> {
     ///
     /// Gives the future back when the kernel has no place for another, or while no task of this loop runs.
     #[track_caller]
-    pub fn detach<T, E, F>(self, future: F) -> Result<TaskId, Unspawned<F>>
+    pub fn detach<T, E, F>(self, future: F) -> Result<TaskId, SpawnError<F>>
     where
         E: Display,
         F: Future<Output = Result<T, E>> + 'd,
     {
-        let task = self.spawn(Detached { on: self, at: Location::caller(), future });
-        task.map(|task| task.task()).map_err(|Unspawned(detached)| Unspawned(detached.future))
+        let task = self.spawn(Detached { handle: self, at: Location::caller(), future });
+        task.map(|task| task.task()).map_err(|SpawnError(detached)| SpawnError(detached.future))
     }
 }

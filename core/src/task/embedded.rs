@@ -8,7 +8,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
 use crate::kernel::error::IoError;
 use crate::task::conn::Conn;
-use crate::task::error::{Error, Refused};
+use crate::task::error::{Error, WaitError};
 
 #[cfg(feature = "edge-nal")]
 mod nal;
@@ -18,7 +18,7 @@ impl embedded_io_async::Error for Error {
     /// is [`ConnectionAborted`](ErrorKind::ConnectionAborted).
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Refused(refused) => refused.kind(),
+            Self::Wait(refused) => refused.kind(),
             Self::Failed(failure) => failure.error.kind(),
             Self::Elapsed => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::BrokenPipe,
@@ -27,7 +27,7 @@ impl embedded_io_async::Error for Error {
     }
 }
 
-impl embedded_io_async::Error for Refused {
+impl embedded_io_async::Error for WaitError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Cancelled => ErrorKind::ConnectionAborted,

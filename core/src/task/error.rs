@@ -13,9 +13,9 @@ use crate::kernel::id::{SourceId, TaskId};
 /// Why a future was not served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum WaitError {
     /// The task is cancelled: it should clean up and end. A wait that is needed for that can be
-    /// [shielded](crate::task::Loop::shield).
+    /// [shielded](crate::task::Handle::shield).
     Cancelled,
     /// It was used outside a task of its own loop: in one of another kernel, or in none.
     Elsewhere,
@@ -32,7 +32,7 @@ pub enum Refused {
     Full,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cancelled => "the task is cancelled",
@@ -45,12 +45,12 @@ impl fmt::Display for Refused {
     }
 }
 
-impl core::error::Error for Refused {}
+impl core::error::Error for WaitError {}
 
 /// Why there is no result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Why {
+pub enum JoinErrorKind {
     /// The task was cancelled.
     Cancelled,
     /// The task panicked.
@@ -62,7 +62,7 @@ pub enum Why {
     /// Another task waits for it.
     Busy,
     /// The one that waits must not: it is cancelled itself, or is no task of this loop.
-    Refused(Refused),
+    Wait(WaitError),
 }
 
 /// A task whose result is not to be had.
@@ -73,7 +73,7 @@ pub struct JoinError {
     /// The task's name, and where it was spawned.
     pub label: Label,
     /// Why.
-    pub why: Why,
+    pub why: JoinErrorKind,
 }
 
 impl fmt::Display for JoinError {
@@ -83,7 +83,7 @@ impl fmt::Display for JoinError {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for JoinErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("was cancelled"),
@@ -91,7 +91,7 @@ impl fmt::Display for Why {
             Self::Taken => f.write_str("was joined before"),
             Self::Itself => f.write_str("can't wait for its own end"),
             Self::Busy => f.write_str("is waited for by another task"),
-            Self::Refused(refused) => write!(f, "can't be waited for: {refused}"),
+            Self::Wait(refused) => write!(f, "can't be waited for: {refused}"),
         }
     }
 }
@@ -101,33 +101,33 @@ impl core::error::Error for JoinError {}
 /// Why a job has no result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Lost {
-    /// The job was not begun: see [`Refused`]; [`Refused::Full`] also where the host does not compute such jobs.
-    Refused(Refused),
+pub enum JobError {
+    /// The job was not begun: see [`WaitError`]; [`WaitError::Full`] also where the host does not compute such jobs.
+    Wait(WaitError),
     /// The job panicked.
     Failed,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(refused) => write!(f, "the job was not begun: {refused}"),
+            Self::Wait(refused) => write!(f, "the job was not begun: {refused}"),
             Self::Failed => f.write_str("the job failed"),
         }
     }
 }
 
-impl core::error::Error for Lost {}
+impl core::error::Error for JobError {}
 
-impl<F> From<Unspawned<F>> for Lost {
-    fn from(_: Unspawned<F>) -> Self {
-        Self::Refused(Refused::Full)
+impl<F> From<SpawnError<F>> for JobError {
+    fn from(_: SpawnError<F>) -> Self {
+        Self::Wait(WaitError::Full)
     }
 }
 
-impl From<Refused> for Lost {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<WaitError> for JobError {
+    fn from(refused: WaitError) -> Self {
+        Self::Wait(refused)
     }
 }
 
@@ -150,13 +150,13 @@ pub enum Error {
     /// What was tried, on what, and what the host says.
     Failed(Failure),
     /// It was not tried.
-    Refused(Refused),
+    Wait(WaitError),
     /// Another task, whose result was wanted, has none: which, where it was spawned, and why.
     Task(JoinError),
     /// The channel is closed.
     Closed,
     /// A job has no result.
-    Job(Lost),
+    Job(JobError),
     /// It took too long.
     Elapsed,
 }
@@ -180,7 +180,7 @@ impl Error {
     pub const fn is_the_end(&self) -> bool {
         matches!(
             self,
-            Self::Refused(Refused::Cancelled) | Self::Failed(Failure { error: IoError::Stopping, .. })
+            Self::Wait(WaitError::Cancelled) | Self::Failed(Failure { error: IoError::Stopping, .. })
         )
     }
 }
@@ -191,8 +191,8 @@ impl From<JoinError> for Error {
     }
 }
 
-impl From<Lost> for Error {
-    fn from(lost: Lost) -> Self {
+impl From<JobError> for Error {
+    fn from(lost: JobError) -> Self {
         Self::Job(lost)
     }
 }
@@ -203,9 +203,9 @@ impl From<Elapsed> for Error {
     }
 }
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<WaitError> for Error {
+    fn from(refused: WaitError) -> Self {
+        Self::Wait(refused)
     }
 }
 
@@ -213,7 +213,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => failure.fmt(f),
-            Self::Refused(refused) => refused.fmt(f),
+            Self::Wait(refused) => refused.fmt(f),
             Self::Task(error) => error.fmt(f),
             Self::Closed => f.write_str("the channel is closed"),
             Self::Job(lost) => lost.fmt(f),
@@ -224,32 +224,32 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// A future, or a task, for which there was no place: it is given back. `?` makes an [`Error`], a [`Refused`] or a
-/// [`Lost`] of it; a `Box<dyn Error>` it can become only where the future borrows nothing.
-pub struct Unspawned<F>(pub F);
+/// A future, or a task, for which there was no place: it is given back. `?` makes an [`Error`], a [`WaitError`] or a
+/// [`JobError`] of it; a `Box<dyn Error>` it can become only where the future borrows nothing.
+pub struct SpawnError<F>(pub F);
 
-impl<F> fmt::Debug for Unspawned<F> {
+impl<F> fmt::Debug for SpawnError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Unspawned(..)")
     }
 }
 
-impl<F> fmt::Display for Unspawned<F> {
+impl<F> fmt::Display for SpawnError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("there is no place for another task")
     }
 }
 
-impl<F> core::error::Error for Unspawned<F> {}
+impl<F> core::error::Error for SpawnError<F> {}
 
-impl<F> From<Unspawned<F>> for Refused {
-    fn from(_: Unspawned<F>) -> Self {
+impl<F> From<SpawnError<F>> for WaitError {
+    fn from(_: SpawnError<F>) -> Self {
         Self::Full
     }
 }
 
-impl<F> From<Unspawned<F>> for Error {
-    fn from(_: Unspawned<F>) -> Self {
-        Self::Refused(Refused::Full)
+impl<F> From<SpawnError<F>> for Error {
+    fn from(_: SpawnError<F>) -> Self {
+        Self::Wait(WaitError::Full)
     }
 }

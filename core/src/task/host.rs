@@ -2,19 +2,19 @@
 
 use core::net::SocketAddr;
 
-use crate::exec::buffers::Held;
+use crate::exec::buffers::BufferedBytes;
 use crate::exec::context::Cx;
 use crate::exec::host::Host;
-use crate::job::carry::Carry;
+use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
-use crate::kernel::place::Place;
-use crate::kernel::step::Woken;
-use crate::task::door::{Door, Ops};
-use crate::task::handle::Loop;
-use crate::task::holder::Owned;
+use crate::kernel::step::WakeReason;
+use crate::kernel::wait_slot::WaitSlot;
+use crate::task::handle::Handle;
+use crate::task::run_context::{Ops, RunContext};
 use crate::task::start::Async;
+use crate::task::task_ref::Owned;
 
 /// A host whose tasks can be `async fn`s.
 ///
@@ -68,19 +68,19 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
 
     /// Takes the job out of `job` and begins with it. When it is done, the host says so to the kernel. Whether it
     /// computes jobs of that kind.
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let _ = (id, job);
         false
     }
 
     /// Puts the result of the job, once it is there, into `job`. Whether it was.
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let _ = (id, job);
         false
     }
 
     /// Nobody wants the result any more.
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         let _ = id;
     }
 }
@@ -94,8 +94,8 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.kernel.seen_by_running()
     }
 
-    fn woken(&mut self) -> (Woken, Place) {
-        (Cx::woken(self), self.fired())
+    fn wake_reason(&mut self) -> (WakeReason, WaitSlot) {
+        (Cx::wake_reason(self), self.fired())
     }
 
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
@@ -112,13 +112,13 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         Ok(&self.buffers.input.as_ref()[..count])
     }
 
-    fn read_kept(&mut self, source: SourceId) -> Result<(Held, bool), IoError> {
+    fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError> {
         let limit = self.buffers.read_limit();
         let count = self.host.recv(source, &mut self.buffers.input.as_mut()[..limit])?;
         Ok((self.buffers.keep_input(count), count == limit))
     }
 
-    fn kept<'b>(&'b self, held: &'b Held) -> &'b [u8] {
+    fn kept<'b>(&'b self, held: &'b BufferedBytes) -> &'b [u8] {
         held.bytes(self.buffers)
     }
 
@@ -163,9 +163,9 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
     }
 
     #[inline]
-    fn spawn(&mut self, door: &'d Door<'d>, task: &mut Option<Owned<'d>>) -> TaskId {
+    fn spawn(&mut self, run_context: &'d RunContext<'d>, task: &mut Option<Owned<'d>>) -> TaskId {
         self.spawn_as(|id| {
-            let task = Async::of(Loop::new(door), task.take()?);
+            let task = Async::of(Handle::new(run_context), task.take()?);
             task.is(id);
             Some(task.into())
         })
@@ -179,9 +179,9 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         Cx::cancel(self, task)
     }
 
-    fn submit(&mut self, job: &mut dyn Carry) -> Result<JobId, Full> {
+    fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full> {
         let id = self.begin_job()?;
-        if self.host.hire(id, job) {
+        if self.host.submit_job(id, job) {
             Ok(id)
         } else {
             self.end_job(id);
@@ -189,8 +189,8 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         }
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
-        let is_there = self.host.collect(id, job);
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
+        let is_there = self.host.take_job(id, job);
         if is_there {
             self.end_job(id);
         }
@@ -201,9 +201,9 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         Cx::has_job(self, id)
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         if self.end_job(id) {
-            self.host.dismiss(id);
+            self.host.cancel_job(id);
         }
     }
 }

@@ -7,25 +7,25 @@ use core::task::{Context, Poll, ready};
 
 use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
-use crate::kernel::step::By;
-use crate::task::error::{JoinError, Why};
-use crate::task::handle::Loop;
-use crate::task::holder::Holder;
-use crate::task::slot::{Head, Outcome, Side, Slot, Stage};
+use crate::kernel::step::ExpectedWaker;
+use crate::task::error::{JoinError, JoinErrorKind};
+use crate::task::handle::Handle;
+use crate::task::slot::{Outcome, Side, Slot, Stage, TaskHeader};
+use crate::task::task_ref::TaskRef;
 
 /// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone; what that fails with is
 /// [reported](crate::task::Reports) then, if its type is known.
 pub struct JoinHandle<'d, T> {
-    on: Loop<'d>,
-    slot: Holder<'d, dyn Outcome<T> + 'd>,
+    handle: Handle<'d>,
+    slot: TaskRef<'d, dyn Outcome<T> + 'd>,
 }
 
 impl<'d, T> JoinHandle<'d, T> {
-    pub(crate) fn of<F>(on: Loop<'d>, slot: Holder<'d, Slot<F>>) -> Self
+    pub(crate) fn of<F>(handle: Handle<'d>, slot: TaskRef<'d, Slot<F>>) -> Self
     where
         F: Future<Output = T> + 'd,
     {
-        Self { on, slot: slot.map(|slot| slot as NonNull<dyn Outcome<T> + 'd>) }
+        Self { handle, slot: slot.map(|slot| slot as NonNull<dyn Outcome<T> + 'd>) }
     }
 
     /// Which task it is.
@@ -54,7 +54,7 @@ impl<'d, T> JoinHandle<'d, T> {
     /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time
     /// changes nothing. Returns true if the task was not over.
     pub fn cancel(&self) -> bool {
-        !self.is_over() && self.on.cancel(self.task())
+        !self.is_over() && self.handle.cancel(self.task())
     }
 
     /// Waits for the end of the task and takes its result. (Dropped before, it can be called again.)
@@ -70,15 +70,15 @@ impl<'d, T> JoinHandle<'d, T> {
     }
 
     /// Returns the result, if the task is over.
-    pub(crate) fn end(&self) -> Option<Result<T, Why>> {
+    pub(crate) fn end(&self) -> Option<Result<T, JoinErrorKind>> {
         if let Some(output) = self.slot.take() {
             return Some(Ok(output));
         }
         match self.slot.head().stage() {
             Stage::Running | Stage::Ending | Stage::Busy => None,
-            Stage::Cancelled => Some(Err(Why::Cancelled)),
-            Stage::Panicked => Some(Err(Why::Panicked)),
-            Stage::Done | Stage::Taken | Stage::Free => Some(Err(Why::Taken)),
+            Stage::Cancelled => Some(Err(JoinErrorKind::Cancelled)),
+            Stage::Panicked => Some(Err(JoinErrorKind::Panicked)),
+            Stage::Done | Stage::Taken | Stage::Free => Some(Err(JoinErrorKind::Taken)),
         }
     }
 
@@ -90,27 +90,27 @@ impl<'d, T> JoinHandle<'d, T> {
     /// Ends the task there and then: its future is dropped where it is, as in a step of its own. A task whose own step
     /// makes this call can only be cancelled.
     pub(crate) fn cut_off(&self) {
-        let (head, door) = (self.slot.head(), self.on.door());
+        let (head, run_context) = (self.slot.head(), self.handle.run_context());
         if !head.is_alive() {
             return;
         }
-        if door.is_within_step_of(&head.caller) {
+        if run_context.is_within_step_of(&head.caller) {
             self.cancel();
             return;
         }
         /// Tells the kernel of the end, by panic too.
-        struct Wakes<'a, 'd>(&'a crate::task::Door<'d>, TaskId);
+        struct Wakes<'a, 'd>(&'a crate::task::RunContext<'d>, TaskId);
         impl Drop for Wakes<'_, '_> {
             fn drop(&mut self) {
                 self.0.wake_ended(self.1);
             }
         }
-        let _wakes = Wakes(door, self.task());
-        door.step_within(&head.caller, || self.slot.cut_off());
+        let _wakes = Wakes(run_context, self.task());
+        run_context.step_within(&head.caller, || self.slot.cut_off());
     }
 
     /// Returns the result, if the task is over; else the running task is the one that waits for it.
-    pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, Why>> {
+    pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, JoinErrorKind>> {
         match self.end() {
             Some(end) => Poll::Ready(end),
             None => self.poll_wait(context).map(Err),
@@ -118,26 +118,26 @@ impl<'d, T> JoinHandle<'d, T> {
     }
 
     /// Waits for the end of the task, which is not over: pending, unless the running task can't.
-    pub(crate) fn poll_wait(&self, context: &Context<'_>) -> Poll<Why> {
-        let (head, door) = (self.slot.head(), self.on.door());
-        let current = match self.on.current() {
+    pub(crate) fn poll_wait(&self, context: &Context<'_>) -> Poll<JoinErrorKind> {
+        let (head, run_context) = (self.slot.head(), self.handle.run_context());
+        let current = match self.handle.current() {
             Ok(current) => current,
-            Err(refused) => return Poll::Ready(Why::Refused(refused)),
+            Err(refused) => return Poll::Ready(JoinErrorKind::Wait(refused)),
         };
         if current == self.task() {
-            return Poll::Ready(Why::Itself);
+            return Poll::Ready(JoinErrorKind::Itself);
         }
         if head.joiner.get().is_some_and(|joiner| joiner != current) {
-            return Poll::Ready(Why::Busy);
+            return Poll::Ready(JoinErrorKind::Busy);
         }
         head.joiner.set(Some(current));
-        let refused = ready!(door.leave_named(By::Task(self.task()), context));
-        Poll::Ready(Why::Refused(refused))
+        let refused = ready!(run_context.leave_named(ExpectedWaker::Task(self.task()), context));
+        Poll::Ready(JoinErrorKind::Wait(refused))
     }
 }
 
 /// Who has stopped waiting for the end is not told of it, and another can wait.
-struct Unjoin<'a>(&'a Head);
+struct Unjoin<'a>(&'a TaskHeader);
 
 impl Drop for Unjoin<'_> {
     fn drop(&mut self) {

@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use crate::exec::buffers::Held;
-use crate::task::door::Catches;
-use crate::task::error::Refused;
-use crate::task::handle::Loop;
-use crate::task::late::Late;
+use crate::exec::buffers::BufferedBytes;
+use crate::task::deferred::Deferred;
+use crate::task::error::WaitError;
+use crate::task::handle::Handle;
+use crate::task::run_context::Catches;
 
 /// Bytes that were received and are not dealt with yet, as [`Conn::try_recv_kept`](crate::task::Conn::try_recv_kept) returns it.
 ///
@@ -39,14 +39,14 @@ use crate::task::late::Late;
 /// }
 /// ```
 pub struct Kept<'d> {
-    on: Loop<'d>,
-    held: Held,
+    handle: Handle<'d>,
+    held: BufferedBytes,
     is_cut: bool,
 }
 
 impl<'d> Kept<'d> {
-    pub(crate) const fn new(on: Loop<'d>, held: Held, is_cut: bool) -> Self {
-        Self { on, held, is_cut }
+    pub(crate) const fn new(handle: Handle<'d>, held: BufferedBytes, is_cut: bool) -> Self {
+        Self { handle, held, is_cut }
     }
 
     /// Returns true if nothing is left.
@@ -63,26 +63,26 @@ impl<'d> Kept<'d> {
         self.is_cut
     }
 
-    /// Hands what is left to `look`. Within it, the loop can't be asked for anything: that is [`Refused::Elsewhere`].
+    /// Hands what is left to `look`. Within it, the loop can't be asked for anything: that is [`WaitError::Elsewhere`].
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside of the loop's tasks.
+    /// [`WaitError::Elsewhere`] outside of the loop's tasks.
     #[inline]
-    pub fn with<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
+    pub fn with<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<R, WaitError> {
         if let Some(bytes) = self.held.inline() {
             return Ok(look(bytes));
         }
-        let _catches = Catches(self.on.door());
-        self.on.door().with(|ops| look(ops.kept(&self.held)))
+        let _catches = Catches(self.handle.run_context());
+        self.handle.run_context().with(|ops| look(ops.kept(&self.held)))
     }
 
     /// Copies from the front of what is left as much as `buffer` has room for, and returns how much.
     ///
     /// # Errors
     ///
-    /// [`Refused::Elsewhere`] outside of the loop's tasks.
-    pub fn copy_to(&self, buffer: &mut [u8]) -> Result<usize, Refused> {
+    /// [`WaitError::Elsewhere`] outside of the loop's tasks.
+    pub fn copy_to(&self, buffer: &mut [u8]) -> Result<usize, WaitError> {
         self.with(|bytes| {
             let count = bytes.len().min(buffer.len());
             buffer[..count].copy_from_slice(&bytes[..count]);
@@ -94,7 +94,7 @@ impl<'d> Kept<'d> {
     #[inline]
     pub fn consume(&mut self, count: usize) {
         if let Some(block) = self.held.advance(count) {
-            self.on.door().give_back(Late::GiveBack(block));
+            self.handle.run_context().give_back(Deferred::GiveBack(block));
         }
     }
 }

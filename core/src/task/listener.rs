@@ -7,26 +7,26 @@ use core::time::Duration;
 
 use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
-use crate::kernel::step::What;
+use crate::kernel::step::WaitTarget;
 use crate::task::alarm::Alarm;
 use crate::task::conn::{Conn, Waited, Waiting};
+use crate::task::deferred::Deferred;
 use crate::task::error::Error;
-use crate::task::handle::Loop;
-use crate::task::late::Late;
+use crate::task::handle::Handle;
 
 /// How long a listener whose host has no room waits before it looks again.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Takes connections. It is closed when it is dropped.
 pub struct Listener<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     source: SourceId,
     address: SocketAddr,
 }
 
 impl<'d> Listener<'d> {
-    pub(crate) const fn new(on: Loop<'d>, source: SourceId, address: SocketAddr) -> Self {
-        Self { on, source, address }
+    pub(crate) const fn new(handle: Handle<'d>, source: SourceId, address: SocketAddr) -> Self {
+        Self { handle, source, address }
     }
 
     /// The address it got.
@@ -37,8 +37,8 @@ impl<'d> Listener<'d> {
 
     /// The loop that it belongs to.
     #[must_use]
-    pub const fn on(&self) -> Loop<'d> {
-        self.on
+    pub const fn handle(&self) -> Handle<'d> {
+        self.handle
     }
 
     /// The next connection, and whose it is, where the host knows. While the host has no room, it stays in the
@@ -48,27 +48,27 @@ impl<'d> Listener<'d> {
     ///
     /// What the host says: [`IoError::Closed`] once it drains.
     pub async fn accept(&self) -> Result<(Conn<'d>, Option<SocketAddr>), Error> {
-        let door = self.on.door();
-        let mut wait = Waiting::new(What::Recv(self.source));
-        let mut crowded = Waiting::new(What::Hangup(self.source));
+        let run_context = self.handle.run_context();
+        let mut wait = Waiting::new(WaitTarget::Recv(self.source));
+        let mut crowded = Waiting::new(WaitTarget::Hangup(self.source));
         let mut retry = None;
-        let mut alarm = Alarm::new(self.on);
+        let mut alarm = Alarm::new(self.handle);
         poll_fn(|context| {
             let tries = wait.check()? != Waited::Still;
             let relieved = crowded.check()? == Waited::Over;
-            if tries && (relieved || retry.is_none_or(|at| at <= self.on.now())) {
+            if tries && (relieved || retry.is_none_or(|at| at <= self.handle.now())) {
                 retry = None;
                 loop {
-                    if !door.spend(context)? {
+                    if !run_context.spend(context)? {
                         return Poll::Pending;
                     }
-                    match door.with(|ops| ops.take(self.source))? {
-                        Ok((source, peer)) => return Poll::Ready(Ok((Conn::new(self.on, source), peer))),
+                    match run_context.with(|ops| ops.take(self.source))? {
+                        Ok((source, peer)) => return Poll::Ready(Ok((Conn::new(self.handle, source), peer))),
                         // A client that went away while it waited concerns nobody else.
                         Err(IoError::Reset) => {}
                         Err(IoError::WouldBlock) => break,
                         Err(IoError::NoRoom | IoError::Os(_)) => {
-                            retry = Some(self.on.now() + RETRY);
+                            retry = Some(self.handle.now() + RETRY);
                             break;
                         }
                         Err(error) => return Poll::Ready(Err(Error::of(Op::Accept, self.source, error))),
@@ -83,7 +83,7 @@ impl<'d> Listener<'d> {
                     &mut crowded
                 }
             };
-            waiting.wait(self.on, context).map(|refused| Err(refused.into()))
+            waiting.wait(self.handle, context).map(|refused| Err(refused.into()))
         })
         .await
     }
@@ -91,7 +91,7 @@ impl<'d> Listener<'d> {
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        self.on.door().give_back(Late::Close(self.source));
+        self.handle.run_context().give_back(Deferred::Close(self.source));
     }
 }
 
@@ -101,7 +101,7 @@ impl core::fmt::Debug for Listener<'_> {
     }
 }
 
-impl<'d> Loop<'d> {
+impl<'d> Handle<'d> {
     /// A listener on `address`, of which port 0 means any that is free.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl<'d> Loop<'d> {
     /// Why there is none; [`IoError::Unsupported`] where tasks may not listen.
     pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
         let none = SourceId::from_bits(u64::MAX);
-        let listening = self.door().with(|ops| ops.listen(address))?;
+        let listening = self.run_context().with(|ops| ops.listen(address))?;
         let (source, bound) = listening.map_err(|error| Error::of(Op::Listen, none, error))?;
         Ok(Listener::new(self, source, bound))
     }

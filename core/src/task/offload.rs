@@ -5,24 +5,24 @@ use core::task::{Context, Poll, ready};
 
 use crate::job::Job;
 use crate::job::call::IntoJob;
-use crate::job::carry::Parcel;
+use crate::job::erased::JobCell;
 use crate::kernel::id::JobId;
-use crate::kernel::step::What;
+use crate::kernel::step::WaitTarget;
 use crate::task::conn::Waiting;
-use crate::task::error::{Lost, Refused};
-use crate::task::handle::Loop;
-use crate::task::late::Late;
+use crate::task::deferred::Deferred;
+use crate::task::error::{JobError, WaitError};
+use crate::task::handle::Handle;
 
-/// The future of [`Loop::job`].
+/// The future of [`Handle::job`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct JobFuture<'d, J: Job> {
-    on: Loop<'d>,
-    parcel: Parcel<J>,
+    handle: Handle<'d>,
+    parcel: JobCell<J>,
     /// The wait, once the job is submitted and until its result is there.
     wait: Option<(JobId, Waiting<'d>)>,
 }
 
-impl<'d> Loop<'d> {
+impl<'d> Handle<'d> {
     /// Has a job computed where it holds up nobody: on a worker thread, in slices, or as the host does it. A
     /// closure is a job of one slice, which the jobs behind it wait for: where there are few workers, a long
     /// computation is better written as a [`Job`]. Dropped before its end, it is given up at the next slice
@@ -32,7 +32,7 @@ impl<'d> Loop<'d> {
     ///
     /// Why there is no result.
     pub fn job<K, J: IntoJob<K>>(self, job: J) -> JobFuture<'d, J::Job> {
-        JobFuture { on: self, parcel: Parcel { job: Some(job.into_job()), output: None }, wait: None }
+        JobFuture { handle: self, parcel: JobCell { job: Some(job.into_job()), output: None }, wait: None }
     }
 }
 
@@ -40,32 +40,32 @@ impl<'d> Loop<'d> {
 impl<J: Job> Unpin for JobFuture<'_, J> {}
 
 impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J> {
-    type Output = Result<J::Output, Lost>;
+    type Output = Result<J::Output, JobError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { on, parcel, wait } = self.get_mut();
-        let door = on.door();
+        let Self { handle, parcel, wait } = self.get_mut();
+        let run_context = handle.run_context();
         let (id, waiting) = match wait {
             Some(wait) => wait,
             None => {
-                if !door.spend(context)? {
+                if !run_context.spend(context)? {
                     return Poll::Pending;
                 }
-                let id = door.with(|ops| ops.submit(parcel))?.map_err(|_| Refused::Full)?;
-                wait.insert((id, Waiting::new(What::Job(id))))
+                let id = run_context.with(|ops| ops.submit_job(parcel))?.map_err(|_| WaitError::Full)?;
+                wait.insert((id, Waiting::new(WaitTarget::Job(id))))
             }
         };
         let id = *id;
-        if door.with(|ops| ops.collect(id, parcel))? {
+        if run_context.with(|ops| ops.take_job(id, parcel))? {
             *wait = None;
-            return Poll::Ready(parcel.output.take().ok_or(Lost::Failed));
+            return Poll::Ready(parcel.output.take().ok_or(JobError::Failed));
         }
         // The job is gone without a result: whoever computed it failed.
-        if waiting.has_begun() && !door.with(|ops| ops.has_job(id))? {
+        if waiting.has_begun() && !run_context.with(|ops| ops.has_job(id))? {
             *wait = None;
-            return Poll::Ready(Err(Lost::Failed));
+            return Poll::Ready(Err(JobError::Failed));
         }
-        let refused = ready!(waiting.wait(*on, context));
+        let refused = ready!(waiting.wait(*handle, context));
         Poll::Ready(Err(refused.into()))
     }
 }
@@ -73,7 +73,7 @@ impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J
 impl<J: Job> Drop for JobFuture<'_, J> {
     fn drop(&mut self) {
         if let Some((id, _)) = self.wait {
-            self.on.door().give_back(Late::Dismiss(id));
+            self.handle.run_context().give_back(Deferred::CancelJob(id));
         }
     }
 }

@@ -8,12 +8,12 @@ use core::panic::Location;
 use core::pin::Pin;
 
 use crate::kernel::slab::NONE;
-use crate::task::error::Unspawned;
-use crate::task::handle::Loop;
-use crate::task::holder::{FreeList, Holder, Owned};
+use crate::task::error::SpawnError;
+use crate::task::handle::Handle;
 use crate::task::join::JoinHandle;
 use crate::task::slot::Slot;
 use crate::task::start::Async;
+use crate::task::task_ref::{FreeList, Owned, TaskRef};
 
 /// What a pool has taken in: the task, to be started, and the handle on it.
 pub type Put<'d, F> = (Async<'d, Slot<F>>, JoinHandle<'d, <F as Future>::Output>);
@@ -64,22 +64,22 @@ impl<F: Future> Places<F> for GrowingPlaces<F> {
 /// ```
 /// use std::pin::pin;
 ///
-/// use sinbin_core::task::{Door, Loop, NoWakers, Pool};
+/// use sinbin_core::task::{RunContext, Handle, NoWakers, Pool};
 ///
-/// let door = Door::new(&NoWakers);
-/// let on = Loop::new(&door);
+/// let run_context = RunContext::new(&NoWakers);
+/// let handle = Handle::new(&run_context);
 /// let pool = pin!(Pool::<_, _>::fixed::<2>());
 /// let pool = pool.as_ref();
 ///
 /// let count_down = async |mut n: u32| {
 ///     while n > 0 {
-///         on.yield_now().await;
+///         handle.yield_now().await;
 ///         n -= 1;
 ///     }
 /// };
-/// let first = pool.put(on, count_down(3)).unwrap();
-/// let second = pool.put(on, count_down(5)).unwrap();
-/// assert!(pool.put(on, count_down(8)).is_err(), "two places, and the future is given back");
+/// let first = pool.put(handle, count_down(3)).unwrap();
+/// let second = pool.put(handle, count_down(5)).unwrap();
+/// assert!(pool.put(handle, count_down(8)).is_err(), "two places, and the future is given back");
 /// ```
 pub struct Pool<F: Future, P> {
     free: FreeList,
@@ -116,13 +116,13 @@ impl<F: Future, P> Pool<F, P> {
 }
 
 impl<F: Future, P: Places<F>> Pool<F, P> {
-    /// Takes a future in, as a task of the loop `on` that is still to be spawned, and a handle on its end.
+    /// Takes a future in, as a task of the loop `handle` that is still to be spawned, and a handle on its end.
     ///
     /// # Errors
     ///
     /// Gives the future back when all places are taken.
     #[track_caller]
-    pub fn put<'d>(self: Pin<&'d Self>, on: Loop<'d>, future: F) -> Result<Put<'d, F>, Unspawned<F>> {
+    pub fn put<'d>(self: Pin<&'d Self>, handle: Handle<'d>, future: F) -> Result<Put<'d, F>, SpawnError<F>> {
         let at = Location::caller();
         let this = self.get_ref();
         let index = match this.free.first.get() {
@@ -130,7 +130,7 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
             free => free,
         };
         let Some(slot) = this.places.place(index) else {
-            return Err(Unspawned(future));
+            return Err(SpawnError(future));
         };
         if index == this.free.fresh.get() {
             this.free.fresh.set(index + 1);
@@ -138,12 +138,12 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
             this.free.first.set(slot.head().next.get());
         }
         slot.head().index.set(index);
-        slot.fill(future, at, &on.door().source);
+        slot.fill(future, at, &handle.run_context().source);
         this.free.live.set(this.free.live.get() + 1);
         // SAFETY: the pool is pinned, and with it an array in it; what is on the heap stays there as long as it.
         #[expect(unsafe_code, reason = "pinning is structural for the places")]
         let slot = unsafe { Pin::new_unchecked(slot) };
-        let holder = Holder::pooled(slot, &this.free);
-        Ok((Async::of(on, Owned::new(holder)), JoinHandle::of(on, holder)))
+        let holder = TaskRef::pooled(slot, &this.free);
+        Ok((Async::of(handle, Owned::new(holder)), JoinHandle::of(handle, holder)))
     }
 }

@@ -10,24 +10,24 @@ use crate::kernel::error::{Failure, Full, IoError};
 use crate::kernel::id::TaskId;
 use crate::task::error::group::Failed;
 use crate::task::error::sync::{PermitError, RecvError};
-use crate::task::error::{Elapsed, Error, JoinError, Lost, Refused};
+use crate::task::error::{Elapsed, Error, JobError, JoinError, WaitError};
 
-/// Hears of errors that nobody else will: see [`Door::reporting`](crate::task::Door::reporting).
+/// Hears of errors that nobody else will: see [`RunContext::reporting`](crate::task::RunContext::reporting).
 ///
 /// A task is not joined when its [`JoinHandle`](crate::task::JoinHandle) is dropped before its result was taken, or when its
 /// group is dropped with the result in it. Of what such a task returns, these are reported: the errors of a `Result` that
 /// is `()`, a `bool`, a number, bytes or text otherwise, if the error is one of this crate's, a `&str`, a `String`, a
 /// boxed `dyn Error`, or (with the feature `std`) an `io::Error`. For errors of one's own there is
-/// [`Loop::detach`](crate::task::Loop::detach), which takes any. An error that says no more than that
+/// [`Handle::detach`](crate::task::Handle::detach), which takes any. An error that says no more than that
 /// [its task is to end](Error::is_the_end) is none.
 pub trait Reports: Sync {
     /// Is called when a task has failed and nobody takes its result.
-    fn failed(&self, failed: &Unjoined<'_>);
+    fn failed(&self, failed: &UnjoinedFailure<'_>);
 }
 
 /// A task that failed and was not joined.
 #[derive(Clone, Copy)]
-pub struct Unjoined<'a> {
+pub struct UnjoinedFailure<'a> {
     /// Which task.
     pub task: TaskId,
     /// The task's name, and where it was spawned.
@@ -38,14 +38,14 @@ pub struct Unjoined<'a> {
     pub was_cancelled: bool,
 }
 
-impl Display for Unjoined<'_> {
+impl Display for UnjoinedFailure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task, label, error, .. } = self;
         write!(f, "task {task} ({label}) failed: {error}")
     }
 }
 
-impl fmt::Debug for Unjoined<'_> {
+impl fmt::Debug for UnjoinedFailure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unjoined({self})")
     }
@@ -82,9 +82,9 @@ impl<'a> Opaque<'a> {
     /// Returns the error of a result that is a `V` otherwise.
     fn error_beside<V: 'static>(&self) -> Option<&'a dyn Display> {
         let found = self.error::<V, Error>(|error| !error.is_the_end());
-        let found = found.or_else(|| self.error::<V, Refused>(|refused| *refused != Refused::Cancelled));
+        let found = found.or_else(|| self.error::<V, WaitError>(|refused| *refused != WaitError::Cancelled));
         let found = found.or_else(|| self.error::<V, JoinError>(|_| true));
-        let found = found.or_else(|| self.error::<V, Lost>(|_| true));
+        let found = found.or_else(|| self.error::<V, JobError>(|_| true));
         let found = found.or_else(|| self.error::<V, Elapsed>(|_| true));
         let found = found.or_else(|| self.error::<V, RecvError>(|_| true));
         let found = found.or_else(|| self.error::<V, PermitError>(|_| true));
@@ -158,7 +158,7 @@ fn type_id<T>() -> TypeId {
     of.id()
 }
 
-/// How the type of a task that was [detached](crate::task::Loop::detach) begins, in its name.
+/// How the type of a task that was [detached](crate::task::Handle::detach) begins, in its name.
 const DETACHED: &str = "sinbin_core::task::detached::Detached<";
 
 /// Returns the name of a task of this type: of what was detached, if it was.

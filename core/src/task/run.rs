@@ -16,7 +16,7 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
     fn drop_future<H: AsyncHost<'d>>(&self, cx: &mut Cx<'_, H>, stage: Stage) {
         let head = self.body.head();
         if !head.is_over() {
-            self.on.door().enter(cx, &head.caller, || self.body.end(stage));
+            self.handle.run_context().enter(cx, &head.caller, || self.body.end(stage));
         }
     }
 
@@ -24,28 +24,29 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
     /// cancelled task that has been told before and has not come to its end, or that waits for what can't tell it, is
     /// ended where it stands.
     #[cold]
-    fn resume_seldom<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
-        let (door, body) = (self.on.door(), &self.body);
+    fn resume_slow<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
+        let (run_context, body) = (self.handle.run_context(), &self.body);
         let head = body.head();
         // A task that is cancelled again is to end now: only a host that ends all tasks does so.
         let is_last = cx.take_cancel() && !head.cancel();
         let is_cancelled = head.stage() != Stage::Running;
-        door.enter(cx, &head.caller, || {
+        run_context.enter(cx, &head.caller, || {
             let poll = || {
-                door.ring(head.caller.task());
-                let waker = door.kept_waker(&head.caller);
+                run_context.ring(head.caller.task());
+                let waker = run_context.kept_waker(&head.caller);
                 // SAFETY: the stage is looked at before this is called, and `self` is borrowed exclusively.
                 #[expect(unsafe_code, reason = "see Body::poll")]
                 let is_over = unsafe { body.pinned().poll(&mut Context::from_waker(&waker)) };
-                door.forget_kept_waker();
+                run_context.forget_kept_waker();
                 is_over
             };
-            let is_over = is_last || head.is_over() || door.cancelled(is_cancelled, &head.notice, poll);
-            if !is_over && (!is_cancelled || door.was_told()) {
-                door.leave_alarms(head.caller.task());
-                return door.step(&head.caller);
+            let is_over =
+                is_last || head.is_over() || run_context.cancelled(is_cancelled, &head.notice, poll);
+            if !is_over && (!is_cancelled || run_context.was_told()) {
+                run_context.leave_alarms(head.caller.task());
+                return run_context.step(&head.caller);
             }
-            door.forget();
+            run_context.forget();
             body.end(Stage::Cancelled);
             Step::Done
         })
@@ -56,23 +57,23 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
     #[inline]
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
         let this = self.get_mut();
-        let (door, body) = (this.on.door(), &this.body);
+        let (run_context, body) = (this.handle.run_context(), &this.body);
         let head = body.head();
-        if door.is_entered() || head.caller.is_seldom() || cx.is_cancelled() {
-            return this.resume_seldom(cx);
+        if run_context.is_entered() || head.caller.needs_slow_path() || cx.is_cancelled() {
+            return this.resume_slow(cx);
         }
         // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
         // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
         #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
-        let is_over = door.enter_alone(cx, &head.caller, || unsafe {
+        let is_over = run_context.enter_alone(cx, &head.caller, || unsafe {
             let waker = head.caller.lend();
             body.pinned().poll(&mut Context::from_waker(&waker))
         });
         if is_over {
-            door.forget();
+            run_context.forget();
             return Step::Done;
         }
-        door.step(&head.caller)
+        run_context.step(&head.caller)
     }
 
     fn spawned(self: Pin<&mut Self>, id: TaskId) {
@@ -84,7 +85,7 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
     }
 
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
-        self.on.door().forget_panicked();
+        self.handle.run_context().forget_panicked();
         self.drop_future(cx, Stage::Panicked);
     }
 

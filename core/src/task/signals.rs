@@ -50,13 +50,13 @@ impl Signal {
 /// is gone wakes the next one in its place, in vain.
 ///
 /// ```
-/// use sinbin_core::task::{Bell, Door, Signal, Signals};
+/// use sinbin_core::task::{Bell, RunContext, Signal, Signals};
 ///
 /// static BELL: Bell = Bell::new(|| { /* end the host's wait */ });
 /// static SIGNALS: [Signal; 8] = [const { Signal::new(&BELL) }; 8];
 ///
 /// let wakers = Signals::new(&BELL, &SIGNALS);
-/// let door = Door::new(&wakers);
+/// let run_context = RunContext::new(&wakers);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Signals {

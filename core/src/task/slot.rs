@@ -10,8 +10,8 @@ use core::task::{Context, Poll};
 use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
 use crate::kernel::slab::NONE;
-use crate::task::report::{Unjoined, failure, name_of};
-use crate::task::wakers::{Caller, Source};
+use crate::task::report::{UnjoinedFailure, failure, name_of};
+use crate::task::wakers::{Source, WakerState};
 
 /// How far a task is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,12 +55,12 @@ pub enum Side {
 }
 
 /// What all slots have, whatever lives there.
-pub struct Head {
+pub struct TaskHeader {
     stage: Cell<Stage>,
     /// Whether the task knows that it is cancelled.
     pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
-    pub(crate) caller: Caller,
+    pub(crate) caller: WakerState,
     /// Who waits for the end.
     pub(crate) joiner: Cell<Option<TaskId>>,
     spawned: Cell<&'static Location<'static>>,
@@ -69,13 +69,13 @@ pub struct Head {
     pub(crate) next: Cell<u32>,
 }
 
-impl Head {
+impl TaskHeader {
     const fn new(stage: Stage, spawned: &'static Location<'static>) -> Self {
         Self {
             stage: Cell::new(stage),
             notice: Cell::new(Notice::None),
             has: [Cell::new(true), Cell::new(true)],
-            caller: Caller::new(),
+            caller: WakerState::new(),
             joiner: Cell::new(None),
             spawned: Cell::new(spawned),
             index: Cell::new(NONE),
@@ -94,7 +94,7 @@ impl Head {
         if is_news {
             self.stage.set(Stage::Ending);
             self.notice.set(Notice::Due);
-            self.caller.is_no_more_usual();
+            self.caller.mark_slow();
         }
         is_news
     }
@@ -122,7 +122,7 @@ impl Head {
 /// who have the slot, not with it: so a pool may lie in memory that its own futures borrow from.
 #[repr(C)]
 pub struct Slot<F: Future> {
-    head: Head,
+    head: TaskHeader,
     content: UnsafeCell<ManuallyDrop<Content<F>>>,
 }
 
@@ -132,8 +132,8 @@ enum Content<F: Future> {
     Output(F::Output),
 }
 
-/// A slot, to those who don't know what lives there. Nothing else is one: see [`Holder`](crate::task::holder::Holder).
-pub trait Place {
+/// A slot, to those who don't know what lives there. Nothing else is one: see [`TaskRef`](crate::task::task_ref::TaskRef).
+pub trait AnyTaskCell {
     fn label(&self) -> Label;
 
     /// One of the two that have the slot lets go of it. Whether it is free now.
@@ -141,7 +141,7 @@ pub trait Place {
 }
 
 /// A slot, to the task.
-pub trait Body: Place {
+pub trait Body: AnyTaskCell {
     /// Polls the future, which must be there. Whether it is over.
     ///
     /// # Safety
@@ -156,7 +156,7 @@ pub trait Body: Place {
 }
 
 /// A slot, to whoever may want the result.
-pub(crate) trait Outcome<T>: Place {
+pub(crate) trait Outcome<T>: AnyTaskCell {
     /// The result, once.
     fn take(&self) -> Option<T>;
 
@@ -166,7 +166,7 @@ pub(crate) trait Outcome<T>: Place {
 
 impl<F: Future> Slot<F> {
     #[inline]
-    pub(crate) const fn head(&self) -> &Head {
+    pub(crate) const fn head(&self) -> &TaskHeader {
         &self.head
     }
 
@@ -174,7 +174,7 @@ impl<F: Future> Slot<F> {
     #[track_caller]
     pub(crate) const fn free() -> Self {
         Self {
-            head: Head::new(Stage::Free, Location::caller()),
+            head: TaskHeader::new(Stage::Free, Location::caller()),
             content: UnsafeCell::new(ManuallyDrop::new(Content::Nothing)),
         }
     }
@@ -183,7 +183,7 @@ impl<F: Future> Slot<F> {
     #[cfg(feature = "alloc")]
     pub(crate) fn of(future: F, at: &'static Location<'static>, wakers: &Source<'_>) -> Self {
         let slot = Self {
-            head: Head::new(Stage::Running, at),
+            head: TaskHeader::new(Stage::Running, at),
             content: UnsafeCell::new(ManuallyDrop::new(Content::Future(future))),
         };
         slot.head.caller.reset(wakers);
@@ -192,7 +192,7 @@ impl<F: Future> Slot<F> {
 
     /// Lets `future` move into a free place.
     pub(crate) fn fill(&self, future: F, at: &'static Location<'static>, wakers: &Source<'_>) {
-        let Head { stage, notice, has, caller, joiner, spawned, .. } = &self.head;
+        let TaskHeader { stage, notice, has, caller, joiner, spawned, .. } = &self.head;
         assert!(stage.get() == Stage::Free, "a place is free before it is filled");
         notice.set(Notice::None);
         caller.reset(wakers);
@@ -223,7 +223,7 @@ impl<F: Future> Slot<F> {
         #[expect(unsafe_code, reason = "see Caller::reports")]
         let Some(reports) = (unsafe { self.head.caller.reports() }) else { return };
         let (task, was_cancelled) = (self.head.caller.task(), self.head.notice.get() != Notice::None);
-        reports.failed(&Unjoined { task, label: self.label(), error, was_cancelled });
+        reports.failed(&UnjoinedFailure { task, label: self.label(), error, was_cancelled });
     }
 
     /// Drops what is there, in place, and puts `content` there, also if the drop panics; the stage is `Panicked` then.
@@ -233,7 +233,7 @@ impl<F: Future> Slot<F> {
         debug_assert!(self.head.stage.get() != Stage::Busy, "the content is nobody's");
         self.head.stage.set(Stage::Busy);
         if stage != Stage::Running {
-            self.head.caller.is_no_more_usual();
+            self.head.caller.mark_slow();
         }
         let mut settles = Settles { stage: &self.head.stage, to: Stage::Panicked };
         // SAFETY: all others who touch the content look at the stage before, and keep off while it is busy. (What
@@ -260,14 +260,14 @@ impl Drop for Settles<'_> {
     }
 }
 
-impl<F: Future> Place for Slot<F> {
+impl<F: Future> AnyTaskCell for Slot<F> {
     fn label(&self) -> Label {
         Label { name: name_of::<F>(), spawned: self.head.spawned.get() }
     }
 
     #[inline]
     fn leave(&self, side: Side) -> bool {
-        let Head { stage, has, .. } = &self.head;
+        let TaskHeader { stage, has, .. } = &self.head;
         has[side as usize].set(false);
         match (side, stage.get()) {
             (Side::Task, Stage::Running | Stage::Ending) => self.replace(Content::Nothing, Stage::Cancelled),

@@ -44,7 +44,7 @@ pub(crate) const FULL: u8 = u8::MAX;
 ///
 /// A waker can be lent to other threads while the task runs, so that everything here is shared between threads.
 /// Relaxed order is enough: whoever lends it has to order the threads anyway.
-pub(crate) struct Caller {
+pub(crate) struct WakerState {
     index: AtomicU32,
     generation: AtomicU32,
     /// It is to run again at once.
@@ -52,25 +52,25 @@ pub(crate) struct Caller {
     /// Its waker was kept beyond a step: somebody outside may have it.
     cloned: AtomicBool,
     /// That, or it is cancelled, or over: its steps are not the usual ones.
-    seldom: AtomicBool,
+    slow: AtomicBool,
     /// Whether another step runs in the middle of the task's own.
     suspended: AtomicBool,
     /// The last combinator that the task began has looked at its second future first.
     second_first: AtomicBool,
-    /// The budget that its next step begins with: see [`Door`](crate::task::Door).
+    /// The budget that its next step begins with: see [`RunContext`](crate::task::RunContext).
     pub(crate) budget: AtomicU8,
     /// Where its wakers come from; good while the task or a handle on it is there, each of which has one on the door.
     wakers: AtomicPtr<Source<'static>>,
 }
 
-impl Caller {
+impl WakerState {
     pub(crate) const fn new() -> Self {
         Self {
             index: AtomicU32::new(u32::MAX),
             generation: AtomicU32::new(0),
             yields: AtomicBool::new(false),
             cloned: AtomicBool::new(false),
-            seldom: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             second_first: AtomicBool::new(true),
             budget: AtomicU8::new(FULL),
@@ -84,7 +84,7 @@ impl Caller {
         self.wakers.store(wakers.as_ptr(), Ordering::Relaxed);
         self.yields.store(false, Ordering::Relaxed);
         self.cloned.store(false, Ordering::Relaxed);
-        self.seldom.store(false, Ordering::Relaxed);
+        self.slow.store(false, Ordering::Relaxed);
         self.second_first.store(true, Ordering::Relaxed);
         self.budget.store(FULL, Ordering::Relaxed);
         self.is(TaskId::from_bits(u64::MAX));
@@ -118,12 +118,12 @@ impl Caller {
 
     /// Whether its waker was kept, or it is cancelled, or over. If not, the future is there.
     #[inline]
-    pub(crate) fn is_seldom(&self) -> bool {
-        self.seldom.load(Ordering::Relaxed)
+    pub(crate) fn needs_slow_path(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_no_more_usual(&self) {
-        self.seldom.store(true, Ordering::Relaxed);
+    pub(crate) fn mark_slow(&self) {
+        self.slow.store(true, Ordering::Relaxed);
     }
 
     /// Returns where the task's failure is reported if nobody joins it.
@@ -167,7 +167,7 @@ impl Caller {
     pub(crate) unsafe fn lend(&self) -> ManuallyDrop<Waker> {
         let data = core::ptr::from_ref(self).cast();
         // SAFETY: the functions of the table take the pointer for the reference that it was made of, and use the
-        // wakers; the caller vouches that both are good as long as the waker. `Caller` and `Source` are `Sync`, as
+        // wakers; the caller vouches that both are good as long as the waker. `WakerState` and `Source` are `Sync`, as
         // other threads may use it.
         ManuallyDrop::new(unsafe { Waker::new(data, &LENT) })
     }
@@ -175,7 +175,7 @@ impl Caller {
 
 const _: () = {
     const fn is_sync<T: Sync>() {}
-    is_sync::<Caller>();
+    is_sync::<WakerState>();
     is_sync::<Source<'_>>();
 };
 
@@ -201,11 +201,11 @@ static LENT: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
 ///
 /// # Safety
 ///
-/// `data` is that of a waker that [`Caller::lend`] made and that is still there.
+/// `data` is that of a waker that [`WakerState::lend`] made and that is still there.
 #[expect(unsafe_code, reason = "see lend")]
-unsafe fn caller<'a>(data: *const ()) -> &'a Caller {
+unsafe fn caller<'a>(data: *const ()) -> &'a WakerState {
     // SAFETY: the caller's promise.
-    unsafe { &*data.cast::<Caller>() }
+    unsafe { &*data.cast::<WakerState>() }
 }
 
 #[expect(unsafe_code, reason = "the table's functions are declared so")]
@@ -216,7 +216,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
         (caller, &*caller.wakers.load(Ordering::Relaxed))
     };
     caller.cloned.store(true, Ordering::Relaxed);
-    caller.seldom.store(true, Ordering::Relaxed);
+    caller.slow.store(true, Ordering::Relaxed);
     let waker = ManuallyDrop::new(wakers.wakers.waker(caller.task()));
     RawWaker::new(waker.data(), waker.vtable())
 }

@@ -9,9 +9,9 @@ use pin_project_lite::pin_project;
 use crate::kernel::instant::Instant;
 use crate::task::alarm::Alarm;
 use crate::task::error::Elapsed;
-use crate::task::handle::Loop;
+use crate::task::handle::Handle;
 
-/// The future of [`Loop::sleep`] and [`Loop::sleep_until`].
+/// The future of [`Handle::sleep`] and [`Handle::sleep_until`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<'d> {
@@ -35,12 +35,12 @@ impl Future for Sleep<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let on = self.alarm.on();
+        let handle = self.alarm.handle();
         if self.stage == Stage::Span {
-            let until = on.now() + Duration::from_nanos(self.until.as_nanos());
+            let until = handle.now() + Duration::from_nanos(self.until.as_nanos());
             (self.until, self.stage) = (until.min(Instant::LAST), Stage::Fresh);
         }
-        if self.stage == Stage::Begun && self.until <= on.door().seen() {
+        if self.stage == Stage::Begun && self.until <= handle.run_context().seen() {
             return Poll::Ready(());
         }
         self.stage = Stage::Begun;
@@ -50,7 +50,7 @@ impl Future for Sleep<'_> {
     }
 }
 
-impl<'d> Loop<'d> {
+impl<'d> Handle<'d> {
     /// Waits until `span` has passed. Others have their turn in any case.
     pub fn sleep(self, span: Duration) -> Sleep<'d> {
         match self.clock() {
@@ -91,12 +91,12 @@ impl<'d> Loop<'d> {
     /// Ticks every `period` from now on; without a period, whenever all others have had a turn.
     #[must_use]
     pub fn every(self, period: Duration) -> Interval<'d> {
-        Interval { on: self, period, next: self.clock().map(|now| now + period) }
+        Interval { handle: self, period, next: self.clock().map(|now| now + period) }
     }
 }
 
 pin_project! {
-    /// The future of [`Loop::timeout`].
+    /// The future of [`Handle::timeout`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Timeout<'d, F> {
         alarm: Alarm<'d>,
@@ -115,16 +115,16 @@ impl<F: Future> Future for Timeout<'_, F> {
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let door = this.alarm.on().door();
+        let run_context = this.alarm.handle().run_context();
         if *this.is_span {
             let span = Duration::from_nanos(this.until.as_nanos());
-            (*this.until, *this.is_span) = (this.alarm.on().now() + span, false);
+            (*this.until, *this.is_span) = (this.alarm.handle().now() + span, false);
         }
         // A deadline is over in a step that it has woken, so not in the first one. At `NEVER` there is none.
-        let is_over = *this.begun && *this.until != Instant::NEVER && *this.until <= door.seen();
+        let is_over = *this.begun && *this.until != Instant::NEVER && *this.until <= run_context.seen();
         *this.begun = true;
         // The future's own wait may not be the one that woke the task: what came in time is found by trying.
-        let insists = is_over.then(|| door.insist());
+        let insists = is_over.then(|| run_context.insist());
         let polled = this.future.poll(context);
         drop(insists);
         match polled {
@@ -137,10 +137,10 @@ impl<F: Future> Future for Timeout<'_, F> {
     }
 }
 
-/// Moments at equal distances: see [`Loop::every`].
+/// Moments at equal distances: see [`Handle::every`].
 #[derive(Debug)]
 pub struct Interval<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     period: Duration,
     /// The next tick; none before the first wait, where there was no clock to be read.
     next: Option<Instant>,
@@ -149,14 +149,14 @@ pub struct Interval<'d> {
 impl Interval<'_> {
     /// Waits for the next tick, and returns when it was due. Ticks that nobody waited for are left out.
     pub async fn tick(&mut self) -> Instant {
-        let next = *self.next.get_or_insert_with(|| self.on.now() + self.period);
-        let due = if self.period.is_zero() { self.on.now() } else { next };
+        let next = *self.next.get_or_insert_with(|| self.handle.now() + self.period);
+        let due = if self.period.is_zero() { self.handle.now() } else { next };
         // A tick that is due is had at once, also beside something else that is always ready; the one after it is not due.
-        if self.period.is_zero() || due > self.on.door().seen() {
-            self.on.sleep_until(due).await;
+        if self.period.is_zero() || due > self.handle.run_context().seen() {
+            self.handle.sleep_until(due).await;
         }
         let period = self.period.as_nanos();
-        let missed = self.on.now().since(due).as_nanos().checked_div(period).unwrap_or(0);
+        let missed = self.handle.now().since(due).as_nanos().checked_div(period).unwrap_or(0);
         let step = u64::try_from((missed + 1).saturating_mul(period)).unwrap_or(u64::MAX);
         self.next = Some(due + Duration::from_nanos(step));
         due

@@ -4,7 +4,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+use sinbin_core::driven::{Command, Compute, Driven, Event, SourceHandle};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Instant, Interest, JobId, Limits, Rest};
@@ -52,19 +52,19 @@ proptest! {
 #[test]
 fn events_that_mean_nothing_are_ignored_and_counted() {
     let mut driven = Driven::new(Fib::default(), &Limits::new(3, 1, 256), Compute::Driver { slice: 1 });
-    let handle = Handle(1);
+    let handle = SourceHandle(1);
     let events = [
-        Event::Listener(Handle(0)),
+        Event::Listener(SourceHandle(0)),
         // The name is in use.
-        Event::Listener(Handle(0)),
+        Event::Listener(SourceHandle(0)),
         // By a listener that is none.
-        Event::Accepted { listener: handle, connection: Handle(2), len: 0 },
+        Event::Accepted { listener: handle, connection: SourceHandle(2), len: 0 },
         // Larger than any table.
-        Event::Accepted { listener: Handle(0), connection: Handle(1 << 20), len: 0 },
-        Event::Accepted { listener: Handle(0), connection: handle, len: 0 },
+        Event::Accepted { listener: SourceHandle(0), connection: SourceHandle(1 << 20), len: 0 },
+        Event::Accepted { listener: SourceHandle(0), connection: handle, len: 0 },
         // More bytes than there are, which are left to the next one.
         Event::Received { source: handle, len: u32::MAX },
-        Event::Hangup(Handle(5 << 32 | 1)),
+        Event::Hangup(SourceHandle(5 << 32 | 1)),
         Event::Computed { job: JobId::from_bits(3), len: 0 },
         Event::Lost(JobId::from_bits(u64::MAX)),
     ];
@@ -73,8 +73,8 @@ fn events_that_mean_nothing_are_ignored_and_counted() {
     assert_eq!(answer.room, 1);
     let watch = |source, interest| Command::Watch { source, interest };
     // The connections that nobody can have are closed.
-    let closed = [Command::Close(Handle(2)), Command::Close(Handle(1 << 20))];
-    let watched = [watch(Handle(0), Interest::RECV), watch(handle, Interest::RECV)];
+    let closed = [Command::Close(SourceHandle(2)), Command::Close(SourceHandle(1 << 20))];
+    let watched = [watch(SourceHandle(0), Interest::RECV), watch(handle, Interest::RECV)];
     assert_eq!(answer.commands, [closed, watched].concat());
 }
 
@@ -82,7 +82,7 @@ fn events_that_mean_nothing_are_ignored_and_counted() {
 #[test]
 fn a_connection_that_comes_by_a_connection_is_turned_away() {
     let mut driven = Driven::new(Fib::default(), &Limits::new(4, 1, 256), Compute::Driver { slice: 1 });
-    let (listener, client, other) = (Handle(0), Handle(1), Handle(2));
+    let (listener, client, other) = (SourceHandle(0), SourceHandle(1), SourceHandle(2));
     let accepted = |listener, connection| Event::Accepted { listener, connection, len: 0 };
     driven.turn(Instant::ZERO, 100, [Event::Listener(listener), accepted(listener, client)], Vec::new());
     let answer = driven.turn(Instant::ZERO, 100, [accepted(client, other)], Vec::new());

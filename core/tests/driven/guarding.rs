@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 
-use sinbin_core::driven::{Command, Compute, Driven, Event, Guard, Handle, Shell};
-use sinbin_core::task::{AsyncService, Conn, Door, Label, Loop, NoWakers, Pool};
+use sinbin_core::driven::{Command, Compute, Driven, DrivenHost, Event, PanicGuard, SourceHandle};
+use sinbin_core::task::{AsyncService, Conn, Handle, Label, NoWakers, Pool, RunContext};
 use sinbin_core::{
     Cx, Instant, Job, JobId, Limits, Progress, Rest, Service, SourceId, Step, Task, TaskId, Wait, WireJob,
 };
@@ -19,7 +19,7 @@ const HERE: Compute = Compute::Here { slice: 1 };
 
 /// The place where the user's code panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum PanicSite {
     Connect,
     Spawned,
     /// The label that is asked for in a report of another panic.
@@ -43,39 +43,39 @@ enum Place {
 }
 
 /// A panic, who computes, what the client is told before its connection is closed, and the reports.
-type Case = (Place, Compute, &'static str, &'static [&'static str]);
+type Case = (PanicSite, Compute, &'static str, &'static [&'static str]);
 
 const CASES: [Case; 23] = [
-    (Place::Connect, HERE, "", &["driven::guarding::Planted: panicked when a connection came: planted"]),
-    (Place::Spawned, HERE, "", &[STEP]),
-    (Place::Label, HERE, "", &[BEFORE]),
-    (Place::Step, HERE, "", &[STEP]),
-    (Place::Panicked, HERE, "", &[BEFORE, AGAIN]),
-    (Place::End, HERE, "done", &[END]),
-    (Place::Dropped, HERE, "done", &[DROPPED]),
-    (Place::JobRuns, HERE, "lost", &[JOB]),
+    (PanicSite::Connect, HERE, "", &["driven::guarding::Planted: panicked when a connection came: planted"]),
+    (PanicSite::Spawned, HERE, "", &[STEP]),
+    (PanicSite::Label, HERE, "", &[BEFORE]),
+    (PanicSite::Step, HERE, "", &[STEP]),
+    (PanicSite::Panicked, HERE, "", &[BEFORE, AGAIN]),
+    (PanicSite::End, HERE, "done", &[END]),
+    (PanicSite::Dropped, HERE, "done", &[DROPPED]),
+    (PanicSite::JobRuns, HERE, "lost", &[JOB]),
     // The job's last slice is done by then.
-    (Place::JobDropped, HERE, "done", &[JOB]),
-    (Place::JobCancelled, HERE, "", &[JOB]),
-    (Place::ResultDropped, HERE, "done", &[STEP]),
-    (Place::ResultUnwanted, HERE, "", &[JOB]),
-    (Place::Spawned, DRIVER, "", &[STEP]),
-    (Place::Step, DRIVER, "", &[STEP]),
-    (Place::End, DRIVER, "done", &[END]),
-    (Place::Dropped, DRIVER, "done", &[DROPPED]),
-    (Place::JobEncoded, DRIVER, "lost", &[JOB]),
+    (PanicSite::JobDropped, HERE, "done", &[JOB]),
+    (PanicSite::JobCancelled, HERE, "", &[JOB]),
+    (PanicSite::ResultDropped, HERE, "done", &[STEP]),
+    (PanicSite::ResultUnwanted, HERE, "", &[JOB]),
+    (PanicSite::Spawned, DRIVER, "", &[STEP]),
+    (PanicSite::Step, DRIVER, "", &[STEP]),
+    (PanicSite::End, DRIVER, "done", &[END]),
+    (PanicSite::Dropped, DRIVER, "done", &[DROPPED]),
+    (PanicSite::JobEncoded, DRIVER, "lost", &[JOB]),
     // The driver has the job's bytes by then.
-    (Place::JobDropped, DRIVER, "done", &[JOB_DROPPED]),
-    (Place::JobCancelled, DRIVER, "", &[JOB_DROPPED]),
-    (Place::ResultDecoded, DRIVER, "lost", &[JOB]),
-    (Place::ResultDropped, DRIVER, "done", &[STEP]),
+    (PanicSite::JobDropped, DRIVER, "done", &[JOB_DROPPED]),
+    (PanicSite::JobCancelled, DRIVER, "", &[JOB_DROPPED]),
+    (PanicSite::ResultDecoded, DRIVER, "lost", &[JOB]),
+    (PanicSite::ResultDropped, DRIVER, "done", &[STEP]),
     (
-        Place::ResultUnwanted,
+        PanicSite::ResultUnwanted,
         DRIVER,
         "",
         &["core::option::Option<driven::guarding::Fruit>: panicked when it was dropped: planted"],
     ),
-    (Place::Panicked, DRIVER, "", &[BEFORE, AGAIN]),
+    (PanicSite::Panicked, DRIVER, "", &[BEFORE, AGAIN]),
 ];
 
 const BEFORE: &str = "a connection's task (driven::guarding::Planter): panicked: before";
@@ -88,11 +88,11 @@ const JOB: &str = "driven::guarding::Work: a job panicked: planted";
 const JOB_DROPPED: &str = "driven::guarding::Work: panicked when it was dropped: planted";
 
 thread_local! {
-    static ARMED: Cell<Option<Place>> = const { Cell::new(None) };
+    static ARMED: Cell<Option<PanicSite>> = const { Cell::new(None) };
     static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-const GUARD: Guard = Guard {
+const GUARD: PanicGuard = PanicGuard {
     call: |act| {
         let panic = catch_unwind(AssertUnwindSafe(act)).err()?;
         Some(panic.downcast_ref::<&str>().expect("it was planted").to_string())
@@ -105,7 +105,7 @@ fn panic_with(said: &'static str) {
     resume_unwind(Box::new(said));
 }
 
-impl Place {
+impl PanicSite {
     /// Panics, if this is the place to do so: once, but for what is left.
     fn strike(self) {
         if ARMED.get() == Some(self) {
@@ -115,12 +115,12 @@ impl Place {
     }
 }
 
-struct Planted(Place);
+struct Planted(PanicSite);
 
 /// Echoes bytes, and goes to its place at a `b`.
 struct Planter {
     source: SourceId,
-    place: Place,
+    place: PanicSite,
     job: Option<JobId>,
     is_bad: bool,
 }
@@ -130,22 +130,22 @@ impl Service for Planted {
     type Job = Work;
 
     fn connect(&self, source: SourceId) -> Planter {
-        Place::Connect.strike();
+        PanicSite::Connect.strike();
         Planter { source, place: self.0, job: None, is_bad: false }
     }
 }
 
 impl Planter {
-    fn misbehave(&mut self, cx: &mut Cx<'_, Shell<Planted>>) -> Step {
+    fn misbehave(&mut self, cx: &mut Cx<'_, DrivenHost<Planted>>) -> Step {
         self.is_bad = true;
-        Place::Step.strike();
-        if matches!(self.place, Place::Label | Place::Panicked) {
+        PanicSite::Step.strike();
+        if matches!(self.place, PanicSite::Label | PanicSite::Panicked) {
             panic_with("before");
         }
         let job = cx.submit(Work { slices: 2 }).expect("there is room");
         match self.place {
-            Place::JobCancelled => cx.cancel_job::<Work>(job),
-            Place::Left => return Step::Wait(Wait::recv(self.source)),
+            PanicSite::JobCancelled => cx.cancel_job::<Work>(job),
+            PanicSite::Left => return Step::Wait(Wait::recv(self.source)),
             _ => {
                 self.job = Some(job);
                 return Step::Wait(Wait::job(job));
@@ -154,8 +154,8 @@ impl Planter {
         Step::Done
     }
 
-    fn collect(&mut self, job: JobId, cx: &mut Cx<'_, Shell<Planted>>) -> Step {
-        if self.place == Place::ResultUnwanted {
+    fn take_job(&mut self, job: JobId, cx: &mut Cx<'_, DrivenHost<Planted>>) -> Step {
+        if self.place == PanicSite::ResultUnwanted {
             cx.cancel_job::<Work>(job);
             return Step::Done;
         }
@@ -167,10 +167,10 @@ impl Planter {
     }
 }
 
-impl Task<Shell<Planted>> for Planter {
-    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<Planted>>) -> Step {
+impl Task<DrivenHost<Planted>> for Planter {
+    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, DrivenHost<Planted>>) -> Step {
         if let Some(job) = self.job.take() {
-            return self.collect(job, cx);
+            return self.take_job(job, cx);
         }
         let mut word = [0];
         match cx.recv(self.source, &mut word) {
@@ -184,28 +184,28 @@ impl Task<Shell<Planted>> for Planter {
     }
 
     fn spawned(self: Pin<&mut Self>, _: TaskId) {
-        Place::Spawned.strike();
+        PanicSite::Spawned.strike();
     }
 
     fn label(&self) -> Option<Label> {
-        Place::Label.strike();
+        PanicSite::Label.strike();
         None
     }
 
-    fn panicked(self: Pin<&mut Self>, _: &mut Cx<'_, Shell<Planted>>) {
-        Place::Panicked.strike();
+    fn panicked(self: Pin<&mut Self>, _: &mut Cx<'_, DrivenHost<Planted>>) {
+        PanicSite::Panicked.strike();
     }
 
-    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<Planted>>) {
+    fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, DrivenHost<Planted>>) {
         cx.close(self.source);
-        Place::End.strike();
+        PanicSite::End.strike();
     }
 }
 
 impl Drop for Planter {
     fn drop(&mut self) {
-        Place::Dropped.strike();
-        Place::Left.strike();
+        PanicSite::Dropped.strike();
+        PanicSite::Left.strike();
     }
 }
 
@@ -219,7 +219,7 @@ impl Job for Work {
     type Output = Fruit;
 
     fn run(&mut self, _: u32) -> Progress<Fruit> {
-        Place::JobRuns.strike();
+        PanicSite::JobRuns.strike();
         self.slices -= 1;
         if self.slices == 0 { Progress::Done(Fruit) } else { Progress::More }
     }
@@ -227,24 +227,24 @@ impl Job for Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        Place::JobDropped.strike();
-        Place::JobCancelled.strike();
-        Place::Left.strike();
+        PanicSite::JobDropped.strike();
+        PanicSite::JobCancelled.strike();
+        PanicSite::Left.strike();
     }
 }
 
 impl Drop for Fruit {
     fn drop(&mut self) {
-        Place::ResultDropped.strike();
-        Place::ResultUnwanted.strike();
-        Place::Left.strike();
+        PanicSite::ResultDropped.strike();
+        PanicSite::ResultUnwanted.strike();
+        PanicSite::Left.strike();
     }
 }
 
 impl WireJob for Work {
     fn encode(&self, put: &mut dyn FnMut(&[u8])) -> bool {
         put(b"wo");
-        Place::JobEncoded.strike();
+        PanicSite::JobEncoded.strike();
         put(b"rk");
         true
     }
@@ -258,7 +258,7 @@ impl WireJob for Work {
     }
 
     fn decode_output(bytes: &[u8]) -> Option<Fruit> {
-        Place::ResultDecoded.strike();
+        PanicSite::ResultDecoded.strike();
         (bytes == b"fruit").then_some(Fruit)
     }
 }
@@ -267,12 +267,12 @@ impl WireJob for Work {
 struct Scene {
     driven: Driven<Planted>,
     said: BTreeMap<u64, String>,
-    closed: Vec<Handle>,
+    closed: Vec<SourceHandle>,
     submitted: Vec<JobId>,
 }
 
 impl Scene {
-    fn new(place: Place, computes: Compute) -> Self {
+    fn new(place: PanicSite, computes: Compute) -> Self {
         let driven = Driven::new(Planted(place), &Limits::new(4, 1, 256), computes).guard(GUARD);
         let mut scene = Self { driven, said: BTreeMap::new(), closed: vec![], submitted: vec![] };
         scene.turn([Event::Listener(LISTENER)], b"");
@@ -314,13 +314,13 @@ impl Scene {
     }
 
     fn come(&mut self, connection: u64) {
-        let connection = Handle(connection);
+        let connection = SourceHandle(connection);
         self.tell(Event::Accepted { listener: LISTENER, connection, len: 0 }, b"");
     }
 
     /// Says a byte, and returns what is said to it.
     fn ask(&mut self, connection: u64, byte: u8) -> String {
-        self.tell(Event::Received { source: Handle(connection), len: 1 }, &[byte]);
+        self.tell(Event::Received { source: SourceHandle(connection), len: 1 }, &[byte]);
         self.said.remove(&connection).unwrap_or_default()
     }
 }
@@ -342,7 +342,7 @@ fn a_panic_takes_down_one_task_and_is_reported() {
             assert_eq!(scene.ask(2, b'b'), told, "{case:?}");
         }
         assert_eq!(ARMED.get(), None, "{case:?}: the loop goes there");
-        assert_eq!(scene.closed, [Handle(2)], "{case:?}: the connection ends");
+        assert_eq!(scene.closed, [SourceHandle(2)], "{case:?}: the connection ends");
         assert_eq!(reports(), reported, "{case:?}");
         scene.come(3);
         assert_eq!(scene.ask(3, b'g'), "g", "{case:?}: a connection that comes later");
@@ -358,11 +358,11 @@ fn a_panic_takes_down_one_task_and_is_reported() {
 #[test]
 fn what_is_left_in_a_loop_is_dropped_one_by_one() {
     for (computes, jobs, results) in [(HERE, 3, 0), (DRIVER, 0, 1)] {
-        let mut scene = Scene::new(Place::Left, computes);
+        let mut scene = Scene::new(PanicSite::Left, computes);
         for connection in 1..4 {
             scene.come(connection);
         }
-        let asks = (1..4).map(|source| Event::Received { source: Handle(source), len: 1 });
+        let asks = (1..4).map(|source| Event::Received { source: SourceHandle(source), len: 1 });
         scene.turn(asks, b"bbb");
         // The loop's own slices go round: the first job has its second one, and is done.
         for _ in 0..3 {
@@ -370,7 +370,7 @@ fn what_is_left_in_a_loop_is_dropped_one_by_one() {
             scene.turn(first.map(|job| Event::Computed { job, len: 5 }), b"fruit");
         }
         assert_eq!(reports(), [""; 0]);
-        ARMED.set(Some(Place::Left));
+        ARMED.set(Some(PanicSite::Left));
         drop(scene);
         ARMED.set(None);
         let reports = reports();
@@ -385,10 +385,10 @@ fn what_is_left_in_a_loop_is_dropped_one_by_one() {
 
 #[test]
 fn without_a_guard_a_panic_leaves_the_turn() {
-    let driven = Driven::new(Planted(Place::Step), &Limits::new(4, 1, 256), HERE);
+    let driven = Driven::new(Planted(PanicSite::Step), &Limits::new(4, 1, 256), HERE);
     let mut driven = AssertUnwindSafe(driven);
     driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
-    ARMED.set(Some(Place::Step));
+    ARMED.set(Some(PanicSite::Step));
     let events = [Event::Received { source: CLIENT, len: 1 }];
     let left = catch_unwind(move || driven.turn(Instant::ZERO, WINDOW, events, b"b".to_vec()));
     assert_eq!(left.unwrap_err().downcast_ref(), Some(&"planted"));
@@ -402,9 +402,9 @@ async fn stumble(conn: Conn<'_>) {
 
 #[test]
 fn a_guest_that_panics_is_reported_by_its_label() {
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), stumble);
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), stumble);
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE).guard(GUARD);
     driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
     let events = [Event::Received { source: CLIENT, len: 1 }];

@@ -2,11 +2,12 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use sinbin_core::driven::{Command, Compute, Computed, Driven, Event, Shell, compute};
+use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenHost, Event, compute};
 use sinbin_core::group::Group;
 use sinbin_core::serve::ServeTask;
 use sinbin_core::task::{
-    Async, AsyncService, BoxedJob, BoxedOutput, Conn, Door, Error, Label, Loop, NoWakers, Pool, select,
+    Async, AsyncService, BoxedJob, BoxedOutput, Conn, Error, Handle, Label, NoWakers, Pool, RunContext,
+    select,
 };
 use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task, WireJob};
 
@@ -14,13 +15,13 @@ use crate::count::count;
 use crate::{CLIENT, WINDOW, arrived};
 
 /// A client says how much is to be computed; one that asks for nothing has its last job given up.
-async fn compute_for(on: Loop<'_>, conn: Conn<'_>) -> Result<(), Error> {
+async fn compute_for(handle: Handle<'_>, conn: Conn<'_>) -> Result<(), Error> {
     loop {
         let mut number = [0];
         if conn.recv(&mut number).await? == 0 {
             return Ok(());
         }
-        let job = on.job(count(number[0].into()));
+        let job = handle.job(count(number[0].into()));
         let result = select(job, conn.readable()).await;
         conn.send_all(format!("{result:?}").as_bytes()).await?;
     }
@@ -30,10 +31,10 @@ async fn compute_for(on: Loop<'_>, conn: Conn<'_>) -> Result<(), Error> {
 #[test]
 fn jobs_of_a_guest_are_computed_in_slices_and_given_up_when_nobody_wants_them() {
     for computes in [Compute::Here { slice: 10 }, Compute::Driver { slice: 10 }] {
-        let door = Door::new(&NoWakers);
-        let on = Loop::new(&door);
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(1));
-        let service = AsyncService::new(on, Pin::as_ref(&pool), |conn| compute_for(on, conn));
+        let service = AsyncService::new(handle, Pin::as_ref(&pool), |conn| compute_for(handle, conn));
         let mut driven = Driven::new(service, &Limits::new(2, 1, 256), computes);
         driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
         let mut ask = |number: u8| {
@@ -86,14 +87,14 @@ fn a_guest_knows_whose_a_connection_is() {
         (&v6[..17], None),
         (&[], None),
     ] {
-        let door = Door::new(&NoWakers);
+        let run_context = RunContext::new(&NoWakers);
         let pool = pin!(Pool::growing(1));
         let serve = async |conn: Conn<'_>| {
             let whose = conn.peer();
             assert_eq!(whose, expected.map(|address| address.parse::<SocketAddr>().unwrap()));
             conn.send_all(b"yes").await.unwrap();
         };
-        let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+        let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), serve);
         let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 1 });
         let len = u32::try_from(bytes.len()).unwrap();
         let answer = driven.turn(Instant::ZERO, WINDOW, arrived(len), bytes.to_vec());
@@ -106,15 +107,15 @@ async fn nobody(_: Conn<'_>) {}
 
 #[test]
 fn a_guest_has_tasks_of_its_own_without_any_connection() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(on, Pin::as_ref(&pool), nobody);
+    let service = AsyncService::new(handle, Pin::as_ref(&pool), nobody);
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 1 });
-    let (task, mut first) = Async::new(on, async move {
-        let group = Group::<_, ()>::new(on);
-        group.spawn(async move { Ok(on.now()) }).unwrap();
-        on.sleep(Duration::from_secs(5)).await;
+    let (task, mut first) = Async::new(handle, async move {
+        let group = Group::<_, ()>::new(handle);
+        group.spawn(async move { Ok(handle.now()) }).unwrap();
+        handle.sleep(Duration::from_secs(5)).await;
         group.next().await.unwrap().unwrap()
     });
     let id = driven.start(task).ok().unwrap();
@@ -123,9 +124,9 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
     let due = start + Duration::from_secs(5);
     assert_eq!(driven.turn(start, WINDOW, [], Vec::new()).rest, Rest::Until(due));
     // The one that it spawned is over, so there is a place again; and no more than that.
-    let (second, _) = Async::new(on, std::future::pending::<()>());
+    let (second, _) = Async::new(handle, std::future::pending::<()>());
     assert!(driven.start(second).is_ok());
-    let (third, third_end) = Async::new(on, on.yield_now());
+    let (third, third_end) = Async::new(handle, handle.yield_now());
     let back = driven.start(third).err().unwrap();
     assert_eq!(label(&back), Some(third_end.label()), "it is the same task");
     // A deadline that has come is over in the turn after the one that was told so.
@@ -134,8 +135,8 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
     assert_eq!(first.take(), Some(start));
 }
 
-fn label<S: Service<Conn: Task<Shell<S>>, Job: WireJob>>(task: &ServeTask<S>) -> Option<Label> {
-    Task::<Shell<S>>::label(task)
+fn label<S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>>(task: &ServeTask<S>) -> Option<Label> {
+    Task::<DrivenHost<S>>::label(task)
 }
 
 /// A report can name the tasks of connections by what serves them; the one that takes connections has no name.
@@ -148,9 +149,9 @@ fn a_task_of_a_connection_is_called_what_serves_it() {
         let _ = service;
         label(&task).map(|label| label.name)
     }
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), nobody);
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), nobody);
     let source = SourceId::from_bits(0);
     let serve = ServeTask::serve(service.connect(source));
     assert_eq!(of(&service, serve), Some("driven::guests::nobody"));

@@ -1,12 +1,13 @@
 use std::pin::Pin;
 
-use sinbin_core::driven::{Command, Compute, Computed, Driven, Event, Shell, compute};
+use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenHost, Event, compute};
 use sinbin_core::echo::Echo;
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{
-    Cx, Instant, Job, JobId, Limits, NoJob, Progress, Service, SourceId, Step, Task, Wait, WireJob, Woken,
+    Cx, Instant, Job, JobId, Limits, NoJob, Progress, Service, SourceId, Step, Task, Wait, WakeReason,
+    WireJob,
 };
 
 use crate::{CLIENT, WINDOW, arrived};
@@ -102,10 +103,10 @@ impl Service for Fickle {
     }
 }
 
-impl Task<Shell<Fickle>> for FickleConn {
-    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Shell<Fickle>>) -> Step {
+impl Task<DrivenHost<Fickle>> for FickleConn {
+    fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, DrivenHost<Fickle>>) -> Step {
         if let Some(job) = self.job.take() {
-            assert_eq!(cx.woken(), Woken::Ready);
+            assert_eq!(cx.wake_reason(), WakeReason::Ready);
             cx.cancel_job::<FibJob>(job);
             // It is gone.
             cx.cancel_job::<FibJob>(job);

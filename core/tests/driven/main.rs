@@ -30,10 +30,10 @@ mod room;
 mod slow;
 mod sources;
 
-use sinbin_core::driven::{Event, Handle};
+use sinbin_core::driven::{Event, SourceHandle};
 
-const LISTENER: Handle = Handle(0);
-const CLIENT: Handle = Handle(1);
+const LISTENER: SourceHandle = SourceHandle(0);
+const CLIENT: SourceHandle = SourceHandle(1);
 const WINDOW: usize = 1024;
 
 /// The client is there, with so many bytes of address.

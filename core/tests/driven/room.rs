@@ -2,15 +2,15 @@
 
 use core::pin::{Pin, pin};
 
-use sinbin_core::driven::{Command, Compute, Driven, Event, Handle, Start};
+use sinbin_core::driven::{Command, Compute, Driven, Event, ServiceSettings, SourceHandle};
 use sinbin_core::echo::Echo;
-use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool};
+use sinbin_core::task::{AsyncService, Conn, Error, Handle, NoWakers, Pool, RunContext};
 use sinbin_core::{Instant, Limits};
 
-const LISTENERS: [Handle; 2] = [Handle(7 << 32), Handle(7 << 32 | 1)];
+const LISTENERS: [SourceHandle; 2] = [SourceHandle(7 << 32), SourceHandle(7 << 32 | 1)];
 
-fn client(index: u64) -> Handle {
-    Handle(3 << 32 | (8 + index))
+fn client(index: u64) -> SourceHandle {
+    SourceHandle(3 << 32 | (8 + index))
 }
 
 fn accepted(index: u64) -> Event {
@@ -46,8 +46,13 @@ fn where_there_are_fewer_sources_than_tasks_they_are_the_room() {
 #[test]
 fn a_start_makes_a_loop_of_that_room_whoever_computes() {
     for computes in [false, true] {
-        let start =
-            Start { max_connections: 3, max_buffered: 1 << 20, computes, slice: 1, ..Start::default() };
+        let start = ServiceSettings {
+            max_connections: 3,
+            max_buffered: 1 << 20,
+            computes,
+            slice: 1,
+            ..ServiceSettings::default()
+        };
         let (mut driven, takes) = start.begin(Echo::default());
         assert_eq!((takes.connections, takes.block), (3, 16 * 1024));
         let answer = driven.turn(Instant::ZERO, 1024, [Event::Listener(LISTENERS[0])], Vec::new());
@@ -57,9 +62,9 @@ fn a_start_makes_a_loop_of_that_room_whoever_computes() {
 
 #[test]
 fn a_connection_that_no_future_has_a_place_for_is_closed() {
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), serve);
     let mut driven = Driven::new(service, &Limits::new(10, 10, 1024), Compute::Here { slice: 1 });
     let events = [Event::Listener(LISTENERS[0]), accepted(0), accepted(1)];
     let commands = driven.turn(Instant::ZERO, 1024, events, Vec::new()).commands;

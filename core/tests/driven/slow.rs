@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sinbin_core::driven::{Command, Compute, Driven, Event, Shell};
+use sinbin_core::driven::{Command, Compute, Driven, DrivenHost, Event};
 use sinbin_core::echo::Echo;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
@@ -31,7 +31,7 @@ fn echo() -> Echo {
 /// A service with one client, and its clock in seconds.
 struct Story<S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     driven: Driven<S>,
     now: u64,
@@ -46,7 +46,7 @@ struct Did {
 
 impl<S> Story<S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     fn of(service: S) -> Self {
         let limits = Limits::new(2, 1, 256);

@@ -2,21 +2,21 @@ use std::cell::{Cell, RefCell};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use sinbin_core::driven::{Command, Compute, Driven, Event, Handle};
+use sinbin_core::driven::{Command, Compute, Driven, Event, SourceHandle};
 use sinbin_core::echo::Echo;
-use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool, join};
+use sinbin_core::task::{AsyncService, Conn, Error, Handle, NoWakers, Pool, RunContext, join};
 use sinbin_core::{Instant, Interest, IoError, Limits, Rest};
 
-const LISTENER: Handle = Handle(0);
-const CLIENT: Handle = Handle(3 << 32 | 1);
+const LISTENER: SourceHandle = SourceHandle(0);
+const CLIENT: SourceHandle = SourceHandle(3 << 32 | 1);
 const WINDOW: usize = 100;
 const HERE: Compute = Compute::Here { slice: 1 };
 
-fn accepted(connection: Handle) -> Event {
+fn accepted(connection: SourceHandle) -> Event {
     Event::Accepted { listener: LISTENER, connection, len: 0 }
 }
 
-fn watch(source: Handle, interest: Interest) -> Command {
+fn watch(source: SourceHandle, interest: Interest) -> Command {
     Command::Watch { source, interest }
 }
 
@@ -40,9 +40,9 @@ async fn tell(conn: Conn<'_>, heard: &RefCell<String>) -> Result<(), Error> {
 /// What a service that tells it says, when this happens, a turn each; and at the end, what it heard.
 fn told(turns: &[(&[Event], &[u8])]) -> (String, Vec<Command>, String) {
     let heard = RefCell::default();
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), |conn| tell(conn, &heard));
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), |conn| tell(conn, &heard));
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
     driven.turn(Instant::ZERO, WINDOW, [Event::Listener(LISTENER), accepted(CLIENT)], Vec::new());
     let (mut said, mut commands) = (Vec::new(), Vec::new());
@@ -90,10 +90,10 @@ fn what_is_sent_last_goes_out_before_the_close() {
 #[test]
 fn who_waits_for_a_hangup_hears_of_it() {
     for hangs_up in [Event::Hangup(CLIENT), Event::Failed(CLIENT)] {
-        let door = Door::new(&NoWakers);
+        let run_context = RunContext::new(&NoWakers);
         let pool = pin!(Pool::growing(1));
         let serve = async |conn: Conn<'_>| conn.hangup().await.unwrap();
-        let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+        let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), serve);
         let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
         let mut turn = |events: &[Event], input: &[u8]| {
             driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), input.to_vec()).commands
@@ -130,9 +130,9 @@ fn a_hangup_is_heard_by_who_waits_for_something_else() {
         looks.set(looks.get() + 1);
         conn.hangup().await
     };
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), look);
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), look);
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
     let mut turn = |events: &[Event]| {
         let answer = driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), Vec::new());
@@ -149,7 +149,7 @@ fn a_hangup_is_heard_by_who_waits_for_something_else() {
 /// A listener without a task to take its connections is not watched; its name is free as before.
 #[test]
 fn a_listener_that_finds_no_task_can_be_told_again() {
-    let (second, other) = (Handle(2), Handle(3));
+    let (second, other) = (SourceHandle(2), SourceHandle(3));
     let mut driven = Driven::new(Echo::default(), &Limits::new(3, 1, 256).with_sources(8), HERE);
     let mut turn = |events: &[Event]| {
         let answer = driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), Vec::new());
@@ -182,7 +182,7 @@ fn a_name_that_is_given_twice_in_one_turn_is_the_first_ones() {
 
 #[test]
 fn both_directions_end_by_themselves() {
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(1));
     let serve = async |conn: Conn<'_>| {
         conn.send_all(b"bye").await.unwrap();
@@ -191,7 +191,7 @@ fn both_directions_end_by_themselves() {
         assert_eq!((received, gone), (Ok(b"and you".to_vec()), Ok(())));
         assert_eq!(conn.try_recv(&mut [0]).unwrap_err().io(), Some(IoError::WouldBlock));
     };
-    let service = AsyncService::new(Loop::new(&door), Pin::as_ref(&pool), serve);
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), serve);
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
     let arrived = [Event::Listener(LISTENER), accepted(CLIENT)];
     let commands = driven.turn(Instant::ZERO, WINDOW, arrived, Vec::new()).commands;

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use sinbin_core::driven::{Answer, Command, Compute, Computed, Driven, Event, Handle, Shell, compute};
+use sinbin_core::driven::{
+    Command, Compute, Computed, Driven, DrivenHost, Event, SourceHandle, TurnOutput, compute,
+};
 use sinbin_core::{Instant, Interest, JobId, Limits, Rest, Service, Task, WireJob};
 
 use crate::tape::Tape;
 
-const LISTENER: Handle = Handle(7 << 32);
+const LISTENER: SourceHandle = SourceHandle(7 << 32);
 
 /// Handles from here on name nothing.
 const GHOSTS: u64 = (u32::MAX as u64) << 32;
@@ -51,7 +53,7 @@ pub struct Sizes {
 /// The driver's half.
 pub struct Driver<'t, S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     tape: Tape<'t>,
     clients: Vec<Client>,
@@ -70,7 +72,7 @@ where
 
 impl<'t, S> Driver<'t, S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     pub fn new(service: S, sizes: &Sizes, scripts: &[Vec<u8>], tape: Tape<'t>) -> Self {
         let client = |script: &Vec<u8>| Client { script: script.clone().into(), ..Client::default() };
@@ -197,7 +199,7 @@ where
     fn haunt(&mut self) {
         let Some(count) = &mut self.ghosts else { return };
         if self.tape.once_in(5) {
-            let ghost = Handle(GHOSTS | self.tape.below(9) as u64);
+            let ghost = SourceHandle(GHOSTS | self.tape.below(9) as u64);
             self.events.extend([Event::Writable(ghost), Event::Received { source: ghost, len: 0 }]);
             *count += 2;
         }
@@ -222,7 +224,7 @@ where
         rest
     }
 
-    fn obey(&mut self, answer: Answer) {
+    fn obey(&mut self, answer: TurnOutput) {
         self.room = answer.room;
         let mut output = &answer.output[..];
         let mut next = |len: u32| output.split_off(..len as usize).expect("as many bytes as were put out");
@@ -253,7 +255,7 @@ where
         assert!(output.is_empty(), "every byte belongs to a command");
     }
 
-    fn send(&mut self, source: Handle, bytes: &[u8]) {
+    fn send(&mut self, source: SourceHandle, bytes: &[u8]) {
         let window = self.window;
         let client = self.client(source);
         assert!(!client.is_mute, "it was told");
@@ -270,7 +272,7 @@ where
         }
     }
 
-    fn client(&mut self, source: Handle) -> &mut Client {
+    fn client(&mut self, source: SourceHandle) -> &mut Client {
         let index = usize::try_from(source.0 & 0xffff_ffff).expect("32 bits") - 1;
         assert_eq!(source, handle(index), "a handle that was given");
         let client = &mut self.clients[index];
@@ -300,8 +302,8 @@ impl Client {
     }
 }
 
-fn handle(index: usize) -> Handle {
-    Handle(3 << 32 | (index as u64 + 1))
+fn handle(index: usize) -> SourceHandle {
+    SourceHandle(3 << 32 | (index as u64 + 1))
 }
 
 /// Some of all: mostly all, at times nothing.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use sinbin_core::serve::{Engine, Guarded, Platform, Room, ServeTask, Unguarded, Until};
+use sinbin_core::serve::{Admission, Engine, Guarded, Platform, ServeTask, Unguarded, Until};
 use sinbin_core::{
     Cx, Executor, Host, Instant, IoError, Limits, NoJob, Serves, Service, SourceId, Step, Task, Wait,
 };
@@ -37,7 +37,7 @@ impl<H: Host> Task<H> for SilentConn {
 
 struct Bare {
     now: Instant,
-    room: Room<()>,
+    room: Admission<()>,
 }
 
 impl Host for Bare {
@@ -80,7 +80,7 @@ impl Platform for Bare {
     type Closed = ();
     type Error = ();
 
-    fn room(&mut self) -> &mut Room<()> {
+    fn room(&mut self) -> &mut Admission<()> {
         &mut self.room
     }
 
@@ -100,7 +100,7 @@ impl Platform for Bare {
 
 /// Creates a loop with one connection.
 fn engine() -> Engine<Bare> {
-    let bare = Bare { now: Instant::ZERO, room: Room::new(1) };
+    let bare = Bare { now: Instant::ZERO, room: Admission::new(1) };
     let mut engine = Engine::new(bare, &Limits::new(1, 1, 64), Duration::ZERO);
     assert_eq!(engine.serve(|bare, _| bare.room.enter()), Ok(()));
     engine

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sinbin_core::echo::Echo;
 use sinbin_core::serve::{Engine, Stopped, Until};
-use sinbin_core::{Cx, Limits, NoJob, Service, SourceId, Step, Task, Wait, Woken};
+use sinbin_core::{Cx, Limits, NoJob, Service, SourceId, Step, Task, Wait, WakeReason};
 
 use crate::world::{World, at, engine};
 
@@ -59,7 +59,7 @@ impl Service for Stubborn {
 
 impl<const SETTLE: u64> Task<World<Stubborn, SETTLE>> for StubbornConn {
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, World<Stubborn, SETTLE>>) -> Step {
-        if cx.woken() == Woken::Cancelled {
+        if cx.wake_reason() == WakeReason::Cancelled {
             self.told.set(self.told.get() + 1);
             if self.told.get() >= self.tellings {
                 return Step::Done;

@@ -134,13 +134,13 @@ fn a_loop_that_computes_looks_and_does_not_wait() {
     let mut engine = engine(world, 2);
     assert_eq!(engine.run(|| false), Ok(0));
     let [first, second, third, ..] = engine.platform.waits[..] else { panic!("three waits") };
-    assert_eq!([first, second], [Until::Look; 2]);
+    assert_eq!([first, second], [Until::Poll; 2]);
     assert!(matches!(third, Until::At(_)), "{third:?}");
 }
 
 #[test]
 fn a_wait_has_the_time_to_its_deadline() {
-    assert_eq!(Until::Look.span(at(1)), Duration::ZERO);
+    assert_eq!(Until::Poll.span(at(1)), Duration::ZERO);
     assert_eq!(Until::Due.span(at(1)), Duration::ZERO);
     assert_eq!(Until::At(at(3)).span(at(1)), Duration::from_millis(2));
     assert_eq!(Until::At(at(1)).span(at(3)), Duration::ZERO);

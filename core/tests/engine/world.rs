@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use sinbin_core::serve::{Engine, Guard, Guarded, Platform, Room, ServeTask, Subject, Until};
+use sinbin_core::serve::{Admission, Engine, Guard, Guarded, Platform, ServeTask, Subject, Until};
 use sinbin_core::{Executor, Host, Instant, Interest, IoError, Limits, Serves, Service, SourceId, Task};
 
 /// Returns the moment so many milliseconds after the beginning.
@@ -76,7 +76,7 @@ pub struct World<S: Service, const SETTLE: u64 = 0> {
     /// Numbers of clients that nobody has taken yet.
     backlog: VecDeque<usize>,
     sockets: BTreeMap<SourceId, (Kind, Interest)>,
-    pub room: Room<usize>,
+    pub room: Admission<usize>,
     /// The acts that are to come, each at its time.
     script: VecDeque<(Instant, Act<S, SETTLE>)>,
     pub is_to_stop: bool,
@@ -105,7 +105,7 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
             clients: Vec::new(),
             backlog: VecDeque::new(),
             sockets: BTreeMap::new(),
-            room: Room::new(connections),
+            room: Admission::new(connections),
             script: VecDeque::new(),
             is_to_stop: false,
             is_draining: false,
@@ -233,7 +233,7 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
 
     const SETTLE: Duration = Duration::from_millis(SETTLE);
 
-    fn room(&mut self) -> &mut Room<usize> {
+    fn room(&mut self) -> &mut Admission<usize> {
         &mut self.room
     }
 

@@ -5,17 +5,17 @@ use std::rc::Rc;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
-use sinbin_core::task::{Refused, Why};
+use sinbin_core::task::{JoinErrorKind, WaitError};
 
 use crate::loopback::run;
 
 #[test]
 fn an_embassy_channel_hands_on_between_tasks() {
-    let said = run(async |on| {
+    let said = run(async |handle| {
         let channel = Rc::new(embassy_sync::channel::Channel::<NoopRawMutex, u32, 2>::new());
         let to = Rc::clone(&channel);
         // Both wait in turn: there is room for two.
-        let mut sender = on.spawn(async move {
+        let mut sender = handle.spawn(async move {
             for n in 0..100 {
                 to.send(n).await;
             }
@@ -25,18 +25,18 @@ fn an_embassy_channel_hands_on_between_tasks() {
             said.push(channel.receive().await);
         }
         sender.join().await.expect("nobody cancels it");
-        Ok::<_, Refused>(said)
+        Ok::<_, WaitError>(said)
     });
     assert_eq!(said, Ok((0..100).collect()));
 }
 
 #[test]
 fn an_embassy_signal_reaches_who_waits_and_who_comes_later() {
-    run(async |on| {
+    run(async |handle| {
         let signal = Rc::new(embassy_sync::signal::Signal::<NoopRawMutex, &str>::new());
         let from = Rc::clone(&signal);
-        let mut waiting = on.spawn(async move { from.wait().await }).expect("there is room");
-        on.yield_now().await;
+        let mut waiting = handle.spawn(async move { from.wait().await }).expect("there is room");
+        handle.yield_now().await;
         signal.signal("first");
         assert_eq!(waiting.join().await.expect("nobody cancels it"), "first");
         signal.signal("second");
@@ -46,7 +46,7 @@ fn an_embassy_signal_reaches_who_waits_and_who_comes_later() {
 
 #[test]
 fn an_async_channel_hands_on_between_tasks() {
-    run(async |on| {
+    run(async |handle| {
         let (sender, receiver) = async_channel::bounded(1);
         let mut sums = Vec::new();
         for _ in 0..3 {
@@ -58,7 +58,7 @@ fn an_async_channel_hands_on_between_tasks() {
                 }
                 sum
             };
-            sums.push(on.spawn(sum).expect("there is room"));
+            sums.push(handle.spawn(sum).expect("there is room"));
         }
         for n in 1..=100 {
             sender.send(n).await.expect("they listen");
@@ -74,22 +74,22 @@ fn an_async_channel_hands_on_between_tasks() {
 
 #[test]
 fn who_is_cancelled_drops_the_foreign_future() {
-    run(async |on| {
+    run(async |handle| {
         let (sender, receiver) = oneshot::channel::<()>();
-        let mut task = on.spawn(receiver).expect("there is room");
-        on.yield_now().await;
+        let mut task = handle.spawn(receiver).expect("there is room");
+        handle.yield_now().await;
         assert!(!sender.is_canceled());
         task.cancel();
-        assert_eq!(task.join().await.expect_err("it was cancelled").why, Why::Cancelled);
+        assert_eq!(task.join().await.expect_err("it was cancelled").why, JoinErrorKind::Cancelled);
         assert!(sender.is_canceled(), "and its waker was given back");
     });
 }
 
 #[test]
 fn up_to_thirty_futures_are_joined_by_the_tasks_own_waker() {
-    run(async |on| {
+    run(async |handle| {
         // Beyond that, `join_all` is an executor of its own.
-        let tasks: Vec<_> = (0..5).map(|n| on.spawn(async move { n }).expect("there is room")).collect();
+        let tasks: Vec<_> = (0..5).map(|n| handle.spawn(async move { n }).expect("there is room")).collect();
         let joined = join_all(tasks.into_iter().map(|mut task| async move { task.join().await.ok() })).await;
         assert_eq!(joined, [Some(0), Some(1), Some(2), Some(3), Some(4)]);
     });

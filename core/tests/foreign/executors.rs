@@ -7,26 +7,26 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use sinbin_core::task::{Error, JoinHandle, Refused, Why};
+use sinbin_core::task::{Error, JoinErrorKind, JoinHandle, WaitError};
 
 use crate::inbox::Inbox;
 use crate::loopback::{Stalled, run, run_with, wire};
 
 #[test]
 fn an_executor_within_the_task_is_told_that_it_is_one() {
-    run(async |on| {
-        let conn = wire(on).await;
+    run(async |handle| {
+        let conn = wire(handle).await;
         let (mut one, mut other) = ([0; 4], [0; 4]);
         let mut received: FuturesUnordered<_> =
             [conn.recv(&mut one), conn.recv(&mut other)].into_iter().collect();
         for _ in 0..2 {
-            assert_eq!(received.next().await, Some(Err(Error::Refused(Refused::Wrapped))));
+            assert_eq!(received.next().await, Some(Err(Error::Wait(WaitError::Wrapped))));
         }
         assert_eq!(received.next().await, None);
         drop(received);
 
         let mut ready: FuturesUnordered<_> = [conn.readable()].into_iter().collect();
-        assert_eq!(ready.next().await, Some(Err(Error::Refused(Refused::Wrapped))));
+        assert_eq!(ready.next().await, Some(Err(Error::Wait(WaitError::Wrapped))));
         drop(ready);
 
         // What need not wait can be had even so.
@@ -35,10 +35,10 @@ fn an_executor_within_the_task_is_told_that_it_is_one() {
         assert_eq!(received.next().await, Some(Ok(4)));
         drop(received);
 
-        let mut task = on.spawn(async move { on.yield_now().await }).expect("there is room");
+        let mut task = handle.spawn(async move { handle.yield_now().await }).expect("there is room");
         let mut joined: FuturesUnordered<_> = [task.join()].into_iter().collect();
         let refused = joined.next().await.map(|joined| joined.map_err(|error| error.why));
-        assert_eq!(refused, Some(Err(Why::Refused(Refused::Wrapped))));
+        assert_eq!(refused, Some(Err(JoinErrorKind::Wait(WaitError::Wrapped))));
         drop(joined);
         task.join().await.expect("it can be waited for by us, as ever");
     });
@@ -46,19 +46,19 @@ fn an_executor_within_the_task_is_told_that_it_is_one() {
 
 #[test]
 fn sleeps_and_foreign_futures_may_be_in_an_executor_within_the_task() {
-    run(async |on| {
+    run(async |handle| {
         let sleeps = (1..=5).rev().map(|n| async move {
-            on.sleep(Duration::from_millis(n)).await;
+            handle.sleep(Duration::from_millis(n)).await;
             n
         });
         let slept: Vec<_> = sleeps.collect::<FuturesUnordered<_>>().collect().await;
         assert_eq!(slept, [1, 2, 3, 4, 5]);
 
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..5).map(|_| oneshot::channel()).unzip();
-        let mut task = on
+        let mut task = handle
             .spawn(async move {
                 for (n, sender) in (0..).zip(senders) {
-                    on.yield_now().await;
+                    handle.yield_now().await;
                     sender.send(n).expect("somebody waits");
                 }
             })
@@ -71,7 +71,7 @@ fn sleeps_and_foreign_futures_may_be_in_an_executor_within_the_task() {
 
 #[test]
 fn tasks_that_wait_for_each_other_are_stalled_even_here() {
-    let stalled = run_with(&Inbox::default(), async |on| {
+    let stalled = run_with(&Inbox::default(), async |handle| {
         let handles = Rc::new(RefCell::new(Vec::<JoinHandle<'_, ()>>::new()));
         let wait = |index: usize| {
             let handles = Rc::clone(&handles);
@@ -80,8 +80,8 @@ fn tasks_that_wait_for_each_other_are_stalled_even_here() {
                 other.join().await.ok();
             }
         };
-        let first = on.spawn(wait(1)).expect("there is room");
-        let second = on.spawn(wait(0)).expect("there is room");
+        let first = handle.spawn(wait(1)).expect("there is room");
+        let second = handle.spawn(wait(0)).expect("there is room");
         handles.borrow_mut().extend([first, second]);
     });
     assert_eq!(stalled, Err(Stalled));

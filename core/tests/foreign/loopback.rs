@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sinbin_core::task::{Async, AsyncHost, Conn, Door, Loop};
+use sinbin_core::task::{Async, AsyncHost, Conn, Handle, RunContext};
 use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, Rest, SourceId};
 
 use crate::inbox::Inbox;
@@ -82,13 +82,13 @@ impl<'d> AsyncHost<'d> for Loopback<'d> {
 pub(crate) struct Stalled;
 
 /// Runs `main` and what it spawns to the end. Whoever is at `inbox` may know when all wait.
-pub(crate) fn run_with<T>(inbox: &Inbox, main: impl AsyncFnOnce(Loop<'_>) -> T) -> Result<T, Stalled> {
+pub(crate) fn run_with<T>(inbox: &Inbox, main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Stalled> {
     let result = RefCell::new(None);
-    let door = Door::new(inbox);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(inbox);
+    let handle = Handle::new(&run_context);
     let mut host = Loopback::default();
     let mut executor = Executor::new(&Fixed);
-    let (task, _) = Async::new(on, async { *result.borrow_mut() = Some(main(on).await) });
+    let (task, _) = Async::new(handle, async { *result.borrow_mut() = Some(main(handle).await) });
     assert!(executor.spawn(task).is_ok(), "the first one");
     let mut now = Instant::ZERO;
     loop {
@@ -115,10 +115,10 @@ pub(crate) fn run_with<T>(inbox: &Inbox, main: impl AsyncFnOnce(Loop<'_>) -> T) 
     Ok(result.take().expect("all tasks are over"))
 }
 
-pub(crate) fn run<T>(main: impl AsyncFnOnce(Loop<'_>) -> T) -> T {
+pub(crate) fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     run_with(&Inbox::default(), main).expect("the tasks don't wait for each other")
 }
 
-pub(crate) async fn wire(on: Loop<'_>) -> Conn<'_> {
-    on.connect(SocketAddr::from(([127, 0, 0, 1], 1))).await.expect("a host gives wires")
+pub(crate) async fn wire(handle: Handle<'_>) -> Conn<'_> {
+    handle.connect(SocketAddr::from(([127, 0, 0, 1], 1))).await.expect("a host gives wires")
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use sinbin_core::task::{Async, Bell, Door, Loop, Signal, Signals};
+use sinbin_core::task::{Async, Bell, Handle, RunContext, Signal, Signals};
 use sinbin_core::{Executor, Fixed, Instant, Rest};
 
 use crate::inbox::PATIENCE;
@@ -23,8 +23,8 @@ fn signals_in_statics_do_for_foreign_futures() {
     let wakers = Signals::new(&BELL, &SIGNALS);
     let channel = embassy_sync::channel::Channel::<NoopRawMutex, u32, 1>::new();
     let heard = Cell::new(0);
-    let door = Door::new(&wakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&wakers);
+    let handle = Handle::new(&run_context);
     let mut host = Loopback::default();
     let mut executor = Executor::new(&Fixed);
     let sends = async {
@@ -37,8 +37,8 @@ fn signals_in_statics_do_for_foreign_futures() {
             heard.set(heard.get() + channel.receive().await);
         }
     };
-    let (sends, _) = Async::new(on, sends);
-    let (hears, _) = Async::new(on, hears);
+    let (sends, _) = Async::new(handle, sends);
+    let (hears, _) = Async::new(handle, hears);
     assert!(executor.spawn(sends).is_ok() && executor.spawn(hears).is_ok());
     let mut turns = 0;
     while executor.kernel.rest() != Rest::Empty {
@@ -63,8 +63,8 @@ fn signals_that_another_core_gives_are_not_lost() {
     let kept = [const { Cell::new(None) }; 2];
     let lost = AtomicBool::new(false);
     let wakers = Signals::new(&OTHER_BELL, &OTHER_SIGNALS);
-    let door = Door::new(&wakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&wakers);
+    let handle = Handle::new(&run_context);
     let mut host = Loopback::default();
     let mut executor = Executor::new(&Fixed);
     for task in 0..2 {
@@ -77,7 +77,7 @@ fn signals_that_another_core_gives_are_not_lost() {
             seen.store(round, Ordering::SeqCst);
             if round == LAST { Poll::Ready(()) } else { Poll::Pending }
         });
-        assert!(executor.spawn(Async::new(on, sees).0).is_ok(), "there is room");
+        assert!(executor.spawn(Async::new(handle, sees).0).is_ok(), "there is room");
     }
     executor.turn(Instant::ZERO, &mut host);
     let kept: Vec<Waker> = kept.iter().map(|kept| kept.take().expect("it ran")).collect();

@@ -23,8 +23,8 @@ fn another_thread_wakes_a_task_while_all_wait() {
             sender.send(42).expect("a task waits");
         });
         // One waits for the other, and that for the thread: nobody is stalled.
-        let answer = run_with(&inbox, async |on| {
-            let mut task = on.spawn(receiver).expect("there is room");
+        let answer = run_with(&inbox, async |handle| {
+            let mut task = handle.spawn(receiver).expect("there is room");
             task.join().await.expect("nobody cancels it")
         });
         assert_eq!(answer, Ok(Ok(42)));
@@ -40,8 +40,8 @@ fn a_task_that_awaits_both_a_wire_and_a_thread_hears_both() {
             inbox.all_wait();
             sender.send(42).expect("a task waits");
         });
-        let heard = run_with(&inbox, async |on| {
-            let conn = wire(on).await;
+        let heard = run_with(&inbox, async |handle| {
+            let conn = wire(handle).await;
             let mut buffer = [0; 4];
             let Either::Left((answer, _)) = select(receiver, conn.recv(&mut buffer)).await else {
                 panic!("nobody has sent");
@@ -74,7 +74,7 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
             });
         }
         drop((sender, bounded));
-        let all = run_with(&inbox, async |on| {
+        let all = run_with(&inbox, async |handle| {
             // Two tasks share a receiver, and a third has the other.
             let count = |receiver: async_channel::Receiver<(usize, u32)>| async move {
                 let mut count = 0;
@@ -84,8 +84,8 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
                 }
                 count
             };
-            let mut first = on.spawn(count(limited.clone())).expect("there is room");
-            let mut second = on.spawn(count(limited)).expect("there is room");
+            let mut first = handle.spawn(count(limited.clone())).expect("there is room");
+            let mut second = handle.spawn(count(limited)).expect("there is room");
             let mut next = [0; 4];
             while let Some((thread, n)) = receiver.next().await {
                 assert_eq!(n, next[thread], "in the order of thread {thread}");
@@ -102,7 +102,7 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
 #[test]
 fn a_waker_can_be_lent_to_a_thread_for_a_step() {
     let counted = AtomicUsize::new(0);
-    run(async |on| {
+    run(async |handle| {
         let mut polls = 0;
         poll_fn(|context| {
             polls += 1;
@@ -136,7 +136,7 @@ fn a_waker_can_be_lent_to_a_thread_for_a_step() {
             Poll::Pending
         })
         .await;
-        on.yield_now().await;
+        handle.yield_now().await;
     });
     assert_eq!(counted.into_inner(), 9);
 }

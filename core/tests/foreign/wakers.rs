@@ -36,21 +36,21 @@ impl Gate {
 
 #[test]
 fn a_waker_that_outlives_its_task_wakes_nobody() {
-    let old = run(async |on| {
+    let old = run(async |handle| {
         let keep = poll_fn(|context| Poll::Ready(context.waker().clone()));
-        let mut first = on.spawn(keep).expect("there is room");
+        let mut first = handle.spawn(keep).expect("there is room");
         let place = first.task().index();
         let old = first.join().await.expect("nobody cancels it");
         let gate = Rc::new(Gate::default());
-        let mut second = on.spawn(Rc::clone(&gate).pass()).expect("there is room");
+        let mut second = handle.spawn(Rc::clone(&gate).pass()).expect("there is room");
         assert_eq!(second.task().index(), place, "the second has the first one's place");
-        on.yield_now().await;
+        handle.yield_now().await;
         assert_eq!(gate.polls.get(), 1);
         old.wake_by_ref();
         let there = old.clone();
         thread::spawn(move || there.wake()).join().expect("to wake is no panic");
         for _ in 0..3 {
-            on.yield_now().await;
+            handle.yield_now().await;
         }
         assert_eq!(gate.polls.get(), 1, "the second one is not disturbed");
         gate.open.set(true);
@@ -66,7 +66,7 @@ fn a_waker_that_outlives_its_task_wakes_nobody() {
 fn a_task_that_registers_again_is_known() {
     // Who registers a waker that would not wake the same task as the one before, has that one woken by
     // `embassy-sync`: two tasks at one signal would fight. A task must not fight itself.
-    let polls = run(async |on| {
+    let polls = run(async |handle| {
         let signal = embassy_sync::signal::Signal::<NoopRawMutex, ()>::new();
         let mut wait = pin!(signal.wait());
         let mut polls = 0;
@@ -75,8 +75,8 @@ fn a_task_that_registers_again_is_known() {
             wait.as_mut().poll(context)
         });
         let other = async {
-            on.yield_now().await;
-            on.sleep(100 * TURN).await;
+            handle.yield_now().await;
+            handle.sleep(100 * TURN).await;
         };
         select(counted, pin!(other)).await;
         polls

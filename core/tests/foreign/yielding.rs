@@ -26,7 +26,7 @@ pub(crate) async fn foreign_yield() {
 
 #[test]
 fn a_foreign_yield_lets_the_others_run() {
-    let said = run(async |on| {
+    let said = run(async |handle| {
         let said = Rc::new(RefCell::new(String::new()));
         let say = |name: char| {
             let said = Rc::clone(&said);
@@ -37,7 +37,7 @@ fn a_foreign_yield_lets_the_others_run() {
                 }
             }
         };
-        let mut tasks = ['a', 'b', 'c'].map(|name| on.spawn(say(name)).expect("there is room"));
+        let mut tasks = ['a', 'b', 'c'].map(|name| handle.spawn(say(name)).expect("there is room"));
         for task in &mut tasks {
             task.join().await.expect("nobody cancels it");
         }
@@ -48,8 +48,8 @@ fn a_foreign_yield_lets_the_others_run() {
 
 #[test]
 fn a_foreign_yield_keeps_no_wait_of_the_same_step() {
-    run(async |on| {
-        let conn = wire(on).await;
+    run(async |handle| {
+        let conn = wire(handle).await;
         let mut buffer = [0; 4];
         let (received, ()) = join(conn.recv(&mut buffer), async {
             foreign_yield().await;
@@ -68,8 +68,8 @@ fn what_is_ready_is_seen_beside_a_future_that_never_rests() {
             foreign_yield().await;
         }
     }
-    run(async |on| {
-        let conn = wire(on).await;
+    run(async |handle| {
+        let conn = wire(handle).await;
         let mut buffer = [0; 4];
         let received = select(conn.recv(&mut buffer), Box::pin(never_rests()));
         let (received, ()) = join(received, async { conn.send_all(b"1").await.expect("a wire") }).await;

@@ -4,7 +4,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Instant, Interest, JobId, Kernel, SourceId, Step, TaskId, Wait, What};
+use sinbin_core::{Instant, Interest, JobId, Kernel, SourceId, Step, TaskId, Wait, WaitTarget};
 
 use crate::cases::cases;
 use crate::heap::{Heap, Limits};
@@ -115,7 +115,7 @@ fn costs_without_timers(crowd: &mut Crowd) -> Vec<u64> {
     for end in ENDS {
         let job = crowd.kernel.begin_job().unwrap();
         let probe = Probe { task: crowd.probe, source: crowd.source, job };
-        let wait = Wait::recv(probe.source).or(What::Send(probe.source)).or(What::Job(job));
+        let wait = Wait::recv(probe.source).or(WaitTarget::Send(probe.source)).or(WaitTarget::Job(job));
         costs.push(crowd.next());
         costs.push(crowd.park(Step::Wait(wait)));
         costs.push(crowd.cost(Kernel::next_change));
@@ -153,8 +153,8 @@ proptest! {
         let parked = crowd.park(Step::Wait(Wait::time(at)));
         prop_assert!(parked <= limit, "{} of {}", parked, limit);
 
-        let woken = crowd.cost(|kernel| kernel.wake(probe));
-        prop_assert!(woken <= limit, "{} of {}", woken, limit);
+        let wake_reason = crowd.cost(|kernel| kernel.wake(probe));
+        prop_assert!(wake_reason <= limit, "{} of {}", wake_reason, limit);
 
         // All that are due until then come up at once, each for its own price.
         let due = others.iter().filter(|other| matches!(other, Other::Time(due) if *due <= at.as_nanos()));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sinbin_core::{
     Fixed, Instant, Interest, JobId, Kernel, Rest, SourceId, Step as KernelStep, TaskId, TaskState, TaskView,
-    Wait, What, Woken,
+    Wait, WaitTarget, WakeReason,
 };
 
 use crate::cases::cases;
@@ -55,9 +55,9 @@ proptest! {
             let before = world.see().tasks;
             world.close(id);
             for (old, new) in before.iter().zip(world.see().tasks) {
-                let waited = [What::Recv(id), What::Send(id), What::Hangup(id)].map(Some);
+                let waited = [WaitTarget::Recv(id), WaitTarget::Send(id), WaitTarget::Hangup(id)].map(Some);
                 if old.0.waits.iter().any(|what| waited.contains(what)) {
-                    prop_assert_eq!((new.0.state, new.1), (TaskState::Ready, Some(Woken::Closed)));
+                    prop_assert_eq!((new.0.state, new.1), (TaskState::Ready, Some(WakeReason::Closed)));
                 } else {
                     prop_assert_eq!(*old, new);
                 }
@@ -71,24 +71,24 @@ proptest! {
     fn promise_6_cancelling_takes_a_task_out_at_once(ops in ops(120)) {
         let mut world = World::after(&ops);
         let cancelled: Vec<_> = world.see().tasks;
-        for (view, woken) in &cancelled {
+        for (view, wake_reason) in &cancelled {
             world.cancel(view.id);
             let now = world.kernel.tasks().find(|now| now.id == view.id).unwrap();
             prop_assert_eq!(now.state, TaskState::Ready);
             prop_assert_eq!(now.waits, [None; sinbin_core::MAX_WAITS]);
-            let told = if view.state == TaskState::Waiting { Some(Woken::Cancelled) } else { *woken };
-            prop_assert_eq!(world.kernel.woken(view.id), told);
+            let told = if view.state == TaskState::Waiting { Some(WakeReason::Cancelled) } else { *wake_reason };
+            prop_assert_eq!(world.kernel.wake_reason(view.id), told);
         }
         let mut told = Vec::new();
         for _ in 0..3 {
             world.advance(world.model.now);
             let ran = std::iter::from_fn(|| world.run(&Step::Yield));
-            told.extend(ran.filter(|(_, woken)| *woken == Woken::Cancelled).map(|(id, _)| id));
+            told.extend(ran.filter(|(_, wake_reason)| *wake_reason == WakeReason::Cancelled).map(|(id, _)| id));
         }
         told.sort();
         // Who was about to be told already is told of both.
-        let times = |(view, woken): &(TaskView, Option<Woken>)| {
-            let about_to = view.state == TaskState::Ready && *woken == Some(Woken::Cancelled);
+        let times = |(view, wake_reason): &(TaskView, Option<WakeReason>)| {
+            let about_to = view.state == TaskState::Ready && *wake_reason == Some(WakeReason::Cancelled);
             vec![view.id; 1 + usize::from(about_to)]
         };
         prop_assert_eq!(told, cancelled.iter().flat_map(times).collect::<Vec<_>>());
@@ -130,7 +130,7 @@ impl<S: sinbin_core::Storage> World<S> {
         self.wake(id);
         self.cancel(id);
         self.park(id, &Step::Done);
-        assert_eq!(self.kernel.woken(id), None);
+        assert_eq!(self.kernel.wake_reason(id), None);
         assert_eq!(self.see(), before, "promise 5: task {id}");
     }
 
@@ -155,7 +155,7 @@ fn promise_5_a_wide_index_is_no_narrow_one() {
     for high in [1 << 30, 1 << 31, 3 << 30] {
         let mut world = World::small();
         let (source, job) = (world.open().unwrap(), world.begin_job().unwrap());
-        for what in [What::Recv(source), What::Job(job)] {
+        for what in [WaitTarget::Recv(source), WaitTarget::Job(job)] {
             world.spawn().unwrap();
             world.advance(Instant::ZERO);
             world.run(&Step::Wait(vec![what], Instant::NEVER));
@@ -171,15 +171,18 @@ fn promise_5_who_waits_for_nothing_is_told_so() {
     for index in [0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0xffff_ffff] {
         let bits = 1 << 32 | index;
         let source = SourceId::from_bits(bits);
-        for what in
-            [What::Recv(source), What::Send(source), What::Hangup(source), What::Job(JobId::from_bits(bits))]
-        {
+        for what in [
+            WaitTarget::Recv(source),
+            WaitTarget::Send(source),
+            WaitTarget::Hangup(source),
+            WaitTarget::Job(JobId::from_bits(bits)),
+        ] {
             let mut kernel = Kernel::new(&Fixed::<1>);
             let task = kernel.spawn().unwrap();
             kernel.advance(Instant::ZERO);
             kernel.park(task, KernelStep::Wait(Wait::on(what)));
             assert_eq!(kernel.rest(), Rest::Ready, "{what:?}");
-            assert_eq!(kernel.woken(task), Some(Woken::Closed), "{what:?}");
+            assert_eq!(kernel.wake_reason(task), Some(WakeReason::Closed), "{what:?}");
         }
     }
 }

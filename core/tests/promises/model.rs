@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sinbin_core::{
-    By, Instant, Interest, JobId, MAX_WAITS, Rest, SourceId, TaskId, TaskState, TaskView, What, Woken,
+    ExpectedWaker, Instant, Interest, JobId, MAX_WAITS, Rest, SourceId, TaskId, TaskState, TaskView,
+    WaitTarget, WakeReason,
 };
 
 /// A step, open to look into.
@@ -12,22 +13,22 @@ pub enum Step {
     Yield,
     Done,
     Fail,
-    Wait(Vec<What>, Instant),
+    Wait(Vec<WaitTarget>, Instant),
     /// Waits to be named by somebody.
-    WaitFor(By),
+    WaitFor(ExpectedWaker),
 }
 
 /// Where a task is.
 #[derive(Clone, PartialEq, Debug)]
 pub enum At {
     Queue,
-    Bin { whats: Vec<What>, deadline: Instant, by: By, order: usize },
+    WaitTables { targets: Vec<WaitTarget>, deadline: Instant, by: ExpectedWaker, order: usize },
 }
 
 pub struct Task {
     pub(crate) at: At,
     since: Instant,
-    pub(crate) woken: Woken,
+    pub(crate) wake_reason: WakeReason,
     pub(crate) named: bool,
     pub(crate) cancelled: bool,
 }
@@ -37,8 +38,8 @@ impl Task {
     fn is_open_ended(&self) -> bool {
         match &self.at {
             At::Queue => false,
-            At::Bin { whats, deadline, by, .. } => {
-                whats.is_empty() && *deadline == Instant::NEVER && *by != By::Outside
+            At::WaitTables { targets, deadline, by, .. } => {
+                targets.is_empty() && *deadline == Instant::NEVER && *by != ExpectedWaker::Outside
             }
         }
     }
@@ -84,8 +85,13 @@ impl Model {
     }
 
     pub fn spawn(&mut self, id: TaskId) {
-        let task =
-            Task { at: At::Queue, since: self.now, woken: Woken::Spawned, named: false, cancelled: false };
+        let task = Task {
+            at: At::Queue,
+            since: self.now,
+            wake_reason: WakeReason::Spawned,
+            named: false,
+            cancelled: false,
+        };
         self.tasks.insert(id, task);
         self.queue.push_back(id);
     }
@@ -98,14 +104,14 @@ impl Model {
         self.begin_turn();
     }
 
-    pub fn advance_unseen(&mut self, now: Instant) {
+    pub fn advance_unpolled(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.begin_turn();
     }
 
     fn begin_turn(&mut self) {
         while let Some((_, _, id)) = self.deadlines().filter(|(at, ..)| *at <= self.seen).min() {
-            self.enqueue(id, Woken::TimedOut);
+            self.enqueue(id, WakeReason::TimedOut);
         }
         self.turn = self.queue.len();
     }
@@ -124,17 +130,17 @@ impl Model {
             Step::Yield => self.requeue(id),
             Step::Done | Step::Fail => drop(self.tasks.remove(&id)),
             // What is past the limit changes nothing.
-            Step::Wait(whats, deadline) => {
-                self.wait(id, &whats[..whats.len().min(MAX_WAITS)], *deadline, By::Anyone);
+            Step::Wait(targets, deadline) => {
+                self.wait(id, &targets[..targets.len().min(MAX_WAITS)], *deadline, ExpectedWaker::Anyone);
             }
             Step::WaitFor(by) => self.wait(id, &[], Instant::NEVER, *by),
         }
     }
 
-    fn wait(&mut self, id: TaskId, whats: &[What], deadline: Instant, by: By) {
-        match self.refusal(id, whats) {
-            Some(woken) => self.enqueue(id, woken),
-            None => self.enter_bin(id, whats.to_vec(), deadline, by),
+    fn wait(&mut self, id: TaskId, targets: &[WaitTarget], deadline: Instant, by: ExpectedWaker) {
+        match self.refusal(id, targets) {
+            Some(wake_reason) => self.enqueue(id, wake_reason),
+            None => self.enter_wait_tables(id, targets.to_vec(), deadline, by),
         }
     }
 
@@ -142,50 +148,58 @@ impl Model {
     fn requeue(&mut self, id: TaskId) {
         let task = self.task(id);
         if task.cancelled {
-            return self.enqueue(id, Woken::Cancelled);
+            return self.enqueue(id, WakeReason::Cancelled);
         }
-        task.woken = Woken::Yielded;
+        task.wake_reason = WakeReason::Yielded;
         self.queue.push_back(id);
     }
 
     /// Why a wait ends before it begins, if it does.
-    fn refusal(&mut self, id: TaskId, whats: &[What]) -> Option<Woken> {
+    fn refusal(&mut self, id: TaskId, targets: &[WaitTarget]) -> Option<WakeReason> {
         let task = self.task(id);
         if task.cancelled {
-            return Some(Woken::Cancelled);
+            return Some(WakeReason::Cancelled);
         }
         if std::mem::take(&mut task.named) {
-            return Some(Woken::Named);
+            return Some(WakeReason::Named);
         }
-        let refused = |(number, what): (usize, &What)| match what {
-            What::Job(job) if !self.jobs.contains_key(job) => Some(Woken::Closed),
-            What::Job(job) if self.jobs[job] => Some(Woken::Ready),
-            What::Recv(source) | What::Send(source) | What::Hangup(source)
+        let refused = |(number, what): (usize, &WaitTarget)| match what {
+            WaitTarget::Job(job) if !self.jobs.contains_key(job) => Some(WakeReason::Closed),
+            WaitTarget::Job(job) if self.jobs[job] => Some(WakeReason::Ready),
+            WaitTarget::Recv(source) | WaitTarget::Send(source) | WaitTarget::Hangup(source)
                 if !self.sources.contains_key(source) =>
             {
-                Some(Woken::Closed)
+                Some(WakeReason::Closed)
             }
             // Who names a thing twice stands in its own way.
-            what => (self.waiter(*what).is_some() || whats[..number].contains(what)).then_some(Woken::Busy),
+            what => {
+                (self.waiter(*what).is_some() || targets[..number].contains(what)).then_some(WakeReason::Busy)
+            }
         };
-        whats.iter().enumerate().find_map(refused)
+        targets.iter().enumerate().find_map(refused)
     }
 
-    fn enter_bin(&mut self, id: TaskId, whats: Vec<What>, deadline: Instant, by: By) {
+    fn enter_wait_tables(
+        &mut self,
+        id: TaskId,
+        targets: Vec<WaitTarget>,
+        deadline: Instant,
+        by: ExpectedWaker,
+    ) {
         let (now, order) = (self.now, self.waits);
         self.waits += 1;
         let task = self.task(id);
-        task.at = At::Bin { whats, deadline, by, order };
+        task.at = At::WaitTables { targets, deadline, by, order };
         task.since = now;
     }
 
-    fn enqueue(&mut self, id: TaskId, woken: Woken) {
+    fn enqueue(&mut self, id: TaskId, wake_reason: WakeReason) {
         let now = self.now;
         let task = self.task(id);
         task.at = At::Queue;
-        task.woken = woken;
+        task.wake_reason = wake_reason;
         task.since = now;
-        task.cancelled &= woken != Woken::Cancelled;
+        task.cancelled &= wake_reason != WakeReason::Cancelled;
         self.queue.push_back(id);
     }
 
@@ -193,7 +207,7 @@ impl Model {
         match self.tasks.get_mut(&id) {
             None => return false,
             Some(task) if task.at == At::Queue => task.named = true,
-            Some(_) => self.enqueue(id, Woken::Named),
+            Some(_) => self.enqueue(id, WakeReason::Named),
         }
         true
     }
@@ -202,7 +216,7 @@ impl Model {
         match self.tasks.get_mut(&id) {
             None => return false,
             Some(task) if task.at == At::Queue => task.cancelled = true,
-            Some(_) => self.enqueue(id, Woken::Cancelled),
+            Some(_) => self.enqueue(id, WakeReason::Cancelled),
         }
         true
     }
@@ -212,19 +226,21 @@ impl Model {
     }
 
     pub fn close(&mut self, id: SourceId) -> bool {
-        self.wake_all(id, Woken::Closed);
+        self.wake_all(id, WakeReason::Closed);
         self.sources.remove(&id).is_some()
     }
 
     pub fn ready(&mut self, id: SourceId, readiness: Interest) {
         if readiness.contains(Interest::HANGUP) {
-            if !self.wake_all(id, Woken::Hangup) {
+            if !self.wake_all(id, WakeReason::Hangup) {
                 self.unheard(id, Interest::HANGUP);
             }
             return;
         }
-        for (interest, what) in [(Interest::RECV, What::Recv(id)), (Interest::SEND, What::Send(id))] {
-            if readiness.contains(interest) && !self.wake_waiter(what, Woken::Ready) {
+        for (interest, what) in
+            [(Interest::RECV, WaitTarget::Recv(id)), (Interest::SEND, WaitTarget::Send(id))]
+        {
+            if readiness.contains(interest) && !self.wake_waiter(what, WakeReason::Ready) {
                 self.unheard(id, interest);
             }
         }
@@ -235,12 +251,12 @@ impl Model {
     }
 
     pub fn job_done(&mut self, id: JobId) {
-        self.wake_waiter(What::Job(id), Woken::Ready);
+        self.wake_waiter(WaitTarget::Job(id), WakeReason::Ready);
         self.jobs.entry(id).and_modify(|done| *done = true);
     }
 
     pub fn end_job(&mut self, id: JobId) -> bool {
-        self.wake_waiter(What::Job(id), Woken::Closed);
+        self.wake_waiter(WaitTarget::Job(id), WakeReason::Closed);
         self.jobs.remove(&id).is_some()
     }
 
@@ -290,8 +306,8 @@ impl Model {
         }
     }
 
-    pub fn woken(&self, id: TaskId) -> Option<Woken> {
-        self.tasks.get(&id).map(|task| task.woken)
+    pub fn wake_reason(&self, id: TaskId) -> Option<WakeReason> {
+        self.tasks.get(&id).map(|task| task.wake_reason)
     }
 
     pub fn views(&self) -> Vec<TaskView> {
@@ -302,13 +318,13 @@ impl Model {
                 since: task.since,
                 waits: [None; MAX_WAITS],
                 deadline: Instant::NEVER,
-                by: By::Anyone,
+                by: ExpectedWaker::Anyone,
             };
-            if let At::Bin { whats, deadline, by, .. } = &task.at {
+            if let At::WaitTables { targets, deadline, by, .. } = &task.at {
                 view.state = TaskState::Waiting;
                 view.deadline = *deadline;
                 view.by = self.who(*by);
-                view.waits.iter_mut().zip(whats).for_each(|(wait, what)| *wait = Some(*what));
+                view.waits.iter_mut().zip(targets).for_each(|(wait, what)| *wait = Some(*what));
             }
             view
         };
@@ -316,9 +332,12 @@ impl Model {
     }
 
     /// Who has the place of the task that was named, if anybody.
-    fn who(&self, by: By) -> By {
+    fn who(&self, by: ExpectedWaker) -> ExpectedWaker {
         match by {
-            By::Task(id) => self.tasks().find(|task| task.index() == id.index()).map_or(By::Anyone, By::Task),
+            ExpectedWaker::Task(id) => self
+                .tasks()
+                .find(|task| task.index() == id.index())
+                .map_or(ExpectedWaker::Anyone, ExpectedWaker::Task),
             by => by,
         }
     }
@@ -339,20 +358,21 @@ impl Model {
         self.tasks.get_mut(&id).expect("the task is there")
     }
 
-    fn waiter(&self, what: What) -> Option<TaskId> {
-        let waits = |task: &Task| matches!(&task.at, At::Bin { whats, .. } if whats.contains(&what));
+    fn waiter(&self, what: WaitTarget) -> Option<TaskId> {
+        let waits =
+            |task: &Task| matches!(&task.at, At::WaitTables { targets, .. } if targets.contains(&what));
         self.tasks.iter().find(|(_, task)| waits(task)).map(|(id, _)| *id)
     }
 
-    fn wake_waiter(&mut self, what: What, woken: Woken) -> bool {
+    fn wake_waiter(&mut self, what: WaitTarget, wake_reason: WakeReason) -> bool {
         let waiter = self.waiter(what);
-        waiter.into_iter().for_each(|id| self.enqueue(id, woken));
+        waiter.into_iter().for_each(|id| self.enqueue(id, wake_reason));
         waiter.is_some()
     }
 
-    fn wake_all(&mut self, id: SourceId, woken: Woken) -> bool {
-        let whats = [What::Recv(id), What::Send(id), What::Hangup(id)];
-        whats.map(|what| self.wake_waiter(what, woken)).contains(&true)
+    fn wake_all(&mut self, id: SourceId, wake_reason: WakeReason) -> bool {
+        let targets = [WaitTarget::Recv(id), WaitTarget::Send(id), WaitTarget::Hangup(id)];
+        targets.map(|what| self.wake_waiter(what, wake_reason)).contains(&true)
     }
 
     fn unheard(&mut self, id: SourceId, interest: Interest) {
@@ -361,15 +381,17 @@ impl Model {
 
     fn wanted(&self, id: SourceId) -> Interest {
         let interest = |what, interest| self.waiter(what).map_or(Interest::NONE, |_| interest);
-        interest(What::Recv(id), Interest::RECV)
-            | interest(What::Send(id), Interest::SEND)
-            | interest(What::Hangup(id), Interest::HANGUP)
+        interest(WaitTarget::Recv(id), Interest::RECV)
+            | interest(WaitTarget::Send(id), Interest::SEND)
+            | interest(WaitTarget::Hangup(id), Interest::HANGUP)
     }
 
     /// Every deadline, with the number of its wait: of two for the same moment the earlier wait ends first.
     pub fn deadlines(&self) -> impl Iterator<Item = (Instant, usize, TaskId)> {
         self.tasks.iter().filter_map(|(id, task)| match task.at {
-            At::Bin { deadline, order, .. } if deadline != Instant::NEVER => Some((deadline, order, *id)),
+            At::WaitTables { deadline, order, .. } if deadline != Instant::NEVER => {
+                Some((deadline, order, *id))
+            }
             _ => None,
         })
     }

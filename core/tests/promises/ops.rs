@@ -118,7 +118,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let kind = prop_oneof![Just(Kind::Recv), Just(Kind::Send), Just(Kind::Hangup), Just(Kind::Job)];
     prop_oneof![
         // Five things are one more than a wait can name.
-        8 => (vec((kind, pick()), 0..=5), when()).prop_map(|(whats, until)| Plan::Wait(whats, until)),
+        8 => (vec((kind, pick()), 0..=5), when()).prop_map(|(targets, until)| Plan::Wait(targets, until)),
         3 => Just(Plan::Yield),
         1 => Just(Plan::Done),
         1 => Just(Plan::Fail),

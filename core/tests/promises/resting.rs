@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Instant, Rest, TaskId, TaskState, TaskView, What, Woken};
+use sinbin_core::{Instant, Rest, TaskId, TaskState, TaskView, WaitTarget, WakeReason};
 
 use crate::cases::cases;
 use crate::heap::{Heap, Limits};
@@ -45,8 +45,8 @@ proptest! {
         // Past deadlines are over after another look; the end of all time is no deadline.
         let until = world.model.now.min(nanos(u64::MAX - 1));
         let (wait, rest) = match saved {
-            0 => (Step::Wait(vec![What::Recv(source)], Instant::NEVER), Rest::Until(Instant::NEVER)),
-            1 => (Step::Wait(vec![What::Job(job)], Instant::NEVER), Rest::Until(Instant::NEVER)),
+            0 => (Step::Wait(vec![WaitTarget::Recv(source)], Instant::NEVER), Rest::Until(Instant::NEVER)),
+            1 => (Step::Wait(vec![WaitTarget::Job(job)], Instant::NEVER), Rest::Until(Instant::NEVER)),
             2 => (Step::Wait(Vec::new(), until), Rest::Ready),
             _ => (waits_to_be_named(), Rest::Stalled),
         };
@@ -116,7 +116,7 @@ proptest! {
                 world.run(&Step::Wait(Vec::new(), at));
                 if span == wanted {
                     world.pass(at);
-                    prop_assert_eq!(world.kernel.woken(id), Some(Woken::TimedOut));
+                    prop_assert_eq!(world.kernel.wake_reason(id), Some(WakeReason::TimedOut));
                 } else {
                     world.cancel(id);
                     world.advance(world.model.now);
@@ -138,11 +138,11 @@ proptest! {
             prop_assert_eq!(world.kernel.next(), None);
             world.advance(nanos(at));
             prop_assert_eq!((world.kernel.next(), world.kernel.rest()), (None, Rest::Ready));
-            world.advance_unseen(nanos(at));
+            world.advance_unpolled(nanos(at));
             prop_assert_eq!((world.kernel.next(), world.kernel.rest()), (None, Rest::Ready));
             world.advance(nanos(at));
-            while let Some((_, woken)) = world.run(&Step::Done) {
-                prop_assert_eq!(woken, Woken::TimedOut);
+            while let Some((_, wake_reason)) = world.run(&Step::Done) {
+                prop_assert_eq!(wake_reason, WakeReason::TimedOut);
             }
         }
         prop_assert_eq!(world.kernel.rest(), Rest::Empty);

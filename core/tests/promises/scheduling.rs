@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, Storage, TaskId, Wait, What, Woken};
+use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, Storage, TaskId, Wait, WaitTarget, WakeReason};
 
 use crate::cases::cases;
 use crate::heap::{Heap, Limits};
@@ -27,15 +27,15 @@ enum End {
 }
 
 impl End {
-    fn told(self) -> Option<Woken> {
+    fn told(self) -> Option<WakeReason> {
         Some(match self {
             Self::Ready(0) => return None,
-            Self::Ready(bits) if bits & 4 != 0 => Woken::Hangup,
-            Self::Ready(_) | Self::JobDone => Woken::Ready,
-            Self::JobGone | Self::Close => Woken::Closed,
-            Self::Wake => Woken::Named,
-            Self::Cancel => Woken::Cancelled,
-            Self::Time => Woken::TimedOut,
+            Self::Ready(bits) if bits & 4 != 0 => WakeReason::Hangup,
+            Self::Ready(_) | Self::JobDone => WakeReason::Ready,
+            Self::JobGone | Self::Close => WakeReason::Closed,
+            Self::Wake => WakeReason::Named,
+            Self::Cancel => WakeReason::Cancelled,
+            Self::Time => WakeReason::TimedOut,
         })
     }
 }
@@ -92,7 +92,7 @@ proptest! {
         let (source, job) = (kernel.open().unwrap(), kernel.begin_job().unwrap());
         let deadline = Instant::from_nanos(7);
         kernel.advance(Instant::ZERO);
-        let wait = Wait::recv(source).or(What::Send(source)).or(What::Hangup(source)).or(What::Job(job));
+        let wait = Wait::recv(source).or(WaitTarget::Send(source)).or(WaitTarget::Hangup(source)).or(WaitTarget::Job(job));
         kernel.park(tasks[0], sinbin_core::Step::Wait(wait.until(deadline)));
         for task in &tasks[1..] {
             kernel.park(*task, sinbin_core::Step::Wait(Wait::wake()));
@@ -114,9 +114,9 @@ proptest! {
         kernel.advance(Instant::ZERO);
         match ends.iter().find_map(|end| end.told()) {
             None => prop_assert_eq!(kernel.next(), None),
-            Some(woken) => {
+            Some(wake_reason) => {
                 prop_assert_eq!(kernel.next(), Some(tasks[0]));
-                prop_assert_eq!(kernel.woken(tasks[0]), Some(woken));
+                prop_assert_eq!(kernel.wake_reason(tasks[0]), Some(wake_reason));
                 kernel.park(tasks[0], sinbin_core::Step::Done);
             }
         }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, What, Woken};
+use sinbin_core::{
+    Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason,
+};
 
 use crate::cases::cases;
 
@@ -98,17 +100,17 @@ impl Host {
     /// A turn, in which the steps take their time.
     fn turn(&mut self, round: Round) {
         if round.is_partial {
-            self.kernel.advance_unseen(self.now());
+            self.kernel.advance_unpolled(self.now());
         } else {
             self.kernel.advance(self.now());
         }
         while let Some(task) = self.kernel.next() {
             let number = self.tasks.iter().position(|(id, ..)| *id == task).unwrap();
-            let woken = self.kernel.woken(task).unwrap();
-            self.check(number, woken);
+            let wake_reason = self.kernel.wake_reason(task).unwrap();
+            self.check(number, wake_reason);
             self.clock += round.step;
             let (_, source, reader) = self.tasks[number];
-            if woken == Woken::Ready {
+            if wake_reason == WakeReason::Ready {
                 self.received += 1;
                 self.bytes_at[number] = self.clock + reader.comes;
             }
@@ -119,8 +121,8 @@ impl Host {
         }
     }
 
-    fn check(&mut self, number: usize, woken: Woken) {
-        if woken != Woken::TimedOut {
+    fn check(&mut self, number: usize, wake_reason: WakeReason) {
+        if wake_reason != WakeReason::TimedOut {
             return;
         }
         self.timed_out += 1;
@@ -207,14 +209,14 @@ proptest! {
         let source = kernel.open().unwrap();
         kernel.advance(Instant::ZERO);
         kernel.park(task, Step::Wait(Wait::time(Instant::from_nanos(span))));
-        kernel.park(other, Step::Wait(Wait::on(What::Recv(source)).until(Instant::from_nanos(span))));
+        kernel.park(other, Step::Wait(Wait::on(WaitTarget::Recv(source)).until(Instant::from_nanos(span))));
         for turn in 1..=turns {
-            kernel.advance_unseen(Instant::from_nanos(span * turn));
+            kernel.advance_unpolled(Instant::from_nanos(span * turn));
             prop_assert_eq!((kernel.next(), kernel.rest()), (None, Rest::Ready));
         }
         kernel.ready(source, Interest::RECV);
-        kernel.advance_unseen(Instant::from_nanos(span * turns));
+        kernel.advance_unpolled(Instant::from_nanos(span * turns));
         prop_assert_eq!(kernel.next(), Some(other));
-        prop_assert_eq!(kernel.woken(other), Some(Woken::Ready));
+        prop_assert_eq!(kernel.wake_reason(other), Some(WakeReason::Ready));
     }
 }

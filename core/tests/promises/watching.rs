@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Interest, SourceId, TaskState, What};
+use sinbin_core::{Interest, SourceId, TaskState, WaitTarget};
 
 use crate::cases::cases;
 use crate::heap::Heap;
@@ -106,10 +106,10 @@ impl Poller {
         for view in self.world.kernel.tasks().filter(|view| view.state == TaskState::Waiting) {
             for what in view.waits.into_iter().flatten() {
                 let (source, wanted) = match what {
-                    What::Recv(source) => (source, Interest::RECV),
-                    What::Send(source) => (source, Interest::SEND),
-                    What::Hangup(source) => (source, Interest::HANGUP),
-                    What::Job(_) => continue,
+                    WaitTarget::Recv(source) => (source, Interest::RECV),
+                    WaitTarget::Send(source) => (source, Interest::SEND),
+                    WaitTarget::Hangup(source) => (source, Interest::HANGUP),
+                    WaitTarget::Job(_) => continue,
                 };
                 let holds = self.holds.get(&source).copied().unwrap_or_default();
                 assert!(!holds.contains(wanted), "promise 2: {view} in vain");

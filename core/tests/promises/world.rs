@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sinbin_core::{
-    By, Failure, Full, Instant, Interest, IoError, JobId, Kernel, Op as Tried, Rest, SourceId, Storage,
-    TaskId, TaskState, TaskView, Wait, What, Woken,
+    ExpectedWaker, Failure, Full, Instant, Interest, IoError, JobId, Kernel, Op as Tried, Rest, SourceId,
+    Storage, TaskId, TaskState, TaskView, Wait, WaitTarget, WakeReason,
 };
 
 use crate::heap::{Heap, Limits};
@@ -18,7 +18,7 @@ pub struct Sight {
     pub now: Instant,
     pub next: Option<TaskId>,
     pub rest: Rest,
-    pub tasks: Vec<(TaskView, Option<Woken>)>,
+    pub tasks: Vec<(TaskView, Option<WakeReason>)>,
 }
 
 pub struct World<S: Storage> {
@@ -70,7 +70,7 @@ impl<S: Storage> World<S> {
         match op {
             Op::Spawn => drop(self.spawn()),
             Op::Advance(when) => self.advance(self.moment(*when)),
-            Op::AdvanceUnseen(when) => self.advance_unseen(self.moment(*when)),
+            Op::AdvanceUnseen(when) => self.advance_unpolled(self.moment(*when)),
             Op::Run(plan) => drop(self.run(&self.step(plan))),
             Op::Park(pick, plan) => self.park(self.task(pick), &self.step(plan)),
             Op::Wake(pick) => self.wake(self.task(pick)),
@@ -102,9 +102,9 @@ impl<S: Storage> World<S> {
         self.agree();
     }
 
-    pub fn advance_unseen(&mut self, now: Instant) {
-        self.kernel.advance_unseen(now);
-        self.model.advance_unseen(now);
+    pub fn advance_unpolled(&mut self, now: Instant) {
+        self.kernel.advance_unpolled(now);
+        self.model.advance_unpolled(now);
         self.agree();
     }
 
@@ -115,11 +115,11 @@ impl<S: Storage> World<S> {
     }
 
     /// Runs the next task, if the turn has one.
-    pub fn run(&mut self, step: &Step) -> Option<(TaskId, Woken)> {
+    pub fn run(&mut self, step: &Step) -> Option<(TaskId, WakeReason)> {
         let id = self.kernel.next()?;
-        let woken = self.kernel.woken(id).expect("who is next is there");
+        let wake_reason = self.kernel.wake_reason(id).expect("who is next is there");
         self.park(id, step);
-        Some((id, woken))
+        Some((id, wake_reason))
     }
 
     pub fn park(&mut self, id: TaskId, step: &Step) {
@@ -198,7 +198,7 @@ impl<S: Storage> World<S> {
     }
 
     pub fn see(&mut self) -> Sight {
-        let tasks = self.kernel.tasks().map(|view| (view, self.kernel.woken(view.id))).collect();
+        let tasks = self.kernel.tasks().map(|view| (view, self.kernel.wake_reason(view.id))).collect();
         Sight { now: self.kernel.now(), next: self.kernel.next(), rest: self.kernel.rest(), tasks }
     }
 
@@ -224,7 +224,7 @@ impl<S: Storage> World<S> {
 
     fn promises_1_and_2_a_task_is_where_it_should_be(&self, sight: &Sight) {
         let views = self.model.views().into_iter();
-        let expected: Vec<_> = views.map(|view| (view, self.model.woken(view.id))).collect();
+        let expected: Vec<_> = views.map(|view| (view, self.model.wake_reason(view.id))).collect();
         assert_eq!(
             sight.tasks, expected,
             "promises 1 and 2: each task is where it should be, and woken by that"
@@ -290,20 +290,20 @@ impl<S: Storage> World<S> {
             Plan::Yield => Step::Yield,
             Plan::Done => Step::Done,
             Plan::Fail => Step::Fail,
-            Plan::Wait(whats, until) => {
-                Step::Wait(whats.iter().map(|what| self.what(what)).collect(), self.moment(*until))
+            Plan::Wait(targets, until) => {
+                Step::Wait(targets.iter().map(|what| self.what(what)).collect(), self.moment(*until))
             }
-            Plan::WaitFor(Who::Task(pick)) => Step::WaitFor(By::Task(self.task(pick))),
-            Plan::WaitFor(Who::Outside) => Step::WaitFor(By::Outside),
+            Plan::WaitFor(Who::Task(pick)) => Step::WaitFor(ExpectedWaker::Task(self.task(pick))),
+            Plan::WaitFor(Who::Outside) => Step::WaitFor(ExpectedWaker::Outside),
         }
     }
 
-    fn what(&self, (kind, pick): &(Kind, Pick)) -> What {
+    fn what(&self, (kind, pick): &(Kind, Pick)) -> WaitTarget {
         match kind {
-            Kind::Recv => What::Recv(self.source(pick)),
-            Kind::Send => What::Send(self.source(pick)),
-            Kind::Hangup => What::Hangup(self.source(pick)),
-            Kind::Job => What::Job(self.job(pick)),
+            Kind::Recv => WaitTarget::Recv(self.source(pick)),
+            Kind::Send => WaitTarget::Send(self.source(pick)),
+            Kind::Hangup => WaitTarget::Hangup(self.source(pick)),
+            Kind::Job => WaitTarget::Job(self.job(pick)),
         }
     }
 
@@ -349,10 +349,10 @@ fn in_kernel(step: &Step) -> sinbin_core::Step {
         Step::Fail => {
             sinbin_core::Step::Fail(Failure { op: Tried::Wait, source: nothing, error: IoError::Reset })
         }
-        Step::Wait(whats, until) => {
-            let wait = whats.iter().fold(Wait::wake(), |wait, what| wait.or(*what));
+        Step::Wait(targets, until) => {
+            let wait = targets.iter().fold(Wait::wake(), |wait, what| wait.or(*what));
             sinbin_core::Step::Wait(wait.until(*until))
         }
-        Step::WaitFor(by) => sinbin_core::Step::Wait(Wait::wake().by(*by)),
+        Step::WaitFor(by) => sinbin_core::Step::Wait(Wait::wake().woken_by(*by)),
     }
 }

@@ -1,4 +1,4 @@
-use sinbin_core::echo::{Answer, Echo, Upper};
+use sinbin_core::echo::{Echo, Responder, Upper};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Failure, Interest, IoError, Limits, Op, Service, Task};
@@ -39,7 +39,7 @@ fn failure<S: Service<Conn: Task<Wires<S>>>>(world: &World<S>) -> Option<(Op, Io
 }
 
 /// What it can't send is kept, in a block if it is long, and until it is out nothing more is read.
-fn is_not_read_from_while_it_is_stuck<S: Answer<Conn: Task<Wires<S>>>>(service: S, answer: &str) {
+fn is_not_read_from_while_it_is_stuck<S: Responder<Conn: Task<Wires<S>>>>(service: S, answer: &str) {
     let mut world = World::new(service, &roomy());
     world.arrive([Ok(Wire { room: 0, ..Wire::new(&[b"first and long", b"second"]) })]);
     assert_eq!((got(&world).len(), world.wire().says.len(), world.executor.blocks_lent()), (0, 1, 1));

@@ -2,7 +2,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
-use sinbin_core::{Cx, Failure, Held, Instant, IoError, Limits, Op, Rest, SourceId, Step, TaskId, Wait};
+use sinbin_core::{
+    BufferedBytes, Cx, Failure, Instant, IoError, Limits, Op, Rest, SourceId, Step, TaskId, Wait,
+};
 
 use crate::wires::{Once, Plain, Runs, Wire, Wires, World};
 
@@ -131,11 +133,11 @@ fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
     let mut world = World::new(Echo::default(), &Limits::new(4, 0, 128));
     let task = once(&mut world, |cx| {
         let limit = cx.buffers.read_limit();
-        let mut keeps = |held: &mut Held, count| {
+        let mut keeps = |held: &mut BufferedBytes, count| {
             let keeps = AssertUnwindSafe(|| held.keep_input(cx.buffers, 0..count));
             catch_unwind(keeps).is_ok()
         };
-        let mut held = Held::EMPTY;
+        let mut held = BufferedBytes::EMPTY;
         assert!(!keeps(&mut held, limit + 1) && held.is_empty());
         assert!(keeps(&mut held, limit));
         assert!(!keeps(&mut held, 1));
@@ -149,7 +151,7 @@ fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
 #[test]
 fn what_is_kept_of_the_buffers_outlives_the_step_in_a_block_of_the_pool() {
     thread_local! {
-        static HELD: Cell<Held> = const { Cell::new(Held::EMPTY) };
+        static HELD: Cell<BufferedBytes> = const { Cell::new(BufferedBytes::EMPTY) };
     }
     let mut world = world();
     // A few bytes need no block.
@@ -159,7 +161,7 @@ fn what_is_kept_of_the_buffers_outlives_the_step_in_a_block_of_the_pool() {
         once(&mut world, |cx| {
             let len = LEN.get();
             cx.buffers.output.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);
-            let mut held = Held::EMPTY;
+            let mut held = BufferedBytes::EMPTY;
             held.keep_output(cx.buffers, 0..len);
             cx.buffers.output.fill(0);
             HELD.set(held);
@@ -167,7 +169,7 @@ fn what_is_kept_of_the_buffers_outlives_the_step_in_a_block_of_the_pool() {
         });
         assert_eq!(world.executor.blocks_lent(), blocks, "{len}");
         once(&mut world, |cx| {
-            let mut held = HELD.replace(Held::EMPTY);
+            let mut held = HELD.replace(BufferedBytes::EMPTY);
             let expected: Vec<u8> = (1..=128).take(LEN.get()).collect();
             assert_eq!((held.is_empty(), held.bytes(cx.buffers)), (false, &expected[..]));
             held.consume(cx.buffers, 3);

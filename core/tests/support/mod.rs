@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use sinbin_core::task::{Async, AsyncHost, BoxedJob, BoxedOutput, Carry, Conn, JoinHandle, Loop};
+use sinbin_core::task::{Async, AsyncHost, BoxedJob, BoxedOutput, Conn, ErasedJob, Handle, JoinHandle};
 use sinbin_core::{
     Executor, Fixed, Host, Instant, Interest, IoError, Job, JobId, Progress, Readiness, Rest, SourceId,
     TaskId, TaskView,
@@ -143,15 +143,15 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
         self.peers.get(&source).map(|_| SocketAddr::from(([127, 0, 0, 1], 4000)))
     }
 
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         job.boxed().map(|job| self.jobs.insert(id, job)).is_some()
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         self.results.remove(&id).is_some_and(|mut output| job.put(&mut *output))
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         self.jobs.remove(&id);
         self.results.remove(&id);
     }
@@ -162,20 +162,25 @@ pub struct World<'d> {
     pub executor: Box<Executor<Memory<'d>>>,
     pub host: Memory<'d>,
     pub now: Instant,
-    on: Loop<'d>,
+    handle: Handle<'d>,
 }
 
 impl<'d> World<'d> {
-    pub fn new(on: Loop<'d>) -> Self {
-        Self { executor: Box::new(Executor::new(&Fixed)), host: Memory::default(), now: Instant::ZERO, on }
+    pub fn new(handle: Handle<'d>) -> Self {
+        Self {
+            executor: Box::new(Executor::new(&Fixed)),
+            host: Memory::default(),
+            now: Instant::ZERO,
+            handle,
+        }
     }
 
     /// Spawns a task from outside.
     #[track_caller]
     pub fn spawn<F: Future + 'd>(&mut self, future: F) -> JoinHandle<'d, F::Output> {
-        let (task, handle) = Async::new(self.on, future);
+        let (task, join_handle) = Async::new(self.handle, future);
         self.start(task);
-        handle
+        join_handle
     }
 
     #[track_caller]
@@ -187,7 +192,7 @@ impl<'d> World<'d> {
     pub fn connect(&mut self) -> Conn<'d> {
         let source = self.executor.kernel.open().expect("there is room");
         self.host.peers.insert(source, Peer { room: usize::MAX, ..Peer::default() });
-        Conn::new(self.on, source)
+        Conn::new(self.handle, source)
     }
 
     pub fn peer(&mut self, source: SourceId) -> &mut Peer {
@@ -314,9 +319,9 @@ impl Drop for Falls<'_> {
 }
 
 /// Has all others have so many turns.
-pub async fn yields(on: Loop<'_>, times: usize) {
+pub async fn yields(handle: Handle<'_>, times: usize) {
     for _ in 0..times {
-        on.yield_now().await;
+        handle.yield_now().await;
     }
 }
 

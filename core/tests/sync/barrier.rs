@@ -3,21 +3,21 @@ use std::task::Poll;
 
 use sinbin_core::Rest;
 use sinbin_core::sync::Barrier;
-use sinbin_core::task::{Door, Loop, NoWakers, Refused};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError};
 
 use crate::support::{Log, World, yields};
 
 #[test]
 fn all_pass_together_and_the_last_leads() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let barrier = Barrier::new(on, 3);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let barrier = Barrier::new(handle, 3);
+    let mut world = World::new(handle);
     for task in 0..3 {
         let (barrier, log) = (&barrier, &log);
         world.spawn(async move {
             for round in 0..2 {
-                yields(on, 2 - task).await;
+                yields(handle, 2 - task).await;
                 let is_leader = barrier.wait().await.unwrap();
                 log.add((round, task, is_leader));
             }
@@ -34,16 +34,16 @@ fn all_pass_together_and_the_last_leads() {
 
 #[test]
 fn who_is_cancelled_is_not_counted() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let barrier = Barrier::new(on, 2);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let barrier = Barrier::new(handle, 2);
+    let mut world = World::new(handle);
     let arrive = async || log.add(barrier.wait().await);
     let first = world.spawn(arrive());
     world.run();
     world.cancel(first.task());
     world.run();
-    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Err(WaitError::Cancelled)]);
     assert_eq!(barrier.waiting(), 0);
     world.spawn(arrive());
     assert_eq!(world.run(), Rest::Stalled);
@@ -54,10 +54,10 @@ fn who_is_cancelled_is_not_counted() {
 
 #[test]
 fn one_alone_does_not_wait() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let (one, none) = (Barrier::new(on, 1), Barrier::new(on, 0));
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let (one, none) = (Barrier::new(handle, 1), Barrier::new(handle, 0));
+    let mut world = World::new(handle);
     world.spawn(async {
         log.add(one.wait().await);
         log.add(none.wait().await);
@@ -69,14 +69,14 @@ fn one_alone_does_not_wait() {
 /// A waiter that has passed and is dropped before it runs is counted no more.
 #[test]
 fn one_that_has_passed_and_is_dropped_is_not_counted() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let barrier = Barrier::new(on, 2);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let barrier = Barrier::new(handle, 2);
+    let mut world = World::new(handle);
     world.spawn(async {
         let mut wait = Box::pin(barrier.wait());
         assert!(poll_fn(|context| Poll::Ready(wait.as_mut().poll(context))).await.is_pending());
-        yields(on, 2).await;
+        yields(handle, 2).await;
         drop(wait);
     });
     world.spawn(async { assert_eq!(barrier.wait().await, Ok(true)) });

@@ -2,16 +2,16 @@ use std::rc::Rc;
 
 use sinbin_core::Rest;
 use sinbin_core::sync::{Channel, RecvError, SendError};
-use sinbin_core::task::{Door, Loop, NoWakers, Refused, select};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
 
 use crate::support::{Log, World, yields};
 
 #[test]
 fn who_sends_too_much_waits() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 2>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 2>::new(handle);
+    let mut world = World::new(handle);
     world.spawn(async {
         for n in 0..5 {
             channel.send(n).await.unwrap();
@@ -33,10 +33,10 @@ fn who_sends_too_much_waits() {
 
 #[test]
 fn several_on_both_sides_each_in_its_turn() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 1>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 1>::new(handle);
+    let mut world = World::new(handle);
     for task in 0..3 {
         let (channel, log) = (&channel, &log);
         world.spawn(async move {
@@ -63,10 +63,10 @@ fn several_on_both_sides_each_in_its_turn() {
 
 #[test]
 fn nobody_overtakes_who_waits() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 1>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 1>::new(handle);
+    let mut world = World::new(handle);
     world.spawn(async { log.add(channel.recv().await) });
     world.run();
     world.spawn(async {
@@ -81,10 +81,10 @@ fn nobody_overtakes_who_waits() {
 
 #[test]
 fn what_was_sent_can_be_received_after_closing() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 2>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 2>::new(handle);
+    let mut world = World::new(handle);
     let sender = world.spawn(async {
         channel.send(1).await.unwrap();
         channel.send(2).await.unwrap();
@@ -108,10 +108,10 @@ fn what_was_sent_can_be_received_after_closing() {
 
 #[test]
 fn closing_wakes_all_who_receive() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<u32, 2>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<u32, 2>::new(handle);
+    let mut world = World::new(handle);
     for _ in 0..3 {
         world.spawn(async { log.add(channel.recv().await) });
     }
@@ -123,10 +123,10 @@ fn closing_wakes_all_who_receive() {
 
 #[test]
 fn who_was_given_room_before_closing_gets_its_value_back_too() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 1>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 1>::new(handle);
+    let mut world = World::new(handle);
     world.spawn(async {
         channel.send(1).await.unwrap();
         log.add(channel.send(2).await);
@@ -143,15 +143,15 @@ fn who_was_given_room_before_closing_gets_its_value_back_too() {
 
 #[test]
 fn nobody_hears_of_the_end_while_a_value_may_be_left_to_it() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 1>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 1>::new(handle);
+    let mut world = World::new(handle);
     // Granted the value in the second turn, it loses its patience in the third, before it looks.
-    world.spawn(async { select(yields(on, 2), channel.recv()).await });
+    world.spawn(async { select(yields(handle, 2), channel.recv()).await });
     world.spawn(async { log.add(channel.recv().await) });
     world.spawn(async {
-        on.yield_now().await;
+        handle.yield_now().await;
         channel.send(1).await.unwrap();
         channel.close().unwrap();
     });
@@ -161,14 +161,14 @@ fn nobody_hears_of_the_end_while_a_value_may_be_left_to_it() {
 
 #[test]
 fn who_is_cancelled_gets_its_value_back() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
     let value = Rc::new(());
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let task = world.spawn(async {
-        let channel = Channel::<_, 1>::new(on);
+        let channel = Channel::<_, 1>::new(handle);
         channel.send(value.clone()).await.unwrap();
-        let Err(SendError::Refused(Refused::Cancelled, back)) = channel.send(value.clone()).await else {
+        let Err(SendError::Wait(WaitError::Cancelled, back)) = channel.send(value.clone()).await else {
             panic!("it is cancelled");
         };
         log.add(Rc::strong_count(&back));
@@ -182,18 +182,18 @@ fn who_is_cancelled_gets_its_value_back() {
 
 #[test]
 fn a_send_that_is_dropped_has_not_sent() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 1>::new(on);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 1>::new(handle);
+    let mut world = World::new(handle);
     world.spawn(async {
         channel.send(1).await.unwrap();
         // The room comes with its last turn.
-        select(yields(on, 2), channel.send(2)).await;
+        select(yields(handle, 2), channel.send(2)).await;
         channel.send(3).await.unwrap();
     });
     world.spawn(async {
-        on.yield_now().await;
+        handle.yield_now().await;
         assert_eq!(channel.recv().await, Ok(1));
         assert_eq!(channel.recv().await, Ok(3));
     });
@@ -202,10 +202,10 @@ fn a_send_that_is_dropped_has_not_sent() {
 
 #[test]
 fn one_who_sends_to_itself_lets_the_others_run() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let channel = Channel::<_, 1>::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::<_, 1>::new(handle);
+    let mut world = World::new(handle);
     world.spawn(async {
         for n in 0.. {
             channel.send(n).await.unwrap();
@@ -219,10 +219,10 @@ fn one_who_sends_to_itself_lets_the_others_run() {
 
 #[test]
 fn outside_a_task_nothing_is_sent_received_or_closed() {
-    let door = Door::new(&NoWakers);
-    let channel = Channel::<_, 1>::new(Loop::new(&door));
-    assert_eq!(channel.try_send(1), Err(SendError::Refused(Refused::Elsewhere, 1)));
-    assert_eq!(channel.try_recv(), Err(RecvError::Refused(Refused::Elsewhere)));
-    assert_eq!(channel.close(), Err(Refused::Elsewhere));
+    let run_context = RunContext::new(&NoWakers);
+    let channel = Channel::<_, 1>::new(Handle::new(&run_context));
+    assert_eq!(channel.try_send(1), Err(SendError::Wait(WaitError::Elsewhere, 1)));
+    assert_eq!(channel.try_recv(), Err(RecvError::Wait(WaitError::Elsewhere)));
+    assert_eq!(channel.close(), Err(WaitError::Elsewhere));
     assert!(!channel.is_closed() && channel.is_empty());
 }

@@ -1,16 +1,16 @@
 use sinbin_core::sync::{Condition, Lock};
-use sinbin_core::task::{Door, Loop, NoWakers, Refused, select};
-use sinbin_core::{By, Rest};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
+use sinbin_core::{ExpectedWaker, Rest};
 
 use crate::support::{Log, World, yields};
 
 #[test]
 fn a_buffer_of_one_place() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let place = Lock::new(on, None);
-    let (filled, emptied) = (Condition::new(on), Condition::new(on));
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let place = Lock::new(handle, None);
+    let (filled, emptied) = (Condition::new(handle), Condition::new(handle));
+    let mut world = World::new(handle);
     world.spawn(async {
         for n in 0..10 {
             let guard = place.lock().await?;
@@ -18,7 +18,7 @@ fn a_buffer_of_one_place() {
             *guard = Some(n);
             filled.notify_one()?;
         }
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     });
     world.spawn(async {
         for _ in 0..10 {
@@ -27,7 +27,7 @@ fn a_buffer_of_one_place() {
             log.add(guard.take());
             emptied.notify_one()?;
         }
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), (0..10).map(Some).collect::<Vec<_>>());
@@ -35,17 +35,17 @@ fn a_buffer_of_one_place() {
 
 #[test]
 fn one_or_all_in_the_order_in_which_they_wait() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let (lock, condition) = (Lock::new(on, ()), Condition::new(on));
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let (lock, condition) = (Lock::new(handle, ()), Condition::new(handle));
+    let mut world = World::new(handle);
     for task in 0..4 {
         let (lock, condition, log) = (&lock, &condition, &log);
         world.spawn(async move {
             let guard = lock.lock().await.unwrap();
             let guard = condition.wait(guard).await.unwrap();
             log.add(task);
-            on.yield_now().await;
+            handle.yield_now().await;
             drop(guard);
         });
     }
@@ -61,52 +61,52 @@ fn one_or_all_in_the_order_in_which_they_wait() {
 
 #[test]
 fn who_is_notified_waits_for_the_one_who_has_the_value() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let (lock, condition) = (Lock::new(on, ()), Condition::new(on));
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let (lock, condition) = (Lock::new(handle, ()), Condition::new(handle));
+    let mut world = World::new(handle);
     let waiter = world.spawn(async {
         let guard = lock.lock().await.unwrap();
         condition.wait(guard).await.unwrap();
     });
     world.run();
-    assert_eq!(world.view(waiter.task()).by, By::Anyone);
+    assert_eq!(world.view(waiter.task()).by, ExpectedWaker::Anyone);
     let holder = world.spawn(async {
         let _guard = lock.lock().await.unwrap();
         condition.notify_one().unwrap();
         std::future::pending::<()>().await;
     });
     world.run();
-    assert_eq!(world.view(waiter.task()).by, By::Task(holder.task()));
+    assert_eq!(world.view(waiter.task()).by, ExpectedWaker::Task(holder.task()));
 }
 
 #[test]
 fn a_notification_is_passed_on_by_who_leaves() {
     // Before it gets the value, and while it waits for that.
     for holds in [0, 4] {
-        let (door, log) = (Door::new(&NoWakers), Log::new());
-        let on = Loop::new(&door);
-        let (lock, condition) = (Lock::new(on, ()), Condition::new(on));
+        let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+        let handle = Handle::new(&run_context);
+        let (lock, condition) = (Lock::new(handle, ()), Condition::new(handle));
         let wait = async |name| {
             let guard = lock.lock().await?;
             condition.wait(guard).await?;
             log.add(name);
-            Ok::<_, Refused>(())
+            Ok::<_, WaitError>(())
         };
-        let mut world = World::new(on);
+        let mut world = World::new(handle);
         let first = world.spawn(async {
             let wait = wait("first");
             // Ready in every turn, and impatient in the one in which it could go on.
-            select(yields(on, 4 + holds / 2), wait).await;
+            select(yields(handle, 4 + holds / 2), wait).await;
         });
         world.spawn(wait("second"));
         world.turn();
         world.turn();
         world.spawn(async {
-            yields(on, 1).await;
+            yields(handle, 1).await;
             let guard = lock.lock().await.unwrap();
             condition.notify_one().unwrap();
-            yields(on, holds).await;
+            yields(handle, holds).await;
             drop(guard);
         });
         assert_eq!(world.run(), Rest::Empty, "holds {holds}");
@@ -118,10 +118,10 @@ fn a_notification_is_passed_on_by_who_leaves() {
 
 #[test]
 fn a_cancelled_wait_is_refused_and_the_value_given_up() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let (lock, condition) = (Lock::new(on, ()), Condition::new(on));
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let (lock, condition) = (Lock::new(handle, ()), Condition::new(handle));
+    let mut world = World::new(handle);
     let task = world.spawn(async {
         let guard = lock.lock().await.unwrap();
         log.add(condition.wait(guard).await.err());
@@ -130,7 +130,7 @@ fn a_cancelled_wait_is_refused_and_the_value_given_up() {
     world.run();
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Some(Refused::Cancelled)]);
-    assert_eq!(condition.notify_one(), Err(Refused::Elsewhere));
-    assert_eq!(condition.notify_all(), Err(Refused::Elsewhere));
+    assert_eq!(log.take(), [Some(WaitError::Cancelled)]);
+    assert_eq!(condition.notify_one(), Err(WaitError::Elsewhere));
+    assert_eq!(condition.notify_all(), Err(WaitError::Elsewhere));
 }

@@ -1,15 +1,15 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::Event;
-use sinbin_core::task::{Door, Loop, NoWakers, Refused};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError};
 
 use crate::support::{Log, World};
 
 #[test]
 fn all_who_wait_go_on_in_order() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let event = Event::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let event = Event::new(handle);
+    let mut world = World::new(handle);
     for task in 0..4 {
         let (event, log) = (&event, &log);
         world.spawn(async move {
@@ -30,10 +30,10 @@ fn all_who_wait_go_on_in_order() {
 
 #[test]
 fn a_flag_that_is_cleared_at_once_was_set_all_the_same() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let event = Event::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let event = Event::new(handle);
+    let mut world = World::new(handle);
     world.spawn(async {
         event.wait().await.unwrap();
         assert!(!event.is_set());
@@ -50,21 +50,21 @@ fn a_flag_that_is_cleared_at_once_was_set_all_the_same() {
 
 #[test]
 fn a_cancelled_wait_is_refused() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let event = Event::new(on);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let event = Event::new(handle);
+    let mut world = World::new(handle);
     let task = world.spawn(async { log.add(event.wait().await) });
     world.run();
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Err(WaitError::Cancelled)]);
 }
 
 #[test]
 fn outside_a_task_it_can_not_be_set() {
-    let door = Door::new(&NoWakers);
-    let event = Event::new(Loop::new(&door));
-    assert_eq!(event.set(), Err(Refused::Elsewhere));
+    let run_context = RunContext::new(&NoWakers);
+    let event = Event::new(Handle::new(&run_context));
+    assert_eq!(event.set(), Err(WaitError::Elsewhere));
     assert!(!event.is_set());
 }

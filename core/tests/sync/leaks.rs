@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use sinbin_core::Rest;
 use sinbin_core::sync::{Event, Lock};
-use sinbin_core::task::{Door, Loop, NoWakers, select};
+use sinbin_core::task::{Handle, NoWakers, RunContext, select};
 
 use crate::support::{Log, World};
 
@@ -34,19 +34,19 @@ impl Drop for Leaked {
 
 #[test]
 fn the_queue_moves() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let _leaked;
-        let event = Box::new(Event::new(on));
+        let event = Box::new(Event::new(handle));
         let mut wait = Box::pin(event.wait());
-        select(&mut wait, on.yield_now()).await;
+        select(&mut wait, handle.yield_now()).await;
         _leaked = Leaked::new(wait);
 
         let moved = *event;
         let mut wait = Box::pin(moved.wait());
-        select(&mut wait, on.yield_now()).await;
+        select(&mut wait, handle.yield_now()).await;
         moved.set().unwrap();
         wait.await.unwrap();
         log.add("set");
@@ -57,18 +57,18 @@ fn the_queue_moves() {
 
 #[test]
 fn what_is_granted_to_it_is_lost_and_no_more_than_that() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let _leaked;
-        let lock = Lock::new(on, ());
+        let lock = Lock::new(handle, ());
         let guard = lock.try_lock().unwrap();
         let mut wait = Box::pin(lock.lock());
-        select(&mut wait, on.yield_now()).await;
+        select(&mut wait, handle.yield_now()).await;
         _leaked = Leaked::new(wait);
         let mut behind = Box::pin(lock.lock());
-        select(&mut behind, on.yield_now()).await;
+        select(&mut behind, handle.yield_now()).await;
         drop(guard);
         assert!(lock.try_lock().unwrap().is_none());
         drop(behind);

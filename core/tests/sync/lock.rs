@@ -1,17 +1,17 @@
 use std::time::Duration;
 
 use sinbin_core::sync::Lock;
-use sinbin_core::task::{Door, Loop, NoWakers, Refused, select};
-use sinbin_core::{By, Rest};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
+use sinbin_core::{ExpectedWaker, Rest};
 
 use crate::support::{Log, World, join_all, yields};
 
 #[test]
 fn who_asks_first_gets_it_first() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, 0);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, 0);
+    let mut world = World::new(handle);
     for task in 0..5 {
         let (lock, log) = (&lock, &log);
         world.spawn(async move {
@@ -21,7 +21,7 @@ fn who_asks_first_gets_it_first() {
                 log.add(task);
                 // Nobody gets it meanwhile.
                 let before = *count;
-                on.yield_now().await;
+                handle.yield_now().await;
                 assert_eq!(*count, before);
             }
         });
@@ -33,55 +33,55 @@ fn who_asks_first_gets_it_first() {
 
 #[test]
 fn the_list_of_tasks_says_who_waits_for_whom() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     let hold = async |span| {
         let _guard = lock.lock().await?;
-        on.sleep(span).await;
-        Ok::<_, Refused>(())
+        handle.sleep(span).await;
+        Ok::<_, WaitError>(())
     };
     let tasks: Vec<_> = (0..4).map(|_| world.spawn(hold(Duration::from_secs(1))).task()).collect();
     let waits_for = |world: &World<'_>, task: usize| world.view(tasks[task]).by;
 
     world.turn();
     assert_eq!(lock.holder(), Some(tasks[0]));
-    assert_eq!(waits_for(&world, 1), By::Task(tasks[0]));
-    assert_eq!(waits_for(&world, 2), By::Task(tasks[1]), "who is before it in the queue");
-    assert_eq!(waits_for(&world, 3), By::Task(tasks[2]));
+    assert_eq!(waits_for(&world, 1), ExpectedWaker::Task(tasks[0]));
+    assert_eq!(waits_for(&world, 2), ExpectedWaker::Task(tasks[1]), "who is before it in the queue");
+    assert_eq!(waits_for(&world, 3), ExpectedWaker::Task(tasks[2]));
 
     // It stays right when the lock changes hands,
     world.run_for(Duration::from_secs(1));
     assert_eq!(lock.holder(), Some(tasks[1]));
-    assert_eq!(waits_for(&world, 2), By::Task(tasks[1]));
-    assert_eq!(waits_for(&world, 3), By::Task(tasks[2]));
+    assert_eq!(waits_for(&world, 2), ExpectedWaker::Task(tasks[1]));
+    assert_eq!(waits_for(&world, 3), ExpectedWaker::Task(tasks[2]));
 
     // and when somebody leaves the queue.
     world.cancel(tasks[2]);
     world.run_for(Duration::ZERO);
-    assert_eq!(waits_for(&world, 3), By::Task(tasks[1]));
+    assert_eq!(waits_for(&world, 3), ExpectedWaker::Task(tasks[1]));
     assert_eq!(world.run(), Rest::Empty);
 }
 
 #[test]
 fn locks_in_opposite_orders_stall_and_the_list_shows_the_circle() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let (left, right) = (Lock::named(on, "left", ()), Lock::named(on, "right", ()));
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let (left, right) = (Lock::named(handle, "left", ()), Lock::named(handle, "right", ()));
+    let mut world = World::new(handle);
     let both = async |first: &Lock<'_, ()>, second: &Lock<'_, ()>| {
         let _first = first.lock().await?;
-        on.yield_now().await;
+        handle.yield_now().await;
         let _second = second.lock().await?;
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     };
     let one = world.spawn(both(&left, &right)).task();
     let other = world.spawn(both(&right, &left)).task();
 
     assert_eq!(world.run(), Rest::Stalled);
-    assert_eq!(world.view(one).by, By::Task(other));
-    assert_eq!(world.view(other).by, By::Task(one));
+    assert_eq!(world.view(one).by, ExpectedWaker::Task(other));
+    assert_eq!(world.view(other).by, ExpectedWaker::Task(one));
     assert_eq!(
         world.list(),
         format!("task {one}: waits for task {other}\ntask {other}: waits for task {one}\n")
@@ -94,24 +94,24 @@ fn locks_in_opposite_orders_stall_and_the_list_shows_the_circle() {
 
 #[test]
 fn a_turn_that_was_granted_is_passed_on() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     let impatient = world.spawn(async {
-        on.yield_now().await;
+        handle.yield_now().await;
         // It is ready in every turn, before the holder is. So it is granted the lock when it has run in the fourth,
         // and in the fifth it does not look.
-        select(yields(on, 3), lock.lock()).await;
+        select(yields(handle, 3), lock.lock()).await;
         log.add("gave up");
     });
     world.spawn(async {
         let guard = lock.lock().await.unwrap();
-        yields(on, 3).await;
+        yields(handle, 3).await;
         drop(guard);
     });
     world.spawn(async {
-        yields(on, 2).await;
+        yields(handle, 2).await;
         let _guard = lock.lock().await.unwrap();
         log.add("next");
     });
@@ -126,14 +126,14 @@ fn a_turn_that_was_granted_is_passed_on() {
 
 #[test]
 fn a_loop_that_is_dropped_leaves_the_lock_free() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     for _ in 0..3 {
         world.spawn(async {
             let _guard = lock.lock().await.unwrap();
-            yields(on, 9).await;
+            yields(handle, 9).await;
         });
     }
     world.turn();
@@ -144,13 +144,13 @@ fn a_loop_that_is_dropped_leaves_the_lock_free() {
 
 #[test]
 fn who_is_cancelled_while_it_waits_is_refused_and_who_has_it_is_not() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     let holder = world.spawn(async {
         let guard = lock.lock().await.unwrap();
-        let waits = Lock::new(on, ());
+        let waits = Lock::new(handle, ());
         let _other = waits.try_lock();
         log.add(waits.lock().await.err());
         drop(guard);
@@ -163,24 +163,24 @@ fn who_is_cancelled_while_it_waits_is_refused_and_who_has_it_is_not() {
     world.run();
     world.cancel(waiter.task());
     world.run();
-    assert_eq!(log.take(), [Some(Refused::Cancelled); 2]);
+    assert_eq!(log.take(), [Some(WaitError::Cancelled); 2]);
     assert!(waiter.is_over() && !holder.is_over());
     world.cancel(holder.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Some(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Some(WaitError::Cancelled)]);
     assert_eq!(lock.holder(), None);
 }
 
 #[test]
 fn one_task_can_wait_in_several_places_of_a_queue() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, 0);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, 0);
+    let mut world = World::new(handle);
     let task = world.spawn(async {
         let add = async |n: u32| {
             let mut sum = lock.lock().await.unwrap();
-            on.yield_now().await;
+            handle.yield_now().await;
             *sum += n;
             log.add(n);
         };
@@ -193,35 +193,35 @@ fn one_task_can_wait_in_several_places_of_a_queue() {
 
 #[test]
 fn who_takes_a_lock_twice_waits_for_itself() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     let task = world.spawn(async {
         let _once = lock.lock().await;
         let _twice = lock.lock().await;
     });
     assert_eq!(world.run(), Rest::Stalled);
-    assert_eq!(world.view(task.task()).by, By::Task(task.task()));
+    assert_eq!(world.view(task.task()).by, ExpectedWaker::Task(task.task()));
 }
 
 #[test]
 fn a_wait_can_go_on_in_another_task() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     world.spawn(async {
         let guard = lock.lock().await;
-        yields(on, 5).await;
+        yields(handle, 5).await;
         drop(guard);
     });
     world.spawn(async {
         let mut wait = Box::pin(lock.lock());
-        select(&mut wait, on.yield_now()).await;
-        let heir = on.spawn(async {
+        select(&mut wait, handle.yield_now()).await;
+        let heir = handle.spawn(async {
             let guard = wait.await.unwrap();
-            assert_eq!(lock.holder(), on.current().ok());
+            assert_eq!(lock.holder(), handle.current().ok());
             log.add("heir");
             drop(guard);
         });
@@ -233,30 +233,30 @@ fn a_wait_can_go_on_in_another_task() {
 
 #[test]
 fn nothing_works_outside_a_task() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    assert_eq!(lock.try_lock().err(), Some(Refused::Elsewhere));
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    assert_eq!(lock.try_lock().err(), Some(WaitError::Elsewhere));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let refused = std::pin::pin!(lock.lock()).poll(&mut context);
-    assert!(matches!(refused, std::task::Poll::Ready(Err(Refused::Elsewhere))));
+    assert!(matches!(refused, std::task::Poll::Ready(Err(WaitError::Elsewhere))));
 }
 
 #[test]
 fn it_says_who_it_is() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let lock = Lock::named(on, "tickets", 3);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = Lock::named(handle, "tickets", 3);
     assert_eq!(lock.name(), "tickets");
     assert_eq!(format!("{lock:?}"), r#"Lock { name: "tickets", holder: None, value: 3, .. }"#);
 }
 
 #[test]
 fn others_have_their_turn_though_the_lock_is_always_free() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let lock = Lock::new(on, ());
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = Lock::new(handle, ());
+    let mut world = World::new(handle);
     let greedy = world.spawn(async {
         loop {
             drop(lock.lock().await);

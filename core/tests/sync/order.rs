@@ -1,20 +1,20 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::order::{Order, OrderError, Ordered, OutOfOrder, acquire};
-use sinbin_core::task::{Door, Loop, NoWakers, Refused, join, select};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
 
 use crate::support::{Log, World, yields};
 
 #[test]
 fn taken_in_their_order_however_written() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let order = Order::<8>::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let order = Order::<8>::new(handle);
     let (left, right) = (order.lock("left", 1), order.lock("right", "two"));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async {
         for _ in 0..5 {
             let (left, right) = acquire((&left, &right)).await?;
-            on.yield_now().await;
+            handle.yield_now().await;
             log.add((*left, *right));
         }
         Ok::<_, OrderError>(())
@@ -22,7 +22,7 @@ fn taken_in_their_order_however_written() {
     world.spawn(async {
         for _ in 0..5 {
             let (right, left) = acquire((&right, &left)).await?;
-            on.yield_now().await;
+            handle.yield_now().await;
             log.add((*left, *right));
         }
         Ok::<_, OrderError>(())
@@ -35,11 +35,11 @@ fn taken_in_their_order_however_written() {
 
 #[test]
 fn the_first_in_order_is_taken_first() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let order = Order::<8>::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let order = Order::<8>::new(handle);
     let locks: [_; 4] = std::array::from_fn(|n| order.lock("lock", n));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let holder = world.spawn(async {
         let _second = acquire(&locks[1]).await.unwrap();
         std::future::pending::<()>().await;
@@ -57,11 +57,11 @@ fn the_first_in_order_is_taken_first() {
 
 #[test]
 fn one_that_comes_before_is_refused_with_both_names() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let order = Order::<8>::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let order = Order::<8>::new(handle);
     let (left, right) = (order.lock("left", ()), order.lock("right", ()));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let task = world.spawn(async {
         let held = acquire(&right).await.unwrap();
         log.add(acquire(&left).await.err());
@@ -101,17 +101,17 @@ fn one_that_comes_before_is_refused_with_both_names() {
 /// Beazley's philosophers: each takes two forks, and nobody starves.
 #[test]
 fn philosophers_dine() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let order = Order::<10>::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let order = Order::<10>::new(handle);
     let forks: [_; 5] = std::array::from_fn(|_| order.lock("fork", 0));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     for n in 0..5 {
         let (left, right, log) = (&forks[n], &forks[(n + 1) % 5], &log);
         world.spawn(async move {
             for _ in 0..3 {
                 let (mut left, mut right) = acquire((left, right)).await.unwrap();
-                yields(on, 2).await;
+                yields(handle, 2).await;
                 *left += 1;
                 *right += 1;
                 log.add(n);
@@ -132,14 +132,14 @@ fn philosophers_dine() {
 
 #[test]
 fn what_is_asked_for_counts_as_what_is_held() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let order = Order::<8>::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let order = Order::<8>::new(handle);
     let (left, right) = (order.lock("left", ()), order.lock("right", ()));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let holder = world.spawn(async {
         let _held = acquire(&right).await.unwrap();
-        yields(on, 3).await;
+        yields(handle, 3).await;
     });
     world.turn();
     // Else it would have the one while it waits for the other, in either order.
@@ -154,12 +154,12 @@ fn what_is_asked_for_counts_as_what_is_held() {
 
 #[test]
 fn limits_are_errors() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let (order, other) = (Order::<2>::new(on), Order::<2>::new(on));
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let (order, other) = (Order::<2>::new(handle), Order::<2>::new(handle));
     let locks: [_; 3] = std::array::from_fn(|_| order.lock("lock", ()));
     let stranger = other.lock("stranger", ());
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async {
         log.add(acquire((&locks[0], &locks[1], &locks[2])).await.err());
         log.add(acquire((&locks[0], &stranger)).await.err());
@@ -175,32 +175,32 @@ fn limits_are_errors() {
         drop(held);
     });
     assert_eq!(world.run(), Rest::Empty);
-    let (full, mixed) = (Some(OrderError::Full), Some(OrderError::Mixed));
+    let (full, mixed) = (Some(OrderError::Full), Some(OrderError::ConnTask));
     assert_eq!(log.take(), [full, mixed, None, full, None]);
     assert_eq!(format!("{order:?} {other:?}"), "[] []");
 }
 
 #[test]
 fn one_who_gives_up_gives_back_what_it_has() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let order = Order::<8>::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let order = Order::<8>::new(handle);
     let (left, right) = (order.lock("left", ()), order.lock("right", ()));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let holder = world.spawn(async {
         let _held = acquire(&right).await.unwrap();
         std::future::pending::<()>().await;
     });
     let cancelled = world.spawn(async { log.add(acquire((&left, &right)).await.err()) });
     world.spawn(async {
-        select(acquire((&left, &right)), yields(on, 2)).await;
-        assert!(left.holder().is_some_and(|holder| holder != on.current().unwrap()));
+        select(acquire((&left, &right)), yields(handle, 2)).await;
+        assert!(left.holder().is_some_and(|holder| holder != handle.current().unwrap()));
     });
     world.run();
     assert_eq!(left.holder(), Some(cancelled.task()));
     world.cancel(cancelled.task());
     world.run();
-    assert_eq!(log.take(), [Some(OrderError::Refused(Refused::Cancelled))]);
+    assert_eq!(log.take(), [Some(OrderError::Wait(WaitError::Cancelled))]);
     assert_eq!((left.holder(), right.holder()), (None, Some(holder.task())));
     let held = format!("[({:?}, \"right\")]", holder.task());
     assert_eq!(format!("{order:?}"), held);

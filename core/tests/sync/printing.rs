@@ -1,22 +1,23 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::order::{Order, acquire};
 use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, Semaphore};
-use sinbin_core::task::{Door, Loop, NoWakers};
+use sinbin_core::task::{Handle, NoWakers, RunContext};
 
 use crate::support::World;
 
 /// Who looks for what hangs sees how each stands.
 #[test]
 fn what_is_printed_says_how_it_stands() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let (channel, event, lock) = (Channel::<u8, 2>::new(on), Event::new(on), Lock::new(on, 7));
-    let (barrier, semaphore, condition) = (Barrier::new(on, 3), Semaphore::new(on, 4), Condition::new(on));
-    assert_eq!(format!("{on:?}"), "Loop { .. }");
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let (channel, event, lock) = (Channel::<u8, 2>::new(handle), Event::new(handle), Lock::new(handle, 7));
+    let (barrier, semaphore, condition) =
+        (Barrier::new(handle, 3), Semaphore::new(handle, 4), Condition::new(handle));
+    assert_eq!(format!("{handle:?}"), "Loop { .. }");
     assert_eq!(format!("{event:?}"), "Event { set: false, .. }");
     assert_eq!(format!("{condition:?}"), "Condition { .. }");
 
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async {
         channel.send(1).await.unwrap();
         event.set().unwrap();
@@ -36,11 +37,11 @@ fn what_is_printed_says_how_it_stands() {
 /// Beside who has it, its place in the order; of what it protects nothing, as that may be changing.
 #[test]
 fn what_is_printed_of_a_lock_in_an_order_is_its_place() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let order = Order::<2>::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let order = Order::<2>::new(handle);
     let (_, second) = (order.lock("first", 7), order.lock("second", "value"));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let task = world.spawn(async {
         let held = acquire(&second).await.unwrap();
         assert_eq!(format!("{held:?}"), r#""value""#);
@@ -55,6 +56,6 @@ fn what_is_printed_of_a_lock_in_an_order_is_its_place() {
 /// A lock that nobody needs any more gives its value away.
 #[test]
 fn a_lock_gives_its_value_away() {
-    let door = Door::new(&NoWakers);
-    assert_eq!(Lock::new(Loop::new(&door), 7).into_inner(), 7);
+    let run_context = RunContext::new(&NoWakers);
+    assert_eq!(Lock::new(Handle::new(&run_context), 7).into_inner(), 7);
 }

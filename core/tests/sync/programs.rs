@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use sinbin_core::sync::order::{Order, OrderError, Ordered, acquire};
 use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, RecvError, Semaphore, SendError};
-use sinbin_core::task::{Door, Loop, NoWakers, select};
+use sinbin_core::task::{Handle, NoWakers, RunContext, select};
 use sinbin_core::{Instant, Rest, TaskId};
 
 use crate::cases::cases;
@@ -83,7 +83,7 @@ fn plan(patience: impl Strategy<Value = Option<usize>>) -> impl Strategy<Value =
 
 /// All there is to wait for.
 struct Things<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     locks: [Lock<'d, u32>; 2],
     semaphore: Semaphore<'d>,
     channel: Channel<'d, Value, ROOM>,
@@ -94,15 +94,15 @@ struct Things<'d> {
 }
 
 impl<'d> Things<'d> {
-    fn new(on: Loop<'d>) -> Self {
+    fn new(handle: Handle<'d>) -> Self {
         Self {
-            on,
-            locks: [Lock::new(on, 0), Lock::new(on, 0)],
-            semaphore: Semaphore::new(on, PERMITS),
-            channel: Channel::new(on),
-            barrier: Barrier::new(on, u32::try_from(PARTY).unwrap()),
-            event: Event::new(on),
-            condition: Condition::new(on),
+            handle,
+            locks: [Lock::new(handle, 0), Lock::new(handle, 0)],
+            semaphore: Semaphore::new(handle, PERMITS),
+            channel: Channel::new(handle),
+            barrier: Barrier::new(handle, u32::try_from(PARTY).unwrap()),
+            event: Event::new(handle),
+            condition: Condition::new(handle),
             oracle: Oracle::default(),
         }
     }
@@ -116,17 +116,17 @@ impl<'d> Things<'d> {
                 continue;
             };
             self.oracle.excuse(who);
-            select(yields(self.on, turns), self.act(who, op.deed)).await;
+            select(yields(self.handle, turns), self.act(who, op.deed)).await;
         }
     }
 
     async fn act(&self, who: Who, deed: Deed) {
         match deed {
-            Deed::Yield(turns) => yields(self.on, turns).await,
-            Deed::Sleep(millis) => self.on.sleep(Duration::from_millis(millis)).await,
-            Deed::Lock(at, turns) => self.lock(who, at, yields(self.on, turns)).await,
+            Deed::Yield(turns) => yields(self.handle, turns).await,
+            Deed::Sleep(millis) => self.handle.sleep(Duration::from_millis(millis)).await,
+            Deed::Lock(at, turns) => self.lock(who, at, yields(self.handle, turns)).await,
             Deed::Nested(at, turns) => {
-                self.lock(who, at, self.lock(who, 1 - at, yields(self.on, turns))).await;
+                self.lock(who, at, self.lock(who, 1 - at, yields(self.handle, turns))).await;
             }
             Deed::Acquire(..) | Deed::TryAcquire(..) => self.acquire(who, deed).await,
             Deed::Send | Deed::TrySend => self.send(who, deed).await,
@@ -185,7 +185,7 @@ impl<'d> Things<'d> {
         };
         let Some(permit) = permit else { return };
         let _has = self.oracle.has_permits(permit.count());
-        yields(self.on, turns).await;
+        yields(self.handle, turns).await;
     }
 
     async fn send(&self, who: Who, deed: Deed) {
@@ -258,10 +258,10 @@ impl<'d> Things<'d> {
 }
 
 fn try_plan(plan: &Plan) {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let things = Things::new(on);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let things = Things::new(handle);
+    let mut world = World::new(handle);
     let spawn = |(who, program)| world.spawn(things.run(who, program)).task();
     let tasks: Vec<TaskId> = plan.tasks.iter().map(Vec::as_slice).enumerate().map(spawn).collect();
     let mut turn = 0;
@@ -329,11 +329,11 @@ proptest! {
 
 /// Each task takes locks, one group after another, and keeps them until it is refused one or has all.
 fn try_orders(tasks: &[Vec<Vec<usize>>]) {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let order = Order::<64>::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let order = Order::<64>::new(handle);
     let locks: [_; 4] = std::array::from_fn(|_| order.lock("lock", ()));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     for groups in tasks {
         let locks = &locks;
         world.spawn(async move {
@@ -345,7 +345,7 @@ fn try_orders(tasks: &[Vec<Vec<usize>>]) {
                         Err(OrderError::OutOfOrder(_)) => break,
                         Err(error) => panic!("{error}"),
                     }
-                    on.yield_now().await;
+                    handle.yield_now().await;
                 }
             }
         });
@@ -355,12 +355,12 @@ fn try_orders(tasks: &[Vec<Vec<usize>>]) {
     assert_eq!(format!("{order:?}"), "[]");
 }
 
-type Held<'a, 'd> = Vec<sinbin_core::sync::order::Held<'a, 'd, ()>>;
+type OrderedGuard<'a, 'd> = Vec<sinbin_core::sync::order::OrderedGuard<'a, 'd, ()>>;
 
 async fn take<'a, 'd>(
     locks: &'a [Ordered<'_, 'd, ()>; 4],
     group: &[usize],
-) -> Result<Held<'a, 'd>, OrderError> {
+) -> Result<OrderedGuard<'a, 'd>, OrderError> {
     Ok(match *group {
         [a] => vec![acquire(&locks[a]).await?],
         [a, b] => {

@@ -1,22 +1,22 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::{PermitError, Semaphore};
-use sinbin_core::task::{Door, Loop, NoWakers, Refused};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError};
 
 use crate::support::{Log, World, yields};
 
 #[test]
 fn so_many_at_a_time() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let semaphore = Semaphore::new(on, 2);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let semaphore = Semaphore::new(handle, 2);
+    let mut world = World::new(handle);
     for task in 0..5 {
         let (semaphore, log) = (&semaphore, &log);
         world.spawn(async move {
             let _permit = semaphore.acquire(1).await.unwrap();
             log.add(task);
-            on.yield_now().await;
-            on.yield_now().await;
+            handle.yield_now().await;
+            handle.yield_now().await;
         });
     }
     world.turn();
@@ -29,17 +29,17 @@ fn so_many_at_a_time() {
 
 #[test]
 fn who_needs_many_is_not_overtaken() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let semaphore = Semaphore::new(on, 3);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let semaphore = Semaphore::new(handle, 3);
+    let mut world = World::new(handle);
     for (task, count) in [(0, 2), (1, 3), (2, 1), (3, 1)] {
         let (semaphore, log) = (&semaphore, &log);
         world.spawn(async move {
             let permit = semaphore.acquire(count).await.unwrap();
             assert_eq!(permit.count(), count);
             log.add(task);
-            yields(on, 3).await;
+            yields(handle, 3).await;
         });
     }
     world.turn();
@@ -53,10 +53,10 @@ fn who_needs_many_is_not_overtaken() {
 
 #[test]
 fn when_the_first_leaves_the_next_may_go() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let semaphore = Semaphore::new(on, 3);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let semaphore = Semaphore::new(handle, 3);
+    let mut world = World::new(handle);
     let _holder = world.spawn(async {
         let _permit = semaphore.acquire(2).await.unwrap();
         std::future::pending::<()>().await;
@@ -67,16 +67,16 @@ fn when_the_first_leaves_the_next_may_go() {
     assert_eq!(log.take(), []);
     world.cancel(big.task());
     world.run();
-    assert_eq!(log.take(), [Err(PermitError::Refused(Refused::Cancelled)), Ok(())]);
+    assert_eq!(log.take(), [Err(PermitError::Wait(WaitError::Cancelled)), Ok(())]);
     assert_eq!(semaphore.available(), 1);
 }
 
 #[test]
 fn more_than_there_are_is_an_error_at_once() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let semaphore = Semaphore::new(on, 3);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let semaphore = Semaphore::new(handle, 3);
+    let mut world = World::new(handle);
     world.spawn(async {
         log.add(semaphore.acquire(4).await.err());
         log.add(semaphore.try_acquire(4).err());
@@ -89,8 +89,8 @@ fn more_than_there_are_is_an_error_at_once() {
 
 #[test]
 fn outside_a_task_there_is_none() {
-    let door = Door::new(&NoWakers);
-    let semaphore = Semaphore::new(Loop::new(&door), 3);
-    assert_eq!(semaphore.try_acquire(1).err(), Some(PermitError::Refused(Refused::Elsewhere)));
+    let run_context = RunContext::new(&NoWakers);
+    let semaphore = Semaphore::new(Handle::new(&run_context), 3);
+    assert_eq!(semaphore.try_acquire(1).err(), Some(PermitError::Wait(WaitError::Elsewhere)));
     assert_eq!((semaphore.available(), semaphore.total()), (3, 3));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sinbin_core::Rest;
 use sinbin_core::sync::{Channel, Event, RecvError};
-use sinbin_core::task::{Door, Error, Loop, NoWakers, Refused, Why};
+use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError};
 
 use crate::support::{Log, World};
 
@@ -17,28 +17,28 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 #[test]
 fn outside_a_task_everything_is_elsewhere() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let elsewhere = |result: Poll<Result<usize, Error>>| match result {
-        Poll::Ready(Err(Error::Refused(refused))) => Some(refused),
+        Poll::Ready(Err(Error::Wait(refused))) => Some(refused),
         _ => None,
     };
     for _ in 0..2 {
-        assert_eq!(elsewhere(poll_once(pin!(conn.recv(&mut [0])))), Some(Refused::Elsewhere));
-        assert_eq!(elsewhere(poll_once(pin!(conn.send(b"x")))), Some(Refused::Elsewhere));
-        assert_eq!(poll_once(pin!(conn.readable())), Poll::Ready(Err(Error::Refused(Refused::Elsewhere))));
-        assert_eq!(poll_once(pin!(on.wait_named())), Poll::Ready(Err(Refused::Elsewhere)));
-        assert_eq!(on.current(), Err(Refused::Elsewhere));
-        assert!(on.spawn(async {}).is_err());
+        assert_eq!(elsewhere(poll_once(pin!(conn.recv(&mut [0])))), Some(WaitError::Elsewhere));
+        assert_eq!(elsewhere(poll_once(pin!(conn.send(b"x")))), Some(WaitError::Elsewhere));
+        assert_eq!(poll_once(pin!(conn.readable())), Poll::Ready(Err(Error::Wait(WaitError::Elsewhere))));
+        assert_eq!(poll_once(pin!(handle.wait_named())), Poll::Ready(Err(WaitError::Elsewhere)));
+        assert_eq!(handle.current(), Err(WaitError::Elsewhere));
+        assert!(handle.spawn(async {}).is_err());
         let mut child = world.spawn(std::future::pending::<()>());
         let Poll::Ready(Err(error)) = poll_once(pin!(child.join())) else { panic!("it fails") };
-        assert_eq!(error.why, Why::Refused(Refused::Elsewhere));
-        assert!(!on.wake(child.task()) && !on.cancel(child.task()) && !child.cancel());
+        assert_eq!(error.why, JoinErrorKind::Wait(WaitError::Elsewhere));
+        assert!(!handle.wake(child.task()) && !handle.cancel(child.task()) && !child.cancel());
         // The same after a task has run, and has used up its step's budget.
         world.spawn(async move {
-            let channel = Channel::<_, 1>::new(on);
+            let channel = Channel::<_, 1>::new(handle);
             for n in 0..100 {
                 channel.send(n).await.unwrap();
                 channel.recv().await.unwrap();
@@ -51,9 +51,9 @@ fn outside_a_task_everything_is_elsewhere() {
 /// Also what a task has used before, and what would wait at once as nothing is there.
 #[test]
 fn a_connection_that_was_read_empty_is_elsewhere_too() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.push_back(1);
     let mut task = world.spawn(async move {
@@ -62,7 +62,7 @@ fn a_connection_that_was_read_empty_is_elsewhere_too() {
     });
     assert_eq!(world.run(), Rest::Empty);
     let conn = task.take().unwrap();
-    let elsewhere = Error::Refused(Refused::Elsewhere);
+    let elsewhere = Error::Wait(WaitError::Elsewhere);
     assert_eq!(poll_once(pin!(conn.recv(&mut [0; 2]))), Poll::Ready(Err(elsewhere)));
     assert_eq!(poll_once(pin!(conn.hangup())), Poll::Ready(Err(elsewhere)));
     assert_eq!(conn.try_send(b"x"), Err(elsewhere));
@@ -70,19 +70,19 @@ fn a_connection_that_was_read_empty_is_elsewhere_too() {
 
 #[test]
 fn what_is_of_another_loop_is_elsewhere() {
-    let (door, other_door) = (Door::new(&NoWakers), Door::new(&NoWakers));
-    let (on, other) = (Loop::new(&door), Loop::new(&other_door));
+    let (run_context, other_door) = (RunContext::new(&NoWakers), RunContext::new(&NoWakers));
+    let (handle, other) = (Handle::new(&run_context), Handle::new(&other_door));
     let channel = Channel::<u32, 1>::new(other);
-    let (mut world, mut other_world) = (World::new(on), World::new(other));
+    let (mut world, mut other_world) = (World::new(handle), World::new(other));
     let conn = other_world.connect();
     let mut task = other_world.spawn(other.wait_named());
     let mut foreign = world.spawn(async move {
-        assert_eq!(conn.recv(&mut [0]).await, Err(Error::Refused(Refused::Elsewhere)));
-        assert_eq!(channel.recv().await, Err(RecvError::Refused(Refused::Elsewhere)));
-        assert_eq!(other.wait_named().await, Err(Refused::Elsewhere));
-        assert_eq!(other.current(), Err(Refused::Elsewhere));
+        assert_eq!(conn.recv(&mut [0]).await, Err(Error::Wait(WaitError::Elsewhere)));
+        assert_eq!(channel.recv().await, Err(RecvError::Wait(WaitError::Elsewhere)));
+        assert_eq!(other.wait_named().await, Err(WaitError::Elsewhere));
+        assert_eq!(other.current(), Err(WaitError::Elsewhere));
         assert!(other.spawn(async {}).is_err() && !other.wake(task.task()) && !task.cancel());
-        assert_eq!(task.join().await.unwrap_err().why, Why::Refused(Refused::Elsewhere));
+        assert_eq!(task.join().await.unwrap_err().why, JoinErrorKind::Wait(WaitError::Elsewhere));
         "done"
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -93,22 +93,22 @@ fn what_is_of_another_loop_is_elsewhere() {
 
 #[test]
 fn a_loop_within_a_task_of_another() {
-    let (door, inner_door) = (Door::new(&NoWakers), Door::new(&NoWakers));
-    let (on, inner) = (Loop::new(&door), Loop::new(&inner_door));
-    let event = Event::new(on);
+    let (run_context, inner_door) = (RunContext::new(&NoWakers), RunContext::new(&NoWakers));
+    let (handle, inner) = (Handle::new(&run_context), Handle::new(&inner_door));
+    let event = Event::new(handle);
     let mut inner_world = World::new(inner);
     inner_world.spawn(async move {
         inner.yield_now().await;
         // The outer loop's door is open, but it is not its task that waits.
-        assert_eq!(event.wait().await, Err(Refused::Wrapped));
-        assert_eq!(on.wait_named().await, Err(Refused::Wrapped));
+        assert_eq!(event.wait().await, Err(WaitError::Wrapped));
+        assert_eq!(handle.wait_named().await, Err(WaitError::Wrapped));
         inner.sleep(Duration::from_secs(1)).await;
     });
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        on.yield_now().await;
+        handle.yield_now().await;
         assert_eq!(inner_world.run(), Rest::Empty);
-        on.yield_now().await;
+        handle.yield_now().await;
     });
     assert_eq!(world.run(), Rest::Empty);
 }
@@ -159,40 +159,40 @@ impl<F: Future<Output = ()>> Parts<F> {
 
 #[test]
 fn a_wait_within_an_executor_of_its_own_is_refused() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.spawn(async move {
         let part = async |n| match n {
             0 => log.add(conn.recv(&mut [0]).await.err()),
-            1 => log.add(on.wait_named().await.err().map(Error::from)),
-            _ => log.add(Event::new(on).wait().await.err().map(Error::from)),
+            1 => log.add(handle.wait_named().await.err().map(Error::from)),
+            _ => log.add(Event::new(handle).wait().await.err().map(Error::from)),
         };
         Parts::new((0..3).map(part)).run().await;
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Some(Error::Refused(Refused::Wrapped)); 3]);
+    assert_eq!(log.take(), [Some(Error::Wait(WaitError::Wrapped)); 3]);
 }
 
 #[test]
 fn there_what_need_not_wait_works_and_sleeps_do_and_who_is_out_of_budget_goes_on() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend([0; 100]);
     world.spawn(async move {
         let part = async |n| {
             match n {
-                0 => on.sleep(Duration::from_millis(5)).await,
+                0 => handle.sleep(Duration::from_millis(5)).await,
                 1 => {
                     for _ in 0..100 {
                         conn.recv(&mut [0]).await.unwrap();
                     }
                 }
                 _ => {
-                    let channel = Channel::<_, 1>::new(on);
+                    let channel = Channel::<_, 1>::new(handle);
                     for n in 0..100 {
                         channel.send(n).await.unwrap();
                         channel.recv().await.unwrap();
@@ -217,36 +217,36 @@ fn there_what_need_not_wait_works_and_sleeps_do_and_who_is_out_of_budget_goes_on
 /// An executor within a task waits for moments without being run again and again, and misses none.
 #[test]
 fn moments_are_waited_for_within_an_executor_of_its_own() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let ms = Duration::from_millis;
     world.spawn(async move {
         let part = async |n: u64| {
             match n {
                 0 => {
-                    on.sleep(ms(20)).await;
-                    on.sleep(ms(30)).await;
+                    handle.sleep(ms(20)).await;
+                    handle.sleep(ms(30)).await;
                 }
-                1 => assert!(on.timeout(ms(30), std::future::pending::<()>()).await.is_err()),
+                1 => assert!(handle.timeout(ms(30), std::future::pending::<()>()).await.is_err()),
                 2 => {
-                    let mut every = on.every(ms(20));
+                    let mut every = handle.every(ms(20));
                     every.tick().await;
                     every.tick().await;
                 }
                 // The nearer one counts, and the farther one is left behind.
-                3 => drop(on.timeout(ms(9000), on.sleep(ms(10))).await),
-                _ => drop(on.timeout(ms(5), on.sleep(ms(9000))).await),
+                3 => drop(handle.timeout(ms(9000), handle.sleep(ms(10))).await),
+                _ => drop(handle.timeout(ms(5), handle.sleep(ms(9000))).await),
             }
-            log.add((n, on.now()));
+            log.add((n, handle.now()));
         };
         let beside = async {
-            on.sleep(ms(15)).await;
-            log.add((9, on.now()));
+            handle.sleep(ms(15)).await;
+            log.add((9, handle.now()));
         };
         sinbin_core::task::join(Parts::new((0..5).map(part)).run(), beside).await;
         // Nothing is left of those that were dropped.
-        on.sleep(ms(1)).await;
+        handle.sleep(ms(1)).await;
     });
     let mut steps = 0;
     let mut turns = 0;
@@ -269,9 +269,9 @@ fn moments_are_waited_for_within_an_executor_of_its_own() {
 /// usual.
 #[test]
 fn a_moment_can_change_hands() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let ms = Duration::from_millis;
     struct Counts(Mutex<u32>);
     impl Wake for Counts {
@@ -284,8 +284,8 @@ fn a_moment_can_change_hands() {
     world.spawn(async move {
         let waker = Waker::from(counts.clone());
         let other = Waker::from(Arc::new(Counts(Mutex::new(0))));
-        let mut sleep = on.sleep(ms(10));
-        let mut dropped = Box::pin(on.sleep(ms(5)));
+        let mut sleep = handle.sleep(ms(10));
+        let mut dropped = Box::pin(handle.sleep(ms(5)));
         for waker in [&other, &waker, &waker] {
             assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)).is_pending());
             assert!(dropped.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
@@ -293,22 +293,23 @@ fn a_moment_can_change_hands() {
         drop(dropped);
         assert_eq!(Arc::strong_count(&counts), 4, "and its waker is given back");
         drop(waker);
-        on.sleep(ms(20)).await;
+        handle.sleep(ms(20)).await;
         log.add(*counts.0.lock().unwrap());
         // Now it is the task's own.
-        let mut sleep = on.sleep(ms(10));
+        let mut sleep = handle.sleep(ms(10));
         let waker = Waker::from(counts.clone());
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
         (&mut sleep).await;
         log.add(*counts.0.lock().unwrap());
         // The sleep goes to another task, in the middle.
-        let mut sleep = on.sleep(ms(10));
+        let mut sleep = handle.sleep(ms(10));
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
-        on.spawn(async move {
-            sleep.await;
-            log.add(7);
-        })
-        .unwrap();
+        handle
+            .spawn(async move {
+                sleep.await;
+                log.add(7);
+            })
+            .unwrap();
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [1, 1, 7]);

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use sinbin_core::group::scope;
 use sinbin_core::sync::{Channel, Lock, Semaphore};
-use sinbin_core::task::{Door, Error, Loop, NoWakers, Refused, Why, join, select};
+use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError, join, select};
 use sinbin_core::{Rest, TaskState};
 
 use crate::support::{Falls, Log, Peer, World, yields};
 
 #[test]
 fn a_wait_is_refused_and_every_later_one() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     let task = world.spawn(async move {
@@ -23,15 +23,15 @@ fn a_wait_is_refused_and_every_later_one() {
     world.cancel(task.task());
     assert_eq!(world.view(task.task()).state, TaskState::Ready, "it is out of the bin at once");
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Error::Refused(Refused::Cancelled)); 3]);
+    assert_eq!(log.take(), [Err(Error::Wait(WaitError::Cancelled)); 3]);
     assert!(!world.host.peers.contains_key(&source), "what it owns is given back");
 }
 
 #[test]
 fn what_need_not_wait_is_not_refused() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     let task = world.spawn(async move {
@@ -47,18 +47,18 @@ fn what_need_not_wait_is_not_refused() {
 
 #[test]
 fn what_it_owns_is_dropped_from_the_inside_out() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
         let _outer = Falls(log, "outer");
         let inner = async {
             let _inner = Falls(log, "inner");
-            on.wait_named().await
+            handle.wait_named().await
         };
         inner.await?;
         log.add("not reached");
-        Ok::<_, Refused>(())
+        Ok::<_, WaitError>(())
     });
     world.run();
     world.cancel(task.task());
@@ -69,17 +69,17 @@ fn what_it_owns_is_dropped_from_the_inside_out() {
 #[test]
 fn who_does_not_listen_is_dropped_where_it_stands() {
     for what in ["sleep", "pending", "yield", "both"] {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let nap = Duration::from_secs(9);
         let mut task = world.spawn(async move {
             let _falls = Falls(log, "dropped");
             match what {
-                "sleep" => on.sleep(nap).await,
+                "sleep" => handle.sleep(nap).await,
                 "pending" => std::future::pending().await,
-                "yield" => yields(on, 1000).await,
-                _ => drop(join(on.sleep(nap), on.sleep(nap)).await),
+                "yield" => yields(handle, 1000).await,
+                _ => drop(join(handle.sleep(nap), handle.sleep(nap)).await),
             }
             log.add("not reached");
         });
@@ -89,19 +89,19 @@ fn who_does_not_listen_is_dropped_where_it_stands() {
         world.turn();
         world.turn();
         assert_eq!(log.take(), ["dropped"], "{what}");
-        world.spawn(async move { assert_eq!(task.join().await.unwrap_err().why, Why::Cancelled) });
+        world.spawn(async move { assert_eq!(task.join().await.unwrap_err().why, JoinErrorKind::Cancelled) });
         assert_eq!(world.run(), Rest::Empty);
     }
 }
 
 #[test]
 fn one_that_listens_in_part_is_told() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
         // The sleep can't be told; the other can.
-        select(on.sleep(Duration::from_secs(1)), on.wait_named()).await;
+        select(handle.sleep(Duration::from_secs(1)), handle.wait_named()).await;
         log.add("told");
     });
     world.turn();
@@ -112,12 +112,12 @@ fn one_that_listens_in_part_is_told() {
 
 #[test]
 fn one_that_is_told_over_and_over_and_goes_on_is_ended() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
         let _falls = Falls(log, "dropped");
-        while on.wait_named().await.is_err() {}
+        while handle.wait_named().await.is_err() {}
         log.add("not reached");
     });
     world.turn();
@@ -129,12 +129,12 @@ fn one_that_is_told_over_and_over_and_goes_on_is_ended() {
 
 #[test]
 fn one_that_was_never_run_is_told_in_its_first_wait_or_runs_to_its_end() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let waits = world.spawn(async move {
         log.add("runs");
-        assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+        assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
         log.add("told");
     });
     let ends = world.spawn(async move { log.add("ends") });
@@ -147,13 +147,13 @@ fn one_that_was_never_run_is_told_in_its_first_wait_or_runs_to_its_end() {
 
 #[test]
 fn a_task_can_cancel_itself() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        on.cancel(on.current().unwrap());
+        handle.cancel(handle.current().unwrap());
         log.add("goes on");
-        assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+        assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
         log.add("told");
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -162,20 +162,21 @@ fn a_task_can_cancel_itself() {
 
 #[test]
 fn what_is_shielded_can_wait() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.peer(source).room = 2;
     let task = world.spawn(async move {
         assert!(conn.recv(&mut [0]).await.is_err());
-        on.shield(async {
-            conn.send_all(b"goodbye").await.unwrap();
-            on.sleep(Duration::from_secs(1)).await;
-            yields(on, 3).await;
-        })
-        .await;
+        handle
+            .shield(async {
+                conn.send_all(b"goodbye").await.unwrap();
+                handle.sleep(Duration::from_secs(1)).await;
+                yields(handle, 3).await;
+            })
+            .await;
         log.add("cleaned up");
         log.add(if conn.recv(&mut [0]).await.is_err() { "refused again" } else { "" });
     });
@@ -194,47 +195,48 @@ fn what_is_shielded_can_wait() {
 
 #[test]
 fn a_shield_that_is_over_long_before_changes_nothing() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
-        on.shield(async {}).await;
-        on.shield(on.yield_now()).await;
-        log.add(on.wait_named().await);
+        handle.shield(async {}).await;
+        handle.shield(handle.yield_now()).await;
+        log.add(handle.wait_named().await);
     });
     world.run();
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Err(WaitError::Cancelled)]);
 }
 
 #[test]
 fn who_is_cancelled_within_a_shield_is_told_after_it() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
-        on.shield(async {
-            on.sleep(Duration::from_secs(1)).await;
-            log.add(Ok(()));
-        })
-        .await;
-        log.add(on.wait_named().await);
+        handle
+            .shield(async {
+                handle.sleep(Duration::from_secs(1)).await;
+                log.add(Ok(()));
+            })
+            .await;
+        log.add(handle.wait_named().await);
     });
     world.turn();
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Ok(()), Err(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Ok(()), Err(WaitError::Cancelled)]);
 }
 
 #[test]
 fn a_second_cancel_ends_it_even_so() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let mut task = world.spawn(async move {
         let _falls = Falls(log, "dropped");
-        on.shield(on.wait_named()).await.unwrap();
+        handle.shield(handle.wait_named()).await.unwrap();
         log.add("not reached");
     });
     world.run();
@@ -244,46 +246,46 @@ fn a_second_cancel_ends_it_even_so() {
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["dropped"]);
-    world.spawn(async move { assert_eq!(task.join().await.unwrap_err().why, Why::Cancelled) });
+    world.spawn(async move { assert_eq!(task.join().await.unwrap_err().why, JoinErrorKind::Cancelled) });
     assert_eq!(world.run(), Rest::Empty);
 }
 
 #[test]
 fn who_joins_it_learns_of_it() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    let mut child = world.spawn(on.sleep(Duration::from_secs(9)));
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let mut child = world.spawn(handle.sleep(Duration::from_secs(9)));
     let id = child.task();
     world.spawn(async move { log.add(child.join().await.unwrap_err().why) });
     world.turn();
     world.cancel(id);
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Why::Cancelled]);
+    assert_eq!(log.take(), [JoinErrorKind::Cancelled]);
     assert!(world.now < sinbin_core::Instant::ZERO + Duration::from_secs(9), "at once");
 }
 
 #[test]
 fn who_joins_can_be_cancelled_and_the_other_goes_on() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let mut child = world.spawn(async move {
-        on.sleep(Duration::from_secs(1)).await;
+        handle.sleep(Duration::from_secs(1)).await;
         log.add(None);
     });
     let parent = world.spawn(async move { log.add(child.join().await.err().map(|error| error.why)) });
     world.turn();
     world.cancel(parent.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Some(Why::Refused(Refused::Cancelled)), None]);
+    assert_eq!(log.take(), [Some(JoinErrorKind::Wait(WaitError::Cancelled)), None]);
 }
 
 #[test]
 fn a_loop_that_is_dropped_drops_its_tasks() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let task = world.spawn(async move {
         let _falls = Falls(log, "dropped");
@@ -301,16 +303,16 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
     let all = ["recv", "channel", "accept", "send", "send_all", "lock", "semaphore", "job", "connect"];
     for what in &all[..if cfg!(miri) { 2 } else { all.len() }] {
         let what = *what;
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let conn = world.connect();
         let source = conn.source();
         let task = world.spawn(async move {
-            let channel = Channel::<_, 2>::new(on);
+            let channel = Channel::<_, 2>::new(handle);
             channel.try_send(1).unwrap();
-            let (lock, permits) = (Lock::new(on, 0), Semaphore::new(on, 1));
-            let listener = on.listen("127.0.0.1:9".parse().unwrap()).unwrap();
+            let (lock, permits) = (Lock::new(handle, 0), Semaphore::new(handle, 1));
+            let listener = handle.listen("127.0.0.1:9".parse().unwrap()).unwrap();
             log.add("begins");
             loop {
                 let is_told = match what {
@@ -324,15 +326,15 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
                     "lock" => lock.lock().await.is_err(),
                     "semaphore" => permits.acquire(1).await.is_err(),
                     "accept" => listener.accept().await.is_err(),
-                    "connect" => on.connect("127.0.0.1:9".parse().unwrap()).await.is_err(),
-                    _ => on.job(|| ()).await.is_err(),
+                    "connect" => handle.connect("127.0.0.1:9".parse().unwrap()).await.is_err(),
+                    _ => handle.job(|| ()).await.is_err(),
                 };
                 if is_told {
                     break;
                 }
             }
             log.add("told");
-            on.shield(on.sleep(Duration::from_secs(1))).await;
+            handle.shield(handle.sleep(Duration::from_secs(1))).await;
             log.add("cleaned up");
         });
         let flood = |world: &mut World<'_>| {
@@ -364,27 +366,27 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
 #[test]
 fn the_next_operation_is_the_first_one_outside_of_a_shield() {
     for how in ["before its first step", "by itself", "in a shield", "while it is ready"] {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let conn = world.connect();
         world.peer(conn.source()).inbox.extend([0; 999]);
         let task = world.spawn(async move {
             match how {
-                "by itself" => assert!(on.cancel(on.current().unwrap())),
+                "by itself" => assert!(handle.cancel(handle.current().unwrap())),
                 "in a shield" => {
                     let long = async {
                         for _ in 0..100 {
                             conn.recv(&mut [0]).await.unwrap();
                         }
-                        on.cancel(on.current().unwrap());
+                        handle.cancel(handle.current().unwrap());
                         for _ in 0..100 {
                             conn.recv(&mut [0]).await.unwrap();
                         }
                     };
-                    on.shield(long).await;
+                    handle.shield(long).await;
                 }
-                "while it is ready" => on.yield_now().await,
+                "while it is ready" => handle.yield_now().await,
                 _ => {}
             }
             log.add(conn.recv(&mut [0]).await);
@@ -399,16 +401,16 @@ fn the_next_operation_is_the_first_one_outside_of_a_shield() {
             _ => {}
         }
         assert_eq!(world.run(), Rest::Empty, "{how}");
-        assert_eq!(log.take(), [Err(Error::Refused(Refused::Cancelled)), Ok(1)], "{how}: told once");
+        assert_eq!(log.take(), [Err(Error::Wait(WaitError::Cancelled)), Ok(1)], "{how}: told once");
     }
 }
 
 /// A task that is told and goes on as if nothing was is refused when others should have their turn, and then ended.
 #[test]
 fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     let task = world.spawn(async move {
@@ -429,45 +431,45 @@ fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
 /// Tasks that cancel a task again change nothing by that, whichever way they do it.
 #[test]
 fn a_shield_holds_however_often_tasks_cancel() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result = scope(on, async |group| {
+        let result = scope(handle, async |group| {
             let task = group
                 .spawn(async move {
                     let _falls = Falls(log, "over");
-                    assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+                    assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
                     for _ in 0..3 {
-                        on.shield(on.sleep(Duration::from_secs(1))).await;
-                        assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+                        handle.shield(handle.sleep(Duration::from_secs(1))).await;
+                        assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
                     }
                     log.add("cleaned up");
-                    Ok::<_, Refused>(())
+                    Ok::<_, WaitError>(())
                 })
                 .unwrap();
             for _ in 0..3 {
-                on.yield_now().await;
-                assert!(on.cancel(task));
-                on.sleep(Duration::from_millis(300)).await;
+                handle.yield_now().await;
+                assert!(handle.cancel(task));
+                handle.sleep(Duration::from_millis(300)).await;
             }
             group.cancel();
-            on.cancel(on.current().unwrap());
-            group.join().await.map_err(|_| Refused::Cancelled)
+            handle.cancel(handle.current().unwrap());
+            group.join().await.map_err(|_| WaitError::Cancelled)
         });
         result.await.unwrap_err();
-        let mut alone = on
+        let mut alone = handle
             .spawn(async move {
-                on.shield(on.wait_named()).await.unwrap();
+                handle.shield(handle.wait_named()).await.unwrap();
                 log.add("woken");
             })
             .unwrap();
-        on.shield(on.yield_now()).await;
+        handle.shield(handle.yield_now()).await;
         assert!(alone.cancel() && alone.cancel());
-        on.shield(on.sleep(Duration::from_secs(1))).await;
+        handle.shield(handle.sleep(Duration::from_secs(1))).await;
         assert!(alone.cancel());
-        on.wake(alone.task());
-        on.shield(alone.join()).await.unwrap();
+        handle.wake(alone.task());
+        handle.shield(alone.join()).await.unwrap();
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["cleaned up", "over", "woken"]);
@@ -476,32 +478,32 @@ fn a_shield_holds_however_often_tasks_cancel() {
 /// The host's last word: all tasks are told, those that are spawned from there on too, and then all are ended.
 #[test]
 fn what_is_spawned_while_all_end_is_cancelled_as_well() {
-    struct Spawns<'d>(Loop<'d>, &'d Log<&'static str>, u32);
+    struct Spawns<'d>(Handle<'d>, &'d Log<&'static str>, u32);
     impl Drop for Spawns<'_> {
         fn drop(&mut self) {
-            let (on, log, left) = (self.0, self.1, self.2);
+            let (handle, log, left) = (self.0, self.1, self.2);
             log.add("dropped");
-            let next = left.checked_sub(1).map(|left| Spawns(on, log, left));
+            let next = left.checked_sub(1).map(|left| Spawns(handle, log, left));
             let again = async move {
                 let _next = next;
-                on.sleep(Duration::from_secs(2)).await;
+                handle.sleep(Duration::from_secs(2)).await;
                 log.add("not reached");
             };
-            on.spawn(again).ok();
+            handle.spawn(again).ok();
         }
     }
     for is_last in [false, true] {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let cleaned = world.spawn(async move {
-            on.wait_named().await.unwrap_err();
-            on.shield(on.sleep(Duration::from_secs(1))).await;
+            handle.wait_named().await.unwrap_err();
+            handle.shield(handle.sleep(Duration::from_secs(1))).await;
             log.add("cleaned up");
         });
         world.spawn(async move {
-            let _spawns = Spawns(on, log, 3);
-            on.sleep(Duration::from_secs(2)).await;
+            let _spawns = Spawns(handle, log, 3);
+            handle.sleep(Duration::from_secs(2)).await;
         });
         world.turn();
         world.executor.kernel.cancel(cleaned.task());

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use sinbin_core::task::{Conn, Door, Error, Loop, Lost, NoWakers, Refused, join, select};
+use sinbin_core::task::{Conn, Error, Handle, JobError, NoWakers, RunContext, WaitError, join, select};
 use sinbin_core::{Failure, Instant, Interest, IoError, Op, Rest, SourceId};
 
 use crate::support::{Log, Peer, World};
@@ -12,9 +12,9 @@ fn failed<T>(op: Op, source: SourceId, error: IoError) -> Result<T, Error> {
 /// A host may say that there is something where there is nothing: it was there a moment ago, or for somebody else.
 #[test]
 fn false_readiness_ends_no_wait() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conns = [(); 3].map(|()| world.connect());
     let sources = conns.each_ref().map(Conn::source);
     sources.iter().for_each(|source| world.peer(*source).room = 0);
@@ -42,15 +42,15 @@ fn false_readiness_ends_no_wait() {
 /// What each waits for fails, and says on what: those who just look, and those who wait.
 #[test]
 fn a_connection_that_breaks_in_the_middle_is_an_error_to_whoever_uses_it() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     for waits in [false, true] {
-        let mut world = World::new(on);
+        let mut world = World::new(handle);
         let conns = [(); 2].map(|()| world.connect());
         let [at_one, at_other] = conns.each_ref().map(Conn::source);
         let mut task = world.spawn(async move {
             let [one, other] = conns;
-            assert!(one.on().current().is_ok());
+            assert!(one.handle().current().is_ok());
             let mut buffer = [0; 4];
             let (received, sent) = join(one.recv(&mut buffer), one.send_all(b"hello")).await;
             assert_eq!(received, failed(Op::Recv, at_one, IoError::Reset));
@@ -77,17 +77,17 @@ fn a_connection_that_breaks_in_the_middle_is_an_error_to_whoever_uses_it() {
 /// The end of a job is not that of a connection, though their places have one number; and the other way round.
 #[test]
 fn a_job_that_is_gone_ends_no_wait_for_a_source_of_the_same_number() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conns = [(); 2].map(|()| world.connect());
     let sources = conns.each_ref().map(Conn::source);
     for (conn, n) in conns.into_iter().zip(1..) {
         world.spawn(async move {
             join(
                 async {
-                    let lost: Result<(), _> = on.job(|| panic!("nobody computes it")).await;
-                    log.add((n, "job", lost.is_err_and(|lost| lost == Lost::Failed)));
+                    let lost: Result<(), _> = handle.job(|| panic!("nobody computes it")).await;
+                    log.add((n, "job", lost.is_err_and(|lost| lost == JobError::Failed)));
                 },
                 async {
                     let ready = conn.readable().await;
@@ -118,9 +118,9 @@ fn a_job_that_is_gone_ends_no_wait_for_a_source_of_the_same_number() {
 /// Without a wait: an empty buffer is full at once.
 #[test]
 fn nothing_is_received_into_nothing_and_nothing_sent_of_nothing() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).room = 0;
     world.spawn(async move {
@@ -134,9 +134,9 @@ fn nothing_is_received_into_nothing_and_nothing_sent_of_nothing() {
 
 #[test]
 fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.peer(source).room = 3;
@@ -155,7 +155,7 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(world.peer(source).outbox, b"helbye");
     assert!(task.take().is_some());
-    let cancelled = Error::Refused(Refused::Cancelled);
+    let cancelled = Error::Wait(WaitError::Cancelled);
     assert_eq!(log.take(), [(Err(cancelled), Err(cancelled)); 2]);
 }
 
@@ -164,9 +164,9 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
 fn messages_are_sent_whole_or_refused_before_their_first_byte() {
     let rooms = (1..40_usize).step_by(if cfg!(miri) { 19 } else { 1 });
     for (room, ways) in rooms.flat_map(|room| [(room, "tasks"), (room, "join"), (room, "both")]) {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let conn = Rc::new(world.connect());
         let source = conn.source();
         world.peer(source).room = room;
@@ -178,14 +178,14 @@ fn messages_are_sent_whole_or_refused_before_their_first_byte() {
                         let message = [letter; 10];
                         match conn.send_all(&message).await {
                             Ok(()) => log.add(letter),
-                            Err(error) => assert_eq!(error, Error::Refused(Refused::Busy)),
+                            Err(error) => assert_eq!(error, Error::Wait(WaitError::Busy)),
                         }
                         match conn.try_send(&message[..1]) {
                             Ok(1) => log.add(letter.to_ascii_uppercase()),
                             Ok(sent) => assert_eq!(sent, 0),
-                            Err(error) => assert_eq!(error, Error::Refused(Refused::Busy)),
+                            Err(error) => assert_eq!(error, Error::Wait(WaitError::Busy)),
                         }
-                        on.yield_now().await;
+                        handle.yield_now().await;
                     }
                 };
                 match ways {
@@ -215,9 +215,9 @@ fn messages_are_sent_whole_or_refused_before_their_first_byte() {
 /// The bytes of the messages above, as they were sent.
 #[test]
 fn nothing_lands_inside_of_a_message() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = Rc::new(world.connect());
     let source = conn.source();
     world.peer(source).room = 0;
@@ -227,9 +227,9 @@ fn nothing_lands_inside_of_a_message() {
             for _ in 0..20 {
                 match conn.send_all(&[letter; 10]).await {
                     Ok(()) => log.add(letter),
-                    Err(error) => assert_eq!(error, Error::Refused(Refused::Busy)),
+                    Err(error) => assert_eq!(error, Error::Wait(WaitError::Busy)),
                 }
-                on.yield_now().await;
+                handle.yield_now().await;
             }
             std::future::pending::<()>().await;
         });
@@ -247,17 +247,17 @@ fn nothing_lands_inside_of_a_message() {
 /// A message that was given up in the middle is in nobody's way.
 #[test]
 fn who_gives_up_sending_leaves_the_connection_to_others() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.peer(source).room = 3;
     world.spawn(async move {
-        select(conn.send_all(b"hello"), on.yield_now()).await;
+        select(conn.send_all(b"hello"), handle.yield_now()).await;
         assert_eq!(conn.try_send(b"x"), Ok(0), "there is no room, but nobody else");
-        select(conn.recv(&mut [0]), on.yield_now()).await;
-        select(conn.recv_with(<[u8]>::len), on.yield_now()).await;
+        select(conn.recv(&mut [0]), handle.yield_now()).await;
+        select(conn.recv_with(<[u8]>::len), handle.yield_now()).await;
         let nothing = Err(Error::Failed(Failure { op: Op::Recv, source, error: IoError::WouldBlock }));
         assert_eq!(conn.try_recv(&mut [0]), nothing);
     });
@@ -280,19 +280,19 @@ fn what_one_waits_to_receive_nobody_else_takes() {
     for first in ["recv", "recv_with"] {
         for second in ["recv", "recv_with", "try_recv", "try_recv_with"] {
             for in_one_task in [false, true] {
-                let (door, log) = (Door::new(&NoWakers), &Log::new());
-                let on = Loop::new(&door);
-                let mut world = World::new(on);
+                let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+                let handle = Handle::new(&run_context);
+                let mut world = World::new(handle);
                 let conn = Rc::new(world.connect());
                 let source = conn.source();
                 let (mine, other) = (conn.clone(), conn);
                 let waits = async move { log.add((first, receive(&mine, first).await)) };
                 // This future runs when the bytes are there and the first has not run yet.
                 let takes = async move {
-                    on.wait_named().await.unwrap();
+                    handle.wait_named().await.unwrap();
                     log.add((second, receive(&other, second).await));
                 };
-                let busy = Err(Error::Refused(Refused::Busy));
+                let busy = Err(Error::Wait(WaitError::Busy));
                 let expected = [(second, busy), (first, Ok(5))];
                 if in_one_task {
                     let task = world.spawn(join(takes, waits));
@@ -318,9 +318,9 @@ fn what_one_waits_to_receive_nobody_else_takes() {
 /// Of two tasks that wait for the end of a connection, the kernel has a place for one.
 #[test]
 fn the_end_of_a_connection_is_waited_for_by_one_task() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = Rc::new(world.connect());
     let source = conn.source();
     for _ in 0..2 {
@@ -330,7 +330,7 @@ fn the_end_of_a_connection_is_waited_for_by_one_task() {
     drop(conn);
     world.turn();
     world.turn();
-    assert_eq!(log.take(), [Err(Error::Refused(Refused::Busy))]);
+    assert_eq!(log.take(), [Err(Error::Wait(WaitError::Busy))]);
     world.executor.kernel.ready(source, Interest::HANGUP);
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Ok(())]);

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use sinbin_core::Rest;
 use sinbin_core::group::{Cause, Failed, Group, scope};
-use sinbin_core::task::{Door, Loop, NoWakers, Refused, join, select};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
 
 use crate::support::{Falls, Log, World, yields};
 
 /// Ends in so many turns, as it is told; says so if it is not let.
 async fn child(
-    on: Loop<'_>,
+    handle: Handle<'_>,
     log: &Log<&'static str>,
     turns: usize,
     end: Result<u32, &'static str>,
 ) -> Result<u32, &'static str> {
     let falls = Falls(log, "dropped");
-    yields(on, turns).await;
+    yields(handle, turns).await;
     std::mem::forget(falls);
     end
 }
@@ -28,14 +28,14 @@ fn why<T>(result: Result<T, Failed<&'static str>>) -> Result<T, Cause<&'static s
 
 #[test]
 fn results_come_in_the_order_of_the_ends() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::new(on);
+        let group = Group::new(handle);
         assert!(group.is_empty() && group.next().await.is_none());
         for (turns, number) in [(5, 1), (2, 2), (2, 3), (0, 4)] {
-            group.spawn(child(on, log, turns, Ok(number))).ok().unwrap();
+            group.spawn(child(handle, log, turns, Ok(number))).ok().unwrap();
         }
         assert_eq!(group.len(), 4);
         while let Some(result) = group.next().await {
@@ -50,14 +50,14 @@ fn results_come_in_the_order_of_the_ends() {
 
 #[test]
 fn the_first_error_cancels_the_others_and_is_returned() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::new(on);
-        group.spawn(child(on, log, 9, Ok(1))).ok().unwrap();
-        let bad = group.spawn(child(on, log, 2, Err("bad"))).ok().unwrap();
-        group.spawn(child(on, log, 6, Err("worse"))).ok().unwrap();
+        let group = Group::new(handle);
+        group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+        let bad = group.spawn(child(handle, log, 2, Err("bad"))).ok().unwrap();
+        group.spawn(child(handle, log, 6, Err("worse"))).ok().unwrap();
         let failed = group.join().await.unwrap_err();
         assert_eq!(failed.task, bad);
         let said = failed.to_string();
@@ -65,7 +65,7 @@ fn the_first_error_cancels_the_others_and_is_returned() {
         assert!(said.starts_with(&format!("bad\n  in task {bad} ({label}")), "{said}");
         results.add(failed.cause);
         assert!(group.is_empty(), "all are over");
-        assert!(group.spawn(child(on, log, 0, Ok(1))).is_err(), "it takes no more");
+        assert!(group.spawn(child(handle, log, 0, Ok(1))).is_err(), "it takes no more");
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(results.take(), [Cause::Error("bad")]);
@@ -74,17 +74,17 @@ fn the_first_error_cancels_the_others_and_is_returned() {
 
 #[test]
 fn those_who_clean_up_are_waited_for_and_told_once() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let cleaner = &async |name| {
-        let told = on.wait_named().await;
-        on.shield(on.sleep(Duration::from_secs(1))).await;
+        let told = handle.wait_named().await;
+        handle.shield(handle.sleep(Duration::from_secs(1))).await;
         log.add(name);
         told.map_err(|_| "told")
     };
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::new(on);
+        let group = Group::new(handle);
         group.spawn(cleaner("one")).ok().unwrap();
         group.spawn(cleaner("other")).ok().unwrap();
         group.spawn(async { Err("bad") }).ok().unwrap();
@@ -104,13 +104,13 @@ fn those_who_clean_up_are_waited_for_and_told_once() {
 
 #[test]
 fn a_scope_ends_with_the_last_task() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result = scope(on, async |group| {
-            group.spawn(child(on, log, 5, Ok(1))).ok().unwrap();
-            group.spawn(child(on, log, 2, Ok(2))).ok().unwrap();
+        let result = scope(handle, async |group| {
+            group.spawn(child(handle, log, 5, Ok(1))).ok().unwrap();
+            group.spawn(child(handle, log, 2, Ok(2))).ok().unwrap();
             Ok("body")
         })
         .await;
@@ -123,14 +123,14 @@ fn a_scope_ends_with_the_last_task() {
 
 #[test]
 fn a_task_that_fails_ends_the_body_too() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result = scope(on, async |group| {
+        let result = scope(handle, async |group| {
             let _falls = Falls(log, "body");
-            group.spawn(child(on, log, 9, Ok(1))).ok().unwrap();
-            group.spawn(child(on, log, 2, Err("bad"))).ok().unwrap();
+            group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+            group.spawn(child(handle, log, 2, Err("bad"))).ok().unwrap();
             std::future::pending::<Result<(), _>>().await
         })
         .await;
@@ -143,13 +143,13 @@ fn a_task_that_fails_ends_the_body_too() {
 
 #[test]
 fn who_leaves_early_takes_its_tasks_with_it() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result: Result<(), _> = scope(on, async |group| {
-            group.spawn(child(on, log, 9, Ok(1))).ok().unwrap();
-            on.yield_now().await;
+        let result: Result<(), _> = scope(handle, async |group| {
+            group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+            handle.yield_now().await;
             Err("body")
         })
         .await;
@@ -157,17 +157,17 @@ fn who_leaves_early_takes_its_tasks_with_it() {
         results.add(why(result));
 
         // A group that is dropped, by whatever.
-        let group = Group::new(on);
-        group.spawn(child(on, log, 9, Ok(1))).ok().unwrap();
-        on.yield_now().await;
+        let group = Group::new(handle);
+        group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+        handle.yield_now().await;
         drop(group);
-        yields(on, 2).await;
+        yields(handle, 2).await;
         assert_eq!(log.take(), ["dropped"]);
-        let forever = scope(on, async |group| {
-            group.spawn(child(on, log, 99, Ok(1))).ok().unwrap();
+        let forever = scope(handle, async |group| {
+            group.spawn(child(handle, log, 99, Ok(1))).ok().unwrap();
             std::future::pending::<Result<(), _>>().await
         });
-        select(forever, yields(on, 3)).await;
+        select(forever, yields(handle, 3)).await;
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(results.take(), [Err(Cause::Error("body"))]);
@@ -176,15 +176,15 @@ fn who_leaves_early_takes_its_tasks_with_it() {
 
 #[test]
 fn who_is_cancelled_takes_its_tasks_with_it_and_waits_for_them() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let parent = world.spawn(async move {
-        let result = scope(on, async |group| {
+        let result = scope(handle, async |group| {
             group
                 .spawn(async move {
-                    on.wait_named().await.ok();
-                    on.shield(on.sleep(Duration::from_secs(1))).await;
+                    handle.wait_named().await.ok();
+                    handle.shield(handle.sleep(Duration::from_secs(1))).await;
                     log.add("cleaned up");
                     Ok(())
                 })
@@ -206,19 +206,19 @@ fn who_is_cancelled_takes_its_tasks_with_it_and_waits_for_them() {
 #[test]
 fn a_body_that_cleans_up_is_let_do_so_and_one_that_is_deaf_is_dropped() {
     for (is_deaf, expected) in [(false, &["told", "dropped", "cleaned up"][..]), (true, &["dropped"])] {
-        let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let second = Duration::from_secs(1);
         let parent = world.spawn(async move {
-            let result: Result<(), _> = scope(on, async |group| {
-                group.spawn(child(on, log, 99_999, Ok(1))).ok().unwrap();
+            let result: Result<(), _> = scope(handle, async |group| {
+                group.spawn(child(handle, log, 99_999, Ok(1))).ok().unwrap();
                 if is_deaf {
-                    on.sleep(second).await;
+                    handle.sleep(second).await;
                 }
-                on.wait_named().await.unwrap_err();
+                handle.wait_named().await.unwrap_err();
                 log.add("told");
-                on.shield(on.sleep(second)).await;
+                handle.shield(handle.sleep(second)).await;
                 log.add("cleaned up");
                 Err("body")
             })
@@ -230,40 +230,40 @@ fn a_body_that_cleans_up_is_let_do_so_and_one_that_is_deaf_is_dropped() {
         world.cancel(parent.task());
         assert_eq!(world.run(), Rest::Empty);
         assert_eq!(log.take(), expected);
-        let cancelled = Cause::Refused(Refused::Cancelled);
+        let cancelled = Cause::Wait(WaitError::Cancelled);
         assert_eq!(results.take(), [Err(if is_deaf { cancelled } else { Cause::Error("body") })]);
     }
 }
 
 #[test]
 fn a_cancelled_join_says_so() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let parent = world.spawn(async move {
-        let group = Group::new(on);
-        group.spawn(child(on, log, 99, Ok(1))).ok().unwrap();
+        let group = Group::new(handle);
+        group.spawn(child(handle, log, 99, Ok(1))).ok().unwrap();
         results.add(why(group.join().await));
     });
     world.turn();
     world.turn();
     world.cancel(parent.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(results.take(), [Err(Cause::Refused(Refused::Cancelled))]);
+    assert_eq!(results.take(), [Err(Cause::Wait(WaitError::Cancelled))]);
     assert_eq!(log.take(), ["dropped"]);
 }
 
 #[test]
 fn a_task_that_was_cancelled_is_passed_over() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::new(on);
-        let gone = group.spawn(child(on, log, 9, Ok(1))).ok().unwrap();
-        group.spawn(child(on, log, 3, Ok(2))).ok().unwrap();
-        on.yield_now().await;
-        on.cancel(gone);
+        let group = Group::new(handle);
+        let gone = group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+        group.spawn(child(handle, log, 3, Ok(2))).ok().unwrap();
+        handle.yield_now().await;
+        handle.cancel(gone);
         results.add(group.next().await.map(why));
         results.add(group.next().await.map(why));
     });
@@ -273,16 +273,16 @@ fn a_task_that_was_cancelled_is_passed_over() {
 
 #[test]
 fn groups_within_groups_end_from_the_inside_out() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result: Result<(), _> = scope(on, async |outer| {
+        let result: Result<(), _> = scope(handle, async |outer| {
             outer
                 .spawn(async move {
-                    scope(on, async |inner| {
-                        inner.spawn(child(on, log, 3, Err("deep"))).ok().unwrap();
-                        inner.spawn(child(on, log, 9, Ok(0))).ok().unwrap();
+                    scope(handle, async |inner| {
+                        inner.spawn(child(handle, log, 3, Err("deep"))).ok().unwrap();
+                        inner.spawn(child(handle, log, 9, Ok(0))).ok().unwrap();
                         Ok(())
                     })
                     .await
@@ -302,22 +302,22 @@ fn groups_within_groups_end_from_the_inside_out() {
 
 #[test]
 fn one_task_waits_for_a_group() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    let group = Rc::new(Group::new(on));
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let group = Rc::new(Group::new(handle));
     let same = group.clone();
     world.spawn(async move {
-        same.spawn(child(on, log, 5, Ok(1))).ok().unwrap();
+        same.spawn(child(handle, log, 5, Ok(1))).ok().unwrap();
         results.add(same.next().await.map(why));
     });
     world.spawn(async move {
-        on.yield_now().await;
+        handle.yield_now().await;
         results.add(group.next().await.map(why));
     });
     assert_eq!(world.run(), Rest::Empty);
     let results = results.take();
-    assert_eq!(results[0], Some(Err(Cause::Refused(Refused::Busy))), "and nothing is lost by that");
+    assert_eq!(results[0], Some(Err(Cause::Wait(WaitError::Busy))), "and nothing is lost by that");
     assert_eq!(results.len(), 2);
 }
 
@@ -329,12 +329,12 @@ impl Wake for Nobody {
 
 #[test]
 fn a_scope_that_nobody_could_wake_does_not_spin() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::new(on);
-        group.spawn(child(on, log, 5, Ok(1))).ok().unwrap();
+        let group = Group::new(handle);
+        group.spawn(child(handle, log, 5, Ok(1))).ok().unwrap();
         let mut joins = std::pin::pin!(group.join());
         // An executor within the task, whose waker the kernel does not know.
         let waker = Waker::from(Arc::new(Nobody));
@@ -344,19 +344,19 @@ fn a_scope_that_nobody_could_wake_does_not_spin() {
         results.add(why(joined));
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(results.take(), [Err(Cause::Refused(Refused::Wrapped))]);
+    assert_eq!(results.take(), [Err(Cause::Wait(WaitError::Wrapped))]);
 }
 
 #[test]
 fn two_groups_in_one_task() {
-    let (door, log, results) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let (a, b) = (Group::new(on), Group::new(on));
+        let (a, b) = (Group::new(handle), Group::new(handle));
         for number in 1..4 {
-            a.spawn(child(on, log, 3, Ok(number))).ok().unwrap();
-            b.spawn(child(on, log, 5, Err("bad"))).ok().unwrap();
+            a.spawn(child(handle, log, 3, Ok(number))).ok().unwrap();
+            b.spawn(child(handle, log, 5, Err("bad"))).ok().unwrap();
         }
         let (a, b) = join(a.join(), b.join()).await;
         results.add(why(a));
@@ -367,23 +367,23 @@ fn two_groups_in_one_task() {
 }
 
 /// Has a child in a scope that would clean up if it were told, and a child of that one's own.
-async fn family<'d>(on: Loop<'d>, log: &'d Log<&'static str>) -> Result<(), Failed<&'static str>> {
-    scope(on, async |group| {
+async fn family<'d>(handle: Handle<'d>, log: &'d Log<&'static str>) -> Result<(), Failed<&'static str>> {
+    scope(handle, async |group| {
         group
             .spawn(async move {
                 let _child = Falls(log, "child");
-                let inner = Group::<(), &'static str>::new(on);
+                let inner = Group::<(), &'static str>::new(handle);
                 inner
                     .spawn(async move {
                         let _grandchild = Falls(log, "grandchild");
-                        on.wait_named().await.ok();
-                        on.shield(on.sleep(Duration::from_secs(9))).await;
+                        handle.wait_named().await.ok();
+                        handle.shield(handle.sleep(Duration::from_secs(9))).await;
                         Ok(())
                     })
                     .ok()
                     .unwrap();
-                on.wait_named().await.ok();
-                on.shield(on.sleep(Duration::from_secs(9))).await;
+                handle.wait_named().await.ok();
+                handle.shield(handle.sleep(Duration::from_secs(9))).await;
                 drop(inner);
                 Ok(())
             })
@@ -401,52 +401,52 @@ fn no_task_outlives_a_scope_that_is_dropped() {
     let ways =
         ["timeout", "until", "select", "race", "dropped", "unordered", "boxed", "cancelled", "host", "world"];
     for way in ways {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let span = Duration::from_millis(20);
         let task = world.spawn(async move {
             match way {
-                "timeout" => drop(on.timeout(span, family(on, log)).await.unwrap_err()),
-                "until" => drop(on.until(on.after(Some(span)), family(on, log)).await.unwrap_err()),
-                "select" => drop(select(family(on, log), on.sleep(span)).await),
+                "timeout" => drop(handle.timeout(span, family(handle, log)).await.unwrap_err()),
+                "until" => drop(handle.until(handle.after(Some(span)), family(handle, log)).await.unwrap_err()),
+                "select" => drop(select(family(handle, log), handle.sleep(span)).await),
                 "race" => {
                     let other = async {
-                        yields(on, 5).await;
+                        yields(handle, 5).await;
                         Ok(())
                     };
-                    assert!(sinbin_core::task::race(family(on, log), other).await.is_ok());
+                    assert!(sinbin_core::task::race(family(handle, log), other).await.is_ok());
                 }
                 "dropped" => {
-                    let mut scope = std::pin::pin!(Some(family(on, log)));
+                    let mut scope = std::pin::pin!(Some(family(handle, log)));
                     for _ in 0..5 {
                         std::future::poll_fn(|context| {
                             assert!(scope.as_mut().as_pin_mut().unwrap().poll(context).is_pending());
                             Poll::Ready(())
                         })
                         .await;
-                        on.yield_now().await;
+                        handle.yield_now().await;
                     }
                     scope.set(None);
                 }
                 "unordered" => {
                     use futures_util::StreamExt;
                     let mut all: futures_util::stream::FuturesUnordered<_> =
-                        std::iter::once(family(on, log)).collect();
+                        std::iter::once(family(handle, log)).collect();
                     // The scope is refused, since the kernel could not wake it; its task has begun by then, or never
                     // does.
-                    assert!(matches!(all.next().await, Some(Err(failed)) if failed.cause == Cause::Refused(Refused::Wrapped)));
+                    assert!(matches!(all.next().await, Some(Err(failed)) if failed.cause == Cause::Wait(WaitError::Wrapped)));
                     drop(all);
                     log.take();
                     log.add("grandchild");
                     log.add("child");
                 }
                 "boxed" => {
-                    let mut scope = Box::pin(family(on, log));
-                    drop(select(scope.as_mut(), yields(on, 5)).await);
+                    let mut scope = Box::pin(family(handle, log));
+                    drop(select(scope.as_mut(), yields(handle, 5)).await);
                     drop(scope);
                 }
-                _ => drop(family(on, log).await),
+                _ => drop(family(handle, log).await),
             }
             log.add("after");
             assert_eq!(log.take(), ["grandchild", "child", "after"], "{way}");
@@ -493,24 +493,24 @@ fn no_task_outlives_a_scope_that_is_dropped() {
 /// Whatever the tasks hold goes back there and then: a connection is closed, a lock goes to the next.
 #[test]
 fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let lock = &sinbin_core::sync::Lock::new(on, 0);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let lock = &sinbin_core::sync::Lock::new(handle, 0);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.spawn(async move {
-        let hold = scope(on, async |group| {
+        let hold = scope(handle, async |group| {
             group
                 .spawn(async move {
-                    let me = on.current().unwrap();
-                    struct Knows<'d>(Loop<'d>, sinbin_core::TaskId);
+                    let me = handle.current().unwrap();
+                    struct Knows<'d>(Handle<'d>, sinbin_core::TaskId);
                     impl Drop for Knows<'_> {
                         fn drop(&mut self) {
                             assert_eq!(self.0.current(), Ok(self.1), "it is its own step");
                         }
                     }
-                    let _knows = Knows(on, me);
+                    let _knows = Knows(handle, me);
                     let _guard = lock.lock().await.unwrap();
                     conn.recv(&mut [0]).await.ok();
                     Ok::<_, ()>(())
@@ -520,9 +520,9 @@ fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
             std::future::pending::<Result<(), ()>>().await
         });
         let next = async {
-            yields(on, 3).await;
+            yields(handle, 3).await;
             // This future waits for the other to give the lock back.
-            select(lock.lock(), on.sleep(Duration::from_millis(5))).await;
+            select(lock.lock(), handle.sleep(Duration::from_millis(5))).await;
         };
         select(hold, next).await;
         log.add(if lock.try_lock().unwrap().is_some() { "free" } else { "held" });
@@ -535,17 +535,17 @@ fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
 /// A group whose own task runs can't be ended under it; and one that ends after all tasks does nothing.
 #[test]
 fn a_task_that_drops_its_own_group_is_cancelled() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let group = Rc::new(std::cell::RefCell::new(Some(Group::<(), Refused>::new(on))));
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let group = Rc::new(std::cell::RefCell::new(Some(Group::<(), WaitError>::new(handle))));
+    let mut world = World::new(handle);
     world.spawn(async move {
         let same = group.clone();
         let child = async move {
             let _falls = Falls(log, "over");
             drop(same.take());
             log.add("goes on");
-            assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
+            assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
             log.add("told");
             Ok(())
         };
@@ -559,25 +559,25 @@ fn a_task_that_drops_its_own_group_is_cancelled() {
 #[test]
 fn no_error_is_lost() {
     for body_fails in [false, true] {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         world.spawn(async move {
-            let failed = scope(on, async |group| {
+            let failed = scope(handle, async |group| {
                 for error in ["one", "two", "three"] {
                     group.spawn(async move { Err::<(), _>(error) }).ok().unwrap();
                 }
                 group
                     .spawn(async move {
-                        on.wait_named().await.unwrap_err();
-                        on.shield(on.sleep(Duration::from_secs(1))).await;
+                        handle.wait_named().await.unwrap_err();
+                        handle.shield(handle.sleep(Duration::from_secs(1))).await;
                         Err("cleaning up")
                     })
                     .ok()
                     .unwrap();
-                group.spawn(async move { on.wait_named().await.map_err(|_| "cancelled") }).ok().unwrap();
+                group.spawn(async move { handle.wait_named().await.map_err(|_| "cancelled") }).ok().unwrap();
                 if body_fails {
-                    on.yield_now().await;
+                    handle.yield_now().await;
                     return Err("body");
                 }
                 std::future::pending::<Result<(), _>>().await
@@ -606,21 +606,21 @@ fn no_error_is_lost() {
 /// fails.
 #[test]
 fn a_group_that_is_joined_has_all_errors() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let fails = &std::cell::Cell::new(None);
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let parent = world.spawn(async move {
-        let group = Group::<(), _>::new(on);
+        let group = Group::<(), _>::new(handle);
         for error in ["one", "two"] {
             group.spawn(async move { Err(error) }).ok().unwrap();
         }
         let failed = group.join().await.unwrap_err();
         log.add((failed.cause, failed.others.into_iter().map(|other| other.cause).collect::<Vec<_>>()));
-        let group = Group::<(), _>::new(on);
-        group.spawn(async move { on.wait_named().await.map_err(|_| "told") }).ok().unwrap();
+        let group = Group::<(), _>::new(handle);
+        group.spawn(async move { handle.wait_named().await.map_err(|_| "told") }).ok().unwrap();
         let by_itself = async move {
-            on.wait_named().await.unwrap();
+            handle.wait_named().await.unwrap();
             Err("by itself")
         };
         fails.set(group.spawn(by_itself).ok());
@@ -648,11 +648,11 @@ fn all_are_ended_though_one_panics_at_that() {
             panic!("it is meant to");
         }
     }
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::<(), ()>::new(on);
+        let group = Group::<(), ()>::new(handle);
         for n in 0..3 {
             let task = async move {
                 let _falls = Falls(log, "dropped");
@@ -661,10 +661,10 @@ fn all_are_ended_though_one_panics_at_that() {
             };
             group.spawn(task).ok().unwrap();
         }
-        on.yield_now().await;
+        handle.yield_now().await;
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(group)));
         assert!(dropped.is_err());
-        assert!(on.current().is_ok());
+        assert!(handle.current().is_ok());
         log.add("goes on");
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -674,15 +674,15 @@ fn all_are_ended_though_one_panics_at_that() {
 /// A scope around a shield does not take away from the body that it is told.
 #[test]
 fn a_body_that_is_shielded_is_told_by_its_next_operation() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend([0; 99]);
     let parent = world.spawn(async move {
-        let result: Result<(), _> = scope(on, async |group| {
-            group.spawn(child(on, log, 99_999, Ok(1))).ok().unwrap();
-            on.shield(on.sleep(Duration::from_secs(1))).await;
+        let result: Result<(), _> = scope(handle, async |group| {
+            group.spawn(child(handle, log, 99_999, Ok(1))).ok().unwrap();
+            handle.shield(handle.sleep(Duration::from_secs(1))).await;
             log.add(if conn.recv(&mut [0]).await.is_err() { "told" } else { "not told" });
             Err("body")
         })
@@ -698,24 +698,24 @@ fn a_body_that_is_shielded_is_told_by_its_next_operation() {
 
 #[test]
 fn the_end_of_a_group_is_waited_for_by_one_task() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    let group = Rc::new(Group::<_, ()>::new(on));
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let group = Rc::new(Group::<_, ()>::new(handle));
     let first = Rc::clone(&group);
     world.spawn(async move {
         first
             .spawn(async move {
-                yields(on, 3).await;
+                yields(handle, 3).await;
                 Ok(())
             })
             .unwrap();
         log.add(first.ended().await);
     });
     world.spawn(async move {
-        on.yield_now().await;
+        handle.yield_now().await;
         log.add(group.ended().await);
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Refused::Busy), Ok(())]);
+    assert_eq!(log.take(), [Err(WaitError::Busy), Ok(())]);
 }

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use sinbin_core::task::{Door, Error, Loop, Lost, NoWakers, Refused};
+use sinbin_core::task::{Error, Handle, JobError, NoWakers, RunContext, WaitError};
 use sinbin_core::{Failure, Interest, IoError, Op, Rest};
 
 use crate::count::count;
@@ -17,9 +17,9 @@ fn peer(says: &[u8]) -> Peer {
 /// What does not wait takes what there is, and says so where there is nothing.
 #[test]
 fn who_tries_gets_what_is_there() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     *world.peer(source) = peer(b"abcdef");
@@ -47,18 +47,18 @@ fn who_tries_gets_what_is_there() {
 /// Whoever broke off before it was accepted is nobody; a host without room is asked again later; any other error ends it.
 #[test]
 fn a_listener_accepts_who_comes() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let mut task = world.spawn(async {
         assert!(matches!(
-            on.listen(address(1)),
+            handle.listen(address(1)),
             Err(Error::Failed(Failure { error: IoError::AddressInUse, .. }))
         ));
-        let listener = on.listen(address(9)).unwrap();
+        let listener = handle.listen(address(9)).unwrap();
         assert_eq!(listener.address(), address(9));
         assert_eq!(format!("{listener:?}"), "Listener { address: 127.0.0.1:9, .. }");
-        assert_eq!(listener.on().current(), on.current());
+        assert_eq!(listener.handle().current(), handle.current());
         loop {
             match listener.accept().await {
                 Ok((conn, from)) => log.add((conn.recv_with(<[u8]>::to_vec).await.unwrap(), from)),
@@ -86,18 +86,18 @@ fn a_listener_accepts_who_comes() {
 /// However many broke off before they were accepted, others have their turn in between.
 #[test]
 fn a_listener_holds_up_nobody() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async {
-        let listener = on.listen(address(9)).unwrap();
+        let listener = handle.listen(address(9)).unwrap();
         log.add("listens");
         listener.accept().await.unwrap();
         log.add("accepted");
     });
     world.spawn(async {
-        on.wait_named().await.unwrap();
-        on.yield_now().await;
+        handle.wait_named().await.unwrap();
+        handle.yield_now().await;
         log.add("the other");
     });
     world.turn();
@@ -112,12 +112,12 @@ fn a_listener_holds_up_nobody() {
 /// It is asked again until it is there, or why it is not.
 #[test]
 fn a_connection_that_is_made_is_there_when_its_host_says_so() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
     for end in [Ok(()), Err(IoError::ConnectionRefused)] {
-        let mut world = World::new(on);
+        let mut world = World::new(handle);
         world.spawn(async {
-            match on.connect(address(80)).await {
+            match handle.connect(address(80)).await {
                 Ok(conn) => log.add((conn.source(), conn.send(b"hello").await)),
                 Err(Error::Failed(failure)) => log.add((failure.source, Err(Error::Failed(failure)))),
                 Err(other) => panic!("{other}"),
@@ -146,15 +146,15 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
 
 #[test]
 fn a_job_is_computed_while_others_run() {
-    let (door, log) = (Door::new(&NoWakers), Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    world.spawn(async { log.add(on.job(count(3)).await.unwrap()) });
-    world.spawn(async { log.add(on.job(|| 1).await.unwrap()) });
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    world.spawn(async { log.add(handle.job(count(3)).await.unwrap()) });
+    world.spawn(async { log.add(handle.job(|| 1).await.unwrap()) });
     world.spawn(async {
-        on.yield_now().await;
-        let third = on.job(|| ()).await;
-        assert_eq!(third, Err(Lost::Refused(Refused::Full)), "there is room for two");
+        handle.yield_now().await;
+        let third = handle.job(|| ()).await;
+        assert_eq!(third, Err(JobError::Wait(WaitError::Full)), "there is room for two");
     });
     world.run();
     assert_eq!(log.take(), [0; 0]);
@@ -166,10 +166,10 @@ fn a_job_is_computed_while_others_run() {
 /// Nobody computes for a task that is gone.
 #[test]
 fn a_job_of_a_task_that_is_cancelled_is_given_up() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    let task = world.spawn(async { on.job(count(9)).await });
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let task = world.spawn(async { handle.job(count(9)).await });
     world.turn();
     assert_eq!(world.host.jobs.len(), 1);
     world.cancel(task.task());
@@ -181,9 +181,9 @@ fn a_job_of_a_task_that_is_cancelled_is_given_up() {
 #[test]
 fn a_service_is_called_what_serves_its_connections() {
     async fn nobody(_: sinbin_core::task::Conn<'_>) {}
-    let door = Door::new(&NoWakers);
+    let run_context = RunContext::new(&NoWakers);
     let pool = std::pin::pin!(sinbin_core::task::Pool::growing(1));
-    let service = sinbin_core::task::AsyncService::new(Loop::new(&door), pool.as_ref(), nobody);
+    let service = sinbin_core::task::AsyncService::new(Handle::new(&run_context), pool.as_ref(), nobody);
     let name = sinbin_core::Service::name(&service);
     assert_eq!(name, "tasks::hosting::a_service_is_called_what_serves_its_connections::nobody");
 }

@@ -3,38 +3,40 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_core::group::Group;
-use sinbin_core::task::{Door, Error, JoinHandle, Loop, NoWakers, Refused, Reports, Unjoined, Why, join};
-use sinbin_core::{By, Rest};
+use sinbin_core::task::{
+    Error, Handle, JoinErrorKind, JoinHandle, NoWakers, Reports, RunContext, UnjoinedFailure, WaitError, join,
+};
+use sinbin_core::{ExpectedWaker, Rest};
 
 use crate::support::{Falls, Log, World, yields};
 
 #[test]
 fn a_result_can_be_had_once() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut child = on.spawn(async move { 5 }).unwrap();
+        let mut child = handle.spawn(async move { 5 }).unwrap();
         log.add(child.join().await.map_err(|error| error.why));
         log.add(child.join().await.map_err(|error| error.why));
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Ok(5), Err(Why::Taken)]);
+    assert_eq!(log.take(), [Ok(5), Err(JoinErrorKind::Taken)]);
 }
 
 #[test]
 fn who_joins_waits_for_that_task() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let mut child = world.spawn(async move {
-        on.wait_named().await.unwrap();
+        handle.wait_named().await.unwrap();
         7
     });
     let child_task = child.task();
     let parent = world.spawn(async move { log.add(child.join().await.unwrap()) });
     assert_eq!(world.run(), Rest::Stalled);
-    assert_eq!(world.view(parent.task()).by, By::Task(child_task));
+    assert_eq!(world.view(parent.task()).by, ExpectedWaker::Task(child_task));
     world.executor.kernel.wake(child_task);
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [7]);
@@ -42,9 +44,9 @@ fn who_joins_waits_for_that_task() {
 
 #[test]
 fn a_task_that_was_over_before_has_its_result_yet() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let mut child = world.spawn(async move { "long ago" });
     assert_eq!(world.run(), Rest::Empty);
     assert!(child.is_over());
@@ -56,42 +58,42 @@ fn a_task_that_was_over_before_has_its_result_yet() {
 
 #[test]
 fn a_task_that_was_cancelled_has_none() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut child = on.spawn(std::future::pending::<u32>()).unwrap();
-        on.yield_now().await;
+        let mut child = handle.spawn(std::future::pending::<u32>()).unwrap();
+        handle.yield_now().await;
         assert!(child.cancel());
         log.add(child.join().await.map_err(|error| error.why));
         assert!(!child.cancel(), "it is over");
         log.add(child.join().await.map_err(|error| error.why));
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Why::Cancelled); 2]);
+    assert_eq!(log.take(), [Err(JoinErrorKind::Cancelled); 2]);
 }
 
 #[test]
 fn a_task_that_was_told_so_and_ends_by_itself_has_one() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut child = on.spawn(on.wait_named()).unwrap();
-        on.yield_now().await;
+        let mut child = handle.spawn(handle.wait_named()).unwrap();
+        handle.yield_now().await;
         child.cancel();
         log.add(child.join().await.unwrap());
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Err(WaitError::Cancelled)]);
 }
 
 #[test]
 fn nobody_waits_for_itself() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let own = Rc::new(Cell::new(None::<JoinHandle<'_, ()>>));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let its_own = own.clone();
     let task = world.spawn(async move {
         let mut own = its_own.take().unwrap();
@@ -99,38 +101,38 @@ fn nobody_waits_for_itself() {
     });
     own.set(Some(task));
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Why::Itself]);
+    assert_eq!(log.take(), [JoinErrorKind::Itself]);
 }
 
 #[test]
 fn who_gave_up_waiting_can_hand_the_handle_on() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut child = on.spawn(yields_then(on, 5, "result")).unwrap();
-        let in_time = on.timeout(Duration::ZERO, child.join()).await;
+        let mut child = handle.spawn(yields_then(handle, 5, "result")).unwrap();
+        let in_time = handle.timeout(Duration::ZERO, child.join()).await;
         assert!(in_time.is_err());
         let heir = async move { log.add(child.join().await.map_err(|error| error.why)) };
-        on.spawn(heir).unwrap();
+        handle.spawn(heir).unwrap();
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Ok("result")]);
 }
 
-async fn yields_then<T>(on: Loop<'_>, times: usize, result: T) -> T {
-    yields(on, times).await;
+async fn yields_then<T>(handle: Handle<'_>, times: usize, result: T) -> T {
+    yields(handle, times).await;
     result
 }
 
 #[test]
 fn a_handle_that_is_dropped_leaves_the_task_alone() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let child = on.spawn(async move {
-            yields(on, 3).await;
+        let child = handle.spawn(async move {
+            yields(handle, 3).await;
             log.add("went on");
             Falls(log, "result dropped")
         });
@@ -143,9 +145,9 @@ fn a_handle_that_is_dropped_leaves_the_task_alone() {
 
 #[test]
 fn a_result_that_nobody_takes_is_dropped_with_the_handle() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let child = world.spawn(async move { Falls(log, "result") });
     world.run();
     assert_eq!(log.take(), [""; 0]);
@@ -155,11 +157,11 @@ fn a_result_that_nobody_takes_is_dropped_with_the_handle() {
 
 #[test]
 fn a_future_is_dropped_at_its_end_and_its_result_given_away() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut child = on
+        let mut child = handle
             .spawn(async move {
                 let _local = Falls(log, "local");
                 Falls(log, "result")
@@ -177,12 +179,12 @@ fn a_future_is_dropped_at_its_end_and_its_result_given_away() {
 
 #[test]
 fn several_can_be_joined_at_once() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut slow = on.spawn(yields_then(on, 4, "slow")).unwrap();
-        let mut fast = on.spawn(yields_then(on, 2, "fast")).unwrap();
+        let mut slow = handle.spawn(yields_then(handle, 4, "slow")).unwrap();
+        let mut fast = handle.spawn(yields_then(handle, 2, "fast")).unwrap();
         let (slow, fast) = join(slow.join(), fast.join()).await;
         log.add((slow.unwrap(), fast.unwrap()));
     });
@@ -192,9 +194,9 @@ fn several_can_be_joined_at_once() {
 
 #[test]
 fn an_error_says_which_task_where_from_and_why() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     async fn worker() {
         std::future::pending::<()>().await;
     }
@@ -207,7 +209,7 @@ fn an_error_says_which_task_where_from_and_why() {
     let line = child.label().spawned.line();
     assert_eq!(child.label().spawned.file(), file!());
     world.spawn(async move {
-        on.yield_now().await;
+        handle.yield_now().await;
         child.cancel();
         let error = child.join().await.unwrap_err();
         // With `?` it is the error of whoever waited, and says the same.
@@ -227,7 +229,7 @@ fn an_error_says_which_task_where_from_and_why() {
 struct Heard(std::sync::Mutex<Vec<(String, bool)>>);
 
 impl Reports for Heard {
-    fn failed(&self, failed: &Unjoined<'_>) {
+    fn failed(&self, failed: &UnjoinedFailure<'_>) {
         assert!(failed.to_string().contains("joining.rs:"), "{failed}");
         assert_eq!(format!("{failed:?}"), format!("Unjoined({failed})"));
         self.0.lock().unwrap().push((failed.error.to_string(), failed.was_cancelled));
@@ -250,30 +252,30 @@ fn an_error_that_nobody_takes_is_reported() {
     type Boxed = Box<dyn std::error::Error>;
     let heard = Heard::default();
     let short = String::from("of a short life");
-    let door = Door::reporting(&NoWakers, &heard);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::reporting(&NoWakers, &heard);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let short = short.as_str();
     world.spawn(async move {
         // Dropped before it is over, and after it.
-        drop(on.spawn(async { Err::<(), _>("first") }).unwrap());
-        let late = on.spawn(async { Err::<u32, _>(String::from("second")) }).unwrap();
-        on.yield_now().await;
+        drop(handle.spawn(async { Err::<(), _>("first") }).unwrap());
+        let late = handle.spawn(async { Err::<u32, _>(String::from("second")) }).unwrap();
+        handle.yield_now().await;
         drop(late);
-        drop(on.spawn(async { Err::<(), Boxed>("third".into()) }).unwrap());
-        drop(on.spawn(async { Err::<usize, _>(Error::Elapsed) }).unwrap());
-        drop(on.spawn(async move { Err::<(), _>(short) }).unwrap());
-        on.yield_now().await;
-        on.yield_now().await;
+        drop(handle.spawn(async { Err::<(), Boxed>("third".into()) }).unwrap());
+        drop(handle.spawn(async { Err::<usize, _>(Error::Elapsed) }).unwrap());
+        drop(handle.spawn(async move { Err::<(), _>(short) }).unwrap());
+        handle.yield_now().await;
+        handle.yield_now().await;
         // Of a group that is left.
-        let group = Group::<(), Error>::new(on);
+        let group = Group::<(), Error>::new(handle);
         group.spawn(async { Err(Error::Closed) }).unwrap();
-        on.yield_now().await;
+        handle.yield_now().await;
         drop(group);
         // Any error, of those that are said to be detached.
-        on.detach(async { Err::<Own, _>(Own(1)) }).unwrap();
-        on.yield_now().await;
-        on.yield_now().await;
+        handle.detach(async { Err::<Own, _>(Own(1)) }).unwrap();
+        handle.yield_now().await;
+        handle.yield_now().await;
     });
     assert_eq!(world.run(), Rest::Empty);
     let all = [
@@ -293,19 +295,19 @@ fn an_error_that_nobody_takes_is_reported() {
 #[test]
 fn what_is_no_failure_or_is_taken_is_not_reported() {
     let heard = Heard::default();
-    let door = Door::reporting(&NoWakers, &heard);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::reporting(&NoWakers, &heard);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        drop(on.spawn(async { Ok::<_, Error>(()) }).unwrap());
-        drop(on.spawn(async { 7 }).unwrap());
-        let mut child = on.spawn(async { Err::<(), _>(Error::Elapsed) }).unwrap();
+        drop(handle.spawn(async { Ok::<_, Error>(()) }).unwrap());
+        drop(handle.spawn(async { 7 }).unwrap());
+        let mut child = handle.spawn(async { Err::<(), _>(Error::Elapsed) }).unwrap();
         assert!(child.join().await.unwrap().is_err());
-        let told = on.spawn(async move { Ok::<_, Error>(on.wait_named().await?) }).unwrap();
-        let own = on.spawn(async move { on.wait_named().await.map_err(|_| "told") }).unwrap();
-        on.yield_now().await;
+        let told = handle.spawn(async move { Ok::<_, Error>(handle.wait_named().await?) }).unwrap();
+        let own = handle.spawn(async move { handle.wait_named().await.map_err(|_| "told") }).unwrap();
+        handle.yield_now().await;
         assert!(told.cancel() && own.cancel());
-        on.detach(async { Ok::<_, Own>(()) }).unwrap();
+        handle.detach(async { Ok::<_, Own>(()) }).unwrap();
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(
@@ -322,15 +324,15 @@ fn a_detached_task_has_the_name_of_its_future() {
     }
     struct Named(std::sync::Mutex<String>);
     impl Reports for Named {
-        fn failed(&self, failed: &Unjoined<'_>) {
+        fn failed(&self, failed: &UnjoinedFailure<'_>) {
             *self.0.lock().unwrap() = failed.label.name.to_owned();
         }
     }
     let named = Named(std::sync::Mutex::default());
-    let door = Door::reporting(&NoWakers, &named);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    world.spawn(async move { on.detach(fails()).map(drop).unwrap() });
+    let run_context = RunContext::reporting(&NoWakers, &named);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    world.spawn(async move { handle.detach(fails()).map(drop).unwrap() });
     world.turn();
     let label = world.executor.kernel.tasks().find_map(|task| world.executor.label(task.id)).unwrap();
     assert_eq!(label.name, "tasks::joining::a_detached_task_has_the_name_of_its_future::fails");
@@ -342,7 +344,7 @@ fn a_detached_task_has_the_name_of_its_future() {
 #[test]
 fn a_result_whose_handle_falls_with_the_future_is_dropped_with_the_task() {
     struct Owns<'a, 'd> {
-        handle: Rc<Cell<Option<JoinHandle<'d, Falls<'a>>>>>,
+        join_handle: Rc<Cell<Option<JoinHandle<'d, Falls<'a>>>>>,
         log: &'a Log<&'static str>,
     }
 
@@ -359,18 +361,18 @@ fn a_result_whose_handle_falls_with_the_future_is_dropped_with_the_task() {
 
     impl Drop for Owns<'_, '_> {
         fn drop(&mut self) {
-            drop(self.handle.take());
+            drop(self.join_handle.take());
             self.log.add("future");
         }
     }
 
     let log = &Log::new();
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let own = Rc::new(Cell::new(None));
-    let handle = world.spawn(Owns { handle: Rc::clone(&own), log });
-    own.set(Some(handle));
+    let join_handle = world.spawn(Owns { join_handle: Rc::clone(&own), log });
+    own.set(Some(join_handle));
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["future", "result"]);
 }

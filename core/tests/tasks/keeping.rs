@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sinbin_core::task::{Door, Error, Kept, Loop, NoWakers, Refused};
+use sinbin_core::task::{Error, Handle, Kept, NoWakers, RunContext, WaitError};
 use sinbin_core::{Failure, IoError, Op, Rest};
 
 use crate::support::World;
@@ -16,23 +16,23 @@ fn copied(kept: &Kept<'_>) -> Vec<u8> {
 #[test]
 fn bytes_are_kept_until_they_are_consumed() {
     for text in ["a few", "many more than eight"] {
-        let door = Door::new(&NoWakers);
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let conn = world.connect();
         let source = conn.source();
         world.peer(source).inbox.extend(text.as_bytes());
         world.peer(source).finished = true;
         world.spawn(async move {
             let mut kept = conn.try_recv_kept().unwrap();
-            on.yield_now().await;
+            handle.yield_now().await;
             assert!(!kept.is_empty() && !kept.is_cut());
             assert_eq!(copied(&kept), text.as_bytes());
             let mut piece = [0; 3];
             assert_eq!(kept.copy_to(&mut piece), Ok(3));
             assert_eq!(piece, text.as_bytes()[..3]);
             kept.consume(3);
-            on.yield_now().await;
+            handle.yield_now().await;
             assert_eq!(copied(&kept), text.as_bytes()[3..]);
             assert!(format!("{kept:?}").starts_with("Kept"));
             kept.consume(100);
@@ -46,9 +46,9 @@ fn bytes_are_kept_until_they_are_consumed() {
 
 #[test]
 fn where_nothing_is_there_nothing_is_kept() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.spawn(async move {
@@ -62,16 +62,16 @@ fn where_nothing_is_there_nothing_is_kept() {
 #[test]
 fn blocks_that_are_dropped_go_back() {
     for in_callback in [false, true] {
-        let door = Door::new(&NoWakers);
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         let conn = world.connect();
         world.peer(conn.source()).inbox.extend(b"many more than eight");
         let after = world.connect();
         world.peer(after.source()).inbox.push_back(1);
         world.spawn(async move {
             let kept = conn.try_recv_kept().unwrap();
-            on.yield_now().await;
+            handle.yield_now().await;
             if in_callback {
                 after.try_recv_with(move |_| drop(kept)).unwrap();
             } else {
@@ -89,20 +89,20 @@ fn blocks_that_are_dropped_go_back() {
 /// Bytes in a block are the loop's: outside of its tasks they can't be looked at, and go back with the next step.
 #[test]
 fn bytes_outside_of_a_task_are_refused() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let taken = Rc::new(RefCell::new(None));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend(b"many more than eight");
     let place = taken.clone();
     world.spawn(async move {
         *place.borrow_mut() = conn.try_recv_kept().ok();
-        on.yield_now().await;
+        handle.yield_now().await;
         drop(place.take());
     });
     world.turn();
-    assert_eq!(taken.borrow().as_ref().unwrap().copy_to(&mut [0; 4]), Err(Refused::Elsewhere));
+    assert_eq!(taken.borrow().as_ref().unwrap().copy_to(&mut [0; 4]), Err(WaitError::Elsewhere));
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(world.executor.blocks_lent(), 0);
 }

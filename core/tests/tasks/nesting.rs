@@ -10,8 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sinbin_core::group::Group;
-use sinbin_core::task::{Async, AsyncHost, Door, JoinHandle, Loop, NoWakers, Pool, Refused, Wakers};
-use sinbin_core::{Executor, Fixed, Host, Instant, Rest, TaskId, What};
+use sinbin_core::task::{
+    Async, AsyncHost, Handle, JoinHandle, NoWakers, Pool, RunContext, WaitError, Wakers,
+};
+use sinbin_core::{Executor, Fixed, Host, Instant, Rest, TaskId, WaitTarget};
 
 use crate::support::{Falls, Log, World};
 
@@ -28,39 +30,39 @@ impl<'d> Host for Idle<'d> {
 impl<'d> AsyncHost<'d> for Idle<'d> {}
 
 /// Runs a loop whose task has this door, to its end: the task uses up its budget, waits, is cancelled, and is dropped.
-fn nest(on: Loop<'_>) {
+fn nest(handle: Handle<'_>) {
     let mut executor = Box::new(Executor::<Idle<'_>>::new(&Fixed));
     let mut spawn = |task| assert!(executor.spawn(task).is_ok());
     // More tasks than the outer loop's first, so that the ids are others.
     for _ in 0..3 {
-        spawn(Async::new(on, async {}).0);
+        spawn(Async::new(handle, async {}).0);
     }
-    let (task, handle) = Async::new(on, async move {
-        let group = Group::<(), ()>::new(on);
-        group.spawn(on_and_on(on)).ok().unwrap();
-        let lock = sinbin_core::sync::Lock::new(on, 0);
+    let (task, join_handle) = Async::new(handle, async move {
+        let group = Group::<(), ()>::new(handle);
+        group.spawn(on_and_on(handle)).ok().unwrap();
+        let lock = sinbin_core::sync::Lock::new(handle, 0);
         for _ in 0..50 {
             *lock.lock().await.unwrap() += 1;
         }
-        assert_eq!(on.wait_named().await, Err(Refused::Cancelled));
-        on.timeout(Duration::from_secs(1), poll_fn(|_| Poll::<()>::Pending)).await.ok();
+        assert_eq!(handle.wait_named().await, Err(WaitError::Cancelled));
+        handle.timeout(Duration::from_secs(1), poll_fn(|_| Poll::<()>::Pending)).await.ok();
     });
     spawn(task);
     for turn in 0..8 {
         executor.turn(Instant::ZERO, &mut Idle(PhantomData));
         if turn == 3 || turn == 5 {
-            executor.kernel.cancel(handle.task());
+            executor.kernel.cancel(join_handle.task());
         }
     }
-    assert!(handle.is_over());
+    assert!(join_handle.is_over());
 }
 
-async fn on_and_on(on: Loop<'_>) -> Result<(), ()> {
-    on.wait_named().await.map_err(drop)
+async fn on_and_on(handle: Handle<'_>) -> Result<(), ()> {
+    handle.wait_named().await.map_err(drop)
 }
 
 /// Where a loop is run, when this is dropped.
-struct Nests<'d>(Loop<'d>);
+struct Nests<'d>(Handle<'d>);
 
 impl Drop for Nests<'_> {
     fn drop(&mut self) {
@@ -69,30 +71,30 @@ impl Drop for Nests<'_> {
 }
 
 /// Checks that the running task is still known to be `task`, also when freed memory is in use again.
-fn knows(on: Loop<'_>, task: TaskId) {
+fn knows(handle: Handle<'_>, task: TaskId) {
     // Takes the memory that may just have been freed, and overwrites it.
     let other: Vec<_> = (0..64).map(|_| vec![0x41_u8; 150]).collect();
-    assert_eq!(on.current(), Ok(task));
+    assert_eq!(handle.current(), Ok(task));
     drop(other);
 }
 
 #[test]
 fn from_the_step_itself() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     let task = world.spawn(async move {
-        let me = on.current().unwrap();
+        let me = handle.current().unwrap();
         let mut nested = pin!(async {
-            nest(on);
-            knows(on, me);
+            nest(handle);
+            knows(handle, me);
             conn.readable().await
         });
         // The waits that were left at the door before are there yet, and those that the inner tasks have left are not.
         let mut hangup = conn.hangup();
-        let mut sleep = on.sleep(Duration::from_secs(7));
+        let mut sleep = handle.sleep(Duration::from_secs(7));
         poll_fn(|context| {
             assert!(pin!(&mut hangup).poll(context).is_pending());
             assert!(pin!(&mut sleep).poll(context).is_pending());
@@ -103,7 +105,7 @@ fn from_the_step_itself() {
     world.turn();
     let view = world.view(task.task());
     let waits: Vec<_> = view.waits.into_iter().flatten().collect();
-    assert_eq!(waits, [What::Hangup(source), What::Recv(source)]);
+    assert_eq!(waits, [WaitTarget::Hangup(source), WaitTarget::Recv(source)]);
     assert_eq!(view.deadline, Instant::ZERO + Duration::from_secs(7));
     world.peer(source).inbox.push_back(1);
     world.turn();
@@ -111,28 +113,28 @@ fn from_the_step_itself() {
     assert!(task.is_over());
 }
 
-/// Runs the inner loop within `Door::with`, which has taken the host out.
+/// Runs the inner loop within `RunContext::with`, which has taken the host out.
 #[test]
 fn from_a_callback_that_takes_what_was_received() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend(b"ab");
     let task = world.spawn(async move {
-        let me = on.current().unwrap();
-        assert!(conn.try_recv_with(|bytes| (nest(on), bytes.len()).1).is_ok());
-        knows(on, me);
+        let me = handle.current().unwrap();
+        assert!(conn.try_recv_with(|bytes| (nest(handle), bytes.len()).1).is_ok());
+        knows(handle, me);
         let taken = conn.recv_with(|bytes| {
-            nest(on);
-            assert_eq!(on.current(), Err(Refused::Elsewhere), "the host is taken");
+            nest(handle);
+            assert_eq!(handle.current(), Err(WaitError::Elsewhere), "the host is taken");
             bytes.len()
         });
-        let shut = on.timeout(Duration::ZERO, taken).await;
-        knows(on, me);
+        let shut = handle.timeout(Duration::ZERO, taken).await;
+        knows(handle, me);
         assert!(shut.is_err(), "all was taken before");
-        on.yield_now().await;
-        knows(on, me);
+        handle.yield_now().await;
+        knows(handle, me);
     });
     assert_eq!(world.run(), Rest::Empty);
     assert!(task.is_over());
@@ -141,38 +143,38 @@ fn from_a_callback_that_takes_what_was_received() {
 /// Runs the inner loop when a future is dropped, a result, a result that nobody takes, and the rest of a group.
 #[test]
 fn from_a_destructor() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::<_, _>::fixed::<2>());
     let pool = pool.as_ref();
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     let waits = async move |nests: Nests<'_>| {
         let _nests = nests;
-        on.wait_named().await
+        handle.wait_named().await
     };
-    let (pooled, pooled_handle) = pool.put(on, waits(Nests(on))).unwrap();
+    let (pooled, pooled_handle) = pool.put(handle, waits(Nests(handle))).unwrap();
     let pooled = world.start(pooled.erase());
     let mut task = world.spawn(async move {
-        let me = on.current().unwrap();
-        drop(Nests(on));
-        knows(on, me);
-        let result = on.spawn(async move { Nests(on) }).unwrap();
-        on.spawn(async move { Nests(on) }).unwrap();
-        let group = Group::<Nests<'_>, ()>::new(on);
-        group.spawn(async move { Ok(Nests(on)) }).unwrap();
+        let me = handle.current().unwrap();
+        drop(Nests(handle));
+        knows(handle, me);
+        let result = handle.spawn(async move { Nests(handle) }).unwrap();
+        handle.spawn(async move { Nests(handle) }).unwrap();
+        let group = Group::<Nests<'_>, ()>::new(handle);
+        group.spawn(async move { Ok(Nests(handle)) }).unwrap();
         group
             .spawn(async move {
-                let _nests = Nests(on);
+                let _nests = Nests(handle);
                 std::future::pending().await
             })
             .unwrap();
-        on.yield_now().await;
-        on.yield_now().await;
+        handle.yield_now().await;
+        handle.yield_now().await;
         drop(result);
-        knows(on, me);
+        knows(handle, me);
         drop(group);
-        knows(on, me);
-        Nests(on)
+        knows(handle, me);
+        Nests(handle)
     });
     world.turn();
     world.turn();
@@ -185,7 +187,7 @@ fn from_a_destructor() {
 }
 
 thread_local! {
-    static INNER: Cell<Option<&'static Door<'static>>> = const { Cell::new(None) };
+    static INNER: Cell<Option<&'static RunContext<'static>>> = const { Cell::new(None) };
 }
 
 /// Wakers that run a loop of the same door wherever they are made, woken and dropped.
@@ -214,44 +216,44 @@ impl Wakers for Nesting {
 
 fn nest_inner() {
     // Not within itself: the inner loop's tasks have wakers too.
-    if let Some(door) = INNER.take() {
-        nest(Loop::new(door));
-        INNER.set(Some(door));
+    if let Some(run_context) = INNER.take() {
+        nest(Handle::new(run_context));
+        INNER.set(Some(run_context));
     }
 }
 
 #[test]
 fn from_a_waker() {
-    let leaked: *mut Door<'static> = Box::into_raw(Box::new(Door::new(&Nesting)));
+    let leaked: *mut RunContext<'static> = Box::into_raw(Box::new(RunContext::new(&Nesting)));
     // SAFETY: it stays until the end of this test.
-    let door: &'static Door<'static> = unsafe { &*leaked };
-    let on = Loop::new(door);
+    let run_context: &'static RunContext<'static> = unsafe { &*leaked };
+    let handle = Handle::new(run_context);
     let log = std::rc::Rc::new(Log::new());
     let ended = log.clone();
-    let mut world = World::new(on);
-    INNER.set(Some(door));
+    let mut world = World::new(handle);
+    INNER.set(Some(run_context));
     let mut kept = Vec::new();
     let task = world.spawn(async move {
-        let me = on.current().unwrap();
+        let me = handle.current().unwrap();
         for _ in 0..3 {
             poll_fn(|context| {
                 let waker = context.waker().clone();
-                knows(on, me);
+                knows(handle, me);
                 waker.wake_by_ref();
                 kept.push(waker);
                 // An executor within the task is told that it goes on.
                 let part = Waker::from(Arc::new(NestingWaker));
-                assert!(pin!(on.yield_now()).poll(&mut Context::from_waker(&part)).is_pending());
-                knows(on, me);
+                assert!(pin!(handle.yield_now()).poll(&mut Context::from_waker(&part)).is_pending());
+                knows(handle, me);
                 drop(part);
-                knows(on, me);
+                knows(handle, me);
                 Poll::Ready(())
             })
             .await;
-            on.yield_now().await;
+            handle.yield_now().await;
         }
         kept.clear();
-        knows(on, me);
+        knows(handle, me);
         ended.add("end");
     });
     for _ in 0..20 {
@@ -268,20 +270,20 @@ fn from_a_waker() {
 /// A panic within the inner loop leaves the outer one as it was.
 #[test]
 fn an_inner_loop_that_panics_is_forgotten() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let task = world.spawn(async move {
-        let me = on.current().unwrap();
+        let me = handle.current().unwrap();
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut executor = Box::new(Executor::<Idle<'_>>::new(&Fixed));
-            let (task, _) = Async::new(on, async { panic!("it is meant to") });
+            let (task, _) = Async::new(handle, async { panic!("it is meant to") });
             assert!(executor.spawn(task).is_ok());
             executor.turn(Instant::ZERO, &mut Idle(PhantomData));
         }));
         assert!(caught.is_err());
-        knows(on, me);
+        knows(handle, me);
         log.add("goes on");
         conn.recv(&mut [0]).await.ok();
         log.add("told");
@@ -295,12 +297,12 @@ fn an_inner_loop_that_panics_is_forgotten() {
 /// A panic that the task catches leaves a shield: an operation outside of the shield is still refused.
 #[test]
 fn a_panic_within_a_shield_does_not_take_the_shield_along() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
-        assert!(on.wait_named().await.is_err());
-        let mut shielded = Box::pin(on.shield(async { panic!("it is meant to") }));
+        assert!(handle.wait_named().await.is_err());
+        let mut shielded = Box::pin(handle.shield(async { panic!("it is meant to") }));
         poll_fn(|context| {
             let polled =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shielded.as_mut().poll(context)));
@@ -308,34 +310,34 @@ fn a_panic_within_a_shield_does_not_take_the_shield_along() {
             Poll::Ready(())
         })
         .await;
-        log.add(on.wait_named().await);
+        log.add(handle.wait_named().await);
     });
     world.run();
     world.cancel(task.task());
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Err(Refused::Cancelled)]);
+    assert_eq!(log.take(), [Err(WaitError::Cancelled)]);
 }
 
 /// A task can be spawned and joined in a destructor, while the future around it is being dropped.
 #[test]
 fn who_spawns_while_it_is_dropped() {
-    struct Spawns<'d>(Loop<'d>, &'d Log<&'static str>, Cell<Option<JoinHandle<'d, ()>>>);
+    struct Spawns<'d>(Handle<'d>, &'d Log<&'static str>, Cell<Option<JoinHandle<'d, ()>>>);
     impl Drop for Spawns<'_> {
         fn drop(&mut self) {
-            let (on, log) = (self.0, self.1);
+            let (handle, log) = (self.0, self.1);
             drop(self.2.take());
-            if let Ok(child) = on.spawn(async move { log.add("spawned") }) {
+            if let Ok(child) = handle.spawn(async move { log.add("spawned") }) {
                 self.2.set(Some(child));
             }
             log.add("dropped");
         }
     }
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(async move {
-        let child = on.spawn(async move { drop(Falls(log, "child")) }).unwrap();
-        let _spawns = Spawns(on, log, Cell::new(Some(child)));
+        let child = handle.spawn(async move { drop(Falls(log, "child")) }).unwrap();
+        let _spawns = Spawns(handle, log, Cell::new(Some(child)));
         std::future::pending::<()>().await;
     });
     world.run();
@@ -349,30 +351,30 @@ fn who_spawns_while_it_is_dropped() {
 #[test]
 fn what_is_dropped_in_a_callback_is_not_lost() {
     for way in ["try_recv_with", "recv_with", "panic"] {
-        let (door, log) = (Door::new(&NoWakers), &Log::new());
-        let on = Loop::new(&door);
-        let lock = &sinbin_core::sync::Lock::new(on, 0);
-        let mut world = World::new(on);
+        let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+        let handle = Handle::new(&run_context);
+        let lock = &sinbin_core::sync::Lock::new(handle, 0);
+        let mut world = World::new(handle);
         let [conn, other, third] = [(); 3].map(|()| world.connect());
         let sources = [&other, &third].map(|conn| conn.source());
         world.peer(conn.source()).inbox.extend(b"ab");
         world.spawn(async move {
             let guard = lock.lock().await.unwrap();
-            let job = on.job(|| ());
+            let job = handle.job(|| ());
             let mut job = Box::pin(job);
             assert!(poll_fn(|context| Poll::Ready(job.as_mut().poll(context))).await.is_pending());
-            let group = Group::<(), ()>::new(on);
+            let group = Group::<(), ()>::new(handle);
             group
                 .spawn(async move {
                     third.recv(&mut [0]).await.ok();
                     Ok(())
                 })
                 .unwrap();
-            let named = on.spawn(on.wait_named()).unwrap();
-            on.yield_now().await;
+            let named = handle.spawn(handle.wait_named()).unwrap();
+            handle.yield_now().await;
             let drops = move |_: &[u8]| {
                 drop((guard, job, group, other));
-                on.wake(named.task());
+                handle.wake(named.task());
                 assert!(way != "panic", "it is meant to");
             };
             match way {

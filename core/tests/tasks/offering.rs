@@ -3,7 +3,9 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::task::Poll;
 
-use sinbin_core::task::{Async, AsyncHost, Carry, Conn, Door, Error, IntoJob, Loop, Lost, NoWakers, Refused};
+use sinbin_core::task::{
+    Async, AsyncHost, Conn, ErasedJob, Error, Handle, IntoJob, JobError, NoWakers, RunContext, WaitError,
+};
 use sinbin_core::{
     Executor, Fixed, Host, Instant, IoError, Job, JobId, Op, Progress, Rest, Slicer, SourceId,
 };
@@ -28,25 +30,25 @@ impl<'d> Host for Counter<'d> {
 }
 
 impl<'d> AsyncHost<'d> for Counter<'d> {
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let count = job.job().downcast_mut::<Option<Count>>().filter(|_| !self.is_idle);
         count.and_then(Option::take).map(|count| self.slicer.submit(id, count)).is_some()
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let mut output = self.slicer.take(id);
         assert!(!job.put(&mut Some("something else")), "it is of another type");
         output.is_some() && job.put(&mut output)
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         self.slicer.cancel(id);
     }
 }
 
 /// Runs a task to its end, with a slice of a job between two turns.
-fn run<'d>(is_idle: bool, on: Loop<'d>, future: impl Future<Output = ()> + 'd) {
-    let (task, handle) = Async::new(on, future);
+fn run<'d>(is_idle: bool, handle: Handle<'d>, future: impl Future<Output = ()> + 'd) {
+    let (task, join_handle) = Async::new(handle, future);
     let mut host = Counter { slicer: Slicer::new(&Fixed), is_idle, tasks: PhantomData };
     let mut executor = Box::new(Executor::<Counter<'_>>::new(&Fixed));
     assert!(executor.spawn(task).is_ok());
@@ -58,7 +60,7 @@ fn run<'d>(is_idle: bool, on: Loop<'d>, future: impl Future<Output = ()> + 'd) {
         }
     }
     assert_eq!(executor.kernel.rest(), Rest::Empty);
-    assert!(handle.is_over());
+    assert!(join_handle.is_over());
     let begun = [(); 3].map(|()| executor.kernel.begin_job().is_ok());
     let opened = [(); 3].map(|()| executor.kernel.open().is_ok());
     assert_eq!([begun, opened], [[true, true, false]; 2], "each has its place back");
@@ -66,15 +68,15 @@ fn run<'d>(is_idle: bool, on: Loop<'d>, future: impl Future<Output = ()> + 'd) {
 
 #[test]
 fn a_host_can_compute_jobs_of_one_type_and_refuses_others() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    run(false, on, async {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    run(false, handle, async {
         for number in 0..4 {
-            assert_eq!(on.job(count(number)).await, Ok(number));
-            assert_eq!(on.job(|| "called").await, Err(Lost::Refused(Refused::Full)));
+            assert_eq!(handle.job(count(number)).await, Ok(number));
+            assert_eq!(handle.job(|| "called").await, Err(JobError::Wait(WaitError::Full)));
         }
         // One that is begun and given up.
-        let mut job = Box::pin(on.job(count(50)));
+        let mut job = Box::pin(handle.job(count(50)));
         let polled = poll_fn(|context| Poll::Ready(job.as_mut().poll(context))).await;
         assert_eq!(polled, Poll::Pending);
     });
@@ -83,19 +85,19 @@ fn a_host_can_compute_jobs_of_one_type_and_refuses_others() {
 /// As often as it is tried: no place is lost by it.
 #[test]
 fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let is_unsupported = |error: Error, op| match error {
         Error::Failed(failure) => (failure.op, failure.error) == (op, IoError::Unsupported),
         _ => false,
     };
-    run(true, on, async {
+    run(true, handle, async {
         for _ in 0..5 {
-            assert_eq!(on.job(count(0)).await, Err(Lost::Refused(Refused::Full)));
-            assert!(is_unsupported(on.connect(address).await.unwrap_err(), Op::Connect));
-            assert!(is_unsupported(on.listen(address).unwrap_err(), Op::Listen));
-            let conn = Conn::new(on, SourceId::from_bits(0));
+            assert_eq!(handle.job(count(0)).await, Err(JobError::Wait(WaitError::Full)));
+            assert!(is_unsupported(handle.connect(address).await.unwrap_err(), Op::Connect));
+            assert!(is_unsupported(handle.listen(address).unwrap_err(), Op::Listen));
+            let conn = Conn::new(handle, SourceId::from_bits(0));
             assert!(is_unsupported(conn.shutdown().unwrap_err(), Op::Shutdown));
             assert_eq!(conn.peer(), None);
         }

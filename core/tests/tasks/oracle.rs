@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use sinbin_core::TaskId;
 use sinbin_core::group::{Cause, Failed};
-use sinbin_core::task::Refused;
+use sinbin_core::task::WaitError;
 
 /// Why a task of a program, or the body of a scope, fails.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -121,7 +121,7 @@ impl Oracle {
     pub async fn operate<T>(
         &self,
         How { task, is_shielded, depth, .. }: &How,
-        operation: impl Future<Output = Result<T, Refused>>,
+        operation: impl Future<Output = Result<T, WaitError>>,
     ) -> Result<T, Fails> {
         let is_shielded = *is_shielded;
         // A scope beside this may have been told, and has not said so yet.
@@ -132,7 +132,7 @@ impl Oracle {
         match &result {
             Ok(_) => assert!(!(is_due && task.is_due.get()), "what a cancelled task does next is refused"),
             Err(refused) => {
-                assert_eq!(*refused, Refused::Cancelled);
+                assert_eq!(*refused, WaitError::Cancelled);
                 assert!(!is_shielded, "a shield holds");
                 assert!(self.may_be_told(task), "nobody is refused without a reason");
                 task.is_told();
@@ -270,8 +270,8 @@ impl Scope {
                     let at = errors.iter().position(|other| other == error);
                     errors.remove(at.expect("an error is told once"));
                 }
-                Cause::Refused(refused) => {
-                    assert_eq!(*refused, Refused::Cancelled);
+                Cause::Wait(refused) => {
+                    assert_eq!(*refused, WaitError::Cancelled);
                     assert!(oracle.may_be_told(&self.owner), "nobody is refused without a reason");
                     self.owner.is_told();
                 }

@@ -5,15 +5,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sinbin_core::group::{Cause, Group, scope};
-use sinbin_core::task::{Async, AsyncHost, Door, Error, JoinHandle, Loop, Mixed, NoWakers, Pool, Why, join};
+use sinbin_core::task::{
+    Async, AsyncHost, ConnTask, Error, Handle, JoinErrorKind, JoinHandle, NoWakers, Pool, RunContext, join,
+};
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task, TaskId};
 
 use crate::support::{Falls, Log};
 
 /// A host that catches panics, as one with a standard library does, and has no I/O.
-struct Catcher<'d, F: Future + 'd>(PhantomData<Mixed<'d, F>>);
+struct Catcher<'d, F: Future + 'd>(PhantomData<ConnTask<'d, F>>);
 
-struct Caught<'d, F: Future + 'd>(Mixed<'d, F>);
+struct Caught<'d, F: Future + 'd>(ConnTask<'d, F>);
 
 impl<'d, F: Future> From<Async<'d>> for Caught<'d, F> {
     fn from(task: Async<'d>) -> Self {
@@ -57,12 +59,12 @@ type World<'d, F> = Executor<Catcher<'d, F>>;
 
 fn spawn<'d, F: Future + 'd, G: Future + 'd>(
     world: &mut World<'d, F>,
-    on: Loop<'d>,
+    handle: Handle<'d>,
     future: G,
 ) -> JoinHandle<'d, G::Output> {
-    let (task, handle) = Async::new(on, future);
+    let (task, join_handle) = Async::new(handle, future);
     assert!(world.spawn(Caught(task.into())).is_ok());
-    handle
+    join_handle
 }
 
 /// Until nothing moves.
@@ -75,31 +77,31 @@ fn run<'d, F: Future + 'd>(world: &mut World<'d, F>) -> Rest {
 }
 
 /// Waits for a while, and panics beside that.
-async fn panics<'d>(on: Loop<'d>, log: &'d Log<&'static str>) {
+async fn panics<'d>(handle: Handle<'d>, log: &'d Log<&'static str>) {
     let _falls = Falls(log, "dropped");
-    on.yield_now().await;
-    join(on.sleep(Duration::from_secs(1)), async { panic!("it is meant to") }).await;
+    handle.yield_now().await;
+    join(handle.sleep(Duration::from_secs(1)), async { panic!("it is meant to") }).await;
 }
 
 /// As one of many of its kind, whose future lies in a pool, and as any other.
 #[test]
 fn who_panics_is_dropped_and_takes_nobody_with_it() {
     for is_own in [true, false] {
-        let (door, log, why) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-        let on = Loop::new(&door);
+        let (run_context, log, why) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+        let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(1));
-        let (task, mut bad) = Pin::as_ref(&pool).put(on, panics(on, log)).unwrap();
+        let (task, mut bad) = Pin::as_ref(&pool).put(handle, panics(handle, log)).unwrap();
         let mut world = World::new(&Fixed);
-        let task = if is_own { Mixed::Own(task) } else { Mixed::Other(task.erase()) };
+        let task = if is_own { ConnTask::Own(task) } else { ConnTask::Other(task.erase()) };
         let bad_task = world.spawn(Caught(task)).ok().unwrap();
         assert_eq!(world.label(bad_task), Some(bad.label()));
         assert_eq!(bad.label().name, "tasks::panicking::panics");
         // It has its step right after the one that panics.
-        let other = spawn(&mut world, on, async move {
-            on.yield_now().await;
+        let other = spawn(&mut world, handle, async move {
+            handle.yield_now().await;
             std::future::pending::<()>().await;
         });
-        spawn(&mut world, on, async move {
+        spawn(&mut world, handle, async move {
             let error = bad.join().await.unwrap_err();
             log.add("told");
             why.add((error.why, error.to_string()));
@@ -112,7 +114,8 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
         assert_eq!(left, [(other.task(), Instant::NEVER)]);
         assert_eq!(log.take(), ["dropped", "told"]);
         let said = why.take();
-        let is_so = |(why, text): &(_, String)| *why == Why::Panicked && text.ends_with(" panicked");
+        let is_so =
+            |(why, text): &(_, String)| *why == JoinErrorKind::Panicked && text.ends_with(" panicked");
         assert!(said.len() == 2 && said.iter().all(is_so), "{said:?}");
         assert_eq!(world.label(bad_task), None, "it is gone");
     }
@@ -120,11 +123,11 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
 
 #[test]
 fn a_task_of_a_group_that_panics_ends_the_group() {
-    let (door, log, said) = (Door::new(&NoWakers), &Log::new(), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log, said) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
     let mut world = World::<std::future::Ready<()>>::new(&Fixed);
-    spawn(&mut world, on, async move {
-        let group = Group::<(), Error>::new(on);
+    spawn(&mut world, handle, async move {
+        let group = Group::<(), Error>::new(handle);
         group
             .spawn(async move {
                 let _falls = Falls(log, "other dropped");
@@ -133,7 +136,7 @@ fn a_task_of_a_group_that_panics_ends_the_group() {
             .unwrap();
         let bad = group
             .spawn(async move {
-                panics(on, log).await;
+                panics(handle, log).await;
                 Ok(())
             })
             .unwrap();
@@ -174,23 +177,23 @@ impl Future for AtOnce {
 /// Has a task run that panics as its future is dropped, and perhaps cancels it: who waits for its end is told, and its
 /// place is free.
 fn ends_in_a_panic<F: Future<Output = &'static str>>(future: impl Fn() -> F, is_cancelled: bool) {
-    let (door, why) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, why) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::growing(1));
     let pool = Pin::as_ref(&pool);
-    let (task, mut bad) = pool.put(on, future()).unwrap();
+    let (task, mut bad) = pool.put(handle, future()).unwrap();
     let mut world = World::new(&Fixed);
-    let task = world.spawn(Caught(Mixed::Own(task))).ok().unwrap();
-    spawn(&mut world, on, async move { why.add(bad.join().await.unwrap_err().why) });
+    let task = world.spawn(Caught(ConnTask::Own(task))).ok().unwrap();
+    spawn(&mut world, handle, async move { why.add(bad.join().await.unwrap_err().why) });
     if is_cancelled {
         assert_eq!(run(&mut world), Rest::Until(Instant::NEVER));
         assert!(world.kernel.cancel(task));
     }
     assert_eq!(run(&mut world), Rest::Empty);
-    assert_eq!(why.take(), [Why::Panicked]);
+    assert_eq!(why.take(), [JoinErrorKind::Panicked]);
     // And where it does not even run.
     for _ in 0..2 {
-        let put = pool.put(on, future());
+        let put = pool.put(handle, future());
         assert!(put.is_ok(), "its place is free");
         is_caught(|| drop(put));
     }
@@ -213,31 +216,31 @@ fn who_panics_when_it_is_dropped_is_over_and_leaves_its_place() {
 /// The one that nobody took.
 #[test]
 fn a_result_that_panics_when_it_is_dropped_leaves_its_place() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::growing(1));
     let pool = Pin::as_ref(&pool);
     for _ in 0..2 {
-        let (task, handle) = pool.put(on, async { Breaks }).unwrap();
+        let (task, join_handle) = pool.put(handle, async { Breaks }).unwrap();
         let mut world = World::new(&Fixed);
-        assert!(world.spawn(Caught(Mixed::Own(task))).is_ok());
+        assert!(world.spawn(Caught(ConnTask::Own(task))).is_ok());
         assert_eq!(run(&mut world), Rest::Empty);
-        assert!(handle.is_over() && is_caught(|| drop(handle)));
+        assert!(join_handle.is_over() && is_caught(|| drop(join_handle)));
     }
 }
 
 /// A task that panics takes its scope along, and the scope its tasks, before any other task has a turn.
 #[test]
 fn no_task_outlives_the_scope_of_a_task_that_panics() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let mut world = World::<std::future::Ready<()>>::new(&Fixed);
-    let mut bad = spawn(&mut world, on, async move {
-        let scoped = scope(on, async |group: &Group<'_, (), Error>| {
+    let mut bad = spawn(&mut world, handle, async move {
+        let scoped = scope(handle, async |group: &Group<'_, (), Error>| {
             group
                 .spawn(async move {
                     let _falls = Falls(log, "child");
-                    on.shield(on.wait_named()).await?;
+                    handle.shield(handle.wait_named()).await?;
                     Ok(())
                 })
                 .unwrap();
@@ -245,15 +248,15 @@ fn no_task_outlives_the_scope_of_a_task_that_panics() {
         });
         let panics = async {
             for _ in 0..3 {
-                on.yield_now().await;
+                handle.yield_now().await;
             }
             log.add("panics");
             panic!("it is meant to");
         };
         join(scoped, panics).await.0.ok();
     });
-    spawn(&mut world, on, async move {
-        assert_eq!(bad.join().await.unwrap_err().why, Why::Panicked);
+    spawn(&mut world, handle, async move {
+        assert_eq!(bad.join().await.unwrap_err().why, JoinErrorKind::Panicked);
         log.add("joined");
     });
     assert_eq!(run(&mut world), Rest::Empty);

@@ -3,27 +3,27 @@ use std::pin::{Pin, pin};
 
 use sinbin_core::Rest;
 use sinbin_core::group::{Cause, Failed, Group, scope};
-use sinbin_core::task::{Door, Error, Loop, NoWakers, Pool, Refused, Unspawned};
+use sinbin_core::task::{Error, Handle, NoWakers, Pool, RunContext, SpawnError, WaitError};
 
 use crate::support::{Log, TASKS, World, yields};
 
-async fn child(on: Loop<'_>, turns: usize) -> Result<usize, Error> {
-    yields(on, turns).await;
+async fn child(handle: Handle<'_>, turns: usize) -> Result<usize, Error> {
+    yields(handle, turns).await;
     if turns == 9 { Err(Error::Closed) } else { Ok(turns) }
 }
 
 #[test]
 fn a_group_of_tasks_from_a_pool() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::<_, _>::fixed::<4>());
     let pool = Pin::as_ref(&pool);
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let group = Group::new(on);
+        let group = Group::new(handle);
         let put = |turns| {
-            let (task, handle) = pool.put(group.on(), child(on, turns)).unwrap();
-            (task.erase(), handle)
+            let (task, join_handle) = pool.put(group.handle(), child(handle, turns)).unwrap();
+            (task.erase(), join_handle)
         };
         for turns in [9, 3, 1] {
             group.start(put(turns)).ok().unwrap();
@@ -35,10 +35,10 @@ fn a_group_of_tasks_from_a_pool() {
         assert_eq!(failed.cause, Cause::Error(Error::Closed));
         assert_eq!(failed.label.unwrap().name, "tasks::pooling::child");
         // It is over, and gives back what comes.
-        let (task, handle) = group.start(put(2)).err().unwrap();
-        assert!(group.is_empty() && !handle.is_over());
-        assert!(on.start(task).is_ok(), "by itself it can run");
-        drop(handle);
+        let (task, join_handle) = group.start(put(2)).err().unwrap();
+        assert!(group.is_empty() && !join_handle.is_over());
+        assert!(handle.start(task).is_ok(), "by itself it can run");
+        drop(join_handle);
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Some(1), Some(3)]);
@@ -47,19 +47,19 @@ fn a_group_of_tasks_from_a_pool() {
 /// It comes back from a loop that is full, or of which no task runs, and can be spawned later.
 #[test]
 fn a_task_without_a_place_in_the_kernel_comes_back() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::<_, _>::growing(100));
     let pool = Pin::as_ref(&pool);
-    let group = Group::new(on);
+    let group = Group::new(handle);
     let put = |turns| {
-        let (task, handle) = pool.put(on, child(on, turns)).unwrap();
-        (task.erase(), handle)
+        let (task, join_handle) = pool.put(handle, child(handle, turns)).unwrap();
+        (task.erase(), join_handle)
     };
     let put = &put;
     let (task, early) = group.start(put(7)).err().unwrap();
-    let Err(Unspawned(task)) = on.start(task) else { panic!("none runs") };
-    let mut world = World::new(on);
+    let Err(SpawnError(task)) = handle.start(task) else { panic!("none runs") };
+    let mut world = World::new(handle);
     world.start(task);
     world.spawn(async move {
         let mut count = 0;
@@ -101,20 +101,20 @@ impl std::error::Error for Broken {}
 /// Whoever prints a failure with all that led to it follows the sources.
 #[test]
 fn a_failure_says_what_the_task_said_or_why_it_could_not_be_waited_for() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let say = |failed: Failed<Broken>| {
         let source = std::error::Error::source(&failed);
         log.add((failed.to_string(), source.map(ToString::to_string)));
     };
     world.spawn(async move {
-        let group = Group::<(), _>::new(on);
+        let group = Group::<(), _>::new(handle);
         group.spawn(async { Err(Broken) }).unwrap();
         say(group.join().await.unwrap_err());
     });
     let waits = world.spawn(async move {
-        let group = Group::new(on);
+        let group = Group::new(handle);
         group.spawn(std::future::pending::<Result<(), _>>()).unwrap();
         say(group.join().await.unwrap_err());
     });
@@ -126,21 +126,21 @@ fn a_failure_says_what_the_task_said_or_why_it_could_not_be_waited_for() {
     let [(error, source), (refused, none)] = &said[..] else { panic!("{said:?}") };
     assert!(error.starts_with("it is broken\n  in task "), "{error}");
     assert_eq!(source.as_deref(), Some("it is broken"));
-    assert_eq!((refused, none), (&format!("{}\n  in task {}", Refused::Cancelled, waits.task()), &None));
+    assert_eq!((refused, none), (&format!("{}\n  in task {}", WaitError::Cancelled, waits.task()), &None));
 }
 
 /// What the tasks return while the body goes on is no reason to end it.
 #[test]
 fn tasks_that_end_well_leave_the_body_alone() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result: Result<_, Failed<Error>> = scope(on, async |group| {
+        let result: Result<_, Failed<Error>> = scope(handle, async |group| {
             for turns in 0..4 {
-                group.spawn(child(on, turns))?;
+                group.spawn(child(handle, turns))?;
             }
-            yields(on, 20).await;
+            yields(handle, 20).await;
             assert!(group.is_empty(), "nobody waited for them, and they are gone");
             Ok("body")
         })
@@ -154,11 +154,11 @@ fn tasks_that_end_well_leave_the_body_alone() {
 /// Two end in one turn, and the one that fails is not hidden by the other.
 #[test]
 fn a_failure_behind_a_good_end_ends_the_body() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let result: Result<(), Failed<Error>> = scope(on, async |group| {
+        let result: Result<(), Failed<Error>> = scope(handle, async |group| {
             group.spawn(async { Ok(()) })?;
             group.spawn(async { Err(Error::Elapsed) })?;
             std::future::pending().await
@@ -172,13 +172,13 @@ fn a_failure_behind_a_good_end_ends_the_body() {
 
 #[test]
 fn beyond_capacity_the_future_is_given_back() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let mut children = Vec::new();
         let refused = loop {
-            match on.spawn(yields_and(on, 2)) {
+            match handle.spawn(yields_and(handle, 2)) {
                 Ok(child) => children.push(child),
                 Err(refused) => break refused,
             }
@@ -191,35 +191,38 @@ fn beyond_capacity_the_future_is_given_back() {
     assert_eq!(log.take(), [TASKS - 1, 2]);
 }
 
-async fn yields_and(on: Loop<'_>, times: usize) -> usize {
-    yields(on, times).await;
+async fn yields_and(handle: Handle<'_>, times: usize) -> usize {
+    yields(handle, times).await;
     times
 }
 
 #[test]
 fn a_full_pool_gives_it_back_and_takes_it_when_there_is_a_place() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::<_, _>::fixed::<2>());
     let pool = pool.as_ref();
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let [mut first, second] = [1, 2].map(|times| {
-            let (task, handle) = pool.put(on, yields_and(on, times)).unwrap();
-            on.start(task.erase()).unwrap();
-            handle
+            let (task, join_handle) = pool.put(handle, yields_and(handle, times)).unwrap();
+            handle.start(task.erase()).unwrap();
+            join_handle
         });
-        let refused = pool.put(on, yields_and(on, 3)).err().unwrap();
+        let refused = pool.put(handle, yields_and(handle, 3)).err().unwrap();
         log.add(first.join().await.unwrap());
-        assert!(pool.put(on, yields_and(on, 3)).is_err(), "its result was there, and the handle is");
+        assert!(pool.put(handle, yields_and(handle, 3)).is_err(), "its result was there, and the handle is");
         drop(first);
-        let (task, mut third) = pool.put(on, refused.0).unwrap();
-        on.start(task.erase()).unwrap();
+        let (task, mut third) = pool.put(handle, refused.0).unwrap();
+        handle.start(task.erase()).unwrap();
         // The handle goes, and the place with the task's end.
         drop(second);
         log.add(third.join().await.unwrap());
         drop(third);
-        assert!(pool.put(on, yields_and(on, 3)).is_ok() && pool.put(on, yields_and(on, 3)).is_ok());
+        assert!(
+            pool.put(handle, yields_and(handle, 3)).is_ok()
+                && pool.put(handle, yields_and(handle, 3)).is_ok()
+        );
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [1, 3]);
@@ -227,19 +230,19 @@ fn a_full_pool_gives_it_back_and_takes_it_when_there_is_a_place() {
 
 #[test]
 fn a_place_is_used_again_and_again() {
-    let (door, count) = (Door::new(&NoWakers), &Cell::new(0));
-    let on = Loop::new(&door);
+    let (run_context, count) = (RunContext::new(&NoWakers), &Cell::new(0));
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::<_, _>::fixed::<3>());
     let pool = pool.as_ref();
     let child = &async move |n: usize| {
-        yields(on, n % 3).await;
+        yields(handle, n % 3).await;
         count.set(count.get() + 1);
     };
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async move {
         for n in 0..100 {
-            while pool.put(on, child(n)).map(|(task, _)| on.start(task.erase()).unwrap()).is_err() {
-                on.yield_now().await;
+            while pool.put(handle, child(n)).map(|(task, _)| handle.start(task.erase()).unwrap()).is_err() {
+                handle.yield_now().await;
             }
         }
     });
@@ -250,18 +253,18 @@ fn a_place_is_used_again_and_again() {
 /// On the heap as elsewhere, places are used again, and there are so many and no more.
 #[test]
 fn a_pool_that_grows_has_a_limit() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let pool = pin!(Pool::<_, _>::growing(20));
     let pool = pool.as_ref();
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     for _ in 0..2 {
         for _ in 0..20 {
-            let (task, handle) = pool.put(on, on.yield_now()).unwrap();
+            let (task, join_handle) = pool.put(handle, handle.yield_now()).unwrap();
             world.start(task.erase());
-            assert!(!handle.is_over());
+            assert!(!join_handle.is_over());
         }
-        assert!(pool.put(on, on.yield_now()).is_err());
+        assert!(pool.put(handle, handle.yield_now()).is_err());
         assert_eq!(world.run(), Rest::Empty);
     }
 }

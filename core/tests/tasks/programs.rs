@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::group::scope;
 use sinbin_core::sync::{Event, PermitError, Semaphore};
-use sinbin_core::task::{Door, Loop, NoWakers, join, race};
+use sinbin_core::task::{Handle, NoWakers, RunContext, join, race};
 use sinbin_core::{Instant, Rest};
 
 use crate::cases::cases;
@@ -141,7 +141,7 @@ fn whole() -> impl Strategy<Value = Whole> {
 
 /// The objects that the tasks of a program share.
 struct Things<'d> {
-    on: Loop<'d>,
+    handle: Handle<'d>,
     event: Event<'d>,
     permits: Semaphore<'d>,
     oracle: &'d Oracle,
@@ -168,15 +168,15 @@ impl<'d> Things<'d> {
     }
 
     async fn act(&'d self, how: &How, deed: &'d Deed) -> Result<(), Fails> {
-        let (on, oracle) = (self.on, self.oracle);
+        let (handle, oracle) = (self.handle, self.oracle);
         match deed {
-            Deed::Yield(turns) => yields(on, *turns).await,
+            Deed::Yield(turns) => yields(handle, *turns).await,
             Deed::Sleep(millis) => self.sleep(*millis).await,
             Deed::Flood(times) => {
                 for _ in 0..*times {
                     let acquire = async {
                         self.permits.acquire(1).await.map(drop).map_err(|error| match error {
-                            PermitError::Refused(refused) => refused,
+                            PermitError::Wait(refused) => refused,
                             error => panic!("{error}"),
                         })
                     };
@@ -190,23 +190,23 @@ impl<'d> Things<'d> {
                 let task = oracle.tasks.borrow().get(*number).cloned();
                 if let Some((task, id)) = task.and_then(|task| Some((task.clone(), task.id.get()?))) {
                     task.cancel();
-                    on.cancel(id);
+                    handle.cancel(id);
                 }
             }
             Deed::CancelItself => {
                 how.task.cancel();
-                on.cancel(on.current().expect("in a task"));
+                handle.cancel(handle.current().expect("in a task"));
             }
             Deed::Shield(deeds) => {
                 let _shielded = Counts::one(&how.task.shields);
                 let inner = How { is_shielded: true, ..how.clone() };
-                return on.shield(self.run(inner, deeds)).await;
+                return handle.shield(self.run(inner, deeds)).await;
             }
             Deed::Timeout(millis, deeds) => {
-                let end = on.after(Some(Duration::from_millis(*millis)));
-                match on.until(end, self.run(how.clone(), deeds)).await {
+                let end = handle.after(Some(Duration::from_millis(*millis)));
+                match handle.until(end, self.run(how.clone(), deeds)).await {
                     Ok(result) => return result,
-                    Err(_) => assert_eq!(on.now(), end, "neither early nor late"),
+                    Err(_) => assert_eq!(handle.now(), end, "neither early nor late"),
                 }
             }
             Deed::Race(one, other) => {
@@ -223,15 +223,15 @@ impl<'d> Things<'d> {
     }
 
     async fn sleep(&self, millis: u64) {
-        let end = self.on.after(Some(Duration::from_millis(millis)));
-        self.on.sleep_until(end).await;
-        assert_eq!(self.on.now(), end, "neither early nor late");
+        let end = self.handle.after(Some(Duration::from_millis(millis)));
+        self.handle.sleep_until(end).await;
+        assert_eq!(self.handle.now(), end, "neither early nor late");
     }
 
     async fn scope(&'d self, how: &How, plan: &'d Plan) -> Result<(), Fails> {
         let watched = Scope::new(&how.task);
         let inside = watched.clone();
-        let future = scope(self.on, async |group| {
+        let future = scope(self.handle, async |group| {
             for program in &plan.tasks {
                 let task = self.oracle.task(Some(inside.clone()));
                 // There may be no room for it.
@@ -272,7 +272,7 @@ impl<'d> Things<'d> {
             }
             End::Waits => ended().await,
             End::WaitsFor(millis) => {
-                let waited = self.on.timeout(Duration::from_millis(millis), ended()).await;
+                let waited = self.handle.timeout(Duration::from_millis(millis), ended()).await;
                 waited.unwrap_or_else(|_| Err(self.oracle.fails()))
             }
             End::Cancels => {
@@ -287,11 +287,12 @@ impl<'d> Things<'d> {
 /// Runs it, and returns its story.
 fn try_whole(whole: &Whole) -> Vec<String> {
     let oracle = Oracle::default();
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let things = Things { on, event: Event::new(on), permits: Semaphore::new(on, 1000), oracle: &oracle };
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let things =
+        Things { handle, event: Event::new(handle), permits: Semaphore::new(handle, 1000), oracle: &oracle };
     let things = &things;
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     for program in &whole.roots {
         let task = oracle.task(None);
         let id = world.spawn(things.live(task.clone(), program)).task();

@@ -1,18 +1,18 @@
-use sinbin_core::task::{Door, Loop, NoWakers, join};
-use sinbin_core::{Rest, Woken};
+use sinbin_core::task::{Handle, NoWakers, RunContext, join};
+use sinbin_core::{Rest, WakeReason};
 
 use crate::support::{Log, World, yields};
 
 #[test]
 fn each_has_a_turn_before_one_has_two() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     for task in 0..4 {
         world.spawn(async move {
             for _ in 0..3 {
                 log.add(task);
-                on.yield_now().await;
+                handle.yield_now().await;
             }
         });
     }
@@ -22,15 +22,15 @@ fn each_has_a_turn_before_one_has_two() {
 
 #[test]
 fn who_is_spawned_runs_in_the_next_turn_in_that_order() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         for child in 1..4 {
-            on.spawn(async move { log.add(child) }).unwrap();
+            handle.spawn(async move { log.add(child) }).unwrap();
         }
         log.add(0);
-        on.yield_now().await;
+        handle.yield_now().await;
         log.add(4);
     });
     world.spawn(async move { log.add(10) });
@@ -42,11 +42,11 @@ fn who_is_spawned_runs_in_the_next_turn_in_that_order() {
 
 #[test]
 fn a_task_knows_who_it_is_and_what_time_it_is() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.now = sinbin_core::Instant::from_nanos(7);
-    let task = world.spawn(async move { log.add((on.current().unwrap(), on.now())) });
+    let task = world.spawn(async move { log.add((handle.current().unwrap(), handle.now())) });
     assert!(!task.is_over());
     world.run();
     assert!(task.is_over());
@@ -59,9 +59,9 @@ const BUDGET: usize = 32;
 
 #[test]
 fn who_always_finds_something_gives_way_all_the_same() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend([0; 100]);
     let reader = world.spawn(async move {
@@ -74,16 +74,16 @@ fn who_always_finds_something_gives_way_all_the_same() {
     assert_eq!(log.take().len(), BUDGET);
     assert_eq!(world.executor.kernel.rest(), Rest::Ready);
     world.turn();
-    assert_eq!(world.executor.kernel.woken(reader.task()), Some(Woken::Yielded));
+    assert_eq!(world.executor.kernel.wake_reason(reader.task()), Some(WakeReason::Yielded));
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take().last(), Some(&100));
 }
 
 #[test]
 fn sending_counts_too_and_so_do_both_in_one_task() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.peer(source).inbox.extend([0; 1000]);
@@ -99,7 +99,7 @@ fn sending_counts_too_and_so_do_both_in_one_task() {
             }
         };
         join(send, recv).await;
-        yields(on, 1).await;
+        yields(handle, 1).await;
     });
     for turn in 1..=6 {
         world.turn();
@@ -112,28 +112,28 @@ fn sending_counts_too_and_so_do_both_in_one_task() {
 
 #[test]
 fn a_wake_that_comes_before_the_wait_is_not_lost() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let sleeper = world.spawn(async move {
-        on.yield_now().await;
-        on.wait_named().await.unwrap();
+        handle.yield_now().await;
+        handle.wait_named().await.unwrap();
         log.add("woken");
     });
     let sleeper = sleeper.task();
-    world.spawn(async move { assert!(on.wake(sleeper)) });
+    world.spawn(async move { assert!(handle.wake(sleeper)) });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["woken"]);
-    world.spawn(async move { assert!(!on.wake(sleeper), "it is gone") });
+    world.spawn(async move { assert!(!handle.wake(sleeper), "it is gone") });
     assert_eq!(world.run(), Rest::Empty);
 }
 
 /// Whoever has its place now.
 #[test]
 fn a_task_that_is_gone_has_no_name_any_more() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let gone = world.spawn(async {});
     world.run();
     let there = world.spawn(std::future::pending::<()>());
@@ -145,15 +145,15 @@ fn a_task_that_is_gone_has_no_name_any_more() {
 /// A job that is asked for when the task has done all that it may in a step is begun in the next one.
 #[test]
 fn a_job_is_an_operation_of_the_step() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let permits = sinbin_core::sync::Semaphore::new(on, 1);
+        let permits = sinbin_core::sync::Semaphore::new(handle, 1);
         for _ in 0..32 {
             drop(permits.acquire(1).await);
         }
-        log.add(on.job(|| 5).await.unwrap());
+        log.add(handle.job(|| 5).await.unwrap());
     });
     world.turn();
     assert!(world.host.jobs.is_empty(), "all operations of the step are spent");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sinbin_core::group::scope;
 use sinbin_core::sync::{Channel, Event, Semaphore};
-use sinbin_core::task::{Conn, Door, Either, Error, Loop, NoWakers, join, race, select};
+use sinbin_core::task::{Conn, Either, Error, Handle, NoWakers, RunContext, join, race, select};
 
 use crate::support::{World, join_all};
 
@@ -47,15 +47,15 @@ enum Tree {
 }
 
 /// Where the deeds are done.
-struct Place<'d> {
-    on: Loop<'d>,
+struct Resources<'d> {
+    handle: Handle<'d>,
     conn: Conn<'d>,
     permits: Semaphore<'d>,
     channel: Channel<'d, u8, 1>,
     event: Event<'d>,
 }
 
-impl Place<'_> {
+impl Resources<'_> {
     async fn act(&self, deed: Deed) {
         match deed {
             Deed::Receive => assert_eq!(self.conn.recv(&mut [0]).await, Ok(1)),
@@ -90,8 +90,8 @@ impl Counts {
     }
 }
 
-fn grown<'d>(tree: &Tree, place: &Rc<Place<'d>>, counts: &Counts) -> Boxed<'d> {
-    let on = place.on;
+fn grown<'d>(tree: &Tree, place: &Rc<Resources<'d>>, counts: &Counts) -> Boxed<'d> {
+    let handle = place.handle;
     let two = |a: &Tree, b: &Tree| (grown(a, place, counts), grown(b, place, counts));
     match tree {
         Tree::Leaf(deed) => endless(place, [(*deed, counts.leaf())], false),
@@ -112,9 +112,9 @@ fn grown<'d>(tree: &Tree, place: &Rc<Place<'d>>, counts: &Counts) -> Boxed<'d> {
         }
         Tree::Timeout(tree) => {
             let future = grown(tree, place, counts);
-            Box::pin(async move { on.timeout(Duration::from_secs(1), future).await.unwrap() })
+            Box::pin(async move { handle.timeout(Duration::from_secs(1), future).await.unwrap() })
         }
-        Tree::Shield(tree) => Box::pin(on.shield(grown(tree, place, counts))),
+        Tree::Shield(tree) => Box::pin(handle.shield(grown(tree, place, counts))),
         Tree::Scope(tree) => {
             let future = grown(tree, place, counts);
             Box::pin(async move {
@@ -122,7 +122,7 @@ fn grown<'d>(tree: &Tree, place: &Rc<Place<'d>>, counts: &Counts) -> Boxed<'d> {
                     future.await;
                     Ok(())
                 };
-                scope(on, body).await.unwrap();
+                scope(handle, body).await.unwrap();
             })
         }
         Tree::Foreign(a, b) => {
@@ -135,7 +135,7 @@ fn grown<'d>(tree: &Tree, place: &Rc<Place<'d>>, counts: &Counts) -> Boxed<'d> {
 
 /// Does one of these things after the other, whichever can be done, the first before the others.
 fn endless<'d, const N: usize>(
-    place: &Rc<Place<'d>>,
+    place: &Rc<Resources<'d>>,
     deeds: [(Deed, Rc<Cell<u32>>); N],
     is_modest: bool,
 ) -> Boxed<'d> {
@@ -161,7 +161,7 @@ fn endless<'d, const N: usize>(
             })
             .await;
             if is_modest {
-                place.on.yield_now().await;
+                place.handle.yield_now().await;
             }
         }
     })
@@ -169,13 +169,13 @@ fn endless<'d, const N: usize>(
 
 /// How often the leaf that did least had done something, after so many turns for each leaf.
 fn least_of(tree: &Tree, turns: u32) -> u32 {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend([0; 200_000]);
-    let (permits, channel, event) = (Semaphore::new(on, 100), Channel::new(on), Event::new(on));
-    let place = Rc::new(Place { on, conn, permits, channel, event });
+    let (permits, channel, event) = (Semaphore::new(handle, 100), Channel::new(handle), Event::new(handle));
+    let place = Rc::new(Resources { handle, conn, permits, channel, event });
     let counts = Counts::default();
     let future = grown(tree, &place, &counts);
     world.spawn(async move {
@@ -228,10 +228,10 @@ proptest! {
 /// Two that always find what they look for take turns at a step.
 #[test]
 fn two_greedy_futures_share_the_steps() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let (permits, counts) = (&Semaphore::new(on, 10), &[Cell::new(0), Cell::new(0)]);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let (permits, counts) = (&Semaphore::new(handle, 10), &[Cell::new(0), Cell::new(0)]);
+    let mut world = World::new(handle);
     let greedy = async |at: usize| {
         loop {
             drop(permits.acquire(1).await);
@@ -249,11 +249,11 @@ fn two_greedy_futures_share_the_steps() {
 /// Two that are always ready take turns.
 #[test]
 fn in_a_loop_of_selects_each_is_the_first_every_other_time() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let (one, other) = (&Semaphore::new(on, 1), &Semaphore::new(on, 1));
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let (one, other) = (&Semaphore::new(handle, 1), &Semaphore::new(handle, 1));
     let (firsts, seconds) = (&Cell::new(0), &Cell::new(0));
-    let mut world = World::new(on);
+    let mut world = World::new(handle);
     world.spawn(async move {
         loop {
             let count = match select(one.acquire(1), other.acquire(1)).await {

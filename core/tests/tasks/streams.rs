@@ -1,5 +1,5 @@
 use embedded_io_async::{Error as _, ErrorKind, Read, Write};
-use sinbin_core::task::{Conn, Door, Error, Loop, Lost, NoWakers, Refused};
+use sinbin_core::task::{Conn, Error, Handle, JobError, NoWakers, RunContext, WaitError};
 use sinbin_core::{Failure, IoError, Op, Rest, SourceId};
 
 use crate::support::World;
@@ -23,10 +23,10 @@ async fn echo<S: Read + Write>(mut stream: S) -> Result<usize, S::Error> {
 
 #[test]
 fn what_is_written_for_byte_streams_runs_on_a_connection() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     for owned in [true, false] {
-        let mut world = World::new(on);
+        let mut world = World::new(handle);
         let conn = world.connect();
         let source = conn.source();
         assert_eq!(format!("{conn:?}"), format!("Conn {{ source: {source:?}, .. }}"));
@@ -57,12 +57,12 @@ fn what_is_written_for_byte_streams_runs_on_a_connection() {
 fn errors_have_a_kind() {
     let failed = |error| Error::Failed(Failure { op: Op::Recv, source: SourceId::from_bits(0), error });
     let kinds = [
-        (Error::Refused(Refused::Cancelled), ErrorKind::ConnectionAborted),
-        (Error::Refused(Refused::Full), ErrorKind::OutOfMemory),
-        (Error::Refused(Refused::Busy), ErrorKind::Other),
+        (Error::Wait(WaitError::Cancelled), ErrorKind::ConnectionAborted),
+        (Error::Wait(WaitError::Full), ErrorKind::OutOfMemory),
+        (Error::Wait(WaitError::Busy), ErrorKind::Other),
         (Error::Elapsed, ErrorKind::TimedOut),
         (Error::Closed, ErrorKind::BrokenPipe),
-        (Error::Job(Lost::Failed), ErrorKind::Other),
+        (Error::Job(JobError::Failed), ErrorKind::Other),
         (failed(IoError::Closed), ErrorKind::NotConnected),
         (failed(IoError::Reset), ErrorKind::ConnectionReset),
         (failed(IoError::Stopping), ErrorKind::ConnectionAborted),

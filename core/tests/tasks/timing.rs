@@ -1,7 +1,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use sinbin_core::task::{Door, Either, Loop, NoWakers, select};
+use sinbin_core::task::{Either, Handle, NoWakers, RunContext, select};
 use sinbin_core::time::Elapsed;
 use sinbin_core::{Instant, Rest};
 
@@ -11,13 +11,13 @@ const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn who_sleeps_less_wakes_first_and_of_equals_who_began_first() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     for millis in [5, 2, 9, 2, 7, 5] {
         world.spawn(async move {
-            on.sleep(millis * MS).await;
-            log.add((millis, on.now()));
+            handle.sleep(millis * MS).await;
+            log.add((millis, handle.now()));
         });
     }
     assert_eq!(world.run(), Rest::Empty);
@@ -27,13 +27,13 @@ fn who_sleeps_less_wakes_first_and_of_equals_who_began_first() {
 
 #[test]
 fn who_sleeps_for_no_time_lets_the_others_have_their_turn() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        on.sleep(Duration::ZERO).await;
+        handle.sleep(Duration::ZERO).await;
         log.add("slept");
-        on.sleep_until(Instant::ZERO).await;
+        handle.sleep_until(Instant::ZERO).await;
         log.add("again");
     });
     world.spawn(async move { log.add("other") });
@@ -45,15 +45,15 @@ fn who_sleeps_for_no_time_lets_the_others_have_their_turn() {
 /// A limit that may be missing is none then.
 #[test]
 fn a_span_that_is_missing_never_ends() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        on.sleep(3 * MS).await;
-        assert_eq!(on.after(None), Instant::NEVER);
-        assert_eq!(on.after(Some(2 * MS)), Instant::ZERO + 5 * MS);
+        handle.sleep(3 * MS).await;
+        assert_eq!(handle.after(None), Instant::NEVER);
+        assert_eq!(handle.after(Some(2 * MS)), Instant::ZERO + 5 * MS);
         for limit in [Some(2 * MS), None] {
-            log.add(on.until(on.after(limit), on.sleep(9 * MS)).await);
+            log.add(handle.until(handle.after(limit), handle.sleep(9 * MS)).await);
         }
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -63,20 +63,24 @@ fn a_span_that_is_missing_never_ends() {
 
 #[test]
 fn for_ever_is_a_moment_that_is_slept_until() {
-    type Sleeper = for<'d> fn(Loop<'d>) -> Pin<Box<dyn Future<Output = ()> + 'd>>;
+    type Sleeper = for<'d> fn(Handle<'d>) -> Pin<Box<dyn Future<Output = ()> + 'd>>;
     let sleepers: [Sleeper; 5] = [
-        |on| Box::pin(on.sleep(Duration::MAX)),
-        |on| Box::pin(on.sleep_until(Instant::NEVER)),
-        |on| Box::pin(on.sleep_until(on.after(Some(Duration::MAX)))),
-        |on| Box::pin(async move { assert_eq!(on.every(Duration::MAX).tick().await, Instant::NEVER) }),
-        |on| Box::pin(async move { on.timeout(Duration::MAX, on.sleep(Duration::MAX)).await.unwrap() }),
+        |handle| Box::pin(handle.sleep(Duration::MAX)),
+        |handle| Box::pin(handle.sleep_until(Instant::NEVER)),
+        |handle| Box::pin(handle.sleep_until(handle.after(Some(Duration::MAX)))),
+        |handle| {
+            Box::pin(async move { assert_eq!(handle.every(Duration::MAX).tick().await, Instant::NEVER) })
+        },
+        |handle| {
+            Box::pin(async move { handle.timeout(Duration::MAX, handle.sleep(Duration::MAX)).await.unwrap() })
+        },
     ];
     for (number, sleeper) in sleepers.into_iter().enumerate() {
-        let door = Door::new(&NoWakers);
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         world.now = Instant::ZERO + Duration::from_secs(5);
-        let task = world.spawn(sleeper(on));
+        let task = world.spawn(sleeper(handle));
         world.turn();
         let rest = world.executor.kernel.rest();
         let Rest::Until(moment) = rest else { panic!("{number}: {rest:?}") };
@@ -90,10 +94,10 @@ fn for_ever_is_a_moment_that_is_slept_until() {
 /// Without an end, a timeout is none: tasks that wait for each other are still known to be stalled.
 #[test]
 fn a_timeout_without_an_end_is_none() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    let task = world.spawn(async move { log.add(on.timeout(Duration::MAX, on.wait_named()).await) });
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let task = world.spawn(async move { log.add(handle.timeout(Duration::MAX, handle.wait_named()).await) });
     assert_eq!(world.run(), Rest::Stalled);
     world.executor.kernel.wake(task.task());
     assert_eq!(world.run(), Rest::Empty);
@@ -103,14 +107,14 @@ fn a_timeout_without_an_end_is_none() {
 /// An interval without a period ticks whenever the others have had their turn, and keeps up with the time.
 #[test]
 fn an_interval_of_no_time_ticks_with_every_turn() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut every = on.every(Duration::ZERO);
+        let mut every = handle.every(Duration::ZERO);
         for _ in 0..3 {
             log.add(every.tick().await.since(Instant::ZERO));
-            on.sleep(5 * MS).await;
+            handle.sleep(5 * MS).await;
         }
     });
     world.spawn(async move { log.add(Duration::MAX) });
@@ -120,19 +124,19 @@ fn an_interval_of_no_time_ticks_with_every_turn() {
 
 #[test]
 fn a_timeout_drops_what_takes_too_long() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let slow = async {
             let _falls = Falls(log, "dropped");
-            on.sleep(5 * MS).await;
+            handle.sleep(5 * MS).await;
         };
-        assert_eq!(on.timeout(3 * MS, slow).await, Err(Elapsed));
-        assert_eq!(on.now(), Instant::ZERO + 3 * MS);
+        assert_eq!(handle.timeout(3 * MS, slow).await, Err(Elapsed));
+        assert_eq!(handle.now(), Instant::ZERO + 3 * MS);
         log.add("in time");
-        assert_eq!(on.timeout(3 * MS, on.sleep(2 * MS)).await, Ok(()));
-        assert_eq!(on.now(), Instant::ZERO + 5 * MS);
+        assert_eq!(handle.timeout(3 * MS, handle.sleep(2 * MS)).await, Ok(()));
+        assert_eq!(handle.now(), Instant::ZERO + 5 * MS);
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["dropped", "in time"]);
@@ -140,20 +144,21 @@ fn a_timeout_drops_what_takes_too_long() {
 
 #[test]
 fn what_is_there_is_never_too_late() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        log.add(on.timeout(Duration::ZERO, async { 1 }).await);
+        log.add(handle.timeout(Duration::ZERO, async { 1 }).await);
         // Both are due in the same turn: the result is looked for first.
         log.add(
-            on.timeout(MS, async {
-                on.sleep(MS).await;
-                2
-            })
-            .await,
+            handle
+                .timeout(MS, async {
+                    handle.sleep(MS).await;
+                    2
+                })
+                .await,
         );
-        log.add(on.timeout(Duration::ZERO, std::future::pending()).await);
+        log.add(handle.timeout(Duration::ZERO, std::future::pending()).await);
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Ok(1), Ok(2), Err(Elapsed)]);
@@ -161,13 +166,13 @@ fn what_is_there_is_never_too_late() {
 
 #[test]
 fn the_nearest_of_nested_timeouts_counts() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let never = || std::future::pending::<()>();
-        log.add((on.timeout(9 * MS, on.timeout(2 * MS, never())).await, on.now()));
-        log.add((on.timeout(2 * MS, on.timeout(9 * MS, never())).await, on.now()));
+        log.add((handle.timeout(9 * MS, handle.timeout(2 * MS, never())).await, handle.now()));
+        log.add((handle.timeout(2 * MS, handle.timeout(9 * MS, never())).await, handle.now()));
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(
@@ -178,10 +183,10 @@ fn the_nearest_of_nested_timeouts_counts() {
 
 #[test]
 fn a_timeout_of_one_who_never_waits_is_not_for_ever() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    world.spawn(async move { log.add(on.timeout(MS, yields(on, 1_000_000)).await) });
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    world.spawn(async move { log.add(handle.timeout(MS, yields(handle, 1_000_000)).await) });
     world.turn();
     world.turn();
     world.now = world.now + MS;
@@ -193,15 +198,15 @@ fn a_timeout_of_one_who_never_waits_is_not_for_ever() {
 
 #[test]
 fn an_interval_ticks_at_equal_distances_and_leaves_out_what_was_missed() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut interval = on.every(10 * MS);
+        let mut interval = handle.every(10 * MS);
         for busy in [0, 3, 25, 10, 0] {
             let due = interval.tick().await;
-            log.add((due, on.now()));
-            on.sleep(busy * MS).await;
+            log.add((due, handle.now()));
+            handle.sleep(busy * MS).await;
         }
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -221,15 +226,15 @@ fn an_interval_ticks_at_equal_distances_and_leaves_out_what_was_missed() {
 
 #[test]
 fn an_interval_keeps_its_beat_after_ages() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut interval = on.every(Duration::from_nanos(3));
-        on.sleep(Duration::from_secs(3600)).await;
+        let mut interval = handle.every(Duration::from_nanos(3));
+        handle.sleep(Duration::from_secs(3600)).await;
         interval.tick().await;
-        log.add(interval.tick().await.since(on.now()));
-        let mut none = on.every(Duration::ZERO);
+        log.add(interval.tick().await.since(handle.now()));
+        let mut none = handle.every(Duration::ZERO);
         none.tick().await;
         none.tick().await;
         log.add(Duration::ZERO);
@@ -240,12 +245,12 @@ fn an_interval_keeps_its_beat_after_ages() {
 
 #[test]
 fn a_tick_that_nobody_waited_for_to_the_end_is_still_to_come() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
-        let mut interval = on.every(10 * MS);
-        assert_eq!(on.timeout(4 * MS, interval.tick()).await, Err(Elapsed));
+        let mut interval = handle.every(10 * MS);
+        assert_eq!(handle.timeout(4 * MS, interval.tick()).await, Err(Elapsed));
         log.add(interval.tick().await);
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -254,12 +259,12 @@ fn a_tick_that_nobody_waited_for_to_the_end_is_still_to_come() {
 
 #[test]
 fn who_sleeps_outside_a_task_leaves_nothing_at_the_door() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(std::pin::pin!(on.sleep(MS)).poll(&mut context).is_pending());
-    let mut world = World::new(on);
-    world.spawn(on.wait_named());
+    assert!(std::pin::pin!(handle.sleep(MS)).poll(&mut context).is_pending());
+    let mut world = World::new(handle);
+    world.spawn(handle.wait_named());
     assert_eq!(world.run(), Rest::Stalled, "no deadline of somebody else's");
 }
 
@@ -267,12 +272,12 @@ fn who_sleeps_outside_a_task_leaves_nothing_at_the_door() {
 #[test]
 fn a_tick_is_had_beside_what_is_always_ready() {
     for tick_first in [false, true] {
-        let (door, ticks) = (Door::new(&NoWakers), &std::cell::Cell::new(0));
-        let on = Loop::new(&door);
-        let mut world = World::new(on);
+        let (run_context, ticks) = (RunContext::new(&NoWakers), &std::cell::Cell::new(0));
+        let handle = Handle::new(&run_context);
+        let mut world = World::new(handle);
         world.spawn(async move {
-            let plenty = sinbin_core::sync::Semaphore::new(on, 1);
-            let mut interval = on.every(10 * MS);
+            let plenty = sinbin_core::sync::Semaphore::new(handle, 1);
+            let mut interval = handle.every(10 * MS);
             loop {
                 let is_tick = if tick_first {
                     matches!(select(interval.tick(), plenty.acquire(1)).await, Either::First(_))
@@ -295,26 +300,26 @@ fn a_tick_is_had_beside_what_is_always_ready() {
 /// While a callback has the host, no clock can be read.
 #[test]
 fn a_span_that_is_asked_for_in_a_callback_is_no_shorter() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     world.peer(conn.source()).inbox.extend([1]);
     world.now = Instant::ZERO + 70 * MS;
     world.spawn(async move {
-        let before = on.now();
+        let before = handle.now();
         let made = conn.try_recv_with(|_| {
             let never = std::future::pending::<()>();
-            (on.now(), on.sleep(10 * MS), on.timeout(10 * MS, never), on.every(10 * MS))
+            (handle.now(), handle.sleep(10 * MS), handle.timeout(10 * MS, never), handle.every(10 * MS))
         });
         let (now, sleep, timeout, mut interval) = made.unwrap();
         assert_eq!(now, before);
         sleep.await;
-        log.add(on.now());
+        log.add(handle.now());
         assert_eq!(timeout.await, Err(Elapsed));
-        log.add(on.now());
+        log.add(handle.now());
         interval.tick().await;
-        log.add(on.now());
+        log.add(handle.now());
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [80, 90, 100].map(|millis| Instant::ZERO + millis * MS));

@@ -1,40 +1,40 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin_core::task::{Conn, Door, Either, Error, Loop, NoWakers, Refused, join, race, select};
-use sinbin_core::{By, Instant, Rest, TaskId, What};
+use sinbin_core::task::{Conn, Either, Error, Handle, NoWakers, RunContext, WaitError, join, race, select};
+use sinbin_core::{ExpectedWaker, Instant, Rest, TaskId, WaitTarget};
 
 use crate::support::{Falls, Log, World, join_all};
 
-fn waits(world: &World<'_>, task: TaskId) -> Vec<What> {
+fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {
     world.view(task).waits.into_iter().flatten().collect()
 }
 
 #[test]
 fn the_kernel_knows_what_is_waited_for() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     let task = world.spawn(async move {
         let mut buffer = [0];
-        let recv = on.timeout(Duration::from_secs(3), conn.recv(&mut buffer));
+        let recv = handle.timeout(Duration::from_secs(3), conn.recv(&mut buffer));
         join(recv, conn.hangup()).await.1.ok();
     });
     world.turn();
     let view = world.view(task.task());
-    assert_eq!(waits(&world, task.task()), [What::Recv(source), What::Hangup(source)]);
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Hangup(source)]);
     assert_eq!(view.deadline, Instant::ZERO + Duration::from_secs(3));
     assert_eq!(world.run(), Rest::Until(Instant::NEVER));
-    assert_eq!(waits(&world, task.task()), [What::Hangup(source)], "the first is over");
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Hangup(source)], "the first is over");
 }
 
 #[test]
 fn select_drops_the_loser_and_its_wait() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let (a, b) = (world.connect(), world.connect());
     let (at_a, at_b) = (a.source(), b.source());
     let task = world.spawn(async move {
@@ -49,12 +49,12 @@ fn select_drops_the_loser_and_its_wait() {
         log.add(if a.recv(&mut one).await == Ok(1) { "nothing is lost" } else { "lost" });
     });
     world.turn();
-    assert_eq!(waits(&world, task.task()), [What::Recv(at_a), What::Recv(at_b)]);
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(at_a), WaitTarget::Recv(at_b)]);
     world.peer(at_b).inbox.push_back(1);
     world.turn();
     world.turn();
     assert_eq!(log.take(), ["loser", "second"]);
-    assert_eq!(waits(&world, task.task()), [What::Recv(at_b)], "for the loser nobody waits");
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(at_b)], "for the loser nobody waits");
     world.peer(at_a).inbox.push_back(1);
     world.peer(at_b).inbox.push_back(1);
     assert_eq!(world.run(), Rest::Until(Instant::NEVER));
@@ -65,20 +65,20 @@ fn select_drops_the_loser_and_its_wait() {
 
 #[test]
 fn who_is_through_within_a_join_is_dropped() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let loser = async {
             let _falls = Falls(log, "loser");
-            on.wait_named().await
+            handle.wait_named().await
         };
         let other = async {
-            on.sleep(Duration::from_secs(1)).await;
+            handle.sleep(Duration::from_secs(1)).await;
             log.add("other");
         };
         // Else it would stand in the way (in a queue, say) for as long as the other goes on.
-        join(select(on.yield_now(), loser), other).await;
+        join(select(handle.yield_now(), loser), other).await;
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["loser", "other"]);
@@ -86,9 +86,9 @@ fn who_is_through_within_a_join_is_dropped() {
 
 #[test]
 fn a_wait_is_taken_back_within_the_step_too() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let (a, b) = (world.connect(), world.connect());
     let at_b = b.source();
     let task = world.spawn(async move {
@@ -97,14 +97,14 @@ fn a_wait_is_taken_back_within_the_step_too() {
         b.readable().await.ok();
     });
     world.turn();
-    assert_eq!(waits(&world, task.task()), [What::Recv(at_b)]);
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(at_b)]);
 }
 
 #[test]
 fn what_two_futures_of_a_task_wait_for_is_waited_for_until_both_are_gone() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     let task = world.spawn(async move {
@@ -115,47 +115,47 @@ fn what_two_futures_of_a_task_wait_for_is_waited_for_until_both_are_gone() {
         join(conn.readable(), first).await.0.ok();
     });
     world.turn();
-    assert_eq!(waits(&world, task.task()), [What::Recv(source), What::Hangup(source)]);
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Hangup(source)]);
 }
 
 #[test]
 fn four_things_at_once_and_no_more() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conns: Vec<Conn<'_>> = (0..5).map(|_| world.connect()).collect();
     world.spawn(async move {
         let read = async |conn: &Conn<'_>| {
             let ready = conn.readable().await;
             log.add((conn.source(), ready));
         };
-        race(join_all(conns.iter().map(read).collect()), on.sleep(Duration::from_secs(1))).await;
+        race(join_all(conns.iter().map(read).collect()), handle.sleep(Duration::from_secs(1))).await;
         log.add((conns[0].source(), Ok(())));
     });
     assert_eq!(world.run(), Rest::Empty);
     let said = log.take();
-    assert_eq!(said[0].1, Err(Error::Refused(Refused::TooMany)), "the fifth at once");
+    assert_eq!(said[0].1, Err(Error::Wait(WaitError::TooMany)), "the fifth at once");
     assert_eq!(said.len(), 2, "the others wait: {said:?}");
 }
 
 #[test]
 fn one_waits_for_one_thing() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = Rc::new(world.connect());
     let other = conn.clone();
     world.spawn(async move { other.recv(&mut [0]).await });
     world.spawn(async move { log.add(conn.recv(&mut [0]).await) });
     world.run();
-    assert_eq!(log.take(), [Err(Error::Refused(Refused::Busy))]);
+    assert_eq!(log.take(), [Err(Error::Wait(WaitError::Busy))]);
 }
 
 #[test]
 fn both_ends_of_a_connection_in_one_task() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
     world.peer(source).room = 3;
@@ -165,11 +165,11 @@ fn both_ends_of_a_connection_in_one_task() {
         assert_eq!((received, sent), (Ok(2), Ok(())));
     });
     world.turn();
-    assert_eq!(waits(&world, task.task()), [What::Recv(source), What::Send(source)]);
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Send(source)]);
     world.peer(source).inbox.extend(b"hi");
     world.turn();
     world.turn();
-    assert_eq!(waits(&world, task.task()), [What::Send(source)]);
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Send(source)]);
     world.peer(source).room = 9;
     world.turn();
     assert_eq!(world.run(), Rest::Empty);
@@ -190,12 +190,12 @@ fn a_join_that_is_over_has_no_second_result() {
 
 #[test]
 fn race_takes_the_first_and_prefers_neither() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     world.spawn(async move {
         let after = async |millis| {
-            on.sleep(Duration::from_millis(millis)).await;
+            handle.sleep(Duration::from_millis(millis)).await;
             millis
         };
         log.add(race(after(5), after(3)).await);
@@ -209,14 +209,14 @@ fn race_takes_the_first_and_prefers_neither() {
 
 #[test]
 fn of_several_who_could_end_a_wait_none_is_named() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
-    let [mut a, mut b] = [(); 2].map(|()| world.spawn(on.wait_named()));
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let [mut a, mut b] = [(); 2].map(|()| world.spawn(handle.wait_named()));
     let at_a = a.task();
     let both = world.spawn(async move { join(a.join(), b.join()).await.0.is_ok() });
     world.turn();
-    assert_eq!(world.view(both.task()).by, By::Anyone);
+    assert_eq!(world.view(both.task()).by, ExpectedWaker::Anyone);
     assert_eq!(world.run(), Rest::Stalled);
     world.executor.kernel.wake(at_a);
     assert_eq!(world.run(), Rest::Stalled);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 use std::task::{Poll, Waker};
 use std::thread;
 
-use sinbin_core::task::{Bell, Door, Loop, NoWakers, Signal, Signals};
+use sinbin_core::task::{Bell, Handle, NoWakers, RunContext, Signal, Signals};
 use sinbin_core::{Instant, Rest};
 
 use crate::support::{Log, TASKS, World};
@@ -47,9 +47,9 @@ fn a_thread_wakes_a_task_by_its_signal() {
 
     let wakers = Signals::new(&BELL, &SIGNALS);
     let mailboxes = &[const { Mutex::new((None, None)) }; 2].map(Mailbox);
-    let (door, log) = (Door::new(&wakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&wakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     for (task, mailbox) in mailboxes.iter().enumerate() {
         world.spawn(async move {
             for _ in 0..3 {
@@ -80,9 +80,9 @@ fn a_waker_of_a_task_that_is_gone_does_nothing() {
 
     let wakers = Signals::new(&BELL, &SIGNALS);
     let kept = RefCell::new(None);
-    let door = Door::new(&wakers);
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let run_context = RunContext::new(&wakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let task = world.spawn(poll_fn(|context| {
         kept.replace(Some(context.waker().clone()));
         Poll::<()>::Pending
@@ -94,7 +94,7 @@ fn a_waker_of_a_task_that_is_gone_does_nothing() {
     wakers.deliver(&mut world.executor.kernel);
     assert_eq!(world.run(), Rest::Empty);
     // Nor does it wake the next in its place.
-    world.spawn(on.wait_named());
+    world.spawn(handle.wait_named());
     world.run();
     assert_eq!(world.run(), Rest::Stalled);
 }
@@ -110,8 +110,8 @@ fn signals_can_be_made_at_any_time() {
     let signals = SIGNALS.get_or_init(|| (0..TASKS).map(|_| Signal::new(bell)).collect());
     let wakers = Signals::new(bell, signals);
     let mailbox = Mailbox::default();
-    let door = Door::new(&wakers);
-    let mut world = World::new(Loop::new(&door));
+    let run_context = RunContext::new(&wakers);
+    let mut world = World::new(Handle::new(&run_context));
     let mut task = world.spawn(mailbox.take());
     assert_eq!(world.run(), Rest::Until(Instant::NEVER));
     wakers.deliver(&mut world.executor.kernel);
@@ -131,17 +131,17 @@ fn a_task_without_a_signal_stops_a_debug_build() {
     static BELL: Bell = Bell::new(|| {});
     let wakers = Signals::new(&BELL, &[]);
     let mailbox = Mailbox::default();
-    let door = Door::new(&wakers);
-    let mut world = World::new(Loop::new(&door));
+    let run_context = RunContext::new(&wakers);
+    let mut world = World::new(Handle::new(&run_context));
     world.spawn(mailbox.take());
     world.run();
 }
 
 #[test]
 fn who_wakes_itself_runs_again() {
-    let (door, log) = (Door::new(&NoWakers), &Log::new());
-    let on = Loop::new(&door);
-    let mut world = World::new(on);
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
     let mut polls = 0;
     world.spawn(poll_fn(move |context| {
         polls += 1;

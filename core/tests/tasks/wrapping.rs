@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use sinbin_core::task::{Async, AsyncHost, Door, Loop, NoWakers};
+use sinbin_core::task::{Async, AsyncHost, Handle, NoWakers, RunContext};
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task};
 
 /// A host without any I/O whose tasks are wrapped.
@@ -43,13 +43,13 @@ impl<'d> AsyncHost<'d> for Idle<'d> {}
 
 #[test]
 fn who_wraps_a_task_can_resume_it_as_often_as_it_likes() {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
     let mut executor = Box::new(Executor::<Idle<'_>>::new(&Fixed));
-    let (at_once, mut first) = Async::new(on, async { String::from("at once") });
-    let (later, mut second) = Async::new(on, async move {
+    let (at_once, mut first) = Async::new(handle, async { String::from("at once") });
+    let (later, mut second) = Async::new(handle, async move {
         for _ in 0..5 {
-            on.yield_now().await;
+            handle.yield_now().await;
         }
         String::from("later")
     });

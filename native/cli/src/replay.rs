@@ -11,7 +11,7 @@ use sinbin::driven::recording::Header;
 
 use crate::output;
 use crate::stream::{ERR, OUT, Waiting};
-use sinbin::guests::{Blueprint, Difference, Ending, Part, Playback, PlaybackError, Played};
+use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackError, Played};
 
 /// What is played back, and what of it is shown.
 #[derive(Args)]
@@ -65,22 +65,22 @@ impl ReplayLimits {
 /// The exit code when a recording is cut short, and nothing is wrong with what there is of it.
 pub const SHORT: u8 = 4;
 
-/// Plays a recording back to guests of `blueprint`.
+/// Plays a recording back to guests of `factory`.
 ///
 /// # Errors
 ///
 /// When it can't be played; when a turn is answered otherwise than was recorded; when it has not the turn that is to be
 /// shown first.
-pub fn play<B: Blueprint>(
+pub fn play<B: GuestFactory>(
     playback: Playback,
-    blueprint: &B,
+    factory: &B,
     args: &ReplayArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let refused = |what| format!("cannot play {} back: {what}", args.file.display());
     args.limits.check(playback.header()).map_err(refused)?;
     let part = Part { from: args.from, turns: args.turns.unwrap_or(u64::MAX) };
     let (played, written) =
-        if args.trace { trace(playback, blueprint, part) } else { compare(playback, blueprint) };
+        if args.trace { trace(playback, factory, part) } else { compare(playback, factory) };
     let played = match played {
         // The reader has gone, as behind `| head`.
         Err(PlaybackError::Write(error)) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
@@ -111,16 +111,16 @@ pub fn play<B: Blueprint>(
 }
 
 /// Plays it back, and says how it went. Returns that, and whether it could be said.
-fn compare<B: Blueprint>(playback: Playback, blueprint: &B) -> Outcome {
-    let played = playback.run(blueprint, Part::default(), None);
+fn compare<B: GuestFactory>(playback: Playback, factory: &B) -> Outcome {
+    let played = playback.run(factory, Part::default(), None);
     let written = played.as_ref().map_or(Ok(()), |played| output::try_line(Told(played)).map(drop));
     (played, written)
 }
 
 /// Plays it back, and tells the story on stdout. How it went is said on stderr, so that two stories can be compared.
-fn trace<B: Blueprint>(playback: Playback, blueprint: &B, part: Part) -> Outcome {
+fn trace<B: GuestFactory>(playback: Playback, factory: &B, part: Part) -> Outcome {
     let mut out = BufWriter::with_capacity(64 * 1024, Waiting(&OUT));
-    let played = playback.run(blueprint, part, Some(&mut out));
+    let played = playback.run(factory, part, Some(&mut out));
     let written = out.flush();
     // The rest in the buffer can't be written either.
     let _ = out.into_parts();

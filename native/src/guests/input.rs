@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use sinbin_core::driven::{Event, Handle};
+use sinbin_core::driven::{Event, SourceHandle};
 use sinbin_core::{JobId, SourceId};
 
 /// Bytes that one turn brings, at the most: so many that no call takes long.
 pub const LIMIT: usize = 256 * 1024;
 
 /// The driver's name of a source, as the guest has it.
-pub(crate) fn handle(source: SourceId) -> Handle {
-    Handle(source.to_bits())
+pub(crate) fn handle(source: SourceId) -> SourceHandle {
+    SourceHandle(source.to_bits())
 }
 
 /// The next turn.

@@ -8,26 +8,26 @@ use sinbin_core::driven::Computed;
 use sinbin_core::{Job, JobId, Progress};
 
 use crate::guests::input::LIMIT;
-use crate::guests::{Fault, Workshop};
+use crate::guests::{Fault, JobRunner};
 use crate::pool::{Pool, Ticket};
 use crate::reactor::Notifier;
 
 /// A job: bytes that only the guest can read. Any worker can do the next slice.
 struct GuestJob<W> {
     bytes: Vec<u8>,
-    workshop: W,
+    job_runner: W,
     cancelled: Arc<AtomicBool>,
 }
 
 /// What became of a job: the bytes of its result, or why there is none.
 type Outcome = Result<Vec<u8>, Fault>;
 
-impl<W: Workshop> Job for GuestJob<W> {
+impl<W: JobRunner> Job for GuestJob<W> {
     type Output = Outcome;
 
     fn run(&mut self, budget: u32) -> Progress<Outcome> {
         let failed = |why: &str| Progress::Done(Err(Fault(why.to_owned())));
-        match self.workshop.compute(&self.bytes, budget, &self.cancelled) {
+        match self.job_runner.compute(&self.bytes, budget, &self.cancelled) {
             Ok(Computed::More(bytes)) if bytes.len() > LIMIT => {
                 failed("it has grown to more than a turn takes")
             }
@@ -47,7 +47,7 @@ impl<W: Workshop> Job for GuestJob<W> {
 const LEAST_ROOM: usize = 1 << 20;
 
 /// A job of which the guest is to hear.
-struct UnderWay<W: Workshop> {
+struct UnderWay<W: JobRunner> {
     /// The guest's name of it.
     job: JobId,
     /// Those of the job, or of its result.
@@ -59,14 +59,14 @@ struct UnderWay<W: Workshop> {
     over: Option<Option<Vec<u8>>>,
 }
 
-impl<W: Workshop> Drop for UnderWay<W> {
+impl<W: JobRunner> Drop for UnderWay<W> {
     fn drop(&mut self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
 /// The jobs that a guest has submitted.
-pub(crate) struct Jobs<W: Workshop> {
+pub(crate) struct Jobs<W: JobRunner> {
     /// By the host's own number of each: a guest that was replaced may have used the same names. Dropped first, which
     /// cancels them: a job that never ends would keep its worker.
     under_way: HashMap<u64, UnderWay<W>>,
@@ -78,13 +78,13 @@ pub(crate) struct Jobs<W: Workshop> {
     /// The sum over all under way.
     bytes: usize,
     workers: Pool<GuestJob<W>>,
-    workshop: W,
+    job_runner: W,
     limit: usize,
 }
 
-impl<W: Workshop> Jobs<W> {
+impl<W: JobRunner> Jobs<W> {
     /// Up to `threads` workers, for up to `limit` jobs at a time.
-    pub(crate) fn new(workshop: W, threads: usize, limit: usize, notifier: Notifier) -> Self {
+    pub(crate) fn new(job_runner: W, threads: usize, limit: usize, notifier: Notifier) -> Self {
         Self {
             under_way: HashMap::new(),
             numbers: HashMap::new(),
@@ -92,7 +92,7 @@ impl<W: Workshop> Jobs<W> {
             over: VecDeque::new(),
             bytes: 0,
             workers: Pool::new(threads, notifier),
-            workshop,
+            job_runner,
             limit,
         }
     }
@@ -107,7 +107,7 @@ impl<W: Workshop> Jobs<W> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let work = GuestJob {
             bytes: bytes.to_vec(),
-            workshop: self.workshop.clone(),
+            job_runner: self.job_runner.clone(),
             cancelled: Arc::clone(&cancelled),
         };
         self.last += 1;
@@ -202,7 +202,7 @@ mod tests {
     #[derive(Clone)]
     struct Large;
 
-    impl Workshop for Large {
+    impl JobRunner for Large {
         fn compute(&self, _: &[u8], _: u32, _: &Arc<AtomicBool>) -> Result<Computed, Fault> {
             Ok(Computed::Done(vec![0; LIMIT]))
         }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant as Clock;
 
 use sinbin_core::driven::recording::{self, Decoder, End, Header, Record, Turn, checksum};
-use sinbin_core::driven::{Answer, Start};
+use sinbin_core::driven::{ServiceSettings, TurnOutput};
 
 use crate::caught::{Caught, caught};
 use crate::files::open_regular;
 use crate::guests::played::{Difference, Ending, Part, Played};
 use crate::guests::story::{self, Detail};
-use crate::guests::{Blueprint, Fault, Guest, caught_call};
+use crate::guests::{Fault, Guest, GuestFactory, caught_call};
 
 /// Bytes that are read in one go.
 const CHUNK: usize = 1 << 20;
@@ -72,7 +72,7 @@ impl Playback {
     pub fn open(path: &Path) -> Result<Self, PlaybackError> {
         let failed = |error| PlaybackError::Read { path: path.to_owned(), error };
         let file = open_regular(path).map_err(failed)?;
-        let header = Header { service: String::new(), start: Start::default() };
+        let header = Header { service: String::new(), start: ServiceSettings::default() };
         let (decoder, buffer) = (Decoder::new(), Vec::new());
         let mut playback = Self { path: path.to_owned(), file, decoder, header, buffer, past: 0 };
         playback.fill()?;
@@ -119,20 +119,20 @@ impl Playback {
         PlaybackError::Recording { path: self.path.clone(), error }
     }
 
-    /// Tells all turns to guests of `blueprint`, until one of them answers otherwise than was recorded. Of the turns in
+    /// Tells all turns to guests of `factory`, until one of them answers otherwise than was recorded. Of the turns in
     /// `part` the story goes to `out`, if there is one.
     ///
     /// # Errors
     ///
     /// When the file is damaged; when there is no guest; when `out` takes nothing.
-    pub fn run<B: Blueprint>(
+    pub fn run<B: GuestFactory>(
         mut self,
-        blueprint: &B,
+        factory: &B,
         part: Part,
         mut out: Option<&mut dyn Write>,
     ) -> Result<Played, PlaybackError> {
         let began = Clock::now();
-        let mut guest = Some(self.start(blueprint)?);
+        let mut guest = Some(self.start(factory)?);
         let mut is_fresh = true;
         let mut played = Played::new();
         let mut first = None;
@@ -164,7 +164,7 @@ impl Playback {
                     }
                     // A file can ask for millions of guests, and starting each takes time.
                     if !is_fresh {
-                        guest = Some(self.start(blueprint)?);
+                        guest = Some(self.start(factory)?);
                         is_fresh = true;
                     }
                 }
@@ -186,8 +186,8 @@ impl Playback {
         Ok(played)
     }
 
-    fn start<B: Blueprint>(&self, blueprint: &B) -> Result<B::Guest, PlaybackError> {
-        let started = caught(|| blueprint.start(&self.header.start).map_err(|error| error.to_string()));
+    fn start<B: GuestFactory>(&self, factory: &B) -> Result<B::Guest, PlaybackError> {
+        let started = caught(|| factory.start(&self.header.start).map_err(|error| error.to_string()));
         let started = started.unwrap_or_else(|said| Err(format!("it panicked: {said}")));
         let failed = |what| PlaybackError::Guest { path: self.path.clone(), what };
         started.map(|(guest, _)| guest).map_err(failed)
@@ -223,7 +223,7 @@ fn tell(
 fn difference(
     number: u64,
     turn: &Turn<'_>,
-    answer: &Result<Answer, Fault>,
+    answer: &Result<TurnOutput, Fault>,
     recorded: Option<u32>,
 ) -> Difference {
     let mut story = Vec::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sinbin_core::Instant;
 use sinbin_core::driven::recording::{Header, MAX_EVENTS, MAX_INPUT, Turn, Writer};
 
-use sinbin_core::driven::{Answer, Start};
+use sinbin_core::driven::{ServiceSettings, TurnOutput};
 
 use crate::guests::input::LIMIT;
 
@@ -41,7 +41,12 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Begins a recording, in a file that is new or empty.
-    pub(crate) fn create(path: &Path, service: &str, start: &Start, limit: u64) -> io::Result<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        service: &str,
+        start: &ServiceSettings,
+        limit: u64,
+    ) -> io::Result<Self> {
         let mut buffer = Vec::with_capacity(2 * CHUNK);
         let header = Header { service: service.to_owned(), start: start.clone() };
         let writer = Writer::new(&header, &mut buffer);
@@ -55,7 +60,7 @@ impl Recorder {
     }
 
     /// A turn, and what was answered; `None` if the guest failed.
-    pub(crate) fn turn(&mut self, turn: &Turn<'_>, answer: Option<&Answer>) {
+    pub(crate) fn turn(&mut self, turn: &Turn<'_>, answer: Option<&TurnOutput>) {
         if self.is_over {
             return;
         }

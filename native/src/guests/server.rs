@@ -1,9 +1,9 @@
 //! The loop: readiness in, turns of the guest, what it wants done out.
 
-mod act;
+mod commands;
 mod drain;
 mod fault;
-mod sense;
+mod readiness;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,21 +11,21 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use sinbin_core::driven::{Event, Start, Takes};
+use sinbin_core::driven::{Event, ServiceLimits, ServiceSettings};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
 use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::gate::Gate;
 use crate::guests::input::{Input, handle};
 use crate::guests::jobs::Jobs;
-use crate::guests::places::{Places, Role};
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
 use crate::guests::settings::{GuestSettings, GuestSummary};
-use crate::guests::{Blueprint, Guest, caught_call};
-use crate::host::Counts;
+use crate::guests::source_table::{Role, SourceTable};
+use crate::guests::{Guest, GuestFactory, caught_call};
+use crate::host::Tally;
+use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
 use crate::sockets::{Socket, Sockets, bind};
@@ -40,20 +40,20 @@ const WINDOW: u32 = 64 * 1024;
 const NARROW_WINDOW: u32 = 256;
 
 /// A guest on sockets: one loop on one thread, and workers for its jobs.
-pub struct GuestServer<B: Blueprint> {
-    blueprint: B,
-    start: Start,
+pub struct GuestServer<B: GuestFactory> {
+    factory: B,
+    start: ServiceSettings,
     instance: Option<B::Guest>,
-    takes: Takes,
+    takes: ServiceLimits,
     restarts: Restarts,
     /// When the next instance may start, while there is none.
     restart_at: Instant,
     reactor: Reactor,
     sockets: Sockets,
-    places: Places,
+    places: SourceTable,
     input: Input,
     recorder: Option<Recorder>,
-    jobs: Option<Jobs<B::Workshop>>,
+    jobs: Option<Jobs<B::JobRunner>>,
     /// Connections whose bytes were handed back, and are wanted again.
     again: Vec<SourceId>,
     /// Readiness that the reactor has found, and that is not looked at yet.
@@ -71,7 +71,7 @@ pub struct GuestServer<B: Blueprint> {
     room: u32,
     /// Connections there are, those that linger among them.
     open: usize,
-    gate: Gate,
+    peer_limit: PeerLimit,
     /// Bytes that are kept for slow clients.
     kept: usize,
     /// The system had no room for a connection, and has taken none since.
@@ -90,21 +90,21 @@ pub struct GuestServer<B: Blueprint> {
     nudges: Vec<SourceId>,
     settings: GuestSettings,
     clock: Clock,
-    counts: Counts,
+    counts: Tally,
     cut: usize,
     restarted: u64,
     ignored: u64,
 }
 
-impl<B: Blueprint> GuestServer<B> {
+impl<B: GuestFactory> GuestServer<B> {
     /// A server without listeners, whose guest is started.
     ///
     /// # Errors
     ///
     /// When the system gives no poller; when the guest can't be started, or refuses its arguments.
-    pub fn new(blueprint: B, settings: &GuestSettings) -> Result<Self, B::Error> {
+    pub fn new(factory: B, settings: &GuestSettings) -> Result<Self, B::Error> {
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
-        let start = Start {
+        let start = ServiceSettings {
             arguments: settings.arguments.clone(),
             max_connections: u32::try_from(settings.max_connections).unwrap_or(u32::MAX),
             max_buffered: u32::try_from(settings.max_buffered).unwrap_or(u32::MAX),
@@ -112,12 +112,12 @@ impl<B: Blueprint> GuestServer<B> {
             slice: settings.slice,
             max_jobs: u32::try_from(settings.max_jobs).unwrap_or(u32::MAX),
         };
-        let (instance, takes) = blueprint.start(&start)?;
+        let (instance, takes) = factory.start(&start)?;
         let jobs = (settings.workers > 0).then(|| {
-            Jobs::new(blueprint.workshop(), settings.workers, settings.max_jobs, reactor.notifier())
+            Jobs::new(factory.job_runner(), settings.workers, settings.max_jobs, reactor.notifier())
         });
         Ok(Self {
-            blueprint,
+            factory,
             start,
             instance: Some(instance),
             takes,
@@ -126,7 +126,7 @@ impl<B: Blueprint> GuestServer<B> {
             sockets: Sockets::new(settings.max_connections.saturating_add(MAX_LISTENERS), &reactor),
             stopper: Stopper::new(reactor.notifier()),
             reactor,
-            places: Places::new(),
+            places: SourceTable::new(),
             input: Input::new(),
             recorder: None,
             jobs,
@@ -139,7 +139,7 @@ impl<B: Blueprint> GuestServer<B> {
             listeners: Vec::new(),
             room: 0,
             open: 0,
-            gate: Gate::new(settings.max_per_peer),
+            peer_limit: PeerLimit::new(settings.max_per_peer),
             kept: 0,
             crowded: false,
             accept_at: None,
@@ -151,7 +151,7 @@ impl<B: Blueprint> GuestServer<B> {
             nudges: Vec::new(),
             settings: settings.clone(),
             clock: Clock::start(),
-            counts: Counts::default(),
+            counts: Tally::default(),
             cut: 0,
             restarted: 0,
             ignored: 0,
@@ -215,7 +215,7 @@ impl<B: Blueprint> GuestServer<B> {
             if self.is_due(rest, now) {
                 rest = self.turn(now);
             }
-            self.lose_patience();
+            self.expire_timeouts();
             if self.draining.is_some() {
                 self.nudge();
             }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use sinbin_core::driven::recording::Turn;
-use sinbin_core::driven::{Answer, Command, Event, Handle};
+use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
 /// How much of a turn is told.
@@ -29,7 +29,7 @@ pub(crate) fn turn(
     out: &mut dyn Write,
     number: u64,
     turn: &Turn<'_>,
-    answer: Option<&Answer>,
+    answer: Option<&TurnOutput>,
     detail: Detail,
 ) -> io::Result<()> {
     writeln!(out, "turn {number} at {}, window {}", Seconds(turn.now), turn.window)?;
@@ -129,7 +129,7 @@ fn take<'b>(bytes: &mut &'b [u8], len: u32) -> &'b [u8] {
     bytes.split_off(..len).unwrap_or_default()
 }
 
-fn name(source: Handle) -> SourceId {
+fn name(source: SourceHandle) -> SourceId {
     SourceId::from_bits(source.0)
 }
 

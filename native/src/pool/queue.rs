@@ -31,7 +31,7 @@ pub(super) enum Ended<J> {
     Before,
 }
 
-struct Place<J> {
+struct QueueSlot<J> {
     /// That of the job which has it, or had it last.
     number: u64,
     content: Content<J>,
@@ -45,7 +45,7 @@ enum Content<J> {
 
 /// First in, first out. All operations take constant time: amortized, for the memory that comes and goes.
 pub(super) struct Queue<J> {
-    places: Vec<Place<J>>,
+    places: Vec<QueueSlot<J>>,
     free: u32,
     first: u32,
     last: u32,
@@ -116,11 +116,13 @@ impl<J> Queue<J> {
     /// A place for another one.
     fn take_place(&mut self) -> Option<u32> {
         match self.places.get(self.free as usize) {
-            Some(Place { content: Content::Free { next }, .. }) => Some(mem::replace(&mut self.free, *next)),
+            Some(QueueSlot { content: Content::Free { next }, .. }) => {
+                Some(mem::replace(&mut self.free, *next))
+            }
             _ => {
                 debug_assert!(self.free == NONE, "what is on the list is free");
                 let index = u32::try_from(self.places.len()).ok().filter(|index| *index != NONE)?;
-                self.places.push(Place { number: 0, content: Content::Out });
+                self.places.push(QueueSlot { number: 0, content: Content::Out });
                 Some(index)
             }
         }

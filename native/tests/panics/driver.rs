@@ -6,16 +6,16 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use std::{fmt, thread};
 
-use sinbin::driven::{Answer, Computed, Counts, Driven, Event, Start, Takes};
+use sinbin::driven::{Computed, Driven, Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
 use sinbin::fib_service::Fib;
-use sinbin::guests::{Blueprint, Fault, Guest, GuestServer, GuestSettings, Workshop};
+use sinbin::guests::{Fault, Guest, GuestFactory, GuestServer, GuestSettings, JobRunner};
 use sinbin::{Error, Instant};
 
 use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
 
 /// A place where the driver calls a guest, or what makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum PanicSite {
     Turn,
     Counts,
     Dropped,
@@ -26,10 +26,16 @@ enum Place {
     Compute,
 }
 
-const PLACES: [Place; 6] =
-    [Place::Turn, Place::Counts, Place::Dropped, Place::Start, Place::ErrorShown, Place::Compute];
+const PANIC_SITES: [PanicSite; 6] = [
+    PanicSite::Turn,
+    PanicSite::Counts,
+    PanicSite::Dropped,
+    PanicSite::Start,
+    PanicSite::ErrorShown,
+    PanicSite::Compute,
+];
 
-impl Place {
+impl PanicSite {
     fn at(self, here: Self) {
         if self == here && is_armed() {
             strike();
@@ -42,52 +48,58 @@ impl Place {
     }
 }
 
-struct Makes(Place);
+struct Makes(PanicSite);
 
 struct Fragile {
     driven: Driven<Fib>,
-    place: Place,
+    place: PanicSite,
 }
 
 /// Why there is no guest.
-struct Refused(Place, String);
+struct StartError(PanicSite, String);
 
-impl From<Error> for Refused {
+impl From<Error> for StartError {
     fn from(error: Error) -> Self {
-        Self(Place::Turn, error.to_string())
+        Self(PanicSite::Turn, error.to_string())
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.at(Place::ErrorShown);
+        self.0.at(PanicSite::ErrorShown);
         f.write_str(&self.1)
     }
 }
 
-impl Blueprint for Makes {
+impl GuestFactory for Makes {
     type Guest = Fragile;
-    type Workshop = Computes;
-    type Error = Refused;
+    type JobRunner = Computes;
+    type Error = StartError;
 
-    fn start(&self, start: &Start) -> Result<(Fragile, Takes), Refused> {
-        self.0.at(Place::Start);
-        if self.0 == Place::ErrorShown && is_armed() {
-            return Err(Refused(self.0, "not this time".to_owned()));
+    fn start(&self, start: &ServiceSettings) -> Result<(Fragile, ServiceLimits), StartError> {
+        self.0.at(PanicSite::Start);
+        if self.0 == PanicSite::ErrorShown && is_armed() {
+            return Err(StartError(self.0, "not this time".to_owned()));
         }
         let (driven, takes) = start.begin(Fib { loop_n: 1, ..Fib::default() });
         Ok((Fragile { driven, place: self.0 }, takes))
     }
 
-    fn workshop(&self) -> Computes {
+    fn job_runner(&self) -> Computes {
         Computes(self.0)
     }
 }
 
 impl Guest for Fragile {
-    fn turn(&mut self, now: Instant, window: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault> {
+    fn turn(
+        &mut self,
+        now: Instant,
+        window: u32,
+        events: &[Event],
+        input: &[u8],
+    ) -> Result<TurnOutput, Fault> {
         if events.iter().any(|event| matches!(event, Event::Received { .. })) {
-            self.place.at(Place::Turn);
+            self.place.at(PanicSite::Turn);
             if self.place.is_behind_a_fault() && is_armed() {
                 return Err(Fault("it fails on purpose".to_owned()));
             }
@@ -95,24 +107,24 @@ impl Guest for Fragile {
         Ok(self.driven.turn(now, window as usize, events.iter().copied(), input.to_vec()))
     }
 
-    fn counts(&mut self) -> Result<Counts, Fault> {
-        self.place.at(Place::Counts);
+    fn counts(&mut self) -> Result<Tally, Fault> {
+        self.place.at(PanicSite::Counts);
         Ok(self.driven.counts())
     }
 }
 
 impl Drop for Fragile {
     fn drop(&mut self) {
-        self.place.at(Place::Dropped);
+        self.place.at(PanicSite::Dropped);
     }
 }
 
 #[derive(Clone)]
-struct Computes(Place);
+struct Computes(PanicSite);
 
-impl Workshop for Computes {
+impl JobRunner for Computes {
     fn compute(&self, job: &[u8], budget: u32, _: &Arc<AtomicBool>) -> Result<Computed, Fault> {
-        self.0.at(Place::Compute);
+        self.0.at(PanicSite::Compute);
         Ok(sinbin::driven::compute::<sinbin::fib::FibJob>(job, budget))
     }
 }
@@ -120,12 +132,12 @@ impl Workshop for Computes {
 #[test]
 fn a_guest_that_panics_is_replaced_and_what_makes_guests_may_panic_too() {
     let _alone = alone();
-    for place in PLACES {
+    for place in PANIC_SITES {
         let (tell, told) = channel();
         let server = thread::spawn(move || {
             let mut settings = GuestSettings::default();
             settings.workers = 1;
-            let mut server = GuestServer::new(Makes(place), &settings).map_err(|Refused(_, why)| why)?;
+            let mut server = GuestServer::new(Makes(place), &settings).map_err(|StartError(_, why)| why)?;
             let address = server.listen(LOCAL).map_err(|error| error.to_string())?;
             tell.send((address, server.stopper())).expect("the test waits for it");
             server.run().map(|summary| summary.served).map_err(|error| error.to_string())
@@ -133,7 +145,7 @@ fn a_guest_that_panics_is_replaced_and_what_makes_guests_may_panic_too() {
         let (address, stopper) = told.recv().expect("it is started");
         assert_eq!(ask_fib(address), "6765\n", "{place:?}: before");
         arm();
-        if place == Place::Counts {
+        if place == PanicSite::Counts {
             stopper.stop();
         } else {
             ask_fib(address);

@@ -17,7 +17,7 @@ use crate::scene::{
 
 /// Where the user's code is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum PanicSite {
     BeforeTheFuture,
     FirstStep,
     Step,
@@ -48,34 +48,34 @@ enum Place {
     TimedOut,
 }
 
-const PLACES: [Place; 24] = [
-    Place::BeforeTheFuture,
-    Place::FirstStep,
-    Place::Step,
-    Place::WithoutText,
-    Place::WithAGrumble,
-    Place::StepAndDrop,
-    Place::DropBehind,
-    Place::RecvWith,
-    Place::TryRecvWith,
-    Place::ErrorShown,
-    Place::ErrorDropped,
-    Place::Child,
-    Place::ChildCancelled,
-    Place::ChildsResult,
-    Place::ChildsResultUnwanted,
-    Place::WakerWoken,
-    Place::WakerCloned,
-    Place::WakerDropped,
-    Place::JobRuns,
-    Place::JobDropped,
-    Place::JobCancelled,
-    Place::ResultDropped,
-    Place::ResultUnwanted,
-    Place::TimedOut,
+const PANIC_SITES: [PanicSite; 24] = [
+    PanicSite::BeforeTheFuture,
+    PanicSite::FirstStep,
+    PanicSite::Step,
+    PanicSite::WithoutText,
+    PanicSite::WithAGrumble,
+    PanicSite::StepAndDrop,
+    PanicSite::DropBehind,
+    PanicSite::RecvWith,
+    PanicSite::TryRecvWith,
+    PanicSite::ErrorShown,
+    PanicSite::ErrorDropped,
+    PanicSite::Child,
+    PanicSite::ChildCancelled,
+    PanicSite::ChildsResult,
+    PanicSite::ChildsResultUnwanted,
+    PanicSite::WakerWoken,
+    PanicSite::WakerCloned,
+    PanicSite::WakerDropped,
+    PanicSite::JobRuns,
+    PanicSite::JobDropped,
+    PanicSite::JobCancelled,
+    PanicSite::ResultDropped,
+    PanicSite::ResultUnwanted,
+    PanicSite::TimedOut,
 ];
 
-impl Place {
+impl PanicSite {
     /// Returns the name in the report, beside the panic's text.
     fn name(self) -> &'static str {
         match self {
@@ -134,18 +134,18 @@ impl fmt::Display for Failure {
     }
 }
 
-static PLACE: Mutex<Place> = Mutex::new(Place::Step);
+static PLACE: Mutex<PanicSite> = Mutex::new(PanicSite::Step);
 
 fn serve(conn: Conn<'_>) -> impl Future<Output = Result<(), Failure>> {
     let place = *PLACE.lock().expect("nobody panics with it");
-    if place == Place::BeforeTheFuture {
+    if place == PanicSite::BeforeTheFuture {
         strike();
     }
     answer(conn, place)
 }
 
-async fn answer(conn: Conn<'_>, place: Place) -> Result<(), Failure> {
-    if place == Place::FirstStep {
+async fn answer(conn: Conn<'_>, place: PanicSite) -> Result<(), Failure> {
+    if place == PanicSite::FirstStep {
         strike();
     }
     let mut word = [0; 4];
@@ -158,61 +158,61 @@ async fn answer(conn: Conn<'_>, place: Place) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn misbehave(conn: &Conn<'_>, place: Place) -> Result<(), Failure> {
-    let on = conn.on();
+async fn misbehave(conn: &Conn<'_>, place: PanicSite) -> Result<(), Failure> {
+    let handle = conn.handle();
     match place {
-        Place::Step => strike(),
-        Place::WithoutText => {
+        PanicSite::Step => strike(),
+        PanicSite::WithoutText => {
             disarm();
             strike_without_text();
         }
-        Place::WithAGrumble => {
+        PanicSite::WithAGrumble => {
             disarm();
             strike_with_a_grumble();
         }
         // (In an `async fn` what it awaits would be dropped while it unwinds: a second panic there aborts, by the language's
         // rule.)
-        Place::StepAndDrop => drop(on.spawn(Both(Strikes)).expect("there is room")),
-        Place::DropBehind => drop(Strikes),
-        Place::RecvWith => {
+        PanicSite::StepAndDrop => drop(handle.spawn(Both(Strikes)).expect("there is room")),
+        PanicSite::DropBehind => drop(Strikes),
+        PanicSite::RecvWith => {
             conn.shutdown()?;
             conn.recv_with(|_| strike()).await?;
         }
-        Place::TryRecvWith => {
+        PanicSite::TryRecvWith => {
             conn.shutdown()?;
             conn.readable().await?;
             conn.try_recv_with(|_| strike())?;
         }
-        Place::ErrorShown => return Err(Failure::Shown),
-        Place::ErrorDropped => return Err(Failure::Dropped(Strikes)),
-        Place::Child => drop(on.spawn(child(true)).expect("there is room")),
-        Place::ChildCancelled => {
-            let child = on.spawn(child(false)).expect("there is room");
-            on.yield_now().await;
+        PanicSite::ErrorShown => return Err(Failure::Shown),
+        PanicSite::ErrorDropped => return Err(Failure::Dropped(Strikes)),
+        PanicSite::Child => drop(handle.spawn(child(true)).expect("there is room")),
+        PanicSite::ChildCancelled => {
+            let child = handle.spawn(child(false)).expect("there is room");
+            handle.yield_now().await;
             child.cancel();
-            on.yield_now().await;
+            handle.yield_now().await;
         }
-        Place::ChildsResult => {
-            let mut child = on.spawn(fruitful()).expect("there is room");
+        PanicSite::ChildsResult => {
+            let mut child = handle.spawn(fruitful()).expect("there is room");
             drop(child.join().await);
         }
-        Place::ChildsResultUnwanted => drop(on.spawn(fruitful()).expect("there is room")),
-        Place::WakerWoken | Place::WakerCloned | Place::WakerDropped => within(conn, place).await,
-        Place::JobRuns => on.job(strike).await.map_err(Error::from)?,
-        Place::JobDropped => {
-            on.job(Work { until: Arc::default(), strikes: Some(Strikes) }).await.map_err(Error::from)?;
+        PanicSite::ChildsResultUnwanted => drop(handle.spawn(fruitful()).expect("there is room")),
+        PanicSite::WakerWoken | PanicSite::WakerCloned | PanicSite::WakerDropped => within(conn, place).await,
+        PanicSite::JobRuns => handle.job(strike).await.map_err(Error::from)?,
+        PanicSite::JobDropped => {
+            handle.job(Work { until: Arc::default(), strikes: Some(Strikes) }).await.map_err(Error::from)?;
         }
-        Place::JobCancelled => cancelled(conn).await,
-        Place::ResultDropped => drop(on.job(|| Strikes).await),
-        Place::ResultUnwanted => unwanted(conn).await,
-        Place::TimedOut => {
+        PanicSite::JobCancelled => cancelled(conn).await,
+        PanicSite::ResultDropped => drop(handle.job(|| Strikes).await),
+        PanicSite::ResultUnwanted => unwanted(conn).await,
+        PanicSite::TimedOut => {
             let forever = async {
                 let _strikes = Strikes;
                 std::future::pending::<()>().await;
             };
-            on.timeout(Duration::from_millis(1), forever).await.ok();
+            handle.timeout(Duration::from_millis(1), forever).await.ok();
         }
-        Place::BeforeTheFuture | Place::FirstStep => {}
+        PanicSite::BeforeTheFuture | PanicSite::FirstStep => {}
     }
     Ok(())
 }
@@ -246,7 +246,7 @@ async fn fruitful() -> Strikes {
 }
 
 /// An executor within the task, whose waker panics.
-async fn within(conn: &Conn<'_>, place: Place) {
+async fn within(conn: &Conn<'_>, place: PanicSite) {
     std::future::poll_fn(|_| {
         static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, gone);
         let raw = RawWaker::new((place as usize) as *const (), &TABLE);
@@ -254,9 +254,9 @@ async fn within(conn: &Conn<'_>, place: Place) {
         // SAFETY: the table's functions take any pointer.
         let waker = unsafe { Waker::from_raw(raw) };
         let mut context = Context::from_waker(&waker);
-        if place == Place::WakerWoken {
-            _ = pin!(conn.on().yield_now()).poll(&mut context);
-        } else if place == Place::WakerCloned {
+        if place == PanicSite::WakerWoken {
+            _ = pin!(conn.handle().yield_now()).poll(&mut context);
+        } else if place == PanicSite::WakerCloned {
             drop(context.waker().clone());
         }
         Poll::Ready(())
@@ -264,23 +264,23 @@ async fn within(conn: &Conn<'_>, place: Place) {
     .await;
 }
 
-fn at(data: *const (), place: Place) {
+fn at(data: *const (), place: PanicSite) {
     if data as usize == place as usize {
         strike();
     }
 }
 
 fn clone(data: *const ()) -> RawWaker {
-    at(data, Place::WakerCloned);
+    at(data, PanicSite::WakerCloned);
     RawWaker::new(std::ptr::null(), Waker::noop().vtable())
 }
 
 fn wake(data: *const ()) {
-    at(data, Place::WakerWoken);
+    at(data, PanicSite::WakerWoken);
 }
 
 fn gone(data: *const ()) {
-    at(data, Place::WakerDropped);
+    at(data, PanicSite::WakerDropped);
 }
 
 /// A job that ends when it is told to.
@@ -307,10 +307,10 @@ static IS_ENDLESS: AtomicBool = AtomicBool::new(false);
 /// Jobs that are given up, the first while it is computed and the second perhaps before.
 async fn cancelled(conn: &Conn<'_>) {
     IS_ENDLESS.store(true, Ordering::Relaxed);
-    let job = || conn.on().job(Work { until: Arc::default(), strikes: Some(Strikes) });
-    conn.on().timeout(Duration::from_millis(1), sinbin::task::join(job(), job())).await.ok();
+    let job = || conn.handle().job(Work { until: Arc::default(), strikes: Some(Strikes) });
+    conn.handle().timeout(Duration::from_millis(1), sinbin::task::join(job(), job())).await.ok();
     while is_armed() {
-        conn.on().sleep(Duration::from_millis(1)).await;
+        conn.handle().sleep(Duration::from_millis(1)).await;
     }
     IS_ENDLESS.store(false, Ordering::Relaxed);
 }
@@ -319,7 +319,7 @@ async fn cancelled(conn: &Conn<'_>) {
 async fn unwanted(conn: &Conn<'_>) {
     let may_end = Arc::new(AtomicBool::new(false));
     let end = Arc::clone(&may_end);
-    let job = conn.on().job(move || {
+    let job = conn.handle().job(move || {
         end.store(true, Ordering::SeqCst);
         Strikes
     });
@@ -332,16 +332,16 @@ async fn unwanted(conn: &Conn<'_>) {
         })
         .await;
         while !may_end.load(Ordering::SeqCst) {
-            conn.on().sleep(Duration::from_millis(1)).await;
+            conn.handle().sleep(Duration::from_millis(1)).await;
         }
-        conn.on().sleep(Duration::from_millis(5)).await;
+        conn.handle().sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[test]
 fn on_the_native_loop() {
     let _alone = alone();
-    for (place, workers) in PLACES.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
+    for (place, workers) in PANIC_SITES.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
         let (listener, address) = listener();
         let (tell, stopper) = channel();
         *PLACE.lock().expect("nobody panics with it") = place;

@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use sinbin::guests::{GuestServer, GuestSettings, Inside};
+use sinbin::guests::{GuestServer, GuestSettings, InProcess};
 use sinbin::task::Label;
 use sinbin::{
     Cx, Instant, Job, JobId, Jobs, Op, Progress, Server, Serves, Service, Settings, SourceId, Step, Task,
@@ -16,7 +16,7 @@ use crate::scene::{
 
 /// Where the user's code is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum PanicSite {
     Connect,
     Spawned,
     /// Asked for in a report of another panic.
@@ -43,28 +43,28 @@ enum Place {
     ResultDecoded,
 }
 
-const PLACES: [Place; 15] = [
-    Place::Connect,
-    Place::Spawned,
-    Place::Label,
-    Place::FirstStep,
-    Place::Step,
-    Place::WithoutText,
-    Place::WithAGrumble,
-    Place::Panicked,
-    Place::End,
-    Place::Dropped,
-    Place::JobRuns,
-    Place::JobDropped,
-    Place::JobCancelled,
-    Place::ResultDropped,
-    Place::ResultUnwanted,
+const PANIC_SITES: [PanicSite; 15] = [
+    PanicSite::Connect,
+    PanicSite::Spawned,
+    PanicSite::Label,
+    PanicSite::FirstStep,
+    PanicSite::Step,
+    PanicSite::WithoutText,
+    PanicSite::WithAGrumble,
+    PanicSite::Panicked,
+    PanicSite::End,
+    PanicSite::Dropped,
+    PanicSite::JobRuns,
+    PanicSite::JobDropped,
+    PanicSite::JobCancelled,
+    PanicSite::ResultDropped,
+    PanicSite::ResultUnwanted,
 ];
 
-const OF_BYTES: [Place; 4] =
-    [Place::JobEncoded, Place::JobDecoded, Place::ResultEncoded, Place::ResultDecoded];
+const OF_BYTES: [PanicSite; 4] =
+    [PanicSite::JobEncoded, PanicSite::JobDecoded, PanicSite::ResultEncoded, PanicSite::ResultDecoded];
 
-impl Place {
+impl PanicSite {
     /// Panics, if this is the place to do so.
     fn at(self, here: Self) {
         if self == here {
@@ -85,11 +85,11 @@ impl Place {
     }
 }
 
-struct Planted(Place);
+struct Planted(PanicSite);
 
 struct Conn {
     source: SourceId,
-    place: Place,
+    place: PanicSite,
     job: Option<JobId>,
     has_begun: bool,
     is_bad: bool,
@@ -100,7 +100,7 @@ impl Service for Planted {
     type Job = Work;
 
     fn connect(&self, source: SourceId) -> Conn {
-        self.0.at(Place::Connect);
+        self.0.at(PanicSite::Connect);
         Conn { source, place: self.0, job: None, has_begun: false, is_bad: false }
     }
 }
@@ -122,20 +122,20 @@ impl Conn {
 
     fn misbehave<H: Serves<Planted> + Jobs<Work>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         self.is_bad = true;
-        self.place.at(Place::Step);
-        let slices = if self.place == Place::JobCancelled { u32::MAX } else { 2 };
+        self.place.at(PanicSite::Step);
+        let slices = if self.place == PanicSite::JobCancelled { u32::MAX } else { 2 };
         let job = Work { place: self.place, slices };
         match self.place {
-            Place::Label | Place::Panicked => panic!("{PLANTED} before"),
-            Place::WithoutText => {
+            PanicSite::Label | PanicSite::Panicked => panic!("{PLANTED} before"),
+            PanicSite::WithoutText => {
                 strike_quietly();
                 strike_without_text();
             }
-            Place::WithAGrumble => {
+            PanicSite::WithAGrumble => {
                 strike_quietly();
                 strike_with_a_grumble();
             }
-            Place::JobCancelled => {
+            PanicSite::JobCancelled => {
                 let job = cx.submit(job).expect("there is room");
                 cx.cancel_job::<Work>(job);
             }
@@ -151,7 +151,7 @@ impl Conn {
 
     /// Its job is over. Of a result that is lost nothing is heard.
     fn collect<H: Serves<Planted> + Jobs<Work>>(&mut self, job: JobId, cx: &mut Cx<'_, H>) -> Step {
-        if self.place == Place::ResultUnwanted {
+        if self.place == PanicSite::ResultUnwanted {
             cx.cancel_job::<Work>(job);
         } else {
             drop(cx.take_job::<Work>(job));
@@ -168,7 +168,7 @@ fn strike_quietly() {
 impl<H: Serves<Planted> + Jobs<Work>> Task<H> for Conn {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.place.at(Place::FirstStep);
+            self.place.at(PanicSite::FirstStep);
         }
         match self.job {
             Some(job) => self.collect(job, cx),
@@ -177,26 +177,26 @@ impl<H: Serves<Planted> + Jobs<Work>> Task<H> for Conn {
     }
 
     fn spawned(self: Pin<&mut Self>, _: TaskId) {
-        self.place.at(Place::Spawned);
+        self.place.at(PanicSite::Spawned);
     }
 
     fn label(&self) -> Option<Label> {
         if self.is_bad {
-            self.place.at(Place::Label);
+            self.place.at(PanicSite::Label);
         }
         None
     }
 
     fn panicked(self: Pin<&mut Self>, _: &mut Cx<'_, H>) {
         if self.is_bad {
-            self.place.at(Place::Panicked);
+            self.place.at(PanicSite::Panicked);
         }
     }
 
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         cx.close(self.source);
         if self.is_bad {
-            self.place.at(Place::End);
+            self.place.at(PanicSite::End);
         }
     }
 }
@@ -204,30 +204,30 @@ impl<H: Serves<Planted> + Jobs<Work>> Task<H> for Conn {
 impl Drop for Conn {
     fn drop(&mut self) {
         if self.is_bad {
-            self.place.at(Place::Dropped);
+            self.place.at(PanicSite::Dropped);
         }
     }
 }
 
 struct Work {
-    place: Place,
+    place: PanicSite,
     slices: u32,
 }
 
-struct Fruit(Place);
+struct Fruit(PanicSite);
 
 impl Work {
     fn is_wanted(&self) -> bool {
         matches!(
             self.place,
-            Place::JobRuns
-                | Place::JobDropped
-                | Place::ResultDropped
-                | Place::ResultUnwanted
-                | Place::JobEncoded
-                | Place::JobDecoded
-                | Place::ResultEncoded
-                | Place::ResultDecoded
+            PanicSite::JobRuns
+                | PanicSite::JobDropped
+                | PanicSite::ResultDropped
+                | PanicSite::ResultUnwanted
+                | PanicSite::JobEncoded
+                | PanicSite::JobDecoded
+                | PanicSite::ResultEncoded
+                | PanicSite::ResultDecoded
         )
     }
 }
@@ -236,7 +236,7 @@ impl Job for Work {
     type Output = Fruit;
 
     fn run(&mut self, _: u32) -> Progress<Fruit> {
-        self.place.at(Place::JobRuns);
+        self.place.at(PanicSite::JobRuns);
         self.slices -= 1;
         if self.slices == 0 { Progress::Done(Fruit(self.place)) } else { Progress::More }
     }
@@ -244,36 +244,36 @@ impl Job for Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.place.at(Place::JobDropped);
-        self.place.at(Place::JobCancelled);
+        self.place.at(PanicSite::JobDropped);
+        self.place.at(PanicSite::JobCancelled);
     }
 }
 
 impl Drop for Fruit {
     fn drop(&mut self) {
-        self.0.at(Place::ResultDropped);
-        self.0.at(Place::ResultUnwanted);
+        self.0.at(PanicSite::ResultDropped);
+        self.0.at(PanicSite::ResultUnwanted);
     }
 }
 
-const ALL: [Place; 19] = {
-    let mut all = [Place::Connect; 19];
+const ALL: [PanicSite; 19] = {
+    let mut all = [PanicSite::Connect; 19];
     let mut at = 0;
     while at < all.len() {
-        all[at] = if at < PLACES.len() { PLACES[at] } else { OF_BYTES[at - PLACES.len()] };
+        all[at] = if at < PANIC_SITES.len() { PANIC_SITES[at] } else { OF_BYTES[at - PANIC_SITES.len()] };
         at += 1;
     }
     all
 };
 
-fn place_of(byte: u8) -> Option<Place> {
+fn place_of(byte: u8) -> Option<PanicSite> {
     ALL.iter().copied().find(|place| *place as u8 == byte)
 }
 
 impl WireJob for Work {
     fn encode(&self, put: &mut dyn FnMut(&[u8])) -> bool {
         put(&[self.place as u8]);
-        self.place.at(Place::JobEncoded);
+        self.place.at(PanicSite::JobEncoded);
         put(&self.slices.to_le_bytes());
         true
     }
@@ -281,18 +281,18 @@ impl WireJob for Work {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (place, slices) = bytes.split_first()?;
         let place = place_of(*place)?;
-        place.at(Place::JobDecoded);
+        place.at(PanicSite::JobDecoded);
         Some(Self { place, slices: u32::from_le_bytes(slices.try_into().ok()?) })
     }
 
     fn encode_output(output: &Fruit, put: &mut dyn FnMut(&[u8])) {
         put(&[output.0 as u8]);
-        output.0.at(Place::ResultEncoded);
+        output.0.at(PanicSite::ResultEncoded);
     }
 
     fn decode_output(bytes: &[u8]) -> Option<Fruit> {
         let place = place_of(*bytes.first()?)?;
-        place.at(Place::ResultDecoded);
+        place.at(PanicSite::ResultDecoded);
         Some(Fruit(place))
     }
 }
@@ -306,7 +306,7 @@ fn settings(workers: usize) -> Settings {
 #[test]
 fn on_the_native_loop() {
     let _alone = alone();
-    for (place, workers) in PLACES.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
+    for (place, workers) in PANIC_SITES.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
         let (listener, address) = listener();
         let (tell, stopper) = channel();
         let server = thread::spawn(move || {
@@ -335,8 +335,8 @@ fn driven_in_this_process() {
         let server = thread::spawn(move || {
             let mut settings = GuestSettings::default();
             settings.workers = workers;
-            let blueprint = Inside::new(move |_| Ok(Planted(place)));
-            let mut server = GuestServer::new(blueprint, &settings).map_err(|error| error.to_string())?;
+            let factory = InProcess::new(move |_| Ok(Planted(place)));
+            let mut server = GuestServer::new(factory, &settings).map_err(|error| error.to_string())?;
             let address = server.listen(crate::scene::LOCAL).map_err(|error| error.to_string())?;
             tell.send((address, server.stopper())).expect("the test waits for it");
             let summary = server.run().map_err(|error| error.to_string())?;
@@ -350,8 +350,10 @@ fn driven_in_this_process() {
         visit(address, &(place, workers, "driven"));
         let name = match place {
             // A worker has it, and sends its bytes.
-            Place::ResultDropped | Place::ResultUnwanted if workers > 0 => Place::ResultEncoded.name(),
-            Place::JobRuns | Place::ResultUnwanted if workers == 0 => Place::JobEncoded.name(),
+            PanicSite::ResultDropped | PanicSite::ResultUnwanted if workers > 0 => {
+                PanicSite::ResultEncoded.name()
+            }
+            PanicSite::JobRuns | PanicSite::ResultUnwanted if workers == 0 => PanicSite::JobEncoded.name(),
             place => place.name(),
         };
         expect_report(&(place, workers, "driven"), &[name, place.text()]);
@@ -360,7 +362,7 @@ fn driven_in_this_process() {
     }
 }
 
-impl Place {
+impl PanicSite {
     /// Returns the panic's text in the report.
     fn text(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sinbin::Error;
-use sinbin::task::Why;
+use sinbin::task::JoinErrorKind;
 
 use crate::scene::{Grumbles, PLANTED, alone, expect_report};
 
@@ -13,11 +13,11 @@ async fn grumbler() {
 #[test]
 fn what_is_left_at_the_end_panics_task_by_task() {
     let _alone = alone();
-    let sum = sinbin::run(async |on| {
+    let sum = sinbin::run(async |handle| {
         for _ in 0..3 {
-            on.spawn(grumbler()).expect("there is room");
+            handle.spawn(grumbler()).expect("there is room");
         }
-        on.sleep(Duration::from_millis(1)).await;
+        handle.sleep(Duration::from_millis(1)).await;
         7
     });
     assert_eq!(sum.expect("it is the program's result"), 7);
@@ -27,15 +27,16 @@ fn what_is_left_at_the_end_panics_task_by_task() {
 #[test]
 fn tasks_that_can_never_go_on_panic_one_by_one_when_they_are_dropped() {
     let _alone = alone();
-    let stalled = sinbin::run(async |on| {
+    let stalled = sinbin::run(async |handle| {
         for _ in 0..3 {
-            on.spawn(async move {
-                let _grumbles = Grumbles;
-                on.wait_named().await.ok();
-            })
-            .expect("there is room");
+            handle
+                .spawn(async move {
+                    let _grumbles = Grumbles;
+                    handle.wait_named().await.ok();
+                })
+                .expect("there is room");
         }
-        on.wait_named().await.ok();
+        handle.wait_named().await.ok();
     });
     assert!(matches!(stalled, Err(Error::Stalled { .. })), "{stalled:?}");
     expect_report(&"stalled", &["panicked when it was dropped", PLANTED]);
@@ -44,25 +45,25 @@ fn tasks_that_can_never_go_on_panic_one_by_one_when_they_are_dropped() {
 #[test]
 fn results_that_nobody_takes_panic_in_their_own_tasks() {
     let _alone = alone();
-    let ended = sinbin::run(async |on| {
-        let kept = on.spawn(async { Grumbles }).expect("there is room");
-        drop(on.spawn(async { Grumbles }).expect("there is room"));
-        on.sleep(Duration::from_millis(1)).await;
+    let ended = sinbin::run(async |handle| {
+        let kept = handle.spawn(async { Grumbles }).expect("there is room");
+        drop(handle.spawn(async { Grumbles }).expect("there is room"));
+        handle.sleep(Duration::from_millis(1)).await;
         // That is the program's own step.
-        let mut dropped = on.spawn(async move { drop(kept) }).expect("there is room");
+        let mut dropped = handle.spawn(async move { drop(kept) }).expect("there is room");
         dropped.join().await.map_err(|error| error.why)
     });
-    assert_eq!(ended.expect("it ends"), Err(Why::Panicked));
+    assert_eq!(ended.expect("it ends"), Err(JoinErrorKind::Panicked));
     expect_report(&"results", &["programs::results", PLANTED]);
 }
 
 #[test]
 fn a_program_that_panics_has_no_result() {
     let _alone = alone();
-    let lost = sinbin::run(async |on| {
-        on.yield_now().await;
+    let lost = sinbin::run(async |handle| {
+        handle.yield_now().await;
         panic!("{PLANTED}");
     });
-    assert!(matches!(lost, Err::<(), _>(Error::Lost)), "{lost:?}");
+    assert!(matches!(lost, Err::<(), _>(Error::JobError)), "{lost:?}");
     expect_report(&"the program", &["programs::", PLANTED]);
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sinbin::Stopper;
-use sinbin::driven::{Computed, Start, Takes};
-use sinbin::guests::{Blueprint, Fault, GuestServer, GuestSettings, LIMIT, Workshop};
+use sinbin::driven::{Computed, ServiceLimits, ServiceSettings};
+use sinbin::guests::{Fault, GuestFactory, GuestServer, GuestSettings, JobRunner, LIMIT};
 use socket2::{Domain, Socket, Type};
 
 use crate::tape::Tape;
@@ -110,17 +110,17 @@ impl Scene<'_> {
     }
 }
 
-impl<'t> Blueprint for Unruly<'t> {
+impl<'t> GuestFactory for Unruly<'t> {
     type Guest = Self;
-    type Workshop = Unskilled;
+    type JobRunner = Unskilled;
     type Error = sinbin::Error;
 
-    fn start(&self, start: &Start) -> Result<(Self, Takes), sinbin::Error> {
-        let takes = Takes { connections: start.max_connections, block: self.block() };
+    fn start(&self, start: &ServiceSettings) -> Result<(Self, ServiceLimits), sinbin::Error> {
+        let takes = ServiceLimits { connections: start.max_connections, block: self.block() };
         Ok((self.again(), takes))
     }
 
-    fn workshop(&self) -> Unskilled {
+    fn job_runner(&self) -> Unskilled {
         Unskilled
     }
 }
@@ -129,7 +129,7 @@ impl<'t> Blueprint for Unruly<'t> {
 #[derive(Clone)]
 pub struct Unskilled;
 
-impl Workshop for Unskilled {
+impl JobRunner for Unskilled {
     fn compute(&self, job: &[u8], _: u32, _: &Arc<AtomicBool>) -> Result<Computed, Fault> {
         match job.split_first() {
             None => Ok(Computed::Done(Vec::new())),

@@ -4,7 +4,7 @@ mod watcher;
 
 use std::time::Duration;
 
-use sinbin_core::driven::{Compute, Driven, Event, Handle, Shell};
+use sinbin_core::driven::{Compute, Driven, DrivenHost, Event, SourceHandle};
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::Rules;
 use sinbin_core::fib_service::Fib;
@@ -42,7 +42,7 @@ fn timeout(tape: &mut Tape<'_>) -> Option<Duration> {
 
 fn drive<S>(service: S, mut tape: Tape<'_>)
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     let limits = Limits::new(tape.below(7), tape.below(4), 128);
     let slice = tape.any::<u16>().into();
@@ -70,7 +70,7 @@ fn turn<S>(
     tasks: usize,
 ) -> Rest
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     watcher.hear(&events, &input);
     let answer = driven.turn(now, window, events, input);
@@ -85,7 +85,7 @@ where
 /// The driver says that all is lost, until nothing is left.
 fn end<S>(mut driven: Driven<S>, mut watcher: Watcher, now: Instant, tasks: usize)
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
     for _ in 0..200 {
         let lost = watcher.jobs().map(Event::Lost);
@@ -132,18 +132,18 @@ fn event(tape: &mut Tape<'_>, input: &mut Vec<u8>, watcher: &Watcher) -> Event {
         22 => Event::Lost(job(tape, watcher)),
         _ => {
             let nanos = tape.any::<u16>().into();
-            tape.one_of(&[Event::Idle(Handle(0)), Event::More, Event::Took(nanos), Event::Stop])
+            tape.one_of(&[Event::Idle(SourceHandle(0)), Event::More, Event::Took(nanos), Event::Stop])
         }
     }
 }
 
 /// One of a few; now and then with another generation, or with no place in any table.
-fn handle(tape: &mut Tape<'_>) -> Handle {
+fn handle(tape: &mut Tape<'_>) -> SourceHandle {
     match tape.any::<u8>() {
-        byte @ 0..=0xdf => Handle(u64::from(byte % 8)),
-        byte @ 0xe0..=0xfb => Handle(1 << 32 | u64::from(byte % 4)),
-        byte @ 0xfc..=0xfe => Handle(1023 + u64::from(byte - 0xfc)),
-        0xff => Handle(tape.any()),
+        byte @ 0..=0xdf => SourceHandle(u64::from(byte % 8)),
+        byte @ 0xe0..=0xfb => SourceHandle(1 << 32 | u64::from(byte % 4)),
+        byte @ 0xfc..=0xfe => SourceHandle(1023 + u64::from(byte - 0xfc)),
+        0xff => SourceHandle(tape.any()),
     }
 }
 

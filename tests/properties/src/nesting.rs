@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sinbin_core::group::Group;
 use sinbin_core::sync::{Lock, Semaphore};
-use sinbin_core::task::{Conn, Door, JoinHandle, Loop, Wakers, race};
+use sinbin_core::task::{Conn, Handle, JoinHandle, RunContext, Wakers, race};
 use sinbin_core::{Rest, TaskId};
 
 use crate::support::{TASKS, World};
@@ -44,8 +44,8 @@ thread_local! {
 pub fn nesting(bytes: &[u8]) {
     CHOICES.set(bytes.iter().copied().collect());
     STARTED.set(0);
-    let door = Door::new(&Deeds);
-    run(Loop::new(&door));
+    let run_context = RunContext::new(&Deeds);
+    run(Handle::new(&run_context));
     WAKERS.take();
     assert_eq!(ALIVE.get(), 0, "values that nothing has dropped");
 }
@@ -56,16 +56,16 @@ fn choose(choices: u8) -> u8 {
 }
 
 /// Runs a loop with a few tasks for some turns, cancels what is left, and drops it with what does not end.
-fn run(on: Loop<'_>) {
-    let mut world = World::new(on);
-    let mut handles: Vec<_> = (0..=choose(4)).filter_map(|_| start(&mut world, on)).collect();
+fn run(handle: Handle<'_>) {
+    let mut world = World::new(handle);
+    let mut handles: Vec<_> = (0..=choose(4)).filter_map(|_| start(&mut world, handle)).collect();
     for _ in 0..4 + choose(12) {
         step(&mut world);
         match choose(8) {
             1 => drop(handles.pop()),
             2 => cancel(&mut world, handles.first()),
             3 => drop(handles.iter_mut().find_map(JoinHandle::take)),
-            4 => handles.extend(start(&mut world, on)),
+            4 => handles.extend(start(&mut world, handle)),
             _ => {}
         }
     }
@@ -90,53 +90,53 @@ fn step(world: &mut World<'_>) {
     }
 }
 
-fn cancel<T>(world: &mut World<'_>, handle: Option<&JoinHandle<'_, T>>) {
-    if let Some(handle) = handle {
-        world.cancel(handle.task());
+fn cancel<T>(world: &mut World<'_>, join_handle: Option<&JoinHandle<'_, T>>) {
+    if let Some(join_handle) = join_handle {
+        world.cancel(join_handle.task());
     }
 }
 
 /// Starts a task with a connection, if there is room for both.
-fn start<'d>(world: &mut World<'d>, on: Loop<'d>) -> Option<JoinHandle<'d, Acts<'d>>> {
+fn start<'d>(world: &mut World<'d>, handle: Handle<'d>) -> Option<JoinHandle<'d, Acts<'d>>> {
     let has_room = world.executor.kernel.count() < TASKS && world.host.peers.len() < 8;
     has_room.then(|| {
         let conn = world.connect();
         world.peer(conn.source()).inbox.extend(b"received");
-        world.spawn(live(on, conn))
+        world.spawn(live(handle, conn))
     })
 }
 
 /// The user's code, wherever it is called.
-fn act(on: Loop<'_>) {
-    let running = on.current();
+fn act(handle: Handle<'_>) {
+    let running = handle.current();
     match choose(12) {
-        1 => nest(on),
-        2 => drop(on.spawn(linger(on))),
-        3 => cancel_itself(running.ok(), on),
+        1 => nest(handle),
+        2 => drop(handle.spawn(linger(handle))),
+        3 => cancel_itself(running.ok(), handle),
         4 => wake_all(),
         5 => WAKERS.with_borrow_mut(Vec::pop).into_iter().for_each(Waker::wake),
         6 => drop(WAKERS.take()),
-        7 => drop(Acts::new(on)),
-        8 => poll_once(linger(on)),
-        9 => grouped(on),
-        10 => poll_once(on.sleep(Duration::from_millis(choose(4).into()))),
+        7 => drop(Acts::new(handle)),
+        8 => poll_once(linger(handle)),
+        9 => grouped(handle),
+        10 => poll_once(handle.sleep(Duration::from_millis(choose(4).into()))),
         _ => {}
     }
-    assert_eq!(on.current(), running, "the task that runs is the one that ran before");
+    assert_eq!(handle.current(), running, "the task that runs is the one that ran before");
 }
 
-fn nest(on: Loop<'_>) {
+fn nest(handle: Handle<'_>) {
     if NESTED.get() < DEPTH && STARTED.get() < LOOPS {
         NESTED.set(NESTED.get() + 1);
         STARTED.set(STARTED.get() + 1);
-        run(on);
+        run(handle);
         NESTED.set(NESTED.get() - 1);
     }
 }
 
-fn cancel_itself(task: Option<TaskId>, on: Loop<'_>) {
+fn cancel_itself(task: Option<TaskId>, handle: Handle<'_>) {
     if let Some(task) = task {
-        on.cancel(task);
+        handle.cancel(task);
     }
 }
 
@@ -148,10 +148,10 @@ fn wake_all() {
 }
 
 /// Fills a group, and drops it.
-fn grouped(on: Loop<'_>) {
-    let group = Group::<Acts<'_>, ()>::new(on);
+fn grouped(handle: Handle<'_>) {
+    let group = Group::<Acts<'_>, ()>::new(handle);
     for _ in 0..choose(3) {
-        drop(group.spawn(async move { Ok(linger(on).await) }));
+        drop(group.spawn(async move { Ok(linger(handle).await) }));
     }
     if choose(2) == 1 {
         group.cancel();
@@ -160,17 +160,17 @@ fn grouped(on: Loop<'_>) {
 
 /// Polls a future with a waker of no task, and drops it.
 fn poll_once(future: impl Future) {
-    let waker = Waker::from(Arc::new(Woken));
+    let waker = Waker::from(Arc::new(WakeReason));
     let _ = pin!(future).poll(&mut Context::from_waker(&waker));
 }
 
 /// A value whose destructor is the user's code.
-struct Acts<'d>(Loop<'d>);
+struct Acts<'d>(Handle<'d>);
 
 impl<'d> Acts<'d> {
-    fn new(on: Loop<'d>) -> Self {
+    fn new(handle: Handle<'d>) -> Self {
         ALIVE.set(ALIVE.get() + 1);
-        Self(on)
+        Self(handle)
     }
 }
 
@@ -187,19 +187,19 @@ struct Deeds;
 impl Wakers for Deeds {
     fn waker(&self, _: TaskId) -> Waker {
         within();
-        Waker::from(Arc::new(Woken))
+        Waker::from(Arc::new(WakeReason))
     }
 }
 
-struct Woken;
+struct WakeReason;
 
-impl Wake for Woken {
+impl Wake for WakeReason {
     fn wake(self: Arc<Self>) {
         within();
     }
 }
 
-impl Drop for Woken {
+impl Drop for WakeReason {
     fn drop(&mut self) {
         within();
     }
@@ -208,44 +208,44 @@ impl Drop for Woken {
 /// The user's code where it has no loop at hand: it makes one of its own.
 fn within() {
     if choose(16) == 1 {
-        let door = Door::new(&Deeds);
-        nest(Loop::new(&door));
+        let run_context = RunContext::new(&Deeds);
+        nest(Handle::new(&run_context));
     }
 }
 
 /// A task that waits for a while, and holds a value in the meantime.
-async fn linger(on: Loop<'_>) -> Acts<'_> {
-    let acts = Acts::new(on);
+async fn linger(handle: Handle<'_>) -> Acts<'_> {
+    let acts = Acts::new(handle);
     match choose(4) {
-        0 => on.yield_now().await,
-        1 => on.sleep(Duration::from_millis(1)).await,
-        2 => drop(on.wait_named().await),
+        0 => handle.yield_now().await,
+        1 => handle.sleep(Duration::from_millis(1)).await,
+        2 => drop(handle.wait_named().await),
         _ => pending().await,
     }
     acts
 }
 
 /// A task that does a few things with a connection, a lock, jobs and others' tasks.
-async fn live<'d>(on: Loop<'d>, conn: Conn<'d>) -> Acts<'d> {
-    let acts = Acts::new(on);
-    let lock = Lock::new(on, Acts::new(on));
-    let permits = Semaphore::new(on, 1);
+async fn live<'d>(handle: Handle<'d>, conn: Conn<'d>) -> Acts<'d> {
+    let acts = Acts::new(handle);
+    let lock = Lock::new(handle, Acts::new(handle));
+    let permits = Semaphore::new(handle, 1);
     for _ in 0..=choose(8) {
         match choose(14) {
-            0 => act(on),
-            1 => drop(conn.try_recv_with(|_| act(on))),
-            2 => drop(on.timeout(Duration::from_millis(1), conn.recv_with(|_| act(on))).await),
+            0 => act(handle),
+            1 => drop(conn.try_recv_with(|_| act(handle))),
+            2 => drop(handle.timeout(Duration::from_millis(1), conn.recv_with(|_| act(handle))).await),
             3 => keep_a_waker().await,
-            4 => drop(on.shield(linger(on)).await),
-            5 => drop(race(linger(on), linger(on)).await),
-            6 => drop(on.job(computed()).await),
-            7 => poll_once(on.job(computed())),
-            8 => held(&lock, on).await,
-            9 => drop(permits.acquire(1).await.map(|_permit| act(on))),
-            10 => scoped(on).await,
-            11 => drop(joined(on).await),
-            12 => poll_once(conn.recv_with(|_| act(on))),
-            _ => polled(pin!(linger(on))).await,
+            4 => drop(handle.shield(linger(handle)).await),
+            5 => drop(race(linger(handle), linger(handle)).await),
+            6 => drop(handle.job(computed()).await),
+            7 => poll_once(handle.job(computed())),
+            8 => held(&lock, handle).await,
+            9 => drop(permits.acquire(1).await.map(|_permit| act(handle))),
+            10 => scoped(handle).await,
+            11 => drop(joined(handle).await),
+            12 => poll_once(conn.recv_with(|_| act(handle))),
+            _ => polled(pin!(linger(handle))).await,
         }
     }
     acts
@@ -268,33 +268,33 @@ async fn keep_a_waker() {
 }
 
 /// Acts while a lock is held.
-async fn held<'d>(lock: &Lock<'d, Acts<'d>>, on: Loop<'d>) {
+async fn held<'d>(lock: &Lock<'d, Acts<'d>>, handle: Handle<'d>) {
     if let Ok(_guard) = lock.lock().await {
-        act(on);
-        on.yield_now().await;
+        act(handle);
+        handle.yield_now().await;
     }
 }
 
 /// Fails or waits in a scope, whose tasks hold values.
-async fn scoped<'d>(on: Loop<'d>) {
+async fn scoped<'d>(handle: Handle<'d>) {
     let body = async |group: &Group<'d, Acts<'d>, ()>| {
         for _ in 0..choose(4) {
-            drop(group.spawn(async move { Ok(linger(on).await) }));
+            drop(group.spawn(async move { Ok(linger(handle).await) }));
         }
-        act(on);
-        on.yield_now().await;
-        if choose(2) == 1 { Err(()) } else { Ok(Acts::new(on)) }
+        act(handle);
+        handle.yield_now().await;
+        if choose(2) == 1 { Err(()) } else { Ok(Acts::new(handle)) }
     };
-    drop(on.timeout(Duration::from_millis(2), sinbin_core::group::scope(on, body)).await);
+    drop(handle.timeout(Duration::from_millis(2), sinbin_core::group::scope(handle, body)).await);
 }
 
 /// Joins a task, or takes its result, or forgets it.
-async fn joined(on: Loop<'_>) -> Option<Acts<'_>> {
-    let mut child = on.spawn(linger(on)).ok()?;
+async fn joined(handle: Handle<'_>) -> Option<Acts<'_>> {
+    let mut child = handle.spawn(linger(handle)).ok()?;
     match choose(3) {
-        0 => on.timeout(Duration::from_millis(2), child.join()).await.ok()?.ok(),
+        0 => handle.timeout(Duration::from_millis(2), child.join()).await.ok()?.ok(),
         1 => {
-            on.yield_now().await;
+            handle.yield_now().await;
             child.take()
         }
         _ => None,

@@ -2,7 +2,7 @@
 
 use crc32fast::Hasher;
 use sinbin_core::driven::recording::{Decoder, Error, Header, Record, Turn, Writer, checksum};
-use sinbin_core::driven::{Answer, Event, Start};
+use sinbin_core::driven::{Event, ServiceSettings, TurnOutput};
 use sinbin_core::{Instant, Rest};
 
 /// A turn, with its own events, and the checksum of its answer.
@@ -24,7 +24,7 @@ const RAW: u8 = 2;
 /// If that is not so.
 pub fn recording(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
-    let header = Header { service: "fib".into(), start: Start::default() };
+    let header = Header { service: "fib".into(), start: ServiceSettings::default() };
     let mut recording = Vec::new();
     let mut frames = rest;
     if kind & HEADED != 0 {
@@ -40,7 +40,7 @@ pub fn recording(bytes: &[u8]) {
     }
     if let Some((header, mut told)) = read(&recording) {
         // Of an answer there is a sum, which another one has to stand for.
-        let answer = Answer { rest: Rest::Ready, room: 0, commands: Vec::new(), output: rest.to_vec() };
+        let answer = TurnOutput { rest: Rest::Ready, room: 0, commands: Vec::new(), output: rest.to_vec() };
         let again = write(&header, &told, &answer);
         told.iter_mut().for_each(|(.., sum)| *sum = sum.map(|_| checksum(&answer)));
         assert_eq!(read(&again), Some((header, told)), "what was written again");
@@ -113,7 +113,7 @@ fn look(whole: Result<bool, Error>, error: Error, len: usize) {
     }
 }
 
-fn write(header: &Header, told: &[Told], answer: &Answer) -> Vec<u8> {
+fn write(header: &Header, told: &[Told], answer: &TurnOutput) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(header, &mut bytes);
     for (now, window, events, input, sum) in told {

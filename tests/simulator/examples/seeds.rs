@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use sinbin_simulator::{Luck, Report, shipped};
+use sinbin_simulator::{Report, Rng, shipped};
 
 fn main() -> ExitCode {
     let count = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(1000);
     let mut total = Report::default();
     for seed in 0..count {
-        match shipped(Luck::seeded(seed), false).outcome {
+        match shipped(Rng::seeded(seed), false).outcome {
             Ok(report) => total.add(&report),
             Err(failure) => {
                 println!("seed {seed} failed {failure}");

@@ -3,21 +3,23 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 
-use sinbin_core::task::{Async, AsyncHost, AsyncService, Carry, Conn, Door, Loop, Mixed, NoWakers, Pool};
+use sinbin_core::task::{
+    Async, AsyncHost, AsyncService, Conn, ConnTask, ErasedJob, Handle, NoWakers, Pool, RunContext,
+};
 use sinbin_core::{Host, IoError, JobId, Jobs, SourceId};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
 use crate::plan::Plan;
 use crate::report::Ended;
+use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::story::Story;
-use crate::talk::Talk;
 use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for SimTask<AsyncService<'d, M, F>> {
     fn from(task: Async<'d>) -> Self {
-        Self::Serve(Mixed::Other(task), SourceId::from_bits(u64::MAX))
+        Self::Serve(ConnTask::Other(task), SourceId::from_bits(u64::MAX))
     }
 }
 
@@ -25,7 +27,7 @@ impl<'d, M, F, T> AsyncHost<'d> for World<AsyncService<'d, M, F>, T>
 where
     M: Fn(Conn<'d>) -> F,
     F: Future + 'd,
-    T: Talk,
+    T: ClientModel,
     Self: Host<Task: From<Async<'d>>>,
 {
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
@@ -41,17 +43,17 @@ where
         None
     }
 
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let Some(job) = job.boxed() else { return false };
         self.submit(id, job);
         true
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         self.take(id).is_some_and(|mut output| job.put(&mut *output))
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         self.cancel(id);
     }
 }
@@ -60,40 +62,40 @@ where
 /// for.
 ///
 /// Wakers that cross threads are of no use here: there are none.
-pub fn simulate_tasks<T: Talk, R: 'static>(
-    service: impl AsyncFn(Conn<'_>, Loop<'_>) -> R,
+pub fn simulate_tasks<T: ClientModel, R: 'static>(
+    service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
     plan: &Plan,
-    luck: Luck,
-    talks: impl FnMut(&mut Luck) -> T,
+    rng: Rng,
+    talks: impl FnMut(&mut Rng) -> T,
     told: bool,
 ) -> Ended {
-    run(service, plan, luck, talks, Story::of(told), false)
+    run(service, plan, rng, talks, Story::of(told), false)
 }
 
 /// The same of a service whose tasks do not wake or cancel each other: that nobody else does so is checked.
-pub(crate) fn simulate_lone_tasks<T: Talk, R: 'static>(
-    service: impl AsyncFn(Conn<'_>, Loop<'_>) -> R,
+pub(crate) fn simulate_lone_tasks<T: ClientModel, R: 'static>(
+    service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
     plan: &Plan,
-    luck: Luck,
-    talks: impl FnMut(&mut Luck) -> T,
+    rng: Rng,
+    talks: impl FnMut(&mut Rng) -> T,
     story: Story,
 ) -> Ended {
-    run(service, plan, luck, talks, story, true)
+    run(service, plan, rng, talks, story, true)
 }
 
-fn run<T: Talk, R: 'static>(
-    service: impl AsyncFn(Conn<'_>, Loop<'_>) -> R,
+fn run<T: ClientModel, R: 'static>(
+    service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
     plan: &Plan,
-    luck: Luck,
-    talks: impl FnMut(&mut Luck) -> T,
+    rng: Rng,
+    talks: impl FnMut(&mut Rng) -> T,
     story: Story,
     tasks_ask_nothing: bool,
 ) -> Ended {
-    let door = Door::new(&NoWakers);
-    let on = Loop::new(&door);
-    let pool = pin!(Pool::growing(u32::try_from(plan.rooms.tasks).unwrap_or(u32::MAX)));
-    let service = AsyncService::new(on, pool.as_ref(), |conn| service(conn, on));
-    let mut run = Simulation::telling(service, plan, luck, talks, story);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let pool = pin!(Pool::growing(u32::try_from(plan.capacity.tasks).unwrap_or(u32::MAX)));
+    let service = AsyncService::new(handle, pool.as_ref(), |conn| service(conn, handle));
+    let mut run = Simulation::telling(service, plan, rng, talks, story);
     run.world.evidence.tasks_ask_nothing = tasks_ask_nothing;
     run.run_recorded()
 }

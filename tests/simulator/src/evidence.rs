@@ -5,7 +5,9 @@
 //! readiness is level-triggered, and what was said before is not kept. What does carry over from one wait to the
 //! next is the end of a job, and that a task was named or cancelled while it did not wait.
 
-use sinbin_core::{Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, What, Woken};
+use sinbin_core::{
+    Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, WaitTarget, WakeReason,
+};
 
 /// All that the kernel was told. Each question takes constant time, but for what was asked of tasks, which is little.
 #[derive(Default)]
@@ -42,8 +44,8 @@ struct JobNews {
 #[derive(Clone, Copy)]
 struct Asked {
     task: TaskId,
-    /// [`Woken::Named`] or [`Woken::Cancelled`].
-    to_say: Woken,
+    /// [`WakeReason::Named`] or [`WakeReason::Cancelled`].
+    to_say: WakeReason,
     /// The task is told so in its next step: that ended its wait. Else it will end the next one.
     is_next: bool,
 }
@@ -96,7 +98,7 @@ impl Evidence {
     }
 
     /// The kernel is about to be told to name or to cancel a task.
-    pub(crate) fn ask(&mut self, kernel: &Kernel<Limits>, task: TaskId, to_say: Woken) {
+    pub(crate) fn ask(&mut self, kernel: &Kernel<Limits>, task: TaskId, to_say: WakeReason) {
         let is_next = kernel.state(task) == Some(TaskState::Waiting);
         let is_other = |asked: &Asked| (asked.task, asked.to_say, asked.is_next) != (task, to_say, is_next);
         if self.asked.iter().all(is_other) {
@@ -108,9 +110,9 @@ impl Evidence {
     /// a yield, and to be cancelled comes first.
     pub(crate) fn after_step(&mut self, task: TaskId, waits: bool) {
         let its = |to_say| move |asked: &&mut Asked| asked.task == task && asked.to_say == to_say;
-        if let Some(asked) = self.asked.iter_mut().find(its(Woken::Cancelled)) {
+        if let Some(asked) = self.asked.iter_mut().find(its(WakeReason::Cancelled)) {
             asked.is_next = true;
-        } else if let Some(asked) = self.asked.iter_mut().filter(|_| waits).find(its(Woken::Named)) {
+        } else if let Some(asked) = self.asked.iter_mut().filter(|_| waits).find(its(WakeReason::Named)) {
             asked.is_next = true;
         }
     }
@@ -120,66 +122,68 @@ impl Evidence {
         self.asked.retain(|asked| asked.task != task);
     }
 
-    /// The task runs, told `woken`. What it was asked that ended its wait it must be told now, and nothing that nobody
+    /// The task runs, told `wake_reason`. What it was asked that ended its wait it must be told now, and nothing that nobody
     /// asked.
-    pub(crate) fn check_asked(&mut self, task: TaskId, woken: Woken) -> Result<(), String> {
-        let is_asked_for = matches!(woken, Woken::Named | Woken::Cancelled);
+    pub(crate) fn check_asked(&mut self, task: TaskId, wake_reason: WakeReason) -> Result<(), String> {
+        let is_asked_for = matches!(wake_reason, WakeReason::Named | WakeReason::Cancelled);
         let place = self.asked.iter().position(|asked| asked.task == task && asked.is_next);
         match place.map(|place| (place, self.asked[place].to_say)) {
-            Some((place, to_say)) if to_say == woken => {
+            Some((place, to_say)) if to_say == wake_reason => {
                 self.asked.swap_remove(place);
                 Ok(())
             }
-            Some((place, _)) if woken == Woken::Cancelled && !self.tasks_ask_nothing => {
+            Some((place, _)) if wake_reason == WakeReason::Cancelled && !self.tasks_ask_nothing => {
                 // Another task cancelled it, which comes before its name.
                 self.asked[place].is_next = false;
                 Ok(())
             }
             Some((_, to_say)) => {
-                Err(format!("promise 2: task {task} should be told {to_say:?}, and is told {woken:?}"))
+                Err(format!("promise 2: task {task} should be told {to_say:?}, and is told {wake_reason:?}"))
             }
             None if is_asked_for && self.tasks_ask_nothing => {
-                Err(format!("promise 2: task {task} is told {woken:?}, and nobody did that"))
+                Err(format!("promise 2: task {task} is told {wake_reason:?}, and nobody did that"))
             }
             None => Ok(()),
         }
     }
 
     /// Whether a wait that began when `began` was the number of the last news can have ended like this.
-    pub(crate) fn is_for(&self, woken: Woken, wait: &Wait, began: u64) -> bool {
-        match woken {
-            Woken::Ready => wait.whats().any(|what| self.is_ready(what, began)),
-            Woken::Hangup => wait.whats().any(|what| self.hung_up(what, began)),
-            Woken::Closed => wait.whats().any(|what| !self.is_there(what)),
+    pub(crate) fn is_for(&self, wake_reason: WakeReason, wait: &Wait, began: u64) -> bool {
+        match wake_reason {
+            WakeReason::Ready => wait.targets().any(|what| self.is_ready(what, began)),
+            WakeReason::Hangup => wait.targets().any(|what| self.hung_up(what, began)),
+            WakeReason::Closed => wait.targets().any(|what| !self.is_there(what)),
             // Of who was asked, `check_asked` knows more.
-            Woken::Named | Woken::Cancelled => true,
+            WakeReason::Named | WakeReason::Cancelled => true,
             // The kernel was told nothing of these.
-            Woken::Spawned | Woken::Yielded | Woken::TimedOut | Woken::Busy => false,
+            WakeReason::Spawned | WakeReason::Yielded | WakeReason::TimedOut | WakeReason::Busy => false,
         }
     }
 
-    fn is_ready(&self, what: What, began: u64) -> bool {
+    fn is_ready(&self, what: WaitTarget, began: u64) -> bool {
         match what {
-            What::Recv(source) => self.last(source)[0] > began,
-            What::Send(source) => self.last(source)[1] > began,
-            What::Hangup(_) => false,
-            What::Job(job) => self.jobs.get(job.index()).is_some_and(|news| news.done == Some(job)),
+            WaitTarget::Recv(source) => self.last(source)[0] > began,
+            WaitTarget::Send(source) => self.last(source)[1] > began,
+            WaitTarget::Hangup(_) => false,
+            WaitTarget::Job(job) => self.jobs.get(job.index()).is_some_and(|news| news.done == Some(job)),
         }
     }
 
-    fn hung_up(&self, what: What, began: u64) -> bool {
+    fn hung_up(&self, what: WaitTarget, began: u64) -> bool {
         match what {
-            What::Recv(source) | What::Send(source) | What::Hangup(source) => self.last(source)[2] > began,
-            What::Job(_) => false,
+            WaitTarget::Recv(source) | WaitTarget::Send(source) | WaitTarget::Hangup(source) => {
+                self.last(source)[2] > began
+            }
+            WaitTarget::Job(_) => false,
         }
     }
 
-    fn is_there(&self, what: What) -> bool {
+    fn is_there(&self, what: WaitTarget) -> bool {
         match what {
-            What::Recv(source) | What::Send(source) | What::Hangup(source) => {
+            WaitTarget::Recv(source) | WaitTarget::Send(source) | WaitTarget::Hangup(source) => {
                 self.sources.get(source.index()).is_some_and(|news| news.open == Some(source))
             }
-            What::Job(job) => self.jobs.get(job.index()).is_some_and(|news| news.live == Some(job)),
+            WaitTarget::Job(job) => self.jobs.get(job.index()).is_some_and(|news| news.live == Some(job)),
         }
     }
 

@@ -9,12 +9,12 @@
 //! wait, it jumps to the next thing that happens.
 //!
 //! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. For a service of your own, say what
-//! its clients say and what they are owed for it ([`Talk`](talk::Talk)), and run as many seeds as you like:
+//! its clients say and what they are owed for it ([`ClientModel`](client_model::ClientModel)), and run as many seeds as you like:
 //!
 //! ```
-//! use sinbin_core::task::{Conn, Loop};
-//! use sinbin_simulator::talk::Talk;
-//! use sinbin_simulator::{Luck, Owed, Plan, Read, simulate_tasks};
+//! use sinbin_core::task::{Conn, Handle};
+//! use sinbin_simulator::client_model::ClientModel;
+//! use sinbin_simulator::{Rng, Expected, Plan, Read, simulate_tasks};
 //!
 //! /// Asks for the length of words.
 //! #[derive(Default)]
@@ -22,17 +22,17 @@
 //!     word: u8,
 //! }
 //!
-//! impl Talk for Lengths {
-//!     fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>) {
-//!         text.resize(text.len() + luck.below(20) as usize, b'x');
+//! impl ClientModel for Lengths {
+//!     fn say(&mut self, rng: &mut Rng, text: &mut Vec<u8>) {
+//!         text.resize(text.len() + rng.below(20) as usize, b'x');
 //!         text.push(b'\n');
 //!     }
 //!
-//!     fn heard(&mut self, read: Read<'_>, owed: &mut Owed) {
+//!     fn heard(&mut self, read: Read<'_>, expected: &mut Expected) {
 //!         let Read::Bytes { bytes, .. } = read else { return };
 //!         for byte in bytes {
 //!             match byte {
-//!                 b'\n' => owed.answer([std::mem::take(&mut self.word)]),
+//!                 b'\n' => expected.answer([std::mem::take(&mut self.word)]),
 //!                 _ => self.word += 1,
 //!             }
 //!         }
@@ -43,7 +43,7 @@
 //!     }
 //! }
 //!
-//! async fn lengths(conn: Conn<'_>, _: Loop<'_>) -> Result<(), sinbin_core::task::Error> {
+//! async fn lengths(conn: Conn<'_>, _: Handle<'_>) -> Result<(), sinbin_core::task::Error> {
 //!     let (mut byte, mut len) = ([0], 0);
 //!     while conn.recv(&mut byte).await? > 0 {
 //!         if byte == *b"\n" {
@@ -57,9 +57,9 @@
 //! }
 //!
 //! for seed in 0..100 {
-//!     let mut luck = Luck::seeded(seed);
-//!     let plan = Plan { idle_timeout: None, ..Plan::drawn(&mut luck) };
-//!     let ended = simulate_tasks(lengths, &plan, luck, |_| Lengths::default(), false);
+//!     let mut rng = Rng::seeded(seed);
+//!     let plan = Plan { idle_timeout: None, ..Plan::drawn(&mut rng) };
+//!     let ended = simulate_tasks(lengths, &plan, rng, |_| Lengths::default(), false);
 //!     assert!(ended.outcome.is_ok(), "seed {seed}: {:?}", ended.outcome);
 //! }
 //! ```
@@ -74,35 +74,35 @@
 //! The idea is FoundationDB's, and TigerBeetle's simulator is the model.
 
 mod as_tasks;
-mod bad_luck;
+mod capacity;
+pub mod client_model;
 mod evidence;
-mod luck;
+mod expected;
+mod fault_injection;
 #[path = "../../../core/tests/oracle/mod.rs"]
 #[expect(dead_code, reason = "the core's tests use more of it")]
 mod oracle;
-mod owed;
 mod panics;
 mod peer;
 mod plan;
 mod promises;
 mod report;
-mod rooms;
+mod rng;
 mod run;
 mod scripted;
 mod shipped;
 mod shrink;
 mod story;
-pub mod talk;
 mod tasks;
 mod work;
 mod world;
 
 pub use as_tasks::simulate_tasks;
-pub use luck::{Luck, OFTEN};
-pub use owed::{Owed, Read};
+pub use capacity::Capacity;
+pub use expected::{Expected, Read};
 pub use plan::{Computes, Faults, Plan};
 pub use report::{Ended, Failure, Report};
-pub use rooms::Rooms;
+pub use rng::{OFTEN, Rng};
 pub use run::Simulation;
 pub use scripted::{ClientId, Scripted};
 pub use shipped::{shipped, shipped_by, shipped_watched};

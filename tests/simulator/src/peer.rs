@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use sinbin_core::{Instant, Interest, Readiness, SourceId, TaskId, What};
+use sinbin_core::{Instant, Interest, Readiness, SourceId, TaskId, WaitTarget};
 
-use crate::luck::Luck;
-use crate::owed::Owed;
+use crate::client_model::ClientModel;
+use crate::expected::Expected;
 use crate::plan::Plan;
-use crate::talk::Talk;
+use crate::rng::Rng;
 
 /// How a client leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +37,8 @@ pub(crate) enum Phase {
 
 /// A connection.
 pub(crate) struct Peer<T> {
-    pub(crate) talk: T,
-    pub(crate) owed: Owed,
+    pub(crate) client_model: T,
+    pub(crate) expected: Expected,
     pub(crate) phase: Phase,
     leaves: Leaves,
     /// What it has still to say: so many requests, and the rest of the present one.
@@ -87,24 +87,24 @@ pub(crate) struct Peer<T> {
     writable_since: Option<Instant>,
 }
 
-impl<T: Talk> Peer<T> {
+impl<T: ClientModel> Peer<T> {
     /// A client that will come, as luck and `plan` will have it.
-    pub(crate) fn new(mut talk: T, plan: &Plan, luck: &mut Luck) -> Self {
+    pub(crate) fn new(mut client_model: T, plan: &Plan, rng: &mut Rng) -> Self {
         let faults = &plan.faults;
-        let leaves = match luck.below(2) {
-            _ if luck.strikes(faults.resets) => Leaves::Reset(u64::from(luck.below(400))),
-            _ if luck.strikes(faults.squatters) => Leaves::Never,
+        let leaves = match rng.below(2) {
+            _ if rng.strikes(faults.resets) => Leaves::Reset(u64::from(rng.below(400))),
+            _ if rng.strikes(faults.squatters) => Leaves::Never,
             0 => Leaves::Answered,
             _ => Leaves::HalfClosed,
         };
-        let mut owed = Owed::default();
-        talk.connected(&mut owed);
+        let mut expected = Expected::default();
+        client_model.connected(&mut expected);
         Self {
-            talk,
-            owed,
+            client_model,
+            expected,
             phase: Phase::Away,
             leaves,
-            requests: luck.between(0, plan.requests),
+            requests: rng.between(0, plan.requests),
             script: Vec::new(),
             said: 0,
             moved: 0,
@@ -115,7 +115,7 @@ impl<T: Talk> Peer<T> {
             reset: false,
             gone: false,
             outbox: VecDeque::new(),
-            room: if luck.strikes(faults.narrow) { 1 + luck.below(100) as usize } else { 1 << 16 },
+            room: if rng.strikes(faults.narrow) { 1 + rng.below(100) as usize } else { 1 << 16 },
             source: None,
             task: None,
             lingering: None,
@@ -142,18 +142,18 @@ impl<T: Talk> Peer<T> {
     }
 
     /// Returns true if what the server waits for on this connection had happened before `deadline`.
-    pub(crate) fn came_before(&self, what: What, deadline: Instant) -> bool {
+    pub(crate) fn came_before(&self, what: WaitTarget, deadline: Instant) -> bool {
         let since = match what {
-            What::Recv(_) => self.readable_since,
-            What::Send(_) => self.writable_since,
-            What::Hangup(_) | What::Job(_) => None,
+            WaitTarget::Recv(_) => self.readable_since,
+            WaitTarget::Send(_) => self.writable_since,
+            WaitTarget::Hangup(_) | WaitTarget::Job(_) => None,
         };
         since.is_some_and(|since| since < deadline)
     }
 
     /// A client that does what it is told to, and nothing else.
-    pub(crate) fn scripted(talk: T, plan: &Plan, luck: &mut Luck) -> Self {
-        Self { leaves: Leaves::AsTold, requests: 0, ..Self::new(talk, plan, luck) }
+    pub(crate) fn scripted(client_model: T, plan: &Plan, rng: &mut Rng) -> Self {
+        Self { leaves: Leaves::AsTold, requests: 0, ..Self::new(client_model, plan, rng) }
     }
 
     pub(crate) fn is_scripted(&self) -> bool {
@@ -168,28 +168,28 @@ impl<T: Talk> Peer<T> {
     }
 
     /// Sends something, and reads something. Returns how much of each.
-    pub(crate) fn act(&mut self, plan: &Plan, luck: &mut Luck, now: u64) -> (usize, usize) {
-        if !self.outbox.is_empty() && luck.strikes(plan.faults.stuck_readers) {
-            self.reads_at = now + u64::from(luck.between(0, 500_000));
+    pub(crate) fn act(&mut self, plan: &Plan, rng: &mut Rng, now: u64) -> (usize, usize) {
+        if !self.outbox.is_empty() && rng.strikes(plan.faults.stuck_readers) {
+            self.reads_at = now + u64::from(rng.between(0, 500_000));
         }
-        let sent = if self.finished || self.closed { 0 } else { self.speak(plan, luck) };
-        let is_stuck = now < self.reads_at && !luck.is_calm();
-        let count = if is_stuck { 0 } else { luck.part(self.outbox.len(), plan.faults.pieces) };
+        let sent = if self.finished || self.closed { 0 } else { self.speak(plan, rng) };
+        let is_stuck = now < self.reads_at && !rng.is_calm();
+        let count = if is_stuck { 0 } else { rng.part(self.outbox.len(), plan.faults.pieces) };
         self.outbox.drain(..count);
         self.moved += (sent + count) as u64;
         self.leave();
         (sent, count)
     }
 
-    fn speak(&mut self, plan: &Plan, luck: &mut Luck) -> usize {
-        if self.said == self.script.len() && self.requests > 0 && !luck.is_calm() {
+    fn speak(&mut self, plan: &Plan, rng: &mut Rng) -> usize {
+        if self.said == self.script.len() && self.requests > 0 && !rng.is_calm() {
             self.requests -= 1;
             self.script.clear();
             self.said = 0;
-            self.talk.say(luck, &mut self.script);
+            self.client_model.say(rng, &mut self.script);
         }
         let rest = &self.script[self.said..];
-        let count = luck.part(rest.len(), plan.faults.pieces);
+        let count = rng.part(rest.len(), plan.faults.pieces);
         self.inbox.extend(&rest[..count]);
         self.said += count;
         count
@@ -201,8 +201,10 @@ impl<T: Talk> Peer<T> {
             Leaves::Reset(at) if self.moved >= at => self.break_off(),
             Leaves::HalfClosed | Leaves::Reset(_) => self.finished |= has_said_all,
             Leaves::Answered => {
-                self.finished |=
-                    has_said_all && self.inbox.is_empty() && self.owed.is_settled() && self.outbox.is_empty();
+                self.finished |= has_said_all
+                    && self.inbox.is_empty()
+                    && self.expected.is_settled()
+                    && self.outbox.is_empty();
             }
             Leaves::Never | Leaves::AsTold => {}
         }
@@ -241,7 +243,7 @@ impl<T: Talk> Peer<T> {
 
     fn wants_to_leave(&self) -> bool {
         let is_left_alone = (self.closed || self.shut) && self.outbox.is_empty();
-        let is_answered = self.inbox.is_empty() && self.owed.is_settled();
+        let is_answered = self.inbox.is_empty() && self.expected.is_settled();
         is_left_alone
             || match self.leaves {
                 Leaves::HalfClosed | Leaves::Reset(_) => self.has_said_all(),

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::luck::{Luck, OFTEN};
-use crate::rooms::Rooms;
+use crate::capacity::Capacity;
+use crate::rng::{OFTEN, Rng};
 
 /// Who computes jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +31,7 @@ pub struct Plan {
     /// When the service is asked to stop, in steps of tasks; else that is when the last client has left.
     pub stops_at: Option<u64>,
     /// How much there can be of everything.
-    pub rooms: Rooms,
+    pub capacity: Capacity,
     /// Who computes.
     pub computes: Computes,
     /// For services that have such a thing.
@@ -54,8 +54,8 @@ macro_rules! faults {
 
             /// Some of these, each more or less often. Groce and others' *Swarm Testing* (2012) is why not all of
             /// them each time: faults hide each other.
-            fn drawn(luck: &mut Luck) -> Self {
-                Self { $($name: luck.below(2) * luck.between(1, $most),)* }
+            fn drawn(rng: &mut Rng) -> Self {
+                Self { $($name: rng.below(2) * rng.between(1, $most),)* }
             }
 
             /// Those that there are, by name.
@@ -126,37 +126,36 @@ faults! {
 impl Plan {
     /// A run as luck will have it, of some hundred steps mostly.
     #[must_use]
-    pub fn drawn(luck: &mut Luck) -> Self {
-        let clients = *luck.pick(&[1, 2, 3, 5, 8, 20]);
+    pub fn drawn(rng: &mut Rng) -> Self {
+        let clients = *rng.pick(&[1, 2, 3, 5, 8, 20]);
         let crowd = clients as usize + 1;
-        let room = |luck: &mut Luck, most: usize| match luck.below(4) {
+        let room = |rng: &mut Rng, most: usize| match rng.below(4) {
             0 | 1 => most,
             2 => most.div_ceil(2).max(2),
             _ => 2,
         };
-        let computes = match luck.below(3) {
+        let computes = match rng.below(3) {
             0 => Computes::Slices,
             workers => Computes::Workers(workers),
         };
         Self {
             clients,
-            visits: u64::from(clients) + u64::from(luck.below(2 * clients)),
-            requests: luck.between(1, 12),
+            visits: u64::from(clients) + u64::from(rng.below(2 * clients)),
+            requests: rng.between(1, 12),
             steps: 3000,
-            haste: *luck.pick(&[5_000, 1, 100_000]),
-            stops_at: (luck.below(4) == 3).then(|| u64::from(luck.below(400))),
-            rooms: Rooms {
+            haste: *rng.pick(&[5_000, 1, 100_000]),
+            stops_at: (rng.below(4) == 3).then(|| u64::from(rng.below(400))),
+            capacity: Capacity {
                 // A closed connection may linger beside the one that comes after it.
-                tasks: room(luck, 2 * crowd),
-                sources: room(luck, 2 * crowd),
-                jobs: [crowd, 1, 0][luck.below(3) as usize],
-                blocks: [crowd, 2, 1, 0][luck.below(4) as usize],
-                block_size: *luck.pick(&[4096, 256, 160, 128]),
+                tasks: room(rng, 2 * crowd),
+                sources: room(rng, 2 * crowd),
+                jobs: [crowd, 1, 0][rng.below(3) as usize],
+                blocks: [crowd, 2, 1, 0][rng.below(4) as usize],
+                block_size: *rng.pick(&[4096, 256, 160, 128]),
             },
             computes,
-            idle_timeout: (luck.below(2) == 1)
-                .then(|| Duration::from_micros(u64::from(luck.between(1, 5000)))),
-            faults: Faults::drawn(luck),
+            idle_timeout: (rng.below(2) == 1).then(|| Duration::from_micros(u64::from(rng.between(1, 5000)))),
+            faults: Faults::drawn(rng),
         }
     }
 
@@ -171,7 +170,7 @@ impl Plan {
             steps,
             haste: 100_000,
             stops_at: None,
-            rooms: Rooms {
+            capacity: Capacity {
                 // Some of the closed ones linger beside those that come after them; at times there is no room for that.
                 tasks: crowd + 8,
                 sources: crowd + 8,
@@ -189,7 +188,7 @@ impl Plan {
 /// In a line, for people.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clients, visits, requests, rooms, .. } = self;
+        let Self { clients, visits, requests, capacity, .. } = self;
         write!(f, "{clients} clients at a time, ")?;
         if *visits < u64::MAX {
             write!(f, "{visits} visits, ")?;
@@ -207,7 +206,7 @@ impl fmt::Display for Plan {
         if let Some(steps) = self.stops_at {
             write!(f, ", asked to stop after {steps} steps")?;
         }
-        let Rooms { tasks, sources, jobs, blocks, block_size } = rooms;
+        let Capacity { tasks, sources, jobs, blocks, block_size } = capacity;
         write!(
             f,
             "; room for {tasks} tasks, {sources} sources, {jobs} jobs, {blocks} blocks of {block_size} bytes; {}",

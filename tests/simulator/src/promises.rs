@@ -6,8 +6,8 @@
 //! told) is compared with what the kernel does. What is wrong is a sentence, with the number of the promise.
 
 use sinbin_core::{
-    Broken, IdMap, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait, What,
-    Woken,
+    Broken, IdMap, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait,
+    WaitTarget, WakeReason,
 };
 
 use crate::evidence::Evidence;
@@ -96,42 +96,46 @@ impl Promises {
         let last = self.queue.first().copied().filter(|_| self.first_ran);
         let queued = self.check_queue(kernel, task)?;
         self.audit(kernel, last, queued).map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
-        let woken = kernel.woken(task).ok_or("promise 1: a task runs that is gone")?;
-        evidence.check_asked(task, woken)?;
-        self.check_woken(evidence, task, woken)
+        let wake_reason = kernel.wake_reason(task).ok_or("promise 1: a task runs that is gone")?;
+        evidence.check_asked(task, wake_reason)?;
+        self.check_woken(evidence, task, wake_reason)
     }
 
     /// What the task is told is so, and it is why it runs.
-    fn check_woken(&self, evidence: &Evidence, task: TaskId, woken: Woken) -> Result<(), String> {
+    fn check_woken(&self, evidence: &Evidence, task: TaskId, wake_reason: WakeReason) -> Result<(), String> {
         let Some(said) = self.said(task) else {
-            let is_first = woken == Woken::Spawned;
+            let is_first = wake_reason == WakeReason::Spawned;
             return if is_first {
                 Ok(())
             } else {
-                Err(format!("promise 1: task {task} begins as {woken:?}"))
+                Err(format!("promise 1: task {task} begins as {wake_reason:?}"))
             };
         };
         if said.turn == self.turn {
             return Err(format!("promise 3: task {task} has two steps in one turn"));
         }
-        match (&said.wait, woken) {
-            (_, Woken::Spawned) => Err(format!("promise 1: task {task} begins twice")),
-            (None, Woken::Yielded | Woken::Cancelled) => Ok(()),
-            (None, _) => Err(format!("promise 2: task {task} waits for nothing, and is told {woken:?}")),
-            (Some(_), Woken::Yielded) => Err(format!("promise 2: task {task} waits, and runs for nothing")),
-            (Some(wait), Woken::TimedOut) if wait.deadline() > self.now => {
+        match (&said.wait, wake_reason) {
+            (_, WakeReason::Spawned) => Err(format!("promise 1: task {task} begins twice")),
+            (None, WakeReason::Yielded | WakeReason::Cancelled) => Ok(()),
+            (None, _) => {
+                Err(format!("promise 2: task {task} waits for nothing, and is told {wake_reason:?}"))
+            }
+            (Some(_), WakeReason::Yielded) => {
+                Err(format!("promise 2: task {task} waits, and runs for nothing"))
+            }
+            (Some(wait), WakeReason::TimedOut) if wait.deadline() > self.now => {
                 Err(format!("promise 2: task {task} is told of a deadline that has not come"))
             }
-            (Some(wait), Woken::TimedOut) if wait.deadline() > self.seen => Err(format!(
+            (Some(wait), WakeReason::TimedOut) if wait.deadline() > self.seen => Err(format!(
                 "promise 10: task {task} is told of a deadline before the sources were looked at"
             )),
-            (Some(_), Woken::TimedOut) => Ok(()),
-            (Some(wait), Woken::Busy) if self.is_taken(task, wait) => Ok(()),
-            (Some(wait), _) if evidence.is_for(woken, wait, said.news) => Ok(()),
+            (Some(_), WakeReason::TimedOut) => Ok(()),
+            (Some(wait), WakeReason::Busy) if self.is_taken(task, wait) => Ok(()),
+            (Some(wait), _) if evidence.is_for(wake_reason, wait, said.news) => Ok(()),
             (Some(wait), _) => {
-                let whats: Vec<_> = wait.whats().collect();
+                let targets: Vec<_> = wait.targets().collect();
                 Err(format!(
-                    "promise 2: task {task} waits for {whats:?}, and is told {woken:?} without news of that"
+                    "promise 2: task {task} waits for {targets:?}, and is told {wake_reason:?} without news of that"
                 ))
             }
         }
@@ -142,8 +146,9 @@ impl Promises {
     #[cold]
     fn is_taken(&self, task: TaskId, wait: &Wait) -> bool {
         let others = self.said.iter().filter(|(other, _)| *other != task);
-        let theirs: Vec<_> = others.filter_map(|(_, said)| said.wait).flat_map(|wait| wait.whats()).collect();
-        let mut its = wait.whats();
+        let theirs: Vec<_> =
+            others.filter_map(|(_, said)| said.wait).flat_map(|wait| wait.targets()).collect();
+        let mut its = wait.targets();
         let mut before = Vec::new();
         its.any(|what| {
             let is_taken = theirs.contains(&what) || before.contains(&what);
@@ -219,13 +224,13 @@ impl Promises {
         watched: impl Fn(SourceId) -> Interest,
     ) -> Result<(), String> {
         for (task, said) in self.said.iter().filter(|(task, _)| waits(kernel, *task)) {
-            let is_lost = |what: &What| match what {
-                What::Recv(source) => !watched(*source).contains(Interest::RECV),
-                What::Send(source) => !watched(*source).contains(Interest::SEND),
-                What::Hangup(source) => watched(*source).is_empty(),
-                What::Job(_) => false,
+            let is_lost = |what: &WaitTarget| match what {
+                WaitTarget::Recv(source) => !watched(*source).contains(Interest::RECV),
+                WaitTarget::Send(source) => !watched(*source).contains(Interest::SEND),
+                WaitTarget::Hangup(source) => watched(*source).is_empty(),
+                WaitTarget::Job(_) => false,
             };
-            if let Some(what) = said.wait.and_then(|wait| wait.whats().find(is_lost)) {
+            if let Some(what) = said.wait.and_then(|wait| wait.targets().find(is_lost)) {
                 return Err(format!(
                     "promise 2: task {task} waits for {what:?}, and the host does not watch"
                 ));
@@ -248,12 +253,12 @@ impl Promises {
         }
         let is_ready = |interest| readiness.contains(interest) || readiness.contains(Interest::HANGUP);
         let is_for = |what| match what {
-            What::Recv(of) => of == source && is_ready(Interest::RECV),
-            What::Send(of) => of == source && is_ready(Interest::SEND),
-            What::Hangup(of) => of == source && is_ready(Interest::HANGUP),
-            What::Job(_) => false,
+            WaitTarget::Recv(of) => of == source && is_ready(Interest::RECV),
+            WaitTarget::Send(of) => of == source && is_ready(Interest::SEND),
+            WaitTarget::Hangup(of) => of == source && is_ready(Interest::HANGUP),
+            WaitTarget::Job(_) => false,
         };
-        match said.wait.and_then(|wait| wait.whats().find(|what| is_for(*what))) {
+        match said.wait.and_then(|wait| wait.targets().find(|what| is_for(*what))) {
             Some(what) => Err(format!("promise 2: {what:?} is ready, and task {task} still waits for it")),
             None => Ok(()),
         }

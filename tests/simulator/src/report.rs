@@ -48,7 +48,7 @@ impl Report {
 pub struct Ended {
     /// What it came to.
     pub outcome: Result<Report, Failure>,
-    /// Its decisions, where `luck` was recorded.
+    /// Its decisions, where `rng` was recorded.
     pub tape: Vec<u32>,
     /// What happened, where that was asked for.
     pub story: String,

@@ -13,13 +13,13 @@ pub(crate) use rest::LONG;
 
 use sinbin_core::{Acceptor, Executor, Instant, Kernel, Limits, Rest, Service, Task, TaskId};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
 use crate::panics::catch;
 use crate::peer::Phase;
 use crate::plan::Plan;
 use crate::report::{Ended, Failure, Report};
+use crate::rng::Rng;
 use crate::story::Story;
-use crate::talk::Talk;
 use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
@@ -27,7 +27,7 @@ use crate::world::{Role, World};
 pub struct Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     pub(crate) executor: Executor<World<S, T>>,
     pub(crate) world: World<S, T>,
@@ -43,12 +43,12 @@ where
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// A run of `service` by `plan`, for clients that `talks` makes.
-    pub fn new(service: S, plan: &Plan, luck: Luck, talks: M) -> Self {
-        Self::telling(service, plan, luck, talks, Story::default())
+    pub fn new(service: S, plan: &Plan, rng: Rng, talks: M) -> Self {
+        Self::telling(service, plan, rng, talks, Story::default())
     }
 
     /// The same, and more is checked, which holds of services like those that sinbin ships as state machines: a task ends
@@ -62,13 +62,13 @@ where
         self
     }
 
-    pub(crate) fn telling(service: S, plan: &Plan, luck: Luck, talks: M, story: Story) -> Self {
+    pub(crate) fn telling(service: S, plan: &Plan, rng: Rng, talks: M, story: Story) -> Self {
         let mut plan = plan.clone();
         // The least that anything can be done with.
-        plan.rooms.tasks = plan.rooms.tasks.max(2);
-        plan.rooms.sources = plan.rooms.sources.max(2);
-        let mut executor = Executor::new(&plan.rooms.limits());
-        let mut world = World::new(service, &plan, luck, story);
+        plan.capacity.tasks = plan.capacity.tasks.max(2);
+        plan.capacity.sources = plan.capacity.sources.max(2);
+        let mut executor = Executor::new(&plan.capacity.limits());
+        let mut world = World::new(service, &plan, rng, story);
         let listener =
             executor.kernel.open().unwrap_or_else(|_| unreachable!("there is room for two sources"));
         world.insert(listener, Role::Listener);
@@ -117,7 +117,7 @@ where
             self.turn();
             self.settle();
             self.go_on();
-            self.mischief();
+            self.inject_faults();
             self.wait();
             self.world.story.count(self.world.promises.steps);
             if let Some(what) = self.world.wrong.take() {
@@ -131,8 +131,8 @@ where
     /// Runs to the end, and tells its decisions (if the luck was recorded) beside the outcome.
     pub fn run_recorded(mut self) -> Ended {
         let outcome = self.run_to_the_end();
-        let World { luck, story, .. } = self.world;
-        Ended { outcome, tape: luck.into_tape(), story: story.into_text() }
+        let World { rng, story, .. } = self.world;
+        Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
     pub(crate) fn failure(&self, what: String) -> Failure {

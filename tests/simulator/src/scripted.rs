@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Service, Task};
 
-use crate::luck::Luck;
+use crate::capacity::Capacity;
+use crate::client_model::ClientModel;
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::plan::{Computes, Faults, Plan};
 use crate::report::{Ended, Failure};
-use crate::rooms::Rooms;
+use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::story::Story;
-use crate::talk::Talk;
 use crate::world::World;
 
 /// How much of a job is computed at once, in the job's units.
@@ -27,16 +27,16 @@ const SLICE: u32 = 20_000;
 ///
 /// Clients act at once, and never wait. The service runs when it is told to, by [`drive`](Self::drive),
 /// [`wait`](Self::wait) or [`step`](Self::step); before each step of its tasks the promises are checked, as in every
-/// run, and what it sends is held against what the client's [`Talk`] says that it owes. Nobody acts by chance, but
+/// run, and what it sends is held against what the client's [`ClientModel`] says that it owes. Nobody acts by chance, but
 /// whatever the plan says goes wrong does so, as luck will have it.
 ///
 /// ```
 /// use sinbin_core::fib_service::Fib;
-/// use sinbin_simulator::talk::FibTalk;
-/// use sinbin_simulator::{Luck, Plan, Scripted};
+/// use sinbin_simulator::client_model::FibTalk;
+/// use sinbin_simulator::{Rng, Plan, Scripted};
 ///
 /// let service = Fib::default();
-/// let mut sim = Scripted::new(service, &Plan::friendly(10), Luck::seeded(0));
+/// let mut sim = Scripted::new(service, &Plan::friendly(10), Rng::seeded(0));
 /// let slow = sim.connect(FibTalk::new(&service));
 /// let fast = sim.connect(FibTalk::new(&service));
 /// sim.send(slow, b"25\n")?;
@@ -52,9 +52,9 @@ const SLICE: u32 = 20_000;
 pub struct Scripted<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
-    run: Simulation<S, T, fn(&mut Luck) -> T>,
+    run: Simulation<S, T, fn(&mut Rng) -> T>,
     failed: Option<Failure>,
 }
 
@@ -69,8 +69,8 @@ impl Plan {
     pub fn friendly(connections: usize) -> Self {
         // Beside them there is the listener.
         let places = connections + 1;
-        let rooms =
-            Rooms { tasks: places, sources: places, jobs: places, blocks: places, block_size: 16 << 10 };
+        let capacity =
+            Capacity { tasks: places, sources: places, jobs: places, blocks: places, block_size: 16 << 10 };
         Self {
             clients: 0,
             visits: 0,
@@ -78,7 +78,7 @@ impl Plan {
             steps: u64::MAX,
             haste: 0,
             stops_at: None,
-            rooms,
+            capacity,
             computes: Computes::Workers(1),
             idle_timeout: None,
             faults: Faults::default(),
@@ -89,17 +89,17 @@ impl Plan {
 impl<S, T> Scripted<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     /// A service without clients. Of the plan, what it says of clients is of no use here, and nor is when the service is to
     /// stop. A service with an idle timeout has it in the plan as well.
-    pub fn new(service: S, plan: &Plan, luck: Luck) -> Self {
-        Self::begin(service, plan, luck, Story::default())
+    pub fn new(service: S, plan: &Plan, rng: Rng) -> Self {
+        Self::begin(service, plan, rng, Story::default())
     }
 
     /// The same, and what happens is told as a story.
-    pub fn told(service: S, plan: &Plan, luck: Luck) -> Self {
-        Self::begin(service, plan, luck, Story::of(true))
+    pub fn told(service: S, plan: &Plan, rng: Rng) -> Self {
+        Self::begin(service, plan, rng, Story::of(true))
     }
 
     /// The same, and more is checked, as [`Simulation::strict`] says: of a service whose tasks do not wake or cancel each
@@ -109,10 +109,10 @@ where
         Self { run: self.run.strict(), ..self }
     }
 
-    fn begin(service: S, plan: &Plan, luck: Luck, story: Story) -> Self {
+    fn begin(service: S, plan: &Plan, rng: Rng, story: Story) -> Self {
         let plan = Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ..plan.clone() };
-        let nobody: fn(&mut Luck) -> T = |_| unreachable!("nobody comes by chance");
-        let mut run = Simulation::telling(service, &plan, luck, nobody, story);
+        let nobody: fn(&mut Rng) -> T = |_| unreachable!("nobody comes by chance");
+        let mut run = Simulation::telling(service, &plan, rng, nobody, story);
         run.world.slice = Some(SLICE);
         Self { run, failed: None }
     }
@@ -188,15 +188,15 @@ where
             Some(failure) => Err(failure),
             None => self.run.run_to_the_end(),
         };
-        let World { luck, story, .. } = self.run.world;
-        Ended { outcome, tape: luck.into_tape(), story: story.into_text() }
+        let World { rng, story, .. } = self.run.world;
+        Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
-    /// A client connects. `talk` knows what it is owed for what it is told to say.
-    pub fn connect(&mut self, talk: T) -> ClientId {
+    /// A client connects. `client_model` knows what it is owed for what it is told to say.
+    pub fn connect(&mut self, client_model: T) -> ClientId {
         let world = &mut self.run.world;
         let number = world.peers.len();
-        world.peers.push(Peer::scripted(talk, &world.plan, &mut world.luck));
+        world.peers.push(Peer::scripted(client_model, &world.plan, &mut world.rng));
         world.connect(number);
         ClientId(number)
     }

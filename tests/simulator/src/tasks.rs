@@ -3,10 +3,12 @@
 use std::pin::Pin;
 
 use sinbin_core::task::Label;
-use sinbin_core::{Acceptor, Cx, Instant, Linger, Service, SourceId, Step, Task, TaskId, Wait, What, Woken};
+use sinbin_core::{
+    Acceptor, Cx, Instant, Linger, Service, SourceId, Step, Task, TaskId, Wait, WaitTarget, WakeReason,
+};
 
+use crate::client_model::ClientModel;
 use crate::panics::give_up;
-use crate::talk::Talk;
 use crate::world::{Role, World};
 
 /// A task of a simulated run.
@@ -22,11 +24,11 @@ pub enum SimTask<S: Service> {
 impl<S, T> Task<World<S, T>> for SimTask<S>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, World<S, T>>) -> Step {
         let task = cx.id();
-        let woken = cx.woken();
+        let wake_reason = cx.wake_reason();
         let mut promises = std::mem::take(&mut cx.host.promises);
         let mut evidence = std::mem::take(&mut cx.host.evidence);
         let checked = promises.before_step(cx.kernel(), &mut evidence, task);
@@ -38,12 +40,12 @@ where
             give_up();
         }
         let is_late = promises.is_late(task);
-        if woken == Woken::TimedOut
+        if wake_reason == WakeReason::TimedOut
             && let Some(wait) = promises.timely_wait(task)
         {
             self.check_deadline(cx, task, &wait);
         }
-        self.note(cx, task, woken, is_late);
+        self.note(cx, task, wake_reason, is_late);
         cx.host.dawdle();
         let step = match &mut *self {
             Self::Accept(inner) => Pin::new(inner).resume(cx),
@@ -55,7 +57,7 @@ where
         cx.host.promises = promises;
         self.check_patience(cx.host, task, &step);
         cx.host.story.add(task.to_bits());
-        cx.host.story.add(woken as u64);
+        cx.host.story.add(wake_reason as u64);
         step
     }
 
@@ -83,14 +85,20 @@ where
 
 impl<S: Service> SimTask<S> {
     /// Notes whose step it is, and what the end of it may be blamed on.
-    fn note<T: Talk>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, woken: Woken, is_late: bool) {
+    fn note<T: ClientModel>(
+        &self,
+        cx: &mut Cx<'_, World<S, T>>,
+        task: TaskId,
+        wake_reason: WakeReason,
+        is_late: bool,
+    ) {
         let source = match self {
             Self::Accept(_) => None,
             Self::Serve(_, source) | Self::Linger(_, source) => Some(*source),
         };
         cx.host.tell(|| match source {
-            None => format!("task {task} runs ({woken:?})"),
-            Some(source) => format!("task {task} runs ({woken:?}), for source {source}"),
+            None => format!("task {task} runs ({wake_reason:?})"),
+            Some(source) => format!("task {task} runs ({wake_reason:?}), for source {source}"),
         });
         let Some(Role::Peer(number)) =
             source.and_then(|source| cx.host.entry(source)).map(|entry| entry.role)
@@ -103,19 +111,20 @@ impl<S: Service> SimTask<S> {
         peer.task = Some(task);
         // An `async fn` may look at the time, whatever woke it. The excuse is good for this step alone.
         // Of one that has yielded nobody else knows the deadline, but that it is no earlier than this.
-        let may_be_late = woken == Woken::Yielded && idle.is_some_and(|idle| now >= peer.began_at + idle);
-        let is_over = woken == Woken::TimedOut || reads_clocks && (is_late || may_be_late);
+        let may_be_late =
+            wake_reason == WakeReason::Yielded && idle.is_some_and(|idle| now >= peer.began_at + idle);
+        let is_over = wake_reason == WakeReason::TimedOut || reads_clocks && (is_late || may_be_late);
         peer.timed_out = is_over && idle.is_some();
         let is_early = !reads_clocks && idle.is_some_and(|idle| now < peer.moved_at + idle);
         // Whether somebody did that was looked at before; it may have been another task.
-        peer.cancelled |= woken == Woken::Cancelled;
+        peer.cancelled |= wake_reason == WakeReason::Cancelled;
         if is_over && is_early {
             cx.host.wrong(format!("client {number} was not silent for as long as it may be"));
         }
     }
 
     /// A deadline ends a wait only for what had not happened when it came, and a silence is as long as it may be.
-    fn check_deadline<T: Talk>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, wait: &Wait) {
+    fn check_deadline<T: ClientModel>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, wait: &Wait) {
         let now = cx.now();
         let host = &mut *cx.host;
         let (Self::Serve(_, source) | Self::Linger(_, source)) = self else { return };
@@ -123,16 +132,18 @@ impl<S: Service> SimTask<S> {
         else {
             return;
         };
-        let is_of_it = |what: &What| matches!(what, What::Recv(of) | What::Send(of) if of == source);
-        let in_time = |what: &What| host.peers[number].came_before(*what, wait.deadline());
-        if let Some(what) = wait.whats().filter(is_of_it).find(in_time) {
+        let is_of_it =
+            |what: &WaitTarget| matches!(what, WaitTarget::Recv(of) | WaitTarget::Send(of) if of == source);
+        let in_time = |what: &WaitTarget| host.peers[number].came_before(*what, wait.deadline());
+        if let Some(what) = wait.targets().filter(is_of_it).find(in_time) {
             let deadline = wait.deadline();
             host.wrong(format!(
                 "promise 10: task {task} is told that {deadline:?} has come, and {what:?} was ready before"
             ));
         }
         // A service that sinbin ships knows no other deadline of a client that it wants to hear from.
-        let hears = matches!(self, Self::Serve(..)) && wait.whats().any(|what| what == What::Recv(*source));
+        let hears =
+            matches!(self, Self::Serve(..)) && wait.targets().any(|what| what == WaitTarget::Recv(*source));
         let may_speak = host.plan.idle_timeout.map(|idle| host.peers[number].moved_at + idle);
         if hears && host.evidence.tasks_ask_nothing && may_speak.is_some_and(|end| now < end) {
             host.wrong(format!("client {number} was not silent for as long as it may be"));
@@ -140,15 +151,17 @@ impl<S: Service> SimTask<S> {
     }
 
     /// Who waits for a client does so for as long as that may be silent, and not for ever; nor does who lingers.
-    fn check_patience<T: Talk>(&self, host: &mut World<S, T>, task: TaskId, step: &Step) {
+    fn check_patience<T: ClientModel>(&self, host: &mut World<S, T>, task: TaskId, step: &Step) {
         let Step::Wait(wait) = step else { return };
         let has_an_end = match self {
             Self::Accept(_) => false,
             Self::Serve(..) => host.plan.idle_timeout.is_some(),
             Self::Linger(..) => true,
         };
-        let waits_for_client =
-            wait.whats().next().is_some_and(|what| matches!(what, What::Recv(_) | What::Send(_)));
+        let waits_for_client = wait
+            .targets()
+            .next()
+            .is_some_and(|what| matches!(what, WaitTarget::Recv(_) | WaitTarget::Send(_)));
         if waits_for_client && has_an_end && wait.deadline() == Instant::NEVER {
             host.wrong(format!("task {task} waits for a client that may be silent for ever"));
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use sinbin_core::{Job, JobId, Limits, Progress, Slicer};
 
-use crate::luck::Luck;
+use crate::rng::Rng;
 
 /// The jobs of a run.
 pub(crate) enum Work<J: Job> {
@@ -29,14 +29,14 @@ impl<J: Job> Work<J> {
     }
 
     /// Takes a job in. Whether somebody else has to say when it is done.
-    pub(crate) fn submit(&mut self, id: JobId, job: J, luck: &mut Luck) -> bool {
+    pub(crate) fn submit(&mut self, id: JobId, job: J, rng: &mut Rng) -> bool {
         match self {
             Self::Slices(slicer) => {
                 slicer.submit(id, job);
                 false
             }
             Self::Threads { threads, running, .. } => {
-                running.push(Running { id, job, thread: luck.below(*threads) });
+                running.push(Running { id, job, thread: rng.below(*threads) });
                 true
             }
         }
@@ -68,10 +68,10 @@ impl<J: Job> Work<J> {
     }
 
     /// Runs a slice of `budget`, or as luck will have it. Returns the job if it is done.
-    pub(crate) fn slice(&mut self, budget: Option<u32>, luck: &mut Luck) -> Option<JobId> {
+    pub(crate) fn slice(&mut self, budget: Option<u32>, rng: &mut Rng) -> Option<JobId> {
         match self {
             Self::Slices(slicer) => {
-                slicer.run(budget.unwrap_or_else(|| *luck.pick(&[u32::MAX, 1, 100, 2000])))
+                slicer.run(budget.unwrap_or_else(|| *rng.pick(&[u32::MAX, 1, 100, 2000])))
             }
             Self::Threads { .. } => None,
         }
@@ -79,18 +79,18 @@ impl<J: Job> Work<J> {
 
     /// The job's time is over. Whether it is done; a job that is gone is not, nor one that takes more than `budget`, if
     /// there is one.
-    pub(crate) fn finish(&mut self, id: JobId, budget: Option<u32>, luck: &mut Luck) -> bool {
+    pub(crate) fn finish(&mut self, id: JobId, budget: Option<u32>, rng: &mut Rng) -> bool {
         let Self::Threads { running, done, threads } = self else { return false };
         let Some(place) = running.iter().position(|running| running.id == id) else { return false };
         let mut job = running.swap_remove(place).job;
-        let slice = budget.unwrap_or_else(|| *luck.pick(&[u32::MAX, 100]));
+        let slice = budget.unwrap_or_else(|| *rng.pick(&[u32::MAX, 100]));
         loop {
             if let Progress::Done(output) = job.run(slice) {
                 done.push_back((id, output));
                 return true;
             }
             if budget.is_some() {
-                let thread = luck.below(*threads);
+                let thread = rng.below(*threads);
                 running.push(Running { id, job, thread });
                 return false;
             }
@@ -111,9 +111,9 @@ impl<J: Job> Work<J> {
     }
 
     /// A thread dies. Returns the jobs that die with it.
-    pub(crate) fn die(&mut self, luck: &mut Luck) -> Vec<JobId> {
+    pub(crate) fn die(&mut self, rng: &mut Rng) -> Vec<JobId> {
         let Self::Threads { threads, running, .. } = self else { return Vec::new() };
-        let dead = luck.below(*threads);
+        let dead = rng.below(*threads);
         let its = running.extract_if(.., |running| running.thread == dead);
         its.map(|running| running.id).collect()
     }

@@ -13,14 +13,14 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId};
 
+use crate::client_model::ClientModel;
 use crate::evidence::Evidence;
-use crate::luck::Luck;
 use crate::peer::Peer;
 use crate::plan::{Computes, Plan};
 use crate::promises::Promises;
 use crate::report::Report;
+use crate::rng::Rng;
 use crate::story::Story;
-use crate::talk::Talk;
 use crate::work::Work;
 
 /// Something that will happen.
@@ -57,7 +57,7 @@ pub(crate) struct Entry {
 pub struct World<S: Service, T> {
     pub(crate) service: S,
     pub(crate) plan: Plan,
-    pub(crate) luck: Luck,
+    pub(crate) rng: Rng,
     /// What the clock says, which may be wrong; and what time it is.
     pub(crate) now: Instant,
     pub(crate) events: BinaryHeap<Reverse<(u64, u64, Event)>>,
@@ -88,16 +88,16 @@ pub struct World<S: Service, T> {
     pub(crate) wrong: Option<String>,
 }
 
-impl<S: Service, T: Talk> World<S, T> {
-    pub(crate) fn new(service: S, plan: &Plan, luck: Luck, story: Story) -> Self {
+impl<S: Service, T: ClientModel> World<S, T> {
+    pub(crate) fn new(service: S, plan: &Plan, rng: Rng, story: Story) -> Self {
         let work = match plan.computes {
-            Computes::Slices => Work::slices(&plan.rooms.limits()),
+            Computes::Slices => Work::slices(&plan.capacity.limits()),
             Computes::Workers(threads) => Work::threads(threads),
         };
         Self {
             service,
             plan: plan.clone(),
-            luck,
+            rng,
             now: Instant::ZERO,
             events: BinaryHeap::new(),
             scheduled: 0,

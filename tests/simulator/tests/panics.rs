@@ -4,28 +4,28 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use sinbin_core::{Cx, NoJob, Serves, Service, SourceId, Step, Task};
-use sinbin_simulator::talk::EchoTalk;
-use sinbin_simulator::{Faults, Luck, Plan, Scripted, Simulation};
+use sinbin_simulator::client_model::EchoTalk;
+use sinbin_simulator::{Faults, Plan, Rng, Scripted, Simulation};
 
 /// Where a connection panics; when it is dropped it does so in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum PanicSite {
     Connect,
     Step,
     End,
     Payload,
 }
 
-struct Rotten(Place);
+struct Rotten(PanicSite);
 
-struct Conn(Place);
+struct Conn(PanicSite);
 
 impl Service for Rotten {
     type Conn = Conn;
     type Job = NoJob;
 
     fn connect(&self, _: SourceId) -> Conn {
-        assert!(self.0 != Place::Connect, "planted");
+        assert!(self.0 != PanicSite::Connect, "planted");
         Conn(self.0)
     }
 }
@@ -41,14 +41,14 @@ impl Drop for Payload {
 impl<H: Serves<Rotten>> Task<H> for Conn {
     fn resume(self: Pin<&mut Self>, _: &mut Cx<'_, H>) -> Step {
         match self.0 {
-            Place::Step => panic!("planted"),
-            Place::Payload => std::panic::panic_any(Payload),
+            PanicSite::Step => panic!("planted"),
+            PanicSite::Payload => std::panic::panic_any(Payload),
             _ => Step::Done,
         }
     }
 
     fn end(self: Pin<&mut Self>, _: &mut Cx<'_, H>) {
-        assert!(self.0 != Place::End, "planted");
+        assert!(self.0 != PanicSite::End, "planted");
     }
 }
 
@@ -61,21 +61,21 @@ impl Drop for Conn {
 
 #[test]
 fn it_is_reported_by_its_run() {
-    for place in [Place::Connect, Place::Step, Place::End, Place::Payload] {
+    for place in [PanicSite::Connect, PanicSite::Step, PanicSite::End, PanicSite::Payload] {
         for seed in 0..20 {
-            let talk = |_: &mut Luck| EchoTalk;
+            let client_model = |_: &mut Rng| EchoTalk;
             let plan = Plan { faults: Faults::default(), ..Plan::endless(8, 1000) };
-            let outcome = Simulation::new(Rotten(place), &plan, Luck::seeded(seed), talk).run();
+            let outcome = Simulation::new(Rotten(place), &plan, Rng::seeded(seed), client_model).run();
             let failure = outcome.expect_err("it panics");
-            assert!(failure.what.contains("planted") || place == Place::Payload, "{place:?}: {failure}");
+            assert!(failure.what.contains("planted") || place == PanicSite::Payload, "{place:?}: {failure}");
         }
     }
 }
 
 #[test]
 fn a_scripted_one_says_so_too() {
-    for place in [Place::Connect, Place::Step, Place::End, Place::Payload] {
-        let mut sim = Scripted::new(Rotten(place), &Plan::friendly(3), Luck::seeded(0));
+    for place in [PanicSite::Connect, PanicSite::Step, PanicSite::End, PanicSite::Payload] {
+        let mut sim = Scripted::new(Rotten(place), &Plan::friendly(3), Rng::seeded(0));
         for _ in 0..3 {
             sim.connect(EchoTalk);
         }

@@ -7,12 +7,12 @@ use sinbin_core::echo::Echo;
 use sinbin_core::fib_protocol::Rules;
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Linger, Service, Task};
-use sinbin_simulator::talk::{AnyTalk, EchoTalk, FibTalk, Talk};
-use sinbin_simulator::{ClientId, Computes, Faults, Luck, Owed, Plan, Read, Scripted, World};
+use sinbin_simulator::client_model::{AnyTalk, ClientModel, EchoTalk, FibTalk};
+use sinbin_simulator::{ClientId, Computes, Expected, Faults, Plan, Read, Rng, Scripted, World};
 
 /// A simulation of the Fibonacci service, and a client of it.
 fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
-    let mut sim = Scripted::new(service, plan, Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, plan, Rng::seeded(0)).strict();
     let client = sim.connect(FibTalk::new(&service));
     (sim, client)
 }
@@ -23,7 +23,7 @@ fn with_idle_timeout(timeout: Duration) -> (Echo, Plan) {
 }
 
 #[track_caller]
-fn end<S: Service<Conn: Task<World<S, T>>>, T: Talk>(sim: Scripted<S, T>) {
+fn end<S: Service<Conn: Task<World<S, T>>>, T: ClientModel>(sim: Scripted<S, T>) {
     let ended = sim.end();
     assert!(ended.outcome.is_ok(), "{:?}", ended.outcome);
 }
@@ -65,7 +65,7 @@ fn jobs_take_time_and_others_are_answered_meanwhile() {
 #[test]
 fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
     let (service, plan) = with_idle_timeout(Duration::from_secs(60));
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &plan, Rng::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
     assert!(sim.now() < Duration::from_millis(1), "nothing is waited for: {:?}", sim.now());
@@ -80,7 +80,7 @@ fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
 #[test]
 fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     sim.drive().expect("it goes well");
     sim.send(client, b"hello").expect("there is room");
@@ -99,7 +99,7 @@ fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
 #[test]
 fn a_reader_that_is_stuck_is_not_read_from() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
     let mut sent = 0;
     let error = loop {
@@ -125,7 +125,7 @@ fn a_reader_that_is_stuck_is_not_read_from() {
 #[test]
 fn who_closes_with_something_unread_resets_and_so_does_who_is_sent_something_later() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
-    let mut sim = Scripted::told(service, &Plan::friendly(2), Luck::seeded(0)).strict();
+    let mut sim = Scripted::told(service, &Plan::friendly(2), Rng::seeded(0)).strict();
     let [early, late] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(early, b"unread").expect("there is room");
     sim.drive().expect("it goes well");
@@ -162,7 +162,7 @@ fn who_sends_on_after_the_last_answer_gets_it_and_the_end() {
 #[test]
 fn who_finds_no_room_waits_until_somebody_goes() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let [first, second] = [(); 2].map(|()| sim.connect(EchoTalk));
     sim.send(second, b"hello").expect("there is room");
     sim.wait(Duration::from_secs(1)).expect("it goes well");
@@ -176,12 +176,12 @@ fn who_finds_no_room_waits_until_somebody_goes() {
 /// Says that clients are owed what they send, twice.
 struct Doubled;
 
-impl Talk for Doubled {
-    fn say(&mut self, _: &mut Luck, _: &mut Vec<u8>) {}
+impl ClientModel for Doubled {
+    fn say(&mut self, _: &mut Rng, _: &mut Vec<u8>) {}
 
-    fn heard(&mut self, read: Read<'_>, owed: &mut Owed) {
+    fn heard(&mut self, read: Read<'_>, expected: &mut Expected) {
         if let Read::Bytes { bytes, .. } = read {
-            owed.answer([bytes, bytes].concat());
+            expected.answer([bytes, bytes].concat());
         }
     }
 }
@@ -189,7 +189,7 @@ impl Talk for Doubled {
 #[test]
 fn a_wrong_answer_is_a_failure_from_then_on() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(Doubled);
     sim.send(client, b"one").expect("there is room");
     sim.drive().expect("half an answer is no wrong one");
@@ -203,7 +203,7 @@ fn a_wrong_answer_is_a_failure_from_then_on() {
 #[test]
 fn without_an_oracle_the_script_looks_itself() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
-    let mut sim = Scripted::new(service, &Plan::friendly(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(AnyTalk);
     sim.send(client, b"one").expect("there is room");
     sim.drive().expect("it goes well");
@@ -212,13 +212,13 @@ fn without_an_oracle_the_script_looks_itself() {
 }
 
 /// The same conversation by a seed, with all that can go wrong and the answers be the same.
-fn unlucky(seed: u64) -> u64 {
+fn with_faults(seed: u64) -> u64 {
     let service = Fib::default();
     let faults =
         Faults { accepts: 0, resets: 0, squatters: 0, failing_jobs: 0, dying_workers: 0, ..Faults::ALL };
     let faults = Faults { cancels: 0, short_reads: 0, ..faults };
     let plan = Plan { faults, haste: 100_000, ..Plan::friendly(4) };
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(seed)).strict();
+    let mut sim = Scripted::new(service, &plan, Rng::seeded(seed)).strict();
     let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         // Its pieces, if there are some, are sent before anybody reads.
@@ -243,8 +243,8 @@ fn unlucky(seed: u64) -> u64 {
 
 #[test]
 fn bad_luck_changes_no_answer_and_a_seed_is_a_run() {
-    let sums: Vec<_> = (0..50).map(unlucky).collect();
-    let again: Vec<_> = (0..50).map(unlucky).collect();
+    let sums: Vec<_> = (0..50).map(with_faults).collect();
+    let again: Vec<_> = (0..50).map(with_faults).collect();
     assert_eq!(sums, again);
     assert_ne!(sums[0], sums[1]);
 }

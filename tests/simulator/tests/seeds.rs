@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sinbin_core::echo::Echo;
-use sinbin_simulator::talk::{EchoTalk, Talk};
+use sinbin_simulator::client_model::{ClientModel, EchoTalk};
 use sinbin_simulator::{
-    Ended, Faults, Luck, Owed, Plan, Read, Simulation, shipped, shipped_by, shipped_watched, shrink,
+    Ended, Expected, Faults, Plan, Read, Rng, Simulation, shipped, shipped_by, shipped_watched, shrink,
 };
 
 /// `SINBIN_SEEDS` says how many; CI runs more of them by the command.
@@ -19,7 +19,7 @@ fn seeds() -> u64 {
 #[test]
 fn some_seeds_go_well() {
     for seed in 0..seeds() {
-        let Ended { outcome, .. } = shipped(Luck::seeded(seed), false);
+        let Ended { outcome, .. } = shipped(Rng::seeded(seed), false);
         assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
     }
 }
@@ -27,7 +27,7 @@ fn some_seeds_go_well() {
 #[test]
 fn a_crowd_under_all_faults_goes_well() {
     for seed in 0..3 {
-        let Ended { outcome, .. } = shipped_by(&Plan::endless(100, 20_000), Luck::seeded(seed), false);
+        let Ended { outcome, .. } = shipped_by(&Plan::endless(100, 20_000), Rng::seeded(seed), false);
         let report = outcome.unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
         assert!(report.steps >= 20_000 && report.answers > 0);
     }
@@ -36,17 +36,17 @@ fn a_crowd_under_all_faults_goes_well() {
 #[test]
 fn the_same_seed_gives_the_same_run_and_so_does_its_tape() {
     for seed in 0..50 {
-        let first = shipped(Luck::seeded(seed).recorded(), true);
-        assert_eq!(shipped(Luck::seeded(seed).recorded(), true), first, "seed {seed}");
-        let replayed = shipped(Luck::replayed(&first.tape), true);
+        let first = shipped(Rng::seeded(seed).recorded(), true);
+        assert_eq!(shipped(Rng::seeded(seed).recorded(), true), first, "seed {seed}");
+        let replayed = shipped(Rng::replayed(&first.tape), true);
         assert_eq!((replayed.story, replayed.outcome), (first.story, first.outcome), "seed {seed}");
     }
 }
 
 #[test]
 fn a_story_begins_with_the_service_and_the_plan() {
-    for (seed, told) in (0..20).map(|seed| (seed, shipped(Luck::seeded(seed), true).story)) {
-        let plan = Plan::drawn(&mut Luck::seeded(seed));
+    for (seed, told) in (0..20).map(|seed| (seed, shipped(Rng::seeded(seed), true).story)) {
+        let plan = Plan::drawn(&mut Rng::seeded(seed));
         let first = told.lines().next().expect("a line");
         assert!(first.ends_with(&format!("; {plan}")), "seed {seed}: {first}");
         assert!(first.contains("fib") || first.contains("echo") || first.contains("upper"), "{first}");
@@ -73,8 +73,8 @@ fn a_plan_says_in_a_line_what_is_drawn() {
 #[test]
 fn a_run_that_is_watched_is_the_same_and_says_how_far_it_is() {
     let (plan, steps) = (Plan::endless(10, 2000), Arc::default());
-    let watched = shipped_watched(&plan, Luck::seeded(1), &steps);
-    assert_eq!(watched, shipped_by(&plan, Luck::seeded(1), false));
+    let watched = shipped_watched(&plan, Rng::seeded(1), &steps);
+    assert_eq!(watched, shipped_by(&plan, Rng::seeded(1), false));
     let counted = watched.outcome.expect("it goes well").steps;
     assert_eq!(steps.load(Ordering::Relaxed), counted);
 }
@@ -82,32 +82,32 @@ fn a_run_that_is_watched_is_the_same_and_says_how_far_it_is() {
 /// Owes what no service answers.
 struct Wrong;
 
-impl Talk for Wrong {
-    fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>) {
-        EchoTalk.say(luck, text);
+impl ClientModel for Wrong {
+    fn say(&mut self, rng: &mut Rng, text: &mut Vec<u8>) {
+        EchoTalk.say(rng, text);
     }
 
-    fn heard(&mut self, read: Read<'_>, owed: &mut Owed) {
+    fn heard(&mut self, read: Read<'_>, expected: &mut Expected) {
         if let Read::Bytes { bytes, .. } = read {
             // A byte in 1000 is another.
             let twist = |byte: &u8| if *byte == 77 { 78 } else { *byte };
-            owed.answer(bytes.iter().map(twist).collect::<Vec<_>>());
+            expected.answer(bytes.iter().map(twist).collect::<Vec<_>>());
         }
     }
 }
 
 #[test]
 fn a_wrong_answer_is_found_and_its_run_is_cut_short() {
-    let run = |mut luck: Luck| {
-        let plan = Plan::drawn(&mut luck);
+    let run = |mut rng: Rng| {
+        let plan = Plan::drawn(&mut rng);
         let echo = Echo { idle_timeout: plan.idle_timeout, ..Echo::default() };
-        Simulation::new(echo, &plan, luck, |_: &mut Luck| Wrong).run_recorded()
+        Simulation::new(echo, &plan, rng, |_: &mut Rng| Wrong).run_recorded()
     };
-    let found = (0..100).map(|seed| run(Luck::seeded(seed).recorded())).find(|ended| ended.outcome.is_err());
+    let found = (0..100).map(|seed| run(Rng::seeded(seed).recorded())).find(|ended| ended.outcome.is_err());
     let found = found.expect("a byte of many is 77");
-    let short = shrink(&found.tape, |tape| run(Luck::replayed(tape)).outcome.is_err());
+    let short = shrink(&found.tape, |tape| run(Rng::replayed(tape)).outcome.is_err());
     assert!(short.len() < found.tape.len() / 2, "{} of {}", short.len(), found.tape.len());
-    let failure = run(Luck::replayed(&short)).outcome.expect_err("it fails still");
+    let failure = run(Rng::replayed(&short)).outcome.expect_err("it fails still");
     assert!(failure.what.contains("is owed, and"), "{failure}");
     let before = found.outcome.expect_err("it failed").step;
     assert!(failure.step <= before, "{failure}, and {before} before");

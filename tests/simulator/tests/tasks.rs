@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_core::TaskId;
-use sinbin_core::task::{AsyncService, Conn, Door, Error, Loop, NoWakers, Pool};
-use sinbin_simulator::talk::AnyTalk;
-use sinbin_simulator::{Luck, Plan, Scripted};
+use sinbin_core::task::{AsyncService, Conn, Error, Handle, NoWakers, Pool, RunContext};
+use sinbin_simulator::client_model::AnyTalk;
+use sinbin_simulator::{Plan, Rng, Scripted};
 
 /// For how long a client may be silent, where there is a limit.
 const IDLE: Duration = Duration::from_millis(50);
@@ -16,24 +16,24 @@ const IDLE: Duration = Duration::from_millis(50);
 /// Runs `$story` on a simulation of the `async fn` `$serve`.
 macro_rules! with {
     ($serve:expr, $plan:expr, $story:expr) => {{
-        let door = Door::new(&NoWakers);
-        let on = Loop::new(&door);
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(4));
-        let service = AsyncService::new(on, pool.as_ref(), |conn| $serve(conn, on));
-        $story(Scripted::new(service, &$plan, Luck::seeded(0)))
+        let service = AsyncService::new(handle, pool.as_ref(), |conn| $serve(conn, handle));
+        $story(Scripted::new(service, &$plan, Rng::seeded(0)))
     }};
 }
 
 /// Has another task make the answer, and joins that.
-async fn by_another(conn: Conn<'_>, on: Loop<'_>) -> Result<(), Error> {
+async fn by_another(conn: Conn<'_>, handle: Handle<'_>) -> Result<(), Error> {
     let mut room = [0; 16];
     loop {
         let count = conn.recv(&mut room).await?;
         if count == 0 {
             return Ok(());
         }
-        let answer = on.spawn(async move {
-            on.yield_now().await;
+        let answer = handle.spawn(async move {
+            handle.yield_now().await;
             room.map(|byte| byte.to_ascii_uppercase())
         });
         let mut answer = answer.unwrap_or_else(|_| panic!("there is room"));
@@ -69,10 +69,10 @@ fn where_tasks_are_said_not_to_wake_each_other_that_is_a_failure() {
 #[test]
 fn a_task_may_cancel_the_one_of_another_client() {
     let first: Cell<Option<TaskId>> = Cell::new(None);
-    let serve = async |conn: Conn<'_>, on: Loop<'_>| -> Result<(), Error> {
+    let serve = async |conn: Conn<'_>, handle: Handle<'_>| -> Result<(), Error> {
         match first.get() {
-            None => first.set(on.current().ok()),
-            Some(first) => drop(on.cancel(first)),
+            None => first.set(handle.current().ok()),
+            Some(first) => drop(handle.cancel(first)),
         }
         conn.recv(&mut [0; 16]).await.map(|_| ())
     };
@@ -88,10 +88,10 @@ fn a_task_may_cancel_the_one_of_another_client() {
 }
 
 /// Two tasks wait for the same bytes; what one of them is told is the answer.
-async fn at_once<'d>(conn: Conn<'d>, on: Loop<'d>) -> Result<(), Error> {
+async fn at_once<'d>(conn: Conn<'d>, handle: Handle<'d>) -> Result<(), Error> {
     let first = Rc::new(conn);
     let second = Rc::clone(&first);
-    let second = on.spawn(async move { second.recv(&mut [0; 16]).await });
+    let second = handle.spawn(async move { second.recv(&mut [0; 16]).await });
     first.recv(&mut [0; 16]).await?;
     let mut second = second.unwrap_or_else(|_| panic!("there is room"));
     let refusal = second.join().await.expect("it ends").expect_err("one of them is too many");
@@ -113,10 +113,10 @@ fn of_two_tasks_that_wait_for_the_same_bytes_one_is_told_so() {
 
 #[test]
 fn a_deadline_of_the_task_s_own_is_not_taken_for_the_client_s() {
-    let serve = async |conn: Conn<'_>, on: Loop<'_>| -> Result<(), Error> {
+    let serve = async |conn: Conn<'_>, handle: Handle<'_>| -> Result<(), Error> {
         let mut room = [0; 16];
-        while let Ok(received) = on.timeout(IDLE, conn.recv(&mut room)).await {
-            on.sleep(IDLE / 10).await;
+        while let Ok(received) = handle.timeout(IDLE, conn.recv(&mut room)).await {
+            handle.sleep(IDLE / 10).await;
             match received? {
                 0 => break,
                 count => conn.send_all(&room[..count]).await?,

@@ -9,8 +9,8 @@ use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::Framing;
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Service as Served, Task};
-use sinbin_simulator::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
-use sinbin_simulator::{Computes, Faults, Luck, Plan, Rooms, Scripted, World};
+use sinbin_simulator::client_model::{ClientModel, EchoTalk, FibTalk, UpperTalk};
+use sinbin_simulator::{Capacity, Computes, Faults, Plan, Rng, Scripted, World};
 
 use super::script::{Dialogue, Options, Service};
 use super::stage::{Host, Outcome, Stage};
@@ -80,18 +80,18 @@ impl Simulated {
 
     /// The same with the bad luck of this seed.
     #[must_use]
-    pub fn unlucky(self, seed: u64) -> Self {
+    pub fn with_faults(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
     fn plan(&self, connections: usize, buffered: usize, idle_timeout: Option<Duration>) -> Plan {
         let plan = Plan::friendly(connections);
         let (faults, haste, block_size) = match self.seed {
-            None => (Faults::default(), 0, plan.rooms.block_size),
+            None => (Faults::default(), 0, plan.capacity.block_size),
             Some(_) => (BAD_LUCK, 100_000, 2048),
         };
-        let rooms = Rooms { blocks: buffered / block_size, block_size, ..plan.rooms };
-        Plan { rooms, computes: self.computes, idle_timeout, faults, haste, ..plan }
+        let capacity = Capacity { blocks: buffered / block_size, block_size, ..plan.capacity };
+        Plan { capacity, computes: self.computes, idle_timeout, faults, haste, ..plan }
     }
 }
 
@@ -222,10 +222,10 @@ impl Simulation {
     ) -> (Outcome, String)
     where
         S: Served<Conn: Task<World<S, T>>>,
-        T: Talk,
+        T: ClientModel,
     {
-        let luck = || self.seed.map_or_else(|| Luck::replayed(&[]), Luck::seeded);
+        let rng = || self.seed.map_or_else(|| Rng::replayed(&[]), Rng::seeded);
         let begin = if told { Scripted::told } else { Scripted::new };
-        run(begin(service, &self.plan, luck()).strict(), talks, luck(), dialogue)
+        run(begin(service, &self.plan, rng()).strict(), talks, rng(), dialogue)
     }
 }

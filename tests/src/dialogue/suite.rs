@@ -68,7 +68,7 @@ pub fn hold_all(
     let mut first = FirstHeard::new();
     for host in hosts {
         for (&(service, options), members) in &groups {
-            let mut room = Room { host: host.as_ref(), service, options, stage: None };
+            let mut room = Parallelism { host: host.as_ref(), service, options, stage: None };
             for &index in members {
                 progress(host.name(), &dialogues[index].name);
                 let verdict = room.judge(index, &dialogues[index], &mut first);
@@ -81,14 +81,14 @@ pub fn hold_all(
 }
 
 /// A service with its options, which is started when somebody needs it.
-struct Room<'a> {
+struct Parallelism<'a> {
     host: &'a dyn Host,
     service: Service,
     options: &'a Options,
     stage: Option<Result<Box<dyn Stage>, String>>,
 }
 
-impl Room<'_> {
+impl Parallelism<'_> {
     fn judge(&mut self, index: usize, dialogue: &Dialogue, first: &mut FirstHeard) -> Verdict {
         if let Some(reason) = self.host.lacks(dialogue) {
             return Verdict::LeftOut(reason);

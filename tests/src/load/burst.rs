@@ -1,4 +1,4 @@
-use sinbin_simulator::Luck;
+use sinbin_simulator::Rng;
 
 use crate::client::fib;
 
@@ -28,10 +28,10 @@ impl Burst {
 
     /// `count` numbers as luck has it: one in eight is a job, `most` being the largest.
     #[must_use]
-    pub fn random(luck: &mut Luck, count: u32, most: u32) -> Self {
-        Self::of((0..count).map(|_| match luck.below(8) {
-            7 => luck.between(LOOP_N + 1, most),
-            _ => luck.below(LOOP_N + 1),
+    pub fn random(rng: &mut Rng, count: u32, most: u32) -> Self {
+        Self::of((0..count).map(|_| match rng.below(8) {
+            7 => rng.between(LOOP_N + 1, most),
+            _ => rng.below(LOOP_N + 1),
         }))
     }
 

@@ -7,7 +7,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use sinbin_simulator::Luck;
+use sinbin_simulator::Rng;
 
 use super::seat::{Moment, Now, Seat};
 use crate::client::connect;
@@ -42,7 +42,7 @@ pub struct Tally {
 /// a moment that luck chooses, and another connection takes the place.
 pub struct Crowd {
     address: SocketAddr,
-    luck: Luck,
+    rng: Rng,
     epoll: OwnedFd,
     seats: Vec<Option<Seat>>,
     /// Seats without a connection.
@@ -70,10 +70,10 @@ impl Crowd {
     ///
     /// When they are not all answered, here and below.
     #[must_use]
-    pub fn connect(address: SocketAddr, count: usize, luck: Luck) -> Self {
+    pub fn connect(address: SocketAddr, count: usize, rng: Rng) -> Self {
         let mut crowd = Self {
             address,
-            luck,
+            rng,
             epoll: epoll::create(CreateFlags::CLOEXEC).expect("an epoll"),
             seats: (0..count).map(|_| None).collect(),
             vacant: (0..count).rev().collect(),
@@ -144,7 +144,7 @@ impl Crowd {
         if !self.runs {
             return seat.greet();
         }
-        let now = seat.begin(&mut self.luck);
+        let now = seat.begin(&mut self.rng);
         self.take(index, now);
     }
 
@@ -201,7 +201,7 @@ impl Crowd {
         if !more {
             return seat.leave();
         }
-        let now = seat.begin(&mut self.luck);
+        let now = seat.begin(&mut self.rng);
         self.take(index, now);
     }
 

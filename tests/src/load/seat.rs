@@ -2,7 +2,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use sinbin_simulator::Luck;
+use sinbin_simulator::Rng;
 use socket2::SockRef;
 
 use super::burst::Burst;
@@ -100,12 +100,12 @@ impl Seat {
     }
 
     /// Begins what luck has it do next.
-    pub(super) fn begin(&mut self, luck: &mut Luck) -> Now {
-        let is_reset = luck.below(RESET_ONE_IN) == RESET_ONE_IN - 1;
-        let moment = is_reset.then(|| *luck.pick(&Moment::ALL));
+    pub(super) fn begin(&mut self, rng: &mut Rng) -> Now {
+        let is_reset = rng.below(RESET_ONE_IN) == RESET_ONE_IN - 1;
+        let moment = is_reset.then(|| *rng.pick(&Moment::ALL));
         self.fate = moment.map_or(Fate::GoesOn, Fate::Reset);
-        let count = luck.between(1, BURST);
-        let burst = Burst::random(luck, count, LARGEST);
+        let count = rng.between(1, BURST);
+        let burst = Burst::random(rng, count, LARGEST);
         match moment {
             None | Some(Moment::Unread) => self.send(burst, b""),
             Some(Moment::Silent) => return Now::Resets(Moment::Silent),

@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use sinbin_simulator::Luck;
+use sinbin_simulator::Rng;
 
 use super::burst::Burst;
 use crate::client::connect;
@@ -65,7 +65,7 @@ impl Talker {
     /// # Panics
     ///
     /// When the connection fails.
-    pub fn send_piece(&mut self, luck: &mut Luck) {
+    pub fn send_piece(&mut self, rng: &mut Rng) {
         self.stream.set_nonblocking(true).expect("an option");
         match self.receive() {
             Err(error) if error.kind() != ErrorKind::WouldBlock => self.fail(&error),
@@ -73,7 +73,7 @@ impl Talker {
         }
         if self.goes_on() {
             let rest = &self.burst.requests[self.sent..];
-            let piece = rest.len().min(luck.between(1, PIECE) as usize);
+            let piece = rest.len().min(rng.between(1, PIECE) as usize);
             self.sent += self.stream.write(&rest[..piece]).expect("the server takes it");
         }
         self.stream.set_nonblocking(false).expect("an option");

@@ -8,7 +8,7 @@ use sinbin_cli::replay::play;
 use sinbin_wasi::{Artefact, engine};
 
 use crate::cli::GuestReplayArgs;
-use crate::run::{blueprint, with_memory};
+use crate::run::{factory, with_memory};
 
 pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let playback = Playback::open(&args.replay.file).map_err(|error| advised(error, args))?;
@@ -20,8 +20,8 @@ pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
         )
         .into());
     };
-    let blueprint = blueprint(&component, &args.guest, args.max_memory, args.turn_limit.0)?;
-    play(playback, &blueprint, &args.replay).map_err(|error| with_memory(error, args.max_memory))
+    let factory = factory(&component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    play(playback, &factory, &args.replay).map_err(|error| with_memory(error, args.max_memory))
 }
 
 /// What to do about a recording that is none.

@@ -12,7 +12,7 @@ use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_
 use sinbin_cli::stream::OUT;
 use sinbin_cli::{descriptors, log, output};
 use sinbin_wasi::portable::{self, Network, Outcome, Output};
-use sinbin_wasi::{Artefact, Blueprint, Error, GuestServer, GuestSettings, GuestSummary, Ticker, engine};
+use sinbin_wasi::{Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Ticker, engine};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -41,16 +41,16 @@ fn settings(args: &RunArgs) -> GuestSettings {
 }
 
 /// Makes the blueprint of a guest's instances, and starts the clock that interrupts them.
-pub(crate) fn blueprint(
+pub(crate) fn factory(
     component: &Component,
     path: &Path,
     max_memory: u16,
     limit: Option<Duration>,
-) -> Result<Blueprint, Error> {
-    let blueprint = Blueprint::new(component, usize::from(max_memory) << 20, limit)
+) -> Result<GuestFactory, Error> {
+    let factory = GuestFactory::new(component, usize::from(max_memory) << 20, limit)
         .map_err(|error| Error::World { path: path.to_owned(), what: format!("{error:#}") })?;
-    tick(blueprint.engine(), limit.unwrap_or(PACE))?;
-    Ok(blueprint)
+    tick(factory.engine(), limit.unwrap_or(PACE))?;
+    Ok(factory)
 }
 
 /// Starts the clock that interrupts guests.
@@ -90,9 +90,9 @@ fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync +
 /// Drives a service.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     descriptors::make_room_for(args.serving.max_connections);
-    let blueprint = blueprint(component, &args.guest, args.max_memory, args.turn_limit.0)?;
-    let blueprint = blueprint.until(is_over(args.serving.drain_timeout.0));
-    let server = GuestServer::new(blueprint, &settings(args));
+    let factory = factory(component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    let factory = factory.until(is_over(args.serving.drain_timeout.0));
+    let server = GuestServer::new(factory, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     stop_on_signal(server.stopper())?;

@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::bindings::io::poll::{self, Host, HostPollable};
 use super::Guest;
 
 /// Calls that find something at once, without a look at the system between them.
-const UNSEEN: u32 = 16;
+const STEPS_PER_POLL: u32 = 16;
 
 /// How often a guest has found something at once.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Polls {
     /// Gives way if it is time to.
     async fn look(&mut self) {
         self.in_turn += 1;
-        if self.in_turn >= UNSEEN {
+        if self.in_turn >= STEPS_PER_POLL {
             self.in_turn = 0;
             tokio::task::yield_now().await;
         }

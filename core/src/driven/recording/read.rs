@@ -9,7 +9,7 @@ use crate::driven::recording::{
     END, End, Error, FAILED, FRESH, HEAD, Header, MAGIC, MAX_ARGUMENTS, MAX_EVENTS, MAX_FRAME, MAX_INPUT,
     Record, TURN, Turn, VERSION,
 };
-use crate::driven::{Event, Handle, Start};
+use crate::driven::{Event, ServiceSettings, SourceHandle};
 use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
 
@@ -221,7 +221,7 @@ fn string(body: &mut &[u8]) -> Result<String, Wrong> {
 
 fn header(body: &mut &[u8]) -> Result<Header, Wrong> {
     let service = string(body)?;
-    let mut start = Start::default();
+    let mut start = ServiceSettings::default();
     for _ in 0..count(body, MAX_ARGUMENTS)? {
         start.arguments.push(string(body)?);
     }
@@ -281,7 +281,7 @@ fn turn<'d, 'b: 'd>(
 fn event(body: &mut &[u8]) -> Result<Event, Wrong> {
     let before = body.len();
     let kind = body.split_off_first().ok_or((before, "fewer events than there should be"))?;
-    let source = |body: &mut &[u8]| name(body).map(Handle);
+    let source = |body: &mut &[u8]| name(body).map(SourceHandle);
     let job = |body: &mut &[u8]| name(body).map(JobId::from_bits);
     Ok(match kind {
         0 => Event::Listener(source(body)?),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::write::frame;
 use super::{Decoder, End, Error, HEAD, Header, MAGIC, MAX_FRAME, MAX_INPUT, Record, Turn, Writer, checksum};
-use crate::driven::{Answer, Command, Event, Handle, Start};
+use crate::driven::{Command, Event, ServiceSettings, SourceHandle, TurnOutput};
 use crate::kernel::Rest;
 use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
@@ -55,7 +55,7 @@ fn read(bytes: &[u8]) -> (Option<Header>, Vec<Owned>, Option<Error>) {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let source = || any::<u64>().prop_map(Handle);
+    let source = || any::<u64>().prop_map(SourceHandle);
     let job = || any::<u64>().prop_map(JobId::from_bits);
     prop_oneof![
         source().prop_map(Event::Listener),
@@ -80,7 +80,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let source = || any::<u64>().prop_map(Handle);
+    let source = || any::<u64>().prop_map(SourceHandle);
     let job = || any::<u64>().prop_map(JobId::from_bits);
     prop_oneof![
         (source(), 0..8_u8)
@@ -94,7 +94,7 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn answer() -> impl Strategy<Value = Answer> {
+fn answer() -> impl Strategy<Value = TurnOutput> {
     let rest = prop_oneof![
         Just(Rest::Ready),
         any::<u64>().prop_map(|nanos| Rest::Until(Instant::from_nanos(nanos))),
@@ -103,7 +103,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     ];
     let commands = prop::collection::vec(command(), 0..5);
     let output = prop::collection::vec(any::<u8>(), 0..20);
-    (rest, any::<u32>(), commands, output).prop_map(|(rest, room, commands, output)| Answer {
+    (rest, any::<u32>(), commands, output).prop_map(|(rest, room, commands, output)| TurnOutput {
         rest,
         room,
         commands,
@@ -116,13 +116,13 @@ fn header() -> impl Strategy<Value = Header> {
     (".{0,12}", start).prop_map(
         |(service, (arguments, (max_connections, max_buffered, computes, slice, max_jobs)))| Header {
             service,
-            start: Start { arguments, max_connections, max_buffered, computes, slice, max_jobs },
+            start: ServiceSettings { arguments, max_connections, max_buffered, computes, slice, max_jobs },
         },
     )
 }
 
 /// What happened: nanoseconds that passed, window, events, input, and what was answered. Or another began.
-type Happened = Option<(u32, u32, Vec<Event>, Vec<u8>, Option<Answer>)>;
+type Happened = Option<(u32, u32, Vec<Event>, Vec<u8>, Option<TurnOutput>)>;
 
 fn happened() -> impl Strategy<Value = Happened> {
     let events = prop::collection::vec(event(), 0..6);
@@ -217,7 +217,7 @@ proptest! {
         run in prop::collection::vec(happened(), 2..6),
         which in any::<prop::sample::Index>(),
     ) {
-        let header = Header { service: String::new(), start: Start::default() };
+        let header = Header { service: String::new(), start: ServiceSettings::default() };
         let (bytes, records, ends) = write(&header, &run, Some(true));
         let which = which.index(ends.len() - 2);
         let (before, rest) = bytes.split_at(ends[which]);
@@ -264,7 +264,8 @@ proptest! {
 
 /// A recording whose last frame is `body`, and where that begins; its checksums are right.
 fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
-    let (mut bytes, ..) = write(&Header { service: String::new(), start: Start::default() }, &[], None);
+    let (mut bytes, ..) =
+        write(&Header { service: String::new(), start: ServiceSettings::default() }, &[], None);
     let mut sum = crc32fast::hash(&[&bytes[BEHIND_VERSION..][..4], &bytes[BEHIND_VERSION + HEAD..]].concat());
     let at = bytes.len() + HEAD;
     frame(&mut sum, &mut bytes, |bytes| bytes.extend(body));

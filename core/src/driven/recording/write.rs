@@ -6,7 +6,7 @@ use crc32fast::Hasher;
 
 use crate::driven::recording::number::{put, put_name};
 use crate::driven::recording::{END, FAILED, FRESH, HEAD, Header, MAGIC, MAX_FRAME, TURN, Turn, VERSION};
-use crate::driven::{Answer, Command, Event};
+use crate::driven::{Command, Event, TurnOutput};
 use crate::kernel::Rest;
 use crate::kernel::instant::Instant;
 
@@ -34,7 +34,7 @@ impl Writer {
     }
 
     /// A turn, and what the loop answered; `None` if it failed. O(events, commands and bytes).
-    pub fn turn(&mut self, turn: &Turn<'_>, answer: Option<&Answer>, bytes: &mut Vec<u8>) {
+    pub fn turn(&mut self, turn: &Turn<'_>, answer: Option<&TurnOutput>, bytes: &mut Vec<u8>) {
         self.turns += 1;
         self.events += turn.events.len() as u64;
         let passed = turn.now.as_nanos().saturating_sub(self.before.as_nanos());
@@ -77,12 +77,12 @@ impl Writer {
 
 /// What a recording keeps of an answer.
 #[must_use]
-pub fn checksum(answer: &Answer) -> u32 {
+pub fn checksum(answer: &TurnOutput) -> u32 {
     sum(answer, &mut Vec::new())
 }
 
 /// The same, with room to write it down.
-pub(super) fn sum(answer: &Answer, bytes: &mut Vec<u8>) -> u32 {
+pub(super) fn sum(answer: &TurnOutput, bytes: &mut Vec<u8>) -> u32 {
     bytes.clear();
     match answer.rest {
         Rest::Ready => bytes.push(0),

@@ -3,8 +3,8 @@
 use crate::kernel::Kernel;
 use crate::kernel::instant::Instant;
 use crate::kernel::slab::{Entry, NONE, Slab};
-use crate::kernel::slot::{TaskSlot, TaskState};
 use crate::kernel::storage::{Slots, Storage};
+use crate::kernel::task_slot::{TaskSlot, TaskState};
 
 impl<S: Storage> Kernel<S> {
     /// Puts out all that what the kernel does from here on depends on: two kernels of equal rows do the same.
@@ -56,11 +56,11 @@ impl<S: Storage> Kernel<S> {
     fn task(&self, slot: &TaskSlot, put: &mut impl FnMut(u64)) {
         let waits = slot.state == TaskState::Waiting;
         put(waits.into());
-        put(slot.woken as u64);
+        put(slot.wake_reason as u64);
         put(slot.named.into());
         put(slot.stage_of_cancel().into());
         put(slot.by.into());
-        slot.places.iter().for_each(|place| put(place.0.into()));
+        slot.wait_slots.iter().for_each(|wait_slot| put(wait_slot.0.into()));
         // A task that is ready may come to wait for a deadline past that of its timer, which then stays.
         if waits || slot.timer != NONE {
             put(self.away(slot.deadline));
@@ -71,8 +71,8 @@ impl<S: Storage> Kernel<S> {
     }
 
     fn wait_tables(&self, put: &mut impl FnMut(u64)) {
-        put(self.bin.sources.entries().len() as u64);
-        for entry in self.bin.sources.entries() {
+        put(self.wait_tables.sources.entries().len() as u64);
+        for entry in self.wait_tables.sources.entries() {
             let slot = &entry.value;
             put(entry.is_live().into());
             put(slot.changed.into());
@@ -84,17 +84,17 @@ impl<S: Storage> Kernel<S> {
                 put(slot.watched.bits().into());
             }
         }
-        put(self.bin.first_changed.into());
-        free(&self.bin.sources, put);
-        put(self.bin.jobs.entries().len() as u64);
-        for entry in self.bin.jobs.entries() {
+        put(self.wait_tables.first_changed.into());
+        free(&self.wait_tables.sources, put);
+        put(self.wait_tables.jobs.entries().len() as u64);
+        for entry in self.wait_tables.jobs.entries() {
             put(entry.is_live().into());
             if entry.is_live() {
                 put(entry.value.waiter.into());
                 put(entry.value.done.into());
             }
         }
-        free(&self.bin.jobs, put);
+        free(&self.wait_tables.jobs, put);
     }
 
     /// How far away a moment is: a past one wraps. Half of all time, where no other is, stands for never.

@@ -7,10 +7,10 @@ use edge_nal::{Close, Readable, TcpAccept, TcpBind, TcpConnect, TcpShutdown, Tcp
 use crate::kernel::error::{IoError, Op};
 use crate::task::conn::Conn;
 use crate::task::error::Error;
-use crate::task::handle::Loop;
+use crate::task::handle::Handle;
 use crate::task::listener::Listener;
 
-impl<'d> TcpConnect for Loop<'d> {
+impl<'d> TcpConnect for Handle<'d> {
     type Error = Error;
     type Socket<'a>
         = Conn<'d>
@@ -18,12 +18,12 @@ impl<'d> TcpConnect for Loop<'d> {
         Self: 'a;
 
     async fn connect(&self, remote: SocketAddr) -> Result<Conn<'d>, Error> {
-        Loop::connect(*self, remote).await
+        Handle::connect(*self, remote).await
     }
 }
 
 /// It listens when `bind` returns. Which port it got for 0, [`Listener::address`] says.
-impl<'d> TcpBind for Loop<'d> {
+impl<'d> TcpBind for Handle<'d> {
     type Error = Error;
     type Accept<'a>
         = Listener<'d>

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
-use crate::task::error::Refused;
+use crate::task::error::WaitError;
 
 /// Tasks that failed beside the first.
 #[cfg(feature = "alloc")]
@@ -25,7 +25,7 @@ pub enum Cause<E> {
     /// The task panicked.
     Panicked,
     /// The group's own task can't go on waiting for it.
-    Refused(Refused),
+    Wait(WaitError),
 }
 
 /// A task that failed: which, what it is called, where it was spawned, and why. Where that is the failure of a
@@ -61,7 +61,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
         match self {
             Self::Error(error) => error.fmt(f),
             Self::Panicked => f.write_str("it panicked"),
-            Self::Refused(refused) => refused.fmt(f),
+            Self::Wait(refused) => refused.fmt(f),
         }
     }
 }
@@ -88,7 +88,7 @@ impl<E: core::error::Error + 'static> core::error::Error for Failed<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match &self.cause {
             Cause::Error(error) => Some(error),
-            Cause::Panicked | Cause::Refused(_) => None,
+            Cause::Panicked | Cause::Wait(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::task::error::{Error, Refused};
+use crate::task::error::{Error, WaitError};
 
 /// A value that was not sent, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,7 +13,7 @@ pub enum SendError<T> {
     /// There is no room, or others wait for it; [`Channel::send`](crate::sync::Channel::send) waits.
     Full(T),
     /// The task must not wait, or is none of the channel's loop.
-    Refused(Refused, T),
+    Wait(WaitError, T),
 }
 
 /// Why there is no value.
@@ -23,14 +23,14 @@ pub enum RecvError {
     /// The channel is closed, and all that was sent has been received.
     Closed,
     /// The task must not wait, or is none of the channel's loop.
-    Refused(Refused),
+    Wait(WaitError),
 }
 
 impl<T> SendError<T> {
     /// The value.
     pub fn into_value(self) -> T {
         match self {
-            Self::Closed(value) | Self::Full(value) | Self::Refused(_, value) => value,
+            Self::Closed(value) | Self::Full(value) | Self::Wait(_, value) => value,
         }
     }
 }
@@ -40,7 +40,7 @@ impl<T> fmt::Display for SendError<T> {
         match self {
             Self::Closed(_) => f.write_str("the channel is closed"),
             Self::Full(_) => f.write_str("the channel is full"),
-            Self::Refused(refused, _) => refused.fmt(f),
+            Self::Wait(refused, _) => refused.fmt(f),
         }
     }
 }
@@ -51,16 +51,16 @@ impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the channel is closed"),
-            Self::Refused(refused) => refused.fmt(f),
+            Self::Wait(refused) => refused.fmt(f),
         }
     }
 }
 
 impl core::error::Error for RecvError {}
 
-impl From<Refused> for RecvError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<WaitError> for RecvError {
+    fn from(refused: WaitError) -> Self {
+        Self::Wait(refused)
     }
 }
 
@@ -76,23 +76,23 @@ pub enum PermitError {
         total: u32,
     },
     /// The task must not wait.
-    Refused(Refused),
+    Wait(WaitError),
 }
 
 impl fmt::Display for PermitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Above { asked, total } => write!(f, "{asked} permits of {total} can't be had"),
-            Self::Refused(refused) => refused.fmt(f),
+            Self::Wait(refused) => refused.fmt(f),
         }
     }
 }
 
 impl core::error::Error for PermitError {}
 
-impl From<Refused> for PermitError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<WaitError> for PermitError {
+    fn from(refused: WaitError) -> Self {
+        Self::Wait(refused)
     }
 }
 
@@ -100,8 +100,8 @@ impl<T> From<SendError<T>> for Error {
     fn from(error: SendError<T>) -> Self {
         match error {
             SendError::Closed(_) => Self::Closed,
-            SendError::Full(_) => Self::Refused(Refused::Full),
-            SendError::Refused(refused, _) => Self::Refused(refused),
+            SendError::Full(_) => Self::Wait(WaitError::Full),
+            SendError::Wait(refused, _) => Self::Wait(refused),
         }
     }
 }
@@ -110,16 +110,16 @@ impl From<RecvError> for Error {
     fn from(error: RecvError) -> Self {
         match error {
             RecvError::Closed => Self::Closed,
-            RecvError::Refused(refused) => Self::Refused(refused),
+            RecvError::Wait(refused) => Self::Wait(refused),
         }
     }
 }
 
 impl From<PermitError> for Error {
     fn from(error: PermitError) -> Self {
-        Self::Refused(match error {
-            PermitError::Above { .. } => Refused::TooMany,
-            PermitError::Refused(refused) => refused,
+        Self::Wait(match error {
+            PermitError::Above { .. } => WaitError::TooMany,
+            PermitError::Wait(refused) => refused,
         })
     }
 }

@@ -147,12 +147,12 @@ fn time(later: &[u64]) -> Vec<Op> {
     moments.map(Op::Advance).collect()
 }
 
-fn wait(whats: &[(Kind, usize)]) -> Op {
-    Op::Run(plan(whats, When::Never))
+fn wait(targets: &[(Kind, usize)]) -> Op {
+    Op::Run(plan(targets, When::Never))
 }
 
-fn until(whats: &[(Kind, usize)], nanos: u64) -> Op {
-    Op::Run(plan(whats, When::In(nanos)))
+fn until(targets: &[(Kind, usize)], nanos: u64) -> Op {
+    Op::Run(plan(targets, When::In(nanos)))
 }
 
 /// Waits for a moment that has been.
@@ -164,6 +164,6 @@ fn named() -> Op {
     wait(&[])
 }
 
-fn plan(whats: &[(Kind, usize)], when: When) -> Plan {
-    Plan::Wait(whats.iter().map(|(kind, place)| (*kind, Pick::Last(*place))).collect(), when)
+fn plan(targets: &[(Kind, usize)], when: When) -> Plan {
+    Plan::Wait(targets.iter().map(|(kind, place)| (*kind, Pick::Last(*place))).collect(), when)
 }

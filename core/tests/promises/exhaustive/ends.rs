@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use sinbin_core::{
-    By, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, TaskView, Wait, What, Woken,
+    ExpectedWaker, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, TaskView, Wait,
+    WaitTarget, WakeReason,
 };
 
 use crate::exhaustive::Small;
@@ -29,7 +30,7 @@ fn what_is_ready_wakes_who_waits_for_it(mut world: Small) {
     let before: Vec<_> = kernel.tasks().collect();
     let both = Interest::RECV | Interest::SEND;
     watched.iter().for_each(|(source, interest)| kernel.ready(*source, *interest & both));
-    all_run(kernel, &before, |what| matches!(what, What::Recv(_) | What::Send(_)));
+    all_run(kernel, &before, |what| matches!(what, WaitTarget::Recv(_) | WaitTarget::Send(_)));
     jobs.into_iter().for_each(|job| kernel.job_done(job));
     // A host that watches a source at all hears of its hangup.
     let heard = watched.iter().filter(|(_, interest)| !interest.is_empty());
@@ -51,12 +52,15 @@ fn watched(world: &mut Small) -> BTreeMap<SourceId, Interest> {
     watched
 }
 
-fn all_run(kernel: &Kernel<Heap>, before: &[TaskView], is_over: impl Fn(&What) -> bool) {
+fn all_run(kernel: &Kernel<Heap>, before: &[TaskView], is_over: impl Fn(&WaitTarget) -> bool) {
     for view in before.iter().filter(|view| view.waits.iter().flatten().any(&is_over)) {
         let now = kernel.tasks().find(|now| now.id == view.id).expect("who waited is there");
         assert_eq!(now.state, TaskState::Ready, "{view}: the host reported it");
-        let woken = kernel.woken(view.id);
-        assert!(matches!(woken, Some(Woken::Ready | Woken::Hangup)), "{view}: told {woken:?}");
+        let wake_reason = kernel.wake_reason(view.id);
+        assert!(
+            matches!(wake_reason, Some(WakeReason::Ready | WakeReason::Hangup)),
+            "{view}: told {wake_reason:?}"
+        );
     }
 }
 
@@ -70,7 +74,11 @@ fn a_host_that_rests_until_told_wakes_each_in_time(mut kernel: Kernel<Heap>) {
     for _ in 0..limit {
         while let Some(task) = kernel.next() {
             if let Some(deadline) = due.remove(&task) {
-                assert_eq!(kernel.woken(task), Some(Woken::TimedOut), "{task}: nothing else happened");
+                assert_eq!(
+                    kernel.wake_reason(task),
+                    Some(WakeReason::TimedOut),
+                    "{task}: nothing else happened"
+                );
                 assert_eq!(kernel.now(), deadline.max(start), "{task}: it runs when its deadline comes");
             }
             kernel.park(task, Step::Done);
@@ -103,7 +111,7 @@ fn who_is_cancelled_is_told_once(mut kernel: Kernel<Heap>, step: Step) {
         while let Some(task) = kernel.next() {
             if present.contains(&task) {
                 present.retain(|other| *other != task);
-            } else if kernel.woken(task) == Some(Woken::Cancelled) {
+            } else if kernel.wake_reason(task) == Some(WakeReason::Cancelled) {
                 told.push(task);
             }
             kernel.park(task, step);
@@ -123,12 +131,15 @@ fn nothing_is_left_when_all_is_gone(mut world: Small) {
     assert!(sources.into_iter().all(|source| kernel.close(source)), "all sources were there");
     assert!(jobs.into_iter().all(|job| kernel.end_job(job)), "all jobs were there");
     for view in before.iter().filter(|view| view.state == TaskState::Waiting) {
-        let woken = kernel.woken(view.id);
+        let wake_reason = kernel.wake_reason(view.id);
         match view.waits[0] {
-            Some(_) => assert_eq!(woken, Some(Woken::Closed), "{view}: that is gone"),
+            Some(_) => assert_eq!(wake_reason, Some(WakeReason::Closed), "{view}: that is gone"),
             None => assert!(kernel.wake(view.id), "{view}: it is there"),
         }
-        assert_eq!(kernel.tasks().find(|now| now.id == view.id).map(|now| now.by), Some(By::Anyone));
+        assert_eq!(
+            kernel.tasks().find(|now| now.id == view.id).map(|now| now.by),
+            Some(ExpectedWaker::Anyone)
+        );
     }
     kernel.advance(kernel.now());
     for _ in &before {

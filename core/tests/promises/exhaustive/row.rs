@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sinbin_core::{By, Instant, JobId, SourceId, What};
+use sinbin_core::{ExpectedWaker, Instant, JobId, SourceId, WaitTarget};
 
 use crate::exhaustive::Small;
 use crate::model::{At, Model};
@@ -35,20 +35,20 @@ fn model(model: &Model, put: &mut impl FnMut(u64)) {
     model.queue.iter().for_each(|id| put(id.index() as u64));
     for (id, task) in &model.tasks {
         put(id.index() as u64);
-        put(task.woken as u64);
+        put(task.wake_reason as u64);
         put(task.named.into());
         put(task.cancelled.into());
         match &task.at {
             At::Queue => put(0),
-            At::Bin { whats, deadline, by, order } => {
-                put(1 + whats.len() as u64);
-                whats.iter().for_each(|what| place(model, *what, put));
+            At::WaitTables { targets, deadline, by, order } => {
+                put(1 + targets.len() as u64);
+                targets.iter().for_each(|what| place(model, *what, put));
                 put(away(*deadline, model.now));
                 put(model.deadlines().filter(|(_, other, _)| other < order).count() as u64);
                 put(match by {
-                    By::Anyone => 0,
-                    By::Outside => 1,
-                    By::Task(task) => 2 + task.index() as u64,
+                    ExpectedWaker::Anyone => 0,
+                    ExpectedWaker::Outside => 1,
+                    ExpectedWaker::Task(task) => 2 + task.index() as u64,
                 });
             }
         }
@@ -67,14 +67,14 @@ fn model(model: &Model, put: &mut impl FnMut(u64)) {
 }
 
 /// A thing that is waited for, and whether it is there.
-fn place(model: &Model, what: What, put: &mut impl FnMut(u64)) {
+fn place(model: &Model, what: WaitTarget, put: &mut impl FnMut(u64)) {
     let source = |id: SourceId| (id.index(), model.sources.contains_key(&id));
     let job = |id: JobId| (id.index(), model.jobs.contains_key(&id));
     let (table, (index, is_there)) = match what {
-        What::Recv(id) => (0, source(id)),
-        What::Send(id) => (1, source(id)),
-        What::Hangup(id) => (2, source(id)),
-        What::Job(id) => (3, job(id)),
+        WaitTarget::Recv(id) => (0, source(id)),
+        WaitTarget::Send(id) => (1, source(id)),
+        WaitTarget::Hangup(id) => (2, source(id)),
+        WaitTarget::Job(id) => (3, job(id)),
     };
     put(table);
     put(index as u64);

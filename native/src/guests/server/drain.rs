@@ -4,16 +4,16 @@ use sinbin_core::driven::Event;
 use sinbin_core::{Instant, SourceId};
 
 use crate::caught::Caught;
-use crate::guests::Blueprint;
+use crate::guests::GuestFactory;
 use crate::guests::input::handle;
-use crate::guests::places::Role;
 use crate::guests::server::GuestServer;
-use crate::guests::server::sense::Attempt;
+use crate::guests::server::readiness::Attempt;
+use crate::guests::source_table::Role;
 
 /// How often the backlog is looked at: clients that keep coming must not keep the server from its end.
 const LOOKS: u32 = 8;
 
-impl<B: Blueprint> GuestServer<B> {
+impl<B: GuestFactory> GuestServer<B> {
     pub(super) fn check_stop(&mut self) {
         match self.draining {
             None if self.stopper.is_asked() => self.begin_drain(),

@@ -6,12 +6,12 @@ use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, Rest};
 
 use crate::caught::{Caught, caught};
-use crate::guests::Blueprint;
+use crate::guests::GuestFactory;
 use crate::guests::input::handle;
-use crate::guests::places::Role;
 use crate::guests::server::GuestServer;
+use crate::guests::source_table::Role;
 
-impl<B: Blueprint> GuestServer<B> {
+impl<B: GuestFactory> GuestServer<B> {
     /// Ends the instance, and starts another as soon as one may be.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
         // A turn that did not come back may have kept the loop from hearing that it is to stop.
@@ -69,7 +69,7 @@ impl<B: Blueprint> GuestServer<B> {
         if self.restart_at > now || self.draining.is_some() {
             return;
         }
-        let started = caught(|| self.blueprint.start(&self.start).map_err(|error| error.to_string()));
+        let started = caught(|| self.factory.start(&self.start).map_err(|error| error.to_string()));
         match started.unwrap_or_else(|said| Err(format!("it panicked: {said}"))) {
             Ok((instance, takes)) => {
                 self.instance = Some(instance);

@@ -10,7 +10,7 @@ use sinbin_core::fib::FibJob;
 use sinbin_core::group::scope;
 use sinbin_core::sync::{Channel, Event, Lock, Semaphore};
 use sinbin_core::task::{
-    Async, AsyncHost, Bell, Carry, Conn, Door, Error, Loop, Pool, Signal, Signals, join, select,
+    Async, AsyncHost, Bell, Conn, ErasedJob, Error, Handle, Pool, RunContext, Signal, Signals, join, select,
 };
 use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, JobId, Rest, Slicer, SourceId};
 
@@ -48,17 +48,17 @@ impl<'d> Host for Board<'d> {
 }
 
 impl<'d> AsyncHost<'d> for Board<'d> {
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let Some(job) = job.job().downcast_mut().and_then(Option::take) else { return false };
         self.slicer.submit(id, job);
         true
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         self.slicer.take(id).is_some_and(|value| job.put(&mut Some(value)))
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         self.slicer.cancel(id);
     }
 }
@@ -70,14 +70,18 @@ async fn echo(conn: Conn<'_>) -> Result<(), Error> {
         if n == 0 {
             return Ok(());
         }
-        conn.on().timeout(Duration::from_secs(1), conn.send_all(&buf[..n])).await??;
+        conn.handle().timeout(Duration::from_secs(1), conn.send_all(&buf[..n])).await??;
     }
 }
 
-async fn compute(on: Loop<'_>, lock: &Lock<'_, u64>, results: &Channel<'_, u64, 2>) -> Result<(), Error> {
-    let value = on.job(FibJob::new(30)).await?;
+async fn compute(
+    handle: Handle<'_>,
+    lock: &Lock<'_, u64>,
+    results: &Channel<'_, u64, 2>,
+) -> Result<(), Error> {
+    let value = handle.job(FibJob::new(30)).await?;
     *lock.lock().await? += value;
-    on.sleep(Duration::from_millis(1)).await;
+    handle.sleep(Duration::from_millis(1)).await;
     results.send(value).await.ok();
     Ok(())
 }
@@ -85,27 +89,27 @@ async fn compute(on: Loop<'_>, lock: &Lock<'_, u64>, results: &Channel<'_, u64, 
 /// The loop, as on any host.
 pub(crate) fn run() {
     let signals = Signals::new(&BELL, &SIGNALS);
-    let door = Door::new(&signals);
-    let on = Loop::new(&door);
-    let (lock, results) = (Lock::new(on, 0), Channel::new(on));
-    let (event, semaphore) = (Event::new(on), Semaphore::new(on, 2));
+    let run_context = RunContext::new(&signals);
+    let handle = Handle::new(&run_context);
+    let (lock, results) = (Lock::new(handle, 0), Channel::new(handle));
+    let (event, semaphore) = (Event::new(handle), Semaphore::new(handle, 2));
     let computing = pin!(Pool::<_, _>::fixed::<2>());
     let (serving, first) = (pin!(Pool::<_, _>::fixed::<1>()), pin!(Pool::<_, _>::fixed::<1>()));
 
     let mut executor = Executor::<Board<'_>>::new(&Fixed);
     let mut board = Board { slicer: Slicer::new(&Fixed), tasks: PhantomData };
     if let Ok(source) = executor.kernel.open()
-        && let Ok((task, _)) = serving.as_ref().put(on, echo(Conn::new(on, source)))
+        && let Ok((task, _)) = serving.as_ref().put(handle, echo(Conn::new(handle, source)))
     {
         executor.spawn(task.erase()).ok();
     }
     let computing = computing.as_ref();
     let (lock, results, event, semaphore) = (&lock, &results, &event, &semaphore);
     let main = async move {
-        let both = scope(on, async |group| {
+        let both = scope(handle, async |group| {
             for _ in 0..2 {
-                if let Ok((task, handle)) = computing.put(on, compute(on, lock, results)) {
-                    group.start((task.erase(), handle)).ok();
+                if let Ok((task, join_handle)) = computing.put(handle, compute(handle, lock, results)) {
+                    group.start((task.erase(), join_handle)).ok();
                 }
             }
             Ok::<_, Error>(())
@@ -118,9 +122,9 @@ pub(crate) fn run() {
         };
         let _permit = semaphore.acquire(1).await;
         join(both, heard).await.0.ok();
-        select(event.wait(), on.yield_now()).await;
+        select(event.wait(), handle.yield_now()).await;
     };
-    if let Ok((task, _)) = first.as_ref().put(on, main) {
+    if let Ok((task, _)) = first.as_ref().put(handle, main) {
         executor.spawn(task.erase()).ok();
     }
     let mut now = 0;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin::driven::{Answer, Command, Counts, Event, Handle};
+use sinbin::driven::{Command, Event, SourceHandle, Tally, TurnOutput};
 use sinbin::guests::{Fault, Guest};
 use sinbin::{Instant, Interest, JobId, Rest};
 
@@ -34,12 +34,12 @@ impl<'t> Unruly<'t> {
 }
 
 impl Guest for Unruly<'_> {
-    fn turn(&mut self, now: Instant, _: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault> {
+    fn turn(&mut self, now: Instant, _: u32, events: &[Event], input: &[u8]) -> Result<TurnOutput, Fault> {
         self.witness.hear(events, input);
         let scene = &mut *self.scene.borrow_mut();
         if scene.tape.is_over() {
             scene.end();
-            return Ok(Answer { rest: Rest::Empty, room: 0, commands: Vec::new(), output: Vec::new() });
+            return Ok(TurnOutput { rest: Rest::Empty, room: 0, commands: Vec::new(), output: Vec::new() });
         }
         for _ in 0..scene.tape.below(4) {
             scene.act();
@@ -56,17 +56,17 @@ impl Guest for Unruly<'_> {
         Ok(answer)
     }
 
-    fn counts(&mut self) -> Result<Counts, Fault> {
+    fn counts(&mut self) -> Result<Tally, Fault> {
         let tape = &mut self.scene.borrow_mut().tape;
         match tape.below(3) {
-            0 => Ok(Counts::default()),
-            1 => Ok(Counts { jobs: u64::MAX, cancelled: u64::MAX, ignored: u64::MAX }),
+            0 => Ok(Tally::default()),
+            1 => Ok(Tally { jobs: u64::MAX, cancelled: u64::MAX, ignored: u64::MAX }),
             _ => Err(Fault("it does not count".into())),
         }
     }
 }
 
-fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant) -> Answer {
+fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant) -> TurnOutput {
     let mut output = Vec::new();
     let commands = (0..tape.below(8)).map(|_| command(tape, witness, &mut output)).collect();
     if tape.once_in(16) {
@@ -79,7 +79,7 @@ fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant) -> Answer {
         10 => Rest::Stalled,
         _ => Rest::Empty,
     };
-    Answer { rest, room: tape.one_of(&[4, 1, 0, 100, u32::MAX]), commands, output }
+    TurnOutput { rest, room: tape.one_of(&[4, 1, 0, 100, u32::MAX]), commands, output }
 }
 
 fn command(tape: &mut Tape<'_>, witness: &Witness, output: &mut Vec<u8>) -> Command {
@@ -95,12 +95,12 @@ fn command(tape: &mut Tape<'_>, witness: &Witness, output: &mut Vec<u8>) -> Comm
 }
 
 /// One that it has, mostly.
-fn handle(tape: &mut Tape<'_>, witness: &Witness) -> Handle {
+fn handle(tape: &mut Tape<'_>, witness: &Witness) -> SourceHandle {
     match tape.any::<u8>() {
-        byte @ 0..0xf0 => witness.nth(usize::from(byte)).unwrap_or(Handle(byte.into())),
-        byte @ 0xf0..0xfe => Handle(u64::from(byte % 8)),
-        0xfe => Handle(1 << 32),
-        0xff => Handle(tape.any()),
+        byte @ 0..0xf0 => witness.nth(usize::from(byte)).unwrap_or(SourceHandle(byte.into())),
+        byte @ 0xf0..0xfe => SourceHandle(u64::from(byte % 8)),
+        0xfe => SourceHandle(1 << 32),
+        0xff => SourceHandle(tape.any()),
     }
 }
 

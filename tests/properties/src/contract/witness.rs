@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sinbin::driven::{Answer, Command, Event, Handle};
+use sinbin::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin::{Interest, JobId};
 
 /// A guest's view of its sources.
@@ -27,9 +27,9 @@ impl Witness {
     }
 
     /// A source that there is.
-    pub fn nth(&self, number: usize) -> Option<Handle> {
+    pub fn nth(&self, number: usize) -> Option<SourceHandle> {
         let number = number.checked_rem(self.sources.len())?;
-        self.sources.keys().nth(number).copied().map(Handle)
+        self.sources.keys().nth(number).copied().map(SourceHandle)
     }
 
     /// The driver says this.
@@ -82,23 +82,23 @@ impl Witness {
         assert_eq!(left, 0, "every byte belongs to an event");
     }
 
-    fn introduce(&mut self, handle: Handle, listens: bool) {
+    fn introduce(&mut self, handle: SourceHandle, listens: bool) {
         let new = Source { listens, interest: Interest::NONE, has_ended: false };
         assert!(self.sources.insert(handle.0, new).is_none(), "{handle:?} is there already");
     }
 
-    fn source(&mut self, handle: Handle) -> &mut Source {
+    fn source(&mut self, handle: SourceHandle) -> &mut Source {
         self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} is not there"))
     }
 
-    fn connection(&mut self, handle: Handle) -> &mut Source {
+    fn connection(&mut self, handle: SourceHandle) -> &mut Source {
         let source = self.source(handle);
         assert!(!source.listens, "{handle:?} is a listener");
         source
     }
 
     /// The guest answers that.
-    pub fn see(&mut self, answer: &Answer) {
+    pub fn see(&mut self, answer: &TurnOutput) {
         self.room = answer.room;
         for command in &answer.commands {
             match *command {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sinbin_core::driven::{Answer, Command, Event, Handle};
+use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin_core::fib::FibJob;
 use sinbin_core::{Interest, JobId, WireJob};
 
@@ -47,8 +47,8 @@ impl Watcher {
     }
 
     /// The handles that may name something.
-    pub fn handles(&self) -> impl Iterator<Item = Handle> {
-        self.sources.keys().copied().map(Handle)
+    pub fn handles(&self) -> impl Iterator<Item = SourceHandle> {
+        self.sources.keys().copied().map(SourceHandle)
     }
 
     /// The driver says this.
@@ -86,20 +86,20 @@ impl Watcher {
     }
 
     /// A connection needs a task, and so does a listener.
-    fn introduce(&mut self, handle: Handle) {
+    fn introduce(&mut self, handle: SourceHandle) {
         self.is_overrun |= self.room == 0;
         self.room = self.room.saturating_sub(1);
         self.sources.entry(handle.0).or_default().introduced += 1;
     }
 
-    fn tell(&mut self, handle: Handle, what: impl FnOnce(&mut Source)) {
+    fn tell(&mut self, handle: SourceHandle, what: impl FnOnce(&mut Source)) {
         if let Some(source) = self.sources.get_mut(&handle.0) {
             what(source);
         }
     }
 
     /// The loop answers that.
-    pub fn see(&mut self, answer: &Answer, window: usize) {
+    pub fn see(&mut self, answer: &TurnOutput, window: usize) {
         let mut output = &answer.output[..];
         let mut next = |len: u32| output.split_off(..len as usize).expect("as many bytes as were put out");
         for command in &answer.commands {
@@ -129,11 +129,11 @@ impl Watcher {
         self.room = answer.room;
     }
 
-    fn source(&mut self, handle: Handle) -> &mut Source {
+    fn source(&mut self, handle: SourceHandle) -> &mut Source {
         self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} is not there"))
     }
 
-    fn close(&mut self, handle: Handle) {
+    fn close(&mut self, handle: SourceHandle) {
         let Source { introduced, received, .. } = *self.source(handle);
         self.sources.remove(&handle.0);
         if introduced > 1 {

@@ -2,16 +2,16 @@
 
 use sinbin_core::{Kernel, Limits, Service, Task};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::rng::Rng;
 use crate::run::Simulation;
-use crate::talk::Talk;
 use crate::world::World;
 
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// All is over: is anything left behind?
     pub(crate) fn check_end(&mut self) -> Result<(), String> {
@@ -22,7 +22,7 @@ where
             .map_err(|broken| format!("the audit says at the end: not so: {}", broken.0))?;
         let lent = executor.blocks_lent();
         let sources = world.sources.iter().count();
-        let fresh = room(&mut Kernel::new(&world.plan.rooms.limits()));
+        let fresh = room(&mut Kernel::new(&world.plan.capacity.limits()));
         let left = room(&mut executor.kernel);
         match () {
             () if lent > 0 => Err(format!("{lent} blocks of bytes were not given back")),

@@ -2,17 +2,17 @@
 
 use sinbin_core::{Interest, Service, SourceId, Task};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::story::ready_to;
-use crate::talk::Talk;
 use crate::world::{Role, World};
 
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// Asks for what the kernel wants its sources watched.
     pub(crate) fn watch(&mut self) {
@@ -33,8 +33,8 @@ where
     /// A level-triggered poller. Whether it had something to say.
     pub(crate) fn poll(&mut self) -> bool {
         let mut listed = std::mem::take(&mut self.world.listed);
-        if self.world.luck.strikes(self.world.plan.faults.disorder) {
-            shuffle(&mut listed, &mut self.world.luck);
+        if self.world.rng.strikes(self.world.plan.faults.disorder) {
+            shuffle(&mut listed, &mut self.world.rng);
         }
         let (mut said, mut has_looked) = (false, true);
         listed.retain(|source| {
@@ -46,12 +46,12 @@ where
                 self.world.entry(*source).into_iter().for_each(|entry| entry.is_listed = false);
                 return false;
             }
-            if self.world.luck.strikes(self.world.plan.faults.late) {
+            if self.world.rng.strikes(self.world.plan.faults.late) {
                 has_looked = false;
             } else {
                 said = true;
                 self.say_ready(*source, entry.role, report);
-                if self.world.luck.strikes(self.world.plan.faults.doubled) {
+                if self.world.rng.strikes(self.world.plan.faults.doubled) {
                     self.say_ready(*source, entry.role, report);
                 }
             }
@@ -81,10 +81,10 @@ where
     }
 }
 
-fn shuffle<X>(items: &mut [X], luck: &mut Luck) {
+fn shuffle<X>(items: &mut [X], rng: &mut Rng) {
     for last in (1..items.len()).rev() {
         // 0 leaves things in their places.
-        let other = last - luck.below(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize;
+        let other = last - rng.below(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize;
         items.swap(last, other);
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Rest, Service, Task};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::rng::Rng;
 use crate::run::Simulation;
-use crate::talk::Talk;
 use crate::world::{Event, World};
 
 /// How long something takes that takes long, in nanoseconds: longer than most deadlines.
@@ -16,8 +16,8 @@ pub(crate) const LONG: u32 = 10_000_000;
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// Waits for the next thing to happen, and says so to the kernel.
     pub(crate) fn wait(&mut self) {
@@ -58,21 +58,21 @@ where
             self.stop();
             return false;
         }
-        let luck = &mut self.world.luck;
-        if luck.strikes(self.world.plan.faults.interrupted) {
+        let rng = &mut self.world.rng;
+        if rng.strikes(self.world.plan.faults.interrupted) {
             let span = u32::try_from(next.since(self.world.now).as_nanos()).unwrap_or(u32::MAX);
-            let span = luck.below(span);
+            let span = rng.below(span);
             self.pass(span.into());
             return false;
         }
-        if luck.strikes(self.world.plan.faults.oversleeps) {
-            let late = luck.between(1, LONG);
+        if rng.strikes(self.world.plan.faults.oversleeps) {
+            let late = rng.between(1, LONG);
             let span = next.since(self.world.now) + Duration::from_nanos(late.into());
             self.world.tell(|| "the host sleeps for longer than it should".to_owned());
             self.pass(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
             return false;
         }
-        let is_early = next == deadline && self.world.luck.strikes(self.world.plan.faults.early);
+        let is_early = next == deadline && self.world.rng.strikes(self.world.plan.faults.early);
         let next = if is_early { Instant::from_nanos(next.as_nanos().saturating_sub(1)) } else { next };
         self.world.now = self.world.now.max(next);
         if is_early {
@@ -87,8 +87,8 @@ where
 
     /// Notes that the host has looked, and goes on with the next turn.
     fn come_back(&mut self) {
-        if self.world.luck.strikes(self.world.plan.faults.slow_looks) {
-            let span = self.world.luck.between(1, LONG);
+        if self.world.rng.strikes(self.world.plan.faults.slow_looks) {
+            let span = self.world.rng.between(1, LONG);
             self.world.tell(|| format!("the host needs {} µs to come back from its look", span / 1000));
             self.pass(span.into());
         }
@@ -98,7 +98,7 @@ where
     /// Some time passes, a share of what may pass while nobody runs.
     pub(crate) fn pass_some(&mut self, share: u32) {
         let haste = self.world.plan.haste / share;
-        let nanos = self.world.luck.between(0, haste);
+        let nanos = self.world.rng.between(0, haste);
         self.pass(nanos.into());
     }
 

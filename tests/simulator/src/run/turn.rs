@@ -2,17 +2,17 @@
 
 use sinbin_core::{Instant, Interest, Linger, Service, Task};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::rng::Rng;
 use crate::run::Simulation;
-use crate::talk::Talk;
 use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// A turn of the tasks.
     pub(crate) fn turn(&mut self) {
@@ -21,7 +21,7 @@ where
         let now = world.clock();
         let tasks = executor.kernel.count();
         world.promises.begin_turn(&executor.kernel, now, has_looked);
-        let steps = if has_looked { executor.turn(now, world) } else { executor.turn_unseen(now, world) };
+        let steps = if has_looked { executor.turn(now, world) } else { executor.turn_unpolled(now, world) };
         world.report.turns += 1;
         if steps > tasks {
             world.wrong(format!("promise 3: {tasks} tasks had {steps} steps in one turn"));
@@ -40,8 +40,8 @@ where
                 self.world.close_socket(number);
             }
         }
-        let World { work, luck, slice, .. } = &mut self.world;
-        if let Some(job) = work.slice(*slice, luck) {
+        let World { work, rng, slice, .. } = &mut self.world;
+        if let Some(job) = work.slice(*slice, rng) {
             self.world.say_done(&mut self.executor.kernel, job);
         }
         // More often than any host would.

@@ -2,11 +2,11 @@
 
 use sinbin_core::{Service, Task};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
 use crate::peer::Phase;
 use crate::report::Report;
+use crate::rng::Rng;
 use crate::run::Simulation;
-use crate::talk::Talk;
 use crate::world::World;
 
 /// Turns for each step that a run may have before luck turns: with more, it spins.
@@ -18,8 +18,8 @@ const PATIENCE: u64 = 2000;
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// A client in the place of one that has gone, if there is still one to come.
     pub(crate) fn welcome(&mut self, number: usize) {
@@ -27,8 +27,8 @@ where
             return;
         }
         self.visits += 1;
-        let talk = (self.talks)(&mut self.world.luck);
-        self.world.next_visit(number, talk);
+        let client_model = (self.talks)(&mut self.world.rng);
+        self.world.next_visit(number, client_model);
     }
 
     /// New clients for those who have gone; and what the plan says of the end.
@@ -76,7 +76,7 @@ where
     pub(crate) fn calm_down(&mut self) {
         self.world.tell(|| "from here on, nothing goes wrong".to_owned());
         self.calm_since = Some((self.world.report.turns, 0));
-        self.world.luck.calm_down();
+        self.world.rng.calm_down();
         for number in 0..self.world.peers.len() {
             self.world.peers[number].calm_down();
             self.world.peers[number].asleep_until = 0;

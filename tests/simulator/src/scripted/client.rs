@@ -4,13 +4,13 @@ use std::io::{self, ErrorKind};
 
 use sinbin_core::Service;
 
-use crate::talk::Talk;
+use crate::client_model::ClientModel;
 use crate::world::World;
 
 /// How much a client can have sent that is not read yet.
 const ROOM: usize = 1 << 16;
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     pub(crate) fn scripted_send(&mut self, number: usize, bytes: &[u8]) -> io::Result<usize> {
         let peer = &mut self.peers[number];
         if peer.reset {
@@ -23,7 +23,7 @@ impl<S: Service, T: Talk> World<S, T> {
         if room == 0 && !bytes.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let count = self.luck.part(room, self.plan.faults.pieces).max(room.min(1));
+        let count = self.rng.part(room, self.plan.faults.pieces).max(room.min(1));
         peer.inbox.extend(&bytes[..count]);
         self.acted(number, || format!("sends \"{}\"", bytes[..count].escape_ascii()));
         Ok(count)
@@ -36,7 +36,7 @@ impl<S: Service, T: Talk> World<S, T> {
         }
         let most = room.len().min(peer.outbox.len());
         if most > 0 {
-            let count = self.luck.part(most, self.plan.faults.pieces).max(1);
+            let count = self.rng.part(most, self.plan.faults.pieces).max(1);
             room.iter_mut().zip(peer.outbox.drain(..count)).for_each(|(to, from)| *to = from);
             self.acted(number, || format!("takes {count} bytes"));
             return Ok(count);

@@ -3,13 +3,13 @@
 use sinbin_core::{Service, Task};
 
 use super::{ClientId, Scripted};
-use crate::talk::Talk;
+use crate::client_model::ClientModel;
 use crate::world::World;
 
 impl<S, T> Scripted<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     /// Asks the service to stop: nobody is accepted any more, and who has nothing to say is sent home.
     pub fn stop(&mut self) {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Rest, Service, Task};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::rng::Rng;
 use crate::run::Simulation;
-use crate::talk::Talk;
 use crate::world::World;
 
 /// What a round takes, in nanoseconds.
@@ -19,8 +19,8 @@ const UNIT: u64 = 10;
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// A turn, and what happens after it; if nothing does, time passes until something does, or until `until`. Whether
     /// something did before.
@@ -28,7 +28,7 @@ where
         let before = self.world.promises.steps;
         self.turn();
         self.settle();
-        self.mischief();
+        self.inject_faults();
         self.watch();
         let rest = self.executor.kernel.rest();
         let said = self.poll();
@@ -56,7 +56,7 @@ where
         let next = self.next_event().unwrap_or(Instant::NEVER).min(deadline);
         let is_before = next <= until && next != Instant::NEVER;
         let next = if is_before { next } else { until };
-        let is_early = is_before && next == deadline && self.world.luck.strikes(self.world.plan.faults.early);
+        let is_early = is_before && next == deadline && self.world.rng.strikes(self.world.plan.faults.early);
         let next = next.as_nanos().saturating_sub(is_early.into());
         self.world.now = self.world.now.max(Instant::from_nanos(next));
         self.pass(0);
@@ -72,7 +72,7 @@ where
     }
 }
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     /// How long it takes to compute a slice, where that takes time.
     pub(crate) fn slice_nanos(&self) -> u64 {
         self.slice.map_or(0, |units| u64::from(units) * UNIT)

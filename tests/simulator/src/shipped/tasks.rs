@@ -5,16 +5,16 @@ use std::time::Duration;
 use sinbin_core::fib::{FibJob, fib as number};
 use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
 use sinbin_core::fib_service::Fib;
-use sinbin_core::task::{Conn, Error, Loop, Lost, Refused};
+use sinbin_core::task::{Conn, Error, Handle, JobError, WaitError};
 
 /// Sends back what it gets.
-pub(super) async fn echo(conn: &Conn<'_>, on: Loop<'_>, idle: Option<Duration>) -> Result<(), Error> {
+pub(super) async fn echo(conn: &Conn<'_>, handle: Handle<'_>, idle: Option<Duration>) -> Result<(), Error> {
     let mut buffer = [0; 128];
     // A deadline that has come ends it.
-    while let Ok(received) = on.until(on.after(idle), conn.recv(&mut buffer)).await {
+    while let Ok(received) = handle.until(handle.after(idle), conn.recv(&mut buffer)).await {
         match received? {
             0 => break,
-            count => match on.until(on.after(idle), conn.send_all(&buffer[..count])).await {
+            count => match handle.until(handle.after(idle), conn.send_all(&buffer[..count])).await {
                 Ok(sent) => sent?,
                 Err(_) => break,
             },
@@ -24,11 +24,11 @@ pub(super) async fn echo(conn: &Conn<'_>, on: Loop<'_>, idle: Option<Duration>) 
 }
 
 /// Answers lines, by jobs where that takes long.
-pub(super) async fn fib(conn: &Conn<'_>, on: Loop<'_>, service: &Fib) -> Result<(), Error> {
+pub(super) async fn fib(conn: &Conn<'_>, handle: Handle<'_>, service: &Fib) -> Result<(), Error> {
     let rules = &service.rules;
     let mut requests = Requests::new();
     let mut buffer = [0; 128];
-    while let Ok(received) = on.until(on.after(service.idle_timeout), conn.recv(&mut buffer)).await {
+    while let Ok(received) = handle.until(handle.after(service.idle_timeout), conn.recv(&mut buffer)).await {
         let count = received?;
         let mut bytes = &buffer[..count];
         requests.begin_read(rules, bytes, count < buffer.len());
@@ -38,8 +38,9 @@ pub(super) async fn fib(conn: &Conn<'_>, on: Loop<'_>, service: &Fib) -> Result<
             let ended = count == 0;
             let request = if ended { requests.finish(rules) } else { request };
             let Some(request) = request else { break };
-            let Some(reply) = reply(on, request, service.loop_n).await else { return Ok(()) };
-            if !send(conn, on, &reply, rules, service.idle_timeout).await? || request == Err(Bad::TooLong) {
+            let Some(reply) = reply(handle, request, service.loop_n).await else { return Ok(()) };
+            if !send(conn, handle, &reply, rules, service.idle_timeout).await? || request == Err(Bad::TooLong)
+            {
                 return Ok(());
             }
         }
@@ -51,14 +52,14 @@ pub(super) async fn fib(conn: &Conn<'_>, on: Loop<'_>, service: &Fib) -> Result<
 }
 
 /// The reply; none where the task is cancelled.
-async fn reply(on: Loop<'_>, request: Request, loop_n: u32) -> Option<Reply> {
+async fn reply(handle: Handle<'_>, request: Request, loop_n: u32) -> Option<Reply> {
     match request {
         Err(bad) => Some(Reply::Error(bad)),
         Ok(n) if n <= loop_n => Some(Reply::Value(number(n))),
-        Ok(n) => match on.job(FibJob::new(n)).await {
+        Ok(n) => match handle.job(FibJob::new(n)).await {
             Ok(value) => Some(Reply::Value(value)),
-            Err(Lost::Refused(Refused::Cancelled)) => None,
-            Err(Lost::Refused(_)) => Some(Reply::Error(Bad::Busy)),
+            Err(JobError::Wait(WaitError::Cancelled)) => None,
+            Err(JobError::Wait(_)) => Some(Reply::Error(Bad::Busy)),
             Err(_) => Some(Reply::Error(Bad::Lost)),
         },
     }
@@ -66,14 +67,14 @@ async fn reply(on: Loop<'_>, request: Request, loop_n: u32) -> Option<Reply> {
 
 async fn send(
     conn: &Conn<'_>,
-    on: Loop<'_>,
+    handle: Handle<'_>,
     reply: &Reply,
     rules: &Rules,
     idle: Option<Duration>,
 ) -> Result<bool, Error> {
     let mut line = [0; MAX_REPLY];
     let len = reply.render(rules, &mut line);
-    match on.until(on.after(idle), conn.send_all(&line[..len])).await {
+    match handle.until(handle.after(idle), conn.send_all(&line[..len])).await {
         Ok(sent) => sent.map(|()| true),
         Err(_) => Ok(false),
     }

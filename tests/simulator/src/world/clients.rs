@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Service};
 
+use crate::client_model::ClientModel;
 use crate::peer::{Peer, Phase};
-use crate::talk::Talk;
 use crate::world::{Event, World};
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     /// A client comes, if there is still one to come.
-    pub(crate) fn next_visit(&mut self, number: usize, talk: T) {
-        let peer = Peer::new(talk, &self.plan, &mut self.luck);
+    pub(crate) fn next_visit(&mut self, number: usize, client_model: T) {
+        let peer = Peer::new(client_model, &self.plan, &mut self.rng);
         if number < self.peers.len() {
             self.peers[number] = peer;
         } else {
@@ -45,7 +45,7 @@ impl<S: Service, T: Talk> World<S, T> {
         }
         if !self.peers[number].is_scheduled {
             self.peers[number].is_scheduled = true;
-            let after = u64::from(self.luck.between(1, 30_000));
+            let after = u64::from(self.rng.between(1, 30_000));
             let asleep = self.peers[number].asleep_until.saturating_sub(self.now.as_nanos());
             self.schedule(after.max(asleep), Event::Act(number));
         }
@@ -53,7 +53,7 @@ impl<S: Service, T: Talk> World<S, T> {
 
     /// It is the client's turn.
     pub(crate) fn act(&mut self, number: usize) {
-        let Self { plan, luck, peers, now, .. } = self;
+        let Self { plan, rng, peers, now, .. } = self;
         let peer = &mut peers[number];
         peer.is_scheduled = false;
         match peer.phase {
@@ -64,15 +64,15 @@ impl<S: Service, T: Talk> World<S, T> {
         if peer.reset || peer.is_scripted() {
             return;
         }
-        if luck.strikes(plan.faults.silence) {
+        if rng.strikes(plan.faults.silence) {
             // Mostly for a moment, at times for longer than anybody waits.
-            let most = if luck.below(64) == 63 { 50_000_000 } else { 500_000 };
-            let span = u64::from(luck.between(1, most));
+            let most = if rng.below(64) == 63 { 50_000_000 } else { 500_000 };
+            let span = u64::from(rng.between(1, most));
             peer.asleep_until = now.as_nanos() + span;
             self.tell(|| format!("client {number} does nothing for {} µs", span / 1000));
             return self.rouse(number);
         }
-        let (sent, got) = peer.act(plan, luck, now.as_nanos());
+        let (sent, got) = peer.act(plan, rng, now.as_nanos());
         let (reset, finished) = (peer.reset, peer.finished);
         if peer.has_something_to_do() {
             self.rouse(number);

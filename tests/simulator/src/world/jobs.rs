@@ -2,27 +2,27 @@
 
 use sinbin_core::{JobId, Jobs, Kernel, Limits, Serves, Service};
 
-use crate::talk::Talk;
+use crate::client_model::ClientModel;
 use crate::world::{Event, World};
 
 /// How many jobs of the past are remembered, to be told of again.
 const OLD_JOBS: usize = 64;
 
-impl<S: Service, T: Talk> Serves<S> for World<S, T> {
+impl<S: Service, T: ClientModel> Serves<S> for World<S, T> {
     fn service(&self) -> &S {
         &self.service
     }
 }
 
-impl<S: Service, T: Talk> Jobs<S::Job> for World<S, T> {
+impl<S: Service, T: ClientModel> Jobs<S::Job> for World<S, T> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         self.report.jobs += 1;
         self.tell(|| format!("job {id} begins"));
         self.evidence.job_begins(id);
-        if self.work.submit(id, job, &mut self.luck) {
-            let slow = self.luck.strikes(self.plan.faults.slow_jobs);
+        if self.work.submit(id, job, &mut self.rng) {
+            let slow = self.rng.strikes(self.plan.faults.slow_jobs);
             let most = if slow { 10_000_000 } else { 50_000 };
-            let after = u64::from(self.luck.between(1, most));
+            let after = u64::from(self.rng.between(1, most));
             self.schedule(after, Event::Job(id));
         }
     }
@@ -42,7 +42,7 @@ impl<S: Service, T: Talk> Jobs<S::Job> for World<S, T> {
     }
 }
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     /// Remembers a job that is over.
     fn bury(&mut self, id: JobId) {
         if self.old_jobs.len() == OLD_JOBS {
@@ -53,12 +53,12 @@ impl<S: Service, T: Talk> World<S, T> {
 
     /// A job's time is over.
     pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Limits>, job: JobId) {
-        if self.luck.strikes(self.plan.faults.failing_jobs) {
+        if self.rng.strikes(self.plan.faults.failing_jobs) {
             if self.work.fail(job) {
                 self.tell(|| format!("job {job} fails"));
                 self.say_lost(kernel, job);
             }
-        } else if self.work.finish(job, self.slice, &mut self.luck) {
+        } else if self.work.finish(job, self.slice, &mut self.rng) {
             self.tell(|| format!("job {job} is done"));
             self.say_done(kernel, job);
         } else if self.work.is_running(job) {

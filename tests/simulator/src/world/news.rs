@@ -1,12 +1,12 @@
 //! What the host says to the kernel: all but the time, and news of what is gone, which must change nothing. It is written
 //! down as [`Evidence`](crate::evidence::Evidence).
 
-use sinbin_core::{Interest, JobId, Kernel, Limits, Service, SourceId, TaskId, Woken};
+use sinbin_core::{Interest, JobId, Kernel, Limits, Service, SourceId, TaskId, WakeReason};
 
-use crate::talk::Talk;
+use crate::client_model::ClientModel;
 use crate::world::World;
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     /// What an open source is ready for.
     pub(crate) fn say_ready(&mut self, kernel: &mut Kernel<Limits>, source: SourceId, readiness: Interest) {
         self.evidence.ready(source, readiness);
@@ -31,12 +31,12 @@ impl<S: Service, T: Talk> World<S, T> {
     }
 
     pub(crate) fn say_name(&mut self, kernel: &mut Kernel<Limits>, task: TaskId) {
-        self.evidence.ask(kernel, task, Woken::Named);
+        self.evidence.ask(kernel, task, WakeReason::Named);
         kernel.wake(task);
     }
 
     pub(crate) fn say_cancel(&mut self, kernel: &mut Kernel<Limits>, task: TaskId) {
-        self.evidence.ask(kernel, task, Woken::Cancelled);
+        self.evidence.ask(kernel, task, WakeReason::Cancelled);
         kernel.cancel(task);
     }
 }

@@ -2,12 +2,12 @@
 
 use sinbin_core::{Failure, Host, Instant, IoError, Limits, Op, Service, SourceId, TaskId};
 
-use crate::owed::Read;
-use crate::talk::Talk;
+use crate::client_model::ClientModel;
+use crate::expected::Read;
 use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
-impl<S: Service, T: Talk> Host for World<S, T> {
+impl<S: Service, T: ClientModel> Host for World<S, T> {
     type Storage = Limits;
     type Task = SimTask<S>;
 
@@ -16,8 +16,8 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             return Err(IoError::Closed);
         }
         let Some(number) = self.backlog.front().copied() else { return Err(IoError::WouldBlock) };
-        if self.luck.strikes(self.plan.faults.accepts) {
-            let error = *self.luck.pick(&[IoError::NoRoom, IoError::Os(24), IoError::WouldBlock]);
+        if self.rng.strikes(self.plan.faults.accepts) {
+            let error = *self.rng.pick(&[IoError::NoRoom, IoError::Os(24), IoError::WouldBlock]);
             self.crowded = true;
             self.tell(|| format!("accept fails: {error}"));
             return Err(error);
@@ -38,8 +38,8 @@ impl<S: Service, T: Talk> Host for World<S, T> {
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let (number, lingers) = self.number(source)?;
-        let owed = &self.peers[number].owed;
-        if !lingers && owed.is_at_its_end() {
+        let expected = &self.peers[number].expected;
+        if !lingers && expected.is_at_its_end() {
             self.wrong(format!("client {number} is read from behind its last answer"));
         }
         let rate = self.plan.faults.short_reads;
@@ -52,7 +52,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
             }
             return Ok(0);
         }
-        let count = self.luck.part(buffer.len().min(peer.inbox.len()), rate);
+        let count = self.rng.part(buffer.len().min(peer.inbox.len()), rate);
         if count == 0 {
             if !lingers {
                 self.heard(number, Read::Nothing);
@@ -80,7 +80,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
         let peer = &mut self.peers[number];
         self.report.empty_sends += u64::from(bytes.is_empty());
         let room = peer.room.saturating_sub(peer.outbox.len());
-        let count = self.luck.part(bytes.len().min(room), self.plan.faults.short_sends);
+        let count = self.rng.part(bytes.len().min(room), self.plan.faults.short_sends);
         if count == 0 && !bytes.is_empty() {
             return Err(IoError::WouldBlock);
         }
@@ -88,9 +88,9 @@ impl<S: Service, T: Talk> Host for World<S, T> {
         peer.outbox.extend(sent);
         peer.moved_at = self.now;
         self.report.sent += count as u64;
-        let before = peer.owed.count();
-        let is_right = peer.owed.send(sent);
-        self.report.answers += peer.owed.count() - before;
+        let before = peer.expected.count();
+        let is_right = peer.expected.send(sent);
+        self.report.answers += peer.expected.count() - before;
         self.tell(|| format!("send to client {number}: \"{}\"", sent.escape_ascii()));
         if let Err(wrong) = is_right {
             self.wrong(format!("client {number}: {wrong}"));
@@ -142,7 +142,7 @@ impl<S: Service, T: Talk> Host for World<S, T> {
     }
 }
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     /// The client at the other end, unless it has broken the connection off.
     fn number(&mut self, source: SourceId) -> Result<(usize, bool), IoError> {
         let (number, lingers) = match self.entry(source).map(|entry| entry.role) {
@@ -158,14 +158,14 @@ impl<S: Service, T: Talk> World<S, T> {
 
     /// The server has read something, or tried to.
     fn heard(&mut self, number: usize, read: Read<'_>) {
-        let block = self.plan.rooms.block_size;
+        let block = self.plan.capacity.block_size;
         let peer = &mut self.peers[number];
         if let Read::Bytes { bytes, .. } = read {
-            peer.owed.take(bytes.len());
+            peer.expected.take(bytes.len());
         }
-        let limit = block + peer.talk.may_keep();
-        peer.talk.heard(read, &mut peer.owed);
-        let kept = peer.owed.kept();
+        let limit = block + peer.client_model.may_keep();
+        peer.client_model.heard(read, &mut peer.expected);
+        let kept = peer.expected.kept();
         if kept > limit as u64 {
             self.wrong(format!(
                 "backpressure: client {number} has {kept} bytes read and not answered, over {limit}"
@@ -180,7 +180,7 @@ impl<S: Service, T: Talk> World<S, T> {
         let peer = &mut self.peers[number];
         peer.closed = true;
         let is_answered_by_reset = !peer.reset && (!peer.finished || !peer.inbox.is_empty());
-        if is_answered_by_reset && self.luck.strikes(self.plan.faults.overtaken) {
+        if is_answered_by_reset && self.rng.strikes(self.plan.faults.overtaken) {
             let lost = peer.outbox.len();
             let is_early = self.now < peer.lingers_until;
             peer.break_off();
@@ -201,8 +201,8 @@ impl<S: Service, T: Talk> World<S, T> {
         if peer.reset || peer.cancelled || peer.timed_out {
             return;
         }
-        let is_answered = peer.owed.is_settled();
-        let has_all = peer.saw_end || peer.owed.is_over() || self.stopping;
+        let is_answered = peer.expected.is_settled();
+        let has_all = peer.saw_end || peer.expected.is_over() || self.stopping;
         if !is_answered {
             self.wrong(format!("client {number} is closed without the answers that it is owed"));
         } else if !has_all {

@@ -1,7 +1,7 @@
 use sinbin_core::echo::Upper;
 use sinbin_core::fib_service::Fib;
-use sinbin_simulator::talk::{FibTalk, UpperTalk};
-use sinbin_simulator::{Luck, Plan, Scripted};
+use sinbin_simulator::client_model::{FibTalk, UpperTalk};
+use sinbin_simulator::{Plan, Rng, Scripted};
 
 use crate::{answers_now, answers_to, end, fib, say};
 
@@ -28,7 +28,7 @@ fn a_bare_client_is_answered_read_by_read() {
 #[test]
 fn nothing_is_sent_where_there_is_nothing_to_say() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &Plan::friendly(3), Luck::seeded(0));
+    let mut sim = Scripted::new(service, &Plan::friendly(3), Rng::seeded(0));
     for says in [&b"1\n15\n2"[..], b"15\n", b""] {
         let client = sim.connect(FibTalk::new(&service));
         say(&mut sim, client, says);
@@ -42,7 +42,7 @@ fn nothing_is_sent_where_there_is_nothing_to_say() {
 #[test]
 fn upper_puts_its_mark_behind_each_read() {
     let mut sim =
-        Scripted::new(Upper { idle_timeout: None, ..Upper::default() }, &Plan::friendly(1), Luck::seeded(0));
+        Scripted::new(Upper { idle_timeout: None, ..Upper::default() }, &Plan::friendly(1), Rng::seeded(0));
     let client = sim.connect(UpperTalk);
     say(&mut sim, client, b"hello");
     sim.drive().expect("it goes well");

@@ -3,8 +3,8 @@ use std::time::Duration;
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Service, Task};
-use sinbin_simulator::talk::{EchoTalk, FibTalk, Talk, UpperTalk};
-use sinbin_simulator::{ClientId, Luck, Plan, Scripted, World};
+use sinbin_simulator::client_model::{ClientModel, EchoTalk, FibTalk, UpperTalk};
+use sinbin_simulator::{ClientId, Plan, Rng, Scripted, World};
 
 use crate::{JOB, JOB_ANSWER, MOMENT, answers_now, answers_to, end, fib, is_closed, say};
 
@@ -33,15 +33,15 @@ trait Scene {
     fn with<S, T>(&self, sim: Scripted<S, T>, client: ClientId)
     where
         S: Service<Conn: Task<World<S, T>>>,
-        T: Talk;
+        T: ClientModel;
 
-    fn play<S, T>(&self, service: S, talk: T)
+    fn play<S, T>(&self, service: S, client_model: T)
     where
         S: Service<Conn: Task<World<S, T>>>,
-        T: Talk,
+        T: ClientModel,
     {
-        let mut sim = Scripted::new(service, &plan(), Luck::seeded(0)).strict();
-        let client = sim.connect(talk);
+        let mut sim = Scripted::new(service, &plan(), Rng::seeded(0)).strict();
+        let client = sim.connect(client_model);
         self.with(sim, client);
     }
 }
@@ -54,7 +54,7 @@ fn a_silent_connection_is_closed_at_its_deadline_and_not_before() {
         fn with<S, T>(&self, mut sim: Scripted<S, T>, client: ClientId)
         where
             S: Service<Conn: Task<World<S, T>>>,
-            T: Talk,
+            T: ClientModel,
         {
             sim.wait(IDLE - MOMENT).expect("it goes well");
             say(&mut sim, client, b"1\n");
@@ -93,7 +93,7 @@ fn who_takes_nothing_is_closed_at_its_deadline() {
         fn with<S, T>(&self, mut sim: Scripted<S, T>, client: ClientId)
         where
             S: Service<Conn: Task<World<S, T>>>,
-            T: Talk,
+            T: ClientModel,
         {
             sim.narrow(client, 20);
             say(&mut sim, client, &b"1\n".repeat(100));

@@ -2,7 +2,7 @@ use std::io::ErrorKind;
 
 use sinbin_core::Linger;
 use sinbin_core::fib_service::Fib;
-use sinbin_simulator::talk::FibTalk;
+use sinbin_simulator::client_model::FibTalk;
 use sinbin_simulator::{ClientId, Faults, OFTEN, Plan, Scripted};
 
 use crate::{JOB, JOB_ANSWER, MOMENT, answers_at_last, answers_to, end, fib, fib_for, is_closed, say};
@@ -59,8 +59,8 @@ fn a_connection_that_is_cancelled_is_closed_and_gives_everything_back() {
 #[test]
 fn a_job_that_is_lost_is_an_error_and_the_next_request_is_answered_all_the_same() {
     let service = Fib::default();
-    let talk = FibTalk::new(&service).forgiving(false, true);
-    let (mut sim, client) = fib_for(talk, service, &Plan::friendly(1));
+    let client_model = FibTalk::new(&service).forgiving(false, true);
+    let (mut sim, client) = fib_for(client_model, service, &Plan::friendly(1));
     say(&mut sim, client, JOB);
     say(&mut sim, client, b"7\n");
     sim.wait(MOMENT).expect("it goes well");

@@ -15,8 +15,8 @@ use std::time::Duration;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Service, Task};
-use sinbin_simulator::talk::{FibTalk, Talk};
-use sinbin_simulator::{ClientId, Luck, Plan, Report, Rooms, Scripted, World};
+use sinbin_simulator::client_model::{ClientModel, FibTalk};
+use sinbin_simulator::{Capacity, ClientId, Plan, Report, Rng, Scripted, World};
 
 /// Longer than it takes to answer anything but a job.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -27,8 +27,8 @@ const JOB_ANSWER: &str = "832040\n";
 
 /// Room for one connection beside the listener.
 fn alone(blocks: usize) -> Plan {
-    let rooms = Rooms { tasks: 2, sources: 2, jobs: 1, blocks, block_size: 128 };
-    Plan { rooms, ..Plan::friendly(1) }
+    let capacity = Capacity { tasks: 2, sources: 2, jobs: 1, blocks, block_size: 128 };
+    Plan { capacity, ..Plan::friendly(1) }
 }
 
 fn by(framing: Framing) -> Fib {
@@ -40,9 +40,9 @@ fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
     fib_for(FibTalk::new(&service), service, plan)
 }
 
-fn fib_for(talk: FibTalk, service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
-    let mut sim = Scripted::new(service, plan, Luck::seeded(0)).strict();
-    let client = sim.connect(talk);
+fn fib_for(client_model: FibTalk, service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
+    let mut sim = Scripted::new(service, plan, Rng::seeded(0)).strict();
+    let client = sim.connect(client_model);
     (sim, client)
 }
 
@@ -75,7 +75,7 @@ fn answers_at_last(mut sim: Scripted<Fib, FibTalk>, client: ClientId) -> String 
 fn say<S, T>(sim: &mut Scripted<S, T>, client: ClientId, says: &[u8])
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     assert_eq!(sim.send(client, says).ok(), Some(says.len()), "there is room for it");
 }
@@ -85,19 +85,19 @@ where
 fn answers_now<S, T>(sim: &mut Scripted<S, T>, client: ClientId) -> String
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     sim.drive().expect("it goes well");
     String::from_utf8_lossy(&sim.take(client)).into_owned()
 }
 
 #[track_caller]
-fn end<S: Service<Conn: Task<World<S, T>>>, T: Talk>(sim: Scripted<S, T>) -> Report {
+fn end<S: Service<Conn: Task<World<S, T>>>, T: ClientModel>(sim: Scripted<S, T>) -> Report {
     sim.end().outcome.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 /// Whether the service has closed the connection. What it said before must have been taken.
-fn is_closed<S: Service<Conn: Task<World<S, T>>>, T: Talk>(
+fn is_closed<S: Service<Conn: Task<World<S, T>>>, T: ClientModel>(
     sim: &mut Scripted<S, T>,
     client: ClientId,
 ) -> bool {

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use sinbin_core::fib_protocol::Framing;
 use sinbin_core::fib_service::Fib;
-use sinbin_simulator::talk::FibTalk;
-use sinbin_simulator::{Luck, Plan, Rooms, Scripted};
+use sinbin_simulator::client_model::FibTalk;
+use sinbin_simulator::{Capacity, Plan, Rng, Scripted};
 
 use crate::{MOMENT, alone, answers_now, answers_to, by, end, fib, fib_for, is_closed, say};
 
@@ -76,8 +76,8 @@ fn a_bare_request_that_fills_a_bite_is_answered_though_the_service_stops() {
 fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
     let service = Fib::default();
     let plan = Plan::friendly(2);
-    let plan = Plan { rooms: Rooms { block_size: 256, ..plan.rooms }, ..plan };
-    let mut sim = Scripted::new(service, &plan, Luck::seeded(0)).strict();
+    let plan = Plan { capacity: Capacity { block_size: 256, ..plan.capacity }, ..plan };
+    let mut sim = Scripted::new(service, &plan, Rng::seeded(0)).strict();
     let [greedy, other] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
     for client in [greedy, other] {
         sim.narrow(client, 50);
@@ -101,7 +101,7 @@ fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
 fn without_a_place_for_a_job_the_next_request_is_answered_all_the_same() {
     let service = Fib::default();
     let plan = alone(1);
-    let plan = Plan { rooms: Rooms { jobs: 0, ..plan.rooms }, ..plan };
+    let plan = Plan { capacity: Capacity { jobs: 0, ..plan.capacity }, ..plan };
     let (sim, client) = fib_for(FibTalk::new(&service).forgiving(true, false), service, &plan);
     assert_eq!(answers_to(sim, client, b"15\n7\n"), "error: too many jobs; try again later\n13\n");
 }
@@ -109,7 +109,7 @@ fn without_a_place_for_a_job_the_next_request_is_answered_all_the_same() {
 #[test]
 fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &Plan::friendly(20), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &Plan::friendly(20), Rng::seeded(0)).strict();
     let clients = [(); 20].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
         say(&mut sim, client, b"7\n");
@@ -123,7 +123,7 @@ fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
 #[test]
 fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
     let service = Fib::default();
-    let mut sim = Scripted::new(service, &alone(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::new(service, &alone(1), Rng::seeded(0)).strict();
     let [served, waits] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
     sim.wait(Duration::from_secs(1)).expect("it goes well");
     assert_eq!(sim.tasks(), 2);
@@ -138,7 +138,7 @@ fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
 
 #[test]
 fn an_acceptor_that_is_about_to_run_when_its_listener_is_closed_does_not_fail() {
-    let mut sim = Scripted::told(Fib::default(), &alone(1), Luck::seeded(0)).strict();
+    let mut sim = Scripted::told(Fib::default(), &alone(1), Rng::seeded(0)).strict();
     sim.drive().expect("it goes well");
     let waits = sim.connect(FibTalk::new(&Fib::default()));
     assert_eq!(sim.step(sim.now()), Ok(true), "its listener is ready, and it has not run yet");

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use sinbin_simulator::{Failure, Luck, Report, shipped};
+use sinbin_simulator::{Failure, Report, Rng, shipped};
 
 use crate::cli::{COMMAND, Cli};
 use crate::one::{sentence, tell_failure};
@@ -170,8 +170,8 @@ impl Shared {
 
 /// Runs a seed, and now and then again.
 fn trial(seed: u64) -> Result<Report, Failure> {
-    let report = shipped(Luck::seeded(seed), false).outcome?;
-    if seed.is_multiple_of(TWICE) && shipped(Luck::seeded(seed), false).outcome.as_ref() != Ok(&report) {
+    let report = shipped(Rng::seeded(seed), false).outcome?;
+    if seed.is_multiple_of(TWICE) && shipped(Rng::seeded(seed), false).outcome.as_ref() != Ok(&report) {
         return Err(Failure {
             what: "promise 4: the same seed gave another run".to_owned(),
             step: report.steps,

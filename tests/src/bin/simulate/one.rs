@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use sinbin_simulator::{Ended, Failure, Luck, Report, shipped, shipped_watched, shrink};
+use sinbin_simulator::{Ended, Failure, Report, Rng, shipped, shipped_watched, shrink};
 
 use crate::cli::{COMMAND, Cli};
 use crate::progress::Progress;
@@ -17,11 +17,11 @@ const END: usize = 40;
 
 /// Runs a seed.
 pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
-    let ended = shipped(Luck::seeded(seed), cli.trace);
+    let ended = shipped(Rng::seeded(seed), cli.trace);
     if cli.trace && !say(&format!("seed {seed}: {}", ended.story)) {
         return if ended.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let again = shipped(Luck::seeded(seed), false);
+    let again = shipped(Rng::seeded(seed), false);
     if again.outcome != ended.outcome {
         say(&format!(
             "seed {seed}: promise 4: the second run is another: {:?}, {:?}\n",
@@ -55,7 +55,7 @@ pub(crate) fn endless(cli: &Cli) -> ExitCode {
         let count = steps.load(Ordering::Relaxed);
         (count, format!("{:.1} million a minute", count as f64 / began.elapsed().as_secs_f64() * 60.0 / 1e6))
     };
-    let run = || shipped_watched(&plan, Luck::seeded(cli.from), &steps);
+    let run = || shipped_watched(&plan, Rng::seeded(cli.from), &steps);
     let Ended { outcome, .. } = Progress::new(plan.steps, "steps").during(look, run);
     let seconds = began.elapsed().as_secs_f64();
     match outcome {
@@ -112,11 +112,11 @@ impl Short {
 }
 
 fn shortened(seed: u64, stop: &Stop) -> Short {
-    let recorded = shipped(Luck::seeded(seed).recorded(), false).tape;
+    let recorded = shipped(Rng::seeded(seed).recorded(), false).tape;
     // Who is to stop takes what is there.
-    let fails = |tape: &[u32]| stop.code().is_none() && shipped(Luck::replayed(tape), false).outcome.is_err();
+    let fails = |tape: &[u32]| stop.code().is_none() && shipped(Rng::replayed(tape), false).outcome.is_err();
     let tape = shrink(&recorded, fails);
-    let ended = shipped(Luck::replayed(&tape), true);
+    let ended = shipped(Rng::replayed(&tape), true);
     Short { ended, decisions: recorded.len(), enough: tape.len() }
 }
 

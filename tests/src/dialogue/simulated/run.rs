@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin_core::{Service, Task};
-use sinbin_simulator::talk::Talk;
-use sinbin_simulator::{ClientId, Failure as Broken, Luck, Scripted, World};
+use sinbin_simulator::client_model::ClientModel;
+use sinbin_simulator::{ClientId, Failure as Broken, Rng, Scripted, World};
 
 use crate::dialogue::play::{Network, Play, Wire};
 use crate::dialogue::script::Dialogue;
@@ -22,7 +22,7 @@ type Shared<S, T> = Rc<RefCell<Scripted<S, T>>>;
 struct Memory<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     sim: Shared<S, T>,
     talks: M,
@@ -32,7 +32,7 @@ where
 struct End<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     sim: Shared<S, T>,
     client: ClientId,
@@ -41,7 +41,7 @@ where
 impl<S, T, M> Network for Memory<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
     M: Fn() -> T,
 {
     type Wire = End<S, T>;
@@ -55,7 +55,7 @@ where
 impl<S, T> Wire for End<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.sim.borrow_mut().send(self.client, bytes)
@@ -78,28 +78,28 @@ where
 impl<S, T> Drop for End<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     fn drop(&mut self) {
         self.sim.borrow_mut().close(self.client);
     }
 }
 
-/// Holds a dialogue to its end, and then asks the service to stop. What came of it, and the story, if one is told. `luck`
+/// Holds a dialogue to its end, and then asks the service to stop. What came of it, and the story, if one is told. `rng`
 /// says when clients are slow.
 pub(super) fn run<S, T>(
     sim: Scripted<S, T>,
     talks: impl Fn() -> T,
-    luck: Luck,
+    rng: Rng,
     dialogue: &Dialogue,
 ) -> (Outcome, String)
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
 {
     let sim = Rc::new(RefCell::new(sim));
     let mut network = Memory { sim: Rc::clone(&sim), talks };
-    let mut outcome = play(dialogue, &mut network, luck);
+    let mut outcome = play(dialogue, &mut network, rng);
     drop(network);
     // All wires are gone with the play.
     let Some(sim) = Rc::into_inner(sim) else { return (outcome, String::new()) };
@@ -111,10 +111,10 @@ where
     (outcome, ended.story)
 }
 
-fn play<S, T, M>(dialogue: &Dialogue, network: &mut Memory<S, T, M>, mut luck: Luck) -> Outcome
+fn play<S, T, M>(dialogue: &Dialogue, network: &mut Memory<S, T, M>, mut rng: Rng) -> Outcome
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
+    T: ClientModel,
     M: Fn() -> T,
 {
     let mut play = Play::new(dialogue);
@@ -122,7 +122,7 @@ where
     while !play.is_over() {
         let now = network.sim.borrow().now();
         // They look each time; with bad luck, not quite as often.
-        let looks = is_quiet || luck.below(3) == 0;
+        let looks = is_quiet || rng.below(3) == 0;
         if looks && play.advance(now, network) {
             last_move = now;
         }

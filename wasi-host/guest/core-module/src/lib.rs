@@ -1,7 +1,7 @@
 //! The talk's Fibonacci service as a core module, for hosts that have core wasm and nothing else. It imports nothing.
 //!
 //! The contract is that of `wit/service.wit`, rule by rule; what differs is how the two sides hand over what they say.
-//! The host asks for a place, writes to it, and calls; what the call came to lies in an [answer](record::Answer).
+//! The host asks for a place, writes to it, and calls; what the call came to lies in an [answer](record::AnswerRecord).
 //!
 //! | export | what it does |
 //! | --- | --- |

@@ -4,12 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use sinbin_core::driven::{Answer as Turn, Computed, DEFAULT_MAX_JOBS, Driven, Start, compute};
+use sinbin_core::driven::{Computed, DEFAULT_MAX_JOBS, Driven, ServiceSettings, TurnOutput, compute};
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Instant, Rest};
 
-use crate::record::{self, Answer, Record};
+use crate::record::{self, AnswerRecord, Record};
 
 /// Connections that one may ask for: as many tables as these take fit a memory of 32 bits.
 const MAX_CONNECTIONS: u32 = 1_000_000;
@@ -19,7 +19,7 @@ pub(crate) struct Module {
     service: Option<Driven<Fib>>,
     input: Vec<u8>,
     events: Vec<Record>,
-    answer: Answer,
+    answer: AnswerRecord,
     commands: Vec<Record>,
     output: Vec<u8>,
     /// Records that were no events.
@@ -32,7 +32,7 @@ impl Module {
             service: None,
             input: Vec::new(),
             events: Vec::new(),
-            answer: Answer::NONE,
+            answer: AnswerRecord::NONE,
             commands: Vec::new(),
             output: Vec::new(),
             unknown: 0,
@@ -57,7 +57,7 @@ impl Module {
         };
         match made {
             Ok(service) => {
-                let start = Start {
+                let start = ServiceSettings {
                     arguments: Vec::new(),
                     max_connections: connections,
                     max_buffered: buffered,
@@ -86,7 +86,7 @@ impl Module {
                 let events = events.into_iter().filter_map(known);
                 service.turn(Instant::from_nanos(now), window as usize, events, input)
             }
-            None => Turn { rest: Rest::Empty, room: 0, commands: Vec::new(), output: Vec::new() },
+            None => TurnOutput { rest: Rest::Empty, room: 0, commands: Vec::new(), output: Vec::new() },
         };
         let (kind, deadline) = record::rest(turn.rest);
         self.commands = record::commands(turn.commands);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use sinbin_core::driven::{Command, Event, Handle};
+use sinbin_core::driven::{Command, Event, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest};
 
 /// An event or a command: kind and `len`, and two handles.
@@ -10,7 +10,7 @@ pub(crate) type Record = [u64; 3];
 
 /// What a call came to: see the crate's table.
 #[repr(C)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerRecord {
     pub(crate) kind: u32,
     pub(crate) room: u32,
     pub(crate) deadline: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Answer {
     output: [u32; 2],
 }
 
-impl Answer {
+impl AnswerRecord {
     pub(crate) const NONE: Self = Self { kind: 0, room: 0, deadline: 0, commands: [0; 2], output: [0; 2] };
 
     /// Points to what belongs to it.
@@ -36,10 +36,10 @@ fn place<T>(items: &[T]) -> [u32; 2] {
 /// The event of a record, if it is one.
 pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
     let [kind, len] = halves(head);
-    let (source, job) = (Handle(first), JobId::from_bits(first));
+    let (source, job) = (SourceHandle(first), JobId::from_bits(first));
     Some(match kind {
         0 => Event::Listener(source),
-        1 => Event::Accepted { listener: source, connection: Handle(second), len },
+        1 => Event::Accepted { listener: source, connection: SourceHandle(second), len },
         2 => Event::Received { source, len },
         3 => Event::Ended(source),
         4 => Event::Writable(source),

@@ -1,6 +1,6 @@
 //! The contract's types and the core's, one by one.
 
-use sinbin_core::driven::{self, Handle};
+use sinbin_core::driven::{self, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest as CoreRest};
 
 use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Limits};
@@ -8,19 +8,21 @@ use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, 
 
 pub(crate) fn event(event: Event) -> driven::Event {
     match event {
-        Event::Listener(source) => driven::Event::Listener(Handle(source)),
+        Event::Listener(source) => driven::Event::Listener(SourceHandle(source)),
         Event::Accepted(arrival) => driven::Event::Accepted {
-            listener: Handle(arrival.listener),
-            connection: Handle(arrival.connection),
+            listener: SourceHandle(arrival.listener),
+            connection: SourceHandle(arrival.connection),
             len: arrival.len,
         },
-        Event::Received(piece) => driven::Event::Received { source: Handle(piece.source), len: piece.len },
-        Event::Ended(source) => driven::Event::Ended(Handle(source)),
-        Event::Writable(source) => driven::Event::Writable(Handle(source)),
-        Event::Stuck(source) => driven::Event::Stuck(Handle(source)),
-        Event::Hangup(source) => driven::Event::Hangup(Handle(source)),
-        Event::Failed(source) => driven::Event::Failed(Handle(source)),
-        Event::Idle(source) => driven::Event::Idle(Handle(source)),
+        Event::Received(piece) => {
+            driven::Event::Received { source: SourceHandle(piece.source), len: piece.len }
+        }
+        Event::Ended(source) => driven::Event::Ended(SourceHandle(source)),
+        Event::Writable(source) => driven::Event::Writable(SourceHandle(source)),
+        Event::Stuck(source) => driven::Event::Stuck(SourceHandle(source)),
+        Event::Hangup(source) => driven::Event::Hangup(SourceHandle(source)),
+        Event::Failed(source) => driven::Event::Failed(SourceHandle(source)),
+        Event::Idle(source) => driven::Event::Idle(SourceHandle(source)),
         Event::Computed(parcel) => {
             driven::Event::Computed { job: JobId::from_bits(parcel.job), len: parcel.len }
         }
@@ -31,7 +33,7 @@ pub(crate) fn event(event: Event) -> driven::Event {
     }
 }
 
-pub(crate) fn takes(takes: driven::Takes) -> Limits {
+pub(crate) fn takes(takes: driven::ServiceLimits) -> Limits {
     Limits { connections: takes.connections, block: takes.block }
 }
 
@@ -55,7 +57,7 @@ fn command(command: driven::Command) -> Option<Command> {
     })
 }
 
-pub(crate) fn answer(answer: driven::Answer) -> Answer {
+pub(crate) fn answer(answer: driven::TurnOutput) -> Answer {
     Answer {
         rest: match answer.rest {
             CoreRest::Ready => Rest::Ready,

@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use sinbin_core::driven::{self, Computed, Driven, Shell, Start};
-use sinbin_core::task::{AsyncService, Conn, Door, Loop, NoWakers, Pool};
+use sinbin_core::driven::{self, Computed, Driven, DrivenHost, ServiceSettings};
+use sinbin_core::task::{AsyncService, Conn, Handle, NoWakers, Pool, RunContext};
 use sinbin_core::{Instant, Service, Task as CoreTask, WireJob};
 
 use crate::bindings::exports::sinbin::service::guest::{
@@ -24,7 +24,7 @@ pub trait Run {
 
 impl<S> Run for Driven<S>
 where
-    S: Service<Conn: CoreTask<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: CoreTask<DrivenHost<S>>, Job: WireJob>,
 {
     fn turn(&mut self, now: u64, window: u32, events: Vec<Event>, input: Vec<u8>) -> Answer {
         let events = events.into_iter().map(convert::event);
@@ -32,7 +32,7 @@ where
     }
 
     fn counts(&self) -> Tally {
-        let driven::Counts { jobs, cancelled, ignored } = Driven::counts(self);
+        let driven::Tally { jobs, cancelled, ignored } = Driven::counts(self);
         Tally { jobs, cancelled, ignored }
     }
 }
@@ -41,7 +41,7 @@ where
 #[must_use]
 pub fn machine<S>(service: S, settings: &Settings, max_jobs: u32) -> (Box<dyn Run>, Takes)
 where
-    S: Service<Conn: CoreTask<Shell<S>>, Job: WireJob> + 'static,
+    S: Service<Conn: CoreTask<DrivenHost<S>>, Job: WireJob> + 'static,
 {
     let (run, takes) = start(settings, max_jobs).begin(service);
     (Box::new(run), convert::takes(takes))
@@ -63,10 +63,10 @@ where
         return Err(error);
     }
     // They live as long as the instance.
-    let on = Loop::new(Box::leak(Box::new(Door::new(&NoWakers))));
+    let handle = Handle::new(Box::leak(Box::new(RunContext::new(&NoWakers))));
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
-    let service = AsyncService::new(on, core::pin::Pin::static_ref(pool), serve);
+    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve);
     let (run, takes) = start.begin(service);
     Ok((Box::new(run), convert::takes(takes)))
 }
@@ -82,8 +82,8 @@ pub fn compute<J: WireJob>(job: &[u8], budget: u32) -> Progress {
 }
 
 /// What the core makes a loop of. Its arguments the service has already.
-fn start(settings: &Settings, max_jobs: u32) -> Start {
-    Start {
+fn start(settings: &Settings, max_jobs: u32) -> ServiceSettings {
+    ServiceSettings {
         arguments: Vec::new(),
         max_connections: settings.max_connections,
         max_buffered: settings.max_buffered,

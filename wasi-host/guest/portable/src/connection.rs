@@ -8,7 +8,7 @@ use wasi::io::streams::{InputStream, OutputStream, StreamError};
 use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 
 use crate::address::from_wasi;
-use crate::poller::breathe;
+use crate::poller::yield_to_host;
 
 /// How many bytes are read first. A host makes room for as much as it is asked for, and most requests are short.
 const SIP: usize = 2048;
@@ -76,7 +76,7 @@ impl Connection {
     fn room(&self) -> Result<u64, StreamError> {
         match self.output.check_write()? {
             0 => {
-                breathe();
+                yield_to_host();
                 self.output.check_write()
             }
             room => Ok(room),

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use sinbin_core::peers::{Peer, Peers};
-use sinbin_core::serve::{Guarded, Room, ServeTask, Unguarded};
+use sinbin_core::serve::{Admission, Guarded, ServeTask, Unguarded};
 use sinbin_core::{
     Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Serves, Service, Slicer, SourceId,
 };
@@ -16,7 +16,7 @@ use crate::stdin::Stdin;
 
 /// Counts of a loop's life.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Counts {
+pub(crate) struct Tally {
     connections: u64,
     turned_away: u64,
     jobs: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Counts {
     sent: u64,
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, turned_away, jobs, received, sent } = self;
         write!(f, "served {connections} connections, {jobs} jobs; {received} bytes in, {sent} bytes out")?;
@@ -45,9 +45,9 @@ pub struct Portable<S: Service> {
     pub(crate) slicer: Slicer<S::Job, Limits>,
     /// How much of a job the loop computes between two turns.
     pub(crate) slice: u32,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Tally,
     /// Connections there are, those that linger or leave among them.
-    pub(crate) room: Room<Unread>,
+    pub(crate) room: Admission<Unread>,
     pub(crate) peers: Peers,
     /// Connections that are closed, of which the host has not sent all that it took. To drop one now would block the
     /// whole guest until the peer has read that.
@@ -137,7 +137,7 @@ impl<S: Service> Portable<S> {
     }
 
     /// Drops connections of which the host has sent everything.
-    pub(crate) fn see_off(&mut self) {
+    pub(crate) fn reap_closed(&mut self) {
         let before = self.leaving.len();
         self.leaving.retain(Connection::is_sending);
         self.room.leave(before - self.leaving.len());

@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 use core::time::Duration;
 
-use sinbin_core::serve::{Platform, Room, Until};
+use sinbin_core::serve::{Admission, Platform, Until};
 use sinbin_core::{Executor, Instant, Service, SourceId, Task};
 
 use crate::connection::Connection;
@@ -22,7 +22,7 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     /// no connection is told before then that nothing is there.
     const SETTLE: Duration = Duration::from_millis(20);
 
-    fn room(&mut self) -> &mut Room<Unread> {
+    fn room(&mut self) -> &mut Admission<Unread> {
         &mut self.room
     }
 
@@ -83,7 +83,7 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
         }
         let has_looked = poller.has_looked();
         if has_left {
-            self.see_off();
+            self.reap_closed();
         }
         if may_have_ended && self.stdin.as_ref().is_some_and(Stdin::has_ended) {
             self.stdin = None;

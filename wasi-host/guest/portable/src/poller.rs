@@ -108,7 +108,7 @@ impl Poller {
     /// Looks at one portion after the other, until something is ready or all were looked at.
     fn look_around(&mut self, watched: &impl Watched) {
         while self.found.is_empty() && !self.has_looked {
-            breathe();
+            yield_to_host();
             let mut list = List::default();
             watched.gather_always(&mut list);
             let next = watched.gather(&mut list, self.next, PORTION);
@@ -128,7 +128,7 @@ impl Poller {
         watched.gather_always(&mut list);
         watched.gather(&mut list, 0, usize::MAX);
         match until {
-            Until::Look | Until::Due => list.look(&mut self.found),
+            Until::Poll | Until::Due => list.look(&mut self.found),
             Until::At(deadline) => {
                 self.set_timer(now, deadline);
                 list.pollables.extend(self.timer.as_ref().map(|(_, timer)| timer));
@@ -168,6 +168,6 @@ impl List<'_> {
 
 /// Lets the host go on with its own work. One that lets only so many operations through for each go (tokio: 128, and a
 /// `poll` may take all of them) begins to count anew.
-pub(crate) fn breathe() {
+pub(crate) fn yield_to_host() {
     subscribe_duration(0).block();
 }

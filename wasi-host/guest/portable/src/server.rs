@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use sinbin_core::driven::BLOCK;
 use sinbin_core::peers::Peers;
-use sinbin_core::serve::{Engine, Room, Stopped};
+use sinbin_core::serve::{Admission, Engine, Stopped};
 use sinbin_core::{Limits, Service, Slicer, Task};
 
-use crate::host::{Counts, Portable};
+use crate::host::{Portable, Tally};
 use crate::listener::Listener;
 use crate::options::Options;
 use crate::poller::Poller;
@@ -59,8 +59,8 @@ where
         sockets: Sockets::default(),
         slicer: Slicer::new(&limits),
         slice: options.slice,
-        counts: Counts::default(),
-        room: Room::new(options.max_connections),
+        counts: Tally::default(),
+        room: Admission::new(options.max_connections),
         peers: Peers::new(options.max_per_peer),
         leaving: Vec::new(),
         poller: Poller::default(),

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use sinbin::driven::Shell;
-use sinbin::guests::{GuestServer, Inside};
+use sinbin::driven::DrivenHost;
+use sinbin::guests::{GuestServer, InProcess};
 use sinbin::{Service, Task, WireJob};
 use sinbin_cli::output;
 use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
@@ -23,13 +23,13 @@ pub(crate) fn run<S>(
     args: &ServeArgs,
 ) -> Result<ExitCode, Box<dyn Error>>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob + 'static>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob + 'static>,
 {
     check(args);
     let args = &args.serving;
     let Some(path) = &args.record else { return Err("no file to record in".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
-    let mut server = GuestServer::new(Inside::new(make), &args.guest_settings(arguments))?;
+    let mut server = GuestServer::new(InProcess::new(make), &args.guest_settings(arguments))?;
     // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
     stop_on_signal(server.stopper())?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use sinbin::guests::{Inside, Playback};
+use sinbin::guests::{InProcess, Playback};
 use sinbin_cli::replay::{ReplayArgs, play};
 
 use crate::services;
@@ -11,9 +11,9 @@ use crate::services;
 pub(crate) fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let playback = Playback::open(&args.file)?;
     match playback.header().service.as_str() {
-        "fib" => play(playback, &Inside::new(services::fib), args),
-        "echo" => play(playback, &Inside::new(services::echo), args),
-        "upper" => play(playback, &Inside::new(services::upper), args),
+        "fib" => play(playback, &InProcess::new(services::fib), args),
+        "echo" => play(playback, &InProcess::new(services::echo), args),
+        "upper" => play(playback, &InProcess::new(services::upper), args),
         other => Err(format!(
             "{} was recorded of {other:?}, which is none of fib, echo and upper: run `sinbin-wasi replay {} GUEST.wasm`",
             args.file.display(),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant as Clock};
 
 use sinbin::{
-    Cx, Instant, IoError, NoJob, Server, Serves, Service, Settings, SourceId, Step, Task, Wait, What,
+    Cx, Instant, IoError, NoJob, Server, Serves, Service, Settings, SourceId, Step, Task, Wait, WaitTarget,
 };
 
 use super::advice;
@@ -353,7 +353,7 @@ impl<H: Serves<Clients>> Task<H> for Client {
             }
             Some(deadline) => {
                 let wait = Wait::recv(self.source).until(deadline);
-                Step::Wait(if self.unsent > 0 { wait.or(What::Send(self.source)) } else { wait })
+                Step::Wait(if self.unsent > 0 { wait.or(WaitTarget::Send(self.source)) } else { wait })
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use sinbin_core::driven::recording::Turn;
-use sinbin_core::driven::{Answer, Command, Event, Handle};
+use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
 
 use crate::guests::input::handle;
-use crate::guests::places::Role;
 use crate::guests::server::GuestServer;
-use crate::guests::{Blueprint, Guest, caught_call};
+use crate::guests::source_table::Role;
+use crate::guests::{Guest, GuestFactory, caught_call};
 
 /// How long a peer may take nothing of what it was sent last.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const LONG_TURN: Duration = Duration::from_millis(1);
 /// Commands of one turn for each connection and each event: an `async fn` may try 32 operations in one step.
 const COMMANDS_EACH: usize = 32;
 
-impl<B: Blueprint> GuestServer<B> {
+impl<B: GuestFactory> GuestServer<B> {
     /// Calls the guest. One that fails is replaced.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
         let window = self.window();
@@ -47,7 +47,7 @@ impl<B: Blueprint> GuestServer<B> {
         }
     }
 
-    fn act(&mut self, answer: Answer, window: u32, now: Instant) -> Rest {
+    fn act(&mut self, answer: TurnOutput, window: u32, now: Instant) -> Rest {
         let (said, allowed) = (answer.commands.len(), self.allowed_commands());
         if said > allowed {
             let why = format!(
@@ -235,7 +235,7 @@ impl<B: Blueprint> GuestServer<B> {
     }
 
     /// Closes connections whose time to linger is over, those that take nothing, and those that take too long.
-    pub(super) fn lose_patience(&mut self) {
+    pub(super) fn expire_timeouts(&mut self) {
         self.lose_stuck();
         let seen = self.seen;
         while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= seen) {
@@ -285,7 +285,7 @@ impl<B: Blueprint> GuestServer<B> {
         let Some(mut place) = self.places.remove(source) else { return };
         self.kept -= place.drop_rest() + place.take_unread().len();
         self.sockets.remove(source);
-        self.gate.leave(source);
+        self.peer_limit.leave(source);
         self.open -= 1;
         // There may be a descriptor now.
         if self.accept_at.is_some() {
@@ -333,6 +333,6 @@ impl<B: Blueprint> GuestServer<B> {
 }
 
 /// The source that a guest's handle names.
-fn of(handle: Handle) -> SourceId {
+fn of(handle: SourceHandle) -> SourceId {
     SourceId::from_bits(handle.0)
 }

@@ -7,24 +7,24 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
-use crate::exec::buffers::Held;
+use crate::exec::buffers::BufferedBytes;
 #[cfg(feature = "alloc")]
 use crate::exec::label::Label;
-use crate::job::carry::Carry;
+use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
-use crate::kernel::place::Place;
-use crate::kernel::step::{By, MAX_WAITS, Packed, Step, Wait, What, Woken};
+use crate::kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
+use crate::kernel::wait_slot::WaitSlot;
 use crate::task::alarms::Alarms;
-use crate::task::error::Refused;
-use crate::task::holder::Owned;
-use crate::task::late::{Late, Lates};
+use crate::task::deferred::{Deferred, DeferredQueue};
+use crate::task::error::WaitError;
 use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
-use crate::task::report::Unjoined;
+use crate::task::report::UnjoinedFailure;
 use crate::task::slot::Notice;
-use crate::task::wakers::{Caller, FULL, Source, Wakers};
+use crate::task::task_ref::Owned;
+use crate::task::wakers::{FULL, Source, WakerState, Wakers};
 
 /// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
 /// host nor its storage.
@@ -32,13 +32,13 @@ pub(crate) trait Ops<'d> {
     fn clock(&self) -> Instant;
     /// Returns the moment up to which deadlines are over for the running task.
     fn seen(&mut self) -> Instant;
-    fn woken(&mut self) -> (Woken, Place);
+    fn wake_reason(&mut self) -> (WakeReason, WaitSlot);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
     fn read(&mut self, source: SourceId) -> Result<&[u8], IoError>;
     /// Receives what can be kept, and keeps it. Returns true beside it if there was room for no more.
-    fn read_kept(&mut self, source: SourceId) -> Result<(Held, bool), IoError>;
-    fn kept<'b>(&'b self, held: &'b Held) -> &'b [u8];
+    fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError>;
+    fn kept<'b>(&'b self, held: &'b BufferedBytes) -> &'b [u8];
     fn give_back(&mut self, block: u32);
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError>;
@@ -49,17 +49,17 @@ pub(crate) trait Ops<'d> {
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
     #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool;
-    /// Takes the task of the loop behind `door`, if there is room.
-    fn spawn(&mut self, door: &'d Door<'d>, task: &mut Option<Owned<'d>>) -> TaskId;
+    /// Takes the task of the loop behind `run_context`, if there is room.
+    fn spawn(&mut self, run_context: &'d RunContext<'d>, task: &mut Option<Owned<'d>>) -> TaskId;
     fn wake(&mut self, task: TaskId) -> bool;
     fn cancel(&mut self, task: TaskId) -> bool;
-    fn submit(&mut self, job: &mut dyn Carry) -> Result<JobId, Full>;
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool;
+    fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full>;
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
     fn has_job(&self, id: JobId) -> bool;
-    fn dismiss(&mut self, id: JobId);
+    fn cancel_job(&mut self, id: JobId);
 }
 
-impl Late {
+impl Deferred {
     /// Does it, and returns true if there was something to do it to.
     fn act<'d>(self, ops: &mut dyn Ops<'d>) -> bool {
         match self {
@@ -68,8 +68,8 @@ impl Late {
                 true
             }
             Self::Wake(task) => ops.wake(task),
-            Self::Dismiss(job) => {
-                ops.dismiss(job);
+            Self::CancelJob(job) => {
+                ops.cancel_job(job);
                 true
             }
             Self::GiveBack(block) => {
@@ -106,13 +106,13 @@ const WAITS: u8 = 2;
 
 /// Where the tasks of one loop meet their kernel.
 ///
-/// Make it before everything that tasks borrow, and hand a [`Loop`](crate::task::Loop) on it to each. It is shut
-/// while no task of it runs: an operation fails then with [`Refused::Elsewhere`], as one does in a task of
+/// Make it before everything that tasks borrow, and hand a [`Handle`](crate::task::Handle) on it to each. It is shut
+/// while no task of it runs: an operation fails then with [`WaitError::Elsewhere`], as one does in a task of
 /// another kernel's.
-pub struct Door<'d> {
+pub struct RunContext<'d> {
     ops: Cell<Option<Host<'d>>>,
     /// The running task, as its waker knows it; none while no step is under way.
-    caller: Cell<Option<NonNull<Caller>>>,
+    caller: Cell<Option<NonNull<WakerState>>>,
     pub(crate) source: Source<'d>,
     /// What tells the waker that was lent last to a task that has kept one before.
     kept: Cell<*const ()>,
@@ -138,9 +138,9 @@ pub struct Door<'d> {
     /// The moments that executors within tasks wait for.
     alarms: RefCell<Alarms>,
     /// Operations that were asked for within a callback that has the host borrowed. They are done when it returns.
-    late: RefCell<Lates>,
-    /// Whether `late` holds anything.
-    is_late: Cell<bool>,
+    deferred: RefCell<DeferredQueue>,
+    /// Whether `deferred` holds anything.
+    has_deferred: Cell<bool>,
 }
 
 /// What the running task has left to wait for.
@@ -148,14 +148,14 @@ struct Left {
     wait: Wait,
     /// How many futures wait for each.
     times: [u8; MAX_WAITS],
-    by: Option<By>,
+    by: Option<ExpectedWaker>,
 }
 
 impl Left {
     const NOTHING: Self = Self { wait: Wait::wake(), times: [0; MAX_WAITS], by: None };
 }
 
-impl<'d> Door<'d> {
+impl<'d> RunContext<'d> {
     /// A door that is shut. Wakers of its tasks that outlive a step are `wakers`'.
     #[must_use]
     pub const fn new(wakers: &'d (dyn Wakers + 'd)) -> Self {
@@ -186,8 +186,8 @@ impl<'d> Door<'d> {
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
-            late: RefCell::new(Lates::new()),
-            is_late: Cell::new(false),
+            deferred: RefCell::new(DeferredQueue::new()),
+            has_deferred: Cell::new(false),
         }
     }
 
@@ -202,7 +202,7 @@ impl<'d> Door<'d> {
     pub(crate) fn enter_alone<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
-        caller: &Caller,
+        caller: &WakerState,
         body: impl FnOnce() -> R,
     ) -> R {
         debug_assert!(!self.is_entered(), "the step around this one would lose what it has");
@@ -214,15 +214,15 @@ impl<'d> Door<'d> {
     pub(crate) fn enter<R>(
         &self,
         ops: &mut (dyn Ops<'d> + '_),
-        caller: &Caller,
+        caller: &WakerState,
         body: impl FnOnce() -> R,
     ) -> R {
-        let _outer = Outer { door: self, step: self.is_entered().then(|| self.suspend()) };
+        let _outer = Outer { run_context: self, step: self.is_entered().then(|| self.suspend()) };
         self.open(Some(outlive(ops)), caller, body)
     }
 
     #[inline]
-    fn open<R>(&self, ops: Option<Host<'d>>, caller: &Caller, body: impl FnOnce() -> R) -> R {
+    fn open<R>(&self, ops: Option<Host<'d>>, caller: &WakerState, body: impl FnOnce() -> R) -> R {
         let _entered = Entered(self);
         self.ops.set(ops);
         self.caller.set(Some(NonNull::from(caller)));
@@ -233,19 +233,19 @@ impl<'d> Door<'d> {
     }
 
     /// Runs `body`, which ends the task `caller`, as a step of that task within the step that is under way, if one is.
-    pub(crate) fn step_within(&self, caller: &Caller, body: impl FnOnce()) {
+    pub(crate) fn step_within(&self, caller: &WakerState, body: impl FnOnce()) {
         if !self.is_entered() {
             return body();
         }
         let outer = self.suspend();
         // The step around this one does nothing with the host before this is over.
         let ops = outer.ops;
-        let _outer = Outer { door: self, step: Some(outer) };
+        let _outer = Outer { run_context: self, step: Some(outer) };
         self.open(ops, caller, body);
     }
 
     /// Returns true if a step of the task `caller` is under way.
-    pub(crate) fn is_within_step_of(&self, caller: &Caller) -> bool {
+    pub(crate) fn is_within_step_of(&self, caller: &WakerState) -> bool {
         let is_running = self.caller.get().is_some_and(|running| core::ptr::eq(running.as_ptr(), caller));
         is_running || caller.is_suspended()
     }
@@ -277,9 +277,9 @@ impl<'d> Door<'d> {
             insists: self.insists.replace(false),
             has_left: self.has_left.replace(0),
             left: self.left.replace(Left::NOTHING),
-            late: {
-                self.is_late.set(false);
-                self.late.take()
+            deferred: {
+                self.has_deferred.set(false);
+                self.deferred.take()
             },
         }
     }
@@ -300,7 +300,7 @@ impl<'d> Door<'d> {
             insists,
             has_left,
             left,
-            late,
+            deferred,
         } = step;
         self.ops.set(ops);
         self.caller.set(caller);
@@ -315,18 +315,18 @@ impl<'d> Door<'d> {
         self.has_left.set(has_left);
         self.left.replace(left);
         // A task that was ended within a callback leaves what it had to that.
-        let within = self.late.replace(late);
-        self.late.borrow_mut().extend(within);
-        self.is_late.set(!self.late.borrow().is_empty());
+        let within = self.deferred.replace(deferred);
+        self.deferred.borrow_mut().extend(within);
+        self.has_deferred.set(!self.deferred.borrow().is_empty());
         self.mark_suspended(false);
     }
 
-    /// Hands the host to `act`; [`Refused::Elsewhere`] while the door is shut.
+    /// Hands the host to `act`; [`WaitError::Elsewhere`] while the door is shut.
     #[inline]
-    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut dyn Ops<'d>) -> R) -> Result<R, Refused> {
-        let mut ops = self.ops.take().ok_or(Refused::Elsewhere)?;
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut dyn Ops<'d>) -> R) -> Result<R, WaitError> {
+        let mut ops = self.ops.take().ok_or(WaitError::Elsewhere)?;
         // While `act` runs the door is shut, so that nobody else gets to what it has.
-        let _open = Open { door: self, then: ops };
+        let _open = Open { run_context: self, then: ops };
         // SAFETY: the pointer was made of an exclusive borrow that `enter` holds while it is in the cell, and it
         // was just taken out of there: nobody else has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
@@ -336,16 +336,16 @@ impl<'d> Door<'d> {
     /// Does something that can't fail, now or when the callback is over that has the host. Outside of all tasks it is not
     /// done; a host that goes closes what it has.
     #[inline]
-    pub(crate) fn give_back(&self, what: Late) -> bool {
+    pub(crate) fn give_back(&self, what: Deferred) -> bool {
         self.with(|ops| what.act(ops)).unwrap_or_else(|_| self.defer(what))
     }
 
     #[cold]
-    fn defer(&self, what: Late) -> bool {
+    fn defer(&self, what: Deferred) -> bool {
         let is_taken = self.is_entered();
         if is_taken {
-            self.late.borrow_mut().extend([what]);
-            self.is_late.set(true);
+            self.deferred.borrow_mut().extend([what]);
+            self.has_deferred.set(true);
         }
         is_taken
     }
@@ -353,7 +353,7 @@ impl<'d> Door<'d> {
     /// Does what a callback has left.
     #[inline]
     pub(crate) fn catch_up(&self) {
-        if self.is_late.get() {
+        if self.has_deferred.get() {
             self.catch_up_now();
         }
     }
@@ -362,15 +362,15 @@ impl<'d> Door<'d> {
     fn catch_up_now(&self) {
         // Where this callback is within another, this is done at the end of the outer one.
         while self.is_open() {
-            let late = {
-                let mut late = self.late.borrow_mut();
-                self.is_late.set(!late.is_empty());
-                if late.is_empty() {
+            let deferred = {
+                let mut deferred = self.deferred.borrow_mut();
+                self.has_deferred.set(!deferred.is_empty());
+                if deferred.is_empty() {
                     break;
                 }
-                late.remove(0)
+                deferred.remove(0)
             };
-            self.give_back(late);
+            self.give_back(deferred);
         }
     }
 
@@ -382,7 +382,7 @@ impl<'d> Door<'d> {
 
     /// The running task, while the door is open.
     #[inline]
-    pub(crate) fn caller(&self) -> Option<&Caller> {
+    pub(crate) fn caller(&self) -> Option<&WakerState> {
         let caller = self.caller.get().filter(|_| self.is_open())?;
         // SAFETY: `enter` borrows it as long as the door is open, and whoever gets it here runs within. (The
         // reference can be kept longer than that in this crate only, where nobody does.)
@@ -391,8 +391,8 @@ impl<'d> Door<'d> {
     }
 
     /// Why it runs, and by the wait at which place, if by one; as if spawned, while the door is shut.
-    pub(crate) fn woken(&self) -> (Woken, Place) {
-        self.with(|ops| ops.woken()).unwrap_or((Woken::Spawned, Place::NOWHERE))
+    pub(crate) fn wake_reason(&self) -> (WakeReason, WaitSlot) {
+        self.with(|ops| ops.wake_reason()).unwrap_or((WakeReason::Spawned, WaitSlot::NONE))
     }
 
     /// Returns the moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is
@@ -427,7 +427,7 @@ impl<'d> Door<'d> {
     /// Returns true if the task may do another operation in this step. If not, it yields, unless it is cancelled: then
     /// it is refused, as it must not wait. While the door is shut the operation fails by itself.
     #[inline]
-    pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, Refused> {
+    pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, WaitError> {
         match self.budget.get() {
             rest if rest > SPENT => {
                 self.budget.set(rest - 1);
@@ -438,7 +438,7 @@ impl<'d> Door<'d> {
     }
 
     #[cold]
-    fn overspend(&self, context: &Context<'_>) -> Result<bool, Refused> {
+    fn overspend(&self, context: &Context<'_>) -> Result<bool, WaitError> {
         if !self.is_open() {
             return Ok(true);
         }
@@ -480,7 +480,7 @@ impl<'d> Door<'d> {
     /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
     /// they are given another.)
     #[cold]
-    pub(crate) fn kept_waker(&self, caller: &Caller) -> Waker {
+    pub(crate) fn kept_waker(&self, caller: &WakerState) -> Waker {
         let waker = self.source.wakers.waker(caller.task());
         self.kept.set(waker.data());
         waker
@@ -495,7 +495,7 @@ impl<'d> Door<'d> {
 
     /// Whether `waker` is the one that the running task was lent.
     #[inline]
-    fn lends(&self, caller: &Caller, waker: &Waker) -> bool {
+    fn lends(&self, caller: &WakerState, waker: &Waker) -> bool {
         caller.is_behind(waker) || waker.data() == self.kept.get()
     }
 
@@ -520,14 +520,14 @@ impl<'d> Door<'d> {
     #[cfg(feature = "alloc")]
     pub(crate) fn report(&self, label: &Label, error: &dyn core::fmt::Display) {
         let Some(reports) = self.source.reports else { return };
-        let task = self.caller().map_or(TaskId::from_bits(u64::MAX), Caller::task);
+        let task = self.caller().map_or(TaskId::from_bits(u64::MAX), WakerState::task);
         let was_cancelled = self.is_cancelled();
-        reports.failed(&Unjoined { task, label: *label, error, was_cancelled });
+        reports.failed(&UnjoinedFailure { task, label: *label, error, was_cancelled });
     }
 
     /// Cancels a task. Returns true if there is such a task.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
-        if !self.cancelled.get() && self.caller().map(Caller::task) == Some(task) {
+        if !self.cancelled.get() && self.caller().map(WakerState::task) == Some(task) {
             // Its next operation yields, and is told then.
             self.budget.set(0);
         }
@@ -539,7 +539,7 @@ impl<'d> Door<'d> {
         if !self.is_entered() {
             self.source.wakers.waker(task).wake();
         }
-        self.give_back(Late::Wake(task));
+        self.give_back(Deferred::Wake(task));
     }
 
     /// Runs `body`, a step of a task that is cancelled if `is_so`; `notice` says whether the task knows, and is kept up
@@ -572,7 +572,7 @@ impl<'d> Door<'d> {
         if !self.cancelled.get() {
             return body();
         }
-        struct Ends<'a, 'd>(&'a Door<'d>);
+        struct Ends<'a, 'd>(&'a RunContext<'d>);
         impl Drop for Ends<'_, '_> {
             fn drop(&mut self) {
                 self.0.cancelled.set(true);
@@ -605,67 +605,66 @@ impl<'d> Door<'d> {
     }
 
     /// Tells the task that it is cancelled.
-    fn tell(&self) -> Refused {
+    fn tell(&self) -> WaitError {
         self.hand_out();
         self.untold.set(false);
         self.told.set(self.told.get().saturating_add(1));
-        Refused::Cancelled
+        WaitError::Cancelled
     }
 
     /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much,
     /// or the future is polled by an executor within the task, which would not learn of the kernel's wake.
     #[inline]
-    pub(crate) fn leave(&self, what: What, context: &Context<'_>) -> Poll<Refused> {
+    pub(crate) fn leave(&self, what: WaitTarget, context: &Context<'_>) -> Poll<WaitError> {
         if let Err(refused) = self.may_wait(context) {
             return self.refuse(refused);
         }
-        let what = Packed::new(what);
+        let what = WaitKey::new(what);
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
         let Left { wait, times, .. } = &mut *left;
-        for (place, times) in wait.whats.iter_mut().zip(times) {
-            if place.place == Place::NOWHERE {
-                *place = what;
+        for (key, times) in wait.targets.iter_mut().zip(times) {
+            if key.wait_slot == WaitSlot::NONE {
+                *key = what;
             }
-            if *place == what {
+            if *key == what {
                 *times = times.saturating_add(1);
                 return Poll::Pending;
             }
         }
-        Poll::Ready(Refused::TooMany)
+        Poll::Ready(WaitError::TooMany)
     }
 
     /// Nobody waits for `what` any more: the future is dropped. In a later step there is nothing left of it.
-    pub(crate) fn retract(&self, what: What) {
-        let what = Packed::new(what);
+    pub(crate) fn retract(&self, what: WaitTarget) {
+        let what = WaitKey::new(what);
         let mut left = self.left.borrow_mut();
-        let Some(at) =
-            left.wait.whats.iter().position(|place| *place == what).filter(|at| left.times[*at] > 0)
+        let Some(at) = left.wait.targets.iter().position(|key| *key == what).filter(|at| left.times[*at] > 0)
         else {
             return;
         };
         left.times[at] -= 1;
         if left.times[at] == 0 {
-            left.wait.whats.copy_within(at + 1.., at);
-            left.wait.whats[MAX_WAITS - 1] = Packed::NOTHING;
+            left.wait.targets.copy_within(at + 1.., at);
+            left.wait.targets[MAX_WAITS - 1] = WaitKey::NOTHING;
             left.times.copy_within(at + 1.., at);
             left.times[MAX_WAITS - 1] = 0;
         }
         let wait = &left.wait;
-        if wait.whats[0] == Packed::NOTHING && left.by.is_none() && wait.deadline == Instant::NEVER {
+        if wait.targets[0] == WaitKey::NOTHING && left.by.is_none() && wait.deadline == Instant::NEVER {
             self.has_left.set(self.has_left.get() & !WAITS);
         }
     }
 
     /// A future waits to be woken by name.
-    pub(crate) fn leave_named(&self, by: By, context: &Context<'_>) -> Poll<Refused> {
+    pub(crate) fn leave_named(&self, by: ExpectedWaker, context: &Context<'_>) -> Poll<WaitError> {
         if let Err(refused) = self.may_wait(context) {
             return self.refuse(refused);
         }
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
         // Of several that could end it, none is the one.
-        left.by = Some(if left.by.is_none_or(|before| before == by) { by } else { By::Anyone });
+        left.by = Some(if left.by.is_none_or(|before| before == by) { by } else { ExpectedWaker::Anyone });
         Poll::Pending
     }
 
@@ -689,7 +688,7 @@ impl<'d> Door<'d> {
         let waker = before.filter(|before| before.will_wake(waker)).unwrap_or_else(|| waker.clone());
         let Some(caller) = self.caller() else { return waker.wake() };
         // From here on its steps look for alarms.
-        caller.is_no_more_usual();
+        caller.mark_slow();
         let kept = {
             let mut alarms = self.alarms.borrow_mut();
             *number = alarms.number();
@@ -729,26 +728,26 @@ impl<'d> Door<'d> {
     }
 
     #[inline]
-    fn may_wait(&self, context: &Context<'_>) -> Result<(), Refused> {
+    fn may_wait(&self, context: &Context<'_>) -> Result<(), WaitError> {
         if self.cancelled.get() {
             return Err(self.tell());
         }
         match self.caller() {
             Some(caller) if self.lends(caller, context.waker()) => Ok(()),
-            Some(_) => Err(Refused::Wrapped),
-            None => Err(Refused::Elsewhere),
+            Some(_) => Err(WaitError::Wrapped),
+            None => Err(WaitError::Elsewhere),
         }
     }
 
     /// A task that has been told so often that it is cancelled does not listen: it is let go no further.
     #[cold]
-    fn refuse(&self, refused: Refused) -> Poll<Refused> {
+    fn refuse(&self, refused: WaitError) -> Poll<WaitError> {
         if self.told.get() >= PATIENCE { Poll::Pending } else { Poll::Ready(refused) }
     }
 
     /// The step that what the futures of `caller` have left comes to.
     #[inline]
-    pub(crate) fn step(&self, caller: &Caller) -> Step {
+    pub(crate) fn step(&self, caller: &WakerState) -> Step {
         match self.has_left.replace(0) {
             YIELDS => Step::Yield,
             has_left => self.wait(has_left, caller),
@@ -756,13 +755,13 @@ impl<'d> Door<'d> {
     }
 
     #[inline]
-    fn wait(&self, has_left: u8, caller: &Caller) -> Step {
+    fn wait(&self, has_left: u8, caller: &WakerState) -> Step {
         let mut left = self.left.borrow_mut();
         let Left { mut wait, by, .. } = *left;
         *left = Left::NOTHING;
         let yields = caller.take_yield() || has_left & YIELDS != 0;
         if yields {
-            if wait.whats[0] == Packed::NOTHING {
+            if wait.targets[0] == WaitKey::NOTHING {
                 return Step::Yield;
             }
             // Who yields and waits at once waits until the next turn: so the sources are looked at.
@@ -770,7 +769,11 @@ impl<'d> Door<'d> {
         }
         // Who is pending and has left nothing waits for somebody who will use its waker.
         let outside = has_left & WAITS == 0 || caller.was_cloned();
-        Step::Wait(wait.by(if outside { By::Outside } else { by.unwrap_or(By::Anyone) }))
+        Step::Wait(wait.woken_by(if outside {
+            ExpectedWaker::Outside
+        } else {
+            by.unwrap_or(ExpectedWaker::Anyone)
+        }))
     }
 
     /// Forgets what a step left that ended in a panic. What a step around it has left stays.
@@ -790,7 +793,7 @@ impl<'d> Door<'d> {
 }
 
 /// Does what was left by a callback, when that is over.
-pub(crate) struct Catches<'a, 'd>(pub(crate) &'a Door<'d>);
+pub(crate) struct Catches<'a, 'd>(pub(crate) &'a RunContext<'d>);
 
 impl Drop for Catches<'_, '_> {
     #[inline]
@@ -813,19 +816,19 @@ impl Drop for Restore<'_> {
 
 /// Opens the door again at the end of its life.
 struct Open<'a, 'd> {
-    door: &'a Door<'d>,
+    run_context: &'a RunContext<'d>,
     then: Host<'d>,
 }
 
 impl Drop for Open<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        self.door.ops.set(Some(self.then));
+        self.run_context.ops.set(Some(self.then));
     }
 }
 
 /// Shuts the door at the end of its life.
-struct Entered<'a, 'd>(&'a Door<'d>);
+struct Entered<'a, 'd>(&'a RunContext<'d>);
 
 impl Drop for Entered<'_, '_> {
     #[inline]
@@ -837,14 +840,14 @@ impl Drop for Entered<'_, '_> {
 
 /// Goes on with the step around another when that is over.
 struct Outer<'a, 'd> {
-    door: &'a Door<'d>,
+    run_context: &'a RunContext<'d>,
     step: Option<Suspended<'d>>,
 }
 
 impl Drop for Outer<'_, '_> {
     fn drop(&mut self) {
         if let Some(step) = self.step.take() {
-            self.door.resume(step);
+            self.run_context.resume(step);
         }
     }
 }
@@ -864,7 +867,7 @@ impl Drop for Insists<'_> {
 /// A step in the middle of which another runs.
 struct Suspended<'d> {
     ops: Option<Host<'d>>,
-    caller: Option<NonNull<Caller>>,
+    caller: Option<NonNull<WakerState>>,
     kept: *const (),
     budget: u8,
     began_with: u8,
@@ -875,7 +878,7 @@ struct Suspended<'d> {
     insists: bool,
     has_left: u8,
     left: Left,
-    late: Lates,
+    deferred: DeferredQueue,
 }
 
 /// The mark for "no waker was kept". Null would not do: a waker that does nothing may have a null pointer.

@@ -4,10 +4,10 @@
 use crate::kernel::error::Full;
 use crate::kernel::id::{JobId, SourceId};
 use crate::kernel::interest::Interest;
-use crate::kernel::place::{Place, Table};
 use crate::kernel::slab::{Entry, NONE, Slab};
-use crate::kernel::step::{Packed, What, Woken};
+use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
 use crate::kernel::storage::Storage;
+use crate::kernel::wait_slot::{Table, WaitSlot};
 
 /// What the kernel knows of a source: who waits for it, and for what the host watches it.
 #[derive(Clone, Copy)]
@@ -47,13 +47,13 @@ impl SourceSlot {
 }
 
 /// The wait tables.
-pub(crate) struct Bin<S: Storage> {
+pub(crate) struct WaitTables<S: Storage> {
     pub(crate) sources: Slab<SourceSlot, S::Sources<Entry<SourceSlot>>>,
     pub(crate) jobs: Slab<JobSlot, S::Jobs<Entry<JobSlot>>>,
     pub(crate) first_changed: u32,
 }
 
-impl<S: Storage> Bin<S> {
+impl<S: Storage> WaitTables<S> {
     pub(crate) fn new(storage: &S) -> Self {
         let (sources, jobs) = (Slab::new(storage.sources()), Slab::new(storage.jobs()));
         Self { sources, jobs, first_changed: NONE }
@@ -75,56 +75,56 @@ impl<S: Storage> Bin<S> {
         Ok(JobId::new(index, generation))
     }
 
-    /// The place where one waits for `what`, if that is there.
+    /// The place where one waits for `target`, if that is there.
     #[inline]
-    pub(crate) fn place(&self, what: Packed) -> Option<Place> {
-        let Packed { place, generation } = what;
-        match place.table() {
-            Table::Job => self.jobs.get(place.index(), generation).map(|_| place),
-            _ => self.sources.get(place.index(), generation).map(|_| place),
+    pub(crate) fn wait_slot(&self, target: WaitKey) -> Option<WaitSlot> {
+        let WaitKey { wait_slot, generation } = target;
+        match wait_slot.table() {
+            Table::Job => self.jobs.get(wait_slot.index(), generation).map(|_| wait_slot),
+            _ => self.sources.get(wait_slot.index(), generation).map(|_| wait_slot),
         }
     }
 
     /// Who waits at a place, or [`NONE`].
     #[inline]
-    pub(crate) fn waiter(&mut self, place: Place) -> &mut u32 {
-        match place.table() {
-            Table::Job => &mut self.jobs.at(place.index()).value.waiter,
-            table => &mut self.sources.at(place.index()).value.waiters[table as usize],
+    pub(crate) fn waiter(&mut self, wait_slot: WaitSlot) -> &mut u32 {
+        match wait_slot.table() {
+            Table::Job => &mut self.jobs.at(wait_slot.index()).value.waiter,
+            table => &mut self.sources.at(wait_slot.index()).value.waiters[table as usize],
         }
     }
 
-    /// Lets `task` wait for `what`, unless that is ready, or gone, or waited for.
+    /// Lets `task` wait for `target`, unless that is ready, or gone, or waited for.
     #[inline]
-    pub(crate) fn enter(&mut self, task: u32, what: Packed) -> Result<Place, Woken> {
-        let Packed { place, generation } = what;
-        match place.table() {
+    pub(crate) fn enter(&mut self, task: u32, target: WaitKey) -> Result<WaitSlot, WakeReason> {
+        let WaitKey { wait_slot, generation } = target;
+        match wait_slot.table() {
             Table::Job => {
-                let slot = self.jobs.get_mut(place.index(), generation).ok_or(Woken::Closed)?;
+                let slot = self.jobs.get_mut(wait_slot.index(), generation).ok_or(WakeReason::Closed)?;
                 if slot.done {
-                    return Err(Woken::Ready);
+                    return Err(WakeReason::Ready);
                 }
                 take(&mut slot.waiter, task)?;
             }
             table => {
-                let slot = self.sources.get_mut(place.index(), generation).ok_or(Woken::Closed)?;
+                let slot = self.sources.get_mut(wait_slot.index(), generation).ok_or(WakeReason::Closed)?;
                 take(&mut slot.waiters[table as usize], task)?;
                 if !slot.is_watched(table) {
-                    self.note_change(place.index());
+                    self.note_change(wait_slot.index());
                 }
             }
         }
-        Ok(place)
+        Ok(wait_slot)
     }
 
     /// What nobody waits for was ready: unless somebody does when the host next asks, it is told to stop
     /// watching for it.
     #[cold]
-    pub(crate) fn unheard(&mut self, what: What) {
-        if let Some(place) = self.place(Packed::new(what))
-            && self.sources.at(place.index()).value.is_watched(place.table())
+    pub(crate) fn mark_unwatched(&mut self, target: WaitTarget) {
+        if let Some(wait_slot) = self.wait_slot(WaitKey::new(target))
+            && self.sources.at(wait_slot.index()).value.is_watched(wait_slot.table())
         {
-            self.note_change(place.index());
+            self.note_change(wait_slot.index());
         }
     }
 
@@ -155,9 +155,9 @@ impl<S: Storage> Bin<S> {
     }
 }
 
-fn take(waiter: &mut u32, task: u32) -> Result<(), Woken> {
+fn take(waiter: &mut u32, task: u32) -> Result<(), WakeReason> {
     if *waiter != NONE {
-        return Err(Woken::Busy);
+        return Err(WakeReason::Busy);
     }
     *waiter = task;
     Ok(())

@@ -7,7 +7,7 @@ use core::ops::Deref;
 use core::pin::Pin;
 use core::ptr::NonNull;
 
-use crate::task::slot::{Body, Head, Place, Side, Slot};
+use crate::task::slot::{AnyTaskCell, Body, Side, Slot, TaskHeader};
 
 /// The places of a pool that are free.
 pub(crate) struct FreeList {
@@ -43,21 +43,21 @@ impl FreeList {
     }
 
     /// The slot is free again.
-    pub(crate) fn give_back(&self, slot: &Head) {
+    pub(crate) fn give_back(&self, slot: &TaskHeader) {
         slot.next.set(self.first.get());
         self.first.set(slot.index.get());
     }
 }
 
 /// One side's hold on a slot. It is good until [`leave`](Self::leave).
-pub(crate) struct Holder<'d, T: Place + ?Sized> {
+pub(crate) struct TaskRef<'d, T: AnyTaskCell + ?Sized> {
     slot: NonNull<T>,
     /// The list of the pool that the slot is in; none for one on the heap.
     free: Option<&'d FreeList>,
     _slot: PhantomData<&'d T>,
 }
 
-impl<'d, T: Place> Holder<'d, T> {
+impl<'d, T: AnyTaskCell> TaskRef<'d, T> {
     /// Of a slot in a pool.
     pub(crate) fn pooled(slot: Pin<&'d T>, free: &'d FreeList) -> Self {
         Self { slot: NonNull::from(slot.get_ref()), free: Some(free), _slot: PhantomData }
@@ -81,20 +81,23 @@ impl<'d, T: Place> Holder<'d, T> {
     }
 }
 
-impl<'d, T: Place + ?Sized> Holder<'d, T> {
+impl<'d, T: AnyTaskCell + ?Sized> TaskRef<'d, T> {
     /// The same hold, with the slot's type forgotten in part, as `cast` does it.
-    pub(crate) fn map<U: Place + ?Sized>(self, cast: impl FnOnce(NonNull<T>) -> NonNull<U>) -> Holder<'d, U> {
-        Holder { slot: cast(self.slot), free: self.free, _slot: PhantomData }
+    pub(crate) fn map<U: AnyTaskCell + ?Sized>(
+        self,
+        cast: impl FnOnce(NonNull<T>) -> NonNull<U>,
+    ) -> TaskRef<'d, U> {
+        TaskRef { slot: cast(self.slot), free: self.free, _slot: PhantomData }
     }
 
     /// The slot's head, without a look into the table of functions.
     #[inline]
-    pub(crate) fn head(&self) -> &Head {
-        // SAFETY: until `leave`, the slot is there. Every `Place` is a `Slot`, of which the head is the first part, in
+    pub(crate) fn head(&self) -> &TaskHeader {
+        // SAFETY: until `leave`, the slot is there. Every `AnyTaskCell` is a `Slot`, of which the head is the first part, in
         // the layout of C.
         #[expect(unsafe_code, reason = "of a slot of any type, the head is where the pointer points to")]
         unsafe {
-            self.slot.cast::<Head>().as_ref()
+            self.slot.cast::<TaskHeader>().as_ref()
         }
     }
 
@@ -117,16 +120,16 @@ impl<'d, T: Place + ?Sized> Holder<'d, T> {
     #[expect(unsafe_code, reason = "the hold can still be named afterwards")]
     pub(crate) unsafe fn leave(&self, side: Side) {
         let mut leaves = Leaves { hold: *self, side, is_free: None };
-        leaves.is_free = Some(Place::leave(&**self, side));
+        leaves.is_free = Some(AnyTaskCell::leave(&**self, side));
     }
 }
 
 /// The task's side of a slot, which it leaves at the end of its life.
-pub(crate) struct Owned<'d, B: Body + ?Sized + 'd = dyn Body + 'd>(Holder<'d, B>);
+pub(crate) struct Owned<'d, B: Body + ?Sized + 'd = dyn Body + 'd>(TaskRef<'d, B>);
 
 impl<'d, B: Body + ?Sized + 'd> Owned<'d, B> {
     /// The side of the task, which has left no slot yet.
-    pub(crate) const fn new(hold: Holder<'d, B>) -> Self {
+    pub(crate) const fn new(hold: TaskRef<'d, B>) -> Self {
         Self(hold)
     }
 }
@@ -140,10 +143,10 @@ impl<'d, F: Future + 'd> Owned<'d, Slot<F>> {
 }
 
 impl<'d, B: Body + ?Sized + 'd> Deref for Owned<'d, B> {
-    type Target = Holder<'d, B>;
+    type Target = TaskRef<'d, B>;
 
     #[inline]
-    fn deref(&self) -> &Holder<'d, B> {
+    fn deref(&self) -> &TaskRef<'d, B> {
         &self.0
     }
 }
@@ -159,19 +162,19 @@ impl<B: Body + ?Sized> Drop for Owned<'_, B> {
 }
 
 /// Gives back the slot, or its count, when one side has left, also where what it dropped there has panicked.
-struct Leaves<'d, T: Place + ?Sized> {
-    hold: Holder<'d, T>,
+struct Leaves<'d, T: AnyTaskCell + ?Sized> {
+    hold: TaskRef<'d, T>,
     side: Side,
     /// None while it is leaving.
     is_free: Option<bool>,
 }
 
-impl<T: Place + ?Sized> Drop for Leaves<'_, T> {
+impl<T: AnyTaskCell + ?Sized> Drop for Leaves<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let Self { hold, side, .. } = *self;
         // What has panicked is dropped: there is nothing left to do but to leave.
-        let is_free = self.is_free.unwrap_or_else(|| Place::leave(&*hold, side));
+        let is_free = self.is_free.unwrap_or_else(|| AnyTaskCell::leave(&*hold, side));
         match hold.free {
             Some(free) => {
                 if side == Side::Task {
@@ -191,15 +194,15 @@ impl<T: Place + ?Sized> Drop for Leaves<'_, T> {
     }
 }
 
-impl<T: Place + ?Sized> Copy for Holder<'_, T> {}
+impl<T: AnyTaskCell + ?Sized> Copy for TaskRef<'_, T> {}
 
-impl<T: Place + ?Sized> Clone for Holder<'_, T> {
+impl<T: AnyTaskCell + ?Sized> Clone for TaskRef<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Place + ?Sized> Deref for Holder<'_, T> {
+impl<T: AnyTaskCell + ?Sized> Deref for TaskRef<'_, T> {
     type Target = T;
 
     #[inline]

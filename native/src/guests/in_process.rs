@@ -4,16 +4,19 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use sinbin_core::driven::{Answer, Computed, Counts, Driven, Event, Guard, Shell, Start, Takes, compute};
+use sinbin_core::driven::{
+    Computed, Driven, DrivenHost, Event, PanicGuard, ServiceLimits, ServiceSettings, Tally, TurnOutput,
+    compute,
+};
 use sinbin_core::{Instant, Service, Task, WireJob};
 
 use crate::caught::caught;
-use crate::guests::{Blueprint, Fault, Guest, Workshop};
+use crate::guests::{Fault, Guest, GuestFactory, JobRunner};
 
 /// Why there is no guest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum StartError {
     /// The service refuses its arguments.
     #[error("the service refuses its arguments: {0}")]
     Arguments(String),
@@ -23,11 +26,11 @@ pub enum Refused {
 }
 
 /// Makes guests that run in this process: a service, and a [`Driven`] loop for it.
-pub struct Inside<M> {
+pub struct InProcess<M> {
     make: M,
 }
 
-impl<M> Inside<M> {
+impl<M> InProcess<M> {
     /// Guests of the service that `make` makes of its arguments; what is wrong with those is for the user.
     pub fn new<S>(make: M) -> Self
     where
@@ -37,44 +40,50 @@ impl<M> Inside<M> {
     }
 }
 
-impl<M, S> Blueprint for Inside<M>
+impl<M, S> GuestFactory for InProcess<M>
 where
     M: Fn(&[String]) -> Result<S, String>,
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob + 'static>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob + 'static>,
 {
     type Guest = Driven<S>;
-    type Workshop = Here<S::Job>;
-    type Error = Refused;
+    type JobRunner = Here<S::Job>;
+    type Error = StartError;
 
-    fn start(&self, start: &Start) -> Result<(Driven<S>, Takes), Refused> {
+    fn start(&self, start: &ServiceSettings) -> Result<(Driven<S>, ServiceLimits), StartError> {
         let made = caught(|| (self.make)(&start.arguments));
         let made =
             made.unwrap_or_else(|said| Err(format!("the service could not be made: it panicked: {said}")));
-        let (driven, takes) = start.begin(made.map_err(Refused::Arguments)?);
+        let (driven, takes) = start.begin(made.map_err(StartError::Arguments)?);
         Ok((driven.guard(GUARD), takes))
     }
 
-    fn workshop(&self) -> Here<S::Job> {
+    fn job_runner(&self) -> Here<S::Job> {
         Here(PhantomData)
     }
 }
 
 impl<S> Guest for Driven<S>
 where
-    S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
-    fn turn(&mut self, now: Instant, window: u32, events: &[Event], input: &[u8]) -> Result<Answer, Fault> {
+    fn turn(
+        &mut self,
+        now: Instant,
+        window: u32,
+        events: &[Event],
+        input: &[u8],
+    ) -> Result<TurnOutput, Fault> {
         let events = events.iter().copied();
         Ok(Driven::turn(self, now, window as usize, events, input.to_vec()))
     }
 
-    fn counts(&mut self) -> Result<Counts, Fault> {
+    fn counts(&mut self) -> Result<Tally, Fault> {
         Ok(Driven::counts(self))
     }
 }
 
 /// The guard for a guest in this process: a job or a connection's task that panics is lost alone.
-const GUARD: Guard = Guard {
+const GUARD: PanicGuard = PanicGuard {
     call: |act| caught(act).err().map(|said| said.to_string()),
     report: |line| tracing::error!("{line}"),
 };
@@ -89,7 +98,7 @@ impl<J> Clone for Here<J> {
     }
 }
 
-impl<J: WireJob + 'static> Workshop for Here<J> {
+impl<J: WireJob + 'static> JobRunner for Here<J> {
     fn compute(&self, job: &[u8], budget: u32, _: &Arc<AtomicBool>) -> Result<Computed, Fault> {
         Ok(compute::<J>(job, budget))
     }

@@ -9,7 +9,7 @@ use crate::kernel::id::SourceId;
 /// The count of connections, with those that are read out, and the closed ones that wait to be read out. `C` is a closed
 /// connection.
 #[derive(Debug)]
-pub struct Room<C> {
+pub struct Admission<C> {
     open: usize,
     limit: usize,
     /// Listeners whose acceptors found no room since acceptors were last woken.
@@ -20,7 +20,7 @@ pub struct Room<C> {
     unread: Vec<C>,
 }
 
-impl<C> Room<C> {
+impl<C> Admission<C> {
     /// Creates a room for `limit` connections.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_listener_is_woken_once_and_one_that_took_its_place_instead_of_it() {
-        let mut room: Room<()> = Room::new(1);
+        let mut room: Admission<()> = Admission::new(1);
         let id = SourceId::from_bits;
         assert_eq!(room.check(id(1)), Ok(()));
         room.enter();

@@ -21,8 +21,8 @@ pub enum Read<'a> {
 
 /// The answers that a service owes to one client, in order.
 #[derive(Default, Debug)]
-pub struct Owed {
-    answers: VecDeque<Answer>,
+pub struct Expected {
+    answers: VecDeque<ExpectedReply>,
     /// How much of the first answer is sent.
     sent: usize,
     /// How much was read, and how much of that is answered as a whole.
@@ -35,7 +35,7 @@ pub struct Owed {
 }
 
 #[derive(Debug)]
-struct Answer {
+struct ExpectedReply {
     text: Vec<u8>,
     /// What will do as well.
     instead: Vec<Vec<u8>>,
@@ -43,7 +43,7 @@ struct Answer {
     end: u64,
 }
 
-impl Owed {
+impl Expected {
     /// This is owed.
     pub fn answer(&mut self, text: impl Into<Vec<u8>>) {
         self.either(text, Vec::new());
@@ -52,7 +52,7 @@ impl Owed {
     /// This is owed, or one of `instead`. None of these may begin as another ends.
     pub fn either(&mut self, text: impl Into<Vec<u8>>, instead: Vec<Vec<u8>>) {
         if !self.over {
-            self.answers.push_back(Answer { text: text.into(), instead, end: self.taken });
+            self.answers.push_back(ExpectedReply { text: text.into(), instead, end: self.taken });
         }
     }
 
@@ -118,8 +118,8 @@ impl Owed {
                     return Ok(());
                 }
                 Taken::Wrong => {
-                    let (is, owed) = (bytes.escape_ascii(), first.text[self.sent..].escape_ascii());
-                    return Err(format!("\"{owed}\" is owed, and \"{is}\" is sent"));
+                    let (is, expected) = (bytes.escape_ascii(), first.text[self.sent..].escape_ascii());
+                    return Err(format!("\"{expected}\" is owed, and \"{is}\" is sent"));
                 }
             };
         }
@@ -135,11 +135,11 @@ enum Taken<'a> {
     Wrong,
 }
 
-impl Answer {
+impl ExpectedReply {
     /// Takes the answer from its byte `from` on out of `bytes`.
     fn take<'a>(&mut self, from: usize, bytes: &'a [u8]) -> Taken<'a> {
         let agrees = |text: &[u8]| {
-            text.get(from..).is_some_and(|text| bytes.iter().zip(text).all(|(is, owed)| is == owed))
+            text.get(from..).is_some_and(|text| bytes.iter().zip(text).all(|(is, expected)| is == expected))
         };
         if !agrees(&self.text) {
             let Some(other) = self.instead.iter().position(|text| agrees(text)) else { return Taken::Wrong };
@@ -156,36 +156,36 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::Owed;
+    use super::Expected;
 
-    fn owed() -> Owed {
-        let mut owed = Owed::default();
-        owed.answer("one\n");
-        owed.either("two\n", vec![b"twice\n".to_vec(), b"never\n".to_vec()]);
-        owed
+    fn expected() -> Expected {
+        let mut expected = Expected::default();
+        expected.answer("one\n");
+        expected.either("two\n", vec![b"twice\n".to_vec(), b"never\n".to_vec()]);
+        expected
     }
 
     #[test]
     fn answers_may_come_in_any_pieces() {
         for all in ["one\ntwo\n", "one\ntwice\n", "one\nnever\n"] {
             for piece in 1..all.len() {
-                let mut owed = owed();
+                let mut expected = expected();
                 assert!(
-                    all.as_bytes().chunks(piece).all(|bytes| owed.send(bytes).is_ok()),
+                    all.as_bytes().chunks(piece).all(|bytes| expected.send(bytes).is_ok()),
                     "{all:?} by {piece}"
                 );
-                assert!(owed.is_settled());
-                assert!(owed.send(b"x").is_err());
+                assert!(expected.is_settled());
+                assert!(expected.send(b"x").is_err());
             }
         }
     }
 
     #[test]
     fn a_wrong_byte_is_told() {
-        let wrong = owed().send(b"one\ntwixt");
+        let wrong = expected().send(b"one\ntwixt");
         assert_eq!(wrong, Err("\"two\\n\" is owed, and \"twixt\" is sent".to_owned()));
-        let mut owed = owed();
-        assert_eq!(owed.send(b"one\ntw"), Ok(()));
-        assert_eq!(owed.send(b"o\n"), Ok(()));
+        let mut expected = expected();
+        assert_eq!(expected.send(b"one\ntw"), Ok(()));
+        assert_eq!(expected.send(b"o\n"), Ok(()));
     }
 }

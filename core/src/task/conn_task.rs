@@ -13,20 +13,20 @@ use crate::task::start::Async;
 /// A task of a host that runs one `async fn` many times (to serve connections, say), and now and then another.
 /// The former are run without a look into a table of functions.
 #[must_use = "it does nothing until it is spawned"]
-pub enum Mixed<'d, F: Future + 'd> {
+pub enum ConnTask<'d, F: Future + 'd> {
     /// One of the many.
     Own(Async<'d, Slot<F>>),
     /// Any other.
     Other(Async<'d>),
 }
 
-impl<'d, F: Future> From<Async<'d>> for Mixed<'d, F> {
+impl<'d, F: Future> From<Async<'d>> for ConnTask<'d, F> {
     fn from(task: Async<'d>) -> Self {
         Self::Other(task)
     }
 }
 
-impl<'d, F: Future, H: AsyncHost<'d>> Task<H> for Mixed<'d, F> {
+impl<'d, F: Future, H: AsyncHost<'d>> Task<H> for ConnTask<'d, F> {
     #[inline]
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
         match self.get_mut() {

@@ -9,8 +9,8 @@ use crate::job::Progress;
 use crate::job::WireJob;
 
 /// Carries a job to a host, and its result back. The host looks what it is: one that computes jobs of one type
-/// [takes](Carry::job) those, one with a heap takes any, boxed.
-pub trait Carry {
+/// [takes](ErasedJob::job) those, one with a heap takes any, boxed.
+pub trait ErasedJob {
     /// An `Option<J>`, where `J` is the job's type: the job on its way to the host.
     fn job(&mut self) -> &mut dyn Any;
 
@@ -23,12 +23,12 @@ pub trait Carry {
 }
 
 /// A job, and then its result.
-pub(crate) struct Parcel<J: Job> {
+pub(crate) struct JobCell<J: Job> {
     pub(crate) job: Option<J>,
     pub(crate) output: Option<J::Output>,
 }
 
-impl<J: Job<Output: Send + 'static> + Send + 'static> Carry for Parcel<J> {
+impl<J: Job<Output: Send + 'static> + Send + 'static> ErasedJob for JobCell<J> {
     fn job(&mut self) -> &mut dyn Any {
         &mut self.job
     }
@@ -54,7 +54,7 @@ trait AnyJob: Send {
     fn run(&mut self, budget: u32) -> Progress<BoxedOutput>;
 }
 
-/// The result of a [`BoxedJob`]: an `Option` of its result, for [`Carry::put`].
+/// The result of a [`BoxedJob`]: an `Option` of its result, for [`ErasedJob::put`].
 #[cfg(feature = "alloc")]
 pub type BoxedOutput = alloc::boxed::Box<dyn Any + Send>;
 

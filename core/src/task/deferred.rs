@@ -5,16 +5,16 @@ use crate::kernel::id::{JobId, SourceId, TaskId};
 
 /// Something to be done that can't fail.
 #[derive(Clone, Copy)]
-pub(crate) enum Late {
+pub(crate) enum Deferred {
     Close(SourceId),
     Wake(TaskId),
-    Dismiss(JobId),
+    CancelJob(JobId),
     /// A block of bytes.
     GiveBack(u32),
 }
 
 #[cfg(feature = "alloc")]
-pub(crate) type Lates = alloc::vec::Vec<Late>;
+pub(crate) type DeferredQueue = alloc::vec::Vec<Deferred>;
 /// Holds at most eight operations a callback: whatever later ones would give back stays taken until the loop ends.
 #[cfg(not(feature = "alloc"))]
-pub(crate) type Lates = heapless::Vec<Late, 8>;
+pub(crate) type DeferredQueue = heapless::Vec<Deferred, 8>;

@@ -1,9 +1,9 @@
 //! The tasks, as the kernel knows them.
 
 use crate::kernel::instant::Instant;
-use crate::kernel::place::Place;
 use crate::kernel::slab::{NONE, Slab};
-use crate::kernel::step::{MAX_WAITS, OUTSIDE, Woken};
+use crate::kernel::step::{MAX_WAITS, OUTSIDE, WakeReason};
+use crate::kernel::wait_slot::WaitSlot;
 
 /// The tasks, as the parts of the kernel share them.
 pub(crate) type Tasks<V> = Slab<TaskSlot, V>;
@@ -20,17 +20,17 @@ pub enum TaskState {
 /// The kernel's entry for a task, which lies in the [`Storage`](crate::Storage) of tasks.
 #[derive(Clone, Copy)]
 pub struct TaskSlot {
-    pub(crate) places: [Place; MAX_WAITS],
+    pub(crate) wait_slots: [WaitSlot; MAX_WAITS],
     pub(crate) deadline: Instant,
     pub(crate) since: Instant,
     /// Which of all waits with a deadline this was.
     pub(crate) order: u32,
-    /// Of a wait: who is to end it by name, as in [`Wait`](crate::Wait). After it: the [`Place`] that ended it.
+    /// Of a wait: who is to end it by name, as in [`Wait`](crate::Wait). After it: the [`WaitSlot`] that ended it.
     pub(crate) by: u32,
     /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
     pub(crate) timer: u32,
     pub(crate) state: TaskState,
-    pub(crate) woken: Woken,
+    pub(crate) wake_reason: WakeReason,
     /// Named while it was not waiting: its next wait ends at once.
     pub(crate) named: bool,
     /// How the task is cancelled: [`ASKED`], while it was not waiting; [`TOLD`], its next or present step says so;
@@ -45,14 +45,14 @@ pub(crate) const EVER: u8 = 4;
 impl TaskSlot {
     pub(crate) fn new(now: Instant, timer: u32) -> Self {
         Self {
-            places: [Place::NOWHERE; MAX_WAITS],
+            wait_slots: [WaitSlot::NONE; MAX_WAITS],
             deadline: Instant::NEVER,
             since: now,
             order: 0,
             by: NONE,
             timer,
             state: TaskState::Ready,
-            woken: Woken::Spawned,
+            wake_reason: WakeReason::Spawned,
             named: false,
             cancelled: 0,
         }
@@ -72,6 +72,6 @@ impl TaskSlot {
     /// Whether nothing but another task can end this wait.
     #[inline]
     pub(crate) fn is_open_ended(&self) -> bool {
-        self.places[0] == Place::NOWHERE && self.deadline == Instant::NEVER && self.by != OUTSIDE
+        self.wait_slots[0] == WaitSlot::NONE && self.deadline == Instant::NEVER && self.by != OUTSIDE
     }
 }

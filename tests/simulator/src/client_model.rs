@@ -4,8 +4,8 @@ mod any;
 mod echo;
 mod fib;
 
-use crate::luck::Luck;
-use crate::owed::{Owed, Read};
+use crate::expected::{Expected, Read};
+use crate::rng::Rng;
 
 pub use any::AnyTalk;
 pub use echo::{EchoTalk, UpperTalk};
@@ -13,17 +13,17 @@ pub use fib::FibTalk;
 
 /// One side of a conversation, and its oracle: it knows what a client may say, and, from what the service has read,
 /// what the service has to answer. It is made anew for each visit.
-pub trait Talk {
+pub trait ClientModel {
     /// Appends what the client says next.
-    fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>);
+    fn say(&mut self, rng: &mut Rng, text: &mut Vec<u8>);
 
-    /// The client connects; what the service says first goes to `owed`.
-    fn connected(&mut self, owed: &mut Owed) {
-        let _ = owed;
+    /// The client connects; what the service says first goes to `expected`.
+    fn connected(&mut self, expected: &mut Expected) {
+        let _ = expected;
     }
 
-    /// The service has read something; what it owes for that goes to `owed`.
-    fn heard(&mut self, read: Read<'_>, owed: &mut Owed);
+    /// The service has read something; what it owes for that goes to `expected`.
+    fn heard(&mut self, read: Read<'_>, expected: &mut Expected);
 
     /// Of what was read, how many bytes the service may keep beside a block, without an answer.
     fn may_keep(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sinbin_core::task::{Reports, Unjoined};
+use sinbin_core::task::{Reports, UnjoinedFailure};
 
 /// How many of them are named in a second; the others are counted. Whoever has such tasks spawned may be a client.
 const NAMED: u64 = 10;
@@ -11,7 +11,7 @@ const NAMED: u64 = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Warns of each, by name.
-pub(crate) struct Warns(Mutex<Last>);
+pub(crate) struct LogFailures(Mutex<Last>);
 
 /// The second that is counted.
 struct Last {
@@ -19,7 +19,7 @@ struct Last {
     failed: u64,
 }
 
-impl Warns {
+impl LogFailures {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Last { began: None, failed: 0 }))
     }
@@ -37,8 +37,8 @@ impl Warns {
     }
 }
 
-impl Reports for Warns {
-    fn failed(&self, failed: &Unjoined<'_>) {
+impl Reports for LogFailures {
+    fn failed(&self, failed: &UnjoinedFailure<'_>) {
         if failed.was_cancelled {
             tracing::debug!("{failed}");
             return;

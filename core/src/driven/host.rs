@@ -8,11 +8,11 @@ use core::time::Duration;
 use crate::driven::compute::{Compute, Sliced, Submitted, Work};
 use crate::driven::guard::DriversGuard;
 use crate::driven::sources::{ADDRESS, Entry, Sources};
-use crate::driven::{Command, Counts, Event, Handle};
+use crate::driven::{Command, Event, SourceHandle, Tally};
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
 use crate::exec::host::{Host, Jobs, Serves, Service};
-use crate::job::carry::{BoxedJob, Carry};
+use crate::job::erased::{BoxedJob, ErasedJob};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
 use crate::kernel::error::IoError;
@@ -28,12 +28,12 @@ use crate::task::start::Async;
 /// A connection that waits for its acceptor.
 struct Arrival {
     listener: SourceId,
-    connection: Handle,
+    connection: SourceHandle,
     peer: Option<[u8; ADDRESS]>,
 }
 
 /// The host of a [`Driven`](crate::driven::Driven) loop that runs the service `S`.
-pub struct Shell<S: Service> {
+pub struct DrivenHost<S: Service> {
     service: S,
     pub(super) sources: Sources,
     arrivals: Vec<Arrival>,
@@ -50,13 +50,13 @@ pub struct Shell<S: Service> {
     stopping: bool,
     /// Some of what has come in is told in later calls.
     pub(super) has_more: bool,
-    pub(super) counts: Counts,
+    pub(super) counts: Tally,
     pub(super) guarded: DriversGuard,
     /// Jobs that were lost before they began.
     lost: Vec<JobId>,
 }
 
-impl<S: Service<Job: WireJob>> Shell<S> {
+impl<S: Service<Job: WireJob>> DrivenHost<S> {
     pub(super) fn new(service: S, limits: &Limits, compute: Compute) -> Self {
         Self {
             service,
@@ -71,7 +71,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
             before: (0, 0),
             stopping: false,
             has_more: false,
-            counts: Counts::default(),
+            counts: Tally::default(),
             guarded: DriversGuard::default(),
             lost: Vec::new(),
         }
@@ -179,7 +179,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         }
     }
 
-    fn listen(&mut self, handle: Handle, executor: &mut Executor<Self>) -> bool
+    fn listen(&mut self, handle: SourceHandle, executor: &mut Executor<Self>) -> bool
     where
         S::Conn: Task<Self>,
     {
@@ -197,7 +197,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
         true
     }
 
-    fn arrive(&mut self, listener: Handle, connection: Handle, len: u32) -> bool {
+    fn arrive(&mut self, listener: SourceHandle, connection: SourceHandle, len: u32) -> bool {
         let Some(bytes) = self.take_input(len) else { return false };
         let peer = self.input[bytes].try_into().ok();
         let is_new = self.sources.is_free(connection);
@@ -217,13 +217,13 @@ impl<S: Service<Job: WireJob>> Shell<S> {
     }
 
     /// A connection that nobody can have is closed, unless its handle is somebody else's already.
-    fn turn_away(&mut self, connection: Handle) {
+    fn turn_away(&mut self, connection: SourceHandle) {
         if !self.sources.is_taken(connection) {
             self.commands.push(Command::Close(connection));
         }
     }
 
-    fn receive(&mut self, source: Handle, len: u32) -> bool {
+    fn receive(&mut self, source: SourceHandle, len: u32) -> bool {
         let Some(bytes) = self.take_input(len) else { return false };
         let (Ok(start), Ok(end)) = (u32::try_from(bytes.start), u32::try_from(bytes.end)) else {
             return false;
@@ -233,7 +233,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
 
     /// The kernel counts on hearing of it, whatever it asks for else. Who waits for it later does so by an interest in
     /// it, or while the end is still to be received, after which the interest is in nothing else.
-    fn hang_up(&mut self, source: Handle, kernel: &mut Kernel<Limits>) -> bool {
+    fn hang_up(&mut self, source: SourceHandle, kernel: &mut Kernel<Limits>) -> bool {
         let Some((id, entry)) = self.sources.touch_and_name(source) else { return false };
         entry.hung_up();
         kernel.ready(id, Interest::HANGUP);
@@ -262,7 +262,7 @@ impl<S: Service<Job: WireJob>> Shell<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Host for Shell<S> {
+impl<S: Service<Job: WireJob>> Host for DrivenHost<S> {
     type Storage = Limits;
     type Task = ServeTask<S>;
 
@@ -311,7 +311,7 @@ impl<S: Service<Job: WireJob>> Host for Shell<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Guarded for Shell<S> {
+impl<S: Service<Job: WireJob>> Guarded for DrivenHost<S> {
     type Guard = DriversGuard;
 
     #[inline]
@@ -320,7 +320,7 @@ impl<S: Service<Job: WireJob>> Guarded for Shell<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
+impl<S: Service<Job: WireJob>> Jobs<S::Job> for DrivenHost<S> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         let before = self.output.len();
         let (output, guarded) = (&mut self.output, self.guarded);
@@ -350,14 +350,14 @@ impl<S: Service<Job: WireJob>> Jobs<S::Job> for Shell<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Serves<S> for Shell<S> {
+impl<S: Service<Job: WireJob>> Serves<S> for DrivenHost<S> {
     #[inline]
     fn service(&self) -> &S {
         &self.service
     }
 }
 
-impl<'d, S: Service<Job = BoxedJob>> AsyncHost<'d> for Shell<S>
+impl<'d, S: Service<Job = BoxedJob>> AsyncHost<'d> for DrivenHost<S>
 where
     ServeTask<S>: From<Async<'d>>,
 {
@@ -371,17 +371,17 @@ where
         self.sources.get(source)?.peer()
     }
 
-    fn hire(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let Some(job) = job.boxed() else { return false };
         self.submit(id, job);
         true
     }
 
-    fn collect(&mut self, id: JobId, job: &mut dyn Carry) -> bool {
+    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         self.take(id).is_some_and(|mut output| job.put(&mut *output))
     }
 
-    fn dismiss(&mut self, id: JobId) {
+    fn cancel_job(&mut self, id: JobId) {
         self.cancel(id);
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, Interest, IoError, SourceId};
 
-use crate::guests::Blueprint;
+use crate::guests::GuestFactory;
 use crate::guests::input::handle;
 use crate::guests::jobs::Jobs;
-use crate::guests::places::{Place, Role};
 use crate::guests::server::GuestServer;
+use crate::guests::source_table::{Role, SourceState};
 use crate::sockets::{Socket, is_exhaustion, prepare};
 
 /// Sources that are looked at before the guest has its turn: so many that the call is shared by enough of them, and so
@@ -40,7 +40,7 @@ pub(super) enum Attempt {
     NotMade,
 }
 
-impl<B: Blueprint> GuestServer<B> {
+impl<B: GuestFactory> GuestServer<B> {
     /// Collects what the guest is to be told, and notes if there is more than one turn can tell.
     pub(super) fn gather(&mut self, now: Instant) {
         if self.instance.is_none() {
@@ -168,7 +168,7 @@ impl<B: Blueprint> GuestServer<B> {
     }
 
     fn hang_up(&mut self, source: SourceId) {
-        let is_served = |place: &&mut Place| place.role == Role::Connection && !place.failed;
+        let is_served = |place: &&mut SourceState| place.role == Role::Connection && !place.failed;
         let Some(place) = self.places.get(source).filter(is_served) else { return };
         if place.interest.contains(Interest::HANGUP) && !place.told_hangup {
             place.told_hangup = true;
@@ -236,7 +236,7 @@ impl<B: Blueprint> GuestServer<B> {
                         continue;
                     }
                     let source = self.places.insert(Role::Connection);
-                    if !self.gate.admit(source, &stream, peer) {
+                    if !self.peer_limit.admit(source, &stream, peer) {
                         self.places.remove(source);
                         self.counts.turned_away += 1;
                         continue;

@@ -4,7 +4,7 @@ use sinbin_core::Limits;
 
 /// So much of each: a run can have many tasks and few jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rooms {
+pub struct Capacity {
     /// Tasks: one for each listener, and one for each connection.
     pub tasks: usize,
     /// Listeners and connections.
@@ -17,7 +17,7 @@ pub struct Rooms {
     pub block_size: usize,
 }
 
-impl Rooms {
+impl Capacity {
     /// The tables of a kernel with so much room.
     pub(crate) fn limits(&self) -> Limits {
         let limits = Limits::new(self.tasks, self.blocks, self.block_size);

@@ -12,14 +12,14 @@ use socket2::SockRef;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Counts the connections of each peer, where there is a limit, and turns away what is above it.
-pub(crate) struct Gate {
+pub(crate) struct PeerLimit {
     peers: Peers,
     /// When the log last said so, and how many were turned away since.
     logged: Option<Instant>,
     unsaid: u64,
 }
 
-impl Gate {
+impl PeerLimit {
     /// Creates a gate that lets each peer have `limit` connections at a time.
     pub(crate) const fn new(limit: Option<NonZeroU32>) -> Self {
         Self { peers: Peers::new(limit), logged: None, unsaid: 0 }

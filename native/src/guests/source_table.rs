@@ -20,7 +20,7 @@ pub(crate) enum Role {
 
 /// What the host knows of a source. It is looked at for each request, so it is small: 32 bytes with its generation.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SourceState {
     /// Where in the input of this turn what was received lies.
     piece: Range<u32>,
     /// What few have.
@@ -70,7 +70,7 @@ impl Default for Kept {
     }
 }
 
-impl Place {
+impl SourceState {
     fn new(role: Role) -> Self {
         Self {
             piece: 0..0,
@@ -212,18 +212,18 @@ impl Place {
 
 struct Slot {
     generation: u32,
-    place: Option<Place>,
+    place: Option<SourceState>,
 }
 
 const _: () = assert!(size_of::<Slot>() <= 32, "it is small");
 
 /// All sources.
-pub(crate) struct Places {
+pub(crate) struct SourceTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
 
-impl Places {
+impl SourceTable {
     pub(crate) fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new() }
     }
@@ -236,12 +236,12 @@ impl Places {
         });
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.place.is_none(), "what is free is empty");
-        slot.place = Some(Place::new(role));
+        slot.place = Some(SourceState::new(role));
         SourceId::from_bits(u64::from(slot.generation) << 32 | u64::from(index))
     }
 
     /// Frees the place: its handle names nothing from here on.
-    pub(crate) fn remove(&mut self, id: SourceId) -> Option<Place> {
+    pub(crate) fn remove(&mut self, id: SourceId) -> Option<SourceState> {
         self.get(id)?;
         let slot = &mut self.slots[id.index()];
         slot.generation = slot.generation.wrapping_add(1);
@@ -250,7 +250,7 @@ impl Places {
     }
 
     #[inline]
-    pub(crate) fn get(&mut self, id: SourceId) -> Option<&mut Place> {
+    pub(crate) fn get(&mut self, id: SourceId) -> Option<&mut SourceState> {
         let slot = self.slots.get_mut(id.index())?;
         let is_current = id.to_bits() >> 32 == u64::from(slot.generation);
         slot.place.as_mut().filter(|_| is_current)
@@ -270,11 +270,11 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use super::{Instant, Places, Role};
+    use super::{Instant, Role, SourceTable};
 
     #[test]
     fn a_handle_never_names_its_successor() {
-        let mut places = Places::new();
+        let mut places = SourceTable::new();
         let first = places.insert(Role::Connection);
         assert!(places.remove(first).is_some());
         let second = places.insert(Role::Connection);
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_out_in_order() {
-        let mut places = Places::new();
+        let mut places = SourceTable::new();
         let id = places.insert(Role::Connection);
         let place = places.get(id).unwrap();
         place.keep(b"abc", Instant::from_nanos(7));

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::driven::{Compute, Driven, Shell};
+use crate::driven::{Compute, Driven, DrivenHost};
 use crate::exec::context::Task;
 use crate::exec::host::Service;
 use crate::job::WireJob;
@@ -24,7 +24,7 @@ pub const DEFAULT_MAX_JOBS: u32 = 1000;
 /// What a service is started with, where the driver does not make it itself. Two loops that are started with the same
 /// and are told the same answer the same, wherever they run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Start {
+pub struct ServiceSettings {
     /// The service's own arguments, as on a command line, without a program's name.
     pub arguments: Vec<String>,
     /// Connections at a time.
@@ -41,19 +41,19 @@ pub struct Start {
 
 /// What a service takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Takes {
+pub struct ServiceLimits {
     /// Connections at a time.
     pub connections: u32,
     /// Bytes of one source in one turn.
     pub block: u32,
 }
 
-impl Start {
+impl ServiceSettings {
     /// The loop of `service` that has as much room as this says, and what it takes.
     #[must_use]
-    pub fn begin<S>(&self, service: S) -> (Driven<S>, Takes)
+    pub fn begin<S>(&self, service: S) -> (Driven<S>, ServiceLimits)
     where
-        S: Service<Conn: Task<Shell<S>>, Job: WireJob>,
+        S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
     {
         let takes = self.takes();
         let tasks = takes.connections as usize + MAX_LISTENERS;
@@ -68,8 +68,8 @@ impl Start {
 
     /// What a loop with these limits takes.
     #[must_use]
-    pub fn takes(&self) -> Takes {
-        Takes {
+    pub fn takes(&self) -> ServiceLimits {
+        ServiceLimits {
             connections: self.max_connections.min(MAX_CONNECTIONS),
             block: u32::try_from(BLOCK).unwrap_or(u32::MAX),
         }

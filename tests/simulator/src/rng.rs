@@ -5,7 +5,7 @@
 /// 0 is the friendly choice every time, and past the end of a tape all are friendly. So every run comes to an end, and
 /// what a failing run needs of bad luck can be found by leaving things out ([`shrink`](crate::shrink)).
 #[derive(Clone, Debug)]
-pub struct Luck {
+pub struct Rng {
     from: From,
     /// What was decided, if that is to be known.
     tape: Option<Vec<u32>>,
@@ -21,7 +21,7 @@ enum From {
 /// Rates are given in this many: half of them is every second time.
 pub const OFTEN: u32 = 1024;
 
-impl Luck {
+impl Rng {
     /// The decisions of a seed. They are the same for ever, on every machine.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
@@ -124,13 +124,13 @@ fn next(state: &mut u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Luck;
+    use super::Rng;
 
     #[test]
     fn a_tape_gives_what_its_seed_gave_and_is_friendly_after() {
-        let mut seeded = Luck::seeded(7).recorded();
+        let mut seeded = Rng::seeded(7).recorded();
         let given: Vec<_> = (2..50).map(|choices| seeded.below(choices)).collect();
-        let mut replayed = Luck::replayed(&seeded.into_tape());
+        let mut replayed = Rng::replayed(&seeded.into_tape());
         let again: Vec<_> = (2..50).map(|choices| replayed.below(choices)).collect();
         assert_eq!(given, again);
         assert_eq!(replayed.below(1000), 0);
@@ -138,17 +138,17 @@ mod tests {
 
     #[test]
     fn a_seed_means_the_same_for_ever() {
-        let mut luck = Luck::seeded(0);
-        let given: Vec<_> = (0..6).map(|_| luck.below(1000)).collect();
+        let mut rng = Rng::seeded(0);
+        let given: Vec<_> = (0..6).map(|_| rng.below(1000)).collect();
         // The first outputs of SplitMix64 from 0 are e220a8397b1dcdaf, 6e789e6aa1b965f4, 06c45d188009454f, ...
         assert_eq!(given, [883, 431, 26, 970, 106, 327]);
     }
 
     #[test]
     fn a_rate_is_a_rate() {
-        let mut luck = Luck::seeded(1);
-        let struck = (0..100_000).filter(|_| luck.strikes(256)).count();
+        let mut rng = Rng::seeded(1);
+        let struck = (0..100_000).filter(|_| rng.strikes(256)).count();
         assert!((24_000..26_000).contains(&struck), "{struck}");
-        assert!(!luck.strikes(0));
+        assert!(!rng.strikes(0));
     }
 }

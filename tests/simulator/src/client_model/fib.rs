@@ -3,10 +3,10 @@
 use sinbin_core::fib_protocol::{Bad, Framing, Request, Rules};
 use sinbin_core::fib_service::Fib;
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::expected::{Expected, Read};
 use crate::oracle::{line, request};
-use crate::owed::{Owed, Read};
-use crate::talk::Talk;
+use crate::rng::Rng;
 
 /// Asks for numbers, small and large, and says much that is none.
 #[derive(Clone, Debug)]
@@ -52,38 +52,38 @@ impl FibTalk {
         Self { may_be_busy: busy, may_be_lost: lost, ..self }
     }
 
-    fn owe(&self, request: Request, owed: &mut Owed) {
+    fn owe(&self, request: Request, expected: &mut Expected) {
         let text = |request| line(&self.rules, request).into_bytes();
         match request {
             Ok(n) if n > self.loop_n => {
                 let instead = [(self.may_be_busy, Bad::Busy), (self.may_be_lost, Bad::Lost)];
                 let instead = instead.into_iter().filter(|(may, _)| *may).map(|(_, bad)| text(Err(bad)));
-                owed.either(text(request), instead.collect());
+                expected.either(text(request), instead.collect());
             }
-            _ => owed.answer(text(request)),
+            _ => expected.answer(text(request)),
         }
         if request == Err(Bad::TooLong) {
-            owed.over();
+            expected.over();
         }
     }
 
     /// What is pending is all there is of a read, or of the stream.
-    fn complete(&mut self, owed: &mut Owed) {
+    fn complete(&mut self, expected: &mut Expected) {
         // A first read without a newline makes a client one that sends none.
-        if !*self.by_lines.get_or_insert(false) && !owed.is_over() {
-            self.complete_bare(owed);
+        if !*self.by_lines.get_or_insert(false) && !expected.is_over() {
+            self.complete_bare(expected);
             self.pending.clear();
         }
         self.is_cut = false;
     }
 
     /// A newline may come right behind a bare request that has none; that is no request.
-    fn complete_bare(&mut self, owed: &mut Owed) {
+    fn complete_bare(&mut self, expected: &mut Expected) {
         if self.pending == b"\r" && self.newlines.len() > 1 {
             self.newlines = &[b"\n"];
             return;
         }
-        self.owe(request(&self.rules, &self.pending), owed);
+        self.owe(request(&self.rules, &self.pending), expected);
         self.newlines = if self.rules.framing == Framing::Auto { &[b"\n", b"\r\n"] } else { &[] };
     }
 
@@ -97,41 +97,41 @@ impl FibTalk {
         }
     }
 
-    fn lines(&mut self, owed: &mut Owed) {
+    fn lines(&mut self, expected: &mut Expected) {
         let mut start = 0;
         while let Some(len) = self.pending[start..].iter().position(|byte| *byte == b'\n') {
             let asked = request(&self.rules, &self.pending[start..start + len]);
-            self.owe(asked, owed);
+            self.owe(asked, expected);
             start += len + 1;
         }
         self.pending.drain(..start);
     }
 }
 
-impl Talk for FibTalk {
-    fn say(&mut self, luck: &mut Luck, text: &mut Vec<u8>) {
-        let n = luck.below(11);
-        match luck.below(24) {
+impl ClientModel for FibTalk {
+    fn say(&mut self, rng: &mut Rng, text: &mut Vec<u8>) {
+        let n = rng.below(11);
+        match rng.below(24) {
             0..12 => text.extend(format!("{n}\n").bytes()),
             12..17 => text.extend(format!("{}\n", 11 + n % 6).bytes()),
             17 => text.extend(format!("  {n}\r\n").bytes()),
-            18 => text.extend(luck.pick(&["\n", " \t\n", "\r\n"]).bytes()),
+            18 => text.extend(rng.pick(&["\n", " \t\n", "\r\n"]).bytes()),
             19 => {
                 let odd = ["x\n", "--4\n", "99\n", "100000000000000\n", "-7\n", "+3\n"];
-                text.extend(luck.pick(&odd).bytes());
+                text.extend(rng.pick(&odd).bytes());
             }
             20 => text.extend(format!("{n:0>width$}\n", width = usize::from(self.rules.max_line)).bytes()),
             // Half a line: what is said next goes on with it, or the end of the stream ends it.
             21 => text.extend(format!("{}", n % 10).bytes()),
-            22 => (0..luck.between(2, 40)).for_each(|_| text.extend(format!("{n}\n").bytes())),
-            _ if luck.strikes(200) => {
+            22 => (0..rng.between(2, 40)).for_each(|_| text.extend(format!("{n}\n").bytes())),
+            _ if rng.strikes(200) => {
                 text.extend(format!("{n:0>width$}\n", width = usize::from(self.rules.max_line) + 1).bytes());
             }
             _ => text.extend(format!("{n}\n").bytes()),
         }
     }
 
-    fn heard(&mut self, read: Read<'_>, owed: &mut Owed) {
+    fn heard(&mut self, read: Read<'_>, expected: &mut Expected) {
         match read {
             Read::Bytes { bytes, is_cut } => {
                 self.pending.extend(bytes);
@@ -142,25 +142,25 @@ impl Talk for FibTalk {
                     self.newlines = &[];
                 }
                 if self.by_lines == Some(true) {
-                    self.lines(owed);
+                    self.lines(expected);
                 }
                 if self.pending.len() > usize::from(self.rules.max_line) {
-                    self.owe(Err(Bad::TooLong), owed);
+                    self.owe(Err(Bad::TooLong), expected);
                 } else if self.by_lines != Some(true) && !is_cut {
-                    self.complete(owed);
+                    self.complete(expected);
                 }
             }
-            Read::Nothing if self.is_cut => self.complete(owed),
+            Read::Nothing if self.is_cut => self.complete(expected),
             Read::Nothing => {}
             Read::End if self.by_lines == Some(false) => {
                 if self.is_cut {
-                    self.complete(owed);
+                    self.complete(expected);
                 }
             }
             Read::End => {
                 let rest = request(&self.rules, &self.pending);
-                if rest != Err(Bad::Empty) && !owed.is_over() {
-                    self.owe(rest, owed);
+                if rest != Err(Bad::Empty) && !expected.is_over() {
+                    self.owe(rest, expected);
                 }
             }
         }

@@ -13,10 +13,10 @@ pub(crate) enum Table {
 
 /// A place in a wait table, in four bytes: two bits for the table, thirty for the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place(pub(crate) u32);
+pub(crate) struct WaitSlot(pub(crate) u32);
 
-impl Place {
-    pub(crate) const NOWHERE: Self = Self(NONE);
+impl WaitSlot {
+    pub(crate) const NONE: Self = Self(NONE);
 
     /// The place at `index`; past all tables, a place that nobody has.
     pub(crate) const fn new(table: Table, index: u32) -> Self {
@@ -25,7 +25,7 @@ impl Place {
     }
 
     #[inline]
-    pub(crate) const fn is_nowhere(self) -> bool {
+    pub(crate) const fn is_none(self) -> bool {
         self.0 == NONE
     }
 

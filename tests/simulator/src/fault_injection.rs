@@ -4,42 +4,42 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Interest, Kernel, Limits, Service, SourceId, Task, TaskId, TaskState};
 
-use crate::luck::Luck;
+use crate::client_model::ClientModel;
+use crate::rng::Rng;
 use crate::run::{LONG, Simulation};
-use crate::talk::Talk;
 use crate::world::World;
 
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
-    T: Talk,
-    M: FnMut(&mut Luck) -> T,
+    T: ClientModel,
+    M: FnMut(&mut Rng) -> T,
 {
     /// Between two turns.
-    pub(crate) fn mischief(&mut self) {
+    pub(crate) fn inject_faults(&mut self) {
         let faults = self.world.plan.faults;
-        if self.world.luck.strikes(faults.spurious) {
+        if self.world.rng.strikes(faults.spurious) {
             self.say_something_is_ready();
         }
-        if self.world.luck.strikes(faults.wakes) {
+        if self.world.rng.strikes(faults.wakes) {
             self.name_somebody();
         }
-        if self.world.luck.strikes(faults.cancels) {
+        if self.world.rng.strikes(faults.cancels) {
             self.cancel_somebody();
         }
-        if self.world.luck.strikes(faults.stale_jobs) {
+        if self.world.rng.strikes(faults.stale_jobs) {
             self.end_what_is_gone();
         }
-        if self.world.luck.strikes(faults.dying_workers) {
+        if self.world.rng.strikes(faults.dying_workers) {
             let (kernel, world) = self.kernel();
-            let World { work, luck, .. } = world;
-            for job in work.die(luck) {
+            let World { work, rng, .. } = world;
+            for job in work.die(rng) {
                 world.tell(|| format!("job {job} is lost with its worker"));
                 world.say_lost(kernel, job);
             }
         }
-        if self.world.luck.strikes(faults.jumps) {
-            let ahead = *self.world.luck.pick(&[1_u32, 1000, 3_600_000]);
+        if self.world.rng.strikes(faults.jumps) {
+            let ahead = *self.world.rng.pick(&[1_u32, 1000, 3_600_000]);
             self.world.now = self.world.now + Duration::from_millis(u64::from(ahead));
             self.world.tell(|| format!("the clock jumps ahead by {ahead} ms"));
         }
@@ -47,13 +47,13 @@ where
 
     /// Of a source that is there, or was, or never will be.
     fn say_something_is_ready(&mut self) {
-        let luck = &mut self.world.luck;
+        let rng = &mut self.world.rng;
         let most = u32::try_from(self.world.sources.places()).unwrap_or(u32::MAX);
-        let index = luck.below(most.saturating_add(2));
-        let interest = *luck.pick(&[Interest::RECV, Interest::SEND, Interest::RECV | Interest::SEND]);
+        let index = rng.below(most.saturating_add(2));
+        let interest = *rng.pick(&[Interest::RECV, Interest::SEND, Interest::RECV | Interest::SEND]);
         let there = self.world.sources.at(index as usize).map(|(id, entry)| (id, *entry));
         let (source, role) = match there {
-            Some((id, entry)) if self.world.luck.below(2) == 0 => (id, Some(entry.role)),
+            Some((id, entry)) if self.world.rng.below(2) == 0 => (id, Some(entry.role)),
             // Its predecessor, or its successor.
             Some((id, _)) => (SourceId::from_bits(id.to_bits() ^ 2 << 32), None),
             None => (SourceId::from_bits(u64::from(index) | 1 << 32), None),
@@ -94,7 +94,7 @@ where
         if count == 0 {
             return;
         }
-        let job = self.world.old_jobs[self.world.luck.below(count) as usize];
+        let job = self.world.old_jobs[self.world.rng.below(count) as usize];
         self.expect_nothing("promise 5: news of a job that is gone", |kernel| kernel.job_done(job));
     }
 
@@ -111,18 +111,18 @@ where
 }
 
 /// One of the tasks.
-fn nth_task<S: Service, T: Talk>(kernel: &Kernel<Limits>, world: &mut World<S, T>) -> Option<TaskId> {
+fn nth_task<S: Service, T: ClientModel>(kernel: &Kernel<Limits>, world: &mut World<S, T>) -> Option<TaskId> {
     let count = u32::try_from(kernel.count()).unwrap_or(0);
-    kernel.tasks().nth(world.luck.below(count) as usize).map(|task| task.id)
+    kernel.tasks().nth(world.rng.below(count) as usize).map(|task| task.id)
 }
 
-impl<S: Service, T: Talk> World<S, T> {
+impl<S: Service, T: ClientModel> World<S, T> {
     /// Lets time pass in the middle of a step, which may take long.
     pub(crate) fn dawdle(&mut self) {
-        if self.luck.strikes(self.plan.faults.slow_steps) {
+        if self.rng.strikes(self.plan.faults.slow_steps) {
             // Longer than most deadlines, or than few.
-            let most = *self.luck.pick(&[LONG, LONG / 10, LONG / 100]);
-            let span = Duration::from_nanos(self.luck.between(1, most).into());
+            let most = *self.rng.pick(&[LONG, LONG / 10, LONG / 100]);
+            let span = Duration::from_nanos(self.rng.between(1, most).into());
             self.tell(|| format!("the step takes {} µs", span.as_micros()));
             self.pass_in_step(span);
         }
@@ -130,8 +130,8 @@ impl<S: Service, T: Talk> World<S, T> {
 
     /// What the clock says: now and then it goes back.
     pub(crate) fn clock(&mut self) -> Instant {
-        if self.luck.strikes(self.plan.faults.jumps) {
-            let back = u64::from(self.luck.below(1_000_000_000));
+        if self.rng.strikes(self.plan.faults.jumps) {
+            let back = u64::from(self.rng.below(1_000_000_000));
             return Instant::from_nanos(self.now.as_nanos().saturating_sub(back));
         }
         self.now
