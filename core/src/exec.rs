@@ -1,4 +1,4 @@
-//! Runs tasks: the kernel together with them, and what they see of their host.
+//! Execution: the kernel together with its tasks, and the tasks' view of their host.
 
 pub(crate) mod buffers;
 pub(crate) mod context;

@@ -1,47 +1,47 @@
-//! Compute: work that is done in slices, so that it runs in one go on a worker thread, between other tasks
-//! where there are no threads, or in another instance, and can be cancelled between two slices.
+//! Jobs: computations that run in slices. A job can run in one go on a worker thread, between the turns of other tasks
+//! if there are no threads, or in another instance, and it can be cancelled between two slices.
 
 pub(crate) mod call;
 pub(crate) mod erased;
 pub(crate) mod slicer;
 
-/// How far a slice got.
+/// The result of a slice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress<T> {
-    /// There is more to do.
+    /// The job is not finished.
     More,
-    /// The result.
+    /// The job is finished, with this result.
     Done(T),
 }
 
 /// A resumable computation.
 pub trait Job {
-    /// What it comes to.
+    /// The result of the computation.
     type Output;
 
-    /// Works for about `budget` units, a unit being the job's own measure of some nanoseconds, and at least
-    /// so much that repeated calls come to an end.
+    /// Works for about `budget` units. A unit is some nanoseconds, as the job measures them. Each call makes progress,
+    /// so that repeated calls finish the job.
     fn run(&mut self, budget: u32) -> Progress<Self::Output>;
 }
 
-/// A job that can be computed elsewhere, in another instance or on another machine: it travels as bytes, as it stands
-/// after any number of slices, and so does its result.
+/// A job that another instance or another machine can compute. The job is sent as bytes, after any number of slices,
+/// and its result is returned as bytes.
 pub trait WireJob: Job + Sized {
-    /// Hands the bytes of the job to `put`, in as many pieces as it likes. Whether it can travel; one that can't has
-    /// handed out nothing, and is computed where it is.
+    /// Passes the bytes of the job to `put`, in any number of pieces. Returns true if the job can be sent. A job that
+    /// cannot be sent passes no bytes, and is computed where it is.
     fn encode(&self, put: &mut dyn FnMut(&[u8])) -> bool;
 
-    /// The job of these bytes; `None` where they are none.
+    /// Returns the job that `bytes` encode, or `None` if they encode none.
     fn decode(bytes: &[u8]) -> Option<Self>;
 
-    /// Hands the bytes of a result to `put`.
+    /// Passes the bytes of a result to `put`.
     fn encode_output(output: &Self::Output, put: &mut dyn FnMut(&[u8]));
 
-    /// The result of these bytes; `None` where they are none.
+    /// Returns the result that `bytes` encode, or `None` if they encode none.
     fn decode_output(bytes: &[u8]) -> Option<Self::Output>;
 }
 
-/// The job of a service that has none.
+/// The job type of a service without jobs.
 #[derive(Clone, Copy, Debug)]
 pub enum NoJob {}
 

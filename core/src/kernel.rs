@@ -1,4 +1,34 @@
-//! The kernel: it knows who runs next and who waits for what, and nothing else.
+//! The kernel: decides which task runs next and records what each task waits for, and does nothing else.
+//!
+//! The life of a task:
+//!
+//! ```text
+//!   spawn                  next                     park(Done or Fail)
+//! --------> READY ----------------------> RUNNING ----------------------> GONE
+//!           ^ ^ ^                           | |                           done, failed
+//!           | | +------- park(Yield) -------+ |                           or cancelled
+//!           | |                               | park(Wait)
+//!           | +-- the wait has ended already -+
+//!           |                                 v
+//!           +----------------------------- WAITING
+//!             ready       a source became ready, or hung up
+//!             close       a source was closed
+//!             job_done    a job is done
+//!             end_job     a job was removed
+//!             advance     the deadline expired
+//!             wake        another task or the host woke the task
+//!             cancel      the task was cancelled
+//! ```
+//!
+//! * READY and RUNNING are both [`TaskState::Ready`]: a task that runs stays at the head of the run queue until `park`.
+//! * WAITING is [`TaskState::Waiting`]: the task is in up to [`MAX_WAITS`] wait tables, and may have a timer. Each
+//!   arrow back to READY removes it from all of these tables. Its timer may stay in the heap, where it has no effect.
+//! * The wait has ended already if a `wake` or a `cancel` came while the task did not wait, if its job is done, if its
+//!   source or job is gone, or if another task waits for the same event. [`WakeReason`] tells the task which.
+//! * `cancel` ends no task by itself. A waiting task becomes ready with [`WakeReason::Cancelled`]. A ready task completes
+//!   its current or next step, and then becomes ready with [`WakeReason::Cancelled`]. The task ends when it returns `Done`
+//!   or `Fail`.
+//! * GONE means that the slot is free and that the task's id no longer has any effect.
 
 pub(crate) mod audit;
 pub(crate) mod error;
@@ -32,49 +62,52 @@ use crate::kernel::timers::{Timer, Timers};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::kernel::wait_tables::WaitTables;
 
-/// What there is to do when a turn is over.
+/// The action that a host takes after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rest {
-    /// Tasks are ready, or a deadline has come: look at the sources without waiting, and run the next turn.
+    /// Tasks are ready, or a deadline has passed: poll the sources without waiting, and run the next turn.
     Ready,
-    /// Wait until something is ready, or until this moment at the latest. It is later than the beginning of the turn, and
-    /// can be early, never late; [`Instant::NEVER`] if no wait has a deadline. The clock may have passed it already: then
-    /// look at the sources without waiting.
+    /// Wait until a source is ready or a job is done, at most until this moment. The moment is later than the beginning
+    /// of the turn. It can be earlier than the next deadline, never later; it is [`Instant::NEVER`] if no wait has a
+    /// deadline. If the clock has passed it already, poll the sources without waiting.
     Until(Instant),
-    /// All tasks wait to be named by another: nothing can wake them (promise 8). [`Kernel::tasks`] lists them.
+    /// All tasks wait for a [`wake`](Kernel::wake) by another task: nothing can wake them (promise 8).
+    /// [`Kernel::tasks`] lists them.
     Stalled,
     /// No task is left.
     Empty,
 }
 
-/// Scheduler, wait tables and timers of one thread, in storage of the caller's.
+/// The scheduler, wait tables and timers of one thread, in storage that the caller provides.
 ///
-/// A host calls it in the round that [the crate's page](crate) shows. All is O(1), but what moves a timer: O(log n).
+/// A host calls the kernel in the loop that [the crate's page](crate) shows. All operations are O(1) except those that
+/// move a timer, which are O(log n).
 pub struct Kernel<S: Storage> {
     pub(crate) tasks: Tasks<S::Tasks<Entry<TaskSlot>>>,
     pub(crate) ready: RunQueue,
     pub(crate) wait_tables: WaitTables<S>,
     pub(crate) timers: Timers<S::Tasks<Timer>>,
     pub(crate) now: Instant,
-    /// When the last turn began that was preceded by a look at the sources. Another look follows it.
+    /// When the last turn began that followed a poll of all sources. The next poll begins after this moment.
     pub(crate) looked: Instant,
-    /// All that happened before this moment is known: waits with a deadline up to here are over.
+    /// The moment up to which all events are known: deadlines up to here have expired.
     pub(crate) seen: Instant,
-    /// The value of `seen` before the last look at the sources.
+    /// The value of `seen` before the last poll of the sources.
     pub(crate) seen_before: Instant,
-    /// The last task that this turn runs; [`NONE`] when it is over. Whoever is queued now is behind it.
+    /// The last task that runs in this turn; [`NONE`] if the turn has ended. Tasks queued from now on run in the next
+    /// turn.
     pub(crate) last: u32,
-    /// Waits that only another task can end.
+    /// The number of waits that only another task can end.
     pub(crate) open_ended: u32,
-    /// Waits with a deadline, ever.
+    /// The number of waits with a deadline so far; wraps.
     pub(crate) deadlines: u32,
-    /// Tasks that are cancelled and are to be told so yet, or are told in the present step.
+    /// The number of tasks whose cancellation is still to be delivered, or is delivered by the current step.
     pub(crate) cancelling: u32,
-    /// Whether all tasks are being ended, and how far that is.
+    /// The treatment of tasks that are spawned from now on.
     pub(crate) end: End,
 }
 
-/// The fate of tasks that are spawned by tasks.
+/// The treatment of tasks that are spawned by tasks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum End {
     /// New tasks run.
@@ -86,7 +119,7 @@ pub(crate) enum End {
 }
 
 impl<S: Storage> Kernel<S> {
-    /// A kernel without tasks, as large as `storage` says.
+    /// Creates a kernel without tasks, with the capacity of `storage`.
     #[must_use]
     pub fn new(storage: &S) -> Self {
         Self {
@@ -106,14 +139,14 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Begins a turn at `now`, after a look at all sources: what was found has been told to [`ready`](Self::ready), and
-    /// each task that is ready gets one step before [`next`](Self::next) says that the turn is over. A `now` in the past
-    /// counts as the last one.
+    /// Begins a turn at `now`, after a poll of all sources whose results were passed to [`ready`](Self::ready). Each
+    /// task that is ready runs one step before [`next`](Self::next) reports the end of the turn. If `now` is earlier
+    /// than the last turn, the time of the last turn is used.
     ///
-    /// A wait ends by its deadline in the first turn that is preceded by a look which began after the deadline
-    /// (promise 10). The look before this turn began after the last call of this function. So a deadline that has come
-    /// since is not over yet: [`rest`](Self::rest) asks for another look, and the next call ends the wait, unless the
-    /// look has ended it otherwise.
+    /// A wait ends by its deadline in the first turn that follows a poll which began after the deadline (promise 10).
+    /// The poll before this turn began after the previous call of this function. A deadline that has passed since then
+    /// has not expired yet: [`rest`](Self::rest) asks for another poll, and the next call ends the wait, unless that
+    /// poll has found an event that ended it.
     #[inline]
     pub fn advance(&mut self, now: Instant) {
         self.seen_before = self.seen;
@@ -123,7 +156,7 @@ impl<S: Storage> Kernel<S> {
         self.begin_turn();
     }
 
-    /// Begins a turn at `now` without a look, or after one that was not complete: no wait ends by its deadline.
+    /// Begins a turn at `now` without a poll of all sources: no wait ends by its deadline.
     #[inline]
     pub fn advance_unpolled(&mut self, now: Instant) {
         self.now = self.now.max(now);
@@ -140,30 +173,31 @@ impl<S: Storage> Kernel<S> {
         self.last = if self.ready.len > 0 { self.ready.tail } else { NONE };
     }
 
-    /// Says that the turn before took `span`, where nobody could tell that while it ran: the waits that began in it end so
-    /// much later, since what was asked for there counts from its end at the latest. O(tasks).
+    /// Postpones the deadlines of waits that began in the last turn by `span`, the duration of that turn. For hosts
+    /// that cannot read a clock during a turn: a timeout that a task requested in the turn then never expires early.
+    /// O(tasks).
     #[cfg(feature = "alloc")]
     pub(crate) fn turn_took(&mut self, span: Duration) {
         let now = self.now;
         for slot in self.tasks.live_values() {
             let began_then = slot.state == TaskState::Waiting && slot.since == now;
             if began_then && slot.deadline > now && slot.deadline != Instant::NEVER {
-                // A timer that is early is corrected when it comes up.
+                // A timer that is now too early is corrected when it fires.
                 slot.deadline = (slot.deadline + span).min(Instant::LAST);
             }
         }
     }
 
-    /// Returns the moment up to which everything that happened has been told: deadlines up to here are over. A host that
-    /// keeps deadlines of its own compares them with this moment and not with the clock, so that promise 10 holds for
-    /// them too.
+    /// Returns the moment up to which all events are known to the kernel; deadlines up to here have expired. A host
+    /// with deadlines of its own compares them with this moment instead of the clock, so that promise 10 holds for them
+    /// too.
     #[must_use]
     pub fn seen(&self) -> Instant {
         self.seen
     }
 
-    /// Returns the moment up to which deadlines are over for the task that runs. A task whose wait was ended by something
-    /// else first learns of that, and of its deadline one look later.
+    /// Returns the moment up to which deadlines have expired for the running task. A task that an event has woken
+    /// handles the event first, and sees its deadline expire one poll later.
     pub(crate) fn seen_by_running(&mut self) -> Instant {
         match self.head().1 {
             WakeReason::TimedOut | WakeReason::Yielded | WakeReason::Spawned => self.seen,
@@ -171,22 +205,22 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// The moment that this turn began.
+    /// Returns the moment when this turn began.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// The oldest ready task; `None` when the turn is over. The caller runs it and gives its answer to
-    /// [`park`](Self::park); until then it stays the next.
+    /// Returns the oldest ready task, or `None` if the turn has ended. The caller runs the task and passes its answer
+    /// to [`park`](Self::park); until then, this function returns the same task.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator would hold the kernel borrowed")]
     pub fn next(&mut self) -> Option<TaskId> {
         if self.last == NONE { None } else { Some(self.head().0) }
     }
 
-    /// Puts the task that [`next`](Self::next) named where its step says: into the bin, to the end of the
-    /// queue, or out. Any other id does nothing.
+    /// Moves the task that [`next`](Self::next) returned, as its step says: into the wait tables, to the end of the run
+    /// queue, or out of the kernel. Does nothing if `task` is another id.
     #[inline]
     pub fn park(&mut self, task: TaskId, step: Step) {
         if self.next() != Some(task) {
@@ -200,13 +234,14 @@ impl<S: Storage> Kernel<S> {
         self.end_step(task.index);
     }
 
-    /// The task at the head of the queue, unless the turn is over.
+    /// Returns the task at the head of the queue, or `None` if the turn has ended.
     #[inline]
     pub(crate) fn begin_step(&self) -> Option<u32> {
         (self.last != NONE).then_some(self.ready.head)
     }
 
-    /// The task, which was at the head, is parked. Whose step is next, if anybody's.
+    /// Ends the step of the task that was at the `head` and is parked now. Returns the task that runs next, or `None`
+    /// if the turn has ended.
     #[inline]
     pub(crate) fn end_step(&mut self, head: u32) -> Option<u32> {
         if head == self.last {
@@ -216,7 +251,7 @@ impl<S: Storage> Kernel<S> {
         Some(self.ready.head)
     }
 
-    /// The task at the head of the queue, which must not be empty, and why it runs.
+    /// Returns the task at the head of the queue and why it runs. The queue must not be empty.
     #[inline]
     pub(crate) fn head(&mut self) -> (TaskId, WakeReason) {
         let index = self.ready.head;
@@ -224,7 +259,7 @@ impl<S: Storage> Kernel<S> {
         (TaskId::new(index, entry.generation), entry.value.wake_reason)
     }
 
-    /// Parks the task at the `head` of the queue, which yields.
+    /// Parks the task at the `head` of the queue after it yielded.
     #[inline]
     pub(crate) fn requeue(&mut self, head: u32) {
         let entry = self.tasks.at(head);
@@ -245,7 +280,7 @@ impl<S: Storage> Kernel<S> {
         self.make_ready(head, WakeReason::Cancelled);
     }
 
-    /// The step of the task at the head is over. Whether it was cancelled in it.
+    /// Ends the step of the task at the head. Returns true if a cancellation of the task is still to be delivered.
     fn is_cancelled_again(&mut self) -> bool {
         let cancelled = &mut self.tasks.at(self.ready.head).value.cancelled;
         self.cancelling -= u32::from(*cancelled & (ASKED | TOLD) == TOLD);
@@ -253,13 +288,13 @@ impl<S: Storage> Kernel<S> {
         *cancelled & ASKED != 0
     }
 
-    /// Returns true if the task at the head is cancelled and to be told so.
+    /// Returns true if the task at the head is cancelled and no finished step has delivered that.
     pub(crate) fn is_head_to_be_told(&mut self) -> bool {
         self.tasks.at(self.ready.head).value.is_to_be_told()
     }
 
-    /// Returns true if the task at the head is to be told that it is cancelled. This step does so, before the kernel
-    /// does.
+    /// Delivers the cancellation of the task at the head in the current step, so that no later step delivers it.
+    /// Returns true if there is one to deliver.
     pub(crate) fn take_cancel(&mut self) -> bool {
         let slot = &mut self.tasks.at(self.ready.head).value;
         let is_to_be_told = slot.is_to_be_told();
@@ -269,7 +304,8 @@ impl<S: Storage> Kernel<S> {
         is_to_be_told
     }
 
-    /// The same for one that waits. A wait that has ended before it began puts it back on the queue.
+    /// Parks the task at the head of the queue after it asked to wait. If the wait has ended already, queues the
+    /// task again.
     pub(crate) fn park_head(&mut self, wait: &Wait) {
         let index = self.ready.head;
         self.is_cancelled_again();
@@ -283,16 +319,16 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Takes the task that runs, and is over, off the queue and out of the table.
+    /// Removes the task at the head, which has ended, from the queue and frees its slot.
     pub(crate) fn remove_head(&mut self) {
         let index = self.ready.head;
-        // A task that is over can't be told any more.
+        // A pending cancellation can no longer be delivered: the task has ended.
         self.cancelling -= u32::from(self.is_cancelled_again());
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
     }
 
-    /// What there is to do until the next turn.
+    /// Returns what the host does until the next turn.
     #[must_use]
     pub fn rest(&self) -> Rest {
         if self.has_ready() {
@@ -308,21 +344,25 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Returns true if a timer has come that needs another look at the sources before its wait can end.
+    /// Returns true if a timer is due whose wait can end only after another poll of the sources.
     #[must_use]
     #[inline]
     pub fn has_due(&self) -> bool {
         self.timers.first().is_some_and(|first| first.at <= self.now)
     }
 
-    /// Returns true if a task can run in a turn without another look at the sources.
+    /// Returns true if a task can run in a turn without another poll of the sources.
     #[must_use]
     #[inline]
     pub fn has_ready(&self) -> bool {
         self.ready.len > 0
     }
 
-    /// A new task, at the end of the run queue; [`Full`] when the storage has no place for another.
+    /// Creates a task at the end of the run queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] if the storage has no free slot for a task.
     pub fn spawn(&mut self) -> Result<TaskId, Full> {
         let now = self.now;
         let fresh = TaskSlot::new(now, NONE);
@@ -331,7 +371,7 @@ impl<S: Storage> Kernel<S> {
         Ok(TaskId::new(index, generation))
     }
 
-    /// Ends the task's wait, or its next one if it is not waiting. Whether there is such a task.
+    /// Ends the task's current wait, or its next one if the task does not wait. Returns true if the task exists.
     pub fn wake(&mut self, task: TaskId) -> bool {
         let Some(slot) = self.tasks.get_mut(task.index, task.generation) else {
             return false;
@@ -344,12 +384,12 @@ impl<S: Storage> Kernel<S> {
         true
     }
 
-    /// Cancels the task: takes it out of the bin at once and lets it run, told [`WakeReason::Cancelled`], so that
-    /// it can clean up and end. A task that is ready is told so after its next step, unless that was its last. Returns
-    /// true if there is such a task.
+    /// Cancels the task. A waiting task leaves the wait tables at once and runs with [`WakeReason::Cancelled`], so that it
+    /// can clean up and end. A ready task runs once more with [`WakeReason::Cancelled`] after its next step, unless that
+    /// step ends it. Returns true if the task exists.
     ///
-    /// Cancelling a task again tells it again, which ends an `async fn` where it stands. Where tasks cancel each other,
-    /// [`cancel_once`](Self::cancel_once) is used.
+    /// Each further call is delivered again, and a repeated cancellation drops an `async fn` at its current `.await`.
+    /// Tasks that cancel each other use [`cancel_once`](Self::cancel_once).
     pub fn cancel(&mut self, task: TaskId) -> bool {
         let Some(slot) = self.tasks.get_mut(task.index, task.generation) else {
             return false;
@@ -364,7 +404,7 @@ impl<S: Storage> Kernel<S> {
         true
     }
 
-    /// [`cancel`](Self::cancel)s the task, unless it was before. Returns true if there is such a task.
+    /// [`cancel`](Self::cancel)s the task, unless it was cancelled before. Returns true if the task exists.
     pub fn cancel_once(&mut self, task: TaskId) -> bool {
         match self.tasks.get_mut(task.index, task.generation) {
             Some(slot) if slot.cancelled & EVER == 0 => self.cancel(task),
@@ -372,14 +412,16 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Cancels every task, as [`cancel_once`](Self::cancel_once) does, and each that a task spawns from here on. O(n).
+    /// Cancels every task as [`cancel_once`](Self::cancel_once) does, and from now on each task that a task spawns.
+    /// O(n).
     pub fn cancel_all(&mut self) {
         self.end = self.end.max(End::Cancelled);
         self.for_each(Self::cancel_once);
     }
 
-    /// Cancels every task, as [`cancel`](Self::cancel) does, also those that were cancelled before; from here on tasks
-    /// spawn none. A host that can wait no longer calls this before each turn, until no task is left. O(n).
+    /// Cancels every task as [`cancel`](Self::cancel) does, including tasks that were cancelled before. From now on
+    /// tasks cannot spawn. A host that has to end its tasks by force calls this before each turn until no task is left.
+    /// O(n).
     pub fn end_all(&mut self) {
         self.end = End::Closed;
         self.for_each(Self::cancel);
@@ -395,19 +437,23 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// A new source, for which nobody waits yet; [`Full`] when the storage has no place for another.
+    /// Creates a source that no task waits for.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] if the storage has no free slot for a source.
     pub fn open(&mut self) -> Result<SourceId, Full> {
         self.wait_tables.open()
     }
 
-    /// Whether the source is there.
+    /// Returns true if the source is open.
     #[must_use]
     pub fn is_open(&self, source: SourceId) -> bool {
         self.wait_tables.wait_slot(WaitKey::new(WaitTarget::Recv(source))).is_some()
     }
 
-    /// Closes the source: whoever waits for it runs, told [`WakeReason::Closed`] (promise 6). Whether there was
-    /// such a source.
+    /// Closes the source and wakes every task that waits for it with [`WakeReason::Closed`] (promise 6). Returns true if the
+    /// source was open.
     pub fn close(&mut self, source: SourceId) -> bool {
         self.wake_all(source, WakeReason::Closed);
         let is_open = self.is_open(source);
@@ -417,11 +463,12 @@ impl<S: Storage> Kernel<S> {
         is_open
     }
 
-    /// The host says what `source` is ready for: whoever waits for that runs. Hangup ends every wait for
-    /// the source. A source that is gone does nothing.
+    /// Reports what `source` is ready for, and wakes the tasks that wait for that. [`Interest::HANGUP`] ends every wait
+    /// for the source. Does nothing if the source is closed.
     ///
-    /// Readiness is level-triggered: what nobody waits for is not kept. If the host watched for it, it is
-    /// told to stop by [`next_change`](Self::next_change), so that it does not report it over and over.
+    /// Readiness is level-triggered: the kernel does not store readiness that no task waits for. If the host watches
+    /// for such readiness, [`next_change`](Self::next_change) tells it to stop, so that the host does not report it
+    /// again and again.
     #[inline]
     pub fn ready(&mut self, source: SourceId, readiness: Readiness) {
         if readiness.contains(Interest::HANGUP) {
@@ -439,19 +486,24 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// The next source that the host should watch for something else than before, and for what; nothing
-    /// at all means that it need not be watched. The host asks until there is none left, before it waits.
+    /// Returns the next source whose interest has changed, with the conditions that the host watches it for from now
+    /// on; an empty interest means that the host need not watch it. The host calls this until it returns `None`, before
+    /// it waits.
     pub fn next_change(&mut self) -> Option<(SourceId, Interest)> {
         self.wait_tables.next_change()
     }
 
-    /// A new job; [`Full`] when the storage has no place for another.
+    /// Creates a job.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] if the storage has no free slot for a job.
     pub fn begin_job(&mut self) -> Result<JobId, Full> {
         self.wait_tables.begin()
     }
 
-    /// The host says that the job is done: whoever waits for it, now or later, runs. A job that is gone
-    /// does nothing.
+    /// Reports that the job is done: wakes the task that waits for it, or the task that will. Does nothing if the job
+    /// is gone.
     pub fn job_done(&mut self, job: JobId) {
         self.wake_waiter(WaitTarget::Job(job), WakeReason::Ready);
         if let Some(slot) = self.wait_tables.jobs.get_mut(job.index, job.generation) {
@@ -459,7 +511,7 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Forgets the job: whoever waits for it runs, told [`WakeReason::Closed`]. Whether there was such a job.
+    /// Removes the job and wakes the task that waits for it with [`WakeReason::Closed`]. Returns true if the job existed.
     pub fn end_job(&mut self, job: JobId) -> bool {
         self.wake_waiter(WaitTarget::Job(job), WakeReason::Closed);
         let is_there = self.wait_tables.wait_slot(WaitKey::new(WaitTarget::Job(job))).is_some();
@@ -469,8 +521,8 @@ impl<S: Storage> Kernel<S> {
         is_there
     }
 
-    /// Ends the wait whose timer comes up first, or corrects a timer that is early. Returns false if the wait must not end
-    /// before another look at the sources.
+    /// Ends the wait of the timer that fires first, or corrects that timer if it is early. Returns false if the wait
+    /// must not end before another poll of the sources.
     #[cold]
     fn timer_is_up(&mut self, first: Timer) -> bool {
         let entry = self.tasks.at(first.task);
@@ -490,7 +542,7 @@ impl<S: Storage> Kernel<S> {
         true
     }
 
-    /// Ends every wait for the source. Whether there was one.
+    /// Ends every wait for the source. Returns true if there was one.
     fn wake_all(&mut self, source: SourceId, wake_reason: WakeReason) -> bool {
         let waits = [WaitTarget::Recv(source), WaitTarget::Send(source), WaitTarget::Hangup(source)];
         waits.into_iter().fold(false, |any, target| self.wake_waiter(target, wake_reason) | any)
@@ -507,7 +559,7 @@ impl<S: Storage> Kernel<S> {
         task != NONE
     }
 
-    /// Queues a task that is neither queued nor in the bin any more.
+    /// Queues a task that is in neither the queue nor the wait tables.
     fn make_ready(&mut self, index: u32, wake_reason: WakeReason) {
         let slot = &mut self.tasks.at(index).value;
         (slot.state, slot.since, slot.wake_reason) = (TaskState::Ready, self.now, wake_reason);
@@ -543,7 +595,7 @@ impl<S: Storage> Kernel<S> {
         if deadline != Instant::NEVER {
             slot.order = self.deadlines;
             self.deadlines = self.deadlines.wrapping_add(1);
-            // A timer that was early enough for the last deadline is so for a later one.
+            // A timer that was early enough for the last deadline is early enough for a later one.
             if slot.timer == NONE || deadline < last || last == Instant::NEVER {
                 let timer = Timer { at: deadline, order: slot.order, task: index };
                 self.timers.at_latest(timer, &mut self.tasks);
@@ -553,10 +605,10 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Ends a wait, whatever else it was for.
+    /// Ends the task's wait and removes the task from all wait tables.
     fn end_wait(&mut self, index: u32, wake_reason: WakeReason) {
         let slot = &self.tasks.at(index).value;
-        debug_assert!(slot.state == TaskState::Waiting, "who leaves the bin was in it");
+        debug_assert!(slot.state == TaskState::Waiting, "only a waiting task leaves the wait tables");
         if slot.is_open_ended() {
             self.open_ended -= 1;
         }

@@ -1,68 +1,71 @@
 //! The core of sinbin: a scheduler, its wait tables, and protocols as pure state machines.
 //!
-//! It has no socket, no clock and no heap. A *host* does the I/O and tells it three things: what is ready,
-//! which job is done, and what time it is. Every host is this loop:
+//! The core has no sockets, no clock and no heap. A *host* does the I/O and tells the core three things: which sources
+//! are ready, which jobs are done, and what time it is. Every host runs this loop:
 //!
 //! ```text
 //! loop {
 //!     kernel.advance(host.now());
-//!     while let Some(id) = kernel.next() {           // oldest ready task first
-//!         let step = tasks.resume(id, &mut host);    // runs to its next wait
-//!         kernel.park(id, step);                     // into the bin, back in the queue, or gone
+//!     while let Some(id) = kernel.next() {           // the oldest ready task first
+//!         let step = tasks.resume(id, &mut host);    // runs the task to its next wait
+//!         kernel.park(id, step);                     // to the wait tables, the run queue, or removed
 //!     }
-//!     match kernel.rest() {                          // what there is to do until the next turn
+//!     match kernel.rest() {                          // what to do until the next turn
 //!         Rest::Empty => break,
-//!         Rest::Stalled => ...,                      // all wait, and nothing can wake them
+//!         Rest::Stalled => ...,                      // all tasks wait, and nothing can wake them
 //!         rest => host.wait(rest, |source, readiness| kernel.ready(source, readiness)),
 //!     }
 //! }
 //! ```
 //!
-//! # What it promises
+//! # Promises
 //!
-//! 1. A task is in exactly one place: the run queue, the wait tables, or gone.
-//! 2. No wake-up is lost, and none is doubled.
-//! 3. First in, first out: between two turns of one task, every other ready task has had one.
-//! 4. The same inputs give the same run, to the byte.
-//! 5. An id of something that is gone does nothing; it never names its successor.
-//! 6. Closing a source wakes whatever waits for it. Cancelling a task takes it out of the wait tables at once.
-//! 7. Capacity is fixed when the kernel is made. Running out is a value, never a panic.
-//! 8. "All tasks wait, and nothing can wake them" is an answer, and not a hang.
-//! 9. The cost of an event does not depend on how many tasks wait; that of a timer grows with their logarithm at most.
-//! 10. Time does not move past a deadline before the sources have been looked at since that moment. However long a step,
-//!     a turn or a wait took, and whatever ended it: what came before a deadline is seen before it, and a deadline that
-//!     has passed is never waited for. [`Kernel::advance`] says how.
+//! 1. Each task is in exactly one state: ready (in the run queue), waiting (in the wait tables), or gone (its slot is
+//!    free).
+//! 2. Each wake-up makes its task run exactly once: none is lost, and none is delivered twice.
+//! 3. The run queue is first in, first out: between two steps of one task, every other ready task runs one step.
+//! 4. Runs are deterministic: identical inputs produce identical runs, byte for byte.
+//! 5. An id of a task, source or job that no longer exists has no effect, and never refers to the next user of its
+//!    slot.
+//! 6. Closing a source wakes every task that waits for it, and cancelling a task removes it from the wait tables at
+//!    once.
+//! 7. Capacity is fixed when the kernel is created, and exceeding it returns an error, never a panic.
+//! 8. If all tasks wait and nothing can wake them, the kernel reports [`Rest::Stalled`] and does not hang.
+//! 9. The cost of an event does not depend on the number of waiting tasks; the cost of a timer grows at most with its
+//!    logarithm.
+//! 10. A deadline expires only after a poll of all sources that began after it, so an event that precedes the deadline
+//!     is always seen first, and the host never sleeps past a deadline ([`Kernel::advance`] explains how).
 //!
 //! # Where to look
 //!
-//! The files are a ladder, to be climbed in this order; none imports from a rung above its own:
+//! The modules form a ladder. Read them in this order; no module imports from a later one:
 //!
-//! | rung | what is there |
+//! | rung | content |
 //! | --- | --- |
-//! | `kernel` | who runs next and who waits for what. Read `kernel.rs`, then `wait.rs`, `queue.rs` and `timers.rs`; this is the whole idea |
-//! | `job` | what is computed in slices, and how it travels |
-//! | `exec` | the kernel together with its tasks, and what these see of their host |
+//! | `kernel` | the scheduler. Start with `kernel.rs`, then read `wait.rs`, `queue.rs` and `timers.rs` |
+//! | `job` | computations that run in slices, and how a job moves to the host |
+//! | `exec` | the kernel together with its tasks, and the tasks' view of their host |
 //! | `task` | tasks that are `async fn`s |
-//! | `time` | waiting for a moment |
-//! | `sync` | waiting for each other |
+//! | `time` | sleeping, timeouts and intervals |
+//! | `sync` | locks, channels and other waits for other tasks |
 //! | `group` | tasks that end together |
-//! | `serve` | the loop that serves: taking connections in, running their tasks, letting them go |
+//! | `serve` | the serving loop: accepts connections, runs their tasks, and closes them |
 //! | `protocols` | the shipped services, as pure state machines |
-//! | `driven` | the tasks' half of a loop whose I/O somebody else does |
+//! | `driven` | the tasks' half of a loop whose I/O another program does |
 //!
 //! Programs use these:
 //!
-//! * [`Kernel`]: who runs next and who waits for what.
-//! * [`Task`], [`Step`], [`Wait`]: what a task says. [`Host`]: what a host gives it.
+//! * [`Kernel`]: decides which task runs next and records what each task waits for.
+//! * [`Task`], [`Step`], [`Wait`]: the interface of a task. [`Host`]: the interface of a host.
 //! * [`Executor`]: the kernel together with its tasks; the inner half of the loop above.
-//! * [`task`]: tasks that are `async fn`s, on the same kernel. [`time`], [`sync`] and [`group`]: what they wait for
-//!   beside sources and jobs.
+//! * [`task`]: tasks that are `async fn`s, on the same kernel. [`time`], [`sync`] and [`group`]: waits for other things
+//!   than sources and jobs.
 //! * [`fib_service`], [`echo`]: the shipped services.
 //!
-//! Hosts are made of these:
+//! Hosts are built from these:
 //!
-//! * [`serve`]: the loop that takes and serves connections, written once, over a platform of yours.
-//! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. Both take a heap, the feature `alloc`.
+//! * [`serve`]: the loop that accepts and serves connections, written once, over a platform that you implement.
+//! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. Both modules need a heap (feature `alloc`).
 //!
 //! # A complete loop
 //!

@@ -1,12 +1,12 @@
 //! Serving: the loop that every host runs around its sources, written once.
 //!
-//! [`Engine`] takes connections, runs their tasks, reads out what peers still send to closed connections, keeps within the
-//! room there is, and drains. A [`Platform`] is what it needs of a system: sources, a clock, a way to wait. Each is a [`Host`]
-//! whose tasks are [`ServeTask`]s; `native/examples/smallest_host.rs` is one in a page. These take a heap: the feature
-//! `alloc`.
+//! [`Engine`] accepts connections, runs their tasks, discards input that arrives after a connection was closed,
+//! enforces the capacity limits, and drains. A [`Platform`] provides what the loop needs from a system: sources, a
+//! clock, and a way to wait. A platform is a [`Host`] whose tasks are [`ServeTask`]s;
+//! `native/examples/smallest_host.rs` is a complete one on a page. All of this needs a heap (feature `alloc`).
 //!
-//! Loops that somebody else drives ([`driven`](crate::driven)) share the tasks and the turn, and leave the rest to their
-//! drivers.
+//! Loops whose I/O another program does ([`driven`](crate::driven)) share the tasks and the turn, and leave the rest to
+//! that program.
 //!
 //! [`Host`]: crate::Host
 

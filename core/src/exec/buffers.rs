@@ -1,19 +1,19 @@
-//! Bytes on their way. An idle connection holds no buffer: input is read into one shared buffer of the
-//! loop, and only what has to outlive the step is kept, in the task itself or in a block from a pool.
+//! Buffers for received and unsent bytes. An idle connection holds no buffer: input is read into one shared buffer of
+//! the loop. Only bytes that must outlive the step are kept, in the task itself or in a block of a pool.
 
 use core::ops::Range;
 
 use crate::kernel::slab::NONE;
 use crate::kernel::storage::{Slots, Storage};
 
-/// How many bytes a task can keep in its own place.
+/// The number of bytes that a task can keep inline.
 const INLINE: usize = 8;
 
 /// The shared buffers of a loop, and the pool of blocks.
 pub struct Buffers<S: Storage> {
-    /// The bytes that were just received. They last until the step ends.
+    /// The received bytes. They last until the step ends.
     pub input: S::Bytes,
-    /// The bytes that are to be sent. They last until the step ends.
+    /// The bytes to send. They last until the step ends.
     pub output: S::Bytes,
     blocks: Blocks<S>,
 }
@@ -23,15 +23,15 @@ impl<S: Storage> Buffers<S> {
         Self { input: storage.bytes(), output: storage.bytes(), blocks: Blocks::new(storage) }
     }
 
-    /// How much may be received now so that all of it could be kept: a block's worth, or, when no block
-    /// is left, a small bite that fits the task.
+    /// Returns how many bytes can be received now such that all of them can be kept: a block's worth if a block is
+    /// free, otherwise as many as fit into the task.
     #[must_use]
     #[inline]
     pub fn read_limit(&self) -> usize {
         if self.blocks.lent < self.blocks.blocks.limit() { self.input.as_ref().len() } else { INLINE }
     }
 
-    /// Blocks that are lent out now.
+    /// Returns the number of blocks that are lent now.
     #[must_use]
     pub fn blocks_lent(&self) -> usize {
         self.blocks.lent
@@ -67,17 +67,17 @@ impl<S: Storage> Buffers<S> {
         BufferedBytes(self.blocks.keep(&self.input.as_ref()[..count]))
     }
 
-    /// Takes a block back, whose index is from [`BufferedBytes::advance`].
+    /// Returns a block to the pool. Its index is from [`BufferedBytes::advance`].
     pub(crate) fn give_back(&mut self, block: u32) {
         self.blocks.give_back(block);
     }
 
-    /// What `held` holds, beside the output buffer to answer it in.
+    /// Returns the bytes of `held`, and the output buffer for the answer.
     pub(crate) fn held_and_output<'b>(&'b mut self, held: &'b BufferedBytes) -> (&'b [u8], &'b mut [u8]) {
         (self.blocks.look(&held.0), self.output.as_mut())
     }
 
-    /// The first `count` bytes of the shared input, beside the output buffer to answer them in.
+    /// Returns the first `count` bytes of the shared input, and the output buffer for the answer.
     pub(crate) fn input_and_output(&mut self, count: usize) -> (&[u8], &mut [u8]) {
         (&self.input.as_ref()[..count], self.output.as_mut())
     }
@@ -85,21 +85,21 @@ impl<S: Storage> Buffers<S> {
 
 /// A block of the pool.
 pub struct Block<B> {
-    /// None, where its memory was given back.
+    /// `None` if the memory was released.
     bytes: Option<B>,
     next: u32,
 }
 
 struct Blocks<S: Storage> {
     blocks: S::Blocks<Block<S::Bytes>>,
-    /// The first of those that are free and have memory; the last one used is the next.
+    /// The head of the list of free blocks with memory. The block that was used last comes first.
     free: u32,
-    /// The first of those whose memory was given back.
+    /// The head of the list of blocks whose memory was released.
     decommitted: u32,
     lent: usize,
-    /// Blocks that have memory.
+    /// The number of blocks that have memory.
     committed: usize,
-    /// The most that were lent at a time, since it was last reset.
+    /// The most blocks that were lent at a time since the peak was reset.
     peak: usize,
     storage: S,
 }
@@ -128,7 +128,7 @@ impl<S: Storage> Blocks<S> {
             let len = u8::try_from(rest.len()).unwrap_or(0);
             return BufferRepr::Inline { len, bytes };
         }
-        // Whoever read more than a bite had seen that a block was free, in this very step.
+        // A caller that read more than fits inline saw in this same step that a block was free.
         let Some(block) = self.borrow() else {
             debug_assert!(false, "more was read than could be kept");
             return BufferedBytes::EMPTY.0;
@@ -154,7 +154,7 @@ impl<S: Storage> Blocks<S> {
         Some(first)
     }
 
-    /// Takes a block without memory, which the caller gives some.
+    /// Removes and returns a block without memory. The caller allocates its memory.
     fn commit(&mut self) -> Option<u32> {
         let block = self.decommitted;
         let block = if let Some(Block { next, .. }) = self.blocks.items().get(block as usize) {
@@ -169,10 +169,10 @@ impl<S: Storage> Blocks<S> {
         Some(block)
     }
 
-    /// Gives back the memory of a block that is free.
+    /// Releases the memory of a free block.
     fn decommit(&mut self) {
         let block = self.take_free();
-        debug_assert!(block.is_some(), "what nobody has is free");
+        debug_assert!(block.is_some(), "blocks above the peak are free");
         let Some(block) = block else { return };
         let Block { bytes, next } = &mut self.blocks.items_mut()[block as usize];
         *bytes = None;
@@ -192,8 +192,8 @@ impl<S: Storage> Blocks<S> {
     }
 }
 
-/// Bytes that a task keeps: a few in its own place, more in a block that goes back to the pool as soon as it
-/// is empty. Call [`clear`](Self::clear) before it is dropped.
+/// Bytes that a task keeps between steps: a few inline, more in a block, which returns to the pool as soon as it is
+/// empty. Call [`clear`](Self::clear) before this value is dropped.
 #[derive(Debug)]
 pub struct BufferedBytes(BufferRepr);
 
@@ -204,43 +204,43 @@ enum BufferRepr {
 }
 
 impl BufferedBytes {
-    /// Nothing.
+    /// No bytes.
     pub const EMPTY: Self = Self(BufferRepr::Inline { len: 0, bytes: [0; INLINE] });
 
-    /// Returns true if it holds nothing.
+    /// Returns true if no bytes are kept.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
         matches!(self.0, BufferRepr::Inline { len: 0, .. })
     }
 
-    /// Keeps the part `range` of the shared input, which was received within [`Buffers::read_limit`] in this
-    /// step. It must hold nothing yet.
+    /// Keeps the bytes `range` of the shared input, which were received within [`Buffers::read_limit`] in this step.
+    /// Call this only while no bytes are kept.
     pub fn keep_input<S: Storage>(&mut self, buffers: &mut Buffers<S>, range: Range<usize>) {
-        debug_assert!(self.is_empty(), "one thing is kept at a time");
+        debug_assert!(self.is_empty(), "no bytes are kept yet");
         self.0 = buffers.blocks.keep(&buffers.input.as_ref()[range]);
     }
 
-    /// Keeps the part `range` of the shared output, as [`keep_input`](Self::keep_input) does of the input.
+    /// Keeps the bytes `range` of the shared output, as [`keep_input`](Self::keep_input) does for the input.
     pub fn keep_output<S: Storage>(&mut self, buffers: &mut Buffers<S>, range: Range<usize>) {
-        debug_assert!(self.is_empty(), "one thing is kept at a time");
+        debug_assert!(self.is_empty(), "no bytes are kept yet");
         self.0 = buffers.blocks.keep(&buffers.output.as_ref()[range]);
     }
 
-    /// Returns the bytes that it holds.
+    /// Returns the bytes that are kept.
     #[must_use]
     pub fn bytes<'b, S: Storage>(&'b self, buffers: &'b Buffers<S>) -> &'b [u8] {
         buffers.blocks.look(&self.0)
     }
 
-    /// Lets go of the first `count` bytes.
+    /// Releases the first `count` bytes.
     pub fn consume<S: Storage>(&mut self, buffers: &mut Buffers<S>, count: usize) {
         if let Some(block) = self.advance(count) {
             buffers.blocks.give_back(block);
         }
     }
 
-    /// Returns the bytes that are held, if they are in the task's own place.
+    /// Returns the bytes that are kept, if they are inline.
     #[inline]
     pub(crate) fn inline(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -249,7 +249,8 @@ impl BufferedBytes {
         }
     }
 
-    /// Lets go of the first `count` bytes, and of the block where that is empty now: the pool is to have it back.
+    /// Releases the first `count` bytes. If that empties a block, returns the index of the block, which the caller
+    /// returns to the pool.
     #[must_use]
     pub(crate) fn advance(&mut self, count: usize) -> Option<u32> {
         match &mut self.0 {
@@ -271,7 +272,7 @@ impl BufferedBytes {
         }
     }
 
-    /// Lets go of everything.
+    /// Releases all bytes.
     pub fn clear<S: Storage>(&mut self, buffers: &mut Buffers<S>) {
         self.consume(buffers, usize::MAX);
     }

@@ -1,4 +1,4 @@
-//! Tasks, and what they see of the world while they run.
+//! Tasks, and the context that they run in.
 
 use core::pin::Pin;
 use core::time::Duration;
@@ -15,54 +15,98 @@ use crate::kernel::step::{Step, Wait, WakeReason};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::kernel::{End, Kernel};
 
-/// How many tasks one step can spawn at least; it yields before it spawns more. With a heap (feature `alloc`), the
-/// kernel's limit is the only one.
+/// The maximum number of tasks that one step can spawn without a heap. To spawn more, the task yields first. With a
+/// heap (feature `alloc`), only the kernel's capacity is a limit.
 pub const MAX_SPAWNS: usize = 8;
 
-/// Tasks that a step spawned, on their way to their places.
+/// Tasks that a step spawned and that the executor has not stored yet.
 #[cfg(not(feature = "alloc"))]
 pub(crate) type Spawned<T> = heapless::Vec<(TaskId, T), MAX_SPAWNS>;
 #[cfg(feature = "alloc")]
 pub(crate) type Spawned<T> = alloc::vec::Vec<(TaskId, T)>;
 
-/// A task as a state machine: it runs until it has to wait, and says what for.
+/// A task as a state machine: it runs until it has to wait, and returns what it waits for.
 ///
-/// `H` is the host; a task that asks for no more of it than [`Host`] runs everywhere.
+/// `H` is the host. A task that uses only the operations of [`Host`] runs on every host.
+///
+/// ```
+/// use core::pin::Pin;
+/// use core::time::Duration;
+/// use sinbin_core::{Cx, Host, Step, Task, Wait, WakeReason};
+///
+/// /// Ticks `left` times, once a second.
+/// struct Ticker {
+///     left: u32,
+/// }
+///
+/// impl<H: Host> Task<H> for Ticker {
+///     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+///         if self.left == 0 || cx.wake_reason() == WakeReason::Cancelled {
+///             return Step::Done;
+///         }
+///         self.left -= 1;
+///         Step::Wait(Wait::time(cx.after(Some(Duration::from_secs(1)))))
+///     }
+/// }
+/// ```
 pub trait Task<H: Host> {
-    /// Runs to the next wait. What it returns decides when it is called again;
-    /// [`Cx::wake_reason`] says why it was.
+    /// Runs to the next wait. The returned step decides when the task runs again; [`Cx::wake_reason`] returns why it runs.
     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step;
 
-    /// Tells it its id, before its first step.
+    /// Passes the task its id before its first step.
     fn spawned(self: Pin<&mut Self>, id: TaskId) {
         let _ = id;
     }
 
-    /// Returns the task's name, and where it was spawned, for reports: if it knows.
+    /// Returns the task's name and where it was spawned, if the task knows them. For reports.
     fn label(&self) -> Option<Label> {
         None
     }
 
-    /// Says that a step ended in a panic, which the host has caught. [`end`](Self::end) comes next.
+    /// Notifies the task that its step panicked and that the host caught the panic. [`end`](Self::end) is called next.
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         let _ = cx;
     }
 
-    /// Runs once, after [`Step::Done`] or [`Step::Fail`]: the place to give back what the task holds.
+    /// Releases what the task holds. Called once, after [`Step::Done`] or [`Step::Fail`].
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         let _ = cx;
     }
 }
 
-/// The world as a running task sees it: its host, its loop's buffers, and the kernel's requests.
+/// The context of a running task: its host, the loop's buffers, and requests to the kernel.
+///
+/// ```
+/// use core::pin::Pin;
+/// use sinbin_core::{Cx, Host, Instant, Op, SourceId, Step, Task};
+///
+/// /// Reads a connection to its end, discards what it reads, and closes the connection.
+/// struct Discard(SourceId);
+///
+/// impl<H: Host> Task<H> for Discard {
+///     fn resume(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+///         let mut buffer = [0; 64];
+///         match cx.recv(self.0, &mut buffer) {
+///             Ok(0) => Step::Done,
+///             Ok(_) => Step::Yield,
+///             // If the operation would block, this is a wait until bytes come.
+///             Err(error) => cx.failed(Op::Recv, self.0, error, Instant::NEVER),
+///         }
+///     }
+///
+///     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+///         cx.close(self.0);
+///     }
+/// }
+/// ```
 pub struct Cx<'a, H: Host> {
     /// The host, for I/O.
     pub host: &'a mut H,
-    /// Bytes: the loop's shared buffers, and blocks for what has to outlive the step.
+    /// The loop's shared buffers, and blocks for bytes that must outlive the step.
     pub buffers: &'a mut Buffers<H::Storage>,
     pub(crate) kernel: &'a mut Kernel<H::Storage>,
     pub(crate) spawned: &'a mut Spawned<H::Task>,
-    /// The last task of the turn, which goes on when new tasks are settled.
+    /// The last task of a turn that is interrupted to store new tasks, after which the turn continues.
     pub(crate) held_back: u32,
 }
 
@@ -76,31 +120,32 @@ impl<'a, H: Host> Cx<'a, H> {
         Self { host, buffers, kernel, spawned, held_back: NONE }
     }
 
-    /// Which task this is.
+    /// Returns the id of the running task.
     #[must_use]
     pub fn id(&mut self) -> TaskId {
         self.kernel.head().0
     }
 
-    /// The kernel as it is in the middle of a turn, for reports and simulators.
+    /// Returns the kernel in its state during the turn, for reports and simulators.
     #[must_use]
     pub fn kernel(&self) -> &Kernel<H::Storage> {
         self.kernel
     }
 
-    /// Why it runs.
+    /// Returns why the task runs.
     #[must_use]
     pub fn wake_reason(&mut self) -> WakeReason {
         self.kernel.head().1
     }
 
-    /// The place whose readiness, hangup or end woke the task, where that is why it runs.
+    /// Returns the slot of the wait tables whose event woke the task. Meaningful only if such an event is why the task
+    /// runs.
     pub(crate) fn fired(&mut self) -> WaitSlot {
         let running = self.kernel.ready.head;
         WaitSlot(self.kernel.tasks.at(running).value.by)
     }
 
-    /// When the turn began.
+    /// Returns the moment when the turn began.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.kernel.now()
@@ -113,20 +158,20 @@ impl<'a, H: Host> Cx<'a, H> {
         self.host.clock(self.now())
     }
 
-    /// Returns the moment `span` from now, by the host's clock; [`Instant::NEVER`] without a span.
+    /// Returns the moment `span` from now by the host's clock, or [`Instant::NEVER`] without a span.
     #[must_use]
     #[inline]
     pub fn after(&self, span: Option<Duration>) -> Instant {
         span.map_or(Instant::NEVER, |span| self.clock() + span)
     }
 
-    /// Takes a connection from `listener` and spawns the host's task for it.
+    /// Accepts a connection from `listener` and spawns the host's task for it.
     ///
     /// # Errors
     ///
-    /// Those of [`Host::accept`]; [`IoError::NoRoom`] also at a limit of the kernel, or after
-    /// [`MAX_SPAWNS`] in one step. Nothing is lost then:
-    /// the connection waits with the listener.
+    /// Fails with the errors of [`Host::accept`], with [`IoError::Closed`] if the listener is closed, and with
+    /// [`IoError::NoRoom`] also at a capacity limit of the kernel or after [`MAX_SPAWNS`] tasks in one step. No
+    /// connection is lost then: it stays in the listener's backlog.
     pub fn accept(&mut self, listener: SourceId) -> Result<SourceId, IoError> {
         if !self.kernel.is_open(listener) {
             return Err(IoError::Closed);
@@ -141,7 +186,7 @@ impl<'a, H: Host> Cx<'a, H> {
         }
         let task = self.host.serve(listener, connection);
         let spawned = self.spawn(task);
-        debug_assert!(spawned.is_ok(), "there was room");
+        debug_assert!(spawned.is_ok(), "`has_room` returned true");
         Ok(connection)
     }
 
@@ -149,7 +194,7 @@ impl<'a, H: Host> Cx<'a, H> {
     ///
     /// # Errors
     ///
-    /// Those of the host.
+    /// Fails with the errors of the host.
     pub fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         self.host.recv(source, buffer)
     }
@@ -158,17 +203,17 @@ impl<'a, H: Host> Cx<'a, H> {
     ///
     /// # Errors
     ///
-    /// Those of the host.
+    /// Fails with the errors of the host.
     pub fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         self.host.send(source, bytes)
     }
 
-    /// Sends what is left of `bytes`, of which the first `sent` are sent already, and counts on there.
+    /// Sends the rest of `bytes`, of which `sent` bytes are sent already, and adds the newly sent bytes to `sent`.
     ///
     /// # Errors
     ///
-    /// The step to end with where not all is sent: a wait for the source to take more, until `deadline`, or the end of the
-    /// task, as [`failed`](Self::failed) has it.
+    /// Returns the step to end with if not all bytes are sent: a wait until `deadline` for the source to accept more,
+    /// or the end of the task, as [`failed`](Self::failed) decides.
     pub fn send_all(
         &mut self,
         source: SourceId,
@@ -186,15 +231,16 @@ impl<'a, H: Host> Cx<'a, H> {
         Ok(())
     }
 
-    /// Closes `source`; whoever waits for it is told.
+    /// Closes `source` and wakes every task that waits for it.
     pub fn close(&mut self, source: SourceId) {
         if self.kernel.close(source) {
             self.host.close(source);
         }
     }
 
-    /// The step after an operation on `source` failed: a wait where it would block, a good end where the host
-    /// is stopping or somebody has closed the source (the task was woken before that), else a bad one.
+    /// Returns the step after an operation on `source` failed. The step is a wait if the operation would block;
+    /// [`Step::Done`] if the host is stopping, or if the source was closed after the task was woken; and [`Step::Fail`]
+    /// otherwise.
     #[must_use]
     pub fn failed(&self, op: Op, source: SourceId, error: IoError, deadline: Instant) -> Step {
         match (error, op) {
@@ -206,18 +252,18 @@ impl<'a, H: Host> Cx<'a, H> {
         }
     }
 
-    /// Spawns a task; it runs in the next turn.
+    /// Spawns a task. Its first step is in the next turn.
     ///
     /// # Errors
     ///
-    /// Gives the task back when the kernel is full, or after [`MAX_SPAWNS`] in one step.
+    /// Returns the task if the kernel is full, or after [`MAX_SPAWNS`] tasks in one step.
     pub fn spawn(&mut self, task: H::Task) -> Result<TaskId, H::Task> {
         let mut task = Some(task);
         let id = self.spawn_as(|_| task.take());
         task.map_or(Ok(id), Err)
     }
 
-    /// Spawns what `make` makes, to which it tells the id; without room it does not call it.
+    /// Spawns the task that `make` returns for the new id. Does not call `make` if there is no capacity.
     #[inline]
     pub(crate) fn spawn_as(&mut self, make: impl FnOnce(TaskId) -> Option<H::Task>) -> TaskId {
         let nobody = TaskId::from_bits(u64::MAX);
@@ -232,14 +278,14 @@ impl<'a, H: Host> Cx<'a, H> {
         if let Some(task) = make(id) {
             #[cfg(feature = "alloc")]
             self.spawned.push((id, task));
-            // There was room.
+            // `has_room` returned true.
             #[cfg(not(feature = "alloc"))]
             self.spawned.push((id, task)).ok();
         }
         id
     }
 
-    /// Ends the turn with this step for the moment, so that new tasks are settled before others run.
+    /// Interrupts the turn after this step, so that new tasks are stored before other tasks run.
     fn hold_turn(&mut self) {
         let running = self.kernel.ready.head;
         if self.kernel.last != running {
@@ -247,12 +293,12 @@ impl<'a, H: Host> Cx<'a, H> {
         }
     }
 
-    /// Goes on with it.
+    /// Continues the interrupted turn.
     pub(crate) fn continue_turn(&mut self) {
         self.kernel.last = core::mem::replace(&mut self.held_back, NONE);
     }
 
-    /// Whether [`spawn`](Self::spawn) would take another task.
+    /// Returns true if [`spawn`](Self::spawn) would accept another task.
     #[must_use]
     pub fn has_room(&self) -> bool {
         #[cfg(feature = "alloc")]
@@ -262,19 +308,20 @@ impl<'a, H: Host> Cx<'a, H> {
         !is_full && !self.kernel.is_full() && self.kernel.end != End::Closed
     }
 
-    /// Returns true if the running task is cancelled and to be told so. Where no task is, that is known at once.
+    /// Returns true if the running task is cancelled and no finished step has delivered that. If no task is cancelled,
+    /// the check is one comparison.
     #[inline]
     pub(crate) fn is_cancelled(&mut self) -> bool {
         self.kernel.cancelling > 0 && self.kernel.is_head_to_be_told()
     }
 
-    /// Returns true if the running task is cancelled and to be told so. The present step tells it: another call returns
-    /// false.
+    /// Delivers the cancellation of the running task in the current step, so that no later step delivers it. Returns
+    /// true if there is one to deliver.
     pub(crate) fn take_cancel(&mut self) -> bool {
         self.kernel.take_cancel()
     }
 
-    /// Has the host make something of a new source.
+    /// Opens a source and passes it to `make`, with the host. Closes the source if `make` fails.
     pub(crate) fn open<T>(
         &mut self,
         make: impl FnOnce(&mut H, SourceId) -> Result<T, IoError>,
@@ -311,11 +358,11 @@ impl<'a, H: Host> Cx<'a, H> {
         self.kernel.cancel_once(task)
     }
 
-    /// Hands a job to the host; wait for its id, then [`take_job`](Self::take_job).
+    /// Submits a job to the host. Wait for the returned id, then call [`take_job`](Self::take_job).
     ///
     /// # Errors
     ///
-    /// [`Full`] when the kernel has no place for another job.
+    /// Returns [`Full`] if the kernel has no free slot for a job.
     pub fn submit<J: Job>(&mut self, job: J) -> Result<JobId, Full>
     where
         H: Jobs<J>,
@@ -325,7 +372,7 @@ impl<'a, H: Host> Cx<'a, H> {
         Ok(id)
     }
 
-    /// The job's result, once it is there; the id is gone then.
+    /// Removes and returns the job's result, if the job is done. Its id is no longer valid then.
     pub fn take_job<J: Job>(&mut self, id: JobId) -> Option<J::Output>
     where
         H: Jobs<J>,
@@ -335,7 +382,7 @@ impl<'a, H: Host> Cx<'a, H> {
         Some(output)
     }
 
-    /// Gives the job up.
+    /// Cancels the job.
     pub fn cancel_job<J: Job>(&mut self, id: JobId)
     where
         H: Jobs<J>,

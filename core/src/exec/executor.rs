@@ -1,4 +1,4 @@
-//! The kernel together with the tasks it schedules: the inner half of every host's loop.
+//! The kernel together with the tasks that it schedules: the inner half of every host's loop.
 
 use core::pin::Pin;
 
@@ -16,12 +16,60 @@ use crate::kernel::storage::{Slots, Storage};
 /// A table of tasks in the storage of the host `H`.
 type Tasks<H> = <<H as Host>::Storage as Storage>::Tasks<Option<<H as Host>::Task>>;
 
-/// Kernel, tasks and buffers of one loop.
+/// The kernel, tasks and buffers of one loop.
 ///
-/// A host repeats three calls: [`turn`](Self::turn), then [`Kernel::rest`] to learn what to wait for, then, as
-/// it finds things ready, [`Kernel::ready`] and [`Kernel::job_done`].
+/// A host repeats three calls: [`turn`](Self::turn), then [`Kernel::rest`] to find out what to wait for, and then
+/// [`Kernel::ready`] and [`Kernel::job_done`] for each event that it finds.
+///
+/// ```
+/// use sinbin_core::{Executor, Fixed, Instant, Rest};
+/// # use core::pin::Pin;
+/// # use sinbin_core::{Cx, Host, IoError, SourceId, Step, Task};
+/// #
+/// # struct Idle;
+/// #
+/// # impl Host for Idle {
+/// #     type Storage = Fixed<4>;
+/// #     type Task = Countdown;
+/// #
+/// #     fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+/// #         Err(IoError::Unsupported)
+/// #     }
+/// #     fn recv(&mut self, _: SourceId, _: &mut [u8]) -> Result<usize, IoError> {
+/// #         Err(IoError::Unsupported)
+/// #     }
+/// #     fn send(&mut self, _: SourceId, _: &[u8]) -> Result<usize, IoError> {
+/// #         Err(IoError::Unsupported)
+/// #     }
+/// #     fn close(&mut self, _: SourceId) {}
+/// #     fn serve(&mut self, _: SourceId, _: SourceId) -> Countdown {
+/// #         Countdown(0)
+/// #     }
+/// # }
+/// #
+/// # struct Countdown(u32);
+/// #
+/// # impl Task<Idle> for Countdown {
+/// #     fn resume(mut self: Pin<&mut Self>, _: &mut Cx<'_, Idle>) -> Step {
+/// #         self.0 = self.0.saturating_sub(1);
+/// #         if self.0 == 0 { Step::Done } else { Step::Yield }
+/// #     }
+/// # }
+///
+/// // `Idle` is a host without I/O. Its tasks count down, one number a step.
+/// let (mut executor, mut host) = (Executor::<Idle>::new(&Fixed), Idle);
+/// for count in [1, 3] {
+///     assert!(executor.spawn(Countdown(count)).is_ok());
+/// }
+/// let mut steps = 0;
+/// while executor.kernel.rest() == Rest::Ready {
+///     steps += executor.turn(Instant::ZERO, &mut host);
+/// }
+/// assert_eq!(executor.kernel.rest(), Rest::Empty);
+/// assert_eq!(steps, 4);
+/// ```
 pub struct Executor<H: Host> {
-    /// The kernel: it knows who runs next, and who waits for what.
+    /// The kernel, which decides which task runs next and records what each task waits for.
     pub kernel: Kernel<H::Storage>,
     tasks: Tasks<H>,
     buffers: Buffers<H::Storage>,
@@ -29,7 +77,7 @@ pub struct Executor<H: Host> {
 }
 
 impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
-    /// An executor without tasks, as large as `storage` says.
+    /// Creates an executor without tasks, with the capacity of `storage`.
     #[must_use]
     pub fn new(storage: &H::Storage) -> Self {
         Self {
@@ -40,11 +88,11 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
-    /// Adds a task. It runs in the next turn.
+    /// Adds a task. Its first step is in the next turn.
     ///
     /// # Errors
     ///
-    /// Gives the task back when there is no place for another.
+    /// Returns the task if the storage has no free slot for it.
     pub fn spawn(&mut self, task: H::Task) -> Result<TaskId, H::Task> {
         match self.kernel.spawn() {
             Err(Full) => Err(task),
@@ -55,15 +103,15 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
-    /// Runs one turn at `now`, after a look at all sources ([`Kernel::advance`]): a step of each task that is ready.
-    /// Returns how many steps that were.
+    /// Runs one turn at `now`, after a poll of all sources ([`Kernel::advance`]): one step of each ready task. Returns
+    /// the number of steps.
     pub fn turn(&mut self, now: Instant, host: &mut H) -> usize {
         self.kernel.advance(now);
         self.run_turn(host)
     }
 
-    /// Runs one turn at `now` without a look at all sources ([`Kernel::advance_unpolled`]): a step of each task that is
-    /// ready; no wait ends by its deadline. Returns how many steps that were.
+    /// Runs one turn at `now` without a poll of all sources ([`Kernel::advance_unpolled`]): one step of each ready task.
+    /// No wait ends by its deadline. Returns the number of steps.
     pub fn turn_unpolled(&mut self, now: Instant, host: &mut H) -> usize {
         self.kernel.advance_unpolled(now);
         self.run_turn(host)
@@ -96,8 +144,8 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
-    /// Takes all tasks out, one by one, without a further step: for a host that is of no use any more, and whose tasks may
-    /// panic when they are dropped.
+    /// Removes all tasks, one by one, without a further step, and passes them to `take`. For a host that cannot
+    /// continue, and whose tasks may panic when they are dropped.
     #[cfg(feature = "alloc")]
     pub fn drain(&mut self, mut take: impl FnMut(H::Task)) {
         for place in self.tasks.items_mut() {
@@ -110,40 +158,42 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         }
     }
 
-    /// What the task is called, and where it was spawned: if it knows.
+    /// Returns the task's name and where it was spawned, if the task knows them.
     #[must_use]
     pub fn label(&self, task: TaskId) -> Option<Label> {
         self.kernel.state(task)?;
         self.tasks.items().get(task.index())?.as_ref()?.label()
     }
 
-    /// Blocks that are lent out now: bytes that wait in the process, in units of a block's size.
+    /// Returns the number of blocks that are lent now, which hold bytes that wait in the process.
     #[must_use]
     pub fn blocks_lent(&self) -> usize {
         self.buffers.blocks_lent()
     }
 
-    /// Blocks that have memory: those [lent out](Self::blocks_lent), and those that are kept for who needs one next.
+    /// Returns the number of blocks that have memory: [lent](Self::blocks_lent) blocks, and free blocks that are kept
+    /// for reuse.
     #[must_use]
     pub fn blocks_committed(&self) -> usize {
         self.buffers.blocks_committed()
     }
 
-    /// The most blocks that were lent out at a time since [`reset_peak`](Self::reset_peak): more need no memory.
+    /// Returns the most blocks that were lent at a time since [`reset_peak`](Self::reset_peak). More blocks need no
+    /// memory.
     #[must_use]
     pub fn blocks_peak(&self) -> usize {
         self.buffers.blocks_peak()
     }
 
-    /// Begins to look for the [peak](Self::blocks_peak) anew. A host that does so about once a second can give back the
-    /// memory of blocks that nobody has needed for so long; by such a mark tcmalloc trims the caches of its threads.
+    /// Restarts the measurement of the [peak](Self::blocks_peak). A host that does so about once a second can release
+    /// the memory of blocks that no task needed in that time. tcmalloc trims its thread caches by such a mark.
     pub fn reset_peak(&mut self) {
         self.buffers.reset_peak();
     }
 
-    /// Drops the [bytes](Storage::Bytes) of `count` blocks that are free, or of as many as there are beyond the
-    /// [peak](Self::blocks_peak). Returns of how many. They are blocks still, and get bytes again when they are needed.
-    /// O(count).
+    /// Drops the [bytes](Storage::Bytes) of up to `count` free blocks, but of none within the
+    /// [peak](Self::blocks_peak). Returns the number of these blocks. They remain in the pool, and get new bytes when
+    /// they are needed. O(count).
     pub fn decommit(&mut self, count: usize) -> usize {
         self.buffers.decommit(count)
     }
@@ -172,11 +222,11 @@ where
     cx.host.ended(id, failure);
 }
 
-/// Puts a task in the place of its id.
+/// Stores a task in the slot of its id.
 fn settle<H: Host<Task: Task<H> + Unpin>>(tasks: &mut Tasks<H>, id: TaskId, mut task: H::Task) {
     while tasks.items().len() <= id.index() {
         let pushed = tasks.push(None);
-        debug_assert!(pushed.is_ok(), "as many places as the kernel has tasks");
+        debug_assert!(pushed.is_ok(), "the table has capacity for the kernel's tasks");
         if pushed.is_err() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Hosts, which do the I/O and the computing for tasks, and services, which they run.
+//! Hosts, which do the I/O and the computing for tasks, and services, which hosts run.
 
 use crate::job::Job;
 use crate::kernel::error::{Failure, IoError};
@@ -6,76 +6,156 @@ use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
 use crate::kernel::storage::Storage;
 
-/// Does the I/O: nonblocking operations on sources that it keeps under ids of the kernel's.
+/// A host: it does the I/O for tasks, by nonblocking operations on sources that it keeps under ids of the kernel.
+///
+/// ```
+/// use std::collections::VecDeque;
+///
+/// use sinbin_core::{Fixed, Host, IoError, SourceId};
+/// # struct Ping;
+///
+/// /// A host in memory with one source, which receives the bytes that are sent to it.
+/// struct Loopback(VecDeque<u8>);
+///
+/// impl Host for Loopback {
+///     type Storage = Fixed<4>;
+///     type Task = Ping;
+///
+///     fn accept(&mut self, _: SourceId, _: SourceId) -> Result<(), IoError> {
+///         Err(IoError::Unsupported)
+///     }
+///
+///     fn recv(&mut self, _: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+///         if self.0.is_empty() {
+///             return Err(IoError::WouldBlock);
+///         }
+///         let count = buffer.len().min(self.0.len());
+///         buffer.iter_mut().zip(self.0.drain(..count)).for_each(|(to, from)| *to = from);
+///         Ok(count)
+///     }
+///
+///     fn send(&mut self, _: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+///         self.0.extend(bytes);
+///         Ok(bytes.len())
+///     }
+///
+///     fn close(&mut self, _: SourceId) {
+///         self.0.clear();
+///     }
+///
+///     fn serve(&mut self, _: SourceId, _: SourceId) -> Ping {
+///         unreachable!("no connection is accepted")
+///     }
+/// }
+/// ```
 pub trait Host: Sized {
-    /// Where the kernel's tables live.
+    /// The storage of the kernel's tables.
     type Storage: Storage;
-    /// The tasks that it runs: one type, mostly an `enum`, that is a [`Task`](crate::Task) of this host.
+    /// The type of the tasks, often an `enum`, which is a [`Task`](crate::Task) of this host.
     type Task;
 
-    /// Takes a connection from `listener` and keeps it as `new`.
+    /// Accepts a connection from `listener` and keeps it as `new`.
     ///
     /// # Errors
     ///
-    /// [`IoError::WouldBlock`] when none is there, [`IoError::NoRoom`] when it could not keep it: it waits
-    /// with the listener then. [`IoError::Reset`] when the client was gone before it was taken, [`IoError::Stopping`] or
-    /// [`IoError::Closed`] when no other will come.
+    /// Fails with [`IoError::WouldBlock`] if no connection is pending, [`IoError::NoRoom`] if the host cannot keep it
+    /// (the connection stays in the listener's backlog), [`IoError::Reset`] if the client left before it was accepted,
+    /// and [`IoError::Stopping`] or [`IoError::Closed`] if no further connection will come.
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError>;
 
-    /// Receives into `buffer` and returns how much; 0 is the end of the stream.
+    /// Receives into `buffer` and returns the number of bytes; 0 is the end of the stream.
     ///
     /// # Errors
     ///
-    /// [`IoError::WouldBlock`] when nothing is there; [`IoError::Stopping`] instead, once the host is to stop.
+    /// Fails with [`IoError::WouldBlock`] if no bytes are available, or with [`IoError::Stopping`] instead if the host
+    /// is stopping.
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
 
-    /// Sends from the front of `bytes` and returns how much.
+    /// Sends from the front of `bytes` and returns the number of bytes sent.
     ///
     /// # Errors
     ///
-    /// [`IoError::WouldBlock`] when there is no room at all.
+    /// Fails with [`IoError::WouldBlock`] if not even one byte can be sent.
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
 
-    /// Ends the source. What was sent still arrives.
+    /// Closes the source. Bytes that were sent before still arrive.
     fn close(&mut self, source: SourceId);
 
-    /// Makes the task that serves `connection`, which came in by `listener`.
+    /// Creates the task that serves `connection`, which was accepted from `listener`.
     fn serve(&mut self, listener: SourceId, connection: SourceId) -> Self::Task;
 
-    /// Returns the time by the host's clock, in the middle of a turn that began at `turn`: that moment or a later one. A
-    /// span that a task asks for counts from here, however long the turn has taken already. A host that has no clock at
-    /// hand returns `turn`, as this does.
+    /// Returns the time by the host's clock, in the middle of a turn that began at `turn`. The result is not earlier
+    /// than `turn`. A timeout that a task requests counts from this time, however long the turn has taken already. A
+    /// host that cannot read a clock returns `turn`, as the default does.
     #[inline]
     fn clock(&self, turn: Instant) -> Instant {
         turn
     }
 
-    /// A task is over; for reports.
+    /// Notifies the host that a task has ended; for reports.
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
         let _ = (task, failure);
     }
 }
 
-/// A host that computes for its tasks: in threads, in slices ([`Slicer`](crate::Slicer)), or elsewhere.
+/// A host that computes jobs for its tasks: in threads, in slices ([`Slicer`](crate::Slicer)), or elsewhere.
 pub trait Jobs<J: Job>: Host {
-    /// Begins with `job`. When it is done, the host says so to the kernel.
+    /// Starts `job`. When it is done, the host reports that to the kernel.
     fn submit(&mut self, id: JobId, job: J);
 
-    /// The result, once.
+    /// Removes and returns the result of the job, if it is done.
     fn take(&mut self, id: JobId) -> Option<J::Output>;
 
-    /// Gives a job up whose result is not wanted any more: the work on it ends with the present slice.
+    /// Cancels a job whose result is no longer needed. Work on it ends with the current slice at the latest.
     fn cancel(&mut self, id: JobId);
 }
 
-/// A service: what to run for each connection, and the settings that all of them share.
+/// A service: the task of each connection, and the settings that all connections share.
+///
+/// ```
+/// use core::pin::Pin;
+/// use sinbin_core::{Cx, Instant, NoJob, Serves, Service, SourceId, Step, Task};
+///
+/// /// Sends a greeting to each client, and closes the connection.
+/// struct Greeter {
+///     greeting: &'static str,
+/// }
+///
+/// struct Connection {
+///     source: SourceId,
+///     sent: usize,
+/// }
+///
+/// impl Service for Greeter {
+///     type Conn = Connection;
+///     type Job = NoJob;
+///
+///     fn connect(&self, source: SourceId) -> Connection {
+///         Connection { source, sent: 0 }
+///     }
+/// }
+///
+/// impl<H: Serves<Greeter>> Task<H> for Connection {
+///     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+///         let greeting = cx.host.service().greeting.as_bytes();
+///         match cx.send_all(self.source, greeting, &mut self.sent, Instant::NEVER) {
+///             Ok(()) => Step::Done,
+///             Err(step) => step,
+///         }
+///     }
+///
+///     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+///         cx.close(self.source);
+///     }
+/// }
+/// ```
 pub trait Service {
     /// The state of one connection.
     type Conn: Unpin;
-    /// The jobs that connections have computed off the loop; [`NoJob`](crate::NoJob) if there are none.
+    /// The jobs of connections, which are computed off the loop; [`NoJob`](crate::NoJob) for a service without jobs.
     type Job: Job;
 
-    /// Begins to serve a connection.
+    /// Creates the state of a new connection.
     fn connect(&self, source: SourceId) -> Self::Conn;
 
     /// Returns the service's name, for reports.
@@ -86,6 +166,6 @@ pub trait Service {
 
 /// A host that runs the service `S`.
 pub trait Serves<S: Service>: Host {
-    /// The service, with its settings.
+    /// Returns the service, with its settings.
     fn service(&self) -> &S;
 }

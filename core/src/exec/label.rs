@@ -3,12 +3,12 @@
 use core::fmt;
 use core::panic::Location;
 
-/// The name of a task, and the place where it was spawned.
+/// The name of a task, and where it was spawned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Label {
-    /// The path of its `async fn`.
+    /// The path of the task's `async fn`.
     pub name: &'static str,
-    /// The place where it was spawned.
+    /// The source location of the spawn.
     pub spawned: &'static Location<'static>,
 }
 

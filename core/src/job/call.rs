@@ -1,16 +1,16 @@
-//! Jobs, and closures that are made jobs.
+//! Jobs, and closures that are converted to jobs.
 
 use core::marker::PhantomData;
 
 use crate::job::{Job, Progress};
 
-/// Something that can be computed off the loop: a [`Job`], or a closure, which is a job of one slice. `Kind` tells the two
-/// apart, and is inferred.
+/// A computation that can run off the loop: a [`Job`], or a closure, which becomes a job of one slice. `Kind`
+/// distinguishes the two and is inferred.
 pub trait IntoJob<Kind> {
-    /// The job.
+    /// The type of the job.
     type Job: Job<Output: Send + 'static> + Send + 'static;
 
-    /// The job.
+    /// Converts the value to a job.
     fn into_job(self) -> Self::Job;
 }
 

@@ -1,4 +1,4 @@
-//! Jobs on their way to a host that does not know their type, and their results on the way back.
+//! Type-erased jobs: they pass a job to a host that does not know its type, and the result back.
 
 use core::any::Any;
 
@@ -8,16 +8,17 @@ use crate::job::Progress;
 #[cfg(feature = "alloc")]
 use crate::job::WireJob;
 
-/// Carries a job to a host, and its result back. The host looks what it is: one that computes jobs of one type
-/// [takes](ErasedJob::job) those, one with a heap takes any, boxed.
+/// A type-erased job, and then its result. The host checks the type: a host that computes jobs of one type takes them
+/// by [`job`](ErasedJob::job), and a host with a heap takes jobs of any type, boxed.
 pub trait ErasedJob {
-    /// An `Option<J>`, where `J` is the job's type: the job on its way to the host.
+    /// Returns an `Option<J>`, where `J` is the type of the job: the job that the host takes.
     fn job(&mut self) -> &mut dyn Any;
 
-    /// Takes its result out of `output`, an `Option<J::Output>`. Whether it was one.
+    /// Stores the result from `output`, an `Option<J::Output>`. Returns true if `output` had this type and held a
+    /// result.
     fn put(&mut self, output: &mut dyn Any) -> bool;
 
-    /// The job, whatever its type; none if it was taken before.
+    /// Returns the job, whatever its type, or `None` if it was taken before.
     #[cfg(feature = "alloc")]
     fn boxed(&mut self) -> Option<BoxedJob>;
 }
@@ -77,7 +78,7 @@ impl Job for BoxedJob {
     }
 }
 
-/// A boxed job can't travel: its type is not known any more.
+/// A boxed job cannot be sent, because its type is erased.
 #[cfg(feature = "alloc")]
 impl WireJob for BoxedJob {
     fn encode(&self, _: &mut dyn FnMut(&[u8])) -> bool {

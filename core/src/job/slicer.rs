@@ -1,15 +1,15 @@
-//! Jobs without threads: one slice a turn, the jobs in rotation.
+//! Jobs without threads: one slice per turn, the jobs in rotation.
 
 use crate::job::{Job, Progress};
 use crate::kernel::id::JobId;
 use crate::kernel::slab::NONE;
 use crate::kernel::storage::{Slots, Storage};
 
-/// A job's place.
+/// The slot of a job.
 pub struct Slot<J: Job> {
     id: JobId,
     state: State<J>,
-    /// Threads the rotation.
+    /// The next entry of the rotation.
     next: u32,
     queued: bool,
 }
@@ -20,8 +20,8 @@ enum State<J: Job> {
     Done(J::Output),
 }
 
-/// Runs jobs in slices between the turns of the tasks. However many jobs there are, a turn is longer by one
-/// slice at most, and each job gets its share.
+/// Runs jobs in slices between the turns of the tasks. Any number of jobs prolongs a turn by at most one slice, and all
+/// jobs get equal shares.
 pub struct Slicer<J: Job, S: Storage> {
     slots: S::Jobs<Slot<J>>,
     head: u32,
@@ -29,19 +29,19 @@ pub struct Slicer<J: Job, S: Storage> {
 }
 
 impl<J: Job, S: Storage> Slicer<J, S> {
-    /// A slicer with a place for each job of a kernel in the same storage.
+    /// Creates a slicer with capacity for each job of a kernel in the same storage.
     #[must_use]
     pub fn new(storage: &S) -> Self {
         Self { slots: storage.jobs(), head: NONE, tail: NONE }
     }
 
-    /// Whether there is nothing to run.
+    /// Returns true if no job is to run.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.head == NONE
     }
 
-    /// Takes a job in, last in the rotation. O(1), but for places that are used for the first time.
+    /// Adds a job, last in the rotation. O(1), except for slots that are used for the first time.
     pub fn submit(&mut self, id: JobId, job: J) {
         while self.slots.items().len() <= id.index() {
             let gone = Slot { id, state: State::Gone, next: NONE, queued: false };
@@ -53,13 +53,13 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         let slot = &mut self.slots.items_mut()[id.index()];
         slot.id = id;
         slot.state = State::Running(job);
-        // A place whose last job was cancelled may still stand in the rotation.
+        // A slot whose last job was cancelled may still be in the rotation.
         if !slot.queued {
             self.enqueue(id.index);
         }
     }
 
-    /// The result of a job that is done, once.
+    /// Removes and returns the result of a job, if the job is done.
     pub fn take(&mut self, id: JobId) -> Option<J::Output> {
         let slot = self.slot(id)?;
         match core::mem::replace(&mut slot.state, State::Gone) {
@@ -74,13 +74,13 @@ impl<J: Job, S: Storage> Slicer<J, S> {
     /// Drops a job, or its result.
     pub fn cancel(&mut self, id: JobId) {
         if let Some(slot) = self.slot(id) {
-            // The place is free whatever the destructor does.
+            // The slot is free even if the destructor panics.
             drop(core::mem::replace(&mut slot.state, State::Gone));
         }
     }
 
-    /// The job that [`run`](Self::run) runs next, if there is one.
-    #[expect(clippy::should_implement_trait, reason = "it does not move on")]
+    /// Returns the job that [`run`](Self::run) runs next, if any.
+    #[expect(clippy::should_implement_trait, reason = "the call does not advance the rotation")]
     pub fn next(&mut self) -> Option<JobId> {
         while self.head != NONE {
             let slot = &self.slots.items()[self.head as usize];
@@ -92,7 +92,7 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         None
     }
 
-    /// Runs the next job for about `budget` of its units. Returns it if it is done.
+    /// Runs the next job for about `budget` of its units. Returns the job's id if it is done.
     pub fn run(&mut self, budget: u32) -> Option<JobId> {
         while self.head != NONE {
             let index = self.dequeue();
@@ -103,7 +103,8 @@ impl<J: Job, S: Storage> Slicer<J, S> {
             return match job.run(budget) {
                 Progress::Done(output) => {
                     let id = slot.id;
-                    // The job is dropped behind its result, which is there whatever that does.
+                    // The job is dropped after its result is stored, so that the result survives a panic of the
+                    // destructor.
                     drop(core::mem::replace(&mut slot.state, State::Done(output)));
                     Some(id)
                 }
@@ -116,14 +117,14 @@ impl<J: Job, S: Storage> Slicer<J, S> {
         None
     }
 
-    /// Returns true if the job is done, and its result is here.
+    /// Returns true if the job is done and its result is stored here.
     #[must_use]
     pub fn is_done(&self, id: JobId) -> bool {
         let slot = self.slots.items().get(id.index());
         slot.is_some_and(|slot| slot.id == id && matches!(slot.state, State::Done(_)))
     }
 
-    /// Returns one of the jobs or results that are kept here, if there are any. O(n).
+    /// Returns the id of one of the jobs or results that are stored here, if any. O(n).
     #[cfg(feature = "alloc")]
     pub(crate) fn first(&self) -> Option<JobId> {
         let there = |slot: &&Slot<J>| !matches!(slot.state, State::Gone);

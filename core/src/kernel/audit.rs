@@ -1,4 +1,4 @@
-//! Looking inside: a list of all tasks, and a check of the promises.
+//! Introspection: a list of all tasks, and a check of the promises.
 
 mod state;
 
@@ -14,20 +14,20 @@ use crate::kernel::task_slot::{TaskSlot, TaskState};
 use crate::kernel::wait_slot::{Table, WaitSlot};
 use crate::kernel::wait_tables::SourceSlot;
 
-/// What a task does at the moment.
+/// The current state of a task, for reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TaskView {
-    /// Which task.
+    /// The task.
     pub id: TaskId,
-    /// Where it is.
+    /// The state of the task.
     pub state: TaskState,
-    /// Since when.
+    /// The beginning of the turn in which the task entered this state.
     pub since: Instant,
-    /// What it waits for. A task that waits for nothing here waits for its deadline, or to be named.
+    /// The things that the task waits for. If there are none, a waiting task waits for its deadline or a wake-up.
     pub waits: [Option<WaitTarget>; MAX_WAITS],
-    /// When its wait ends at the latest.
+    /// The deadline of the wait; [`Instant::NEVER`] without one.
     pub deadline: Instant,
-    /// Who is to end its wait by name.
+    /// The party that is expected to wake the task.
     pub by: ExpectedWaker,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for TaskView {
 pub struct Broken(pub &'static str);
 
 impl<S: Storage> Kernel<S> {
-    /// Every task, with what it waits for and since when, in the order of their places.
+    /// Returns every task with its state and the things that it waits for, in the order of their slots.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView> + '_ {
         let live = self.slots().iter().enumerate().filter(|(_, entry)| entry.is_live());
         live.map(move |(index, entry)| {
@@ -84,26 +84,26 @@ impl<S: Storage> Kernel<S> {
         })
     }
 
-    /// How many tasks there are.
+    /// Returns the number of tasks.
     #[must_use]
     pub fn count(&self) -> usize {
         self.tasks.live() as usize
     }
 
-    /// Whether [`spawn`](Self::spawn) would say [`Full`](crate::Full).
+    /// Returns true if [`spawn`](Self::spawn) would return [`Full`](crate::Full).
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.tasks.is_full()
     }
 
-    /// Where the task is; `None` if it is gone.
+    /// Returns the state of the task, or `None` if it is gone.
     #[must_use]
     pub fn state(&self, task: TaskId) -> Option<TaskState> {
         Some(self.tasks.get(task.index, task.generation)?.state)
     }
 
-    /// The run queue: the tasks that are ready, in the order in which they will run. While a task runs, it is the
-    /// first.
+    /// Returns the run queue: the ready tasks, in the order in which they will run. A running task is the first of
+    /// them.
     pub fn queue(&self) -> impl Iterator<Item = TaskId> + '_ {
         let mut next = self.ready.head;
         (0..self.ready.len).map_while(move |_| {
@@ -114,19 +114,19 @@ impl<S: Storage> Kernel<S> {
         })
     }
 
-    /// Why the task runs, or last ran.
+    /// Returns why the task runs or last ran, or `None` if it is gone.
     #[must_use]
     pub fn wake_reason(&self, task: TaskId) -> Option<WakeReason> {
         Some(self.tasks.get(task.index, task.generation)?.wake_reason)
     }
 
-    /// Whether the job is there.
+    /// Returns true if the job exists.
     #[must_use]
     pub fn has_job(&self, job: JobId) -> bool {
         self.wait_tables.wait_slot(WaitKey::new(WaitTarget::Job(job))).is_some()
     }
 
-    /// The task that lives now in the place that a wait named is the one, unless that is gone.
+    /// Returns the party that the `by` of a waiting task's slot stands for: the task that has this index now, if any.
     fn by(&self, by: u32) -> ExpectedWaker {
         match (by, self.slots().get(by as usize)) {
             (OUTSIDE, _) => ExpectedWaker::Outside,
@@ -135,11 +135,11 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Checks every structure against every other. O(n); for tests and simulators, between any two calls.
+    /// Checks all structures against each other. O(n); for tests and simulators, between any two calls.
     ///
     /// # Errors
     ///
-    /// The first promise that does not hold.
+    /// Returns [`Broken`] with the first promise that does not hold.
     pub fn audit(&self) -> Result<(), Broken> {
         let mut seen = Census::default();
         for (index, entry) in self.slots().iter().enumerate() {
@@ -152,7 +152,7 @@ impl<S: Storage> Kernel<S> {
                 ensure(has_timer, "a deadline has a timer")?;
             } else {
                 let is_none = slot.wait_slots.iter().all(|wait_slot| *wait_slot == WaitSlot::NONE);
-                ensure(is_none, "who does not wait is in no wait table")?;
+                ensure(is_none, "a task that does not wait is in no wait table")?;
             }
             if entry.is_live() {
                 seen.count(index, slot);
@@ -163,61 +163,61 @@ impl<S: Storage> Kernel<S> {
         self.audit_queue(&seen)
     }
 
-    /// The part of [`audit`](Self::audit) that is about one task: whether all tables agree on where it is. O(1); a task
-    /// that is gone is nowhere.
+    /// Checks one task, as [`audit`](Self::audit) checks all: every table must agree on the task's state. O(1). A task
+    /// that is gone passes.
     ///
     /// # Errors
     ///
-    /// The first promise that does not hold.
+    /// Returns [`Broken`] with the first promise that does not hold.
     pub fn audit_task(&self, task: TaskId) -> Result<(), Broken> {
         let entry = self.slots().get(task.index()).filter(|entry| entry.is_live());
         let Some(entry) = entry.filter(|entry| entry.generation == task.generation) else { return Ok(()) };
         let slot = &entry.value;
         if slot.state == TaskState::Ready {
             let is_none = slot.wait_slots.iter().all(|wait_slot| *wait_slot == WaitSlot::NONE);
-            return ensure(is_none, "who does not wait is in no wait table");
+            return ensure(is_none, "a task that does not wait is in no wait table");
         }
         self.audit_wait_slots(task.index(), slot)?;
         if slot.deadline == Instant::NEVER {
             return Ok(());
         }
         let timer = self.timers.entries().get(slot.timer as usize).ok_or(Broken("a deadline has a timer"))?;
-        ensure(timer.task as usize == task.index(), "a timer knows its task")?;
-        ensure(timer.at <= slot.deadline, "a timer comes up no later than the deadline")
+        ensure(timer.task as usize == task.index(), "a timer refers to its task")?;
+        ensure(timer.at <= slot.deadline, "a timer fires no later than its deadline")
     }
 
     fn audit_counts(&self, seen: &Census) -> Result<(), Broken> {
         ensure(seen.live as usize == self.count(), "every task is counted")?;
-        ensure(seen.timed as usize == self.timers.entries().len(), "a slot has one timer at most")?;
-        ensure(seen.wait_slots as usize == self.waiters(), "who is in a wait table waits there")?;
-        ensure(seen.open_ended == self.open_ended, "waits without an end in sight are counted")?;
-        ensure(seen.told == self.cancelling, "who is told to end is counted")
+        ensure(seen.timed as usize == self.timers.entries().len(), "a slot has at most one timer")?;
+        ensure(seen.wait_slots as usize == self.waiters(), "a task in a wait table waits there")?;
+        ensure(seen.open_ended == self.open_ended, "waits that only a task can end are counted")?;
+        ensure(seen.told == self.cancelling, "undelivered cancellations are counted")
     }
 
     fn audit_queue(&self, seen: &Census) -> Result<(), Broken> {
         let queue = &self.ready;
-        ensure(queue.len == seen.ready, "who is ready is queued, and nobody else")?;
+        ensure(queue.len == seen.ready, "the ready tasks are queued, and no others")?;
         let mut unseen = seen.fingerprints;
         let mut index = queue.head as usize;
         for _ in 0..queue.len {
             let entry = self.slots().get(index).ok_or(Broken("the queue holds tasks"))?;
             let is_ready = entry.is_live() && entry.value.state == TaskState::Ready;
-            ensure(is_ready, "who is queued is ready")?;
+            ensure(is_ready, "a queued task is ready")?;
             unseen = unseen.wrapping_sub(fingerprint(index));
             index = entry.link as usize;
         }
-        // As many were seen as there are: if one was seen twice, another was not seen.
+        // The loop saw as many tasks as are ready: if it saw one twice, it missed another.
         ensure(unseen == 0, "a task is queued once")
     }
 
-    /// Returns at how many places it waits.
+    /// Returns the number of wait tables that the task is in.
     #[inline]
     fn audit_wait_slots(&self, index: usize, slot: &TaskSlot) -> Result<u32, Broken> {
         let mut count = 0;
         for wait_slot in slot.wait_slots {
             if wait_slot != WaitSlot::NONE {
                 count += 1;
-                ensure(self.waiter(wait_slot) as usize == index, "who waits is in the table it waits in")?;
+                ensure(self.waiter(wait_slot) as usize == index, "a waiting task is in its wait tables")?;
             }
         }
         Ok(count)
@@ -228,9 +228,9 @@ impl<S: Storage> Kernel<S> {
         for (position, timer) in timers.iter().enumerate() {
             let entry = self.slots().get(timer.task as usize).ok_or(Broken("a timer has a task"))?;
             let slot = &entry.value;
-            ensure(slot.timer as usize == position, "a timer knows its task")?;
+            ensure(slot.timer as usize == position, "a timer refers to its task")?;
             let waiting = entry.is_live() && slot.state == TaskState::Waiting;
-            ensure(!waiting || timer.at <= slot.deadline, "a timer comes up no later than the deadline")?;
+            ensure(!waiting || timer.at <= slot.deadline, "a timer fires no later than its deadline")?;
             let above = &timers[position.saturating_sub(1) / 2];
             ensure(above.at <= timer.at, "the first timer is at the top")?;
         }
@@ -241,7 +241,7 @@ impl<S: Storage> Kernel<S> {
         self.tasks.entries()
     }
 
-    /// Who waits at the place.
+    /// Returns the task that waits in the slot.
     fn waiter(&self, wait_slot: WaitSlot) -> u32 {
         let index = wait_slot.index() as usize;
         match wait_slot.table() {
@@ -250,7 +250,7 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// How many places of all tables are taken.
+    /// Returns the number of waiters in all wait tables.
     fn waiters(&self) -> usize {
         let taken = |waiter: &u32| usize::from(*waiter != NONE);
         let mut count = 0;
@@ -267,7 +267,7 @@ impl<S: Storage> Kernel<S> {
         count
     }
 
-    /// What the place stands for, with the id that its generation makes.
+    /// Returns the thing that the slot belongs to, with the slot's current generation.
     fn describe(&self, wait_slot: WaitSlot) -> WaitTarget {
         let index = wait_slot.index();
         let source = |entries: &[Entry<SourceSlot>]| SourceId::new(index, entries[index as usize].generation);
@@ -282,15 +282,15 @@ impl<S: Storage> Kernel<S> {
     }
 }
 
-/// What is counted over all places of tasks.
+/// Counts over all task slots.
 #[derive(Default)]
 struct Census {
     live: u32,
     ready: u32,
-    /// The sum of those of the ready ones.
+    /// The sum of the fingerprints of the ready tasks.
     fingerprints: u64,
     timed: u32,
-    /// Taken in wait tables.
+    /// The number of taken slots in the wait tables.
     wait_slots: u32,
     open_ended: u32,
     told: u32,
@@ -311,7 +311,7 @@ impl Census {
     }
 }
 
-/// Sums of these tell sets of equal size apart, without memory for a set.
+/// Returns a number for `index`. Sums of these numbers distinguish sets of equal size, without memory for a set.
 fn fingerprint(index: usize) -> u64 {
     let mixed = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 29)

@@ -1,10 +1,10 @@
-//! Errors as values: capacity, and I/O on a source. Protocol errors live with their protocols.
+//! Errors of capacity, and of I/O on a source. Protocol errors are in the modules of their protocols.
 
 use core::fmt;
 
 use crate::kernel::id::SourceId;
 
-/// A table is at its limit (promise 7). What was there before is as it was.
+/// Error returned when a table is at its limit (promise 7). The table is unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
@@ -16,26 +16,26 @@ impl fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
-/// The reason for which a host did not do an operation.
+/// The reason why a host did not perform an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IoError {
     /// The operation would block: wait for readiness and try again.
     WouldBlock,
-    /// The source is closed, or the id names nothing.
+    /// The source is closed, or the id refers to no source.
     Closed,
-    /// The peer broke the connection off.
+    /// The peer reset the connection.
     Reset,
-    /// The host is about to stop, and nothing is there: the task should end.
+    /// The host is stopping and has no more input for the task: the task should end.
     Stopping,
-    /// The host has no room for another connection now (file descriptors, memory, a limit of its own).
+    /// The host has no capacity for another connection now (file descriptors, memory, or a limit of its own).
     NoRoom,
     /// No listener is at the address.
     ConnectionRefused,
-    /// The address is taken.
+    /// The address is in use.
     AddressInUse,
-    /// The host has no such operation, or does not let this task have it.
+    /// The host does not have the operation, or does not permit it to this task.
     Unsupported,
-    /// Anything else, as the number by which the host's system calls it.
+    /// Any other error, by the number that the host's system uses for it.
     Os(i32),
 }
 
@@ -57,8 +57,8 @@ impl fmt::Display for IoError {
 
 impl core::error::Error for IoError {}
 
-/// Takes an error of the standard library for what it means to a task. An operation that a signal has interrupted is to be
-/// tried again, and so it would block.
+/// Converts an error of the standard library to its meaning for a task. An operation that a signal interrupted should
+/// be tried again, so it counts as one that would block.
 #[cfg(feature = "std")]
 impl From<std::io::Error> for IoError {
     #[cold]
@@ -80,19 +80,19 @@ impl From<std::io::Error> for IoError {
 /// An operation that can fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// Taking a connection from a listener.
+    /// Accepting a connection from a listener.
     Accept,
     /// Receiving from a connection.
     Recv,
     /// Sending to a connection.
     Send,
-    /// Waiting for something to become ready.
+    /// Waiting for readiness.
     Wait,
-    /// Beginning to listen.
+    /// Starting to listen.
     Listen,
     /// Connecting.
     Connect,
-    /// Ending the sending direction.
+    /// Shutting down the sending direction.
     Shutdown,
 }
 
@@ -110,12 +110,12 @@ impl fmt::Display for Op {
     }
 }
 
-/// The reason for which a task gave up: the operation, the source that it was for, and the error.
+/// The reason why a task failed: the operation, its source, and the error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// The operation.
     pub op: Op,
-    /// The source.
+    /// The source of the operation.
     pub source: SourceId,
     /// The error.
     pub error: IoError,

@@ -1,11 +1,11 @@
-//! Names of tasks, sources and jobs.
+//! Ids of tasks, sources and jobs.
 //!
-//! An id is an index and a generation. When the thing goes, the generation of its place moves on, so an
-//! old id matches nothing any more and can never hit the successor (promise 5).
+//! An id is an index and a generation. When a slot is freed, its generation advances, so an old id matches nothing and
+//! can never refer to the next user of the slot (promise 5).
 
-/// An id of the kernel's: what names a task, a source or a job.
+/// An id that the kernel assigns to a task, a source or a job.
 pub trait Id: Copy + Eq + sealed::Sealed {
-    /// The place in its table.
+    /// Returns the index of the slot in its table.
     fn index(self) -> usize;
 }
 
@@ -27,20 +27,20 @@ macro_rules! id {
                 Self { index, generation }
             }
 
-            /// The place in its table. Hosts use it to keep what they know of it in a table of their own.
+            /// Returns the index of the slot in its table. Hosts index tables of their own by it.
             #[must_use]
             pub const fn index(self) -> usize {
                 self.index as usize
             }
 
-            /// The id as one number, for contracts that carry nothing richer.
+            /// Returns the id as one number, for interfaces that carry only integers.
             #[must_use]
             pub const fn to_bits(self) -> u64 {
                 (self.generation as u64) << 32 | self.index as u64
             }
 
-            /// The id that [`to_bits`](Self::to_bits) was made of. Any number is safe: an id of
-            /// nothing does nothing.
+            /// Returns the id that [`to_bits`](Self::to_bits) converted to `bits`. Any number is safe: an id that
+            /// refers to nothing has no effect.
             #[must_use]
             #[expect(clippy::cast_possible_truncation, reason = "the halves are 32 bits each")]
             pub const fn from_bits(bits: u64) -> Self {
@@ -66,14 +66,14 @@ macro_rules! id {
 }
 
 id! {
-    /// Names a task.
+    /// The id of a task.
     TaskId
 }
 id! {
-    /// Names something that a host can find ready: a connection or a listener.
+    /// The id of a source: a connection or a listener, whose readiness a host reports.
     SourceId
 }
 id! {
-    /// Names a piece of computing that somebody does for a task.
+    /// The id of a job: a computation that a host runs for a task.
     JobId
 }

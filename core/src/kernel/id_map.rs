@@ -1,4 +1,4 @@
-//! A table by ids, for what is known of tasks, sources or jobs outside of the kernel.
+//! A map from ids, for data about tasks, sources or jobs that is kept outside of the kernel.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -6,11 +6,12 @@ use core::ops::Range;
 
 use crate::kernel::id::Id;
 
-/// Values by ids of the kernel's: a table with a place for each [index](Id::index), of which the id that has the place
-/// now finds its value, and an id that had the place before finds nothing.
+/// A map from ids of the kernel: a table with one slot for each [index](Id::index). A slot's current id finds its
+/// value; an id that had the slot before finds nothing.
 ///
-/// Methods that take one id are O(1); [`insert`](Self::insert) is O(1) on average, as the table grows to the largest index.
-/// The table never shrinks. It is for ids of the kernel's, whose indexes are dense. No method panics, unless memory runs out.
+/// Methods that take one id are O(1); [`insert`](Self::insert) is amortized O(1), since the table grows to the largest
+/// index. The table never shrinks. The map is meant for ids of the kernel, whose indexes are dense. No method panics
+/// unless memory runs out.
 ///
 /// ```
 /// use sinbin_core::{IdMap, SourceId};
@@ -27,13 +28,13 @@ pub struct IdMap<I, T> {
 }
 
 impl<I, T> IdMap<I, T> {
-    /// Creates an empty table without memory.
+    /// Creates an empty map without allocating.
     #[must_use]
     pub const fn new() -> Self {
         Self { places: Vec::new() }
     }
 
-    /// Creates an empty table that has the memory for so many places.
+    /// Creates an empty map with memory for the given number of slots.
     #[must_use]
     pub fn with_capacity(places: usize) -> Self {
         Self { places: Vec::with_capacity(places) }
@@ -41,7 +42,7 @@ impl<I, T> IdMap<I, T> {
 }
 
 impl<I: Id, T> IdMap<I, T> {
-    /// Keeps the value under `id`. Returns the value that was in its place, and the id which had that.
+    /// Stores the value under `id`. Returns the previous value of the slot, and the id that it was stored under.
     #[inline]
     pub fn insert(&mut self, id: I, value: T) -> Option<(I, T)> {
         let index = id.index();
@@ -51,7 +52,7 @@ impl<I: Id, T> IdMap<I, T> {
         self.places[index].replace((id, value))
     }
 
-    /// Returns the value of `id`.
+    /// Returns a reference to the value of `id`.
     #[must_use]
     #[inline]
     pub fn get(&self, id: I) -> Option<&T> {
@@ -59,7 +60,7 @@ impl<I: Id, T> IdMap<I, T> {
         (*found == id).then_some(value)
     }
 
-    /// Returns the value of `id`, to change.
+    /// Returns a mutable reference to the value of `id`.
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, id: I) -> Option<&mut T> {
@@ -74,20 +75,20 @@ impl<I: Id, T> IdMap<I, T> {
         self.get(id).is_some()
     }
 
-    /// Takes the value of `id` out.
+    /// Removes and returns the value of `id`.
     #[inline]
     pub fn remove(&mut self, id: I) -> Option<T> {
         self.remove_if(id, |_| true)
     }
 
-    /// Takes the value of `id` out, if `is_one` returns true of it.
+    /// Removes and returns the value of `id` if `is_one` returns true for it.
     #[inline]
     pub fn remove_if(&mut self, id: I, is_one: impl FnOnce(&mut T) -> bool) -> Option<T> {
         let place = self.places.get_mut(id.index())?;
         Some(place.take_if(|(found, value)| *found == id && is_one(value))?.1)
     }
 
-    /// Returns the id that has the place at `index`, and its value.
+    /// Returns the id in the slot at `index` and a reference to its value.
     #[must_use]
     #[inline]
     pub fn at(&self, index: usize) -> Option<(I, &T)> {
@@ -95,7 +96,7 @@ impl<I: Id, T> IdMap<I, T> {
         Some((*id, value))
     }
 
-    /// Returns the id that has the place at `index`, and its value, to change.
+    /// Returns the id in the slot at `index` and a mutable reference to its value.
     #[must_use]
     #[inline]
     pub fn at_mut(&mut self, index: usize) -> Option<(I, &mut T)> {
@@ -103,26 +104,25 @@ impl<I: Id, T> IdMap<I, T> {
         Some((*id, value))
     }
 
-    /// Returns how many places there are, taken or not: more than any index that was used since everything was last
-    /// [taken out](Self::drain).
+    /// Returns the number of slots, used or not. Every index used since the last [`drain`](Self::drain) is smaller.
     #[must_use]
     pub fn places(&self) -> usize {
         self.places.len()
     }
 
-    /// Iterates over all there is, in the order of the indexes. O(places).
+    /// Iterates over all entries in the order of their indexes. O(slots).
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (I, &T)> {
         self.range(0..usize::MAX)
     }
 
-    /// Iterates over what is in these places, as [`iter`](Self::iter) does.
+    /// Iterates over the entries with these indexes, as [`iter`](Self::iter) does.
     pub fn range(&self, indexes: Range<usize>) -> impl DoubleEndedIterator<Item = (I, &T)> {
         let end = indexes.end.min(self.places.len());
         let places = self.places.get(indexes.start..end).unwrap_or_default();
         places.iter().flatten().map(|(id, value)| (*id, value))
     }
 
-    /// Takes everything out, in the order of the indexes.
+    /// Removes all entries and returns them in the order of their indexes.
     pub fn drain(&mut self) -> impl Iterator<Item = (I, T)> {
         self.places.drain(..).flatten()
     }

@@ -1,15 +1,15 @@
-//! The run queue: first in, first out (promise 3), threaded through the places of the tasks.
+//! The run queue: first in, first out (promise 3), linked through the task slots.
 //!
-//! It is a ring: the last task's link is the first one. So a task that yields is moved to the end by moving
-//! the ends past it, without a write to any place.
+//! The queue is a ring: the last task links to the first. A task that yields therefore moves to the end when `head` and
+//! `tail` advance, without a write to any slot.
 
 use crate::kernel::slab::{Entry, NONE};
 use crate::kernel::storage::Slots;
 use crate::kernel::task_slot::{TaskSlot, Tasks};
 
-/// A ring of tasks by their links. A task is on it at most once (promise 2); the kernel sees to that.
+/// A ring of linked tasks. The kernel ensures that a task is in it at most once (promise 2).
 pub(crate) struct RunQueue {
-    /// The oldest, if there is one.
+    /// The oldest task, if the queue is not empty.
     pub(crate) head: u32,
     pub(crate) tail: u32,
     pub(crate) len: u32,
@@ -20,7 +20,7 @@ impl RunQueue {
         Self { head: NONE, tail: NONE, len: 0 }
     }
 
-    /// Adds a task that is not on it, as the youngest.
+    /// Adds a task as the youngest. The task must not be in the queue.
     #[inline]
     pub(crate) fn push(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>, index: u32) {
         if self.len == 0 {
@@ -33,20 +33,20 @@ impl RunQueue {
         self.len += 1;
     }
 
-    /// Takes the oldest, `head`, off. There must be one.
+    /// Removes the oldest task, `head`. The queue must not be empty.
     #[inline]
     pub(crate) fn pop(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
-        debug_assert!(self.len > 0, "nobody is taken off an empty queue");
+        debug_assert!(self.len > 0, "the queue is not empty");
         let next = tasks.at(self.head).link;
         tasks.at(self.tail).link = next;
         self.head = next;
         self.len -= 1;
     }
 
-    /// Makes the oldest, `head`, the youngest; `next` is its link.
+    /// Makes the oldest task, `head`, the youngest. `next` is its link.
     #[inline]
     pub(crate) fn rotate(&mut self, head: u32, next: u32) {
-        debug_assert!(self.len > 0 && head == self.head, "the oldest is moved");
+        debug_assert!(self.len > 0 && head == self.head, "`head` is the oldest task");
         self.tail = head;
         self.head = next;
     }

@@ -1,21 +1,21 @@
-//! A table whose places are reused, each with a generation.
+//! A table of reusable slots, each with a generation.
 
 use core::marker::PhantomData;
 
 use crate::kernel::error::Full;
 use crate::kernel::storage::Slots;
 
-/// The end of a list threaded through a table; no place has this index.
+/// The end of a list that is linked through a table. No slot has this index.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The most places a table can have: two bits of an index say which wait table it is in, and the two indexes after
-/// these mean no place. A third bit is used for the flags of a connection.
+/// The maximum number of slots of a table. Two bits of an index encode the wait table, a third bit is used for the
+/// flags of a connection, and the next two indexes mean "no slot".
 pub(crate) const MAX_LEN: u32 = (1 << 29) - 2;
 
-/// A place in a table of the kernel. Only the kernel looks inside.
+/// A slot in a table of the kernel. Its contents are private to the kernel.
 ///
-/// The generation is odd while somebody lives there. The link threads the list that the place is on: that
-/// of free places, or one of its owner's.
+/// The generation is odd while the slot is in use. `link` is the next entry of the list that the slot is on: the free
+/// list, or a list of the table's owner.
 pub struct Entry<T> {
     pub(crate) generation: u32,
     pub(crate) link: u32,
@@ -34,7 +34,7 @@ impl<T> Entry<T> {
     }
 }
 
-/// Places with generations; all operations are O(1).
+/// A table of slots with generations. All operations are O(1).
 pub(crate) struct Slab<T, V> {
     entries: V,
     pub(crate) free: u32,
@@ -59,13 +59,17 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
         self.entries.items()
     }
 
-    /// Iterates over the values in the places that are in use.
+    /// Iterates over the values of the slots that are in use.
     #[cfg(feature = "alloc")]
     pub(crate) fn live_values(&mut self) -> impl Iterator<Item = &mut T> {
         self.entries.items_mut().iter_mut().filter(|entry| entry.is_live()).map(|entry| &mut entry.value)
     }
 
-    /// The place at `index`, which must be one that this table gave out.
+    /// Returns the slot at `index`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`insert`](Self::insert) never returned `index`.
     #[inline]
     pub(crate) fn at(&mut self, index: u32) -> &mut Entry<T> {
         &mut self.entries.items_mut()[index as usize]
@@ -83,8 +87,8 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
         entry.is(generation).then_some(&mut entry.value)
     }
 
-    /// Fills a place and returns its index and generation. A reused place starts from what
-    /// `reuse` makes of its last content.
+    /// Fills a slot and returns its index and generation. If the slot was used before, `reuse` resets its previous
+    /// value and `fresh` is dropped.
     pub(crate) fn insert(&mut self, fresh: T, reuse: impl FnOnce(&mut T)) -> Result<(u32, u32), Full> {
         if self.free == NONE {
             return self.insert_fresh(fresh);
@@ -108,11 +112,11 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
         Ok((index, 1))
     }
 
-    /// Empties a live place; ids of it match nothing from here on.
+    /// Frees a slot that is in use. From now on, ids of it match nothing.
     pub(crate) fn remove(&mut self, index: u32) {
         let free = self.free;
         let entry = self.at(index);
-        debug_assert!(entry.is_live(), "a place is emptied once");
+        debug_assert!(entry.is_live(), "a slot is freed once");
         entry.generation = entry.generation.wrapping_add(1);
         entry.link = free;
         self.free = index;

@@ -1,4 +1,4 @@
-//! What a task says when it stops running, and what it is told when it runs again.
+//! The answers of a task when it stops running, and the reasons why it runs again.
 
 use crate::kernel::error::Failure;
 use crate::kernel::id::{JobId, SourceId, TaskId};
@@ -6,23 +6,23 @@ use crate::kernel::instant::Instant;
 use crate::kernel::slab::NONE;
 use crate::kernel::wait_slot::{Table, WaitSlot};
 
-/// The most things that one wait can name.
+/// The maximum number of things that one wait can name.
 pub const MAX_WAITS: usize = 4;
 
-/// Something that a task can wait for. The talk's names are `'recv'`, `'send'` and `'future'`.
+/// An event that a task can wait for. The talk's names are `'recv'`, `'send'` and `'future'`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WaitTarget {
-    /// Bytes, a new connection, or the end of the stream.
+    /// Bytes, a new connection, or the end of the stream can be received.
     Recv(SourceId),
-    /// Room to send.
+    /// Bytes can be sent.
     Send(SourceId),
-    /// The end of the connection in both directions; `select`'s exceptional set.
+    /// The connection has ended in both directions; `select`'s exceptional set.
     Hangup(SourceId),
-    /// The end of a job.
+    /// The job is done.
     Job(JobId),
 }
 
-/// What a task waits for: the first of up to [`MAX_WAITS`] things, or a deadline, or a wake by name
+/// The condition that a task waits for: the first of up to [`MAX_WAITS`] events, a deadline, or a wake-up
 /// ([`Kernel::wake`](crate::Kernel::wake)), whichever comes first.
 ///
 /// ```
@@ -37,25 +37,25 @@ pub enum WaitTarget {
 pub struct Wait {
     pub(crate) targets: [WaitKey; MAX_WAITS],
     pub(crate) deadline: Instant,
-    /// The place of the task that is to end it by name; [`NONE`] where nobody knows, or [`OUTSIDE`].
+    /// The index of the task that is expected to wake the waiting task; [`NONE`] if unknown, or [`OUTSIDE`].
     pub(crate) by: u32,
 }
 
-/// Stands for whoever is not a task; no place has this index.
+/// Stands for a party that is not a task. No slot has this index.
 pub(crate) const OUTSIDE: u32 = NONE - 1;
 
-/// Who is to end a wait by name.
+/// The party that is expected to wake a waiting task.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ExpectedWaker {
-    /// Some task.
+    /// Any task.
     Anyone,
-    /// This one: what is waited for is in its hands.
+    /// This task, which holds the awaited resource.
     Task(TaskId),
-    /// Something that is not a task, such as another thread or an interrupt.
+    /// A party that is not a task, such as another thread or an interrupt.
     Outside,
 }
 
-/// Something to wait for in eight bytes: the place that it has in the wait tables, and the generation.
+/// A [`WaitTarget`] in eight bytes: its slot in the wait tables, and its generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct WaitKey {
     pub(crate) wait_slot: WaitSlot,
@@ -88,14 +88,14 @@ impl WaitKey {
 }
 
 impl Wait {
-    /// For a wake by name alone.
+    /// Creates a wait that only a wake-up ends.
     #[must_use]
     #[inline]
     pub const fn wake() -> Self {
         Self { targets: [WaitKey::NOTHING; MAX_WAITS], deadline: Instant::NEVER, by: NONE }
     }
 
-    /// For one thing.
+    /// Creates a wait for one event.
     #[must_use]
     #[inline]
     pub const fn on(target: WaitTarget) -> Self {
@@ -104,35 +104,35 @@ impl Wait {
         wait
     }
 
-    /// For bytes from `source`.
+    /// Creates a wait until bytes can be received from `source`.
     #[must_use]
     #[inline]
     pub const fn recv(source: SourceId) -> Self {
         Self::on(WaitTarget::Recv(source))
     }
 
-    /// For room to send to `source`.
+    /// Creates a wait until bytes can be sent to `source`.
     #[must_use]
     #[inline]
     pub const fn send(source: SourceId) -> Self {
         Self::on(WaitTarget::Send(source))
     }
 
-    /// For the end of `job`.
+    /// Creates a wait for the end of `job`.
     #[must_use]
     #[inline]
     pub const fn job(job: JobId) -> Self {
         Self::on(WaitTarget::Job(job))
     }
 
-    /// For a moment.
+    /// Creates a wait until `deadline`.
     #[must_use]
     #[inline]
     pub const fn time(deadline: Instant) -> Self {
         Self::wake().until(deadline)
     }
 
-    /// For `target` as well. Past [`MAX_WAITS`] things it changes nothing.
+    /// Adds `target` to the events that end the wait. Has no effect if the wait has [`MAX_WAITS`] events already.
     #[must_use]
     pub const fn or(mut self, target: WaitTarget) -> Self {
         let mut free = 0;
@@ -146,8 +146,9 @@ impl Wait {
         self
     }
 
-    /// Says who is to end it by name. Whatever that is, everybody can; but a wait that [`ExpectedWaker::Outside`] is to
-    /// end is never [`Stalled`](crate::Rest::Stalled), and for the others the report can say who waits for whom.
+    /// Declares the party that is expected to end the wait by a wake-up. Any other party can end it too. A wait for
+    /// [`ExpectedWaker::Outside`] never counts as [`Stalled`](crate::Rest::Stalled); for the others, a report of stalled tasks can
+    /// list which task waits for which.
     #[must_use]
     #[inline]
     pub const fn woken_by(mut self, by: ExpectedWaker) -> Self {
@@ -159,18 +160,18 @@ impl Wait {
         self
     }
 
-    /// What it is for, in the order in which it was said.
+    /// Returns the events that end the wait, in the order in which they were added.
     pub fn targets(&self) -> impl Iterator<Item = WaitTarget> + use<> {
         self.targets.into_iter().take_while(|target| !target.wait_slot.is_none()).map(WaitKey::target)
     }
 
-    /// When it ends at the latest; [`Instant::NEVER`] if it has no deadline.
+    /// Returns the deadline, or [`Instant::NEVER`] without one.
     #[must_use]
     pub const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Until `deadline` at the latest. [`Instant::NEVER`] means no deadline.
+    /// Sets the deadline. [`Instant::NEVER`] means no deadline.
     #[must_use]
     #[inline]
     pub const fn until(mut self, deadline: Instant) -> Self {
@@ -179,38 +180,38 @@ impl Wait {
     }
 }
 
-/// How a turn of a task ended.
+/// The end of a step: what the task asks of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// It goes to the bin until one of these is there.
+    /// The task waits until one of these events comes.
     Wait(Wait),
-    /// It goes to the end of the run queue.
+    /// The task goes to the end of the run queue.
     Yield,
-    /// It is over.
+    /// The task has ended.
     Done,
-    /// It is over, because of this.
+    /// The task has ended with this error.
     Fail(Failure),
 }
 
-/// Why a task runs.
+/// The reason why a task runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WakeReason {
-    /// For the first time.
+    /// The task runs for the first time.
     Spawned,
-    /// It had yielded.
+    /// The task yielded before.
     Yielded,
-    /// Something it waited for is ready. Which one, it finds out by trying.
+    /// A source or job that the task waited for is ready. The task finds out which by trying its operations.
     Ready,
     /// The connection ended in both directions.
     Hangup,
-    /// Somebody named it.
+    /// Another task or the host woke the task: [`Kernel::wake`](crate::Kernel::wake).
     Named,
-    /// The deadline came first.
+    /// The deadline expired before any event came.
     TimedOut,
-    /// A source or job that it waited for is closed, or never was there.
+    /// A source or job that the task waited for is closed, or never existed.
     Closed,
-    /// Another task already waits for the same thing.
+    /// Another task already waits for the same event.
     Busy,
-    /// It is cancelled. This is said once; the task should clean up and end.
+    /// The task is cancelled. Each cancellation is reported once; the task should clean up and end.
     Cancelled,
 }

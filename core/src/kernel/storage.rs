@@ -1,5 +1,4 @@
-//! Where the tables live. Storage belongs to the caller: an array on a microcontroller, a growing
-//! vector natively.
+//! Storage of the tables. It belongs to the caller: arrays on a microcontroller, growing vectors on a native host.
 
 #[cfg(feature = "alloc")]
 mod growing;
@@ -7,22 +6,22 @@ mod growing;
 #[cfg(feature = "alloc")]
 pub use growing::{Growing, Limits};
 
-/// A table with a fixed limit: what a [`Storage`] makes.
+/// A table with a fixed limit, as a [`Storage`] creates it.
 pub trait Slots<T> {
-    /// What is there.
+    /// Returns the items.
     fn items(&self) -> &[T];
 
-    /// What is there, to change.
+    /// Returns the items, mutably.
     fn items_mut(&mut self) -> &mut [T];
 
-    /// How many there can be.
+    /// Returns the maximum number of items.
     fn limit(&self) -> usize;
 
-    /// Adds one at the end. The places before it never move out of order.
+    /// Adds an item at the end. The items before it keep their order.
     ///
     /// # Errors
     ///
-    /// At its limit the table gives the item back.
+    /// Returns the item if the table is at its limit.
     fn push(&mut self, item: T) -> Result<(), T>;
 }
 
@@ -46,36 +45,36 @@ impl<T, const N: usize> Slots<T> for heapless::Vec<T, N> {
     }
 }
 
-/// Makes the tables of a [`Kernel`](crate::Kernel) and of the [`Executor`](crate::Executor) above it,
-/// and so decides how much there can be of everything.
+/// Creates the tables of a [`Kernel`](crate::Kernel) and of its [`Executor`](crate::Executor), and so sets all
+/// capacities.
 pub trait Storage: Clone {
-    /// A table with a place for each task.
+    /// The table with a slot for each task.
     type Tasks<T>: Slots<T>;
-    /// A table with a place for each source.
+    /// The table with a slot for each source.
     type Sources<T>: Slots<T>;
-    /// A table with a place for each job.
+    /// The table with a slot for each job.
     type Jobs<T>: Slots<T>;
-    /// A table with a place for each block of bytes.
+    /// The table with a slot for each block of bytes.
     type Blocks<T>: Slots<T>;
-    /// The bytes of one block, 65,535 at most: what a task reads at once, and the most that it keeps. A
-    /// protocol whose longest reply does not fit never sends that.
+    /// The bytes of one block, at most 65,535: the limit of what a task reads at once, and of what it keeps. A protocol
+    /// never sends a reply that does not fit a block.
     type Bytes: AsRef<[u8]> + AsMut<[u8]>;
 
-    /// An empty table of tasks.
+    /// Creates an empty table of tasks.
     fn tasks<T>(&self) -> Self::Tasks<T>;
-    /// An empty table of sources.
+    /// Creates an empty table of sources.
     fn sources<T>(&self) -> Self::Sources<T>;
-    /// An empty table of jobs.
+    /// Creates an empty table of jobs.
     fn jobs<T>(&self) -> Self::Jobs<T>;
-    /// An empty table of blocks.
+    /// Creates an empty table of blocks.
     fn blocks<T>(&self) -> Self::Blocks<T>;
-    /// A block's worth of zeros.
+    /// Creates one block's bytes, all zero.
     fn bytes(&self) -> Self::Bytes;
 }
 
-/// Storage of a size that is known at compile time, without a heap.
+/// Storage whose size is known at compile time, without a heap.
 ///
-/// `BLOCKS` may be 0: services then read in small bites that fit the task itself.
+/// `BLOCKS` may be 0: services then read a few bytes at a time, which fit into the task itself.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Fixed<
     const TASKS: usize,

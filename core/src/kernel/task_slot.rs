@@ -1,40 +1,41 @@
-//! The tasks, as the kernel knows them.
+//! The kernel's record of each task.
 
 use crate::kernel::instant::Instant;
 use crate::kernel::slab::{NONE, Slab};
 use crate::kernel::step::{MAX_WAITS, OUTSIDE, WakeReason};
 use crate::kernel::wait_slot::WaitSlot;
 
-/// The tasks, as the parts of the kernel share them.
+/// The table of tasks, which the parts of the kernel share.
 pub(crate) type Tasks<V> = Slab<TaskSlot, V>;
 
-/// Where a task is (promise 1): on the run queue, or in the bin.
+/// The state of a task (promise 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TaskState {
-    /// On the run queue. While a task runs, it is the first there.
+    /// The task is in the run queue. A running task is the first there.
     Ready,
-    /// In the bin.
+    /// The task waits.
     Waiting,
 }
 
-/// The kernel's entry for a task, which lies in the [`Storage`](crate::Storage) of tasks.
+/// The kernel's entry for a task, in the table of tasks of the [`Storage`](crate::Storage).
 #[derive(Clone, Copy)]
 pub struct TaskSlot {
     pub(crate) wait_slots: [WaitSlot; MAX_WAITS],
     pub(crate) deadline: Instant,
     pub(crate) since: Instant,
-    /// Which of all waits with a deadline this was.
+    /// The sequence number of this wait among all waits with a deadline.
     pub(crate) order: u32,
-    /// Of a wait: who is to end it by name, as in [`Wait`](crate::Wait). After it: the [`WaitSlot`] that ended it.
+    /// During a wait: the party that is expected to end it, as in [`Wait`](crate::Wait). After it: the [`WaitSlot`] that
+    /// ended it.
     pub(crate) by: u32,
-    /// Where its timer stands. A timer belongs to the slot: it outlives a wait, and the task.
+    /// The index of the slot's timer in the heap. The timer belongs to the slot and outlives the wait and the task.
     pub(crate) timer: u32,
     pub(crate) state: TaskState,
     pub(crate) wake_reason: WakeReason,
-    /// Named while it was not waiting: its next wait ends at once.
+    /// Set if the task was woken while it was not waiting: its next wait ends at once.
     pub(crate) named: bool,
-    /// How the task is cancelled: [`ASKED`], while it was not waiting; [`TOLD`], its next or present step says so;
-    /// [`EVER`], at some time.
+    /// The progress of a cancellation. [`ASKED`]: cancelled while not waiting, not delivered yet. [`TOLD`]: delivered
+    /// by the next or current step. [`EVER`]: cancelled at some time.
     pub(crate) cancelled: u8,
 }
 
@@ -58,18 +59,18 @@ impl TaskSlot {
         }
     }
 
-    /// Returns true if the task is cancelled and no step that is over has told it so.
+    /// Returns true if the task is cancelled and no finished step has delivered that.
     #[inline]
     pub(crate) fn is_to_be_told(&self) -> bool {
         self.cancelled & (ASKED | TOLD) != 0
     }
 
-    /// Returns how far the task is in being told, as a number.
+    /// Returns the progress of the cancellation's delivery, as a number.
     pub(crate) fn stage_of_cancel(&self) -> u8 {
         self.cancelled & (ASKED | TOLD)
     }
 
-    /// Whether nothing but another task can end this wait.
+    /// Returns true if only another task can end this wait.
     #[inline]
     pub(crate) fn is_open_ended(&self) -> bool {
         self.wait_slots[0] == WaitSlot::NONE && self.deadline == Instant::NEVER && self.by != OUTSIDE

@@ -1,16 +1,16 @@
-//! Deadlines: a binary heap with one place for each task.
+//! Deadlines: a binary heap with one slot for each task.
 //!
-//! A deadline that moves later leaves its timer where it is; the timer is put right when it comes up. So a
-//! connection whose idle deadline moves with each request costs the heap nothing a request, and at most
-//! one look a timeout. The kernel's deadline can therefore be early, never late.
+//! If a deadline moves later, its timer stays where it is in the heap, and is corrected when it fires. A connection
+//! whose idle deadline moves with each request therefore costs no heap operation per request, and at most one
+//! correction per timeout. For this reason the kernel's next deadline can be early, never late.
 
 use crate::kernel::instant::Instant;
 use crate::kernel::slab::{Entry, NONE};
 use crate::kernel::storage::Slots;
 use crate::kernel::task_slot::{TaskSlot, Tasks};
 
-/// A place in the heap: it comes up at `at`, for the task at `task`. Of two for the same moment, that of the
-/// earlier wait comes first.
+/// An entry of the heap: it fires at `at`, for the task at index `task`. Of two entries for the same moment, the one of
+/// the earlier wait fires first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Timer {
     pub(crate) at: Instant,
@@ -19,14 +19,15 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// The order may wrap: of two waits less than 2^31 waits apart, it knows the earlier.
+    /// Returns true if this timer fires before `other`. `order` may wrap: the comparison is right for waits that are
+    /// less than 2^31 waits apart.
     fn before(self, other: Self) -> bool {
         let earlier = other.order.wrapping_sub(self.order).wrapping_sub(1) < u32::MAX / 2;
         self.at < other.at || (self.at == other.at && earlier)
     }
 }
 
-/// The heap. Each task's slot knows where its timer stands.
+/// The heap. Each task's slot holds the index of its timer.
 pub(crate) struct Timers<V> {
     heap: V,
     len: u32,
@@ -37,13 +38,13 @@ impl<V: Slots<Timer>> Timers<V> {
         Self { heap, len: 0 }
     }
 
-    /// The timer that comes up first. O(1).
+    /// Returns the timer that fires first. O(1).
     #[inline]
     pub(crate) fn first(&self) -> Option<Timer> {
         self.entries().first().copied()
     }
 
-    /// Has the task's timer come up no later than `timer`. O(log n); O(1) where it already does.
+    /// Ensures that the task's timer fires no later than `timer`. O(log n); O(1) if that is so already.
     #[inline]
     pub(crate) fn at_latest(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
         let position = tasks.at(timer.task).value.timer;
@@ -55,16 +56,16 @@ impl<V: Slots<Timer>> Timers<V> {
         }
     }
 
-    /// Puts the first timer off until `timer`, which is later and of the same task. O(log n).
+    /// Postpones the first timer to `timer`, a later moment for the same task. O(log n).
     pub(crate) fn postpone_first(&mut self, timer: Timer, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
-        debug_assert!(self.first().is_some_and(|first| first.before(timer)), "later than it was");
+        debug_assert!(self.first().is_some_and(|first| first.before(timer)), "the new moment is later");
         self.heap.items_mut()[0] = timer;
         self.sift_down(0, tasks);
     }
 
-    /// Takes the first timer off. O(log n).
+    /// Removes the first timer. O(log n).
     pub(crate) fn remove_first(&mut self, tasks: &mut Tasks<impl Slots<Entry<TaskSlot>>>) {
-        debug_assert!(self.len > 0, "there is a first timer");
+        debug_assert!(self.len > 0, "the heap is not empty");
         tasks.at(self.heap.items()[0].task).value.timer = NONE;
         self.len -= 1;
         if self.len > 0 {
@@ -81,8 +82,8 @@ impl<V: Slots<Timer>> Timers<V> {
         let position = self.len;
         match self.heap.items_mut().get_mut(position as usize) {
             Some(place) => *place = timer,
-            // One place a task: a table that holds the tasks holds their timers.
-            None => assert!(self.heap.push(timer).is_ok(), "as many timers as tasks"),
+            // Each task has at most one timer: a table with capacity for the tasks has capacity for their timers.
+            None => assert!(self.heap.push(timer).is_ok(), "the heap has capacity for all timers"),
         }
         self.len += 1;
         self.sift_up(position, tasks);

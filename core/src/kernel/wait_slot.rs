@@ -1,4 +1,4 @@
-//! Places in the wait tables.
+//! Slots of the wait tables.
 
 use crate::kernel::slab::{MAX_LEN, NONE};
 
@@ -11,14 +11,15 @@ pub(crate) enum Table {
     Job,
 }
 
-/// A place in a wait table, in four bytes: two bits for the table, thirty for the index.
+/// A slot of a wait table, in four bytes: two bits for the table, thirty for the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct WaitSlot(pub(crate) u32);
 
 impl WaitSlot {
     pub(crate) const NONE: Self = Self(NONE);
 
-    /// The place at `index`; past all tables, a place that nobody has.
+    /// Returns the slot at `index`. An index past the end of every table becomes [`MAX_LEN`], which no table has
+    /// either.
     pub(crate) const fn new(table: Table, index: u32) -> Self {
         let index = if index < MAX_LEN { index } else { MAX_LEN };
         Self((table as u32) << 30 | index)

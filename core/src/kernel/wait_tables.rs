@@ -1,5 +1,5 @@
-//! The bin: who waits for what. Each source has a place in `recv_wait`, `send_wait` and `hangup_wait`, each
-//! job one in `job_wait`. A place holds at most one task, so everything here is O(1).
+//! The wait tables: which task waits for what. Each source has a slot in `recv_wait`, `send_wait` and `hangup_wait`,
+//! each job one in `job_wait`. A slot holds at most one task, so every operation is O(1).
 
 use crate::kernel::error::Full;
 use crate::kernel::id::{JobId, SourceId};
@@ -9,23 +9,23 @@ use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
 use crate::kernel::storage::Storage;
 use crate::kernel::wait_slot::{Table, WaitSlot};
 
-/// What the kernel knows of a source: who waits for it, and for what the host watches it.
+/// The kernel's record of a source: its waiting tasks, and the conditions that the host watches it for.
 #[derive(Clone, Copy)]
 pub struct SourceSlot {
     /// The tasks in `recv_wait`, `send_wait` and `hangup_wait`.
     pub(crate) waiters: [u32; 3],
-    /// Threads the list of sources whose interest changed.
+    /// The next entry of the list of sources whose interest changed.
     pub(crate) next: u32,
     pub(crate) changed: bool,
     pub(crate) watched: Interest,
 }
 
-/// What the kernel knows of a job.
+/// The kernel's record of a job.
 #[derive(Clone, Copy)]
 pub struct JobSlot {
     /// The task in `job_wait`.
     pub(crate) waiter: u32,
-    /// For those who come to wait for it.
+    /// Set when the job is done, for a task that waits for it later.
     pub(crate) done: bool,
 }
 
@@ -37,7 +37,8 @@ impl SourceSlot {
         Interest::from_bits(bit(0) | bit(1) | bit(2))
     }
 
-    /// A host that watches a source at all hears of its hangup.
+    /// Returns true if the host watches the source for the condition of `table`. A host that watches a source for
+    /// anything also reports a hangup.
     fn is_watched(&self, table: Table) -> bool {
         match table {
             Table::Hangup => !self.watched.is_empty(),
@@ -60,7 +61,7 @@ impl<S: Storage> WaitTables<S> {
     }
 
     pub(crate) fn open(&mut self) -> Result<SourceId, Full> {
-        // A place that is on the list of changes stays on it, whoever moves in.
+        // A slot on the list of changed sources stays there when a new source reuses it.
         let reuse = |old: &mut SourceSlot| {
             let (next, changed) = (old.next, old.changed);
             *old = SourceSlot { next, changed, ..SourceSlot::NEW };
@@ -75,7 +76,7 @@ impl<S: Storage> WaitTables<S> {
         Ok(JobId::new(index, generation))
     }
 
-    /// The place where one waits for `target`, if that is there.
+    /// Returns the slot of the tables in which a task waits for `target`, or `None` if the source or job is gone.
     #[inline]
     pub(crate) fn wait_slot(&self, target: WaitKey) -> Option<WaitSlot> {
         let WaitKey { wait_slot, generation } = target;
@@ -85,7 +86,7 @@ impl<S: Storage> WaitTables<S> {
         }
     }
 
-    /// Who waits at a place, or [`NONE`].
+    /// Returns the task that waits in the slot, or [`NONE`].
     #[inline]
     pub(crate) fn waiter(&mut self, wait_slot: WaitSlot) -> &mut u32 {
         match wait_slot.table() {
@@ -94,7 +95,12 @@ impl<S: Storage> WaitTables<S> {
         }
     }
 
-    /// Lets `task` wait for `target`, unless that is ready, or gone, or waited for.
+    /// Adds `task` as the waiter for `target`.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`WakeReason::Ready`] if the job is done, [`WakeReason::Closed`] if the source or job is gone, and
+    /// [`WakeReason::Busy`] if another task waits for it.
     #[inline]
     pub(crate) fn enter(&mut self, task: u32, target: WaitKey) -> Result<WaitSlot, WakeReason> {
         let WaitKey { wait_slot, generation } = target;
@@ -117,8 +123,8 @@ impl<S: Storage> WaitTables<S> {
         Ok(wait_slot)
     }
 
-    /// What nobody waits for was ready: unless somebody does when the host next asks, it is told to stop
-    /// watching for it.
+    /// Notes that the host reported a condition that no task waits for. Unless a task waits for it when the host next
+    /// asks for changes, the host is asked to stop watching for it.
     #[cold]
     pub(crate) fn mark_unwatched(&mut self, target: WaitTarget) {
         if let Some(wait_slot) = self.wait_slot(WaitKey::new(target))
@@ -128,7 +134,7 @@ impl<S: Storage> WaitTables<S> {
         }
     }
 
-    /// The next source that the host should watch for something else than it does.
+    /// Returns the next source whose interest differs from what the host watches it for.
     pub(crate) fn next_change(&mut self) -> Option<(SourceId, Interest)> {
         while self.first_changed != NONE {
             let index = self.first_changed;

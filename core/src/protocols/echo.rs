@@ -1,6 +1,6 @@
-//! Two services that answer each read: [`Echo`] sends it back, [`Upper`] sends it back in upper case with
-//! `_SB` behind it, as the selectors tutorials do. A request is what one read brings, so none is ever half there: a client
-//! that is slow to send is a silent one.
+//! Two services that answer each read: [`Echo`] sends the bytes back, [`Upper`] sends them back in upper case and
+//! appends `_SB`, as the selectors tutorials do. Each read is one request, so a request is never incomplete: a client
+//! that is slow to send counts as a silent one.
 
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -15,38 +15,38 @@ use crate::kernel::id::SourceId;
 use crate::kernel::instant::Instant;
 use crate::kernel::step::{Step, WakeReason};
 
-/// Sends back what it gets.
+/// A service that sends back what it receives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo {
-    /// How long a connection may be silent, or not take what is sent to it; `None` for ever.
+    /// The time that a connection may be silent or not accept bytes that are sent to it; `None` for no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may take for an answer: from when it does not take all of that at once, until it has. `None`
-    /// for ever. Then the connection is closed.
+    /// The time that a client has to accept an answer, from the first send that it does not accept in full until it has
+    /// all of the answer. `None` for no limit. After that the connection is closed.
     pub reply_timeout: Option<Duration>,
 }
 
-/// Sends back what it gets in upper case (of ASCII), with `_SB` behind each read.
+/// A service that sends back what it receives in upper case (of ASCII) and appends `_SB` to each read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upper {
-    /// How long a connection may be silent, or not take what is sent to it; `None` for ever.
+    /// The time that a connection may be silent or not accept bytes that are sent to it; `None` for no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may take for an answer: from when it does not take all of that at once, until it has. `None`
-    /// for ever. Then the connection is closed.
+    /// The time that a client has to accept an answer, from the first send that it does not accept in full until it has
+    /// all of the answer. `None` for no limit. After that the connection is closed.
     pub reply_timeout: Option<Duration>,
 }
 
-/// What a service makes of a read.
+/// A service that computes an answer to each read.
 pub trait Responder: Service {
-    /// How many bytes it adds.
+    /// The number of bytes that an answer adds.
     const ADDS: usize;
 
-    /// The connection's idle timeout.
+    /// Returns the connection's idle timeout.
     fn idle_timeout(&self) -> Option<Duration>;
 
-    /// The connection's timeout for an answer.
+    /// Returns the connection's timeout for an answer.
     fn reply_timeout(&self) -> Option<Duration>;
 
-    /// Answers the `count` bytes at the front of `bytes` in place and returns the answer's length, at most
+    /// Replaces the `count` bytes at the front of `bytes` by the answer. Returns the length of the answer, at most
     /// `count` + [`ADDS`](Self::ADDS).
     fn answer(bytes: &mut [u8], count: usize) -> usize;
 }
@@ -109,9 +109,9 @@ impl Service for Upper {
 #[derive(Debug)]
 pub struct AnswerConn<A> {
     source: SourceId,
-    /// When the peer has to have taken the answer; [`Instant::NEVER`] while none is stuck, or without a limit.
+    /// The deadline for the peer to accept the answer; [`Instant::NEVER`] if no answer is stuck or there is no limit.
     until: Instant,
-    /// The rest of an answer that the peer did not take yet. Until it is gone nothing is read.
+    /// The rest of an answer that the peer has not accepted yet. Until it is sent, the connection does not read.
     held: BufferedBytes,
     answer: PhantomData<A>,
 }
@@ -146,11 +146,12 @@ impl<A: Responder> AnswerConn<A> {
             self.held.keep_input(cx.buffers, sent..len);
             return Err((Op::Send, IoError::WouldBlock));
         }
-        // One read an event: a level-triggered host says if there is more.
+        // Read once per event: a level-triggered host reports again if there is more input.
         Err((Op::Recv, IoError::WouldBlock))
     }
 
-    /// When the peer's time for `op` is over: that of silence, and that for an answer.
+    /// Returns when a wait for `op` times out: at the idle timeout or at the deadline for the answer, whichever is
+    /// earlier.
     fn deadline<H: Serves<A>>(&mut self, op: Op, cx: &Cx<'_, H>) -> Instant {
         let service = cx.host.service();
         if op == Op::Send && self.until == Instant::NEVER {

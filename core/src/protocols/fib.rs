@@ -1,16 +1,16 @@
-//! The talk's function, and the same as a job.
+//! The talk's function, directly and as a job.
 
 use crate::job::{Job, Progress, WireJob};
 
 /// The largest n whose value fits 64 bits.
 pub const MAX_N: u32 = 93;
 
-/// Subtrees up to this size are computed in one go. About 2,000 calls, some microseconds.
+/// The largest subtree that is computed in one go: about 2,000 calls, which take some microseconds.
 const LEAF: u32 = 16;
 
-/// The talk's Fibonacci: 1 for `n` <= 2, else the sum of the two before, by plain double recursion. To be
-/// slow is its purpose: it makes 2 fib(n) - 1 calls. Past [`MAX_N`] the sum does not fit, and wraps. (An
-/// addition that checked for that would keep the compiler from making the second call a loop.)
+/// The talk's Fibonacci function: 1 for `n` <= 2, otherwise the sum of the two previous values, by plain double
+/// recursion. The function is slow on purpose: it makes 2 fib(n) - 1 calls. Above [`MAX_N`] the sum does not fit, and
+/// wraps. (With a checked addition, the compiler could not turn the second call into a loop.)
 ///
 /// ```
 /// assert_eq!(sinbin_core::fib::fib(10), 55);
@@ -21,11 +21,10 @@ pub fn fib(n: u32) -> u64 {
     if n <= 2 { 1 } else { fib(n - 1).wrapping_add(fib(n - 2)) }
 }
 
-/// [`fib`] in slices. A unit of its budget is a call of the recursion, about a nanosecond.
+/// [`fib`] in slices. A unit of the budget is one call of the recursion, about a nanosecond.
 ///
-/// What is left to compute is a sum over subtrees. The recursion that goes down the larger branch first
-/// leaves subtrees of sizes that are all different, so a bit each says which are left, and the smallest is
-/// always the next.
+/// The remaining computation is a sum over subtrees. A recursion that visits the larger branch first leaves subtrees of
+/// different sizes, so one bit for each size records which are left. The smallest is always the next.
 #[derive(Clone, Copy, Debug)]
 pub struct FibJob {
     left: u128,
@@ -33,14 +32,15 @@ pub struct FibJob {
 }
 
 impl FibJob {
-    /// The job that computes `fib(n)`, for `n` up to [`MAX_N`]; a larger one counts as that.
+    /// Creates the job that computes `fib(n)`. A larger `n` than [`MAX_N`] counts as [`MAX_N`].
     #[must_use]
     pub const fn new(n: u32) -> Self {
         let n = if n > MAX_N { MAX_N } else { n };
         Self { left: 1 << n, sum: 0 }
     }
 
-    /// Takes the smallest subtree off, down to a leaf; what it leaves on the way is smaller still.
+    /// Removes the smallest subtree and descends to one of its leaves. The subtrees that this leaves are smaller than
+    /// the removed one.
     fn next_leaf(&mut self) -> Option<u32> {
         if self.left == 0 {
             return None;
@@ -72,7 +72,7 @@ impl Job for FibJob {
     }
 }
 
-/// 24 bytes, little-endian: the subtrees that are left, and the sum. The result is 8.
+/// The encoding has 24 bytes, little-endian: the remaining subtrees, and the sum. A result has 8 bytes.
 impl WireJob for FibJob {
     fn encode(&self, put: &mut dyn FnMut(&[u8])) -> bool {
         put(&self.left.to_le_bytes());
@@ -125,7 +125,7 @@ mod tests {
             let mut bytes = Vec::new();
             assert!(FibJob::new(n).encode(&mut |part| bytes.extend_from_slice(part)));
             let value = loop {
-                let mut job = FibJob::decode(&bytes).expect("what was encoded");
+                let mut job = FibJob::decode(&bytes).expect("the encoding of a job");
                 match job.run(2_000) {
                     Progress::Done(value) => break value,
                     Progress::More => bytes.clear(),

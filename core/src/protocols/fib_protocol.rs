@@ -1,12 +1,12 @@
-//! The Fibonacci service's protocol, as bytes in and requests out.
+//! The Fibonacci service's protocol: bytes in, requests out.
 //!
-//! A request is a decimal integer, ended by `\n`; blanks around it, `\r` among them, are fine. A reply is a
-//! line. The talk's own clients send no newline: they send `30` and wait for the line. So a connection whose
-//! first read holds no newline is *bare*: each read is one request, up to the first read with a newline. That read and
-//! all after it are lines. Some clients write a line and its end apart (`nc -C` does), so a newline right behind a bare
-//! request, `\r\n` too, is the end of that request.
+//! A request is a decimal integer that ends with `\n`; blanks around the integer, including `\r`, are allowed. A reply
+//! is one line. The talk's own clients send no newline: they send `30` and wait for the reply. Therefore a connection
+//! whose first read has no newline is *bare*: each read is one request, up to the first read with a newline. That read
+//! and all later ones are split into lines. Some clients write a line and its newline separately (as `nc -C` does), so
+//! a newline (or `\r\n`) right after a bare request is the end of that request.
 //!
-//! Nothing of a line is stored but what it comes to so far, so half a line costs no buffer.
+//! The parser stores no bytes of an incomplete line, only the value so far, so half a line needs no buffer.
 //!
 //! ```
 //! use sinbin_core::fib_protocol::{Bad, Requests, Rules};
@@ -23,63 +23,63 @@
 
 use crate::protocols::fib::MAX_N;
 
-/// Room for any reply, its newline included.
+/// The maximum length of a reply, including its newline.
 pub const MAX_REPLY: usize = 96;
 
-/// What a server accepts.
+/// The limits and the framing of requests that a server accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The largest n; at most [`MAX_N`].
     pub max_n: u32,
     /// The longest line, in bytes, without its newline.
     pub max_line: u16,
-    /// How requests are told apart.
+    /// The way in which requests are separated.
     pub framing: Framing,
 }
 
 impl Default for Rules {
-    /// n up to 45, lines up to 64 bytes, bare clients welcome.
+    /// Returns the default rules: n up to 45, lines up to 64 bytes, and bare clients are accepted.
     fn default() -> Self {
         Self { max_n: 45, max_line: 64, framing: Framing::Auto }
     }
 }
 
-/// How requests are told apart.
+/// The way in which requests are separated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
-    /// By reads up to the first read that holds a newline; by lines from that read on.
+    /// By reads until the first read that contains a newline, and by lines from that read on.
     Auto,
-    /// By lines, whatever the reads: for networks that may cut a first line in two.
+    /// By lines only, for networks that may split a first line into two reads.
     Lines,
-    /// By reads.
+    /// By reads only.
     Bare,
 }
 
-/// Why a request gets an error line.
+/// The reason why a request gets an error line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bad {
-    /// Nothing but blanks.
+    /// The request is empty or blank.
     Empty,
-    /// Something else than a decimal integer.
+    /// The request is not a decimal integer.
     NotInteger,
-    /// n is above the bound.
+    /// n is above the limit.
     TooLarge,
-    /// The line is longer than any integer needs. The connection is closed then.
+    /// The line is longer than the limit. The connection is closed.
     TooLong,
-    /// The request was not whole in its time. The connection is closed then.
+    /// The request was not complete in time. The connection is closed.
     Late,
-    /// There are too many jobs.
+    /// The limit on the number of jobs is reached.
     Busy,
-    /// Whoever computed it failed.
+    /// The worker that computed the job failed.
     Lost,
-    /// The computation took too long, and was cancelled.
+    /// The computation took too long and was cancelled.
     Overdue,
 }
 
-/// A request: n, 0 for all negative numbers, or what is wrong with it.
+/// A request: n (0 for every negative number), or what is wrong with the request.
 pub type Request = Result<u32, Bad>;
 
-/// An answer to a request.
+/// A reply to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// The number.
@@ -89,7 +89,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Writes the line to the front of `out` and returns its length. `out` has room for [`MAX_REPLY`].
+    /// Writes the line to the front of `out` and returns its length. `out` must have at least [`MAX_REPLY`] bytes.
     #[must_use]
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "one digit fits a byte")]
@@ -136,7 +136,7 @@ fn line(out: &mut [u8], parts: &[&str]) -> usize {
     len
 }
 
-/// Most requests are this: a line of one or two digits. Returns their number, and what they say.
+/// Parses a line of one or two digits, the most frequent kind of request. Returns the number of digits, and n.
 #[inline]
 fn short_line(bytes: &[u8]) -> Option<(usize, u32)> {
     let digit = |at: usize| bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
@@ -148,18 +148,18 @@ fn short_line(bytes: &[u8]) -> Option<(usize, u32)> {
     (bytes.get(2) == Some(&b'\n')).then_some((2, first * 10 + second))
 }
 
-/// How far a line is.
+/// The position of the parser within a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum At {
     Start,
     Sign,
     Digits,
-    /// Blanks behind the digits.
+    /// In the blanks after the digits.
     End,
     Bad,
 }
 
-/// What this connection's requests are told apart by.
+/// The way in which the requests of this connection are separated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Framer {
     Unknown,
@@ -167,29 +167,30 @@ enum Framer {
     Reads,
 }
 
-/// Which newlines would belong to a bare request (one without a newline of its own).
+/// The state of the newline that ends a bare request, which is sent without a newline of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Newline {
-    /// No newline belongs to a request before it.
+    /// No newline belongs to an earlier request.
     Own,
-    /// A bare request has just ended: a newline that comes next is its end.
+    /// A bare request has just ended. A newline that follows belongs to it.
     Behind,
-    /// After the bare request a read brought `\r`, and nothing else.
+    /// The read after the bare request was `\r`, and nothing else.
     Half,
-    /// This read begins with the newline of the bare request.
+    /// The current read begins with the newline of the bare request.
     Here,
 }
 
-/// Tells the requests of one connection apart. Eight bytes, copied freely: a copy is a point to go back to.
+/// The parser for the requests of one connection. It has eight bytes and can be copied freely; a copy is a point to
+/// return to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Requests {
     len: u16,
-    /// n so far. 255 is over every bound, so it stops there.
+    /// The value of n so far. It saturates at 255, which is above every limit.
     value: u8,
     at: At,
     negative: bool,
     by: Framer,
-    /// The last read was as long as there was room for.
+    /// Set if the last read filled the buffer.
     cut: bool,
     newline: Newline,
 }
@@ -204,7 +205,7 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// Before the first byte.
+    /// Creates a parser before the first byte.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -218,8 +219,8 @@ impl Requests {
         }
     }
 
-    /// A read brought `bytes`; `whole` says that it was not cut off by the size of the buffer. The connection is bare
-    /// until a read brings a newline.
+    /// Begins a read of `bytes`. `whole` is true if the size of the buffer did not cut the read off. The connection is
+    /// bare until a read contains a newline.
     #[inline]
     pub fn begin_read(&mut self, rules: &Rules, bytes: &[u8], whole: bool) {
         let continues = self.cut;
@@ -240,8 +241,8 @@ impl Requests {
         }
     }
 
-    /// Looks whether a read makes lines of a bare connection, and whether it begins with the newline of the bare request
-    /// before it. `continues` says that it goes on with a read that was cut off.
+    /// Checks whether a read switches a bare connection to lines, and whether the read begins with the newline of the
+    /// last bare request. `continues` is true if the read continues one that was cut off.
     fn look_for_newline(&mut self, bytes: &[u8], continues: bool) {
         if bytes.contains(&b'\n') {
             self.by = Framer::Lines;
@@ -251,7 +252,7 @@ impl Requests {
                 Newline::Here
             }
             (Newline::Behind, b"\r") => Newline::Half,
-            // That `\r` was a blank before the next request.
+            // The `\r` was a blank before the next request.
             (Newline::Half, _) => {
                 self.len = u16::from(continues);
                 Newline::Own
@@ -261,15 +262,15 @@ impl Requests {
         };
     }
 
-    /// Whether a request ends with its read, and that was cut off: what comes next belongs to it. If nothing
-    /// does, call [`end_read`](Self::end_read).
+    /// Returns true if a request ends with its read and that read was cut off. The next bytes belong to this request.
+    /// If there are none, call [`end_read`](Self::end_read).
     #[must_use]
     #[inline]
     pub fn is_cut(&self) -> bool {
         self.cut && self.by != Framer::Lines
     }
 
-    /// The last read was whole after all.
+    /// Notes that the last read was not cut off: no further bytes belong to it.
     pub fn end_read(&mut self) {
         self.cut = false;
         if self.by == Framer::Unknown {
@@ -277,29 +278,29 @@ impl Requests {
         }
     }
 
-    /// Whether the read is one request: [`finish`](Self::finish) it when its bytes are through.
+    /// Returns true if the read is one request. Call [`finish`](Self::finish) after its bytes are consumed.
     #[must_use]
     #[inline]
     pub fn is_bare(&self) -> bool {
         self.by == Framer::Reads && !self.cut
     }
 
-    /// Whether there are bytes of a request that is not whole.
+    /// Returns true if a part of a request has been consumed.
     #[must_use]
     #[inline]
     pub const fn is_begun(&self) -> bool {
         self.len > 0
     }
 
-    /// Whether the bytes of a whole read are through, and it is not [`finish`](Self::finish)ed.
+    /// Returns true if the bytes of a whole read are consumed and the request is not [`finish`](Self::finish)ed.
     #[must_use]
     #[inline]
     pub fn is_pending(&self) -> bool {
         self.is_bare() && self.len > 0
     }
 
-    /// Takes bytes up to the end of the next request. Returns how many, and the request if it is whole.
-    /// After [`Bad::TooLong`] nothing that follows can be told apart.
+    /// Consumes bytes up to the end of the next request. Returns their number, and the request if it is complete. After
+    /// [`Bad::TooLong`], later requests cannot be recognized.
     #[must_use]
     #[inline]
     pub fn next(&mut self, rules: &Rules, bytes: &[u8]) -> (usize, Option<Request>) {
@@ -320,7 +321,7 @@ impl Requests {
         }
         for (count, &byte) in bytes.iter().enumerate() {
             match (byte, self.by) {
-                // With bare framing a newline is a blank.
+                // With bare framing, a newline is a blank.
                 (b'\n', Framer::Reads) => {}
                 (b'\n', _) if self.newline == Newline::Here => {
                     *self = self.after();
@@ -339,8 +340,8 @@ impl Requests {
         (bytes.len(), None)
     }
 
-    /// The bytes end here, because the stream does, or because the read of a bare connection does: the
-    /// request that they make, if any.
+    /// Ends the input, at the end of the stream or of a bare connection's read. Returns the request that the consumed
+    /// bytes form, if any.
     #[must_use]
     pub fn finish(&mut self, rules: &Rules) -> Option<Request> {
         if self.len == 0 {

@@ -1,10 +1,10 @@
 //! The Fibonacci service: the talk's microservice as a task.
 //!
-//! What a connection keeps is input alone. Replies are made in the loop's shared output buffer; when the peer
-//! takes only a part of them, the connection goes back to the first request that is not fully answered and
-//! keeps the input from there, and how much of its reply is out. So one block bounds what a connection
-//! holds, however the replies compare with the requests in size. A block must have room for one reply,
-//! [`MAX_REPLY`] bytes, or none is ever sent.
+//! A connection keeps only input. Replies are written to the loop's shared output buffer. If the peer accepts only a
+//! part of them, the connection goes back to the first request that is not fully answered, and keeps the input from
+//! there and the number of bytes of its reply that are sent. One block therefore limits what a connection keeps,
+//! however large replies are compared with requests. A block must have capacity for one reply, [`MAX_REPLY`] bytes;
+//! otherwise no reply is ever sent.
 
 mod batch;
 
@@ -26,26 +26,27 @@ pub use batch::{Batch, Point, Stop};
 /// The service and its settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Fib {
-    /// What a server accepts.
+    /// The rules for requests.
     pub rules: Rules,
-    /// The largest n that is computed on the loop. It costs 2 fib(n) - 1 calls there.
+    /// The largest n that is computed on the loop, which takes 2 fib(n) - 1 calls there.
     pub loop_n: u32,
-    /// How long a connection may be silent, or not take what is sent to it; `None` for ever. A job's time
-    /// does not count.
+    /// The time that a connection may be silent or not accept bytes that are sent to it; `None` for no limit. The time
+    /// of a job does not count.
     pub idle_timeout: Option<Duration>,
-    /// How long a job may take, while it waits for its turn and while it runs; `None` for ever. After that it is cancelled, and
-    /// its request gets an error line.
+    /// The time that a job may take, both in the queue and running; `None` for no limit. After that the job is
+    /// cancelled, and its request gets an error line.
     pub job_timeout: Option<Duration>,
-    /// How long a request may take, from its first byte to its last; `None` for ever. A request that is late gets an
+    /// The time that a request may take, from its first byte to its last; `None` for no limit. A late request gets an
     /// error line, and the connection is closed.
     pub request_timeout: Option<Duration>,
-    /// How long a client may take for what it is sent: from when it does not take all of that at once, until it has.
-    /// `None` for ever. Then the connection is closed. Replies to one block of requests are all that can be due.
+    /// The time that a client has to accept replies, from the first send that it does not accept in full until it has
+    /// all of them; `None` for no limit. After that the connection is closed. At most the replies to one block of
+    /// requests are due at a time.
     pub reply_timeout: Option<Duration>,
 }
 
 impl Default for Fib {
-    /// Without timeouts.
+    /// Returns the default settings, without timeouts.
     fn default() -> Self {
         Self {
             rules: Rules::default(),
@@ -75,37 +76,37 @@ impl Service for Fib {
     }
 }
 
-/// A connection of the [`Fib`] service: 48 bytes.
+/// A connection of the [`Fib`] service, in 48 bytes.
 #[derive(Debug)]
 pub struct FibConn {
     source: SourceId,
-    /// When the client has to be done with what it has begun, to send a request or to take replies, or when its job has to
-    /// be. [`Instant::NEVER`] while there is no such thing, or no limit.
+    /// The deadline for the client to complete a request or to accept replies, or for the job to be done.
+    /// [`Instant::NEVER`] if none of these is under way, or without a limit.
     until: Instant,
     work: PackedWork,
-    /// Input that is not answered yet. Until it is, nothing more is read.
+    /// Input that is not answered yet. Until it is answered, the connection does not read.
     held: BufferedBytes,
     requests: Requests,
-    /// How much of the next reply is sent already.
+    /// The number of bytes of the next reply that are sent already.
     skip: u8,
-    /// The peer has sent its last byte, or the last one that counts before the service stops.
+    /// Set if the peer has sent its last byte, or the last one that counts before the service stops.
     ended: bool,
 }
 
 const _: () = assert!(size_of::<FibConn>() <= 48, "a task is small");
 const _: () = assert!(MAX_REPLY <= u8::MAX as usize, "a reply's length fits `skip`");
 
-/// What became of the request before `held`.
+/// The state of the request before `held`.
 #[derive(Clone, Copy, Debug)]
 enum Work {
     None,
-    /// It is being computed.
+    /// The request is being computed.
     Job(JobId),
-    /// It is computed, and not fully sent.
+    /// The request is computed, and its reply is not fully sent.
     Reply(Reply),
 }
 
-/// [`Work`] in nine bytes, so that a connection is small.
+/// [`Work`] in nine bytes, which keeps a connection small.
 #[derive(Clone, Copy, Debug)]
 struct PackedWork {
     /// The id of the job, or the value.
@@ -162,9 +163,9 @@ impl FibConn {
                     cx.cancel_job(job);
                     self.work = Work::Reply(Reply::Error(Bad::Overdue)).into();
                 }
-                // The job is gone without a result: whoever computed it failed.
+                // The job is gone without a result: its worker failed.
                 None if !cx.has_job(job) => self.work = Work::Reply(Reply::Error(Bad::Lost)).into(),
-                // The connection is.
+                // The connection was closed.
                 None if cx.wake_reason() == WakeReason::Closed => return Ok(Step::Done),
                 None => return Ok(self.wait_for(job)),
             }
@@ -174,13 +175,13 @@ impl FibConn {
         self.answer(cx, fresh)
     }
 
-    /// Whether everything received so far is answered.
+    /// Returns true if everything received so far is answered.
     fn is_drained(&self) -> bool {
         let is_read = self.held.is_empty() && !self.requests.is_pending();
         is_read && self.work.kind == Kind::None && self.skip == 0 && !self.ended
     }
 
-    /// Reads into the shared input and returns how much.
+    /// Reads into the shared input and returns the number of bytes.
     fn receive<H: Serves<Fib>>(&mut self, cx: &mut Cx<'_, H>) -> Result<usize, (Op, IoError)> {
         let limit = cx.buffers.read_limit();
         let input = &mut cx.buffers.input.as_mut()[..limit];
@@ -198,7 +199,7 @@ impl FibConn {
                 self.requests.end_read();
                 Ok(0)
             }
-            // What was cut is whole now as well, and nothing comes after it.
+            // The request that was cut off is complete now too, and no other follows.
             Err(IoError::Stopping) if self.requests.is_cut() => {
                 self.ended = true;
                 Ok(0)
@@ -207,7 +208,7 @@ impl FibConn {
         }
     }
 
-    /// Answers the first `fresh` bytes of the shared input, or what is held.
+    /// Answers the first `fresh` bytes of the shared input, or the bytes in `held`.
     fn answer<H>(&mut self, cx: &mut Cx<'_, H>, fresh: Option<usize>) -> Result<Step, (Op, IoError)>
     where
         H: Serves<Fib> + Jobs<FibJob>,
@@ -229,7 +230,7 @@ impl FibConn {
             },
         };
         let all = skip + sent == len;
-        // A deadline begins with the next wait, unless the client goes on with what it has begun.
+        // The next wait starts a new deadline, unless the client continues what it was doing in the last wait.
         if if all { len > 0 } else { fresh.is_some() } {
             self.until = Instant::NEVER;
         }
@@ -247,7 +248,7 @@ impl FibConn {
         Point::new(self.requests, reply)
     }
 
-    /// Keeps the input from `point` on, and how much of the reply there is out.
+    /// Keeps the input from `point` on, and the number of bytes of the reply there that are sent.
     fn go_to<H: Host>(&mut self, point: Point, skip: usize, cx: &mut Cx<'_, H>, fresh: Option<usize>) {
         self.requests = point.requests;
         self.work = point.reply.map_or(Work::None, Work::Reply).into();
@@ -259,7 +260,7 @@ impl FibConn {
         }
     }
 
-    /// All replies are sent: what now?
+    /// Returns the step after all replies are sent.
     fn after<H>(&mut self, stop: Stop, cx: &mut Cx<'_, H>) -> Result<Step, (Op, IoError)>
     where
         H: Serves<Fib> + Jobs<FibJob>,
@@ -267,9 +268,9 @@ impl FibConn {
         match stop {
             Stop::Last => Ok(Step::Done),
             Stop::Full => Ok(Step::Yield),
-            // The rest of a read that was cut off is there now, or there is none.
+            // The rest of a read that was cut off is either available now or does not exist.
             Stop::Drained if self.requests.is_cut() => Ok(Step::Yield),
-            // One read an event: a level-triggered host says if there is more.
+            // Read once per event: a level-triggered host reports again if there is more input.
             Stop::Drained => Err((Op::Recv, IoError::WouldBlock)),
             Stop::Job(n) => match cx.submit(FibJob::new(n)) {
                 Ok(job) => {
@@ -286,7 +287,8 @@ impl FibConn {
         }
     }
 
-    /// When the client's time for `op` is over: that of silence, and that of what it has begun.
+    /// Returns when a wait for `op` times out: at the idle timeout or at the deadline of what the client has begun,
+    /// whichever is earlier.
     #[inline]
     fn deadline<H: Serves<Fib>>(&mut self, op: Op, cx: &Cx<'_, H>) -> Instant {
         let service = cx.host.service();
@@ -304,18 +306,18 @@ impl FibConn {
         idle.min(self.until)
     }
 
-    /// Says that a request was late, if that is why the time is over.
+    /// Sends the error line for a late request, if that is why the wait timed out.
     #[cold]
     fn say_late<H: Serves<Fib>>(&self, cx: &mut Cx<'_, H>) {
         if self.is_drained() && self.requests.is_begun() && self.until <= cx.now() {
             let output = cx.buffers.output.as_mut();
             let len = Reply::Error(Bad::Late).render(&cx.host.service().rules, output);
-            // A client that takes nothing has to do without.
+            // A client that does not accept the line does not get it.
             cx.host.send(self.source, &output[..len]).ok();
         }
     }
 
-    /// A client that goes away takes its job with it.
+    /// Waits for the job. The hangup ends the wait too, so that the job of a client that leaves is cancelled.
     fn wait_for(&self, job: JobId) -> Step {
         Step::Wait(Wait::job(job).or(WaitTarget::Hangup(self.source)).until(self.until))
     }

@@ -1,4 +1,4 @@
-//! The task that takes connections from a listener.
+//! The task that accepts connections from a listener.
 
 use core::pin::Pin;
 use core::time::Duration;
@@ -9,19 +9,19 @@ use crate::kernel::error::{Failure, IoError, Op};
 use crate::kernel::id::SourceId;
 use crate::kernel::step::{Step, Wait, WaitTarget, WakeReason};
 
-/// How long an acceptor without room waits before it looks again. A host that knows when room comes wakes
-/// it earlier.
+/// The time after which an acceptor without capacity tries again. A host that knows when capacity is freed wakes the
+/// acceptor earlier.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Takes connections and spawns the host's task for each. Without room it leaves them with the listener,
-/// until it is woken or looks again: nobody is turned away.
+/// Accepts connections and spawns the host's task for each. Without capacity, the acceptor leaves connections in the
+/// listener's backlog until it is woken or tries again, and rejects none.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: SourceId,
 }
 
 impl Acceptor {
-    /// Creates the acceptor of `listener`, which ends when that is closed.
+    /// Creates the acceptor of `listener`. It ends when the listener is closed.
     #[must_use]
     pub const fn new(listener: SourceId) -> Self {
         Self { listener }
@@ -35,16 +35,16 @@ impl<H: Host> Task<H> for Acceptor {
         }
         for _ in 0..MAX_SPAWNS {
             match cx.accept(self.listener) {
-                // A client that went away while it waited concerns nobody else.
+                // A client that left before it was accepted does not affect the others.
                 Ok(_) | Err(IoError::Reset) => {}
                 Err(IoError::WouldBlock) => return Step::Wait(Wait::recv(self.listener)),
                 Err(IoError::NoRoom | IoError::Os(_)) => {
-                    // The end of the listener ends this wait as well.
+                    // Closing the listener ends this wait too.
                     return Step::Wait(
                         Wait::on(WaitTarget::Hangup(self.listener)).until(cx.after(Some(RETRY))),
                     );
                 }
-                // The listener was closed after this task had been woken.
+                // The listener was closed after this task was woken.
                 Err(IoError::Stopping | IoError::Closed) => return Step::Done,
                 Err(error) => {
                     return Step::Fail(Failure { op: Op::Accept, source: self.listener, error });

@@ -1,4 +1,4 @@
-//! The room that a loop has for connections.
+//! Admission: the capacity of a loop for connections.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -6,56 +6,56 @@ use core::mem;
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
 
-/// The count of connections, with those that are read out, and the closed ones that wait to be read out. `C` is a closed
-/// connection.
+/// The number of connections, lingering ones included, and the closed connections that have unread input. `C` is a
+/// closed connection.
 #[derive(Debug)]
 pub struct Admission<C> {
     open: usize,
     limit: usize,
-    /// Listeners whose acceptors found no room since acceptors were last woken.
+    /// The listeners whose acceptors found no capacity since acceptors were last woken.
     crowded: Vec<SourceId>,
-    /// A connection has gone since acceptors were last woken.
+    /// Set if a connection has gone since acceptors were last woken.
     is_relieved: bool,
-    /// Closed connections that have something unread.
+    /// The closed connections with unread input.
     unread: Vec<C>,
 }
 
 impl<C> Admission<C> {
-    /// Creates a room for `limit` connections.
+    /// Creates an empty count with a capacity of `limit` connections.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self { open: 0, limit, crowded: Vec::new(), is_relieved: false, unread: Vec::new() }
     }
 
-    /// Returns how many connections there are.
+    /// Returns the number of connections.
     #[must_use]
     pub const fn open(&self) -> usize {
         self.open
     }
 
-    /// Returns true if there is room for another one.
+    /// Returns true if there is capacity for another connection.
     #[must_use]
     #[inline]
     pub const fn has_room(&self) -> bool {
         self.open < self.limit
     }
 
-    /// Checks that there is room for another connection of `listener`.
+    /// Checks the capacity for another connection of `listener`.
     ///
     /// # Errors
     ///
-    /// [`IoError::NoRoom`] if there is none: the listener's acceptor is woken when a connection has gone.
+    /// Fails with [`IoError::NoRoom`] if there is none. The listener's acceptor is woken when a connection has gone.
     #[inline]
     pub fn check(&mut self, listener: SourceId) -> Result<(), IoError> {
         if self.has_room() { Ok(()) } else { Err(self.crowd(listener)) }
     }
 
-    /// Notes that there is no room for a connection of `listener`, for whatever reason, so that its acceptor is woken when a
+    /// Notes that `listener` lacks capacity for a connection, for any reason, so that its acceptor is woken when a
     /// connection has gone. Returns [`IoError::NoRoom`].
     #[cold]
     pub fn crowd(&mut self, listener: SourceId) -> IoError {
-        // A listener takes the entry of a former one of its index, since tasks may open and close listeners for as long as
-        // there is no room: the list would grow.
+        // A listener replaces a former listener with the same index. Otherwise the list would grow if tasks open and
+        // close listeners while there is no capacity.
         match self.crowded.iter_mut().find(|known| known.index() == listener.index()) {
             Some(known) => *known = listener,
             None => self.crowded.push(listener),
@@ -63,38 +63,39 @@ impl<C> Admission<C> {
         IoError::NoRoom
     }
 
-    /// Returns true if an acceptor has found no room and was not woken since.
+    /// Returns true if an acceptor found no capacity and was not woken since.
     #[must_use]
     pub const fn is_crowded(&self) -> bool {
         !self.crowded.is_empty()
     }
 
-    /// Counts another connection.
+    /// Adds a connection to the count.
     #[inline]
     pub fn enter(&mut self) {
         self.open += 1;
     }
 
-    /// Counts `count` connections no longer.
+    /// Removes `count` connections from the count.
     #[inline]
     pub fn leave(&mut self, count: usize) {
         self.open = self.open.saturating_sub(count);
         self.is_relieved |= count > 0;
     }
 
-    /// Keeps a closed connection to be read out, and goes on counting it. Were its socket closed at once, its peer might lose
-    /// what was sent to it last.
+    /// Keeps a closed connection until its input is read, and keeps counting it. If its socket were closed at once, the
+    /// peer might lose the last bytes that were sent to it.
     pub fn linger(&mut self, connection: C) {
         self.unread.push(connection);
     }
 
-    /// Takes the connections that are to be read out.
+    /// Removes and returns the closed connections with unread input.
     #[inline]
     pub(super) fn take_unread(&mut self) -> Vec<C> {
         mem::take(&mut self.unread)
     }
 
-    /// Takes the listeners whose acceptors are to be woken: they found no room, and there is some now.
+    /// Removes and returns the listeners whose acceptors are to be woken, because they found no capacity before and a
+    /// connection has gone.
     #[inline]
     pub(super) fn take_relieved(&mut self) -> Vec<SourceId> {
         if mem::take(&mut self.is_relieved) { mem::take(&mut self.crowded) } else { Vec::new() }

@@ -1,4 +1,4 @@
-//! How far a loop is on its way to its end: no new connections, and an answer to what was received.
+//! The stages in which a loop stops: it accepts no new connections, and answers what it has received.
 
 use core::time::Duration;
 
@@ -7,37 +7,37 @@ use crate::kernel::instant::Instant;
 /// The stage of the drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Drain {
-    /// The loop serves: no end was asked for.
+    /// The loop serves: no stop was requested.
     Off,
-    /// Connections that are under way to the listeners are awaited until then.
+    /// The listeners still accept connections in flight until this moment.
     Accepting(Instant),
-    /// There are no listeners; bytes that are under way are awaited until then.
+    /// The listeners are closed; connections still receive bytes in flight until this moment.
     Receiving(Instant),
-    /// Connections that have nothing to read are told to end. Those that are left then are cut off.
+    /// Connections without input are asked to end. Those that are left at this moment are cut off.
     On(Instant),
-    /// All tasks are being ended, and this is how often they were.
+    /// All tasks are ended by force. Holds how often that was done.
     Over(usize),
 }
 
 impl Drain {
-    /// Returns the stage in which connections are told to end, and have `timeout` for it.
+    /// Returns the stage that asks connections to end within `timeout`.
     pub(super) fn within(now: Instant, timeout: Duration) -> Self {
         Self::On(now + timeout)
     }
 
-    /// Returns true if no end was asked for.
+    /// Returns true if no stop was requested.
     #[inline]
     pub(super) fn is_off(self) -> bool {
         self == Self::Off
     }
 
-    /// Returns true if connections are told to end, or cut off.
+    /// Returns true if connections are asked to end, or cut off.
     #[inline]
     pub(super) const fn is_telling(self) -> bool {
         matches!(self, Self::On(_) | Self::Over(_))
     }
 
-    /// Returns when the stage ends.
+    /// Returns the moment when the stage ends.
     #[inline]
     pub(super) const fn deadline(self) -> Instant {
         match self {

@@ -18,16 +18,16 @@ use crate::serve::platform::{Platform, Until};
 use crate::serve::task::ServeTask;
 use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
 
-/// How many turns tasks have to end when the time to drain is over: one to be told, one to be dropped, and some more for
-/// sockets that linger.
+/// The maximum number of turns in which tasks are ended by force after the drain timeout: one delivers the
+/// cancellation, one drops the task, and the others are for lingering sockets.
 const MAX_CUTS: usize = 8;
 
-/// A reason for which a loop ends too early.
+/// The reason why a loop ended early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stopped<E> {
     /// All tasks wait, and nothing can wake them.
     Stalled,
-    /// The platform could not wait.
+    /// The platform failed to wait.
     Platform(E),
 }
 
@@ -44,8 +44,8 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
 
 /// A loop that serves connections on a [`Platform`].
 ///
-/// Each time around it runs a turn of the tasks, sees to connections that have closed and to acceptors without room, and waits
-/// for what the tasks wait for. Tasks that hand on to each other have up to 64 steps between two looks at the sources.
+/// Each iteration runs a turn of the tasks, handles closed connections and acceptors that lacked capacity, and waits
+/// for what the tasks wait for. Tasks that wake each other run up to 64 steps between two polls of the sources.
 pub struct Engine<P: Platform> {
     /// The kernel and the tasks.
     pub executor: Executor<P>,
@@ -54,14 +54,15 @@ pub struct Engine<P: Platform> {
     listeners: Vec<SourceId>,
     drain: Drain,
     drain_timeout: Duration,
-    /// Connections that were cut off when the time to drain was over.
+    /// The number of connections that were cut off after the drain timeout.
     cut: usize,
-    /// Steps since the sources were last looked at.
+    /// The number of steps since the last poll of the sources.
     steps: usize,
 }
 
 impl<P: Platform> Engine<P> {
-    /// Creates a loop without listeners and connections. When it is to stop, requests under way have `drain_timeout`.
+    /// Creates a loop without listeners and connections. When it stops, pending requests have `drain_timeout` to
+    /// finish.
     #[must_use]
     pub fn new(platform: P, storage: &P::Storage, drain_timeout: Duration) -> Self {
         Self {
@@ -75,23 +76,23 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Adds a listener, and the task that takes its connections. `keep` gives the listener to the platform, under the id that
-    /// it is called with.
+    /// Adds a listener, and the task that accepts its connections. `keep` passes the listener to the platform, under
+    /// the given id.
     ///
     /// # Errors
     ///
-    /// [`Full`] when there is no place for it. If `keep` was called before that was found, the listener is closed again.
+    /// Returns [`Full`] if there is no free slot. If `keep` was called before that, the listener is closed again.
     pub fn accept_from(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         let source = self.add(keep, |_, source| ServeTask::accept(Acceptor::new(source)))?;
         self.listeners.push(source);
         Ok(())
     }
 
-    /// Serves a connection that was made elsewhere. `keep` gives it to the platform, under the id that it is called with.
+    /// Serves a connection that was made elsewhere. `keep` passes the connection to the platform, under the given id.
     ///
     /// # Errors
     ///
-    /// [`Full`] when there is no place for it. If `keep` was called before that was found, the connection is closed again.
+    /// Returns [`Full`] if there is no free slot. If `keep` was called before that, the connection is closed again.
     pub fn serve(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         self.add(keep, ServeTask::connect).map(|_| ())
     }
@@ -100,7 +101,7 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     ///
-    /// [`Full`] when there is no place for it. The task is dropped.
+    /// Returns [`Full`] if there is no free slot. The task is dropped.
     pub fn spawn(&mut self, task: P::Task) -> Result<TaskId, Full> {
         self.executor.spawn(task).map_err(|task| {
             self.platform.guard().drop(task);
@@ -108,18 +109,20 @@ impl<P: Platform> Engine<P> {
         })
     }
 
-    /// Drops all tasks, one by one, without another step of any.
+    /// Drops all tasks, one by one, without running another step of any of them.
     pub fn clear(&mut self) {
         let guard = self.platform.guard();
         self.executor.drain(|task| guard.drop(task));
     }
 
-    /// Runs until the platform [is to stop](Platform::is_to_stop) and all is answered, or no task is left. Once `is_over`
-    /// returns true, all tasks are cancelled. Returns how many connections were cut off because they did not end in time.
+    /// Runs until the platform [is to stop](Platform::is_to_stop) and every request is answered, or until no task is
+    /// left. When `is_over` first returns true, all tasks are cancelled. Returns the number of connections that were
+    /// cut off because they did not end in time.
     ///
     /// # Errors
     ///
-    /// When the platform can't wait, or all tasks wait for each other.
+    /// Returns [`Stopped::Platform`] if the platform fails to wait, and [`Stopped::Stalled`] if all tasks wait for each
+    /// other.
     pub fn run(&mut self, is_over: impl Fn() -> bool) -> Result<usize, Stopped<P::Error>> {
         let mut is_ending = false;
         let mut polled = Polled::All;
@@ -139,7 +142,7 @@ impl<P: Platform> Engine<P> {
             polled = Polled::None;
             match rest {
                 Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => break,
-                // All tasks are cancelled, and those that still clean up wait for others that are gone.
+                // All tasks are cancelled. Those that still clean up wait for tasks that are gone.
                 Rest::Stalled if is_ending && !self.is_cutting() => self.drain = Drain::On(Instant::ZERO),
                 Rest::Stalled if is_ending => {}
                 Rest::Stalled => return Err(Stopped::Stalled),
@@ -157,10 +160,12 @@ impl<P: Platform> Engine<P> {
         Ok(self.cut)
     }
 
-    /// Sees to what a turn leaves: connections to read out, acceptors that have room now, work between turns.
+    /// Does the work that follows a turn: connections that linger, acceptors that have capacity again, and the
+    /// platform's work between turns.
     fn see_to_connections(&mut self) {
         self.linger();
-        // An acceptor without room waits for its listener's hangup. To end that wait does no harm: the acceptor tries again.
+        // An acceptor without capacity waits for its listener's hangup. Ending that wait is harmless: the acceptor
+        // tries again.
         for listener in self.platform.room().take_relieved() {
             self.executor.kernel.ready(listener, Interest::HANGUP);
         }
@@ -181,7 +186,7 @@ impl<P: Platform> Engine<P> {
 
     fn until(&self, rest: Rest) -> Until {
         let end = self.drain.deadline();
-        // A platform that tells at once what has come in misses nothing, whatever the look.
+        // A platform that reports events as soon as they arrive misses none in an ordinary poll.
         if !P::SETTLE.is_zero()
             && (self.executor.kernel.has_due() || !self.drain.is_off() && end <= self.platform.now())
         {
@@ -197,7 +202,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Adds a source, which `keep` gives to the platform, and the task that `make` makes for it.
+    /// Adds a source, which `keep` passes to the platform, and the task that `make` creates for the source.
     fn add(
         &mut self,
         keep: impl FnOnce(&mut P, SourceId),
@@ -213,7 +218,7 @@ impl<P: Platform> Engine<P> {
         spawned.map(|_| source)
     }
 
-    /// Spawns a task for each connection that was closed with something unread, which reads it out.
+    /// Spawns a task for each closed connection with unread input, to read that input.
     fn linger(&mut self) {
         let unread = self.platform.room().take_unread();
         if unread.is_empty() {
@@ -237,8 +242,8 @@ impl<P: Platform> Engine<P> {
         matches!(self.drain, Drain::Over(_))
     }
 
-    /// Goes from one stage of the drain to the next, if it is time. A look at the sources comes between a stage's deadline and
-    /// what is done at it, so that input which came in time is seen.
+    /// Enters the next stage of the drain if it is time. A poll of the sources comes between a stage's deadline and the
+    /// action at that deadline, so that input which arrived in time is seen.
     fn check_drain(&mut self) {
         let seen = self.executor.kernel.seen();
         match self.drain {
@@ -261,7 +266,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Takes the last connections of the listeners, and closes these.
+    /// Accepts the last connections of the listeners and closes the listeners.
     fn receive_last(&mut self) {
         for listener in mem::take(&mut self.listeners) {
             self.accept_waiting(listener);
@@ -276,7 +281,7 @@ impl<P: Platform> Engine<P> {
         self.drain = Drain::within(self.platform.now(), self.drain_timeout);
     }
 
-    /// Takes the connections that wait in the backlog: their requests came before the request to stop, and are answered.
+    /// Accepts the connections in the backlog: their requests came before the request to stop and are answered.
     fn accept_waiting(&mut self, listener: SourceId) {
         while let Ok(new) = self.executor.kernel.open() {
             let accepted = self.platform.accept(listener, new);
@@ -296,15 +301,15 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Wakes every connection that waits for a request, so that it receives what is there, or ends if nothing is.
+    /// Wakes every connection that waits for a request, so that it receives available input, or ends if there is none.
     fn nudge(&mut self) {
         for source in self.platform.served() {
             self.executor.kernel.ready(source, Interest::RECV);
         }
     }
 
-    /// Ends all tasks, whatever they do. The first time, a task may only be told; tasks that are left after the next turn are
-    /// ended again.
+    /// Ends all tasks by force. The first call may only deliver a cancellation; tasks that are left after the next turn
+    /// are ended again.
     #[cold]
     fn cut_off(&mut self) {
         let cuts = match self.drain {
@@ -321,7 +326,7 @@ impl<P: Platform> Engine<P> {
     }
 }
 
-/// Closes a source, unless that was done.
+/// Closes a source, unless it is closed already.
 fn close<P: Platform>(executor: &mut Executor<P>, platform: &mut P, source: SourceId) {
     if executor.kernel.close(source) {
         platform.close(source);

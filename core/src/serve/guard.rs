@@ -1,4 +1,4 @@
-//! Calls of the user's code: within a catch, on hosts where panics can be caught.
+//! Calls of user code, inside of a catch on hosts that can catch panics.
 
 use core::any::type_name;
 use core::convert::Infallible;
@@ -18,7 +18,7 @@ pub enum Subject {
     Value,
 }
 
-/// A way to call the user's code. If that panics, nothing else is lost.
+/// A way to call user code. If the code panics, nothing else is lost.
 pub trait Guard: Copy + Default {
     /// The message of a panic.
     type Panic: Display;
@@ -27,13 +27,13 @@ pub trait Guard: Copy + Default {
     ///
     /// # Errors
     ///
-    /// The panic's message. What `act` was changing may be half done.
+    /// Returns the panic's message if `act` panics. State that `act` was changing may be inconsistent.
     fn call<R>(self, act: impl FnOnce() -> R) -> Result<R, Self::Panic>;
 
-    /// Takes a line of a report.
+    /// Receives a line of a report.
     fn report(self, subject: Subject, line: Arguments<'_>);
 
-    /// Drops a value of the user's; a panic of its destructor is reported.
+    /// Drops a value of the user's, and reports a panic of its destructor.
     #[inline]
     fn drop<T>(self, unwanted: T) {
         if core::mem::needs_drop::<T>()
@@ -45,8 +45,8 @@ pub trait Guard: Copy + Default {
     }
 }
 
-/// The guard of hosts that catch no panics: a panic leaves the turn, and the loop is of no use any more. In a sandbox it
-/// ends the guest.
+/// The guard of hosts that catch no panics: a panic leaves the turn, and the loop can no longer be used. In a sandbox,
+/// a panic ends the guest.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Unguarded;
 
@@ -61,9 +61,9 @@ impl Guard for Unguarded {
     fn report(self, _: Subject, _: Arguments<'_>) {}
 }
 
-/// A host that calls its tasks by a [`Guard`].
+/// A host that calls its tasks through a [`Guard`].
 pub trait Guarded: Host {
-    /// The kind of guard.
+    /// The type of the guard.
     type Guard: Guard;
 
     /// Returns the guard.
@@ -72,6 +72,6 @@ pub trait Guarded: Host {
         Self::Guard::default()
     }
 
-    /// Counts a connection that is lost since something of it has panicked.
+    /// Counts a connection that is lost because its code panicked.
     fn panicked(&mut self) {}
 }

@@ -10,8 +10,8 @@ use crate::kernel::id::SourceId;
 use crate::kernel::instant::Instant;
 use crate::kernel::step::{Step, Wait, WakeReason};
 
-/// Throws away what comes in until the peer closes, or until its time is over. The connection's own
-/// direction is shut already.
+/// Discards received bytes until the peer closes, or until a deadline. The sending direction of the connection is shut
+/// down already.
 #[derive(Debug)]
 pub struct Linger {
     source: SourceId,
@@ -19,10 +19,10 @@ pub struct Linger {
 }
 
 impl Linger {
-    /// How long a peer has to take the last answer and close as well.
+    /// The time that a peer has to receive the last answer and to close its side.
     pub const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// Creates the task that reads `source` out, for [`PATIENCE`](Self::PATIENCE) from `now` on.
+    /// Creates the task that reads from `source` for at most [`PATIENCE`](Self::PATIENCE) from `now` on.
     #[must_use]
     pub fn new(source: SourceId, now: Instant) -> Self {
         Self { source, until: now + Self::PATIENCE }
@@ -36,7 +36,7 @@ impl<H: Host> Task<H> for Linger {
         }
         match cx.host.recv(self.source, cx.buffers.input.as_mut()) {
             Ok(0) => Step::Done,
-            // A peer that sends without a pause is ready at every look: no wait would end by its deadline.
+            // A peer that sends without a pause is ready at every poll, so that no wait would end by its deadline.
             Ok(_) | Err(IoError::WouldBlock) if cx.now() >= self.until => Step::Done,
             Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),
             Err(_) => Step::Done,

@@ -1,4 +1,4 @@
-//! The count of each peer's connections, for hosts where a peer may have only so many.
+//! Counts of each peer's connections, for hosts that limit the connections per peer.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -8,8 +8,8 @@ use core::num::NonZeroU32;
 use crate::kernel::id::SourceId;
 use crate::kernel::id_map::IdMap;
 
-/// A peer, as far as it can be told from another: an IPv4 address, or the first 64 bits of an IPv6 address, behind which
-/// one subscriber has all the addresses. An IPv4 address that is mapped into IPv6 is the IPv4 address.
+/// A peer: an IPv4 address, or the first 64 bits of an IPv6 address, since one subscriber usually has all addresses of
+/// such a prefix. An IPv4 address that is mapped into IPv6 counts as the IPv4 address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Peer(Prefix);
 
@@ -31,8 +31,8 @@ impl From<IpAddr> for Peer {
     }
 }
 
-/// Counts the connections of each peer, up to a limit. Its memory is bounded by the connections there are; without a limit
-/// it counts nothing and has none.
+/// The number of connections of each peer, up to a limit. Memory is bounded by the number of connections. Without a
+/// limit, nothing is counted and no memory is used.
 ///
 /// ```
 /// use core::num::NonZeroU32;
@@ -58,7 +58,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Creates a count of no connections, of which a peer may have `limit` at a time.
+    /// Creates the counts, all zero. A peer may have `limit` connections at a time.
     #[must_use]
     pub const fn new(limit: Option<NonZeroU32>) -> Self {
         Self { limit, counts: BTreeMap::new(), connections: IdMap::new() }
@@ -70,28 +70,28 @@ impl Peers {
         self.limit.is_some()
     }
 
-    /// Returns true if the peer with this address may have another connection.
+    /// Returns true if the peer with this address may open another connection.
     #[must_use]
     pub fn admit(&self, address: IpAddr) -> bool {
         let Some(limit) = self.limit else { return true };
         self.counts.get(&Peer::from(address)).is_none_or(|count| *count < limit.get())
     }
 
-    /// Counts a connection, under the name of its source.
+    /// Counts a connection, under the id of its source.
     pub fn enter(&mut self, source: SourceId, address: IpAddr) {
         if self.limit.is_some() {
             self.put(source, Peer::from(address));
         }
     }
 
-    /// Counts a connection again that has [left](Self::leave), under the name of another source.
+    /// Counts a connection again after it [left](Self::leave), under the id of another source.
     pub fn rename(&mut self, source: SourceId, peer: Option<Peer>) {
         if let Some(peer) = peer {
             self.put(source, peer);
         }
     }
 
-    /// Counts a connection no longer, and returns its peer.
+    /// Removes a connection from the counts and returns its peer.
     pub fn leave(&mut self, source: SourceId) -> Option<Peer> {
         let peer = self.connections.remove(source)?;
         if let Entry::Occupied(mut entry) = self.counts.entry(peer) {
@@ -140,8 +140,8 @@ mod tests {
         peers.enter(source(0), address);
         peers.enter(source(1), address);
         assert!(!peers.admit(address));
-        assert_eq!(peers.leave(source(1 << 32)), None, "the place's former source is gone");
-        // A place that has another source has no longer the former one.
+        assert_eq!(peers.leave(source(1 << 32)), None, "the slot's former source is gone");
+        // A slot that was reused for another source no longer finds the former one.
         peers.enter(source(1 | 1 << 32), address);
         assert_eq!(peers.leave(source(1)), None);
         assert!(!peers.admit(address));

@@ -1,4 +1,4 @@
-//! The system that a loop serves on, as far as the loop needs it.
+//! The interface between the loop that serves and its system.
 
 use core::time::Duration;
 
@@ -11,19 +11,20 @@ use crate::serve::admission::Admission;
 use crate::serve::guard::Guarded;
 use crate::serve::task::ServeTask;
 
-/// How long to wait.
+/// The duration of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// No wait: a look at the sources.
+    /// Poll the sources without waiting.
     Poll,
-    /// No wait, and a deadline has come: a look that misses nothing which came before now.
+    /// Poll the sources without waiting, because a deadline has passed: the poll must report every event that came
+    /// before now.
     Due,
-    /// A wait until something happens, or until this moment at the latest.
+    /// Wait until an event comes, at most until this moment.
     At(Instant),
 }
 
 impl Until {
-    /// Returns how long the wait may take from `now` on: centuries, if it has no limit.
+    /// Returns the maximum duration of the wait from `now` on; centuries if the wait has no limit.
     #[must_use]
     pub const fn span(self, now: Instant) -> Duration {
         match self {
@@ -33,56 +34,56 @@ impl Until {
     }
 }
 
-/// Sources, a clock and a way to wait: a host that [`Engine`](super::Engine) can serve by.
+/// Sources, a clock and a way to wait: a host on which [`Engine`](super::Engine) can serve.
 pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self::Service>> {
-    /// The service that it runs.
+    /// The service that the loop runs.
     type Service: Service<Conn: Task<Self>>;
-    /// A closed connection that is still to be read out.
+    /// A closed connection whose remaining input is still to be read.
     type Closed;
     /// The error of a wait.
     type Error;
 
-    /// How long the system may take to tell what has come in. When the loop is to stop, it goes on for this span to take
-    /// connections, and for as long again to receive: requests that came before are answered.
+    /// The time that the system may take to report input that has arrived. When the loop is to stop, it accepts
+    /// connections for this time, and then receives for as long again: requests that came before are answered.
     const SETTLE: Duration = Duration::ZERO;
 
-    /// Returns the room for connections.
+    /// Returns the capacity for connections.
     fn room(&mut self) -> &mut Admission<Self::Closed>;
 
-    /// Returns the time.
+    /// Returns the current time.
     fn now(&self) -> Instant;
 
-    /// Keeps a closed connection as `source`, to be read out.
+    /// Keeps a closed connection as `source`, so that its remaining input can be read.
     fn linger(&mut self, source: SourceId, closed: Self::Closed);
 
-    /// Drops a closed connection that there is no place to read out.
+    /// Drops a closed connection for which no source is free.
     fn let_go(&mut self, closed: Self::Closed) {
         drop(closed);
         self.room().leave(1);
     }
 
-    /// Returns the connections that are served: no listeners, and none that is read out. The loop asks for them only
-    /// on its way to the end.
+    /// Returns the connections that are served, without listeners and lingering connections. The loop calls this only
+    /// while it stops.
     fn served(&self) -> impl Iterator<Item = SourceId> {
         core::iter::empty()
     }
 
-    /// Returns true if the loop is to stop: to take no new connections, answer what was received, and end.
+    /// Returns true if the loop is to stop: it then accepts no new connections, answers what it has received, and ends.
     fn is_to_stop(&self) -> bool {
         false
     }
 
-    /// From here on, has each receive of a served connection that would block fail with
-    /// [`IoError::Stopping`](crate::IoError::Stopping) instead.
+    /// Makes every receive of a served connection that would block fail with
+    /// [`IoError::Stopping`](crate::IoError::Stopping) from now on.
     fn begin_drain(&mut self) {}
 
-    /// Hears that the time to drain is over, and how many connections are cut.
+    /// Notifies the platform that the drain timeout has expired and how many connections are cut off.
     fn cut_off(&mut self, connections: usize) {
         let _ = connections;
     }
 
-    /// Returns how many closed connections have bytes that the system has not sent yet. The loop does not end before they
-    /// have gone, or the time to drain is over.
+    /// Returns the number of closed connections with bytes that the system has not sent yet. The loop does not end
+    /// before these bytes are sent or the drain timeout expires.
     fn leaving(&self) -> usize {
         0
     }
@@ -92,29 +93,30 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
         let _ = executor;
     }
 
-    /// Does what there is to do between two turns: computes a slice of a job, gives memory back. Returns true if that took as
-    /// long as many steps of tasks, so that it is time to look at the sources.
+    /// Does the work between two turns, such as a slice of a job, or the release of memory. Returns true if the work
+    /// took as long as many steps of tasks, so that the loop polls the sources next.
     fn between_turns(&mut self, executor: &mut Executor<Self>) -> bool {
         let _ = executor;
         false
     }
 
-    /// Returns true if there is more to compute between turns: the loop then only looks at the sources, and does not wait.
+    /// Returns true if more work is to do between turns: the loop then polls the sources without waiting.
     fn is_busy(&self) -> bool {
         false
     }
 
-    /// Returns when [`between_turns`](Self::between_turns) is to be called at the latest.
+    /// Returns the latest moment for the next call of [`between_turns`](Self::between_turns).
     fn next_deadline(&self, executor: &Executor<Self>) -> Instant {
         let _ = executor;
         Instant::NEVER
     }
 
-    /// Watches what the kernel [wants watched](crate::Kernel::next_change), waits, and tells the kernel what is ready and which
-    /// jobs are done. Returns true if all sources were looked at since this call, or a series of such calls, began.
+    /// Applies the kernel's [changes of interest](crate::Kernel::next_change), waits, and reports to the kernel which
+    /// sources are ready and which jobs are done. Returns true if all sources have been polled since this call began,
+    /// or since the first of a series of calls that each polled a part of them.
     ///
     /// # Errors
     ///
-    /// When the system can't wait.
+    /// Fails if the system cannot wait.
     fn wait(&mut self, executor: &mut Executor<Self>, until: Until) -> Result<bool, Self::Error>;
 }

@@ -21,20 +21,20 @@ use crate::task::start::Async;
 pub struct ServeTask<S: Service>(Kind<S>);
 
 enum Kind<S: Service> {
-    /// Takes connections.
+    /// Accepts connections.
     Accept(Acceptor),
     /// Serves a connection.
     Serve(S::Conn),
-    /// Closes a connection for which the service made no task, since it panicked.
+    /// Closes a connection for which the service created no task because it panicked.
     Unserved(SourceId),
-    /// Reads a closed connection out.
+    /// Reads the remaining input of a closed connection.
     Linger(Linger),
-    /// Holds the place of a connection's task that has ended and been dropped.
+    /// Replaces a connection's task that has ended and was dropped.
     Gone,
 }
 
 impl<S: Service> ServeTask<S> {
-    /// Creates the task that takes connections.
+    /// Creates the task that accepts connections.
     #[must_use]
     pub const fn accept(acceptor: Acceptor) -> Self {
         Self(Kind::Accept(acceptor))
@@ -46,21 +46,21 @@ impl<S: Service> ServeTask<S> {
         Self(Kind::Serve(conn))
     }
 
-    /// Creates the task that reads a closed connection out.
+    /// Creates the task that reads the remaining input of a closed connection.
     #[must_use]
     pub(super) const fn linger(linger: Linger) -> Self {
         Self(Kind::Linger(linger))
     }
 
-    /// Creates the task that serves `connection`, as the host's service makes it; if that panics, a task that closes the
-    /// connection.
+    /// Creates the task that serves `connection`, from the host's service. If the service panics, creates a task that
+    /// closes the connection.
     pub fn connect<H: Guarded + Serves<S>>(host: &mut H, connection: SourceId) -> Self {
         let guard = host.guard();
         match guard.call(|| host.service().connect(connection)) {
             Ok(conn) => Self::serve(conn),
             Err(said) => {
                 host.panicked();
-                // The name is the user's as well.
+                // The name is user code as well.
                 let name = guard.call(|| host.service().name()).unwrap_or(type_name::<S>());
                 let line = format_args!("{name}: panicked when a connection came: {said}");
                 guard.report(Subject::Source(connection), line);
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// Runs a step. The executor puts a task in its place outside of a guard, so the task is told its id here, within one.
+/// Runs a step. The executor stores a task outside of a guard, so the task receives its id here, inside of one.
 #[inline]
 fn resume<H: Guarded, T: Task<H> + Unpin>(task: &mut T, cx: &mut Cx<'_, H>) -> Step {
     if cx.wake_reason() == WakeReason::Spawned {
@@ -128,7 +128,7 @@ fn resume<H: Guarded, T: Task<H> + Unpin>(task: &mut T, cx: &mut Cx<'_, H>) -> S
     Pin::new(task).resume(cx)
 }
 
-/// Ends the task that panicked, and no other.
+/// Ends the task that panicked, and no other task.
 #[cold]
 fn panicked<H: Guarded, T: Task<H> + Unpin>(
     task: &mut T,
@@ -143,7 +143,7 @@ fn panicked<H: Guarded, T: Task<H> + Unpin>(
     Step::Done
 }
 
-/// Reports what the task did. To ask a task for its name may panic, too: then the report names its type.
+/// Reports what the task did. Asking a task for its name may panic too; the report then names its type.
 #[cold]
 fn report<H: Guarded, T: Task<H>>(
     task: &T,

@@ -1,25 +1,25 @@
-//! A turn of the tasks, after a look at the sources or without one.
+//! A turn of the tasks, with or without a preceding poll of the sources.
 
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
 use crate::exec::host::Host;
 use crate::kernel::instant::Instant;
 
-/// How many steps tasks that hand on to each other have before the sources are looked at again.
+/// The number of steps that tasks which wake each other run before the sources are polled again.
 pub(crate) const STEPS_PER_POLL: usize = 64;
 
-/// The look at the sources before a turn.
+/// The poll of the sources before a turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// All sources were looked at.
+    /// All sources were polled.
     All,
-    /// Some of them were.
+    /// Some sources were polled.
     Part,
-    /// No source was looked at since the turn before.
+    /// No source was polled since the last turn.
     None,
 }
 
-/// Runs a turn, and returns how many steps it had. Waits end by their deadlines only after a whole look.
+/// Runs a turn and returns the number of its steps. Waits end by their deadlines only if all sources were polled.
 #[inline]
 pub(crate) fn turn<H: Host<Task: Task<H> + Unpin>>(
     executor: &mut Executor<H>,
@@ -30,7 +30,7 @@ pub(crate) fn turn<H: Host<Task: Task<H> + Unpin>>(
     match polled {
         Polled::All => executor.turn(now(host), host),
         Polled::Part => executor.turn_unpolled(now(host), host),
-        // Without a look no wait ends by its deadline, so the time need not be read.
+        // Without a poll no wait ends by its deadline, so the current time is not needed.
         Polled::None => executor.turn_unpolled(executor.kernel.now(), host),
     }
 }

@@ -1,4 +1,4 @@
-//! The whole state of a kernel as a row of numbers, for those who look at every state that there is.
+//! The whole state of a kernel as a sequence of numbers, for tests that visit every reachable state.
 
 use crate::kernel::Kernel;
 use crate::kernel::instant::Instant;
@@ -7,13 +7,14 @@ use crate::kernel::storage::{Slots, Storage};
 use crate::kernel::task_slot::{TaskSlot, TaskState};
 
 impl<S: Storage> Kernel<S> {
-    /// Puts out all that what the kernel does from here on depends on: two kernels of equal rows do the same.
+    /// Emits as numbers all state that the kernel's future behavior depends on: two kernels that emit equal sequences
+    /// behave alike.
     ///
-    /// Moments count from now, waits with a deadline by their order, and a generation is only odd or even, since
-    /// nothing else of them is ever compared; ids are then to be renamed alike. Left out is what is written before it
-    /// is read again, and what is only shown: since when tasks are where they are. Also left out are whether a task was
-    /// ever cancelled, and how far all tasks have come to their end, which only matter to callers of `cancel_once`,
-    /// `cancel_all` and `end_all`. The audit must hold.
+    /// Moments are relative to now, waits with a deadline are given by their order, and a generation only as odd or
+    /// even, because nothing else about these values is ever compared. The caller has to rename its ids in the same
+    /// way. The sequence leaves out values that are written before they are read again, values that are only displayed
+    /// (the time at which a task entered its state), whether a task was ever cancelled, and whether all tasks are being
+    /// ended; the last two matter only to callers of `cancel_once`, `cancel_all` and `end_all`. The audit must hold.
     #[doc(hidden)]
     pub fn put_state(&self, put: &mut impl FnMut(u64)) {
         self.tasks_and_queue(put);
@@ -61,7 +62,7 @@ impl<S: Storage> Kernel<S> {
         put(slot.stage_of_cancel().into());
         put(slot.by.into());
         slot.wait_slots.iter().for_each(|wait_slot| put(wait_slot.0.into()));
-        // A task that is ready may come to wait for a deadline past that of its timer, which then stays.
+        // A ready task may later wait for a deadline past that of its timer, and then keeps that timer.
         if waits || slot.timer != NONE {
             put(self.away(slot.deadline));
         }
@@ -97,12 +98,13 @@ impl<S: Storage> Kernel<S> {
         free(&self.wait_tables.jobs, put);
     }
 
-    /// How far away a moment is: a past one wraps. Half of all time, where no other is, stands for never.
+    /// Returns the distance from now to `at`; it wraps for a past moment. [`Instant::NEVER`] is half of the range, a
+    /// distance that no other moment has.
     fn away(&self, at: Instant) -> u64 {
         if at == Instant::NEVER { 1 << 63 } else { at.as_nanos().wrapping_sub(self.now.as_nanos()) }
     }
 
-    /// How many of the waits that a timer or a deadline knows of were before this one.
+    /// Returns how many of the waits that a timer or a deadline refers to are older than the wait `order`.
     fn rank(&self, order: u32) -> u64 {
         let waits = |entry: &&Entry<TaskSlot>| {
             entry.is_live()
@@ -116,7 +118,7 @@ impl<S: Storage> Kernel<S> {
     }
 }
 
-/// The free places of a table, in the order in which they are used again.
+/// Emits the free slots of a table, in the order in which they will be reused.
 fn free<T, V: Slots<Entry<T>>>(slab: &Slab<T, V>, put: &mut impl FnMut(u64)) {
     let mut index = slab.free;
     for _ in 0..slab.entries().len() as u64 - u64::from(slab.live()) {

@@ -1,4 +1,4 @@
-//! Storage on the heap, for hosts that have one.
+//! Storage on the heap.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -35,7 +35,7 @@ impl<T> Slots<T> for Growing<T> {
     }
 }
 
-/// How much there can be of everything, in tables on the heap.
+/// The capacities of tables on the heap.
 ///
 /// ```
 /// use sinbin_core::{Kernel, Limits};
@@ -56,8 +56,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// So many tasks, and as many sources and jobs, if nothing else is said; so many blocks of that many bytes. A block
-    /// has 128 bytes at least, and 65,535 at most.
+    /// Creates limits for `tasks` tasks, as many sources and jobs, and `blocks` blocks of `block_size` bytes. The size
+    /// of a block is clamped to 128 to 65,535 bytes.
     #[must_use]
     pub const fn new(tasks: usize, blocks: usize, block_size: usize) -> Self {
         let block_size = match block_size {
@@ -68,38 +68,37 @@ impl Limits {
         Self { tasks, sources: tasks, jobs: tasks, blocks, block_size, reserved: false }
     }
 
-    /// The same, with so many sources.
+    /// Sets the maximum number of sources.
     #[must_use]
     pub const fn with_sources(self, sources: usize) -> Self {
         Self { sources, ..self }
     }
 
-    /// The same, with so many jobs at a time.
+    /// Sets the maximum number of jobs at a time.
     #[must_use]
     pub const fn with_jobs(self, jobs: usize) -> Self {
         Self { jobs, ..self }
     }
 
-    /// The same, with the room of each table reserved at once and used as it fills: nothing moves then, and what
-    /// is not used costs address space alone.
+    /// Reserves the memory of each table at once. Tables then never move, and unused capacity costs only address space.
     #[must_use]
     pub const fn reserved(self) -> Self {
         Self { reserved: true, ..self }
     }
 
-    /// How many tasks there can be.
+    /// Returns the maximum number of tasks.
     #[must_use]
     pub const fn tasks(&self) -> usize {
         self.tasks
     }
 
-    /// How many sources there can be.
+    /// Returns the maximum number of sources.
     #[must_use]
     pub const fn sources(&self) -> usize {
         self.sources
     }
 
-    /// The bytes of a block.
+    /// Returns the size of a block in bytes.
     #[must_use]
     pub const fn block_size(&self) -> usize {
         self.block_size

@@ -1,9 +1,9 @@
-//! Requests in, replies out: the part of the service that waits for nothing.
+//! Requests in, replies out: the part of the service that never waits.
 
 use crate::protocols::fib::fib;
 use crate::protocols::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules};
 
-/// Why a batch of replies ended.
+/// The reason why a batch of replies ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
     /// All input is answered.
@@ -12,25 +12,25 @@ pub enum Stop {
     Full,
     /// The next request is a job.
     Job(u32),
-    /// The connection has got its last reply.
+    /// The connection has received its last reply.
     Last,
 }
 
-/// Where a connection is in its input: all that answering changes.
+/// A position in a connection's input, with all state that changes as requests are answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// How far the requests are told apart.
+    /// The state of the parser.
     pub requests: Requests,
-    /// The reply to the job before, if it is still to be sent.
+    /// The reply to the last job, if it is not sent yet.
     pub reply: Option<Reply>,
-    /// How much of the input is taken.
+    /// The number of bytes of the input that are consumed.
     pub at: usize,
-    /// Nothing behind here is a request.
+    /// Set if no further request follows.
     last: bool,
 }
 
 impl Point {
-    /// The beginning of an input, behind a reply to the job before, if there is one to be sent.
+    /// Creates the position at the beginning of an input, with the unsent reply to the last job, if any.
     #[must_use]
     #[inline]
     pub const fn new(requests: Requests, reply: Option<Reply>) -> Self {
@@ -38,23 +38,23 @@ impl Point {
     }
 }
 
-/// Answers requests, from a point on. It depends on the input alone, so that a batch of which a part was
-/// sent can be walked again to find where that part ends.
+/// Answers requests from a position on. The replies depend only on the input, so a batch that was sent in part can be
+/// computed again to find the end of that part.
 pub struct Batch<'a> {
-    /// The rules of what is accepted.
+    /// The rules for requests.
     pub rules: Rules,
-    /// The largest n that is computed here; a larger one ends the batch.
+    /// The largest n that is computed here. A larger one ends the batch.
     pub loop_n: u32,
-    /// Received bytes that are not answered yet.
+    /// The received bytes that are not answered yet.
     pub input: &'a [u8],
-    /// The peer has sent its last byte.
+    /// Set if the peer has sent its last byte.
     pub ended: bool,
-    /// How far the batch is.
+    /// The current position.
     pub point: Point,
 }
 
 impl Batch<'_> {
-    /// Writes replies to `out` as far as there are some. Returns their length, and why they end.
+    /// Writes as many replies to `out` as are available and fit. Returns their length, and why the batch ended.
     #[inline]
     pub fn fill(&mut self, out: &mut [u8]) -> (usize, Stop) {
         let mut len = 0;
@@ -70,8 +70,8 @@ impl Batch<'_> {
         (len, Stop::Full)
     }
 
-    /// Goes back to `start`, and from there to the first reply that is not wholly among the `sent` bytes.
-    /// Returns how much of that one is.
+    /// Goes back to `start`, and from there to the first reply that is not completely among the `sent` bytes. Returns
+    /// how many bytes of that reply are among them.
     #[cold]
     pub fn rewind(&mut self, start: Point, sent: usize) -> usize {
         let mut out = [0; MAX_REPLY];
@@ -89,7 +89,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The next reply, or why there is none.
+    /// Returns the next reply, or why there is none.
     #[inline]
     fn next(&mut self) -> Result<Reply, Stop> {
         let point = &mut self.point;
