@@ -1,26 +1,29 @@
-//! A loop without a poller: somebody else does the I/O, and says what happened and what time it is.
+//! An event loop without a poller: a driver does the I/O, and passes events and the time to the loop.
 //!
-//! [`Driven`] is the half of a host that knows the tasks; the *driver* is the other half, and knows the sockets. The
-//! driver collects what happened ([`Event`]) and the bytes that came in, hands both over in one call, and gets back
-//! what is to be done ([`Command`]) and the bytes that go out. So a whole turn crosses the border between the two
-//! once, however many sources were ready: a border such as that of a wasm sandbox, of a process, or of a language. It
-//! is the shape of quinn-proto and of h11, with a scheduler inside.
+//! [`Driven`] is the half of a host that knows the tasks. The *driver* is the other half, which knows the sockets. The
+//! driver collects events ([`Event`]) and received bytes, passes both in one call, and gets commands ([`Command`]) and
+//! the bytes to send in return. A whole turn crosses the boundary between the two only once, however many sources were
+//! ready. The boundary can be that of a wasm sandbox, of a process, or of a language. The design is that of quinn-proto
+//! and h11, with a scheduler inside.
 //!
-//! The driver keeps to these rules:
+//! The driver must follow these rules:
 //!
-//! * It reads from a source, or takes connections from a listener, only while its interest has
-//!   [`RECV`](crate::Interest::RECV), at most a block's worth of bytes at once, and no more connections than there is
-//!   [`room`](TurnOutput::room) for. Bytes that a command [hands back](Command::Unread) it keeps, and tells again before
-//!   it reads on. That is the backpressure inwards.
-//! * What it can't send at once it keeps and sends in order; it says [`Stuck`](Event::Stuck) before the next turn, and
-//!   [`Writable`](Event::Writable) when all is out. Between the two nothing is sent; before, a turn sends no more than
-//!   a *window* by a source. That is the backpressure outwards.
-//! * A turn tells all that had come in before the turn began, from the sources that are watched, or says
-//!   [`More`](Event::More). So a deadline ends after all that came before it has been told: a deadline that has come is
-//!   over in the turn after the one that was told so, which the [`rest`](TurnOutput::rest) asks for.
-//! * It calls again when something happened, when the [`rest`](TurnOutput::rest) says so, and never from within.
+//! * The driver reads from a source, or accepts connections from a listener, only while the source's interest contains
+//!   [`RECV`](crate::Interest::RECV): at most one block of bytes at once, and at most as many connections as
+//!   [`room`](TurnOutput::room) allows. It keeps bytes that a command [returns](Command::Unread), and reports them again
+//!   before it reads more. This is the backpressure for input.
+//! * The driver keeps bytes that it can't send at once, and sends them in order. It reports [`Stuck`](Event::Stuck)
+//!   before the next turn, and [`Writable`](Event::Writable) when all bytes have been sent. Between these two events
+//!   the loop sends nothing; otherwise a turn sends at most a *window* of bytes per source. This is the backpressure
+//!   for output.
+//! * A turn reports everything that arrived from the watched sources before the turn began, or contains
+//!   [`More`](Event::More). A deadline therefore ends a wait only after all earlier events were reported: an expired
+//!   deadline takes effect in the turn after the one whose time shows the expiry. The [`rest`](TurnOutput::rest) requests
+//!   that turn.
+//! * The driver calls again when an event occurs or when the [`rest`](TurnOutput::rest) says so, and never from within a
+//!   call.
 //!
-//! A driver that breaks them gets strange replies and no panics: what names nothing is ignored, and
+//! A driver that violates these rules gets strange replies but no panics: events that name nothing are ignored, and
 //! [counted](Tally::ignored).
 //!
 //! ```
@@ -76,9 +79,9 @@ where
 {
     executor: Executor<DrivenHost<S>>,
     host: DrivenHost<S>,
-    /// A listener takes one, and so does a connection: a task and a source.
+    /// The number of slots. A listener or a connection occupies one, which stands for a task and a source.
     places: usize,
-    /// How many of them are kept for listeners.
+    /// The number of slots that are reserved for listeners.
     listeners: usize,
 }
 
@@ -86,7 +89,8 @@ impl<S> Driven<S>
 where
     S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
-    /// The service, with as much room as `limits` say: a task and a source for each listener and each connection.
+    /// Creates the loop of a service, with the capacity that `limits` specify: a task and a source for each listener
+    /// and each connection.
     #[must_use]
     pub fn new(service: S, limits: &Limits, compute: Compute) -> Self {
         Self {
@@ -97,7 +101,7 @@ where
         }
     }
 
-    /// Keeps so many of these places for listeners: as long as there are fewer, they are no
+    /// Reserves slots for listeners. While fewer listeners exist, the remaining reserved slots do not count as
     /// [`room`](TurnOutput::room) for connections.
     #[must_use]
     pub fn with_listeners(self, listeners: usize) -> Self {
@@ -106,7 +110,7 @@ where
         this
     }
 
-    /// Calls the user's code by `guard`: a task that panics is lost alone.
+    /// Calls user code through `guard`, so that a panic ends only its own task.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn guard(mut self, guard: PanicGuard) -> Self {
@@ -118,7 +122,7 @@ where
     ///
     /// # Errors
     ///
-    /// Gives the task back when there is no place for another.
+    /// Returns the task if no slot is free for it.
     pub fn start<'d>(&mut self, task: Async<'d>) -> Result<TaskId, ServeTask<S>>
     where
         ServeTask<S>: From<Async<'d>>,
@@ -126,8 +130,8 @@ where
         self.executor.spawn(task.into())
     }
 
-    /// Tells what happened until `now`, and runs every task that can run for it. No source gets more than `window`
-    /// bytes to send. O(events + tasks that run).
+    /// Processes the events until `now`, and runs every task that can run. Sends at most `window` bytes per source.
+    /// O(events + tasks that run).
     pub fn turn(
         &mut self,
         now: Instant,
@@ -146,7 +150,7 @@ where
             steps += turn(&mut self.executor, &mut self.host, polled, |_| now);
             polled = Polled::None;
             if self.host.slice(&mut self.executor.kernel) {
-                // A slice is as long as many steps.
+                // A slice takes as long as many steps.
                 steps += STEPS_PER_POLL;
             }
             self.host.close_listeners(&mut self.executor.kernel);
@@ -158,19 +162,20 @@ where
         self.answer()
     }
 
-    /// What happened here since the beginning, and the driver can't know.
+    /// Returns counts of events in this loop that the driver can't know.
     #[must_use]
     pub fn counts(&self) -> Tally {
         self.host.counts
     }
 
-    /// The kernel's tasks and what they wait for, for reports.
+    /// Returns the kernel, for reports about the tasks and their waits.
     #[must_use]
     pub fn kernel(&self) -> &crate::Kernel<Limits> {
         &self.executor.kernel
     }
 
-    /// Readiness is level-triggered: what is there and is waited for is told, as often as it takes.
+    /// Reports readiness, which is level-triggered: a condition that holds and is waited for is reported as often as
+    /// necessary.
     fn tell_again(&mut self) {
         let kernel = &mut self.executor.kernel;
         let sources = &mut self.host.sources;
@@ -183,7 +188,7 @@ where
                 kernel.ready(source, readiness);
                 told = true;
             });
-            // Each time around, somebody runs or some interest is given up.
+            // Each iteration makes a task ready or removes some interest.
             if !told || kernel.has_ready() {
                 break;
             }
@@ -207,7 +212,7 @@ impl<S> Drop for Driven<S>
 where
     S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
 {
-    /// Drops tasks and jobs one by one, where panics are caught.
+    /// Drops tasks and jobs individually, if panics are caught.
     fn drop(&mut self) {
         let guarded = self.host.guarded;
         if guarded.is_there() {

@@ -1,15 +1,17 @@
-//! Groups of tasks that end together (trio's nursery, curio's task group).
+//! Groups of tasks that end together (a nursery in trio, a task group in curio).
 //!
-//! A group ends when all its tasks have. The first that fails cancels the others; its error is the group's, and has
-//! theirs with it. So no task outlives the place that it was spawned in, and no error is lost:
+//! A group ends when all of its tasks have ended. The first task that fails cancels the others; its error is the error
+//! of the group, and contains the errors of the others. No task outlives the scope that it was spawned in, and no error
+//! is lost:
 //!
-//! * A scope that comes to its end, whether by itself, by a failure, or because its task is cancelled, cancels what is
-//!   left of its tasks and waits for them. They are told, and may clean up.
-//! * A scope or group that is dropped before its end, by a timeout or a [`select`](crate::task::select) around it, by a
-//!   panic, or with its task, ends its tasks there and then: their futures are dropped where they are, and theirs in
-//!   turn, before the drop returns. Nobody is told, as nobody could wait for that.
+//! * A scope that reaches its end, whether normally, by a failure, or because its task is cancelled, cancels the
+//!   remaining tasks and waits for them. The tasks are notified, and may clean up.
+//! * A scope or group that is dropped before its end ends its tasks immediately: their futures are dropped in place,
+//!   and the futures of nested tasks in turn, before the drop returns. This happens by a timeout or a
+//!   [`select`](crate::task::select) around it, by a panic, or when its task is dropped. The tasks are not notified,
+//!   because a drop can't wait for their cleanup.
 //!
-//! A time limit that lets the tasks clean up is therefore one inside of the scope:
+//! A time limit that lets the tasks clean up therefore belongs inside the scope:
 //!
 //! ```
 //! # use core::time::Duration;
@@ -22,7 +24,7 @@
 //!         for page in 1..=3 {
 //!             pages.spawn(fetch(handle, page))?;
 //!         }
-//!         // When it is over, the body fails: the tasks are told, and waited for.
+//!         // After the limit, the body fails: the tasks are cancelled, and the scope waits for them.
 //!         handle.timeout(Duration::from_secs(5), pages.ended()).await??;
 //!         Ok(())
 //!     })
@@ -30,14 +32,13 @@
 //! }
 //! ```
 //!
-//! [`scope`] is the way to a group that can't be left behind. A [`Group`] of one's own is for results, one after
-//! another:
+//! A [`scope`] is a group that can't be left behind. Use a [`Group`] directly to get the results one after another:
 //!
 //! ```
 //! # use sinbin_core::group::{Failed, Group};
 //! # use sinbin_core::task::{Error, Handle};
 //! # async fn fetch(handle: Handle<'_>, page: u32) -> Result<usize, Error> { handle.yield_now().await; Ok(page as usize) }
-//! /// The sizes of all pages together, or why one of them could not be fetched; then the others are let go.
+//! /// Returns the total size of all pages, or the first error; in that case the other tasks are ended.
 //! # #[cfg(feature = "alloc")]
 //! async fn total(handle: Handle<'_>) -> Result<usize, Failed<Error>> {
 //!     let pages = Group::new(handle);
@@ -52,10 +53,10 @@
 //! }
 //! ```
 //!
-//! A [failure](Failed) says which task it was, what that is called, and where it was spawned. Tasks that are cancelled
-//! are told once, and may clean up; [`Group::join`] and [`scope`] wait for that. Without a heap (feature `alloc`), a
-//! [`Pool`](crate::task::Pool) has the tasks' places, [`Group::start`] spawns what it has taken in, and a group
-//! has [`MAX_CHILDREN`] at a time at most.
+//! A [failure](Failed) contains the id of the task, its name, and where it was spawned. Cancelled tasks are notified
+//! once, and may clean up; [`Group::join`] and [`scope`] wait for that. Without a heap (feature `alloc`), a
+//! [`Pool`](crate::task::Pool) contains the slots for the tasks, [`Group::start`] spawns tasks that were put there, and
+//! a group has at most [`MAX_CHILDREN`] tasks at a time.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -74,15 +75,15 @@ type Children<'d, T, E> = alloc::vec::Vec<Child<'d, T, E>>;
 #[cfg(not(feature = "alloc"))]
 type Children<'d, T, E> = heapless::Vec<Child<'d, T, E>, MAX_CHILDREN>;
 
-/// Tasks that end together. See [the module](self); [`scope`] is the way to one that can't be left behind.
+/// Tasks that end together. See [the module](self). Prefer [`scope`], which can't leave tasks behind.
 pub struct Group<'d, T, E> {
     handle: Handle<'d>,
     children: RefCell<Children<'d, T, E>>,
-    /// A task has failed, or the group was left: the others are cancelled.
+    /// True if a task has failed, or the group was cancelled: all tasks are cancelled.
     over: Cell<bool>,
 }
 
-/// A task of a group, which ends with it.
+/// A task of a group, which ends when the group is dropped.
 struct Child<'d, T, E>(JoinHandle<'d, Result<T, E>>);
 
 impl<T, E> Drop for Child<'_, T, E> {
@@ -97,7 +98,7 @@ impl<T, E> Child<'_, T, E> {
         Ended::Failed(Other { task: task.task(), label: task.label(), cause, was_told: task.was_told() })
     }
 
-    /// Returns how the task ended, if it has.
+    /// Returns the way in which the task ended, if it has.
     fn end(&self) -> Option<Ended<T, E>> {
         Some(match self.0.end()? {
             Ok(Ok(output)) => Ended::Well(output),
@@ -108,7 +109,7 @@ impl<T, E> Child<'_, T, E> {
     }
 }
 
-/// How a task of a group ended.
+/// The way in which a task of a group ended.
 enum Ended<T, E> {
     Well(T),
     Cancelled,
@@ -116,35 +117,35 @@ enum Ended<T, E> {
 }
 
 impl<'d, T, E> Group<'d, T, E> {
-    /// A group without tasks.
+    /// Creates a group without tasks.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
         Self { handle, children: RefCell::new(Children::new()), over: Cell::new(false) }
     }
 
-    /// The loop that its tasks run on.
+    /// Returns the loop that the tasks run on.
     #[must_use]
     pub const fn handle(&self) -> Handle<'d> {
         self.handle
     }
 
-    /// How many tasks it has.
+    /// Returns the number of tasks in the group.
     #[must_use]
     pub fn len(&self) -> usize {
         self.children.borrow().len()
     }
 
-    /// Whether it has none.
+    /// Returns true if the group has no tasks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Spawns a task of the group, on the heap.
+    /// Spawns a task of the group on the heap.
     ///
     /// # Errors
     ///
-    /// Gives the future back when the kernel has no place for another, or when the group is over.
+    /// Returns the future if the kernel has no slot for another task, or if the group is cancelled.
     #[cfg(feature = "alloc")]
     #[track_caller]
     pub fn spawn<F: Future<Output = Result<T, E>> + 'd>(&self, future: F) -> Result<TaskId, SpawnError<F>> {
@@ -157,11 +158,11 @@ impl<'d, T, E> Group<'d, T, E> {
         Ok(task)
     }
 
-    /// Spawns what a [`Pool`](crate::task::Pool) has taken in.
+    /// Spawns a task that was put into a [`Pool`](crate::task::Pool).
     ///
     /// # Errors
     ///
-    /// Gives the task back when the kernel or the group has no place for another, or when the group is over.
+    /// Returns the task if the kernel or the group has no slot for another, or if the group is cancelled.
     pub fn start(
         &self,
         (task, child): (Async<'d>, JoinHandle<'d, Result<T, E>>),
@@ -179,14 +180,14 @@ impl<'d, T, E> Group<'d, T, E> {
         }
     }
 
-    /// The result of the next task to end, in the order in which they end; of several that have ended, of the one
-    /// that was spawned first. `None` when there is no task. A task that was cancelled is passed over. O(n) in the
+    /// Waits for the next task to end, and returns its result. Of several tasks that have ended, the one that was
+    /// spawned first comes first. Returns `None` if the group has no tasks. Cancelled tasks are skipped. O(n) in the
     /// number of tasks.
     ///
     /// # Errors
     ///
-    /// How the task failed; the others are cancelled then. [`WaitError::Busy`] where another task waits for the group
-    /// already, or where it is one of the group itself.
+    /// Fails with the failure of the task; the others are cancelled in that case. Fails with [`WaitError::Busy`] if
+    /// another task already waits for the group, or if the caller is a task of the group itself.
     pub async fn next(&self) -> Option<Result<T, Failed<E>>> {
         let next = poll_fn(|context| self.poll_next(context)).await?;
         Some(next.map_err(|stopped| {
@@ -195,12 +196,12 @@ impl<'d, T, E> Group<'d, T, E> {
         }))
     }
 
-    /// Waits until all have ended.
+    /// Waits until all tasks have ended.
     ///
     /// # Errors
     ///
-    /// The first failure, when all other tasks, which are cancelled then, have ended as well. Their failures are [with
-    /// it](Failed::others).
+    /// Fails with the first failure, after all other tasks, which are cancelled in that case, have ended as well. The
+    /// failure [contains theirs](Failed::others).
     pub async fn join(&self) -> Result<(), Failed<E>> {
         while let Some(ended) = self.next().await {
             if let Err(mut failed) = ended {
@@ -211,12 +212,12 @@ impl<'d, T, E> Group<'d, T, E> {
         Ok(())
     }
 
-    /// Waits until no task is left, and takes nothing: what they return, and how they fail, is there for
-    /// [`next`](Self::next), [`join`](Self::join), or the scope. O(n) in the number of tasks.
+    /// Waits until all tasks have ended, without taking their results: these remain available to [`next`](Self::next),
+    /// [`join`](Self::join), or the scope. O(n) in the number of tasks.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`]; [`WaitError::Busy`] also where another task waits for the group.
+    /// Returns a [`WaitError`] if the task must not wait; [`WaitError::Busy`] also if another task waits for the group.
     pub async fn ended(&self) -> Result<(), WaitError> {
         begin(self.handle).await?;
         poll_fn(|context| {
@@ -234,8 +235,7 @@ impl<'d, T, E> Group<'d, T, E> {
         .await
     }
 
-    /// Cancels all tasks, once: those that clean up are let do so. Their ends can still be waited for; new tasks are
-    /// not taken.
+    /// Cancels all tasks, once. The tasks may clean up, and their ends can still be waited for. New tasks are rejected.
     pub fn cancel(&self) {
         if self.over.replace(true) {
             return;
@@ -245,7 +245,7 @@ impl<'d, T, E> Group<'d, T, E> {
         }
     }
 
-    /// Waits for the ends of all tasks, cancelled or not, and returns their failures. Returns at once where the running
+    /// Waits for the ends of all tasks, cancelled or not, and returns their failures. Returns at once if the running
     /// task can't wait at all.
     async fn settle(&self) -> Others<E> {
         let mut others = Others::new();
@@ -253,7 +253,7 @@ impl<'d, T, E> Group<'d, T, E> {
             while let Some(ended) = poll_fn(|context| self.poll_next(context)).await {
                 match ended {
                     Ok(_) => {}
-                    // There is room: a group that is over takes no more tasks.
+                    // `others` has the capacity: a cancelled group accepts no more tasks.
                     Err(Stopped::Failed(other)) => others.extend([other]),
                     Err(Stopped::Wait(_)) => break,
                 }
@@ -263,7 +263,7 @@ impl<'d, T, E> Group<'d, T, E> {
         others
     }
 
-    /// Takes the first task that has ended and was not cancelled.
+    /// Removes the first task that has ended, and returns its result. Cancelled tasks are removed and skipped.
     fn take_ended(&self) -> Option<Result<T, Other<E>>> {
         loop {
             let children = self.children.borrow();
@@ -293,7 +293,7 @@ impl<'d, T, E> Group<'d, T, E> {
                 Poll::Ready(Err(JoinErrorKind::Wait(refused))) => {
                     return Poll::Ready(Some(Err(Stopped::Wait(refused))));
                 }
-                // Another task waits for this child, or for the group: no child has ended, as was looked at before.
+                // Another task waits for this child, or for the group. No child has ended, as was checked before.
                 Poll::Ready(_) => return Poll::Ready(Some(Err(Stopped::Wait(WaitError::Busy)))),
             }
         }
@@ -307,21 +307,23 @@ impl<'d, T, E> Group<'d, T, E> {
         }
     }
 
-    /// A failure of the group's own task.
+    /// Creates a failure of the group's own task.
     fn own(&self, cause: Cause<E>) -> Failed<E> {
         let nobody = TaskId::from_bits(u64::MAX);
         let task = self.handle.current().unwrap_or(nobody);
         Failed { task, label: None, cause, others: Others::new() }
     }
 
-    /// Whether the body of a scope, which has just been polled, is to end: ready with why.
+    /// Checks the group after the body of a scope was polled. Returns ready with a failure if the body is to be
+    /// dropped.
     fn poll_beside_body(&self, context: &Context<'_>) -> Poll<Failed<E>> {
         if self.over.get() {
-            // How cancelled tasks end is no reason to interrupt the body.
+            // The ends of cancelled tasks are no reason to interrupt the body.
             return Poll::Pending;
         }
         let run_context = self.handle.run_context();
-        // The body knows that its task is cancelled, or is to be told: it is let clean up, and its next operation fails.
+        // The body has been notified of its task's cancellation, or will be at its next operation. It continues, so
+        // that it can clean up.
         let goes_on = run_context.is_cancelled() && run_context.was_told();
         while let Some(ended) = self.take_ended() {
             if let Err(other) = ended {
@@ -339,7 +341,7 @@ impl<'d, T, E> Group<'d, T, E> {
     }
 }
 
-/// Why a group's task stops waiting for results.
+/// The reason why a group's task stops waiting for results.
 enum Stopped<E> {
     /// A task has failed.
     Failed(Other<E>),
@@ -347,17 +349,17 @@ enum Stopped<E> {
     Wait(WaitError),
 }
 
-/// Runs `body` with a group, and ends when the body and all tasks of the group have. When one of them fails the
-/// others are cancelled, the body too: it is dropped where it waits. What the tasks return is dropped, unless the
-/// body waits for it at that time ([`Group::next`]).
+/// Runs `body` with a group, and ends when the body and all tasks of the group have ended. If a task fails, the other
+/// tasks are cancelled, and the body is dropped where it waits. Results of tasks are dropped, unless the body waits for
+/// them at that time ([`Group::next`]).
 ///
-/// When the task itself is cancelled, so are the tasks of the group. The body is told by its own waits, and may clean
-/// up; one that can't be told is dropped where it waits. A scope that is dropped before its end, by a timeout around it
-/// say, ends its tasks there and then: see [the module](self).
+/// If the task that runs the scope is cancelled, the tasks of the group are cancelled too. The body is notified by its
+/// own waits, and may clean up; a body that waits for something that can't fail is dropped where it waits. A scope that
+/// is dropped before its end, by a timeout around it for example, ends its tasks immediately: see [the module](self).
 ///
 /// # Errors
 ///
-/// The first failure; the [others](Failed::others) are with it.
+/// Fails with the first failure, which contains the [others](Failed::others).
 ///
 /// ```
 /// # use core::time::Duration;

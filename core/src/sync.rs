@@ -1,17 +1,18 @@
-//! Waiting for each other: for tasks of one loop.
+//! Synchronization between the tasks of one loop.
 //!
-//! | for | there is |
+//! | for | use |
 //! | --- | --- |
 //! | a value that one task has at a time | [`Lock`] |
-//! | several such values, without a deadlock | [`order`] |
-//! | a value that is to become such or such | [`Condition`] |
-//! | values on their way from task to task | [`Channel`] |
-//! | something that happens once, or again and again | [`Event`] |
-//! | a limit on how many do something at a time | [`Semaphore`] |
+//! | several such values, without deadlocks | [`order`] |
+//! | waiting until a value satisfies a condition | [`Condition`] |
+//! | passing values from task to task | [`Channel`] |
+//! | signalling an event, once or repeatedly | [`Event`] |
+//! | a limit on concurrent tasks | [`Semaphore`] |
 //! | a point that several tasks pass together | [`Barrier`] |
 //!
-//! Most programs need none of them. Only one task runs at a time, and another has its turn only where this one
-//! awaits: between two awaits a `Cell` is enough. What is here is for what has to last longer than that.
+//! Most programs need none of these types. Only one task runs at a time, and another one runs only when this one
+//! awaits: between two awaits a `Cell` is sufficient. These types are for exclusion and order that have to last across
+//! awaits.
 //!
 //! ```
 //! use sinbin_core::sync::{Channel, Semaphore};
@@ -33,8 +34,8 @@
 //! # let run_context = RunContext::new(&NoWakers);
 //! # let handle = Handle::new(&run_context);
 //!
-//! let pages = Channel::<_, 4>::new(handle); // who fetches too much waits
-//! let slots = Semaphore::new(handle, 2); // two fetch at a time
+//! let pages = Channel::<_, 4>::new(handle); // fetchers wait while four pages are queued
+//! let slots = Semaphore::new(handle, 2); // at most two fetches at a time
 //!
 //! let fetch = async |page: u32| {
 //!     let _slot = slots.acquire(1).await.unwrap();
@@ -61,19 +62,20 @@
 //! # assert_eq!(executor.kernel.rest(), Rest::Empty);
 //! ```
 //!
-//! # What all of them promise
+//! # Common guarantees
 //!
-//! * **In turn.** Who waits is served in the order in which it came, and is overtaken by nobody who comes later.
-//! * **Nothing is left behind.** A future that is dropped where it waits (by [`select`](crate::task::select), a
-//!   timeout, or because its task is ended) leaves its queue. If its turn had come, it goes to the next.
-//! * **A cancelled task is refused** once, whatever it does next, and then wherever it would have to wait; a value that
-//!   it was about to send is given back.
-//! * **No memory.** A queue is threaded through the futures that stand in it: it needs no heap, and has no limit.
-//! * **Waits can be seen.** [`Kernel::tasks`](crate::Kernel::tasks) says who waits for whom, as far as anybody can
-//!   know that; when nobody could ever wake the others, the kernel says [`Stalled`](crate::Rest::Stalled).
-//! * **One loop.** Outside its tasks everything that waits, or that wakes others, fails with
-//!   [`WaitError::Elsewhere`](crate::task::WaitError), and changes nothing. (What is given back by being dropped there,
-//!   such as a [`Guard`], wakes nobody.) Between threads use another crate's channel; its wakers work in tasks.
+//! * **Fairness.** Waiting tasks are served in the order in which they arrived. A later task never overtakes an earlier
+//!   one.
+//! * **No leaks.** A future that is dropped while it waits (by [`select`](crate::task::select), a timeout, or because
+//!   its task is ended) leaves its queue. If it had been granted its turn, the turn passes to the next task.
+//! * **Cancellation.** A cancelled task is refused at its next operation, whatever that is, and after that whenever it
+//!   would have to wait. A value that it was about to send is returned.
+//! * **No memory.** A queue is linked through the futures that wait in it: it needs no heap, and has no limit.
+//! * **Visible waits.** [`Kernel::tasks`](crate::Kernel::tasks) shows which task waits for which, as far as that is
+//!   known. If nothing can ever wake the waiting tasks, the kernel reports [`Stalled`](crate::Rest::Stalled).
+//! * **One loop.** Outside the loop's tasks every operation that waits, or that wakes tasks, fails with
+//!   [`WaitError::Elsewhere`](crate::task::WaitError) and has no effect. (A value that is released there by a drop, such as
+//!   a [`Guard`], wakes no task.) Between threads use a channel of another crate; its wakers work in tasks.
 
 mod barrier;
 mod channel;

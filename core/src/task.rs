@@ -1,5 +1,4 @@
-//! Tasks that are `async fn`s: a service reads like blocking code, and runs on the same kernel as the state
-//! machines.
+//! Tasks that are `async fn`s. A service reads like blocking code, and runs on the same kernel as the state machines.
 //!
 //! ```
 //! use sinbin_core::task::{Conn, Error};
@@ -16,37 +15,38 @@
 //! }
 //! ```
 //!
-//! Natively, `sinbin::serve` runs it for each connection, and `sinbin::run` runs a program of tasks. On any other host,
-//! a [`Pool`] gives the futures their places, and an [`Executor`](crate::Executor) runs them whose host is an
-//! [`AsyncHost`].
+//! Natively, `sinbin::serve` runs the function for each connection, and `sinbin::run` runs a program of tasks. On any
+//! other host, a [`Pool`] provides the slots for the futures, and an [`Executor`](crate::Executor) whose host is an
+//! [`AsyncHost`] runs them.
 //!
 //! # How it works
 //!
-//! [`Async`] is a [`Task`](crate::Task) like any other. Each of its steps opens a [`RunContext`] to the kernel and the
-//! host, and polls the future. A future tries its operation through the door; where that would block, it leaves
-//! there what it waits for, and is pending. What all futures of the task have left is the wait that the kernel
-//! gets, so a task can wait for the first of several things. What a dropped future has left is gone with the
-//! next step. Tasks and futures reach the door through a [`Handle`], a connection or a listener: that is their
-//! capability. A task can do nothing that it was given no handle for.
+//! [`Async`] is a [`Task`](crate::Task) like any other. Each step of the task enters the [`RunContext`], the run context of
+//! the loop, and polls the future. A future attempts its operation through the run context. If the operation would
+//! block, the future registers its wait there and returns pending. The waits that all futures of the task have
+//! registered form the wait that the kernel gets, so a task can wait for the first of several events. The wait of a
+//! dropped future disappears with the next step. Tasks and futures reach the run context through a [`Handle`], a
+//! connection or a listener: these handles are capabilities. A task can do nothing that it has no handle for.
 //!
-//! After 32 operations in one step a task yields, however much there is for it to do. A task can wait for
-//! [four](crate::MAX_WAITS) sources and jobs at once, and for any number of locks, channels and moments beside. What is
-//! in a variable across an `await` is part of the task, a buffer too: [`Conn::recv_with`] waits without one.
+//! After 32 operations in one step a task yields, however much work is left. A task can wait for
+//! [four](crate::MAX_WAITS) sources and jobs at once, and for any number of locks, channels and deadlines as well.
+//! Variables that live across an `await` are part of the task, buffers included: [`Conn::recv_with`] waits without a
+//! buffer.
 //!
 //! # Cancellation
 //!
-//! [`JoinHandle::cancel`] takes the task out of the bin. Its next operation fails with [`WaitError::Cancelled`], also one
-//! that need not wait; after that every one fails that would have to wait, so that `?` takes the task to its end, and
-//! what it owns is dropped on the way. A wait that is needed to clean up is [shielded](Handle::shield). A task that waits
-//! for what can't fail (a sleep, a yield, a future of another crate), or that does not listen, is dropped where it
-//! stands. [The page on cancellation](cancellation) has all of the rules, and compares them with trio's.
+//! [`JoinHandle::cancel`] ends the task's wait. The task's next operation fails with [`WaitError::Cancelled`], even if it
+//! would not wait. After that, every operation that would wait fails, so that `?` ends the task and drops what it owns.
+//! A wait that is needed for cleanup can be [shielded](Handle::shield). A task that waits for something that can't fail
+//! (a sleep, a yield, a future of another crate), or that ignores the cancellation, is dropped where it stands. [The
+//! page on cancellation](cancellation) has all of the rules, and compares them with trio's.
 //!
 //! # Futures of other crates
 //!
-//! Futures of other crates work: their waker wakes the task, from any thread, by way of the host's [`Wakers`]. In an
-//! executor within a task (`FuturesUnordered`, for one), futures of other crates work, and sleeps and timeouts. An
-//! operation that would have to wait there for a source, a job or another task fails with [`WaitError::Wrapped`], as the
-//! kernel wakes tasks and not parts of them.
+//! Futures of other crates work: their waker wakes the task, from any thread, through the host's [`Wakers`]. In an
+//! executor within a task (`FuturesUnordered`, for example), futures of other crates, sleeps and timeouts work. An
+//! operation that would have to wait there for a source, a job or another task fails with [`WaitError::Wrapped`], because
+//! the kernel wakes tasks and not parts of tasks.
 
 pub(crate) mod alarm;
 mod alarms;

@@ -1,4 +1,4 @@
-//! Jobs of a driven loop: the driver's, or slices between the turns.
+//! The jobs of a driven loop, which are computed by the driver, or in slices between the turns.
 
 use alloc::vec::Vec;
 use core::any::type_name;
@@ -14,31 +14,31 @@ use crate::serve::guard::Guard as _;
 /// The place where jobs are computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compute {
-    /// The driver, as far as jobs can travel.
+    /// The driver, if the job can be encoded.
     Driver {
-        /// Of those that can't: the budget of a slice, as with `Here`.
+        /// The budget of a slice, as with `Here`, for jobs that can't be encoded.
         slice: u32,
     },
-    /// The loop itself, in slices of this budget, one a call.
+    /// The loop itself, in slices of this budget, one per call.
     Here {
-        /// In the job's units, some nanoseconds each.
+        /// The budget in the job's units, each of which takes some nanoseconds.
         slice: u32,
     },
 }
 
-/// How far a slice got that was computed elsewhere.
+/// The outcome of a slice that was computed elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Computed {
-    /// There is more to do: the job as it stands now.
+    /// The job is not done. The bytes are its present state.
     More(Vec<u8>),
-    /// The bytes of the result.
+    /// The job is done. The bytes are its result.
     Done(Vec<u8>),
-    /// The bytes were no job.
+    /// The bytes were not a job.
     Nonsense,
 }
 
-/// Computes a slice of about `budget` units of the job in `bytes`. It depends on nothing else, so any instance can do
-/// the next one.
+/// Computes a slice of about `budget` units of the job in `bytes`. The outcome depends on nothing else, so any instance
+/// can compute the next slice.
 #[must_use]
 pub fn compute<J: WireJob>(bytes: &[u8], budget: u32) -> Computed {
     let Some(mut job) = J::decode(bytes) else { return Computed::Nonsense };
@@ -55,26 +55,26 @@ pub fn compute<J: WireJob>(bytes: &[u8], budget: u32) -> Computed {
     }
 }
 
-/// Calls the code of a job.
+/// Calls the code of a job through the guard.
 fn call_of<J, R>(guarded: DriversGuard, act: impl FnOnce() -> R) -> Option<R> {
     guarded.call_of(type_name::<J>(), "a job panicked", act)
 }
 
-/// The jobs there are.
+/// The jobs of a loop.
 pub(super) struct Work<J: Job> {
     compute: Compute,
     slicer: Slicer<J, Limits>,
-    /// The jobs that the driver has, and their results.
+    /// The jobs that the driver computes, and their results.
     away: IdMap<JobId, Option<J::Output>>,
 }
 
 /// The outcome of submitting a job.
 pub(super) enum Submitted {
-    /// The job was handed to the driver.
+    /// The job was passed to the driver.
     Away,
     /// The job is computed in slices by this loop.
     Here,
-    /// The job panicked when it was asked for its bytes.
+    /// The job panicked while it was encoded.
     Lost,
 }
 
@@ -91,7 +91,7 @@ impl<J: WireJob> Work<J> {
         Self { compute, slicer: Slicer::new(limits), away: IdMap::new() }
     }
 
-    /// Takes a job in. If it is the driver's, `put` has got its bytes.
+    /// Adds a job. If the driver computes it, `put` receives its bytes.
     pub(super) fn submit(
         &mut self,
         id: JobId,
@@ -113,7 +113,8 @@ impl<J: WireJob> Work<J> {
         Submitted::Away
     }
 
-    /// Takes a result of the driver's. Returns whether the bytes are one; `None` if nobody waits for it.
+    /// Stores a result from the driver. Returns true if the bytes are a result, and `None` if no such job is waited
+    /// for.
     pub(super) fn computed(&mut self, id: JobId, bytes: &[u8], guarded: DriversGuard) -> Option<bool> {
         let place = self.away.get_mut(id)?;
         let output = call_of::<J, _>(guarded, || J::decode_output(bytes)).flatten();
@@ -125,7 +126,7 @@ impl<J: WireJob> Work<J> {
         Some(is_one)
     }
 
-    /// The driver has no result. Whether there was such a job.
+    /// Removes a job that the driver could not compute. Returns true if the job existed.
     pub(super) fn lost(&mut self, id: JobId) -> bool {
         self.away.remove(id).is_some()
     }
@@ -137,7 +138,7 @@ impl<J: WireJob> Work<J> {
         }
     }
 
-    /// Forgets a job that is not done. Whether the driver computes it; `None` if nobody does any more.
+    /// Cancels a job. Returns true if the driver is computing it, false if this loop is, and `None` if it is done.
     pub(super) fn cancel(&mut self, id: JobId, guarded: DriversGuard) -> Option<bool> {
         match self.away.remove(id) {
             None => {
@@ -152,7 +153,7 @@ impl<J: WireJob> Work<J> {
         }
     }
 
-    /// Drops all jobs and results there are.
+    /// Drops all jobs and results.
     pub(super) fn clear(&mut self, guarded: DriversGuard) {
         for (_, output) in self.away.drain() {
             guarded.drop(output);
@@ -166,14 +167,14 @@ impl<J: WireJob> Work<J> {
         !self.slicer.is_idle()
     }
 
-    /// Runs a slice, if there is one to run, and says what became of the job.
+    /// Runs a slice of the next job, if any, and returns the outcome.
     pub(super) fn slice(&mut self, guarded: DriversGuard) -> Option<Sliced> {
         let next = self.slicer.next()?;
         let (Compute::Driver { slice } | Compute::Here { slice }) = self.compute;
         Some(match call_of::<J, _>(guarded, || self.slicer.run(slice)) {
             Some(None) => Sliced::More,
             Some(Some(job)) => Sliced::Done(job),
-            // The job's destructor may have panicked after its last slice: its result is there all the same.
+            // The job's destructor may have panicked after its last slice. The result is available nevertheless.
             None if self.slicer.is_done(next) => Sliced::Done(next),
             None => {
                 call_of::<J, _>(guarded, || self.slicer.cancel(next));

@@ -1,4 +1,4 @@
-//! The words between a driver and a driven loop: events, commands and answers.
+//! The interface between a driver and a driven loop: events, commands and answers.
 
 use alloc::vec::Vec;
 
@@ -6,128 +6,132 @@ use crate::kernel::Rest;
 use crate::kernel::id::JobId;
 use crate::kernel::interest::Interest;
 
-/// The driver's name of a source. The low half is the place in a table of the driver's, dense from 0 (and less than four
-/// times the number of tasks there can be, plus 1024); the high half is a generation, so that no name means two things.
+/// The driver's name for a source. The low half is an index into a table of the driver, dense from 0 (and less than
+/// four times the maximum number of tasks, plus 1024). The high half is a generation, so that a handle never names two
+/// sources.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SourceHandle(pub u64);
 
-/// Something that the driver tells. Where there is a `len`, the next so many bytes of the input belong to it.
+/// An event that the driver reports. If the event has a `len`, the next `len` bytes of the input belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A listener to take connections from.
+    /// A listener to accept connections from.
     Listener(SourceHandle),
-    /// A connection came in.
+    /// A connection arrived.
     Accepted {
-        /// By this listener.
+        /// The listener of the connection.
         listener: SourceHandle,
-        /// Its name.
+        /// The handle of the connection.
         connection: SourceHandle,
-        /// The peer's address: 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port, big-endian; or none.
+        /// The length of the peer's address: 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port, big-endian; or 0
+        /// if the address is unknown.
         len: u32,
     },
     /// Bytes were received.
     Received {
-        /// By this connection.
+        /// The connection that received the bytes.
         source: SourceHandle,
-        /// How many.
+        /// The number of bytes.
         len: u32,
     },
     /// The peer has sent its last byte.
     Ended(SourceHandle),
-    /// Everything that was sent is out, and there is room for more: owed after [`Stuck`](Self::Stuck), and whenever that is so
-    /// of a source whose interest has [`SEND`](Interest::SEND).
+    /// All bytes that were sent have left the driver, and it can accept more. Required after [`Stuck`](Self::Stuck),
+    /// and whenever this condition holds for a source whose interest contains [`SEND`](Interest::SEND).
     Writable(SourceHandle),
-    /// Not all that was sent is out. The driver keeps the rest.
+    /// Some bytes that were sent have not left the driver, which keeps them.
     Stuck(SourceHandle),
-    /// Both directions have ended: the peer is gone. What came before may still have to be received: of a source whose
-    /// interest has [`RECV`](Interest::RECV), [`Ended`](Self::Ended) or [`Failed`](Self::Failed) is owed as ever.
+    /// Both directions have ended: the peer is gone. Earlier bytes may still have to be received: for a source whose
+    /// interest contains [`RECV`](Interest::RECV), [`Ended`](Self::Ended) or [`Failed`](Self::Failed) is required as
+    /// usual.
     Hangup(SourceHandle),
-    /// The connection broke.
+    /// The connection failed.
     Failed(SourceHandle),
-    /// The service is to stop, and there is nothing to read here.
+    /// The service is to stop, and no bytes are available from this source.
     Idle(SourceHandle),
     /// A job is done.
     Computed {
-        /// Which.
+        /// The id of the job.
         job: JobId,
-        /// The bytes of its result: [`WireJob::decode_output`](crate::WireJob::decode_output).
+        /// The length of its result, which [`WireJob::decode_output`](crate::WireJob::decode_output) decodes.
         len: u32,
     },
-    /// A job will not be done: its computation failed.
+    /// The computation of a job failed; it has no result.
     Lost(JobId),
-    /// The service is to stop: no connection comes any more.
+    /// The service is to stop: no more connections arrive.
     Stop,
-    /// The turn before took so many nanoseconds: owed where that is a millisecond or more. A service has no clock, and
-    /// cannot know when in a turn a span was asked for; it counts from the end of that turn then.
+    /// The previous turn took this number of nanoseconds. Required if that is a millisecond or more. A service has no
+    /// clock, so it can't know at which point of a turn a span was requested; such a span then counts from the end of
+    /// that turn.
     Took(u64),
-    /// Some of what had come in before this turn is told in later ones. No deadline ends in this turn, since what came
-    /// before it may not have been told yet.
+    /// Some events that occurred before this turn are reported in later ones. No deadline takes effect in this turn,
+    /// because earlier events may not have been reported yet.
     More,
 }
 
-/// Something that the driver is to do. With [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
-/// belong to it.
+/// A command to the driver. For [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
+/// belong to the command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
-    /// Watch the source for this from here on; for nothing at all, if that is it.
+    /// Watches the source for this interest from here on. An empty interest means that the source is not watched.
     Watch {
         /// The source.
         source: SourceHandle,
         /// The readiness to watch for.
         interest: Interest,
     },
-    /// Send bytes.
+    /// Sends bytes.
     Send {
-        /// By this connection.
+        /// The connection that sends the bytes.
         source: SourceHandle,
-        /// How many.
+        /// The number of bytes.
         len: u32,
     },
-    /// The last bytes that were received are not wanted yet. The driver has them still: it keeps them, and tells them
-    /// again before others, once somebody waits for them.
+    /// Returns the last bytes that were received, which are not wanted yet. The driver still has these bytes. It keeps
+    /// them, and reports them again before others when a task waits for them.
     Unread {
-        /// By this connection.
+        /// The connection that received the bytes.
         source: SourceHandle,
-        /// How many.
+        /// The number of bytes.
         len: u32,
     },
-    /// End the sending direction, when all is out.
+    /// Ends the sending direction, after all bytes have been sent.
     Shutdown(SourceHandle),
-    /// Close the source, when all is out. It names nothing any more.
+    /// Closes the source, after all bytes have been sent. The handle becomes invalid.
     Close(SourceHandle),
-    /// Compute a job.
+    /// Computes a job.
     Submit {
-        /// Its name.
+        /// The id of the job.
         job: JobId,
-        /// Its bytes: [`WireJob::encode`](crate::WireJob::encode).
+        /// The length of the job as [`WireJob::encode`](crate::WireJob::encode) encodes it.
         len: u32,
     },
-    /// Forget the job: its result is not wanted any more.
+    /// Cancels the job, whose result is no longer wanted.
     Cancel(JobId),
 }
 
 /// The outcome of a turn.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TurnOutput {
-    /// When to call again at the latest.
+    /// The latest time of the next call.
     pub rest: Rest,
-    /// How many connections there is room for.
+    /// The number of connections that can be accepted.
     pub room: u32,
-    /// The commands, in the order in which they are to be done.
+    /// The commands, in the order of their execution.
     pub commands: Vec<Command>,
-    /// The bytes of the commands.
+    /// The bytes that belong to the commands.
     pub output: Vec<u8>,
 }
 
-/// Counts of what happened in a loop, and its driver can't know.
+/// Counts of events in a loop that its driver can't know.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
-    /// Jobs that were begun here, and not given to the driver.
+    /// The number of jobs that the loop computed itself.
     pub jobs: u64,
-    /// Of these, jobs that nobody wanted any more before they were done.
+    /// The number of these jobs that were cancelled before they were done.
     pub cancelled: u64,
-    /// Events that named nothing, or whose bytes were missing.
+    /// The number of events that were ignored, because they named nothing, or because their bytes were missing.
     pub ignored: u64,
 }

@@ -1,24 +1,25 @@
-//! Calls of the user's code, within a guard where panics can be caught. Without the standard library none can be, so
-//! that a guest has nothing of this.
+//! Calls of user code through a guard, if panics can be caught. Without the standard library they can't, so a guest
+//! contains none of this code.
 
 use alloc::string::String;
 use core::fmt;
 
 use crate::serve::guard::{self, Guard as _, Subject};
 
-/// How a driven loop calls the user's code, and what it does with a report. A driver in the same process that can catch
-/// panics gives it one: see [`Driven::guard`](crate::driven::Driven::guard). A task that panics is then lost alone. Without
-/// a guard a panic leaves the turn, and the loop is of no use any more; a guest in a sandbox traps.
+/// The functions with which a driven loop calls user code and reports panics. A driver in the same process that can
+/// catch panics provides them: see [`Driven::guard`](crate::driven::Driven::guard). A panic then ends only its own
+/// task. Without a guard, a panic propagates out of the turn, and the loop can't be used any more; a guest in a sandbox
+/// traps.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug)]
 pub struct PanicGuard {
-    /// Calls the function, and returns the panic's message if it panics.
+    /// Calls the closure, and returns the panic's message if it panics.
     pub call: fn(&mut dyn FnMut()) -> Option<String>,
-    /// Takes a line of a report.
+    /// Receives a line of a report.
     pub report: fn(fmt::Arguments<'_>),
 }
 
-/// The driver's guard, if it has given one.
+/// The driver's guard, if it has provided one.
 #[derive(Clone, Copy, Default)]
 pub struct DriversGuard {
     #[cfg(feature = "std")]
@@ -39,7 +40,7 @@ impl DriversGuard {
         return false;
     }
 
-    /// Calls `act`. If it panics, reports `who` it was, what it `did`, and the panic's message.
+    /// Calls `act`. If it panics, reports `who` panicked, what it `did`, and the panic's message.
     pub(super) fn call_of<R>(self, who: &str, did: &str, act: impl FnOnce() -> R) -> Option<R> {
         match self.call(act) {
             Ok(result) => Some(result),

@@ -1,4 +1,4 @@
-//! The host that the tasks see: it has what the driver said, and writes down what the driver is to do.
+//! The host that the tasks see. It contains the driver's input, and collects the commands to the driver.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -39,20 +39,20 @@ pub struct DrivenHost<S: Service> {
     arrivals: Vec<Arrival>,
     listeners: Vec<SourceId>,
     work: Work<S::Job>,
-    /// The bytes of this call's events, and how many of them are told.
+    /// The bytes of this call's events, and the number of them that belong to processed events.
     input: Vec<u8>,
     told: usize,
     /// The bytes of this call's commands.
     output: Vec<u8>,
     commands: Vec<Command>,
-    /// How many commands and bytes there were in the last call.
+    /// The number of commands, and of their bytes, in the last call.
     before: (usize, usize),
     stopping: bool,
-    /// Some of what has come in is told in later calls.
+    /// True if some events are reported in later calls.
     pub(super) has_more: bool,
     pub(super) counts: Tally,
     pub(super) guarded: DriversGuard,
-    /// Jobs that were lost before they began.
+    /// Jobs that panicked while they were encoded.
     lost: Vec<JobId>,
 }
 
@@ -77,7 +77,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         }
     }
 
-    /// Drops all jobs and results there are.
+    /// Drops all jobs and results.
     pub(super) fn clear(&mut self) {
         self.work.clear(self.guarded);
     }
@@ -87,7 +87,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         self.input = input;
         self.told = 0;
         self.has_more = false;
-        // A turn is mostly like the one before.
+        // A turn usually resembles the previous one.
         self.commands.reserve(self.before.0);
         self.output.reserve(self.before.1);
         self.sources.begin(u32::try_from(window).unwrap_or(u32::MAX));
@@ -102,22 +102,22 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         (mem::take(&mut self.commands), mem::take(&mut self.output))
     }
 
-    /// Connections that nobody has taken yet.
+    /// Returns the number of connections that were not accepted yet.
     pub(super) fn arrivals(&self) -> usize {
         self.arrivals.len()
     }
 
-    /// Listeners that are not closed.
+    /// Returns the number of listeners that are not closed.
     pub(super) fn listeners(&self) -> usize {
         self.listeners.len()
     }
 
-    /// Whether there is something to compute here.
+    /// Returns true if this loop has jobs to compute.
     pub(super) fn is_busy(&self) -> bool {
         self.work.is_busy()
     }
 
-    /// Runs a slice of what is to be computed here. Whether there was one.
+    /// Runs a slice of a job that this loop computes. Returns true if there was such a job.
     pub(super) fn slice(&mut self, kernel: &mut Kernel<Limits>) -> bool {
         for job in self.lost.drain(..) {
             kernel.end_job(job);
@@ -133,7 +133,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         true
     }
 
-    /// Once the service is to stop and every connection is taken, no listener is needed.
+    /// Closes the listeners if the service is to stop and every connection was accepted.
     pub(super) fn close_listeners(&mut self, kernel: &mut Kernel<Limits>) {
         if self.stopping && self.arrivals.is_empty() {
             for listener in mem::take(&mut self.listeners) {
@@ -144,7 +144,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         }
     }
 
-    /// Takes in what the driver says.
+    /// Processes an event from the driver.
     pub(super) fn tell(&mut self, event: Event, executor: &mut Executor<Self>)
     where
         S::Conn: Task<Self>,
@@ -201,7 +201,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         let Some(bytes) = self.take_input(len) else { return false };
         let peer = self.input[bytes].try_into().ok();
         let is_new = self.sources.is_free(connection);
-        // Nobody takes connections from a connection.
+        // Connections can't be accepted from a connection.
         let is_listener = |(id, _): &(SourceId, &mut Entry)| self.listeners.contains(id);
         let touched = self.sources.touch_and_name(listener).filter(is_listener);
         let id = touched.filter(|_| is_new).map(|(id, entry)| {
@@ -216,7 +216,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         true
     }
 
-    /// A connection that nobody can have is closed, unless its handle is somebody else's already.
+    /// Closes a connection that can't be accepted, unless its handle already belongs to another source.
     fn turn_away(&mut self, connection: SourceHandle) {
         if !self.sources.is_taken(connection) {
             self.commands.push(Command::Close(connection));
@@ -231,8 +231,9 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         self.sources.touch(source).is_some_and(|entry| entry.received(start..end))
     }
 
-    /// The kernel counts on hearing of it, whatever it asks for else. Who waits for it later does so by an interest in
-    /// it, or while the end is still to be received, after which the interest is in nothing else.
+    /// Reports a hangup to the kernel, which expects it of every source that it watches, whatever the interest is. If a
+    /// task begins to wait for the hangup later, its interest contains the hangup. Or the source is also watched for
+    /// the end of the stream; after that was received, the interest contains only the hangup.
     fn hang_up(&mut self, source: SourceHandle, kernel: &mut Kernel<Limits>) -> bool {
         let Some((id, entry)) = self.sources.touch_and_name(source) else { return false };
         entry.hung_up();
@@ -245,7 +246,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         match self.work.computed(job, &self.input[bytes], self.guarded) {
             None => return false,
             Some(true) => kernel.job_done(job),
-            // Bytes that are no result: there is none.
+            // The bytes are not a result, so the job has none.
             Some(false) => {
                 kernel.end_job(job);
             }
@@ -253,7 +254,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         true
     }
 
-    /// The next bytes of the input.
+    /// Takes the next `len` bytes of the input, and returns their range.
     fn take_input(&mut self, len: u32) -> Option<core::ops::Range<usize>> {
         let start = self.told;
         let end = start.checked_add(len as usize).filter(|end| *end <= self.input.len())?;
@@ -273,7 +274,7 @@ impl<S: Service<Job: WireJob>> Host for DrivenHost<S> {
         if let Some(entry) = self.sources.get_mut(listener) {
             entry.taken();
         }
-        // Its handle was given to another one while it waited.
+        // The handle was given to another connection while this one waited.
         if !self.sources.is_free(arrival.connection) {
             self.counts.ignored += 1;
             return Err(IoError::Reset);

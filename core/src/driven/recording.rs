@@ -1,9 +1,9 @@
-//! Recordings: what a loop was told, turn by turn, and a checksum of what it answered each time.
+//! Recordings, which contain the input of a loop, turn by turn, and a checksum of each answer.
 //!
-//! A [driven](super) loop learns of the world what it is told in its turns, and does nothing else by itself. So these
-//! are all that it takes to run it again, here or elsewhere, and it answers the same to the byte; where it does not,
-//! the checksums say in which turn that begins. Nothing here does I/O: a [`Writer`] appends to bytes that somebody else
-//! takes to a file, and a [`Decoder`] is shown bytes that somebody else has read.
+//! A [driven](super) loop depends only on the input of its turns. This input is sufficient to run the loop again, here
+//! or elsewhere, with the same answers byte for byte. If the answers differ, the checksums show the first turn that
+//! differs. This module does no I/O: a [`Writer`] appends to a buffer, which the caller writes to a file, and a
+//! [`Decoder`] decodes bytes that the caller has read.
 //!
 //! ```
 //! use sinbin_core::Instant;
@@ -27,24 +27,24 @@
 //!
 //! # The format
 //!
-//! Ten bytes say that it is a recording, and another one in which version. Then there are frames: three bytes of length,
-//! little-endian; a byte that makes the exclusive or of these four 255; a CRC-32 (IEEE) in four bytes, little-endian; and as
-//! many bytes as the length says. The checksum is that of all frames up to this one, it included, without their checksums:
-//! so a frame that is bent is told, and one that is missing, or was put in. Numbers in frames are LEB128, of up to 64 bits;
-//! a string or bytes are their length and they. The first frame is the [`Header`]; each other one begins with a byte that
-//! says what it is:
+//! A recording begins with ten bytes that identify the format, and a version byte. Frames follow. A frame consists of a
+//! length of three bytes, little-endian; a byte that makes the exclusive or of these four bytes 255; a CRC-32 (IEEE) of
+//! four bytes, little-endian; and as many bytes as the length says. The checksum covers all frames up to and including
+//! this one, without their checksums: it detects a frame that is damaged, missing or inserted. Numbers in frames are
+//! LEB128, of up to 64 bits; strings and bytes are preceded by their length. The first frame is the [`Header`]. Each
+//! other frame begins with a byte for its kind:
 //!
-//! | byte | what | holds |
+//! | byte | kind | content |
 //! | --- | --- | --- |
 //! | 0 | the end | turns, events, and 1 if the loop has ended or 0 if only the recording has |
-//! | 1 | a turn | nanoseconds since the turn before, window, how many events, these, the bytes of the input, and the CRC-32 of the answer in four bytes, little-endian |
-//! | 2 | a turn in which the loop failed | the same without a checksum |
-//! | 3 | a fresh loop | nothing: it is started as the first one was |
+//! | 1 | a turn | nanoseconds since the previous turn, window, number of events, the events, the bytes of the input, and the CRC-32 of the answer in four bytes, little-endian |
+//! | 2 | a turn in which the loop failed | that of a turn, without the checksum |
+//! | 3 | a fresh loop | nothing: the loop is started as the first one was |
 //!
-//! An event is a byte, counted from 0 in the order of [`Event`]'s variants, and its numbers; a handle or job is two of
-//! them, its low half and its high. The checksum of an answer is that of its rest (0 ready, 1 until and the
-//! nanoseconds, 2 stalled, 3 empty), its room, how many commands, these, written as the events are and with an
-//! interest as a byte, and its output.
+//! An event is a byte, counted from 0 in the order of [`Event`]'s variants, followed by its numbers; a handle or job is
+//! two numbers, its low half and its high half. The checksum of an answer covers its rest (0 ready, 1 until and the
+//! nanoseconds, 2 stalled, 3 empty), its room, the number of commands, the commands, which are encoded like events and
+//! with an interest as a byte, and its output.
 
 mod number;
 mod read;
@@ -61,27 +61,27 @@ use crate::kernel::instant::Instant;
 pub use read::Decoder;
 pub use write::{Writer, checksum};
 
-/// What a recording begins with, and its version.
+/// The bytes that identify a recording, and the version.
 const MAGIC: &[u8; 10] = b"sinbin-rec";
 const VERSION: u8 = 3;
 
-/// The events of a turn that is recorded, at the most. A loop with so many at once has to be recorded otherwise.
+/// The maximum number of events in a recorded turn. A loop with more events per turn can't be recorded in this format.
 pub const MAX_EVENTS: usize = 1 << 18;
 
-/// The bytes of a turn's input, at the most: more than any driver tells at once.
+/// The maximum number of bytes in a turn's input: more than any driver passes at once.
 pub const MAX_INPUT: usize = 1 << 20;
 
-/// The arguments of a service, at the most.
+/// The maximum number of arguments of a service.
 const MAX_ARGUMENTS: usize = 1 << 16;
 
-/// The bytes of a frame, at the most: as many as the largest turn has. What reads recordings need hold no more, and no
-/// more than [`MAX_EVENTS`] events, whatever a file says.
+/// The maximum number of bytes in a frame, which is that of the largest turn. A reader need not hold more than this,
+/// nor more than [`MAX_EVENTS`] events, whatever a file contains.
 const MAX_FRAME: usize = MAX_INPUT + MAX_EVENTS * EVENT + 64;
 
-/// The bytes of an event, at the most: its kind, four halves of names, and a length.
+/// The maximum number of bytes of an event: its kind, four halves of names, and a length.
 const EVENT: usize = 1 + 5 * 5;
 
-/// The bytes before those of a frame: its length, with a byte of check, and its checksum.
+/// The number of bytes before the content of a frame: its length, the check byte, and its checksum.
 const HEAD: usize = 8;
 
 /// Kinds of frames.
@@ -90,81 +90,81 @@ const TURN: u8 = 1;
 const FAILED: u8 = 2;
 const FRESH: u8 = 3;
 
-/// What was recorded.
+/// The origin of a recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// The service's name: for people, and for who has several.
+    /// The name of the service: for display, and for programs with several services.
     pub service: String,
-    /// What each of its loops was started with.
+    /// The parameters with which each of its loops was started.
     pub start: ServiceSettings,
 }
 
-/// What a loop is told in a turn.
+/// The input of a loop in a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Turn<'a> {
-    /// Until when.
+    /// The time of the turn.
     pub now: Instant,
-    /// How many bytes each source may send.
+    /// The number of bytes that each source may send.
     pub window: u32,
-    /// What happened.
+    /// The events.
     pub events: &'a [Event],
     /// The bytes that belong to the events.
     pub input: &'a [u8],
 }
 
-/// What a recording consists of.
+/// An element of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Record<'a> {
     /// A turn.
     Turn {
-        /// What the loop was told.
+        /// The input of the loop.
         turn: Turn<'a>,
         /// The [`checksum`] of its answer; `None` if it failed.
         answer: Option<u32>,
     },
-    /// From here on another loop is told, a fresh one.
+    /// The following turns belong to a fresh loop.
     Fresh,
-    /// The end.
+    /// The end of the recording.
     End(End),
 }
 
-/// How a recording ended.
+/// The end of a recording, with its counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct End {
-    /// Turns that were recorded.
+    /// The number of turns that were recorded.
     pub turns: u64,
-    /// Events in them.
+    /// The number of events in these turns.
     pub events: u64,
-    /// The loop has ended too; if not, it went on without being recorded.
+    /// True if the loop has ended too; if false, it continued without being recorded.
     pub is_over: bool,
 }
 
-/// What is wrong with a recording.
+/// Error returned when a recording can't be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
-    /// There is nothing in it.
+    /// The recording is empty.
     Empty,
-    /// It ends in the middle of a frame, or without its end: whoever wrote it was killed, or is still at it.
+    /// The recording ends within a frame, or without its end record: its writer was killed, or is still writing.
     Short {
-        /// How many bytes are whole; 0 if it ends within its header.
+        /// The number of bytes that are complete; 0 if the recording ends within its header.
         at: u64,
     },
-    /// It is something else.
+    /// The bytes are not a recording.
     Foreign,
-    /// It is of a version that is not known here.
+    /// The recording has an unknown version.
     Version(u8),
-    /// Its bytes mean nothing.
+    /// The recording is damaged.
     Nonsense {
-        /// Where, counted from the beginning of the recording.
+        /// The position of the damage, counted from the beginning of the recording.
         at: u64,
-        /// What is found there.
+        /// The kind of damage.
         what: &'static str,
     },
-    /// Its end counts other turns, or events, than there are.
+    /// The end record counts other turns, or events, than the recording contains.
     Miscounted {
-        /// What it says.
+        /// The counts of the end record.
         recorded: End,
-        /// What it should say.
+        /// The counts of the turns and events that were read.
         found: End,
     },
 }

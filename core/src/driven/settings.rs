@@ -1,4 +1,4 @@
-//! What a service is started with, and what it takes.
+//! The parameters with which a service is started, and the resulting capacities.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,47 +9,47 @@ use crate::exec::host::Service;
 use crate::job::WireJob;
 use crate::kernel::storage::Limits;
 
-/// The bytes of a block: what a connection reads at once, and the most that it keeps.
+/// The number of bytes in a block: the most that a connection reads at once, and the most that it keeps.
 pub const BLOCK: usize = 16 * 1024;
 
-/// Listeners that one service can have.
+/// The maximum number of listeners of a service.
 const MAX_LISTENERS: usize = 64;
 
-/// Connections that one service can have, whatever the driver says.
+/// The maximum number of connections of a service, whatever the driver requests.
 const MAX_CONNECTIONS: u32 = 1_000_000;
 
-/// Jobs at a time of a service whose driver does not say.
+/// The maximum number of concurrent jobs of a service whose driver does not specify it.
 pub const DEFAULT_MAX_JOBS: u32 = 1000;
 
-/// What a service is started with, where the driver does not make it itself. Two loops that are started with the same
-/// and are told the same answer the same, wherever they run.
+/// The parameters of a service that the driver does not create itself. Two loops with the same parameters and the same
+/// input give the same answers, wherever they run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ServiceSettings {
-    /// The service's own arguments, as on a command line, without a program's name.
+    /// The service's own arguments, as on a command line, without the program's name.
     pub arguments: Vec<String>,
-    /// Connections at a time.
+    /// The maximum number of concurrent connections.
     pub max_connections: u32,
-    /// Bytes that it may keep for clients that are slow, and for jobs.
+    /// The maximum number of bytes that the service may keep for slow clients and for jobs.
     pub max_buffered: u32,
-    /// Whether the driver computes jobs. If not, the service does, in slices, one a turn.
+    /// True if the driver computes jobs. If false, the service computes them in slices, one per turn.
     pub computes: bool,
     /// The budget of such a slice, in the job's units.
     pub slice: u32,
-    /// Jobs at a time; 0 stands for as many as there can be tasks.
+    /// The maximum number of concurrent jobs; 0 means the maximum number of tasks.
     pub max_jobs: u32,
 }
 
-/// What a service takes.
+/// The capacities of a service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServiceLimits {
-    /// Connections at a time.
+    /// The maximum number of concurrent connections.
     pub connections: u32,
-    /// Bytes of one source in one turn.
+    /// The maximum number of bytes of one source in one turn.
     pub block: u32,
 }
 
 impl ServiceSettings {
-    /// The loop of `service` that has as much room as this says, and what it takes.
+    /// Creates the loop of `service` with these parameters, and returns it with its capacities.
     #[must_use]
     pub fn begin<S>(&self, service: S) -> (Driven<S>, ServiceLimits)
     where
@@ -66,7 +66,7 @@ impl ServiceSettings {
         (Driven::new(service, &limits, compute).with_listeners(MAX_LISTENERS), takes)
     }
 
-    /// What a loop with these limits takes.
+    /// Returns the capacities of a loop with these parameters.
     #[must_use]
     pub fn takes(&self) -> ServiceLimits {
         ServiceLimits {

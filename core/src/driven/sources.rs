@@ -1,4 +1,4 @@
-//! What the tasks' side knows of each source: its two names, what is there to be received, and what may be sent.
+//! The state of each source: its two names, the bytes to receive, and the bytes that may be sent.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,38 +11,38 @@ use crate::kernel::id_map::IdMap;
 use crate::kernel::interest::{Interest, Readiness};
 use crate::kernel::slab::NONE;
 
-/// The bytes of a peer's address.
+/// The number of bytes of a peer's address.
 pub(super) const ADDRESS: usize = 18;
 
-/// However many tasks there can be: places of handles in use.
+/// The maximum number of handle indexes, however many tasks the limits allow.
 const MOST: usize = 1 << 24;
 
-/// Conditions that last.
+/// Flags of lasting conditions.
 const ENDED: u8 = 1;
 const FAILED: u8 = 2;
 const HUNG_UP: u8 = 4;
 const STUCK: u8 = 8;
-/// The service stops, and there is nothing to read. The one condition that is taken by a look at it.
+/// The service is to stop, and no bytes are available. This is the only condition that a read clears.
 const IDLE: u8 = 16;
-/// On the list of those that something happened to in this call.
+/// The source is on the list of sources with an event in this call.
 const TOUCHED: u8 = 32;
-/// On the list of those whose interest is not what the driver was told last.
+/// The source is on the list of sources whose interest differs from the one that the driver knows.
 const CHANGED: u8 = 64;
-/// On the list of those that have sent.
+/// The source is on the list of sources that have sent.
 const SENT: u8 = 128;
 
-/// A source. At rest it has no bytes: what was received is in the input of the call.
+/// A source. Between calls it has no bytes, because received bytes are in the input of the call.
 pub(super) struct Entry {
     pub(super) handle: SourceHandle,
-    /// Where in the input that is which was received and not taken.
+    /// The range of the input that was received and not taken.
     start: u32,
     end: u32,
-    /// Of a listener: connections that wait to be taken.
+    /// The number of connections that wait to be accepted, for a listener.
     arrivals: u32,
-    /// Bytes sent since the driver was last called.
+    /// The number of bytes sent since the driver was last called.
     used: u32,
     interest: Interest,
-    /// What the driver was told of it.
+    /// The interest that the driver knows.
     told: Interest,
     flags: u8,
     peer: Option<[u8; ADDRESS]>,
@@ -53,7 +53,7 @@ impl Entry {
         self.flags & flags != 0
     }
 
-    /// Bytes were received. Whether that is so: a call has one piece of each source.
+    /// Records received bytes. Returns false if unread bytes exist: a call has one range of bytes per source.
     pub(super) fn received(&mut self, place: Range<u32>) -> bool {
         let is_first = self.start == self.end;
         if is_first {
@@ -87,24 +87,24 @@ impl Entry {
         self.flags &= !STUCK;
     }
 
-    /// A connection waits to be taken.
+    /// Records a connection that waits to be accepted.
     pub(super) fn arrived(&mut self) {
         self.arrivals += 1;
     }
 
-    /// One was taken.
+    /// Records that a connection was accepted.
     pub(super) fn taken(&mut self) {
         self.arrivals = self.arrivals.saturating_sub(1);
     }
 
-    /// Whose connection it is.
+    /// Returns the address of the peer, if it is known.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         let (ip, port) = self.peer.as_ref()?.split_first_chunk::<16>()?;
         let ip = IpAddr::V6(Ipv6Addr::from(*ip)).to_canonical();
         Some(SocketAddr::new(ip, u16::from_be_bytes(port.try_into().ok()?)))
     }
 
-    /// What is so of it, and waited for.
+    /// Returns the conditions that hold and are waited for.
     fn due(&self, window: u32) -> Readiness {
         let mut due = Interest::NONE;
         let has_come = self.start < self.end || self.arrivals > 0;
@@ -123,13 +123,13 @@ impl Entry {
     }
 }
 
-/// All sources, by both of their names, and the lists of those that there is something to do for.
+/// All sources, by both of their names, and the lists of sources that need processing.
 #[derive(Default)]
 pub(super) struct Sources {
     entries: IdMap<SourceId, Entry>,
-    /// By the index of a handle, the index of the entry.
+    /// The indexes of the entries, by the index of the handle.
     by_handle: Vec<u32>,
-    /// How large a handle's index can be.
+    /// The upper bound of a handle's index.
     limit: usize,
     window: u32,
     touched: Vec<SourceId>,
@@ -138,13 +138,13 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// A table for so many tasks. A driver may have more sources than that, on their way in or out; that their handles
-    /// are dense is what it promises, and what bounds the table.
+    /// Creates a table for `tasks` tasks. A driver may have more sources than tasks, while sources are opened or
+    /// closed. The driver promises that its handles are dense, which bounds the table.
     pub(super) fn new(tasks: usize) -> Self {
         Self { limit: tasks.saturating_mul(4).saturating_add(1024).min(MOST), ..Self::default() }
     }
 
-    /// Begins a call: what was sent in the last one is out, unless the driver says else.
+    /// Begins a call. The bytes sent in the last call have left the driver, unless it reports otherwise.
     pub(super) fn begin(&mut self, window: u32) {
         self.window = window;
         for id in self.sent.drain(..) {
@@ -159,12 +159,12 @@ impl Sources {
         }
     }
 
-    /// Whether a handle can be given a source.
+    /// Returns true if a source can be added under the handle.
     pub(super) fn is_free(&self, handle: SourceHandle) -> bool {
         index(handle) < self.limit && !self.is_taken(handle)
     }
 
-    /// Whether the place of a handle has a source.
+    /// Returns true if a source exists at the index of the handle.
     pub(super) fn is_taken(&self, handle: SourceHandle) -> bool {
         self.by_handle.get(index(handle)).is_some_and(|entry| *entry != NONE)
     }
@@ -189,19 +189,19 @@ impl Sources {
         self.entries.insert(id, entry);
     }
 
-    /// Forgets a source, and returns the driver's name of it.
+    /// Removes a source, and returns its handle.
     pub(super) fn remove(&mut self, id: SourceId) -> Option<SourceHandle> {
         let Entry { handle, .. } = self.entries.remove(id)?;
         self.by_handle[index(handle)] = NONE;
         Some(handle)
     }
 
-    /// The source of which the driver speaks; from here on it is looked at again in this call.
+    /// Returns the source of the handle, and marks it to be checked again in this call.
     pub(super) fn touch(&mut self, handle: SourceHandle) -> Option<&mut Entry> {
         self.touch_and_name(handle).map(|(_, entry)| entry)
     }
 
-    /// Touches a source as [`touch`](Self::touch) does, and returns the core's name of it too.
+    /// Touches a source as [`touch`](Self::touch) does, and returns its id too.
     pub(super) fn touch_and_name(&mut self, handle: SourceHandle) -> Option<(SourceId, &mut Entry)> {
         let place = *self.by_handle.get(index(handle))?;
         let (id, entry) = self.entries.at_mut(place as usize).filter(|(_, entry)| entry.handle == handle)?;
@@ -220,7 +220,7 @@ impl Sources {
         self.entries.get_mut(id)
     }
 
-    /// What the tasks wait for has changed.
+    /// Records that the interest of the tasks has changed.
     pub(super) fn change(&mut self, id: SourceId, interest: Interest) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.interest = interest;
@@ -234,8 +234,8 @@ impl Sources {
         }
     }
 
-    /// Says of each source that something happened to in this call what is there and waited for. Of which there is
-    /// nothing, it is not looked at again until something else happens.
+    /// Calls `say` for each source with an event in this call, with the conditions that hold and are waited for. A
+    /// source without such conditions, and without unread bytes, is not checked again until its next event.
     pub(super) fn each_due(&mut self, mut say: impl FnMut(SourceId, Readiness)) {
         let Self { entries, touched, window, .. } = self;
         touched.retain(|id| {
@@ -253,7 +253,7 @@ impl Sources {
         });
     }
 
-    /// Takes received bytes, as places in the input.
+    /// Takes received bytes, as a range of the input.
     pub(super) fn recv(&mut self, id: SourceId, limit: usize) -> Result<Range<usize>, IoError> {
         let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         let (start, end) = (entry.start as usize, entry.end as usize);
@@ -273,7 +273,7 @@ impl Sources {
         }
     }
 
-    /// How many bytes can be sent now, of `wanted`; and by which name.
+    /// Reserves up to `wanted` bytes to send now, and returns their number with the handle of the source.
     pub(super) fn send(&mut self, id: SourceId, wanted: usize) -> Result<(SourceHandle, u32), IoError> {
         let entry = self.entries.get_mut(id).ok_or(IoError::Closed)?;
         if entry.is(FAILED) {
@@ -292,7 +292,7 @@ impl Sources {
         Ok((entry.handle, count))
     }
 
-    /// Ends a call: hands back what was not taken, and says what has changed.
+    /// Ends a call: returns the bytes that were not taken, and reports changed interests.
     pub(super) fn finish(&mut self, mut say: impl FnMut(Command)) {
         let Self { entries, touched, window, .. } = self;
         touched.retain(|id| {
@@ -301,7 +301,7 @@ impl Sources {
                 say(Command::Unread { source: entry.handle, len: entry.end - entry.start });
             }
             (entry.start, entry.end) = (0, 0);
-            // What lasts is told again in the next call, to those who wait for it again.
+            // A lasting condition is reported again in the next call, if a task waits for it again.
             let is_due = !entry.due(*window).is_empty();
             if !is_due {
                 entry.flags &= !TOUCHED;
@@ -319,7 +319,7 @@ impl Sources {
     }
 }
 
-/// The place in the driver's table.
+/// Returns the index in the driver's table.
 fn index(handle: SourceHandle) -> usize {
     usize::try_from(handle.0 & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }

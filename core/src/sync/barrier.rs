@@ -8,7 +8,7 @@ use crate::sync::queue::{Left, Queue};
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
-/// A point that so many tasks pass together: each waits for the last. Then it is as new.
+/// A point that a number of tasks pass together: each waits for the last one. The barrier can then be used again.
 ///
 /// ```
 /// # use sinbin_core::sync::Barrier;
@@ -17,7 +17,7 @@ use crate::task::handle::{Handle, begin};
 ///     for _ in 0..rounds {
 ///         // ...
 ///         let is_leader = round.wait().await?;
-///         if is_leader { /* one of all says how far it is */ }
+///         if is_leader { /* exactly one task reports the progress */ }
 ///     }
 ///     Ok(())
 /// }
@@ -30,18 +30,18 @@ pub struct Barrier<'d> {
 }
 
 impl<'d> Barrier<'d> {
-    /// A barrier for `tasks` of the loop `handle` at a time.
+    /// Creates a barrier for `tasks` tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, tasks: u32) -> Self {
         Self { handle, tasks, waiting: Cell::new(0), queue: Queue::new() }
     }
 
-    /// Waits until there are as many tasks here as it is for, and returns whether this one is the leader: the one
-    /// that came last. A task that leaves before is not counted. O(1); O(n) for the last.
+    /// Waits until as many tasks wait here as the barrier is for. Returns true if this task is the leader, which is the
+    /// last to arrive. A task that leaves before is not counted. O(1); O(n) for the last task.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     pub async fn wait(&self) -> Result<bool, WaitError> {
         begin(self.handle).await?;
         if self.waiting.get() + 1 >= self.tasks {
@@ -52,14 +52,14 @@ impl<'d> Barrier<'d> {
         self.waiting.set(self.waiting.get() + 1);
         let left = |left| match left {
             Left::Waiting(_) => self.waiting.set(self.waiting.get() - 1),
-            // The others have passed with it.
+            // The other tasks have passed the barrier, and counted this task.
             Left::Granted => {}
         };
         self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, left).await?;
         Ok(false)
     }
 
-    /// How many wait.
+    /// Returns the number of tasks that wait.
     #[must_use]
     pub fn waiting(&self) -> u32 {
         self.waiting.get()

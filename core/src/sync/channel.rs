@@ -1,4 +1,4 @@
-//! Values from task to task.
+//! Channels between tasks.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -11,11 +11,11 @@ use crate::task::error::WaitError;
 use crate::task::error::sync::{RecvError, SendError};
 use crate::task::handle::{Handle, begin_unless};
 
-/// Up to `N` values on their way from the tasks that send to those that receive, of which there can be several. Who
-/// sends too much waits (backpressure).
+/// A channel of up to `N` values, with any number of senders and receivers. A task that sends to a full channel waits
+/// (backpressure).
 ///
-/// Values are received in the order in which they were sent. Who waits is served in the order in which it came, and
-/// is not overtaken by who comes later.
+/// Values are received in the order in which they were sent. Waiting tasks are served in the order in which they
+/// arrived, and a later task never overtakes an earlier one.
 ///
 /// ```
 /// # use sinbin_core::sync::{Channel, RecvError, SendError};
@@ -41,30 +41,30 @@ use crate::task::handle::{Handle, begin_unless};
 pub struct Channel<'d, T, const N: usize> {
     handle: Handle<'d>,
     values: RefCell<Deque<T, N>>,
-    /// Places that nobody fills or is about to fill.
+    /// Permits for free slots that no sender has reserved.
     rooms: Permits,
-    /// Values that nobody is about to take.
+    /// Permits for values that no receiver has reserved.
     loads: Permits,
     closed: Cell<bool>,
 }
 
 impl<'d, T, const N: usize> Channel<'d, T, N> {
-    /// An empty channel, for the tasks of the loop `handle`.
+    /// Creates an empty channel for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
-        const { assert!(N > 0 && N <= u32::MAX as usize, "a channel has room") };
+        const { assert!(N > 0 && N <= u32::MAX as usize, "a channel needs capacity") };
         #[expect(clippy::cast_possible_truncation, reason = "it is small enough, as just asserted")]
         let rooms = Permits::new(N as u32);
         let values = RefCell::new(Deque::new());
         Self { handle, values, rooms, loads: Permits::new(0), closed: Cell::new(false) }
     }
 
-    /// Waits for room, and sends the value. Dropped before its end, it has not sent it. O(1).
+    /// Waits for capacity, and sends the value. If the future is dropped before its end, it has not sent the value.
+    /// O(1).
     ///
     /// # Errors
     ///
-    /// Gives the value back when the channel is closed, before or while it waits, and where the task must not
-    /// wait.
+    /// Returns the value if the channel is closed, before or during the wait, or if the task must not wait.
     pub async fn send(&self, value: T) -> Result<(), SendError<T>> {
         match self.reserve().await {
             Ok(Turn::Granted) => {
@@ -76,11 +76,11 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
         }
     }
 
-    /// Sends the value, if there is room and nobody waits for it. O(1).
+    /// Sends the value, if the channel has free capacity and no other sender waits for it. O(1).
     ///
     /// # Errors
     ///
-    /// Gives the value back if not, or when the channel is closed, or outside a task of its loop
+    /// Returns the value if that is not possible, if the channel is closed, or outside a task of its loop
     /// ([`WaitError::Elsewhere`]).
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
         if let Err(refused) = self.handle.current() {
@@ -96,11 +96,12 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
         Ok(())
     }
 
-    /// Waits for a value. Dropped before its end, it has received none. O(1).
+    /// Waits for a value. If the future is dropped before its end, it has received none. O(1).
     ///
     /// # Errors
     ///
-    /// [`RecvError::Closed`] once the channel is closed and empty, or where the task must not wait.
+    /// Fails with [`RecvError::Closed`] if the channel is closed and empty, and with [`RecvError::Wait`] if the task
+    /// must not wait.
     pub async fn recv(&self) -> Result<T, RecvError> {
         begin_unless(self.handle, || self.is_over()).await?;
         if self.is_over() || self.loads.take(self.handle, 1).await? == Turn::Over {
@@ -109,12 +110,12 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
         self.take().ok_or(RecvError::Closed)
     }
 
-    /// A value, if there is one that nobody else waits for. O(1).
+    /// Returns a value, if one is available that no other receiver waits for. O(1).
     ///
     /// # Errors
     ///
-    /// [`RecvError::Closed`] once the channel is closed and empty; [`WaitError::Elsewhere`] outside a task of its
-    /// loop.
+    /// Fails with [`RecvError::Closed`] if the channel is closed and empty, and with [`WaitError::Elsewhere`] outside a
+    /// task of its loop.
     pub fn try_recv(&self) -> Result<Option<T>, RecvError> {
         self.handle.current()?;
         if self.is_over() {
@@ -123,12 +124,13 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
         Ok(if self.loads.try_take(1) { self.take() } else { None })
     }
 
-    /// Ends the sending: who sends from now on, or waits for room, gets its value back. What was sent can still be
-    /// received; then who receives is told. O(n) in the number of those who wait.
+    /// Closes the channel for sending: senders that wait, or that send from now on, get their values back. Values that
+    /// were sent can still be received; after that, receivers get [`RecvError::Closed`]. O(n) in the number of waiting
+    /// tasks.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside a task of its loop; the channel stays open.
+    /// Fails with [`WaitError::Elsewhere`] outside a task of its loop; the channel stays open.
     pub fn close(&self) -> Result<(), WaitError> {
         self.handle.current()?;
         self.closed.set(true);
@@ -137,61 +139,62 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
         Ok(())
     }
 
-    /// Whether it is closed: there may still be something to receive.
+    /// Returns true if the channel is closed. It may still contain values to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.get()
     }
 
-    /// How many values were sent and not received.
+    /// Returns the number of values that were sent and not received.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.borrow().len()
     }
 
-    /// Whether there are none.
+    /// Returns true if the channel contains no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.borrow().is_empty()
     }
 
-    /// How many values there is room for.
+    /// Returns the maximum number of values that the channel can contain.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// Waits for room to send.
+    /// Waits for capacity to send, and reserves it.
     async fn reserve(&self) -> Result<Turn, WaitError> {
         begin_unless(self.handle, || self.is_closed()).await?;
         if self.is_closed() || self.rooms.take(self.handle, 1).await? == Turn::Over {
             return Ok(Turn::Over);
         }
         if self.is_closed() {
-            // It was closed after this one's turn had come, and before it ran.
+            // The channel was closed after this task had been granted its turn, and before it ran.
             self.rooms.put(self.handle, 1);
             return Ok(Turn::Over);
         }
         Ok(Turn::Granted)
     }
 
-    /// Puts a value where room was reserved for it.
+    /// Stores a value for which capacity was reserved.
     fn put(&self, value: T) {
         let put = self.values.borrow_mut().push_back(value);
-        debug_assert!(put.is_ok(), "there is room that nobody else fills");
+        debug_assert!(put.is_ok(), "the capacity was reserved");
         self.loads.put(self.handle, 1);
     }
 
-    /// Takes a value that was reserved.
+    /// Removes a value that was reserved.
     fn take(&self) -> Option<T> {
         let value = self.values.borrow_mut().pop_front();
-        debug_assert!(value.is_some(), "there is a value that nobody else takes");
+        debug_assert!(value.is_some(), "the value was reserved");
         self.rooms.put(self.handle, 1);
         self.end_if_over();
         value
     }
 
-    /// Whether nothing will be received any more. What another is about to take may yet be left to who waits.
+    /// Returns true if no value can be received any more. A value that a receiver has reserved still counts, because it
+    /// passes to the next receiver if the first one is dropped.
     fn is_over(&self) -> bool {
         self.is_closed() && self.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Waiting until something holds for a value.
+//! Waiting until a condition holds for a value.
 
 use core::fmt;
 
@@ -8,7 +8,8 @@ use crate::sync::queue::{Left, Queue};
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
-/// Lets a task that has a [`Lock`]'s value wait, without it, until another says that the value has changed.
+/// A condition variable: a task that has the value of a [`Lock`] releases it, and waits until another task notifies it
+/// that the value has changed.
 ///
 /// ```
 /// # use sinbin_core::sync::{Condition, Lock};
@@ -31,18 +32,18 @@ pub struct Condition<'d> {
 }
 
 impl<'d> Condition<'d> {
-    /// A condition for the tasks of the loop `handle`.
+    /// Creates a condition for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
         Self { handle, queue: Queue::new() }
     }
 
-    /// Gives the value up, waits to be notified, then waits for the value again. A notification that finds the
-    /// task leaving goes to the next.
+    /// Releases the value, waits to be notified, and then waits for the value again. If the task stops waiting after it
+    /// was notified, the notification passes to the next task.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`]. The value is given up then.
+    /// Returns a [`WaitError`] if the task must not wait. The value is released in that case.
     pub async fn wait<'a, 'l, T>(&self, guard: Guard<'a, 'l, T>) -> Result<Guard<'a, 'l, T>, WaitError> {
         let lock: &'a Lock<'l, T> = Guard::lock(&guard);
         begin(self.handle).await?;
@@ -54,11 +55,11 @@ impl<'d> Condition<'d> {
         Ok(guard)
     }
 
-    /// Waits while `is_so` holds for the value, which it looks at first.
+    /// Waits while `is_so` returns true for the value. The value is checked before the first wait.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`]. The value is given up then.
+    /// Returns a [`WaitError`] if the task must not wait. The value is released in that case.
     pub async fn wait_while<'a, 'l, T>(
         &self,
         mut guard: Guard<'a, 'l, T>,
@@ -70,22 +71,22 @@ impl<'d> Condition<'d> {
         Ok(guard)
     }
 
-    /// Notifies the task that waits longest, if any does: it goes on when it gets the value. O(1).
+    /// Notifies the task that has waited longest, if any. The task continues when it gets the value. O(1).
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside a task of its loop; nobody is notified.
+    /// Fails with [`WaitError::Elsewhere`] outside a task of its loop; no task is notified.
     pub fn notify_one(&self) -> Result<(), WaitError> {
         self.handle.current()?;
         self.pass_on();
         Ok(())
     }
 
-    /// Notifies all tasks that wait. O(n) in their number.
+    /// Notifies all waiting tasks. O(n) in their number.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside a task of its loop; nobody is notified.
+    /// Fails with [`WaitError::Elsewhere`] outside a task of its loop; no task is notified.
     pub fn notify_all(&self) -> Result<(), WaitError> {
         self.handle.current()?;
         self.queue.grant_all(self.handle);
@@ -111,7 +112,7 @@ impl fmt::Debug for Condition<'_> {
     }
 }
 
-/// A notification whose task has not got the value yet: it goes to the next, unless this is forgotten.
+/// A guard that passes a notification to the next task if its own task does not get the value, unless it is forgotten.
 struct Unheard<'a, 'd>(&'a Condition<'d>);
 
 impl Drop for Unheard<'_, '_> {

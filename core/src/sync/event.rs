@@ -1,4 +1,4 @@
-//! Something that has happened, or has not yet.
+//! Events, which have happened or not.
 
 use core::cell::Cell;
 use core::fmt;
@@ -26,17 +26,17 @@ pub struct Event<'d> {
 }
 
 impl<'d> Event<'d> {
-    /// A flag that is not set, for the tasks of the loop `handle`.
+    /// Creates a flag that is not set, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
         Self { handle, set: Cell::new(false), queue: Queue::new() }
     }
 
-    /// Sets the flag: all who wait go on, even if it is cleared before they run. O(n) in their number.
+    /// Sets the flag. All waiting tasks continue, even if the flag is cleared before they run. O(n) in their number.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside a task of its loop; the flag stays as it is.
+    /// Fails with [`WaitError::Elsewhere`] outside a task of its loop; the flag does not change.
     pub fn set(&self) -> Result<(), WaitError> {
         self.handle.current()?;
         self.set.set(true);
@@ -44,12 +44,12 @@ impl<'d> Event<'d> {
         Ok(())
     }
 
-    /// Clears the flag: who waits from now on waits for the next time that it is set.
+    /// Clears the flag. A task that waits from now on waits until the flag is set again.
     pub fn clear(&self) {
         self.set.set(false);
     }
 
-    /// Whether the flag is set.
+    /// Returns true if the flag is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.set.get()
@@ -59,7 +59,7 @@ impl<'d> Event<'d> {
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     pub async fn wait(&self) -> Result<(), WaitError> {
         begin(self.handle).await?;
         if !self.is_set() {

@@ -10,18 +10,18 @@ use crate::sync::queue::{Left, Queue};
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
-/// A value that one task has at a time. Fair: who asked first gets it first.
+/// A value that one task has at a time. Fair: tasks get the value in the order of their requests.
 ///
-/// Two tasks that take two locks in opposite orders may wait for each other forever. The kernel then says
-/// [`Stalled`](crate::Rest::Stalled), and lists who waits for whom; an [order](crate::sync::order) makes it an error
-/// instead.
+/// Two tasks that take two locks in opposite orders may wait for each other forever. The kernel then reports
+/// [`Stalled`](crate::Rest::Stalled), and lists which task waits for which. An [order](crate::sync::order) turns the
+/// deadlock into an error.
 ///
 /// ```
 /// # use sinbin_core::sync::Lock;
 /// # use sinbin_core::task::{Handle, WaitError};
 /// async fn buy(handle: Handle<'_>, tickets: &Lock<'_, u32>) -> Result<bool, WaitError> {
 ///     let mut left = tickets.lock().await?;
-///     handle.yield_now().await; // nobody else gets at them meanwhile
+///     handle.yield_now().await; // no other task can access the tickets meanwhile
 ///     let bought = *left > 0;
 ///     *left -= u32::from(bought);
 ///     Ok(bought)
@@ -35,43 +35,43 @@ pub struct Lock<'d, T> {
     value: RefCell<T>,
 }
 
-/// The value of a [`Lock`]; dropped, it goes to the one who waits longest.
+/// The value of a [`Lock`]. When the guard is dropped, the value passes to the task that has waited longest.
 pub struct Guard<'a, 'd, T> {
     lock: &'a Lock<'d, T>,
     value: RefMut<'a, T>,
 }
 
 impl<'d, T> Lock<'d, T> {
-    /// A lock on `value`, for the tasks of the loop `handle`.
+    /// Creates a lock on `value` for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, value: T) -> Self {
         Self::named(handle, "", value)
     }
 
-    /// The same, with a name for reports.
+    /// Creates a lock as [`new`](Self::new) does, with a name for reports.
     #[must_use]
     pub const fn named(handle: Handle<'d>, name: &'static str, value: T) -> Self {
         Self { handle, name, holder: Cell::new(None), queue: Queue::new(), value: RefCell::new(value) }
     }
 
-    /// What it is called; empty, where it has no name.
+    /// Returns the name of the lock; empty if it has none.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Waits for the value. While it does, a list of the tasks says for whom: the one who has the value or, where
-    /// others wait already, the last of those. O(1), however many they are.
+    /// Waits for the value. Meanwhile, the list of tasks shows which task this one waits for: the holder of the value
+    /// or, if other tasks wait already, the last of these. O(1), however many tasks wait.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     pub async fn lock(&self) -> Result<Guard<'_, 'd, T>, WaitError> {
         begin(self.handle).await?;
         if let Some(guard) = self.try_lock()? {
             return Ok(guard);
         }
-        // With the one ahead in the queue, and not the holder, this stays right when the lock changes hands.
+        // The task ahead in the queue, rather than the holder, remains correct when the lock changes hands.
         let by = |ahead: Option<TaskId>| {
             ahead.or(self.holder.get()).map_or(ExpectedWaker::Anyone, ExpectedWaker::Task)
         };
@@ -83,11 +83,11 @@ impl<'d, T> Lock<'d, T> {
         Ok(Guard { lock: self, value: self.value.borrow_mut() })
     }
 
-    /// The value, if nobody has it.
+    /// Returns the value, if no task has it.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside a task of its loop.
+    /// Fails with [`WaitError::Elsewhere`] outside a task of its loop.
     pub fn try_lock(&self) -> Result<Option<Guard<'_, 'd, T>>, WaitError> {
         let task = self.handle.current()?;
         if self.holder.get().is_some() {
@@ -97,13 +97,13 @@ impl<'d, T> Lock<'d, T> {
         Ok(Some(Guard { lock: self, value: self.value.borrow_mut() }))
     }
 
-    /// Who has the value: the task that took it.
+    /// Returns the task that took the value and has it now.
     #[must_use]
     pub fn holder(&self) -> Option<TaskId> {
         self.holder.get()
     }
 
-    /// The value, which nobody can have any more.
+    /// Returns the value, which no task can have any more.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -116,11 +116,11 @@ impl<'d, T> Lock<'d, T> {
         }
     }
 
-    /// Somebody does not wait any more.
+    /// Handles the end of a wait whose future was dropped or refused.
     fn left(&self, left: Left) {
         match left {
             Left::Granted => self.release(),
-            // It waited for the one who left: it looks again for whom it waits.
+            // The task behind waited for the one that left. It is woken, and determines anew which task it waits for.
             Left::Waiting(Some(behind)) => {
                 self.handle.wake(behind);
             }
@@ -141,7 +141,7 @@ impl<T: fmt::Debug> fmt::Debug for Lock<'_, T> {
 }
 
 impl<'a, 'd, T> Guard<'a, 'd, T> {
-    /// Whose value it is. (Not a method, which would hide one of the value's.)
+    /// Returns the lock of the value. (Not a method, which would hide a method of the value.)
     #[must_use]
     pub const fn lock(guard: &Self) -> &'a Lock<'d, T> {
         guard.lock
@@ -170,7 +170,7 @@ impl<T: fmt::Debug> fmt::Debug for Guard<'_, '_, T> {
 
 impl<T> Drop for Guard<'_, '_, T> {
     fn drop(&mut self) {
-        // Who is granted it runs later: the borrow has ended by then.
+        // The next holder runs later: the borrow has ended by then.
         self.lock.release();
     }
 }

@@ -1,16 +1,16 @@
-//! Locks that can't deadlock: they are taken in a fixed order (a recipe of David Beazley's, *Python Cookbook*,
+//! Locks that can't deadlock, because they are taken in a fixed order (a recipe by David Beazley, *Python Cookbook*,
 //! 12.5).
 //!
-//! The order of the locks is that in which they were made. [`acquire`] takes several in their order, however they
-//! are written down. A task that has one and asks for one that comes before it, or for the same again, might wait
-//! for somebody who waits for it; so it is refused at once, with both their names. Where nobody waits for an earlier
-//! lock than it has there is no circle, and each gets its turn.
+//! The order of the locks is the order of their creation. [`acquire`] takes several locks in that order, whatever the
+//! order of its arguments. A task that has a lock and requests an earlier one, or the same one again, might wait for a
+//! task that waits for it. Such a request fails at once, with the names of both locks. If no task waits for a lock that
+//! is earlier than one it has, no cycle can form, and each task gets its turn.
 //!
 //! ```
 //! # use sinbin_core::sync::order::{Order, OrderError, Ordered, acquire};
 //! # use sinbin_core::task::{RunContext, Handle, NoWakers};
 //! async fn transfer(sum: u32, from: &Ordered<'_, '_, u32>, to: &Ordered<'_, '_, u32>) -> Result<bool, OrderError> {
-//!     // Another may transfer in the opposite direction meanwhile.
+//!     // Another task may transfer in the opposite direction at the same time.
 //!     let (mut from, mut to) = acquire((from, to)).await?;
 //!     let is_covered = *from >= sum;
 //!     if is_covered {
@@ -22,7 +22,7 @@
 //!
 //! # let run_context = RunContext::new(&NoWakers);
 //! # let handle = Handle::new(&run_context);
-//! let order = Order::<8>::new(handle); // of which eight can be held, or asked for, at a time
+//! let order = Order::<8>::new(handle); // eight of its locks can be held, or requested, at a time
 //! let (savings, current) = (order.lock("savings", 100), order.lock("current", 0));
 //! # let _ = (transfer(30, &savings, &current), transfer(20, &current, &savings));
 //! ```
@@ -36,25 +36,24 @@ use crate::sync::lock::{Guard, Lock};
 use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 
-/// Makes locks that are taken in the order in which they were made. `N` of them can be held, or asked for, at a
-/// time.
+/// A factory of locks that are taken in the order of their creation. `N` of them can be held, or requested, at a time.
 ///
-/// Orders know nothing of each other, nor of locks that are in none.
+/// Different orders are independent of each other, and of locks that are in no order.
 pub struct Order<'d, const N: usize> {
     table: Table<'d, [OrderSlot; N]>,
 }
 
-/// What is held, or asked for: a table of any size.
+/// The locks that are held or requested: a table of any size.
 struct Table<'d, P: ?Sized = [OrderSlot]> {
     handle: Handle<'d>,
-    /// How many locks were made.
+    /// The number of locks that were created.
     locks: Cell<u32>,
     places: P,
 }
 
 type OrderSlot = Cell<Option<Claimed>>;
 
-/// A lock that a task has, or has asked for.
+/// A lock that a task holds or has requested.
 #[derive(Clone, Copy)]
 struct Claimed {
     task: TaskId,
@@ -62,28 +61,28 @@ struct Claimed {
     name: &'static str,
 }
 
-/// A lock on a value, with its place in an [`Order`] of locks. [`acquire`] is the only way to the value.
+/// A lock on a value, with a rank in an [`Order`] of locks. Only [`acquire`] gives access to the value.
 pub struct Ordered<'o, 'd, T> {
     order: &'o Table<'d>,
     rank: u32,
     lock: Lock<'d, T>,
 }
 
-/// The value of an [`Ordered`] lock; dropped, it goes to the one who waits longest.
+/// The value of an [`Ordered`] lock. When it is dropped, the value passes to the task that has waited longest.
 pub struct OrderedGuard<'a, 'd, T> {
-    // In this order they are dropped.
+    // The fields are dropped in this order.
     guard: Guard<'a, 'd, T>,
     _claim: Claim<'a>,
 }
 
-/// A task has a lock and asked for one that does not come after it.
+/// Error returned when a task has a lock and requests one that does not come after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfOrder {
     /// The task.
     pub task: TaskId,
-    /// The name of the lock that it has, or has asked for before: the last of them in the order.
+    /// The name of the lock that the task holds or has requested before; of several, the last in the order.
     pub held: &'static str,
-    /// The name of the one that it asked for.
+    /// The name of the lock that the task requested.
     pub wanted: &'static str,
 }
 
@@ -96,15 +95,15 @@ impl fmt::Display for OutOfOrder {
 
 impl core::error::Error for OutOfOrder {}
 
-/// Why a lock was not acquired.
+/// Error returned when a lock was not acquired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum OrderError {
-    /// It would have been out of order.
+    /// The request was out of order.
     OutOfOrder(OutOfOrder),
-    /// As many locks as the order has room for are held or asked for: perhaps there is one later.
+    /// The order's capacity of locks that are held or requested is exhausted. A later attempt may succeed.
     Full,
-    /// The locks are not all of one order.
+    /// The locks do not all belong to one order.
     ConnTask,
     /// The task must not wait.
     Wait(WaitError),
@@ -130,13 +129,13 @@ impl From<WaitError> for OrderError {
 }
 
 impl<'d, const N: usize> Order<'d, N> {
-    /// An order without locks yet, for the tasks of the loop `handle`.
+    /// Creates an order without locks, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
         Self { table: Table { handle, locks: Cell::new(0), places: [const { Cell::new(None) }; N] } }
     }
 
-    /// A lock on `value` that comes after all that were made before it.
+    /// Creates a lock on `value` that comes after all locks created before it.
     #[must_use]
     pub fn lock<T>(&self, name: &'static str, value: T) -> Ordered<'_, 'd, T> {
         let rank = self.table.locks.get();
@@ -146,7 +145,7 @@ impl<'d, const N: usize> Order<'d, N> {
 }
 
 impl Table<'_> {
-    /// Notes that a task asks for a lock. O(N).
+    /// Records that a task requests a lock. O(N).
     fn claim(&self, claimed: Claimed) -> Result<Claim<'_>, OrderError> {
         let all = self.places.iter().filter_map(Cell::get);
         let last = all.filter(|other| other.task == claimed.task).max_by_key(|other| other.rank);
@@ -160,7 +159,7 @@ impl Table<'_> {
     }
 }
 
-/// A place in the table, free again when this is dropped.
+/// An entry in the table, which is freed on drop.
 struct Claim<'a>(&'a OrderSlot);
 
 impl Drop for Claim<'_> {
@@ -170,13 +169,13 @@ impl Drop for Claim<'_> {
 }
 
 impl<'d, T> Ordered<'_, 'd, T> {
-    /// What it is called.
+    /// Returns the name of the lock.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.lock.name()
     }
 
-    /// Who has the value: the task that acquired it.
+    /// Returns the task that acquired the value and has it now.
     #[must_use]
     pub fn holder(&self) -> Option<TaskId> {
         self.lock.holder()
@@ -221,15 +220,16 @@ impl<T: fmt::Debug> fmt::Debug for OrderedGuard<'_, '_, T> {
     }
 }
 
-/// Takes the locks, in their order, and returns their values in the order in which they are written. The locks are
-/// one (`&left`), up to four of any types (`(&left, &right)`), or any number of one type (`[&left, &right]`).
+/// Takes the locks in their order, and returns their values in the order of the arguments. The argument is one lock
+/// (`&left`), a tuple of up to four locks of any types (`(&left, &right)`), or an array of any number of locks of one
+/// type (`[&left, &right]`).
 ///
-/// All refusals but that of a wait come before the first wait. Dropped before its end, it gives back what it has
-/// taken. O(k (k + N)) for k locks.
+/// Every refusal except that of a wait happens before the first wait. If the future is dropped before its end, it
+/// releases the locks that it has taken. O(k (k + N)) for k locks.
 ///
 /// # Errors
 ///
-/// [`OrderError`]: none is taken then.
+/// Fails with [`OrderError`]; in that case no lock is taken.
 pub async fn acquire<L: Locks>(locks: L) -> Result<L::OrderedGuard, OrderError> {
     locks.are_of_one_order()?;
     let mut taken = L::none();
@@ -246,7 +246,7 @@ pub async fn acquire<L: Locks>(locks: L) -> Result<L::OrderedGuard, OrderError> 
     Ok(L::all(taken))
 }
 
-/// One or several [`Ordered`] locks: what [`acquire`] takes.
+/// The argument of [`acquire`]: a single [`Ordered`] lock or several.
 pub trait Locks: sealed::Locks {}
 
 impl<L: sealed::Locks> Locks for L {}
@@ -254,25 +254,25 @@ impl<L: sealed::Locks> Locks for L {}
 mod sealed {
     use super::{Claim, Guard, OrderError, OrderSlot, Ordered, OrderedGuard};
 
-    /// Where a lock comes: in the order and, should it be there twice, as it is written.
+    /// The rank of a lock in the order, and its position in the arguments, which distinguishes duplicates.
     pub type Rank = (u32, usize);
 
-    /// Locks, as [`acquire`](super::acquire) sees them: by the places where they are written.
+    /// Locks, as [`acquire`](super::acquire) sees them: indexed by their position in the arguments.
     pub trait Locks {
         type OrderedGuard;
         type Taken;
 
         fn none() -> Self::Taken;
 
-        /// The lock at the place, if there is one.
+        /// Returns the lock at the position, if it exists.
         fn key(&self, place: usize) -> Option<Key<'_>>;
 
         fn claim(&self, rank: Rank, taken: &mut Self::Taken) -> Result<(), OrderError>;
 
-        #[expect(async_fn_in_trait, reason = "nobody else implements it, and tasks stay on their thread")]
+        #[expect(async_fn_in_trait, reason = "the trait is sealed, and tasks stay on their thread")]
         async fn take(&self, rank: Rank, taken: &mut Self::Taken) -> Result<(), OrderError>;
 
-        /// The values, when all are taken.
+        /// Returns the values, after all locks were taken.
         fn all(taken: Self::Taken) -> Self::OrderedGuard;
 
         fn are_of_one_order(&self) -> Result<(), OrderError> {
@@ -282,23 +282,23 @@ mod sealed {
             if is_of_one { Ok(()) } else { Err(OrderError::ConnTask) }
         }
 
-        /// The lock that comes first of all after `last`.
+        /// Returns the first lock after `last` in the order.
         fn first_after(&self, last: Option<Rank>) -> Option<Rank> {
             let all = (0..).map_while(|place| Some((self.key(place)?.rank, place)));
             all.filter(|rank| Some(*rank) > last).min()
         }
     }
 
-    /// What there is to know of a lock, whatever its value.
+    /// The properties of a lock that do not depend on the type of its value.
     pub struct Key<'a> {
-        /// The order, known by the address of its table.
+        /// The order, identified by the address of its table.
         order: &'a [OrderSlot],
         rank: u32,
     }
 
-    /// A lock, on the way from being asked for to being held.
+    /// A lock on its way from being requested to being held.
     pub struct Taken<'a, 'd, T> {
-        // In this order they are dropped.
+        // The fields are dropped in this order.
         guard: Option<Guard<'a, 'd, T>>,
         claim: Option<Claim<'a>>,
     }

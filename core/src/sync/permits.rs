@@ -1,4 +1,4 @@
-//! A number of things that tasks take and give back: what semaphores and channels are made of.
+//! Counted permits, which semaphores and channels are built from.
 
 use core::cell::Cell;
 
@@ -7,7 +7,8 @@ use crate::sync::queue::{Left, Queue, Turn};
 use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 
-/// So many permits, and who waits for some. What is free is less than what the first in the queue waits for.
+/// A number of permits, and the queue of tasks that wait for some. The number of free permits is always less than the
+/// number that the first task in the queue waits for.
 pub(crate) struct Permits {
     free: Cell<u32>,
     queue: Queue,
@@ -18,12 +19,12 @@ impl Permits {
         Self { free: Cell::new(free), queue: Queue::new() }
     }
 
-    /// How many can be had at once.
+    /// Returns the number of permits that can be taken without waiting.
     pub(crate) fn free(&self) -> u32 {
         if self.queue.is_empty() { self.free.get() } else { 0 }
     }
 
-    /// Takes so many, if they are free and nobody waits.
+    /// Takes `amount` permits, if they are free and no task waits. Returns true if it has taken them.
     pub(crate) fn try_take(&self, amount: u32) -> bool {
         let is_free = self.queue.is_empty() && amount <= self.free.get();
         if is_free {
@@ -32,30 +33,30 @@ impl Permits {
         is_free
     }
 
-    /// Waits for so many, behind all who wait.
+    /// Waits for `amount` permits, behind all tasks that wait already.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait.
+    /// Returns a [`WaitError`] if the task must not wait.
     pub(crate) async fn take(&self, handle: Handle<'_>, amount: u32) -> Result<Turn, WaitError> {
         if self.try_take(amount) {
             return Ok(Turn::Granted);
         }
         let left = |left| match left {
             Left::Granted => self.put(handle, amount),
-            // Perhaps it was only the first who waited for more than there is.
+            // The task that left may have been the first, and the next one may need fewer permits.
             Left::Waiting(_) => self.hand_out(handle),
         };
         self.queue.wait(handle, amount, |_| ExpectedWaker::Anyone, left).await
     }
 
-    /// Gives so many back, or more of them.
+    /// Adds `amount` permits, either returned or new ones.
     pub(crate) fn put(&self, handle: Handle<'_>, amount: u32) {
         self.free.set(self.free.get() + amount);
         self.hand_out(handle);
     }
 
-    /// Tells all who wait that they do so in vain.
+    /// Ends all waits, because no more permits will be granted.
     pub(crate) fn end(&self, handle: Handle<'_>) {
         self.queue.end_all(handle);
     }

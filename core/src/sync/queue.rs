@@ -1,5 +1,5 @@
-//! Tasks that wait for their turn at something, first in, first out. The queue is threaded through the futures that
-//! wait, so it needs no memory of its own, and has no limit.
+//! A first-in, first-out queue of waiting tasks. The queue is linked through the futures that wait, so it needs no
+//! memory of its own, and has no limit.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -13,11 +13,12 @@ use crate::kernel::step::ExpectedWaker;
 use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 
-/// Who waits, the longest first. All operations are O(1).
+/// The waiting tasks, the one that has waited longest first. All operations are O(1).
 ///
-/// Every node that can be reached from here is pinned and alive: it leaves the queue before its memory is used for
-/// anything else, because it does so at the latest when it is dropped. Nodes don't point to their queue, which can
-/// move when all that stand in it are leaked. All this is on one thread, since neither can be sent to another.
+/// Every node that is reachable from the queue is pinned and alive: a node leaves the queue at the latest when it is
+/// dropped, and so before its memory is used for anything else. Nodes do not point to their queue, because the queue
+/// can move if all nodes in it are leaked. Everything happens on one thread, since neither queues nor nodes can be sent
+/// to another.
 pub(crate) struct Queue {
     first: Cell<Link>,
     last: Cell<Link>,
@@ -25,39 +26,39 @@ pub(crate) struct Queue {
 
 type Link = Option<NonNull<Node>>;
 
-/// How a wait ended.
+/// The end of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Turn {
-    /// It is this one's turn.
+    /// The task has been granted its turn.
     Granted,
-    /// There will be no more turns.
+    /// No more turns will be granted.
     Over,
 }
 
-/// How somebody left before its wait had ended, or before it learned of that.
+/// The state of a wait that was abandoned before it had ended, or before its task learned of the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Left {
-    /// It has been granted a turn, which it does not use.
+    /// The task has been granted a turn, which it does not use.
     Granted,
-    /// It stood in the queue, and was followed by this task.
+    /// The node was in the queue, and was followed by a node of this task.
     Waiting(Option<TaskId>),
 }
 
-/// A place in a queue.
+/// An entry in a queue.
 struct Node {
     next: Cell<Link>,
     before: Cell<Link>,
     state: Cell<State>,
-    /// Who polled it last: that one is to be woken.
+    /// The task that polled the node last, which is the one to wake.
     task: Cell<TaskId>,
-    /// How much it waits for, of whatever it is.
+    /// The amount that the task waits for; its unit depends on the user of the queue.
     amount: u32,
     _pinned: PhantomPinned,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It stands in the queue; in all other states it does not.
+    /// The node is in the queue; in all other states it is not.
     Waiting,
     Ended(Turn),
     Away,
@@ -72,24 +73,24 @@ impl Queue {
         self.first.get().is_none()
     }
 
-    /// How much the first in the queue waits for.
+    /// Returns the amount that the first task in the queue waits for.
     pub(crate) fn first_amount(&self) -> Option<u32> {
         Some(node(self.first.get()?).amount)
     }
 
-    /// Takes the first off the queue and gives it its turn. The caller wakes it.
+    /// Removes the first node from the queue and grants it its turn. The caller wakes the returned task.
     pub(crate) fn grant(&self) -> Option<TaskId> {
         self.end_first(Turn::Granted)
     }
 
-    /// Gives a turn to all that wait now.
+    /// Grants a turn to all tasks that wait now.
     pub(crate) fn grant_all(&self, handle: Handle<'_>) {
         while let Some(task) = self.grant() {
             handle.wake(task);
         }
     }
 
-    /// Tells all that wait now that they do so in vain.
+    /// Ends the waits of all tasks that wait now, without a turn.
     pub(crate) fn end_all(&self, handle: Handle<'_>) {
         while let Some(task) = self.end_first(Turn::Over) {
             handle.wake(task);
@@ -103,13 +104,13 @@ impl Queue {
         Some(first.task.get())
     }
 
-    /// Waits for a turn. `by` says who is to give it, and is told who is next before this one in the queue. `left`
-    /// is called if the future is dropped, or refused, before it has returned how the wait ended; it passes on
-    /// what was granted.
+    /// Waits for a turn. `by` gets the task ahead in the queue, and returns which task is expected to grant the turn.
+    /// `left` is called if the future is dropped or refused before it has returned the end of the wait; it passes on a
+    /// turn that was granted.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait.
+    /// Returns a [`WaitError`] if the task must not wait.
     pub(crate) async fn wait(
         &self,
         handle: Handle<'_>,
@@ -137,7 +138,7 @@ impl Queue {
         }
     }
 
-    /// Takes the node, which stands in this queue, out of it. Who stood behind it?
+    /// Removes the node, which must be in this queue. Returns the task of the node behind it.
     fn remove(&self, node: &Node) -> Option<TaskId> {
         let (before, next) = (node.before.take(), node.next.take());
         match before {
@@ -165,18 +166,18 @@ impl Node {
     }
 }
 
-/// The node behind a link, which a queue, or somebody who stands in one, has.
+/// Returns the node behind a link that a queue, or another node in the queue, contains.
 #[inline]
 fn node<'a>(link: NonNull<Node>) -> &'a Node {
-    // SAFETY: see `Queue`: what can be reached is there. The reference is used within one function of this file,
-    // none of which lets a node be dropped, and everything that changes is in cells.
+    // SAFETY: as `Queue` documents, every reachable node exists. The reference is used within one function of this
+    // file, none of which lets a node be dropped, and all mutable state is in cells.
     #[expect(unsafe_code, reason = "neighbours in a queue can't own each other")]
     unsafe {
         link.as_ref()
     }
 }
 
-/// A node, in the future that waits, and the queue that it may stand in.
+/// A node, stored in the future that waits, and the queue that it may be in.
 struct QueuedWaiter<'q> {
     queue: &'q Queue,
     node: Node,
@@ -184,8 +185,8 @@ struct QueuedWaiter<'q> {
 
 impl QueuedWaiter<'_> {
     fn join(self: Pin<&Self>) {
-        // SAFETY: pinning is structural for the node: nobody moves it out of a place, and the place leaves the
-        // queue when it is dropped.
+        // SAFETY: pinning is structural for the node: no code moves it out of its `QueuedWaiter`, which leaves the queue when
+        // it is dropped.
         #[expect(unsafe_code, reason = "there is no safe projection in the standard library")]
         let node = unsafe { self.map_unchecked(|place| &place.node) };
         self.queue.push(node);
@@ -206,7 +207,7 @@ impl QueuedWaiter<'_> {
         Poll::Ready(Err(refused))
     }
 
-    /// Leaves the queue, and says how.
+    /// Leaves the queue. Returns the state that the wait had.
     fn leave(&self) -> Option<Left> {
         match self.node.state.replace(State::Away) {
             State::Waiting => Some(Left::Waiting(self.queue.remove(&self.node))),
@@ -222,7 +223,7 @@ impl Drop for QueuedWaiter<'_> {
     }
 }
 
-/// Says how somebody left, unless it is forgotten.
+/// A guard that calls `left` with the state of an abandoned wait, unless it is forgotten.
 struct Unused<'a, 'q, F: Fn(Left)> {
     place: Pin<&'a QueuedWaiter<'q>>,
     left: F,

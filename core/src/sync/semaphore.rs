@@ -1,4 +1,4 @@
-//! A limit on how many do something at a time.
+//! A limit on the number of tasks that do something at a time.
 
 use core::fmt;
 
@@ -6,13 +6,13 @@ use crate::sync::permits::Permits;
 use crate::task::error::sync::PermitError;
 use crate::task::handle::{Handle, begin};
 
-/// A fixed number of permits, which tasks take and give back. Fair: who asked first is served first, so that who
-/// needs many is not overtaken for ever by those who need few.
+/// A fixed number of permits, which tasks acquire and release. Fair: requests are served in their order, so a task that
+/// needs many permits is not overtaken forever by tasks that need few.
 ///
 /// ```
 /// # use sinbin_core::sync::{PermitError, Semaphore};
 /// # use sinbin_core::task::Handle;
-/// /// At most so many at a time.
+/// /// Limits the number of downloads at a time.
 /// async fn download(handle: Handle<'_>, slots: &Semaphore<'_>) -> Result<(), PermitError> {
 ///     let _slot = slots.acquire(1).await?;
 ///     handle.yield_now().await; // ...
@@ -25,7 +25,7 @@ pub struct Semaphore<'d> {
     permits: Permits,
 }
 
-/// Permits of a [`Semaphore`], given back when it is dropped.
+/// Permits of a [`Semaphore`], which are released on drop.
 #[must_use = "permits that are not kept are given back at once"]
 pub struct Permit<'a, 'd> {
     of: &'a Semaphore<'d>,
@@ -33,17 +33,18 @@ pub struct Permit<'a, 'd> {
 }
 
 impl<'d> Semaphore<'d> {
-    /// So many permits, for the tasks of the loop `handle`.
+    /// Creates a semaphore with `total` permits, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, total: u32) -> Self {
         Self { handle, total, permits: Permits::new(total) }
     }
 
-    /// Waits for `count` permits at once. O(1), as is giving them back to one who waits.
+    /// Waits for `count` permits together. O(1), as is releasing them to a waiting task.
     ///
     /// # Errors
     ///
-    /// [`PermitError::Above`] when there are not so many in all, or where the task must not wait.
+    /// Fails with [`PermitError::Above`] if the semaphore has fewer permits in total, and with [`PermitError::Wait`]
+    /// if the task must not wait.
     pub async fn acquire(&self, count: u32) -> Result<Permit<'_, 'd>, PermitError> {
         self.check(count)?;
         begin(self.handle).await?;
@@ -51,24 +52,25 @@ impl<'d> Semaphore<'d> {
         Ok(Permit { of: self, count })
     }
 
-    /// `count` permits, if they are there and nobody waits.
+    /// Acquires `count` permits, if they are available and no task waits.
     ///
     /// # Errors
     ///
-    /// [`PermitError::Above`] when there are not so many in all; [`WaitError::Elsewhere`](crate::task::WaitError::Elsewhere) outside a task of its loop.
+    /// Fails with [`PermitError::Above`] if the semaphore has fewer permits in total, and with
+    /// [`WaitError::Elsewhere`](crate::task::WaitError::Elsewhere) outside a task of its loop.
     pub fn try_acquire(&self, count: u32) -> Result<Option<Permit<'_, 'd>>, PermitError> {
         self.check(count)?;
         self.handle.current()?;
         Ok(self.permits.try_take(count).then(|| Permit { of: self, count }))
     }
 
-    /// How many can be had at once: none, while somebody waits.
+    /// Returns the number of permits that can be acquired without waiting: 0 while a task waits.
     #[must_use]
     pub fn available(&self) -> u32 {
         self.permits.free()
     }
 
-    /// How many there are in all.
+    /// Returns the total number of permits.
     #[must_use]
     pub const fn total(&self) -> u32 {
         self.total
@@ -90,7 +92,7 @@ impl fmt::Debug for Semaphore<'_> {
 }
 
 impl Permit<'_, '_> {
-    /// How many they are.
+    /// Returns the number of permits.
     #[must_use]
     pub const fn count(&self) -> u32 {
         self.count

@@ -1,16 +1,16 @@
-//! Waits for a moment with a waker that is not the task's: by an executor within the task. The kernel wakes the task at
-//! that moment, and the task's step then wakes the part of it that waits.
+//! Waits for a deadline with a waker that is not the task's own: that of an executor within the task. The kernel wakes
+//! the task at the deadline, and the step of the task then wakes the part that waits.
 
 use core::task::Context;
 
 use crate::kernel::instant::Instant;
 use crate::task::handle::Handle;
 
-/// A wait for a moment at a door. Dropping it leaves nothing behind.
+/// A wait for a deadline in a run context. Dropping the wait withdraws it completely.
 #[derive(Debug)]
 pub(crate) struct Alarm<'d> {
     handle: Handle<'d>,
-    /// The number under which its waker is kept; 0 where none is.
+    /// The number under which the waker is kept, or 0 if none is kept.
     number: u32,
 }
 
@@ -23,8 +23,8 @@ impl<'d> Alarm<'d> {
         self.handle
     }
 
-    /// Waits until `moment`, which is left at the door. A future that is polled outside a task of the loop is polled
-    /// again and again, as nothing else would wake it.
+    /// Registers a wait until `moment` with the run context. A future that is polled outside a task of the loop is
+    /// polled again and again, because nothing else would wake it.
     #[inline]
     pub(crate) fn wait(&mut self, moment: Instant, context: &Context<'_>) {
         let is_of_task = self.handle.run_context().leave_deadline(moment, context);

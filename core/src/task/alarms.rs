@@ -1,11 +1,11 @@
-//! Wakers of parts of tasks, kept until a moment.
+//! Wakers of parts of tasks, kept until a deadline.
 
 use core::task::Waker;
 
 use crate::kernel::id::TaskId;
 use crate::kernel::instant::Instant;
 
-/// Wakers that are kept for a moment of a task.
+/// A table of wakers, each with its task and the deadline at which it is woken.
 pub(crate) struct Alarms {
     #[cfg(feature = "alloc")]
     moments: alloc::collections::BTreeMap<u32, (TaskId, Instant)>,
@@ -16,7 +16,7 @@ pub(crate) struct Alarms {
     last: u32,
 }
 
-/// The number of alarms without a heap. A future that finds no place is polled again and again.
+/// The number of alarms without a heap. A future that finds no free slot is polled again and again.
 #[cfg(not(feature = "alloc"))]
 const MAX_ALARMS: usize = 8;
 
@@ -43,7 +43,7 @@ impl Alarms {
         self.moments.contains_key(&number)
     }
 
-    /// Keeps the waker; gives it back where there is no room.
+    /// Keeps the waker. Returns the waker if the table is full.
     pub(crate) fn insert(
         &mut self,
         number: u32,
@@ -61,7 +61,7 @@ impl Alarms {
         self.wakers.remove(&(task.to_bits(), moment, number))
     }
 
-    /// Returns the nearest moment that is waited for in the task, and its number.
+    /// Returns the earliest deadline that a part of the task waits for, and its number.
     pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
         let all = (task.to_bits(), Instant::ZERO, 0)..=(task.to_bits(), Instant::NEVER, u32::MAX);
         self.wakers.range(all).next().map(|((_, moment, number), _)| (*moment, *number))
@@ -78,7 +78,7 @@ impl Alarms {
         self.kept.iter().any(|kept| kept.0 == number)
     }
 
-    /// Keeps the waker; gives it back where there is no room.
+    /// Keeps the waker. Returns the waker if the table is full.
     pub(crate) fn insert(
         &mut self,
         number: u32,
@@ -94,7 +94,7 @@ impl Alarms {
         Some(self.kept.swap_remove(at).3)
     }
 
-    /// Returns the nearest moment that is waited for in the task, and its number.
+    /// Returns the earliest deadline that a part of the task waits for, and its number.
     pub(crate) fn first(&self, task: TaskId) -> Option<(Instant, u32)> {
         self.kept.iter().filter(|kept| kept.1 == task).map(|kept| (kept.2, kept.0)).min()
     }

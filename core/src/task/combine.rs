@@ -1,8 +1,9 @@
-//! A few futures at once, in one task. Each is polled whenever the task runs. (`embassy-futures` has more of the
-//! kind; whatever hands on the task's own waker works.)
+//! Combinators that run a few futures at once in one task. Each future is polled whenever the task runs.
+//! (`embassy-futures` has more of this kind. Every combinator works that passes the task's own waker on.)
 //!
-//! All share what the task may do in one step. One that always finds what it looks for may spend that alone; in the steps
-//! that follow, the first operations stand back, one more each time, so that the others have their turn.
+//! The futures share the budget of the task, which is the number of operations in one step. A future that is always
+//! ready can spend the whole budget. In the steps that follow, the first operations stand back, one more in each step,
+//! so that the other futures make progress.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -11,38 +12,38 @@ use pin_project_lite::pin_project;
 
 use crate::task::wakers::second_is_first;
 
-/// One of two.
+/// The output of one of two futures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Either<A, B> {
-    /// The first.
+    /// The output of the first future.
     First(A),
-    /// The second.
+    /// The output of the second future.
     Second(B),
 }
 
-/// Waits for both. The one that is over first is dropped then.
+/// Waits for both futures. The future that completes first is dropped at once.
 pub const fn join<A: Future, B: Future>(a: A, b: B) -> Join<A, B> {
     Join { a: Part::Under { way: a }, b: Part::Under { way: b } }
 }
 
-/// Waits for the first of two, and drops the other: whatever that waited for, it waits no more.
+/// Waits for the first of two futures, and drops the other with all of its waits.
 ///
-/// If both are ready, the first is the one that is looked at first, and they take turns in that: of the selects and races of
-/// a task, every other one looks at `b` first. The first of all looks at `a`. So in a loop of selects neither starves the
-/// other. (In an executor within the task, each looks at `a` first; there, too, `b` has its turn when `a` has done all that a
-/// task may do in one step.)
+/// If both are ready, the future that is polled first wins. The order alternates: of the selects and races of a task,
+/// every other one polls `b` first, beginning with `a`. In a loop of selects, neither future starves the other. (In an
+/// executor within the task, every select polls `a` first. There, too, `b` makes progress when `a` has spent the budget
+/// of a step.)
 pub const fn select<A: Future, B: Future>(a: A, b: B) -> Select<A, B> {
     Select { second_first: None, a, b }
 }
 
-/// [`select`] of two whose outputs are of one type.
+/// Waits for the first of two futures as [`select`] does. Both have the same output type.
 pub const fn race<A: Future, B: Future<Output = A::Output>>(a: A, b: B) -> Race<A, B> {
     Race { select: select(a, b) }
 }
 
-// As `async fn`s these would keep each future twice: where it came in, and where it is pinned.
+// As `async fn`s, these would store each future twice: as an argument, and where it is pinned.
 pin_project! {
-    /// The future of [`join`].
+    /// The future returned by [`join`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Join<A: Future, B: Future> {
         #[pin]
@@ -64,7 +65,7 @@ pin_project! {
 }
 
 impl<F: Future> Part<F> {
-    /// Goes on with it. Whether it is over.
+    /// Polls the future if it has not completed. Returns true if the future has completed.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> bool {
         let PartProjection::Under { way } = self.as_mut().project() else { return true };
         let Poll::Ready(output) = way.poll(context) else { return false };
@@ -81,10 +82,10 @@ impl<F: Future> Part<F> {
 }
 
 pin_project! {
-    /// The future of [`select`].
+    /// The future returned by [`select`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Select<A, B> {
-        // Before the first look, nobody knows.
+        // `None` until the first poll, which determines the order.
         second_first: Option<bool>,
         #[pin]
         a: A,
@@ -94,7 +95,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// The future of [`race`].
+    /// The future returned by [`race`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Race<A, B> {
         #[pin]
@@ -107,14 +108,14 @@ impl<A: Future, B: Future> Future for Join<A, B> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // Both are polled, whatever the first says.
+        // Both are polled, whatever the first poll returns.
         let are_over = this.a.as_mut().poll(context) & this.b.as_mut().poll(context);
         if !are_over {
             return Poll::Pending;
         }
         match (this.a.take(), this.b.take()) {
             (Some(first), Some(second)) => Poll::Ready((first, second)),
-            // It was polled after its end.
+            // The future was polled after its completion.
             _ => Poll::Pending,
         }
     }

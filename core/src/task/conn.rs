@@ -15,52 +15,53 @@ use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
 use crate::task::run_context::Catches;
 
-/// A connection that a task serves or has made. It is closed when it is dropped; what was sent still arrives.
+/// A connection that a task serves or has opened. Dropping it closes the connection; data that was sent is still
+/// delivered.
 ///
-/// One task can receive and another send, or both at once by [`join`](crate::task::join): the operations take a
-/// shared reference. While one waits to receive, or is in the middle of sending, any other that does the same is told
-/// [`WaitError::Busy`], in the same task too: before it has taken or sent a byte. So what is sent by one call arrives in one
-/// piece. An operation that is dropped is in nobody's way any more.
+/// The operations take a shared reference: one task can receive while another sends, or one task can do both at once
+/// with [`join`](crate::task::join). While an operation waits to receive, or is in the middle of sending, any other
+/// operation in the same direction fails with [`WaitError::Busy`] before it has received or sent a byte, even in the same
+/// task. The bytes of one call therefore arrive in one piece. A dropped operation no longer blocks others.
 pub struct Conn<'d> {
     handle: Handle<'d>,
-    /// The bits of the id, and the flags below.
+    /// The bits of the id, combined with the flags below.
     source: Cell<u64>,
 }
 
-/// The last read took all there was: whoever reads again waits first, and spares the host a question. This and the two
-/// below are the highest bits of an id's index, which none is so large as to use.
+/// Flag: the last read received all available bytes. The next read waits first, which saves a call to the host. This
+/// flag and the two below use the highest bits of the id's index, which no index is large enough to reach.
 const DRAINED: u64 = 1 << 31;
 
-/// An operation waits to receive: others are refused.
+/// Flag: an operation waits to receive; other receive operations are refused.
 const RECEIVING: u64 = 1 << 30;
 
-/// An operation waits in the middle of sending: others are refused.
+/// Flag: an operation waits in the middle of sending; other send operations are refused.
 const SENDING: u64 = 1 << 29;
 
 const FLAGS: u64 = DRAINED | RECEIVING | SENDING;
 
 impl<'d> Conn<'d> {
-    /// The connection that the loop's host keeps as `source`. It is closed with this value.
+    /// Creates the connection that the loop's host knows as `source`. Dropping this value closes it.
     #[must_use]
     pub const fn new(handle: Handle<'d>, source: SourceId) -> Self {
         Self { handle, source: Cell::new(source.to_bits() & !FLAGS) }
     }
 
-    /// Its id.
+    /// Returns the id of the source.
     #[must_use]
     #[inline]
     pub const fn source(&self) -> SourceId {
         SourceId::from_bits(self.source.get() & !FLAGS)
     }
 
-    /// The loop that it belongs to.
+    /// Returns the loop that the connection belongs to.
     #[must_use]
     #[inline]
     pub const fn handle(&self) -> Handle<'d> {
         self.handle
     }
 
-    /// Whose connection it is, where the host knows.
+    /// Returns the address of the peer, if the host knows it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.handle.run_context().with(|ops| ops.peer(self.source())).ok().flatten()
@@ -71,14 +72,14 @@ impl<'d> Conn<'d> {
         self.source.get() & DRAINED != 0
     }
 
-    /// Notes whether the read that is over took all there was.
+    /// Records whether the completed read received all available bytes, and releases the claim to receive.
     #[inline]
     fn set_drained(&self, drained: bool) {
         let bits = self.source.get() & !(DRAINED | RECEIVING);
         self.source.set(if drained { bits | DRAINED } else { bits });
     }
 
-    /// Refuses an operation that would come between another's parts.
+    /// Fails if another operation in this direction is in progress, since the bytes of both would mix.
     #[inline]
     fn check_free(&self, direction: u64) -> Result<(), WaitError> {
         if self.source.get() & direction == 0 { Ok(()) } else { Err(WaitError::Busy) }
@@ -94,22 +95,22 @@ impl<'d> Conn<'d> {
         self.source.set(self.source.get() & !direction);
     }
 
-    /// Receives into `buffer`, and returns how much; 0 is the end of the stream, or that of an empty buffer.
+    /// Receives into `buffer`, and returns the number of bytes; 0 means the end of the stream, or an empty buffer.
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::Reset`] where the peer broke the connection off, [`IoError::Stopping`] once the
-    /// host is to stop and nothing is there; and where the task must not wait: see [`WaitError`].
+    /// Fails with the host's error: [`IoError::Reset`] if the peer has reset the connection, [`IoError::Stopping`] if
+    /// the host is stopping and no bytes are available. Returns a [`WaitError`] if the task must not wait.
     #[inline]
     pub const fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> Recv<'a, 'd> {
         Recv { conn: self, buffer, wait: Waiting::new(WaitTarget::Recv(self.source())) }
     }
 
-    /// Sends from the front of `bytes`, as much as there is room for, and returns how much.
+    /// Sends as many bytes from the front of `bytes` as the host accepts, and returns their number.
     ///
     /// # Errors
     ///
-    /// What the host says.
+    /// Fails with the host's error.
     pub async fn send(&self, bytes: &[u8]) -> Result<usize, Error> {
         let mut send = SendAll {
             conn: self,
@@ -126,17 +127,17 @@ impl<'d> Conn<'d> {
     ///
     /// # Errors
     ///
-    /// What the host says.
+    /// Fails with the host's error.
     #[inline]
     pub const fn send_all<'a>(&'a self, bytes: &'a [u8]) -> SendAll<'a, 'd> {
         SendAll { conn: self, bytes, sent: 0, all: true, wait: Waiting::new(WaitTarget::Send(self.source())) }
     }
 
-    /// Receives what is there now; 0 is the end of the stream.
+    /// Receives the bytes that are available now; 0 means the end of the stream.
     ///
     /// # Errors
     ///
-    /// The host's error: [`IoError::WouldBlock`] where nothing is there.
+    /// Fails with the host's error: [`IoError::WouldBlock`] if no bytes are available.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         if buffer.is_empty() {
             return Ok(0);
@@ -148,12 +149,13 @@ impl<'d> Conn<'d> {
         Ok(count)
     }
 
-    /// Waits until there is something, and hands it to `take` as [`try_recv_with`](Self::try_recv_with) does: so a task that
-    /// waits for input has no buffer.
+    /// Waits until bytes are available, and passes them to `take` as [`try_recv_with`](Self::try_recv_with) does. A
+    /// task that waits for input needs no buffer.
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::Stopping`], once it is to stop and nothing is there; and see [`WaitError`].
+    /// Fails with the host's error: [`IoError::Stopping`] if the host is stopping and no bytes are available. Returns a
+    /// [`WaitError`] if the task must not wait.
     pub async fn recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         struct Claim<'a, 'd>(&'a Conn<'d>);
         impl Drop for Claim<'_, '_> {
@@ -180,16 +182,17 @@ impl<'d> Conn<'d> {
         }
     }
 
-    /// Receives what is there now into the loop's shared buffer, of one block of its storage, and hands it to `take`:
-    /// so nobody needs a buffer of its own. Nothing at all is the end of the stream. Within `take`, the loop can't be
-    /// asked for anything: that is [`WaitError::Elsewhere`]. What is dropped there is given back when `take` is over.
+    /// Receives the bytes that are available now into the shared buffer of the loop, which has the size of one block of
+    /// its storage, and passes them to `take`. The task needs no buffer of its own. An empty slice means the end of the
+    /// stream. Within `take`, operations of the loop fail with [`WaitError::Elsewhere`]. Resources that are dropped there
+    /// are released when `take` returns.
     ///
-    /// Bytes that `take` copies to a place of its own are not within the loop's bound on bytes that wait: see
+    /// Bytes that `take` copies elsewhere do not count towards the loop's bound on buffered bytes: see
     /// [`try_recv_kept`](Self::try_recv_kept).
     ///
     /// # Errors
     ///
-    /// The host's error: [`IoError::WouldBlock`] where nothing is there.
+    /// Fails with the host's error: [`IoError::WouldBlock`] if no bytes are available.
     pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check_free(RECEIVING)?;
         let _catches = Catches(self.handle.run_context());
@@ -197,12 +200,12 @@ impl<'d> Conn<'d> {
         taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
     }
 
-    /// Receives what is there now, as much as the loop can keep, and keeps it: what is to outlive a step is within the
-    /// loop's bound so. Nothing at all is the end of the stream.
+    /// Receives the bytes that are available now, up to what the loop can buffer, and keeps them. Bytes that outlive a
+    /// step count towards the loop's bound this way. An empty result means the end of the stream.
     ///
     /// # Errors
     ///
-    /// The host's error: [`IoError::WouldBlock`] where nothing is there.
+    /// Fails with the host's error: [`IoError::WouldBlock`] if no bytes are available.
     pub fn try_recv_kept(&self) -> Result<Kept<'d>, Error> {
         self.check_free(RECEIVING)?;
         let received = self.handle.run_context().with(|ops| ops.read_kept(self.source()))?;
@@ -210,12 +213,12 @@ impl<'d> Conn<'d> {
         Ok(Kept::new(self.handle, held, is_cut))
     }
 
-    /// Sends from the front of `bytes`, as much as there is room for now, and returns how much; 0 where there is
-    /// none.
+    /// Sends as many bytes from the front of `bytes` as the host accepts now, and returns their number; 0 if the host
+    /// accepts none.
     ///
     /// # Errors
     ///
-    /// What the host says.
+    /// Fails with the host's error.
     pub fn try_send(&self, bytes: &[u8]) -> Result<usize, Error> {
         self.check_free(SENDING)?;
         match self.handle.run_context().with(|ops| ops.send(self.source(), bytes))? {
@@ -224,40 +227,40 @@ impl<'d> Conn<'d> {
         }
     }
 
-    /// Waits until there is something to receive, or the end of the stream. A task that waits here needs no buffer yet.
+    /// Waits until bytes are available, or the end of the stream. A task that waits here needs no buffer yet.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     #[inline]
     pub const fn readable<'a>(&'a self) -> Ready<'a, 'd> {
         Ready { conn: self, wait: Waiting::new(WaitTarget::Recv(self.source())) }
     }
 
-    /// Waits until there is room to send.
+    /// Waits until the connection can accept bytes to send.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     #[inline]
     pub const fn writable<'a>(&'a self) -> Ready<'a, 'd> {
         Ready { conn: self, wait: Waiting::new(WaitTarget::Send(self.source())) }
     }
 
-    /// Waits until the connection has ended in both directions; `select`'s exceptional set.
+    /// Waits until the connection has ended in both directions; the exceptional set of `select`.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     pub const fn hangup<'a>(&'a self) -> Ready<'a, 'd> {
         Ready { conn: self, wait: Waiting::new(WaitTarget::Hangup(self.source())) }
     }
 
-    /// Ends the sending direction: the peer reads the end of the stream, and can still answer.
+    /// Ends the sending direction: the peer reads the end of the stream, and can still reply.
     ///
     /// # Errors
     ///
-    /// What the host says.
+    /// Fails with the host's error.
     pub fn shutdown(&self) -> Result<(), Error> {
         let shut = self.handle.run_context().with(|ops| ops.shutdown(self.source()))?;
         shut.map_err(|error| Error::of(Op::Shutdown, self.source(), error))
@@ -276,27 +279,28 @@ impl core::fmt::Debug for Conn<'_> {
     }
 }
 
-/// After how many wakes that were not for it an operation looks for itself: those may have come first each time.
+/// The number of wakes for other reasons after which an operation polls its source itself. Other waits of the task may
+/// have been reported first each time.
 const SKIPS: u8 = 8;
 
-/// A wait of one future for one thing.
+/// The wait of one future for one target.
 pub(crate) struct Waiting<'d> {
     target: WaitTarget,
-    /// At whose door something was left, and has to be taken back.
+    /// The loop in whose run context a wait is registered, which has to be withdrawn.
     left: Option<Handle<'d>>,
     skips: u8,
 }
 
-/// What became of a wait.
+/// The state of a wait when its task runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Waited {
-    /// It has not begun.
+    /// The wait has not begun.
     Not,
     /// The task runs for another reason.
     Still,
-    /// So it is, often: perhaps the others came first.
+    /// The task has run for other reasons often, or a deadline has expired: the operation is to be attempted anyway.
     Long,
-    /// It is over.
+    /// The wait has ended.
     Over,
 }
 
@@ -306,7 +310,7 @@ impl<'d> Waiting<'d> {
         Self { target, left: None, skips: 0 }
     }
 
-    /// What became of it, now that the task runs.
+    /// Returns the state of the wait, now that the task runs.
     pub(crate) fn check(&mut self) -> Result<Waited, WaitError> {
         let Some(handle) = self.left else { return Ok(Waited::Not) };
         let (wake_reason, fired) = handle.run_context().wake_reason();
@@ -314,7 +318,7 @@ impl<'d> Waiting<'d> {
         let is_mine = match wake_reason {
             WakeReason::Busy if fired == mine => return Err(WaitError::Busy),
             WakeReason::Ready => fired == mine,
-            // They end all waits for the source.
+            // Both end all waits for the source.
             WakeReason::Hangup | WakeReason::Closed => {
                 let is_job = |slot: WaitSlot| slot.table() == Table::Job;
                 fired.index() == mine.index() && is_job(fired) == is_job(mine)
@@ -355,7 +359,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The future of [`Conn::recv`].
+/// The future returned by [`Conn::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Recv<'a, 'd> {
     conn: &'a Conn<'d>,
@@ -417,7 +421,7 @@ impl Drop for Recv<'_, '_> {
     }
 }
 
-/// The future of [`Conn::send_all`].
+/// The future returned by [`Conn::send_all`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendAll<'a, 'd> {
     conn: &'a Conn<'d>,
@@ -482,7 +486,7 @@ impl Drop for SendAll<'_, '_> {
     }
 }
 
-/// The future of [`Conn::readable`], [`Conn::writable`] and [`Conn::hangup`].
+/// The future returned by [`Conn::readable`], [`Conn::writable`] and [`Conn::hangup`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Ready<'a, 'd> {
     conn: &'a Conn<'d>,
@@ -510,11 +514,12 @@ impl Future for Ready<'_, '_> {
 }
 
 impl<'d> Handle<'d> {
-    /// A connection to `address`.
+    /// Connects to `address`.
     ///
     /// # Errors
     ///
-    /// Why there is none; [`IoError::Unsupported`] where tasks may not connect.
+    /// Fails with the host's error if no connection can be established: [`IoError::Unsupported`] if tasks may not
+    /// connect.
     pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
         let none = SourceId::from_bits(u64::MAX);
         begin(self).await?;

@@ -1,4 +1,4 @@
-//! Tasks most of which are of one type.
+//! Tasks that are mostly of one type.
 
 use core::pin::Pin;
 
@@ -10,13 +10,13 @@ use crate::task::host::AsyncHost;
 use crate::task::slot::Slot;
 use crate::task::start::Async;
 
-/// A task of a host that runs one `async fn` many times (to serve connections, say), and now and then another.
-/// The former are run without a look into a table of functions.
+/// A task of a host that mostly runs one `async fn` (to serve connections, for example), and sometimes others. Tasks of
+/// the former are polled without a vtable.
 #[must_use = "it does nothing until it is spawned"]
 pub enum ConnTask<'d, F: Future + 'd> {
-    /// One of the many.
+    /// A task of the frequent type.
     Own(Async<'d, Slot<F>>),
-    /// Any other.
+    /// Any other task.
     Other(Async<'d>),
 }
 

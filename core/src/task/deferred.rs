@@ -1,20 +1,21 @@
-//! Operations by which tasks give something back, as in destructors. Within a callback the host is borrowed, so that
-//! they are done when the callback is over.
+//! Operations by which tasks release resources, for example in destructors. A callback borrows the host, so operations
+//! within it are performed when the callback returns.
 
 use crate::kernel::id::{JobId, SourceId, TaskId};
 
-/// Something to be done that can't fail.
+/// An operation that can't fail.
 #[derive(Clone, Copy)]
 pub(crate) enum Deferred {
     Close(SourceId),
     Wake(TaskId),
     CancelJob(JobId),
-    /// A block of bytes.
+    /// Releases a block of bytes.
     GiveBack(u32),
 }
 
 #[cfg(feature = "alloc")]
 pub(crate) type DeferredQueue = alloc::vec::Vec<Deferred>;
-/// Holds at most eight operations a callback: whatever later ones would give back stays taken until the loop ends.
+/// Holds at most eight operations per callback. Resources that later operations would release stay occupied until the
+/// loop ends.
 #[cfg(not(feature = "alloc"))]
 pub(crate) type DeferredQueue = heapless::Vec<Deferred, 8>;

@@ -1,4 +1,4 @@
-//! Tasks that nobody waits for.
+//! Tasks that are not joined.
 
 use core::fmt::Display;
 use core::panic::Location;
@@ -14,7 +14,7 @@ use crate::task::handle::Handle;
 use crate::task::report::name_of;
 
 pin_project! {
-    /// A task whose errors are reported, whatever their type.
+    /// The future of a detached task, whose errors are reported whatever their type.
     pub(crate) struct Detached<'d, F> {
         handle: Handle<'d>,
         at: &'static Location<'static>,
@@ -37,13 +37,13 @@ impl<T, E: Display, F: Future<Output = Result<T, E>>> Future for Detached<'_, F>
 }
 
 impl<'d> Handle<'d> {
-    /// [Spawns](Self::spawn) a task that nobody waits for. What it fails with is reported
-    /// ([`Reports`](crate::task::Reports); natively, that is a warning), whatever its type: of tasks that are spawned
-    /// otherwise and not joined, only errors of some types are.
+    /// [Spawns](Self::spawn) a task that is not joined. Its error is reported ([`Reports`](crate::task::Reports);
+    /// natively as a warning), whatever the type of the error. For tasks that are spawned by other means and not
+    /// joined, only errors of some types are reported.
     ///
     /// # Errors
     ///
-    /// Gives the future back when the kernel has no place for another, or while no task of this loop runs.
+    /// Returns the future if the kernel has no slot for another task, or if no task of this loop runs.
     #[track_caller]
     pub fn detach<T, E, F>(self, future: F) -> Result<TaskId, SpawnError<F>>
     where

@@ -1,8 +1,9 @@
-//! The byte streams of `embedded-io-async` (the feature of that name): what is written for those, protocols mostly, runs on a
-//! connection as it is. With the feature `edge-nal`, so does what is written for the TCP traits of that crate.
+//! The byte streams of `embedded-io-async` (with the feature of that name): code that is written for those traits,
+//! mostly protocols, runs on a connection unchanged. With the feature `edge-nal`, the TCP traits of that crate are
+//! implemented too.
 //!
-//! There is no [`ReadReady`](embedded_io_async::ReadReady) and no [`WriteReady`](embedded_io_async::WriteReady):
-//! whether an operation would wait, a host finds out by doing it.
+//! [`ReadReady`](embedded_io_async::ReadReady) and [`WriteReady`](embedded_io_async::WriteReady) are not implemented: a
+//! host learns whether an operation would block only by attempting it.
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
@@ -14,8 +15,8 @@ use crate::task::error::{Error, WaitError};
 mod nal;
 
 impl embedded_io_async::Error for Error {
-    /// Who tries again what was [`Interrupted`](ErrorKind::Interrupted) must not do so in a task that is to end: that
-    /// is [`ConnectionAborted`](ErrorKind::ConnectionAborted).
+    /// Returns [`ConnectionAborted`](ErrorKind::ConnectionAborted) for a task that is to end. Callers retry after
+    /// [`Interrupted`](ErrorKind::Interrupted), which such a task must not do.
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Wait(refused) => refused.kind(),
@@ -38,7 +39,7 @@ impl embedded_io_async::Error for WaitError {
 }
 
 impl embedded_io_async::Error for IoError {
-    /// The numbers of [`IoError::Os`] mean something to the host only.
+    /// Returns [`Other`](ErrorKind::Other) for [`IoError::Os`], whose numbers only the host can interpret.
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Closed => ErrorKind::NotConnected,
@@ -61,7 +62,7 @@ impl ErrorType for &Conn<'_> {
     type Error = Error;
 }
 
-/// A `read` that is dropped has received nothing.
+/// A dropped `read` has received nothing.
 impl Read for &Conn<'_> {
     #[inline]
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
@@ -72,8 +73,8 @@ impl Read for &Conn<'_> {
     }
 }
 
-/// A `write` that is dropped has sent nothing; a `write_all` may have sent some of it. Nothing is kept back, so that
-/// there is nothing to flush.
+/// A dropped `write` has sent nothing; a dropped `write_all` may have sent a part. Nothing is buffered, so `flush` does
+/// nothing.
 impl Write for &Conn<'_> {
     #[inline]
     async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
@@ -91,7 +92,7 @@ impl Write for &Conn<'_> {
     }
 }
 
-/// As for a reference.
+/// Behaves as the implementation for a reference.
 impl Read for Conn<'_> {
     #[inline]
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
@@ -99,7 +100,7 @@ impl Read for Conn<'_> {
     }
 }
 
-/// As for a reference.
+/// Behaves as the implementation for a reference.
 impl Write for Conn<'_> {
     #[inline]
     async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {

@@ -1,5 +1,5 @@
-//! The errors of an `async fn`'s operations. Errors of [`sync`](crate::sync) and [`group`](crate::group) are here too: the
-//! report of a task that failed knows them all.
+//! The errors of the operations of `async fn`s. The errors of [`sync`](crate::sync) and [`group`](crate::group) are
+//! here too, because the report of a failed task has to know all of them.
 
 pub(crate) mod group;
 pub(crate) mod sync;
@@ -10,25 +10,25 @@ use crate::exec::label::Label;
 use crate::kernel::error::{Failure, IoError, Op};
 use crate::kernel::id::{SourceId, TaskId};
 
-/// Why a future was not served.
+/// Error returned when a future can't be served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The task is cancelled: it should clean up and end. A wait that is needed for that can be
+    /// The task is cancelled: it should clean up and end. A wait that is needed for the cleanup can be
     /// [shielded](crate::task::Handle::shield).
     Cancelled,
-    /// It was used outside a task of its own loop: in one of another kernel, or in none.
+    /// The future was used outside a task of its own loop: in a task of another kernel, or in no task.
     Elsewhere,
-    /// An executor within the task (`FuturesUnordered`, for one) polls it with a waker of its own, which the
-    /// kernel does not know; only moments can be waited for so. Use a [group](crate::group), or
-    /// [`join`](crate::task::join), which polls all.
+    /// An executor within the task (`FuturesUnordered`, for example) polls the future with a waker of its own, which
+    /// the kernel does not know. Such a future can wait only for deadlines. Use a [group](crate::group), or
+    /// [`join`](crate::task::join), which polls all of its futures.
     Wrapped,
-    /// The task waits for more than [`MAX_WAITS`](crate::MAX_WAITS) things at once, or for more than there is. Spawn
-    /// tasks for them.
+    /// The task waits for more than [`MAX_WAITS`](crate::MAX_WAITS) targets at once, or asks for more permits than
+    /// exist. Spawn tasks for the waits.
     TooMany,
-    /// Another task waits for the same thing, or another operation is in the middle of it.
+    /// Another task waits for the same target, or another operation on it is in progress.
     Busy,
-    /// There is no place for another task, source or job.
+    /// No slot is free for another task, source or job.
     Full,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for WaitError {
 
 impl core::error::Error for WaitError {}
 
-/// Why there is no result.
+/// The reason why a task has no result to return.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum JoinErrorKind {
@@ -59,20 +59,20 @@ pub enum JoinErrorKind {
     Taken,
     /// A task can't wait for its own end.
     Itself,
-    /// Another task waits for it.
+    /// Another task waits for the task's end.
     Busy,
-    /// The one that waits must not: it is cancelled itself, or is no task of this loop.
+    /// The waiting task must not wait: it is cancelled itself, or it is not a task of this loop.
     Wait(WaitError),
 }
 
-/// A task whose result is not to be had.
+/// Error returned when the result of a task is not available.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JoinError {
-    /// Which task.
+    /// The id of the task.
     pub task: TaskId,
     /// The task's name, and where it was spawned.
     pub label: Label,
-    /// Why.
+    /// The reason.
     pub why: JoinErrorKind,
 }
 
@@ -98,11 +98,11 @@ impl fmt::Display for JoinErrorKind {
 
 impl core::error::Error for JoinError {}
 
-/// Why a job has no result.
+/// The reason why a job has no result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum JobError {
-    /// The job was not begun: see [`WaitError`]; [`WaitError::Full`] also where the host does not compute such jobs.
+    /// The job was not started: see [`WaitError`]. [`WaitError::Full`] also means that the host does not compute such jobs.
     Wait(WaitError),
     /// The job panicked.
     Failed,
@@ -131,7 +131,7 @@ impl From<WaitError> for JobError {
     }
 }
 
-/// The time was over first.
+/// Error returned when a time limit has expired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Elapsed;
 
@@ -143,21 +143,21 @@ impl fmt::Display for Elapsed {
 
 impl core::error::Error for Elapsed {}
 
-/// Why an operation failed.
+/// Error returned by an operation of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// What was tried, on what, and what the host says.
+    /// The operation failed: its kind, its source, and the host's error.
     Failed(Failure),
-    /// It was not tried.
+    /// The operation was not attempted.
     Wait(WaitError),
-    /// Another task, whose result was wanted, has none: which, where it was spawned, and why.
+    /// The task whose result was requested has none: its id, where it was spawned, and the reason.
     Task(JoinError),
     /// The channel is closed.
     Closed,
     /// A job has no result.
     Job(JobError),
-    /// It took too long.
+    /// A time limit has expired.
     Elapsed,
 }
 
@@ -166,7 +166,7 @@ impl Error {
         Self::Failed(Failure { op, source, error })
     }
 
-    /// What the host says, if it was asked.
+    /// Returns the host's error, if the host attempted the operation.
     #[must_use]
     pub const fn io(&self) -> Option<IoError> {
         match self {
@@ -175,7 +175,7 @@ impl Error {
         }
     }
 
-    /// Whether the task is to end though nothing went wrong: it is cancelled, or its host is stopping.
+    /// Returns true if the task is to end although nothing went wrong: the task is cancelled, or its host is stopping.
     #[must_use]
     pub const fn is_the_end(&self) -> bool {
         matches!(
@@ -224,8 +224,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// A future, or a task, for which there was no place: it is given back. `?` makes an [`Error`], a [`WaitError`] or a
-/// [`JobError`] of it; a `Box<dyn Error>` it can become only where the future borrows nothing.
+/// Error returned when no slot is free for a future or a task, which this error contains. `?` converts it into an
+/// [`Error`], a [`WaitError`] or a [`JobError`]. It can become a `Box<dyn Error>` only if the future borrows nothing.
 pub struct SpawnError<F>(pub F);
 
 impl<F> fmt::Debug for SpawnError<F> {

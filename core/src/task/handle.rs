@@ -1,4 +1,4 @@
-//! The handle on a loop: what a task can ask its kernel for.
+//! The handle on a loop: the operations that a task can request from its kernel.
 
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -13,15 +13,15 @@ use crate::task::error::WaitError;
 use crate::task::run_context::RunContext;
 use crate::task::wakers::WakerState;
 
-/// A handle on the loop that a task runs on: it can be copied, and be captured by what it spawns. It stays on its
-/// loop's thread.
+/// A handle on the loop that a task runs on. It is `Copy`, and spawned tasks can capture it. It stays on the thread of
+/// its loop.
 #[derive(Clone, Copy)]
 pub struct Handle<'d> {
     run_context: &'d RunContext<'d>,
 }
 
 impl<'d> Handle<'d> {
-    /// The handle on the loop behind `run_context`.
+    /// Creates a handle on the loop of `run_context`.
     #[must_use]
     pub const fn new(run_context: &'d RunContext<'d>) -> Self {
         Self { run_context }
@@ -32,49 +32,50 @@ impl<'d> Handle<'d> {
         self.run_context
     }
 
-    /// The time by the host's clock, or when the turn began, where the host has no clock at hand. Within a callback that
-    /// has the host ([`try_recv_with`](crate::task::Conn::try_recv_with)), the time that was read last; [`Instant::ZERO`] outside a task
-    /// of this loop. A span that is asked for there counts from when it is first waited for.
+    /// Returns the time by the host's clock, or the time at the beginning of the turn if the host has no clock. Within
+    /// a callback that borrows the host ([`try_recv_with`](crate::task::Conn::try_recv_with)), and outside a task of
+    /// this loop, returns the time at the last reading, or [`Instant::ZERO`] before the first one. A timer that is
+    /// created there with a span measures the span from its first poll.
     #[must_use]
     pub fn now(self) -> Instant {
         self.clock().unwrap_or_else(|| self.run_context.last_clock())
     }
 
-    /// Returns the time, where it can be read.
+    /// Returns the time, if the clock can be read.
     pub(crate) fn clock(self) -> Option<Instant> {
         let now = self.run_context.with(|ops| ops.clock()).ok()?;
         self.run_context.set_last_clock(now);
         Some(now)
     }
 
-    /// The task that runs.
+    /// Returns the running task.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] while none of this loop does.
+    /// Fails with [`WaitError::Elsewhere`] if no task of this loop runs.
     pub fn current(self) -> Result<TaskId, WaitError> {
         self.run_context.caller().map(WakerState::task).ok_or(WaitError::Elsewhere)
     }
 
-    /// Lets every other ready task have a turn.
+    /// Yields, so that every other ready task can run.
     #[inline]
     pub const fn yield_now(self) -> YieldNow<'d> {
         YieldNow { run_context: Some(self.run_context) }
     }
 
-    /// Ends the wait of a task that waits to be named, or its next wait. Whether there is such a task.
+    /// Ends the wait of a task for a wake by name, or its next such wait. Returns true if the task exists.
     pub fn wake(self, task: TaskId) -> bool {
         self.run_context.give_back(Deferred::Wake(task))
     }
 
-    /// Cancels a task: its next operation fails with [`WaitError::Cancelled`]. Once is enough: another time changes
-    /// nothing. Returns true if there is such a task.
+    /// Cancels a task: its next operation fails with [`WaitError::Cancelled`]. Cancelling a task again has no effect.
+    /// Returns true if the task exists.
     pub fn cancel(self, task: TaskId) -> bool {
         self.run_context.cancel(task)
     }
 
-    /// Lets `future` wait even though the task is cancelled: for what must be done before it ends. The next wait
-    /// after that is told.
+    /// Lets `future` wait even if the task is cancelled, for cleanup that must happen before the task ends. The next
+    /// wait after that fails with the cancellation.
     pub const fn shield<F: Future>(self, future: F) -> Shield<'d, F> {
         Shield { run_context: self.run_context, future }
     }
@@ -86,10 +87,10 @@ impl core::fmt::Debug for Handle<'_> {
     }
 }
 
-/// The future of [`Handle::yield_now`].
+/// The future returned by [`Handle::yield_now`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct YieldNow<'d> {
-    /// Until it has yielded.
+    /// The run context, or `None` once the future has yielded.
     run_context: Option<&'d RunContext<'d>>,
 }
 
@@ -105,7 +106,7 @@ impl Future for YieldNow<'_> {
 }
 
 pin_project! {
-    /// The future of [`Handle::shield`].
+    /// The future returned by [`Handle::shield`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<'d, F> {
         run_context: &'d RunContext<'d>,
@@ -123,19 +124,19 @@ impl<F: Future> Future for Shield<'_, F> {
     }
 }
 
-/// Begins an operation: it counts towards what a task can do in one step. So nobody who always finds what it looks
-/// for keeps the others from their turn.
+/// Begins an operation, which counts towards the budget of the step. This prevents a task whose operations always
+/// succeed at once from starving other tasks.
 ///
 /// # Errors
 ///
-/// [`WaitError::Elsewhere`] outside a task of the loop; [`WaitError::Cancelled`] where the task is yet to be told so, or should
-/// let others have their turn.
+/// Fails with [`WaitError::Elsewhere`] outside a task of the loop, and with [`WaitError::Cancelled`] if the task has yet to
+/// be notified of its cancellation, or is cancelled and has spent its budget.
 pub(crate) async fn begin(handle: Handle<'_>) -> Result<(), WaitError> {
     begin_unless(handle, || false).await
 }
 
-/// Begins an operation as [`begin`] does, but lets a cancelled task go on if the operation `fails` anyway, so that its
-/// error is the operation's own.
+/// Begins an operation as [`begin`] does. If the operation `fails` anyway, a cancelled task continues, so that it gets
+/// the operation's own error.
 pub(crate) async fn begin_unless(handle: Handle<'_>, fails: impl Fn() -> bool) -> Result<(), WaitError> {
     poll_fn(|context| {
         handle.current()?;

@@ -1,4 +1,4 @@
-//! What a host must be able to do for tasks that are `async fn`s.
+//! The interface that a host provides for tasks that are `async fn`s.
 
 use core::net::SocketAddr;
 
@@ -18,68 +18,69 @@ use crate::task::task_ref::Owned;
 
 /// A host whose tasks can be `async fn`s.
 ///
-/// Only [`Host::Task`] must be there: what a host does not offer is an error to the task that asks for it.
+/// Only [`Host::Task`] must support them. An operation that a host does not provide fails with an error in the task
+/// that requests it.
 pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
-    /// Ends the sending direction of `source`; it can still receive.
+    /// Ends the sending direction of `source`, which can still receive.
     ///
     /// # Errors
     ///
-    /// What the system says; [`IoError::Unsupported`] where there is no such thing.
+    /// Fails with the system's error: [`IoError::Unsupported`] if the host does not support half-close.
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
         let _ = source;
         Err(IoError::Unsupported)
     }
 
-    /// Begins to listen on `address` as `new`, and returns the address it got.
+    /// Starts to listen on `address` as `new`, and returns the bound address.
     ///
     /// # Errors
     ///
-    /// What the system says; [`IoError::Unsupported`] where tasks may not listen.
+    /// Fails with the system's error: [`IoError::Unsupported`] if tasks may not listen.
     fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
         let _ = (address, new);
         Err(IoError::Unsupported)
     }
 
-    /// Whose connection `source` is.
+    /// Returns the address of the peer of `source`, if the host knows it.
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
         let _ = source;
         None
     }
 
-    /// Begins to connect to `address` as `new`, which is ready to send when that is over.
+    /// Starts to connect to `address` as `new`, which becomes ready to send when the attempt has ended.
     ///
     /// # Errors
     ///
-    /// What the system says; [`IoError::Unsupported`] where tasks may not connect.
+    /// Fails with the system's error: [`IoError::Unsupported`] if tasks may not connect.
     fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
         let _ = (address, new);
         Err(IoError::Unsupported)
     }
 
-    /// How connecting went.
+    /// Returns the result of a connection attempt.
     ///
     /// # Errors
     ///
-    /// Why there is no connection; [`IoError::WouldBlock`] while it is open.
+    /// Fails with the reason why no connection exists: [`IoError::WouldBlock`] if the attempt is still in progress.
     fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
         let _ = source;
         Err(IoError::Unsupported)
     }
 
-    /// Takes the job out of `job` and begins with it. When it is done, the host says so to the kernel. Whether it
-    /// computes jobs of that kind.
+    /// Takes the job out of `job` and starts it. When the job is done, the host notifies the kernel. Returns true if
+    /// the host computes jobs of that kind.
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let _ = (id, job);
         false
     }
 
-    /// Puts the result of the job, once it is there, into `job`. Whether it was.
+    /// Stores the result of the job in `job`, if it is available. Returns true if it was.
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let _ = (id, job);
         false
     }
 
-    /// Nobody wants the result any more.
+    /// Discards the job, whose result is no longer wanted.
     fn cancel_job(&mut self, id: JobId) {
         let _ = id;
     }

@@ -13,8 +13,8 @@ use crate::task::handle::Handle;
 use crate::task::slot::{Outcome, Side, Slot, Stage, TaskHeader};
 use crate::task::task_ref::TaskRef;
 
-/// A handle on a task: to wait for its end, or to cancel it. Dropped, it leaves the task alone; what that fails with is
-/// [reported](crate::task::Reports) then, if its type is known.
+/// A handle on a task, to wait for its end or to cancel it. Dropping the handle does not affect the task; if the task
+/// then fails, its error is [reported](crate::task::Reports), provided that the type of the error is known.
 pub struct JoinHandle<'d, T> {
     handle: Handle<'d>,
     slot: TaskRef<'d, dyn Outcome<T> + 'd>,
@@ -28,7 +28,7 @@ impl<'d, T> JoinHandle<'d, T> {
         Self { handle, slot: slot.map(|slot| slot as NonNull<dyn Outcome<T> + 'd>) }
     }
 
-    /// Which task it is.
+    /// Returns the id of the task.
     #[must_use]
     pub fn task(&self) -> TaskId {
         self.slot.head().caller.task()
@@ -40,28 +40,29 @@ impl<'d, T> JoinHandle<'d, T> {
         self.slot.label()
     }
 
-    /// Whether the task is over.
+    /// Returns true if the task has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.slot.head().is_over()
     }
 
-    /// The result, if the task is over and it was not taken before.
+    /// Returns the result, if the task has ended and the result was not taken before.
     pub fn take(&mut self) -> Option<T> {
         self.slot.take()
     }
 
-    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Another time
-    /// changes nothing. Returns true if the task was not over.
+    /// Cancels the task: see [the module](crate::task#cancellation). Its end can still be waited for. Cancelling it
+    /// again has no effect. Returns true if the task had not ended.
     pub fn cancel(&self) -> bool {
         !self.is_over() && self.handle.cancel(self.task())
     }
 
-    /// Waits for the end of the task and takes its result. (Dropped before, it can be called again.)
+    /// Waits for the end of the task and returns its result. (If the future is dropped before that, `join` can be
+    /// called again.)
     ///
     /// # Errors
     ///
-    /// Why there is none; the result can be had once.
+    /// Fails with the reason why there is no result. The result can be taken once.
     pub async fn join(&mut self) -> Result<T, JoinError> {
         let refusal = |why| Err(JoinError { task: self.task(), label: self.label(), why });
         let _unjoin = Unjoin(self.slot.head());
@@ -69,7 +70,7 @@ impl<'d, T> JoinHandle<'d, T> {
         result.or_else(refusal)
     }
 
-    /// Returns the result, if the task is over.
+    /// Returns the result, if the task has ended.
     pub(crate) fn end(&self) -> Option<Result<T, JoinErrorKind>> {
         if let Some(output) = self.slot.take() {
             return Some(Ok(output));
@@ -82,13 +83,13 @@ impl<'d, T> JoinHandle<'d, T> {
         }
     }
 
-    /// Returns true if the task had been told that it is cancelled when it ended.
+    /// Returns true if the task was notified of its cancellation before it ended.
     pub(crate) fn was_told(&self) -> bool {
         self.slot.head().was_told()
     }
 
-    /// Ends the task there and then: its future is dropped where it is, as in a step of its own. A task whose own step
-    /// makes this call can only be cancelled.
+    /// Ends the task immediately: its future is dropped in place, as in a step of its own. If the task's own step makes
+    /// this call, the task is only cancelled.
     pub(crate) fn cut_off(&self) {
         let (head, run_context) = (self.slot.head(), self.handle.run_context());
         if !head.is_alive() {
@@ -98,7 +99,7 @@ impl<'d, T> JoinHandle<'d, T> {
             self.cancel();
             return;
         }
-        /// Tells the kernel of the end, by panic too.
+        /// A guard that notifies the kernel of the end, even during a panic.
         struct Wakes<'a, 'd>(&'a crate::task::RunContext<'d>, TaskId);
         impl Drop for Wakes<'_, '_> {
             fn drop(&mut self) {
@@ -109,7 +110,7 @@ impl<'d, T> JoinHandle<'d, T> {
         run_context.step_within(&head.caller, || self.slot.cut_off());
     }
 
-    /// Returns the result, if the task is over; else the running task is the one that waits for it.
+    /// Returns the result, if the task has ended; otherwise the running task becomes the one that waits for it.
     pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, JoinErrorKind>> {
         match self.end() {
             Some(end) => Poll::Ready(end),
@@ -117,7 +118,7 @@ impl<'d, T> JoinHandle<'d, T> {
         }
     }
 
-    /// Waits for the end of the task, which is not over: pending, unless the running task can't.
+    /// Waits for the end of the task, which has not ended. Returns pending, unless the running task can't wait.
     pub(crate) fn poll_wait(&self, context: &Context<'_>) -> Poll<JoinErrorKind> {
         let (head, run_context) = (self.slot.head(), self.handle.run_context());
         let current = match self.handle.current() {
@@ -136,7 +137,8 @@ impl<'d, T> JoinHandle<'d, T> {
     }
 }
 
-/// Who has stopped waiting for the end is not told of it, and another can wait.
+/// A guard that removes the waiting task when its wait ends: it is no longer woken by the end, and another task can
+/// wait.
 struct Unjoin<'a>(&'a TaskHeader);
 
 impl Drop for Unjoin<'_> {
@@ -147,7 +149,7 @@ impl Drop for Unjoin<'_> {
 
 impl<T> Drop for JoinHandle<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: nothing uses it from here on.
+        // SAFETY: nothing uses the reference after this.
         #[expect(unsafe_code, reason = "see Holder::leave")]
         unsafe {
             self.slot.leave(Side::Handle);

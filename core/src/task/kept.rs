@@ -8,20 +8,21 @@ use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 use crate::task::run_context::Catches;
 
-/// Bytes that were received and are not dealt with yet, as [`Conn::try_recv_kept`](crate::task::Conn::try_recv_kept) returns it.
+/// Bytes that were received and not processed yet. [`Conn::try_recv_kept`](crate::task::Conn::try_recv_kept) returns
+/// them.
 ///
-/// Up to eight bytes lie in here; more lie in a block of the loop's pool, which has them until they are
-/// [consumed](Self::consume) or this is dropped. So all that tasks keep is within the bound of the loop (natively, that is
-/// `Settings::max_buffered`), whatever their clients do: when no block is left, each receives as much at once as fits in
-/// here.
+/// Up to eight bytes are stored inline. More are stored in a block of the loop's pool, which is occupied until the
+/// bytes are [consumed](Self::consume) or this value is dropped. All bytes that tasks keep are therefore within the
+/// bound of the loop (natively, `Settings::max_buffered`), whatever the clients do: when no block is free, each read
+/// receives only as many bytes as fit inline.
 ///
-/// A buffer of one's own on the heap is not counted. One that grows with what a client sends, or with what it does not
-/// take, is without a bound; so keep the requests, and make the replies as they are taken.
+/// Buffers that a task allocates itself are not counted. A buffer that grows with the bytes that a client sends, or
+/// does not accept, is unbounded; therefore keep the requests, and generate the replies as the client accepts them.
 ///
 /// ```
 /// use sinbin_core::task::{Conn, Error};
 ///
-/// /// Sends back what comes in, and keeps no more than the loop allows.
+/// /// Echoes the input, and keeps no more than the loop allows.
 /// async fn echo(conn: &Conn<'_>) -> Result<(), Error> {
 ///     loop {
 ///         conn.readable().await?;
@@ -49,25 +50,25 @@ impl<'d> Kept<'d> {
         Self { handle, held, is_cut }
     }
 
-    /// Returns true if nothing is left.
+    /// Returns true if no bytes are left.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// Returns true if the read took as much as there was room for: more of the same may be there.
+    /// Returns true if the read filled the available capacity, so that more bytes may be available.
     #[must_use]
     #[inline]
     pub const fn is_cut(&self) -> bool {
         self.is_cut
     }
 
-    /// Hands what is left to `look`. Within it, the loop can't be asked for anything: that is [`WaitError::Elsewhere`].
+    /// Passes the remaining bytes to `look`. Within it, operations of the loop fail with [`WaitError::Elsewhere`].
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside of the loop's tasks.
+    /// Fails with [`WaitError::Elsewhere`] outside of the loop's tasks.
     #[inline]
     pub fn with<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<R, WaitError> {
         if let Some(bytes) = self.held.inline() {
@@ -77,11 +78,11 @@ impl<'d> Kept<'d> {
         self.handle.run_context().with(|ops| look(ops.kept(&self.held)))
     }
 
-    /// Copies from the front of what is left as much as `buffer` has room for, and returns how much.
+    /// Copies as many of the first remaining bytes as fit into `buffer`, and returns their number.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Elsewhere`] outside of the loop's tasks.
+    /// Fails with [`WaitError::Elsewhere`] outside of the loop's tasks.
     pub fn copy_to(&self, buffer: &mut [u8]) -> Result<usize, WaitError> {
         self.with(|bytes| {
             let count = bytes.len().min(buffer.len());
@@ -90,7 +91,7 @@ impl<'d> Kept<'d> {
         })
     }
 
-    /// Lets go of the first `count` bytes, or of all where there are fewer.
+    /// Removes the first `count` bytes, or all bytes if fewer remain.
     #[inline]
     pub fn consume(&mut self, count: usize) {
         if let Some(block) = self.held.advance(count) {

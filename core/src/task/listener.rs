@@ -14,10 +14,10 @@ use crate::task::deferred::Deferred;
 use crate::task::error::Error;
 use crate::task::handle::Handle;
 
-/// How long a listener whose host has no room waits before it looks again.
+/// The time that a listener whose host has no capacity waits before it polls again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Takes connections. It is closed when it is dropped.
+/// A source of incoming connections. Dropping the listener closes it.
 pub struct Listener<'d> {
     handle: Handle<'d>,
     source: SourceId,
@@ -29,24 +29,24 @@ impl<'d> Listener<'d> {
         Self { handle, source, address }
     }
 
-    /// The address it got.
+    /// Returns the address that the listener is bound to.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The loop that it belongs to.
+    /// Returns the loop that the listener belongs to.
     #[must_use]
     pub const fn handle(&self) -> Handle<'d> {
         self.handle
     }
 
-    /// The next connection, and whose it is, where the host knows. While the host has no room, it stays in the
-    /// system's backlog.
+    /// Accepts the next connection, and returns it with the address of the peer, if the host knows it. While the host
+    /// has no capacity, the connection stays in the system's backlog.
     ///
     /// # Errors
     ///
-    /// What the host says: [`IoError::Closed`] once it drains.
+    /// Fails with the host's error: [`IoError::Closed`] once the host drains.
     pub async fn accept(&self) -> Result<(Conn<'d>, Option<SocketAddr>), Error> {
         let run_context = self.handle.run_context();
         let mut wait = Waiting::new(WaitTarget::Recv(self.source));
@@ -64,7 +64,7 @@ impl<'d> Listener<'d> {
                     }
                     match run_context.with(|ops| ops.take(self.source))? {
                         Ok((source, peer)) => return Poll::Ready(Ok((Conn::new(self.handle, source), peer))),
-                        // A client that went away while it waited concerns nobody else.
+                        // A client that disconnected in the backlog does not affect the listener.
                         Err(IoError::Reset) => {}
                         Err(IoError::WouldBlock) => break,
                         Err(IoError::NoRoom | IoError::Os(_)) => {
@@ -102,11 +102,11 @@ impl core::fmt::Debug for Listener<'_> {
 }
 
 impl<'d> Handle<'d> {
-    /// A listener on `address`, of which port 0 means any that is free.
+    /// Creates a listener on `address`. Port 0 means any free port.
     ///
     /// # Errors
     ///
-    /// Why there is none; [`IoError::Unsupported`] where tasks may not listen.
+    /// Fails with the host's error if it can't listen: [`IoError::Unsupported`] if tasks may not listen.
     pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
         let none = SourceId::from_bits(u64::MAX);
         let listening = self.run_context().with(|ops| ops.listen(address))?;

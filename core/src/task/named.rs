@@ -1,4 +1,4 @@
-//! Waiting to be named.
+//! Waits to be woken by name.
 
 use core::future::poll_fn;
 use core::mem::replace;
@@ -9,19 +9,18 @@ use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 
 impl Handle<'_> {
-    /// Waits until somebody [wakes](Handle::wake) this task by its name. A wake that came while the task was ready
-    /// counts; one that ended its wait for something else does not. Whatever names the task ends this: where it has
-    /// several waits at once, that may have been meant for another of them, so look whether there is something to
-    /// do.
+    /// Waits until a task [wakes](Handle::wake) this one by its id. A wake that arrived while the task was ready counts;
+    /// a wake that ended another wait of the task does not. Any wake by name ends this wait. If the task has several
+    /// waits at once, the wake may have been meant for another one, so check whether work is available.
     ///
     /// # Errors
     ///
-    /// Where the task must not wait: see [`WaitError`].
+    /// Returns a [`WaitError`] if the task must not wait.
     ///
     /// ```
     /// # use sinbin_core::TaskId;
     /// # use sinbin_core::task::{Handle, WaitError};
-    /// /// Hands control to another task until it, or somebody else, hands it back (greenlet's `switch`).
+    /// /// Passes control to another task until a task passes it back (greenlet's `switch`).
     /// async fn switch(handle: Handle<'_>, other: TaskId) -> Result<(), WaitError> {
     ///     handle.wake(other);
     ///     handle.wait_named().await

@@ -1,4 +1,4 @@
-//! Compute off the loop, from an `async fn`.
+//! Jobs that an `async fn` submits to be computed off the loop.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -13,24 +13,24 @@ use crate::task::deferred::Deferred;
 use crate::task::error::{JobError, WaitError};
 use crate::task::handle::Handle;
 
-/// The future of [`Handle::job`].
+/// The future returned by [`Handle::job`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct JobFuture<'d, J: Job> {
     handle: Handle<'d>,
     parcel: JobCell<J>,
-    /// The wait, once the job is submitted and until its result is there.
+    /// The wait, from the submission of the job until its result is available.
     wait: Option<(JobId, Waiting<'d>)>,
 }
 
 impl<'d> Handle<'d> {
-    /// Has a job computed where it holds up nobody: on a worker thread, in slices, or as the host does it. A
-    /// closure is a job of one slice, which the jobs behind it wait for: where there are few workers, a long
-    /// computation is better written as a [`Job`]. Dropped before its end, it is given up at the next slice
-    /// boundary; or at once, and dropped on the loop, where it still waits for a worker.
+    /// Submits a job to be computed where it does not block the loop: on a worker thread, in slices, or as the host
+    /// does it. A closure is a job of one slice, and the jobs behind it wait for the whole slice: if the host has few
+    /// workers, write a long computation as a [`Job`]. If the future is dropped before its end, the job is cancelled at
+    /// the next slice boundary. A job that still waits for a worker is cancelled at once, and dropped on the loop.
     ///
     /// # Errors
     ///
-    /// Why there is no result.
+    /// Fails with the reason why the job has no result.
     pub fn job<K, J: IntoJob<K>>(self, job: J) -> JobFuture<'d, J::Job> {
         JobFuture { handle: self, parcel: JobCell { job: Some(job.into_job()), output: None }, wait: None }
     }
@@ -60,7 +60,7 @@ impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J
             *wait = None;
             return Poll::Ready(parcel.output.take().ok_or(JobError::Failed));
         }
-        // The job is gone without a result: whoever computed it failed.
+        // The job has ended without a result: its worker failed.
         if waiting.has_begun() && !run_context.with(|ops| ops.has_job(id))? {
             *wait = None;
             return Poll::Ready(Err(JobError::Failed));

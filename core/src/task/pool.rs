@@ -1,5 +1,5 @@
-//! Places for the futures of tasks, on the caller's memory: in an array, or, with a heap, in chunks that come as
-//! they are needed.
+//! Slots for the futures of tasks, in memory of the caller: in an array, or, with a heap, in chunks that are allocated
+//! on demand.
 
 use core::cell::Cell;
 use core::marker::{PhantomData, PhantomPinned};
@@ -15,16 +15,16 @@ use crate::task::slot::Slot;
 use crate::task::start::Async;
 use crate::task::task_ref::{FreeList, Owned, TaskRef};
 
-/// What a pool has taken in: the task, to be started, and the handle on it.
+/// A future that was put into a pool: the task, which has yet to be started, and the handle on it.
 pub type Put<'d, F> = (Async<'d, Slot<F>>, JoinHandle<'d, <F as Future>::Output>);
 
-/// A number of places for futures of the type `F`.
+/// A number of slots for futures of the type `F`.
 pub trait Places<F: Future> {
-    /// The place at `index`; none past the last.
+    /// Returns the slot at `index`, or `None` past the last slot.
     fn place(&self, index: u32) -> Option<&Slot<F>>;
 }
 
-/// So many places, where the pool is.
+/// `N` slots in the memory of the pool itself.
 pub struct FixedPlaces<F: Future, const N: usize>([Slot<F>; N]);
 
 impl<F: Future, const N: usize> Places<F> for FixedPlaces<F, N> {
@@ -33,11 +33,11 @@ impl<F: Future, const N: usize> Places<F> for FixedPlaces<F, N> {
     }
 }
 
-/// The first chunk's places; each chunk has twice as many as the one before.
+/// The number of slots in the first chunk. Each chunk has twice as many as the one before.
 #[cfg(feature = "alloc")]
 const CHUNK: u32 = 64;
 
-/// Up to so many places, on the heap. What is there never moves.
+/// Up to `limit` slots on the heap. The slots never move.
 #[cfg(feature = "alloc")]
 pub struct GrowingPlaces<F: Future> {
     chunks: [core::cell::OnceCell<alloc::boxed::Box<[Slot<F>]>>; 25],
@@ -59,7 +59,7 @@ impl<F: Future> Places<F> for GrowingPlaces<F> {
     }
 }
 
-/// A pool of places for futures of one type, which need not have a name.
+/// A pool of slots for futures of one type, which may be unnameable.
 ///
 /// ```
 /// use std::pin::pin;
@@ -84,19 +84,19 @@ impl<F: Future> Places<F> for GrowingPlaces<F> {
 pub struct Pool<F: Future, P> {
     free: FreeList,
     places: P,
-    /// Without a claim to drop any.
+    /// Names `F` without a claim to drop any value of that type.
     _futures: PhantomData<ManuallyDrop<F>>,
     _pinned: PhantomPinned,
 }
 
 impl<F: Future> Pool<F, ()> {
-    /// A pool of `N` places. Pin it before it is used: on the stack, with [`pin!`](core::pin::pin), or in a static.
+    /// Creates a pool of `N` slots. Pin it before use: on the stack, with [`pin!`](core::pin::pin), or in a static.
     #[must_use]
     pub const fn fixed<const N: usize>() -> Pool<F, FixedPlaces<F, N>> {
         Pool::new(FixedPlaces([const { Slot::free() }; N]))
     }
 
-    /// A pool on the heap of up to `limit` places, and 2^30 at the most.
+    /// Creates a pool on the heap of up to `limit` slots, and 2^30 at most.
     #[cfg(feature = "alloc")]
     #[must_use]
     pub const fn growing(limit: u32) -> Pool<F, GrowingPlaces<F>> {
@@ -116,11 +116,12 @@ impl<F: Future, P> Pool<F, P> {
 }
 
 impl<F: Future, P: Places<F>> Pool<F, P> {
-    /// Takes a future in, as a task of the loop `handle` that is still to be spawned, and a handle on its end.
+    /// Stores a future, and returns it as a task of the loop `handle`, which has yet to be spawned, with a handle on its
+    /// end.
     ///
     /// # Errors
     ///
-    /// Gives the future back when all places are taken.
+    /// Returns the future if all slots are in use.
     #[track_caller]
     pub fn put<'d>(self: Pin<&'d Self>, handle: Handle<'d>, future: F) -> Result<Put<'d, F>, SpawnError<F>> {
         let at = Location::caller();
@@ -140,8 +141,9 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
         slot.head().index.set(index);
         slot.fill(future, at, &handle.run_context().source);
         this.free.live.set(this.free.live.get() + 1);
-        // SAFETY: the pool is pinned, and with it an array in it; what is on the heap stays there as long as it.
-        #[expect(unsafe_code, reason = "pinning is structural for the places")]
+        // SAFETY: the pool is pinned, and with it an array within it; slots on the heap stay there as long as the pool
+        // exists.
+        #[expect(unsafe_code, reason = "pinning is structural for the slots")]
         let slot = unsafe { Pin::new_unchecked(slot) };
         let holder = TaskRef::pooled(slot, &this.free);
         Ok((Async::of(handle, Owned::new(holder)), JoinHandle::of(handle, holder)))

@@ -1,4 +1,4 @@
-//! Reports of errors of tasks that nobody waits for.
+//! Reports of the errors of tasks that are not joined.
 
 use core::any::TypeId;
 use core::convert::Infallible;
@@ -12,29 +12,29 @@ use crate::task::error::group::Failed;
 use crate::task::error::sync::{PermitError, RecvError};
 use crate::task::error::{Elapsed, Error, JobError, JoinError, WaitError};
 
-/// Hears of errors that nobody else will: see [`RunContext::reporting`](crate::task::RunContext::reporting).
+/// A receiver of errors that no task waits for: see [`RunContext::reporting`](crate::task::RunContext::reporting).
 ///
-/// A task is not joined when its [`JoinHandle`](crate::task::JoinHandle) is dropped before its result was taken, or when its
-/// group is dropped with the result in it. Of what such a task returns, these are reported: the errors of a `Result` that
-/// is `()`, a `bool`, a number, bytes or text otherwise, if the error is one of this crate's, a `&str`, a `String`, a
-/// boxed `dyn Error`, or (with the feature `std`) an `io::Error`. For errors of one's own there is
-/// [`Handle::detach`](crate::task::Handle::detach), which takes any. An error that says no more than that
-/// [its task is to end](Error::is_the_end) is none.
+/// A task is not joined if its [`JoinHandle`](crate::task::JoinHandle) is dropped before the result was taken, or if
+/// its group is dropped with the result in it. The error of such a task is reported if the task returns a `Result` of
+/// certain types. The success type must be `()`, a `bool`, a number, bytes or text. The error type must be one of this
+/// crate's, a `&str`, a `String`, a boxed `dyn Error`, or (with the feature `std`) an `io::Error`. For other error
+/// types use [`Handle::detach`](crate::task::Handle::detach), which accepts any. An error that only says that [its task is
+/// to end](Error::is_the_end) is not reported.
 pub trait Reports: Sync {
-    /// Is called when a task has failed and nobody takes its result.
+    /// Reports a failed task whose result is not taken.
     fn failed(&self, failed: &UnjoinedFailure<'_>);
 }
 
 /// A task that failed and was not joined.
 #[derive(Clone, Copy)]
 pub struct UnjoinedFailure<'a> {
-    /// Which task.
+    /// The id of the task.
     pub task: TaskId,
     /// The task's name, and where it was spawned.
     pub label: Label,
     /// The error that the task returned.
     pub error: &'a dyn Display,
-    /// True if the task was cancelled, which then is mostly why it failed.
+    /// True if the task was cancelled, which is then usually the reason for the failure.
     pub was_cancelled: bool,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Debug for UnjoinedFailure<'_> {
     }
 }
 
-/// Returns the error that a task's output holds, if the output is a `Result` of a type that is known here.
+/// Returns the error that a task's output contains, if the output is a `Result` of one of the types known here.
 pub(crate) fn failure<T>(output: &T) -> Option<&dyn Display> {
     let output = Opaque { id: type_id::<T>(), at: core::ptr::from_ref(output).cast(), _borrows: PhantomData };
     let found = output.error_beside::<()>();
@@ -71,7 +71,7 @@ pub(crate) fn failure<T>(output: &T) -> Option<&dyn Display> {
     found
 }
 
-/// A value whose type is known at run time only.
+/// A value whose type is known only at run time.
 struct Opaque<'a> {
     id: TypeId,
     at: *const (),
@@ -79,7 +79,7 @@ struct Opaque<'a> {
 }
 
 impl<'a> Opaque<'a> {
-    /// Returns the error of a result that is a `V` otherwise.
+    /// Returns the error of a result whose success type is `V`.
     fn error_beside<V: 'static>(&self) -> Option<&'a dyn Display> {
         let found = self.error::<V, Error>(|error| !error.is_the_end());
         let found = found.or_else(|| self.error::<V, WaitError>(|refused| *refused != WaitError::Cancelled));
@@ -115,7 +115,7 @@ impl<'a> Opaque<'a> {
         found.or_else(|| self.error::<V, Failed<String>>(|_| true))
     }
 
-    /// Returns the error, if the value is such a result, and the error counts.
+    /// Returns the error, if the value is a result of these types that contains an error, and the error counts.
     fn error<V: 'static, E: Display + 'static>(
         &self,
         counts: impl FnOnce(&E) -> bool,
@@ -123,10 +123,10 @@ impl<'a> Opaque<'a> {
         if TypeId::of::<Result<V, E>>() != self.id {
             return None;
         }
-        // SAFETY: the value is borrowed for 'a, and it is a result of these types but for lifetimes, which may be
-        // shorter than these. Of the types that are looked for, the functions that are called here (`Display`, and
-        // `counts`, which looks at numbers) do the same for any lifetime.
-        #[expect(unsafe_code, reason = "Any knows types without borrows only")]
+        // SAFETY: the value is borrowed for 'a, and it is a result of these types except for lifetimes, which may be
+        // shorter than the ones named here. For all types that are tried, the functions that are called here
+        // (`Display`, and `counts`, which only compares numbers) do the same whatever the lifetimes are.
+        #[expect(unsafe_code, reason = "Any supports only types without borrows")]
         let result = unsafe { &*self.at.cast::<Result<V, E>>() };
         match result {
             Err(error) if counts(error) => Some(error),
@@ -135,7 +135,7 @@ impl<'a> Opaque<'a> {
     }
 }
 
-/// Returns the id of the type, in which all lifetimes are taken for the longest.
+/// Returns the id of the type in which all lifetimes are replaced by `'static`.
 fn type_id<T>() -> TypeId {
     trait Identified {
         fn id(&self) -> TypeId
@@ -151,21 +151,21 @@ fn type_id<T>() -> TypeId {
         }
     }
     let of = &PhantomData::<T> as &dyn Identified;
-    // SAFETY: the types differ in a lifetime only, and nothing is read: there is one function in the table whatever the
-    // lifetimes are, and it looks at none of them.
-    #[expect(unsafe_code, reason = "an id can be had of types without borrows only")]
+    // SAFETY: the types differ only in a lifetime, and no data is read: the vtable contains one function whatever the
+    // lifetimes are, and that function depends on none of them.
+    #[expect(unsafe_code, reason = "an id exists only for types without borrows")]
     let of = unsafe { core::mem::transmute::<&dyn Identified, &(dyn Identified + 'static)>(of) };
     of.id()
 }
 
-/// How the type of a task that was [detached](crate::task::Handle::detach) begins, in its name.
+/// The prefix of the type name of a task that was [detached](crate::task::Handle::detach).
 const DETACHED: &str = "sinbin_core::task::detached::Detached<";
 
-/// Returns the name of a task of this type: of what was detached, if it was.
+/// Returns the name of a task of this type; for a detached task, the name of the future that was detached.
 pub(crate) fn name_of<F>() -> &'static str {
     let name = core::any::type_name::<F>();
     let detached = name.strip_prefix(DETACHED).and_then(|name| name.strip_suffix('>'));
-    // Some compilers name lifetimes.
+    // Some compilers print lifetimes.
     let name = detached.map_or(name, |name| name.strip_prefix("'_, ").unwrap_or(name));
     name.strip_suffix("::{{closure}}").unwrap_or(name)
 }

@@ -1,4 +1,4 @@
-//! The adapter: an `async fn` as a task of the kernel's.
+//! The adapter that makes an `async fn` a task of the kernel.
 
 use core::pin::Pin;
 use core::task::Context;
@@ -12,7 +12,7 @@ use crate::task::slot::{Body, Stage};
 use crate::task::start::Async;
 
 impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
-    /// Drops the future, if it is there. What it holds is given back through the door.
+    /// Drops the future, if it exists. The resources that it holds are released through the run context.
     fn drop_future<H: AsyncHost<'d>>(&self, cx: &mut Cx<'_, H>, stage: Stage) {
         let head = self.body.head();
         if !head.is_over() {
@@ -20,21 +20,21 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         }
     }
 
-    /// Runs a step of a task that is cancelled, or has kept a waker, or that is run in the middle of another step. A
-    /// cancelled task that has been told before and has not come to its end, or that waits for what can't tell it, is
-    /// ended where it stands.
+    /// Runs a step of a task that is cancelled, that has kept a waker, or that runs within another step. A cancelled
+    /// task is ended where it stands if this step has not notified it, because it waits for something that can't fail,
+    /// or has notified it too often.
     #[cold]
     fn resume_slow<H: AsyncHost<'d>>(&mut self, cx: &mut Cx<'_, H>) -> Step {
         let (run_context, body) = (self.handle.run_context(), &self.body);
         let head = body.head();
-        // A task that is cancelled again is to end now: only a host that ends all tasks does so.
+        // A task that is cancelled again is to end now: only a host that ends all of its tasks cancels twice.
         let is_last = cx.take_cancel() && !head.cancel();
         let is_cancelled = head.stage() != Stage::Running;
         run_context.enter(cx, &head.caller, || {
             let poll = || {
                 run_context.ring(head.caller.task());
                 let waker = run_context.kept_waker(&head.caller);
-                // SAFETY: the stage is looked at before this is called, and `self` is borrowed exclusively.
+                // SAFETY: the stage is checked before this is called, and `self` is borrowed exclusively.
                 #[expect(unsafe_code, reason = "see Body::poll")]
                 let is_over = unsafe { body.pinned().poll(&mut Context::from_waker(&waker)) };
                 run_context.forget_kept_waker();
@@ -62,8 +62,9 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         if run_context.is_entered() || head.caller.needs_slow_path() || cx.is_cancelled() {
             return this.resume_slow(cx);
         }
-        // SAFETY: the future gets a reference to the waker, for the step; its wakers are behind the door, on which the
-        // task has a handle. `self` is borrowed exclusively, and the future is there, or its steps were seldom.
+        // SAFETY: the future gets a reference to the waker for the duration of the step. The task's wakers are in the
+        // run context, on which the task has a handle. `self` is borrowed exclusively. The future exists, because
+        // otherwise the task would be on the slow path.
         #[expect(unsafe_code, reason = "see Caller::lend and Body::poll")]
         let is_over = run_context.enter_alone(cx, &head.caller, || unsafe {
             let waker = head.caller.lend();

@@ -1,5 +1,5 @@
-//! The door between the tasks that are `async fn`s and the kernel (curio's word: the trap door). It is open while
-//! such a task runs; through it a future reaches its host, and at it a future leaves what it waits for.
+//! The run context, which connects tasks that are `async fn`s with the kernel (in curio, traps). It is open while such
+//! a task runs. A future reaches its host through it, and registers its waits with it.
 
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
@@ -26,17 +26,18 @@ use crate::task::slot::Notice;
 use crate::task::task_ref::Owned;
 use crate::task::wakers::{FULL, Source, WakerState, Wakers};
 
-/// What a running future can have done. [`Cx`](crate::Cx) is the one that does it; the futures know neither the
-/// host nor its storage.
+/// The operations that a running future can request. [`Cx`](crate::Cx) performs them; the futures know neither the host
+/// nor its storage.
 pub(crate) trait Ops<'d> {
     fn clock(&self) -> Instant;
-    /// Returns the moment up to which deadlines are over for the running task.
+    /// Returns the time up to which deadlines have expired for the running task.
     fn seen(&mut self) -> Instant;
     fn wake_reason(&mut self) -> (WakeReason, WaitSlot);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
     fn read(&mut self, source: SourceId) -> Result<&[u8], IoError>;
-    /// Receives what can be kept, and keeps it. Returns true beside it if there was room for no more.
+    /// Receives as many bytes as can be buffered, and keeps them. The flag is true if the read filled all the capacity
+    /// that was available.
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError>;
     fn kept<'b>(&'b self, held: &'b BufferedBytes) -> &'b [u8];
     fn give_back(&mut self, block: u32);
@@ -49,7 +50,7 @@ pub(crate) trait Ops<'d> {
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
     #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool;
-    /// Takes the task of the loop behind `run_context`, if there is room.
+    /// Spawns the task on the loop of `run_context`, if the kernel has a slot for it.
     fn spawn(&mut self, run_context: &'d RunContext<'d>, task: &mut Option<Owned<'d>>) -> TaskId;
     fn wake(&mut self, task: TaskId) -> bool;
     fn cancel(&mut self, task: TaskId) -> bool;
@@ -60,7 +61,7 @@ pub(crate) trait Ops<'d> {
 }
 
 impl Deferred {
-    /// Does it, and returns true if there was something to do it to.
+    /// Performs the operation. Returns true if its target existed.
     fn act<'d>(self, ops: &mut dyn Ops<'d>) -> bool {
         match self {
             Self::Close(source) => {
@@ -80,73 +81,77 @@ impl Deferred {
     }
 }
 
-/// The host of the running step.
+/// The host of the current step.
 type Host<'d> = NonNull<dyn Ops<'d> + 'd>;
 
-/// How many operations a task can do in one step; then it yields, that others have their turn (promise 3).
+/// The number of operations that a task can do in one step; then it yields, so that other tasks can run (promise 3).
 const BUDGET: u8 = 32;
 
-/// The budget when nothing is left of it. Each further operation that is refused takes one of it nevertheless, so that
-/// they are counted.
+/// The budget when it is spent. Each further operation that is refused still subtracts one, so that refused operations
+/// are counted.
 const SPENT: u8 = FULL - BUDGET;
 
-/// At this budget or below, that many operations stand back before it is [`FULL`]; at 0 there is none at all.
+/// Up to this value, the budget is the number of operations that stand back before the budget becomes [`FULL`]; at 0,
+/// every operation is refused.
 ///
-/// Several futures of one task share its budget, and they may be polled in the same order each time. Those that
-/// were refused when it was spent would starve if the first always took all of it. In the next step, therefore, the
-/// first stands back, and the budget is the second's; in the one after that, the first two stand back, and so on, until
-/// none is left. A future that can go on is the first once in as many steps as there are futures, whatever polls them.
+/// Several futures of one task share the task's budget, and they may be polled in the same order each time. If the
+/// first future always took the whole budget, the futures that are refused after it would starve. In the next step,
+/// therefore, the first operation stands back, and the second future gets the budget; in the step after that, the first
+/// two stand back, and so on, until no future is refused. Every future that can make progress is the first to use the
+/// budget once in as many steps as there are futures, whatever polls them.
 const MAX_STAND_BACK: u8 = 127;
 
-/// How often a cancelled task can be told so in one step before it is ended as one that does not listen.
+/// The number of times in one step that a cancelled task is notified before it is ended because it ignores the
+/// cancellation.
 const PATIENCE: u8 = 64;
 
 const YIELDS: u8 = 1;
 const WAITS: u8 = 2;
 
-/// Where the tasks of one loop meet their kernel.
+/// The run context: where the tasks of one loop meet their kernel.
 ///
-/// Make it before everything that tasks borrow, and hand a [`Handle`](crate::task::Handle) on it to each. It is shut
-/// while no task of it runs: an operation fails then with [`WaitError::Elsewhere`], as one does in a task of
-/// another kernel's.
+/// Create it before everything that tasks borrow, and pass a [`Handle`](crate::task::Handle) on it to each task. It is
+/// closed while no task of its loop runs: an operation then fails with [`WaitError::Elsewhere`], as it does in a task of
+/// another kernel.
 pub struct RunContext<'d> {
     ops: Cell<Option<Host<'d>>>,
-    /// The running task, as its waker knows it; none while no step is under way.
+    /// The running task, as its waker knows it; `None` between steps.
     caller: Cell<Option<NonNull<WakerState>>>,
     pub(crate) source: Source<'d>,
-    /// What tells the waker that was lent last to a task that has kept one before.
+    /// The data pointer of the waker that was last lent to a task which has kept a waker before. It identifies that
+    /// waker.
     kept: Cell<*const ()>,
     budget: Cell<u8>,
-    /// The budget that the step began with.
+    /// The budget at the beginning of the step.
     began_with: Cell<u8>,
-    /// The budget, while there is none because the running task is yet to be told that it is cancelled.
+    /// The budget that is withheld until the running task is notified of its cancellation.
     withheld: Cell<u8>,
-    /// The running task is cancelled, and not shielded.
+    /// True if the running task is cancelled and not shielded.
     cancelled: Cell<bool>,
-    /// The running task has not been told yet that it is cancelled: its next operation fails, whether it would wait or
+    /// True until the running task is notified of its cancellation: its next operation fails, whether it would wait or
     /// not.
     untold: Cell<bool>,
-    /// How often the running task was told so in this step.
+    /// The number of times that the running task was notified of its cancellation in this step.
     told: Cell<u8>,
-    /// A deadline is over: operations are tried once more, whatever woke the task.
+    /// True if a deadline has expired: operations are attempted once more, whatever woke the task.
     insists: Cell<bool>,
-    /// The time that the clock showed when it was last read.
+    /// The time that the clock showed at the last reading.
     last_clock: Cell<Instant>,
-    /// What the task has left here: whether it [`YIELDS`], and whether it [`WAITS`] for what is in `left`.
+    /// Flags of the current step: whether the task [`YIELDS`], and whether it [`WAITS`] for the targets in `left`.
     has_left: Cell<u8>,
     left: RefCell<Left>,
-    /// The moments that executors within tasks wait for.
+    /// The deadlines that executors within tasks wait for.
     alarms: RefCell<Alarms>,
-    /// Operations that were asked for within a callback that has the host borrowed. They are done when it returns.
+    /// Operations that were requested within a callback that borrows the host. They are performed when it returns.
     deferred: RefCell<DeferredQueue>,
-    /// Whether `deferred` holds anything.
+    /// True if `deferred` is not empty.
     has_deferred: Cell<bool>,
 }
 
-/// What the running task has left to wait for.
+/// The waits that the running task has registered.
 struct Left {
     wait: Wait,
-    /// How many futures wait for each.
+    /// The number of futures that wait for each target.
     times: [u8; MAX_WAITS],
     by: Option<ExpectedWaker>,
 }
@@ -156,14 +161,14 @@ impl Left {
 }
 
 impl<'d> RunContext<'d> {
-    /// A door that is shut. Wakers of its tasks that outlive a step are `wakers`'.
+    /// Creates a closed run context. Its tasks' wakers that outlive a step come from `wakers`.
     #[must_use]
     pub const fn new(wakers: &'d (dyn Wakers + 'd)) -> Self {
         Self::with_source(Source { wakers, reports: None })
     }
 
-    /// Creates a shut door, as [`new`](Self::new) does, that tells `reports` of tasks which fail and which nobody
-    /// joins.
+    /// Creates a closed run context, as [`new`](Self::new) does, that reports to `reports` the tasks which fail and are
+    /// not joined.
     #[must_use]
     pub const fn reporting(wakers: &'d (dyn Wakers + 'd), reports: &'d (dyn Reports + 'd)) -> Self {
         Self::with_source(Source { wakers, reports: Some(reports) })
@@ -191,13 +196,14 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Returns true if a step is under way: the user's code can run a loop with this door anywhere, in such a step too.
+    /// Returns true if a step is in progress. User code can run a loop with this run context anywhere, even within such
+    /// a step.
     #[inline]
     pub(crate) fn is_entered(&self) -> bool {
         self.caller.get().is_some()
     }
 
-    /// Runs `body`, a step of the task `caller`, with the door open to `ops`. No other step is under way.
+    /// Runs `body`, a step of the task `caller`, with the run context open to `ops`. No other step may be in progress.
     #[inline]
     pub(crate) fn enter_alone<R>(
         &self,
@@ -205,11 +211,11 @@ impl<'d> RunContext<'d> {
         caller: &WakerState,
         body: impl FnOnce() -> R,
     ) -> R {
-        debug_assert!(!self.is_entered(), "the step around this one would lose what it has");
+        debug_assert!(!self.is_entered(), "the outer step would lose its state");
         self.open(Some(outlive(ops)), caller, body)
     }
 
-    /// Runs `body` as [`enter_alone`](Self::enter_alone) does, also within another step, which has the door again
+    /// Runs `body` as [`enter_alone`](Self::enter_alone) does, but also within another step, which is resumed
     /// afterwards.
     pub(crate) fn enter<R>(
         &self,
@@ -232,19 +238,20 @@ impl<'d> RunContext<'d> {
         body()
     }
 
-    /// Runs `body`, which ends the task `caller`, as a step of that task within the step that is under way, if one is.
+    /// Runs `body`, which ends the task `caller`, as a step of that task. If a step is in progress, this step is nested
+    /// in it.
     pub(crate) fn step_within(&self, caller: &WakerState, body: impl FnOnce()) {
         if !self.is_entered() {
             return body();
         }
         let outer = self.suspend();
-        // The step around this one does nothing with the host before this is over.
+        // The outer step does not use the host before the inner step has ended.
         let ops = outer.ops;
         let _outer = Outer { run_context: self, step: Some(outer) };
         self.open(ops, caller, body);
     }
 
-    /// Returns true if a step of the task `caller` is under way.
+    /// Returns true if a step of the task `caller` is in progress.
     pub(crate) fn is_within_step_of(&self, caller: &WakerState) -> bool {
         let is_running = self.caller.get().is_some_and(|running| core::ptr::eq(running.as_ptr(), caller));
         is_running || caller.is_suspended()
@@ -252,7 +259,8 @@ impl<'d> RunContext<'d> {
 
     fn mark_suspended(&self, is_so: bool) {
         if let Some(caller) = self.caller.get() {
-            // SAFETY: `enter` and `step_within` borrow it until they take it out of the cell or put it there again.
+            // SAFETY: `enter` and `step_within` borrow the caller until they remove the pointer from the cell or put it
+            // back there.
             #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
             unsafe {
                 caller.as_ref().suspend(is_so);
@@ -260,7 +268,7 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Takes all that belongs to the step that is under way.
+    /// Takes the state of the step that is in progress.
     #[cold]
     fn suspend(&self) -> Suspended<'d> {
         self.mark_suspended(true);
@@ -284,7 +292,7 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Goes on with a step.
+    /// Resumes a suspended step.
     #[cold]
     fn resume(&self, step: Suspended<'d>) {
         let Suspended {
@@ -314,27 +322,27 @@ impl<'d> RunContext<'d> {
         self.insists.set(insists);
         self.has_left.set(has_left);
         self.left.replace(left);
-        // A task that was ended within a callback leaves what it had to that.
+        // A task that was ended within a callback defers its operations to the end of that callback.
         let within = self.deferred.replace(deferred);
         self.deferred.borrow_mut().extend(within);
         self.has_deferred.set(!self.deferred.borrow().is_empty());
         self.mark_suspended(false);
     }
 
-    /// Hands the host to `act`; [`WaitError::Elsewhere`] while the door is shut.
+    /// Calls `act` with the host. Fails with [`WaitError::Elsewhere`] while the run context is closed.
     #[inline]
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut dyn Ops<'d>) -> R) -> Result<R, WaitError> {
         let mut ops = self.ops.take().ok_or(WaitError::Elsewhere)?;
-        // While `act` runs the door is shut, so that nobody else gets to what it has.
+        // While `act` runs the run context is closed, so that no other code reaches the host that `act` borrows.
         let _open = Open { run_context: self, then: ops };
-        // SAFETY: the pointer was made of an exclusive borrow that `enter` holds while it is in the cell, and it
-        // was just taken out of there: nobody else has it.
+        // SAFETY: the pointer was made from an exclusive borrow that `enter` holds while the pointer is in the cell,
+        // and the pointer was just taken out of the cell: no other code has it.
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
         Ok(act(unsafe { ops.as_mut() }))
     }
 
-    /// Does something that can't fail, now or when the callback is over that has the host. Outside of all tasks it is not
-    /// done; a host that goes closes what it has.
+    /// Performs an operation that can't fail, now or when the callback that borrows the host returns. Outside of all
+    /// tasks the operation is not performed; a host that is dropped closes its sources anyway.
     #[inline]
     pub(crate) fn give_back(&self, what: Deferred) -> bool {
         self.with(|ops| what.act(ops)).unwrap_or_else(|_| self.defer(what))
@@ -350,7 +358,7 @@ impl<'d> RunContext<'d> {
         is_taken
     }
 
-    /// Does what a callback has left.
+    /// Performs the operations that a callback has deferred.
     #[inline]
     pub(crate) fn catch_up(&self) {
         if self.has_deferred.get() {
@@ -360,7 +368,7 @@ impl<'d> RunContext<'d> {
 
     #[cold]
     fn catch_up_now(&self) {
-        // Where this callback is within another, this is done at the end of the outer one.
+        // If this callback runs within another one, the operations are performed at the end of the outer callback.
         while self.is_open() {
             let deferred = {
                 let mut deferred = self.deferred.borrow_mut();
@@ -374,35 +382,36 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Whether a task of this door runs.
+    /// Returns true if a task of this run context runs and no callback borrows the host.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.ops.get().is_some()
     }
 
-    /// The running task, while the door is open.
+    /// Returns the running task, while the run context is open.
     #[inline]
     pub(crate) fn caller(&self) -> Option<&WakerState> {
         let caller = self.caller.get().filter(|_| self.is_open())?;
-        // SAFETY: `enter` borrows it as long as the door is open, and whoever gets it here runs within. (The
-        // reference can be kept longer than that in this crate only, where nobody does.)
+        // SAFETY: `enter` borrows the caller as long as the run context is open, and all code that gets the reference
+        // runs within that time. (Only this crate could keep the reference for longer, and no code in it does.)
         #[expect(unsafe_code, reason = "the borrow's lifetime is not in the type of the cell")]
         Some(unsafe { caller.as_ref() })
     }
 
-    /// Why it runs, and by the wait at which place, if by one; as if spawned, while the door is shut.
+    /// Returns why the task runs, and the slot of the wait that woke it, if one did. While the run context is closed,
+    /// the reason is that the task was spawned.
     pub(crate) fn wake_reason(&self) -> (WakeReason, WaitSlot) {
         self.with(|ops| ops.wake_reason()).unwrap_or((WakeReason::Spawned, WaitSlot::NONE))
     }
 
-    /// Returns the moment up to which deadlines are over for the running task; [`Instant::ZERO`] while the door is
-    /// shut.
+    /// Returns the time up to which deadlines have expired for the running task, or [`Instant::ZERO`] while the run
+    /// context is closed.
     #[inline]
     pub(crate) fn seen(&self) -> Instant {
         self.with(|ops| ops.seen()).unwrap_or(Instant::ZERO)
     }
 
-    /// Returns what the clock said when it was last read.
+    /// Returns the time at the last reading of the clock.
     pub(crate) fn last_clock(&self) -> Instant {
         self.last_clock.get()
     }
@@ -412,20 +421,21 @@ impl<'d> RunContext<'d> {
         self.last_clock.set(now);
     }
 
-    /// Returns true if operations are to be tried although nothing says that they are ready.
+    /// Returns true if operations are to be attempted although no source has been reported ready.
     #[inline]
     pub(crate) fn insists(&self) -> bool {
         self.insists.get()
     }
 
-    /// Has operations be tried once more, until the guard is dropped: a deadline of theirs is over.
+    /// Makes operations be attempted once more until the guard is dropped, because their deadline has expired.
     #[cold]
     pub(crate) fn insist(&self) -> Insists<'_> {
         Insists { insists: &self.insists, before: self.insists.replace(true) }
     }
 
-    /// Returns true if the task may do another operation in this step. If not, it yields, unless it is cancelled: then
-    /// it is refused, as it must not wait. While the door is shut the operation fails by itself.
+    /// Returns true if the task may do another operation in this step. Otherwise the task yields; a cancelled task is
+    /// refused instead, because it must not wait. While the run context is closed this returns true, and the operation
+    /// itself fails.
     #[inline]
     pub(crate) fn spend(&self, context: &Context<'_>) -> Result<bool, WaitError> {
         match self.budget.get() {
@@ -453,8 +463,8 @@ impl<'d> RunContext<'d> {
         Ok(false)
     }
 
-    /// Notes that an operation stands back, or was refused since the budget is spent, and decides how many do so in the
-    /// next step.
+    /// Counts an operation that stands back, or that was refused because the budget is spent, and determines how many
+    /// operations stand back in the next step.
     fn stand_back(&self) {
         let Some(caller) = self.caller() else { return };
         let began_with = self.began_with.get();
@@ -468,7 +478,7 @@ impl<'d> RunContext<'d> {
             }
             rest => {
                 self.budget.set((rest - 1).max(MAX_STAND_BACK + 1));
-                // This is the second: it has got nothing of the budget.
+                // This is the second refused operation: its future has received nothing of the budget.
                 if rest == SPENT - 1 {
                     let stood_back = if began_with == FULL { 0 } else { began_with };
                     caller.budget.store((stood_back + 1).min(MAX_STAND_BACK), Ordering::Relaxed);
@@ -477,8 +487,8 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// A waker for a task that may have kept one before: it knows itself again. (Some who keep a waker wake it when
-    /// they are given another.)
+    /// Returns a waker for a task that may have kept one before. The new waker wakes the same task, as `will_wake`
+    /// shows. (Some futures that keep a waker wake it when they receive a different one.)
     #[cold]
     pub(crate) fn kept_waker(&self, caller: &WakerState) -> Waker {
         let waker = self.source.wakers.waker(caller.task());
@@ -486,20 +496,21 @@ impl<'d> RunContext<'d> {
         waker
     }
 
-    /// Forgets the waker that was lent to a task which may have kept one, since it is dropped: another may be where it
-    /// was.
+    /// Forgets the waker that was lent to a task which may have kept one. That waker is dropped, and another one may
+    /// get the same address.
     #[cold]
     pub(crate) fn forget_kept_waker(&self) {
         self.kept.set(NO_WAKER);
     }
 
-    /// Whether `waker` is the one that the running task was lent.
+    /// Returns true if `waker` is the one that was lent to the running task.
     #[inline]
     fn lends(&self, caller: &WakerState, waker: &Waker) -> bool {
         caller.is_behind(waker) || waker.data() == self.kept.get()
     }
 
-    /// The running task is to run again at once. An executor within it, which the kernel does not know, is told too.
+    /// Makes the running task run again at once. An executor within the task, which the kernel does not know, is woken
+    /// too.
     #[inline]
     pub(crate) fn yields(&self, context: &Context<'_>) {
         self.has_left.set(self.has_left.get() | YIELDS);
@@ -509,14 +520,14 @@ impl<'d> RunContext<'d> {
     #[inline]
     fn keep_awake(&self, context: &Context<'_>) {
         let data = context.waker().data();
-        // Compares pointers alone, which works while the host is taken, too.
+        // Compares only pointers, which also works while a callback borrows the host.
         let is_lent = self.caller.get().is_some_and(|caller| core::ptr::eq(caller.as_ptr().cast(), data));
         if !is_lent && data != self.kept.get() {
             context.waker().wake_by_ref();
         }
     }
 
-    /// Says that the running task has failed, to whoever wants to hear it.
+    /// Reports that the running task has failed, if the run context has `reports`.
     #[cfg(feature = "alloc")]
     pub(crate) fn report(&self, label: &Label, error: &dyn core::fmt::Display) {
         let Some(reports) = self.source.reports else { return };
@@ -525,16 +536,16 @@ impl<'d> RunContext<'d> {
         reports.failed(&UnjoinedFailure { task, label: *label, error, was_cancelled });
     }
 
-    /// Cancels a task. Returns true if there is such a task.
+    /// Cancels a task. Returns true if the task exists.
     pub(crate) fn cancel(&self, task: TaskId) -> bool {
         if !self.cancelled.get() && self.caller().map(WakerState::task) == Some(task) {
-            // Its next operation yields, and is told then.
+            // The task's next operation yields, and the task is notified in its next step.
             self.budget.set(0);
         }
         self.with(|ops| ops.cancel(task)).unwrap_or(false)
     }
 
-    /// Wakes a task whose future is gone, so that the kernel learns of it; from outside of all tasks as well.
+    /// Wakes a task whose future has been dropped, so that the kernel notices its end. Also works outside of all tasks.
     pub(crate) fn wake_ended(&self, task: TaskId) {
         if !self.is_entered() {
             self.source.wakers.waker(task).wake();
@@ -542,8 +553,8 @@ impl<'d> RunContext<'d> {
         self.give_back(Deferred::Wake(task));
     }
 
-    /// Runs `body`, a step of a task that is cancelled if `is_so`; `notice` says whether the task knows, and is kept up
-    /// to date.
+    /// Runs `body`, a step of a task that is cancelled if `is_so` is true. `notice` records whether the task has been
+    /// notified, and is updated.
     pub(crate) fn cancelled<R>(&self, is_so: bool, notice: &Cell<Notice>, body: impl FnOnce() -> R) -> R {
         self.told.set(0);
         let _restore = Restore { cell: &self.cancelled, to: false };
@@ -557,12 +568,12 @@ impl<'d> RunContext<'d> {
         result
     }
 
-    /// Returns true if the running task is cancelled, and not shielded.
+    /// Returns true if the running task is cancelled and not shielded.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.get()
     }
 
-    /// Whether the step has told the task that it is cancelled.
+    /// Returns true if the task was notified of its cancellation in this step, and has not ignored it too often.
     pub(crate) fn was_told(&self) -> bool {
         (1..PATIENCE).contains(&self.told.get())
     }
@@ -584,14 +595,14 @@ impl<'d> RunContext<'d> {
         let ends = Ends(self);
         let result = body();
         drop(ends);
-        // The task is told at the next wait outside of the shield. Until then, that it waits in here does not count as
-        // ignoring the cancellation.
+        // The task is notified at its next wait outside of the shield. Until then, a wait within the shield does not
+        // count as ignoring the cancellation.
         self.told.set(self.told.get().max(1));
         result
     }
 
-    /// Takes the budget away while the task is to be told that it is cancelled, since an empty budget is looked at in
-    /// any case.
+    /// Withholds the budget until the task is notified of its cancellation. The fast path checks for an empty budget in
+    /// any case, so that no further check is needed there.
     fn withhold(&self) {
         if self.cancelled.get() && self.untold.get() {
             self.withheld.set(self.budget.replace(0));
@@ -604,7 +615,7 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Tells the task that it is cancelled.
+    /// Notifies the task of its cancellation.
     fn tell(&self) -> WaitError {
         self.hand_out();
         self.untold.set(false);
@@ -612,8 +623,9 @@ impl<'d> RunContext<'d> {
         WaitError::Cancelled
     }
 
-    /// A future waits for `what`: pending, unless it must not wait. Then the task is cancelled, or waits for too much,
-    /// or the future is polled by an executor within the task, which would not learn of the kernel's wake.
+    /// Registers a future's wait for `what`. Returns pending unless the future must not wait: because the task is
+    /// cancelled or waits for too many targets, or because an executor within the task polls the future and would not
+    /// notice the kernel's wake.
     #[inline]
     pub(crate) fn leave(&self, what: WaitTarget, context: &Context<'_>) -> Poll<WaitError> {
         if let Err(refused) = self.may_wait(context) {
@@ -635,7 +647,7 @@ impl<'d> RunContext<'d> {
         Poll::Ready(WaitError::TooMany)
     }
 
-    /// Nobody waits for `what` any more: the future is dropped. In a later step there is nothing left of it.
+    /// Withdraws the wait of a dropped future for `what`. In a later step, the wait is no longer registered anyway.
     pub(crate) fn retract(&self, what: WaitTarget) {
         let what = WaitKey::new(what);
         let mut left = self.left.borrow_mut();
@@ -656,21 +668,22 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// A future waits to be woken by name.
+    /// Registers a future's wait to be woken by name.
     pub(crate) fn leave_named(&self, by: ExpectedWaker, context: &Context<'_>) -> Poll<WaitError> {
         if let Err(refused) = self.may_wait(context) {
             return self.refuse(refused);
         }
         self.has_left.set(self.has_left.get() | WAITS);
         let mut left = self.left.borrow_mut();
-        // Of several that could end it, none is the one.
+        // If several tasks could end the wait, no single one of them is recorded.
         left.by = Some(if left.by.is_none_or(|before| before == by) { by } else { ExpectedWaker::Anyone });
         Poll::Pending
     }
 
-    /// Has a future wait for a moment, which is not [`Instant::NEVER`]: a wait without a deadline would be taken for
-    /// one that nothing can end. A cancelled task is not told here: it is ended where it stands. Returns false if the
-    /// future is not polled by a task of this door itself, which the moment would not wake.
+    /// Registers a future's wait for a deadline, which is not [`Instant::NEVER`]: a wait without a deadline would look
+    /// like one that nothing can end. A cancelled task is not notified here; it is ended where it stands. Returns false
+    /// if the future is not polled directly by a task of this run context, because the deadline would not wake such a
+    /// future.
     #[inline]
     pub(crate) fn leave_deadline(&self, moment: Instant, context: &Context<'_>) -> bool {
         let Some(caller) = self.caller() else { return false };
@@ -680,14 +693,15 @@ impl<'d> RunContext<'d> {
         self.lends(caller, context.waker())
     }
 
-    /// Keeps the waker of an executor within the running task until the moment, under a number that is known or found.
+    /// Keeps the waker of an executor within the running task until `moment`. `number` is the entry's present number,
+    /// or 0, and becomes its new number.
     #[cold]
     pub(crate) fn keep_alarm(&self, number: &mut u32, moment: Instant, waker: &Waker) {
         let before = self.drop_alarm(*number);
-        // The waker's functions are the user's code: none is called while the table of alarms is borrowed.
+        // The waker's functions are user code: none is called while the table of alarms is borrowed.
         let waker = before.filter(|before| before.will_wake(waker)).unwrap_or_else(|| waker.clone());
         let Some(caller) = self.caller() else { return waker.wake() };
-        // From here on its steps look for alarms.
+        // From here on, the task's steps check for alarms.
         caller.mark_slow();
         let kept = {
             let mut alarms = self.alarms.borrow_mut();
@@ -699,13 +713,13 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Returns the waker that was kept under the number, if one is, and keeps it no more.
+    /// Removes the waker that was kept under the number, and returns it.
     #[cold]
     pub(crate) fn drop_alarm(&self, number: u32) -> Option<Waker> {
         self.alarms.borrow_mut().remove(number)
     }
 
-    /// Wakes the parts of the running task that wait for a moment which has come.
+    /// Wakes the parts of the running task whose deadlines have expired.
     pub(crate) fn ring(&self, task: TaskId) {
         loop {
             let seen = self.seen();
@@ -718,7 +732,7 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Leaves the next moment that a part of the running task waits for.
+    /// Registers the next deadline that a part of the running task waits for.
     pub(crate) fn leave_alarms(&self, task: TaskId) {
         if let Some((at, _)) = self.alarms.borrow().first(task) {
             self.has_left.set(self.has_left.get() | WAITS);
@@ -739,13 +753,14 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// A task that has been told so often that it is cancelled does not listen: it is let go no further.
+    /// Refuses an operation. A task that has been notified of its cancellation too often is left pending, so that it
+    /// can be ended.
     #[cold]
     fn refuse(&self, refused: WaitError) -> Poll<WaitError> {
         if self.told.get() >= PATIENCE { Poll::Pending } else { Poll::Ready(refused) }
     }
 
-    /// The step that what the futures of `caller` have left comes to.
+    /// Returns the step that results from the waits which the futures of `caller` have registered.
     #[inline]
     pub(crate) fn step(&self, caller: &WakerState) -> Step {
         match self.has_left.replace(0) {
@@ -764,10 +779,11 @@ impl<'d> RunContext<'d> {
             if wait.targets[0] == WaitKey::NOTHING {
                 return Step::Yield;
             }
-            // Who yields and waits at once waits until the next turn: so the sources are looked at.
+            // A task that yields and also waits gets an expired deadline: it runs in the next turn, after the sources
+            // were polled.
             wait.deadline = Instant::ZERO;
         }
-        // Who is pending and has left nothing waits for somebody who will use its waker.
+        // A task that is pending without a registered wait waits for code outside of the kernel to use its waker.
         let outside = has_left & WAITS == 0 || caller.was_cloned();
         Step::Wait(wait.woken_by(if outside {
             ExpectedWaker::Outside
@@ -776,7 +792,7 @@ impl<'d> RunContext<'d> {
         }))
     }
 
-    /// Forgets what a step left that ended in a panic. What a step around it has left stays.
+    /// Discards the registrations of a step that panicked. The registrations of an outer step are kept.
     #[cold]
     pub(crate) fn forget_panicked(&self) {
         if !self.is_entered() {
@@ -784,7 +800,7 @@ impl<'d> RunContext<'d> {
         }
     }
 
-    /// Forgets what was left.
+    /// Discards all registrations.
     #[cold]
     pub(crate) fn forget(&self) {
         self.has_left.set(0);
@@ -792,7 +808,7 @@ impl<'d> RunContext<'d> {
     }
 }
 
-/// Does what was left by a callback, when that is over.
+/// A guard that performs the operations which a callback has deferred, when the callback ends.
 pub(crate) struct Catches<'a, 'd>(pub(crate) &'a RunContext<'d>);
 
 impl Drop for Catches<'_, '_> {
@@ -802,7 +818,7 @@ impl Drop for Catches<'_, '_> {
     }
 }
 
-/// Sets the flag at the end of its life, by panic too.
+/// A guard that sets the flag, even during a panic.
 struct Restore<'a> {
     cell: &'a Cell<bool>,
     to: bool,
@@ -814,7 +830,7 @@ impl Drop for Restore<'_> {
     }
 }
 
-/// Opens the door again at the end of its life.
+/// A guard that opens the run context again.
 struct Open<'a, 'd> {
     run_context: &'a RunContext<'d>,
     then: Host<'d>,
@@ -827,7 +843,7 @@ impl Drop for Open<'_, '_> {
     }
 }
 
-/// Shuts the door at the end of its life.
+/// A guard that closes the run context.
 struct Entered<'a, 'd>(&'a RunContext<'d>);
 
 impl Drop for Entered<'_, '_> {
@@ -838,7 +854,7 @@ impl Drop for Entered<'_, '_> {
     }
 }
 
-/// Goes on with the step around another when that is over.
+/// A guard that resumes the outer step when the inner step has ended.
 struct Outer<'a, 'd> {
     run_context: &'a RunContext<'d>,
     step: Option<Suspended<'d>>,
@@ -852,7 +868,7 @@ impl Drop for Outer<'_, '_> {
     }
 }
 
-/// Ends the insisting, also by a panic.
+/// A guard that restores the flag, even during a panic.
 pub(crate) struct Insists<'a> {
     insists: &'a Cell<bool>,
     before: bool,
@@ -864,7 +880,7 @@ impl Drop for Insists<'_> {
     }
 }
 
-/// A step in the middle of which another runs.
+/// The state of a step while another one runs within it.
 struct Suspended<'d> {
     ops: Option<Host<'d>>,
     caller: Option<NonNull<WakerState>>,
@@ -881,15 +897,15 @@ struct Suspended<'d> {
     deferred: DeferredQueue,
 }
 
-/// The mark for "no waker was kept". Null would not do: a waker that does nothing may have a null pointer.
+/// The mark for "no waker was kept". A null pointer is not suitable: a no-op waker may have a null data pointer.
 const NO_WAKER: *const () = core::ptr::dangling();
 
-/// The pointer, with nothing said of how long it is good for.
+/// Extends the lifetime of the pointer, which no longer says how long the pointer is valid.
 #[inline]
 fn outlive<'d>(ops: &mut (dyn Ops<'d> + '_)) -> NonNull<dyn Ops<'d> + 'd> {
     let ops: NonNull<dyn Ops<'d> + '_> = NonNull::from(ops);
-    // SAFETY: the types differ in a lifetime only. Only `with` uses the pointer, while `enter`, which has borrowed
-    // what it points to, is running: at its end, by panic too, the cell is emptied.
+    // SAFETY: the types differ only in a lifetime. Only `with` uses the pointer, and only while `enter` runs, which has
+    // borrowed the target: at the end of `enter`, even by a panic, the cell is emptied.
     #[expect(unsafe_code, reason = "a cell that outlives the borrow can't name its lifetime")]
     unsafe {
         core::mem::transmute::<NonNull<dyn Ops<'d> + '_>, NonNull<dyn Ops<'d> + 'd>>(ops)

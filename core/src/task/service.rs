@@ -16,14 +16,14 @@ use crate::task::start::Async;
 /// A service that runs an `async fn` for each connection.
 pub struct AsyncService<'d, M, F: Future + 'd> {
     handle: Handle<'d>,
-    /// Where the futures of the connections live.
+    /// The slots for the futures of the connections.
     pool: Pin<&'d Pool<F, GrowingPlaces<F>>>,
     serve: M,
 }
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncService<'d, M, F> {
-    /// The service that runs `serve` for each connection, on the loop `handle`. `pool` needs a place for every connection
-    /// there can be: one that finds none is closed.
+    /// Creates a service that runs `serve` for each connection, on the loop `handle`. `pool` needs a slot for every
+    /// possible connection: a connection that finds no free slot is closed.
     pub const fn new(handle: Handle<'d>, pool: Pin<&'d Pool<F, GrowingPlaces<F>>>, serve: M) -> Self {
         Self { handle, pool, serve }
     }
@@ -37,7 +37,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F
         let future = (self.serve)(Conn::new(self.handle, source));
         match self.pool.put(self.handle, future) {
             Ok((task, _)) => ConnTask::Own(task),
-            // The connection lies in the future. Only a task can close it.
+            // The connection is owned by the future. Only a task can close it.
             Err(SpawnError(future)) => {
                 ConnTask::Other(Async::new(self.handle, async move { drop(future) }).0)
             }

@@ -1,4 +1,4 @@
-//! Wakers without a heap and without compare-and-swap: a flag a task, in a `static`.
+//! Wakers without a heap and without compare-and-swap: one flag per task, in a `static`.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
@@ -8,7 +8,7 @@ use crate::kernel::id::TaskId;
 use crate::kernel::storage::Storage;
 use crate::task::wakers::Wakers;
 
-/// Says that some signal was given, so that a host need not look at each.
+/// A flag which is set when any signal is set, so that a host need not check each signal.
 #[derive(Debug)]
 pub struct Bell {
     rung: AtomicBool,
@@ -16,15 +16,15 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// A bell that calls `interrupt` whenever it rings: what ends the host's wait (on a Cortex-M, `sev`). It is
-    /// called by whoever wakes a task, in interrupts too.
+    /// Creates a bell that calls `interrupt` whenever it rings, to end the host's wait (on a Cortex-M, `sev`). The
+    /// function is called in the context of the code that wakes a task, which may be an interrupt.
     #[must_use]
     pub const fn new(interrupt: fn()) -> Self {
         Self { rung: AtomicBool::new(false), interrupt }
     }
 }
 
-/// A place for the wakes of one task.
+/// A flag for the wakes of one task.
 #[derive(Debug)]
 pub struct Signal {
     given: AtomicBool,
@@ -33,7 +33,7 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// A signal that rings `bell`.
+    /// Creates a signal that rings `bell`.
     #[must_use]
     pub const fn new(bell: &'static Bell) -> Self {
         Self { given: AtomicBool::new(false), generation: AtomicU32::new(0), bell }
@@ -47,7 +47,7 @@ impl Signal {
 }
 
 /// [`Wakers`] in statics: one [`Signal`] for each task that the kernel can have. A waker that is kept after its task
-/// is gone wakes the next one in its place, in vain.
+/// has ended wakes the next task in the same slot spuriously.
 ///
 /// ```
 /// use sinbin_core::task::{Bell, RunContext, Signal, Signals};
@@ -65,17 +65,18 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Wakers on these signals. A task whose index is past them gets wakers that do nothing; a debug build panics
-    /// there.
+    /// Creates wakers that use these signals. A task whose index is past their end gets wakers that do nothing; a debug
+    /// build panics.
     #[must_use]
     pub const fn new(bell: &'static Bell, signals: &'static [Signal]) -> Self {
         Self { bell, signals }
     }
 
-    /// Wakes the tasks whose signals were given. A host calls this before each turn; it is O(1) where there was
-    /// none, and O(n) in the number of signals otherwise.
+    /// Wakes the tasks whose signals are set. A host calls this before each turn. O(1) if no signal is set, and O(n) in
+    /// the number of signals otherwise.
     pub fn deliver(&self, kernel: &mut Kernel<impl Storage>) {
-        // What is given from here on rings again: the signals are looked at after the bell, as they are given before.
+        // A signal that is set from here on rings the bell again: a waker sets the signal before the bell, and this
+        // function reads the bell before the signals.
         if !take(&self.bell.rung) {
             return;
         }
@@ -87,12 +88,12 @@ impl Signals {
     }
 }
 
-/// Whether the flag is set; it is not any more.
+/// Returns true if the flag was set, and clears it.
 fn take(flag: &AtomicBool) -> bool {
     if !flag.load(Ordering::SeqCst) {
         return false;
     }
-    // A core without swaps is alone.
+    // A processor without atomic swaps has a single core.
     #[cfg(not(target_has_atomic = "8"))]
     flag.store(false, Ordering::SeqCst);
     #[cfg(target_has_atomic = "8")]
@@ -108,7 +109,7 @@ impl Wakers for Signals {
         };
         signal.generation.store(task.generation, Ordering::Relaxed);
         // SAFETY: the pointer is a reference to a static, and `Signal` is `Sync`.
-        #[expect(unsafe_code, reason = "the standard library makes a waker of a pointer and a table only")]
+        #[expect(unsafe_code, reason = "a waker is made from a pointer and a vtable")]
         unsafe {
             Waker::from_raw(raw(signal))
         }
@@ -121,8 +122,8 @@ fn raw(signal: &'static Signal) -> RawWaker {
     RawWaker::new(core::ptr::from_ref(signal).cast(), &KEPT)
 }
 
-#[expect(unsafe_code, reason = "the table's functions are declared so")]
+#[expect(unsafe_code, reason = "the functions of a vtable are unsafe")]
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the table is used by `raw` alone, whose pointers are references to statics.
+    // SAFETY: only `raw` uses the vtable, and its pointers are references to statics.
     unsafe { &*data.cast::<Signal>() }.give();
 }

@@ -1,4 +1,4 @@
-//! Where a future lives while its task does, and its result until somebody has taken it.
+//! The storage of a future while its task exists, and then of its result until that is taken.
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
@@ -13,28 +13,28 @@ use crate::kernel::slab::NONE;
 use crate::task::report::{UnjoinedFailure, failure, name_of};
 use crate::task::wakers::{Source, WakerState};
 
-/// How far a task is.
+/// The state of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
-    /// The place is free.
+    /// The slot is free.
     Free,
-    /// The future is there, and not over.
+    /// The slot contains the future, which has not completed.
     Running,
-    /// The same, and the task is cancelled.
+    /// The slot contains the future, which has not completed, and the task is cancelled.
     Ending,
-    /// The content is being dropped: nobody else may touch it.
+    /// The content is being dropped: no other code may access it.
     Busy,
-    /// The result is there.
+    /// The slot contains the result.
     Done,
-    /// It was cancelled: there is no result.
+    /// The task was cancelled and has no result.
     Cancelled,
-    /// It panicked, or was dropped and that did: there is none either.
+    /// The task panicked, or was dropped and its drop panicked. It has no result.
     Panicked,
-    /// The result was taken, or nobody wanted it.
+    /// The result was taken or discarded.
     Taken,
 }
 
-/// The task's knowledge of its being cancelled.
+/// Whether the task has been notified of its cancellation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notice {
     /// The task is not cancelled.
@@ -45,26 +45,26 @@ pub enum Notice {
     Given,
 }
 
-/// The two that have a slot; it is free when neither does any more.
+/// The two sides that refer to a slot. The slot is free when both have left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
-    /// The executor, which has the task.
+    /// The executor, which owns the task.
     Task,
-    /// Whoever may want its result.
+    /// The owner of the handle, which may take the result.
     Handle,
 }
 
-/// What all slots have, whatever lives there.
+/// The part of a slot that does not depend on the type of the future.
 pub struct TaskHeader {
     stage: Cell<Stage>,
-    /// Whether the task knows that it is cancelled.
+    /// Whether the task has been notified of its cancellation.
     pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: WakerState,
-    /// Who waits for the end.
+    /// The task that waits for the end.
     pub(crate) joiner: Cell<Option<TaskId>>,
     spawned: Cell<&'static Location<'static>>,
-    /// The pool's: where this slot is, and the next free one.
+    /// The index of this slot in its pool, and of the next free slot.
     pub(crate) index: Cell<u32>,
     pub(crate) next: Cell<u32>,
 }
@@ -88,7 +88,7 @@ impl TaskHeader {
         self.stage.get()
     }
 
-    /// The task is told that it is cancelled. Whether that is news.
+    /// Marks the task as cancelled. Returns true if it was running and not cancelled before.
     pub(crate) fn cancel(&self) -> bool {
         let is_news = self.stage.get() == Stage::Running;
         if is_news {
@@ -99,27 +99,28 @@ impl TaskHeader {
         is_news
     }
 
-    /// Returns true if the task was told that it is cancelled before it was over.
+    /// Returns true if the task was notified of its cancellation before it ended.
     pub(crate) fn was_told(&self) -> bool {
         self.notice.get() == Notice::Given
     }
 
-    /// Whether the future is over, or being dropped.
+    /// Returns true if the future has ended, and is not being dropped.
     pub(crate) fn is_over(&self) -> bool {
         !self.is_alive() && self.stage.get() != Stage::Busy
     }
 
-    /// Returns true if the future is there, and not being dropped.
+    /// Returns true if the slot contains the future, which is not being dropped.
     pub(crate) fn is_alive(&self) -> bool {
         matches!(self.stage.get(), Stage::Running | Stage::Ending)
     }
 }
 
-/// A place for a future of the type `F`, and then for its result.
+/// A slot for a future of the type `F`, and then for its result.
 ///
-/// Its content is touched in this file alone: while the future is there, by the task; when it is done, by the
-/// handle; and what is dropped is dropped while the stage is `Busy`, at which nobody touches anything. It is dropped by those
-/// who have the slot, not with it: so a pool may lie in memory that its own futures borrow from.
+/// Only this file accesses the content: the task does so while the slot contains the future, and the handle does so
+/// when the result is available. A value is dropped while the stage is `Busy`, in which no code accesses the content.
+/// The sides that refer to the slot drop the content; dropping the slot itself does not. A pool may therefore lie in
+/// memory that its own futures borrow from.
 #[repr(C)]
 pub struct Slot<F: Future> {
     head: TaskHeader,
@@ -132,35 +133,35 @@ enum Content<F: Future> {
     Output(F::Output),
 }
 
-/// A slot, to those who don't know what lives there. Nothing else is one: see [`TaskRef`](crate::task::task_ref::TaskRef).
+/// A slot whose future's type is unknown. Only slots implement this: see [`TaskRef`](crate::task::task_ref::TaskRef).
 pub trait AnyTaskCell {
     fn label(&self) -> Label;
 
-    /// One of the two that have the slot lets go of it. Whether it is free now.
+    /// Releases the slot for one of its sides. Returns true if the slot is free now.
     fn leave(&self, side: Side) -> bool;
 }
 
-/// A slot, to the task.
+/// A slot, as the task sees it.
 pub trait Body: AnyTaskCell {
-    /// Polls the future, which must be there. Whether it is over.
+    /// Polls the future, which must exist. Returns true if the future has completed.
     ///
     /// # Safety
     ///
-    /// The caller is the slot's task, which is not doing so already: it has it borrowed exclusively. The future is
-    /// there: the stage is [`Stage::Running`] or [`Stage::Ending`].
+    /// The caller is the slot's task and is not polling already: it borrows the slot exclusively. The slot contains the
+    /// future: the stage is [`Stage::Running`] or [`Stage::Ending`].
     #[expect(unsafe_code, reason = "the slot does not count its borrows")]
     unsafe fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> bool;
 
-    /// Drops the future, if it is there; it is over as `stage` says.
+    /// Drops the future, if it exists. `stage` says how the task has ended.
     fn end(&self, stage: Stage);
 }
 
-/// A slot, to whoever may want the result.
+/// A slot, as the owner of the handle sees it.
 pub(crate) trait Outcome<T>: AnyTaskCell {
-    /// The result, once.
+    /// Returns the result, once.
     fn take(&self) -> Option<T>;
 
-    /// Drops the future, if it is there. Nobody may be polling it.
+    /// Drops the future, if it exists. The future must not be in the middle of a poll.
     fn cut_off(&self);
 }
 
@@ -170,7 +171,7 @@ impl<F: Future> Slot<F> {
         &self.head
     }
 
-    /// A place for somebody.
+    /// Creates a free slot.
     #[track_caller]
     pub(crate) const fn free() -> Self {
         Self {
@@ -179,7 +180,7 @@ impl<F: Future> Slot<F> {
         }
     }
 
-    /// The place of `future`.
+    /// Creates a slot that contains `future`.
     #[cfg(feature = "alloc")]
     pub(crate) fn of(future: F, at: &'static Location<'static>, wakers: &Source<'_>) -> Self {
         let slot = Self {
@@ -190,10 +191,10 @@ impl<F: Future> Slot<F> {
         slot
     }
 
-    /// Lets `future` move into a free place.
+    /// Moves `future` into this slot, which must be free.
     pub(crate) fn fill(&self, future: F, at: &'static Location<'static>, wakers: &Source<'_>) {
         let TaskHeader { stage, notice, has, caller, joiner, spawned, .. } = &self.head;
-        assert!(stage.get() == Stage::Free, "a place is free before it is filled");
+        assert!(stage.get() == Stage::Free, "a slot must be free before it is filled");
         notice.set(Notice::None);
         caller.reset(wakers);
         has.iter().for_each(|side| side.set(true));
@@ -202,14 +203,14 @@ impl<F: Future> Slot<F> {
         self.replace(Content::Future(future), Stage::Running);
     }
 
-    /// Drops the output, which nobody takes.
+    /// Drops the output, which no task takes.
     fn discard(&self) {
         if let Some(output) = Outcome::take(self) {
             self.report(&output);
         }
     }
 
-    /// Says what the task failed with, to whoever wants to hear of errors that nobody takes.
+    /// Reports the error of the task, if `output` is one that can be reported.
     #[inline]
     fn report(&self, output: &F::Output) {
         if let Some(error) = failure(output) {
@@ -219,27 +220,27 @@ impl<F: Future> Slot<F> {
 
     #[cold]
     fn report_error(&self, error: &dyn fmt::Display) {
-        // SAFETY: this is called by one of the two that have the slot, before it leaves.
+        // SAFETY: the caller is one of the two sides that refer to the slot, and has not left yet.
         #[expect(unsafe_code, reason = "see Caller::reports")]
         let Some(reports) = (unsafe { self.head.caller.reports() }) else { return };
         let (task, was_cancelled) = (self.head.caller.task(), self.head.notice.get() != Notice::None);
         reports.failed(&UnjoinedFailure { task, label: self.label(), error, was_cancelled });
     }
 
-    /// Drops what is there, in place, and puts `content` there, also if the drop panics; the stage is `Panicked` then.
-    /// Nobody else may be using it.
+    /// Drops the content in place, and stores `content`, even if the drop panics; in that case the stage becomes
+    /// `Panicked`. No other code may be using the content.
     #[inline]
     fn replace(&self, content: Content<F>, stage: Stage) {
-        debug_assert!(self.head.stage.get() != Stage::Busy, "the content is nobody's");
+        debug_assert!(self.head.stage.get() != Stage::Busy, "the content is being dropped");
         self.head.stage.set(Stage::Busy);
         if stage != Stage::Running {
             self.head.caller.mark_slow();
         }
         let mut settles = Settles { stage: &self.head.stage, to: Stage::Panicked };
-        // SAFETY: all others who touch the content look at the stage before, and keep off while it is busy. (What
-        // is dropped here may call them.) A future that is there is dropped where it is, and only once: an assignment
-        // puts the new value there also where the drop of the old one panics.
-        #[expect(unsafe_code, reason = "a RefCell would not let the future be pinned, and count besides")]
+        // SAFETY: all other code that accesses the content checks the stage first, and does not access the content
+        // while the stage is `Busy`. (The value that is dropped here may call such code.) A future in the slot is
+        // dropped in place, and only once: an assignment stores the new value even if the drop of the old one panics.
+        #[expect(unsafe_code, reason = "a RefCell does not allow pinning, and counts borrows")]
         unsafe {
             **self.content.get() = content;
         }
@@ -247,7 +248,7 @@ impl<F: Future> Slot<F> {
     }
 }
 
-/// Sets the stage when the content is no more being dropped, however that ends.
+/// A guard that sets the stage when the old content has been dropped, even if that panics.
 struct Settles<'a> {
     stage: &'a Cell<Stage>,
     to: Stage,
@@ -277,7 +278,7 @@ impl<F: Future> AnyTaskCell for Slot<F> {
         let is_free = !has[0].get() && !has[1].get() && stage.get() != Stage::Busy;
         if is_free {
             if stage.get() == Stage::Done {
-                // The handle was dropped while the future was, before the output was there.
+                // The handle was dropped while the future was being dropped, before the output was stored.
                 self.discard();
             }
             self.replace(Content::Nothing, Stage::Free);
@@ -290,11 +291,11 @@ impl<F: Future> Body for Slot<F> {
     #[inline]
     #[expect(unsafe_code, reason = "see the trait")]
     unsafe fn poll(self: Pin<&Self>, context: &mut Context<'_>) -> bool {
-        debug_assert!(self.head.is_alive(), "there is a future to poll");
-        // SAFETY: while the future is there, only the task touches the content, and that is the caller.
+        debug_assert!(self.head.is_alive(), "the slot must contain a future");
+        // SAFETY: while the slot contains the future, only the task accesses the content, and the caller is the task.
         let content: &mut Content<F> = unsafe { &mut *self.content.get() };
         let Content::Future(future) = content else {
-            // SAFETY: at these stages the future is there; `replace` sets both.
+            // SAFETY: at these stages the content is the future, because `replace` sets both.
             unsafe { core::hint::unreachable_unchecked() }
         };
         // SAFETY: the slot is pinned, and a future is never moved out of it.
@@ -327,7 +328,7 @@ impl<F: Future> Outcome<F::Output> for Slot<F> {
             return None;
         }
         self.head.stage.set(Stage::Busy);
-        // SAFETY: as in `replace`. No future is moved: what is there is its output.
+        // SAFETY: as in `replace`. No future is moved, because the content is the output.
         #[expect(unsafe_code, reason = "see replace")]
         let content = unsafe { core::mem::replace::<Content<F>>(&mut *self.content.get(), Content::Nothing) };
         self.head.stage.set(Stage::Taken);

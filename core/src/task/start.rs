@@ -1,4 +1,4 @@
-//! Tasks whose state is a future, and how they begin.
+//! Tasks whose state is a future, and how they are started.
 
 #[cfg(feature = "alloc")]
 use core::panic::Location;
@@ -13,11 +13,12 @@ use crate::task::task_ref::Owned;
 #[cfg(feature = "alloc")]
 use crate::task::task_ref::TaskRef;
 
-/// A task whose state is a future: what an `async fn` returns.
+/// A task whose state is the future that an `async fn` returns.
 ///
-/// The future lies in a [`Pool`](crate::task::Pool), or on the heap. Which it is this type does not say, unless it is
-/// to: an `Async<'d, Slot<F>>` is polled without a look into a table of functions, and becomes an `Async<'d>`
-/// [when it is erased](Self::erase). It is a task when an [`Executor`](crate::Executor) or [`Handle::start`] takes it in.
+/// The future is stored in a [`Pool`](crate::task::Pool) or on the heap. The type `Async<'d>` does not say which, and
+/// uses a vtable. An `Async<'d, Slot<F>>` is polled without a vtable, and becomes an `Async<'d>` by
+/// [`erase`](Self::erase). The task runs after it was spawned on an [`Executor`](crate::Executor) or by
+/// [`Handle::start`].
 #[must_use = "it does nothing until it is spawned"]
 pub struct Async<'d, B: Body + ?Sized + 'd = dyn Body + 'd> {
     pub(crate) handle: Handle<'d>,
@@ -25,7 +26,7 @@ pub struct Async<'d, B: Body + ?Sized + 'd = dyn Body + 'd> {
 }
 
 impl<'d, F: Future + 'd> Async<'d, Slot<F>> {
-    /// The task, with its future's type forgotten.
+    /// Erases the future's type.
     pub fn erase(self) -> Async<'d> {
         Async { handle: self.handle, body: self.body.erase() }
     }
@@ -33,7 +34,7 @@ impl<'d, F: Future + 'd> Async<'d, Slot<F>> {
 
 #[cfg(feature = "alloc")]
 impl<'d> Async<'d> {
-    /// A task on the heap, for an executor to take in. From within a task, [`Handle::spawn`] does it all.
+    /// Creates a task on the heap, to be spawned on an executor. Within a task, use [`Handle::spawn`] instead.
     #[track_caller]
     pub fn new<F: Future + 'd>(handle: Handle<'d>, future: F) -> (Self, JoinHandle<'d, F::Output>) {
         let (task, join_handle) =
@@ -55,11 +56,11 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
 }
 
 impl<'d> Handle<'d> {
-    /// Spawns what a [`Pool`](crate::task::Pool) has taken in. It runs in the next turn.
+    /// Spawns a task that was put into a [`Pool`](crate::task::Pool). It runs in the next turn.
     ///
     /// # Errors
     ///
-    /// Gives the task back when the kernel has no place for another, or while no task of this loop runs.
+    /// Returns the task if the kernel has no slot for another, or if no task of this loop runs.
     #[inline]
     pub fn start(self, task: Async<'d>) -> Result<TaskId, SpawnError<Async<'d>>> {
         let Async { handle, body } = task;
@@ -72,15 +73,15 @@ impl<'d> Handle<'d> {
         }
     }
 
-    /// Spawns a task on the heap, and returns the handle to join or cancel it by; dropping that leaves the task
-    /// alone. It runs in the next turn.
+    /// Spawns a task on the heap, and returns a handle to join or cancel it. Dropping the handle does not affect the
+    /// task. The task runs in the next turn.
     ///
-    /// A spawned task can outlive the task that spawns it, so it borrows nothing from there: what tasks share is in an
-    /// [`Rc`](alloc::rc::Rc), and an `async move` block takes it along.
+    /// A spawned task can outlive the task that spawns it, so it can't borrow from that task. Put data that tasks share
+    /// into an [`Rc`](alloc::rc::Rc), and move it into an `async move` block.
     ///
     /// # Errors
     ///
-    /// Gives the future back when the kernel has no place for another, or while no task of this loop runs.
+    /// Returns the future if the kernel has no slot for another task, or if no task of this loop runs.
     #[cfg(feature = "alloc")]
     #[track_caller]
     pub fn spawn<F: Future + 'd>(self, future: F) -> Result<JoinHandle<'d, F::Output>, SpawnError<F>> {
@@ -89,7 +90,7 @@ impl<'d> Handle<'d> {
         }
         let (task, join_handle) = Async::new(self, future);
         let started = self.start(task);
-        debug_assert!(started.is_ok(), "there was room");
+        debug_assert!(started.is_ok(), "the capacity was checked");
         Ok(join_handle)
     }
 }

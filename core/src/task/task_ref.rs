@@ -1,4 +1,4 @@
-//! The two ways to have a slot: a place in a pool, or a count of one on the heap.
+//! References to slots: a slot is in a pool, or on the heap with a reference count.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -9,21 +9,21 @@ use core::ptr::NonNull;
 
 use crate::task::slot::{AnyTaskCell, Body, Side, Slot, TaskHeader};
 
-/// The places of a pool that are free.
+/// The list of the free slots of a pool.
 pub(crate) struct FreeList {
     pub(crate) first: Cell<u32>,
-    /// From here on, all are, and were never used.
+    /// The index from which on all slots are free and have never been used.
     pub(crate) fresh: Cell<u32>,
-    /// Places whose futures are there.
+    /// The number of slots that contain a future.
     pub(crate) live: Cell<u32>,
 }
 
 impl Drop for FreeList {
-    /// A pinned future must not lose its memory before it is dropped. Its task sees to that, unless somebody has
-    /// seen to it that the task is never dropped (`mem::forget`): then the program can't go on.
+    /// Checks that no slot contains a future. A pinned future must not lose its memory before it is dropped. Its task
+    /// ensures that, unless the task was leaked (`mem::forget`): then the program can't continue.
     fn drop(&mut self) {
         if self.live.get() > 0 {
-            /// Panics while there is a panic, which nothing survives.
+            /// A guard that panics during a panic, which aborts the program.
             struct Abort;
             impl Drop for Abort {
                 fn drop(&mut self) {
@@ -37,33 +37,33 @@ impl Drop for FreeList {
 }
 
 impl FreeList {
-    /// A future is gone.
+    /// Records that a future was dropped.
     pub(crate) fn lose(&self) {
         self.live.set(self.live.get() - 1);
     }
 
-    /// The slot is free again.
+    /// Adds the slot to the free list.
     pub(crate) fn give_back(&self, slot: &TaskHeader) {
         slot.next.set(self.first.get());
         self.first.set(slot.index.get());
     }
 }
 
-/// One side's hold on a slot. It is good until [`leave`](Self::leave).
+/// A reference of one side to a slot. It is valid until [`leave`](Self::leave).
 pub(crate) struct TaskRef<'d, T: AnyTaskCell + ?Sized> {
     slot: NonNull<T>,
-    /// The list of the pool that the slot is in; none for one on the heap.
+    /// The free list of the pool that contains the slot, or `None` for a slot on the heap.
     free: Option<&'d FreeList>,
     _slot: PhantomData<&'d T>,
 }
 
 impl<'d, T: AnyTaskCell> TaskRef<'d, T> {
-    /// Of a slot in a pool.
+    /// Creates a reference to a slot in a pool.
     pub(crate) fn pooled(slot: Pin<&'d T>, free: &'d FreeList) -> Self {
         Self { slot: NonNull::from(slot.get_ref()), free: Some(free), _slot: PhantomData }
     }
 
-    /// Two of a slot on the heap, one for each side.
+    /// Creates two references to a slot on the heap, one for each side.
     #[cfg(feature = "alloc")]
     pub(crate) fn heap(slot: T) -> (Self, Self) {
         use alloc::rc::Rc;
@@ -72,7 +72,7 @@ impl<'d, T: AnyTaskCell> TaskRef<'d, T> {
         let second = Rc::clone(&first);
         let hold = |slot: Rc<T>| {
             let slot = Rc::into_raw(slot).cast_mut();
-            // SAFETY: a count is never null.
+            // SAFETY: the pointer of an `Rc` is never null.
             #[expect(unsafe_code, reason = "the checked way would have to panic")]
             let slot = unsafe { NonNull::new_unchecked(slot) };
             Self { slot, free: None, _slot: PhantomData }
@@ -82,7 +82,7 @@ impl<'d, T: AnyTaskCell> TaskRef<'d, T> {
 }
 
 impl<'d, T: AnyTaskCell + ?Sized> TaskRef<'d, T> {
-    /// The same hold, with the slot's type forgotten in part, as `cast` does it.
+    /// Erases the slot's type in part, as `cast` does it, and keeps the reference.
     pub(crate) fn map<U: AnyTaskCell + ?Sized>(
         self,
         cast: impl FnOnce(NonNull<T>) -> NonNull<U>,
@@ -90,12 +90,12 @@ impl<'d, T: AnyTaskCell + ?Sized> TaskRef<'d, T> {
         TaskRef { slot: cast(self.slot), free: self.free, _slot: PhantomData }
     }
 
-    /// The slot's head, without a look into the table of functions.
+    /// Returns the slot's head without a lookup in the vtable.
     #[inline]
     pub(crate) fn head(&self) -> &TaskHeader {
-        // SAFETY: until `leave`, the slot is there. Every `AnyTaskCell` is a `Slot`, of which the head is the first part, in
-        // the layout of C.
-        #[expect(unsafe_code, reason = "of a slot of any type, the head is where the pointer points to")]
+        // SAFETY: the slot exists until `leave`. Every `AnyTaskCell` is a `Slot`, which is `repr(C)` and has the head as its
+        // first field.
+        #[expect(unsafe_code, reason = "the head is the first field of every slot")]
         unsafe {
             self.slot.cast::<TaskHeader>().as_ref()
         }
@@ -103,39 +103,39 @@ impl<'d, T: AnyTaskCell + ?Sized> TaskRef<'d, T> {
 
     #[inline]
     pub(crate) fn pinned(&self) -> Pin<&T> {
-        // SAFETY: a slot in a pool is pinned there; one on the heap stays there until its last count is gone, and
-        // nobody gets it out.
-        #[expect(unsafe_code, reason = "pinning is a promise")]
+        // SAFETY: a slot in a pool is pinned there; a slot on the heap stays there until its last count is gone, and no
+        // code moves it out.
+        #[expect(unsafe_code, reason = "the pointer's type does not say that its target is pinned")]
         unsafe {
             Pin::new_unchecked(&**self)
         }
     }
 
-    /// Lets go of the slot.
+    /// Releases this side's reference to the slot.
     ///
     /// # Safety
     ///
-    /// This is the last use of the hold.
+    /// This must be the last use of the reference.
     #[inline]
-    #[expect(unsafe_code, reason = "the hold can still be named afterwards")]
+    #[expect(unsafe_code, reason = "the reference remains accessible afterwards")]
     pub(crate) unsafe fn leave(&self, side: Side) {
         let mut leaves = Leaves { hold: *self, side, is_free: None };
         leaves.is_free = Some(AnyTaskCell::leave(&**self, side));
     }
 }
 
-/// The task's side of a slot, which it leaves at the end of its life.
+/// The task's reference to a slot, which is released on drop.
 pub(crate) struct Owned<'d, B: Body + ?Sized + 'd = dyn Body + 'd>(TaskRef<'d, B>);
 
 impl<'d, B: Body + ?Sized + 'd> Owned<'d, B> {
-    /// The side of the task, which has left no slot yet.
+    /// Creates the reference of the task, which has not been released yet.
     pub(crate) const fn new(hold: TaskRef<'d, B>) -> Self {
         Self(hold)
     }
 }
 
 impl<'d, F: Future + 'd> Owned<'d, Slot<F>> {
-    /// The side of the task, with its future's type forgotten.
+    /// Erases the future's type.
     pub(crate) fn erase(self) -> Owned<'d> {
         let this = ManuallyDrop::new(self);
         Owned(this.0.map(|slot| slot as NonNull<dyn Body + 'd>))
@@ -153,7 +153,7 @@ impl<'d, B: Body + ?Sized + 'd> Deref for Owned<'d, B> {
 
 impl<B: Body + ?Sized> Drop for Owned<'_, B> {
     fn drop(&mut self) {
-        // SAFETY: nothing uses it from here on.
+        // SAFETY: nothing uses the reference after this.
         #[expect(unsafe_code, reason = "see Holder::leave")]
         unsafe {
             self.0.leave(Side::Task);
@@ -161,11 +161,12 @@ impl<B: Body + ?Sized> Drop for Owned<'_, B> {
     }
 }
 
-/// Gives back the slot, or its count, when one side has left, also where what it dropped there has panicked.
+/// A guard that releases the slot, or its count, after one side has left, even if the value that was dropped there
+/// panicked.
 struct Leaves<'d, T: AnyTaskCell + ?Sized> {
     hold: TaskRef<'d, T>,
     side: Side,
-    /// None while it is leaving.
+    /// `None` until the side has left.
     is_free: Option<bool>,
 }
 
@@ -173,7 +174,7 @@ impl<T: AnyTaskCell + ?Sized> Drop for Leaves<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let Self { hold, side, .. } = *self;
-        // What has panicked is dropped: there is nothing left to do but to leave.
+        // The value that panicked counts as dropped, so that only leaving remains.
         let is_free = self.is_free.unwrap_or_else(|| AnyTaskCell::leave(&*hold, side));
         match hold.free {
             Some(free) => {
@@ -184,7 +185,8 @@ impl<T: AnyTaskCell + ?Sized> Drop for Leaves<'_, T> {
                     free.give_back(hold.head());
                 }
             }
-            // SAFETY: `heap` made the pointer of a count, which is given back once: `leave` is the hold's last use.
+            // SAFETY: `heap` made the pointer from an `Rc`, whose count is released once: `leave` is the last use of
+            // the reference.
             #[cfg(feature = "alloc")]
             #[expect(unsafe_code, reason = "see Holder::leave")]
             None => drop(unsafe { alloc::rc::Rc::from_raw(hold.slot.as_ptr()) }),
@@ -207,8 +209,8 @@ impl<T: AnyTaskCell + ?Sized> Deref for TaskRef<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: until `leave`, the slot is there: it is borrowed from its pool, or has this hold's count.
-        #[expect(unsafe_code, reason = "one pointer for both kinds is what makes a step short")]
+        // SAFETY: the slot exists until `leave`: it is borrowed from its pool, or this reference holds a count.
+        #[expect(unsafe_code, reason = "one pointer type for both kinds keeps a step short")]
         unsafe {
             self.slot.as_ref()
         }

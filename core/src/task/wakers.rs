@@ -1,7 +1,7 @@
-//! The waker of a task: for futures of other crates, which know nothing of the kernel.
+//! The waker of a task, for futures of other crates, which do not know the kernel.
 //!
-//! While a task runs, its waker is a view of its slot, which costs nothing to make. Who keeps it beyond the step
-//! clones it, and gets one of the host's [`Wakers`] then.
+//! While a task runs, its waker is a view of its slot, which costs nothing to create. A future that keeps the waker
+//! beyond the step clones it, and gets one of the host's [`Wakers`] instead.
 
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -11,17 +11,17 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 use crate::kernel::id::TaskId;
 use crate::task::report::Reports;
 
-/// Makes wakers that live as long as somebody has them, on any thread.
+/// A factory of wakers that can be kept for any time, on any thread.
 ///
-/// A native host's put the task's id into a queue and interrupt the wait; the host takes the ids out and calls
-/// [`Kernel::wake`](crate::Kernel::wake) with each. [`Signals`](crate::task::Signals) are for hosts without a heap.
+/// The wakers of a native host put the task's id into a queue and interrupt the wait; the host then calls
+/// [`Kernel::wake`](crate::Kernel::wake) with each id. [`Signals`](crate::task::Signals) are for hosts without a heap.
 pub trait Wakers: Sync {
-    /// A waker for `task`, which [would wake](Waker::will_wake) the same task as the ones before. To wake one that is
-    /// gone does nothing.
+    /// Returns a waker for `task`, which [would wake](Waker::will_wake) the same task as the wakers returned before for
+    /// it. Waking a task that has ended does nothing.
     fn waker(&self, task: TaskId) -> Waker;
 }
 
-/// For tasks that await nothing but sinbin's own futures: a waker that is kept beyond a step does nothing.
+/// Wakers for tasks that await only sinbin's own futures: a waker that is kept beyond a step does nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct NoWakers;
 
@@ -31,35 +31,36 @@ impl Wakers for NoWakers {
     }
 }
 
-/// The wakers of a door, and who hears of its tasks' failures, behind a thin pointer.
+/// The wakers of a run context, and the receiver of its tasks' failures, behind a thin pointer.
 pub(crate) struct Source<'d> {
     pub(crate) wakers: &'d (dyn Wakers + 'd),
     pub(crate) reports: Option<&'d (dyn Reports + 'd)>,
 }
 
-/// The budget at the beginning of a step; an operation takes one of it.
+/// The budget at the beginning of a step. An operation subtracts one.
 pub(crate) const FULL: u8 = u8::MAX;
 
-/// What a task's waker knows of it.
+/// The state of a task that its waker refers to.
 ///
-/// A waker can be lent to other threads while the task runs, so that everything here is shared between threads.
-/// Relaxed order is enough: whoever lends it has to order the threads anyway.
+/// A waker can be lent to other threads while the task runs, so all fields are shared between threads. Relaxed ordering
+/// is sufficient: code that lends a waker to another thread has to synchronize the threads anyway.
 pub(crate) struct WakerState {
     index: AtomicU32,
     generation: AtomicU32,
-    /// It is to run again at once.
+    /// True if the task is to run again at once.
     yields: AtomicBool,
-    /// Its waker was kept beyond a step: somebody outside may have it.
+    /// True if the task's waker was kept beyond a step, so that code outside of the task may have it.
     cloned: AtomicBool,
-    /// That, or it is cancelled, or over: its steps are not the usual ones.
+    /// True if the waker was kept, or the task is cancelled or has ended: its steps take the slow path.
     slow: AtomicBool,
-    /// Whether another step runs in the middle of the task's own.
+    /// True while another step runs within the task's own.
     suspended: AtomicBool,
-    /// The last combinator that the task began has looked at its second future first.
+    /// True if the combinator that the task began last polled its second future first.
     second_first: AtomicBool,
-    /// The budget that its next step begins with: see [`RunContext`](crate::task::RunContext).
+    /// The budget at the beginning of the task's next step: see [`RunContext`](crate::task::RunContext).
     pub(crate) budget: AtomicU8,
-    /// Where its wakers come from; good while the task or a handle on it is there, each of which has one on the door.
+    /// The source of the task's wakers. It is valid while the task or a handle on it exists: each of these has a handle
+    /// on the run context, which owns the source.
     wakers: AtomicPtr<Source<'static>>,
 }
 
@@ -78,7 +79,7 @@ impl WakerState {
         }
     }
 
-    /// Forgets the task before, if there was one. The next has its wakers from `wakers`.
+    /// Discards the state of the previous task, if any. The next task gets its wakers from `wakers`.
     pub(crate) fn reset(&self, wakers: &Source<'_>) {
         let wakers: NonNull<Source<'static>> = NonNull::from(wakers).cast();
         self.wakers.store(wakers.as_ptr(), Ordering::Relaxed);
@@ -106,7 +107,8 @@ impl WakerState {
         self.yields.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it yields; said once. (A swap would need what the smallest cores don't have.)
+    /// Returns true if the task yields, and clears the flag. (A swap would need an instruction that the smallest cores
+    /// lack.)
     #[inline]
     pub(crate) fn take_yield(&self) -> bool {
         let yields = self.yields.load(Ordering::Relaxed);
@@ -116,7 +118,8 @@ impl WakerState {
         yields
     }
 
-    /// Whether its waker was kept, or it is cancelled, or over. If not, the future is there.
+    /// Returns true if the task's waker was kept, or if the task is cancelled or has ended. If false, the future
+    /// exists.
     #[inline]
     pub(crate) fn needs_slow_path(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
@@ -126,14 +129,15 @@ impl WakerState {
         self.slow.store(true, Ordering::Relaxed);
     }
 
-    /// Returns where the task's failure is reported if nobody joins it.
+    /// Returns the receiver of the task's failure, if the task is not joined.
     ///
     /// # Safety
     ///
-    /// The task, or a handle on it, is there.
+    /// The task, or a handle on it, must exist.
     #[expect(unsafe_code, reason = "the pointer has no lifetime")]
     pub(crate) unsafe fn reports(&self) -> Option<&dyn Reports> {
-        // SAFETY: the wakers are where `reset` was told; they are the door's, on which both have a handle.
+        // SAFETY: `reset` stored the pointer. It points into the run context, on which both the task and the handle
+        // have a handle, so that it is valid while either of them exists.
         unsafe { self.wakers.load(Ordering::Relaxed).as_ref() }?.reports
     }
 
@@ -150,25 +154,25 @@ impl WakerState {
         self.cloned.load(Ordering::Relaxed)
     }
 
-    /// Whether `waker` is the one that [`lend`](Self::lend) makes.
+    /// Returns true if `waker` is the one that [`lend`](Self::lend) creates.
     #[inline]
     pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
         core::ptr::eq(waker.data(), core::ptr::from_ref(self).cast())
     }
 
-    /// A waker of the task for one step. To drop it would do nothing.
+    /// Creates a waker of the task for one step. Dropping the waker does nothing.
     ///
     /// # Safety
     ///
-    /// The step borrows this and the wakers that [`reset`](Self::reset) was given; and nobody gets more of the waker
-    /// than a reference, for the time of the step.
+    /// The step must borrow this value and the wakers that [`reset`](Self::reset) was given. No code may get more of
+    /// the waker than a reference that lives for the duration of the step.
     #[inline]
     #[expect(unsafe_code, reason = "the borrows are not in the waker's type")]
     pub(crate) unsafe fn lend(&self) -> ManuallyDrop<Waker> {
         let data = core::ptr::from_ref(self).cast();
-        // SAFETY: the functions of the table take the pointer for the reference that it was made of, and use the
-        // wakers; the caller vouches that both are good as long as the waker. `WakerState` and `Source` are `Sync`, as
-        // other threads may use it.
+        // SAFETY: the functions of the vtable convert the pointer back into the reference that it was made from, and
+        // use the wakers; the caller guarantees that both are valid as long as the waker. `WakerState` and `Source` are
+        // `Sync`, as other threads may use the waker.
         ManuallyDrop::new(unsafe { Waker::new(data, &LENT) })
     }
 }
@@ -179,14 +183,15 @@ const _: () = {
     is_sync::<Source<'_>>();
 };
 
-/// Returns true if a combinator that begins is to look at its second future first: every other one of a task is. So a
-/// loop of selects prefers neither of two that are always ready. A waker that is not the task's own tells nothing of that,
-/// and the first is first.
+/// Returns true if a combinator that begins is to poll its second future first, which alternates between the
+/// combinators of a task. A loop of selects therefore prefers neither of two futures that are always ready. With a
+/// waker that is not the task's own, the first future is always first.
 pub(crate) fn second_is_first(waker: &Waker) -> bool {
     if !core::ptr::eq(waker.vtable(), &LENT) {
         return false;
     }
-    // SAFETY: the table is used by `lend` alone, whose caller vouches for the waker, and with it the task, during the step.
+    // SAFETY: only `lend` uses the vtable, and its caller guarantees that the waker, and with it the task, is valid
+    // during the step.
     #[expect(unsafe_code, reason = "the waker's type does not name the task")]
     let caller = unsafe { caller(waker.data()) };
     let second_first = !caller.second_first.load(Ordering::Relaxed);
@@ -194,23 +199,23 @@ pub(crate) fn second_is_first(waker: &Waker) -> bool {
     second_first
 }
 
-/// What a waker does that is lent for a step.
+/// The vtable of a waker that is lent for a step.
 static LENT: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
 
-/// The caller behind a lent waker.
+/// Returns the caller behind a lent waker.
 ///
 /// # Safety
 ///
-/// `data` is that of a waker that [`WakerState::lend`] made and that is still there.
+/// `data` must come from a waker that [`WakerState::lend`] created and that still exists.
 #[expect(unsafe_code, reason = "see lend")]
 unsafe fn caller<'a>(data: *const ()) -> &'a WakerState {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller of this function guarantees this.
     unsafe { &*data.cast::<WakerState>() }
 }
 
-#[expect(unsafe_code, reason = "the table's functions are declared so")]
+#[expect(unsafe_code, reason = "the functions of a vtable are unsafe")]
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: the table is used by `lend` alone, whose caller vouches for the wakers.
+    // SAFETY: only `lend` uses the vtable, and its caller guarantees that the wakers are valid.
     let (caller, wakers) = unsafe {
         let caller = caller(data);
         (caller, &*caller.wakers.load(Ordering::Relaxed))
@@ -221,8 +226,8 @@ unsafe fn clone(data: *const ()) -> RawWaker {
     RawWaker::new(waker.data(), waker.vtable())
 }
 
-#[expect(unsafe_code, reason = "the table's functions are declared so")]
+#[expect(unsafe_code, reason = "the functions of a vtable are unsafe")]
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the table is used by `lend` alone.
+    // SAFETY: only `lend` uses the vtable.
     unsafe { caller(data) }.yields();
 }

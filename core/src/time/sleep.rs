@@ -1,4 +1,4 @@
-//! Waiting for a moment.
+//! Timers.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -11,7 +11,7 @@ use crate::task::alarm::Alarm;
 use crate::task::error::Elapsed;
 use crate::task::handle::Handle;
 
-/// The future of [`Handle::sleep`] and [`Handle::sleep_until`].
+/// The future returned by [`Handle::sleep`] and [`Handle::sleep_until`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<'d> {
@@ -20,12 +20,12 @@ pub struct Sleep<'d> {
     stage: Stage,
 }
 
-/// How far a sleep is.
+/// The state of a sleep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
-    /// `until` is a span yet, and counts from the first look: there was no clock to be read.
+    /// `until` is still a span, which counts from the first poll, because the clock could not be read.
     Span,
-    /// The sleep has not begun; it lets other tasks have their turn first.
+    /// The sleep has not begun; it yields to other tasks first.
     Fresh,
     /// The sleep has begun.
     Begun,
@@ -51,7 +51,7 @@ impl Future for Sleep<'_> {
 }
 
 impl<'d> Handle<'d> {
-    /// Waits until `span` has passed. Others have their turn in any case.
+    /// Waits until `span` has passed. Other tasks can run in any case.
     pub fn sleep(self, span: Duration) -> Sleep<'d> {
         match self.clock() {
             Some(now) => self.sleep_until(now + span),
@@ -59,17 +59,18 @@ impl<'d> Handle<'d> {
         }
     }
 
-    /// Waits until `moment`. Others have their turn in any case. [`Instant::NEVER`] is a moment here, centuries away.
+    /// Waits until `moment`. Other tasks can run in any case. [`Instant::NEVER`] means the last instant, centuries
+    /// away.
     pub const fn sleep_until(self, moment: Instant) -> Sleep<'d> {
         let until = if moment.as_nanos() == Instant::NEVER.as_nanos() { Instant::LAST } else { moment };
         Sleep { alarm: Alarm::new(self), until, stage: Stage::Fresh }
     }
 
-    /// Waits for `future`, but no longer than `span` from now; then it is dropped.
+    /// Waits for `future`, but no longer than `span` from now; then the future is dropped.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`] when the time was over first.
+    /// Fails with [`Elapsed`] if the time has expired first.
     pub fn timeout<F: Future>(self, span: Duration, future: F) -> Timeout<'d, F> {
         match self.clock() {
             Some(now) => self.until(now + span, future),
@@ -77,18 +78,19 @@ impl<'d> Handle<'d> {
         }
     }
 
-    /// [`timeout`](Self::timeout) with a point in time; at [`Instant::NEVER`] there is none.
+    /// Waits for `future` as [`timeout`](Self::timeout) does, until an instant; [`Instant::NEVER`] means no deadline.
     pub const fn until<F: Future>(self, moment: Instant, future: F) -> Timeout<'d, F> {
         Timeout { alarm: Alarm::new(self), until: moment, begun: false, is_span: false, future }
     }
 
-    /// The moment `span` from now; never, where there is no span.
+    /// Returns the instant that is `span` from now, or [`Instant::NEVER`] without a span.
     #[must_use]
     pub fn after(self, span: Option<Duration>) -> Instant {
         span.map_or(Instant::NEVER, |span| self.now() + span)
     }
 
-    /// Ticks every `period` from now on; without a period, whenever all others have had a turn.
+    /// Creates an interval that ticks every `period` from now on. With a period of zero, it ticks whenever all other
+    /// ready tasks have run.
     #[must_use]
     pub fn every(self, period: Duration) -> Interval<'d> {
         Interval { handle: self, period, next: self.clock().map(|now| now + period) }
@@ -96,13 +98,13 @@ impl<'d> Handle<'d> {
 }
 
 pin_project! {
-    /// The future of [`Handle::timeout`].
+    /// The future returned by [`Handle::timeout`] and [`Handle::until`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Timeout<'d, F> {
         alarm: Alarm<'d>,
         until: Instant,
         begun: bool,
-        // `until` is a span yet, and counts from the first look.
+        // `until` is still a span, which counts from the first poll.
         is_span: bool,
         #[pin]
         future: F,
@@ -120,10 +122,11 @@ impl<F: Future> Future for Timeout<'_, F> {
             let span = Duration::from_nanos(this.until.as_nanos());
             (*this.until, *this.is_span) = (this.alarm.handle().now() + span, false);
         }
-        // A deadline is over in a step that it has woken, so not in the first one. At `NEVER` there is none.
+        // A deadline can expire only after the first poll, in a step that it woke. `NEVER` means no deadline.
         let is_over = *this.begun && *this.until != Instant::NEVER && *this.until <= run_context.seen();
         *this.begun = true;
-        // The future's own wait may not be the one that woke the task: what came in time is found by trying.
+        // The deadline may have woken the task instead of the future's own event. An attempt shows whether the event
+        // came in time.
         let insists = is_over.then(|| run_context.insist());
         let polled = this.future.poll(context);
         drop(insists);
@@ -137,21 +140,21 @@ impl<F: Future> Future for Timeout<'_, F> {
     }
 }
 
-/// Moments at equal distances: see [`Handle::every`].
+/// A sequence of instants at regular intervals: see [`Handle::every`].
 #[derive(Debug)]
 pub struct Interval<'d> {
     handle: Handle<'d>,
     period: Duration,
-    /// The next tick; none before the first wait, where there was no clock to be read.
+    /// The next tick; `None` before the first wait if the clock could not be read.
     next: Option<Instant>,
 }
 
 impl Interval<'_> {
-    /// Waits for the next tick, and returns when it was due. Ticks that nobody waited for are left out.
+    /// Waits for the next tick, and returns the instant at which it was due. Missed ticks are skipped.
     pub async fn tick(&mut self) -> Instant {
         let next = *self.next.get_or_insert_with(|| self.handle.now() + self.period);
         let due = if self.period.is_zero() { self.handle.now() } else { next };
-        // A tick that is due is had at once, also beside something else that is always ready; the one after it is not due.
+        // A tick that is due completes at once, even if another future is always ready; the tick after it is not due.
         if self.period.is_zero() || due > self.handle.run_context().seen() {
             self.handle.sleep_until(due).await;
         }

@@ -1,8 +1,8 @@
-//! Numbers as a recording has them: LEB128.
+//! Numbers in recordings, which are LEB128.
 
 use alloc::vec::Vec;
 
-/// Appends a number: seven bits a byte, the lowest first.
+/// Appends a number: seven bits per byte, the lowest first.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are meant")]
 pub(super) fn put(mut number: u64, bytes: &mut Vec<u8>) {
@@ -13,14 +13,14 @@ pub(super) fn put(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-/// Appends a name: its two halves.
+/// Appends a name as its two halves.
 #[inline]
 pub(super) fn put_name(name: u64, bytes: &mut Vec<u8>) {
     put(name & u64::from(u32::MAX), bytes);
     put(name >> 32, bytes);
 }
 
-/// Takes a number from the front. `None` if there is none, or it has more than 64 bits.
+/// Removes a number from the front. Returns `None` if the bytes contain no number, or one of more than 64 bits.
 #[inline]
 pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;

@@ -1,4 +1,4 @@
-//! Recordings are read.
+//! The reader of recordings.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,22 +13,22 @@ use crate::driven::{Event, ServiceSettings, SourceHandle};
 use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
 
-/// Makes sense of a recording, piece by piece.
+/// A decoder of recordings, which decodes one frame at a time.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// Bytes before those that it is shown next.
+    /// The number of bytes before the next input.
     at: u64,
     /// The checksum of the frames so far.
     sum: u32,
     now: Instant,
-    /// Turns and events so far.
+    /// The numbers of turns and events so far.
     turns: u64,
     counted: u64,
     is_over: bool,
     events: Vec<Event>,
 }
 
-/// A frame: its length with the check of it, its checksum, what is in it, and what comes behind it.
+/// A frame: its length with the check byte, its checksum, its content, and the bytes behind it.
 struct Frame<'b> {
     length: [u8; 4],
     sum: u32,
@@ -36,22 +36,22 @@ struct Frame<'b> {
     rest: &'b [u8],
 }
 
-/// What is wrong with a frame, at so many bytes from its end.
+/// An error in a frame: the number of bytes between the error and the end of the frame, and the kind of damage.
 type Wrong = (usize, &'static str);
 
 impl Decoder {
-    /// One that has seen nothing yet.
+    /// Creates a decoder for the beginning of a recording.
     #[must_use]
     pub fn new() -> Self {
         let (turns, counted, is_over) = (0, 0, false);
         Self { at: 0, sum: 0, now: Instant::ZERO, turns, counted, is_over, events: Vec::new() }
     }
 
-    /// Whether `bytes` begin with a whole frame; or, at the beginning of a recording, with a whole header.
+    /// Returns true if `bytes` begin with a whole frame or, at the beginning of a recording, with a whole header.
     ///
     /// # Errors
     ///
-    /// When there will be none, however much more there is.
+    /// Fails if no frame can result, however many bytes follow.
     pub fn is_whole(&self, bytes: &[u8]) -> Result<bool, Error> {
         match self.frame(bytes) {
             Ok(_) => Ok(true),
@@ -60,11 +60,11 @@ impl Decoder {
         }
     }
 
-    /// The header, at the beginning of a recording, and what comes behind it.
+    /// Decodes the header at the beginning of a recording. Returns the bytes behind it too.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// Fails if `bytes` do not begin with a whole header.
     pub fn header<'b>(&mut self, bytes: &'b [u8]) -> Result<(Header, &'b [u8]), Error> {
         let (mut body, rest) = self.take_frame(bytes)?;
         let end = self.at;
@@ -72,11 +72,11 @@ impl Decoder {
         Ok((header.map_err(|wrong| nonsense(end, wrong))?, rest))
     }
 
-    /// The record that `bytes` begin with, and what comes behind it. Show that next.
+    /// Decodes the record at the front of `bytes`. Returns the bytes behind it too, which are the next input.
     ///
     /// # Errors
     ///
-    /// When there is none, or not the whole of it. The first error is the last word.
+    /// Fails if `bytes` do not begin with a whole record. The decoder must not be used after the first error.
     pub fn record<'d, 'b: 'd>(&'d mut self, bytes: &'b [u8]) -> Result<(Record<'d>, &'b [u8]), Error> {
         if self.is_over {
             return Err(Error::Nonsense { at: self.at, what: "something behind the end" });
@@ -110,7 +110,7 @@ impl Decoder {
         Ok((record.map_err(|wrong| nonsense(end, wrong))?, rest))
     }
 
-    /// What is in the frame that `bytes` begin with, and what comes behind it. That is next.
+    /// Decodes the frame at the front of `bytes`, and advances past it. Returns its content and the bytes behind it.
     fn take_frame<'b>(&mut self, bytes: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), Error> {
         let Frame { length, sum, body, rest } = self.frame(bytes)?;
         self.sum = frame_sum(self.sum, length, body);
@@ -125,7 +125,7 @@ impl Decoder {
         Ok((body, rest))
     }
 
-    /// The frame that `bytes` begin with. Its checksum is not looked at.
+    /// Returns the frame at the front of `bytes`, without a check of its checksum.
     fn frame<'b>(&self, bytes: &'b [u8]) -> Result<Frame<'b>, Error> {
         let short = Error::Short { at: self.at };
         let mut frames = bytes;
@@ -145,7 +145,7 @@ impl Decoder {
         }
         let (&length, rest) = frames.split_first_chunk().ok_or(short)?;
         let [a, b, c, check] = length;
-        // A length that is bent would have what follows taken for cut short.
+        // With a damaged length, the bytes that follow would look truncated.
         if a ^ b ^ c ^ check != 0xff {
             let at = self.at + (bytes.len() - frames.len()) as u64;
             return Err(Error::Nonsense { at, what: "a frame whose length is none" });
@@ -171,7 +171,7 @@ fn nonsense(end: u64, (left, what): Wrong) -> Error {
     Error::Nonsense { at: end - left as u64, what }
 }
 
-/// `what`, if nothing is left.
+/// Returns `what`, if no bytes are left.
 fn over<T>(body: &[u8], what: T) -> Result<T, Wrong> {
     if body.is_empty() { Ok(what) } else { Err((body.len(), "a frame that goes on behind its end")) }
 }
@@ -186,7 +186,7 @@ fn small(body: &mut &[u8]) -> Result<u32, Wrong> {
     u32::try_from(number(body)?).map_err(|_| (before, "a number that is too large"))
 }
 
-/// A number of things, of which each takes a byte at least.
+/// Reads the number of items, each of which takes at least a byte.
 fn count(body: &mut &[u8], most: usize) -> Result<usize, Wrong> {
     let before = body.len();
     let count = usize::try_from(number(body)?).ok().filter(|count| *count <= body.len());
@@ -229,7 +229,7 @@ fn header(body: &mut &[u8]) -> Result<Header, Wrong> {
     start.max_buffered = small(body)?;
     start.computes = flag(body)?;
     start.slice = small(body)?;
-    // Older recordings end here: of loops without such a limit.
+    // Older recordings end here, because their loops had no such limit.
     if !body.is_empty() {
         let before = body.len();
         start.max_jobs = small(body)?;
@@ -257,7 +257,7 @@ fn turn<'d, 'b: 'd>(
     let window = small(body)?;
     events.clear();
     let count = count(body, MAX_EVENTS)?;
-    // A count is believed only as far as it is a small one.
+    // Only a small count is trusted with an allocation.
     events.reserve(count.min(1024));
     for _ in 0..count {
         events.push(event(body)?);

@@ -12,7 +12,7 @@ use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
 use crate::kernel::interest::Interest;
 
-/// Where the first frame begins.
+/// The position of the first frame.
 const BEHIND_VERSION: usize = MAGIC.len() + 1;
 
 /// A record that owns what it holds.
@@ -35,7 +35,7 @@ impl From<Record<'_>> for Owned {
     }
 }
 
-/// Reads all that there is; what was found before the first error counts.
+/// Reads all records up to the first error.
 fn read(bytes: &[u8]) -> (Option<Header>, Vec<Owned>, Option<Error>) {
     let (mut decoder, mut records) = (Decoder::new(), Vec::new());
     let (header, mut rest) = match decoder.header(bytes) {
@@ -121,7 +121,7 @@ fn header() -> impl Strategy<Value = Header> {
     )
 }
 
-/// What happened: nanoseconds that passed, window, events, input, and what was answered. Or another began.
+/// A turn: nanoseconds since the previous one, window, events, input, and the answer. `None` is a fresh loop.
 type Happened = Option<(u32, u32, Vec<Event>, Vec<u8>, Option<TurnOutput>)>;
 
 fn happened() -> impl Strategy<Value = Happened> {
@@ -131,7 +131,7 @@ fn happened() -> impl Strategy<Value = Happened> {
     prop::option::weighted(0.9, turn)
 }
 
-/// Writes a recording; returns it, what is in it, and where its frames end.
+/// Writes a recording. Returns the recording, its records, and the positions of the ends of its frames.
 fn write(header: &Header, run: &[Happened], end: Option<bool>) -> (Vec<u8>, Vec<Owned>, Vec<usize>) {
     let (mut bytes, mut records) = (Vec::new(), Vec::new());
     let mut writer = Writer::new(header, &mut bytes);
@@ -262,7 +262,7 @@ proptest! {
     }
 }
 
-/// A recording whose last frame is `body`, and where that begins; its checksums are right.
+/// Returns a recording whose last frame is `body`, with correct checksums, and the position of `body`.
 fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
     let (mut bytes, ..) =
         write(&Header { service: String::new(), start: ServiceSettings::default() }, &[], None);
@@ -272,7 +272,7 @@ fn with_frame(body: &[u8]) -> (Vec<u8>, u64) {
     (bytes, at as u64)
 }
 
-/// Puts so many bytes, behind their count.
+/// Appends `len` zero bytes, preceded by their number.
 fn put_long(len: usize, body: &mut Vec<u8>) {
     let mut left = len;
     while left > 0x7f {
@@ -283,7 +283,7 @@ fn put_long(len: usize, body: &mut Vec<u8>) {
     body.resize(body.len() + len, 0);
 }
 
-/// A recording of a server whose limit of jobs is none at all.
+/// A recording of a server with a limit of 0 jobs.
 #[test]
 fn a_limit_of_no_jobs_is_damage() {
     let (mut bytes, mut sum) = (MAGIC.to_vec(), 0);
@@ -317,13 +317,13 @@ fn an_error_says_at_which_byte() {
     put_long(MAX_INPUT + 1, &mut long);
     let (bytes, at) = with_frame(&long);
     assert_eq!(read(&bytes).2, Some(Error::Nonsense { at: at + 4, what: "more input than a turn may have" }));
-    // A length that no turn can have, though its check is right.
+    // A length that no turn can have, with a correct check byte.
     let (mut bytes, _) = with_frame(&[3]);
     let at = bytes.len() as u64;
     let [a, b, c, ..] = (MAX_FRAME + 1).to_le_bytes();
     bytes.extend([a, b, c, !(a ^ b ^ c)]);
     assert_eq!(read(&bytes).2, Some(Error::Nonsense { at, what: "a frame that is larger than any turn" }));
-    // Nothing but zeros, as a disk may leave it.
+    // Zeros at the end, as a disk may leave them.
     let (mut bytes, _) = with_frame(&[3]);
     let at = bytes.len() as u64;
     bytes.extend([0; 64]);

@@ -1,4 +1,4 @@
-//! Recordings are written.
+//! The writer of recordings.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use crate::driven::{Command, Event, TurnOutput};
 use crate::kernel::Rest;
 use crate::kernel::instant::Instant;
 
-/// Writes a recording, by appending to bytes that the caller takes away when it likes.
+/// A writer of a recording. It appends to a buffer, which the caller can empty at any time.
 #[derive(Clone, Debug)]
 pub struct Writer {
     before: Instant,
@@ -18,7 +18,7 @@ pub struct Writer {
     events: u64,
     /// The checksum of the frames so far.
     sum: u32,
-    /// An answer as it is summed: kept for its room.
+    /// The buffer in which answers are encoded, kept for its capacity.
     answer: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Writer {
         Self { before: Instant::ZERO, turns: 0, events: 0, sum, answer: Vec::new() }
     }
 
-    /// A turn, and what the loop answered; `None` if it failed. O(events, commands and bytes).
+    /// Appends a turn and the answer of the loop, or `None` if the loop failed. O(events, commands and bytes).
     pub fn turn(&mut self, turn: &Turn<'_>, answer: Option<&TurnOutput>, bytes: &mut Vec<u8>) {
         self.turns += 1;
         self.events += turn.events.len() as u64;
@@ -53,12 +53,12 @@ impl Writer {
         });
     }
 
-    /// From here on, a fresh loop is told.
+    /// Records that the following turns belong to a fresh loop.
     pub fn fresh(&mut self, bytes: &mut Vec<u8>) {
         frame(&mut self.sum, bytes, |bytes| bytes.push(FRESH));
     }
 
-    /// Ends the recording. Whether the loop has ended too.
+    /// Ends the recording. `is_over` is true if the loop has ended too.
     pub fn end(&mut self, is_over: bool, bytes: &mut Vec<u8>) {
         frame(&mut self.sum, bytes, |bytes| {
             bytes.push(END);
@@ -68,20 +68,20 @@ impl Writer {
         });
     }
 
-    /// Turns so far.
+    /// Returns the number of turns so far.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.turns
     }
 }
 
-/// What a recording keeps of an answer.
+/// Returns the checksum of an answer, as recordings contain it.
 #[must_use]
 pub fn checksum(answer: &TurnOutput) -> u32 {
     sum(answer, &mut Vec::new())
 }
 
-/// The same, with room to write it down.
+/// Returns the checksum of an answer, which is encoded in `bytes`.
 pub(super) fn sum(answer: &TurnOutput, bytes: &mut Vec<u8>) -> u32 {
     bytes.clear();
     match answer.rest {
@@ -104,7 +104,7 @@ pub(super) fn sum(answer: &TurnOutput, bytes: &mut Vec<u8>) -> u32 {
     hasher.finalize()
 }
 
-/// Appends a frame; `sum` is the checksum of those before it, and then of this one too.
+/// Appends a frame. `sum` is the checksum of the frames before, to which this frame is added.
 #[inline]
 pub(super) fn frame(sum: &mut u32, bytes: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
@@ -119,7 +119,7 @@ pub(super) fn frame(sum: &mut u32, bytes: &mut Vec<u8>, put: impl FnOnce(&mut Ve
     head[4..].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// The checksum of the frames until then, and one more.
+/// Returns the checksum of the frames before and one more frame.
 #[inline]
 pub(super) fn frame_sum(before: u32, length: [u8; 4], body: &[u8]) -> u32 {
     let mut hasher = Hasher::new_with_initial(before);
@@ -151,7 +151,7 @@ fn put_header(header: &Header, bytes: &mut Vec<u8>) {
 
 #[inline]
 fn put_event(event: Event, bytes: &mut Vec<u8>) {
-    // Kind, name, and what else there is.
+    // The kind and the name, and then the remaining fields.
     let (kind, name) = match event {
         Event::Listener(source) => (0, source.0),
         Event::Accepted { listener, .. } => (1, listener.0),

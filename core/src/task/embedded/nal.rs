@@ -1,4 +1,4 @@
-//! The TCP traits of `edge-nal`: a loop connects and binds, a listener accepts, a connection is the socket.
+//! The TCP traits of `edge-nal`: a loop connects and binds, a listener accepts, and a connection is the socket.
 
 use core::net::SocketAddr;
 
@@ -22,7 +22,7 @@ impl<'d> TcpConnect for Handle<'d> {
     }
 }
 
-/// It listens when `bind` returns. Which port it got for 0, [`Listener::address`] says.
+/// The listener is listening when `bind` returns. For port 0, [`Listener::address`] returns the assigned port.
 impl<'d> TcpBind for Handle<'d> {
     type Error = Error;
     type Accept<'a>
@@ -35,8 +35,8 @@ impl<'d> TcpBind for Handle<'d> {
     }
 }
 
-/// Where the host does not know whose connection it is, this trait can't be served: the connection is closed, and
-/// the error is [`IoError::Unsupported`]. [`Listener::accept`] works there.
+/// This trait needs the address of the peer. If the host does not know it, `accept` closes the connection and fails
+/// with [`IoError::Unsupported`]; [`Listener::accept`] works there.
 impl<'d> TcpAccept for Listener<'d> {
     type Error = Error;
     type Socket<'a>
@@ -51,21 +51,21 @@ impl<'d> TcpAccept for Listener<'d> {
     }
 }
 
-/// It may be early: then the next `read` waits on.
+/// `readable` may complete early; the next `read` then waits.
 impl Readable for &Conn<'_> {
     async fn readable(&mut self) -> Result<(), Error> {
         Conn::readable(self).await
     }
 }
 
-/// It may be early: then the next `read` waits on.
+/// `readable` may complete early; the next `read` then waits.
 impl Readable for Conn<'_> {
     async fn readable(&mut self) -> Result<(), Error> {
         Conn::readable(self).await
     }
 }
 
-/// Both halves are the connection: one may wait to receive while the other waits to send.
+/// Both halves are the connection itself: a task may wait to receive on one while another waits to send on the other.
 impl<'d> TcpSplit for Conn<'d> {
     type Read<'a>
         = &'a Conn<'d>
@@ -81,7 +81,7 @@ impl<'d> TcpSplit for Conn<'d> {
     }
 }
 
-/// Both halves are the connection.
+/// Both halves are the connection itself.
 impl<'d> TcpSplit for &Conn<'d> {
     type Read<'a>
         = &'a Conn<'d>
@@ -97,11 +97,12 @@ impl<'d> TcpSplit for &Conn<'d> {
     }
 }
 
-/// To close the reading half is to read to the end of the stream, which can take the peer forever. To close both
-/// does not wait for that: it ends the sending half, and what the peer sends until the connection is dropped is
-/// still there to be read. (When it is dropped, a host sees to it that what was sent last is not lost.)
+/// Closing the reading half reads to the end of the stream, which never comes if the peer keeps the connection open.
+/// Closing both halves does not wait for the end of the stream: it ends the sending half, and bytes that the peer sends
+/// until the connection is dropped can still be read. (After the drop, a host ensures that the last bytes sent are not
+/// lost.)
 ///
-/// There is no way to reset a connection: `abort` fails with [`IoError::Unsupported`]. Drop the connection.
+/// A connection can't be reset: `abort` fails with [`IoError::Unsupported`]. Drop the connection instead.
 impl TcpShutdown for &Conn<'_> {
     async fn close(&mut self, what: Close) -> Result<(), Error> {
         if what != Close::Read {
@@ -117,7 +118,7 @@ impl TcpShutdown for &Conn<'_> {
     }
 }
 
-/// As for a reference.
+/// Behaves as the implementation for a reference.
 impl TcpShutdown for Conn<'_> {
     async fn close(&mut self, what: Close) -> Result<(), Error> {
         TcpShutdown::close(&mut &*self, what).await

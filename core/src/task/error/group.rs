@@ -6,53 +6,54 @@ use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
 use crate::task::error::WaitError;
 
-/// Tasks that failed beside the first.
+/// The tasks that failed after the first.
 #[cfg(feature = "alloc")]
 pub type Others<E> = alloc::vec::Vec<Other<E>>;
-/// Tasks that failed beside the first.
+/// The tasks that failed after the first.
 #[cfg(not(feature = "alloc"))]
 pub type Others<E> = heapless::Vec<Other<E>, MAX_CHILDREN>;
 
-/// How many tasks a group can have at a time at least; with a heap (feature `alloc`), the kernel's limit is the only
-/// one.
+/// The number of tasks that every group can hold at a time. With a heap (feature `alloc`), only the kernel limits the
+/// number.
 pub const MAX_CHILDREN: usize = 16;
 
-/// The reason for which a task of a group failed.
+/// The reason why a task of a group failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause<E> {
-    /// The task returned this.
+    /// The error that the task returned.
     Error(E),
     /// The task panicked.
     Panicked,
-    /// The group's own task can't go on waiting for it.
+    /// The group's own task can't wait any longer.
     Wait(WaitError),
 }
 
-/// A task that failed: which, what it is called, where it was spawned, and why. Where that is the failure of a
-/// group in turn, it says who waited for whom.
+/// A task that failed: its id, its name, where it was spawned, and why. If the cause is the failure of a nested group,
+/// the chain of failures shows which task waited for which.
 #[derive(Clone, Debug)]
 pub struct Failed<E> {
-    /// Which task.
+    /// The id of the task.
     pub task: TaskId,
-    /// The task's name, and where it was spawned; unknown of the group's own task.
+    /// The task's name, and where it was spawned; `None` for the group's own task.
     pub label: Option<Label>,
-    /// Why.
+    /// The reason for the failure.
     pub cause: Cause<E>,
-    /// The tasks of the group that failed after it, in the order of their ends: in the same turn, or while they were
-    /// cleaning up. [`Group::next`](crate::group::Group::next) leaves it empty, as it returns them itself.
+    /// The tasks of the group that failed afterwards, in the order in which they ended: in the same turn, or during
+    /// their cleanup. [`Group::next`](crate::group::Group::next) leaves this list empty, because it returns these tasks
+    /// itself.
     pub others: Others<E>,
 }
 
-/// A task that failed after the first of its group.
+/// A task that failed after the first one of its group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Other<E> {
-    /// Which task.
+    /// The id of the task.
     pub task: TaskId,
     /// The task's name, and where it was spawned.
     pub label: Label,
-    /// Why.
+    /// The reason for the failure.
     pub cause: Cause<E>,
-    /// True if the task had been told that it is cancelled, which then is mostly why it failed.
+    /// True if the task had been notified of its cancellation, which is then usually the reason for the failure.
     pub was_told: bool,
 }
 
@@ -73,7 +74,7 @@ impl<E: fmt::Display> fmt::Display for Other<E> {
     }
 }
 
-/// Shows the first failure, and the others of tasks that had not been told that they are cancelled.
+/// Shows the first failure, and those of the other tasks that had not been notified of a cancellation.
 impl<E: fmt::Display> fmt::Display for Failed<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n  in task {}", self.cause, self.task)?;

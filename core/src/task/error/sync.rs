@@ -4,30 +4,31 @@ use core::fmt;
 
 use crate::task::error::{Error, WaitError};
 
-/// A value that was not sent, and why.
+/// Error returned when a value was not sent. It contains the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SendError<T> {
     /// The channel is closed.
     Closed(T),
-    /// There is no room, or others wait for it; [`Channel::send`](crate::sync::Channel::send) waits.
+    /// The channel has no free capacity, or other senders wait for it. [`Channel::send`](crate::sync::Channel::send)
+    /// waits.
     Full(T),
-    /// The task must not wait, or is none of the channel's loop.
+    /// The task must not wait, or it is not a task of the channel's loop.
     Wait(WaitError, T),
 }
 
-/// Why there is no value.
+/// Error returned when no value was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The channel is closed, and all that was sent has been received.
+    /// The channel is closed, and all values that were sent have been received.
     Closed,
-    /// The task must not wait, or is none of the channel's loop.
+    /// The task must not wait, or it is not a task of the channel's loop.
     Wait(WaitError),
 }
 
 impl<T> SendError<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_value(self) -> T {
         match self {
             Self::Closed(value) | Self::Full(value) | Self::Wait(_, value) => value,
@@ -64,15 +65,15 @@ impl From<WaitError> for RecvError {
     }
 }
 
-/// Why there is no [`Permit`](crate::sync::Permit).
+/// Error returned when no [`Permit`](crate::sync::Permit) was acquired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PermitError {
-    /// More permits were asked for than there ever are.
+    /// More permits were requested than the semaphore has in total.
     Above {
-        /// How many were asked for.
+        /// The number of permits that were requested.
         asked: u32,
-        /// How many there are.
+        /// The number of permits that the semaphore has.
         total: u32,
     },
     /// The task must not wait.
