@@ -1,12 +1,12 @@
-//! A producer makes five baozi for each of two consumers, who eat them as they come: generators that are sent values,
-//! as tasks that receive from channels.
+//! A producer makes five baozi for each of two consumers, which eat them as they arrive. In Python, the consumers are
+//! generators to which values are sent; here, they are tasks that receive from channels.
 
 use std::rc::Rc;
 
 use sinbin::sync::{Channel, RecvError, SendError};
 use sinbin::task::{Handle, WaitError};
 
-/// A plate has room for one.
+/// A plate, with capacity for one baozi.
 type Plate<'d> = Rc<Channel<'d, u32, 1>>;
 
 async fn consumer(name: &str, plate: Plate<'_>) -> Result<(), RecvError> {
@@ -25,7 +25,7 @@ async fn producer(handle: Handle<'_>, plates: [Plate<'_>; 2]) -> Result<(), Send
         for plate in &plates {
             plate.send(n).await?;
         }
-        handle.yield_now().await; // they eat
+        handle.yield_now().await; // the consumers eat
         println!("[producer] is making baozi {n}");
     }
     for plate in &plates {
@@ -42,9 +42,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             consumers.push(handle.spawn(consumer(name, Rc::clone(plate)))?);
         }
         let mut producer = handle.spawn(producer(handle, plates))?;
-        producer.join().await.expect("nobody cancels it").expect("the plates are not closed");
+        producer.join().await.expect("it is not cancelled").expect("the plates are not closed");
         for consumer in &mut consumers {
-            consumer.join().await.expect("nobody cancels it").expect("it may wait");
+            consumer.join().await.expect("it is not cancelled").expect("the consumer does not fail");
         }
         Ok::<_, WaitError>(())
     })??;

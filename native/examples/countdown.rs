@@ -1,4 +1,4 @@
-//! Three tasks count down in turn, as in the talk: between two numbers of one, every other has its turn.
+//! Three tasks count down in turn, as in the talk: after each number, the task yields to the others.
 
 use sinbin::task::{Handle, WaitError};
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             tasks.push(handle.spawn(countdown(handle, n))?);
         }
         for task in &mut tasks {
-            task.join().await.expect("nobody cancels it");
+            task.join().await.expect("it is not cancelled");
         }
         Ok::<_, WaitError>(())
     })??;

@@ -1,5 +1,6 @@
-//! Two tasks take two locks in opposite orders. Where the locks are in an order, the one that goes against it is
-//! refused, and the other goes on. Where they are not, the tasks wait for each other, and the loop says who for whom.
+//! Two tasks acquire two locks in opposite orders. If the locks are ordered, the task that violates the order gets an
+//! error, and the other task continues. Otherwise the tasks wait for each other, and the loop reports which task waits
+//! for which.
 
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ type Shared<'d> = Rc<Ordered<'d, 'd, ()>>;
 
 async fn in_order(handle: Handle<'_>, first: Shared<'_>, then: Shared<'_>) -> Result<(), OrderError> {
     let _first = acquire(&*first).await?;
-    handle.yield_now().await; // the other takes its first
+    handle.yield_now().await; // the other task acquires its first lock
     let _then = acquire(&*then).await?;
     Ok(())
 }
@@ -22,21 +23,21 @@ async fn at_will(
     then: Rc<Lock<'_, ()>>,
 ) -> Result<(), WaitError> {
     let _first = first.lock().await?;
-    handle.yield_now().await; // the other takes its first
+    handle.yield_now().await; // the other task acquires its first lock
     let _then = then.lock().await?;
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     sinbin::run(async |handle| {
-        // A task can't borrow from another, so the order stays for good.
+        // A task cannot borrow from another task, so the order is leaked.
         let order = &*Box::leak(Box::new(Order::<4>::new(handle)));
         let (x, y) = (Rc::new(order.lock("x", ())), Rc::new(order.lock("y", ())));
         let mut one = handle.spawn(in_order(handle, Rc::clone(&x), Rc::clone(&y)))?;
         let mut two = handle.spawn(in_order(handle, y, x))?;
-        let refused = two.join().await.expect("nobody cancels it").expect_err("it has the last one");
+        let refused = two.join().await.expect("it is not cancelled").expect_err("it holds the last lock");
         println!("{refused}");
-        one.join().await.expect("nobody cancels it").expect("it keeps the order");
+        one.join().await.expect("it is not cancelled").expect("it follows the order");
         println!("task {} had both locks", one.task());
         Ok::<_, WaitError>(())
     })??;
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (x, y) = (Rc::new(Lock::new(handle, ())), Rc::new(Lock::new(handle, ())));
         let mut one = handle.spawn(at_will(handle, Rc::clone(&x), Rc::clone(&y)))?;
         handle.spawn(at_will(handle, y, x))?;
-        one.join().await.expect("nobody cancels it")
+        one.join().await.expect("it is not cancelled")
     });
     match stalled {
         Err(error) => println!("{error}"),

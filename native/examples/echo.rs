@@ -1,4 +1,4 @@
-//! The echo server, as a coroutine: `echo [ADDRESS]`. Try it with `nc 127.0.0.1 25000`.
+//! The echo server as a coroutine: `echo [ADDRESS]`. Try it with `nc 127.0.0.1 25000`.
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -19,11 +19,11 @@ async fn echo(conn: Conn<'_>) -> Result<(), task::Error> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(address) = std::env::args().nth(1) else {
-        // This line is all that it takes.
+        // This line is the whole server.
         sinbin::serve("127.0.0.1:25000", echo)?;
         return Ok(());
     };
-    // The same with a listener of our own, which knows what port it got when it asked for 0.
+    // With a listener of its own, the program can print the port that the system chose.
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
     Settings::default().serve([listener], |_| {}, echo)?;

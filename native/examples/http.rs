@@ -1,7 +1,7 @@
 //! A web server: `http [ADDRESS]`. Try it with `curl http://127.0.0.1:8080/fib/30`.
 //!
-//! The protocol is `edge-http`'s, which knows nothing of sinbin: it speaks over whatever reads and writes as
-//! `embedded-io-async` says, and our connections do.
+//! The protocol is implemented by `edge-http`, which has no dependency on sinbin. It works with every type that
+//! implements the traits of `embedded-io-async`, as connections do.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use embedded_io_async::{ErrorType, Read, Write};
 use sinbin::Settings;
 use sinbin::task::{Conn, Error};
 
-/// How long a client may take for a request, and between two.
+/// The time that a client may take for a request, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The headers that a request may have.
+/// The maximum number of headers of a request.
 const HEADERS: usize = 32;
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Reads more at once than it is asked for: `edge-http` asks for single bytes, lest it take some of the next request.
+/// A buffered reader. `edge-http` reads single bytes, so that it does not consume bytes of the next request.
 struct Buffered<T> {
     io: T,
     bytes: [u8; 512],
@@ -55,7 +55,7 @@ impl<T: Write> Write for Buffered<T> {
     }
 }
 
-/// Answers one request. Whether the connection can take another.
+/// Answers one request. Returns true if the connection can be used for another one.
 async fn answer<T: Read + Write>(io: &mut T) -> Result<bool, HttpError<T::Error>> {
     let mut buf = [0; 2048];
     let mut conn = Connection::<_, HEADERS>::new(&mut buf, io).await?;
@@ -66,7 +66,7 @@ async fn answer<T: Read + Write>(io: &mut T) -> Result<bool, HttpError<T::Error>
             Some(n) => (200, "OK", format!("{}\n", fib(n))),
             None => (404, "Not Found", format!("There is no {path}.\n")),
         },
-        // The answer to HEAD has no body, whatever it is.
+        // The response to HEAD has no body, whatever its status is.
         (Method::Head, _) => (405, "Method Not Allowed", String::new()),
         _ => (405, "Method Not Allowed", "Only GET is.\n".to_owned()),
     };
@@ -78,7 +78,7 @@ async fn answer<T: Read + Write>(io: &mut T) -> Result<bool, HttpError<T::Error>
     Ok(!conn.needs_close())
 }
 
-/// The talk's numbers, as far as they fit.
+/// Returns the talk's Fibonacci number of `n`, or the largest one that fits.
 fn fib(n: u32) -> u64 {
     let (mut now, mut next) = (0_u64, 1);
     for _ in 0..n.clamp(1, 93) {

@@ -1,4 +1,4 @@
-//! Two tasks take turns, and the program waits for both: gevent's `spawn`, `sleep(0)` and `joinall`.
+//! Two tasks take turns, and the program waits for both, like gevent's `spawn`, `sleep(0)` and `joinall`.
 
 use sinbin::task::{Handle, JoinHandle, WaitError};
 
@@ -16,7 +16,7 @@ async fn bar(handle: Handle<'_>) {
 
 async fn join_all(tasks: impl IntoIterator<Item = JoinHandle<'_, ()>>) {
     for mut task in tasks {
-        task.join().await.expect("nobody cancels it");
+        task.join().await.expect("it is not cancelled");
     }
 }
 

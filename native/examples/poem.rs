@@ -1,5 +1,5 @@
-//! Two loudspeakers recite a poem in turn, by a condition: each waits until the next line is its own. Whichever
-//! begins, and however often they are woken, the lines come in order.
+//! Two loudspeakers recite a poem in turn, with a condition variable: each waits until the next line is its own. The
+//! lines come in order, whichever loudspeaker starts, and however often the tasks are woken.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ const XIAO_AI: (&str, [&str; 6]) =
     ("小爱", ["在", "好啊", "君住长江尾", "共饮长江水", "此恨何时已", "定不负相思意"]);
 
 struct Poem<'d> {
-    /// How many lines were recited.
+    /// The number of lines recited so far.
     recited: Lock<'d, usize>,
     next: Condition<'d>,
 }
@@ -32,7 +32,7 @@ impl<'d> Poem<'d> {
         Self { recited: Lock::new(handle, 0), next: Condition::new(handle) }
     }
 
-    /// Recites the `lines` of the poem from the one with the number `first` on, every other.
+    /// Recites `lines`, which are every second line of the poem from number `first` on.
     async fn recite(self: Rc<Self>, first: usize, (name, lines): (&str, [&str; 6])) -> Result<(), WaitError> {
         let mut recited = self.recited.lock().await?;
         for (line, own) in lines.iter().zip((first..).step_by(2)) {
@@ -50,8 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let poem = Rc::new(Poem::new(handle));
         let mut xiao_ai = handle.spawn(Rc::clone(&poem).recite(1, XIAO_AI))?;
         let mut genie = handle.spawn(poem.recite(0, TMALL_GENIE))?;
-        genie.join().await.expect("nobody cancels it")?;
-        xiao_ai.join().await.expect("nobody cancels it")
+        genie.join().await.expect("it is not cancelled")?;
+        xiao_ai.join().await.expect("it is not cancelled")
     })??;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Squares from the worker threads, three ways: one job, a map in the order of its numbers, and callbacks in the
-//! order in which the jobs end. The loop goes on meanwhile.
+//! Squares computed by worker threads in three ways: a single job, a map whose results are in order, and callbacks in
+//! the order in which the jobs end. The loop continues in the meantime.
 
 use sinbin::task::{Handle, JobError};
 
@@ -7,7 +7,7 @@ fn square(n: u64) -> u64 {
     n * n
 }
 
-/// Has `work` done on all numbers at once.
+/// Computes `work` for all numbers at the same time.
 async fn map(
     handle: Handle<'_>,
     work: fn(u64) -> u64,
@@ -19,12 +19,12 @@ async fn map(
     }
     let mut results = Vec::new();
     for job in &mut jobs {
-        results.push(job.join().await.expect("nobody cancels it")?);
+        results.push(job.join().await.expect("it is not cancelled")?);
     }
     Ok(results)
 }
 
-/// Has `work` done on `n`, and hands the result to `callback`.
+/// Computes `work` for `n`, and passes the result to `callback`.
 async fn apply(handle: Handle<'_>, work: fn(u64) -> u64, n: u64, callback: fn(u64)) -> Result<(), JobError> {
     handle.job(move || work(n)).await.map(callback)
 }
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             tasks.push(handle.spawn(apply(handle, square, n, got)).expect("there is room"));
         }
         for task in &mut tasks {
-            task.join().await.expect("nobody cancels it")?;
+            task.join().await.expect("it is not cancelled")?;
         }
         Ok::<_, JobError>(())
     })??;

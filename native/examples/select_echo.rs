@@ -1,8 +1,8 @@
 //! The echo server of the tutorials on `select`, with its message queues and its log: `select_echo [ADDRESS]`.
 //!
-//! There one loop asks for all sockets at once which are readable, writable or in trouble. Here each connection has a
-//! task, which waits for its own three; what was the state of the loop, the lists and the dictionary of queues, is a
-//! variable of the task.
+//! In the tutorials, one loop queries all sockets for those that are readable, writable or in an exceptional condition.
+//! Here each connection has a task, which waits for these three conditions of its own socket. The state of the loop
+//! (the lists, and the dictionary of queues) becomes variables of the task.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use sinbin::task::{self, Conn, Either, Handle, select};
 
-/// Messages that may wait for a slow client. It is not read from before there is room for another.
+/// The maximum number of messages queued for a slow client. At the limit, the task does not read from the client.
 const MAX_MESSAGES: usize = 64;
 
 async fn echo(conn: Conn<'_>, peer: SocketAddr) {
@@ -34,7 +34,7 @@ async fn exchange(conn: &Conn<'_>, peer: SocketAddr) -> Result<(), task::Error> 
                 None => pending().await,
             }
         };
-        // The first of the three; the others are dropped, and have done nothing.
+        // Waits for the first of the three operations. The other two are dropped without having had an effect.
         match select(readable, select(writable, conn.hangup())).await {
             Either::First(count) => match count? {
                 0 => has_ended = true,
@@ -55,7 +55,7 @@ async fn exchange(conn: &Conn<'_>, peer: SocketAddr) -> Result<(), task::Error> 
                     eprintln!("output queue for {peer} is empty");
                 }
             }
-            // Whether it is so, and why, the next operation says.
+            // The next operation reports whether and why the connection has ended.
             Either::Second(Either::Second(hangup)) => hangup?,
         }
     }

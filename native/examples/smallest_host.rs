@@ -1,5 +1,5 @@
-//! The smallest host that serves: a [`Platform`] for the loop of [`sinbin::serve`](mod@sinbin::serve), by `poll` of POSIX. The
-//! service is the echo of the tutorials.
+//! The smallest host that serves: a [`Platform`] for the loop of [`sinbin::serve`](mod@sinbin::serve), on `poll` of
+//! POSIX. The service is the echo service of the tutorials.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use socket2::Socket;
 struct Small {
     service: Echo,
     clock: Clock,
-    /// The sockets: each with what it is watched for, and whether it is a connection that is served.
+    /// The sockets, each with its watched interest, and true if it is a connection that is served.
     sockets: HashMap<SourceId, (Socket, Interest, bool)>,
     room: Admission<Socket>,
 }
@@ -49,7 +49,8 @@ impl Host for Small {
 
     fn close(&mut self, source: SourceId) {
         match self.sockets.remove(&source) {
-            // A socket that is closed while its peer still sends might lose what was sent to the peer last, so it is read out.
+            // If the socket were closed while the peer still sends, the peer might lose the last bytes sent to it. Its
+            // input is therefore discarded first.
             Some((socket, _, true)) if socket.shutdown(Shutdown::Write).is_ok() => self.room.linger(socket),
             _ => self.room.leave(1),
         }

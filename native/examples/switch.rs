@@ -1,5 +1,5 @@
-//! Two tasks hand control to each other by name: greenlet's `switch`. The first one's last switch is never answered,
-//! so it ends with the program.
+//! Two tasks switch to each other by name, like greenlet's `switch`. The last switch of the first task never returns,
+//! so the task ends with the program.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use sinbin::TaskId;
 use sinbin::task::{Handle, WaitError};
 
-/// Hands control to `other`, until somebody hands it back.
+/// Wakes `other`, and waits to be woken by name.
 async fn switch(handle: Handle<'_>, other: TaskId) -> Result<(), WaitError> {
     handle.wake(other);
     handle.wait_named().await
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let first = handle.spawn(first(handle, Rc::clone(&name)))?;
         let mut second = handle.spawn(second(handle, first.task()))?;
         name.set(second.task()).expect("it is set once");
-        second.join().await.expect("nobody cancels it")
+        second.join().await.expect("it is not cancelled")
     })??;
     Ok(())
 }

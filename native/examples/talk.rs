@@ -1,7 +1,8 @@
-//! The talk's six servers, and what each does to a fast client while another asks for something slow:
-//! `talk [SECONDS [N]]`, or `just talk`. A few seconds for each server; the slow client asks for `fib(N)`.
+//! Measures how each of the talk's six servers treats a fast client while another client requests slow computations:
+//! `talk [SECONDS [N]]`, or `just talk`. Each server is measured for a few seconds. The slow client asks for `fib(N)`.
 //!
-//! It takes the binaries that lie beside it: build the examples and the command first, as `just talk` does.
+//! The program starts binaries from its own directory and the directory above. Build the examples and the command
+//! first, as `just talk` does.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader};
@@ -22,11 +23,12 @@ const SERVERS: [(&str, &str); 6] = [
     ("talk_6", "coroutines, jobs are waited for"),
 ];
 
-/// How long anything may take beyond its time.
+/// The time that an operation may take beyond its expected duration.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A fast client that is let down takes turns with the slow one: one answer for each of its. From so many on it does not.
-/// (The rate that it keeps says less: the two share the cores with this measurement and with whatever else runs.)
+/// The ratio from which a fast client does not count as blocked. A fast client that is blocked takes turns with the
+/// slow one: it gets one answer for each slow one. (The share of its rate that it keeps is less meaningful: both
+/// clients share the cores with this measurement and with other programs.)
 const MORE: f64 = 4.0;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -35,8 +37,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (seconds, slow_n) = (argument(1, 4)?.max(1), argument(2, 30)?);
     let interrupted = interrupted()?;
     let own = env::current_exe()?;
-    let examples = own.parent().ok_or("the program lies nowhere")?;
-    let binaries = examples.parent().ok_or("the examples lie nowhere")?;
+    let examples = own.parent().ok_or("the program has no directory")?;
+    let binaries = examples.parent().ok_or("the examples have no parent directory")?;
 
     println!("A fast client asks for fib(1), alone and beside one that asks for fib({slow_n}).\n");
     println!(
@@ -57,7 +59,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `sinbin perf mixed --brief` says.
+/// The results that `sinbin perf mixed --brief` prints.
 struct Row {
     alone: f64,
     beside: f64,
@@ -129,7 +131,7 @@ fn program(directory: &Path, name: &str) -> PathBuf {
     directory.join(name).with_extension(env::consts::EXE_EXTENSION)
 }
 
-/// A child process. It is killed when this is dropped.
+/// A child process, which is killed when this handle is dropped.
 struct Running(Child);
 
 impl Running {
@@ -138,14 +140,14 @@ impl Running {
         child.map(Self).map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))
     }
 
-    /// The first line that it writes, if it does in time and before a signal.
+    /// Returns the first line of the output, if the process writes it in time and before a signal.
     fn first_line(&mut self, time: Duration, interrupted: &AtomicBool) -> Result<String, Box<dyn Error>> {
         let mut stdout = BufReader::new(self.0.stdout.take().ok_or("it was read before")?);
         let (sender, said) = channel();
         thread::spawn(move || {
             let mut line = String::new();
             sender.send(stdout.read_line(&mut line).map(|_| line)).ok();
-            // Who writes more must not find the pipe closed.
+            // The pipe stays open for processes that write more lines.
             io::copy(&mut stdout, &mut io::sink()).ok();
         });
         let end = Instant::now() + time;
@@ -172,7 +174,7 @@ impl Drop for Running {
     }
 }
 
-/// Becomes true with Ctrl-C or SIGTERM, so that the children do not outlive this program.
+/// Returns a flag that is set on Ctrl-C, SIGHUP or SIGTERM, so that the children do not outlive this program.
 #[cfg(unix)]
 fn interrupted() -> io::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

@@ -1,5 +1,5 @@
-//! The talk's first server: one thread, one client at a time. A second client is served when the first has left.
-//! `talk_1 [ADDRESS]`
+//! The talk's first server: one thread, one client at a time. A second client is served when the first one has
+//! disconnected. `talk_1 [ADDRESS]`
 
 #[path = "talk/service.rs"]
 mod service;

@@ -1,6 +1,6 @@
-//! The talk's second server: a thread for each client. In Python the clients share one core, and the one that computes
-//! most gets most of it; here each thread can have a core of its own, and the system is fair where there are too few.
-//! `talk_2 [ADDRESS]`
+//! The talk's second server: a thread for each client. In Python, the clients share one core, and the client that
+//! computes most gets most of it. Here each thread can run on its own core, and the system schedules threads fairly if
+//! there are more threads than cores. `talk_2 [ADDRESS]`
 
 #[path = "talk/service.rs"]
 mod service;

@@ -1,6 +1,6 @@
-//! The talk's third server: a thread for each client, and a pool that computes. In Python the pool is one of processes:
-//! only so does a fast client get past a slow one. Each request pays for the way there and back; here, where threads
-//! compute at the same time anyway, it pays for nothing. `talk_3 [ADDRESS]`
+//! The talk's third server: a thread for each client, and a pool that computes. In Python, the pool consists of
+//! processes, because only then does a slow client not delay a fast one. Each request pays for the round trip to the
+//! pool. Here that buys nothing, because threads compute in parallel anyway. `talk_3 [ADDRESS]`
 
 #[path = "talk/pool.rs"]
 mod pool;
@@ -38,7 +38,7 @@ fn fib_handler(mut client: TcpStream, pool: &Pool) -> Result<(), Box<dyn Error>>
         }
         let n = service::number(&request[..count])?;
         let future = pool.submit(move || fib(n));
-        let result = future.recv()?; // blocks this thread, and no other
+        let result = future.recv()?; // blocks only this thread
         client.write_all(format!("{result}\n").as_bytes())?;
     }
 }

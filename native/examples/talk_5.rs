@@ -1,5 +1,5 @@
-//! The talk's fifth server: coroutines, and a pool that computes; but the coroutine waits for the pool as a thread would.
-//! So the loop stands still as before, and each request pays for the pool besides. `talk_5 [ADDRESS]`
+//! The talk's fifth server: coroutines, and a pool that computes. But a coroutine waits for the pool as a thread would,
+//! so the loop is blocked as before, and each request pays for the pool in addition. `talk_5 [ADDRESS]`
 
 #[path = "talk/pool.rs"]
 mod pool;

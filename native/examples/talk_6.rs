@@ -1,5 +1,5 @@
-//! The talk's last server: coroutines, and a job for each request. The coroutine waits for it in the bin, as it does for
-//! its client, and the loop goes on. `talk_6 [ADDRESS]`
+//! The talk's last server: coroutines, and a job for each request. The coroutine is parked while the job runs, as it is
+//! while it waits for its client, and the loop continues. `talk_6 [ADDRESS]`
 
 #[path = "talk/service.rs"]
 mod service;
@@ -18,15 +18,15 @@ async fn fib_handler(client: Conn<'_>) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
         let n = service::number(&request[..count])?;
-        let result = client.handle().job(move || fib(n)).await?; // into the bin
+        let result = client.handle().job(move || fib(n)).await?; // parks the task
         client.send_all(format!("{result}\n").as_bytes()).await?;
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = Settings::default();
-    // As many as the talk's pool. One would do for `FibJob`, which is computed a slice at a time; a closure is one slice,
-    // and a short one would wait behind a long one.
+    // The number of processes in the talk's pool. One worker would be enough for `FibJob`, which is computed in slices.
+    // But a closure is a single slice, so that a short job would wait for a long one.
     settings.workers = 4;
     settings.serve([service::listen()?], |_| {}, fib_handler)?;
     Ok(())

@@ -1,5 +1,5 @@
-//! A hundred clients buy from a file of three tickets. Each reads it, waits for the network, and writes it: without a
-//! lock all are sold the same ticket; with one, three get theirs.
+//! A hundred clients buy from a file of three tickets. Each client reads the file, waits for the network, and writes
+//! the file. Without a lock, all clients buy the same ticket; with a lock, three clients get one each.
 
 use std::fs;
 use std::io::{self, Error, ErrorKind};
@@ -19,7 +19,7 @@ fn write(file: &Path, count: u32) -> io::Result<()> {
     fs::write(file, format!("{{\"count\": {count}}}\n"))
 }
 
-/// Buys a ticket, if there is one.
+/// Buys a ticket. Returns true if one was left.
 async fn buy(handle: Handle<'_>, file: Rc<Path>) -> io::Result<bool> {
     let left = read(&file)?;
     handle.yield_now().await; // the network is slow
@@ -29,17 +29,17 @@ async fn buy(handle: Handle<'_>, file: Rc<Path>) -> io::Result<bool> {
     Ok(left > 0)
 }
 
-/// Buys a ticket while nobody else does.
+/// Buys a ticket while no other client does.
 async fn buy_alone(handle: Handle<'_>, file: Rc<Path>, office: Rc<Lock<'_, ()>>) -> io::Result<bool> {
     let _turn = office.lock().await.map_err(Error::other)?;
     buy(handle, file).await
 }
 
-/// How many of the clients were sold a ticket.
+/// Returns the number of clients that bought a ticket.
 async fn sold(clients: Vec<JoinHandle<'_, io::Result<bool>>>) -> io::Result<u32> {
     let mut sold = 0;
     for mut client in clients {
-        sold += u32::from(client.join().await.expect("nobody cancels it")?);
+        sold += u32::from(client.join().await.expect("it is not cancelled")?);
     }
     Ok(sold)
 }

@@ -1,12 +1,12 @@
-//! Timed callbacks between I/O: the program reads from a connection, and prints what timers write into its other end,
-//! in the order of their deadlines.
+//! Timed callbacks between I/O: timers write to one end of a connection, and the program prints the lines that it reads
+//! at the other end, in the order of the deadlines.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use sinbin::task::{Conn, Error, Handle, JoinHandle};
 
-/// Runs `callback` after `delay`, unless it is cancelled before.
+/// Runs `callback` after `delay`, unless the returned handle is cancelled before.
 fn call_later<'d, F: Future + 'd>(
     handle: Handle<'d>,
     delay: Duration,

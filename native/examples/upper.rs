@@ -1,9 +1,9 @@
-//! A server made of callbacks, as in the tutorials on Python's `selectors`: it answers what it reads in upper case, with
-//! `_SB` behind. `upper [ADDRESS]`
+//! A server made of callbacks, as in the tutorials on Python's `selectors`: it answers each read in upper case, with
+//! `_SB` appended. `upper [ADDRESS]`
 //!
-//! Below the tasks there is a kernel that asks nothing of its host but to say what is ready. Here the host is
-//! [`Selector`], all of it, on `poll`; and what the kernel resumes is no coroutine but a function that was registered
-//! for a socket. What the next function has to know, the one before must hand on: compare `echo`.
+//! Below the tasks is a kernel whose only requirement is that its host reports which sources are ready. Here
+//! [`Selector`] is the whole host, on `poll`. The kernel does not resume coroutines, but functions that were registered
+//! for sockets. State for the next function must be passed on by the previous one: compare `echo`.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use sinbin::{Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason};
 use socket2::{Domain, Socket, Type};
 
-/// Sockets that can wait at a time.
+/// The maximum number of sockets that wait at the same time.
 const MAX_SOCKETS: usize = 512;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A client has come.
+/// Accepts a client.
 fn accept(selector: &mut Selector, listener: Socket) {
     let accepted = listener.accept();
     selector.register(listener, Interest::RECV, accept);
@@ -42,7 +42,7 @@ fn accept(selector: &mut Selector, listener: Socket) {
     }
 }
 
-/// A client has said something, or has left. A socket that nobody registers again is closed.
+/// Reads from a client. A socket that is not registered again is closed.
 fn read(selector: &mut Selector, mut conn: Socket) {
     let mut data = [0; 1024];
     match conn.read(&mut data) {
@@ -57,7 +57,7 @@ fn read(selector: &mut Selector, mut conn: Socket) {
     }
 }
 
-/// There may be room for the answer, or the rest of it.
+/// Sends as much of the answer as possible, and registers for the rest.
 fn write(selector: &mut Selector, mut conn: Socket, mut answer: Vec<u8>) {
     match conn.write(&answer) {
         Ok(count) => drop(answer.drain(..count)),
@@ -73,13 +73,13 @@ fn write(selector: &mut Selector, mut conn: Socket, mut answer: Vec<u8>) {
 
 type Callback = Box<dyn FnOnce(&mut Selector, Socket)>;
 
-/// Calls functions for sockets that are ready.
+/// Calls functions when their sockets are ready.
 struct Selector {
     kernel: Box<Kernel<Fixed<MAX_SOCKETS>>>,
     registered: HashMap<TaskId, Registered>,
 }
 
-/// What a task of the kernel is here.
+/// The socket and the function of a task of the kernel.
 struct Registered {
     socket: Socket,
     source: SourceId,
@@ -92,7 +92,7 @@ impl Selector {
         Self { kernel: Box::new(Kernel::new(&Fixed)), registered: HashMap::new() }
     }
 
-    /// Has `callback` called, once, when `socket` is ready. Where there are too many, the socket is closed.
+    /// Registers `callback` to be called once when `socket` is ready. If the limit is reached, the socket is closed.
     fn register(
         &mut self,
         socket: Socket,
@@ -108,10 +108,10 @@ impl Selector {
         self.registered.insert(task, Registered { socket, source, interest, callback });
     }
 
-    /// The loop that every host has.
+    /// Runs the loop that every host has.
     fn run(&mut self) -> io::Result<()> {
         loop {
-            // There are no deadlines here, so it is always the same time.
+            // There are no deadlines, so the time never has to advance.
             self.kernel.advance(Instant::ZERO);
             while let Some(task) = self.kernel.next() {
                 self.resume(task);
@@ -124,7 +124,7 @@ impl Selector {
         }
     }
 
-    /// A task's first step takes it to the bin, its second is the callback.
+    /// Runs a step of a task: the first step parks it, the second one calls the callback.
     fn resume(&mut self, task: TaskId) {
         if self.kernel.wake_reason(task) == Some(WakeReason::Spawned) {
             let Registered { source, interest, .. } = self.registered[&task];
@@ -139,7 +139,7 @@ impl Selector {
         }
     }
 
-    /// Tells the kernel what is ready, when something is.
+    /// Waits until a socket is ready, and notifies the kernel.
     #[cfg(unix)]
     fn wait(&mut self) -> io::Result<()> {
         use rustix::event::{PollFd, PollFlags, poll};
@@ -152,7 +152,7 @@ impl Selector {
             Err(error) => return Err(error.into()),
         }
         for (one, fd) in all.iter().zip(&fds) {
-            // An error or a hangup is something to hear of, too: the callback finds out.
+            // An error or a hangup counts as readiness too: the callback then detects it.
             if !fd.revents().is_empty() {
                 self.kernel.ready(one.source, one.interest);
             }
@@ -160,7 +160,8 @@ impl Selector {
         Ok(())
     }
 
-    /// Elsewhere, without unsafe code, one can only look again and again: readiness may always be early.
+    /// Reports all sockets as ready after a short sleep, because `poll` is not available here without unsafe code.
+    /// Spurious readiness is permitted.
     #[cfg(not(unix))]
     fn wait(&mut self) -> io::Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(1));

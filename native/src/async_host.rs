@@ -1,4 +1,4 @@
-//! What tasks that are `async fn`s can have of the native loop.
+//! Operations of the native loop for tasks that are `async fn`s.
 
 use std::net::SocketAddr;
 

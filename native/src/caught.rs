@@ -1,4 +1,4 @@
-//! Calls of the user's code, within a catch: a panic of it ends what it was called for, and nothing else.
+//! Calls of user code under `catch_unwind`: a panic ends only the task or job for which the code was called.
 
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::{fmt, mem};
 use sinbin_core::serve::{Guard, Subject};
 use sinbin_core::{Job, Progress};
 
-/// The guard of the native loops: it calls the user's code within a catch, and tells the log what panics.
+/// The guard of the native loops: calls user code under `catch_unwind`, and logs panics.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Catch;
 
@@ -29,7 +29,7 @@ impl Guard for Catch {
     }
 }
 
-/// The message of a panic that was caught.
+/// The message of a caught panic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Panicked(String);
 
@@ -39,11 +39,11 @@ impl fmt::Display for Panicked {
     }
 }
 
-/// Calls `act`, which is the user's.
+/// Calls `act`, which is user code.
 ///
 /// # Errors
 ///
-/// The message, if it panics. What it was changing may be half done.
+/// Returns the panic message if `act` panics. Values that `act` was modifying may then be in an inconsistent state.
 #[inline]
 pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(act)).map_err(panicked)
@@ -53,14 +53,14 @@ pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, Panicked> {
 fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    // The payload is the user's as well, and its destructor may panic in turn. The second payload is never dropped.
+    // The payload is a user value too, so its destructor may panic in turn. The second payload is never dropped.
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(another);
     }
     Panicked(text.unwrap_or_else(|| "with a value that is no text".to_owned()))
 }
 
-/// Something of the user's whose destructor is called within a catch, wherever it is dropped.
+/// A user value whose destructor is always called under `catch_unwind`.
 pub(crate) struct Caught<T>(Option<T>);
 
 impl<T> Caught<T> {
@@ -72,7 +72,7 @@ impl<T> Caught<T> {
         self.0.take()
     }
 
-    /// Returns the value, which is there until it is dropped.
+    /// Returns the value, or `None` after [`end`](Self::end).
     #[inline]
     pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut()
@@ -82,7 +82,7 @@ impl<T> Caught<T> {
     ///
     /// # Errors
     ///
-    /// If it panics.
+    /// Returns the panic message if the destructor panics.
     pub(crate) fn end(&mut self) -> Result<(), Panicked> {
         let inner = self.0.take();
         if mem::needs_drop::<T>() { caught(|| drop(inner)) } else { Ok(()) }
@@ -100,7 +100,7 @@ impl<T> Drop for Caught<T> {
     }
 }
 
-/// The user's job, and its result.
+/// Runs a user job, and wraps its result.
 impl<J: Job> Job for Caught<J> {
     type Output = Caught<J::Output>;
 
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// Panics whenever it is dropped.
+    /// A value whose destructor always panics.
     struct Grumbles;
 
     impl Drop for Grumbles {

@@ -2,26 +2,26 @@
 
 use sinbin_core::Instant;
 
-/// Tells the time of a loop: how long it has been since the loop was made.
+/// A monotonic clock that measures the time since the loop was created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(system::Moment);
 
 impl Clock {
-    /// Starts a clock, which begins at [`Instant::ZERO`].
+    /// Starts a clock at [`Instant::ZERO`].
     pub(crate) fn start() -> Self {
         Self(system::Moment::now())
     }
 
-    /// Returns the time.
+    /// Returns the current time.
     #[inline]
     pub(crate) fn now(self) -> Instant {
         Instant::from_nanos(self.0.nanos_since())
     }
 }
 
-/// Reads the clock by the system's call. A task reads the clock whenever it asks for a span, which a small service does once
-/// a request, and the standard library's moments cost five times the instructions: they are checked, and made to last for
-/// longer than 584 years.
+/// Reads the clock with `clock_gettime`. A task reads the clock whenever it computes a deadline, which a small service
+/// does once for each request. `std::time::Instant` takes five times as many instructions, because its arithmetic is
+/// checked and covers more than 584 years.
 #[cfg(target_os = "linux")]
 mod system {
     #![allow(unsafe_code)]
@@ -34,9 +34,10 @@ mod system {
         #[inline]
         pub(super) fn now() -> Self {
             let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            // SAFETY: the call writes to the one `timespec` that it is given, which is ours, and keeps nothing.
+            // SAFETY: the call writes only to the `timespec` that it receives, which is a local variable, and does not
+            // keep the pointer.
             let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-            // The numbers are never negative, and the call never fails: this clock is always there.
+            // The values are never negative, and the call never fails because this clock always exists.
             let [seconds, nanos] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
             Self(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos))
         }
@@ -80,7 +81,7 @@ mod tests {
         let mut before = clock.now();
         for _ in 0..10_000 {
             let (early, now) = (moment.elapsed(), clock.now());
-            assert!(now >= before, "it never goes back");
+            assert!(now >= before, "the clock never goes backwards");
             before = now;
             let now = now.since(sinbin_core::Instant::ZERO);
             assert!(now >= early, "{now:?} is not before {early:?}");

@@ -1,4 +1,4 @@
-//! Jobs of a native loop: in worker threads, or in slices on the loop itself.
+//! Jobs of a native loop: on worker threads, or in slices on the loop itself.
 
 use std::any::type_name;
 
@@ -8,15 +8,15 @@ use crate::caught::caught;
 use crate::host::SendJob;
 use crate::pool::{Pool, Ticket};
 
-/// The place where jobs are computed.
+/// The way in which jobs are computed.
 pub(crate) enum Compute<J: Job> {
-    /// Worker threads; the table holds what became of each job.
+    /// On worker threads. The table holds the state of each job.
     Workers(Pool<J>, IdMap<JobId, Given<J>>, Alone),
-    /// The loop, when it would wait, and for a slice of so many units between turns.
+    /// On the loop: while it would otherwise wait, and one slice of the given number of units between turns.
     Slices(Slicer<J, Limits>, u32),
 }
 
-/// The way to compute on the loop, for when there can be no workers.
+/// The parameters for computing on the loop, used if no worker thread can be started.
 #[derive(Clone, Copy)]
 pub(crate) struct Alone {
     pub(crate) limits: Limits,
@@ -29,16 +29,16 @@ impl Alone {
     }
 }
 
-/// A job in the hands of the workers.
+/// The state of a job that was submitted to the workers.
 pub(crate) enum Given<J: Job> {
-    /// The job waits or runs, and its result is wanted as long as the ticket is there.
+    /// The job waits or runs. Dropping the ticket cancels it.
     Running {
         _ticket: Ticket<J>,
     },
     Done(J::Output),
 }
 
-/// A job that is over.
+/// A job that has ended.
 pub(crate) enum Over {
     /// The result can be taken.
     Done(JobId),
@@ -54,7 +54,7 @@ impl<J: SendJob> Compute<J> {
                 Ok(_ticket) => {
                     table.insert(id, Given::Running { _ticket });
                 }
-                // There has never been a worker, so none has a job that this would lose.
+                // No worker has ever started, so no submitted job is lost when the pool is replaced.
                 Err(job) => {
                     tracing::warn!("without threads, jobs are computed in slices on the loop itself");
                     *self = alone.compute();
@@ -85,12 +85,12 @@ impl<J: SendJob> Compute<J> {
         }
     }
 
-    /// Returns true if the loop has computing of its own to do.
+    /// Returns true if the loop itself has jobs to compute.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Slices(slicer, _) if !slicer.is_idle())
     }
 
-    /// Runs a slice, if the loop computes itself.
+    /// Runs a slice if jobs are computed on the loop.
     pub(crate) fn slice(&mut self) -> Option<Over> {
         match self {
             Self::Slices(slicer, budget) => {
@@ -108,7 +108,7 @@ impl<J: SendJob> Compute<J> {
         }
     }
 
-    /// Returns what the workers have finished since the last call. Results that nobody wants any more are dropped.
+    /// Returns the jobs that the workers have finished since the last call. Drops the results of cancelled jobs.
     pub(crate) fn finished(&mut self) -> Vec<Over> {
         let Self::Workers(pool, table, _) = self else {
             return Vec::new();

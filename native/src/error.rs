@@ -1,59 +1,59 @@
-//! What can go wrong with a server as a whole.
+//! Errors of a server as a whole.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// Why a server did not start, or stopped.
+/// Error returned when a server does not start or stops early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address cannot be listened on.
+    /// Error returned when the server cannot listen on an address.
     #[error("cannot listen on {address}: {}", reason(.error))]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         error: io::Error,
     },
-    /// An address cannot be listened on beside another one of the same server.
+    /// Error returned when an address conflicts with another address of the same server.
     #[error("cannot listen on {address}: this server listens on {other} already; {}", instead(*.address, *.other))]
     Taken {
-        /// The address.
+        /// The address that is in conflict.
         address: SocketAddr,
-        /// Where the server listens already.
+        /// The address on which the server already listens.
         other: SocketAddr,
     },
-    /// None of the addresses can be listened on.
+    /// Error returned when the server cannot listen on any of the addresses.
     #[error("cannot listen: {}", reason(.0))]
     Bind(#[source] io::Error),
-    /// The program ended without a result: its task panicked, or was cancelled.
-    #[error("the program's task panicked or was cancelled before it came to a result")]
+    /// Error returned when the program's task panicked or was cancelled before it returned a result.
+    #[error("the program's task panicked or was cancelled before it returned a result")]
     JobError,
-    /// The system gives no poller, or it failed.
+    /// Error returned when the system provides no poller, or when the poller fails.
     #[error("cannot wait for readiness: {0}")]
     Poller(#[source] io::Error),
-    /// There is no place for another listener or connection.
-    #[error("there is no place for another task; the limit is {limit}")]
+    /// Error returned when the limit of listeners or connections is reached.
+    #[error("no capacity for another listener or connection; the limit is {limit}")]
     Full {
-        /// How many tasks there can be.
+        /// The maximum number of tasks.
         limit: usize,
     },
-    /// A socket could not be prepared.
+    /// Error returned when a socket cannot be configured.
     #[error("cannot prepare a connection: {0}")]
     Prepare(#[source] io::Error),
-    /// Every task waits for another: nothing can wake them.
-    #[error("no task can go on, and nothing can wake them:{list}")]
+    /// Error returned when every task waits for another task, so that nothing can wake any of them.
+    #[error("no task can make progress, and nothing can wake them:{list}")]
     Stalled {
-        /// How many tasks there are.
+        /// The number of tasks.
         tasks: usize,
-        /// Each on a line of its own, with what it waits for.
+        /// A list with one line for each task and what it waits for.
         list: String,
     },
 }
 
 impl Error {
-    /// Names the listener that is in the way, where an address is in use and it is one of `ours`.
+    /// Converts the error to [`Error::Taken`] if the address is in use and one of the listeners `ours` occupies it.
     #[must_use]
     pub fn beside(self, mut ours: impl Iterator<Item = SocketAddr>) -> Self {
         let Self::Listen { address, error } = self else { return self };
@@ -68,23 +68,23 @@ impl Error {
     }
 }
 
-/// Advice where two addresses of one server are in each other's way.
+/// Returns advice for two conflicting addresses of one server.
 fn instead(address: SocketAddr, other: SocketAddr) -> &'static str {
     if address.is_ipv4() == other.is_ipv4() {
-        "name each address once"
+        "specify each address only once"
     } else {
-        "with --dual-stack, an IPv6 address takes IPv4 connections too"
+        "with --dual-stack, an IPv6 address also accepts IPv4 connections"
     }
 }
 
-/// What to do about it, where the system's words do not say.
+/// Describes the error, with advice if the system's message contains none.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("{error}; stop the other program, or take another port (0 finds a free one)")
+            format!("{error}; stop the other program, or use another port (0 selects a free one)")
         }
-        io::ErrorKind::AddrNotAvailable => format!("{error}; no interface of this machine has it"),
-        io::ErrorKind::PermissionDenied => format!("{error}; ports below 1024 want rights"),
+        io::ErrorKind::AddrNotAvailable => format!("{error}; no local interface has this address"),
+        io::ErrorKind::PermissionDenied => format!("{error}; ports below 1024 require privileges"),
         _ => error.to_string(),
     }
 }

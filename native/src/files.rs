@@ -1,16 +1,16 @@
-//! Opening files that others may have made: recordings and guests.
+//! Opening files that may come from other users: recordings and guests.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Opens a regular file for reading. Opening never waits, as it would for a FIFO that nobody writes to, and what is no
-/// regular file is refused: a device such as `/dev/zero` has no end. The file that was opened is looked at, not its
-/// name, which may be that of another one by then.
+/// Opens a regular file for reading. The call never blocks, not even for a FIFO that has no writer. Files that are not
+/// regular are refused, because a device such as `/dev/zero` has no end. The type is checked on the opened file,
+/// because the name may refer to another file by then.
 ///
 /// # Errors
 ///
-/// The system's error, or that the file is no regular one.
+/// Returns the error of the system, or [`ErrorKind::InvalidInput`] if the file is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -30,7 +30,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     ))
 }
 
-/// Names what is no regular file.
+/// Returns a description of the type of a file that is not regular.
 fn name(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -1,9 +1,9 @@
 //! The I/O half of a [driven](crate::driven) loop: sockets, workers and the clock, for a guest that has none of them.
 //!
-//! A *guest* is a service with its tasks behind one call, [`Guest::turn`]. [`GuestServer`] collects what happened, calls it,
-//! and does what it answers. It does not matter to it where the guest lives: `sinbin-wasi` has it in a sandbox, and
-//! [`InProcess`] in this process. What the guest is told in its turns is all that it ever learns, so that is what can be
-//! recorded, and told again.
+//! A *guest* is a service and its tasks behind a single call, [`Guest::turn`]. [`GuestServer`] collects events, calls
+//! the guest, and executes the commands in its answer, wherever the guest runs: `sinbin-wasi` runs it in a sandbox, and
+//! [`InProcess`] in the current process. The input of its turns is all that a guest ever learns. Turns can therefore be
+//! recorded and played back.
 //!
 //! ```
 //! use sinbin::guests::{GuestServer, GuestSettings, InProcess};
@@ -43,19 +43,19 @@ pub use played::{Difference, Ending, Part, Played};
 pub use server::GuestServer;
 pub use settings::{GuestSettings, GuestSummary};
 
-/// A guest that failed, and is of no use any more: what went wrong, for the report.
+/// Error returned by a guest that failed and can no longer be used. The text is for the report.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Fault(pub String);
 
-/// A service that is called: see [`Driven`](crate::driven::Driven), which is what answers.
+/// A service behind a call. [`Driven`](crate::driven::Driven) computes its answers.
 pub trait Guest {
-    /// Tells what happened until `now`, and runs every task that can run for it. No source gets more than `window` bytes
-    /// to send.
+    /// Passes the events up to `now` to the guest, and runs every task that can run. The guest may send at most
+    /// `window` bytes per source.
     ///
     /// # Errors
     ///
-    /// When it fails as a whole. It is not called again then.
+    /// Returns a [`Fault`] if the guest fails as a whole. It must not be called again after that.
     fn turn(
         &mut self,
         now: Instant,
@@ -64,45 +64,45 @@ pub trait Guest {
         input: &[u8],
     ) -> Result<TurnOutput, Fault>;
 
-    /// What only it can count, since it was started.
+    /// Returns the counters that only the guest can maintain, since its start.
     ///
     /// # Errors
     ///
-    /// As with [`turn`](Self::turn).
+    /// Fails as [`turn`](Self::turn) does.
     fn counts(&mut self) -> Result<Tally, Fault>;
 }
 
-/// What guests are made of, and their jobs' workers.
+/// A factory of guests, and of the workshops that compute their jobs.
 pub trait GuestFactory {
-    /// What is made.
+    /// The type of the guests.
     type Guest: Guest;
-    /// What a worker needs.
+    /// The state that a worker needs to compute jobs.
     type JobRunner: JobRunner;
-    /// Why there is no guest, or no server.
+    /// The error of starting a guest or a server.
     type Error: From<crate::Error> + std::fmt::Display;
 
-    /// A guest that is started, and what it takes.
+    /// Starts a guest. Returns the guest, and its limits for input.
     ///
     /// # Errors
     ///
-    /// When it can't be made; when it refuses its arguments.
+    /// Fails if the guest cannot be created, or if it rejects its arguments.
     fn start(&self, start: &ServiceSettings) -> Result<(Self::Guest, ServiceLimits), Self::Error>;
 
-    /// Where its jobs are computed.
+    /// Returns the workshop that computes the guest's jobs.
     fn job_runner(&self) -> Self::JobRunner;
 }
 
-/// Computes jobs of a guest, on any thread. A clone is the same.
+/// Computes jobs of a guest, on any thread. All clones are equivalent.
 pub trait JobRunner: Clone + Send + 'static {
-    /// Computes a slice of about `budget` units of a job, unless that is `cancelled` meanwhile.
+    /// Computes a slice of about `budget` units of a job, unless `cancelled` becomes true in the meantime.
     ///
     /// # Errors
     ///
-    /// When what computes fails: the job is lost then.
+    /// Returns a [`Fault`] if the computation fails. The job is then lost.
     fn compute(&self, job: &[u8], budget: u32, cancelled: &Arc<AtomicBool>) -> Result<Computed, Fault>;
 }
 
-/// Calls a guest, which may be in this process and panic. A guest that panicked is of no use any more.
+/// Calls a guest. A guest in this process may panic, which is a fault like any other.
 fn caught_call<R>(call: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fault> {
     caught(call).unwrap_or_else(|said| Err(Fault(format!("it panicked: {said}"))))
 }

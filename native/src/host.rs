@@ -1,4 +1,4 @@
-//! The native loop as its tasks see it: sockets, jobs, and the service that they belong to.
+//! The native loop as its tasks see it: sockets, jobs and the service.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -19,26 +19,26 @@ use crate::reactor::Reactor;
 use crate::server::Stopper;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
 
-/// Counts of a loop's life.
+/// The counters of a loop, over its whole life.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
-    /// Connections that were taken.
+    /// The number of connections accepted.
     pub connections: u64,
-    /// Connections that were reset at once, since their peers had as many as one may have.
+    /// The number of connections that were reset at once because their peers were at the connection limit.
     pub turned_away: u64,
-    /// Connections that ended because something failed.
+    /// The number of connections that ended because of a failure.
     pub failed: u64,
-    /// Jobs that were handed over.
+    /// The number of jobs submitted.
     pub jobs: u64,
-    /// Jobs that nobody wanted any more before they were done.
+    /// The number of jobs cancelled.
     pub cancelled: u64,
-    /// Bytes received.
+    /// The number of bytes received.
     pub received: u64,
-    /// Bytes sent.
+    /// The number of bytes sent.
     pub sent: u64,
 }
 
-/// A closed connection that has something unread, and its peer, if connections of a peer are limited.
+/// A closed connection that may still have unread input, and its peer if connections per peer are limited.
 pub(crate) type Unread = (TcpStream, Option<Peer>);
 
 /// The host of a native loop that runs the service `S`.
@@ -51,15 +51,15 @@ pub struct Native<S: Service> {
     pub(crate) counts: Tally,
     pub(crate) room: Admission<Unread>,
     pub(crate) peer_limit: PeerLimit,
-    /// Listeners on IPv6 addresses take IPv4 connections too.
+    /// True if listeners on IPv6 addresses also accept IPv4 connections.
     pub(crate) dual_stack: bool,
     pub(crate) stopper: Stopper,
-    /// Requests from outside to wake tasks, if the tasks can be woken so.
+    /// The wakes from outside of the loop, or `None` if the tasks cannot be woken from outside.
     pub(crate) inbox: Option<Inbox>,
     pub(crate) decay: Decay,
 }
 
-/// A job that can go to a worker thread.
+/// A job that can be sent to a worker thread.
 pub trait SendJob: Job<Output: Send> + Send + 'static {}
 
 impl<J: Job<Output: Send> + Send + 'static> SendJob for J {}
@@ -147,7 +147,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
 }
 
 impl<S: Service<Job: SendJob>> Native<S> {
-    /// Keeps a connection under `id`. It is nonblocking already.
+    /// Stores a connection under `id`. The connection must already be nonblocking.
     pub(crate) fn adopt(&mut self, id: SourceId, stream: TcpStream) {
         self.counts.connections += 1;
         self.room.enter();
@@ -200,5 +200,5 @@ impl<S: Service<Job: SendJob>> Serves<S> for Native<S> {
 const _: () = assert!(
     size_of::<Option<NativeTask<sinbin_core::fib_service::Fib>>>()
         == size_of::<sinbin_core::fib_service::FibConn>(),
-    "what surrounds a task takes no room"
+    "the wrapper does not enlarge a task"
 );

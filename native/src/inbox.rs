@@ -1,4 +1,4 @@
-//! Wakes from outside the loop: by other threads, and by futures that know nothing of the kernel.
+//! Wakes from outside of the loop: by other threads, and by futures that do not use the kernel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -10,24 +10,24 @@ use sinbin_core::task::Wakers;
 
 use crate::reactor::Notifier;
 
-/// The tasks that were woken since the loop last looked.
+/// The tasks that were woken since the loop last called [`take`](Self::take).
 #[derive(Clone)]
 pub(crate) struct Inbox(Arc<Shared>);
 
 struct Shared {
-    /// The wakers of tasks that have some, by the indexes of their ids.
+    /// The wakers of tasks, by the indexes of the task ids.
     wakers: Mutex<Vec<Option<Arc<TaskWaker>>>>,
-    /// Each is there once, however often it was woken.
+    /// The wakers that were woken. Each is in the list once, however often it was woken.
     woken: Mutex<Vec<Arc<TaskWaker>>>,
-    /// Whether there are any.
+    /// True if `woken` may contain wakers.
     any: AtomicBool,
-    /// The loop's thread: a wake from there interrupts no wait.
+    /// The thread of the loop. A wake from this thread does not need to interrupt a wait.
     home: ThreadId,
     notifier: OnceLock<Notifier>,
 }
 
 impl Inbox {
-    /// The inbox of the loop of this thread.
+    /// Creates the inbox of the loop of the current thread.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
             wakers: Mutex::default(),
@@ -38,19 +38,19 @@ impl Inbox {
         }))
     }
 
-    /// Wakes from elsewhere end the loop's wait by `notifier`.
+    /// Sets the notifier that ends the loop's wait after a wake from another thread.
     pub(crate) fn interrupt_by(&self, notifier: Notifier) {
-        // A loop has one reactor.
+        // A loop has one reactor, so the notifier is set once.
         self.0.notifier.set(notifier).ok();
     }
 
-    /// The tasks that were woken since the last time.
+    /// Returns the tasks that were woken since the last call.
     #[inline]
     pub(crate) fn take(&self) -> Vec<TaskId> {
         if !self.0.any.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        // What is put there from here on sets it again.
+        // A wake after this store sets the flag again.
         self.0.any.store(false, Ordering::SeqCst);
         let mut woken = self.0.woken.lock().unwrap_or_else(PoisonError::into_inner);
         let tasks = woken.drain(..).map(|waker| {
@@ -96,12 +96,12 @@ impl Wakers for Inbox {
     }
 }
 
-/// Wakes one task.
+/// The waker of one task.
 struct TaskWaker {
-    /// The inbox has the waker, and may be gone before it.
+    /// A weak reference: the inbox owns the waker, and may be dropped before it.
     inbox: Weak<Shared>,
     task: TaskId,
-    /// It is among those that were woken; who has their lock may look.
+    /// True if the waker is in `woken`. Accessed only under the lock of `woken`.
     is_there: AtomicBool,
 }
 

@@ -20,10 +20,10 @@
 //! # Ok::<(), sinbin::Error>(())
 //! ```
 //!
-//! [`run`] runs a program of tasks: see [`task`]. Below that is [`Server`]: the host, one loop on one thread with
-//! workers for jobs, which runs anything that implements [`Service`], state machines too; [`fib_service`] and
-//! [`echo`](mod@echo) are shipped as such, and as `async fn`s in [`services`]. The [`guide`] leads from callbacks by way
-//! of state machines to coroutines, and says what each costs.
+//! [`run`] runs a program of tasks; see [`task`]. Below that layer is [`Server`], the host: one loop on one thread,
+//! with worker threads for jobs. It runs any type that implements [`Service`], including state machines.
+//! [`fib_service`] and [`echo`](mod@echo) are provided as state machines, and as `async fn`s in [`services`]. The
+//! [`guide`] leads from callbacks through state machines to coroutines, and states the cost of each.
 
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
@@ -57,7 +57,7 @@ pub use run::{Listen, bind, run, serve};
 pub use server::{Server, Settings, Stopper, Summary};
 pub use sinbin_core::*;
 
-/// The README's example is a test.
+/// Runs the examples of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,18 +1,19 @@
-//! The memory of a native loop: tables on the heap, and blocks of bytes that go back to the system when they have not been
-//! needed for a while.
+//! The memory of a native loop: tables on the heap, and blocks of bytes that are returned to the system when they have
+//! not been needed for some time.
 //!
-//! An allocator would keep most of what is given back to it: in the heap of the C library, blocks lie between things that
-//! live longer. So each is a mapping of its own.
+//! An allocator would keep most of the freed memory: in the heap of the C library, blocks lie between objects that live
+//! longer. Each block is therefore a separate mapping.
 
 use std::time::Duration;
 
 use memmap2::MmapMut;
 use sinbin_core::{Executor, Growing, Host, Instant, Limits, Storage, Task};
 
-/// How long a block must not have been needed.
+/// The length of a period. A block whose memory was not needed for a whole period is released.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Blocks whose memory is given back at a time, so that nobody waits for it: it takes a microsecond or two for each.
+/// The number of blocks whose memory is released at a time. Releasing a block takes one or two microseconds, so a
+/// portion does not delay the loop noticeably.
 const PORTION: usize = 32;
 
 /// Storage on the heap, with blocks that are mappings.
@@ -50,7 +51,7 @@ impl Storage for Memory {
         self.limits.blocks()
     }
 
-    /// Where a page is larger than a block, a mapping would waste what is left of it.
+    /// Allocates on the heap if a page is larger than a block, because a mapping would waste the rest of the page.
     fn bytes(&self) -> Bytes {
         let size = self.limits.block_size();
         let mapping = (page_size() <= size).then(|| MmapMut::map_anon(size));
@@ -66,7 +67,7 @@ fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// That of all systems without a way to ask that sinbin runs on.
+/// Returns the page size of the supported systems that provide no way to query it.
 #[cfg(not(unix))]
 fn page_size() -> usize {
     4096
@@ -74,9 +75,10 @@ fn page_size() -> usize {
 
 /// The bytes of a block.
 pub enum Bytes {
-    /// From the system.
+    /// Memory mapped from the system.
     Mapped(MmapMut),
-    /// From the heap, where the system gives no mapping, as it limits how many a process has, or only a larger one.
+    /// Memory from the heap, used if a page is larger than a block or if the system refuses the mapping (the number of
+    /// mappings of a process is limited).
     Allocated(Box<[u8]>),
 }
 
@@ -100,12 +102,13 @@ impl AsMut<[u8]> for Bytes {
     }
 }
 
-/// Gives memory back, once in a period: that of as many blocks as were never lent in the one before, in portions. So what
-/// is in use keeps its memory, and two periods after the last use none of it is left.
+/// Releases memory of unused blocks. Once in a period, the number of blocks that were never lent in the period before
+/// becomes due; their memory is released in portions. Blocks in use keep their memory. Two periods after the last use,
+/// all memory is released.
 pub(crate) struct Decay {
-    /// The end of this period.
+    /// The end of the current period.
     ends: Instant,
-    /// Blocks whose memory is to be given back.
+    /// The number of blocks whose memory is still to be released.
     due: usize,
 }
 
@@ -114,7 +117,7 @@ impl Decay {
         Self { ends: Instant::ZERO, due: 0 }
     }
 
-    /// Gives back a portion of what is due now.
+    /// Releases a portion of the memory that is due at `now`.
     #[inline]
     pub(crate) fn go_on<H: Host<Task: Task<H> + Unpin>>(&mut self, executor: &mut Executor<H>, now: Instant) {
         if now >= self.ends || self.due > 0 {
@@ -131,11 +134,11 @@ impl Decay {
         }
         let portion = self.due.min(PORTION);
         let given = executor.decommit(portion);
-        // Those that are needed again meanwhile are not due any more.
+        // If fewer blocks than requested were released, the others are in use again and no longer due.
         self.due = if given == portion { self.due - portion } else { 0 };
     }
 
-    /// When to go on at the latest, if nothing happens before.
+    /// Returns the time at which [`go_on`](Self::go_on) must be called if no other event occurs before.
     #[inline]
     pub(crate) fn next<H: Host<Task: Task<H> + Unpin>>(&self, executor: &Executor<H>) -> Instant {
         match () {
@@ -182,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Keeps a block until it is cancelled.
+    /// A task that keeps a block until it is cancelled.
     struct Keeps(BufferedBytes);
 
     impl Task<Nothing> for Keeps {
@@ -200,7 +203,7 @@ mod tests {
         }
     }
 
-    /// A loop, and its time in halves of a period.
+    /// An executor with its tasks and its time.
     struct Loop {
         executor: Box<Executor<Nothing>>,
         tasks: Vec<TaskId>,
@@ -229,7 +232,7 @@ mod tests {
             self.executor.turn(self.now, &mut Nothing);
         }
 
-        /// What one turn of the loop leaves, and when there is to be another one.
+        /// Runs one turn. Returns the number of blocks with memory, and the time of the next turn.
         fn go_on(&mut self) -> (usize, Instant) {
             self.decay.go_on(&mut self.executor, self.now);
             (self.executor.blocks_committed(), self.decay.next(&self.executor))
@@ -239,20 +242,20 @@ mod tests {
     #[test]
     fn memory_that_is_not_needed_for_a_period_goes_in_portions() {
         let mut handle = Loop::new();
-        assert_eq!(handle.go_on(), (0, Instant::NEVER), "nobody wakes for nothing");
+        assert_eq!(handle.go_on(), (0, Instant::NEVER), "no wake is scheduled without blocks");
         handle.lend(BLOCKS);
-        assert_eq!(handle.go_on(), (BLOCKS, Instant::NEVER), "all are in use");
+        assert_eq!(handle.go_on(), (BLOCKS, Instant::NEVER), "all blocks are in use");
         handle.give_back(BLOCKS);
         let first = Instant::ZERO + PERIOD;
         assert_eq!(handle.go_on(), (BLOCKS, first));
         handle.now = first;
-        assert_eq!(handle.go_on(), (BLOCKS, first + PERIOD), "they were needed in this period");
+        assert_eq!(handle.go_on(), (BLOCKS, first + PERIOD), "the blocks were needed in this period");
         handle.now = first + PERIOD;
         assert_eq!(handle.go_on(), (BLOCKS - PORTION, Instant::ZERO));
         assert_eq!(handle.go_on(), (BLOCKS - 2 * PORTION, Instant::ZERO));
         assert_eq!(handle.go_on(), (0, Instant::NEVER));
         handle.lend(2);
-        assert_eq!(handle.go_on(), (2, Instant::NEVER), "they have memory again");
+        assert_eq!(handle.go_on(), (2, Instant::NEVER), "the blocks have memory again");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The limit of connections of one peer: a peer that has as many as one may have gets no other.
+//! The limit of connections per peer: a connection from a peer that is at the limit is refused.
 
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
@@ -8,24 +8,25 @@ use sinbin_core::SourceId;
 use sinbin_core::peers::{Peer, Peers};
 use socket2::SockRef;
 
-/// How often the log says that peers are turned away.
+/// The minimum interval between two log lines about refused connections.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Counts the connections of each peer, where there is a limit, and turns away what is above it.
+/// A counter of the connections of each peer, which refuses connections above the limit.
 pub(crate) struct PeerLimit {
     peers: Peers,
-    /// When the log last said so, and how many were turned away since.
+    /// The time of the last log line, and the number of connections refused since then.
     logged: Option<Instant>,
     unsaid: u64,
 }
 
 impl PeerLimit {
-    /// Creates a gate that lets each peer have `limit` connections at a time.
+    /// Creates a gate that allows each peer `limit` connections at a time.
     pub(crate) const fn new(limit: Option<NonZeroU32>) -> Self {
         Self { peers: Peers::new(limit), logged: None, unsaid: 0 }
     }
 
-    /// Lets a connection in as `source`, or returns false: then it is reset when it is dropped.
+    /// Admits a connection under the id `source`, or returns false if it is refused. A refused connection is reset when
+    /// it is dropped.
     #[inline]
     pub(crate) fn admit(&mut self, source: SourceId, stream: &TcpStream, peer: SocketAddr) -> bool {
         if !self.peers.are_limited() {
@@ -40,21 +41,22 @@ impl PeerLimit {
         is_admitted
     }
 
-    /// Counts the connection no longer, and returns whose it was, if that was counted.
+    /// Removes a connection from the count. Returns its peer if the connection was counted.
     #[inline]
     pub(crate) fn leave(&mut self, source: SourceId) -> Option<Peer> {
         if self.peers.are_limited() { self.peers.leave(source) } else { None }
     }
 
-    /// Counts a connection that was under another name.
+    /// Counts a connection under a new id. The connection was counted under another id before.
     pub(crate) fn rename(&mut self, source: SourceId, peer: Option<Peer>) {
         self.peers.rename(source, peer);
     }
 
-    /// Has the connection reset, so that the system keeps nothing of it, and says so once in a while.
+    /// Makes the socket reset the connection when it is dropped, so that the system keeps no state of it. Logs this at
+    /// most once per [`PERIOD`].
     #[cold]
     fn turn_away(&mut self, stream: &TcpStream, peer: SocketAddr) {
-        // A connection that can't be reset is closed.
+        // If this fails, the connection is closed instead of reset.
         SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
         self.unsaid += 1;
         if self.logged.is_some_and(|last| last.elapsed() < PERIOD) {

@@ -1,4 +1,4 @@
-//! The system of the native loop: a reactor, worker threads, and memory that goes back.
+//! The platform of the native loop: a reactor, worker threads, and memory that is returned to the system.
 
 use std::io;
 
@@ -109,7 +109,7 @@ impl<S: NativeService> Platform for Native<S> {
 }
 
 impl<S: NativeService> Native<S> {
-    /// Has the reactor watch what the kernel wants watched.
+    /// Updates the reactor's registrations to the interests that the kernel requests.
     fn watch(&mut self, executor: &mut Executor<Self>) {
         while let Some((source, interest)) = executor.kernel.next_change() {
             if let Err(error) = self.sockets.watch(source, interest) {
@@ -122,7 +122,7 @@ impl<S: NativeService> Native<S> {
     }
 }
 
-/// Tells the kernel what became of a job.
+/// Notifies the kernel of the end of a job.
 fn tell<S: NativeService>(executor: &mut Executor<Native<S>>, over: Over) {
     match over {
         Over::Done(job) => executor.kernel.job_done(job),
@@ -134,7 +134,7 @@ fn tell<S: NativeService>(executor: &mut Executor<Native<S>>, over: Over) {
     }
 }
 
-/// Returns the name of the task that waits for a job, for a report.
+/// Returns a description of the task that waits for a job, for the log.
 fn waiter<S: NativeService>(executor: &Executor<Native<S>>, job: JobId) -> String {
     let mut tasks = executor.kernel.tasks();
     let Some(task) = tasks.find(|task| task.waits.contains(&Some(WaitTarget::Job(job)))) else {
@@ -144,7 +144,7 @@ fn waiter<S: NativeService>(executor: &Executor<Native<S>>, job: JobId) -> Strin
     format!("task {}{label}", task.id)
 }
 
-/// Returns the name of a task, as the user's code says it.
+/// Returns the label of a task, which user code provides.
 pub(crate) fn label<S: NativeService>(executor: &Executor<Native<S>>, task: TaskId) -> Option<Label> {
     caught(|| executor.label(task)).ok().flatten()
 }

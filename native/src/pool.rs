@@ -1,7 +1,7 @@
 //! Worker threads for jobs.
 //!
-//! A worker runs a job slice by slice and gives way to the jobs behind it after each, so that a short one
-//! does not wait for the end of a long one. Between slices it looks whether anybody still wants the result.
+//! A worker runs a job slice by slice. After each slice, it moves the job behind the waiting ones, so that a short job
+//! does not wait for the end of a long one. Between slices, it checks whether the result is still wanted.
 
 mod queue;
 
@@ -19,21 +19,21 @@ use crate::pool::queue::{Ended, Key, Queue};
 use crate::priority;
 use crate::reactor::Notifier;
 
-/// How long the end of a pool waits for the slices that are being computed: a worker of low priority is slow where others
-/// are busy.
+/// The time for which dropping a pool waits for the slices in progress. A worker has low priority, and is slow if other
+/// threads are busy.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How often it looks whether they have ended.
+/// The interval at which dropping a pool checks whether the slices have ended.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// How much of a job a worker does before it looks around: some hundred microseconds.
+/// The size of a worker's slice: some hundred microseconds.
 const SLICE: u32 = 500_000;
 
-/// A job that is over: its result, or `None` if it panicked.
+/// A job that has ended, with its result or `None` if the job panicked.
 pub type Finished<J> = (JobId, Option<<J as Job>::Output>);
 
-/// What the loop keeps of a job that it has handed over; dropped, it cancels the job. One that waits for a worker is
-/// dropped with it, on the same thread; one that has a worker is, there, when its slice is over.
+/// The loop's handle of a submitted job. Dropping the ticket cancels the job. A job that waits for a worker is dropped
+/// with the ticket, on the same thread. A job that a worker runs is dropped by the worker at the end of the slice.
 pub struct Ticket<J: Job> {
     shared: Arc<Shared<J>>,
     key: Key,
@@ -49,7 +49,7 @@ impl<J: Job> Drop for Ticket<J> {
 
 struct State<J: Job> {
     jobs: Queue<(JobId, J)>,
-    /// Workers that wait for a job.
+    /// The number of workers that wait for a job.
     idle: usize,
     finished: Vec<Finished<J>>,
     closing: bool,
@@ -61,18 +61,18 @@ struct Shared<J: Job> {
     notifier: Notifier,
 }
 
-/// Threads at low priority, up to a number. They start when there are jobs for them: a process that has none
-/// stays one of a single thread, whose system calls are cheaper.
+/// A limited number of threads at low priority. Threads start when there are jobs for them. A process without jobs
+/// stays single-threaded, which makes its system calls cheaper.
 pub struct Pool<J: Job> {
     shared: Arc<Shared<J>>,
     workers: Vec<JoinHandle<()>>,
     limit: usize,
-    /// The system gave no thread the last time that one was wanted, and the log says so.
+    /// True if the last attempt to start a thread failed, which is already logged.
     is_refused: bool,
 }
 
 impl<J: SendJob> Pool<J> {
-    /// A pool of up to `limit` threads, which notify the loop by `notifier` when a job is over.
+    /// Creates a pool of up to `limit` threads, which notify the loop through `notifier` when a job has ended.
     #[must_use]
     pub fn new(limit: usize, notifier: Notifier) -> Self {
         let state = State { jobs: Queue::new(), idle: 0, finished: Vec::new(), closing: false };
@@ -80,15 +80,15 @@ impl<J: SendJob> Pool<J> {
         Self { shared: Arc::new(shared), workers: Vec::new(), limit, is_refused: false }
     }
 
-    /// Has a worker begin with `job`. Dropped, the ticket cancels it.
+    /// Submits `job` to the workers. Dropping the ticket cancels the job.
     ///
     /// # Errors
     ///
-    /// Gives the job back where there is no worker, and the system gives no thread for one.
+    /// Returns the job if there is no worker and the system cannot start one.
     ///
     /// # Panics
     ///
-    /// With 4 billion jobs there already.
+    /// Panics if there are already 4 billion jobs.
     pub fn submit(&mut self, id: JobId, job: J) -> Result<Ticket<J>, J> {
         let mut state = self.shared.lock();
         let Ok(key) = state.jobs.submit((id, job)) else { panic!("{id}: there are 4 billion jobs already") };
@@ -106,7 +106,7 @@ impl<J: SendJob> Pool<J> {
         Ok(Ticket { shared: Arc::clone(&self.shared), key, id })
     }
 
-    /// Starts another worker, if the system has a thread for it.
+    /// Starts another worker, if the system can start a thread.
     fn start_worker(&mut self) {
         let shared = Arc::clone(&self.shared);
         let name = format!("sinbin-worker-{}", self.workers.len());
@@ -114,7 +114,7 @@ impl<J: SendJob> Pool<J> {
         let was_refused = mem::replace(&mut self.is_refused, started.is_err());
         match started {
             Ok(worker) => self.workers.push(worker),
-            // The error has been logged, and each job that comes would log it again.
+            // The error is already logged. Without this check, each submitted job would log it again.
             Err(_) if was_refused => {}
             Err(error) => {
                 tracing::error!(%error, workers = self.workers.len(), "a worker thread could not be started");
@@ -122,7 +122,7 @@ impl<J: SendJob> Pool<J> {
         }
     }
 
-    /// What is over since the last time.
+    /// Returns the jobs that have ended since the last call.
     #[must_use]
     pub fn finished(&self) -> Vec<Finished<J>> {
         mem::take(&mut self.shared.lock().finished)
@@ -130,8 +130,8 @@ impl<J: SendJob> Pool<J> {
 }
 
 impl<J: Job> Drop for Pool<J> {
-    /// Jobs end at their next slice boundary. A job whose slice does not end in half a second is left behind with its thread:
-    /// the loop ends in its time.
+    /// Stops each job at its next slice boundary. If a slice takes longer than half a second, its job is abandoned
+    /// together with its thread, so that the loop ends in time.
     fn drop(&mut self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
@@ -150,7 +150,7 @@ impl<J: Job> Drop for Pool<J> {
 }
 
 impl<J: Job> Shared<J> {
-    /// A panic of a job is caught outside the lock, so what it guards is whole.
+    /// A job's panic is caught outside of the lock, so the state is consistent even if the lock is poisoned.
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,7 +175,8 @@ impl<J: Job> Shared<J> {
         }
     }
 
-    /// The job that waits longest, `again` being the youngest; waits for one. `None` when the pool closes.
+    /// Queues the job `again` last, then removes the job that has waited longest. Waits if there is none. Returns
+    /// `None` when the pool closes.
     fn next(&self, again: Option<Taken<J>>) -> Option<Taken<J>> {
         let mut state = self.lock();
         if let Some((key, job)) = again
@@ -193,7 +194,7 @@ impl<J: Job> Shared<J> {
         if state.closing { None } else { state.jobs.take_first() }
     }
 
-    /// The result goes to the loop, if anybody wants it.
+    /// Passes the result to the loop, unless the job was cancelled.
     fn finish(&self, key: Key, id: JobId, output: Option<J::Output>) {
         let mut state = self.lock();
         match state.jobs.end(key) {
@@ -211,10 +212,10 @@ impl<J: Job> Shared<J> {
     }
 }
 
-/// A job that a worker has, with its key and its id.
+/// A job that a worker runs, with its key and its id.
 type Taken<J> = (Key, (JobId, J));
 
-/// Drops a job, or its result: never under the lock, and a panic of it harms no other job.
+/// Drops a job or its result. Must not be called under the lock. A panic of the destructor affects no other job.
 fn discard<T>(id: JobId, unwanted: T) {
     if let Err(said) = caught(|| drop(unwanted)) {
         tracing::error!(job = %id, "a job panicked when it was dropped: {said}");
@@ -230,10 +231,10 @@ mod tests {
     use crate::reactor::Reactor;
 
     enum Work {
-        /// Keeps its worker until somebody says so.
+        /// Occupies its worker until the test sends a message.
         Stays(Receiver<()>),
         Short,
-        /// Dropped, it panics.
+        /// Panics when it is dropped.
         Grumbles,
     }
 
@@ -250,7 +251,7 @@ mod tests {
 
     impl Drop for Work {
         fn drop(&mut self) {
-            assert!(!matches!(self, Self::Grumbles), "it is meant to");
+            assert!(!matches!(self, Self::Grumbles), "this job panics when it is dropped");
         }
     }
 
@@ -258,7 +259,7 @@ mod tests {
         pool.submit(id, work).unwrap_or_else(|_| panic!("there are threads here"))
     }
 
-    /// Waits for what the only worker has finished.
+    /// Waits until the worker has finished `count` jobs, and returns their ids.
     fn finished(pool: &Pool<Work>, count: usize) -> Vec<JobId> {
         let mut all = Vec::new();
         while all.len() < count {
@@ -280,7 +281,7 @@ mod tests {
         drop(cancelled);
         go_on.send(()).expect("the worker waits for it");
         assert_eq!(finished(&pool, 2), [id(1), id(4)]);
-        // And where it has run, on the worker.
+        // A job that panics when it is dropped on the worker, after it has run.
         let _grumbles = submit(&mut pool, id(5), Work::Grumbles);
         let _short = submit(&mut pool, id(6), Work::Short);
         assert_eq!(finished(&pool, 2), [id(5), id(6)]);
@@ -294,7 +295,7 @@ mod tests {
         let id = JobId::from_bits;
         drop(submit(&mut pool, id(1), Work::Stays(until)));
         let _next = submit(&mut pool, id(2), Work::Short);
-        // If the worker had not begun with it, nobody waits for this any more.
+        // If the worker has not started the job, no receiver is left.
         go_on.send(()).ok();
         assert_eq!(finished(&pool, 1), [id(2)]);
     }

@@ -1,21 +1,22 @@
-//! Readiness from the operating system: which sources are watched, and what is so of them.
+//! Readiness of watched sources, as reported by the operating system.
 //!
-//! A backend is a system's way to register sources, to wait for them, and to be woken: epoll on Linux, kqueue on macOS and
-//! the BSDs, each with one system call for a wait, and `polling` elsewhere. All of them keep one contract, which is tested
-//! on a model of the system as well; the part of it that does not depend on the system is in `reactor/wait.rs`.
+//! A backend implements a system's way to register sources, to wait for them, and to be woken: epoll on Linux, kqueue
+//! on macOS and the BSDs (both with one system call per wait), and `polling` elsewhere. All backends fulfill one
+//! contract, which is also tested on a model of the system. The system-independent part of the contract is implemented
+//! in `reactor/wait.rs`.
 //!
-//! - A deadline that has passed is never waited for, whatever the caller believed the time to be: the clock decides, and
-//!   the wait only looks.
-//! - A wait that only looks is complete: each source that was ready when it was called is reported, however many there
-//!   are, and a signal does not cut it short. A wait that may block may end early, with nothing to report; what it reports
-//!   is complete as well.
-//! - A notification ends the wait that is under way, or the next one; many before one wait count as one, and the waits
-//!   after it are as long as they were asked to be.
-//! - Busy polling ends with a source that is ready, a notification, its span or the deadline, whichever is first.
+//! - A deadline that has passed is never waited for, whatever time the caller assumed. The clock decides, and the call
+//!   only polls.
+//! - A call that only polls is complete: each source that was ready when it was called is reported, whatever their
+//!   number, and a signal does not cut it short. A call that may block may end early and report nothing. If it reports
+//!   sources, it reports all that are ready.
+//! - A notification ends the current wait, or else the next one. Several notifications before a wait count as one. They
+//!   do not shorten later waits.
+//! - Busy polling ends at the first ready source, notification, end of its span, or deadline.
 
 #[cfg(all(target_os = "linux", any(test, not(any(sinbin_kqueue, sinbin_portable)))))]
 mod epoll;
-// On Linux the backend for kqueue is used where it is asked for, and by tests.
+// On Linux, the kqueue backend is used if requested, and by tests.
 #[cfg(any(
     all(target_os = "linux", any(test, sinbin_kqueue)),
     target_vendor = "apple",
@@ -26,7 +27,7 @@ mod epoll;
 ))]
 #[cfg_attr(sinbin_portable, allow(dead_code))]
 mod kqueue;
-// The portable backend compiles everywhere, and is used where there is nothing better, or where it is asked for.
+// The portable backend compiles everywhere. It is used if requested, and on systems without another backend.
 #[allow(dead_code)]
 mod portable;
 #[allow(dead_code)]
@@ -59,33 +60,34 @@ use sinbin_core::{Instant, Readiness};
 
 pub(crate) use self::backend::Registry;
 
-// How often the loops of this thread have waited.
+// The number of waits of the current thread's loops.
 #[cfg(test)]
 std::thread_local! {
     static WAITS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Events that one wait has room for at first.
+/// The initial capacity for events of one wait.
 const BATCH: usize = 1024;
 
-/// Wakes a reactor that waits, from any thread.
+/// A handle that wakes a waiting reactor, from any thread.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<Notice<backend::Waker>>);
 
 impl Notifier {
-    /// Ends the current or the next wait. Many before one wait count as one. May be called in a signal handler.
+    /// Ends the current or the next wait. Several calls before a wait count as one. This method is safe in a signal
+    /// handler.
     pub fn notify(&self) {
         self.0.notify();
     }
 }
 
-/// How a system's wait is ended from elsewhere.
+/// A way to end the system's wait from another thread.
 trait Wake {
-    /// Ends the current or the next wait. Must be safe in a signal handler: no lock, no allocation, no log.
+    /// Ends the current or the next wait. Must be safe in a signal handler: no lock, no allocation, no logging.
     fn wake(&self);
 }
 
-/// A waker, and whether it was used since the last wait.
+/// A waker, and a flag that is set if it was used since the last wait.
 #[derive(Debug)]
 struct Notice<W> {
     waker: W,
@@ -100,58 +102,58 @@ impl<W: Wake> Notice<W> {
     }
 
     fn take(&self) -> bool {
-        // The swap alone would do, but costs a bus lock each time.
+        // The swap alone would be sufficient, but costs a bus lock each time.
         self.notified.load(Ordering::Relaxed) && self.notified.swap(false, Ordering::AcqRel)
     }
 }
 
-/// How long to wait.
+/// The limit of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// Not at all: just look.
+    /// Do not wait, only poll.
     Now,
-    /// Until then. A wait may end early.
+    /// Wait until this time at the latest. The wait may end early.
     At(Instant),
-    /// For as long as it takes.
+    /// Wait without a limit.
     Ever,
 }
 
-/// Tells which sources are ready, level-triggered, under the index of their id.
+/// Reports which sources are ready, level-triggered, by the indexes of their ids.
 pub struct Reactor {
     waiting: Waiting<backend::Backend, backend::Waker>,
     registry: Registry,
 }
 
 impl Reactor {
-    /// A reactor that, before it blocks, looks again and again for `busy_poll`.
+    /// Creates a reactor that polls for `busy_poll` before it blocks.
     ///
     /// # Errors
     ///
-    /// When the system gives no poller.
+    /// Fails if the system provides no poller.
     pub fn new(busy_poll: Duration) -> io::Result<Self> {
         let (backend, waker, registry) = backend::Backend::new(BATCH)?;
         Ok(Self { waiting: Waiting::new(backend, waker, busy_poll), registry })
     }
 
-    /// What wakes it.
+    /// Returns a handle that wakes the reactor.
     #[must_use]
     pub fn notifier(&self) -> Notifier {
         Notifier(Arc::clone(&self.waiting.notice))
     }
 
-    /// Returns the registry, where sources are registered.
+    /// Returns the registry, with which sources are registered.
     pub(crate) fn registry(&self) -> Registry {
         self.registry.clone()
     }
 
-    /// Waits until a source is ready, somebody notifies, or it is time, and tells `ready` of each source
-    /// that is. Returns true if somebody notified. A wait that may block may end early, with nothing; with
-    /// [`Until::Now`], or a deadline that has passed by `clock`, it does not block, and every source that is ready is
-    /// reported. `clock` is read only where that is needed. It must go as the system's monotonic clock does.
+    /// Waits until a source is ready, a notification arrives, or the deadline passes, and calls `ready` for each ready
+    /// source. Returns true if there was a notification. A wait that may block may end early and report nothing. With
+    /// [`Until::Now`], or with a deadline that has passed by `clock`, the call does not block and reports every ready
+    /// source. `clock` is read only if necessary. It must advance like the system's monotonic clock.
     ///
     /// # Errors
     ///
-    /// When the system can't wait.
+    /// Fails if the system cannot wait.
     #[inline]
     pub fn wait(
         &mut self,
@@ -163,7 +165,7 @@ impl Reactor {
     }
 }
 
-/// Waits by a backend, after some busy polling.
+/// A backend, with busy polling before each wait.
 struct Waiting<B, W> {
     backend: B,
     notice: Arc<Notice<W>>,

@@ -1,4 +1,4 @@
-//! Running `async fn`s: a program, or a service.
+//! Running `async fn`s: a program or a service.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -18,14 +18,15 @@ use crate::server::{Server, Settings, Stopper, Summary};
 use crate::sockets;
 use crate::task_failures::LogFailures;
 
-/// Runs an async program on this thread, and returns its result. Tasks that are not over then are cancelled, and so are
-/// those that they spawn; they have [`Settings::drain_timeout`] to clean up. Tasks that fail and that nobody joins are
-/// [warned of](task::Reports). The program can be an `async fn` too; of an `async` closure whose last expression is
-/// `Ok(..)` the compiler wants to know the error's type.
+/// Runs an async program on the current thread, and returns its result. Tasks that are still running at that time are
+/// cancelled, and so are the tasks that they spawn. Cancelled tasks have [`Settings::drain_timeout`] to clean up.
+/// Failures of tasks that no task joins are [logged as warnings](task::Reports). The program can also be an `async fn`.
+/// For an `async` closure whose last expression is `Ok(..)`, the compiler needs an annotation of the error type.
 ///
 /// # Errors
 ///
-/// When the system gives no poller, or no task can go on.
+/// Returns [`Error::Poller`] if the system provides no poller, [`Error::Stalled`] if no task can make progress, and
+/// [`Error::JobError`] if the program panics.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,12 +49,12 @@ pub fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
     Settings::default().run(main)
 }
 
-/// Serves connections at `place` by an `async fn`, which is called for each, until the process ends. What it fails
-/// with is logged. `place` is an address, or a listener that is bound already.
+/// Serves connections at `place` with an `async fn`, which is called for each connection, until the process ends.
+/// Errors that it returns are logged. `place` is an address, or a listener that is already bound.
 ///
 /// # Errors
 ///
-/// When the address cannot be had, the system gives no poller, or no task can go on.
+/// Fails if the server cannot listen on the address, if the system provides no poller, or if no task can make progress.
 ///
 /// ```no_run
 /// # async fn echo(conn: sinbin::task::Conn<'_>) -> Result<(), sinbin::task::Error> { Ok(()) }
@@ -67,13 +68,13 @@ pub fn serve<E: Display + 'static>(
     Settings::default().serve([place.listen()?], |_| {}, service)
 }
 
-/// Where a service can be had: an address such as `"127.0.0.1:25000"`, or a listener.
+/// An address at which a service can listen, such as `"127.0.0.1:25000"`, or a listener.
 pub trait Listen {
-    /// The listener.
+    /// Returns the listener.
     ///
     /// # Errors
     ///
-    /// When the address is none, or cannot be had.
+    /// Fails if the text is not an address, or if the server cannot listen on the address.
     fn listen(self) -> Result<TcpListener, Error>;
 }
 
@@ -92,7 +93,7 @@ impl Listen for SocketAddr {
 impl Listen for &str {
     fn listen(self) -> Result<TcpListener, Error> {
         let addresses = self.to_socket_addrs().map_err(Error::Bind)?;
-        // As the standard library does it: the first that can be had.
+        // Like the standard library: uses the first address that can be bound.
         let mut last = Error::Bind(ErrorKind::InvalidInput.into());
         for address in addresses {
             match bind(address) {
@@ -110,31 +111,32 @@ impl Listen for String {
     }
 }
 
-/// A listener on `address`, with address reuse and a long backlog. With port 0, the system chooses one. On an IPv6 address
-/// such as `[::]` it takes no IPv4 connections; [`Settings::bind`] can make one that does.
+/// Creates a listener on `address`, with address reuse and a long backlog. With port 0, the system chooses a port. A
+/// listener on an IPv6 address such as `[::]` accepts no IPv4 connections, unless it is created by [`Settings::bind`]
+/// with [`Settings::dual_stack`].
 ///
 /// # Errors
 ///
-/// When the address cannot be had.
+/// Returns [`Error::Listen`] if the server cannot listen on the address.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     Settings::default().bind(address)
 }
 
 impl Settings {
-    /// [`bind`] with these settings.
+    /// Creates a listener as [`bind`] does, with these settings.
     ///
     /// # Errors
     ///
-    /// When the address cannot be had.
+    /// Returns [`Error::Listen`] if the server cannot listen on the address.
     pub fn bind(&self, address: SocketAddr) -> Result<TcpListener, Error> {
         sockets::bind(address, self.dual_stack).map_err(|error| Error::Listen { address, error })
     }
 
-    /// [`run`] with these settings.
+    /// Runs an async program as [`run`] does, with these settings.
     ///
     /// # Errors
     ///
-    /// As those of [`run`].
+    /// Fails as [`run`] does.
     #[track_caller]
     pub fn run<T>(&self, main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
         let inbox = Inbox::new();
@@ -150,13 +152,14 @@ impl Settings {
         end.take().ok_or(Error::JobError)
     }
 
-    /// [`serve`](serve()) with these settings, at several addresses. `started` gets a handle to stop it by, from any
-    /// thread: then what was received is answered, and it returns. A panic of `started`, before anybody is served, is the
-    /// caller's; one of `service` ends the connection that it is called for.
+    /// Serves as [`serve`](serve()) does, with these settings and at several addresses. `started` receives a handle
+    /// that stops the server from any thread; the requests received so far are then answered, and the call returns. A
+    /// panic of `started` occurs before any connection is served, and propagates to the caller. A panic of `service`
+    /// ends only its connection.
     ///
     /// # Errors
     ///
-    /// As those of [`serve`](serve()).
+    /// Fails as [`serve`](serve()) does.
     pub fn serve<E: Display + 'static>(
         &self,
         listeners: impl IntoIterator<Item = TcpListener>,
@@ -202,8 +205,8 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
             && !is_the_end(&error)
         {
             if tracing::enabled!(tracing::Level::DEBUG) {
-                // The user's code is not called while a line is being written. An error that fails to be told and then
-                // panics in its destructor must not do so during the first panic.
+                // User code must not run while a log line is written. If the error panics both while it is displayed
+                // and in its destructor, the second panic must not occur during the first.
                 match caught(|| error.to_string()) {
                     Ok(error) => tracing::debug!(error, "a connection's task failed"),
                     Err(panicked) => {
@@ -213,14 +216,14 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
                 }
             }
             drop(error);
-            // A connection that has panicked in the meantime is counted by the host.
+            // If the destructor has panicked, the host counts the connection instead.
             this.failed.set(this.failed.get() + 1);
         }
         Poll::Ready(())
     }
 }
 
-/// Whether a task that ends with this has not failed: see [`task::Error::is_the_end`].
+/// Returns true if this error is not a failure of the task: see [`task::Error::is_the_end`].
 fn is_the_end(error: &dyn Any) -> bool {
     let boxed = error.downcast_ref::<Box<dyn std::error::Error>>();
     let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());

@@ -25,40 +25,44 @@ use crate::pool::Pool;
 use crate::reactor::{Notifier, Reactor};
 use crate::sockets::{self, Socket, Sockets, prepare};
 
-/// Listeners that one server can have.
+/// The maximum number of listeners of a server.
 const MAX_LISTENERS: usize = 64;
 
-/// Limits and habits of a server.
+/// The limits and options of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Connections at a time; more wait in the backlog.
+    /// The maximum number of simultaneous connections. Further connections wait in the backlog.
     pub max_connections: usize,
-    /// Connections of one peer at a time, if that is limited; what comes above is reset at once. A peer is an IPv4 address,
-    /// or the first 64 bits of an IPv6 address. Behind one IPv4 address there may be many users, and behind a proxy all.
+    /// The maximum number of simultaneous connections per peer, or `None` for no limit. A connection above the limit is
+    /// reset at once. A peer is an IPv4 address, or the first 64 bits of an IPv6 address. Many users may share one IPv4
+    /// address, and all users of a proxy share its address.
     pub max_per_peer: Option<NonZeroU32>,
-    /// Set if a listener on an IPv6 address such as `[::]` is to take IPv4 connections too, which then come from addresses such
-    /// as `::ffff:127.0.0.1`. Otherwise IPv4 takes a listener of its own.
+    /// Set if a listener on an IPv6 address such as `[::]` is to accept IPv4 connections too. Their peers then have
+    /// addresses such as `::ffff:127.0.0.1`. Otherwise, IPv4 requires a separate listener.
     pub dual_stack: bool,
-    /// Bytes that wait in the process for clients that are slow, or for jobs. At the limit, connections read
-    /// in small bites. Of `async fn`s it is what they keep in a [`Kept`](crate::task::Kept); what they have in buffers of
-    /// their own is not counted.
+    /// The maximum number of bytes that the process stores for slow clients or for jobs. At the limit, connections read
+    /// only small pieces. For `async fn`s, this limits the bytes in a [`Kept`](crate::task::Kept); bytes in buffers of
+    /// their own are not counted.
     pub max_buffered: usize,
-    /// Jobs at a time: those that wait, run, or are done with a result that nobody has taken yet. Another one is refused:
-    /// `submit` returns [`Full`](crate::Full), and a task's `job` [`JobError::Wait`](crate::task::JobError::Wait).
+    /// The maximum number of simultaneous jobs: those that wait, run, or have a result that was not taken yet. Further
+    /// jobs are refused: `submit` returns [`Full`](crate::Full), and a task's `job` returns
+    /// [`JobError::Wait`](crate::task::JobError::Wait).
     pub max_jobs: usize,
-    /// Threads for jobs, at most; they start when there are jobs. With none, jobs run in slices on the loop.
+    /// The maximum number of worker threads for jobs. Workers start when they are needed. With 0, jobs run in slices on
+    /// the loop.
     pub workers: usize,
-    /// How much of a job the loop computes between two turns, in the job's units (some nanoseconds).
+    /// The size of a slice that the loop computes between two turns, in the units of the job (some nanoseconds each).
     pub slice: u32,
-    /// How long the loop looks for readiness again and again before it blocks.
+    /// The time for which the loop polls for readiness before it blocks.
     pub busy_poll: Duration,
-    /// How long requests under way have when the server is to stop.
+    /// The time that requests in progress have to complete when the server stops.
     pub drain_timeout: Duration,
 }
 
 impl Default for Settings {
-    /// 10,000 connections, of any peer, 64 MiB, 1000 jobs, as many workers as cores but one, no busy polling, 30 s to drain.
+    /// Returns the defaults: 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker fewer than cores
+    /// (at least one), no busy polling, and 30 s to drain.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -75,7 +79,7 @@ impl Default for Settings {
     }
 }
 
-/// Asks a running server to stop, from any thread.
+/// A handle that stops a running server, from any thread.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     asked: Arc<AtomicBool>,
@@ -83,7 +87,7 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Creates a handle on the loop that `notifier` wakes.
+    /// Creates a handle for the loop that `notifier` wakes.
     pub(crate) fn new(notifier: Notifier) -> Self {
         Self { asked: Arc::default(), notifier }
     }
@@ -94,19 +98,20 @@ impl Stopper {
         self.asked.load(Ordering::Acquire)
     }
 
-    /// Asks the server to take no new connections and to answer what was received; then [`Server::run`] returns.
+    /// Asks the server to accept no new connections and to answer the requests received so far. [`Server::run`] then
+    /// returns.
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
         self.notifier.notify();
     }
 }
 
-/// How a server ended.
+/// The outcome of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Summary {
-    /// The counts of its whole life.
+    /// The counters over the server's whole life.
     pub counts: Tally,
-    /// Connections that were cut because they did not end in time.
+    /// The number of connections that were cut because they did not end in time.
     pub cut: usize,
 }
 
@@ -131,7 +136,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// A service on sockets: one loop on one thread, and workers for its jobs.
+/// A service on sockets: one loop on one thread, with worker threads for jobs.
 ///
 /// ```
 /// use sinbin::{Server, Settings, echo::Echo};
@@ -150,7 +155,7 @@ pub struct Server<S: NativeService> {
 }
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Server<AsyncService<'d, M, F>> {
-    /// Creates a server of tasks that `inbox` wakes from outside.
+    /// Creates a server for tasks that can be woken from outside through `inbox`.
     pub(crate) fn for_tasks(
         service: AsyncService<'d, M, F>,
         settings: &Settings,
@@ -174,7 +179,7 @@ impl<S: NativeService> Server<S> {
     ///
     /// # Errors
     ///
-    /// When the system gives no poller.
+    /// Returns [`Error::Poller`] if the system provides no poller.
     pub fn new(service: S, settings: &Settings) -> Result<Self, Error> {
         let tasks = settings.max_connections.saturating_add(MAX_LISTENERS);
         let limits =
@@ -204,11 +209,11 @@ impl<S: NativeService> Server<S> {
         Ok(Self { engine, listeners: 0, task_limit: tasks })
     }
 
-    /// Listens on `address` and returns the address it got: with port 0, the system chooses one.
+    /// Listens on `address` and returns the bound address. With port 0, the system chooses a port.
     ///
     /// # Errors
     ///
-    /// When the address cannot be had, or there are 64 listeners already.
+    /// Fails if the server cannot listen on the address, or already has 64 listeners.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
         self.check_listeners()?;
         let host = &self.engine.platform;
@@ -220,11 +225,11 @@ impl<S: NativeService> Server<S> {
         Ok(bound)
     }
 
-    /// Listens with a socket that is bound already.
+    /// Listens with a socket that is already bound.
     ///
     /// # Errors
     ///
-    /// When it cannot be made nonblocking, or there are 64 listeners already.
+    /// Fails if the socket cannot be made nonblocking, or if the server already has 64 listeners.
     pub fn listen_on(&mut self, listener: TcpListener) -> Result<(), Error> {
         self.check_listeners()?;
         listener.set_nonblocking(true).map_err(Error::Prepare)?;
@@ -244,39 +249,39 @@ impl<S: NativeService> Server<S> {
         Ok(())
     }
 
-    /// Serves a connection that was made elsewhere, or is being made: it may be under way yet.
+    /// Serves a connection that was created elsewhere. The connection may still be in the process of connecting.
     ///
     /// # Errors
     ///
-    /// When it cannot be made nonblocking, or there is no place for it.
+    /// Fails if the connection cannot be made nonblocking, or if the limit of connections is reached.
     pub fn serve(&mut self, stream: TcpStream) -> Result<(), Error> {
         prepare(&stream).map_err(Error::Prepare)?;
         self.engine.serve(|host, source| host.adopt(source, stream)).map_err(|_| self.full())
     }
 
-    /// Returns a handle to stop the server by.
+    /// Returns a handle that stops the server.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.engine.platform.stopper.clone()
     }
 
-    /// Serves until it is stopped, or no listener and no connection is left.
+    /// Serves until the server is stopped, or until no listener and no connection is left.
     ///
     /// # Errors
     ///
-    /// When the poller fails, or all tasks wait for each other.
+    /// Returns [`Error::Poller`] if the poller fails, and [`Error::Stalled`] if all tasks wait for each other.
     pub fn run(self) -> Result<Summary, Error> {
         self.run_until(|| false)
     }
 
-    /// Serves as [`run`](Self::run) does; once `is_over` returns true, all tasks are cancelled.
+    /// Serves as [`run`](Self::run) does, and cancels all tasks once `is_over` returns true.
     pub(crate) fn run_until(mut self, is_over: impl Fn() -> bool) -> Result<Summary, Error> {
         let ended = match self.engine.run(is_over) {
             Ok(cut) => Ok(Summary { counts: self.engine.platform.counts, cut }),
             Err(Stopped::Platform(error)) => Err(Error::Poller(error)),
             Err(Stopped::Stalled) => Err(self.stalled()),
         };
-        // The destructor of the service is the user's code.
+        // The destructor of the service is user code.
         Catch.drop(self);
         ended
     }
@@ -299,7 +304,7 @@ impl<S: NativeService> Server<S> {
 }
 
 impl<S: NativeService> Drop for Server<S> {
-    /// Drops tasks one by one, each within a catch: their destructors are the user's code.
+    /// Drops the tasks one by one, each under `catch_unwind`, because their destructors are user code.
     fn drop(&mut self) {
         self.engine.clear();
     }

@@ -1,6 +1,7 @@
-//! The shipped services once more, as `async fn`s: what they do is what [`fib_service`](crate::fib_service) and
-//! [`echo`](mod@crate::echo) do as state machines. An idle connection has no buffer; of one at work, what it has received
-//! lies in a block of the loop's ([`Kept`]), and its replies are made of that whenever there is room for them.
+//! The provided services as `async fn`s. Their behavior is that of the state machines
+//! [`fib_service`](crate::fib_service) and [`echo`](mod@crate::echo). An idle connection has no buffer. The input of an
+//! active connection is stored in a block of the loop ([`Kept`]), and its replies are computed from that block whenever
+//! the connection can send.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -14,29 +15,29 @@ use sinbin_core::{Instant, IoError};
 
 use sinbin_core::driven::BLOCK;
 
-/// Room for what an answer adds to a read.
+/// The maximum number of bytes that an answer adds to a read.
 const SUFFIX: usize = 16;
 
 thread_local! {
-    /// Replies are made here, and as many of them sent as there is room for.
+    /// The buffer in which replies are made before as many bytes as possible are sent.
     static REPLIES: RefCell<[u8; BLOCK + SUFFIX]> = const { RefCell::new([0; BLOCK + SUFFIX]) };
 }
 
-/// Sends back what it gets. A connection that is silent for the service's idle timeout, or does not take what is sent in
-/// its reply timeout, is closed.
+/// Sends back the bytes that it receives. A connection is closed if it is silent for the service's idle timeout, or if
+/// the peer does not receive a reply within the reply timeout.
 ///
 /// # Errors
 ///
-/// What the connection fails with.
+/// Returns the error of the connection.
 pub fn echo(conn: Conn<'_>, service: &Echo) -> impl Future<Output = Result<(), Error>> {
     answer_reads(conn, service)
 }
 
-/// Sends back what it gets in upper case (of ASCII), with `_SB` behind each read.
+/// Sends back the bytes that it receives, with ASCII letters in upper case and `_SB` appended to each read.
 ///
 /// # Errors
 ///
-/// What the connection fails with.
+/// Returns the error of the connection.
 pub fn upper(conn: Conn<'_>, service: &Upper) -> impl Future<Output = Result<(), Error>> {
     answer_reads(conn, service)
 }
@@ -53,7 +54,8 @@ async fn answer_reads<A: Responder>(conn: Conn<'_>, service: &A) -> Result<(), E
         if answered.send::<A>(&conn)? {
             continue;
         }
-        // What is rare has its place on the heap, so that idle connections have no room for it.
+        // This path is rare, so its future is allocated on the heap and does not enlarge the task of an idle
+        // connection.
         if !Box::pin(send_rest(&conn, service, answered)).await? {
             break;
         }
@@ -61,7 +63,7 @@ async fn answer_reads<A: Responder>(conn: Conn<'_>, service: &A) -> Result<(), E
     Ok(())
 }
 
-/// Sends the rest of an answer; whether that did not take too long.
+/// Sends the rest of an answer. Returns true if all of it was sent in time.
 async fn send_rest<A: Responder>(
     conn: &Conn<'_>,
     service: &A,
@@ -80,16 +82,16 @@ async fn send_rest<A: Responder>(
     }
 }
 
-/// A read, and how much of the answer to it is sent.
+/// A read, and the number of bytes of its answer that are already sent.
 struct Answered<'d> {
     kept: Kept<'d>,
     sent: usize,
 }
 
 impl Answered<'_> {
-    /// Sends as much as there is room for; whether that is all.
+    /// Sends as many bytes as the connection accepts. Returns true if the whole answer is sent.
     fn send<A: Responder>(&mut self, conn: &Conn<'_>) -> Result<bool, Error> {
-        const { assert!(A::ADDS <= SUFFIX, "there is room for it") };
+        const { assert!(A::ADDS <= SUFFIX, "the suffix fits into the buffer") };
         let (sent, len) = REPLIES.with_borrow_mut(|answer| {
             let count = self.kept.copy_to(&mut answer[..BLOCK])?;
             let len = A::answer(answer, count);
@@ -104,15 +106,15 @@ impl Answered<'_> {
 ///
 /// # Errors
 ///
-/// What the connection fails with.
+/// Returns the error of the connection.
 #[expect(
     clippy::manual_async_fn,
-    reason = "an `async fn` keeps its arguments twice: 24 bytes of each connection"
+    reason = "an `async fn` stores its arguments twice, which costs 24 bytes per connection"
 )]
 pub fn fib(conn: Conn<'_>, service: &Fib) -> impl Future<Output = Result<(), Error>> {
     async move {
         let mut requests = Requests::new();
-        // When the request that has begun is to be whole.
+        // The deadline by which the request that has begun must be complete.
         let mut until = Instant::NEVER;
         loop {
             if !requests.is_begun() {
@@ -131,7 +133,8 @@ pub fn fib(conn: Conn<'_>, service: &Fib) -> impl Future<Output = Result<(), Err
                 }
             }
             let Some((work, then)) = respond(&conn, service, &mut requests, &mut until)? else { continue };
-            // What is rare has its place on the heap, so that idle connections have no room for it.
+            // This path is rare, so its future is allocated on the heap and does not enlarge the task of an idle
+            // connection.
             if !Box::pin(wait_and_answer(&conn, service, &mut requests, work, then)).await? {
                 break;
             }
@@ -141,7 +144,7 @@ pub fn fib(conn: Conn<'_>, service: &Fib) -> impl Future<Output = Result<(), Err
     }
 }
 
-/// Says that a request was late, to a client that takes that at once.
+/// Sends the error reply for a late request, if the connection accepts it at once.
 #[cold]
 fn say_late(conn: &Conn<'_>, service: &Fib) {
     let mut line = [0; MAX_REPLY];
@@ -149,8 +152,8 @@ fn say_late(conn: &Conn<'_>, service: &Fib) {
     conn.try_send(&line[..len]).ok();
 }
 
-/// Answers what is there, as far as nothing has to be waited for. Returns what is left to do. With an answer, `until` is
-/// over.
+/// Receives the available bytes and answers them as far as possible without waiting. Returns the remaining work and its
+/// next step, or `None` if the connection only has to read again. Resets `until` if there are replies.
 fn respond<'d>(
     conn: &Conn<'d>,
     service: &Fib,
@@ -165,7 +168,7 @@ fn respond<'d>(
     Ok((then != Then::Read).then(|| (Box::new(work), then)))
 }
 
-/// Does what is left to do. Whether the connection goes on.
+/// Completes the remaining work. Returns true if the connection stays open.
 async fn wait_and_answer<'d>(
     conn: &Conn<'d>,
     service: &Fib,
@@ -174,7 +177,7 @@ async fn wait_and_answer<'d>(
     mut then: Then,
 ) -> Result<bool, Error> {
     let handle = conn.handle();
-    // When the peer is to have taken what it is sent.
+    // The deadline by which the peer must have received the replies.
     let mut until = Instant::NEVER;
     loop {
         if then != Then::Send {
@@ -204,35 +207,35 @@ async fn wait_and_answer<'d>(
     }
 }
 
-/// A read in which there are jobs, or whose replies the peer does not take at once.
+/// A read that contains jobs, or whose replies could not be sent at once.
 struct Work<'d> {
-    /// Bytes that are not answered yet.
+    /// The bytes that are not answered yet.
     kept: Kept<'d>,
-    /// The reply to the job before that.
+    /// The reply of the job that precedes these bytes.
     reply: Option<Reply>,
-    /// How much of the next reply is sent already.
+    /// The number of bytes of the next reply that are already sent.
     skip: usize,
-    /// The peer has sent its last byte.
+    /// True if the peer has sent its last byte.
     ended: bool,
 }
 
-/// The step that a read needs next.
+/// The next step for a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
-    /// All of the read is answered.
+    /// Read again: the whole read is answered.
     Read,
-    /// The peer is to take what is there.
+    /// Wait until the connection can send the replies.
     Send,
-    /// Others have their turn.
+    /// Yield to other tasks, then continue.
     GoOn,
-    /// The next request is a job.
+    /// Run the job of the next request.
     Compute(u32),
-    /// The connection has got its last reply.
+    /// Close the connection: the last reply is sent.
     End,
 }
 
 impl<'d> Work<'d> {
-    /// Receives what is there, if anything is.
+    /// Receives the available bytes, if any.
     #[inline(always)]
     fn receive(conn: &Conn<'d>, service: &Fib, requests: &mut Requests) -> Result<Option<Self>, Error> {
         let Some(kept) = or_nothing(conn.try_recv_kept())? else { return Ok(None) };
@@ -251,14 +254,14 @@ impl<'d> Work<'d> {
         match Self::receive(conn, service, requests) {
             Ok(Some(work)) => *self = work,
             Ok(None) => requests.end_read(),
-            // A request that was cut is whole now as well, and nothing comes after it.
+            // The request that was cut off is complete now as well, because nothing follows.
             Err(error) if error.io() == Some(IoError::Stopping) => self.ended = true,
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Goes back to the first reply that is not sent, and notes how much of it is.
+    /// Goes back to the first reply that is not fully sent, and stores how much of it is sent.
     #[cold]
     fn rewind(&mut self, service: &Fib, start: Point, sent: usize) -> Result<Point, Error> {
         let ended = self.ended;
@@ -270,8 +273,8 @@ impl<'d> Work<'d> {
         Ok(point)
     }
 
-    /// Answers requests up to the next job, and sends as much as there is room for. Returns how long the replies are, and
-    /// what comes next.
+    /// Answers requests up to the next job, and sends as many bytes as the connection accepts. Returns the length of
+    /// the replies and the next step.
     #[inline]
     fn answer(
         &mut self,
@@ -299,7 +302,7 @@ impl<'d> Work<'d> {
         let then = match stop {
             _ if !all => Then::Send,
             Stop::Full => Then::GoOn,
-            // The rest of a read that was cut off is there now, or there is none.
+            // The rest of a read that was cut off is available already, or does not exist.
             Stop::Drained if requests.is_cut() => Then::GoOn,
             Stop::Drained => Then::Read,
             Stop::Job(n) => Then::Compute(n),
@@ -309,12 +312,12 @@ impl<'d> Work<'d> {
     }
 }
 
-/// The answers to `input`.
+/// Creates the batch of replies to `input`.
 fn batch<'i>(service: &Fib, input: &'i [u8], ended: bool, point: Point) -> Batch<'i> {
     Batch { rules: service.rules, loop_n: service.loop_n, input, ended, point }
 }
 
-/// `None` where the connection was not ready after all.
+/// Returns `None` if the connection was not ready after all.
 fn or_nothing<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Err(error) if error.io() == Some(IoError::WouldBlock) => Ok(None),
@@ -322,11 +325,11 @@ fn or_nothing<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// The number, off the loop. A client that resets its connection takes its job with it: `None`.
+/// Computes the number off the loop. Returns `None` if the client hangs up, which cancels the job.
 async fn compute(conn: &Conn<'_>, n: u32, timeout: Option<Duration>) -> Option<Reply> {
     let handle = conn.handle();
     let job = select(handle.job(FibJob::new(n)), conn.hangup());
-    // The job is dropped with the future, and so cancelled.
+    // If the deadline passes, the job is dropped together with this future, and thereby cancelled.
     let Ok(ended) = handle.until(handle.after(timeout), job).await else {
         return Some(Reply::Error(Bad::Overdue));
     };
@@ -334,7 +337,7 @@ async fn compute(conn: &Conn<'_>, n: u32, timeout: Option<Duration>) -> Option<R
         Either::First(Ok(value)) => Some(Reply::Value(value)),
         Either::First(Err(JobError::Failed)) => Some(Reply::Error(Bad::Lost)),
         Either::First(Err(JobError::Wait(WaitError::Full))) => Some(Reply::Error(Bad::Busy)),
-        // The client is gone, or the server has no time left for it.
+        // The client has hung up, or the task is cancelled because the server stops.
         Either::First(Err(_)) | Either::Second(_) => None,
     }
 }

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::TcpStream;
 
-/// Receives what is there. On Linux this is the bare system call, where the standard library's goes by way of
-/// the C library and its thread cancellation, which nobody here uses.
+/// Receives the available bytes. On Linux, this is the bare system call. The standard library calls the C library
+/// instead, which adds thread cancellation that sinbin does not use.
 #[cfg(unix)]
 #[inline]
 pub(crate) fn recv(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
@@ -12,25 +12,25 @@ pub(crate) fn recv(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(received)
 }
 
-/// Sends as much as there is room for.
+/// Sends as many bytes as the send buffer accepts.
 #[cfg(unix)]
 #[inline]
 pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(not(target_vendor = "apple"))]
     let flags = rustix::net::SendFlags::NOSIGNAL;
-    // The standard library has set the socket's own option there.
+    // On Apple systems, the standard library has set the equivalent option (`SO_NOSIGPIPE`) on the socket.
     #[cfg(target_vendor = "apple")]
     let flags = rustix::net::SendFlags::empty();
     Ok(rustix::net::send(stream, bytes, flags)?)
 }
 
-/// Receives what is there.
+/// Receives the available bytes.
 #[cfg(not(unix))]
 pub(crate) fn recv(mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     io::Read::read(&mut stream, buffer)
 }
 
-/// Sends as much as there is room for.
+/// Sends as many bytes as the send buffer accepts.
 #[cfg(not(unix))]
 pub(crate) fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut stream, bytes)

@@ -1,4 +1,4 @@
-//! The sockets of a loop, each under the id that the kernel gave its source.
+//! The sockets of a loop, each under the id that the kernel assigned to its source.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::socket_io;
 /// A socket that can be watched.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    /// Takes connections.
+    /// A socket that accepts connections.
     Listener(TcpListener),
     /// A connection.
     Stream(TcpStream),
@@ -22,9 +22,9 @@ pub(crate) enum Socket {
 struct Entry {
     socket: Socket,
     watched: Interest,
-    /// The peer has sent its last byte, or the connection is broken: nothing more will come in.
+    /// True if no more bytes will arrive: the peer has sent its last byte, or the connection is broken.
     ended: bool,
-    /// Its answers are sent; what still comes in is thrown away.
+    /// True if the answers are sent, and bytes that still arrive are discarded.
     lingering: bool,
 }
 
@@ -47,27 +47,27 @@ impl Entry {
     }
 }
 
-/// Returns true if the operation is to be tried again when the socket is ready, which it is at once after an interruption.
+/// Returns true if the operation is to be retried when the socket is ready. After an interruption, it is still ready.
 #[inline]
 fn is_blocked(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// The sockets of a loop. Its reactor watches no others.
+/// The sockets of a loop. Its reactor watches no other sockets.
 pub(crate) struct Sockets {
     registry: Registry,
     entries: IdMap<SourceId, Entry>,
-    /// The loop is to stop, and a connection that has nothing to read is told so.
+    /// True if the loop is to stop. Receiving from a connection without input then fails with [`IoError::Stopping`].
     draining: bool,
 }
 
 impl Sockets {
-    /// Creates a table with room for `limit` sockets, whose readiness `reactor` tells.
+    /// Creates a table with capacity for `limit` sockets, which `reactor` watches.
     pub(crate) fn new(limit: usize, reactor: &Reactor) -> Self {
         Self { registry: reactor.registry(), entries: IdMap::with_capacity(limit), draining: false }
     }
 
-    /// Puts a socket, which is nonblocking, into the table. A connection that is only read out is `lingering`.
+    /// Inserts a nonblocking socket. Set `lingering` if the input of the connection is to be discarded.
     pub(crate) fn insert(&mut self, id: SourceId, socket: Socket, lingering: bool) {
         self.unwatch(id.index());
         self.entries.insert(id, Entry { socket, watched: Interest::NONE, ended: false, lingering });
@@ -79,7 +79,8 @@ impl Sockets {
         self.entries.at(index).map(|(id, _)| id)
     }
 
-    /// Takes a socket out, and from the reactor. Returns it, and whether anything unread may still come in by it.
+    /// Removes a socket from the table and from the reactor. Returns the socket, and true if unread bytes may still
+    /// arrive.
     pub(crate) fn remove(&mut self, id: SourceId) -> Option<(Socket, bool)> {
         self.entry(id)?;
         self.unwatch(id.index());
@@ -87,11 +88,11 @@ impl Sockets {
         Some((entry.socket, !entry.ended && !entry.lingering))
     }
 
-    /// Has the reactor watch the socket for `interest`.
+    /// Makes the reactor watch the socket for `interest`.
     ///
     /// # Errors
     ///
-    /// The system's error. The socket is watched as before then.
+    /// Returns the error of the system. The interest that is watched is then unchanged.
     pub(crate) fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
         let Self { registry, entries, .. } = self;
         let Some(entry) = entries.get_mut(id) else { return Ok(()) };
@@ -100,7 +101,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Takes away the registration of a socket that is about to leave its place.
+    /// Removes the registration of a socket that is about to leave its slot.
     fn unwatch(&mut self, index: usize) {
         let Self { registry, entries, .. } = self;
         if let Some((_, entry)) = entries.at_mut(index) {
@@ -109,11 +110,11 @@ impl Sockets {
         }
     }
 
-    /// Takes a connection from a listener.
+    /// Accepts a connection from a listener.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// Returns the error of the system.
     pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
         match self.entry(id) {
             Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
@@ -121,11 +122,11 @@ impl Sockets {
         }
     }
 
-    /// Receives what is there.
+    /// Receives the available bytes.
     ///
     /// # Errors
     ///
-    /// As with [`Host::recv`](sinbin_core::Host::recv).
+    /// Fails as [`Host::recv`](sinbin_core::Host::recv) does.
     #[inline]
     pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
@@ -141,11 +142,11 @@ impl Sockets {
         }
     }
 
-    /// Sends as much as there is room for.
+    /// Sends as many bytes as the connection accepts.
     ///
     /// # Errors
     ///
-    /// As with [`Host::send`](sinbin_core::Host::send).
+    /// Fails as [`Host::send`](sinbin_core::Host::send) does.
     #[inline]
     pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
@@ -153,18 +154,18 @@ impl Sockets {
         sent.map_err(|error| entry.failed(error))
     }
 
-    /// Ends the sending direction of a connection.
+    /// Shuts down the sending direction of a connection.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// Returns the error of the system.
     pub(crate) fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let shut = entry.stream().and_then(|stream| stream.shutdown(Shutdown::Write));
         shut.map_err(|error| entry.failed(error))
     }
 
-    /// Returns how connecting went, of a connection that is ready to send.
+    /// Returns the result of connecting. Called when the connection is ready to send.
     pub(crate) fn connected(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let stream = entry.stream()?;
@@ -172,7 +173,7 @@ impl Sockets {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => return Err(error.into()),
         }
-        // Without an error and without a peer, it is still under way.
+        // Without an error and without a peer, the connection is still being established.
         let peer = stream.peer_addr();
         peer.map(|_| ()).map_err(|_| IoError::WouldBlock)
     }
@@ -191,7 +192,7 @@ impl Sockets {
         })
     }
 
-    /// Tells each connection that has nothing to read, from here on, that the host stops.
+    /// From now on, makes receiving fail with [`IoError::Stopping`] on connections that have nothing to read.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
     }
@@ -216,18 +217,18 @@ impl Drop for Sockets {
     }
 }
 
-/// Connections that the system keeps for us until they are accepted.
+/// The number of connections that the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// Makes a listener that is fit for a loop. On an IPv6 address it takes IPv4 connections too if it is `dual_stack`, and none
-/// otherwise, whatever the system does by default.
+/// Creates a nonblocking listener. On an IPv6 address, it accepts IPv4 connections only if `dual_stack` is set,
+/// whatever the default of the system is.
 ///
 /// # Errors
 ///
-/// When the address can't be had.
+/// Fails if the address cannot be bound.
 pub(crate) fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows this option would let two programs have the same port.
+    // On Windows, this option would allow two programs to bind the same port.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -239,7 +240,7 @@ pub(crate) fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListe
     Ok(socket.into())
 }
 
-/// Begins to connect, and returns the connection that is under way.
+/// Starts to connect, and returns the connection before it is established.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -250,7 +251,7 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// Returns true if the connection is under way. EINPROGRESS has no kind of its own in the standard library.
+/// Returns true if the connection is being established. The standard library has no error kind for EINPROGRESS.
 fn is_under_way(error: &io::Error) -> bool {
     #[cfg(unix)]
     let under_way = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
@@ -259,21 +260,21 @@ fn is_under_way(error: &io::Error) -> bool {
     under_way || error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Makes a connection fit for a loop: nonblocking, and without delay.
+/// Prepares a connection for a loop: makes it nonblocking, and disables Nagle's algorithm.
 ///
 /// # Errors
 ///
-/// The system's error; mostly that the peer is gone.
+/// Returns the error of the system, usually because the peer has disconnected.
 pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)
 }
 
-/// Returns true if the system has no descriptors or memory left, which passes.
+/// Returns true if the system has run out of descriptors or memory, which is a temporary condition.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
-        // EMFILE and ENFILE have these numbers on every Unix; the others differ, and have a kind.
+        // EMFILE and ENFILE have these numbers on every Unix. The other error numbers differ, but have an error kind.
         matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
     }
     #[cfg(not(unix))]

@@ -1,19 +1,20 @@
-//! Reports of tasks that fail and that nobody joins.
+//! Reports of failed tasks that no task joins.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sinbin_core::task::{Reports, UnjoinedFailure};
 
-/// How many of them are named in a second; the others are counted. Whoever has such tasks spawned may be a client.
+/// The number of failed tasks per second that are logged by name. Further ones are only counted, because a client may
+/// be able to cause the failures.
 const NAMED: u64 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Warns of each, by name.
+/// Logs a warning with the name of each failed task, up to the limit.
 pub(crate) struct LogFailures(Mutex<Last>);
 
-/// The second that is counted.
+/// The second in which failures are currently counted.
 struct Last {
     began: Option<Instant>,
     failed: u64,
@@ -24,7 +25,8 @@ impl LogFailures {
         Self(Mutex::new(Last { began: None, failed: 0 }))
     }
 
-    /// Counts a failure. Returns whether it is to be named, and how many of the second before were not.
+    /// Counts a failure. Returns true if it is to be logged by name, and the number of failures of the previous second
+    /// that were not.
     fn count(&self) -> (bool, u64) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unnamed = 0;
@@ -43,18 +45,19 @@ impl Reports for LogFailures {
             tracing::debug!("{failed}");
             return;
         }
-        // Nothing is locked while the user's `Display` runs, which may fail another task, or a subscriber.
+        // No lock is held while the user's `Display` or a log subscriber runs, because either may cause another task to
+        // fail.
         let (is_named, unnamed) = self.count();
         tell_unnamed(unnamed);
         if is_named {
-            tracing::warn!("{failed}, and nobody joins it");
+            tracing::warn!("{failed}, and no task joins it");
         }
     }
 }
 
 fn tell_unnamed(count: u64) {
     if count > 0 {
-        tracing::warn!("{count} more tasks failed that nobody joins");
+        tracing::warn!("{count} more tasks failed that no task joins");
     }
 }
 

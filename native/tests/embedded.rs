@@ -1,4 +1,4 @@
-//! Code that was written for `embedded-io-async` and `edge-nal`, and knows nothing of sinbin, on our sockets.
+//! Code written for `embedded-io-async` and `edge-nal`, without knowledge of sinbin, on its sockets.
 
 use std::cell::Cell;
 use std::fmt::{Debug, Display};
@@ -16,11 +16,11 @@ use sinbin::{IoError, Op};
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn io(result: &Result<impl Debug, Error>) -> (Option<IoError>, ErrorKind) {
-    let error = result.as_ref().expect_err("it can't be done");
+    let error = result.as_ref().expect_err("the operation fails");
     (error.io(), error.kind())
 }
 
-/// Sends back what comes, to the end of the stream.
+/// Sends back all bytes until the end of the stream. Returns their number.
 async fn echo<T: Read + Write + TcpShutdown>(mut socket: T) -> Result<usize, T::Error> {
     let (mut buf, mut sum) = ([0; 1000], 0);
     loop {
@@ -45,7 +45,7 @@ async fn serve<A: TcpAccept>(acceptor: &A, connections: usize) -> Result<usize, 
     Ok(sum)
 }
 
-/// Sends `count` bytes while it reads them back.
+/// Sends `count` bytes and reads them back at the same time.
 async fn exchange<S: TcpConnect>(stack: &S, address: SocketAddr, count: usize) -> Result<(), S::Error> {
     let bytes: Vec<_> = (0..=250).cycle().take(count).collect();
     let mut back = vec![0; count];
@@ -57,15 +57,15 @@ async fn exchange<S: TcpConnect>(stack: &S, address: SocketAddr, count: usize) -
             match from.read_exact(&mut back).await {
                 Ok(()) => Ok(()),
                 Err(ReadExactError::Other(error)) => Err(error),
-                Err(ReadExactError::UnexpectedEof) => panic!("the end, too early"),
+                Err(ReadExactError::UnexpectedEof) => panic!("unexpected end of the stream"),
             }
         };
         let (sent, received) = join(to.write_all(&bytes), receive).await;
         sent.and(received)?;
     }
-    assert!(back == bytes, "all comes back as it was");
+    assert!(back == bytes, "all bytes come back unchanged");
     socket.close(Close::Both).await?;
-    assert_eq!(socket.read(&mut back).await?, 0, "the other has closed its half too");
+    assert_eq!(socket.read(&mut back).await?, 0, "the other end is half-closed too");
     Ok(())
 }
 
@@ -73,7 +73,7 @@ async fn exchange<S: TcpConnect>(stack: &S, address: SocketAddr, count: usize) -
 fn what_knows_only_the_traits_connects_binds_accepts_and_splits() {
     async fn both<S: TcpConnect>(handle: &S, listener: Listener<'_>) -> usize {
         let clients = async {
-            // More than the sockets' buffers hold, so that both directions must be waited for.
+            // More bytes than the sockets' buffers hold, so that both directions have to wait.
             for count in [1, 1000, 8 << 20] {
                 exchange(handle, listener.address(), count).await.expect("a connection");
             }
@@ -95,11 +95,11 @@ fn what_cannot_be_done_is_an_error_with_a_kind() {
         let (mut client, mut server) = (client.expect("a client"), server.expect("a server").0);
         assert_eq!(io(&client.abort().await), (Some(IoError::Unsupported), ErrorKind::Unsupported));
 
-        // Nothing to be read, and no room to read it to, is no wait; nor is nothing to be written.
+        // Reading into an empty buffer and writing no bytes do not wait.
         assert_eq!(client.read(&mut []).await, Ok(0));
         assert_eq!(client.write(&[]).await, Ok(0));
 
-        // A half that is closed can't be written to; the other still works.
+        // A direction that is closed cannot be written to. The other direction still works.
         server.close(Close::Write).await.expect("a connection");
         assert_eq!(io(&server.write(b"more").await), (Some(IoError::Reset), ErrorKind::ConnectionReset));
         client.readable().await.expect("a connection");
@@ -111,7 +111,7 @@ fn what_cannot_be_done_is_an_error_with_a_kind() {
         let whole = server.read_exact(&mut [0; 8]).await;
         assert_eq!(whole, Err(ReadExactError::UnexpectedEof));
 
-        // Who waits and is cancelled is told so, as what is no reason to try again.
+        // A task that is cancelled while it waits gets an error whose kind does not suggest a retry.
         let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
         let (client, mut server) = (client?, server?.0);
         let kind = Rc::new(Cell::new(None));
@@ -122,7 +122,7 @@ fn what_cannot_be_done_is_an_error_with_a_kind() {
         })?;
         handle.yield_now().await;
         waits.cancel();
-        // It has come to its end, or is counted as cancelled; this is not the place to say which.
+        // The join may report either that the task ended or that it was cancelled. This test does not depend on which.
         waits.join().await.ok();
         assert_eq!(kind.get(), Some(ErrorKind::ConnectionAborted));
         drop(client);
@@ -183,7 +183,8 @@ async fn ask<S: TcpConnect>(
     Ok(String::from_utf8(said).expect("text"))
 }
 
-/// The server's four handlers share one task, and one listener; the clients are tasks of their own.
+/// Runs clients against a server of `edge-http`. The server's four handlers share one task and one listener; each
+/// client is a task.
 fn ask_edge_http(keep_alive: Option<u32>) {
     let ended = sinbin::run(async |handle| {
         let listener = handle.listen(ANY).expect("a free port");
@@ -192,7 +193,7 @@ fn ask_edge_http(keep_alive: Option<u32>) {
         let clients = async {
             let mut clients: Vec<_> = (0..10)
                 .map(|n| {
-                    // The future is large, and would be in the way of the error.
+                    // The future is large, and an error of `spawn` would contain it.
                     handle
                         .spawn(Box::pin(async move {
                             let path = format!("/{n}");
@@ -202,13 +203,13 @@ fn ask_edge_http(keep_alive: Option<u32>) {
                 })
                 .collect::<Result<_, _>>()?;
             for client in &mut clients {
-                let (said, path) = client.join().await.expect("nobody cancels it");
+                let (said, path) = client.join().await.expect("it is not cancelled");
                 assert_eq!(said, format!("you asked for {path}").repeat(2));
             }
             Ok::<_, WaitError>(())
         };
         match select(server.run(keep_alive, listener, Hello), clients).await {
-            Either::First(ended) => panic!("the server serves on: {ended:?}"),
+            Either::First(ended) => panic!("the server ended: {ended:?}"),
             Either::Second(asked) => asked,
         }
     });
@@ -229,8 +230,8 @@ fn a_server_of_edge_http_may_have_the_timeouts_of_embassy_time() {
 fn embassy_times_timer_wakes_from_its_thread() {
     let wake_reason = sinbin::run(async |handle: Handle<'_>| {
         let mut waits = handle.spawn(embassy_time::Timer::after_millis(5))?;
-        waits.join().await.expect("nobody cancels it");
+        waits.join().await.expect("it is not cancelled");
         Ok::<_, WaitError>(())
     });
-    assert_eq!(wake_reason.expect("nobody is stalled"), Ok(()));
+    assert_eq!(wake_reason.expect("the loop does not stall"), Ok(()));
 }

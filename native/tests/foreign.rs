@@ -1,4 +1,4 @@
-//! Futures of other crates on the native loop: whoever wakes them, on whatever thread, ends its wait.
+//! Tests of other crates' futures on the native loop: a wake from any thread ends the loop's wait.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -12,10 +12,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sinbin::task::{Error, Handle, WaitError, join};
 
-/// How long anything may take before it counts as never.
+/// The time after which a test has failed.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Runs `test` on a thread of its own, and gives up on it in the end: a wake that is lost is a failure, not a hang.
+/// Runs `test` on a separate thread, and panics after a timeout. A lost wake is then a failure, not a hang.
 fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, result) = mpsc::channel();
     let tested = thread::spawn(move || sender.send(test()));
@@ -30,7 +30,7 @@ fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
 }
 
 fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
-    sinbin::run(main).expect("nobody is stalled")
+    sinbin::run(main).expect("the loop does not stall")
 }
 
 #[test]
@@ -40,21 +40,22 @@ fn another_thread_ends_the_wait_of_a_loop_without_timers() {
         let (asks, asked) = mpsc::channel();
         let thread = thread::spawn(move || {
             asked.recv().expect("the loop asks");
-            // So long that the loop waits by now; were it not so, the test would prove less, and still hold.
+            // The pause is long enough that the loop waits by now. If it does not, the test proves less, but still
+            // passes.
             thread::sleep(Duration::from_millis(50));
             sender.send(Instant::now()).expect("a task waits");
         });
         let answer = run(async |handle| {
             let mut task = handle.spawn(receiver).expect("there is room");
             asks.send(()).expect("the thread listens");
-            let sent = task.join().await.expect("nobody cancels it");
+            let sent = task.join().await.expect("it is not cancelled");
             sent.map(|sent| sent.elapsed())
         });
         thread.join().expect("it only sends");
         (answer.is_ok(), answer.unwrap_or_default())
     });
     assert!(answer);
-    assert!(late < PATIENCE / 5, "it comes when it is there: {late:?} late");
+    assert!(late < PATIENCE / 5, "the wake is not delayed: {late:?} late");
 }
 
 #[test]
@@ -93,9 +94,9 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
                 let (sender, bounded) = (sender.clone(), bounded.clone());
                 thread::spawn(move || {
                     for n in 0..EACH {
-                        sender.unbounded_send((thread, n)).expect("they listen");
+                        sender.unbounded_send((thread, n)).expect("the receiver exists");
                         if n % 10 == 0 {
-                            bounded.send_blocking(n).expect("they listen");
+                            bounded.send_blocking(n).expect("the receiver exists");
                         }
                     }
                 })
@@ -119,7 +120,7 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
             }
             let mut tenth = 0;
             for task in &mut tasks {
-                tenth += task.join().await.expect("nobody cancels it");
+                tenth += task.join().await.expect("it is not cancelled");
             }
             (next, tenth)
         });
@@ -136,8 +137,8 @@ fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
             let keep = poll_fn(|context| Poll::Ready(context.waker().clone()));
             let mut first = handle.spawn(keep).expect("there is room");
             let place = first.task().index();
-            let old = first.join().await.expect("nobody cancels it");
-            // Its place is taken by one that counts how often it runs.
+            let old = first.join().await.expect("it is not cancelled");
+            // A second task, which counts its polls, occupies the same slot.
             let (opens, opened) = oneshot::channel::<()>();
             let mut opened = Box::pin(opened);
             let mut polls = 0;
@@ -146,20 +147,20 @@ fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
                 opened.as_mut().poll(context).map(|_| polls)
             });
             let mut second = handle.spawn(counts).expect("there is room");
-            assert_eq!(second.task().index(), place, "the second has the first one's place");
+            assert_eq!(second.task().index(), place, "the second task occupies the first one's slot");
             handle.yield_now().await;
             let there = old.clone();
-            thread::spawn(move || there.wake()).join().expect("to wake is no panic");
+            thread::spawn(move || there.wake()).join().expect("waking does not panic");
             old.wake_by_ref();
             for _ in 0..3 {
                 handle.yield_now().await;
             }
             opens.send(()).expect("it waits");
-            assert_eq!(second.join().await.expect("nobody cancels it"), 2, "first, and when it was opened");
+            assert_eq!(second.join().await.expect("it is not cancelled"), 2, "first, and when it was woken");
             old
         });
         old.wake_by_ref();
-        thread::spawn(move || old.wake()).join().expect("to wake is no panic");
+        thread::spawn(move || old.wake()).join().expect("waking does not panic");
     });
 }
 
@@ -177,7 +178,7 @@ fn receivers_within_an_executor_are_told_that_it_is_one() {
                 assert_eq!(received.next().await, Some(Err(Error::Wait(WaitError::Wrapped))));
             }
             drop(received);
-            // And it works still, where each has the task's own waker.
+            // Receiving works again when each future has the task's own waker.
             let (heard, sent) = join(server.recv(&mut other), client.send_all(b"hello")).await;
             assert_eq!((heard, sent), (Ok(5), Ok(())));
         });
@@ -199,7 +200,7 @@ fn a_foreign_yield_lets_sockets_have_their_turn() {
                 .expect("there is room");
             let spins = Cell::new(0_u64);
             client.send_all(b"hello").await.expect("a connection");
-            // It never waits, and is never in the way.
+            // This future is woken all the time, and must not starve the others.
             poll_fn(|context| {
                 spins.set(spins.get() + 1);
                 if heard.is_over() {
@@ -209,7 +210,7 @@ fn a_foreign_yield_lets_sockets_have_their_turn() {
                 Poll::Pending
             })
             .await;
-            assert_eq!(heard.join().await.expect("nobody cancels it"), 5);
+            assert_eq!(heard.join().await.expect("it is not cancelled"), 5);
             assert!(spins.get() > 1, "it had to wait");
         });
     });

@@ -1,4 +1,4 @@
-//! Tasks that are `async fn`s, on the native loop: what cannot be seen without sockets, threads and panics.
+//! Tests of tasks that are `async fn`s on the native loop, as far as they need sockets, threads or panics.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -30,7 +30,7 @@ fn a_panic_takes_down_its_task_alone_and_is_told_by_name() {
         let mut good =
             handle.spawn(async move { handle.sleep(Duration::from_millis(1)).await }).expect("there is room");
         let error = bad.join().await.expect_err("it panics");
-        good.join().await.expect("it is not concerned");
+        good.join().await.expect("the panic does not affect it");
         error
     });
     assert_eq!(error.why, JoinErrorKind::Panicked);
@@ -80,9 +80,9 @@ fn a_panic_of_a_connection_harms_no_other() {
         assert_eq!([ask("one"), ask("panic"), ask("two")], ["one", "", "two"]);
         stopper.stop();
     });
-    let started = |stopper| sender.send(stopper).expect("somebody waits");
+    let started = |stopper| sender.send(stopper).expect("the client waits");
     let summary = Settings::default().serve([listener], started, serve).expect("it runs");
-    clients.join().expect("the clients are content");
+    clients.join().expect("the clients succeed");
     assert_eq!((summary.counts.connections, summary.counts.failed), (3, 1));
 }
 
@@ -92,7 +92,7 @@ fn a_program_that_panics_has_no_result() {
     assert!(matches!(result, Err(sinbin::Error::JobError)), "{result:?}");
 }
 
-/// A sleep or a timeout whose moment passes in the step that began it is over at once; an alarm that was set for a moment in
+/// A sleep or a timeout whose deadline passes in the step in which it starts ends at once. An alarm set for a time in
 /// the past would never go off.
 #[test]
 fn what_was_due_before_it_was_waited_for_ends() {
@@ -110,7 +110,7 @@ fn what_was_due_before_it_was_waited_for_ends() {
         }
         over.send(()).expect("the test waits");
     });
-    ends.recv_timeout(Duration::from_secs(60)).expect("no wait is for ever");
+    ends.recv_timeout(Duration::from_secs(60)).expect("every wait ends");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn spawning_beyond_capacity_gives_the_future_back() {
         handle.spawn(future).expect("there is room again").join().await?;
         Ok::<_, JoinError>(tasks.len())
     });
-    assert!(spawned.expect("it runs").expect("nobody is cancelled") > 10);
+    assert!(spawned.expect("it runs").expect("no task is cancelled") > 10);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn who_waits_for_whom_is_told_with_names() {
     let stalled = sinbin::run(async |handle| {
         handle.spawn(waits_for_nobody(handle)).expect("there is room").join().await.ok();
     });
-    let report = stalled.expect_err("nobody can go on").to_string();
+    let report = stalled.expect_err("no task can make progress").to_string();
     assert!(report.contains("task 0.1: waits for task 1.1"), "{report}");
     assert!(report.contains("task 1.1: waits to be woken by name (tasks::who_waits"), "{report}");
     assert!(report.contains("spawned at native/tests/tasks.rs:"), "{report}");
@@ -193,7 +193,7 @@ fn connections_go_both_ways_and_end_in_halves() {
         let (client, server) = join(client, server).await;
         client.and(server)
     })
-    .expect("they understand each other");
+    .expect("the exchange succeeds");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_channel_that_is_closed_is_an_error_at_once() {
     assert_eq!(error, Err(Error::Closed));
 }
 
-/// Two ends of one connection.
+/// Returns the two ends of one connection.
 async fn pair(handle: Handle<'_>) -> Result<(Conn<'_>, Conn<'_>), Error> {
     let listener = handle.listen(LOCAL)?;
     let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
@@ -258,7 +258,7 @@ fn of_two_waits_the_one_that_is_over_is_told_so() {
         assert_eq!(first, Either::Second(Ok(())), "nothing is there to receive");
         peer.send_all(b"x").await?;
         let first = select(conn.hangup(), conn.readable()).await;
-        assert_eq!(first, Either::Second(Ok(())), "nobody hangs up");
+        assert_eq!(first, Either::Second(Ok(())), "the peer does not hang up");
         Ok::<_, Error>(())
     })
     .expect("it runs");
@@ -274,7 +274,7 @@ fn who_is_out_of_operations_is_not_told_of_a_hangup() {
         let mut buffer = [0];
         let wait = select(conn.recv(&mut buffer), conn.hangup());
         let waited = handle.timeout(Duration::from_millis(20), wait).await;
-        assert!(waited.is_err(), "nothing comes, and nobody hangs up");
+        assert!(waited.is_err(), "no bytes arrive, and the peer does not hang up");
         drop(peer);
         Ok::<_, Error>(())
     })
@@ -300,7 +300,8 @@ fn nobody_listens_there() {
     let listener = TcpListener::bind(LOCAL).expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
-    let error = run(async |handle| handle.connect(address).await.map(drop).expect_err("nobody listens"));
+    let error =
+        run(async |handle| handle.connect(address).await.map(drop).expect_err("there is no listener"));
     assert_eq!(error.io(), Some(IoError::ConnectionRefused));
 }
 
@@ -308,7 +309,7 @@ fn nobody_listens_there() {
 fn the_address_is_in_use() {
     let error = run(async |handle| {
         let listener = handle.listen(LOCAL).expect("a port");
-        handle.listen(listener.address()).map(drop).expect_err("it is taken")
+        handle.listen(listener.address()).map(drop).expect_err("the address is in use")
     });
     assert_eq!(error.io(), Some(IoError::AddressInUse));
 }
@@ -381,7 +382,7 @@ fn run_for<T>(drain: Duration, main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     settings.run(main).expect("it ends, with its result")
 }
 
-/// However a task was cancelled before, and however often: the end of the program is no second time.
+/// The end of the program does not interrupt shielded cleanups, even if the task was cancelled several times before.
 #[test]
 fn a_shield_holds_beyond_the_end_of_the_program() {
     let cleaned = Rc::new(Cell::new(0));
@@ -407,7 +408,7 @@ fn a_shield_holds_beyond_the_end_of_the_program() {
     assert_eq!(cleaned.get(), 3);
 }
 
-/// Sets the flag when it is dropped, and spawns another such thing so many times.
+/// Counts when it is dropped, and spawns a task that owns another such value, as often as the given number says.
 struct Spawns<'d>(Handle<'d>, Rc<Cell<u32>>, u32);
 
 impl Drop for Spawns<'_> {
@@ -426,7 +427,7 @@ impl Drop for Spawns<'_> {
     }
 }
 
-/// Tasks that destructors spawn while everything ends are cancelled too, and have no time of their own.
+/// Tasks that destructors spawn while everything ends are cancelled too, and get no time of their own.
 #[test]
 fn what_destructors_spawn_at_the_end_does_not_hold_it_up() {
     for (drain, left) in [(HOUR, 2), (HOUR, 20), (Duration::ZERO, 200)] {
@@ -445,7 +446,7 @@ fn what_destructors_spawn_at_the_end_does_not_hold_it_up() {
     }
 }
 
-/// Tasks have so much time to clean up, and no more, whatever they do with it.
+/// Tasks have the drain timeout to clean up, and no more, however they spend it.
 #[test]
 fn nobody_has_more_time_than_there_is() {
     let dropped = Rc::new(Cell::new(0));
@@ -487,7 +488,7 @@ fn nobody_has_more_time_than_there_is() {
     assert_eq!((result, dropped.get()), (42, 3));
 }
 
-/// A cleanup that waits for a task that is gone is not waited for, and the result is there.
+/// A cleanup that waits for a wake that can never come is cut off at once, and the program's result is kept.
 #[test]
 fn a_cleanup_that_nothing_can_end_is_cut_off_at_once() {
     let result = run_for(HOUR, async |handle| {
@@ -498,7 +499,7 @@ fn a_cleanup_that_nothing_can_end_is_cut_off_at_once() {
     assert_eq!(result, 42);
 }
 
-/// A server that is to stop cuts off a connection that shields itself, when its time to drain is over.
+/// When a server stops, a connection that shields itself is cut off at the end of the drain timeout.
 #[test]
 fn a_connection_that_shields_itself_is_cut_off_in_time() {
     let listener = TcpListener::bind(LOCAL).expect("a port");
@@ -521,14 +522,14 @@ fn a_connection_that_shields_itself_is_cut_off_in_time() {
     });
     let mut settings = Settings::default();
     settings.drain_timeout = Duration::from_millis(30);
-    let started = |stopper| sender.send(stopper).expect("somebody waits");
+    let started = |stopper| sender.send(stopper).expect("the client waits");
     let serve = async |conn: Conn<'_>| -> Result<(), Error> { serve(conn).await };
     let summary = settings.serve([listener], started, serve).expect("it runs");
-    client.join().expect("it is content");
+    client.join().expect("the client succeeds");
     assert_eq!((summary.counts.connections, summary.cut), (1, 1));
 }
 
-/// Served by a task whose sleeps are within an executor of its own, the loop rests.
+/// A task that contains an executor with sleeps does not make the loop spin.
 #[test]
 fn sleeps_in_an_executor_of_a_task_do_not_spin() {
     use futures_util::StreamExt;
@@ -549,11 +550,11 @@ fn sleeps_in_an_executor_of_a_task_do_not_spin() {
         .await;
         polls.get()
     });
-    // Each of them ends a wait once, and its waker one more.
+    // Each sleep ends a wait once, and its waker may end another one.
     assert!(polls <= 100, "{polls} polls");
 }
 
-/// A program that sleeps for ever sleeps, rather than to end since no task can go on.
+/// A program that sleeps forever is not mistaken for one that cannot make progress.
 #[test]
 fn a_program_that_sleeps_for_ever_sleeps() {
     let slept = run(async |handle| {
@@ -565,7 +566,7 @@ fn a_program_that_sleeps_for_ever_sleeps() {
     assert_eq!(slept, Either::Second(()));
 }
 
-/// All that is logged by this thread while `act` runs, but what is for debugging.
+/// Returns the lines that this thread logs while `act` runs, without debug lines.
 fn logged(act: impl FnOnce()) -> String {
     thread_local! {
         static TEXT: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
@@ -581,7 +582,7 @@ fn logged(act: impl FnOnce()) -> String {
             Ok(())
         }
     }
-    // A single subscriber serves all threads, since those that come and go would race for what is enabled.
+    // A single subscriber serves all threads. Subscribers that come and go would race for the enabled levels.
     static LOG: std::sync::Once = std::sync::Once::new();
     LOG.call_once(|| {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
@@ -623,7 +624,7 @@ fn a_detached_task_that_fails_is_warned_of_by_name() {
     assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("panics")), "{log}");
 }
 
-/// A client could have tasks spawned that fail: beyond a few they are counted rather than named.
+/// A client may be able to cause failing tasks. Above a limit, they are counted instead of logged by name.
 #[test]
 fn a_flood_of_failures_is_no_flood_of_lines() {
     let log = logged(|| {
@@ -646,7 +647,7 @@ fn a_flood_of_failures_is_no_flood_of_lines() {
     assert!(lines.len() < 500, "{log}");
 }
 
-/// A task that fails beside a connection is warned of too.
+/// A failing task that a connection has spawned is logged as well.
 #[test]
 fn a_task_of_a_server_that_fails_is_warned_of() {
     let log = logged(|| {
@@ -664,9 +665,9 @@ fn a_task_of_a_server_that_fails_is_warned_of() {
             conn.handle().sleep(Duration::from_millis(1)).await;
             Ok::<_, Error>(())
         };
-        let started = |stopper| sender.send(stopper).expect("somebody waits");
+        let started = |stopper| sender.send(stopper).expect("the client waits");
         Settings::default().serve([listener], started, serve).expect("it runs");
-        client.join().expect("it is content");
+        client.join().expect("the client succeeds");
     });
     assert!(log.contains("(tasks::fails_alone, spawned at"), "{log}");
 }

@@ -99,7 +99,7 @@ fn a_deadlock_is_refused_or_reported() {
         [
             "task 2.1 has the lock \"y\" and asks for \"x\", which does not come after it",
             "task 1.1 had both locks",
-            "no task can go on, and nothing can wake them:",
+            "no task can make progress, and nothing can wake them:",
         ]
     );
     // Who waits for whom, and where it was spawned: on which line does not matter.

@@ -1,4 +1,4 @@
-//! The talk's `pool`: threads that compute what they are given, oldest first.
+//! The talk's `pool`: threads that run functions, oldest first.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +6,8 @@ use std::thread;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// As many threads as the talk's pool has processes. (Python needs processes: its threads take turns, since
-/// whoever computes holds the interpreter's lock. Here threads run at the same time.)
+/// The number of processes in the talk's pool. (Python needs processes, because a thread that computes holds the
+/// interpreter's lock. Here threads run in parallel.)
 const WORKERS: usize = 4;
 
 #[derive(Clone)]
@@ -30,12 +30,12 @@ impl Pool {
         Self(sender)
     }
 
-    /// Has `function` called by one of the threads. What comes back is the talk's `future`: its `recv()` waits for the
+    /// Calls `function` on one of the threads. The returned receiver is the talk's `future`: its `recv()` waits for the
     /// result.
     pub fn submit<T: Send + 'static>(&self, function: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
         let (sender, future) = channel();
         let work = Box::new(move || {
-            // Nobody may be there to hear it any more.
+            // The receiver may have been dropped.
             sender.send(function()).ok();
         });
         self.0.send(work).expect("the threads live as long as the pool");

@@ -1,4 +1,4 @@
-//! Guests in this process.
+//! Guests in the current process.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,25 +13,26 @@ use sinbin_core::{Instant, Service, Task, WireJob};
 use crate::caught::caught;
 use crate::guests::{Fault, Guest, GuestFactory, JobRunner};
 
-/// Why there is no guest.
+/// Error returned when a guest cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The service refuses its arguments.
+    /// Error returned when the service rejects its arguments.
     #[error("the service refuses its arguments: {0}")]
     Arguments(String),
-    /// The loop could not be set up.
+    /// Error returned when the loop cannot be set up.
     #[error(transparent)]
     Loop(#[from] crate::Error),
 }
 
-/// Makes guests that run in this process: a service, and a [`Driven`] loop for it.
+/// Creates guests that run in the current process: a service, and a [`Driven`] loop for it.
 pub struct InProcess<M> {
     make: M,
 }
 
 impl<M> InProcess<M> {
-    /// Guests of the service that `make` makes of its arguments; what is wrong with those is for the user.
+    /// Creates a factory of guests. `make` creates the service from its arguments, or returns an error message for the
+    /// user.
     pub fn new<S>(make: M) -> Self
     where
         M: Fn(&[String]) -> Result<S, String>,
@@ -52,7 +53,7 @@ where
     fn start(&self, start: &ServiceSettings) -> Result<(Driven<S>, ServiceLimits), StartError> {
         let made = caught(|| (self.make)(&start.arguments));
         let made =
-            made.unwrap_or_else(|said| Err(format!("the service could not be made: it panicked: {said}")));
+            made.unwrap_or_else(|said| Err(format!("the service could not be created: it panicked: {said}")));
         let (driven, takes) = start.begin(made.map_err(StartError::Arguments)?);
         Ok((driven.guard(GUARD), takes))
     }
@@ -82,13 +83,13 @@ where
     }
 }
 
-/// The guard for a guest in this process: a job or a connection's task that panics is lost alone.
+/// The guard for a guest in this process: a panic ends only the job or the connection's task in which it occurs.
 const GUARD: PanicGuard = PanicGuard {
     call: |act| caught(act).err().map(|said| said.to_string()),
     report: |line| tracing::error!("{line}"),
 };
 
-/// Computes jobs where it is called.
+/// Computes jobs in the current process, on the calling thread.
 #[doc(hidden)]
 pub struct Here<J>(PhantomData<fn() -> J>);
 

@@ -1,24 +1,24 @@
-//! What the guest is to be told in its next turn: events, and the bytes that belong to them.
+//! The input of the guest's next turn: events, and the bytes that belong to them.
 
 use std::ops::Range;
 
 use sinbin_core::driven::{Event, SourceHandle};
 use sinbin_core::{JobId, SourceId};
 
-/// Bytes that one turn brings, at the most: so many that no call takes long.
+/// The maximum number of bytes of input per turn. The limit keeps each call short.
 pub const LIMIT: usize = 256 * 1024;
 
-/// The driver's name of a source, as the guest has it.
+/// Returns the guest's handle of a source.
 pub(crate) fn handle(source: SourceId) -> SourceHandle {
     SourceHandle(source.to_bits())
 }
 
-/// The next turn.
+/// The input of the next turn.
 pub(crate) struct Input {
     pub(crate) events: Vec<Event>,
     bytes: Box<[u8]>,
     used: usize,
-    /// Who has bytes in it.
+    /// The sources that have bytes in the input.
     pieces: Vec<SourceId>,
 }
 
@@ -27,33 +27,33 @@ impl Input {
         Self { events: Vec::new(), bytes: vec![0; LIMIT].into(), used: 0, pieces: Vec::new() }
     }
 
-    /// Whether there is nothing to tell.
+    /// Returns true if there are no events.
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// The bytes so far.
+    /// Returns the bytes collected so far.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.used]
     }
 
-    /// How many bytes more have room.
+    /// Returns the remaining capacity in bytes.
     pub(crate) fn space(&self) -> usize {
         self.bytes.len() - self.used
     }
 
-    /// Whether so many bytes more have room.
+    /// Returns true if there is capacity for `count` more bytes.
     pub(crate) fn has_room(&self, count: usize) -> bool {
         self.space() >= count
     }
 
-    /// Room to receive into.
+    /// Returns a buffer of at most `limit` bytes to receive into.
     pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
         let end = self.bytes.len().min(self.used + limit);
         &mut self.bytes[self.used..end]
     }
 
-    /// So many bytes were received there. Returns where they lie.
+    /// Adds an event for `count` bytes that were received into the buffer. Returns their range in the input.
     pub(crate) fn received(&mut self, id: SourceId, count: usize) -> Range<usize> {
         self.events.push(Event::Received { source: handle(id), len: len(count) });
         self.pieces.push(id);
@@ -62,36 +62,36 @@ impl Input {
         start..self.used
     }
 
-    /// A connection came in.
+    /// Adds an event for an accepted connection.
     pub(crate) fn accepted(&mut self, listener: SourceId, connection: SourceId, peer: &[u8]) {
         let (listener, connection) = (handle(listener), handle(connection));
         self.events.push(Event::Accepted { listener, connection, len: len(peer.len()) });
         self.append(peer);
     }
 
-    /// A job is done. Its result must have room.
+    /// Adds an event for a finished job. There must be capacity for its result.
     pub(crate) fn computed(&mut self, job: JobId, result: &[u8]) {
         self.events.push(Event::Computed { job, len: len(result.len()) });
         self.append(result);
     }
 
-    /// The guest has closed it since it was found stuck or broken: there is nothing to tell any more.
+    /// Removes events about a source that the guest has closed since they were added.
     pub(crate) fn forget(&mut self, id: SourceId) {
         let gone = handle(id);
         self.events.retain(|event| !matches!(event, Event::Stuck(id) | Event::Failed(id) if *id == gone));
     }
 
-    /// The turn is over, and its bytes are told.
+    /// Removes the bytes after a turn.
     pub(crate) fn clear_bytes(&mut self) {
         self.used = 0;
     }
 
-    /// One after another, who had some.
+    /// Removes and returns one of the sources that had bytes in the input, until none is left.
     pub(crate) fn next_told(&mut self) -> Option<SourceId> {
         self.pieces.pop()
     }
 
-    /// There is nobody to tell.
+    /// Removes everything, because there is no guest to receive it.
     pub(crate) fn clear(&mut self) {
         self.events.clear();
         self.pieces.clear();
@@ -104,7 +104,7 @@ impl Input {
     }
 }
 
-/// A length within the limit.
+/// Converts a length, which is within the limit.
 fn len(count: usize) -> u32 {
-    u32::try_from(count).expect("no more than the limit")
+    u32::try_from(count).expect("the length is within the limit")
 }

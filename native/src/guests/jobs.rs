@@ -12,14 +12,14 @@ use crate::guests::{Fault, JobRunner};
 use crate::pool::{Pool, Ticket};
 use crate::reactor::Notifier;
 
-/// A job: bytes that only the guest can read. Any worker can do the next slice.
+/// A job, in bytes that only the guest can interpret. Any worker can compute the next slice.
 struct GuestJob<W> {
     bytes: Vec<u8>,
     job_runner: W,
     cancelled: Arc<AtomicBool>,
 }
 
-/// What became of a job: the bytes of its result, or why there is none.
+/// The outcome of a job: the bytes of its result, or the reason why there is none.
 type Outcome = Result<Vec<u8>, Fault>;
 
 impl<W: JobRunner> Job for GuestJob<W> {
@@ -29,33 +29,33 @@ impl<W: JobRunner> Job for GuestJob<W> {
         let failed = |why: &str| Progress::Done(Err(Fault(why.to_owned())));
         match self.job_runner.compute(&self.bytes, budget, &self.cancelled) {
             Ok(Computed::More(bytes)) if bytes.len() > LIMIT => {
-                failed("it has grown to more than a turn takes")
+                failed("its state exceeds the size limit of a turn")
             }
             Ok(Computed::More(bytes)) => {
                 self.bytes = bytes;
                 Progress::More
             }
             Ok(Computed::Done(bytes)) if bytes.len() <= LIMIT => Progress::Done(Ok(bytes)),
-            Ok(Computed::Done(_)) => failed("its result is more than a turn takes"),
-            Ok(Computed::Nonsense) => failed("the guest can't read its own job"),
+            Ok(Computed::Done(_)) => failed("its result exceeds the size limit of a turn"),
+            Ok(Computed::Nonsense) => failed("the guest cannot decode its own job"),
             Err(fault) => Progress::Done(Err(fault)),
         }
     }
 }
 
-/// Bytes of jobs that there may be, however little is kept otherwise.
+/// The minimum capacity for the bytes of jobs, whatever the limit of buffered bytes is.
 const LEAST_ROOM: usize = 1 << 20;
 
-/// A job of which the guest is to hear.
+/// A job whose outcome the guest has not received yet.
 struct UnderWay<W: JobRunner> {
-    /// The guest's name of it.
+    /// The guest's id of the job.
     job: JobId,
-    /// Those of the job, or of its result.
+    /// The number of bytes of the job, or of its result.
     bytes: usize,
     cancelled: Arc<AtomicBool>,
-    /// Takes the job away from the workers when it is dropped. None where they could not take the job.
+    /// Cancels the job when it is dropped. `None` if the workers could not accept the job.
     _ticket: Option<Ticket<GuestJob<W>>>,
-    /// What came of it: the bytes of its result, or nothing.
+    /// The outcome, if the job has ended: the bytes of its result, or `None` if it was lost.
     over: Option<Option<Vec<u8>>>,
 }
 
@@ -67,15 +67,15 @@ impl<W: JobRunner> Drop for UnderWay<W> {
 
 /// The jobs that a guest has submitted.
 pub(crate) struct Jobs<W: JobRunner> {
-    /// By the host's own number of each: a guest that was replaced may have used the same names. Dropped first, which
-    /// cancels them: a job that never ends would keep its worker.
+    /// The jobs by the host's own numbers, because a guest that was replaced may have used the same ids. This field is
+    /// dropped before the workers, which cancels the jobs: a job that never ends would occupy its worker.
     under_way: HashMap<u64, UnderWay<W>>,
-    /// The numbers, by the guest's names.
+    /// The host's numbers, by the guest's ids.
     numbers: HashMap<JobId, u64>,
     last: u64,
-    /// Those that are over, in order; some may have been cancelled since.
+    /// The jobs that have ended, in order. Some may have been cancelled since.
     over: VecDeque<u64>,
-    /// The sum over all under way.
+    /// The total number of bytes of all jobs.
     bytes: usize,
     workers: Pool<GuestJob<W>>,
     job_runner: W,
@@ -83,7 +83,7 @@ pub(crate) struct Jobs<W: JobRunner> {
 }
 
 impl<W: JobRunner> Jobs<W> {
-    /// Up to `threads` workers, for up to `limit` jobs at a time.
+    /// Creates a table of up to `limit` simultaneous jobs, with up to `threads` workers.
     pub(crate) fn new(job_runner: W, threads: usize, limit: usize, notifier: Notifier) -> Self {
         Self {
             under_way: HashMap::new(),
@@ -97,8 +97,8 @@ impl<W: JobRunner> Jobs<W> {
         }
     }
 
-    /// Begins with a job. Whether it was taken: not at the limit of jobs, nor beyond `room` for their bytes, nor under a
-    /// name that is in use.
+    /// Submits a job. Returns false if it is refused: because the limit of jobs is reached, because its bytes would
+    /// exceed `room`, or because its id is in use.
     pub(crate) fn submit(&mut self, job: JobId, bytes: &[u8], room: usize) -> bool {
         let is_too_large = bytes.len() > LIMIT || self.bytes + bytes.len() > room.max(LEAST_ROOM);
         if is_too_large || self.under_way.len() >= self.limit || self.numbers.contains_key(&job) {
@@ -114,7 +114,8 @@ impl<W: JobRunner> Jobs<W> {
         let ticket = self.workers.submit(JobId::from_bits(self.last), work).ok();
         self.numbers.insert(job, self.last);
         let mut new = UnderWay { job, bytes: bytes.len(), cancelled, _ticket: ticket, over: None };
-        // The guest was told that jobs are computed elsewhere. Without threads they are lost, and it hears of that.
+        // The guest was told at its start that the host computes jobs. Without threads, the job is lost, and the guest
+        // is notified.
         if new._ticket.is_none() {
             new.bytes = 0;
             new.over = Some(None);
@@ -125,13 +126,13 @@ impl<W: JobRunner> Jobs<W> {
         true
     }
 
-    /// Nobody wants the result any more. Whether there was such a job, which was not over.
+    /// Cancels a job. Returns true if the job existed and had not ended.
     pub(crate) fn cancel(&mut self, job: JobId) -> bool {
         let number = self.numbers.get(&job).copied();
         number.and_then(|number| self.take(number)).is_some_and(|gone| gone.over.is_none())
     }
 
-    /// The guest is gone, and its jobs with it. Returns how many of them were not over.
+    /// Cancels all jobs, because the guest is gone. Returns the number of jobs that had not ended.
     pub(crate) fn cancel_all(&mut self) -> u64 {
         let count = self.under_way.values().filter(|job| job.over.is_none()).count() as u64;
         self.under_way.clear();
@@ -141,7 +142,7 @@ impl<W: JobRunner> Jobs<W> {
         count
     }
 
-    /// A job is no longer under way.
+    /// Removes a job.
     fn take(&mut self, number: u64) -> Option<UnderWay<W>> {
         let gone = self.under_way.remove(&number)?;
         self.numbers.remove(&gone.job);
@@ -149,10 +150,10 @@ impl<W: JobRunner> Jobs<W> {
         Some(gone)
     }
 
-    /// Takes what the workers have finished since the last time.
+    /// Collects the outcomes of the jobs that the workers have finished since the last call.
     pub(crate) fn collect(&mut self) {
         for (id, outcome) in self.workers.finished() {
-            // Or nobody wants it any more.
+            // A job that is not found was cancelled.
             let Some(job) = self.under_way.get_mut(&id.to_bits()) else { continue };
             let result = match outcome {
                 Some(Ok(bytes)) => Some(bytes),
@@ -170,12 +171,12 @@ impl<W: JobRunner> Jobs<W> {
         }
     }
 
-    /// Whether there is something to tell.
+    /// Returns true if there are outcomes to deliver.
     pub(crate) fn are_over(&self) -> bool {
         !self.over.is_empty()
     }
 
-    /// The next job of which the guest is to hear, and its result, if that has room; it counts as under way until then.
+    /// Removes the next job that has ended, and returns its result, if `room` suffices for it.
     pub(crate) fn next_over(&mut self, room: usize) -> Option<(JobId, Option<Vec<u8>>)> {
         while let Some(number) = self.over.front().copied() {
             match self.under_way.get(&number) {
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::reactor::Reactor;
 
-    /// Whatever the job, its result is as large as it can be.
+    /// A workshop in which every result has the maximum size.
     #[derive(Clone)]
     struct Large;
 
@@ -221,12 +222,12 @@ mod tests {
             thread::yield_now();
         }
         let another = JobId::from_bits(6);
-        assert!(!jobs.submit(another, b"little", 0), "five results are more than there is room for");
-        assert_eq!(jobs.next_over(LIMIT - 1), None, "it has to fit");
-        assert!(!jobs.cancel(ids[0]), "it is over, and goes all the same");
+        assert!(!jobs.submit(another, b"little", 0), "five results exceed the capacity");
+        assert_eq!(jobs.next_over(LIMIT - 1), None, "the result does not fit");
+        assert!(!jobs.cancel(ids[0]), "it has ended, but is removed anyway");
         assert_eq!(jobs.next_over(LIMIT), Some((ids[1], Some(vec![0; LIMIT]))));
         assert!(jobs.submit(another, b"little", 0));
-        assert_eq!(jobs.cancel_all(), 1, "the others are over");
+        assert_eq!(jobs.cancel_all(), 1, "the others have ended");
         assert!(!jobs.are_over() && jobs.bytes == 0);
     }
 }

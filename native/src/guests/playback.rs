@@ -1,4 +1,4 @@
-//! A recording is played back: its turns are told to another guest, and its answers compared.
+//! Playback of a recording: its turns are played to another guest, whose answers are compared with the recorded ones.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,40 +14,40 @@ use crate::guests::played::{Difference, Ending, Part, Played};
 use crate::guests::story::{self, Detail};
 use crate::guests::{Fault, Guest, GuestFactory, caught_call};
 
-/// Bytes that are read in one go.
+/// The number of bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// Why a recording can't be played back.
+/// Error returned when a recording cannot be played back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlaybackError {
-    /// The file can't be read.
+    /// Error returned when the file cannot be read.
     #[error("cannot read {}: {error}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         error: io::Error,
     },
-    /// The file holds something else, or is damaged.
+    /// Error returned when the file is not a recording, or is damaged.
     #[error("cannot play {} back: {error}", .path.display())]
     Recording {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error of the decoder.
         #[source]
         error: recording::Error,
     },
-    /// There is no guest.
+    /// Error returned when no guest can be started.
     #[error("cannot play {} back: {what}", .path.display())]
     Guest {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         what: String,
     },
-    /// The story can't be written.
+    /// Error returned when the story cannot be written.
     #[error("cannot write the trace: {0}")]
     Write(#[source] io::Error),
 }
@@ -58,7 +58,7 @@ pub struct Playback {
     file: File,
     decoder: Decoder,
     header: Header,
-    /// What is read, and how much of it is past.
+    /// The bytes that were read, and the number of them that were decoded.
     buffer: Vec<u8>,
     past: usize,
 }
@@ -68,7 +68,7 @@ impl Playback {
     ///
     /// # Errors
     ///
-    /// When the file can't be read, or is none.
+    /// Fails if the file cannot be read, or is not a recording.
     pub fn open(path: &Path) -> Result<Self, PlaybackError> {
         let failed = |error| PlaybackError::Read { path: path.to_owned(), error };
         let file = open_regular(path).map_err(failed)?;
@@ -83,13 +83,13 @@ impl Playback {
         Ok(playback)
     }
 
-    /// What was recorded.
+    /// Returns the header of the recording.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Reads until the next frame is there, or the file ends.
+    /// Reads until the next frame is complete, or the file ends.
     fn fill(&mut self) -> Result<(), PlaybackError> {
         while !self.decoder.is_whole(&self.buffer[self.past..]).map_err(|error| self.wrong(error))? {
             self.buffer.drain(..self.past);
@@ -104,7 +104,7 @@ impl Playback {
         Ok(())
     }
 
-    /// Whether the file is at its end.
+    /// Returns true if the file is at its end.
     fn is_at_end(&mut self) -> Result<bool, PlaybackError> {
         if self.past < self.buffer.len() {
             return Ok(false);
@@ -119,12 +119,12 @@ impl Playback {
         PlaybackError::Recording { path: self.path.clone(), error }
     }
 
-    /// Tells all turns to guests of `factory`, until one of them answers otherwise than was recorded. Of the turns in
-    /// `part` the story goes to `out`, if there is one.
+    /// Plays all turns to guests of `factory`, until an answer differs from the recorded one. Writes the story of the
+    /// turns in `part` to `out`, if given.
     ///
     /// # Errors
     ///
-    /// When the file is damaged; when there is no guest; when `out` takes nothing.
+    /// Fails if the file is damaged, if no guest can be started, or if writing to `out` fails.
     pub fn run<B: GuestFactory>(
         mut self,
         factory: &B,
@@ -162,7 +162,7 @@ impl Playback {
                     if let Some(out) = out.as_mut().filter(|_| part.has(played.turns)) {
                         story::fresh(out).map_err(PlaybackError::Write)?;
                     }
-                    // A file can ask for millions of guests, and starting each takes time.
+                    // A file can request millions of fresh guests, and starting each takes time.
                     if !is_fresh {
                         guest = Some(self.start(factory)?);
                         is_fresh = true;
@@ -170,7 +170,7 @@ impl Playback {
                 }
                 Record::End(End { is_over, .. }) => {
                     self.past = past;
-                    // What is behind the end, the decoder says what is wrong with.
+                    // The decoder reports what is wrong with data after the end.
                     if !self.is_at_end()?
                         && let Err(error) = self.decoder.record(&self.buffer)
                     {
@@ -194,7 +194,7 @@ impl Playback {
     }
 }
 
-/// Tells a turn. What is different, if anything is: that is found also where the story can't be written.
+/// Plays a turn to the guest. Returns the difference, if there is one, even if the story cannot be written.
 fn tell(
     guest: &mut Option<impl Guest>,
     number: u64,
@@ -204,7 +204,7 @@ fn tell(
 ) -> Result<Option<Difference>, PlaybackError> {
     let answer = match guest {
         Some(guest) => caught_call(|| guest.turn(turn.now, turn.window, turn.events, turn.input)),
-        None => Err(Fault("it has failed before".to_owned())),
+        None => Err(Fault("it failed in an earlier turn".to_owned())),
     };
     if let Err(Fault(why)) = &answer {
         drop(guest.take().map(Caught::new));
@@ -227,15 +227,15 @@ fn difference(
     recorded: Option<u32>,
 ) -> Difference {
     let mut story = Vec::new();
-    // A vector takes everything.
+    // Writing to a vector does not fail.
     story::turn(&mut story, number, turn, answer.as_ref().ok(), Detail::BRIEF).ok();
     let mut story = String::from_utf8_lossy(&story).into_owned();
     if story.contains('…') {
         story.push_str(&format!("  the whole of it: --trace --from {number} --turns 1\n"));
     }
     let why = match (answer, recorded) {
-        (Err(Fault(why)), _) => Some(format!("because {why} (are the limits those of the recording?)")),
-        (Ok(_), None) => Some("and when it was recorded, it failed (at a limit of then?)".to_owned()),
+        (Err(Fault(why)), _) => Some(format!("because {why} (are the limits the same as in the recording?)")),
+        (Ok(_), None) => Some("but the recorded guest failed here (perhaps at one of its limits)".to_owned()),
         (Ok(_), Some(_)) => None,
     };
     Difference { turn: number, story, why }

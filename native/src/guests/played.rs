@@ -1,4 +1,4 @@
-//! How a playback is asked for, and how it went.
+//! The options of a playback, and its outcome.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use sinbin_core::Instant;
 use sinbin_core::driven::Event;
 use sinbin_core::driven::recording::Turn;
 
-/// What of a recording is told as a story.
+/// The turns of a recording whose story is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
-    /// The first turn; the recording's first is 1. Those before are run all the same, or this one would not answer the same.
+    /// The first turn, counted from 1. Earlier turns are played too, because the answers depend on them.
     pub from: u64,
-    /// How many, from there on. Those behind are not run.
+    /// The number of turns. Later turns are not played.
     pub turns: u64,
 }
 
 impl Default for Part {
-    /// All of it.
+    /// Returns the part that contains all turns.
     fn default() -> Self {
         Self { from: 1, turns: u64::MAX }
     }
 }
 
 impl Part {
-    /// Returns true if the turn is one of them.
+    /// Returns true if the part contains the turn.
     #[must_use]
     pub fn has(self, turn: u64) -> bool {
         turn >= self.from && turn - self.from < self.turns
@@ -34,58 +34,58 @@ impl Part {
     }
 }
 
-/// How a recording ends, as far as it was played back.
+/// The end of a recording, as far as it was played back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
     /// The server ended.
     Whole,
-    /// The recording had reached its limit, and the server went on.
+    /// The recording reached its size limit before the server ended.
     Limit,
-    /// Whoever writes it was killed, or is still at it, behind so many bytes.
+    /// The recording is incomplete and ends after this many bytes: its writer was killed, or is still running.
     Short(u64),
-    /// Here, as was wished.
+    /// The end of the requested part.
     Wished,
 }
 
-/// The first turn that went otherwise.
+/// The first turn whose answer differs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
-    /// Which; the first is 1.
+    /// The number of the turn, counted from 1.
     pub turn: u64,
-    /// What the guest was told and what it answers now, line by line; what is long is shortened.
+    /// The input of the guest and its current answer, line by line and shortened.
     pub story: String,
-    /// More about why, where one of the two failed.
+    /// An explanation, if one of the two answers is a failure.
     pub why: Option<String>,
 }
 
-/// How a playback went.
+/// The outcome of a playback.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Played {
-    /// Turns that were told.
+    /// The number of turns played.
     pub turns: u64,
-    /// Events in them.
+    /// The number of events in these turns.
     pub events: u64,
-    /// Of these, pieces of bytes that were received: about as many as requests.
+    /// The number of those events that are received bytes, which is about the number of requests.
     pub pieces: u64,
-    /// From the first turn to the last, when it was recorded.
+    /// The time from the first turn to the last, as recorded.
     pub recorded: Duration,
-    /// How long it took now.
+    /// The duration of the playback.
     pub took: Duration,
-    /// How it ended.
+    /// The reason why the playback ended.
     pub ending: Ending,
-    /// Where it went otherwise; the playback ends there.
+    /// The first difference, at which the playback ends.
     pub difference: Option<Difference>,
 }
 
 impl Played {
-    /// Nothing is told yet.
+    /// Creates an outcome without turns.
     pub(crate) fn new() -> Self {
         let ending = Ending::Wished;
         let (recorded, took) = (Duration::ZERO, Duration::ZERO);
         Self { turns: 0, events: 0, pieces: 0, recorded, took, ending, difference: None }
     }
 
-    /// Another turn is told; `first` is the time of the first one.
+    /// Counts a turn. `first` is the time of the first turn.
     pub(crate) fn count(&mut self, turn: &Turn<'_>, first: Instant) {
         self.turns += 1;
         self.events += turn.events.len() as u64;

@@ -1,4 +1,4 @@
-//! What a guest is told goes to a file.
+//! Recording of the guest's turns in a file.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Write};
@@ -12,35 +12,35 @@ use sinbin_core::driven::{ServiceSettings, TurnOutput};
 
 use crate::guests::input::LIMIT;
 
-/// Bytes that are written in one go.
+/// The number of bytes that are written at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// How long less than that waits: what a process that is killed has not written, nobody can tell again.
+/// The maximum time for which fewer bytes are buffered. A process that is killed loses the buffered bytes.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Bytes of an event in a recording, and of a frame beside events and input, at the most.
+/// The maximum number of bytes of an event in a recording, and of a frame without its events and input.
 const EVENT: usize = 32;
 const FRAME: usize = 64;
 
-/// A turn that is told can be recorded.
+/// The input of every turn fits into a recording.
 const _: () = assert!(LIMIT <= MAX_INPUT);
 
-/// Writes a recording. What goes wrong with the file is told once, and the guest is served as before.
+/// Writes a recording. An error of the file is logged once, and the guest is served as before.
 pub(crate) struct Recorder {
     file: File,
     path: PathBuf,
     writer: Writer,
-    /// What is not written yet, and since when there is any.
+    /// The bytes that are not written yet, and the time since when there are any.
     buffer: Vec<u8>,
     since: Option<Instant>,
     written: u64,
-    /// Bytes of the whole file, at the most.
+    /// The maximum size of the file in bytes.
     limit: u64,
     is_over: bool,
 }
 
 impl Recorder {
-    /// Begins a recording, in a file that is new or empty.
+    /// Starts a recording, in a file that is new or empty.
     pub(crate) fn create(
         path: &Path,
         service: &str,
@@ -51,7 +51,7 @@ impl Recorder {
         let header = Header { service: service.to_owned(), start: start.clone() };
         let writer = Writer::new(&header, &mut buffer);
         let mut file = open(path)?;
-        // A file that can't be written to is better known now.
+        // Writes the header at once, to detect a file that cannot be written to.
         file.write_all(&buffer)?;
         let written = buffer.len() as u64;
         buffer.clear();
@@ -59,7 +59,7 @@ impl Recorder {
         Ok(Self { file, path, writer, buffer, since: None, written, limit, is_over: false })
     }
 
-    /// A turn, and what was answered; `None` if the guest failed.
+    /// Records a turn and its answer, or `None` if the guest failed.
     pub(crate) fn turn(&mut self, turn: &Turn<'_>, answer: Option<&TurnOutput>) {
         if self.is_over {
             return;
@@ -67,7 +67,7 @@ impl Recorder {
         if turn.events.len() > MAX_EVENTS {
             return self.give_up("the recording can hold no turn of so many events");
         }
-        // The end has its room as well.
+        // An additional frame is reserved for the end of the recording.
         let most = turn.input.len() + EVENT * turn.events.len() + 2 * FRAME;
         if self.written + (self.buffer.len() + most) as u64 > self.limit {
             return self.give_up("the recording has reached its limit (see --record-limit)");
@@ -79,7 +79,7 @@ impl Recorder {
         }
     }
 
-    /// From here on, a fresh guest is told.
+    /// Records that a fresh guest takes over.
     pub(crate) fn fresh(&mut self, now: Instant) {
         if !self.is_over {
             self.writer.fresh(&mut self.buffer);
@@ -87,19 +87,19 @@ impl Recorder {
         }
     }
 
-    /// When something is to be written, if it has not been until then.
+    /// Returns the time by which the buffered bytes must be written, if there are any.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + PATIENCE)
     }
 
-    /// Writes what has waited for long enough.
+    /// Writes the buffered bytes if their time has come.
     pub(crate) fn write_if_due(&mut self, now: Instant) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.write();
         }
     }
 
-    /// The guest is told nothing any more.
+    /// Completes the recording when the server ends.
     pub(crate) fn end(mut self) {
         if self.is_over {
             return;
@@ -112,7 +112,7 @@ impl Recorder {
         }
     }
 
-    /// There is no room for more, or none for this turn.
+    /// Ends the recording before the server ends.
     fn give_up(&mut self, why: &str) {
         self.writer.end(false, &mut self.buffer);
         self.write();
@@ -154,13 +154,13 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// The loop failed, or the thread panics: what there is may say why.
+    /// Writes the buffered bytes, which may show why the loop failed or the thread panicked.
     fn drop(&mut self) {
         self.file.write_all(&self.buffer).ok();
     }
 }
 
-/// Writes all of it; how much was, where that fails in the middle.
+/// Writes all bytes. Returns the number of bytes written, which is smaller if an error occurs.
 fn write(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
@@ -174,9 +174,10 @@ fn write(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// Opens a file for its owner alone, as it has in it what clients send. One that is new is made with mode 0600; one
-/// that is there must be empty and ours, and keeps its mode. A symbolic link is not followed: whoever can make one in a
-/// directory could have any file of ours written to.
+/// Opens a file that only its owner can access, because it contains the clients' data. A new file has mode 0600. An
+/// existing file must be empty and belong to the current user, and keeps its mode. Symbolic links are not followed:
+/// another user who can create a link in the directory could otherwise redirect the recording to any of the current
+/// user's files.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -187,14 +188,14 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a file that is there. The file that was opened is looked at, not its name.
+/// Opens an existing file. The checks are made on the opened file, not on its name.
 fn open_there(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true);
     restrict(&mut options);
     let opened = options.open(path);
-    let what = "it is no regular file (a symbolic link is not followed); name one that is new or empty";
-    // To open a FIFO or a directory so fails by itself.
+    let what = "it is not a regular file (a symbolic link is not followed); name a new or empty file";
+    // A FIFO or a directory cannot be opened with these options.
     let is_file = fs::symlink_metadata(path).is_ok_and(|there| may_be_written(there.file_type()));
     if opened.is_err() && !is_file {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -208,7 +209,7 @@ fn open_there(path: &Path) -> io::Result<File> {
         return Ok(file);
     }
     if metadata.len() > 0 {
-        let what = "there is something in it already; name another file, or remove it";
+        let what = "it is not empty; name another file, or remove it";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     #[cfg(unix)]
@@ -219,7 +220,8 @@ fn open_there(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Follows no symbolic link, waits for no reader of a FIFO, and makes files for their owner alone.
+/// Configures that symbolic links are not followed, that opening a FIFO does not block, and that new files have mode
+/// 0600.
 #[cfg(unix)]
 fn restrict(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
@@ -231,7 +233,8 @@ fn restrict(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 fn restrict(_: &mut OpenOptions) {}
 
-/// A file, or a device, which is for tests; no pipe, socket or directory.
+/// Returns true for a regular file or a character device (used by tests), and false for a pipe, a socket or a
+/// directory.
 fn may_be_written(kind: FileType) -> bool {
     #[cfg(unix)]
     let is_device = std::os::unix::fs::FileTypeExt::is_char_device(&kind);

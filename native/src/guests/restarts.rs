@@ -1,14 +1,14 @@
-//! How often a guest may be replaced.
+//! The limit of restarts of a guest.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use sinbin_core::Instant;
 
-/// The span in which restarts are counted.
+/// The period in which restarts are counted.
 const SPAN: Duration = Duration::from_secs(60);
 
-/// Restarts of the last minute.
+/// The restarts of the last minute.
 #[derive(Debug)]
 pub(crate) struct Restarts {
     limit: usize,
@@ -16,13 +16,13 @@ pub(crate) struct Restarts {
 }
 
 impl Restarts {
-    /// At most `limit` in any minute.
+    /// Allows at most `limit` restarts in any minute.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, at: VecDeque::new() }
     }
 
-    /// Takes one, and says when it may be: now, or when the minute is over. Never, where there is no limit to take it
-    /// from.
+    /// Schedules a restart, and returns its time: now, or the time at which the limit permits it. Returns
+    /// [`Instant::NEVER`] if the limit is 0.
     pub(crate) fn take(&mut self, now: Instant) -> Instant {
         while self.at.front().is_some_and(|first| now.since(*first) >= SPAN) {
             self.at.pop_front();
@@ -50,7 +50,7 @@ mod tests {
         let mut restarts = Restarts::new(2);
         assert_eq!(restarts.take(at(0)), at(0));
         assert_eq!(restarts.take(at(10)), at(10));
-        // The third waits until the first is a minute old.
+        // The third restart waits until the first one is a minute old.
         assert_eq!(restarts.take(at(20)), at(60));
         assert_eq!(restarts.take(at(61)), at(70));
         assert_eq!(restarts.take(at(200)), at(200));

@@ -1,4 +1,4 @@
-//! The loop: readiness in, turns of the guest, what it wants done out.
+//! The loop: it collects events, calls the guest, and executes the guest's commands.
 
 mod commands;
 mod drain;
@@ -30,23 +30,23 @@ use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
 use crate::sockets::{Socket, Sockets, bind};
 
-/// Listeners that one server can have.
+/// The maximum number of listeners of a server.
 const MAX_LISTENERS: usize = 64;
 
-/// What a guest may send by one source before the system has taken it.
+/// The maximum number of bytes that a guest may send on a source before the system has accepted them.
 const WINDOW: u32 = 64 * 1024;
 
-/// The window while as much is kept for slow clients as may be.
+/// The window while the limit of bytes stored for slow clients is reached.
 const NARROW_WINDOW: u32 = 256;
 
-/// A guest on sockets: one loop on one thread, and workers for its jobs.
+/// A guest on sockets: one loop on one thread, with worker threads for jobs.
 pub struct GuestServer<B: GuestFactory> {
     factory: B,
     start: ServiceSettings,
     instance: Option<B::Guest>,
     takes: ServiceLimits,
     restarts: Restarts,
-    /// When the next instance may start, while there is none.
+    /// The time at which the next instance may start, while there is none.
     restart_at: Instant,
     reactor: Reactor,
     sockets: Sockets,
@@ -54,38 +54,38 @@ pub struct GuestServer<B: GuestFactory> {
     input: Input,
     recorder: Option<Recorder>,
     jobs: Option<Jobs<B::JobRunner>>,
-    /// Connections whose bytes were handed back, and are wanted again.
+    /// The connections whose bytes the guest passed back unread and now wants again.
     again: Vec<SourceId>,
-    /// Readiness that the reactor has found, and that is not looked at yet.
+    /// The readiness that the reactor has reported and that is not processed yet.
     ready: VecDeque<(SourceId, Interest)>,
-    /// Some of what has come in has no room in the next turn.
+    /// True if some of the input does not fit into the next turn.
     has_more: bool,
-    /// How long the guest's last turn took.
+    /// The duration of the guest's last turn.
     took: Duration,
-    /// When the reactor's last look began.
+    /// The time at which the reactor's last wait began.
     looked: Instant,
-    /// All that happened before this moment has been looked at: deadlines up to here are over.
+    /// All events before this time are processed, so deadlines up to this time have expired.
     seen: Instant,
     listeners: Vec<SourceId>,
-    /// How many connections the guest has room for.
+    /// The number of connections for which the guest has capacity.
     room: u32,
-    /// Connections there are, those that linger among them.
+    /// The number of open connections, including those that linger.
     open: usize,
     peer_limit: PeerLimit,
-    /// Bytes that are kept for slow clients.
+    /// The number of bytes stored for slow clients.
     kept: usize,
-    /// The system had no room for a connection, and has taken none since.
+    /// True if the system had no resources for a connection, and no connection was accepted since.
     crowded: bool,
-    /// Until when no connection is taken, where the system has no room for one.
+    /// The time until which no connection is accepted after the system had no resources for one.
     accept_at: Option<Instant>,
-    /// Whose time runs: those that linger, and those whose last bytes are to be taken.
+    /// The deadlines of connections that linger, and of those that still have to send their last bytes.
     lingering: VecDeque<(Instant, SourceId)>,
     closing: VecDeque<(Instant, SourceId)>,
-    /// Connections that keep bytes for their clients, by when these are to be taken.
+    /// The deadlines of connections that store bytes for their clients.
     stuck: VecDeque<(Instant, SourceId)>,
     stopper: Stopper,
     draining: Option<Instant>,
-    /// How often the backlog is still looked at, and who is looked at again, in the drain.
+    /// While draining: the number of remaining polls of the backlog, and the connections that are to be polled again.
     looks: u32,
     nudges: Vec<SourceId>,
     settings: GuestSettings,
@@ -97,11 +97,11 @@ pub struct GuestServer<B: GuestFactory> {
 }
 
 impl<B: GuestFactory> GuestServer<B> {
-    /// A server without listeners, whose guest is started.
+    /// Creates a server without listeners, and starts its guest.
     ///
     /// # Errors
     ///
-    /// When the system gives no poller; when the guest can't be started, or refuses its arguments.
+    /// Fails if the system provides no poller, if the guest cannot be started, or if it rejects its arguments.
     pub fn new(factory: B, settings: &GuestSettings) -> Result<Self, B::Error> {
         let reactor = Reactor::new(settings.busy_poll).map_err(Error::Poller)?;
         let start = ServiceSettings {
@@ -158,11 +158,11 @@ impl<B: GuestFactory> GuestServer<B> {
         })
     }
 
-    /// Listens on `address` and returns the address it got: with port 0, the system chooses one.
+    /// Listens on `address` and returns the bound address. With port 0, the system chooses a port.
     ///
     /// # Errors
     ///
-    /// When the address cannot be had, or there are 64 listeners already.
+    /// Fails if the server cannot listen on the address, or already has 64 listeners.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, Error> {
         if self.listeners.len() >= MAX_LISTENERS {
             return Err(Error::Full { limit: MAX_LISTENERS });
@@ -178,14 +178,14 @@ impl<B: GuestFactory> GuestServer<B> {
         Ok(bound)
     }
 
-    /// Records what the guest is told, in the file at `path`, under the name of its service: [`Playback`] tells it again.
-    /// There are no more than `limit` bytes of it. The file is written by the loop's own thread, so it should be on a
-    /// disk that takes it; when it can't be written any more, that is logged, and the guest is served as before.
-    /// A process that is killed has not written its last tenth of a second, nor the turn that it was in.
+    /// Records the guest's turns in the file at `path`, under the name of its service, for [`Playback`]. The file has
+    /// at most `limit` bytes. The loop's own thread writes the file, so the disk should be fast enough. If the file can
+    /// no longer be written, the error is logged, and the guest is served as before. If the process is killed, the
+    /// recording lacks the last tenth of a second and the current turn.
     ///
     /// # Errors
     ///
-    /// When there can be no such file, there is something in it, or it is no regular file.
+    /// Fails if the file cannot be created, is not empty, or is not a regular file.
     ///
     /// [`Playback`]: crate::guests::Playback
     pub fn record(&mut self, path: &Path, service: &str, limit: u64) -> io::Result<()> {
@@ -193,17 +193,17 @@ impl<B: GuestFactory> GuestServer<B> {
         Ok(())
     }
 
-    /// A handle to stop the server by.
+    /// Returns a handle that stops the server.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// Runs until it is stopped, or the guest has nothing left to do.
+    /// Runs until the server is stopped, or until the guest has nothing left to do.
     ///
     /// # Errors
     ///
-    /// When the poller fails.
+    /// Returns [`Error::Poller`] if the poller fails.
     pub fn run(mut self) -> Result<GuestSummary, Error> {
         let mut rest = Rest::Ready;
         loop {
@@ -232,7 +232,7 @@ impl<B: GuestFactory> GuestServer<B> {
             self.check_stop();
         }
         if self.draining.is_none() {
-            tracing::warn!("the guest has nothing left to do, though nobody has asked it to stop");
+            tracing::warn!("the guest has nothing left to do, although it was not asked to stop");
         }
         self.count_guests_own();
         drop(self.instance.take().map(Caught::new));
@@ -250,7 +250,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.clock.now()
     }
 
-    /// Whether the guest is to be called.
+    /// Returns true if the guest is to be called.
     fn is_due(&self, rest: Rest, now: Instant) -> bool {
         let is_time = match rest {
             Rest::Ready => true,
@@ -260,7 +260,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.instance.is_some() && (is_time || !self.input.is_empty())
     }
 
-    /// Whether nothing is left to do: the guest is over, and what it sent is out.
+    /// Returns true if nothing is left to do: the guest has ended, and its output is sent.
     fn is_over(&self, rest: Rest) -> bool {
         let is_guest_over = match self.instance {
             Some(_) => rest == Rest::Empty && self.input.is_empty(),
@@ -318,7 +318,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Asks the guest for what only it can count.
+    /// Adds the counters that only the guest can maintain.
     fn count_guests_own(&mut self) {
         let Some(instance) = &mut self.instance else { return };
         match caught_call(|| instance.counts()) {
@@ -331,13 +331,13 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Something that the guest said means nothing.
+    /// Counts and logs a command of the guest that is ignored.
     fn ignore(&mut self, what: &str) {
         self.ignored += 1;
         tracing::debug!("ignored: the guest {what}");
     }
 
-    /// How much the guest may send by one source in this turn.
+    /// Returns the number of bytes that the guest may send on a source in the next turn.
     fn window(&self) -> u32 {
         if self.kept < self.settings.max_buffered { WINDOW } else { NARROW_WINDOW }
     }

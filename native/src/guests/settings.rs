@@ -1,4 +1,4 @@
-//! What a server is told at its beginning, and what it says at its end.
+//! The settings of a server of guests, and its summary.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,48 +8,52 @@ use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
 use crate::server::Summary as Served;
 
-/// Limits and habits of a host.
+/// The limits and options of a host.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GuestSettings {
-    /// What the guest is started with.
+    /// The arguments with which the guest is started.
     pub arguments: Vec<String>,
-    /// Connections at a time; more wait in the backlog.
+    /// The maximum number of simultaneous connections. Further connections wait in the backlog.
     pub max_connections: usize,
-    /// Connections of one peer at a time, if that is limited; what comes above is reset at once. A peer is an IPv4 address,
-    /// or the first 64 bits of an IPv6 address. Behind one IPv4 address there may be many users, and behind a proxy all.
+    /// The maximum number of simultaneous connections per peer, or `None` for no limit. A connection above the limit is
+    /// reset at once. A peer is an IPv4 address, or the first 64 bits of an IPv6 address. Many users may share one IPv4
+    /// address, and all users of a proxy share its address.
     pub max_per_peer: Option<NonZeroU32>,
-    /// Whether a listener on an IPv6 address such as `[::]` takes IPv4 connections too, which then come from addresses such as
-    /// `::ffff:127.0.0.1`. If not, IPv4 takes a listener of its own.
+    /// Set if a listener on an IPv6 address such as `[::]` is to accept IPv4 connections too. Their peers then have
+    /// addresses such as `::ffff:127.0.0.1`. Otherwise, IPv4 requires a separate listener.
     pub dual_stack: bool,
-    /// Bytes that wait for clients that are slow: in the guest, and as many in the host.
+    /// The maximum number of bytes stored for slow clients, in the guest and again in the host.
     pub max_buffered: usize,
-    /// Jobs at a time, in the guest and in the host; another one is refused.
+    /// The maximum number of simultaneous jobs, in the guest and in the host. Further jobs are refused.
     pub max_jobs: usize,
-    /// Threads for jobs, at most; they start when there are jobs. With none, the guest computes in slices.
+    /// The maximum number of worker threads for jobs. Workers start when they are needed. With 0, the guest computes in
+    /// slices.
     pub workers: usize,
-    /// The budget of such a slice, in the job's units.
+    /// The budget of such a slice, in the units of the job.
     pub slice: u32,
-    /// How long the loop looks for readiness again and again before it blocks.
+    /// The time for which the loop polls for readiness before it blocks.
     pub busy_poll: Duration,
-    /// How long a client may take for what the host keeps for it: from when it does not take all of that at once, until it
-    /// has. Then its connection has failed. `None` for ever.
+    /// The time within which a client must receive the bytes that the host stores for it. The time starts when the
+    /// client does not receive all bytes at once; if it expires, the connection fails. `None` means no limit.
     pub reply_timeout: Option<Duration>,
-    /// How long requests under way have when the server is to stop.
+    /// The time that requests in progress have to complete when the server stops.
     pub drain_timeout: Duration,
-    /// How often a minute a guest that fails is replaced. With 0 it never is, and clients wait in vain.
+    /// The maximum number of restarts of a failed guest per minute. With 0, a guest is never restarted, and clients
+    /// wait in vain.
     pub max_restarts: usize,
-    /// Commands that a guest may answer with in one turn, and 32 more for each connection and each event of the turn. One
-    /// that says more has failed.
+    /// The maximum number of commands of one turn, plus 32 for each connection and each event of the turn. A guest that
+    /// exceeds it has failed.
     pub max_commands: usize,
-    /// Commands of one turn that may mean nothing, such as those for a connection that is closed. A guest that says more
-    /// of them has failed.
+    /// The maximum number of invalid commands of one turn, such as commands for a closed connection. A guest that
+    /// exceeds it has failed.
     pub max_ignored: usize,
 }
 
 impl Default for GuestSettings {
-    /// No arguments, 10,000 connections, of any peer, 64 MiB, 1000 jobs, as many workers as cores but one, no busy polling, 30 s to
-    /// drain, a minute for what is sent, 10 restarts a minute, 65,536 commands a turn, of which 4096 may mean nothing.
+    /// Returns the defaults: no arguments, 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker
+    /// fewer than cores (at least one), no busy polling, 30 s to drain, a reply timeout of one minute, 10 restarts per
+    /// minute, and 65,536 commands per turn, of which 4096 may be invalid.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -71,14 +75,15 @@ impl Default for GuestSettings {
     }
 }
 
-/// How a server ended.
+/// The outcome of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GuestSummary {
-    /// What it did in its life. What was cut when the guest failed while it drained counts as cut.
+    /// The summary of the service. Connections that were cut when the guest failed while draining are included in its
+    /// `cut`.
     pub served: Served,
-    /// How often the guest failed and was replaced.
+    /// The number of times that the guest failed and was replaced.
     pub restarts: u64,
-    /// How often the guest said what meant nothing, and was ignored.
+    /// The number of invalid commands of the guest that were ignored.
     pub ignored: u64,
 }
 

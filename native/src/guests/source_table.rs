@@ -1,59 +1,59 @@
-//! The host's table of sources: which handle names what, and what is under way for each.
+//! The host's table of sources, with the state of each source.
 
 use std::mem;
 use std::ops::Range;
 
 use sinbin_core::{Instant, Interest, SourceId};
 
-/// What a source is.
+/// The role of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
-    /// The guest may take connections from it.
+    /// A listener, from which the guest may accept connections.
     Listener,
-    /// The guest's.
+    /// A connection that the guest uses.
     Connection,
-    /// The guest has closed it; what was sent last is not all out.
+    /// A connection that the guest has closed, and that still has bytes to send.
     Closing,
-    /// All is out; what still comes in is thrown away.
+    /// A connection whose bytes are all sent. Its input is discarded.
     Lingering,
 }
 
-/// What the host knows of a source. It is looked at for each request, so it is small: 32 bytes with its generation.
+/// The host's state of a source. The state is accessed for each request, so it is small: 32 bytes with its generation.
 #[derive(Debug)]
 pub(crate) struct SourceState {
-    /// Where in the input of this turn what was received lies.
+    /// The range of the source's received bytes in the input of the current turn.
     piece: Range<u32>,
-    /// What few have.
+    /// State that few sources have.
     kept: Option<Box<Kept>>,
     pub(crate) role: Role,
-    /// What the guest watches it for.
+    /// The interest that the guest has set.
     pub(crate) interest: Interest,
-    /// What the reactor watches.
+    /// The interest that the reactor watches.
     pub(crate) watched: Interest,
-    /// The sending direction is to be ended when all is out.
+    /// True if the sending direction is to be shut down when all bytes are sent.
     pub(crate) shutdown: bool,
-    /// The peer has sent its last byte.
+    /// True if the peer has sent its last byte.
     pub(crate) ended: bool,
-    /// The connection broke.
+    /// True if the connection is broken.
     pub(crate) failed: bool,
-    /// What the guest was told.
+    /// The events that the guest has received.
     pub(crate) told_hangup: bool,
     pub(crate) told_idle: bool,
 }
 
-/// Bytes on their way.
+/// Bytes that are stored for a source.
 #[derive(Debug)]
 struct Kept {
-    /// What the guest has handed back.
+    /// The bytes that the guest passed back unread.
     unread: Vec<u8>,
-    /// What could not be sent yet, and how much of it meanwhile is.
+    /// The bytes that could not be sent at once, and the number of them that are sent by now.
     rest: Vec<u8>,
     sent: usize,
-    /// Some of it was sent since that was last looked at.
+    /// True if some bytes were sent since this flag was last read.
     moved: bool,
-    /// When all of it has to be sent.
+    /// The deadline for sending all bytes.
     until: Instant,
-    /// The place is among those whose time to take what was sent is looked at. Until it is not, this stays.
+    /// True if the source is in the queue of reply timeouts. Until it is not, this struct is kept.
     timed: bool,
 }
 
@@ -86,56 +86,56 @@ impl SourceState {
         }
     }
 
-    /// Where in the input of this turn what was received lies.
+    /// Returns the range of the source's received bytes in the input of the current turn.
     pub(crate) fn piece(&self) -> Range<usize> {
         self.piece.start as usize..self.piece.end as usize
     }
 
-    /// Something was received.
+    /// Sets the range of the source's received bytes in the input of the current turn.
     pub(crate) fn set_piece(&mut self, piece: &Range<usize>) {
         let at = |place| u32::try_from(place).expect("within the limit of a turn");
         self.piece = at(piece.start)..at(piece.end);
     }
 
-    /// Whether the guest takes more than it has.
+    /// Returns true if the guest wants more bytes, and no unread bytes are stored for it.
     pub(crate) fn is_hungry(&self) -> bool {
         let open = self.role == Role::Connection && !self.ended && !self.failed;
         open && self.interest.contains(Interest::RECV) && self.unread().is_empty()
     }
 
-    /// What the guest has handed back.
+    /// Returns the bytes that the guest passed back unread.
     pub(crate) fn unread(&self) -> &[u8] {
         self.kept.as_ref().map_or(&[], |kept| &kept.unread)
     }
 
-    /// Keeps what the guest has handed back.
+    /// Stores bytes that the guest passed back unread.
     pub(crate) fn keep_unread(&mut self, bytes: &[u8]) {
         self.kept.get_or_insert_default().unread.extend_from_slice(bytes);
     }
 
-    /// Takes what the guest has handed back.
+    /// Removes and returns the bytes that the guest passed back unread.
     pub(crate) fn take_unread(&mut self) -> Vec<u8> {
         let unread = self.kept.as_mut().map_or_else(Vec::new, |kept| mem::take(&mut kept.unread));
         self.tidy();
         unread
     }
 
-    /// What could not be sent yet.
+    /// Returns the stored bytes that are not sent yet.
     pub(crate) fn rest(&self) -> &[u8] {
         self.kept.as_ref().map_or(&[], |kept| &kept.rest[kept.sent..])
     }
 
-    /// When all that is kept has to be sent; [`Instant::NEVER`] where nothing is.
+    /// Returns the deadline for sending the stored bytes, or [`Instant::NEVER`] if there are none.
     pub(crate) fn until(&self) -> Instant {
         self.kept.as_ref().map_or(Instant::NEVER, |kept| kept.until)
     }
 
-    /// Notes that the place is among those that are looked at when its time is over. Returns true if it was not before.
+    /// Marks the source as being in the queue of reply timeouts. Returns true if it was not in the queue before.
     pub(crate) fn set_timed(&mut self) -> bool {
         self.kept.as_mut().is_some_and(|kept| !mem::replace(&mut kept.timed, true))
     }
 
-    /// Notes that the place is not among those any more.
+    /// Marks the source as removed from the queue of reply timeouts.
     pub(crate) fn end_timed(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.timed = false;
@@ -143,16 +143,17 @@ impl SourceState {
         self.tidy();
     }
 
-    /// Keeps what could not be sent, which has to be by `until`, and with it what is kept already, if that is later.
+    /// Stores bytes that could not be sent. All stored bytes must be sent by `until`, or by the current deadline if
+    /// that is earlier.
     pub(crate) fn keep(&mut self, bytes: &[u8], until: Instant) {
         let kept = self.kept.get_or_insert_default();
         kept.until = kept.until.min(until);
-        // Or it would grow with all that was ever sent, were it never empty.
+        // Removes the sent bytes. Otherwise, a buffer that is never empty would grow without limit.
         kept.rest.drain(..mem::take(&mut kept.sent));
         kept.rest.extend_from_slice(bytes);
     }
 
-    /// So many bytes of the rest are sent.
+    /// Marks `count` of the stored bytes as sent.
     pub(crate) fn sent(&mut self, count: usize) {
         if let Some(kept) = &mut self.kept {
             kept.sent += count;
@@ -161,19 +162,19 @@ impl SourceState {
         self.tidy();
     }
 
-    /// Whether some of the rest was sent since this was last asked.
+    /// Returns true if stored bytes were sent since the last call.
     pub(crate) fn has_moved(&mut self) -> bool {
         self.kept.as_mut().is_some_and(|kept| mem::take(&mut kept.moved))
     }
 
-    /// Lets go of the rest, and returns how much it was.
+    /// Discards the stored bytes that are not sent, and returns their number.
     pub(crate) fn drop_rest(&mut self) -> usize {
         let count = self.rest().len();
         self.sent(count);
         count
     }
 
-    /// Gives back the memory of what is gone.
+    /// Releases memory that is no longer needed.
     fn tidy(&mut self) {
         self.kept.take_if(|kept| !kept.timed && kept.unread.is_empty() && kept.sent >= kept.rest.len());
         if let Some(kept) = &mut self.kept
@@ -185,7 +186,7 @@ impl SourceState {
         }
     }
 
-    /// What the reactor is to watch a connection for.
+    /// Returns the interest that the reactor should watch for a connection.
     pub(crate) fn wanted(&self) -> Interest {
         let mut wanted = Interest::NONE;
         match self.role {
@@ -202,7 +203,8 @@ impl SourceState {
         if !self.rest().is_empty() || self.interest.contains(Interest::SEND) {
             wanted = wanted | Interest::SEND;
         }
-        // Reported once; a source that is watched at all would report it for ever.
+        // A hangup is reported to the guest once. After that, the interest is removed, because the reactor would report
+        // the hangup again and again.
         if self.interest.contains(Interest::HANGUP) && !self.told_hangup {
             wanted = wanted | Interest::HANGUP;
         }
@@ -215,9 +217,9 @@ struct Slot {
     place: Option<SourceState>,
 }
 
-const _: () = assert!(size_of::<Slot>() <= 32, "it is small");
+const _: () = assert!(size_of::<Slot>() <= 32, "a slot has at most 32 bytes");
 
-/// All sources.
+/// The table of all sources.
 pub(crate) struct SourceTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -228,24 +230,24 @@ impl SourceTable {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 
-    /// A handle for something new.
+    /// Allocates a slot for a new source.
     pub(crate) fn insert(&mut self, role: Role) -> SourceId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, place: None });
             u32::try_from(self.slots.len() - 1).expect("fewer sources than descriptors")
         });
         let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.place.is_none(), "what is free is empty");
+        debug_assert!(slot.place.is_none(), "a free slot is empty");
         slot.place = Some(SourceState::new(role));
         SourceId::from_bits(u64::from(slot.generation) << 32 | u64::from(index))
     }
 
-    /// Frees the place: its handle names nothing from here on.
+    /// Frees the slot. Its handle denotes nothing from here on.
     pub(crate) fn remove(&mut self, id: SourceId) -> Option<SourceState> {
         self.get(id)?;
         let slot = &mut self.slots[id.index()];
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(u32::try_from(id.index()).expect("it was given out"));
+        self.free.push(u32::try_from(id.index()).expect("the index was allocated"));
         mem::take(&mut slot.place)
     }
 
@@ -256,7 +258,7 @@ impl SourceTable {
         slot.place.as_mut().filter(|_| is_current)
     }
 
-    /// All of these roles.
+    /// Returns all sources that have one of these roles.
     pub(crate) fn of(&self, roles: &[Role]) -> Vec<SourceId> {
         let slots = self.slots.iter().enumerate();
         let named = slots.filter_map(|(index, slot)| {
@@ -291,7 +293,7 @@ mod tests {
         place.keep(b"abc", Instant::from_nanos(7));
         place.sent(2);
         place.keep(b"de", Instant::from_nanos(9));
-        assert_eq!(place.until(), Instant::from_nanos(7), "the first that is kept is waited for");
+        assert_eq!(place.until(), Instant::from_nanos(7), "the earlier deadline is kept");
         assert_eq!(place.rest(), b"cde");
         place.sent(3);
         assert_eq!(place.rest(), b"");

@@ -1,4 +1,4 @@
-//! What a guest is told and what it answers, for people: a line for each event and each command.
+//! Descriptions of turns for people: a line for each event and each command.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -8,23 +8,24 @@ use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
-/// How much of a turn is told.
+/// The level of detail of a story.
 #[derive(Clone, Copy)]
 pub(crate) struct Detail {
-    /// Events, and commands, at the most.
+    /// The maximum number of events, and of commands.
     lines: usize,
-    /// Bytes of each, at the most.
+    /// The maximum number of bytes shown of each.
     bytes: usize,
 }
 
 impl Detail {
-    /// All of it.
+    /// No limits.
     pub(crate) const WHOLE: Self = Self { lines: usize::MAX, bytes: usize::MAX };
-    /// What one can take in. What is left out is marked by an ellipsis, which is in no story otherwise.
+    /// An excerpt that a person can read. Omissions are marked by an ellipsis, which does not occur in a story
+    /// otherwise.
     pub(crate) const BRIEF: Self = Self { lines: 50, bytes: 200 };
 }
 
-/// A turn and its answer; `None` if the guest failed.
+/// Writes a turn and its answer, or `None` if the guest failed.
 pub(crate) fn turn(
     out: &mut dyn Write,
     number: u64,
@@ -54,12 +55,12 @@ pub(crate) fn turn(
     writeln!(out, "; room for {}", answer.room)
 }
 
-/// Another guest takes over.
+/// Writes that another guest takes over.
 pub(crate) fn fresh(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "a fresh guest takes over")
 }
 
-/// How many lines are left out, if any are.
+/// Writes the number of omitted lines, if there are any.
 fn rest(out: &mut dyn Write, mark: &str, there: usize, of: &str, detail: Detail) -> io::Result<()> {
     match there.saturating_sub(detail.lines) {
         0 => Ok(()),
@@ -123,7 +124,7 @@ fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8], detail: Detai
     }
 }
 
-/// As many bytes as there are, of those that belong to this.
+/// Removes and returns the bytes of an event or a command: `len` bytes, or as many as there are.
 fn take<'b>(bytes: &mut &'b [u8], len: u32) -> &'b [u8] {
     let len = bytes.len().min(len as usize);
     bytes.split_off(..len).unwrap_or_default()
@@ -139,7 +140,7 @@ fn address(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes(port.try_into().ok()?)))
 }
 
-/// Some bytes, escaped, of which no more than so many are shown.
+/// Bytes that are displayed escaped, up to a limit.
 struct Bytes<'b> {
     bytes: &'b [u8],
     most: usize,
@@ -154,7 +155,7 @@ impl std::fmt::Display for Bytes<'_> {
     }
 }
 
-/// A time, since the recording's clock began.
+/// A time since the start of the recording's clock.
 struct Seconds(Instant);
 
 impl std::fmt::Display for Seconds {

@@ -1,38 +1,38 @@
-//! The jobs of a pool: those that wait for a worker, in order, and places for those that have one.
+//! The jobs of a pool: an ordered queue of waiting jobs, and slots for jobs that a worker runs.
 //!
-//! What is cancelled leaves at once, from wherever it is. A mark on it would be enough for workers; but these have a low
-//! priority, and whoever asks and goes away all the time would fill the memory with what nobody wants. The order is
-//! threaded through the places, as it is in the kernel's own tables; here a place has its job in it, and all of the
-//! memory goes when no job is left.
+//! A cancelled job is removed at once, wherever it is. Marking it would be enough for the workers. But workers have low
+//! priority, and a client that keeps submitting and cancelling jobs would fill the memory with cancelled jobs. The
+//! queue is a linked list through the slots, as in the kernel's tables. Here a slot contains its job, and the memory is
+//! released when no job is left.
 
 use std::mem;
 
-/// No place.
+/// The index that denotes no slot.
 const NONE: u32 = u32::MAX;
 
-/// Places that are kept when no job is left.
+/// The number of slots that are kept when no job is left.
 const FEW: usize = if cfg!(test) { 2 } else { 16 };
 
-/// Names a job, and never another one.
+/// The key of a job. A key never denotes another job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Key {
     index: u32,
     number: u64,
 }
 
-/// What was so of a job that is to end.
+/// The state that a job had when it ended.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Ended<J> {
-    /// It was waiting.
+    /// The job was waiting.
     Waiting(J),
-    /// A worker has it.
+    /// A worker runs the job.
     Out,
-    /// It had ended before.
+    /// The job had ended before.
     Before,
 }
 
 struct QueueSlot<J> {
-    /// That of the job which has it, or had it last.
+    /// The number of the job that occupies the slot, or occupied it last.
     number: u64,
     content: Content<J>,
 }
@@ -43,7 +43,7 @@ enum Content<J> {
     Out,
 }
 
-/// First in, first out. All operations take constant time: amortized, for the memory that comes and goes.
+/// A first-in, first-out queue. All operations take constant time, amortized because of memory allocation.
 pub(super) struct Queue<J> {
     places: Vec<QueueSlot<J>>,
     free: u32,
@@ -51,7 +51,7 @@ pub(super) struct Queue<J> {
     last: u32,
     waiting: usize,
     taken: usize,
-    /// Jobs there ever were.
+    /// The number of jobs ever submitted.
     count: u64,
 }
 
@@ -60,12 +60,12 @@ impl<J> Queue<J> {
         Self { places: Vec::new(), free: NONE, first: NONE, last: NONE, waiting: 0, taken: 0, count: 0 }
     }
 
-    /// Jobs that wait for a worker.
+    /// Returns the number of jobs that wait for a worker.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Adds a job at the end. With 4 billion there, it comes back.
+    /// Appends a job. Returns the job as an error if the queue already has 4 billion jobs.
     pub(super) fn submit(&mut self, job: J) -> Result<Key, J> {
         let Some(index) = self.take_place() else { return Err(job) };
         self.count += 1;
@@ -75,14 +75,14 @@ impl<J> Queue<J> {
         Ok(Key { index, number: self.count })
     }
 
-    /// The job that waits longest goes to a worker.
+    /// Removes the job that has waited longest, for a worker to run.
     pub(super) fn take_first(&mut self) -> Option<(Key, J)> {
         let index = self.first;
         let job = self.unlink(index)?;
         Some((Key { index, number: self.places[index as usize].number }, job))
     }
 
-    /// A worker gives one back that is not over, to the end of the queue; or gets it back, when nobody wants it any more.
+    /// Appends a job that a worker has not finished. Returns the job as an error if it was cancelled in the meantime.
     pub(super) fn put_back(&mut self, key: Key, job: J) -> Result<(), J> {
         if !self.is_there(key) {
             return Err(job);
@@ -91,7 +91,7 @@ impl<J> Queue<J> {
         Ok(())
     }
 
-    /// The job is over, or nobody wants it.
+    /// Ends a job that is finished or cancelled.
     pub(super) fn end(&mut self, key: Key) -> Ended<J> {
         if !self.is_there(key) {
             return Ended::Before;
@@ -113,14 +113,14 @@ impl<J> Queue<J> {
         place.is_some_and(|place| !matches!(place.content, Content::Free { .. }))
     }
 
-    /// A place for another one.
+    /// Allocates a slot.
     fn take_place(&mut self) -> Option<u32> {
         match self.places.get(self.free as usize) {
             Some(QueueSlot { content: Content::Free { next }, .. }) => {
                 Some(mem::replace(&mut self.free, *next))
             }
             _ => {
-                debug_assert!(self.free == NONE, "what is on the list is free");
+                debug_assert!(self.free == NONE, "a slot on the free list is free");
                 let index = u32::try_from(self.places.len()).ok().filter(|index| *index != NONE)?;
                 self.places.push(QueueSlot { number: 0, content: Content::Out });
                 Some(index)
@@ -135,7 +135,7 @@ impl<J> Queue<J> {
         self.waiting += 1;
     }
 
-    /// Takes one that waits out of the order.
+    /// Removes a waiting job from the list.
     fn unlink(&mut self, index: u32) -> Option<J> {
         let content = &mut self.places.get_mut(index as usize)?.content;
         let Content::Waiting { job, previous, next } = mem::replace(content, Content::Out) else {
@@ -145,7 +145,7 @@ impl<J> Queue<J> {
         match self.places.get_mut(next as usize).map(|place| &mut place.content) {
             Some(Content::Waiting { previous: back, .. }) => *back = previous,
             _ => {
-                debug_assert!(next == NONE, "what is linked waits");
+                debug_assert!(next == NONE, "a linked slot contains a waiting job");
                 self.last = previous;
             }
         }
@@ -157,7 +157,7 @@ impl<J> Queue<J> {
         match self.places.get_mut(index as usize).map(|place| &mut place.content) {
             Some(Content::Waiting { next, .. }) => *next = to,
             _ => {
-                debug_assert!(index == NONE, "what is linked waits");
+                debug_assert!(index == NONE, "a linked slot contains a waiting job");
                 self.first = to;
             }
         }
@@ -176,11 +176,11 @@ mod tests {
     enum Op {
         Submit,
         TakeFirst,
-        /// One of those that are out, whether it is wanted or not.
+        /// Puts back one of the jobs that are out, whether it is still wanted or not.
         PutBack(usize),
-        /// One of all there ever were.
+        /// Ends one of all jobs ever submitted.
         End(usize),
-        /// One of those that have not ended, if there are any.
+        /// Ends one of the jobs that have not ended, if there are any.
         EndAnother(usize),
     }
 
@@ -194,7 +194,7 @@ mod tests {
         ]
     }
 
-    /// What should be: jobs are numbers.
+    /// The expected state. Jobs are numbers.
     #[derive(Default)]
     struct Model {
         waiting: VecDeque<usize>,
@@ -226,7 +226,7 @@ mod tests {
                 Op::End(index) if !self.keys.is_empty() => self.end(queue, index % self.keys.len()),
                 Op::EndAnother(index) if !self.there.is_empty() => {
                     let job = self.there.iter().nth(index % self.there.len()).copied();
-                    self.end(queue, job.expect("there are so many"));
+                    self.end(queue, job.expect("the index is in range"));
                 }
                 Op::PutBack(_) | Op::End(_) | Op::EndAnother(_) => {}
             }
@@ -255,7 +255,7 @@ mod tests {
             for op in ops {
                 model.apply(&mut queue, op);
                 prop_assert_eq!((queue.waiting(), queue.taken), (model.waiting.len(), model.there.len()));
-                prop_assert!(queue.taken > 0 || queue.places.len() <= FEW, "all the memory goes with the last");
+                prop_assert!(queue.taken > 0 || queue.places.len() <= FEW, "the memory goes with the last job");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Waiting on the poller's own epoll descriptor: one system call, where `Poller::wait` makes five.
+//! The epoll backend. It waits on the poller's own epoll descriptor, with one system call instead of the five of
+//! `Poller::wait`.
 
 use std::io;
 use std::time::Duration;
@@ -17,39 +18,38 @@ use super::wait::System;
 
 pub(crate) use super::register::Registry;
 
-/// The key of the waker. No source has it as its index, nor the two others.
+/// The key of the waker. No source has this key or one of the two above it as its index.
 pub(super) const WAKER: u64 = ALARM - 1;
 
-/// The key of the alarm. The one above it is `polling`'s, for a notifier of its own that is not used here.
+/// The key of the alarm. The next key belongs to the notifier of `polling`, which is not used here.
 pub(super) const ALARM: u64 = usize::MAX as u64 - 1;
 
-/// A wait that may be longer than this is ended by the alarm. A timeout of the wait itself costs the system
-/// a timer each time, where the alarm, set once, serves as many waits as come before it.
+/// The shortest wait that the alarm ends. A timeout of the wait itself costs the system a timer for each wait, while an
+/// alarm that is set once serves all waits before it.
 pub(super) const LONG: Duration = Duration::from_millis(10);
 
-/// The longest span for the system. Nobody waits longer than 34 years, nor does every clock count further.
+/// The longest span for which the alarm is set (34 years). Not every clock supports longer ones.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
 
 /// The system calls of the backend.
 pub(super) trait Calls {
-    /// Waits for events, in the room that `events` has, for so long at the most.
+    /// Waits for at most `timeout`, and stores events in the spare capacity of `events`.
     fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Sets the alarm, which then goes off after the span, and not when it was set for before. A span of nothing would
-    /// disarm it.
+    /// Sets the alarm to go off after `span`, and cancels its previous setting. A span of zero would disarm it.
     fn set_alarm(&mut self, span: Duration) -> io::Result<()>;
 }
 
 pub(super) struct Backend<C = Linux> {
     calls: C,
     events: Vec<epoll::Event>,
-    /// The moment by which the alarm goes off, or shortly after, unless it has gone off and that is not seen yet;
-    /// never, if it is not set.
+    /// The time by which the alarm goes off, or shortly after it. [`Instant::NEVER`] if the alarm is not set. If the
+    /// alarm has gone off and was not reported yet, the time is in the past.
     alarm_by: Instant,
 }
 
 impl Backend {
-    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have an initial capacity of `room` events, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let registry = Registry::new()?;
         let waker = Waker(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
@@ -63,7 +63,8 @@ impl<C: Calls> Backend<C> {
         Self { calls, events: Vec::with_capacity(room), alarm_by: Instant::NEVER }
     }
 
-    /// Has the alarm end a wait until `deadline`, unless that is soon: then that is its timeout.
+    /// Sets the alarm to end a wait until `deadline`. If the deadline is near, returns the timeout for the wait
+    /// instead.
     #[cold]
     fn set_alarm(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<Option<Duration>> {
         let mut now = clock();
@@ -73,7 +74,8 @@ impl<C: Calls> Backend<C> {
                 return Ok(Some(left));
             }
             self.calls.set_alarm(left.min(LONGEST))?;
-            // The process may have stood still between the look at the clock and the call: by as much it is late.
+            // The process may have been suspended between reading the clock and setting the alarm. The alarm is late by
+            // that time.
             let after = clock();
             if after.since(now) < LONG {
                 self.alarm_by = deadline;
@@ -88,7 +90,7 @@ impl<C: Calls> Backend<C> {
 impl<C: Calls> System for Backend<C> {
     #[inline]
     fn timeout(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<Option<Duration>> {
-        // An alarm that goes off early ends a wait early, and is set anew then.
+        // An alarm that goes off early ends the wait early, and the next wait sets it again.
         if self.alarm_by <= deadline {
             return Ok(None);
         }
@@ -125,7 +127,7 @@ impl<C: Calls> System for Backend<C> {
 }
 
 impl<C> Backend<C> {
-    /// Makes room for twice as many events. Those that there are will be found again, but for the alarm, which is
+    /// Doubles the capacity for events. The next wait finds the current events again, except for the alarm, which is
     /// reported once.
     #[cold]
     fn grow(&mut self) {
@@ -136,21 +138,21 @@ impl<C> Backend<C> {
     }
 }
 
-/// Ends a wait by an eventfd.
+/// Ends a wait through an eventfd.
 #[derive(Debug)]
 pub(super) struct Waker(OwnedFd);
 
 impl Wake for Waker {
     fn wake(&self) {
-        // The counter has room for more than anybody can add.
+        // The counter cannot overflow in practice.
         rustix::io::write(&self.0, &1_u64.to_ne_bytes()).ok();
     }
 }
 
-/// The system as it is.
+/// The real system.
 pub(super) struct Linux {
     registry: Registry,
-    /// A timer that makes a wait end.
+    /// The timer that ends a wait.
     alarm: OwnedFd,
 }
 
@@ -158,7 +160,7 @@ impl Linux {
     fn new(registry: Registry, waker: &Waker) -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let alarm = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Edge-triggered: each time that one of them goes off is reported once, and need not be read.
+        // Edge-triggered: each signal of the alarm or the waker is reported once, and does not have to be read.
         let interest = epoll::EventFlags::IN | epoll::EventFlags::ET;
         let poller: &Poller = registry.poller();
         epoll::add(poller, &alarm, epoll::EventData::new_u64(ALARM), interest)?;

@@ -1,10 +1,10 @@
-//! Waiting by kqueue, on macOS and the BSDs.
+//! The kqueue backend, for macOS and the BSDs.
 //!
-//! The backend runs in CI as well, on Linux: over an emulation of the few calls that are made (`--cfg sinbin_kqueue`)
-//! and, where it can be had, over libkqueue (`--cfg sinbin_libkqueue` besides); see `.ci/reactors`.
+//! On Linux, the backend runs in CI too: on an emulation of the calls that it makes (`--cfg sinbin_kqueue`) and, if
+//! available, on libkqueue (with `--cfg sinbin_libkqueue` in addition). See `.ci/reactors`.
 //!
-//! A pair of sockets ends a wait. A user event would do so with one descriptor less, but not every system has them, and
-//! how they are triggered and cleared together differs.
+//! A pair of sockets ends a wait. A user event would need one descriptor less. But some systems do not support user
+//! events, and systems differ in how to trigger and clear them at the same time.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -27,43 +27,43 @@ mod queue;
 
 use self::queue::{Buffer, Queue};
 
-/// The key of the waker. No source has it.
+/// The key of the waker. No source has this key.
 pub(super) const WAKER: usize = usize::MAX;
 
-/// The longest timeout: not every system takes one of years, and a wait may end early.
+/// The longest timeout. Some systems reject a timeout of years, and a wait may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The states of a descriptor that a queue can be asked about.
+/// The filters of a descriptor that the backend uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Filter {
     Read,
     Write,
 }
 
-/// How a filter of a descriptor is to change.
+/// The new state of a filter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Action {
-    /// Reported under this key as long as it is so.
+    /// Level-triggered, reported under this key.
     Level(usize),
-    /// Reported under this key each time that it becomes so.
+    /// Edge-triggered, reported under this key.
     Edge(usize),
     /// Not reported.
     Delete,
 }
 
-/// The state of a descriptor, as a wait reports it.
+/// An event of a descriptor, as reported by a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Event {
     pub(super) key: usize,
     pub(super) filter: Filter,
-    /// Nothing comes any more, or can be sent any more.
+    /// True if this direction has ended: no more bytes will arrive, or no more can be sent.
     pub(super) is_over: bool,
-    /// The connection is broken.
+    /// True if the connection is broken.
     pub(super) is_broken: bool,
 }
 
 impl Event {
-    /// Returns true if the event is reported once, under [`Action::Edge`], and not for as long as it is so.
+    /// Returns true if the event is edge-triggered ([`Action::Edge`]), so that it is reported only once.
     fn is_edge(&self) -> bool {
         self.key & 1 == 0
     }
@@ -71,30 +71,31 @@ impl Event {
 
 /// The system calls of the backend.
 pub(super) trait Calls {
-    /// Waits for so long at the most, and finds no more events than there is room for.
+    /// Waits for at most `timeout`, and finds at most [`room`](Self::room) events.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Returns how many events the last wait had room for.
+    /// Returns the capacity for events of the last wait.
     fn room(&self) -> usize;
 
-    /// Makes more room.
+    /// Increases the capacity for events.
     fn grow(&mut self);
 
     /// Iterates over the events that the last wait found.
     fn found(&self) -> impl Iterator<Item = Event>;
 
-    /// Takes back what the waker has sent.
+    /// Receives the bytes that the waker has sent.
     fn clear_waker(&mut self);
 }
 
 pub(super) struct Backend<C = Kqueue> {
     calls: C,
-    /// Events of a wait without room for all that was ready. The next wait would not find these again: they are told once.
+    /// Edge-triggered events of waits that found more events than they had capacity for. Such events are reported once,
+    /// so the next wait would not find them again.
     once: Vec<Event>,
 }
 
 impl Backend {
-    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have an initial capacity of `room` events, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let queue = Arc::new(Queue::new()?);
         let waker = Waker::new()?;
@@ -144,8 +145,8 @@ impl<C: Calls> System for Backend<C> {
     }
 }
 
-/// Ends a wait by a byte from one socket to the other. Both are kept here, so that none is ever closed before the last
-/// byte was sent.
+/// Ends a wait by sending a byte from one socket to the other. This struct owns both sockets, so that neither is closed
+/// before the last byte was sent.
 #[derive(Clone, Debug)]
 pub(super) struct Waker(Arc<(UnixStream, UnixStream)>);
 
@@ -160,12 +161,12 @@ impl Waker {
 
 impl Wake for Waker {
     fn wake(&self) {
-        // Where there is no room for a byte, there are some to wake the loop.
+        // If the buffer of the socket is full, the bytes in it wake the loop.
         rustix::io::retry_on_intr(|| rustix::io::write(&self.0.0, &[0])).ok();
     }
 }
 
-/// The system as it is.
+/// The real system.
 pub(super) struct Kqueue {
     queue: Arc<Queue>,
     waker: Waker,
@@ -190,17 +191,17 @@ impl Calls for Kqueue {
     }
 
     fn clear_waker(&mut self) {
-        // Many wakes before one wait are one byte; where there were more, the next wait finds them.
+        // Several wakes before one wait send a single byte. If there are more bytes, the next wait finds them.
         rustix::io::read(&self.waker.0.1, &mut [0; 64]).ok();
     }
 }
 
-/// Where sources are registered: the queue of one reactor.
+/// The kqueue of one reactor, with which sources are registered.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry(Arc<Queue>);
 
 impl Registry {
-    /// Watches the socket for `interest`, where it was watched for `before`.
+    /// Changes the interest for which the socket is watched from `before` to `interest`.
     pub(crate) fn change(
         &self,
         socket: &Socket,
@@ -211,7 +212,8 @@ impl Registry {
         let mut changes = Vec::with_capacity(4);
         for filter in [Filter::Read, Filter::Write] {
             let (before, after) = (action(filter, index, before), action(filter, index, interest));
-            // Changing a filter that is there would leave it level- or edge-triggered as it was.
+            // A change of an existing filter would not switch it between level- and edge-triggered, so the filter is
+            // deleted first.
             if before != Action::Delete && before != after {
                 changes.push((filter, Action::Delete));
             }
@@ -226,9 +228,9 @@ impl Registry {
     }
 }
 
-/// Returns the action for a filter of a source that is watched for `interest`. A broken connection is reported with
-/// every filter. Where that alone is of interest, bytes that come in are reported once, and not for as long as they are
-/// there.
+/// Returns the action for a filter of a source that is watched for `interest`. Every filter reports a broken
+/// connection. If the interest is only [`Interest::HANGUP`], the read filter is edge-triggered, so that pending input
+/// is reported only once.
 fn action(filter: Filter, index: usize, interest: Interest) -> Action {
     let (recv, send) = (interest.contains(Interest::RECV), interest.contains(Interest::SEND));
     match filter {
@@ -239,11 +241,11 @@ fn action(filter: Filter, index: usize, interest: Interest) -> Action {
     }
 }
 
-/// Returns which source the event is of, and what the source is ready for; nothing, where nobody wants to know.
+/// Returns the index of the event's source and its readiness, or `None` if the event is not of interest.
 fn readiness(event: Event) -> Option<(usize, Readiness)> {
     let is_wanted = !event.is_edge();
     let (told, is_gone) = match event.filter {
-        // That nothing comes any more is something to receive.
+        // The end of the input counts as readiness to receive.
         Filter::Read => (Interest::RECV, event.is_broken),
         Filter::Write => (Interest::SEND, event.is_over),
     };

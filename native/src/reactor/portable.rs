@@ -1,4 +1,4 @@
-//! Waiting by `polling`: whatever it knows.
+//! The portable backend: waiting with `polling`, on every system that it supports.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -12,24 +12,24 @@ use super::wait::System;
 
 pub(crate) use super::register::Registry;
 
-/// Events that take room and that `polling` does not tell of: its notifier's and its timer's.
+/// The number of events that take capacity but are not reported by `polling`: those of its notifier and its timer.
 const UNTOLD: usize = 2;
 
-/// The longest timeout: not every system takes one of years, and a wait may end early.
+/// The longest timeout. Some systems reject a timeout of years, and a wait may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The calls of the backend to `polling`.
 pub(super) trait Calls {
-    /// Waits for so long at the most, and finds no more events than there is room for.
+    /// Waits for at most `timeout`, and finds at most [`room`](Self::room) events.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Returns how many events the last wait had room for.
+    /// Returns the capacity for events of the last wait.
     fn room(&self) -> usize;
 
-    /// Makes more room.
+    /// Increases the capacity for events.
     fn grow(&mut self);
 
-    /// Iterates over the events that the last wait found, without those that are not told.
+    /// Iterates over the reported events of the last wait.
     fn found(&self) -> impl Iterator<Item = (usize, Readiness)>;
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Backend<C = Polled> {
 }
 
 impl Backend {
-    /// Creates a backend whose waits have room for so many events at first, with its waker and its registry.
+    /// Creates a backend whose waits have an initial capacity of `room` events, with its waker and its registry.
     pub(super) fn new(room: usize) -> io::Result<(Self, Waker, Registry)> {
         let registry = Registry::new()?;
         let calls = Polled { registry: registry.clone(), events: events(room) };
@@ -71,17 +71,17 @@ impl<C: Calls> System for Backend<C> {
     }
 }
 
-/// The poller as the waker of its own waits.
+/// The poller, which wakes its own waits.
 pub(super) type Waker = Registry;
 
 impl Wake for Waker {
     fn wake(&self) {
-        // A notifier that cannot be written to is one that is full: the loop will wake.
+        // If the notifier cannot be written to, it is full, and the loop will wake anyway.
         self.poller().notify().ok();
     }
 }
 
-/// The system as `polling` knows it.
+/// The real `polling`.
 pub(super) struct Polled {
     registry: Registry,
     events: Events,

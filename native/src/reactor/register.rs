@@ -1,9 +1,10 @@
 //! Registration with `polling`.
 //!
-//! `Poller::add` is unsafe because a source must leave the poller before its descriptor is closed. Here it
-//! does: sockets live in [`Sockets`](crate::sockets::Sockets) alone, which shares the one poller that they are ever
-//! registered with. Out of the table they come by its `remove` and by its end, and both take a socket's registration
-//! away first. On epoll a descriptor that is closed leaves by itself in any case.
+//! `Poller::add` is unsafe because a source must be removed from the poller before its descriptor is closed. This is
+//! guaranteed here. Sockets are owned only by [`Sockets`](crate::sockets::Sockets), which shares the one poller with
+//! which they are ever registered. Sockets leave that table only through its `remove`, its `insert` or its destructor,
+//! and each of these deletes the registration of the socket first. Moreover, epoll removes a closed descriptor
+//! automatically.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -14,7 +15,7 @@ use sinbin_core::Interest;
 
 use crate::sockets::Socket;
 
-/// Where sources are registered: the poller of one reactor.
+/// The poller of one reactor, with which sources are registered.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry(Arc<Poller>);
 
@@ -28,7 +29,7 @@ impl Registry {
         &self.0
     }
 
-    /// Watches the socket for `interest`, where it was watched for `before`.
+    /// Changes the interest for which the socket is watched from `before` to `interest`.
     pub(crate) fn change(
         &self,
         socket: &Socket,
@@ -52,7 +53,8 @@ fn event(index: usize, interest: Interest) -> Event {
 
 fn add(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
     let event = event(index, interest);
-    // SAFETY: the table of sockets takes the registration away before it lets go of the socket (see above).
+    // SAFETY: the table of sockets deletes the registration before it releases the socket (see the module
+    // documentation).
     unsafe {
         match socket {
             Socket::Listener(listener) => poller.add_with_mode(listener, event, PollMode::Level),

@@ -1,4 +1,4 @@
-//! Each backend keeps the contract: on the system as it is, and on a model of it that owns the time.
+//! Tests that each backend fulfills the contract: on the real system, and on a model of it that controls the time.
 
 mod idle;
 mod model;

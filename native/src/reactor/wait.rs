@@ -1,4 +1,4 @@
-//! The part of a wait that is the same on every system: how long it may be, and that a look is complete.
+//! The system-independent part of a wait: it limits the timeout, and makes each poll complete.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use super::Until;
 
 /// A system's way to wait for sources, level-triggered.
 pub(super) trait System {
-    /// Returns the timeout of a wait until `deadline`: none where something else will end it in time, and zero where the
+    /// Returns the timeout of a wait until `deadline`: `None` if an alarm will end the wait in time, and zero if the
     /// deadline has passed.
     fn timeout(&mut self, deadline: Instant, clock: &impl Fn() -> Instant) -> io::Result<Option<Duration>>;
 
-    /// Waits once. Returns true if there was no room for all that is ready; there is more then in the next call, which
-    /// forgets what this one found and finds it again.
+    /// Waits once. Returns true if the capacity was too small for all ready sources. The next call then has more
+    /// capacity; it discards the events that this call found, and finds them again.
     fn fill(&mut self, timeout: Option<Duration>) -> io::Result<bool>;
 
-    /// Tells what the last call found. Returns how many sources were reported.
+    /// Reports the events that the last call found. Returns the number of reported sources.
     fn tell(&mut self, ready: &mut impl FnMut(usize, Readiness)) -> usize;
 }
 
-/// Waits as [`Reactor::wait`](super::Reactor::wait) says, and returns how many sources were reported.
+/// Waits as specified by [`Reactor::wait`](super::Reactor::wait), and returns the number of reported sources.
 #[inline]
 pub(super) fn wait<S: System>(
     system: &mut S,
@@ -37,14 +37,14 @@ pub(super) fn wait<S: System>(
     match system.fill(timeout) {
         Ok(false) => {}
         Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-        // A wait that was interrupted is over, and what is there by then is told: a notification by the signal's handler
-        // would end the next wait as well.
+        // An interrupted wait ends, and reports the sources that are ready by then. If the signal's handler sent a
+        // notification, that would also end the next wait.
         Ok(true) | Err(_) => look(system)?,
     }
     Ok(system.tell(ready))
 }
 
-/// Looks until nothing was left out and nothing came between.
+/// Polls until a poll has found all events and was not interrupted.
 #[cold]
 fn look(system: &mut impl System) -> io::Result<()> {
     loop {

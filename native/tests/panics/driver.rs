@@ -13,15 +13,15 @@ use sinbin::{Error, Instant};
 
 use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
 
-/// A place where the driver calls a guest, or what makes one.
+/// The user code of a guest or its blueprint that panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PanicSite {
     Turn,
     Counts,
     Dropped,
-    /// A fresh guest, for one that has failed.
+    /// Starting a fresh guest after a failure.
     Start,
-    /// Why there is no fresh one.
+    /// Displaying the error of starting a fresh guest.
     ErrorShown,
     Compute,
 }
@@ -42,7 +42,7 @@ impl PanicSite {
         }
     }
 
-    /// Returns true if the guest is to fail by itself, for the driver to get there.
+    /// Returns true if the guest has to fail on its own before the driver calls this code.
     fn is_behind_a_fault(self) -> bool {
         matches!(self, Self::Dropped | Self::Start | Self::ErrorShown)
     }
@@ -55,7 +55,7 @@ struct Fragile {
     place: PanicSite,
 }
 
-/// Why there is no guest.
+/// The error of starting a guest.
 struct StartError(PanicSite, String);
 
 impl From<Error> for StartError {
@@ -149,7 +149,7 @@ fn a_guest_that_panics_is_replaced_and_what_makes_guests_may_panic_too() {
             stopper.stop();
         } else {
             ask_fib(address);
-            wait_until(|| !is_armed(), &format!("{place:?}: somebody goes there"));
+            wait_until(|| !is_armed(), &format!("{place:?}: the code is called"));
             assert_eq!(ask_fib(address), "6765\n", "{place:?}: after");
             stopper.stop();
         }
@@ -158,15 +158,15 @@ fn a_guest_that_panics_is_replaced_and_what_makes_guests_may_panic_too() {
     }
 }
 
-/// Asks, and half-closes; a connection that breaks is an end as well.
+/// Sends a request and half-closes. Returns the reply, which may be cut short by a reset.
 fn ask_fib(address: SocketAddr) -> String {
-    let mut client = TcpStream::connect(address).expect("somebody listens");
+    let mut client = TcpStream::connect(address).expect("the server listens");
     client.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
     let mut said = String::new();
     let asked = client.write_all(b"20\n").and_then(|()| client.shutdown(Shutdown::Write));
     match asked.and_then(|()| client.read_to_string(&mut said)) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            panic!("nobody closes the connection")
+            panic!("the connection is not closed")
         }
         _ => said,
     }

@@ -15,7 +15,7 @@ use crate::scene::{
     strike_without_text, visit,
 };
 
-/// Where the user's code is called.
+/// The user code that panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PanicSite {
     BeforeTheFuture,
@@ -23,20 +23,20 @@ enum PanicSite {
     Step,
     WithoutText,
     WithAGrumble,
-    /// The step panics, and the future's destructor as well.
+    /// The step panics, and then the future's destructor.
     StepAndDrop,
-    /// The future's destructor, behind its result.
+    /// The future's destructor panics after the future has returned.
     DropBehind,
     RecvWith,
     TryRecvWith,
     ErrorShown,
     ErrorDropped,
-    /// Of a task that the connection's has spawned, and forgets.
+    /// A task that the connection's task has spawned and detached.
     Child,
     ChildCancelled,
     ChildsResult,
     ChildsResultUnwanted,
-    /// The wakers of an executor within the task.
+    /// The waker of an executor within the task.
     WakerWoken,
     WakerCloned,
     WakerDropped,
@@ -76,7 +76,7 @@ const PANIC_SITES: [PanicSite; 24] = [
 ];
 
 impl PanicSite {
-    /// Returns the name in the report, beside the panic's text.
+    /// Returns the name that the report contains in addition to the panic's text.
     fn name(self) -> &'static str {
         match self {
             Self::Child | Self::ChildCancelled => "futures::child",
@@ -96,7 +96,7 @@ impl PanicSite {
     }
 }
 
-/// Panics when it is dropped, the first that is.
+/// A value that panics when it is dropped while the panic is armed.
 struct Strikes;
 
 impl Drop for Strikes {
@@ -107,10 +107,10 @@ impl Drop for Strikes {
     }
 }
 
-/// Why a connection fails.
+/// The error of a connection.
 enum Failure {
     Of(Error),
-    /// An error that panics when it is shown.
+    /// An error that panics when it is displayed.
     Shown,
     Dropped(Strikes),
 }
@@ -137,7 +137,7 @@ impl fmt::Display for Failure {
 static PLACE: Mutex<PanicSite> = Mutex::new(PanicSite::Step);
 
 fn serve(conn: Conn<'_>) -> impl Future<Output = Result<(), Failure>> {
-    let place = *PLACE.lock().expect("nobody panics with it");
+    let place = *PLACE.lock().expect("no thread panics while it holds the lock");
     if place == PanicSite::BeforeTheFuture {
         strike();
     }
@@ -170,8 +170,8 @@ async fn misbehave(conn: &Conn<'_>, place: PanicSite) -> Result<(), Failure> {
             disarm();
             strike_with_a_grumble();
         }
-        // (In an `async fn` what it awaits would be dropped while it unwinds: a second panic there aborts, by the language's
-        // rule.)
+        // (In an `async fn`, the awaited future would be dropped during unwinding. A second panic there aborts the
+        // process, by the rules of the language.)
         PanicSite::StepAndDrop => drop(handle.spawn(Both(Strikes)).expect("there is room")),
         PanicSite::DropBehind => drop(Strikes),
         PanicSite::RecvWith => {
@@ -217,12 +217,12 @@ async fn misbehave(conn: &Conn<'_>, place: PanicSite) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Spends the planted panic, so that the one that follows has another text.
+/// Triggers and catches the planted panic, so that the next panic has another text.
 fn disarm() {
     std::panic::catch_unwind(strike).expect_err("it is armed");
 }
 
-/// Panics when it is polled, and when it is dropped.
+/// A future that panics when it is polled and when it is dropped.
 struct Both(Strikes);
 
 impl Future for Both {
@@ -245,13 +245,13 @@ async fn fruitful() -> Strikes {
     Strikes
 }
 
-/// An executor within the task, whose waker panics.
+/// Polls with a waker that panics, like an executor within the task.
 async fn within(conn: &Conn<'_>, place: PanicSite) {
     std::future::poll_fn(|_| {
         static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, gone);
         let raw = RawWaker::new((place as usize) as *const (), &TABLE);
-        #[expect(unsafe_code, reason = "the standard library makes a waker of a pointer and a table only")]
-        // SAFETY: the table's functions take any pointer.
+        #[expect(unsafe_code, reason = "creating a waker from a custom table is unsafe")]
+        // SAFETY: the functions of the table accept any pointer.
         let waker = unsafe { Waker::from_raw(raw) };
         let mut context = Context::from_waker(&waker);
         if place == PanicSite::WakerWoken {
@@ -283,7 +283,7 @@ fn gone(data: *const ()) {
     at(data, PanicSite::WakerDropped);
 }
 
-/// A job that ends when it is told to.
+/// A job that ends when its flag is set.
 struct Work {
     until: Arc<AtomicBool>,
     strikes: Option<Strikes>,
@@ -304,7 +304,7 @@ impl sinbin::Job for Work {
 
 static IS_ENDLESS: AtomicBool = AtomicBool::new(false);
 
-/// Jobs that are given up, the first while it is computed and the second perhaps before.
+/// Cancels two jobs: one while it is computed, the other possibly before.
 async fn cancelled(conn: &Conn<'_>) {
     IS_ENDLESS.store(true, Ordering::Relaxed);
     let job = || conn.handle().job(Work { until: Arc::default(), strikes: Some(Strikes) });
@@ -315,7 +315,7 @@ async fn cancelled(conn: &Conn<'_>) {
     IS_ENDLESS.store(false, Ordering::Relaxed);
 }
 
-/// A result that comes when nobody wants it any more.
+/// Produces a result that arrives after the job was cancelled.
 async fn unwanted(conn: &Conn<'_>) {
     let may_end = Arc::new(AtomicBool::new(false));
     let end = Arc::clone(&may_end);
@@ -325,7 +325,7 @@ async fn unwanted(conn: &Conn<'_>) {
     });
     {
         let mut job = pin!(job);
-        // The job is begun, and looked at no more.
+        // The job is started and never polled again.
         std::future::poll_fn(|context| {
             assert!(job.as_mut().poll(context).is_pending());
             Poll::Ready(())
@@ -344,7 +344,7 @@ fn on_the_native_loop() {
     for (place, workers) in PANIC_SITES.into_iter().flat_map(|place| [(place, 1), (place, 0)]) {
         let (listener, address) = listener();
         let (tell, stopper) = channel();
-        *PLACE.lock().expect("nobody panics with it") = place;
+        *PLACE.lock().expect("no thread panics while it holds the lock") = place;
         let server = thread::spawn(move || {
             let mut settings = Settings::default();
             settings.workers = workers;

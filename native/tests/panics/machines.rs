@@ -14,29 +14,29 @@ use crate::scene::{
     visit,
 };
 
-/// Where the user's code is called.
+/// The user code that panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PanicSite {
     Connect,
     Spawned,
-    /// Asked for in a report of another panic.
+    /// Called for a report of another panic.
     Label,
     FirstStep,
     Step,
     WithoutText,
     WithAGrumble,
-    /// Told of another panic.
+    /// Called after another panic.
     Panicked,
     End,
     /// The destructor of the task.
     Dropped,
     JobRuns,
     JobDropped,
-    /// While it waits for a worker or a slice, or has one.
+    /// The destructor of a job that is cancelled while it waits, or while it is computed.
     JobCancelled,
     ResultDropped,
     ResultUnwanted,
-    // Where jobs travel as bytes.
+    // Called only if jobs are passed as bytes.
     JobEncoded,
     JobDecoded,
     ResultEncoded,
@@ -65,14 +65,14 @@ const OF_BYTES: [PanicSite; 4] =
     [PanicSite::JobEncoded, PanicSite::JobDecoded, PanicSite::ResultEncoded, PanicSite::ResultDecoded];
 
 impl PanicSite {
-    /// Panics, if this is the place to do so.
+    /// Panics if `here` is the planted place.
     fn at(self, here: Self) {
         if self == here {
             strike();
         }
     }
 
-    /// Returns the name in the report, beside the panic's text.
+    /// Returns the name that the report contains in addition to the panic's text.
     fn name(self) -> &'static str {
         match self {
             Self::Connect => "machines::Planted",
@@ -149,7 +149,7 @@ impl Conn {
         Step::Done
     }
 
-    /// Its job is over. Of a result that is lost nothing is heard.
+    /// Handles the end of the job. If the job was lost, there is no result.
     fn collect<H: Serves<Planted> + Jobs<Work>>(&mut self, job: JobId, cx: &mut Cx<'_, H>) -> Step {
         if self.place == PanicSite::ResultUnwanted {
             cx.cancel_job::<Work>(job);
@@ -160,7 +160,7 @@ impl Conn {
     }
 }
 
-/// Spends the planted panic, so that the one that follows has another text.
+/// Triggers and catches the planted panic, so that the next panic has another text.
 fn strike_quietly() {
     std::panic::catch_unwind(strike).expect_err("it is armed");
 }
@@ -349,7 +349,7 @@ fn driven_in_this_process() {
         let (address, stopper) = told.recv().expect("it is started");
         visit(address, &(place, workers, "driven"));
         let name = match place {
-            // A worker has it, and sends its bytes.
+            // A worker has the result, and encodes it.
             PanicSite::ResultDropped | PanicSite::ResultUnwanted if workers > 0 => {
                 PanicSite::ResultEncoded.name()
             }

@@ -1,5 +1,5 @@
-//! A panic is planted wherever a host calls the user's code: one task is lost and reported by name, and all others are
-//! served. Whoever adds such a place adds it to the table of its kind.
+//! Tests that plant a panic at each place where a host calls user code. One task is lost and reported by name; all
+//! others are served. Add each new such place to the table of its kind.
 //!
 //! | file | what |
 //! | --- | --- |

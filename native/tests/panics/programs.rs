@@ -49,7 +49,7 @@ fn results_that_nobody_takes_panic_in_their_own_tasks() {
         let kept = handle.spawn(async { Grumbles }).expect("there is room");
         drop(handle.spawn(async { Grumbles }).expect("there is room"));
         handle.sleep(Duration::from_millis(1)).await;
-        // That is the program's own step.
+        // Dropping the result is a step of the program.
         let mut dropped = handle.spawn(async move { drop(kept) }).expect("there is room");
         dropped.join().await.map_err(|error| error.why)
     });

@@ -1,4 +1,4 @@
-//! The scene of all tables: a log that is read, clients, and things that panic.
+//! The environment of all tables: a log to inspect, clients, and values that panic.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -41,7 +41,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Has the log to itself.
+/// Gives the calling test exclusive use of the log.
 pub fn alone() -> MutexGuard<'static, ()> {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| {
@@ -73,7 +73,7 @@ pub fn is_armed() -> bool {
     ARMED.load(Ordering::SeqCst)
 }
 
-/// Panics when it is dropped.
+/// A value that panics when it is dropped or displayed.
 #[derive(Debug)]
 pub struct Grumbles;
 
@@ -89,12 +89,12 @@ impl fmt::Display for Grumbles {
     }
 }
 
-/// Panics with a payload that is no text.
+/// Panics with a payload that is not a string.
 pub fn strike_without_text() {
     panic_any(7);
 }
 
-/// Panics with a payload that panics when it is dropped, with one that does so too.
+/// Panics with a payload whose destructor panics with such a payload in turn.
 pub fn strike_with_a_grumble() {
     struct Payload;
     impl Drop for Payload {
@@ -111,42 +111,43 @@ pub fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Says `word`, and returns all that is said to it.
+/// Sends `word`, and returns the whole reply.
 pub fn ask(address: SocketAddr, word: &str) -> String {
-    let mut client = TcpStream::connect(address).expect("somebody listens");
+    let mut client = TcpStream::connect(address).expect("the server listens");
     client.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
-    client.write_all(word.as_bytes()).expect("it is taken");
+    client.write_all(word.as_bytes()).expect("the server receives");
     let mut said = Vec::new();
     match client.read_to_end(&mut said) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("nobody closes the connection"),
-        // A reset is an end as well.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("the connection is not closed"),
+        // A reset ends the reply as well.
         _ => String::from_utf8_lossy(&said).into_owned(),
     }
 }
 
-/// A connection that is served before and after is answered; the one between has a panic planted, and ends.
+/// Sends requests before and after a planted panic, and on a connection that exists all the time. All of them are
+/// answered; only the connection in which the panic occurs ends.
 pub fn visit(address: SocketAddr, place: &dyn fmt::Debug) {
-    let mut patient = TcpStream::connect(address).expect("somebody listens");
+    let mut patient = TcpStream::connect(address).expect("the server listens");
     patient.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
     assert_eq!(ask(address, "good"), "good", "{place:?}: before");
     arm();
     ask(address, "bad!");
-    // The connection may have been closed before.
-    wait_until(|| !is_armed(), &format!("{place:?}: somebody goes there"));
+    // The connection may be closed before the panic occurs.
+    wait_until(|| !is_armed(), &format!("{place:?}: the code is called"));
     assert_eq!(ask(address, "good"), "good", "{place:?}: after");
     let mut said = [0; 4];
     patient.write_all(b"good").and_then(|()| patient.read_exact(&mut said)).expect("it is still served");
-    assert_eq!(&said, b"good", "{place:?}: one that was there before");
+    assert_eq!(&said, b"good", "{place:?}: the existing connection");
 }
 
-/// The report says what panicked, and in whose task. A report may come from a worker a little later.
+/// Asserts that the report names the panic and its task. The report of a worker may come a little later.
 pub fn expect_report(place: &dyn fmt::Debug, texts: &[&str]) {
     let mut all = String::new();
     let is_there = || {
         all.push_str(&log());
         texts.iter().all(|text| all.contains(text))
     };
-    wait_until(is_there, &format!("{place:?}: the report says {texts:?}"));
+    wait_until(is_there, &format!("{place:?}: the report contains {texts:?}"));
 }
 
 pub fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
@@ -156,13 +157,13 @@ pub fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
         }
         thread::sleep(Duration::from_millis(5));
     }
-    panic!("not so: {what}");
+    panic!("timeout: {what}");
 }
 
 pub fn expect_end(place: &dyn fmt::Debug, ended: thread::Result<Result<Summary, String>>) {
     match ended {
         Ok(Ok(summary)) => assert_eq!(summary.cut, 0, "{place:?}"),
         Ok(Err(error)) => panic!("{place:?}: {error}"),
-        Err(_) => panic!("{place:?}: the panic has left the loop"),
+        Err(_) => panic!("{place:?}: the panic escaped the loop"),
     }
 }

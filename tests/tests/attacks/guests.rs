@@ -35,7 +35,7 @@ fn a_guest_that_says_too_much_in_a_turn_is_replaced() {
         ("gush", "it answers with more than 64 MiB at once"),
         ("flood", "it answers with 1000001 commands in one turn"),
         ("swarm", "it answers with 1000001 commands in one turn"),
-        ("haunt", "of its commands in one turn more than 4096 mean nothing; see --max-ignored"),
+        ("haunt", "more than 4096 of its commands in one turn are invalid; see --max-ignored"),
     ] {
         let server = unruly(&["--turn-limit", "60s", "--max-memory", "512"]);
         let (mut other, mut client) = (server.client(), server.client());
@@ -66,7 +66,7 @@ fn what_it_may_say_is_an_option() {
     let mut client = server.client();
     client.send("strange");
     drop(client.rest());
-    server.logs("of its commands in one turn more than 0 mean nothing");
+    server.logs("more than 0 of its commands in one turn are invalid");
     assert_eq!(server.stop().code, Some(0));
 }
 

@@ -62,7 +62,7 @@ fn what_is_no_file_is_not_recorded_in() {
                 .wait();
         assert_eq!(ended.code, Some(1));
         assert_eq!(ended.stdout, "");
-        let what = format!("sinbin: cannot record in {}: it is no regular file", path.display());
+        let what = format!("sinbin: cannot record in {}: it is not a regular file", path.display());
         assert!(ended.stderr.starts_with(&what), "{}", ended.stderr);
     }
     fs::remove_file(&fifo).ok();

@@ -1,4 +1,4 @@
-//! A turn of the guest, and what it wants done.
+//! A turn of the guest, and the execution of its commands.
 
 use std::time::Duration;
 
@@ -11,18 +11,20 @@ use crate::guests::server::GuestServer;
 use crate::guests::source_table::Role;
 use crate::guests::{Guest, GuestFactory, caught_call};
 
-/// How long a peer may take nothing of what it was sent last.
+/// The time after which a connection that the guest has closed is dropped if its peer receives none of the remaining
+/// bytes.
 const STUCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A turn that took so long is told in the next one: the guest cannot know how long it was at work when it asked for a
-/// span.
+/// The minimum duration of a turn that is reported in the next one. The guest has no clock, and cannot know when in the
+/// turn it requested a timeout.
 const LONG_TURN: Duration = Duration::from_millis(1);
 
-/// Commands of one turn for each connection and each event: an `async fn` may try 32 operations in one step.
+/// The additional number of commands per turn for each connection and event. An `async fn` may try 32 operations in one
+/// step.
 const COMMANDS_EACH: usize = 32;
 
 impl<B: GuestFactory> GuestServer<B> {
-    /// Calls the guest. One that fails is replaced.
+    /// Calls the guest. Replaces a guest that fails.
     pub(super) fn turn(&mut self, now: Instant) -> Rest {
         let window = self.window();
         let Some(instance) = &mut self.instance else { return Rest::Until(Instant::NEVER) };
@@ -51,19 +53,19 @@ impl<B: GuestFactory> GuestServer<B> {
         let (said, allowed) = (answer.commands.len(), self.allowed_commands());
         if said > allowed {
             let why = format!(
-                "it answers with {said} commands in one turn, of {allowed} at the most; see --max-commands"
+                "it answers with {said} commands in one turn; at most {allowed} are allowed (see --max-commands)"
             );
             return self.fault(&why, now);
         }
         let (ignored, most) = (self.ignored, self.settings.max_ignored);
         let mut output = &answer.output[..];
-        // Events for the next turn are made from here on; the bytes of this one are still there.
+        // The events added from here on belong to the next turn. The bytes of this turn are still needed.
         self.input.events.clear();
         for command in answer.commands {
             self.obey(command, &mut output, window);
             if usize::try_from(self.ignored - ignored).is_ok_and(|count| count > most) {
                 let why =
-                    format!("of its commands in one turn more than {most} mean nothing; see --max-ignored");
+                    format!("more than {most} of its commands in one turn are invalid; see --max-ignored");
                 return self.fault(&why, now);
             }
         }
@@ -74,7 +76,7 @@ impl<B: GuestFactory> GuestServer<B> {
         while let Some(source) = self.input.next_told() {
             let Some(place) = self.places.get(source) else { continue };
             place.set_piece(&(0..0));
-            // Some was handed back, or what had been was told again.
+            // The guest may have passed bytes back unread, or may have received such bytes again.
             if place.wanted() != place.watched {
                 self.watch(source);
             }
@@ -95,8 +97,8 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Returns how many commands the guest may answer with: what they cost is the host's time, which no limit of a turn
-    /// counts.
+    /// Returns the number of commands with which the guest may answer. Executing commands takes time of the host, which
+    /// the limits of a turn do not cover.
     fn allowed_commands(&self) -> usize {
         let of_these = self.open.saturating_add(self.input.events.len()).saturating_mul(COMMANDS_EACH);
         self.settings.max_commands.saturating_add(of_these)
@@ -176,7 +178,7 @@ impl<B: GuestFactory> GuestServer<B> {
             return self.ignore("hands back more bytes than it was given");
         };
         place.keep_unread(&self.input.bytes()[start..received.end]);
-        // Each byte comes back once.
+        // Each byte can be passed back only once.
         place.set_piece(&(received.start..start));
         self.kept += len as usize;
         if place.interest.contains(Interest::RECV) {
@@ -202,7 +204,7 @@ impl<B: GuestFactory> GuestServer<B> {
             self.input.forget(source);
         }
         match place.role {
-            // It is the host's: were the guest to fail, the next instance would have it.
+            // The host keeps the listener: if the guest fails, the next instance receives it.
             Role::Listener if self.draining.is_none() => place.interest = Interest::NONE,
             Role::Listener => {
                 self.listeners.retain(|listener| *listener != source);
@@ -221,8 +223,8 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Ends a connection of which all is out. Were its socket closed with something unread, the peer might lose what
-    /// was sent to it last.
+    /// Ends a connection whose output is all sent. The connection lingers, because the peer might lose the last bytes
+    /// sent to it if the socket were closed with unread input.
     pub(super) fn part(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         if place.ended || place.failed || self.sockets.shutdown(source).is_err() {
@@ -234,7 +236,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.watch(source);
     }
 
-    /// Closes connections whose time to linger is over, those that take nothing, and those that take too long.
+    /// Closes connections whose time to linger has ended, and connections whose peers receive nothing or are too slow.
     pub(super) fn expire_timeouts(&mut self) {
         self.lose_stuck();
         let seen = self.seen;
@@ -245,7 +247,7 @@ impl<B: GuestFactory> GuestServer<B> {
             let Some(place) = self.places.get(source).filter(|place| place.role == Role::Closing) else {
                 continue;
             };
-            // However little that is: all of it has to be sent in its time.
+            // Any progress is sufficient here. The reply timeout limits the total time.
             if place.has_moved() {
                 self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
             } else {
@@ -255,8 +257,8 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Gives up connections whose clients do not take what they were sent in its time, whether the guest has closed them or
-    /// not.
+    /// Fails connections whose clients have not received the stored bytes within the reply timeout, whether the guest
+    /// has closed them or not.
     fn lose_stuck(&mut self) {
         let seen = self.seen;
         while let Some((_, source)) = self.stuck.pop_front_if(|(until, _)| *until <= seen) {
@@ -271,7 +273,7 @@ impl<B: GuestFactory> GuestServer<B> {
                     tracing::debug!(%source, "a client has not taken what it was sent within the reply timeout");
                     self.broke(source, IoError::Reset);
                 }
-                // The rest of then was taken, and there is another.
+                // The bytes of that deadline were sent, and others are stored with a later deadline.
                 until => {
                     let at = self.stuck.partition_point(|(other, _)| *other <= until);
                     self.stuck.insert(at, (until, source));
@@ -280,14 +282,14 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Closes a connection and frees its place.
+    /// Closes a connection and frees its slot.
     pub(super) fn free(&mut self, source: SourceId) {
         let Some(mut place) = self.places.remove(source) else { return };
         self.kept -= place.drop_rest() + place.take_unread().len();
         self.sockets.remove(source);
         self.peer_limit.leave(source);
         self.open -= 1;
-        // There may be a descriptor now.
+        // A descriptor may be available now.
         if self.accept_at.is_some() {
             self.accept_at = Some(Instant::ZERO);
         }
@@ -309,13 +311,13 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 
     fn cancel(&mut self, job: JobId) {
-        // Its result may be on its way.
+        // The guest may cancel a job whose result is already on its way to it.
         if self.jobs.as_mut().is_some_and(|jobs| jobs.cancel(job)) {
             self.counts.cancelled += 1;
         }
     }
 
-    /// Has the reactor watch a connection as it is wanted now.
+    /// Makes the reactor watch a connection for its current interest.
     pub(super) fn watch(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         let wanted = place.wanted();
@@ -332,7 +334,7 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 }
 
-/// The source that a guest's handle names.
+/// Returns the source that a guest's handle denotes.
 fn of(handle: SourceHandle) -> SourceId {
     SourceId::from_bits(handle.0)
 }

@@ -1,4 +1,4 @@
-//! The end: what was received is answered, in the time that there is.
+//! Draining: the requests received so far are answered within the drain timeout.
 
 use sinbin_core::driven::Event;
 use sinbin_core::{Instant, SourceId};
@@ -10,7 +10,7 @@ use crate::guests::server::GuestServer;
 use crate::guests::server::readiness::Attempt;
 use crate::guests::source_table::Role;
 
-/// How often the backlog is looked at: clients that keep coming must not keep the server from its end.
+/// The maximum number of polls of the backlog, so that clients that keep connecting cannot delay the end.
 const LOOKS: u32 = 8;
 
 impl<B: GuestFactory> GuestServer<B> {
@@ -18,7 +18,8 @@ impl<B: GuestFactory> GuestServer<B> {
         match self.draining {
             None if self.stopper.is_asked() => self.begin_drain(),
             None => {}
-            // Input that was received before the end is answered: a look at the sources comes between the two.
+            // Input received before the deadline is answered, because the sources are polled between the deadline and
+            // this check.
             Some(end) if self.seen >= end => self.cut_off(),
             Some(_) => self.empty_backlog(),
         }
@@ -32,8 +33,8 @@ impl<B: GuestFactory> GuestServer<B> {
         self.empty_backlog();
     }
 
-    /// Takes those in the backlog: what they have sent already is answered. Then the listeners are closed, and the guest
-    /// is told.
+    /// Accepts the connections in the backlog, because requests that they have already sent are answered. Then closes
+    /// the listeners and notifies the guest.
     fn empty_backlog(&mut self) {
         if self.listeners.is_empty() {
             return;
@@ -54,16 +55,16 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Something has changed for a connection: while the server drains, it is looked at again.
+    /// Schedules another poll of a connection whose state has changed while the server drains.
     pub(super) fn nudge_later(&mut self, source: SourceId) {
         if self.draining.is_some() {
             self.nudges.push(source);
         }
     }
 
-    /// Receives for those that wait for requests, and tells those for whom nothing is there.
+    /// Receives for connections that wait for requests, and notifies the guest of those that have no input.
     pub(super) fn nudge(&mut self) {
-        // Those for whom this turn has no room are looked at in the next one.
+        // Connections for which this turn has no capacity are polled in the next one.
         while self.input.has_room(self.takes.block as usize) {
             let Some(source) = self.nudges.pop() else { break };
             let is_told = self.places.get(source).is_none_or(|place| place.told_idle);

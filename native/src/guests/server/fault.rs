@@ -1,4 +1,4 @@
-//! A guest that failed: it is reported, its connections are closed, and a fresh instance takes over its listeners.
+//! The failure of a guest: it is reported, its connections are closed, and a fresh instance takes over its listeners.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::guests::server::GuestServer;
 use crate::guests::source_table::Role;
 
 impl<B: GuestFactory> GuestServer<B> {
-    /// Ends the instance, and starts another as soon as one may be.
+    /// Drops the instance, and starts another one as soon as the limit of restarts permits.
     pub(super) fn fault(&mut self, why: &str, now: Instant) -> Rest {
-        // A turn that did not come back may have kept the loop from hearing that it is to stop.
+        // A turn that did not return may have prevented the loop from noticing a request to stop.
         if self.draining.is_none() {
             self.check_stop();
         }
@@ -37,7 +37,7 @@ impl<B: GuestFactory> GuestServer<B> {
         Rest::Ready
     }
 
-    /// Closes what the guest had.
+    /// Closes the guest's connections and cancels its jobs.
     fn clear(&mut self) {
         let connections = self.places.of(&[Role::Connection, Role::Closing]);
         if self.draining.is_some() {
@@ -57,7 +57,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.input.clear();
     }
 
-    /// Nobody wants the results of any jobs.
+    /// Cancels all jobs.
     pub(super) fn cancel_jobs(&mut self) {
         if let Some(jobs) = &mut self.jobs {
             self.counts.cancelled += jobs.cancel_all();

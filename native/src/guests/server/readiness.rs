@@ -1,4 +1,4 @@
-//! What happened: readiness, bytes, connections, results.
+//! The collection of events: readiness, bytes, connections and results.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,34 +14,36 @@ use crate::guests::server::GuestServer;
 use crate::guests::source_table::{Role, SourceState};
 use crate::sockets::{Socket, is_exhaustion, prepare};
 
-/// Sources that are looked at before the guest has its turn: so many that the call is shared by enough of them, and so
-/// few that none waits for a thousand others to be looked at before it is answered.
+/// The maximum number of sources polled before a turn. The number is large enough that many sources share the cost of
+/// the call, and small enough that no source waits until a thousand others are polled.
 const CHUNK: usize = 64;
 
-/// Connections that are taken in one go, before others have their turn.
+/// The maximum number of connections accepted at a time, before other sources are polled.
 const BATCH: u32 = 256;
 
-/// How long the loop waits after the system had no room for a connection.
+/// The time to wait after the system had no resources for a connection.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What is read at once when as much is kept as may be: a request of a client that sends no newlines should fit.
+/// The size of a read while the limit of stored bytes is reached. A request of a client that sends no newlines should
+/// fit.
 const BITE: usize = 256;
 
-/// What came of an attempt to receive.
+/// The result of an attempt to receive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// Bytes for the guest.
+    /// Bytes were received for the guest.
     Received,
-    /// The guest wants some, and none are there yet.
+    /// The guest wants bytes, and none are available yet.
     WouldBlock,
-    /// The connection has ended, or broke.
+    /// The connection has ended or is broken.
     Over,
-    /// None was made: the guest wants no bytes now, has some in this turn already, or there is no room for them in it.
+    /// No attempt was made: the guest wants no bytes now or already has some in this turn, or the turn has no capacity
+    /// left.
     NotMade,
 }
 
 impl<B: GuestFactory> GuestServer<B> {
-    /// Collects what the guest is to be told, and notes if there is more than one turn can tell.
+    /// Collects the input of the next turn, and records whether there is more than fits into one turn.
     pub(super) fn gather(&mut self, now: Instant) {
         if self.instance.is_none() {
             self.restart_if_due(now);
@@ -49,7 +51,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.tell_again();
         self.tell_results();
         for _ in 0..CHUNK {
-            // A source for which this turn has no room comes first in the next one.
+            // A source for which this turn has no capacity comes first in the next one.
             if !self.input.is_empty() && !self.input.has_room(self.bite()) {
                 break;
             }
@@ -60,13 +62,13 @@ impl<B: GuestFactory> GuestServer<B> {
         self.has_more = !self.ready.is_empty() || !self.again.is_empty() || has_results;
     }
 
-    /// Returns how many bytes a connection may bring at once.
+    /// Returns the maximum number of bytes that a connection may receive at a time.
     fn bite(&self) -> usize {
         let block = self.takes.block as usize;
         if self.kept < self.settings.max_buffered { block } else { block.min(BITE) }
     }
 
-    /// What was handed back and is wanted now.
+    /// Delivers bytes that the guest passed back unread and now wants again.
     fn tell_again(&mut self) {
         for source in std::mem::take(&mut self.again) {
             let Some(place) = self.places.get(source) else { continue };
@@ -98,7 +100,7 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 
     fn look(&mut self, source: SourceId, readiness: Interest) {
-        // Who is told that it broke is told no more.
+        // After the event that a connection has failed, the guest receives no further events for it.
         let Some(place) = self.places.get(source).filter(|place| !place.failed) else { return };
         match place.role {
             Role::Listener if self.draining.is_none() => self.accept_some(source),
@@ -114,7 +116,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 if is_gone {
                     self.hang_up(source);
                 }
-                // Bytes alone change nothing of what is watched.
+                // Received bytes alone do not change the interest.
                 if readiness != Interest::RECV || attempt != Attempt::Received {
                     self.watch(source);
                 }
@@ -122,10 +124,10 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Receives for the guest, if it wants that.
+    /// Receives for the guest, if it wants bytes.
     pub(super) fn receive(&mut self, source: SourceId) -> Attempt {
         let limit = self.bite();
-        // What has no room in this turn is reported again.
+        // The reactor reports the source again if the turn has no capacity for its bytes.
         let wants_some =
             self.places.get(source).filter(|place| place.is_hungry() && place.piece().is_empty());
         let Some(place) = wants_some.filter(|_| self.input.has_room(limit)) else {
@@ -149,7 +151,7 @@ impl<B: GuestFactory> GuestServer<B> {
         Attempt::Over
     }
 
-    /// The connection broke. What was not sent is lost.
+    /// Fails a broken connection. Bytes that were not sent are lost.
     pub(super) fn broke(&mut self, source: SourceId, error: IoError) {
         let Some(place) = self.places.get(source) else { return };
         if place.failed {
@@ -176,7 +178,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Sends what is kept.
+    /// Sends stored bytes.
     fn flush(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         if place.rest().is_empty() {
@@ -199,7 +201,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Goes on when all that was to be sent is out.
+    /// Continues after all stored bytes are sent.
     fn flushed(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         match place.role {
@@ -214,7 +216,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Throws away what comes in by a connection that is over.
+    /// Discards the input of a connection that lingers.
     fn discard(&mut self, source: SourceId) {
         let mut waste = [0; 4096];
         match self.sockets.recv(source, &mut waste) {
@@ -225,7 +227,7 @@ impl<B: GuestFactory> GuestServer<B> {
 
     pub(super) fn accept_some(&mut self, listener: SourceId) {
         for _ in 0..self.room.min(BATCH) {
-            // A peer's address has to fit as well.
+            // The peer's address needs capacity, too.
             if self.open >= self.settings.max_connections || !self.input.has_room(64) {
                 break;
             }
@@ -263,7 +265,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
-    /// Watches the listeners while there is room.
+    /// Watches the listeners while there is capacity for connections.
     pub(super) fn watch_listeners(&mut self, now: Instant) {
         self.accept_at.take_if(|at| *at <= now);
         let is_open = self.room > 0
@@ -285,13 +287,14 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 }
 
-/// Whether the system has no room for a connection, or fails in another way that may pass; and not the client.
+/// Returns true if the system lacks resources for a connection or has another temporary failure, and false if the
+/// client caused the error.
 fn has_no_room(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     is_exhaustion(error) || !matches!(error.kind(), Kind::Interrupted | Kind::ConnectionAborted)
 }
 
-/// A peer's address, as the contract has it.
+/// Encodes a peer's address as the contract specifies.
 fn address(peer: SocketAddr) -> [u8; 18] {
     let ip = match peer.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),

@@ -1,5 +1,5 @@
-//! The calls of kqueue that the backend makes, emulated by epoll, for tests where there is no kqueue: so the backend runs
-//! as it does on macOS and the BSDs, as far as their manuals say what these calls do.
+//! An emulation by epoll of the kqueue calls that the backend makes, for tests on systems without kqueue. The backend
+//! then runs as on macOS and the BSDs, as far as their manuals specify these calls.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::{Action, Event, Filter};
 
-/// A queue.
+/// An emulated kqueue.
 #[derive(Debug)]
 pub(super) struct Queue {
     epoll: OwnedFd,
@@ -25,7 +25,8 @@ pub(super) struct Queue {
 struct Known {
     /// The filters of each descriptor.
     filters: HashMap<RawFd, Filters>,
-    /// Events that are reported once, and for which the last wait had no room.
+    /// The edge-triggered events that exceeded the capacity of the last wait. Each event has a flag: true if it is
+    /// reported once.
     left: Vec<(Event, bool)>,
 }
 
@@ -40,7 +41,7 @@ impl Queue {
         Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, known: Mutex::default() })
     }
 
-    /// Changes filters of a descriptor, one after the other.
+    /// Changes filters of a descriptor, one after another.
     pub(super) fn change(&self, source: BorrowedFd<'_>, changes: &[(Filter, Action)]) -> io::Result<()> {
         let mut known = self.known();
         let none = Filters { read: Action::Delete, write: Action::Delete };
@@ -65,7 +66,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for so long at the most.
+    /// Waits for at most `timeout`.
     pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
         let mut known = self.known();
         buffer.events.clear();
@@ -81,7 +82,7 @@ impl Queue {
             Some((event.flags, known.filters.get(&number)?))
         });
         buffer.events.extend(filters.flat_map(|(flags, filters)| filters.events(flags)));
-        // Events that are reported once go first; the others are found again by the next wait.
+        // Edge-triggered events go first. The next wait finds the others again.
         buffer.events.sort_by_key(|(_, is_once)| !is_once);
         let left = buffer.events.drain(buffer.room.min(buffer.events.len())..);
         known.left = left.filter(|(_, is_once)| *is_once).collect();
@@ -107,7 +108,7 @@ impl Filters {
         flags
     }
 
-    /// Iterates over the events of a descriptor, filter by filter, each with whether it is reported once.
+    /// Iterates over the events of a descriptor, one per filter. The flag is true if the event is reported once.
     fn events(self, flags: epoll::EventFlags) -> impl Iterator<Item = (Event, bool)> {
         use epoll::EventFlags as Flags;
         let is_broken = flags.intersects(Flags::ERR);
@@ -126,7 +127,7 @@ impl Filters {
     }
 }
 
-/// Room for what a wait finds.
+/// The buffer for the events that a wait finds.
 pub(super) struct Buffer {
     events: Vec<(Event, bool)>,
     room: usize,

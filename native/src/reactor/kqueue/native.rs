@@ -1,8 +1,8 @@
-//! The calls of kqueue, as the system makes them; on Linux, libkqueue.
+//! The system's calls of kqueue; on Linux, those of libkqueue.
 //!
-//! The unsafe part is that these are calls of C. Their arguments are alive while they run: a descriptor that is
-//! borrowed, a timeout, and arrays with their lengths. The system keeps none of these, and a descriptor that is closed
-//! leaves the queue by itself. The pointer in an event is a number that the system hands back, and is never followed.
+//! The unsafe code calls C functions. Their arguments are valid for the duration of the call: a borrowed descriptor, a
+//! timeout, and arrays with their lengths. The system keeps none of them, and a closed descriptor leaves the queue
+//! automatically. The pointer in an event is a number that the system returns unchanged, and is never dereferenced.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -26,27 +26,27 @@ use self::libkqueue::{
     timespec,
 };
 
-/// Changes that are made at once, at the most.
+/// The maximum number of changes per call.
 const CHANGES: usize = 4;
 
-/// A queue of the system's.
+/// A kqueue of the system.
 #[derive(Debug)]
 pub(super) struct Queue(OwnedFd);
 
 impl Queue {
     pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: the call takes nothing.
+        // SAFETY: the call takes no arguments.
         let queue = unsafe { kqueue() };
         if queue < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor is new, and nobody else's.
+        // SAFETY: the descriptor is new, and has no other owner.
         let queue = unsafe { OwnedFd::from_raw_fd(queue) };
         rustix::io::fcntl_setfd(&queue, FdFlags::CLOEXEC)?;
         Ok(Self(queue))
     }
 
-    /// Changes filters of a descriptor, four at the most.
+    /// Changes filters of a descriptor, at most [`CHANGES`].
     pub(super) fn change(&self, source: BorrowedFd<'_>, changes: &[(Filter, Action)]) -> io::Result<()> {
         let mut list = [empty(); CHANGES];
         let count = changes.len().min(CHANGES);
@@ -56,7 +56,7 @@ impl Queue {
         let mut receipts = list;
         let at_once = timespec { tv_sec: 0, tv_nsec: 0 };
         let (changes, room) = (&list[..count], &mut receipts[..count]);
-        // SAFETY: see the head of this file; both arrays are `count` long.
+        // SAFETY: see the module documentation. Both arrays have `count` elements.
         let told = unsafe {
             let count = i32::try_from(count).unwrap_or(0) as _;
             kevent(self.0.as_raw_fd(), changes.as_ptr(), count, room.as_mut_ptr(), count, &raw const at_once)
@@ -65,7 +65,7 @@ impl Queue {
         receipts.iter().take(told).try_for_each(judge)
     }
 
-    /// Waits for so long at the most.
+    /// Waits for at most `timeout`.
     pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
         let Buffer(events) = buffer;
         events.clear();
@@ -74,22 +74,22 @@ impl Queue {
             tv_nsec: i32::try_from(span.subsec_nanos()).unwrap_or(0).into(),
         });
         let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: see the head of this file; there is room for `capacity` events.
+        // SAFETY: see the module documentation. The buffer has capacity for `room` events.
         let found = unsafe {
             let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX) as _;
             kevent(self.0.as_raw_fd(), ptr::null(), 0, events.as_mut_ptr(), room, timeout)
         };
         let found = usize::try_from(found).map_err(|_| io::Error::last_os_error())?;
-        // SAFETY: the system has written so many.
+        // SAFETY: the system has initialized the first `found` events.
         unsafe { events.set_len(found) };
         Ok(())
     }
 }
 
-/// Room for what a wait finds.
+/// The buffer for the events that a wait finds.
 pub(super) struct Buffer(Vec<kevent>);
 
-// SAFETY: the pointers in events are numbers.
+// SAFETY: the pointers in the events are only numbers.
 unsafe impl Send for Buffer {}
 
 impl Buffer {
@@ -112,7 +112,7 @@ impl Buffer {
 }
 
 fn empty() -> kevent {
-    // SAFETY: it is made of numbers and of a pointer, all of which may be zero.
+    // SAFETY: the struct consists of numbers and a pointer, for all of which zero is a valid value.
     unsafe { mem::zeroed() }
 }
 
@@ -133,15 +133,15 @@ fn change(source: BorrowedFd<'_>, filter: Filter, action: Action) -> kevent {
     change
 }
 
-/// Turns the system's answer to a change into a result. Deleting a filter that was not there is no error, and a peer
-/// that has gone is none yet: the next wait tells.
+/// Converts the receipt of a change into a result. It is not an error to delete a filter that does not exist. If the
+/// peer has disconnected, this is no error yet; the next wait reports it.
 fn judge(receipt: &kevent) -> io::Result<()> {
     let error = if receipt.flags & EV_ERROR == 0 { 0 } else { i32::try_from(receipt.data).unwrap_or(0) };
     let harmless = [0, Errno::NOENT.raw_os_error(), Errno::PIPE.raw_os_error()];
     if harmless.contains(&error) { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
-/// The declarations of `sys/event.h` of libkqueue.
+/// The declarations of libkqueue's `sys/event.h`.
 #[cfg(target_os = "linux")]
 #[allow(non_camel_case_types)]
 mod libkqueue {

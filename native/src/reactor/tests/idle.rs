@@ -1,5 +1,5 @@
-//! A loop that has nothing to do waits, and is not woken by what has woken it before. It is counted how often it waits: how
-//! long nothing happens only says how often it could have.
+//! Tests that an idle loop blocks, and that an earlier wake does not wake it again. The test counts the waits, because
+//! elapsed time would only show how often the loop could have waited.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::reactor::WAITS;
 
-/// How often a thread wakes the loop.
+/// The number of times that a thread wakes the loop.
 const WAKES: usize = 20;
 
 #[test]
@@ -22,16 +22,16 @@ fn a_notification_wakes_an_idle_loop_once() {
         for left in (0..WAKES).rev() {
             thread::sleep(Duration::from_millis(10));
             over.store(left == 0, Ordering::Release);
-            wakers.lock().expect("nobody panics").wake_by_ref();
+            wakers.lock().expect("no thread panics").wake_by_ref();
         }
     });
     let woken = std::future::poll_fn(|context| {
-        waker.lock().expect("nobody panics").clone_from(context.waker());
+        waker.lock().expect("no thread panics").clone_from(context.waker());
         if is_over.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     });
     crate::run(async |_| woken.await).expect("it runs");
     other.join().expect("it wakes");
-    // A notification that comes while the one before it is taken back may end a wait of its own.
+    // A notification that arrives while the previous one is being cleared may end a wait of its own.
     let waits = WAITS.get() - before;
     assert!(waits <= 2 * WAKES + 4, "{waits} waits for {WAKES} notifications");
 }

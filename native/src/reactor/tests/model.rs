@@ -1,5 +1,6 @@
-//! The backends on a model of the system that owns the time. It passes whenever a clock is read, hours at once if it must
-//! be; waits are interrupted, alarms go off unseen, and more is ready than there is room for.
+//! Tests of the backends on a model of the system that controls the time. Time passes whenever a clock is read,
+//! sometimes by hours at once. Waits are interrupted, alarms go off without being reported, and more sources are ready
+//! than there is capacity for.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -19,44 +20,44 @@ use super::{epoll, kqueue};
 #[cfg(target_os = "linux")]
 use rustix::event::epoll as linux;
 
-/// The least time that passes between two looks at the clock.
+/// The minimum time that passes between two reads of the clock.
 const TICK: Duration = Duration::from_micros(20);
 
-/// Events that a wait of the model's has room for at first.
+/// The initial capacity for events of a wait in the model.
 const ROOM: usize = 3;
 
-/// A sleep of so long may be over early.
+/// A sleep of at least this duration may end early.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The system, as far as the backends see it.
+/// The state of the system, as far as the backends can observe it.
 #[derive(Default)]
 struct World {
     now: Duration,
-    /// Time that passes before the next looks at a clock, beside the least.
+    /// The times that pass before the next reads of the clock, in addition to [`TICK`].
     jumps: VecDeque<Duration>,
-    /// Time that passes before the next waits, or before the alarm is set, after the last look at a clock.
+    /// The times that pass after a read of the clock, before the next waits or settings of the alarm.
     delays: VecDeque<Duration>,
-    /// Whether the next waits are interrupted.
+    /// For each of the next waits, true if it is interrupted.
     interrupts: VecDeque<bool>,
-    /// The sources that are ready, the longest unreported first.
+    /// The ready sources. The source that was not reported for the longest time is first.
     ready: VecDeque<usize>,
-    /// The sources that will be ready, and when.
+    /// The sources that will become ready, with the times at which they do.
     arrivals: Vec<(Duration, usize)>,
     alarm: Option<Duration>,
-    /// The alarm went off and that is not reported yet.
+    /// True if the alarm has gone off and was not reported yet.
     rings: bool,
-    /// The waker was used and that is not reported, or not cleared, yet.
+    /// True if the waker was used and was not reported, or not cleared, yet.
     woken: bool,
-    /// How often waits were interrupted, and alarms reported: both may end a wait early.
+    /// The numbers of interrupted waits and of reported alarms. Both may end a wait early.
     interrupted: usize,
     rung: usize,
-    /// A wait was late.
+    /// True if time has passed between a read of the clock and a wait.
     is_late: bool,
-    /// When the process slept, and until when.
+    /// The start and the end of each sleep of the process.
     sleeps: Vec<(Duration, Duration)>,
 }
 
-/// An event that a wait of the model finds.
+/// An event that a wait in the model finds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Source(usize),
@@ -76,12 +77,12 @@ impl World {
         self.is_late |= !delay.is_zero();
     }
 
-    /// Sets the alarm. A span of nothing disarms it.
+    /// Sets the alarm. A span of zero disarms it.
     fn set_alarm(&mut self, span: Duration) {
         (self.alarm, self.rings) = ((!span.is_zero()).then_some(self.now + span), false);
     }
 
-    /// Makes the sources ready whose moment has come.
+    /// Makes sources ready, and the alarm go off, if their time has come.
     fn arrive(&mut self) {
         let Self { now, arrivals, ready, .. } = self;
         arrivals.retain(|(at, source)| {
@@ -100,7 +101,7 @@ impl World {
         !self.ready.is_empty() || self.rings || self.woken
     }
 
-    /// Waits as epoll and kqueue do: it finds no more than there is room for, and what it has found goes to the end.
+    /// Waits like epoll and kqueue: finds at most `room` events, and moves the sources that it has found to the end.
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<Vec<Found>> {
         self.delay();
         self.arrive();
@@ -135,7 +136,7 @@ impl World {
 #[derive(Clone)]
 struct Handle {
     world: Rc<RefCell<World>>,
-    /// The events that the last wait found, and how many it had room for.
+    /// The events that the last wait found, and its capacity.
     found: Vec<Found>,
     room: usize,
     bug: Option<Bug>,
@@ -169,7 +170,7 @@ impl epoll::Calls for Handle {
             found.retain(|found| *found != Found::Alarm);
         }
         let flags = linux::EventFlags::IN;
-        // Edge-triggered: once reported, it is over.
+        // The waker is edge-triggered: it is reported once.
         world.woken &= !found.contains(&Found::Waker);
         events.extend(found.iter().map(|found| {
             let number = match found {
@@ -194,7 +195,7 @@ impl portable::Calls for Handle {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         self.found = world.wait(self.room, timeout)?;
-        // `polling` clears what woke it.
+        // `polling` clears its notifier itself.
         world.woken &= !self.found.contains(&Found::Waker);
         Ok(())
     }
@@ -240,26 +241,26 @@ impl kqueue::Calls for Handle {
     }
 }
 
-/// A step of a program for a backend.
+/// A step of a test case.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A loop looks, or waits until then; what it finds it leaves as it is.
+    /// A poll, or a wait until a time in the future. The sources that are found stay ready.
     Look,
     Wait(Duration),
-    /// A wait until a moment that was due so long ago.
+    /// A wait until a deadline that has passed by the given time.
     WaitLate(Duration),
     WaitForEver,
-    /// Time passes: before a wait, or before one of the next looks at the clock.
+    /// Time that passes before a wait, or at one of the next reads of the clock.
     Pass(Duration),
     Jump(usize, Duration),
-    /// Time passes after the last of them, before the system waits. Only an alarm makes up for it.
+    /// Time that passes after a read of the clock, before the system waits. Only an alarm compensates for it.
     Delay(usize, Duration),
-    /// Of the next waits, this one is interrupted.
+    /// An interruption of one of the next waits.
     Interrupt(usize),
     Notify,
-    /// The given number of sources become ready, after a while.
+    /// The given number of sources become ready after a time.
     Arrive(usize, Duration),
-    /// The given number of sources are not ready any more.
+    /// The given number of sources are no longer ready.
     Consume(usize),
 }
 
@@ -296,7 +297,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A story, and how long the loop polls before it blocks.
+/// Generates the busy-polling span and the steps of a test case.
 fn story() -> impl Strategy<Value = (Duration, Vec<Step>)> {
     let busy = prop_oneof![
         2 => Just(Duration::ZERO),
@@ -305,14 +306,14 @@ fn story() -> impl Strategy<Value = (Duration, Vec<Step>)> {
     (busy, prop::collection::vec(step(), 0..40))
 }
 
-/// A backend in the world, and what is known of both.
+/// A backend in the world, and the expected state.
 struct Run<B> {
     world: Rc<RefCell<World>>,
     waiting: Waiting<B, Handle>,
     notified: bool,
     next_source: usize,
-    /// How long a wait may be that is late: time passed between the last look at the clock and the wait. None, where that is
-    /// not bounded.
+    /// The maximum lateness of a wait if time has passed between the last read of the clock and the wait, or `None` if
+    /// its lateness is not limited.
     slack: Option<Duration>,
 }
 
@@ -392,18 +393,18 @@ impl<B: wait::System> Run<B> {
         let notified = notified.map_err(|error| TestCaseError::fail(error.to_string()))?;
 
         let world = self.world.borrow();
-        prop_assert_eq!(notified, self.notified, "a notification is told once, by the next wait");
+        prop_assert_eq!(notified, self.notified, "a notification is reported once, by the next wait");
         let deadline = match until {
             Until::Now => Some(began),
             Until::At(moment) => Some(Duration::from_nanos(moment.as_nanos())),
             Until::Ever => None,
         };
         for (from, to) in &world.sleeps {
-            prop_assert!(!notified && ready.is_empty(), "it slept, and had something to tell");
+            prop_assert!(!notified && ready.is_empty(), "it slept although there was something to report");
             if let Some(deadline) = deadline {
                 let slack = self.slack.filter(|_| world.is_late);
                 let latest = slack.map_or(deadline, |slack| deadline.max(*from) + slack);
-                prop_assert!(*to <= latest, "it slept until {to:?}, and {deadline:?} was the deadline");
+                prop_assert!(*to <= latest, "it slept until {to:?}, but the deadline was {deadline:?}");
             }
         }
         let mut twice = reported.clone();
@@ -411,18 +412,18 @@ impl<B: wait::System> Run<B> {
         twice.dedup();
         prop_assert_eq!(twice.len(), reported.len(), "a source is reported once");
         let missed = ready.iter().find(|source| !reported.contains(source));
-        prop_assert!(missed.is_none(), "{missed:?} was ready, and is not reported");
+        prop_assert!(missed.is_none(), "{missed:?} was ready, but is not reported");
         let is_interrupted = world.interrupted + world.rung > ends_early;
         let is_long = world.sleeps.iter().any(|(from, to)| *to - *from >= LONGEST);
         let may_be_early = is_interrupted || is_long || notified || !reported.is_empty();
         let is_early = deadline.is_none_or(|deadline| world.now < deadline);
-        prop_assert!(may_be_early || !is_early, "a wait ended early, by nothing");
+        prop_assert!(may_be_early || !is_early, "a wait ended early without a reason");
         self.notified = false;
         Ok(())
     }
 }
 
-/// Tells the story to a backend that `make` makes.
+/// Runs the steps on a backend that `make` creates.
 fn tell<B: wait::System>(
     (busy_poll, steps): &(Duration, Vec<Step>),
     slack: Option<Duration>,
@@ -456,22 +457,22 @@ proptest! {
     }
 }
 
-/// A fault that a backend could have, and that some once had.
+/// A bug that a backend could have. Some of these bugs existed once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Bug {
-    /// Nothing is wrong.
+    /// No bug.
     None,
-    /// The caller's time is believed, and the alarm is set for a span, which disarms it if it is nothing.
+    /// The backend trusts the caller's time, and sets the alarm for a span, which disarms the alarm if it is zero.
     StaleNow,
-    /// A look that is interrupted is over.
+    /// An interrupted poll is not repeated.
     CutShort,
-    /// A look is over when there is no more room.
+    /// A poll whose capacity was too small is not repeated.
     NoRoom,
     /// The waker is never cleared.
     WokenForEver,
-    /// An alarm that goes off together with a notification is not seen.
+    /// An alarm that goes off together with a notification is not reported.
     LostAlarm,
-    /// A wait is long by a span, and not until a moment.
+    /// A wait ends after a span, not at a time.
     Span,
 }
 
@@ -480,7 +481,7 @@ struct Planted<S> {
     inner: S,
     bug: Bug,
     world: Rc<RefCell<World>>,
-    /// The time as the caller believes it to be, and the moment for which the alarm is set.
+    /// The time that the caller assumes, and the time for which the alarm is set.
     now: Instant,
     set_for: Instant,
 }
@@ -537,7 +538,7 @@ impl<S: wait::System> wait::System for Planted<S> {
     }
 }
 
-/// Returns true if the stories find the bug.
+/// Returns true if the test cases find the bug.
 fn is_found<S: wait::System>(bug: Bug, slack: Option<Duration>, make: impl Fn(Handle) -> S) -> bool {
     let config = Config { cases: 1000, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     let luck = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

@@ -1,4 +1,4 @@
-//! The backends on the system as it is.
+//! Tests of the backends on the real system.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -14,20 +14,20 @@ use super::super::wait::System;
 use super::super::{BATCH, Notice, Until, Waiting, Wake};
 use crate::sockets::Socket;
 
-/// Longer than any test that does not fail.
+/// A time that is longer than any test that succeeds.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Hours, as they pass in a process that was stopped.
+/// Hours, as they may pass while a process is stopped.
 const HOURS: Duration = Duration::from_secs(5 * 60 * 60);
 
-/// A backend on the system.
+/// A backend on the real system.
 trait Backend: System + Sized {
     type Waker: Wake + Send + Sync + 'static;
     type Registry;
 
     fn new(room: usize) -> io::Result<(Self, Self::Waker, Self::Registry)>;
 
-    /// Watches the socket for the second, where it was watched for the first.
+    /// Changes the interest for which the socket is watched from the first one to the second one.
     fn change(registry: &Self::Registry, socket: &Socket, index: usize, interests: [Interest; 2]);
 }
 
@@ -80,7 +80,7 @@ on_each_backend! {
     busy_polling_ends,
 }
 
-/// A backend that waits, and somebody who ends a wait that would not end by itself.
+/// A backend that waits. A thread notifies it after a timeout, in case a wait does not end by itself.
 struct Watched<B: Backend> {
     waiting: Waiting<B, B::Waker>,
     registry: B::Registry,
@@ -103,7 +103,7 @@ impl<B: Backend> Watched<B> {
         Self { waiting, registry, over }
     }
 
-    /// Waits, and returns the sources that are ready. Nobody notifies.
+    /// Waits, and returns the sources that are ready. Asserts that there was no notification.
     fn wait(&mut self, until: Until, clock: impl Fn() -> Instant) -> Vec<usize> {
         let mut found = Vec::new();
         let notified = self.waiting.wait(until, clock, |index, readiness| {
@@ -121,7 +121,7 @@ impl<B: Backend> Drop for Watched<B> {
     }
 }
 
-/// A clock that goes on by as much at each look.
+/// Returns a clock that advances by one of `jumps` at each read.
 fn jumping(jumps: &[Duration]) -> impl Fn() -> Instant + use<> {
     let jumps = jumps.to_vec();
     let looks = Cell::new(0);
@@ -136,7 +136,7 @@ fn real() -> impl Fn() -> Instant {
     move || Instant::ZERO + began.elapsed()
 }
 
-/// The deadline had passed when the wait began, or passes between two looks at the clock.
+/// The deadline has passed before the wait begins, or passes between two reads of the clock.
 fn a_deadline_that_has_passed_is_not_waited_for<B: Backend>() {
     for span in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(20)] {
         for calm in 0..4 {
@@ -148,12 +148,12 @@ fn a_deadline_that_has_passed_is_not_waited_for<B: Backend>() {
             }
         }
     }
-    // Nothing is left of a wait of hours, though it was asked for before they passed.
+    // Nothing is left of a wait of hours, although the wait was requested before they passed.
     let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
     assert!(watched.wait(Until::At(Instant::ZERO + HOURS / 2), jumping(&[HOURS])).is_empty());
 }
 
-/// The deadline moves earlier, later, and earlier again, as the loop goes on.
+/// The deadline moves earlier, later, and earlier again while the loop runs.
 fn a_deadline_that_moves_is_kept<B: Backend>() {
     let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
     let clock = real();
@@ -163,14 +163,14 @@ fn a_deadline_that_moves_is_kept<B: Backend>() {
         }
     };
     for millis in [30, 12, 1, 0, 25, 3, 40] {
-        // An alarm that is set, for a later moment, and for an earlier one.
+        // An alarm that is set for a later time, and one that is set for an earlier time.
         for first in [5 * millis, millis / 2] {
             let deadline = clock() + Duration::from_millis(first);
             watched.wait(Until::At(deadline), &clock);
             sleep_until(&mut watched, clock() + Duration::from_millis(millis));
         }
     }
-    // The longest there are are no errors; they end when somebody notifies.
+    // The longest deadlines are not errors. A notification ends these waits.
     for deadline in [clock() + Duration::from_secs(1 << 40), Instant::NEVER] {
         watched.waiting.notice.notify();
         assert!(watched.waiting.wait(Until::At(deadline), &clock, |_, _| {}).expect("it can wait"));
@@ -203,9 +203,8 @@ fn a_look_reports_all_that_is_ready<B: Backend>() {
     }
 }
 
-/// A notification ends one wait, and none after it.
-/// A look that begins with more than there is room for reports the hangups too, which some systems tell once. (The portable
-/// backend does not report the hangup of a source that is watched for nothing else.)
+/// A poll that finds more events than its capacity also reports hangups, which some systems report only once. (The
+/// portable backend does not report a hangup of a source that is watched only for hangups.)
 fn no_hangup_is_lost_among_many<B: Backend>() {
     const COUNT: usize = 20;
     for room in [1, 2, COUNT - 1, COUNT, 2 * COUNT] {
@@ -235,6 +234,7 @@ fn connected(listener: &TcpListener) -> (TcpStream, Socket) {
     (client, Socket::Stream(listener.accept().expect("its other end").0))
 }
 
+/// A notification ends one wait, and no later one.
 fn a_notification_ends_one_wait<B: Backend>() {
     let mut watched = Watched::<B>::new(BATCH, Duration::ZERO);
     let clock = real();
@@ -249,8 +249,8 @@ fn a_notification_ends_one_wait<B: Backend>() {
             assert!(watched.wait(Until::At(deadline), &clock).is_empty());
             wakes += 1;
         }
-        // The system may wake it once at the deadline, and once before it, where it is early.
-        assert!(wakes <= 2, "{wakes} wakes, with nothing to wake it");
+        // The system may wake the loop once at the deadline, and once shortly before it.
+        assert!(wakes <= 2, "{wakes} wakes without a reason");
     }
 }
 
@@ -264,12 +264,12 @@ fn a_notification_from_elsewhere_ends_a_wait<B: Backend>() {
             notice.notify();
         });
         while !watched.waiting.wait(Until::Ever, real(), |_, _| {}).expect("it can wait") {}
-        assert!(came.swap(false, Ordering::Relaxed), "what was done before it is seen");
+        assert!(came.swap(false, Ordering::Relaxed), "writes before the notification are visible");
         sender.join().expect("it notifies");
     }
 }
 
-/// Busy polling ends by a deadline, by a notification, and by a source, however long it is to last.
+/// Busy polling ends at a deadline, at a notification, and when a source is ready, however long its span is.
 fn busy_polling_ends<B: Backend>() {
     let mut watched = Watched::<B>::new(BATCH, 2 * LONG);
     let clock = real();
