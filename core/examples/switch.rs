@@ -1,14 +1,14 @@
-//! Tasks that yield in turn, and nothing else: `switch TASKS SWITCHES`. The benchmark counts its
-//! instructions at two numbers of switches; the difference is the cost of one.
+//! Tasks that yield in turn and do nothing else: `switch TASKS SWITCHES`. The benchmark counts the instructions for two
+//! numbers of switches. The difference gives the cost of one switch.
 
 use std::pin::Pin;
 
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, IoError, Rest, SourceId, Step, Task};
 
-/// A host without any I/O.
+/// A host without I/O.
 struct Idle;
 
-/// Yields so many times.
+/// A task that yields this many times.
 struct Yielder(u64);
 
 impl Host for Idle {

@@ -1,5 +1,5 @@
 //! [`switch`](../switch.rs) with `async fn`s: `switch_async yield TASKS SWITCHES`, or `switch_async spawn TASKS`, where
-//! one task spawns so many others, each of which ends at once.
+//! one task spawns this many others that end at once.
 
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::pin::pin;
 use sinbin_core::task::{AsyncHost, ConnTask, Handle, NoWakers, Pool, Put, RunContext};
 use sinbin_core::{Executor, Fixed, Host, Instant, IoError, Rest, SourceId};
 
-/// A host without any I/O.
+/// A host without I/O.
 struct Idle<'d, F>(PhantomData<(Handle<'d>, F)>);
 
 impl<'d, F: Future + 'd> Host for Idle<'d, F> {

@@ -1,4 +1,4 @@
-//! What a program must not survive, seen from outside.
+//! Failures that abort the process, observed from a parent process.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -7,7 +7,8 @@ use sinbin_core::task::{Handle, NoWakers, Pool, RunContext};
 
 const CHILD: &str = "SINBIN_ABORTS";
 
-/// A pinned future would lose its memory before it is dropped. Nothing catches that.
+/// Dropping the pool would free the memory of a pinned future before the future is dropped. The process aborts, and no
+/// `catch_unwind` prevents that.
 #[test]
 fn a_pool_that_goes_before_its_futures_takes_the_program_with_it() {
     if env::var_os(CHILD).is_some() {
@@ -19,13 +20,13 @@ fn a_pool_that_goes_before_its_futures_takes_the_program_with_it() {
             drop(pool);
         })
         .ok();
-        // It goes on, and ends well.
+        // If the process did not abort, the child exits successfully here and the parent's assertion fails.
         return;
     }
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", "a_pool_that_goes_before_its_futures_takes_the_program_with_it", "--nocapture"]);
     let output = child.env(CHILD, "1").stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "it goes on");
+    assert!(!output.status.success(), "the child did not abort");
     assert!(said.contains("a pool was dropped while tasks had their futures there"), "{said}");
 }

@@ -1,5 +1,5 @@
-//! The pool of blocks against a model of it: what is kept stays as it was, and memory is given back of no more than what
-//! nobody has needed.
+//! Compares the block pool with a model: kept bytes do not change, and the pool releases only the memory of blocks
+//! above the peak of blocks in use.
 
 mod cases;
 #[macro_use]
@@ -16,11 +16,11 @@ const BLOCKS: usize = 5;
 const SIZE: usize = 128;
 
 thread_local! {
-    /// Blocks and buffers that have memory.
+    /// The number of blocks and buffers that hold memory.
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Bytes that are counted.
+/// Bytes whose instances are counted in `BYTES`.
 struct Counted(Vec<u8>);
 
 impl Counted {
@@ -81,19 +81,19 @@ impl Storage for Counting {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Keep so many bytes, which need a block.
+    /// Keeps this many bytes. Every length drawn here needs a block.
     Keep(usize),
-    /// Let go of one of those that are kept.
+    /// Releases the kept bytes at this index, modulo their number.
     Clear(usize),
-    /// Look for the peak anew.
+    /// Resets the recorded peak of lent blocks to the present number.
     Reset,
-    /// Give back the memory of so many.
+    /// Releases the memory of up to this many blocks.
     Decommit(usize),
-    /// Nothing but looking at what is kept.
+    /// Runs a step that only compares the kept bytes.
     Look,
 }
 
-/// What is kept, and how it should look.
+/// The kept bytes, each with its expected content, and the next operation.
 #[derive(Default)]
 struct Keeper {
     held: Vec<(BufferedBytes, Vec<u8>)>,
@@ -101,7 +101,7 @@ struct Keeper {
     byte: u8,
 }
 
-/// Keeps or clears, in its one step.
+/// A task that executes the next operation in a single step and compares all kept bytes.
 struct Once;
 
 impl Task<Keeper> for Once {
@@ -172,7 +172,7 @@ proptest! {
             let lent = host.held.len();
             (committed, peak) = (committed.max(lent), peak.max(lent));
             prop_assert_eq!((executor.blocks_lent(), executor.blocks_peak()), (lent, peak));
-            // The two buffers of the loop have some as well.
+            // The two buffers of the loop hold memory as well.
             prop_assert_eq!((executor.blocks_committed(), BYTES.get()), (committed, committed + 2));
         }
     }

@@ -1,4 +1,4 @@
-//! The executor: tasks that spawn, wake, cancel and fail, on a host without any I/O.
+//! The executor: tasks that spawn, wake, cancel and fail, on a host without I/O.
 
 mod cases;
 #[macro_use]
@@ -16,21 +16,21 @@ use sinbin_core::{
 
 const PLACES: usize = 128;
 
-/// What the tasks did, in order.
+/// The events of the tasks, in order.
 #[derive(Clone, PartialEq, Debug)]
 enum Event {
-    /// A step of the task of that name.
+    /// A step of the named task, with the reason it was woken.
     Step(String, WakeReason),
-    /// Its last words.
+    /// The call of `Task::end` of the named task.
     End(String),
-    /// The host hears of it.
+    /// The host's notification that a task has ended.
     Ended(TaskId, Option<Failure>),
 }
 
 #[derive(Default)]
 struct Diary(Vec<Event>);
 
-/// A task that does so with each step, and then is done.
+/// A task that executes one move in each step and then completes.
 struct Player {
     name: String,
     steps: Vec<Move>,
@@ -43,7 +43,7 @@ enum Move {
     Wake(TaskId),
     Cancel(TaskId),
     Fail,
-    /// Spawns them, and panics in the same step.
+    /// Spawns these tasks and panics in the same step.
     Panic(Vec<Player>),
 }
 
@@ -63,7 +63,7 @@ impl Host for Diary {
 impl Task<Diary> for Player {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Diary>) -> Step {
         let running = cx.id();
-        assert_eq!(cx.kernel().queue().next(), Some(running), "who runs is the first of the queue");
+        assert_eq!(cx.kernel().queue().next(), Some(running), "the running task is the first of the queue");
         let wake_reason = cx.wake_reason();
         cx.host.0.push(Event::Step(self.name.clone(), wake_reason));
         if self.steps.is_empty() || wake_reason == WakeReason::Cancelled {
@@ -110,10 +110,10 @@ impl Stage {
     }
 
     fn spawn(&mut self, player: Player) -> TaskId {
-        self.executor.spawn(player).unwrap_or_else(|player| panic!("no place for {}", player.name))
+        self.executor.spawn(player).unwrap_or_else(|player| panic!("no slot for {}", player.name))
     }
 
-    /// One turn. Who had a step, in order.
+    /// Runs one turn. Returns the names of the tasks that had a step, in order.
     fn turn(&mut self) -> Vec<String> {
         let before = self.diary.0.len();
         let steps = self.executor.turn(Instant::ZERO, &mut self.diary);
@@ -146,7 +146,7 @@ fn past_the_limit_of_a_step_a_task_is_given_back_and_spawned_later() {
     stage.spawn(player("a", vec![Move::Spawn(children)]));
     let turns: Vec<_> = std::iter::from_fn(|| Some(stage.turn()).filter(|turn| !turn.is_empty())).collect();
     let sizes: Vec<_> = turns.iter().map(Vec::len).collect();
-    // With a heap, the kernel's limit is the only one.
+    // With a heap, the number of tasks is limited by the kernel alone.
     let with_heap = [1, 2 * MAX_SPAWNS + 2].as_slice();
     let without = [1, MAX_SPAWNS + 1, MAX_SPAWNS + 1, 2].as_slice();
     assert_eq!(sizes, if cfg!(feature = "alloc") { with_heap } else { without });
@@ -197,7 +197,7 @@ fn a_task_that_fails_is_reported_and_takes_nobody_with_it() {
     assert_eq!(stage.diary.0, [failed, done].concat());
 }
 
-/// A panic leaves a step: the tasks that it has spawned have no places yet.
+/// A panic unwinds out of a step, so that the tasks spawned in this step have no slots yet.
 #[test]
 fn all_tasks_are_drained_one_by_one_without_a_further_step() {
     let mut stage = Stage::new();
@@ -214,7 +214,7 @@ fn all_tasks_are_drained_one_by_one_without_a_further_step() {
     stage.executor.drain(|player| panic!("{} is there twice", player.name));
 }
 
-/// A family: how often each yields before it spawns its children.
+/// A family of tasks: the number of yields before this task spawns its children, and the children.
 #[derive(Clone, Debug)]
 struct Family(usize, Vec<Family>);
 
@@ -239,7 +239,7 @@ fn size(family: &Family) -> usize {
 proptest! {
     #![proptest_config(cases(100))]
 
-    /// However they spawn each other, and though a step can spawn few: each runs, and ends once.
+    /// Each task runs and ends exactly once, although a step can spawn only a few tasks.
     #[test]
     fn each_task_of_a_family_runs_and_ends_once(family in family()) {
         prop_assume!(size(&family) <= PLACES);
@@ -275,7 +275,8 @@ fn a_wait_tells_what_it_is_for() {
     assert_eq!((Wait::wake().targets().count(), Wait::wake().deadline()), (0, Instant::NEVER));
 }
 
-/// Of a task that is the kernel's alone the executor knows nothing, which is better known early.
+/// The executor has no slot for a task that was spawned directly in the kernel. A debug build reports this mistake at
+/// once.
 #[cfg(debug_assertions)]
 #[test]
 #[should_panic(expected = "who is queued has a place")]

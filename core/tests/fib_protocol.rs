@@ -1,4 +1,4 @@
-//! The Fibonacci protocol, against a parser that is written the obvious way; and the same bytes in pieces.
+//! The Fibonacci protocol, compared with a straightforward parser and with the same bytes in pieces.
 
 mod cases;
 mod oracle;
@@ -13,10 +13,10 @@ const LINES: Rules = Rules { max_n: 45, max_line: 64, framing: Framing::Lines };
 const AUTO: Rules = Rules { framing: Framing::Auto, ..LINES };
 const BARE: Rules = Rules { framing: Framing::Bare, ..LINES };
 
-/// How the end of a line may come.
+/// The ways in which the end of a line can arrive, one string per read.
 const ENDS: &[&[&str]] = &[&["\n"], &["\r\n"], &["\r", "\n"]];
 
-/// All requests that the parser makes of `reads`, as a connection drives it.
+/// Returns all requests that the parser finds in `reads`, driven as a connection drives it.
 fn parsed(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let mut requests = Requests::default();
     let mut all = Vec::new();
@@ -25,7 +25,7 @@ fn parsed(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
         let mut rest = &read.bytes[..];
         while !rest.is_empty() {
             let (taken, request) = requests.next(rules, rest);
-            assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "it gets on");
+            assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "the parser makes progress");
             rest = &rest[taken..];
             all.extend(request);
             if request == Some(Err(Bad::TooLong)) {
@@ -46,13 +46,13 @@ fn read(bytes: &[u8]) -> Read {
     Read { bytes: bytes.to_vec(), is_cut: false }
 }
 
-/// `input`, cut at the places named, as far as it has them.
+/// Cuts `input` into reads at these positions, each modulo the length of the input.
 fn cut(input: &[u8], places: &[usize]) -> Vec<Read> {
     let mut places: Vec<_> = places.iter().map(|place| place % input.len().max(1)).collect();
     places.extend([0, input.len()]);
     places.sort_unstable();
     let pieces = places.windows(2).map(|ends| read(&input[ends[0]..ends[1]]));
-    // A read brings something.
+    // A read is never empty.
     pieces.filter(|piece| !piece.bytes.is_empty()).collect()
 }
 
@@ -60,13 +60,13 @@ fn bytes_one_by_one(input: &[u8]) -> Vec<Read> {
     input.iter().map(|byte| read(&[*byte])).collect()
 }
 
-/// `input` as it comes through a buffer of `size` bytes.
+/// Returns `input` as the reads of a connection whose buffer has `size` bytes.
 fn bites(input: &[u8], size: usize) -> Vec<Read> {
     let bite = |bite: &[u8]| Read { bytes: bite.to_vec(), is_cut: bite.len() == size };
     input.chunks(size).map(bite).collect()
 }
 
-/// A line without its end: mostly almost an integer.
+/// Returns a line without its newline. Most lines are integers or close to one.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => "[ \t\r]{0,3}[+-]?0{0,5}[0-9]{1,2}[ \t\r]{0,3}".prop_map(String::into_bytes),
@@ -78,7 +78,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Lines, and perhaps half a line at the end.
+/// Returns lines, sometimes with an incomplete line at the end.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let end = prop_oneof![3 => Just(&b"\n"[..]), 1 => Just(&b"\r\n"[..])];
     (vec((text(), end), 0..12), prop_oneof![Just(Vec::new()), text()]).prop_map(|(lines, tail)| {
@@ -124,8 +124,8 @@ proptest! {
         }
     }
 
-    /// Whatever it is: each read is one request up to the first read with a newline; from there on, each line is.
-    /// A read that was cut off is one with what follows.
+    /// Each read is one request up to the first read with a newline. From that read on, each line is one request. A
+    /// read that was cut off forms one request together with the next read.
     #[test]
     fn reads_are_requests_where_the_first_has_no_newline(
         reads in vec((prop_oneof![3 => text(), 1 => input()], prop::bool::weighted(0.25)), 0..8),
@@ -138,7 +138,7 @@ proptest! {
         }
     }
 
-    /// A newline right behind a bare request is its end, and from there on it is lines.
+    /// A newline right behind a bare request ends that request. From then on, requests are lines.
     #[test]
     fn a_line_and_its_end_may_come_apart(
         (bare, text, rest) in ("[0-9]{1,2}", text(), input()),
@@ -146,7 +146,7 @@ proptest! {
         places in vec(any::<usize>(), 0..20),
         ended: bool,
     ) {
-        // The talk's clients come first: any number of requests without a newline.
+        // The reads before that are bare requests without a newline, as the clients of the talk send them.
         let bare = [bare.into_bytes(), text].map(|text| read(&text));
         let mut reads: Vec<_> = bare.into_iter().filter(|read| !read.bytes.is_empty()).collect();
         if reads.iter().any(|read| read.bytes.contains(&b'\n') || read.bytes == b"\r") {
@@ -164,7 +164,7 @@ proptest! {
         prop_assert_eq!(&asked(&AUTO, &reads, ended), &expected);
     }
 
-    /// Bare requests, and then lines of which the first comes with its newline, in a buffer of any size.
+    /// Bare requests can be followed by lines of which the first arrives with its newline, for any buffer size.
     #[test]
     fn lines_may_follow_bare_requests(
         bare in vec("[0-9]{1,2}", 1..5),
@@ -183,7 +183,7 @@ proptest! {
         }
     }
 
-    /// Lines mean what they say however they are cut, but for a cut between the digits of the first one.
+    /// Cuts do not change the meaning of lines, except for a cut between the digits of the first line.
     #[test]
     fn lines_may_be_cut_anywhere_behind_the_first_digits(
         (first, rest) in ("[0-9]{1,2}\r?", input()),
@@ -196,7 +196,7 @@ proptest! {
         prop_assert_eq!(parsed(&AUTO, &reads, ended), asked(&LINES, &[read(&input)], ended));
     }
 
-    /// How large the buffer is makes no difference.
+    /// The size of the buffer makes no difference.
     #[test]
     fn a_read_may_come_in_bites(text in text(), size in 1..10_usize, input in input(), ended: bool) {
         if !text.is_empty() && !text.contains(&b'\n') && !text.len().is_multiple_of(size) {
@@ -225,13 +225,13 @@ proptest! {
     }
 }
 
-/// Every way of cutting short inputs into reads, and of those being as long as the buffer.
+/// Tries every way to cut short inputs into reads, and marks each read as filling the buffer or not.
 #[test]
 fn all_cuts_of_short_inputs_are_what_the_oracle_says() {
     let alphabet = b"3x\r\n";
     let inputs = |len| (0..alphabet.len().pow(len)).map(move |number| input_of(alphabet, len, number));
     for input in (1..=5).flat_map(inputs) {
-        // Behind each byte: it goes on, the read is whole, or it is cut off.
+        // After each byte: the read continues, the read is complete, or the read is cut off.
         for number in 0..3_usize.pow(u32::try_from(input.len()).unwrap()) {
             let reads = reads_of(&input, number);
             for (rules, ended) in [(AUTO, false), (AUTO, true), (BARE, true), (LINES, true)] {
@@ -241,7 +241,7 @@ fn all_cuts_of_short_inputs_are_what_the_oracle_says() {
     }
 }
 
-/// The input of `len` letters that `number` spells.
+/// Returns the input of `len` letters whose digits in the base of the alphabet are those of `number`.
 fn input_of(alphabet: &[u8], len: u32, number: usize) -> Vec<u8> {
     (0..len).map(|at| alphabet[number / alphabet.len().pow(at) % alphabet.len()]).collect()
 }
@@ -269,9 +269,9 @@ fn a_newline_behind_a_bare_request_is_no_request() {
         (&["30", "\r", "\n1\n"], &[Ok(30), Ok(1)]),
         (&["30", "7", "\r\n", "1", "\n"], &[Ok(30), Ok(7), Ok(1)]),
         (&["x", "\n"], &[Err(Bad::NotInteger)]),
-        // Telnet's other line end, between requests of a bare connection.
+        // Telnet's alternative line ending, between bare requests.
         (&["30", "\r", "31", "\r"], &[Ok(30), Ok(31)]),
-        // These newlines end empty lines.
+        // Each further newline ends an empty line.
         (&["30", "\n", "\n"], &[Ok(30), Err(Bad::Empty)]),
         (&["30", "7\n", "\n", "8"], &[Ok(30), Ok(7), Err(Bad::Empty)]),
     ] {
@@ -287,7 +287,7 @@ fn a_newline_in_a_later_read_makes_lines_of_it_and_of_what_follows() {
         (&["3", "0\r\n1\n"], &[Ok(3), Ok(0), Ok(1)]),
         (&["30", "5\n1", "2\n"], &[Ok(30), Ok(5), Ok(12)]),
         (&["30", "31", "5\n1"], &[Ok(30), Ok(31), Ok(5)]),
-        // A lone `\r` between them changes nothing.
+        // A lone `\r` between the requests changes nothing.
         (&["30", "\r", "5\n6\n"], &[Ok(30), Ok(5), Ok(6)]),
         (&["x", "\ry\n\n"], &[Err(Bad::NotInteger), Err(Bad::NotInteger), Err(Bad::Empty)]),
     ] {
@@ -312,7 +312,7 @@ fn the_end_of_the_stream_ends_half_a_line() {
     }
 }
 
-/// A read was as long as the buffer, and then nothing came: it was whole.
+/// A read fills the buffer and no bytes follow, so the request is complete.
 #[test]
 fn a_read_that_fills_the_buffer_ends_when_nothing_follows() {
     for (rules, text, request) in [

@@ -1,4 +1,4 @@
-//! The table by ids against a map, and a list of which id has each place.
+//! Compares `IdMap` with a hash map and a record of the id that occupies each index.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{IdMap, JobId, SourceId, TaskId};
 
-/// A few places, and ids of several generations of each.
+/// The number of indexes. The ids at each index have several generations.
 const PLACES: u64 = 5;
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The values by their ids, and the id that has each place.
+/// The values by id, and the id that occupies each index.
 #[derive(Default)]
 struct Model {
     values: HashMap<SourceId, u8>,

@@ -1,11 +1,12 @@
-//! The core's files are a ladder: each imports what is on its own rung or below, and no two files need each other.
+//! Checks that the core's files form a ladder: each file imports from its own rung or from lower rungs, and no two
+//! files import each other, directly or through other files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The rungs, the lowest first: a file or folder of `core/src` each. Nothing imports from a rung above its own.
+/// The rungs from lowest to highest, each a file or folder of `core/src`. No file imports from a rung above its own.
 const LADDER: [&str; 10] =
     ["kernel", "job", "exec", "task", "time", "sync", "group", "serve", "protocols", "driven"];
 
@@ -89,9 +90,9 @@ struct Core {
 struct File {
     text: String,
     uses: Vec<Use>,
-    /// The paths in the code beside the `use`s, and their lines.
+    /// The paths in the code outside of `use` declarations, with their line numbers.
     paths: Vec<(usize, Vec<String>)>,
-    /// The words in the code beside the `use`s.
+    /// The words in the code outside of `use` declarations.
     words: BTreeSet<String>,
 }
 
@@ -104,7 +105,7 @@ struct Use {
     is_public: bool,
 }
 
-/// A file's need of another, and the line where it says so.
+/// An import of one file by another, and its line number.
 struct Import {
     line: usize,
     to: String,
@@ -141,7 +142,7 @@ impl Core {
         }
     }
 
-    /// Adds lines at the end of a file, and returns the number of the first.
+    /// Appends lines to a file and returns the number of the first one.
     fn plant(&mut self, file: &str, lines: &str) -> usize {
         let file = self.files.get_mut(file).expect("a file of the core");
         let text = format!("{}{lines}\n", file.text);
@@ -150,7 +151,7 @@ impl Core {
         line
     }
 
-    /// Returns a line for each import that goes up, and for each circle.
+    /// Returns a line for each import from a higher rung and for each cycle.
     fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut imports = BTreeMap::new();
@@ -177,7 +178,7 @@ impl Core {
         complaints
     }
 
-    /// Returns the imports of a file. A name that it only re-exports, from a module below it, is none.
+    /// Returns the imports of a file. A name that the file only re-exports from a child module does not count.
     fn imports(&self, file: &str) -> Vec<Import> {
         let File { uses, paths, words, .. } = &self.files[file];
         let module = module(file);
@@ -208,7 +209,7 @@ impl Core {
         self.files.contains_key(&file).then_some(file)
     }
 
-    /// Returns the file that a path leads to from a module: none for one that leads out of the crate.
+    /// Returns the file that a path resolves to from a module, or none if the path leaves the crate.
     fn resolve(&self, from: &[String], path: &[String]) -> Option<String> {
         let mut at = from.to_vec();
         let mut rest = path;
@@ -229,7 +230,7 @@ impl Core {
             rest = &rest[1..];
         }
         let file = self.file_of(&at)?;
-        // A name that the module has from another leads on to there.
+        // If the module imports the name from another module, the path continues there.
         if let Some(next) = rest.first()
             && let Some(passed) = self.files[&file].uses.iter().find(|passed| passed.name == *next)
             && passed.path != path
@@ -250,7 +251,7 @@ impl File {
         let mut from = 0;
         while let Some(at) = find_word(&code, "use", from) {
             if code.get(at + "use".len()) == Some(&'<') {
-                // A `use<..>` in a type, which says what is captured.
+                // A `use<..>` bound in a type lists captured generics and imports nothing.
                 from = at + 1;
                 continue;
             }
@@ -291,7 +292,7 @@ impl File {
     }
 }
 
-/// Calls `add` for each name of a `use`: with its path, and the name that it gets.
+/// Calls `add` for each name in a `use` tree, with its path and the name it gets.
 fn read_tree(tree: &str, above: &[String], add: &mut impl FnMut(Vec<String>, String)) {
     let mut depth = 0;
     let branches = tree.split(|c: char| {
@@ -341,7 +342,7 @@ fn blank_comments_and_texts(code: &mut [char]) {
     }
 }
 
-/// Returns how long the literal is that begins here.
+/// Returns the length of the literal that begins here.
 fn quoted(code: &[char], quote: char) -> usize {
     let mut at = 1;
     while at < code.len() && code[at] != quote {
@@ -350,7 +351,7 @@ fn quoted(code: &[char], quote: char) -> usize {
     (at + 1).min(code.len())
 }
 
-/// Returns how long the raw string is that begins here; 0 where none does.
+/// Returns the length of the raw string that begins here, or 0 if none does.
 fn raw(code: &[char]) -> usize {
     let hashes = code[1..].iter().take_while(|c| **c == '#').count();
     if code.get(1 + hashes) != Some(&'"') {
@@ -362,7 +363,7 @@ fn raw(code: &[char]) -> usize {
     2 + hashes + len + end.len()
 }
 
-/// Blanks the modules of tests, which may import anything.
+/// Blanks the modules of tests, which may import from any rung.
 fn blank_tests(code: &mut [char]) {
     let test: Vec<char> = "#[cfg(test)]".chars().collect();
     let mut from = 0;
@@ -383,7 +384,7 @@ fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Returns the place where the word stands next.
+/// Returns the position of the next occurrence of the word.
 fn find_word(code: &[char], word: &str, from: usize) -> Option<usize> {
     let word: Vec<char> = word.chars().collect();
     let is_end = |at: usize| code.get(at).is_none_or(|c| !is_of_word(*c));
@@ -401,13 +402,13 @@ fn module(file: &str) -> Vec<String> {
     file.trim_end_matches(".rs").split('/').map(str::to_owned).collect()
 }
 
-/// Returns how high on the ladder a file is.
+/// Returns the index of the file's rung on the ladder.
 fn rung(file: &str) -> Option<usize> {
     let first = file.split('/').next().unwrap_or("").trim_end_matches(".rs");
     LADDER.iter().position(|rung| *rung == first)
 }
 
-/// Returns the sets of files that need each other, each in the order of their names.
+/// Returns the sets of files that import each other, each sorted by name.
 fn circles<'a>(imports: &'a BTreeMap<&'a str, Vec<Import>>) -> Vec<Vec<&'a str>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> =
         imports.keys().map(|file| (*file, reach(imports, file))).collect();
@@ -415,7 +416,7 @@ fn circles<'a>(imports: &'a BTreeMap<&'a str, Vec<Import>>) -> Vec<Vec<&'a str>>
     for (file, reached_from) in &reached {
         let circle: Vec<&str> =
             reached_from.iter().filter(|to| reached[*to].contains(file)).copied().collect();
-        // A circle is told once, by its first file.
+        // Each cycle is reported once, by its first file.
         if circle.first() == Some(file) {
             circles.push(circle);
         }
@@ -423,7 +424,7 @@ fn circles<'a>(imports: &'a BTreeMap<&'a str, Vec<Import>>) -> Vec<Vec<&'a str>>
     circles
 }
 
-/// Returns all files that a file needs, also by way of others.
+/// Returns all files that a file imports, directly or through other files.
 fn reach<'a>(imports: &'a BTreeMap<&'a str, Vec<Import>>, file: &str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&str> = vec![file];

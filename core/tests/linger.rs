@@ -1,10 +1,11 @@
-//! The end of a connection whose peer may still be sending: it is not kept waiting, and does not keep the host.
+//! The end of a connection whose peer may still be sending: the peer sees an orderly close, and the host keeps the
+//! connection for a limited time only.
 
 use std::collections::VecDeque;
 
 use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, Linger, Rest, SourceId};
 
-/// A host with one connection: what each look at it gives.
+/// A host with one connection, and the results of its next receives.
 struct Peer {
     says: VecDeque<Result<usize, IoError>>,
     closed: Vec<SourceId>,
@@ -36,7 +37,7 @@ impl Host for Peer {
     }
 }
 
-/// A connection that lingers from the beginning of time, after its first turn.
+/// Creates a connection that lingers from `Instant::ZERO`, after its first turn.
 fn lingering(says: &[Result<usize, IoError>]) -> (Executor<Peer>, Peer, SourceId) {
     let mut executor = Executor::new(&Fixed);
     let conn = executor.kernel.open().unwrap();
@@ -49,7 +50,11 @@ fn lingering(says: &[Result<usize, IoError>]) -> (Executor<Peer>, Peer, SourceId
 
 fn is_over(executor: &Executor<Peer>, peer: &Peer, conn: SourceId) -> bool {
     let rest = executor.kernel.rest();
-    assert_eq!(rest == Rest::Empty, peer.closed == [conn], "it is closed when it is over, and once");
+    assert_eq!(
+        rest == Rest::Empty,
+        peer.closed == [conn],
+        "the connection is closed exactly once, when lingering ends"
+    );
     rest == Rest::Empty
 }
 
@@ -72,7 +77,7 @@ fn what_still_comes_is_thrown_away_until_the_peer_closes() {
     assert!(is_over(&executor, &peer, conn));
 }
 
-/// However much it sends, and whenever: its time counts from when lingering began.
+/// The time limit counts from the start of lingering, regardless of how much the peer sends and when.
 #[test]
 fn a_peer_that_never_closes_has_so_much_time_and_no_more() {
     let (mut executor, mut peer, conn) = lingering(&[]);

@@ -1,4 +1,4 @@
-//! What errors say, and what becomes of one that is passed on as another.
+//! The texts of errors, and the conversions from one error type to another.
 
 use core::error::Error as StdError;
 
@@ -33,7 +33,7 @@ fn failure(op: Op, error: IoError) -> Failure {
     Failure { op, source: SourceId::from_bits(1 << 32 | 7), error }
 }
 
-/// Different errors read differently, in words that go on a line: no capital, no full stop.
+/// Checks that different errors have different texts, and that each is one line without a capital or a full stop.
 fn are_told_apart<T: ToString>(errors: impl IntoIterator<Item = T>) {
     let mut said: Vec<_> = errors.into_iter().map(|error| error.to_string()).collect();
     let count = said.len();
@@ -87,7 +87,7 @@ fn errors_are_told_apart() {
     assert_eq!(format!("{:?}", SpawnError(())), "Unspawned(..)");
 }
 
-/// `?` in a task keeps what was said, or why it was refused.
+/// The `?` operator in a task keeps the failure, or the reason of a refusal.
 #[test]
 fn an_error_that_is_passed_on_stays_what_it_was() {
     for refused in REFUSED {
@@ -113,7 +113,7 @@ fn an_error_that_is_passed_on_stays_what_it_was() {
     assert_eq!(Error::from(Elapsed), Error::Elapsed);
 }
 
-/// A task that is told to end, by its loop or by its host, and no other.
+/// The end of a task by its loop or by its host is no failure. No other error counts as such an end.
 #[test]
 fn the_end_is_no_failure() {
     let ends = REFUSED.map(|refused| Error::Wait(refused).is_the_end());

@@ -1,4 +1,4 @@
-//! Recordings as their users have them; what must hold of any bytes is tested beside the code.
+//! Recordings through the public interface. The properties for arbitrary bytes are tested beside the code.
 
 use sinbin_core::Instant;
 use sinbin_core::driven::ServiceSettings;

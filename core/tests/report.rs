@@ -1,4 +1,4 @@
-//! What one reads of a kernel when it hangs, and of the limits that it was made with.
+//! The report of a kernel that hangs, and the limits that a kernel was created with.
 
 #[macro_use]
 mod no_io;
@@ -9,7 +9,7 @@ use sinbin_core::{
     Wait, WaitTarget,
 };
 
-/// Each task of a report, in words.
+/// Returns the lines of a report, one per task.
 fn report(kernel: &Kernel<Fixed<4>>) -> Vec<String> {
     kernel.tasks().map(|view| view.to_string()).collect()
 }
@@ -58,7 +58,8 @@ fn a_report_says_what_each_task_waits_for() {
     assert!(!kernel.has_job(JobId::from_bits(u64::MAX)));
 }
 
-/// As many as were asked for and no more, whether the room was reserved or not; and what did not fit comes back.
+/// A table holds as many items as its limit, whether the memory is reserved or not, and returns the item that does not
+/// fit.
 #[test]
 fn a_table_on_the_heap_grows_to_its_limit() {
     let limits = Limits::new(3, 2, 1000);
@@ -68,12 +69,12 @@ fn a_table_on_the_heap_grows_to_its_limit() {
         assert_eq!((table.items(), table.limit()), (&[1, 2][..], 2));
         assert_eq!((limits.tasks(), limits.bytes().len()), (3, 1000));
     }
-    // A block can be as long as two bytes can say, and is never too short for a line.
+    // The size of a block is a 16-bit number and always suffices for a line.
     let sizes = [0, 128, 65_535, 65_536].map(|size| Limits::new(1, 1, size).block_size());
     assert_eq!(sizes, [128, 128, 65_535, 65_535]);
 }
 
-/// Few sources and jobs beside many tasks: each kind of table ends at its own limit.
+/// With fewer sources and jobs than tasks, each kind of table ends at its own limit.
 #[test]
 fn each_table_has_its_limit() {
     let mut kernel = Kernel::new(&Limits::new(4, 1, 128).with_sources(2).with_jobs(1));
@@ -85,7 +86,7 @@ fn each_table_has_its_limit() {
     assert_eq!(spawned, [true, true, true, true, false]);
 }
 
-/// A host that does no more than it must.
+/// A host with only the required methods.
 struct Bare;
 
 struct Task;
@@ -105,20 +106,20 @@ impl<'d> From<Async<'d>> for Task {
 
 impl AsyncHost<'_> for Bare {}
 
-/// A job on its way, which stays where it is.
+/// A job that a host must not remove from its task.
 struct Stays;
 
 impl ErasedJob for Stays {
     fn job(&mut self) -> &mut dyn std::any::Any {
-        panic!("nobody takes it")
+        panic!("the host does not compute jobs")
     }
 
     fn put(&mut self, _: &mut dyn std::any::Any) -> bool {
-        panic!("it has no result")
+        panic!("the job has no result")
     }
 
     fn boxed(&mut self) -> Option<BoxedJob> {
-        panic!("nobody takes it")
+        panic!("the host does not compute jobs")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages that a peer takes in pieces.
+//! Messages that a peer receives in pieces.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use sinbin_core::{
     Cx, Executor, Failure, Fixed, Host, Instant, Interest, IoError, Op, SourceId, Step, Task, TaskId,
 };
 
-/// A host with one connection: how much each send is let through, and how its task has ended.
+/// A host with one connection, the results of its next sends, and the end of its task.
 #[derive(Default)]
 struct Narrow {
     lets: VecDeque<Result<usize, IoError>>,
@@ -15,7 +15,7 @@ struct Narrow {
     ended: Vec<Option<Failure>>,
 }
 
-/// Sends a message, and is over.
+/// A task that sends a message and completes.
 struct Says {
     conn: SourceId,
     sent: usize,
@@ -59,7 +59,7 @@ impl Host for Narrow {
     }
 }
 
-/// Lets these sends through, with a look after each that is not, and returns the host and the connection.
+/// Lets sends have these results, reports readiness after each turn, and returns the host and the connection.
 fn says(lets: &[Result<usize, IoError>]) -> (Narrow, SourceId) {
     let mut host = Narrow { lets: lets.iter().copied().collect(), ..Narrow::default() };
     let mut executor = Executor::new(&Fixed);

@@ -1,4 +1,4 @@
-//! Jobs in slices: each gets its share, and none outlives its cancellation.
+//! Jobs in slices: each gets its share, and none continues after its cancellation.
 
 mod cases;
 
@@ -14,10 +14,10 @@ use sinbin_core::{Fixed, Job, JobId, Kernel, Progress, Slicer};
 const PLACES: usize = 4;
 type Storage = Fixed<0, 0, PLACES>;
 
-/// Who had each slice.
+/// The job of each slice, in order.
 type Log = Rc<RefCell<Vec<JobId>>>;
 
-/// Takes so many slices more than one, and comes to its id.
+/// A job of `slices + 1` slices whose output is its own id.
 struct Count {
     id: JobId,
     slices: usize,
@@ -57,10 +57,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     vec(act, 0..100)
 }
 
-/// What is known of a job.
+/// The state of a job in the model.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Is {
-    /// It has so many slices to go, this one included, and was passed over so often.
+    /// The number of remaining slices, including this one, and the number of slices that other jobs had in the
+    /// meantime.
     Running {
         slices: usize,
         passed: usize,
@@ -69,7 +70,7 @@ enum Is {
     Gone,
 }
 
-/// A slicer, a kernel that names its jobs, and what should be so.
+/// A slicer, a kernel that allocates the ids of its jobs, and the expected state of each job.
 struct World {
     kernel: Kernel<Storage>,
     slicer: Slicer<Count, Storage>,
@@ -97,7 +98,7 @@ impl World {
         }
     }
 
-    /// Any job that there ever was.
+    /// Returns one of all jobs so far, present or past.
     fn job(&self, number: usize) -> Option<JobId> {
         self.jobs.keys().nth(number % self.jobs.len().max(1)).copied()
     }
@@ -130,8 +131,8 @@ impl World {
         let next = self.slicer.next();
         let done = self.slicer.run(1);
         let ran = self.log.borrow_mut().pop();
-        assert_eq!(ran, next, "who is next has the slice");
-        assert_eq!(ran.is_some(), busy, "a slice is used if there is anybody to use it");
+        assert_eq!(ran, next, "the next job in turn has the slice");
+        assert_eq!(ran.is_some(), busy, "a slice is used if a job is running");
         assert!(busy || self.slicer.is_idle());
         for (id, is) in self.jobs.iter_mut() {
             *is = match *is {
@@ -141,7 +142,7 @@ impl World {
                 }
                 Is::Running { slices, passed } => Is::Running { slices, passed: passed + 1 },
                 is => {
-                    assert_ne!(ran, Some(*id), "who is gone or done does not run");
+                    assert_ne!(ran, Some(*id), "a removed or completed job does not run");
                     is
                 }
             };
@@ -151,7 +152,7 @@ impl World {
     }
 }
 
-/// There are as many places as its kernel has jobs.
+/// A slicer has as many slots as its kernel has jobs.
 #[cfg(debug_assertions)]
 #[test]
 #[should_panic(expected = "as many places as the kernel has jobs")]
@@ -171,7 +172,7 @@ proptest! {
         acts.iter().for_each(|act| world.act(act));
     }
 
-    /// In as many slices as there are jobs, each job has had one.
+    /// Each job has had a slice after as many slices as there are jobs.
     #[test]
     fn jobs_take_turns(slices in vec(0..10_usize, 1..=PLACES)) {
         let mut kernel = Kernel::<Storage>::new(&Fixed);

@@ -1,10 +1,11 @@
-//! How many cases a property is tried on.
+//! The number of cases of a property test.
 
 use proptest::test_runner::Config;
 
-/// `cases`, which takes a moment; `PROPTEST_CASES` in the environment says otherwise, for a long look.
+/// Returns a configuration with `cases` cases, which run quickly. `PROPTEST_CASES` in the environment overrides the
+/// number for a longer run.
 ///
-/// What fails prints its smallest case, which then becomes a test by itself.
+/// A failure prints its smallest case, which should then become a test of its own.
 pub fn cases(cases: u32) -> Config {
     let shrink = Config { max_shrink_iters: 5000, max_shrink_time: 20_000, ..Config::default() };
     let config = Config { failure_persistence: None, ..shrink };

@@ -1,8 +1,8 @@
-//! A job whose length is known.
+//! A job of known length.
 
 use sinbin_core::{Job, Progress};
 
-/// Counts down, one a unit, and comes to its number.
+/// Counts down by one per unit of budget. The output is the initial number.
 pub struct Count {
     number: u32,
     left: u32,

@@ -1,6 +1,6 @@
-//! A driven loop under a driver that keeps the rules and is unkind within them: input comes in pieces, output gets
-//! stuck anywhere, clients break off, jobs come back in any order, in slices of any size, and events name what is not there.
-//! Every client gets exactly its answers, and nothing is left behind.
+//! A driven loop with a driver that keeps the contract but uses all the freedom that it leaves: input arrives in
+//! pieces, output blocks anywhere, clients break off, jobs complete in any order with slices of any size, and events
+//! name handles that do not exist. Every client receives exactly its answers, and nothing is left at the end.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ proptest! {
         compute in prop_oneof![Just(Compute::Driver { slice: 500 }), Just(Compute::Here { slice: 500 })],
         tape in tape(),
     ) {
-        // A task is the acceptor's.
+        // The acceptor needs a task as well.
         let limits = Limits::new(room + 1, blocks, 256);
         let sizes = Sizes { limits, window, compute, ghosts: true };
         let rules = Rules { framing: Framing::Lines, ..Rules::default() };
@@ -55,14 +55,14 @@ fn events_that_mean_nothing_are_ignored_and_counted() {
     let handle = SourceHandle(1);
     let events = [
         Event::Listener(SourceHandle(0)),
-        // The name is in use.
+        // The handle is already in use.
         Event::Listener(SourceHandle(0)),
-        // By a listener that is none.
+        // The handle names no listener.
         Event::Accepted { listener: handle, connection: SourceHandle(2), len: 0 },
-        // Larger than any table.
+        // The index exceeds every table.
         Event::Accepted { listener: SourceHandle(0), connection: SourceHandle(1 << 20), len: 0 },
         Event::Accepted { listener: SourceHandle(0), connection: handle, len: 0 },
-        // More bytes than there are, which are left to the next one.
+        // The event claims more bytes than the input has. The bytes remain for the next event.
         Event::Received { source: handle, len: u32::MAX },
         Event::Hangup(SourceHandle(5 << 32 | 1)),
         Event::Computed { job: JobId::from_bits(3), len: 0 },
@@ -72,13 +72,13 @@ fn events_that_mean_nothing_are_ignored_and_counted() {
     assert_eq!(driven.counts().ignored, 7);
     assert_eq!(answer.room, 1);
     let watch = |source, interest| Command::Watch { source, interest };
-    // The connections that nobody can have are closed.
+    // Connections that can't be accepted are closed.
     let closed = [Command::Close(SourceHandle(2)), Command::Close(SourceHandle(1 << 20))];
     let watched = [watch(SourceHandle(0), Interest::RECV), watch(handle, Interest::RECV)];
     assert_eq!(answer.commands, [closed, watched].concat());
 }
 
-/// It would wait there for ever: nobody takes connections from a connection.
+/// A connection that arrives through a connection instead of a listener is closed. No task would ever accept it.
 #[test]
 fn a_connection_that_comes_by_a_connection_is_turned_away() {
     let mut driven = Driven::new(Fib::default(), &Limits::new(4, 1, 256), Compute::Driver { slice: 1 });

@@ -1,4 +1,4 @@
-//! Panics are planted wherever a guarded loop calls the user's code: each takes down a task or a job alone, and is
+//! Panics at each place where a guarded loop calls the user's code. Each panic ends a single task or job and is
 //! reported.
 
 use std::cell::{Cell, RefCell};
@@ -22,10 +22,10 @@ const HERE: Compute = Compute::Here { slice: 1 };
 enum PanicSite {
     Connect,
     Spawned,
-    /// The label that is asked for in a report of another panic.
+    /// The label that is requested for the report of another panic.
     Label,
     Step,
-    /// The call that tells of another panic.
+    /// The notification of another panic.
     Panicked,
     End,
     /// The destructor of the task.
@@ -36,13 +36,13 @@ enum PanicSite {
     JobCancelled,
     ResultDecoded,
     ResultDropped,
-    /// The destructor of a result that is given up.
+    /// The destructor of a result that is cancelled.
     ResultUnwanted,
-    /// All destructors of what is left when the loop is dropped.
+    /// All destructors of the tasks, jobs and results that are left when the loop is dropped.
     Left,
 }
 
-/// A panic, who computes, what the client is told before its connection is closed, and the reports.
+/// A place, the side that computes, the last bytes to the client before its connection is closed, and the reports.
 type Case = (PanicSite, Compute, &'static str, &'static [&'static str]);
 
 const CASES: [Case; 23] = [
@@ -54,7 +54,7 @@ const CASES: [Case; 23] = [
     (PanicSite::End, HERE, "done", &[END]),
     (PanicSite::Dropped, HERE, "done", &[DROPPED]),
     (PanicSite::JobRuns, HERE, "lost", &[JOB]),
-    // The job's last slice is done by then.
+    // The job has completed its last slice by then.
     (PanicSite::JobDropped, HERE, "done", &[JOB]),
     (PanicSite::JobCancelled, HERE, "", &[JOB]),
     (PanicSite::ResultDropped, HERE, "done", &[STEP]),
@@ -64,7 +64,7 @@ const CASES: [Case; 23] = [
     (PanicSite::End, DRIVER, "done", &[END]),
     (PanicSite::Dropped, DRIVER, "done", &[DROPPED]),
     (PanicSite::JobEncoded, DRIVER, "lost", &[JOB]),
-    // The driver has the job's bytes by then.
+    // The driver already holds the job's bytes.
     (PanicSite::JobDropped, DRIVER, "done", &[JOB_DROPPED]),
     (PanicSite::JobCancelled, DRIVER, "", &[JOB_DROPPED]),
     (PanicSite::ResultDecoded, DRIVER, "lost", &[JOB]),
@@ -95,18 +95,18 @@ thread_local! {
 const GUARD: PanicGuard = PanicGuard {
     call: |act| {
         let panic = catch_unwind(AssertUnwindSafe(act)).err()?;
-        Some(panic.downcast_ref::<&str>().expect("it was planted").to_string())
+        Some(panic.downcast_ref::<&str>().expect("the panic is a planted one").to_string())
     },
     report: |line| REPORTS.with_borrow_mut(|reports| reports.push(line.to_string())),
 };
 
-/// Panics without a message of the panic hook.
+/// Panics without running the panic hook.
 fn panic_with(said: &'static str) {
     resume_unwind(Box::new(said));
 }
 
 impl PanicSite {
-    /// Panics, if this is the place to do so: once, but for what is left.
+    /// Panics if this place is armed. Disarms the place, except for `Left`.
     fn strike(self) {
         if ARMED.get() == Some(self) {
             ARMED.set(ARMED.get().filter(|place| *place == Self::Left));
@@ -117,7 +117,7 @@ impl PanicSite {
 
 struct Planted(PanicSite);
 
-/// Echoes bytes, and goes to its place at a `b`.
+/// Echoes bytes. At a `b`, executes the code with the panic.
 struct Planter {
     source: SourceId,
     place: PanicSite,
@@ -142,7 +142,7 @@ impl Planter {
         if matches!(self.place, PanicSite::Label | PanicSite::Panicked) {
             panic_with("before");
         }
-        let job = cx.submit(Work { slices: 2 }).expect("there is room");
+        let job = cx.submit(Work { slices: 2 }).expect("the limit is not reached");
         match self.place {
             PanicSite::JobCancelled => cx.cancel_job::<Work>(job),
             PanicSite::Left => return Step::Wait(Wait::recv(self.source)),
@@ -161,7 +161,7 @@ impl Planter {
         }
         let result = cx.take_job::<Work>(job);
         let word = if result.is_some() { "done" } else { "lost" };
-        cx.send(self.source, word.as_bytes()).expect("there is room");
+        cx.send(self.source, word.as_bytes()).expect("the limit is not reached");
         drop(result);
         Step::Done
     }
@@ -177,7 +177,7 @@ impl Task<DrivenHost<Planted>> for Planter {
             Err(_) => Step::Wait(Wait::recv(self.source)),
             Ok(_) if word == *b"b" => self.misbehave(cx),
             Ok(count) => {
-                cx.send(self.source, &word[..count]).expect("there is room");
+                cx.send(self.source, &word[..count]).expect("the limit is not reached");
                 Step::Yield
             }
         }
@@ -279,7 +279,7 @@ impl Scene {
         scene
     }
 
-    /// Runs one turn, and does what it asks for.
+    /// Runs one turn and executes its commands.
     fn turn(&mut self, events: impl IntoIterator<Item = Event>, input: &[u8]) -> Rest {
         let answer = self.driven.turn(Instant::ZERO, WINDOW, events, input.to_vec());
         assert_eq!(self.driven.kernel().audit(), Ok(()));
@@ -303,7 +303,7 @@ impl Scene {
         answer.rest
     }
 
-    /// Runs turns until there is nothing to do; the driver has computed each job by the next one.
+    /// Runs turns until no work is left. The driver completes each job before the next turn.
     fn tell(&mut self, event: Event, input: &[u8]) {
         let mut rest = self.turn([event], input);
         while rest == Rest::Ready || !self.submitted.is_empty() {
@@ -318,7 +318,7 @@ impl Scene {
         self.tell(Event::Accepted { listener: LISTENER, connection, len: 0 }, b"");
     }
 
-    /// Says a byte, and returns what is said to it.
+    /// Sends a byte and returns the reply.
     fn ask(&mut self, connection: u64, byte: u8) -> String {
         self.tell(Event::Received { source: SourceHandle(connection), len: 1 }, &[byte]);
         self.said.remove(&connection).unwrap_or_default()
@@ -341,7 +341,7 @@ fn a_panic_takes_down_one_task_and_is_reported() {
         if scene.closed.is_empty() {
             assert_eq!(scene.ask(2, b'b'), told, "{case:?}");
         }
-        assert_eq!(ARMED.get(), None, "{case:?}: the loop goes there");
+        assert_eq!(ARMED.get(), None, "{case:?}: the loop reaches the place");
         assert_eq!(scene.closed, [SourceHandle(2)], "{case:?}: the connection ends");
         assert_eq!(reports(), reported, "{case:?}");
         scene.come(3);
@@ -354,7 +354,7 @@ fn a_panic_takes_down_one_task_and_is_reported() {
     }
 }
 
-/// Tasks, jobs under way, and a result that no task has taken.
+/// Drops tasks, running jobs, and a result that no task has received.
 #[test]
 fn what_is_left_in_a_loop_is_dropped_one_by_one() {
     for (computes, jobs, results) in [(HERE, 3, 0), (DRIVER, 0, 1)] {
@@ -364,7 +364,7 @@ fn what_is_left_in_a_loop_is_dropped_one_by_one() {
         }
         let asks = (1..4).map(|source| Event::Received { source: SourceHandle(source), len: 1 });
         scene.turn(asks, b"bbb");
-        // The loop's own slices go round: the first job has its second one, and is done.
+        // The loop computes slices of its jobs in turn, so the first job completes with its second slice.
         for _ in 0..3 {
             let first = scene.submitted.drain(..).next();
             scene.turn(first.map(|job| Event::Computed { job, len: 5 }), b"fruit");

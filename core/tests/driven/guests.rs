@@ -14,7 +14,7 @@ use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task, WireJob};
 use crate::count::count;
 use crate::{CLIENT, WINDOW, arrived};
 
-/// A client says how much is to be computed; one that asks for nothing has its last job given up.
+/// Reads the size of a job and computes the job. A request that arrives before the result cancels the job.
 async fn compute_for(handle: Handle<'_>, conn: Conn<'_>) -> Result<(), Error> {
     loop {
         let mut number = [0];
@@ -27,7 +27,8 @@ async fn compute_for(handle: Handle<'_>, conn: Conn<'_>) -> Result<(), Error> {
     }
 }
 
-/// Its jobs have no known type and can't travel, so the loop computes them itself, a slice a turn, whoever computes else.
+/// The jobs have no known type and can't be encoded for the driver. The loop therefore computes them itself, one slice
+/// per turn, for any setting of `Compute`.
 #[test]
 fn jobs_of_a_guest_are_computed_in_slices_and_given_up_when_nobody_wants_them() {
     for computes in [Compute::Here { slice: 10 }, Compute::Driver { slice: 10 }] {
@@ -48,10 +49,10 @@ fn jobs_of_a_guest_are_computed_in_slices_and_given_up_when_nobody_wants_them() 
             answer = driven.turn(Instant::ZERO, WINDOW, [], Vec::new());
             turns += 1;
         }
-        // Four slices, and in the turn after them the task has the result.
+        // The job takes four slices, and the task receives the result in the turn after them.
         assert_eq!((turns, &*answer.output), (5, &b"First(Ok(35))"[..]), "{computes:?}");
         assert_ne!(answer.rest, Rest::Ready);
-        // The next request comes before the result.
+        // The next request arrives before the result.
         let mut ask = |number: u8| {
             let events = [Event::Received { source: CLIENT, len: 1 }];
             driven.turn(Instant::ZERO, WINDOW, events, vec![number])
@@ -76,7 +77,7 @@ fn a_job_of_no_known_type_does_not_travel() {
     BoxedJob::encode_output(&output, &mut |bytes| panic!("{bytes:?}"));
 }
 
-/// 18 bytes, 16 of IPv6 (IPv4 is mapped) and 2 of the port; anything else is no address.
+/// An address has 18 bytes: 16 for IPv6 or mapped IPv4, and 2 for the port. Any other length means no address.
 #[test]
 fn a_guest_knows_whose_a_connection_is() {
     let v4 = [&[0; 10][..], &[0xff, 0xff, 192, 0, 2, 7, 0x12, 0x34]].concat();
@@ -123,13 +124,13 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
     let start = Instant::from_nanos(1);
     let due = start + Duration::from_secs(5);
     assert_eq!(driven.turn(start, WINDOW, [], Vec::new()).rest, Rest::Until(due));
-    // The one that it spawned is over, so there is a place again; and no more than that.
+    // The spawned task has ended, so that exactly one slot is free.
     let (second, _) = Async::new(handle, std::future::pending::<()>());
     assert!(driven.start(second).is_ok());
     let (third, third_end) = Async::new(handle, handle.yield_now());
     let back = driven.start(third).err().unwrap();
     assert_eq!(label(&back), Some(third_end.label()), "it is the same task");
-    // A deadline that has come is over in the turn after the one that was told so.
+    // A deadline that has come expires in the next turn, after the one that was called with that time.
     assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).rest, Rest::Ready);
     assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).room, 1);
     assert_eq!(first.take(), Some(start));
@@ -139,7 +140,7 @@ fn label<S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>>(task: &ServeTask<S
     Task::<DrivenHost<S>>::label(task)
 }
 
-/// A report can name the tasks of connections by what serves them; the one that takes connections has no name.
+/// In reports, the task of a connection has the name of the function that serves it. The acceptor has no name.
 #[test]
 fn a_task_of_a_connection_is_called_what_serves_it() {
     fn of<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd>(

@@ -14,7 +14,8 @@ use crate::{CLIENT, WINDOW, arrived};
 
 const DRIVER: Compute = Compute::Driver { slice: 1 };
 
-/// A fib service with one client that has asked for this. What the driver is to compute.
+/// Creates a fib service with one client that has sent `line`. Returns the service and the jobs submitted to the
+/// driver.
 fn asked(line: &[u8], computes: Compute) -> (Driven<Fib>, Vec<JobId>) {
     let rules = Rules { framing: Framing::Lines, ..Rules::default() };
     let mut driven = Driven::new(Fib { rules, ..Fib::default() }, &Limits::new(2, 1, 256), computes);
@@ -35,8 +36,8 @@ fn said(driven: &mut Driven<Fib>, events: &[Event], input: &[u8]) -> String {
     String::from_utf8(answer.output).unwrap()
 }
 
-/// However it goes, and whoever computes. A hangup is heard though the loop had asked for bytes before, and has no
-/// need to say that it asks for nothing else now.
+/// A failure or hangup of the client cancels the job, for any setting of `Compute`. The loop receives the hangup
+/// without an explicit change of interest, since its earlier interest in bytes implies it.
 #[test]
 fn who_goes_away_takes_the_job_along() {
     for gone in [Event::Failed(CLIENT), Event::Hangup(CLIENT)] {
@@ -44,7 +45,7 @@ fn who_goes_away_takes_the_job_along() {
         let [job] = jobs[..] else { panic!("one is for the driver") };
         let commands = driven.turn(Instant::ZERO, WINDOW, [gone], Vec::new()).commands;
         assert_eq!(commands, [Command::Cancel(job), Command::Close(CLIENT)], "{gone:?}");
-        // A result that comes too late is nobody's.
+        // A late result is ignored.
         let late = Event::Computed { job, len: 8 };
         assert_eq!(said(&mut driven, &[late], &6765_u64.to_le_bytes()), "");
         let counts = driven.counts();
@@ -59,8 +60,8 @@ fn who_goes_away_takes_the_job_along() {
     }
 }
 
-/// Whether the driver says that nobody computes it, or has computed it to something else: the client is told, and its
-/// next request is answered.
+/// The client gets an error line if the driver loses the job or returns an invalid result. The next request of the
+/// client is answered.
 #[test]
 fn a_job_without_a_result_is_an_error_and_the_connection_goes_on() {
     for says in [&[Lost][..], &[Nonsense], &[Done, Lost]] {
@@ -86,7 +87,7 @@ enum Says {
 }
 use Says::{Done, Lost, Nonsense};
 
-/// For each byte that it gets it has one job, whose result it does not want any more once that is there.
+/// A service that computes a job for each received byte, and cancels the job when its result has arrived.
 struct Fickle;
 
 struct FickleConn {
@@ -108,7 +109,7 @@ impl Task<DrivenHost<Fickle>> for FickleConn {
         if let Some(job) = self.job.take() {
             assert_eq!(cx.wake_reason(), WakeReason::Ready);
             cx.cancel_job::<FibJob>(job);
-            // It is gone.
+            // A second cancellation has no effect.
             cx.cancel_job::<FibJob>(job);
             assert_eq!(cx.take_job::<FibJob>(job), None);
         }
@@ -121,7 +122,8 @@ impl Task<DrivenHost<Fickle>> for FickleConn {
     }
 }
 
-/// The driver has done it: there is nothing for it to cancel. And the result is not the next job's.
+/// The driver has already completed the job, so no command cancels it. The result is not mistaken for that of the next
+/// job.
 #[test]
 fn a_result_that_nobody_wants_is_forgotten() {
     let mut driven = Driven::new(Fickle, &Limits::new(2, 1, 256), DRIVER);
@@ -143,7 +145,7 @@ fn a_result_that_nobody_wants_is_forgotten() {
     assert_eq!(driven.counts().ignored, 0);
 }
 
-/// It can be sent once, and then it has to stay.
+/// A job that can be encoded before its first slice only.
 struct Settler(bool);
 
 impl Job for Settler {
@@ -184,7 +186,7 @@ fn bytes_that_are_no_job_are_nonsense_and_so_is_one_that_can_not_go_on() {
     assert_eq!(compute::<Settler>(&bytes, 1), Computed::Nonsense);
 }
 
-/// A service without jobs has no use for results.
+/// A service without jobs ignores results.
 #[test]
 fn a_result_where_nothing_is_computed_is_ignored() {
     let mut driven = Driven::new(Echo::default(), &Limits::new(2, 1, 256), DRIVER);

@@ -1,13 +1,13 @@
-//! Driven loops: what a driver and a loop say to each other.
+//! Driven loops: the protocol between driver and loop.
 //!
-//! | file | what |
+//! | file | subject |
 //! | --- | --- |
-//! | `dialogues.rs` | a driver that keeps the rules and is unkind within them: every client gets its answers |
-//! | `room.rs` | how many connections there is room for |
-//! | `sources.rs` | what becomes of a connection that fails, idles or hangs up, and of names that are in use |
-//! | `slow.rs` | clients that are slow to send a request, or to take a reply |
-//! | `guests.rs` | services that are `async fn`s: tasks, jobs and addresses |
-//! | `jobs.rs` | jobs that are given up, lost, or answered with nonsense |
+//! | `dialogues.rs` | an unpredictable driver that keeps the contract: every client gets its answers |
+//! | `room.rs` | the reported capacity for connections |
+//! | `sources.rs` | connections that fail, idle or hang up, and handles that are in use |
+//! | `slow.rs` | clients that are slow to send a request or to receive a reply |
+//! | `guests.rs` | services as `async fn`s: tasks, jobs and addresses |
+//! | `jobs.rs` | jobs that are cancelled, lost, or answered with an invalid result |
 //! | `guarding.rs` | panics of the user's code, in a loop that catches them |
 
 #[path = "../cases/mod.rs"]
@@ -36,7 +36,7 @@ const LISTENER: SourceHandle = SourceHandle(0);
 const CLIENT: SourceHandle = SourceHandle(1);
 const WINDOW: usize = 1024;
 
-/// The client is there, with so many bytes of address.
+/// Returns the events of an arriving client whose address has `len` bytes.
 fn arrived(len: u32) -> [Event; 2] {
     [Event::Listener(LISTENER), Event::Accepted { listener: LISTENER, connection: CLIENT, len }]
 }

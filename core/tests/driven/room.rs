@@ -1,4 +1,4 @@
-//! How many connections a driven loop says that it has room for, and what becomes of one that it has none for.
+//! The number of further connections that a driven loop reports as its capacity, and connections beyond that number.
 
 use core::pin::{Pin, pin};
 

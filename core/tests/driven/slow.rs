@@ -1,4 +1,4 @@
-//! Clients that are slow to send a request, or to take a reply, by a clock that the test keeps.
+//! Clients that are slow to send a request or to receive a reply, with a clock set by the test.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ where
     now: u64,
 }
 
-/// The doings of a service in some time.
+/// The output of a service during some turns.
 #[derive(Default)]
 struct Did {
     said: String,
@@ -59,7 +59,7 @@ where
         let mut did = Did::default();
         let mut events = events.to_vec();
         let mut input = input.to_vec();
-        // A deadline that has come is over one look later, and what lingers nobody waits for here.
+        // A deadline expires one turn later. The other turns let a connection close.
         for _ in 0..4 {
             let now = Instant::from_nanos(self.now * 1_000_000_000);
             let answer =
@@ -71,7 +71,7 @@ where
         did
     }
 
-    /// Moves the clock on by so many seconds.
+    /// Advances the clock by this many seconds.
     fn later(&mut self, seconds: u64) -> Did {
         self.now += seconds;
         self.turn(&[], b"")
@@ -116,7 +116,7 @@ fn each_request_has_a_time_of_its_own() {
     for _ in 0..10 {
         story.says(b"1");
         assert!(!story.later(20).closed);
-        // The end of one, and the beginning of the next.
+        // These bytes end one request and begin the next one.
         assert_eq!(story.says(b"0\n1").said, "55\n");
         assert!(!story.later(20).closed);
         assert_eq!(story.says(b"\n").said, "1\n");
@@ -148,12 +148,12 @@ fn replies_that_are_stuck_have_their_time_however_often_a_little_is_taken() {
     let mut story = Story::of(fib());
     assert_eq!(story.says(b"1\n").said, "1\n");
     story.is_stuck();
-    assert!(!story.later(200).closed, "all was said: that is the host's");
+    assert!(!story.later(200).closed, "all replies are out, so the timeout is up to the host");
     assert_eq!(story.says(b"2\n").said, "");
     let did = story.later(59);
     assert!(!did.closed && did.said.is_empty());
     let did = story.later(1);
-    assert!(did.closed, "and there is no way to say why");
+    assert!(did.closed, "the connection is closed without an error line");
     assert_eq!(did.said, "");
 }
 
@@ -166,7 +166,7 @@ fn replies_that_are_taken_end_their_time() {
         assert_eq!(story.says(b"2\n3").said, "");
         assert!(!story.later(59).closed);
         assert_eq!(story.takes_all().said, "1\n");
-        assert!(!story.later(29).closed, "the next request has begun when it was looked at");
+        assert!(!story.later(29).closed, "the time of the next request begins when it is read");
         assert_eq!(story.says(b"\n").said, "2\n");
     }
 }
@@ -188,7 +188,7 @@ fn an_echo_is_stuck_for_as_long_as_a_reply_is() {
     assert!(story.later(1).closed);
 }
 
-/// A job has its time while it waits and while it runs; then the next request is answered.
+/// The time limit of a job includes its time in the queue. After a job's timeout, the next request is answered.
 #[test]
 fn a_job_that_takes_too_long_is_cancelled_and_told() {
     let mut story = Story::of(Fib { job_timeout: Some(Duration::from_secs(5)), ..fib() });

@@ -20,7 +20,7 @@ fn watch(source: SourceHandle, interest: Interest) -> Command {
     Command::Watch { source, interest }
 }
 
-/// What the client is told of each thing that happens: what its task receives goes back to it, in words.
+/// Sends the client a word for each result of its task's receives.
 async fn tell(conn: Conn<'_>, heard: &RefCell<String>) -> Result<(), Error> {
     loop {
         let mut buffer = [0; 8];
@@ -37,7 +37,8 @@ async fn tell(conn: Conn<'_>, heard: &RefCell<String>) -> Result<(), Error> {
     }
 }
 
-/// What a service that tells it says, when this happens, a turn each; and at the end, what it heard.
+/// Runs a turn for each of these sets of events with a service that runs `tell`. Returns the bytes sent, the last
+/// commands, and the words of the task.
 fn told(turns: &[(&[Event], &[u8])]) -> (String, Vec<Command>, String) {
     let heard = RefCell::default();
     let run_context = RunContext::new(&NoWakers);
@@ -62,12 +63,12 @@ fn a_task_is_told_once_that_the_service_stops_and_what_comes_then_is_read() {
     let idle = Event::Idle(CLIENT);
     assert_eq!(told(&[(&[idle], b"")]).0, "Stopping.");
     assert_eq!(told(&[(&[idle], b""), (&[], b""), (&[received], b"abc")]).0, "Stopping.abc.");
-    // There was something to read after all.
+    // Bytes arrived in the same turn, so the connection is not idle.
     assert_eq!(told(&[(&[idle, received], b"abc"), (&[], b"")]).0, "abc.");
     assert_eq!(told(&[(&[idle], b""), (&[Event::Ended(CLIENT)], b"")]).0, "Stopping.end.");
 }
 
-/// What was received before it broke is read; then nothing is sent any more.
+/// Bytes received before a failure are read. After the failure, no bytes are sent.
 #[test]
 fn a_connection_that_broke_takes_nothing_and_is_closed() {
     let (failed, received) = (Event::Failed(CLIENT), Event::Received { source: CLIENT, len: 3 });
@@ -86,7 +87,7 @@ fn what_is_sent_last_goes_out_before_the_close() {
     assert_eq!((&*said, &commands[..]), ("abc.end.", &last[..]));
 }
 
-/// Who waits for it alone is woken by nothing else; and a connection that broke has hung up as well.
+/// A task that waits only for the hangup is woken by no other event. A failure counts as a hangup.
 #[test]
 fn who_waits_for_a_hangup_hears_of_it() {
     for hangs_up in [Event::Hangup(CLIENT), Event::Failed(CLIENT)] {
@@ -100,7 +101,7 @@ fn who_waits_for_a_hangup_hears_of_it() {
         };
         let commands = turn(&[Event::Listener(LISTENER), accepted(CLIENT)], b"");
         assert!(commands.contains(&watch(CLIENT, Interest::HANGUP)), "{commands:?}");
-        // Nobody wants the bytes yet.
+        // No task waits for the bytes yet.
         let unread = Command::Unread { source: CLIENT, len: 2 };
         assert_eq!(
             turn(&[Event::Received { source: CLIENT, len: 2 }, Event::Ended(CLIENT)], b"hi"),
@@ -118,8 +119,8 @@ fn what_comes_behind_a_hangup_is_received() {
     assert_eq!(told(&[(&[hello, gone], b"hello"), (&[Event::Ended(CLIENT)], b"")]).0, "hello.end.");
 }
 
-/// Whatever it waits for it looks once, at what is there until then; it is not woken for that again and again. Who waits
-/// for the hangup itself hears of it with the end that is owed.
+/// A hangup ends any other wait of the task once and is then not reported again. A wait for the
+/// hangup itself, begun after that, ends with the end of the stream, which the driver still owes.
 #[test]
 fn a_hangup_is_heard_by_who_waits_for_something_else() {
     let looks = Cell::new(0);
@@ -136,7 +137,7 @@ fn a_hangup_is_heard_by_who_waits_for_something_else() {
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
     let mut turn = |events: &[Event]| {
         let answer = driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), Vec::new());
-        assert_ne!(answer.rest, Rest::Ready, "it waits for what happens next");
+        assert_ne!(answer.rest, Rest::Ready, "the loop waits for the next event");
         (looks.get(), answer.commands)
     };
     assert_eq!(turn(&[Event::Listener(LISTENER), accepted(CLIENT)]).0, 0);
@@ -146,7 +147,7 @@ fn a_hangup_is_heard_by_who_waits_for_something_else() {
     assert_eq!(turn(&[Event::Ended(CLIENT)]), (2, closed));
 }
 
-/// A listener without a task to take its connections is not watched; its name is free as before.
+/// A listener for which no task is free is not watched, and its handle can be used again.
 #[test]
 fn a_listener_that_finds_no_task_can_be_told_again() {
     let (second, other) = (SourceHandle(2), SourceHandle(3));
@@ -162,7 +163,7 @@ fn a_listener_that_finds_no_task_can_be_told_again() {
     assert_eq!(turn(&[Event::Listener(other)]), (vec![watch(other, Interest::RECV)], 1));
 }
 
-/// Nor is the one closed that has the name already.
+/// The second connection with a handle is ignored, and the first one is not closed.
 #[test]
 fn a_name_that_is_given_twice_in_one_turn_is_the_first_ones() {
     let mut driven = Driven::new(Echo::default(), &Limits::new(4, 1, 256), HERE);
@@ -202,8 +203,9 @@ fn both_directions_end_by_themselves() {
     assert_eq!(commands, [Command::Close(CLIENT)]);
 }
 
-/// A client that is silent for 100 ns is closed, where its silence counts from when the deadline was asked for; and what
-/// came before the deadline is answered, in however many turns the driver tells it.
+/// Runs turns with a client that is closed after 100 ns of silence. The time counts from the moment at which the task
+/// asked for the deadline. Bytes that came before the deadline are answered, even if the driver reports them several
+/// turns later.
 fn idle_after(turns: &[(u64, &[Event], &[u8])]) -> Vec<String> {
     let service = Echo { idle_timeout: Some(Duration::from_nanos(100)), ..Echo::default() };
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), HERE);
@@ -233,7 +235,7 @@ fn a_deadline_is_over_in_the_turn_after_the_one_that_was_told_of_it() {
         idle_after(&[(99, &[], b""), (100, &[], b""), (100, &[], b"")]),
         [&until(100), "Ready", "closed"]
     );
-    // Bytes that are told in that turn came before.
+    // Bytes reported in this turn arrived before the deadline.
     let received = Event::Received { source: CLIENT, len: 2 };
     assert_eq!(idle_after(&[(250, &[], b""), (300, &[received], b"hi")]), ["Ready", "hi"]);
 }
@@ -249,13 +251,14 @@ fn while_there_is_more_to_tell_no_deadline_is_over() {
 
 #[test]
 fn a_span_that_was_asked_for_in_a_long_turn_counts_from_its_end() {
-    // The first turn took 70 ns, the later ones no time.
+    // The first turn took 70 ns, and the later ones took no time.
     let took = Event::Took(70);
     assert_eq!(
         idle_after(&[(100, &[took], b""), (169, &[], b""), (170, &[], b""), (170, &[], b"")]),
         [&until(170), &until(170), "Ready", "closed"]
     );
-    // Only what was asked for in that turn moves. (The timer of the wait before comes first.)
+    // `Took` delays only the deadlines requested in the preceding turn. The stale timer of the earlier wait comes
+    // first.
     let received = Event::Received { source: CLIENT, len: 2 };
     let turns: &[(u64, &[Event], &[u8])] =
         &[(50, &[received], b"hi"), (60, &[], b""), (70, &[took], b""), (150, &[], b""), (151, &[], b"")];

@@ -1,5 +1,5 @@
-//! A driver that keeps the rules, and is as unpleasant within them as its tape says: input comes in pieces, output
-//! gets stuck anywhere, clients break off, jobs come back in slices and in any order.
+//! A driver that keeps the contract but uses all the freedom that it leaves, as its tape decides: input arrives in
+//! pieces, output blocks anywhere, clients break off, and jobs complete in slices and in any order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::tape::Tape;
 
 const LISTENER: SourceHandle = SourceHandle(7 << 32);
 
-/// Handles from here on name nothing.
+/// The first of the handles that name nothing.
 const GHOSTS: u64 = (u32::MAX as u64) << 32;
 
-/// Turns after the tape's end, in which everything goes through at once.
+/// The limit of turns after the tape's end, when every operation succeeds at once.
 const MOST: usize = 5_000;
 
-/// A client, and what the driver has under way for it.
+/// A client, and its data in the driver.
 #[derive(Default)]
 pub struct Client {
-    /// What it is still to say.
+    /// Bytes that the client has yet to send.
     script: VecDeque<u8>,
     pub got: Vec<u8>,
     pub has_broken: bool,
@@ -30,27 +30,27 @@ pub struct Client {
     has_ended: bool,
     is_closed: bool,
     is_stuck: bool,
-    /// The loop knows that.
+    /// True if the loop has been notified that the connection is stuck.
     is_mute: bool,
     interest: Interest,
-    /// In this turn's input.
+    /// Bytes in the input of this turn.
     piece: Vec<u8>,
-    /// Handed back.
+    /// Bytes that the loop has returned unread.
     unread: Vec<u8>,
-    /// Sent, and not out.
+    /// Bytes that the loop has sent and the client has not received.
     rest: VecDeque<u8>,
 }
 
-/// How large everything is.
+/// The limits of a run.
 pub struct Sizes {
     pub limits: Limits,
     pub window: usize,
     pub compute: Compute,
-    /// Whether events come that name nothing.
+    /// True if the driver also reports events that name nothing.
     pub ghosts: bool,
 }
 
-/// The driver's half.
+/// The driver's half of the contract.
 pub struct Driver<'t, S>
 where
     S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
@@ -64,7 +64,7 @@ where
     room: u32,
     window: usize,
     block: usize,
-    /// Events that name nothing, so far; if any come.
+    /// The number of events so far that name nothing, or none if the driver reports no such events.
     ghosts: Option<u64>,
     listens: bool,
     now: Instant,
@@ -92,7 +92,8 @@ where
         }
     }
 
-    /// Until every client has gone, and then to the end. What the clients have got.
+    /// Runs until every client is gone, and then until the loop ends. Returns the clients with the bytes that they
+    /// received.
     pub fn run(mut self) -> Vec<Client> {
         let mut turns = 0;
         while !self.clients.iter().all(|client| client.is_closed && client.rest.is_empty()) {
@@ -101,18 +102,22 @@ where
             turns += usize::from(self.tape.is_over());
             assert!(turns < MOST, "stuck");
         }
-        assert_eq!(self.driven.counts().ignored, self.ghosts.unwrap_or(0), "the rest meant something");
+        assert_eq!(
+            self.driven.counts().ignored,
+            self.ghosts.unwrap_or(0),
+            "the loop ignored only the ghosts"
+        );
         self.events.push(Event::Stop);
         while self.turn() != Rest::Empty {
             turns += 1;
             assert!(turns < 2 * MOST, "it never ends");
         }
         assert_eq!(self.driven.kernel().count(), 0);
-        assert!(self.jobs.is_empty(), "jobs that nobody waits for");
+        assert!(self.jobs.is_empty(), "no job is left");
         self.clients
     }
 
-    /// Collects what happened.
+    /// Collects the events of this turn.
     fn sense(&mut self) {
         for index in 0..self.clients.len() {
             self.arrive(index);
@@ -139,7 +144,7 @@ where
         if !client.is_open() || !client.interest.contains(Interest::RECV) {
             return;
         }
-        // What was handed back comes first, and alone.
+        // Bytes that were returned unread come first and are not combined with others.
         client.piece = match client.unread.is_empty() {
             true => {
                 let count = part(&mut self.tape, client.script.len().min(self.block));
@@ -178,7 +183,7 @@ where
         }
     }
 
-    /// Computes a slice of a job, now and then.
+    /// Sometimes computes a slice of a job.
     fn work(&mut self) {
         if self.jobs.is_empty() {
             return;
@@ -258,8 +263,8 @@ where
     fn send(&mut self, source: SourceHandle, bytes: &[u8]) {
         let window = self.window;
         let client = self.client(source);
-        assert!(!client.is_mute, "it was told");
-        assert!(!client.has_broken, "nothing is sent to who has gone");
+        assert!(!client.is_mute, "the loop knows that the connection is stuck");
+        assert!(!client.has_broken, "nothing is sent to a client that broke off");
         client.rest.extend(bytes);
         assert!(client.rest.len() <= window, "no more than the window");
         let all = client.rest.len();
@@ -282,7 +287,7 @@ where
 }
 
 impl Client {
-    /// Whether it has got what it is owed; or the beginning of that, if it has broken off.
+    /// Checks that the client received exactly the owed bytes, or a prefix of them if it broke off.
     pub fn check(&self, owed: &[u8]) {
         let got = String::from_utf8_lossy(&self.got);
         let all = String::from_utf8_lossy(owed);
@@ -306,7 +311,7 @@ fn handle(index: usize) -> SourceHandle {
     SourceHandle(3 << 32 | (index as u64 + 1))
 }
 
-/// Some of all: mostly all, at times nothing.
+/// Returns a part of `all`: all of it, at most one, half, or none.
 fn part(tape: &mut Tape<'_>, all: usize) -> usize {
     match tape.below(4) {
         0 => all,

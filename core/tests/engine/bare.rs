@@ -1,4 +1,4 @@
-//! A platform that has nothing but what it must have.
+//! A platform with only the required methods.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sinbin_core::{
     Cx, Executor, Host, Instant, IoError, Limits, NoJob, Serves, Service, SourceId, Step, Task, Wait,
 };
 
-/// A service whose connections say nothing, and wait for a second each, however often they are told to end.
+/// A service whose connections send nothing and wait for a second each, regardless of cancellations.
 struct Silent;
 
 struct SilentConn(SourceId);

@@ -11,8 +11,8 @@ use sinbin_core::{Cx, Limits, NoJob, Service, SourceId, Step, Task, Wait, WakeRe
 
 use crate::world::{World, at, engine};
 
-/// Stops a loop in the moment in which a client connects and sends. The client is answered, however long the system takes to
-/// tell of it, and silent connections are closed.
+/// Stops a loop at the moment when a client connects and sends. The client gets its answer, however long the system
+/// takes to report the connection, and silent connections are closed.
 fn drains<const SETTLE: u64>() {
     let mut world: World<Echo, SETTLE> = World::new(Echo::default(), 10);
     let idle = world.connect(b"");
@@ -37,7 +37,7 @@ fn requests_under_way_to_a_loop_that_stops_are_answered() {
     drains::<20>();
 }
 
-/// Makes tasks that wait, and end only when they have been told to so many times.
+/// A service whose tasks wait and end only after this many notifications to end.
 struct Stubborn {
     tellings: usize,
     told: Rc<Cell<usize>>,
@@ -86,7 +86,7 @@ fn cuts(tellings: usize) -> (usize, usize) {
 fn connections_that_do_not_end_in_time_are_cut_off() {
     let (told, left) = cuts(2);
     assert_eq!((told, left), (2, 0));
-    // A task that never ends does not keep the loop from its end.
+    // A task that never ends does not prevent the loop from ending.
     let (told, left) = cuts(usize::MAX);
     assert!(told > 1 && left == 1, "{told} {left}");
 }
@@ -116,7 +116,7 @@ fn a_loop_that_is_over_cancels_its_tasks_and_waits_for_them_a_while() {
     assert!(engine.platform.now < at(100));
 }
 
-/// Waits to be woken by another task, and there is none.
+/// A task that waits for a wake by another task, which never comes.
 struct Lonely;
 
 impl<const SETTLE: u64> Task<World<Forlorn, SETTLE>> for Lonely {
@@ -125,7 +125,7 @@ impl<const SETTLE: u64> Task<World<Forlorn, SETTLE>> for Lonely {
     }
 }
 
-/// Makes such tasks.
+/// A service that creates such tasks.
 struct Forlorn;
 
 impl Service for Forlorn {

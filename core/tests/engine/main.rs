@@ -37,7 +37,7 @@ fn a_client_without_room_is_taken_when_a_connection_has_gone() {
         world.clients[first].has_ended = true;
     });
     world.then(2, move |world, _| {
-        // The acceptor was woken, and did not look again by itself after 100 ms.
+        // The released capacity has woken the acceptor, which did not have to wait for its retry after 100 ms.
         assert_eq!(world.clients[second].got, b"2");
         world.clients[second].has_ended = true;
         world.is_to_stop = true;
@@ -47,18 +47,18 @@ fn a_client_without_room_is_taken_when_a_connection_has_gone() {
     assert!(engine.platform.now < at(10), "{:?}", engine.platform.now);
 }
 
-/// Has a connection close with something unread in a turn in which another one takes its place, so that it has none to be
-/// read out.
+/// Closes a connection, whose peer has not finished, in a turn in which another connection takes its task or source. No
+/// slot remains in which the connection could linger.
 fn lets_go(limits: &Limits) {
     let mut world: World<Echo> = World::new(Echo::default(), 10);
     world.service.idle_timeout = Some(Duration::from_millis(80));
     let (first, second) = (world.connect(b""), world.connect(b"2"));
-    // Time jumps past the first connection's timeout and the acceptor's next try, in this order: in one turn the one closes, and
-    // the other takes its source for the second connection.
+    // The clock jumps past the first connection's timeout and the acceptor's next retry, in this order. In a single
+    // turn, the first connection closes and the acceptor uses its source for the second one.
     world.then(50, |world, _| world.now = at(150));
     world.then(160, move |world, _| {
         assert_eq!(world.clients[second].got, b"2");
-        // To be read out would have taken a second.
+        // Lingering would have taken a second.
         assert!(world.clients[first].is_closed);
         world.clients[second].has_ended = true;
         world.is_to_stop = true;
@@ -71,7 +71,8 @@ fn lets_go(limits: &Limits) {
 
 #[test]
 fn without_a_place_to_be_read_out_a_connection_is_let_go() {
-    // The listener, and one connection at a time: no source is left for another, or no task.
+    // Apart from the listener, only one connection fits at a time. The first limit is on sources, the second one on
+    // tasks.
     lets_go(&Limits::new(8, 8, 64).with_sources(2));
     lets_go(&Limits::new(2, 8, 64).with_sources(8));
 }
@@ -100,7 +101,7 @@ fn a_connection_without_a_place_is_closed_and_refused() {
     let mut engine = Engine::new(world, &Limits::new(2, 8, 64).with_sources(3), Duration::ZERO);
     assert_eq!(engine.serve(|world, source| world.adopt(source, first)), Ok(()));
     assert_eq!(engine.serve(|world, source| world.adopt(source, second)), Ok(()));
-    // There is a source for the third, and no task.
+    // A source is left for the third connection, but no task.
     assert_eq!(engine.serve(|world, source| world.adopt(source, third)), Err(Full));
     assert!(engine.platform.clients[third].is_shut);
     assert!(engine.executor.kernel.open().is_ok());

@@ -1,4 +1,4 @@
-//! Panics of the user's code: each ends one connection, and nothing else.
+//! Panics in the user's code: each ends a single connection.
 
 use std::pin::Pin;
 
@@ -8,7 +8,7 @@ use sinbin_core::{Cx, NoJob, Service, SourceId, Step, Task, TaskId, Wait};
 
 use crate::world::{World, engine, reports};
 
-/// The places in which a service panics.
+/// The methods in which a service panics.
 #[derive(Clone, Copy, Default)]
 struct Places {
     connect: bool,
@@ -71,8 +71,8 @@ impl Task<World<Planted>> for PlantedConn {
     }
 }
 
-/// Serves a connection by a service that panics in these places. Returns the reports, and how many lost connections were
-/// counted.
+/// Serves a connection with a service that panics in these methods. Returns the reports and the number of lost
+/// connections.
 fn said(places: Places) -> (Vec<String>, usize) {
     let mut world: World<Planted> = World::new(Planted(places), 10);
     let client = world.connect(b"");
@@ -175,5 +175,5 @@ fn a_report_names_the_task_and_so_does_the_loop() {
 fn without_a_catch_the_code_is_called_as_it_is() {
     assert_eq!(Unguarded.call(|| 7), Ok(7));
     Unguarded.drop(Box::new(7));
-    Unguarded.report(Subject::Value, format_args!("nobody hears this"));
+    Unguarded.report(Subject::Value, format_args!("this is discarded"));
 }

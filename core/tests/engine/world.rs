@@ -1,4 +1,4 @@
-//! A platform in memory: clients whose bytes are lists, a clock that moves when the loop waits, and a script.
+//! A platform in memory, with clients whose bytes are lists, a clock that advances when the loop waits, and a script.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use sinbin_core::serve::{Admission, Engine, Guard, Guarded, Platform, ServeTask, Subject, Until};
 use sinbin_core::{Executor, Host, Instant, Interest, IoError, Limits, Serves, Service, SourceId, Task};
 
-/// Returns the moment so many milliseconds after the beginning.
+/// Returns the moment at this number of milliseconds after the start.
 pub fn at(ms: u64) -> Instant {
     Instant::from_nanos(ms * 1_000_000)
 }
@@ -17,23 +17,23 @@ pub fn at(ms: u64) -> Instant {
 /// A client's side of a connection.
 #[derive(Default, Debug)]
 pub struct Client {
-    /// Bytes under way to the server.
+    /// The bytes on their way to the server.
     pub sent: VecDeque<u8>,
-    /// The client has sent its last byte.
+    /// True if the client has sent its last byte.
     pub has_ended: bool,
-    /// Bytes that the server has sent.
+    /// The bytes that the server has sent.
     pub got: Vec<u8>,
-    /// The server has ended its direction.
+    /// True if the server has shut down its sending direction.
     pub is_shut: bool,
     pub is_closed: bool,
 }
 
-/// An act of the world at some time.
+/// A scripted action at some time.
 pub type Act<S, const SETTLE: u64> = Box<dyn FnOnce(&mut World<S, SETTLE>, &mut Executor<World<S, SETTLE>>)>;
 
 enum Kind {
     Listener,
-    /// The client's number, and whether its connection is served: if not, it is read out.
+    /// The index of the client, and true if its connection is served. Otherwise the connection lingers.
     Connection(usize, bool),
 }
 
@@ -41,7 +41,7 @@ thread_local! {
     static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Takes what was reported since the last time.
+/// Returns the reports since the last call.
 pub fn reports() -> Vec<String> {
     REPORTS.take()
 }
@@ -68,32 +68,32 @@ impl Guard for Catch {
     }
 }
 
-/// A platform whose system takes `SETTLE` milliseconds to tell what has come in.
+/// A platform whose system reports arrivals with a delay of up to `SETTLE` milliseconds.
 pub struct World<S: Service, const SETTLE: u64 = 0> {
     pub service: S,
     pub now: Instant,
     pub clients: Vec<Client>,
-    /// Numbers of clients that nobody has taken yet.
+    /// The indexes of clients that have not been accepted yet.
     backlog: VecDeque<usize>,
     sockets: BTreeMap<SourceId, (Kind, Interest)>,
     pub room: Admission<usize>,
-    /// The acts that are to come, each at its time.
+    /// The remaining actions, each with its time.
     script: VecDeque<(Instant, Act<S, SETTLE>)>,
     pub is_to_stop: bool,
     pub is_draining: bool,
-    /// Connections that were lost to panics.
+    /// The number of connections lost to panics.
     pub panicked: usize,
-    /// How many connections were said to be cut, each time.
+    /// The number of connections of each call of `cut_off`.
     pub cut: Vec<usize>,
-    /// Closed connections that the system still sends by.
+    /// The number of closed connections on which the system is still sending.
     pub leaving: usize,
-    /// Slices of a job that are left to be computed.
+    /// The number of remaining slices of a job.
     pub slices: usize,
     /// The waits that the loop has asked for.
     pub waits: Vec<Until>,
-    /// How many looks from now on are at some of the sources only.
+    /// The number of next polls that cover only some of the sources.
     pub partial: usize,
-    /// The next wait fails.
+    /// True if the next wait fails.
     pub has_failed: bool,
 }
 
@@ -119,7 +119,7 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
         }
     }
 
-    /// Has a client connect and send these bytes, and returns its number.
+    /// Lets a client connect and send these bytes. Returns the client's index.
     pub fn connect(&mut self, bytes: &[u8]) -> usize {
         let sent = bytes.iter().copied().collect();
         self.clients.push(Client { sent, ..Client::default() });
@@ -127,17 +127,17 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
         self.clients.len() - 1
     }
 
-    /// Has `act` happen at a time, in milliseconds. Times are given in their order.
+    /// Schedules `act` at a time in milliseconds. Actions must be scheduled in the order of their times.
     pub fn then(&mut self, ms: u64, act: impl FnOnce(&mut Self, &mut Executor<Self>) + 'static) {
         self.script.push_back((at(ms), Box::new(act)));
     }
 
-    /// Takes `source` for the listener.
+    /// Registers `source` as the listener.
     pub fn listen(&mut self, source: SourceId) {
         self.sockets.insert(source, (Kind::Listener, Interest::NONE));
     }
 
-    /// Keeps a client's connection as `source`, without a listener.
+    /// Registers a client's connection as `source`, without a listener.
     pub fn adopt(&mut self, source: SourceId, client: usize) {
         self.sockets.insert(source, (Kind::Connection(client, true), Interest::NONE));
         self.room.enter();
@@ -150,7 +150,7 @@ impl<S: Service, const SETTLE: u64> World<S, SETTLE> {
         }
     }
 
-    /// Returns the sources that are watched and ready, and what for.
+    /// Returns the watched sources that are ready, with their readiness.
     fn ready(&self) -> Vec<(SourceId, Interest)> {
         let all = self.sockets.iter().filter_map(|(source, (kind, watched))| {
             let has_come = match kind {
@@ -281,7 +281,7 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
         self.slices > 0
     }
 
-    /// Lets a moment pass. If nothing is ready, time jumps to the next act of the script, or to the deadline.
+    /// Advances the clock a little, or to the next scripted action or the deadline if no source is ready.
     fn wait(&mut self, executor: &mut Executor<Self>, until: Until) -> Result<bool, &'static str> {
         if self.has_failed {
             return Err("a broken poller");
@@ -315,12 +315,12 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
     }
 }
 
-/// Creates a loop for so many tasks on a world, the acceptor of its listener among them.
+/// Creates a loop with this number of tasks, including the acceptor of the world's listener.
 pub fn engine<S, const SETTLE: u64>(world: World<S, SETTLE>, tasks: usize) -> Engine<World<S, SETTLE>>
 where
     S: Service<Conn: Task<World<S, SETTLE>>>,
 {
     let mut engine = Engine::new(world, &Limits::new(tasks, 8, 64), Duration::from_secs(1));
-    engine.accept_from(World::listen).expect("there is a place for a listener");
+    engine.accept_from(World::listen).expect("a source is free for the listener");
     engine
 }

@@ -14,7 +14,7 @@ fn an_embassy_channel_hands_on_between_tasks() {
     let said = run(async |handle| {
         let channel = Rc::new(embassy_sync::channel::Channel::<NoopRawMutex, u32, 2>::new());
         let to = Rc::clone(&channel);
-        // Both wait in turn: there is room for two.
+        // Both tasks wait in turn, since the channel holds two values.
         let mut sender = handle.spawn(async move {
             for n in 0..100 {
                 to.send(n).await;
@@ -24,7 +24,7 @@ fn an_embassy_channel_hands_on_between_tasks() {
         while said.len() < 100 {
             said.push(channel.receive().await);
         }
-        sender.join().await.expect("nobody cancels it");
+        sender.join().await.expect("no task cancels it");
         Ok::<_, WaitError>(said)
     });
     assert_eq!(said, Ok((0..100).collect()));
@@ -35,10 +35,10 @@ fn an_embassy_signal_reaches_who_waits_and_who_comes_later() {
     run(async |handle| {
         let signal = Rc::new(embassy_sync::signal::Signal::<NoopRawMutex, &str>::new());
         let from = Rc::clone(&signal);
-        let mut waiting = handle.spawn(async move { from.wait().await }).expect("there is room");
+        let mut waiting = handle.spawn(async move { from.wait().await }).expect("the limit is not reached");
         handle.yield_now().await;
         signal.signal("first");
-        assert_eq!(waiting.join().await.expect("nobody cancels it"), "first");
+        assert_eq!(waiting.join().await.expect("no task cancels it"), "first");
         signal.signal("second");
         assert_eq!(signal.wait().await, "second");
     });
@@ -58,7 +58,7 @@ fn an_async_channel_hands_on_between_tasks() {
                 }
                 sum
             };
-            sums.push(handle.spawn(sum).expect("there is room"));
+            sums.push(handle.spawn(sum).expect("the limit is not reached"));
         }
         for n in 1..=100 {
             sender.send(n).await.expect("they listen");
@@ -66,7 +66,7 @@ fn an_async_channel_hands_on_between_tasks() {
         drop((sender, receiver));
         let mut all = 0;
         for sum in &mut sums {
-            all += sum.join().await.expect("nobody cancels it");
+            all += sum.join().await.expect("no task cancels it");
         }
         assert_eq!(all, 5050);
     });
@@ -76,7 +76,7 @@ fn an_async_channel_hands_on_between_tasks() {
 fn who_is_cancelled_drops_the_foreign_future() {
     run(async |handle| {
         let (sender, receiver) = oneshot::channel::<()>();
-        let mut task = handle.spawn(receiver).expect("there is room");
+        let mut task = handle.spawn(receiver).expect("the limit is not reached");
         handle.yield_now().await;
         assert!(!sender.is_canceled());
         task.cancel();
@@ -88,8 +88,9 @@ fn who_is_cancelled_drops_the_foreign_future() {
 #[test]
 fn up_to_thirty_futures_are_joined_by_the_tasks_own_waker() {
     run(async |handle| {
-        // Beyond that, `join_all` is an executor of its own.
-        let tasks: Vec<_> = (0..5).map(|n| handle.spawn(async move { n }).expect("there is room")).collect();
+        // With more than 30 futures, `join_all` uses an executor of its own.
+        let tasks: Vec<_> =
+            (0..5).map(|n| handle.spawn(async move { n }).expect("the limit is not reached")).collect();
         let joined = join_all(tasks.into_iter().map(|mut task| async move { task.join().await.ok() })).await;
         assert_eq!(joined, [Some(0), Some(1), Some(2), Some(3), Some(4)]);
     });

@@ -29,13 +29,14 @@ fn an_executor_within_the_task_is_told_that_it_is_one() {
         assert_eq!(ready.next().await, Some(Err(Error::Wait(WaitError::Wrapped))));
         drop(ready);
 
-        // What need not wait can be had even so.
+        // An operation that does not have to wait works here too.
         conn.send_all(b"here").await.expect("a wire");
         let mut received: FuturesUnordered<_> = [conn.recv(&mut one)].into_iter().collect();
         assert_eq!(received.next().await, Some(Ok(4)));
         drop(received);
 
-        let mut task = handle.spawn(async move { handle.yield_now().await }).expect("there is room");
+        let mut task =
+            handle.spawn(async move { handle.yield_now().await }).expect("the limit is not reached");
         let mut joined: FuturesUnordered<_> = [task.join()].into_iter().collect();
         let refused = joined.next().await.map(|joined| joined.map_err(|error| error.why));
         assert_eq!(refused, Some(Err(JoinErrorKind::Wait(WaitError::Wrapped))));
@@ -59,13 +60,13 @@ fn sleeps_and_foreign_futures_may_be_in_an_executor_within_the_task() {
             .spawn(async move {
                 for (n, sender) in (0..).zip(senders) {
                     handle.yield_now().await;
-                    sender.send(n).expect("somebody waits");
+                    sender.send(n).expect("a task waits");
                 }
             })
-            .expect("there is room");
+            .expect("the limit is not reached");
         let heard: Vec<_> = receivers.into_iter().collect::<FuturesUnordered<_>>().collect().await;
         assert_eq!(heard, [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4)]);
-        task.join().await.expect("nobody cancels it");
+        task.join().await.expect("no task cancels it");
     });
 }
 
@@ -80,8 +81,8 @@ fn tasks_that_wait_for_each_other_are_stalled_even_here() {
                 other.join().await.ok();
             }
         };
-        let first = handle.spawn(wait(1)).expect("there is room");
-        let second = handle.spawn(wait(0)).expect("there is room");
+        let first = handle.spawn(wait(1)).expect("the limit is not reached");
+        let second = handle.spawn(wait(0)).expect("the limit is not reached");
         handles.borrow_mut().extend([first, second]);
     });
     assert_eq!(stalled, Err(Stalled));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sinbin_core::TaskId;
 use sinbin_core::task::Wakers;
 
-/// What should be woken within that time and is not never will be.
+/// The time after which a missing wake-up counts as lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Wakes from outside.
@@ -24,10 +24,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// One for each task, so that it knows itself again.
+    /// A waker per task, so that `will_wake` recognizes it.
     wakers: BTreeMap<TaskId, Arc<TaskWaker>>,
     woken: Vec<TaskId>,
-    /// The loop has nothing to do until somebody wakes a task.
+    /// True if the loop rests until a task is woken.
     rests: bool,
 }
 
@@ -43,14 +43,14 @@ impl Inbox {
         mem::take(&mut self.0.state.lock().unwrap().woken)
     }
 
-    /// Waits for a wake.
+    /// Waits for a wake-up.
     pub(crate) fn rest(&self) {
         let mut state = self.0.state.lock().unwrap();
         state.rests = true;
         self.0.changed.notify_all();
         let wait = self.0.changed.wait_timeout_while(state, PATIENCE, |state| state.woken.is_empty());
         let (mut state, waited) = wait.unwrap();
-        assert!(!waited.timed_out(), "nobody woke a task");
+        assert!(!waited.timed_out(), "no task was woken");
         state.rests = false;
     }
 }

@@ -1,4 +1,4 @@
-//! A host whose connections are wires, and the loop that runs it.
+//! A host whose connections are loopback wires, and its loop.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,10 +11,10 @@ use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, Rest, Sourc
 
 use crate::inbox::Inbox;
 
-/// How long a turn takes, where there is no clock.
+/// The duration of a turn, as the host has no clock.
 pub(crate) const TURN: Duration = Duration::from_micros(100);
 
-/// A host whose connections are wires, which give back what is sent. A wire holds four bytes.
+/// A host whose connections are wires that return the bytes sent. A wire holds four bytes.
 #[derive(Default)]
 pub(crate) struct Loopback<'d> {
     wires: Vec<(SourceId, VecDeque<u8>)>,
@@ -81,7 +81,7 @@ impl<'d> AsyncHost<'d> for Loopback<'d> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stalled;
 
-/// Runs `main` and what it spawns to the end. Whoever is at `inbox` may know when all wait.
+/// Runs `main` and the tasks that it spawns to the end. Other threads can use `inbox` to wait until all tasks wait.
 pub(crate) fn run_with<T>(inbox: &Inbox, main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Stalled> {
     let result = RefCell::new(None);
     let run_context = RunContext::new(inbox);

@@ -1,7 +1,7 @@
-//! Futures of other crates in our tasks: whatever wakes them, on whatever thread, wakes the task.
+//! Futures of other crates in our tasks: a wake from any source, on any thread, wakes the task.
 //!
-//! The host here has wires for sockets, and no clock: what should be woken and is not would wait forever, and is
-//! given up after a minute.
+//! The host of these tests has wires for sockets, and no clock. A lost wake-up would block forever, so the tests fail
+//! after a minute without one.
 
 mod channels;
 mod executors;
@@ -12,5 +12,5 @@ mod threads;
 mod wakers;
 mod yielding;
 
-/// How many of something that is to be many.
+/// The number of repetitions in tests that need many.
 pub(crate) const MANY: u32 = if cfg!(miri) { 100 } else { 10_000 };

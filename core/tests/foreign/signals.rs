@@ -56,7 +56,7 @@ static OTHER_SIGNALS: [Signal; 2] = [const { Signal::new(&OTHER_BELL) }; 2];
 #[test]
 #[cfg_attr(miri, ignore = "it wants cores, and many rounds")]
 fn signals_that_another_core_gives_are_not_lost() {
-    /// How long it is tried.
+    /// The duration of the trial.
     const TRIAL: Duration = Duration::from_secs(1);
     const LAST: usize = usize::MAX;
     let (given, seen) = ([const { AtomicUsize::new(0) }; 2], [const { AtomicUsize::new(0) }; 2]);
@@ -77,7 +77,7 @@ fn signals_that_another_core_gives_are_not_lost() {
             seen.store(round, Ordering::SeqCst);
             if round == LAST { Poll::Ready(()) } else { Poll::Pending }
         });
-        assert!(executor.spawn(Async::new(handle, sees).0).is_ok(), "there is room");
+        assert!(executor.spawn(Async::new(handle, sees).0).is_ok(), "the limit is not reached");
     }
     executor.turn(Instant::ZERO, &mut host);
     let kept: Vec<Waker> = kept.iter().map(|kept| kept.take().expect("it ran")).collect();

@@ -22,10 +22,10 @@ fn another_thread_wakes_a_task_while_all_wait() {
             inbox.all_wait();
             sender.send(42).expect("a task waits");
         });
-        // One waits for the other, and that for the thread: nobody is stalled.
+        // The main task waits for the other, which waits for the thread. The loop is not stalled.
         let answer = run_with(&inbox, async |handle| {
-            let mut task = handle.spawn(receiver).expect("there is room");
-            task.join().await.expect("nobody cancels it")
+            let mut task = handle.spawn(receiver).expect("the limit is not reached");
+            task.join().await.expect("no task cancels it")
         });
         assert_eq!(answer, Ok(Ok(42)));
     });
@@ -44,7 +44,7 @@ fn a_task_that_awaits_both_a_wire_and_a_thread_hears_both() {
             let conn = wire(handle).await;
             let mut buffer = [0; 4];
             let Either::Left((answer, _)) = select(receiver, conn.recv(&mut buffer)).await else {
-                panic!("nobody has sent");
+                panic!("no byte was sent");
             };
             conn.send_all(b"ping").await.expect("a wire");
             let Either::Left((received, _)) = select(conn.recv(&mut buffer), pending::<()>()).await else {
@@ -75,7 +75,7 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
         }
         drop((sender, bounded));
         let all = run_with(&inbox, async |handle| {
-            // Two tasks share a receiver, and a third has the other.
+            // Two tasks share one receiver, and a third task has the other one.
             let count = |receiver: async_channel::Receiver<(usize, u32)>| async move {
                 let mut count = 0;
                 while let Ok((_, n)) = receiver.recv().await {
@@ -84,15 +84,15 @@ fn thousands_of_wakes_from_four_threads_lose_nothing() {
                 }
                 count
             };
-            let mut first = handle.spawn(count(limited.clone())).expect("there is room");
-            let mut second = handle.spawn(count(limited)).expect("there is room");
+            let mut first = handle.spawn(count(limited.clone())).expect("the limit is not reached");
+            let mut second = handle.spawn(count(limited)).expect("the limit is not reached");
             let mut next = [0; 4];
             while let Some((thread, n)) = receiver.next().await {
                 assert_eq!(n, next[thread], "in the order of thread {thread}");
                 next[thread] += 1;
             }
-            let even = first.join().await.expect("nobody cancels it")
-                + second.join().await.expect("nobody cancels it");
+            let even = first.join().await.expect("no task cancels it")
+                + second.join().await.expect("no task cancels it");
             (next, even)
         });
         assert_eq!(all, Ok(([MANY; 4], 4 * MANY.div_ceil(2))));
@@ -111,7 +111,8 @@ fn a_waker_can_be_lent_to_a_thread_for_a_step() {
             }
             let waker = context.waker();
             thread::scope(|scope| {
-                // By turns it is used there as it is, cloned and used, and cloned to be used here.
+                // The waker is used in turn by reference, through a clone, and through a clone that is returned to this
+                // thread.
                 let there = scope.spawn(|| match polls % 3 {
                     0 => {
                         waker.wake_by_ref();

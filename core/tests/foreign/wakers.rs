@@ -12,7 +12,7 @@ use futures_util::future::select;
 
 use crate::loopback::{TURN, run};
 
-/// What somebody awaits, and how often that was asked for.
+/// A gate that a task awaits, with the number of polls.
 #[derive(Default)]
 pub(crate) struct Gate {
     open: Cell<bool>,
@@ -38,12 +38,12 @@ impl Gate {
 fn a_waker_that_outlives_its_task_wakes_nobody() {
     let old = run(async |handle| {
         let keep = poll_fn(|context| Poll::Ready(context.waker().clone()));
-        let mut first = handle.spawn(keep).expect("there is room");
+        let mut first = handle.spawn(keep).expect("the limit is not reached");
         let place = first.task().index();
-        let old = first.join().await.expect("nobody cancels it");
+        let old = first.join().await.expect("no task cancels it");
         let gate = Rc::new(Gate::default());
-        let mut second = handle.spawn(Rc::clone(&gate).pass()).expect("there is room");
-        assert_eq!(second.task().index(), place, "the second has the first one's place");
+        let mut second = handle.spawn(Rc::clone(&gate).pass()).expect("the limit is not reached");
+        assert_eq!(second.task().index(), place, "the second task has the slot of the first");
         handle.yield_now().await;
         assert_eq!(gate.polls.get(), 1);
         old.wake_by_ref();
@@ -52,20 +52,20 @@ fn a_waker_that_outlives_its_task_wakes_nobody() {
         for _ in 0..3 {
             handle.yield_now().await;
         }
-        assert_eq!(gate.polls.get(), 1, "the second one is not disturbed");
+        assert_eq!(gate.polls.get(), 1, "the second task is not polled");
         gate.open.set(true);
         gate.waker.take().expect("it waits").wake();
-        second.join().await.expect("nobody cancels it");
+        second.join().await.expect("no task cancels it");
         old
     });
-    // Now the loop is gone, too.
+    // The loop has been dropped as well.
     old.wake();
 }
 
 #[test]
 fn a_task_that_registers_again_is_known() {
-    // Who registers a waker that would not wake the same task as the one before, has that one woken by
-    // `embassy-sync`: two tasks at one signal would fight. A task must not fight itself.
+    // If a new waker would not wake the task of the registered one, `embassy-sync` wakes the registered one. Two tasks
+    // at one signal would wake each other forever, and a task must not do that to itself.
     let polls = run(async |handle| {
         let signal = embassy_sync::signal::Signal::<NoopRawMutex, ()>::new();
         let mut wait = pin!(signal.wait());

@@ -1,4 +1,4 @@
-//! Yields of those who know no loop.
+//! Yields by code that does not know the loop.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use sinbin_core::task::join;
 
 use crate::loopback::{run, wire};
 
-/// Yields as one does who knows no loop.
+/// Yields by waking the context's waker, as code without access to the loop does.
 pub(crate) async fn foreign_yield() {
     let mut yielded = false;
     poll_fn(|context| {
@@ -37,9 +37,10 @@ fn a_foreign_yield_lets_the_others_run() {
                 }
             }
         };
-        let mut tasks = ['a', 'b', 'c'].map(|name| handle.spawn(say(name)).expect("there is room"));
+        let mut tasks =
+            ['a', 'b', 'c'].map(|name| handle.spawn(say(name)).expect("the limit is not reached"));
         for task in &mut tasks {
-            task.join().await.expect("nobody cancels it");
+            task.join().await.expect("no task cancels it");
         }
         said.take()
     });

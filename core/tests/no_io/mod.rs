@@ -1,6 +1,6 @@
-//! For hosts that do no I/O.
+//! A macro for hosts that do no I/O.
 
-/// What a [`Host`](sinbin_core::Host) must have beside its types, of one whose tasks ask for none of it.
+/// Implements the required methods of [`Host`](sinbin_core::Host) for a host whose tasks do no I/O.
 macro_rules! no_io {
     () => {
         fn accept(

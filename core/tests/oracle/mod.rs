@@ -1,25 +1,25 @@
-//! What the Fibonacci service has to answer, the obvious way: the text is there as a whole, and the standard
-//! library parses it.
+//! The expected answers of the Fibonacci service, computed in a straightforward way: the whole text is in memory, and
+//! the standard library parses it.
 
 use std::num::IntErrorKind;
 
 use sinbin_core::fib_protocol::{Bad, Framing, Request, Rules};
 
-/// What a server read at once.
+/// The bytes of a single read by the server.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Read {
     pub bytes: Vec<u8>,
-    /// There was no room for more, so that what comes next may belong to it.
+    /// True if the buffer was full, so that the next bytes may belong to this read.
     pub is_cut: bool,
 }
 
-/// The requests of a connection that brought `reads`, and perhaps ended then.
+/// Returns the requests of a connection with these `reads` that, if `ended`, ended after them.
 pub fn asked(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     let whole = joined(reads);
     let by_lines = match rules.framing {
         Framing::Lines => true,
         Framing::Bare => false,
-        // Until it is known how the first read ends, it is half a line.
+        // As long as the first read is incomplete, it counts as an incomplete line.
         Framing::Auto => whole.first().is_none_or(|read| read.is_cut || read.bytes.contains(&b'\n')),
     };
     if by_lines { by_line(rules, &bytes(reads), ended) } else { by_read(rules, &whole, ended) }
@@ -29,7 +29,7 @@ pub fn bytes(reads: &[Read]) -> Vec<u8> {
     reads.iter().flat_map(|read| read.bytes.clone()).collect()
 }
 
-/// The reads as the client meant them: those that were cut off with what follows.
+/// Joins each read that was cut off with the read that follows.
 fn joined(reads: &[Read]) -> Vec<Read> {
     let mut whole: Vec<Read> = Vec::new();
     for read in reads {
@@ -51,7 +51,7 @@ fn by_line(rules: &Rules, input: &[u8], ended: bool) -> Vec<Request> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let request = request(rules, text);
         let is_too_long = request == Err(Bad::TooLong);
-        // Where the stream ends, so does its last line, if something is in it.
+        // The end of the stream also ends the last line, if that is not empty.
         if is_whole || is_too_long || ended && request != Err(Bad::Empty) {
             all.push(request);
         }
@@ -69,7 +69,7 @@ fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     for (at, read) in reads.iter().enumerate() {
         let rest = bytes(&reads[at..]);
         let behind = lacks_newline.then(|| behind_newline(&rest, &read.bytes)).flatten();
-        // A read with a newline anywhere else makes lines of itself, too.
+        // If a later read contains a newline anywhere, this read and all that follow are lines.
         let lines = behind.or((is_auto && read.bytes.contains(&b'\n')).then_some(&rest));
         if let Some(lines) = lines {
             all.extend(by_line(rules, lines, ended));
@@ -93,23 +93,23 @@ fn by_read(rules: &Rules, reads: &[Read], ended: bool) -> Vec<Request> {
     all
 }
 
-/// Returns the rest behind the newline with which `rest` begins, if there is one. `\r` is a part of the newline if it
-/// came in the same `read` as `\n`, or was a read of its own.
+/// Returns the bytes after the newline at the start of `rest`, if there is one. A `\r` belongs to the newline if it
+/// arrived in the same `read` as `\n`, or as a read of its own.
 fn behind_newline<'a>(rest: &'a [u8], read: &[u8]) -> Option<&'a [u8]> {
     let is_together = read.starts_with(b"\r\n") || read == b"\r";
     let text = if is_together { rest.strip_prefix(b"\r")? } else { rest };
     text.strip_prefix(b"\n")
 }
 
-/// What a line says.
+/// Parses the text of a line.
 pub fn request(rules: &Rules, text: &[u8]) -> Request {
     if text.len() > usize::from(rules.max_line) {
         return Err(Bad::TooLong);
     }
-    // The blanks of ASCII, and no others.
+    // Only ASCII whitespace counts as blank.
     let is_blank = |char| matches!(char, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r');
     let text = str::from_utf8(text).map_err(|_| Bad::NotInteger)?.trim_matches(is_blank);
-    // (It would call a number too large before it sees that it is none.)
+    // The standard library's parser would report an overflow before it reaches a character that is not a digit.
     if text.trim_start_matches(['+', '-']).contains(|char: char| !char.is_ascii_digit()) {
         return Err(Bad::NotInteger);
     }
@@ -125,7 +125,7 @@ pub fn request(rules: &Rules, text: &[u8]) -> Request {
     }
 }
 
-/// The line that answers a request.
+/// Returns the line that answers a request.
 pub fn line(rules: &Rules, request: Request) -> String {
     match request {
         Ok(n) => format!("{}\n", fib(n)),

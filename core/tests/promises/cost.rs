@@ -1,6 +1,6 @@
-//! Promise 9: the cost of an event does not depend on how many others wait. It is not measured in time, which
-//! depends on the machine: the tables count how often they are asked for anything. (A search of a whole table
-//! in one go would escape that; but then it would be one loop over `items()`, and there is none to be seen.)
+//! Promise 9: the cost of an event does not depend on the number of waiting tasks. The cost is measured as the number
+//! of table accesses and not as time, which depends on the machine. A linear search in a single access would escape
+//! this measure. Such a search would be a loop over `items()`, and the kernel has none.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use sinbin_core::{Instant, Interest, JobId, Kernel, SourceId, Step, TaskId, Wait
 use crate::cases::cases;
 use crate::heap::{Heap, Limits};
 
-/// What one of the others does in the meantime.
+/// The wait of another task.
 #[derive(Clone, Copy, Debug)]
 enum Other {
     Recv,
@@ -19,7 +19,7 @@ enum Other {
     Time(u64),
 }
 
-/// A kernel that counts, with a probe among many others.
+/// A kernel that counts table accesses, with a probe among many other tasks.
 struct Crowd {
     heap: Heap,
     kernel: Kernel<Heap>,
@@ -28,7 +28,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Everybody waits but the probe, whose turn it is.
+    /// Creates a kernel in which all tasks wait except the probe, which runs next.
     fn new(others: &[Other]) -> Self {
         let limit = others.len() + 2;
         let heap = Heap::new(Limits { tasks: limit, sources: limit, jobs: limit });
@@ -51,7 +51,7 @@ impl Crowd {
         Self { heap, kernel, probe, source }
     }
 
-    /// How much `act` costs.
+    /// Returns the number of table accesses of `act`.
     fn cost<T>(&mut self, act: impl FnOnce(&mut Kernel<Heap>) -> T) -> u64 {
         let before = self.heap.count.get();
         act(&mut self.kernel);
@@ -81,7 +81,7 @@ fn others() -> impl Strategy<Value = Vec<Other>> {
     vec(other, 1..2000)
 }
 
-/// What the probe waits for.
+/// The ids that the probe's wait consists of.
 #[derive(Clone, Copy)]
 struct Probe {
     task: TaskId,
@@ -89,7 +89,7 @@ struct Probe {
     job: JobId,
 }
 
-/// All ways to end a wait but time.
+/// All ways to end a wait except its deadline.
 const ENDS: [fn(&mut Kernel<Heap>, Probe) -> bool; 7] = [
     |kernel, probe| {
         kernel.ready(probe.source, Interest::RECV);
@@ -109,7 +109,7 @@ const ENDS: [fn(&mut Kernel<Heap>, Probe) -> bool; 7] = [
     |kernel, probe| kernel.close(probe.source),
 ];
 
-/// The costs of all that moves a task and no timer, one by one.
+/// Returns the cost of each operation that moves a task and no timer.
 fn costs_without_timers(crowd: &mut Crowd) -> Vec<u64> {
     let mut costs = vec![crowd.park(Step::Yield)];
     for end in ENDS {
@@ -129,7 +129,7 @@ fn costs_without_timers(crowd: &mut Crowd) -> Vec<u64> {
     costs
 }
 
-/// Looks at a table that one step through a heap of `count` timers may take, down and up.
+/// Returns a bound for the accesses of one operation that moves a timer through a heap of `count` timers, down and up.
 fn steps(count: usize) -> u64 {
     16 + 2 * u64::from((count + 1).ilog2() + 1)
 }
@@ -156,7 +156,7 @@ proptest! {
         let wake_reason = crowd.cost(|kernel| kernel.wake(probe));
         prop_assert!(wake_reason <= limit, "{} of {}", wake_reason, limit);
 
-        // All that are due until then come up at once, each for its own price.
+        // All waits that are due by then end together, each within the cost of one operation.
         let due = others.iter().filter(|other| matches!(other, Other::Time(due) if *due <= at.as_nanos()));
         let due = due.count() as u64 + 1;
         let advanced = crowd.cost(|kernel| {
@@ -166,8 +166,8 @@ proptest! {
         prop_assert!(advanced <= due * limit, "{} of {}", advanced, due * limit);
     }
 
-    /// Deadlines that move later are the common case (an idle timeout, with each request): the timer stays
-    /// where it is.
+    /// Deadlines that move later are the common case, such as an idle timeout at each request. The timer stays in its
+    /// position.
     #[test]
     fn promise_9_a_deadline_that_moves_later_moves_no_timer(others in others(), times in 1..20_u64) {
         let costs = |others: &[Other]| {
@@ -184,8 +184,8 @@ proptest! {
         prop_assert_eq!(costs(&others), costs(&[]));
     }
 
-    /// Timers that are left behind by waits which ended early are paid for by those waits: the whole of a run
-    /// costs no more than its events, each at its price.
+    /// Timers left behind by waits that ended early are removed at the cost of these waits: a whole run costs at most
+    /// as much as its events.
     #[test]
     fn promise_9_what_is_left_behind_is_paid_for(waits in vec((0..200_usize, 1..100_u64), 1..800)) {
         let count = 200;

@@ -1,4 +1,4 @@
-//! Promises 5 to 7: ids of what is gone, closing and cancelling, and limits.
+//! Promises 5 to 7: stale ids, closing and cancelling, and limits.
 
 use proptest::prelude::*;
 use sinbin_core::{
@@ -15,7 +15,7 @@ use crate::world::World;
 proptest! {
     #![proptest_config(cases(120))]
 
-    /// Every id that there ever was and that is gone now: whatever is done with it, nothing happens.
+    /// Operations on an id that is no longer in use have no effect.
     #[test]
     fn promise_5_an_id_of_what_is_gone_does_nothing(ops in ops(120)) {
         let mut world = World::after(&ops);
@@ -29,7 +29,8 @@ proptest! {
         prop_assert_eq!(world.kernel.next_change(), None);
     }
 
-    /// The same of ids that never were: numbers at random, and one bit away from what is there.
+    /// Operations on ids that were never in use have no effect either. The ids are random numbers, and ids that differ
+    /// from a live one by one bit.
     #[test]
     fn promise_5_any_number_is_a_safe_id(ops in ops(60), picks in proptest::collection::vec(pick(), 1..20)) {
         let mut world = World::after(&ops);
@@ -47,7 +48,7 @@ proptest! {
         }
     }
 
-    /// Closing a source makes ready whoever waits for it, with an error, and nobody else.
+    /// Closing a source makes exactly the tasks that wait for the source ready, with an error.
     #[test]
     fn promise_6_closing_wakes_who_waits(ops in ops(120)) {
         let mut world = World::after(&ops);
@@ -65,8 +66,8 @@ proptest! {
         }
     }
 
-    /// Cancelling a task that waits makes it ready at once, and what it waited for is free for another. One
-    /// that is ready is told next time; and each is told once.
+    /// Cancelling makes a waiting task ready at once and frees its wait slots. A ready task is notified in the
+    /// step after its pending one. Each task is notified once.
     #[test]
     fn promise_6_cancelling_takes_a_task_out_at_once(ops in ops(120)) {
         let mut world = World::after(&ops);
@@ -86,7 +87,7 @@ proptest! {
             told.extend(ran.filter(|(_, wake_reason)| *wake_reason == WakeReason::Cancelled).map(|(id, _)| id));
         }
         told.sort();
-        // Who was about to be told already is told of both.
+        // A task with a pending notification of an earlier cancellation is notified twice.
         let times = |(view, wake_reason): &(TaskView, Option<WakeReason>)| {
             let about_to = view.state == TaskState::Ready && *wake_reason == Some(WakeReason::Cancelled);
             vec![view.id; 1 + usize::from(about_to)]
@@ -94,8 +95,8 @@ proptest! {
         prop_assert_eq!(told, cancelled.iter().flat_map(times).collect::<Vec<_>>());
     }
 
-    /// Whatever the limits, none at all included: what does not fit is a value, and changes nothing. (The
-    /// counts are checked at every step.)
+    /// For any limits, including 0: an operation beyond a limit returns an error and changes nothing. The counts are
+    /// checked at every step.
     #[test]
     fn promise_7_running_out_is_a_value(
         limits in (0..4_usize, 0..4_usize, 0..4_usize),
@@ -113,7 +114,7 @@ proptest! {
 }
 
 impl<S: sinbin_core::Storage> World<S> {
-    /// Every id that there ever was and that is gone now.
+    /// Returns all ids that are no longer in use.
     fn gone(&self) -> [Vec<u64>; 3] {
         let live: [Vec<u64>; 3] = [
             self.model.tasks().map(TaskId::to_bits).collect(),
@@ -149,7 +150,7 @@ impl<S: sinbin_core::Storage> World<S> {
     }
 }
 
-/// An index has 30 bits in a wait table; a wider one must not be taken for its low bits.
+/// The wait tables store an index in 30 bits. A wider index must not be truncated to its low bits.
 #[test]
 fn promise_5_a_wide_index_is_no_narrow_one() {
     for high in [1 << 30, 1 << 31, 3 << 30] {
@@ -165,7 +166,7 @@ fn promise_5_a_wide_index_is_no_narrow_one() {
     }
 }
 
-/// The largest indices stand for nothing either.
+/// The largest indexes do not name anything either.
 #[test]
 fn promise_5_who_waits_for_nothing_is_told_so() {
     for index in [0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0xffff_ffff] {

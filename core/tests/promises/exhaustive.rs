@@ -1,34 +1,34 @@
-//! All promises after every order of a few operations, up to a depth: no luck is needed to find what goes wrong
-//! within that.
+//! Checks all promises after every order of a few operations, up to a depth. Within that depth, finding an error does
+//! not depend on chance.
 //!
-//! A small alphabet of operations is gone through breadth first, so what fails is a shortest sequence. After each
-//! operation kernel and model are compared as everywhere in these tests, and the kernel is audited; from each new
-//! state it is tried what comes of it by itself ([`ends`]): no wake-up is lost, no deadline is missed, whoever is
-//! cancelled is told once, nothing is left.
+//! The search explores a small alphabet of operations breadth first, so that a failure prints a shortest sequence.
+//! After each operation, the kernel is compared with the model as everywhere in these tests, and audited. From each new
+//! state, [`ends`] checks that the state ends well without further operations: no wake-up is lost, no deadline is
+//! missed, each cancelled task is notified once, and nothing is left.
 //!
-//! # Why it is enough to visit a state once
+//! # Why each state needs only one visit
 //!
-//! Kernel and model are deterministic, so what can follow depends on their states alone. Two states count as one
-//! if they are equal in all that either keeps ([`row`]), but for
+//! Kernel and model are deterministic, so their future depends only on their states. Two states count as one if they
+//! are equal in all data of kernel and model ([`row`]), with these exceptions:
 //!
-//! - moments, which count from now: they are only stored, compared with each other and with now and the end of
-//!   all time, and nothing here comes near that;
-//! - numbers of waits with a deadline, of which only the order is kept: they are only compared;
-//! - generations, of which the kernel's row keeps whether a place is taken: they are only compared with those of
-//!   ids, and the operations here name ids by place, as the last or the one before that. That an id is new is seen
-//!   at each operation: its generation is that of the last one there, and two;
-//! - since when tasks are where they are, which is written and shown and decides nothing;
-//! - what is written before it is read again, such as the links of tasks that are in no list.
+//! - Moments are relative to the present time. They are only stored and compared with each other, with the present time
+//!   and with `Instant::NEVER`, and no moment here comes near that.
+//! - Of the numbers of waits with a deadline, only the order is kept, since they are only compared.
+//! - Of a generation, the kernel's row keeps only whether the slot is in use. Generations are only compared with those
+//!   of ids, and the operations here name an id by its slot, as the last id or the one before it. Each operation also
+//!   checks that an id is new: its generation is that of the slot's previous id plus two.
+//! - The times since which tasks are in their states are only written and displayed. They decide nothing.
+//! - Data that is written before it is read again is left out, such as the links of tasks that are in no list.
 //!
-//! So a path can go on from the first of two such states for both: the same operations do the same, but for
-//! names. Now and then that is tried: both paths are followed by each operation ([`explore`]); and
-//! [`one_state_of_each_kind_stands_for_all`] compares with a search that leaves nothing out. Of
-//! promise 3, what is compared is the order of turns with the model, whose queue is one; that nobody has two
-//! turns while another has none follows from that. Where no operation leads to a new state any more, the promises
-//! hold for sequences of any length, and the sum of visited states says so.
+//! The search therefore continues from the first of two such states for both: equal operations lead to equal results,
+//! except for names. This is verified for some pairs of paths by applying each operation to both ([`explore`]), and
+//! [`one_state_of_each_kind_stands_for_all`] compares with a search that leaves nothing out. For promise 3, the order
+//! of turns is compared with the model, whose queue is first in, first out. That no task has two turns while another
+//! waits for its first follows from that. If no operation leads to a new state, the promises hold for sequences of any
+//! length, and the summary of visited states says so.
 //!
 //! `SINBIN_DEEPER=2 cargo test --release --package sinbin-core --test promises exhaustive -- --nocapture` goes two
-//! operations deeper than by default, and takes minutes.
+//! operations deeper than by default and takes minutes.
 
 mod alphabets;
 mod ends;
@@ -85,7 +85,7 @@ fn three_tasks_two_sources_and_a_job() {
     explore(&alphabets::everything());
 }
 
-/// With one of each there is an end: no sequence, however long, leads to a state that was not visited.
+/// These alphabets have finitely many states: sequences of any length lead only to visited states.
 #[test]
 fn small_worlds_to_their_ends() {
     let mut alphabets = vec![alphabets::deadlines(1), alphabets::turns(1)];
@@ -102,7 +102,7 @@ fn small_worlds_to_their_ends() {
     }
 }
 
-/// Every sequence, none left out, leads to the same states as the search that goes on from each state once.
+/// Exploring every sequence leads to the same states as a search that continues once from each state.
 #[test]
 fn one_state_of_each_kind_stands_for_all() {
     for (alphabet, depth) in [

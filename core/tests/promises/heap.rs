@@ -1,11 +1,11 @@
-//! Storage on the heap, with limits as one likes, that counts how often it is asked for anything.
+//! Storage on the heap with arbitrary limits that counts the accesses to its tables.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use sinbin_core::{Slots, Storage};
 
-/// How much there can be.
+/// The limits of the tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub tasks: usize,
@@ -16,7 +16,7 @@ pub struct Limits {
 #[derive(Clone)]
 pub struct Heap {
     limits: Limits,
-    /// How often any table was looked at or changed.
+    /// The number of times that any table was read or changed.
     pub count: Rc<Cell<u64>>,
 }
 

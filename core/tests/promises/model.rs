@@ -1,4 +1,4 @@
-//! The kernel as one would explain it: lists, searched from end to end, and no cleverness.
+//! A straightforward model of the kernel, made of lists that are searched from end to end.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,18 +7,18 @@ use sinbin_core::{
     WaitTarget, WakeReason,
 };
 
-/// A step, open to look into.
+/// A step whose fields are accessible.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
     Yield,
     Done,
     Fail,
     Wait(Vec<WaitTarget>, Instant),
-    /// Waits to be named by somebody.
+    /// A wait to be woken by name.
     WaitFor(ExpectedWaker),
 }
 
-/// Where a task is.
+/// The state of a task.
 #[derive(Clone, PartialEq, Debug)]
 pub enum At {
     Queue,
@@ -34,7 +34,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Whether it waits, and nothing but another task can end that.
+    /// Returns true if the task waits and only another task can end the wait.
     fn is_open_ended(&self) -> bool {
         match &self.at {
             At::Queue => false,
@@ -45,26 +45,26 @@ impl Task {
     }
 }
 
-/// A source: what the host was told to watch it for, and what it reported in vain.
+/// A source: the interest that the host was asked to watch, and the readiness that was reported without a waiter.
 #[derive(Clone, Copy, Default)]
 pub struct Source {
     pub(crate) watched: Interest,
     pub(crate) unheard: Interest,
 }
 
-/// The model. Ids are the kernel's; here they are only names.
+/// The model. The ids come from the kernel and serve only as names here.
 pub struct Model {
     pub now: Instant,
-    /// When the last turn began that a look came before.
+    /// The beginning of the last turn that followed a poll.
     looked: Instant,
-    /// All that happened before is told.
+    /// The time up to which all events have been reported.
     pub seen: Instant,
     pub(crate) queue: VecDeque<TaskId>,
-    /// How many steps the turn still has.
+    /// The number of steps left in the turn.
     pub(crate) turn: usize,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) sources: BTreeMap<SourceId, Source>,
-    /// Whether each job is done.
+    /// The jobs, each with true if the job is done.
     pub(crate) jobs: BTreeMap<JobId, bool>,
     waits: usize,
 }
@@ -96,7 +96,7 @@ impl Model {
         self.queue.push_back(id);
     }
 
-    /// A look at the sources lies between the last call and this one.
+    /// Begins a turn after a poll of the sources.
     pub fn advance(&mut self, now: Instant) {
         self.seen = self.looked;
         self.now = self.now.max(now);
@@ -129,7 +129,7 @@ impl Model {
         match step {
             Step::Yield => self.requeue(id),
             Step::Done | Step::Fail => drop(self.tasks.remove(&id)),
-            // What is past the limit changes nothing.
+            // Waits past the limit are ignored.
             Step::Wait(targets, deadline) => {
                 self.wait(id, &targets[..targets.len().min(MAX_WAITS)], *deadline, ExpectedWaker::Anyone);
             }
@@ -144,7 +144,7 @@ impl Model {
         }
     }
 
-    /// It has been ready all the time, unless it is told that it is cancelled.
+    /// The task has been ready all the time, so its wake reason is a yield, unless it was cancelled.
     fn requeue(&mut self, id: TaskId) {
         let task = self.task(id);
         if task.cancelled {
@@ -154,7 +154,7 @@ impl Model {
         self.queue.push_back(id);
     }
 
-    /// Why a wait ends before it begins, if it does.
+    /// Returns the reason if a wait ends before it begins.
     fn refusal(&mut self, id: TaskId, targets: &[WaitTarget]) -> Option<WakeReason> {
         let task = self.task(id);
         if task.cancelled {
@@ -171,7 +171,7 @@ impl Model {
             {
                 Some(WakeReason::Closed)
             }
-            // Who names a thing twice stands in its own way.
+            // A task that names one target twice conflicts with itself.
             what => {
                 (self.waiter(*what).is_some() || targets[..number].contains(what)).then_some(WakeReason::Busy)
             }
@@ -260,7 +260,7 @@ impl Model {
         self.jobs.remove(&id).is_some()
     }
 
-    /// The host was told to watch `id` for `interest`.
+    /// The host was asked to watch `id` for `interest`.
     pub fn changed(&mut self, id: SourceId, interest: Interest) {
         assert!(self.sources.contains_key(&id), "a change is about a source that is there");
         assert_eq!(interest, self.wanted(id), "a change says what is wanted now");
@@ -268,12 +268,12 @@ impl Model {
         self.sources.entry(id).and_modify(|source| source.watched = interest);
     }
 
-    /// The host has been told all that there is to tell: nobody waits for what is not watched, and what was
-    /// reported in vain is not watched any more.
+    /// The host has received all changes of interest: every wait is watched, and no readiness that was reported without
+    /// a waiter is watched any more.
     pub fn all_changes_told(&mut self) {
         for (id, source) in self.sources.clone() {
             let (wanted, watched) = (self.wanted(id), source.watched);
-            // A host that watches a source at all hears of its hangup.
+            // A host that watches a source at all also receives its hangup.
             let watches = |interest| match interest {
                 Interest::HANGUP => !watched.is_empty(),
                 _ => watched.contains(interest),
@@ -331,7 +331,7 @@ impl Model {
         self.tasks.iter().map(view).collect()
     }
 
-    /// Who has the place of the task that was named, if anybody.
+    /// Returns the task in the slot of the named task, or `Anyone` if the slot is free.
     fn who(&self, by: ExpectedWaker) -> ExpectedWaker {
         match by {
             ExpectedWaker::Task(id) => self
@@ -386,7 +386,7 @@ impl Model {
             | interest(WaitTarget::Hangup(id), Interest::HANGUP)
     }
 
-    /// Every deadline, with the number of its wait: of two for the same moment the earlier wait ends first.
+    /// Returns every deadline with the number of its wait. Of two equal deadlines, the earlier wait ends first.
     pub fn deadlines(&self) -> impl Iterator<Item = (Instant, usize, TaskId)> {
         self.tasks.iter().filter_map(|(id, task)| match task.at {
             At::WaitTables { deadline, order, .. } if deadline != Instant::NEVER => {

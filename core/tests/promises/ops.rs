@@ -1,21 +1,21 @@
-//! Operations, drawn at random. They name things by where to find them, so that any sequence makes sense and
-//! a long one can be cut down to the few that matter.
+//! Random operations. They name things by position, so that any sequence is valid and proptest can shrink a long
+//! sequence to the few operations that matter.
 
 use std::fmt;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Something that one asks of a kernel.
+/// A kernel operation.
 #[derive(Clone, Debug)]
 pub enum Op {
     Spawn,
     Advance(When),
-    /// Begins a turn without a look at the sources.
+    /// Begins a turn without a poll of the sources.
     AdvanceUnseen(When),
     /// Runs the next task.
     Run(Plan),
-    /// Parks some task, mostly not the next.
+    /// Parks any task, which is usually not the next one.
     Park(Pick, Plan),
     Wake(Pick),
     Cancel(Pick),
@@ -39,14 +39,14 @@ pub enum Plan {
     WaitFor(Who),
 }
 
-/// Who is to name the task that waits.
+/// The task, or the outside, that is to wake a waiting task by name.
 #[derive(Clone, Debug)]
 pub enum Who {
     Task(Pick),
     Outside,
 }
 
-/// A kind of thing to wait for.
+/// A kind of wait target.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Recv,
@@ -55,7 +55,7 @@ pub enum Kind {
     Job,
 }
 
-/// A moment, seen from now.
+/// A moment relative to the present time.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
     Ago(u64),
@@ -65,23 +65,23 @@ pub enum When {
     Due,
 }
 
-/// An id.
+/// The choice of an id.
 #[derive(Clone, Debug)]
 pub enum Pick {
-    /// Of something that is there.
+    /// An id in use.
     Live(u16),
-    /// Of something that was once there.
+    /// An id that is or was in use.
     Ever(u16),
-    /// One bit away from something that is there.
+    /// An id that differs from one in use by one bit.
     Almost(u16, u32),
-    /// Of nothing, most likely.
+    /// An id that most likely was never in use.
     Any(u64),
-    /// The last one of a place, whether it is still there or not; or the one before it.
+    /// The last id of a slot, in use or not.
     Last(usize),
     BeforeLast(usize),
 }
 
-/// A sequence, which prints as a line each.
+/// A sequence of operations, printed one per line.
 #[derive(Clone)]
 pub struct Ops(pub Vec<Op>);
 
@@ -117,7 +117,7 @@ pub fn op() -> impl Strategy<Value = Op> {
 fn plan() -> impl Strategy<Value = Plan> {
     let kind = prop_oneof![Just(Kind::Recv), Just(Kind::Send), Just(Kind::Hangup), Just(Kind::Job)];
     prop_oneof![
-        // Five things are one more than a wait can name.
+        // Five targets are one more than a wait can hold.
         8 => (vec((kind, pick()), 0..=5), when()).prop_map(|(targets, until)| Plan::Wait(targets, until)),
         3 => Just(Plan::Yield),
         1 => Just(Plan::Done),
@@ -127,7 +127,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     ]
 }
 
-/// Few different moments, so that many are equal.
+/// Draws from few moments, so that many are equal.
 fn when() -> impl Strategy<Value = When> {
     prop_oneof![
         8 => (0..5_u64).prop_map(When::In),
@@ -137,7 +137,7 @@ fn when() -> impl Strategy<Value = When> {
     ]
 }
 
-/// What a clock says, which now and then goes back.
+/// Returns the time of a clock that sometimes goes backwards.
 fn clock() -> impl Strategy<Value = When> {
     prop_oneof![
         80 => (0..4_u64).prop_map(When::In),
@@ -148,7 +148,7 @@ fn clock() -> impl Strategy<Value = When> {
 }
 
 pub fn pick() -> impl Strategy<Value = Pick> {
-    // The largest numbers that a place in a wait table can tell apart, and those behind.
+    // The largest index that fits into a wait table, and the indexes after it.
     let edge = |index: u64| Just(Pick::Any(1 << 32 | index));
     prop_oneof![
         24 => any::<u16>().prop_map(Pick::Live),

@@ -1,4 +1,4 @@
-//! Promise 8, and time: what a host does when nobody is ready.
+//! Promise 8, and time: the rest of a host while no task is ready.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,8 +24,8 @@ fn waits_to_be_named() -> Step {
 proptest! {
     #![proptest_config(cases(100))]
 
-    /// It is said when all wait to be named, and only then; all of them are listed; and a single wake-up, or
-    /// one wait that something else can end, is enough for it not to be said.
+    /// `Rest::Stalled` is returned if and only if all tasks wait to be woken by name, and all of them are listed. A
+    /// single wake-up, or one wait that an event can end, is enough to prevent it.
     #[test]
     fn promise_8_all_wait_and_nothing_can_wake_them(ops in ops(120), saved in 0..4_usize) {
         let mut world = World::after(&ops);
@@ -42,7 +42,7 @@ proptest! {
         world.wake(one);
         prop_assert_eq!(world.kernel.rest(), Rest::Ready);
         let (source, job) = (world.open().unwrap(), world.begin_job().unwrap());
-        // Past deadlines are over after another look; the end of all time is no deadline.
+        // A past deadline expires only after another poll, and `Instant::NEVER` is no deadline.
         let until = world.model.now.min(nanos(u64::MAX - 1));
         let (wait, rest) = match saved {
             0 => (Step::Wait(vec![WaitTarget::Recv(source)], Instant::NEVER), Rest::Until(Instant::NEVER)),
@@ -53,14 +53,14 @@ proptest! {
         world.advance(world.model.now);
         world.run(&wait);
         match (world.kernel.rest(), rest) {
-            // A timer of a wait that is over may come up first.
+            // The timer of a wait that has already ended may come first.
             (Rest::Until(at), Rest::Until(until)) => prop_assert!(at <= until),
             (actual, expected) => prop_assert_eq!(actual, expected),
         }
     }
 
-    /// A host that does nothing but sleep until `rest` says gets every deadline at its moment, and is woken
-    /// in vain at most once for each timer of a wait that was over early.
+    /// A host that only sleeps until the time returned by `rest` meets every deadline exactly. It wakes in vain at most
+    /// once for each timer of a wait that ended early.
     #[test]
     fn a_host_that_sleeps_as_told_gets_every_deadline(ops in ops(120)) {
         let mut world = World::after(&ops);
@@ -82,8 +82,8 @@ proptest! {
         prop_assert!(world.kernel.tasks().all(|view| view.deadline == Instant::NEVER));
     }
 
-    /// Waits end in the order of their deadlines; of equal ones, in the order of the waits. Earlier waits of
-    /// the same tasks, with other deadlines, make no difference.
+    /// Waits end in the order of their deadlines, and equal deadlines in the order of the waits. Earlier waits with
+    /// other deadlines make no difference.
     #[test]
     fn deadlines_come_in_order_and_equal_ones_in_the_order_of_the_waits(
         rounds in vec(vec(1..6_u64, 40), 1..4),
@@ -103,8 +103,8 @@ proptest! {
         prop_assert!(ran.eq(expected.into_iter().map(|(_, id)| id)));
     }
 
-    /// A timer stays behind when a wait ends early, and when the task ends too. But it is its place's: there
-    /// are never more timers than places, and the next task there is not woken by it.
+    /// A timer remains when its wait ends early, and also when its task ends. Each slot has at most one timer, which
+    /// does not wake the next task in the slot.
     #[test]
     fn timers_left_behind_by_tasks_that_are_gone_do_no_harm(spans in vec((1..20_u64, 1..20_u64), 1..40)) {
         let mut world = World::small();
@@ -126,8 +126,8 @@ proptest! {
         }
     }
 
-    /// A deadline is not early: one step of the clock before it no task is woken by it, nor before a look at the sources
-    /// that comes after it.
+    /// A deadline is never early: a clock one nanosecond before it does not end the wait, and neither does a later
+    /// clock without a poll of the sources after the deadline.
     #[test]
     fn a_deadline_comes_at_its_moment_and_not_before(deadlines in vec(1..50_u64, 1..20)) {
         let mut world = World::of(Limits { tasks: deadlines.len(), sources: 0, jobs: 0 });
@@ -150,7 +150,7 @@ proptest! {
 }
 
 impl World<Heap> {
-    /// Each task waits for its deadline, after as many yields as it is told. The waits, in order.
+    /// Lets each task wait for its deadline after this many yields. Returns the waits in order.
     fn wait_until(&mut self, deadlines: &[u64], yields: &[usize]) -> Vec<(u64, TaskId)> {
         let mut waits = Vec::new();
         let mut yields = yields.to_vec();

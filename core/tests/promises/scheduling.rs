@@ -1,4 +1,4 @@
-//! Promises 1 to 4: where a task is, and when it runs.
+//! Promises 1 to 4: the state of a task, and the order of tasks.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::world::{Sight, World};
 
 const SMALL: Limits = Limits { tasks: 5, sources: 3, jobs: 2 };
 
-/// A way to end a wait for everything that there is.
+/// A way to end a wait for a source and a job.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Ready(u8),
@@ -56,7 +56,7 @@ fn ends() -> impl Strategy<Value = Vec<End>> {
 proptest! {
     #![proptest_config(cases(200))]
 
-    /// Everything at once: the model agrees after every step, and when all is over nothing is left behind.
+    /// All operations together: the model agrees after every step, and nothing is left at the end.
     #[test]
     fn the_kernel_does_what_its_model_does(ops in ops(200)) {
         let mut world = World::after(&ops);
@@ -64,8 +64,8 @@ proptest! {
         world.fill_up();
     }
 
-    /// The same without a model: whoever was spawned and has not ended is listed, once. (That who waits is in
-    /// no queue, and who is ready in no wait table, is the audit's part.)
+    /// Checked without the model: each task that was spawned and has not ended is listed exactly once. The audit checks
+    /// that waiting tasks are in no queue and ready tasks in no wait table.
     #[test]
     fn promise_1_a_task_is_in_exactly_one_place(ops in ops(120)) {
         let mut world = World::small();
@@ -76,14 +76,13 @@ proptest! {
             world.apply(op);
             alive.extend(world.ever[0][before..].iter().copied().map(TaskId::from_bits));
             if let (Op::Run(Plan::Done | Plan::Fail), Some(id)) = (op, next) {
-                prop_assert!(alive.remove(&id), "who ends was there");
+                prop_assert!(alive.remove(&id), "a task that ends was listed");
             }
             prop_assert!(world.kernel.tasks().map(|view| view.id).eq(alive.iter().copied()));
         }
     }
 
-    /// However many things happen at once to one who waits for all of them: the first one moves it, and it
-    /// has one turn.
+    /// Many events may end a wait together. The first one makes the task ready, and the task has a single turn.
     #[test]
     fn promise_2_a_waiter_is_moved_once(ends in ends(), bystanders in 0..3_usize) {
         let mut kernel = Kernel::new(&Fixed::<4>);
@@ -120,11 +119,11 @@ proptest! {
                 kernel.park(tasks[0], sinbin_core::Step::Done);
             }
         }
-        prop_assert_eq!(kernel.next(), None, "nobody else was woken, and nobody twice");
+        prop_assert_eq!(kernel.next(), None, "no other task was woken, and none twice");
     }
 
-    /// Whoever yields goes behind all that are ready, new ones and woken ones too. (That nobody has two turns
-    /// while another waits for its first is checked at every step of every sequence.)
+    /// A task that yields goes behind all ready tasks, including new and woken ones. Every step of every sequence also
+    /// checks that no task has two turns while another waits for its first.
     #[test]
     fn promise_3_first_in_first_out(ops in ops(80), rounds in 1..4_usize) {
         let mut world = World::after(&ops);
@@ -135,7 +134,7 @@ proptest! {
         }
     }
 
-    /// The same inputs give the same run, in whatever storage.
+    /// Equal inputs lead to equal runs, for any storage.
     #[test]
     fn promise_4_the_same_inputs_give_the_same_run(ops in ops(100)) {
         let first = trace(&Heap::new(SMALL), &ops);
@@ -143,7 +142,7 @@ proptest! {
         prop_assert!(first == trace(&Fixed::<5, 3, 2>, &ops));
     }
 
-    /// A task spawned, woken or timed out during a turn runs in the next one, so that a turn ends.
+    /// A task that is spawned, woken or timed out during a turn runs in the next turn, so that every turn ends.
     #[test]
     fn a_turn_is_one_step_of_each_task_that_was_ready(ops in ops(80), during in vec(op(), 0..8)) {
         let mut world = World::after(&ops);
@@ -159,7 +158,7 @@ proptest! {
     }
 }
 
-/// All that one can see of a run.
+/// Returns the whole observable behaviour of a run.
 fn trace<S: Storage>(storage: &S, ops: &Ops) -> (Vec<Sight>, Vec<(sinbin_core::SourceId, Interest)>) {
     let mut world = World::new(storage, SMALL);
     let mut sights = Vec::new();
@@ -171,13 +170,13 @@ fn trace<S: Storage>(storage: &S, ops: &Ops) -> (Vec<Sight>, Vec<(sinbin_core::S
 }
 
 impl<S: Storage> World<S> {
-    /// One turn, in which each task does `step`. Who ran, in order.
+    /// Runs one turn in which each task does `step`. Returns the tasks that ran, in order.
     fn turn(&mut self, step: &Step) -> Vec<TaskId> {
         self.advance(self.model.now);
         std::iter::from_fn(|| self.run(step)).map(|(id, _)| id).collect()
     }
 
-    /// Cancels, closes and ends all that there is.
+    /// Cancels, closes and ends all tasks, sources and jobs.
     pub fn end_everything(&mut self) {
         for id in self.model.tasks().collect::<Vec<_>>() {
             self.cancel(id);
@@ -193,7 +192,7 @@ impl<S: Storage> World<S> {
         self.drain_changes();
     }
 
-    /// Makes as much of everything as there can be: what leaked would be missing.
+    /// Creates as many tasks, sources and jobs as the limits allow. A leak would reduce their number.
     pub fn fill_up(&mut self) {
         while self.spawn().is_ok() {}
         while self.open().is_ok() {}

@@ -1,4 +1,4 @@
-//! Promise 10, from the side of a host: its loop is the one of the crate's page, and its clock does what it likes.
+//! Promise 10, from the side of a host that runs the loop of the crate's documentation with an arbitrary clock.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use sinbin_core::{
 
 use crate::cases::cases;
 
-/// How long something of the host takes, in nanoseconds, and how a wait ends.
+/// The durations of a host's operations in nanoseconds, and the end of its wait.
 #[derive(Clone, Copy, Debug)]
 struct Round {
-    /// Before each step of a task.
+    /// The time before each step of a task.
     step: u64,
-    /// Between a look and the next turn.
+    /// The time between a poll and the next turn.
     back: u64,
-    /// How a wait ends that may block.
+    /// The end of a wait that may block.
     wait: Ends,
-    /// The look leaves out what is ready: the next turn is one without a look.
+    /// True if the poll leaves out ready sources, so that the next turn counts as one without a poll.
     is_partial: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Ends {
-    /// When something is ready, or the deadline has come.
+    /// The wait ends when a source is ready or the deadline has come.
     InTime,
-    /// Ended so many nanoseconds late, as that of a process which was stopped.
+    /// The wait ends this many nanoseconds late, like that of a stopped process.
     Late(u64),
-    /// Interrupted by a signal so many nanoseconds after its beginning, with nothing found.
+    /// The wait is interrupted by a signal after this many nanoseconds, without an event.
     Interrupted(u64),
 }
 
-/// A task that waits for bytes until a deadline, again and again.
+/// A task that repeatedly waits for bytes until a deadline.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
-    /// When its bytes come, after the last ones were received.
+    /// The time at which bytes arrive, after the previous ones were received.
     comes: u64,
-    /// How long it waits.
+    /// The time limit of a wait.
     span: u64,
 }
 
@@ -62,15 +62,15 @@ fn reader() -> impl Strategy<Value = Reader> {
     (0..120_u64, 1..120_u64).prop_map(|(comes, span)| Reader { comes, span })
 }
 
-/// The world of a run.
+/// The host of a run.
 struct Host {
     kernel: Kernel<Fixed<8, 8>>,
     clock: u64,
     tasks: Vec<(TaskId, SourceId, Reader)>,
-    /// By task: when its bytes come, and its deadline.
+    /// The time at which bytes arrive for each task. `deadlines` holds the deadline of each task.
     bytes_at: Vec<u64>,
     deadlines: Vec<Option<Instant>>,
-    /// When the last complete look began.
+    /// The beginning of the last complete poll.
     looked: Instant,
     received: usize,
     timed_out: usize,
@@ -97,7 +97,7 @@ impl Host {
         Instant::from_nanos(self.clock)
     }
 
-    /// A turn, in which the steps take their time.
+    /// Runs a turn whose steps take time.
     fn turn(&mut self, round: Round) {
         if round.is_partial {
             self.kernel.advance_unpolled(self.now());
@@ -114,7 +114,7 @@ impl Host {
                 self.received += 1;
                 self.bytes_at[number] = self.clock + reader.comes;
             }
-            // A span counts from when it is asked for.
+            // A time span begins when the task asks for it.
             let deadline = self.now() + Duration::from_nanos(reader.span);
             self.deadlines[number] = Some(deadline);
             self.kernel.park(task, Step::Wait(Wait::recv(source).until(deadline)));
@@ -133,7 +133,7 @@ impl Host {
         assert!(bytes >= deadline, "bytes came at {bytes:?}, before the deadline at {deadline:?}");
     }
 
-    /// A look: what is ready now is told.
+    /// Polls the sources and reports those that are ready.
     fn look(&mut self, round: Round) {
         let began = self.now();
         while self.kernel.next_change().is_some() {}
@@ -159,14 +159,14 @@ impl Host {
                     Ends::InTime => self.clock = end,
                     Ends::Late(late) => self.clock = end + late,
                     Ends::Interrupted(after) => {
-                        // The interrupted wait looked before it blocked, and not since.
+                        // The interrupted wait polled before it blocked, and not again after that.
                         self.look(round);
                         self.clock = end.min(self.clock + after);
                         return;
                     }
                 }
             }
-            rest => panic!("nobody ends, and the host is to rest {rest:?}"),
+            rest => panic!("all tasks wait, but the host is to rest {rest:?}"),
         }
         self.look(round);
     }
@@ -175,8 +175,8 @@ impl Host {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// However long steps, looks and waits take, and whatever ends a wait: who is told that a deadline has come could not
-    /// have been told of bytes that came before it. And each wait comes to an end.
+    /// For any durations of steps, polls and waits, and any end of a wait: no task times out while bytes had arrived
+    /// before its deadline. Every wait ends.
     #[test]
     fn promise_10_what_came_before_a_deadline_is_seen_before_it(
         readers in vec(reader(), 1..6),
@@ -188,7 +188,7 @@ proptest! {
             prop_assert_eq!(host.kernel.audit(), Ok(()));
             host.wait(round);
         }
-        // From here on nothing goes wrong, and nobody waits for ever: the host does not spin either.
+        // From here on no operation is late, so every wait must end after a few rounds, and the host must not spin.
         let calm = Round { step: 0, back: 0, wait: Ends::InTime, is_partial: false };
         let ended = |host: &Host| host.received + host.timed_out;
         for _ in 0..10 {
@@ -201,7 +201,7 @@ proptest! {
         }
     }
 
-    /// A host that never looks at all sources again ends no wait by its deadline, but does end those that are ready.
+    /// Without a complete poll, a host ends no wait by its deadline, but still ends waits for ready sources.
     #[test]
     fn promise_10_without_a_look_no_deadline_is_over(span in 1..100_u64, turns in 1..20_u64) {
         let mut kernel = Kernel::new(&Fixed::<2, 1>);

@@ -1,5 +1,5 @@
-//! What the kernel wants watched, from the side of a host on a level-triggered poller such as epoll: it
-//! watches what it is told to, and reports what is so over and over, as long as it is so.
+//! The kernel's changes of interest, from the side of a host on a level-triggered poller such as epoll. The host
+//! watches what it is asked to, and reports a condition repeatedly for as long as it holds.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::world::World;
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// Something asked of the kernel.
+    /// A kernel operation.
     Ask(Op),
-    /// From now on this is so of a source, and nothing else.
+    /// Sets the conditions that hold for a source from now on.
     Holds(Pick, u8),
     Poll,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let ask = op().prop_map(|op| match op {
-        // Reports and changes are the host's own business here.
+        // Reports and changes of interest are up to the host here.
         Op::Ready(..) | Op::Changes => Event::Poll,
         op => Event::Ask(op),
     });
@@ -35,7 +35,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     vec(event, 0..200)
 }
 
-/// The host: what it watches, and what is so.
+/// The host: its watched interest, and the conditions that hold.
 struct Poller {
     world: World<Heap>,
     watched: BTreeMap<SourceId, Interest>,
@@ -62,7 +62,7 @@ impl Poller {
         }
     }
 
-    /// Closing a file ends its watch.
+    /// Closing a file descriptor ends its watch.
     fn forget_closed(&mut self) {
         let open: Vec<_> = self.world.model.sources().collect();
         self.watched.retain(|source, _| open.contains(source));
@@ -73,13 +73,13 @@ impl Poller {
     fn poll(&mut self) {
         self.report();
         self.nobody_is_left_waiting();
-        // What nobody waits for now is reported once more, in vain; then the host knows.
+        // Readiness without a waiter is reported once more. Then the kernel asks the host to stop watching.
         self.report();
         let reported = self.report();
-        assert_eq!(reported, [], "the host spins on what nobody waits for");
+        assert_eq!(reported, [], "the host spins on readiness without a waiter");
     }
 
-    /// One poll. Returns what was reported.
+    /// Polls once. Returns what was reported.
     fn report(&mut self) -> Vec<(SourceId, Interest)> {
         let told = self.world.changes.len();
         self.world.drain_changes();
@@ -89,7 +89,7 @@ impl Poller {
         let mut reports = Vec::new();
         for (source, watched) in self.watched.iter().filter(|(_, watched)| !watched.is_empty()) {
             let holds = self.holds.get(source).copied().unwrap_or_default();
-            // Hangup is told whether asked for or not.
+            // A hangup is reported regardless of the interest.
             let report = holds & (*watched | Interest::HANGUP);
             if !report.is_empty() {
                 reports.push((*source, report));
@@ -101,7 +101,7 @@ impl Poller {
         reports
     }
 
-    /// No wake-up is lost: whoever waits, waits for what is not so.
+    /// No wake-up is lost: no task waits for a condition that holds.
     fn nobody_is_left_waiting(&self) {
         for view in self.world.kernel.tasks().filter(|view| view.state == TaskState::Waiting) {
             for what in view.waits.into_iter().flatten() {

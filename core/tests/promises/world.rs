@@ -12,7 +12,7 @@ use crate::heap::{Heap, Limits};
 use crate::model::{Model, Step};
 use crate::ops::{Kind, Op, Ops, Pick, Plan, When, Who};
 
-/// What one can see of a kernel.
+/// The observable state of a kernel.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Sight {
     pub now: Instant,
@@ -25,18 +25,18 @@ pub struct World<S: Storage> {
     pub kernel: Kernel<S>,
     pub model: Model,
     pub limits: Limits,
-    /// Every id that there ever was, of tasks, sources and jobs.
+    /// All ids so far of tasks, sources and jobs.
     pub ever: [Vec<u64>; 3],
-    /// All changes of interest that were told.
+    /// All changes of interest that the kernel has returned.
     pub changes: Vec<(SourceId, Interest)>,
-    /// Who ran while each ready task was waiting for its turn.
+    /// For each ready task, the tasks that have run since it became ready.
     ran_before: BTreeMap<TaskId, BTreeSet<TaskId>>,
-    /// Whether this has all been seen before.
+    /// True if the operations are a repetition, so that the checks can be skipped.
     pub again: bool,
 }
 
 impl World<Heap> {
-    /// A small world, in which everything runs out.
+    /// Creates a small world, in which every limit is reached.
     pub fn small() -> Self {
         Self::of(Limits { tasks: 5, sources: 3, jobs: 2 })
     }
@@ -45,7 +45,7 @@ impl World<Heap> {
         World::new(&Heap::new(limits), limits)
     }
 
-    /// What becomes of a small world.
+    /// Returns a small world after these operations.
     pub fn after(ops: &Ops) -> Self {
         let mut world = Self::small();
         ops.0.iter().for_each(|op| world.apply(op));
@@ -108,7 +108,7 @@ impl<S: Storage> World<S> {
         self.agree();
     }
 
-    /// Advances to `now` twice, with a look in between: all deadlines up to then are over.
+    /// Advances to `now` twice, with a poll in between, so that all deadlines up to `now` expire.
     pub fn pass(&mut self, now: Instant) {
         self.advance(now);
         self.advance(now);
@@ -117,7 +117,7 @@ impl<S: Storage> World<S> {
     /// Runs the next task, if the turn has one.
     pub fn run(&mut self, step: &Step) -> Option<(TaskId, WakeReason)> {
         let id = self.kernel.next()?;
-        let wake_reason = self.kernel.wake_reason(id).expect("who is next is there");
+        let wake_reason = self.kernel.wake_reason(id).expect("the next task exists");
         self.park(id, step);
         Some((id, wake_reason))
     }
@@ -185,7 +185,7 @@ impl<S: Storage> World<S> {
         self.agree();
     }
 
-    /// Asks for changes of interest until there is none left.
+    /// Asks for changes of interest until none is left.
     pub fn drain_changes(&mut self) {
         for asked in 0.. {
             let Some((id, interest)) = self.kernel.next_change() else { break };
@@ -202,7 +202,7 @@ impl<S: Storage> World<S> {
         Sight { now: self.kernel.now(), next: self.kernel.next(), rest: self.kernel.rest(), tasks }
     }
 
-    /// Kernel and model are in the same state: each promise, after each step.
+    /// Checks that kernel and model are in the same state. Called after each step, this covers each promise.
     fn agree(&mut self) {
         if self.again {
             return;
@@ -236,7 +236,7 @@ impl<S: Storage> World<S> {
         }
     }
 
-    /// No other ready task lets somebody go before it twice.
+    /// Checks that no task runs twice while another one is ready and has not run.
     fn promise_3_nobody_else_waits_twice_as_long(&mut self, running: TaskId) {
         let ready = |view: &TaskView| view.state == TaskState::Ready;
         let ready: BTreeSet<_> = self.kernel.tasks().filter(ready).map(|view| view.id).collect();
@@ -269,7 +269,7 @@ impl<S: Storage> World<S> {
                 let has_come = at <= self.model.now && at != Instant::NEVER;
                 assert!(!has_come, "promise 10: what has come is never waited for");
             }
-            // A timer of a wait that is over may have come.
+            // The timer of a wait that has already ended may have come.
             (Rest::Ready, Rest::Until(_)) if !self.kernel.has_ready() => {}
             (rest, expected) => assert_eq!(rest, expected, "promise 8"),
         }
@@ -335,7 +335,7 @@ fn find(pick: &Pick, live: impl Iterator<Item = u64>, ever: &[u64]) -> u64 {
     }
 }
 
-/// The last id with the same index.
+/// Returns the last id with the index of `bits`.
 fn last(bits: u64, ever: &[u64]) -> Option<u64> {
     let index = |bits: u64| bits & u64::from(u32::MAX);
     ever.iter().rfind(|id| index(**id) == index(bits)).copied()

@@ -13,7 +13,7 @@ fn hello() -> Result<Wire, IoError> {
     Ok(Wire::new(&[b"hello"]))
 }
 
-/// Whom it has taken is served to the end.
+/// An accepted connection is served to its end.
 #[test]
 fn a_host_that_stops_ends_the_acceptor_and_no_connection() {
     let mut world = world(4);
@@ -25,7 +25,7 @@ fn a_host_that_stops_ends_the_acceptor_and_no_connection() {
     assert_eq!(world.say(b""), Rest::Empty);
 }
 
-/// It is reported as what it is: who failed, doing what, to what.
+/// The failure names the task, the operation and the source.
 #[test]
 fn a_listener_that_fails_ends_the_acceptor_with_a_failure() {
     let mut world = world(4);
@@ -36,20 +36,21 @@ fn a_listener_that_fails_ends_the_acceptor_with_a_failure() {
     assert_eq!(world.wire().got, b"hello");
 }
 
-/// A client that went away while it waited concerns nobody else, however many there are; and they hold up nobody.
+/// A client that broke off while it waited to be accepted affects no other client. Many such clients do not keep other
+/// tasks from running.
 #[test]
 fn who_broke_off_before_is_passed_over() {
     let mut world = world(4);
     world.host.arrivals.extend((0..20).map(|_| Err(IoError::Reset)));
     world.host.arrivals.push_back(hello());
     world.turn();
-    assert!(!world.host.arrivals.is_empty(), "others have their turn in between");
+    assert!(!world.host.arrivals.is_empty(), "other tasks run in between");
     world.run();
     assert_eq!(world.wire().got, b"hello");
     assert_eq!(world.host.ended, []);
 }
 
-/// Nobody is turned away: whoever comes waits with the listener, which is looked at again.
+/// No client is rejected: clients stay in the listener's backlog, and the acceptor tries again later.
 #[test]
 fn an_acceptor_whose_host_has_no_room_looks_again() {
     for error in [IoError::NoRoom, IoError::Os(24)] {
@@ -71,13 +72,13 @@ fn an_acceptor_without_a_place_for_a_task_takes_the_next_when_there_is_one() {
     assert_eq!(world.arrive([hello(), hello()]), Rest::Until(again));
     assert_eq!((world.host.arrivals.len(), &world.wire().got[..]), (1, &b"hello"[..]));
     world.say(b"");
-    assert!(world.host.wires.is_empty(), "the first has gone");
+    assert!(world.host.wires.is_empty(), "the first connection is closed");
     world.now = again;
     world.run();
     assert_eq!(world.wire().got, b"hello");
 }
 
-/// Whatever it waits for: connections, or room.
+/// The acceptor may be waiting for connections or for capacity.
 #[test]
 fn an_acceptor_ends_with_its_listener_and_when_it_is_cancelled() {
     for (tasks, arrivals) in [(4, 0), (2, 2)] {
@@ -96,7 +97,7 @@ fn an_acceptor_ends_with_its_listener_and_when_it_is_cancelled() {
     }
 }
 
-/// It was woken, and before it runs there is nothing left to take connections from.
+/// The acceptor was woken, but the listener is closed before the acceptor runs.
 #[test]
 fn an_acceptor_whose_listener_is_closed_in_the_turn_in_which_somebody_comes_ends_well() {
     let mut world = world(4);

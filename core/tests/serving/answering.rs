@@ -13,7 +13,7 @@ fn fib(framing: Framing) -> Fib {
     Fib { rules: Rules { framing, ..Rules::default() }, ..Fib::default() }
 }
 
-/// The loop of a service with one connection, which has said that.
+/// Creates the loop of a service with one connection that has sent `says`.
 fn served<S: Service<Conn: Task<Wires<S>>>>(service: S, limits: &Limits, says: &[&[u8]]) -> World<S> {
     let mut world = World::new(service, limits);
     world.arrive([Ok(Wire::new(says))]);
@@ -28,17 +28,21 @@ fn got<S: Service<Conn: Task<Wires<S>>>>(world: &World<S>) -> String {
 fn is_closed<S: Service<Conn: Task<Wires<S>>>>(world: &World<S>) -> bool {
     let Wires { wires, closed, jobs, .. } = &world.host;
     assert_eq!(wires.len() + closed.len(), 1);
-    assert!(wires.len() == 1 || jobs.is_empty() && world.executor.blocks_lent() == 0, "all is given back");
+    assert!(
+        wires.len() == 1 || jobs.is_empty() && world.executor.blocks_lent() == 0,
+        "all jobs and blocks are released"
+    );
     wires.is_empty()
 }
 
-/// The failure of the connection that is over, if it was one.
+/// Returns the failure of the connection that has ended, if it failed.
 fn failure<S: Service<Conn: Task<Wires<S>>>>(world: &World<S>) -> Option<(Op, IoError)> {
-    let [(_, failure)] = world.host.ended[..] else { panic!("one is over: {:?}", world.host.ended) };
+    let [(_, failure)] = world.host.ended[..] else { panic!("one task has ended: {:?}", world.host.ended) };
     failure.map(|Failure { op, error, .. }| (op, error))
 }
 
-/// What it can't send is kept, in a block if it is long, and until it is out nothing more is read.
+/// A connection keeps the bytes that it can't send, in a block if they are long, and reads nothing more until they are
+/// sent.
 fn is_not_read_from_while_it_is_stuck<S: Responder<Conn: Task<Wires<S>>>>(service: S, answer: &str) {
     let mut world = World::new(service, &roomy());
     world.arrive([Ok(Wire { room: 0, ..Wire::new(&[b"first and long", b"second"]) })]);
@@ -60,7 +64,7 @@ fn who_takes_nothing_is_not_read_from() {
     is_not_read_from_while_it_is_stuck(Upper::default(), "FIRST AND LONG_SBSECOND_SB");
 }
 
-/// Without a block, a read is no longer than what the connection itself can keep of its answer.
+/// Without a block, a read is limited to the bytes whose answer the connection itself can store.
 #[test]
 fn where_no_block_is_left_it_goes_on_in_bites() {
     let limits = Limits::new(4, 0, 256);
@@ -82,7 +86,7 @@ fn fails_as_its_host_says<S: Service<Conn: Task<Wires<S>>>>(service: impl Fn() -
             assert_eq!(failure(&world), expected.map(|error| (op, error)));
         }
     }
-    // The same of what was kept.
+    // Kept bytes fail in this way as well.
     let mut world = World::new(service(), &roomy());
     world.arrive([Ok(Wire { room: 1, ..Wire::new(&[b"7\n"]) })]);
     world.wire().breaks = Some(IoError::Reset);
@@ -98,18 +102,18 @@ fn a_connection_that_breaks_is_a_failure_and_one_whose_host_stops_is_none() {
     fails_as_its_host_says(|| fib(Framing::Lines));
 }
 
-/// How a connection learns that it is to end.
+/// The way in which a connection learns that it must end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Told {
     Cancelled,
     Closed,
-    /// After it was woken for what it waits for, and before it runs.
+    /// The source is closed after the connection was woken for its wait, and before it runs.
     WokenAndClosed,
-    /// The same, and the job that it may wait for is lost.
+    /// As `WokenAndClosed`, and the job that the connection may wait for is lost.
     LostAndClosed,
 }
 
-/// Tells the one connection that there is.
+/// Notifies the only connection.
 fn tell<S: Service<Conn: Task<Wires<S>>>>(world: &mut World<S>, told: Told) {
     let (server, source) = (world.server(), *world.host.wires.keys().next().unwrap());
     let kernel = &mut world.executor.kernel;
@@ -128,13 +132,13 @@ fn tell<S: Service<Conn: Task<Wires<S>>>>(world: &mut World<S>, told: Told) {
             }
         }
     }
-    // Who closes it there takes the wire away as well.
+    // The host that closes the source also removes the wire.
     assert!(kernel.close(source));
     let wire = world.host.wires.remove(&source).unwrap();
     world.host.closed.push(wire);
 }
 
-/// Whatever it waits for: bytes, room, or a job.
+/// The connection may be waiting for bytes, for send capacity, or for a job.
 fn ends_when_it_is_told<S: Service<Conn: Task<Wires<S>>>>(service: impl Fn() -> S) {
     for (says, room) in [(&b"7\n1"[..], usize::MAX), (&b"x\n".repeat(50), 40), (b"15\n3\n4\n5\n6\n7\n", 99)] {
         for told in [Told::Cancelled, Told::Closed, Told::WokenAndClosed, Told::LostAndClosed] {
@@ -155,7 +159,7 @@ fn a_connection_that_is_cancelled_or_closed_gives_everything_back() {
     ends_when_it_is_told(|| fib(Framing::Lines));
 }
 
-/// By name, where nothing has become of what it waits for.
+/// A wake by name ends no wait for a job that is not done.
 #[test]
 fn a_connection_that_is_woken_for_nothing_still_waits_for_its_job() {
     let mut world = served(fib(Framing::Lines), &roomy(), &[b"3\n15\n4\n"]);
@@ -176,7 +180,7 @@ fn after_a_line_that_is_too_long_nothing_is_answered() {
     assert!(is_closed(&world));
 }
 
-/// A request without a newline is known to be whole when nothing follows: the bite that was read is as long as any.
+/// A request without a newline that fills the read buffer is complete when no bytes follow.
 #[test]
 fn a_bare_request_that_fills_a_bite_is_answered_when_nothing_follows() {
     let limits = Limits::new(4, 0, 256);

@@ -15,12 +15,12 @@ fn world() -> World<Echo> {
 }
 
 fn run(world: &mut World<Echo>, task: Runs<Echo>) -> TaskId {
-    let task = world.executor.spawn(task).ok().expect("there is room");
+    let task = world.executor.spawn(task).ok().expect("the limit is not reached");
     world.run();
     task
 }
 
-/// Has a task do this in a step of its own.
+/// Spawns a task that does this in a step of its own.
 fn once(world: &mut World<Echo>, does: Once<Echo>) -> TaskId {
     run(world, Runs::Does(Plain(does)))
 }
@@ -30,7 +30,7 @@ thread_local! {
     static SOURCE: Cell<SourceId> = const { Cell::new(SourceId::from_bits(0)) };
 }
 
-/// What is closed is no listener any more, whatever its host would give.
+/// A closed listener accepts no connection, even if its host still has one.
 #[test]
 fn nobody_accepts_from_a_listener_that_is_closed() {
     let mut world = world();
@@ -39,7 +39,7 @@ fn nobody_accepts_from_a_listener_that_is_closed() {
     world.host.arrivals.push_back(Ok(Wire::new(&[])));
     once(&mut world, |cx: &mut Steps<'_>| {
         cx.close(SOURCE.get());
-        // Twice is once.
+        // A second close has no effect.
         cx.close(SOURCE.get());
         assert_eq!(cx.accept(SOURCE.get()), Err(IoError::Closed));
         Step::Done
@@ -63,7 +63,8 @@ fn a_step_receives_and_sends_by_way_of_its_host() {
     assert_eq!(world.host.wires[&SourceId::from_bits(9)].got, b"ab");
 }
 
-/// It waits where it would block, ends well where its host stops or its source is gone, and fails at all else.
+/// A failed operation leads to a wait if it would block, to a good end if its host stops or its source is closed, and
+/// otherwise to a failure.
 #[test]
 fn what_a_step_comes_to_whose_operation_failed() {
     let mut world = world();
@@ -88,7 +89,7 @@ fn what_a_step_comes_to_whose_operation_failed() {
     });
 }
 
-/// Its host catches it; who has nothing to say to that need not.
+/// The host catches the panic. The task need not implement `panicked`.
 #[test]
 fn a_task_that_panics_ends_alone() {
     let mut world = world();
@@ -99,7 +100,7 @@ fn a_task_that_panics_ends_alone() {
     assert_eq!(world.wire().got, b"one two");
 }
 
-/// A report says what is known, of a task that says nothing of itself and of one that never was.
+/// Tasks without a label, and ids that were never in use, have no name in a report.
 #[test]
 fn a_task_need_not_have_a_name() {
     let mut world = world();
@@ -108,7 +109,7 @@ fn a_task_need_not_have_a_name() {
     assert_eq!(world.executor.label(TaskId::from_bits(1 << 32 | 77)), None);
 }
 
-/// However it was to be spawned, it comes back.
+/// A task that does not fit is returned to the caller.
 #[test]
 fn a_step_without_a_place_for_another_task_keeps_it() {
     let mut world = world();
@@ -124,7 +125,7 @@ fn a_step_without_a_place_for_another_task_keeps_it() {
     assert_eq!(world.executor.kernel.count(), 3);
 }
 
-/// What was read past the limit can't be kept, and a second thing not beside the first: both are mistakes.
+/// Keeping more than the read limit, or a second range beside the first, is a mistake that panics in a debug build.
 #[cfg(debug_assertions)]
 #[test]
 fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
@@ -147,14 +148,14 @@ fn who_keeps_more_than_it_may_is_stopped_in_a_debug_build() {
     assert!(world.executor.kernel.cancel(task));
 }
 
-/// The bytes that are read and those that are to be sent: each can be kept, and is given back when it is gone.
+/// Bytes of the output buffer can be kept beyond the step, and their block is released afterwards.
 #[test]
 fn what_is_kept_of_the_buffers_outlives_the_step_in_a_block_of_the_pool() {
     thread_local! {
         static HELD: Cell<BufferedBytes> = const { Cell::new(BufferedBytes::EMPTY) };
     }
     let mut world = world();
-    // A few bytes need no block.
+    // Up to eight bytes need no block.
     for (len, blocks) in [(8, 0), (9, 1), (128, 1)] {
         thread_local!(static LEN: Cell<usize> = const { Cell::new(0) });
         LEN.set(len);

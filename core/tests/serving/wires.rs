@@ -1,4 +1,4 @@
-//! A host whose connections are wires, with the other ends in the test's hands.
+//! A host whose connections are wires, with the other ends under control of the test.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,15 +10,15 @@ use sinbin_core::{
     Rest, Serves, Service, SourceId, Step, Task, TaskId,
 };
 
-/// One connection, from the other end.
+/// A connection, from the other end.
 #[derive(Default)]
 pub struct Wire {
-    /// What each look at it gives; nothing at all is the end.
+    /// The results of the next receives. Empty bytes mean the end of the stream.
     pub says: VecDeque<Result<Vec<u8>, IoError>>,
     pub got: Vec<u8>,
-    /// How much it still takes.
+    /// The number of bytes that can still be sent to it.
     pub room: usize,
-    /// Nothing can be sent to it.
+    /// The error of every send, once the connection is broken.
     pub breaks: Option<IoError>,
 }
 
@@ -34,7 +34,7 @@ pub struct Wires<S> {
     service: S,
     pub arrivals: VecDeque<Result<Wire, IoError>>,
     pub wires: BTreeMap<SourceId, Wire>,
-    /// Wires whose connections are closed, in that order.
+    /// The wires of closed connections, in the order of closing.
     pub closed: Vec<Wire>,
     pub listens: bool,
     pub jobs: Vec<(JobId, FibJob)>,
@@ -42,18 +42,18 @@ pub struct Wires<S> {
     pub ended: Vec<(TaskId, Option<Failure>)>,
 }
 
-/// What a task does in its one step.
+/// The function that a task calls in its only step.
 pub type Once<S> = fn(&mut Cx<'_, Wires<S>>) -> Step;
 
 pub enum Runs<S: Service> {
     Accepts(Acceptor),
     Serves(S::Conn),
     Does(Plain<S>),
-    /// The same, and its panics are caught: a test that looks at something within would not fail.
+    /// Like `Does`, but its panics are caught. An assertion in such a task would not fail the test.
     Panics(Plain<S>),
 }
 
-/// A task that leaves out what it can.
+/// A task without the optional methods.
 pub struct Plain<S: Service>(pub Once<S>);
 
 impl<S: Service> Task<Wires<S>> for Plain<S> {
@@ -166,7 +166,7 @@ impl<S: Service> Jobs<FibJob> for Wires<S> {
     }
 }
 
-/// A loop with its host, and a listener.
+/// A loop with its host and a listener.
 pub struct World<S: Service<Conn: Task<Wires<S>>>> {
     pub executor: Executor<Wires<S>>,
     pub host: Wires<S>,
@@ -178,8 +178,9 @@ pub struct World<S: Service<Conn: Task<Wires<S>>>> {
 impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
     pub fn new(service: S, limits: &Limits) -> Self {
         let mut executor = Executor::new(limits);
-        let listener = executor.kernel.open().expect("there is room");
-        let acceptor = executor.spawn(Runs::Accepts(Acceptor::new(listener))).ok().expect("there is room");
+        let listener = executor.kernel.open().expect("the limit is not reached");
+        let acceptor =
+            executor.spawn(Runs::Accepts(Acceptor::new(listener))).ok().expect("the limit is not reached");
         let host = Wires {
             service,
             arrivals: VecDeque::new(),
@@ -193,13 +194,13 @@ impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
         Self { executor, host, now: Instant::ZERO, listener, acceptor }
     }
 
-    /// Somebody comes, or that fails; until nothing moves.
+    /// Adds arrivals, or failures to accept one, and runs until no task can continue.
     pub fn arrive(&mut self, arrivals: impl IntoIterator<Item = Result<Wire, IoError>>) -> Rest {
         self.host.arrivals.extend(arrivals);
         self.run()
     }
 
-    /// The one connection there is.
+    /// Returns the only connection.
     pub fn wire(&mut self) -> &mut Wire {
         let mut wires = self.host.wires.values_mut();
         let wire = wires.next().expect("there is one");
@@ -207,7 +208,7 @@ impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
         wire
     }
 
-    /// The one connection says more.
+    /// Lets the only connection send more bytes.
     pub fn say(&mut self, bytes: &[u8]) -> Rest {
         self.wire().says.push_back(Ok(bytes.to_vec()));
         self.run()
@@ -219,7 +220,7 @@ impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
         steps
     }
 
-    /// Turns until nothing moves at this time. How the loop rests then.
+    /// Runs turns until no task can continue at this time. Returns the state in which the loop rests.
     pub fn run(&mut self) -> Rest {
         for _ in 0..10_000 {
             self.poll();
@@ -228,7 +229,7 @@ impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
             }
             self.turn();
         }
-        panic!("it goes on and on");
+        panic!("the loop never rests");
     }
 
     fn poll(&mut self) {
@@ -245,7 +246,7 @@ impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
         while kernel.next_change().is_some() {}
     }
 
-    /// All jobs are done.
+    /// Completes all jobs.
     pub fn compute(&mut self) -> Rest {
         for (id, mut job) in self.host.jobs.drain(..) {
             let Progress::Done(value) = job.run(u32::MAX) else { panic!("it is a small one") };
@@ -255,7 +256,7 @@ impl<S: Service<Conn: Task<Wires<S>>>> World<S> {
         self.run()
     }
 
-    /// The one that serves the last connection that came.
+    /// Returns the task that serves the last connection that was accepted.
     pub fn server(&self) -> TaskId {
         self.executor.kernel.tasks().last().expect("it is there").id
     }

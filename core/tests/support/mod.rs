@@ -1,6 +1,6 @@
-//! A host for tests: sources in memory, and a clock that jumps to the next deadline when all wait.
+//! A host for tests, with sources in memory and a clock that advances to the next deadline when all tasks wait.
 
-// Each suite uses a part of it.
+// Each test binary uses only a part of this module.
 #![allow(dead_code)]
 
 use std::cell::RefCell;
@@ -17,21 +17,21 @@ use sinbin_core::{
     TaskId, TaskView,
 };
 
-/// How many tasks a world has room for.
+/// The number of tasks that a world can hold.
 pub const TASKS: usize = 24;
 
-/// What the other end of a connection has sent, and what it got.
+/// The peer of a connection: the bytes that it has sent, and those that it has received.
 #[derive(Default)]
 pub struct Peer {
     pub inbox: VecDeque<u8>,
     pub outbox: Vec<u8>,
-    /// How much can be sent to it.
+    /// The number of bytes that can still be sent to the peer.
     pub room: usize,
-    /// It has sent its last byte.
+    /// True if the peer has sent its last byte.
     pub finished: bool,
-    /// It will get no more.
+    /// True if the connection's sending direction is shut down.
     pub is_shut: bool,
-    /// It is broken: so says every operation.
+    /// The error of every operation, once the connection is broken.
     pub fails: Option<IoError>,
 }
 
@@ -46,19 +46,19 @@ impl Peer {
     }
 }
 
-/// The host.
+/// A host in memory.
 #[derive(Default)]
 pub struct Memory<'d> {
     pub peers: BTreeMap<SourceId, Peer>,
     watched: BTreeMap<SourceId, Interest>,
-    /// Each listener, and what accepting gives next.
+    /// The listeners, each with the results of its next accepts.
     pub listeners: BTreeMap<SourceId, VecDeque<Result<Peer, IoError>>>,
-    /// How connecting goes, each time that a task looks.
+    /// The results of the next calls of `connected`.
     pub dialled: VecDeque<Result<(), IoError>>,
-    /// Jobs that are computed by [`World::compute`], and what they came to.
+    /// The jobs that [`World::compute`] is to compute. Their outputs go to `results`.
     pub jobs: BTreeMap<JobId, BoxedJob>,
     results: BTreeMap<JobId, BoxedOutput>,
-    /// Tasks that are over, in that order.
+    /// The tasks that have ended, in order.
     pub ended: Vec<TaskId>,
     _tasks: PhantomData<Async<'d>>,
 }
@@ -102,7 +102,7 @@ impl<'d> Host for Memory<'d> {
 
     fn close(&mut self, source: SourceId) {
         let was_there = self.peers.remove(&source).is_some() || self.listeners.remove(&source).is_some();
-        assert!(was_there, "a source is closed once");
+        assert!(was_there, "a source is closed only once");
     }
 
     fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
@@ -157,7 +157,7 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
     }
 }
 
-/// A loop with its host. Make it after all that its tasks borrow.
+/// A loop and its host. Create the world after all values that its tasks borrow.
 pub struct World<'d> {
     pub executor: Box<Executor<Memory<'d>>>,
     pub host: Memory<'d>,
@@ -175,7 +175,7 @@ impl<'d> World<'d> {
         }
     }
 
-    /// Spawns a task from outside.
+    /// Spawns a task from outside of the loop.
     #[track_caller]
     pub fn spawn<F: Future + 'd>(&mut self, future: F) -> JoinHandle<'d, F::Output> {
         let (task, join_handle) = Async::new(self.handle, future);
@@ -185,12 +185,12 @@ impl<'d> World<'d> {
 
     #[track_caller]
     pub fn start(&mut self, task: Async<'d>) -> TaskId {
-        self.executor.spawn(task).ok().expect("there is room")
+        self.executor.spawn(task).ok().expect("the limit is not reached")
     }
 
-    /// A connection whose other end is a [`Peer`].
+    /// Opens a connection to a [`Peer`].
     pub fn connect(&mut self) -> Conn<'d> {
-        let source = self.executor.kernel.open().expect("there is room");
+        let source = self.executor.kernel.open().expect("the limit is not reached");
         self.host.peers.insert(source, Peer { room: usize::MAX, ..Peer::default() });
         Conn::new(self.handle, source)
     }
@@ -199,14 +199,14 @@ impl<'d> World<'d> {
         self.host.peers.get_mut(&source).expect("it is open")
     }
 
-    /// Somebody comes to the listener, or that fails.
+    /// Adds an arrival, or a failure to accept one, to the listener.
     pub fn arrive(&mut self, arrival: Result<Peer, IoError>) {
         let (listener, arrivals) = self.host.listeners.iter_mut().next().expect("it listens");
         arrivals.push_back(arrival);
         self.executor.kernel.ready(*listener, Interest::RECV);
     }
 
-    /// Gives each job a slice. How many were done.
+    /// Runs one slice of each job. Returns the number of jobs that completed.
     pub fn compute(&mut self) -> usize {
         let mut done = 0;
         for (id, mut job) in std::mem::take(&mut self.host.jobs) {
@@ -226,7 +226,7 @@ impl<'d> World<'d> {
         self.executor.kernel.cancel(task)
     }
 
-    /// One turn, and the promises after it. Returns how many steps it had.
+    /// Runs one turn and checks the kernel's promises. Returns the number of steps.
     pub fn turn(&mut self) -> usize {
         let steps = self.executor.turn(self.now, &mut self.host);
         assert_eq!(self.executor.kernel.audit(), Ok(()));
@@ -234,8 +234,8 @@ impl<'d> World<'d> {
         steps
     }
 
-    /// Runs until nothing moves any more, however long that takes: returns what the loop rests for then, and that is
-    /// never a deadline.
+    /// Runs until no task can continue, advancing the clock to each deadline. Returns the state in which the loop
+    /// rests, which is never a deadline.
     pub fn run(&mut self) -> Rest {
         for _ in 0..10_000 {
             match self.executor.kernel.rest() {
@@ -245,10 +245,10 @@ impl<'d> World<'d> {
             }
             self.turn();
         }
-        panic!("it goes on and on: {}", self.list());
+        panic!("the loop never rests: {}", self.list());
     }
 
-    /// Runs until nothing moves before so much time has passed.
+    /// Runs until no task can continue before this much time has passed.
     pub fn run_for(&mut self, span: Duration) -> Rest {
         let end = self.now + span;
         loop {
@@ -264,12 +264,12 @@ impl<'d> World<'d> {
         }
     }
 
-    /// What the kernel knows of the task.
+    /// Returns the kernel's view of the task.
     pub fn view(&self, task: TaskId) -> TaskView {
         self.executor.kernel.tasks().find(|view| view.id == task).expect("it is there")
     }
 
-    /// All tasks, a line each.
+    /// Returns all tasks, one per line.
     pub fn list(&self) -> String {
         self.executor.kernel.tasks().map(|view| format!("{view}\n")).collect()
     }
@@ -290,7 +290,7 @@ impl<'d> World<'d> {
     }
 }
 
-/// What happened, in that order.
+/// The events of a test, in order.
 #[derive(Default)]
 pub struct Log<T>(RefCell<Vec<T>>);
 
@@ -303,13 +303,13 @@ impl<T> Log<T> {
         self.0.borrow_mut().push(what);
     }
 
-    /// What happened since the last call.
+    /// Returns the events since the last call.
     pub fn take(&self) -> Vec<T> {
         self.0.take()
     }
 }
 
-/// Says so when it is dropped.
+/// Adds its text to the log when it is dropped.
 pub struct Falls<'a>(pub &'a Log<&'static str>, pub &'static str);
 
 impl Drop for Falls<'_> {
@@ -318,14 +318,14 @@ impl Drop for Falls<'_> {
     }
 }
 
-/// Has all others have so many turns.
+/// Yields this many times, so that all other tasks have a turn each time.
 pub async fn yields(handle: Handle<'_>, times: usize) {
     for _ in 0..times {
         handle.yield_now().await;
     }
 }
 
-/// Any number of futures at once, in one task; each is polled whenever it runs, and dropped when it has ended.
+/// Awaits all futures in one task. Every future is polled whenever the task runs, and dropped when it completes.
 pub async fn join_all(futures: Vec<impl Future<Output = ()>>) {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     poll_fn(|context| {

@@ -66,7 +66,7 @@ fn one_alone_does_not_wait() {
     assert_eq!(log.take(), [Ok(true), Ok(true)]);
 }
 
-/// A waiter that has passed and is dropped before it runs is counted no more.
+/// A waiter that has passed the barrier and is dropped before it runs no longer counts.
 #[test]
 fn one_that_has_passed_and_is_dropped_is_not_counted() {
     let run_context = RunContext::new(&NoWakers);

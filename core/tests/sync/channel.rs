@@ -58,7 +58,11 @@ fn several_on_both_sides_each_in_its_turn() {
     assert_eq!(world.run(), Rest::Empty);
     let (tasks, values): (Vec<_>, Vec<_>) = log.take().into_iter().unzip();
     assert_eq!(tasks, [0, 1, 2, 0, 1, 2]);
-    assert_eq!(values, [0, 1, 10, 20, 11, 21], "the first one's second came before the others' first");
+    assert_eq!(
+        values,
+        [0, 1, 10, 20, 11, 21],
+        "the second value of the first task precedes the first values of the others"
+    );
 }
 
 #[test]
@@ -71,7 +75,7 @@ fn nobody_overtakes_who_waits() {
     world.run();
     world.spawn(async {
         channel.try_send(1).unwrap();
-        assert_eq!(channel.try_recv(), Ok(None), "that one is the other's");
+        assert_eq!(channel.try_recv(), Ok(None), "the value is granted to the other task");
         assert_eq!(channel.len(), 1);
         assert_eq!(channel.try_send(2), Err(SendError::Full(2)));
     });
@@ -103,7 +107,7 @@ fn what_was_sent_can_be_received_after_closing() {
     });
     assert_eq!(world.run(), Rest::Empty);
     assert!(sender.is_over());
-    assert_eq!(log.take(), [Err(3)], "who waits for room gets its value back");
+    assert_eq!(log.take(), [Err(3)], "a waiting sender gets its value back");
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn nobody_hears_of_the_end_while_a_value_may_be_left_to_it() {
     let handle = Handle::new(&run_context);
     let channel = Channel::<_, 1>::new(handle);
     let mut world = World::new(handle);
-    // Granted the value in the second turn, it loses its patience in the third, before it looks.
+    // The first task is granted the value in the second turn and drops its future in the third one, before polling it.
     world.spawn(async { select(yields(handle, 2), channel.recv()).await });
     world.spawn(async { log.add(channel.recv().await) });
     world.spawn(async {
@@ -188,7 +192,7 @@ fn a_send_that_is_dropped_has_not_sent() {
     let mut world = World::new(handle);
     world.spawn(async {
         channel.send(1).await.unwrap();
-        // The room comes with its last turn.
+        // Capacity becomes free in its last turn.
         select(yields(handle, 2), channel.send(2)).await;
         channel.send(3).await.unwrap();
     });

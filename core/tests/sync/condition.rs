@@ -82,7 +82,7 @@ fn who_is_notified_waits_for_the_one_who_has_the_value() {
 
 #[test]
 fn a_notification_is_passed_on_by_who_leaves() {
-    // Before it gets the value, and while it waits for that.
+    // The first task leaves before it gets the lock, and while it waits for the lock.
     for holds in [0, 4] {
         let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
         let handle = Handle::new(&run_context);
@@ -96,7 +96,7 @@ fn a_notification_is_passed_on_by_who_leaves() {
         let mut world = World::new(handle);
         let first = world.spawn(async {
             let wait = wait("first");
-            // Ready in every turn, and impatient in the one in which it could go on.
+            // Ready in every turn. The task drops its wait in the turn in which it could continue.
             select(yields(handle, 4 + holds / 2), wait).await;
         });
         world.spawn(wait("second"));

@@ -22,7 +22,7 @@ fn all_who_wait_go_on_in_order() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [0, 1, 2, 3]);
 
-    // Who comes later does not wait.
+    // A later wait completes at once.
     world.spawn(async { event.wait().await.unwrap() });
     assert_eq!(world.turn(), 1);
     assert_eq!(world.run(), Rest::Empty);

@@ -1,5 +1,5 @@
-//! A future that stands in a queue may be leaked: safe code can do that. Its borrow of the queue ends then, which can
-//! be moved, or go. (These tests are for miri above all.)
+//! Safe code may leak a future that is linked into a queue. The leak ends the future's borrow of the queue, so the
+//! queue can be moved or dropped. These tests are mainly for miri.
 
 use std::alloc::{Layout, dealloc};
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use sinbin_core::task::{Handle, NoWakers, RunContext, select};
 
 use crate::support::{Log, World};
 
-/// The memory of a future that was leaked, as far as everybody else knows. It is given back at the end of the test,
-/// so that miri finds no other leaks.
+/// The memory of a future that all other code considers leaked. The memory is freed at the end of the test, so that
+/// miri reports no other leaks.
 struct Leaked {
     memory: *mut u8,
     layout: Layout,
@@ -19,7 +19,7 @@ struct Leaked {
 
 impl Leaked {
     fn new<F>(future: Pin<Box<F>>) -> Self {
-        // SAFETY: it is not moved.
+        // SAFETY: the future is not moved.
         let future = unsafe { Pin::into_inner_unchecked(future) };
         Self { memory: Box::into_raw(future).cast(), layout: Layout::new::<F>() }
     }
@@ -27,7 +27,7 @@ impl Leaked {
 
 impl Drop for Leaked {
     fn drop(&mut self) {
-        // SAFETY: it came out of a box of that layout. Whatever pointed to it is gone by now.
+        // SAFETY: the pointer came out of a box of that layout. All pointers into the box are gone by now.
         unsafe { dealloc(self.memory, self.layout) };
     }
 }

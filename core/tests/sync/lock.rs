@@ -19,7 +19,7 @@ fn who_asks_first_gets_it_first() {
                 let mut count = lock.lock().await.unwrap();
                 *count += 1;
                 log.add(task);
-                // Nobody gets it meanwhile.
+                // No other task gets the lock in the meantime.
                 let before = *count;
                 handle.yield_now().await;
                 assert_eq!(*count, before);
@@ -48,16 +48,16 @@ fn the_list_of_tasks_says_who_waits_for_whom() {
     world.turn();
     assert_eq!(lock.holder(), Some(tasks[0]));
     assert_eq!(waits_for(&world, 1), ExpectedWaker::Task(tasks[0]));
-    assert_eq!(waits_for(&world, 2), ExpectedWaker::Task(tasks[1]), "who is before it in the queue");
+    assert_eq!(waits_for(&world, 2), ExpectedWaker::Task(tasks[1]), "the task before it in the queue");
     assert_eq!(waits_for(&world, 3), ExpectedWaker::Task(tasks[2]));
 
-    // It stays right when the lock changes hands,
+    // The list is updated when the lock is passed on,
     world.run_for(Duration::from_secs(1));
     assert_eq!(lock.holder(), Some(tasks[1]));
     assert_eq!(waits_for(&world, 2), ExpectedWaker::Task(tasks[1]));
     assert_eq!(waits_for(&world, 3), ExpectedWaker::Task(tasks[2]));
 
-    // and when somebody leaves the queue.
+    // and when a task leaves the queue.
     world.cancel(tasks[2]);
     world.run_for(Duration::ZERO);
     assert_eq!(waits_for(&world, 3), ExpectedWaker::Task(tasks[1]));
@@ -87,7 +87,7 @@ fn locks_in_opposite_orders_stall_and_the_list_shows_the_circle() {
         format!("task {one}: waits for task {other}\ntask {other}: waits for task {one}\n")
     );
 
-    // Cancelling one of them lets the other go on.
+    // Cancelling one of the tasks lets the other one continue.
     world.cancel(one);
     assert_eq!(world.run(), Rest::Empty);
 }
@@ -100,8 +100,8 @@ fn a_turn_that_was_granted_is_passed_on() {
     let mut world = World::new(handle);
     let impatient = world.spawn(async {
         handle.yield_now().await;
-        // It is ready in every turn, before the holder is. So it is granted the lock when it has run in the fourth,
-        // and in the fifth it does not look.
+        // This task is ready in every turn, before the holder is. The lock is granted after the task has run in the
+        // fourth turn, and the task does not poll the lock in the fifth one.
         select(yields(handle, 3), lock.lock()).await;
         log.add("gave up");
     });
@@ -118,7 +118,7 @@ fn a_turn_that_was_granted_is_passed_on() {
     for _ in 0..4 {
         world.turn();
     }
-    assert_eq!(lock.holder(), Some(impatient.task()), "granted, and it has not run since");
+    assert_eq!(lock.holder(), Some(impatient.task()), "the lock is granted, and the task has not run since");
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), ["gave up", "next"]);
     assert_eq!(lock.holder(), None);
@@ -157,7 +157,7 @@ fn who_is_cancelled_while_it_waits_is_refused_and_who_has_it_is_not() {
     });
     let waiter = world.spawn(async {
         log.add(lock.lock().await.err());
-        assert!(lock.try_lock().unwrap().is_none(), "to try is no wait, and not refused");
+        assert!(lock.try_lock().unwrap().is_none(), "trying does not wait and is not refused");
         log.add(lock.lock().await.err());
     });
     world.run();

@@ -1,10 +1,10 @@
-//! Waiting for each other: what each primitive promises, one thing at a time, and then all at once.
+//! Synchronization: the guarantees of each primitive, first separately and then together.
 //!
-//! * One file for each primitive: stories of a few tasks.
-//! * `printing.rs`: what one sees of each.
-//! * `leaks.rs`: futures that stand in a queue and are never dropped.
-//! * `programs.rs`: random programs of several tasks that use everything, are cancelled anywhere and lose their
-//!   patience anywhere, beside an oracle ([`oracle::Oracle`]) that knows who may have what.
+//! * One file for each primitive: scenarios with a few tasks.
+//! * `printing.rs`: the debug output of each primitive.
+//! * `leaks.rs`: futures in a queue that are never dropped.
+//! * `programs.rs`: random programs of several tasks that use all primitives, with cancellations and timeouts at any
+//!   point, compared with an oracle ([`oracle::Oracle`]) that knows the owners and waiters.
 
 #[path = "../cases/mod.rs"]
 mod cases;

@@ -1,4 +1,4 @@
-//! What must be so, whoever runs when: who may have what, and who waits for it.
+//! The rules for owners and waiters that hold for any schedule.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -7,17 +7,17 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-/// How many values the channel has room for.
+/// The capacity of the channel.
 pub const ROOM: usize = 2;
-/// How many permits there are.
+/// The number of permits.
 pub const PERMITS: u32 = 3;
-/// How many tasks pass the barrier together.
+/// The number of tasks that pass the barrier together.
 pub const PARTY: usize = 3;
 
-/// A task of a program.
+/// The index of a task of a program.
 pub type Who = usize;
 
-/// Those who wait for one thing, in the order in which they began to, and how much each waits for.
+/// The waiters for one primitive, in the order of their arrival, each with its amount.
 #[derive(Default)]
 pub struct Line {
     standing: RefCell<VecDeque<Ticket>>,
@@ -40,8 +40,8 @@ impl Drop for Standing<'_> {
 }
 
 impl Line {
-    /// Runs `future`, by which `who` waits for so much. Who is served must be the first of those who had to wait,
-    /// but for the `excused`.
+    /// Runs `future`, by which `who` waits for this amount. Checks that the served task is the first waiter, except for
+    /// `excused` tasks.
     pub async fn stand<T, E>(
         &self,
         (who, amount): (Who, u32),
@@ -77,7 +77,7 @@ impl Line {
         let earlier =
             standing.iter().find(|other| other.number < ticket.number && !excused.contains(&other.who));
         let Some(earlier) = earlier.filter(|_| !excused.contains(&ticket.who)) else { return };
-        panic!("task {} is served before {}", ticket.who, earlier.who);
+        panic!("task {} is served before task {}", ticket.who, earlier.who);
     }
 
     fn first_amount(&self) -> Option<u32> {
@@ -87,15 +87,16 @@ impl Line {
 
 /// A value on its way through the channel.
 #[derive(Debug)]
-pub struct Value(pub u32, #[expect(dead_code, reason = "it is counted")] Rc<()>);
+pub struct Value(pub u32, #[expect(dead_code, reason = "the references are counted")] Rc<()>);
 
-/// Tasks that need not be served in turn.
+/// Tasks that need not be served in order.
 pub type Excused = RefCell<BTreeSet<Who>>;
 
 #[derive(Default)]
 pub struct Oracle {
     pub excused: Excused,
-    /// Locks excuse nobody: only one at a time can have been served and not know it.
+    /// An empty set for locks, which excuse no task: only one task at a time can be granted a lock without having
+    /// noticed it.
     pub nobody: Excused,
 
     pub locks: [Line; 2],
@@ -106,7 +107,7 @@ pub struct Oracle {
 
     pub senders: Line,
     pub receivers: Line,
-    /// Sent, and not received.
+    /// The values that were sent and not received.
     sent: RefCell<VecDeque<u32>>,
     closed: Cell<bool>,
     values: Cell<u32>,
@@ -118,15 +119,15 @@ pub struct Oracle {
 
     set: Cell<bool>,
     sets: Cell<u32>,
-    /// Who waits for the flag.
+    /// The number of tasks that wait for the event.
     hoping: Cell<u32>,
 
-    /// Who waits to be notified, or for the value after that.
+    /// The number of tasks that wait to be notified, or for the lock after that.
     listening: Cell<u32>,
     notified: Cell<u32>,
 }
 
-/// Undoes something when it is dropped.
+/// Calls its function when it is dropped.
 pub struct Undo<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Undo<F> {
@@ -136,12 +137,12 @@ impl<F: FnMut()> Drop for Undo<F> {
 }
 
 impl Oracle {
-    /// From now on `who` may notice out of turn that it was served: since it is awake anyway.
+    /// Allows `who` to notice out of order that it was served, since the task also wakes for another reason.
     pub fn excuse(&self, who: Who) {
         self.excused.borrow_mut().insert(who);
     }
 
-    /// `who` has the lock, until what this returns is dropped.
+    /// Notes that `who` holds the lock until the returned value is dropped.
     pub fn has_lock(&self, at: usize, who: Who) -> Undo<impl FnMut()> {
         let holder = &self.holders[at];
         assert_eq!(holder.replace(Some(who)), None, "one has it at a time");
@@ -150,7 +151,7 @@ impl Oracle {
 
     pub fn has_permits(&self, count: u32) -> Undo<impl FnMut()> {
         self.held.set(self.held.get() + count);
-        assert!(self.held.get() <= PERMITS, "there are no more permits than there are");
+        assert!(self.held.get() <= PERMITS, "at most all permits are held");
         Undo(move || self.held.set(self.held.get() - count))
     }
 
@@ -162,7 +163,7 @@ impl Oracle {
     pub fn sent(&self, number: u32) {
         assert!(!self.closed.get(), "nothing is sent after the end");
         self.sent.borrow_mut().push_back(number);
-        assert!(self.sent.borrow().len() <= ROOM, "there is no more in it than there is room for");
+        assert!(self.sent.borrow().len() <= ROOM, "the channel holds at most its capacity");
     }
 
     pub fn received(&self, value: &Value) {
@@ -181,7 +182,7 @@ impl Oracle {
         self.closed.get() && self.sent.borrow().is_empty()
     }
 
-    /// Somebody comes to the barrier, and leaves when what this returns is dropped.
+    /// Notes that a task arrives at the barrier, and leaves it when the returned value is dropped.
     pub fn arrives(&self) -> (u32, Undo<impl FnMut()>) {
         let number = self.arrivals.get();
         self.arrivals.set(number + 1);
@@ -199,7 +200,10 @@ impl Oracle {
             assert_eq!(self.arrived.borrow().len(), PARTY - 1, "the last one is the leader");
             self.passed.borrow_mut().extend(self.arrived.take());
         } else {
-            assert!(self.passed.borrow_mut().remove(&number), "who passes was there when the last one came");
+            assert!(
+                self.passed.borrow_mut().remove(&number),
+                "a passing task had arrived before the last one"
+            );
         }
     }
 
@@ -208,7 +212,7 @@ impl Oracle {
         self.sets.set(self.sets.get() + u32::from(is_set));
     }
 
-    /// Somebody waits for the flag. What this returns says whether it may go on.
+    /// Notes that a task waits for the event. The returned function tells whether the task may continue.
     pub fn hopes(&self) -> (impl Fn() -> bool, Undo<impl FnMut()>) {
         let before = self.sets.get() - u32::from(self.set.get());
         self.hoping.set(self.hoping.get() + 1);
@@ -219,7 +223,7 @@ impl Oracle {
         self.listening.set(self.listening.get() + 1);
         Undo(|| {
             self.listening.set(self.listening.get() - 1);
-            // If it was notified, another is instead, as long as there is one.
+            // The notification of this task passes to another listener, if one exists.
             self.notified.set(self.notified.get().min(self.listening.get()));
         })
     }
@@ -231,28 +235,28 @@ impl Oracle {
 
     pub fn hears(&self) {
         let before = self.notified.get();
-        self.notified.set(before.checked_sub(1).expect("who goes on was notified"));
+        self.notified.set(before.checked_sub(1).expect("a task that continues was notified"));
     }
 
-    /// Nobody can move any more: then nobody waits for what is there.
+    /// Checks, when no task can continue, that no task waits for something that is available.
     pub fn all_rest(&self) {
         for (line, holder) in self.locks.iter().zip(&self.holders) {
-            assert!(
-                line.first_amount().is_none() || holder.get().is_some(),
-                "who waits for a lock: it is taken"
-            );
+            assert!(line.first_amount().is_none() || holder.get().is_some(), "a lock with waiters is held");
         }
         let free = PERMITS - self.held.get();
         assert!(
             self.permits.first_amount().is_none_or(|amount| amount > free),
-            "who waits for permits lacks some"
+            "the first waiter lacks permits"
         );
         let sent = self.sent.borrow().len();
         let is_open = !self.closed.get();
-        assert!(self.senders.first_amount().is_none() || (is_open && sent == ROOM), "who sends has no room");
+        assert!(
+            self.senders.first_amount().is_none() || (is_open && sent == ROOM),
+            "a waiting sender has no capacity"
+        );
         assert!(
             self.receivers.first_amount().is_none() || (is_open && sent == 0),
-            "who receives has nothing"
+            "a waiting receiver has no value"
         );
         assert!(self.arrived.borrow().len() < PARTY && self.passed.borrow().is_empty(), "too few are there");
         assert!(self.hoping.get() == 0 || !self.set.get(), "the flag is not set");
@@ -263,7 +267,7 @@ impl Oracle {
         );
     }
 
-    /// All tasks are over. How many values are in the channel?
+    /// Checks that no resource is held after the end of all tasks. Returns the number of values in the channel.
     pub fn all_ended(&self) -> usize {
         assert!(self.holders.iter().all(|holder| holder.get().is_none()));
         assert_eq!((self.held.get(), self.hoping.get(), self.listening.get()), (0, 0, 0));

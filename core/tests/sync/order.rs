@@ -67,15 +67,15 @@ fn one_that_comes_before_is_refused_with_both_names() {
         log.add(acquire(&left).await.err());
         log.add(acquire(&right).await.err());
         drop(held);
-        // Now it may.
+        // Now the task may acquire the lock.
         let held = acquire(&left).await.unwrap();
         let later = acquire(&right).await.unwrap();
-        // The earlier is given back first, which changes nothing of what comes after the later.
+        // Releasing the earlier lock first makes no difference for locks that precede the later one.
         drop(held);
         log.add(acquire(&left).await.err());
         drop(later);
         log.add(acquire(&left).await.err());
-        // Twice the same.
+        // A lock may not be named twice.
         log.add(acquire((&left, &left)).await.err());
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -98,7 +98,7 @@ fn one_that_comes_before_is_refused_with_both_names() {
     assert_eq!(format!("{order:?}"), "[]");
 }
 
-/// Beazley's philosophers: each takes two forks, and nobody starves.
+/// Beazley's philosophers: each takes two forks, and none starves.
 #[test]
 fn philosophers_dine() {
     let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
@@ -142,7 +142,7 @@ fn what_is_asked_for_counts_as_what_is_held() {
         yields(handle, 3).await;
     });
     world.turn();
-    // Else it would have the one while it waits for the other, in either order.
+    // Otherwise the task could hold one lock while it waits for the other, in either order.
     world.spawn(async {
         let (first, second) = join(acquire(&right), acquire(&left)).await;
         log.add((first.err(), second.map(|_| ()).is_err()));
@@ -169,7 +169,7 @@ fn limits_are_errors() {
         let both = acquire([&locks[0], &locks[1]]).await.unwrap();
         log.add(acquire(&locks[2]).await.err());
         drop(both);
-        // Of another order anything goes.
+        // Locks of another order are not restricted.
         let held = acquire(&stranger).await.unwrap();
         log.add(acquire([&locks[2]]).await.err());
         drop(held);

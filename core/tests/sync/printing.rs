@@ -5,7 +5,7 @@ use sinbin_core::task::{Handle, NoWakers, RunContext};
 
 use crate::support::World;
 
-/// Who looks for what hangs sees how each stands.
+/// The debug output shows the state of each primitive, as needed to find the cause of a hang.
 #[test]
 fn what_is_printed_says_how_it_stands() {
     let run_context = RunContext::new(&NoWakers);
@@ -34,7 +34,8 @@ fn what_is_printed_says_how_it_stands() {
     assert_eq!(format!("{barrier:?}"), "Barrier { tasks: 3, waiting: 1, .. }");
 }
 
-/// Beside who has it, its place in the order; of what it protects nothing, as that may be changing.
+/// The output of an ordered lock shows its holder and its rank, but not its value, which may be in the middle of a
+/// change.
 #[test]
 fn what_is_printed_of_a_lock_in_an_order_is_its_place() {
     let run_context = RunContext::new(&NoWakers);
@@ -53,7 +54,7 @@ fn what_is_printed_of_a_lock_in_an_order_is_its_place() {
     assert!(task.is_over());
 }
 
-/// A lock that nobody needs any more gives its value away.
+/// A lock that is no longer needed returns its value.
 #[test]
 fn a_lock_gives_its_value_away() {
     let run_context = RunContext::new(&NoWakers);

@@ -12,13 +12,13 @@ use crate::cases::cases;
 use crate::oracle::{Oracle, PARTY, PERMITS, ROOM, Value, Who};
 use crate::support::{World, yields};
 
-/// What a task does; the numbers of turns are how long it keeps what it got.
+/// An operation of a task. The number of turns is the time for which the task keeps what it acquires.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Yield(usize),
     Sleep(u64),
     Lock(usize, usize),
-    /// The one lock, then the other as well.
+    /// Acquires this lock, and then the other one as well.
     Nested(usize, usize),
     Acquire(u32, usize),
     TryAcquire(u32, usize),
@@ -36,14 +36,14 @@ enum Deed {
     NotifyAll,
 }
 
-/// A deed, and after how many turns the task loses its patience with it.
+/// An operation, and the number of turns after which the task gives it up.
 #[derive(Clone, Copy, Debug)]
 struct Op {
     deed: Deed,
     patience: Option<usize>,
 }
 
-/// A program for each task, and which task is cancelled before which turn.
+/// A program for each task, and cancellations: before which turn, and of which task.
 #[derive(Clone, Debug)]
 struct Plan {
     tasks: Vec<Vec<Op>>,
@@ -81,7 +81,7 @@ fn plan(patience: impl Strategy<Value = Option<usize>>) -> impl Strategy<Value =
     (tasks, cancels).prop_map(|(tasks, cancels)| Plan { tasks, cancels })
 }
 
-/// All there is to wait for.
+/// The primitives that the tasks share.
 struct Things<'d> {
     handle: Handle<'d>,
     locks: [Lock<'d, u32>; 2],
@@ -107,8 +107,7 @@ impl<'d> Things<'d> {
         }
     }
 
-    /// Runs a program to its end, whatever is refused on the way: a task that is cancelled goes on, to be refused
-    /// at every wait.
+    /// Runs a program to its end, regardless of refusals. A cancelled task continues and is refused at every wait.
     async fn run(&self, who: Who, program: &[Op]) {
         for op in program {
             let Some(turns) = op.patience else {
@@ -287,12 +286,12 @@ fn try_plan(plan: &Plan) {
     things.check_that_all_is_given_back();
 }
 
-/// Whether something happens yet; if it takes time, that passes.
+/// Returns true if a task can still run. Advances the clock to the next deadline if necessary.
 fn turns_left(world: &mut World<'_>, turn: usize, plan: &Plan) -> bool {
     match world.executor.kernel.rest() {
         Rest::Ready => true,
         Rest::Until(deadline) => {
-            assert!(deadline < Instant::NEVER, "nobody waits for the outside");
+            assert!(deadline < Instant::NEVER, "no task waits for the outside");
             world.now = deadline;
             true
         }
@@ -300,7 +299,7 @@ fn turns_left(world: &mut World<'_>, turn: usize, plan: &Plan) -> bool {
     }
 }
 
-/// How many cases; miri takes a thousand times as long.
+/// Returns the number of cases. Miri takes a thousand times as long.
 const fn many(cases: u32) -> u32 {
     if cfg!(miri) { 6 } else { cases }
 }
@@ -308,26 +307,26 @@ const fn many(cases: u32) -> u32 {
 proptest! {
     #![proptest_config(cases(many(1000)))]
 
-    /// Nobody loses its patience: served is, in turn, who waits.
+    /// Without timeouts, waiters are served in order.
     #[test]
     fn the_patient_are_served_in_turn(plan in plan(Just(None))) {
         try_plan(&plan);
     }
 
-    /// Futures are dropped anywhere.
+    /// Futures are dropped at any point.
     #[test]
     fn the_impatient_leave_nothing_behind(plan in plan(option::of(0..5_usize))) {
         try_plan(&plan);
     }
 
-    /// Whoever takes what, and however nested: locks in order never stall.
+    /// Locks of an order never stall, for any nesting.
     #[test]
     fn locks_in_order_never_stall(tasks in vec(vec(vec(0..4_usize, 1..4), 1..5), 1..6)) {
         try_orders(&tasks);
     }
 }
 
-/// Each task takes locks, one group after another, and keeps them until it is refused one or has all.
+/// Each task acquires groups of locks one after another, and keeps them until it has all or is refused one.
 fn try_orders(tasks: &[Vec<Vec<usize>>]) {
     let run_context = RunContext::new(&NoWakers);
     let handle = Handle::new(&run_context);

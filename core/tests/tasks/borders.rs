@@ -10,7 +10,7 @@ use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, Wait
 
 use crate::support::{Log, World};
 
-/// Polls once, as an executor of its own would.
+/// Polls the future once with a waker that the loop does not know, as an executor within a task would.
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -36,7 +36,7 @@ fn outside_a_task_everything_is_elsewhere() {
         let Poll::Ready(Err(error)) = poll_once(pin!(child.join())) else { panic!("it fails") };
         assert_eq!(error.why, JoinErrorKind::Wait(WaitError::Elsewhere));
         assert!(!handle.wake(child.task()) && !handle.cancel(child.task()) && !child.cancel());
-        // The same after a task has run, and has used up its step's budget.
+        // Operations fail in this way also after a task has used up the budget of its step.
         world.spawn(async move {
             let channel = Channel::<_, 1>::new(handle);
             for n in 0..100 {
@@ -48,7 +48,8 @@ fn outside_a_task_everything_is_elsewhere() {
     }
 }
 
-/// Also what a task has used before, and what would wait at once as nothing is there.
+/// A used connection also refuses operations outside of a task. An operation that would have to wait is refused instead
+/// of left pending.
 #[test]
 fn a_connection_that_was_read_empty_is_elsewhere_too() {
     let run_context = RunContext::new(&NoWakers);
@@ -99,7 +100,7 @@ fn a_loop_within_a_task_of_another() {
     let mut inner_world = World::new(inner);
     inner_world.spawn(async move {
         inner.yield_now().await;
-        // The outer loop's door is open, but it is not its task that waits.
+        // The outer loop's run context is open, but its running task is not the one that waits.
         assert_eq!(event.wait().await, Err(WaitError::Wrapped));
         assert_eq!(handle.wait_named().await, Err(WaitError::Wrapped));
         inner.sleep(Duration::from_secs(1)).await;
@@ -113,10 +114,10 @@ fn a_loop_within_a_task_of_another() {
     assert_eq!(world.run(), Rest::Empty);
 }
 
-/// An executor within a task: it polls a part only when that part's own waker says so.
+/// An executor within a task. Each part is polled only after its own waker was woken.
 struct Parts<F>(Vec<(Running<F>, Arc<Part>)>);
 
-/// None when it has ended.
+/// The future of a part, or none after it has completed.
 type Running<F> = Option<Pin<Box<F>>>;
 
 struct Part {
@@ -214,7 +215,7 @@ fn there_what_need_not_wait_works_and_sleeps_do_and_who_is_out_of_budget_goes_on
     assert_eq!(done, [0, 1, 2]);
 }
 
-/// An executor within a task waits for moments without being run again and again, and misses none.
+/// Sleeps and timeouts within a nested executor wake the task only when they are due, and none is missed.
 #[test]
 fn moments_are_waited_for_within_an_executor_of_its_own() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -234,7 +235,7 @@ fn moments_are_waited_for_within_an_executor_of_its_own() {
                     every.tick().await;
                     every.tick().await;
                 }
-                // The nearer one counts, and the farther one is left behind.
+                // The earlier deadline takes effect, and the later one is dropped.
                 3 => drop(handle.timeout(ms(9000), handle.sleep(ms(10))).await),
                 _ => drop(handle.timeout(ms(5), handle.sleep(ms(9000))).await),
             }
@@ -245,7 +246,7 @@ fn moments_are_waited_for_within_an_executor_of_its_own() {
             log.add((9, handle.now()));
         };
         sinbin_core::task::join(Parts::new((0..5).map(part)).run(), beside).await;
-        // Nothing is left of those that were dropped.
+        // A later sleep shows that the dropped sleeps and timeouts have left no timer behind.
         handle.sleep(ms(1)).await;
     });
     let mut steps = 0;
@@ -261,12 +262,12 @@ fn moments_are_waited_for_within_an_executor_of_its_own() {
     let at = |millis| sinbin_core::Instant::ZERO + ms(millis);
     let expected = [(4, 5), (3, 10), (9, 15), (1, 30), (2, 40), (0, 50)].map(|(n, millis)| (n, at(millis)));
     assert_eq!(log.take(), expected);
-    assert!(steps <= 20, "{steps} steps: it does not spin");
+    assert!(steps <= 20, "{steps} steps: the task must not spin");
     assert_eq!(world.now, at(51));
 }
 
-/// A sleep that is dropped is waited for no more; one that the task polls by itself from then on is waited for as
-/// usual.
+/// A dropped sleep has no timer any more. A sleep that the task polls with its own waker from some time on behaves like
+/// any other sleep.
 #[test]
 fn a_moment_can_change_hands() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -291,17 +292,17 @@ fn a_moment_can_change_hands() {
             assert!(dropped.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
         }
         drop(dropped);
-        assert_eq!(Arc::strong_count(&counts), 4, "and its waker is given back");
+        assert_eq!(Arc::strong_count(&counts), 4, "the dropped sleep releases its waker");
         drop(waker);
         handle.sleep(ms(20)).await;
         log.add(*counts.0.lock().unwrap());
-        // Now it is the task's own.
+        // From now on the task itself polls the sleep.
         let mut sleep = handle.sleep(ms(10));
         let waker = Waker::from(counts.clone());
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
         (&mut sleep).await;
         log.add(*counts.0.lock().unwrap());
-        // The sleep goes to another task, in the middle.
+        // The pending sleep moves to another task.
         let mut sleep = handle.sleep(ms(10));
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
         handle
@@ -313,6 +314,6 @@ fn a_moment_can_change_hands() {
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [1, 1, 7]);
-    assert_eq!(Arc::strong_count(&count), 1, "all wakers are given back");
+    assert_eq!(Arc::strong_count(&count), 1, "all wakers are dropped");
     assert_eq!(world.now, sinbin_core::Instant::ZERO + ms(40));
 }

@@ -21,10 +21,10 @@ fn a_wait_is_refused_and_every_later_one() {
     });
     world.run();
     world.cancel(task.task());
-    assert_eq!(world.view(task.task()).state, TaskState::Ready, "it is out of the bin at once");
+    assert_eq!(world.view(task.task()).state, TaskState::Ready, "it leaves the wait tables at once");
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Err(Error::Wait(WaitError::Cancelled)); 3]);
-    assert!(!world.host.peers.contains_key(&source), "what it owns is given back");
+    assert!(!world.host.peers.contains_key(&source), "what it owns is dropped");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn who_does_not_listen_is_dropped_where_it_stands() {
         });
         world.turn();
         world.cancel(task.task());
-        // One that is ready is told after its next step.
+        // A task that is ready learns of the cancellation after its next step.
         world.turn();
         world.turn();
         assert_eq!(log.take(), ["dropped"], "{what}");
@@ -100,7 +100,7 @@ fn one_that_listens_in_part_is_told() {
     let handle = Handle::new(&run_context);
     let mut world = World::new(handle);
     let task = world.spawn(async move {
-        // The sleep can't be told; the other can.
+        // The sleep can't return an error, but `wait_named` can.
         select(handle.sleep(Duration::from_secs(1)), handle.wait_named()).await;
         log.add("told");
     });
@@ -297,7 +297,8 @@ fn a_loop_that_is_dropped_drops_its_tasks() {
     assert!(task.is_over());
 }
 
-/// Operations that never wait, as what they look for is always there. Each kind of them is refused once.
+/// Operations that never wait because data, a permit or capacity is always available. Each of them fails once after the
+/// cancellation.
 #[test]
 fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
     let all = ["recv", "channel", "accept", "send", "send_all", "lock", "semaphore", "job", "connect"];
@@ -355,14 +356,14 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
         world.turn();
         assert_eq!(log.take(), ["begins", "told"], "{what}: at once");
         assert_eq!(world.peer(source).inbox.len(), before, "{what}: and does nothing more");
-        assert!(world.host.jobs.is_empty(), "{what}: a job that nobody waits for is not begun");
+        assert!(world.host.jobs.is_empty(), "{what}: no job begins");
         assert_eq!(world.run(), Rest::Empty);
         assert_eq!(log.take(), ["cleaned up"], "{what}");
     }
 }
 
-/// The first operation of a cancelled task fails also where it was never run, or cancels itself, or is within a shield
-/// at that time.
+/// The first operation outside of a shield fails also if the task was cancelled before its first step, by itself, or
+/// within a shield.
 #[test]
 fn the_next_operation_is_the_first_one_outside_of_a_shield() {
     for how in ["before its first step", "by itself", "in a shield", "while it is ready"] {
@@ -405,7 +406,8 @@ fn the_next_operation_is_the_first_one_outside_of_a_shield() {
     }
 }
 
-/// A task that is told and goes on as if nothing was is refused when others should have their turn, and then ended.
+/// A cancelled task that ignores the error and never waits is refused again when its step's budget is spent, and is
+/// then dropped.
 #[test]
 fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -428,7 +430,7 @@ fn one_that_goes_on_without_waiting_is_ended_all_the_same() {
     assert!(task.is_over());
 }
 
-/// Tasks that cancel a task again change nothing by that, whichever way they do it.
+/// A repeated cancellation by tasks has no effect, regardless of how they cancel.
 #[test]
 fn a_shield_holds_however_often_tasks_cancel() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -475,7 +477,7 @@ fn a_shield_holds_however_often_tasks_cancel() {
     assert_eq!(log.take(), ["cleaned up", "over", "woken"]);
 }
 
-/// The host's last word: all tasks are told, those that are spawned from there on too, and then all are ended.
+/// The end of a host: all tasks are cancelled, including those spawned afterwards. Then `end_all` drops the rest.
 #[test]
 fn what_is_spawned_while_all_end_is_cancelled_as_well() {
     struct Spawns<'d>(Handle<'d>, &'d Log<&'static str>, u32);

@@ -9,7 +9,7 @@ fn failed<T>(op: Op, source: SourceId, error: IoError) -> Result<T, Error> {
     Err(Error::Failed(Failure { op, source, error }))
 }
 
-/// A host may say that there is something where there is nothing: it was there a moment ago, or for somebody else.
+/// A host may report readiness that does not exist, for example because another task has consumed it.
 #[test]
 fn false_readiness_ends_no_wait() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -39,7 +39,7 @@ fn false_readiness_ends_no_wait() {
     assert_eq!(log.take(), [1, 2, 3]);
 }
 
-/// What each waits for fails, and says on what: those who just look, and those who wait.
+/// Each operation returns the error with its source, both when it fails immediately and when it fails after a wait.
 #[test]
 fn a_connection_that_breaks_in_the_middle_is_an_error_to_whoever_uses_it() {
     let run_context = RunContext::new(&NoWakers);
@@ -74,7 +74,8 @@ fn a_connection_that_breaks_in_the_middle_is_an_error_to_whoever_uses_it() {
     }
 }
 
-/// The end of a job is not that of a connection, though their places have one number; and the other way round.
+/// The end of a job wakes no waiter for the source of equal index, and the end of a source wakes no waiter for such a
+/// job.
 #[test]
 fn a_job_that_is_gone_ends_no_wait_for_a_source_of_the_same_number() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -86,7 +87,7 @@ fn a_job_that_is_gone_ends_no_wait_for_a_source_of_the_same_number() {
         world.spawn(async move {
             join(
                 async {
-                    let lost: Result<(), _> = handle.job(|| panic!("nobody computes it")).await;
+                    let lost: Result<(), _> = handle.job(|| panic!("the job is not computed")).await;
                     log.add((n, "job", lost.is_err_and(|lost| lost == JobError::Failed)));
                 },
                 async {
@@ -115,7 +116,7 @@ fn a_job_that_is_gone_ends_no_wait_for_a_source_of_the_same_number() {
     assert_eq!(said, [(1, "readable", true), (2, "job", true)]);
 }
 
-/// Without a wait: an empty buffer is full at once.
+/// With an empty buffer, receiving and sending complete without a wait.
 #[test]
 fn nothing_is_received_into_nothing_and_nothing_sent_of_nothing() {
     let run_context = RunContext::new(&NoWakers);
@@ -145,7 +146,7 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
         let (received, sent) = join(conn.recv(&mut buffer), conn.send_all(b"hello")).await;
         log.add((received, sent));
         log.add((conn.recv_with(<[u8]>::len).await, conn.writable().await));
-        // Others that wait for nothing still work: it may say goodbye.
+        // Operations that never wait still work, so a cancelled task can send a last message.
         assert_eq!(conn.try_send(b"bye"), Ok(3));
         conn
     });
@@ -159,7 +160,8 @@ fn who_is_cancelled_in_the_middle_of_receiving_or_sending_is_told() {
     assert_eq!(log.take(), [(Err(cancelled), Err(cancelled)); 2]);
 }
 
-/// Whoever comes while a message is under way is refused before its first byte, in another task or in the same.
+/// While a message is under way, another send is refused before its first byte, in another task or in another future of
+/// this task.
 #[test]
 fn messages_are_sent_whole_or_refused_before_their_first_byte() {
     let rooms = (1..40_usize).step_by(if cfg!(miri) { 19 } else { 1 });
@@ -212,7 +214,7 @@ fn messages_are_sent_whole_or_refused_before_their_first_byte() {
     }
 }
 
-/// The bytes of the messages above, as they were sent.
+/// The sent bytes are those of whole messages, with nothing in between.
 #[test]
 fn nothing_lands_inside_of_a_message() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -244,7 +246,7 @@ fn nothing_lands_inside_of_a_message() {
     assert_eq!(sent, whole, "in the order of their ends, and nothing between");
 }
 
-/// A message that was given up in the middle is in nobody's way.
+/// A partly sent message that was given up does not block later operations.
 #[test]
 fn who_gives_up_sending_leaves_the_connection_to_others() {
     let run_context = RunContext::new(&NoWakers);
@@ -255,7 +257,7 @@ fn who_gives_up_sending_leaves_the_connection_to_others() {
     world.peer(source).room = 3;
     world.spawn(async move {
         select(conn.send_all(b"hello"), handle.yield_now()).await;
-        assert_eq!(conn.try_send(b"x"), Ok(0), "there is no room, but nobody else");
+        assert_eq!(conn.try_send(b"x"), Ok(0), "the buffer is full, but no other send is under way");
         select(conn.recv(&mut [0]), handle.yield_now()).await;
         select(conn.recv_with(<[u8]>::len), handle.yield_now()).await;
         let nothing = Err(Error::Failed(Failure { op: Op::Recv, source, error: IoError::WouldBlock }));
@@ -274,7 +276,7 @@ async fn receive(conn: &Conn<'_>, way: &str) -> Result<usize, Error> {
     }
 }
 
-/// Bytes that one future waits for go to no other, in another task or in the same, whichever way that asks.
+/// Bytes that one future waits for are not received by another one, in the same task or in another, by any method.
 #[test]
 fn what_one_waits_to_receive_nobody_else_takes() {
     for first in ["recv", "recv_with"] {
@@ -287,7 +289,7 @@ fn what_one_waits_to_receive_nobody_else_takes() {
                 let source = conn.source();
                 let (mine, other) = (conn.clone(), conn);
                 let waits = async move { log.add((first, receive(&mine, first).await)) };
-                // This future runs when the bytes are there and the first has not run yet.
+                // This future runs when the bytes have arrived and the first future has not run yet.
                 let takes = async move {
                     handle.wait_named().await.unwrap();
                     log.add((second, receive(&other, second).await));
@@ -315,7 +317,7 @@ fn what_one_waits_to_receive_nobody_else_takes() {
     }
 }
 
-/// Of two tasks that wait for the end of a connection, the kernel has a place for one.
+/// The kernel has one wait slot for the hangup of a connection, so a second task is refused.
 #[test]
 fn the_end_of_a_connection_is_waited_for_by_one_task() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());

@@ -9,7 +9,7 @@ use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
 
 use crate::support::{Falls, Log, World, yields};
 
-/// Ends in so many turns, as it is told; says so if it is not let.
+/// Ends after this many turns with this result, and logs if it is dropped before.
 async fn child(
     handle: Handle<'_>,
     log: &Log<&'static str>,
@@ -64,8 +64,8 @@ fn the_first_error_cancels_the_others_and_is_returned() {
         let label = "tasks::grouping::child, spawned at";
         assert!(said.starts_with(&format!("bad\n  in task {bad} ({label}")), "{said}");
         results.add(failed.cause);
-        assert!(group.is_empty(), "all are over");
-        assert!(group.spawn(child(handle, log, 0, Ok(1))).is_err(), "it takes no more");
+        assert!(group.is_empty(), "all tasks have ended");
+        assert!(group.spawn(child(handle, log, 0, Ok(1))).is_err(), "the group accepts no more tasks");
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(results.take(), [Cause::Error("bad")]);
@@ -88,7 +88,7 @@ fn those_who_clean_up_are_waited_for_and_told_once() {
         group.spawn(cleaner("one")).ok().unwrap();
         group.spawn(cleaner("other")).ok().unwrap();
         group.spawn(async { Err("bad") }).ok().unwrap();
-        // Each of them fails in turn; none of that cancels a second time.
+        // Each task fails in turn, and none of these failures cancels the others a second time.
         while let Some(result) = group.next().await {
             log.add(match why(result) {
                 Err(Cause::Error(error)) => error,
@@ -153,10 +153,10 @@ fn who_leaves_early_takes_its_tasks_with_it() {
             Err("body")
         })
         .await;
-        assert_eq!(log.take(), ["dropped"], "they are over before the scope is");
+        assert_eq!(log.take(), ["dropped"], "the tasks end before the scope");
         results.add(why(result));
 
-        // A group that is dropped, by whatever.
+        // A group that is dropped explicitly.
         let group = Group::new(handle);
         group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
         handle.yield_now().await;
@@ -317,7 +317,7 @@ fn one_task_waits_for_a_group() {
     });
     assert_eq!(world.run(), Rest::Empty);
     let results = results.take();
-    assert_eq!(results[0], Some(Err(Cause::Wait(WaitError::Busy))), "and nothing is lost by that");
+    assert_eq!(results[0], Some(Err(Cause::Wait(WaitError::Busy))), "no result is lost");
     assert_eq!(results.len(), 2);
 }
 
@@ -339,7 +339,7 @@ fn a_scope_that_nobody_could_wake_does_not_spin() {
         // An executor within the task, whose waker the kernel does not know.
         let waker = Waker::from(Arc::new(Nobody));
         let Poll::Ready(joined) = joins.as_mut().poll(&mut Context::from_waker(&waker)) else {
-            panic!("it is refused");
+            panic!("the join is refused");
         };
         results.add(why(joined));
     });
@@ -366,7 +366,7 @@ fn two_groups_in_one_task() {
     assert_eq!(results.take(), [Ok(()), Err(Cause::Error("bad"))]);
 }
 
-/// Has a child in a scope that would clean up if it were told, and a child of that one's own.
+/// Runs a scope with a child that would clean up if it were cancelled. The child has a group with a child of its own.
 async fn family<'d>(handle: Handle<'d>, log: &'d Log<&'static str>) -> Result<(), Failed<&'static str>> {
     scope(handle, async |group| {
         group
@@ -395,7 +395,7 @@ async fn family<'d>(handle: Handle<'d>, log: &'d Log<&'static str>) -> Result<()
     .await
 }
 
-/// Every way to drop a scope before its end ends its tasks there and then, and theirs.
+/// A scope that is dropped before its end drops its tasks and their tasks at once, regardless of how it is dropped.
 #[test]
 fn no_task_outlives_a_scope_that_is_dropped() {
     let ways =
@@ -433,8 +433,8 @@ fn no_task_outlives_a_scope_that_is_dropped() {
                     use futures_util::StreamExt;
                     let mut all: futures_util::stream::FuturesUnordered<_> =
                         std::iter::once(family(handle, log)).collect();
-                    // The scope is refused, since the kernel could not wake it; its task has begun by then, or never
-                    // does.
+                    // The scope is refused because the kernel could not wake it. Its task has already begun by then, or
+                    // never begins.
                     assert!(matches!(all.next().await, Some(Err(failed)) if failed.cause == Cause::Wait(WaitError::Wrapped)));
                     drop(all);
                     log.take();
@@ -455,7 +455,7 @@ fn no_task_outlives_a_scope_that_is_dropped() {
             world.turn();
         }
         match way {
-            // The task is told, and waits for its children to clean up, until its host has no more patience.
+            // The cancelled task waits until its children have cleaned up, or until the host cancels it a second time.
             "cancelled" => {
                 world.cancel(task.task());
                 world.run_for(Duration::from_secs(5));
@@ -467,7 +467,7 @@ fn no_task_outlives_a_scope_that_is_dropped() {
             "host" => {
                 world.executor.kernel.cancel_all();
                 world.turn();
-                assert_eq!(log.take(), [""; 0], "they clean up");
+                assert_eq!(log.take(), [""; 0], "the tasks clean up");
                 for _ in 0..2 {
                     world.executor.kernel.end_all();
                     world.turn();
@@ -490,7 +490,8 @@ fn no_task_outlives_a_scope_that_is_dropped() {
     }
 }
 
-/// Whatever the tasks hold goes back there and then: a connection is closed, a lock goes to the next.
+/// The tasks of a dropped scope release what they own at once: a connection is closed, a lock passes to its next
+/// waiter.
 #[test]
 fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -507,7 +508,11 @@ fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
                     struct Knows<'d>(Handle<'d>, sinbin_core::TaskId);
                     impl Drop for Knows<'_> {
                         fn drop(&mut self) {
-                            assert_eq!(self.0.current(), Ok(self.1), "it is its own step");
+                            assert_eq!(
+                                self.0.current(),
+                                Ok(self.1),
+                                "the destructor runs in the task's own step"
+                            );
                         }
                     }
                     let _knows = Knows(handle, me);
@@ -521,18 +526,19 @@ fn what_tasks_of_a_dropped_scope_hold_is_given_back_at_once() {
         });
         let next = async {
             yields(handle, 3).await;
-            // This future waits for the other to give the lock back.
+            // This future waits until the other one releases the lock.
             select(lock.lock(), handle.sleep(Duration::from_millis(5))).await;
         };
         select(hold, next).await;
         log.add(if lock.try_lock().unwrap().is_some() { "free" } else { "held" });
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert!(!world.host.peers.contains_key(&source), "it is closed");
+    assert!(!world.host.peers.contains_key(&source), "the connection is closed");
     assert_eq!(log.take(), ["free"]);
 }
 
-/// A group whose own task runs can't be ended under it; and one that ends after all tasks does nothing.
+/// A task that drops its own group is cancelled, since a running task can't be dropped. A group dropped after the end
+/// of all tasks has no effect.
 #[test]
 fn a_task_that_drops_its_own_group_is_cancelled() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -555,7 +561,7 @@ fn a_task_that_drops_its_own_group_is_cancelled() {
     assert_eq!(log.take(), ["goes on", "told", "over"]);
 }
 
-/// All errors are there: of tasks that fail in the same turn, and of those that fail while they end.
+/// All errors are reported: those of tasks that fail in one turn, and those of tasks that fail during cleanup.
 #[test]
 fn no_error_is_lost() {
     for body_fails in [false, true] {
@@ -602,8 +608,7 @@ fn no_error_is_lost() {
     }
 }
 
-/// A group that is joined, and not a scope, has all errors too; so has one whose parent is cancelled while a task
-/// fails.
+/// A joined group reports all errors as a scope does, also when its parent is cancelled while a task fails.
 #[test]
 fn a_group_that_is_joined_has_all_errors() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -639,7 +644,7 @@ fn a_group_that_is_joined_has_all_errors() {
     );
 }
 
-/// A task that panics as its group is dropped takes none of the others along.
+/// A task that panics while its group is dropped does not prevent the other tasks from being dropped.
 #[test]
 fn all_are_ended_though_one_panics_at_that() {
     struct Breaks;
@@ -671,7 +676,7 @@ fn all_are_ended_though_one_panics_at_that() {
     assert_eq!(log.take(), ["dropped", "dropped", "dropped", "goes on"]);
 }
 
-/// A scope around a shield does not take away from the body that it is told.
+/// A cancelled body that is shielded within a scope is refused at its next operation after the shield.
 #[test]
 fn a_body_that_is_shielded_is_told_by_its_next_operation() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());

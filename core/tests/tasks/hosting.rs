@@ -14,7 +14,7 @@ fn peer(says: &[u8]) -> Peer {
     Peer { inbox: says.iter().copied().collect(), room: 3, ..Peer::default() }
 }
 
-/// What does not wait takes what there is, and says so where there is nothing.
+/// Operations that never wait return what is available, and `WouldBlock` otherwise.
 #[test]
 fn who_tries_gets_what_is_there() {
     let run_context = RunContext::new(&NoWakers);
@@ -31,7 +31,7 @@ fn who_tries_gets_what_is_there() {
         let nothing = Err(Error::Failed(Failure { op: Op::Recv, source, error: IoError::WouldBlock }));
         assert_eq!(conn.try_recv(&mut buffer), nothing);
         assert_eq!(conn.try_send(b"12345"), Ok(3));
-        assert_eq!(conn.try_send(b"45"), Ok(0), "there is no room");
+        assert_eq!(conn.try_send(b"45"), Ok(0), "the buffer is full");
         assert_eq!(conn.peer(), Some(address(4000)));
         assert_eq!(conn.shutdown(), Ok(()));
         assert_eq!(conn.recv_with(<[u8]>::to_vec).await, Ok(b"later".to_vec()));
@@ -44,7 +44,8 @@ fn who_tries_gets_what_is_there() {
     assert_eq!(world.run(), Rest::Empty);
 }
 
-/// Whoever broke off before it was accepted is nobody; a host without room is asked again later; any other error ends it.
+/// A listener skips clients that broke off before they were accepted, and tries again later if its host has no
+/// capacity. Any other error is returned.
 #[test]
 fn a_listener_accepts_who_comes() {
     let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
@@ -83,7 +84,7 @@ fn a_listener_accepts_who_comes() {
     assert!(world.host.listeners.is_empty() && world.host.peers.is_empty(), "all are closed");
 }
 
-/// However many broke off before they were accepted, others have their turn in between.
+/// A listener lets other tasks run even if many clients broke off before they were accepted.
 #[test]
 fn a_listener_holds_up_nobody() {
     let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
@@ -109,7 +110,7 @@ fn a_listener_holds_up_nobody() {
     assert_eq!(log.take(), ["listens", "the other", "accepted"]);
 }
 
-/// It is asked again until it is there, or why it is not.
+/// The task asks its host again at each readiness, until the host reports a connection or an error.
 #[test]
 fn a_connection_that_is_made_is_there_when_its_host_says_so() {
     let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
@@ -124,12 +125,12 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
             }
         });
         world.turn();
-        let source = *world.host.peers.keys().next().expect("it is on its way");
+        let source = *world.host.peers.keys().next().expect("connecting has begun");
         for _ in 0..2 {
             world.host.dialled.push_back(Err(IoError::WouldBlock));
             world.executor.kernel.ready(source, Interest::SEND);
             world.turn();
-            assert!(world.host.dialled.is_empty(), "it was asked");
+            assert!(world.host.dialled.is_empty(), "the host was asked");
             assert_eq!(log.take(), []);
         }
         world.host.dialled.push_back(end);
@@ -140,7 +141,7 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
         let expected =
             end.map(|()| 3).map_err(|error| Error::Failed(Failure { op: Op::Connect, source, error }));
         assert_eq!(log.take(), [(source, expected)]);
-        assert!(world.host.peers.is_empty(), "it is closed in any case");
+        assert!(world.host.peers.is_empty(), "the connection is closed in either case");
     }
 }
 
@@ -154,7 +155,7 @@ fn a_job_is_computed_while_others_run() {
     world.spawn(async {
         handle.yield_now().await;
         let third = handle.job(|| ()).await;
-        assert_eq!(third, Err(JobError::Wait(WaitError::Full)), "there is room for two");
+        assert_eq!(third, Err(JobError::Wait(WaitError::Full)), "two jobs fit");
     });
     world.run();
     assert_eq!(log.take(), [0; 0]);
@@ -163,7 +164,7 @@ fn a_job_is_computed_while_others_run() {
     assert_eq!(log.take(), [1, 3]);
 }
 
-/// Nobody computes for a task that is gone.
+/// A job is dropped together with the task that waits for it.
 #[test]
 fn a_job_of_a_task_that_is_cancelled_is_given_up() {
     let run_context = RunContext::new(&NoWakers);
@@ -177,7 +178,7 @@ fn a_job_of_a_task_that_is_cancelled_is_given_up() {
     assert!(world.host.jobs.is_empty());
 }
 
-/// A service has the name of what serves its connections, for reports.
+/// In reports, a service has the name of the function that serves its connections.
 #[test]
 fn a_service_is_called_what_serves_its_connections() {
     async fn nobody(_: sinbin_core::task::Conn<'_>) {}

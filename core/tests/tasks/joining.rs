@@ -212,7 +212,7 @@ fn an_error_says_which_task_where_from_and_why() {
         handle.yield_now().await;
         child.cancel();
         let error = child.join().await.unwrap_err();
-        // With `?` it is the error of whoever waited, and says the same.
+        // The `?` operator converts the error into the error of the waiting task, and its text does not change.
         let passed_on = Error::from(error);
         assert_eq!((passed_on, passed_on.to_string()), (Error::Task(error), error.to_string()));
         log.add(error.to_string());
@@ -224,7 +224,7 @@ fn an_error_says_which_task_where_from_and_why() {
     assert_eq!(log.take(), [format!("task {task} ({name}, spawned at {place}) was cancelled")]);
 }
 
-/// The reports so far: the task's name and error, and whether it was cancelled.
+/// The reports so far: each task's name and error, and true if the task was cancelled.
 #[derive(Default)]
 struct Heard(std::sync::Mutex<Vec<(String, bool)>>);
 
@@ -237,7 +237,7 @@ impl Reports for Heard {
 }
 
 #[derive(Debug)]
-struct Own(#[expect(dead_code, reason = "it is only there")] u32);
+struct Own(#[expect(dead_code, reason = "only the error type matters")] u32);
 
 impl std::fmt::Display for Own {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -257,7 +257,7 @@ fn an_error_that_nobody_takes_is_reported() {
     let mut world = World::new(handle);
     let short = short.as_str();
     world.spawn(async move {
-        // Dropped before it is over, and after it.
+        // The first handle is dropped before the task ends, the second one after.
         drop(handle.spawn(async { Err::<(), _>("first") }).unwrap());
         let late = handle.spawn(async { Err::<u32, _>(String::from("second")) }).unwrap();
         handle.yield_now().await;
@@ -267,12 +267,12 @@ fn an_error_that_nobody_takes_is_reported() {
         drop(handle.spawn(async move { Err::<(), _>(short) }).unwrap());
         handle.yield_now().await;
         handle.yield_now().await;
-        // Of a group that is left.
+        // A task of a group that is dropped.
         let group = Group::<(), Error>::new(handle);
         group.spawn(async { Err(Error::Closed) }).unwrap();
         handle.yield_now().await;
         drop(group);
-        // Any error, of those that are said to be detached.
+        // A detached task may return any type of error.
         handle.detach(async { Err::<Own, _>(Own(1)) }).unwrap();
         handle.yield_now().await;
         handle.yield_now().await;
@@ -313,7 +313,7 @@ fn what_is_no_failure_or_is_taken_is_not_reported() {
     assert_eq!(
         *heard.0.lock().unwrap(),
         [(String::from("told"), true)],
-        "and whoever was cancelled is told apart"
+        "a report tells whether the task was cancelled"
     );
 }
 
@@ -340,7 +340,8 @@ fn a_detached_task_has_the_name_of_its_future() {
     assert_eq!(*named.0.lock().unwrap(), label.name);
 }
 
-/// A future that has the handle of its own task drops it when it is over, before its result is there.
+/// A future owns the handle of its own task. The handle is dropped together with the completed future, before the
+/// result is stored.
 #[test]
 fn a_result_whose_handle_falls_with_the_future_is_dropped_with_the_task() {
     struct Owns<'a, 'd> {

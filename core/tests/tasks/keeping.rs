@@ -12,7 +12,7 @@ fn copied(kept: &Kept<'_>) -> Vec<u8> {
     kept.with(<[u8]>::to_vec).unwrap()
 }
 
-/// More than eight bytes lie in a block, and fewer in the task's own place: it makes no difference to the task.
+/// More than eight bytes are stored in a block, and fewer in the task itself. A task sees no difference.
 #[test]
 fn bytes_are_kept_until_they_are_consumed() {
     for text in ["a few", "many more than eight"] {
@@ -58,7 +58,8 @@ fn where_nothing_is_there_nothing_is_kept() {
     assert_eq!(world.run(), Rest::Empty);
 }
 
-/// A block goes back wherever its bytes are dropped: within a callback, where the host is borrowed, when that is over.
+/// A block is returned to the loop wherever its bytes are dropped. Within a callback, which borrows the host, this
+/// happens when the callback returns.
 #[test]
 fn blocks_that_are_dropped_go_back() {
     for in_callback in [false, true] {
@@ -86,7 +87,8 @@ fn blocks_that_are_dropped_go_back() {
     }
 }
 
-/// Bytes in a block are the loop's: outside of its tasks they can't be looked at, and go back with the next step.
+/// Bytes in a block belong to the loop. Outside of its tasks they are not accessible. The block is returned
+/// when the bytes are dropped in a later step.
 #[test]
 fn bytes_outside_of_a_task_are_refused() {
     let run_context = RunContext::new(&NoWakers);

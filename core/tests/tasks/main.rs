@@ -1,25 +1,25 @@
-//! Tasks that are `async fn`s: what they can rely on, one thing at a time.
+//! Tasks as `async fn`s: each of their guarantees, tested separately.
 //!
-//! | file | what |
+//! | file | subject |
 //! | --- | --- |
-//! | `running.rs` | whose turn it is, and what a step may do |
+//! | `running.rs` | the order of tasks, and the limits of a step |
 //! | `joining.rs` | handles: the end of a task, and its result |
-//! | `cancelling.rs` | how a task is told, and what becomes of one that does not listen |
-//! | `sharing.rs` | what the futures of one task have of its steps |
-//! | `waiting.rs` | several things at once, and what the kernel knows of it |
+//! | `cancelling.rs` | how a task learns of its cancellation, and what happens if it ignores it |
+//! | `sharing.rs` | how the futures of one task share its steps |
+//! | `waiting.rs` | waits for several events at once, and the kernel's view of them |
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, and executors within a task |
 //! | `waking.rs` | wakes from other threads, and by the task itself |
-//! | `hosting.rs` | what a task asks its host for: listening, connecting, jobs |
+//! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
-//! | `offering.rs` | hosts that offer little: an error to the task that asks for more |
+//! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
-//! | `pooling.rs` | places for futures, which end somewhere, and groups whose tasks come out of them |
+//! | `pooling.rs` | pools of futures, and groups whose tasks come from a pool |
 //! | `nesting.rs` | loops within tasks of the same loop, wherever the user's code is called |
-//! | `programs.rs`, `oracle.rs` | random programs of scopes, timeouts, shields and cancels, and what must hold of them |
-//! | `panicking.rs` | tasks that panic, where the host catches that |
-//! | `wrapping.rs` | tasks within tasks of a host's own |
+//! | `programs.rs`, `oracle.rs` | random programs of scopes, timeouts, shields and cancels, and an oracle |
+//! | `panicking.rs` | tasks that panic, on a host that catches panics |
+//! | `wrapping.rs` | tasks that a host wraps in its own task type |
 
 #[path = "../cases/mod.rs"]
 mod cases;

@@ -1,5 +1,5 @@
-//! Loops within tasks of the same loop, started from wherever the user's code is called: what the outer step knows is
-//! as before when the inner one is over. Run under miri.
+//! Loops within tasks of the same loop, started from every place that calls the user's code. The state of the outer
+//! step is unchanged after the inner loop has ended. These tests are also run under miri.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use sinbin_core::{Executor, Fixed, Host, Instant, Rest, TaskId, WaitTarget};
 
 use crate::support::{Falls, Log, World};
 
-/// A host without any I/O.
+/// A host without I/O.
 struct Idle<'d>(PhantomData<Async<'d>>);
 
 impl<'d> Host for Idle<'d> {
@@ -29,11 +29,12 @@ impl<'d> Host for Idle<'d> {
 
 impl<'d> AsyncHost<'d> for Idle<'d> {}
 
-/// Runs a loop whose task has this door, to its end: the task uses up its budget, waits, is cancelled, and is dropped.
+/// Runs a loop to its end whose task uses this run context. The task uses up its budget, waits, is cancelled, and is
+/// dropped.
 fn nest(handle: Handle<'_>) {
     let mut executor = Box::new(Executor::<Idle<'_>>::new(&Fixed));
     let mut spawn = |task| assert!(executor.spawn(task).is_ok());
-    // More tasks than the outer loop's first, so that the ids are others.
+    // Spawns other tasks first, so that the ids differ from those of the outer loop.
     for _ in 0..3 {
         spawn(Async::new(handle, async {}).0);
     }
@@ -61,7 +62,7 @@ async fn on_and_on(handle: Handle<'_>) -> Result<(), ()> {
     handle.wait_named().await.map_err(drop)
 }
 
-/// Where a loop is run, when this is dropped.
+/// Runs a nested loop when it is dropped.
 struct Nests<'d>(Handle<'d>);
 
 impl Drop for Nests<'_> {
@@ -70,9 +71,9 @@ impl Drop for Nests<'_> {
     }
 }
 
-/// Checks that the running task is still known to be `task`, also when freed memory is in use again.
+/// Checks that the running task is still `task`, also after freed memory has been reused.
 fn knows(handle: Handle<'_>, task: TaskId) {
-    // Takes the memory that may just have been freed, and overwrites it.
+    // Reuses and overwrites the memory that may just have been freed.
     let other: Vec<_> = (0..64).map(|_| vec![0x41_u8; 150]).collect();
     assert_eq!(handle.current(), Ok(task));
     drop(other);
@@ -92,7 +93,8 @@ fn from_the_step_itself() {
             knows(handle, me);
             conn.readable().await
         });
-        // The waits that were left at the door before are there yet, and those that the inner tasks have left are not.
+        // The waits registered in the run context before the nested loop remain, and none of the inner tasks' waits is
+        // added.
         let mut hangup = conn.hangup();
         let mut sleep = handle.sleep(Duration::from_secs(7));
         poll_fn(|context| {
@@ -113,7 +115,7 @@ fn from_the_step_itself() {
     assert!(task.is_over());
 }
 
-/// Runs the inner loop within `RunContext::with`, which has taken the host out.
+/// Runs the inner loop within `RunContext::with`, which has borrowed the host.
 #[test]
 fn from_a_callback_that_takes_what_was_received() {
     let run_context = RunContext::new(&NoWakers);
@@ -127,12 +129,12 @@ fn from_a_callback_that_takes_what_was_received() {
         knows(handle, me);
         let taken = conn.recv_with(|bytes| {
             nest(handle);
-            assert_eq!(handle.current(), Err(WaitError::Elsewhere), "the host is taken");
+            assert_eq!(handle.current(), Err(WaitError::Elsewhere), "the callback borrows the host");
             bytes.len()
         });
         let shut = handle.timeout(Duration::ZERO, taken).await;
         knows(handle, me);
-        assert!(shut.is_err(), "all was taken before");
+        assert!(shut.is_err(), "all bytes were received before");
         handle.yield_now().await;
         knows(handle, me);
     });
@@ -140,7 +142,8 @@ fn from_a_callback_that_takes_what_was_received() {
     assert!(task.is_over());
 }
 
-/// Runs the inner loop when a future is dropped, a result, a result that nobody takes, and the rest of a group.
+/// Runs the inner loop while these are dropped: a future, a result, a result without a receiver, and the rest of a
+/// group.
 #[test]
 fn from_a_destructor() {
     let run_context = RunContext::new(&NoWakers);
@@ -190,7 +193,7 @@ thread_local! {
     static INNER: Cell<Option<&'static RunContext<'static>>> = const { Cell::new(None) };
 }
 
-/// Wakers that run a loop of the same door wherever they are made, woken and dropped.
+/// Wakers that run a loop with the same run context when they are created, woken and dropped.
 struct Nesting;
 
 struct NestingWaker;
@@ -215,7 +218,7 @@ impl Wakers for Nesting {
 }
 
 fn nest_inner() {
-    // Not within itself: the inner loop's tasks have wakers too.
+    // Must not recurse: the tasks of the inner loop have such wakers too.
     if let Some(run_context) = INNER.take() {
         nest(Handle::new(run_context));
         INNER.set(Some(run_context));
@@ -225,7 +228,7 @@ fn nest_inner() {
 #[test]
 fn from_a_waker() {
     let leaked: *mut RunContext<'static> = Box::into_raw(Box::new(RunContext::new(&Nesting)));
-    // SAFETY: it stays until the end of this test.
+    // SAFETY: the box is freed only at the end of this test.
     let run_context: &'static RunContext<'static> = unsafe { &*leaked };
     let handle = Handle::new(run_context);
     let log = std::rc::Rc::new(Log::new());
@@ -241,7 +244,7 @@ fn from_a_waker() {
                 knows(handle, me);
                 waker.wake_by_ref();
                 kept.push(waker);
-                // An executor within the task is told that it goes on.
+                // A yield wakes the waker of an executor within the task.
                 let part = Waker::from(Arc::new(NestingWaker));
                 assert!(pin!(handle.yield_now()).poll(&mut Context::from_waker(&part)).is_pending());
                 knows(handle, me);
@@ -263,11 +266,11 @@ fn from_a_waker() {
     assert!(task.is_over());
     assert_eq!(log.take(), ["end"]);
     drop((world, task));
-    // SAFETY: the box was leaked above, and all that borrowed from it is gone.
+    // SAFETY: the box was leaked above, and everything that borrowed from it has been dropped.
     drop(unsafe { Box::from_raw(leaked) });
 }
 
-/// A panic within the inner loop leaves the outer one as it was.
+/// A panic within the inner loop does not change the state of the outer one.
 #[test]
 fn an_inner_loop_that_panics_is_forgotten() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -294,7 +297,7 @@ fn an_inner_loop_that_panics_is_forgotten() {
     assert_eq!(log.take(), ["goes on", "told"]);
 }
 
-/// A panic that the task catches leaves a shield: an operation outside of the shield is still refused.
+/// A panic out of a shielded future ends the shield: the next operation outside of it is refused.
 #[test]
 fn a_panic_within_a_shield_does_not_take_the_shield_along() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -318,7 +321,7 @@ fn a_panic_within_a_shield_does_not_take_the_shield_along() {
     assert_eq!(log.take(), [Err(WaitError::Cancelled)]);
 }
 
-/// A task can be spawned and joined in a destructor, while the future around it is being dropped.
+/// A task can be spawned in a destructor, and a handle dropped, while the future around it is being dropped.
 #[test]
 fn who_spawns_while_it_is_dropped() {
     struct Spawns<'d>(Handle<'d>, &'d Log<&'static str>, Cell<Option<JoinHandle<'d, ()>>>);
@@ -346,8 +349,8 @@ fn who_spawns_while_it_is_dropped() {
     assert_eq!(log.take(), ["child", "dropped", "spawned"]);
 }
 
-/// A connection, lock or task given back within a callback, where the host is borrowed, is given back when the callback
-/// is over, by panic too.
+/// Connections, locks and tasks that are dropped within a callback, which borrows the host, are released when the
+/// callback ends, also if it ends by a panic.
 #[test]
 fn what_is_dropped_in_a_callback_is_not_lost() {
     for way in ["try_recv_with", "recv_with", "panic"] {
@@ -397,10 +400,7 @@ fn what_is_dropped_in_a_callback_is_not_lost() {
         world.turn();
         assert_eq!(world.run(), Rest::Empty, "{way}: {}", world.list());
         assert_eq!(log.take(), ["done", "locked"], "{way}");
-        assert!(
-            sources.iter().all(|source| !world.host.peers.contains_key(source)),
-            "{way}: they are closed"
-        );
-        assert!(world.host.jobs.is_empty(), "{way}: nobody computes it");
+        assert!(sources.iter().all(|source| !world.host.peers.contains_key(source)), "{way}: all are closed");
+        assert!(world.host.jobs.is_empty(), "{way}: no job is left");
     }
 }

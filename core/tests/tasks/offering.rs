@@ -14,10 +14,10 @@ use crate::count::{Count, count};
 
 type Jobs = Fixed<4, 2, 2>;
 
-/// A host that does nothing for its tasks but to count: jobs of that one type, and without a heap.
+/// A host without a heap that only computes jobs of the type `Count`.
 struct Counter<'d> {
     slicer: Slicer<Count, Jobs>,
-    /// It has nothing to do with jobs either.
+    /// True if the host refuses these jobs as well.
     is_idle: bool,
     tasks: PhantomData<Async<'d>>,
 }
@@ -37,7 +37,7 @@ impl<'d> AsyncHost<'d> for Counter<'d> {
 
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let mut output = self.slicer.take(id);
-        assert!(!job.put(&mut Some("something else")), "it is of another type");
+        assert!(!job.put(&mut Some("something else")), "the output is of another type");
         output.is_some() && job.put(&mut output)
     }
 
@@ -46,7 +46,7 @@ impl<'d> AsyncHost<'d> for Counter<'d> {
     }
 }
 
-/// Runs a task to its end, with a slice of a job between two turns.
+/// Runs a task to its end, with a slice of a job after each turn.
 fn run<'d>(is_idle: bool, handle: Handle<'d>, future: impl Future<Output = ()> + 'd) {
     let (task, join_handle) = Async::new(handle, future);
     let mut host = Counter { slicer: Slicer::new(&Fixed), is_idle, tasks: PhantomData };
@@ -63,7 +63,7 @@ fn run<'d>(is_idle: bool, handle: Handle<'d>, future: impl Future<Output = ()> +
     assert!(join_handle.is_over());
     let begun = [(); 3].map(|()| executor.kernel.begin_job().is_ok());
     let opened = [(); 3].map(|()| executor.kernel.open().is_ok());
-    assert_eq!([begun, opened], [[true, true, false]; 2], "each has its place back");
+    assert_eq!([begun, opened], [[true, true, false]; 2], "all slots are free again");
 }
 
 #[test]
@@ -75,14 +75,14 @@ fn a_host_can_compute_jobs_of_one_type_and_refuses_others() {
             assert_eq!(handle.job(count(number)).await, Ok(number));
             assert_eq!(handle.job(|| "called").await, Err(JobError::Wait(WaitError::Full)));
         }
-        // One that is begun and given up.
+        // A job that has begun and is then dropped.
         let mut job = Box::pin(handle.job(count(50)));
         let polled = poll_fn(|context| Poll::Ready(job.as_mut().poll(context))).await;
         assert_eq!(polled, Poll::Pending);
     });
 }
 
-/// As often as it is tried: no place is lost by it.
+/// Repeated attempts leak no slot.
 #[test]
 fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
     let run_context = RunContext::new(&NoWakers);
@@ -104,7 +104,7 @@ fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
     });
 }
 
-/// Whoever asks again has no second result, nor a panic.
+/// A second run after the end returns `More` and does not panic.
 #[test]
 fn a_closure_is_a_job_of_one_slice() {
     let word = String::from("said");

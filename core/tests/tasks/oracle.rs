@@ -1,5 +1,5 @@
-//! The rules for tasks that are cancelled, in scopes, timeouts and shields, in any order of execution: trio's, except
-//! where the page on cancellation says otherwise.
+//! The rules for cancelled tasks in scopes, timeouts and shields, for any order of execution. The rules are those of
+//! trio, except where the documentation of cancellation says otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -10,56 +10,56 @@ use sinbin_core::TaskId;
 use sinbin_core::group::{Cause, Failed};
 use sinbin_core::task::WaitError;
 
-/// Why a task of a program, or the body of a scope, fails.
+/// The reason why a task of a program, or the body of a scope, fails.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fails {
-    /// An operation was refused since the task is cancelled.
+    /// An operation was refused because the task is cancelled.
     Cancelled,
-    /// By itself; each failure has a number of its own.
+    /// The task failed by itself. Each failure has its own number.
     Own(u32),
 }
 
 /// A scope that has begun.
 pub struct Scope {
-    /// The task that it is in.
+    /// The task that runs the scope.
     owner: Rc<Task>,
-    /// Its tasks whose futures are there.
+    /// The number of tasks in the scope whose futures exist.
     alive: Cell<usize>,
-    /// The errors that the scope's tasks and body have returned, and that nobody has been told yet.
+    /// The errors that the scope's tasks and body have returned and the scope has not reported yet.
     errors: RefCell<Vec<Fails>>,
-    /// Whether the scope has a reason to cancel its tasks.
+    /// True if the scope has a reason to cancel its tasks.
     has_failed: Cell<bool>,
-    /// Whether the scope was dropped before its end.
+    /// True if the scope was dropped before its end.
     is_dropped: Cell<bool>,
 }
 
-/// A task.
+/// A task of a program.
 pub struct Task {
-    /// Of the scope that it was spawned in.
+    /// The scope in which the task was spawned.
     scope: Option<Rc<Scope>>,
     pub id: Cell<Option<TaskId>>,
-    /// Whether the task has been cancelled.
+    /// True if the task has been cancelled.
     is_cancelled: Cell<bool>,
-    /// Whether the task has been cancelled and no operation has failed for that: the next one must.
+    /// True if the task has been cancelled and no operation has failed for that reason, so that the next one must fail.
     is_due: Cell<bool>,
     was_told: Cell<bool>,
-    /// Operations that wait outside of a shield.
+    /// The number of operations that wait outside of a shield.
     open: Cell<u32>,
-    /// Shields that it is in.
+    /// The number of shields that the task is in.
     pub shields: Cell<u32>,
-    /// Scopes of it that have begun and are not over.
+    /// The number of the task's scopes that have begun and not ended.
     scopes: Cell<u32>,
     is_over: Cell<bool>,
 }
 
-/// Whose deeds these are, and how.
+/// The task that executes operations, and the way it does so.
 #[derive(Clone)]
 pub struct How {
     pub task: Rc<Task>,
-    /// Whether the task ends when it is refused, as by `?`, or goes on.
+    /// True if the task ends when an operation is refused, as by `?`. Otherwise it continues.
     pub obeys: bool,
     pub is_shielded: bool,
-    /// In how many scopes of the task.
+    /// The number of the task's scopes around the operation.
     pub depth: u32,
 }
 
@@ -68,9 +68,9 @@ pub struct How {
 pub struct Oracle {
     failures: Cell<u32>,
     pub tasks: RefCell<Vec<Rc<Task>>>,
-    /// Everybody is cancelled.
+    /// True if all tasks are cancelled.
     pub ends: Cell<bool>,
-    /// The events so far, to be compared with those of another run.
+    /// The events so far, for comparison with another run.
     pub story: RefCell<Vec<String>>,
 }
 
@@ -79,14 +79,14 @@ impl Oracle {
         self.story.borrow_mut().push(what);
     }
 
-    /// Checks, when no task can move any more, that none waits which should have been told to end.
+    /// Checks that no task waits that should have learned of a cancellation. Called when no task can continue.
     pub fn all_rest(&self) {
         for task in self.tasks.borrow().iter().filter(|task| task.open.get() > 0) {
-            assert!(!self.may_be_told(task), "who has a reason to end is told");
+            assert!(!self.may_be_told(task), "a task with a reason to end learns of it");
         }
     }
 
-    /// A failure that was not there before.
+    /// Returns a new failure.
     pub fn fails(&self) -> Fails {
         self.failures.set(self.failures.get() + 1);
         Fails::Own(self.failures.get())
@@ -108,7 +108,7 @@ impl Oracle {
         task
     }
 
-    /// Returns true if there is a reason for the task to be told that it is cancelled.
+    /// Returns true if there is a reason to cancel the task.
     pub fn may_be_told(&self, task: &Task) -> bool {
         let by_scope = |scope: &Rc<Scope>| {
             scope.has_failed.get() || scope.is_dropped.get() || self.may_be_told(&scope.owner)
@@ -116,25 +116,27 @@ impl Oracle {
         self.ends.get() || task.is_cancelled.get() || task.scope.as_ref().is_some_and(by_scope)
     }
 
-    /// Runs an operation of the task. What is shielded is never refused, nor what is not cancelled; and once a task has been
-    /// cancelled, the first thing that it begins outside of a shield is.
+    /// Runs an operation of the task. Checks that an operation is refused only if the task is cancelled and not
+    /// shielded, and that the first operation outside of a shield after a cancellation is refused.
     pub async fn operate<T>(
         &self,
         How { task, is_shielded, depth, .. }: &How,
         operation: impl Future<Output = Result<T, WaitError>>,
     ) -> Result<T, Fails> {
         let is_shielded = *is_shielded;
-        // A scope beside this may have been told, and has not said so yet.
+        // A scope beside this operation may have been refused already without having returned the error yet.
         let is_due = task.is_due.get() && !is_shielded && task.scopes.get() == *depth;
         let waits = (!is_shielded).then(|| Counts::one(&task.open));
         let result = operation.await;
         drop(waits);
         match &result {
-            Ok(_) => assert!(!(is_due && task.is_due.get()), "what a cancelled task does next is refused"),
+            Ok(_) => {
+                assert!(!(is_due && task.is_due.get()), "the next operation of a cancelled task is refused")
+            }
             Err(refused) => {
                 assert_eq!(*refused, WaitError::Cancelled);
                 assert!(!is_shielded, "a shield holds");
-                assert!(self.may_be_told(task), "nobody is refused without a reason");
+                assert!(self.may_be_told(task), "no operation is refused without a reason");
                 task.is_told();
             }
         }
@@ -161,7 +163,7 @@ impl Task {
     }
 }
 
-/// Adds one to a counter, for as long as this value lives.
+/// Increments a counter for the lifetime of this value.
 pub struct Counts<'a>(&'a Cell<u32>);
 
 impl<'a> Counts<'a> {
@@ -227,10 +229,10 @@ impl Drop for Lives<'_> {
         let task = &self.task;
         let goes_with_scope = task.scope.as_ref().is_some_and(|scope| scope.is_dropped.get());
         if self.has_begun && !goes_with_scope && !std::thread::panicking() {
-            // The task is ended where it stands.
-            assert!(self.oracle.may_be_told(task), "only what is cancelled is ended");
-            assert_eq!(task.open.get(), 0, "who can be told is told, and not ended");
-            assert_eq!(task.shields.get(), 0, "who is shielded is not ended");
+            // The task is dropped before its end.
+            assert!(self.oracle.may_be_told(task), "only a cancelled task is dropped");
+            assert_eq!(task.open.get(), 0, "a task with an operation that can fail is not dropped");
+            assert_eq!(task.shields.get(), 0, "a shielded task is not dropped");
         }
         self.ends();
     }
@@ -247,7 +249,7 @@ impl Scope {
         })
     }
 
-    /// A task of it, or its body, fails.
+    /// Notes that a task of the scope, or its body, has failed.
     pub fn fails(&self, error: Fails) {
         self.has_failed.set(true);
         self.errors.borrow_mut().push(error);
@@ -258,8 +260,8 @@ impl Scope {
         self.has_failed.set(true);
     }
 
-    /// Notes that these errors are told: all were returned, and none was told before. Returns the one that stands for
-    /// them.
+    /// Notes that the scope has reported these errors. Checks that all were returned and none was reported before.
+    /// Returns the error that represents them.
     pub fn takes(&self, oracle: &Oracle, failed: &Failed<Fails>) -> Fails {
         self.has_failed.set(true);
         let causes = std::iter::once(&failed.cause).chain(failed.others.iter().map(|other| &other.cause));
@@ -268,14 +270,14 @@ impl Scope {
                 Cause::Error(error) => {
                     let mut errors = self.errors.borrow_mut();
                     let at = errors.iter().position(|other| other == error);
-                    errors.remove(at.expect("an error is told once"));
+                    errors.remove(at.expect("an error is reported once"));
                 }
                 Cause::Wait(refused) => {
                     assert_eq!(*refused, WaitError::Cancelled);
-                    assert!(oracle.may_be_told(&self.owner), "nobody is refused without a reason");
+                    assert!(oracle.may_be_told(&self.owner), "no operation is refused without a reason");
                     self.owner.is_told();
                 }
-                Cause::Panicked => panic!("none does"),
+                Cause::Panicked => panic!("no task panics"),
             }
         }
         match failed.cause {
@@ -285,7 +287,7 @@ impl Scope {
     }
 }
 
-/// The future of a scope: nothing of it is left when it is over, or dropped.
+/// The future of a scope. Checks that nothing of the scope remains after its end, or after it was dropped.
 pub struct Watched<'a, F> {
     oracle: &'a Oracle,
     scope: Rc<Scope>,
@@ -328,7 +330,7 @@ impl<F> Drop for Watched<'_, F> {
             return;
         }
         self.scope.is_dropped.set(true);
-        // The scope may have learned that its task is cancelled, and can tell nobody any more.
+        // The scope may have been refused because of the cancellation, and can't report that any more.
         self.scope.owner.is_due.set(false);
         self.ends();
         let left = self.scope.alive.get();

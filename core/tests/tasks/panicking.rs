@@ -12,7 +12,7 @@ use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task, TaskId};
 
 use crate::support::{Falls, Log};
 
-/// A host that catches panics, as one with a standard library does, and has no I/O.
+/// A host without I/O that catches panics, as a host with the standard library does.
 struct Catcher<'d, F: Future + 'd>(PhantomData<ConnTask<'d, F>>);
 
 struct Caught<'d, F: Future + 'd>(ConnTask<'d, F>);
@@ -67,7 +67,7 @@ fn spawn<'d, F: Future + 'd, G: Future + 'd>(
     join_handle
 }
 
-/// Until nothing moves.
+/// Runs until no task can continue.
 fn run<'d, F: Future + 'd>(world: &mut World<'d, F>) -> Rest {
     while world.kernel.rest() == Rest::Ready {
         world.turn(Instant::ZERO, &mut Catcher(PhantomData));
@@ -76,14 +76,14 @@ fn run<'d, F: Future + 'd>(world: &mut World<'d, F>) -> Rest {
     world.kernel.rest()
 }
 
-/// Waits for a while, and panics beside that.
+/// Waits, and panics in a second future.
 async fn panics<'d>(handle: Handle<'d>, log: &'d Log<&'static str>) {
     let _falls = Falls(log, "dropped");
     handle.yield_now().await;
     join(handle.sleep(Duration::from_secs(1)), async { panic!("it is meant to") }).await;
 }
 
-/// As one of many of its kind, whose future lies in a pool, and as any other.
+/// Runs the panicking task both from a pool and on the heap.
 #[test]
 fn who_panics_is_dropped_and_takes_nobody_with_it() {
     for is_own in [true, false] {
@@ -96,7 +96,7 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
         let bad_task = world.spawn(Caught(task)).ok().unwrap();
         assert_eq!(world.label(bad_task), Some(bad.label()));
         assert_eq!(bad.label().name, "tasks::panicking::panics");
-        // It has its step right after the one that panics.
+        // This task has its step right after the panicking one.
         let other = spawn(&mut world, handle, async move {
             handle.yield_now().await;
             std::future::pending::<()>().await;
@@ -108,7 +108,7 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
             let again = bad.join().await.unwrap_err();
             why.add((again.why, again.to_string()));
         });
-        // The other waits for what only somebody outside knows; and that is no deadline of the one that panicked.
+        // The other task waits for a wake from outside. The deadline of the panicked task is gone.
         assert_eq!(run(&mut world), Rest::Until(Instant::NEVER));
         let left: Vec<_> = world.kernel.tasks().map(|task| (task.id, task.deadline)).collect();
         assert_eq!(left, [(other.task(), Instant::NEVER)]);
@@ -117,7 +117,7 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
         let is_so =
             |(why, text): &(_, String)| *why == JoinErrorKind::Panicked && text.ends_with(" panicked");
         assert!(said.len() == 2 && said.iter().all(is_so), "{said:?}");
-        assert_eq!(world.label(bad_task), None, "it is gone");
+        assert_eq!(world.label(bad_task), None, "the task has ended");
     }
 }
 
@@ -154,7 +154,7 @@ fn a_task_of_a_group_that_panics_ends_the_group() {
     );
 }
 
-/// It panics when it is dropped.
+/// A value that panics when it is dropped.
 struct Breaks;
 
 impl Drop for Breaks {
@@ -163,7 +163,7 @@ impl Drop for Breaks {
     }
 }
 
-/// Over at once, and then it panics as it is dropped.
+/// A future that completes at once and panics when it is dropped.
 struct AtOnce(Breaks);
 
 impl Future for AtOnce {
@@ -174,8 +174,8 @@ impl Future for AtOnce {
     }
 }
 
-/// Has a task run that panics as its future is dropped, and perhaps cancels it: who waits for its end is told, and its
-/// place is free.
+/// Runs a task whose future panics when it is dropped, after a cancellation if `is_cancelled`. Checks that the waiting
+/// task gets the error and that the slot is free again.
 fn ends_in_a_panic<F: Future<Output = &'static str>>(future: impl Fn() -> F, is_cancelled: bool) {
     let (run_context, why) = (RunContext::new(&NoWakers), &Log::new());
     let handle = Handle::new(&run_context);
@@ -191,10 +191,10 @@ fn ends_in_a_panic<F: Future<Output = &'static str>>(future: impl Fn() -> F, is_
     }
     assert_eq!(run(&mut world), Rest::Empty);
     assert_eq!(why.take(), [JoinErrorKind::Panicked]);
-    // And where it does not even run.
+    // The slot is also freed if the task never runs.
     for _ in 0..2 {
         let put = pool.put(handle, future());
-        assert!(put.is_ok(), "its place is free");
+        assert!(put.is_ok(), "its slot is free");
         is_caught(|| drop(put));
     }
 }
@@ -213,7 +213,7 @@ fn who_panics_when_it_is_dropped_is_over_and_leaves_its_place() {
     ends_in_a_panic(waits, true);
 }
 
-/// The one that nobody took.
+/// The result of a task whose handle is dropped without `take`.
 #[test]
 fn a_result_that_panics_when_it_is_dropped_leaves_its_place() {
     let run_context = RunContext::new(&NoWakers);
@@ -229,7 +229,7 @@ fn a_result_that_panics_when_it_is_dropped_leaves_its_place() {
     }
 }
 
-/// A task that panics takes its scope along, and the scope its tasks, before any other task has a turn.
+/// A task that panics drops its scope and the tasks of the scope before any other task runs.
 #[test]
 fn no_task_outlives_the_scope_of_a_task_that_panics() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());

@@ -34,17 +34,17 @@ fn a_group_of_tasks_from_a_pool() {
         let failed = group.next().await.unwrap().unwrap_err();
         assert_eq!(failed.cause, Cause::Error(Error::Closed));
         assert_eq!(failed.label.unwrap().name, "tasks::pooling::child");
-        // It is over, and gives back what comes.
+        // The group has ended and returns new tasks to the caller.
         let (task, join_handle) = group.start(put(2)).err().unwrap();
         assert!(group.is_empty() && !join_handle.is_over());
-        assert!(handle.start(task).is_ok(), "by itself it can run");
+        assert!(handle.start(task).is_ok(), "it can run outside of the group");
         drop(join_handle);
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Some(1), Some(3)]);
 }
 
-/// It comes back from a loop that is full, or of which no task runs, and can be spawned later.
+/// A task is returned to the caller if the loop is full or no task of it runs. The task can be spawned later.
 #[test]
 fn a_task_without_a_place_in_the_kernel_comes_back() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -58,7 +58,7 @@ fn a_task_without_a_place_in_the_kernel_comes_back() {
     };
     let put = &put;
     let (task, early) = group.start(put(7)).err().unwrap();
-    let Err(SpawnError(task)) = handle.start(task) else { panic!("none runs") };
+    let Err(SpawnError(task)) = handle.start(task) else { panic!("no task runs") };
     let mut world = World::new(handle);
     world.start(task);
     world.spawn(async move {
@@ -71,7 +71,7 @@ fn a_task_without_a_place_in_the_kernel_comes_back() {
         };
         assert_eq!((group.len(), count), (TASKS - 2, TASKS - 2));
         assert!(group.next().await.unwrap().is_ok());
-        // There is a place now.
+        // A slot is free now.
         group.start(back).ok().unwrap();
         let mut results = 1;
         while let Some(result) = group.next().await {
@@ -83,7 +83,7 @@ fn a_task_without_a_place_in_the_kernel_comes_back() {
         log.add(results);
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [9], "up to the one that fails");
+    assert_eq!(log.take(), [9], "up to the failing task");
     drop(early);
 }
 
@@ -98,7 +98,7 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Whoever prints a failure with all that led to it follows the sources.
+/// A failure returns its cause as the source, for callers that print the chain of sources.
 #[test]
 fn a_failure_says_what_the_task_said_or_why_it_could_not_be_waited_for() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -129,7 +129,7 @@ fn a_failure_says_what_the_task_said_or_why_it_could_not_be_waited_for() {
     assert_eq!((refused, none), (&format!("{}\n  in task {}", WaitError::Cancelled, waits.task()), &None));
 }
 
-/// What the tasks return while the body goes on is no reason to end it.
+/// A successful task does not end the body, which runs on.
 #[test]
 fn tasks_that_end_well_leave_the_body_alone() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -141,7 +141,7 @@ fn tasks_that_end_well_leave_the_body_alone() {
                 group.spawn(child(handle, turns))?;
             }
             yields(handle, 20).await;
-            assert!(group.is_empty(), "nobody waited for them, and they are gone");
+            assert!(group.is_empty(), "all tasks have ended, although the body did not wait for them");
             Ok("body")
         })
         .await;
@@ -151,7 +151,7 @@ fn tasks_that_end_well_leave_the_body_alone() {
     assert_eq!(log.take(), [Some("body")]);
 }
 
-/// Two end in one turn, and the one that fails is not hidden by the other.
+/// Two tasks end in one turn. The success of one does not hide the failure of the other.
 #[test]
 fn a_failure_behind_a_good_end_ends_the_body() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -184,7 +184,7 @@ fn beyond_capacity_the_future_is_given_back() {
             }
         };
         log.add(children.len());
-        // It can be awaited here as well.
+        // The returned future can be awaited in this task instead.
         log.add(refused.0.await);
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -211,11 +211,11 @@ fn a_full_pool_gives_it_back_and_takes_it_when_there_is_a_place() {
         });
         let refused = pool.put(handle, yields_and(handle, 3)).err().unwrap();
         log.add(first.join().await.unwrap());
-        assert!(pool.put(handle, yields_and(handle, 3)).is_err(), "its result was there, and the handle is");
+        assert!(pool.put(handle, yields_and(handle, 3)).is_err(), "the handle still occupies the slot");
         drop(first);
         let (task, mut third) = pool.put(handle, refused.0).unwrap();
         handle.start(task.erase()).unwrap();
-        // The handle goes, and the place with the task's end.
+        // The handle is dropped first. The slot is freed when the task ends.
         drop(second);
         log.add(third.join().await.unwrap());
         drop(third);
@@ -250,7 +250,7 @@ fn a_place_is_used_again_and_again() {
     assert_eq!(count.get(), 100);
 }
 
-/// On the heap as elsewhere, places are used again, and there are so many and no more.
+/// A growing pool reuses its slots, and their number is limited.
 #[test]
 fn a_pool_that_grows_has_a_limit() {
     let run_context = RunContext::new(&NoWakers);

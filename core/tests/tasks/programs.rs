@@ -1,4 +1,4 @@
-//! Random programs of scopes, timeouts, shields and cancels, against the oracle.
+//! Random programs of scopes, timeouts, shields and cancellations, compared with the oracle.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::support::{World, yields};
 enum Deed {
     Yield(usize),
     Sleep(u64),
-    /// Takes a permit that is always there, so many times.
+    /// Acquires a permit that is always available, this many times.
     Flood(usize),
     /// Waits for the event.
     Wait,
     Set,
-    /// Fails, unless nobody would hear of it.
+    /// Fails, unless the failure could not be reported.
     Fail,
-    /// Cancels one of the tasks that there were so far.
+    /// Cancels one of the tasks so far.
     Cancel(usize),
     CancelItself,
     Shield(Vec<Self>),
@@ -44,16 +44,16 @@ struct Plan {
     end: End,
 }
 
-/// How the body of a scope ends.
+/// The way in which the body of a scope ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Returns,
     Joins,
-    /// Takes the results, one after another.
+    /// Receives the results one after another.
     Takes,
-    /// Waits until all have ended.
+    /// Waits until all tasks have ended.
     Waits,
-    /// Waits until all have ended, for so many milliseconds at most.
+    /// Waits until all tasks have ended, for this many milliseconds at most.
     WaitsFor(u64),
     Cancels,
 }
@@ -62,11 +62,11 @@ enum End {
 #[derive(Clone, Debug)]
 struct Program {
     deeds: Vec<Deed>,
-    /// Whether it ends when it is refused, as by `?`, or goes on.
+    /// True if the task ends when an operation is refused, as by `?`. Otherwise it continues.
     obeys: bool,
 }
 
-/// Programs, and which of the tasks that there are then is cancelled before which turn.
+/// Programs, and cancellations: before which turn, and of which task.
 #[derive(Clone, Debug)]
 struct Whole {
     roots: Vec<Program>,
@@ -88,7 +88,7 @@ fn leaf() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// Something that ends by itself, whatever others do.
+/// Returns an operation that ends without the help of other tasks.
 fn finite() -> impl Strategy<Value = Deed> {
     prop_oneof![
         (1..4_usize).prop_map(Deed::Yield),
@@ -148,7 +148,7 @@ struct Things<'d> {
 }
 
 impl<'d> Things<'d> {
-    /// Runs the program of a task, whose result it is.
+    /// Returns the future of a task that runs the program.
     fn live(&'d self, task: Rc<Task>, program: &'d Program) -> Lives<'d> {
         let how = How { task: task.clone(), obeys: program.obeys, is_shielded: false, depth: 0 };
         Lives::new(self.oracle, task, self.run(how, &program.deeds))
@@ -234,7 +234,7 @@ impl<'d> Things<'d> {
         let future = scope(self.handle, async |group| {
             for program in &plan.tasks {
                 let task = self.oracle.task(Some(inside.clone()));
-                // There may be no room for it.
+                // The kernel may be full.
                 if let Ok(id) = group.spawn(self.live(task.clone(), program)) {
                     task.id.set(Some(id));
                 }
@@ -263,7 +263,7 @@ impl<'d> Things<'d> {
             End::Joins => group.join().await.map_err(takes),
             End::Takes => {
                 while let Some(result) = group.next().await {
-                    // The errors that follow are told as well, each once.
+                    // The errors that follow are also reported, each of them once.
                     if result.map_err(takes) == Err(Fails::Cancelled) && how.task.was_told() {
                         return Err(Fails::Cancelled);
                     }
@@ -284,7 +284,7 @@ impl<'d> Things<'d> {
     }
 }
 
-/// Runs it, and returns its story.
+/// Runs the programs and returns the events.
 fn try_whole(whole: &Whole) -> Vec<String> {
     let oracle = Oracle::default();
     let run_context = RunContext::new(&NoWakers);
@@ -313,25 +313,25 @@ fn try_whole(whole: &Whole) -> Vec<String> {
         }
         world.turn();
         turn += 1;
-        assert!(turn < 5000, "it goes on and on: {}", world.list());
+        assert!(turn < 5000, "the programs never end: {}", world.list());
     }
     oracle.all_rest();
     oracle.ends.set(true);
     world.executor.kernel.cancel_all();
     while world.executor.kernel.rest() != Rest::Empty {
-        assert!(turns_left(&mut world, usize::MAX, whole), "all can end: {}", world.list());
+        assert!(turns_left(&mut world, usize::MAX, whole), "all tasks can end: {}", world.list());
         world.turn();
     }
     drop(world);
     oracle.story.take()
 }
 
-/// Returns true if something can happen yet. If that takes time, lets the time pass.
+/// Returns true if a task can still run. Advances the clock to the next deadline if necessary.
 fn turns_left(world: &mut World<'_>, turn: usize, whole: &Whole) -> bool {
     match world.executor.kernel.rest() {
         Rest::Ready => true,
         Rest::Until(deadline) => {
-            assert!(deadline < Instant::NEVER, "nobody waits for the outside");
+            assert!(deadline < Instant::NEVER, "no task waits for the outside");
             world.now = world.now.max(deadline);
             true
         }
@@ -348,6 +348,6 @@ proptest! {
     #[test]
     fn scopes_timeouts_shields_and_cancels_keep_their_promises(whole in whole()) {
         let story = try_whole(&whole);
-        assert_eq!(try_whole(&whole), story, "the same again");
+        assert_eq!(try_whole(&whole), story, "a second run has the same events");
     }
 }

@@ -54,7 +54,7 @@ fn a_task_knows_who_it_is_and_what_time_it_is() {
     assert_eq!(world.host.ended, [task.task()]);
 }
 
-/// A task that is never made to wait gives way after so many operations.
+/// The number of operations in one step after which a task yields, even if none had to wait.
 const BUDGET: usize = 32;
 
 #[test]
@@ -128,7 +128,7 @@ fn a_wake_that_comes_before_the_wait_is_not_lost() {
     assert_eq!(world.run(), Rest::Empty);
 }
 
-/// Whoever has its place now.
+/// A task that has ended has no label any more, even if another task has its slot.
 #[test]
 fn a_task_that_is_gone_has_no_name_any_more() {
     let run_context = RunContext::new(&NoWakers);
@@ -142,7 +142,7 @@ fn a_task_that_is_gone_has_no_name_any_more() {
     assert_eq!(world.executor.label(there.task()), Some(there.label()));
 }
 
-/// A job that is asked for when the task has done all that it may in a step is begun in the next one.
+/// A job begins in the next step if the task asks for it when the budget of the present step is spent.
 #[test]
 fn a_job_is_an_operation_of_the_step() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());

@@ -14,7 +14,7 @@ use crate::support::{World, join_all};
 
 type Boxed<'d> = Pin<Box<dyn Future<Output = ()> + 'd>>;
 
-/// An operation that a future repeats, and that can always go on at once.
+/// An operation that a future repeats and that never has to wait.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Receive,
@@ -24,29 +24,29 @@ enum Deed {
     Look,
 }
 
-/// Futures of one task, by what polls them.
+/// The futures of one task, and the combinators that poll them.
 #[derive(Clone, Debug)]
 enum Tree {
     Leaf(Deed),
-    /// Rests for a turn behind each operation.
+    /// Yields after each operation.
     Modest(Deed),
-    /// The winners of these, again and again.
+    /// Repeatedly polls these two operations in order until one completes.
     Winners(Deed, Deed),
-    /// The winners of these three, again and again.
+    /// Repeatedly polls these three operations in order until one completes.
     Winner(Deed, Deed, Deed),
     Join(Box<Tree>, Box<Tree>),
     Select(Box<Tree>, Box<Tree>),
     Race(Box<Tree>, Box<Tree>),
     Timeout(Box<Tree>),
     Shield(Box<Tree>),
-    /// The body of a group.
+    /// The body of a scope.
     Scope(Box<Tree>),
-    /// Another crate's.
+    /// The `join` of another crate.
     Foreign(Box<Tree>, Box<Tree>),
     All(Vec<Tree>),
 }
 
-/// Where the deeds are done.
+/// The objects that the operations use.
 struct Resources<'d> {
     handle: Handle<'d>,
     conn: Conn<'d>,
@@ -70,7 +70,7 @@ impl Resources<'_> {
     }
 }
 
-/// A count for each leaf.
+/// The number of completed operations of each leaf.
 #[derive(Clone, Default)]
 struct Counts(Rc<std::cell::RefCell<Vec<Rc<Cell<u32>>>>>);
 
@@ -133,7 +133,7 @@ fn grown<'d>(tree: &Tree, place: &Rc<Resources<'d>>, counts: &Counts) -> Boxed<'
     }
 }
 
-/// Does one of these things after the other, whichever can be done, the first before the others.
+/// Repeats the first of these operations that can complete.
 fn endless<'d, const N: usize>(
     place: &Rc<Resources<'d>>,
     deeds: [(Deed, Rc<Cell<u32>>); N],
@@ -167,7 +167,7 @@ fn endless<'d, const N: usize>(
     })
 }
 
-/// How often the leaf that did least had done something, after so many turns for each leaf.
+/// Returns the lowest count of a leaf after this many turns per leaf.
 fn least_of(tree: &Tree, turns: u32) -> u32 {
     let run_context = RunContext::new(&NoWakers);
     let handle = Handle::new(&run_context);
@@ -217,7 +217,7 @@ fn tree() -> impl Strategy<Value = Tree> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// However greedy the others are, and whatever polls them.
+    /// Every future makes progress, regardless of the other futures and the combinator.
     #[test]
     fn every_future_of_a_task_that_can_go_on_does_so(tree in tree()) {
         prop_assert!(least_of(&tree, 4) > 0);
@@ -225,7 +225,7 @@ proptest! {
     }
 }
 
-/// Two that always find what they look for take turns at a step.
+/// Two futures whose operations never wait share the steps of their task.
 #[test]
 fn two_greedy_futures_share_the_steps() {
     let run_context = RunContext::new(&NoWakers);
@@ -246,7 +246,7 @@ fn two_greedy_futures_share_the_steps() {
     }
 }
 
-/// Two that are always ready take turns.
+/// Two operations that never wait complete alternately.
 #[test]
 fn in_a_loop_of_selects_each_is_the_first_every_other_time() {
     let run_context = RunContext::new(&NoWakers);

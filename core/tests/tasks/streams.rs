@@ -4,10 +4,10 @@ use sinbin_core::{Failure, IoError, Op, Rest, SourceId};
 
 use crate::support::World;
 
-/// Written for the traits: it knows no connection.
+/// Echoes a byte stream. The code uses only the traits and does not depend on connections.
 async fn echo<S: Read + Write>(mut stream: S) -> Result<usize, S::Error> {
     let (mut buffer, mut count) = ([0; 4], 0);
-    assert_eq!(stream.read(&mut []).await?, 0, "nothing is waited for");
+    assert_eq!(stream.read(&mut []).await?, 0, "an empty read does not wait");
     loop {
         match stream.read(&mut buffer).await? {
             0 => return Ok(count),
@@ -52,7 +52,7 @@ fn what_is_written_for_byte_streams_runs_on_a_connection() {
     }
 }
 
-/// Code that knows the traits alone must not take the end of its task for something to try again.
+/// Code that is generic over the traits must not mistake the end of its task for an error to retry.
 #[test]
 fn errors_have_a_kind() {
     let failed = |error| Error::Failed(Failure { op: Op::Recv, source: SourceId::from_bits(0), error });

@@ -42,7 +42,7 @@ fn who_sleeps_for_no_time_lets_the_others_have_their_turn() {
     assert_eq!(world.now, Instant::ZERO);
 }
 
-/// A limit that may be missing is none then.
+/// A missing limit means no limit.
 #[test]
 fn a_span_that_is_missing_never_ends() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -85,13 +85,13 @@ fn for_ever_is_a_moment_that_is_slept_until() {
         let rest = world.executor.kernel.rest();
         let Rest::Until(moment) = rest else { panic!("{number}: {rest:?}") };
         assert!(moment > Instant::ZERO + Duration::from_secs(500 * 366 * 24 * 3600), "{number}");
-        assert!(moment < Instant::NEVER, "{number}: so that hosts that rest know that it is one");
+        assert!(moment < Instant::NEVER, "{number}: a host must recognize a deadline");
         world.cancel(task.task());
         assert_eq!(world.run(), Rest::Empty, "{number}");
     }
 }
 
-/// Without an end, a timeout is none: tasks that wait for each other are still known to be stalled.
+/// A timeout of `Duration::MAX` has no deadline, so that a stalled task is still recognized as stalled.
 #[test]
 fn a_timeout_without_an_end_is_none() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -104,7 +104,7 @@ fn a_timeout_without_an_end_is_none() {
     assert_eq!(log.take(), [Ok(Ok(()))]);
 }
 
-/// An interval without a period ticks whenever the others have had their turn, and keeps up with the time.
+/// An interval without a period ticks once per turn, after all other tasks have run, and at the present time.
 #[test]
 fn an_interval_of_no_time_ticks_with_every_turn() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -149,7 +149,7 @@ fn what_is_there_is_never_too_late() {
     let mut world = World::new(handle);
     world.spawn(async move {
         log.add(handle.timeout(Duration::ZERO, async { 1 }).await);
-        // Both are due in the same turn: the result is looked for first.
+        // Both are due in one turn. The timeout polls its future first.
         log.add(
             handle
                 .timeout(MS, async {
@@ -191,7 +191,7 @@ fn a_timeout_of_one_who_never_waits_is_not_for_ever() {
     world.turn();
     world.now = world.now + MS;
     world.turn();
-    assert_eq!(log.take(), [], "the sources are looked at first");
+    assert_eq!(log.take(), [], "the sources are polled first");
     world.turn();
     assert_eq!(log.take(), [Err(Elapsed)]);
 }
@@ -217,7 +217,7 @@ fn an_interval_ticks_at_equal_distances_and_leaves_out_what_was_missed() {
             (at(10), at(10)),
             (at(20), at(20)),
             (at(30), at(30)),
-            // At 55; those of 40 and 50 are one.
+            // At 55 ms: the ticks of 40 and 50 ms are combined into one.
             (at(40), at(55)),
             (at(60), at(65)),
         ]
@@ -240,7 +240,7 @@ fn an_interval_keeps_its_beat_after_ages() {
         log.add(Duration::ZERO);
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Duration::ZERO; 2], "the second tick is not late");
+    assert_eq!(log.take(), [Duration::ZERO; 2], "the second tick is on time");
 }
 
 #[test]
@@ -265,10 +265,10 @@ fn who_sleeps_outside_a_task_leaves_nothing_at_the_door() {
     assert!(std::pin::pin!(handle.sleep(MS)).poll(&mut context).is_pending());
     let mut world = World::new(handle);
     world.spawn(handle.wait_named());
-    assert_eq!(world.run(), Rest::Stalled, "no deadline of somebody else's");
+    assert_eq!(world.run(), Rest::Stalled, "the sleep outside of the task left no deadline");
 }
 
-/// A heartbeat beside messages that never end: the commonest loop of a server.
+/// A heartbeat beside messages that never end, a common loop of servers.
 #[test]
 fn a_tick_is_had_beside_what_is_always_ready() {
     for tick_first in [false, true] {
@@ -297,7 +297,7 @@ fn a_tick_is_had_beside_what_is_always_ready() {
     }
 }
 
-/// While a callback has the host, no clock can be read.
+/// The clock can't be read within a callback that borrows the host.
 #[test]
 fn a_span_that_is_asked_for_in_a_callback_is_no_shorter() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());

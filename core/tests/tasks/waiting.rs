@@ -27,7 +27,7 @@ fn the_kernel_knows_what_is_waited_for() {
     assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Hangup(source)]);
     assert_eq!(view.deadline, Instant::ZERO + Duration::from_secs(3));
     assert_eq!(world.run(), Rest::Until(Instant::NEVER));
-    assert_eq!(waits(&world, task.task()), [WaitTarget::Hangup(source)], "the first is over");
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Hangup(source)], "the first wait has ended");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn select_drops_the_loser_and_its_wait() {
     world.turn();
     world.turn();
     assert_eq!(log.take(), ["loser", "second"]);
-    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(at_b)], "for the loser nobody waits");
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(at_b)], "the wait of the loser is removed");
     world.peer(at_a).inbox.push_back(1);
     world.peer(at_b).inbox.push_back(1);
     assert_eq!(world.run(), Rest::Until(Instant::NEVER));
@@ -77,7 +77,8 @@ fn who_is_through_within_a_join_is_dropped() {
             handle.sleep(Duration::from_secs(1)).await;
             log.add("other");
         };
-        // Else it would stand in the way (in a queue, say) for as long as the other goes on.
+        // The loser is dropped at once. Otherwise its wait, for example in a queue, would last until the other future
+        // completes.
         join(select(handle.yield_now(), loser), other).await;
     });
     assert_eq!(world.run(), Rest::Empty);
@@ -92,7 +93,7 @@ fn a_wait_is_taken_back_within_the_step_too() {
     let (a, b) = (world.connect(), world.connect());
     let at_b = b.source();
     let task = world.spawn(async move {
-        // The first leaves its wait, the second is there at once.
+        // The first future registers a wait, and the second one completes at once.
         select(a.readable(), async {}).await;
         b.readable().await.ok();
     });
@@ -135,7 +136,7 @@ fn four_things_at_once_and_no_more() {
     assert_eq!(world.run(), Rest::Empty);
     let said = log.take();
     assert_eq!(said[0].1, Err(Error::Wait(WaitError::TooMany)), "the fifth at once");
-    assert_eq!(said.len(), 2, "the others wait: {said:?}");
+    assert_eq!(said.len(), 2, "the other futures wait: {said:?}");
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn both_ends_of_a_connection_in_one_task() {
     assert_eq!(world.run(), Rest::Empty);
 }
 
-/// The results are given away once: whoever asks again waits, as for any future that is over.
+/// A completed join returns its results once. Another poll returns `Pending`.
 #[test]
 fn a_join_that_is_over_has_no_second_result() {
     use std::future::Future;

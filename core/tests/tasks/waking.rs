@@ -10,7 +10,7 @@ use sinbin_core::{Instant, Rest};
 
 use crate::support::{Log, TASKS, World};
 
-/// What another thread or an interrupt hands to a task: any crate's channel is like this.
+/// A value that a thread or an interrupt passes to a task, as the channels of other crates do.
 #[derive(Default)]
 struct Mailbox(Mutex<(Option<u32>, Option<Waker>)>);
 
@@ -60,7 +60,7 @@ fn a_thread_wakes_a_task_by_its_signal() {
     thread::scope(|scope| {
         for value in 0..3 {
             world.run();
-            assert_eq!(world.executor.kernel.rest(), Rest::Until(Instant::NEVER), "it is not stalled");
+            assert_eq!(world.executor.kernel.rest(), Rest::Until(Instant::NEVER), "the loop is not stalled");
             let rings = RINGS.load(Ordering::SeqCst);
             scope.spawn(move || mailboxes.iter().for_each(|mailbox| mailbox.put(value)));
             while RINGS.load(Ordering::SeqCst) < rings + 2 {
@@ -93,13 +93,13 @@ fn a_waker_of_a_task_that_is_gone_does_nothing() {
     kept.take().unwrap().wake();
     wakers.deliver(&mut world.executor.kernel);
     assert_eq!(world.run(), Rest::Empty);
-    // Nor does it wake the next in its place.
+    // A new task in the same slot is not woken either.
     world.spawn(handle.wait_named());
     world.run();
     assert_eq!(world.run(), Rest::Stalled);
 }
 
-/// A program that learns how many tasks there are when it starts makes its signals then.
+/// Signals can be created at run time, when the program knows the number of its tasks.
 #[test]
 fn signals_can_be_made_at_any_time() {
     static RINGS: AtomicUsize = AtomicUsize::new(0);
@@ -115,7 +115,7 @@ fn signals_can_be_made_at_any_time() {
     let mut task = world.spawn(mailbox.take());
     assert_eq!(world.run(), Rest::Until(Instant::NEVER));
     wakers.deliver(&mut world.executor.kernel);
-    assert_eq!(world.run(), Rest::Until(Instant::NEVER), "nobody has rung");
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER), "no signal was given");
     mailbox.put(7);
     assert_eq!(RINGS.load(Ordering::SeqCst), 1);
     wakers.deliver(&mut world.executor.kernel);
@@ -123,7 +123,7 @@ fn signals_can_be_made_at_any_time() {
     assert_eq!(task.take(), Some(7));
 }
 
-/// Such a task would never be woken, which is better known early.
+/// A task without a signal would never be woken. A debug build reports this mistake at once.
 #[cfg(debug_assertions)]
 #[test]
 #[should_panic(expected = "a task has a signal")]

@@ -4,10 +4,10 @@ use std::pin::Pin;
 use sinbin_core::task::{Async, AsyncHost, Handle, NoWakers, RunContext};
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task};
 
-/// A host without any I/O whose tasks are wrapped.
+/// A host without I/O that wraps its tasks.
 struct Idle<'d>(PhantomData<Async<'d>>);
 
-/// Resumes the task within twice a step, whatever it says.
+/// A wrapper that resumes its task twice in each step, regardless of the result.
 struct Twice<'d>(Async<'d>);
 
 impl<'d> From<Async<'d>> for Twice<'d> {
@@ -20,7 +20,7 @@ impl<'d> Task<Idle<'d>> for Twice<'d> {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, Idle<'d>>) -> Step {
         let first = Pin::new(&mut self.0).resume(cx);
         let second = Pin::new(&mut self.0).resume(cx);
-        assert!(first != Step::Done || second == Step::Done, "what is over stays over");
+        assert!(first != Step::Done || second == Step::Done, "a completed task stays completed");
         second
     }
 

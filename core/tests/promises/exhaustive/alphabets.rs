@@ -1,4 +1,4 @@
-//! The alphabets: few operations each, around one subject.
+//! The alphabets, each with a few operations for one subject.
 
 use crate::exhaustive::explore::Alphabet;
 use crate::heap::Limits;
@@ -8,7 +8,7 @@ const RECV: u8 = 1;
 const SEND: u8 = 2;
 const HANGUP: u8 = 4;
 
-/// One task, from nothing: all that there is to do, ids of what is gone included.
+/// A single task, from an empty kernel: all operations, including those on stale ids.
 pub fn one_of_everything() -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Open, Op::BeginJob, Op::Changes];
     ops.extend(time(&[0, 1]));
@@ -37,7 +37,7 @@ pub fn one_of_everything() -> Alphabet {
     Alphabet { name: "one of everything", limits: limits(1, 1, 1), start: Vec::new(), ops, depth: 6 }
 }
 
-/// Tasks at one source: who is first has the place.
+/// Tasks that wait for one source, of which the first one gets the wait slot.
 pub fn one_source(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Open, Op::Changes, Op::Run(Plan::Yield), Op::Run(Plan::Done)];
     ops.extend(time(&[0, 1]));
@@ -50,7 +50,7 @@ pub fn one_source(tasks: usize) -> Alphabet {
     Alphabet { name: "one source", limits: limits(tasks, 1, 0), start: start(tasks, 1, 0), ops, depth: 4 }
 }
 
-/// Two tasks and two sources, crosswise.
+/// Two tasks that wait for two sources in opposite orders.
 pub fn two_sources() -> Alphabet {
     let mut ops = vec![Op::Open, Op::Changes, Op::Advance(When::In(0)), named(), Op::Run(Plan::Yield)];
     ops.extend((0..2).map(|source| wait(&[(Kind::Recv, source)])));
@@ -64,7 +64,7 @@ pub fn two_sources() -> Alphabet {
     Alphabet { name: "two sources", limits: limits(2, 2, 0), start: start(2, 2, 0), ops, depth: 4 }
 }
 
-/// One task and sources that come and go: the list of changes.
+/// A single task, and sources that are opened and closed: the list of changes of interest.
 pub fn watching(sources: usize) -> Alphabet {
     let mut ops = vec![Op::Open, Op::Changes, Op::Advance(When::In(0))];
     for source in 0..sources {
@@ -76,7 +76,7 @@ pub fn watching(sources: usize) -> Alphabet {
     Alphabet { name: "watching", limits: limits(1, sources, 0), start: start(1, sources, 0), ops, depth: 5 }
 }
 
-/// Tasks and nothing but time.
+/// Tasks that only use time.
 pub fn deadlines(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Run(Plan::Done), Op::Advance(When::Ago(1)), named()];
     ops.push(Op::AdvanceUnseen(When::In(0)));
@@ -86,7 +86,7 @@ pub fn deadlines(tasks: usize) -> Alphabet {
     Alphabet { name: "deadlines", limits: limits(tasks, 0, 0), start: start(tasks, 0, 0), ops, depth: 5 }
 }
 
-/// Tasks that come and go, wake and cancel each other.
+/// Tasks that start and end, and wake and cancel each other.
 pub fn turns(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::Spawn, Op::Advance(When::In(0)), named()];
     ops.extend([Plan::Yield, Plan::Done, Plan::WaitFor(Who::Outside)].map(Op::Run));
@@ -97,7 +97,7 @@ pub fn turns(tasks: usize) -> Alphabet {
     Alphabet { name: "turns", limits: limits(tasks, 0, 0), start: Vec::new(), ops, depth: 8 }
 }
 
-/// A job, who waits for it, and deadlines.
+/// A job, tasks that wait for the job, and deadlines.
 pub fn jobs(tasks: usize) -> Alphabet {
     let mut ops = vec![Op::BeginJob, Op::Spawn, Op::Run(Plan::Yield), Op::Run(Plan::Done)];
     ops.extend(time(&[0, 1]));
@@ -114,7 +114,7 @@ pub fn jobs(tasks: usize) -> Alphabet {
     Alphabet { name: "jobs", limits: limits(tasks, 0, 1), start: start(tasks, 0, 1), ops, depth: 4 }
 }
 
-/// Three tasks, two sources and a job, each with some of what can happen to it.
+/// Three tasks, two sources and a job, each with some of their operations.
 pub fn everything() -> Alphabet {
     let mut ops =
         vec![Op::Spawn, Op::Open, Op::BeginJob, Op::Changes, Op::Run(Plan::Yield), Op::Run(Plan::Done)];
@@ -132,7 +132,7 @@ fn limits(tasks: usize, sources: usize, jobs: usize) -> Limits {
     Limits { tasks, sources, jobs }
 }
 
-/// So many are there, and the first turn begins.
+/// Creates this many tasks, sources and jobs, and begins the first turn.
 fn start(tasks: usize, sources: usize, jobs: usize) -> Vec<Op> {
     let mut ops = vec![Op::Spawn; tasks];
     ops.extend(vec![Op::Open; sources]);
@@ -141,7 +141,7 @@ fn start(tasks: usize, sources: usize, jobs: usize) -> Vec<Op> {
     ops
 }
 
-/// Turns begin so much later, or at the earliest deadline.
+/// Begins turns this much later, or at the earliest deadline.
 fn time(later: &[u64]) -> Vec<Op> {
     let moments = later.iter().map(|nanos| When::In(*nanos)).chain([When::Due]);
     moments.map(Op::Advance).collect()
@@ -155,7 +155,7 @@ fn until(targets: &[(Kind, usize)], nanos: u64) -> Op {
     Op::Run(plan(targets, When::In(nanos)))
 }
 
-/// Waits for a moment that has been.
+/// Waits for a moment in the past.
 fn ago() -> Op {
     Op::Run(Plan::Wait(Vec::new(), When::Ago(1)))
 }

@@ -1,5 +1,5 @@
-//! What must come of a state, whatever that is, if all sources become ready, or time passes, or everybody is
-//! cancelled, or everything goes. Here the kernel is on its own: no model says what it should do.
+//! The required outcome of any state if all sources become ready, or time passes, or all tasks are cancelled, or
+//! everything is removed. These checks do not use the model.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sinbin_core::{
 use crate::exhaustive::Small;
 use crate::heap::Heap;
 
-/// Tries all ends, each from the state that `world` makes anew.
+/// Checks all outcomes, each from a new state created by `world`.
 pub fn all(world: &impl Fn() -> Small) {
     what_is_ready_wakes_who_waits_for_it(world());
     a_host_that_rests_until_told_wakes_each_in_time(world().kernel);
@@ -21,8 +21,8 @@ pub fn all(world: &impl Fn() -> Small) {
     nothing_is_left_when_all_is_gone(world());
 }
 
-/// No lost wake-up: the host reports what it was told to watch and that alone, and the jobs' ends, and all who
-/// wait for such a thing run. Nobody else does.
+/// No wake-up is lost: if the host reports the readiness that it was asked to watch and the ends of the jobs, all tasks
+/// with such a wait become ready, and no others.
 fn what_is_ready_wakes_who_waits_for_it(mut world: Small) {
     let jobs: Vec<_> = world.model.jobs().collect();
     let watched = watched(&mut world);
@@ -32,17 +32,17 @@ fn what_is_ready_wakes_who_waits_for_it(mut world: Small) {
     watched.iter().for_each(|(source, interest)| kernel.ready(*source, *interest & both));
     all_run(kernel, &before, |what| matches!(what, WaitTarget::Recv(_) | WaitTarget::Send(_)));
     jobs.into_iter().for_each(|job| kernel.job_done(job));
-    // A host that watches a source at all hears of its hangup.
+    // A host that watches a source at all also receives its hangup.
     let heard = watched.iter().filter(|(_, interest)| !interest.is_empty());
     heard.for_each(|(source, _)| kernel.ready(*source, Interest::HANGUP));
     all_run(kernel, &before, |_| true);
     let others: Vec<_> = before.iter().filter(|view| view.waits[0].is_none()).collect();
     let now: Vec<_> = kernel.tasks().filter(|view| others.iter().any(|other| other.id == view.id)).collect();
-    assert!(others.into_iter().eq(now.iter()), "whom nothing was about stays where it is");
+    assert!(others.into_iter().eq(now.iter()), "a task without such a wait stays in its state");
     assert_eq!(kernel.audit(), Ok(()));
 }
 
-/// All sources that are there, and what the host watches them for when it has asked for all changes.
+/// Returns all sources with the interest that the host watches after it has asked for all changes.
 fn watched(world: &mut Small) -> BTreeMap<SourceId, Interest> {
     let mut watched: BTreeMap<_, _> = world.changes.iter().copied().collect();
     while let Some((source, interest)) = world.kernel.next_change() {
@@ -54,7 +54,7 @@ fn watched(world: &mut Small) -> BTreeMap<SourceId, Interest> {
 
 fn all_run(kernel: &Kernel<Heap>, before: &[TaskView], is_over: impl Fn(&WaitTarget) -> bool) {
     for view in before.iter().filter(|view| view.waits.iter().flatten().any(&is_over)) {
-        let now = kernel.tasks().find(|now| now.id == view.id).expect("who waited is there");
+        let now = kernel.tasks().find(|now| now.id == view.id).expect("the waiting task exists");
         assert_eq!(now.state, TaskState::Ready, "{view}: the host reported it");
         let wake_reason = kernel.wake_reason(view.id);
         assert!(
@@ -64,8 +64,7 @@ fn all_run(kernel: &Kernel<Heap>, before: &[TaskView], is_over: impl Fn(&WaitTar
     }
 }
 
-/// No deadline is missed, and none is early, if the host rests as long as it may; and timers that are of no use
-/// any more keep it from resting once each at most.
+/// A host that rests as long as it may meets every deadline exactly. Each stale timer wakes the host at most once.
 fn a_host_that_rests_until_told_wakes_each_in_time(mut kernel: Kernel<Heap>) {
     let start = kernel.now();
     let limit = 6 * kernel.count() + 9;
@@ -91,10 +90,10 @@ fn a_host_that_rests_until_told_wakes_each_in_time(mut kernel: Kernel<Heap>) {
             Rest::Ready => kernel.advance(kernel.now()),
         }
     }
-    panic!("a host finds no rest");
+    panic!("the host never rests");
 }
 
-/// Everybody is cancelled, and answers each step with the same.
+/// Cancels all tasks, which then return this step each time.
 fn who_is_cancelled_is_told_once(mut kernel: Kernel<Heap>, step: Step) {
     let views: Vec<_> = kernel.tasks().collect();
     for view in &views {
@@ -102,7 +101,7 @@ fn who_is_cancelled_is_told_once(mut kernel: Kernel<Heap>, step: Step) {
         let now = kernel.tasks().find(|now| now.id == view.id);
         assert_eq!(now.map(|now| now.state), Some(TaskState::Ready), "{view}: cancelling ends its wait");
     }
-    // The step of who was ready is not the one that says so.
+    // A task that was ready completes its present turn before it is notified.
     let mut present: Vec<_> =
         views.iter().filter(|view| view.state == TaskState::Ready).map(|v| v.id).collect();
     let mut told: Vec<TaskId> = Vec::new();
@@ -122,8 +121,8 @@ fn who_is_cancelled_is_told_once(mut kernel: Kernel<Heap>, step: Step) {
     assert_eq!(kernel.audit(), Ok(()));
 }
 
-/// Sources and jobs go, and who waits to be named is: all run, in one turn, and when they are over nothing is
-/// left, and there is room for as much as at first.
+/// Removes all sources and jobs and wakes the tasks that wait by name. All tasks must run in one turn, and after their
+/// end nothing is left and all capacity is free.
 fn nothing_is_left_when_all_is_gone(mut world: Small) {
     let (sources, jobs): (Vec<_>, Vec<_>) = (world.model.sources().collect(), world.model.jobs().collect());
     let kernel = &mut world.kernel;
@@ -153,7 +152,7 @@ fn nothing_is_left_when_all_is_gone(mut world: Small) {
 }
 
 impl Small {
-    /// Makes as much of everything as the limits say, and no more.
+    /// Creates as many tasks, sources and jobs as the limits allow, and checks their number.
     fn refill(&mut self) {
         let count = |made: &mut dyn FnMut() -> bool| std::iter::from_fn(|| made().then_some(())).count();
         let kernel = &mut self.kernel;

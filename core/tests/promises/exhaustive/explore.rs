@@ -1,4 +1,4 @@
-//! Every order of some operations, level by level.
+//! Explores every order of some operations, level by level.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,30 +12,30 @@ use crate::heap::{Heap, Limits};
 use crate::ops::{Op, Ops};
 use crate::world::World;
 
-/// What is done in every order: at each point any of `ops`, after `start`.
+/// The operations to explore: after `start`, any of `ops` at each position.
 pub struct Alphabet {
     pub name: &'static str,
     pub limits: Limits,
     pub start: Vec<Op>,
     pub ops: Vec<Op>,
-    /// How many operations follow one another.
+    /// The length of the sequences.
     pub depth: usize,
 }
 
-/// Of so many transitions, one to a state that was visited before is followed once more.
+/// Every `TWINS`th transition is followed a second time if it leads to a visited state.
 const TWINS: u64 = 101;
 
-/// Operations after the start, by their numbers in the alphabet.
+/// The operations after the start, as indexes into the alphabet.
 pub type Path = Box<[u8]>;
 
-/// How much was visited.
+/// The extent of a search.
 pub struct Visited {
     name: &'static str,
     ops: usize,
     depth: usize,
     pub states: HashMap<Row, Path>,
     transitions: u64,
-    /// Whether all states of the last depth had been seen before: then there are no others, at any depth.
+    /// True if all states of the last depth had been visited before, so that there are no others at any depth.
     pub is_all: bool,
 }
 
@@ -48,14 +48,15 @@ impl fmt::Display for Visited {
     }
 }
 
-/// `SINBIN_DEEPER`: so many operations more than by default, for a long look; below 0 for a short one.
+/// Returns the value of `SINBIN_DEEPER`: the number of operations beyond the default depth. A negative value makes the
+/// search shorter.
 pub fn deeper() -> isize {
     let told = std::env::var("SINBIN_DEEPER").unwrap_or_default();
     if told.is_empty() { 0 } else { told.parse().expect("SINBIN_DEEPER is a number of operations") }
 }
 
 impl Alphabet {
-    /// Does it all, with all checks after each operation, and says how much that was.
+    /// Explores the alphabet with all checks after each operation, and returns the extent of the search.
     pub fn explore(&self) -> Visited {
         self.explore_to(self.depth.saturating_add_signed(deeper()))
     }
@@ -69,7 +70,7 @@ impl Alphabet {
             level += 1;
             let mut next = Vec::new();
             for (path, state) in frontier {
-                // Nothing of a kernel can be copied, so the way to it is gone once more: promise 4.
+                // A kernel can't be cloned, so its path is replayed. By promise 4, this leads to an equal state.
                 assert_eq!(row(&self.replay(&path)), state, "the same inputs give the same run");
                 self.follow(&path, |path, world| {
                     transitions += 1;
@@ -91,7 +92,7 @@ impl Alphabet {
         Visited { name: self.name, ops: self.ops.len(), depth: level, states, transitions, is_all }
     }
 
-    /// Two ways to what counts as one state: whatever comes next, that does too.
+    /// Checks that two paths to one state also lead to equal states after any further operation.
     fn go_on_alike(&self, one: &[u8], other: &[u8]) {
         let after = |path| {
             let mut states = Vec::new();
@@ -101,7 +102,7 @@ impl Alphabet {
         assert!(after(one) == after(other), "{:?} is not the same as {:?}", self.ops(one), self.ops(other));
     }
 
-    /// Each sequence of up to `depth` operations, none left out: the states that they lead to.
+    /// Returns the states reached by every sequence of up to `depth` operations.
     pub fn explore_plainly(&self, depth: usize) -> HashSet<Row> {
         let mut states = HashSet::from([row(&self.replay(&[]))]);
         let mut paths: Vec<Path> = vec![Path::default()];
@@ -120,7 +121,7 @@ impl Alphabet {
         states
     }
 
-    /// Each operation that makes sense after `path`, with the checks after it.
+    /// Applies each valid operation after `path`, with the checks after it.
     fn follow(&self, path: &[u8], mut see: impl FnMut(&[u8], &Small)) {
         let mut base = self.replay(path);
         let is_over = base.kernel.next().is_none();
@@ -140,7 +141,7 @@ impl Alphabet {
         }
     }
 
-    /// What becomes of each state if this and that is what comes next.
+    /// Checks the outcomes of each state.
     fn end_all(&self, states: &[(Path, Row)]) {
         for (path, _) in states {
             let _trail = Trail { alphabet: self, path };
@@ -148,11 +149,11 @@ impl Alphabet {
         }
     }
 
-    /// The world at the end of a path on which all has been checked before.
+    /// Returns the world at the end of a path that was checked before.
     fn replay(&self, path: &[u8]) -> Small {
         let mut world = World::new(&Heap::new(self.limits), self.limits);
         world.again = true;
-        // Not at the beginning of all time: there is a past.
+        // Starts later than `Instant::ZERO`, so that moments in the past exist.
         world.advance(Instant::from_nanos(1000));
         world.advance(Instant::from_nanos(1000));
         self.path(path).for_each(|op| world.apply(op));
@@ -168,7 +169,7 @@ impl Alphabet {
     }
 }
 
-/// Says what was done, if that broke a promise.
+/// Prints the operations if one of them broke a promise.
 struct Trail<'a> {
     alphabet: &'a Alphabet,
     path: &'a [u8],

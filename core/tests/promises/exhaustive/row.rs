@@ -1,4 +1,4 @@
-//! The state of kernel and model in one row of numbers: what they do from here on depends on nothing else.
+//! The state of kernel and model as one row of numbers. Their future behaviour depends on nothing else.
 
 use std::rc::Rc;
 
@@ -7,12 +7,12 @@ use sinbin_core::{ExpectedWaker, Instant, JobId, SourceId, WaitTarget};
 use crate::exhaustive::Small;
 use crate::model::{At, Model};
 
-/// A state, to be told from others.
+/// A state that can be compared with others.
 pub type Row = Rc<[u8]>;
 
 pub fn row(world: &Small) -> Row {
     let mut row = Vec::with_capacity(256);
-    // The ends of lists and half of all time have their like at the upper end of a byte.
+    // The end marker of lists and `1 << 63`, the distance to `Instant::NEVER`, are encoded in a single byte.
     let mut put = |number: u64| match number {
         0..0xf0 => row.push(u8::try_from(number).expect("that is a byte")),
         _ if number == u64::from(u32::MAX) => row.push(0xff),
@@ -27,8 +27,8 @@ pub fn row(world: &Small) -> Row {
     row.into()
 }
 
-/// All of a model, since when tasks are where they are left out. As in the kernel's, moments count from now, waits
-/// by their order, and ids are their places.
+/// Encodes a model, without the times since which tasks are in their states. As in the kernel's row, moments are
+/// relative to the present time, waits are numbered in order, and ids are their indexes.
 fn model(model: &Model, put: &mut impl FnMut(u64)) {
     put(model.turn as u64);
     put(model.queue.len() as u64);
@@ -66,7 +66,7 @@ fn model(model: &Model, put: &mut impl FnMut(u64)) {
     }
 }
 
-/// A thing that is waited for, and whether it is there.
+/// Encodes a wait target, and whether it exists.
 fn place(model: &Model, what: WaitTarget, put: &mut impl FnMut(u64)) {
     let source = |id: SourceId| (id.index(), model.sources.contains_key(&id));
     let job = |id: JobId| (id.index(), model.jobs.contains_key(&id));
