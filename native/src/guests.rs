@@ -10,7 +10,7 @@
 //! use sinbin::echo::Echo;
 //!
 //! let mut server = GuestServer::new(InProcess::new(|_| Ok(Echo::default())), &GuestSettings::default())?;
-//! println!("listening handle {}", server.listen("127.0.0.1:0".parse().unwrap())?);
+//! println!("listening on {}", server.listen("127.0.0.1:0".parse().unwrap())?);
 //! # server.stopper().stop();
 //! server.run()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

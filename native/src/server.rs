@@ -143,7 +143,7 @@ impl fmt::Display for Summary {
 ///
 /// let mut server = Server::new(Echo::default(), &Settings::default())?;
 /// let address = server.listen("127.0.0.1:0".parse().unwrap())?;
-/// println!("listening handle {address}");
+/// println!("listening on {address}");
 /// # server.stopper().stop();
 /// server.run()?;
 /// # Ok::<(), sinbin::Error>(())

@@ -17,7 +17,7 @@
 //! };
 //! let factory = GuestFactory::new(&component, 64 << 20, Some(Duration::from_secs(1)))?;
 //! let mut server = GuestServer::new(factory, &GuestSettings::default())?;
-//! println!("listening handle {}", server.listen("127.0.0.1:25000".parse()?)?);
+//! println!("listening on {}", server.listen("127.0.0.1:25000".parse()?)?);
 //! server.run()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

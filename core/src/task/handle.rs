@@ -83,7 +83,7 @@ impl<'d> Handle<'d> {
 
 impl core::fmt::Debug for Handle<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Loop").finish_non_exhaustive()
+        f.debug_struct("Handle").finish_non_exhaustive()
     }
 }
 

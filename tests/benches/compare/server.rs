@@ -194,7 +194,7 @@ fn take_stdout(child: &mut Child) -> io::Result<ChildStdout> {
     child.stdout.take().ok_or_else(|| io::Error::other("the server has no stdout"))
 }
 
-/// Reads up to the line `listening handle ADDRESS`.
+/// Reads up to the line `listening on ADDRESS`.
 fn read_address(stdout: &mut ChildStdout) -> io::Result<SocketAddr> {
     let deadline = Instant::now() + START_LIMIT;
     let mut text = Vec::new();

@@ -17,7 +17,7 @@ pub struct Given {
     /// The command and its arguments; empty if it runs already. The options of a dialogue are put behind, or in the place of
     /// an argument `{options}`.
     pub command: Vec<OsString>,
-    /// Where it listens; a command that prints `listening handle ADDR` needs none.
+    /// Where it listens; a command that prints `listening on ADDR` needs none.
     pub address: Option<SocketAddr>,
     /// What it cannot do.
     pub lacks: Vec<Need>,
