@@ -13,7 +13,7 @@ fn what_is_printed_says_how_it_stands() {
     let (channel, event, lock) = (Channel::<u8, 2>::new(handle), Event::new(handle), Lock::new(handle, 7));
     let (barrier, semaphore, condition) =
         (Barrier::new(handle, 3), Semaphore::new(handle, 4), Condition::new(handle));
-    assert_eq!(format!("{handle:?}"), "Loop { .. }");
+    assert_eq!(format!("{handle:?}"), "Handle { .. }");
     assert_eq!(format!("{event:?}"), "Event { set: false, .. }");
     assert_eq!(format!("{condition:?}"), "Condition { .. }");
 
