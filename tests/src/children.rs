@@ -1,4 +1,5 @@
-//! The children of this process that run, for one that is asked to end: they would go on without it.
+//! The running children of this process. If a signal ends this process, it ends its children first, because they would
+//! otherwise continue to run.
 #![allow(unsafe_code)]
 
 use std::os::unix::process::CommandExt;
@@ -10,20 +11,20 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// All that were started, and not forgotten since. Whoever holds it keeps others from starting more.
+/// All children that were started and are still referenced. While the lock is held, no thread can start another child.
 static CHILDREN: Mutex<Vec<Weak<Mutex<Process>>>> = Mutex::new(Vec::new());
 
-/// A child, and whether those that it starts itself end with it.
+/// A child process.
 pub(crate) struct Process {
     pub(crate) child: Child,
     leads: bool,
 }
 
-/// Starts a child that [`on_signal`] ends. With `leads`, it leads a process group of its own, and whatever it starts ends
-/// with it.
+/// Starts a child that [`end_on_signal`] ends. With `leads`, the child leads its own process group, and the processes
+/// that the child starts end with it.
 pub(crate) fn spawn(command: &mut Command, leads: bool) -> io::Result<Arc<Mutex<Process>>> {
     let mut children = lock(&CHILDREN);
-    // SAFETY: between fork and exec the closure makes system calls alone.
+    // SAFETY: between fork and exec the closure only makes system calls.
     unsafe { command.pre_exec(heed_signals) };
     if leads {
         command.process_group(0);
@@ -34,11 +35,11 @@ pub(crate) fn spawn(command: &mut Command, leads: bool) -> io::Result<Arc<Mutex<
     Ok(process)
 }
 
-/// Restores the signals' defaults: a test that runs in the background of a shell, or under `nohup`, ignores signals,
-/// and its children are not to.
+/// Restores the default actions of the signals. A test that runs in the background of a shell, or under `nohup`,
+/// ignores signals; its children must not inherit that.
 fn heed_signals() -> io::Result<()> {
     for signal in [SIGHUP, SIGINT, SIGTERM] {
-        // SAFETY: the default action is a valid one.
+        // SAFETY: `SIG_DFL` is a valid action.
         if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
         }
@@ -46,8 +47,8 @@ fn heed_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends a child, if it runs still. In a process that a signal ends this does not return: nobody is to take the end of its
-/// children for theirs.
+/// Ends a child if it is still running. In a process that a signal ends this function does not return, so that no
+/// caller mistakes the end of the children for a result.
 pub(crate) fn end(process: &Mutex<Process>) {
     let _all = lock(&CHILDREN);
     lock(process).end();
@@ -55,7 +56,7 @@ pub(crate) fn end(process: &Mutex<Process>) {
 
 impl Process {
     fn end(&mut self) {
-        // Until somebody has waited for it, nobody else has its id.
+        // Until the child is waited for, its id cannot be reused.
         if self.leads && matches!(self.child.try_wait(), Ok(None)) {
             kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
         }
@@ -64,17 +65,17 @@ impl Process {
     }
 }
 
-/// Has the first SIGINT, SIGTERM or SIGHUP call `tell` with its number, and end this process with all its children that
-/// are [`Running`](crate::Running). The exit code is 128 and that number, as a shell has it.
+/// Registers a handler: the first SIGINT, SIGTERM or SIGHUP ends all children that are [`Running`](crate::Running),
+/// calls `tell` with the signal's number, and ends this process. The exit code is 128 plus that number, as in a shell.
 ///
 /// # Errors
 ///
-/// When the system takes no handler.
+/// Fails if the handler cannot be registered.
 pub fn end_on_signal(tell: impl FnOnce(i32) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };
-        // It is never given back: nobody starts another child, and nobody goes on without one.
+        // The lock is never released: no thread can start another child or return from [`end`].
         let children = lock(&CHILDREN);
         for child in children.iter().filter_map(Weak::upgrade) {
             lock(&child).end();

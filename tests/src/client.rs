@@ -7,7 +7,7 @@ use socket2::SockRef;
 
 use crate::wait::PATIENCE;
 
-/// What the service says to n: the talk's numbers, by addition.
+/// Returns the service's answer to `n`: the Fibonacci number, computed by addition.
 #[must_use]
 pub fn fib(n: u32) -> u64 {
     let (mut now, mut next) = (0_u64, 1);
@@ -17,13 +17,13 @@ pub fn fib(n: u32) -> u64 {
     now
 }
 
-/// The lines that answer `ns`.
+/// Returns the lines that answer `ns`.
 #[must_use]
 pub fn replies(ns: impl IntoIterator<Item = u32>) -> String {
     ns.into_iter().map(|n| format!("{}\n", fib(n))).collect()
 }
 
-/// Bytes without any order to them, the same every time.
+/// Returns `count` pseudorandom bytes, the same for each call.
 #[must_use]
 pub fn noise(count: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -36,33 +36,33 @@ pub fn noise(count: usize) -> Vec<u8> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A connected socket that gives up after [`PATIENCE`], and sends at once what it is given.
+/// Connects a socket with timeouts of [`PATIENCE`] and without Nagle's algorithm.
 ///
 /// # Panics
 ///
-/// When there is no connection in time.
+/// Panics if the connection is not established in time.
 #[must_use]
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE);
     let stream = stream.unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-    stream.set_nodelay(true).expect("an option of TCP");
+    stream.set_nodelay(true).expect("a TCP option");
     stream.set_read_timeout(Some(PATIENCE)).expect("an option");
     stream.set_write_timeout(Some(PATIENCE)).expect("an option");
     stream
 }
 
-/// Sends `bytes` and the end of the stream, and meanwhile reads to the other's end.
+/// Sends `bytes`, then half-closes, and meanwhile reads to the end of the stream.
 ///
 /// # Panics
 ///
-/// When the connection fails; also when not everything can be sent.
+/// Panics if the connection fails or if not all bytes can be sent.
 #[must_use]
 pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let stream = connect(address);
     let mut answer = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            (&stream).write_all(bytes).expect("the server takes all of it");
+            (&stream).write_all(bytes).expect("the server accepts everything");
             stream.shutdown(Shutdown::Write).expect("a connected socket");
         });
         let read = (&stream).read_to_end(&mut answer);
@@ -71,10 +71,10 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// A client that does what the test says, line by line.
+/// A client that a test drives line by line.
 pub struct Client {
     stream: TcpStream,
-    /// What came behind the last line that was taken.
+    /// Bytes that were received behind the last line that was returned.
     unread: Vec<u8>,
 }
 
@@ -85,33 +85,33 @@ impl Client {
         Self::over(connect(address))
     }
 
-    /// Speaks over `stream`.
+    /// Creates a client on `stream`.
     #[must_use]
     pub fn over(stream: TcpStream) -> Self {
         Self { stream, unread: Vec::new() }
     }
 
-    /// The socket.
+    /// Returns the socket.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Sends `bytes`, all of them.
+    /// Sends all of `bytes`.
     ///
     /// # Panics
     ///
-    /// When the connection fails.
+    /// Panics if the connection fails.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = self.stream.write_all(bytes.as_ref());
         sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
     }
 
-    /// The next line, without its end.
+    /// Receives the next line, without its newline.
     ///
     /// # Panics
     ///
-    /// When none comes, be it that the connection ends or fails or that nothing comes in time.
+    /// Panics if the connection ends or fails, or if no line arrives in time.
     #[must_use]
     pub fn line(&mut self) -> String {
         loop {
@@ -119,25 +119,25 @@ impl Client {
                 let line: Vec<_> = self.unread.drain(..=end).collect();
                 return String::from_utf8_lossy(&line[..end]).into_owned();
             }
-            assert!(self.receive() > 0, "the end, and no line: {:?}", self.unread);
+            assert!(self.receive() > 0, "the stream ended within a line: {:?}", self.unread);
         }
     }
 
-    /// As many lines, in one.
+    /// Receives `count` lines as one string.
     #[must_use]
     pub fn lines(&mut self, count: usize) -> String {
         (0..count).map(|_| self.line() + "\n").collect()
     }
 
-    /// The next `count` bytes.
+    /// Receives the next `count` bytes.
     ///
     /// # Panics
     ///
-    /// As with [`line`](Self::line).
+    /// Panics as [`line`](Self::line) does.
     #[must_use]
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
-            assert!(self.receive() > 0, "the end already: {:?}", self.unread);
+            assert!(self.receive() > 0, "unexpected end of the stream: {:?}", self.unread);
         }
         self.unread.drain(..count).collect()
     }
@@ -146,28 +146,28 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When it is wrong, or does not come.
+    /// Panics if the answer is wrong or does not arrive.
     pub fn ask(&mut self, n: u32) {
         self.send(format!("{n}\n"));
         assert_eq!(self.line(), fib(n).to_string(), "the answer to {n}");
     }
 
-    /// Everything up to the end of the stream.
+    /// Receives everything up to the end of the stream.
     ///
     /// # Panics
     ///
-    /// When the connection fails instead, or does not end in time.
+    /// Panics if the connection fails or does not end in time.
     #[must_use]
     pub fn rest(&mut self) -> String {
         while self.receive() > 0 {}
         String::from_utf8_lossy(&std::mem::take(&mut self.unread)).into_owned()
     }
 
-    /// Whether nothing is there to be read now, and the connection lives.
+    /// Returns true if the connection is open and there is nothing to read.
     ///
     /// # Panics
     ///
-    /// When the connection fails.
+    /// Panics if the connection fails.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.stream.set_nonblocking(true).expect("an option");
@@ -180,20 +180,20 @@ impl Client {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Half-closes the connection: nothing more will be sent.
     ///
     /// # Panics
     ///
-    /// When the connection has failed.
+    /// Panics if the connection has failed.
     pub fn end(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connected socket");
     }
 
-    /// Ends the connection by a reset.
+    /// Resets the connection.
     ///
     /// # Panics
     ///
-    /// When the option cannot be set.
+    /// Panics if the option cannot be set.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("an option");
     }

@@ -12,26 +12,26 @@ use crate::mute::{Mute, by_shell};
 use crate::tail::Tail;
 use crate::wait::poll;
 
-/// The workspace, wherever cargo was called.
+/// The manifest of the workspace, independent of the directory in which cargo was called.
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 
-/// The `sinbin` command of this build, without what the developer's environment says about logs.
+/// Returns the `sinbin` command of this build. The developer's `SINBIN_LOG` is removed from its environment.
 ///
 /// # Panics
 ///
-/// When it cannot be built.
+/// Panics if the command cannot be built.
 #[must_use]
 pub fn sinbin(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     command(BINARY.get_or_init(|| build("sinbin")), args)
 }
 
-/// The `sinbin` command with the poller that other systems than Linux have. It has a target directory of its own, below
-/// ours.
+/// Returns the `sinbin` command with the portable poller, which is used on systems other than Linux. The command is
+/// built in its own target directory, below the regular one.
 ///
 /// # Panics
 ///
-/// When it cannot be built.
+/// Panics if the command cannot be built.
 #[must_use]
 pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -49,18 +49,18 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
     command(binary, args)
 }
 
-/// The `sinbin-wasi` command, likewise. What it compiles it keeps below the target directory.
+/// Returns the `sinbin-wasi` command. Its cache of compiled code is kept below the target directory.
 ///
 /// # Panics
 ///
-/// When it cannot be built.
+/// Panics if the command cannot be built.
 #[must_use]
 pub fn sinbin_wasi(args: &[&str]) -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let binary = BINARY.get_or_init(|| build("sinbin-wasi"));
     let mut command = command(binary, args);
     command.env("SINBIN_WASI_CACHE", binary.with_file_name("sinbin-wasi-cache"));
-    // A compiler that was built for tests, on a machine that is busy, is no measure.
+    // A compiler that was built for tests is slow on a busy machine, so the default timeout is too short.
     command.env("SINBIN_WASI_COMPILE_TIMEOUT", "5m");
     command
 }
@@ -71,7 +71,6 @@ fn command(binary: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Builds a command.
 fn build(name: &str) -> PathBuf {
     match cargo().bin(name).run() {
         Ok(built) => built.path().to_owned(),
@@ -79,9 +78,10 @@ fn build(name: &str) -> PathBuf {
     }
 }
 
-/// Builds a target of the workspace in the profile of this test and to the same place, so that what cargo has built
-/// already is not built again. A package by itself would have its dependencies with fewer features than they have for
-/// `cargo test --workspace`, and wasmtime, above all, would be built a second time. The core has examples of names that native has too.
+/// Builds a target of the workspace in the profile and target directory of this test, so that cargo does not rebuild
+/// what it has built already. A build of a single package would give its dependencies fewer features than
+/// `cargo test --workspace` does, and wasmtime, above all, would be built a second time. The core is excluded because
+/// its examples have the same names as some of native's.
 pub(crate) fn cargo() -> CargoBuild {
     let build = CargoBuild::new().arg("--workspace").args(["--exclude", "sinbin-core"]);
     let mut build = build.current_release().manifest_path(MANIFEST);
@@ -95,11 +95,11 @@ pub(crate) fn cargo() -> CargoBuild {
     build
 }
 
-/// The target directory that a test lies in, `TARGET/[TRIPLE/]debug/deps/test`, and the triple; a program of ours lies
-/// beside `deps`.
+/// Returns the target directory that contains a test, `TARGET/[TRIPLE/]debug/deps/test`, and the triple. Programs of
+/// this package lie beside `deps`.
 #[must_use]
 pub fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
-    // cargo marks a directory that it has made itself by the one, and each that it builds in by the other.
+    // cargo puts the first file into a directory that it has created, and the second into each in which it builds.
     let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
     let target = test.ancestors().find(|dir| marks.iter().any(|mark| dir.join(mark).exists()))?;
     let parts = test.strip_prefix(target).ok()?.iter().filter(|part| *part != "deps");
@@ -111,71 +111,71 @@ pub fn target_dir(test: &Path) -> Option<(&Path, Option<&str>)> {
     Some((target, triple))
 }
 
-/// A child process, and what it says. It is killed when this is dropped; when that is because a test
-/// failed, what it said is shown.
+/// A child process and its output. The child is killed when this is dropped; if that happens because a test failed, the
+/// output is printed.
 pub struct Running {
     process: Arc<Mutex<Process>>,
     stdout: Tail,
     stderr: Tail,
-    /// Readers that do not read.
+    /// Pipe ends that must stay open although no one reads from them.
     _unread: Vec<PipeReader>,
 }
 
-/// How a process ended, and what it said.
+/// The exit code and the output of a process.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit code; `None` if a signal ended it.
+    /// The exit code, or `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// All that it wrote to stdout.
+    /// The complete stdout.
     pub stdout: String,
-    /// All that it wrote to stderr.
+    /// The complete stderr.
     pub stderr: String,
 }
 
-/// Runs `sinbin` with `args` to its end.
+/// Runs `sinbin` with `args` and waits for its end.
 #[must_use]
 pub fn run(args: &[&str]) -> Ended {
     Running::start(sinbin(args)).wait()
 }
 
 impl Running {
-    /// Starts `command`, with nothing to read.
+    /// Starts `command` with an empty stdin.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if the command cannot be started.
     #[must_use]
     pub fn start(command: Command) -> Self {
         Self::try_start(command).expect("the command can be started")
     }
 
-    /// The same for a command that may not be there.
+    /// Starts `command` as [`start`](Self::start) does, but fails if the command does not exist.
     pub(crate) fn try_start(command: Command) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
         Self::spawn(command, writer, Tail::of(reader), false)
     }
 
-    /// The same for a command of somebody else's, which may start others: they end with it.
+    /// Starts a command that the user supplied. The processes that the command starts end with it.
     pub(crate) fn try_start_leader(command: Command) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
         Self::spawn(command, writer, Tail::of(reader), true)
     }
 
-    /// The same, but stdout goes to `stdout`; nothing of it is kept here.
+    /// Starts `command` as [`start`](Self::start) does, but with its stdout redirected to `stdout` and not recorded.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if the command cannot be started.
     #[must_use]
     pub fn start_into(command: Command, stdout: impl Into<Stdio>) -> Self {
         Self::spawn(command, stdout, Tail::of(empty()), false).expect("the command can be started")
     }
 
-    /// Starts a command as [`start`](Self::start) does, but nobody hears its stdout, its stderr, or both.
+    /// Starts `command` as [`start`](Self::start) does, but with no reader for its stdout, its stderr, or both.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// Panics if the command cannot be started.
     #[must_use]
     pub fn start_mute(command: Command, stdout: Option<Mute>, stderr: Option<Mute>) -> Self {
         let ((out, unread), tail) = match stdout {
@@ -212,43 +212,43 @@ impl Running {
         Ok(Self { process, stdout, stderr, _unread: unread.into_iter().collect() })
     }
 
-    /// The process's id.
+    /// Returns the process's id.
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid::from_child(&lock(&self.process).child)
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     ///
     /// # Panics
     ///
-    /// When that cannot be done.
+    /// Panics if the signal cannot be sent.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("a child can be signalled");
     }
 
-    /// Whether it has ended.
+    /// Returns true if the process has ended.
     ///
     /// # Panics
     ///
-    /// When the system does not say.
+    /// Panics if the system cannot report the status.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
         self.status().is_some()
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status if the process has ended.
     pub(crate) fn status(&self) -> Option<ExitStatus> {
         lock(&self.process).child.try_wait().expect("a child can be waited for")
     }
 
-    /// What it wrote to stdout so far.
+    /// Returns what the process has written to stdout so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.stdout.so_far()
     }
 
-    /// What it wrote to stderr so far.
+    /// Returns what the process has written to stderr so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.so_far()
@@ -266,7 +266,7 @@ impl Running {
         self.stderr.wait(&what, |said, _| said.contains(text).then_some(()));
     }
 
-    /// The first `count` lines of stdout.
+    /// Waits for the first `count` lines of stdout and returns them.
     pub(crate) fn first_lines(&self, count: usize) -> Vec<String> {
         let what = format!("{count} lines on stdout ({:?} on stderr)", self.stderr());
         self.stdout.wait(&what, |said, _| {
@@ -276,11 +276,11 @@ impl Running {
         })
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     ///
     /// # Panics
     ///
-    /// When it does not end in time.
+    /// Panics if the process does not end in time.
     #[must_use]
     pub fn wait(self) -> Ended {
         let status = poll("the end of the process", || self.status());

@@ -1,8 +1,10 @@
-//! Scripted conversations that every host must hold alike: the files of `tests/dialogues`, and what plays them.
+//! Scripted conversations in which every host must answer alike: the files of `tests/dialogues`, and the code that
+//! plays them.
 //!
-//! A [`Dialogue`] is plain data. [`Play`] holds it over any [`Network`], given the time: it knows neither sockets nor
-//! clocks, so a simulator plays the same script. [`converse`] plays it over real ones. A [`Host`] makes a [`Stage`] for
-//! a service and its options ([`Simulated`] plays in virtual time), and [`hold_all`] brings all hosts and all dialogues together.
+//! A [`Dialogue`] is plain data. [`Play`] plays it over any [`Network`]. [`Play`] receives the time from its caller and
+//! uses neither sockets nor clocks, so a simulator can play the same script. [`converse`] plays it over real sockets
+//! and clocks. A [`Host`] makes a [`Stage`] for a service and its options ([`Simulated`] plays in virtual time), and
+//! [`hold_all`] plays all dialogues with all hosts.
 
 mod actor;
 mod bytes;

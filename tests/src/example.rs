@@ -9,21 +9,21 @@ use escargot::format::Message;
 
 use crate::command::cargo;
 
-/// The example `name` of the package `sinbin`, built as [`sinbin`](crate::sinbin()) is.
+/// Returns the command of the example `name` of the package `sinbin`, built as [`sinbin`](crate::sinbin()) is.
 ///
 /// # Panics
 ///
-/// When it cannot be built.
+/// Panics if the example cannot be built.
 #[must_use]
 pub fn example(name: &str) -> Command {
     command(name)
 }
 
-/// An example of the package `sinbin-wasi`.
+/// Returns the command of an example of the package `sinbin-wasi`.
 ///
 /// # Panics
 ///
-/// As with [`example`].
+/// Panics as [`example`] does.
 #[must_use]
 pub fn wasi_example(name: &str) -> Command {
     command(name)
@@ -38,7 +38,6 @@ fn command(name: &str) -> Command {
     command
 }
 
-/// Builds an example.
 fn build(name: &str) -> PathBuf {
     match cargo().example(name).exec().and_then(built) {
         Ok(Some(binary)) => binary,
@@ -47,7 +46,7 @@ fn build(name: &str) -> PathBuf {
     }
 }
 
-/// What cargo says it has built.
+/// Returns the path of the executable from cargo's messages.
 fn built(messages: CommandMessages) -> CargoResult<Option<PathBuf>> {
     let mut binary = None;
     for message in messages {

@@ -6,14 +6,14 @@ use std::sync::OnceLock;
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi-host/examples");
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 
-/// The variable that says, by 1, that each language has to be there, as in `.ci/run`.
+/// The variable that requires the tools of every language if it is 1, as in `.ci/run`.
 const ALL: &str = "SINBIN_ALL_HOSTS";
 
-/// A language other than Rust that drivers are written in.
+/// A language other than Rust in which drivers are written.
 #[derive(Debug)]
 struct Language {
     name: &'static str,
-    /// Commands that end well where the tools are.
+    /// Commands that succeed if the tools are installed.
     tools: &'static [(&'static str, &'static [&'static str])],
     missing: OnceLock<Option<String>>,
     installed: OnceLock<()>,
@@ -29,11 +29,11 @@ impl Language {
 
     fn by_name(name: &str) -> &'static Self {
         let all = [&NODE, &PYTHON];
-        all.into_iter().find(|language| language.name == name).expect("a language of the drivers")
+        all.into_iter().find(|language| language.name == name).expect("a known language")
     }
 
-    /// Looks for the tools, once, and returns why they are of no use, if a tool is missing. That is written to stderr itself, past
-    /// the capture of a test's output.
+    /// Checks once whether the tools are installed, and returns the reason if one is missing. The reason is also
+    /// written directly to stderr, which bypasses the capture of a test's output.
     fn missing(&self) -> Option<&str> {
         let look = || {
             let missing = self.tools.iter().find(|(tool, args)| {
@@ -43,13 +43,13 @@ impl Language {
             });
             let (tool, args) = missing?;
             let why = format!("`{tool} {}` fails, which drivers in {} need", args.join(" "), self.name);
-            writeln!(stderr(), "left out: {why}; with {ALL}=1 that is a failure").ok();
+            writeln!(stderr(), "skipped: {why}; with {ALL}=1 that is a failure").ok();
             Some(why)
         };
         self.missing.get_or_init(look).as_deref()
     }
 
-    /// Installs what the drivers need, if it is not there.
+    /// Installs the packages that the drivers need, unless they are installed.
     fn install(&self) {
         self.installed.get_or_init(|| {
             let script = format!("{EXAMPLES}/install");
@@ -61,12 +61,12 @@ impl Language {
     }
 }
 
-/// Returns why drivers in `language`, node or python, cannot run here: a tool is missing. Where `SINBIN_ALL_HOSTS` is 1
-/// there is no such reason, and [`foreign`] fails.
+/// Returns the reason why drivers in `language`, node or python, cannot run here: a missing tool. If `SINBIN_ALL_HOSTS`
+/// is 1 this returns `None`, so that [`foreign`] fails instead.
 ///
 /// # Panics
 ///
-/// When there is no driver in that language.
+/// Panics if there is no driver in that language.
 #[must_use]
 pub fn foreign_lacks(language: &str) -> Option<&'static str> {
     let is_needed = env::var_os(ALL).is_some_and(|value| value == "1");
@@ -74,11 +74,11 @@ pub fn foreign_lacks(language: &str) -> Option<&'static str> {
 }
 
 /// Returns the command of a driver that is not written in Rust: `language` is node or python, `script` a file in its
-/// directory. What it needs is installed first, if it is not.
+/// directory. The packages that the driver needs are installed first, unless they are installed.
 ///
 /// # Panics
 ///
-/// When that fails.
+/// Panics if the installation fails.
 #[must_use]
 pub fn foreign(language: &str, script: &str) -> Command {
     Language::by_name(language).install();

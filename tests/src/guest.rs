@@ -2,20 +2,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The workspace.
+/// The root of the workspace.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The directory of the guests, as `just build-wasi` fills it. They are built if that is needed.
+/// Returns the directory of the guests, as `just build-wasi` fills it. The guests are built if necessary.
 ///
 /// # Panics
 ///
-/// When they cannot be built.
+/// Panics if the guests cannot be built.
 #[must_use]
 pub fn guests() -> &'static Path {
     static GUESTS: OnceLock<PathBuf> = OnceLock::new();
     GUESTS.get_or_init(|| {
         let script = Path::new(ROOT).join("wasi-host/guest/build");
-        // Not with what cargo has set for this test, such as another target directory.
+        // cargo's variables for this test, such as another target directory, must not affect the build.
         let built = Command::new(&script).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS").status();
         let built = built.unwrap_or_else(|error| panic!("cannot run {}: {error}", script.display()));
         assert!(built.success(), "{} failed: {built}", script.display());
@@ -23,14 +23,14 @@ pub fn guests() -> &'static Path {
     })
 }
 
-/// A guest by its name, such as `fib.wasm`.
+/// Returns the path of a guest by its name, such as `fib.wasm`.
 ///
 /// # Panics
 ///
-/// When there is none.
+/// Panics if the guest does not exist.
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {
     let path = guests().join(name);
-    assert!(path.exists(), "there is no guest {}", path.display());
+    assert!(path.exists(), "the guest {} does not exist", path.display());
     path
 }

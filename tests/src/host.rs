@@ -1,5 +1,5 @@
-//! The hosts that can serve the shipped services, as a table. Which one the tests of a run use is said by `SINBIN_HOST`;
-//! the dialogues go through all of them.
+//! The table of the hosts that can serve the shipped services. `SINBIN_HOST` names the host for the tests of a run; the
+//! dialogues use all of them.
 
 mod given;
 mod launch;
@@ -16,25 +16,25 @@ pub use table::Known;
 use crate::dialogue::{Dialogue, Host, Need, Options, Service, Stage};
 use crate::foreign::foreign_lacks;
 
-/// The command that serves `service` with the host that `SINBIN_HOST` names, with the arguments that `sinbin serve` would
-/// have.
+/// Returns the command that serves `service` with the host that `SINBIN_HOST` names, given the arguments of
+/// `sinbin serve`.
 pub(crate) fn serve(service: &str, args: &[&str]) -> Command {
     let name = env::var("SINBIN_HOST").unwrap_or_else(|_| "native".to_owned());
     let host = Known::by_name(&name).unwrap_or_else(|| {
         let names: Vec<_> = Known::all().iter().map(|host| host.name).collect();
-        panic!("SINBIN_HOST={name}: there are {}", names.join(", "))
+        panic!("SINBIN_HOST={name}: unknown; the hosts are {}", names.join(", "))
     });
     host.command(service, args)
 }
 
 impl Known {
-    /// The host of this name.
+    /// Returns the host with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
         Self::all().iter().find(|host| host.name == name)
     }
 
-    /// The command that serves `service`. What the arguments say goes before what the host says.
+    /// Returns the command that serves `service`. `args` takes precedence over the host's own options.
     fn command(&self, service: &str, args: &[&str]) -> Command {
         let mut all = args.to_vec();
         if self.own.first().is_some_and(|option| !args.contains(option)) {
@@ -66,18 +66,18 @@ impl Host for &'static Known {
     }
 }
 
-/// What a host cannot do.
+/// A limitation of a host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lack {
-    /// Serve anything but this.
+    /// Serves only this service.
     Other(Service),
-    /// Give the service options.
+    /// Cannot pass options to the service.
     Options,
-    /// Give it this one.
+    /// Cannot pass this option to the service.
     Option(&'static str),
-    /// This.
+    /// Lacks this capability.
     Need(Need),
-    /// Run where the tools of this language are missing.
+    /// Cannot run where the tools of this language are missing.
     Tools(&'static str),
 }
 
@@ -93,7 +93,7 @@ impl Lack {
     }
 }
 
-/// Options as a command line has them.
+/// Formats options as command-line arguments.
 fn arguments(options: &Options) -> impl Iterator<Item = String> {
     options.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()])
 }

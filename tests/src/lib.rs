@@ -1,9 +1,9 @@
-//! What the end-to-end tests have in common: the real `sinbin` command as a child process ([`Running`],
-//! [`Server`]), clients that say what a test tells them to ([`Client`]), the [`dialogue`]s that every
-//! [`host`] must hold, clients by the thousands (`load`), and a look at what a process costs ([`machine`]).
+//! The common parts of the end-to-end tests: the real `sinbin` command as a child process ([`Running`], [`Server`]),
+//! clients that a test drives ([`Client`]), the [`dialogue`]s that every [`host`] must pass, thousands of concurrent
+//! clients (`load`), and measurements of a process ([`machine`]).
 //!
-//! Whatever waits here waits for a condition, for [`PATIENCE`] at the most; no test depends on how fast the
-//! machine is. What goes wrong is a panic: this is for tests alone.
+//! All waiting is for a condition, and for [`PATIENCE`] at most. No test depends on the speed of the machine. Errors
+//! are panics, because this package is only for tests.
 
 #![cfg(unix)]
 

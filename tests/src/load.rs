@@ -1,7 +1,7 @@
-//! Load and faults: clients that keep a server busy and hang up on it, or that go on sending while it stops, and what
-//! is left of them in the server.
+//! Load and faults: clients that keep a server busy and hang up on it, or that continue to send while it stops, and the
+//! resources that they leave in the server.
 //!
-//! Linux only: many clients share one epoll loop, and what a server holds is read from `/proc`. All that is random
+//! Linux only: many clients share one epoll loop, and the resources of a server are read from `/proc`. All randomness
 //! comes from a seed.
 
 mod burst;

@@ -1,18 +1,19 @@
-//! What a process costs, as Linux tells it, and how many descriptors it may have.
+//! Measurements of a process on Linux, and the limit of descriptors.
 
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets this process, and what it starts from here on, have as many descriptors as may be. Returns how many.
+/// Raises the soft limit of descriptors of this process, and of the processes that it starts later, to the hard limit.
+/// Returns the limit.
 ///
 /// # Panics
 ///
-/// When the limit cannot be raised.
+/// Panics if the limit cannot be raised.
 pub fn raise_descriptor_limit() -> u64 {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit { current: maximum, maximum };
-    setrlimit(Resource::Nofile, limit).expect("up to the hard limit one needs no rights");
+    setrlimit(Resource::Nofile, limit).expect("the hard limit can be used without privileges");
     maximum.unwrap_or(u64::MAX)
 }
 
@@ -30,43 +31,43 @@ mod linux {
 
     use super::{Duration, Resource, Rlimit, getrlimit};
 
-    /// How long a process is watched to see whether it rests.
+    /// The time for which a process is watched to decide whether it is at rest.
     const WINDOW: Duration = Duration::from_millis(600);
 
-    /// Allows the process `more` descriptors than it has.
+    /// Limits the process to `more` descriptors in addition to those that it has.
     ///
     /// # Panics
     ///
-    /// When the limit cannot be set.
+    /// Panics if the limit cannot be set.
     pub fn allow_descriptors(pid: Pid, more: usize) {
-        let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())).expect("our own child");
+        let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())).expect("a child process");
         let open: BTreeSet<u64> =
             open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        // The limit is one on their numbers, and a process may have inherited some high ones.
+        // The limit applies to the numbers of descriptors, and a process may have inherited some with high numbers.
         let mut free = (0..).filter(|number| !open.contains(number));
-        let limit = free.nth(more).expect("numbers enough");
-        // The child has our hard limit. It stays, so that more can be allowed later.
+        let limit = free.nth(more).expect("enough numbers");
+        // The child has the hard limit of this process. The limit is kept, so that more can be allowed later.
         let limit = Rlimit { current: Some(limit), maximum: getrlimit(Resource::Nofile).maximum };
-        prlimit(Some(pid), Resource::Nofile, limit).expect("a limit can be lowered");
+        prlimit(Some(pid), Resource::Nofile, limit).expect("the limit can be set");
     }
 
-    /// Memory of the process that is in RAM. It is counted in the page tables: the sum that the system keeps is one by
-    /// core, and off by some hundred pages.
+    /// Returns the memory of the process that is in RAM, in bytes. The value is computed from the page tables, because
+    /// the system's own counter is kept for each core and is off by some hundred pages.
     ///
     /// # Panics
     ///
-    /// When the system does not say.
+    /// Panics if the system cannot report it.
     #[must_use]
     pub fn resident_bytes(pid: Pid) -> u64 {
         sum_of_maps(pid, "Rss:")
     }
 
-    /// The part of it that the process has made itself: heap and stacks, and nothing of the program's file, of which the
-    /// system maps in what it likes.
+    /// Returns the anonymous memory of the process in RAM, in bytes: heap and stacks. The mapped file of the program is
+    /// excluded, because the system decides how much of it is in RAM.
     ///
     /// # Panics
     ///
-    /// When the system does not say.
+    /// Panics if the system cannot report it.
     #[must_use]
     pub fn anonymous_bytes(pid: Pid) -> u64 {
         sum_of_maps(pid, "Anonymous:")
@@ -79,14 +80,14 @@ mod linux {
         kib.expect("a living process has a size") * 1024
     }
 
-    /// Whether the process mostly sleeps. It is watched for a moment.
+    /// Returns true if the process mostly sleeps. This watches the process for a moment.
     #[must_use]
     pub fn rests(pid: Pid) -> bool {
         let pid = pid.as_raw_pid();
         is_quiet(&format!("/proc/{pid}/stat"))
     }
 
-    /// Whether its main thread does, which in a server is the loop's.
+    /// Returns true if the main thread mostly sleeps. In a server this is the thread of the loop.
     #[must_use]
     pub fn loop_rests(pid: Pid) -> bool {
         let pid = pid.as_raw_pid();
@@ -99,14 +100,14 @@ mod linux {
         processor_time(stat) - before < begin.elapsed() / 4
     }
 
-    /// User and system time.
+    /// Returns the sum of user and system time.
     fn processor_time(stat: &str) -> Duration {
         let stat = read(stat);
-        // The name, in parentheses, may hold anything.
+        // The name, in parentheses, may contain any characters.
         let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks = ticks.map(|field| field.parse::<u32>().expect("a number of ticks"));
-        // A tick is 10 ms here on every architecture that anyone would run this on.
+        // A tick is 10 ms on all relevant architectures.
         ticks.sum::<u32>() * Duration::from_millis(10)
     }
 

@@ -1,4 +1,4 @@
-//! Output that nobody hears: what becomes of it is nothing to those that a server serves.
+//! Output that no process reads. A server must serve its clients in spite of that.
 
 use std::env;
 use std::fs::File;
@@ -7,34 +7,34 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// A stdout or stderr of which nobody hears anything.
+/// A stdout or stderr that no process reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mute {
-    /// The stream is closed.
+    /// A closed stream.
     Closed,
-    /// A file that has room for nothing: `/dev/full`.
+    /// A file without capacity: `/dev/full`.
     Full,
-    /// A pipe whose reader is gone.
+    /// A pipe whose read end is closed.
     Gone,
-    /// A pipe whose reader does not read, and which is full from the start.
+    /// A pipe that is full from the start and whose read end is never read.
     Unread,
 }
 
 impl Mute {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Closed, Self::Full, Self::Gone, Self::Unread];
 
-    /// Returns the kind of stderr that `SINBIN_STDERR` names for children; none where it is heard.
+    /// Returns the kind of stderr that `SINBIN_STDERR` selects for children, or `None` if stderr is read.
     pub(crate) fn of_environment() -> Option<Self> {
         let name = env::var("SINBIN_STDERR").ok()?;
         let found = Self::ALL.into_iter().find(|mute| format!("{mute:?}").eq_ignore_ascii_case(&name));
-        Some(found.unwrap_or_else(|| panic!("SINBIN_STDERR={name}: there are {:?}", Self::ALL)))
+        Some(found.unwrap_or_else(|| panic!("SINBIN_STDERR={name}: unknown; the kinds are {:?}", Self::ALL)))
     }
 
-    /// Opens the stream: the end that a child gets, and the one to be kept as long as it runs.
+    /// Opens the stream. Returns the child's end, and the end that must be kept open as long as the child runs.
     pub(crate) fn open(self) -> io::Result<(Stdio, Option<PipeReader>)> {
         match self {
-            // The shell that starts the child closes this one.
+            // The shell that starts the child closes this stream.
             Self::Closed => Ok((Stdio::null(), None)),
             Self::Full => Ok((File::options().write(true).open("/dev/full")?.into(), None)),
             Self::Gone => Ok((pipe()?.1.into(), None)),
@@ -51,17 +51,17 @@ impl Mute {
     }
 }
 
-/// Returns true if tests hear what their children say to stderr: what they say of it is only true then.
+/// Returns true if tests can read the stderr of their children. Assertions about stderr are only meaningful then.
 #[must_use]
 pub fn stderr_is_heard() -> bool {
     Mute::of_environment().is_none()
 }
 
-/// Returns the command by way of a shell that does `first`, such as to close a stream or to ignore a signal.
+/// Wraps the command in a shell that runs `first` before, for example to close a stream or to ignore a signal.
 ///
 /// # Panics
 ///
-/// When the command has no environment that can be copied.
+/// Panics if `sh` cannot run.
 #[must_use]
 pub fn by_shell(first: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");

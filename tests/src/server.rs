@@ -9,20 +9,21 @@ use crate::command::{Ended, Running};
 use crate::example::example;
 use crate::host::serve;
 
-/// A server, listening: `sinbin serve` or an example.
+/// A listening server: `sinbin serve` or an example.
 pub struct Server {
     running: Running,
     addresses: Vec<SocketAddr>,
 }
 
 impl Server {
-    /// Starts `sinbin serve fib` with `args`, or the same on another host (see `host`). Without a `--listen` among them it gets a free port.
+    /// Starts `sinbin serve fib` with `args`, or another host (see `host`). Without `--listen` among `args` the server
+    /// listens on a free port.
     #[must_use]
     pub fn fib(args: &[&str]) -> Self {
         Self::start("fib", args)
     }
 
-    /// The same for any service.
+    /// Starts any service as [`fib`](Self::fib) does.
     #[must_use]
     pub fn start(service: &str, args: &[&str]) -> Self {
         let mut all = args.to_vec();
@@ -33,20 +34,20 @@ impl Server {
         Self::listening(serve(service, &all), listeners)
     }
 
-    /// Starts an example that takes an address to listen on. It gets a free port.
+    /// Starts an example that takes an address to listen on, with a free port.
     #[must_use]
     pub fn example(name: &str) -> Self {
         Self::of(example(name))
     }
 
-    /// The same for any program.
+    /// Starts any program that takes an address to listen on, with a free port.
     #[must_use]
     pub fn of(mut program: Command) -> Self {
         program.arg("127.0.0.1:0");
         Self::listening(program, 1)
     }
 
-    /// Starts any program that says where it listens, in one place, without being told.
+    /// Starts any program that prints one address without being given one.
     #[must_use]
     pub fn announced(program: Command) -> Self {
         Self::listening(program, 1)
@@ -60,42 +61,42 @@ impl Server {
         Self { running, addresses }
     }
 
-    /// Where it listens; where it first does, if that is in several places.
+    /// Returns the address of the server, or the first one if there are several.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// All places.
+    /// Returns all addresses of the server.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// A new client.
+    /// Connects a new client.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::connect(self.address())
     }
 
-    /// Sends `requests` and the end of the stream. Returns all that comes back.
+    /// Sends `requests` and the end of the stream. Returns everything that is received.
     ///
     /// # Panics
     ///
-    /// When the connection fails, or what comes back is no text.
+    /// Panics if the connection fails or if the answer is not UTF-8.
     #[must_use]
     pub fn ask(&self, requests: impl AsRef<[u8]>) -> String {
         String::from_utf8(exchange(self.address(), requests.as_ref())).expect("text")
     }
 
-    /// Asks it to stop by SIGTERM, and waits for its end.
+    /// Asks the server to stop by SIGTERM, and waits for its end.
     #[must_use]
     pub fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.wait()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the server.
     #[must_use]
     pub fn wait(self) -> Ended {
         self.running.wait()
@@ -110,7 +111,7 @@ impl Deref for Server {
     }
 }
 
-/// The address in the line that a server says first.
+/// Parses the line in which a server prints its address.
 pub(crate) fn announced(line: &str) -> Result<SocketAddr, String> {
     let address = line.strip_prefix("listening on ");
     let address = address.and_then(|address| address.parse().ok());

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::wait::PATIENCE;
 
-/// What a child has written to one of its pipes so far. A thread reads it, so that the child never waits.
+/// The output of a child on one of its pipes. A thread reads the pipe, so that the child never blocks.
 pub(crate) struct Tail(Arc<Shared>);
 
 struct Shared {
@@ -39,17 +39,17 @@ impl Tail {
         tail
     }
 
-    /// What is there now.
+    /// Returns the output so far.
     pub(crate) fn so_far(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().bytes).into_owned()
     }
 
-    /// All of it, once the pipe has ended.
+    /// Waits for the end of the pipe, and returns the whole output.
     pub(crate) fn whole(&self) -> String {
         self.wait("the end of the output", |text, ended| ended.then(|| text.to_owned()))
     }
 
-    /// Waits for what `find` is to find in the text. It is told whether the text has ended as well.
+    /// Waits until `find` returns a value. `find` receives the output so far, and whether the pipe has ended.
     pub(crate) fn wait<T>(&self, what: &str, find: impl Fn(&str, bool) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut text = self.0.lock();

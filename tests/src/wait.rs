@@ -1,24 +1,24 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up on it. A guard against hangs: nothing should come
-/// near it. It is less than a drain may take by default, so that one that ends by the clock is not taken for
-/// one that ends by itself.
+/// The longest time that any operation may take before a test fails. This only guards against hangs: no operation
+/// should come near it. The value is less than the default timeout of a drain, so that a drain that ends by its timeout
+/// does not pass for one that ends by itself.
 pub const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Between two looks.
+/// The interval between two polls.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` holds; `what` says what it is, when it never does.
+/// Waits until `condition` holds; `what` describes the condition in the error message.
 ///
 /// # Panics
 ///
-/// When it does not hold in time.
+/// Panics if the condition does not hold in time.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     poll(what, || condition().then_some(()));
 }
 
-/// Waits for what `look` is to find.
+/// Waits until `look` returns a value.
 pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

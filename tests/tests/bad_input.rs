@@ -1,4 +1,4 @@
-//! Input that makes no sense: each ends in a clear line, and harms nobody else.
+//! Invalid input: each case is answered with a clear line, and does not affect other clients.
 
 #![cfg(unix)]
 
@@ -57,7 +57,7 @@ fn a_line_longer_than_any_integer_gets_an_error_and_the_end() {
 #[test]
 fn an_endless_line_gets_an_error_and_the_end_while_it_is_still_sent() {
     let server = Server::fib(&[]);
-    // The client says nothing that ends its line, nor its stream.
+    // The client ends neither its line nor its stream.
     let mut client = server.client();
     client.send("7\n");
     client.send("1".repeat(65));
@@ -78,7 +78,7 @@ fn no_reset_eats_the_error_line_when_much_more_is_underway() {
         let junk = "x".repeat(1 << 20);
         thread::scope(|scope| {
             scope.spawn(|| {
-                (&stream).write_all(junk.as_bytes()).expect("all of it is taken");
+                (&stream).write_all(junk.as_bytes()).expect("the server accepts everything");
                 stream.shutdown(Shutdown::Write).expect("a connected socket");
             });
             let mut said = String::new();
@@ -98,7 +98,7 @@ fn binary_junk_harms_nobody() {
     for part in noise(1 << 20).chunks(64 << 10) {
         let stream = connect(server.address());
         thread::scope(|scope| {
-            // The server ends the connection amid this, so it need not take everything.
+            // The server ends the connection meanwhile, so it need not accept everything.
             scope.spawn(|| {
                 (&stream).write_all(part).ok();
                 stream.shutdown(Shutdown::Write).ok();

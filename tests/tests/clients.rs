@@ -1,4 +1,4 @@
-//! The talk's clients: `sinbin perf`, against servers good and bad.
+//! The talk's clients: `sinbin perf` against correct and incorrect servers.
 
 #![cfg(unix)]
 
@@ -21,7 +21,7 @@ fn perf(server: &Server, args: &str) -> Ended {
     start(server.address(), args).wait()
 }
 
-/// The number that stands before `unit` in `text`, such as `42 requests`.
+/// Returns the number before `unit` in `text`, such as `42 requests`.
 fn number_before(text: &str, unit: &str) -> f64 {
     let (before, _) = text.split_once(unit).unwrap_or_else(|| panic!("no {unit:?}: {text}"));
     let word = before.split_whitespace().next_back();
@@ -29,7 +29,7 @@ fn number_before(text: &str, unit: &str) -> f64 {
     number.unwrap_or_else(|| panic!("no number before {unit:?}: {text}"))
 }
 
-/// Whether `text` is a span of time, such as `18.5 µs`.
+/// Returns true if `text` is a time span, such as `18.5 µs`.
 fn is_span(text: &str) -> bool {
     let Some((number, unit)) = text.split_once(' ') else {
         return false;
@@ -37,7 +37,7 @@ fn is_span(text: &str) -> bool {
     number.parse::<f64>().is_ok() && ["ns", "µs", "ms", "s"].contains(&unit)
 }
 
-/// Checks the two lines at the end of `stdout`, and returns how many requests they count.
+/// Checks the two lines at the end of `stdout`, and returns the number of requests that they count.
 #[track_caller]
 fn check_summary(stdout: &str) -> f64 {
     let lines: Vec<_> = stdout.lines().collect();
@@ -63,7 +63,7 @@ fn check_summary(stdout: &str) -> f64 {
 #[track_caller]
 fn check_success(ended: &Ended) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(ended.stderr, "", "nothing to complain about");
+    assert_eq!(ended.stderr, "", "no error message");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn ctrl_c_ends_a_measurement_with_its_summary() {
 
 #[test]
 fn ctrl_c_amid_mixed_tells_what_there_is() {
-    // It says nothing in its first lap, so a server of our own tells when it is in it.
+    // The client prints nothing in its first phase, so the test's own server shows when the client is in it.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let client = start(listener.local_addr().expect("a bound socket"), "mixed --seconds 600");
     let (mut stream, _) = listener.accept().expect("the fast client");
@@ -222,7 +222,7 @@ fn ctrl_c_amid_mixed_tells_what_there_is() {
     for _ in 0..100 {
         stream.read_exact(&mut request).expect("a request");
         assert_eq!(&request, b"1\n");
-        stream.write_all(b"1\n").expect("it takes the answer");
+        stream.write_all(b"1\n").expect("the client accepts the answer");
     }
     client.signal(Signal::INT);
     let ended = client.wait();

@@ -1,6 +1,6 @@
-//! The command line: what it accepts, what it says where, and how it ends.
+//! The command line: accepted arguments, the contents of stdout and stderr, and exit codes.
 //!
-//! With `SINBIN_STDERR=closed`, `full`, `gone` or `unread` all but what it says on stderr must be the same.
+//! With `SINBIN_STDERR=closed`, `full`, `gone` or `unread` everything but the contents of stderr must be equal.
 
 #![cfg(unix)]
 
@@ -145,7 +145,7 @@ fn stdout_has_the_address_and_the_summary_and_stderr_the_logs() {
     for text in ["DEBUG", "connected", "INFO", "draining"] {
         assert!(ended.stderr.contains(text), "{text:?} in {}", ended.stderr);
     }
-    assert!(!ended.stderr.contains('\x1b'), "no colours into a pipe");
+    assert!(!ended.stderr.contains('\x1b'), "no colours in a pipe");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_log_level_that_is_none_is_told_with_those_that_there_are() {
     }
 }
 
-/// Runs all tests of this file once more, for each way in which nobody reads stderr.
+/// Runs all tests of this file again for each kind of stderr that is not read.
 #[test]
 fn the_same_holds_whatever_becomes_of_stderr() {
     if !stderr_is_heard() {
@@ -198,7 +198,7 @@ fn the_same_holds_whatever_becomes_of_stderr() {
     }
 }
 
-/// Starts a server whose stdout is closed once it has said where it listens, as behind `| head -1`.
+/// Starts a server whose stdout is closed after its first line, as behind `| head -1`.
 fn start_and_close_stdout(args: &[&str]) -> (Running, SocketAddr) {
     let (reader, writer) = pipe().expect("a pipe");
     let mut all = vec!["serve", "fib", "--listen", "127.0.0.1:0"];
@@ -215,7 +215,7 @@ fn a_server_whose_stdout_is_closed_serves_and_ends_well() {
     let (running, address) = start_and_close_stdout(&[]);
     Client::connect(address).ask(20);
     running.signal(Signal::TERM);
-    assert_eq!(running.wait().code, Some(0), "all was served well");
+    assert_eq!(running.wait().code, Some(0), "every client was served");
 }
 
 #[test]
@@ -225,19 +225,19 @@ fn a_server_whose_stdout_is_closed_tells_by_its_code_that_it_cut_clients_off() {
     client.send("1\n93\n");
     assert_eq!(client.line(), "1");
     running.signal(Signal::TERM);
-    assert_eq!(running.wait().code, Some(3), "the code of the help, whoever reads the summary");
+    assert_eq!(running.wait().code, Some(3), "the exit code that the help documents");
 }
 
 #[test]
 fn a_server_whose_stdout_nobody_ever_reads_serves() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
-    // It can't tell its address, so we choose it.
+    // The server cannot print its address, so the test chooses it.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let free = free.expect("a free port");
     let mut running = Running::start_into(sinbin(&["serve", "fib", "--listen", &free.to_string()]), writer);
     eventually("a server, or its end", || TcpStream::connect(free).is_ok() || running.has_ended());
-    assert!(!running.has_ended(), "it ended, and said nothing: {:?}", running.stderr());
+    assert!(!running.has_ended(), "the server ended: {:?}", running.stderr());
     Client::connect(free).ask(20);
 }
 

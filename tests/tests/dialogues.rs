@@ -1,4 +1,5 @@
-//! The dialogues of `tests/dialogues`: the simulator and the native host hold them all; and what makes no sense is told.
+//! The dialogues of `tests/dialogues`: the simulator and the native host pass all of them, and invalid dialogues are
+//! reported.
 
 #![cfg(unix)]
 
@@ -20,9 +21,9 @@ fn all() -> Vec<Dialogue> {
     read_all(Path::new(directory)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Holds all dialogues with the host of this name.
+/// Plays all dialogues with the host of this name.
 fn hold(name: &str) {
-    let host = Known::by_name(name).expect("a host of ours");
+    let host = Known::by_name(name).expect("a known host");
     hold_with(&[Box::new(host)]);
 }
 
@@ -32,9 +33,9 @@ fn hold_with(hosts: &[Box<dyn Host>]) {
     assert_eq!(results.count()[2], 0, "nothing is left out: {}", Table(&results));
 }
 
-/// Holds all dialogues with the simulator of this name, as `change` has it.
+/// Plays all dialogues with the simulator of this name, modified by `change`.
 fn simulate(name: &str, change: impl Fn(Simulated) -> Simulated) {
-    let host = Simulated::by_name(name).expect("a host of ours");
+    let host = Simulated::by_name(name).expect("a known host");
     hold_with(&[Box::new(change(*host))]);
 }
 
@@ -84,11 +85,11 @@ fn there_are_dialogues_for_each_service_and_each_is_read_as_it_is_named() {
     }
 }
 
-/// What is said to a file of one client with these steps.
+/// Returns the error for a file with one client that has these steps.
 #[track_caller]
 fn refused(steps: &str) -> String {
     let text = format!("shows = \"A test.\"\n[[client]]\nname = \"ann\"\nsteps = [{steps}]\n");
-    parse(Service::Fib, "bad", &text).expect_err("it makes no sense").to_string()
+    parse(Service::Fib, "bad", &text).expect_err("an invalid dialogue").to_string()
 }
 
 #[test]
@@ -123,13 +124,13 @@ fn a_bad_step_is_told_with_its_file_client_and_number() {
 #[test]
 fn steps_in_an_impossible_order_are_told() {
     for (steps, message) in [
-        (r#""reset", "flush""#, "step 1: the connection is over then"),
-        (r#""expect-end", { send = "x" }"#, "step 1: the connection is over then"),
+        (r#""reset", "flush""#, "step 1: the connection ends here"),
+        (r#""expect-end", { send = "x" }"#, "step 1: the connection ends here"),
         (r#""half-close", { send = "x" }"#, "step 2: nothing can be sent behind half-close"),
         (r#""half-close", "half-close""#, "step 2: it has half-closed already"),
         (r#"{ pause-ms = 1 }, "connect", "connect""#, "step 3: it is connected already"),
         (r#"{ pause-ms = 1 }, "flush", "connect""#, "step 2: it comes before connect"),
-        (r#"{ await = "godot" }"#, "step 1: nobody ever reaches \"godot\""),
+        (r#"{ await = "godot" }"#, "step 1: no client ever reaches \"godot\""),
         (r#"{ await = "me" }, { reach = "me" }"#, "step 1: it waits for \"me\" for ever"),
     ] {
         let said = refused(steps);
@@ -146,8 +147,11 @@ fn clients_that_wait_for_each_other_are_told() {
         [[client]]
         steps = [{ await = "a" }, { reach = "b" }]
     "#;
-    let said = parse(Service::Echo, "bad", text).expect_err("nobody gets on").to_string();
-    assert_eq!(said, "echo/bad, client 1, step 1: it waits for \"b\" for ever: who is to reach it waits too");
+    let said = parse(Service::Echo, "bad", text).expect_err("the clients wait for each other").to_string();
+    assert_eq!(
+        said,
+        "echo/bad, client 1, step 1: it waits for \"b\" for ever: the clients that reach it wait too"
+    );
 }
 
 #[test]
@@ -168,14 +172,17 @@ fn a_file_that_is_wrong_as_a_whole_is_told_by_name() {
         (client.to_owned(), "missing field `shows`"),
         ("shows = \n".to_owned(), "fib/bad: TOML parse error at line 1"),
     ] {
-        let said = parse(Service::Fib, "bad", &text).expect_err("it makes no sense").to_string();
+        let said = parse(Service::Fib, "bad", &text).expect_err("an invalid dialogue").to_string();
         assert!(said.contains(message), "{text}: {said}");
     }
     let said = parse(Service::Echo, "bad", &format!("shows = \"A test.\"\n[options]\nmax-n = 3\n{client}"));
-    assert_eq!(said.expect_err("echo has no n").to_string(), "echo/bad: max-n is no option of echo");
+    assert_eq!(
+        said.expect_err("echo has no option max-n").to_string(),
+        "echo/bad: max-n is no option of echo"
+    );
 }
 
-/// A host whose clients hear always the same.
+/// A host whose clients always receive the same bytes.
 struct Parrot(&'static str, &'static [u8]);
 
 impl Host for Parrot {
@@ -286,7 +293,7 @@ fn a_play_needs_neither_sockets_nor_a_clock() {
     assert_eq!(outcome.heard[1].bytes, b"abcdefghij");
 }
 
-/// A host that fails, and has said this.
+/// A host that fails, with this log.
 struct Talker(String);
 
 impl Host for Talker {

@@ -1,4 +1,4 @@
-//! The command `dialogues`: what it accepts, what it says where, and how it ends.
+//! The command `dialogues`: accepted arguments, the contents of stdout and stderr, and exit codes.
 
 #![cfg(unix)]
 
@@ -17,7 +17,7 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs the command to its end.
 fn dialogues(args: &[&str]) -> Ended {
     Running::start(command(args)).wait()
 }
@@ -45,19 +45,19 @@ fn a_server_that_says_something_else_is_an_exit_code_of_1() {
     let ended = dialogues(&["--service", "fib", "--only", "fib/zero", "--address", &address]);
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert!(ended.stdout.contains("client 1, step 3: expect "), "{}", ended.stdout);
-    assert!(ended.stdout.contains("at byte 0 comes something else: \"0\\n-1\\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("the bytes differ at byte 0: \"0\\n-1\\n"), "{}", ended.stdout);
 }
 
 #[test]
 fn wrong_arguments_are_an_exit_code_of_2() {
     for (args, message) in [
-        (&["--host", "nobody"][..], "dialogues: --host nobody: there is none; see --list"),
-        (&["--only", "no-such"], "dialogues: --only no-such: no dialogue is called so"),
+        (&["--host", "nobody"][..], "dialogues: --host nobody: unknown host; see --list"),
+        (&["--only", "no-such"], "dialogues: --only no-such: no dialogue has such a name"),
         (&["--dialogues", "/nowhere"], "dialogues: cannot read /nowhere/fib: "),
-        (&["--only", "no-such", "--list"], "dialogues: --only no-such: no dialogue is called so"),
+        (&["--only", "no-such", "--list"], "dialogues: --only no-such: no dialogue has such a name"),
         (
             &["--only", "fib/", "--service", "echo"],
-            " dialogues are called so, and --service echo leaves out all of them",
+            " dialogues have such names, and --service echo excludes all of them",
         ),
         (&["--lacks", "linger"], "<--address <ADDR:PORT>|COMMAND>"),
         (&["--address", "127.0.0.1:1"], "--service"),
@@ -118,14 +118,14 @@ fn output_that_cannot_be_written_is_told_and_an_exit_code_of_1() {
     }
 }
 
-/// Never listens; what it starts and it itself hold the pipe `$0` open.
+/// A script that never listens. The script and its child hold the pipe `$0` open.
 const NEVER_LISTENS: &str = "exec 3>\"$0\"; echo begun >&3; sleep 100000 & sleep 100000";
 
 #[test]
 fn a_signal_ends_the_hosts_that_it_started_and_what_those_started() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let path = format!("{}/held-{}-{code}", env!("CARGO_TARGET_TMPDIR"), process::id());
-        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo exists").success());
         let (lines, told) = channel();
         let fifo = path.clone();
         thread::spawn(move || {
@@ -144,8 +144,8 @@ fn a_signal_ends_the_hosts_that_it_started_and_what_those_started() {
         let ended = running.wait();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{}", ended.stderr);
         assert!(ended.stderr.ends_with(" ended it, and the hosts that it had started\n"), "{}", ended.stderr);
-        // Nobody is left who could write.
+        // The end of the pipe means that no process is left that holds it open.
         assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok(""), "{}", ended.stderr);
-        fs::remove_file(path).expect("it is ours");
+        fs::remove_file(path).expect("the FIFO can be removed");
     }
 }

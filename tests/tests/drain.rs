@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: what was asked is answered, and then it ends.
+//! Ctrl-C and SIGTERM: the server answers the requests that it has received, and then ends.
 
 #![cfg(unix)]
 
@@ -10,17 +10,17 @@ use std::thread;
 use rustix::process::Signal;
 use sinbin_tests::{Client, PATIENCE, Server, connect, eventually, replies};
 
-/// A server whose drain does not end by the clock, and that may be asked for what never ends.
+/// Starts a server whose drain does not end by its timeout, and that accepts requests which never end.
 fn patient(args: &[&str]) -> Server {
     let mut all = vec!["--drain-timeout", "1h", "--max-n", "93"];
     all.extend(args);
     Server::fib(&all)
 }
 
-/// A client whose endless job has begun.
+/// Connects a client whose endless job has begun.
 fn busy_client(server: &Server) -> Client {
     let mut client = server.client();
-    // The first answer goes out in the same step in which the job is handed over.
+    // The first answer is sent in the same step in which the job is submitted.
     client.send("1\n93\n");
     assert_eq!(client.line(), "1");
     client
@@ -31,7 +31,7 @@ fn an_idle_server_ends_at_once_by_any_of_the_signals() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         for service in ["fib", "echo", "upper"] {
             let server = Server::start(service, &["--drain-timeout", "1h"]);
-            // Once it has answered, it is through with its start.
+            // When the server answers, its start is complete.
             let mut client = server.client();
             client.send("1\n");
             let _ = client.bytes(2);
@@ -51,7 +51,7 @@ fn a_signal_right_after_the_first_line_is_heard() {
     for _ in 0..30 {
         let server = Server::fib(&[]);
         let ended = server.stop();
-        assert_eq!(ended.code, Some(0), "it said where it listens, so it can be stopped");
+        assert_eq!(ended.code, Some(0), "a listening server can be stopped");
     }
 }
 
@@ -59,7 +59,7 @@ fn a_signal_right_after_the_first_line_is_heard() {
 fn who_waits_in_the_backlog_when_the_signal_comes_is_answered() {
     for _ in 0..3 {
         let server = patient(&[]);
-        // While it is stopped, the system takes connections and requests for it.
+        // While the process is stopped, the system accepts connections and requests for it.
         server.signal(Signal::STOP);
         let mut clients: Vec<_> = (0..20).map(|_| server.client()).collect();
         clients.iter_mut().for_each(|client| client.send("5\n25\n"));
@@ -84,7 +84,7 @@ fn no_answer_is_lost_under_load() {
                 burst.extend(&bursts[number % bursts.len()..]);
                 client.send(burst.iter().map(|n| format!("{n}\n")).collect::<String>());
             }
-            // The rest of a burst is with the server when its first answer comes.
+            // When the first answer of a burst arrives, the server's system has the rest of the burst.
             for client in &mut clients {
                 assert_eq!(client.line(), "1");
             }
@@ -107,12 +107,12 @@ fn a_connection_whose_job_ends_during_the_drain_is_closed_then() {
     for workers in ["0", "1"] {
         let server = patient(&["--workers", workers]);
         let mut client = server.client();
-        // Long enough for the drain to begin meanwhile, as a rule.
+        // Usually long enough for the drain to begin meanwhile.
         client.send("1\n32\n");
         assert_eq!(client.line(), "1");
         server.signal(Signal::TERM);
         server.logs("draining");
-        // The client neither closes nor says any more.
+        // The client neither closes nor sends anything else.
         assert_eq!(client.rest(), replies([32]), "{workers} workers");
         let ended = server.wait();
         assert_eq!(ended.code, Some(0), "{workers} workers: {}", ended.stderr);
@@ -124,7 +124,7 @@ fn what_lies_unread_in_the_server_when_the_drain_begins_is_answered() {
     for workers in ["0", "1"] {
         let server = patient(&["--workers", workers]);
         let mut client = server.client();
-        // A job is under way, so nothing behind the first read is read yet.
+        // While a job is in progress, the server reads nothing behind its first read.
         let numbers = || (0..12_000).map(|i| if i % 4000 == 3999 { 24 } else { i % 10 });
         client.send("1\n33\n");
         assert_eq!(client.line(), "1");
@@ -143,7 +143,7 @@ fn clients_that_are_idle_are_closed_and_lose_nothing() {
     let mut clients: Vec<_> = (0..20).map(|_| server.client()).collect();
     clients.iter_mut().for_each(|client| client.ask(20));
     server.signal(Signal::TERM);
-    // They stay, and the server ends nevertheless.
+    // The clients stay connected, and the server ends nevertheless.
     let ended = server.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(clients.iter_mut().all(|client| client.rest().is_empty()));
@@ -157,7 +157,7 @@ fn clients_that_go_on_asking_do_not_keep_the_server_from_its_end() {
             let (tell, told) = channel();
             for _ in 0..clients {
                 let (mut stream, tell) = (connect(server.address()), tell.clone());
-                // It asks the next as soon as it has an answer, until there are no more.
+                // Each client sends the next request when it has an answer, until no more answers arrive.
                 scope.spawn(move || {
                     let mut answer = [0; 2];
                     while stream.write_all(b"1\n").is_ok() && stream.read_exact(&mut answer).is_ok() {
@@ -182,8 +182,8 @@ fn half_a_line_is_not_taken_for_a_request_by_the_drain() {
     client.send("1\n3");
     assert_eq!(client.line(), "1");
     server.signal(Signal::TERM);
-    // The client may have meant 35. It has not ended its line, nor its stream.
-    assert_eq!(client.rest(), "", "an answer to what was not asked");
+    // The client may have meant 35: it has ended neither its line nor its stream.
+    assert_eq!(client.rest(), "", "no answer to an incomplete request");
     drop(client);
     assert_eq!(server.wait().code, Some(0));
 }
@@ -234,7 +234,7 @@ fn when_the_time_to_drain_is_over_the_rest_is_cut_off() {
         quick.send("1\n20\n");
         assert_eq!(quick.line(), "1");
         server.signal(Signal::TERM);
-        assert_eq!(quick.rest(), replies([20]), "{workers} workers: who is done is not cut off");
+        assert_eq!(quick.rest(), replies([20]), "{workers} workers: an answered client is not cut off");
         assert_eq!(busy.rest(), "", "{workers} workers");
         drop((busy, quick));
         let ended = server.wait();

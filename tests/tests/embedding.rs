@@ -1,5 +1,5 @@
-//! Hosts that are not ours drive what `just build-wasi` made: the examples in Node and Python. Where the tools of either
-//! are missing it is left out, unless `SINBIN_ALL_HOSTS` is 1.
+//! Hosts outside of this repository that drive the guests of `just build-wasi`: the examples in Node and Python. If the
+//! tools of a language are missing, its hosts are skipped, unless `SINBIN_ALL_HOSTS` is 1.
 
 #![cfg(unix)]
 
@@ -13,7 +13,7 @@ use sinbin_tests::{Client, Running, Server, exchange, foreign, foreign_lacks, gu
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi-host/examples");
 
-/// A driver, and a guest that serves Fibonacci numbers under it.
+/// A driver, and a guest that serves Fibonacci numbers with it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Driver {
     language: &'static str,
@@ -28,19 +28,19 @@ const NODE_PORTABLE: Driver =
 const PYTHON: Driver = Driver { language: "python", script: "serve.py", fib: "fib.wasm" };
 const PYTHON_CORE: Driver = Driver { language: "python", script: "core.py", fib: "sinbin_core.wasm" };
 
-/// Those that keep the contract.
+/// The drivers that implement the guest contract.
 const DRIVERS: [Driver; 4] = [NODE, NODE_CORE, PYTHON, PYTHON_CORE];
 
-/// Those, and the host of a guest that drives itself.
+/// The drivers, and the host of a guest that drives itself.
 const HOSTS: [Driver; 5] = [NODE, NODE_CORE, PYTHON, PYTHON_CORE, NODE_PORTABLE];
 
-/// Returns the drivers whose tools are there.
+/// Returns the drivers whose tools are installed.
 fn there(drivers: &[Driver]) -> impl Iterator<Item = Driver> {
     drivers.iter().copied().filter(|driver| foreign_lacks(driver.language).is_none())
 }
 
 impl Driver {
-    /// A server of Fibonacci numbers.
+    /// Starts a server of Fibonacci numbers.
     fn fib(self) -> Server {
         self.serve(self.fib)
     }
@@ -94,10 +94,10 @@ fn bad_lines_are_answered_too_and_too_long_ones_end_it() {
         let server = driver.fib();
         assert_eq!(server.ask("no\n\n99\n4\n"), expected.to_owned() + &replies([4]), "{driver:?}");
         if driver == NODE_PORTABLE {
-            // preview2-shim closes a socket at once, which resets a connection that has something unread.
+            // preview2-shim closes a socket at once, which resets a connection that has unread input.
             continue;
         }
-        // What comes behind does not cost the client its last answer.
+        // Further input does not cost the client its last answer.
         let answer = server.ask("1".repeat(200_000));
         assert_eq!(answer, "error: the line is over the limit of 64 bytes; closing\n", "{driver:?}");
     }
@@ -151,7 +151,7 @@ fn a_slow_request_does_not_hold_up_fast_ones_nor_outlive_its_client() {
             fast.ask(n % 11);
         }
         assert!(slow.is_silent(), "{driver:?}");
-        // Nobody waits for the end of fib(45) any more.
+        // No client waits for the end of fib(45) any more.
         slow.reset();
         drop(fast);
         let begin = Instant::now();
@@ -163,7 +163,7 @@ fn a_slow_request_does_not_hold_up_fast_ones_nor_outlive_its_client() {
 
 #[test]
 fn a_client_that_does_not_read_gets_it_all_later() {
-    // Answers that are far longer than the requests, and more than sockets hold.
+    // Answers that are far longer than the requests, and more than sockets can buffer.
     let (count, answer) = (200_000, "error: not an integer\n");
     for driver in there(&DRIVERS) {
         let server = driver.fib();
@@ -172,9 +172,9 @@ fn a_client_that_does_not_read_gets_it_all_later() {
         let stream = client.stream().try_clone().expect("a descriptor");
         let sender = thread::spawn(move || Client::over(stream).send(requests));
         assert_eq!(client.line(), "5");
-        // It is answered meanwhile.
+        // Another client is answered meanwhile.
         server.client().ask(7);
-        sender.join().expect("the server takes all of it");
+        sender.join().expect("the server accepts everything");
         client.end();
         assert!(client.rest() == answer.repeat(count), "{driver:?}");
     }
@@ -208,7 +208,7 @@ fn who_does_not_read_is_not_read_from() {
     let stream = client.stream().try_clone().expect("a descriptor");
     thread::scope(|scope| {
         scope.spawn(|| Client::over(stream).send(&bytes));
-        // Time enough for all of it, if it were taken.
+        // Enough time for everything, if it were accepted.
         thread::sleep(Duration::from_secs(2));
         let grown = resident_bytes(server.pid()).saturating_sub(before);
         assert!(grown < 48 << 20, "it grew by {grown} bytes");
@@ -232,7 +232,7 @@ fn what_was_received_is_answered_before_the_end() {
         for client in &mut clients {
             assert_eq!(client.rest(), replies(burst[1..].iter().copied()), "{driver:?}");
         }
-        // They stay, and it ends nevertheless.
+        // The clients stay connected, and the server ends nevertheless.
         let ended = server.wait();
         assert_eq!(ended.code, Some(0), "{driver:?}: {}", ended.stderr);
         assert!(idle.iter_mut().all(|client| client.rest().is_empty()), "{driver:?}");
@@ -266,7 +266,7 @@ fn the_guest_has_the_last_word_on_its_arguments() {
 
 #[test]
 fn the_page_shows_what_there_is() {
-    let read = |name: &str| fs::read_to_string(format!("{EXAMPLES}/../{name}")).expect("a file of ours");
+    let read = |name: &str| fs::read_to_string(format!("{EXAMPLES}/../{name}")).expect("a readable file");
     let page = read("embedding.md");
     let driver = read("examples/driver.rs");
     let (_, listing) = page.split_once("```rust\n").expect("a listing");

@@ -1,4 +1,4 @@
-//! Clients that go away in all the ways there are.
+//! Clients that disconnect in all possible ways.
 
 #![cfg(unix)]
 
@@ -10,11 +10,11 @@ use sinbin_tests::{Server, replies};
 #[cfg(target_os = "linux")]
 const ENDLESS: &str = "93\n";
 
-/// A client whose endless job has begun.
+/// Connects a client whose endless job has begun.
 #[cfg(target_os = "linux")]
 fn busy_client(server: &Server) -> Client {
     let mut client = server.client();
-    // The first answer goes out in the same step in which the job is handed over.
+    // The first answer is sent in the same step in which the job is submitted.
     client.send(format!("1\n{ENDLESS}"));
     assert_eq!(client.line(), "1");
     client
@@ -39,7 +39,7 @@ fn a_half_closed_client_with_a_job_leaves_the_loop_at_rest() {
     client.end();
     assert!(machine::loop_rests(server.pid()));
     server.client().ask(20);
-    assert!(client.is_silent(), "its job is not given up");
+    assert!(client.is_silent(), "its job is not cancelled");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn resets_at_any_other_moment_harm_nobody() {
     let server = Server::fib(&[]);
     let mut other = server.client();
     for round in 0..50 {
-        // Before the server has seen it; idle; amid a line; amid answers.
+        // Resets before the server has accepted the connection, while idle, within a line, and among answers.
         server.client().reset();
         let mut idle = server.client();
         idle.ask(3);
@@ -113,7 +113,7 @@ fn resets_at_any_other_moment_harm_nobody() {
 
 #[test]
 fn clients_that_come_and_go_leave_nothing_behind() {
-    // Many more than there is room for at a time.
+    // Many more clients than there is capacity for at a time.
     let server = Server::fib(&["--max-connections", "4"]);
     for n in 0..500 {
         server.client().ask(n % 11);

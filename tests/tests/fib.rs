@@ -1,4 +1,4 @@
-//! The Fibonacci service: what is answered, and in which order.
+//! The Fibonacci service: its answers and their order.
 
 #![cfg(unix)]
 
@@ -157,7 +157,7 @@ fn with_framing_by_lines_the_first_line_may_come_in_pieces() {
     let server = Server::fib(&["--framing", "lines"]);
     let mut client = server.client();
     client.send("2");
-    // The server has seen it once another client that came later is answered.
+    // When a client that came later is answered, the server has read this half line.
     server.client().ask(3);
     assert!(client.is_silent(), "half a line is no request");
     client.send("0\n");
@@ -233,7 +233,7 @@ fn a_short_job_overtakes_long_ones_on_the_only_worker() {
             client.send(format!("1\n{ENDLESS}"));
             assert_eq!(client.line(), "1");
         }
-        // Those behind are computed beside those before.
+        // Later jobs are computed concurrently with earlier ones.
         let mut short = server.client();
         short.ask(25);
         short.ask(24);

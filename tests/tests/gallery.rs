@@ -1,4 +1,4 @@
-//! The examples print what the programs do that they retell.
+//! The output of the examples: each prints what the program does that it reproduces.
 
 #![cfg(unix)]
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sinbin_tests::{Running, example};
 
-/// What the example prints when all goes well.
+/// Returns the output of an example that ends without an error.
 fn printed(name: &str) -> String {
     let ended = Running::start(example(name)).wait();
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{name}");
@@ -72,7 +72,7 @@ fn with_a_lock_no_ticket_is_sold_twice() {
     let expected = "without a lock: 100 sold, 2 left\n\
                     with a lock: 3 sold, 0 left\n";
     assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), expected, ""));
-    // It leaves nothing there.
+    // The example leaves no file there.
     fs::remove_dir(&dir).expect("the directory is empty");
 }
 
@@ -83,7 +83,7 @@ fn the_workers_compute_all_squares() {
     let squares = |how: &str| (1..=11).map(|n| format!("{how}: {}", n * n)).collect::<Vec<_>>();
     assert_eq!(lines[0], "submit: 121");
     assert_eq!(lines[1..12], squares("map"));
-    // Callbacks come as the jobs end.
+    // Callbacks are called in the order in which the jobs end.
     let mut callbacks = lines[12..].to_vec();
     callbacks.sort_by_key(|line| (line.len(), *line));
     assert_eq!(callbacks, squares("callback"));
@@ -102,7 +102,7 @@ fn a_deadlock_is_refused_or_reported() {
             "no task can make progress, and nothing can wake them:",
         ]
     );
-    // Who waits for whom, and where it was spawned: on which line does not matter.
+    // Each line names the task, the task that it waits for, and where it was spawned, on any line.
     for (line, (task, other)) in lines[3..].iter().zip([("0.1", "1.1"), ("1.1", "2.1"), ("2.1", "1.1")]) {
         assert!(line.starts_with(&format!("  task {task}: waits for task {other} (")), "{line}");
     }

@@ -1,4 +1,4 @@
-//! The servers among the examples, as the tutorials' clients see them.
+//! The servers among the examples, tested as the tutorials' clients use them.
 
 #![cfg(unix)]
 
@@ -10,13 +10,13 @@ fn local(client: &Client) -> SocketAddr {
     client.stream().local_addr().expect("a connected socket")
 }
 
-/// Has clients speak to the server all at once, each with words of its own.
+/// Connects a hundred clients at once, each with its own text.
 fn check_a_hundred_at_once(server: &Server, suffix: &str) {
     let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(format!("I AM {number}"));
     }
-    // The last first: nobody waits for those before.
+    // In reverse order: no client has to wait for earlier ones.
     for (number, client) in clients.iter_mut().enumerate().rev() {
         let answer = format!("I AM {number}{suffix}");
         assert_eq!(String::from_utf8_lossy(&client.bytes(answer.len())), answer);
@@ -97,7 +97,7 @@ fn upper_survives_more_clients_than_it_has_places_for() {
     let server = Server::example("upper");
     let clients: Vec<_> = (0..600).map(|_| server.client()).collect();
     drop(clients);
-    // This one may be turned away. Before the server does that, or not, it has heard that the others left.
+    // This client may be turned away. In both cases the server has noticed before that the others left.
     let mut client = server.client();
     client.end();
     assert_eq!(client.rest(), "");
@@ -118,7 +118,7 @@ fn upper_goes_on_when_a_client_is_reset() {
     assert_eq!(other.bytes(4), b"B_SB");
 }
 
-/// The tutorial's client: three messages, each on two sockets before either is read from.
+/// The tutorial's client sends three messages, each on two sockets before it reads from either.
 #[test]
 fn select_echo_exchanges_three_messages_on_two_sockets_and_keeps_its_log() {
     let server = Server::example("select_echo");

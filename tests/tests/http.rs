@@ -1,4 +1,4 @@
-//! The example `http`: a protocol of another crate on our connections.
+//! The example `http`: a protocol of another crate on sinbin's connections.
 
 #![cfg(unix)]
 
@@ -30,7 +30,7 @@ impl Http {
     }
 }
 
-/// What came back: the status, the headers in small letters, and the page.
+/// A response: the status, the headers with lower-case names, and the page.
 #[derive(Debug)]
 struct Response {
     status: u16,
@@ -45,7 +45,7 @@ impl Response {
     }
 }
 
-/// Reads one response, no byte further.
+/// Reads exactly one response.
 fn response(client: &mut Client) -> Response {
     let first = client.line();
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
@@ -61,7 +61,7 @@ fn response(client: &mut Client) -> Response {
         headers.push((key.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let mut response = Response { status, headers, page: String::new() };
-    let length = response.header("content-length").expect("all answers here say how long they are");
+    let length = response.header("content-length").expect("every response has a content length");
     let page = client.bytes(length.parse().expect("a number"));
     response.page = String::from_utf8(page).expect("text");
     response
@@ -131,7 +131,7 @@ fn twenty_clients_are_served_at_once() {
     let http = Http::start();
     let mut clients: Vec<_> = (0..20).map(|_| http.client()).collect();
     for round in 0..3 {
-        // Half a request of each, so that all of them are under way.
+        // Half a request of each client, so that all of them are in progress.
         let halves: Vec<_> = (0..20).map(|n| get(&format!("/fib/{}", n + round))).collect();
         for (client, request) in clients.iter_mut().zip(&halves) {
             client.send(&request[..15]);
@@ -140,7 +140,7 @@ fn twenty_clients_are_served_at_once() {
             client.send(&request[15..]);
         }
         for (n, client) in clients.iter_mut().enumerate() {
-            let n = u32::try_from(n).expect("20 of them") + round;
+            let n = u32::try_from(n).expect("a small number") + round;
             assert_eq!(response(client).page, format!("{}\n", fib(n)));
         }
     }
@@ -163,12 +163,12 @@ fn junk_harms_nobody_else() {
     client.send("\r\n\r\n");
     assert_eq!(response(&mut client).status, 400);
 
-    // A head that never ends: it is longer than there is room for.
+    // A head that never ends, and exceeds the buffer.
     let mut client = http.client();
     client.send(format!("GET / HTTP/1.1\r\nX: {}\r\n", "x".repeat(4000)));
     assert_eq!(response(&mut client).status, 400);
 
-    // One that goes away in the midst of its request, and one that resets.
+    // A client that half-closes within a request, and one that resets the connection.
     let mut client = http.client();
     client.send("GET /fib");
     client.end();
@@ -194,9 +194,9 @@ fn curl_is_content() {
         .args(["--write-out", "[%{response_code} %{num_connects}]"])
         .args([format!("{url}/30"), format!("{url}/31")])
         .output()
-        .expect("curl was there just now");
+        .expect("curl was found before");
     let (said, complained) = (String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
     assert!(asked.status.success(), "{complained}");
-    assert_eq!(said, "832040\n[200 1]1346269\n[200 0]", "the second over the connection of the first");
+    assert_eq!(said, "832040\n[200 1]1346269\n[200 0]", "both over one connection");
     assert_eq!(http.running.stderr(), "");
 }

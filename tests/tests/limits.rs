@@ -1,4 +1,4 @@
-//! What happens where something is at its end: room, descriptors, time, the client's patience.
+//! Behaviour at the limits of capacity, descriptors, time, and the reading of a client.
 
 #![cfg(unix)]
 
@@ -12,11 +12,10 @@ use sinbin_tests::machine;
 use sinbin_tests::{Client, Server, connect, eventually, exchange, replies, run};
 use socket2::SockRef;
 
-/// Far more than the system keeps on the way. A server that takes as much must be keeping it.
+/// Far more than the system buffers in flight. A server that accepts as much must be buffering it.
 const FLOOD: usize = 256 << 20;
 
-/// Requests and their answers, over and over the same: errors, whose lines are longer than what they answer,
-/// and a job here and there.
+/// Repeated requests and their answers: errors, whose lines are longer than the requests, and a job at intervals.
 struct Dialogue {
     requests: String,
     answers: String,
@@ -30,16 +29,16 @@ impl Dialogue {
         Self { requests: errors.repeat(200) + "14\n", answers: replies.repeat(200) + "377\n" }
     }
 
-    /// What comes next when `sent` bytes are sent.
+    /// Returns the bytes that follow the first `sent` bytes.
     fn next(&self, sent: usize) -> &[u8] {
         &self.requests.as_bytes()[sent % self.requests.len()..]
     }
 }
 
-/// Sends requests until the other side has not taken any for a while. Returns how many bytes it took;
-/// `meanwhile` runs again and again.
+/// Sends requests until the peer has not accepted any for a while, calling `meanwhile` whenever the socket is full.
+/// Returns the number of accepted bytes.
 fn send_until_stuck(stream: &TcpStream, dialogue: &Dialogue, mut meanwhile: impl FnMut()) -> usize {
-    // Small buffers on our side, so that it is soon.
+    // A small send buffer makes the socket full sooner.
     SockRef::from(stream).set_send_buffer_size(16 << 10).expect("an option");
     stream.set_nonblocking(true).expect("an option");
     let (mut sent, mut since) = (0, Instant::now());
@@ -50,7 +49,7 @@ fn send_until_stuck(stream: &TcpStream, dialogue: &Dialogue, mut meanwhile: impl
             Err(error) if error.kind() == ErrorKind::WouldBlock => meanwhile(),
             Err(error) => panic!("after {sent} bytes: {error}"),
         }
-        assert!(sent < FLOOD, "the server takes everything");
+        assert!(sent < FLOOD, "the server accepts everything");
     }
     stream.set_nonblocking(false).expect("an option");
     sent
@@ -73,12 +72,12 @@ fn a_client_that_never_reads_is_not_read_from_and_loses_nothing() {
             eventually("a loop at rest", || machine::loop_rests(server.pid()));
         }
         other.ask(21);
-        // Now the client reads, and sends what is left of the dialogue.
+        // Now the client reads, and sends the rest of the dialogue.
         let mut said = String::new();
         thread::scope(|scope| {
             let (mut writer, rest) = (&stream, dialogue.next(sent));
             scope.spawn(move || {
-                writer.write_all(rest).expect("it is taken now");
+                writer.write_all(rest).expect("the server accepts it now");
                 writer.shutdown(Shutdown::Write).expect("a connected socket");
             });
             (&stream).read_to_string(&mut said).expect("all answers, and the end");
@@ -125,7 +124,7 @@ fn a_client_that_does_not_take_its_answers_is_closed_after_the_idle_timeout() {
 
 #[test]
 fn a_client_that_does_not_take_its_answers_is_cut_off_at_the_end_of_the_drain() {
-    // No job is under way: who is stuck here is so for ever.
+    // No job is in progress: a connection that is stuck here stays stuck.
     let server = Server::fib(&["--drain-timeout", "100ms", "--loop-n", "25"]);
     let stream = connect(server.address());
     let mut other = server.client();
@@ -180,7 +179,7 @@ fn a_port_given_twice_is_in_use() {
 fn a_port_can_be_had_again_at_once_after_a_server_with_clients_has_ended() {
     let server = Server::fib(&[]);
     let address = server.address().to_string();
-    // The server's side closes first, so that it is the one with sockets in TIME_WAIT.
+    // The server's side closes first, so that its sockets are the ones in TIME_WAIT.
     let mut clients: Vec<_> = (0..5).map(|_| server.client()).collect();
     clients.iter_mut().for_each(|client| client.ask(5));
     assert_eq!(server.stop().code, Some(0));
@@ -192,7 +191,7 @@ fn a_port_can_be_had_again_at_once_after_a_server_with_clients_has_ended() {
 
 #[test]
 fn an_address_that_is_not_ours_is_told() {
-    // From a range that is for documentation.
+    // An address of a range that is reserved for documentation.
     let ended = run(&["serve", "fib", "--listen", "192.0.2.1:1"]);
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.stdout, "");
@@ -204,7 +203,7 @@ fn an_address_that_is_not_ours_is_told() {
 #[cfg(target_os = "linux")]
 fn without_descriptors_accepting_pauses_and_nobody_is_dropped() {
     let server = Server::fib(&[]);
-    // Who is answered sees a server that has opened all it needs.
+    // When the client is answered, the server has opened all descriptors that it needs.
     let mut first = server.client();
     first.ask(5);
     machine::allow_descriptors(server.pid(), 10);
@@ -214,23 +213,23 @@ fn without_descriptors_accepting_pauses_and_nobody_is_dropped() {
     }
     let mut waiting = clients.split_off(10);
     for client in &mut clients {
-        assert_eq!(client.line(), "13", "there was room for this one");
+        assert_eq!(client.line(), "13", "there was capacity for this one");
     }
     server.logs("accepting pauses");
-    assert!(machine::rests(server.pid()), "it can do nothing, and should");
+    assert!(machine::rests(server.pid()), "the server is busy without work");
     clients.iter_mut().for_each(|client| client.ask(20));
-    assert!(waiting.iter().all(Client::is_silent), "and there was none for these");
-    // As ten go, the next ten come.
+    assert!(waiting.iter().all(Client::is_silent), "there was no capacity for these");
+    // When ten connections are closed, the next ten are accepted.
     drop(clients);
     let last = waiting.split_off(10);
     for client in &mut waiting {
-        assert_eq!(client.line(), "13", "it had only to wait");
+        assert_eq!(client.line(), "13", "it was accepted later");
     }
-    assert!(machine::rests(server.pid()), "again");
+    assert!(machine::rests(server.pid()), "the server is busy without work");
     assert!(last.iter().all(Client::is_silent));
     drop(waiting);
     for mut client in last {
-        assert_eq!(client.line(), "13", "so had the last ones");
+        assert_eq!(client.line(), "13", "the last ones were accepted too");
         client.ask(20);
     }
     first.ask(6);
@@ -262,7 +261,7 @@ fn descriptors_that_somebody_else_gives_back_are_found_as_well() {
     client.send("7\n");
     server.logs("accepting pauses");
     assert!(client.is_silent());
-    // No connection goes: there is just room from here on.
+    // No connection is closed; the limit is raised instead.
     machine::allow_descriptors(server.pid(), 10);
     assert_eq!(client.line(), "13");
     first.ask(6);
@@ -284,8 +283,8 @@ fn connections_above_the_maximum_wait_until_others_go() {
     }
     assert!(waiting.iter().all(Client::is_silent), "three at a time");
     #[cfg(target_os = "linux")]
-    assert!(machine::rests(server.pid()), "nothing to do, and busy");
-    // Each that goes makes room for one, in the order in which they came.
+    assert!(machine::rests(server.pid()), "the server is busy without work");
+    // Each connection that is closed makes capacity for one, in the order of arrival.
     clients.reverse();
     while let Some(gone) = clients.pop() {
         drop(gone);
@@ -325,7 +324,7 @@ fn a_client_that_waits_for_a_job_is_not_idle() {
         let mut patient = server.client();
         patient.send("1\n93\n");
         assert_eq!(patient.line(), "1");
-        // Long after, others that came later are closed.
+        // Clients that came much later are closed meanwhile.
         for _ in 0..3 {
             assert_eq!(server.client().rest(), "");
         }
@@ -343,11 +342,11 @@ fn the_idle_timeout_can_be_off() {
     client.ask(6);
 }
 
-/// However long the loop is to look again and again, a deadline ends that, and so does a signal.
+/// A deadline ends busy polling of any duration, and so does a signal.
 #[test]
 fn busy_polling_is_no_longer_than_a_deadline_and_a_stop() {
     let server = Server::start("echo", &["--busy-poll", "1000000", "--idle-timeout", "300ms"]);
-    assert_eq!(server.client().rest(), "", "closed when it was idle for so long");
+    assert_eq!(server.client().rest(), "", "closed after the idle timeout");
     let _idle = server.client();
     let ended = server.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -1,10 +1,10 @@
-//! Load and faults together: resets by the thousand, senders that take their time, SIGTERM in the midst of it all. What
-//! was asked is answered, to the byte, and nothing is left behind.
+//! Load and faults together: thousands of resets, slow senders, and SIGTERM during all of it. All received requests are
+//! answered, to the byte, and no resource is left.
 //!
-//! No test here measures time: by default there is so much to do, and not for so long; and what goes back to the system in
-//! time is waited for. `SINBIN_LOAD_SECONDS=20` has the
-//! crowd go on for so many seconds in each of its two rounds, and `SINBIN_LOAD_SEED` chooses what is random. What slow
-//! senders do to the rate of others is measured by `just bench --only loris`.
+//! No test here measures time. By default the amount of work is fixed rather than the time, and the tests wait for
+//! resources that are released after a delay. With `SINBIN_LOAD_SECONDS=20` the crowd runs for that many seconds in
+//! each of its two rounds, and `SINBIN_LOAD_SEED` sets the seed of all randomness. `just bench --only loris` measures
+//! how slow senders affect the rate of other clients.
 
 #![cfg(target_os = "linux")]
 
@@ -18,35 +18,35 @@ use sinbin_simulator::Rng;
 use sinbin_tests::load::{Burst, Crowd, Footprint, Length, Moment, Summary, Talker, Tally, unacknowledged};
 use sinbin_tests::{Client, Server, eventually, fib, machine};
 
-/// What the service is made for.
+/// The number of connections for which the service is designed.
 const CONNECTIONS: usize = 8000;
 
-/// Descriptors that this process has for other things, among them those of the tests beside this one.
+/// The descriptors that this process needs for other purposes, including concurrent tests.
 const OTHERS: u64 = 1500;
 
-/// Bursts of requests for each connection in a round, on average.
+/// The average number of bursts of each connection in a round.
 const BURSTS: usize = 3;
 
-/// Connections that send a byte at a time.
+/// The number of connections that send a byte at a time.
 const SLOW: usize = 500;
 
-/// Clients beside them.
+/// The number of normal clients beside them.
 const NORMAL: usize = 20;
 
-/// Clients that go on while the server stops, and what each has to ask.
+/// The number of clients that continue while the server stops, and the number of requests of each.
 const TALKERS: usize = 100;
 const REQUESTS: u32 = 60;
 
-/// Seeds of the tests that a signal ends.
+/// The number of seeds of the tests that a signal ends.
 const SEEDS: u64 = 6;
 
-/// What the tables keep of a place for a connection, at most, when it has gone: in bytes, its job's place among them.
+/// The most bytes that the tables keep for a slot of a connection after it is closed, including the slot of its job.
 const PLACE: u64 = 512;
 
-/// What a server has as soon as it has something to do: its own buffers, the stack of a worker and its heap.
+/// The bytes that a server allocates when it first has work: its own buffers, a worker's stack and heap.
 const BEGUN: u64 = 128 * 1024;
 
-/// How much larger than after the first round a server may be after the second, in percent.
+/// The most growth of a server's memory from the first round to the second, in percent.
 const GROWTH: u64 = 5;
 
 fn setting<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
@@ -54,7 +54,7 @@ fn setting<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
     Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error:?}")))
 }
 
-/// The seeds of a test that has `count` of them by itself.
+/// Returns the seeds of a test that has `count` of them by default.
 fn seeds(count: u64) -> Vec<u64> {
     match setting("SINBIN_LOAD_SEED") {
         Some(seed) => vec![seed],
@@ -62,14 +62,14 @@ fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-/// A server that reads lines however they are cut, and whose drain does not end by the clock.
+/// Starts a server that accepts lines in any pieces, and whose drain does not end by its timeout.
 fn server(args: &[&str]) -> Server {
     Server::fib(&[&["--framing", "lines", "--drain-timeout", "1h"], args].concat())
 }
 
-/// Runs two equal rounds of so many connections, and compares what the server holds after them. The first one grows what
-/// is kept for the next time, which is the allocator's and the tables' high-water mark: so the second must find all that
-/// it needs. Buffers are not kept.
+/// Runs two equal rounds with `connections` connections, and compares the server's resources after them. The first
+/// round grows the memory that is kept for reuse, which is the high-water mark of the allocator and the tables.
+/// The second round must not need more. Buffers are not kept.
 fn holds_no_more_after<R>(
     server: &Server,
     connections: usize,
@@ -98,14 +98,14 @@ fn thousands_of_connections_of_which_one_in_ten_is_reset_leave_nothing_behind() 
     let length = seconds.map_or(Length::Bursts(count * BURSTS), Length::Span);
     println!("{count} connections, {length:?}, seed {seed}");
 
-    // Each of them may have a job at the same time.
+    // All of them may have a job at the same time.
     let server = server(&["--max-connections", "8000", "--max-jobs", "8000", "--workers", "1"]);
     let rounds = holds_no_more_after(&server, count, |idle| {
         let crowd = Crowd::connect(server.address(), count, Rng::seeded(seed));
-        eventually("all of them at once", || Footprint::descriptors(&server) == idle.descriptors + count);
+        eventually("all connections at once", || Footprint::descriptors(&server) == idle.descriptors + count);
         let tally = crowd.run(length);
         println!("{tally:?}");
-        // Whoever comes now is answered, and no worker is held by the job of somebody who has gone.
+        // A new client is answered, and no worker still computes the job of a client that has left.
         server.client().ask(24);
         tally
     });
@@ -115,7 +115,7 @@ fn thousands_of_connections_of_which_one_in_ten_is_reset_leave_nothing_behind() 
     check_counts(&summary, &rounds);
 }
 
-/// Whether what the server says that it did is what the clients did.
+/// Asserts that the server's counts match those of the clients.
 fn check_counts(summary: &Summary<'_>, rounds: &[Tally]) {
     let sum = |of: fn(&Tally) -> usize| rounds.iter().map(of).sum::<usize>();
     let during_job = sum(|round| round.resets.get(&Moment::DuringJob).copied().unwrap_or(0));
@@ -124,11 +124,15 @@ fn check_counts(summary: &Summary<'_>, rounds: &[Tally]) {
     let cancelled = summary.number("jobs cancelled");
     assert!(rounds.iter().all(|round| round.resets.len() == 5), "resets at all moments: {rounds:?}");
     assert!(cancelled >= during_job, "{during_job} endless jobs are cancelled: {}", summary.line());
-    assert!(cancelled <= resets, "jobs of nobody else are: {}", summary.line());
-    assert!(summary.number("connections failed") <= resets, "others do not fail: {}", summary.line());
-    // The crowd's and one more a round; perhaps without some that were gone before they were accepted.
+    assert!(cancelled <= resets, "no jobs of other clients are: {}", summary.line());
+    assert!(
+        summary.number("connections failed") <= resets,
+        "only reset connections fail: {}",
+        summary.line()
+    );
+    // The connections of the crowd, and one more for each round. Some may have been reset before they were accepted.
     let (served, made) = (summary.number("connections"), made + rounds.len());
-    assert!(served <= made && served + resets >= made, "{made} were made: {}", summary.line());
+    assert!(served <= made && served + resets >= made, "{made} connections were made: {}", summary.line());
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn slow_senders_harm_nobody() {
                     client.send([*byte]);
                 }
             }
-            // Every slow one is in the midst of something now.
+            // Every slow client is in the middle of something now.
             normal.iter_mut().for_each(|client| exchange(client, &mut rng));
         }
         for (client, words) in &mut slow {
@@ -159,7 +163,7 @@ fn slow_senders_harm_nobody() {
     assert!(!Summary::of(&ended).line().contains("failed"), "{}", ended.stdout);
 }
 
-/// Some lines, the last of which is never ended.
+/// Returns some lines, the last of which has no newline.
 fn slow_words(rng: &mut Rng) -> Vec<u8> {
     let mut words = Burst::random(rng, 4, 24).requests;
     words.extend(rng.below(25).to_string().bytes());
@@ -175,7 +179,7 @@ fn answers(words: &[u8]) -> String {
 fn exchange(client: &mut Client, rng: &mut Rng) {
     let burst = Burst::random(rng, 4, 20);
     client.send(&burst.requests);
-    assert_eq!(client.bytes(burst.answers.len()), burst.answers, "what a normal client asked");
+    assert_eq!(client.bytes(burst.answers.len()), burst.answers, "the answers to a normal client");
 }
 
 #[test]
@@ -183,8 +187,9 @@ fn sigterm_under_load_loses_no_answer_to_what_was_received() {
     for seed in seeds(SEEDS) {
         let (server, mut talkers, mut rng) = talk(seed);
         send_for_a_while(&mut talkers, &mut rng);
-        // All that was sent is with the server now, be it that it has read it or not, and no more comes.
-        eventually("the system to take it all", || {
+        // The server's system has received all bytes that were sent, whether the server has read them or not, and no
+        // more follow.
+        eventually("the system to receive everything", || {
             unacknowledged(server.address()).values().sum::<usize>() == 0
         });
         server.signal(Signal::TERM);
@@ -232,17 +237,17 @@ fn clients_that_send_on_through_a_sigterm_get_all_answers_to_what_came_before_it
         let summary = Summary::of(&ended);
         println!("seed {seed}: {received} bytes of answers, {beyond} beyond the signal; {}", summary.line());
         assert_eq!(summary.number("bytes out"), received, "{}", summary.line());
-        assert!(summary.number("bytes in") <= sent, "{sent} were sent: {}", summary.line());
+        assert!(summary.number("bytes in") <= sent, "{sent} bytes were sent: {}", summary.line());
     }
 }
 
-/// A server, with a worker if the seed is even, and clients that have much to ask.
+/// Starts a server, with a worker if the seed is even, and connects clients with many requests.
 fn talk(seed: u64) -> (Server, Vec<Talker>, Rng) {
     let server = server(&["--workers", if seed.is_multiple_of(2) { "1" } else { "0" }]);
     let mut rng = Rng::seeded(seed);
     let talkers = (0..TALKERS).map(|_| {
         let mut burst = Burst::random(&mut rng, REQUESTS, 25);
-        // At the end there is a line that is never ended: no request.
+        // The last line has no newline, so it is no request.
         burst.requests.push(b'1');
         Talker::connect(server.address(), burst)
     });
@@ -250,7 +255,8 @@ fn talk(seed: u64) -> (Server, Vec<Talker>, Rng) {
     (server, talkers, rng)
 }
 
-/// Sends pieces of all in no order, up to a moment that luck chooses: nothing sent yet, all of it, or in between.
+/// Sends pieces of all clients in random order, up to a random moment: before the first byte, after the last, or
+/// between.
 fn send_for_a_while(talkers: &mut [Talker], rng: &mut Rng) {
     let all = talkers.iter().map(|talker| talker.burst().requests.len()).sum::<usize>();
     let enough = rng.below(u32::try_from(all).expect("some kilobytes") + 1) as usize;
@@ -264,7 +270,7 @@ fn send_for_a_while(talkers: &mut [Talker], rng: &mut Rng) {
     }
 }
 
-/// Bytes that all have sent and received.
+/// Returns the numbers of bytes that all clients have sent and received.
 fn totals(talkers: &[Talker]) -> (usize, usize) {
     let sent = talkers.iter().map(Talker::sent).sum();
     (sent, talkers.iter().map(|talker| talker.received().len()).sum())
@@ -273,5 +279,5 @@ fn totals(talkers: &[Talker]) -> (usize, usize) {
 #[track_caller]
 fn assert_same(got: &[u8], due: &[u8], what: &str) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(got == due, "{what}: {:?} came, and not {:?}", text(got), text(due));
+    assert!(got == due, "{what}: received {:?} instead of {:?}", text(got), text(due));
 }

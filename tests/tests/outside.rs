@@ -1,4 +1,4 @@
-//! A crate outside the workspace, written from the README alone: its first example, and its `Cargo.toml`.
+//! A crate outside the workspace, made only from the README: its first example, and its `Cargo.toml`.
 
 #![cfg(unix)]
 
@@ -11,23 +11,23 @@ use sinbin_tests::{Server, exchange, noise, target_dir};
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The first code block of `language` in `text`.
+/// Returns the first code block of `language` in `text`.
 fn block<'a>(text: &'a str, language: &str) -> &'a str {
-    let (_, block) = text.split_once(&format!("\n```{language}\n")).expect("there is such a block");
+    let (_, block) = text.split_once(&format!("\n```{language}\n")).expect("the block exists");
     block.split_once("\n```\n").expect("it has an end").0
 }
 
-/// A directory below no workspace. It goes with this value.
+/// A directory outside of any workspace, which is removed when this is dropped.
 struct Crate(PathBuf);
 
 impl Crate {
-    /// The README's crate, which has no unsafe code, on this working copy.
+    /// Creates the README's crate, without unsafe code, with a dependency on this working copy.
     fn of_readme() -> Self {
-        let readme = fs::read_to_string(format!("{WORKSPACE}/README.md")).expect("there is a README");
-        let (_, chapter) = readme.split_once("\n## Write a service\n").expect("there is such a chapter");
+        let readme = fs::read_to_string(format!("{WORKSPACE}/README.md")).expect("the README exists");
+        let (_, chapter) = readme.split_once("\n## Write a service\n").expect("the chapter exists");
         let (main, manifest) = (block(chapter, "rust,no_run"), block(chapter, "toml"));
 
-        let native = fs::canonicalize(format!("{WORKSPACE}/native")).expect("it is there");
+        let native = fs::canonicalize(format!("{WORKSPACE}/native")).expect("it exists");
         let here = format!("path = {native:?}");
         assert!(manifest.contains("path = \"../sinbin/native\""), "{manifest}");
         let manifest = manifest.replace("path = \"../sinbin/native\"", &here);
@@ -38,8 +38,8 @@ impl Crate {
         fs::create_dir_all(this.0.join("src")).expect("a directory can be made");
         this.write("Cargo.toml", &manifest);
         this.write("src/main.rs", &format!("#![forbid(unsafe_code)]\n\n{main}\n"));
-        // The versions that are there: nothing is downloaded.
-        let lock = fs::read_to_string(format!("{WORKSPACE}/Cargo.lock")).expect("there is a lock file");
+        // The locked versions are available offline, so nothing is downloaded.
+        let lock = fs::read_to_string(format!("{WORKSPACE}/Cargo.lock")).expect("the lock file exists");
         this.write("Cargo.lock", &lock);
         this
     }
@@ -48,7 +48,8 @@ impl Crate {
         fs::write(self.0.join(file), text).expect("it can be written");
     }
 
-    /// How to run it, once it is built. What it is built of stays beside what cargo built for this test.
+    /// Builds the crate, and returns the command that runs it. The build directory is kept below the target directory
+    /// of this test.
     fn build(&self) -> Command {
         let own = std::env::current_exe().expect("a test has a path");
         let (target, _) = target_dir(&own).expect("a test lies in cargo's target directory");

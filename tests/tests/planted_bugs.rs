@@ -1,5 +1,5 @@
-//! Bugs that are planted into copies of the core, one at a time: the simulator finds each within 1,000 seeds, without the
-//! help of the core's own assertions.
+//! Bugs that are planted into copies of the core, one at a time. The simulator finds each within 1,000 seeds, without
+//! the help of the core's own assertions.
 
 #![cfg(unix)]
 
@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Seeds that may pass before it is found.
+/// The number of seeds within which each bug must be found.
 const SEEDS: &str = "1000";
 
-/// A bug: what stands in a file of the core, once, and what is put in its place.
+/// A bug: a text that occurs once in a file of the core, and its replacement.
 struct Planted {
     name: &'static str,
     file: &'static str,
@@ -33,25 +33,25 @@ const BUGS: [Planted; 29] = [
                 Stop::Last => Err((Op::Recv, IoError::WouldBlock)),",
     },
     Planted {
-        name: "a lost wake-up: who waits to receive is not watched for that, if the source is watched already",
+        name: "a lost wake-up: the interest in receiving is not reported if the source is watched already",
         file: "kernel/wait_tables.rs",
         right: "if !slot.is_watched(table) {",
         wrong: "if !slot.is_watched(table) && (table as usize != 0 || slot.watched.is_empty()) {",
     },
     Planted {
-        name: "a lost wake-up: who waits to send is not watched for that, if the source is watched already",
+        name: "a lost wake-up: the interest in sending is not reported if the source is watched already",
         file: "kernel/wait_tables.rs",
         right: "if !slot.is_watched(table) {",
         wrong: "if slot.watched.is_empty() {",
     },
     Planted {
-        name: "a lost wake-up: of two directions that are ready at once, one is told",
+        name: "a lost wake-up: if both directions are ready at once, only one is reported",
         file: "kernel.rs",
         right: "if readiness.contains(Interest::SEND) && !self.wake_waiter(send",
         wrong: "if readiness == Interest::SEND && !self.wake_waiter(send",
     },
     Planted {
-        name: "a lost wake-up: of those alone whose deadline is half a second to a second away, as who lingers",
+        name: "a lost wake-up: only of tasks whose deadline is half a second to a second away, such as lingering ones",
         file: "kernel.rs",
         right: "        if task != NONE {\n",
         wrong: "        let left = self.tasks.entries().get(task as usize).map(|task| {\n            \
@@ -60,34 +60,34 @@ const BUGS: [Planted; 29] = [
                 if task != NONE && (wake_reason != WakeReason::Ready || left.is_none_or(is_late)) {\n",
     },
     Planted {
-        name: "a wake-up for nothing: bytes that nobody waits for wake who waits to send",
+        name: "a false wake-up: bytes that no task waits for wake a task that waits to send",
         file: "kernel.rs",
         right: "if readiness.contains(Interest::RECV) && !self.wake_waiter(recv, WakeReason::Ready) {",
         wrong: "if readiness.contains(Interest::RECV)\n            && !self.wake_waiter(recv, WakeReason::Ready)\n            \
                 && !self.wake_waiter(send, WakeReason::Ready)\n        {",
     },
     Planted {
-        name: "a wake-up for nothing: a timer that is early for a deadline that has moved ends the wait, as if it were ready",
+        name: "a false wake-up: an early timer, whose deadline has moved, ends the wait as if the source were ready",
         file: "kernel.rs",
         right: "            self.timers.postpone_first(current, &mut self.tasks);",
         wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
                 self.end_wait(first.task, WakeReason::Ready);",
     },
     Planted {
-        name: "a wake-up for nothing: a timer that is early ends the wait, as if somebody else waited for the same",
+        name: "a false wake-up: an early timer ends the wait as if another task waited for the same source",
         file: "kernel.rs",
         right: "            self.timers.postpone_first(current, &mut self.tasks);",
         wrong: "            self.timers.remove_first(&mut self.tasks);\n            \
                 self.end_wait(first.task, WakeReason::Busy);",
     },
     Planted {
-        name: "a wake-up for nothing: both directions of a connection are its end",
+        name: "a false wake-up: readiness of both directions counts as a hangup",
         file: "kernel.rs",
         right: "if readiness.contains(Interest::HANGUP) {",
         wrong: "if readiness.contains(Interest::HANGUP) || readiness == Interest::RECV | Interest::SEND {",
     },
     Planted {
-        name: "a wake-up for nothing: who is named wakes his neighbour as well",
+        name: "a false wake-up: naming a task wakes the next one as well",
         file: "kernel.rs",
         right: "            self.end_wait(task.index, WakeReason::Named);",
         wrong: "            self.end_wait(task.index, WakeReason::Named);\n            \
@@ -96,13 +96,13 @@ const BUGS: [Planted; 29] = [
                 self.end_wait(task.index + 1, WakeReason::Named);\n            }",
     },
     Planted {
-        name: "a doubled wake-up: who is woken stays in the wait tables",
+        name: "a doubled wake-up: a task that is woken stays in the wait tables",
         file: "kernel.rs",
         right: "        self.leave_all(index);\n        self.make_ready(index, wake_reason);\n    }\n\n",
         wrong: "        self.make_ready(index, wake_reason);\n    }\n\n",
     },
     Planted {
-        name: "a doubled wake-up: the end of a job that nobody waits for yet queues somebody again",
+        name: "a doubled wake-up: the end of a job that no task waits for yet queues a task again",
         file: "kernel.rs",
         right: "            slot.done = true;",
         wrong: "            slot.done = true;\n            if slot.waiter == NONE && self.ready.len > 0 {\n                \
@@ -121,86 +121,86 @@ const BUGS: [Planted; 29] = [
         wrong: "TaskState::Waiting => self.make_ready(task.index, WakeReason::Cancelled),",
     },
     Planted {
-        name: "a leak on cancel: nobody gives the job up",
+        name: "a leak on cancel: the job is not cancelled",
         file: "protocols/fib_service.rs",
         right: "if let Work::Job(job) = self.work.work() {\n            cx.cancel_job(job);",
         wrong: "if let Work::Job(job) = self.work.work() {\n            let _ = job;",
     },
     Planted {
-        name: "a leak at the end: bytes that are kept are not given back",
+        name: "a leak at the end: buffered bytes are not returned",
         file: "protocols/fib_service.rs",
         right: "        self.held.clear(cx.buffers);\n",
         wrong: "",
     },
     Planted {
-        name: "a lost last answer: nobody lingers",
+        name: "a lost last answer: connections do not linger",
         file: "serve/linger.rs",
         right: "Ok(_) | Err(IoError::WouldBlock) => Step::Wait(Wait::recv(self.source).until(self.until)),",
         wrong: "Ok(_) | Err(IoError::WouldBlock) => Step::Done,",
     },
     Planted {
-        name: "a lost last answer: who lingers takes the first bytes for the last",
+        name: "a lost last answer: a lingering task ends after the first bytes",
         file: "serve/linger.rs",
         right: "            Ok(0) => Step::Done,",
         wrong: "            Ok(_) => Step::Done,",
     },
     Planted {
-        name: "an unfair queue: who comes last is next",
+        name: "an unfair queue: the last task is next",
         file: "kernel/queue.rs",
         right: "        self.tail = index;\n        self.len += 1;",
         wrong: "        if self.len == 0 {\n            self.tail = index;\n        } else {\n            \
                 self.head = index;\n        }\n        self.len += 1;",
     },
     Planted {
-        name: "an unfair queue: who yields is next again",
+        name: "an unfair queue: a task that yields is next again",
         file: "kernel.rs",
         right: "            self.ready.rotate(head, entry.link);",
         wrong: "            let _ = entry.link;",
     },
     Planted {
-        name: "an off-by-one in a deadline: it has come a nanosecond later",
+        name: "an off-by-one in a deadline: it ends a nanosecond late",
         file: "kernel.rs",
         right: "} else if first.at > self.seen {",
         wrong: "} else if first.at >= self.seen {",
     },
     Planted {
-        name: "an off-by-one in a deadline: it has come a nanosecond early",
+        name: "an off-by-one in a deadline: it ends a nanosecond early",
         file: "kernel.rs",
         right: "} else if first.at > self.seen {",
         wrong: "} else if first.at > self.seen + core::time::Duration::from_nanos(1) {",
     },
     Planted {
-        name: "time passes unseen: a deadline is over as soon as the clock says so",
+        name: "unseen time: a deadline passes as soon as the clock says so",
         file: "kernel.rs",
         right: "} else if first.at > self.seen {",
         wrong: "} else if first.at > self.now {",
     },
     Planted {
-        name: "time passes unseen: a turn without a look counts as one with a look",
+        name: "unseen time: a turn without a poll counts as one with a poll",
         file: "exec/executor.rs",
         right: "        self.kernel.advance_unpolled(now);",
         wrong: "        self.kernel.advance(now);",
     },
     Planted {
-        name: "time passes unseen: a look that is still to come counts",
+        name: "unseen time: a poll that is still to come counts",
         file: "kernel.rs",
         right: "        self.seen = self.looked;",
         wrong: "        self.seen = now;",
     },
     Planted {
-        name: "a deadline that has come is waited for",
+        name: "the host waits for a deadline that has passed",
         file: "kernel.rs",
         right: "        } else if self.has_due() {",
         wrong: "        } else if false {",
     },
     Planted {
-        name: "a span that is early: it counts from the beginning of the turn",
+        name: "a span that is too short: it counts from the beginning of the turn",
         file: "exec/context.rs",
         right: "|span| self.clock() + span",
         wrong: "|span| self.now() + span",
     },
     Planted {
-        name: "a span that is early: that of an async fn counts from the beginning of the turn",
+        name: "a span that is too short: that of an async fn counts from the beginning of the turn",
         file: "task/host.rs",
         right: "        Cx::clock(self)",
         wrong: "        Cx::now(self)",
@@ -226,7 +226,7 @@ fn the_simulator_finds_every_planted_bug() {
     assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:#?}");
 }
 
-/// A copy of what the simulator is made of.
+/// A copy of the packages that the simulator needs.
 struct Copy {
     root: PathBuf,
 }
@@ -235,7 +235,7 @@ impl Copy {
     fn new(from: &Path) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
         for part in ["core", "tests/simulator"] {
-            // WaitTarget has moved must not be there twice.
+            // Files that were moved must not exist twice.
             fs::remove_dir_all(root.join(part)).ok();
             copy_all(&from.join(part), &root.join(part));
         }
@@ -253,8 +253,8 @@ impl Copy {
     }
 
     fn plant(&self, from: &Path, bug: &Planted) {
-        let right = fs::read_to_string(source(from, bug)).expect("the file is there");
-        assert_eq!(right.matches(bug.right).count(), 1, "{}: the place to plant it is found once", bug.name);
+        let right = fs::read_to_string(source(from, bug)).expect("the file exists");
+        assert_eq!(right.matches(bug.right).count(), 1, "{}: the text to replace occurs once", bug.name);
         fs::write(source(&self.root, bug), right.replace(bug.right, bug.wrong)).expect("it can be written");
     }
 
@@ -262,7 +262,7 @@ impl Copy {
         fs::copy(source(from, bug), source(&self.root, bug)).expect("it can be written");
     }
 
-    /// Runs the seeds. WaitTarget is said of them, in one line.
+    /// Runs the seeds, and returns the first line of the output.
     fn run(&self) -> String {
         let output = Command::new(env!("CARGO"))
             .args([
@@ -280,9 +280,9 @@ impl Copy {
             .env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false")
             .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .output()
-            .expect("cargo is there");
+            .expect("cargo exists");
         let told = String::from_utf8_lossy(&output.stdout);
-        assert!(!told.is_empty(), "it does not run: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!told.is_empty(), "the simulator does not run: {}", String::from_utf8_lossy(&output.stderr));
         told.lines().next().unwrap_or_default().to_owned()
     }
 }

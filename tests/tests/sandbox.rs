@@ -1,4 +1,4 @@
-//! A guest in its sandbox: what it can do to itself, and not to its host or to others.
+//! Guests in their sandbox: they can harm themselves, but not their host or other guests.
 
 #![cfg(unix)]
 
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use sinbin_tests::{Client, Ended, Running, Server, guest, guests, sinbin_wasi};
 
-/// A service that does what it should not when a client says the word.
+/// Starts a service that misbehaves when a client sends a certain word.
 fn unruly(args: &[&str]) -> Server {
     serve("unruly.wasm", args)
 }
 
 fn serve(name: &str, args: &[&str]) -> Server {
     let guest = guest(name);
-    let mut all = vec!["run", guest.to_str().expect("a path of ours"), "--listen", "127.0.0.1:0"];
+    let mut all = vec!["run", guest.to_str().expect("a UTF-8 path"), "--listen", "127.0.0.1:0"];
     all.extend(args);
     Server::announced(sinbin_wasi(&all))
 }
@@ -24,16 +24,16 @@ fn run(args: &[&str]) -> Ended {
     Running::start(sinbin_wasi(args)).wait()
 }
 
-/// Runs a file that is no guest; returns what is said of it.
+/// Runs a file that is no guest, and returns the error message.
 fn refused(path: &Path) -> String {
-    let ended = run(&["run", path.to_str().expect("a path of ours"), "--listen", "127.0.0.1:0"]);
+    let ended = run(&["run", path.to_str().expect("a UTF-8 path"), "--listen", "127.0.0.1:0"]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     ended.stderr
 }
 
-/// A file of this content, in a place of its own.
+/// Writes a file with this content, and returns its path.
 fn file(name: &str, content: &[u8]) -> PathBuf {
     let path = guests().join(format!("test-{name}"));
     fs::write(&path, content).expect("a file can be written");
@@ -47,7 +47,7 @@ fn echo(client: &mut Client, text: &str) {
 
 #[test]
 fn a_fault_closes_what_the_guest_had_and_a_fresh_instance_serves() {
-    // With no memory to spare, and a tenth of a second for a turn.
+    // Little memory, and a tenth of a second for a turn.
     let server = unruly(&["--turn-limit", "100ms", "--max-memory", "8", "--max-buffered", "1"]);
     let faults = [
         ("trap", "unreachable"),
@@ -60,9 +60,9 @@ fn a_fault_closes_what_the_guest_had_and_a_fresh_instance_serves() {
         echo(&mut other, "before");
         echo(&mut client, "before");
         client.send(word);
-        // A turn that stalls has answered before.
+        // A turn that stalls has sent its answer before.
         assert!(client.rest().is_empty() || word == "stall", "{word}");
-        assert_eq!(other.rest(), "", "{word}: the others go with it");
+        assert_eq!(other.rest(), "", "{word}: other connections are closed too");
         server.logs(reason);
         echo(&mut server.client(), "after");
     }
@@ -84,7 +84,7 @@ fn what_means_nothing_is_ignored_and_counted() {
     drop(client);
     let ended = server.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    // The host's count of what the guest said, and the guest's of what it was told.
+    // The host counts invalid commands of the guest, and the guest counts invalid events of the host.
     assert!(ended.stdout.contains("commands of the guest ignored"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("restarts"), "{}", ended.stdout);
 }
@@ -94,7 +94,7 @@ fn bytes_are_handed_back_once() {
     let server = unruly(&[]);
     let mut client = server.client();
     client.send("hoard");
-    assert_eq!(client.bytes(10), b"hoardhoard", "they were used, and handed back");
+    assert_eq!(client.bytes(10), b"hoardhoard", "the bytes were used and returned");
     echo(&mut client, "and no more");
     drop(client);
     assert!(server.stop().stdout.contains("; 999 commands of the guest ignored"));
@@ -176,7 +176,7 @@ fn what_is_no_guest_is_refused_by_name() {
     assert!(refused(&file("newer.wasm", b"\0asm\x63\0\0\0")).contains("a version that is not known here"));
     let module = refused(&guest("sinbin_core.wasm"));
     assert!(module.contains("is a core module, where a component is needed; "), "{module}");
-    // A component, and an empty one.
+    // A component without any content.
     let world = refused(&file("world.wasm", b"\0asm\x0d\0\x01\0"));
     assert!(world.contains("it exports nothing, and neither sinbin:service/guest"), "{world}");
     let cut = fs::read(guest("fib.wasm")).expect("a guest");
@@ -199,7 +199,7 @@ fn a_damaged_cwasm_is_refused_and_in_the_cache_it_is_made_anew() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
         ended.stderr
     };
-    let whole = fs::read(&compiled).expect("it was made");
+    let whole = fs::read(&compiled).expect("it exists");
     let mut bent = whole.clone();
     bent[whole.len() / 2] ^= 1;
     assert!(refused(&file("bent.cwasm", &bent)).contains("is a compiled component that is damaged; "));
@@ -217,7 +217,7 @@ fn a_damaged_cwasm_is_refused_and_in_the_cache_it_is_made_anew() {
     let server = Server::announced(sinbin_wasi(&args));
     server.client().ask(20);
     server.logs("a cached guest is not used: it is not what was written there; compiling anew");
-    assert!(fs::read(&kept).expect("it was kept again") != bent);
+    assert!(fs::read(&kept).expect("the entry was written again") != bent);
 }
 
 #[test]

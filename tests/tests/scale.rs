@@ -1,13 +1,13 @@
-//! As many connections at once as the service is made for.
+//! The number of concurrent connections for which the service is designed.
 
 #![cfg(unix)]
 
 use sinbin_tests::{Client, Server, machine, replies};
 
-/// What the service is made for.
+/// The number of connections for which the service is designed.
 const CONNECTIONS: usize = 8000;
 
-/// Descriptors that this process has for other things.
+/// The descriptors that this process needs for other purposes.
 const OTHERS: u64 = 100;
 
 #[test]
@@ -29,7 +29,7 @@ fn eight_thousand_connections_at_once_are_answered_idle_and_answered_again() {
         }
         assert!(clients.iter().all(Client::is_silent), "one answer each");
         #[cfg(target_os = "linux")]
-        assert!(machine::rests(server.pid()), "all are idle, and the server is not");
+        assert!(machine::rests(server.pid()), "the server is busy without work");
     }
     drop(clients);
     let ended = server.stop();

@@ -1,4 +1,4 @@
-//! The command `simulate`: what it accepts, what it says where, and how it ends.
+//! The command `simulate`: accepted arguments, the contents of stdout and stderr, and exit codes.
 
 #![cfg(unix)]
 
@@ -19,7 +19,7 @@ fn simulate(args: &[&str]) -> Ended {
     Running::start(command(args)).wait()
 }
 
-/// More seeds than anybody waits for.
+/// More seeds than a test can wait for.
 const MANY: [&str; 2] = ["--seeds", "1000000000000"];
 
 #[test]
@@ -38,7 +38,7 @@ fn a_trace_begins_with_the_seed_the_service_and_the_plan_and_tells_readiness_in_
 fn a_signal_stops_it_and_it_tells_how_to_go_on() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let running = Running::start(command(&[&MANY[..], &["--from", "5"]].concat()));
-        // Before it has handlers the signal ends it like any other process.
+        // Before the process has installed its handlers, the signal ends it like any other process.
         handles_signals(&running);
         running.signal(signal);
         let ended = running.wait();
@@ -52,14 +52,14 @@ fn a_signal_stops_it_and_it_tells_how_to_go_on() {
     }
 }
 
-/// Waits until it has threads, which it has once it has its handlers.
+/// Waits until the process has threads, which it starts after it has installed its handlers.
 #[cfg(target_os = "linux")]
 fn handles_signals(running: &Running) {
     let tasks = format!("/proc/{}/task", running.pid().as_raw_nonzero());
     sinbin_tests::eventually("threads", || std::fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() > 1));
 }
 
-/// Elsewhere nobody says so from outside.
+/// On other systems the handlers cannot be observed from outside, so wait for the first line of progress.
 #[cfg(not(target_os = "linux"))]
 fn handles_signals(running: &Running) {
     running.logs(" of 1000000000000 seeds in ");

@@ -1,4 +1,4 @@
-//! `sinbin perf` against servers that don't do what they should: each is told, counted, and no success.
+//! `sinbin perf` against servers that misbehave: each problem is reported and counted, and the measurement fails.
 
 #![cfg(unix)]
 
@@ -8,7 +8,7 @@ use std::thread;
 
 use sinbin_tests::{Ended, Running, sinbin};
 
-/// Serves each connection by `serve`, until the test is over.
+/// Serves each connection by `serve`, until the test ends.
 fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -21,7 +21,7 @@ fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     address
 }
 
-/// Calls `answer` with the number of each request, which are lines, or reads where there are none.
+/// Calls `answer` with the number of each request. Requests are lines, or reads without a newline.
 fn each_request(mut stream: TcpStream, mut answer: impl FnMut(u32, &mut TcpStream) -> bool) {
     let (mut buffer, mut number) = ([0; 4096], 0);
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
@@ -39,13 +39,13 @@ fn say(stream: &mut TcpStream, text: &str) -> bool {
     stream.write_all(text.as_bytes()).is_ok()
 }
 
-/// Keeps a connection open, and says nothing more.
+/// Keeps a connection open, and sends nothing more.
 fn hold(stream: &mut TcpStream) -> bool {
     while let Ok(1..) = stream.read(&mut [0; 4096]) {}
     false
 }
 
-/// All clients, asking for a number whose answer is 1; the slow one is as quick as the other.
+/// All kinds of clients, asking for a number whose answer is 1. The slow client is as fast as the other.
 const MODES: [&str; 5] = [
     "latency --n 1",
     "latency --n 1 --bare --connections 2",
@@ -62,7 +62,7 @@ fn perf(address: SocketAddr, args: &str) -> Ended {
     Running::start(sinbin(&all)).wait()
 }
 
-/// Checks that the measurement fails in each mode, with these texts in one line.
+/// Asserts that the measurement fails in each mode, with these texts in one line.
 #[track_caller]
 fn expect(address: SocketAddr, more: &str, texts: &[&str]) {
     for mode in MODES {
@@ -82,7 +82,7 @@ fn replies_that_nobody_asked_for() {
     expect(server(twice), "--seconds 60", &["more replies than it was asked for", " too many"]);
 }
 
-/// The reply that is too many comes later, and in a piece of its own: from there on the server is one reply ahead.
+/// The excess reply comes later, and in a segment of its own. After it the server is one reply ahead.
 #[test]
 fn a_reply_that_nobody_asked_for_later() {
     let later = |stream| {
@@ -108,7 +108,7 @@ fn no_reply_at_all() {
 fn a_server_that_answers_once_and_stalls() {
     let once = |stream| each_request(stream, |_, stream| say(stream, "1\n") && hold(stream));
     expect(server(once), "--seconds 60 --timeout 300ms", &["does not answer any more", "not answered"]);
-    // The measurement is too short for another reply to show it.
+    // The measurement is too short for another reply to reveal this.
     expect(server(once), "--seconds 2", &["does not answer any more", "not answered"]);
 }
 
@@ -165,7 +165,7 @@ fn half_a_reply() {
     );
 }
 
-/// Replies that come in pieces, or late but all of them, are nothing to complain about.
+/// Replies that arrive in pieces, or all of them late, are no errors.
 #[test]
 fn slow_and_cut_replies_are_fine() {
     let pieces = |stream| each_request(stream, |_, stream| say(stream, "1") && say(stream, "\n"));
@@ -190,7 +190,7 @@ fn a_limit_of_open_files_is_no_server_that_is_not_running() {
     let address = fine.to_string();
     let limited =
         sinbin(&["perf", "throughput", "--connections", "100", "--seconds", "1", "--connect", &address]);
-    // The hard limit, which is not raised again.
+    // Sets the hard limit, which cannot be raised again.
     let mut command = std::process::Command::new("sh");
     command
         .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
@@ -216,7 +216,7 @@ fn an_answer_that_comes_too_late_to_be_measured_is_told() {
     assert!(ended.stderr.contains("measure for longer"), "{}", ended.stderr);
 }
 
-/// The oldest request of a full pipeline is older than the timeout, and yet a reply comes all the time.
+/// The oldest request of a full pipeline is older than the timeout, but replies arrive all the time.
 #[test]
 fn requests_that_wait_in_the_pipeline_are_no_silence() {
     let slow = |stream| {
@@ -229,7 +229,7 @@ fn requests_that_wait_in_the_pipeline_are_no_silence() {
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
 }
 
-/// The slow client's first reply comes when the measurement is over: there is nothing to compare with.
+/// The slow client's first reply arrives after the measurement, so there is no value to compare with.
 #[test]
 fn a_slow_client_without_a_reply_in_time_is_no_result() {
     let late = |mut stream: TcpStream| {

@@ -83,7 +83,7 @@ fn mixed_has_a_line_for_programs() {
 
 #[test]
 fn the_table_has_a_row_for_each() {
-    // It looks for this command beside it.
+    // The example expects this command beside it, so build it first.
     drop(sinbin(&[]));
     let mut command = example("talk");
     command.args(["1", "20"]);
@@ -96,7 +96,7 @@ fn the_table_has_a_row_for_each() {
         let verdict = row.split("  ").last().expect("a verdict");
         assert!(verdict == "no" || verdict.starts_with("yes: "), "{row}");
     }
-    // How the others do is a matter of time.
+    // The results of the others depend on timing.
     assert!(rows[0].ends_with("  yes: it is not served at all"), "{}", rows[0]);
 }
 

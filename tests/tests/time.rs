@@ -1,5 +1,5 @@
-//! Time that passes unseen: while a process is stopped, and within a long step. What came before a deadline is answered,
-//! and a silence counts from the end of the answer. In each host.
+//! Time that passes without polls: while a process is stopped, and within a long step. Input that arrived before a
+//! deadline is answered, and a silence counts from the end of the answer. Each test runs on each host.
 
 #![cfg(unix)]
 
@@ -14,11 +14,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sinbin_tests::{Running, Server, connect, eventually, guest, machine, sinbin, sinbin_wasi};
 
-/// A deadline that a test lets pass. A machine that stands still for so long between two lines of a test ends a
-/// connection with good reason, so such a try counts for nothing.
+/// A deadline that a test lets pass. If the machine stalls for this long between two lines of a test, the connection is
+/// closed rightly. Such an attempt does not count.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How often a test is tried that the machine may spoil.
+/// The number of attempts of a test that a stall may spoil.
 const TRIES: usize = 5;
 
 /// A way to serve.
@@ -34,7 +34,7 @@ enum Way {
 const WAYS: [Way; 5] = [Way::Native, Way::AsyncFn, Way::Recorded, Way::Driven, Way::Portable];
 
 impl Way {
-    /// Starts a service whose connections may be silent for so long.
+    /// Starts a service with this idle timeout.
     fn serve(self, service: &str, idle: Duration, more: &[&str]) -> Server {
         let idle = format!("{}ms", idle.as_millis());
         let own = [&["--idle-timeout", &idle], more].concat();
@@ -46,7 +46,7 @@ impl Way {
                 let number = RECORDINGS.fetch_add(1, Ordering::Relaxed);
                 let path = guest("echo.wasm").with_file_name(format!("test-time-{number}.sinbin"));
                 fs::remove_file(&path).ok();
-                let path = path.to_str().expect("a path of ours");
+                let path = path.to_str().expect("a UTF-8 path");
                 Self::native(service, &[&["--record", path], &own[..]].concat())
             }
             Self::Driven => Self::sandboxed(&format!("{service}.wasm"), &["--turn-limit", "1h"], &own),
@@ -60,12 +60,12 @@ impl Way {
 
     fn sandboxed(name: &str, host: &[&str], args: &[&str]) -> Command {
         let guest = guest(name);
-        let guest = guest.to_str().expect("a path of ours");
+        let guest = guest.to_str().expect("a UTF-8 path");
         sinbin_wasi(&[&["run", guest, "--listen", "127.0.0.1:0"], host, &["--"], args].concat())
     }
 }
 
-/// Stops the process for longer than that; `meanwhile` something happens.
+/// Stops the process for longer than `idle`. Calls `meanwhile` while it is stopped.
 fn while_stopped<T>(server: &Running, idle: Duration, meanwhile: impl FnOnce() -> T) -> T {
     server.signal(Signal::STOP);
     eventually("a stopped process", || is_stopped(server));
@@ -80,8 +80,7 @@ fn is_stopped(server: &Running) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
-/// Tries until the machine has let the test be what it is meant to be. Returns normally if one of the tries came to
-/// `expected`.
+/// Repeats an attempt that a stall of the machine may spoil. Panics if none of the attempts returns `expected`.
 fn patiently(way: Way, expected: &str, mut tries: impl FnMut() -> io::Result<String>) {
     let is_right = |told: &io::Result<String>| told.as_ref().is_ok_and(|told| told == expected);
     let mut last = tries();
@@ -91,10 +90,10 @@ fn patiently(way: Way, expected: &str, mut tries: impl FnMut() -> io::Result<Str
         }
         last = tries();
     }
-    assert!(is_right(&last), "{way:?}, in each of {TRIES} tries: {last:?} and not {expected:?}");
+    assert!(is_right(&last), "{way:?}, in each of {TRIES} attempts: {last:?} instead of {expected:?}");
 }
 
-/// Sends the last bytes that a client has to say, and returns what comes back.
+/// Sends the client's last bytes, half-closes, and returns what is received.
 fn ask_last(mut client: &TcpStream, text: &[u8]) -> io::Result<String> {
     client.write_all(text)?;
     client.shutdown(Shutdown::Write)?;
@@ -107,7 +106,7 @@ fn rest(mut client: &TcpStream) -> io::Result<String> {
     Ok(told)
 }
 
-/// Sends bytes that are answered by as many.
+/// Sends bytes, and receives as many.
 fn echo(mut client: &TcpStream, text: &[u8]) -> io::Result<()> {
     client.write_all(text)?;
     client.read_exact(&mut vec![0; text.len()])
@@ -130,7 +129,7 @@ fn what_came_while_the_process_was_stopped_is_answered() {
     }
 }
 
-/// More clients than a system tells of in one wait, with more bytes than a guest is told in one turn.
+/// More clients than the system reports in one wait, with more bytes than a guest receives in one turn.
 #[cfg(target_os = "linux")]
 #[test]
 fn whoever_spoke_while_the_process_was_stopped_is_answered() {
@@ -144,9 +143,9 @@ fn whoever_spoke_while_the_process_was_stopped_is_answered() {
 
 #[cfg(target_os = "linux")]
 fn a_crowd_speaks_while_the_process_is_stopped(way: Way) {
-    /// More than it takes to make as many connections.
+    /// More time than making as many connections takes.
     const IDLE: Duration = Duration::from_secs(4);
-    // A WASI 0.2 host is given the whole list each time, and reports 128 of it at the most.
+    // A WASI 0.2 host receives the whole list each time, and reports at most 128 entries of it.
     let count = if matches!(way, Way::Portable) { 300 } else { 1100 };
     let text = [b'x'; 300];
     let server = way.serve("echo", IDLE, &[]);
@@ -166,7 +165,7 @@ fn a_crowd_speaks_while_the_process_is_stopped(way: Way) {
     });
 }
 
-/// A number of requests whose answers take longer than a client may be silent, computed by the loop.
+/// A number of requests whose answers, computed on the loop, take longer than the idle timeout.
 const REQUESTS: usize = 2300;
 
 const COMPUTES: [&str; 4] = ["--loop-n", "25", "--framing", "lines"];

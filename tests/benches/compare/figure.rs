@@ -1,21 +1,21 @@
-//! One figure: what every server reached in every round, how it is shown, and what sinbin should reach.
+//! A figure: the values of every server in every round, their presentation, and sinbin's targets.
 
 use std::collections::BTreeSet;
 
 use crate::server::Who;
 
-/// Where and how a figure is shown.
+/// The presentation of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum View {
-    /// Among the ratios, relative to this server; the absolute medians in the second table.
+    /// In the table of ratios, relative to this server, with the absolute medians in the second table.
     RatioTo(Who),
-    /// Among the ratios, as it is.
+    /// In the table of ratios, unchanged.
     Plain,
     /// In the second table only.
     Detail,
 }
 
-/// What is asked of one of sinbin's forms.
+/// A target of one of sinbin's forms.
 struct Target {
     who: Who,
     aim: Aim,
@@ -33,7 +33,7 @@ pub(crate) struct Figure {
     pub(crate) view: View,
     targets: Vec<Target>,
     samples: Vec<Sample>,
-    /// Who failed in a round, or served only some of its clients.
+    /// The servers that failed in a round, or served only some of their clients.
     flawed: BTreeSet<Who>,
 }
 
@@ -48,13 +48,13 @@ impl Figure {
         Self { name: name.into(), view, targets: Vec::new(), samples: Vec::new(), flawed: BTreeSet::new() }
     }
 
-    /// Asks for at least this share of what another server reaches in the same round.
+    /// Adds a target: at least this share of another server's value in the same round.
     pub(crate) fn at_least(mut self, who: Who, share: f64, of: Who) -> Self {
         self.targets.push(Target { who, aim: Aim::Least { share, of } });
         self
     }
 
-    /// Asks for at most this share of what another takes in the same round.
+    /// Adds a target: at most this share of another server's value in the same round.
     pub(crate) fn at_most_of(mut self, who: Who, share: f64, of: Who) -> Self {
         self.targets.push(Target { who, aim: Aim::Most { share, of } });
         self
@@ -78,7 +78,7 @@ impl Figure {
         self.flawed.insert(who);
     }
 
-    /// Points to the problems that the report lists.
+    /// Returns the mark of a server whose problems the report lists.
     pub(crate) fn mark(&self, who: Who) -> &'static str {
         if self.flawed.contains(&who) { " †" } else { "" }
     }
@@ -87,7 +87,7 @@ impl Figure {
         self.flawed.contains(&who) || self.samples.iter().any(|sample| sample.who == who)
     }
 
-    /// What stands in a cell without a value: this server takes no part, or nobody could be measured.
+    /// Returns the text of a cell without a value: either no server could be measured, or this one was not.
     pub(crate) fn nothing(&self) -> &'static str {
         if self.samples.is_empty() { "n/a" } else { "–" }
     }
@@ -101,13 +101,13 @@ impl Figure {
         found.map(|sample| sample.value)
     }
 
-    /// Ratios within a round, of the rounds in which both were measured.
+    /// Returns the ratios of two servers within a round, for the rounds in which both were measured.
     pub(crate) fn ratios(&self, who: Who, to: Who) -> Vec<f64> {
         let mine = self.samples.iter().filter(|sample| sample.who == who);
         mine.filter_map(|sample| Some(sample.value / self.value(to, sample.round)?)).collect()
     }
 
-    /// What the view shows of a server, round by round.
+    /// Returns the values that the view shows of a server, round by round.
     pub(crate) fn shown(&self, who: Who) -> Vec<f64> {
         match self.view {
             View::RatioTo(to) => self.ratios(who, to),
@@ -115,12 +115,12 @@ impl Figure {
         }
     }
 
-    /// What sinbin should reach, and whether it does.
+    /// Returns sinbin's targets and whether they are met.
     pub(crate) fn verdicts(&self) -> String {
         self.targets.iter().map(|target| target.verdict(self)).collect::<Vec<_>>().join("; ")
     }
 
-    /// As many decimals as say something.
+    /// Formats a value with the number of significant decimals.
     pub(crate) fn format(&self, value: f64) -> String {
         match self.view {
             View::RatioTo(_) => ratio(value),
@@ -130,7 +130,7 @@ impl Figure {
 }
 
 impl Target {
-    /// What is asked, what was reached, and the verdict, which is passed on the figures as they are printed.
+    /// Returns the target, the value and the verdict. The verdict uses the values as they are printed.
     fn verdict(&self, figure: &Figure) -> String {
         let ratio_to = |of| median(&figure.ratios(self.who, of)).map(ratio);
         let (asked, reached, met) = match self.aim {
@@ -155,7 +155,7 @@ impl Target {
                 (format!("≥ {floor}"), reached, met)
             }
         };
-        // The plain form needs no name.
+        // The plain form of sinbin needs no name.
         let asked = match self.who {
             Who::Sinbin => asked,
             who => format!("{} {asked}", who.name()),

@@ -1,5 +1,5 @@
-//! The load: many clients on one bare epoll loop, each with some requests outstanding. Every byte of the replies is
-//! checked, and it is counted how many clients got any.
+//! The load: many clients on one bare epoll loop, each with some outstanding requests. Every byte of the replies is
+//! checked, and the clients that receive replies are counted.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,24 +15,24 @@ use socket2::SockRef;
 const REQUEST: &[u8] = b"1\n";
 const REPLY: &[u8] = b"1\n";
 
-/// Connected and answered before the next ones come: well below the backlog of every server.
+/// The number of clients that are connected and answered together, which is well below the backlog of every server.
 const CONNECTED_AT_ONCE: usize = 128;
 
-/// Longer than any server keeps a client waiting that it has not forgotten.
+/// Longer than any server keeps a client waiting, unless it has lost the client.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const READ_SIZE: usize = 4096;
 const EVENTS_AT_ONCE: usize = 1024;
 
-/// What came of a window.
+/// The result of a window.
 pub(crate) struct Tally {
     pub(crate) per_second: f64,
     pub(crate) replies: usize,
-    /// Clients that got at least one reply.
+    /// The number of clients that received at least one reply.
     pub(crate) served: usize,
 }
 
-/// Clients of one server. They end with a reset, so that no port stays behind in TIME_WAIT.
+/// The clients of one server. Their connections end with a reset, so that no port stays in TIME_WAIT.
 pub(crate) struct Load {
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -44,13 +44,13 @@ pub(crate) struct Load {
 
 struct Client {
     stream: TcpStream,
-    /// How much of a reply has come.
+    /// The number of bytes of an incomplete reply that have arrived.
     part: usize,
     served: bool,
 }
 
 impl Load {
-    /// Connects `count` clients and lets each exchange one request.
+    /// Connects `count` clients, and exchanges one request with each.
     pub(crate) fn connect(address: SocketAddr, count: usize) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut clients = Vec::with_capacity(count);
@@ -75,7 +75,7 @@ impl Load {
         })
     }
 
-    /// Keeps `pipelined` requests of every client outstanding from here on, and warms up.
+    /// Keeps `pipelined` requests of every client outstanding from now on, and warms up.
     pub(crate) fn start(&mut self, pipelined: usize, warm_up: Duration) -> io::Result<()> {
         for client in &mut self.clients {
             client.send(&self.burst, pipelined)?;
@@ -84,8 +84,8 @@ impl Load {
         Ok(())
     }
 
-    /// Counts the replies that come in the window, once it is started. Requests are left outstanding at its end: there can
-    /// be another window after it, and nothing else.
+    /// Counts the replies of a window after [`start`](Self::start). Requests remain outstanding at its end, so only
+    /// another window may follow.
     pub(crate) fn rate(&mut self, window: Duration) -> io::Result<Tally> {
         for client in &mut self.clients {
             client.served = false;
@@ -96,7 +96,7 @@ impl Load {
         Ok(Tally { per_second: replies as f64 / took.as_secs_f64(), replies, served })
     }
 
-    /// Makes exactly so many requests, one of each client outstanding, and waits for all replies.
+    /// Sends exactly `requests` requests, at most one outstanding for each client, and waits for all replies.
     pub(crate) fn exactly(&mut self, requests: usize) -> io::Result<()> {
         let first = requests.min(self.clients.len());
         for client in &mut self.clients[..first] {
@@ -123,13 +123,13 @@ impl Load {
         }
     }
 
-    /// Waits once, and sends a new request for every reply that came while `unsent` lasts.
+    /// Waits once, and sends a new request for every reply that has arrived, as long as `unsent` lasts.
     fn turn(&mut self, unsent: &mut usize) -> io::Result<usize> {
         self.events.clear();
         let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&patience)) {
             Ok(0) => {
-                return Err(io::Error::other("no client gets a reply any more"));
+                return Err(io::Error::other("no client receives replies any more"));
             }
             Err(Errno::INTR) | Ok(_) => {}
             Err(error) => return Err(error.into()),
@@ -148,7 +148,7 @@ impl Load {
     }
 }
 
-/// Connects some clients and has each served once, so that none of them is left in the backlog.
+/// Connects some clients and exchanges a request with each, so that none of them remains in the backlog.
 fn connect_some(address: SocketAddr, count: usize) -> io::Result<Vec<Client>> {
     let mut clients = Vec::with_capacity(count);
     for _ in 0..count {
@@ -170,7 +170,7 @@ fn connect_some(address: SocketAddr, count: usize) -> io::Result<Vec<Client>> {
 impl Client {
     fn send(&mut self, burst: &[u8], requests: usize) -> io::Result<()> {
         let bytes = &burst[..requests * REQUEST.len()];
-        // So few bytes are outstanding that the socket always has room for them.
+        // The socket always accepts these bytes, because so few are outstanding.
         if bytes.is_empty() || self.stream.write(bytes)? == bytes.len() {
             Ok(())
         } else {
@@ -178,7 +178,7 @@ impl Client {
         }
     }
 
-    /// Reads once; returns how many replies are complete by that.
+    /// Reads once, and returns the number of replies that are now complete.
     fn receive(&mut self, input: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(input)?;
         if count == 0 {
@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-/// Whether these bytes go on where `part` bytes of a reply had come.
+/// Checks that these bytes continue a reply of which `part` bytes have arrived.
 fn check(bytes: &[u8], part: usize) -> io::Result<()> {
     let mut expected = REPLY.iter().cycle().skip(part);
     if bytes.iter().all(|byte| Some(byte) == expected.next()) { Ok(()) } else { Err(wrong(bytes)) }

@@ -1,4 +1,4 @@
-//! Which core runs what, how many files may be open, and starting programs so that they end with this one.
+//! The cores of servers and load, the limit of open files, and the launch of programs that end with this one.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,12 +10,12 @@ use std::{env, fs};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::CpuSet;
 
-/// The cores this process may use, and what they are for.
+/// The cores that this process may use, and their purposes.
 pub(crate) struct Machine {
     all: CpuSet,
-    /// Servers run here.
+    /// The core for servers.
     pub(crate) server_core: usize,
-    /// The load runs here: another core, if there is one.
+    /// The core for the load: another one, if there is one.
     pub(crate) load_core: usize,
 }
 
@@ -28,7 +28,7 @@ impl Machine {
         Ok(Self { all, server_core, load_core })
     }
 
-    /// Keeps the calling thread on one core; `None` gives it all of them back.
+    /// Pins the calling thread to a core, or, with `None`, releases it to all cores.
     pub(crate) fn pin(&self, core: Option<usize>) -> io::Result<()> {
         match core {
             Some(core) => pin_to(core),
@@ -36,7 +36,7 @@ impl Machine {
         }
     }
 
-    /// One line that says where the figures come from.
+    /// Describes the machine in one line.
     pub(crate) fn describe(&self) -> String {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -52,7 +52,7 @@ fn pin_to(core: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &one)?)
 }
 
-/// Raises the limit of open files, for this process and all it starts, as far as it goes; returns how far.
+/// Raises the limit of open files to the maximum, for this process and the processes that it starts. Returns the limit.
 pub(crate) fn raise_open_files() -> io::Result<usize> {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
@@ -64,13 +64,13 @@ pub(crate) struct Guarded(pub(crate) Child);
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell about anything else.
+        // The child may have ended by itself. Other errors cannot be reported here.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The command that starts `program` through [`launch`]; arguments can be added.
+/// Returns the command that starts `program` through [`launch`]; arguments can be appended.
 pub(crate) fn command(core: Option<usize>, program: &Path) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.arg("launch");
@@ -81,8 +81,8 @@ pub(crate) fn command(core: Option<usize>, program: &Path) -> io::Result<Command
     Ok(command)
 }
 
-/// Turns this process into `program`: on the core, and killed when the one that started it dies, however that
-/// happens. Both are inherited through `exec`. Returns only what went wrong.
+/// Replaces this process with `program`, pinned to the core, and killed when the process that started it dies for any
+/// reason. Both settings survive `exec`. Returns only if that fails.
 pub(crate) fn launch(core: Option<usize>, program: &Path, args: &[OsString]) -> io::Error {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();

@@ -1,10 +1,10 @@
 //! The comparison of sinbin with its peers: `cargo bench -p sinbin-tests --bench compare`.
 //!
-//! One interleaved run: in every round each server has its turn, in an order that rotates, and ratios are taken
-//! within a round, since machines are noisy. Progress goes to stderr, the tables (markdown) to stdout.
+//! The servers are interleaved: every round measures each server once, in a rotating order. Ratios are computed within
+//! a round, because machines are noisy. Progress is printed to stderr, the tables (markdown) to stdout.
 //!
-//! The binary starts itself for other parts too: as one of the peers, as one of the programs whose task switches
-//! are counted, and as the launcher of everything it starts (see [`machine::launch`]).
+//! The binary also starts itself in other roles: as one of the peers, as one of the programs whose task switches are
+//! counted, and as the launcher of all programs that it starts (see [`machine::launch`]).
 
 #[cfg(target_os = "linux")]
 mod callgrind;
@@ -64,5 +64,5 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    println!("the comparison needs Linux: its limit is a bare epoll loop, and it reads /proc");
+    println!("the comparison needs Linux: it uses epoll and /proc");
 }

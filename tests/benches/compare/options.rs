@@ -21,7 +21,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None`: this is no benchmark run. `cargo bench` says `--bench`; `cargo test --benches` does not.
+    /// Parses the command line, or returns `None` if this is no benchmark run. `cargo bench` passes `--bench`;
+    /// `cargo test --benches` does not.
     pub(crate) fn from_args() -> Option<Self> {
         let bench = env::args_os().any(|arg| arg == "--bench");
         let role = env::args_os().nth(1).is_some_and(|arg| Role::has_subcommand(&arg.to_string_lossy()));
@@ -29,25 +30,25 @@ impl Options {
     }
 }
 
-/// What to measure, and for how long.
+/// The measurements and their durations.
 #[derive(Args)]
 pub(crate) struct Plan {
-    /// Measure these only
+    /// Run only these measurements
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     only: Vec<Measurement>,
-    /// How often each server has its turn
+    /// The number of rounds, in each of which every server is measured once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
-    /// How long requests are counted, after a warm-up of a fifth of it
+    /// The duration of a measurement, after a warm-up of a fifth of it
     #[arg(long, value_name = "MILLIS", value_parser = clap::value_parser!(u64).range(1..))]
     window_ms: Option<u64>,
-    /// Two rounds with windows of 200 ms: shows that it works, not how fast
+    /// Run two rounds with windows of 200 ms: a check that the benchmark works, without meaningful figures
     #[arg(long)]
     quick: bool,
-    /// Leave sinbin out, to check the peers and the harness
+    /// Omit sinbin, to check the peers and the harness
     #[arg(long)]
     pub(crate) peers_only: bool,
-    /// What cargo passes
+    /// The option that cargo passes
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -61,7 +62,7 @@ impl Plan {
         self.rounds.unwrap_or(if self.quick { 2 } else { 7 }).into()
     }
 
-    /// Whether it is to be shown that it works, and not how fast.
+    /// Returns true if the run only checks that the benchmark works.
     pub(crate) fn is_quick(&self) -> bool {
         self.quick
     }
@@ -77,9 +78,9 @@ impl Plan {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Measurement {
-    /// Requests a second
+    /// Requests per second
     Throughput,
-    /// System calls a request
+    /// System calls per request
     Syscalls,
     /// Memory for each idle connection
     Memory,
@@ -87,20 +88,20 @@ pub(crate) enum Measurement {
     Mixed,
     /// Normal clients beside many that send a byte a second
     Loris,
-    /// The service in a wasm sandbox, beside the native one
+    /// The service in a wasm sandbox, compared with the native one
     Sandbox,
-    /// The service while it is recorded, and the recording played back
+    /// The service while it is recorded, and the replay of the recording
     Recording,
-    /// Instructions a request
+    /// Instructions per request
     Instructions,
-    /// Instructions a task switch, and a task that is spawned
+    /// Instructions per task switch, and per spawned task
     Switch,
 }
 
-/// What the binary is when it has started itself.
+/// The role of a process that the binary has started.
 #[derive(Subcommand)]
 pub(crate) enum Role {
-    /// Be one of the peers
+    /// Serve as one of the peers
     #[command(hide = true)]
     ServePeer { name: Who },
     /// Switch between tasks, to be counted
@@ -109,7 +110,7 @@ pub(crate) enum Role {
     /// Spawn tasks, to be counted
     #[command(hide = true)]
     SpawnPeer { name: Switcher, tasks: usize },
-    /// Become another program, on one core
+    /// Execute another program, on one core
     #[command(hide = true)]
     Launch {
         #[arg(long)]

@@ -1,4 +1,4 @@
-//! The programs under comparison, built as a user gets them, and where they lie.
+//! The programs under comparison, built as a user gets them, and their paths.
 
 use std::env;
 use std::io;
@@ -9,20 +9,20 @@ use escargot::CargoBuild;
 
 use crate::server::{Service, Who};
 
-/// The workspace, wherever cargo was called.
+/// The root of the workspace, independent of the directory in which cargo was called.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The bench's own files.
+/// The directory for the benchmark's own files.
 const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// sinbin's commands; empty when they are not needed.
+/// sinbin's commands; empty if they are not needed.
 #[derive(Default)]
 pub(crate) struct Programs {
     pub(crate) sinbin: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
 
-/// What runs guests, and what measures instances of them.
+/// The programs that run guests, and that measure instances.
 #[derive(Default)]
 pub(crate) struct Sandbox {
     pub(crate) command: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Sandbox {
 }
 
 impl Programs {
-    /// Where the server's program lies; the peers are in this one.
+    /// Returns the path of the server's program. The peers are in the present program.
     pub(crate) fn of(&self, who: Who) -> io::Result<PathBuf> {
         match who {
             Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded => Ok(self.sinbin.clone()),
@@ -56,7 +56,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Compiles the guest of a service, as `sinbin-wasi compile` does, and returns where the result lies.
+    /// Compiles the guest of a service with `sinbin-wasi compile`, and returns the path of the result.
     pub(crate) fn compile(&self, service: Service) -> io::Result<PathBuf> {
         let compiled = Path::new(SCRATCH).join("guest.cwasm");
         run(Command::new(&self.command)
@@ -68,18 +68,18 @@ impl Sandbox {
     }
 }
 
-/// The guest of a service.
+/// Returns the path of the guest of a service.
 pub(crate) fn guest(who: Who, service: Service) -> PathBuf {
     let suffix = if who == Who::Portable { "-portable" } else { "" };
     Path::new(WORKSPACE).join(format!("target/wasi/{}{suffix}.wasm", service.name()))
 }
 
-/// Where a recording goes.
+/// Returns the path of recordings.
 pub(crate) fn recording() -> PathBuf {
     Path::new(SCRATCH).join("recording")
 }
 
-/// Where compiled guests are kept: not among the user's.
+/// Returns the directory for compiled guests, which is separate from the user's cache.
 pub(crate) fn cache() -> PathBuf {
     Path::new(SCRATCH).join("guests")
 }
@@ -107,7 +107,7 @@ fn build(what: CargoBuild, name: &str) -> io::Result<PathBuf> {
         .map_err(|error| io::Error::other(format!("{name} cannot be built: {error}")))
 }
 
-/// Runs a program that has nothing to say but what went wrong; returns its output.
+/// Runs a program, and returns its stdout. If the program fails, its stderr becomes the error.
 pub(crate) fn run(command: &mut Command) -> io::Result<String> {
     let output = command.output();
     let failed = |what: &str| io::Error::other(format!("{}: {what}", command.get_program().display()));

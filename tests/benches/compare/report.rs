@@ -1,11 +1,11 @@
-//! What was found, as markdown.
+//! The report as markdown.
 
 use std::iter;
 
 use crate::figure::{Figure, View, absolute, median};
 use crate::server::Who;
 
-/// What was found. Nothing that went wrong is left out.
+/// The figures, with notes and all problems.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) figures: Vec<Figure>,
@@ -14,7 +14,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// How to read the figures. A note is kept once.
+    /// Adds a note on how to read the figures, unless the same note exists.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
         if !self.notes.contains(&note) {
@@ -22,7 +22,7 @@ impl Report {
         }
     }
 
-    /// Something that went wrong: a failed measurement, or clients that got no reply.
+    /// Adds a problem: a failed measurement, or clients that received no reply.
     pub(crate) fn problem(&mut self, problem: String) {
         eprintln!("problem: {problem}");
         self.problems.push(problem);
@@ -106,7 +106,7 @@ impl Table {
         Some(lines.join("\n") + "\n")
     }
 
-    /// The last cell is in the first table only.
+    /// Formats a row. The last cell is only in the first table.
     fn line(self, first: String, cells: impl Iterator<Item = String>, last: String) -> String {
         let last = matches!(self, Self::Ratios).then_some(last);
         let cells: Vec<_> = iter::once(first).chain(cells).chain(last).collect();

@@ -1,4 +1,4 @@
-//! The servers under comparison: who they are, and how they are started.
+//! The servers under comparison, and how they are started.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -13,21 +13,21 @@ use crate::callgrind;
 use crate::machine::{self, Guarded};
 use crate::programs::{self, Programs};
 
-/// Longer than any server needs to say where it listens.
+/// Longer than any server needs to print its address.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Who {
     Sinbin,
-    /// sinbin with the service as an `async fn`, which else is a state machine.
+    /// sinbin with the service as an `async fn` rather than a state machine.
     SinbinAsync,
     /// sinbin without worker threads: large requests are computed in slices on the loop.
     SinbinSlices,
-    /// sinbin, with a recording of all that its service is told.
+    /// sinbin, with a recording of all input of its service.
     Recorded,
     /// sinbin's service in a sandbox, driven by sinbin's host.
     Driven,
-    /// The same as a command of WASI 0.2, which drives itself, in the same host.
+    /// sinbin's service as a command of WASI 0.2, which drives itself, in the same host.
     Portable,
     Bare,
     Mio,
@@ -49,7 +49,7 @@ impl Who {
         Self::Smol,
     ];
 
-    /// As it stands at the head of a column.
+    /// Returns the heading of the server's column.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sinbin => "sinbin",
@@ -70,11 +70,11 @@ impl Who {
     }
 }
 
-/// What is served.
+/// The service of a server.
 #[derive(Clone, Copy)]
 pub(crate) enum Service {
     Fib,
-    /// sinbin's only: the peers have no other service than fib.
+    /// Only available in sinbin: the peers have no service other than fib.
     Echo,
 }
 
@@ -87,30 +87,30 @@ impl Service {
     }
 }
 
-/// Which server to start, and how.
+/// The configuration of a server.
 #[derive(Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) who: Who,
     pub(crate) service: Service,
-    /// `None`: on all of them.
+    /// The core, or `None` for all of them.
     pub(crate) core: Option<usize>,
-    /// `None`: as many as sinbin has by itself.
+    /// The number of workers, or `None` for sinbin's default.
     pub(crate) workers: Option<usize>,
-    /// Whether callgrind counts its instructions.
+    /// True if callgrind counts the instructions.
     pub(crate) counted: bool,
 }
 
 impl Setup {
-    /// As a user gets it, on all cores.
+    /// Returns the default configuration, on all cores.
     pub(crate) fn of(who: Who) -> Self {
         Self { who, service: Service::Fib, core: None, workers: None, counted: false }
     }
 }
 
-/// A running server. It ends when this is dropped.
+/// A running server, which is killed when this is dropped.
 pub(crate) struct Server {
     child: Guarded,
-    /// Kept open, so that the server can go on talking.
+    /// Kept open, so that the server can still write to its stdout.
     _stdout: ChildStdout,
     pub(crate) address: SocketAddr,
 }
@@ -130,13 +130,13 @@ impl Server {
         self.child.0.id()
     }
 
-    /// Ends a server as its user does.
+    /// Stops a server as its user does.
     pub(crate) fn stop(mut self) -> io::Result<()> {
         kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
         self.child.0.wait().map(|_| ())
     }
 
-    /// Ends a server whose instructions are counted, and returns the count.
+    /// Stops a server whose instructions are counted, and returns the count.
     pub(crate) fn instructions(mut self) -> io::Result<f64> {
         kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
         let mut text = String::new();
@@ -156,7 +156,7 @@ fn command(setup: &Setup, programs: &Programs) -> io::Result<Command> {
         }
         Who::Driven | Who::Portable => sandbox_arguments(&mut command, setup),
         Who::Bare | Who::Mio | Who::Tokio | Who::Smol => {
-            let name = setup.who.to_possible_value().expect("no variant is skipped");
+            let name = setup.who.to_possible_value().expect("every variant has a name");
             command.args(["serve-peer", name.get_name()]);
         }
     }
@@ -167,7 +167,7 @@ fn native_arguments(command: &mut Command, setup: &Setup) {
     let written_as = if setup.who == Who::SinbinAsync { "async-fn" } else { "machine" };
     command.args(["serve", setup.service.name(), "--written-as", written_as]);
     if setup.who == Who::Recorded {
-        // A recording begins in a file of its own.
+        // A recording requires a new file.
         std::fs::remove_file(programs::recording()).ok();
         command.arg("--record").arg(programs::recording());
     }
@@ -182,11 +182,11 @@ fn sandbox_arguments(command: &mut Command, setup: &Setup) {
 
 fn common_arguments(command: &mut Command, setup: &Setup) {
     command.args(["--listen", "127.0.0.1:0", "--max-connections", "20000"]);
-    // One that drives itself has no workers.
+    // A guest that drives itself has no workers.
     if let Some(workers) = setup.workers.filter(|_| setup.who != Who::Portable) {
         command.args(["--workers", &workers.to_string()]);
     }
-    // The load ends its connections by a reset, which need not be logged thousands of times.
+    // The load resets its connections, which should not be logged thousands of times.
     command.env("SINBIN_LOG", "error");
 }
 
@@ -212,7 +212,7 @@ fn read_address(stdout: &mut ChildStdout) -> io::Result<SocketAddr> {
     }
 }
 
-/// The address in the first complete line that has one.
+/// Returns the address in the first complete line that has one.
 fn find_address(text: &str) -> Option<SocketAddr> {
     let (complete, _) = text.rsplit_once('\n')?;
     complete.lines().find_map(|line| line.strip_prefix("listening on ")?.trim().parse().ok())
@@ -222,7 +222,7 @@ fn wait_readable(stdout: &ChildStdout, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let left = Timespec::try_from(left).map_err(io::Error::other)?;
     match rustix::event::poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&left))? {
-        0 => Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not say where it listens")),
+        0 => Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not print its address")),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Tiny programs that switch between tasks, or spawn them, and do nothing else, for callgrind to count.
+//! Tiny programs that only switch between tasks, or spawn them, for callgrind to count.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -10,16 +10,16 @@ use tokio::task::LocalSet;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Switcher {
-    /// Boxed closures in a deque: the least that a scheduler can be.
+    /// Boxed closures in a deque: the minimal scheduler.
     Deque,
     /// Tasks of a tokio `LocalSet`, each of which wakes itself.
     Tokio,
 }
 
-/// A parent spawns so many tasks before it yields, as in sinbin-core's example.
+/// The number of tasks that a parent spawns before it yields, as in sinbin-core's example.
 const SPAWNED_AT_ONCE: usize = 8;
 
-/// Runs `tasks` tasks that yield in turn, `switches` times in all.
+/// Runs `tasks` tasks that yield in turn, `switches` times in total.
 pub(crate) fn run(switcher: Switcher, tasks: usize, switches: usize) {
     match switcher {
         Switcher::Deque => deque(tasks, switches / tasks),
@@ -27,7 +27,7 @@ pub(crate) fn run(switcher: Switcher, tasks: usize, switches: usize) {
     }
 }
 
-/// Spawns `tasks` tasks, each of which ends when it runs first.
+/// Spawns `tasks` tasks, each of which ends in its first step.
 pub(crate) fn spawn(switcher: Switcher, tasks: usize) {
     match switcher {
         Switcher::Deque => deque_spawn(tasks / SPAWNED_AT_ONCE),
@@ -55,7 +55,7 @@ fn deque_spawn(turns: usize) {
     let mut ready: VecDeque<Box<dyn FnMut()>> = VecDeque::with_capacity(SPAWNED_AT_ONCE);
     for _ in 0..turns {
         for _ in 0..SPAWNED_AT_ONCE {
-            // Without any state its box would be none.
+            // Without any state the box would not allocate.
             let mut runs = black_box(0);
             ready.push_back(Box::new(move || {
                 runs += 1;
@@ -95,7 +95,7 @@ fn local_set_spawn(turns: usize) {
     runtime.block_on(set);
 }
 
-/// Wakes itself the plain way. tokio's own `yield_now` defers the wake, which is another thing.
+/// Yields by waking itself in the plain way. tokio's own `yield_now` defers the wake, which is a different operation.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|cx| {

@@ -1,5 +1,5 @@
-//! A program that uses all that the core has: kernel, executor, slicer and the shipped services, on a board
-//! whose one connection is a few bytes of memory.
+//! A program that uses the whole core: kernel, executor, slicer and the shipped services, on a board whose only
+//! connection is a few bytes of memory.
 
 mod tasks;
 
@@ -16,7 +16,7 @@ use sinbin_core::{
 
 type Store = Fixed<8, 8, 8, 2, 256>;
 
-/// Bytes of the one connection, both ways.
+/// The board, with the bytes of its only connection in both directions.
 struct Board {
     fib: Fib,
     echo: Echo,
@@ -25,7 +25,7 @@ struct Board {
     wire: [u8; 64],
 }
 
-/// Any task of the board.
+/// A task of the board.
 enum AnyTask {
     Accept(Acceptor),
     Fib(FibConn),
@@ -107,7 +107,7 @@ impl Serves<Upper> for Board {
     }
 }
 
-/// The loop, as on any host.
+/// Runs the loop, as on any host.
 fn run(board: &mut Board) {
     let mut executor = Executor::new(&Fixed);
     for _ in 0..3 {
@@ -128,7 +128,7 @@ fn run(board: &mut Board) {
     }
 }
 
-// SAFETY: nothing else in this program has the name.
+// SAFETY: no other symbol of this program has this name.
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
     #[cfg(feature = "canary")]

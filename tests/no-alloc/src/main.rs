@@ -1,5 +1,5 @@
-//! Links the whole core for a target without an operating system, where a use of the heap is an error: the
-//! linker finds no allocator. `.ci/no-alloc` builds it; on other targets there is nothing in it.
+//! Links the whole core for a target without an operating system, on which any use of the heap is an error: the linker
+//! finds no allocator. `.ci/no-alloc` builds this; on other targets it is empty.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(all(target_os = "none", feature = "canary"))]

@@ -1,4 +1,4 @@
-//! The host's side of the guest contract: the real driver, on loopback, with a guest that answers anything.
+//! The host's side of the guest contract: the real driver on loopback, with a guest that answers anything.
 
 mod guest;
 mod witness;
@@ -19,16 +19,15 @@ use socket2::{Domain, Socket, Type};
 use crate::tape::Tape;
 use guest::Unruly;
 
-/// Clients at a time.
+/// The most concurrent clients.
 const CLIENTS: usize = 4;
 
-/// Whatever the guest answers, with whatever bytes and rests, and whatever its clients do meanwhile: the driver does not
-/// panic, tells the guest nothing but what the contract allows (`Witness`), and comes to its end when
-/// it is told to stop.
+/// Checks the driver with arbitrary answers of the guest and arbitrary actions of its clients. The driver does not
+/// panic, sends the guest only events that the contract allows (see `Witness`), and ends when it is stopped.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn contract(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     let mut settings = GuestSettings::default();
@@ -41,7 +40,7 @@ pub fn contract(bytes: &[u8]) {
     let block = tape.one_of(&[16 * 1024, 1, 64, u32::try_from(LIMIT).unwrap_or(1)]);
     let scene =
         Rc::new(RefCell::new(Scene { tape, clients: Vec::new(), address: None, stopper: None, block }));
-    // A machine that has no descriptor or port left for us proves nothing.
+    // Without a free descriptor or port the check is skipped.
     let Ok(mut server) = GuestServer::new(Unruly::new(&scene), &settings) else { return };
     let Ok(address) = server.listen(SocketAddr::from(([127, 0, 0, 1], 0))) else { return };
     scene.borrow_mut().address = Some(address);
@@ -52,7 +51,7 @@ pub fn contract(bytes: &[u8]) {
     assert!(summary.served.cut as u64 <= counts.connections, "a connection is cut once");
 }
 
-/// What guests and clients do, one after the other: there is one thread.
+/// The state that guests and clients share. All of them run on one thread.
 struct Scene<'t> {
     tape: Tape<'t>,
     clients: Vec<TcpStream>,
@@ -62,7 +61,7 @@ struct Scene<'t> {
 }
 
 impl Scene<'_> {
-    /// Something happens outside.
+    /// Performs a random action of a client.
     fn act(&mut self) {
         let action = self.tape.below(8);
         if action < 2 {
@@ -73,7 +72,7 @@ impl Scene<'_> {
         }
         let index = self.tape.below(CLIENTS) % self.clients.len();
         let client = &mut self.clients[index];
-        // What the server has closed, or has no room for, fails; that is a client's life.
+        // Calls on a connection that the server has closed or that is full fail, which is expected.
         match action {
             2..=4 => {
                 let len = self.tape.below(32);
@@ -85,12 +84,12 @@ impl Scene<'_> {
         }
     }
 
-    /// With small buffers, so that it is soon stuck.
+    /// Connects a client with small buffers, so that its connection is soon stuck.
     fn connect(&mut self) {
         let Some(address) = self.address.filter(|_| self.clients.len() < CLIENTS) else { return };
         let connected = Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|socket| {
             socket.set_recv_buffer_size(1024)?;
-            // It breaks off when it goes: the system has nothing to remember.
+            // The client resets its connection at the end, so that the system keeps no state of it.
             socket.set_linger(self.tape.once_in(4).then_some(Duration::ZERO))?;
             socket.connect(&address.into())?;
             socket.set_nonblocking(true)?;
@@ -99,7 +98,7 @@ impl Scene<'_> {
         self.clients.extend(connected);
     }
 
-    /// Nobody comes any more, and the driver is to end.
+    /// Drops all clients, and stops the driver.
     fn end(&mut self) {
         self.clients.clear();
         self.stop();
@@ -125,7 +124,7 @@ impl<'t> GuestFactory for Unruly<'t> {
     }
 }
 
-/// Computes what a job's first byte says, which is not much.
+/// Computes a result from the first byte of a job.
 #[derive(Clone)]
 pub struct Unskilled;
 

@@ -1,4 +1,4 @@
-//! A driver that knows no rules.
+//! A driven loop under a driver that keeps no rules.
 
 mod watcher;
 
@@ -13,20 +13,20 @@ use sinbin_core::{Instant, JobId, Limits, Rest, Service, Task, WireJob};
 use crate::tape::Tape;
 use watcher::Watcher;
 
-/// Whoever drives, and whatever it says: any events, with any handles, jobs and lengths, over any bytes, in any order and
-/// at any time. Nothing panics, the kernel passes its audit, every command is about what is there (`Watcher`), and
-/// when all connections fail after that, all goes away
-/// (unless more of them came than there was room for).
+/// Checks a driven loop with an arbitrary driver: any events, with any handles, jobs and lengths, over any bytes, in
+/// any order and at any time. Nothing panics, the kernel passes its audit, and every command is about something that
+/// exists (see `Watcher`). If all connections fail after that, all tasks end, unless there were more connections than
+/// the capacity allows.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn driven(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     match tape.below(4) {
         0 => drive(Echo { idle_timeout: timeout(&mut tape), ..Echo::default() }, tape),
         1 => drive(Upper { idle_timeout: timeout(&mut tape), ..Upper::default() }, tape),
-        // The one with jobs.
+        // The service with jobs.
         _ => {
             let rules = Rules { max_n: 22, ..Rules::default() };
             let loop_n = tape.one_of(&[10, 0]);
@@ -76,13 +76,14 @@ where
     let answer = driven.turn(now, window, events, input);
     assert_eq!(driven.kernel().audit(), Ok(()));
     watcher.see(&answer, window);
-    // A connection that waited for room may turn out to be nobody's turns after the driver told of it.
+    // An event may turn out to be ignored many turns after the driver sent it, if its connection waited for capacity in
+    // the meantime.
     assert!(driven.counts().ignored <= watcher.told, "an event is ignored once");
-    assert!(answer.room as usize + driven.kernel().count() <= tasks, "room is for tasks");
+    assert!(answer.room as usize + driven.kernel().count() <= tasks, "the capacity counts tasks");
     answer.rest
 }
 
-/// The driver says that all is lost, until nothing is left.
+/// Reports the loss of all jobs and connections until nothing is left.
 fn end<S>(mut driven: Driven<S>, mut watcher: Watcher, now: Instant, tasks: usize)
 where
     S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
@@ -93,11 +94,11 @@ where
         let events = [Event::Stop].into_iter().chain(lost).chain(failed).collect();
         if turn(&mut driven, &mut watcher, now, 100, events, Vec::new(), tasks) == Rest::Empty {
             assert_eq!(driven.kernel().count(), 0);
-            assert_eq!(watcher.jobs().count(), 0, "jobs that nobody waits for");
+            assert_eq!(watcher.jobs().count(), 0, "jobs without a waiting task");
             return;
         }
     }
-    // Connections that came without room for them wait as long as there is none.
+    // Connections in excess of the capacity wait as long as there is none.
     assert!(watcher.is_overrun, "it never ends: {:?}", driven.kernel().tasks().collect::<Vec<_>>());
 }
 
@@ -137,7 +138,7 @@ fn event(tape: &mut Tape<'_>, input: &mut Vec<u8>, watcher: &Watcher) -> Event {
     }
 }
 
-/// One of a few; now and then with another generation, or with no place in any table.
+/// Returns one of a few handles, at times with another generation, or with an index outside of all tables.
 fn handle(tape: &mut Tape<'_>) -> SourceHandle {
     match tape.any::<u8>() {
         byte @ 0..=0xdf => SourceHandle(u64::from(byte % 8)),
@@ -147,7 +148,7 @@ fn handle(tape: &mut Tape<'_>) -> SourceHandle {
     }
 }
 
-/// Bytes for the input. How many the driver says they are, which may be a lie.
+/// Appends bytes to the input. Returns the number that the driver claims, which may be wrong.
 fn bytes(tape: &mut Tape<'_>, input: &mut Vec<u8>) -> u32 {
     let said: u8 = tape.any();
     let len = u32::from(said % 40);
@@ -160,7 +161,7 @@ fn bytes(tape: &mut Tape<'_>, input: &mut Vec<u8>) -> u32 {
     }
 }
 
-/// One that there is, if there is one, or any.
+/// Returns an existing job, if there is one, or any.
 fn job(tape: &mut Tape<'_>, watcher: &Watcher) -> JobId {
     let which = tape.below(8);
     watcher.jobs().nth(which).unwrap_or_else(|| JobId::from_bits(tape.any::<u16>().into()))

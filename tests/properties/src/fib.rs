@@ -1,18 +1,18 @@
-//! The Fibonacci protocol against its oracle.
+//! The Fibonacci protocol compared with its oracle.
 
 use sinbin_core::fib_protocol::{Bad, Framing, MAX_REPLY, Reply, Request, Requests, Rules};
 
 use crate::oracle::{Read, asked, line};
 use crate::tape::Tape;
 
-/// How a read ends.
+/// The end of a read.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum End {
-    /// It was shorter than the buffer.
+    /// The read was shorter than the buffer.
     Whole,
-    /// It filled the buffer, and more comes.
+    /// The read filled the buffer, and more follows.
     Cut,
-    /// It filled the buffer, and then nothing came.
+    /// The read filled the buffer, and nothing followed.
     Fitting,
 }
 
@@ -21,12 +21,12 @@ struct Piece {
     end: End,
 }
 
-/// Any bytes, cut into reads in any way, are the requests that the oracle makes of them, in each framing and under any
-/// rules. By lines they are the same in one piece and one by one. And each request has the oracle's reply.
+/// Checks the parser with arbitrary bytes, cut into arbitrary reads, with each framing and any rules: the requests are
+/// those of the oracle. With line framing they are independent of the cuts. Each request has the oracle's reply.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn fib(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     let framing = tape.one_of(&[Framing::Lines, Framing::Auto, Framing::Bare]);
@@ -46,7 +46,7 @@ pub fn fib(bytes: &[u8]) {
     by_lines(&Rules { framing: Framing::Lines, ..rules }, &reads, ended);
 }
 
-/// A length and how it ends, and the bytes: as often as there are some.
+/// Reads pieces from the tape: each is a byte with its length and its end, followed by its bytes.
 fn pieces(tape: &mut Tape<'_>) -> Vec<Piece> {
     let mut pieces = Vec::new();
     while !tape.is_over() {
@@ -59,7 +59,7 @@ fn pieces(tape: &mut Tape<'_>) -> Vec<Piece> {
         let bytes = tape.piece(usize::from(head & 0x3f) + 1).to_vec();
         pieces.push(Piece { bytes, end });
     }
-    // A read brings something.
+    // A read returns at least one byte.
     pieces.retain(|piece| !piece.bytes.is_empty());
     pieces
 }
@@ -68,7 +68,7 @@ fn read(piece: &Piece) -> Read {
     Read { bytes: piece.bytes.clone(), is_cut: piece.end == End::Cut }
 }
 
-/// Whatever the reads, the same bytes are the same lines.
+/// Checks that the lines depend only on the bytes, and not on the reads.
 fn by_lines(rules: &Rules, reads: &[Read], ended: bool) {
     let input = crate::oracle::bytes(reads);
     let whole = Piece { bytes: input.clone(), end: End::Whole };
@@ -78,7 +78,7 @@ fn by_lines(rules: &Rules, reads: &[Read], ended: bool) {
     assert_eq!(parsed(rules, &one_by_one, ended), expected, "one by one: {input:?}");
 }
 
-/// All requests that the parser makes of `pieces`, as a connection drives it.
+/// Returns all requests that the parser makes of `pieces`, driven as by a connection.
 fn parsed(rules: &Rules, pieces: &[Piece], ended: bool) -> Vec<Request> {
     let mut requests = Requests::new();
     let mut all = Vec::new();
@@ -87,7 +87,7 @@ fn parsed(rules: &Rules, pieces: &[Piece], ended: bool) -> Vec<Request> {
         let mut rest = &piece.bytes[..];
         while !rest.is_empty() {
             let (taken, request) = requests.next(rules, rest);
-            assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "it gets on");
+            assert!(taken > 0 || request == Some(Err(Bad::TooLong)), "it makes progress");
             rest = &rest[taken..];
             all.extend(request);
             if request == Some(Err(Bad::TooLong)) {

@@ -1,4 +1,4 @@
-//! Jobs that travel as bytes.
+//! Jobs that are sent as bytes.
 
 use sinbin_core::driven::{Computed, compute};
 use sinbin_core::fib::{FibJob, MAX_N};
@@ -6,22 +6,22 @@ use sinbin_core::{Job, Progress, WireJob};
 
 use crate::tape::Tape;
 
-/// The largest subtree that is computed without bothering the job with it.
+/// The largest subtree that is computed as a whole.
 const LEAF: u32 = 16;
 
-/// A job with subtrees no larger than this is computed to its end.
+/// A job whose subtrees are at most this large is computed to its end.
 const SMALL: u32 = 20;
 
-/// Slices of a job that would take longer.
+/// The number of slices of a job that would take longer.
 const SLICES: usize = 40;
 
-/// Any bytes are a job, or none, and the same goes for a result. Of a job, a slice of any budget is not longer than that
-/// and a leaf; what it will come to is the same before and after; and in any slices, encoded and decoded between
-/// them, it comes to what it comes to in one go.
+/// Checks the decoding and the computation of jobs with arbitrary bytes, which are a job or none, and a result or none.
+/// A slice is no longer than its budget plus a leaf, and does not change the value of the job. In any slices, encoded
+/// and decoded between them, a job has the same result as in one go.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn job(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     let budgets: [u16; 4] = [(); 4].map(|()| tape.any());
@@ -31,7 +31,7 @@ pub fn job(bytes: &[u8]) {
         None => nonsense(rest),
         Some(job) => slices(&job, rest, &budgets),
     }
-    // The same job, made small enough for its end.
+    // The job of the same bytes, made small enough to be computed to its end.
     if let Some(bytes) = smaller(rest) {
         in_one_go(&bytes, &budgets);
     }
@@ -45,7 +45,7 @@ fn any_result(bytes: &[u8]) {
     }
 }
 
-/// What is no job has the wrong length, or a subtree that is too large.
+/// Checks that bytes that are no job have the wrong length, or a subtree that is too large.
 fn nonsense(bytes: &[u8]) {
     assert!(bytes.len() != 24 || left(bytes) >> (MAX_N + 1) != 0, "a job: {bytes:?}");
     assert_eq!(compute::<FibJob>(bytes, 1), Computed::Nonsense);
@@ -58,7 +58,7 @@ fn slices(job: &FibJob, bytes: &[u8], budgets: &[u16]) {
     for budget in budgets.iter().cycle().take(SLICES) {
         match compute::<FibJob>(&bytes, (*budget).into()) {
             Computed::More(more) => {
-                // A subtree of value v takes 2 v - 1 calls, which is v at least.
+                // A subtree of value v takes 2 v - 1 calls, which is at least v.
                 let calls = sum(&more).wrapping_sub(sum(&bytes));
                 let most = u64::from(*budget) + 2 * crate::oracle::fib(LEAF);
                 assert!(calls <= most, "{calls} calls in a slice of {budget}");
@@ -81,7 +81,7 @@ fn in_one_go(bytes: &[u8], budgets: &[u16]) {
     let mut elsewhere = bytes.to_vec();
     let mut here = FibJob::decode(bytes).expect("a job");
     for budget in budgets.iter().cycle() {
-        // A small budget is a leaf at least.
+        // Even a budget of 0 computes a leaf.
         let progress = here.run((*budget).into());
         match compute::<FibJob>(&elsewhere, (*budget).into()) {
             Computed::More(more) => {
@@ -98,14 +98,14 @@ fn in_one_go(bytes: &[u8], budgets: &[u16]) {
     }
 }
 
-/// The job without its larger subtrees.
+/// Returns the job without its larger subtrees.
 fn smaller(bytes: &[u8]) -> Option<Vec<u8>> {
     let bytes: [u8; 24] = bytes.first_chunk().copied()?;
     let left = left(&bytes) & ((1 << (SMALL + 1)) - 1);
     Some([&left.to_le_bytes()[..], &bytes[16..]].concat())
 }
 
-/// What a job comes to: what it has, and every subtree that is left.
+/// Returns the value of a job: its sum so far, and the values of all subtrees that are left.
 fn value(bytes: &[u8]) -> u64 {
     let left = left(bytes);
     let subtrees = (0..=MAX_N).filter(|n| left >> n & 1 != 0).map(crate::oracle::fib);

@@ -1,4 +1,4 @@
-//! The kernel beside its model.
+//! The kernel compared with its model.
 
 use sinbin_core::Rest;
 
@@ -8,13 +8,13 @@ use crate::ops::{Kind, Op, Pick, Plan, When};
 use crate::tape::Tape;
 use crate::world::World;
 
-/// Any bytes are a sequence of operations on a kernel with limits that they say too. After each the kernel agrees with
-/// its naive model and passes its audit; and at the end all that there is goes away, and there is as much room as
+/// Checks the kernel with an arbitrary sequence of operations and arbitrary limits. After each operation the kernel
+/// agrees with its naive model and passes its audit. At the end everything is closed, and the capacity is the same as
 /// before.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn kernel(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     let limits = Limits { tasks: tape.below(8), sources: tape.below(5), jobs: tape.below(4) };
@@ -39,7 +39,7 @@ fn end<S: sinbin_core::Storage>(world: &mut World<S>) {
         world.end_job(id);
     }
     world.drain_changes();
-    // What leaked would be missing: the world knows how many there can be.
+    // A leak would reduce the capacity; the world checks the number of each that still fits.
     while world.spawn().is_ok() {}
     while world.open().is_ok() {}
     while world.begin_job().is_ok() {}
@@ -69,7 +69,7 @@ fn plan(tape: &mut Tape<'_>) -> Plan {
         0 | 1 => Plan::Yield,
         2 => Plan::Done,
         3 => Plan::Fail,
-        // Five things are one more than a wait can name.
+        // Five conditions are one more than a wait can have.
         choice => {
             let kinds = [Kind::Recv, Kind::Send, Kind::Hangup, Kind::Job];
             let whats = (0..choice - 4).map(|_| (tape.one_of(&kinds), pick(tape))).collect();
@@ -78,7 +78,7 @@ fn plan(tape: &mut Tape<'_>) -> Plan {
     }
 }
 
-/// Few different moments, so that many are equal.
+/// Returns one of few different times, so that many are equal.
 fn when(tape: &mut Tape<'_>) -> When {
     match tape.any::<u8>() {
         0..=0x5f => When::Never,
@@ -88,7 +88,7 @@ fn when(tape: &mut Tape<'_>) -> When {
     }
 }
 
-/// What a clock says, which now and then goes back.
+/// Returns the time of a clock that goes back at times.
 fn clock(tape: &mut Tape<'_>) -> When {
     match tape.any::<u8>() {
         byte @ 0..=0xdf => When::In(u64::from(byte % 4)),
@@ -103,7 +103,7 @@ fn pick(tape: &mut Tape<'_>) -> Pick {
         byte @ 0..=0xbf => Pick::Live(byte.into()),
         byte @ 0xc0..=0xdf => Pick::Ever(byte.into()),
         byte @ 0xe0..=0xef => Pick::Almost(byte.into(), u32::from(tape.any::<u8>() % 64)),
-        // The largest numbers that a place in a wait table can tell apart, and those behind.
+        // The largest numbers that a slot of a wait table can distinguish, and some larger ones.
         0xf0..=0xf3 => {
             Pick::Any(1 << 32 | tape.one_of(&[0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0xffff_ffff]))
         }

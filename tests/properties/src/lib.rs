@@ -1,12 +1,13 @@
-//! What must hold of sinbin whatever bytes come in: each property is a function of bytes, and panics where it does not
-//! hold. The fuzz targets (`tests/fuzz`) and this crate's own tests, which need no fuzzer, call the same functions.
+//! Properties of sinbin that hold for arbitrary input. Each property is a function of bytes that panics if the property
+//! does not hold. The fuzz targets (`tests/fuzz`) and this crate's own tests, which need no fuzzer, call the same
+//! functions.
 //!
-//! The bytes are a `Tape`: what is done next, and with what, is read off it. So any bytes make sense, a
-//! fuzzer can change some of them and keep the rest, and a file that once failed is a test from then on.
+//! The bytes are a `Tape` from which the next operation and its arguments are read. Any bytes are therefore valid, a
+//! fuzzer can change some of them and keep the rest, and a file that has once failed becomes a regression test.
 //!
-//! The kernel's model, the protocol's oracle and the driver that keeps the rules are the core's own: the files of its tests.
+//! The kernel's model, the protocol's oracle and the driver that keeps the rules are shared with the core's tests.
 
-// The driver, as far as there are sockets as Unix has them.
+// The driver needs Unix sockets.
 #[cfg(unix)]
 mod contract;
 mod driven;
@@ -22,7 +23,7 @@ mod driver;
 #[path = "../../../core/tests/tape/mod.rs"]
 mod tape;
 
-// What the core's tests have beyond what is used here.
+// The core's tests use more of these modules.
 #[path = "../../../core/tests/promises/heap.rs"]
 #[allow(dead_code)]
 mod heap;
@@ -38,7 +39,7 @@ mod oracle;
 #[path = "../../../core/tests/promises/world.rs"]
 #[allow(dead_code)]
 mod world;
-// The sources in memory of the tests of tasks.
+// The in-memory sources of the core's task tests.
 #[path = "../../../core/tests/support/mod.rs"]
 mod support;
 
@@ -52,10 +53,10 @@ pub use nesting::nesting;
 pub use recording::recording;
 pub use serving::{echo, service};
 
-/// A property: it panics where it does not hold.
+/// A property, which panics if it does not hold.
 pub type Property = fn(&[u8]);
 
-/// All of them, by the names of their fuzz targets.
+/// All properties, by the names of their fuzz targets.
 pub const ALL: &[(&str, Property)] = &[
     #[cfg(unix)]
     ("contract", contract),

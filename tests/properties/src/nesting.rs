@@ -1,5 +1,5 @@
-//! Loops within loops: whatever calls the user's code, that code may run another loop of the same door, spawn, cancel,
-//! wake, and drop what it has.
+//! Nested loops: user code that a loop calls may run another loop of the same run context, spawn, cancel, wake, and
+//! drop values.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,46 +16,47 @@ use sinbin_core::{Rest, TaskId};
 
 use crate::support::{TASKS, World};
 
-/// How many loops run within each other at most.
+/// The most loops that run within each other.
 const DEPTH: usize = 3;
 
-/// How many inner loops a run has at most, so that it stays short.
+/// The most inner loops of a run, which keeps it short.
 const LOOPS: usize = 24;
 
 thread_local! {
-    /// The choices that are left. Callbacks of the user's have no argument that could bring them.
+    /// The remaining choices. They are thread-local because callbacks of the user have no argument for them.
     static CHOICES: RefCell<VecDeque<u8>> = const { RefCell::new(VecDeque::new()) };
-    /// Wakers that outlive the task which they wake, perhaps.
+    /// Wakers that may outlive the tasks that they wake.
     static WAKERS: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
-    /// Values that run the user's code when they are dropped, and are not dropped yet.
+    /// The number of values that run user code when they are dropped, and that are not dropped yet.
     static ALIVE: Cell<usize> = const { Cell::new(0) };
     static NESTED: Cell<usize> = const { Cell::new(0) };
     static STARTED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The user's code is called from everywhere that a loop calls any: steps of tasks, destructors of futures, results and
-/// jobs, callbacks that see received bytes, and wakers. Each time it may run a loop of the same door to the end, spawn,
-/// cancel, wake or drop. The running task is the same before and after, every kernel passes its audit, and all values
-/// are dropped once. A sanitizer or miri tells the rest.
+/// Checks loops whose user code runs loops. User code is called from every place from which a loop calls it: steps of
+/// tasks, destructors of futures, results and jobs, callbacks for received bytes, and wakers. Each call may run a loop
+/// of the same run context to the end, spawn, cancel, wake or drop. The running task is the same before and after,
+/// every kernel passes its audit, and all values are dropped exactly once. A sanitizer or miri finds memory errors.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn nesting(bytes: &[u8]) {
     CHOICES.set(bytes.iter().copied().collect());
     STARTED.set(0);
     let run_context = RunContext::new(&Deeds);
     run(Handle::new(&run_context));
     WAKERS.take();
-    assert_eq!(ALIVE.get(), 0, "values that nothing has dropped");
+    assert_eq!(ALIVE.get(), 0, "values that were not dropped");
 }
 
-/// Returns one of so many choices: the first, where they are over.
+/// Returns a number below `choices`, which is 0 when no choices are left.
 fn choose(choices: u8) -> u8 {
     CHOICES.with_borrow_mut(VecDeque::pop_front).unwrap_or(0) % choices
 }
 
-/// Runs a loop with a few tasks for some turns, cancels what is left, and drops it with what does not end.
+/// Runs a loop with a few tasks for some turns, usually cancels the remaining ones, and drops the loop with the tasks
+/// that have not ended.
 fn run(handle: Handle<'_>) {
     let mut world = World::new(handle);
     let mut handles: Vec<_> = (0..=choose(4)).filter_map(|_| start(&mut world, handle)).collect();
@@ -79,7 +80,7 @@ fn run(handle: Handle<'_>) {
     drop(world);
 }
 
-/// Runs a turn, a slice of each job, and time if all wait for it.
+/// Runs a turn and a slice of each job, and advances the time if all tasks wait for it.
 fn step(world: &mut World<'_>) {
     world.turn();
     world.compute();
@@ -96,7 +97,7 @@ fn cancel<T>(world: &mut World<'_>, join_handle: Option<&JoinHandle<'_, T>>) {
     }
 }
 
-/// Starts a task with a connection, if there is room for both.
+/// Starts a task with a connection, if there is capacity for both.
 fn start<'d>(world: &mut World<'d>, handle: Handle<'d>) -> Option<JoinHandle<'d, Acts<'d>>> {
     let has_room = world.executor.kernel.count() < TASKS && world.host.peers.len() < 8;
     has_room.then(|| {
@@ -106,7 +107,7 @@ fn start<'d>(world: &mut World<'d>, handle: Handle<'d>) -> Option<JoinHandle<'d,
     })
 }
 
-/// The user's code, wherever it is called.
+/// Acts as user code, wherever that is called.
 fn act(handle: Handle<'_>) {
     let running = handle.current();
     match choose(12) {
@@ -122,7 +123,7 @@ fn act(handle: Handle<'_>) {
         10 => poll_once(handle.sleep(Duration::from_millis(choose(4).into()))),
         _ => {}
     }
-    assert_eq!(handle.current(), running, "the task that runs is the one that ran before");
+    assert_eq!(handle.current(), running, "the running task is unchanged");
 }
 
 fn nest(handle: Handle<'_>) {
@@ -140,7 +141,7 @@ fn cancel_itself(task: Option<TaskId>, handle: Handle<'_>) {
     }
 }
 
-/// Wakes by every waker that is kept, and keeps it.
+/// Wakes by every waker, and keeps the wakers.
 fn wake_all() {
     let kept = WAKERS.take();
     kept.iter().for_each(Waker::wake_by_ref);
@@ -164,7 +165,7 @@ fn poll_once(future: impl Future) {
     let _ = pin!(future).poll(&mut Context::from_waker(&waker));
 }
 
-/// A value whose destructor is the user's code.
+/// A value whose destructor runs user code.
 struct Acts<'d>(Handle<'d>);
 
 impl<'d> Acts<'d> {
@@ -181,7 +182,7 @@ impl Drop for Acts<'_> {
     }
 }
 
-/// Makes wakers whose clones and ends are the user's code.
+/// A source of wakers whose wakes and destructors run user code.
 struct Deeds;
 
 impl Wakers for Deeds {
@@ -205,7 +206,7 @@ impl Drop for WakeReason {
     }
 }
 
-/// The user's code where it has no loop at hand: it makes one of its own.
+/// Acts as user code that has no loop, and creates a run context of its own.
 fn within() {
     if choose(16) == 1 {
         let run_context = RunContext::new(&Deeds);
@@ -225,7 +226,7 @@ async fn linger(handle: Handle<'_>) -> Acts<'_> {
     acts
 }
 
-/// A task that does a few things with a connection, a lock, jobs and others' tasks.
+/// A task that uses a connection, a lock, jobs and other tasks.
 async fn live<'d>(handle: Handle<'d>, conn: Conn<'d>) -> Acts<'d> {
     let acts = Acts::new(handle);
     let lock = Lock::new(handle, Acts::new(handle));
@@ -258,7 +259,7 @@ async fn keep_a_waker() {
         if std::mem::replace(&mut has_waited, true) {
             return Poll::Ready(());
         }
-        // To clone is the user's code too.
+        // Cloning may run user code too.
         let waker = context.waker().clone();
         WAKERS.with_borrow_mut(|wakers| wakers.push(waker));
         context.waker().wake_by_ref();
@@ -275,7 +276,7 @@ async fn held<'d>(lock: &Lock<'d, Acts<'d>>, handle: Handle<'d>) {
     }
 }
 
-/// Fails or waits in a scope, whose tasks hold values.
+/// Fails or waits in a scope whose tasks hold values.
 async fn scoped<'d>(handle: Handle<'d>) {
     let body = async |group: &Group<'d, Acts<'d>, ()>| {
         for _ in 0..choose(4) {
@@ -288,7 +289,7 @@ async fn scoped<'d>(handle: Handle<'d>) {
     drop(handle.timeout(Duration::from_millis(2), sinbin_core::group::scope(handle, body)).await);
 }
 
-/// Joins a task, or takes its result, or forgets it.
+/// Joins a task, takes its result, or drops its handle.
 async fn joined(handle: Handle<'_>) -> Option<Acts<'_>> {
     let mut child = handle.spawn(linger(handle)).ok()?;
     match choose(3) {
@@ -301,7 +302,7 @@ async fn joined(handle: Handle<'_>) -> Option<Acts<'_>> {
     }
 }
 
-/// Polls a future twice with the task's waker, acting in between.
+/// Polls a future twice with the task's waker, and acts in between.
 async fn polled(mut future: Pin<&mut impl Future<Output = Acts<'_>>>) {
     let polled = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
     within();
@@ -310,7 +311,7 @@ async fn polled(mut future: Pin<&mut impl Future<Output = Acts<'_>>>) {
     }
 }
 
-/// A value that goes to a worker, and has no loop.
+/// A value that is sent to a worker, and has no loop.
 struct Travels;
 
 impl Travels {
@@ -327,7 +328,7 @@ impl Drop for Travels {
     }
 }
 
-/// A job that is the user's code, and so is what it comes to.
+/// Returns a job that runs user code, and whose result does too.
 fn computed() -> impl FnOnce() -> Travels + Send + 'static {
     let argument = Travels::new();
     move || {

@@ -1,27 +1,28 @@
-//! Recordings, by whoever wrote them.
+//! Recordings of arbitrary origin.
 
 use crc32fast::Hasher;
 use sinbin_core::driven::recording::{Decoder, Error, Header, Record, Turn, Writer, checksum};
 use sinbin_core::driven::{Event, ServiceSettings, TurnOutput};
 use sinbin_core::{Instant, Rest};
 
-/// A turn, with its own events, and the checksum of its answer.
+/// A turn with its own events, and the checksum of its answer.
 type Told = (Instant, u32, Vec<Event>, Vec<u8>, Option<u32>);
 
-/// Where frames begin: what says that it is a recording, and the version, are before them.
+/// The offset at which frames begin, behind the magic bytes and the version.
 const BEHIND_VERSION: usize = 11;
 
-/// Bit of the first byte: the rest comes behind a header that is one.
+/// The bit of the first byte that puts a valid header before the rest.
 const HEADED: u8 = 1;
-/// Bit of the first byte: frames are left as they are; else they get the checksums that they need to be looked into.
+/// The bit of the first byte that leaves frames unchanged. Otherwise they receive valid checksums, so that the decoder
+/// looks into them.
 const RAW: u8 = 2;
 
-/// Any bytes are a recording up to some point. None makes more of less: a record has fewer events than bytes. What is
-/// there is read again when it is written again.
+/// Checks the decoder with arbitrary bytes, which are a valid recording up to some point. A record never has more
+/// events than bytes. When the valid part is written again, the same records are read.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn recording(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let header = Header { service: "fib".into(), start: ServiceSettings::default() };
@@ -39,17 +40,17 @@ pub fn recording(bytes: &[u8]) {
         seal(frames, &mut recording);
     }
     if let Some((header, mut told)) = read(&recording) {
-        // Of an answer there is a sum, which another one has to stand for.
+        // A record has only the checksum of its answer, so another answer stands for it.
         let answer = TurnOutput { rest: Rest::Ready, room: 0, commands: Vec::new(), output: rest.to_vec() };
         let again = write(&header, &told, &answer);
         told.iter_mut().for_each(|(.., sum)| *sum = sum.map(|_| checksum(&answer)));
-        assert_eq!(read(&again), Some((header, told)), "what was written again");
+        assert_eq!(read(&again), Some((header, told)), "the records after another write");
     }
 }
 
-/// Appends frames that are drawn as four bytes of length and as many bytes, with checksums.
+/// Appends frames with checksums. Each frame is drawn as four bytes of length and that many bytes.
 fn seal(mut frames: &[u8], recording: &mut Vec<u8>) {
-    // That of the header, if there is one.
+    // The checksum of the header, if there is one.
     let before = recording.get(BEHIND_VERSION + 4..).and_then(|bytes| bytes.first_chunk());
     let mut sum = before.map_or(0, |sum| u32::from_le_bytes(*sum));
     while let Some((&[a, b, c, _], rest)) = frames.split_first_chunk() {
@@ -66,7 +67,7 @@ fn seal(mut frames: &[u8], recording: &mut Vec<u8>) {
     recording.extend_from_slice(frames);
 }
 
-/// The header and the turns, as far as they make sense.
+/// Returns the header and the turns, up to the first error.
 fn read(bytes: &[u8]) -> Option<(Header, Vec<Told>)> {
     let mut decoder = Decoder::new();
     let whole = decoder.is_whole(bytes);
@@ -83,10 +84,10 @@ fn read(bytes: &[u8]) -> Option<(Header, Vec<Told>)> {
         match decoder.record(rest) {
             Ok((record, behind)) => {
                 assert_eq!(whole, Ok(true), "a record is whole");
-                assert!(behind.len() < rest.len(), "it gets on");
+                assert!(behind.len() < rest.len(), "it makes progress");
                 if let Record::Turn { turn, answer } = record {
                     let Turn { now, window, events, input } = turn;
-                    assert!(events.len() + input.len() < rest.len(), "more than there is");
+                    assert!(events.len() + input.len() < rest.len(), "more items than bytes");
                     all.push((now, window, events.to_vec(), input.to_vec(), answer));
                 }
                 rest = behind;
@@ -99,7 +100,7 @@ fn read(bytes: &[u8]) -> Option<(Header, Vec<Told>)> {
     }
 }
 
-/// An error is about bytes that are there, and what is short is not whole.
+/// Checks that an error has an offset within the bytes, and that a short record is not whole.
 fn look(whole: Result<bool, Error>, error: Error, len: usize) {
     match error {
         Error::Short { at } => {

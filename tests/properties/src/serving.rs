@@ -1,4 +1,4 @@
-//! Whole services under a driver that keeps the rules: each client gets exactly what it is owed.
+//! Whole services under a driver that keeps the rules: each client receives exactly the bytes that it is owed.
 
 use sinbin_core::Limits;
 use sinbin_core::driven::Compute;
@@ -10,23 +10,23 @@ use crate::driver::{Client, Driver, Sizes};
 use crate::oracle::{Read, asked, line};
 use crate::tape::Tape;
 
-/// No answer is longer than this many slices, or a run would take long.
+/// The largest request. Larger ones would need too many slices.
 const MAX_N: u32 = 18;
 
-/// What clients say to [`Echo`] comes back to them, and what they say to [`Upper`] comes back in upper case with `_SB`
-/// behind each read: however it is cut, whatever the windows, and wherever output gets stuck. Who breaks off has got the
-/// beginning of that.
+/// Checks the services [`Echo`] and [`Upper`]: clients receive the bytes that they send, or, from [`Upper`], those in
+/// upper case with `_SB` behind each read. This holds for any cuts, windows and stuck outputs. Clients that break off
+/// have received a prefix of that.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn echo(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     let shouts = tape.once_in(2);
     let sizes = sizes(&mut tape);
     let mut scripts = scripts(&mut tape);
     if shouts {
-        // So that `_SB` is the service's.
+        // Replaces underscores, so that every `_SB` comes from the service.
         let other = |byte: &mut u8| *byte = if *byte == b'_' { b'-' } else { *byte };
         scripts.iter_mut().flatten().for_each(other);
         let clients = Driver::new(Upper::default(), &sizes, &scripts, tape).run();
@@ -37,11 +37,11 @@ pub fn echo(bytes: &[u8]) {
     }
 }
 
-/// What clients ask of the Fibonacci service is answered as the oracle says, jobs and all.
+/// Checks that the Fibonacci service answers as the oracle does, including jobs.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if the property does not hold.
 pub fn service(bytes: &[u8]) {
     let mut tape = Tape::new(bytes);
     let max_n = u32::try_from(tape.below(19)).map_or(MAX_N, |less| MAX_N - less);
@@ -60,7 +60,7 @@ pub fn service(bytes: &[u8]) {
 }
 
 fn sizes(tape: &mut Tape<'_>) -> Sizes {
-    // A task is the acceptor's.
+    // The acceptor takes one task.
     let tasks = 8 - tape.below(7);
     let limits = Limits::new(tasks, tape.below(4), 128 + tape.below(200));
     let window = match tape.below(4) {
@@ -83,22 +83,22 @@ fn scripts(tape: &mut Tape<'_>) -> Vec<Vec<u8>> {
     (0..count).map(script).collect()
 }
 
-/// Each read ends in `_SB`, and there are no empty ones.
+/// Checks that each read ends in `_SB`, and that no read is empty.
 fn check_upper(client: &Client, script: &[u8]) {
     let mut said = Vec::new();
     let mut got = &client.got[..];
     while let Some(end) = got.windows(3).position(|window| window == b"_SB") {
-        assert!(end > 0, "an answer to nothing: {:?}", client.got);
+        assert!(end > 0, "an answer without input: {:?}", client.got);
         said.extend_from_slice(&got[..end]);
         got = &got[end + 3..];
     }
     if client.has_broken {
         let half = got.iter().position(|byte| *byte == b'_').unwrap_or(got.len());
-        assert!(b"_SB".starts_with(&got[half..]), "half an end: {got:?}");
+        assert!(b"_SB".starts_with(&got[half..]), "a wrong suffix: {got:?}");
         said.extend_from_slice(&got[..half]);
         assert!(script.to_ascii_uppercase().starts_with(&said));
     } else {
-        assert!(got.is_empty(), "an answer without its end: {got:?}");
+        assert!(got.is_empty(), "an answer without its suffix: {got:?}");
         assert_eq!(said, script.to_ascii_uppercase());
     }
 }

@@ -1,5 +1,4 @@
-//! The properties where there is no fuzzer: over every file that a fuzzer found worth keeping, and over bytes drawn at
-//! random.
+//! The properties without a fuzzer: with every file of the corpora, and with random bytes.
 
 #[path = "../../../core/tests/cases/mod.rs"]
 mod cases;
@@ -18,13 +17,13 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
 }
 
-/// What is in a directory, in the order of the names.
+/// Returns the paths in a directory, in the order of the names.
 fn entries(directory: &Path) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// The inputs of a target by their names: those that somebody named, each a file, and those that a fuzzer found, in an
+/// Returns the inputs of a target by their names: the named ones, each in a file, and those that a fuzzer found, in an
 /// archive.
 fn corpus(name: &str) -> BTreeMap<String, Vec<u8>> {
     let named = fuzz().join("corpus").join(name);
@@ -41,7 +40,8 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of a plain tar: blocks of 512 bytes, and before each file one with its name and, octal, its length.
+/// Returns the files of a plain tar. Its blocks have 512 bytes, and a block with the file's name and octal length
+/// precedes each file.
 fn unpacked(mut archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     const BLOCK: usize = 512;
     let text = |field: &[u8]| {
@@ -66,7 +66,7 @@ fn replay(name: &str, property: Property) {
     let all = corpus(name);
     assert!(!all.is_empty(), "{name} has no corpus");
     for (input, bytes) in all {
-        // What a failure shows.
+        // Shown if the property fails.
         println!("{name}: {input}");
         property(&bytes);
     }
@@ -90,12 +90,12 @@ fn all_that_was_found_worth_keeping_holds() {
     }
 }
 
-/// Numbers of all sizes are rarely the choices that get somewhere: half of the bytes are small.
+/// Returns random bytes, half of them small: with large numbers, few choices make progress.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![vec(any::<u8>(), 0..600), vec(prop_oneof![0..32_u8, any::<u8>()], 0..600)]
 }
 
-/// Requests, mostly, behind the few bytes that say how they are cut.
+/// Returns mostly requests, behind the few bytes that determine their cuts.
 fn requests() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![4 => "[0-9]{1,2}\n", 1 => "[ \t+-]?[0-9x]{0,3} ?\r?\n"];
     (vec(any::<u8>(), 12), vec(line, 0..30), bytes())

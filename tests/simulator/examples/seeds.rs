@@ -1,4 +1,4 @@
-//! Runs so many seeds and says which of them failed first: `seeds [COUNT]`.
+//! Runs seeds from 0 on, and prints the first that fails: `seeds [COUNT]`.
 
 use std::process::ExitCode;
 

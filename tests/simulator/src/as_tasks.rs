@@ -1,4 +1,4 @@
-//! Services that are `async fn`s, in a run.
+//! Simulation of services that are `async fn`s.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -58,10 +58,10 @@ where
     }
 }
 
-/// A run of a service that is an `async fn`, by `plan`, for clients that `talks` makes; told as a story if that is asked
-/// for.
+/// Runs a service that is an `async fn` by `plan`, with clients that `talks` creates. The run records its story if
+/// `told` is set.
 ///
-/// Wakers that cross threads are of no use here: there are none.
+/// The run context has no wakers that cross threads, because a simulation has no other threads.
 pub fn simulate_tasks<T: ClientModel, R: 'static>(
     service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
     plan: &Plan,
@@ -72,7 +72,8 @@ pub fn simulate_tasks<T: ClientModel, R: 'static>(
     run(service, plan, rng, talks, Story::of(told), false)
 }
 
-/// The same of a service whose tasks do not wake or cancel each other: that nobody else does so is checked.
+/// Runs a service whose tasks do not wake or cancel each other. The simulation checks that no task is woken or
+/// cancelled except by the simulation itself.
 pub(crate) fn simulate_lone_tasks<T: ClientModel, R: 'static>(
     service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
     plan: &Plan,

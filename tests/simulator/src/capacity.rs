@@ -1,24 +1,24 @@
-//! How much there can be of everything, in a run.
+//! The capacities of a run.
 
 use sinbin_core::Limits;
 
-/// So much of each: a run can have many tasks and few jobs.
+/// Separate capacities: a run can have many tasks and few jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
-    /// Tasks: one for each listener, and one for each connection.
+    /// The number of tasks: one for each listener, and one for each connection.
     pub tasks: usize,
-    /// Listeners and connections.
+    /// The number of listeners and connections.
     pub sources: usize,
-    /// Jobs at a time.
+    /// The number of concurrent jobs.
     pub jobs: usize,
-    /// Blocks of bytes that can be kept.
+    /// The number of blocks for buffered bytes.
     pub blocks: usize,
-    /// The bytes of a block, from 128 to 65,535.
+    /// The size of a block in bytes, from 128 to 65,535.
     pub block_size: usize,
 }
 
 impl Capacity {
-    /// The tables of a kernel with so much room.
+    /// Returns the capacities as limits of a kernel.
     pub(crate) fn limits(&self) -> Limits {
         let limits = Limits::new(self.tasks, self.blocks, self.block_size);
         limits.with_sources(self.sources).with_jobs(self.jobs)

@@ -1,4 +1,4 @@
-//! What clients say to a service, and what they are owed for it.
+//! The text that clients send to a service, and the answers that they are owed.
 
 mod any;
 mod echo;
@@ -11,21 +11,21 @@ pub use any::AnyTalk;
 pub use echo::{EchoTalk, UpperTalk};
 pub use fib::FibTalk;
 
-/// One side of a conversation, and its oracle: it knows what a client may say, and, from what the service has read,
-/// what the service has to answer. It is made anew for each visit.
+/// The client's side of a conversation, and its oracle: generates the text of a client, and derives from the service's
+/// reads the answers that the service owes. Each visit has a new one.
 pub trait ClientModel {
-    /// Appends what the client says next.
+    /// Appends the client's next text.
     fn say(&mut self, rng: &mut Rng, text: &mut Vec<u8>);
 
-    /// The client connects; what the service says first goes to `expected`.
+    /// Adds to `expected` what the service sends first on a new connection.
     fn connected(&mut self, expected: &mut Expected) {
         let _ = expected;
     }
 
-    /// The service has read something; what it owes for that goes to `expected`.
+    /// Adds to `expected` the answers that are due after a read of the service.
     fn heard(&mut self, read: Read<'_>, expected: &mut Expected);
 
-    /// Of what was read, how many bytes the service may keep beside a block, without an answer.
+    /// Returns the number of bytes that the service may have read and not answered, besides a block.
     fn may_keep(&self) -> usize {
         0
     }

@@ -1,43 +1,45 @@
-//! What the kernel was told, as evidence for what it tells the tasks.
+//! A record of the news that the kernel receives, as evidence for the wake reasons that the kernel gives to tasks.
 //!
-//! All that the host says to the kernel, but for the time and news of what is gone, has a number, and a wait knows the
-//! number at which it began. So whoever is woken because something is ready needs news of that with a higher number:
-//! readiness is level-triggered, and what was said before is not kept. What does carry over from one wait to the
-//! next is the end of a job, and that a task was named or cancelled while it did not wait.
+//! Everything that the host tells the kernel has a number, except for the time and for news of sources and jobs that do
+//! not exist any more. A wait records the number at which it began. A task that is woken because a source is ready
+//! therefore needs news of that source with a higher number: readiness is level-triggered, and the kernel does not keep
+//! earlier news. Two things do carry over from one wait to the next: the end of a job, and a name or a cancellation
+//! that arrived while the task did not wait.
 
 use sinbin_core::{
     Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, WaitTarget, WakeReason,
 };
 
-/// All that the kernel was told. Each question takes constant time, but for what was asked of tasks, which is little.
+/// The news that the kernel has received. Each query takes constant time, except for the scan of `asked`, which is
+/// short.
 #[derive(Default)]
 pub(crate) struct Evidence {
-    /// How much the kernel was told.
+    /// The number of the last news.
     news: u64,
-    /// By the index of a source's id.
+    /// The news of sources, by the index of the source's id.
     sources: Vec<SourceNews>,
-    /// By the index of a job's id.
+    /// The news of jobs, by the index of the job's id.
     jobs: Vec<JobNews>,
-    /// What was asked of tasks that were not told so yet.
+    /// Names and cancellations that have not reached their tasks yet.
     asked: Vec<Asked>,
-    /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
+    /// True if `asked` is complete: tasks do not name or cancel each other, which the world would not notice.
     pub(crate) tasks_ask_nothing: bool,
 }
 
 #[derive(Clone, Copy, Default)]
 struct SourceNews {
-    /// The source in this place, while it is open.
+    /// The source in this slot, while it is open.
     open: Option<SourceId>,
-    /// The last news of each direction, and of a hangup, of whichever source was in this place: a wait for a source
-    /// begins when that is open.
+    /// The numbers of the last news of receiving, of sending, and of a hangup, for any source that was in this slot. A
+    /// wait for a source begins only after the source is opened.
     last: [u64; 3],
 }
 
 #[derive(Clone, Copy, Default)]
 struct JobNews {
-    /// The job in this place, while it is there.
+    /// The job in this slot, until it ends.
     live: Option<JobId>,
-    /// The last that was done.
+    /// The last job in this slot that was done.
     done: Option<JobId>,
 }
 
@@ -46,12 +48,13 @@ struct Asked {
     task: TaskId,
     /// [`WakeReason::Named`] or [`WakeReason::Cancelled`].
     to_say: WakeReason,
-    /// The task is told so in its next step: that ended its wait. Else it will end the next one.
+    /// True if the task's next step must report this, because it ended the task's wait. Otherwise it ends the next
+    /// wait.
     is_next: bool,
 }
 
 impl Evidence {
-    /// The number of the last news.
+    /// Returns the number of the last news.
     pub(crate) fn news(&self) -> u64 {
         self.news
     }
@@ -64,12 +67,12 @@ impl Evidence {
         place(&mut self.sources, source.index()).open.take_if(|open| *open == source);
     }
 
-    /// The kernel is told what an open source is ready for.
+    /// Records that the kernel learns of the readiness of an open source.
     pub(crate) fn ready(&mut self, source: SourceId, readiness: Interest) {
         self.news += 1;
         let last = &mut place(&mut self.sources, source.index()).last;
         if readiness.contains(Interest::HANGUP) {
-            // That is all that anybody is told then.
+            // Waiting tasks then receive the hangup and nothing else.
             last[2] = self.news;
             return;
         }
@@ -92,12 +95,12 @@ impl Evidence {
         }
     }
 
-    /// The job is lost, given up, or its result was taken.
+    /// Records that a job is lost or cancelled, or that its result was taken.
     pub(crate) fn job_ends(&mut self, job: JobId) {
         place(&mut self.jobs, job.index()).live.take_if(|live| *live == job);
     }
 
-    /// The kernel is about to be told to name or to cancel a task.
+    /// Records that the kernel is about to name or to cancel a task.
     pub(crate) fn ask(&mut self, kernel: &Kernel<Limits>, task: TaskId, to_say: WakeReason) {
         let is_next = kernel.state(task) == Some(TaskState::Waiting);
         let is_other = |asked: &Asked| (asked.task, asked.to_say, asked.is_next) != (task, to_say, is_next);
@@ -106,8 +109,8 @@ impl Evidence {
         }
     }
 
-    /// The task is about to wait, or else to yield: what was asked of it meanwhile ends that at once. A name does not end
-    /// a yield, and to be cancelled comes first.
+    /// Records that the task is about to wait or to yield. A name or a cancellation that has arrived meanwhile ends the
+    /// wait at once. A name does not end a yield, and a cancellation takes precedence over a name.
     pub(crate) fn after_step(&mut self, task: TaskId, waits: bool) {
         let its = |to_say| move |asked: &&mut Asked| asked.task == task && asked.to_say == to_say;
         if let Some(asked) = self.asked.iter_mut().find(its(WakeReason::Cancelled)) {
@@ -117,13 +120,13 @@ impl Evidence {
         }
     }
 
-    /// The task is gone.
+    /// Removes the records of a task that has ended.
     pub(crate) fn forget(&mut self, task: TaskId) {
         self.asked.retain(|asked| asked.task != task);
     }
 
-    /// The task runs, told `wake_reason`. What it was asked that ended its wait it must be told now, and nothing that nobody
-    /// asked.
+    /// Checks the wake reason `wake_reason` of a task that runs. If a name or a cancellation ended the task's wait, `wake_reason`
+    /// must be that one, and no task may receive one that was not requested.
     pub(crate) fn check_asked(&mut self, task: TaskId, wake_reason: WakeReason) -> Result<(), String> {
         let is_asked_for = matches!(wake_reason, WakeReason::Named | WakeReason::Cancelled);
         let place = self.asked.iter().position(|asked| asked.task == task && asked.is_next);
@@ -133,29 +136,29 @@ impl Evidence {
                 Ok(())
             }
             Some((place, _)) if wake_reason == WakeReason::Cancelled && !self.tasks_ask_nothing => {
-                // Another task cancelled it, which comes before its name.
+                // Another task cancelled this one. The cancellation takes precedence over the name.
                 self.asked[place].is_next = false;
                 Ok(())
             }
-            Some((_, to_say)) => {
-                Err(format!("promise 2: task {task} should be told {to_say:?}, and is told {wake_reason:?}"))
-            }
+            Some((_, to_say)) => Err(format!(
+                "promise 2: task {task} must be woken as {to_say:?}, and is woken as {wake_reason:?}"
+            )),
             None if is_asked_for && self.tasks_ask_nothing => {
-                Err(format!("promise 2: task {task} is told {wake_reason:?}, and nobody did that"))
+                Err(format!("promise 2: task {task} is woken as {wake_reason:?}, which was not requested"))
             }
             None => Ok(()),
         }
     }
 
-    /// Whether a wait that began when `began` was the number of the last news can have ended like this.
+    /// Returns true if `wake_reason` is a possible end of a wait that began when `began` was the number of the last news.
     pub(crate) fn is_for(&self, wake_reason: WakeReason, wait: &Wait, began: u64) -> bool {
         match wake_reason {
             WakeReason::Ready => wait.targets().any(|what| self.is_ready(what, began)),
             WakeReason::Hangup => wait.targets().any(|what| self.hung_up(what, began)),
             WakeReason::Closed => wait.targets().any(|what| !self.is_there(what)),
-            // Of who was asked, `check_asked` knows more.
+            // `check_asked` checks these.
             WakeReason::Named | WakeReason::Cancelled => true,
-            // The kernel was told nothing of these.
+            // The kernel receives no news of these.
             WakeReason::Spawned | WakeReason::Yielded | WakeReason::TimedOut | WakeReason::Busy => false,
         }
     }
@@ -192,7 +195,7 @@ impl Evidence {
     }
 }
 
-/// The place at `index`, which is made if there is none.
+/// Returns the slot at `index`, and creates it if it does not exist.
 fn place<T: Copy + Default>(places: &mut Vec<T>, index: usize) -> &mut T {
     if places.len() <= index {
         places.resize(index + 1, T::default());

@@ -1,21 +1,20 @@
-//! What a client is owed, and whether that is what it gets.
+//! The answers that a client is owed, and the comparison with those that it receives.
 
 use std::collections::VecDeque;
 
-/// What the service does with the bytes of a connection.
+/// The result of a read by the service on a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Read<'a> {
-    /// It has read these, all there is room for in one read, so that what comes next may belong to them (`is_cut`), or
-    /// less.
+    /// The service has read these bytes.
     Bytes {
-        /// What was read.
+        /// The bytes.
         bytes: &'a [u8],
-        /// The read was full.
+        /// True if the read filled its buffer, so that the next bytes may belong to these.
         is_cut: bool,
     },
-    /// It wanted to read, and nothing was there.
+    /// The service tried to read, and nothing was available.
     Nothing,
-    /// It knows that nothing comes any more.
+    /// The service has read the end of the stream.
     End,
 }
 
@@ -23,13 +22,13 @@ pub enum Read<'a> {
 #[derive(Default, Debug)]
 pub struct Expected {
     answers: VecDeque<ExpectedReply>,
-    /// How much of the first answer is sent.
+    /// The number of bytes of the first answer that have been sent.
     sent: usize,
-    /// How much was read, and how much of that is answered as a whole.
+    /// The number of bytes that were read, and the number of those that are completely answered.
     taken: u64,
     answered: u64,
     over: bool,
-    /// Nobody knows what is owed.
+    /// True if any answer is accepted.
     anything: bool,
     done: u64,
 }
@@ -37,58 +36,58 @@ pub struct Expected {
 #[derive(Debug)]
 struct ExpectedReply {
     text: Vec<u8>,
-    /// What will do as well.
+    /// Alternatives to `text`.
     instead: Vec<Vec<u8>>,
-    /// How much was read when it became due.
+    /// The number of bytes that had been read when the answer became due.
     end: u64,
 }
 
 impl Expected {
-    /// This is owed.
+    /// Adds an answer.
     pub fn answer(&mut self, text: impl Into<Vec<u8>>) {
         self.either(text, Vec::new());
     }
 
-    /// This is owed, or one of `instead`. None of these may begin as another ends.
+    /// Adds an answer, with `instead` as alternatives. No alternative may be a prefix of another one.
     pub fn either(&mut self, text: impl Into<Vec<u8>>, instead: Vec<Vec<u8>>) {
         if !self.over {
             self.answers.push_back(ExpectedReply { text: text.into(), instead, end: self.taken });
         }
     }
 
-    /// Whatever the service says is right, and so is to close the connection at any time: somebody else looks at that.
+    /// Accepts any answer, and a close of the connection at any time. The caller checks the answers itself.
     pub fn anything(&mut self) {
         (self.anything, self.over) = (true, true);
     }
 
-    /// After what is owed so far, the service closes the connection.
+    /// Expects the service to close the connection after the answers so far.
     pub fn over(&mut self) {
         self.over = true;
     }
 
-    /// Whether the service closes the connection of its own accord.
+    /// Returns true if the service is to close the connection of its own accord.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Whether all is sent that is owed.
+    /// Returns true if all answers have been sent.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.answers.is_empty()
     }
 
-    /// Whether nothing is to be read any more: the last answer is sent.
+    /// Returns true if the service must not read any more, because the last answer has been sent.
     pub(crate) fn is_at_its_end(&self) -> bool {
         self.over && !self.anything && self.is_settled()
     }
 
-    /// How much was read and is not answered: what the service may have to keep.
+    /// Returns the number of bytes that were read and not answered, which the service may have to keep.
     pub(crate) fn kept(&self) -> u64 {
         self.taken - if self.answers.is_empty() { self.taken } else { self.answered }
     }
 
-    /// How many answers were sent.
+    /// Returns the number of answers that have been sent.
     pub(crate) fn count(&self) -> u64 {
         self.done
     }
@@ -100,11 +99,11 @@ impl Expected {
         self.taken += count as u64;
     }
 
-    /// The service sends these: are they what is owed?
+    /// Compares bytes that the service sends with the answers that it owes.
     pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() && !self.anything {
             let Some(first) = self.answers.front_mut() else {
-                return Err(format!("nobody asked for \"{}\"", bytes.escape_ascii()));
+                return Err(format!("nothing is owed, and \"{}\" is sent", bytes.escape_ascii()));
             };
             bytes = match first.take(self.sent, bytes) {
                 Taken::Whole(rest) => {
@@ -128,15 +127,15 @@ impl Expected {
 }
 
 enum Taken<'a> {
-    /// The answer ends; this is left.
+    /// The answer is complete; these bytes remain.
     Whole(&'a [u8]),
-    /// All bytes belong to it, and there is more to come.
+    /// All bytes belong to the answer, which is not complete yet.
     Part,
     Wrong,
 }
 
 impl ExpectedReply {
-    /// Takes the answer from its byte `from` on out of `bytes`.
+    /// Matches `bytes` with the answer from its byte `from` on.
     fn take<'a>(&mut self, from: usize, bytes: &'a [u8]) -> Taken<'a> {
         let agrees = |text: &[u8]| {
             text.get(from..).is_some_and(|text| bytes.iter().zip(text).all(|(is, expected)| is == expected))

@@ -1,4 +1,4 @@
-//! What goes wrong outside of the sockets: false and stale news, cancelled tasks, dying workers, clocks that jump.
+//! Faults other than those of sockets: false and stale news, cancelled tasks, dying workers, clocks that jump.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// Between two turns.
+    /// Applies random faults between two turns.
     pub(crate) fn inject_faults(&mut self) {
         let faults = self.world.plan.faults;
         if self.world.rng.strikes(faults.spurious) {
@@ -45,7 +45,7 @@ where
         }
     }
 
-    /// Of a source that is there, or was, or never will be.
+    /// Reports readiness of a source that is open, or was open, or never will be.
     fn say_something_is_ready(&mut self) {
         let rng = &mut self.world.rng;
         let most = u32::try_from(self.world.sources.places()).unwrap_or(u32::MAX);
@@ -54,13 +54,13 @@ where
         let there = self.world.sources.at(index as usize).map(|(id, entry)| (id, *entry));
         let (source, role) = match there {
             Some((id, entry)) if self.world.rng.below(2) == 0 => (id, Some(entry.role)),
-            // Its predecessor, or its successor.
+            // The id of an earlier or later source in this slot.
             Some((id, _)) => (SourceId::from_bits(id.to_bits() ^ 2 << 32), None),
             None => (SourceId::from_bits(u64::from(index) | 1 << 32), None),
         };
         match role {
             Some(role) => self.say_ready(source, role, interest),
-            None => self.expect_nothing("promise 5: news of a source that is gone", |kernel| {
+            None => self.expect_nothing("promise 5: news of a closed source", |kernel| {
                 kernel.ready(source, interest | Interest::HANGUP);
             }),
         }
@@ -69,7 +69,7 @@ where
     fn name_somebody(&mut self) {
         let (kernel, world) = self.kernel();
         if let Some(task) = nth_task(kernel, world) {
-            world.tell(|| format!("task {task} is named, for nothing"));
+            world.tell(|| format!("task {task} is named without a reason"));
             world.say_name(kernel, task);
         }
     }
@@ -78,14 +78,14 @@ where
         let acceptor = self.acceptor();
         let (kernel, world) = self.kernel();
         let Some(task) = nth_task(kernel, world).filter(|task| *task != acceptor) else { return };
-        // The one that lingers has no client that could be told apart by its task.
+        // A lingering task is skipped: no `Peer` has it as its `task`.
         let Some(peer) = world.peers.iter_mut().find(|peer| peer.task == Some(task)) else { return };
         peer.cancelled = true;
         world.tell(|| format!("task {task} is cancelled"));
         world.say_cancel(kernel, task);
         let said_so = kernel.state(task) == Some(TaskState::Ready);
         if !said_so {
-            world.wrong(format!("promise 6: task {task} is cancelled, and waits on"));
+            world.wrong(format!("promise 6: task {task} is cancelled, and still waits"));
         }
     }
 
@@ -95,32 +95,32 @@ where
             return;
         }
         let job = self.world.old_jobs[self.world.rng.below(count) as usize];
-        self.expect_nothing("promise 5: news of a job that is gone", |kernel| kernel.job_done(job));
+        self.expect_nothing("promise 5: news of a job that has ended", |kernel| kernel.job_done(job));
     }
 
-    /// Does something that must change nothing.
+    /// Runs `act`, which must not change the state of any task.
     fn expect_nothing(&mut self, what: &str, act: impl FnOnce(&mut Kernel<Limits>)) {
         let (kernel, world) = self.kernel();
         let before: Vec<_> = kernel.tasks().map(|task| (task.id, task.state)).collect();
         act(kernel);
         let after = kernel.tasks().map(|task| (task.id, task.state));
         if !after.eq(before) {
-            world.wrong(format!("{what} has changed something"));
+            world.wrong(format!("{what} has changed the state of a task"));
         }
     }
 }
 
-/// One of the tasks.
+/// Returns a random task.
 fn nth_task<S: Service, T: ClientModel>(kernel: &Kernel<Limits>, world: &mut World<S, T>) -> Option<TaskId> {
     let count = u32::try_from(kernel.count()).unwrap_or(0);
     kernel.tasks().nth(world.rng.below(count) as usize).map(|task| task.id)
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Lets time pass in the middle of a step, which may take long.
+    /// Lets time pass in the middle of a slow step.
     pub(crate) fn dawdle(&mut self) {
         if self.rng.strikes(self.plan.faults.slow_steps) {
-            // Longer than most deadlines, or than few.
+            // The span is longer than most deadlines, or shorter than most.
             let most = *self.rng.pick(&[LONG, LONG / 10, LONG / 100]);
             let span = Duration::from_nanos(self.rng.between(1, most).into());
             self.tell(|| format!("the step takes {} µs", span.as_micros()));
@@ -128,7 +128,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// What the clock says: now and then it goes back.
+    /// Returns the time of the clock, which goes back at times.
     pub(crate) fn clock(&mut self) -> Instant {
         if self.rng.strikes(self.plan.faults.jumps) {
             let back = u64::from(self.rng.below(1_000_000_000));

@@ -1,22 +1,24 @@
-//! Years of bad luck in minutes: services on sinbin's core, in virtual time, from one seed.
+//! Simulation of services on sinbin's core, with faults, in virtual time, from one seed.
 //!
-//! A simulation runs the *shipped* kernel, tasks and protocols; what is simulated is the world: sockets, network, clock,
-//! workers, and clients that check each answer. One seed decides all that happens there: in which order sources are
-//! ready, how reads and sends are cut, who is late, who breaks off, who does not read, what can't be accepted, which
-//! jobs fail and which workers die, where the clock jumps, and who is cancelled while he waits. Before every step of a
-//! task the kernel's promises are checked ([`Kernel::audit`](sinbin_core::Kernel::audit), and what was written down of
-//! the steps before; and of what the kernel was told, so that nobody is woken for nothing). Time is a number: where all
-//! wait, it jumps to the next thing that happens.
+//! A simulation runs the *shipped* kernel, tasks and protocols. The world around them is simulated: sockets, network,
+//! clock, workers, and clients that check each answer. One seed decides everything that happens in it: the order in
+//! which sources become ready, the sizes of reads and sends, which clients are late, break off or do not read, which
+//! connections cannot be accepted, which jobs fail and which workers die, when the clock jumps, and which waiting tasks
+//! are cancelled. Before every step of a task the kernel's promises are checked by
+//! [`Kernel::audit`](sinbin_core::Kernel::audit), against a record of the steps before, and against a record of the
+//! news that the kernel has received, so that no task is woken without a reason. Time is a number: when all tasks wait,
+//! it jumps to the next event.
 //!
-//! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. For a service of your own, say what
-//! its clients say and what they are owed for it ([`ClientModel`](client_model::ClientModel)), and run as many seeds as you like:
+//! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. To simulate a service of your own,
+//! describe what its clients send and which answers they are owed ([`ClientModel`](client_model::ClientModel)), and run as many seeds as you
+//! like:
 //!
 //! ```
 //! use sinbin_core::task::{Conn, Handle};
 //! use sinbin_simulator::client_model::ClientModel;
 //! use sinbin_simulator::{Rng, Expected, Plan, Read, simulate_tasks};
 //!
-//! /// Asks for the length of words.
+//! /// A client that asks for the length of words.
 //! #[derive(Default)]
 //! struct Lengths {
 //!     word: u8,
@@ -64,14 +66,14 @@
 //! }
 //! ```
 //!
-//! A state machine runs by [`Simulation`]: its tasks need no more of a host than [`Serves`](sinbin_core::Serves) and
-//! [`Jobs`](sinbin_core::Jobs), and [`World`] is one. To find out why a seed fails, run it with a story
-//! ([`Ended::story`]), or make it short first ([`shrink()`]).
+//! A service that is a state machine runs in a [`Simulation`]: [`World`] is a host, and implements
+//! [`Serves`](sinbin_core::Serves) and [`Jobs`](sinbin_core::Jobs). To find out why a seed fails, run it with a story
+//! ([`Ended::story`]), or shorten its run first ([`shrink()`]).
 //!
-//! Clients can also be told what to do, step by step, for a test that reads as a story: [`Scripted`]. So the dialogues of
-//! `tests/dialogues` are held in virtual time.
+//! A test can also control clients step by step: [`Scripted`]. The dialogues of `tests/dialogues` run in virtual time
+//! this way.
 //!
-//! The idea is FoundationDB's, and TigerBeetle's simulator is the model.
+//! The idea comes from FoundationDB, and TigerBeetle's simulator is the model.
 
 mod as_tasks;
 mod capacity;

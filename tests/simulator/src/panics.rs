@@ -1,4 +1,4 @@
-//! Panics of what is simulated, as values: where they came from, and what they said.
+//! Panics of simulated code as values: their location and message.
 
 use std::cell::{Cell, RefCell};
 use std::mem::forget;
@@ -10,7 +10,7 @@ thread_local! {
     static CAUGHT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs `act`. A panic in it is told to nobody but the caller.
+/// Runs `act`, and returns the message of a panic in it instead of printing it.
 pub(crate) fn catch<R>(act: impl FnOnce() -> R) -> Result<R, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -27,13 +27,13 @@ pub(crate) fn catch<R>(act: impl FnOnce() -> R) -> Result<R, String> {
     let outcome = catch_unwind(AssertUnwindSafe(act));
     CATCHING.set(before);
     outcome.map_err(|payload| {
-        // The payload is the service's, and may panic when it is dropped.
+        // The payload belongs to the service, and its destructor may panic.
         forget(payload);
         CAUGHT.take()
     })
 }
 
-/// Ends what [`catch`] runs, from anywhere in it.
+/// Unwinds to the enclosing [`catch`].
 pub(crate) fn give_up() -> ! {
     resume_unwind(Box::new(()))
 }

@@ -1,4 +1,4 @@
-//! A client and its connection, with what both ends know.
+//! A client and its connection, with the state of both ends.
 
 use std::collections::VecDeque;
 
@@ -9,86 +9,88 @@ use crate::expected::Expected;
 use crate::plan::Plan;
 use crate::rng::Rng;
 
-/// How a client leaves.
+/// The way in which a client leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Leaves {
-    /// It waits for all answers, and says that it has sent its last byte.
+    /// The client waits for all answers, and then half-closes.
     Answered,
-    /// It says that it has sent its last byte, and waits for what it is owed.
+    /// The client half-closes, and then waits for the answers that it is owed.
     HalfClosed,
-    /// It breaks the connection off after so many bytes that it sent or got.
+    /// The client resets the connection after it has sent and received this many bytes in total.
     Reset(u64),
-    /// When it is closed.
+    /// The client stays until the server closes the connection.
     Never,
-    /// When it is told to, as it does all else.
+    /// A script decides, as for all other actions.
     AsTold,
 }
 
-/// Where a client is.
+/// The phase of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
-    /// It has not connected yet.
+    /// The client has not connected yet.
     Away,
-    /// In the backlog, or accepted.
+    /// The connection is in the backlog, or accepted.
     Connected,
-    /// It has gone, and so has the server's end.
+    /// Both ends have closed the connection.
     Over,
 }
 
-/// A connection.
+/// A client and its connection.
 pub(crate) struct Peer<T> {
     pub(crate) client_model: T,
     pub(crate) expected: Expected,
     pub(crate) phase: Phase,
     leaves: Leaves,
-    /// What it has still to say: so many requests, and the rest of the present one.
+    /// The number of requests that are still to come, and the text of the present one.
     requests: u32,
     script: Vec<u8>,
     said: usize,
-    /// How much it sent and got.
+    /// The number of bytes that the client has sent and received.
     pub(crate) moved: u64,
-    /// It does nothing before this.
+    /// The client does nothing before this time.
     pub(crate) asleep_until: u64,
-    /// An act of it is on the list of events.
+    /// True if an event of this client is scheduled.
     pub(crate) is_scheduled: bool,
-    /// Sent by the client, and not read yet.
+    /// The bytes that the client has sent and the server has not read.
     pub(crate) inbox: VecDeque<u8>,
-    /// The client has sent its last byte.
+    /// True if the client has sent its last byte.
     pub(crate) finished: bool,
-    /// The client has broken it off.
+    /// True if the connection is reset.
     pub(crate) reset: bool,
-    /// The client has closed its end, and takes no more.
+    /// True if the client has closed its end, and receives no more.
     pub(crate) gone: bool,
-    /// Sent by the server, and not read yet; it has a limit.
+    /// The bytes that the server has sent and the client has not read, and their limit.
     pub(crate) outbox: VecDeque<u8>,
     pub(crate) room: usize,
     pub(crate) source: Option<SourceId>,
-    /// The server's task that serves it, and the one that lingers for it afterwards.
+    /// The server's task that serves the connection, and the one that lingers afterwards.
     pub(crate) task: Option<TaskId>,
     pub(crate) lingering: Option<TaskId>,
-    /// The server knows that the client has finished.
+    /// True if the server has read the end of the stream.
     pub(crate) saw_end: bool,
-    /// The server has sent its last byte.
+    /// True if the server has sent its last byte.
     pub(crate) shut: bool,
-    /// The server has closed it.
+    /// True if the server has closed the connection.
     pub(crate) closed: bool,
-    /// Until when, by the kernel's time, the server lingers: so long it may not lose what the client was sent.
+    /// The end of the linger time, by the kernel's time. Until then the server must not lose bytes that it has sent to
+    /// the client.
     pub(crate) lingers_until: Instant,
-    /// Somebody cancelled the server's task; or its time was over.
+    /// True if the server's task was cancelled, or has reached its deadline.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
-    /// When, by the kernel's time, the server took the connection, and when it last received or sent something.
+    /// The times, by the kernel's time, at which the server accepted the connection and at which it last received or
+    /// sent something.
     pub(crate) began_at: Instant,
     pub(crate) moved_at: Instant,
-    /// It reads nothing before this.
+    /// The client reads nothing before this time.
     reads_at: u64,
-    /// Since when the server can receive, and send, without a break.
+    /// The times since which the server can receive, and send, without interruption.
     readable_since: Option<Instant>,
     writable_since: Option<Instant>,
 }
 
 impl<T: ClientModel> Peer<T> {
-    /// A client that will come, as luck and `plan` will have it.
+    /// Creates a client that is yet to come, with random properties according to `plan`.
     pub(crate) fn new(mut client_model: T, plan: &Plan, rng: &mut Rng) -> Self {
         let faults = &plan.faults;
         let leaves = match rng.below(2) {
@@ -133,7 +135,7 @@ impl<T: ClientModel> Peer<T> {
         }
     }
 
-    /// Something has happened: notes since when the server can receive, and send.
+    /// Notes, after an event, since when the server can receive, and send.
     pub(crate) fn note(&mut self, now: Instant) {
         let readiness = self.readiness();
         let since = |is_so: bool, since: Option<Instant>| is_so.then(|| since.unwrap_or(now));
@@ -141,7 +143,7 @@ impl<T: ClientModel> Peer<T> {
         self.writable_since = since(readiness.contains(Interest::SEND), self.writable_since);
     }
 
-    /// Returns true if what the server waits for on this connection had happened before `deadline`.
+    /// Returns true if the condition `what` of this connection held before `deadline`.
     pub(crate) fn came_before(&self, what: WaitTarget, deadline: Instant) -> bool {
         let since = match what {
             WaitTarget::Recv(_) => self.readable_since,
@@ -151,7 +153,7 @@ impl<T: ClientModel> Peer<T> {
         since.is_some_and(|since| since < deadline)
     }
 
-    /// A client that does what it is told to, and nothing else.
+    /// Creates a client that only acts when its script says so.
     pub(crate) fn scripted(client_model: T, plan: &Plan, rng: &mut Rng) -> Self {
         Self { leaves: Leaves::AsTold, requests: 0, ..Self::new(client_model, plan, rng) }
     }
@@ -167,7 +169,7 @@ impl<T: ClientModel> Peer<T> {
             | so(self.reset || self.finished && self.shut, Interest::HANGUP)
     }
 
-    /// Sends something, and reads something. Returns how much of each.
+    /// Sends some bytes and reads some bytes. Returns the number of each.
     pub(crate) fn act(&mut self, plan: &Plan, rng: &mut Rng, now: u64) -> (usize, usize) {
         if !self.outbox.is_empty() && rng.strikes(plan.faults.stuck_readers) {
             self.reads_at = now + u64::from(rng.between(0, 500_000));
@@ -219,11 +221,11 @@ impl<T: ClientModel> Peer<T> {
         self.outbox.clear();
     }
 
-    /// It says no more than it has begun to.
+    /// Ends the requests: the client only completes the present one.
     pub(crate) fn calm_down(&mut self) {
         self.requests = 0;
         self.room = 1 << 16;
-        // Somebody may wait for its place.
+        // Another client may wait for the capacity that this one occupies.
         if self.leaves == Leaves::Never {
             self.leaves = Leaves::HalfClosed;
         }
@@ -233,7 +235,7 @@ impl<T: ClientModel> Peer<T> {
         self.requests == 0 && self.said == self.script.len()
     }
 
-    /// Whether it can go on by itself.
+    /// Returns true if the client can continue by itself.
     pub(crate) fn has_something_to_do(&self) -> bool {
         let speaks = !self.finished && !self.closed && !self.has_said_all();
         let resets = matches!(self.leaves, Leaves::Reset(at) if self.moved >= at);
@@ -252,7 +254,7 @@ impl<T: ClientModel> Peer<T> {
             }
     }
 
-    /// Whether it is over for both ends.
+    /// Returns true if both ends have closed the connection.
     pub(crate) fn is_over(&self) -> bool {
         self.closed && (self.reset || self.finished && self.outbox.is_empty())
     }

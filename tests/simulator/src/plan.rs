@@ -1,4 +1,4 @@
-//! What a run is like: who comes, how much room there is, and what goes wrong how often.
+//! The plan of a run: its clients, its capacities, and the rates of its faults.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,59 +6,61 @@ use std::time::Duration;
 use crate::capacity::Capacity;
 use crate::rng::{OFTEN, Rng};
 
-/// Who computes jobs.
+/// The executor of jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Computes {
     /// The loop, in slices between its turns.
     Slices,
-    /// So many threads.
+    /// This number of threads.
     Workers(u32),
 }
 
-/// A run.
+/// A plan of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// Clients at a time.
+    /// The number of concurrent clients.
     pub clients: u32,
-    /// Connections that they make, all together.
+    /// The number of connections that they make in total.
     pub visits: u64,
-    /// What each says in a visit, at most.
+    /// The most requests of a visit.
     pub requests: u32,
-    /// Steps of tasks after which luck turns: nothing more goes wrong, and everybody comes to an end.
+    /// The number of steps of tasks after which no more faults happen, so that the run comes to its end.
     pub steps: u64,
-    /// How much may happen while a turn runs, in nanoseconds: with much of it, turns have many steps.
+    /// The most time that may pass around a turn, in nanoseconds. With a large value more events happen at once, and
+    /// turns have many steps.
     pub haste: u32,
-    /// When the service is asked to stop, in steps of tasks; else that is when the last client has left.
+    /// The number of steps of tasks after which the service is asked to stop. Otherwise it is asked when the last
+    /// client has left.
     pub stops_at: Option<u64>,
-    /// How much there can be of everything.
+    /// The capacities.
     pub capacity: Capacity,
-    /// Who computes.
+    /// The executor of jobs.
     pub computes: Computes,
-    /// For services that have such a thing.
+    /// The idle timeout, for services that have one.
     pub idle_timeout: Option<Duration>,
-    /// What goes wrong.
+    /// The rates of faults.
     pub faults: Faults,
 }
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $most:literal,)*) => {
-        /// What goes wrong, and how often: so many times in [`OFTEN`](crate::OFTEN).
+        /// The rates of faults, in [`OFTEN`](crate::OFTEN).
         #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
         pub struct Faults {
             $($(#[$doc])* pub $name: u32,)*
         }
 
         impl Faults {
-            /// Everything at once, about as often as a run can bear and still get somewhere.
+            /// All faults at once, at about the highest rates with which a run still makes progress.
             pub const ALL: Self = Self { $($name: $most / 2,)* };
 
-            /// Some of these, each more or less often. Groce and others' *Swarm Testing* (2012) is why not all of
-            /// them each time: faults hide each other.
+            /// Draws some of the faults, each at a random rate. A subset is used because faults hide each other: Groce
+            /// and others, *Swarm Testing* (2012).
             fn drawn(rng: &mut Rng) -> Self {
                 Self { $($name: rng.below(2) * rng.between(1, $most),)* }
             }
 
-            /// Those that there are, by name.
+            /// Returns the names and rates of the faults that can happen.
             fn named(&self) -> impl Iterator<Item = (&'static str, u32)> {
                 let all = [$((stringify!($name), self.$name),)*];
                 all.into_iter().filter(|(_, often)| *often > 0)
@@ -68,63 +70,63 @@ macro_rules! faults {
 }
 
 faults! {
-    /// A read brings less than there is, down to one byte, or nothing.
+    /// A read returns fewer bytes than are available, down to one byte, or nothing.
     short_reads = 800,
-    /// A send takes less than there is room for, down to one byte, or nothing.
+    /// A send accepts fewer bytes than there is capacity for, down to one byte, or nothing.
     short_sends = 800,
-    /// A client cuts what it says into pieces.
+    /// A client sends its text in pieces.
     pieces = 800,
-    /// Readiness is told in any order.
+    /// Readiness is reported in a random order.
     disorder = 1024,
-    /// Readiness is told later.
+    /// Readiness is reported late.
     late = 500,
-    /// Readiness is told twice.
+    /// Readiness is reported twice.
     doubled = 300,
-    /// Readiness is told that is none, or of what is gone.
+    /// Readiness is reported that does not hold, or for a source that is gone.
     spurious = 200,
-    /// A connection can't be taken: no room, too many descriptors, gone already.
+    /// A connection cannot be accepted: no capacity, too many descriptors, or reset already.
     accepts = 100,
-    /// A visit ends by a reset, at any moment.
+    /// A visit ends with a reset, at any moment.
     resets = 400,
-    /// A client does not read for a while, and sends on.
+    /// A client does not read for a while, and continues to send.
     stuck_readers = 50,
     /// A client is silent for a while.
     silence = 60,
-    /// The socket to a client has little room.
+    /// The socket to a client has little capacity.
     narrow = 600,
-    /// A client stays when all is said, until it is closed.
+    /// A client stays after its last request, until the server closes the connection.
     squatters = 200,
-    /// A socket is closed with something in it that was not read, or with more on its way, and the reset that answers
-    /// that overtakes what the client was sent last: it is lost.
+    /// A socket is closed with unread data in it or in flight, and the reset that answers the data overtakes the last
+    /// bytes that were sent to the client, which are lost.
     overtaken = 1024,
     /// A job takes long.
     slow_jobs = 60,
     /// A job fails.
     failing_jobs = 200,
-    /// A worker dies, and its jobs with it.
+    /// A worker dies, and its jobs are lost.
     dying_workers = 40,
-    /// A job's end is told again, when it is long gone.
+    /// The end of a job is reported again long after the job.
     stale_jobs = 200,
-    /// A task is cancelled, wherever it waits.
+    /// A task is cancelled, whatever it waits for.
     cancels = 30,
-    /// A task is named, for nothing.
+    /// A task is named without a reason.
     wakes = 200,
     /// The host wakes up just before a deadline.
     early = 200,
-    /// The host's wait is interrupted before anything has happened.
+    /// The host's wait is interrupted before any event.
     interrupted = 200,
-    /// A step takes long: while it does, clients go on, and deadlines pass.
+    /// A step takes long: meanwhile clients act, and deadlines pass.
     slow_steps = 300,
-    /// The host takes long between its look at the sources and the next turn.
+    /// The host takes long between its poll of the sources and the next turn.
     slow_looks = 30,
-    /// The host's wait takes longer than it should, as that of a process which was stopped.
+    /// The host's wait takes longer than it should, as for a process that was stopped.
     oversleeps = 60,
     /// The clock jumps, mostly ahead, and at times back.
     jumps = 4,
 }
 
 impl Plan {
-    /// A run as luck will have it, of some hundred steps mostly.
+    /// Draws a random plan, mostly of some hundred steps.
     #[must_use]
     pub fn drawn(rng: &mut Rng) -> Self {
         let clients = *rng.pick(&[1, 2, 3, 5, 8, 20]);
@@ -146,7 +148,7 @@ impl Plan {
             haste: *rng.pick(&[5_000, 1, 100_000]),
             stops_at: (rng.below(4) == 3).then(|| u64::from(rng.below(400))),
             capacity: Capacity {
-                // A closed connection may linger beside the one that comes after it.
+                // A closed connection may linger while its successor is already open.
                 tasks: room(rng, 2 * crowd),
                 sources: room(rng, 2 * crowd),
                 jobs: [crowd, 1, 0][rng.below(3) as usize],
@@ -159,7 +161,7 @@ impl Plan {
         }
     }
 
-    /// So many clients, all faults, and no end before `steps` steps.
+    /// Returns a plan with this number of clients, all faults, and no end before `steps` steps.
     #[must_use]
     pub fn endless(clients: u32, steps: u64) -> Self {
         let crowd = clients as usize + 1;
@@ -171,7 +173,8 @@ impl Plan {
             haste: 100_000,
             stops_at: None,
             capacity: Capacity {
-                // Some of the closed ones linger beside those that come after them; at times there is no room for that.
+                // Some closed connections linger while their successors are already open; at times the capacity does
+                // not suffice.
                 tasks: crowd + 8,
                 sources: crowd + 8,
                 jobs: crowd / 4,
@@ -185,7 +188,7 @@ impl Plan {
     }
 }
 
-/// In a line, for people.
+/// Formats the plan as a line for people.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clients, visits, requests, capacity, .. } = self;

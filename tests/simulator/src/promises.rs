@@ -1,9 +1,10 @@
 //! The promises of the kernel, checked before each step of a task and around each turn.
 //!
-//! What is checked comes from two sides: [`Kernel::audit`] compares the kernel's structures with each other (the
-//! whole of it where tasks are few, and once a turn, and otherwise what a step can have changed), and what
-//! is written down here (who said it waits for what, who was next on the queue) and as [`Evidence`] (what the kernel was
-//! told) is compared with what the kernel does. What is wrong is a sentence, with the number of the promise.
+//! The checks have two sources. [`Kernel::audit`] compares the kernel's structures with each other: all of them if
+//! there are few tasks, and once in each turn; otherwise only those that a step can have changed. Besides, the kernel's
+//! behaviour is compared with the record in this module (what each task waits for, and the order of the run queue) and
+//! with [`Evidence`] (the news that the kernel has received). A violation is a sentence that begins with the number of
+//! the promise.
 
 use sinbin_core::{
     Broken, IdMap, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait,
@@ -12,24 +13,24 @@ use sinbin_core::{
 
 use crate::evidence::Evidence;
 
-/// What the promises are held against.
+/// The record with which the kernel's behaviour is compared.
 pub(crate) struct Promises {
-    /// The run queue, as it was when a task last began a step.
+    /// The run queue when a task last began a step.
     queue: Vec<TaskId>,
-    /// The same, as it is now; kept for its memory.
+    /// The present run queue; the vector is reused to save allocations.
     fresh: Vec<TaskId>,
-    /// Whether the first of the queue has had its step.
+    /// True if the first task of `queue` has had its step.
     first_ran: bool,
-    /// What each task said last.
+    /// The last wait or yield of each task.
     said: IdMap<TaskId, Said>,
-    /// Tasks whose deadline comes with this turn.
+    /// Tasks whose deadline passes with this turn.
     due: Vec<TaskId>,
     turn: u64,
-    /// When it began.
+    /// The time at which the turn began.
     now: Instant,
-    /// When the last turn began that a look at all sources came before.
+    /// The start of the last turn that followed a complete poll of the sources.
     looked: Instant,
-    /// All that happened before this moment has been told: the look before this turn began after it.
+    /// The kernel has received all news up to this time, because the poll before this turn began after it.
     seen: Instant,
     /// The turn in which the whole kernel was last audited.
     audited: u64,
@@ -54,22 +55,22 @@ impl Default for Promises {
     }
 }
 
-/// So many tasks are few.
+/// The largest number of tasks for which the whole kernel is audited before each step.
 const FEW: usize = 32;
 
 #[derive(Clone, Copy)]
 struct Said {
-    /// `None` if it yielded.
+    /// The wait, or `None` if the task yielded.
     wait: Option<Wait>,
     turn: u64,
-    /// The number of the last news of [`Evidence`] then.
+    /// The number of the last news of [`Evidence`] at that time.
     news: u64,
-    /// When that was.
+    /// The time.
     at: Instant,
 }
 
 impl Promises {
-    /// Notes that a turn begins at `now`, of which the kernel has not heard yet.
+    /// Notes that a turn begins at `now`, before the kernel receives that time.
     pub(crate) fn begin_turn(&mut self, kernel: &Kernel<Limits>, now: Instant, has_looked: bool) {
         self.turn += 1;
         self.due.clear();
@@ -85,7 +86,7 @@ impl Promises {
         }
     }
 
-    /// The task is about to have a step.
+    /// Checks the kernel before a step of the task.
     pub(crate) fn before_step(
         &mut self,
         kernel: &Kernel<Limits>,
@@ -95,13 +96,14 @@ impl Promises {
         self.steps += 1;
         let last = self.queue.first().copied().filter(|_| self.first_ran);
         let queued = self.check_queue(kernel, task)?;
-        self.audit(kernel, last, queued).map_err(|broken| format!("the audit says: not so: {}", broken.0))?;
-        let wake_reason = kernel.wake_reason(task).ok_or("promise 1: a task runs that is gone")?;
+        self.audit(kernel, last, queued)
+            .map_err(|broken| format!("the audit failed, this does not hold: {}", broken.0))?;
+        let wake_reason = kernel.wake_reason(task).ok_or("promise 1: a task runs that has ended")?;
         evidence.check_asked(task, wake_reason)?;
         self.check_woken(evidence, task, wake_reason)
     }
 
-    /// What the task is told is so, and it is why it runs.
+    /// Checks that the wake reason of the task is true.
     fn check_woken(&self, evidence: &Evidence, task: TaskId, wake_reason: WakeReason) -> Result<(), String> {
         let Some(said) = self.said(task) else {
             let is_first = wake_reason == WakeReason::Spawned;
@@ -117,32 +119,30 @@ impl Promises {
         match (&said.wait, wake_reason) {
             (_, WakeReason::Spawned) => Err(format!("promise 1: task {task} begins twice")),
             (None, WakeReason::Yielded | WakeReason::Cancelled) => Ok(()),
-            (None, _) => {
-                Err(format!("promise 2: task {task} waits for nothing, and is told {wake_reason:?}"))
-            }
+            (None, _) => Err(format!("promise 2: task {task} has yielded, and is woken as {wake_reason:?}")),
             (Some(_), WakeReason::Yielded) => {
-                Err(format!("promise 2: task {task} waits, and runs for nothing"))
+                Err(format!("promise 2: task {task} waits, and runs without a reason"))
             }
             (Some(wait), WakeReason::TimedOut) if wait.deadline() > self.now => {
-                Err(format!("promise 2: task {task} is told of a deadline that has not come"))
+                Err(format!("promise 2: task {task} is woken by a deadline that has not passed"))
             }
-            (Some(wait), WakeReason::TimedOut) if wait.deadline() > self.seen => Err(format!(
-                "promise 10: task {task} is told of a deadline before the sources were looked at"
-            )),
+            (Some(wait), WakeReason::TimedOut) if wait.deadline() > self.seen => {
+                Err(format!("promise 10: task {task} is woken by a deadline before the sources were polled"))
+            }
             (Some(_), WakeReason::TimedOut) => Ok(()),
             (Some(wait), WakeReason::Busy) if self.is_taken(task, wait) => Ok(()),
             (Some(wait), _) if evidence.is_for(wake_reason, wait, said.news) => Ok(()),
             (Some(wait), _) => {
                 let targets: Vec<_> = wait.targets().collect();
                 Err(format!(
-                    "promise 2: task {task} waits for {targets:?}, and is told {wake_reason:?} without news of that"
+                    "promise 2: task {task} waits for {targets:?}, and is woken as {wake_reason:?} without news of that"
                 ))
             }
         }
     }
 
-    /// Whether something that the task waits for is waited for already: by another task, or by itself. Who was in its way
-    /// is behind it in the queue, or still waits, and has said nothing since.
+    /// Returns true if something that the task waits for is already waited for, by another task or by the task itself.
+    /// The other task is behind this one in the queue, or still waits, and its record has not changed since.
     #[cold]
     fn is_taken(&self, task: TaskId, wait: &Wait) -> bool {
         let others = self.said.iter().filter(|(other, _)| *other != task);
@@ -157,8 +157,8 @@ impl Promises {
         })
     }
 
-    /// Audits the whole kernel before each step where tasks are few, and before the first of each turn where they are
-    /// many: the other steps have changed no task but the `last` that ran, and those who were queued since.
+    /// Audits the whole kernel: before each step if there are few tasks, otherwise only before the first step of each
+    /// turn. The other steps have changed no tasks except the `last` one that ran and the `queued` ones.
     fn audit(&mut self, kernel: &Kernel<Limits>, last: Option<TaskId>, queued: usize) -> Result<(), Broken> {
         if kernel.count() <= FEW || self.audited != self.turn {
             self.audited = self.turn;
@@ -168,7 +168,7 @@ impl Promises {
         fresh.try_for_each(|task| kernel.audit_task(*task))
     }
 
-    /// Whether the deadline of its last wait has come, whatever woke it.
+    /// Returns true if the deadline of the task's last wait has passed, whatever woke it.
     pub(crate) fn is_late(&self, task: TaskId) -> bool {
         let wait = self.said(task).and_then(|said| said.wait.as_ref());
         wait.is_some_and(|wait| wait.deadline() <= self.seen)
@@ -180,7 +180,7 @@ impl Promises {
         said.wait.filter(|wait| wait.deadline() > said.at)
     }
 
-    /// Notes the step that a task has had.
+    /// Records a step of a task.
     pub(crate) fn after_step(&mut self, evidence: &mut Evidence, task: TaskId, step: &Step, at: Instant) {
         self.first_ran = true;
         let wait = match step {
@@ -195,29 +195,29 @@ impl Promises {
         self.said.insert(task, Said { wait, turn: self.turn, news: evidence.news(), at });
     }
 
-    /// The turn is over, and so many steps were had.
+    /// Checks the kernel at the end of a turn.
     pub(crate) fn end_turn(&mut self, kernel: &Kernel<Limits>) -> Result<(), String> {
         for task in &self.due {
             if self.said(*task).is_some_and(|said| said.turn != self.turn) {
-                return Err(format!("promise 2: task {task} was not told that its deadline has come"));
+                return Err(format!("promise 2: task {task} was not woken by its deadline"));
             }
         }
         let Rest::Until(until) = kernel.rest() else { return Ok(()) };
         let waiting = self.said.iter().filter(|(task, _)| waits(kernel, *task));
         let first = waiting.filter_map(|(_, said)| Some(said.wait?.deadline())).min();
         if until <= kernel.now() {
-            return Err(format!("promise 10: the host is to wait until {until:?}, which has passed"));
+            return Err(format!("promise 10: the host should wait until {until:?}, which has passed"));
         }
         match first {
             Some(first) if first < until => Err(format!(
-                "promise 2: the host may sleep until {until:?}, and a deadline comes at {first:?}"
+                "promise 2: the host may sleep until {until:?}, although a deadline is at {first:?}"
             )),
             _ => Ok(()),
         }
     }
 
-    /// The host has heard of all changes: whoever waits for readiness is watched for that. `watched` says for what a
-    /// source is.
+    /// Checks, after the host has received all changes of interest, that the host watches every source for the
+    /// readiness that a task waits for. `watched` returns the watched interest of a source.
     pub(crate) fn after_changes(
         &self,
         kernel: &Kernel<Limits>,
@@ -232,14 +232,15 @@ impl Promises {
             };
             if let Some(what) = said.wait.and_then(|wait| wait.targets().find(is_lost)) {
                 return Err(format!(
-                    "promise 2: task {task} waits for {what:?}, and the host does not watch"
+                    "promise 2: task {task} waits for {what:?}, which the host does not watch"
                 ));
             }
         }
         Ok(())
     }
 
-    /// The kernel was told that `source` is ready, and who waited for that is ready now. A hangup ends every wait for it.
+    /// Checks, after the kernel has learnt that `source` is ready, that the task that waited for that is ready now. A
+    /// hangup ends every wait for the source.
     pub(crate) fn after_ready(
         &self,
         kernel: &Kernel<Limits>,
@@ -264,8 +265,8 @@ impl Promises {
         }
     }
 
-    /// The queue is what it was, but for the first, which has had its step, and for new ones at the end.
-    /// Returns how many those are.
+    /// Checks that the queue is unchanged, except that the first task is removed after its step, and new tasks are
+    /// appended. Returns the number of new tasks.
     fn check_queue(&mut self, kernel: &Kernel<Limits>, task: TaskId) -> Result<usize, String> {
         self.fresh.clear();
         self.fresh.extend(kernel.queue());
@@ -282,7 +283,7 @@ impl Promises {
         Ok(queued)
     }
 
-    /// What a task that is there said last.
+    /// Returns the record of a task.
     fn said(&self, task: TaskId) -> Option<&Said> {
         self.said.get(task)
     }

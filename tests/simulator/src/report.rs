@@ -1,34 +1,34 @@
-//! What a run came to.
+//! The result of a run.
 
 use std::time::Duration;
 
-/// Counts of a run, or of many.
+/// Counts of one run, or of many.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Report {
-    /// Steps of tasks; before each, the promises were checked.
+    /// Steps of tasks; the promises were checked before each.
     pub steps: u64,
     /// Turns of the loop.
     pub turns: u64,
-    /// Connections that were taken.
+    /// Connections that were accepted.
     pub connections: u64,
     /// Answers that were checked.
     pub answers: u64,
-    /// Jobs that were begun.
+    /// Jobs that were submitted.
     pub jobs: u64,
-    /// Bytes that the service read.
+    /// Bytes that the service received.
     pub received: u64,
-    /// Bytes that it sent.
+    /// Bytes that the service sent.
     pub sent: u64,
-    /// Sends of nothing: calls of the system that could have been saved.
+    /// Sends without bytes: system calls that could have been saved.
     pub empty_sends: u64,
-    /// Time that passed in the run.
+    /// Virtual time that passed in the run.
     pub simulated: Duration,
-    /// A sum of all that happened: two runs are the same where this is.
+    /// A checksum of everything that happened: equal runs have equal sums.
     pub sum: u64,
 }
 
 impl Report {
-    /// Adds what another run came to.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.turns += other.turns;
@@ -43,23 +43,23 @@ impl Report {
     }
 }
 
-/// A run that is over.
+/// The end of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// What it came to.
+    /// The counts or the failure.
     pub outcome: Result<Report, Failure>,
-    /// Its decisions, where `rng` was recorded.
+    /// The decisions, if they were recorded.
     pub tape: Vec<u32>,
-    /// What happened, where that was asked for.
+    /// The story, if it was recorded.
     pub story: String,
 }
 
-/// A run that went wrong.
+/// The failure of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// What was wrong first.
+    /// The first violation.
     pub what: String,
-    /// After so many steps of tasks.
+    /// The number of steps of tasks before it.
     pub step: u64,
 }
 

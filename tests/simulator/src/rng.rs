@@ -1,13 +1,14 @@
-//! Decisions: all that is random in a run, and the tape it leaves.
+//! Decisions: the source of all randomness in a run, and the tape that records it.
 
-/// The source of every decision of a run: a seed, or a tape of decisions that were made before.
+/// The source of every decision of a run: a seed, or a tape of earlier decisions.
 ///
-/// 0 is the friendly choice every time, and past the end of a tape all are friendly. So every run comes to an end, and
-/// what a failing run needs of bad luck can be found by leaving things out ([`shrink`](crate::shrink)).
+/// The decision 0 is always the friendly one, without a fault, and all decisions past the end of a tape are 0. Every
+/// run therefore ends, and the faults that a failing run needs can be found by leaving out decisions
+/// ([`shrink`](crate::shrink)).
 #[derive(Clone, Debug)]
 pub struct Rng {
     from: From,
-    /// What was decided, if that is to be known.
+    /// The decisions so far, if they are recorded.
     tape: Option<Vec<u32>>,
     calm: bool,
 }
@@ -18,46 +19,46 @@ enum From {
     Tape { tape: Vec<u32>, at: usize },
 }
 
-/// Rates are given in this many: half of them is every second time.
+/// The denominator of rates: a rate of half of it means every second time.
 pub const OFTEN: u32 = 1024;
 
 impl Rng {
-    /// The decisions of a seed. They are the same for ever, on every machine.
+    /// Creates the decisions of a seed. They never change, and are equal on every machine.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self { from: From::Seed(seed), tape: None, calm: false }
     }
 
-    /// The decisions of a tape, and friendly ones after its end.
+    /// Creates the decisions of a tape, with friendly ones after its end.
     #[must_use]
     pub fn replayed(tape: &[u32]) -> Self {
         Self { from: From::Tape { tape: tape.to_vec(), at: 0 }, tape: None, calm: false }
     }
 
-    /// The same, and the tape is kept.
+    /// Records the decisions on a tape.
     #[must_use]
     pub fn recorded(self) -> Self {
         Self { tape: Some(Vec::new()), ..self }
     }
 
-    /// What was decided so far, where it was recorded.
+    /// Returns the recorded decisions, or an empty tape if they are not recorded.
     #[must_use]
     pub fn into_tape(self) -> Vec<u32> {
         self.tape.unwrap_or_default()
     }
 
-    /// From here on, everything is friendly.
+    /// Makes all further decisions friendly.
     pub fn calm_down(&mut self) {
         self.calm = true;
     }
 
-    /// Whether everything is friendly by now.
+    /// Returns true if all further decisions are friendly.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.calm
     }
 
-    /// One of `choices`: a number below that, 0 where there is no choice.
+    /// Returns a number below `choices`, or 0 if there is no choice.
     #[inline]
     pub fn below(&mut self, choices: u32) -> u32 {
         if self.calm || choices < 2 {
@@ -79,19 +80,19 @@ impl Rng {
         choice
     }
 
-    /// A number from `least` to `most`; `least` is the friendly one.
+    /// Returns a number from `least` to `most`; `least` is the friendly one.
     #[inline]
     pub fn between(&mut self, least: u32, most: u32) -> u32 {
         least + self.below(most.saturating_sub(least).saturating_add(1))
     }
 
-    /// Whether something happens that does so `rate` times in [`OFTEN`].
+    /// Returns true with a probability of `rate` in [`OFTEN`].
     #[inline]
     pub fn strikes(&mut self, rate: u32) -> bool {
         rate > 0 && self.below(OFTEN) >= OFTEN.saturating_sub(rate)
     }
 
-    /// How much of `all` goes through at once: all of it, but `rate` times in [`OFTEN`] a part, or nothing.
+    /// Returns how much of `all` passes at once: everything, or, `rate` times in [`OFTEN`], a part or nothing.
     #[inline]
     pub fn part(&mut self, all: usize, rate: u32) -> usize {
         if all == 0 || !self.strikes(rate) {
@@ -106,13 +107,14 @@ impl Rng {
         }
     }
 
-    /// One of `these`, of which there must be one; the first is the friendly one.
+    /// Returns one of `these`, which must not be empty; the first is the friendly one.
     pub fn pick<'t, T>(&mut self, these: &'t [T]) -> &'t T {
         &these[self.below(u32::try_from(these.len()).unwrap_or(u32::MAX)) as usize]
     }
 }
 
-/// Steele, Lea and Flood's SplitMix64: what a seed means must never change, so it is written out here.
+/// Returns the next output of Steele, Lea and Flood's SplitMix64. The algorithm is written out here because the meaning
+/// of a seed must never change.
 #[inline]
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

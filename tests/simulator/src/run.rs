@@ -1,7 +1,7 @@
-//! A run: the loop of a host, with clients instead of a network.
+//! A run: the loop of a host, with simulated clients instead of a network.
 //!
-//! A round of it is a [`turn`] of the tasks, clients who come and go ([`visits`]), bad luck, and a [`rest`] in
-//! which time passes and the [`poller`] says what is ready; and at the [`end`] nothing may be left behind.
+//! A round consists of a [`turn`] of the tasks, [`visits`] of clients, faults, and a [`rest`] in which time passes and
+//! the [`poller`] reports readiness. At the [`end`] no resource may be left.
 
 mod end;
 mod poller;
@@ -23,7 +23,7 @@ use crate::story::Story;
 use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
-/// A service, its clients, and all that happens to them.
+/// A service, its clients, and the state of their run.
 pub struct Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
@@ -33,10 +33,11 @@ where
     pub(crate) world: World<S, T>,
     talks: M,
     acceptor: TaskId,
-    /// All sources have been looked at since the last turn.
+    /// True if all sources have been polled since the last turn.
     has_looked: bool,
     visits: u64,
-    /// When, in turns, something last came about after luck had turned; and how much had then.
+    /// After faults have ended: the number of the turn in which the last progress was made, and the progress up to
+    /// then.
     calm_since: Option<(u64, u64)>,
 }
 
@@ -46,15 +47,15 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// A run of `service` by `plan`, for clients that `talks` makes.
+    /// Creates a run of `service` by `plan`, with clients that `talks` creates.
     pub fn new(service: S, plan: &Plan, rng: Rng, talks: M) -> Self {
         Self::telling(service, plan, rng, talks, Story::default())
     }
 
-    /// The same, and more is checked, which holds of services like those that sinbin ships as state machines: a task ends
-    /// for the silence of its client in a step that is told of the deadline, and no task wakes or cancels another, so
-    /// that whoever is told so must have been named or cancelled by the simulation. `async fn`s wake each other where they
-    /// join, or share a lock or a group, and may look at the time whenever they run.
+    /// Enables more checks, which hold for services like those that sinbin ships as state machines: a task only closes
+    /// a silent connection in a step whose wake reason is the deadline, and no task wakes or cancels another, so every
+    /// name and every cancellation must come from the simulation. `async fn`s are different: they wake each other when
+    /// they join, or share a lock or a group, and may read the clock in any step.
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.world.tasks_read_clocks = false;
@@ -64,17 +65,16 @@ where
 
     pub(crate) fn telling(service: S, plan: &Plan, rng: Rng, talks: M, story: Story) -> Self {
         let mut plan = plan.clone();
-        // The least that anything can be done with.
+        // Two is the minimum with which anything can run.
         plan.capacity.tasks = plan.capacity.tasks.max(2);
         plan.capacity.sources = plan.capacity.sources.max(2);
         let mut executor = Executor::new(&plan.capacity.limits());
         let mut world = World::new(service, &plan, rng, story);
-        let listener =
-            executor.kernel.open().unwrap_or_else(|_| unreachable!("there is room for two sources"));
+        let listener = executor.kernel.open().unwrap_or_else(|_| unreachable!("two sources fit"));
         world.insert(listener, Role::Listener);
         world.listener = Some(listener);
         let acceptor = executor.spawn(SimTask::Accept(Acceptor::new(listener)));
-        let acceptor = acceptor.unwrap_or_else(|_| unreachable!("there is room for two tasks"));
+        let acceptor = acceptor.unwrap_or_else(|_| unreachable!("two tasks fit"));
         let mut run =
             Self { executor, world, talks, acceptor, has_looked: true, visits: 0, calm_since: None };
         for number in 0..plan.clients as usize {
@@ -87,12 +87,12 @@ where
     ///
     /// # Errors
     ///
-    /// The first thing that was wrong.
+    /// Returns the first violation.
     pub fn run(mut self) -> Result<Report, Failure> {
         self.run_to_the_end()
     }
 
-    /// The same; what panics is a failure as well.
+    /// Runs to the end. A panic is a failure as well.
     pub(crate) fn run_to_the_end(&mut self) -> Result<Report, Failure> {
         let outcome = catch(|| self.go());
         let caught = match outcome {
@@ -104,8 +104,8 @@ where
         Err(self.failure(what.unwrap_or(caught)))
     }
 
-    /// Drops the tasks of a run that has ended in a panic, one by one: each may panic when it is dropped, and two at once
-    /// would end the process before anybody is told the seed.
+    /// Drops the tasks of a run that has ended in a panic, one by one. The destructor of each may panic, and two panics
+    /// at once would end the process before the seed is reported.
     pub(crate) fn drop_tasks(&mut self) {
         self.executor.drain(|task| {
             catch(|| drop(task)).ok();
@@ -128,7 +128,7 @@ where
         Ok(self.report())
     }
 
-    /// Runs to the end, and tells its decisions (if the luck was recorded) beside the outcome.
+    /// Runs to the end, and returns the outcome with the recorded decisions and the story.
     pub fn run_recorded(mut self) -> Ended {
         let outcome = self.run_to_the_end();
         let World { rng, story, .. } = self.world;

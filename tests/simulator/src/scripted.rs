@@ -1,4 +1,4 @@
-//! Conversations that are told step by step.
+//! Conversations that a test controls step by step.
 
 mod client;
 mod outside;
@@ -20,15 +20,15 @@ use crate::run::Simulation;
 use crate::story::Story;
 use crate::world::World;
 
-/// How much of a job is computed at once, in the job's units.
+/// The units of a job that are computed at once.
 const SLICE: u32 = 20_000;
 
-/// A service in virtual time, and clients that do what they are told: for tests that read as a story.
+/// A service in virtual time with clients that a test controls, for tests that read like a story.
 ///
-/// Clients act at once, and never wait. The service runs when it is told to, by [`drive`](Self::drive),
-/// [`wait`](Self::wait) or [`step`](Self::step); before each step of its tasks the promises are checked, as in every
-/// run, and what it sends is held against what the client's [`ClientModel`] says that it owes. Nobody acts by chance, but
-/// whatever the plan says goes wrong does so, as luck will have it.
+/// Clients act at once, and never wait. The service runs only in [`drive`](Self::drive), [`wait`](Self::wait) and
+/// [`step`](Self::step). The promises are checked before each step of its tasks, as in every run, and the bytes that
+/// the service sends are compared with those that the client's [`ClientModel`] expects. Clients never act at random, but the
+/// faults of the plan happen at random.
 ///
 /// ```
 /// use sinbin_core::fib_service::Fib;
@@ -58,16 +58,17 @@ where
     failed: Option<Failure>,
 }
 
-/// A client of a [`Scripted`] simulation, for as long as that lives. Given to another simulation, it is another client or
-/// a panic.
+/// The id of a client of a [`Scripted`] simulation, valid as long as the simulation lives. Another simulation maps the
+/// id to another client, or panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientId(usize);
 
 impl Plan {
-    /// Room for so many connections at a time, a worker, and nothing that goes wrong: what scripts begin with.
+    /// Returns a plan with capacity for this number of connections, one worker, and no faults. Scripts usually begin
+    /// with this plan.
     #[must_use]
     pub fn friendly(connections: usize) -> Self {
-        // Beside them there is the listener.
+        // The listener takes one more slot.
         let places = connections + 1;
         let capacity =
             Capacity { tasks: places, sources: places, jobs: places, blocks: places, block_size: 16 << 10 };
@@ -91,19 +92,19 @@ where
     S: Service<Conn: Task<World<S, T>>>,
     T: ClientModel,
 {
-    /// A service without clients. Of the plan, what it says of clients is of no use here, and nor is when the service is to
-    /// stop. A service with an idle timeout has it in the plan as well.
+    /// Creates a simulation without clients. The plan's clients and its time to stop are ignored. The idle timeout of a
+    /// service must be in the plan as well.
     pub fn new(service: S, plan: &Plan, rng: Rng) -> Self {
         Self::begin(service, plan, rng, Story::default())
     }
 
-    /// The same, and what happens is told as a story.
+    /// Creates a simulation that records its story.
     pub fn told(service: S, plan: &Plan, rng: Rng) -> Self {
         Self::begin(service, plan, rng, Story::of(true))
     }
 
-    /// The same, and more is checked, as [`Simulation::strict`] says: of a service whose tasks do not wake or cancel each
-    /// other, and do not look at the time to see whether a client is late.
+    /// Enables more checks, as [`Simulation::strict`] does. They hold for services whose tasks do not wake or cancel
+    /// each other, and do not read the clock to find out whether a client is late.
     #[must_use]
     pub fn strict(self) -> Self {
         Self { run: self.run.strict(), ..self }
@@ -111,24 +112,24 @@ where
 
     fn begin(service: S, plan: &Plan, rng: Rng, story: Story) -> Self {
         let plan = Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ..plan.clone() };
-        let nobody: fn(&mut Rng) -> T = |_| unreachable!("nobody comes by chance");
+        let nobody: fn(&mut Rng) -> T = |_| unreachable!("scripts have no random clients");
         let mut run = Simulation::telling(service, &plan, rng, nobody, story);
         run.world.slice = Some(SLICE);
         Self { run, failed: None }
     }
 
-    /// What time it is. It begins with 0.
+    /// Returns the virtual time, which begins with 0.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.run.world.now.since(Instant::ZERO)
     }
 
-    /// Runs a turn of the service, and what happens after it. If nothing does, time passes until something does, and at
-    /// last until `until`. Returns whether something did before.
+    /// Runs a turn of the service, and the events after it. If neither does anything, time passes until an event is
+    /// due, but at most until `until`. Returns true if something happened.
     ///
     /// # Errors
     ///
-    /// The first thing that was wrong; from then on, always that.
+    /// Returns the first violation. All later calls return it again.
     pub fn step(&mut self, until: Duration) -> Result<bool, Failure> {
         if let Some(failure) = &self.failed {
             return Err(failure.clone());
@@ -148,12 +149,12 @@ where
         outcome
     }
 
-    /// Runs the service until it waits for a client, or for a deadline that has not come. Jobs are computed, which takes
-    /// time; one that never ends keeps this from ending.
+    /// Runs the service until it waits for a client, or for a deadline that has not passed. Jobs are computed, which
+    /// takes virtual time; a job that never ends keeps this function from returning.
     ///
     /// # Errors
     ///
-    /// As [`step`](Self::step).
+    /// Fails as [`step`](Self::step) does.
     pub fn drive(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.now();
@@ -164,21 +165,21 @@ where
         }
     }
 
-    /// Lets so much time pass, with all that happens in it.
+    /// Lets this span of virtual time pass, with all events in it.
     ///
     /// # Errors
     ///
-    /// As [`step`](Self::step).
+    /// Fails as [`step`](Self::step) does.
     pub fn wait(&mut self, span: Duration) -> Result<(), Failure> {
         let until = self.now() + span;
-        // A turn may take a little longer.
+        // A turn may end a little later.
         while self.step(until)? && self.now() <= until {}
         Ok(())
     }
 
-    /// Closes all clients that are still there, asks the service to stop, and runs to the end. From here on nothing goes
-    /// wrong any more; what is owed has to come, and nothing may be left behind. A job that never ends is a failure, unless
-    /// its client was [reset](Self::reset).
+    /// Closes all clients that are still open, asks the service to stop, and runs to the end. No more faults happen.
+    /// All answers that are owed have to arrive, and no resource may be left. A job that never ends is a failure,
+    /// unless its client was [reset](Self::reset).
     pub fn end(mut self) -> Ended {
         for number in 0..self.run.world.peers.len() {
             self.close(ClientId(number));
@@ -192,7 +193,7 @@ where
         Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
-    /// A client connects. `client_model` knows what it is owed for what it is told to say.
+    /// Connects a client. `client_model` determines the answers that the client is owed.
     pub fn connect(&mut self, client_model: T) -> ClientId {
         let world = &mut self.run.world;
         let number = world.peers.len();
@@ -201,34 +202,35 @@ where
         ClientId(number)
     }
 
-    /// The client sends as much of `bytes` as there is room for: some 64 KiB that are not read yet. Returns how much.
+    /// Sends as much of `bytes` as fits: at most 64 KiB can be unread. Returns the number of bytes.
     ///
     /// # Errors
     ///
-    /// As a socket that does not block: [`WouldBlock`](io::ErrorKind::WouldBlock) where there is no room now,
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) where either side has closed, and
-    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
+    /// Fails as a nonblocking socket does: with [`WouldBlock`](io::ErrorKind::WouldBlock) if no capacity is available,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if either side has closed, and
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) after a reset.
     pub fn send(&mut self, client: ClientId, bytes: &[u8]) -> io::Result<usize> {
         self.run.world.scripted_send(client.0, bytes)
     }
 
-    /// The client takes what was sent to it, as much as `room` holds. Returns how much; 0 at the end.
+    /// Receives the bytes that were sent to the client, at most as many as fit into `room`. Returns the number of
+    /// bytes; 0 at the end of the stream.
     ///
     /// # Errors
     ///
-    /// As a socket that does not block: [`WouldBlock`](io::ErrorKind::WouldBlock) where there is nothing yet, and
-    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
+    /// Fails as a nonblocking socket does: with [`WouldBlock`](io::ErrorKind::WouldBlock) if no bytes are available
+    /// yet, and [`ConnectionReset`](io::ErrorKind::ConnectionReset) after a reset.
     pub fn receive(&mut self, client: ClientId, room: &mut [u8]) -> io::Result<usize> {
         self.run.world.scripted_receive(client.0, room)
     }
 
-    /// From here on, so many bytes can be sent to the client that it has not taken: the room of the sockets between. At
-    /// first that is 64 KiB, unless the plan says that it is [narrow](Faults::narrow).
+    /// Sets the number of bytes that can be sent to the client before it reads: the capacity of the sockets between
+    /// both. The initial value is 64 KiB, unless the plan makes the socket [narrow](Faults::narrow).
     pub fn narrow(&mut self, client: ClientId, room: usize) {
         self.run.world.scripted_room(client.0, room);
     }
 
-    /// The client takes all that is there.
+    /// Receives everything that is available.
     pub fn take(&mut self, client: ClientId) -> Vec<u8> {
         let mut all = Vec::new();
         let mut room = [0; 4096];
@@ -238,18 +240,18 @@ where
         all
     }
 
-    /// The client says that it has sent its last byte.
+    /// Half-closes the connection of the client.
     pub fn half_close(&mut self, client: ClientId) {
         self.run.world.scripted_half_close(client.0);
     }
 
-    /// The client closes its socket, as a process that ends does: what was sent to it and not taken, or is sent to it later,
-    /// is answered by a reset.
+    /// Closes the client's socket, as a process that ends does. If bytes that were sent to the client are unread, or
+    /// arrive later, the connection is reset.
     pub fn close(&mut self, client: ClientId) {
         self.run.world.scripted_close(client.0);
     }
 
-    /// The client breaks the connection off. What was not read is lost, on both sides.
+    /// Resets the connection. Bytes that were not read are lost on both sides.
     pub fn reset(&mut self, client: ClientId) {
         self.run.world.scripted_reset(client.0);
     }

@@ -1,4 +1,4 @@
-//! Runs of the services that sinbin ships, and of the same as `async fn`s.
+//! Runs of the services that sinbin ships, and of the services written as `async fn`s.
 
 mod tasks;
 
@@ -19,27 +19,27 @@ use crate::run::Simulation;
 use crate::story::Story;
 use crate::world::World;
 
-/// One of the shipped services, as luck will have it, by a plan that luck draws; told as a story if that is asked for,
-/// which begins with the service and the plan.
+/// Runs a random shipped service by a random plan. The run records its story if `told` is set; the story begins with
+/// the service and the plan.
 #[must_use]
 pub fn shipped(mut rng: Rng, told: bool) -> Ended {
     let plan = Plan::drawn(&mut rng);
     shipped_by(&plan, rng, told)
 }
 
-/// The same by a plan of the caller's.
+/// Runs a random shipped service by `plan`. The run records its story if `told` is set.
 #[must_use]
 pub fn shipped_by(plan: &Plan, rng: Rng, told: bool) -> Ended {
     draw(plan, rng, Story::of(told))
 }
 
-/// The same without a story. While it runs, `steps` says how many steps there were so far.
+/// Runs a random shipped service by `plan`, without a story. Meanwhile `steps` holds the number of steps so far.
 #[must_use]
 pub fn shipped_watched(plan: &Plan, rng: Rng, steps: &Arc<AtomicU64>) -> Ended {
     draw(plan, rng, Story::watched(Arc::clone(steps)))
 }
 
-/// How many services there are to choose from.
+/// The number of services to choose from.
 const SERVICES: u32 = 12;
 
 const NAMES: [&str; SERVICES as usize] = [
@@ -74,7 +74,7 @@ fn run(service: u32, plan: &Plan, rng: Rng, story: Story) -> Ended {
         8 | 9 => return run_echo_tasks(plan, rng, story),
         _ => Framing::Lines,
     };
-    // Half a line and another are a large number: to compute it would take longer than all the rest.
+    // Two half lines can form a large number, whose computation would take longer than the rest of the run.
     let rules = Rules { framing, max_n: 18, ..Rules::default() };
     let fib = Fib { rules, idle_timeout, ..Fib::default() };
     let is_lost = plan.faults.failing_jobs > 0 || plan.faults.dying_workers > 0;

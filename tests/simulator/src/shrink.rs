@@ -1,13 +1,13 @@
-//! From a run that fails to a short one that fails as well.
+//! Reduction of a failing run to a short one that fails as well.
 
-/// Runs of the subject, at most: what is found by then is short enough.
+/// The most runs of a search. The best tape up to then is short enough.
 const MOST_RUNS: usize = 3000;
 
-/// Leaves out of `tape` whatever `fails` can do without, and makes the rest as friendly as that can be. `fails` is asked
-/// some thousand times at most. What comes back fails, if `tape` does.
+/// Removes the decisions of `tape` that are not needed for a failure, and makes the others as friendly as possible.
+/// Calls `fails` some thousand times at most. If `tape` fails, the returned tape fails as well.
 ///
-/// It is the way of Hypothesis (MacIver and others, 2019): not what was made is shrunk, but the decisions that made it,
-/// so whatever comes out could have come out of a seed.
+/// The method is that of Hypothesis (MacIver and others, 2019): the decisions are shrunk rather than their results, so
+/// every result could have come from a seed.
 pub fn shrink(tape: &[u32], mut fails: impl FnMut(&[u32]) -> bool) -> Vec<u32> {
     let mut best = Tape { tape: tape.to_vec(), runs: 0 };
     loop {
@@ -27,9 +27,9 @@ struct Tape {
 }
 
 impl Tape {
-    /// Takes `other` if that fails too.
+    /// Replaces the tape with `other` if that fails too.
     fn try_other(&mut self, mut other: Vec<u32>, fails: &mut impl FnMut(&[u32]) -> bool) -> bool {
-        // All is friendly past the end.
+        // Decisions past the end are 0, so trailing zeros can be dropped.
         other.truncate(other.iter().rposition(|choice| *choice != 0).map_or(0, |last| last + 1));
         if self.runs >= MOST_RUNS || other == self.tape {
             return false;
@@ -42,7 +42,7 @@ impl Tape {
         fails
     }
 
-    /// Finds how early all can turn friendly.
+    /// Finds the shortest prefix that fails.
     fn cut(&mut self, fails: &mut impl FnMut(&[u32]) -> bool) {
         let (mut least, mut most) = (0, self.tape.len());
         while least < most {
@@ -55,7 +55,7 @@ impl Tape {
         }
     }
 
-    /// Leaves out stretches, long ones first.
+    /// Removes or zeroes ranges of decisions, long ones first.
     fn leave_out(&mut self, fails: &mut impl FnMut(&[u32]) -> bool) {
         let mut len = self.tape.len() / 2;
         while len > 0 {

@@ -1,4 +1,4 @@
-//! The run as a story to read, and the sum by which two runs are known to be the same.
+//! The story of a run for people, and the checksum by which runs are compared.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,42 +6,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sinbin_core::{Instant, Readiness};
 
-/// What is told of a run.
+/// The record of a run.
 #[derive(Default)]
 pub(crate) struct Story {
     lines: Option<String>,
-    /// A sum of all that is told, whether it is kept or not.
+    /// The checksum of all events, whether the story is recorded or not.
     sum: u64,
-    /// Where somebody else looks how many steps there were.
+    /// A counter of steps that another thread reads.
     steps: Option<Arc<AtomicU64>>,
 }
 
 impl Story {
-    /// A story that is kept, or not.
+    /// Creates a story, which is recorded if `told` is set.
     pub(crate) fn of(told: bool) -> Self {
         Self { lines: told.then(String::new), ..Self::default() }
     }
 
-    /// One that is not kept, of a run whose steps are counted in `steps`, too.
+    /// Creates a story that is not recorded, but stores the number of steps in `steps`.
     pub(crate) fn watched(steps: Arc<AtomicU64>) -> Self {
         Self { steps: Some(steps), ..Self::default() }
     }
 
-    /// Says what it is a story of, before all else.
+    /// Writes the first line.
     pub(crate) fn begin(&mut self, what: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             writeln!(lines, "{}", what()).ok();
         }
     }
 
-    /// There were so many steps so far.
+    /// Publishes the number of steps so far.
     pub(crate) fn count(&self, steps: u64) {
         if let Some(seen) = &self.steps {
             seen.store(steps, Ordering::Relaxed);
         }
     }
 
-    /// Tells something at `now`: `what` is written only where it is kept.
+    /// Writes a line at the time `now`. Calls `what` only if the story is recorded.
     #[inline]
     pub(crate) fn tell(&mut self, now: Instant, what: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
@@ -51,7 +51,7 @@ impl Story {
         }
     }
 
-    /// Adds to the sum by which runs are compared.
+    /// Adds a number to the checksum.
     #[inline]
     pub(crate) fn add(&mut self, number: u64) {
         self.sum = (self.sum ^ number).wrapping_mul(0x100_0000_01b3).rotate_left(23);
@@ -66,7 +66,7 @@ impl Story {
     }
 }
 
-/// What a source is ready to do.
+/// Describes the readiness of a source.
 pub(crate) fn ready_to(readiness: Readiness) -> String {
     let words = [
         (Readiness::RECV, "to receive"),

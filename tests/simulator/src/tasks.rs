@@ -1,4 +1,4 @@
-//! The tasks of a run: the shipped ones, looked at before and after each step.
+//! The tasks of a run: the shipped ones, with checks before and after each step.
 
 use std::pin::Pin;
 
@@ -13,11 +13,11 @@ use crate::world::{Role, World};
 
 /// A task of a simulated run.
 pub enum SimTask<S: Service> {
-    /// Takes connections.
+    /// Accepts connections.
     Accept(Acceptor),
-    /// Serves one.
+    /// Serves a connection.
     Serve(S::Conn, SourceId),
-    /// Waits for the peer to take the last answer.
+    /// Waits until the peer has received the last answer.
     Linger(Linger, SourceId),
 }
 
@@ -34,7 +34,7 @@ where
         let checked = promises.before_step(cx.kernel(), &mut evidence, task);
         cx.host.evidence = evidence;
         if let Err(broken) = checked {
-            // A turn of a broken kernel may have no end.
+            // A turn of a broken kernel may never end.
             cx.host.wrong(broken);
             cx.host.promises = promises;
             give_up();
@@ -84,7 +84,7 @@ where
 }
 
 impl<S: Service> SimTask<S> {
-    /// Notes whose step it is, and what the end of it may be blamed on.
+    /// Records the task of the connection, and the reasons that allow this step to close it.
     fn note<T: ClientModel>(
         &self,
         cx: &mut Cx<'_, World<S, T>>,
@@ -109,21 +109,22 @@ impl<S: Service> SimTask<S> {
         let reads_clocks = cx.host.tasks_read_clocks;
         let peer = &mut cx.host.peers[number];
         peer.task = Some(task);
-        // An `async fn` may look at the time, whatever woke it. The excuse is good for this step alone.
-        // Of one that has yielded nobody else knows the deadline, but that it is no earlier than this.
+        // An `async fn` may read the clock, whatever woke it. The reason holds for this step alone. The deadline of a
+        // task that has yielded is unknown, but it is no earlier than this time.
         let may_be_late =
             wake_reason == WakeReason::Yielded && idle.is_some_and(|idle| now >= peer.began_at + idle);
         let is_over = wake_reason == WakeReason::TimedOut || reads_clocks && (is_late || may_be_late);
         peer.timed_out = is_over && idle.is_some();
         let is_early = !reads_clocks && idle.is_some_and(|idle| now < peer.moved_at + idle);
-        // Whether somebody did that was looked at before; it may have been another task.
+        // `check_asked` has already checked that the cancellation was requested; another task may have done it.
         peer.cancelled |= wake_reason == WakeReason::Cancelled;
         if is_over && is_early {
-            cx.host.wrong(format!("client {number} was not silent for as long as it may be"));
+            cx.host.wrong(format!("client {number} was silent for less than the idle timeout"));
         }
     }
 
-    /// A deadline ends a wait only for what had not happened when it came, and a silence is as long as it may be.
+    /// Checks that no condition of the wait held before its deadline, and that the client was silent for the whole idle
+    /// timeout.
     fn check_deadline<T: ClientModel>(&self, cx: &mut Cx<'_, World<S, T>>, task: TaskId, wait: &Wait) {
         let now = cx.now();
         let host = &mut *cx.host;
@@ -138,19 +139,20 @@ impl<S: Service> SimTask<S> {
         if let Some(what) = wait.targets().filter(is_of_it).find(in_time) {
             let deadline = wait.deadline();
             host.wrong(format!(
-                "promise 10: task {task} is told that {deadline:?} has come, and {what:?} was ready before"
+                "promise 10: task {task} is woken by the deadline {deadline:?}, and {what:?} was ready before"
             ));
         }
-        // A service that sinbin ships knows no other deadline of a client that it wants to hear from.
+        // In the services that sinbin ships, a task that waits for input has no deadline other than the idle timeout.
         let hears =
             matches!(self, Self::Serve(..)) && wait.targets().any(|what| what == WaitTarget::Recv(*source));
         let may_speak = host.plan.idle_timeout.map(|idle| host.peers[number].moved_at + idle);
         if hears && host.evidence.tasks_ask_nothing && may_speak.is_some_and(|end| now < end) {
-            host.wrong(format!("client {number} was not silent for as long as it may be"));
+            host.wrong(format!("client {number} was silent for less than the idle timeout"));
         }
     }
 
-    /// Who waits for a client does so for as long as that may be silent, and not for ever; nor does who lingers.
+    /// Checks that a task that waits for a client has a deadline, if there is an idle timeout. A lingering task always
+    /// has one.
     fn check_patience<T: ClientModel>(&self, host: &mut World<S, T>, task: TaskId, step: &Step) {
         let Step::Wait(wait) = step else { return };
         let has_an_end = match self {
@@ -163,7 +165,7 @@ impl<S: Service> SimTask<S> {
             .next()
             .is_some_and(|what| matches!(what, WaitTarget::Recv(_) | WaitTarget::Send(_)));
         if waits_for_client && has_an_end && wait.deadline() == Instant::NEVER {
-            host.wrong(format!("task {task} waits for a client that may be silent for ever"));
+            host.wrong(format!("task {task} waits for a client without a deadline"));
         }
     }
 }

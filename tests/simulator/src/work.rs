@@ -1,4 +1,4 @@
-//! Who computes: slices between the turns, or threads that end when they like, fail, and die.
+//! The executors of jobs: slices between the turns, or threads that may be slow, fail, and die.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ pub(crate) enum Work<J: Job> {
     Threads { threads: u32, running: Vec<Running<J>>, done: VecDeque<(JobId, J::Output)> },
 }
 
-/// A job, and whose it is.
+/// A job and the thread that computes it.
 pub(crate) struct Running<J> {
     id: JobId,
     job: J,
@@ -28,7 +28,7 @@ impl<J: Job> Work<J> {
         Self::Threads { threads: threads.max(1), running: Vec::new(), done: VecDeque::new() }
     }
 
-    /// Takes a job in. Whether somebody else has to say when it is done.
+    /// Submits a job. Returns true if the caller has to schedule the end of the job.
     pub(crate) fn submit(&mut self, id: JobId, job: J, rng: &mut Rng) -> bool {
         match self {
             Self::Slices(slicer) => {
@@ -62,12 +62,12 @@ impl<J: Job> Work<J> {
         }
     }
 
-    /// Whether the loop has computing of its own to do.
+    /// Returns true if the loop has jobs to compute.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Slices(slicer) if !slicer.is_idle())
     }
 
-    /// Runs a slice of `budget`, or as luck will have it. Returns the job if it is done.
+    /// Runs a slice of `budget`, or of a random size. Returns the job if it is done.
     pub(crate) fn slice(&mut self, budget: Option<u32>, rng: &mut Rng) -> Option<JobId> {
         match self {
             Self::Slices(slicer) => {
@@ -77,8 +77,8 @@ impl<J: Job> Work<J> {
         }
     }
 
-    /// The job's time is over. Whether it is done; a job that is gone is not, nor one that takes more than `budget`, if
-    /// there is one.
+    /// Continues a job whose time has come. Returns true if the job is done. Returns false if the job does not exist,
+    /// or if it needs more than `budget`.
     pub(crate) fn finish(&mut self, id: JobId, budget: Option<u32>, rng: &mut Rng) -> bool {
         let Self::Threads { running, done, threads } = self else { return false };
         let Some(place) = running.iter().position(|running| running.id == id) else { return false };
@@ -97,12 +97,12 @@ impl<J: Job> Work<J> {
         }
     }
 
-    /// Whether a thread computes this.
+    /// Returns true if a thread computes the job.
     pub(crate) fn is_running(&self, id: JobId) -> bool {
         matches!(self, Self::Threads { running, .. } if running.iter().any(|running| running.id == id))
     }
 
-    /// The job fails. Whether there was such a job.
+    /// Makes the job fail. Returns true if the job existed.
     pub(crate) fn fail(&mut self, id: JobId) -> bool {
         let Self::Threads { running, .. } = self else { return false };
         let before = running.len();
@@ -110,7 +110,7 @@ impl<J: Job> Work<J> {
         running.len() < before
     }
 
-    /// A thread dies. Returns the jobs that die with it.
+    /// Lets a random thread die. Returns the jobs that are lost.
     pub(crate) fn die(&mut self, rng: &mut Rng) -> Vec<JobId> {
         let Self::Threads { threads, running, .. } = self else { return Vec::new() };
         let dead = rng.below(*threads);
@@ -118,16 +118,16 @@ impl<J: Job> Work<J> {
         its.map(|running| running.id).collect()
     }
 
-    /// All threads die. Returns the jobs that die with them.
+    /// Lets all threads die. Returns the jobs that are lost.
     pub(crate) fn die_all(&mut self) -> Vec<JobId> {
         let Self::Threads { running, .. } = self else { return Vec::new() };
         running.drain(..).map(|running| running.id).collect()
     }
 
-    /// Whether nothing is left to compute, or to be taken.
+    /// Returns true if no job is left to compute, and no result is left to be taken.
     pub(crate) fn is_idle(&mut self) -> bool {
         match self {
-            // What was cancelled may stand in the rotation until it would be its turn.
+            // Cancelled jobs may stay in the rotation until their turn; `next` skips them.
             Self::Slices(slicer) => slicer.next().is_none(),
             Self::Threads { running, done, .. } => running.is_empty() && done.is_empty(),
         }

@@ -1,7 +1,8 @@
-//! The world of a run: what there is, whose it is, and what will happen to it.
+//! The world of a run: sources, clients, jobs and scheduled events.
 //!
-//! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. At the other ends
-//! there are [`clients`]. What is said to the kernel of it all is [`news`], but for the time, and news of what is gone.
+//! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. The [`clients`] are at the
+//! other ends of the sockets. The kernel receives [`news`] of the world, besides the time and news of sources and jobs
+//! that do not exist any more.
 
 mod clients;
 mod jobs;
@@ -23,21 +24,21 @@ use crate::rng::Rng;
 use crate::story::Story;
 use crate::work::Work;
 
-/// Something that will happen.
+/// A scheduled event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Event {
-    /// A client does something.
+    /// A client acts.
     Act(usize),
-    /// A job's time is over.
+    /// A job's computing time has passed.
     Job(JobId),
 }
 
-/// Whose end a source is.
+/// The role of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
     Listener,
     Peer(usize),
-    /// The server has closed it; what still comes in is thrown away.
+    /// The server has closed the connection. Further input is discarded.
     Lingering(usize),
 }
 
@@ -46,19 +47,18 @@ pub(crate) enum Role {
 pub(crate) struct Entry {
     pub(crate) role: Role,
     pub(crate) watched: Interest,
-    /// It is on the list of those that may be ready.
+    /// True if the source is on the list of those that may be ready.
     pub(crate) is_listed: bool,
 }
 
-/// The host of a simulated run of the service `S`, whose clients talk as `T` does. A service's tasks can run here if
-/// they ask no more of a host than [`Host`](sinbin_core::Host), [`Serves`](sinbin_core::Serves) and
-/// [`Jobs`](sinbin_core::Jobs) (or, for `async fn`s,
-/// [`AsyncHost`](sinbin_core::task::AsyncHost)).
+/// The host of a simulated run of the service `S`, whose clients talk as `T` does. A service can run here if its tasks
+/// require no more of a host than [`Host`](sinbin_core::Host), [`Serves`](sinbin_core::Serves) and
+/// [`Jobs`](sinbin_core::Jobs) (or, for `async fn`s, [`AsyncHost`](sinbin_core::task::AsyncHost)).
 pub struct World<S: Service, T> {
     pub(crate) service: S,
     pub(crate) plan: Plan,
     pub(crate) rng: Rng,
-    /// What the clock says, which may be wrong; and what time it is.
+    /// The virtual time.
     pub(crate) now: Instant,
     pub(crate) events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     scheduled: u64,
@@ -70,21 +70,21 @@ pub struct World<S: Service, T> {
     pub(crate) listed: Vec<SourceId>,
     pub(crate) to_linger: Vec<usize>,
     pub(crate) work: Work<S::Job>,
-    /// How much of a job is computed before the clock goes on, in the job's units; else luck says.
+    /// The units of a job that are computed before time passes, or `None` for a random number.
     pub(crate) slice: Option<u32>,
     pub(crate) old_jobs: VecDeque<JobId>,
     pub(crate) stopping: bool,
-    /// An acceptor found no room; a connection has gone since.
+    /// True if an acceptor found no capacity; and true if a connection has been closed since the last turn.
     pub(crate) crowded: bool,
     pub(crate) relieved: bool,
-    /// A task may find out by itself that its deadline has come.
+    /// True if tasks may find out by themselves that their deadline has passed.
     pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
-    /// What the kernel was told.
+    /// The news that the kernel has received.
     pub(crate) evidence: Evidence,
     pub(crate) story: Story,
     pub(crate) report: Report,
-    /// The first thing that was wrong.
+    /// The first violation.
     pub(crate) wrong: Option<String>,
 }
 
@@ -122,7 +122,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Something is wrong, and the run ends with this turn.
+    /// Records a violation, which ends the run after this turn.
     #[cold]
     pub(crate) fn wrong(&mut self, what: String) {
         self.story.tell(self.now, || format!("WRONG: {what}"));
@@ -143,7 +143,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.evidence.opened(id);
     }
 
-    /// A source is closed. What it was, if it was there.
+    /// Removes a source that is closed. Returns its entry if the source was open.
     pub(crate) fn forget(&mut self, id: SourceId) -> Option<Entry> {
         let entry = self.sources.remove(id);
         self.evidence.closed(id);
@@ -162,7 +162,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Has the poller look at a source, of which something has happened.
+    /// Lists a source that has changed for the next poll.
     pub(crate) fn list(&mut self, id: SourceId) {
         let now = self.now;
         if let Some(Role::Peer(number) | Role::Lingering(number)) = self.entry(id).map(|entry| entry.role) {

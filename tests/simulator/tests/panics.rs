@@ -1,4 +1,4 @@
-//! A service that panics is a failure of its run, whatever else panics on the way.
+//! Panics of a service are failures of its run, whatever else panics during the cleanup.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sinbin_core::{Cx, NoJob, Serves, Service, SourceId, Step, Task};
 use sinbin_simulator::client_model::EchoTalk;
 use sinbin_simulator::{Faults, Plan, Rng, Scripted, Simulation};
 
-/// Where a connection panics; when it is dropped it does so in any case.
+/// The place in which a connection panics. In addition, it always panics when it is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PanicSite {
     Connect,
@@ -54,7 +54,7 @@ impl<H: Serves<Rotten>> Task<H> for Conn {
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        // (Two panics at once end a process, by the language's rule.)
+        // A panic during a panic would abort the process.
         assert!(std::thread::panicking(), "planted in a destructor");
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that do what they are told, in virtual time.
+//! Scripted clients in virtual time.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use sinbin_core::{Linger, Service, Task};
 use sinbin_simulator::client_model::{AnyTalk, ClientModel, EchoTalk, FibTalk};
 use sinbin_simulator::{ClientId, Computes, Expected, Faults, Plan, Read, Rng, Scripted, World};
 
-/// A simulation of the Fibonacci service, and a client of it.
+/// Creates a simulation of the Fibonacci service, and a client of it.
 fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
     let mut sim = Scripted::new(service, plan, Rng::seeded(0)).strict();
     let client = sim.connect(FibTalk::new(&service));
@@ -32,13 +32,13 @@ fn end<S: Service<Conn: Task<World<S, T>>>, T: ClientModel>(sim: Scripted<S, T>)
 fn a_question_is_answered_and_the_end_by_the_end() {
     let (mut sim, ann) = fib(Fib::default(), &Plan::friendly(1));
     assert_eq!(sim.send(ann, b"20\n").ok(), Some(3));
-    assert_eq!(sim.take(ann), b"", "nobody runs by himself");
-    sim.drive().expect("it goes well");
+    assert_eq!(sim.take(ann), b"", "the service only runs when driven");
+    sim.drive().expect("no failure");
     assert_eq!(sim.take(ann), b"6765\n");
     let nothing = sim.receive(ann, &mut [0; 9]).map_err(|error| error.kind());
     assert_eq!(nothing, Err(ErrorKind::WouldBlock));
     sim.half_close(ann);
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert_eq!(sim.receive(ann, &mut [0; 9]).ok(), Some(0));
     end(sim);
 }
@@ -49,11 +49,11 @@ fn jobs_take_time_and_others_are_answered_meanwhile() {
         let service = Fib { rules: Rules { max_n: 93, ..Rules::default() }, ..Fib::default() };
         let (mut sim, slow) = fib(service, &Plan { computes, ..Plan::friendly(2) });
         let fast = sim.connect(FibTalk::new(&service));
-        sim.send(slow, b"93\n").expect("there is room");
+        sim.send(slow, b"93\n").expect("the bytes fit");
         for _ in 0..10 {
-            sim.send(fast, b"20\n").expect("there is room");
+            sim.send(fast, b"20\n").expect("the bytes fit");
             let before = sim.now();
-            sim.wait(Duration::from_millis(2)).expect("it goes well");
+            sim.wait(Duration::from_millis(2)).expect("no failure");
             assert!(sim.now() >= before + Duration::from_millis(2));
             assert_eq!(sim.take(fast), b"6765\n", "{computes:?}");
         }
@@ -67,12 +67,12 @@ fn who_is_silent_is_closed_when_his_time_is_over_and_not_before() {
     let (service, plan) = with_idle_timeout(Duration::from_secs(60));
     let mut sim = Scripted::new(service, &plan, Rng::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert!(sim.now() < Duration::from_millis(1), "nothing is waited for: {:?}", sim.now());
-    sim.wait(Duration::from_millis(59_990)).expect("it goes well");
+    sim.wait(Duration::from_millis(59_990)).expect("no failure");
     let early = sim.receive(client, &mut [0]).map_err(|error| error.kind());
     assert_eq!(early, Err(ErrorKind::WouldBlock));
-    sim.wait(Duration::from_millis(20)).expect("it goes well");
+    sim.wait(Duration::from_millis(20)).expect("no failure");
     assert_eq!(sim.receive(client, &mut [0]).ok(), Some(0));
     end(sim);
 }
@@ -82,8 +82,8 @@ fn a_step_in_which_a_task_did_something_lets_no_more_than_a_moment_pass() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(EchoTalk);
-    sim.drive().expect("it goes well");
-    sim.send(client, b"hello").expect("there is room");
+    sim.drive().expect("no failure");
+    sim.send(client, b"hello").expect("the bytes fit");
     let begin = sim.now();
     while sim.take(client).is_empty() {
         assert_eq!(
@@ -107,7 +107,7 @@ fn a_reader_that_is_stuck_is_not_read_from() {
             Ok(count) => sent += count,
             Err(error) => break error.kind(),
         }
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
     };
     assert_eq!(error, ErrorKind::WouldBlock);
     assert!((1 << 17..1 << 18).contains(&sent), "two sockets and a block: {sent}");
@@ -116,7 +116,7 @@ fn a_reader_that_is_stuck_is_not_read_from() {
         let more = sim.take(client).len();
         assert!(more > 0, "nothing follows {got} of {sent} bytes");
         got += more;
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
     }
     assert_eq!(got, sent);
     end(sim);
@@ -127,12 +127,12 @@ fn who_closes_with_something_unread_resets_and_so_does_who_is_sent_something_lat
     let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::told(service, &Plan::friendly(2), Rng::seeded(0)).strict();
     let [early, late] = [(); 2].map(|()| sim.connect(EchoTalk));
-    sim.send(early, b"unread").expect("there is room");
-    sim.drive().expect("it goes well");
+    sim.send(early, b"unread").expect("the bytes fit");
+    sim.drive().expect("no failure");
     sim.close(early);
-    sim.send(late, b"sent later").expect("there is room");
+    sim.send(late, b"sent later").expect("the bytes fit");
     sim.close(late);
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     for client in [early, late] {
         let gone = sim.send(client, b"x").map_err(|error| error.kind());
         assert_eq!(gone, Err(ErrorKind::ConnectionReset));
@@ -147,15 +147,15 @@ fn who_closes_with_something_unread_resets_and_so_does_who_is_sent_something_lat
 #[test]
 fn who_sends_on_after_the_last_answer_gets_it_and_the_end() {
     let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
-    sim.send(client, &[b'1'; 60_000]).expect("there is room");
-    sim.drive().expect("it goes well");
+    sim.send(client, &[b'1'; 60_000]).expect("the bytes fit");
+    sim.drive().expect("no failure");
     let said = sim.take(client);
     assert_eq!(said, b"error: the line is over the limit of 64 bytes; closing\n");
     assert_eq!(sim.receive(client, &mut [0]).ok(), Some(0));
-    assert_eq!(sim.send(client, b"1").ok(), Some(1), "it lingers");
-    sim.wait(Linger::PATIENCE + Duration::from_millis(1)).expect("it goes well");
+    assert_eq!(sim.send(client, b"1").ok(), Some(1), "the connection lingers");
+    sim.wait(Linger::PATIENCE + Duration::from_millis(1)).expect("no failure");
     let late = sim.send(client, b"1").map_err(|error| error.kind());
-    assert_eq!(late, Err(ErrorKind::BrokenPipe), "it has lingered long enough");
+    assert_eq!(late, Err(ErrorKind::BrokenPipe), "the linger time has ended");
     end(sim);
 }
 
@@ -164,16 +164,16 @@ fn who_finds_no_room_waits_until_somebody_goes() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let [first, second] = [(); 2].map(|()| sim.connect(EchoTalk));
-    sim.send(second, b"hello").expect("there is room");
-    sim.wait(Duration::from_secs(1)).expect("it goes well");
+    sim.send(second, b"hello").expect("the bytes fit");
+    sim.wait(Duration::from_secs(1)).expect("no failure");
     assert_eq!(sim.take(second), b"");
     sim.close(first);
-    sim.wait(Duration::from_secs(1)).expect("it goes well");
+    sim.wait(Duration::from_secs(1)).expect("no failure");
     assert_eq!(sim.take(second), b"hello");
     end(sim);
 }
 
-/// Says that clients are owed what they send, twice.
+/// Expects twice the bytes that the client sends.
 struct Doubled;
 
 impl ClientModel for Doubled {
@@ -191,9 +191,9 @@ fn a_wrong_answer_is_a_failure_from_then_on() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(Doubled);
-    sim.send(client, b"one").expect("there is room");
-    sim.drive().expect("half an answer is no wrong one");
-    sim.send(client, b"two").expect("there is room");
+    sim.send(client, b"one").expect("the bytes fit");
+    sim.drive().expect("half an answer is not wrong");
+    sim.send(client, b"two").expect("the bytes fit");
     let failure = sim.drive().expect_err("a wrong answer");
     assert_eq!(failure.what, "client 0: \"one\" is owed, and \"two\" is sent");
     assert_eq!(sim.wait(Duration::from_secs(1)), Err(failure.clone()));
@@ -205,13 +205,13 @@ fn without_an_oracle_the_script_looks_itself() {
     let service = Echo { idle_timeout: None, ..Echo::default() };
     let mut sim = Scripted::new(service, &Plan::friendly(1), Rng::seeded(0)).strict();
     let client = sim.connect(AnyTalk);
-    sim.send(client, b"one").expect("there is room");
-    sim.drive().expect("it goes well");
+    sim.send(client, b"one").expect("the bytes fit");
+    sim.drive().expect("no failure");
     assert_eq!(sim.take(client), b"one");
     end(sim);
 }
 
-/// The same conversation by a seed, with all that can go wrong and the answers be the same.
+/// Holds a conversation under the faults of a seed, except those that change answers. Returns the checksum of the run.
 fn with_faults(seed: u64) -> u64 {
     let service = Fib::default();
     let faults =
@@ -221,15 +221,15 @@ fn with_faults(seed: u64) -> u64 {
     let mut sim = Scripted::new(service, &plan, Rng::seeded(seed)).strict();
     let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {
-        // Its pieces, if there are some, are sent before anybody reads.
+        // A fault may cut the bytes into pieces, which are all sent before the service runs.
         let mut bytes = &b"15\n7\n19\n"[..];
         while !bytes.is_empty() {
-            bytes = &bytes[sim.send(client, bytes).expect("there is room")..];
+            bytes = &bytes[sim.send(client, bytes).expect("the bytes fit")..];
         }
     }
     let mut answers = clients.map(|client| (client, Vec::<u8>::new()));
     while answers.iter().any(|(_, answers)| answers.len() < 12) {
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
         let more = answers.iter_mut().map(|(client, answers)| {
             let more = sim.take(*client);
             answers.extend(&more);
@@ -238,7 +238,7 @@ fn with_faults(seed: u64) -> u64 {
         assert!(more.sum::<usize>() > 0, "no answer follows {answers:?}");
     }
     assert!(answers.iter().all(|(_, answers)| answers == b"610\n13\n4181\n"));
-    sim.end().outcome.expect("it goes well").sum
+    sim.end().outcome.expect("no failure").sum
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Seeds of the shipped services, some that are run each time. Those that once found something are not kept: a seed means
-//! another run as soon as the simulator changes. What they found is told in `stories`, as scripted scenes.
+//! Seeds of the shipped services. Seeds that once found a bug are not kept, because a seed means a different run as
+//! soon as the simulator changes. Bugs that were found are reproduced in `stories`, as scripted tests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use sinbin_simulator::{
     Ended, Expected, Faults, Plan, Read, Rng, Simulation, shipped, shipped_by, shipped_watched, shrink,
 };
 
-/// `SINBIN_SEEDS` says how many; CI runs more of them by the command.
+/// Returns the number of seeds, which `SINBIN_SEEDS` sets. CI runs more of them with the `simulate` command.
 fn seeds() -> u64 {
     let seeds = std::env::var("SINBIN_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     seeds.unwrap_or(500)
@@ -75,11 +75,11 @@ fn a_run_that_is_watched_is_the_same_and_says_how_far_it_is() {
     let (plan, steps) = (Plan::endless(10, 2000), Arc::default());
     let watched = shipped_watched(&plan, Rng::seeded(1), &steps);
     assert_eq!(watched, shipped_by(&plan, Rng::seeded(1), false));
-    let counted = watched.outcome.expect("it goes well").steps;
+    let counted = watched.outcome.expect("no failure").steps;
     assert_eq!(steps.load(Ordering::Relaxed), counted);
 }
 
-/// Owes what no service answers.
+/// Expects answers that no service gives.
 struct Wrong;
 
 impl ClientModel for Wrong {
@@ -89,7 +89,7 @@ impl ClientModel for Wrong {
 
     fn heard(&mut self, read: Read<'_>, expected: &mut Expected) {
         if let Read::Bytes { bytes, .. } = read {
-            // A byte in 1000 is another.
+            // The expected answer differs where a byte is 77.
             let twist = |byte: &u8| if *byte == 77 { 78 } else { *byte };
             expected.answer(bytes.iter().map(twist).collect::<Vec<_>>());
         }
@@ -107,8 +107,8 @@ fn a_wrong_answer_is_found_and_its_run_is_cut_short() {
     let found = found.expect("a byte of many is 77");
     let short = shrink(&found.tape, |tape| run(Rng::replayed(tape)).outcome.is_err());
     assert!(short.len() < found.tape.len() / 2, "{} of {}", short.len(), found.tape.len());
-    let failure = run(Rng::replayed(&short)).outcome.expect_err("it fails still");
+    let failure = run(Rng::replayed(&short)).outcome.expect_err("the short run fails");
     assert!(failure.what.contains("is owed, and"), "{failure}");
     let before = found.outcome.expect_err("it failed").step;
-    assert!(failure.step <= before, "{failure}, and {before} before");
+    assert!(failure.step <= before, "{failure}, and the long run after {before}");
 }

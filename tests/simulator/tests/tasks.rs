@@ -1,4 +1,4 @@
-//! Services that are `async fn`s, whose clients do what they are told: what their tasks do to each other is no mistake.
+//! Services that are `async fn`s with scripted clients. Their tasks may wake and cancel each other.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -10,7 +10,7 @@ use sinbin_core::task::{AsyncService, Conn, Error, Handle, NoWakers, Pool, RunCo
 use sinbin_simulator::client_model::AnyTalk;
 use sinbin_simulator::{Plan, Rng, Scripted};
 
-/// For how long a client may be silent, where there is a limit.
+/// The idle timeout of the service that has one.
 const IDLE: Duration = Duration::from_millis(50);
 
 /// Runs `$story` on a simulation of the `async fn` `$serve`.
@@ -24,7 +24,7 @@ macro_rules! with {
     }};
 }
 
-/// Has another task make the answer, and joins that.
+/// Computes each answer in another task, and joins that task.
 async fn by_another(conn: Conn<'_>, handle: Handle<'_>) -> Result<(), Error> {
     let mut room = [0; 16];
     loop {
@@ -36,7 +36,7 @@ async fn by_another(conn: Conn<'_>, handle: Handle<'_>) -> Result<(), Error> {
             handle.yield_now().await;
             room.map(|byte| byte.to_ascii_uppercase())
         });
-        let mut answer = answer.unwrap_or_else(|_| panic!("there is room"));
+        let mut answer = answer.unwrap_or_else(|_| panic!("the bytes fit"));
         let answer = answer.join().await.expect("it ends");
         conn.send_all(&answer[..count]).await?;
     }
@@ -47,11 +47,11 @@ fn a_task_that_joins_another_is_woken_by_that() {
     with!(by_another, Plan::friendly(4), |mut sim: Scripted<_, _>| {
         let client = sim.connect(AnyTalk);
         for (says, answer) in [(b"one", b"ONE"), (b"two", b"TWO")] {
-            sim.send(client, says).expect("there is room");
-            sim.drive().expect("it goes well");
+            sim.send(client, says).expect("the bytes fit");
+            sim.drive().expect("no failure");
             assert_eq!(sim.take(client), answer);
         }
-        sim.end().outcome.expect("it goes well");
+        sim.end().outcome.expect("no failure");
     });
 }
 
@@ -60,9 +60,9 @@ fn where_tasks_are_said_not_to_wake_each_other_that_is_a_failure() {
     with!(by_another, Plan::friendly(4), |sim: Scripted<_, _>| {
         let mut sim = sim.strict();
         let client = sim.connect(AnyTalk);
-        sim.send(client, b"one").expect("there is room");
-        let failure = sim.drive().expect_err("one wakes the other");
-        assert!(failure.what.ends_with("is told Named, and nobody did that"), "{failure}");
+        sim.send(client, b"one").expect("the bytes fit");
+        let failure = sim.drive().expect_err("a task wakes another one");
+        assert!(failure.what.ends_with("is woken as Named, which was not requested"), "{failure}");
     });
 }
 
@@ -78,23 +78,23 @@ fn a_task_may_cancel_the_one_of_another_client() {
     };
     with!(serve, Plan::friendly(4), |mut sim: Scripted<_, _>| {
         let early = sim.connect(AnyTalk);
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
         assert!(sim.receive(early, &mut [0]).is_err(), "it is still there");
         sim.connect(AnyTalk);
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
         assert_eq!(sim.receive(early, &mut [0]).ok(), Some(0));
-        sim.end().outcome.expect("it goes well");
+        sim.end().outcome.expect("no failure");
     });
 }
 
-/// Two tasks wait for the same bytes; what one of them is told is the answer.
+/// Two tasks wait for the same bytes. The error that one of them receives is sent as the answer.
 async fn at_once<'d>(conn: Conn<'d>, handle: Handle<'d>) -> Result<(), Error> {
     let first = Rc::new(conn);
     let second = Rc::clone(&first);
     let second = handle.spawn(async move { second.recv(&mut [0; 16]).await });
     first.recv(&mut [0; 16]).await?;
-    let mut second = second.unwrap_or_else(|_| panic!("there is room"));
-    let refusal = second.join().await.expect("it ends").expect_err("one of them is too many");
+    let mut second = second.unwrap_or_else(|_| panic!("the bytes fit"));
+    let refusal = second.join().await.expect("it ends").expect_err("one of the two receives an error");
     first.send_all(refusal.to_string().as_bytes()).await
 }
 
@@ -102,12 +102,12 @@ async fn at_once<'d>(conn: Conn<'d>, handle: Handle<'d>) -> Result<(), Error> {
 fn of_two_tasks_that_wait_for_the_same_bytes_one_is_told_so() {
     with!(at_once, Plan::friendly(4), |mut sim: Scripted<_, _>| {
         let client = sim.connect(AnyTalk);
-        sim.drive().expect("it goes well");
-        sim.send(client, b"one").expect("there is room");
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
+        sim.send(client, b"one").expect("the bytes fit");
+        sim.drive().expect("no failure");
         let answer = sim.take(client);
         assert!(answer.ends_with(b"another task waits for the same thing"), "{}", answer.escape_ascii());
-        sim.end().outcome.expect("it goes well");
+        sim.end().outcome.expect("no failure");
     });
 }
 
@@ -127,9 +127,9 @@ fn a_deadline_of_the_task_s_own_is_not_taken_for_the_client_s() {
     let plan = Plan { idle_timeout: Some(IDLE), ..Plan::friendly(4) };
     with!(serve, plan, |mut sim: Scripted<_, _>| {
         let client = sim.connect(AnyTalk);
-        sim.send(client, b"one").expect("there is room");
-        sim.wait(IDLE / 2).expect("it goes well");
+        sim.send(client, b"one").expect("the bytes fit");
+        sim.wait(IDLE / 2).expect("no failure");
         assert_eq!(sim.take(client), b"one");
-        sim.end().outcome.expect("it goes well");
+        sim.end().outcome.expect("no failure");
     });
 }

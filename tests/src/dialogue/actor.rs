@@ -6,38 +6,38 @@ use super::play::{Network, Wants, Wire};
 use super::rehearsal::Points;
 use super::script::{Client, Step, excerpt};
 
-/// How much is read at once.
+/// The most bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
 
-/// A client, and how far it is.
+/// A client and its progress.
 pub(super) struct Actor<'d, W> {
     pub(super) client: &'d Client,
-    /// The step that it is at.
+    /// The index of the current step.
     at: usize,
     pub(super) wire: Option<W>,
     queue: VecDeque<Outgoing<'d>>,
-    /// When the pause at the head of the queue is over, and the pause that is the step.
+    /// The ends of two pauses: the one at the head of the queue, and the one that is the current step.
     due: [Option<Duration>; 2],
-    /// Why nothing more can be sent.
+    /// The error that prevents further sending.
     broken: Option<io::Error>,
     pub(super) heard: Vec<u8>,
-    /// Where in `heard` begins what the step expects.
+    /// The offset in `heard` at which the bytes of the current step begin.
     begin: usize,
-    /// How much of that is known to be right, where one thing alone is expected.
+    /// The number of those bytes that are known to be right, if the step expects only one alternative.
     right: usize,
 }
 
-/// What stands in the queue.
+/// An entry of the queue of outgoing data.
 enum Outgoing<'d> {
     Pause(Duration),
     Bytes(&'d [u8]),
     End,
 }
 
-/// How far a step came.
+/// The progress of a step.
 enum Stepped {
     Done,
-    /// It came a bit further, or not at all, and has to wait.
+    /// The step has to wait; `moved` is true if it made some progress.
     Waits {
         moved: bool,
     },
@@ -55,23 +55,23 @@ impl<'d, W: Wire> Actor<'d, W> {
         self.client.steps.get(self.at)
     }
 
-    /// Where it is, as the file counts it.
+    /// Returns the number of the current step as the file counts.
     pub(super) fn number(&self) -> usize {
         self.client.number(self.at)
     }
 
-    /// What it waits for of its wire.
+    /// Returns the readiness for which the client waits.
     pub(super) fn wants(&self) -> Wants {
         let recv = matches!(self.step(), Some(Step::Expect(_) | Step::ExpectEnd { .. }));
         Wants { recv, send: matches!(self.queue.front(), Some(Outgoing::Bytes(_))) }
     }
 
-    /// What it waits for of the clock.
+    /// Returns the time for which the client waits.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.due.into_iter().flatten().min()
     }
 
-    /// Does all that can be done now. Returns whether that was anything.
+    /// Does everything that can be done now. Returns true if there was progress.
     pub(super) fn advance<N>(
         &mut self,
         now: Duration,
@@ -139,8 +139,8 @@ impl<'d, W: Wire> Actor<'d, W> {
         Ok(Stepped::Done)
     }
 
-    /// Sends what can be sent now. Where nothing can any more, the queue is lost; who flushes it is told, and who reads
-    /// may find out why.
+    /// Sends as much as can be sent now. If sending fails, the queue is dropped: a flush reports the error, and a step
+    /// that reads may find out why.
     fn send(&mut self, now: Duration) -> bool {
         let mut moved = false;
         while let (Some(wire), Some(next)) = (&mut self.wire, self.queue.front_mut()) {
@@ -169,7 +169,7 @@ impl<'d, W: Wire> Actor<'d, W> {
 
     fn flush(&self) -> Result<Stepped, String> {
         match &self.broken {
-            Some(error) => Err(format!("it is not taken: {error}")),
+            Some(error) => Err(format!("sending failed: {error}")),
             None if self.queue.is_empty() => Ok(Stepped::Done),
             None => Ok(WAITS),
         }
@@ -191,10 +191,12 @@ impl<'d, W: Wire> Actor<'d, W> {
                 return Ok(Stepped::Done);
             }
             match self.receive(left) {
-                Ok(0) => return Err(format!("the end, behind {}", excerpt(&self.heard[self.begin..]))),
+                Ok(0) => {
+                    return Err(format!("the stream ended after {}", excerpt(&self.heard[self.begin..])));
+                }
                 Ok(_) => moved = true,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Stepped::Waits { moved }),
-                Err(error) => return Err(format!("{error}, behind {}", excerpt(&self.heard[self.begin..]))),
+                Err(error) => return Err(format!("{error}, after {}", excerpt(&self.heard[self.begin..]))),
             }
         }
     }
@@ -203,15 +205,15 @@ impl<'d, W: Wire> Actor<'d, W> {
         match self.receive(CHUNK) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.to_string()),
-            Ok(0) => Err("the end is there".to_owned()),
-            Ok(_) => Err(format!("{} is there", excerpt(&self.heard[self.begin..]))),
+            Ok(0) => Err("the stream has ended".to_owned()),
+            Ok(_) => Err(format!("{} was received", excerpt(&self.heard[self.begin..]))),
         }
     }
 
     fn expect_end(&mut self, or_reset: bool) -> Result<Stepped, String> {
         match self.receive(CHUNK) {
             Ok(0) => Ok(Stepped::Done),
-            Ok(_) => Err(format!("{} comes instead", excerpt(&self.heard[self.begin..]))),
+            Ok(_) => Err(format!("{} was received instead", excerpt(&self.heard[self.begin..]))),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(WAITS),
             Err(error) if or_reset && error.kind() == ErrorKind::ConnectionReset => Ok(Stepped::Done),
             Err(error) => Err(error.to_string()),
@@ -227,7 +229,7 @@ impl<'d, W: Wire> Actor<'d, W> {
     }
 }
 
-/// Whether a pause that begins when this is asked first is over.
+/// Returns true if a pause has ended. The pause begins at the first call.
 fn is_over(due: &mut Option<Duration>, now: Duration, pause: Duration) -> bool {
     let is_over = now >= *due.get_or_insert(now + pause);
     if is_over {
@@ -236,11 +238,11 @@ fn is_over(due: &mut Option<Duration>, now: Duration, pause: Duration) -> bool {
     is_over
 }
 
-/// Says where `got` leaves what was expected.
+/// Describes where `got` differs from all expected alternatives.
 fn differs(got: &[u8], any: &[Vec<u8>]) -> String {
     let common = |bytes: &Vec<u8>| bytes.iter().zip(got).take_while(|(one, other)| one == other).count();
     let at = any.iter().map(common).max().unwrap_or(0);
-    // Some of what both have makes it easier to find.
+    // A few bytes of the common prefix make the difference easier to find.
     let begin = at.saturating_sub(10);
-    format!("at byte {at} comes something else: {} from byte {begin} on", excerpt(&got[begin..]))
+    format!("the bytes differ at byte {at}: {} from byte {begin} on", excerpt(&got[begin..]))
 }

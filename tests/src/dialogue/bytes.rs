@@ -2,10 +2,10 @@ use serde::Deserialize;
 
 use crate::client::noise;
 
-/// More than this at once is a slip of the pen.
+/// The most bytes of a step. A larger number is likely a typing error.
 const MOST: usize = 16 << 20;
 
-/// Bytes as a file has them.
+/// Bytes as written in a file.
 #[derive(Clone, Deserialize)]
 #[serde(
     untagged,
@@ -17,21 +17,21 @@ pub(super) enum RawBytes {
     List(Vec<Self>),
 }
 
-/// One of the ways to say bytes, and how often.
+/// A notation of bytes, and a repeat count.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTable {
     text: Option<String>,
     hex: Option<String>,
-    /// So many bytes without an order, the same each time.
+    /// The number of pseudorandom bytes, the same each time.
     noise: Option<usize>,
-    /// The client's number in so many digits.
+    /// The number of digits in which the client's number is written.
     number: Option<usize>,
     repeat: Option<usize>,
 }
 
 impl RawBytes {
-    /// What it comes to for the client of this number.
+    /// Evaluates to the bytes for the client with this number.
     pub(super) fn bytes(&self, client: usize) -> Result<Vec<u8>, String> {
         let bytes = match self {
             Self::Text(text) => text.clone().into_bytes(),

@@ -1,4 +1,4 @@
-//! Whether a dialogue makes sense.
+//! Validation of dialogues.
 
 use super::error::Wrong;
 use super::rehearsal::rehearse;
@@ -6,10 +6,10 @@ use super::script::{Client, Dialogue, Service, Step};
 
 /// Options that every service has.
 const COMMON: [&str; 3] = ["idle-timeout", "max-buffered", "max-connections"];
-/// Those of fib.
+/// Options that only fib has.
 const OF_FIB: [&str; 4] = ["framing", "loop-n", "max-line", "max-n"];
 
-/// Looks for what can't be meant.
+/// Returns an error if the dialogue makes no sense.
 pub(super) fn check(dialogue: &Dialogue) -> Result<(), Wrong> {
     let whole = |what: String| Wrong::Whole { name: dialogue.name.clone(), what };
     if dialogue.shows.trim().is_empty() {
@@ -35,7 +35,7 @@ pub(super) fn check(dialogue: &Dialogue) -> Result<(), Wrong> {
     rehearse(dialogue)
 }
 
-/// Looks at each step beside those before it. Returns the index of a wrong one, and why it is.
+/// Validates each step in the context of the steps before it. Returns the index of an invalid step and the reason.
 fn check_client(client: &Client) -> Result<(), (usize, &'static str)> {
     let (mut connected, mut half_closed) = (false, false);
     let last = client.steps.len() - 1;
@@ -51,7 +51,7 @@ fn check_client(client: &Client) -> Result<(), (usize, &'static str)> {
             Step::HalfClose => half_closed = true,
             Step::Expect(any) => check_expected(any).or_else(wrong)?,
             Step::ExpectEnd { .. } | Step::Reset | Step::Close if index < last => {
-                return wrong("the connection is over then, and more steps follow");
+                return wrong("the connection ends here, and more steps follow");
             }
             _ => {}
         }
@@ -67,7 +67,7 @@ fn check_expected(any: &[Vec<u8>]) -> Result<(), &'static str> {
         any.iter().enumerate().any(|(other, bytes)| one != other && bytes.starts_with(&any[one]))
     };
     if (0..any.len()).any(begins) {
-        return Err("one alternative begins with another, so that nobody could tell whether it is whole");
+        return Err("one alternative begins with another, so its end cannot be known");
     }
     Ok(())
 }

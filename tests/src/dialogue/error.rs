@@ -1,53 +1,53 @@
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with a dialogue's file, and where.
+/// Error in the file of a dialogue.
 #[derive(thiserror::Error, Debug)]
 pub enum Wrong {
     /// A file or a directory that cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         error: io::Error,
     },
-    /// It is no TOML, or has other fields than a dialogue; the message shows the line.
+    /// Invalid TOML, or fields that a dialogue does not have; the message shows the line.
     #[error("{name}: {error}")]
     Syntax {
         /// The dialogue.
         name: String,
-        /// What the parser says.
+        /// The message of the parser.
         error: Box<toml::de::Error>,
     },
-    /// The dialogue as a whole makes no sense.
+    /// Error in the dialogue as a whole.
     #[error("{name}: {what}")]
     Whole {
         /// The dialogue.
         name: String,
-        /// Why, and what to do.
+        /// The reason and a remedy.
         what: String,
     },
-    /// A client makes no sense.
+    /// Error in a client.
     #[error("{name}, {client}: {what}")]
     Client {
         /// The dialogue.
         name: String,
         /// The client's name.
         client: String,
-        /// Why, and what to do.
+        /// The reason and a remedy.
         what: String,
     },
-    /// A step makes no sense.
+    /// Error in a step.
     #[error("{name}, {client}, step {step}: {what}")]
     Step {
         /// The dialogue.
         name: String,
         /// The client's name.
         client: String,
-        /// Which step, counted from 1.
+        /// The number of the step, counted from 1.
         step: usize,
-        /// Why, and what to do.
+        /// The reason and a remedy.
         what: String,
     },
 }

@@ -10,7 +10,7 @@ use super::error::Wrong;
 use super::script::{Client, Dialogue, Need, Service, Step};
 use super::words::read_step;
 
-/// Clients of one kind.
+/// The largest `count` of a client.
 const MOST_CLIENTS: usize = 1000;
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ struct RawDialogue {
     client: Vec<RawClient>,
 }
 
-/// An option's value, which a command line has as text.
+/// The value of an option. A command line passes it as text.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "the value of an option is a number or a text")]
 enum RawOption {
@@ -37,16 +37,16 @@ enum RawOption {
 struct RawClient {
     name: Option<String>,
     count: Option<usize>,
-    /// Each on its own, so that what is wrong can be told with its number.
+    /// The unparsed steps: each is parsed on its own, so that an error can name its number.
     steps: Vec<Value>,
 }
 
-/// Reads all dialogues below `directory`, which has one directory for each service. They come in the order of their
+/// Reads all dialogues below `directory`, which has one directory for each service. Returns them in the order of their
 /// names.
 ///
 /// # Errors
 ///
-/// When something there is no dialogue. The message names file, client and step.
+/// Fails if a file cannot be read or is not a valid dialogue. The message names file, client and step.
 pub fn read_all(directory: &Path) -> Result<Vec<Dialogue>, Wrong> {
     let mut dialogues = Vec::new();
     for service in Service::ALL {
@@ -66,11 +66,11 @@ pub fn read_all(directory: &Path) -> Result<Vec<Dialogue>, Wrong> {
     Ok(dialogues)
 }
 
-/// Reads one dialogue from its text; `stem` is the file's name without its end.
+/// Parses one dialogue; `stem` is the file's name without its extension.
 ///
 /// # Errors
 ///
-/// When it makes no sense.
+/// Fails if the text is not a valid dialogue.
 pub fn parse(service: Service, stem: &str, text: &str) -> Result<Dialogue, Wrong> {
     let name = format!("{service}/{stem}");
     let raw: RawDialogue =
@@ -96,7 +96,7 @@ impl RawOption {
 }
 
 impl RawClient {
-    /// Makes as many clients of it as it says.
+    /// Adds `count` clients to `clients`.
     fn expand(&self, dialogue: &str, index: usize, clients: &mut Vec<Client>) -> Result<(), Wrong> {
         let name = self.name.clone().unwrap_or_else(|| format!("client {}", index + 1));
         let count = self.count.unwrap_or(1);
@@ -119,7 +119,7 @@ impl RawClient {
     }
 }
 
-/// What is understood: it connects first, and closes at last.
+/// Adds the implicit steps: connecting first, and flushing and closing last.
 fn complete(mut steps: Vec<Step>) -> Vec<Step> {
     if !steps.contains(&Step::Connect) {
         steps.insert(0, Step::Connect);

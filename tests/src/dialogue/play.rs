@@ -6,62 +6,62 @@ use super::rehearsal::Points;
 use super::script::{Dialogue, Step};
 use super::stage::{Failure, Heard, Outcome};
 
-/// Where clients connect.
+/// A network to which clients connect.
 pub trait Network {
-    /// A connection.
+    /// The client's end of a connection.
     type Wire: Wire;
 
     /// Connects.
     ///
     /// # Errors
     ///
-    /// When that fails. With [`WouldBlock`](io::ErrorKind::WouldBlock) it is tried again at the next
-    /// [`advance`](Play::advance).
+    /// Fails if the connection cannot be established. After [`WouldBlock`](io::ErrorKind::WouldBlock) the next
+    /// [`advance`](Play::advance) tries again.
     fn connect(&mut self) -> io::Result<Self::Wire>;
 }
 
-/// A client's end of a connection, that never blocks. It is closed when it is dropped, as a socket is.
+/// A client's end of a connection, which never blocks. Dropping it closes it, as with a socket.
 pub trait Wire {
-    /// Sends as much as is taken at once, and returns how much.
+    /// Sends as many bytes as are accepted at once, and returns their number.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is taken now; anything else is for ever.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if no bytes are accepted now. All other errors are final.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Takes what is there, and returns how much; 0 at the end.
+    /// Receives the bytes that are available, and returns their number; 0 at the end of the stream.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there yet;
-    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) for a reset.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if no bytes are available yet, and
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) after a reset.
     fn receive(&mut self, room: &mut [u8]) -> io::Result<usize>;
 
-    /// Ends the stream of what is sent.
+    /// Half-closes the connection: ends the stream of outgoing bytes.
     ///
     /// # Errors
     ///
-    /// When there is no connection any more.
+    /// Fails if the connection does not exist any more.
     fn half_close(&mut self) -> io::Result<()>;
 
-    /// Ends both by a reset.
+    /// Resets the connection.
     fn reset(self);
 }
 
-/// What a client waits for.
+/// The readiness for which a client waits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Wants {
-    /// Something to read.
+    /// The client waits for something to read.
     pub recv: bool,
-    /// Room for what it sends.
+    /// The client waits for capacity to send.
     pub send: bool,
 }
 
-/// A dialogue that is being held: what its clients do, given a network and the time.
+/// A dialogue in progress: drives the clients, given a network and the time.
 ///
-/// Call [`advance`](Self::advance) when something that a client [wants](Self::wants) is there, or its
-/// [`deadline`](Self::deadline) is; until it [is over](Self::is_over). That takes time in proportion to the number of
-/// clients.
+/// Call [`advance`](Self::advance) when a connection is ready for what its client [wants](Self::wants), or when the
+/// [`deadline`](Self::deadline) has passed, until the dialogue [is over](Self::is_over). A call takes time proportional
+/// to the number of clients.
 pub struct Play<'d, W> {
     actors: Vec<Actor<'d, W>>,
     points: Points<'d>,
@@ -69,17 +69,18 @@ pub struct Play<'d, W> {
 }
 
 impl<'d, W: Wire> Play<'d, W> {
-    /// Before the first step.
+    /// Creates a play before its first step.
     #[must_use]
     pub fn new(dialogue: &'d Dialogue) -> Self {
         let actors = dialogue.clients.iter().map(Actor::new).collect();
         Self { actors, points: Points::of(dialogue), failure: None }
     }
 
-    /// Does what can be done at this time, which begins anywhere and never goes back. Returns whether that was anything.
+    /// Does what can be done at the time `now`, which has any origin and never goes back. Returns true if there was
+    /// progress.
     pub fn advance<N: Network<Wire = W>>(&mut self, now: Duration, network: &mut N) -> bool {
         let mut ever = false;
-        // What one reaches another may have waited for.
+        // A client may wait for a point that another client has just reached, so repeat until there is no progress.
         loop {
             let mut moved = false;
             for actor in &mut self.actors {
@@ -98,25 +99,25 @@ impl<'d, W: Wire> Play<'d, W> {
         }
     }
 
-    /// Whether all clients have done all they had to, or one of them failed.
+    /// Returns true if all clients have done all their steps, or if one of them has failed.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.failure.is_some() || self.actors.iter().all(|actor| actor.step().is_none())
     }
 
-    /// The connections, and what is waited for there.
+    /// Returns the connections and the readiness that is waited for on each.
     pub fn wants(&self) -> impl Iterator<Item = (&W, Wants)> {
         self.actors.iter().filter_map(|actor| Some((actor.wire.as_ref()?, actor.wants())))
     }
 
-    /// When the next pause is over.
+    /// Returns the end of the next pause.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         self.actors.iter().filter_map(Actor::deadline).min()
     }
 
-    /// Makes it fail, because nothing happens any more; `why` says how long, say. Blamed is a client that does not just
-    /// wait for others.
+    /// Makes the dialogue fail because nothing happens any more; `why` says, for example, how long. The failure names a
+    /// client that does not merely wait for others, if there is one.
     pub fn give_up(&mut self, why: &str) {
         let waits = |actor: &Actor<'d, W>| matches!(actor.step(), Some(Step::Await(_)));
         let mut rest: Vec<_> = self.actors.iter().filter(|actor| actor.step().is_some()).collect();
@@ -128,7 +129,7 @@ impl<'d, W: Wire> Play<'d, W> {
         }
     }
 
-    /// What came of it.
+    /// Returns the outcome.
     #[must_use]
     pub fn outcome(self) -> Outcome {
         let heard = self.actors.into_iter();

@@ -1,13 +1,13 @@
-//! Whether clients that wait for each other ever get on.
+//! Detection of clients that wait for each other for ever.
 
 use std::collections::HashMap;
 
 use super::error::Wrong;
 use super::script::{Dialogue, Step};
 
-/// Who has reached which point.
+/// The points of a dialogue and the clients that have not reached them yet.
 pub(super) struct Points<'d> {
-    /// How many are still to come.
+    /// The number of `Reach` steps that are still to come, for each point.
     missing: HashMap<&'d str, usize>,
 }
 
@@ -22,20 +22,21 @@ impl<'d> Points<'d> {
         Self { missing }
     }
 
-    /// One more is there.
+    /// Records that another client has reached the point.
     pub(super) fn reach(&mut self, point: &str) {
         if let Some(missing) = self.missing.get_mut(point) {
             *missing -= 1;
         }
     }
 
-    /// Whether all are. There is nobody at a point that is nobody's.
+    /// Returns true if all clients that ever reach the point have done so. A point without `Reach` steps is never
+    /// reached.
     pub(super) fn is_reached(&self, point: &str) -> bool {
         self.missing.get(point).is_some_and(|missing| *missing == 0)
     }
 }
 
-/// Goes through the steps with nothing in mind but the points.
+/// Runs through all steps, considering only the points. Returns an error if a client waits for ever.
 pub(super) fn rehearse(dialogue: &Dialogue) -> Result<(), Wrong> {
     let reached = |name: &str| {
         let mut steps = dialogue.clients.iter().flat_map(|client| &client.steps);
@@ -61,9 +62,9 @@ pub(super) fn rehearse(dialogue: &Dialogue) -> Result<(), Wrong> {
     for (client, at) in dialogue.clients.iter().zip(at) {
         let what = match client.steps.get(at) {
             Some(Step::Await(point)) if reached(point) => {
-                format!("it waits for {point:?} for ever: who is to reach it waits too")
+                format!("it waits for {point:?} for ever: the clients that reach it wait too")
             }
-            Some(Step::Await(point)) => format!("nobody ever reaches {point:?}"),
+            Some(Step::Await(point)) => format!("no client ever reaches {point:?}"),
             _ => continue,
         };
         let (name, client, step) = (dialogue.name.clone(), client.name.clone(), client.number(at));

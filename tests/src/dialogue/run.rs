@@ -10,7 +10,7 @@ use super::script::Dialogue;
 use super::stage::{Outcome, Stage};
 use crate::wait::PATIENCE;
 
-/// A service that listens at this address.
+/// A stage for a service that listens at this address.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening(pub SocketAddr);
 
@@ -45,12 +45,12 @@ impl Wire for TcpStream {
     }
 
     fn reset(self) {
-        // A socket without this option is closed all the same.
+        // If the option cannot be set, the socket is still closed.
         SockRef::from(&self).set_linger(Some(Duration::ZERO)).ok();
     }
 }
 
-/// Holds a dialogue with the service at `address`, over sockets. It fails where nothing happens for
+/// Plays a dialogue with the service at `address`, over sockets. The dialogue fails if nothing happens for
 /// [`PATIENCE`](crate::PATIENCE).
 #[must_use]
 pub fn converse(dialogue: &Dialogue, address: SocketAddr) -> Outcome {
@@ -64,13 +64,13 @@ pub fn converse(dialogue: &Dialogue, address: SocketAddr) -> Outcome {
         } else if now > last_move + PATIENCE {
             play.give_up(&format!("nothing happened for {PATIENCE:?}"));
         } else if let Err(error) = rest(&play, now) {
-            play.give_up(&format!("nobody can wait for it: {error}"));
+            play.give_up(&format!("cannot wait: {error}"));
         }
     }
     play.outcome()
 }
 
-/// Waits until there is something to do, or to give up.
+/// Waits until a connection is ready, a pause ends, or it is time to give up.
 fn rest(play: &Play<'_, TcpStream>, now: Duration) -> io::Result<()> {
     let wanted = play.wants().filter(|(_, wants)| wants.recv || wants.send);
     let mut fds: Vec<_> = wanted

@@ -4,42 +4,42 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The options of a service by their names, without the dashes in front.
+/// The options of a service by their names, without the leading dashes.
 pub type Options = BTreeMap<String, String>;
 
-/// A conversation between a service and its clients, as a file of `tests/dialogues` tells it.
+/// A conversation between a service and its clients, as described by a file of `tests/dialogues`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Dialogue {
-    /// The service and the file, `fib/pipelined`.
+    /// The name of the service and of the file, such as `fib/pipelined`.
     pub name: String,
-    /// Who is spoken to.
+    /// The service that the clients talk to.
     pub service: Service,
-    /// What it shows, a sentence.
+    /// A sentence that says what the dialogue shows.
     pub shows: String,
-    /// What the service is started with.
+    /// The options with which the service is started.
     pub options: Options,
-    /// What not every host can do.
+    /// The capabilities that the dialogue needs and that not every host has.
     pub needs: Vec<Need>,
-    /// Who speaks. They do so all at the same time.
+    /// The clients, which all act concurrently.
     pub clients: Vec<Client>,
 }
 
-/// The services that there are dialogues with.
+/// A service for which dialogues exist.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Service {
-    /// The talk's: fib of each line.
+    /// The service of the talk: answers each line with its Fibonacci number.
     Fib,
-    /// What it got.
+    /// A service that returns the bytes that it receives.
     Echo,
-    /// What it got in upper case, and `_SB` behind each read.
+    /// A service that returns the bytes in upper case, with `_SB` behind each read.
     Upper,
 }
 
 impl Service {
-    /// All there are.
+    /// All services.
     pub const ALL: [Self; 3] = [Self::Fib, Self::Echo, Self::Upper];
 
-    /// Its name on the command line, and of the directory of its dialogues.
+    /// Returns the service's name on the command line, which is also the name of the directory of its dialogues.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,11 +56,12 @@ impl Display for Service {
     }
 }
 
-/// Something that a dialogue needs of its host, beyond the service itself.
+/// A capability that a dialogue needs of its host, beyond the service itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
-    /// A connection that is closed while its client still sends is not reset, so that the last answer arrives.
+    /// The host does not reset a connection that is closed while its client still sends, so that the last answer
+    /// arrives.
     Linger,
 }
 
@@ -72,62 +73,64 @@ impl Display for Need {
     }
 }
 
-/// One who speaks, over one connection.
+/// A client with one connection.
 ///
-/// It has two halves. What it is to send goes into a queue, and from there out as fast as it is taken; meanwhile the
-/// steps go on. It reads while a step expects something, no more than that, and never else.
+/// A client has two halves. Outgoing data goes into a queue, from which it is sent as fast as the connection accepts
+/// it; meanwhile the steps continue. The client reads only while a step expects something, and no more than the step
+/// expects.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Client {
-    /// What it is called in messages.
+    /// The client's name in messages.
     pub name: String,
-    /// What it does, one after the other. There is one [`Step::Connect`]; the last one is [`Step::ExpectEnd`],
-    /// [`Step::Reset`] or [`Step::Close`].
+    /// The steps in order. Exactly one is [`Step::Connect`]; the last one is [`Step::ExpectEnd`], [`Step::Reset`] or
+    /// [`Step::Close`].
     pub steps: Vec<Step>,
 }
 
-/// What a client does next.
+/// A step of a client.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
-    /// Connects, and waits until that is done.
+    /// Connects, and waits until the connection is established.
     Connect,
-    /// Puts bytes into the queue of what is to be sent.
+    /// Appends bytes to the queue of outgoing data.
     Send(Vec<Piece>),
-    /// Puts the end of the stream there.
+    /// Appends the end of the stream to the queue.
     HalfClose,
-    /// Waits until the queue is empty: the system has taken everything.
+    /// Waits until the queue is empty, that is, until the system has accepted everything.
     Flush,
-    /// Reads one of these, which differ before the shorter one ends. Usually it is one alone.
+    /// Reads one of these alternatives, of which none is a prefix of another. Most steps have only one.
     Expect(Vec<Vec<u8>>),
-    /// Looks, and finds that nothing is there to be read, nor the end. It does not wait.
+    /// Checks, without waiting, that neither data nor the end of the stream can be read.
     ExpectNothing,
-    /// Reads the end of the stream, and nothing before. The connection is over then.
+    /// Reads the end of the stream, and nothing before it. This ends the connection.
     ExpectEnd {
-        /// A reset is an end too.
+        /// Accepts a reset as an end.
         or_reset: bool,
     },
-    /// Ends the connection by a reset. What is in the queue is lost.
+    /// Resets the connection. The data in the queue is lost.
     Reset,
-    /// Closes the socket. What is in the queue is lost.
+    /// Closes the socket. The data in the queue is lost.
     Close,
-    /// Lets time pass. No more than a hint: it makes it likely that the other side has read what was sent.
+    /// Lets time pass. This is only a hint: it makes it likely that the peer has read what was sent.
     Pause(Duration),
-    /// Says that this point is reached.
+    /// Announces that the client has reached this point.
     Reach(String),
-    /// Waits until all have reached this point who ever do.
+    /// Waits until all clients that ever reach this point have reached it.
     Await(String),
 }
 
-/// What is sent in one go.
+/// A part of the outgoing data that is sent at once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Piece {
-    /// How long to wait before. A hint, as [`Step::Pause`] is.
+    /// The pause before the piece. This is only a hint, like [`Step::Pause`].
     pub pause: Duration,
-    /// What is sent; never empty.
+    /// The bytes, never empty.
     pub bytes: Vec<u8>,
 }
 
 impl Client {
-    /// How the step at this index is counted in the file: from 1, without the connecting that is understood.
+    /// Returns the number that the file gives to the step at this index: counted from 1, without an implicit
+    /// [`Step::Connect`].
     #[must_use]
     pub fn number(&self, index: usize) -> usize {
         if self.steps[0] == Step::Connect { index } else { index + 1 }
@@ -159,7 +162,7 @@ impl Display for Step {
     }
 }
 
-/// Bytes in quotes, the first few if they are many.
+/// Quotes bytes for messages, shortened if there are many.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     const ROOM: usize = 60;
     let shown = bytes[..bytes.len().min(ROOM)].escape_ascii();

@@ -16,11 +16,12 @@ use super::script::{Dialogue, Options, Service};
 use super::stage::{Host, Outcome, Stage};
 use run::run;
 
-/// Connections at a time, where no option says how many: more than any dialogue has.
+/// The number of concurrent connections if no option sets it: more than any dialogue uses.
 const CONNECTIONS: usize = 1000;
 
-/// What keeps every dialogue what it is: nobody breaks off or is reset, and no job fails or is cancelled. (Clocks that
-/// jump would end connections, and reads that are cut are told apart by some services.)
+/// The faults that do not change the outcome of a dialogue: no client breaks off or is reset, and no job fails or is
+/// cancelled. Jumps of the clock would end connections. Short reads change the output of some services, so `open`
+/// enables them where they do not.
 const BAD_LUCK: Faults = Faults {
     short_reads: 0,
     pieces: 0,
@@ -34,8 +35,8 @@ const BAD_LUCK: Faults = Faults {
     ..Faults::ALL
 };
 
-/// The simulator as a host: the shipped services on the shipped executor, with sockets in memory, in virtual time. The
-/// promises are checked before each step, and nothing may be left behind when a dialogue is over.
+/// The simulator as a host: the shipped services on the shipped executor, with sockets in memory, in virtual time.
+/// The promises are checked before each step, and no resource may be left when a dialogue has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Simulated {
     name: &'static str,
@@ -53,32 +54,32 @@ static ALL: [Simulated; 3] = [
     },
     Simulated {
         name: "simulator-alone",
-        about: "the same without workers: jobs in slices",
+        about: "the simulator without workers: jobs in slices",
         computes: Computes::Slices,
         seed: None,
     },
     Simulated {
         name: "simulator-unlucky",
-        about: "the same with workers and bad luck: short sends, late and false news, slow jobs",
+        about: "the simulator with workers and faults: short sends, late and false readiness, slow jobs",
         computes: Computes::Workers(2),
         seed: Some(1),
     },
 ];
 
 impl Simulated {
-    /// All there are.
+    /// Returns all simulated hosts.
     #[must_use]
     pub fn all() -> &'static [Self] {
         &ALL
     }
 
-    /// The one of this name.
+    /// Returns the host with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|host| host.name == name)
     }
 
-    /// The same with the bad luck of this seed.
+    /// Returns this host with the faults that `seed` selects.
     #[must_use]
     pub fn with_faults(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
@@ -120,17 +121,17 @@ impl Host for Simulated {
     }
 }
 
-/// What options say.
+/// The values of a dialogue's options.
 struct Settings {
     fib: Fib,
-    /// Connections at a time.
+    /// The maximum number of concurrent connections.
     connections: usize,
-    /// MiB that may wait in the server.
+    /// The most MiB that the server may buffer.
     buffered: usize,
 }
 
 impl Default for Settings {
-    /// What `sinbin serve` begins with, but for the connections.
+    /// Returns the defaults of `sinbin serve`, except for the number of connections.
     fn default() -> Self {
         let fib = Fib { idle_timeout: Some(Duration::from_secs(300)), ..Fib::default() };
         Self { fib, connections: CONNECTIONS, buffered: 64 }
@@ -171,14 +172,14 @@ fn framing(name: &str) -> Option<Framing> {
     }
 }
 
-/// A service with its options. Each dialogue has a run of its own.
+/// A service with its options. Each dialogue runs in a simulation of its own.
 struct Simulation {
     service: Service,
-    /// What fib is like; of this, the other services have the idle timeout.
+    /// The settings of fib, of which the other services use only the idle timeout.
     fib: Fib,
     plan: Plan,
     seed: Option<u64>,
-    /// What happened in the last dialogue, if it failed.
+    /// The story of the last dialogue, if it failed.
     story: String,
 }
 
@@ -187,7 +188,7 @@ impl Stage for Simulation {
         let (outcome, _) = self.hold(dialogue, false);
         self.story.clear();
         if outcome.failure.is_some() {
-            // It goes the same way again.
+            // The simulation is deterministic, so the second run repeats the first.
             self.story = self.hold(dialogue, true).1;
         }
         outcome
@@ -199,7 +200,7 @@ impl Stage for Simulation {
 }
 
 impl Simulation {
-    /// Holds a dialogue. What came of it, and the story, if that is asked for.
+    /// Plays a dialogue. Returns the outcome, and the story if `told` is set.
     fn hold(&self, dialogue: &Dialogue, told: bool) -> (Outcome, String) {
         let idle_timeout = self.fib.idle_timeout;
         match self.service {

@@ -2,62 +2,63 @@ use std::fmt::{self, Display, Formatter};
 
 use super::script::{Dialogue, Options, Service};
 
-/// Something that serves: a program in a process of its own, or a simulation.
+/// A host: serves the services in a process of its own, or in a simulation.
 pub trait Host {
-    /// A short word for it, for `--host`.
+    /// Returns the short name for `--host`.
     fn name(&self) -> &str;
 
-    /// A line about it.
+    /// Returns a one-line description.
     fn about(&self) -> &str;
 
-    /// Why this dialogue cannot be held with it, if it cannot.
+    /// Returns the reason if the host cannot serve this dialogue.
     fn lacks(&self, dialogue: &Dialogue) -> Option<String>;
 
     /// Starts the service with these options.
     ///
     /// # Errors
     ///
-    /// When that fails, which all dialogues fail with that would have been held there.
+    /// Fails if the service cannot be started. All dialogues with this service and these options then fail.
     fn open(&self, service: Service, options: &Options) -> Result<Box<dyn Stage>, String>;
 }
 
-/// A service that runs, and that dialogues can be held with, one after the other.
+/// A running service with which dialogues can be played, one after the other.
 pub trait Stage {
-    /// Holds a dialogue to its end, or to where it fails.
+    /// Plays a dialogue to its end, or to its first failure.
     fn perform(&mut self, dialogue: &Dialogue) -> Outcome;
 
-    /// What the service says of itself, such as its log, for whoever asks why something failed.
+    /// Returns the output of the service, such as its log, for the report of a failure.
     fn says(&self) -> String {
         String::new()
     }
 }
 
-/// What came of a dialogue.
+/// The outcome of a dialogue.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
-    /// What each client heard, in the order of the dialogue's clients; as far as they got.
+    /// The bytes that each client received, in the order of the dialogue's clients. The record ends where the dialogue
+    /// ended.
     pub heard: Vec<Heard>,
-    /// What went wrong first, if something did. All clients stop there.
+    /// The first failure, if any. All clients stop there.
     pub failure: Option<Failure>,
 }
 
-/// What a client heard.
+/// The bytes that a client received.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Heard {
     /// The client's name.
     pub client: String,
-    /// All bytes that it read.
+    /// All bytes that the client has read.
     pub bytes: Vec<u8>,
 }
 
-/// How a step failed.
+/// The failure of a step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// The client's name.
     pub client: String,
-    /// Which step, counted as in the file; 0 is the connecting that is understood.
+    /// The number of the step, counted as in the file; 0 is the implicit [`Step::Connect`](super::Step::Connect).
     pub step: usize,
-    /// What it did, and what happened.
+    /// The step and what happened instead.
     pub what: String,
 }
 

@@ -4,31 +4,31 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::script::{Dialogue, Options, Service, excerpt};
 use super::stage::{Heard, Host, Outcome, Stage};
 
-/// How much of a service's log is shown where a dialogue failed.
+/// The number of bytes of a service's log that are shown with a failure.
 const LAST_WORDS: usize = 400;
 
-/// What came of one dialogue with one host.
+/// The result of one dialogue with one host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It was held, and all bytes are those that the hosts before heard.
+    /// The dialogue passed, and all clients received the same bytes as with the hosts before.
     Held,
-    /// It was not, or something differs: this.
+    /// The dialogue failed, or the received bytes differ, for this reason.
     Failed(String),
-    /// This host can't, for this reason.
+    /// The host cannot serve the dialogue, for this reason.
     LeftOut(String),
 }
 
-/// What came of all.
+/// The results of all dialogues.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Results {
-    /// Hosts by name, and a line about each.
+    /// The hosts: the name and the description of each.
     pub hosts: Vec<(String, String)>,
-    /// Dialogues by name, and a verdict for each host.
+    /// The dialogues: the name and a verdict for each host.
     pub dialogues: Vec<(String, Vec<Verdict>)>,
 }
 
 impl Results {
-    /// How many dialogues were held, failed, and were left out.
+    /// Returns the numbers of dialogues that passed, failed, and were left out.
     #[must_use]
     pub fn count(&self) -> [usize; 3] {
         let mut count = [0; 3];
@@ -42,18 +42,18 @@ impl Results {
         count
     }
 
-    /// Whether nothing failed.
+    /// Returns true if no dialogue failed.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.count()[1] == 0
     }
 }
 
-/// What the first host to hold a dialogue heard, by the dialogue's place.
+/// The name of the first host that passed a dialogue and the bytes that its clients received, by the dialogue's index.
 type FirstHeard = BTreeMap<usize, (String, Vec<Heard>)>;
 
-/// Holds each dialogue with each host, and calls `progress` with the names of both before. Dialogues that want the same
-/// service with the same options share one.
+/// Plays each dialogue with each host, and calls `progress` with the names of both before. Dialogues with the same
+/// service and the same options share one instance of it.
 #[must_use]
 pub fn hold_all(
     hosts: &[Box<dyn Host>],
@@ -80,7 +80,7 @@ pub fn hold_all(
     Results { hosts, dialogues: table }
 }
 
-/// A service with its options, which is started when somebody needs it.
+/// A service with its options, started on first use.
 struct Parallelism<'a> {
     host: &'a dyn Host,
     service: Service,
@@ -101,7 +101,7 @@ impl Parallelism<'_> {
         let Outcome { heard, failure } = stage.perform(dialogue);
         if let Some(failure) = failure {
             let said = last_words(&stage.says());
-            // What it left under way is not for the next one.
+            // The failed dialogue may have left work in progress, so the next dialogue gets a new instance.
             self.stage = None;
             return Verdict::Failed(format!("{failure}{said}"));
         }
@@ -114,7 +114,7 @@ impl Parallelism<'_> {
     }
 }
 
-/// Starts a service. What there is in tests for that panics when it fails.
+/// Starts a service. The helpers for tests panic when that fails; a panic becomes an error.
 fn open(host: &dyn Host, service: Service, options: &Options) -> Result<Box<dyn Stage>, String> {
     catch_unwind(AssertUnwindSafe(|| host.open(service, options))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -122,7 +122,7 @@ fn open(host: &dyn Host, service: Service, options: &Options) -> Result<Box<dyn 
     })
 }
 
-/// Where a client heard something else than with the host before.
+/// Describes the first client that received other bytes than with the host before.
 fn difference(heard: &[Heard], expected: &[Heard]) -> Option<String> {
     let (heard, expected) = heard.iter().zip(expected).find(|(heard, expected)| heard != expected)?;
     let mut pairs = heard.bytes.iter().zip(&expected.bytes);
@@ -132,14 +132,14 @@ fn difference(heard: &[Heard], expected: &[Heard]) -> Option<String> {
     Some(format!("{} heard {one} from byte {at} on, and not {other}", heard.client))
 }
 
-/// The end of a log, from the beginning of a line on.
+/// Returns the end of a log, beginning with a whole line.
 fn last_words(said: &str) -> String {
     let said = said.trim_end();
     let begin = said.char_indices().rev().nth(LAST_WORDS).map_or(0, |(begin, _)| begin);
     let line = match said[begin..].find('\n') {
         _ if begin == 0 || said[..begin].ends_with('\n') => begin,
         Some(end) => begin + end + 1,
-        // A line that is longer than all that is shown.
+        // The last line is longer than the limit; show it in full.
         None => said.rfind('\n').map_or(0, |end| end + 1),
     };
     let lines = said[line..].lines().map(|line| format!("\n    {line}"));

@@ -5,11 +5,11 @@ use console::style;
 
 use super::suite::{Results, Verdict};
 
-/// The results for people: a row for each dialogue, a column for each host, and behind it what failed and what was left
-/// out. It has colours if stdout is a terminal.
+/// A table of the results for people: a row for each dialogue and a column for each host, followed by the failures and
+/// the omissions. The table is coloured if stdout is a terminal.
 pub struct Table<'a>(pub &'a Results);
 
-/// The head of a column.
+/// Returns the heading of a column.
 fn letter(index: usize) -> char {
     ('a'..='z').chain('A'..='Z').nth(index).unwrap_or('?')
 }
@@ -57,7 +57,7 @@ impl<'a> Table<'a> {
         self.reasons(f, &style("✗").red(), reason)
     }
 
-    /// Reasons, with the hosts and dialogues that have them.
+    /// Prints the reasons with the hosts and dialogues that they concern.
     fn reasons(
         &self,
         f: &mut Formatter<'_>,

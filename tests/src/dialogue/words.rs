@@ -1,4 +1,4 @@
-//! A step, from how it is written.
+//! The parser of steps.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use toml::{Table, Value};
 use super::bytes::RawBytes;
 use super::script::{Piece, Step};
 
-/// A longer pause would make people wait for the table.
+/// The longest pause. Longer ones would delay the table too much.
 const LONGEST_PAUSE: u64 = 2000;
 
-/// What a step may be, and what may stand beside that. A pause beside another word belongs to it.
+/// The kinds of steps, and the further keys that each may have. `pause-ms` beside another key belongs to that key.
 const KINDS: [(&str, &[&str]); 6] = [
     ("send", &["pieces", "pause-ms"]),
     ("expect", &[]),
@@ -22,7 +22,7 @@ const KINDS: [(&str, &[&str]); 6] = [
     ("pause-ms", &[]),
 ];
 
-/// How a text is cut.
+/// The sizes into which bytes are cut.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "pieces is a size, or a list of sizes of which the last one goes on")]
 enum Sizes {
@@ -30,7 +30,7 @@ enum Sizes {
     Each(Vec<usize>),
 }
 
-/// Reads a step of the client that has this number.
+/// Parses a step of the client with this number.
 pub(super) fn read_step(value: &Value, client: usize) -> Result<Step, String> {
     match value {
         Value::String(word) => read_word(word),
@@ -98,7 +98,7 @@ fn pause(table: &Table) -> Result<Duration, String> {
     }
 }
 
-/// Cuts `bytes` into pieces of these sizes; there is a `pause` between any two.
+/// Cuts `bytes` into pieces of these sizes, with a `pause` between any two.
 fn cut(mut bytes: &[u8], sizes: Sizes, pause: Duration) -> Result<Vec<Piece>, String> {
     let sizes = match sizes {
         Sizes::All(size) => vec![size],

@@ -6,20 +6,20 @@ use super::arguments;
 use super::served::Served;
 use crate::dialogue::{Dialogue, Host, Listening, Need, Options, Service, Stage};
 
-/// Stands among a command's arguments for the service's options.
+/// The argument of a command that is replaced with the service's options.
 const PLACE: &str = "{options}";
 
-/// A host that somebody names: a command, an address, or both.
+/// A host that the user specifies: a command, an address, or both.
 #[derive(Clone, Debug)]
 pub struct Given {
-    /// What it serves.
+    /// The service of the host.
     pub service: Service,
-    /// The command and its arguments; empty if it runs already. The options of a dialogue are put behind, or in the place of
-    /// an argument `{options}`.
+    /// The command and its arguments; empty if the host is already running. The options of a dialogue are appended, or
+    /// replace an argument `{options}`.
     pub command: Vec<OsString>,
-    /// Where it listens; a command that prints `listening on ADDR` needs none.
+    /// The address of the host. A command that prints `listening on ADDR` needs none.
     pub address: Option<SocketAddr>,
-    /// What it cannot do.
+    /// The capabilities that the host lacks.
     pub lacks: Vec<Need>,
 }
 

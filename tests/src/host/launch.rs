@@ -1,4 +1,4 @@
-//! How each host is started, with the arguments that `sinbin serve` would have.
+//! The command of each host, given the arguments of `sinbin serve`.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::example::wasi_example;
 use crate::foreign::foreign;
 use crate::guest::guest;
 
-/// Options that belong to the service, and not to the host; each has a value.
+/// Options of the service rather than of the host; each has a value.
 const OF_SERVICE: [&str; 8] = [
     "--framing",
     "--idle-timeout",
@@ -19,22 +19,22 @@ const OF_SERVICE: [&str; 8] = [
     "--request-timeout",
 ];
 
-/// An option of the service that hosts of ours have as well.
+/// Options of the service that the hosts of this repository have as well.
 const OF_BOTH: [&str; 1] = ["--reply-timeout"];
 
-/// Options of hosts that have threads and a poller of their own.
+/// Options of hosts with their own threads and poller.
 const OF_THREADS: [&str; 2] = ["--busy-poll", "--workers"];
 
-/// `sinbin` with the portable poller.
+/// Returns `sinbin` with the portable poller.
 pub(super) fn polling(args: &[&str]) -> Command {
     sinbin_polling(args)
 }
 
-/// `sinbin-wasi run`, with the service's arguments where they belong.
+/// Returns `sinbin-wasi run`, with the service's arguments behind `--`.
 pub(super) fn driven(name: &str, args: &[&str]) -> Command {
     let guest = guest(name);
     let (own, service) = split(args, &OF_SERVICE);
-    let mut all = vec!["run", guest.to_str().expect("a path of ours")];
+    let mut all = vec!["run", guest.to_str().expect("a UTF-8 path")];
     all.extend(own);
     all.extend(split(&service, &OF_BOTH).1);
     all.push("--");
@@ -42,41 +42,42 @@ pub(super) fn driven(name: &str, args: &[&str]) -> Command {
     sinbin_wasi(&all)
 }
 
-/// The same for a command, which is told all.
+/// Returns `sinbin-wasi run` for the guest that is a WASI command.
 pub(super) fn portable(service: &str, args: &[&str]) -> Command {
     driven(&format!("{service}-portable.wasm"), args)
 }
 
-/// wasmtime as its own command has it: the guest gets all arguments, of which it knows none of threads.
+/// Returns plain wasmtime, which passes all arguments to the guest except those about threads, which the guest does not
+/// have.
 pub(super) fn stock(service: &str, args: &[&str]) -> Command {
     let mut command = wasi_example("stock");
     command.arg(guest(&format!("{service}-portable.wasm"))).args(split(args, &OF_THREADS).0);
     command
 }
 
-/// The shortest driver, which knows but where to listen.
+/// Returns the minimal driver, which only accepts an address to listen on.
 pub(super) fn driver(service: &str, args: &[&str]) -> Command {
     let mut command = wasi_example("driver");
     command.arg(guest(&format!("{service}.wasm"))).args(split(args, &["--listen"]).1.last());
     command
 }
 
-/// Node, which drives the service as our host does.
+/// Returns the Node driver, which drives the guest as `sinbin-wasi` does.
 pub(super) fn node(service: &str, args: &[&str]) -> Command {
     drive("node", "serve.mjs", &format!("{service}.wasm"), args)
 }
 
-/// Python, which does too.
+/// Returns the Python driver, which drives the guest as `sinbin-wasi` does.
 pub(super) fn python(service: &str, args: &[&str]) -> Command {
     drive("python", "serve.py", &format!("{service}.wasm"), args)
 }
 
-/// One of both, with the core module.
+/// Returns the Node or the Python driver, with the core module.
 pub(super) fn core(language: &str, script: &str, args: &[&str]) -> Command {
     drive(language, script, "sinbin_core.wasm", args)
 }
 
-/// Node, where the guest drives itself.
+/// Returns Node running the guest that drives itself.
 pub(super) fn node_portable(service: &str, args: &[&str]) -> Command {
     let mut command = foreign("node", "run-portable.mjs");
     command.arg(guest(&format!("{service}-portable.wasm"))).args(split(args, &OF_THREADS).0);
@@ -90,7 +91,7 @@ fn drive(language: &str, script: &str, name: &str, args: &[&str]) -> Command {
     command.arg(guest(name));
     while let Some(arg) = args.next() {
         command.arg(arg);
-        // They count bytes.
+        // The drivers count bytes rather than MiB.
         if arg == "--max-buffered" {
             let mebibytes: u64 = args.next().and_then(|value| value.parse().ok()).expect("a number");
             command.arg((mebibytes << 20).to_string());
@@ -100,7 +101,7 @@ fn drive(language: &str, script: &str, name: &str, args: &[&str]) -> Command {
     command
 }
 
-/// The arguments without these options, which have values, and those.
+/// Splits `args` into the arguments without `options`, and `options` with their values.
 fn split<'a>(args: &[&'a str], options: &[&str]) -> (Vec<&'a str>, Vec<&'a str>) {
     let (mut others, mut these) = (Vec::new(), Vec::new());
     let mut args = args.iter();

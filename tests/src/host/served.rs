@@ -9,7 +9,7 @@ use crate::dialogue::{Dialogue, Outcome, Stage, converse};
 use crate::server::announced;
 use crate::wait::PATIENCE;
 
-/// Between two looks at a process that starts.
+/// The interval between two polls of a process that starts.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A process that serves.
@@ -19,14 +19,14 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Starts a command of ours, and waits until it says where it listens.
+    /// Starts a command of this repository, and waits until it prints its address.
     pub(super) fn start(command: Command) -> Result<Self, String> {
         let program = command.get_program().display().to_string();
         Self::listening(&program, Running::try_start(command), None)
     }
 
-    /// The same for somebody else's; what it starts ends with it. If there is an `address`, it need not say that: it listens
-    /// once somebody listens there.
+    /// Starts a command that the user supplied. The processes that it starts end with it. With an `address` the command
+    /// need not print one: it counts as listening when a connection to `address` succeeds.
     pub(super) fn start_given(command: Command, address: Option<SocketAddr>) -> Result<Self, String> {
         let program = command.get_program().display().to_string();
         Self::listening(&program, Running::try_start_leader(command), address)
@@ -57,7 +57,7 @@ impl Served {
     }
 }
 
-/// What a process that does not listen wrote to stderr.
+/// Describes what a process that does not listen wrote to stderr.
 fn said(stderr: &str) -> String {
     match stderr.trim_end() {
         "" => ", and said nothing".to_owned(),
@@ -75,7 +75,7 @@ impl Stage for Served {
     }
 }
 
-/// Where it listens, once it does.
+/// Returns the address when the process listens.
 fn listens(running: &Running, address: Option<SocketAddr>) -> Result<Option<SocketAddr>, String> {
     match address {
         Some(address) => Ok(TcpStream::connect_timeout(&address, PATIENCE).is_ok().then_some(address)),

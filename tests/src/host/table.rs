@@ -8,15 +8,15 @@ use crate::dialogue::{Need, Service};
 /// A host of this repository.
 #[derive(Debug)]
 pub struct Known {
-    /// A short word for it.
+    /// The short name.
     pub name: &'static str,
-    /// A line about it.
+    /// A one-line description.
     pub about: &'static str,
-    /// Options that make it this host; a test that says the first of them says it all.
+    /// Options that make it this host. They are left out if a test passes the first of them itself.
     pub(super) own: &'static [&'static str],
-    /// What it cannot do, and why.
+    /// The limitations of the host, and the reason of each.
     pub(super) lacks: &'static [(Lack, &'static str)],
-    /// Its command, given a service's name and the arguments that `sinbin serve` would have.
+    /// Returns the host's command, given a service's name and the arguments of `sinbin serve`.
     pub(super) launch: fn(&str, &[&str]) -> Command,
 }
 
@@ -25,10 +25,9 @@ const ASYNC_ECHO: [(Lack, &str); 2] = [
     (Lack::Other(Service::Echo), "echo-async.wasm is the service echo"),
     (Lack::Option("idle-timeout"), "echo-async.wasm takes no arguments"),
 ];
-const NODE: (Lack, &str) = (Lack::Tools("node"), "node or npm is missing here");
-const PYTHON: (Lack, &str) = (Lack::Tools("python"), "python3 or a package of it is missing here");
-const NO_LINGER: &str =
-    "its runtime closes a socket at once, which resets a connection that has something unread";
+const NODE: (Lack, &str) = (Lack::Tools("node"), "node or npm is not installed");
+const PYTHON: (Lack, &str) = (Lack::Tools("python"), "python3 or one of its packages is not installed");
+const NO_LINGER: &str = "its runtime closes a socket at once, which resets a connection with unread input";
 
 static ALL: [Known; 18] = [
     Known {
@@ -40,28 +39,28 @@ static ALL: [Known; 18] = [
     },
     Known {
         name: "native-alone",
-        about: "the same without such threads: jobs in slices",
+        about: "sinbin serve without such threads: jobs in slices",
         own: &["--workers", "0"],
         lacks: &[],
         launch: native,
     },
     Known {
         name: "native-async",
-        about: "the services as async fns",
+        about: "sinbin serve with the services as async fns",
         own: &["--written-as", "async-fn"],
         lacks: &[],
         launch: native,
     },
     Known {
         name: "native-async-alone",
-        about: "the same without threads",
+        about: "sinbin serve with async fns and without threads",
         own: &["--workers", "0", "--written-as", "async-fn"],
         lacks: &[],
         launch: native,
     },
     Known {
         name: "native-polling",
-        about: "sinbin serve on the portable poller, which kqueue takes",
+        about: "sinbin serve on the portable poller",
         own: &[],
         lacks: &[],
         launch: |service, args| polling(&[&["serve", service], args].concat()),
@@ -75,7 +74,7 @@ static ALL: [Known; 18] = [
     },
     Known {
         name: "driven-alone",
-        about: "the same without such instances: jobs in slices",
+        about: "sinbin-wasi run fib.wasm without such instances: jobs in slices",
         own: &["--workers", "0"],
         lacks: &[],
         launch: |service, args| driven(&format!("{service}.wasm"), args),
@@ -96,7 +95,7 @@ static ALL: [Known; 18] = [
     },
     Known {
         name: "stock",
-        about: "the same command under wasmtime as it comes",
+        about: "fib-portable.wasm under plain wasmtime",
         own: &[],
         lacks: &[(Lack::Need(Need::Linger), NO_LINGER)],
         launch: stock,
@@ -106,9 +105,9 @@ static ALL: [Known; 18] = [
         about: "fib.wasm driven by the shortest driver in Rust",
         own: &[],
         lacks: &[
-            (Lack::Other(Service::Fib), "it knows the commands that fib says"),
+            (Lack::Other(Service::Fib), "it only handles the commands that fib sends"),
             (Lack::Options, "it has no options for its guest"),
-            (Lack::Need(Need::Linger), "it closes a socket at once, for shortness"),
+            (Lack::Need(Need::Linger), "it closes a socket at once, to be short"),
         ],
         launch: driver,
     },
@@ -152,8 +151,7 @@ static ALL: [Known; 18] = [
 ];
 
 impl Known {
-    /// All there are. (The simulator, which is no process, stands beside
-    /// these: [`Simulated`](crate::dialogue::Simulated).)
+    /// Returns all hosts that are processes. The simulator is [`Simulated`](crate::dialogue::Simulated).
     #[must_use]
     pub fn all() -> &'static [Self] {
         &ALL

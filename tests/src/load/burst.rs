@@ -2,20 +2,20 @@ use sinbin_simulator::Rng;
 
 use crate::client::fib;
 
-/// Up to here a request is answered on the loop; larger ones are jobs.
+/// The largest request that is answered on the loop; larger ones are jobs.
 const LOOP_N: u32 = 10;
 
 /// Requests that are sent together, and their answers.
 #[derive(Clone, Debug, Default)]
 pub struct Burst {
-    /// A number a line.
+    /// The requests: a number a line.
     pub requests: Vec<u8>,
-    /// What must come back, to the byte.
+    /// The exact bytes of the answers.
     pub answers: Vec<u8>,
 }
 
 impl Burst {
-    /// Asks for these numbers.
+    /// Creates a burst of these numbers.
     #[must_use]
     pub fn of(ns: impl IntoIterator<Item = u32>) -> Self {
         let mut burst = Self::default();
@@ -26,7 +26,7 @@ impl Burst {
         burst
     }
 
-    /// `count` numbers as luck has it: one in eight is a job, `most` being the largest.
+    /// Creates a burst of `count` random numbers: one in eight is a job, and `most` is the largest.
     #[must_use]
     pub fn random(rng: &mut Rng, count: u32, most: u32) -> Self {
         Self::of((0..count).map(|_| match rng.below(8) {
@@ -35,8 +35,8 @@ impl Burst {
         }))
     }
 
-    /// What must have come back when the server has the first `count` bytes of the requests: the answers to the lines
-    /// that are complete in them.
+    /// Returns the expected answers if the server has received the first `count` bytes of the requests: those to the
+    /// complete lines.
     #[must_use]
     pub fn answers_to(&self, count: usize) -> &[u8] {
         let lines = self.requests[..count].iter().filter(|byte| **byte == b'\n').count();

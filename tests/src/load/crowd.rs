@@ -13,62 +13,62 @@ use super::seat::{Moment, Now, Seat};
 use crate::client::connect;
 use crate::wait::PATIENCE;
 
-/// Connections that wait for their first answer: fewer than a backlog has room for.
+/// The most connections that wait for their first answer at a time: fewer than the backlog's capacity.
 const NEW_AT_ONCE: usize = 256;
 
 const EVENTS_AT_ONCE: usize = 1024;
 
-/// How long a crowd keeps a server busy.
+/// The duration of a run.
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
-    /// For so many bursts of requests of all clients together: the same on every machine.
+    /// The number of bursts of all clients together, which is independent of the machine.
     Bursts(usize),
-    /// For so long.
+    /// A time span.
     Span(Duration),
 }
 
-/// What a crowd did.
+/// The counts of a crowd's run.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Connections made.
+    /// Connections that were made.
     pub connections: usize,
-    /// Bursts that were answered, to the byte.
+    /// Bursts that were answered correctly, to the byte.
     pub answered: usize,
-    /// Connections that were reset, by the moment.
+    /// Connections that were reset, by the moment of the reset.
     pub resets: BTreeMap<Moment, usize>,
 }
 
-/// Many clients, on one loop. Each sends bursts of requests and checks all answers; one burst in ten ends in a reset at
-/// a moment that luck chooses, and another connection takes the place.
+/// Many clients on one loop. Each sends bursts of requests and checks all answers. On average, one burst in ten ends in
+/// a reset at a random moment, and a new connection replaces the old one.
 pub struct Crowd {
     address: SocketAddr,
     rng: Rng,
     epoll: OwnedFd,
     seats: Vec<Option<Seat>>,
-    /// Seats without a connection.
+    /// Indices of seats without a connection.
     vacant: Vec<usize>,
-    /// Seats with one.
+    /// The number of seats with a connection.
     taken: usize,
-    /// Seats that wait for their first answer.
+    /// The number of seats that wait for their first answer.
     new: usize,
-    /// Bursts are under way, and no longer greetings alone.
+    /// True once clients send bursts, rather than only greetings.
     runs: bool,
     left: Left,
     tally: Tally,
 }
 
-/// How much there is to do yet.
+/// The remaining work.
 enum Left {
     Bursts(usize),
     Until(Instant),
 }
 
 impl Crowd {
-    /// Connects so many clients; each exchanges one request.
+    /// Connects `count` clients; each exchanges one request.
     ///
     /// # Panics
     ///
-    /// When they are not all answered, here and below.
+    /// Panics if a client is not answered. The other methods do too.
     #[must_use]
     pub fn connect(address: SocketAddr, count: usize, rng: Rng) -> Self {
         let mut crowd = Self {
@@ -89,8 +89,8 @@ impl Crowd {
         crowd
     }
 
-    /// Has all clients wait for a job and reset their connections, when all do; then others in their places ask and
-    /// reset as long as it is to be, and leave in order. Returns what all did.
+    /// Makes all clients wait for a job, and then resets all their connections at once. After that, new clients send
+    /// bursts and reset connections for `length`, and then close in order. Returns the counts of all.
     #[must_use]
     pub fn run(mut self, length: Length) -> Tally {
         self.pile_up();
@@ -105,8 +105,8 @@ impl Crowd {
         self.tally
     }
 
-    /// Has every client wait for a job that would run for very long, with more requests behind it. When all do, the
-    /// server holds as much as it ever will: that must not depend on who is faster. Then all reset their connections.
+    /// Makes every client wait for a job that would run very long, with more requests behind it. When all of them wait,
+    /// the server holds its maximum of resources, independent of timing. Then all connections are reset.
     fn pile_up(&mut self) {
         let before = self.tally.answered;
         self.seats.iter_mut().flatten().for_each(Seat::pile_up);
@@ -118,7 +118,7 @@ impl Crowd {
         }
     }
 
-    /// Fills places, and takes what has come.
+    /// Fills vacant seats, and receives what has arrived.
     fn turn(&mut self) {
         while self.new < NEW_AT_ONCE
             && let Some(index) = self.vacant.pop()
@@ -148,7 +148,7 @@ impl Crowd {
         self.take(index, now);
     }
 
-    /// The seats for which something has come.
+    /// Waits for readable seats, and returns their indices.
     fn ready(&self) -> Vec<usize> {
         if self.taken == 0 {
             return Vec::new();
@@ -175,7 +175,7 @@ impl Crowd {
         self.take(index, now);
     }
 
-    /// Goes on from where a client has come to.
+    /// Continues according to the state of a client.
     fn take(&mut self, index: usize, now: Now) {
         match now {
             Now::Waits => {}
@@ -194,7 +194,7 @@ impl Crowd {
         }
     }
 
-    /// Begins another burst, or leaves.
+    /// Begins another burst, or closes the connection.
     fn go_on(&mut self, index: usize) {
         let more = self.is_more_to_do();
         let Some(seat) = &mut self.seats[index] else { return };
@@ -206,7 +206,7 @@ impl Crowd {
     }
 
     fn stand_up(&mut self, index: usize) -> Seat {
-        let seat = self.seats[index].take().expect("somebody sits there");
+        let seat = self.seats[index].take().expect("an occupied seat");
         self.taken -= 1;
         self.new -= usize::from(seat.is_new);
         seat

@@ -4,43 +4,43 @@ use crate::machine;
 use crate::server::Server;
 use crate::wait::eventually;
 
-/// So often in a row a server at rest must hold no less than before, to have given back all that it will: memory of blocks
-/// goes within two seconds of their last use, and each look takes more than half of one.
+/// The number of consecutive polls in which a resting server must hold no less memory than before. Memory of unused
+/// blocks is released within two seconds, and each poll takes more than half a second.
 const LOOKS: usize = 8;
 
-/// What a server holds while nobody is connected.
+/// The resources that a server holds while no client is connected.
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint {
-    /// Open files and sockets.
+    /// The number of open files and sockets.
     pub descriptors: usize,
-    /// Memory of its own in RAM, in bytes.
+    /// The private memory in RAM, in bytes.
     pub memory: u64,
 }
 
 impl Footprint {
-    /// Looks at a server that has come to rest.
+    /// Measures a server that is at rest.
     #[must_use]
     pub fn of(server: &Server) -> Self {
         Self { descriptors: Self::descriptors(server), memory: machine::anonymous_bytes(server.pid()) }
     }
 
-    /// How many open files and sockets it has now.
+    /// Returns the current number of open files and sockets.
     ///
     /// # Panics
     ///
-    /// When the system does not say.
+    /// Panics if the system cannot report it.
     #[must_use]
     pub fn descriptors(server: &Server) -> usize {
         let path = format!("/proc/{}/fd", server.pid().as_raw_pid());
         fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
     }
 
-    /// Waits until the server has as many descriptors as it had then, no thread of it computes, and it gives no more
-    /// memory back. Returns what it holds then.
+    /// Waits until the server has as many descriptors as `self`, no thread of it computes, and it releases no more
+    /// memory. Returns the resources that it then holds.
     ///
     /// # Panics
     ///
-    /// When that does not come to be in time.
+    /// Panics if that does not happen in time.
     #[must_use]
     pub fn again(self, server: &Server) -> Self {
         eventually("as many descriptors as before", || Self::descriptors(server) == self.descriptors);

@@ -7,30 +7,30 @@ use socket2::SockRef;
 
 use super::burst::Burst;
 
-/// One burst in so many ends in a reset.
+/// The inverse probability of a reset after a burst.
 const RESET_ONE_IN: u32 = 10;
 
-/// Requests of a burst, at most.
+/// The most requests of a burst.
 const BURST: u32 = 6;
 
-/// The largest job.
+/// The number of the largest job.
 const LARGEST: u32 = 22;
 
-/// A job that nobody waits for to its end.
+/// The number of a job that takes so long that no client waits for its end.
 const ENDLESS: u32 = 45;
 
-/// When a client resets its connection.
+/// The moment at which a client resets its connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Moment {
-    /// Instead of sending anything.
+    /// Before anything is sent.
     Silent,
-    /// As soon as a request and half another one are sent.
+    /// As soon as the requests and half of another one are sent.
     MidLine,
-    /// When it has all its answers, and half a request is with the server.
+    /// When all answers have arrived, and the server has half a request.
     HalfLineLeft,
-    /// While its job runs, which would run on for very long.
+    /// While the client's job runs, which would run very long.
     DuringJob,
-    /// When answers are there that it has not read.
+    /// When answers have arrived that the client has not read.
     Unread,
 }
 
@@ -38,26 +38,26 @@ impl Moment {
     const ALL: [Self; 5] = [Self::Silent, Self::MidLine, Self::HalfLineLeft, Self::DuringJob, Self::Unread];
 }
 
-/// What becomes of a connection.
+/// The planned end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
-    /// After its answers it goes on.
+    /// The connection continues after the answers.
     GoesOn,
-    /// It ends in a reset.
+    /// The connection ends in a reset.
     Reset(Moment),
-    /// It has said that it will send no more, and waits for the server's end.
+    /// The client has half-closed, and waits for the server's end of the stream.
     Leaves,
 }
 
-/// Where a client has come to.
+/// The state of a client.
 pub(super) enum Now {
-    /// There is more to come.
+    /// The client waits for more.
     Waits,
-    /// All is answered.
+    /// All requests are answered.
     Answered,
-    /// It resets its connection.
+    /// The client resets its connection.
     Resets(Moment),
-    /// It has seen the server's end.
+    /// The client has read the server's end of the stream.
     Gone,
 }
 
@@ -66,9 +66,9 @@ pub(super) struct Seat {
     stream: TcpStream,
     fate: Fate,
     answers: Vec<u8>,
-    /// How much of the answers has come.
+    /// The number of bytes of the answers that have arrived.
     at: usize,
-    /// It has got no answer on this connection.
+    /// True until the first answer arrives on this connection.
     pub(super) is_new: bool,
 }
 
@@ -82,24 +82,25 @@ impl Seat {
         &self.stream
     }
 
-    /// Asks for one small number.
+    /// Sends one small request.
     pub(super) fn greet(&mut self) {
         self.send(Burst::of([1]), b"");
     }
 
-    /// Asks for a job that nobody waits for to its end, with a request before it and some behind it, which the server has
-    /// to keep meanwhile.
+    /// Requests a job that would run very long, with a request before it and some behind it. The server has to keep the
+    /// latter meanwhile.
     pub(super) fn pile_up(&mut self) {
-        // The first answer goes out in the same step in which the job is handed over.
+        // The first answer is sent in the same step in which the job is submitted, so its arrival shows that the job
+        // was submitted.
         self.send(Burst::of([1]), format!("{ENDLESS}\n{}", "2\n".repeat(8)).as_bytes());
     }
 
-    /// Whether answers are still to come.
+    /// Returns true if answers are still missing.
     fn waits(&self) -> bool {
         self.at < self.answers.len()
     }
 
-    /// Begins what luck has it do next.
+    /// Begins a random action.
     pub(super) fn begin(&mut self, rng: &mut Rng) -> Now {
         let is_reset = rng.below(RESET_ONE_IN) == RESET_ONE_IN - 1;
         let moment = is_reset.then(|| *rng.pick(&Moment::ALL));
@@ -114,19 +115,19 @@ impl Seat {
                 return Now::Resets(Moment::MidLine);
             }
             Some(Moment::HalfLineLeft) => self.send(burst, b"1"),
-            // The first answer goes out in the same step in which the job is handed over.
+            // The first answer is sent in the same step in which the job is submitted.
             Some(Moment::DuringJob) => self.send(Burst::of([1]), format!("{ENDLESS}\n").as_bytes()),
         }
         Now::Waits
     }
 
-    /// Says that it will send no more.
+    /// Half-closes the connection.
     pub(super) fn leave(&mut self) {
         self.fate = Fate::Leaves;
         self.stream.shutdown(Shutdown::Write).expect("a connected socket");
     }
 
-    /// Takes what is there.
+    /// Receives the bytes that are available.
     pub(super) fn receive(&mut self) -> Result<Now, String> {
         if let Fate::Reset(moment @ Moment::Unread) = self.fate {
             return Ok(Now::Resets(moment));
@@ -153,16 +154,16 @@ impl Seat {
         })
     }
 
-    /// Ends the connection by a reset.
+    /// Resets the connection.
     pub(super) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("an option");
     }
 
     fn send(&mut self, burst: Burst, behind: &[u8]) {
         let bytes = [&burst.requests, behind].concat();
-        // So little is under way that the socket always has room for it.
+        // The socket always accepts these bytes, because so few are in flight.
         let sent = self.stream.write(&bytes).unwrap_or_else(|error| panic!("cannot send: {error}"));
-        assert_eq!(sent, bytes.len(), "all of it goes out at once");
+        assert_eq!(sent, bytes.len(), "everything is sent at once");
         (self.answers, self.at) = (burst.answers, 0);
     }
 

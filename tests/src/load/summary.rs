@@ -1,15 +1,15 @@
 use crate::command::Ended;
 
-/// What a server says at its end.
+/// The summary line that a server prints when it stops.
 #[derive(Debug)]
 pub struct Summary<'a>(&'a str);
 
 impl<'a> Summary<'a> {
-    /// The last line that it said.
+    /// Returns the last line of the output.
     ///
     /// # Panics
     ///
-    /// When it has not ended as it should, or says no summary.
+    /// Panics if the exit code is not 0 or if the last line is no summary.
     #[must_use]
     pub fn of(ended: &'a Ended) -> Self {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -18,7 +18,7 @@ impl<'a> Summary<'a> {
         Self(line)
     }
 
-    /// The number that stands before `unit`, such as `bytes in`; 0 where it is not mentioned.
+    /// Returns the number before `unit`, such as `bytes in`, or 0 if the unit does not occur.
     #[must_use]
     pub fn number(&self, unit: &str) -> usize {
         let part = self.0.split([',', ';']).find_map(|part| part.strip_suffix(unit));
@@ -26,7 +26,7 @@ impl<'a> Summary<'a> {
         number.unwrap_or(0)
     }
 
-    /// The line.
+    /// Returns the line.
     #[must_use]
     pub fn line(&self) -> &str {
         self.0

@@ -6,16 +6,16 @@ use sinbin_simulator::Rng;
 use super::burst::Burst;
 use crate::client::connect;
 
-/// Bytes that are sent at a time, at most: lines are cut anywhere.
+/// The most bytes that are sent at a time, so that lines are cut anywhere.
 const PIECE: u32 = 24;
 
-/// A client that sends what it has to ask in pieces, and keeps what it gets.
+/// A client that sends its requests in pieces, and records what it receives.
 pub struct Talker {
     stream: TcpStream,
     burst: Burst,
     sent: usize,
     received: Vec<u8>,
-    /// The server has ended the connection.
+    /// True when the server has ended the connection.
     has_ended: bool,
 }
 
@@ -26,45 +26,45 @@ impl Talker {
         Self { stream: connect(address), burst, sent: 0, received: Vec::new(), has_ended: false }
     }
 
-    /// What it has to ask, and the answers.
+    /// Returns the requests and the expected answers.
     #[must_use]
     pub fn burst(&self) -> &Burst {
         &self.burst
     }
 
-    /// How many bytes of its requests are sent.
+    /// Returns the number of bytes of the requests that are sent.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.sent
     }
 
-    /// What it got.
+    /// Returns the bytes that were received.
     #[must_use]
     pub fn received(&self) -> &[u8] {
         &self.received
     }
 
-    /// The port by which the system knows it.
+    /// Returns the client's local port.
     ///
     /// # Panics
     ///
-    /// When it has none.
+    /// Panics if the socket has no address.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.stream.local_addr().expect("a connected socket").port()
     }
 
-    /// Whether it has something to send, and somebody to send it to.
+    /// Returns true if there is something left to send and the server has not ended the connection.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         !self.has_ended && self.sent < self.burst.requests.len()
     }
 
-    /// Takes what is there, and sends another piece, unless the server has ended the connection.
+    /// Receives what is available, and sends another piece, unless the server has ended the connection.
     ///
     /// # Panics
     ///
-    /// When the connection fails.
+    /// Panics if the connection fails.
     pub fn send_piece(&mut self, rng: &mut Rng) {
         self.stream.set_nonblocking(true).expect("an option");
         match self.receive() {
@@ -74,16 +74,16 @@ impl Talker {
         if self.goes_on() {
             let rest = &self.burst.requests[self.sent..];
             let piece = rest.len().min(rng.between(1, PIECE) as usize);
-            self.sent += self.stream.write(&rest[..piece]).expect("the server takes it");
+            self.sent += self.stream.write(&rest[..piece]).expect("the server accepts it");
         }
         self.stream.set_nonblocking(false).expect("an option");
     }
 
-    /// Takes everything up to the server's end.
+    /// Receives everything up to the end of the stream.
     ///
     /// # Panics
     ///
-    /// When the connection fails instead, or does not end in time.
+    /// Panics if the connection fails or does not end in time.
     pub fn take_rest(&mut self) {
         while !self.has_ended {
             self.receive().unwrap_or_else(|error| self.fail(&error));

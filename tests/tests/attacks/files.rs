@@ -1,4 +1,4 @@
-//! Hostile files: guests, machine code, recordings, entries of the cache, and files to record in.
+//! Hostile files: guests, machine code, recordings, cache entries, and files to record in.
 
 mod bomb;
 mod cache;
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sinbin_tests::{Ended, Running, guest, sinbin_wasi};
 
 fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of ours")
+    path.to_str().expect("a UTF-8 path")
 }
 
-/// A directory of its own, with nothing in it.
+/// Creates an empty directory.
 fn scratch() -> PathBuf {
     static DIRECTORIES: AtomicU32 = AtomicU32::new(0);
     let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
@@ -32,7 +32,7 @@ fn run(args: &[&str]) -> Ended {
     Running::start(sinbin_wasi(args)).wait()
 }
 
-/// A recording that a guest can be told again.
+/// Creates a recording that a guest can replay.
 fn recording(directory: &Path) -> PathBuf {
     let path = directory.join("echo.sinbin");
     let guest = guest("echo.wasm");
@@ -43,8 +43,8 @@ fn recording(directory: &Path) -> PathBuf {
     path
 }
 
-/// Asserts that each command that takes a guest refuses this one, with code 1, a message that has `what` in it, and
-/// nothing else. `extra` are options for those that run it.
+/// Asserts that each command that accepts a guest refuses this one, with code 1, a message that contains `what`, and no
+/// other output. `extra` are options for the commands that run the guest.
 fn refused_everywhere(path: &Path, extra: &[&str], what: &str) {
     let directory = scratch();
     let recording = recording(&directory);

@@ -1,4 +1,4 @@
-//! Floods of jobs and of connections: others are still served.
+//! Floods of jobs and of connections, during which other clients are still served.
 
 use std::env;
 use std::io::{ErrorKind, Read, Write};
@@ -8,26 +8,26 @@ use std::time::Duration;
 use sinbin_tests::{Client, Ended, PATIENCE, Server, eventually};
 use socket2::{Domain, Socket, Type};
 
-/// The answer to a request for which there is no place among the jobs.
+/// The answer to a request if there are too many jobs.
 const BUSY: &str = "error: too many jobs; try again later";
 
-/// The answer to a request whose job has taken too long.
+/// The answer to a request whose job took too long.
 const LATE: &str = "error: the computation took too long; try a smaller n, or try again later";
 
 /// A job that takes years.
 const ENDLESS: &str = "93\n";
 
-/// Starts a server with these options, that computes what takes years.
+/// Starts a server with these options that accepts requests which take years.
 fn server(options: &[&str]) -> Server {
     Server::fib(&[&["--max-n", "93", "--drain-timeout", "100ms"], options].concat())
 }
 
-/// Returns true if the host hears of a reset while it does not read: WASI 0.2 has no word for that.
+/// Returns true if the host notices a reset of a connection that it does not read. WASI 0.2 has no interface for that.
 fn hears_of_resets() -> bool {
     !env::var("SINBIN_HOST").is_ok_and(|host| host.contains("portable") || host == "stock")
 }
 
-/// Returns true if connections were cut at the end. A command of WASI has no code of its own for that.
+/// Returns true if connections were cut at the end. A WASI command has no exit code of its own for that.
 fn is_cut(ended: &Ended) -> bool {
     ended.code == Some(3) || ended.code == Some(1) && ended.stderr.contains("connections cut: ")
 }
@@ -51,7 +51,7 @@ fn jobs_that_are_left_behind_leave_places_for_others() {
         }
         let mut next = server.client();
         next.ask(1);
-        // The stream is well framed around what is refused.
+        // Refusals do not disturb the order of answers.
         next.send("2\n93\n3\nx\n");
         assert_eq!(next.lines(4), format!("1\n{BUSY}\n2\nerror: not an integer\n"), "{workers} workers");
         let ended = server.stop();
@@ -96,7 +96,7 @@ fn half_closed_clients_get_an_error_and_go_when_their_jobs_take_too_long() {
         client.send(ENDLESS);
         client.end();
     }
-    // All places are taken until then.
+    // All job slots are taken until then.
     server.client().ask(1);
     assert!(clients.iter_mut().all(|client| client.rest() == format!("{LATE}\n")));
 }
@@ -113,13 +113,13 @@ fn a_reset_frees_the_place_and_the_job_of_a_client() {
             for _ in 0..20 {
                 let mut client = server.client();
                 client.send("1\n93\n");
-                assert_eq!(client.line(), "1", "its job is next");
+                assert_eq!(client.line(), "1", "the answer before the job");
                 if is_half_closed {
                     client.end();
                 }
                 client.reset();
             }
-            // Both are free, or this one would wait for years.
+            // Both are free; otherwise this request would wait for years.
             server.client().ask(20);
         }
     }
@@ -149,9 +149,9 @@ fn a_peer_with_too_many_connections_keeps_nobody_else_out() {
     let mut flood: Vec<_> = (0..200).filter_map(|_| half_a_line(address)).collect();
     connect_from([127, 0, 0, 2], address).ask(1);
     flood.retain_mut(|stream| !is_closed(stream));
-    assert_eq!(flood.len(), 10, "as many as a peer may have");
+    assert_eq!(flood.len(), 10, "the limit of a peer's connections");
     connect_from([127, 0, 0, 2], address).ask(2);
-    // When one goes, there is a place for another.
+    // When a connection is closed, another one of the same peer is accepted.
     drop(flood);
     eventually("a place for the first peer", || {
         let Ok(mut stream) = TcpStream::connect(address) else { return false };
@@ -165,7 +165,7 @@ fn a_peer_with_too_many_connections_keeps_nobody_else_out() {
     assert!(said.lines().count() < 50, "a line a second at the most: {said}");
 }
 
-/// Connects and begins a line, unless the connection is reset before that.
+/// Connects and begins a line. Returns `None` if the connection is reset before that.
 fn half_a_line(server: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(server).ok()?;
     stream.set_read_timeout(Some(Duration::from_millis(1))).ok()?;
@@ -173,7 +173,7 @@ fn half_a_line(server: SocketAddr) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Returns true if the server has closed or reset a connection by which it sends nothing.
+/// Returns true if the server has closed or reset a connection on which it sends nothing.
 fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0]) {
         Ok(count) => count == 0,

@@ -1,4 +1,4 @@
-//! Guests that want the host's time and memory in place of their own.
+//! Guests that try to use the host's time and memory instead of their own.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use sinbin_tests::{Client, Ended, Running, Server, guest, sinbin_wasi};
 
 fn in_sandbox(name: &str, args: &[&str]) -> Command {
     let guest = guest(name);
-    sinbin_wasi(&[&["run", guest.to_str().expect("a path of ours")], args].concat())
+    sinbin_wasi(&[&["run", guest.to_str().expect("a UTF-8 path")], args].concat())
 }
 
 fn unruly(args: &[&str]) -> Server {
@@ -20,14 +20,14 @@ fn echo(client: &mut Client, text: &str) {
     assert_eq!(client.bytes(text.len()), text.as_bytes());
 }
 
-/// The most memory that the process ever had, in MiB; nothing where the system does not tell.
+/// Returns the peak memory of the process in MiB, or `None` if the system cannot report it.
 fn most_memory(pid: Pid) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<usize>().ok()? / 1024)
 }
 
-/// A guest that says more than it may is replaced, with a reason, and others are served.
+/// A guest that exceeds the limits of an answer is replaced, with a reason in the log, and other clients are served.
 #[test]
 fn a_guest_that_says_too_much_in_a_turn_is_replaced() {
     for (word, reason) in [
@@ -47,7 +47,8 @@ fn a_guest_that_says_too_much_in_a_turn_is_replaced() {
         echo(&mut server.client(), "after");
         let memory = most_memory(server.pid());
         println!("{word}: {memory:?} MiB at the most");
-        // Of the guest's own that is some 150 MiB; what the host copies of it is 64 MiB, and as much again as it is meant.
+        // About 150 MiB of that belong to the guest. The host copies 64 MiB of it, and the decoded answer takes as
+        // much again.
         assert!(memory.is_none_or(|memory| memory < 150 + 2 * 64 + 64), "{word}: {memory:?} MiB");
         let ended = server.stop();
         assert_eq!(ended.code, Some(0), "{word}: {}", ended.stderr);
@@ -70,8 +71,8 @@ fn what_it_may_say_is_an_option() {
     assert_eq!(server.stop().code, Some(0));
 }
 
-/// A guest that always wants another turn, and sends by a handle that is closed in each, keeps no client from being
-/// answered, and no server from its end.
+/// A guest that always asks for another turn, and sends to a closed handle in each, delays neither the answers to other
+/// clients nor the drain.
 #[test]
 fn a_guest_that_never_rests_does_not_postpone_the_drain() {
     let server = unruly(&["--drain-timeout", "100ms"]);
@@ -84,7 +85,7 @@ fn a_guest_that_never_rests_does_not_postpone_the_drain() {
     assert!(matches!(ended.code, Some(0 | 3)), "{:?}: {}", ended.code, ended.stderr);
 }
 
-/// Runs an ordinary command of WASI to its end, which is an error.
+/// Runs an ordinary WASI command to its end, which is an error.
 fn ended(what: &str, options: &[&str]) -> Ended {
     let args = [&["--raw-arguments"], options, &["--", what]].concat();
     let ended = Running::start(in_sandbox("poll-loop.wasm", &args)).wait();
@@ -106,7 +107,8 @@ fn a_command_of_wasi_that_hoards_or_polls_too_much_is_ended_and_the_option_is_na
     }
 }
 
-/// The host keeps what has no room in stdout. A guest that does not ask whether there is some would have it keep all.
+/// The host buffers output that does not fit into stdout. A guest that never checks the capacity of stdout would make
+/// that buffer grow without limit.
 #[test]
 fn a_command_of_wasi_that_writes_without_asking_is_ended() {
     let ended = ended("gush", &[]);

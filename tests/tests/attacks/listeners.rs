@@ -1,4 +1,4 @@
-//! Where a server listens: the same on every host, and no wider than it was told.
+//! The addresses on which a server listens: equal on every host, and not wider than requested.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -25,7 +25,7 @@ fn an_ipv6_address_takes_no_ipv4_connections() {
     let refused = connect((Ipv4Addr::LOCALHOST, port).into()).map(drop).expect_err("by IPv4");
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     assert_eq!(server.stop().code, Some(0));
-    // Each has a listener of its own, by the same port.
+    // Each address has its own listener on the same port.
     let both = Server::fib(&["--listen", &format!("[::]:{port}"), "--listen", &format!("0.0.0.0:{port}")]);
     connect((Ipv6Addr::LOCALHOST, port).into()).expect("by IPv6").ask(5);
     connect((Ipv4Addr::LOCALHOST, port).into()).expect("by IPv4").ask(5);
@@ -49,7 +49,7 @@ fn two_addresses_of_one_server_that_are_in_each_others_way_are_named() {
 
 #[test]
 fn a_dual_stack_listener_takes_both() {
-    // A guest that drives itself can't have one, and says so.
+    // A guest that drives itself cannot have a dual-stack listener, and reports that.
     let is_native = std::env::var("SINBIN_HOST").map_or(true, |host| host.starts_with("native"));
     if !has_ipv6() || !is_native {
         return;

@@ -1,4 +1,4 @@
-//! Clients and guests that want to fill a disk, or to forge a line of the log.
+//! Clients and guests that try to fill a disk, or to forge lines of the log.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -10,22 +10,22 @@ use serde_json::Value;
 use sinbin_tests::machine;
 use sinbin_tests::{Ended, Running, Server, eventually, guest, sinbin_wasi};
 
-/// The most lines that clients may cause in the short time that an attack here takes.
+/// The most lines that clients may cause during the short attacks of these tests.
 const MOST: usize = 50;
 
-/// Text that a terminal obeys or does not show, and a line that looks like one of ours.
+/// Text that a terminal interprets or does not show, and a line that looks like one of the log.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\r\u{8}\u{9b}31m \"quoted\\\" \u{202e}dlrow\u{2066}\u{200b}\u{2028}\
     \n2026-01-01T00:00:00.000000Z ERROR the disk is full";
 
-/// The beginning of what follows a new line in it.
+/// The beginning of the forged line.
 const FORGED: &str = "2026-01-01T00:00:00.000000Z ERROR";
 
 fn in_sandbox(name: &str, args: &[&str]) -> Command {
     let guest = guest(name);
-    sinbin_wasi(&[&["run", guest.to_str().expect("a path of ours")], args].concat())
+    sinbin_wasi(&[&["run", guest.to_str().expect("a UTF-8 path")], args].concat())
 }
 
-/// Returns how many lines are counted in place of being written.
+/// Returns the number of lines that the log counts rather than contains.
 fn left_out(log: &str) -> usize {
     let counts = log.lines().filter_map(|line| {
         let (before, _) = line.split_once(" more like this in the last ")?;
@@ -34,7 +34,7 @@ fn left_out(log: &str) -> usize {
     counts.sum()
 }
 
-/// Checks that a line shows all that it has.
+/// Asserts that a line has no hidden characters.
 fn is_plain(line: &str) {
     let is_hidden = |char: char| char.is_control() || "\u{202e}\u{2066}\u{200b}\u{2028}".contains(char);
     assert!(!line.contains(is_hidden), "{line:?}");
@@ -47,7 +47,7 @@ fn clients_that_come_and_go_at_the_descriptor_limit_are_a_few_lines() {
     server.client().ask(1);
     machine::allow_descriptors(server.pid(), 5);
     let mut there: Vec<_> = (0..30).filter_map(|_| TcpStream::connect(server.address()).ok()).collect();
-    // Whenever one goes another finds room, and the next does not.
+    // Whenever a client leaves, another one is accepted, and the next one is not.
     let began = Instant::now();
     for _ in (0..3000).take_while(|_| began.elapsed() < Duration::from_secs(3)) {
         there.remove(0);
@@ -62,7 +62,7 @@ fn clients_that_come_and_go_at_the_descriptor_limit_are_a_few_lines() {
     assert!(lines <= MOST, "{lines} lines:\n{}", ended.stderr);
 }
 
-/// Every job of a client's traps, and each has a stack of its functions to show.
+/// Every job of this client traps, and each trap has a backtrace for the log.
 #[cfg(target_os = "linux")]
 #[test]
 fn jobs_that_fail_by_the_hundred_are_a_few_lines_and_a_count() {
@@ -72,7 +72,7 @@ fn jobs_that_fail_by_the_hundred_are_a_few_lines_and_a_count() {
         client.send("spoil");
         assert_eq!(client.bytes(5), b"spoil");
     }
-    // The jobs are computed by and by; what is left of them at the end is cancelled.
+    // The jobs run one after the other; the remaining ones are cancelled at the end.
     eventually("the end of all jobs", || machine::rests(server.pid()));
     drop(client);
     let ended = server.stop();
@@ -83,7 +83,7 @@ fn jobs_that_fail_by_the_hundred_are_a_few_lines_and_a_count() {
     assert!(left_out(&ended.stderr) > 0, "{}", ended.stderr);
 }
 
-/// Has a guest write `EVIL` to its stderr until some of it is left out.
+/// Makes a guest write `EVIL` to its stderr until the log leaves out some lines.
 fn shout(args: &[&str]) -> Ended {
     let shout = ["--raw-arguments", "--drain-timeout", "1ms", "--", "shout", EVIL];
     let running = Running::start(in_sandbox("poll-loop.wasm", &[args, &shout].concat()));
@@ -125,7 +125,7 @@ fn a_log_in_json_is_json_whatever_is_in_it() {
             assert!(object[name].is_string(), "{name}: {line}");
         }
     }
-    // The text is there, unchanged.
+    // The text is unchanged.
     let said = |line: &str| serde_json::from_str::<Value>(line).ok()?["message"].as_str().map(str::to_owned);
     let first: Vec<_> = shouted.stderr.lines().filter_map(said).take(2).collect();
     let (one, two) = EVIL.split_once('\n').expect("two lines");
@@ -147,7 +147,7 @@ fn a_message_is_cut() {
     }
 }
 
-/// A guest's complaint about its arguments ends up in the command's last words.
+/// The guest's message about its arguments becomes part of the command's last message.
 #[test]
 fn a_guest_that_refuses_its_arguments_forges_no_line() {
     let evil = format!("--{EVIL}");

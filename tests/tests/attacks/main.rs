@@ -1,4 +1,5 @@
-//! Attacks on the real binaries, each bounded, on every host: `SINBIN_HOST` and `SINBIN_WRITTEN_AS` say which.
+//! Attacks on the real binaries, each of limited duration, for every host: `SINBIN_HOST` and `SINBIN_WRITTEN_AS` select
+//! it.
 
 #![cfg(unix)]
 

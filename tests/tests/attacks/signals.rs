@@ -1,11 +1,11 @@
-//! A parent that blocks signals, and whoever may send them.
+//! Servers whose parent blocks signals, and signals from outside.
 
 use std::process::Command;
 
 use rustix::process::Signal;
 use sinbin_tests::{Client, Running, Server, guest, sinbin, sinbin_wasi, with_signals_blocked};
 
-/// Each host that is a command of ours, serving fib.
+/// Returns each host that is a command of this repository, serving fib.
 fn ways() -> Vec<(&'static str, Command)> {
     let listen = ["--listen", "127.0.0.1:0"];
     let native = |args: &[&str]| sinbin(&[&["serve", "fib"], args, &listen].concat());
@@ -19,7 +19,7 @@ fn ways() -> Vec<(&'static str, Command)> {
 
 fn in_sandbox(name: &str, args: &[&str]) -> Command {
     let guest = guest(name);
-    sinbin_wasi(&[&["run", guest.to_str().expect("a path of ours")], args].concat())
+    sinbin_wasi(&[&["run", guest.to_str().expect("a UTF-8 path")], args].concat())
 }
 
 fn unruly(args: &[&str]) -> Server {
@@ -40,7 +40,7 @@ fn a_server_whose_parent_blocked_all_signals_drains() {
             let mut client = server.client();
             client.ask(20);
             server.signal(signal);
-            // The others would be cut.
+            // An open connection would be cut.
             drop(client);
             let ended = server.wait();
             assert_eq!(ended.code, Some(0), "{name}, {signal:?}: {}", ended.stderr);
@@ -70,7 +70,7 @@ fn a_guest_that_loops_is_interrupted_though_the_clock_was_blocked() {
     assert_eq!(server.stop().code, Some(0));
 }
 
-/// Wasmtime learns of a trap by a signal, and one that is blocked ends the process.
+/// wasmtime detects traps by a signal. If that signal is blocked, it ends the process.
 #[test]
 fn a_guest_that_traps_is_replaced_though_faults_were_blocked() {
     let server = unruly(&["--workers", "1"]);
@@ -84,7 +84,7 @@ fn a_guest_that_traps_is_replaced_though_faults_were_blocked() {
     assert_eq!(server.stop().code, Some(0));
 }
 
-/// The clock's signal from outside is one tick more, which is no reason to interrupt anybody.
+/// A signal of the clock from outside counts as another tick, which must not interrupt a guest.
 #[test]
 fn signals_of_the_clock_from_outside_interrupt_nobody() {
     let server = Server::announced(in_sandbox("fib.wasm", &["--listen", "127.0.0.1:0", "--workers", "0"]));

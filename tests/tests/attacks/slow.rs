@@ -1,9 +1,9 @@
-//! Clients that take their time: to send a request, or to take what they asked for. They cost the server no more memory
-//! than it was given, and keep no place for longer than its timeouts say.
+//! Slow clients: in sending a request, or in reading the answers. They must not cost the server more memory than
+//! allowed, and must not occupy a slot for longer than the timeouts.
 
 #![cfg_attr(
     not(target_os = "linux"),
-    allow(dead_code, unused_imports, reason = "most tests here look into /proc")
+    allow(dead_code, unused_imports, reason = "most tests here read /proc")
 )]
 
 use std::io::{ErrorKind, Read, Write};
@@ -14,18 +14,18 @@ use std::time::Duration;
 use sinbin_tests::{Server, connect, eventually};
 use socket2::{Domain, Socket, Type};
 
-/// The pause of a client that does a little now and then: much shorter than each timeout here.
+/// The pause of a client that does a little at intervals: much shorter than each timeout here.
 const PAUSE: Duration = Duration::from_millis(20);
 
 const LATE: &str = "error: the request took too long; closing\n";
 
-/// A number of lines whose answers are more than 2 MB, of which a narrow client's system takes some tens of KB.
+/// A number of lines whose answers exceed 2 MB, of which a narrow client's system accepts some tens of KB.
 const ENOUGH: usize = 64 << 10;
 
 /// The answer to an empty line.
 const EMPTY: &str = "error: an empty line; send an integer\n";
 
-/// A client for which little fits into the system's buffers, so that it is soon stuck.
+/// Connects a client with small system buffers, so that the connection is soon stuck.
 fn narrow(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(2048).expect("an option");
@@ -36,7 +36,8 @@ fn narrow(address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// Sends empty lines until none has been taken for a while, or [`ENOUGH`] by each; returns how many were.
+/// Sends empty lines until no line has been accepted for a while, or each client has sent [`ENOUGH`]. Returns the
+/// number of lines of each.
 fn send_until_stuck(streams: &[TcpStream]) -> Vec<usize> {
     let lines = [b'\n'; 4096];
     let mut sent = vec![0; streams.len()];
@@ -54,7 +55,7 @@ fn send_until_stuck(streams: &[TcpStream]) -> Vec<usize> {
     sent
 }
 
-/// Takes a byte, if one is there. Returns false at the end of the connection.
+/// Reads a byte, if one is available. Returns false at the end of the connection.
 fn take_a_byte(mut stream: &TcpStream) -> bool {
     match stream.read(&mut [0]) {
         Ok(count) => count > 0,
@@ -62,7 +63,7 @@ fn take_a_byte(mut stream: &TcpStream) -> bool {
     }
 }
 
-/// How many bytes the process has had in RAM at a time.
+/// Returns the peak number of bytes that the process had in RAM.
 #[cfg(target_os = "linux")]
 fn most_memory(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_pid()));
@@ -72,14 +73,14 @@ fn most_memory(server: &Server) -> u64 {
     kib.expect("its size") * 1024
 }
 
-/// Each asks for far more than it takes. What waits in the process is what was allowed; what was allowed to wait is not
-/// lost, and the others are served.
+/// Each client asks for far more than it reads. The server buffers no more than allowed, does not lose what it has
+/// buffered, and serves the other clients.
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_that_read_nothing_cost_no_more_than_is_allowed() {
-    /// Enough clients that replies which are kept, some 40 times as long as the requests, would take 60 MiB.
+    /// Enough clients that buffering all their replies, each about 40 times as long as its request, would take 60 MiB.
     const CLIENTS: usize = 120;
-    /// The blocks of one MiB, in a guest and once more in its host; some turns' worth of windows; and tables.
+    /// The blocks of one MiB, in a guest and again in its host, some windows of output, and the tables.
     const ALLOWED: u64 = 16 << 20;
 
     let server = Server::fib(&["--max-buffered", "1", "--reply-timeout", "off", "--idle-timeout", "off"]);
@@ -106,10 +107,10 @@ fn a_line_that_comes_a_byte_now_and_then_is_given_up() {
     let mut silent = server.client();
     let stream = connect(server.address());
     let mut said = Vec::new();
-    (&stream).write_all(b"1\n").expect("it is taken");
+    (&stream).write_all(b"1\n").expect("the server accepts it");
     stream.set_nonblocking(true).expect("an option");
     eventually("the end of the connection", || {
-        // The server may have gone away already.
+        // The server may have closed the connection already.
         (&stream).write_all(b" ").ok();
         sleep(PAUSE);
         let mut chunk = [0; 256];
@@ -122,7 +123,7 @@ fn a_line_that_comes_a_byte_now_and_then_is_given_up() {
         }
     });
     assert_eq!(String::from_utf8_lossy(&said), format!("1\n{LATE}"));
-    // Silence is no request, and others are not concerned.
+    // Silence is no incomplete request, and other clients are not affected.
     silent.ask(7);
     assert_eq!(server.stop().code, Some(0));
 }
@@ -142,13 +143,14 @@ fn requests_that_come_in_their_time_are_answered_for_longer_than_that() {
     assert_eq!(client.line(), "1");
 }
 
-/// WASI 0.2 has no way to break off a connection whose output is stuck: a command that drops one waits until all is sent.
+/// Returns true if the host can reset a connection whose output is stuck. In WASI 0.2 that is impossible: a command
+/// that drops such a connection waits until everything is sent.
 #[cfg(target_os = "linux")]
 fn can_break_off() -> bool {
     !matches!(std::env::var("SINBIN_HOST").as_deref(), Ok("portable" | "stock" | "node-portable"))
 }
 
-/// Takes bytes now and then until the server has given the connection up, and its descriptor is free.
+/// Reads bytes at intervals until the server has given up the connection, and its descriptor is free.
 #[cfg(target_os = "linux")]
 fn is_given_up(service: &str, half_closed: bool) {
     use sinbin_tests::load::Footprint;
@@ -164,7 +166,7 @@ fn is_given_up(service: &str, half_closed: bool) {
     let stream = narrow(server.address());
     let mut says_more = true;
     eventually("a place that is free again", || {
-        // As much as is taken, until nothing is for the first time; then only one of the two goes on.
+        // Sends until the socket first accepts nothing. After that, only one of the two cases continues to send.
         while says_more && (&stream).write(&[b'\n'; 4096]).is_ok() {}
         if half_closed && says_more {
             says_more = false;
@@ -192,7 +194,7 @@ fn a_reader_that_has_said_all_and_takes_a_byte_now_and_then_is_given_up() {
     }
 }
 
-/// A part of a request was not received: a drain does not wait for its rest.
+/// An incomplete request does not count as received, so a drain does not wait for the rest.
 #[test]
 fn half_a_request_holds_up_no_drain() {
     let server = Server::fib(&["--framing", "lines", "--request-timeout", "off", "--idle-timeout", "off"]);
@@ -208,7 +210,7 @@ fn half_a_request_holds_up_no_drain() {
     }
 }
 
-/// A connection that the server has closed is read out for a while, and no longer, however much still comes.
+/// After the server has closed a connection, it discards further input for a limited time, however much arrives.
 #[test]
 fn a_client_that_never_stops_sending_is_read_out_for_so_long_and_no_longer() {
     let server = Server::fib(&["--framing", "lines"]);

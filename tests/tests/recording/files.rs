@@ -1,4 +1,4 @@
-//! Files that take no recording, or no more of it.
+//! Files that cannot be recorded in, and recordings that end early.
 
 use std::fs;
 use std::net::TcpListener;
@@ -50,11 +50,11 @@ fn what_cannot_be_recorded_is_a_wrong_argument() {
     }
 }
 
-/// To open a pipe would wait for whoever reads it.
+/// Opening a pipe would block until another process opens its read end.
 #[test]
 fn what_is_no_file_is_not_recorded_in() {
     let fifo = path("fifo");
-    let made = Command::new("mkfifo").arg(&fifo).status().expect("there is mkfifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo exists");
     assert!(made.success());
     for path in [&fifo, guests()] {
         let ended =
@@ -90,10 +90,10 @@ fn a_disk_that_is_full_at_once_is_an_error() {
     let ended = Running::start(sinbin(&args)).wait();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.starts_with("sinbin: cannot record in /dev/full: "), "{}", ended.stderr);
-    assert_eq!(ended.stdout, "", "it told nobody that it listens");
+    assert_eq!(ended.stdout, "", "it printed no address");
 }
 
-/// A limit of the process on its files is as good as a disk that is full, and has a signal of its own.
+/// A file size limit of the process acts like a full disk, and has a signal of its own.
 #[test]
 fn a_recording_that_cannot_be_written_any_more_ends_and_the_server_goes_on() {
     let recording = path("limited");
@@ -108,7 +108,7 @@ fn a_recording_that_cannot_be_written_any_more_ends_and_the_server_goes_on() {
     assert_eq!(server.ask("and goes on"), "and goes on");
     let ended = server.stop();
     assert_eq!(ended.code, Some(0));
-    assert_eq!(ended.stderr.matches("the recording cannot").count(), 1, "told once: {}", ended.stderr);
+    assert_eq!(ended.stderr.matches("the recording cannot").count(), 1, "reported once: {}", ended.stderr);
     assert!(ended.stderr.contains(text(&recording)), "{}", ended.stderr);
     let len = fs::metadata(&recording).expect("a recording").len();
     assert!(ended.stderr.contains(&format!("bytes={len}")), "{len} in {}", ended.stderr);
@@ -116,7 +116,7 @@ fn a_recording_that_cannot_be_written_any_more_ends_and_the_server_goes_on() {
     assert_eq!(played.code, Some(4), "{}", played.stderr);
 }
 
-/// It may be what a server said before it crashed, or what another one is saying.
+/// The file may be the recording of a server that crashed, or of one that still runs.
 #[test]
 fn a_file_with_something_in_it_is_left_alone() {
     let recording = path("there-already");

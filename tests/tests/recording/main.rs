@@ -1,4 +1,4 @@
-//! The same run everywhere: what one host has recorded, every other one answers alike, to the byte.
+//! Recordings across hosts: a recording of one host is answered equally by every other one, to the byte.
 
 #![cfg(unix)]
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sinbin_tests::{Ended, Running, Server, guest, guests, replies, sinbin, sinbin_wasi};
 
-/// A path for a recording of this name.
+/// Returns the path of a recording with this name.
 fn path(name: &str) -> PathBuf {
     let path = guests().join(format!("test-recording-{name}"));
     fs::remove_file(&path).ok();
@@ -18,16 +18,16 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of ours")
+    path.to_str().expect("a UTF-8 path")
 }
 
-/// `sinbin serve`, recording.
+/// Starts `sinbin serve` with a recording.
 fn native(service: &str, recording: &Path, args: &[&str]) -> Server {
     let all = ["serve", service, "--listen", "127.0.0.1:0", "--record", text(recording)];
     Server::announced(sinbin(&[&all, args].concat()))
 }
 
-/// `sinbin-wasi run`, recording.
+/// Starts `sinbin-wasi run` with a recording.
 fn sandboxed(name: &str, recording: &Path, args: &[&str]) -> Server {
     let guest = guest(name);
     let all = ["run", text(&guest), "--listen", "127.0.0.1:0", "--record", text(recording)];
@@ -43,12 +43,12 @@ fn replay_in_sandbox(recording: &Path, name: &str, args: &[&str]) -> Ended {
     Running::start(sinbin_wasi(&[&["replay", text(recording), text(&guest)], args].concat())).wait()
 }
 
-/// Both hosts play it back, and tell the same story. Returns that.
+/// Replays a recording on both hosts, asserts that the traces are equal, and returns the trace.
 fn same_story(recording: &Path, name: &str) -> String {
     same_story_to(0, recording, name)
 }
 
-/// The same, with an exit code.
+/// Replays a recording as [`same_story`] does, with the expected exit code.
 fn same_story_to(code: i32, recording: &Path, name: &str) -> String {
     let here = replay(recording, &["--trace"]);
     assert_eq!(here.code, Some(code), "{}", here.stderr);
@@ -59,7 +59,7 @@ fn same_story_to(code: i32, recording: &Path, name: &str) -> String {
     here.stdout
 }
 
-/// Clients of all kinds: what they get is what they would from any server.
+/// Uses the server with many kinds of clients, and checks the answers, which are those of any server.
 fn use_fib(server: &Server) {
     assert_eq!(server.ask("10\n20\n"), replies([10, 20]));
     let mut clients: Vec<_> = (0..20).map(|_| server.client()).collect();
@@ -81,7 +81,7 @@ fn use_fib(server: &Server) {
     assert!(half.line().starts_with("error"));
     let many: String = (0..3000).map(|n| format!("{}\n", n % 30)).collect();
     assert_eq!(server.ask(&many), replies((0..3000).map(|n| n % 30)));
-    // Somebody who is gone before his answer is there.
+    // A client that disconnects before its answer is ready.
     let mut gone = server.client();
     gone.send("38\n");
     drop(gone);
@@ -104,7 +104,7 @@ fn what_is_recorded_natively_runs_the_same_in_the_sandbox() {
         stop(server);
         let story = same_story(&recording, "fib.wasm");
         assert!(story.contains(": 3 bytes \"15\\n\"") || story.contains(": 2 bytes \"5\\n"), "{story:.3000}");
-        assert!(story.contains("error"), "what was sent is in it");
+        assert!(story.contains("error"), "the trace contains what was sent");
         assert_eq!(story.contains("-> submit job"), workers != "0");
     }
 }
@@ -113,7 +113,7 @@ fn what_is_recorded_natively_runs_the_same_in_the_sandbox() {
 fn what_is_recorded_in_the_sandbox_runs_the_same_natively() {
     for workers in ["0", "2"] {
         let recording = path(&format!("sandbox-{workers}"));
-        // In the words of whoever started it.
+        // The arguments of the service are written in different ways.
         let args = ["--workers", workers, "--", "--max-n", "40", "--max-n=42", "--idle-timeout=1h"];
         let server = sandboxed("fib.wasm", &recording, &args);
         use_fib(&server);
@@ -156,7 +156,7 @@ fn a_guest_that_failed_fails_again_and_its_successor_goes_on() {
     assert_eq!(played.code, Some(0), "{}", played.stderr);
     assert!(played.stdout.contains("-> the guest fails\n"));
     assert_eq!(played.stdout.matches("a fresh guest takes over\n").count(), 2);
-    // It is none of those that the native command has.
+    // The native command does not have this service.
     let elsewhere = replay(&recording, &[]);
     assert_eq!(elsewhere.code, Some(1));
     assert!(elsewhere.stderr.contains("\"unruly\""), "{}", elsewhere.stderr);
@@ -185,7 +185,7 @@ fn a_part_of_the_story_is_the_same_as_in_the_whole() {
     let turns = whole.stdout.lines().filter(|line| line.starts_with("turn ")).count();
     let there = format!("there is no turn 99999999: {} has {turns} turns", recording.display());
     assert!(behind.stderr.contains(&there), "{}", behind.stderr);
-    // A reader that has enough is no failure.
+    // A reader that closes the pipe early is no failure.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let ended = Running::start_into(sinbin(&["replay", text(&recording), "--trace"]), writer).wait();
@@ -202,7 +202,7 @@ fn an_async_fn_is_recorded_in_the_sandbox_alone() {
     assert_eq!(played.code, Some(0), "{}", played.stderr);
 }
 
-/// A loop that looks again and again, and records meanwhile, keeps its deadlines and ends when it is told to.
+/// A loop that polls busily and records meets its deadlines, and ends when it is asked to.
 #[test]
 fn busy_polling_outlasts_no_deadline_of_a_loop_that_records() {
     let busy = ["--busy-poll", "1000000"];
@@ -212,7 +212,7 @@ fn busy_polling_outlasts_no_deadline_of_a_loop_that_records() {
         native("echo", &here, &[busy, idle].concat()),
         sandboxed("echo.wasm", &there, &[&busy[..], &["--"], &idle].concat()),
     ] {
-        assert_eq!(server.client().rest(), "", "closed when it was idle for so long");
+        assert_eq!(server.client().rest(), "", "closed after the idle timeout");
         let ended = server.stop();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }

@@ -1,4 +1,4 @@
-//! Recordings that are damaged, cut short, of something else, or of another service.
+//! Recordings that are damaged, cut short, of another format, or of another service.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -16,7 +16,7 @@ fn a_server_that_is_killed_leaves_a_recording_that_runs() {
     let mut client = server.client();
     client.send("25\n");
     assert_eq!(format!("{}\n", client.line()), replies([25]));
-    // The server is idle now, and writes what it has.
+    // The server is idle now, and writes its buffered records.
     let has = |what: &str| {
         fs::read(&recording).is_ok_and(|bytes| bytes.windows(what.len()).any(|at| at == what.as_bytes()))
     };
@@ -28,11 +28,11 @@ fn a_server_that_is_killed_leaves_a_recording_that_runs() {
     assert!(
         played.stdout.contains("where the recording is cut short (the server still runs, or was killed)")
     );
-    // And where it ends in the middle of something.
+    // A recording that ends within a record.
     let bytes = fs::read(&recording).expect("a recording");
     fs::write(&recording, &bytes[..bytes.len() - 1]).expect("it can be cut");
     same_story_to(4, &recording, "fib.wasm");
-    // And where nothing but the header is left, or not even that.
+    // A recording that has only a header, or a part of it.
     let header = frames(&bytes)[0].end;
     fs::write(&recording, &bytes[..header]).expect("it can be cut");
     let played = replay(&recording, &[]);
@@ -50,7 +50,7 @@ fn a_server_that_is_killed_leaves_a_recording_that_runs() {
     }
 }
 
-/// Where the frames of a recording are.
+/// Returns the ranges of a recording's frames.
 fn frames(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut all = Vec::new();
     let mut begin = 11;
@@ -79,10 +79,10 @@ fn a_recording_that_is_damaged_is_told_where_and_is_no_other_answer() {
         let what = format!("it is damaged at byte {at}: ");
         assert!(ended.stderr.contains(&what), "{what:?}: {}", ended.stderr);
     };
-    // Some of the turns are missing, and the end is there.
+    // Some of the turns are missing, but the end exists.
     let (from, to) = (frames[frames.len() / 2].start, frames.last().expect("an end").start);
     damaged(&[&bytes[..from], &bytes[to..]].concat(), from);
-    // A bit of any kind of thing is flipped: of lengths, checksums, times, input, and answers.
+    // Flip bits in all kinds of fields: lengths, checksums, times, input, and answers.
     for frame in [&frames[0], &frames[1], &frames[frames.len() / 2], frames.last().expect("an end")] {
         for (offset, bit) in (0..frame.len()).step_by(frame.len().div_ceil(16)).zip((0..8).cycle()) {
             let mut bytes = bytes.clone();
@@ -116,7 +116,7 @@ fn what_is_no_recording_is_refused_by_name() {
     let place = format!("it is damaged at byte {end}: something behind the end");
     assert!(ended.stderr.contains(&place), "{}", ended.stderr);
     bytes.pop();
-    // One of an older version.
+    // A recording of an older version.
     bytes[10] = 1;
     fs::write(&bent, &bytes).expect("it can be bent");
     let ended = replay(&bent, &[]);
@@ -138,13 +138,13 @@ fn another_service_is_told_by_the_first_turn_that_differs() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("is answered otherwise than was recorded"), "{}", ended.stderr);
     assert!(ended.stderr.contains("HELLO_SB"), "what it answers instead: {}", ended.stderr);
-    // The story has it, and then it is not told twice.
+    // The trace contains the difference, so the error message does not repeat it.
     let traced = replay_in_sandbox(&recording, "upper.wasm", &["--trace"]);
     assert_eq!(traced.code, Some(1));
     assert!(traced.stdout.contains("HELLO_SB"), "{}", traced.stdout);
     assert!(traced.stderr.contains("is answered otherwise than was recorded"), "{}", traced.stderr);
     assert!(!traced.stderr.contains("HELLO_SB"), "{}", traced.stderr);
-    // One that does not even know the arguments.
+    // A guest that does not even accept the arguments.
     let ended = replay_in_sandbox(&recording, "echo-async.wasm", &[]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("refuses its arguments"), "{}", ended.stderr);

@@ -1,4 +1,4 @@
-//! Ordinary commands of WASI: programs that know nothing of sinbin.
+//! Ordinary WASI commands: programs that do not know sinbin.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -10,17 +10,17 @@ use sinbin_tests::{Client, Mute, Running, Server, eventually, guest, sinbin_wasi
 
 use crate::{catches, free_address, listens};
 
-/// More connections that are ready at once than tokio lets a task see, several times over.
+/// Several times more ready connections than tokio lets a task process at once.
 const CROWD: usize = 400;
 
 fn poll_loop(options: &[&str], arguments: &[&str]) -> Command {
     let guest = guest("poll-loop.wasm");
     let all =
-        [&["run", guest.to_str().expect("a path of ours"), "--raw-arguments"], options, &["--"], arguments];
+        [&["run", guest.to_str().expect("a UTF-8 path"), "--raw-arguments"], options, &["--"], arguments];
     sinbin_wasi(&all.concat())
 }
 
-/// Stops a command that has no end, and checks how it ends.
+/// Stops a command that never ends by itself, and checks its exit code.
 fn cut(running: Running) {
     running.signal(Signal::TERM);
     let ended = running.wait();
@@ -47,7 +47,7 @@ fn hundreds_of_connections_that_are_ready_at_once_are_all_served() {
     cut(running);
 }
 
-/// A client that is never done keeps no other from being heard.
+/// A client that is always ready does not starve others.
 #[test]
 fn a_client_that_is_always_ready_starves_no_other() {
     let address = free_address().to_string();
@@ -74,7 +74,7 @@ fn a_client_that_is_always_ready_starves_no_other() {
 fn a_command_that_spins_or_waits_for_ever_is_ended_when_the_time_to_drain_is_over() {
     for what in ["spin", "hang"] {
         let running = Running::start(poll_loop(&["--drain-timeout", "50ms"], &[what]));
-        // Until it is a process that knows of signals.
+        // Wait until the process handles signals.
         eventually("a handler", || catches(&running, Signal::TERM));
         cut(running);
     }
@@ -89,17 +89,17 @@ fn a_command_that_waits_for_a_reader_of_its_stdout_is_ended_too() {
             eventually("a handler", || catches(&running, Signal::TERM));
             cut(running);
         } else {
-            // The command is told of the error, as any program is, and fails.
+            // The command receives the error, like any program, and fails.
             assert_eq!(running.wait().code, Some(1), "{mute:?}");
         }
     }
 }
 
-/// A guest that is driven is cut off in time too: no turn is so long that the drain waits for it.
+/// A guest that is driven is also ended in time: the drain does not wait for a long turn.
 #[test]
 fn a_turn_that_does_not_come_back_is_ended_when_the_time_to_drain_is_over() {
     let guest = guest("unruly.wasm");
-    let guest = guest.to_str().expect("a path of ours");
+    let guest = guest.to_str().expect("a UTF-8 path");
     for limit in ["off", "1000years"] {
         let options = ["--listen", "127.0.0.1:0", "--turn-limit", limit, "--drain-timeout", "50ms"];
         let server = Server::announced(sinbin_wasi(&[&["run", guest], &options[..]].concat()));

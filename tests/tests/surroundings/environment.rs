@@ -1,11 +1,11 @@
-//! Variables of the environment that are set to nothing.
+//! Environment variables that are set to the empty string.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use sinbin_tests::{Running, Server, guest, replies, sinbin, sinbin_wasi};
 
-/// The variables that the help of a command names: of itself, and of all that is below it.
+/// Returns the variables that the help of a command and all its subcommands names.
 fn variables(command: fn(&[&str]) -> Command) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let mut left = vec![Vec::new()];
@@ -15,7 +15,7 @@ fn variables(command: fn(&[&str]) -> Command) -> BTreeSet<String> {
         args.push("--help");
         let ended = Running::start(command(&args)).wait();
         assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
-        // With its value behind a =, if there is one.
+        // The value follows behind `=`, if there is one.
         let named = ended.stdout.split("[env: ").skip(1).filter_map(|text| text.split(['=', ']']).next());
         all.extend(named.map(str::to_owned));
         let commands = ended.stdout.split("Commands:\n").nth(1).unwrap_or_default();
@@ -32,7 +32,7 @@ fn variables(command: fn(&[&str]) -> Command) -> BTreeSet<String> {
     all
 }
 
-/// Variables that no help names: those that the libraries read, and our own.
+/// Variables that no help names: those that the libraries read, and those of this repository.
 const OTHERS: [&str; 9] = [
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -60,7 +60,7 @@ fn answers(mut command: Command, empty: &[&str]) {
 fn a_variable_that_is_set_to_nothing_is_not_set() {
     let fib = guest("fib.wasm");
     let serve = || sinbin(&["serve", "fib", "--listen", "127.0.0.1:0"]);
-    let run = || sinbin_wasi(&["run", fib.to_str().expect("a path of ours"), "--listen", "127.0.0.1:0"]);
+    let run = || sinbin_wasi(&["run", fib.to_str().expect("a UTF-8 path"), "--listen", "127.0.0.1:0"]);
     let native = variables(sinbin);
     let sandboxed = variables(sinbin_wasi);
     for (variables, known) in [(&native, "SINBIN_WRITTEN_AS"), (&sandboxed, "SINBIN_WASI_CACHE")] {

@@ -15,7 +15,7 @@ use sinbin_tests::{Ended, Running, guest, sinbin_wasi};
 use crate::scratch;
 
 fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of ours")
+    path.to_str().expect("a UTF-8 path")
 }
 
 fn run(args: &[&str]) -> Ended {
@@ -33,7 +33,7 @@ fn compiled() -> &'static [u8] {
         let path = scratch("echo.cwasm");
         let ended = compile(&path);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let bytes = fs::read(&path).expect("it is there");
+        let bytes = fs::read(&path).expect("it exists");
         let size = format!("{}: {} bytes\n", path.display(), bytes.len());
         let how = format!("to run it: sinbin-wasi run --allow-precompiled {}\n", path.display());
         assert_eq!(ended.stdout, size + &how);
@@ -56,7 +56,7 @@ fn a_device_is_written_to_and_stays_one() {
             return;
         }
         let ended = compile(&path);
-        assert!(fs::symlink_metadata(&path).expect("it is there").file_type().is_char_device(), "{name}");
+        assert!(fs::symlink_metadata(&path).expect("it exists").file_type().is_char_device(), "{name}");
         assert_eq!(ended.code, Some(code), "{name}: {}", ended.stderr);
         fs::remove_file(path).ok();
     }
@@ -75,7 +75,7 @@ fn a_fifo_is_written_to_and_stays_one() {
         }
     });
     assert_eq!(compile(&path).code, Some(0));
-    assert!(fs::symlink_metadata(&path).expect("it is there").file_type().is_fifo());
+    assert!(fs::symlink_metadata(&path).expect("it exists").file_type().is_fifo());
     assert_eq!(reader.join().expect("the reader"), compiled());
     fs::remove_file(path).ok();
 }
@@ -89,8 +89,8 @@ fn a_symbolic_link_is_followed_and_stays_one() {
         }
         symlink(&target, &link).expect("a link");
         assert_eq!(compile(&link).code, Some(0));
-        assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
-        assert_eq!(fs::read(&target).expect("it is there"), compiled());
+        assert!(fs::symlink_metadata(&link).expect("it exists").is_symlink());
+        assert_eq!(fs::read(&target).expect("it exists"), compiled());
     }
 }
 
@@ -98,10 +98,10 @@ fn a_symbolic_link_is_followed_and_stays_one() {
 fn a_regular_file_is_replaced_as_a_whole_and_no_part_of_it_is_left() {
     let path = scratch("regular");
     fs::write(&path, "what was there").expect("a file");
-    let before = fs::metadata(&path).expect("it is there").ino();
+    let before = fs::metadata(&path).expect("it exists").ino();
     let kept = File::open(&path).expect("a file");
     assert_eq!(compile(&path).code, Some(0));
-    assert_ne!(fs::metadata(&path).expect("it is there").ino(), before);
+    assert_ne!(fs::metadata(&path).expect("it exists").ino(), before);
     assert_eq!(std::io::read_to_string(kept).expect("text"), "what was there");
     let name = path.file_name().expect("a name").to_str().expect("of ours");
     let dir = fs::read_dir(path.parent().expect("a directory")).expect("a directory");
@@ -116,7 +116,7 @@ fn a_dash_is_stdout_and_so_is_another_name_of_it() {
         let file = File::create(&out).expect("a file");
         let command: Command = sinbin_wasi(&["compile", text(&guest("echo.wasm")), "-o", name]);
         assert_eq!(Running::start_into(command, file).wait().code, Some(0), "{name}");
-        assert!(fs::read(out).expect("it is there") == compiled(), "{name}: that, and nothing else");
+        assert!(fs::read(out).expect("it exists") == compiled(), "{name}: nothing else is written");
     }
     assert!(!Path::new("-").exists());
 }
@@ -128,19 +128,19 @@ fn what_is_written_where_it_cannot_be_is_an_error() {
         assert_eq!(ended.code, Some(1), "{place}: {}", ended.stderr);
         assert!(ended.stderr.contains(&format!("cannot write {place}")), "{}", ended.stderr);
     }
-    // By another name than the guest's.
+    // The guest under another name.
     let guest = guest("echo.wasm");
     let link = scratch("guest.wasm");
     symlink(&guest, &link).expect("a link");
-    let before = fs::read(&guest).expect("it is there");
+    let before = fs::read(&guest).expect("it exists");
     let ended = run(&["compile", text(&guest), "-o", text(&link)]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(fs::read(&guest).expect("it is there") == before, "the guest is what it was");
+    assert!(fs::read(&guest).expect("it exists") == before, "the guest is unchanged");
 }
 
-/// A guest that says another version of the interfaces that begin so.
+/// Writes a guest that claims another version of the interfaces with this prefix.
 fn of_another_version(name: &str, interface: &str, digit: usize) -> PathBuf {
-    let mut bytes = fs::read(guest(name)).expect("it is there");
+    let mut bytes = fs::read(guest(name)).expect("it exists");
     let mut changed = 0;
     for at in 0..bytes.len() {
         if !bytes[at..].starts_with(interface.as_bytes()) {

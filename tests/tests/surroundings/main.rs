@@ -1,5 +1,5 @@
-//! The surroundings of the process: its output, its signals, its environment, the files and threads that it may have.
-//! None of them decides whether clients are served.
+//! The surroundings of the process: its output, signals, environment, files and threads. Clients are served regardless
+//! of them.
 
 #![cfg(unix)]
 
@@ -24,7 +24,7 @@ struct Way {
     command: fn(&[&str]) -> Command,
 }
 
-/// Each host that a command of ours is.
+/// Each host that is a command of this repository.
 const WAYS: [Way; 5] = [
     Way { name: "machine", command: |args| sinbin(&[&["serve", "fib"], args].concat()) },
     Way {
@@ -35,7 +35,7 @@ const WAYS: [Way; 5] = [
         name: "recorded",
         command: |args| {
             let path = scratch("recording");
-            sinbin(&[&["serve", "fib", "--record", path.to_str().expect("a path of ours")], args].concat())
+            sinbin(&[&["serve", "fib", "--record", path.to_str().expect("a UTF-8 path")], args].concat())
         },
     },
     Way { name: "driven", command: |args| in_sandbox("fib.wasm", args) },
@@ -44,10 +44,10 @@ const WAYS: [Way; 5] = [
 
 fn in_sandbox(name: &str, args: &[&str]) -> Command {
     let guest = guest(name);
-    sinbin_wasi(&[&["run", guest.to_str().expect("a path of ours")], args].concat())
+    sinbin_wasi(&[&["run", guest.to_str().expect("a UTF-8 path")], args].concat())
 }
 
-/// A path where there is nothing yet.
+/// Returns a path at which no file exists.
 fn scratch(name: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -58,33 +58,33 @@ fn scratch(name: &str) -> PathBuf {
     path.into()
 }
 
-/// An address for a server that can't tell its own.
+/// Returns an address for a server that cannot print its own.
 fn free_address() -> SocketAddr {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     free.expect("a free port")
 }
 
-/// Waits until it listens there.
+/// Waits until the process listens at this address.
 fn listens(running: &mut Running, address: SocketAddr) {
     eventually("a server, or its end", || TcpStream::connect(address).is_ok() || running.has_ended());
     assert!(!running.has_ended(), "it ended: {:?}", running.stderr());
 }
 
-/// Asks for something that is computed on the loop, and something that is not.
+/// Sends a request that is computed on the loop, and one that is not.
 fn is_served(address: SocketAddr) {
     let mut client = Client::connect(address);
     client.ask(1);
     client.ask(20);
 }
 
-/// Asks it to stop. Returns its code and what it said to stdout.
+/// Asks the process to stop. Returns its exit code and its stdout.
 fn drain(running: Running) -> (Option<i32>, String) {
     running.signal(Signal::TERM);
     let ended = running.wait();
     (ended.code, ended.stdout)
 }
 
-/// Returns true if the process has a handler for the signal, as Linux tells it.
+/// Returns true if the process has a handler for the signal, according to Linux.
 fn catches(running: &Running, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid().as_raw_pid()));
     let mask = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();

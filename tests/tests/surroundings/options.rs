@@ -1,4 +1,4 @@
-//! Options that the commands have in common mean the same in each.
+//! Options that the commands share have the same meaning in each.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -7,7 +7,7 @@ use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
 
 use crate::{WAYS, drain, free_address, is_served, listens};
 
-/// Values at the edges of what an option takes.
+/// Values at the limits of the accepted ranges.
 const EDGES: [(&str, &[&str]); 13] = [
     ("--max-buffered", &["0", "4000", "4095", "65535"]),
     ("--max-connections", &["1", "1000000"]),
@@ -27,7 +27,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("--log-limit", &["0", "1", "1000000"]),
 ];
 
-/// Recordings count in 32 bits: the help says so.
+/// Returns true if a host does not accept the value: recordings count in 32 bits, as the help says.
 fn is_beyond(way: &str, option: &str, value: &str) -> bool {
     way == "recorded" && option == "--max-buffered" && value == "65535"
 }
@@ -40,7 +40,7 @@ fn every_host_takes_the_same_values_and_serves_with_them() {
                 let address = free_address();
                 let listen = address.to_string();
                 let mut args = vec!["--listen", &listen];
-                // The option is the service's: in a sandbox it goes to the guest.
+                // This is an option of the service, so in a sandbox it is passed to the guest.
                 if option == "--idle-timeout" && matches!(way.name, "driven" | "portable") {
                     args.push("--");
                 }
@@ -48,7 +48,7 @@ fn every_host_takes_the_same_values_and_serves_with_them() {
                 let mut running = Running::start((way.command)(&args));
                 listens(&mut running, address);
                 if option == "--max-connections" && *value == "1" {
-                    // The look whether it listens was one.
+                    // The check that the server listens was the only connection.
                     assert_eq!(drain(running).0, Some(0), "{} {option} {value}", way.name);
                     continue;
                 }
@@ -87,7 +87,7 @@ fn every_host_refuses_the_same_values() {
             args.extend(is_guests.then_some("--"));
             args.push(&text);
             let ended = Running::start((way.command)(&args)).wait();
-            // A portable guest's exit codes are 0 and 1.
+            // A portable guest's exit codes are only 0 and 1.
             let code = if is_guests && way.name == "portable" { 1 } else { 2 };
             assert_eq!(ended.code, Some(code), "{} {text}: {}", way.name, ended.stderr);
             assert!(ended.stderr.contains(option), "{} {text}: {}", way.name, ended.stderr);
@@ -98,18 +98,18 @@ fn every_host_refuses_the_same_values() {
 #[test]
 fn a_turn_may_take_centuries() {
     let guest = guest("fib.wasm");
-    let guest = guest.to_str().expect("a path of ours");
+    let guest = guest.to_str().expect("a UTF-8 path");
     for limit in ["1ns", "500us", "1000years", "580000000000years", "off"] {
         let server = sinbin_wasi(&["run", guest, "--listen", "127.0.0.1:0", "--turn-limit", limit]);
         assert_eq!(Server::announced(server).stop().code, Some(0), "{limit}");
     }
 }
 
-/// The options that a command's help names, each with all that it says of it.
+/// Returns the options that a command's help names, each with its whole text.
 fn options(command: Command) -> BTreeMap<String, String> {
     let ended = Running::start(command).wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    // A short name goes before it, or as much room.
+    // A short name or blanks of the same width precede it.
     let blocks = ended.stdout.split("\n      --").skip(1);
     let options = blocks.map(|block| block.split("\n\n  -").next().unwrap_or_default().trim_end());
     options
@@ -121,7 +121,7 @@ fn options(command: Command) -> BTreeMap<String, String> {
 fn an_option_that_both_commands_have_is_one_option() {
     let native = options(sinbin(&["serve", "echo", "--help"]));
     let sandboxed = options(sinbin_wasi(&["run", "--help"]));
-    // The service's own, and the two ways in which ours are written.
+    // The service's own option, and the choice between the two forms of the native services.
     let of_native = ["idle-timeout", "written-as"];
     assert!(native.len() > 8, "{native:?}");
     for (name, text) in &native {

@@ -1,4 +1,4 @@
-//! Stdout and stderr that are closed, full, gone, or not read.
+//! Stdout and stderr that are closed, full, without a reader, or not read.
 
 use std::fs;
 use std::io::{Read, pipe};
@@ -37,7 +37,7 @@ fn a_pipe_that_nobody_reads_holds_up_no_client_and_no_drain() {
         let (reader, writer) = pipe().expect("a pipe");
         let mut running = Running::start_into(merged(&command), writer);
         listens(&mut running, address);
-        // More than a pipe has room for.
+        // More than the capacity of a pipe.
         for _ in 0..700 {
             is_served(address);
         }
@@ -46,7 +46,7 @@ fn a_pipe_that_nobody_reads_holds_up_no_client_and_no_drain() {
     }
 }
 
-/// The command, with its stderr where its stdout goes.
+/// Returns the command with its stderr redirected to its stdout.
 fn merged(command: &Command) -> Command {
     by_shell("exec 2>&1", command)
 }
@@ -62,7 +62,7 @@ fn what_is_lost_of_the_log_is_counted() {
         let (code, stdout) = drain(running);
         assert_eq!(code, Some(0), "{}", way.name);
         assert!(stdout.starts_with(&format!("listening on {address}\n")), "{}: {stdout}", way.name);
-        // A command of WASI makes its own summary, and logs nothing.
+        // A WASI command prints its own summary, and logs nothing.
         if way.name != "portable" {
             let summary = stdout.lines().last().unwrap_or_default();
             assert!(summary.starts_with("served "), "{}: {stdout}", way.name);
@@ -84,14 +84,14 @@ fn the_log_goes_on_and_says_what_it_lacks_once_somebody_reads_it() {
     }
     // The pipe is full now, and would block any other writer.
     let flags = fcntl_getfl(&ours).expect("flags");
-    assert!(!flags.contains(OFlags::NONBLOCK), "what others write to blocks no less than before");
+    assert!(!flags.contains(OFlags::NONBLOCK), "the pipe stays blocking for other writers");
     drop(ours);
     let reads = thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("text");
         text
     });
-    // Until there is room, which the reader makes, lines are lost; one client after the other makes more.
+    // Lines are lost until the reader has emptied the pipe; each client causes more lines.
     eventually("a line that fits", || {
         is_served(address);
         reads_again(&running)
@@ -102,7 +102,7 @@ fn the_log_goes_on_and_says_what_it_lacks_once_somebody_reads_it() {
     assert_eq!(drain(running).0, Some(0));
     let text = reads.join().expect("the reader");
     let told = text.lines().find(|line| line.contains("lines could not be written here, and are lost"));
-    let told = told.unwrap_or_else(|| panic!("nothing of that in {text}"));
+    let told = told.unwrap_or_else(|| panic!("no count of lost lines in {text}"));
     let count = told.trim_start_matches('(').split(' ').next().and_then(|count| count.parse::<u32>().ok());
     assert!(count.is_some_and(|count| count > 0), "{told}");
     let behind = text.split(told).nth(1).unwrap_or_default();
@@ -110,7 +110,7 @@ fn the_log_goes_on_and_says_what_it_lacks_once_somebody_reads_it() {
     assert!(text.lines().last().is_some_and(|line| line.ends_with(" lines of log lost")), "{text}");
 }
 
-/// The reader has made room: nothing is left in the pipe that was there before.
+/// Returns true if the pipe is empty, because the reader has read everything.
 fn reads_again(running: &Running) -> bool {
     let path = format!("/proc/{}/fd/1", running.pid().as_raw_pid());
     let Ok(end) = fs::File::options().read(true).open(path) else { return true };
@@ -141,16 +141,16 @@ fn nobody_else_writes_the_log() {
         let command = (way.command)(&["--log", "debug", "--listen", &address.to_string()]);
         let mut running = Running::start_mute(command, None, Some(Mute::Unread));
         listens(&mut running, address);
-        // No job: those have threads of their own.
+        // Not a job, because jobs have their own threads.
         Client::connect(address).ask(1);
         let threads = || fs::read_dir(format!("/proc/{}/task", running.pid().as_raw_pid()));
-        // The threads that compile a guest end once that is done.
+        // The threads that compile a guest end after the compilation.
         eventually("a single thread", || threads().expect("a child").count() == 1);
         assert_eq!(drain(running).0, Some(0), "{}", way.name);
     }
 }
 
-/// Runs a command whose output is what it is there for, to its end.
+/// Runs a command whose purpose is its output, to its end.
 fn prints(command: Command, stdout: Mute) -> Ended {
     Running::start_mute(command, Some(stdout), None).wait()
 }
@@ -175,13 +175,13 @@ fn programs_that_print_say_that_they_cannot() {
     let server = Server::fib(&[]);
     let address = server.address().to_string();
     let recording = scratch("printed");
-    let recording = recording.to_str().expect("a path of ours");
+    let recording = recording.to_str().expect("a UTF-8 path");
     let recorded =
         Server::announced(sinbin(&["serve", "fib", "--listen", "127.0.0.1:0", "--record", recording]));
     recorded.client().ask(20);
     assert_eq!(recorded.stop().code, Some(0));
     let guest = guest("fib.wasm");
-    let guest = guest.to_str().expect("a path of ours");
+    let guest = guest.to_str().expect("a UTF-8 path");
     let native = sinbin as fn(&[&str]) -> Command;
     for (command, args) in [
         (native, &["perf", "mixed", "--seconds", "1", "--slow-n", "5", "--connect", &address][..]),
@@ -199,7 +199,7 @@ fn programs_that_print_say_that_they_cannot() {
     }
 }
 
-/// A program that prints waits for its reader, but not when it is told to stop.
+/// A program that prints waits for its reader, but can be stopped meanwhile.
 #[test]
 fn a_measurement_that_nobody_reads_can_be_stopped() {
     let server = Server::fib(&[]);

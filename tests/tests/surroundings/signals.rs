@@ -7,7 +7,7 @@ use sinbin_tests::{Running, by_shell, eventually};
 
 use crate::{WAYS, drain, free_address, is_served, listens};
 
-/// The signals that ask a server to stop, as a shell calls them.
+/// The signals that ask a server to stop, with their names in a shell.
 const SIGNALS: [(&str, Signal); 3] = [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)];
 
 #[test]
@@ -19,7 +19,7 @@ fn a_signal_that_is_ignored_stays_so_and_the_others_drain() {
             let shell = by_shell(&format!("trap '' {ignored}"), &command);
             let mut running = Running::start_mute(shell, None, None);
             listens(&mut running, address);
-            // A second one would end it at once, if it heard of them.
+            // A second signal would end the process at once, if it were handled.
             running.signal(signal);
             running.signal(signal);
             is_served(address);
@@ -47,7 +47,7 @@ fn under_nohup_it_serves_on() {
     }
 }
 
-/// As a supervisor does that takes the first connection for the sign that a server is up.
+/// A supervisor may take the first successful connection for the sign that the server is up.
 #[test]
 fn whoever_can_connect_can_stop_it() {
     for way in &WAYS {

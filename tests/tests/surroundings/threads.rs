@@ -1,4 +1,4 @@
-//! A system that gives no threads.
+//! A system that allows no threads.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid};
 use sinbin_tests::{Client, Running, by_shell, eventually, guest, sinbin, sinbin_wasi};
 
-/// A user that may have no process more, and is not root: root may have any number.
+/// A user that is allowed no more processes. Root would be allowed any number.
 const NOBODY: u32 = 65534;
 
-/// The command in such a place; none where that can't be.
+/// Returns the command under such a limit, or `None` if that is impossible here.
 fn without_threads(command: &Command) -> Option<Command> {
     if !geteuid().is_root() {
         eprintln!("skipped: only root can become somebody else");
@@ -17,7 +17,7 @@ fn without_threads(command: &Command) -> Option<Command> {
     }
     let mut command = by_shell("ulimit -u 0 2>/dev/null || ulimit -p 0", command);
     command.uid(NOBODY).gid(NOBODY).env("SINBIN_WASI_CACHE", "off");
-    // The build may lie where nobody else may look.
+    // Other users may have no access to the build directory.
     let mut look = Command::new("test");
     look.arg("-x").arg(command.get_args().nth(2).expect("the program")).uid(NOBODY).gid(NOBODY);
     if !look.status().is_ok_and(|status| status.success()) {
@@ -30,13 +30,13 @@ fn without_threads(command: &Command) -> Option<Command> {
 #[test]
 fn a_guest_is_compiled_by_one_thread_where_there_are_no_more() {
     let fib = guest("fib.wasm");
-    let fib = fib.to_str().expect("a path of ours");
+    let fib = fib.to_str().expect("a UTF-8 path");
     let compile = ["compile", fib, "--output", "/dev/null"];
     let off = ["--compile-timeout", "off"];
     let Some(command) = without_threads(&sinbin_wasi(&[&compile[..], &off].concat())) else { return };
     let ended = Running::start(command).wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    // Nor is there a process to compile in, which is said.
+    // No process can be started for the compilation either, which is reported.
     let Some(command) = without_threads(&sinbin_wasi(&compile)) else { return };
     let ended = Running::start(command).wait();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
@@ -46,7 +46,7 @@ fn a_guest_is_compiled_by_one_thread_where_there_are_no_more() {
 #[test]
 fn without_workers_the_loop_computes_itself_or_a_guest_hears_that_a_job_is_lost() {
     let fib = guest("fib.wasm");
-    let fib = fib.to_str().expect("a path of ours");
+    let fib = fib.to_str().expect("a UTF-8 path");
     let common = ["--workers", "2", "--listen", "127.0.0.1:0"];
     let commands = [
         (sinbin(&[&["serve", "fib"], &common[..]].concat()), "832040"),

@@ -1,4 +1,4 @@
-//! A fast client, alone and beside slow ones: how it is placed, and what it sees.
+//! The measurement of a fast client, alone and beside slow ones.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -22,25 +22,25 @@ pub(super) struct Exchange {
     pub(super) reply: &'static [u8],
 }
 
-/// Clients that ask again and again.
+/// Clients that send requests continuously.
 pub(super) struct SlowClients {
     pub(super) count: usize,
     pub(super) exchange: Exchange,
 }
 
-/// What a client saw in a window.
+/// The measurements of a client in a window.
 pub(super) struct Seen {
     pub(super) per_second: f64,
     pub(super) p50_micros: f64,
     pub(super) p99_micros: f64,
 }
 
-/// Where the server runs, and the clients.
+/// The cores of the server and of the clients.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Placement {
     /// The server and its workers on one core, all clients on the other: loop and worker compete.
     Apart,
-    /// Everything on all cores.
+    /// Server and clients on all cores.
     Free,
 }
 
@@ -53,7 +53,7 @@ impl Placement {
     }
 }
 
-/// A server with so many workers, and its fast client.
+/// Starts a server with `workers` workers, and connects its fast client.
 pub(super) fn start(
     bench: &Bench,
     placement: Placement,
@@ -72,13 +72,13 @@ pub(super) fn start(
     Ok((server, fast))
 }
 
-/// What the fast client sees when it is alone.
+/// Measures the fast client alone.
 pub(super) fn seen_alone(bench: &Bench, fast: &TcpStream) -> io::Result<Seen> {
     repeat(fast, bench.plan.warm_up())?;
     repeat(fast, bench.plan.window())
 }
 
-/// What the fast client sees, and how many answers a second the slow ones get.
+/// Measures the fast client beside slow ones. Returns its measurements, and the slow clients' answers per second.
 pub(super) fn seen_beside(
     bench: &Bench,
     server: &Server,
@@ -102,7 +102,7 @@ pub(super) fn seen_beside(
     })
 }
 
-/// One window of the fast client, and the answers that others get in it.
+/// Measures one window of the fast client, and the rate of the other clients' answers in it.
 fn watch(bench: &Bench, fast: &TcpStream, answers: &AtomicU32) -> io::Result<(Seen, f64)> {
     repeat(fast, bench.plan.warm_up())?;
     let (before, start) = (answers.load(Relaxed), Instant::now());
@@ -128,7 +128,7 @@ fn keep_asking(
     }
 }
 
-/// Makes one request after the other.
+/// Sends one request after the other.
 fn repeat(stream: &TcpStream, time: Duration) -> io::Result<Seen> {
     let mut histogram = Histogram::<u64>::new(3).map_err(io::Error::other)?;
     let start = Instant::now();
@@ -148,7 +148,7 @@ fn repeat(stream: &TcpStream, time: Duration) -> io::Result<Seen> {
     })
 }
 
-/// A client that gives up after a while.
+/// Connects a client with a read timeout.
 pub(super) fn connect(server: &Server) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(server.address)?;
     stream.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! The tools that count another process's system calls: `perf`, which costs it next to nothing, or else `strace`.
+//! Tools that count another process's system calls: `perf`, which costs next to nothing, or else `strace`.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::machine::{self, Guarded};
 
 const EVENT: &str = "raw_syscalls:sys_enter";
 
-/// Longer than a tool needs to attach itself.
+/// Longer than a tool needs to attach.
 const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy)]
@@ -28,19 +28,19 @@ pub(super) struct Counting {
 }
 
 impl Counter {
-    /// The first that works here, or why none does.
+    /// Returns the first tool that works here, or the reasons why none does.
     pub(super) fn choose() -> Result<Self, String> {
         let perf = Command::new("perf").args(["stat", "-x,", "-e", EVENT, "--", "true"]).output();
         let perf = match perf {
             Ok(output) if Self::Perf.parse(&String::from_utf8_lossy(&output.stderr)).is_some() => {
                 return Ok(Self::Perf);
             }
-            Ok(_) => "perf may not count them".to_owned(),
+            Ok(_) => "perf is not allowed to count them".to_owned(),
             Err(error) => format!("perf: {error}"),
         };
         match Command::new("strace").args(["-c", "-f", "--", "true"]).output() {
             Ok(output) if output.status.success() => Ok(Self::Strace),
-            Ok(_) => Err(format!("{perf}; strace may not trace")),
+            Ok(_) => Err(format!("{perf}; strace is not allowed to trace")),
             Err(error) => Err(format!("{perf}; strace: {error}")),
         }
     }
@@ -52,11 +52,11 @@ impl Counter {
         }
     }
 
-    /// What a reader of the count should know.
+    /// Describes the tool for readers of the count.
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Perf => "perf",
-            Self::Strace => "strace (which slows the server down, so that the count itself can change)",
+            Self::Strace => "strace (which slows the server down, which can change the count)",
         }
     }
 
@@ -79,7 +79,7 @@ impl Counter {
         Ok(counting)
     }
 
-    /// The count, from what the tool says at its end.
+    /// Parses the count from the tool's final output.
     fn parse(self, text: &str) -> Option<f64> {
         let (line, column) = match self {
             Self::Perf => (text.lines().find(|line| line.contains(EVENT))?.replace(',', " "), 0),
@@ -94,11 +94,11 @@ impl Counting {
         let deadline = Instant::now() + ATTACH_LIMIT;
         while !self.is_attached(target) {
             if self.child.0.try_wait()?.is_some() || Instant::now() > deadline {
-                return Err(io::Error::other(format!("{} cannot attach itself", self.counter.name())));
+                return Err(io::Error::other(format!("{} cannot attach", self.counter.name())));
             }
             thread::sleep(Duration::from_millis(5));
         }
-        // perf opens its counters before it starts them, strace seizes one thread after another.
+        // perf opens its counters before it starts them, and strace seizes one thread after another.
         thread::sleep(Duration::from_millis(50));
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Counting {
         }
     }
 
-    /// Stops the tool as Ctrl-C would, upon which it says what it has counted.
+    /// Stops the tool as Ctrl-C would, and returns the count that it then prints.
     pub(super) fn finish(mut self) -> io::Result<f64> {
         kill_process(Pid::from_child(&self.child.0), Signal::INT)?;
         let mut text = String::new();

@@ -1,11 +1,12 @@
-//! The processor's time that a server takes.
+//! The CPU time of a server.
 
 use std::time::Duration;
 use std::{fs, io};
 
 use crate::server::Server;
 
-/// The time of all its threads so far, the system's work for them included. Finer than `stat`, which counts ticks.
+/// Returns the CPU time of all threads so far, including the system's work for them. `schedstat` is finer than `stat`,
+/// which counts ticks.
 pub(super) fn time(server: &Server) -> io::Result<Duration> {
     let mut nanos = 0;
     for thread in fs::read_dir(format!("/proc/{}/task", server.pid()))? {

@@ -1,5 +1,5 @@
-//! Instructions a request outside the system, counted by callgrind. Unlike rates they are nearly the same in every
-//! round, so that there is only one; they say how much work a server does itself, not how long a request takes.
+//! Instructions per request outside of the system, counted by callgrind. Unlike rates they are nearly equal in every
+//! round, so one round suffices. They show how much work a server does itself, not how long a request takes.
 
 use std::io;
 
@@ -13,7 +13,8 @@ const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, W
 
 const CONNECTIONS: usize = 16;
 
-/// Requests in the shorter run; the longer makes twice as many, and the difference leaves out start and end.
+/// The number of requests in the shorter run. The longer run has twice as many, and the difference excludes start and
+/// end.
 const REQUESTS: usize = 20_000;
 
 pub(super) fn run(bench: &mut Bench) {
@@ -23,8 +24,8 @@ pub(super) fn run(bench: &mut Bench) {
         bench.report.note(format!("Instructions a request cannot be counted here: {reason}."));
     } else {
         bench.report.note(format!(
-            "Instructions a request are callgrind's, the difference of runs with {REQUESTS} requests and twice as \
-             many; those of the system are not among them."
+            "Instructions a request are counted by callgrind, as the difference of runs with {REQUESTS} requests and \
+             twice as many. Those of the system are not included."
         ));
         bench.once(&SERVERS, &mut figure, |bench, who| measure(bench, who));
     }

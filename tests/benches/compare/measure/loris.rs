@@ -1,4 +1,4 @@
-//! Normal clients, alone and beside many that send a byte a second.
+//! Normal clients, alone and beside many clients that send a byte a second.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -16,14 +16,14 @@ use crate::server::{Server, Who};
 
 const SERVERS: [Who; 4] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Tokio];
 
-/// The clients that are looked at.
+/// The number of clients that are measured.
 const NORMAL: usize = 64;
 
-/// Clients that send a byte in each period.
+/// The number of clients that send a byte in each period.
 const SLOW: u32 = 500;
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What they send, again and again.
+/// The request that slow clients send repeatedly.
 const REQUEST: &[u8] = b"10\n";
 const REPLY: &[u8] = b"55\n";
 
@@ -37,8 +37,8 @@ pub(super) fn run(bench: &mut Bench) {
         Figure::new(format!("{NORMAL} connections without them: requests/s"), View::Detail),
     ];
     bench.report.note(
-        "Slow loris: in every round the same server and the same normal clients have a window without the slow ones, \
-         two with them, and one without. The bytes of the slow ones are spread over the second.",
+        "Slow loris: in every round the same server and normal clients are measured in a window without slow clients, \
+         two with them, and one without. The slow clients' bytes are spread over the second.",
     );
     for round in 0..bench.plan.rounds() {
         bench.round(&SERVERS, round, &mut figures, measure);
@@ -46,7 +46,7 @@ pub(super) fn run(bench: &mut Bench) {
     bench.report.figures.extend(figures);
 }
 
-/// The values of the figures above, in their order.
+/// Returns the values of the figures above, in their order.
 fn measure(bench: &mut Bench, who: Who) -> io::Result<Cell> {
     bench.machine.pin(Some(bench.machine.load_core))?;
     let server = bench.server(who)?;
@@ -59,7 +59,7 @@ fn measure(bench: &mut Bench, who: Who) -> io::Result<Cell> {
     Ok(Cell::of([beside / alone, beside, alone]))
 }
 
-/// The rate in two windows, while the slow clients are there.
+/// Returns the rate of two windows beside the slow clients.
 fn beside(bench: &Bench, server: &Server, load: &mut Load) -> io::Result<f64> {
     let mut slow = (0..SLOW).map(|_| Slow::connect(server)).collect::<io::Result<Vec<_>>>()?;
     let over = AtomicBool::new(false);
@@ -76,7 +76,7 @@ fn beside(bench: &Bench, server: &Server, load: &mut Load) -> io::Result<f64> {
     Ok(f64::midpoint(first?.per_second, second?.per_second))
 }
 
-/// Has each send a byte a period, one after the other, until it is over.
+/// Sends a byte of each client in every period, one client after the other, until `over` is set.
 fn send_slowly(slow: &mut [Slow], over: &AtomicBool) -> io::Result<()> {
     let mut due = Instant::now();
     loop {
@@ -91,14 +91,15 @@ fn send_slowly(slow: &mut [Slow], over: &AtomicBool) -> io::Result<()> {
     }
 }
 
-/// A slow client. It ends with a reset, as those of the load do.
+/// A slow client. Its connection ends with a reset, like those of the load.
 struct Slow {
     stream: TcpStream,
     sent: usize,
 }
 
 impl Slow {
-    /// The first request is a whole one: sinbin takes a client that begins with a part for one that ends no lines.
+    /// Connects a client, and sends a whole first request: after a partial first read, sinbin would assume that the
+    /// client sends no newlines.
     fn connect(server: &Server) -> io::Result<Self> {
         let mut stream = connect(server)?;
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -113,7 +114,7 @@ impl Slow {
         self.stream.write_all(&REQUEST[at..=at])
     }
 
-    /// Whether all that it has asked by now is answered.
+    /// Checks that all complete requests are answered.
     fn check(&self) -> io::Result<()> {
         load::expect(&self.stream, &REPLY.repeat(self.sent / REQUEST.len()))
             .map_err(|error| io::Error::other(format!("a slow client: {error}")))

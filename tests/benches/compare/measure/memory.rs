@@ -10,7 +10,7 @@ use crate::server::{Server, Who};
 
 const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
 
-/// Time to come to rest after the last reply.
+/// The time for the server to come to rest after the last reply.
 const REST: Duration = Duration::from_millis(200);
 
 pub(super) fn run(bench: &mut Bench) {
@@ -23,7 +23,7 @@ pub(super) fn run(bench: &mut Bench) {
     bench.report.figures.push(figure);
 }
 
-/// Every connection has exchanged one request before it is idle.
+/// Measures connections that have exchanged one request and are idle.
 pub(super) fn measure(bench: &Bench, who: Who) -> io::Result<Cell> {
     bench.machine.pin(Some(bench.machine.load_core))?;
     let server = bench.server(who)?;
@@ -34,7 +34,8 @@ pub(super) fn measure(bench: &Bench, who: Who) -> io::Result<Cell> {
     Ok(Cell::of([(after - before) / bench.many as f64]))
 }
 
-/// Bytes, from the page tables: the counters in `statm` are kept by core and off by up to hundreds of pages.
+/// Returns the resident bytes according to the page tables. The counters in `statm` are kept for each core, and are off
+/// by up to hundreds of pages.
 fn resident(server: &Server) -> io::Result<f64> {
     let path = format!("/proc/{}/smaps_rollup", server.pid());
     let text = fs::read_to_string(&path)?;

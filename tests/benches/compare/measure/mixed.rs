@@ -1,4 +1,4 @@
-//! A fast client beside a slow one: what a large computation does to everybody else.
+//! A fast client beside a slow one: the effect of a large computation on other clients.
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub(super) fn run(bench: &mut Bench) {
     bench.report.note(
         "Beside fib(35) sinbin has one worker thread, tokio `spawn_blocking`, smol `unblock`; bare and mio take no \
          part. On one core the server competes with its own worker. With nothing pinned the fast client and the loop \
-         share the core that the worker leaves, and are spared the waking of an idle core: so they are faster \
+         share the core that the worker does not use, which saves waking an idle core. They are therefore faster \
          than alone, and the limit is the rate of 1 connection with its client on the same core.",
     );
     for placement in [Placement::Apart, Placement::Free] {
@@ -34,7 +34,7 @@ fn figures(placement: Placement) -> Vec<Figure> {
     let alone = |what: &str| Figure::new(format!("fast client alone, {place}: {what}"), View::Detail);
     let rate = beside("requests/s", View::RatioTo(Who::Tokio));
     vec![
-        // Where nobody competes, nobody can keep more than tokio does.
+        // If loop and worker do not compete, sinbin has no advantage over tokio.
         if placement == Placement::Apart { rate.at_least(Who::Sinbin, 1.5, Who::Tokio) } else { rate },
         beside("share of its rate alone", View::Plain),
         beside("p50, µs", View::Detail),
@@ -46,7 +46,7 @@ fn figures(placement: Placement) -> Vec<Figure> {
     ]
 }
 
-/// The values of the figures above, in their order.
+/// Returns the values of the figures above, in their order.
 fn measure(bench: &Bench, placement: Placement, who: Who) -> io::Result<Cell> {
     let workers = if who == Who::SinbinSlices { 0 } else { 1 };
     let (server, fast) = start(bench, placement, who, workers)?;

@@ -1,4 +1,4 @@
-//! The measurements, and what they share: in every round each server has its turn, in an order that rotates.
+//! The measurements and their common parts: every round measures each server once, in a rotating order.
 
 mod beside;
 mod counter;
@@ -27,10 +27,10 @@ use crate::programs::{self, Programs, Sandbox};
 use crate::report::Report;
 use crate::server::{Server, Setup, Who};
 
-/// What "many connections" means, unless too few files may be open.
+/// The number of connections in "many connections", unless the limit of open files is too low.
 const MANY: usize = 8000;
 
-/// Runs what is planned and prints it. False: something went wrong, and the report says what.
+/// Runs the planned measurements and prints the report. Returns false if there were problems, which the report lists.
 pub(crate) fn all(plan: Plan) -> io::Result<bool> {
     let mut bench = Bench::prepare(plan)?;
     for &name in Measurement::value_variants() {
@@ -58,7 +58,7 @@ impl Measurement {
     }
 }
 
-/// What one server reached in one round: a value for each figure, and what is wrong with them.
+/// The result of one server in one round: a value for each figure, and a problem, if there was one.
 struct Cell {
     values: Vec<f64>,
     flaw: Option<String>,
@@ -74,7 +74,7 @@ struct Bench {
     plan: Plan,
     machine: Machine,
     programs: Programs,
-    /// The examples that switch tasks; empty when they are not needed.
+    /// The examples that switch tasks; empty if they are not needed.
     switch: PathBuf,
     switch_async: PathBuf,
     many: usize,
@@ -108,7 +108,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Has sinbin answer once: if it does not, there is nothing to compare.
+    /// Checks that sinbin answers a request, before anything is measured.
     fn probe(&self) -> io::Result<()> {
         for (who, workers) in [(Who::SinbinSlices, 0), (Who::Sinbin, 1), (Who::SinbinAsync, 1)] {
             let setup = Setup { workers: Some(workers), ..Setup::of(who) };
@@ -123,17 +123,17 @@ impl Bench {
         let (rounds, window) = (self.plan.rounds(), self.plan.window().as_millis());
         let machine = self.machine.describe();
         self.report.note(format!(
-            "{machine}; {rounds} rounds, windows of {window} ms; in every round each server has its turn, on a fresh \
-             process, and ratios are taken within a round. Verdicts are passed on the figures as printed."
+            "{machine}; {rounds} rounds, windows of {window} ms; every round measures each server once, in a fresh \
+             process, and ratios are computed within a round. Verdicts use the figures as printed."
         ));
         if !self.plan.peers_only {
             self.report.note(
-                "\"sinbin, async fn\" is the same command with the same service, but written as an `async fn`; \
-                 in the other columns of sinbin it is a state machine.",
+                "\"sinbin, async fn\" is the same command with the same service, written as an `async fn`; \
+                 in the other columns of sinbin the service is a state machine.",
             );
         }
         if self.machine.server_core == self.machine.load_core {
-            self.report.note("There is only one core, so that servers and load share it everywhere.");
+            self.report.note("There is only one core, which servers and load share.");
         } else {
             let (server, load) = (self.machine.server_core, self.machine.load_core);
             self.report.note(format!(
@@ -142,12 +142,13 @@ impl Bench {
         }
         if self.many < MANY {
             let many = self.many;
-            self.report
-                .note(format!("No more than {open_files} files may be open, so that {MANY} became {many}."));
+            self.report.note(format!(
+                "At most {open_files} files can be open, so {many} connections are used instead of {MANY}."
+            ));
         }
     }
 
-    /// A figure that needs one round only.
+    /// Measures a figure for which one round suffices.
     fn once(
         &mut self,
         who: &[Who],
@@ -158,7 +159,7 @@ impl Bench {
         eprintln!("{}: {}", figure.name, progress(figure, 0));
     }
 
-    /// One round of some figures.
+    /// Measures some figures in one round.
     fn round(
         &mut self,
         who: &[Who],
@@ -211,7 +212,7 @@ impl Bench {
         }
     }
 
-    /// A server on its core.
+    /// Starts a server on the server core.
     fn server(&self, who: Who) -> io::Result<Server> {
         let setup = Setup { core: Some(self.machine.server_core), ..Setup::of(who) };
         Server::start(&setup, &self.programs)

@@ -1,4 +1,4 @@
-//! What it costs to record all that the service is told, and how much faster than that it is told again.
+//! The cost of recording all input of the service, and the speed of a replay compared with the original run.
 
 use std::io;
 use std::process::Command;
@@ -15,7 +15,7 @@ const PAIR: [Who; 2] = [Who::Sinbin, Who::Recorded];
 
 const CONNECTIONS: usize = 64;
 
-/// Requests that are told again; and as many where it is only shown that it works.
+/// The number of requests that are replayed: for a measurement, and for a quick run.
 const REQUESTS: usize = 1_000_000;
 const FEW: usize = 20_000;
 
@@ -24,8 +24,8 @@ pub(super) fn run(bench: &mut Bench) {
         return;
     }
     bench.report.note(
-        "\"sinbin, recording\" is `sinbin serve --record`: the same service behind the driver that sandboxes have, \
-         and a file of all that it is told.",
+        "\"sinbin, recording\" is `sinbin serve --record`: the same service behind the driver that sandboxes use, \
+         with a file of all its input.",
     );
     let name = format!("requests/s while it is recorded, {CONNECTIONS} connections");
     let mut rate = Figure::new(name, View::RatioTo(Who::Sinbin)).at_least(Who::Recorded, 0.9, Who::Sinbin);
@@ -47,7 +47,7 @@ pub(super) fn run(bench: &mut Bench) {
     bench.report.figures.push(figure);
 }
 
-/// How many times faster than it was recorded so much is played back.
+/// Returns how many times faster the replay is than the recorded run.
 fn faster(bench: &Bench, who: Who, requests: usize) -> io::Result<f64> {
     bench.machine.pin(Some(bench.machine.load_core))?;
     let server = bench.server(who)?;

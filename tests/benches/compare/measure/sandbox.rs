@@ -1,4 +1,4 @@
-//! The service in a wasm sandbox, beside the native one of the same build.
+//! The service in a wasm sandbox, compared with the native one of the same build.
 
 mod crowd;
 mod instances;
@@ -11,7 +11,7 @@ use crate::figure::{Figure, View};
 use crate::programs;
 use crate::server::{Service, Who};
 
-/// With workers, and one connection's memory to look at.
+/// The servers that have workers, and whose memory for each connection can be measured.
 const PAIR: [Who; 2] = [Who::Sinbin, Who::Driven];
 
 const SLOW: SlowClients =
@@ -23,8 +23,8 @@ pub(super) fn run(bench: &mut Bench) {
     }
     bench.report.note(
         "\"sinbin, wasm\" is the service as a component that `sinbin-wasi` drives; \"sinbin, WASI 0.2\" is the same \
-         service as a command of WASI 0.2, on the same host by way of wasmtime-wasi. CPU is that of all the \
-         server's threads, with the system's work for them.",
+         service as a command of WASI 0.2, on the same host by way of wasmtime-wasi. CPU is the time of all the \
+         server's threads, including the system's work for them.",
     );
     crowd::run(bench);
     memory(bench);

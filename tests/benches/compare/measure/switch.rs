@@ -1,5 +1,5 @@
-//! Instructions a task switch, and a task that is spawned, counted by callgrind: noise does not move them, so that
-//! there is only one round.
+//! Instructions per task switch, and per spawned task, counted by callgrind. Noise does not affect them, so one round
+//! suffices.
 
 use std::path::Path;
 use std::{env, io};
@@ -11,7 +11,8 @@ use crate::server::Who;
 
 const TASKS: usize = 64;
 
-/// Switches or tasks in the shorter run; the longer has twice as many, and the difference leaves out start and end.
+/// The number of switches or tasks in the shorter run. The longer run has twice as many, and the difference excludes
+/// start and end.
 const TIMES: usize = TASKS * 2000;
 
 #[derive(Clone, Copy)]
@@ -21,7 +22,7 @@ enum Act {
 }
 
 impl Act {
-    /// Whose tasks do it.
+    /// Returns the programs that are measured.
     fn peers(self) -> &'static [Who] {
         match self {
             Self::Switch => &[Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Tokio],
@@ -60,8 +61,8 @@ pub(super) fn run(bench: &mut Bench) {
     let missing = callgrind::missing();
     bench.report.note(match &missing {
         Some(reason) => format!("Task switches cannot be counted here: {reason}."),
-        None => "Instructions a task switch are callgrind's; bare is a `VecDeque<Box<dyn FnMut() -> bool>>` there, \
-                 tokio a `LocalSet` whose tasks wake themselves. A task that is spawned ends at once: bare's is a \
+        None => "Instructions a task switch are counted by callgrind; bare is a `VecDeque<Box<dyn FnMut() -> bool>>` here, \
+                 tokio a `LocalSet` whose tasks wake themselves. A spawned task ends at once: bare's is a \
                  boxed closure with a number in it, sinbin's and tokio's are empty `async` blocks, of which a \
                  parent spawns eight at a time."
             .into(),

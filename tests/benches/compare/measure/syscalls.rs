@@ -1,4 +1,4 @@
-//! System calls a request, counted from outside over a known number of requests.
+//! System calls per request, counted from outside over a known number of requests.
 
 use std::io;
 use std::slice;
@@ -11,7 +11,7 @@ use crate::server::Who;
 
 const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
 
-/// Enough that the few calls around them do not show in two decimals.
+/// Large enough that the few other calls do not affect two decimals.
 const REQUESTS: usize = 5000;
 
 pub(super) fn run(bench: &mut Bench) {

@@ -1,4 +1,4 @@
-//! Requests a second, at several numbers of connections.
+//! Requests per second, at several numbers of connections.
 
 use std::io;
 use std::slice;
@@ -10,7 +10,7 @@ use crate::server::{Server, Service, Setup, Who};
 
 const SERVERS: [Who; 6] = [Who::Sinbin, Who::SinbinAsync, Who::Bare, Who::Mio, Who::Tokio, Who::Smol];
 
-/// Those with more than one service.
+/// The servers with more than one service.
 const SINBIN: [Who; 2] = [Who::Sinbin, Who::SinbinAsync];
 
 struct Shape {
@@ -34,7 +34,9 @@ impl Shape {
 }
 
 pub(super) fn run(bench: &mut Bench) {
-    bench.report.note("In every window every client got replies, unless it is said below that some did not.");
+    bench
+        .report
+        .note("In every window every client received replies, except where a problem below says otherwise.");
     let mut rows = rows(bench.many);
     for round in 0..bench.plan.rounds() {
         for (shape, figure) in &mut rows {
@@ -89,11 +91,11 @@ fn measure(bench: &Bench, shape: &Shape, who: Who) -> io::Result<Tally> {
     load.rate(bench.plan.window())
 }
 
-/// A high rate is worth nothing if some clients starve. With twice as many replies as clients, each should have
-/// had one; with fewer, a window is too short to tell.
+/// Returns a problem if some clients starve, because a high rate is worthless then. With at least twice as many replies
+/// as clients, each client should have received one. With fewer replies, the window is too short to tell.
 pub(super) fn starved(bench: &mut Bench, connections: usize, who: Who, tally: &Tally) -> Option<String> {
     let Tally { served, replies, .. } = *tally;
-    let text = format!("{served} of {connections} clients got any of the {replies} replies in a window");
+    let text = format!("{served} of {connections} clients received any of the {replies} replies in a window");
     if served < connections && replies < 2 * connections {
         let name = who.name();
         bench.report.note(format!("{name}: {text}, which is too short to tell whether the others starve."));

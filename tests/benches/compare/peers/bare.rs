@@ -1,5 +1,5 @@
-//! An epoll loop with nothing around it, the limit that the others are measured by: level-triggered, one read an
-//! event, one buffer for all. Connections are found by their file descriptor.
+//! A bare epoll loop, the upper limit to which the others are compared: level-triggered, with one read per event and
+//! one buffer for all connections. Connections are found by their file descriptor.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};

@@ -4,17 +4,17 @@ use std::io::{self, Read, Write};
 
 use super::protocol::{Buffers, Session};
 
-/// How a turn ended.
+/// The result of a turn.
 pub(super) enum Turn {
-    /// The read filled the buffer, or a stuck reply went out: there can be more to read.
+    /// The read filled the buffer, or a stuck reply was sent: more input may be available.
     More,
-    /// The read was short. On epoll nothing is left then, except perhaps the end of the stream.
+    /// The read was short. On epoll nothing else is available then, except perhaps the end of the stream.
     Short,
-    /// There was nothing to read.
+    /// No input was available.
     Nothing,
-    /// Replies wait for room in the socket.
+    /// Replies wait for capacity of the socket.
     Stuck,
-    /// The connection is over.
+    /// The connection has ended.
     Closed,
 }
 
@@ -32,8 +32,8 @@ impl<S: Read + Write> Connection<S> {
         self.session.is_stuck()
     }
 
-    /// Sends what is stuck; if nothing is, reads once and answers. Large requests are computed here, on the loop:
-    /// these peers take no part in the measurement that has any.
+    /// Sends replies that are stuck; otherwise reads once and answers. Large requests are computed here, on the loop,
+    /// because these peers take no part in the measurement that has any.
     pub(super) fn turn(&mut self, buffers: &mut Buffers) -> Turn {
         self.try_turn(buffers).unwrap_or_else(|error| match error.kind() {
             io::ErrorKind::WouldBlock => Turn::Nothing,

@@ -1,5 +1,5 @@
-//! A loop on mio, which is edge-triggered on epoll. As tokio does, it takes a short read for the last one, unless
-//! the event says that the stream has ended.
+//! A loop on mio, which is edge-triggered on epoll. Like tokio, the loop does not read again after a short read, unless
+//! the event reports the end of the stream.
 
 use std::io;
 use std::net::TcpListener;
@@ -67,7 +67,7 @@ impl Loop {
             return;
         };
         if !event.is_readable() && !connection.is_stuck() {
-            return; // only room to write, which nobody waits for
+            return; // only writable, and no reply waits for that
         }
         loop {
             match connection.turn(&mut self.buffers) {

@@ -1,4 +1,4 @@
-//! The servers that sinbin is measured against: the same protocol, by the same code, on four different loops.
+//! The servers to which sinbin is compared: the same protocol, with the same code, on four different loops.
 
 mod bare;
 mod connection;
@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::server::Who;
 
-/// As many as sinbin's own listener takes.
+/// The backlog of sinbin's own listener.
 const BACKLOG: i32 = 1024;
 
 /// Serves until the process is killed.
@@ -25,13 +25,13 @@ pub(crate) fn serve(who: Who) -> io::Result<()> {
         Who::Tokio => tokio::serve,
         Who::Smol => smol::serve,
         Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded | Who::Driven | Who::Portable => {
-            return Err(io::Error::other("sinbin has commands of its own"));
+            return Err(io::Error::other("sinbin is not served by this program"));
         }
     };
     serve(listen()?)
 }
 
-/// A nonblocking listener on a free port, which is told to whoever started this process.
+/// Creates a nonblocking listener on a free port, and prints its address to stdout.
 fn listen() -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

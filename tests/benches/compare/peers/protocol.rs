@@ -1,24 +1,24 @@
-//! The fib protocol, written once for all peers, so that what is compared is their loops and not their parsers.
+//! The fib protocol, shared by all peers, so that the comparison is about their loops rather than their parsers.
 //!
-//! A [`Session`] knows no socket: bytes go in by [`Session::feed`], replies come out in a buffer that the whole
-//! loop shares, and [`Session::send`] hands them to any function that writes.
+//! A [`Session`] uses no socket: [`Session::feed`] accepts bytes, replies are written to a buffer that the whole loop
+//! shares, and [`Session::send`] passes them to any function that writes.
 
 use std::io;
 use std::mem;
 
-/// The size of the one buffer that a loop reads into.
+/// The size of the one buffer into which a loop reads.
 pub(crate) const READ_SIZE: usize = 64 * 1024;
 
-/// Up to here a request is computed on the loop.
+/// The largest request that is computed on the loop.
 const SMALL: u32 = 10;
 
-/// Above this a request is refused.
+/// The largest request that is accepted.
 const LARGEST: u32 = 45;
 
-/// No integer needs a longer line, so half a line never grows beyond it.
+/// The longest line that an integer needs, which limits the size of an incomplete line.
 const LONGEST_LINE: usize = 32;
 
-/// What a loop needs once, however many connections it has.
+/// The buffers of a loop, shared by all its connections.
 pub(crate) struct Buffers {
     pub(crate) input: Box<[u8]>,
     pub(crate) replies: Vec<u8>,
@@ -30,7 +30,7 @@ impl Default for Buffers {
     }
 }
 
-/// A request too large for the loop: fib of this.
+/// A request that is too large for the loop: the argument of fib.
 pub(crate) struct Job(u32);
 
 impl Job {
@@ -39,7 +39,7 @@ impl Job {
     }
 }
 
-/// What a connection has to remember between its turns. Neither vector holds memory while the connection is idle.
+/// The state of a connection between its turns. Neither vector has an allocation while the connection is idle.
 #[derive(Default)]
 pub(crate) struct Session {
     input: Vec<u8>,
@@ -47,8 +47,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Answers the complete lines of `bytes` into `replies` (emptied first), up to the first large request, which
-    /// is returned. The rest is kept.
+    /// Answers the complete lines of `bytes` into `replies`, which is cleared first, up to the first large request,
+    /// which is returned. The remaining bytes are kept.
     pub(crate) fn feed(&mut self, bytes: &[u8], replies: &mut Vec<u8>) -> io::Result<Option<Job>> {
         replies.clear();
         if self.input.is_empty() {
@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Takes the result of the job that [`Session::feed`] returned, and goes on behind it.
+    /// Accepts the result of the job that [`Session::feed`] returned, and continues behind it.
     pub(crate) fn job_done(&mut self, value: u64, replies: &mut Vec<u8>) -> io::Result<Option<Job>> {
         replies.clear();
         render(value, replies);
@@ -71,7 +71,7 @@ impl Session {
         self.keep(&rest[used..], job)
     }
 
-    /// Computes large requests on the spot, for loops that have no other place for them.
+    /// Computes large requests at once, for loops that have no workers.
     pub(crate) fn feed_inline(&mut self, bytes: &[u8], replies: &mut Vec<u8>) -> io::Result<()> {
         let mut job = self.feed(bytes, replies)?;
         let mut all = Vec::new();
@@ -86,8 +86,8 @@ impl Session {
         Ok(())
     }
 
-    /// Writes what was left over before and then `replies`, which is empty afterwards. False: the socket is full,
-    /// and the rest waits here.
+    /// Writes the replies that were left over before, and then `replies`, which is empty afterwards. Returns false if
+    /// the socket is full; the rest is kept.
     pub(crate) fn send(
         &mut self,
         replies: &mut Vec<u8>,
@@ -108,7 +108,7 @@ impl Session {
         Ok(self.unsent.is_empty())
     }
 
-    /// Whether replies wait for room in the socket; until they are gone nothing more should be read.
+    /// Returns true if replies wait for capacity of the socket. Until they are sent, the loop should not read.
     pub(crate) fn is_stuck(&self) -> bool {
         !self.unsent.is_empty()
     }
@@ -122,7 +122,7 @@ impl Session {
     }
 }
 
-/// Writes until all is out or the socket is full; returns how much went.
+/// Writes until all bytes are sent or the socket is full. Returns the number of sent bytes.
 fn write_some(bytes: &[u8], write: &mut impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
@@ -137,7 +137,7 @@ fn write_some(bytes: &[u8], write: &mut impl FnMut(&[u8]) -> io::Result<usize>) 
     Ok(sent)
 }
 
-/// Answers line by line; returns how many bytes that took, and the large request that ended it.
+/// Answers line by line. Returns the number of used bytes, and the large request at which this stopped.
 fn answer_lines(bytes: &[u8], replies: &mut Vec<u8>) -> (usize, Option<Job>) {
     let mut used = 0;
     while let Some(length) = bytes[used..].iter().position(|&byte| byte == b'\n') {
@@ -152,7 +152,7 @@ fn answer_lines(bytes: &[u8], replies: &mut Vec<u8>) -> (usize, Option<Job>) {
     (used, None)
 }
 
-/// The number on a line. Below zero fib is what it is at zero.
+/// Parses the number on a line. Numbers below 0 count as 0.
 fn parse(line: &[u8]) -> Option<u32> {
     let number: i64 = str::from_utf8(line.trim_ascii()).ok()?.parse().ok()?;
     u32::try_from(number.max(0)).ok().filter(|&n| n <= LARGEST)
@@ -163,7 +163,7 @@ fn render(value: u64, replies: &mut Vec<u8>) {
     replies.push(b'\n');
 }
 
-/// Slow on purpose: it stands for work that holds a loop up.
+/// Slow on purpose: represents work that blocks a loop.
 fn fib(n: u32) -> u64 {
     if n <= 2 { 1 } else { fib(n - 1) + fib(n - 2) }
 }

@@ -1,4 +1,4 @@
-//! A task a connection on smol's single-threaded executor; as with tokio, all of them read into one buffer.
+//! A task for each connection on smol's single-threaded executor. As with tokio, all tasks read into one buffer.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -27,7 +27,7 @@ pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
 async fn connection(stream: Async<TcpStream>) -> io::Result<()> {
     let mut session = Session::default();
     loop {
-        // Waiting first is faster with many connections than `read_with`, which tries to read and fails first.
+        // With many connections, waiting first is faster than `read_with`, which first tries a read that fails.
         stream.readable().await?;
         let mut job = match read_and_answer(stream.get_ref(), &mut session) {
             Ok(Some(job)) => job,
@@ -50,7 +50,7 @@ async fn connection(stream: Async<TcpStream>) -> io::Result<()> {
     }
 }
 
-/// The outer `None` is the end of the stream, the inner one says that no large request came.
+/// Reads and answers. The outer `None` is the end of the stream; the inner one means that there was no large request.
 fn read_and_answer(mut stream: &TcpStream, session: &mut Session) -> io::Result<Option<Option<Job>>> {
     BUFFERS.with_borrow_mut(|Buffers { input, replies }| {
         let count = stream.read(input)?;

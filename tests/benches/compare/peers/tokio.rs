@@ -1,7 +1,7 @@
-//! A task a connection on tokio's current-thread runtime, as lean as it can be had.
+//! A task for each connection on tokio's current-thread runtime, as lean as possible.
 //!
-//! All tasks read into one buffer, borrowed only while a read is polled. `poll_read` is used rather than
-//! `readable` and `try_read`, because it alone takes a short read for the last one and so saves a system call.
+//! All tasks read into one buffer, which is borrowed only while a read is polled. `poll_read` is used rather than
+//! `readable` and `try_read`, because only `poll_read` treats a short read as the last one, which saves a system call.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -52,7 +52,7 @@ async fn connection(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// The outer `None` is the end of the stream, the inner one says that no large request came.
+/// Reads and answers. The outer `None` is the end of the stream; the inner one means that there was no large request.
 fn read_and_answer(
     cx: &mut Context<'_>,
     stream: &mut TcpStream,

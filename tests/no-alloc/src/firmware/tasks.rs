@@ -1,4 +1,4 @@
-//! The same with tasks that are `async fn`s: their futures lie in pools of a fixed size, their wakers in statics, and
+//! A program with tasks that are `async fn`s: their futures are in pools of a fixed size, their wakers in statics, and
 //! their jobs are computed in slices.
 
 use core::hint::black_box;
@@ -86,7 +86,7 @@ async fn compute(
     Ok(())
 }
 
-/// The loop, as on any host.
+/// Runs the loop, as on any host.
 pub(crate) fn run() {
     let signals = Signals::new(&BELL, &SIGNALS);
     let run_context = RunContext::new(&signals);

@@ -12,7 +12,7 @@ use super::Scene;
 use super::witness::Witness;
 use crate::tape::Tape;
 
-/// The guest, and what makes the next one.
+/// A guest that also serves as the blueprint of its successors.
 pub struct Unruly<'t> {
     scene: Rc<RefCell<Scene<'t>>>,
     witness: Witness,
@@ -49,7 +49,7 @@ impl Guest for Unruly<'_> {
         }
         let answer = answer(&mut scene.tape, &self.witness, now);
         if answer.rest == Rest::Empty {
-            // It may never be called again.
+            // The guest may never be called again.
             scene.end();
         }
         self.witness.see(&answer);
@@ -94,7 +94,7 @@ fn command(tape: &mut Tape<'_>, witness: &Witness, output: &mut Vec<u8>) -> Comm
     }
 }
 
-/// One that it has, mostly.
+/// Returns a handle, mostly of an existing source.
 fn handle(tape: &mut Tape<'_>, witness: &Witness) -> SourceHandle {
     match tape.any::<u8>() {
         byte @ 0..0xf0 => witness.nth(usize::from(byte)).unwrap_or(SourceHandle(byte.into())),
@@ -115,12 +115,12 @@ fn len(tape: &mut Tape<'_>) -> u32 {
     }
 }
 
-/// Bytes for the output. How many the guest says they are, which may be a lie.
+/// Appends bytes to the output. Returns the number that the guest claims, which may be wrong.
 fn bytes(tape: &mut Tape<'_>, output: &mut Vec<u8>) -> u32 {
     let said: u8 = tape.any();
     let len = usize::from(said % 32);
     match said {
-        // Enough to be stuck, sooner or later.
+        // Enough bytes to get stuck sooner or later.
         0..64 => output.resize(output.len() + len * 2_000, 0),
         _ => output.extend(tape.piece(len)),
     }

@@ -1,4 +1,4 @@
-//! What a guest can hold its driver to, whatever it said itself.
+//! The guarantees that a driver gives its guest, whatever the guest answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use sinbin::{Interest, JobId};
 pub struct Witness {
     block: u32,
     room: u32,
-    /// By handle.
+    /// The sources by their handles.
     sources: BTreeMap<u64, Source>,
     jobs: BTreeSet<JobId>,
 }
@@ -21,29 +21,30 @@ struct Source {
 }
 
 impl Witness {
-    /// Of a guest that takes so many bytes of a source in a turn.
+    /// Creates the witness of a guest that accepts `block` bytes of a source in a turn.
     pub fn new(block: u32) -> Self {
         Self { block, room: 0, sources: BTreeMap::new(), jobs: BTreeSet::new() }
     }
 
-    /// A source that there is.
+    /// Returns an existing source.
     pub fn nth(&self, number: usize) -> Option<SourceHandle> {
         let number = number.checked_rem(self.sources.len())?;
         self.sources.keys().nth(number).copied().map(SourceHandle)
     }
 
-    /// The driver says this.
+    /// Checks events of the driver.
     pub fn hear(&mut self, events: &[Event], input: &[u8]) {
         let mut left = input.len();
-        let mut take = |len: u32| left = left.checked_sub(len as usize).expect("a length has its bytes");
+        let mut take =
+            |len: u32| left = left.checked_sub(len as usize).expect("the input has this many bytes");
         let mut received = BTreeSet::new();
         for event in events {
             match *event {
                 Event::Listener(handle) => self.introduce(handle, true),
                 Event::Accepted { listener, connection, len } => {
                     take(len);
-                    assert!(self.source(listener).listens, "a listener brings connections");
-                    self.room = self.room.checked_sub(1).expect("no more connections than there is room for");
+                    assert!(self.source(listener).listens, "only listeners accept connections");
+                    self.room = self.room.checked_sub(1).expect("no more connections than the capacity");
                     self.introduce(connection, false);
                 }
                 Event::Received { source, len } => {
@@ -55,15 +56,18 @@ impl Witness {
                     );
                     assert!(received.insert(source.0), "one piece of each source in a turn");
                     let source = self.connection(source);
-                    assert!(source.interest.contains(Interest::RECV), "it was not wanted");
+                    assert!(source.interest.contains(Interest::RECV), "the guest does not wait for input");
                 }
                 Event::Ended(source) => {
                     let source = self.connection(source);
-                    assert!(!std::mem::replace(&mut source.has_ended, true), "it ends once");
+                    assert!(!std::mem::replace(&mut source.has_ended, true), "a stream ends once");
                 }
                 Event::Hangup(source) => {
                     let source = self.connection(source);
-                    assert!(source.interest.contains(Interest::HANGUP), "it was not asked");
+                    assert!(
+                        source.interest.contains(Interest::HANGUP),
+                        "the guest does not wait for a hangup"
+                    );
                 }
                 Event::Writable(source)
                 | Event::Stuck(source)
@@ -84,11 +88,11 @@ impl Witness {
 
     fn introduce(&mut self, handle: SourceHandle, listens: bool) {
         let new = Source { listens, interest: Interest::NONE, has_ended: false };
-        assert!(self.sources.insert(handle.0, new).is_none(), "{handle:?} is there already");
+        assert!(self.sources.insert(handle.0, new).is_none(), "{handle:?} exists already");
     }
 
     fn source(&mut self, handle: SourceHandle) -> &mut Source {
-        self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} is not there"))
+        self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} does not exist"))
     }
 
     fn connection(&mut self, handle: SourceHandle) -> &mut Source {
@@ -97,7 +101,7 @@ impl Witness {
         source
     }
 
-    /// The guest answers that.
+    /// Records an answer of the guest.
     pub fn see(&mut self, answer: &TurnOutput) {
         self.room = answer.room;
         for command in &answer.commands {
@@ -105,7 +109,7 @@ impl Witness {
                 Command::Watch { source, interest } => {
                     self.sources.entry(source.0).and_modify(|source| source.interest = interest);
                 }
-                // A listener stays, though it is not listened to.
+                // The host keeps a listener that the guest closes, and only stops accepting from it.
                 Command::Close(handle) => self.sources.retain(|id, source| *id != handle.0 || source.listens),
                 Command::Submit { job, .. } => drop(self.jobs.insert(job)),
                 _ => {}

@@ -1,4 +1,4 @@
-//! What a driver can hold a driven loop to, whatever it said itself.
+//! The guarantees that a driven loop gives its driver, whatever the driver sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,59 +6,60 @@ use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin_core::fib::FibJob;
 use sinbin_core::{Interest, JobId, WireJob};
 
-/// What was said, and what may come of it.
+/// The history of a driven loop, and the effects that are still possible.
 #[derive(Default)]
 pub struct Watcher {
-    /// By their handles, everything that was introduced and not closed since.
+    /// Everything that was introduced and not closed since, by handle.
     sources: BTreeMap<u64, Source>,
-    /// Those that are to be computed.
+    /// The jobs that are to be computed.
     jobs: BTreeSet<JobId>,
-    /// Events that the driver told of.
+    /// The number of events that the driver has sent.
     pub told: u64,
-    /// How many connections there is room for, as far as the driver knows.
+    /// The number of further connections that the loop accepts, as far as the driver knows.
     room: u32,
-    /// More came than that, and may wait for ever.
+    /// True if there were more connections than that, which may wait for ever.
     pub is_overrun: bool,
 }
 
 #[derive(Default)]
 struct Source {
-    /// How often it was introduced: if twice, the loop may take the second for another one, and close both.
+    /// The number of introductions. After two of them, the loop may take the second one for another source, and close
+    /// both.
     introduced: u32,
-    /// What the loop wants of it; if anything, it surely has it.
+    /// The interest of the loop, or `None` before the first `Watch`. With `Some` the loop certainly knows the source.
     watched: Option<Interest>,
     is_stuck: bool,
     has_failed: bool,
-    /// The longest piece of this turn.
+    /// The length of the longest piece of this turn.
     received: u32,
-    /// In this turn.
+    /// The number of bytes that were sent in this turn.
     sent: usize,
 }
 
 impl Watcher {
-    /// Of a loop with so many tasks.
+    /// Creates the watcher of a loop with capacity for `tasks` tasks.
     pub fn new(tasks: usize) -> Self {
         Self { room: u32::try_from(tasks).unwrap_or(u32::MAX), ..Self::default() }
     }
 
-    /// The jobs that the loop wants computed.
+    /// Returns the jobs that the loop has submitted.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> {
         self.jobs.iter().copied()
     }
 
-    /// The handles that may name something.
+    /// Returns the handles that may name a source.
     pub fn handles(&self) -> impl Iterator<Item = SourceHandle> {
         self.sources.keys().copied().map(SourceHandle)
     }
 
-    /// The driver says this.
+    /// Records events of the driver.
     pub fn hear(&mut self, events: &[Event], input: &[u8]) {
         for source in self.sources.values_mut() {
             (source.received, source.sent) = (0, 0);
         }
         self.told += events.len() as u64;
         let mut left = input.len();
-        // Bytes that are not there make an event mean nothing.
+        // An event whose bytes are missing has no effect.
         let mut take = |len: u32| left.checked_sub(len as usize).map(|rest| left = rest).is_some();
         for event in events {
             match *event {
@@ -72,7 +73,7 @@ impl Watcher {
                 }
                 Event::Computed { job, len } if take(len) => drop(self.jobs.remove(&job)),
                 Event::Lost(job) => drop(self.jobs.remove(&job)),
-                // What the loop does not have yet it can't be told about.
+                // An event has no effect on a source that the loop does not know yet.
                 Event::Stuck(handle) => {
                     self.tell(handle, |source| source.is_stuck = source.watched.is_some());
                 }
@@ -85,7 +86,7 @@ impl Watcher {
         }
     }
 
-    /// A connection needs a task, and so does a listener.
+    /// Records a new source. A connection needs a task, and so does a listener.
     fn introduce(&mut self, handle: SourceHandle) {
         self.is_overrun |= self.room == 0;
         self.room = self.room.saturating_sub(1);
@@ -98,10 +99,10 @@ impl Watcher {
         }
     }
 
-    /// The loop answers that.
+    /// Checks an answer of the loop.
     pub fn see(&mut self, answer: &TurnOutput, window: usize) {
         let mut output = &answer.output[..];
-        let mut next = |len: u32| output.split_off(..len as usize).expect("as many bytes as were put out");
+        let mut next = |len: u32| output.split_off(..len as usize).expect("the output has this many bytes");
         for command in &answer.commands {
             match *command {
                 Command::Send { source, len } => {
@@ -110,19 +111,19 @@ impl Watcher {
                 }
                 Command::Submit { job, len } => {
                     assert!(FibJob::decode(next(len)).is_some(), "a job can be computed elsewhere");
-                    assert!(self.jobs.insert(job), "{job} is there already");
+                    assert!(self.jobs.insert(job), "{job} exists already");
                 }
-                Command::Cancel(job) => assert!(self.jobs.remove(&job), "{job} is not there"),
+                Command::Cancel(job) => assert!(self.jobs.remove(&job), "{job} does not exist"),
                 Command::Watch { source, interest } => {
                     let before = self.source(source).watched.replace(interest);
-                    assert_ne!(before.unwrap_or_default(), interest, "{source:?} is watched so already");
+                    assert_ne!(before.unwrap_or_default(), interest, "{source:?} already has this interest");
                 }
                 Command::Unread { source, len } => {
                     let received = self.source(source).received;
-                    assert!(len <= received, "{source:?} had no such piece");
+                    assert!(len <= received, "{source:?} received no such piece");
                 }
                 Command::Close(source) => self.close(source),
-                other => panic!("the services never say {other:?}"),
+                other => panic!("the services never send {other:?}"),
             }
         }
         assert!(output.is_empty(), "every byte belongs to a command");
@@ -130,7 +131,7 @@ impl Watcher {
     }
 
     fn source(&mut self, handle: SourceHandle) -> &mut Source {
-        self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} is not there"))
+        self.sources.get_mut(&handle.0).unwrap_or_else(|| panic!("{handle:?} does not exist"))
     }
 
     fn close(&mut self, handle: SourceHandle) {
@@ -145,8 +146,8 @@ impl Watcher {
 
 impl Source {
     fn send(&mut self, len: usize, window: usize) {
-        assert!(!self.is_stuck, "nothing is sent to who is stuck");
-        assert!(!self.has_failed, "nothing is sent to who has failed");
+        assert!(!self.is_stuck, "no output for a stuck source");
+        assert!(!self.has_failed, "no output for a failed source");
         self.sent += len;
         assert!(self.sent <= window, "no more than the window");
     }

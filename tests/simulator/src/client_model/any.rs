@@ -2,8 +2,7 @@ use crate::client_model::ClientModel;
 use crate::expected::{Expected, Read};
 use crate::rng::Rng;
 
-/// Says nothing, and takes anything for an answer: for [scripted](crate::Scripted) clients, where the script looks at what
-/// comes.
+/// Sends nothing, and accepts any answer. For [scripted](crate::Scripted) clients whose script checks the answers.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct AnyTalk;
 

@@ -4,7 +4,7 @@ use crate::client_model::ClientModel;
 use crate::expected::{Expected, Read};
 use crate::rng::Rng;
 
-/// Says anything, and is owed the same.
+/// Sends anything, and expects the same bytes.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct EchoTalk;
 
@@ -20,7 +20,7 @@ impl ClientModel for EchoTalk {
     }
 }
 
-/// Says anything, and is owed that in upper case, with `_SB` behind each read.
+/// Sends anything, and expects the bytes in upper case, with `_SB` behind each read.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct UpperTalk;
 
@@ -36,7 +36,7 @@ impl ClientModel for UpperTalk {
     }
 }
 
-/// Bytes of which no two neighbours are alike for long, so that a lost, doubled or swapped one shows.
+/// Appends bytes in which neighbours rarely are equal, so that a lost, doubled or swapped byte is noticed.
 fn noise(rng: &mut Rng, text: &mut Vec<u8>) {
     let len = *rng.pick(&[1, 10, 100, 1000, 5000]);
     let first = rng.below(256);

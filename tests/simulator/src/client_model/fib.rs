@@ -8,25 +8,25 @@ use crate::expected::{Expected, Read};
 use crate::oracle::{line, request};
 use crate::rng::Rng;
 
-/// Asks for numbers, small and large, and says much that is none.
+/// Sends small and large numbers, and invalid requests.
 #[derive(Clone, Debug)]
 pub struct FibTalk {
     rules: Rules,
     loop_n: u32,
-    /// Where there are too few places for jobs, or workers fail, an error is as good an answer.
+    /// The errors that are accepted instead of a number: if there is too little capacity for jobs, and if workers fail.
     may_be_busy: bool,
     may_be_lost: bool,
-    /// What was read and is not a whole request yet.
+    /// The bytes that were read and are not a whole request yet.
     pending: Vec<u8>,
     is_cut: bool,
-    /// Whether requests are lines; `None` until that is known.
+    /// True if requests are lines; `None` until that is known.
     by_lines: Option<bool>,
-    /// The bytes that would be the newline of a request that came without one, if they came now.
+    /// The byte sequences that, if they came next, would be the newline of a bare request.
     newlines: &'static [&'static [u8]],
 }
 
 impl FibTalk {
-    /// A client of `service`.
+    /// Creates a client of `service`.
     #[must_use]
     pub fn new(service: &Fib) -> Self {
         let by_lines = match service.rules.framing {
@@ -46,7 +46,8 @@ impl FibTalk {
         }
     }
 
-    /// Where there are too few places for jobs (`busy`), or workers fail (`lost`), that is as good an answer.
+    /// Accepts an error instead of a number: if there is too little capacity for jobs (`busy`), or if workers fail
+    /// (`lost`).
     #[must_use]
     pub fn forgiving(self, busy: bool, lost: bool) -> Self {
         Self { may_be_busy: busy, may_be_lost: lost, ..self }
@@ -67,9 +68,9 @@ impl FibTalk {
         }
     }
 
-    /// What is pending is all there is of a read, or of the stream.
+    /// Handles the end of a read, or of the stream: the pending bytes are complete.
     fn complete(&mut self, expected: &mut Expected) {
-        // A first read without a newline makes a client one that sends none.
+        // A first read without a newline means that the client sends bare requests.
         if !*self.by_lines.get_or_insert(false) && !expected.is_over() {
             self.complete_bare(expected);
             self.pending.clear();
@@ -77,7 +78,7 @@ impl FibTalk {
         self.is_cut = false;
     }
 
-    /// A newline may come right behind a bare request that has none; that is no request.
+    /// Answers a bare request. The newline that may follow it is no request.
     fn complete_bare(&mut self, expected: &mut Expected) {
         if self.pending == b"\r" && self.newlines.len() > 1 {
             self.newlines = &[b"\n"];
@@ -87,7 +88,7 @@ impl FibTalk {
         self.newlines = if self.rules.framing == Framing::Auto { &[b"\n", b"\r\n"] } else { &[] };
     }
 
-    /// A newline behind a bare request makes lines of what follows.
+    /// A newline behind a bare request means that lines follow.
     fn find_newline(&mut self) {
         let newline = self.newlines.iter().find(|newline| self.pending.starts_with(newline));
         if let Some(newline) = newline {
@@ -121,7 +122,7 @@ impl ClientModel for FibTalk {
                 text.extend(rng.pick(&odd).bytes());
             }
             20 => text.extend(format!("{n:0>width$}\n", width = usize::from(self.rules.max_line)).bytes()),
-            // Half a line: what is said next goes on with it, or the end of the stream ends it.
+            // Half a line: the next text continues it, or the end of the stream ends it.
             21 => text.extend(format!("{}", n % 10).bytes()),
             22 => (0..rng.between(2, 40)).for_each(|_| text.extend(format!("{n}\n").bytes())),
             _ if rng.strikes(200) => {

@@ -1,4 +1,4 @@
-//! The end: nothing is left behind.
+//! The end of a run: no resource may be left.
 
 use sinbin_core::{Kernel, Limits, Service, Task};
 
@@ -13,30 +13,30 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// All is over: is anything left behind?
+    /// Checks, after the run, that no resource is left.
     pub(crate) fn check_end(&mut self) -> Result<(), String> {
         let Self { executor, world, .. } = self;
         executor
             .kernel
             .audit()
-            .map_err(|broken| format!("the audit says at the end: not so: {}", broken.0))?;
+            .map_err(|broken| format!("the audit failed at the end, this does not hold: {}", broken.0))?;
         let lent = executor.blocks_lent();
         let sources = world.sources.iter().count();
         let fresh = room(&mut Kernel::new(&world.plan.capacity.limits()));
         let left = room(&mut executor.kernel);
         match () {
-            () if lent > 0 => Err(format!("{lent} blocks of bytes were not given back")),
-            () if !world.work.is_idle() => Err("something is computed for nobody".to_owned()),
+            () if lent > 0 => Err(format!("{lent} blocks of bytes were not returned")),
+            () if !world.work.is_idle() => Err("a job is computed that no task waits for".to_owned()),
             () if sources > 0 => Err(format!("{sources} sources were not closed")),
             () if left != fresh => {
-                Err(format!("of {fresh:?} places for tasks, sources and jobs, {left:?} are free at the end"))
+                Err(format!("of {fresh:?} slots for tasks, sources and jobs, {left:?} are free at the end"))
             }
             () => Ok(()),
         }
     }
 }
 
-/// For how many tasks, sources and jobs there is room.
+/// Returns the numbers of tasks, sources and jobs that still fit.
 fn room(kernel: &mut Kernel<Limits>) -> [usize; 3] {
     let tasks = std::iter::from_fn(|| kernel.spawn().ok()).count();
     let sources = std::iter::from_fn(|| kernel.open().ok()).count();

@@ -1,4 +1,4 @@
-//! The poller: what the kernel wants watched, and what is ready.
+//! The poller: the interests of the kernel, and the readiness of sources.
 
 use sinbin_core::{Interest, Service, SourceId, Task};
 
@@ -14,12 +14,14 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// Asks for what the kernel wants its sources watched.
+    /// Applies the kernel's changes of interest to its sources.
     pub(crate) fn watch(&mut self) {
         while let Some((source, interest)) = self.executor.kernel.next_change() {
             match self.world.entry(source) {
                 Some(entry) => entry.watched = interest,
-                None => self.world.wrong(format!("promise 5: source {source} is to be watched, and is gone")),
+                None => self
+                    .world
+                    .wrong(format!("promise 5: the kernel watches source {source}, which is closed")),
             }
             self.world.list(source);
         }
@@ -30,7 +32,7 @@ where
         }
     }
 
-    /// A level-triggered poller. Whether it had something to say.
+    /// Polls the sources, level-triggered. Returns true if readiness was reported.
     pub(crate) fn poll(&mut self) -> bool {
         let mut listed = std::mem::take(&mut self.world.listed);
         if self.world.rng.strikes(self.world.plan.faults.disorder) {
@@ -57,14 +59,14 @@ where
             }
             true
         });
-        // What was listed meanwhile comes behind.
+        // Append the sources that were listed meanwhile.
         listed.append(&mut self.world.listed);
         self.world.listed = listed;
         self.has_looked |= has_looked;
         said
     }
 
-    /// Says to the kernel that a source is ready; who waits for that is ready then.
+    /// Reports the readiness of a source to the kernel, and checks that the task that waits for it becomes ready.
     pub(crate) fn say_ready(&mut self, source: SourceId, role: Role, report: Interest) {
         let Self { executor, world, acceptor, .. } = self;
         world.tell(|| format!("source {source} is ready: {}", ready_to(report)));
@@ -83,7 +85,7 @@ where
 
 fn shuffle<X>(items: &mut [X], rng: &mut Rng) {
     for last in (1..items.len()).rev() {
-        // 0 leaves things in their places.
+        // The decision 0 leaves the order unchanged.
         let other = last - rng.below(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize;
         items.swap(last, other);
     }

@@ -1,4 +1,4 @@
-//! The rest between two turns: time passes until something happens.
+//! The rest between two turns, in which time passes until something happens.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::world::{Event, World};
 
-/// How long something takes that takes long, in nanoseconds: longer than most deadlines.
+/// The duration of slow operations, in nanoseconds: longer than most deadlines.
 pub(crate) const LONG: u32 = 10_000_000;
 
 impl<S, T, M> Simulation<S, T, M>
@@ -19,7 +19,7 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// Waits for the next thing to happen, and says so to the kernel.
+    /// Waits for the next event, and reports it to the kernel.
     pub(crate) fn wait(&mut self) {
         loop {
             self.watch();
@@ -42,18 +42,19 @@ where
         }
     }
 
-    /// Lets time pass until the deadline, or the next event. Whether to look again; else the deadline has come, or
-    /// there is nothing to wait for.
+    /// Lets time pass until the deadline, or until the next event. Returns true if the sources must be polled again
+    /// first. Otherwise the deadline has passed, the wait was interrupted, or there is nothing to wait for.
     fn sleep(&mut self, deadline: Instant) -> bool {
         let event = self.world.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
         let is_listed = !self.world.listed.is_empty();
         let later = is_listed.then(|| self.world.now + Duration::from_micros(1));
         let next = [event, later].into_iter().flatten().min().unwrap_or(Instant::NEVER).min(deadline);
         if next == Instant::NEVER {
-            // Whoever is left waits for a client that never says a word again.
+            // The remaining tasks wait for clients that never send anything again.
             if self.world.stopping {
                 let tasks = self.tasks();
-                self.world.wrong(format!("the service is to stop, and these wait for ever:{tasks}"));
+                self.world
+                    .wrong(format!("the service was asked to stop, and these tasks wait for ever:{tasks}"));
             }
             self.stop();
             return false;
@@ -85,24 +86,24 @@ where
         true
     }
 
-    /// Notes that the host has looked, and goes on with the next turn.
+    /// Ends the wait after the poll, so that the next turn can begin.
     fn come_back(&mut self) {
         if self.world.rng.strikes(self.world.plan.faults.slow_looks) {
             let span = self.world.rng.between(1, LONG);
-            self.world.tell(|| format!("the host needs {} µs to come back from its look", span / 1000));
+            self.world.tell(|| format!("the host takes {} µs after its poll", span / 1000));
             self.pass(span.into());
         }
         self.pass_some(8);
     }
 
-    /// Some time passes, a share of what may pass while nobody runs.
+    /// Lets a random time pass, at most the plan's `haste` divided by `share`.
     pub(crate) fn pass_some(&mut self, share: u32) {
         let haste = self.world.plan.haste / share;
         let nanos = self.world.rng.between(0, haste);
         self.pass(nanos.into());
     }
 
-    /// So many nanoseconds pass, and what happens in them happens.
+    /// Lets this number of nanoseconds pass, and runs the events that are due in that time.
     pub(crate) fn pass(&mut self, nanos: u64) {
         let until = self.world.now.as_nanos().saturating_add(nanos);
         while let Some(Reverse((at, _, event))) = self.world.events.peek().copied()

@@ -1,4 +1,4 @@
-//! A turn of the tasks, and what a host does before it looks at its sources.
+//! A turn of the tasks, and the work of a host between the turn and the poll of its sources.
 
 use sinbin_core::{Instant, Interest, Linger, Service, Task};
 
@@ -14,7 +14,7 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// A turn of the tasks.
+    /// Runs a turn of the tasks, and checks the promises around it.
     pub(crate) fn turn(&mut self) {
         let has_looked = std::mem::take(&mut self.has_looked);
         let Self { executor, world, .. } = self;
@@ -31,12 +31,13 @@ where
         }
     }
 
-    /// What a host does between two turns: connections that linger, slices, and acceptors that find room again.
+    /// Does the work of a host between two turns: lingering connections, slices of jobs, and acceptors that wait for
+    /// capacity.
     pub(crate) fn settle(&mut self) {
         let now = self.world.now;
         for number in std::mem::take(&mut self.world.to_linger) {
             if !self.linger(number, now) {
-                // Without a place for it, the socket is closed as it is.
+                // Without capacity for lingering, the socket is closed at once.
                 self.world.close_socket(number);
             }
         }
@@ -44,7 +45,7 @@ where
         if let Some(job) = work.slice(*slice, rng) {
             self.world.say_done(&mut self.executor.kernel, job);
         }
-        // More often than any host would.
+        // A real host would do this less often.
         self.executor.reset_peak();
         self.executor.decommit(usize::MAX);
         self.relieve();
@@ -53,7 +54,7 @@ where
         }
     }
 
-    /// An acceptor that found no room looks again when a connection has gone.
+    /// Notifies an acceptor that found no capacity when a connection has been closed since.
     fn relieve(&mut self) {
         let is_relieved = std::mem::take(&mut self.world.relieved);
         if is_relieved
@@ -77,7 +78,8 @@ where
         true
     }
 
-    /// The service is to stop: no connection comes any more, and who has nothing to say is sent home.
+    /// Drains the service: closes the listener when the backlog is empty, and wakes connections that wait for input, so
+    /// that idle ones close.
     pub(crate) fn drain(&mut self) {
         if let Some(listener) = self.world.listener.filter(|_| self.world.backlog.is_empty()) {
             self.world.say_closed(&mut self.executor.kernel, listener);

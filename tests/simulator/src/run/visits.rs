@@ -1,4 +1,4 @@
-//! Clients come one after another, until it is enough; then everything has to come to an end.
+//! Visits of clients: one after another, until the plan's number is reached; then everything has to end.
 
 use sinbin_core::{Service, Task};
 
@@ -9,10 +9,10 @@ use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::world::World;
 
-/// Turns for each step that a run may have before luck turns: with more, it spins.
+/// The most turns for each of the plan's steps before faults end. A run with more turns spins.
 const MOST_TURNS: u64 = 1000;
 
-/// After luck has turned, something comes about in so many turns.
+/// The most turns without progress after faults have ended.
 const PATIENCE: u64 = 2000;
 
 impl<S, T, M> Simulation<S, T, M>
@@ -21,7 +21,7 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// A client in the place of one that has gone, if there is still one to come.
+    /// Replaces a client that has left, if another visit is due.
     pub(crate) fn welcome(&mut self, number: usize) {
         if self.visits >= self.world.plan.visits || self.calm_since.is_some() || self.world.stopping {
             return;
@@ -31,7 +31,7 @@ where
         self.world.next_visit(number, client_model);
     }
 
-    /// New clients for those who have gone; and what the plan says of the end.
+    /// Replaces clients that have left, and applies the plan's ends of faults and of the service.
     pub(crate) fn go_on(&mut self) {
         let steps = self.world.promises.steps;
         if self.calm_since.is_none() && steps >= self.world.plan.steps {
@@ -54,27 +54,26 @@ where
         self.expect_an_end();
     }
 
-    /// When nothing is in the way, everything comes to an end.
+    /// Checks that there is progress: a run must not spin, and must come to its end when no more faults happen.
     fn expect_an_end(&mut self) {
         let Report { turns, received, sent, connections, jobs, .. } = self.world.report;
         let came_about = received + sent + connections + jobs;
         match &mut self.calm_since {
             None if turns / MOST_TURNS > self.world.plan.steps => {
-                self.world.wrong("turn after turn, and nothing is done".to_owned());
+                self.world.wrong("the run makes many turns without progress".to_owned());
             }
             None => {}
             Some((since, before)) if *before < came_about => (*since, *before) = (turns, came_about),
             Some((since, _)) if turns > *since + PATIENCE => {
                 let tasks = self.tasks();
-                self.world
-                    .wrong(format!("nothing comes to an end, though nothing is in the way any more:{tasks}"));
+                self.world.wrong(format!("no progress, although no more faults happen:{tasks}"));
             }
             Some(_) => {}
         }
     }
 
     pub(crate) fn calm_down(&mut self) {
-        self.world.tell(|| "from here on, nothing goes wrong".to_owned());
+        self.world.tell(|| "no more faults from here on".to_owned());
         self.calm_since = Some((self.world.report.turns, 0));
         self.world.rng.calm_down();
         for number in 0..self.world.peers.len() {
@@ -89,7 +88,7 @@ where
 
     pub(crate) fn stop(&mut self) {
         if !self.world.stopping {
-            self.world.tell(|| "the service is to stop".to_owned());
+            self.world.tell(|| "the service is asked to stop".to_owned());
             self.world.stopping = true;
             self.drain();
         }

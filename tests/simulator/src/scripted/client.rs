@@ -1,4 +1,4 @@
-//! What a client does that is told to.
+//! The actions of scripted clients.
 
 use std::io::{self, ErrorKind};
 
@@ -7,7 +7,7 @@ use sinbin_core::Service;
 use crate::client_model::ClientModel;
 use crate::world::World;
 
-/// How much a client can have sent that is not read yet.
+/// The most unread bytes that a client can have sent.
 const ROOM: usize = 1 << 16;
 
 impl<S: Service, T: ClientModel> World<S, T> {
@@ -38,11 +38,11 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if most > 0 {
             let count = self.rng.part(most, self.plan.faults.pieces).max(1);
             room.iter_mut().zip(peer.outbox.drain(..count)).for_each(|(to, from)| *to = from);
-            self.acted(number, || format!("takes {count} bytes"));
+            self.acted(number, || format!("receives {count} bytes"));
             return Ok(count);
         }
         match () {
-            // Closed with something unread: that is a reset.
+            // The server closed the socket with unread input, which resets the connection.
             () if peer.closed && !peer.inbox.is_empty() => Err(ErrorKind::ConnectionReset.into()),
             () if peer.closed || peer.shut || room.is_empty() => Ok(0),
             () => Err(ErrorKind::WouldBlock.into()),
@@ -51,13 +51,13 @@ impl<S: Service, T: ClientModel> World<S, T> {
 
     pub(crate) fn scripted_room(&mut self, number: usize, room: usize) {
         self.peers[number].room = room;
-        self.acted(number, || format!("has room for {room} bytes"));
+        self.acted(number, || format!("has capacity for {room} bytes"));
     }
 
     pub(crate) fn scripted_half_close(&mut self, number: usize) {
         if !self.peers[number].finished {
             self.peers[number].finished = true;
-            self.acted(number, || "has said all".to_owned());
+            self.acted(number, || "half-closes".to_owned());
         }
     }
 
@@ -65,7 +65,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if !self.peers[number].gone {
             self.peers[number].gone = true;
             self.peers[number].break_off();
-            self.acted(number, || "breaks off".to_owned());
+            self.acted(number, || "resets the connection".to_owned());
         }
     }
 
@@ -78,7 +78,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// The server has done something: what is sent to somebody who has gone is answered by a reset.
+    /// Resets the connection if the server has sent bytes to a client that has closed its socket.
     pub(crate) fn after_the_server(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         if peer.gone && !peer.reset && !peer.outbox.is_empty() {
@@ -87,7 +87,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// The client has done something, of which the poller may have to say something.
+    /// Records an action of the client, and lists its source for the next poll.
     fn acted(&mut self, number: usize, what: impl FnOnce() -> String) {
         self.story.add(number as u64);
         self.tell(|| format!("client {number} {}", what()));

@@ -1,4 +1,4 @@
-//! What happens to a service from outside, beside its clients; and what can be seen of it there.
+//! Events from outside of the service other than those of its clients, and observations of the service.
 
 use sinbin_core::{Service, Task};
 
@@ -11,7 +11,7 @@ where
     S: Service<Conn: Task<World<S, T>>>,
     T: ClientModel,
 {
-    /// Asks the service to stop: nobody is accepted any more, and who has nothing to say is sent home.
+    /// Asks the service to stop: no more connections are accepted, and idle connections are closed.
     pub fn stop(&mut self) {
         self.run.stop();
     }
@@ -27,7 +27,8 @@ where
         }
     }
 
-    /// Cancels the task that serves the client, wherever it waits. Before the first step of that task there is none.
+    /// Cancels the task that serves the client, whatever the task waits for. Does nothing before the first step of that
+    /// task.
     pub fn cancel(&mut self, client: ClientId) {
         let (kernel, world) = self.run.kernel();
         if let Some(task) = world.peers[client.0].task {
@@ -36,8 +37,8 @@ where
         }
     }
 
-    /// All workers die, and new ones take their places: the jobs that they computed are lost. Returns how many those are.
-    /// Where the loop computes, that is none.
+    /// Replaces all workers, as if they had died. The jobs that they computed are lost. Returns the number of lost
+    /// jobs, which is 0 if the loop computes jobs.
     pub fn lose_jobs(&mut self) -> usize {
         let (kernel, world) = self.run.kernel();
         let lost = world.work.die_all();
@@ -47,19 +48,19 @@ where
         lost.len()
     }
 
-    /// Whether a job is being computed, or is done and nobody has taken its result.
+    /// Returns true if a job is being computed, or has a result that was not taken yet.
     pub fn is_computing(&mut self) -> bool {
         !self.run.world.work.is_idle()
     }
 
-    /// How many tasks the service has: one for its listener, one for each connection, and one for each that is closed and
-    /// lingers.
+    /// Returns the number of the service's tasks: one for the listener, one for each connection, and one for each
+    /// closed connection that lingers.
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.run.executor.kernel.count()
     }
 
-    /// How much the client has sent that the service has not read.
+    /// Returns the number of bytes that the client has sent and the service has not read.
     #[must_use]
     pub fn unread(&self, client: ClientId) -> usize {
         self.run.world.peers[client.0].inbox.len()

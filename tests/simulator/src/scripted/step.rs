@@ -1,4 +1,4 @@
-//! The loop, one round at a time.
+//! The loop of a scripted run, one round at a time.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::world::World;
 
-/// What a round takes, in nanoseconds.
+/// The duration of a round in nanoseconds.
 const ROUND: u64 = 1000;
 
-/// What a unit of a job takes, in nanoseconds. It is no fast machine: there is the more time for what else may happen.
+/// The duration of a job's unit in nanoseconds. The machine is slow, which leaves more time for other events.
 const UNIT: u64 = 10;
 
 impl<S, T, M> Simulation<S, T, M>
@@ -22,8 +22,8 @@ where
     T: ClientModel,
     M: FnMut(&mut Rng) -> T,
 {
-    /// A turn, and what happens after it; if nothing does, time passes until something does, or until `until`. Whether
-    /// something did before.
+    /// Runs a turn, and the events after it. If neither does anything, time passes until the next event or deadline,
+    /// but at most until `until`. Returns true if something happened.
     pub(crate) fn step(&mut self, until: Instant) -> bool {
         let before = self.world.promises.steps;
         self.turn();
@@ -33,7 +33,7 @@ where
         let rest = self.executor.kernel.rest();
         let said = self.poll();
         let is_busy = self.world.work.is_busy();
-        // Clients may have something to say to what a task did.
+        // Clients may react to the step of a task.
         let something = said || rest == Rest::Ready || self.world.promises.steps > before;
         match rest {
             _ if self.world.wrong.is_some() => false,
@@ -51,7 +51,8 @@ where
         }
     }
 
-    /// Time passes until the next event, or the deadline, or else until `until`.
+    /// Lets time pass until the next event or the deadline, but at most until `until`. Returns true if one of them was
+    /// reached.
     fn jump(&mut self, deadline: Instant, until: Instant) -> bool {
         let next = self.next_event().unwrap_or(Instant::NEVER).min(deadline);
         let is_before = next <= until && next != Instant::NEVER;
@@ -63,17 +64,17 @@ where
         is_before
     }
 
-    /// When something happens next, however the tasks wait.
+    /// Returns the time of the next event, regardless of the tasks' deadlines.
     pub(crate) fn next_event(&self) -> Option<Instant> {
         let event = self.world.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
-        // Something is ready, and the poller is late to say so.
+        // A source is ready, and the poller is late to report it.
         let later = (!self.world.listed.is_empty()).then(|| self.world.now + Duration::from_micros(1));
         [event, later].into_iter().flatten().min()
     }
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// How long it takes to compute a slice, where that takes time.
+    /// Returns the time that a slice takes, which is 0 without a fixed slice.
     pub(crate) fn slice_nanos(&self) -> u64 {
         self.slice.map_or(0, |units| u64::from(units) * UNIT)
     }

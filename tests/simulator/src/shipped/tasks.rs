@@ -1,4 +1,4 @@
-//! Services as one writes them with the core: `async fn`s, with timeouts, jobs and tasks that help each other.
+//! Services as users write them with the core: `async fn`s with timeouts, jobs and helper tasks.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use sinbin_core::fib_protocol::{Bad, MAX_REPLY, Reply, Request, Requests, Rules}
 use sinbin_core::fib_service::Fib;
 use sinbin_core::task::{Conn, Error, Handle, JobError, WaitError};
 
-/// Sends back what it gets.
+/// Returns the bytes that it receives.
 pub(super) async fn echo(conn: &Conn<'_>, handle: Handle<'_>, idle: Option<Duration>) -> Result<(), Error> {
     let mut buffer = [0; 128];
-    // A deadline that has come ends it.
+    // The loop ends when the deadline has passed.
     while let Ok(received) = handle.until(handle.after(idle), conn.recv(&mut buffer)).await {
         match received? {
             0 => break,
@@ -23,7 +23,7 @@ pub(super) async fn echo(conn: &Conn<'_>, handle: Handle<'_>, idle: Option<Durat
     Ok(())
 }
 
-/// Answers lines, by jobs where that takes long.
+/// Answers lines, large numbers by jobs.
 pub(super) async fn fib(conn: &Conn<'_>, handle: Handle<'_>, service: &Fib) -> Result<(), Error> {
     let rules = &service.rules;
     let mut requests = Requests::new();
@@ -51,7 +51,7 @@ pub(super) async fn fib(conn: &Conn<'_>, handle: Handle<'_>, service: &Fib) -> R
     Ok(())
 }
 
-/// The reply; none where the task is cancelled.
+/// Returns the reply, or `None` if the task is cancelled.
 async fn reply(handle: Handle<'_>, request: Request, loop_n: u32) -> Option<Reply> {
     match request {
         Err(bad) => Some(Reply::Error(bad)),

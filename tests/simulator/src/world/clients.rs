@@ -1,4 +1,4 @@
-//! Clients: how they come, and what they do when it is their turn.
+//! Clients: their visits and their actions.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::peer::{Peer, Phase};
 use crate::world::{Event, World};
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// A client comes, if there is still one to come.
+    /// Begins a visit of a new client, in the slot of a former one if `number` has one.
     pub(crate) fn next_visit(&mut self, number: usize, client_model: T) {
         let peer = Peer::new(client_model, &self.plan, &mut self.rng);
         if number < self.peers.len() {
@@ -29,7 +29,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 self.backlog.push_back(number);
                 self.list(listener);
             }
-            // Refused.
+            // Without a listener the connection is refused.
             None => {
                 self.peers[number].reset = true;
                 self.peers[number].closed = true;
@@ -37,7 +37,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Has a client do something soon, as the server has done something.
+    /// Schedules an action of the client after a change on the server's side.
     pub(crate) fn rouse(&mut self, number: usize) {
         self.peers[number].note(self.now);
         if self.peers[number].is_scripted() {
@@ -51,7 +51,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// It is the client's turn.
+    /// Runs a scheduled action of the client.
     pub(crate) fn act(&mut self, number: usize) {
         let Self { plan, rng, peers, now, .. } = self;
         let peer = &mut peers[number];
@@ -65,7 +65,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             return;
         }
         if rng.strikes(plan.faults.silence) {
-            // Mostly for a moment, at times for longer than anybody waits.
+            // The silence is mostly short, but at times longer than any timeout.
             let most = if rng.below(64) == 63 { 50_000_000 } else { 500_000 };
             let span = u64::from(rng.between(1, most));
             peer.asleep_until = now.as_nanos() + span;
@@ -83,17 +83,18 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.story.add((sent as u64) << 32 | got as u64);
         self.tell(|| {
             let ends = if reset {
-                ", and breaks off"
+                ", and resets the connection"
             } else if finished {
-                ", and has said all"
+                ", and half-closes"
             } else {
                 ""
             };
-            format!("client {number} sends {sent} bytes, takes {got}{ends}")
+            format!("client {number} sends {sent} bytes, receives {got}{ends}")
         });
     }
 
-    /// Lets time pass in the middle of a step, with what clients do in it. (That jobs end is told later.)
+    /// Lets time pass in the middle of a step, with the actions of clients in that time. Ends of jobs are reported
+    /// after the step.
     pub(crate) fn pass_in_step(&mut self, span: Duration) {
         let until = self.now + span;
         let mut jobs = Vec::new();

@@ -1,11 +1,11 @@
-//! Jobs, as tasks see them, and what becomes of them.
+//! The host interface for jobs, and the faults of jobs.
 
 use sinbin_core::{JobId, Jobs, Kernel, Limits, Serves, Service};
 
 use crate::client_model::ClientModel;
 use crate::world::{Event, World};
 
-/// How many jobs of the past are remembered, to be told of again.
+/// The number of past jobs that are remembered for stale reports.
 const OLD_JOBS: usize = 64;
 
 impl<S: Service, T: ClientModel> Serves<S> for World<S, T> {
@@ -43,7 +43,7 @@ impl<S: Service, T: ClientModel> Jobs<S::Job> for World<S, T> {
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Remembers a job that is over.
+    /// Remembers a job that has ended.
     fn bury(&mut self, id: JobId) {
         if self.old_jobs.len() == OLD_JOBS {
             self.old_jobs.pop_front();
@@ -51,7 +51,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.old_jobs.push_back(id);
     }
 
-    /// A job's time is over.
+    /// Completes, fails or continues a job whose computing time has passed.
     pub(crate) fn end_job(&mut self, kernel: &mut Kernel<Limits>, job: JobId) {
         if self.rng.strikes(self.plan.faults.failing_jobs) {
             if self.work.fail(job) {

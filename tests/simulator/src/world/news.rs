@@ -1,5 +1,5 @@
-//! What the host says to the kernel: all but the time, and news of what is gone, which must change nothing. It is written
-//! down as [`Evidence`](crate::evidence::Evidence).
+//! The news that the host tells the kernel, recorded as [`Evidence`](crate::evidence::Evidence). The time is not
+//! included, nor is news of sources and jobs that do not exist any more, which must change nothing.
 
 use sinbin_core::{Interest, JobId, Kernel, Limits, Service, SourceId, TaskId, WakeReason};
 
@@ -7,13 +7,13 @@ use crate::client_model::ClientModel;
 use crate::world::World;
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// What an open source is ready for.
+    /// Reports the readiness of an open source.
     pub(crate) fn say_ready(&mut self, kernel: &mut Kernel<Limits>, source: SourceId, readiness: Interest) {
         self.evidence.ready(source, readiness);
         kernel.ready(source, readiness);
     }
 
-    /// A source is closed by the host, and not by a task.
+    /// Closes a source on behalf of the host rather than of a task.
     pub(crate) fn say_closed(&mut self, kernel: &mut Kernel<Limits>, source: SourceId) {
         self.forget(source);
         kernel.close(source);
@@ -24,7 +24,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         kernel.job_done(job);
     }
 
-    /// Whoever computed the job has failed.
+    /// Reports that a job is lost, because its worker has failed.
     pub(crate) fn say_lost(&mut self, kernel: &mut Kernel<Limits>, job: JobId) {
         self.evidence.job_ends(job);
         kernel.end_job(job);

@@ -1,4 +1,5 @@
-//! Sockets, as tasks see them: what is received and sent is held against what the client is owed.
+//! The host interface for sockets. The bytes that the service sends are compared with the answers that the client is
+//! owed.
 
 use sinbin_core::{Failure, Host, Instant, IoError, Limits, Op, Service, SourceId, TaskId};
 
@@ -40,7 +41,7 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
         let (number, lingers) = self.number(source)?;
         let expected = &self.peers[number].expected;
         if !lingers && expected.is_at_its_end() {
-            self.wrong(format!("client {number} is read from behind its last answer"));
+            self.wrong(format!("client {number} is read from after its last answer"));
         }
         let rate = self.plan.faults.short_reads;
         let peer = &mut self.peers[number];
@@ -101,7 +102,7 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
 
     fn close(&mut self, source: SourceId) {
         let Some(entry) = self.forget(source) else {
-            return self.wrong(format!("source {source} is closed, and is not there"));
+            return self.wrong(format!("source {source} is closed, and does not exist"));
         };
         match entry.role {
             Role::Listener => self.listener = None,
@@ -135,7 +136,7 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
             None => format!("task {task} ends"),
             Some(failure) => format!("task {task} fails: {failure}"),
         });
-        // Clients can't do that, nor can anything that goes wrong here.
+        // Neither clients nor faults can make an acceptor fail.
         if let Some(failure) = failure.filter(|failure| failure.op == Op::Accept) {
             self.wrong(format!("the acceptor fails: {failure}"));
         }
@@ -143,20 +144,21 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// The client at the other end, unless it has broken the connection off.
+    /// Returns the number of the client at the other end, and true if the connection lingers. Returns an error if the
+    /// connection is reset.
     fn number(&mut self, source: SourceId) -> Result<(usize, bool), IoError> {
         let (number, lingers) = match self.entry(source).map(|entry| entry.role) {
             Some(Role::Peer(number)) => (number, false),
             Some(Role::Lingering(number)) => (number, true),
             Some(Role::Listener) | None => {
-                self.wrong(format!("a task uses source {source}, which is no connection of its own"));
+                self.wrong(format!("a task uses source {source}, which is not a connection"));
                 return Err(IoError::Closed);
             }
         };
         if self.peers[number].reset { Err(IoError::Reset) } else { Ok((number, lingers)) }
     }
 
-    /// The server has read something, or tried to.
+    /// Records a read of the server, and checks the limit of unanswered bytes.
     fn heard(&mut self, number: usize, read: Read<'_>) {
         let block = self.plan.capacity.block_size;
         let peer = &mut self.peers[number];
@@ -173,9 +175,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Closes the socket to a client that may have something underway. That is answered by a reset, as TCP has it, which
-    /// overtakes what the client has not taken yet, perhaps. To linger is there so that it gets its last answer, if it
-    /// takes that in time.
+    /// Closes the socket to a client that may have bytes in flight. As with TCP, those are answered by a reset, which
+    /// may overtake bytes that the client has not received yet. Lingering exists so that the client receives its last
+    /// answer, if it reads within the linger time.
     pub(crate) fn close_socket(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         peer.closed = true;
@@ -187,15 +189,15 @@ impl<S: Service, T: ClientModel> World<S, T> {
             self.tell(|| format!("client {number} is reset, and {lost} bytes are lost"));
             if lost > 0 && is_early {
                 self.wrong(format!(
-                    "client {number} loses the last {lost} bytes that it was sent: its socket is closed before it was \
-                     time"
+                    "client {number} loses the last {lost} bytes that it was sent: its socket is closed within the \
+                     linger time"
                 ));
             }
         }
         self.rouse(number);
     }
 
-    /// The server closes a connection: has it a reason to?
+    /// Checks that the server has a reason to close the connection.
     fn check_close(&mut self, number: usize) {
         let peer = &self.peers[number];
         if peer.reset || peer.cancelled || peer.timed_out {
@@ -204,9 +206,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let is_answered = peer.expected.is_settled();
         let has_all = peer.saw_end || peer.expected.is_over() || self.stopping;
         if !is_answered {
-            self.wrong(format!("client {number} is closed without the answers that it is owed"));
+            self.wrong(format!("client {number} is closed before it has received its answers"));
         } else if !has_all {
-            self.wrong(format!("client {number} is closed before it has said all"));
+            self.wrong(format!("client {number} is closed before it has sent everything"));
         }
     }
 }

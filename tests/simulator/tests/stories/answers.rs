@@ -13,7 +13,7 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(answers_to(sim, client, b"3\n15\n4\n16\nx\n\n-1\n46\n7"), replies);
 }
 
-/// The talk's own client: it sends a number without a newline, and waits for the line.
+/// The client of the talk sends a number without a newline, and waits for the line.
 #[test]
 fn a_bare_client_is_answered_read_by_read() {
     let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
@@ -24,7 +24,7 @@ fn a_bare_client_is_answered_read_by_read() {
     assert_eq!(answers_to(sim, client, b""), "");
 }
 
-/// A send is a system call.
+/// Every send is a system call, so empty ones are avoided.
 #[test]
 fn nothing_is_sent_where_there_is_nothing_to_say() {
     let service = Fib::default();
@@ -34,7 +34,7 @@ fn nothing_is_sent_where_there_is_nothing_to_say() {
         say(&mut sim, client, says);
         sim.half_close(client);
     }
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     let report = end(sim);
     assert_eq!((report.answers, report.empty_sends), (4, 0));
 }
@@ -45,10 +45,10 @@ fn upper_puts_its_mark_behind_each_read() {
         Scripted::new(Upper { idle_timeout: None, ..Upper::default() }, &Plan::friendly(1), Rng::seeded(0));
     let client = sim.connect(UpperTalk);
     say(&mut sim, client, b"hello");
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert_eq!(sim.take(client), b"HELLO_SB");
     say(&mut sim, client, b" \xe4b");
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert_eq!(sim.take(client), b" \xe4B_SB");
     end(sim);
 }

@@ -8,10 +8,10 @@ use sinbin_simulator::{ClientId, Plan, Rng, Scripted, World};
 
 use crate::{JOB, JOB_ANSWER, MOMENT, answers_now, answers_to, end, fib, is_closed, say};
 
-/// Shorter than a job takes.
+/// Shorter than the duration of a job.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// What the clock of a story may be wrong by.
+/// The tolerance of the virtual clock.
 const SLACK: Duration = Duration::from_micros(100);
 
 fn fib_service() -> Fib {
@@ -22,7 +22,7 @@ fn plan() -> Plan {
     Plan { idle_timeout: Some(IDLE), ..Plan::friendly(1) }
 }
 
-/// Plays it with each service.
+/// Runs the scene with each service.
 fn each(scene: impl Scene) {
     scene.play(fib_service(), FibTalk::new(&fib_service()));
     scene.play(Echo { idle_timeout: Some(IDLE), ..Echo::default() }, EchoTalk);
@@ -56,13 +56,13 @@ fn a_silent_connection_is_closed_at_its_deadline_and_not_before() {
             S: Service<Conn: Task<World<S, T>>>,
             T: ClientModel,
         {
-            sim.wait(IDLE - MOMENT).expect("it goes well");
+            sim.wait(IDLE - MOMENT).expect("no failure");
             say(&mut sim, client, b"1\n");
-            sim.drive().expect("it goes well");
+            sim.drive().expect("no failure");
             assert!(!sim.take(client).is_empty());
-            sim.wait(IDLE - SLACK).expect("it goes well");
+            sim.wait(IDLE - SLACK).expect("no failure");
             assert!(!is_closed(&mut sim, client));
-            sim.wait(2 * SLACK).expect("it goes well");
+            sim.wait(2 * SLACK).expect("no failure");
             assert!(is_closed(&mut sim, client));
             end(sim);
         }
@@ -77,10 +77,10 @@ fn each_request_moves_the_deadline() {
     for _ in 0..10 {
         say(&mut sim, client, b"1\n");
         assert_eq!(answers_now(&mut sim, client), "1\n");
-        sim.wait(IDLE - MOMENT).expect("it goes well");
+        sim.wait(IDLE - MOMENT).expect("no failure");
     }
     assert!(!is_closed(&mut sim, client));
-    sim.wait(MOMENT + SLACK).expect("it goes well");
+    sim.wait(MOMENT + SLACK).expect("no failure");
     assert!(is_closed(&mut sim, client));
     end(sim);
 }
@@ -97,9 +97,9 @@ fn who_takes_nothing_is_closed_at_its_deadline() {
         {
             sim.narrow(client, 20);
             say(&mut sim, client, &b"1\n".repeat(100));
-            sim.wait(IDLE - SLACK).expect("it goes well");
+            sim.wait(IDLE - SLACK).expect("no failure");
             assert_eq!(sim.tasks(), 2);
-            sim.wait(2 * SLACK).expect("it goes well");
+            sim.wait(2 * SLACK).expect("no failure");
             assert_eq!(sim.take(client).len(), 20);
             assert!(is_closed(&mut sim, client));
             end(sim);
@@ -113,7 +113,7 @@ fn who_takes_nothing_is_closed_at_its_deadline() {
 fn the_time_of_a_job_does_not_count() {
     let (mut sim, client) = fib(fib_service(), &plan());
     say(&mut sim, client, JOB);
-    sim.wait(2 * IDLE).expect("it goes well");
+    sim.wait(2 * IDLE).expect("no failure");
     assert!(sim.is_computing() && !is_closed(&mut sim, client));
     assert_eq!(answers_to(sim, client, b""), JOB_ANSWER);
 }

@@ -7,11 +7,11 @@ use sinbin_simulator::{ClientId, Faults, OFTEN, Plan, Scripted};
 
 use crate::{JOB, JOB_ANSWER, MOMENT, answers_at_last, answers_to, end, fib, fib_for, is_closed, say};
 
-/// A client whose job is being computed.
+/// Creates a client whose job is being computed.
 fn computing() -> (Scripted<Fib, FibTalk>, ClientId) {
     let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
     say(&mut sim, client, JOB);
-    sim.wait(MOMENT).expect("it goes well");
+    sim.wait(MOMENT).expect("no failure");
     assert!(sim.is_computing());
     (sim, client)
 }
@@ -20,7 +20,7 @@ fn computing() -> (Scripted<Fib, FibTalk>, ClientId) {
 fn who_goes_away_takes_the_job_along() {
     let (mut sim, client) = computing();
     sim.reset(client);
-    sim.wait(MOMENT).expect("it goes well");
+    sim.wait(MOMENT).expect("no failure");
     assert!(!sim.is_computing());
     end(sim);
 }
@@ -29,12 +29,12 @@ fn who_goes_away_takes_the_job_along() {
 fn who_says_that_all_is_sent_does_not_take_the_job_along() {
     let (mut sim, client) = computing();
     sim.half_close(client);
-    sim.wait(MOMENT).expect("it goes well");
+    sim.wait(MOMENT).expect("no failure");
     assert!(sim.is_computing());
     assert_eq!(answers_at_last(sim, client), JOB_ANSWER);
 }
 
-/// Whatever it waits for: bytes, room, or a job.
+/// The three connections wait for input, for capacity to send, and for a job.
 #[test]
 fn a_connection_that_is_cancelled_is_closed_and_gives_everything_back() {
     let stories = [
@@ -46,12 +46,12 @@ fn a_connection_that_is_cancelled_is_closed_and_gives_everything_back() {
         let (mut sim, client) = fib(Fib::default(), &Plan::friendly(1));
         sim.narrow(client, room);
         say(&mut sim, client, &says);
-        sim.wait(MOMENT).expect("it goes well");
+        sim.wait(MOMENT).expect("no failure");
         sim.cancel(client);
-        sim.wait(MOMENT).expect("it goes well");
+        sim.wait(MOMENT).expect("no failure");
         assert_eq!(String::from_utf8_lossy(&sim.take(client)), answers);
         assert!(is_closed(&mut sim, client) && !sim.is_computing());
-        // That no block is lent any more is seen to at the end of every run.
+        // The end of every run checks that no block is still lent.
         end(sim);
     }
 }
@@ -63,12 +63,13 @@ fn a_job_that_is_lost_is_an_error_and_the_next_request_is_answered_all_the_same(
     let (mut sim, client) = fib_for(client_model, service, &Plan::friendly(1));
     say(&mut sim, client, JOB);
     say(&mut sim, client, b"7\n");
-    sim.wait(MOMENT).expect("it goes well");
+    sim.wait(MOMENT).expect("no failure");
     assert_eq!(sim.lose_jobs(), 1);
     assert_eq!(answers_to(sim, client, b""), "error: the computation failed\n13\n");
 }
 
-/// A client that has said too much and says more, where a socket that is closed then resets the connection each time.
+/// Creates a client that has sent a line over the limit and more, under the fault that every close of a socket with
+/// unread input resets the connection.
 fn turned_out() -> (Scripted<Fib, FibTalk>, ClientId) {
     let plan = Plan { faults: Faults { overtaken: OFTEN, ..Faults::default() }, ..Plan::friendly(1) };
     let (mut sim, client) = fib(Fib::default(), &plan);
@@ -79,7 +80,7 @@ fn turned_out() -> (Scripted<Fib, FibTalk>, ClientId) {
 #[test]
 fn no_reset_overtakes_the_last_answer_of_who_takes_it_in_time() {
     let (mut sim, client) = turned_out();
-    sim.wait(Linger::PATIENCE - MOMENT).expect("it goes well");
+    sim.wait(Linger::PATIENCE - MOMENT).expect("no failure");
     let said = sim.take(client);
     assert_eq!(said, b"error: the line is over the limit of 64 bytes; closing\n");
     assert!(is_closed(&mut sim, client));
@@ -89,7 +90,7 @@ fn no_reset_overtakes_the_last_answer_of_who_takes_it_in_time() {
 #[test]
 fn a_reset_overtakes_the_last_answer_of_who_does_not_take_it_in_time() {
     let (mut sim, client) = turned_out();
-    sim.wait(Linger::PATIENCE + MOMENT).expect("it goes well");
+    sim.wait(Linger::PATIENCE + MOMENT).expect("no failure");
     let lost = sim.receive(client, &mut [0]).map_err(|error| error.kind());
     assert_eq!(lost, Err(ErrorKind::ConnectionReset));
     end(sim);

@@ -1,9 +1,9 @@
-//! The shipped services, one thing at a time.
+//! Scripted tests of the shipped services.
 //!
-//! * `answers.rs`: what is said for what.
-//! * `places.rs`: where there is little room, for bytes, jobs or connections.
-//! * `deadlines.rs`: who is silent for too long.
-//! * `ends.rs`: who goes away, is cancelled, or loses what it waits for.
+//! * `answers.rs`: requests and their answers.
+//! * `places.rs`: little capacity for bytes, jobs or connections.
+//! * `deadlines.rs`: clients that are silent for too long.
+//! * `ends.rs`: clients that leave, are cancelled, or lose their job.
 
 mod answers;
 mod deadlines;
@@ -18,14 +18,14 @@ use sinbin_core::{Service, Task};
 use sinbin_simulator::client_model::{ClientModel, FibTalk};
 use sinbin_simulator::{Capacity, ClientId, Plan, Report, Rng, Scripted, World};
 
-/// Longer than it takes to answer anything but a job.
+/// Longer than any answer takes, except to a job.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// A job of some 30 ms.
+/// A job of about 30 ms.
 const JOB: &[u8] = b"30\n";
 const JOB_ANSWER: &str = "832040\n";
 
-/// Room for one connection beside the listener.
+/// Returns a plan with capacity for the listener and one connection.
 fn alone(blocks: usize) -> Plan {
     let capacity = Capacity { tasks: 2, sources: 2, jobs: 1, blocks, block_size: 128 };
     Plan { capacity, ..Plan::friendly(1) }
@@ -35,7 +35,7 @@ fn by(framing: Framing) -> Fib {
     Fib { rules: Rules { framing, ..Rules::default() }, ..Fib::default() }
 }
 
-/// A simulation of the Fibonacci service, and a client of it.
+/// Creates a simulation of the Fibonacci service, and a client of it.
 fn fib(service: Fib, plan: &Plan) -> (Scripted<Fib, FibTalk>, ClientId) {
     fib_for(FibTalk::new(&service), service, plan)
 }
@@ -46,7 +46,8 @@ fn fib_for(client_model: FibTalk, service: Fib, plan: &Plan) -> (Scripted<Fib, F
     (sim, client)
 }
 
-/// The client says this, and nothing else. All that it gets, until the service has closed the connection as well.
+/// Sends `says` and the end of the stream. Returns everything that the client receives until the service has closed the
+/// connection as well.
 #[track_caller]
 fn answers_to(mut sim: Scripted<Fib, FibTalk>, client: ClientId, says: &[u8]) -> String {
     say(&mut sim, client, says);
@@ -54,13 +55,13 @@ fn answers_to(mut sim: Scripted<Fib, FibTalk>, client: ClientId, says: &[u8]) ->
     answers_at_last(sim, client)
 }
 
-/// The same of a client that has said all.
+/// Returns everything that a client receives that has half-closed its connection.
 #[track_caller]
 fn answers_at_last(mut sim: Scripted<Fib, FibTalk>, client: ClientId) -> String {
     let mut all = Vec::new();
     let mut room = [0; 4096];
     loop {
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
         match sim.receive(client, &mut room) {
             Ok(0) => break,
             Ok(count) => all.extend(&room[..count]),
@@ -77,17 +78,17 @@ where
     S: Service<Conn: Task<World<S, T>>>,
     T: ClientModel,
 {
-    assert_eq!(sim.send(client, says).ok(), Some(says.len()), "there is room for it");
+    assert_eq!(sim.send(client, says).ok(), Some(says.len()), "the bytes fit");
 }
 
-/// What the client gets now.
+/// Runs the service, and returns the bytes that the client receives.
 #[track_caller]
 fn answers_now<S, T>(sim: &mut Scripted<S, T>, client: ClientId) -> String
 where
     S: Service<Conn: Task<World<S, T>>>,
     T: ClientModel,
 {
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     String::from_utf8_lossy(&sim.take(client)).into_owned()
 }
 
@@ -96,7 +97,7 @@ fn end<S: Service<Conn: Task<World<S, T>>>, T: ClientModel>(sim: Scripted<S, T>)
     sim.end().outcome.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Whether the service has closed the connection. What it said before must have been taken.
+/// Returns true if the service has closed the connection. The client must have received all bytes before.
 fn is_closed<S: Service<Conn: Task<World<S, T>>>, T: ClientModel>(
     sim: &mut Scripted<S, T>,
     client: ClientId,

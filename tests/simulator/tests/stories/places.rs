@@ -7,7 +7,7 @@ use sinbin_simulator::{Capacity, Plan, Rng, Scripted};
 
 use crate::{MOMENT, alone, answers_now, answers_to, by, end, fib, fib_for, is_closed, say};
 
-/// The error line leaves too little room in the output for another one. Still nothing comes after it.
+/// The error line leaves too little capacity in the output for another one. Nothing may follow it in any case.
 #[test]
 fn a_line_that_is_too_long_is_the_last_however_small_the_output_is() {
     let (sim, client) = fib(Fib::default(), &alone(1));
@@ -15,14 +15,14 @@ fn a_line_that_is_too_long_is_the_last_however_small_the_output_is() {
     assert_eq!(answers_to(sim, client, &says), "error: the line is over the limit of 64 bytes; closing\n");
 }
 
-/// Where no block is left, little is read at once; but that is no cut that the client made.
+/// Without a free block, reads are small. The parser must not take that for a cut that the client made.
 #[test]
 fn a_first_line_is_a_line_where_no_block_is_left() {
     let (sim, client) = fib(by(Framing::Auto), &alone(0));
     assert_eq!(answers_to(sim, client, b"+0000000005\n6\n"), "5\n8\n");
 }
 
-/// The same for a client that sends no newline.
+/// A client that sends no newline, without a free block.
 #[test]
 fn a_bare_request_is_one_request_where_no_block_is_left() {
     let (mut sim, client) = fib(by(Framing::Bare), &alone(0));
@@ -31,7 +31,7 @@ fn a_bare_request_is_one_request_where_no_block_is_left() {
     assert_eq!(answers_to(sim, client, b""), "");
 }
 
-/// Where no block is left, the line behind a bare request comes in bites.
+/// Without a free block, the line behind a bare request is read in small pieces.
 #[test]
 fn lines_may_follow_a_bare_request_where_no_block_is_left() {
     let (mut sim, client) = fib(by(Framing::Auto), &alone(0));
@@ -42,7 +42,7 @@ fn lines_may_follow_a_bare_request_where_no_block_is_left() {
     assert_eq!(answers_to(sim, client, b"\n4"), "error: an empty line; send an integer\n3\n");
 }
 
-/// It is known to be whole only when nothing follows; and then its answer is stuck.
+/// The request is known to be complete only when nothing follows, and at that time its answer is stuck.
 #[test]
 fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
     for framing in [Framing::Auto, Framing::Bare] {
@@ -58,12 +58,12 @@ fn a_bare_request_that_fills_a_bite_is_answered_though_the_answer_is_stuck() {
     }
 }
 
-/// The service stops before the client's first read is known to be whole.
+/// The service stops before the client's first read is known to be complete.
 #[test]
 fn a_bare_request_that_fills_a_bite_is_answered_though_the_service_stops() {
     for framing in [Framing::Auto, Framing::Bare] {
         let (mut sim, client) = fib(by(framing), &alone(0));
-        sim.drive().expect("it goes well");
+        sim.drive().expect("no failure");
         say(&mut sim, client, b"+0000005");
         sim.stop();
         assert_eq!(answers_now(&mut sim, client), "5\n", "{framing:?}");
@@ -88,13 +88,13 @@ fn who_never_reads_is_not_read_from_and_holds_up_nobody() {
     let mut answers = String::new();
     while answers.len() < 3 * 200 {
         let more = answers_now(&mut sim, other);
-        assert!(!more.is_empty(), "no answer follows {} bytes of them", answers.len());
+        assert!(!more.is_empty(), "no more answers after {} bytes", answers.len());
         answers += &more;
     }
     assert_eq!(answers, "34\n".repeat(200));
     let taken = much.len() - sim.unread(greedy);
-    assert!(taken <= 50 + 256, "{taken} bytes were taken of a client that takes none");
-    assert_eq!(answers_to(sim, greedy, b""), much, "each is its own answer");
+    assert!(taken <= 50 + 256, "{taken} bytes were read from a client that reads none");
+    assert_eq!(answers_to(sim, greedy, b""), much, "each request equals its answer");
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn more_clients_at_once_than_a_step_can_spawn_are_all_served() {
     for client in clients {
         say(&mut sim, client, b"7\n");
     }
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert!(clients.iter().all(|client| sim.take(*client) == b"13\n"));
-    assert!(sim.now() < MOMENT, "nobody had to wait for a second look at the listener: {:?}", sim.now());
+    assert!(sim.now() < MOMENT, "no client waited for a second poll of the listener: {:?}", sim.now());
     end(sim);
 }
 
@@ -125,10 +125,10 @@ fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
     let service = Fib::default();
     let mut sim = Scripted::new(service, &alone(1), Rng::seeded(0)).strict();
     let [served, waits] = [(); 2].map(|()| sim.connect(FibTalk::new(&service)));
-    sim.wait(Duration::from_secs(1)).expect("it goes well");
+    sim.wait(Duration::from_secs(1)).expect("no failure");
     assert_eq!(sim.tasks(), 2);
     sim.close_listener();
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert_eq!(sim.tasks(), 1);
     assert!(sim.receive(waits, &mut [0]).is_err(), "it is refused");
     say(&mut sim, served, b"7\n");
@@ -139,11 +139,11 @@ fn an_acceptor_that_waits_for_a_place_ends_with_its_listener() {
 #[test]
 fn an_acceptor_that_is_about_to_run_when_its_listener_is_closed_does_not_fail() {
     let mut sim = Scripted::told(Fib::default(), &alone(1), Rng::seeded(0)).strict();
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     let waits = sim.connect(FibTalk::new(&Fib::default()));
     assert_eq!(sim.step(sim.now()), Ok(true), "its listener is ready, and it has not run yet");
     sim.close_listener();
-    sim.drive().expect("it goes well");
+    sim.drive().expect("no failure");
     assert!(sim.receive(waits, &mut [0]).is_err(), "it is refused");
     let ended = sim.end();
     assert!(ended.outcome.is_ok(), "{:?}", ended.outcome);

@@ -1,11 +1,11 @@
-//! Which hosts and which dialogues the command line asks for.
+//! The selection of hosts and dialogues by the command line.
 
 use sinbin_tests::dialogue::{Dialogue, Host, Need, Service, Simulated, read_all};
 use sinbin_tests::host::{Given, Known};
 
 use crate::cli::{Cli, NeedArg};
 
-/// The dialogues, of which there is one at least.
+/// Returns the selected dialogues, at least one.
 pub(crate) fn dialogues(cli: &Cli) -> Result<Vec<Dialogue>, String> {
     let mut dialogues = read_all(&cli.dialogues).map_err(|error| error.to_string())?;
     let Cli { only, .. } = cli;
@@ -17,7 +17,7 @@ pub(crate) fn dialogues(cli: &Cli) -> Result<Vec<Dialogue>, String> {
     dialogues.retain(|dialogue| dialogue.service == service);
     match dialogues.len() {
         0 if called > 0 => Err(format!(
-            "--only {only}: {called} dialogues are called so, and --service {service} leaves out all of them"
+            "--only {only}: {called} dialogues have such names, and --service {service} excludes all of them"
         )),
         0 => Err(nobody(only)),
         _ => Ok(dialogues),
@@ -25,15 +25,15 @@ pub(crate) fn dialogues(cli: &Cli) -> Result<Vec<Dialogue>, String> {
 }
 
 fn nobody(only: &str) -> String {
-    format!("--only {only}: no dialogue is called so; see --list")
+    format!("--only {only}: no dialogue has such a name; see --list")
 }
 
-/// The hosts, each once.
+/// Returns the selected hosts without duplicates.
 pub(crate) fn hosts(cli: &Cli) -> Result<Vec<Box<dyn Host>>, String> {
     let given = cli.address.is_some() || !cli.command.is_empty();
     let mut hosts: Vec<Box<dyn Host>> = Vec::new();
     for name in &cli.host {
-        let host = by_name(name).ok_or_else(|| format!("--host {name}: there is none; see --list"))?;
+        let host = by_name(name).ok_or_else(|| format!("--host {name}: unknown host; see --list"))?;
         if hosts.iter().all(|other| other.name() != host.name()) {
             hosts.push(host);
         }

@@ -1,4 +1,4 @@
-//! Holds the dialogues of `tests/dialogues` with every host, and prints the table of both.
+//! Plays the dialogues of `tests/dialogues` with every host, and prints a table of the results.
 
 #[cfg(unix)]
 mod choice;
@@ -48,12 +48,12 @@ mod unix {
         }
     }
 
-    /// To stderr, which may be closed.
+    /// Prints a message to stderr, which may be closed.
     fn tell(message: &str) {
         writeln!(stderr(), "dialogues: {message}").ok();
     }
 
-    /// Returns whether all went well; an error is the user's.
+    /// Returns true if every dialogue passed. Errors are mistakes of the user.
     fn go(cli: &Cli) -> Result<bool, String> {
         let dialogues = choice::dialogues(cli)?;
         let hosts = choice::hosts(cli)?;
@@ -69,14 +69,14 @@ mod unix {
             tell(&format!("{name} ended it, and the hosts that it had started"));
         };
         end_on_signal(ended).map_err(|error| format!("cannot wait for signals: {error}"))?;
-        // What panics while a host is opened is told in the table.
+        // Panics while a host is opened are reported in the table.
         let hook = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
         let mut current = String::new();
         let results = hold_all(&hosts, &dialogues, |host, dialogue| {
             bar.inc(1);
             bar.set_message(format!("{host}: {dialogue}"));
-            // A log has a line for each host instead.
+            // With a hidden bar, as in a log, a line for each host shows the progress.
             if bar.is_hidden() && host != current {
                 host.clone_into(&mut current);
                 writeln!(stderr(), "{host} ({:.0?})", bar.elapsed()).ok();

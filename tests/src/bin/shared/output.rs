@@ -1,17 +1,17 @@
-//! What goes to stdout, of the commands of this package.
+//! Output to stdout, shared by the commands of this package.
 
 use std::io::{ErrorKind, Write, stdout};
 use std::process::exit;
 
-/// Prints `text` at once; whether somebody reads that. What can't be written for another reason, such as a full disk, is
-/// told in `command`'s name and ends it.
+/// Prints `text` and flushes stdout. Returns false if no reader is left. Any other error, such as a full disk, is
+/// reported in the name of `command` and ends the process.
 pub(crate) fn say(command: &str, text: &str) -> bool {
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => true,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
         Err(error) => {
-            // Nobody may read that either.
+            // Stderr may be closed too.
             writeln!(std::io::stderr(), "{command}: cannot write to stdout: {error}").ok();
             exit(1);
         }

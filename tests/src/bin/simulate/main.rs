@@ -1,4 +1,4 @@
-//! Runs the shipped services under bad luck, in virtual time: seed after seed, or one as a story.
+//! Runs the shipped services under faults, in virtual time: many seeds, or one seed with its story.
 
 mod cli;
 mod many;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints; whether somebody still reads.
+/// Prints `text`. Returns false if no reader is left.
 fn say(text: &str) -> bool {
     output::say("simulate", text)
 }

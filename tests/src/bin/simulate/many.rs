@@ -1,4 +1,4 @@
-//! Seed after seed, on all cores.
+//! Runs of many seeds on all cores.
 
 use std::mem::take;
 use std::process::ExitCode;
@@ -15,17 +15,18 @@ use crate::progress::Progress;
 use crate::say;
 use crate::stop::Stop;
 
-/// Seeds that a thread takes at once. What it has taken it runs, so that there are no gaps.
+/// The number of seeds that a thread claims at once. A thread runs all seeds that it has claimed, so the seeds that
+/// have run are contiguous.
 const BATCH: u64 = 64;
 
-/// One seed in so many runs twice: the same seed must give the same run (promise 4).
+/// The interval of seeds that run twice: the same seed must give the same run (promise 4).
 const TWICE: u64 = 50;
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared {
     first: u64,
     seeds: u64,
-    /// How many were taken.
+    /// The number of seeds that threads have claimed.
     taken: AtomicU64,
     failures: u64,
     found: Mutex<Vec<(u64, Failure)>>,
@@ -35,7 +36,7 @@ struct Shared {
     began: Instant,
 }
 
-/// Runs them all. Ends with the first that fails, unless more are asked for.
+/// Runs all seeds. Stops at the first failure, unless the command line asks for more failures.
 pub(crate) fn run(cli: &Cli) -> ExitCode {
     let threads =
         cli.jobs.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
@@ -96,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// The next seeds, counted from the first; none if there are enough.
+    /// Claims the next batch of seeds, as offsets from the first. Returns `None` if the run is to stop.
     fn take(&self) -> Option<(u64, u64)> {
         if self.stop.code().is_some() || lock(&self.found).len() as u64 >= self.failures {
             return None;
@@ -106,10 +107,10 @@ impl Shared {
         Some((taken, next(taken)?))
     }
 
-    /// A seed that failed. It is told at once, and once more at the end, in its order and with its story.
+    /// Records a seed that failed. The failure is printed now, and again at the end, in order and with its story.
     fn note(&self, seed: u64, failure: Failure) {
         let mut found = lock(&self.found);
-        // The only one is told at the end, which comes next.
+        // If only one failure is asked for, the run ends now and prints it.
         if self.failures > 1 && (found.len() as u64) < self.failures {
             self.progress.tell(&format!("seed {seed} failed {failure}"));
         }
@@ -126,7 +127,7 @@ impl Shared {
         (done, format!("{failed}{speed:.0} simulated s/s"))
     }
 
-    /// The command that runs those that are left.
+    /// Returns the command that runs the remaining seeds.
     fn go_on(&self, done: u64) -> String {
         let failures =
             if self.failures > 1 { format!(" --failures {}", self.failures) } else { String::new() };
@@ -168,12 +169,12 @@ impl Shared {
     }
 }
 
-/// Runs a seed, and now and then again.
+/// Runs a seed, and every [`TWICE`]th seed a second time.
 fn trial(seed: u64) -> Result<Report, Failure> {
     let report = shipped(Rng::seeded(seed), false).outcome?;
     if seed.is_multiple_of(TWICE) && shipped(Rng::seeded(seed), false).outcome.as_ref() != Ok(&report) {
         return Err(Failure {
-            what: "promise 4: the same seed gave another run".to_owned(),
+            what: "promise 4: the same seed gave a different run".to_owned(),
             step: report.steps,
         });
     }

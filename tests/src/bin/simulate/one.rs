@@ -1,4 +1,4 @@
-//! One run: a seed, perhaps as a story; or a long one that is measured.
+//! A single run: one seed, optionally with its story, or a long run that is measured.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,10 +12,9 @@ use crate::progress::Progress;
 use crate::say;
 use crate::stop::Stop;
 
-/// How much of a story is told of a seed that nobody asked for.
+/// The number of lines of a story that are printed for a failed seed.
 const END: usize = 40;
 
-/// Runs a seed.
 pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
     let ended = shipped(Rng::seeded(seed), cli.trace);
     if cli.trace && !say(&format!("seed {seed}: {}", ended.story)) {
@@ -24,7 +23,7 @@ pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
     let again = shipped(Rng::seeded(seed), false);
     if again.outcome != ended.outcome {
         say(&format!(
-            "seed {seed}: promise 4: the second run is another: {:?}, {:?}\n",
+            "seed {seed}: promise 4: the second run differs: {:?}, {:?}\n",
             ended.outcome, again.outcome
         ));
         return ExitCode::FAILURE;
@@ -46,7 +45,7 @@ pub(crate) fn run(seed: u64, cli: &Cli) -> ExitCode {
     }
 }
 
-/// Runs a long run, and measures it.
+/// Runs a long run and prints its speed.
 pub(crate) fn endless(cli: &Cli) -> ExitCode {
     let Some(plan) = cli.plan() else { return ExitCode::FAILURE };
     let began = Instant::now();
@@ -74,17 +73,17 @@ pub(crate) fn endless(cli: &Cli) -> ExitCode {
     }
 }
 
-/// Tells how a seed failed: the failure, and a short run that fails as well, unless there is no time for that. Whether
-/// somebody still reads.
+/// Prints how a seed failed, and a short run that fails as well unless a signal asked to stop. Returns false if no
+/// reader is left.
 pub(crate) fn tell_failure(seed: u64, failure: &Failure, stop: &Stop) -> bool {
     let found = format!("seed {seed} failed {failure}\n");
     let hints = format!(
-        "the whole of it: {COMMAND} --seed {seed} --shrink\nas it was found: {COMMAND} --seed {seed} --trace\n"
+        "the short run in full: {COMMAND} --seed {seed} --shrink\nthe original run: {COMMAND} --seed {seed} --trace\n"
     );
     if stop.code().is_some() {
         return say(&found) && say(&hints);
     }
-    // While the rest is sought, which takes a while.
+    // Print the failure first: the search for a short run takes a while.
     if !say(&found) {
         return false;
     }
@@ -97,7 +96,7 @@ pub(crate) fn tell_failure(seed: u64, failure: &Failure, stop: &Stop) -> bool {
     say(&format!("{}{plan}\n{before}{}\n\n{hints}", short.sentence(), lines[left_out..].join("\n")))
 }
 
-/// A short run that fails, made of a long one.
+/// A short run that fails, derived from a longer one.
 struct Short {
     ended: Ended,
     decisions: usize,
@@ -113,14 +112,14 @@ impl Short {
 
 fn shortened(seed: u64, stop: &Stop) -> Short {
     let recorded = shipped(Rng::seeded(seed).recorded(), false).tape;
-    // Who is to stop takes what is there.
+    // After a signal no tape counts as failing, so the search ends with the shortest tape so far.
     let fails = |tape: &[u32]| stop.code().is_none() && shipped(Rng::replayed(tape), false).outcome.is_err();
     let tape = shrink(&recorded, fails);
     let ended = shipped(Rng::replayed(&tape), true);
     Short { ended, decisions: recorded.len(), enough: tape.len() }
 }
 
-/// What a run came to, for people.
+/// Summarizes a run in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {
     let Report { steps, turns, connections, answers, jobs, simulated, .. } = report;
     format!(

@@ -1,4 +1,4 @@
-//! How far a long run is, on stderr: a bar on a terminal, and else a line now and then.
+//! Progress of a long run on stderr: a bar on a terminal, otherwise a line at intervals.
 
 use std::io::{Write, stderr};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between two looks at how far it is, where that is drawn, and where it is written.
+/// The interval between two updates: of the bar, and of the lines.
 const DRAWN: Duration = Duration::from_millis(100);
 const WRITTEN: Duration = Duration::from_secs(10);
 
-/// What is shown.
+/// A progress display.
 pub(crate) struct Progress {
     bar: ProgressBar,
     unit: &'static str,
 }
 
 impl Progress {
-    /// Of so many `unit`.
+    /// Creates a display for `len` units of the name `unit`.
     pub(crate) fn new(len: u64, unit: &'static str) -> Self {
         let style = ProgressStyle::with_template("{pos}/{len} {prefix} {wide_bar} {msg}, {eta} left");
         let bar = ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar: bar.with_prefix(unit), unit }
     }
 
-    /// Shows, while `act` runs, what `look` says: how many, and what else there is to say.
+    /// Runs `act`, and meanwhile shows what `look` returns: the number of finished units, and a further message.
     pub(crate) fn during<R>(&self, look: impl Fn() -> (u64, String) + Sync, act: impl FnOnce() -> R) -> R {
         let ended = thread::scope(|scope| {
             let (running, end) = channel::<()>();
@@ -57,9 +57,9 @@ impl Progress {
         }
     }
 
-    /// Says a line that stays.
+    /// Prints a line that stays above the bar.
     pub(crate) fn tell(&self, line: &str) {
-        // Nobody may read it.
+        // Stderr may be closed.
         self.bar.suspend(|| writeln!(stderr(), "simulate: {line}").ok());
     }
 }

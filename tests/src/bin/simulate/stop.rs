@@ -1,15 +1,15 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second ends the process.
+//! Ctrl-C and SIGTERM: the first signal asks to stop, the second ends the process.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The signal that asked to stop, if one did.
+/// The signal that asked to stop, if any.
 #[derive(Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicUsize>);
 
 impl Stop {
-    /// Is told of signals from here on.
+    /// Registers for SIGINT and SIGTERM.
     #[cfg(unix)]
     pub(crate) fn on_signal() -> io::Result<Self> {
         use std::sync::atomic::AtomicBool;
@@ -27,13 +27,13 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Elsewhere they end the process.
+    /// Registers nothing: on other systems the signals end the process.
     #[cfg(not(unix))]
     pub(crate) fn on_signal() -> io::Result<Self> {
         Ok(Self::default())
     }
 
-    /// The exit code, once there is to be one: 128 and the signal's number, as a shell has it.
+    /// Returns the exit code if a signal arrived: 128 plus the signal's number, as in a shell.
     pub(crate) fn code(&self) -> Option<u8> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,

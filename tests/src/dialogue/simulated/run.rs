@@ -1,4 +1,4 @@
-//! A dialogue in virtual time.
+//! Dialogues in virtual time.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,12 +13,12 @@ use crate::dialogue::play::{Network, Play, Wire};
 use crate::dialogue::script::Dialogue;
 use crate::dialogue::stage::{Failure, Outcome};
 
-/// How long nothing may happen, in virtual time.
+/// The longest virtual time without progress.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Shared<S, T> = Rc<RefCell<Scripted<S, T>>>;
 
-/// Where clients connect that talk as `talks` makes them.
+/// A network of simulated connections. `talks` creates the expectations of each client.
 struct Memory<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
@@ -28,7 +28,7 @@ where
     talks: M,
 }
 
-/// A client's end.
+/// A client's end of a simulated connection.
 struct End<S, T>
 where
     S: Service<Conn: Task<World<S, T>>>,
@@ -85,8 +85,8 @@ where
     }
 }
 
-/// Holds a dialogue to its end, and then asks the service to stop. What came of it, and the story, if one is told. `rng`
-/// says when clients are slow.
+/// Plays a dialogue to its end, and then asks the service to stop. Returns the outcome, and the story if `sim` records
+/// one. `rng` decides when clients are slow.
 pub(super) fn run<S, T>(
     sim: Scripted<S, T>,
     talks: impl Fn() -> T,
@@ -101,11 +101,11 @@ where
     let mut network = Memory { sim: Rc::clone(&sim), talks };
     let mut outcome = play(dialogue, &mut network, rng);
     drop(network);
-    // All wires are gone with the play.
+    // The play has dropped all wires, so this is the last reference.
     let Some(sim) = Rc::into_inner(sim) else { return (outcome, String::new()) };
     let ended = sim.into_inner().end();
     if let Err(broken) = ended.outcome {
-        let what = format!("when all is said: {broken}");
+        let what = format!("after the dialogue: {broken}");
         outcome.failure.get_or_insert(Failure { client: "the simulator".to_owned(), step: 0, what });
     }
     (outcome, ended.story)
@@ -121,7 +121,7 @@ where
     let (mut last_move, mut is_quiet) = (Duration::ZERO, true);
     while !play.is_over() {
         let now = network.sim.borrow().now();
-        // They look each time; with bad luck, not quite as often.
+        // The clients act in every iteration, except when bad luck delays them.
         let looks = is_quiet || rng.below(3) == 0;
         if looks && play.advance(now, network) {
             last_move = now;
@@ -131,7 +131,7 @@ where
             play.give_up(&format!("nothing happened for {PATIENCE:?} of the simulation"));
         }
         let rests_until = play.deadline().map_or(patient_until, |deadline| deadline.min(patient_until));
-        // Who has not looked does not rest.
+        // Clients that were delayed still have work to do, so time must not pass for them.
         let until = if looks { rests_until } else { now };
         match network.sim.borrow_mut().step(until) {
             Ok(something) => is_quiet = !something,

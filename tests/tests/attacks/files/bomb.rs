@@ -16,7 +16,7 @@ fn put(mut number: usize, bytes: &mut Vec<u8>) {
     bytes.push(u8::try_from(number).expect("seven bits"));
 }
 
-/// Appends bytes behind their number.
+/// Appends bytes preceded by their length.
 fn sized(what: &[u8], bytes: &mut Vec<u8>) {
     put(what.len(), bytes);
     bytes.extend_from_slice(what);
@@ -27,8 +27,8 @@ fn section(id: u8, content: &[u8], bytes: &mut Vec<u8>) {
     sized(content, bytes);
 }
 
-/// A function of so many blocks, each of which may leave all those around it, with many locals that live throughout:
-/// about 13 bytes for each block.
+/// Returns the body of a function with `blocks` blocks, each of which may leave all enclosing ones, and with many
+/// locals that are live throughout. A block takes about 13 bytes.
 fn body(blocks: usize) -> Vec<u8> {
     const LOCALS: usize = 200;
     // 200 locals of i64.
@@ -52,8 +52,8 @@ fn body(blocks: usize) -> Vec<u8> {
     body
 }
 
-/// A component that exports an instance by the name of a command's, with a module in it of some functions that take
-/// long.
+/// Writes a component that exports an instance under the name of a command's interface, and contains a module whose
+/// functions take long to compile.
 fn bomb(path: &Path, functions: usize, blocks: usize) {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(1, &[1, 0x60, 0, 0], &mut module);
@@ -73,7 +73,7 @@ fn bomb(path: &Path, functions: usize, blocks: usize) {
     fs::write(path, component).expect("a file");
 }
 
-/// Has a component export an instance of nothing, by the name of a command's.
+/// Makes a component export an empty instance under the name of a command's interface.
 fn end_as_command(component: &mut Vec<u8>) {
     section(5, &[1, 1, 0], component);
     let mut export = vec![1, 0];
@@ -82,8 +82,8 @@ fn end_as_command(component: &mut Vec<u8>) {
     section(11, &export, component);
 }
 
-/// A component of some 35 KB whose types say so much by naming each other that they take a gigabyte: an instance type of
-/// resources, which each component type has many of.
+/// Writes a component of about 35 KB whose types refer to each other so often that they expand to a gigabyte: an
+/// instance type of resources, which each component type imports many times.
 fn type_bomb(path: &Path, resources: usize, imports: usize, types: usize) {
     let mut all = Vec::new();
     put(types + 1, &mut all);
@@ -97,7 +97,7 @@ fn type_bomb(path: &Path, resources: usize, imports: usize, types: usize) {
     for _ in 0..types {
         all.push(0x41);
         put(imports + 1, &mut all);
-        // The first type of the component around it.
+        // The first type of the enclosing component.
         all.extend_from_slice(&[0x02, 0x03, 0x02, 0x01, 0x00]);
         for number in 0..imports {
             all.extend_from_slice(&[0x03, 0]);
@@ -111,7 +111,7 @@ fn type_bomb(path: &Path, resources: usize, imports: usize, types: usize) {
     fs::write(path, component).expect("a file");
 }
 
-/// Components that lie so deep in each other.
+/// Writes components nested to this depth.
 fn nest(path: &Path, depth: usize) {
     let mut component = b"\0asm\x0d\0\x01\0".to_vec();
     for _ in 0..depth {
@@ -129,7 +129,7 @@ fn limited(args: &[&str], limits: &[&str]) -> Ended {
     Running::start(command).wait()
 }
 
-/// The ways to have a guest compiled, with a file to write to.
+/// Returns the commands that compile a guest, with a file for their output.
 fn ways(guest: &Path, directory: &Path) -> [Vec<String>; 3] {
     let (guest, recording, output) = (text(guest), recording(directory), directory.join("out.cwasm"));
     let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect();
@@ -144,11 +144,11 @@ fn made(functions: usize, blocks: usize) -> (PathBuf, PathBuf) {
     let directory = scratch();
     let path = directory.join("bomb.wasm");
     bomb(&path, functions, blocks);
-    assert!(fs::metadata(&path).expect("it was made").len() < 1 << 20);
+    assert!(fs::metadata(&path).expect("it exists").len() < 1 << 20);
     (directory, path)
 }
 
-/// Has each of the ways refuse a guest within these limits, by a message that has these words.
+/// Asserts that each of the commands refuses a guest under these limits, with a message that contains these words.
 fn is_refused(ways: &[Vec<String>], limits: &[&str], words: &[&str]) {
     for way in ways {
         let args: Vec<_> = way.iter().map(String::as_str).collect();
@@ -160,13 +160,13 @@ fn is_refused(ways: &[Vec<String>], limits: &[&str], words: &[&str]) {
     }
 }
 
-/// The ways to have a guest compiled, and the one that only looks at it.
+/// Returns the commands that compile a guest, and the one that only inspects it.
 fn all_ways(guest: &Path, directory: &Path) -> Vec<Vec<String>> {
     let inspect = vec!["inspect".to_owned(), text(guest).to_owned()];
     ways(guest, directory).into_iter().chain([inspect]).collect()
 }
 
-/// Limits in which only memory counts.
+/// Limits of which only the memory matters.
 const LITTLE_MEMORY: [&str; 4] = ["--compile-timeout", "5m", "--compile-memory", "32"];
 
 #[test]
@@ -178,7 +178,7 @@ fn a_guest_that_takes_too_long_to_compile_is_refused() {
     fs::remove_dir_all(directory).ok();
 }
 
-/// The guest can still be inspected with as little: nothing is compiled for that.
+/// The guest can still be inspected under these limits, because that compiles nothing.
 #[test]
 fn a_guest_that_takes_too_much_memory_to_compile_is_refused() {
     let (directory, path) = made(1, 60_000);
@@ -188,7 +188,7 @@ fn a_guest_that_takes_too_much_memory_to_compile_is_refused() {
     fs::remove_dir_all(directory).ok();
 }
 
-/// Types that take much to look at are looked at within the limits too, by whatever command.
+/// Reading types that need much memory is subject to the limits too, in every command.
 #[test]
 fn a_guest_whose_types_take_too_much_memory_is_refused() {
     let directory = scratch();
@@ -211,7 +211,7 @@ fn components_that_lie_too_deep_in_each_other_are_refused() {
     fs::remove_dir_all(directory).ok();
 }
 
-/// An archive may have put a link beside a guest: without -o, nothing is written through it.
+/// An archive may contain a link beside a guest. Without -o, nothing is written through it.
 #[test]
 fn a_guest_is_not_compiled_through_a_link_beside_it() {
     let directory = scratch();
@@ -222,6 +222,6 @@ fn a_guest_is_not_compiled_through_a_link_beside_it() {
     let ended = limited(&["compile", text(&guest)], &["--compile-timeout", "5m"]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("name it by -o"), "{}", ended.stderr);
-    assert_eq!(fs::read(&victim).expect("it is there"), b"precious");
+    assert_eq!(fs::read(&victim).expect("it exists"), b"precious");
     fs::remove_dir_all(directory).ok();
 }

@@ -1,4 +1,4 @@
-//! Entries of the cache that somebody else has put there, or can change.
+//! Cache entries that another user has created or can change.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -12,7 +12,7 @@ use super::{run, scratch, text};
 /// A user that is neither root nor the one who builds.
 const OTHER: u32 = 65534;
 
-/// Serves `echo` with this cache, and returns what was logged.
+/// Serves `echo` with this cache, and returns the log.
 fn serve(cache: &Path) -> String {
     let guest = guest("echo.wasm");
     let args = ["run", text(&guest), "--cache", text(cache), "--listen", "127.0.0.1:0"];
@@ -23,7 +23,7 @@ fn serve(cache: &Path) -> String {
     ended.stderr
 }
 
-/// A cache with one entry, and that.
+/// Creates a cache with one entry. Returns both paths.
 fn filled(directory: &Path) -> (PathBuf, PathBuf) {
     let cache = directory.join("cache");
     fs::remove_dir_all(&cache).ok();
@@ -38,13 +38,13 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode can be set");
 }
 
-/// The parts of a file's state that stay when nothing is written to it.
+/// Returns the metadata of a file that a write would change.
 fn identity(path: &Path) -> (u64, u32, u32, i64, i64) {
-    let found = fs::symlink_metadata(path).expect("it is there");
+    let found = fs::symlink_metadata(path).expect("it exists");
     (found.ino(), found.mode(), found.uid(), found.mtime(), found.mtime_nsec())
 }
 
-/// Asserts that what is there is not run and not changed, for this reason.
+/// Asserts that the server does not use or change the file, for the reason `why`.
 fn unused(cache: &Path, path: &Path, why: &str) {
     let before = identity(path);
     let log = serve(cache);
@@ -56,11 +56,11 @@ fn unused(cache: &Path, path: &Path, why: &str) {
 fn an_entry_is_for_its_user_alone_whatever_the_umask() {
     let directory = scratch();
     let (cache, entry) = filled(&directory);
-    assert_eq!(fs::metadata(&cache).expect("it is there").mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&cache).expect("it exists").mode() & 0o777, 0o700);
     for path in [&entry, &cache.join("key")] {
-        assert_eq!(fs::metadata(path).expect("it is there").mode() & 0o7777, 0o600);
+        assert_eq!(fs::metadata(path).expect("it exists").mode() & 0o7777, 0o600);
     }
-    // An entry that is fit is used: nothing is written again.
+    // A valid entry is used: no file is written again.
     let before = identity(&entry);
     let log = serve(&cache);
     assert!(!log.contains(" cached "), "{log}");
@@ -93,10 +93,10 @@ fn an_entry_with_other_content_is_not_run() {
     let directory = scratch();
     let (cache, entry) = filled(&directory);
     let whole = fs::read(&entry).expect("an entry");
-    // Code of the user's own, for another guest: as a backup would bring it, or another cache.
+    // Code of the same user for another guest, as a restored backup or another cache could contain.
     let other = directory.join("upper.cwasm");
     assert_eq!(run(&["compile", text(&guest("upper.wasm")), "-o", text(&other)]).code, Some(0));
-    let other = fs::read(other).expect("it was made");
+    let other = fs::read(other).expect("it exists");
     let mut bent = whole.clone();
     bent[whole.len() / 2] ^= 1;
     let forged = [&whole[..32], &other[..other.len() - 12]].concat();
@@ -107,9 +107,9 @@ fn an_entry_with_other_content_is_not_run() {
         mode(&entry, 0o600);
         let log = serve(&cache);
         assert!(log.contains("it is not what was written there; compiling anew"), "{what}: {log}");
-        assert_eq!(fs::metadata(&entry).expect("it is there").len(), whole.len() as u64, "{what}");
+        assert_eq!(fs::metadata(&entry).expect("it exists").len(), whole.len() as u64, "{what}");
     }
-    // An entry of another guest, under the name of this one.
+    // The entry of another guest under the name of this one.
     let guest = guest("upper.wasm");
     let args = ["run", text(&guest), "--cache", text(&cache), "--listen", "127.0.0.1:0"];
     drop(Server::announced(sinbin_wasi(&args)));
@@ -147,12 +147,12 @@ fn a_directory_that_is_not_the_users_alone_is_not_written_to() {
     let link = directory.join("link");
     symlink(&cache, &link).expect("a link");
     unused(&link, &cache, "it is no directory (a symbolic link is not followed)");
-    // Nothing is made there either.
+    // No files are created there either.
     let empty = directory.join("empty");
     fs::create_dir(&empty).expect("a directory");
     mode(&empty, 0o777);
     unused(&empty, &empty, "others may write to it");
-    assert_eq!(fs::read_dir(&empty).expect("it is there").count(), 0);
+    assert_eq!(fs::read_dir(&empty).expect("it exists").count(), 0);
     fs::remove_dir_all(directory).ok();
 }
 
@@ -164,11 +164,11 @@ fn what_belongs_to_another_user_is_neither_run_nor_overwritten() {
     }
     let directory = scratch();
     let (cache, entry) = filled(&directory);
-    let own = fs::metadata(&entry).expect("it is there").uid();
+    let own = fs::metadata(&entry).expect("it exists").uid();
     for path in [&entry, &cache.join("key"), &cache] {
         chown(path, Some(OTHER), None).expect("root can give files away");
         unused(&cache, path, "it belongs to user 65534");
-        chown(path, Some(own), None).expect("and take them");
+        chown(path, Some(own), None).expect("root can take files");
     }
     assert!(!serve(&cache).contains(" cached "));
     fs::remove_dir_all(directory).ok();

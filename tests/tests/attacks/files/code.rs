@@ -1,4 +1,4 @@
-//! Machine code under any name, and guests that are none.
+//! Machine code under any name, and damaged guests.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -9,14 +9,14 @@ use sinbin_tests::{Server, guest, sinbin_wasi};
 
 use super::{refused_everywhere, run, scratch, text};
 
-/// Compiles `echo.wasm` to a file of this name.
+/// Compiles `echo.wasm` to this file, and returns its bytes.
 fn compiled(path: &Path) -> Vec<u8> {
     let ended = run(&["compile", text(&guest("echo.wasm")), "-o", text(path)]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    fs::read(path).expect("it was made")
+    fs::read(path).expect("it exists")
 }
 
-/// Replaces the checksum of a compiled file by the one that fits, as anybody can.
+/// Replaces the checksum of a compiled file by a matching one, as an attacker can.
 fn forge(bytes: &mut [u8]) {
     let (code, trailer) = bytes.split_at_mut(bytes.len() - 12);
     let sum = code.iter().fold(!0_u32, |sum, byte| {
@@ -32,7 +32,7 @@ fn machine_code_is_refused_by_whatever_name() {
     let mut bytes = compiled(&innocent);
     let what = "machine code, which runs outside of the sandbox, with all your rights";
     refused_everywhere(&innocent, &[], what);
-    // Code that somebody has changed, with a checksum that fits.
+    // Modified code with a matching checksum.
     let middle = bytes.len() / 2;
     bytes[middle..middle + 64].fill(0xcc);
     forge(&mut bytes);
@@ -59,7 +59,7 @@ fn machine_code_of_ours_runs_when_that_is_asked_for() {
     let recording = super::recording(&directory);
     let ended = run(&["replay", text(&recording), text(&path), "--allow-precompiled"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    // And the option changes nothing for others.
+    // Other commands do not accept the option.
     let inspected = run(&["inspect", text(&path), "--allow-precompiled"]);
     assert_eq!(inspected.code, Some(2), "{}", inspected.stderr);
     fs::remove_dir_all(directory).ok();
@@ -79,7 +79,7 @@ fn machine_code_that_is_cut_or_bent_is_refused_where_it_is_allowed() {
     for len in [whole.len() - 1, whole.len() - 12] {
         refused(&whole[..len], "is a compiled component that is cut short, or not of ours");
     }
-    // Without its tables it is not even known for code.
+    // Without its tables the file is not recognized as code.
     for len in [whole.len() / 2, 1000, 3] {
         refused(&whole[..len], "is no wasm");
     }
@@ -136,7 +136,7 @@ fn a_file_that_is_too_large_is_refused_before_it_is_read() {
     let directory = scratch();
     let path = directory.join("large.wasm");
     let file = File::create(&path).expect("a file");
-    file.set_len(1 << 40).expect("a file with a hole");
+    file.set_len(1 << 40).expect("a sparse file");
     refused_everywhere(&path, &[], "--max-guest-size allows more");
     fs::remove_dir_all(directory).ok();
 }

@@ -1,4 +1,4 @@
-//! Names that are put where a server is about to record.
+//! Hostile paths of recording files.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -9,7 +9,7 @@ use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
 
 use super::{scratch, text};
 
-/// Both commands that record, with this file to record in.
+/// Returns the two commands that record, with this recording file.
 fn recording(path: &Path) -> [std::process::Command; 2] {
     let echo = guest("echo.wasm");
     let common = ["--listen", "127.0.0.1:0", "--record", text(path)];
@@ -29,7 +29,7 @@ fn refused(path: &Path, what: &str) {
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("it is there").mode() & 0o7777
+    fs::metadata(path).expect("it exists").mode() & 0o7777
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_symbolic_link_is_not_followed() {
         refused(&link, "a symbolic link is not followed");
         assert_eq!(target.exists(), exists);
         if exists {
-            assert_eq!((mode(&target), fs::metadata(&target).expect("it is there").len()), (0o644, 0));
+            assert_eq!((mode(&target), fs::metadata(&target).expect("it exists").len()), (0o644, 0));
         }
     }
     fs::remove_dir_all(directory).ok();
@@ -68,7 +68,7 @@ fn a_file_that_is_there_keeps_its_mode_and_one_that_is_new_is_for_its_owner() {
             assert_eq!(server.ask("hello"), "hello");
             assert_eq!(server.stop().code, Some(0));
             assert_eq!(mode(&path), before.unwrap_or(0o600));
-            assert!(fs::metadata(&path).expect("it is there").len() > 0);
+            assert!(fs::metadata(&path).expect("it exists").len() > 0);
         }
     }
     fs::remove_dir_all(directory).ok();

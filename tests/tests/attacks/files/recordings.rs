@@ -1,4 +1,4 @@
-//! Recordings that nobody has recorded: they claim much, ask for much, or never end.
+//! Forged recordings: with false claims, excessive requests, or no end.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -10,13 +10,13 @@ use sinbin_tests::{Ended, Running, by_shell, guest, sinbin, sinbin_wasi};
 
 use super::{scratch, text};
 
-/// About as many bytes as a hostile recording has.
+/// The approximate size of a hostile recording in bytes.
 const SIZE: usize = 16 << 20;
 
-/// KiB of memory that can be written to, of a process that replays one.
+/// The limit of writable memory in KiB for a process that replays such a recording.
 const MEMORY: u32 = 64 << 10;
 
-/// A recording, frame by frame, with checksums that fit.
+/// A writer of recordings frame by frame, with valid checksums.
 struct Forger {
     file: BufWriter<File>,
     sum: u32,
@@ -33,7 +33,7 @@ impl Forger {
         forger
     }
 
-    /// A recording of `echo`, for so many connections.
+    /// Begins a recording of `echo` for this number of connections.
     fn of_echo(path: &Path, connections: u64) -> Self {
         let mut header = vec![4];
         header.extend_from_slice(b"echo");
@@ -71,7 +71,7 @@ fn put(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(u8::try_from(number).expect("seven bits"));
 }
 
-/// A turn that brings so many events, whose bytes are given, and this input. Its answer is made up.
+/// Returns a turn with `count` events, whose bytes are given, and this input. The checksum of the answer is invalid.
 fn turn(count: u64, events: &[u8], input: &[u8]) -> Vec<u8> {
     let mut body = vec![1, 0];
     put(65536, &mut body);
@@ -83,10 +83,10 @@ fn turn(count: u64, events: &[u8], input: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Replays a recording natively and in the sandbox, with memory for neither that is worth mentioning.
+/// Replays a recording natively and in the sandbox, both with little memory.
 fn replay(path: &Path) -> [Ended; 2] {
     let echo = guest("echo.wasm");
-    // Compiling it takes memory as well.
+    // Compiling the guest needs memory as well, so fill the cache first.
     let warm = sinbin_wasi(&["run", text(&echo), "--listen", "127.0.0.1:0"]);
     drop(sinbin_tests::Server::announced(warm));
     let limited = format!("ulimit -d {MEMORY}");
@@ -95,7 +95,7 @@ fn replay(path: &Path) -> [Ended; 2] {
     [native, sandboxed].map(|command| Running::start(by_shell(&limited, &command)).wait())
 }
 
-/// Asserts that both refuse a recording, with code 1 and one of these words.
+/// Asserts that both refuse a recording, with code 1 and one of these texts.
 fn refused(path: &Path, words: &[&str]) {
     for ended in replay(path) {
         assert_eq!(ended.code, Some(1), "{}: {} {}", path.display(), ended.stdout, ended.stderr);

@@ -1,4 +1,4 @@
-//! Requests a second, and what the processor does for each, at several numbers of connections.
+//! Requests per second, and CPU time per request, at several numbers of connections.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use crate::load::{Load, Tally};
 use crate::measure::{Bench, Cell, cpu, throughput};
 use crate::server::Who;
 
-/// A crowd of clients, and the servers that answer all of it.
+/// A number of clients, and the servers that can serve all of them.
 struct Crowd {
     connections: usize,
     servers: Vec<Who>,
-    /// Requests a second, and µs of CPU a request.
+    /// The figures of requests per second, and of µs of CPU per request.
     figures: [Figure; 2],
 }
 
@@ -41,7 +41,7 @@ fn crowd(bench: &mut Bench, connections: usize) -> Crowd {
         }
         Err(error) => bench
             .report
-            .note(format!("{} takes no part at {connections} connections: {error}.", Who::Portable.name())),
+            .note(format!("{} is left out at {connections} connections: {error}.", Who::Portable.name())),
     }
     let cpu = figure("CPU µs a request").at_most_of(Who::Driven, 1.1, Who::Sinbin);
     Crowd { connections, servers, figures: [rate, cpu] }
@@ -52,7 +52,9 @@ fn all_served(connections: usize, tally: &Tally) -> io::Result<()> {
     if served == connections {
         Ok(())
     } else {
-        Err(io::Error::other(format!("{served} clients got any of {replies} replies in a window")))
+        Err(io::Error::other(format!(
+            "only {served} clients received any of the {replies} replies in a window"
+        )))
     }
 }
 
@@ -62,7 +64,7 @@ fn cell(bench: &mut Bench, connections: usize, who: Who) -> io::Result<Cell> {
     Ok(Cell { values: vec![tally.per_second, micros], flaw })
 }
 
-/// What came of a window, and µs of CPU for each reply in it.
+/// Returns the result of a window, and the µs of CPU for each reply in it.
 fn measure(bench: &Bench, connections: usize, who: Who) -> io::Result<(Tally, f64)> {
     bench.machine.pin(Some(bench.machine.load_core))?;
     let server = bench.server(who)?;

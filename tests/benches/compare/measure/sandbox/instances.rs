@@ -1,4 +1,4 @@
-//! How soon an instance is ready to serve, and what another one takes.
+//! The start time of an instance, and the cost of another one.
 
 use std::io;
 use std::process::Command;
@@ -12,7 +12,7 @@ pub(super) fn run(bench: &mut Bench) {
     let mut figures = [
         Figure::new("instance, from a .cwasm to ready to serve, µs", View::Plain)
             .at_most(Who::Driven, 1000.0),
-        Figure::new("one more instance of what is loaded, ready to serve, µs", View::Detail),
+        Figure::new("another instance of a loaded component, ready to serve, µs", View::Detail),
         Figure::new("KiB RSS for each further idle instance", View::Plain).at_most(Who::Driven, 24.0),
     ];
     for round in 0..bench.plan.rounds() {
@@ -32,7 +32,7 @@ fn measure(bench: &Bench) -> io::Result<Cell> {
     ]))
 }
 
-/// The first number in the line that begins with this.
+/// Returns the first number in the line that begins with `name`.
 fn median(said: &str, name: &str) -> io::Result<f64> {
     let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
     let number = line.and_then(|line| line.split('\t').next()?.parse().ok());
