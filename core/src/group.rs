@@ -64,8 +64,10 @@ use core::pin::pin;
 use core::task::{Context, Poll};
 
 use crate::kernel::id::TaskId;
+#[cfg(feature = "alloc")]
+use crate::task::error::SpawnError;
 pub use crate::task::error::group::{Cause, Failed, MAX_CHILDREN, Other, Others};
-use crate::task::error::{JoinErrorKind, SpawnError, WaitError};
+use crate::task::error::{JoinErrorKind, TrySpawnError, WaitError};
 use crate::task::handle::{Handle, begin};
 use crate::task::join::JoinHandle;
 use crate::task::start::Async;
@@ -145,12 +147,12 @@ impl<'d, T, E> Group<'d, T, E> {
     ///
     /// # Errors
     ///
-    /// Returns the future if the kernel has no slot for another task, or if the group is cancelled.
+    /// Fails if the kernel has no slot for another task, or if the group is cancelled. The future is dropped.
     #[cfg(feature = "alloc")]
     #[track_caller]
-    pub fn spawn<F: Future<Output = Result<T, E>> + 'd>(&self, future: F) -> Result<TaskId, SpawnError<F>> {
+    pub fn spawn<F: Future<Output = Result<T, E>> + 'd>(&self, future: F) -> Result<TaskId, SpawnError> {
         if self.over.get() {
-            return Err(SpawnError(future));
+            return Err(SpawnError);
         }
         let child = self.handle.spawn(future)?;
         let task = child.task();
@@ -176,7 +178,7 @@ impl<'d, T, E> Group<'d, T, E> {
                 children.extend([Child(child)]);
                 Ok(id)
             }
-            Err(SpawnError(task)) => Err((task, child)),
+            Err(TrySpawnError(task)) => Err((task, child)),
         }
     }
 

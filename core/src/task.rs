@@ -88,7 +88,7 @@ pub use crate::job::erased::{BoxedJob, BoxedOutput};
 pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
-pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, WaitError};
+pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 pub use handle::{Handle, Shield, YieldNow};
 pub use host::AsyncHost;
 pub use join::JoinHandle;

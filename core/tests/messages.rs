@@ -4,7 +4,7 @@ use core::error::Error as StdError;
 
 use sinbin_core::sync::order::OrderError;
 use sinbin_core::sync::{PermitError, RecvError, SendError};
-use sinbin_core::task::{Error, JobError, JoinErrorKind, SpawnError, WaitError};
+use sinbin_core::task::{Error, JobError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 use sinbin_core::time::Elapsed;
 use sinbin_core::{Failure, Full, IoError, Op, SourceId};
 
@@ -83,8 +83,9 @@ fn errors_are_told_apart() {
         Error::Job(JobError::Failed),
         Error::Wait(WaitError::Full),
     ]);
-    are_told_apart([&Full as &dyn StdError, &Elapsed, &SpawnError(())]);
-    assert_eq!(format!("{:?}", SpawnError(())), "Unspawned(..)");
+    are_told_apart([&Full as &dyn StdError, &Elapsed, &SpawnError]);
+    assert_eq!(format!("{:?}", TrySpawnError(())), "TrySpawnError(..)");
+    assert_eq!(TrySpawnError(()).to_string(), SpawnError.to_string());
 }
 
 /// The `?` operator in a task keeps the failure, or the reason of a refusal.
@@ -106,9 +107,12 @@ fn an_error_that_is_passed_on_stays_what_it_was() {
     assert_eq!(Error::from(RecvError::Closed), Error::Closed);
     assert_eq!(Error::from(SendError::Full(())), Error::Wait(WaitError::Full));
     assert_eq!(Error::from(PermitError::Above { asked: 2, total: 1 }), Error::Wait(WaitError::TooMany));
-    assert_eq!(Error::from(SpawnError(())), Error::Wait(WaitError::Full));
-    assert_eq!(WaitError::from(SpawnError(())), WaitError::Full);
-    assert_eq!(JobError::from(SpawnError(())), JobError::Wait(WaitError::Full));
+    assert_eq!(Error::from(SpawnError), Error::Wait(WaitError::Full));
+    assert_eq!(Error::from(TrySpawnError(())), Error::Wait(WaitError::Full));
+    assert_eq!(SpawnError::from(TrySpawnError(())), SpawnError);
+    assert_eq!(WaitError::from(TrySpawnError(())), WaitError::Full);
+    assert_eq!(WaitError::from(SpawnError), WaitError::Full);
+    assert_eq!(JobError::from(SpawnError), JobError::Wait(WaitError::Full));
     assert_eq!(Error::from(JobError::Failed), Error::Job(JobError::Failed));
     assert_eq!(Error::from(Elapsed), Error::Elapsed);
 }

@@ -140,7 +140,7 @@ fn spawning_beyond_capacity_gives_the_future_back() {
     let spawned = settings.run(async |handle| {
         let mut tasks = Vec::new();
         let future = loop {
-            match handle.spawn(async move { handle.yield_now().await }) {
+            match handle.try_spawn(async move { handle.yield_now().await }) {
                 Ok(task) => tasks.push(task),
                 Err(unspawned) => break unspawned.0,
             }

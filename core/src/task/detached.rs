@@ -43,14 +43,14 @@ impl<'d> Handle<'d> {
     ///
     /// # Errors
     ///
-    /// Returns the future if the kernel has no slot for another task, or if no task of this loop runs.
+    /// Fails if the kernel has no slot for another task, or if no task of this loop runs.
     #[track_caller]
-    pub fn detach<T, E, F>(self, future: F) -> Result<TaskId, SpawnError<F>>
+    pub fn detach<T, E, F>(self, future: F) -> Result<TaskId, SpawnError>
     where
         E: Display,
         F: Future<Output = Result<T, E>> + 'd,
     {
         let task = self.spawn(Detached { handle: self, at: Location::caller(), future });
-        task.map(|task| task.task()).map_err(|SpawnError(detached)| SpawnError(detached.future))
+        task.map(|task| task.task())
     }
 }

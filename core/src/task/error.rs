@@ -119,12 +119,6 @@ impl fmt::Display for JobError {
 
 impl core::error::Error for JobError {}
 
-impl<F> From<SpawnError<F>> for JobError {
-    fn from(_: SpawnError<F>) -> Self {
-        Self::Wait(WaitError::Full)
-    }
-}
-
 impl From<WaitError> for JobError {
     fn from(refused: WaitError) -> Self {
         Self::Wait(refused)
@@ -224,32 +218,68 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// Error returned when no slot is free for a future or a task, which this error contains. `?` converts it into an
-/// [`Error`], a [`WaitError`] or a [`JobError`]. It can become a `Box<dyn Error>` only if the future borrows nothing.
-pub struct SpawnError<F>(pub F);
+/// Error returned when a task was not spawned: the kernel has no slot for another task, or no task of the loop runs.
+/// `?` converts it into an [`Error`], a [`WaitError`], a [`JobError`] or a `Box<dyn Error>`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpawnError;
 
-impl<F> fmt::Debug for SpawnError<F> {
+impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unspawned(..)")
+        f.write_str("no capacity for another task")
     }
 }
 
-impl<F> fmt::Display for SpawnError<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no place for another task")
-    }
-}
+impl core::error::Error for SpawnError {}
 
-impl<F> core::error::Error for SpawnError<F> {}
-
-impl<F> From<SpawnError<F>> for WaitError {
-    fn from(_: SpawnError<F>) -> Self {
+impl From<SpawnError> for WaitError {
+    fn from(_: SpawnError) -> Self {
         Self::Full
     }
 }
 
-impl<F> From<SpawnError<F>> for Error {
-    fn from(_: SpawnError<F>) -> Self {
+impl From<SpawnError> for Error {
+    fn from(error: SpawnError) -> Self {
+        Self::Wait(error.into())
+    }
+}
+
+impl From<SpawnError> for JobError {
+    fn from(error: SpawnError) -> Self {
+        Self::Wait(error.into())
+    }
+}
+
+/// A [`SpawnError`] that returns the future or the task that was not spawned.
+pub struct TrySpawnError<F>(pub F);
+
+impl<F> fmt::Debug for TrySpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrySpawnError(..)")
+    }
+}
+
+impl<F> fmt::Display for TrySpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SpawnError.fmt(f)
+    }
+}
+
+impl<F> core::error::Error for TrySpawnError<F> {}
+
+impl<F> From<TrySpawnError<F>> for SpawnError {
+    fn from(_: TrySpawnError<F>) -> Self {
+        Self
+    }
+}
+
+impl<F> From<TrySpawnError<F>> for WaitError {
+    fn from(_: TrySpawnError<F>) -> Self {
+        Self::Full
+    }
+}
+
+impl<F> From<TrySpawnError<F>> for Error {
+    fn from(_: TrySpawnError<F>) -> Self {
         Self::Wait(WaitError::Full)
     }
 }

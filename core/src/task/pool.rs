@@ -8,7 +8,7 @@ use core::panic::Location;
 use core::pin::Pin;
 
 use crate::kernel::slab::NONE;
-use crate::task::error::SpawnError;
+use crate::task::error::TrySpawnError;
 use crate::task::handle::Handle;
 use crate::task::join::JoinHandle;
 use crate::task::slot::Slot;
@@ -123,7 +123,11 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
     ///
     /// Returns the future if all slots are in use.
     #[track_caller]
-    pub fn put<'d>(self: Pin<&'d Self>, handle: Handle<'d>, future: F) -> Result<Put<'d, F>, SpawnError<F>> {
+    pub fn put<'d>(
+        self: Pin<&'d Self>,
+        handle: Handle<'d>,
+        future: F,
+    ) -> Result<Put<'d, F>, TrySpawnError<F>> {
         let at = Location::caller();
         let this = self.get_ref();
         let index = match this.free.first.get() {
@@ -131,7 +135,7 @@ impl<F: Future, P: Places<F>> Pool<F, P> {
             free => free,
         };
         let Some(slot) = this.places.place(index) else {
-            return Err(SpawnError(future));
+            return Err(TrySpawnError(future));
         };
         if index == this.free.fresh.get() {
             this.free.fresh.set(index + 1);

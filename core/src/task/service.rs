@@ -7,7 +7,7 @@ use crate::job::erased::BoxedJob;
 use crate::kernel::id::SourceId;
 use crate::task::conn::Conn;
 use crate::task::conn_task::ConnTask;
-use crate::task::error::SpawnError;
+use crate::task::error::TrySpawnError;
 use crate::task::handle::Handle;
 use crate::task::pool::{GrowingPlaces, Pool};
 use crate::task::report::name_of;
@@ -38,7 +38,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> Service for AsyncService<'d, M, F
         match self.pool.put(self.handle, future) {
             Ok((task, _)) => ConnTask::Own(task),
             // The connection is owned by the future. Only a task can close it.
-            Err(SpawnError(future)) => {
+            Err(TrySpawnError(future)) => {
                 ConnTask::Other(Async::new(self.handle, async move { drop(future) }).0)
             }
         }

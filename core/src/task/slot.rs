@@ -34,7 +34,7 @@ pub enum Stage {
     Taken,
 }
 
-/// Whether the task has been notified of its cancellation.
+/// The state of a task's notification of its cancellation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notice {
     /// The task is not cancelled.
@@ -57,7 +57,7 @@ pub enum Side {
 /// The part of a slot that does not depend on the type of the future.
 pub struct TaskHeader {
     stage: Cell<Stage>,
-    /// Whether the task has been notified of its cancellation.
+    /// The state of the notification of the task's cancellation.
     pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: WakerState,

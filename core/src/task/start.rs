@@ -4,7 +4,9 @@
 use core::panic::Location;
 
 use crate::kernel::id::TaskId;
+#[cfg(feature = "alloc")]
 use crate::task::error::SpawnError;
+use crate::task::error::TrySpawnError;
 use crate::task::handle::Handle;
 #[cfg(feature = "alloc")]
 use crate::task::join::JoinHandle;
@@ -62,13 +64,13 @@ impl<'d> Handle<'d> {
     ///
     /// Returns the task if the kernel has no slot for another, or if no task of this loop runs.
     #[inline]
-    pub fn start(self, task: Async<'d>) -> Result<TaskId, SpawnError<Async<'d>>> {
+    pub fn start(self, task: Async<'d>) -> Result<TaskId, TrySpawnError<Async<'d>>> {
         let Async { handle, body } = task;
         let mut body = Some(body);
         let started = self.run_context().with(|ops| ops.spawn(handle.run_context(), &mut body));
         match (started, body) {
             (Ok(id), None) => Ok(id),
-            (_, Some(body)) => Err(SpawnError(Async::of(handle, body))),
+            (_, Some(body)) => Err(TrySpawnError(Async::of(handle, body))),
             (Err(_), None) => unreachable!("a closed run context accepts no task"),
         }
     }
@@ -81,12 +83,24 @@ impl<'d> Handle<'d> {
     ///
     /// # Errors
     ///
+    /// Fails if the kernel has no slot for another task, or if no task of this loop runs. The future is dropped;
+    /// [`try_spawn`](Self::try_spawn) returns it.
+    #[cfg(feature = "alloc")]
+    #[track_caller]
+    pub fn spawn<F: Future + 'd>(self, future: F) -> Result<JoinHandle<'d, F::Output>, SpawnError> {
+        self.try_spawn(future).map_err(SpawnError::from)
+    }
+
+    /// Spawns a task as [`spawn`](Self::spawn) does, and returns the future if that fails.
+    ///
+    /// # Errors
+    ///
     /// Returns the future if the kernel has no slot for another task, or if no task of this loop runs.
     #[cfg(feature = "alloc")]
     #[track_caller]
-    pub fn spawn<F: Future + 'd>(self, future: F) -> Result<JoinHandle<'d, F::Output>, SpawnError<F>> {
+    pub fn try_spawn<F: Future + 'd>(self, future: F) -> Result<JoinHandle<'d, F::Output>, TrySpawnError<F>> {
         if !self.run_context().with(|ops| ops.has_room()).unwrap_or(false) {
-            return Err(SpawnError(future));
+            return Err(TrySpawnError(future));
         }
         let (task, join_handle) = Async::new(self, future);
         let started = self.start(task);

@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 
 use sinbin_core::Rest;
 use sinbin_core::group::{Cause, Failed, Group, scope};
-use sinbin_core::task::{Error, Handle, NoWakers, Pool, RunContext, SpawnError, WaitError};
+use sinbin_core::task::{Error, Handle, NoWakers, Pool, RunContext, TrySpawnError, WaitError};
 
 use crate::support::{Log, TASKS, World, yields};
 
@@ -58,7 +58,7 @@ fn a_task_without_a_place_in_the_kernel_comes_back() {
     };
     let put = &put;
     let (task, early) = group.start(put(7)).err().unwrap();
-    let Err(SpawnError(task)) = handle.start(task) else { panic!("no task runs") };
+    let Err(TrySpawnError(task)) = handle.start(task) else { panic!("no task runs") };
     let mut world = World::new(handle);
     world.start(task);
     world.spawn(async move {
@@ -177,15 +177,15 @@ fn beyond_capacity_the_future_is_given_back() {
     let mut world = World::new(handle);
     world.spawn(async move {
         let mut children = Vec::new();
-        let refused = loop {
-            match handle.spawn(yields_and(handle, 2)) {
+        let future = loop {
+            match handle.try_spawn(yields_and(handle, 2)) {
                 Ok(child) => children.push(child),
-                Err(refused) => break refused,
+                Err(TrySpawnError(future)) => break future,
             }
         };
         log.add(children.len());
         // The returned future can be awaited in this task instead.
-        log.add(refused.0.await);
+        log.add(future.await);
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [TASKS - 1, 2]);

@@ -152,7 +152,7 @@ fn wake_all() {
 fn grouped(handle: Handle<'_>) {
     let group = Group::<Acts<'_>, ()>::new(handle);
     for _ in 0..choose(3) {
-        drop(group.spawn(async move { Ok(linger(handle).await) }));
+        group.spawn(async move { Ok(linger(handle).await) }).ok();
     }
     if choose(2) == 1 {
         group.cancel();
@@ -280,7 +280,7 @@ async fn held<'d>(lock: &Lock<'d, Acts<'d>>, handle: Handle<'d>) {
 async fn scoped<'d>(handle: Handle<'d>) {
     let body = async |group: &Group<'d, Acts<'d>, ()>| {
         for _ in 0..choose(4) {
-            drop(group.spawn(async move { Ok(linger(handle).await) }));
+            group.spawn(async move { Ok(linger(handle).await) }).ok();
         }
         act(handle);
         handle.yield_now().await;
