@@ -30,7 +30,7 @@ ci:
 long *STEPS:
     .ci/long {{STEPS}}
 
-# Compare sinbin with its peers in one interleaved run: the README's table (minutes; Linux, valgrind)
+# Compare sinbin with its peers in one interleaved run: the tables of docs/src/benchmarks.md (minutes; Linux, valgrind)
 bench *ARGS:
     cargo bench --package sinbin-tests --bench compare -- {{ARGS}}
 
@@ -51,9 +51,14 @@ talk *ARGS:
     cargo build --release --package sinbin --package sinbin-cli --bin sinbin --example 'talk*'
     cargo run --release --package sinbin --example talk -- {{ARGS}}
 
+# Not counted, although a reader of the whole needs them: step.rs, slab.rs and exec/executor.rs.
 # Count the lines of scheduler, wait tables and timers, comments included; curio's kernel, the model, has 858
 lines:
     @cat core/src/kernel.rs core/src/kernel/task_slot.rs core/src/kernel/queue.rs core/src/kernel/wait_tables.rs core/src/kernel/wait_slot.rs core/src/kernel/timers.rs | wc -l
+
+# Build the book from the pages of docs/src, into target/book (fetches mdbook)
+book:
+    .ci/book
 
 # Prove that the core needs no allocator
 no-alloc:

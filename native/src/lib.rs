@@ -57,7 +57,7 @@ pub use run::{Listen, bind, run, serve};
 pub use server::{Server, Settings, Stopper, Summary};
 pub use sinbin_core::*;
 
-/// Runs the examples of the README as doctests.
+/// Runs the example of the README as a doctest. Those of the pages in docs are doctests of `sinbin-tests`.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -8,6 +8,8 @@
 #![cfg(unix)]
 
 mod blocked;
+#[cfg(doctest)]
+mod book;
 mod children;
 mod client;
 mod command;

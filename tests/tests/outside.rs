@@ -30,6 +30,9 @@ impl Crate {
         let native = fs::canonicalize(format!("{WORKSPACE}/native")).expect("it exists");
         let here = format!("path = {native:?}");
         assert!(manifest.contains("path = \"../sinbin/native\""), "{manifest}");
+        let tutorial =
+            fs::read_to_string(format!("{WORKSPACE}/docs/src/tutorial.md")).expect("there is a tutorial");
+        assert_eq!(block(&tutorial, "toml"), manifest, "the tutorial begins with the same crate");
         let manifest = manifest.replace("path = \"../sinbin/native\"", &here);
 
         let dir = std::env::temp_dir().join(format!("sinbin-outside-{}", std::process::id()));

@@ -242,7 +242,7 @@ fn check_wasm(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => no_component(
             "a core module, where a component is needed",
-            "build it for wasm32-wasip2, or drive it from a host of your own (see embedding.md)",
+            "build it for wasm32-wasip2, or drive it from a host of your own (see docs/src/embedding.md)",
         ),
         [0, b'a', b's', b'm', ..] => {
             no_component("wasm of a version that is not known here", "build it with current tools")

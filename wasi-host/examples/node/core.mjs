@@ -1,6 +1,6 @@
 // Drives the core module, sinbin_core.wasm: node core.mjs GUEST.wasm --listen ADDR:PORT... [-- arguments of the guest]
 //
-// No package is needed for it. Its functions and records stand in the table of its crate, and of embedding.md.
+// No package is needed for it. Its functions and records stand in the table of its crate, and of docs/src/embedding.md.
 
 import { readFile } from 'node:fs/promises';
 

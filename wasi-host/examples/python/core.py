@@ -1,6 +1,6 @@
 """Drives the core module, sinbin_core.wasm: python core.py GUEST.wasm --listen ADDR:PORT... [-- arguments of the guest]
 
-Its functions and records stand in the table of its crate, and of embedding.md.
+Its functions and records stand in the table of its crate, and of docs/src/embedding.md.
 """
 
 import struct
