@@ -1,13 +1,13 @@
-//! Makes a component of a service: its exports are the interface `sinbin:service/guest`, and it imports nothing.
+//! Turns a service into a component that exports the interface `sinbin:service/guest` and imports no functions.
 //!
-//! A service that is a state machine takes one macro, in a crate of type `cdylib` for `wasm32-wasip2`:
+//! For a service that is a state machine, call one macro in a crate of type `cdylib` for `wasm32-wasip2`:
 //!
 //! ```ignore
 //! #![no_std]
 //! sinbin_guest::service!(sinbin_core::echo::Echo, sinbin_arguments::echo);
 //! ```
 //!
-//! One that is an `async fn` takes another:
+//! For a service that is an `async fn`, call another macro:
 //!
 //! ```ignore
 //! sinbin_guest::tasks!(echo);
@@ -24,7 +24,7 @@ mod run;
 pub use cell::Loop;
 pub use run::{compute, machine, tasks};
 
-/// The contract, as wit-bindgen writes it in Rust.
+/// The contract: the bindings that wit-bindgen generates.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
@@ -38,12 +38,12 @@ pub mod bindings {
 #[cfg(target_arch = "wasm32")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The host reports where, by the stack.
+    // The host reports the location by the stack.
     core::arch::wasm32::unreachable()
 }
 
-/// Makes a component of a service that is a state machine: its type, and what makes it of its arguments, a function
-/// of an iterator over `&str` that returns the service, or what is wrong.
+/// Turns a service that is a state machine into a component. The arguments are the type of the service, and a function
+/// that creates the service from an iterator of `&str` arguments, or returns an error message.
 #[macro_export]
 macro_rules! service {
     ($service:ty, $start:expr) => {
@@ -58,7 +58,7 @@ macro_rules! service {
     };
 }
 
-/// Makes a component of an `async fn` that serves a connection. It takes no arguments.
+/// Turns an `async fn` that serves a connection into a component. The service takes no arguments.
 #[macro_export]
 macro_rules! tasks {
     ($serve:expr) => {
@@ -66,7 +66,7 @@ macro_rules! tasks {
     };
 }
 
-/// Makes a component of what starts a loop.
+/// Defines the component of a loop that `$start` creates.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! component {
