@@ -219,7 +219,8 @@ fn a_damaged_cwasm_is_refused_and_in_the_cache_it_is_made_anew() {
     fs::write(&kept, &bent).expect("it can be damaged");
     let server = Server::announced(sinbin_wasi(&args));
     server.client().ask(20);
-    server.logs("cannot use a cached guest: the entry is not what this cache has written; compiling it again");
+    server
+        .logs("cannot use a cached guest: the entry is not what this cache has written; compiling it again");
     assert!(fs::read(&kept).expect("the entry was written again") != bent);
 }
 

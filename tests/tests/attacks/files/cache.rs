@@ -106,7 +106,10 @@ fn an_entry_with_other_content_is_not_run() {
         fs::write(&entry, bytes).expect("a file");
         mode(&entry, 0o600);
         let log = serve(&cache);
-        assert!(log.contains("the entry is not what this cache has written; compiling it again"), "{what}: {log}");
+        assert!(
+            log.contains("the entry is not what this cache has written; compiling it again"),
+            "{what}: {log}"
+        );
         assert_eq!(fs::metadata(&entry).expect("it exists").len(), whole.len() as u64, "{what}");
     }
     // The entry of another guest under the name of this one.
