@@ -202,6 +202,7 @@ impl<S: NativeService> Server<S> {
             peer_limit: PeerLimit::new(settings.max_per_peer),
             dual_stack: settings.dual_stack,
             stopper,
+            stop_waiters: IdMap::new(),
             inbox: None,
             decay: Decay::new(),
         };

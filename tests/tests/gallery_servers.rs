@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use sinbin_tests::{Client, Server, exchange, machine, noise};
+use sinbin_tests::{Chatter, Client, Server, exchange, machine, noise};
 
 fn local(client: &Client) -> SocketAddr {
     client.stream().local_addr().expect("a connected socket")
@@ -175,4 +175,46 @@ fn select_echo_handles_an_exceptional_condition() {
     server.logs(&format!("handling exceptional condition for {peer}: "));
     other.send("b");
     assert_eq!(other.bytes(1), b"b");
+}
+
+#[test]
+fn chat_passes_lines_to_all_others() {
+    let server = Server::example("chat");
+    let mut chatters = Chatter::meet(&server, &["ada", "bob", "cyd"]);
+    chatters[0].says("hello");
+    for other in &mut chatters[1..] {
+        assert_eq!(other.hears(), "ada: hello");
+    }
+    let cyd = chatters.pop().expect("three have met");
+    cyd.leaves();
+    for other in &mut chatters {
+        assert_eq!(other.hears(), "cyd leaves");
+    }
+    // Connections without a request end when the server stops, and the program with them.
+    let ended = server.stop();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn chat_tells_a_slow_reader_how_many_lines_it_missed() {
+    let server = Server::example("chat");
+    let mut chatters = Chatter::meet(&server, &["ada", "bob"]);
+    let long = "x".repeat(500);
+    // More than the buffers of the system can hold: bob does not read meanwhile.
+    for _ in 0..40_000 {
+        chatters[0].says(&long);
+    }
+    chatters[0].says("over");
+    let missed = loop {
+        let line = chatters[1].hears();
+        if line.ends_with("lines missed)") {
+            break line;
+        }
+    };
+    let count: usize = missed
+        .trim_matches(|c: char| !c.is_ascii_digit())
+        .trim_end_matches(" lines missed")
+        .parse()
+        .expect("a number");
+    assert!(count > 0);
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sinbin_tests::{Client, Ended, Running, Server, guest, guests, sinbin_wasi};
+use sinbin_tests::{Chatter, Client, Ended, Running, Server, guest, guests, sinbin_wasi};
 
 /// Starts a service that misbehaves when a client sends a certain word.
 fn unruly(args: &[&str]) -> Server {
@@ -235,6 +235,16 @@ fn a_driven_guest_imports_the_types_of_its_contract_alone() {
             ended.stdout
         );
     }
+}
+
+/// The service of the native example `chat`, compiled for the sandbox.
+#[test]
+fn connections_of_a_guest_share_state() {
+    let server = serve("chat.wasm", &[]);
+    let mut chatters = Chatter::meet(&server, &["ada", "bob", "cyd"]);
+    chatters[1].says("hello");
+    assert_eq!([chatters[0].hears(), chatters[2].hears()], ["bob: hello", "bob: hello"]);
+    assert_eq!(server.stop().code, Some(0));
 }
 
 #[test]

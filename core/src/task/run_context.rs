@@ -1,6 +1,7 @@
 //! The run context, which connects tasks that are `async fn`s with the kernel (in curio, traps). It is open while such
 //! a task runs. A future reaches its host through it, and registers its waits with it.
 
+use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use core::ptr::NonNull;
@@ -48,6 +49,11 @@ pub(crate) trait Ops<'d> {
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
+    /// Stores the connection in `connection`, an `Option` of a type that the host knows.
+    fn adopt(&mut self, connection: &mut dyn Any) -> Result<SourceId, IoError>;
+    /// Returns true if the loop is to stop. Otherwise the running task is woken by name when it is.
+    fn is_stopping(&mut self) -> bool;
+    fn stop(&mut self) -> Result<(), IoError>;
     #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool;
     /// Spawns the task on the loop of `run_context`, if the kernel has a slot for it.

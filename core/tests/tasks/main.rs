@@ -12,6 +12,7 @@
 //! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
+//! | `serving.rs` | serving a listener from within a program, and stopping the loop |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
@@ -45,6 +46,7 @@ mod panicking;
 mod pooling;
 mod programs;
 mod running;
+mod serving;
 mod sharing;
 mod streams;
 mod timing;

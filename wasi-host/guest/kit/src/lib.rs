@@ -22,7 +22,7 @@ mod heap;
 mod run;
 
 pub use cell::Loop;
-pub use run::{compute, machine, tasks};
+pub use run::{compute, machine, tasks, tasks_with};
 
 /// The contract: the bindings that wit-bindgen generates.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
@@ -59,8 +59,27 @@ macro_rules! service {
 }
 
 /// Turns an `async fn` that serves a connection into a component. The service takes no arguments.
+///
+/// Connections share state if the macro gets two functions: one that creates the state from the
+/// [`Handle`](sinbin_core::task::Handle) on the loop, and an `async fn` that serves a connection with a reference to the
+/// state.
+///
+/// ```ignore
+/// sinbin_guest::tasks!(Chat::new, Chat::serve);
+/// ```
 #[macro_export]
 macro_rules! tasks {
+    ($state:expr, $serve:expr) => {
+        $crate::component!(
+            |settings, max_jobs| $crate::tasks_with(
+                $state,
+                async |state, conn| $serve(state, conn).await,
+                settings,
+                max_jobs
+            ),
+            $crate::BoxedJob
+        );
+    };
     ($serve:expr) => {
         $crate::component!(|settings, max_jobs| $crate::tasks($serve, settings, max_jobs), $crate::BoxedJob);
     };

@@ -1,6 +1,7 @@
 //! A common interface of the loops of all services.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -57,6 +58,47 @@ where
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
 {
+    tasks_on(|_| serve, settings, max_jobs)
+}
+
+/// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
+/// on the loop.
+///
+/// # Errors
+///
+/// Fails if the service is given arguments, because it accepts none.
+pub fn tasks_with<T, E>(
+    state: impl FnOnce(Handle<'static>) -> T,
+    serve: impl AsyncFn(&T, Conn<'static>) -> Result<(), E> + 'static,
+    settings: &Settings,
+    max_jobs: u32,
+) -> Result<(Box<dyn Run>, Takes), String>
+where
+    T: 'static,
+    E: 'static,
+{
+    let start = |handle| {
+        let service = Rc::new((state(handle), serve));
+        move |conn| {
+            let service = Rc::clone(&service);
+            async move {
+                let (state, serve) = &*service;
+                serve(state, conn).await
+            }
+        }
+    };
+    tasks_on(start, settings, max_jobs)
+}
+
+fn tasks_on<M, F>(
+    serve: impl FnOnce(Handle<'static>) -> M,
+    settings: &Settings,
+    max_jobs: u32,
+) -> Result<(Box<dyn Run>, Takes), String>
+where
+    M: Fn(Conn<'static>) -> F + 'static,
+    F: Future + 'static,
+{
     if let Some(argument) = settings.arguments.first() {
         let mut error = String::from("this service takes no arguments, but got ");
         error.push_str(argument);
@@ -66,7 +108,7 @@ where
     let handle = Handle::new(Box::leak(Box::new(RunContext::new(&NoWakers))));
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
-    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve);
+    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle));
     let (run, takes) = start.begin(service);
     Ok((Box::new(run), convert::takes(takes)))
 }
