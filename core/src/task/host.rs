@@ -217,6 +217,11 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         Cx::wake(self, task)
     }
 
+    #[cfg(not(feature = "alloc"))]
+    fn wake_all(&mut self) {
+        self.kernel.wake_every_task();
+    }
+
     fn cancel(&mut self, task: TaskId) -> bool {
         Cx::cancel(self, task)
     }

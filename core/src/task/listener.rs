@@ -126,9 +126,8 @@ impl<'d> Handle<'d> {
     ///
     /// Fails with the host's error if it can't listen: [`IoError::Unsupported`] if tasks may not listen.
     pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
-        let none = SourceId::from_bits(u64::MAX);
         let listening = self.run_context().with(|ops| ops.listen(address))?;
-        let (source, bound) = listening.map_err(|error| Error::of(Op::Listen, none, error))?;
+        let (source, bound) = listening.map_err(|error| Error::Address { op: Op::Listen, address, error })?;
         Ok(Listener::new(self, source, bound))
     }
 }

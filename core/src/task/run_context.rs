@@ -18,7 +18,7 @@ use crate::kernel::instant::Instant;
 use crate::kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::task::alarms::Alarms;
-use crate::task::deferred::{Deferred, DeferredQueue};
+use crate::task::deferred::{Deferred, DeferredQueue, defer};
 use crate::task::error::WaitError;
 use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
@@ -59,6 +59,8 @@ pub(crate) trait Ops<'d> {
     /// Spawns the task on the loop of `run_context`, if the kernel has a slot for it.
     fn spawn(&mut self, run_context: &'d RunContext<'d>, task: &mut Option<Owned<'d>>) -> TaskId;
     fn wake(&mut self, task: TaskId) -> bool;
+    #[cfg(not(feature = "alloc"))]
+    fn wake_all(&mut self);
     fn cancel(&mut self, task: TaskId) -> bool;
     fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full>;
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
@@ -81,6 +83,11 @@ impl Deferred {
             }
             Self::GiveBack(block) => {
                 ops.give_back(block);
+                true
+            }
+            #[cfg(not(feature = "alloc"))]
+            Self::WakeAll => {
+                ops.wake_all();
                 true
             }
         }
@@ -330,7 +337,7 @@ impl<'d> RunContext<'d> {
         self.left.replace(left);
         // A task that was ended within a callback defers its operations to the end of that callback.
         let within = self.deferred.replace(deferred);
-        self.deferred.borrow_mut().extend(within);
+        within.into_iter().for_each(|what| defer(&mut self.deferred.borrow_mut(), what));
         self.has_deferred.set(!self.deferred.borrow().is_empty());
         self.mark_suspended(false);
     }
@@ -358,7 +365,7 @@ impl<'d> RunContext<'d> {
     fn defer(&self, what: Deferred) -> bool {
         let is_taken = self.is_entered();
         if is_taken {
-            self.deferred.borrow_mut().extend([what]);
+            defer(&mut self.deferred.borrow_mut(), what);
             self.has_deferred.set(true);
         }
         is_taken
