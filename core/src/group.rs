@@ -53,11 +53,18 @@
 //! }
 //! ```
 //!
+//! | for | use |
+//! | --- | --- |
+//! | tasks that must not outlive a block, and fail together | [`scope`] |
+//! | such tasks, whose results are needed one by one | [`Group`] |
+//! | tasks whose failures affect no other, with a limit: the connections of a server | [`JoinSet`] |
+//!
 //! A [failure](Failed) contains the id of the task, its name, and where it was spawned. Cancelled tasks are notified
 //! once, and may clean up; [`Group::join`] and [`scope`] wait for that. Without a heap (feature `alloc`), a
 //! [`Pool`](crate::task::Pool) contains the slots for the tasks, [`Group::start`] spawns tasks that were put there, and
 //! a group has at most [`MAX_CHILDREN`] tasks at a time.
 
+mod join_set;
 mod members;
 
 use core::cell::Cell;
@@ -66,6 +73,7 @@ use core::pin::pin;
 use core::task::{Context, Poll, ready};
 
 use self::members::{Member, Members, Waits};
+pub use crate::group::join_set::{JoinSet, Place};
 use crate::kernel::id::TaskId;
 pub use crate::task::error::group::{Cause, Failed, MAX_CHILDREN, Other, Others};
 use crate::task::error::{JoinErrorKind, SpawnError, WaitError};

@@ -83,7 +83,7 @@ mod condition;
 mod event;
 mod lock;
 pub mod order;
-mod permits;
+pub(crate) mod permits;
 mod queue;
 mod semaphore;
 

@@ -77,7 +77,7 @@ impl<'d, R> Members<'d, R> {
         Self { handle, table: RefCell::new(Table::new()), list: MemberList::new() }
     }
 
-    /// Returns the list; `None` if there has been no member.
+    /// Returns the list; `None` if there has been no member and no wait.
     #[cfg(feature = "alloc")]
     fn list(&self) -> Option<&MemberList> {
         Some(self.list.get()?)
@@ -86,6 +86,17 @@ impl<'d, R> Members<'d, R> {
     #[cfg(not(feature = "alloc"))]
     const fn list(&self) -> Option<&MemberList> {
         Some(&self.list)
+    }
+
+    /// Returns the list, which is created with the first member or wait.
+    #[cfg(feature = "alloc")]
+    fn list_or_new(&self) -> &Rc<MemberList> {
+        self.list.get_or_init(|| Rc::new(MemberList::new()))
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    const fn list_or_new(&self) -> &MemberList {
+        &self.list
     }
 
     /// Returns the number of members, including those that have ended and were not taken.
@@ -108,10 +119,7 @@ impl<'d, R> Members<'d, R> {
     /// Adds a member that was spawned, and returns its id. The table must not be full.
     pub(super) fn add(&self, task: JoinHandle<'d, R>) -> TaskId {
         let id = task.task();
-        #[cfg(feature = "alloc")]
-        let list = self.list.get_or_init(|| Rc::new(MemberList::new()));
-        #[cfg(not(feature = "alloc"))]
-        let list = &self.list;
+        let list = self.list_or_new();
         let index = list.add();
         if task.is_over() {
             // The caller started one task with the handle of another, which has ended already.
@@ -121,6 +129,8 @@ impl<'d, R> Members<'d, R> {
         } else {
             #[cfg(feature = "alloc")]
             task.head().enter_group(list, index);
+            #[cfg(not(feature = "alloc"))]
+            task.head().joiner.set(list.waiter().map_or(Joiner::None, Joiner::Task));
         }
         let mut table = self.table.borrow_mut();
         match table.get_mut(index as usize) {
@@ -161,14 +171,15 @@ impl<'d, R> Members<'d, R> {
         self.poll_wait(context, waits).map(Err)
     }
 
-    /// Waits for the end of a member; at least one member must run. Returns pending, unless the running task can't wait,
+    /// Waits for the end of a member, of which none has ended; without members, for the end of one that another task, or
+    /// another future of this one, adds. Returns pending, unless the running task can't wait,
     /// is a member itself, or another task waits.
     pub(super) fn poll_wait(&self, context: &Context<'_>, waits: &Waits<'_, 'd, R>) -> Poll<WaitError> {
         let current = match self.handle.current() {
             Ok(current) => current,
             Err(refused) => return Poll::Ready(refused),
         };
-        let Some(list) = self.list() else { return Poll::Pending };
+        let list = self.list_or_new();
         let table = self.table.borrow();
         if !list.is_outsider(current) {
             if running(list, &table).any(|member| member.task() == current) {
@@ -238,7 +249,7 @@ impl<'a, 'd, R> Waits<'a, 'd, R> {
     /// Records that the future waits. Returns false if another task waits already.
     fn begin(&self, list: &MemberList, task: TaskId) -> bool {
         if self.has_begun.get() {
-            return list.is_waited_for_by(task);
+            return list.waiter() == Some(task);
         }
         self.has_begun.set(list.begin_wait(task));
         self.has_begun.get()

@@ -124,6 +124,11 @@ impl MemberList {
         (next != NONE).then_some(next)
     }
 
+    /// Returns the task that waits for the group.
+    pub(crate) fn waiter(&self) -> Option<TaskId> {
+        self.0.borrow().waiter
+    }
+
     /// Records that a future of `task` begins to wait for the group. Returns false if another task waits already.
     pub(crate) fn begin_wait(&self, task: TaskId) -> bool {
         let state = &mut *self.0.borrow_mut();
@@ -133,11 +138,6 @@ impl MemberList {
             state.waits += 1;
         }
         may_wait
-    }
-
-    /// Returns true if a future that has begun to wait was polled by the task that it began to wait in.
-    pub(crate) fn is_waited_for_by(&self, task: TaskId) -> bool {
-        self.0.borrow().waiter == Some(task)
     }
 
     /// Records that a future has ended its wait. Returns true if none waits any longer.

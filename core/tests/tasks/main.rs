@@ -15,6 +15,7 @@
 //! | `offering.rs` | hosts that offer little: an error to the task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
+//! | `collecting.rs` | sets of tasks whose results are collected one by one |
 //! | `pooling.rs` | places for futures, which end somewhere, and groups whose tasks come out of them |
 //! | `nesting.rs` | loops within tasks of the same loop, wherever the user's code is called |
 //! | `programs.rs`, `oracle.rs` | random programs of scopes, timeouts, shields and cancels, and what must hold of them |
@@ -33,6 +34,7 @@ mod support;
 
 mod borders;
 mod cancelling;
+mod collecting;
 mod connecting;
 mod grouping;
 mod hosting;
