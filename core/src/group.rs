@@ -174,9 +174,8 @@ impl<'d, T, E> Group<'d, T, E> {
         }
     }
 
-    /// Waits for the next task to end, and returns its result. Results come in the order in which the tasks ended.
-    /// (Without a heap, of several tasks that ended since the last call, the one that was spawned first comes first.)
-    /// Returns `None` if the group has no tasks. Cancelled tasks are skipped. O(1), except for the first wait of a task,
+    /// Waits for the next task to end, and returns its result. Results come in the order in which the tasks ended. Returns
+    /// `None` if the group has no tasks. Cancelled tasks are skipped. O(1), except for the first wait of a task,
     /// which is O(n) in the number of tasks.
     ///
     /// # Errors

@@ -201,18 +201,24 @@ impl<'d, R> Members<'d, R> {
         Poll::Ready(refused)
     }
 
-    /// Looks which members have ended.
+    /// Looks which members have ended, and records their ends in the order in which they came.
     #[cfg(not(feature = "alloc"))]
     fn notice_ends(&self) {
         let table = self.table.borrow();
-        let mut next = self.list.next_running(None);
-        while let Some(index) = next {
-            next = self.list.next_running(Some(index));
-            if table[index as usize].as_ref().is_none_or(|member| member.0.is_over()) {
-                self.list.end(index);
-            }
+        let age = |index: u32| {
+            let Member(task) = table.get(index as usize)?.as_ref()?;
+            task.is_over().then(|| self.handle.run_context().ends_since(task.head().end_number.get()))
+        };
+        while let Some((_, index)) = indexes(&self.list).filter_map(|index| Some((age(index)?, index))).max()
+        {
+            self.list.end(index);
         }
     }
+}
+
+/// Returns the indexes of the members that run, in the order in which they were added.
+fn indexes(list: &MemberList) -> impl Iterator<Item = u32> {
+    core::iter::successors(list.next_running(None), |index| list.next_running(Some(*index)))
 }
 
 /// Returns the members that run, in the order in which they were added.
@@ -220,8 +226,7 @@ fn running<'a, 'd, R>(
     list: &'a MemberList,
     table: &'a [Option<Member<'d, R>>],
 ) -> impl Iterator<Item = &'a Member<'d, R>> {
-    let indexes = core::iter::successors(list.next_running(None), |index| list.next_running(Some(*index)));
-    indexes.filter_map(|index| table.get(index as usize)?.as_ref())
+    indexes(list).filter_map(|index| table.get(index as usize)?.as_ref())
 }
 
 impl<R> Drop for Members<'_, R> {

@@ -68,6 +68,9 @@ pub struct TaskHeader {
     /// The list of the group that is the joiner. It is taken before the slot is free, and so needs no drop.
     #[cfg(feature = "alloc")]
     group: ManuallyDrop<Cell<Option<alloc::rc::Rc<MemberList>>>>,
+    /// The number of the task's end among those of its loop: see [`RunContext::end_number`](crate::task::RunContext).
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) end_number: Cell<u32>,
     spawned: Cell<&'static Location<'static>>,
     /// The index of this slot in its pool, and of the next free slot.
     pub(crate) index: Cell<u32>,
@@ -95,6 +98,8 @@ impl TaskHeader {
             joiner: Cell::new(Joiner::None),
             #[cfg(feature = "alloc")]
             group: ManuallyDrop::new(Cell::new(None)),
+            #[cfg(not(feature = "alloc"))]
+            end_number: Cell::new(0),
             spawned: Cell::new(spawned),
             index: Cell::new(NONE),
             next: Cell::new(NONE),
