@@ -53,16 +53,27 @@
 //! }
 //! ```
 //!
+//! | for | use |
+//! | --- | --- |
+//! | tasks that must not outlive a block, and fail together | [`scope`] |
+//! | such tasks, whose results are needed one by one | [`Group`] |
+//! | tasks whose failures affect no other, with a limit: the connections of a server | [`JoinSet`] |
+//!
 //! A [failure](Failed) contains the id of the task, its name, and where it was spawned. Cancelled tasks are notified
 //! once, and may clean up; [`Group::join`] and [`scope`] wait for that. Without a heap (feature `alloc`), a
 //! [`Pool`](crate::task::Pool) contains the slots for the tasks, [`Group::start`] spawns tasks that were put there, and
 //! a group has at most [`MAX_CHILDREN`] tasks at a time.
 
-use core::cell::{Cell, RefCell};
+mod join_set;
+mod members;
+
+use core::cell::Cell;
 use core::future::poll_fn;
 use core::pin::pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 
+use self::members::{Member, Members, Waits};
+pub use crate::group::join_set::{JoinSet, Place};
 use crate::kernel::id::TaskId;
 #[cfg(feature = "alloc")]
 use crate::task::error::SpawnError;
@@ -72,42 +83,28 @@ use crate::task::handle::{Handle, begin};
 use crate::task::join::JoinHandle;
 use crate::task::start::Async;
 
-#[cfg(feature = "alloc")]
-type Children<'d, T, E> = alloc::vec::Vec<Child<'d, T, E>>;
-#[cfg(not(feature = "alloc"))]
-type Children<'d, T, E> = heapless::Vec<Child<'d, T, E>, MAX_CHILDREN>;
-
 /// Tasks that end together. See [the module](self). Prefer [`scope`], which can't leave tasks behind.
 pub struct Group<'d, T, E> {
-    handle: Handle<'d>,
-    children: RefCell<Children<'d, T, E>>,
+    members: Members<'d, Result<T, E>>,
     /// True if a task has failed, or the group was cancelled: all tasks are cancelled.
     over: Cell<bool>,
 }
 
-/// A task of a group, which ends when the group is dropped.
-struct Child<'d, T, E>(JoinHandle<'d, Result<T, E>>);
-
-impl<T, E> Drop for Child<'_, T, E> {
-    fn drop(&mut self) {
-        self.0.cut_off();
-    }
-}
-
-impl<T, E> Child<'_, T, E> {
-    fn failed(&self, cause: Cause<E>) -> Ended<T, E> {
-        let Self(task) = self;
-        Ended::Failed(Other { task: task.task(), label: task.label(), cause, was_told: task.was_told() })
-    }
-
-    /// Returns the way in which the task ended, if it has.
-    fn end(&self) -> Option<Ended<T, E>> {
-        Some(match self.0.end()? {
-            Ok(Ok(output)) => Ended::Well(output),
-            Ok(Err(error)) => self.failed(Cause::Error(error)),
-            Err(JoinErrorKind::Panicked) => self.failed(Cause::Panicked),
-            Err(_) => Ended::Cancelled,
+/// Returns the way in which the task ended.
+fn ended<T, E>(member: &Member<'_, Result<T, E>>) -> Ended<T, E> {
+    let failed = |cause| {
+        Ended::Failed(Other {
+            task: member.task(),
+            label: member.label(),
+            cause,
+            was_told: member.was_told(),
         })
+    };
+    match member.end() {
+        Ok(Ok(output)) => Ended::Well(output),
+        Ok(Err(error)) => failed(Cause::Error(error)),
+        Err(JoinErrorKind::Panicked) => failed(Cause::Panicked),
+        Err(_) => Ended::Cancelled,
     }
 }
 
@@ -122,19 +119,19 @@ impl<'d, T, E> Group<'d, T, E> {
     /// Creates a group without tasks.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
-        Self { handle, children: RefCell::new(Children::new()), over: Cell::new(false) }
+        Self { members: Members::new(handle), over: Cell::new(false) }
     }
 
     /// Returns the loop that the tasks run on.
     #[must_use]
     pub const fn handle(&self) -> Handle<'d> {
-        self.handle
+        self.members.handle
     }
 
-    /// Returns the number of tasks in the group.
+    /// Returns the number of tasks in the group, including those that have ended and whose results were not taken.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.children.borrow().len()
+        self.members.len()
     }
 
     /// Returns true if the group has no tasks.
@@ -143,7 +140,7 @@ impl<'d, T, E> Group<'d, T, E> {
         self.len() == 0
     }
 
-    /// Spawns a task of the group on the heap.
+    /// Spawns a task of the group on the heap. O(1), as is its end.
     ///
     /// # Errors
     ///
@@ -154,10 +151,8 @@ impl<'d, T, E> Group<'d, T, E> {
         if self.over.get() {
             return Err(SpawnError);
         }
-        let child = self.handle.spawn(future)?;
-        let task = child.task();
-        self.children.borrow_mut().push(Child(child));
-        Ok(task)
+        let task = self.handle().spawn(future)?;
+        Ok(self.members.add(task))
     }
 
     /// Spawns a task that was put into a [`Pool`](crate::task::Pool).
@@ -169,29 +164,29 @@ impl<'d, T, E> Group<'d, T, E> {
         &self,
         (task, child): (Async<'d>, JoinHandle<'d, Result<T, E>>),
     ) -> Result<TaskId, (Async<'d>, JoinHandle<'d, Result<T, E>>)> {
-        let mut children = self.children.borrow_mut();
-        if self.over.get() || (cfg!(not(feature = "alloc")) && children.len() >= MAX_CHILDREN) {
+        if self.over.get() || self.members.is_full() {
             return Err((task, child));
         }
-        match self.handle.start(task) {
+        match self.handle().start(task) {
             Ok(id) => {
-                children.extend([Child(child)]);
+                self.members.add(child);
                 Ok(id)
             }
             Err(TrySpawnError(task)) => Err((task, child)),
         }
     }
 
-    /// Waits for the next task to end, and returns its result. Of several tasks that have ended, the one that was
-    /// spawned first comes first. Returns `None` if the group has no tasks. Cancelled tasks are skipped. O(n) in the
-    /// number of tasks.
+    /// Waits for the next task to end, and returns its result. Results come in the order in which the tasks ended. Returns
+    /// `None` if the group has no tasks. Cancelled tasks are skipped. O(1), except for the first wait of a task,
+    /// which is O(n) in the number of tasks.
     ///
     /// # Errors
     ///
     /// Fails with the failure of the task; the others are cancelled in that case. Fails with [`WaitError::Busy`] if
     /// another task already waits for the group, or if the caller is a task of the group itself.
     pub async fn next(&self) -> Option<Result<T, Failed<E>>> {
-        let next = poll_fn(|context| self.poll_next(context)).await?;
+        let waits = Waits::new(&self.members);
+        let next = poll_fn(|context| self.poll_next(context, &waits)).await?;
         Some(next.map_err(|stopped| {
             self.cancel();
             self.failed(stopped)
@@ -215,26 +210,16 @@ impl<'d, T, E> Group<'d, T, E> {
     }
 
     /// Waits until all tasks have ended, without taking their results: these remain available to [`next`](Self::next),
-    /// [`join`](Self::join), or the scope. O(n) in the number of tasks.
+    /// [`join`](Self::join), or the scope. O(1) for each end that it waits for, except for the first wait of a task, which
+    /// is O(n) in the number of tasks.
     ///
     /// # Errors
     ///
     /// Returns a [`WaitError`] if the task must not wait; [`WaitError::Busy`] also if another task waits for the group.
     pub async fn ended(&self) -> Result<(), WaitError> {
-        begin(self.handle).await?;
-        poll_fn(|context| {
-            let mut is_over = true;
-            for Child(child) in self.children.borrow().iter().filter(|Child(child)| !child.is_over()) {
-                is_over = false;
-                match child.poll_wait(context) {
-                    Poll::Pending => {}
-                    Poll::Ready(JoinErrorKind::Wait(refused)) => return Poll::Ready(Err(refused)),
-                    Poll::Ready(_) => return Poll::Ready(Err(WaitError::Busy)),
-                }
-            }
-            if is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await
+        begin(self.handle()).await?;
+        let waits = Waits::new(&self.members);
+        poll_fn(|context| self.members.poll_all_ended(context, &waits)).await
     }
 
     /// Cancels all tasks, once. The tasks may clean up, and their ends can still be waited for. New tasks are rejected.
@@ -242,9 +227,7 @@ impl<'d, T, E> Group<'d, T, E> {
         if self.over.replace(true) {
             return;
         }
-        for Child(child) in self.children.borrow().iter() {
-            child.cancel();
-        }
+        self.members.cancel_all();
     }
 
     /// Waits for the ends of all tasks, cancelled or not, and returns their failures. Returns at once if the running
@@ -252,7 +235,8 @@ impl<'d, T, E> Group<'d, T, E> {
     async fn settle(&self) -> Others<E> {
         let mut others = Others::new();
         let all = async {
-            while let Some(ended) = poll_fn(|context| self.poll_next(context)).await {
+            let waits = Waits::new(&self.members);
+            while let Some(ended) = poll_fn(|context| self.poll_next(context, &waits)).await {
                 match ended {
                     Ok(_) => {}
                     // `others` has the capacity: a cancelled group accepts no more tasks.
@@ -261,19 +245,14 @@ impl<'d, T, E> Group<'d, T, E> {
                 }
             }
         };
-        self.handle.shield(all).await;
+        self.handle().shield(all).await;
         others
     }
 
     /// Removes the first task that has ended, and returns its result. Cancelled tasks are removed and skipped.
     fn take_ended(&self) -> Option<Result<T, Other<E>>> {
         loop {
-            let children = self.children.borrow();
-            let (at, ended) = children.iter().enumerate().find_map(|(at, child)| Some((at, child.end()?)))?;
-            drop(children);
-            let child = self.children.borrow_mut().remove(at);
-            drop(child);
-            match ended {
+            match ended(&self.members.take_ended()?) {
                 Ended::Well(output) => return Some(Ok(output)),
                 Ended::Failed(other) => return Some(Err(other)),
                 Ended::Cancelled => {}
@@ -281,25 +260,19 @@ impl<'d, T, E> Group<'d, T, E> {
         }
     }
 
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<T, Stopped<E>>>> {
+    fn poll_next(
+        &self,
+        context: &Context<'_>,
+        waits: &Waits<'_, 'd, Result<T, E>>,
+    ) -> Poll<Option<Result<T, Stopped<E>>>> {
         if let Some(ended) = self.take_ended() {
             return Poll::Ready(Some(ended.map_err(Stopped::Failed)));
         }
-        let children = self.children.borrow();
-        if children.is_empty() {
+        if self.is_empty() {
             return Poll::Ready(None);
         }
-        for Child(child) in children.iter() {
-            match child.poll_end(context) {
-                Poll::Pending => {}
-                Poll::Ready(Err(JoinErrorKind::Wait(refused))) => {
-                    return Poll::Ready(Some(Err(Stopped::Wait(refused))));
-                }
-                // Another task waits for this child, or for the group. No child has ended, as was checked before.
-                Poll::Ready(_) => return Poll::Ready(Some(Err(Stopped::Wait(WaitError::Busy)))),
-            }
-        }
-        Poll::Pending
+        let refused = ready!(self.members.poll_wait(context, waits));
+        Poll::Ready(Some(Err(Stopped::Wait(refused))))
     }
 
     fn failed(&self, stopped: Stopped<E>) -> Failed<E> {
@@ -312,18 +285,22 @@ impl<'d, T, E> Group<'d, T, E> {
     /// Creates a failure of the group's own task.
     fn own(&self, cause: Cause<E>) -> Failed<E> {
         let nobody = TaskId::from_bits(u64::MAX);
-        let task = self.handle.current().unwrap_or(nobody);
+        let task = self.handle().current().unwrap_or(nobody);
         Failed { task, label: None, cause, others: Others::new() }
     }
 
     /// Checks the group after the body of a scope was polled. Returns ready with a failure if the body is to be
     /// dropped.
-    fn poll_beside_body(&self, context: &Context<'_>) -> Poll<Failed<E>> {
+    fn poll_beside_body(
+        &self,
+        context: &Context<'_>,
+        waits: &Waits<'_, 'd, Result<T, E>>,
+    ) -> Poll<Failed<E>> {
         if self.over.get() {
             // The ends of cancelled tasks are no reason to interrupt the body.
             return Poll::Pending;
         }
-        let run_context = self.handle.run_context();
+        let run_context = self.handle().run_context();
         // The body has been notified of its task's cancellation, or will be at its next operation. It continues, so
         // that it can clean up.
         let goes_on = run_context.is_cancelled() && run_context.was_told();
@@ -336,7 +313,7 @@ impl<'d, T, E> Group<'d, T, E> {
             self.cancel();
             return Poll::Pending;
         }
-        match self.poll_next(context) {
+        match self.poll_next(context, waits) {
             Poll::Ready(Some(Err(stopped))) => Poll::Ready(self.failed(stopped)),
             _ => Poll::Pending,
         }
@@ -386,11 +363,12 @@ pub async fn scope<'d, R, T: 'd, E: 'd>(
     let group = Group::new(handle);
     let ended = {
         let mut body = pin!(body(&group));
+        let waits = Waits::new(&group.members);
         poll_fn(|context| {
             if let Poll::Ready(ended) = body.as_mut().poll(context) {
                 return Poll::Ready(Ok(ended));
             }
-            group.poll_beside_body(context).map(Err)
+            group.poll_beside_body(context, &waits).map(Err)
         })
         .await
     };

@@ -4,8 +4,12 @@
 //! | --- | --- |
 //! | a value that one task has at a time | [`Lock`] |
 //! | several such values, without deadlocks | [`order`] |
+//! | a value that many tasks read, and one changes at a time | [`RwLock`] |
 //! | waiting until a value satisfies a condition | [`Condition`] |
 //! | passing values from task to task | [`Channel`] |
+//! | passing a single value, such as a reply | [`Oneshot`] |
+//! | passing each value to several tasks | [`Broadcast`] |
+//! | following the latest state of a value | [`Watch`] |
 //! | signalling an event, once or repeatedly | [`Event`] |
 //! | a limit on concurrent tasks | [`Semaphore`] |
 //! | a point that several tasks pass together | [`Barrier`] |
@@ -78,19 +82,27 @@
 //!   a [`Guard`], wakes no task.) Between threads use a channel of another crate; its wakers work in tasks.
 
 mod barrier;
+mod broadcast;
 mod channel;
 mod condition;
 mod event;
 mod lock;
+mod oneshot;
 pub mod order;
-mod permits;
+pub(crate) mod permits;
 mod queue;
+mod rw_lock;
 mod semaphore;
+mod watch;
 
 pub use crate::task::error::sync::{PermitError, RecvError, SendError};
 pub use barrier::Barrier;
+pub use broadcast::{Broadcast, BroadcastReceiver};
 pub use channel::Channel;
 pub use condition::Condition;
 pub use event::Event;
 pub use lock::{Guard, Lock};
+pub use oneshot::{Oneshot, OneshotSender};
+pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
+pub use watch::{Watch, WatchReceiver};

@@ -66,6 +66,7 @@ pub(crate) mod host;
 pub(crate) mod join;
 mod kept;
 pub(crate) mod listener;
+pub(crate) mod member_list;
 mod named;
 mod offload;
 pub(crate) mod pool;

@@ -159,6 +159,8 @@ pub enum Error {
     Task(JoinError),
     /// The channel is closed.
     Closed,
+    /// A receiver was too slow, and missed this number of messages.
+    Lagged(u64),
     /// A job has no result.
     Job(JobError),
     /// A time limit has expired.
@@ -222,6 +224,7 @@ impl fmt::Display for Error {
             Self::Wait(refused) => refused.fmt(f),
             Self::Task(error) => error.fmt(f),
             Self::Closed => f.write_str("the channel is closed"),
+            Self::Lagged(missed) => write!(f, "the receiver was too slow and missed {missed} messages"),
             Self::Job(lost) => lost.fmt(f),
             Self::Elapsed => Elapsed.fmt(f),
         }
@@ -243,7 +246,7 @@ impl From<Error> for std::io::Error {
             Error::Wait(WaitError::Full) => Kind::OutOfMemory,
             Error::Closed => Kind::BrokenPipe,
             Error::Elapsed => Kind::TimedOut,
-            Error::Wait(_) | Error::Task(_) | Error::Job(_) => Kind::Other,
+            Error::Wait(_) | Error::Task(_) | Error::Job(_) | Error::Lagged(_) => Kind::Other,
         };
         Self::new(kind, error)
     }

@@ -10,7 +10,7 @@ use crate::kernel::id::TaskId;
 use crate::kernel::step::ExpectedWaker;
 use crate::task::error::{JoinError, JoinErrorKind};
 use crate::task::handle::Handle;
-use crate::task::slot::{Outcome, Side, Slot, Stage, TaskHeader};
+use crate::task::slot::{Joiner, Outcome, Side, Slot, Stage, TaskHeader};
 use crate::task::task_ref::TaskRef;
 
 /// A handle on a task, to wait for its end or to cancel it. Dropping the handle does not affect the task; if the task
@@ -83,6 +83,11 @@ impl<'d, T> JoinHandle<'d, T> {
         }
     }
 
+    /// Returns the slot's head, by which groups keep track of the task.
+    pub(crate) fn head(&self) -> &TaskHeader {
+        self.slot.head()
+    }
+
     /// Returns true if the task was notified of its cancellation before it ended.
     pub(crate) fn was_told(&self) -> bool {
         self.slot.head().was_told()
@@ -111,29 +116,26 @@ impl<'d, T> JoinHandle<'d, T> {
     }
 
     /// Returns the result, if the task has ended; otherwise the running task becomes the one that waits for it.
-    pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, JoinErrorKind>> {
-        match self.end() {
-            Some(end) => Poll::Ready(end),
-            None => self.poll_wait(context).map(Err),
+    fn poll_end(&self, context: &Context<'_>) -> Poll<Result<T, JoinErrorKind>> {
+        if let Some(end) = self.end() {
+            return Poll::Ready(end);
         }
-    }
-
-    /// Waits for the end of the task, which has not ended. Returns pending, unless the running task can't wait.
-    pub(crate) fn poll_wait(&self, context: &Context<'_>) -> Poll<JoinErrorKind> {
         let (head, run_context) = (self.slot.head(), self.handle.run_context());
         let current = match self.handle.current() {
             Ok(current) => current,
-            Err(refused) => return Poll::Ready(JoinErrorKind::Wait(refused)),
+            Err(refused) => return Poll::Ready(Err(JoinErrorKind::Wait(refused))),
         };
         if current == self.task() {
-            return Poll::Ready(JoinErrorKind::Itself);
+            return Poll::Ready(Err(JoinErrorKind::Itself));
         }
-        if head.joiner.get().is_some_and(|joiner| joiner != current) {
-            return Poll::Ready(JoinErrorKind::Busy);
+        match head.joiner.get() {
+            Joiner::None => {}
+            Joiner::Task(joiner) if joiner == current => {}
+            _ => return Poll::Ready(Err(JoinErrorKind::Busy)),
         }
-        head.joiner.set(Some(current));
+        head.joiner.set(Joiner::Task(current));
         let refused = ready!(run_context.leave_named(ExpectedWaker::Task(self.task()), context));
-        Poll::Ready(JoinErrorKind::Wait(refused))
+        Poll::Ready(Err(JoinErrorKind::Wait(refused)))
     }
 }
 
@@ -143,7 +145,7 @@ struct Unjoin<'a>(&'a TaskHeader);
 
 impl Drop for Unjoin<'_> {
     fn drop(&mut self) {
-        self.0.joiner.set(None);
+        self.0.joiner.set(Joiner::None);
     }
 }
 

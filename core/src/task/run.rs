@@ -92,7 +92,9 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
 
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         self.drop_future(cx, Stage::Cancelled);
-        if let Some(joiner) = self.body.head().joiner.take() {
+        #[cfg(not(feature = "alloc"))]
+        self.body.head().end_number.set(self.handle.run_context().end_number());
+        if let Some(joiner) = self.body.head().take_joiner() {
             cx.wake(joiner);
         }
     }

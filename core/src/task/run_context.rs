@@ -159,6 +159,9 @@ pub struct RunContext<'d> {
     deferred: RefCell<DeferredQueue>,
     /// True if `deferred` is not empty.
     has_deferred: Cell<bool>,
+    /// The number of tasks that have ended, which may wrap around.
+    #[cfg(not(feature = "alloc"))]
+    ends: Cell<u32>,
 }
 
 /// The waits that the running task has registered.
@@ -206,7 +209,22 @@ impl<'d> RunContext<'d> {
             alarms: RefCell::new(Alarms::new()),
             deferred: RefCell::new(DeferredQueue::new()),
             has_deferred: Cell::new(false),
+            #[cfg(not(feature = "alloc"))]
+            ends: Cell::new(0),
         }
+    }
+
+    /// Counts the end of a task, and returns its number. Groups without a heap sort ends by it.
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) fn end_number(&self) -> u32 {
+        self.ends.set(self.ends.get().wrapping_add(1));
+        self.ends.get()
+    }
+
+    /// Returns the number of tasks that ended after the one with this number.
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) fn ends_since(&self, number: u32) -> u32 {
+        self.ends.get().wrapping_sub(number)
     }
 
     /// Returns true if a step is in progress. User code can run a loop with this run context anywhere, even within such

@@ -10,6 +10,8 @@ use core::task::{Context, Poll};
 use crate::exec::label::Label;
 use crate::kernel::id::TaskId;
 use crate::kernel::slab::NONE;
+#[cfg(feature = "alloc")]
+use crate::task::member_list::MemberList;
 use crate::task::report::{UnjoinedFailure, failure, name_of};
 use crate::task::wakers::{Source, WakerState};
 
@@ -61,12 +63,29 @@ pub struct TaskHeader {
     pub(crate) notice: Cell<Notice>,
     has: [Cell<bool>; 2],
     pub(crate) caller: WakerState,
-    /// The task that waits for the end.
-    pub(crate) joiner: Cell<Option<TaskId>>,
+    /// The party that waits for the end.
+    pub(crate) joiner: Cell<Joiner>,
+    /// The list of the group that is the joiner. It is taken before the slot is free, and so needs no drop.
+    #[cfg(feature = "alloc")]
+    group: ManuallyDrop<Cell<Option<alloc::rc::Rc<MemberList>>>>,
+    /// The number of the task's end among those of its loop: see [`RunContext::end_number`](crate::task::RunContext).
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) end_number: Cell<u32>,
     spawned: Cell<&'static Location<'static>>,
     /// The index of this slot in its pool, and of the next free slot.
     pub(crate) index: Cell<u32>,
     pub(crate) next: Cell<u32>,
+}
+
+/// The party that waits for the end of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Joiner {
+    None,
+    /// This task, which is woken by the end.
+    Task(TaskId),
+    /// The group that the task is a member of, at this index of the group's list.
+    #[cfg(feature = "alloc")]
+    Group(u32),
 }
 
 impl TaskHeader {
@@ -76,11 +95,46 @@ impl TaskHeader {
             notice: Cell::new(Notice::None),
             has: [Cell::new(true), Cell::new(true)],
             caller: WakerState::new(),
-            joiner: Cell::new(None),
+            joiner: Cell::new(Joiner::None),
+            #[cfg(feature = "alloc")]
+            group: ManuallyDrop::new(Cell::new(None)),
+            #[cfg(not(feature = "alloc"))]
+            end_number: Cell::new(0),
             spawned: Cell::new(spawned),
             index: Cell::new(NONE),
             next: Cell::new(NONE),
         }
+    }
+
+    /// Makes the task a member of a group until it ends.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn enter_group(&self, list: &alloc::rc::Rc<MemberList>, index: u32) {
+        self.group.set(Some(alloc::rc::Rc::clone(list)));
+        self.joiner.set(Joiner::Group(index));
+    }
+
+    /// Ends the membership in a group without a note in the group's list.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn leave_group(&self) {
+        self.joiner.set(Joiner::None);
+        self.group.set(None);
+    }
+
+    /// Records the end of the task in its group's list, if the task is a member of one. Returns the task to wake.
+    #[inline]
+    pub(crate) fn take_joiner(&self) -> Option<TaskId> {
+        match self.joiner.replace(Joiner::None) {
+            Joiner::None => None,
+            Joiner::Task(task) => Some(task),
+            #[cfg(feature = "alloc")]
+            Joiner::Group(index) => self.end_membership(index),
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[cold]
+    fn end_membership(&self, index: u32) -> Option<TaskId> {
+        self.group.take().and_then(|list| list.end(index))
     }
 
     #[inline]
@@ -198,9 +252,16 @@ impl<F: Future> Slot<F> {
         notice.set(Notice::None);
         caller.reset(wakers);
         has.iter().for_each(|side| side.set(true));
-        joiner.set(None);
+        joiner.set(Joiner::None);
         spawned.set(at);
         self.replace(Content::Future(future), Stage::Running);
+    }
+
+    /// Drops the future, if it exists, of a task that may have been dropped without its end, with its executor for
+    /// example. No task is woken then, but a group has to know.
+    fn abandon(&self) {
+        Body::end(self, Stage::Cancelled);
+        self.head.take_joiner();
     }
 
     /// Drops the output, which no task takes.
@@ -271,7 +332,9 @@ impl<F: Future> AnyTaskCell for Slot<F> {
         let TaskHeader { stage, has, .. } = &self.head;
         has[side as usize].set(false);
         match (side, stage.get()) {
-            (Side::Task, Stage::Running | Stage::Ending) => self.replace(Content::Nothing, Stage::Cancelled),
+            (Side::Task, Stage::Running | Stage::Ending | Stage::Cancelled | Stage::Panicked) => {
+                self.abandon();
+            }
             (Side::Handle, Stage::Done) => self.discard(),
             _ => {}
         }

@@ -12,13 +12,17 @@ mod cases;
 mod support;
 
 mod barrier;
+mod broadcast;
 mod channel;
 mod condition;
 mod event;
 mod leaks;
 mod lock;
+mod oneshot;
 mod oracle;
 mod order;
 mod printing;
 mod programs;
+mod rw_lock;
 mod semaphore;
+mod watch;

@@ -1,6 +1,6 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::order::{Order, acquire};
-use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, Semaphore};
+use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, Oneshot, Semaphore};
 use sinbin_core::task::{Handle, NoWakers, RunContext};
 
 use crate::support::World;
@@ -32,6 +32,9 @@ fn what_is_printed_says_how_it_stands() {
     assert_eq!(format!("{channel:?}"), "Channel { len: 1, capacity: 2, closed: false, .. }");
     assert_eq!(format!("{event:?}"), "Event { set: true, .. }");
     assert_eq!(format!("{barrier:?}"), "Barrier { tasks: 3, waiting: 1, .. }");
+    let oneshot = Oneshot::<u8>::new(handle);
+    assert_eq!(format!("{oneshot:?}"), "Oneshot { has_value: false, closed: false, .. }");
+    assert_eq!(format!("{:?}", oneshot.sender()), "OneshotSender { closed: false, .. }");
 }
 
 /// The output of an ordered lock shows its holder and its rank, but not its value, which may be in the middle of a

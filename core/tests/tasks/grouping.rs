@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use sinbin_core::Rest;
 use sinbin_core::group::{Cause, Failed, Group, scope};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
+use sinbin_core::{ExpectedWaker, Rest};
 
 use crate::support::{Falls, Log, World, yields};
 
@@ -723,4 +723,189 @@ fn the_end_of_a_group_is_waited_for_by_one_task() {
     });
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Err(WaitError::Busy), Ok(())]);
+}
+
+/// Ends are collected in their order, although no task waited when they came.
+#[test]
+fn results_that_wait_for_somebody_keep_the_order_of_the_ends() {
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    world.spawn(async move {
+        let group = Group::new(handle);
+        for (turns, number) in [(5, 1), (2, 2), (4, 3), (0, 4)] {
+            group.spawn(child(handle, log, turns, Ok(number))).ok().unwrap();
+        }
+        yields(handle, 9).await;
+        // Places are used again, and the order is not that of the places.
+        for number in [5, 6] {
+            results.add(group.next().await.unwrap().unwrap());
+            group.spawn(child(handle, log, 0, Ok(number))).ok().unwrap();
+        }
+        assert_eq!(group.len(), 4);
+        while let Some(result) = group.next().await {
+            results.add(result.unwrap());
+        }
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(results.take(), [4, 2, 3, 1, 5, 6]);
+}
+
+/// A task that gives up its wait leaves the group to another task, and is no longer woken by it.
+#[test]
+fn a_wait_that_is_given_up_is_over() {
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let group = Rc::new(Group::new(handle));
+    let same = group.clone();
+    let first = world.spawn(async move {
+        same.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+        select(same.next(), yields(handle, 2)).await;
+        handle.wait_named().await.ok();
+    });
+    world.spawn(async move {
+        yields(handle, 4).await;
+        results.add(group.next().await.map(why));
+    });
+    assert_eq!(world.run(), Rest::Stalled);
+    assert_eq!(results.take(), [Some(Ok(1))]);
+    assert!(!first.is_over(), "nobody woke it");
+    world.cancel(first.task());
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+/// Two futures of a task wait for one group; that one of them is dropped takes nothing from the other.
+#[test]
+fn of_two_waits_in_a_task_each_counts() {
+    let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    world.spawn(async move {
+        let group = Group::new(handle);
+        group.spawn(child(handle, log, 9, Ok(1))).ok().unwrap();
+        group.spawn(child(handle, log, 7, Ok(2))).ok().unwrap();
+        let given_up = select(group.next(), yields(handle, 3));
+        let ((), ended) = join(async { drop(given_up.await) }, group.ended()).await;
+        results.add(ended);
+        assert_eq!(group.len(), 2, "nothing was taken");
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(results.take(), [Ok(())]);
+}
+
+#[test]
+fn a_task_does_not_wait_for_its_own_group() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    for ends in [true, false] {
+        world.spawn(async move {
+            let group = Rc::new(Group::<(), ()>::new(handle));
+            let inner = Rc::clone(&group);
+            let member = async move {
+                log.add(if ends { inner.ended().await } else { inner.next().await.unwrap().map_err(wait) });
+                Ok(())
+            };
+            group.spawn(member).unwrap();
+        });
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Err(WaitError::Busy); 2]);
+}
+
+fn wait(failed: Failed<()>) -> WaitError {
+    match failed.cause {
+        Cause::Wait(refused) => refused,
+        cause => panic!("{cause:?}"),
+    }
+}
+
+/// A group that outlives the loop of its tasks has lost them.
+#[test]
+fn a_group_whose_loop_is_gone_is_over() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let group = Rc::new(Group::<(), ()>::new(handle));
+    let mut world = World::new(handle);
+    let same = Rc::clone(&group);
+    world.spawn(async move {
+        let _falls = Falls(log, "owner");
+        for _ in 0..3 {
+            let member = async move {
+                let _falls = Falls(log, "member");
+                handle.wait_named().await.ok();
+                Ok(())
+            };
+            same.spawn(member).unwrap();
+        }
+        same.ended().await.ok();
+    });
+    assert_eq!(world.run(), Rest::Stalled);
+    drop(world);
+    let mut dropped = log.take();
+    dropped.sort_unstable();
+    assert_eq!(dropped, ["member", "member", "member", "owner"]);
+    assert_eq!(group.len(), 3);
+    let mut next = std::pin::pin!(group.next());
+    let Poll::Ready(None) = next.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("nothing is left to wait for");
+    };
+    assert!(group.is_empty());
+}
+
+/// A group that is given a task with the handle of another, which has ended, knows that, and so does who waits.
+#[test]
+fn a_handle_of_a_task_that_is_over_is_an_end() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let group = Rc::new(Group::<u32, ()>::new(handle));
+    let same = Rc::clone(&group);
+    world.spawn(async move {
+        same.spawn(async move {
+            handle.wait_named().await.ok();
+            Ok(1)
+        })
+        .unwrap();
+        log.add(same.next().await.map(|result| result.unwrap()));
+    });
+    world.spawn(async move {
+        let task = handle.spawn(async { Ok(2) }).unwrap();
+        yields(handle, 3).await;
+        let (other, its_handle) = sinbin_core::task::Async::new(handle, async { Ok::<_, ()>(3) });
+        assert!(group.start((other, task)).is_ok());
+        drop(its_handle);
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Some(2)]);
+}
+
+/// A task that waits for the last task of a group waits for that one, and the kernel says so.
+#[test]
+fn the_last_task_of_a_group_is_named() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let owner = world.spawn(async move {
+        let group = Group::<(), ()>::new(handle);
+        for n in 0..2 {
+            let member = async move {
+                if n == 0 {
+                    handle.wait_named().await.ok();
+                } else {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            };
+            log.add(group.spawn(member).unwrap());
+        }
+        group.ended().await.ok();
+    });
+    world.run();
+    let members = log.take();
+    assert_eq!(world.view(owner.task()).by, ExpectedWaker::Anyone);
+    world.executor.kernel.wake(members[0]);
+    world.run();
+    assert_eq!(world.view(owner.task()).by, ExpectedWaker::Task(members[1]));
 }

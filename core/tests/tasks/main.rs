@@ -16,6 +16,7 @@
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
+//! | `collecting.rs` | sets of tasks whose results are collected one by one |
 //! | `pooling.rs` | pools of futures, and groups whose tasks come from a pool |
 //! | `nesting.rs` | loops within tasks of the same loop, wherever the user's code is called |
 //! | `programs.rs`, `oracle.rs` | random programs of scopes, timeouts, shields and cancels, and an oracle |
@@ -34,6 +35,7 @@ mod support;
 
 mod borders;
 mod cancelling;
+mod collecting;
 mod connecting;
 mod grouping;
 mod hosting;

@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sinbin_core::group::{Cause, Group, scope};
+use sinbin_core::group::{Cause, Group, JoinSet, scope};
 use sinbin_core::task::{
     Async, AsyncHost, ConnTask, Error, Handle, JoinErrorKind, JoinHandle, NoWakers, Pool, RunContext, join,
 };
@@ -119,6 +119,29 @@ fn who_panics_is_dropped_and_takes_nobody_with_it() {
         assert!(said.len() == 2 && said.iter().all(is_so), "{said:?}");
         assert_eq!(world.label(bad_task), None, "the task has ended");
     }
+}
+
+#[test]
+fn a_task_of_a_set_that_panics_is_an_error_and_the_others_go_on() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::<std::future::Ready<()>>::new(&Fixed);
+    spawn(&mut world, handle, async move {
+        let set = JoinSet::new(handle);
+        let bad = set.spawn(panics(handle, log)).unwrap();
+        set.spawn(async move {
+            for _ in 0..5 {
+                handle.yield_now().await;
+            }
+            log.add("other ended");
+        })
+        .unwrap();
+        let (task, result) = set.join_next().await.unwrap().unwrap();
+        assert_eq!((task, result.unwrap_err().why), (bad, JoinErrorKind::Panicked));
+        assert_eq!(set.join_next().await.unwrap().unwrap().1, Ok(()));
+    });
+    assert_eq!(run(&mut world), Rest::Empty);
+    assert_eq!(log.take(), ["dropped", "other ended"]);
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn errors_have_a_kind() {
         (Error::Elapsed, ErrorKind::TimedOut),
         (Error::Closed, ErrorKind::BrokenPipe),
         (Error::Job(JobError::Failed), ErrorKind::Other),
+        (Error::Lagged(3), ErrorKind::Other),
         (failed(IoError::Closed), ErrorKind::NotConnected),
         (failed(IoError::Reset), ErrorKind::ConnectionReset),
         (failed(IoError::Stopping), ErrorKind::ConnectionAborted),

@@ -23,6 +23,8 @@ pub enum SendError<T> {
 pub enum RecvError {
     /// The channel is closed, and all values that were sent have been received.
     Closed,
+    /// The receiver of a [`Broadcast`](crate::sync::Broadcast) was too slow, and missed this number of messages.
+    Lagged(u64),
     /// The task must not wait, or it is not a task of the channel's loop.
     Wait(WaitError),
 }
@@ -52,6 +54,7 @@ impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the channel is closed"),
+            Self::Lagged(missed) => Error::Lagged(*missed).fmt(f),
             Self::Wait(refused) => refused.fmt(f),
         }
     }
@@ -111,6 +114,7 @@ impl From<RecvError> for Error {
     fn from(error: RecvError) -> Self {
         match error {
             RecvError::Closed => Self::Closed,
+            RecvError::Lagged(missed) => Self::Lagged(missed),
             RecvError::Wait(refused) => Self::Wait(refused),
         }
     }

@@ -3,14 +3,15 @@
 
 use core::hint::black_box;
 use core::marker::PhantomData;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 
 use sinbin_core::fib::FibJob;
-use sinbin_core::group::scope;
-use sinbin_core::sync::{Channel, Event, Lock, Semaphore};
+use sinbin_core::group::{JoinSet, scope};
+use sinbin_core::sync::{Broadcast, Channel, Event, Lock, Oneshot, RwLock, Semaphore, Watch};
 use sinbin_core::task::{
-    Async, AsyncHost, Bell, Conn, ErasedJob, Error, Handle, Pool, RunContext, Signal, Signals, join, select,
+    Async, AsyncHost, Bell, Conn, ErasedJob, Error, FixedPlaces, Handle, Pool, RunContext, Signal, Signals,
+    join, select,
 };
 use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, JobId, Rest, Slicer, SourceId};
 
@@ -86,6 +87,47 @@ async fn compute(
     Ok(())
 }
 
+/// Runs two computations, and collects their results one by one.
+async fn collect<'d, F>(
+    handle: Handle<'d>,
+    lock: &'d Lock<'d, u64>,
+    results: &'d Channel<'d, u64, 2>,
+    computing: Pin<&'d Pool<F, FixedPlaces<F, 2>>>,
+    compute: impl Fn(Handle<'d>, &'d Lock<'d, u64>, &'d Channel<'d, u64, 2>) -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>> + 'd,
+{
+    let set = JoinSet::with_limit(handle, 1);
+    for _ in 0..2 {
+        let place = set.reserve().await?;
+        if let Ok((task, join_handle)) = computing.put(handle, compute(handle, lock, results)) {
+            place.start((task.erase(), join_handle)).ok();
+        }
+        while let Some((_, result)) = set.join_next().await? {
+            black_box(result.is_ok());
+        }
+    }
+    set.shutdown().await?;
+    Ok(())
+}
+
+/// Uses the values that tasks share.
+async fn share(handle: Handle<'_>) -> Result<(), Error> {
+    let (oneshot, watch) = (Oneshot::new(handle), Watch::new(handle, 0));
+    let (broadcast, lock) = (Broadcast::<_, 2>::new(handle), RwLock::new(handle, 0));
+    let (mut changes, mut messages) = (watch.receiver(), broadcast.receiver());
+    for n in 0..black_box(3) {
+        watch.send(n)?;
+        broadcast.send(n)?;
+        *lock.write().await? += n;
+    }
+    oneshot.sender().send(*lock.read().await?)?;
+    changes.changed().await?;
+    black_box((changes.get(), messages.recv().await.ok(), oneshot.recv().await?));
+    Ok(())
+}
+
 /// Runs the loop, as on any host.
 pub(crate) fn run() {
     let signals = Signals::new(&BELL, &SIGNALS);
@@ -123,6 +165,8 @@ pub(crate) fn run() {
         let _permit = semaphore.acquire(1).await;
         join(both, heard).await.0.ok();
         select(event.wait(), handle.yield_now()).await;
+        collect(handle, lock, results, computing, compute).await.ok();
+        share(handle).await.ok();
     };
     if let Ok((task, _)) = first.as_ref().put(handle, main) {
         executor.spawn(task.erase()).ok();
