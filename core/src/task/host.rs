@@ -108,9 +108,10 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.recv(source, buffer)
     }
 
-    fn read(&mut self, source: SourceId) -> Result<&[u8], IoError> {
+    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError> {
         let count = self.host.recv(source, self.buffers.input.as_mut())?;
-        Ok(&self.buffers.input.as_ref()[..count])
+        let input = self.buffers.input.as_ref();
+        Ok((&input[..count], count == input.len()))
     }
 
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError> {

@@ -12,6 +12,7 @@
 //! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
+//! | `polling.rs` | connections that are polled directly |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
@@ -42,6 +43,7 @@ mod nesting;
 mod offering;
 mod oracle;
 mod panicking;
+mod polling;
 mod pooling;
 mod programs;
 mod running;
