@@ -61,6 +61,8 @@ mod detached;
 #[cfg(feature = "embedded-io-async")]
 mod embedded;
 pub(crate) mod error;
+#[cfg(feature = "alloc")]
+mod halves;
 pub(crate) mod handle;
 pub(crate) mod host;
 pub(crate) mod join;
@@ -89,6 +91,8 @@ pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
 pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
+#[cfg(feature = "alloc")]
+pub use halves::{RecvHalf, ReuniteError, SendHalf};
 pub use handle::{Handle, Shield, YieldNow};
 pub use host::AsyncHost;
 pub use join::JoinHandle;

@@ -336,6 +336,12 @@ impl Drop for Conn<'_> {
     }
 }
 
+impl<'d> AsRef<Self> for Conn<'d> {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl core::fmt::Debug for Conn<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Conn").field("source", &self.source()).finish_non_exhaustive()

@@ -69,6 +69,8 @@ impl Deferred {
                 ops.close(source);
                 true
             }
+            #[cfg(feature = "alloc")]
+            Self::Shutdown(source) => ops.shutdown(source).is_ok(),
             Self::Wake(task) => ops.wake(task),
             Self::CancelJob(job) => {
                 ops.cancel_job(job);

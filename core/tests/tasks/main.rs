@@ -13,6 +13,7 @@
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
 //! | `polling.rs` | connections that are polled directly |
+//! | `halves.rs` | connections whose directions have different owners |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
@@ -36,6 +37,7 @@ mod borders;
 mod cancelling;
 mod connecting;
 mod grouping;
+mod halves;
 mod hosting;
 mod joining;
 mod keeping;
