@@ -71,6 +71,7 @@ mod listener;
 mod named;
 mod offload;
 pub(crate) mod pool;
+mod reader;
 pub(crate) mod report;
 mod run;
 pub(crate) mod run_context;
@@ -88,7 +89,7 @@ pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]
 pub use crate::job::erased::{BoxedJob, BoxedOutput};
 pub use combine::{Either, Join, Race, Select, join, race, select};
-pub use conn::{Conn, Ready, Recv, SendAll};
+pub use conn::{Conn, Ready, Recv, SendAll, copy, copy_bidirectional};
 pub use conn_task::ConnTask;
 pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 #[cfg(feature = "alloc")]
@@ -102,6 +103,7 @@ pub use offload::JobFuture;
 #[cfg(feature = "alloc")]
 pub use pool::GrowingPlaces;
 pub use pool::{FixedPlaces, Places, Pool, Put};
+pub use reader::{BufReader, ByteSource, Lines};
 pub use report::{Reports, UnjoinedFailure};
 pub use run_context::RunContext;
 #[cfg(feature = "alloc")]

@@ -17,7 +17,10 @@ use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
 use crate::task::run_context::{Catches, Ops};
 
+mod copy;
 mod polling;
+
+pub use copy::{copy, copy_bidirectional};
 
 /// A connection that a task serves or has opened. Dropping it closes the connection; data that was sent is still
 /// delivered.
@@ -462,6 +465,11 @@ impl<'a, 'd> Receiving<'a, 'd> {
     #[inline]
     pub(crate) const fn new(conn: &'a Conn<'d>) -> Self {
         Self { conn, wait: Waiting::new(WaitTarget::Recv(conn.source())) }
+    }
+
+    #[inline]
+    const fn source(&self) -> SourceId {
+        self.conn.source()
     }
 
     /// Polls the operation: see [`Conn::poll_recv_op`].

@@ -153,6 +153,13 @@ pub enum Error {
     Job(JobError),
     /// A time limit has expired.
     Elapsed,
+    /// The stream has ended before all bytes that were requested.
+    Ended,
+    /// A line, or another piece of input that ends with a delimiter, does not fit into the buffer.
+    TooLong {
+        /// The size of the buffer in bytes.
+        limit: usize,
+    },
 }
 
 impl Error {
@@ -212,6 +219,8 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("the channel is closed"),
             Self::Job(lost) => lost.fmt(f),
             Self::Elapsed => Elapsed.fmt(f),
+            Self::Ended => f.write_str("the stream ended before all bytes were received"),
+            Self::TooLong { limit } => write!(f, "the input does not fit into {limit} bytes with its end"),
         }
     }
 }

@@ -40,6 +40,9 @@ pub(crate) trait Ops<'d> {
     /// Receives as many bytes as can be buffered, and keeps them. The flag is true if the read filled all the capacity
     /// that was available.
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError>;
+    /// Receives as many bytes as can be buffered, sends them to `to`, and keeps those that are not accepted.
+    fn forward(&mut self, from: SourceId, to: SourceId) -> Result<Forwarded, IoError>;
+    fn send_kept(&mut self, to: SourceId, held: &BufferedBytes) -> Result<usize, IoError>;
     fn kept<'b>(&'b self, held: &'b BufferedBytes) -> &'b [u8];
     fn give_back(&mut self, block: u32);
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
@@ -59,6 +62,17 @@ pub(crate) trait Ops<'d> {
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
     fn has_job(&self, id: JobId) -> bool;
     fn cancel_job(&mut self, id: JobId);
+}
+
+/// The result of [`Ops::forward`].
+pub(crate) struct Forwarded {
+    pub(crate) received: usize,
+    /// True if the read filled all the capacity that was available.
+    pub(crate) is_cut: bool,
+    /// The number of bytes that were sent.
+    pub(crate) sent: Result<usize, IoError>,
+    /// The bytes that were not sent.
+    pub(crate) rest: BufferedBytes,
 }
 
 impl Deferred {

@@ -14,6 +14,8 @@
 //! | `connecting.rs` | connections in the middle of receiving and sending |
 //! | `polling.rs` | connections that are polled directly |
 //! | `halves.rs` | connections whose directions have different owners |
+//! | `reading.rs` | lines, and readers with a buffer |
+//! | `copying.rs` | copying between connections |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
@@ -36,6 +38,7 @@ mod support;
 mod borders;
 mod cancelling;
 mod connecting;
+mod copying;
 mod grouping;
 mod halves;
 mod hosting;
@@ -48,6 +51,7 @@ mod panicking;
 mod polling;
 mod pooling;
 mod programs;
+mod reading;
 mod running;
 mod sharing;
 mod streams;
