@@ -61,6 +61,8 @@ mod detached;
 #[cfg(feature = "embedded-io-async")]
 mod embedded;
 pub(crate) mod error;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 #[cfg(feature = "alloc")]
 mod halves;
 pub(crate) mod handle;

@@ -16,6 +16,7 @@
 //! | `halves.rs` | connections whose directions have different owners |
 //! | `reading.rs` | lines, and readers with a buffer |
 //! | `copying.rs` | copying between connections |
+//! | `futures_io.rs` | connections as byte streams of `futures-io` |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
@@ -39,6 +40,7 @@ mod borders;
 mod cancelling;
 mod connecting;
 mod copying;
+mod futures_io;
 mod grouping;
 mod halves;
 mod hosting;
