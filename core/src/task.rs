@@ -91,7 +91,8 @@ pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]
 pub use crate::job::erased::{BoxedJob, BoxedOutput};
 pub use combine::{Either, Join, Race, Select, join, race, select};
-pub use conn::{Conn, Ready, Recv, SendAll, copy, copy_bidirectional};
+pub use conn::copy::{copy, copy_bidirectional};
+pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
 pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 #[cfg(feature = "alloc")]

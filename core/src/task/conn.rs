@@ -17,10 +17,8 @@ use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
 use crate::task::run_context::{Catches, Ops};
 
-mod copy;
+pub(crate) mod copy;
 mod polling;
-
-pub use copy::{copy, copy_bidirectional};
 
 /// A connection that a task serves or has opened. Dropping it closes the connection; data that was sent is still
 /// delivered.

@@ -38,9 +38,8 @@ impl ByteSource for Conn<'_> {
 
     /// Receives as [`Conn::recv`] does, whose wait ends when the operation is dropped.
     #[inline]
-    fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, Error>> {
-        // A future of one lifetime: the caller's borrows are longer than the future.
-        async move { Self::recv(self, buffer).await }
+    async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        Self::recv(self, buffer).await
     }
 }
 
@@ -304,7 +303,6 @@ impl<S: ByteSource, B: AsRef<[u8]> + AsMut<[u8]>> Lines<S, B> {
     /// # Errors
     ///
     /// Fails as [`BufReader::next_line`] does.
-    #[expect(clippy::should_implement_trait, reason = "an asynchronous iterator, whose items borrow from it")]
     pub async fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         self.reader.next_line().await
     }

@@ -186,18 +186,18 @@ fn a_poll_fails_as_an_operation_does() {
         let failed = |op| Err(Error::Failed(Failure { op, source, error: IoError::Reset }));
         assert_eq!(broken, (failed(Op::Recv).map(|()| 0), failed(Op::Send)));
         // A waker that is not the task's own.
-        let mut wrapped = Context::from_waker(Waker::noop());
-        conn.poll_recv_ready(&mut wrapped)
+        let wrapped = Context::from_waker(Waker::noop());
+        conn.poll_recv_ready(&wrapped)
     });
     world.turn();
     world.peer(source).fails = Some(IoError::Reset);
     world.turn();
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(task.take(), Some(Poll::Ready(Err(WaitError::Wrapped.into()))));
-    let mut context = Context::from_waker(Waker::noop());
+    let context = Context::from_waker(Waker::noop());
     let elsewhere = Poll::Ready(Err(WaitError::Elsewhere.into()));
-    assert_eq!(outside.poll_recv(&mut context, &mut [0; 4]), elsewhere);
-    assert_eq!(outside.poll_send(&mut context, b"?"), elsewhere);
+    assert_eq!(outside.poll_recv(&context, &mut [0; 4]), elsewhere);
+    assert_eq!(outside.poll_send(&context, b"?"), elsewhere);
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub async fn copy_bidirectional<'d>(
     .await
 }
 
-/// One direction of [`copy_bidirectional`].
+/// A direction of [`copy_bidirectional`].
 struct Direction<'a, 'd> {
     copying: Copying<'a, 'd>,
     /// True if the sending direction of the target has been ended.

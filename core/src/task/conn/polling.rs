@@ -14,8 +14,8 @@ struct Direction {
     at: u32,
 }
 
-/// The mask of the number that is stored for each direction.
-const COUNT: u64 = 3;
+/// The highest number that is stored for a direction, and its mask.
+const LAST: u8 = 3;
 
 /// Polls for implementations of the traits of other crates. In an `async fn`, use [`recv`](Self::recv) and
 /// [`send`](Self::send).
@@ -74,9 +74,9 @@ impl<'d> Conn<'d> {
     #[inline]
     fn poll_kept<R>(&self, direction: &Direction, poll: impl FnOnce(&mut Waiting<'d>) -> R) -> R {
         /// The number of skips of a wait whose stored number is 1. The highest number stands for [`SKIPS`].
-        const FIRST: u8 = SKIPS + 1 - COUNT as u8;
+        const FIRST: u8 = SKIPS + 1 - LAST;
         let Direction { target, at } = *direction;
-        let stored = u8::try_from(self.source.get() >> at & COUNT).unwrap_or(0);
+        let stored = u8::try_from(self.source.get() >> at & u64::from(LAST)).unwrap_or(0);
         let left = (stored > 0).then_some(self.handle);
         let mut wait = Waiting { target, left, skips: FIRST + stored.saturating_sub(1) };
         let polled = poll(&mut wait);
@@ -86,7 +86,7 @@ impl<'d> Conn<'d> {
             Some(_) if wait.skips > SKIPS => 1,
             Some(_) => u64::from(wait.skips - FIRST) + 1,
         };
-        self.source.set(self.source.get() & !(COUNT << at) | stored << at);
+        self.source.set(self.source.get() & !(u64::from(LAST) << at) | stored << at);
         polled
     }
 
