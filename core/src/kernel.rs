@@ -412,6 +412,12 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
+    /// Wakes every task as [`wake`](Self::wake) does. O(n).
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) fn wake_every_task(&mut self) {
+        self.for_each(Self::wake);
+    }
+
     /// Cancels every task as [`cancel_once`](Self::cancel_once) does, and from now on each task that a task spawns.
     /// O(n).
     pub fn cancel_all(&mut self) {

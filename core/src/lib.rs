@@ -42,7 +42,7 @@
 //!
 //! | rung | content |
 //! | --- | --- |
-//! | `kernel` | the scheduler. Start with `kernel.rs`, then read `wait.rs`, `queue.rs` and `timers.rs` |
+//! | `kernel` | the scheduler. Start with `kernel.rs`, then read `wait_tables.rs`, `queue.rs` and `timers.rs` |
 //! | `job` | computations that run in slices, and how a job moves to the host |
 //! | `exec` | the kernel together with its tasks, and the tasks' view of their host |
 //! | `task` | tasks that are `async fn`s |

@@ -25,6 +25,8 @@ pub mod peers;
 #[cfg(feature = "alloc")]
 mod platform;
 #[cfg(feature = "alloc")]
+mod program;
+#[cfg(feature = "alloc")]
 pub(crate) mod task;
 #[cfg(feature = "alloc")]
 pub(crate) mod turn;

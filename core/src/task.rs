@@ -52,7 +52,7 @@ pub(crate) mod alarm;
 mod alarms;
 #[doc = include_str!("task/cancellation.md")]
 pub mod cancellation {}
-mod combine;
+pub(crate) mod combine;
 pub(crate) mod conn;
 pub(crate) mod conn_task;
 mod deferred;
@@ -69,7 +69,7 @@ pub(crate) mod handle;
 pub(crate) mod host;
 pub(crate) mod join;
 mod kept;
-mod listener;
+pub(crate) mod listener;
 mod named;
 mod offload;
 pub(crate) mod pool;
@@ -82,6 +82,7 @@ pub(crate) mod service;
 mod signals;
 pub(crate) mod slot;
 pub(crate) mod start;
+mod stopping;
 mod task_ref;
 pub(crate) mod wakers;
 

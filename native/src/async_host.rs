@@ -1,9 +1,10 @@
 //! Operations of the native loop for tasks that are `async fn`s.
 
+use std::any::Any;
 use std::net::SocketAddr;
 
 use sinbin_core::task::{AsyncHost, AsyncService, Conn, ErasedJob};
-use sinbin_core::{IoError, JobId, SourceId};
+use sinbin_core::{IoError, JobId, SourceId, TaskId};
 
 use crate::caught::Caught;
 use crate::host::Native;
@@ -37,6 +38,29 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
 
     fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
         self.sockets.connected(source)
+    }
+
+    fn adopt(&mut self, connection: &mut dyn Any, new: SourceId) -> Result<(), IoError> {
+        if !self.room.has_room() {
+            return Err(IoError::NoRoom);
+        }
+        let stream = sockets::adopt(connection)?;
+        self.sockets.insert(new, Socket::Stream(stream), false);
+        self.room.enter();
+        Ok(())
+    }
+
+    fn is_stopping(&mut self, task: TaskId) -> bool {
+        let is_stopping = self.stopper.is_asked();
+        if !is_stopping {
+            self.stop_waiters.insert(task, ());
+        }
+        is_stopping
+    }
+
+    fn stop(&mut self) -> Result<(), IoError> {
+        self.stopper.stop();
+        Ok(())
     }
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {

@@ -72,7 +72,7 @@ pub trait Guest {
     fn counts(&mut self) -> Result<Tally, Fault>;
 }
 
-/// A factory of guests, and of the workshops that compute their jobs.
+/// A factory of guests, and of the job runners that compute their jobs.
 pub trait GuestFactory {
     /// The type of the guests.
     type Guest: Guest;
@@ -88,7 +88,7 @@ pub trait GuestFactory {
     /// Fails if the guest cannot be created, or if it rejects its arguments.
     fn start(&self, start: &ServiceSettings) -> Result<(Self::Guest, ServiceLimits), Self::Error>;
 
-    /// Returns the workshop that computes the guest's jobs.
+    /// Returns the job runner that computes the guest's jobs.
     fn job_runner(&self) -> Self::JobRunner;
 }
 

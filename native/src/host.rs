@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use sinbin_core::peers::Peer;
 use sinbin_core::serve::{Admission, Guarded, ServeTask};
 use sinbin_core::{
-    Failure, Host, Instant, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Task, TaskId,
+    Failure, Host, IdMap, Instant, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Task, TaskId,
 };
 
 use crate::caught::{Catch, Caught};
@@ -54,6 +54,8 @@ pub struct Native<S: Service> {
     /// True if listeners on IPv6 addresses also accept IPv4 connections.
     pub(crate) dual_stack: bool,
     pub(crate) stopper: Stopper,
+    /// The tasks that wait until the loop is to stop.
+    pub(crate) stop_waiters: IdMap<TaskId, ()>,
     /// The wakes from outside of the loop, or `None` if the tasks cannot be woken from outside.
     pub(crate) inbox: Option<Inbox>,
     pub(crate) decay: Decay,

@@ -47,6 +47,8 @@ mod reactor;
 mod run;
 mod server;
 pub mod services;
+#[cfg(all(unix, feature = "signal"))]
+pub mod signal;
 mod socket_io;
 mod sockets;
 mod task_failures;

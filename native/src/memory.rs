@@ -241,35 +241,35 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_needed_for_a_period_goes_in_portions() {
-        let mut handle = Loop::new();
-        assert_eq!(handle.go_on(), (0, Instant::NEVER), "no wake is scheduled without blocks");
-        handle.lend(BLOCKS);
-        assert_eq!(handle.go_on(), (BLOCKS, Instant::NEVER), "all blocks are in use");
-        handle.give_back(BLOCKS);
+        let mut host = Loop::new();
+        assert_eq!(host.go_on(), (0, Instant::NEVER), "no wake is scheduled without blocks");
+        host.lend(BLOCKS);
+        assert_eq!(host.go_on(), (BLOCKS, Instant::NEVER), "all blocks are in use");
+        host.give_back(BLOCKS);
         let first = Instant::ZERO + PERIOD;
-        assert_eq!(handle.go_on(), (BLOCKS, first));
-        handle.now = first;
-        assert_eq!(handle.go_on(), (BLOCKS, first + PERIOD), "the blocks were needed in this period");
-        handle.now = first + PERIOD;
-        assert_eq!(handle.go_on(), (BLOCKS - PORTION, Instant::ZERO));
-        assert_eq!(handle.go_on(), (BLOCKS - 2 * PORTION, Instant::ZERO));
-        assert_eq!(handle.go_on(), (0, Instant::NEVER));
-        handle.lend(2);
-        assert_eq!(handle.go_on(), (2, Instant::NEVER), "the blocks have memory again");
+        assert_eq!(host.go_on(), (BLOCKS, first));
+        host.now = first;
+        assert_eq!(host.go_on(), (BLOCKS, first + PERIOD), "the blocks were needed in this period");
+        host.now = first + PERIOD;
+        assert_eq!(host.go_on(), (BLOCKS - PORTION, Instant::ZERO));
+        assert_eq!(host.go_on(), (BLOCKS - 2 * PORTION, Instant::ZERO));
+        assert_eq!(host.go_on(), (0, Instant::NEVER));
+        host.lend(2);
+        assert_eq!(host.go_on(), (2, Instant::NEVER), "the blocks have memory again");
     }
 
     #[test]
     fn what_is_needed_again_stays() {
-        let mut handle = Loop::new();
-        handle.lend(BLOCKS);
-        handle.give_back(BLOCKS - 1);
+        let mut host = Loop::new();
+        host.lend(BLOCKS);
+        host.give_back(BLOCKS - 1);
         for _ in 0..2 {
-            handle.now = handle.now + PERIOD;
-            handle.decay.go_on(&mut handle.executor, handle.now);
+            host.now = host.now + PERIOD;
+            host.decay.go_on(&mut host.executor, host.now);
         }
-        assert_eq!(handle.executor.blocks_committed(), BLOCKS - PORTION);
-        handle.lend(BLOCKS - PORTION - 3);
-        let (committed, next) = handle.go_on();
+        assert_eq!(host.executor.blocks_committed(), BLOCKS - PORTION);
+        host.lend(BLOCKS - PORTION - 3);
+        let (committed, next) = host.go_on();
         assert_eq!(
             (committed, next),
             (BLOCKS - PORTION - 2, Instant::NEVER),

@@ -20,7 +20,7 @@ pub(crate) struct PeerLimit {
 }
 
 impl PeerLimit {
-    /// Creates a gate that allows each peer `limit` connections at a time.
+    /// Creates a limit that allows each peer `limit` connections at a time.
     pub(crate) const fn new(limit: Option<NonZeroU32>) -> Self {
         Self { peers: Peers::new(limit), logged: None, unsaid: 0 }
     }

@@ -59,6 +59,11 @@ impl<S: NativeService> Platform for Native<S> {
                 executor.kernel.wake(task);
             }
         }
+        if self.stop_waiters.places() > 0 && self.stopper.is_asked() {
+            for (task, ()) in self.stop_waiters.drain() {
+                executor.kernel.wake(task);
+            }
+        }
     }
 
     #[inline]

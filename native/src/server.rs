@@ -79,6 +79,81 @@ impl Default for Settings {
     }
 }
 
+/// Each method sets one field, and returns the settings.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use sinbin::Settings;
+///
+/// let settings = Settings::default().max_connections(100).drain_timeout(Duration::from_secs(5));
+/// assert_eq!(settings.max_connections, 100);
+/// ```
+impl Settings {
+    /// Sets the maximum number of simultaneous connections.
+    #[must_use]
+    pub const fn max_connections(mut self, max_connections: usize) -> Self {
+        self.max_connections = max_connections;
+        self
+    }
+
+    /// Sets the maximum number of simultaneous connections per peer; `None` means no limit.
+    #[must_use]
+    pub const fn max_per_peer(mut self, max_per_peer: Option<NonZeroU32>) -> Self {
+        self.max_per_peer = max_per_peer;
+        self
+    }
+
+    /// Sets whether listeners on IPv6 addresses accept IPv4 connections too.
+    #[must_use]
+    pub const fn dual_stack(mut self, dual_stack: bool) -> Self {
+        self.dual_stack = dual_stack;
+        self
+    }
+
+    /// Sets the maximum number of bytes stored for slow clients and for jobs.
+    #[must_use]
+    pub const fn max_buffered(mut self, max_buffered: usize) -> Self {
+        self.max_buffered = max_buffered;
+        self
+    }
+
+    /// Sets the maximum number of simultaneous jobs.
+    #[must_use]
+    pub const fn max_jobs(mut self, max_jobs: usize) -> Self {
+        self.max_jobs = max_jobs;
+        self
+    }
+
+    /// Sets the maximum number of worker threads; with 0, jobs run in slices on the loop.
+    #[must_use]
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Sets the size of a slice, in the units of the job.
+    #[must_use]
+    pub const fn slice(mut self, slice: u32) -> Self {
+        self.slice = slice;
+        self
+    }
+
+    /// Sets the time for which the loop polls before it blocks.
+    #[must_use]
+    pub const fn busy_poll(mut self, busy_poll: Duration) -> Self {
+        self.busy_poll = busy_poll;
+        self
+    }
+
+    /// Sets the time that requests in progress have when the server stops.
+    #[must_use]
+    pub const fn drain_timeout(mut self, drain_timeout: Duration) -> Self {
+        self.drain_timeout = drain_timeout;
+        self
+    }
+}
+
 /// A handle that stops a running server, from any thread.
 #[derive(Clone, Debug)]
 pub struct Stopper {
@@ -202,6 +277,7 @@ impl<S: NativeService> Server<S> {
             peer_limit: PeerLimit::new(settings.max_per_peer),
             dual_stack: settings.dual_stack,
             stopper,
+            stop_waiters: IdMap::new(),
             inbox: None,
             decay: Decay::new(),
         };

@@ -1,5 +1,6 @@
 //! The sockets of a loop, each under the id that the kernel assigned to its source.
 
+use std::any::Any;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
@@ -249,6 +250,37 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         Err(error) if !is_under_way(&error) => Err(error),
         _ => Ok(socket.into()),
     }
+}
+
+/// Takes a stream socket that was made elsewhere out of `connection`, an `Option`, and makes it nonblocking.
+///
+/// # Errors
+///
+/// Fails with the error of the system, and with [`IoError::Unsupported`] if the type is not known.
+pub(crate) fn adopt(connection: &mut dyn Any) -> Result<TcpStream, IoError> {
+    if let Some(stream) = take::<TcpStream>(connection) {
+        prepare(&stream)?;
+        return Ok(stream);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::fd::OwnedFd;
+        use std::os::unix::net::UnixStream;
+
+        let descriptor = take::<UnixStream>(connection).map(OwnedFd::from);
+        if let Some(descriptor) = descriptor.or_else(|| take::<OwnedFd>(connection)) {
+            // The system calls are those of a TCP stream, whatever the family of the socket is.
+            let stream = TcpStream::from(descriptor);
+            stream.set_nonblocking(true)?;
+            return Ok(stream);
+        }
+    }
+    Err(IoError::Unsupported)
+}
+
+/// Takes the value out of an `Option<T>`.
+fn take<T: 'static>(value: &mut dyn Any) -> Option<T> {
+    value.downcast_mut::<Option<T>>().and_then(Option::take)
 }
 
 /// Returns true if the connection is being established. The standard library has no error kind for EINPROGRESS.

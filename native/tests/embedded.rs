@@ -137,7 +137,7 @@ fn a_connection_that_is_refused_is_an_error() {
     let nobody = free.expect("a free port");
     let refused =
         sinbin::run(async |handle| TcpConnect::connect(&handle, nobody).await.map(|_| ())).expect("a loop");
-    assert!(matches!(refused, Err(Error::Failed(failure)) if failure.op == Op::Connect), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Address { op: Op::Connect, .. })), "{refused:?}");
 }
 
 struct Hello;

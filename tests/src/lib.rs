@@ -10,6 +10,7 @@
 mod blocked;
 #[cfg(doctest)]
 mod book;
+mod chatter;
 mod children;
 mod client;
 mod command;
@@ -27,6 +28,7 @@ mod tail;
 mod wait;
 
 pub use blocked::with_signals_blocked;
+pub use chatter::Chatter;
 pub use children::end_on_signal;
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi, target_dir};

@@ -47,7 +47,7 @@ fn check_summary(stdout: &str) -> f64 {
     let count = number_before(first, " requests in ");
     assert!(count > 0.0, "{first}");
     assert!(number_before(first, " requests/s") > 0.0, "{first}");
-    let spans = second.strip_prefix("time a request: ").unwrap_or_else(|| panic!("{second}"));
+    let spans = second.strip_prefix("time per request: ").unwrap_or_else(|| panic!("{second}"));
     let names: Vec<_> = spans
         .split(", ")
         .map(|part| {

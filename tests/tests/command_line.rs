@@ -177,9 +177,8 @@ fn a_log_level_that_is_none_is_told_with_those_that_there_are() {
             if !stderr_is_heard() {
                 continue;
             }
-            let told = format!(
-                "SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off\n"
-            );
+            let told =
+                format!("SINBIN_LOG) {level:?}: unknown level; use error, warn, info, debug, trace or off\n");
             assert!(ended.stderr.ends_with(&told), "{}", ended.stderr);
         }
     }

@@ -260,7 +260,7 @@ fn the_guest_has_the_last_word_on_its_arguments() {
         command.arg(guest(driver.fib)).args(["--listen", "127.0.0.1:0", "--", "--max-n", "94"]);
         let ended = Running::start(command).wait();
         assert!(ended.code.is_some_and(|code| code > 0), "{driver:?}: {ended:?}");
-        assert_eq!(ended.stderr, "--max-n 94: it takes 0 to 93\n", "{driver:?}");
+        assert_eq!(ended.stderr, "--max-n 94: expected 0 to 93\n", "{driver:?}");
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use sinbin_tests::{Client, Server, example, exchange, machine, noise};
+use sinbin_tests::{Chatter, Client, Server, example, exchange, machine, noise};
 
 fn local(client: &Client) -> SocketAddr {
     client.stream().local_addr().expect("a connected socket")
@@ -219,4 +219,89 @@ fn select_echo_handles_an_exceptional_condition() {
     server.logs(&format!("handling exceptional condition for {peer}: "));
     other.send("b");
     assert_eq!(other.bytes(1), b"b");
+}
+
+#[test]
+fn chat_passes_lines_to_all_others() {
+    let server = Server::example("chat");
+    let mut chatters = Chatter::meet(&server, &["ada", "bob", "cyd"]);
+    chatters[0].says("hello");
+    for other in &mut chatters[1..] {
+        assert_eq!(other.hears(), "ada: hello");
+    }
+    let cyd = chatters.pop().expect("three have met");
+    cyd.leaves();
+    for other in &mut chatters {
+        assert_eq!(other.hears(), "cyd leaves");
+    }
+    // Connections without a request end when the server stops, and the program with them.
+    let ended = server.stop();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn chat_tells_a_slow_reader_how_many_lines_it_missed() {
+    let server = Server::example("chat");
+    let mut chatters = Chatter::meet(&server, &["ada", "bob"]);
+    let long = "x".repeat(500);
+    // More than the buffers of the system can hold: bob does not read meanwhile.
+    for _ in 0..40_000 {
+        chatters[0].says(&long);
+    }
+    chatters[0].says("over");
+    let missed = loop {
+        let line = chatters[1].hears();
+        if line.ends_with("lines missed)") {
+            break line;
+        }
+    };
+    let count: usize = missed
+        .trim_matches(|c: char| !c.is_ascii_digit())
+        .trim_end_matches(" lines missed")
+        .parse()
+        .expect("a number");
+    assert!(count > 0);
+}
+
+#[test]
+fn resp_answers_requests_however_they_are_cut() {
+    let server = Server::example("resp");
+    let requests = "*3\r\n$3\r\nSET\r\n$6\r\nanswer\r\n$2\r\n42\r\nGET answer\r\n*2\r\n$4\r\nINCR\r\n$6\r\nanswer\r\nget nothing\r\n";
+    let replies = "+OK\r\n$2\r\n42\r\n:43\r\n$-1\r\n";
+    assert_eq!(server.ask(requests), replies, "all at once");
+    let mut client = server.client();
+    for byte in requests.bytes() {
+        client.send([byte]);
+    }
+    assert_eq!(client.bytes(replies.len()), replies.as_bytes(), "byte by byte");
+    // The value of all clients, and a pipeline that is longer than the buffers.
+    let many = "INCR count\r\n".repeat(20_000);
+    let counted: String = (1..=20_000).map(|n| format!(":{n}\r\n")).collect();
+    assert_eq!(server.ask(many), counted);
+    assert_eq!(
+        server.ask("EXISTS count answer nothing\r\nDEL count answer\r\nDBSIZE\r\n"),
+        ":2\r\n:2\r\n:0\r\n"
+    );
+}
+
+#[test]
+fn resp_refuses_what_is_no_request() {
+    let server = Server::example("resp");
+    let long = format!("*2\r\n$3\r\nGET\r\n${}\r\n", 1 << 30);
+    for (nonsense, error) in [
+        ("*x\r\n", "invalid multibulk length"),
+        ("*-1\r\n", "invalid multibulk length"),
+        ("*65\r\n", "invalid multibulk length"),
+        ("*1\r\n$x\r\n", "invalid bulk length"),
+        (&*long, "invalid bulk length"),
+        ("*1\r\n$4\r\nPINGxx", "expected the end of a bulk string"),
+    ] {
+        assert_eq!(server.ask(nonsense), format!("-ERR Protocol error: {error}\r\n"), "{nonsense:?}");
+    }
+    assert_eq!(server.ask("what\r\n"), "-ERR unknown command\r\n");
+    assert_eq!(server.ask("GET\r\n\r\nPING\r\n"), "-ERR wrong number of arguments\r\n+PONG\r\n");
+    assert_eq!(
+        server.ask("SET n x\r\nINCR n\r\n"),
+        "+OK\r\n-ERR value is not an integer or out of range\r\n"
+    );
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sinbin_tests::{Client, Ended, Running, Server, guest, guests, sinbin_wasi};
+use sinbin_tests::{Chatter, Client, Ended, Running, Server, guest, guests, sinbin_wasi};
 
 /// Starts a service that misbehaves when a client sends a certain word.
 fn unruly(args: &[&str]) -> Server {
@@ -171,17 +171,17 @@ fn a_guest_says_what_is_wrong_with_its_arguments() {
 fn what_is_no_guest_is_refused_by_name() {
     let missing = Path::new("no/such/file.wasm");
     assert!(refused(missing).starts_with("sinbin-wasi: cannot read no/such/file.wasm: "));
-    assert!(refused(&file("text.wasm", b"(module)")).contains("is no wasm; "));
+    assert!(refused(&file("text.wasm", b"(module)")).contains("is not a wasm file; "));
     assert!(refused(&file("empty.wasm", b"")).contains("is empty; "));
-    assert!(refused(&file("newer.wasm", b"\0asm\x63\0\0\0")).contains("a version that is not known here"));
+    assert!(refused(&file("newer.wasm", b"\0asm\x63\0\0\0")).contains("wasm of an unknown version"));
     let module = refused(&guest("sinbin_core.wasm"));
-    assert!(module.contains("is a core module, where a component is needed; "), "{module}");
+    assert!(module.contains("is a core module, but a component is needed; "), "{module}");
     // A component without any content.
     let world = refused(&file("world.wasm", b"\0asm\x0d\0\x01\0"));
-    assert!(world.contains("it exports nothing, and neither sinbin:service/guest"), "{world}");
+    assert!(world.contains("it exports nothing, but neither sinbin:service/guest"), "{world}");
     let cut = fs::read(guest("fib.wasm")).expect("a guest");
     let cut = refused(&file("cut.wasm", &cut[..cut.len() / 2]));
-    assert!(cut.contains(" is no valid component: "), "{cut}");
+    assert!(cut.contains(" is not a valid component: "), "{cut}");
 }
 
 #[test]
@@ -204,7 +204,10 @@ fn a_damaged_cwasm_is_refused_and_in_the_cache_it_is_made_anew() {
     bent[whole.len() / 2] ^= 1;
     assert!(refused(&file("bent.cwasm", &bent)).contains("is a compiled component that is damaged; "));
     let cut = refused(&file("cut.cwasm", &whole[..whole.len() - 5]));
-    assert!(cut.contains("is a compiled component that is cut short, or not of ours; "), "{cut}");
+    assert!(
+        cut.contains("is a compiled component that is truncated or was not made by sinbin-wasi; "),
+        "{cut}"
+    );
 
     let cache = guests().join("test-cache");
     fs::remove_dir_all(&cache).ok();
@@ -216,7 +219,8 @@ fn a_damaged_cwasm_is_refused_and_in_the_cache_it_is_made_anew() {
     fs::write(&kept, &bent).expect("it can be damaged");
     let server = Server::announced(sinbin_wasi(&args));
     server.client().ask(20);
-    server.logs("a cached guest is not used: it is not what was written there; compiling anew");
+    server
+        .logs("cannot use a cached guest: the entry is not what this cache has written; compiling it again");
     assert!(fs::read(&kept).expect("the entry was written again") != bent);
 }
 
@@ -226,11 +230,21 @@ fn a_driven_guest_imports_the_types_of_its_contract_alone() {
         let ended = run(&["inspect", guest(name).to_str().unwrap()]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(
-            ended.stdout.contains("a service: the host drives it\nimports: sinbin:service/types@0.1.0\n"),
+            ended.stdout.contains("a service, driven by the host\nimports: sinbin:service/types@0.1.0\n"),
             "{}",
             ended.stdout
         );
     }
+}
+
+/// The service of the native example `chat`, compiled for the sandbox.
+#[test]
+fn connections_of_a_guest_share_state() {
+    let server = serve("chat.wasm", &[]);
+    let mut chatters = Chatter::meet(&server, &["ada", "bob", "cyd"]);
+    chatters[1].says("hello");
+    assert_eq!([chatters[0].hears(), chatters[2].hears()], ["bob: hello", "bob: hello"]);
+    assert_eq!(server.stop().code, Some(0));
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn a_reply_that_nobody_asked_for_later() {
 #[test]
 fn no_reply_at_all() {
     let never = |mut stream: TcpStream| _ = hold(&mut stream);
-    let texts = ["does not answer any more", "not answered", "got no reply at all"];
+    let texts = ["has stopped answering", "not answered", "got no reply at all"];
     expect(server(never), "--seconds 60 --timeout 300ms", &texts);
     expect(server(never), "--seconds 2 --timeout 2500ms", &texts);
 }
@@ -107,23 +107,23 @@ fn no_reply_at_all() {
 #[test]
 fn a_server_that_answers_once_and_stalls() {
     let once = |stream| each_request(stream, |_, stream| say(stream, "1\n") && hold(stream));
-    expect(server(once), "--seconds 60 --timeout 300ms", &["does not answer any more", "not answered"]);
+    expect(server(once), "--seconds 60 --timeout 300ms", &["has stopped answering", "not answered"]);
     // The measurement is too short for another reply to reveal this.
-    expect(server(once), "--seconds 2", &["does not answer any more", "not answered"]);
+    expect(server(once), "--seconds 2", &["has stopped answering", "not answered"]);
 }
 
 #[test]
 fn a_server_that_answers_a_while_and_stalls() {
     let a_while =
         |stream| each_request(stream, |number, stream| say(stream, "1\n") && (number < 100 || hold(stream)));
-    expect(server(a_while), "--seconds 60 --timeout 300ms", &["does not answer any more", "not answered"]);
+    expect(server(a_while), "--seconds 60 --timeout 300ms", &["has stopped answering", "not answered"]);
 }
 
 #[test]
 fn a_server_that_never_accepts() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
-    expect(address, "--seconds 60 --timeout 300ms", &["does not answer any more", "got no reply at all"]);
+    expect(address, "--seconds 60 --timeout 300ms", &["has stopped answering", "got no reply at all"]);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_server_that_closes_in_the_middle() {
     let amid_a_reply = |stream| {
         each_request(stream, |number, stream| number <= 5 && say(stream, "1\n") || !say(stream, "1"));
     };
-    expect(server(amid_a_reply), "--seconds 60", &["the connection ended: ", "amid a reply"]);
+    expect(server(amid_a_reply), "--seconds 60", &["the connection ended: ", "in the middle of a reply"]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn half_a_reply() {
     expect(
         server(half),
         "--seconds 60 --timeout 300ms",
-        &["does not answer any more, amid a reply", "not answered"],
+        &["has stopped answering, in the middle of a reply", "not answered"],
     );
 }
 

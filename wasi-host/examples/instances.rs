@@ -1,9 +1,10 @@
-//! How soon an instance of a guest is ready to serve, and how much memory another one takes.
+//! Measures the time until an instance of a guest is ready to serve, and the memory of each further instance.
 //!
 //! `cargo run --release --package sinbin-wasi --example instances -- GUEST.cwasm [COUNT]`
 //!
-//! Ready to serve means: loaded from the file, started, and through a first turn, in which it was given a listener. All
-//! instances are kept, idle. Linux only: the memory is what the page tables say.
+//! An instance is ready to serve once it is loaded from the file and started, and has completed a first turn, in which
+//! it receives a listener. All instances are kept, idle. Linux only: the memory is the resident set size of the page
+//! tables.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use wasmtime::Engine;
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
 
-/// How often the file is loaded.
+/// The number of times that the file is loaded.
 const LOADS: usize = 50;
 
-/// As many as the command has by itself.
+/// The defaults of the command `sinbin-wasi run`.
 const MAX_CONNECTIONS: u32 = 10_000;
 const MAX_BUFFERED: u32 = 64 << 20;
 const SLICE: u32 = 50_000;
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     let loads = times(LOADS, || ready(&factory(&engine, &guest)?).map(drop))?;
     let factory = factory(&engine, &guest)?;
     let mut instances = Vec::with_capacity(count);
-    // What all share comes with the first.
+    // The first instance also allocates the memory that all instances share.
     instances.push(ready(&factory)?);
     let before = resident()?;
     let starts = times(count, || {
@@ -61,21 +62,21 @@ fn arguments() -> Result<(PathBuf, usize)> {
 }
 
 fn factory(engine: &Engine, guest: &Path) -> Result<GuestFactory> {
-    // SAFETY: who runs this example names a file that they have compiled.
+    // SAFETY: the user of this example must give a file that they have compiled themselves.
     match unsafe { Loader::new(engine).load_precompiled(guest) }? {
         Artefact::Driven(component) => Ok(GuestFactory::new(&component, MAX_MEMORY, Some(TURN_LIMIT))?),
-        Artefact::Portable(_) => Err("a command of WASI drives itself; give a service".into()),
+        Artefact::Portable(_) => Err("the guest is a WASI command; give a service".into()),
     }
 }
 
-/// An instance that has its listener.
+/// Creates an instance, and passes it a listener.
 fn ready(factory: &GuestFactory) -> Result<Instance> {
     let (mut instance, _) = factory.start(&settings())?;
     instance.turn(0, WINDOW, &[Event::Listener(0)], &[])?;
     Ok(instance)
 }
 
-/// What a server starts its guest with.
+/// Returns the settings that a server starts its guest with.
 fn settings() -> Settings {
     Settings {
         arguments: Vec::new(),
@@ -86,7 +87,7 @@ fn settings() -> Settings {
     }
 }
 
-/// The median and the 99th percentile, in µs.
+/// Returns the median and the 99th percentile of the times of `act`, in µs.
 fn times(count: usize, mut act: impl FnMut() -> Result<()>) -> Result<String> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
@@ -99,7 +100,7 @@ fn times(count: usize, mut act: impl FnMut() -> Result<()>) -> Result<String> {
     Ok(format!("{:.1}\t{:.1}", at(50), at(99)))
 }
 
-/// KiB of this process that are in memory.
+/// Returns the resident set size of this process, in KiB.
 fn resident() -> Result<f64> {
     let text = fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:")?.strip_suffix("kB"));

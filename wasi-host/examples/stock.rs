@@ -1,4 +1,4 @@
-//! A host that is not ours: runs a WASI 0.2 command as `wasmtime run -S inherit-network` does.
+//! A host without sinbin, which runs a WASI 0.2 command as `wasmtime run -S inherit-network` does.
 //!
 //! Usage: `stock GUEST.wasm ARGUMENTS..`
 

@@ -1,4 +1,4 @@
-//! What is in a file: a component that we drive, a command that wants WASI, or neither.
+//! The contents of a guest's file: a component that the host drives, a WASI command, or neither.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,19 +16,19 @@ use crate::portable;
 use crate::precompiled::{Code, is_precompiled};
 use crate::world::{Kind, World, Wrong};
 
-/// The bytes that a file may have, unless a [`Loader`] is told otherwise.
+/// The default limit of a [`Loader`] on the size of a file, in bytes.
 pub const MAX_SIZE: u64 = 64 << 20;
 
-/// A component, and how it wants to be run.
+/// A component, classified by the way in which it is run.
 pub enum Artefact {
-    /// It exports `sinbin:service/guest`: the host drives it.
+    /// A service that exports `sinbin:service/guest`: the host drives it.
     Driven(Component),
-    /// It exports `wasi:cli/run`: it drives itself, by way of WASI 0.2.
+    /// A WASI 0.2 command that exports `wasi:cli/run`: it runs its own loop.
     Portable(Component),
 }
 
 impl Artefact {
-    /// The component.
+    /// Returns the component.
     #[must_use]
     pub fn component(&self) -> &Component {
         match self {
@@ -36,12 +36,12 @@ impl Artefact {
         }
     }
 
-    /// Checks whether the artefact can be run here: one of a version of the contract that this host does not know
-    /// can't.
+    /// Checks that this host can run the artefact. This host can't run an artefact of an unknown version of the
+    /// contract.
     ///
     /// # Errors
     ///
-    /// Names what is missing in the artefact, or here. The message names `path`.
+    /// Returns [`Error::World`] if an import or an export is missing. The message names it, and `path`.
     pub fn check(&self, path: &Path) -> Result<(), Error> {
         let checked = match self {
             Self::Driven(component) => {
@@ -62,8 +62,8 @@ impl Artefact {
 
 /// Loads components from files.
 ///
-/// The files may be anybody's: what they can do at the worst is to be refused. That needs a [`Compiler`] with limits: a
-/// file of a megabyte can take the other one minutes. Machine code is another matter: see
+/// The files may be untrusted: the worst outcome is an error. This requires a [`Compiler`] with limits, since without
+/// limits a file of one megabyte can take minutes to compile. Machine code must be trusted: see
 /// [`load_precompiled`](Self::load_precompiled).
 #[derive(Clone)]
 pub struct Loader<'e> {
@@ -74,51 +74,53 @@ pub struct Loader<'e> {
 }
 
 impl<'e> Loader<'e> {
-    /// A loader that keeps nothing, for files of up to 64 MiB, and compiles in this process.
+    /// Creates a loader without a cache. The loader accepts files of up to 64 MiB, and compiles in this process.
     #[must_use]
     pub fn new(engine: &'e Engine) -> Self {
         Self { engine, cache: None, compiler: Compiler::here(), max_size: MAX_SIZE }
     }
 
-    /// Keeps what is compiled in a cache, and looks there first.
+    /// Sets the cache to look compiled components up in, and to store them in.
     #[must_use]
     pub fn cache(self, cache: Option<Cache>) -> Self {
         Self { cache, ..self }
     }
 
-    /// Compiles so.
+    /// Sets the compiler.
     #[must_use]
     pub fn compiler(self, compiler: Compiler) -> Self {
         Self { compiler, ..self }
     }
 
-    /// Refuses files of more bytes.
+    /// Sets the limit on the size of a file, in bytes.
     #[must_use]
     pub fn max_size(self, max_size: u64) -> Self {
         Self { max_size, ..self }
     }
 
-    /// Loads a component, a `.wasm`: compiles it, and finds out what it is.
+    /// Loads and compiles a component, a `.wasm` file, and determines its kind.
     ///
     /// # Errors
     ///
-    /// When it is neither of the two kinds of [`Artefact`]; the error says what is missing. When it is machine code, by
-    /// whatever name.
+    /// Fails if the file is neither of the two kinds of [`Artefact`]; the error names what is missing. Fails if the
+    /// file is machine code, whatever its name is.
     pub fn load(&self, path: &Path) -> Result<Artefact, Error> {
         self.of_wasm(path, &self.read_wasm(path)?)
     }
 
-    /// Loads a component that may be compiled already, as [`compile`](Self::compile) does it: a `.cwasm`, or a `.wasm`.
+    /// Loads a component that may already be compiled: a `.cwasm` file made by [`compile`](Self::compile), or a `.wasm`
+    /// file.
     ///
     /// # Errors
     ///
-    /// As with [`load`](Self::load), and when the file is damaged, or code for another machine or version.
+    /// Fails as [`load`](Self::load) does, except that machine code is accepted. Fails if the machine code is damaged,
+    /// or made for another machine or by another version.
     ///
     /// # Safety
     ///
-    /// A compiled component is machine code that runs in this process with all its rights, and nothing in the file
-    /// tells who made it. So you have compiled it yourself, with this crate, and nobody else can have written to the
-    /// file.
+    /// A compiled component is machine code that runs in this process with all its rights, and the file does not prove
+    /// its origin. The caller must have compiled the component with this crate, and no other user may have been able to
+    /// write to the file.
     #[allow(unsafe_code, reason = "the caller promises what is needed")]
     pub unsafe fn load_precompiled(&self, path: &Path) -> Result<Artefact, Error> {
         let bytes = self.read(path)?;
@@ -126,18 +128,18 @@ impl<'e> Loader<'e> {
             check_wasm(path, &bytes)?;
             return self.of_wasm(path, &bytes);
         }
-        // SAFETY: the caller promises that the file is one of ours.
+        // SAFETY: the caller guarantees that this crate compiled the file, and that no other user could change it.
         let code = unsafe { Code::of_file(bytes) }.map_err(|what| unfit(path, what))?;
         let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
         let world = World::of_component(&component).map_err(|wrong| refused(path, wrong))?;
         Ok(Artefact::new(world.kind(), component))
     }
 
-    /// Says what a component is, without compiling it.
+    /// Returns the imports, the exports and the kind of a component, without compiling it.
     ///
     /// # Errors
     ///
-    /// As with [`load`](Self::load).
+    /// Fails as [`load`](Self::load) does.
     pub fn inspect(&self, path: &Path) -> Result<World, Error> {
         let wasm = self.read_wasm(path)?;
         self.compiler.examine(self.engine, &wasm).map_err(|failure| match failure {
@@ -147,11 +149,11 @@ impl<'e> Loader<'e> {
         World::of_wasm(&wasm).map_err(|wrong| refused(path, wrong))
     }
 
-    /// Compiles a component that can be run here, to the bytes of a `.cwasm`.
+    /// Compiles a component that this host can run, and returns the bytes of the `.cwasm` file.
     ///
     /// # Errors
     ///
-    /// As with [`load`](Self::load) and [`Artefact::check`].
+    /// Fails as [`load`](Self::load) and [`Artefact::check`] do.
     pub fn compile(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let wasm = self.read_wasm(path)?;
         let world = World::of_wasm(&wasm).map_err(|wrong| refused(path, wrong))?;
@@ -181,7 +183,7 @@ impl<'e> Loader<'e> {
         self.compiler.compile(self.engine, wasm).map_err(|failure| failed(path, failure))
     }
 
-    /// Reads a file that is no machine code.
+    /// Reads a file that is not machine code.
     fn read_wasm(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let bytes = self.read(path)?;
         if is_precompiled(&bytes) {
@@ -199,7 +201,7 @@ impl<'e> Loader<'e> {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        // The file may grow meanwhile.
+        // The file may have grown since its size was checked.
         let count =
             File::take(file, self.max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
         if count as u64 > self.max_size {
@@ -232,7 +234,7 @@ fn unfit(path: &Path, found: &'static str) -> Error {
     Error::NoComponent {
         path: path.to_owned(),
         found,
-        advice: "make it anew with `sinbin-wasi compile GUEST.wasm`, or run the .wasm itself",
+        advice: "compile it again with `sinbin-wasi compile GUEST.wasm`, or run the .wasm file instead",
     }
 }
 
@@ -241,13 +243,13 @@ fn check_wasm(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => no_component(
-            "a core module, where a component is needed",
-            "build it for wasm32-wasip2, or drive it from a host of your own (see docs/src/embedding.md)",
+            "a core module, but a component is needed",
+            "build it for wasm32-wasip2, or drive it from your own host (see docs/src/embedding.md)",
         ),
         [0, b'a', b's', b'm', ..] => {
-            no_component("wasm of a version that is not known here", "build it with current tools")
+            no_component("wasm of an unknown version", "build it with current tools")
         }
-        [] => no_component("empty", "was its build cut short?"),
-        _ => no_component("no wasm", "give the .wasm of a component"),
+        [] => no_component("empty", "build it again: the build may have been interrupted"),
+        _ => no_component("not a wasm file", "give the .wasm file of a component"),
     }
 }

@@ -1,9 +1,9 @@
 //! The cache of compiled components.
 //!
-//! Its entries are machine code that will be run, so it is the user's alone: see `private.rs` for what is asked of
-//! the directory and its files. Each entry also begins with a code that only who knows the user's key can compute, over
-//! the entry's name and its content: an entry that is damaged, was copied there, or was renamed is never run. Who can
-//! read the key as this user can do anything else as this user as well.
+//! The entries are machine code that this process runs, so only the user may have access: see `private.rs` for the
+//! requirements on the directory and its files. Each entry begins with an authentication code over its name and its
+//! content, computed with the user's key. An entry that is damaged, copied from elsewhere or renamed is never run. An
+//! attacker who can read the user's key already has all rights of the user.
 
 #[cfg(unix)]
 mod entries;
@@ -28,14 +28,14 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache in `directory`, which is made when it is needed.
+    /// Creates a cache in `directory`, which is created when it is first written to.
     #[must_use]
     pub fn at(directory: PathBuf) -> Self {
         Self { directory }
     }
 
-    /// The user's own, by the XDG rules: `$XDG_CACHE_HOME/sinbin-wasi`, or `~/.cache/sinbin-wasi`. None where there is
-    /// no home.
+    /// Returns the user's cache according to the XDG base directory specification: `$XDG_CACHE_HOME/sinbin-wasi`, or
+    /// `~/.cache/sinbin-wasi`. Returns `None` if neither variable is an absolute path.
     #[must_use]
     pub fn of_user() -> Option<Self> {
         let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -44,7 +44,7 @@ impl Cache {
     }
 }
 
-/// Where nobody can tell whose a file is, nothing is kept.
+/// A cache that stores nothing, for systems on which the owner of a file can't be checked.
 #[cfg(not(unix))]
 impl Cache {
     pub(crate) fn get(&self, _: &Engine, _: &[u8]) -> Option<Code> {
@@ -54,11 +54,11 @@ impl Cache {
     pub(crate) fn put(&self, _: &Engine, _: &[u8], _: &Code) {}
 }
 
-/// Names an entry by what is compiled, and by what with.
+/// Returns the name of an entry: a hash of the component, and a hash of the engine's configuration.
 fn name(engine: &Engine, wasm: &[u8]) -> String {
     let mut name = String::new();
     for byte in Sha256::digest(wasm) {
-        // A string takes everything.
+        // Writing to a string never fails.
         write!(name, "{byte:02x}").ok();
     }
     let mut with = DefaultHasher::new();

@@ -1,8 +1,8 @@
-//! Examining and compiling within limits: in a process of its own, which is ended where it takes too long or wants too
-//! much.
+//! Validation and compilation of components within limits. Both run in a separate process, which is killed if it
+//! exceeds a limit of time or memory.
 //!
-//! A file of less than a megabyte can take a compiler minutes and much memory, and one of 35 KB can have types that take a
-//! gigabyte to look at; nothing in wasmtime stops that halfway.
+//! A file of less than a megabyte can take the compiler minutes and much memory. A file of 35 KB can have types that
+//! take a gigabyte to validate. Wasmtime offers no way to interrupt either.
 #![allow(unsafe_code)]
 
 use std::ffi::OsString;
@@ -18,29 +18,29 @@ use wasmtime::Engine;
 use crate::precompiled::Code;
 use crate::world::{World, Wrong};
 
-/// The first byte that a process is given: compile what follows.
+/// The first byte of a process's input: compile the component that follows.
 const COMPILE: u8 = b'c';
 
-/// The first byte that a process is given: examine what follows, and no more.
+/// The first byte of a process's input: validate the component that follows, without compiling it.
 const EXAMINE: u8 = b'e';
 
-/// The exit code of a process that was given no component.
+/// The exit code of a process whose input was not a valid component.
 const INVALID: u8 = 1;
 
-/// The exit code of a process that was given a component which can't be run here.
+/// The exit code of a process whose input was a component that this host can't run.
 const FOREIGN: u8 = 3;
 
-/// How long compiling may take, unless it is told otherwise.
+/// The default limit on the time to compile a component.
 pub const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes of memory that compiling may take, unless it is told otherwise.
+/// The default limit on the memory to compile a component with, in bytes.
 pub const MAX_MEMORY: u64 = 512 << 20;
 
-/// Where guests are compiled, and within which limits.
+/// A way to compile guests: in this process without limits, or in a separate process with limits.
 #[derive(Clone, Debug)]
 pub struct Compiler(Option<Apart>);
 
-/// A program to compile with.
+/// A program that compiles in a separate process.
 #[derive(Clone, Debug)]
 struct Apart {
     program: PathBuf,
@@ -49,56 +49,58 @@ struct Apart {
     max_memory: u64,
 }
 
-/// Why a guest was not compiled.
+/// The reason why a guest was not compiled.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The bytes are no component, says wasmtime.
+    /// Wasmtime found that the bytes are not a valid component.
     Invalid(wasmtime::Error),
-    /// The component can't be run here.
+    /// This host can't run the component.
     World(String),
-    /// There was no process to compile in.
+    /// The process could not be started, or communication with it failed.
     System(io::Error),
-    /// Compiling took longer than this.
+    /// Compilation took longer than this limit.
     Time(Duration),
-    /// The process ended so, most likely because it wanted more bytes than this.
+    /// The process ended with this status, probably because it exceeded this limit on its memory, in bytes.
     Memory(u64, ExitStatus),
 }
 
 impl Compiler {
-    /// Compiles in this process, without a limit of time or memory: for guests that are no enemies.
+    /// Creates a compiler that works in this process, without a limit of time or memory. Use it for trusted guests
+    /// only.
     #[must_use]
     pub fn here() -> Self {
         Self(None)
     }
 
-    /// Compiles in a process of its own, which may take [`MAX_TIME`] and [`MAX_MEMORY`].
+    /// Creates a compiler that starts a separate process, with the limits [`MAX_TIME`] and [`MAX_MEMORY`].
     ///
     /// # Safety
     ///
-    /// The output of the program is run as machine code. So `program`, called with `arguments` and the limit of memory in
-    /// bytes behind them, is one of yours that calls [`work`] with this limit, with an engine that is made as this
-    /// process's is, and writes nothing else to its stdout.
+    /// The output of the program is run as machine code. The caller must trust `program`. The host starts it with
+    /// `arguments`, followed by the limit of memory in bytes. The program must call [`work`] with this limit and with
+    /// an engine that is configured like the engine of this process, and must write nothing else to its stdout.
     #[must_use]
     pub unsafe fn apart(program: PathBuf, arguments: Vec<OsString>) -> Self {
         Self(Some(Apart { program, arguments, max_time: MAX_TIME, max_memory: MAX_MEMORY }))
     }
 
-    /// Sets the limits. Compiling in this process has none.
+    /// Sets the limits. A compiler that works in this process ignores them.
     #[must_use]
     pub fn limits(self, max_time: Duration, max_memory: u64) -> Self {
         Self(self.0.map(|apart| Apart { max_time, max_memory, ..apart }))
     }
 
-    /// Compiles a component that can be run here.
+    /// Compiles a component, after checking that this host can run it.
     pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<Code, Failure> {
         match &self.0 {
             None => compile(engine, wasm),
-            // SAFETY: the process is one of ours, has ended well, and this is all that it wrote.
+            // SAFETY: the caller of `apart` guarantees that the program writes nothing but compiled code to its stdout.
+            // The process has ended with code 0, and this is its whole output.
             Some(apart) => apart.ask(COMPILE, wasm).map(|output| unsafe { Code::trust(output) }),
         }
     }
 
-    /// Checks the whole of a component, and whether it can be run here, without compiling it.
+    /// Validates a component, and checks that this host can run it, without compiling it.
     pub(crate) fn examine(&self, engine: &Engine, wasm: &[u8]) -> Result<(), Failure> {
         match &self.0 {
             None => examine(engine, wasm),
@@ -117,7 +119,7 @@ impl From<Wrong> for Failure {
 }
 
 fn compile(engine: &Engine, wasm: &[u8]) -> Result<Code, Failure> {
-    // A guest that can't be run need not be compiled.
+    // A guest that this host can't run is rejected before it is compiled.
     World::of_wasm(wasm)?.check(engine, wasm)?;
     Code::compile(engine, wasm).map_err(Failure::Invalid)
 }
@@ -127,7 +129,7 @@ fn examine(engine: &Engine, wasm: &[u8]) -> Result<(), Failure> {
 }
 
 impl Apart {
-    /// Has a process do what `what` says with these bytes, and returns what it wrote.
+    /// Starts a process, passes it the request `what` and a component, and returns its output.
     fn ask(&self, what: u8, wasm: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
@@ -152,7 +154,8 @@ impl Apart {
         }
     }
 
-    /// Gives the process its input, and takes its output, as long as there is time. On an error the process still runs.
+    /// Writes the input of the process and reads its output, within the limit of time. After an error, the process may
+    /// still be running.
     fn talk(&self, child: &mut Child, what: u8, wasm: &[u8]) -> Result<Vec<u8>, Failure> {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Failure::System(io::ErrorKind::BrokenPipe.into()));
@@ -167,7 +170,7 @@ impl Apart {
             match receiver.recv_timeout(self.max_time) {
                 Ok(output) => output.map_err(Failure::System),
                 Err(_) => {
-                    // Or the thread would go on, and this scope with it.
+                    // Otherwise the thread would not end, and the scope would wait for it.
                     child.kill().ok();
                     Err(Failure::Time(self.max_time))
                 }
@@ -176,7 +179,8 @@ impl Apart {
     }
 }
 
-/// Writes all of the input, then reads all of the output: the process writes none before it has read all.
+/// Writes the whole input, then reads the whole output. This can't deadlock, since the process reads all of its input
+/// before it writes.
 fn exchange(
     mut input: ChildStdin,
     output: ChildStdout,
@@ -184,7 +188,7 @@ fn exchange(
     wasm: &[u8],
     max: u64,
 ) -> io::Result<Vec<u8>> {
-    // A process that has ended takes nothing, and how it ended says more.
+    // If the process has ended, the write fails. The caller reports the exit status, which says more than this error.
     input.write_all(&[what]).and_then(|()| input.write_all(wasm)).ok();
     drop(input);
     let mut bytes = Vec::new();
@@ -192,9 +196,12 @@ fn exchange(
     Ok(bytes)
 }
 
-/// Examines or compiles what comes from stdin, to stdout, with so many bytes of memory: all that a process does which
-/// [`Compiler::apart`] starts. Its exit code is 0 if all is well and stdout has the code, 1 or 3 if it has the reason why
-/// not, and 2 if stdin or stdout failed.
+/// Validates or compiles the component on stdin, with at most `max_memory` bytes of memory, and writes the result to
+/// stdout. This is the whole work of a process that [`Compiler::apart`] starts.
+///
+/// Returns exit code 0 if it succeeds; after compiling, the machine code is then on stdout. Returns 1 if the component
+/// is invalid and 3 if this host can't run it; the reason is then on stdout. Returns 2 if stdin or stdout fails or the
+/// limits can't be set.
 pub fn work(engine: &Engine, max_memory: u64) -> ExitCode {
     let (bytes, code) = match limit(max_memory).and_then(|()| asked()) {
         Ok((EXAMINE, wasm)) => ended(examine(engine, &wasm).map(|()| Vec::new())),
@@ -207,7 +214,7 @@ pub fn work(engine: &Engine, max_memory: u64) -> ExitCode {
     }
 }
 
-/// Reads what is asked for, and the bytes of the component.
+/// Reads the request and the bytes of the component.
 fn asked() -> io::Result<(u8, Vec<u8>)> {
     let mut stdin = io::stdin().lock();
     let (mut what, mut wasm) = ([0], Vec::new());
@@ -216,32 +223,32 @@ fn asked() -> io::Result<(u8, Vec<u8>)> {
     Ok((what[0], wasm))
 }
 
-/// Returns what is written to stdout, and the exit code.
+/// Returns the bytes for stdout, and the exit code.
 fn ended(result: Result<Vec<u8>, Failure>) -> (Vec<u8>, u8) {
     match result {
         Ok(bytes) => (bytes, 0),
         Err(Failure::World(what)) => (what.into_bytes(), FOREIGN),
         Err(Failure::Invalid(error)) => (format!("{error:#}").into_bytes(), INVALID),
-        // Nothing here has a process or limits of its own.
+        // Only a compiler that uses a separate process returns these.
         Err(Failure::System(_) | Failure::Time(_) | Failure::Memory(..)) => (Vec::new(), 2),
     }
 }
 
-/// Limits this process, which does nothing but compile.
+/// Sets the limits of this process, which does nothing but compile.
 #[cfg(unix)]
 fn limit(max_memory: u64) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = |resource, most: u64| {
-        // No higher than it is already, which only root may.
+        // Only root may raise a limit, so the new limit is at most the present one.
         let before = getrlimit(resource);
         let least = |limit: Option<u64>| Some(limit.map_or(most, |limit| limit.min(most)));
         setrlimit(resource, Rlimit { current: least(before.current), maximum: least(before.maximum) })
     };
-    // Linux counts what can be written to; elsewhere there is only the limit of all addresses.
+    // On Linux, RLIMIT_DATA counts private writable memory. Elsewhere only the address space can be limited.
     limit(if cfg!(target_os = "linux") { Resource::Data } else { Resource::As }, max_memory)?;
     limit(Resource::Core, 0)?;
-    // Where the parent is killed, nobody keeps the time.
+    // If the parent is killed, it can no longer enforce the limit of time.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The contract of `wit/service.wit`, as wasmtime writes it in Rust.
+//! The contract of `wit/service.wit`: the bindings that wasmtime generates.
 #![allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
 
 wasmtime::component::bindgen!({ path: "wit", world: "service" });

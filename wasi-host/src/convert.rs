@@ -1,4 +1,4 @@
-//! The core's types and the contract's, one by one.
+//! Conversions between the types of the core and those of the contract.
 
 use sinbin::driven::{self, SourceHandle};
 use sinbin::{Instant, JobId, Rest as CoreRest};
@@ -23,7 +23,7 @@ pub(crate) fn counts(tally: Tally) -> driven::Tally {
     counts
 }
 
-/// `None` for what a later core may have to say, and this contract has no word for.
+/// Converts an event. Returns `None` for an event of a later core that this contract does not have.
 pub(crate) fn event(event: driven::Event) -> Option<Event> {
     use driven::Event as Core;
     Some(match event {

@@ -1,19 +1,19 @@
-//! The engine: how guests are compiled, and what may interrupt them.
+//! The wasmtime engine: its configuration, and the interruption of guests.
 
 use wasmtime::{Config, Engine};
 
 use crate::error::Error;
 
-/// An engine for guests that nothing but the host's own loop and its workers call.
+/// Creates an engine for guests that are called only by the host's own loop and its workers.
 ///
 /// # Errors
 ///
-/// When wasmtime does not support this machine.
+/// Returns [`Error::Engine`] if wasmtime does not support this machine.
 pub fn engine() -> Result<Engine, Error> {
     let mut config = Config::new();
-    // A turn is a plain call. With the component model's own concurrency each call costs more than twice as much.
+    // A turn is a plain call. With the component model's concurrency enabled, each call takes more than twice as long.
     config.concurrency_support(false);
-    // What interrupts a guest that loops. Fuel would cost three times as much.
+    // Epochs interrupt a guest that does not return. Fuel would cost three times as much.
     config.epoch_interruption(true);
     Engine::new(&config).map_err(Error::Engine)
 }

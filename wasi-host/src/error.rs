@@ -1,5 +1,5 @@
-//! What can go wrong with a host as a whole. What goes wrong with a guest while it runs is a fault: it is reported, and
-//! the guest is replaced.
+//! The errors of a host as a whole. An error of a running guest is a fault instead: the host reports it, and replaces
+//! the guest.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,25 +10,25 @@ use sinbin::guests::Fault;
 
 use crate::instance::ANSWER;
 
-/// Returns what went wrong in a guest, cause by cause. The last cause says what, and comes first; the stack of the guest's
-/// functions is as long as they like, and comes last.
+/// Returns the causes of a guest's error, one per line. The innermost cause comes first, since it names the problem.
+/// The guest's stack comes last, since the guest determines its length.
 pub(crate) fn report(error: &wasmtime::Error) -> String {
     let mut causes: Vec<_> = error.chain().map(|cause| cause.to_string().trim_end().to_owned()).collect();
     causes.reverse();
     causes.join("\n")
 }
 
-/// Returns what went wrong in a call of a driven guest.
+/// Converts the error of a call to a driven guest into a fault.
 pub(crate) fn fault(error: &wasmtime::Error) -> Fault {
     let report = report(error);
-    // The words of wasmtime about a guest that hands over more than it may.
+    // Wasmtime's message for a guest that returns more bytes than the limit allows.
     if report.contains("fuel allocated for hostcalls has been exhausted") {
-        return Fault(format!("it answers with more than {} MiB at once", ANSWER >> 20));
+        return Fault(format!("it returned more than {} MiB in one call", ANSWER >> 20));
     }
     Fault(report)
 }
 
-/// Why a guest can't be run.
+/// The reason why a guest can't be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -50,40 +50,40 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
-    /// The file holds something else than a component.
+    /// The file does not contain a component.
     #[error("{} is {found}; {advice}", .path.display())]
     NoComponent {
         /// The file.
         path: PathBuf,
-        /// What it seems to be.
+        /// The apparent type of the file.
         found: &'static str,
-        /// What to do about it.
+        /// The advice for the user.
         advice: &'static str,
     },
-    /// The file has more bytes than it may have.
-    #[error("{} has more than {limit} bytes, which is the most that a guest may have; --max-guest-size allows more", .path.display())]
+    /// The file exceeds the limit on its size.
+    #[error("{} is larger than {limit} bytes, the limit on a guest's file; --max-guest-size allows more", .path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most bytes that it may have.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// The file holds machine code, which is not run unless it is asked for.
+    /// The file contains machine code, and the caller has not allowed machine code.
     #[error(
-        "{} is compiled already: it is machine code, which runs outside of the sandbox, with all your rights; it is refused \
-         unless you compiled it yourself and say --allow-precompiled (to `run` or `replay`); give the .wasm otherwise",
+        "{} is already compiled: it is machine code, which runs outside the sandbox, with all your rights; give the .wasm \
+         file instead, or, if you compiled this file yourself, pass --allow-precompiled to `run` or `replay`",
         .path.display()
     )]
     Precompiled {
         /// The file.
         path: PathBuf,
     },
-    /// The file holds no valid component.
-    #[error("{} is no valid component: {what}", .path.display())]
+    /// The file does not contain a valid component.
+    #[error("{} is not a valid component: {what}", .path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The fault, and where it is.
+        /// The validation error, and its offset.
         what: String,
     },
     /// The component can't be compiled.
@@ -91,13 +91,13 @@ pub enum Error {
     Compile {
         /// The file.
         path: PathBuf,
-        /// What wasmtime says.
+        /// Wasmtime's error.
         error: wasmtime::Error,
     },
-    /// There is no process to compile the component in.
+    /// The process that compiles the component can't be started, or communication with it failed.
     #[error(
-        "cannot compile {}: there is no process to do it in: {error}; a guest that you trust can be compiled without one, and \
-         without limits, by --compile-timeout off",
+        "cannot compile {}: the separate process for it failed: {error}; a guest that you trust can be compiled in this \
+         process, without limits, by --compile-timeout off",
         .path.display()
     )]
     Compiler {
@@ -107,10 +107,9 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
-    /// The component takes too long to compile.
+    /// The compilation of the component exceeded the limit of time.
     #[error(
-        "{} is not compiled within {limit:?}, and refused; if you trust it, or this machine is slow, --compile-timeout \
-         allows more",
+        "cannot compile {} within {limit:?}; if you trust it, or if this machine is slow, --compile-timeout allows more",
         .path.display()
     )]
     CompileTime {
@@ -119,10 +118,10 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
-    /// The component takes too much memory to compile.
+    /// The compilation of the component probably exceeded the limit of memory.
     #[error(
-        "{} is refused: the process that compiled it ended by {status}, as one does that wants more memory than it may \
-         have, which is {limit} MiB; --compile-memory allows more",
+        "cannot compile {}: the process that compiled it ended with {status}, probably because it needed more than \
+         {limit} MiB of memory; --compile-memory allows more",
         .path.display()
     )]
     CompileMemory {
@@ -130,30 +129,30 @@ pub enum Error {
         path: PathBuf,
         /// The limit, in MiB.
         limit: u64,
-        /// How the process ended.
+        /// The exit status of the process.
         status: ExitStatus,
     },
-    /// The component is no service and no command.
-    #[error("{} is a component of another world: {what}", .path.display())]
+    /// This host can't run the component: it is neither a service nor a command, or its imports are not available.
+    #[error("cannot run {}: {what}", .path.display())]
     World {
         /// The file.
         path: PathBuf,
-        /// What is missing, or too much.
+        /// The missing or unknown import or export.
         what: String,
     },
-    /// The engine can't be had.
-    #[error("wasmtime cannot be set up: {0:#}")]
+    /// The engine can't be created.
+    #[error("cannot create the wasmtime engine: {0:#}")]
     Engine(wasmtime::Error),
     /// The guest did not start.
     #[error("the guest cannot be started: {0}")]
     Start(String),
-    /// The guest refused its arguments.
+    /// The guest rejected its arguments.
     #[error("the guest refuses its arguments: {0}")]
     Arguments(String),
-    /// The loop could not be set up, or failed.
+    /// The loop could not be created, or failed.
     #[error(transparent)]
     Loop(#[from] sinbin::Error),
-    /// Turns can't be limited here.
+    /// The timer that limits turns can't be started.
     #[error("cannot limit the time of a turn to {limit:?}: {error}")]
     TurnLimit {
         /// The limit.

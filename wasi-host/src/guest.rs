@@ -1,4 +1,4 @@
-//! Instances as guests of the driver.
+//! The guests that the driver calls, implemented by wasm instances.
 
 use sinbin::Instant;
 use sinbin::driven::{Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
@@ -13,7 +13,7 @@ use crate::jobs::SandboxedJobs;
 /// An instance that serves.
 pub struct Sandboxed {
     instance: Instance,
-    /// The events of a turn, as the contract has them: kept for its room.
+    /// The events of a turn, in the contract's types. The allocation is reused.
     events: Vec<contract::Event>,
 }
 

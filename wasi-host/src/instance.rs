@@ -1,4 +1,4 @@
-//! An instance of a guest: its memory, its limits, and the calls.
+//! An instance of a guest: its memory, its limits, and the calls to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +12,13 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 
-/// Bytes that a guest may answer with in one call, commands and output together: the host has a copy of them.
+/// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
+/// them.
 pub(crate) const ANSWER: usize = 64 << 20;
-/// An interface that a service may export beside the contract's own.
+/// The optional interface of the contract that a service may export.
 const BOUNDS: &str = "sinbin:service/bounds@0.1.0";
 
-/// What an instance is made of. A clone is the same.
+/// The component and the settings that instances are created from. A clone shares the component.
 #[derive(Clone)]
 pub struct GuestFactory {
     service: ServicePre<State>,
@@ -26,16 +27,16 @@ pub struct GuestFactory {
     is_over: Option<IsOver>,
 }
 
-/// Says whether no call may go on.
+/// A function that returns true if the running call has to end.
 type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl GuestFactory {
-    /// A blueprint of `component`: each instance has `max_memory` bytes at the most, and a call of it that takes longer
-    /// than `turn_limit` is interrupted (as far as [`Ticker`](crate::interrupt::Ticker) ticks).
+    /// Creates a factory of instances of `component`. Each instance has at most `max_memory` bytes of memory. A call that takes
+    /// longer than `turn_limit` is interrupted, provided that a [`Ticker`](crate::interrupt::Ticker) runs.
     ///
     /// # Errors
     ///
-    /// What the component lacks of a service.
+    /// Fails if the component does not export all that a service has to.
     pub fn new(
         component: &Component,
         max_memory: usize,
@@ -46,31 +47,31 @@ impl GuestFactory {
         Ok(Self { service, max_memory, turn_limit, is_over: None })
     }
 
-    /// Also interrupts a call once `is_over` returns true. `is_over` is asked now and then while a call computes, since
-    /// a loop that waits for its guest hears nothing itself.
+    /// Also interrupts a call once `is_over` returns true. Each tick during a call evaluates `is_over`. This lets the
+    /// host stop a guest while the loop itself is blocked in the call.
     #[must_use]
     pub fn until(self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_over: Some(Arc::new(is_over)), ..self }
     }
 
-    /// Of which engine.
+    /// Returns the engine of the component.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         self.service.engine()
     }
 
-    /// An instance that is not started. Some microseconds.
+    /// Creates an instance without starting its service. This takes some microseconds.
     ///
     /// # Errors
     ///
-    /// When there is no memory for it.
+    /// Fails if the system or the limits do not provide enough memory.
     pub fn instance(&self) -> Result<Instance, wasmtime::Error> {
         self.make().map(|(instance, _)| instance)
     }
 
-    /// Makes an instance, and returns it with its exports.
+    /// Creates an instance, and returns it with its exports.
     fn make(&self) -> Result<(Instance, component::Instance), wasmtime::Error> {
-        // A service has one memory; of the rest it has what the component model makes for it.
+        // A service has one memory. The tables and the other instances are those that the component model adds.
         let limits = StoreLimitsBuilder::new()
             .memory_size(self.max_memory)
             .memories(1)
@@ -91,21 +92,22 @@ impl GuestFactory {
         Ok((Instance { store, service }, exports))
     }
 
-    /// An instance that is started, and what it takes.
+    /// Creates an instance and starts its service. Returns the instance and the limits that the service has set.
     ///
     /// # Errors
     ///
-    /// When it can't be made; when it refuses its arguments.
+    /// Returns [`Error::Start`] if the instance can't be created or its start fails, and [`Error::Arguments`] if the
+    /// service rejects its arguments.
     pub fn start(&self, settings: &Settings) -> Result<(Instance, Limits), Error> {
         self.start_bounded(settings, 0)
     }
 
-    /// Starts an instance as [`start`](Self::start) does, and tells one that can be told to have no more than `max_jobs` jobs
-    /// at a time; 0 leaves that to the service.
+    /// Creates and starts an instance as [`start`](Self::start) does, with at most `max_jobs` simultaneous jobs. The
+    /// limit has an effect only if the service exports the interface `bounds`. 0 keeps the service's own limit.
     ///
     /// # Errors
     ///
-    /// As those of [`start`](Self::start).
+    /// Fails as [`start`](Self::start) does.
     pub fn start_bounded(&self, settings: &Settings, max_jobs: u32) -> Result<(Instance, Limits), Error> {
         let failed = |error| Error::Start(report(&error));
         let (mut instance, exports) = self.make().map_err(failed)?;
@@ -118,14 +120,14 @@ impl GuestFactory {
         let limits = limits.map_err(Error::Arguments)?;
         if !(1..=LIMIT).contains(&(limits.block as usize)) {
             let block = limits.block;
-            let what = format!("it takes {block} bytes of a source in a turn, and there can be 1 to {LIMIT}");
+            let what = format!("its block size is {block} bytes, but must be from 1 to {LIMIT}");
             return Err(Error::Start(what));
         }
         Ok((instance, limits))
     }
 }
 
-/// Tells a service how many jobs there may be at a time, if it exports what it can be told by.
+/// Sets a service's limit on simultaneous jobs, if it exports the interface `bounds`.
 fn bound_jobs(
     store: &mut Store<State>,
     exports: &component::Instance,
@@ -138,28 +140,29 @@ fn bound_jobs(
     exports.get_typed_func::<(u32,), ()>(&mut *store, function)?.call(&mut *store, (max_jobs,))
 }
 
-/// What the host keeps of a call, beside the instance's memory.
+/// The host's state of an instance, as far as it is not in the instance's memory.
 pub struct State {
     limits: StoreLimits,
-    /// How long this thread had computed when the clock first ticked in this call.
+    /// The CPU time of this thread at the first tick in this call.
     first_tick: Option<Duration>,
     limit: Option<Duration>,
-    /// Somebody wants no result any more.
+    /// True once the result of the call is not needed.
     cancelled: Option<Arc<AtomicBool>>,
     is_over: Option<IsOver>,
 }
 
 impl State {
-    /// The guest still runs when the clock ticks: whether it may go on. The clock ticks by what all threads compute, so a
-    /// tick is only the occasion to look; what counts is the time that this thread has computed since the first.
+    /// Decides at a tick whether the running call may continue. The timer of the ticks measures the CPU time of all
+    /// threads together. The limit applies to the CPU time of this thread since its first tick, so a tick alone decides
+    /// nothing.
     fn tick(&mut self) -> Result<UpdateDeadline, wasmtime::Error> {
         let now = interrupt::computed();
         let first = *self.first_tick.get_or_insert(now);
         if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
-            return Err(wasmtime::format_err!("nobody wants the result any more"));
+            return Err(wasmtime::format_err!("the job was cancelled"));
         }
         if self.is_over.as_ref().is_some_and(|is_over| is_over()) {
-            return Err(wasmtime::format_err!("the time to drain is over"));
+            return Err(wasmtime::format_err!("the drain timeout has expired"));
         }
         match self.limit {
             Some(limit) if now.saturating_sub(first) >= limit.mul_f32(interrupt::REST) => {
@@ -177,11 +180,12 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Tells what happened, and runs every task that can run for it.
+    /// Passes events and input to the guest, which runs every task that is ready.
     ///
     /// # Errors
     ///
-    /// When the guest traps, is interrupted, or breaks the component model's rules. The instance is of no use then.
+    /// Fails if the guest traps, is interrupted, or violates the rules of the component model. The instance is then
+    /// unusable.
     pub fn turn(
         &mut self,
         now: u64,
@@ -194,22 +198,22 @@ impl Instance {
         service.sinbin_service_guest().call_turn(store, now, window, events, input)
     }
 
-    /// What the guest has counted since it was started.
+    /// Returns the guest's counts since its start.
     ///
     /// # Errors
     ///
-    /// As with [`turn`](Self::turn).
+    /// Fails as [`turn`](Self::turn) does.
     pub fn counts(&mut self) -> Result<Tally, wasmtime::Error> {
         self.begin(None);
         let Self { store, service } = self;
         service.sinbin_service_guest().call_counts(store)
     }
 
-    /// Computes a slice of a job, unless it is cancelled meanwhile.
+    /// Computes a slice of a job. Interrupts it at a tick if `cancelled` is true.
     ///
     /// # Errors
     ///
-    /// As with [`turn`](Self::turn).
+    /// Fails as [`turn`](Self::turn) does.
     pub fn compute(
         &mut self,
         job: &[u8],

@@ -1,8 +1,9 @@
-//! The clock that interrupts a guest which does not come back.
+//! The timer that interrupts a guest that does not return from a call.
 //!
-//! It is an interval timer of the system's that runs while the process computes (`ITIMER_VIRTUAL`): idle, it never goes
-//! off. Its signal moves the engine's epoch on. A thread that sleeps between ticks would do as well, but in a process
-//! of one thread each system call on a socket is cheaper, by some five percent of a small request.
+//! The timer is an interval timer of the system that counts the CPU time of the process (`ITIMER_VIRTUAL`): in an idle
+//! process it never fires. Its signal increments the engine's epoch. A thread that sleeps between ticks would work as
+//! well, but system calls on sockets are cheaper in a process with one thread, by about five percent of a small
+//! request.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,44 +11,46 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How often the clock ticks within the time that a turn may take.
+/// The number of ticks within the time limit of a turn.
 const TICKS: u32 = 4;
 
-/// Of that time, what is left at the first tick, or more.
+/// The fraction of the time limit that is left at the first tick, at least.
 pub(crate) const REST: f32 = 0.75;
 
-/// How long this thread has computed.
+/// Returns the CPU time of this thread.
 #[cfg(unix)]
 pub(crate) fn computed() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Elsewhere, time that passes has to do.
+/// Returns the time since the first call: other systems do not provide the CPU time of a thread.
 #[cfg(not(unix))]
 pub(crate) fn computed() -> Duration {
     static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
     BEGAN.elapsed()
 }
 
-/// Moves an engine's epoch on, from here to the process's end.
+/// A timer that increments an engine's epoch until the process ends.
 #[derive(Debug)]
 pub struct Ticker(());
 
 impl Ticker {
-    /// Begins to tick, so that a call may take `limit`. One process has one such clock: the last one that was started
-    /// sets its pace, and all engines hear it. Its signal is unblocked in this thread: a parent may have left it blocked,
-    /// and where no thread takes it nothing is ever interrupted.
+    /// Starts the timer, with an interval suitable for calls that may take `limit`.
+    ///
+    /// A process has one such timer. The most recent call sets its interval, and each tick increments the epochs of all
+    /// engines. The function unblocks the timer's signal in this thread: the parent process may have left it blocked,
+    /// and if it is blocked in all threads, no guest is ever interrupted.
     ///
     /// # Errors
     ///
-    /// When the system has no such timer.
+    /// Fails if the signal handler or the timer can't be set.
     #[cfg(unix)]
     pub fn start(engine: &Engine, limit: Duration) -> io::Result<Self> {
         let engine = engine.clone();
         let tick = move || engine.increment_epoch();
-        // SAFETY: the action does only what is safe in a signal handler: it adds to an atomic. (The engine is never
-        // dropped, as the action is never unregistered.)
+        // SAFETY: the action only increments an atomic, which is safe in a signal handler. The engine is never dropped
+        // in the handler, since the action is never unregistered.
         unsafe { signal_hook::low_level::register(signal_hook::consts::SIGVTALRM, tick)? };
         unblock(libc::SIGVTALRM)?;
         let pace = (limit / TICKS).clamp(Duration::from_millis(1), Duration::from_secs(1));
@@ -56,18 +59,19 @@ impl Ticker {
             tv_usec: pace.subsec_micros() as libc::suseconds_t,
         };
         let timer = libc::itimerval { it_interval: pace, it_value: pace };
-        // SAFETY: `timer` is a valid value that lives as long as the call; nothing is asked for in return.
+        // SAFETY: `timer` is a valid value that outlives the call. The null pointer means that the old value is not
+        // wanted.
         match unsafe { libc::setitimer(libc::ITIMER_VIRTUAL, &raw const timer, std::ptr::null_mut()) } {
             0 => Ok(Self(())),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// Elsewhere, a thread ticks.
+    /// Starts a thread that increments the engine's epoch, with an interval suitable for calls that may take `limit`.
     ///
     /// # Errors
     ///
-    /// When no thread can be had.
+    /// Fails if the thread can't be started.
     #[cfg(not(unix))]
     pub fn start(engine: &Engine, limit: Duration) -> io::Result<Self> {
         let engine = engine.weak();
@@ -82,17 +86,17 @@ impl Ticker {
     }
 }
 
-/// Unblocks a signal in this thread, and in those that it starts.
+/// Unblocks a signal in this thread, and in the threads that it starts later.
 #[cfg(unix)]
 fn unblock(signal: libc::c_int) -> io::Result<()> {
-    // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
+    // SAFETY: zeros are a valid value of this plain structure, and `sigemptyset` overwrites it.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is a valid place that lives as long as the calls, the first of which initializes it.
+    // SAFETY: `set` is valid for writes and outlives the calls. The first call initializes it.
     unsafe {
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, signal);
     }
-    // SAFETY: `set` is an initialized set that lives as long as the call; nothing is asked for in return.
+    // SAFETY: `set` is initialized and outlives the call. The null pointer means that the old mask is not wanted.
     match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),

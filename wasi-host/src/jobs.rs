@@ -1,4 +1,4 @@
-//! Jobs of a guest, on worker threads, in instances of their own.
+//! The jobs of a guest. Each worker thread computes them in its own instance.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use crate::contract::Progress;
 use crate::error::fault;
 use crate::instance::{GuestFactory, Instance};
 
-/// Where jobs are computed. A clone is the same.
+/// A handle for computing jobs. Clones share their state.
 #[derive(Clone)]
 pub struct SandboxedJobs(Arc<Tools>);
 
-/// What a job's instances are made of.
+/// The factory of the instances that compute jobs.
 struct Tools {
+    /// A number that identifies the shop within the process.
     number: u64,
     factory: GuestFactory,
 }
 
 thread_local! {
-    /// The worker's own instance, and of which shop it is.
+    /// The instance of this worker thread, and the number of the shop that it belongs to.
     static INSTANCE: RefCell<Option<(u64, Instance)>> = const { RefCell::new(None) };
 }
 
@@ -44,7 +45,7 @@ impl SandboxedJobs {
                 *place = Some((tools.number, tools.factory.instance()?));
             }
             let Some((_, instance)) = place else { unreachable!("it was put there") };
-            // An instance that has trapped is of no use any more.
+            // An instance that has failed is unusable.
             instance.compute(job, budget, cancelled).inspect_err(|_| *place = None)
         })
     }

@@ -1,9 +1,10 @@
 //! Runs services of sinbin in a wasm sandbox.
 //!
-//! A guest is a component that exports `sinbin:service/guest` and imports nothing (see `wit/service.wit`). The host does
-//! all I/O, with the driver of [`sinbin`]: one loop on one thread. It tells the guest what happened and what came in, once
-//! a turn, and does what the guest answers. The guest has no socket, no file, no clock and no memory but its own, and one
-//! that fails is replaced while its listeners stay open.
+//! A guest is a component that exports `sinbin:service/guest` and imports no functions (see `wit/service.wit`). The
+//! host does all I/O, with the driver of [`sinbin`]: one loop on one thread. In each turn the host passes the events
+//! and the received bytes to the guest, and executes the commands that the guest returns. A guest has no socket, no
+//! file, no clock, and access to no memory but its own. The host replaces a guest that fails, while its listeners stay
+//! open.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -50,5 +51,5 @@ pub use interrupt::Ticker;
 pub use sinbin::guests::{GuestSettings, GuestSummary};
 pub use world::{Kind, World};
 
-/// A guest on sockets: one loop on one thread, and workers for its jobs.
+/// A server that runs a guest: one loop on one thread, and worker threads for its jobs.
 pub type GuestServer = sinbin::guests::GuestServer<GuestFactory>;

@@ -1,11 +1,11 @@
-//! Running ordinary WASI 0.2 commands: guests that know nothing of sinbin, on wasmtime-wasi.
+//! A host for ordinary WASI 0.2 commands, based on wasmtime-wasi. The commands need not use sinbin.
 //!
-//! A guest gets its arguments, stdout and stderr, the clocks and random numbers; it listens and connects where
-//! [`Settings`] say so, and nowhere else. It gets no file, no environment, no UDP and no names of hosts. Its stdin
-//! is empty, and ends when it is to stop ([`Stopper`]).
+//! A guest gets its arguments, stdout and stderr, the clocks and random numbers. It can listen on and connect to the
+//! addresses in [`Settings`], and no others. It has no access to files, environment variables, UDP and host name
+//! lookup. Its stdin is empty, and ends to request that the guest stops ([`Stopper`]).
 //!
-//! Such a guest keeps its own loop: `poll` is a call into wasmtime-wasi, which looks at the whole list each time. Where it does
-//! not end by itself when it is asked to, it is ended: see [`Settings::drain_timeout`].
+//! Such a guest runs its own loop. Each `poll` is a call into wasmtime-wasi, which polls the whole list each time. A
+//! guest that does not end on request is ended by the host: see [`Settings::drain_timeout`].
 
 mod limits;
 mod network;
@@ -34,64 +34,65 @@ use output::{Lines, Waiting};
 use poll::Polls;
 use stopper::Stopping;
 
-/// Bytes that a guest may hand over in one call, beside a list of resources.
+/// The maximum number of bytes that a guest may pass in one call, in addition to a list of resources.
 const PIECE: usize = 1 << 20;
 
-/// Random bytes that a guest gets in one call.
+/// The maximum number of random bytes that a guest gets in one call.
 const MAX_RANDOM: u64 = 1 << 20;
 
-/// The settings that a guest is run with.
+/// The settings of a guest.
 pub struct Settings {
-    /// The name that the guest is told it is called by.
+    /// The name of the program, which is the first argument that the guest receives.
     pub program: String,
-    /// Its arguments, behind the name.
+    /// The arguments after the name of the program.
     pub arguments: Vec<String>,
-    /// The addresses where it may listen and connect.
+    /// The addresses that the guest may listen on and connect to.
     pub network: Network,
-    /// The most linear memory it may have, in bytes; it is ended where it wants more.
+    /// The maximum size of the guest's memories and tables together, in bytes. A guest that exceeds it is ended.
     pub max_memory: usize,
-    /// How many resources it may hold at a time: sockets, streams, pollables. It is ended where it wants more, and where it
-    /// polls more of them at once.
+    /// The maximum number of resources that the guest may hold: sockets, streams, pollables. A guest that exceeds it,
+    /// or that polls more resources in one call, is ended.
     pub max_resources: usize,
-    /// The end of its stdin, which is the request to stop.
+    /// The guest's stdin, whose end is the request to stop.
     pub stopping: Stopping,
-    /// The place for its stdout. The guest waits while that has no room.
+    /// The destination of the guest's stdout. The guest waits while it has no capacity.
     pub stdout: Arc<dyn Output>,
-    /// Called with each line of its stderr, without the line's end. The rest of a line that is longer than 1 KiB counts as
-    /// another line. A line is what the guest wrote, control characters and all.
+    /// The function that is called with each line of the guest's stderr, without the newline. A line of more than 1 KiB
+    /// is split. Control characters in the line are not escaped.
     pub stderr: fn(&str),
-    /// How long it may take to end, once its stdin has; and a second more, so that a guest which knows of the same limit is
-    /// not cut short while it keeps to it. Then it is ended wherever it is. `None` is for ever.
+    /// The time that the guest may take to end after the end of its stdin. The host waits one second longer, so that a
+    /// guest with the same limit can end by itself, and then ends the guest. `None` means no limit.
     ///
-    /// A guest that computes is interrupted when a [`Ticker`](crate::Ticker) ticks.
+    /// A guest that computes can be ended only if a [`Ticker`](crate::Ticker) runs.
     pub drain_timeout: Option<Duration>,
 }
 
-/// How a guest ended.
+/// The way in which a guest ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// By itself, with this exit code.
+    /// The guest exited with this code.
     Exited(i32),
-    /// The guest was asked to end, and did not in its time.
+    /// The host ended the guest, since it did not end within the drain timeout.
     Cut,
 }
 
-/// An error in a guest, or before it began.
+/// An error of a guest, or of its start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The system gives nothing to wait with.
+    /// The async runtime or the guest's stdin could not be created.
     #[error("cannot wait for the guest's sockets: {0}")]
     Runtime(std::io::Error),
-    /// It wants something that is not there, exports no `wasi:cli/run`, or wants more memory than it may have at once.
+    /// The guest imports something that this host does not provide, does not export `wasi:cli/run`, or needs more
+    /// memory at its start than it may have.
     #[error("the guest cannot be started as a WASI 0.2 command: {0:#}")]
     Link(wasmtime::Error),
-    /// It trapped, or wanted more memory than it may have. The message has its backtrace.
+    /// The guest trapped, or exceeded a limit. The message contains its backtrace.
     #[error("the guest trapped: {}", crate::error::report(.0))]
     Trap(wasmtime::Error),
 }
 
-/// What the host keeps for a guest.
+/// The host's state of a guest.
 struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
@@ -105,29 +106,29 @@ impl WasiView for Guest {
     }
 }
 
-/// Finds out whether a command would find what it imports here.
+/// Checks that this host provides all imports of a command, and that it exports `wasi:cli/run`.
 ///
 /// # Errors
 ///
-/// Names what is missing.
+/// Returns [`Error::Link`], which names what is missing.
 pub fn check(component: &Component) -> Result<(), Error> {
     let command = linker(component.engine())?.instantiate_pre(component).and_then(CommandPre::new);
     command.map(drop).map_err(Error::Link)
 }
 
-/// Finds out whether all that a component imports is there; it need not be a command.
+/// Checks that this host provides all imports of a component, which need not be a command.
 pub(crate) fn check_imports(component: &Component) -> Result<(), Error> {
     linker(component.engine())?.instantiate_pre(component).map(drop).map_err(Error::Link)
 }
 
-/// Runs a command to its end, on this thread, which must not be one of tokio's.
+/// Runs a command to its end on this thread, which must not be a thread of a tokio runtime.
 ///
 /// # Errors
 ///
-/// When it cannot be linked, and when it traps.
+/// Fails if the command can't be linked, or traps.
 pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result<Outcome, Error> {
     let linker = linker(engine)?;
-    // Sockets and timers are looked at by the thread that waits for them: one of tokio's own would have to wake it.
+    // A current-thread runtime polls sockets and timers on this thread. Another thread would have to wake this one.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
@@ -144,8 +145,9 @@ pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result
                 },
             }
         };
-        // Tokio has a task pretend, after 128 operations, that nothing is ready, until it gives way to others. There are none
-        // here, and a guest that asks for more sockets than that at once would never hear of the rest.
+        // Tokio limits a task to 128 operations before it must yield; further operations report that nothing is ready.
+        // There are no other tasks here, and a guest that polls more than 128 sockets at once would never see the
+        // others ready.
         let mut guest = pin!(tokio::task::unconstrained(guest));
         let mut end = pin!(end);
         poll_fn(|cx| match guest.as_mut().poll(cx) {
@@ -181,10 +183,10 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
     table.set_max_capacity(max_resources);
     let guest = Guest { wasi: wasi.build(), table, limits: Limits::new(max_memory), polls: Polls::default() };
     let mut store = Store::new(engine, guest);
-    // Bytes that it may hand over in one call: a piece of a stream, or a list of all that it has.
+    // The guest may pass a piece of a stream, or a list of all of its resources, in one call.
     store.set_hostcall_fuel(max_resources.saturating_mul(size_of::<Resource<()>>()).saturating_add(PIECE));
     store.limiter(|guest| &mut guest.limits);
-    // A command computes as long as it likes, but when the clock ticks it gives way, for a look at what else there is.
+    // A command may compute without limit. It yields at each tick, so that the host can poll the drain timeout.
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     Ok(store)

@@ -1,17 +1,18 @@
-//! The threads that wasmtime compiles on.
+//! The threads on which wasmtime compiles.
 
 use rayon::ThreadPoolBuilder;
 
-/// Compiles on as many threads as there are cores, and ends them: a process that serves is to have one. Where the system
-/// gives none, this one does it all. (Rayon's own pool, which wasmtime would take, panics there.)
+/// Calls `work` in a thread pool with one thread per core, and ends the threads afterwards: a process that serves
+/// should have one thread. If no thread can be started, this thread does all the work. (Wasmtime would use rayon's
+/// global pool, which panics if it can't start threads.)
 pub(crate) fn compile<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let pool = ThreadPoolBuilder::new().build().or_else(|error| {
-        tracing::debug!(%error, "no threads to compile on; this one does it alone");
+        tracing::debug!(%error, "cannot start threads to compile on; compiling on this thread");
         ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()
     });
     match pool {
         Ok(pool) => pool.install(work),
-        // This way takes no thread, so nothing is left that could fail.
+        // A pool that uses the current thread starts no thread, so this does not happen in practice.
         Err(_) => work(),
     }
 }

@@ -1,4 +1,5 @@
-//! The imports and exports of a component, and so how it wants to be run. Nothing is compiled for that.
+//! The imports and exports of a component, which determine how the host runs it. Reading them does not compile the
+//! component.
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
@@ -6,23 +7,23 @@ use wasmtime::component::Component;
 
 use crate::portable;
 
-/// The export of a service.
+/// The interface that a service exports.
 const SERVICE: &str = "sinbin:service/guest";
-/// An import that a service may have: types.
+/// The prefix of the interfaces that a service may import: they contain types only.
 const TYPES: &str = "sinbin:service/";
-/// The version of both that is known here; a later one of `0.1` has more, and nothing else.
+/// The version of the contract that this host implements. A later version of `0.1` only adds to it.
 const VERSION: &str = "0.1";
-/// The export of a command.
+/// The interface that a command exports.
 const COMMAND: &str = "wasi:cli/run";
-/// How deep components may lie in components: to check them takes the square of that.
+/// The maximum depth of nested components. The time to validate them grows with the square of the depth.
 const MAX_DEPTH: u32 = 64;
 
-/// How a component wants to be run.
+/// The way in which a component is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A service, which exports `sinbin:service/guest`: the host drives it.
     Driven,
-    /// A command, which exports `wasi:cli/run`: it drives itself, by way of WASI 0.2.
+    /// A WASI 0.2 command, which exports `wasi:cli/run`: it runs its own loop.
     Portable,
 }
 
@@ -31,16 +32,16 @@ pub enum Kind {
 pub struct World {
     imports: Vec<String>,
     exports: Vec<String>,
-    /// Where the imports and their types end, before any code.
+    /// The offset of the end of the imports and their types, before any code.
     head: usize,
     kind: Kind,
 }
 
 impl World {
-    /// Reads the names from a component's bytes; else says what is wrong.
+    /// Reads the names from a component's bytes.
     pub(crate) fn of_wasm(wasm: &[u8]) -> Result<Self, Wrong> {
         let (mut imports, mut exports) = (Vec::new(), Vec::new());
-        // Components have components and modules in them, with names of their own.
+        // Nested components and modules have their own imports and exports, which do not count.
         let mut depth = 0_u32;
         let (mut head, mut is_head) = (0, true);
         for payload in Parser::new(0).parse_all(wasm) {
@@ -65,23 +66,21 @@ impl World {
                 _ => {}
             }
             if depth > MAX_DEPTH {
-                return Err(Wrong::World(format!(
-                    "its components lie more than {MAX_DEPTH} deep in each other"
-                )));
+                return Err(Wrong::World(format!("its components are nested more than {MAX_DEPTH} deep")));
             }
         }
         Self::new(imports, exports, head)
     }
 
-    /// Checks the whole of a component's bytes as well. Their types can make that take much more time and memory than
-    /// their number lets expect.
+    /// Reads the names from a component's bytes, and validates the whole component. Its types can make validation take
+    /// much more time and memory than the size of the component suggests.
     pub(crate) fn of_valid_wasm(wasm: &[u8]) -> Result<Self, Wrong> {
         let world = Self::of_wasm(wasm)?;
         Validator::new_with_features(WasmFeatures::default()).validate_all(wasm)?;
         Ok(world)
     }
 
-    /// Asks a component that is compiled.
+    /// Returns the names of a compiled component.
     pub(crate) fn of_component(component: &Component) -> Result<Self, Wrong> {
         let (world, engine) = (component.component_type(), component.engine());
         let imports = world.imports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -94,13 +93,13 @@ impl World {
         Ok(Self { imports, exports, head, kind })
     }
 
-    /// Checks whether this host has what is imported; else says what it has not. `wasm` is what the names were read
+    /// Checks that this host provides all imports of the component. `wasm` must be the bytes that the names were read
     /// from.
     pub(crate) fn check(&self, engine: &Engine, wasm: &[u8]) -> Result<(), Wrong> {
         if self.kind == Kind::Driven {
             return Ok(());
         }
-        // The head of a component is one as well, with the same imports and no code.
+        // The head of a component is a component too, with all of the imports and none of the code.
         let head = Component::from_binary(engine, &wasm[..self.head]);
         let checked = head
             .map_err(|error| format!("{error:#}"))
@@ -108,30 +107,30 @@ impl World {
         checked.map_err(Wrong::World)
     }
 
-    /// How it wants to be run.
+    /// Returns the way in which the component is run.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The names of what it imports.
+    /// Returns the names of the imports.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
     }
 
-    /// The names of what it exports.
+    /// Returns the names of the exports.
     #[must_use]
     pub fn exports(&self) -> &[String] {
         &self.exports
     }
 }
 
-/// Why bytes are of no world that is known here.
+/// The reason why this host can't run a component.
 pub(crate) enum Wrong {
-    /// The bytes are no component.
+    /// The bytes are not a valid component.
     Invalid(wasmparser::BinaryReaderError),
-    /// The bytes are a component of another world.
+    /// The component has imports or exports that this host does not support, or is nested too deeply.
     World(String),
 }
 
@@ -141,40 +140,37 @@ impl From<wasmparser::BinaryReaderError> for Wrong {
     }
 }
 
-/// Tells what a component with these names is, or what it lacks.
+/// Returns the kind of a component with these imports and exports, or a description of the problem.
 fn kind(imports: &[String], exports: &[String]) -> Result<Kind, String> {
     let exports_one_of = |name: &str| exports.iter().any(|export| is_version_of(export, name));
     if exports_one_of(SERVICE) {
         if let Some(import) = imports.iter().find(|import| !import.starts_with(TYPES)) {
             return Err(format!(
-                "it exports {SERVICE} but imports {import}, and a service that is driven may import nothing \
-                 (is it built with a standard library that wants WASI?)"
+                "it exports {SERVICE} but imports {import}, and a service may not import functions (does it use the \
+                 standard library, which imports WASI?)"
             ));
         }
         let foreign = imports.iter().chain(exports).find(|name| name.starts_with(TYPES) && !is_known(name));
         return match foreign {
             None => Ok(Kind::Driven),
-            Some(name) => {
-                Err(format!("it is made for {name}, and this host knows version {VERSION} of that"))
-            }
+            Some(name) => Err(format!("it is made for {name}, but this host supports version {VERSION}")),
         };
     }
     if exports_one_of(COMMAND) {
         return Ok(Kind::Portable);
     }
     let names = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-    Err(format!(
-        "it exports {names}, and neither {SERVICE} (a service) nor {COMMAND} (a command of WASI 0.2)"
-    ))
+    Err(format!("it exports {names}, but neither {SERVICE} (a service) nor {COMMAND} (a WASI 0.2 command)"))
 }
 
-/// Whether the interface of the contract that is named is of a version that is known here.
+/// Returns true if `name` is an interface of the contract in a version that this host supports.
 fn is_known(name: &str) -> bool {
     let version = name.rsplit_once('@').map_or("", |(_, version)| version);
     version.strip_prefix(VERSION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Where the part of a component ends that was just read, if it is one of its head: the imports, and their types.
+/// Returns the offset of the end of a payload that belongs to the head of a component: the imports and their types.
+/// Returns `None` for any other payload.
 fn end_of_head(payload: &Payload<'_>) -> Option<usize> {
     Some(match payload {
         Payload::Version { range, .. } => range.end,
@@ -187,7 +183,7 @@ fn end_of_head(payload: &Payload<'_>) -> Option<usize> {
     })
 }
 
-/// Whether `name`, as in `a:b/c@1.2.3`, is that of the interface.
+/// Returns true if `name`, such as `a:b/c@1.2.3`, is a version of `interface`.
 fn is_version_of(name: &str, interface: &str) -> bool {
     name.strip_prefix(interface).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
 }

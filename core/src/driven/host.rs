@@ -16,7 +16,8 @@ use crate::job::erased::{BoxedJob, ErasedJob};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
 use crate::kernel::error::IoError;
-use crate::kernel::id::{JobId, SourceId};
+use crate::kernel::id::{JobId, SourceId, TaskId};
+use crate::kernel::id_map::IdMap;
 use crate::kernel::interest::Interest;
 use crate::kernel::storage::Limits;
 use crate::serve::acceptor::Acceptor;
@@ -48,6 +49,8 @@ pub struct DrivenHost<S: Service> {
     /// The number of commands, and of their bytes, in the last call.
     before: (usize, usize),
     stopping: bool,
+    /// The tasks that wait until the loop is to stop.
+    stop_waiters: IdMap<TaskId, ()>,
     /// True if some events are reported in later calls.
     pub(super) has_more: bool,
     pub(super) counts: Tally,
@@ -70,6 +73,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
             commands: Vec::new(),
             before: (0, 0),
             stopping: false,
+            stop_waiters: IdMap::new(),
             has_more: false,
             counts: Tally::default(),
             guarded: DriversGuard::default(),
@@ -163,6 +167,9 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
             Event::Idle(source) => self.sources.touch(source).map(|entry| entry.idle()).is_some(),
             Event::Stop => {
                 self.stopping = true;
+                for (task, ()) in self.stop_waiters.drain() {
+                    executor.kernel.wake(task);
+                }
                 true
             }
             Event::Took(nanos) => {
@@ -370,6 +377,13 @@ where
 
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
         self.sources.get(source)?.peer()
+    }
+
+    fn is_stopping(&mut self, task: TaskId) -> bool {
+        if !self.stopping {
+            self.stop_waiters.insert(task, ());
+        }
+        self.stopping
     }
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {

@@ -42,14 +42,16 @@ pub enum IoError {
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WouldBlock => f.write_str("it would block"),
-            Self::Closed => f.write_str("it is closed"),
-            Self::Reset => f.write_str("the peer broke it off"),
+            Self::WouldBlock => f.write_str("the operation would block"),
+            Self::Closed => f.write_str("the source is closed"),
+            Self::Reset => f.write_str("connection reset by the peer"),
             Self::Stopping => f.write_str("the host is stopping"),
-            Self::NoRoom => f.write_str("the host has no room for it"),
-            Self::ConnectionRefused => f.write_str("nobody listens there"),
-            Self::AddressInUse => f.write_str("somebody else has the address"),
-            Self::Unsupported => f.write_str("the host does not do that"),
+            Self::NoRoom => f.write_str("the host has no capacity for another source"),
+            Self::ConnectionRefused => f.write_str("connection refused"),
+            Self::AddressInUse => f.write_str("address already in use"),
+            Self::Unsupported => f.write_str("operation not supported by the host"),
+            #[cfg(feature = "std")]
+            Self::Os(code) if *code != 0 => std::io::Error::from_raw_os_error(*code).fmt(f),
             Self::Os(code) => write!(f, "system error {code}"),
         }
     }
@@ -74,6 +76,29 @@ impl From<std::io::Error> for IoError {
             Kind::AddrInUse => Self::AddressInUse,
             _ => Self::Os(error.raw_os_error().unwrap_or(0)),
         }
+    }
+}
+
+/// Converts an error to the kind of the standard library that has its meaning.
+#[cfg(feature = "std")]
+impl From<IoError> for std::io::Error {
+    #[cold]
+    fn from(error: IoError) -> Self {
+        use std::io::ErrorKind as Kind;
+        let kind = match error {
+            IoError::WouldBlock => Kind::WouldBlock,
+            IoError::Closed => Kind::NotConnected,
+            IoError::Reset => Kind::ConnectionReset,
+            // Not `Interrupted`, after which callers try again.
+            IoError::Stopping => Kind::ConnectionAborted,
+            IoError::NoRoom => Kind::OutOfMemory,
+            IoError::ConnectionRefused => Kind::ConnectionRefused,
+            IoError::AddressInUse => Kind::AddrInUse,
+            IoError::Unsupported => Kind::Unsupported,
+            IoError::Os(0) => Kind::Other,
+            IoError::Os(code) => return Self::from_raw_os_error(code),
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The wait tables: which task waits for what. Each source has a slot in `recv_wait`, `send_wait` and `hangup_wait`,
-//! each job one in `job_wait`. A slot holds at most one task, so every operation is O(1).
+//! The wait tables: which task waits for what. Each source has a slot in the tables
+//! `Recv`, `Send` and `Hangup`, each job one in `Job`. A slot holds at most one task, so every operation is O(1).
 
 use crate::kernel::error::Full;
 use crate::kernel::id::{JobId, SourceId};
@@ -12,7 +12,7 @@ use crate::kernel::wait_slot::{Table, WaitSlot};
 /// The kernel's record of a source: its waiting tasks, and the conditions that the host watches it for.
 #[derive(Clone, Copy)]
 pub struct SourceSlot {
-    /// The tasks in `recv_wait`, `send_wait` and `hangup_wait`.
+    /// The tasks in the tables `Recv`, `Send` and `Hangup`.
     pub(crate) waiters: [u32; 3],
     /// The next entry of the list of sources whose interest changed.
     pub(crate) next: u32,
@@ -23,7 +23,7 @@ pub struct SourceSlot {
 /// The kernel's record of a job.
 #[derive(Clone, Copy)]
 pub struct JobSlot {
-    /// The task in `job_wait`.
+    /// The task in the table `Job`.
     pub(crate) waiter: u32,
     /// Set when the job is done, for a task that waits for it later.
     pub(crate) done: bool,

@@ -45,7 +45,8 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
 /// A loop that serves connections on a [`Platform`].
 ///
 /// Each iteration runs a turn of the tasks, handles closed connections and acceptors that lacked capacity, and waits
-/// for what the tasks wait for. Tasks that wake each other run up to 64 steps between two polls of the sources.
+/// for what the tasks wait for. Tasks that wake each other run further turns without a poll, until
+/// 64 steps have been made since the last one.
 pub struct Engine<P: Platform> {
     /// The kernel and the tasks.
     pub executor: Executor<P>,

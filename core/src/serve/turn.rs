@@ -5,7 +5,7 @@ use crate::exec::executor::Executor;
 use crate::exec::host::Host;
 use crate::kernel::instant::Instant;
 
-/// The number of steps that tasks which wake each other run before the sources are polled again.
+/// The number of steps after which the sources are polled again at the end of the turn, if tasks wake each other.
 pub(crate) const STEPS_PER_POLL: usize = 64;
 
 /// The poll of the sources before a turn.

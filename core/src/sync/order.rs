@@ -104,7 +104,7 @@ pub enum OrderError {
     /// The order's capacity of locks that are held or requested is exhausted. A later attempt may succeed.
     Full,
     /// The locks do not all belong to one order.
-    ConnTask,
+    Mixed,
     /// The task must not wait.
     Wait(WaitError),
 }
@@ -114,7 +114,7 @@ impl fmt::Display for OrderError {
         match self {
             Self::OutOfOrder(error) => error.fmt(f),
             Self::Full => f.write_str("too many locks of the order are held or asked for"),
-            Self::ConnTask => f.write_str("the locks are of several orders"),
+            Self::Mixed => f.write_str("the locks are of several orders"),
             Self::Wait(refused) => refused.fmt(f),
         }
     }
@@ -279,7 +279,7 @@ mod sealed {
             let mut orders = (0..).map_while(|place| Some(self.key(place)?.order));
             let first = orders.next();
             let is_of_one = orders.all(|order| first.is_some_and(|first| core::ptr::eq(first, order)));
-            if is_of_one { Ok(()) } else { Err(OrderError::ConnTask) }
+            if is_of_one { Ok(()) } else { Err(OrderError::Mixed) }
         }
 
         /// Returns the first lock after `last` in the order.

@@ -589,15 +589,15 @@ impl<'d> Handle<'d> {
     /// Fails with the host's error if no connection can be established: [`IoError::Unsupported`] if tasks may not
     /// connect.
     pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
-        let none = SourceId::from_bits(u64::MAX);
+        let failed = |error| Error::Address { op: Op::Connect, address, error };
         begin(self).await?;
         let source = self.run_context().with(|ops| ops.connect(address))?;
-        let conn = Conn::new(self, source.map_err(|error| Error::of(Op::Connect, none, error))?);
+        let conn = Conn::new(self, source.map_err(failed)?);
         loop {
             conn.writable().await?;
             match self.run_context().with(|ops| ops.connected(conn.source()))? {
                 Err(IoError::WouldBlock) => {}
-                Err(error) => return Err(Error::of(Op::Connect, conn.source(), error)),
+                Err(error) => return Err(failed(error)),
                 Ok(()) => return Ok(conn),
             }
         }

@@ -1,4 +1,4 @@
-//! Operations by which tasks release resources, for example in destructors. A callback borrows the host, so operations
+//! Operations by which tasks release resources or wake each other, for example in destructors. A callback borrows the host, so operations
 //! within it are performed when the callback returns.
 
 use crate::kernel::id::{JobId, SourceId, TaskId};
@@ -14,11 +14,32 @@ pub(crate) enum Deferred {
     CancelJob(JobId),
     /// Releases a block of bytes.
     GiveBack(u32),
+    /// Wakes all tasks, because the queue had no capacity for the wake of one.
+    #[cfg(not(feature = "alloc"))]
+    WakeAll,
+}
+
+/// Appends an operation.
+#[cfg(feature = "alloc")]
+pub(crate) fn defer(queue: &mut DeferredQueue, what: Deferred) {
+    queue.push(what);
+}
+
+/// Appends an operation. No wake is lost if there is no capacity: the last operation then wakes all tasks, which may end
+/// waits too early, as any wake may. The operation that it replaces, and others beyond the capacity, are not performed.
+#[cfg(not(feature = "alloc"))]
+pub(crate) fn defer(queue: &mut DeferredQueue, what: Deferred) {
+    let is_wake = |what: &Deferred| matches!(what, Deferred::Wake(_) | Deferred::WakeAll);
+    if queue.push(what).is_err() && is_wake(&what) {
+        // A wake that is replaced is contained in the new one.
+        let replaced = queue.iter().rposition(is_wake).unwrap_or(queue.len() - 1);
+        queue[replaced] = Deferred::WakeAll;
+    }
 }
 
 #[cfg(feature = "alloc")]
 pub(crate) type DeferredQueue = alloc::vec::Vec<Deferred>;
-/// Holds at most eight operations per callback. Resources that later operations would release stay occupied until the
+/// Holds at most eight operations per callback. Resources that further operations would release stay occupied until the
 /// loop ends.
 #[cfg(not(feature = "alloc"))]
 pub(crate) type DeferredQueue = heapless::Vec<Deferred, 8>;

@@ -7,7 +7,7 @@
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
-use crate::kernel::error::IoError;
+use crate::kernel::error::{Failure, IoError};
 use crate::task::conn::Conn;
 use crate::task::error::{Error, WaitError};
 
@@ -20,7 +20,7 @@ impl embedded_io_async::Error for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Wait(refused) => refused.kind(),
-            Self::Failed(failure) => failure.error.kind(),
+            Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => error.kind(),
             Self::Elapsed => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::BrokenPipe,
             Self::TooLong { .. } => ErrorKind::InvalidData,

@@ -5,6 +5,7 @@ pub(crate) mod group;
 pub(crate) mod sync;
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use crate::exec::label::Label;
 use crate::kernel::error::{Failure, IoError, Op};
@@ -143,6 +144,15 @@ impl core::error::Error for Elapsed {}
 pub enum Error {
     /// The operation failed: its kind, its source, and the host's error.
     Failed(Failure),
+    /// The operation on an address failed: connecting to it, or listening on it.
+    Address {
+        /// The operation.
+        op: Op,
+        /// The address.
+        address: SocketAddr,
+        /// The host's error.
+        error: IoError,
+    },
     /// The operation was not attempted.
     Wait(WaitError),
     /// The task whose result was requested has none: its id, where it was spawned, and the reason.
@@ -171,7 +181,7 @@ impl Error {
     #[must_use]
     pub const fn io(&self) -> Option<IoError> {
         match self {
-            Self::Failed(failure) => Some(failure.error),
+            Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => Some(*error),
             _ => None,
         }
     }
@@ -214,6 +224,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => failure.fmt(f),
+            Self::Address { op: Op::Listen, address, error } => write!(f, "listen on {address}: {error}"),
+            Self::Address { op, address, error } => write!(f, "{op} to {address}: {error}"),
             Self::Wait(refused) => refused.fmt(f),
             Self::Task(error) => error.fmt(f),
             Self::Closed => f.write_str("the channel is closed"),
@@ -226,6 +238,27 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+/// Converts an error to one of the standard library, which contains it. The kind is that of the host's error.
+#[cfg(feature = "std")]
+impl From<Error> for std::io::Error {
+    #[cold]
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        let kind = match error {
+            Error::Failed(Failure { error, .. }) | Error::Address { error, .. } => Self::from(error).kind(),
+            // Not `Interrupted`, after which callers try again.
+            Error::Wait(WaitError::Cancelled) => Kind::ConnectionAborted,
+            Error::Wait(WaitError::Full) => Kind::OutOfMemory,
+            Error::Closed => Kind::BrokenPipe,
+            Error::Elapsed => Kind::TimedOut,
+            Error::Ended => Kind::UnexpectedEof,
+            Error::TooLong { .. } => Kind::InvalidData,
+            Error::Wait(_) | Error::Task(_) | Error::Job(_) => Kind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
 
 /// Error returned when a task was not spawned: the kernel has no slot for another task, or no task of the loop runs.
 /// `?` converts it into an [`Error`], a [`WaitError`], a [`JobError`] or a `Box<dyn Error>`.

@@ -8,46 +8,15 @@ use std::io;
 
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use crate::kernel::error::IoError;
 use crate::task::conn::Conn;
-use crate::task::error::{Error, WaitError};
 use crate::task::halves::{RecvHalf, SendHalf};
 use crate::task::reader::{BufReader, ByteSource};
-
-/// Converts an error, which the result contains. A task that is to end gets
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): callers retry after
-/// [`Interrupted`](io::ErrorKind::Interrupted), which such a task must not do.
-#[cold]
-fn io_error(error: Error) -> io::Error {
-    let kind = match error {
-        Error::Wait(WaitError::Cancelled) => io::ErrorKind::ConnectionAborted,
-        Error::Wait(WaitError::Full) => io::ErrorKind::OutOfMemory,
-        Error::Wait(WaitError::Busy) => io::ErrorKind::ResourceBusy,
-        Error::Failed(failure) => match failure.error {
-            IoError::Closed => io::ErrorKind::NotConnected,
-            IoError::Reset => io::ErrorKind::ConnectionReset,
-            IoError::Stopping => io::ErrorKind::ConnectionAborted,
-            IoError::NoRoom => io::ErrorKind::OutOfMemory,
-            IoError::ConnectionRefused => io::ErrorKind::ConnectionRefused,
-            IoError::AddressInUse => io::ErrorKind::AddrInUse,
-            IoError::Unsupported => io::ErrorKind::Unsupported,
-            IoError::WouldBlock => io::ErrorKind::WouldBlock,
-            IoError::Os(_) => io::ErrorKind::Other,
-        },
-        Error::Elapsed => io::ErrorKind::TimedOut,
-        Error::Closed => io::ErrorKind::BrokenPipe,
-        Error::Ended => io::ErrorKind::UnexpectedEof,
-        Error::TooLong { .. } => io::ErrorKind::InvalidData,
-        Error::Wait(_) | Error::Task(_) | Error::Job(_) => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
-}
 
 /// A dropped read has received nothing.
 impl AsyncRead for &Conn<'_> {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_recv(context, buf).map_err(io_error)
+        self.poll_recv(context, buf).map_err(io::Error::from)
     }
 }
 
@@ -55,7 +24,7 @@ impl AsyncRead for &Conn<'_> {
 impl AsyncRead for Conn<'_> {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_recv(context, buf).map_err(io_error)
+        self.poll_recv(context, buf).map_err(io::Error::from)
     }
 }
 
@@ -63,7 +32,7 @@ impl AsyncRead for Conn<'_> {
 impl AsyncRead for RecvHalf<'_> {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_recv(context, buf).map_err(io_error)
+        self.poll_recv(context, buf).map_err(io::Error::from)
     }
 }
 
@@ -71,7 +40,7 @@ impl AsyncRead for RecvHalf<'_> {
 impl AsyncWrite for &Conn<'_> {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(context, buf).map_err(io_error)
+        self.poll_send(context, buf).map_err(io::Error::from)
     }
 
     #[inline]
@@ -80,7 +49,7 @@ impl AsyncWrite for &Conn<'_> {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown().map_err(io_error))
+        Poll::Ready(self.shutdown().map_err(io::Error::from))
     }
 }
 
@@ -88,7 +57,7 @@ impl AsyncWrite for &Conn<'_> {
 impl AsyncWrite for Conn<'_> {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(context, buf).map_err(io_error)
+        self.poll_send(context, buf).map_err(io::Error::from)
     }
 
     #[inline]
@@ -97,7 +66,7 @@ impl AsyncWrite for Conn<'_> {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown().map_err(io_error))
+        Poll::Ready(self.shutdown().map_err(io::Error::from))
     }
 }
 
@@ -105,7 +74,7 @@ impl AsyncWrite for Conn<'_> {
 impl AsyncWrite for SendHalf<'_> {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(context, buf).map_err(io_error)
+        self.poll_send(context, buf).map_err(io::Error::from)
     }
 
     #[inline]
@@ -114,21 +83,21 @@ impl AsyncWrite for SendHalf<'_> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown().map_err(io_error))
+        Poll::Ready(self.shutdown().map_err(io::Error::from))
     }
 }
 
 impl<S: ByteSource + Unpin, B: AsRef<[u8]> + AsMut<[u8]> + Unpin> AsyncRead for BufReader<S, B> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let reader = self.get_mut();
-        ready!(reader.poll_fill_buf(context)).map_err(io_error)?;
+        ready!(reader.poll_fill_buf(context)).map_err(io::Error::from)?;
         Poll::Ready(Ok(reader.take(buf)))
     }
 }
 
 impl<S: ByteSource + Unpin, B: AsRef<[u8]> + AsMut<[u8]> + Unpin> AsyncBufRead for BufReader<S, B> {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().poll_fill_buf(context).map_err(io_error)
+        self.get_mut().poll_fill_buf(context).map_err(io::Error::from)
     }
 
     fn consume(self: Pin<&mut Self>, count: usize) {

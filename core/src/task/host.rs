@@ -1,5 +1,6 @@
 //! The interface that a host provides for tasks that are `async fn`s.
 
+use core::any::Any;
 use core::net::SocketAddr;
 
 use crate::exec::buffers::BufferedBytes;
@@ -64,6 +65,32 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
     /// Fails with the reason why no connection exists: [`IoError::WouldBlock`] if the attempt is still in progress.
     fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
         let _ = source;
+        Err(IoError::Unsupported)
+    }
+
+    /// Stores a connection that was made elsewhere as `new`. `connection` is an `Option` of a type that the host knows,
+    /// and the host takes the value out.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of the system, and with [`IoError::Unsupported`] if the host does not know the type.
+    fn adopt(&mut self, connection: &mut dyn Any, new: SourceId) -> Result<(), IoError> {
+        let _ = (connection, new);
+        Err(IoError::Unsupported)
+    }
+
+    /// Returns true if the loop is to stop. Otherwise the host wakes `task` by name when the loop is to stop.
+    fn is_stopping(&mut self, task: TaskId) -> bool {
+        let _ = task;
+        false
+    }
+
+    /// Asks the loop to stop.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`IoError::Unsupported`] if tasks may not stop their loop.
+    fn stop(&mut self) -> Result<(), IoError> {
         Err(IoError::Unsupported)
     }
 
@@ -178,6 +205,20 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.connected(source)
     }
 
+    fn adopt(&mut self, connection: &mut dyn Any) -> Result<SourceId, IoError> {
+        let (new, ()) = self.open(|host, new| host.adopt(connection, new))?;
+        Ok(new)
+    }
+
+    fn is_stopping(&mut self) -> bool {
+        let task = self.id();
+        self.host.is_stopping(task)
+    }
+
+    fn stop(&mut self) -> Result<(), IoError> {
+        self.host.stop()
+    }
+
     #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool {
         Cx::has_room(self)
@@ -194,6 +235,11 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
 
     fn wake(&mut self, task: TaskId) -> bool {
         Cx::wake(self, task)
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    fn wake_all(&mut self) {
+        self.kernel.wake_every_task();
     }
 
     fn cancel(&mut self, task: TaskId) -> bool {

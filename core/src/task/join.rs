@@ -150,7 +150,7 @@ impl Drop for Unjoin<'_> {
 impl<T> Drop for JoinHandle<'_, T> {
     fn drop(&mut self) {
         // SAFETY: nothing uses the reference after this.
-        #[expect(unsafe_code, reason = "see Holder::leave")]
+        #[expect(unsafe_code, reason = "see TaskRef::leave")]
         unsafe {
             self.slot.leave(Side::Handle);
         }

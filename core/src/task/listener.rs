@@ -41,6 +41,24 @@ impl<'d> Listener<'d> {
         self.handle
     }
 
+    /// Accepts the next connection if one waits in the backlog and the host has the capacity for it. Returns `None`
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the host's error: [`IoError::Closed`] once the listener is closed.
+    pub fn try_accept(&self) -> Result<Option<(Conn<'d>, Option<SocketAddr>)>, Error> {
+        loop {
+            match self.handle.run_context().with(|ops| ops.take(self.source))? {
+                Ok((source, peer)) => return Ok(Some((Conn::new(self.handle, source), peer))),
+                // A client that disconnected in the backlog does not affect the listener.
+                Err(IoError::Reset) => {}
+                Err(IoError::WouldBlock | IoError::NoRoom | IoError::Os(_)) => return Ok(None),
+                Err(error) => return Err(Error::of(Op::Accept, self.source, error)),
+            }
+        }
+    }
+
     /// Accepts the next connection, and returns it with the address of the peer, if the host knows it. While the host
     /// has no capacity, the connection stays in the system's backlog.
     ///
@@ -108,9 +126,8 @@ impl<'d> Handle<'d> {
     ///
     /// Fails with the host's error if it can't listen: [`IoError::Unsupported`] if tasks may not listen.
     pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
-        let none = SourceId::from_bits(u64::MAX);
         let listening = self.run_context().with(|ops| ops.listen(address))?;
-        let (source, bound) = listening.map_err(|error| Error::of(Op::Listen, none, error))?;
+        let (source, bound) = listening.map_err(|error| Error::Address { op: Op::Listen, address, error })?;
         Ok(Listener::new(self, source, bound))
     }
 }

@@ -1,6 +1,7 @@
 //! The run context, which connects tasks that are `async fn`s with the kernel (in curio, traps). It is open while such
 //! a task runs. A future reaches its host through it, and registers its waits with it.
 
+use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use core::ptr::NonNull;
@@ -17,7 +18,7 @@ use crate::kernel::instant::Instant;
 use crate::kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::task::alarms::Alarms;
-use crate::task::deferred::{Deferred, DeferredQueue};
+use crate::task::deferred::{Deferred, DeferredQueue, defer};
 use crate::task::error::WaitError;
 use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
@@ -52,11 +53,18 @@ pub(crate) trait Ops<'d> {
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
+    /// Stores the connection in `connection`, an `Option` of a type that the host knows.
+    fn adopt(&mut self, connection: &mut dyn Any) -> Result<SourceId, IoError>;
+    /// Returns true if the loop is to stop. Otherwise the running task is woken by name when it is.
+    fn is_stopping(&mut self) -> bool;
+    fn stop(&mut self) -> Result<(), IoError>;
     #[cfg(feature = "alloc")]
     fn has_room(&self) -> bool;
     /// Spawns the task on the loop of `run_context`, if the kernel has a slot for it.
     fn spawn(&mut self, run_context: &'d RunContext<'d>, task: &mut Option<Owned<'d>>) -> TaskId;
     fn wake(&mut self, task: TaskId) -> bool;
+    #[cfg(not(feature = "alloc"))]
+    fn wake_all(&mut self);
     fn cancel(&mut self, task: TaskId) -> bool;
     fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full>;
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
@@ -92,6 +100,11 @@ impl Deferred {
             }
             Self::GiveBack(block) => {
                 ops.give_back(block);
+                true
+            }
+            #[cfg(not(feature = "alloc"))]
+            Self::WakeAll => {
+                ops.wake_all();
                 true
             }
         }
@@ -341,7 +354,7 @@ impl<'d> RunContext<'d> {
         self.left.replace(left);
         // A task that was ended within a callback defers its operations to the end of that callback.
         let within = self.deferred.replace(deferred);
-        self.deferred.borrow_mut().extend(within);
+        within.into_iter().for_each(|what| defer(&mut self.deferred.borrow_mut(), what));
         self.has_deferred.set(!self.deferred.borrow().is_empty());
         self.mark_suspended(false);
     }
@@ -369,7 +382,7 @@ impl<'d> RunContext<'d> {
     fn defer(&self, what: Deferred) -> bool {
         let is_taken = self.is_entered();
         if is_taken {
-            self.deferred.borrow_mut().extend([what]);
+            defer(&mut self.deferred.borrow_mut(), what);
             self.has_deferred.set(true);
         }
         is_taken

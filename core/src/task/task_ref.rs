@@ -154,7 +154,7 @@ impl<'d, B: Body + ?Sized + 'd> Deref for Owned<'d, B> {
 impl<B: Body + ?Sized> Drop for Owned<'_, B> {
     fn drop(&mut self) {
         // SAFETY: nothing uses the reference after this.
-        #[expect(unsafe_code, reason = "see Holder::leave")]
+        #[expect(unsafe_code, reason = "see TaskRef::leave")]
         unsafe {
             self.0.leave(Side::Task);
         }
@@ -188,7 +188,7 @@ impl<T: AnyTaskCell + ?Sized> Drop for Leaves<'_, T> {
             // SAFETY: `heap` made the pointer from an `Rc`, whose count is released once: `leave` is the last use of
             // the reference.
             #[cfg(feature = "alloc")]
-            #[expect(unsafe_code, reason = "see Holder::leave")]
+            #[expect(unsafe_code, reason = "see TaskRef::leave")]
             None => drop(unsafe { alloc::rc::Rc::from_raw(hold.slot.as_ptr()) }),
             #[cfg(not(feature = "alloc"))]
             None => {}

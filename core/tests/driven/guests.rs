@@ -158,3 +158,22 @@ fn a_task_of_a_connection_is_called_what_serves_it() {
     assert_eq!(of(&service, serve), Some("driven::guests::nobody"));
     assert_eq!(of(&service, ServeTask::accept(sinbin_core::Acceptor::new(source))), None);
 }
+
+/// The event that asks the service to stop completes `stopping`, once for every task, and at once from then on.
+#[test]
+fn a_task_learns_that_the_service_is_to_stop() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(handle, Pin::as_ref(&pool), async |conn: Conn<'_>| {
+        assert!(handle.stop().is_err(), "a guest does not stop its host");
+        handle.stopping().await.unwrap();
+        handle.stopping().await.unwrap();
+        conn.send_all(b"stops").await.unwrap();
+    });
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 1 });
+    driven.turn(Instant::ZERO, WINDOW, arrived(0), Vec::new());
+    let output = driven.turn(Instant::ZERO, WINDOW, [Event::Stop], Vec::new());
+    assert_eq!(output.output, b"stops");
+    assert_eq!(output.rest, Rest::Empty);
+}

@@ -3,6 +3,7 @@
 // Each test binary uses only a part of this module.
 #![allow(dead_code)]
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -60,6 +61,10 @@ pub struct Memory<'d> {
     results: BTreeMap<JobId, BoxedOutput>,
     /// The number of calls of `recv`.
     pub receives: usize,
+    /// True if the loop is to stop.
+    pub is_stopping: bool,
+    /// The tasks that wait until the loop is to stop.
+    stop_waiters: Vec<TaskId>,
     /// The tasks that have ended, in order.
     pub ended: Vec<TaskId>,
     _tasks: PhantomData<Async<'d>>,
@@ -144,6 +149,24 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
 
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
         self.peers.get(&source).map(|_| SocketAddr::from(([127, 0, 0, 1], 4000)))
+    }
+
+    fn adopt(&mut self, connection: &mut dyn Any, new: SourceId) -> Result<(), IoError> {
+        let peer = connection.downcast_mut::<Option<Peer>>().ok_or(IoError::Unsupported)?;
+        self.peers.insert(new, peer.take().expect("a host takes a connection once"));
+        Ok(())
+    }
+
+    fn is_stopping(&mut self, task: TaskId) -> bool {
+        if !self.is_stopping {
+            self.stop_waiters.push(task);
+        }
+        self.is_stopping
+    }
+
+    fn stop(&mut self) -> Result<(), IoError> {
+        self.is_stopping = true;
+        Ok(())
     }
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
@@ -279,6 +302,11 @@ impl<'d> World<'d> {
 
     fn poll_sources(&mut self) {
         let kernel = &mut self.executor.kernel;
+        if self.host.is_stopping {
+            for task in self.host.stop_waiters.drain(..) {
+                kernel.wake(task);
+            }
+        }
         while let Some((source, interest)) = kernel.next_change() {
             self.host.watched.insert(source, interest);
         }

@@ -175,7 +175,7 @@ fn limits_are_errors() {
         drop(held);
     });
     assert_eq!(world.run(), Rest::Empty);
-    let (full, mixed) = (Some(OrderError::Full), Some(OrderError::ConnTask));
+    let (full, mixed) = (Some(OrderError::Full), Some(OrderError::Mixed));
     assert_eq!(log.take(), [full, mixed, None, full, None]);
     assert_eq!(format!("{order:?} {other:?}"), "[] []");
 }

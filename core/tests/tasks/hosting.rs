@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use sinbin_core::task::{Error, Handle, JobError, NoWakers, RunContext, WaitError};
-use sinbin_core::{Failure, Interest, IoError, Op, Rest};
+use sinbin_core::{Failure, Interest, IoError, Op, Rest, SourceId};
 
 use crate::count::count;
 use crate::support::{Log, Peer, World};
@@ -54,7 +54,8 @@ fn a_listener_accepts_who_comes() {
     let mut task = world.spawn(async {
         assert!(matches!(
             handle.listen(address(1)),
-            Err(Error::Failed(Failure { error: IoError::AddressInUse, .. }))
+            Err(error @ Error::Address { error: IoError::AddressInUse, .. })
+                if error.to_string() == "listen on 127.0.0.1:1: address already in use"
         ));
         let listener = handle.listen(address(9)).unwrap();
         assert_eq!(listener.address(), address(9));
@@ -120,8 +121,7 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
         world.spawn(async {
             match handle.connect(address(80)).await {
                 Ok(conn) => log.add((conn.source(), conn.send(b"hello").await)),
-                Err(Error::Failed(failure)) => log.add((failure.source, Err(Error::Failed(failure)))),
-                Err(other) => panic!("{other}"),
+                Err(error) => log.add((SourceId::from_bits(0), Err(error))),
             }
         });
         world.turn();
@@ -138,9 +138,15 @@ fn a_connection_that_is_made_is_there_when_its_host_says_so() {
         world.executor.kernel.ready(source, Interest::SEND);
         assert_eq!(world.run(), Rest::Empty);
         assert!(world.host.dialled.is_empty());
-        let expected =
-            end.map(|()| 3).map_err(|error| Error::Failed(Failure { op: Op::Connect, source, error }));
-        assert_eq!(log.take(), [(source, expected)]);
+        let expected = match end {
+            Ok(()) => (source, Ok(3)),
+            Err(error) => {
+                let failed = Error::Address { op: Op::Connect, address: address(80), error };
+                assert_eq!(failed.to_string(), "connect to 127.0.0.1:80: connection refused");
+                (SourceId::from_bits(0), Err(failed))
+            }
+        };
+        assert_eq!(log.take(), [expected]);
         assert!(world.host.peers.is_empty(), "the connection is closed in either case");
     }
 }

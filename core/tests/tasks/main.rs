@@ -17,6 +17,7 @@
 //! | `reading.rs` | lines, and readers with a buffer |
 //! | `copying.rs` | copying between connections |
 //! | `futures_io.rs` | connections as byte streams of `futures-io` |
+//! | `serving.rs` | serving a listener from within a program, and stopping the loop |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
 //! | `grouping.rs` | tasks that end together |
@@ -55,6 +56,7 @@ mod pooling;
 mod programs;
 mod reading;
 mod running;
+mod serving;
 mod sharing;
 mod streams;
 mod timing;

@@ -90,6 +90,9 @@ fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let is_unsupported = |error: Error, op| match error {
         Error::Failed(failure) => (failure.op, failure.error) == (op, IoError::Unsupported),
+        Error::Address { op: failed, error, address: at } => {
+            (failed, error, at) == (op, IoError::Unsupported, address)
+        }
         _ => false,
     };
     run(true, handle, async {

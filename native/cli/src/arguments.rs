@@ -1,4 +1,4 @@
-//! From the command line to the arguments of a command.
+//! The parsing of a command's arguments.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,13 +12,14 @@ use crate::signals::{outlive_full_files, unblock};
 use crate::stream::ERR;
 use crate::{is_coloured, panics};
 
-/// Begins a command: reads its arguments, or ends the process as clap does where they are wrong or ask for help.
+/// Starts a command: sets up the process and parses the arguments. Ends the process as clap does if the arguments are
+/// wrong or ask for help.
 pub fn begin<C: Parser>() -> C {
     panics::report();
-    // Where that fails nothing is worse than before.
+    // If this fails, the signals stay blocked as the parent process left them.
     unblock().ok();
-    // Logs may go to a file whose size is limited (`ulimit -f`). Where no handler can be set, those that are set later
-    // fail too, and report it.
+    // The log may go to a file with a size limit (`ulimit -f`). If no handler can be set here, setting the later
+    // handlers fails as well, and that error is reported.
     outlive_full_files().ok();
     let mut command = without_empty_variables(C::command());
     let mut matches =
@@ -26,20 +27,20 @@ pub fn begin<C: Parser>() -> C {
     C::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| end(&error.format(&mut command)))
 }
 
-/// Ends the process as wrong arguments do, where it takes more than the command line to see that they are wrong.
+/// Ends the process as wrong arguments do, if more than the command line is needed to detect that they are wrong.
 pub fn refuse<C: Parser>(what: &str) -> ! {
     end(&C::command().error(ErrorKind::ArgumentConflict, what))
 }
 
-/// Has clap ignore variables that are set to nothing, which it would take for a value.
+/// Makes clap ignore empty environment variables, which it would otherwise parse as values.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let unset = |arg: Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None) } else { arg };
     command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
-/// Prints clap's message, and ends with its code. Help that can't be written is a failure; usage that can't be written
-/// is not one more.
+/// Prints clap's message, and ends the process with clap's exit code. If help can't be written, the exit code is that
+/// of a failure. If an error can't be written, the exit code stays the same.
 fn end(error: &Error) -> ! {
     let text = |is_coloured: bool| {
         let text = error.render();

@@ -1,11 +1,11 @@
-//! File descriptors: a process may have fewer than its connections need.
+//! The limit on file descriptors, which may be lower than the connections need.
 
-/// Descriptors that are not connections: listeners, the poller and its timer, the standard streams.
+/// The number of descriptors reserved for other uses: listeners, the poller and its timer, the standard streams.
 #[cfg(unix)]
 const OTHERS: u64 = 128;
 
-/// Raises the soft limit as far as `connections` need and the hard limit allows. Many systems set it to 1,024
-/// for the sake of programs that use `select`, which this one does not.
+/// Raises the soft limit as far as `connections` need and the hard limit allows. Many systems set the soft limit to
+/// 1,024 for programs that use `select`, which this program does not.
 #[cfg(unix)]
 pub fn make_room_for(connections: u32) {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -22,11 +22,12 @@ pub fn make_room_for(connections: u32) {
         tracing::info!(
             descriptors = now,
             connections,
-            "the system allows fewer descriptors than connections; more clients wait (see ulimit -n)"
+            "the limit on descriptors is lower than the connections need, so some of them may have to wait; raise it \
+             by `ulimit -n`"
         );
     }
 }
 
-/// Elsewhere there is no such limit.
+/// Does nothing: other systems have no such limit.
 #[cfg(not(unix))]
 pub fn make_room_for(_: u32) {}

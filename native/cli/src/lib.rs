@@ -1,5 +1,5 @@
-//! The parts that the commands `sinbin` and `sinbin-wasi` share: arguments, log, output, signals. They are for these two alone,
-//! and change with them.
+//! The parts that the commands `sinbin` and `sinbin-wasi` share: arguments, log, output, signals. This is not a stable
+//! API: it changes with the two commands.
 
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
@@ -22,25 +22,26 @@ pub mod signals;
 pub mod span;
 pub mod stream;
 
-/// Says on stderr what went wrong, in the command's name. What a guest or a file has said of it is escaped.
+/// Prints an error message to stderr, after the command's name. Control characters in the message are escaped, since a
+/// guest or a file may determine a part of it.
 pub fn complain(what: impl Display) {
-    // If that can't be said either, the exit code says it.
+    // If the message can't be written, the exit code still reports the failure.
     ERR.offer(format!("{}{}\n", name(), log::lines_escaped(&what)).as_bytes()).ok();
 }
 
-/// Returns the program's name as it was called, which goes before its messages.
+/// Returns the prefix of the messages: the name by which the program was called.
 fn name() -> String {
     let program = env::args_os().next().map(PathBuf::from);
     let name = program.as_deref().and_then(Path::file_stem);
     name.map(|name| format!("{}: ", name.display())).unwrap_or_default()
 }
 
-/// Returns the value of a variable of the environment. One that is set to nothing is not set.
+/// Returns the value of an environment variable, or `None` if it is unset or empty.
 fn variable(name: &str) -> Option<std::ffi::OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Returns true if the stream may have colours: it is a terminal that knows some, and nobody has refused them.
+/// Returns true if output to the stream is coloured: it is a terminal that supports colours, and `NO_COLOR` is not set.
 fn is_coloured(stream: &impl IsTerminal) -> bool {
     let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
     stream.is_terminal() && !is_dumb && variable("NO_COLOR").is_none()

@@ -1,9 +1,9 @@
-//! The log: a line of text or of JSON for each event, on stderr, which never waits.
+//! The log: a line of text or of JSON on stderr for each event. Logging never blocks.
 //!
-//! A line may hold what a client or a guest has said, as often as they like. So each value is escaped and cut (see
-//! `log/escape.rs`), and of each kind of event no more is written than some lines in a span of time; the others are counted
-//! (see `log/limit.rs`). There is no timer and no thread: the count is written once the span is over and anything else is
-//! logged, and at the end of the process ([`finish`]).
+//! Clients and guests may determine the content and the number of the lines. Therefore each value is escaped and
+//! truncated (see `log/escape.rs`), and each kind of event is limited to a number of lines per period; further events
+//! are counted (see `log/limit.rs`). There is no timer and no thread: the count is written when something is logged
+//! after the end of the period, and at the end of the process ([`finish`]).
 
 mod escape;
 mod limit;
@@ -26,7 +26,7 @@ pub(crate) use escape::lines_escaped;
 use limit::{Key, LeftOut, Limiter, Rule};
 use line::Line;
 
-/// The levels of `--log`, from the least that is told to the most.
+/// The levels of `--log`, from the least to the most verbose.
 const LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::OFF),
     ("error", LevelFilter::ERROR),
@@ -36,11 +36,11 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 
-/// In this span the lines of one kind are counted.
+/// The period in which the lines of one kind are counted.
 const SPAN: Duration = Duration::from_secs(10);
 
-/// In this span so many times the lines of one kind may be written that somebody has asked for: those of `--log debug` and
-/// `--log trace`, and a guest's own.
+/// The period, and the factor on the limit, for lines that the user has requested: those of `--log debug` and `--log
+/// trace`, and those of a guest's stderr.
 const SHORT_SPAN: Duration = Duration::from_secs(1);
 const ASKED_FOR: u32 = 100;
 
@@ -57,8 +57,8 @@ pub struct LogArgs {
         value_name = "LEVEL"
     )]
     pub level: String,
-    /// How to log: a line of text for people, or a JSON object a line for programs, with timestamp, level, message and
-    /// fields. Control characters are escaped in both, and what is longer than 1 KiB is cut.
+    /// Format of the log: lines of text for people, or a JSON object per line for programs, with timestamp, level,
+    /// message and fields. In both, control characters are escaped, and values longer than 1 KiB are truncated.
     #[arg(
         id = "log_format",
         long = "log-format",
@@ -68,18 +68,18 @@ pub struct LogArgs {
         value_name = "FORMAT"
     )]
     pub format: Format,
-    /// Lines of one kind that are logged in 10 seconds; the others are counted, and the log says how many there were. Of
-    /// debug and trace, and of what a guest writes to its stderr, 100 times as many a second. 0 is no limit.
+    /// Maximum number of log lines of one kind in 10 seconds; further lines are counted, and the count is logged. For
+    /// debug and trace, and for a guest's stderr, the limit is 100 times as many lines per second. 0 for no limit.
     #[arg(id = "log_limit", long = "log-limit", global = true, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub limit: u32,
 }
 
-/// How a line is written.
+/// The format of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Lines of text, for people.
     Text,
-    /// For programs.
+    /// A JSON object per line, for programs.
     Json,
 }
 
@@ -89,18 +89,18 @@ static LOG: OnceLock<Log> = OnceLock::new();
 struct Log {
     format: Format,
     is_coloured: bool,
-    /// Lines of one kind in a span; 0 is no limit.
+    /// The maximum number of lines of one kind in a period; 0 for no limit.
     limit: u32,
     limiter: Mutex<Limiter>,
 }
 
-/// Sends logs to stderr, and leaves stdout to the command's output. An unknown level is reported, and ends the
-/// process as other wrong arguments do, with code 2.
+/// Sets up logging to stderr; stdout is for the command's output. An unknown level is reported, and ends the process
+/// with code 2, as other wrong arguments do.
 pub fn begin(args: &LogArgs) {
     let level = &args.level;
     let Some((_, filter)) = LEVELS.iter().find(|(known, _)| known == level) else {
         complain(format_args!(
-            "--log (or SINBIN_LOG) {level:?}: there is no such level; it takes error, warn, info, debug, trace or off"
+            "--log (or SINBIN_LOG) {level:?}: unknown level; use error, warn, info, debug, trace or off"
         ));
         std::process::exit(2);
     };
@@ -108,14 +108,14 @@ pub fn begin(args: &LogArgs) {
     tracing_subscriber::registry().with(*filter).with(Lines).init();
 }
 
-/// Writes how many lines were left out and not spoken of yet: at the end of the process.
+/// Writes the counts of the omitted lines that are not reported yet. Called at the end of the process.
 pub fn finish() {
     let log = log();
     let left_out = log.limiter().all();
     log.tell_left_out(left_out);
 }
 
-/// Logs a panic: where it was, what it said, and the stack if somebody has asked for it.
+/// Logs a panic: its location, its message, and the stack if the user has requested it.
 pub(crate) fn panicked(place: (String, u32), what: Arguments<'_>, stack: Option<&dyn Display>) {
     let log = log();
     let key = Key::Panic(place);
@@ -153,12 +153,12 @@ impl Log {
         Self { format, is_coloured, limit, limiter: Mutex::new(Limiter::new()) }
     }
 
-    /// Locks the state. Nobody else's code runs under the lock, and the state is whole at any time.
+    /// Locks the state. No foreign code runs while the lock is held, and no panic can leave the state inconsistent.
     fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an event, and returns true if it is to be written. Kinds whose span is over are told first.
+    /// Counts an event, and returns true if it has to be written. Reports the omitted lines of expired periods first.
     fn admits(&self, key: &Key, level: Level, rule: Rule) -> bool {
         if self.limit == 0 {
             return true;
@@ -172,7 +172,7 @@ impl Log {
         is_admitted
     }
 
-    /// Returns how often an event of this level may be written.
+    /// Returns the limit for events of this level.
     fn rule(&self, level: Level) -> Rule {
         if level > Level::INFO {
             Rule { lines: self.limit.saturating_mul(ASKED_FOR), span: SHORT_SPAN }
@@ -191,9 +191,9 @@ impl Log {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "it is the log that writes")]
+    #[expect(clippy::unused_self, reason = "writing is an operation of the log")]
     fn write(&self, line: Line) {
-        // The stream counts a line that it drops.
+        // The stream counts the lines that it drops.
         ERR.offer(line.finish().as_bytes()).ok();
     }
 }
@@ -209,7 +209,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         if !log.admits(&key, *meta.level(), log.rule(*meta.level())) {
             return;
         }
-        // Values of the user's are written here, with nothing locked.
+        // Formatting the values runs foreign code, so no lock is held here.
         let mut line = Line::new(log.format, log.is_coloured, *meta.level());
         let excerpt = line.event(event);
         log.write(line);

@@ -1,4 +1,4 @@
-//! What goes to stdout.
+//! Output to stdout.
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind};
@@ -7,23 +7,23 @@ use std::process::exit;
 
 use crate::stream::{ERR, OUT};
 
-/// Prints a line of a server. A line that can't be written is dropped, and the log says so: clients are served all the
-/// same.
+/// Prints a line of a server without blocking. If the line can't be written, it is dropped and logged, and the server
+/// continues to serve.
 pub fn say(text: impl Display) {
     match OUT.offer(format!("{text}\n").as_bytes()) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-            tracing::debug!(line = %text, "nobody reads stdout any more");
+            tracing::debug!(line = %text, "cannot write to stdout: its reader has closed it");
         }
         Err(error) => tracing::warn!(line = %text, %error, "cannot write to stdout"),
     }
 }
 
-/// Prints where a server listens that was to listen at `asked`.
+/// Prints the address `bound` of a server that was asked to listen on `asked`.
 ///
 /// # Errors
 ///
-/// When the system chose the port and stdout takes nothing: nobody would ever find the server.
+/// Fails if the line can't be written and the system chose the port, since no client could find the server then.
 pub fn listening(asked: SocketAddr, bound: SocketAddr) -> Result<(), String> {
     let line = format!("listening on {bound}");
     if asked.port() != 0 {
@@ -31,7 +31,7 @@ pub fn listening(asked: SocketAddr, bound: SocketAddr) -> Result<(), String> {
         return Ok(());
     }
     match OUT.offer(format!("{line}\n").as_bytes()) {
-        // A reader that has gone away does not want to know.
+        // A reader that has closed its end of stdout does not need the address.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(format!("cannot write to stdout: {error}"))
         }
@@ -39,11 +39,11 @@ pub fn listening(asked: SocketAddr, bound: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Prints a line at once, and waits until there is room for it. Returns false if nobody reads it.
+/// Prints a line, and blocks until it is written. Returns false if the reader has closed its end of stdout.
 ///
 /// # Errors
 ///
-/// When stdout takes nothing, and not because nobody reads it any more.
+/// Fails if the line can't be written for another reason.
 pub fn try_line(text: impl Display) -> io::Result<bool> {
     match OUT.write_all(format!("{text}\n").as_bytes()) {
         Ok(()) => Ok(true),
@@ -52,8 +52,9 @@ pub fn try_line(text: impl Display) -> io::Result<bool> {
     }
 }
 
-/// Prints a line of a program that is there to print. When nobody reads any more (as behind `| head`), it ends; when stdout
-/// takes nothing for another reason, it says so and fails.
+/// Prints a line of a program whose output is its purpose. If the reader has closed its end of stdout (as `| head`
+/// does), the process ends with code 0. If the line can't be written for another reason, the process reports that, and
+/// ends with code 1.
 pub fn line_or_end(text: impl Display) {
     match try_line(text) {
         Ok(true) => {}
@@ -65,14 +66,14 @@ pub fn line_or_end(text: impl Display) {
     }
 }
 
-/// Lines of log that are lost, at the end of a summary; nothing if there are none.
+/// The number of lost lines of the log, for the end of a summary. Writes nothing if no line is lost.
 pub struct Lost;
 
 impl Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match ERR.lost() {
             0 => Ok(()),
-            lost => write!(f, "; {lost} lines of log lost"),
+            lost => write!(f, "; {lost} log lines lost"),
         }
     }
 }

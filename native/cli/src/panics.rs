@@ -1,6 +1,6 @@
-//! The report of a panic: in the standard library's words, but as a line of the log. A stalled reader of stderr must not
-//! stop the process, least of all in the middle of a panic that is caught; and a client that makes a job panic with each of
-//! its requests must not fill a disk.
+//! The report of a panic: in the standard library's words, but as a line of the log. A stalled reader of stderr must
+//! not block the process, in particular not during a panic that is caught. A client whose requests make jobs panic must
+//! not fill a disk.
 
 use std::backtrace::Backtrace;
 use std::fmt::{self, Display};
@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::{log, variable};
 
-/// Has panics of this process reported so.
+/// Installs a panic hook that logs each panic of this process.
 pub(crate) fn report() {
     set_hook(Box::new(|info| {
         let Some(place) = info.location() else { return };
@@ -23,7 +23,7 @@ pub(crate) fn report() {
     }));
 }
 
-/// The stack of whoever writes it, which is looked at only then.
+/// The stack of the thread that formats this value. The stack is captured only then.
 struct Stack;
 
 impl Display for Stack {

@@ -1,4 +1,4 @@
-//! `sinbin replay` and `sinbin-wasi replay`.
+//! The commands `sinbin replay` and `sinbin-wasi replay`.
 
 use std::error::Error;
 use std::fmt;
@@ -13,40 +13,39 @@ use crate::output;
 use crate::stream::{ERR, OUT, Waiting};
 use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackError, Played};
 
-/// What is played back, and what of it is shown.
+/// The options for replaying a recording, and for printing its trace.
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// The recording.
+    /// The recording's file.
     pub file: PathBuf,
-    /// Print the story: what the service is told, turn by turn, and what it answers.
+    /// Print a trace: the input of the service, turn by turn, and its answers.
     #[arg(long)]
     pub trace: bool,
-    /// Print it from this turn on; those before are run in silence.
+    /// First turn to print; the turns before it run without being printed.
     #[arg(long, default_value_t = 1, value_name = "TURN", requires = "trace", value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
-    /// Print, and run, so many turns and no more.
+    /// Number of turns to print; the turns after them do not run.
     #[arg(long, value_name = "N", requires = "trace", value_parser = clap::value_parser!(u64).range(1..))]
     pub turns: Option<u64>,
-    /// Limits of what a recording may ask for.
+    /// The limits on the resources that a recording may require.
     #[command(flatten)]
     pub limits: ReplayLimits,
 }
 
-/// How large a server may have been whose recording is replayed.
+/// The limits on the size of the recorded server.
 #[derive(Args)]
 pub struct ReplayLimits {
-    /// The most connections at a time that the recorded server may have had (its --max-connections): a recording of one
-    /// with more is refused, since replaying it may take as much memory.
+    /// Maximum --max-connections of the recorded server; a recording of a server with a larger value is refused, since
+    /// replaying it may need as much memory.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
-    /// The most that the recorded server may have kept for slow clients and jobs, in MiB (its --max-buffered),
-    /// likewise.
+    /// Maximum --max-buffered of the recorded server, in MiB; a recording of a server with a larger value is refused.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_buffered: u32,
 }
 
 impl ReplayLimits {
-    /// Checks what a recording says of its server.
+    /// Checks the settings in a recording's header.
     fn check(&self, header: &Header) -> Result<(), String> {
         let start = &header.start;
         let (option, had) = if start.max_connections > self.max_connections {
@@ -57,32 +56,32 @@ impl ReplayLimits {
             return Ok(());
         };
         Err(format!(
-            "it says that its server had {option} {had}, and to replay it may take as much memory; {option} {had} allows that"
+            "the recorded server had {option} {had}, and replaying may need as much memory; {option} {had} allows that"
         ))
     }
 }
 
-/// The exit code when a recording is cut short, and nothing is wrong with what there is of it.
+/// The exit code if a recording is incomplete, and all recorded answers match.
 pub const SHORT: u8 = 4;
 
-/// Plays a recording back to guests of `factory`.
+/// Replays a recording with guests of `factory`.
 ///
 /// # Errors
 ///
-/// When it can't be played; when a turn is answered otherwise than was recorded; when it has not the turn that is to be
-/// shown first.
+/// Fails if the recording can't be replayed, if an answer differs from the recording, if stdout can't be written to, or
+/// if the recording ends before the first turn to print.
 pub fn play<B: GuestFactory>(
     playback: Playback,
     factory: &B,
     args: &ReplayArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let refused = |what| format!("cannot play {} back: {what}", args.file.display());
+    let refused = |what| format!("cannot replay {}: {what}", args.file.display());
     args.limits.check(playback.header()).map_err(refused)?;
     let part = Part { from: args.from, turns: args.turns.unwrap_or(u64::MAX) };
     let (played, written) =
         if args.trace { trace(playback, factory, part) } else { compare(playback, factory) };
     let played = match played {
-        // The reader has gone, as behind `| head`.
+        // The reader has closed its end of stdout, as `| head` does.
         Err(PlaybackError::Write(error)) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
         played => played?,
     };
@@ -97,7 +96,7 @@ pub fn play<B: GuestFactory>(
     }
     if args.trace && played.turns < args.from {
         return Err(format!(
-            "there is no turn {}: {} has {} turns",
+            "--from {} is beyond the end of the recording: {} has {} turns",
             args.from,
             args.file.display(),
             played.turns
@@ -110,41 +109,42 @@ pub fn play<B: GuestFactory>(
     })
 }
 
-/// Plays it back, and says how it went. Returns that, and whether it could be said.
+/// Replays the recording, and prints the result to stdout. Returns the result, and whether it could be printed.
 fn compare<B: GuestFactory>(playback: Playback, factory: &B) -> Outcome {
     let played = playback.run(factory, Part::default(), None);
     let written = played.as_ref().map_or(Ok(()), |played| output::try_line(Told(played)).map(drop));
     (played, written)
 }
 
-/// Plays it back, and tells the story on stdout. How it went is said on stderr, so that two stories can be compared.
+/// Replays the recording, and prints its trace to stdout. The result goes to stderr, so that two traces can be
+/// compared.
 fn trace<B: GuestFactory>(playback: Playback, factory: &B, part: Part) -> Outcome {
     let mut out = BufWriter::with_capacity(64 * 1024, Waiting(&OUT));
     let played = playback.run(factory, part, Some(&mut out));
     let written = out.flush();
-    // The rest in the buffer can't be written either.
+    // After a failed flush, the rest of the buffer must be discarded: dropping the writer would try to write it again.
     let _ = out.into_parts();
     if let Ok(played) = &played
         && (written.is_ok() || played.difference.is_some())
     {
-        // The reader of the story may be gone.
+        // An error is ignored: the result is also in the exit code.
         ERR.offer(format!("{}\n", Told(played)).as_bytes()).ok();
     }
     (played, written)
 }
 
-/// How it went, and what came of writing to stdout.
+/// The result of a replay, and the result of writing to stdout.
 type Outcome = (Result<Played, PlaybackError>, io::Result<()>);
 
 fn is_unread(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// Returns what is different, without the turn's story if that is shown already.
+/// Returns a description of the difference, without the turn's trace if it is already printed.
 fn differs(difference: &Difference, is_shown: bool) -> String {
     let Difference { turn, story, why } = difference;
     let mut text = format!(
-        "turn {turn} is answered otherwise than was recorded (another version of the service, or another service?)"
+        "the answer to turn {turn} differs from the recording (is it of another service, or of another version?)"
     );
     if !is_shown {
         text.push('\n');
@@ -157,10 +157,10 @@ fn differs(difference: &Difference, is_shown: bool) -> String {
     text
 }
 
-/// Why a recording may have no end.
-const WHY_SHORT: &str = "(the server still runs, or was killed)";
+/// The reason why a recording may be incomplete.
+const WHY_SHORT: &str = "(the server is still running, or was killed)";
 
-/// How it went, in a line.
+/// The result of a replay, formatted as a line.
 struct Told<'a>(&'a Played);
 
 impl fmt::Display for Told<'_> {
@@ -175,16 +175,19 @@ impl fmt::Display for Told<'_> {
         match self.0.ending {
             _ if self.0.difference.is_some() => Ok(()),
             Ending::Short(at) if *turns == 0 => {
-                write!(f, "; nothing is compared, as the recording is cut short behind byte {at} {WHY_SHORT}")
+                write!(
+                    f,
+                    "; nothing was compared: the recording is incomplete, and ends at byte {at} {WHY_SHORT}"
+                )
             }
             Ending::Short(at) => write!(
                 f,
-                "; every answer the same, up to byte {at}, where the recording is cut short {WHY_SHORT}"
+                "; all answers match up to byte {at}, where the incomplete recording ends {WHY_SHORT}"
             ),
-            _ if *turns == 0 => write!(f, "; nothing is compared, as there is no turn"),
-            Ending::Whole => write!(f, "; every answer the same"),
-            Ending::Limit => write!(f, "; every answer the same, up to the recording's limit"),
-            Ending::Wished => write!(f, "; every answer the same so far"),
+            _ if *turns == 0 => write!(f, "; nothing was compared: the recording has no turns"),
+            Ending::Whole => write!(f, "; all answers match"),
+            Ending::Limit => write!(f, "; all answers match, up to the recording's limit"),
+            Ending::Wished => write!(f, "; all answers match so far"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The options of the commands that serve, native and in a sandbox.
+//! The options of the commands that serve, natively and in a sandbox.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -14,83 +14,88 @@ use crate::span::{Span, span};
 /// The options of a loop.
 #[derive(Args)]
 pub struct ServingArgs {
-    /// Address to listen on; may be given more than once. Port 0 finds a free one.
+    /// Address to listen on; may be repeated. With port 0 the system chooses a free port.
     #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
-    /// Connections at a time; more wait in the system's backlog.
+    /// Maximum number of simultaneous connections; further clients wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Connections of one peer at a time; what comes above is reset at once, and counted (default: as many as there can be).
+    /// Maximum number of simultaneous connections of one peer; further connections are reset at once, and counted
+    /// (default: no limit).
     ///
-    /// A peer is an IPv4 address, or the first 64 bits of an IPv6 address. Many users can share an IPv4 address, and all have
-    /// the same behind a proxy: the limit should be generous, or off.
+    /// A peer is an IPv4 address, or the first 64 bits of an IPv6 address. Many users can share an IPv4 address, and
+    /// all users behind a proxy have the same address: the limit should be generous, or off.
     #[arg(long, value_name = "N")]
     pub max_per_peer: Option<NonZeroU32>,
-    /// Have listeners on IPv6 addresses, such as that of all interfaces, take IPv4 connections too.
+    /// Accept IPv4 connections on IPv6 listeners as well, such as `[::]:25000`.
     ///
-    /// Without it they take none, whatever the system's default, and a server for both has a --listen for each, with the same
-    /// port.
+    /// Without it, IPv6 listeners accept no IPv4 connections, whatever the system's default is. A server for both then
+    /// needs a --listen for each, with the same port.
     #[arg(long)]
     pub dual_stack: bool,
-    /// Bytes that may wait for slow clients and for jobs, in MiB. A service in a sandbox has as many in the guest as in the
-    /// host, and no more than 4095 in either.
+    /// Maximum size of the bytes that are buffered for slow clients and for jobs, in MiB. In a sandbox, the limit
+    /// applies to the guest and to the host separately, and is at most 4095 in either.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..))]
     pub max_buffered: u16,
-    /// Jobs at a time, waiting or running; the request that wants another one is answered with an error at once. This is what
-    /// keeps a flood of slow requests from taking all connections, so it should be well below --max-connections.
+    /// Maximum number of simultaneous jobs, waiting or running; a request that needs another job gets an error at once.
+    /// The limit keeps a flood of slow requests from occupying all connections, so it should be well below
+    /// --max-connections.
     #[arg(long, default_value_t = DEFAULT_MAX_JOBS, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_jobs: u32,
-    /// Threads for jobs (default: one less than there are cores, at least 1), in a sandbox each with an instance of the
-    /// guest; with 0, jobs run in slices on the loop itself.
+    /// Number of threads for jobs (default: the number of cores minus one, at least 1). In a sandbox, each thread has
+    /// its own instance of the guest. With 0, jobs run in slices on the loop itself.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub workers: Option<u16>,
-    /// The budget of such a slice, in the job's units (of fib: calls, about a nanosecond each).
+    /// Budget of a slice of a job on the loop, in the job's units (for fib: calls, about a nanosecond each).
     #[arg(long, default_value_t = 50_000, value_name = "UNITS", value_parser = clap::value_parser!(u32).range(1..))]
     pub slice: u32,
-    /// Look for readiness this long, again and again, before the loop blocks: quicker answers for a whole
-    /// core. 0 is off.
+    /// Time to poll repeatedly before the loop blocks, in microseconds: answers are faster, but a core is fully busy. 0
+    /// for off.
     #[arg(long, default_value_t = 0, value_name = "MICROS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     pub busy_poll: u64,
-    /// Close a connection whose client takes this long for what it is sent, from when it does not take all of that at once
-    /// until it has, such as 30s or 5m; "off" for never. A service has what one read of 16 KiB asks for to be taken in this
-    /// time; in a sandbox the host has so too what it keeps for a client, whatever the guest does.
+    /// Close a connection whose client takes this long to accept the bytes that it is sent, such as 30s or 5m; "off"
+    /// for never. The time starts when the client does not accept all of the bytes at once, and ends when it has. A
+    /// service applies the limit to the replies to each read of up to 16 KiB. In a sandbox, the host also applies it to
+    /// the bytes that it buffers for a client, whatever the guest does.
     #[arg(long, default_value = "1m", value_name = "SPAN", value_parser = span)]
     pub reply_timeout: Span,
-    /// After Ctrl-C or SIGTERM: how long requests under way may take.
+    /// Time that outstanding requests may take after Ctrl-C or SIGTERM; "off" for no limit.
     #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
     pub drain_timeout: Span,
-    /// Record in this file all that the service is told, for `replay`. What clients send is in it. It must be new, or empty.
+    /// Record the whole input of the service in this file, for `replay`, including what clients send. The file must be
+    /// new, or empty.
     ///
-    /// In a sandbox it takes a guest that the host drives. `sinbin serve` then serves by the same driver, in place of the
-    /// native loop: the same tasks and sockets, but a bug of the native loop alone can be missing in the recording. A service
-    /// that is written as an async fn can't be recorded there, and --max-buffered is 4095 at the most.
+    /// In a sandbox, the guest must be one that the host drives. With --record, `sinbin serve` uses the driver of
+    /// guests in place of the native loop: the tasks and sockets are the same, but a bug of the native loop does not
+    /// show in the recording. `sinbin serve` can't record a service that is written as an async fn, and --max-buffered
+    /// is then at most 4095.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// End the recording, and not the server, at this size, in MiB.
+    /// Maximum size of the recording, in MiB; at this size the recording ends, and the server continues.
     #[arg(long, default_value_t = 4096, value_name = "MIB", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
     pub record_limit: u32,
 }
 
 impl ServingArgs {
-    /// The bytes of `--max-buffered`, as far as they can be counted.
+    /// Returns the value of `--max-buffered` in bytes, or `usize::MAX` if it is too large.
     #[must_use]
     pub fn max_buffered(&self) -> usize {
         usize::from(self.max_buffered).saturating_mul(1 << 20)
     }
 
-    /// The time of `--busy-poll`.
+    /// Returns the value of `--busy-poll`.
     #[must_use]
     pub fn busy_poll(&self) -> Duration {
         Duration::from_micros(self.busy_poll)
     }
 
-    /// The time of `--drain-timeout`; without a limit, all there is.
+    /// Returns the value of `--drain-timeout`, or `Duration::MAX` if it is "off".
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         self.drain_timeout.0.unwrap_or(Duration::MAX)
     }
 
-    /// Returns the settings of a driver whose service gets these arguments.
+    /// Returns the settings of a driver of guests, whose service gets `arguments`.
     #[must_use]
     pub fn guest_settings(&self, arguments: Vec<String>) -> GuestSettings {
         let mut settings = GuestSettings::default();
@@ -110,7 +115,7 @@ impl ServingArgs {
         settings
     }
 
-    /// The bytes of `--record-limit`.
+    /// Returns the value of `--record-limit` in bytes.
     #[must_use]
     pub fn record_limit(&self) -> u64 {
         u64::from(self.record_limit) << 20

@@ -1,12 +1,13 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks to stop, the second ends the process.
+//! The handling of Ctrl-C, SIGTERM and SIGHUP: the first signal requests a stop, the second ends the process.
 //!
-//! A signal that is ignored when the process starts stays so: that is what `nohup` does to SIGHUP, and a shell to the SIGINT
-//! of what it starts in the background. One that is blocked then is not blocked any more ([`unblock`]): that is what a parent
-//! leaves behind that waited for signals itself, and such a server could not be stopped, nor a guest interrupted.
+//! A signal that is ignored when the process starts stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT
+//! for processes in the background. A signal that is blocked when the process starts is unblocked ([`unblock`]): a
+//! parent that waits for signals itself may leave them blocked, and then the server could not be stopped, and a guest
+//! could not be interrupted.
 //!
-//! On Unix this is done in the signal handler itself, without a thread that waits for signals: in a process of
-//! one thread the kernel need not count who else uses a descriptor, which is some percent of the time of a small
-//! request. What a handler can do is one of the few things in `signals/action.rs`, and nobody's closure.
+//! On Unix, the signal handler does the work itself, without a thread that waits for signals. In a process with one
+//! thread, the kernel does not count the users of a descriptor, which saves some percent of the time of a small
+//! request. A handler can execute only the actions of `signals/action.rs`, and no closures.
 
 mod action;
 
@@ -17,45 +18,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use action::{Action, on_signal};
 use sinbin::Stopper;
 
-/// The exit code of a process that a second signal ended.
+/// The exit code of a process that the second signal ended.
 const INTERRUPTED: i32 = 130;
 
-/// A signal came.
+/// True once a signal has arrived.
 static CAME: AtomicBool = AtomicBool::new(false);
 
-/// Counts signals; the first thing that any of them does.
+/// The registration of the action that counts signals. It is registered before any other, so that it runs first.
 static COUNTED: Once = Once::new();
 
-/// Whether a signal came.
+/// Returns true if a signal has arrived.
 pub fn interrupted() -> bool {
     CAME.load(Ordering::Acquire)
 }
 
-/// Has the first signal stop a loop; one that came before does so at once.
+/// Makes the first signal stop a loop. Stops the loop at once if a signal has already arrived.
 ///
 /// # Errors
 ///
-/// When the system takes no handler.
+/// Fails if the handlers can't be set.
 pub fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
     act_on_signal(Action::Stop(stopper))
 }
 
-/// Has the first signal end what is sent by `socket`; one that came before does so at once.
+/// Makes the first signal shut down the sending direction of `socket`. Does so at once if a signal has already arrived.
 ///
 /// # Errors
 ///
-/// When the system takes no handler.
+/// Fails if the handlers can't be set.
 #[cfg(unix)]
 pub fn shut_on_signal(socket: std::sync::Arc<std::os::unix::net::UnixStream>) -> io::Result<()> {
     act_on_signal(Action::Shut(socket))
 }
 
-/// Keeps signals for what is to stop by the first of them, which [`stop_on_signal`] has then do so at once. A server calls it
-/// before it binds: whoever can connect can stop it.
+/// Catches signals from now on. The first signal does not end the process, but makes a later [`stop_on_signal`] stop its
+/// loop at once. A server calls this before it binds, so that a supervisor that can connect can stop it.
 ///
 /// # Errors
 ///
-/// When the system takes no handler.
+/// Fails if the handlers can't be set.
 pub fn keep_signals() -> io::Result<()> {
     let mut counted = Ok(());
     COUNTED.call_once(|| counted = on_signal(Action::Count));
@@ -71,31 +72,32 @@ fn act_on_signal(action: Action) -> io::Result<()> {
     Ok(())
 }
 
-/// Has a file that is as large as the process may have any be an error of whoever writes to it, and not the end of the
-/// process.
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail with an error, instead of ending the process
+/// by SIGXFSZ.
 ///
 /// # Errors
 ///
-/// When the system takes no handler.
+/// Fails if the handler can't be set.
 pub fn outlive_full_files() -> io::Result<()> {
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default())?;
     Ok(())
 }
 
-/// Unblocks the signals that this process depends on, in this thread and those that it starts. A parent that has blocked
-/// them leaves them so. Of processes that this one starts it hears again, should its parent have ignored those of its own.
+/// Unblocks the signals that this process depends on, in this thread and in the threads that it starts: they may have
+/// been inherited as blocked. Also resets SIGCHLD to its default: if it was inherited as ignored, this process could
+/// not get the exit status of its children.
 ///
 /// # Errors
 ///
-/// The system's error.
+/// Fails with the system's error.
 pub fn unblock() -> io::Result<()> {
     #[cfg(unix)]
     action::unblock()?;
     Ok(())
 }
 
-/// Counts a signal, and ends the process with the second.
+/// Counts a signal, and ends the process at the second one.
 fn count() {
     if CAME.swap(true, Ordering::AcqRel) {
         end();

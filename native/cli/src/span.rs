@@ -1,13 +1,13 @@
-//! Spans of time on a command line.
+//! Time spans on a command line.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A span of time, or none.
+/// A time span, or `None` for "off".
 #[derive(Clone, Copy)]
 pub struct Span(pub Option<Duration>);
 
-/// Writes the span as [`span`] reads it.
+/// Writes the span in the syntax that [`span`] parses.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -17,18 +17,18 @@ impl fmt::Display for Span {
     }
 }
 
-/// Reads a span such as `250ms`, `30s` or `5m`, or `off`.
+/// Parses a span such as `250ms`, `30s` or `5m`, or `off`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, for the user.
+/// Returns a message for the user if the text is not a span, or is a span of zero.
 pub fn span(text: &str) -> Result<Span, String> {
     if text == "off" {
         return Ok(Span(None));
     }
     match humantime::parse_duration(text) {
         Ok(span) if !span.is_zero() => Ok(Span(Some(span))),
-        Ok(_) => Err("a span of nothing; say \"off\" for no limit".to_owned()),
-        Err(error) => Err(format!("{error}; say 250ms, 30s, 5m or \"off\"")),
+        Ok(_) => Err("the span must not be zero; use \"off\" for no limit".to_owned()),
+        Err(error) => Err(format!("{error}; use a span such as 250ms, 30s or 5m, or \"off\"")),
     }
 }

@@ -1,21 +1,22 @@
-//! Stdout and stderr of a process that serves: whole lines go there, or nowhere, and never does the process wait for
-//! whoever reads them.
+//! Stdout and stderr of a process that serves. A line is written entirely or dropped, and the process never waits for a
+//! reader.
 //!
-//! The first write to a stream finds out where it leads to:
+//! The first write to a stream determines the type of its file:
 //!
-//! - A regular file or a device has no reader to wait for: a plain write.
-//! - A socket: `MSG_DONTWAIT`, which is about the call alone.
-//! - A pipe, a FIFO or a terminal: to set `O_NONBLOCK` on the inherited description would set it for all who share it, the
-//!   user's shell among them. So, on Linux, the file is opened again by way of `/proc/self/fd`, which makes a description of
-//!   our own.
-//! - Where that can't be (no `/proc`, or the file is another user's): the stream is polled before each write, and no write is
-//!   larger than `PIPE_BUF`, which is what a pipe has room for once it is writable. Another process that fills the same pipe
-//!   between the two calls can still make this one wait.
+//! - A regular file or a device has no reader: a plain write.
+//! - A socket: `MSG_DONTWAIT`, which applies to the single call.
+//! - A pipe, a FIFO or a terminal: setting `O_NONBLOCK` on the inherited file description would set it for all
+//!   processes that share the description, such as the user's shell. On Linux, the file is therefore opened again
+//!   through `/proc/self/fd`, which creates a separate description.
+//! - If the file can't be opened again (no `/proc`, or a file of another user): the stream is polled before each write,
+//!   and a write is at most `PIPE_BUF` bytes long, which is the capacity of a pipe that is writable. If another process
+//!   fills the same pipe between the two calls, the write can still block.
 //!
-//! There is no thread that writes, and no queue: a process of one thread makes cheaper system calls, and a queue is one more
-//! thing to be bounded, and to be lost at the end. A line that does not fit is dropped and counted, and the count is written
-//! in front of the next line that fits. Of a line that fits in part (one longer than `PIPE_BUF`) the rest is kept, and goes
-//! first. What can still block is a file on a disk or a network that does not answer; only a thread could help there.
+//! There is neither a thread that writes nor a queue: system calls are cheaper in a process with one thread, and a
+//! queue would need a limit, and could be lost at the end of the process. A line that does not fit is dropped and
+//! counted, and the count is written before the next line that fits. If a line (of more than `PIPE_BUF` bytes) fits
+//! only in part, the rest is kept, and is written first. A write to a file can still block if its disk or its network
+//! does not respond; only a thread could avoid that.
 
 #[cfg(not(unix))]
 mod other;
@@ -36,7 +37,7 @@ pub static OUT: Stream = Stream::new(Standard::Out);
 /// Stderr.
 pub static ERR: Stream = Stream::new(Standard::Err);
 
-/// Which of the two a stream is.
+/// The standard stream that a [`Stream`] writes to.
 #[derive(Clone, Copy, Debug)]
 enum Standard {
     Out,
@@ -52,18 +53,18 @@ pub struct Stream {
 
 #[derive(Debug)]
 struct State {
-    /// Found out at the first write.
+    /// The destination, which is determined at the first write.
     sink: Option<Sink>,
-    /// The unwritten rest of a line that was begun.
+    /// The unwritten rest of a partially written line.
     rest: Vec<u8>,
     lost: Lost,
 }
 
-/// Lines that could not be written.
+/// The numbers of lines that could not be written.
 #[derive(Clone, Copy, Default, Debug)]
 struct Lost {
     all: u64,
-    /// Lost lines that no notice in the stream has mentioned yet.
+    /// The number of lost lines that no notice in the stream has reported yet.
     untold: u64,
 }
 
@@ -73,11 +74,11 @@ impl Stream {
         Self { which, state: Mutex::new(state) }
     }
 
-    /// Writes a line, or drops and counts it. Never waits.
+    /// Writes a line, or drops and counts it. Never blocks.
     ///
     /// # Errors
     ///
-    /// Why it is dropped: `WouldBlock` if nobody reads.
+    /// Returns the reason why the line is dropped: `WouldBlock` if the reader is too slow.
     pub fn offer(&self, line: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let State { sink, rest, lost } = &mut *state;
@@ -92,11 +93,11 @@ impl Stream {
         offered
     }
 
-    /// Writes all of it, as soon as there is room for it: for programs whose output is what they are there for.
+    /// Writes all of the bytes, and blocks until they are written. For programs whose output is their purpose.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// Fails with the system's error, or if a signal arrives while the stream is blocked.
     pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let State { sink, rest, .. } = &mut *state;
@@ -113,11 +114,11 @@ impl Stream {
         Ok(())
     }
 
-    /// Returns true if nothing is left of an earlier write, and another would find room, or fail.
+    /// Returns true if no bytes of an earlier write are left, and another write would succeed or fail without blocking.
     ///
     /// # Errors
     ///
-    /// When what was left can't be written.
+    /// Fails if bytes of an earlier write can't be written.
     pub fn has_room(&self) -> io::Result<bool> {
         let mut state = self.lock();
         let State { sink, rest, .. } = &mut *state;
@@ -128,12 +129,12 @@ impl Stream {
         })
     }
 
-    /// Writes what there is room for, and keeps the rest, which goes before anything else. Who asks first whether there is
-    /// room ([`has_room`](Self::has_room)) bounds what is kept.
+    /// Writes as many bytes as possible without blocking, and keeps the rest, to be written before any later bytes. A
+    /// caller that checks [`has_room`](Self::has_room) first bounds the size of the rest.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// Fails if the bytes can't be written.
     pub fn push(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let State { sink, rest, .. } = &mut *state;
@@ -148,18 +149,18 @@ impl Stream {
         }
     }
 
-    /// Returns how many lines were dropped so far.
+    /// Returns the number of lines that were dropped so far.
     pub fn lost(&self) -> u64 {
         self.lock().lost.all
     }
 
-    /// Locks the state. No user's code runs under the lock, and the state is whole at any time.
+    /// Locks the state. No foreign code runs while the lock is held, and no panic can leave the state inconsistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Writes what is left of a write.
+/// Writes the rest of an earlier write.
 fn settle(sink: &Sink, rest: &mut Vec<u8>) -> io::Result<()> {
     while !rest.is_empty() {
         let count = sink.write(rest)?;
@@ -168,14 +169,14 @@ fn settle(sink: &Sink, rest: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes what is left of the line before, then this one; in front of it, how many were lost. Succeeds once the line has
-/// begun: what is left of it is `rest` then.
+/// Writes the rest of the previous line, then a notice if lines were lost, and then this line. Succeeds if a part of
+/// the line is written: `rest` is then the remaining part.
 fn offer(sink: &Sink, rest: &mut Vec<u8>, lost: u64, line: &[u8]) -> io::Result<()> {
     settle(sink, rest)?;
     let noticed;
     let mut left = line;
     if lost > 0 {
-        let mut text = format!("({lost} lines could not be written here, and are lost)\n").into_bytes();
+        let mut text = format!("({lost} lines could not be written here and were lost)\n").into_bytes();
         text.extend_from_slice(line);
         noticed = text;
         left = &noticed;
@@ -193,14 +194,14 @@ fn offer(sink: &Sink, rest: &mut Vec<u8>, lost: u64, line: &[u8]) -> io::Result<
     Ok(())
 }
 
-/// Writes lines as [`offer`](Stream::offer) does, and never fails: where logs go.
+/// A writer for logs, which writes lines as [`offer`](Stream::offer) does and never fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Lossy(pub &'static Stream);
 
 impl Write for Lossy {
-    /// Takes a whole line, as the formatter of logs hands it over.
+    /// Writes a whole line, which the formatter of logs passes in a single call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // The stream counts a line that it drops.
+        // The stream counts the lines that it drops.
         self.0.offer(line).ok();
         Ok(line.len())
     }
@@ -210,7 +211,7 @@ impl Write for Lossy {
     }
 }
 
-/// Writes as [`write_all`](Stream::write_all) does.
+/// A writer that blocks, as [`write_all`](Stream::write_all) does.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting(pub &'static Stream);
 

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::reactor::Reactor;
 
-    /// A workshop in which every result has the maximum size.
+    /// A job runner in which every result has the maximum size.
     #[derive(Clone)]
     struct Large;
 

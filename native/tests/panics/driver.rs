@@ -13,7 +13,7 @@ use sinbin::{Error, Instant};
 
 use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
 
-/// The user code of a guest or its blueprint that panics.
+/// The user code of a guest or its factory that panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PanicSite {
     Turn,

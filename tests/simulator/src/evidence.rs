@@ -1,7 +1,7 @@
 //! A record of the news that the kernel receives, as evidence for the wake reasons that the kernel gives to tasks.
 //!
-//! Everything that the host tells the kernel has a number, except for the time and for news of sources and jobs that do
-//! not exist any more. A wait records the number at which it began. A task that is woken because a source is ready
+//! Each report of readiness has a number, except for sources that do not exist any more. The ends of jobs, wakes by name
+//! and cancellations are recorded without one. A wait records the number at which it began. A task that is woken because a source is ready
 //! therefore needs news of that source with a higher number: readiness is level-triggered, and the kernel does not keep
 //! earlier news. Two things do carry over from one wait to the next: the end of a job, and a name or a cancellation
 //! that arrived while the task did not wait.

@@ -42,7 +42,7 @@ impl Tape {
         fails
     }
 
-    /// Finds the shortest prefix that fails.
+    /// Looks for a short prefix that fails, by bisection.
     fn cut(&mut self, fails: &mut impl FnMut(&[u32]) -> bool) {
         let (mut least, mut most) = (0, self.tape.len());
         while least < most {

@@ -38,9 +38,9 @@ fn what_cannot_be_recorded_is_a_wrong_argument() {
         ),
         (
             sinbin(&[&["serve", "echo", "--max-buffered", "4096"], &file[..]].concat()),
-            "--max-buffered of 4095 at the most",
+            "--max-buffered of at most 4095",
         ),
-        (sinbin_wasi(&[&["run", text(&portable)], &file[..]].concat()), "a command of WASI drives itself"),
+        (sinbin_wasi(&[&["run", text(&portable)], &file[..]].concat()), "this guest is a WASI command"),
     ] {
         let ended = Running::start(command).wait();
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);

@@ -26,7 +26,9 @@ fn a_server_that_is_killed_leaves_a_recording_that_runs() {
     let played = replay(&recording, &[]);
     assert_eq!(played.code, Some(4), "{}", played.stderr);
     assert!(
-        played.stdout.contains("where the recording is cut short (the server still runs, or was killed)")
+        played
+            .stdout
+            .contains("where the incomplete recording ends (the server is still running, or was killed)")
     );
     // A recording that ends within a record.
     let bytes = fs::read(&recording).expect("a recording");
@@ -38,7 +40,7 @@ fn a_server_that_is_killed_leaves_a_recording_that_runs() {
     let played = replay(&recording, &[]);
     assert_eq!(played.code, Some(4), "{}", played.stderr);
     assert!(
-        played.stdout.contains("; nothing is compared, as the recording is cut short"),
+        played.stdout.contains("; nothing was compared: the recording is incomplete"),
         "{}",
         played.stdout
     );
@@ -136,13 +138,13 @@ fn another_service_is_told_by_the_first_turn_that_differs() {
     stop(server);
     let ended = replay_in_sandbox(&recording, "upper.wasm", &[]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("is answered otherwise than was recorded"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("differs from the recording"), "{}", ended.stderr);
     assert!(ended.stderr.contains("HELLO_SB"), "what it answers instead: {}", ended.stderr);
     // The trace contains the difference, so the error message does not repeat it.
     let traced = replay_in_sandbox(&recording, "upper.wasm", &["--trace"]);
     assert_eq!(traced.code, Some(1));
     assert!(traced.stdout.contains("HELLO_SB"), "{}", traced.stdout);
-    assert!(traced.stderr.contains("is answered otherwise than was recorded"), "{}", traced.stderr);
+    assert!(traced.stderr.contains("differs from the recording"), "{}", traced.stderr);
     assert!(!traced.stderr.contains("HELLO_SB"), "{}", traced.stderr);
     // A guest that does not even accept the arguments.
     let ended = replay_in_sandbox(&recording, "echo-async.wasm", &[]);
@@ -182,7 +184,7 @@ fn a_difference_is_told_also_where_stdout_takes_nothing() {
         let command = sinbin_wasi(&[&["replay", text(&recording), text(&upper)], trace].concat());
         let ended = Running::start_into(command, full()).wait();
         assert_eq!(ended.code, Some(1));
-        assert!(ended.stderr.contains("is answered otherwise than was recorded"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("differs from the recording"), "{}", ended.stderr);
         assert!(ended.stderr.contains("HELLO_SB"), "{}", ended.stderr);
     }
     let command = sinbin(&["serve", "echo", "--listen", "127.0.0.1:0"]);
@@ -197,7 +199,8 @@ fn what_the_sandbox_lacks_for_a_replay_is_told() {
     stop(native("fib", &recording, &[]));
     let ended = replay_in_sandbox(&recording, "fib.wasm", &["--max-memory", "1"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("--max-memory is 1 MiB, and it needs more"), "{}", ended.stderr);
+    let advice = "the guest needs more than --max-memory, which is 1 MiB";
+    assert!(ended.stderr.contains(advice), "{}", ended.stderr);
     let fib = guest("fib.wasm");
     let swapped = Running::start(sinbin_wasi(&["replay", text(&fib), text(&recording)])).wait();
     assert_eq!(swapped.code, Some(1));

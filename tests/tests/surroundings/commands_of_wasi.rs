@@ -109,7 +109,7 @@ fn a_turn_that_does_not_come_back_is_ended_when_the_time_to_drain_is_over() {
         client.send("loop");
         let ended = server.stop();
         assert_eq!(ended.code, Some(3), "{limit}: {}", ended.stderr);
-        assert!(ended.stderr.contains("the time to drain is over"), "{limit}: {}", ended.stderr);
+        assert!(ended.stderr.contains("the drain timeout has expired"), "{limit}: {}", ended.stderr);
     }
 }
 

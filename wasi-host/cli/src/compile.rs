@@ -16,7 +16,8 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
     let path = args.output.clone().unwrap_or_else(|| args.guest.with_extension("cwasm"));
     if is_same(&path, &args.guest) {
-        return Err(format!("{} is compiled already", path.display()).into());
+        let path = path.display();
+        return Err(format!("cannot compile {path} to itself; give a .wasm file, or another --output").into());
     }
     let compiled = args.compiling.loader(&engine)?.compile(&args.guest)?;
     if path.as_os_str() == "-" {
@@ -33,18 +34,18 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compiles for another process of this program.
+/// Compiles for another process of this program, within limits.
 pub(crate) fn apart(args: &ApartArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     Ok(compiler::work(&engine()?, args.max_memory))
 }
 
-/// Returns true if both are names of one file.
+/// Returns true if both paths refer to the same file.
 fn is_same(path: &Path, other: &Path) -> bool {
     path == other
         || fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(other).is_ok_and(|other| path == other))
 }
 
-/// Returns true if the path leads to stdout, as `/dev/stdout` does, where nothing else is to go then.
+/// Returns true if the path refers to stdout, such as `/dev/stdout`. Nothing else must be written to stdout then.
 #[cfg(unix)]
 fn is_stdout(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

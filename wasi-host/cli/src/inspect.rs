@@ -12,8 +12,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Box<dyn Error>> {
     let engine = engine()?;
     let world = args.compiling.loader(&engine)?.inspect(&args.guest)?;
     let kind = match world.kind() {
-        Kind::Driven => "a service: the host drives it",
-        Kind::Portable => "a command of WASI 0.2: it drives itself",
+        Kind::Driven => "a service, driven by the host",
+        Kind::Portable => "a WASI 0.2 command, with its own loop",
     };
     output::line_or_end(format_args!("{}: {kind}", args.guest.display()));
     for (what, names) in [("imports", world.imports()), ("exports", world.exports())] {

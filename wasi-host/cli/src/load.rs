@@ -1,4 +1,4 @@
-//! How guests are loaded, by `run` and `replay`.
+//! The loading of guests, and its options.
 
 use std::error::Error as AnyError;
 use std::path::{Path, PathBuf};
@@ -9,69 +9,72 @@ use sinbin_cli::span::{Span, span};
 use sinbin_wasi::{Artefact, Cache, Compiler, Error, Loader};
 use wasmtime::Engine;
 
-/// How large a guest may be.
+/// The limit on the size of a guest.
 #[derive(Args)]
 struct SizeArgs {
-    /// The largest file of a guest, in MiB; a larger one is refused.
+    /// Maximum size of the guest's file, in MiB; a larger file is refused.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
     max_guest_size: u32,
 }
 
-/// Limits of a guest before it runs.
+/// The limits on the loading and the compilation of a guest.
 #[derive(Args)]
 pub(crate) struct CompilingArgs {
     #[command(flatten)]
     size: SizeArgs,
-    /// How long a guest may be checked and compiled, in a process of its own; one that takes longer is refused. "off" does
-    /// so in this process, with no limit of time or memory: for guests that you trust.
+    /// Maximum time to validate and compile the guest, in a separate process; a guest that takes longer is refused.
+    /// "off" compiles in this process, without a limit of time or memory: use it only for guests that you trust.
     #[arg(long, default_value = "10s", value_name = "SPAN", env = "SINBIN_WASI_COMPILE_TIMEOUT", value_parser = span)]
     compile_timeout: Span,
-    /// Memory to check and compile a guest with, in MiB; one that needs more is refused.
+    /// Maximum memory to validate and compile the guest with, in MiB; a guest that needs more is refused.
     #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65536))]
     compile_memory: u32,
 }
 
 impl SizeArgs {
-    /// A loader of such guests.
+    /// Creates a loader with these limits.
     fn loader<'e>(&self, engine: &'e Engine) -> Loader<'e> {
         Loader::new(engine).max_size(u64::from(self.max_guest_size) << 20)
     }
 }
 
 impl CompilingArgs {
-    /// A loader of such guests.
+    /// Creates a loader with these limits.
     pub(crate) fn loader<'e>(&self, engine: &'e Engine) -> Result<Loader<'e>, String> {
         let loader = self.size.loader(engine);
         match self.compile_timeout.0 {
             None => Ok(loader),
             Some(limit) => {
-                let compiler = apart().map_err(|error| format!("cannot find this program: {error}"))?;
+                let compiler = apart().map_err(|error| {
+                    format!("cannot find this program's file, to start the compiler: {error}")
+                })?;
                 Ok(loader.compiler(compiler.limits(limit, u64::from(self.compile_memory) << 20)))
             }
         }
     }
 }
 
-/// Compiles by this program itself: see `Command::CompileApart`.
+/// Creates a compiler that starts this program again: see `Command::CompileApart`.
 #[allow(unsafe_code, reason = "the program is this one")]
 fn apart() -> io::Result<Compiler> {
-    // Another program may have its name by now, but never this one.
+    // This path always refers to the running program, even if another file has its name now.
     let own = Path::new("/proc/self/exe");
     let program = if own.exists() { own.to_owned() } else { env::current_exe()? };
-    // SAFETY: this program does nothing but what is asked for there when it is called so.
+    // SAFETY: called with this argument, this program calls `compiler::work` with the limit that follows, with an
+    // engine made by the same function, and writes nothing else to its stdout.
     Ok(unsafe { Compiler::apart(program, vec!["compile-apart".into()]) })
 }
 
-/// How a guest is loaded.
+/// The options for loading a guest.
 #[derive(Args)]
 pub(crate) struct LoadArgs {
-    /// Also run a guest that is compiled already, a .cwasm. It is machine code: it runs outside of the sandbox, with
-    /// all your rights. Say so only of files that you have made yourself with `sinbin-wasi compile`, where nobody else
-    /// can have changed them.
+    /// Also accept a compiled guest, a .cwasm file. It is machine code: it runs outside the sandbox, with all your
+    /// rights. Use this only for files that you made with `sinbin-wasi compile`, and that no other user can have
+    /// changed.
     #[arg(long)]
     allow_precompiled: bool,
-    /// Where compiled guests are kept (default: below your cache directory); "off" to keep none. A directory or file in
-    /// it that others may write to is not used.
+    /// Directory for the cache of compiled guests (default: below your cache directory); "off" for no cache. The
+    /// directory, or a file in it, is not used if other users can write to it.
     #[arg(long, value_name = "DIR", env = "SINBIN_WASI_CACHE")]
     cache: Option<PathBuf>,
     #[command(flatten)]
@@ -96,7 +99,7 @@ impl LoadArgs {
 
 #[allow(unsafe_code, reason = "the user takes the risk, and is told of it")]
 fn trusting(loader: &Loader<'_>, guest: &Path) -> Result<Artefact, Error> {
-    // SAFETY: the user says by --allow-precompiled that the file is one of their own; the option's help says what that
-    // means.
+    // SAFETY: with --allow-precompiled, the user guarantees what the option's help states: `sinbin-wasi compile` made
+    // the file, and no other user can have changed it.
     unsafe { loader.load_precompiled(guest) }
 }

@@ -1,4 +1,4 @@
-//! The `sinbin-wasi` command: run a service in a wasm sandbox.
+//! The `sinbin-wasi` command, which runs services in a wasm sandbox.
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
@@ -18,7 +18,7 @@ use sinbin_wasi::Error;
 
 use crate::cli::{Cli, Command};
 
-/// The exit code of wrong arguments, as clap has it.
+/// The exit code for wrong arguments, equal to clap's.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {

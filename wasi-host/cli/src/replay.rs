@@ -15,7 +15,7 @@ pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let engine = engine()?;
     let Artefact::Driven(component) = args.load.load(&args.guest, &engine)? else {
         return Err(format!(
-            "{} is a command of WASI, which drives itself; give a service",
+            "cannot replay with {}: it is a WASI command; give a service that the host drives",
             args.guest.display()
         )
         .into());
@@ -24,11 +24,11 @@ pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     play(playback, &factory, &args.replay).map_err(|error| with_memory(error, args.max_memory))
 }
 
-/// What to do about a recording that is none.
+/// Adds advice to the error if the user has swapped the recording and the guest.
 fn advised(error: PlaybackError, args: &GuestReplayArgs) -> Box<dyn Error> {
     if !matches!(error, PlaybackError::Recording { .. }) || Playback::open(&args.guest).is_err() {
         return error.into();
     }
     let (recording, guest) = (args.guest.display(), args.replay.file.display());
-    format!("{error}; the recording comes first: `sinbin-wasi replay {recording} {guest}`").into()
+    format!("{error}; give the recording first: `sinbin-wasi replay {recording} {guest}`").into()
 }

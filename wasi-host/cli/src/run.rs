@@ -18,10 +18,10 @@ use wasmtime::component::Component;
 
 use crate::cli::{RunArgs, refuse};
 
-/// The exit code when connections had to be cut.
+/// The exit code if the drain timeout expired and connections were closed.
 const CUT: u8 = 3;
 
-/// How often the clock ticks for the sake of jobs and of commands of WASI, whose turns have no limit.
+/// The time limit that the timer is started with if turns have no limit. Jobs and WASI commands still need its ticks.
 const PACE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
@@ -40,7 +40,7 @@ fn settings(args: &RunArgs) -> GuestSettings {
     settings
 }
 
-/// Makes the blueprint of a guest's instances, and starts the clock that interrupts them.
+/// Creates the factory of a guest's instances, and starts the timer that interrupts them.
 pub(crate) fn factory(
     component: &Component,
     path: &Path,
@@ -53,33 +53,38 @@ pub(crate) fn factory(
     Ok(factory)
 }
 
-/// Starts the clock that interrupts guests.
+/// Starts the timer that interrupts guests.
 fn tick(engine: &Engine, limit: Duration) -> Result<Ticker, Error> {
     Ticker::start(engine, limit).map_err(|error| Error::TurnLimit { limit, error })
 }
 
-/// An error, and the option to look at where a guest has too little memory to start.
+/// Adds advice about --max-memory to the error if the guest has too little memory to start.
 pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn AnyError> {
-    // The words of wasmtime about a memory that may not grow.
+    // Part of wasmtime's message if a memory exceeds its limit.
     if !error.to_string().contains("growing memory") {
         return error;
     }
-    format!("{error}\n  --max-memory is {max_memory} MiB, and it needs more").into()
+    format!("{error}\n  the guest needs more than --max-memory, which is {max_memory} MiB; give a larger one")
+        .into()
 }
 
-/// An error, and the option to look at where a command of WASI has more resources than it may.
+/// Adds advice about --max-resources to the error if a WASI command needs more resources than it may hold.
 fn with_resources(error: Box<dyn AnyError>, max_resources: usize) -> Box<dyn AnyError> {
     let said = error.to_string();
-    // The words of wasmtime about a table that is full, and of a list that is too long.
+    // Parts of wasmtime's messages if a table is full or a list is too long, and of this host's message if a poll is
+    // too large.
     let signs = ["resource table has no free keys", "fuel allocated for hostcalls", "resources at once"];
     if !signs.iter().any(|sign| said.contains(sign)) {
         return error;
     }
-    format!("{said}\n  --max-resources is {max_resources}, and it wants more at once").into()
+    format!(
+        "{said}\n  the guest needs more than --max-resources, which is {max_resources}; give a larger one"
+    )
+    .into()
 }
 
-/// Returns a function that tells when the time to drain is over, of which the loop itself does not hear while it waits
-/// for a guest.
+/// Returns a function that returns true once the drain timeout has expired. The ticks of the timer call it during a
+/// turn, since the loop itself can't check the timeout while a guest runs.
 fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
     let heard = OnceLock::new();
     move || {
@@ -87,18 +92,18 @@ fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync +
     }
 }
 
-/// Drives a service.
+/// Serves a guest that the host drives.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     descriptors::make_room_for(args.serving.max_connections);
     let factory = factory(component, &args.guest, args.max_memory, args.turn_limit.0)?;
     let factory = factory.until(is_over(args.serving.drain_timeout.0));
     let server = GuestServer::new(factory, &settings(args));
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
-    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
+    // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
     let bound =
         args.serving.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
-    // A server that can't listen leaves no file.
+    // The recording is created after listening, so that a server that can't listen leaves no file.
     if let Some(path) = &args.serving.record {
         outlive_full_files()?;
         let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();
@@ -111,7 +116,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     Ok(end(&server.run()?))
 }
 
-/// The stdout of a command of WASI: that of this process.
+/// The stdout of a WASI command, which is the stdout of this process.
 struct Stdout;
 
 impl Output for Stdout {
@@ -128,15 +133,15 @@ impl Output for Stdout {
     }
 }
 
-/// Runs a command of WASI.
+/// Runs a WASI command.
 fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     if args.serving.record.is_some() {
-        refuse("--record takes a guest that the host drives; a command of WASI drives itself");
+        refuse("--record requires a guest that the host drives; this guest is a WASI command");
     }
     if args.serving.dual_stack {
         refuse(
-            "--dual-stack takes a guest that the host drives; a command of WASI has IPv6 alone by an IPv6 address, and takes \
-             another --listen for IPv4",
+            "--dual-stack requires a guest that the host drives; this guest is a WASI command, whose IPv6 listeners accept only \
+             IPv6: give another --listen for IPv4",
         );
     }
     descriptors::make_room_for(args.serving.max_connections);
@@ -158,21 +163,21 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     match ended.map_err(|error| with_resources(error.into(), max_resources(args)))? {
         Outcome::Exited(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
         Outcome::Cut => {
-            tracing::warn!("the time to drain was over, and the guest still ran");
+            tracing::warn!("the guest did not end within the drain timeout, and was ended");
             Ok(ExitCode::from(CUT))
         }
     }
 }
 
-/// Returns how many resources a command of WASI may hold: of a connection these are a socket, two streams, and a pollable of
-/// each for all that waits for them.
+/// Returns the maximum number of resources of a WASI command. A connection needs a socket, two streams, and the
+/// pollables of all that wait for these.
 fn max_resources(args: &RunArgs) -> usize {
     let derived = args.serving.max_connections.saturating_mul(16).saturating_add(1024);
     args.max_resources.unwrap_or(derived) as usize
 }
 
-/// Returns the arguments of a command of WASI. The host's options come first, in the words of our portable guests, unless the
-/// command is to have its own alone.
+/// Returns the arguments of a WASI command. Unless --raw-arguments is given, options for the shipped portable guests
+/// come first.
 fn command_arguments(args: &RunArgs) -> Vec<String> {
     if args.raw_arguments {
         return args.arguments.clone();
@@ -181,7 +186,7 @@ fn command_arguments(args: &RunArgs) -> Vec<String> {
         args.serving.listen.iter().map(|address| format!("--listen={address}")).collect();
     arguments.push(format!("--max-connections={}", args.serving.max_connections));
     arguments.push(format!("--max-buffered={}", args.serving.max_buffered));
-    // A guest that is older than the option has no use for it.
+    // The default is not passed, since older guests do not know the option.
     if args.serving.max_jobs != DEFAULT_MAX_JOBS {
         arguments.push(format!("--max-jobs={}", args.serving.max_jobs));
     }

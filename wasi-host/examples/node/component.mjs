@@ -1,4 +1,4 @@
-// Makes JavaScript of a component, with jco.
+// Converts a component to JavaScript, with jco.
 
 import { basename } from 'node:path';
 
@@ -6,7 +6,7 @@ import { transpile } from '@bytecodealliance/jco-transpile';
 
 import { refuse } from './options.mjs';
 
-/** What the component at `path` imports, by name, and a function that returns its exports, given those. */
+/** Loads the component at `path`. Returns the names of its imports, and a function that maps imports to its exports. */
 export async function load(path) {
   const options = { name: basename(path, '.wasm'), instantiation: 'sync', validLiftingOptimization: true };
   const { files, imports } = await transpile(path, options).catch((error) => {

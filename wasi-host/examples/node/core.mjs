@@ -1,6 +1,6 @@
 // Drives the core module, sinbin_core.wasm: node core.mjs GUEST.wasm --listen ADDR:PORT... [-- arguments of the guest]
 //
-// No package is needed for it. Its functions and records stand in the table of its crate, and of docs/src/embedding.md.
+// It needs no package. The documentation of its crate and docs/src/embedding.md describe its functions and records.
 
 import { readFile } from 'node:fs/promises';
 
@@ -33,9 +33,9 @@ function turn(now, window, events, input) {
   return { rest: { tag: RESTS[kind], val: deadline }, room, commands, output };
 }
 
-/** A place in the module's memory, which moves when it grows. */
+/** Returns a view of the module's memory. The view is invalid once the memory grows. */
 function place(address, length) {
-  if (address === 0) throw new Error('the module has no memory left');
+  if (address === 0) throw new Error('the module is out of memory');
   return new DataView(module.memory.buffer, address >>> 0, length);
 }
 
@@ -61,7 +61,7 @@ function answer(address) {
     room,
     deadline: head.getBigUint64(8, true),
     commands: Array.from({ length: count }, (_, index) => command(records, index * RECORD)),
-    // A copy: the next call makes other use of the place.
+    // A copy, since the next call overwrites the output.
     output: new Uint8Array(module.memory.buffer.slice(output, output + length)),
   };
 }

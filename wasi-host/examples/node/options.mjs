@@ -1,4 +1,4 @@
-// The arguments that the drivers have in common.
+// The arguments that the drivers share.
 
 import { parseArgs } from 'node:util';
 
@@ -9,7 +9,7 @@ const options = {
   slice: { type: 'string', default: '20000' },
 };
 
-/** Reads `GUEST --listen ADDR:PORT... [-- arguments of the guest]`. */
+/** Parses `GUEST --listen ADDR:PORT... [-- arguments of the guest]`. */
 export function parse(usage) {
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const [guest, ...rest] = positionals;
@@ -18,14 +18,14 @@ export function parse(usage) {
     arguments: rest,
     maxConnections: Number(values['max-connections']),
     maxBuffered: Number(values['max-buffered']),
-    // The guest computes its jobs itself, a slice a turn.
+    // The guest computes its jobs itself, one slice per turn.
     computes: false,
     slice: Number(values.slice),
   };
   return { guest, settings, listen: values.listen.map(address) };
 }
 
-/** Ends the program, because of what the user said. */
+/** Ends the program with an error message, because the arguments are wrong. */
 export function refuse(text) {
   console.error(text);
   process.exit(2);
@@ -33,6 +33,6 @@ export function refuse(text) {
 
 function address(text) {
   const [, host, port] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(text) ?? [];
-  if (!port) refuse(`--listen ${text}: it takes an address and a port, 127.0.0.1:25000 or [::1]:25000`);
+  if (!port) refuse(`--listen ${text}: expected an address and a port, such as 127.0.0.1:25000 or [::1]:25000`);
   return { host, port: Number(port) };
 }

@@ -1,8 +1,8 @@
 // Runs a WASI 0.2 command, such as fib-portable.wasm: node run-portable.mjs GUEST.wasm [ARGUMENTS]
 //
-// Here the guest has the sockets, and drives itself; jco's preview2-shim plays WASI for it. It may use the network,
-// and sees no file. While it runs no JavaScript does, so no handler of a signal either: to stop it, give it
-// --until-stdin-ends, and end stdin.
+// The guest has its own sockets and its own loop; jco's preview2-shim implements WASI for it. The guest can use the
+// network, and no files. While the guest runs, no JavaScript runs, and so no signal handler: to stop the guest, start
+// it with --until-stdin-ends, and end its stdin.
 
 import { WASIShim } from '@bytecodealliance/preview2-shim/instantiation';
 

@@ -1,7 +1,7 @@
 // Drives a service in a sandbox: node serve.mjs GUEST.wasm --listen ADDR:PORT... [-- arguments of the guest]
 //
-// GUEST.wasm is a component of the world `sinbin:service/service`, such as fib.wasm. It imports nothing, and exports
-// `start` and `turn`; the sockets are in sockets.mjs. SIGTERM or Ctrl-C drains it.
+// GUEST.wasm is a component of the world `sinbin:service/service`, such as fib.wasm. It imports no functions, and
+// exports `start` and `turn`; the sockets are in sockets.mjs. SIGTERM or Ctrl-C starts a drain.
 
 import { load } from './component.mjs';
 import { parse, refuse } from './options.mjs';
@@ -9,12 +9,12 @@ import { serve } from './sockets.mjs';
 
 const { guest, settings, listen } = parse('node serve.mjs GUEST.wasm --listen ADDR:PORT... [-- ARGUMENTS]');
 const { imports, instantiate } = await load(guest);
-if (imports.length > 0) refuse(`${guest} is no driven service: it imports ${imports.join(', ')}`);
+if (imports.length > 0) refuse(`${guest} is not a service: it imports ${imports.join(', ')}`);
 const { guest: service } = instantiate({});
-if (!service?.turn) refuse(`${guest} is no driven service: it does not export sinbin:service/guest`);
+if (!service?.turn) refuse(`${guest} is not a service: it does not export sinbin:service/guest`);
 await serve(listen, start(), service.turn);
 
-/** What the service takes. Of the contract's results, jco throws those that are errors. */
+/** Starts the service, and returns its limits. jco throws the error of a `result`. */
 function start() {
   try {
     return service.start(settings);

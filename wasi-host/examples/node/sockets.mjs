@@ -1,21 +1,21 @@
-// The driver's half of the contract `sinbin:service`, over node:net: whatever runs the service, here are its sockets.
+// The driver's half of the contract `sinbin:service`: the sockets, based on node:net. The caller runs the service.
 //
 //     await serve(listen, limits, (now, window, events, input) => answer)
 //
-// Events, commands and answers are as jco writes those of service.wit in JavaScript. Node reads ahead by itself, up
-// to a block and one read of its own; what lies there waits until the service watches the source.
+// Events, commands and answers have the form in which jco represents those of service.wit in JavaScript. Node reads
+// ahead by itself, up to a block and one read of its own. These bytes wait until the service watches the source.
 
 import net from 'node:net';
 
-/** What may be sent by one source in one turn. */
+/** The maximum number of bytes that the service may send on a connection in one turn. */
 const WINDOW = 64 * 1024;
-/** A turn of so many nanoseconds is told in the next one. */
+/** The minimum duration of a turn that is reported in the next one, in nanoseconds. */
 const LONG_TURN = 1_000_000n;
-/** How long a closed connection waits for the peer to take the last answer and to close as well. */
+/** The time that a closed connection waits for the peer to receive the last bytes and to close, in milliseconds. */
 const LINGER = 1000;
-/** How long a closed connection waits for a peer that takes nothing of what is still to go out. */
+/** The time without progress after which a closed connection with unsent bytes is dropped, in milliseconds. */
 const PATIENCE = 30_000;
-/** How many connections may wait, of those for which the service has no room. */
+/** The maximum number of connections that wait while the service is at its limit. */
 const BACKLOG = 511;
 
 const nothing = new Uint8Array();
@@ -33,19 +33,19 @@ export async function serve(listen, limits, turn) {
   }
 }
 
-/** Calls the service, whenever there is something to tell. */
+/** Calls the service whenever there may be events for it. */
 class Loop {
-  /** Sources by the low half of their handles; null where there is none. */
+  /** The sources by the low half of their handles; null for a free slot. */
   #places = [];
   #generations = [];
   #free = [];
-  /** Sources that there may be something to tell of. */
+  /** The sources that may have events. */
   #looked = new Set();
   #isDue = false;
   #timer;
-  /** How long the last turn took. */
+  /** The duration of the last turn, in nanoseconds. */
   #took = 0n;
-  /** Commands that named nothing. */
+  /** The number of commands whose handle named nothing. */
   ignored = 0;
   stopping = false;
 
@@ -87,13 +87,13 @@ class Loop {
     this.#looked.delete(source);
   }
 
-  /** There may be something to tell of the source. */
+  /** Adds a source to those that may have events. */
   look(source) {
     this.#looked.add(source);
     this.#schedule();
   }
 
-  /** One turn for all that this round of Node's loop has brought. */
+  /** Schedules a turn after the current round of Node's event loop. */
   #schedule() {
     if (this.#isDue) return;
     this.#isDue = true;
@@ -107,7 +107,7 @@ class Loop {
     });
   }
 
-  /** What was received up to here is read first: after two rounds it is here. */
+  /** Stops the service after two rounds: bytes that have already arrived are read first. */
   stop() {
     rounds(() => {
       this.stopping = true;
@@ -157,11 +157,11 @@ class Loop {
     }
   }
 
-  /** Sees to it that the next turn comes in time. */
+  /** Schedules the next turn as `rest` requires. */
   #rest({ tag, val }) {
     clearTimeout(this.#timer);
     if (tag === 'over') return this.end();
-    if (tag === 'stalled') throw new Error('the service is stuck: its tasks wait, and nothing can wake them');
+    if (tag === 'stalled') throw new Error('the service has stalled: its tasks wait, and nothing can wake them');
     for (const source of this.#looked) {
       if (source.isDue()) this.#schedule();
       else if (!source.isStuck()) this.#looked.delete(source);
@@ -171,7 +171,7 @@ class Loop {
   }
 }
 
-/** Takes connections, and keeps those for which there is no room. */
+/** A listener, which keeps accepted connections waiting while the service is at its limit. */
 class Listener {
   interest = {};
   #waiting = [];
@@ -212,19 +212,19 @@ class Listener {
   }
 }
 
-/** A connection: what is so of its socket, and what of that the service was told. */
+/** A connection: the state of its socket, and the state that the service knows. */
 class Connection {
   interest = {};
-  /** Bytes that are to be told again. */
+  /** The bytes that were returned with `unread`. */
   #unread = nothing;
-  /** What it was told. */
+  /** The state that the service knows. */
   #stuck = false;
   #ended = false;
   #gone;
-  /** What is so of the socket. */
+  /** The state of the socket. */
   #hasEnded = false;
   #hasGone;
-  /** While the service stops and there is nothing to read: the look that is to confirm it, then that it was told. */
+  /** During a stop, if there is nothing to read: the check that confirms it, then a mark that `idle` is reported. */
   #idle;
 
   constructor(loop, socket) {
@@ -236,7 +236,7 @@ class Connection {
     socket.on('close', () => this.look((this.#hasGone ??= 'hangup')));
   }
 
-  /** Something happened. What a peer still sends to a connection that is closed is thrown away. */
+  /** Handles an event of the socket. Discards the bytes that arrive after the connection is closed. */
   look = () => {
     if (this.isClosed) this.socket.read();
     else this.loop.look(this);
@@ -267,14 +267,14 @@ class Connection {
     }
   }
 
-  /** What is not here after two rounds was not received before. */
+  /** Starts a check: bytes that had arrived before it are available after two rounds. */
   #confirm() {
     const look = {};
     rounds(() => this.look((look.isOver = true)));
     return look;
   }
 
-  /** What came back goes first, and alone. */
+  /** Returns the next bytes. Bytes that were returned with `unread` come first, and alone. */
   #read() {
     const bytes = this.#unread;
     this.#unread = nothing;
@@ -282,7 +282,7 @@ class Connection {
     return this.socket.read(Math.min(this.socket.readableLength, this.loop.limits.block) || undefined) ?? nothing;
   }
 
-  /** Whether there is something that the service waits for. */
+  /** Returns true if the connection has an event that the service waits for. */
   isDue() {
     const { interest, socket } = this;
     const received = this.#unread.length > 0 || socket.readableLength > 0 || (this.#hasEnded && !this.#ended);
@@ -294,7 +294,7 @@ class Connection {
     return this.socket.writableLength > 0;
   }
 
-  /** Jobs are not for this driver. */
+  /** Returns true if a command is valid for a connection. This driver does not compute jobs. */
   knows(tag) {
     return tag !== 'submit' && tag !== 'cancel';
   }
@@ -307,7 +307,10 @@ class Connection {
     this.socket.write(bytes, this.look);
   }
 
-  /** Once all is out, the peer gets a moment to take it; a socket closed with something unread would take it back. */
+  /**
+   * Closes the connection after all bytes are sent, and then waits a moment for the peer: destroying a socket with
+   * unread bytes resets the connection, and the peer could lose the last bytes.
+   */
   close() {
     this.isClosed = true;
     this.socket.setTimeout(PATIENCE, () => this.socket.destroy());
@@ -316,12 +319,12 @@ class Connection {
   }
 }
 
-/** Calls `then` when Node has looked at every socket once more. */
+/** Calls `then` after Node has polled every socket once more. */
 function rounds(then) {
   setImmediate(() => setImmediate(then));
 }
 
-/** Milliseconds from now. setTimeout takes no more than 31 bits of them. */
+/** Returns the milliseconds until a deadline, limited to the 31 bits that setTimeout accepts. */
 function until(deadline) {
   const left = deadline - process.hrtime.bigint();
   return left > 0n ? Math.min(Number((left + 999_999n) / 1_000_000n), 0x7fff_ffff) : 0;

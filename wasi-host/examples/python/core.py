@@ -1,6 +1,6 @@
 """Drives the core module, sinbin_core.wasm: python core.py GUEST.wasm --listen ADDR:PORT... [-- arguments of the guest]
 
-Its functions and records stand in the table of its crate, and of docs/src/embedding.md.
+The documentation of its crate and docs/src/embedding.md describe its functions and records.
 """
 
 import struct
@@ -20,7 +20,7 @@ INTERESTS = [
 ]
 RECORD = struct.Struct("<IIQQ")
 ANSWER = struct.Struct("<IIQIIII")
-SLICE = 20_000  # The guest computes its jobs itself: so much of one in a turn.
+SLICE = 20_000  # The budget per turn: the guest computes its jobs itself.
 
 
 def main():
@@ -61,10 +61,10 @@ class Service:
         return Answer(RESTS[kind], deadline, room, [command(*record) for record in records], output)
 
     def write(self, place, data, size=1):
-        """Writes to a place in the module's memory, of so many items of this size."""
+        """Writes `data`, which consists of items of `size` bytes, to the buffer `place` of the module."""
         address = self.call(place, len(data) // size)
         if address == 0:
-            sys.exit("the module has no memory left")
+            sys.exit("the module is out of memory")
         self.memory.write(self.store, data, address & 0xFFFF_FFFF)
 
     def answer(self, address):

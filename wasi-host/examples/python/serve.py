@@ -1,10 +1,10 @@
 """Drives a service in a sandbox: python serve.py GUEST.wasm --listen ADDR:PORT... [-- arguments of the guest]
 
-GUEST.wasm is a component of the world `sinbin:service/service`, such as fib.wasm. It imports nothing, and exports
-`start` and `turn`; the sockets are in sockets.py. SIGTERM or Ctrl-C drains it.
+GUEST.wasm is a component of the world `sinbin:service/service`, such as fib.wasm. It imports no functions, and exports
+`start` and `turn`; the sockets are in sockets.py. SIGTERM or Ctrl-C starts a drain.
 
-wasmtime-py goes through every value that crosses, byte by byte, in Python. Where that is too slow, core.py drives the
-core module, and copies bytes as they are.
+wasmtime-py converts every value byte by byte in Python. If that is too slow, use core.py, which drives the core module
+and copies whole byte strings.
 """
 
 import sys
@@ -15,7 +15,7 @@ from wasmtime.component import Component, Linker, Record, Variant
 from options import parse
 from sockets import Answer, serve
 
-SLICE = 20_000  # The guest computes its jobs itself: so much of one in a turn.
+SLICE = 20_000  # The budget per turn: the guest computes its jobs itself.
 
 
 def main():
@@ -37,7 +37,7 @@ class Service:
             sys.exit(f"{path}: {error}")
         guest = instance.get_export_index(self.store, "sinbin:service/guest@0.1.0")
         if guest is None:
-            sys.exit(f"{path} is no driven service: it does not export sinbin:service/guest@0.1.0")
+            sys.exit(f"{path} is not a service: it does not export sinbin:service/guest@0.1.0")
         self.functions = {
             name: instance.get_func(self.store, instance.get_export_index(self.store, name, guest))
             for name in ("start", "turn")
@@ -66,7 +66,7 @@ class Service:
 
 
 def record(**fields):
-    """A record, whose fields have hyphens in the contract."""
+    """Returns a record. The names of its fields have hyphens in the contract."""
     made = Record()
     for name, value in fields.items():
         setattr(made, name.replace("_", "-"), value)

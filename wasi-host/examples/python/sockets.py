@@ -1,10 +1,10 @@
-"""The driver's half of the contract `sinbin:service`, over selectors: whatever runs the service, here are its sockets.
+"""The driver's half of the contract `sinbin:service`: the sockets, based on selectors. The caller runs the service.
 
     serve(listen, limits, turn)
 
-where `limits` is (connections, block), and `turn(now, window, events, input)` returns an `Answer`. An event is a tuple
-of the contract's name for it, a handle, a length, and of an arrival the connection's handle; "took" has nanoseconds for
-a handle. A command is a tuple of name, handle and length; a "watch" has a set of names for a length.
+`limits` is (connections, block), and `turn(now, window, events, input)` returns an `Answer`. An event is a tuple of the
+contract's name, a handle, a length, and the connection's handle if it is an arrival; "took" has the nanoseconds in
+place of the handle. A command is a tuple of name, handle and length; "watch" has a set of names in place of the length.
 """
 
 import collections
@@ -13,11 +13,11 @@ import signal
 import socket
 import time
 
-WINDOW = 64 * 1024  # What may be sent by one source in one turn.
-LONG_TURN = 1_000_000  # A turn of so many nanoseconds is told in the next one.
-LINGER = 1.0  # Seconds that a closed connection waits for the peer to take the last answer, and to close as well.
-PATIENCE = 30.0  # Seconds that it waits for the peer to take what is still to go out.
-HANGUPS = 0.1  # Seconds between two looks at sockets of which nothing but a hangup is awaited.
+WINDOW = 64 * 1024  # The maximum number of bytes that the service may send on a connection in one turn.
+LONG_TURN = 1_000_000  # The minimum duration of a turn that is reported in the next one, in nanoseconds.
+LINGER = 1.0  # The seconds that a closed connection waits for the peer to receive the last bytes and to close.
+PATIENCE = 30.0  # The seconds that a closed connection waits until its bytes are sent.
+HANGUPS = 0.1  # The seconds between two checks of sockets that are watched only for a hangup.
 
 Answer = collections.namedtuple("Answer", "rest deadline room commands output")
 
@@ -33,20 +33,20 @@ def serve(listen, limits, turn):
 
 
 class Loop:
-    """Waits for sockets, and tells the service what happened."""
+    """Waits for sockets, and passes the events to the service."""
 
     def __init__(self, limits, turn):
         self.room, self.block = limits
         self.call = turn
         self.selector = selectors.DefaultSelector()
-        # Sources by the low half of their handles, and the generations of the places.
+        # The sources by the low half of their handles, and the generations of the slots.
         self.places, self.generations, self.free = [], [], []
         self.listeners = set()
         self.closed = set()
         self.events, self.input = [], {}
-        # Connections with something to be told that no socket will say: bytes that came back.
+        # The connections with bytes that were returned with `unread`, which no socket reports.
         self.again = set()
-        # Those of which nothing but a hangup is awaited, and when to look at them.
+        # The connections that are watched only for a hangup, and the time of the next check.
         self.busy, self.look_at = set(), 0.0
         self.took = 0
         self.stopping = False
@@ -101,8 +101,8 @@ class Loop:
                 self.events.append(("stop", 0, 0, 0))
             answer = self.turn()
             if answer.rest == "stalled":
-                raise SystemExit("the service is stuck: its tasks wait, and nothing can wake them")
-        # What is closed may still have something to go out.
+                raise SystemExit("the service has stalled: its tasks wait, and nothing can wake them")
+        # Closed connections may still have bytes to send.
         while self.closed:
             self.wait(answer._replace(rest="waiting"))
 
@@ -130,7 +130,7 @@ class Loop:
         return answer
 
     def wait(self, answer):
-        """Waits until something happens, and asks the sockets what it is."""
+        """Waits until a socket is ready or the timeout expires, and collects the events."""
         ready = self.selector.select(self.timeout(answer))
         for key, mask in ready:
             key.data.happened(mask)
@@ -159,7 +159,7 @@ class Loop:
         return max(0, min(ends)) if ends else None
 
     def tell_idle(self, ready):
-        """Who was watched while all sockets were looked at, and is not ready, has got nothing."""
+        """Reports `idle` for connections that the last poll watched and did not find ready: nothing has arrived."""
         for source in self.places:
             if is_unsure(source) and source not in ready:
                 source.is_idle = True
@@ -172,7 +172,7 @@ def is_unsure(source):
 
 
 class Wakeup:
-    """A pair of sockets: a signal writes to one, which ends the wait for the other."""
+    """A pair of sockets: a signal writes to one end, which wakes the selector that waits for the other end."""
 
     @classmethod
     def make(cls):
@@ -188,7 +188,7 @@ class Wakeup:
 
 
 class Source:
-    """A socket, watched as the service says."""
+    """A socket, which the selector watches as the service requests."""
 
     def __init__(self, loop, sock):
         sock.setblocking(False)
@@ -210,7 +210,7 @@ class Source:
 
 
 class Listener(Source):
-    """Takes connections, as long as there is room."""
+    """A listener, which accepts connections while the service is below its limit."""
 
     knows = {"watch", "close"}
 
@@ -240,7 +240,7 @@ class Listener(Source):
 
 
 class Connection(Source):
-    """A connection: what is to be told of it again, and what is to go out still."""
+    """A connection: its unread and its unsent bytes, and its state."""
 
     knows = {"watch", "send", "unread", "shutdown", "close"}
 
@@ -318,14 +318,14 @@ class Connection(Source):
             self.loop.busy.discard(self)
 
     def close(self):
-        """The handle names nothing any more; the socket goes when all is out, and the peer has had a moment."""
+        """Invalidates the handle. The socket is closed after all bytes are sent and the peer had time to close."""
         self.loop.remove(self)
         self.loop.closed.add(self)
         self.is_closed = True
         self.deadline = time.monotonic() + PATIENCE
 
     def settle(self):
-        """Watches the socket for what it is now to be watched for."""
+        """Watches the socket as its present state requires, or drops it."""
         if self.is_closed and (self.has_failed or (self.is_shut and self.has_ended)):
             self.drop()
             return
@@ -349,7 +349,7 @@ class Connection(Source):
         self.watch()
 
     def check(self):
-        """selectors has no word for a hangup; a socket's error has."""
+        """Checks the socket for an error, since selectors does not report a hangup."""
         if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.fail()
             self.watch()
@@ -363,7 +363,7 @@ class Connection(Source):
 
 
 def address(family, peer):
-    """As the contract has it: 16 bytes of IPv6, and 2 of the port."""
+    """Returns an address in the contract's form: 16 bytes of IPv6 address, and 2 bytes of port."""
     host, port = peer[:2]
     ip = socket.inet_pton(family, host.partition("%")[0])
     return (ip if len(ip) == 16 else bytes(10) + b"\xff\xff" + ip) + port.to_bytes(2, "big")

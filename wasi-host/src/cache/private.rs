@@ -1,8 +1,8 @@
-//! A directory that is its user's alone, and the files in it.
+//! A directory that only its user can access, and the files in it.
 //!
-//! The directory and each file are judged by what was opened, never by a name that may lead elsewhere a moment later:
-//! owned by this process's user, writable by nobody else, no symbolic link. Nothing is written before that is known,
-//! and what is unfit is left as it is.
+//! The directory and each file must be owned by the user of this process, must not be writable by other users, and must
+//! not be a symbolic link. The checks apply to the open file, and not to a path, which may refer to another file a
+//! moment later. Nothing is written before the checks succeed. A directory or file that fails them is left unchanged.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,36 +16,36 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// The directory, opened.
+/// An open directory.
 pub(crate) struct Directory(OwnedFd);
 
 impl Directory {
-    /// Opens a directory that is there.
+    /// Opens an existing directory.
     ///
     /// # Errors
     ///
-    /// When it is not there, or not ours alone.
+    /// Fails if the directory does not exist, or if other users can write to it.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
             Errno::LOOP | Errno::NOTDIR => {
-                unfit("it is no directory (a symbolic link is not followed)".to_owned())
+                unfit("it is not a directory (symbolic links are not followed)".to_owned())
             }
             error => error.into(),
         })?;
         let stat = fstat(&directory)?;
         check_owner(&stat)?;
         if mode(&stat) & 0o022 != 0 {
-            return Err(unfit(format!("others may write to it (mode {:04o}); see chmod", mode(&stat))));
+            return Err(unfit(format!("other users can write to it (mode {:04o}); see chmod", mode(&stat))));
         }
         Ok(Self(directory))
     }
 
-    /// Opens a directory, and makes it first if it is not there.
+    /// Opens a directory, and creates it if it does not exist.
     ///
     /// # Errors
     ///
-    /// When it can't be made, or is not ours alone.
+    /// Fails if the directory can't be created, or if other users can write to it.
     pub(crate) fn make(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         Self::open(path)
@@ -55,9 +55,9 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// When it is not there, or not ours alone.
+    /// Fails if the file does not exist, or does not meet the requirements of this module.
     pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        // Opening a FIFO would wait for whoever writes to it.
+        // Without NONBLOCK, opening a FIFO would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.0, name, flags, Mode::empty()).map_err(|error| match error {
             Errno::LOOP => unfit("it is a symbolic link".to_owned()),
@@ -69,11 +69,11 @@ impl Directory {
         Ok(bytes)
     }
 
-    /// Writes a file, in place of one of ours that may be there. Nobody ever sees a part of it.
+    /// Writes a file atomically. Replaces an existing file.
     ///
     /// # Errors
     ///
-    /// When it can't be written; when what is there is not ours alone.
+    /// Fails if the file can't be written, or if an existing file does not meet the requirements of this module.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => check_file(&there)?,
@@ -83,11 +83,11 @@ impl Directory {
         self.by_way_of_a_part(bytes, |part| renameat(&self.0, part, &self.0, name))
     }
 
-    /// Writes a file that is not there yet.
+    /// Writes a new file atomically.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` when it is there; when it can't be written.
+    /// Fails with `AlreadyExists` if the file exists. Fails if it can't be written.
     pub(crate) fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.by_way_of_a_part(bytes, |part| {
             linkat(&self.0, part, &self.0, name, AtFlags::empty())?;
@@ -95,7 +95,7 @@ impl Directory {
         })
     }
 
-    /// Writes a file under a name that nobody knows, and has `finish` give it its own.
+    /// Writes a file under a random temporary name, and calls `finish` to give the file its name.
     fn by_way_of_a_part(
         &self,
         bytes: &[u8],
@@ -104,7 +104,7 @@ impl Directory {
         let part = format!(".part-{:016x}", u64::from_ne_bytes(random()?));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.0, &*part, flags, Mode::from_raw_mode(0o600))?);
-        // Whatever the umask is.
+        // The umask may have removed bits of the mode.
         let written = fchmod(&file, Mode::from_raw_mode(0o600)).map_err(io::Error::from);
         let written = written.and_then(|()| file.write_all(bytes)).and_then(|()| Ok(finish(&part)?));
         written.inspect_err(|_| {
@@ -113,11 +113,11 @@ impl Directory {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Returns unpredictable bytes.
 ///
 /// # Errors
 ///
-/// The system's error.
+/// Fails if `/dev/urandom` can't be read.
 pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -126,19 +126,19 @@ pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
 
 fn check_file(stat: &Stat) -> io::Result<()> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(unfit("it is no regular file".to_owned()));
+        return Err(unfit("it is not a regular file".to_owned()));
     }
     check_owner(stat)?;
     match mode(stat) {
         0o600 => Ok(()),
-        mode => Err(unfit(format!("its mode is {mode:04o}, where 0600 is needed"))),
+        mode => Err(unfit(format!("its mode is {mode:04o}, but must be 0600"))),
     }
 }
 
 fn check_owner(stat: &Stat) -> io::Result<()> {
     match (stat.st_uid, geteuid().as_raw()) {
         (owner, own) if owner == own => Ok(()),
-        (owner, own) => Err(unfit(format!("it belongs to user {owner}, where {own} is needed"))),
+        (owner, own) => Err(unfit(format!("it belongs to user {owner}, but must belong to user {own}"))),
     }
 }
 

@@ -1,16 +1,16 @@
-//! The memory of a command of WASI: its memories and tables together.
+//! The limit on the memory of a WASI command: its memories and tables together.
 
 use wasmtime::{Error, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
-/// Memories, tables and instances that a command may have.
+/// The maximum numbers of memories, tables and instances of a command.
 const MEMORIES: usize = 2;
 const TABLES: usize = 64;
 const INSTANCES: usize = 64;
 
-/// Bytes of an element of a table.
+/// The size of an element of a table, in bytes.
 const ELEMENT: usize = size_of::<usize>();
 
-/// Bytes of memory that a command has, and those that it may have.
+/// The memory that a command uses, and its limit, in bytes.
 pub(super) struct Limits {
     counts: StoreLimits,
     max: usize,
@@ -18,7 +18,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Creates limits of a command that may have so many bytes.
+    /// Creates the limits of a command that may use `max` bytes.
     pub(super) fn new(max: usize) -> Self {
         let counts = StoreLimitsBuilder::new()
             .memory_size(max)
@@ -31,12 +31,16 @@ impl Limits {
         Self { counts, max, used: 0 }
     }
 
-    /// Takes the bytes between two sizes, or traps.
+    /// Adds the difference between two sizes to the memory in use.
+    ///
+    /// # Errors
+    ///
+    /// Fails, which traps the guest, if the sum exceeds the limit.
     fn take(&mut self, current: usize, desired: usize) -> Result<bool, Error> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.max {
             return Err(Error::msg(format!(
-                "it wants {used} bytes of memories and tables, and may have {}",
+                "it needs {used} bytes for its memories and tables, but is limited to {}",
                 self.max
             )));
         }

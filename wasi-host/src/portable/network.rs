@@ -1,20 +1,20 @@
-//! Where a guest may listen and connect.
+//! The addresses that a guest may listen on and connect to.
 
 use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-/// Where a guest may listen and connect: nowhere, unless it is said here.
+/// The addresses that a guest may listen on and connect to. The default allows none.
 #[derive(Clone, Default, Debug)]
 pub struct Network {
-    /// Where it may listen. Port 0 lets the system choose one at that address.
+    /// The addresses that the guest may listen on. With port 0 the system chooses the port.
     pub listen: Vec<SocketAddr>,
-    /// Where it may connect.
+    /// The peers that the guest may connect to.
     pub connect: Vec<Peer>,
 }
 
-/// Somebody to connect to, written `ADDR:PORT`; of port 0 or `*`, any port.
+/// A peer that a guest may connect to, parsed from `ADDR:PORT`. A port of 0 or `*` means any port.
 ///
 /// ```
 /// use sinbin_wasi::portable::Peer;
@@ -27,12 +27,12 @@ pub struct Network {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Peer {
     ip: IpAddr,
-    /// Any, if there is none.
+    /// The port, or `None` for any port.
     port: Option<u16>,
 }
 
 impl Peer {
-    /// Whether that is an address of it.
+    /// Returns true if `address` is an address of this peer.
     #[must_use]
     pub fn is(&self, address: SocketAddr) -> bool {
         self.ip == address.ip() && self.port.is_none_or(|port| port == address.port())
@@ -52,21 +52,22 @@ impl FromStr for Peer {
 }
 
 impl Network {
-    /// Whether the guest may use `address` so.
+    /// Returns true if the guest may use `address` for this purpose.
     pub(super) fn allows(&self, address: SocketAddr, purpose: SocketAddrUse) -> bool {
         match purpose {
             SocketAddrUse::TcpBind => self.listen.contains(&address) || self.is_for_connecting(address),
             SocketAddrUse::TcpListen => self.listen.iter().any(|allowed| {
                 allowed.ip() == address.ip() && (allowed.port() == 0 || allowed.port() == address.port())
             }),
-            // Who comes in by a listener is welcome.
+            // Any client may connect to a listener.
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.connect.iter().any(|peer| peer.is(address)),
             SocketAddrUse::UdpBind | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => false,
         }
     }
 
-    /// A socket that connects is bound to no address in particular first. To listen there is another use.
+    /// Returns true if `address` is one that a socket is bound to before it connects: the unspecified address with port
+    /// 0. Listening on a socket that is bound so is checked separately.
     fn is_for_connecting(&self, address: SocketAddr) -> bool {
         !self.connect.is_empty() && address.ip().is_unspecified() && address.port() == 0
     }

@@ -1,8 +1,9 @@
-//! A guest's stdout and stderr, which go where the embedder says.
+//! A guest's stdout and stderr, which the embedder directs.
 //!
-//! The stdout of a command may be what it is there for, so nothing of it is lost: where there is no room, the command
-//! waits, and nothing else does; it can still be ended. A command that writes more than there was room for breaks the rules of
-//! WASI, and traps: the host keeps no more than one piece. The stderr of a command is its log, and is told line by line.
+//! The stdout of a command may be its purpose, so none of it is dropped. If the destination has no capacity, the
+//! command waits. Nothing else waits, and the command can still be ended. A command that writes more than WASI has
+//! permitted traps: the host buffers at most one piece. The stderr of a command is its log, and is passed on line by
+//! line.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,51 +16,53 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-/// The most that is written at once.
+/// The maximum number of bytes of one write.
 const PERMIT: usize = 4096;
 
-/// The longest line of stderr that is kept; of a longer one the rest is another line.
+/// The maximum length of a line of stderr, in bytes. A longer line is split.
 const LONGEST: usize = 1024;
 
-/// A place for a guest's stdout.
+/// A destination of a guest's stdout.
 pub trait Output: Send + Sync {
-    /// Returns true if a write would find room, or fail.
+    /// Returns true if a write would not block, either because there is capacity or because the write would fail.
     ///
     /// # Errors
     ///
-    /// When nothing can be written any more; `BrokenPipe` where nobody reads it.
+    /// Fails if no more bytes can be written; with `BrokenPipe` if the reader has closed its end.
     fn has_room(&self) -> io::Result<bool>;
 
-    /// Writes what there is room for, and keeps the rest, which goes before anything else. Never waits. It is called for a
-    /// piece of 4 KiB at the most behind each [`has_room`](Self::has_room) that was true, which bounds what is kept.
+    /// Writes as many bytes as possible without blocking, and buffers the rest, to be written before any later bytes.
+    ///
+    /// The host calls this with at most 4 KiB after each [`has_room`](Self::has_room) that returned true, which bounds
+    /// the buffer.
     ///
     /// # Errors
     ///
-    /// As with `has_room`.
+    /// Fails as `has_room` does.
     fn push(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns true if people read it, in a terminal.
+    /// Returns true if the destination is a terminal.
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-/// Stdout. Each handle of the guest's is one more.
+/// The guest's stdout. Each of the guest's handles is a clone with its own permit.
 #[derive(Clone)]
 pub(super) struct Waiting {
     output: Arc<dyn Output>,
-    /// How much may be written before somebody looks again whether there is room.
+    /// The number of bytes that the guest may write before it has to check the capacity again.
     permit: usize,
 }
 
-/// Stderr. All handles of the guest's are one.
+/// The guest's stderr. All of the guest's handles share one line.
 #[derive(Clone)]
 pub(super) struct Lines(Arc<Mutex<Line>>);
 
-/// A line that has begun.
+/// An incomplete line.
 struct Line {
     bytes: Vec<u8>,
-    /// Called with each line, without its end.
+    /// The function that is called with each line, without the newline.
     say: fn(&str),
 }
 
@@ -97,7 +100,7 @@ impl Line {
 }
 
 impl Drop for Line {
-    /// Tells what was begun.
+    /// Passes on an incomplete last line.
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
             self.end();
@@ -112,7 +115,7 @@ impl IsTerminal for Waiting {
 }
 
 impl IsTerminal for Lines {
-    /// Returns false: what a terminal obeys is escaped.
+    /// Returns false: the log escapes terminal control sequences.
     fn is_terminal(&self) -> bool {
         false
     }
@@ -120,7 +123,7 @@ impl IsTerminal for Lines {
 
 impl StdoutStream for Waiting {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for this.
+        // Only WASI 0.3 uses this.
         Box::new(tokio::io::empty())
     }
 
@@ -139,8 +142,8 @@ impl StdoutStream for Lines {
     }
 }
 
-/// How soon stdout is looked at again that has no room, at first and at last. (To have tokio wait for it would take a
-/// registration that is unsafe.)
+/// The shortest and the longest pause between two checks of a stdout without capacity. (Registering stdout with tokio
+/// would require unsafe code.)
 const SOON: Duration = Duration::from_millis(1);
 const LATE: Duration = Duration::from_millis(50);
 
@@ -148,7 +151,7 @@ const LATE: Duration = Duration::from_millis(50);
 impl Pollable for Waiting {
     async fn ready(&mut self) {
         let mut pause = SOON;
-        // An error is found by whoever writes next.
+        // The next write reports an error.
         while matches!(self.output.has_room(), Ok(false)) {
             sleep(pause).await;
             pause = (pause * 2).min(LATE);
@@ -159,7 +162,7 @@ impl Pollable for Waiting {
 impl OutputStream for Waiting {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let Some(left) = self.permit.checked_sub(bytes.len()) else {
-            return Err(StreamError::trap("the guest writes more to stdout than there is room for"));
+            return Err(StreamError::trap("the guest wrote more to stdout than it was permitted to"));
         };
         self.permit = left;
         self.output.push(&bytes).map_err(failed)

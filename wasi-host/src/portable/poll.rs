@@ -1,8 +1,8 @@
-//! `wasi:io/poll`, with a look at the system now and then.
+//! An implementation of `wasi:io/poll` that polls the system regularly.
 //!
-//! Tokio learns what is ready when a task gives way. A guest that always finds something ready does so only when the clock
-//! interrupts it: those that it has heard of would keep it busy, and others wait for a tenth of a second. So every few calls
-//! it gives way first.
+//! Tokio polls the system only when a task yields. A guest that always finds a ready source would yield only at a tick
+//! of the timer: the sources whose readiness is known would keep it busy, and the others would wait for up to a tenth
+//! of a second. Therefore each guest yields once every few calls.
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Result, format_err};
@@ -11,12 +11,13 @@ use wasmtime_wasi::p2::bindings::io::poll::{self, Host, HostPollable};
 
 use super::Guest;
 
-/// Calls that find something at once, without a look at the system between them.
+/// The number of calls after which the guest yields.
 const STEPS_PER_POLL: u32 = 16;
 
-/// How often a guest has found something at once.
+/// The count of a guest's calls.
 #[derive(Default)]
 pub(super) struct Polls {
+    /// The number of calls since the guest last yielded here.
     in_turn: u32,
 }
 
@@ -32,7 +33,7 @@ impl HasData for Poll {
     type Data<'g> = View<'g>;
 }
 
-/// Puts this `poll` in the place of wasmtime-wasi's.
+/// Replaces wasmtime-wasi's implementation of `poll` by this one.
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<Guest, Poll>(linker, |guest| {
@@ -44,7 +45,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 impl Polls {
-    /// Gives way if it is time to.
+    /// Counts a call, and yields if enough calls were made since the last time.
     async fn look(&mut self) {
         self.in_turn += 1;
         if self.in_turn >= STEPS_PER_POLL {
@@ -57,10 +58,10 @@ impl Polls {
 impl Host for View<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
         self.polls.look().await;
-        // A list may name one of them many times.
+        // A list may contain the same resource many times, so its length must be limited as well.
         let (count, most) = (pollables.len(), self.table.max_capacity());
         if count > most {
-            return Err(format_err!("the guest polls {count} resources at once, of {most} at the most"));
+            return Err(format_err!("the guest polls {count} resources at once; the limit is {most}"));
         }
         self.table.poll(pollables).await
     }

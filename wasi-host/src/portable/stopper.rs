@@ -1,4 +1,4 @@
-//! Asking a command to stop: its stdin ends.
+//! The request that a command stops, which is the end of its stdin.
 
 use std::future::pending;
 use std::io;
@@ -9,23 +9,24 @@ use std::time::Duration;
 
 use wasmtime_wasi::cli::{AsyncStdinStream, StdinStream};
 
-/// Asks a guest to stop, from any thread or signal handler. When the last one is dropped it is asked as well.
+/// A handle that requests a guest to stop, from any thread or signal handler. Dropping the last clone requests it as
+/// well.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     input: Arc<UnixStream>,
 }
 
-/// The other end, for [`Settings`](super::Settings).
+/// The guest's end of the request to stop, for [`Settings`](super::Settings).
 #[derive(Debug)]
 pub struct Stopping {
     stdin: UnixStream,
 }
 
-/// What a guest is stopped by, and how it learns of that.
+/// Creates both ends of a request to stop.
 ///
 /// # Errors
 ///
-/// When the system gives no pair of sockets.
+/// Fails if the system can't create a pair of sockets.
 pub fn stopper() -> io::Result<(Stopper, Stopping)> {
     let (input, stdin) = UnixStream::pair()?;
     stdin.set_nonblocking(true)?;
@@ -33,28 +34,29 @@ pub fn stopper() -> io::Result<(Stopper, Stopping)> {
 }
 
 impl Stopper {
-    /// Returns the socket whose end is that of the guest's stdin, for those who end it in a signal handler.
+    /// Returns the socket. Shutting down its sending direction ends the guest's stdin, which a signal handler may do.
     #[must_use]
     pub fn socket(&self) -> Arc<UnixStream> {
         Arc::clone(&self.input)
     }
 
-    /// Ends the guest's stdin. This is one system call, and one that a signal handler may make.
+    /// Ends the guest's stdin. This makes a single system call, which is safe in a signal handler.
     pub fn stop(&self) {
-        // It fails where the guest has ended already.
+        // The call fails if the guest has already ended.
         self.input.shutdown(Shutdown::Write).ok();
     }
 }
 
-/// How much longer a guest may take than it was told.
+/// The time that the host adds to the guest's own drain timeout.
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Stopping {
-    /// Ends so long after the guest was asked to stop; never without a `timeout`. For the tokio that runs here.
+    /// Returns a future that completes `timeout` and the grace period after the request to stop, and never without a
+    /// `timeout`. Must be called in a tokio runtime.
     pub(super) fn end(&self, timeout: Option<Duration>) -> io::Result<impl Future<Output = ()> + 'static> {
         let stdin = tokio::net::UnixStream::from_std(self.stdin.try_clone()?)?;
         Ok(async move {
-            // Nothing is written there, so that it becomes readable at its end, or fails.
+            // No bytes are ever written to this socket, so it becomes readable only at its end, or when it fails.
             stdin.readable().await.ok();
             match timeout.and_then(|timeout| timeout.checked_add(GRACE)) {
                 Some(span) => tokio::time::sleep(span).await,
@@ -63,7 +65,7 @@ impl Stopping {
         })
     }
 
-    /// The guest's stdin, for the tokio that runs here.
+    /// Returns the guest's stdin. Must be called in a tokio runtime.
     pub(super) fn into_stdin(self) -> io::Result<impl StdinStream + 'static> {
         Ok(AsyncStdinStream::new(tokio::net::UnixStream::from_std(self.stdin)?))
     }

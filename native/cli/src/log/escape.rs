@@ -1,36 +1,36 @@
-//! Values that anybody may have made, as part of a line: no control character, and nothing that turns the direction of
-//! writing or is not seen, gets into a log as it is. Nor does more of it than a line should have.
+//! The escaping of untrusted values in a line of the log. Control characters, characters that change the direction of
+//! writing, and invisible characters are escaped. Long values are truncated.
 
 use std::fmt::{self, Display, Write};
 use std::mem;
 
-/// Bytes of one value in a line. With it a line of some values fits into what a pipe takes at once, so that it is written
-/// whole or not at all.
+/// The maximum length of one value in a line, in bytes. With this limit, a line with a few values fits into an atomic
+/// write to a pipe, so that it is written entirely or not at all.
 pub(super) const VALUE: usize = 1024;
 
-/// Lines of the message that a command ends with, and bytes of each.
+/// The maximum number of lines of the error message that a command ends with, and the maximum length of each, in bytes.
 const LINES: usize = 1000;
 const MESSAGE: usize = 16 * 1024;
 
-/// Bytes of all lines of such a message, roughly.
+/// The approximate maximum length of such a message, in bytes.
 const TOTAL: usize = 64 * 1024;
 
-/// How what is escaped is written.
+/// The notation of escaped characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// `\n`, `\u{1b}`.
+    /// Rust's notation, such as `\n` or `\u{1b}`.
     Text,
-    /// Within a string of JSON.
+    /// The notation of a JSON string.
     Json,
 }
 
-/// Writes escaped to a string, as much as there is room for.
+/// A writer that escapes what is written to it, and appends it to a string up to a limit.
 pub(super) struct Escaped<'o> {
     out: &'o mut String,
     style: Style,
     room: usize,
     left_out: usize,
-    /// The character at hand, escaped: kept for its room.
+    /// The escaped form of the current character. The allocation is reused.
     form: String,
 }
 
@@ -39,7 +39,7 @@ impl<'o> Escaped<'o> {
         Self { out, style, room, left_out: 0, form: String::new() }
     }
 
-    /// Says how much was left out, if anything was.
+    /// Appends the number of omitted bytes, if there are any.
     pub(super) fn end(self) {
         if self.left_out > 0 {
             write!(self.out, "… ({} bytes more)", self.left_out).ok();
@@ -59,7 +59,7 @@ impl<'o> Escaped<'o> {
             (Style::Text, _) if is_hidden(char) => form.extend(char.escape_default()),
             _ => form.push(char),
         }
-        // Once something is left out, all that follows is.
+        // After the first omitted character, all further characters are omitted.
         if self.left_out > 0 || form.len() > self.room {
             self.left_out += char.len_utf8();
         } else {
@@ -81,7 +81,8 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Returns true for what a terminal obeys, or does not show: controls, line separators, marks of direction, joiners and tags.
+/// Returns true for characters that a terminal interprets or does not show: controls, line separators, direction marks,
+/// joiners and tags.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -89,8 +90,8 @@ fn is_hidden(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns a text of several lines, each of which is escaped and cut. All but the first are indented, so that none can be
-/// taken for a line of the log.
+/// Escapes and truncates each line of a text. Indents all lines but the first, so that they can't be mistaken for lines
+/// of the log.
 pub(crate) fn lines_escaped(text: &impl Display) -> String {
     let text = text.to_string();
     let mut out = String::new();
@@ -120,7 +121,7 @@ mod tests {
     fn escaped(style: Style, room: usize, text: &str) -> String {
         let mut out = String::new();
         let mut escaped = Escaped::new(&mut out, style, room);
-        // In pieces, as a `Display` writes.
+        // A `Display` may write in pieces as well.
         text.chars().for_each(|char| escaped.write_char(char).expect("a string takes all"));
         escaped.end();
         out

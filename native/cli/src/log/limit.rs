@@ -1,4 +1,4 @@
-//! How often an event of one kind is written: some times in a span, and the others are counted.
+//! The limit on events of one kind: a number of them is written per period, and further events are counted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 use tracing::callsite::Identifier;
 
-/// A kind of event. There are as many as there are places in the program that log or panic.
+/// A kind of event. The number of kinds is bounded by the number of locations in the program that log or panic.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Key {
-    /// The place in the program that logs it.
+    /// The location in the program that logs the event.
     Event(Identifier),
     /// The file and the line of a panic.
     Panic((String, u32)),
@@ -17,39 +17,39 @@ pub(super) enum Key {
     Guest,
 }
 
-/// A number of lines, and the span that they are counted in.
+/// A maximum number of lines, and the period that it applies to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) lines: u32,
     pub(super) span: Duration,
 }
 
-/// Events that were not written.
+/// The omitted events of one kind.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct LeftOut {
     pub(super) level: Level,
     pub(super) count: u64,
-    /// Since the first of their span.
+    /// The time since the beginning of the period.
     pub(super) span: Duration,
-    /// How the last one began that was written.
+    /// The beginning of the last written event of this kind.
     pub(super) excerpt: String,
 }
 
-/// Counts of each kind.
+/// The counts of all kinds.
 #[derive(Debug)]
 pub(super) struct Limiter {
     kinds: HashMap<Key, Kind>,
-    /// When the first span ends in which events were left out.
+    /// The earliest end of a period with omitted events.
     due: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Kind {
     level: Level,
-    /// When its span began, and when it ends.
+    /// The beginning and the end of the period.
     began: Instant,
     ends: Instant,
-    /// How many were written in it, and how many were not.
+    /// The numbers of written and of omitted events in the period.
     told: u32,
     left_out: u64,
     excerpt: String,
@@ -60,7 +60,7 @@ impl Limiter {
         Self { kinds: HashMap::new(), due: None }
     }
 
-    /// Counts an event, and returns true if it is to be written.
+    /// Counts an event, and returns true if it has to be written.
     pub(super) fn admits(&mut self, key: &Key, level: Level, rule: Rule, now: Instant) -> bool {
         let Some(kind) = self.kinds.get_mut(key) else {
             let new = Kind {
@@ -87,14 +87,14 @@ impl Limiter {
         false
     }
 
-    /// Keeps how an event began that was written.
+    /// Stores the beginning of a written event.
     pub(super) fn remember(&mut self, key: &Key, excerpt: String) {
         if let Some(kind) = self.kinds.get_mut(key) {
             kind.excerpt = excerpt;
         }
     }
 
-    /// Takes what was left out in spans that are over.
+    /// Removes and returns the omitted events of expired periods.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<LeftOut> {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
@@ -106,7 +106,7 @@ impl Limiter {
         over
     }
 
-    /// Takes all that was left out.
+    /// Removes and returns all omitted events.
     pub(super) fn all(&mut self) -> Vec<LeftOut> {
         let now = Instant::now();
         self.due = None;

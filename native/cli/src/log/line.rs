@@ -1,4 +1,4 @@
-//! A line of the log, piece by piece.
+//! The construction of a line of the log.
 
 use std::fmt::{self, Arguments, Debug, Display, Write};
 
@@ -10,20 +10,21 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use super::Format;
 use super::escape::{Escaped, Style, VALUE};
 
-/// Bytes of a message that are said again where others like it are counted.
+/// The maximum length of the excerpt of a message that a report of omitted events repeats, in bytes.
 const EXCERPT: usize = 120;
 
-/// Bytes of the stack of a panic. A line that has one is longer than a pipe takes at once.
+/// The maximum length of the stack of a panic, in bytes. A line with a stack does not fit into an atomic write to a
+/// pipe.
 const STACK: usize = 16 * 1024;
 
-/// A line that is being written.
+/// A line under construction.
 pub(super) struct Line {
     text: String,
     format: Format,
     is_coloured: bool,
-    /// A field has been written.
+    /// True once a field is written.
     has_fields: bool,
-    /// Lines behind it.
+    /// The lines after this line.
     tail: String,
 }
 
@@ -41,7 +42,7 @@ impl Line {
         Self { text, format, is_coloured, has_fields: false, tail: String::new() }
     }
 
-    /// Writes message and fields. Returns how the message began.
+    /// Writes the message and the fields of an event. Returns the beginning of the message.
     pub(super) fn event(&mut self, event: &Event<'_>) -> String {
         let mut excerpt = String::new();
         event.record(&mut Message(self, &mut excerpt));
@@ -49,7 +50,7 @@ impl Line {
         excerpt
     }
 
-    /// Writes the message. Returns how it began.
+    /// Writes the message. Returns its beginning.
     pub(super) fn message(&mut self, message: Arguments<'_>) -> String {
         match self.format {
             Format::Text => self.text.push(' '),
@@ -62,19 +63,19 @@ impl Line {
         excerpt
     }
 
-    /// Writes a field whose value is a number or a truth.
+    /// Writes a field whose value is a number or a bool.
     pub(super) fn number(&mut self, name: &str, value: impl Display) {
         self.name(name);
         write!(self.text, "{value}").ok();
     }
 
-    /// Writes a field of text.
+    /// Writes a field whose value is text.
     pub(super) fn field(&mut self, name: &str, value: &dyn Display) {
         self.name(name);
         self.value(value);
     }
 
-    /// Writes the stack of a panic: in text, in lines of its own.
+    /// Writes the stack of a panic: as lines after this line in text format, as a field in JSON.
     pub(super) fn stack(&mut self, stack: &dyn Display) {
         match self.format {
             Format::Text => {
@@ -89,7 +90,7 @@ impl Line {
         }
     }
 
-    /// Returns the line, with its end.
+    /// Returns the complete line, including its newline.
     pub(super) fn finish(mut self) -> String {
         if self.format == Format::Json {
             self.text.push_str(if self.has_fields { "}}" } else { "}" });
@@ -100,7 +101,7 @@ impl Line {
 
     fn name(&mut self, name: &str) {
         let is_first = !std::mem::replace(&mut self.has_fields, true);
-        // Names are ours, and plain.
+        // The names of fields come from this program, and need no escaping.
         match self.format {
             Format::Text if self.is_coloured => {
                 write!(self.text, " \x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m").ok()
@@ -130,7 +131,7 @@ impl Line {
     }
 }
 
-/// Takes the message of an event.
+/// A visitor that writes the message of an event.
 struct Message<'l>(&'l mut Line, &'l mut String);
 
 impl Visit for Message<'_> {
@@ -141,7 +142,7 @@ impl Visit for Message<'_> {
     }
 }
 
-/// Takes what is no message.
+/// A visitor that writes the other fields of an event.
 struct Fields<'l>(&'l mut Line);
 
 impl Visit for Fields<'_> {
@@ -164,7 +165,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Takes the beginning of a text, and no more.
+/// A writer that keeps only the beginning of a text.
 struct Beginning<'o> {
     out: &'o mut String,
 }
@@ -173,12 +174,12 @@ impl Write for Beginning<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = EXCERPT.saturating_sub(self.out.len());
         self.out.push_str(&text[..text.floor_char_boundary(room)]);
-        // No more of it is wanted, and an error ends the writing.
+        // The excerpt is full, or almost: an error stops the formatting.
         if self.out.len() + 4 > EXCERPT { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
-/// Returns the colour of a level, as a terminal knows it.
+/// Returns the terminal's colour code for a level.
 fn colour(level: Level) -> u8 {
     match level {
         Level::ERROR => 31,

@@ -1,9 +1,9 @@
-//! The actions of a signal handler, and how it is set: all of the handling of signals that is unsafe.
+//! The actions of the signal handlers, and their registration: all unsafe code of the handling of signals.
 //!
-//! A handler may run between any two instructions of any thread: also while that thread allocates, or holds a lock. So it may
-//! allocate nothing, lock nothing and panic nowhere, and of the system's functions it may call those that are
-//! async-signal-safe (`man 7 signal-safety`). [`Action::act`] keeps to that, and there is no other way to have anything done
-//! in a handler: an action is a value of this module's, not a closure.
+//! A handler may run between any two instructions of any thread, even while the thread allocates or holds a lock.
+//! Therefore a handler must not allocate, lock or panic, and may call only async-signal-safe functions of the system
+//! (`man 7 signal-safety`). [`Action::act`] obeys these rules. A handler can't execute anything else: an action is a
+//! value of this module, and not a closure.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -11,25 +11,25 @@ use std::io;
 use crate::signals::count;
 use sinbin::Stopper;
 
-/// Something that may be done in a signal handler.
+/// An action that is safe in a signal handler.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// Counts the signal.
     Count,
     /// Stops a loop.
     Stop(Stopper),
-    /// Ends what is sent by a socket.
+    /// Shuts down the sending direction of a socket.
     #[cfg(unix)]
     Shut(std::sync::Arc<std::os::unix::net::UnixStream>),
 }
 
 impl Action {
-    /// Does it. Each of these is safe in a signal handler:
+    /// Executes the action. Each action is safe in a signal handler:
     ///
-    /// - `count` swaps an atomic, and leaves by `_exit`.
-    /// - [`Stopper::stop`] stores to two atomics, and makes the system call that wakes the loop: `write` to an eventfd or a
-    ///   pipe, `kevent`, or `send`. Its parts are behind an `Arc` that is not dropped here.
-    /// - `UnixStream::shutdown` is the system call of that name; its result is dropped, which frees nothing.
+    /// - `count` swaps an atomic, and may call `_exit`.
+    /// - [`Stopper::stop`] stores to two atomics, and makes the system call that wakes the loop: `write` to an eventfd
+    ///   or a pipe, `kevent`, or `send`. Its parts are in an `Arc` that is not dropped here.
+    /// - `UnixStream::shutdown` makes the system call of that name. Dropping its result frees no memory.
     ///
     /// `errno` is restored by `signal_hook`.
     pub(super) fn act(&self) {
@@ -51,25 +51,26 @@ pub(super) fn on_signal(action: Action) -> io::Result<()> {
             continue;
         }
         let action = action.clone();
-        // SAFETY: `Action::act` does only what is safe in a signal handler, as is argued there. The handler is never
-        // unregistered, so that the action is never dropped in one.
+        // SAFETY: `Action::act` does only what is safe in a signal handler, as its documentation shows. The handler is
+        // never unregistered, so the action is never dropped in a handler.
         unsafe { signal_hook::low_level::register(signal, move || action.act())? };
     }
     Ok(())
 }
 
-/// Returns true if the process is to know nothing of the signal.
+/// Returns true if the process ignores the signal.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
-    // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
+    // SAFETY: zeros are a valid value of this plain structure.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: `action` is a valid place that lives as long as the call; no new action is given.
+    // SAFETY: `action` is valid for writes and outlives the call. The null pointer means that no new action is set.
     let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// The signals that ask to stop, that interrupt guests, that a write beyond a limit raises, and those of faults, by which
-/// wasmtime catches a guest's trap: blocked, these end the process.
+/// The signals that must not be blocked: those that request a stop, that interrupt guests, that a write beyond a limit
+/// raises, and those of faults, by which wasmtime catches a guest's trap. A fault whose signal is blocked ends the
+/// process.
 #[cfg(unix)]
 const NEEDED: [i32; 9] = [
     libc::SIGINT,
@@ -85,26 +86,27 @@ const NEEDED: [i32; 9] = [
 
 #[cfg(unix)]
 pub(super) fn unblock() -> io::Result<()> {
-    // SAFETY: the default action is no handler of anybody's.
+    // SAFETY: the default action runs no code of this process.
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: zeros are a valid value of this plain structure, and it is overwritten.
+    // SAFETY: zeros are a valid value of this plain structure, and `sigemptyset` overwrites it.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is a valid place that lives as long as the call.
+    // SAFETY: `set` is valid for writes and outlives the call.
     unsafe { libc::sigemptyset(&raw mut set) };
     for signal in NEEDED {
-        // SAFETY: `set` is an initialized set, and the signal is one of the system's.
+        // SAFETY: `set` is initialized, and `signal` is a valid signal number.
         unsafe { libc::sigaddset(&raw mut set, signal) };
     }
-    // SAFETY: `set` is an initialized set that lives as long as the call; nothing is asked for in return.
+    // SAFETY: `set` is initialized and outlives the call. The null pointer means that the old mask is not wanted.
     match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-/// Elsewhere signals come to a thread of their own, which has one action.
+/// Registers an action. On these systems, a separate thread receives the signals. It has a single handler, which
+/// executes all registered actions.
 #[cfg(not(unix))]
 pub(super) fn on_signal(action: Action) -> io::Result<()> {
     use std::sync::{Mutex, PoisonError};

@@ -1,10 +1,10 @@
-//! The end of a stream, where there is no way to ask whether it would block.
+//! The destination of a stream, on systems on which it can't be polled.
 
 use std::io::{self, Write};
 
 use super::Standard;
 
-/// The stream as the standard library has it.
+/// The standard library's stream.
 #[derive(Debug)]
 pub(super) struct Sink(Standard);
 
@@ -13,7 +13,7 @@ impl Sink {
         Self(which)
     }
 
-    /// Writes a part of it, and more than nothing.
+    /// Writes at least one byte, and returns the number of written bytes.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.0 {
             Standard::Out => {
@@ -26,14 +26,14 @@ impl Sink {
         Ok(bytes.len())
     }
 
-    /// Returns true: nothing here says that there is no room.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "others do")]
+    /// Returns true: the capacity of the stream is unknown.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as on Unix")]
     pub(super) fn has_room(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Returns at once: nothing here says that a write would block.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "others do")]
+    /// Returns at once: a write blocks by itself.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as on Unix")]
     pub(super) fn wait(&self) -> io::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The end of a stream, on Unix.
+//! The destination of a stream, on Unix.
 
 use std::fs::File;
 use std::io;
@@ -13,15 +13,15 @@ use rustix::net::{SendFlags, send};
 use super::Standard;
 use crate::signals::interrupted;
 
-/// The bytes that a pipe has room for once it is writable.
+/// The minimum capacity of a pipe that is writable, in bytes.
 const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// How often a process that waits for a reader looks whether a signal came.
+/// The interval at which a process that waits for a reader checks for a signal.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// The file, socket, pipe or terminal that a stream leads to.
+/// The file, socket, pipe or terminal that a stream writes to.
 #[derive(Debug)]
 pub(super) struct Sink {
     which: Standard,
@@ -30,12 +30,12 @@ pub(super) struct Sink {
 
 #[derive(Debug)]
 enum Kind {
-    /// There is no reader to wait for.
+    /// A file without a reader, such as a regular file.
     Plain,
     Socket,
-    /// A description of our own, that never waits.
+    /// A separate file description, which is non-blocking.
     Own(File),
-    /// A description that others have as well: it is polled first.
+    /// A file description that other processes may share. It is polled before each write.
     Shared,
 }
 
@@ -45,13 +45,13 @@ impl Sink {
             Ok(FileType::Socket) => Kind::Socket,
             Ok(FileType::Fifo) => again(which),
             Ok(FileType::CharacterDevice) if rustix::termios::isatty(fd(which)) => again(which),
-            // A descriptor that can't be looked at fails when it is written to.
+            // If `fstat` fails, a write to the descriptor fails as well, and reports the error.
             _ => Kind::Plain,
         };
         Self { which, kind }
     }
 
-    /// Writes a part of it, and more than nothing.
+    /// Writes at least one byte, and returns the number of written bytes.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let fd = fd(self.which);
         loop {
@@ -70,7 +70,7 @@ impl Sink {
         }
     }
 
-    /// Returns true if a write would find room, or fail.
+    /// Returns true if a write would succeed or fail without blocking.
     pub(super) fn has_room(&self) -> io::Result<bool> {
         match self.kind {
             Kind::Plain => Ok(true),
@@ -78,18 +78,19 @@ impl Sink {
         }
     }
 
-    /// Waits until there is room, or a signal asks the process to stop.
+    /// Blocks until the stream is writable, or a signal requests a stop.
     pub(super) fn wait(&self) -> io::Result<()> {
         while !ready(fd(self.which), LOOK)? {
             if interrupted() {
-                return Err(io::Error::other("nobody reads it, and a signal came"));
+                return Err(io::Error::other("interrupted by a signal while waiting for the reader"));
             }
         }
         Ok(())
     }
 }
 
-/// Returns the stream's descriptor. If there was none at the start, the standard library has put one there.
+/// Returns the stream's descriptor. If the process started without it, the standard library has opened `/dev/null` in
+/// its place.
 fn fd(which: Standard) -> BorrowedFd<'static> {
     match which {
         Standard::Out => rustix::stdio::stdout(),
@@ -97,8 +98,8 @@ fn fd(which: Standard) -> BorrowedFd<'static> {
     }
 }
 
-/// Opens it again, so that not to wait is a matter of this process alone. Elsewhere than on Linux such a path is another name
-/// of the same description.
+/// Opens the file again on Linux, so that `O_NONBLOCK` affects only this process. On other systems, opening such a path
+/// returns the same file description.
 fn again(which: Standard) -> Kind {
     if !cfg!(target_os = "linux") {
         return Kind::Shared;
@@ -109,7 +110,7 @@ fn again(which: Standard) -> Kind {
     opened.map_or(Kind::Shared, Kind::Own)
 }
 
-/// Returns true if a write would find room, or fail.
+/// Returns true if a write would succeed or fail without blocking.
 fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     ready(fd, NOW)
 }
@@ -124,11 +125,11 @@ fn ready(fd: BorrowedFd<'_>, timeout: Timespec) -> io::Result<bool> {
     }
 }
 
-/// Returns the flags of a send that fails where the peer is gone, rather than to raise a signal.
+/// Returns the flags that make a send fail if the peer is gone, instead of raising a signal.
 fn no_signal() -> SendFlags {
     #[cfg(not(target_vendor = "apple"))]
     return SendFlags::NOSIGNAL;
-    // The standard library has programs ignore SIGPIPE.
+    // The standard library makes programs ignore SIGPIPE.
     #[cfg(target_vendor = "apple")]
     return SendFlags::empty();
 }

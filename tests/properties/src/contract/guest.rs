@@ -12,7 +12,7 @@ use super::Scene;
 use super::witness::Witness;
 use crate::tape::Tape;
 
-/// A guest that also serves as the blueprint of its successors.
+/// A guest that also serves as the factory of its successors.
 pub struct Unruly<'t> {
     scene: Rc<RefCell<Scene<'t>>>,
     witness: Witness,

@@ -74,7 +74,7 @@ fn an_entry_that_others_can_write_to_or_have_written_is_neither_run_nor_overwrit
     let (cache, entry) = filled(&directory);
     for bits in [0o660, 0o606, 0o644, 0o4600] {
         mode(&entry, bits);
-        unused(&cache, &entry, "where 0600 is needed");
+        unused(&cache, &entry, "but must be 0600");
     }
     mode(&entry, 0o600);
     let elsewhere = directory.join("elsewhere");
@@ -84,7 +84,7 @@ fn an_entry_that_others_can_write_to_or_have_written_is_neither_run_nor_overwrit
     unused(&cache, &elsewhere, "it is a symbolic link");
     fs::remove_file(&entry).expect("it can be removed");
     fs::create_dir(&entry).expect("a directory");
-    unused(&cache, &entry, "it is no regular file");
+    unused(&cache, &entry, "it is not a regular file");
     fs::remove_dir_all(directory).ok();
 }
 
@@ -106,7 +106,10 @@ fn an_entry_with_other_content_is_not_run() {
         fs::write(&entry, bytes).expect("a file");
         mode(&entry, 0o600);
         let log = serve(&cache);
-        assert!(log.contains("it is not what was written there; compiling anew"), "{what}: {log}");
+        assert!(
+            log.contains("the entry is not what this cache has written; compiling it again"),
+            "{what}: {log}"
+        );
         assert_eq!(fs::metadata(&entry).expect("it exists").len(), whole.len() as u64, "{what}");
     }
     // The entry of another guest under the name of this one.
@@ -117,7 +120,7 @@ fn an_entry_with_other_content_is_not_run() {
     let mut others = files.filter(|path| *path != entry && path.extension().is_some());
     fs::copy(others.next().expect("another entry"), &entry).expect("it can be copied");
     let log = serve(&cache);
-    assert!(log.contains("it is not what was written there; compiling anew"), "{log}");
+    assert!(log.contains("the entry is not what this cache has written; compiling it again"), "{log}");
     fs::remove_dir_all(directory).ok();
 }
 
@@ -127,10 +130,10 @@ fn a_key_that_others_know_is_not_used() {
     let (cache, _) = filled(&directory);
     let key = cache.join("key");
     mode(&key, 0o640);
-    unused(&cache, &key, "its mode is 0640, where 0600 is needed");
+    unused(&cache, &key, "its mode is 0640, but must be 0600");
     mode(&key, 0o600);
     fs::write(&key, "short").expect("a file");
-    unused(&cache, &key, "holds no key; remove it");
+    unused(&cache, &key, "does not contain a key; remove it");
     fs::remove_file(&key).expect("it can be removed");
     symlink("/dev/zero", &key).expect("a link");
     unused(&cache, &key, "it is a symbolic link");
@@ -142,16 +145,16 @@ fn a_directory_that_is_not_the_users_alone_is_not_written_to() {
     let directory = scratch();
     let (cache, _) = filled(&directory);
     mode(&cache, 0o770);
-    unused(&cache, &cache, "others may write to it (mode 0770)");
+    unused(&cache, &cache, "other users can write to it (mode 0770)");
     mode(&cache, 0o700);
     let link = directory.join("link");
     symlink(&cache, &link).expect("a link");
-    unused(&link, &cache, "it is no directory (a symbolic link is not followed)");
+    unused(&link, &cache, "it is not a directory (symbolic links are not followed)");
     // No files are created there either.
     let empty = directory.join("empty");
     fs::create_dir(&empty).expect("a directory");
     mode(&empty, 0o777);
-    unused(&empty, &empty, "others may write to it");
+    unused(&empty, &empty, "other users can write to it");
     assert_eq!(fs::read_dir(&empty).expect("it exists").count(), 0);
     fs::remove_dir_all(directory).ok();
 }

@@ -30,7 +30,7 @@ fn machine_code_is_refused_by_whatever_name() {
     let directory = scratch();
     let innocent = directory.join("innocent.wasm");
     let mut bytes = compiled(&innocent);
-    let what = "machine code, which runs outside of the sandbox, with all your rights";
+    let what = "machine code, which runs outside the sandbox, with all your rights";
     refused_everywhere(&innocent, &[], what);
     // Modified code with a matching checksum.
     let middle = bytes.len() / 2;
@@ -77,11 +77,11 @@ fn machine_code_that_is_cut_or_bent_is_refused_where_it_is_allowed() {
         assert!(ended.stderr.contains(what), "{what:?} in {}", ended.stderr);
     };
     for len in [whole.len() - 1, whole.len() - 12] {
-        refused(&whole[..len], "is a compiled component that is cut short, or not of ours");
+        refused(&whole[..len], "is a compiled component that is truncated or was not made by sinbin-wasi");
     }
     // Without its tables the file is not recognized as code.
     for len in [whole.len() / 2, 1000, 3] {
-        refused(&whole[..len], "is no wasm");
+        refused(&whole[..len], "is not a wasm file");
     }
     for at in (0x100..whole.len() - 12).step_by(whole.len() / 7) {
         let mut bent = whole.clone();

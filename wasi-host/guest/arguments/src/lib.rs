@@ -1,15 +1,16 @@
-//! The settings of the shipped services, from the arguments that a guest was started with.
+//! The settings of the shipped services, parsed from the arguments of a guest.
 //!
-//! Options are those of `sinbin serve`, written as `--option VALUE` or `--option=VALUE`; of one that is given
-//! twice, the last counts. An error is a sentence for whoever wrote the arguments.
+//! The options are those of `sinbin serve`, written as `--option VALUE` or `--option=VALUE`. If an option is given
+//! twice, the last value counts. An error is a message for the user.
 //!
-//! Nothing here formats or reads floats: a guest is to be small, and that machinery alone is larger than one.
+//! This crate does not use `core::fmt`, and does not parse floats: a guest has to be small, and that code alone would
+//! be larger than a guest.
 //!
 //! ```
 //! let fib = sinbin_arguments::fib(["--max-n", "30"].into_iter()).unwrap();
 //! assert_eq!(fib.rules.max_n, 30);
 //! let error = sinbin_arguments::echo(["--max-n=30"].into_iter()).unwrap_err();
-//! assert_eq!(error, "--max-n is not known; what there is: --idle-timeout, --reply-timeout");
+//! assert_eq!(error, "--max-n is not a known option; the options are: --idle-timeout, --reply-timeout");
 //! ```
 
 #![no_std]
@@ -32,7 +33,7 @@ pub use options::{each, split};
 pub use sentence::sentence;
 pub use values::{number, span};
 
-/// What [`fib`] knows.
+/// The options of [`fib`].
 pub const FIB: &[&str] = &[
     "--max-n",
     "--loop-n",
@@ -44,7 +45,7 @@ pub const FIB: &[&str] = &[
     REPLY_TIMEOUT,
 ];
 
-/// What [`echo`] and [`upper`] know.
+/// The options of [`echo`] and [`upper`].
 pub const ANSWER: &[&str] = &[IDLE_TIMEOUT, REPLY_TIMEOUT];
 
 const REQUEST_TIMEOUT: &str = "--request-timeout";
@@ -52,23 +53,23 @@ const IDLE_TIMEOUT: &str = "--idle-timeout";
 const REPLY_TIMEOUT: &str = "--reply-timeout";
 const JOB_TIMEOUT: &str = "--job-timeout";
 
-/// How long a connection may be silent, unless the arguments say otherwise.
+/// The default of `--idle-timeout`.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a job may take, unless the arguments say otherwise.
+/// The default of `--job-timeout`.
 const JOB: Duration = Duration::from_secs(60);
 
-/// How long a request may take, from its first byte to its last.
+/// The default of `--request-timeout`.
 const REQUEST: Duration = Duration::from_secs(30);
 
-/// How long a client may take for what it is sent.
+/// The default of `--reply-timeout`.
 const REPLY: Duration = Duration::from_secs(60);
 
-/// The Fibonacci service that `arguments` ask for.
+/// Creates the Fibonacci service that `arguments` describe.
 ///
 /// # Errors
 ///
-/// A sentence that names the option, what is wrong with it and what is allowed.
+/// Returns a message that names the option, its wrong value and the allowed values.
 pub fn fib<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Result<Fib, String> {
     let mut fib = Fib {
         idle_timeout: Some(IDLE),
@@ -81,21 +82,21 @@ pub fn fib<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Result<Fib, Stri
     Ok(fib)
 }
 
-/// The echo service that `arguments` ask for.
+/// Creates the echo service that `arguments` describe.
 ///
 /// # Errors
 ///
-/// A sentence that names the option, what is wrong with it and what is allowed.
+/// Returns a message that names the option, its wrong value and the allowed values.
 pub fn echo<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Result<Echo, String> {
     let (idle_timeout, reply_timeout) = timeouts(&mut arguments)?;
     Ok(Echo { idle_timeout, reply_timeout })
 }
 
-/// The upper-case service that `arguments` ask for.
+/// Creates the upper-case service that `arguments` describe.
 ///
 /// # Errors
 ///
-/// A sentence that names the option, what is wrong with it and what is allowed.
+/// Returns a message that names the option, its wrong value and the allowed values.
 pub fn upper<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Result<Upper, String> {
     let (idle_timeout, reply_timeout) = timeouts(&mut arguments)?;
     Ok(Upper { idle_timeout, reply_timeout })
@@ -115,7 +116,7 @@ fn set_fib(fib: &mut Fib, option: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The timeouts of silence and of answers.
+/// Parses the idle timeout and the reply timeout.
 fn timeouts(
     arguments: &mut dyn Iterator<Item = &str>,
 ) -> Result<(Option<Duration>, Option<Duration>), String> {

@@ -1,20 +1,20 @@
-//! Options and their values, as they stand in the arguments.
+//! The splitting of arguments into options and their values.
 
 use alloc::string::String;
 
 use crate::sentence::sentence;
 
-/// An option's name, and its value if that is written behind a `=`.
+/// Returns an option's name, and its value if it follows a `=`.
 #[must_use]
 pub fn split(argument: &str) -> (&str, Option<&str>) {
     argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)))
 }
 
-/// Calls `set` with each option and its value. Every option takes one.
+/// Calls `set` with each option and its value. Every option has a value.
 ///
 /// # Errors
 ///
-/// When an argument is none of the `known` options, when a value is missing, and what `set` finds.
+/// Fails if an argument is not one of the `known` options, if a value is missing, or if `set` fails.
 pub fn each<'a>(
     arguments: &mut dyn Iterator<Item = &'a str>,
     known: &[&str],
@@ -26,7 +26,7 @@ pub fn each<'a>(
             return Err(unknown(option, known));
         }
         let Some(value) = value.or_else(|| arguments.next()) else {
-            return Err(sentence(&[option, ": its value is missing"]));
+            return Err(sentence(&[option, ": missing value"]));
         };
         set(option, value)?;
     }
@@ -35,7 +35,7 @@ pub fn each<'a>(
 
 #[cold]
 fn unknown(option: &str, known: &[&str]) -> String {
-    let mut text = sentence(&[option, " is not known; what there is:"]);
+    let mut text = sentence(&[option, " is not a known option; the options are:"]);
     for (index, name) in known.iter().enumerate() {
         text.push_str(if index == 0 { " " } else { ", " });
         text.push_str(name);

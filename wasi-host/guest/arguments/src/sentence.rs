@@ -1,8 +1,8 @@
-//! Text out of parts.
+//! The concatenation of messages, without `core::fmt`.
 
 use alloc::string::String;
 
-/// The parts, one behind the other.
+/// Returns the concatenation of the parts.
 #[must_use]
 pub fn sentence(parts: &[&str]) -> String {
     let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -12,8 +12,8 @@ pub fn sentence(parts: &[&str]) -> String {
     text
 }
 
-/// Says that `value` is none for `option`, and what would be.
+/// Returns the message for a wrong value of an option.
 #[cold]
 pub(crate) fn refused(option: &str, value: &str, allowed: &str) -> String {
-    sentence(&[option, " ", value, ": it takes ", allowed])
+    sentence(&[option, " ", value, ": expected ", allowed])
 }

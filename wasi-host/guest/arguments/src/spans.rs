@@ -1,20 +1,20 @@
-//! Spans of time, as the commands read them: by the rules of the crate `humantime`, which is larger than a guest. The tests
-//! compare the two.
+//! The parsing of time spans, with the syntax of the crate `humantime`, which the commands use. That crate is larger
+//! than a whole guest. The tests compare the two parsers.
 
 use core::time::Duration;
 
-/// The length of a unit: nanoseconds below a second, seconds from there on.
+/// The length of a unit, in nanoseconds if it is shorter than a second, and otherwise in seconds.
 #[derive(Clone, Copy)]
 enum Worth {
     Nanos(u64),
     Seconds(u64),
 }
 
-/// The nanoseconds of a second.
+/// The number of nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 
-/// Reads spans such as `250ms`, `1.5s` or `2h 30min`: numbers with units, which add up. `None` if it is none, or larger than
-/// can be counted.
+/// Parses a span such as `250ms`, `1.5s` or `2h 30min`: the sum of numbers with units. Returns `None` if the text is
+/// not a span, or if the span is too long for a [`Duration`].
 pub(crate) fn read(text: &str) -> Option<Duration> {
     let mut rest = text.trim_start();
     let mut sum = Duration::ZERO;
@@ -28,7 +28,7 @@ pub(crate) fn read(text: &str) -> Option<Duration> {
     }
 }
 
-/// Returns the first number with its unit, and the text behind it.
+/// Parses the first number and its unit. Returns their span, and the text after them.
 fn first(text: &str) -> Option<(Duration, &str)> {
     let (whole, _, mut rest) = digits(text)?;
     let mut fraction = None;
@@ -47,8 +47,8 @@ fn first(text: &str) -> Option<(Duration, &str)> {
     Some((times(worth, whole)?.checked_add(fraction?)?, rest))
 }
 
-/// Returns a number, which may have spaces in it; ten to the power of its length, if that can be counted; and the text
-/// behind it.
+/// Parses a number, which may contain spaces. Returns the number, ten to the power of its number of digits unless that
+/// overflows, and the text after the number.
 fn digits(text: &str) -> Option<(u64, Option<u64>, &str)> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -88,8 +88,8 @@ fn times(worth: Worth, count: u64) -> Option<Duration> {
     }
 }
 
-/// Returns a fraction of a unit. A fraction with a remainder is refused: from an hour on, of a second, and below, of a
-/// nanosecond.
+/// Returns a fraction of a unit. Returns `None` if the result is not a whole number of nanoseconds, or, for units of an
+/// hour or more, not a whole number of seconds.
 fn part_of(worth: Worth, (numerator, denominator): (u64, u64)) -> Option<Duration> {
     let exactly = |scale: u64| {
         let whole = numerator.checked_mul(scale)?;

@@ -71,7 +71,7 @@ fn spans_are_those_of_the_commands() {
     assert_eq!(timeout("1000years"), Some(Duration::from_secs(1000 * 31_557_600)));
 }
 
-/// All texts of up to six of these letters, and units in full behind some numbers.
+/// Tests all texts of up to six of these letters, and all units after some numbers.
 #[test]
 fn spans_are_read_as_humantime_reads_them() {
     const LETTERS: [char; 9] = ['0', '7', '.', ' ', 's', 'm', 'h', 'u', '-'];
@@ -110,7 +110,7 @@ fn a_span_of_nothing_or_of_nonsense() {
     for text in ["0s", "0ms", "0", "5", "", "s", "ms", "-1s", "1.5", "5 mm", "5m,", "99999999999999999999h"] {
         let error = upper(["--idle-timeout", text].into_iter()).unwrap_err();
         assert!(error.starts_with("--idle-timeout "), "{error}");
-        assert!(error.ends_with(": it takes 250ms, 30s, 5m, 1h and the like, or off"), "{error}");
+        assert!(error.ends_with(": expected a span such as 250ms, 30s, 5m or 1h, or off"), "{error}");
     }
     assert!(timeout_overflows("9999999999999999h"));
 }
@@ -121,20 +121,20 @@ fn timeout_overflows(text: &str) -> bool {
 
 #[test]
 fn errors_name_the_option_the_value_and_what_is_allowed() {
-    assert_eq!(refused(&["--max-n", "94"]), "--max-n 94: it takes 0 to 93");
-    assert_eq!(refused(&["--max-n=-1"]), "--max-n -1: it takes 0 to 93");
-    assert_eq!(refused(&["--loop-n", "26"]), "--loop-n 26: it takes 0 to 25");
-    assert_eq!(refused(&["--max-line", "0"]), "--max-line 0: it takes 1 to 65535");
-    assert_eq!(refused(&["--max-line", "65536"]), "--max-line 65536: it takes 1 to 65535");
-    assert_eq!(refused(&["--framing", "Lines"]), "--framing Lines: it takes auto, lines or bare");
-    assert_eq!(refused(&["--framing"]), "--framing: its value is missing");
+    assert_eq!(refused(&["--max-n", "94"]), "--max-n 94: expected 0 to 93");
+    assert_eq!(refused(&["--max-n=-1"]), "--max-n -1: expected 0 to 93");
+    assert_eq!(refused(&["--loop-n", "26"]), "--loop-n 26: expected 0 to 25");
+    assert_eq!(refused(&["--max-line", "0"]), "--max-line 0: expected 1 to 65535");
+    assert_eq!(refused(&["--max-line", "65536"]), "--max-line 65536: expected 1 to 65535");
+    assert_eq!(refused(&["--framing", "Lines"]), "--framing Lines: expected auto, lines or bare");
+    assert_eq!(refused(&["--framing"]), "--framing: missing value");
 }
 
 #[test]
 fn what_is_not_known_is_told_what_is() {
-    let known = "what there is: --max-n, --loop-n, --max-line, --framing, --job-timeout, --request-timeout, \
+    let known = "the options are: --max-n, --loop-n, --max-line, --framing, --job-timeout, --request-timeout, \
                  --idle-timeout, --reply-timeout";
-    assert_eq!(refused(&["--listen", "x"]), String::from("--listen is not known; ") + known);
-    assert_eq!(refused(&["30"]), String::from("30 is not known; ") + known);
-    assert_eq!(refused(&["--max-n", "3", ""]), String::from(" is not known; ") + known);
+    assert_eq!(refused(&["--listen", "x"]), String::from("--listen is not a known option; ") + known);
+    assert_eq!(refused(&["30"]), String::from("30 is not a known option; ") + known);
+    assert_eq!(refused(&["--max-n", "3", ""]), String::from(" is not a known option; ") + known);
 }

@@ -1,31 +1,32 @@
-//! The talk's Fibonacci service as a core module, for hosts that have core wasm and nothing else. It imports nothing.
+//! The talk's Fibonacci service as a core module, for hosts that support only core wasm. The module imports nothing.
 //!
-//! The contract is that of `wit/service.wit`, rule by rule; what differs is how the two sides hand over what they say.
-//! The host asks for a place, writes to it, and calls; what the call came to lies in an [answer](record::AnswerRecord).
+//! The contract is that of `wit/service.wit`, rule by rule. The difference is the way in which the host and the service
+//! exchange values: the host requests a buffer, writes to it, and calls a function, whose result is an
+//! [answer](record::AnswerRecord).
 //!
 //! | export | what it does |
 //! | --- | --- |
-//! | `memory` | Where all of this lies. It may grow, and so move, in any call |
-//! | `sinbin_input(len: i32) -> i32` | A place of `len` bytes for the next call's input. Good for one call |
-//! | `sinbin_events(count: i32) -> i32` | A place of `count` records for the next turn's events. Good for one call |
-//! | `sinbin_start(connections: i32, buffered: i32, computes: i32, slice: i32) -> i32` | Starts the service, once. The input is its arguments, a zero byte behind each; the numbers are the contract's `settings`. Kind 0: it runs, and takes `room` bytes of one source in one turn. Kind 1: it does not; the output says why |
-//! | `sinbin_turn(now: i64, window: i32) -> i32` | Tells the events with the input, and runs every task that can run. The kind is how it rests: 0 ready, 1 until `deadline`, 2 waiting, 3 stalled, 4 over |
-//! | `sinbin_compute(budget: i32) -> i32` | Computes a slice of the job in the input; needs no start. Kind 0: there is more to do, and the output is the job as it stands; 1: done, it is the result; 2: the input was no job |
-//! | `sinbin_ignored() -> i64` | How many events named nothing that there is, or were none, since the start |
+//! | `memory` | The memory that contains all of this. Any call may grow it, and so move it |
+//! | `sinbin_input(len: i32) -> i32` | Returns the address of a buffer of `len` bytes for the input of the next call. The buffer is valid until that call |
+//! | `sinbin_events(count: i32) -> i32` | Returns the address of a buffer of `count` records for the events of the next turn. The buffer is valid until that call |
+//! | `sinbin_start(connections: i32, buffered: i32, computes: i32, slice: i32) -> i32` | Starts the service, once. The input is its arguments, each followed by a zero byte; the numbers are the contract's `settings`. Kind 0: the service runs, and accepts at most `room` bytes of one source in one turn. Kind 1: the start failed, and the output is the error message |
+//! | `sinbin_turn(now: i64, window: i32) -> i32` | Passes the events and the input to the service, and runs every task that is ready. The kind is the contract's `rest`: 0 ready, 1 until `deadline`, 2 waiting, 3 stalled, 4 over |
+//! | `sinbin_compute(budget: i32) -> i32` | Computes a slice of the job in the input; requires no start. Kind 0: the job is not done, and the output is its state; 1: the job is done, and the output is its result; 2: the input is not a job |
+//! | `sinbin_ignored() -> i64` | Returns the number of events since the start that named nothing or were invalid |
 //!
-//! Numbers are little-endian and unsigned. Places are addresses in `memory`, and 0 where there is no memory left. What
-//! starts, runs a turn and computes returns the address of the answer:
+//! Numbers are little-endian and unsigned. Buffers are addresses in `memory`, or 0 if there is not enough memory.
+//! `sinbin_start`, `sinbin_turn` and `sinbin_compute` return the address of an answer:
 //!
-//! | at | of an answer (32 bytes) | | at | of a record (24 bytes) |
+//! | offset | in an answer (32 bytes) | | offset | in a record (24 bytes) |
 //! | --- | --- | --- | --- | --- |
-//! | 0 | `kind: u32` | | 0 | `kind: u32`: which event or command, counted from 0 in the contract's order |
-//! | 4 | `room: u32` | | 4 | `len: u32`; of a `watch`, 1 for recv, 2 for send, 4 for hangup, added up |
-//! | 8 | `deadline: u64` | | 8 | `source`, `job` or `listener`: `u64`; of `took`, the nanoseconds |
-//! | 16 | commands: address and count, `u32` each | | 16 | `connection: u64`, of an arrival |
+//! | 0 | `kind: u32` | | 0 | `kind: u32`: the event or command, numbered from 0 in the contract's order |
+//! | 4 | `room: u32` | | 4 | `len: u32`; for a `watch` the sum of 1 for recv, 2 for send, 4 for hangup |
+//! | 8 | `deadline: u64` | | 8 | `source`, `job` or `listener`: `u64`; for `took` the nanoseconds |
+//! | 16 | commands: address and count, `u32` each | | 16 | `connection: u64`, for an arrival |
 //! | 24 | output: address and length, `u32` each | | | |
 //!
-//! An answer and what it points to are good until the next call. A call that traps leaves an instance of which every
-//! further one traps too: drop it.
+//! An answer and the memory that it points to are valid until the next call. After a call that traps, every further
+//! call of the instance traps as well: drop the instance.
 #![no_std]
 #![cfg(target_arch = "wasm32")]
 
@@ -40,13 +41,13 @@ use sole::Sole;
 
 static MODULE: Sole<Module> = Sole::new(Module::new());
 
-/// Makes a place for the next call's input.
+/// Allocates a buffer for the next call's input.
 #[unsafe(no_mangle)]
 extern "C" fn sinbin_input(len: u32) -> usize {
     MODULE.with(|module| module.input(len))
 }
 
-/// Makes a place for the next turn's events.
+/// Allocates a buffer for the next turn's events.
 #[unsafe(no_mangle)]
 extern "C" fn sinbin_events(count: u32) -> usize {
     MODULE.with(|module| module.events(count))
@@ -70,7 +71,7 @@ extern "C" fn sinbin_compute(budget: u32) -> usize {
     MODULE.with(|module| module.compute(budget))
 }
 
-/// Counts what was ignored.
+/// Returns the number of ignored events.
 #[unsafe(no_mangle)]
 extern "C" fn sinbin_ignored() -> u64 {
     MODULE.with(|module| module.ignored())
@@ -78,6 +79,6 @@ extern "C" fn sinbin_ignored() -> u64 {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The host reports where, by the stack.
+    // The host reports the location by the stack.
     core::arch::wasm32::unreachable()
 }

@@ -1,4 +1,4 @@
-//! What the exported functions work on.
+//! The state that the exported functions share.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,10 +11,10 @@ use sinbin_core::{Instant, Rest};
 
 use crate::record::{self, AnswerRecord, Record};
 
-/// Connections that one may ask for: as many tables as these take fit a memory of 32 bits.
+/// The maximum number of connections: the tables for more of them might not fit into a 32-bit memory.
 const MAX_CONNECTIONS: u32 = 1_000_000;
 
-/// The service, what the host wrote for the next call, and what the last one came to.
+/// The service, the input of the next call, and the result of the last call.
 pub(crate) struct Module {
     service: Option<Driven<Fib>>,
     input: Vec<u8>,
@@ -22,7 +22,7 @@ pub(crate) struct Module {
     answer: AnswerRecord,
     commands: Vec<Record>,
     output: Vec<u8>,
-    /// Records that were no events.
+    /// The number of records that were not valid events.
     unknown: u64,
 }
 
@@ -51,8 +51,8 @@ impl Module {
 
     pub(crate) fn start(&mut self, connections: u32, buffered: u32, computes: bool, slice: u32) -> usize {
         let made = match self.service {
-            Some(_) => Err(String::from("the service is started already")),
-            None if connections > MAX_CONNECTIONS => Err(String::from("there can be a million connections")),
+            Some(_) => Err(String::from("the service is already started")),
+            None if connections > MAX_CONNECTIONS => Err(String::from("the maximum is 1000000 connections")),
             None => arguments(&mem::take(&mut self.input)),
         };
         match made {
@@ -116,7 +116,7 @@ impl Module {
     }
 }
 
-/// So many of them; none at all when there is no memory for them.
+/// Returns `count` zeros, or an empty vector if there is not enough memory.
 fn zeros<T: Clone>(count: u32, zero: T) -> Vec<T> {
     let mut items = Vec::new();
     if items.try_reserve_exact(count as usize).is_ok() {
@@ -125,13 +125,13 @@ fn zeros<T: Clone>(count: u32, zero: T) -> Vec<T> {
     items
 }
 
-/// Where the host is to write; 0 if there are not so many.
+/// Returns the address for the host to write to, or 0 if the allocation has failed.
 fn address<T>(items: &mut [T], count: u32) -> usize {
     if items.len() == count as usize { items.as_mut_ptr().expose_provenance() } else { 0 }
 }
 
-/// The service that the arguments ask for.
+/// Creates the service that the arguments describe.
 fn arguments(bytes: &[u8]) -> Result<Fib, String> {
-    let Ok(text) = str::from_utf8(bytes) else { return Err(String::from("the arguments are no UTF-8")) };
+    let Ok(text) = str::from_utf8(bytes) else { return Err(String::from("the arguments are not UTF-8")) };
     sinbin_arguments::fib(text.split_terminator('\0'))
 }

@@ -1,14 +1,14 @@
-//! The contract's words as numbers in memory.
+//! The representation of the contract's types in memory.
 
 use alloc::vec::Vec;
 
 use sinbin_core::driven::{Command, Event, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest};
 
-/// An event or a command: kind and `len`, and two handles.
+/// An event or a command: the kind and `len` in one word, and two handles.
 pub(crate) type Record = [u64; 3];
 
-/// What a call came to: see the crate's table.
+/// The result of a call: see the crate's table.
 #[repr(C)]
 pub(crate) struct AnswerRecord {
     pub(crate) kind: u32,
@@ -21,19 +21,19 @@ pub(crate) struct AnswerRecord {
 impl AnswerRecord {
     pub(crate) const NONE: Self = Self { kind: 0, room: 0, deadline: 0, commands: [0; 2], output: [0; 2] };
 
-    /// Points to what belongs to it.
+    /// Sets the addresses and lengths of the commands and the output.
     pub(crate) fn point(&mut self, commands: &[Record], output: &[u8]) {
         self.commands = place(commands);
         self.output = place(output);
     }
 }
 
-/// Address and length. Both fit: the target's addresses have 32 bits.
+/// Returns the address and the length. Both fit, since the target has 32-bit addresses.
 fn place<T>(items: &[T]) -> [u32; 2] {
     [items.as_ptr().expose_provenance(), items.len()].map(|number| u32::try_from(number).unwrap_or(0))
 }
 
-/// The event of a record, if it is one.
+/// Returns the event of a record, or `None` if its kind is unknown.
 pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
     let [kind, len] = halves(head);
     let (source, job) = (SourceHandle(first), JobId::from_bits(first));
@@ -56,13 +56,13 @@ pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
     })
 }
 
-/// The low half and the high half, which lies behind it in memory.
+/// Returns the low half and the high half of a word. In memory the low half comes first.
 #[expect(clippy::cast_possible_truncation, reason = "these are halves")]
 fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
 
-/// The record of a command, if the contract has a word for it.
+/// Returns the record of a command, or `None` if the contract does not have the command.
 fn command(command: Command) -> Option<Record> {
     let (kind, len, name) = match command {
         Command::Watch { source, interest } => (0, u32::from(interest.bits()), source.0),
@@ -81,7 +81,7 @@ pub(crate) fn commands(all: Vec<Command>) -> Vec<Record> {
     all.into_iter().filter_map(command).collect()
 }
 
-/// The kind of a rest, and its deadline.
+/// Returns the kind of a rest, and its deadline.
 pub(crate) fn rest(rest: Rest) -> (u32, u64) {
     match rest {
         Rest::Ready => (0, 0),

@@ -1,4 +1,5 @@
-//! What there is once in an instance: its heap, and what its functions work on. All of the crate's unsafe code.
+//! The global state of an instance: its heap, and the value that its functions share. This module contains all of the
+//! crate's unsafe code.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -6,12 +7,13 @@ use core::cell::{RefCell, UnsafeCell};
 
 use dlmalloc::Dlmalloc;
 
-// The argument for both of the `Sync` below: wasm without the threads proposal has one thread, and this crate does not
-// build with it. And the module imports nothing, so no call is ever made from within another one.
+// The argument for both implementations of `Sync` below: wasm without the threads proposal has one thread, and this
+// crate does not build with the proposal. The module imports nothing, so no exported function is ever called during a
+// call of another.
 #[cfg(target_feature = "atomics")]
 compile_error!("an instance has one thread: build it without the feature `atomics`");
 
-/// A value for one thread.
+/// A global value for a single thread.
 pub(crate) struct Sole<T>(RefCell<T>);
 
 // SAFETY: there is one thread.
@@ -22,14 +24,14 @@ impl<T> Sole<T> {
         Self(RefCell::new(value))
     }
 
-    /// Hands out the value for one call. After a trap in such a call it stays lent: the next one panics, instead of
-    /// finding what is half done.
+    /// Borrows the value for one call. After a trap in the call, the value stays borrowed, so the next call panics
+    /// instead of using an inconsistent value.
     pub(crate) fn with<R>(&self, call: impl FnOnce(&mut T) -> R) -> R {
         call(&mut self.0.borrow_mut())
     }
 }
 
-/// The heap: dlmalloc, which is what the standard library has in wasm.
+/// The heap: dlmalloc, which the standard library uses on wasm as well.
 struct Heap(UnsafeCell<Dlmalloc>);
 
 // SAFETY: there is one thread.
@@ -38,7 +40,7 @@ unsafe impl Sync for Heap {}
 #[global_allocator]
 static HEAP: Heap = Heap(UnsafeCell::new(Dlmalloc::new()));
 
-// SAFETY: all goes to dlmalloc, which nobody else has; no call of it comes back here.
+// SAFETY: all calls go to dlmalloc, which no other code uses, and which never calls this allocator.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
@@ -51,12 +53,12 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; the caller has it from `alloc`, with this layout.
+        // SAFETY: as above; the caller guarantees that `alloc` returned the pointer, for this layout.
         unsafe { (*self.0.get()).free(pointer, layout.size(), layout.align()) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above; the caller has it from `alloc`, with this layout.
+        // SAFETY: as above; the caller guarantees that `alloc` returned the pointer, for this layout.
         unsafe { (*self.0.get()).realloc(pointer, layout.size(), layout.align(), size) }
     }
 }

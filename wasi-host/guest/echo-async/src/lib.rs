@@ -1,4 +1,5 @@
-//! The echo service as an `async fn`, as a component that a host drives: all there is to write.
+//! The echo service as an `async fn`, built as a component that a host drives. This is the whole source code of such a
+//! guest.
 #![no_std]
 
 use sinbin_core::task::{Conn, Error};

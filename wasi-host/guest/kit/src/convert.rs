@@ -1,4 +1,4 @@
-//! The contract's types and the core's, one by one.
+//! Conversions between the types of the contract and those of the core.
 
 use sinbin_core::driven::{self, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest as CoreRest};
@@ -52,7 +52,7 @@ fn command(command: driven::Command) -> Option<Command> {
         driven::Command::Close(source) => Command::Close(source.0),
         driven::Command::Submit { job, len } => Command::Submit(Parcel { job: job.to_bits(), len }),
         driven::Command::Cancel(job) => Command::Cancel(job.to_bits()),
-        // What a later core may have to say, this contract has no word for.
+        // A command of a later core that this contract does not have.
         _ => return None,
     })
 }

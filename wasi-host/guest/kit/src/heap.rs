@@ -1,26 +1,27 @@
 //! The heap of an instance: free lists by size, over memory that only grows.
 //!
-//! What an instance allocates is of two kinds: tables that grow with the connections and stay, and the lists of a turn,
-//! of much the same sizes each time. For that, a list of free blocks for each power of two does what a general allocator
-//! does, in a twentieth of its code (dlmalloc is 8 KB, a third of what a whole guest may be).
-//! Nothing is split or merged, so a block is up to twice as large as what is in it, and serves its own size for ever.
+//! An instance has two kinds of allocations: tables, which grow with the number of connections and stay allocated, and
+//! the lists of a turn, which have similar sizes each time. For these, a list of free blocks for each power of two does
+//! what a general allocator does, with a twentieth of the code (dlmalloc has 8 KB, a third of the size limit of a whole
+//! guest). Blocks are never split or merged. A block is therefore up to twice as large as its content, and keeps its
+//! size forever.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::ptr;
 
-/// The smallest block: 16 bytes, so that all are aligned for whatever there is.
+/// The binary logarithm of the smallest size of a block: 16 bytes, which aligns every block for any primitive type.
 const SMALLEST: u32 = 4;
 
-/// Sizes there are: up to 2 GiB.
+/// The number of sizes: up to 2 GiB.
 const SIZES: usize = 28;
 
 /// The heap.
 struct Heap {
     /// The first free block of each size. A free block begins with the address of the next one.
     free: [Cell<*mut u8>; SIZES],
-    /// Memory that was never given out.
+    /// The bounds of the memory that was never allocated.
     fresh: Cell<usize>,
     end: Cell<usize>,
 }
@@ -35,27 +36,27 @@ static HEAP: Heap =
     Heap { free: [const { Cell::new(ptr::null_mut()) }; SIZES], fresh: Cell::new(0), end: Cell::new(0) };
 
 impl Heap {
-    /// The place in `free` of blocks for this layout.
+    /// Returns the index in `free` of the blocks for this layout.
     fn class(layout: Layout) -> usize {
         let size = layout.size().max(layout.align());
-        // 0 and 1 need no bits; a power of two is its own size.
+        // The binary logarithm, rounded up. Subtracting 1 maps a power of two to its own size.
         (usize::BITS - size.saturating_sub(1).leading_zeros()).saturating_sub(SMALLEST) as usize
     }
 
-    /// The bytes of a block.
+    /// Returns the size of a block, in bytes.
     fn size(class: usize) -> usize {
         1 << (class + SMALLEST as usize)
     }
 
-    /// A block of memory that was never used; null where there is none.
+    /// Returns a block of memory that was never used, or null if the memory can't grow.
     #[cold]
     fn fresh(&self, class: usize) -> *mut u8 {
         let size = Self::size(class);
-        // There is no more alignment than that of a small page.
+        // The maximum alignment is 4096 bytes.
         let aligned = || self.fresh.get().next_multiple_of(size.min(4096));
         if aligned().checked_add(size).is_none_or(|end| end > self.end.get()) {
             let Some((from, to)) = grow(size) else { return ptr::null_mut() };
-            // Mostly it goes on where the last piece ended; if somebody else has grown the memory, it does not.
+            // Usually the new memory follows the previous memory. If other code has grown the memory, it does not.
             if from != self.end.get() {
                 self.fresh.set(from);
             }
@@ -67,10 +68,10 @@ impl Heap {
     }
 }
 
-/// The memory grows by pages.
+/// The size of a page, by which the memory grows, in bytes.
 const PAGE: usize = 64 * 1024;
 
-/// Has at least so many bytes more memory, zeros: from where to where it goes.
+/// Grows the memory by at least `bytes` zeros. Returns the addresses of the beginning and the end of the new memory.
 #[cfg(target_arch = "wasm32")]
 fn grow(bytes: usize) -> Option<(usize, usize)> {
     let pages = bytes.div_ceil(PAGE);
@@ -78,7 +79,7 @@ fn grow(bytes: usize) -> Option<(usize, usize)> {
     (before != usize::MAX).then(|| (before * PAGE, (before + pages) * PAGE))
 }
 
-/// The same for tests, elsewhere each time.
+/// Allocates memory for tests, at a new address each time.
 #[cfg(not(target_arch = "wasm32"))]
 fn grow(bytes: usize) -> Option<(usize, usize)> {
     let size = bytes.next_multiple_of(PAGE);
@@ -88,9 +89,9 @@ fn grow(bytes: usize) -> Option<(usize, usize)> {
     (!memory.is_null()).then(|| (memory.expose_provenance(), memory.expose_provenance() + size))
 }
 
-// SAFETY: a block is in a free list or given out, and never both: `alloc` takes it out and `dealloc`, which gets it
-// back with the layout that it was given out for, puts it into the same list. Blocks do not overlap, as `fresh` gives
-// each byte once.
+// SAFETY: a block is either in a free list or allocated, and never both: `alloc` removes it from the list, and
+// `dealloc`, which gets it with the layout that it was allocated for, returns it to the same list. Blocks do not
+// overlap, since `fresh` returns each byte once.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = Self::class(layout);
@@ -108,19 +109,21 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(list) = self.free.get(Self::class(layout)) {
-            // SAFETY: it was given out, has at least 16 bytes, and nobody uses it any more.
+            // SAFETY: the caller guarantees that the block is allocated and not used any more. It has at least 16
+            // bytes.
             unsafe { block.cast::<*mut u8>().write(list.get()) };
             list.set(block);
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's: it is a size that a layout may have.
+        // SAFETY: the caller guarantees that `size` is valid for a layout with this alignment.
         let larger = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         if Self::class(larger) == Self::class(layout) {
             return block;
         }
-        // SAFETY: the caller's; the two blocks are two, and each is as large as its layout.
+        // SAFETY: the caller guarantees the requirements of `alloc` and `dealloc`. The two blocks do not overlap, and
+        // each is at least as large as its layout.
         unsafe {
             let moved = self.alloc(larger);
             if !moved.is_null() {
@@ -131,17 +134,18 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    /// Writes zeros only where there are none: a page of memory that was never written to takes no memory of the
-    /// system's, and reading it does not change that.
+    /// Writes zeros only to bytes that are not zero: a page that was never written to occupies no physical memory, and
+    /// reading it does not change that.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the requirements of `alloc`.
         let block = unsafe { self.alloc(layout) };
         if block.is_null() {
             return block;
         }
         for index in 0..layout.size() {
-            // SAFETY: it is within what was just allocated. All of a wasm memory can be read; nothing is assumed of
-            // what is found, and the compiler can't know that it was never written.
+            // SAFETY: the byte is within the block that was just allocated. All of a wasm memory can be read. The code
+            // assumes nothing about the value, and a volatile read prevents the compiler from treating the byte as
+            // uninitialized.
             unsafe {
                 let byte = block.add(index);
                 if byte.read_volatile() != 0 {
@@ -153,15 +157,15 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Where the host puts what it hands over: the component model's name of realloc.
+/// Allocates the memory for values that the host passes. This is the component model's name of realloc.
 ///
 /// # Safety
 ///
-/// As of realloc: `block` was had from here, with this size and alignment, or the size is 0.
+/// As for realloc: this function must have returned `block` for this size and alignment, or `before` must be 0.
 #[cfg(target_arch = "wasm32")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(block: *mut u8, before: usize, align: usize, size: usize) -> *mut u8 {
-    // SAFETY: the component model asks for alignments that are powers of two; the rest is the caller's.
+    // SAFETY: the component model guarantees that alignments are powers of two. The caller guarantees the rest.
     let moved = unsafe {
         match (before, size) {
             (0, 0) => return ptr::without_provenance_mut(align),
@@ -175,7 +179,7 @@ unsafe extern "C" fn cabi_realloc(block: *mut u8, before: usize, align: usize, s
     moved
 }
 
-// `memcmp`, which the compiler takes for granted, is libc's on this target.
+// The compiler requires `memcmp`, which libc provides on this target.
 #[cfg(target_os = "wasi")]
 #[link(name = "c")]
 unsafe extern "C" {}
@@ -195,19 +199,20 @@ mod tests {
         Heap { free: [const { Cell::new(ptr::null_mut()) }; SIZES], fresh: Cell::new(0), end: Cell::new(0) }
     }
 
-    /// A block, its layout, and what is written all over it.
+    /// A block, its layout, and the value of all of its bytes.
     struct Held(*mut u8, Layout, u8);
 
     impl Held {
         fn check(&self) {
             for index in 0..self.1.size() {
                 // SAFETY: the block is as large as its layout.
-                assert_eq!(unsafe { self.0.add(index).read() }, self.2, "somebody wrote into it");
+                assert_eq!(unsafe { self.0.add(index).read() }, self.2, "the block has changed");
             }
         }
     }
 
-    /// Takes, moves and gives back blocks of all sizes: none overlaps another, and each keeps what is in it.
+    /// Allocates, reallocates and frees blocks of many sizes. Checks that no block overlaps another, and that each
+    /// keeps its content.
     #[test]
     fn blocks_are_whole_and_their_own() {
         let (heap, mut held) = (heap(), Vec::<Held>::new());
@@ -215,7 +220,7 @@ mod tests {
         for turn in 0..3_000 {
             luck = luck.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let (size, mark) = (1 + (luck >> 8) as usize % 600, turn as u8);
-            // SAFETY: layouts of sizes that are not 0; each block is used within its own, and given back once.
+            // SAFETY: the sizes of the layouts are not 0. Each block is used within its layout, and freed once.
             unsafe {
                 if luck >> 30 == 0 || held.len() < 8 {
                     let layout = Layout::from_size_align(size, 1 << (luck & 3)).unwrap();

@@ -1,13 +1,13 @@
-//! Makes a component of a service: its exports are the interface `sinbin:service/guest`, and it imports nothing.
+//! Turns a service into a component that exports the interface `sinbin:service/guest` and imports no functions.
 //!
-//! A service that is a state machine takes one macro, in a crate of type `cdylib` for `wasm32-wasip2`:
+//! For a service that is a state machine, call one macro in a crate of type `cdylib` for `wasm32-wasip2`:
 //!
 //! ```ignore
 //! #![no_std]
 //! sinbin_guest::service!(sinbin_core::echo::Echo, sinbin_arguments::echo);
 //! ```
 //!
-//! One that is an `async fn` takes another:
+//! For a service that is an `async fn`, call another macro:
 //!
 //! ```ignore
 //! sinbin_guest::tasks!(echo);
@@ -22,9 +22,9 @@ mod heap;
 mod run;
 
 pub use cell::Loop;
-pub use run::{compute, machine, tasks};
+pub use run::{compute, machine, tasks, tasks_with};
 
-/// The contract, as wit-bindgen writes it in Rust.
+/// The contract: the bindings that wit-bindgen generates.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
@@ -38,12 +38,12 @@ pub mod bindings {
 #[cfg(target_arch = "wasm32")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The host reports where, by the stack.
+    // The host reports the location by the stack.
     core::arch::wasm32::unreachable()
 }
 
-/// Makes a component of a service that is a state machine: its type, and what makes it of its arguments, a function
-/// of an iterator over `&str` that returns the service, or what is wrong.
+/// Turns a service that is a state machine into a component. The arguments are the type of the service, and a function
+/// that creates the service from an iterator of `&str` arguments, or returns an error message.
 #[macro_export]
 macro_rules! service {
     ($service:ty, $start:expr) => {
@@ -58,15 +58,34 @@ macro_rules! service {
     };
 }
 
-/// Makes a component of an `async fn` that serves a connection. It takes no arguments.
+/// Turns an `async fn` that serves a connection into a component. The service takes no arguments.
+///
+/// Connections share state if the macro gets two functions: one that creates the state from the
+/// [`Handle`](sinbin_core::task::Handle) on the loop, and an `async fn` that serves a connection with a reference to the
+/// state.
+///
+/// ```ignore
+/// sinbin_guest::tasks!(Chat::new, Chat::serve);
+/// ```
 #[macro_export]
 macro_rules! tasks {
+    ($state:expr, $serve:expr) => {
+        $crate::component!(
+            |settings, max_jobs| $crate::tasks_with(
+                $state,
+                async |state, conn| $serve(state, conn).await,
+                settings,
+                max_jobs
+            ),
+            $crate::BoxedJob
+        );
+    };
     ($serve:expr) => {
         $crate::component!(|settings, max_jobs| $crate::tasks($serve, settings, max_jobs), $crate::BoxedJob);
     };
 }
 
-/// Makes a component of what starts a loop.
+/// Defines the component of a loop that `$start` creates.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! component {

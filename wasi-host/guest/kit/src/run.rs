@@ -1,6 +1,7 @@
-//! Loops behind one interface, whatever the service.
+//! A common interface of the loops of all services.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -18,7 +19,7 @@ pub trait Run {
     /// Runs a turn.
     fn turn(&mut self, now: u64, window: u32, events: Vec<Event>, input: Vec<u8>) -> Answer;
 
-    /// What was counted.
+    /// Returns the counts since the start.
     fn counts(&self) -> Tally;
 }
 
@@ -51,22 +52,63 @@ where
 ///
 /// # Errors
 ///
-/// When it is given arguments: it has none.
+/// Fails if there are arguments, since such a service takes none.
 pub fn tasks<M, F>(serve: M, settings: &Settings, max_jobs: u32) -> Result<(Box<dyn Run>, Takes), String>
 where
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
 {
+    tasks_on(|_| serve, settings, max_jobs)
+}
+
+/// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
+/// on the loop.
+///
+/// # Errors
+///
+/// Fails if the service is given arguments, because it accepts none.
+pub fn tasks_with<T, E>(
+    state: impl FnOnce(Handle<'static>) -> T,
+    serve: impl AsyncFn(&T, Conn<'static>) -> Result<(), E> + 'static,
+    settings: &Settings,
+    max_jobs: u32,
+) -> Result<(Box<dyn Run>, Takes), String>
+where
+    T: 'static,
+    E: 'static,
+{
+    let start = |handle| {
+        let service = Rc::new((state(handle), serve));
+        move |conn| {
+            let service = Rc::clone(&service);
+            async move {
+                let (state, serve) = &*service;
+                serve(state, conn).await
+            }
+        }
+    };
+    tasks_on(start, settings, max_jobs)
+}
+
+fn tasks_on<M, F>(
+    serve: impl FnOnce(Handle<'static>) -> M,
+    settings: &Settings,
+    max_jobs: u32,
+) -> Result<(Box<dyn Run>, Takes), String>
+where
+    M: Fn(Conn<'static>) -> F + 'static,
+    F: Future + 'static,
+{
     if let Some(argument) = settings.arguments.first() {
-        let mut error = String::from("this service has no arguments: ");
+        let mut error = String::from("this service takes no arguments, but got ");
         error.push_str(argument);
         return Err(error);
     }
-    // They live as long as the instance.
+    // The run context and the pool live as long as the instance, so leaking them is harmless.
     let handle = Handle::new(Box::leak(Box::new(RunContext::new(&NoWakers))));
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
-    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve);
+    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle));
     let (run, takes) = start.begin(service);
     Ok((Box::new(run), convert::takes(takes)))
 }
@@ -81,7 +123,7 @@ pub fn compute<J: WireJob>(job: &[u8], budget: u32) -> Progress {
     }
 }
 
-/// What the core makes a loop of. Its arguments the service has already.
+/// Returns the core's settings for a loop. They contain no arguments, since the service has already parsed them.
 fn start(settings: &Settings, max_jobs: u32) -> ServiceSettings {
     ServiceSettings {
         arguments: Vec::new(),

@@ -1,12 +1,14 @@
-//! An ordinary WASI command, for the tests of the host: it knows nothing of sinbin, has no end, and no use for its stdin.
+//! An ordinary WASI command, for the tests of the host. The command does not use sinbin, does not end by itself, and
+//! ignores its stdin.
 //!
-//! - `poll-loop echo ADDR` is an echo server on std's sockets and libc's `poll`, as one would write it anywhere. It takes turns
-//!   as `poll` has it: whoever is ready is served once, then it asks again.
-//! - `poll-loop spin` computes for ever, and `poll-loop hang` waits for ever, neither for its stdin.
-//! - `poll-loop talk` writes to stdout as long as somebody takes it.
-//! - `poll-loop shout TEXT` writes that to stderr for ever, a line each time.
-//! - `poll-loop gush` writes to stdout without asking whether there is room.
-//! - `poll-loop hoard` takes one resource after the other, and `poll-loop crowd` polls one of them millions of times at once.
+//! - `poll-loop echo ADDR` is an ordinary echo server on std's sockets and libc's `poll`. It serves each ready
+//!   connection once, then polls again.
+//! - `poll-loop spin` computes forever, and `poll-loop hang` sleeps forever. Both ignore the end of stdin.
+//! - `poll-loop talk` writes to stdout until that fails.
+//! - `poll-loop shout TEXT` writes the text to stderr forever, as a line each time.
+//! - `poll-loop gush` writes to stdout without checking for capacity.
+//! - `poll-loop hoard` creates resources without limit, and `poll-loop crowd` polls one resource millions of times in
+//!   one call.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -49,7 +51,7 @@ fn echo(listener: &TcpListener) -> ! {
         let mut polled: Vec<_> = streams.iter().map(|stream| readable(stream.as_raw_fd())).collect();
         polled.push(readable(listener.as_raw_fd()));
         wait(&mut polled);
-        // From the last, since one that has ended gives its place to the last.
+        // In reverse order, since `swap_remove` moves the last stream to the index of the removed one.
         for index in (0..streams.len()).rev() {
             if polled[index].revents != 0 && !serve(&mut streams[index]) {
                 streams.swap_remove(index);
@@ -70,17 +72,17 @@ fn readable(fd: i32) -> libc::pollfd {
 
 fn wait(polled: &mut [libc::pollfd]) {
     let count = polled.len().try_into().expect("a number that poll takes");
-    // SAFETY: `polled` is a valid place for `count` descriptors, as long as the call.
+    // SAFETY: `polled` is valid for `count` descriptors, and outlives the call.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), count, -1) };
     assert!(ready >= 0, "poll: {}", io::Error::last_os_error());
 }
 
-/// Sends back what is there. Returns false if there is no more.
+/// Sends back the received bytes. Returns false if the connection has ended.
 fn serve(stream: &mut TcpStream) -> bool {
     let mut input = [0; 512];
     match stream.read(&mut input) {
         Ok(0) => false,
-        // A few bytes always fit.
+        // The tests send so few bytes that they always fit into the send buffer.
         Ok(count) => stream.write_all(&input[..count]).is_ok(),
         Err(error) => error.kind() == ErrorKind::WouldBlock,
     }

@@ -1,15 +1,15 @@
-//! Addresses, as the command line writes them and as `wasi:sockets` takes them.
+//! Conversions between the addresses of `core::net` and those of `wasi:sockets`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use wasi::sockets::network::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress};
 
-/// The kind of socket that can have the address.
+/// Returns the address family of the address.
 pub(crate) fn family(address: SocketAddr) -> IpAddressFamily {
     if address.is_ipv4() { IpAddressFamily::Ipv4 } else { IpAddressFamily::Ipv6 }
 }
 
-/// The address for `wasi:sockets`.
+/// Converts an address for `wasi:sockets`.
 pub(crate) fn to_wasi(address: SocketAddr) -> IpSocketAddress {
     match address {
         SocketAddr::V4(v4) => {
@@ -28,7 +28,7 @@ pub(crate) fn to_wasi(address: SocketAddr) -> IpSocketAddress {
     }
 }
 
-/// The address that `wasi:sockets` gave.
+/// Converts an address from `wasi:sockets`.
 pub(crate) fn from_wasi(address: IpSocketAddress) -> SocketAddr {
     match address {
         IpSocketAddress::Ipv4(v4) => {

@@ -1,4 +1,4 @@
-//! A connection's two streams.
+//! A connection: a socket and its two streams.
 
 use core::net::SocketAddr;
 
@@ -10,13 +10,14 @@ use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::address::from_wasi;
 use crate::poller::yield_to_host;
 
-/// How many bytes are read first. A host makes room for as much as it is asked for, and most requests are short.
+/// The size of the first read, in bytes. A host allocates as many bytes as a read requests, and most requests are
+/// short.
 const SIP: usize = 2048;
 
-/// A connection. The order of its fields is the order that children are dropped in, before their parent: a host traps
-/// otherwise.
+/// A connection. The fields are dropped in their order, so that children are dropped before their parent: otherwise the
+/// host traps.
 pub struct Connection {
-    /// Made when they are first waited for, and kept: each costs a call.
+    /// The pollables. They are created at their first use, and kept, since creating one takes a call to the host.
     readable: Option<Pollable>,
     writable: Option<Pollable>,
     input: InputStream,
@@ -29,19 +30,19 @@ impl Connection {
         Self { readable: None, writable: None, input, output, socket }
     }
 
-    /// Returns the peer's address, if that can be told.
+    /// Returns the peer's address, or `None` if the host does not provide it.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.socket.remote_address().ok().map(from_wasi)
     }
 
-    /// Receives what is there; 0 is the end of the stream.
+    /// Receives the available bytes. Returns 0 at the end of the stream.
     pub(crate) fn recv(&self, buffer: &mut [u8]) -> Result<usize, IoError> {
         let (sip, more) = buffer.split_at_mut(buffer.len().min(SIP));
         let count = self.read(sip)?.ok_or(IoError::WouldBlock)?;
         if count < sip.len() || more.is_empty() {
             return Ok(count);
         }
-        // How this one fails, the next receive is told again.
+        // If this read fails, the next receive reports the error.
         Ok(count + self.read(more).ok().flatten().unwrap_or(0))
     }
 
@@ -57,7 +58,7 @@ impl Connection {
         }
     }
 
-    /// Sends as much as there is room for.
+    /// Sends as many bytes as possible without blocking. Returns their number.
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<usize, IoError> {
         let broken = |_| IoError::Reset;
         let room = usize::try_from(self.room().map_err(broken)?).unwrap_or(usize::MAX);
@@ -66,13 +67,13 @@ impl Connection {
         }
         let count = bytes.len().min(room);
         self.output.write(&bytes[..count]).map_err(broken)?;
-        // A host may keep back what is not flushed.
+        // A host may hold back bytes that are not flushed.
         self.output.flush().map_err(broken)?;
         Ok(count)
     }
 
-    /// How much may be sent. A host also says 0 where it has done enough for one go: were that taken for a full
-    /// connection, nobody might ever send.
+    /// Returns the number of bytes that can be sent. A host also returns 0 if its budget of operations is used up: if
+    /// that were treated as a full connection, the guest might never send anything.
     fn room(&self) -> Result<u64, StreamError> {
         match self.output.check_write()? {
             0 => {
@@ -83,17 +84,17 @@ impl Connection {
         }
     }
 
-    /// Ends the sending direction, behind what was sent.
+    /// Ends the sending direction, after the bytes sent before. Returns true if that succeeds.
     pub(crate) fn shutdown(&self) -> bool {
         self.socket.shutdown(ShutdownType::Send).is_ok()
     }
 
-    /// Returns true while the host is still sending what it took.
+    /// Returns true while the host is still sending bytes that it has accepted.
     pub(crate) fn is_sending(&self) -> bool {
         matches!(self.room(), Ok(0))
     }
 
-    /// Makes the pollables for `interest` that are not there yet.
+    /// Creates the pollables for `interest` that do not exist yet.
     pub(crate) fn watch(&mut self, interest: Interest) {
         if interest.contains(Interest::RECV) {
             self.readable.get_or_insert_with(|| self.input.subscribe());
@@ -103,12 +104,12 @@ impl Connection {
         }
     }
 
-    /// Ready when something can be received.
+    /// Returns the pollable that is ready if bytes can be received.
     pub(crate) fn readable(&self) -> Option<&Pollable> {
         self.readable.as_ref()
     }
 
-    /// Ready when something can be sent.
+    /// Returns the pollable that is ready if bytes can be sent.
     pub(crate) fn writable(&self) -> Option<&Pollable> {
         self.writable.as_ref()
     }

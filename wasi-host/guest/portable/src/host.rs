@@ -1,4 +1,4 @@
-//! The loop as its tasks see it: sockets, jobs in slices, and the service that they belong to.
+//! The host that the tasks of the loop use: sockets, jobs in slices, and the service.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ use crate::poller::Poller;
 use crate::sockets::Sockets;
 use crate::stdin::Stdin;
 
-/// Counts of a loop's life.
+/// The counts of a loop since its start.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     connections: u64,
@@ -35,7 +35,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A closed connection that has something unread, and its peer, if connections of a peer are limited.
+/// A closed connection with unread bytes, and its peer if the connections of a peer are limited.
 pub type Unread = (Connection, Option<Peer>);
 
 /// The host of a loop that runs the service `S` on WASI 0.2.
@@ -43,18 +43,18 @@ pub struct Portable<S: Service> {
     pub(crate) service: S,
     pub(crate) sockets: Sockets,
     pub(crate) slicer: Slicer<S::Job, Limits>,
-    /// How much of a job the loop computes between two turns.
+    /// The budget of the slice of a job between two turns.
     pub(crate) slice: u32,
     pub(crate) counts: Tally,
-    /// Connections there are, those that linger or leave among them.
+    /// The admission of connections. Connections that linger or leave count as well.
     pub(crate) room: Admission<Unread>,
     pub(crate) peers: Peers,
-    /// Connections that are closed, of which the host has not sent all that it took. To drop one now would block the
-    /// whole guest until the peer has read that.
+    /// The closed connections for which the host still has bytes to send. Dropping one would block the whole guest
+    /// until the peer has accepted these bytes.
     pub(crate) leaving: Vec<Connection>,
     pub(crate) poller: Poller,
     pub(crate) stdin: Option<Stdin>,
-    /// Stdin has ended, which is the request to stop.
+    /// True once stdin has ended, which is the request to stop.
     pub(crate) is_to_stop: bool,
 }
 
@@ -112,7 +112,7 @@ impl<S: Service> Host for Portable<S> {
         let Some((connection, unread)) = self.sockets.remove(source) else { return };
         let peer = self.peers.leave(source);
         let shut = connection.shutdown();
-        // A peer might lose what was sent to it last, if its socket were closed with something unread.
+        // If a socket is closed with unread bytes, it sends a reset, and the peer may lose the last bytes sent to it.
         if unread && shut {
             self.room.linger((connection, peer));
         } else {
@@ -126,7 +126,7 @@ impl<S: Service> Host for Portable<S> {
 }
 
 impl<S: Service> Portable<S> {
-    /// Drops a connection, as soon as that takes no time.
+    /// Drops a connection once dropping it does not block.
     pub(crate) fn leave(&mut self, mut connection: Connection) {
         if connection.is_sending() {
             connection.watch(Interest::SEND);
@@ -136,7 +136,7 @@ impl<S: Service> Portable<S> {
         }
     }
 
-    /// Drops connections of which the host has sent everything.
+    /// Drops the leaving connections whose bytes the host has sent.
     pub(crate) fn reap_closed(&mut self) {
         let before = self.leaving.len();
         self.leaving.retain(Connection::is_sending);

@@ -1,10 +1,10 @@
-//! Services of sinbin as ordinary WASI 0.2 commands, for hosts that know nothing of it.
+//! Services of sinbin as ordinary WASI 0.2 commands, for hosts without support for sinbin.
 //!
-//! [`Portable`] is a host of `sinbin-core` on `wasi:sockets`, `wasi:io/poll` and `wasi:clocks`; [`command`] is all
-//! that a `main` needs. Any service that asks for no more than jobs runs so.
+//! [`Portable`] is a host of `sinbin-core` on `wasi:sockets`, `wasi:io/poll` and `wasi:clocks`. [`command`] implements
+//! the whole `main` of a guest. Any service that needs no more than connections and jobs can run on this host.
 //!
-//! WASI has no way to say that both directions of a connection have ended. Nothing is ever ready for a hangup here, so a job
-//! runs to its end when its client has gone.
+//! WASI does not report that both directions of a connection have ended. This host therefore never reports a hangup,
+//! and a job runs to its end even if its client is gone.
 
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 #![forbid(unsafe_code)]
@@ -32,10 +32,12 @@ pub use host::{Portable, PortableTask};
 use crate::options::{OPTIONS, Options};
 use crate::server::{Ended, serve};
 
-/// The exit code when connections had to be cut. Hosts before WASI 0.2.12 know but 0 and 1.
+/// The exit code if the drain timeout expired and connections were closed. Hosts before WASI 0.2.12 support only 0 and
+/// 1.
 const CUT: u8 = 1;
 
-/// The whole of a guest's `main`: serves what `make` makes of the arguments that the loop itself does not take.
+/// Implements a guest's `main`: serves the service that `make` creates from the arguments that are not options of the
+/// loop.
 pub fn command<S>(make: impl FnOnce(&mut dyn Iterator<Item = &str>) -> Result<S, String>) -> ExitCode
 where
     S: Service<Conn: Task<Portable<S>>>,
@@ -51,7 +53,7 @@ where
     match serve(service, &options) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Cut(count)) => {
-            complain(&format!("the time to drain was over; connections cut: {count}"));
+            complain(&format!("the drain timeout expired; connections cut: {count}"));
             ExitCode::from(CUT)
         }
         Err(error) => failed(&error),
@@ -63,7 +65,7 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says a line on stdout, if there is room for it: a host that takes none is no reason not to serve.
+/// Prints a line to stdout if the host can accept it at once. Otherwise drops the line, and the server continues.
 fn say(line: &str) {
     let text = format!("{line}\n");
     let out = get_stdout();
@@ -72,12 +74,12 @@ fn say(line: &str) {
     }
 }
 
-/// Says a line on stderr, before the guest ends.
+/// Prints a line to stderr, before the guest ends.
 fn complain(line: &str) {
     writeln!(stderr(), "{line}").ok();
 }
 
-/// The time, as the kernel takes it.
+/// Returns the current time as an instant of the kernel.
 fn now() -> Instant {
     Instant::from_nanos(monotonic_clock::now())
 }

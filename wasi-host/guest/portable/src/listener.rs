@@ -1,4 +1,4 @@
-//! A socket that takes connections.
+//! A socket that accepts connections.
 
 use core::net::SocketAddr;
 
@@ -12,10 +12,10 @@ use wasi::sockets::tcp_create_socket::create_tcp_socket;
 use crate::address::{family, from_wasi, to_wasi};
 use crate::connection::Connection;
 
-/// Connections that the system keeps for us until they are accepted.
+/// The length of the backlog of connections that are not accepted yet.
 const BACKLOG: u64 = 1024;
 
-/// A listener. The order of its fields is the order that children are dropped in, before their parent.
+/// A listener. The fields are dropped in their order, so that children are dropped before their parent.
 pub(crate) struct Listener {
     pub(crate) incoming: Pollable,
     socket: TcpSocket,
@@ -28,19 +28,19 @@ impl Listener {
         let progress = socket.subscribe();
         socket.start_bind(&instance_network(), to_wasi(address))?;
         finish(&progress, || socket.finish_bind())?;
-        // A host may have a backlog of its own; that is no reason not to listen.
+        // An error is ignored: the host may have a fixed backlog.
         socket.set_listen_backlog_size(BACKLOG).ok();
         socket.start_listen()?;
         finish(&progress, || socket.finish_listen())?;
         Ok(Self { incoming: progress, socket })
     }
 
-    /// The address it got: with port 0, the system chose one.
+    /// Returns the bound address. If port 0 was requested, it contains the port that the system chose.
     pub(crate) fn address(&self) -> Result<SocketAddr, ErrorCode> {
         self.socket.local_address().map(from_wasi)
     }
 
-    /// Takes a connection.
+    /// Accepts a connection.
     pub(crate) fn accept(&self) -> Result<Connection, IoError> {
         match self.socket.accept() {
             Ok((socket, input, output)) => Ok(Connection::new(socket, input, output)),
@@ -52,7 +52,7 @@ impl Listener {
     }
 }
 
-/// Waits for the end of what was started.
+/// Blocks until the started operation has ended.
 fn finish(progress: &Pollable, end: impl Fn() -> Result<(), ErrorCode>) -> Result<(), ErrorCode> {
     loop {
         match end() {

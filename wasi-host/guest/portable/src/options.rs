@@ -1,4 +1,4 @@
-//! The options of the loop on the command line. All other arguments are the service's.
+//! The options of the loop on the command line. All other arguments belong to the service.
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
@@ -7,32 +7,32 @@ use core::time::Duration;
 use sinbin_arguments::{number, span, split};
 use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
-/// The options of the loop, in words.
-pub(crate) const OPTIONS: &str = "--listen ADDR:PORT (more than once; 127.0.0.1:25000), --max-connections N (10000), \
+/// The options of the loop and their defaults, for error messages.
+pub(crate) const OPTIONS: &str = "--listen ADDR:PORT (repeatable; 127.0.0.1:25000), --max-connections N (10000), \
 --max-per-peer N (no limit), --max-buffered MIB (16), --max-jobs N (1000), --slice CALLS (50000), --drain-timeout SPAN (30s), --until-stdin-ends";
 
-/// Limits and habits of the loop.
+/// The options of the loop.
 pub(crate) struct Options {
-    /// Where it listens.
+    /// The addresses to listen on.
     pub(crate) listen: Vec<SocketAddr>,
-    /// Connections at a time; more wait in the backlog.
+    /// The maximum number of simultaneous connections; further clients wait in the backlog.
     pub(crate) max_connections: usize,
-    /// Connections of one peer at a time, if that is limited; what comes above is closed at once.
+    /// The maximum number of simultaneous connections of one peer, if limited; further connections are closed at once.
     pub(crate) max_per_peer: Option<NonZeroU32>,
-    /// Bytes that wait in the guest for slow clients and for jobs.
+    /// The maximum number of bytes that the guest buffers for slow clients and for jobs.
     pub(crate) max_buffered: usize,
-    /// Jobs at a time; another one is refused.
+    /// The maximum number of simultaneous jobs; further jobs are refused.
     pub(crate) max_jobs: usize,
-    /// How much of a job is computed between two turns.
+    /// The budget of the slice of a job between two turns.
     pub(crate) slice: u32,
-    /// How long requests under way have when the loop is to stop; for ever if there is none.
+    /// The time that outstanding requests may take after the request to stop, or `None` for no limit.
     pub(crate) drain_timeout: Option<Duration>,
-    /// The end of stdin is the request to stop.
+    /// True if the end of stdin is the request to stop.
     pub(crate) until_stdin_ends: bool,
 }
 
 impl Options {
-    /// Takes its own out of the arguments. What is left is returned as it is.
+    /// Parses the options of the loop. Returns them, and the remaining arguments unchanged.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
         let mut options = Self::default();
         let (mut rest, mut arguments) = (Vec::new(), arguments);
@@ -44,7 +44,7 @@ impl Options {
                 rest.push(argument);
             } else {
                 let value = value.map(str::to_owned).or_else(|| arguments.next());
-                options.set(option, &value.ok_or_else(|| format!("{option}: its value is missing"))?)?;
+                options.set(option, &value.ok_or_else(|| format!("{option}: missing value"))?)?;
             }
         }
         if options.listen.is_empty() {
@@ -75,7 +75,7 @@ impl Options {
     }
 }
 
-/// Mebibytes that 32 bits can count. More do not fit the memory of a guest.
+/// The maximum number of mebibytes that 32 bits can count. A guest's memory is not larger.
 const COUNTED: u32 = 4095;
 
 /// The options that take a value.
@@ -106,7 +106,7 @@ impl Default for Options {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     let error =
-        |_| format!("--listen {text}: it takes an IP address and a port, such as 127.0.0.1:0 or [::1]:0");
+        |_| format!("--listen {text}: expected an IP address and a port, such as 127.0.0.1:0 or [::1]:0");
     text.parse().map_err(error)
 }
 
@@ -147,9 +147,9 @@ mod tests {
     #[test]
     fn errors_say_what_is_allowed() {
         let refused = |arguments: &[&str]| read(arguments).err().unwrap();
-        assert!(refused(&["--listen", "localhost:1"]).starts_with("--listen localhost:1: it takes"));
-        assert_eq!(refused(&["--max-connections=0"]), "--max-connections 0: it takes 1 to 1000000");
-        assert_eq!(refused(&["--max-buffered=65536"]), "--max-buffered 65536: it takes 0 to 65535");
-        assert_eq!(refused(&["--slice"]), "--slice: its value is missing");
+        assert!(refused(&["--listen", "localhost:1"]).starts_with("--listen localhost:1: expected"));
+        assert_eq!(refused(&["--max-connections=0"]), "--max-connections 0: expected 1 to 1000000");
+        assert_eq!(refused(&["--max-buffered=65536"]), "--max-buffered 65536: expected 0 to 65535");
+        assert_eq!(refused(&["--slice"]), "--slice: missing value");
     }
 }

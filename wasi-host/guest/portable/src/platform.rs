@@ -1,4 +1,4 @@
-//! WASI 0.2 as the loop's system: `poll`, stdin that ends, and jobs in slices.
+//! The implementation of [`Platform`] on WASI 0.2: `poll`, the end of stdin, and jobs in slices.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -18,8 +18,8 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     type Closed = Unread;
     type Error = Infallible;
 
-    /// How long a host may take to notice what has come in. Requests that were sent before the request to stop are answered, so
-    /// no connection is told before then that nothing is there.
+    /// The time that a host may need to notice received bytes. Requests that were sent before the request to stop must
+    /// be answered, so no connection counts as idle before this time.
     const SETTLE: Duration = Duration::from_millis(20);
 
     fn room(&mut self) -> &mut Admission<Unread> {
@@ -93,7 +93,7 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     }
 }
 
-/// The sources and stdin, as the loop waits for them.
+/// The sources that the loop waits for, and stdin.
 struct InUse<'s> {
     sockets: &'s Sockets,
     leaving: &'s [Connection],

@@ -1,36 +1,37 @@
-//! Waiting for readiness: `wasi:io/poll`, which takes the whole list each time.
+//! Waiting for readiness with `wasi:io/poll`, which takes the whole list of pollables each time.
 //!
-//! A host may report only so many at once, and the same ones first each time (wasmtime-wasi: 128, the oldest). Were
-//! the list always given to it in one piece, the others would never have a turn. So, once many are ready, it is given
-//! in portions that it can report in full, one to a turn: between two of them the listeners have theirs.
+//! A host may report only a limited number of ready pollables at once, and may always prefer the same ones
+//! (wasmtime-wasi: 128, the oldest first). If every poll used the whole list, the other sources could starve.
+//! Therefore, once many sources are ready, the list is polled in portions that the host can report completely, one
+//! portion per turn. The listeners are polled with each portion.
 
 use sinbin_core::serve::Until;
 use sinbin_core::{Instant, Interest, SourceId};
 use wasi::clocks::monotonic_clock::{subscribe_duration, subscribe_instant};
 use wasi::io::poll::{Pollable, poll};
 
-/// How many are asked for at once where many are ready.
+/// The number of connections in a portion.
 const PORTION: usize = 100;
 
-/// How many ready ones are many.
+/// The number of ready pollables from which on portions are polled.
 const MANY: usize = 64;
 
-/// Nanoseconds that a host is given to notice what has come in before a deadline. One that keeps readiness by itself
-/// (tokio) asks the system only while it waits.
+/// The time that a host gets to notice what arrived before a deadline, in nanoseconds. A host that caches readiness
+/// (tokio) polls the system only while it waits.
 const NOTICE: u64 = 1_000_000;
 
-/// The thing that a pollable stands for.
+/// The meaning of a ready pollable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// A source is ready for this.
+    /// The source has this readiness.
     Source(SourceId, Interest),
-    /// Stdin has something to read, or its end.
+    /// Stdin has bytes to read, or has ended.
     Stdin,
-    /// The host has sent what it took for one of the connections that leave.
+    /// A leaving connection can send again, so the host may have sent all of its bytes.
     Left,
 }
 
-/// The pollables to wait for, and what each stands for.
+/// The pollables to wait for, and the meaning of each.
 #[derive(Default)]
 pub(crate) struct List<'a> {
     pollables: Vec<&'a Pollable>,
@@ -38,7 +39,7 @@ pub(crate) struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// Adds a pollable, if there is one.
+    /// Adds a pollable, unless it is `None`.
     pub(crate) fn push_some(&mut self, pollable: Option<&'a Pollable>, key: Key) {
         if let Some(pollable) = pollable {
             self.push(pollable, key);
@@ -51,38 +52,40 @@ impl<'a> List<'a> {
     }
 }
 
-/// The things to wait for, as pollables.
+/// A set of pollables to wait for.
 pub(crate) trait Watched {
-    /// Adds the pollables that are looked at each time.
+    /// Adds the pollables that belong to every portion.
     fn gather_always<'a>(&'a self, list: &mut List<'a>);
 
-    /// Adds up to `count` of the others, from the place `from` on. Returns the place behind them, if there is more.
+    /// Adds the pollables of up to `count` connections, starting at the slot `from`. Returns the slot of the next
+    /// connection, or `None` if there are no more.
     fn gather<'a>(&'a self, list: &mut List<'a>, from: usize, count: usize) -> Option<usize>;
 }
 
-/// Waits.
+/// A poller, which decides whether to poll the whole list or portions of it.
 #[derive(Default)]
 pub(crate) struct Poller {
-    /// Many were ready the last time: it looks at portions.
+    /// True if many pollables were ready the last time, so portions are polled.
     crowded: bool,
-    /// The last wait has looked at the last of the sources.
+    /// True if the last wait completed a poll of all sources.
     has_looked: bool,
-    /// Where the next portion begins.
+    /// The slot at which the next portion begins.
     next: usize,
-    /// What was ready since the first portion.
+    /// The number of ready pollables since the first portion.
     in_round: usize,
-    /// The last timer: deadlines mostly move, and this one does as long as it is not later.
+    /// The last timer. Deadlines change often, and a timer is reused as long as it is not later than the deadline.
     timer: Option<(Instant, Pollable)>,
+    /// The ready pollables of the last wait.
     found: Vec<Key>,
 }
 
 impl Poller {
-    /// Waits for something that is `watched`, and returns what is ready. [`has_looked`](Self::has_looked) says whether
-    /// that is all.
+    /// Waits for the `watched` pollables, and returns the ready ones. [`has_looked`](Self::has_looked) returns whether
+    /// all sources are polled.
     pub(crate) fn wait(&mut self, watched: &impl Watched, now: Instant, until: Until) -> &[Key] {
         self.found.clear();
         self.has_looked = false;
-        // A round that is under way has begun with this wait.
+        // Only the first portion of a round waits, so that the wait comes before the whole round.
         if until == Until::Due && self.next == 0 {
             subscribe_duration(NOTICE).block();
         }
@@ -92,20 +95,20 @@ impl Poller {
         if self.found.is_empty() {
             self.ask_all(watched, now, until);
             self.crowded = self.found.len() >= MANY;
-            // A host may have left out some of many.
+            // If many are ready, the host may have omitted some.
             self.has_looked = !self.crowded;
             self.next = 0;
         }
         &self.found
     }
 
-    /// Returns true if the last wait has looked at the last of the sources, each of which was looked at since the time
-    /// before that this was so.
+    /// Returns true if the last wait completed a poll of all sources: each source was polled since the previous time
+    /// that this was true.
     pub(crate) fn has_looked(&self) -> bool {
         self.has_looked
     }
 
-    /// Looks at one portion after the other, until something is ready or all were looked at.
+    /// Polls one portion after the other, until a pollable is ready or all portions are polled.
     fn look_around(&mut self, watched: &impl Watched) {
         while self.found.is_empty() && !self.has_looked {
             yield_to_host();
@@ -137,7 +140,7 @@ impl Poller {
         }
     }
 
-    /// Has a timer that is up at `deadline` at the latest.
+    /// Sets a timer that expires at `deadline` or earlier.
     fn set_timer(&mut self, now: Instant, deadline: Instant) {
         if deadline == Instant::NEVER {
             self.timer = None;
@@ -148,7 +151,7 @@ impl Poller {
 }
 
 impl List<'_> {
-    /// Looks what is ready, without waiting: with a moment in the list that has come already.
+    /// Polls without waiting, by adding a timer that has already expired.
     fn look(self, found: &mut Vec<Key>) {
         let past = subscribe_duration(0);
         let mut list = List { pollables: self.pollables, keys: self.keys };
@@ -156,9 +159,9 @@ impl List<'_> {
         list.ask(found);
     }
 
-    /// Asks the host. A pollable that has no key is a timer.
+    /// Polls, and waits until a pollable is ready. A pollable without a key is a timer.
     fn ask(&self, found: &mut Vec<Key>) {
-        // To ask for nothing at all is an error.
+        // Polling an empty list is an error.
         if !self.pollables.is_empty() {
             let ready = poll(&self.pollables);
             found.extend(ready.into_iter().filter_map(|index| self.keys.get(index as usize)));
@@ -166,8 +169,8 @@ impl List<'_> {
     }
 }
 
-/// Lets the host go on with its own work. One that lets only so many operations through for each go (tokio: 128, and a
-/// `poll` may take all of them) begins to count anew.
+/// Yields to the host. A host that limits the number of operations between two yields (tokio: 128, which a single
+/// `poll` may use up) resets its budget.
 pub(crate) fn yield_to_host() {
     subscribe_duration(0).block();
 }

@@ -1,4 +1,4 @@
-//! A server, made as the options say, on the loop that all hosts share.
+//! The server: the loop that all hosts share, configured by the options.
 
 use core::mem;
 use core::net::SocketAddr;
@@ -17,15 +17,15 @@ use crate::say;
 use crate::sockets::Sockets;
 use crate::stdin::Stdin;
 
-/// How a server ended.
+/// The way in which a server ended.
 pub(crate) enum Ended {
-    /// Everything that was received is answered.
+    /// All received requests were answered.
     Well,
-    /// This many connections did not end in time.
+    /// The number of connections that did not end within the drain timeout.
     Cut(usize),
 }
 
-/// Serves until stdin ends, if that is the request to stop, or no listener and no connection is left.
+/// Serves until no listener and no connection is left. With `--until-stdin-ends`, the end of stdin requests a stop.
 pub(crate) fn serve<S>(service: S, options: &Options) -> Result<Ended, String>
 where
     S: Service<Conn: Task<Portable<S>>>,
@@ -38,7 +38,8 @@ where
     if ended.is_ok() {
         say(&engine.platform.counts.to_string());
     }
-    // Connections that are left are stuck, and to drop them would block. The host ends them with the guest.
+    // The remaining connections still have bytes to send, so dropping them would block. The host closes them with the
+    // guest.
     mem::forget(engine);
     match ended {
         Ok(0) => Ok(Ended::Well),
@@ -77,7 +78,7 @@ where
     let listener = Listener::bind(address).map_err(|error| error.name().to_owned())?;
     let bound = listener.address().map_err(|error| error.name().to_owned())?;
     let kept = engine.accept_from(|platform, source| platform.sockets.insert_listener(source, listener));
-    kept.map_err(|_| "there is no room for a listener")?;
+    kept.map_err(|_| "there are too many listeners")?;
     say(&format!("listening on {bound}"));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The sockets of the loop, each under the id that the kernel gave its source.
+//! The table of the loop's sockets, indexed by the ids of their sources in the kernel.
 
 use sinbin_core::{IdMap, Interest, IoError, SourceId};
 
@@ -8,7 +8,7 @@ use crate::poller::{Key, List};
 
 /// A socket that can be watched.
 enum Socket {
-    /// Takes connections.
+    /// A socket that accepts connections.
     Listener(Listener),
     /// A connection.
     Connection(Connection),
@@ -18,9 +18,9 @@ enum Socket {
 struct Entry {
     socket: Socket,
     watched: Interest,
-    /// The peer has sent its last byte, or the connection is broken: nothing more will come in.
+    /// True if the peer has ended its sending direction or the connection has failed: no more bytes will arrive.
     ended: bool,
-    /// Its answers are sent; what still comes in is thrown away.
+    /// True if the connection is closed and only waits for the peer. Received bytes are discarded.
     lingering: bool,
 }
 
@@ -28,19 +28,19 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Sockets {
     entries: IdMap<SourceId, Entry>,
-    /// Behind these places there are no listeners.
+    /// The number of slots, from the first on, that contain all listeners.
     listener_places: usize,
     draining: bool,
 }
 
 impl Sockets {
-    /// Keeps a listener under `id`.
+    /// Stores a listener under `id`.
     pub(crate) fn insert_listener(&mut self, id: SourceId, listener: Listener) {
         self.listener_places = self.listener_places.max(id.index() + 1);
         self.put(id, Socket::Listener(listener), false);
     }
 
-    /// Keeps a connection under `id`.
+    /// Stores a connection under `id`.
     pub(crate) fn insert(&mut self, id: SourceId, connection: Connection, lingering: bool) {
         self.put(id, Socket::Connection(connection), lingering);
     }
@@ -49,7 +49,7 @@ impl Sockets {
         self.entries.insert(id, Entry { socket, watched: Interest::NONE, ended: false, lingering });
     }
 
-    /// Takes a socket out. A connection is returned, and whether anything may still come in by it.
+    /// Removes a socket. Returns a connection, and true if more bytes may arrive on it.
     pub(crate) fn remove(&mut self, id: SourceId) -> Option<(Connection, bool)> {
         let entry = self.entries.remove(id)?;
         match entry.socket {
@@ -67,7 +67,7 @@ impl Sockets {
         }
     }
 
-    /// Adds the listeners that are watched to `list`.
+    /// Adds the watched listeners to `list`.
     pub(crate) fn gather_listeners<'a>(&'a self, list: &mut List<'a>) {
         for (id, entry) in self.entries.range(0..self.listener_places) {
             if let Socket::Listener(listener) = &entry.socket
@@ -78,8 +78,8 @@ impl Sockets {
         }
     }
 
-    /// Adds up to `count` of the connections that are watched, from the place `from` on. Returns the place behind them,
-    /// if there are more.
+    /// Adds up to `count` of the watched connections, starting at the slot `from`. Returns the slot of the next one, or
+    /// `None` if there are no more.
     pub(crate) fn gather<'a>(&'a self, list: &mut List<'a>, from: usize, count: usize) -> Option<usize> {
         let mut left = count;
         for (id, entry) in self.entries.range(from..usize::MAX) {
@@ -133,13 +133,13 @@ impl Sockets {
         sent
     }
 
-    /// Returns the connections that are served.
+    /// Returns the connections that are being served.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
         let is_served = |entry: &Entry| matches!(entry.socket, Socket::Connection(_)) && !entry.lingering;
         self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)
     }
 
-    /// Tells each connection that has nothing to read, from here on, that the host stops.
+    /// Makes `recv` return [`IoError::Stopping`] from now on if a connection has nothing to read.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
     }

@@ -4,7 +4,7 @@ use wasi::cli::stdin::get_stdin;
 use wasi::io::poll::Pollable;
 use wasi::io::streams::InputStream;
 
-/// Stdin, of which nothing but its end is of interest. The order of its fields is the order that they are dropped in.
+/// Stdin, of which only the end matters. The fields are dropped in their order, so that the child is dropped first.
 pub(crate) struct Stdin {
     pub(crate) readable: Pollable,
     input: InputStream,
@@ -16,7 +16,7 @@ impl Stdin {
         Self { readable: input.subscribe(), input }
     }
 
-    /// Reads it away. Whether it has ended.
+    /// Reads and discards bytes. Returns true if stdin has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.input.read(4096).is_err()
     }

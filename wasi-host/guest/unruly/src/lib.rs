@@ -1,5 +1,5 @@
-//! An echo service that misbehaves when a client tells it to, for tests of the host: a turn whose input has one of the
-//! words below goes wrong in that way.
+//! An echo service that misbehaves on request, for tests of the host. If the input of a turn contains one of the words
+//! below, the turn fails in the corresponding way.
 #![no_std]
 
 extern crate alloc;
@@ -20,13 +20,13 @@ use sinbin_guest::{Loop, machine};
 
 static LOOP: Loop = Loop::new();
 
-/// Whether something was handed back that was used.
+/// True once received bytes were returned with `unread` many times.
 static HOARDED: Flag = Flag(Cell::new(false));
 
-/// Whether each turn is to be followed by another at once, and says something that means nothing.
+/// True if each turn returns `ready`, and thousands of invalid commands.
 static NAGS: Flag = Flag(Cell::new(false));
 
-/// How many jobs of ours there were: each has a name of its own.
+/// The number of jobs that this guest has submitted, for unique handles.
 static JOBS: Count = Count(Cell::new(0));
 
 struct Count(Cell<u64>);
@@ -135,10 +135,10 @@ impl Guest for Unruly {
     }
 }
 
-/// A piece of a connection that there never was.
+/// A piece of a connection that never existed.
 const NOTHING: Piece = Piece { source: 3 << 32 | 1_000_000, len: 0 };
 
-/// More commands than anybody needs: such as mean nothing, in lists of two lengths, and such as do.
+/// Returns more commands than the host allows or than are useful: invalid ones of several numbers, or valid ones.
 fn greed(says: impl Fn(&str) -> bool, events: &[Event]) -> Vec<Command> {
     if says("deluge") {
         return vec![Command::Close(NOTHING.source); 3_000_000];
@@ -157,7 +157,7 @@ fn greed(says: impl Fn(&str) -> bool, events: &[Event]) -> Vec<Command> {
     received.map_or_else(Vec::new, |source| vec![watch(source); 1_000_000])
 }
 
-/// Hands back what was received, again and again.
+/// Returns commands that take back the same received bytes many times.
 fn unread(events: &[Event]) -> Vec<Command> {
     let received = events.iter().find_map(|event| match event {
         Event::Received(piece) => Some(*piece),
@@ -166,7 +166,7 @@ fn unread(events: &[Event]) -> Vec<Command> {
     received.into_iter().flat_map(|piece| vec![Command::Unread(piece); 1000]).collect()
 }
 
-/// The events, and others that name what is not there.
+/// Returns the events, followed by events with handles that name nothing.
 fn with_ghosts(events: &[Event]) -> Vec<Event> {
     let mut events = events.to_vec();
     let nothing = 77 << 32 | 5;
@@ -180,7 +180,7 @@ fn with_ghosts(events: &[Event]) -> Vec<Event> {
     events
 }
 
-/// Commands that mean nothing.
+/// Returns invalid commands.
 fn strange() -> Vec<Command> {
     let nobody = 3 << 32 | 1_000_000;
     let everything = Interest::RECV | Interest::SEND | Interest::HANGUP;
@@ -201,7 +201,7 @@ fn strange() -> Vec<Command> {
     ]
 }
 
-/// Never comes back.
+/// Computes forever.
 fn spin() -> ! {
     let mut count = 0_u32;
     loop {
@@ -209,7 +209,7 @@ fn spin() -> ! {
     }
 }
 
-/// Takes all memory there is.
+/// Allocates memory without limit.
 fn grow() -> ! {
     let mut all = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! The `sinbin` command: serve the shipped services, run again what was recorded of them, and measure any server that
-//! speaks their protocol.
+//! The `sinbin` command, which serves the shipped services, replays recordings of them, and measures any server with
+//! the same protocol.
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 

@@ -1,4 +1,4 @@
-//! `sinbin perf`: the talk's two clients, and the two together.
+//! `sinbin perf`: the talk's two clients, alone and together.
 
 mod advice;
 mod client;
@@ -23,7 +23,7 @@ pub(crate) fn run(command: &Perf) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// Tells how a measurement went; what went wrong makes it a failure.
+/// Prints the summary of a measurement. Fails if the measurement had a problem or measured nothing.
 fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
     if stats.count() > 0 {
         output::line_or_end(stats.summary(seconds));
@@ -34,7 +34,7 @@ fn finish(stats: &Stats, seconds: f64) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// Returns what to say of a measurement that has measured nothing, unless a signal has ended it.
+/// Returns an error message if the measurement has no results, unless a signal ended it.
 fn nothing(stats: &Stats, seconds: f64) -> Option<String> {
     (stats.count() == 0 && !interrupted())
         .then(|| format!("no request was answered in {seconds:.1} s; measure for longer (--seconds)"))

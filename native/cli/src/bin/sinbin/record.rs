@@ -1,4 +1,4 @@
-//! `sinbin serve --record`: a service as the driver's guest, which is told what can be told again.
+//! `sinbin serve --record`: a service that the driver runs as a guest, so that its input can be recorded.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -12,10 +12,10 @@ use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
 use crate::cli::{ServeArgs, WrittenAs, refuse};
 use crate::serve::CUT;
 
-/// What a driven loop can count of bytes that wait, in MiB.
+/// The maximum of `--max-buffered` that a driven loop can count with 32 bits, in MiB.
 const MAX_BUFFERED: u16 = 4095;
 
-/// Serves what `make` makes of `arguments`, and records it under this name.
+/// Serves the service that `make` creates from `arguments`, and records it under `name`.
 pub(crate) fn run<S>(
     name: &str,
     arguments: Vec<String>,
@@ -27,13 +27,13 @@ where
 {
     check(args);
     let args = &args.serving;
-    let Some(path) = &args.record else { return Err("no file to record in".into()) };
+    let Some(path) = &args.record else { return Err("--record has no file".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = GuestServer::new(InProcess::new(make), &args.guest_settings(arguments))?;
-    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
+    // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
     let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
-    // A server that can't listen leaves no file.
+    // The recording is created after listening, so that a server that can't listen leaves no file.
     outlive_full_files()?;
     server
         .record(path, name, args.record_limit())
@@ -46,14 +46,15 @@ where
     Ok(if summary.served.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })
 }
 
-/// Refuses what can't be recorded.
+/// Ends the process if the arguments can't be combined with `--record`.
 fn check(args: &ServeArgs) {
     if matches!(args.written_as, WrittenAs::AsyncFn) {
         refuse(
-            "--record takes a service that is written as a state machine; leave out --written-as, and SINBIN_WRITTEN_AS",
+            "--record requires a service that is written as a state machine; remove --written-as, or unset \
+             SINBIN_WRITTEN_AS",
         );
     }
     if args.serving.max_buffered > MAX_BUFFERED {
-        refuse(&format!("--record takes a --max-buffered of {MAX_BUFFERED} at the most"));
+        refuse(&format!("--record requires a --max-buffered of at most {MAX_BUFFERED}"));
     }
 }

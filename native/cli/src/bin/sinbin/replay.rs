@@ -15,7 +15,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
         "echo" => play(playback, &InProcess::new(services::echo), args),
         "upper" => play(playback, &InProcess::new(services::upper), args),
         other => Err(format!(
-            "{} was recorded of {other:?}, which is none of fib, echo and upper: run `sinbin-wasi replay {} GUEST.wasm`",
+            "cannot replay {}: it is a recording of {other:?}, and not of fib, echo or upper; \
+             run `sinbin-wasi replay {} GUEST.wasm`",
             args.file.display(),
             args.file.display()
         )

@@ -14,7 +14,7 @@ use sinbin_cli::output;
 use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::signals::{keep_signals, stop_on_signal};
 
-/// The exit code when connections had to be cut.
+/// The exit code if the drain timeout expired and connections were closed.
 pub(crate) const CUT: u8 = 3;
 
 pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
@@ -77,7 +77,7 @@ fn settings(args: &ServingArgs) -> Settings {
 fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, Box<dyn Error>> {
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = Server::new(service, &settings(args))?;
-    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
+    // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
     for address in &args.listen {
         output::listening(*address, server.listen(*address)?)?;
@@ -91,7 +91,7 @@ fn serve_async(
 ) -> Result<ExitCode, Box<dyn Error>> {
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let settings = settings(args);
-    // Signals come first: a supervisor that has connected takes the server to be up, and may stop it at once.
+    // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     keep_signals()?;
     let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
     for address in &args.listen {
@@ -106,7 +106,7 @@ fn serve_async(
     Ok(end(&summary))
 }
 
-/// Says where a server listens that signals can stop; one that can't begin is stopped.
+/// Sets the signal handlers, and prints the addresses of a server. Stops the server if either fails.
 fn begin(
     stopper: Stopper,
     addresses: impl Iterator<Item = (SocketAddr, SocketAddr)>,

@@ -1,5 +1,5 @@
-//! The shipped services and their arguments, as the guests of the same names have them: what was recorded here runs there,
-//! and the other way round.
+//! The shipped services and their arguments. The guests of the same names have the same arguments, so that a recording
+//! of either can be replayed with the other.
 
 use clap::{Parser, ValueEnum};
 use sinbin::echo::{Echo, Upper};
@@ -9,7 +9,7 @@ use sinbin_cli::span::{Span, span};
 
 use crate::cli::{FramingArg, LifeArgs, RulesArgs, ServeArgs};
 
-/// The arguments of `fib`, alone.
+/// The arguments of the service `fib`, without those of the loop.
 #[derive(Parser)]
 #[command(no_binary_name = true, args_override_self = true, disable_help_flag = true)]
 struct FibLine {
@@ -17,12 +17,12 @@ struct FibLine {
     rules: RulesArgs,
     #[command(flatten)]
     life: LifeArgs,
-    /// That of the loop's options which is the service's too.
+    /// An option of the loop that the service uses as well.
     #[arg(long, default_value = "1m", value_parser = span)]
     reply_timeout: Span,
 }
 
-/// The arguments of the others.
+/// The arguments of the services `echo` and `upper`, without those of the loop.
 #[derive(Parser)]
 #[command(no_binary_name = true, args_override_self = true, disable_help_flag = true)]
 struct Line {
@@ -37,17 +37,17 @@ fn parse<L: Parser>(arguments: &[String]) -> Result<L, String> {
     L::try_parse_from(arguments).map_err(|error| first(error.to_string()))
 }
 
-/// The Fibonacci service of these arguments.
+/// Creates the Fibonacci service from these arguments.
 pub(crate) fn fib(arguments: &[String]) -> Result<Fib, String> {
     parse(arguments).map(|FibLine { rules, life, reply_timeout }| fib_of(&rules, &life, reply_timeout))
 }
 
-/// The echo service of these arguments.
+/// Creates the echo service from these arguments.
 pub(crate) fn echo(arguments: &[String]) -> Result<Echo, String> {
     parse(arguments).map(|Line { life, reply_timeout }| echo_of(&life, reply_timeout))
 }
 
-/// The upper-case service of these arguments.
+/// Creates the upper-case service from these arguments.
 pub(crate) fn upper(arguments: &[String]) -> Result<Upper, String> {
     parse(arguments).map(|Line { life, reply_timeout }| upper_of(&life, reply_timeout))
 }
@@ -79,7 +79,7 @@ pub(crate) fn fib_of(rules: &RulesArgs, life: &LifeArgs, reply_timeout: Span) ->
     }
 }
 
-/// The arguments that make the Fibonacci service what it is.
+/// Returns the arguments of the Fibonacci service.
 pub(crate) fn fib_arguments(rules: &RulesArgs, args: &ServeArgs) -> Vec<String> {
     let framing = rules.framing.to_possible_value().map(|value| value.get_name().to_owned());
     let mut all = vec![
@@ -94,7 +94,7 @@ pub(crate) fn fib_arguments(rules: &RulesArgs, args: &ServeArgs) -> Vec<String> 
     all
 }
 
-/// Returns the arguments of the services without rules of their own.
+/// Returns the arguments of the services `echo` and `upper`.
 pub(crate) fn arguments(args: &ServeArgs) -> Vec<String> {
     vec![
         format!("--idle-timeout={}", args.life.idle_timeout),

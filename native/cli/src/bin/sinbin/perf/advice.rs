@@ -1,4 +1,4 @@
-//! Advice for errors of the system's.
+//! Advice for errors of the system.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -6,26 +6,26 @@ use std::io::{self, ErrorKind};
 #[cfg(unix)]
 use rustix::io::Errno;
 
-/// Returns advice for the user, if there is any for this error.
+/// Returns the advice for this error, if any.
 pub(crate) fn on(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::ConnectionRefused => "is `sinbin serve fib` running there?",
         ErrorKind::TimedOut => {
-            "nothing came back: is there a firewall, or a server that takes no connections?"
+            "no answer arrived: is there a firewall, or a server that does not accept connections?"
         }
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
-            "no network of this machine leads there: is the address right?"
+            "this machine has no route to the server: is the address right?"
         }
         ErrorKind::AddrNotAvailable => {
-            "no port is left here, or the address is none to connect to: take fewer --connections, or wait a minute for the \
-             ports of old ones"
+            "no local port is free, or the address is not one to connect to: use fewer --connections, or wait a minute \
+             until the ports of closed connections are free"
         }
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            "somebody listens there and broke the connection off: is it a server of this kind, and has it room?"
+            "the server aborted the connection: is it a fib server, and is it below its limit of connections?"
         }
-        ErrorKind::PermissionDenied => "the system does not allow it: is there a firewall?",
+        ErrorKind::PermissionDenied => "the system forbids it: is there a firewall?",
         _ if is_exhaustion(error) => {
-            "this process or the system is at a limit: take fewer --connections, or raise `ulimit -n`"
+            "this process or the system has reached a limit: use fewer --connections, or raise `ulimit -n`"
         }
         _ => return None,
     })
@@ -40,7 +40,7 @@ fn is_exhaustion(error: &io::Error) -> bool {
     error.kind() == ErrorKind::OutOfMemory
 }
 
-/// Returns the error, with advice if it comes from the system.
+/// Returns the error message, with advice if the system caused the error.
 pub(crate) fn with(error: &sinbin::Error) -> String {
     let cause = error.source().and_then(|source| source.downcast_ref());
     let advice = cause.and_then(on).map(|advice| format!("; {advice}")).unwrap_or_default();
@@ -66,7 +66,7 @@ mod tests {
         all.push(on(&io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())));
         assert!(all.iter().all(Option::is_some), "{all:?}");
         let hints = all.iter().flatten().filter(|advice| advice.contains("running there?")).count();
-        assert_eq!(hints, 1, "only one of them says that nobody is there");
+        assert_eq!(hints, 1, "only one of them suggests that no server runs there");
         all.dedup();
         assert_eq!(all.len(), kinds.len() + usize::from(cfg!(unix)));
         assert_eq!(on(&ErrorKind::Other.into()), None);

@@ -1,4 +1,4 @@
-//! The client's side of the fib protocol, as a service of our own: its connections are those that we make.
+//! The client's side of the fib protocol, implemented as a service whose connections are outgoing ones.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use super::stats::Stats;
 use crate::cli::PerfArgs;
 use sinbin_cli::signals::stop_on_signal;
 
-/// A kind of client: what it asks, and how often at a time.
+/// A kind of client: its request, and its numbers of connections and of outstanding requests.
 pub(crate) struct Role {
     pub(crate) n: u32,
     pub(crate) connections: u32,
@@ -26,57 +26,58 @@ pub(crate) struct Role {
     pub(crate) stats: Rc<RefCell<Stats>>,
 }
 
-/// A role, ready to be played.
+/// The bytes that the clients of a role send and expect.
 struct Script {
-    /// One request after the other, as many as are under way at a time.
+    /// The requests that are outstanding at a time, one after the other.
     requests: Vec<u8>,
     request_len: usize,
     reply: Vec<u8>,
     stats: Rc<RefCell<Stats>>,
 }
 
-/// How long a connection may take to come about.
+/// The timeout of connecting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a reply may take at least, behind the end of the measurement.
+/// The minimum time to wait for a reply after the end of the measurement.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How much longer than the slowest one so far it may take then.
+/// The factor by which a reply may then take longer than the slowest one so far.
 const SLOWER: u32 = 20;
 
-/// How long a reply that nobody has asked for is listened for, when all are there.
+/// The time to wait for unexpected replies after all expected replies have arrived.
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// All clients of a measurement.
 struct Clients {
-    /// What the next connections play.
+    /// The scripts of the next connections.
     scripts: RefCell<VecDeque<Rc<Script>>>,
-    /// Nothing is asked any more from here on; what was asked is still to be answered.
+    /// The end of the measurement: no requests are sent after it, but replies are still awaited.
     end: Instant,
-    /// How long no reply may come before the server has stalled.
+    /// The time without any reply after which the server counts as stalled.
     patience: Duration,
-    /// When the last one came.
+    /// The time of the last reply.
     heard: Cell<Instant>,
 }
 
-/// One connection.
+/// A connection of a client.
 struct Client {
     source: SourceId,
     script: Rc<Script>,
-    /// Requests that wait to be sent, in bytes.
+    /// The number of bytes of requests that are not sent yet.
     unsent: usize,
-    /// How much of the next reply is there.
+    /// The number of bytes of the next reply that have arrived.
     matched: usize,
-    /// When requests were sent, and how many then, as far as they are not answered.
+    /// The times at which requests were sent, and the number of unanswered requests of each time.
     sent: VecDeque<(Clock, usize)>,
-    /// A reply has come.
+    /// True once a reply has arrived.
     has_heard: bool,
+    /// True once the unsent requests are dropped after the end of the measurement.
     has_asked_for_the_last: bool,
-    /// When all was answered, behind the end of the measurement.
+    /// The time after the end of the measurement at which all requests were answered.
     all_answered: Option<Instant>,
 }
 
-/// Plays the roles against a server for a while, or until a signal. Returns how long it was, in seconds.
+/// Runs the roles against a server for `time`, or until a signal. Returns the duration, in seconds.
 pub(crate) fn play(args: &PerfArgs, roles: &[Role], time: Duration) -> Result<f64, Box<dyn Error>> {
     let mut settings = Settings::default();
     settings.workers = 0;
@@ -100,16 +101,16 @@ pub(crate) fn play(args: &PerfArgs, roles: &[Role], time: Duration) -> Result<f6
     }
     stop_on_signal(lap.stopper())?;
     let summary = lap.run()?;
-    // The clients themselves never fail.
+    // The clients return no errors, so a failed connection means a panic.
     if summary.counts.failed > 0 {
         return Err(
-            "a client of this measurement has panicked, which is a bug: its figures are no good".into()
+            "a client of the measurement panicked, which is a bug in sinbin; the results are invalid".into(),
         );
     }
     Ok(begin.elapsed().min(time).as_secs_f64())
 }
 
-/// All connections first, so that the measurement begins with all of them.
+/// Opens all connections, so that the measurement begins with all of them.
 fn connect(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>, Box<dyn Error>> {
     let one = |number| {
         TcpStream::connect_timeout(&server, PATIENCE).map_err(|error| {
@@ -135,7 +136,7 @@ impl Script {
     }
 }
 
-/// What the server should say: the same numbers as the service's, by addition.
+/// Returns the expected Fibonacci number, computed by addition.
 fn fibonacci(n: u32) -> u64 {
     let (mut now, mut next) = (1, 1_u64);
     for _ in 2..n {
@@ -150,7 +151,7 @@ impl Service for Clients {
 
     fn connect(&self, source: SourceId) -> Client {
         let script = self.scripts.borrow_mut().pop_front();
-        let script = script.expect("as many connections as scripts");
+        let script = script.expect("there is a script for each connection");
         Client {
             source,
             unsent: script.requests.len(),
@@ -164,15 +165,15 @@ impl Service for Clients {
     }
 }
 
-/// Why a connection is over before its time.
+/// The reason why a connection ended early.
 enum Trouble {
     Io(IoError),
-    /// The trouble has been reported already.
+    /// A problem that is already reported.
     Told,
 }
 
 impl Client {
-    /// Sends what there is room for, and takes what is there.
+    /// Sends and receives as much as possible without blocking.
     fn exchange<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), Trouble> {
         self.flush(cx)?;
         let input = cx.buffers.input.as_mut();
@@ -205,7 +206,7 @@ impl Client {
     fn flush<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), Trouble> {
         let requests = &self.script.requests;
         while self.unsent > 0 {
-            // All requests are the same, so the last bytes of as many are always the right ones.
+            // All requests are equal, so the last `unsent` bytes are the right ones.
             let rest = &requests[requests.len() - self.unsent..];
             match cx.host.send(self.source, rest) {
                 Ok(count) => self.unsent -= count,
@@ -216,7 +217,8 @@ impl Client {
         Ok(())
     }
 
-    /// Compares what came with what should come, and returns how many replies it was.
+    /// Compares the received bytes with the expected replies, and returns the number of completed replies. Fails if a
+    /// byte differs.
     fn take_replies(&mut self, bytes: &[u8]) -> Result<usize, ()> {
         let mut replies = 0;
         for byte in bytes {
@@ -232,7 +234,8 @@ impl Client {
         Ok(replies)
     }
 
-    /// Takes note of replies; each is the next request's turn, if it `goes_on`. Returns how many were too many.
+    /// Records replies. If the measurement `goes_on`, each reply also queues the next request. Returns the number of
+    /// unexpected replies.
     fn record(&mut self, mut replies: usize, goes_on: bool) -> usize {
         let now = Clock::now();
         let mut answered = 0;
@@ -256,12 +259,12 @@ impl Client {
         replies
     }
 
-    /// Requests that are not answered.
+    /// Returns the number of unanswered requests.
     fn under_way(&self) -> usize {
         self.sent.iter().map(|(_, count)| count).sum()
     }
 
-    /// Forgets the requests that are not sent at all.
+    /// Drops the requests of which no byte is sent.
     fn ask_no_more(&mut self) {
         let mut whole = self.unsent / self.script.request_len;
         self.unsent %= self.script.request_len;
@@ -275,7 +278,7 @@ impl Client {
         }
     }
 
-    /// Returns how long something may still come; `None` when there is nothing to wait for.
+    /// Returns the time at which to give up waiting, or `None` if there is nothing to wait for.
     fn deadline(&mut self, clients: &Clients, now: Instant) -> Option<Instant> {
         if now < clients.end {
             return Some(clients.end.min(clients.heard.get() + clients.patience));
@@ -284,26 +287,27 @@ impl Client {
             self.ask_no_more();
         }
         let Some((since, _)) = self.sent.front() else {
-            // A server that has said too much once may have been one reply ahead all the time.
+            // The server may have sent an extra reply that was taken for the reply to a later request. Then the last
+            // reply is still to come, and is unexpected.
             let until = *self.all_answered.get_or_insert(now) + SILENCE;
             return (now < until).then_some(until);
         };
         let age = since.elapsed();
-        // A request that waits in the pipeline gets older while the server answers those before it.
+        // A pipelined request gets older while the server answers the requests before it.
         let silence = age.min(now.since(clients.heard.get()));
-        // The server has shown how quick it is.
+        // The slowest reply so far shows how long the server may take.
         let slowest = self.script.stats.borrow().slowest();
         let patience = GRACE.max(slowest.saturating_mul(SLOWER)).min(clients.patience);
         let until = now + patience.saturating_sub(silence);
         if self.has_heard {
             return Some(until);
         }
-        // The server may come to this connection when it has done with others, which are about to go.
+        // The server may serve this connection only after others have closed, which they are about to do.
         let first = now + clients.patience.saturating_sub(age);
         Some(until.max(first).max(clients.end + GRACE))
     }
 
-    /// Asks no more, and counts the requests without an answer.
+    /// Drops unsent requests, and counts the requests without a reply.
     fn give_up(&mut self) {
         self.ask_no_more();
         self.script.stats.borrow_mut().unanswered += self.under_way() as u64;
@@ -315,7 +319,7 @@ impl Client {
         let is_silent = !self.has_heard && self.matched == 0;
         self.script.stats.borrow_mut().silent += u64::from(is_silent);
         if self.matched > 0 {
-            self.report(&format!("{why}, amid a reply"));
+            self.report(&format!("{why}, in the middle of a reply"));
         }
         self.report(why);
     }
@@ -330,14 +334,14 @@ impl<H: Serves<Clients>> Task<H> for Client {
     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
         match self.exchange(cx) {
             Ok(()) => {}
-            // A signal: who ends a measurement early does not ask what is missing.
+            // A signal ended the measurement early, so missing replies are not a problem.
             Err(Trouble::Io(IoError::Stopping)) => return Step::Done,
             Err(Trouble::Told) => {
                 self.give_up();
                 return Step::Done;
             }
             Err(Trouble::Io(error)) => {
-                // A server that has nothing left to say may go when it is over.
+                // After the end of the measurement, the server may close a connection on which no reply is due.
                 if self.under_way() > 0 || cx.now() < cx.host.service().end {
                     self.give_up_since(&format!("the connection ended: {error}"));
                 }
@@ -348,7 +352,7 @@ impl<H: Serves<Clients>> Task<H> for Client {
         match self.deadline(cx.host.service(), now) {
             None => Step::Done,
             Some(deadline) if deadline <= now => {
-                self.give_up_since("the server does not answer any more");
+                self.give_up_since("the server has stopped answering");
                 Step::Done
             }
             Some(deadline) => {

@@ -1,4 +1,4 @@
-//! `sinbin perf mixed`: the talk's headline.
+//! `sinbin perf mixed`, the main result of the talk.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -12,11 +12,11 @@ use crate::cli::MixedArgs;
 use sinbin_cli::output;
 use sinbin_cli::signals::interrupted;
 
-/// What the fast client asks for.
+/// The n of the fast client's requests.
 const FAST_N: u32 = 1;
 
 pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
-    // Half of the time for each part.
+    // Each of the two parts gets half of the time.
     let time = Duration::from_secs(args.perf.seconds.into()) / 2;
     let (alone, _) = lap(args, &[FAST_N], time)?;
     alone.check("fast client alone")?;
@@ -26,10 +26,10 @@ pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
     if interrupted() {
         return Ok(ExitCode::SUCCESS);
     }
-    // The slow one is there first: a server that serves one after the other shows what it is.
+    // The slow client connects first, so that a server that serves one client after the other shows it.
     let (slow, beside) = lap(args, &[args.slow_n, FAST_N], time)?;
-    let beside = beside.ok_or("one client took part, not two")?;
-    // A fast client that gets nothing is a result: a server that serves one after the other.
+    let beside = beside.ok_or("the measurement has one client, not two")?;
+    // A fast client without replies is a valid result: the server serves one client after the other.
     slow.check("slow client")?;
     if args.brief {
         output::line_or_end(format_args!(
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &MixedArgs) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One client's part in a lap.
+/// The results of one client.
 struct Part {
     stats: Stats,
     seconds: f64,
@@ -65,13 +65,14 @@ impl Part {
         if self.stats.count() == 0 { rate } else { format!("{rate}, p99 {}", self.stats.p99()) }
     }
 
-    /// Fails when there is nothing to tell or to compare with.
+    /// Fails if the client has no results.
     fn check(&self, client: &str) -> Result<(), String> {
         super::nothing(&self.stats, self.seconds).map_or(Ok(()), |why| Err(format!("{client}: {why}")))
     }
 }
 
-/// Clients of the numbers `ns` together. Returns what the first did, and the second if there is one.
+/// Runs a client for each of `ns` at the same time. Returns the results of the first, and of the second if there is
+/// one.
 fn lap(args: &MixedArgs, ns: &[u32], time: Duration) -> Result<(Part, Option<Part>), Box<dyn Error>> {
     let all: Vec<_> = ns.iter().map(|_| Rc::new(RefCell::new(Stats::new(false)))).collect();
     let roles: Vec<_> = ns
@@ -89,13 +90,13 @@ fn lap(args: &MixedArgs, ns: &[u32], time: Duration) -> Result<(Part, Option<Par
     drop(roles);
     let mut parts = Vec::new();
     for stats in all {
-        let stats = Rc::into_inner(stats).expect("the lap is over").into_inner();
+        let stats = Rc::into_inner(stats).expect("the clients have ended").into_inner();
         if let Some(verdict) = stats.verdict() {
             return Err(verdict.into());
         }
         parts.push(Part { stats, seconds });
     }
     let mut parts = parts.into_iter();
-    let first = parts.next().ok_or("no client took part")?;
+    let first = parts.next().ok_or("the measurement has no client")?;
     Ok((first, parts.next()))
 }

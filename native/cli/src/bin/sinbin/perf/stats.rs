@@ -1,4 +1,4 @@
-//! What a measurement collects, and how it is told.
+//! The results of a measurement, and their output.
 
 use std::io;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use hdrhistogram::Histogram;
 
 use sinbin_cli::output;
 
-/// The times of the requests of one kind of client.
+/// The results of one kind of client.
 pub(crate) struct Stats {
-    /// Nanoseconds.
+    /// The times of the requests, in nanoseconds.
     times: Histogram<u64>,
-    /// What went wrong first, if anything did.
+    /// The first problem, if any.
     pub(crate) trouble: Option<String>,
-    /// Requests that were sent and not answered.
+    /// The number of requests that were sent and not answered.
     pub(crate) unanswered: u64,
-    /// Connections on which no reply came at all.
+    /// The number of connections on which no reply arrived.
     pub(crate) silent: u64,
-    /// Replies that nobody asked for.
+    /// The number of unexpected replies.
     pub(crate) surplus: u64,
-    /// How many there are, for who watches from another thread.
+    /// The number of recorded times, for the [`Ticker`] on another thread.
     counter: Arc<AtomicU64>,
-    /// Whether to print each time as it comes.
+    /// True if each time is printed when it is recorded.
     live: bool,
 }
 
 impl Stats {
     pub(crate) fn new(live: bool) -> Self {
-        // From a nanosecond to an hour, at three digits: bounds that are always valid.
+        // From a nanosecond to an hour, with three significant digits.
         let times = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds");
         Self { times, trouble: None, unanswered: 0, silent: 0, surplus: 0, counter: Arc::default(), live }
     }
@@ -53,18 +53,18 @@ impl Stats {
         self.times.len()
     }
 
-    /// Returns the longest time that a request took.
+    /// Returns the longest recorded time.
     pub(crate) fn slowest(&self) -> Duration {
         Duration::from_nanos(self.times.max())
     }
 
-    /// Returns a description of the server's faults, if there were any.
+    /// Returns a description of the problems, if any.
     pub(crate) fn verdict(&self) -> Option<String> {
         let mut verdict = self.trouble.clone()?;
         for (count, one, many) in [
             (self.unanswered, "request was not answered", "requests were not answered"),
             (self.silent, "connection got no reply at all", "connections got no reply at all"),
-            (self.surplus, "reply was too many", "replies were too many"),
+            (self.surplus, "reply too many", "replies too many"),
         ] {
             if count > 0 {
                 verdict.push_str(&format!("; {count} {}", if count == 1 { one } else { many }));
@@ -78,17 +78,17 @@ impl Stats {
     }
 
     /// Returns the 99th percentile in microseconds, for programs.
-    #[expect(clippy::cast_precision_loss, reason = "a time is told in a few digits")]
+    #[expect(clippy::cast_precision_loss, reason = "a time is shown in a few digits")]
     pub(crate) fn p99_micros(&self) -> f64 {
         self.times.value_at_quantile(0.99) as f64 / 1e3
     }
 
-    /// The whole in a few lines.
+    /// Returns the summary, of two lines.
     pub(crate) fn summary(&self, seconds: f64) -> String {
         let at = |quantile| span(self.times.value_at_quantile(quantile));
         format!(
             "{} requests in {seconds:.1} s: {}\n\
-             time a request: p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
+             time per request: p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
             self.count(),
             rate(self.count(), seconds),
             at(0.5),
@@ -100,7 +100,7 @@ impl Stats {
     }
 }
 
-/// Prints, each second, how many requests there were in it, until it is dropped.
+/// A thread that prints the rate of requests every second, until it is dropped.
 pub(crate) struct Ticker(Option<Sender<()>>, Option<JoinHandle<()>>);
 
 impl Ticker {
@@ -127,7 +127,7 @@ impl Drop for Ticker {
     }
 }
 
-/// Requests a second.
+/// Returns the number of requests per second.
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown in a few digits")]
 pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
@@ -137,7 +137,7 @@ pub(crate) fn rate(count: u64, seconds: f64) -> String {
     format!("{:.0} requests/s", per_second(count, seconds))
 }
 
-/// Nanoseconds for people.
+/// Formats a number of nanoseconds with a suitable unit.
 #[expect(clippy::cast_precision_loss, reason = "a time is shown in a few digits")]
 fn span(nanos: u64) -> String {
     match nanos {
