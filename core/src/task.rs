@@ -61,6 +61,10 @@ mod detached;
 #[cfg(feature = "embedded-io-async")]
 mod embedded;
 pub(crate) mod error;
+#[cfg(feature = "futures-io")]
+mod futures_io;
+#[cfg(feature = "alloc")]
+mod halves;
 pub(crate) mod handle;
 pub(crate) mod host;
 pub(crate) mod join;
@@ -70,6 +74,7 @@ pub(crate) mod member_list;
 mod named;
 mod offload;
 pub(crate) mod pool;
+mod reader;
 pub(crate) mod report;
 mod run;
 pub(crate) mod run_context;
@@ -88,9 +93,12 @@ pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]
 pub use crate::job::erased::{BoxedJob, BoxedOutput};
 pub use combine::{Either, Join, Race, Select, join, race, select};
+pub use conn::copy::{copy, copy_bidirectional};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
 pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
+#[cfg(feature = "alloc")]
+pub use halves::{RecvHalf, ReuniteError, SendHalf};
 pub use handle::{Handle, Shield, YieldNow};
 pub use host::AsyncHost;
 pub use join::JoinHandle;
@@ -100,6 +108,7 @@ pub use offload::JobFuture;
 #[cfg(feature = "alloc")]
 pub use pool::GrowingPlaces;
 pub use pool::{FixedPlaces, Places, Pool, Put};
+pub use reader::{BufReader, ByteSource, Lines};
 pub use report::{Reports, UnjoinedFailure};
 pub use run_context::RunContext;
 #[cfg(feature = "alloc")]

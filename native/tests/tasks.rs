@@ -671,3 +671,189 @@ fn a_task_of_a_server_that_fails_is_warned_of() {
     });
     assert!(log.contains("(tasks::fails_alone, spawned at"), "{log}");
 }
+
+/// Runs `service` for one connection, and `client` against it in another thread.
+fn serve_one<T, S>(client: impl FnOnce(SocketAddr) -> T + Send + 'static, service: S) -> T
+where
+    T: Send + 'static,
+    S: AsyncFnOnce(Conn<'_>) -> Result<(), Error>,
+{
+    let (sender, address) = std::sync::mpsc::channel();
+    let client = thread::spawn(move || client(address.recv().expect("it listens")));
+    let served = run(async |handle| {
+        let listener = handle.listen(LOCAL)?;
+        sender.send(listener.address()).expect("the client waits");
+        service(listener.accept().await?.0).await
+    });
+    assert_eq!(served, Ok(()));
+    client.join().expect("the client succeeds")
+}
+
+fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("it ends");
+    bytes
+}
+
+/// A state machine that polls both directions of its connection in one task, with more bytes than the sockets' buffers
+/// hold.
+#[test]
+fn both_directions_are_polled_at_once() {
+    const COUNT: usize = 8 << 20;
+    let client = |address| {
+        let stream = TcpStream::connect(address).expect("it listens");
+        let mut sending = stream.try_clone().expect("a descriptor");
+        let sends = thread::spawn(move || {
+            sending.write_all(&vec![1; COUNT]).expect("it reads");
+            sending.shutdown(Shutdown::Write).expect("it is open");
+        });
+        let received = read_to_end(stream).len();
+        sends.join().expect("all is sent");
+        received
+    };
+    let received = serve_one(client, async |conn| {
+        let (mut received, mut sent, mut has_ended) = (0, 0, false);
+        let (mut buffer, bytes) = (vec![0; 1000], vec![2; 1 << 16]);
+        std::future::poll_fn(|context| {
+            while !has_ended {
+                match conn.poll_recv(context, &mut buffer)? {
+                    std::task::Poll::Ready(count) => {
+                        received += count;
+                        has_ended = count == 0;
+                    }
+                    std::task::Poll::Pending => break,
+                }
+            }
+            while sent < COUNT {
+                let rest = bytes.len().min(COUNT - sent);
+                match conn.poll_send(context, &bytes[..rest])? {
+                    std::task::Poll::Ready(count) => sent += count,
+                    std::task::Poll::Pending => return std::task::Poll::Pending,
+                }
+            }
+            if has_ended { std::task::Poll::Ready(Ok::<_, Error>(())) } else { std::task::Poll::Pending }
+        })
+        .await?;
+        assert_eq!((received, sent), (COUNT, COUNT));
+        Ok(())
+    });
+    assert_eq!(received, COUNT);
+}
+
+#[test]
+fn the_halves_of_a_connection_are_used_by_two_tasks() {
+    let client = |address| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.write_all(b"hello").expect("it reads");
+        let bytes = read_to_end(stream.try_clone().expect("a descriptor"));
+        // The other direction is still open.
+        stream.write_all(b", world").expect("it reads");
+        bytes
+    };
+    let bytes = serve_one(client, async |conn| {
+        let handle = conn.handle();
+        let (receiver, sender) = conn.into_split();
+        handle.detach(async move { sender.send_all(b"welcome").await })?;
+        let mut reader = sinbin::task::BufReader::new(receiver, [0; 64]);
+        assert_eq!(reader.read_until(0).await?, Some(&b"hello, world"[..]));
+        Ok(())
+    });
+    assert_eq!(bytes, b"welcome");
+}
+
+#[test]
+fn lines_of_a_client_are_bounded() {
+    let client = |address| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.write_all(b"one\r\ntwo\n").expect("it reads");
+        stream.write_all(&[b'x'; 100_000]).expect("it reads");
+        stream.write_all(b"\nthree").expect("it reads");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        String::from_utf8(read_to_end(stream)).expect("text")
+    };
+    let said = serve_one(client, async |conn| {
+        let mut lines = conn.lines([0; 64]);
+        loop {
+            match lines.next().await {
+                Ok(Some(line)) => conn.send_all(&[line, b"."].concat()).await?,
+                Ok(None) => return Ok(()),
+                Err(Error::TooLong { limit }) => conn.send_all(format!("over {limit}.").as_bytes()).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    assert_eq!(said, "one.two.over 64.three.");
+}
+
+/// Code that is written for `futures-io`: its adapters make a new future for each poll.
+#[test]
+fn byte_streams_of_futures_io_work_on_sockets() {
+    use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, copy};
+    use futures_util::stream::StreamExt;
+
+    const COUNT: usize = 4 << 20;
+    let client = |address| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.write_all(b"one\r\ntwo\nend\n").expect("it reads");
+        let mut sending = stream.try_clone().expect("a descriptor");
+        let sends = thread::spawn(move || {
+            sending.write_all(&vec![b'x'; COUNT]).expect("it reads");
+            sending.shutdown(Shutdown::Write).expect("it is open");
+        });
+        let bytes = read_to_end(stream);
+        sends.join().expect("all is sent");
+        bytes
+    };
+    let bytes = serve_one(client, async |conn| {
+        let mut reader = sinbin::task::BufReader::new(&conn, [0; 1000]);
+        let mut lines = (&mut reader).lines();
+        let mut heard = Vec::new();
+        while let Some(Ok(line)) = lines.next().await {
+            heard.push(line);
+            if heard.len() == 3 {
+                break;
+            }
+        }
+        assert_eq!(heard, ["one", "two", "end"]);
+        drop(lines);
+        let (rest, mut writer) = (reader, &conn);
+        assert_eq!(copy(rest.take(COUNT as u64), &mut writer).await.expect("a connection"), COUNT as u64);
+        writer.close().await.expect("a connection");
+        Ok(())
+    });
+    assert!(bytes == vec![b'x'; COUNT]);
+}
+
+/// A forwarder between a client and an echo server: all bytes return, and both directions end in turn.
+#[test]
+fn a_forwarder_copies_both_directions_and_half_closes() {
+    const COUNT: usize = 8 << 20;
+    let echo = TcpListener::bind(LOCAL).expect("a port");
+    let target = echo.local_addr().expect("an address");
+    let echoes = thread::spawn(move || {
+        let (mut stream, _) = echo.accept().expect("a connection");
+        let mut sending = stream.try_clone().expect("a descriptor");
+        std::io::copy(&mut stream, &mut sending).expect("a connection");
+        // The answer after the end of the question.
+        sending.write_all(b".").expect("it is open");
+    });
+    let client = |address| {
+        let stream = TcpStream::connect(address).expect("it listens");
+        let mut sending = stream.try_clone().expect("a descriptor");
+        let sends = thread::spawn(move || {
+            sending.write_all(&vec![b'x'; COUNT]).expect("it reads");
+            sending.shutdown(Shutdown::Write).expect("it is open");
+        });
+        let bytes = read_to_end(stream).len();
+        sends.join().expect("all is sent");
+        bytes
+    };
+    let count = serve_one(client, async |conn| {
+        let server = conn.handle().connect(target).await?;
+        let counts = sinbin::task::copy_bidirectional(&conn, &server).await?;
+        assert_eq!(counts, (COUNT as u64, COUNT as u64 + 1));
+        Ok(())
+    });
+    assert_eq!(count, COUNT + 1);
+    echoes.join().expect("it ends");
+}

@@ -2,9 +2,10 @@
 
 #![cfg(unix)]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 
-use sinbin_tests::{Chatter, Client, Server, exchange, machine, noise};
+use sinbin_tests::{Chatter, Client, Server, example, exchange, machine, noise};
 
 fn local(client: &Client) -> SocketAddr {
     client.stream().local_addr().expect("a connected socket")
@@ -56,6 +57,49 @@ fn the_smallest_host_echoes_to_a_hundred_at_once() {
     check_a_hundred_at_once(&server, "");
     let bytes = noise(1 << 20);
     assert!(exchange(server.address(), &bytes) == bytes);
+}
+
+/// Starts the forwarder to `target`.
+fn forwarder(target: SocketAddr) -> Server {
+    let mut program = example("forwarder");
+    program.arg(target.to_string());
+    Server::of(program)
+}
+
+#[test]
+fn a_forwarder_serves_a_hundred_at_once_and_loses_nothing_of_a_megabyte() {
+    let echo = Server::example("echo");
+    let forwarder = forwarder(echo.address());
+    check_a_hundred_at_once(&forwarder, "");
+    let bytes = noise(1 << 20);
+    assert!(exchange(forwarder.address(), &bytes) == bytes);
+}
+
+/// The server learns of the client's end, and answers after it.
+#[test]
+fn a_forwarder_half_closes_each_direction() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let forwarder = forwarder(listener.local_addr().expect("an address"));
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut server = Client::over(stream);
+        assert_eq!(server.rest(), "question");
+        server.send("answer");
+    });
+    assert_eq!(forwarder.ask("question"), "answer");
+    server.join().expect("the server succeeds");
+}
+
+/// A client whose target cannot be reached is disconnected, and the forwarder serves the next.
+#[test]
+fn a_forwarder_disconnects_clients_if_its_target_is_gone() {
+    let target = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let forwarder = forwarder(target);
+    for _ in 0..2 {
+        let mut client = forwarder.client();
+        client.end();
+        assert_eq!(client.rest(), "");
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use crate::kernel::storage::Slots;
 /// The end of a list that is linked through a table. No slot has this index.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The maximum number of slots of a table. Two bits of an index encode the wait table, a third bit is used for the
-/// flags of a connection, and the next two indexes mean "no slot".
-pub(crate) const MAX_LEN: u32 = (1 << 29) - 2;
+/// The maximum number of slots of a table. Two bits of an index encode the wait table, five more are used for the flags
+/// of a connection, and the next two indexes mean "no slot".
+pub(crate) const MAX_LEN: u32 = (1 << 25) - 2;
 
 /// A slot in a table of the kernel. Its contents are private to the kernel.
 ///

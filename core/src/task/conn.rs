@@ -1,19 +1,24 @@
 //! Connections.
 
 use core::cell::Cell;
+use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 
 use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
+use crate::kernel::slab::MAX_LEN;
 use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
 use crate::kernel::wait_slot::{Table, WaitSlot};
 use crate::task::deferred::Deferred;
 use crate::task::error::{Error, WaitError};
 use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
-use crate::task::run_context::Catches;
+use crate::task::run_context::{Catches, Ops};
+
+pub(crate) mod copy;
+mod polling;
 
 /// A connection that a task serves or has opened. Dropping it closes the connection; data that was sent is still
 /// delivered.
@@ -29,7 +34,7 @@ pub struct Conn<'d> {
 }
 
 /// Flag: the last read received all available bytes. The next read waits first, which saves a call to the host. This
-/// flag and the two below use the highest bits of the id's index, which no index is large enough to reach.
+/// flag and the fields below use the highest bits of the id's index, which no index is large enough to reach.
 const DRAINED: u64 = 1 << 31;
 
 /// Flag: an operation waits to receive; other receive operations are refused.
@@ -38,7 +43,18 @@ const RECEIVING: u64 = 1 << 30;
 /// Flag: an operation waits in the middle of sending; other send operations are refused.
 const SENDING: u64 = 1 << 29;
 
-const FLAGS: u64 = DRAINED | RECEIVING | SENDING;
+/// A field of two bits: the wait to receive that [`Conn::poll_recv`] keeps between polls. 0 means that none exists;
+/// otherwise, a number that grows when the task runs for another reason.
+const RECV_POLLS: u64 = 3 << RECV_POLLS_AT;
+const RECV_POLLS_AT: u32 = 27;
+
+/// A field like [`RECV_POLLS`], for [`Conn::poll_send`].
+const SEND_POLLS: u64 = 3 << SEND_POLLS_AT;
+const SEND_POLLS_AT: u32 = 25;
+
+const FLAGS: u64 = DRAINED | RECEIVING | SENDING | RECV_POLLS | SEND_POLLS;
+
+const _: () = assert!(MAX_LEN as u64 & FLAGS == 0, "no index reaches the flags");
 
 impl<'d> Conn<'d> {
     /// Creates the connection that the loop's host knows as `source`. Dropping this value closes it.
@@ -75,7 +91,7 @@ impl<'d> Conn<'d> {
     /// Records whether the completed read received all available bytes, and releases the claim to receive.
     #[inline]
     fn set_drained(&self, drained: bool) {
-        let bits = self.source.get() & !(DRAINED | RECEIVING);
+        let bits = self.source.get() & !(DRAINED | RECEIVING | RECV_POLLS);
         self.source.set(if drained { bits | DRAINED } else { bits });
     }
 
@@ -103,7 +119,7 @@ impl<'d> Conn<'d> {
     /// the host is stopping and no bytes are available. Returns a [`WaitError`] if the task must not wait.
     #[inline]
     pub const fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> Recv<'a, 'd> {
-        Recv { conn: self, buffer, wait: Waiting::new(WaitTarget::Recv(self.source())) }
+        Recv { receiving: Receiving::new(self), buffer }
     }
 
     /// Sends as many bytes from the front of `bytes` as the host accepts, and returns their number.
@@ -157,27 +173,19 @@ impl<'d> Conn<'d> {
     /// Fails with the host's error: [`IoError::Stopping`] if the host is stopping and no bytes are available. Returns a
     /// [`WaitError`] if the task must not wait.
     pub async fn recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        struct Claim<'a, 'd>(&'a Conn<'d>);
-        impl Drop for Claim<'_, '_> {
-            fn drop(&mut self) {
-                self.0.release(RECEIVING);
-            }
-        }
         let mut take = Some(take);
-        self.check_free(RECEIVING)?;
-        self.claim(RECEIVING);
-        let _claim = Claim(self);
+        let mut receiving = Receiving::new(self);
         loop {
-            self.readable().await?;
-            let _catches = Catches(self.handle.run_context());
-            let taken = self.handle.run_context().with(|ops| {
-                let bytes = ops.read(self.source())?;
-                Ok(take.take().map(|take| take(bytes)))
-            })?;
-            match taken {
-                Ok(Some(taken)) => return Ok(taken),
-                Err(IoError::WouldBlock) | Ok(None) => {}
-                Err(error) => return Err(Error::of(Op::Recv, self.source(), error)),
+            let taken = poll_fn(|context| {
+                let _catches = Catches(self.handle.run_context());
+                receiving.poll(context, |ops| {
+                    let (bytes, is_cut) = ops.read(self.source())?;
+                    let drained = !is_cut && !bytes.is_empty();
+                    Ok((take.take().map(|take| take(bytes)), drained))
+                })
+            });
+            if let Some(taken) = taken.await? {
+                return Ok(taken);
             }
         }
     }
@@ -196,8 +204,13 @@ impl<'d> Conn<'d> {
     pub fn try_recv_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check_free(RECEIVING)?;
         let _catches = Catches(self.handle.run_context());
-        let taken = self.handle.run_context().with(|ops| ops.read(self.source()).map(take))?;
-        taken.map_err(|error| Error::of(Op::Recv, self.source(), error))
+        let taken = self.handle.run_context().with(|ops| {
+            let (bytes, is_cut) = ops.read(self.source())?;
+            Ok((!is_cut && !bytes.is_empty(), take(bytes)))
+        })?;
+        let (drained, taken) = taken.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
+        self.set_drained(drained);
+        Ok(taken)
     }
 
     /// Receives the bytes that are available now, up to what the loop can buffer, and keeps them. Bytes that outlive a
@@ -267,9 +280,66 @@ impl<'d> Conn<'d> {
     }
 }
 
+impl<'d> Conn<'d> {
+    /// Polls an operation that receives: attempts it, unless the last read received all bytes and no others have been
+    /// reported, and waits if it would block. `attempt` also returns true if no further bytes are available.
+    #[inline]
+    fn poll_recv_op<R>(
+        &self,
+        wait: &mut Waiting<'d>,
+        context: &Context<'_>,
+        attempt: impl FnOnce(&mut dyn Ops<'d>) -> Result<(R, bool), IoError>,
+    ) -> Poll<Result<R, Error>> {
+        let run_context = self.handle.run_context();
+        let tries = match wait.check()? {
+            Waited::Not => {
+                self.check_free(RECEIVING)?;
+                !self.is_drained() || run_context.insists()
+            }
+            Waited::Still => false,
+            Waited::Long | Waited::Over => true,
+        };
+        if tries {
+            if !run_context.spend(context)? {
+                return Poll::Pending;
+            }
+            match run_context.with(attempt)? {
+                Ok((received, drained)) => {
+                    self.set_drained(drained);
+                    wait.end();
+                    return Poll::Ready(Ok(received));
+                }
+                Err(IoError::WouldBlock) => {}
+                Err(error) => return Poll::Ready(Err(Error::of(Op::Recv, self.source(), error))),
+            }
+        }
+        wait.wait(self.handle, context).map(|refused| Err(refused.into()))
+    }
+
+    /// Polls the wait for a direction to become ready.
+    #[inline]
+    fn poll_ready(&self, wait: &mut Waiting<'d>, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        if !self.handle.run_context().is_open() {
+            return Poll::Ready(Err(WaitError::Elsewhere.into()));
+        }
+        if wait.check()? == Waited::Over {
+            wait.end();
+            self.release(DRAINED);
+            return Poll::Ready(Ok(()));
+        }
+        wait.wait(self.handle, context).map(|refused| Err(refused.into()))
+    }
+}
+
 impl Drop for Conn<'_> {
     fn drop(&mut self) {
         self.handle.run_context().give_back(Deferred::Close(self.source()));
+    }
+}
+
+impl<'d> AsRef<Self> for Conn<'d> {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -362,9 +432,8 @@ impl Drop for Waiting<'_> {
 /// The future returned by [`Conn::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Recv<'a, 'd> {
-    conn: &'a Conn<'d>,
+    receiving: Receiving<'a, 'd>,
     buffer: &'a mut [u8],
-    wait: Waiting<'d>,
 }
 
 impl Future for Recv<'_, '_> {
@@ -372,47 +441,56 @@ impl Future for Recv<'_, '_> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { conn, buffer, wait } = self.get_mut();
-        let run_context = conn.handle.run_context();
+        let Self { receiving, buffer } = self.get_mut();
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let tries = match wait.check()? {
-            Waited::Not => {
-                conn.check_free(RECEIVING)?;
-                !conn.is_drained() || run_context.insists()
-            }
-            Waited::Still => false,
-            Waited::Long | Waited::Over => true,
-        };
-        if tries {
-            if !run_context.spend(context)? {
-                return Poll::Pending;
-            }
-            match run_context.with(|ops| ops.recv(conn.source(), buffer))? {
-                Ok(count) => {
-                    conn.set_drained(count < buffer.len() && count > 0);
-                    wait.end();
-                    return Poll::Ready(Ok(count));
-                }
-                Err(IoError::WouldBlock) => {}
-                Err(error) => return Poll::Ready(Err(Error::of(Op::Recv, conn.source(), error))),
-            }
-        }
-        match wait.wait(conn.handle, context) {
-            Poll::Ready(refused) => {
-                conn.release(RECEIVING);
-                Poll::Ready(Err(refused.into()))
-            }
-            Poll::Pending => {
-                conn.claim(RECEIVING);
-                Poll::Pending
-            }
-        }
+        let source = receiving.conn.source();
+        receiving.poll(context, |ops| {
+            let count = ops.recv(source, buffer)?;
+            Ok((count, count < buffer.len() && count > 0))
+        })
     }
 }
 
-impl Drop for Recv<'_, '_> {
+/// A receive operation. While it waits, other receive operations are refused.
+pub(crate) struct Receiving<'a, 'd> {
+    conn: &'a Conn<'d>,
+    wait: Waiting<'d>,
+}
+
+impl<'a, 'd> Receiving<'a, 'd> {
+    #[inline]
+    pub(crate) const fn new(conn: &'a Conn<'d>) -> Self {
+        Self { conn, wait: Waiting::new(WaitTarget::Recv(conn.source())) }
+    }
+
+    #[inline]
+    const fn source(&self) -> SourceId {
+        self.conn.source()
+    }
+
+    /// Polls the operation: see [`Conn::poll_recv_op`].
+    #[inline]
+    pub(crate) fn poll<R>(
+        &mut self,
+        context: &Context<'_>,
+        attempt: impl FnOnce(&mut dyn Ops<'d>) -> Result<(R, bool), IoError>,
+    ) -> Poll<Result<R, Error>> {
+        let Self { conn, wait } = self;
+        let had_begun = wait.has_begun();
+        let polled = conn.poll_recv_op(wait, context, attempt);
+        match polled {
+            Poll::Ready(Ok(_)) => {}
+            Poll::Pending if wait.has_begun() => conn.claim(RECEIVING),
+            Poll::Ready(Err(_)) if had_begun && !wait.has_begun() => conn.release(RECEIVING),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl Drop for Receiving<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         if self.wait.has_begun() {
@@ -499,17 +577,7 @@ impl Future for Ready<'_, '_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { conn, wait } = self.get_mut();
-        let run_context = conn.handle.run_context();
-        if !run_context.is_open() {
-            return Poll::Ready(Err(WaitError::Elsewhere.into()));
-        }
-        if wait.check()? == Waited::Over {
-            wait.end();
-            conn.release(DRAINED);
-            return Poll::Ready(Ok(()));
-        }
-        let refused = ready!(wait.wait(conn.handle, context));
-        Poll::Ready(Err(refused.into()))
+        conn.poll_ready(wait, context)
     }
 }
 

@@ -7,6 +7,9 @@ use crate::kernel::id::{JobId, SourceId, TaskId};
 #[derive(Clone, Copy)]
 pub(crate) enum Deferred {
     Close(SourceId),
+    /// Ends the sending direction. Whether that fails is not reported: the connection is broken or closed then.
+    #[cfg(feature = "alloc")]
+    Shutdown(SourceId),
     Wake(TaskId),
     CancelJob(JobId),
     /// Releases a block of bytes.

@@ -23,7 +23,8 @@ impl embedded_io_async::Error for Error {
             Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => error.kind(),
             Self::Elapsed => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::BrokenPipe,
-            Self::Task(_) | Self::Job(_) | Self::Lagged(_) => ErrorKind::Other,
+            Self::TooLong { .. } => ErrorKind::InvalidData,
+            Self::Task(_) | Self::Job(_) | Self::Lagged(_) | Self::Ended => ErrorKind::Other,
         }
     }
 }

@@ -165,6 +165,13 @@ pub enum Error {
     Job(JobError),
     /// A time limit has expired.
     Elapsed,
+    /// The stream has ended before all bytes that were requested.
+    Ended,
+    /// A line, or another piece of input that ends with a delimiter, does not fit into the buffer.
+    TooLong {
+        /// The size of the buffer in bytes.
+        limit: usize,
+    },
 }
 
 impl Error {
@@ -227,6 +234,8 @@ impl fmt::Display for Error {
             Self::Lagged(missed) => write!(f, "the receiver was too slow and missed {missed} messages"),
             Self::Job(lost) => lost.fmt(f),
             Self::Elapsed => Elapsed.fmt(f),
+            Self::Ended => f.write_str("the stream ended before all bytes were received"),
+            Self::TooLong { limit } => write!(f, "the input does not fit into {limit} bytes with its end"),
         }
     }
 }
@@ -246,6 +255,8 @@ impl From<Error> for std::io::Error {
             Error::Wait(WaitError::Full) => Kind::OutOfMemory,
             Error::Closed => Kind::BrokenPipe,
             Error::Elapsed => Kind::TimedOut,
+            Error::Ended => Kind::UnexpectedEof,
+            Error::TooLong { .. } => Kind::InvalidData,
             Error::Wait(_) | Error::Task(_) | Error::Job(_) | Error::Lagged(_) => Kind::Other,
         };
         Self::new(kind, error)

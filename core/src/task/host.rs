@@ -13,7 +13,7 @@ use crate::kernel::instant::Instant;
 use crate::kernel::step::WakeReason;
 use crate::kernel::wait_slot::WaitSlot;
 use crate::task::handle::Handle;
-use crate::task::run_context::{Ops, RunContext};
+use crate::task::run_context::{Forwarded, Ops, RunContext};
 use crate::task::start::Async;
 use crate::task::task_ref::Owned;
 
@@ -135,15 +135,35 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.recv(source, buffer)
     }
 
-    fn read(&mut self, source: SourceId) -> Result<&[u8], IoError> {
+    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError> {
         let count = self.host.recv(source, self.buffers.input.as_mut())?;
-        Ok(&self.buffers.input.as_ref()[..count])
+        let input = self.buffers.input.as_ref();
+        Ok((&input[..count], count == input.len()))
     }
 
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError> {
         let limit = self.buffers.read_limit();
         let count = self.host.recv(source, &mut self.buffers.input.as_mut()[..limit])?;
         Ok((self.buffers.keep_input(count), count == limit))
+    }
+
+    fn forward(&mut self, from: SourceId, to: SourceId) -> Result<Forwarded, IoError> {
+        let limit = self.buffers.read_limit();
+        let received = self.host.recv(from, &mut self.buffers.input.as_mut()[..limit])?;
+        let bytes = &self.buffers.input.as_ref()[..received];
+        let sent = if bytes.is_empty() { Ok(0) } else { self.host.send(to, bytes) };
+        let sent = if sent == Err(IoError::WouldBlock) { Ok(0) } else { sent };
+        let mut rest = BufferedBytes::EMPTY;
+        if let Ok(sent) = sent
+            && sent < received
+        {
+            rest.keep_input(self.buffers, sent..received);
+        }
+        Ok(Forwarded { received, is_cut: received == limit, sent, rest })
+    }
+
+    fn send_kept(&mut self, to: SourceId, held: &BufferedBytes) -> Result<usize, IoError> {
+        self.host.send(to, held.bytes(self.buffers))
     }
 
     fn kept<'b>(&'b self, held: &'b BufferedBytes) -> &'b [u8] {

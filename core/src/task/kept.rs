@@ -50,6 +50,12 @@ impl<'d> Kept<'d> {
         Self { handle, held, is_cut }
     }
 
+    /// Returns the bytes as the loop's buffers know them.
+    #[inline]
+    pub(crate) const fn held(&self) -> &BufferedBytes {
+        &self.held
+    }
+
     /// Returns true if no bytes are left.
     #[must_use]
     #[inline]

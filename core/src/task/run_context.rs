@@ -36,10 +36,14 @@ pub(crate) trait Ops<'d> {
     fn wake_reason(&mut self) -> (WakeReason, WaitSlot);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
-    fn read(&mut self, source: SourceId) -> Result<&[u8], IoError>;
+    /// Receives into the shared buffer. The flag is true if the read filled it.
+    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError>;
     /// Receives as many bytes as can be buffered, and keeps them. The flag is true if the read filled all the capacity
     /// that was available.
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError>;
+    /// Receives as many bytes as can be buffered, sends them to `to`, and keeps those that are not accepted.
+    fn forward(&mut self, from: SourceId, to: SourceId) -> Result<Forwarded, IoError>;
+    fn send_kept(&mut self, to: SourceId, held: &BufferedBytes) -> Result<usize, IoError>;
     fn kept<'b>(&'b self, held: &'b BufferedBytes) -> &'b [u8];
     fn give_back(&mut self, block: u32);
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError>;
@@ -68,6 +72,17 @@ pub(crate) trait Ops<'d> {
     fn cancel_job(&mut self, id: JobId);
 }
 
+/// The result of [`Ops::forward`].
+pub(crate) struct Forwarded {
+    pub(crate) received: usize,
+    /// True if the read filled all the capacity that was available.
+    pub(crate) is_cut: bool,
+    /// The number of bytes that were sent.
+    pub(crate) sent: Result<usize, IoError>,
+    /// The bytes that were not sent.
+    pub(crate) rest: BufferedBytes,
+}
+
 impl Deferred {
     /// Performs the operation. Returns true if its target existed.
     fn act<'d>(self, ops: &mut dyn Ops<'d>) -> bool {
@@ -76,6 +91,8 @@ impl Deferred {
                 ops.close(source);
                 true
             }
+            #[cfg(feature = "alloc")]
+            Self::Shutdown(source) => ops.shutdown(source).is_ok(),
             Self::Wake(task) => ops.wake(task),
             Self::CancelJob(job) => {
                 ops.cancel_job(job);

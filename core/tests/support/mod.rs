@@ -59,6 +59,8 @@ pub struct Memory<'d> {
     /// The jobs that [`World::compute`] is to compute. Their outputs go to `results`.
     pub jobs: BTreeMap<JobId, BoxedJob>,
     results: BTreeMap<JobId, BoxedOutput>,
+    /// The number of calls of `recv`.
+    pub receives: usize,
     /// True if the loop is to stop.
     pub is_stopping: bool,
     /// The tasks that wait until the loop is to stop.
@@ -79,6 +81,7 @@ impl<'d> Host for Memory<'d> {
     }
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        self.receives += 1;
         let peer = self.peers.get_mut(&source).ok_or(IoError::Closed)?;
         if let Some(error) = peer.fails {
             return Err(error);

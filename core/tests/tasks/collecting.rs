@@ -83,7 +83,7 @@ fn at_the_limit_a_future_comes_back_and_who_reserves_waits_in_turn() {
         for n in 0..2 {
             same.spawn(child(handle, 3, Ok(n))).unwrap();
         }
-        let back = same.spawn(child(handle, 0, Ok(9))).unwrap_err();
+        let back = same.try_spawn(child(handle, 0, Ok(9))).unwrap_err();
         assert_eq!(back.0.await, Ok(9), "it can be awaited here");
         assert!(same.try_reserve().is_none());
         yields(handle, 9).await;

@@ -337,3 +337,36 @@ fn the_end_of_a_connection_is_waited_for_by_one_task() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(log.take(), [Ok(())]);
 }
+
+/// `recv_with` attempts to receive at once, and waits first only after a read that received all available bytes.
+#[test]
+fn recv_with_waits_only_if_nothing_more_is_expected() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    // The shared buffer of this host has 256 bytes.
+    world.peer(source).inbox.extend([7; 512]);
+    let mut task = world.spawn(async move {
+        let mut counts = Vec::new();
+        while counts.last() != Some(&0) {
+            counts.push(conn.recv_with(<[u8]>::len).await.unwrap());
+        }
+        counts
+    });
+    world.turn();
+    let before = world.host.receives;
+    assert_eq!(before, 3, "two full reads in the first step, and an attempt that would block");
+    for _ in 0..3 {
+        world.peer(source).inbox.extend(b"ab");
+        world.turn();
+        world.run();
+    }
+    assert_eq!(world.host.receives, before + 3, "a short read is the only attempt for its bytes");
+    world.peer(source).finished = true;
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(world.host.receives, before + 4);
+    assert_eq!(task.take(), Some(vec![256, 256, 2, 2, 2, 0]));
+}

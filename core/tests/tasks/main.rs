@@ -12,6 +12,11 @@
 //! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
+//! | `polling.rs` | connections that are polled directly |
+//! | `halves.rs` | connections whose directions have different owners |
+//! | `reading.rs` | lines, and readers with a buffer |
+//! | `copying.rs` | copying between connections |
+//! | `futures_io.rs` | connections as byte streams of `futures-io` |
 //! | `serving.rs` | serving a listener from within a program, and stopping the loop |
 //! | `offering.rs` | hosts with few features, which return an error to a task that asks for more |
 //! | `streams.rs` | connections as byte streams of `embedded-io-async` |
@@ -37,7 +42,10 @@ mod borders;
 mod cancelling;
 mod collecting;
 mod connecting;
+mod copying;
+mod futures_io;
 mod grouping;
+mod halves;
 mod hosting;
 mod joining;
 mod keeping;
@@ -45,8 +53,10 @@ mod nesting;
 mod offering;
 mod oracle;
 mod panicking;
+mod polling;
 mod pooling;
 mod programs;
+mod reading;
 mod running;
 mod serving;
 mod sharing;

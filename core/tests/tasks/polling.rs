@@ -1,0 +1,249 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use sinbin_core::task::{Conn, Error, Handle, NoWakers, RunContext, WaitError, join, select};
+use sinbin_core::{Failure, Instant, IoError, Op, Rest, TaskId, WaitTarget};
+
+use crate::support::{Log, World, yields};
+
+fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {
+    world.view(task).waits.into_iter().flatten().collect()
+}
+
+/// Receives by a new future at each poll, as adapters of other crates' traits do.
+async fn recv_by_polls(conn: &Conn<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
+    poll_fn(|context| {
+        let mut once = pin!(poll_fn(|context| conn.poll_recv(context, buffer)));
+        once.as_mut().poll(context)
+    })
+    .await
+}
+
+async fn send_by_polls(conn: &Conn<'_>, mut bytes: &[u8]) -> Result<(), Error> {
+    while !bytes.is_empty() {
+        let sent = poll_fn(|context| conn.poll_send(context, bytes)).await?;
+        bytes = &bytes[sent..];
+    }
+    Ok(())
+}
+
+#[test]
+fn both_directions_of_a_connection_are_polled_in_one_task() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).room = 3;
+    let mut task = world.spawn(async move {
+        let mut buffer = [0; 8];
+        let (received, sent) = join(recv_by_polls(&conn, &mut buffer), send_by_polls(&conn, b"hello")).await;
+        assert_eq!((received, sent), (Ok(2), Ok(())));
+        assert_eq!(recv_by_polls(&conn, &mut []).await, Ok(0), "an empty buffer does not wait");
+        assert_eq!(recv_by_polls(&conn, &mut buffer).await, Ok(0));
+    });
+    world.turn();
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Send(source)]);
+    world.peer(source).inbox.extend(b"hi");
+    world.turn();
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Send(source)]);
+    world.peer(source).room = 9;
+    world.turn();
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source)]);
+    assert_eq!(world.peer(source).outbox, b"hello");
+    world.peer(source).finished = true;
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(()));
+}
+
+/// A poll attempts to receive when its wait has ended, and not whenever the task runs. After a read that received all
+/// available bytes, the next poll waits first.
+#[test]
+fn a_poll_continues_the_wait_of_the_poll_before() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    let mut task = world.spawn(async move {
+        let mut buffer = [0; 8];
+        let reads = async {
+            let first = recv_by_polls(&conn, &mut buffer).await?;
+            Ok::<_, Error>((first, recv_by_polls(&conn, &mut buffer).await?))
+        };
+        join(reads, yields(handle, 2)).await.0
+    });
+    for _ in 0..3 {
+        world.turn();
+    }
+    assert_eq!(world.host.receives, 1, "the task has run for other reasons since the first attempt");
+    for bytes in [b"one", b"two"] {
+        world.peer(source).inbox.extend(bytes);
+        world.turn();
+        world.turn();
+    }
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Ok((3, 3))));
+    assert_eq!(world.host.receives, 3, "each of the short reads was the only attempt");
+}
+
+/// A source that is always reported after another one is polled in the end.
+#[test]
+fn a_poll_is_attempted_after_several_wakes_for_other_reasons() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    world.spawn(async move {
+        let recv = async {
+            assert_eq!(recv_by_polls(&conn, &mut [0; 8]).await, Ok(1));
+            log.add("received");
+        };
+        join(recv, yields(handle, 9)).await;
+    });
+    // The first step leaves the wait. The bytes that arrive afterwards are not reported as long as the task yields.
+    world.executor.turn(world.now, &mut world.host);
+    world.peer(source).inbox.push_back(1);
+    for _ in 0..3 {
+        assert_eq!(log.take(), [""; 0]);
+        world.executor.turn(world.now, &mut world.host);
+    }
+    assert_eq!(log.take(), ["received"]);
+    world.run();
+}
+
+#[test]
+fn readiness_is_polled_without_an_attempt() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).room = 0;
+    let mut task = world.spawn(async move {
+        let recv = poll_fn(|context| conn.poll_recv_ready(context));
+        let send = poll_fn(|context| conn.poll_send_ready(context));
+        assert_eq!(join(recv, send).await, (Ok(()), Ok(())));
+        (conn.try_recv(&mut [0; 4]), conn.try_send(b"?"))
+    });
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Send(source)]);
+    world.peer(source).inbox.push_back(1);
+    world.turn();
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Send(source)]);
+    assert_eq!(world.host.receives, 0);
+    world.peer(source).room = 1;
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some((Ok(1), Ok(1))));
+}
+
+#[test]
+fn a_poll_is_refused_in_the_middle_of_an_operation() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).room = 1;
+    let mut task = world.spawn(async move {
+        let polls = async {
+            (recv_by_polls(&conn, &mut [0; 4]).await, poll_fn(|context| conn.poll_send(context, b"?")).await)
+        };
+        let (mut buffer, mut other) = ([0; 4], [0; 4]);
+        let operations = join(conn.recv(&mut buffer), conn.send_all(b"hello"));
+        let refused = select(operations, polls).await;
+        assert!(matches!(refused, sinbin_core::task::Either::Second((Err(_), Err(_)))), "{refused:?}");
+        // The dropped operations no longer block the polls. In the other order, the operation has the connection.
+        let both = join(recv_by_polls(&conn, &mut buffer), conn.recv(&mut other)).await;
+        assert_eq!(both, (Err(WaitError::Busy.into()), Ok(2)));
+    });
+    world.turn();
+    world.peer(source).inbox.extend(b"ab");
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(()));
+}
+
+#[test]
+fn a_poll_fails_as_an_operation_does() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let outside = world.connect();
+    let source = conn.source();
+    world.peer(source).room = 0;
+    let mut task = world.spawn(async move {
+        let broken = join(recv_by_polls(&conn, &mut [0; 4]), send_by_polls(&conn, b"hello")).await;
+        let failed = |op| Err(Error::Failed(Failure { op, source, error: IoError::Reset }));
+        assert_eq!(broken, (failed(Op::Recv).map(|()| 0), failed(Op::Send)));
+        // A waker that is not the task's own.
+        let wrapped = Context::from_waker(Waker::noop());
+        conn.poll_recv_ready(&wrapped)
+    });
+    world.turn();
+    world.peer(source).fails = Some(IoError::Reset);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Poll::Ready(Err(WaitError::Wrapped.into()))));
+    let context = Context::from_waker(Waker::noop());
+    let elsewhere = Poll::Ready(Err(WaitError::Elsewhere.into()));
+    assert_eq!(outside.poll_recv(&context, &mut [0; 4]), elsewhere);
+    assert_eq!(outside.poll_send(&context, b"?"), elsewhere);
+}
+
+#[test]
+fn a_poll_of_a_cancelled_task_is_refused() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let mut task = world.spawn(async move { recv_by_polls(&conn, &mut [0; 4]).await });
+    world.turn();
+    task.cancel();
+    world.cancel(task.task());
+    world.run();
+    assert_eq!(task.take(), Some(Err(WaitError::Cancelled.into())));
+}
+
+/// The bytes that one operation did not receive are available to the next, whether it polls or awaits.
+#[test]
+fn polls_and_operations_alternate() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    let mut task = world.spawn(async move {
+        let mut heard = Vec::new();
+        for round in 0..6 {
+            let mut buffer = [0; 2];
+            let count = match round % 3 {
+                0 => recv_by_polls(&conn, &mut buffer).await?,
+                1 => conn.recv(&mut buffer).await?,
+                _ => {
+                    select(recv_by_polls(&conn, &mut buffer), handle.yield_now()).await;
+                    recv_by_polls(&conn, &mut buffer).await?
+                }
+            };
+            heard.extend_from_slice(&buffer[..count]);
+        }
+        Ok::<_, Error>(heard)
+    });
+    for byte in 0..6 {
+        world.turn();
+        world.turn();
+        world.peer(source).inbox.push_back(byte);
+        world.turn();
+        world.run();
+    }
+    assert!(task.take().is_some_and(|heard| heard.is_ok_and(|heard| heard.starts_with(&[0, 1]))));
+}
