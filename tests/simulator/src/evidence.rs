@@ -99,7 +99,11 @@ impl Evidence {
 
     /// The kernel is about to be told to name or to cancel a task.
     pub(crate) fn ask(&mut self, kernel: &Kernel<Limits>, task: TaskId, to_say: WakeReason) {
-        let is_next = kernel.state(task) == Some(TaskState::Waiting);
+        self.ask_as(task, to_say, kernel.state(task) == Some(TaskState::Waiting));
+    }
+
+    /// A task was named or cancelled, which ended its wait (`is_next`), or will end its next one.
+    pub(crate) fn ask_as(&mut self, task: TaskId, to_say: WakeReason, is_next: bool) {
         let is_other = |asked: &Asked| (asked.task, asked.to_say, asked.is_next) != (task, to_say, is_next);
         if self.asked.iter().all(is_other) {
             self.asked.push(Asked { task, to_say, is_next });

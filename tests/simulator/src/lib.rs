@@ -78,7 +78,6 @@ mod capacity;
 pub mod client_model;
 mod evidence;
 mod expected;
-mod fault_injection;
 #[path = "../../../core/tests/oracle/mod.rs"]
 #[expect(dead_code, reason = "the core's tests use more of it")]
 mod oracle;
@@ -93,7 +92,6 @@ mod scripted;
 mod shipped;
 mod shrink;
 mod story;
-mod tasks;
 mod work;
 mod world;
 
@@ -107,5 +105,4 @@ pub use run::Simulation;
 pub use scripted::{ClientId, Scripted};
 pub use shipped::{shipped, shipped_by, shipped_watched};
 pub use shrink::shrink;
-pub use tasks::SimTask;
 pub use world::World;

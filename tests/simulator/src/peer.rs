@@ -77,6 +77,8 @@ pub(crate) struct Peer<T> {
     /// Somebody cancelled the server's task; or its time was over.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
+    /// When the client connected.
+    pub(crate) came_at: Instant,
     /// When, by the kernel's time, the server took the connection, and when it last received or sent something.
     pub(crate) began_at: Instant,
     pub(crate) moved_at: Instant,
@@ -125,6 +127,7 @@ impl<T: ClientModel> Peer<T> {
             lingers_until: Instant::ZERO,
             cancelled: false,
             timed_out: false,
+            came_at: Instant::ZERO,
             began_at: Instant::ZERO,
             moved_at: Instant::ZERO,
             reads_at: 0,
@@ -139,6 +142,16 @@ impl<T: ClientModel> Peer<T> {
         let since = |is_so: bool, since: Option<Instant>| is_so.then(|| since.unwrap_or(now));
         self.readable_since = since(readiness.contains(Interest::RECV), self.readable_since);
         self.writable_since = since(readiness.contains(Interest::SEND), self.writable_since);
+    }
+
+    /// Since when there is something for the server to receive.
+    pub(crate) fn ready_since(&self) -> Option<Instant> {
+        self.readable_since
+    }
+
+    /// Whether the server has closed it, and the client has not taken all yet.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.closed && !self.reset && !self.outbox.is_empty()
     }
 
     /// Returns true if what the server waits for on this connection had happened before `deadline`.

@@ -168,6 +168,11 @@ impl Promises {
         fresh.try_for_each(|task| kernel.audit_task(*task))
     }
 
+    /// All that happened before this moment has been told.
+    pub(crate) fn seen(&self) -> Instant {
+        self.seen
+    }
+
     /// Whether the deadline of its last wait has come, whatever woke it.
     pub(crate) fn is_late(&self, task: TaskId) -> bool {
         let wait = self.said(task).and_then(|said| said.wait.as_ref());

@@ -20,6 +20,8 @@ use crate::run::Simulation;
 use crate::story::Story;
 use crate::world::World;
 
+pub(crate) use step::Scene;
+
 /// How much of a job is computed at once, in the job's units.
 const SLICE: u32 = 20_000;
 
@@ -67,10 +69,16 @@ impl Plan {
     /// Room for so many connections at a time, a worker, and nothing that goes wrong: what scripts begin with.
     #[must_use]
     pub fn friendly(connections: usize) -> Self {
-        // Beside them there is the listener.
-        let places = connections + 1;
-        let capacity =
-            Capacity { tasks: places, sources: places, jobs: places, blocks: places, block_size: 16 << 10 };
+        // Beside them there are the listener, and a place for one that is not accepted.
+        let places = connections + 2;
+        let capacity = Capacity {
+            connections,
+            tasks: places,
+            sources: places,
+            jobs: connections + 1,
+            blocks: connections + 1,
+            block_size: 16 << 10,
+        };
         Self {
             clients: 0,
             visits: 0,
@@ -78,6 +86,8 @@ impl Plan {
             steps: u64::MAX,
             haste: 0,
             stops_at: None,
+            drain_timeout: Duration::from_secs(30),
+            settle: Duration::ZERO,
             capacity,
             computes: Computes::Workers(1),
             idle_timeout: None,
@@ -113,14 +123,14 @@ where
         let plan = Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ..plan.clone() };
         let nobody: fn(&mut Rng) -> T = |_| unreachable!("nobody comes by chance");
         let mut run = Simulation::telling(service, &plan, rng, nobody, story);
-        run.world.slice = Some(SLICE);
+        run.engine.platform.slice = Some(SLICE);
         Self { run, failed: None }
     }
 
     /// What time it is. It begins with 0.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.run.world.now.since(Instant::ZERO)
+        self.run.engine.platform.now.since(Instant::ZERO)
     }
 
     /// Runs a turn of the service, and what happens after it. If nothing does, time passes until something does, and at
@@ -135,7 +145,7 @@ where
         }
         let run = &mut self.run;
         let outcome = catch(|| run.step(Instant::ZERO + until));
-        let wrong = run.world.wrong.take();
+        let wrong = run.engine.platform.wrong.take();
         let outcome = match (outcome, wrong) {
             (Ok(moved), None) => Ok(moved),
             (Ok(_), Some(what)) => Err(run.failure(what)),
@@ -157,8 +167,8 @@ where
     pub fn drive(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.now();
-            let next = self.run.next_event().map_or(now, |next| next.since(Instant::ZERO));
-            if !self.step(next.max(now))? && self.run.next_event().is_none() {
+            let next = self.run.engine.platform.next_event().map_or(now, |next| next.since(Instant::ZERO));
+            if !self.step(next.max(now))? && self.run.engine.platform.next_event().is_none() {
                 return Ok(());
             }
         }
@@ -180,21 +190,21 @@ where
     /// wrong any more; what is owed has to come, and nothing may be left behind. A job that never ends is a failure, unless
     /// its client was [reset](Self::reset).
     pub fn end(mut self) -> Ended {
-        for number in 0..self.run.world.peers.len() {
+        for number in 0..self.run.engine.platform.peers.len() {
             self.close(ClientId(number));
         }
-        self.run.world.plan.steps = 0;
+        self.run.engine.platform.plan.steps = 0;
         let outcome = match self.failed {
             Some(failure) => Err(failure),
             None => self.run.run_to_the_end(),
         };
-        let World { rng, story, .. } = self.run.world;
+        let World { rng, story, .. } = self.run.engine.platform;
         Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
     /// A client connects. `client_model` knows what it is owed for what it is told to say.
     pub fn connect(&mut self, client_model: T) -> ClientId {
-        let world = &mut self.run.world;
+        let world = &mut self.run.engine.platform;
         let number = world.peers.len();
         world.peers.push(Peer::scripted(client_model, &world.plan, &mut world.rng));
         world.connect(number);
@@ -209,7 +219,7 @@ where
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) where either side has closed, and
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
     pub fn send(&mut self, client: ClientId, bytes: &[u8]) -> io::Result<usize> {
-        self.run.world.scripted_send(client.0, bytes)
+        self.run.engine.platform.scripted_send(client.0, bytes)
     }
 
     /// The client takes what was sent to it, as much as `room` holds. Returns how much; 0 at the end.
@@ -219,13 +229,13 @@ where
     /// As a socket that does not block: [`WouldBlock`](io::ErrorKind::WouldBlock) where there is nothing yet, and
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
     pub fn receive(&mut self, client: ClientId, room: &mut [u8]) -> io::Result<usize> {
-        self.run.world.scripted_receive(client.0, room)
+        self.run.engine.platform.scripted_receive(client.0, room)
     }
 
     /// From here on, so many bytes can be sent to the client that it has not taken: the room of the sockets between. At
     /// first that is 64 KiB, unless the plan says that it is [narrow](Faults::narrow).
     pub fn narrow(&mut self, client: ClientId, room: usize) {
-        self.run.world.scripted_room(client.0, room);
+        self.run.engine.platform.scripted_room(client.0, room);
     }
 
     /// The client takes all that is there.
@@ -240,17 +250,17 @@ where
 
     /// The client says that it has sent its last byte.
     pub fn half_close(&mut self, client: ClientId) {
-        self.run.world.scripted_half_close(client.0);
+        self.run.engine.platform.scripted_half_close(client.0);
     }
 
     /// The client closes its socket, as a process that ends does: what was sent to it and not taken, or is sent to it later,
     /// is answered by a reset.
     pub fn close(&mut self, client: ClientId) {
-        self.run.world.scripted_close(client.0);
+        self.run.engine.platform.scripted_close(client.0);
     }
 
     /// The client breaks the connection off. What was not read is lost, on both sides.
     pub fn reset(&mut self, client: ClientId) {
-        self.run.world.scripted_reset(client.0);
+        self.run.engine.platform.scripted_reset(client.0);
     }
 }

@@ -1,17 +1,25 @@
 //! The world of a run: what there is, whose it is, and what will happen to it.
 //!
 //! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. At the other ends
-//! there are [`clients`]. What is said to the kernel of it all is [`news`], but for the time, and news of what is gone.
+//! there are [`clients`]. To the engine that serves, the world is its [`platform`]: a [`poller`], and a [`rest`] in which
+//! time passes. What is said to the kernel of it all is [`news`], but for the time, and news of what is gone. Between the
+//! turns there is bad luck ([`fault_injection`]), and around each of their [`steps`] the promises are checked.
 
 mod clients;
+mod fault_injection;
 mod jobs;
 mod news;
+mod platform;
+mod poller;
+pub(crate) mod rest;
 mod sockets;
+mod steps;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId};
+use sinbin_core::serve::Admission;
+use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId, TaskId, WakeReason};
 
 use crate::client_model::ClientModel;
 use crate::evidence::Evidence;
@@ -20,8 +28,11 @@ use crate::plan::{Computes, Plan};
 use crate::promises::Promises;
 use crate::report::Report;
 use crate::rng::Rng;
+use crate::scripted::Scene;
 use crate::story::Story;
 use crate::work::Work;
+use crate::world::platform::Serving;
+use crate::world::steps::Owner;
 
 /// Something that will happen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -68,15 +79,24 @@ pub struct World<S: Service, T> {
     pub(crate) sources: IdMap<SourceId, Entry>,
     /// Sources that may be ready.
     pub(crate) listed: Vec<SourceId>,
-    pub(crate) to_linger: Vec<usize>,
+    /// Whose each task is, and the one that accepts.
+    owners: IdMap<TaskId, Owner>,
+    acceptor: Option<TaskId>,
+    /// The task that has a step, and why.
+    running: Option<(TaskId, WakeReason)>,
+    /// The engine's count of connections.
+    room: Admission<usize>,
+    /// What the engine has to do.
+    serving: Serving,
+    /// A script runs, a round at a time.
+    pub(crate) scene: Option<Scene>,
     pub(crate) work: Work<S::Job>,
     /// How much of a job is computed before the clock goes on, in the job's units; else luck says.
     pub(crate) slice: Option<u32>,
     pub(crate) old_jobs: VecDeque<JobId>,
+    /// The service was asked to stop; and those who have nothing to say are sent home.
+    pub(crate) is_to_stop: bool,
     pub(crate) stopping: bool,
-    /// An acceptor found no room; a connection has gone since.
-    pub(crate) crowded: bool,
-    pub(crate) relieved: bool,
     /// A task may find out by itself that its deadline has come.
     pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
@@ -106,13 +126,17 @@ impl<S: Service, T: ClientModel> World<S, T> {
             listener: None,
             sources: IdMap::new(),
             listed: Vec::new(),
-            to_linger: Vec::new(),
+            owners: IdMap::new(),
+            acceptor: None,
+            running: None,
+            room: Admission::new(plan.capacity.connections),
+            serving: Serving::new(),
+            scene: None,
             work,
             slice: None,
             old_jobs: VecDeque::new(),
+            is_to_stop: false,
             stopping: false,
-            crowded: false,
-            relieved: false,
             tasks_read_clocks: true,
             promises: Promises::default(),
             evidence: Evidence::default(),

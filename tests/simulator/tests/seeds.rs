@@ -61,11 +61,12 @@ fn a_plan_says_in_a_line_what_is_drawn() {
     assert_eq!(
         calm.to_string(),
         "3 clients at a time, 5 visits, up to 100 requests each; jobs by 2 workers, no idle timeout, asked to stop after 7 \
-         steps; room for 12 tasks, 12 sources, 1 jobs, 2 blocks of 1024 bytes; no faults"
+         steps, 30s to drain; room for 8 connections, 12 tasks, 12 sources, 1 jobs, 2 blocks of 1024 bytes; no faults"
     );
     let all = plan.to_string();
     assert!(
-        all.contains(", idle timeout 50ms; ") && all.contains("; faults in 1024: short reads 400, "),
+        all.contains(", idle timeout 50ms, 30s to drain; ")
+            && all.contains("; faults in 1024: short reads 400, "),
         "{all}"
     );
 }

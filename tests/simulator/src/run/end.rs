@@ -1,5 +1,6 @@
 //! The end: nothing is left behind.
 
+use sinbin_core::serve::{Engine, Platform};
 use sinbin_core::{Kernel, Limits, Service, Task};
 
 use crate::client_model::ClientModel;
@@ -15,19 +16,21 @@ where
 {
     /// All is over: is anything left behind?
     pub(crate) fn check_end(&mut self) -> Result<(), String> {
-        let Self { executor, world, .. } = self;
+        let Engine { executor, platform: world, .. } = &mut self.engine;
         executor
             .kernel
             .audit()
             .map_err(|broken| format!("the audit says at the end: not so: {}", broken.0))?;
         let lent = executor.blocks_lent();
         let sources = world.sources.iter().count();
+        let connections = world.room().open();
         let fresh = room(&mut Kernel::new(&world.plan.capacity.limits()));
         let left = room(&mut executor.kernel);
         match () {
             () if lent > 0 => Err(format!("{lent} blocks of bytes were not given back")),
             () if !world.work.is_idle() => Err("something is computed for nobody".to_owned()),
             () if sources > 0 => Err(format!("{sources} sources were not closed")),
+            () if connections > 0 => Err(format!("{connections} connections are still counted")),
             () if left != fresh => {
                 Err(format!("of {fresh:?} places for tasks, sources and jobs, {left:?} are free at the end"))
             }

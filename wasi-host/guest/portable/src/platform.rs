@@ -18,16 +18,19 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     type Closed = Unread;
     type Error = Infallible;
 
-    /// How long a host may take to notice what has come in. Requests that were sent before the request to stop are answered, so
-    /// no connection is told before then that nothing is there.
-    const SETTLE: Duration = Duration::from_millis(20);
-
     fn room(&mut self) -> &mut Admission<Unread> {
         &mut self.room
     }
 
     fn now(&self) -> Instant {
         now()
+    }
+
+    /// How long a host may take to notice what has come in. Requests that were sent before the request to stop are answered, so
+    /// no connection is told before then that nothing is there.
+    #[inline]
+    fn settle(&self) -> Duration {
+        Duration::from_millis(20)
     }
 
     fn linger(&mut self, source: SourceId, (connection, peer): Unread) {
