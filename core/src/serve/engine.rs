@@ -42,7 +42,7 @@ impl<E: fmt::Display> fmt::Display for Stopped<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
 
-/// What an iteration of the loop leaves for the next one.
+/// The state that an iteration of the loop passes to the next one.
 #[derive(Clone, Copy)]
 struct Round {
     /// The poll of the sources before the next turn.
@@ -71,7 +71,7 @@ pub struct Engine<P: Platform> {
     cut: usize,
     /// The number of steps since the last poll of the sources.
     steps: usize,
-    /// What the last [`step`](Self::step) left for the next one.
+    /// The state that the last [`step`](Self::step) passed to the next one.
     round: Round,
 }
 
@@ -170,7 +170,10 @@ impl<P: Platform> Engine<P> {
         self.platform.take_wakes(&mut self.executor);
         if !round.is_ending && is_over() {
             round.is_ending = true;
-            self.drain = Drain::within(self.platform.now(), self.drain_timeout);
+            // A drain that has begun keeps its deadline.
+            if !self.drain.is_telling() {
+                self.drain = Drain::within(self.platform.now(), self.drain_timeout);
+            }
             self.executor.kernel.cancel_all();
         }
         self.see_to_connections();

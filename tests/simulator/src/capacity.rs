@@ -5,7 +5,7 @@ use sinbin_core::Limits;
 /// So much of each: a run can have many tasks and few jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
-    /// Connections: more are not accepted, and wait until one has gone.
+    /// Connections; further ones wait in the backlog until one has gone.
     pub connections: usize,
     /// Tasks: one for each listener, and one for each connection.
     pub tasks: usize,

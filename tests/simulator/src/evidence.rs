@@ -20,6 +20,8 @@ pub(crate) struct Evidence {
     jobs: Vec<JobNews>,
     /// What was asked of tasks that were not told so yet.
     asked: Vec<Asked>,
+    /// The tasks that were cancelled and are not gone.
+    cancelled: Vec<TaskId>,
     /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
     pub(crate) tasks_ask_nothing: bool,
 }
@@ -102,8 +104,11 @@ impl Evidence {
         self.ask_as(task, to_say, kernel.state(task) == Some(TaskState::Waiting));
     }
 
-    /// A task was named or cancelled, which ended its wait (`is_next`), or will end its next one.
+    /// Notes that a task was named or cancelled, which has ended its wait (`is_next`), or ends its next one.
     pub(crate) fn ask_as(&mut self, task: TaskId, to_say: WakeReason, is_next: bool) {
+        if to_say == WakeReason::Cancelled && !self.was_cancelled(task) {
+            self.cancelled.push(task);
+        }
         let is_other = |asked: &Asked| (asked.task, asked.to_say, asked.is_next) != (task, to_say, is_next);
         if self.asked.iter().all(is_other) {
             self.asked.push(Asked { task, to_say, is_next });
@@ -124,6 +129,12 @@ impl Evidence {
     /// The task is gone.
     pub(crate) fn forget(&mut self, task: TaskId) {
         self.asked.retain(|asked| asked.task != task);
+        self.cancelled.retain(|cancelled| *cancelled != task);
+    }
+
+    /// Returns true if the task was cancelled at some time.
+    pub(crate) fn was_cancelled(&self, task: TaskId) -> bool {
+        self.cancelled.contains(&task)
     }
 
     /// The task runs, told `wake_reason`. What it was asked that ended its wait it must be told now, and nothing that nobody

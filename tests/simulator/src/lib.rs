@@ -1,7 +1,7 @@
 //! Years of bad luck in minutes: services on sinbin's core, in virtual time, from one seed.
 //!
-//! A simulation runs the *shipped* kernel, tasks and protocols; what is simulated is the world: sockets, network, clock,
-//! workers, and clients that check each answer. One seed decides all that happens there: in which order sources are
+//! A simulation runs the *shipped* kernel, serving loop, tasks and protocols; what is simulated is the world: sockets,
+//! network, clock, workers, and clients that check each answer. One seed decides all that happens there: in which order sources are
 //! ready, how reads and sends are cut, who is late, who breaks off, who does not read, what can't be accepted, which
 //! jobs fail and which workers die, where the clock jumps, and who is cancelled while he waits. Before every step of a
 //! task the kernel's promises are checked ([`Kernel::audit`](sinbin_core::Kernel::audit), and what was written down of

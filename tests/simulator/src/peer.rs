@@ -77,7 +77,7 @@ pub(crate) struct Peer<T> {
     /// Somebody cancelled the server's task; or its time was over.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
-    /// When the client connected.
+    /// The time when the client connected.
     pub(crate) came_at: Instant,
     /// When, by the kernel's time, the server took the connection, and when it last received or sent something.
     pub(crate) began_at: Instant,
@@ -144,12 +144,17 @@ impl<T: ClientModel> Peer<T> {
         self.writable_since = since(readiness.contains(Interest::SEND), self.writable_since);
     }
 
-    /// Since when there is something for the server to receive.
+    /// Returns the time since when there is something for the server to receive.
     pub(crate) fn ready_since(&self) -> Option<Instant> {
         self.readable_since
     }
 
-    /// Whether the server has closed it, and the client has not taken all yet.
+    /// Returns the time since when the system can know of that: not before the connection was accepted.
+    pub(crate) fn known_since(&self) -> Option<Instant> {
+        self.readable_since.map(|since| since.max(self.began_at))
+    }
+
+    /// Returns true if the server has closed the connection and the client has not taken all bytes.
     pub(crate) fn is_leaving(&self) -> bool {
         self.closed && !self.reset && !self.outbox.is_empty()
     }

@@ -30,7 +30,9 @@ pub struct Plan {
     pub haste: u32,
     /// When the service is asked to stop, in steps of tasks; else that is when the last client has left.
     pub stops_at: Option<u64>,
-    /// For how long those who are still served may go on then.
+    /// The number of steps after which all tasks are cancelled, as when the program that serves ends.
+    pub ends_at: Option<u64>,
+    /// The time that connections have to end when the service stops.
     pub drain_timeout: Duration,
     /// The time that the system may take to tell what has come in.
     pub settle: Duration,
@@ -149,6 +151,7 @@ impl Plan {
             steps: 3000,
             haste: *rng.pick(&[5_000, 1, 100_000]),
             stops_at: (rng.below(4) == 3).then(|| u64::from(rng.below(400))),
+            ends_at: (rng.below(16) == 15).then(|| u64::from(rng.below(400))),
             drain_timeout: Duration::from_micros(*rng.pick(&[30_000_000, 30_000_000, 100_000, 1000, 0])),
             settle: Duration::from_micros(*rng.pick(&[0, 0, 20_000, 100])),
             capacity: Capacity {
@@ -177,6 +180,7 @@ impl Plan {
             steps,
             haste: 100_000,
             stops_at: None,
+            ends_at: None,
             drain_timeout: Duration::from_secs(30),
             settle: Duration::ZERO,
             capacity: Capacity {
@@ -215,6 +219,9 @@ impl fmt::Display for Plan {
         }
         if let Some(steps) = self.stops_at {
             write!(f, ", asked to stop after {steps} steps")?;
+        }
+        if let Some(steps) = self.ends_at {
+            write!(f, ", over after {steps} steps")?;
         }
         write!(f, ", {:?} to drain", self.drain_timeout)?;
         if !self.settle.is_zero() {

@@ -168,7 +168,7 @@ impl Promises {
         fresh.try_for_each(|task| kernel.audit_task(*task))
     }
 
-    /// All that happened before this moment has been told.
+    /// Returns the moment up to which all events are known.
     pub(crate) fn seen(&self) -> Instant {
         self.seen
     }

@@ -25,7 +25,7 @@ where
     T: ClientModel,
 {
     pub(crate) engine: Engine<World<S, T>>,
-    /// The engine has not come to its end.
+    /// Set while the engine has not ended.
     is_served: bool,
     talks: M,
     visits: u64,
@@ -146,12 +146,13 @@ where
         !self.is_served && self.engine.platform.peers.iter().all(|peer| peer.phase == Phase::Over)
     }
 
-    /// An iteration of the engine. Returns false if it had come to its end before.
+    /// Runs an iteration of the engine. Returns false if the engine had ended before.
     pub(crate) fn round(&mut self) -> bool {
         if !self.is_served {
             return false;
         }
-        match self.engine.step(|| false) {
+        let is_over = self.engine.platform.is_over;
+        match self.engine.step(|| is_over) {
             Ok(true) => {}
             Ok(false) => {
                 self.is_served = false;
@@ -165,7 +166,7 @@ where
         true
     }
 
-    /// Clients go on where the engine has come to its end, until each has seen that.
+    /// Lets the next event happen after the engine has ended, so that each client sees the end of its connection.
     fn outlive_the_engine(&mut self) {
         if self.calm_since.is_none() {
             self.calm_down();
@@ -177,7 +178,10 @@ where
                 let span = next.since(world.now);
                 world.pass(&mut executor.kernel, u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
             }
-            None => world.wrong("the service has ended, and not all of its clients know".to_owned()),
+            None => {
+                let left = world.peers.iter().position(|peer| peer.phase != Phase::Over);
+                world.wrong(format!("the service has ended, and client {left:?} does not know"));
+            }
         }
     }
 

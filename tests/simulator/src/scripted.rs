@@ -86,6 +86,7 @@ impl Plan {
             steps: u64::MAX,
             haste: 0,
             stops_at: None,
+            ends_at: None,
             drain_timeout: Duration::from_secs(30),
             settle: Duration::ZERO,
             capacity,
@@ -120,7 +121,8 @@ where
     }
 
     fn begin(service: S, plan: &Plan, rng: Rng, story: Story) -> Self {
-        let plan = Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ..plan.clone() };
+        let plan =
+            Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ends_at: None, ..plan.clone() };
         let nobody: fn(&mut Rng) -> T = |_| unreachable!("nobody comes by chance");
         let mut run = Simulation::telling(service, &plan, rng, nobody, story);
         run.engine.platform.slice = Some(SLICE);

@@ -79,22 +79,24 @@ pub struct World<S: Service, T> {
     pub(crate) sources: IdMap<SourceId, Entry>,
     /// Sources that may be ready.
     pub(crate) listed: Vec<SourceId>,
-    /// Whose each task is, and the one that accepts.
+    /// The purpose of each task, and the task that accepts.
     owners: IdMap<TaskId, Owner>,
     acceptor: Option<TaskId>,
-    /// The task that has a step, and why.
+    /// The task that runs a step, and why.
     running: Option<(TaskId, WakeReason)>,
-    /// The engine's count of connections.
+    /// The count of connections, for the engine.
     room: Admission<usize>,
-    /// What the engine has to do.
+    /// The state of the engine, as the world knows it.
     serving: Serving,
-    /// A script runs, a round at a time.
+    /// The round of a script that runs.
     pub(crate) scene: Option<Scene>,
     pub(crate) work: Work<S::Job>,
     /// How much of a job is computed before the clock goes on, in the job's units; else luck says.
     pub(crate) slice: Option<u32>,
     pub(crate) old_jobs: VecDeque<JobId>,
-    /// The service was asked to stop; and those who have nothing to say are sent home.
+    /// Set if the program is over.
+    pub(crate) is_over: bool,
+    /// Set if the service was asked to stop; and if connections that have nothing to say are closed.
     pub(crate) is_to_stop: bool,
     pub(crate) stopping: bool,
     /// A task may find out by itself that its deadline has come.
@@ -135,6 +137,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             work,
             slice: None,
             old_jobs: VecDeque::new(),
+            is_over: false,
             is_to_stop: false,
             stopping: false,
             tasks_read_clocks: true,

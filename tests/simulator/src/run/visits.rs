@@ -27,6 +27,7 @@ where
         if self.visits >= self.engine.platform.plan.visits
             || self.calm_since.is_some()
             || self.engine.platform.is_to_stop
+            || self.engine.platform.is_over
         {
             return;
         }
@@ -43,6 +44,9 @@ where
         }
         if self.engine.platform.plan.stops_at.is_some_and(|at| steps >= at) {
             self.engine.platform.stop();
+        }
+        if self.engine.platform.plan.ends_at.is_some_and(|at| steps >= at) {
+            self.engine.platform.is_over = true;
         }
         for number in 0..self.engine.platform.peers.len() {
             let peer = &mut self.engine.platform.peers[number];

@@ -17,11 +17,11 @@ const UNIT: u64 = 10;
 /// A round of a script.
 #[derive(Clone, Copy)]
 pub(crate) struct Scene {
-    /// Time does not pass this.
+    /// The time at which the round ends at the latest.
     until: Instant,
-    /// How many steps there were before.
+    /// The number of steps before the round.
     steps: u64,
-    /// Something has happened, or there is more to do at once.
+    /// Set if something has happened, or if there is more to do at once.
     has_moved: bool,
 }
 
@@ -47,8 +47,7 @@ where
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// A wait of the engine in a script: for a moment if something has happened, for clients may have something to say to
-    /// what a task did.
+    /// Waits in a round of a script: only for a moment if something has happened, since clients may respond to that.
     pub(crate) fn rest_in_scene(&mut self, kernel: &mut Kernel<Limits>, until: Until) -> bool {
         self.watch(kernel);
         let (said, has_looked) = self.poll(kernel, until);

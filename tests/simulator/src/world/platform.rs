@@ -11,31 +11,40 @@ use sinbin_core::{
 use crate::client_model::ClientModel;
 use crate::world::{Role, World};
 
-/// What the engine has to do, as far as the world knows.
+/// The number of steps after which the engine polls the sources before the next turn.
+const STEPS_PER_POLL: u64 = 64;
+
+/// The state from which the world knows what the engine has to do next.
 pub(crate) struct Serving {
-    /// An acceptor found no room since acceptors were last to be woken.
+    /// Set if an acceptor found no room since acceptors were last to be woken.
     pub(crate) is_crowded: bool,
-    /// A connection has gone since the last turn.
+    /// Set if a connection has gone since the last turn.
     pub(crate) is_relieved: bool,
-    /// The last connection that could have been accepted was not, for want of room or by bad luck.
+    /// Set if the last connection that could have been accepted was not, for lack of room or because of a fault.
     pub(crate) is_refused: bool,
-    /// When the service was asked to stop.
+    /// The time when the service was asked to stop.
     pub(crate) asked_at: Instant,
-    /// A wait has ended since then.
+    /// Set if a wait has ended since then.
     pub(crate) has_noticed: bool,
-    /// When the time to drain is over.
+    /// Set if all tasks were cancelled because the program is over.
+    pub(crate) is_over: bool,
+    /// The deadline of the drain.
     drain_ends: Instant,
-    /// The drain had begun before the last wait.
+    /// Set if the drain had begun before the last wait.
     was_draining: bool,
-    /// The time to drain was over, and connections were cut off.
+    /// Set if that deadline has passed and connections were cut off.
     pub(crate) is_cut: bool,
-    /// Tasks that waited when the last wait of a drain ended.
-    waiting: Vec<TaskId>,
-    /// A turn has begun; so many tasks there were then, and so many steps.
+    /// The tasks that existed before the engine may have cancelled all, and whether they waited.
+    noted: Vec<(TaskId, bool)>,
+    /// The number of tasks and of steps at the beginning of the turn, while one runs.
     turn: Option<(usize, u64)>,
-    /// Whether the last wait has looked at all sources, if there was one since the last turn.
+    /// Set if there was a wait since the last turn: whether it polled all sources.
     polled: Option<bool>,
-    /// What the clock says, where that is wrong.
+    /// The number of steps at the end of the last wait.
+    steps: u64,
+    /// Set if a slice of a job was computed since then.
+    has_computed: bool,
+    /// The reading of the clock at the beginning of the turn, which may be wrong.
     reading: Option<Instant>,
 }
 
@@ -47,19 +56,22 @@ impl Serving {
             is_refused: false,
             asked_at: Instant::ZERO,
             has_noticed: false,
+            is_over: false,
             drain_ends: Instant::NEVER,
             was_draining: false,
             is_cut: false,
-            waiting: Vec::new(),
+            noted: Vec::new(),
             turn: None,
-            // A loop begins as if it had looked.
+            // The engine begins as after a poll.
             polled: Some(true),
+            steps: 0,
+            has_computed: false,
             reading: None,
         }
     }
 }
 
-/// A panic ends the run.
+/// Catches no panic, so that a panic ends the run.
 impl<S: Service, T: ClientModel> Guarded for World<S, T> {
     type Guard = Unguarded;
 }
@@ -117,8 +129,10 @@ where
     }
 
     fn cut_off(&mut self, connections: usize) {
-        let is_early = !self.stopping || self.promises.seen() < self.serving.drain_ends;
-        if is_early || self.serving.is_cut {
+        let is_early = !self.is_draining() || self.promises.seen() < self.serving.drain_ends;
+        // Tasks that wait for others which are gone by then may be cut off before.
+        let may_stall = self.serving.is_over && !self.evidence.tasks_ask_nothing;
+        if is_early && !may_stall || self.serving.is_cut {
             self.wrong("connections are cut off, and it is not the time for that".to_owned());
         }
         let served: Vec<_> = self.served().collect();
@@ -139,7 +153,7 @@ where
         self.count_leaving()
     }
 
-    /// Is called before each turn and after it.
+    /// Checks the turn; the engine calls this before and after each turn.
     fn take_wakes(&mut self, executor: &mut Executor<Self>) {
         match self.serving.turn.take() {
             None => self.begin_turn(&executor.kernel),
@@ -148,8 +162,10 @@ where
     }
 
     fn between_turns(&mut self, executor: &mut Executor<Self>) -> bool {
+        self.check_over();
         self.check_relief(&executor.kernel);
         let is_busy = self.work.is_busy();
+        self.serving.has_computed |= is_busy;
         let Self { work, rng, slice, .. } = self;
         if let Some(job) = work.slice(*slice, rng) {
             self.say_done(&mut executor.kernel, job);
@@ -169,35 +185,36 @@ where
         let kernel = &mut executor.kernel;
         self.check_nudge(kernel);
         self.check_wait(kernel, until);
-        self.serving.was_draining = self.stopping;
+        self.serving.was_draining = self.is_draining();
         let has_looked =
             if self.scene.is_some() { self.rest_in_scene(kernel, until) } else { self.rest(kernel, until) };
         self.serving.polled = Some(has_looked);
+        self.serving.steps = self.promises.steps;
+        self.serving.has_computed = false;
         self.serving.has_noticed = self.is_to_stop;
-        self.serving.waiting.clear();
-        if self.stopping {
-            let waiting = kernel.tasks().filter(|task| task.state == TaskState::Waiting);
-            self.serving.waiting.extend(waiting.map(|task| task.id));
+        if self.is_draining() {
+            self.note_tasks(kernel);
         }
         Ok(has_looked)
     }
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// How many connections are closed by the service, and have bytes in them that the client has not taken.
+    /// Returns the number of connections that the service has closed, with bytes that the client has not taken.
     pub(crate) fn count_leaving(&self) -> usize {
         self.peers.iter().filter(|peer| peer.is_leaving()).count()
     }
 
-    /// The service was asked to stop, and no wait has ended since then.
+    /// Returns true if the service was asked to stop and no wait has ended since then.
     pub(crate) fn is_newly_to_stop(&self) -> bool {
         self.is_to_stop && !self.serving.has_noticed
     }
 
-    /// The engine has come to its end. All has been sent, or else its time was over.
+    /// Checks the state in which the engine has ended: all bytes are sent, unless the drain timed out.
     pub(crate) fn check_last_round(&mut self, kernel: &Kernel<Limits>) {
         let (leaving, tasks) = (self.count_leaving(), kernel.count());
         self.tell(|| "the service has ended".to_owned());
+        self.listed.clear();
         if leaving > 0 && !self.serving.is_cut {
             self.wrong(format!("the engine ends, and {leaving} clients have not been sent all"));
         }
@@ -207,12 +224,16 @@ impl<S: Service, T: ClientModel> World<S, T> {
     }
 
     fn begin_turn(&mut self, kernel: &Kernel<Limits>) {
-        self.check_drain(kernel);
+        self.check_drain();
         let polled = self.serving.polled.take();
         let now = if polled.is_some() {
             let reading = self.clock();
             *self.serving.reading.insert(reading)
         } else {
+            let steps = self.promises.steps - self.serving.steps;
+            if steps >= STEPS_PER_POLL || self.serving.has_computed {
+                self.wrong(format!("the engine has not looked at the sources for {steps} steps"));
+            }
             // A turn without a look at the sources does not look at the clock.
             let span = self.rng.between(0, self.plan.haste / 8);
             self.pass_in_step(Duration::from_nanos(span.into()));
@@ -232,15 +253,67 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if let Err(broken) = self.promises.end_turn(kernel) {
             self.wrong(broken);
         }
+        if self.ends_now() {
+            self.note_tasks(kernel);
+        }
     }
 
-    /// A connection has gone.
+    /// Returns true if connections are asked to end, or were cancelled.
+    pub(super) fn is_draining(&self) -> bool {
+        self.stopping || self.serving.is_over
+    }
+
+    /// Notes which tasks exist, before the engine may cancel them all.
+    fn note_tasks(&mut self, kernel: &Kernel<Limits>) {
+        let tasks = kernel.tasks().map(|task| (task.id, task.state == TaskState::Waiting));
+        self.serving.noted.clear();
+        self.serving.noted.extend(tasks);
+    }
+
+    /// Notes that the engine has cancelled all noted tasks.
+    fn ask_all_to_end(&mut self) {
+        for (task, did_wait) in self.serving.noted.drain(..) {
+            self.evidence.ask_as(task, WakeReason::Cancelled, did_wait);
+        }
+    }
+
+    /// Returns true if a task that is spawned now by a step is cancelled as well, as all tasks were before.
+    pub(super) fn is_spawned_too_late(&self) -> bool {
+        self.serving.is_over && self.serving.turn.is_some()
+    }
+
+    /// Returns true if the program is over since the last turn.
+    fn ends_now(&self) -> bool {
+        self.is_over && !self.serving.is_over
+    }
+
+    /// Notes that the engine has cancelled all tasks, if the program is over since the last turn.
+    fn check_over(&mut self) {
+        if !self.ends_now() {
+            return;
+        }
+        self.tell(|| "the program is over, and all tasks are cancelled".to_owned());
+        if !self.is_draining() {
+            self.serving.drain_ends = self.now + self.plan.drain_timeout;
+        }
+        self.serving.is_over = true;
+        for peer in &mut self.peers {
+            peer.cancelled = true;
+        }
+        // Tasks that cancel each other may have been cancelled before, which is not repeated here.
+        if self.evidence.tasks_ask_nothing {
+            self.serving.noted.retain(|(task, _)| !self.evidence.was_cancelled(*task));
+            self.ask_all_to_end();
+        }
+    }
+
+    /// Removes a connection from the count.
     pub(super) fn leave(&mut self) {
         self.room.leave(1);
         self.serving.is_relieved = true;
     }
 
-    /// The engine has woken the acceptor that found no room, if a connection has gone; else it has not.
+    /// Checks that the engine has woken the acceptor that found no room, if a connection has gone since.
     fn check_relief(&mut self, kernel: &Kernel<Limits>) {
         if std::mem::take(&mut self.serving.is_relieved)
             && std::mem::take(&mut self.serving.is_crowded)
@@ -251,9 +324,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// In a drain, the engine has woken all connections that wait for something to receive.
+    /// Checks that the engine has woken all connections that wait to receive, if it drains.
     fn check_nudge(&mut self, kernel: &Kernel<Limits>) {
-        if !self.stopping {
+        if !self.is_draining() {
             return;
         }
         for index in 0..self.sources.places() {
@@ -266,7 +339,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// The engine waits for no longer than it may.
+    /// Checks that the engine waits no longer than its tasks and its drain permit.
     fn check_wait(&mut self, kernel: &Kernel<Limits>, until: Until) {
         let Until::At(end) = until else {
             return;
@@ -290,21 +363,18 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// The engine begins the drain when it is asked to, and cuts connections off when the time for it is over. From
-    /// then on it cancels all tasks, again and again.
-    fn check_drain(&mut self, kernel: &Kernel<Limits>) {
+    /// Checks that the engine has begun the drain when it was asked to stop, and cut connections off at the deadline of
+    /// the drain. From then on it cancels all tasks after each wait.
+    fn check_drain(&mut self) {
         let Serving { has_noticed, was_draining, is_cut, drain_ends, .. } = self.serving;
-        if has_noticed && !self.stopping && self.plan.settle.is_zero() {
+        if has_noticed && !self.is_draining() && self.plan.settle.is_zero() {
             self.wrong("the engine was asked to stop, and goes on".to_owned());
         }
         if was_draining && !is_cut && self.promises.seen() >= drain_ends {
             self.wrong("the time to drain is over, and nobody is cut off".to_owned());
         }
         if is_cut {
-            for task in kernel.tasks() {
-                let did_wait = self.serving.waiting.contains(&task.id);
-                self.evidence.ask_as(task.id, WakeReason::Cancelled, did_wait);
-            }
+            self.ask_all_to_end();
         }
     }
 }

@@ -24,7 +24,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// A level-triggered poller. Whether it had something to say, and whether it has looked at all sources.
+    /// Polls the sources, level-triggered. Returns whether a source was ready, and whether all were polled.
     pub(crate) fn poll(&mut self, kernel: &mut Kernel<Limits>, until: Until) -> (bool, bool) {
         let mut listed = std::mem::take(&mut self.listed);
         if self.rng.strikes(self.plan.faults.disorder) {
@@ -41,8 +41,8 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 return false;
             }
             if self.rng.strikes(self.plan.faults.late) {
-                // A system that needs a while to tell what has come in takes that for a look at all sources, unless it is
-                // asked for all that has come.
+                // A system that needs time to settle may miss what came just now in a complete poll, unless a deadline is
+                // due.
                 has_looked &= until != Until::Due && self.is_young(entry.role);
             } else {
                 said = true;
@@ -63,7 +63,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
     fn is_young(&self, role: Role) -> bool {
         let since = match role {
             Role::Listener => self.backlog.front().map(|number| self.peers[*number].came_at),
-            Role::Peer(number) | Role::Lingering(number) => self.peers[number].ready_since(),
+            Role::Peer(number) | Role::Lingering(number) => self.peers[number].known_since(),
         };
         since.is_some_and(|since| self.now < since + self.plan.settle)
     }
@@ -82,7 +82,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.check_ready(kernel, source, role, report);
     }
 
-    /// The kernel was told that a source is ready: its task must not wait for that any more.
+    /// Checks that no task waits for a readiness that the kernel was told.
     pub(super) fn check_ready(
         &mut self,
         kernel: &Kernel<Limits>,

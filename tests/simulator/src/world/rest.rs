@@ -13,10 +13,11 @@ use crate::world::{Event, World};
 pub(crate) const LONG: u32 = 10_000_000;
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Waits for the next thing to happen, and says so to the kernel. Whether all sources have been looked at.
+    /// Waits for the next event and reports it to the kernel. Returns true if all sources were polled.
     pub(super) fn rest(&mut self, kernel: &mut Kernel<Limits>, until: Until) -> bool {
         let mut has_looked = false;
-        let leaving = self.count_leaving();
+        let has_tasks = kernel.count() > 0;
+        let leaving = if has_tasks { 0 } else { self.count_leaving() };
         loop {
             self.watch(kernel);
             let (said, is_whole) = self.poll(kernel, until);
@@ -28,8 +29,8 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 self.come_back(kernel);
                 return has_looked;
             };
-            // To be asked to stop ends a wait, too, and so does the end of what the system still sends.
-            let has_left = self.count_leaving() < leaving;
+            // A request to stop ends a wait, and so do last bytes that are sent when no task is left.
+            let has_left = !has_tasks && self.count_leaving() < leaving;
             if said || has_left || kernel.has_ready() || self.is_newly_to_stop() {
                 self.come_back(kernel);
                 return has_looked;
@@ -47,12 +48,12 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let has_timer = matches!(kernel.rest(), Rest::Until(at) if at != Instant::NEVER);
         if next == Instant::NEVER && !has_timer {
             // Whoever is left waits for a client that never says a word again.
-            if !self.is_to_stop {
+            if !self.is_to_stop && !self.is_draining() {
                 self.stop();
                 return false;
             }
-            // After that only the end of the drain would come.
-            if self.stopping || deadline == Instant::NEVER {
+            // Only the deadline of the drain is left.
+            if self.is_draining() || deadline == Instant::NEVER {
                 let tasks = tasks(kernel);
                 self.wrong(format!("the service is to stop, and these wait for ever:{tasks}"));
                 return false;
@@ -82,7 +83,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         true
     }
 
-    /// Goes on with the next turn after a look.
+    /// Lets the time pass that the host takes from its poll to the next turn.
     fn come_back(&mut self, kernel: &mut Kernel<Limits>) {
         if self.rng.strikes(self.plan.faults.slow_looks) {
             let span = self.rng.between(1, LONG);
@@ -123,7 +124,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.now = self.now.max(Instant::from_nanos(until));
     }
 
-    /// The service is to stop.
+    /// Asks the service to stop.
     pub(crate) fn stop(&mut self) {
         if !self.is_to_stop {
             self.tell(|| "the service is to stop".to_owned());
@@ -134,7 +135,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
     }
 }
 
-/// The tasks, for a report.
+/// Lists the tasks, for a report.
 pub(crate) fn tasks(kernel: &Kernel<Limits>) -> String {
     kernel.tasks().map(|task| format!("\n  {task}")).collect()
 }

@@ -65,8 +65,8 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
             }
             return Ok(0);
         }
-        let since = peer.ready_since();
-        let is_unseen = !peer.inbox.is_empty() && since.is_some_and(|since| self.is_unseen(since));
+        let known = peer.known_since().filter(|_| !peer.inbox.is_empty());
+        let is_unseen = known.is_some_and(|since| self.is_unseen(since));
         let there = if is_unseen { 0 } else { self.peers[number].inbox.len() };
         let count = self.rng.part(buffer.len().min(there), rate);
         if count == 0 {
@@ -74,7 +74,8 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
                 self.heard(number, Read::Nothing);
             }
             let is_stopping = self.stopping && !lingers && there == 0;
-            if is_stopping && is_unseen && since.is_some_and(|since| since <= self.serving.asked_at) {
+            let since = self.peers[number].ready_since().filter(|_| is_unseen);
+            if is_stopping && since.is_some_and(|since| since <= self.serving.asked_at) {
                 self.wrong(format!("client {number} said something before the service was asked to stop"));
             }
             return Err(if is_stopping { IoError::Stopping } else { IoError::WouldBlock });
@@ -179,25 +180,26 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// An acceptor has found no room.
+    /// Notes that an acceptor has found no room.
     fn crowd(&mut self) {
         self.serving.is_crowded = true;
         self.serving.is_refused = true;
     }
 
-    /// Whether the system does not know yet of what came at `since`. It needs a moment for that, if the plan says so.
+    /// Returns true if the system does not know yet what came at `since`; only the plan's time to settle permits that.
     fn is_unseen(&mut self, since: Instant) -> bool {
         self.now < since + self.plan.settle && self.rng.strikes(self.plan.faults.late)
     }
 
-    /// Closes the listener: whoever has not been accepted is refused. Where the service was asked to stop, those who came
-    /// before have been accepted, if there was room for them.
+    /// Closes the listener and refuses the clients of the backlog. Checks that clients which came before the service was
+    /// asked to stop were accepted, if there was room.
     pub(crate) fn close_listener(&mut self) {
         self.listener = None;
         let has_room =
             !self.serving.is_refused && self.sources.iter().count() + 1 < self.plan.capacity.sources;
         for number in std::mem::take(&mut self.backlog) {
-            let came_before = self.is_to_stop && self.peers[number].came_at <= self.serving.asked_at;
+            let came_before =
+                self.is_to_stop && !self.is_over && self.peers[number].came_at <= self.serving.asked_at;
             if came_before && has_room && !self.peers[number].reset {
                 self.wrong(format!(
                     "client {number} came before the service was asked to stop, and is refused"
@@ -249,7 +251,8 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let is_answered_by_reset = !peer.reset && (!peer.finished || !peer.inbox.is_empty());
         if is_answered_by_reset && self.rng.strikes(self.plan.faults.overtaken) {
             let lost = peer.outbox.len();
-            let is_early = self.now < peer.lingers_until && !self.serving.is_cut;
+            let is_cut = self.serving.is_cut || self.serving.is_over;
+            let is_early = self.now < peer.lingers_until && !is_cut;
             peer.break_off();
             self.tell(|| format!("client {number} is reset, and {lost} bytes are lost"));
             if lost > 0 && is_early {

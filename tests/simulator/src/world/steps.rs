@@ -1,4 +1,4 @@
-//! What is looked at before and after each step of a task, whoever it is of.
+//! Checks before and after each step of a task.
 
 use sinbin_core::{
     Instant, Kernel, Limits, Linger, Service, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason,
@@ -8,18 +8,18 @@ use crate::client_model::ClientModel;
 use crate::panics::give_up;
 use crate::world::{Role, World};
 
-/// What a task is for.
+/// The purpose of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
-    /// It takes connections.
+    /// Accepts connections.
     Accept,
-    /// It serves one, or helps another that does.
+    /// Serves a connection, or helps a task that does.
     Serve,
-    /// It waits for the peer to take the last answer.
+    /// Reads the remaining input of a closed connection.
     Linger,
 }
 
-/// A task of the run.
+/// The purpose of a task and its source.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner {
     kind: Kind,
@@ -27,7 +27,7 @@ pub(crate) struct Owner {
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// A task was spawned for a source.
+    /// Notes that a task was spawned for a source.
     pub(super) fn begin_task(&mut self, task: TaskId, source: SourceId) {
         let now = self.now;
         let kind = match self.entry(source).map(|entry| entry.role) {
@@ -37,6 +37,10 @@ impl<S: Service, T: ClientModel> World<S, T> {
             }
             Some(Role::Peer(number)) => {
                 self.peers[number].task = Some(task);
+                if self.is_spawned_too_late() {
+                    self.peers[number].cancelled = true;
+                    self.evidence.ask_as(task, WakeReason::Cancelled, false);
+                }
                 Kind::Serve
             }
             Some(Role::Lingering(number)) => {
@@ -50,7 +54,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.owners.insert(task, Owner { kind, source });
     }
 
-    /// The first of the run queue is about to run.
+    /// Checks the promises before the first task of the run queue runs a step.
     pub(super) fn begin_step(&mut self, kernel: &Kernel<Limits>) {
         let Some(task) = kernel.queue().next() else {
             self.wrong("promise 1: a task runs that is not queued".to_owned());
@@ -74,7 +78,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.dawdle();
     }
 
-    /// It has run.
+    /// Notes the step that the task has run, and checks its wait.
     pub(super) fn end_step(&mut self, step: &Step) {
         let Some((task, wake_reason)) = self.running.take() else {
             return self.wrong("promise 1: a step ends that has not begun".to_owned());
