@@ -18,7 +18,7 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 29] = [
+const BUGS: [Planted; 42] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "protocols/fib_service.rs",
@@ -204,6 +204,84 @@ const BUGS: [Planted; 29] = [
         file: "task/host.rs",
         right: "        Cx::clock(self)",
         wrong: "        Cx::now(self)",
+    },
+    Planted {
+        name: "a listener that found no room is not woken when a connection has gone",
+        file: "serve/admission.rs",
+        right: "{ mem::take(&mut self.crowded) }",
+        wrong: "{ Vec::new() }",
+    },
+    Planted {
+        name: "a turn after a look at some of the sources ends deadlines",
+        file: "serve/turn.rs",
+        right: "Polled::Part => executor.turn_unpolled(now(host), host),",
+        wrong: "Polled::Part => executor.turn(now(host), host),",
+    },
+    Planted {
+        name: "a turn without a look at the sources ends deadlines",
+        file: "serve/turn.rs",
+        right: "Polled::None => executor.turn_unpolled(executor.kernel.now(), host),",
+        wrong: "Polled::None => executor.turn(now(host), host),",
+    },
+    Planted {
+        name: "tasks that wake each other keep the loop from its sources",
+        file: "serve/engine.rs",
+        right: "&& self.steps < STEPS_PER_POLL && ",
+        wrong: "&& ",
+    },
+    Planted {
+        name: "a loop that is to stop refuses the connections of its backlog",
+        file: "serve/engine.rs",
+        right: "            self.accept_waiting(listener);\n",
+        wrong: "",
+    },
+    Planted {
+        name: "a drain that wakes no connection",
+        file: "serve/engine.rs",
+        right: "        if self.drain.is_telling() {\n            self.nudge();",
+        wrong: "        if false {\n            self.nudge();",
+    },
+    Planted {
+        name: "a drain that begins before the system has told what came in",
+        file: "serve/engine.rs",
+        right: "Drain::Receiving(at) if seen >= at =>",
+        wrong: "Drain::Receiving(_) =>",
+    },
+    Planted {
+        name: "a drain that forgets the connections that linger",
+        file: "serve/engine.rs",
+        right: "        if unread.is_empty() {",
+        wrong: "        if unread.is_empty() || self.drain.is_telling() {",
+    },
+    Planted {
+        name: "a drain whose deadline never comes",
+        file: "serve/engine.rs",
+        right: "Drain::On(at) if seen >= at => self.cut_off(),",
+        wrong: "Drain::On(at) if seen >= at && at == Instant::NEVER => self.cut_off(),",
+    },
+    Planted {
+        name: "a drain whose deadline comes before the sources are looked at",
+        file: "serve/engine.rs",
+        right: "Drain::On(at) if seen >= at => self.cut_off(),",
+        wrong: "Drain::On(at) if self.platform.now() >= at => self.cut_off(),",
+    },
+    Planted {
+        name: "a drain whose deadline is slept through",
+        file: "serve/engine.rs",
+        right: "deadline.min(end).min(",
+        wrong: "deadline.min(",
+    },
+    Planted {
+        name: "a loop that ends before all is sent",
+        file: "serve/engine.rs",
+        right: "Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() =>",
+        wrong: "Rest::Empty =>",
+    },
+    Planted {
+        name: "a loop that is over cancels no task",
+        file: "serve/engine.rs",
+        right: "            self.executor.kernel.cancel_all();\n",
+        wrong: "",
     },
 ];
 

@@ -187,6 +187,9 @@ impl<'a, H: Host> Cx<'a, H> {
         let task = self.host.serve(listener, connection);
         let spawned = self.spawn(task);
         debug_assert!(spawned.is_ok(), "`has_room` returned true");
+        if let Ok(task) = spawned {
+            self.host.spawned(task, connection);
+        }
         Ok(connection)
     }
 

@@ -205,7 +205,10 @@ fn resume<H: Host<Task: Task<H> + Unpin>>(tasks: &mut Tasks<H>, index: u32, cx: 
         debug_assert!(false, "who is queued has a place");
         return Step::Done;
     };
-    Pin::new(task).resume(cx)
+    cx.host.before_step(cx.kernel);
+    let step = Pin::new(task).resume(cx);
+    cx.host.after_step(cx.kernel, &step);
+    step
 }
 
 #[cold]

@@ -1,9 +1,11 @@
 //! Hosts, which do the I/O and the computing for tasks, and services, which hosts run.
 
 use crate::job::Job;
+use crate::kernel::Kernel;
 use crate::kernel::error::{Failure, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
+use crate::kernel::step::Step;
 use crate::kernel::storage::Storage;
 
 /// A host: it does the I/O for tasks, by nonblocking operations on sources that it keeps under ids of the kernel.
@@ -90,6 +92,26 @@ pub trait Host: Sized {
     #[inline]
     fn clock(&self, turn: Instant) -> Instant {
         turn
+    }
+
+    /// Notifies the host that a task was spawned for a listener or a connection; for reports.
+    #[inline]
+    fn spawned(&mut self, task: TaskId, source: SourceId) {
+        let _ = (task, source);
+    }
+
+    /// Notifies the host that the first task of the run queue is about to run a step; for simulators, which check each
+    /// step.
+    #[inline]
+    fn before_step(&mut self, kernel: &Kernel<Self::Storage>) {
+        let _ = kernel;
+    }
+
+    /// Notifies the host that the first task of the run queue has run `step`, which the kernel has not seen yet; for
+    /// simulators.
+    #[inline]
+    fn after_step(&mut self, kernel: &Kernel<Self::Storage>, step: &Step) {
+        let _ = (kernel, step);
     }
 
     /// Notifies the host that a task has ended; for reports.

@@ -42,6 +42,19 @@ impl<E: fmt::Display> fmt::Display for Stopped<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
 
+/// The state that an iteration of the loop passes to the next one.
+#[derive(Clone, Copy)]
+struct Round {
+    /// The poll of the sources before the next turn.
+    polled: Polled,
+    /// Set if all tasks were cancelled.
+    is_ending: bool,
+}
+
+impl Round {
+    const FIRST: Self = Self { polled: Polled::All, is_ending: false };
+}
+
 /// A loop that serves connections on a [`Platform`].
 ///
 /// Each iteration runs a turn of the tasks, handles closed connections and acceptors that lacked capacity, and waits
@@ -59,6 +72,8 @@ pub struct Engine<P: Platform> {
     cut: usize,
     /// The number of steps since the last poll of the sources.
     steps: usize,
+    /// The state that the last [`step`](Self::step) passed to the next one.
+    round: Round,
 }
 
 impl<P: Platform> Engine<P> {
@@ -74,6 +89,7 @@ impl<P: Platform> Engine<P> {
             drain_timeout,
             cut: 0,
             steps: 0,
+            round: Round::FIRST,
         }
     }
 
@@ -125,40 +141,58 @@ impl<P: Platform> Engine<P> {
     /// Returns [`Stopped::Platform`] if the platform fails to wait, and [`Stopped::Stalled`] if all tasks wait for each
     /// other.
     pub fn run(&mut self, is_over: impl Fn() -> bool) -> Result<usize, Stopped<P::Error>> {
-        let mut is_ending = false;
-        let mut polled = Polled::All;
-        loop {
-            self.platform.take_wakes(&mut self.executor);
-            self.steps += turn(&mut self.executor, &mut self.platform, polled, P::now);
-            self.platform.take_wakes(&mut self.executor);
-            if !is_ending && is_over() {
-                is_ending = true;
-                self.drain = Drain::within(self.platform.now(), self.drain_timeout);
-                self.executor.kernel.cancel_all();
-            }
-            self.see_to_connections();
-            let rest = self.executor.kernel.rest();
-            let goes_on =
-                self.executor.kernel.has_ready() && self.steps < STEPS_PER_POLL && self.drain.is_off();
-            polled = Polled::None;
-            match rest {
-                Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => break,
-                // All tasks are cancelled. Those that still clean up wait for tasks that are gone.
-                Rest::Stalled if is_ending && !self.is_cutting() => self.drain = Drain::On(Instant::ZERO),
-                Rest::Stalled if is_ending => {}
-                Rest::Stalled => return Err(Stopped::Stalled),
-                _ if goes_on => continue,
-                rest => polled = self.wait(rest)?,
-            }
-            self.check_drain();
-            if let Drain::Over(cuts) = self.drain
-                && cuts > MAX_CUTS
-            {
-                // A task that does not end is dropped with the loop.
-                break;
-            }
-        }
+        let mut round = Round::FIRST;
+        while self.run_round(&mut round, &is_over)? {}
         Ok(self.cut)
+    }
+
+    /// Runs one iteration of [`run`](Self::run): a turn, and a wait if the turn left nothing to do at once. Returns false
+    /// when the loop is over. For a caller that looks at the loop between its iterations, or that has other work to do.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`run`](Self::run) does.
+    pub fn step(&mut self, is_over: impl Fn() -> bool) -> Result<bool, Stopped<P::Error>> {
+        let mut round = self.round;
+        let goes_on = self.run_round(&mut round, &is_over);
+        self.round = round;
+        goes_on
+    }
+
+    /// Runs one iteration. `round` is not a field here, so that [`run`](Self::run) can keep it in registers.
+    #[inline]
+    fn run_round(
+        &mut self,
+        round: &mut Round,
+        is_over: &impl Fn() -> bool,
+    ) -> Result<bool, Stopped<P::Error>> {
+        self.platform.take_wakes(&mut self.executor);
+        self.steps += turn(&mut self.executor, &mut self.platform, round.polled, P::now);
+        self.platform.take_wakes(&mut self.executor);
+        if !round.is_ending && is_over() {
+            round.is_ending = true;
+            // A drain that has begun keeps its deadline.
+            if !self.drain.is_telling() {
+                self.drain = Drain::within(self.platform.now(), self.drain_timeout);
+            }
+            self.executor.kernel.cancel_all();
+        }
+        self.see_to_connections();
+        let rest = self.executor.kernel.rest();
+        let goes_on = self.executor.kernel.has_ready() && self.steps < STEPS_PER_POLL && self.drain.is_off();
+        round.polled = Polled::None;
+        match rest {
+            Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => return Ok(false),
+            // All tasks are cancelled. Those that still clean up wait for tasks that are gone.
+            Rest::Stalled if round.is_ending && !self.is_cutting() => self.drain = Drain::On(Instant::ZERO),
+            Rest::Stalled if round.is_ending => {}
+            Rest::Stalled => return Err(Stopped::Stalled),
+            _ if goes_on => return Ok(true),
+            rest => round.polled = self.wait(rest)?,
+        }
+        self.check_drain();
+        // A task that does not end is dropped with the loop.
+        Ok(!matches!(self.drain, Drain::Over(cuts) if cuts > MAX_CUTS))
     }
 
     /// Does the work that follows a turn: connections that linger, acceptors that have capacity again, and the
@@ -188,7 +222,7 @@ impl<P: Platform> Engine<P> {
     fn until(&self, rest: Rest) -> Until {
         let end = self.drain.deadline();
         // A platform that reports events as soon as they arrive misses none in an ordinary poll.
-        if !P::SETTLE.is_zero()
+        if !self.platform.settle().is_zero()
             && (self.executor.kernel.has_due() || !self.drain.is_off() && end <= self.platform.now())
         {
             return Until::Due;
@@ -212,11 +246,21 @@ impl<P: Platform> Engine<P> {
         let source = self.executor.kernel.open()?;
         keep(&mut self.platform, source);
         let task = make(&mut self.platform, source);
-        let spawned = self.spawn(task);
-        if spawned.is_err() {
-            close(&mut self.executor, &mut self.platform, source);
+        self.spawn_for(source, task).map(|()| source)
+    }
+
+    /// Adds the task of a source. Closes the source if there is no free slot for the task.
+    fn spawn_for(&mut self, source: SourceId, task: P::Task) -> Result<(), Full> {
+        match self.spawn(task) {
+            Ok(task) => {
+                self.platform.spawned(task, source);
+                Ok(())
+            }
+            Err(full) => {
+                close(&mut self.executor, &mut self.platform, source);
+                Err(full)
+            }
         }
-        spawned.map(|_| source)
     }
 
     /// Spawns a task for each closed connection with unread input, to read that input.
@@ -230,9 +274,7 @@ impl<P: Platform> Engine<P> {
             match self.executor.kernel.open() {
                 Ok(source) => {
                     self.platform.linger(source, closed);
-                    if self.spawn(ServeTask::linger(Linger::new(source, now))).is_err() {
-                        close(&mut self.executor, &mut self.platform, source);
-                    }
+                    let _ = self.spawn_for(source, ServeTask::linger(Linger::new(source, now)));
                 }
                 Err(Full) => self.platform.let_go(closed),
             }
@@ -259,11 +301,11 @@ impl<P: Platform> Engine<P> {
     }
 
     fn begin_drain(&mut self) {
-        if P::SETTLE.is_zero() {
+        if self.platform.settle().is_zero() {
             self.receive_last();
             self.tell_all();
         } else {
-            self.drain = Drain::Accepting(self.platform.now() + P::SETTLE);
+            self.drain = Drain::Accepting(self.platform.now() + self.platform.settle());
         }
     }
 
@@ -273,7 +315,7 @@ impl<P: Platform> Engine<P> {
             self.accept_waiting(listener);
             close(&mut self.executor, &mut self.platform, listener);
         }
-        self.drain = Drain::Receiving(self.platform.now() + P::SETTLE);
+        self.drain = Drain::Receiving(self.platform.now() + self.platform.settle());
     }
 
     /// Tells connections that have nothing to read that the loop stops.
@@ -292,9 +334,7 @@ impl<P: Platform> Engine<P> {
             match accepted {
                 Ok(()) => {
                     let task = self.platform.serve(listener, new);
-                    if self.spawn(task).is_err() {
-                        close(&mut self.executor, &mut self.platform, new);
-                    }
+                    let _ = self.spawn_for(new, task);
                 }
                 Err(IoError::Reset) => {}
                 Err(_) => break,

@@ -43,15 +43,19 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     /// The error of a wait.
     type Error;
 
-    /// The time that the system may take to report input that has arrived. When the loop is to stop, it accepts
-    /// connections for this time, and then receives for as long again: requests that came before are answered.
-    const SETTLE: Duration = Duration::ZERO;
-
     /// Returns the capacity for connections.
     fn room(&mut self) -> &mut Admission<Self::Closed>;
 
     /// Returns the current time.
     fn now(&self) -> Instant;
+
+    /// Returns the time that the system may take to report input that has arrived, which is always the same. When the
+    /// loop is to stop, it accepts connections for this time, and then receives for as long again: requests that came
+    /// before are answered.
+    #[inline]
+    fn settle(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Keeps a closed connection as `source`, so that its remaining input can be read.
     fn linger(&mut self, source: SourceId, closed: Self::Closed);

@@ -116,6 +116,20 @@ fn a_loop_that_is_over_cancels_its_tasks_and_waits_for_them_a_while() {
     assert!(engine.platform.now < at(100));
 }
 
+/// A program whose main task ends because it was cut off.
+#[test]
+fn a_loop_that_is_over_while_it_drains_gets_no_more_time_for_that() {
+    let told = Rc::new(Cell::new(0));
+    let stubborn = Stubborn { tellings: usize::MAX, told: Rc::clone(&told) };
+    let mut world: World<Stubborn> = World::new(stubborn, 10);
+    world.connect(b"");
+    world.then(1, |world, _| world.is_to_stop = true);
+    let mut engine = engine(world, 11);
+    assert_eq!(engine.run(|| told.get() > 0), Ok(1));
+    assert_eq!(engine.platform.cut, [1]);
+    assert!((at(1001)..at(1100)).contains(&engine.platform.now), "{:?}", engine.platform.now);
+}
+
 /// A task that waits for a wake by another task, which never comes.
 struct Lonely;
 

@@ -128,6 +128,27 @@ fn a_loop_ends_with_its_last_task_and_stalls_where_none_can_go_on() {
 }
 
 #[test]
+fn a_loop_that_is_stepped_serves_like_one_that_runs() {
+    let world = || {
+        let mut world: World<Echo> = World::new(Echo::default(), 1);
+        world.connect(b"hello");
+        world.then(1, |world, _| world.partial = 2);
+        world.then(3, |world, _| world.is_to_stop = true);
+        world
+    };
+    let mut runs = engine(world(), 2);
+    assert_eq!(runs.run(|| false), Ok(0));
+    let mut stepped = engine(world(), 2);
+    let mut steps = 0;
+    while stepped.step(|| false).expect("the platform can wait") {
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
+    assert_eq!(stepped.platform.clients[0].got, b"hello");
+    assert_eq!((stepped.platform.waits, stepped.platform.now), (runs.platform.waits, runs.platform.now));
+}
+
+#[test]
 fn a_loop_that_computes_looks_and_does_not_wait() {
     let mut world: World<Echo> = World::new(Echo::default(), 1);
     world.slices = 3;

@@ -231,10 +231,12 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
     type Closed = usize;
     type Error = &'static str;
 
-    const SETTLE: Duration = Duration::from_millis(SETTLE);
-
     fn room(&mut self) -> &mut Admission<usize> {
         &mut self.room
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_millis(SETTLE)
     }
 
     fn now(&self) -> Instant {

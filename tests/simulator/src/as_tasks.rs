@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use sinbin_core::task::{
-    Async, AsyncHost, AsyncService, Conn, ConnTask, ErasedJob, Handle, NoWakers, Pool, RunContext,
+    Async, AsyncHost, AsyncService, Conn, ErasedJob, Handle, NoWakers, Pool, RunContext,
 };
 use sinbin_core::{Host, IoError, JobId, Jobs, SourceId};
 
@@ -14,14 +14,7 @@ use crate::report::Ended;
 use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::story::Story;
-use crate::tasks::SimTask;
 use crate::world::{Role, World};
-
-impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for SimTask<AsyncService<'d, M, F>> {
-    fn from(task: Async<'d>) -> Self {
-        Self::Serve(ConnTask::Other(task), SourceId::from_bits(u64::MAX))
-    }
-}
 
 impl<'d, M, F, T> AsyncHost<'d> for World<AsyncService<'d, M, F>, T>
 where
@@ -97,6 +90,6 @@ fn run<T: ClientModel, R: 'static>(
     let pool = pin!(Pool::growing(u32::try_from(plan.capacity.tasks).unwrap_or(u32::MAX)));
     let service = AsyncService::new(handle, pool.as_ref(), |conn| service(conn, handle));
     let mut run = Simulation::telling(service, plan, rng, talks, story);
-    run.world.evidence.tasks_ask_nothing = tasks_ask_nothing;
+    run.engine.platform.evidence.tasks_ask_nothing = tasks_ask_nothing;
     run.run_recorded()
 }

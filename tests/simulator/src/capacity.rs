@@ -5,7 +5,9 @@ use sinbin_core::Limits;
 /// Separate capacities: a run can have many tasks and few jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
-    /// The number of tasks: one for each listener, and one for each connection.
+    /// Connections; further ones wait in the backlog until one has gone.
+    pub connections: usize,
+    /// Tasks: one for each listener, and one for each connection.
     pub tasks: usize,
     /// The number of listeners and connections.
     pub sources: usize,

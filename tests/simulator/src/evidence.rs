@@ -22,7 +22,9 @@ pub(crate) struct Evidence {
     jobs: Vec<JobNews>,
     /// Names and cancellations that have not reached their tasks yet.
     asked: Vec<Asked>,
-    /// True if `asked` is complete: tasks do not name or cancel each other, which the world would not notice.
+    /// The tasks that were cancelled and are not gone.
+    cancelled: Vec<TaskId>,
+    /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
     pub(crate) tasks_ask_nothing: bool,
 }
 
@@ -102,7 +104,14 @@ impl Evidence {
 
     /// Records that the kernel is about to name or to cancel a task.
     pub(crate) fn ask(&mut self, kernel: &Kernel<Limits>, task: TaskId, to_say: WakeReason) {
-        let is_next = kernel.state(task) == Some(TaskState::Waiting);
+        self.ask_as(task, to_say, kernel.state(task) == Some(TaskState::Waiting));
+    }
+
+    /// Notes that a task was named or cancelled, which has ended its wait (`is_next`), or ends its next one.
+    pub(crate) fn ask_as(&mut self, task: TaskId, to_say: WakeReason, is_next: bool) {
+        if to_say == WakeReason::Cancelled && !self.was_cancelled(task) {
+            self.cancelled.push(task);
+        }
         let is_other = |asked: &Asked| (asked.task, asked.to_say, asked.is_next) != (task, to_say, is_next);
         if self.asked.iter().all(is_other) {
             self.asked.push(Asked { task, to_say, is_next });
@@ -123,6 +132,12 @@ impl Evidence {
     /// Removes the records of a task that has ended.
     pub(crate) fn forget(&mut self, task: TaskId) {
         self.asked.retain(|asked| asked.task != task);
+        self.cancelled.retain(|cancelled| *cancelled != task);
+    }
+
+    /// Returns true if the task was cancelled at some time.
+    pub(crate) fn was_cancelled(&self, task: TaskId) -> bool {
+        self.cancelled.contains(&task)
     }
 
     /// Checks the wake reason `wake_reason` of a task that runs. If a name or a cancellation ended the task's wait, `wake_reason`

@@ -1,13 +1,12 @@
 //! Simulation of services on sinbin's core, with faults, in virtual time, from one seed.
 //!
-//! A simulation runs the *shipped* kernel, tasks and protocols. The world around them is simulated: sockets, network,
-//! clock, workers, and clients that check each answer. One seed decides everything that happens in it: the order in
-//! which sources become ready, the sizes of reads and sends, which clients are late, break off or do not read, which
-//! connections cannot be accepted, which jobs fail and which workers die, when the clock jumps, and which waiting tasks
-//! are cancelled. Before every step of a task the kernel's promises are checked by
-//! [`Kernel::audit`](sinbin_core::Kernel::audit), against a record of the steps before, and against a record of the
-//! news that the kernel has received, so that no task is woken without a reason. Time is a number: when all tasks wait,
-//! it jumps to the next event.
+//! A simulation runs the *shipped* kernel, serving loop, tasks and protocols; what is simulated is the world: sockets,
+//! network, clock, workers, and clients that check each answer. One seed decides all that happens there: in which order sources are
+//! ready, how reads and sends are cut, who is late, who breaks off, who does not read, what can't be accepted, which
+//! jobs fail and which workers die, where the clock jumps, and who is cancelled while he waits. Before every step of a
+//! task the kernel's promises are checked ([`Kernel::audit`](sinbin_core::Kernel::audit), and what was written down of
+//! the steps before; and of what the kernel was told, so that nobody is woken for nothing). Time is a number: where all
+//! wait, it jumps to the next thing that happens.
 //!
 //! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. To simulate a service of your own,
 //! describe what its clients send and which answers they are owed ([`ClientModel`](client_model::ClientModel)), and run as many seeds as you
@@ -80,7 +79,6 @@ mod capacity;
 pub mod client_model;
 mod evidence;
 mod expected;
-mod fault_injection;
 #[path = "../../../core/tests/oracle/mod.rs"]
 #[expect(dead_code, reason = "the core's tests use more of it")]
 mod oracle;
@@ -95,7 +93,6 @@ mod scripted;
 mod shipped;
 mod shrink;
 mod story;
-mod tasks;
 mod work;
 mod world;
 
@@ -109,5 +106,4 @@ pub use run::Simulation;
 pub use scripted::{ClientId, Scripted};
 pub use shipped::{shipped, shipped_by, shipped_watched};
 pub use shrink::shrink;
-pub use tasks::SimTask;
 pub use world::World;

@@ -78,8 +78,9 @@ pub(crate) struct Peer<T> {
     /// True if the server's task was cancelled, or has reached its deadline.
     pub(crate) cancelled: bool,
     pub(crate) timed_out: bool,
-    /// The times, by the kernel's time, at which the server accepted the connection and at which it last received or
-    /// sent something.
+    /// The time when the client connected.
+    pub(crate) came_at: Instant,
+    /// When, by the kernel's time, the server took the connection, and when it last received or sent something.
     pub(crate) began_at: Instant,
     pub(crate) moved_at: Instant,
     /// The client reads nothing before this time.
@@ -127,6 +128,7 @@ impl<T: ClientModel> Peer<T> {
             lingers_until: Instant::ZERO,
             cancelled: false,
             timed_out: false,
+            came_at: Instant::ZERO,
             began_at: Instant::ZERO,
             moved_at: Instant::ZERO,
             reads_at: 0,
@@ -143,7 +145,22 @@ impl<T: ClientModel> Peer<T> {
         self.writable_since = since(readiness.contains(Interest::SEND), self.writable_since);
     }
 
-    /// Returns true if the condition `what` of this connection held before `deadline`.
+    /// Returns the time since when there is something for the server to receive.
+    pub(crate) fn ready_since(&self) -> Option<Instant> {
+        self.readable_since
+    }
+
+    /// Returns the time since when the system can know of that: not before the connection was accepted.
+    pub(crate) fn known_since(&self) -> Option<Instant> {
+        self.readable_since.map(|since| since.max(self.began_at))
+    }
+
+    /// Returns true if the server has closed the connection and the client has not taken all bytes.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.closed && !self.reset && !self.outbox.is_empty()
+    }
+
+    /// Returns true if what the server waits for on this connection had happened before `deadline`.
     pub(crate) fn came_before(&self, what: WaitTarget, deadline: Instant) -> bool {
         let since = match what {
             WaitTarget::Recv(_) => self.readable_since,

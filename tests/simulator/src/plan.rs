@@ -32,7 +32,13 @@ pub struct Plan {
     /// The number of steps of tasks after which the service is asked to stop. Otherwise it is asked when the last
     /// client has left.
     pub stops_at: Option<u64>,
-    /// The capacities.
+    /// The number of steps after which all tasks are cancelled, as when the program that serves ends.
+    pub ends_at: Option<u64>,
+    /// The time that connections have to end when the service stops.
+    pub drain_timeout: Duration,
+    /// The time that the system may take to tell what has come in.
+    pub settle: Duration,
+    /// How much there can be of everything.
     pub capacity: Capacity,
     /// The executor of jobs.
     pub computes: Computes,
@@ -147,8 +153,12 @@ impl Plan {
             steps: 3000,
             haste: *rng.pick(&[5_000, 1, 100_000]),
             stops_at: (rng.below(4) == 3).then(|| u64::from(rng.below(400))),
+            ends_at: (rng.below(16) == 15).then(|| u64::from(rng.below(400))),
+            drain_timeout: Duration::from_micros(*rng.pick(&[30_000_000, 30_000_000, 100_000, 1000, 0])),
+            settle: Duration::from_micros(*rng.pick(&[0, 0, 20_000, 100])),
             capacity: Capacity {
-                // A closed connection may linger while its successor is already open.
+                connections: [2 * crowd, crowd, crowd.div_ceil(2), 1][rng.below(4) as usize],
+                // A closed connection may linger beside the one that comes after it.
                 tasks: room(rng, 2 * crowd),
                 sources: room(rng, 2 * crowd),
                 jobs: [crowd, 1, 0][rng.below(3) as usize],
@@ -172,9 +182,12 @@ impl Plan {
             steps,
             haste: 100_000,
             stops_at: None,
+            ends_at: None,
+            drain_timeout: Duration::from_secs(30),
+            settle: Duration::ZERO,
             capacity: Capacity {
-                // Some closed connections linger while their successors are already open; at times the capacity does
-                // not suffice.
+                connections: crowd + 4,
+                // Some of the closed ones linger beside those that come after them; at times there is no room for that.
                 tasks: crowd + 8,
                 sources: crowd + 8,
                 jobs: crowd / 4,
@@ -209,10 +222,17 @@ impl fmt::Display for Plan {
         if let Some(steps) = self.stops_at {
             write!(f, ", asked to stop after {steps} steps")?;
         }
-        let Capacity { tasks, sources, jobs, blocks, block_size } = capacity;
+        if let Some(steps) = self.ends_at {
+            write!(f, ", over after {steps} steps")?;
+        }
+        write!(f, ", {:?} to drain", self.drain_timeout)?;
+        if !self.settle.is_zero() {
+            write!(f, ", {:?} until the system tells what has come", self.settle)?;
+        }
+        let Capacity { connections, tasks, sources, jobs, blocks, block_size } = capacity;
         write!(
             f,
-            "; room for {tasks} tasks, {sources} sources, {jobs} jobs, {blocks} blocks of {block_size} bytes; {}",
+            "; room for {connections} connections, {tasks} tasks, {sources} sources, {jobs} jobs, {blocks} blocks of {block_size} bytes; {}",
             self.faults
         )
     }

@@ -168,7 +168,12 @@ impl Promises {
         fresh.try_for_each(|task| kernel.audit_task(*task))
     }
 
-    /// Returns true if the deadline of the task's last wait has passed, whatever woke it.
+    /// Returns the moment up to which all events are known.
+    pub(crate) fn seen(&self) -> Instant {
+        self.seen
+    }
+
+    /// Whether the deadline of its last wait has come, whatever woke it.
     pub(crate) fn is_late(&self, task: TaskId) -> bool {
         let wait = self.said(task).and_then(|said| said.wait.as_ref());
         wait.is_some_and(|wait| wait.deadline() <= self.seen)

@@ -1,17 +1,13 @@
-//! A run: the loop of a host, with simulated clients instead of a network.
+//! A run: the engine that serves, on a world with clients instead of a network.
 //!
-//! A round consists of a [`turn`] of the tasks, [`visits`] of clients, faults, and a [`rest`] in which time passes and
-//! the [`poller`] reports readiness. At the [`end`] no resource may be left.
+//! Between its iterations clients come and go ([`visits`]). All else happens in the world, which is the engine's platform:
+//! bad luck between the turns, and waits in which time passes. At the [`end`] nothing may be left behind.
 
 mod end;
-mod poller;
-mod rest;
-mod turn;
 mod visits;
 
-pub(crate) use rest::LONG;
-
-use sinbin_core::{Acceptor, Executor, Instant, Kernel, Limits, Rest, Service, Task, TaskId};
+use sinbin_core::serve::{Engine, Stopped};
+use sinbin_core::{Instant, Kernel, Limits, Service, Task};
 
 use crate::client_model::ClientModel;
 use crate::panics::catch;
@@ -20,7 +16,6 @@ use crate::plan::Plan;
 use crate::report::{Ended, Failure, Report};
 use crate::rng::Rng;
 use crate::story::Story;
-use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
 /// A service, its clients, and the state of their run.
@@ -29,12 +24,10 @@ where
     S: Service<Conn: Task<World<S, T>>>,
     T: ClientModel,
 {
-    pub(crate) executor: Executor<World<S, T>>,
-    pub(crate) world: World<S, T>,
+    pub(crate) engine: Engine<World<S, T>>,
+    /// Set while the engine has not ended.
+    is_served: bool,
     talks: M,
-    acceptor: TaskId,
-    /// True if all sources have been polled since the last turn.
-    has_looked: bool,
     visits: u64,
     /// After faults have ended: the number of the turn in which the last progress was made, and the progress up to
     /// then.
@@ -58,8 +51,8 @@ where
     /// they join, or share a lock or a group, and may read the clock in any step.
     #[must_use]
     pub fn strict(mut self) -> Self {
-        self.world.tasks_read_clocks = false;
-        self.world.evidence.tasks_ask_nothing = true;
+        self.engine.platform.tasks_read_clocks = false;
+        self.engine.platform.evidence.tasks_ask_nothing = true;
         self
     }
 
@@ -68,15 +61,14 @@ where
         // Two is the minimum with which anything can run.
         plan.capacity.tasks = plan.capacity.tasks.max(2);
         plan.capacity.sources = plan.capacity.sources.max(2);
-        let mut executor = Executor::new(&plan.capacity.limits());
-        let mut world = World::new(service, &plan, rng, story);
-        let listener = executor.kernel.open().unwrap_or_else(|_| unreachable!("two sources fit"));
-        world.insert(listener, Role::Listener);
-        world.listener = Some(listener);
-        let acceptor = executor.spawn(SimTask::Accept(Acceptor::new(listener)));
-        let acceptor = acceptor.unwrap_or_else(|_| unreachable!("two tasks fit"));
-        let mut run =
-            Self { executor, world, talks, acceptor, has_looked: true, visits: 0, calm_since: None };
+        let world = World::new(service, &plan, rng, story);
+        let mut engine = Engine::new(world, &plan.capacity.limits(), plan.drain_timeout);
+        let listens = engine.accept_from(|world, listener| {
+            world.insert(listener, Role::Listener);
+            world.listener = Some(listener);
+        });
+        listens.unwrap_or_else(|_| unreachable!("there is room for two tasks, and as many sources"));
+        let mut run = Self { engine, is_served: true, talks, visits: 0, calm_since: None };
         for number in 0..plan.clients as usize {
             run.welcome(number);
         }
@@ -99,7 +91,7 @@ where
             Ok(outcome) => return outcome,
             Err(caught) => caught,
         };
-        let what = self.world.wrong.take();
+        let what = self.engine.platform.wrong.take();
         self.drop_tasks();
         Err(self.failure(what.unwrap_or(caught)))
     }
@@ -107,20 +99,23 @@ where
     /// Drops the tasks of a run that has ended in a panic, one by one. The destructor of each may panic, and two panics
     /// at once would end the process before the seed is reported.
     pub(crate) fn drop_tasks(&mut self) {
-        self.executor.drain(|task| {
+        self.engine.executor.drain(|task| {
             catch(|| drop(task)).ok();
         });
     }
 
     fn go(&mut self) -> Result<Report, Failure> {
-        while !self.is_over() {
-            self.turn();
-            self.settle();
+        loop {
             self.go_on();
-            self.inject_faults();
-            self.wait();
-            self.world.story.count(self.world.promises.steps);
-            if let Some(what) = self.world.wrong.take() {
+            if self.is_over() {
+                break;
+            }
+            if !self.round() {
+                self.outlive_the_engine();
+            }
+            let world = &mut self.engine.platform;
+            world.story.count(world.promises.steps);
+            if let Some(what) = world.wrong.take() {
                 return Err(self.failure(what));
             }
         }
@@ -131,37 +126,67 @@ where
     /// Runs to the end, and returns the outcome with the recorded decisions and the story.
     pub fn run_recorded(mut self) -> Ended {
         let outcome = self.run_to_the_end();
-        let World { rng, story, .. } = self.world;
+        let World { rng, story, .. } = self.engine.platform;
         Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
     pub(crate) fn failure(&self, what: String) -> Failure {
-        Failure { what, step: self.world.promises.steps }
+        Failure { what, step: self.engine.platform.promises.steps }
     }
 
     fn report(&self) -> Report {
         Report {
-            steps: self.world.promises.steps,
-            simulated: self.world.now.since(Instant::ZERO),
-            sum: self.world.story.sum(),
-            ..self.world.report
+            steps: self.engine.platform.promises.steps,
+            simulated: self.engine.platform.now.since(Instant::ZERO),
+            sum: self.engine.platform.story.sum(),
+            ..self.engine.platform.report
         }
     }
 
     fn is_over(&self) -> bool {
-        self.executor.kernel.rest() == Rest::Empty
-            && self.world.peers.iter().all(|peer| peer.phase == Phase::Over)
+        !self.is_served && self.engine.platform.peers.iter().all(|peer| peer.phase == Phase::Over)
     }
 
-    pub(crate) fn tasks(&self) -> String {
-        self.executor.kernel.tasks().map(|task| format!("\n  {task}")).collect()
+    /// Runs an iteration of the engine. Returns false if the engine had ended before.
+    pub(crate) fn round(&mut self) -> bool {
+        if !self.is_served {
+            return false;
+        }
+        let is_over = self.engine.platform.is_over;
+        match self.engine.step(|| is_over) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.is_served = false;
+                self.engine.platform.check_last_round(&self.engine.executor.kernel);
+            }
+            Err(Stopped::Stalled) => {
+                self.engine.platform.wrong("promise 8: all tasks wait for each other".to_owned());
+            }
+            Err(Stopped::Platform(never)) => match never {},
+        }
+        true
+    }
+
+    /// Lets the next event happen after the engine has ended, so that each client sees the end of its connection.
+    fn outlive_the_engine(&mut self) {
+        if self.calm_since.is_none() {
+            self.calm_down();
+        }
+        let Engine { executor, platform: world, .. } = &mut self.engine;
+        world.report.turns += 1;
+        match world.next_event() {
+            Some(next) => {
+                let span = next.since(world.now);
+                world.pass(&mut executor.kernel, u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+            }
+            None => {
+                let left = world.peers.iter().position(|peer| peer.phase != Phase::Over);
+                world.wrong(format!("the service has ended, and client {left:?} does not know"));
+            }
+        }
     }
 
     pub(crate) fn kernel(&mut self) -> (&mut Kernel<Limits>, &mut World<S, T>) {
-        (&mut self.executor.kernel, &mut self.world)
-    }
-
-    pub(crate) fn acceptor(&self) -> TaskId {
-        self.acceptor
+        (&mut self.engine.executor.kernel, &mut self.engine.platform)
     }
 }

@@ -20,7 +20,9 @@ use crate::run::Simulation;
 use crate::story::Story;
 use crate::world::World;
 
-/// The units of a job that are computed at once.
+pub(crate) use step::Scene;
+
+/// How much of a job is computed at once, in the job's units.
 const SLICE: u32 = 20_000;
 
 /// A service in virtual time with clients that a test controls, for tests that read like a story.
@@ -68,10 +70,16 @@ impl Plan {
     /// with this plan.
     #[must_use]
     pub fn friendly(connections: usize) -> Self {
-        // The listener takes one more slot.
-        let places = connections + 1;
-        let capacity =
-            Capacity { tasks: places, sources: places, jobs: places, blocks: places, block_size: 16 << 10 };
+        // Beside them there are the listener, and a place for one that is not accepted.
+        let places = connections + 2;
+        let capacity = Capacity {
+            connections,
+            tasks: places,
+            sources: places,
+            jobs: connections + 1,
+            blocks: connections + 1,
+            block_size: 16 << 10,
+        };
         Self {
             clients: 0,
             visits: 0,
@@ -79,6 +87,9 @@ impl Plan {
             steps: u64::MAX,
             haste: 0,
             stops_at: None,
+            ends_at: None,
+            drain_timeout: Duration::from_secs(30),
+            settle: Duration::ZERO,
             capacity,
             computes: Computes::Workers(1),
             idle_timeout: None,
@@ -111,17 +122,18 @@ where
     }
 
     fn begin(service: S, plan: &Plan, rng: Rng, story: Story) -> Self {
-        let plan = Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ..plan.clone() };
-        let nobody: fn(&mut Rng) -> T = |_| unreachable!("scripts have no random clients");
+        let plan =
+            Plan { clients: 0, visits: 0, steps: u64::MAX, stops_at: None, ends_at: None, ..plan.clone() };
+        let nobody: fn(&mut Rng) -> T = |_| unreachable!("nobody comes by chance");
         let mut run = Simulation::telling(service, &plan, rng, nobody, story);
-        run.world.slice = Some(SLICE);
+        run.engine.platform.slice = Some(SLICE);
         Self { run, failed: None }
     }
 
     /// Returns the virtual time, which begins with 0.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.run.world.now.since(Instant::ZERO)
+        self.run.engine.platform.now.since(Instant::ZERO)
     }
 
     /// Runs a turn of the service, and the events after it. If neither does anything, time passes until an event is
@@ -136,7 +148,7 @@ where
         }
         let run = &mut self.run;
         let outcome = catch(|| run.step(Instant::ZERO + until));
-        let wrong = run.world.wrong.take();
+        let wrong = run.engine.platform.wrong.take();
         let outcome = match (outcome, wrong) {
             (Ok(moved), None) => Ok(moved),
             (Ok(_), Some(what)) => Err(run.failure(what)),
@@ -158,8 +170,8 @@ where
     pub fn drive(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.now();
-            let next = self.run.next_event().map_or(now, |next| next.since(Instant::ZERO));
-            if !self.step(next.max(now))? && self.run.next_event().is_none() {
+            let next = self.run.engine.platform.next_event().map_or(now, |next| next.since(Instant::ZERO));
+            if !self.step(next.max(now))? && self.run.engine.platform.next_event().is_none() {
                 return Ok(());
             }
         }
@@ -181,21 +193,21 @@ where
     /// All answers that are owed have to arrive, and no resource may be left. A job that never ends is a failure,
     /// unless its client was [reset](Self::reset).
     pub fn end(mut self) -> Ended {
-        for number in 0..self.run.world.peers.len() {
+        for number in 0..self.run.engine.platform.peers.len() {
             self.close(ClientId(number));
         }
-        self.run.world.plan.steps = 0;
+        self.run.engine.platform.plan.steps = 0;
         let outcome = match self.failed {
             Some(failure) => Err(failure),
             None => self.run.run_to_the_end(),
         };
-        let World { rng, story, .. } = self.run.world;
+        let World { rng, story, .. } = self.run.engine.platform;
         Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
     /// Connects a client. `client_model` determines the answers that the client is owed.
     pub fn connect(&mut self, client_model: T) -> ClientId {
-        let world = &mut self.run.world;
+        let world = &mut self.run.engine.platform;
         let number = world.peers.len();
         world.peers.push(Peer::scripted(client_model, &world.plan, &mut world.rng));
         world.connect(number);
@@ -210,7 +222,7 @@ where
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if either side has closed, and
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) after a reset.
     pub fn send(&mut self, client: ClientId, bytes: &[u8]) -> io::Result<usize> {
-        self.run.world.scripted_send(client.0, bytes)
+        self.run.engine.platform.scripted_send(client.0, bytes)
     }
 
     /// Receives the bytes that were sent to the client, at most as many as fit into `room`. Returns the number of
@@ -221,13 +233,13 @@ where
     /// Fails as a nonblocking socket does: with [`WouldBlock`](io::ErrorKind::WouldBlock) if no bytes are available
     /// yet, and [`ConnectionReset`](io::ErrorKind::ConnectionReset) after a reset.
     pub fn receive(&mut self, client: ClientId, room: &mut [u8]) -> io::Result<usize> {
-        self.run.world.scripted_receive(client.0, room)
+        self.run.engine.platform.scripted_receive(client.0, room)
     }
 
     /// Sets the number of bytes that can be sent to the client before it reads: the capacity of the sockets between
     /// both. The initial value is 64 KiB, unless the plan makes the socket [narrow](Faults::narrow).
     pub fn narrow(&mut self, client: ClientId, room: usize) {
-        self.run.world.scripted_room(client.0, room);
+        self.run.engine.platform.scripted_room(client.0, room);
     }
 
     /// Receives everything that is available.
@@ -242,17 +254,17 @@ where
 
     /// Half-closes the connection of the client.
     pub fn half_close(&mut self, client: ClientId) {
-        self.run.world.scripted_half_close(client.0);
+        self.run.engine.platform.scripted_half_close(client.0);
     }
 
     /// Closes the client's socket, as a process that ends does. If bytes that were sent to the client are unread, or
     /// arrive later, the connection is reset.
     pub fn close(&mut self, client: ClientId) {
-        self.run.world.scripted_close(client.0);
+        self.run.engine.platform.scripted_close(client.0);
     }
 
     /// Resets the connection. Bytes that were not read are lost on both sides.
     pub fn reset(&mut self, client: ClientId) {
-        self.run.world.scripted_reset(client.0);
+        self.run.engine.platform.scripted_reset(client.0);
     }
 }

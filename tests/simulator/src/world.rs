@@ -1,18 +1,25 @@
 //! The world of a run: sources, clients, jobs and scheduled events.
 //!
-//! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. The [`clients`] are at the
-//! other ends of the sockets. The kernel receives [`news`] of the world, besides the time and news of sources and jobs
-//! that do not exist any more.
+//! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. At the other ends
+//! there are [`clients`]. To the engine that serves, the world is its [`platform`]: a [`poller`], and a [`rest`] in which
+//! time passes. What is said to the kernel of it all is [`news`], but for the time, and news of what is gone. Between the
+//! turns there is bad luck ([`fault_injection`]), and around each of their [`steps`] the promises are checked.
 
 mod clients;
+mod fault_injection;
 mod jobs;
 mod news;
+mod platform;
+mod poller;
+pub(crate) mod rest;
 mod sockets;
+mod steps;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId};
+use sinbin_core::serve::Admission;
+use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId, TaskId, WakeReason};
 
 use crate::client_model::ClientModel;
 use crate::evidence::Evidence;
@@ -21,8 +28,11 @@ use crate::plan::{Computes, Plan};
 use crate::promises::Promises;
 use crate::report::Report;
 use crate::rng::Rng;
+use crate::scripted::Scene;
 use crate::story::Story;
 use crate::work::Work;
+use crate::world::platform::Serving;
+use crate::world::steps::Owner;
 
 /// A scheduled event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -68,16 +78,27 @@ pub struct World<S: Service, T> {
     pub(crate) sources: IdMap<SourceId, Entry>,
     /// Sources that may be ready.
     pub(crate) listed: Vec<SourceId>,
-    pub(crate) to_linger: Vec<usize>,
+    /// The purpose of each task, and the task that accepts.
+    owners: IdMap<TaskId, Owner>,
+    acceptor: Option<TaskId>,
+    /// The task that runs a step, and why.
+    running: Option<(TaskId, WakeReason)>,
+    /// The count of connections, for the engine.
+    room: Admission<usize>,
+    /// The state of the engine, as the world knows it.
+    serving: Serving,
+    /// The round of a script that runs.
+    pub(crate) scene: Option<Scene>,
     pub(crate) work: Work<S::Job>,
     /// The units of a job that are computed before time passes, or `None` for a random number.
     pub(crate) slice: Option<u32>,
     pub(crate) old_jobs: VecDeque<JobId>,
+    /// Set if the program is over.
+    pub(crate) is_over: bool,
+    /// Set if the service was asked to stop; and if connections that have nothing to say are closed.
+    pub(crate) is_to_stop: bool,
     pub(crate) stopping: bool,
-    /// True if an acceptor found no capacity; and true if a connection has been closed since the last turn.
-    pub(crate) crowded: bool,
-    pub(crate) relieved: bool,
-    /// True if tasks may find out by themselves that their deadline has passed.
+    /// A task may find out by itself that its deadline has come.
     pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
     /// The news that the kernel has received.
@@ -106,13 +127,18 @@ impl<S: Service, T: ClientModel> World<S, T> {
             listener: None,
             sources: IdMap::new(),
             listed: Vec::new(),
-            to_linger: Vec::new(),
+            owners: IdMap::new(),
+            acceptor: None,
+            running: None,
+            room: Admission::new(plan.capacity.connections),
+            serving: Serving::new(),
+            scene: None,
             work,
             slice: None,
             old_jobs: VecDeque::new(),
+            is_over: false,
+            is_to_stop: false,
             stopping: false,
-            crowded: false,
-            relieved: false,
             tasks_read_clocks: true,
             promises: Promises::default(),
             evidence: Evidence::default(),

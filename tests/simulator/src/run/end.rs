@@ -1,5 +1,6 @@
 //! The end of a run: no resource may be left.
 
+use sinbin_core::serve::{Engine, Platform};
 use sinbin_core::{Kernel, Limits, Service, Task};
 
 use crate::client_model::ClientModel;
@@ -15,19 +16,21 @@ where
 {
     /// Checks, after the run, that no resource is left.
     pub(crate) fn check_end(&mut self) -> Result<(), String> {
-        let Self { executor, world, .. } = self;
+        let Engine { executor, platform: world, .. } = &mut self.engine;
         executor
             .kernel
             .audit()
             .map_err(|broken| format!("the audit failed at the end, this does not hold: {}", broken.0))?;
         let lent = executor.blocks_lent();
         let sources = world.sources.iter().count();
+        let connections = world.room().open();
         let fresh = room(&mut Kernel::new(&world.plan.capacity.limits()));
         let left = room(&mut executor.kernel);
         match () {
             () if lent > 0 => Err(format!("{lent} blocks of bytes were not returned")),
             () if !world.work.is_idle() => Err("a job is computed that no task waits for".to_owned()),
             () if sources > 0 => Err(format!("{sources} sources were not closed")),
+            () if connections > 0 => Err(format!("{connections} connections are still counted")),
             () if left != fresh => {
                 Err(format!("of {fresh:?} slots for tasks, sources and jobs, {left:?} are free at the end"))
             }

@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::rng::Rng;
 use crate::run::Simulation;
 use crate::world::World;
+use crate::world::rest::tasks;
 
 /// The most turns for each of the plan's steps before faults end. A run with more turns spins.
 const MOST_TURNS: u64 = 1000;
@@ -23,74 +24,73 @@ where
 {
     /// Replaces a client that has left, if another visit is due.
     pub(crate) fn welcome(&mut self, number: usize) {
-        if self.visits >= self.world.plan.visits || self.calm_since.is_some() || self.world.stopping {
+        if self.visits >= self.engine.platform.plan.visits
+            || self.calm_since.is_some()
+            || self.engine.platform.is_to_stop
+            || self.engine.platform.is_over
+        {
             return;
         }
         self.visits += 1;
-        let client_model = (self.talks)(&mut self.world.rng);
-        self.world.next_visit(number, client_model);
+        let client_model = (self.talks)(&mut self.engine.platform.rng);
+        self.engine.platform.next_visit(number, client_model);
     }
 
     /// Replaces clients that have left, and applies the plan's ends of faults and of the service.
     pub(crate) fn go_on(&mut self) {
-        let steps = self.world.promises.steps;
-        if self.calm_since.is_none() && steps >= self.world.plan.steps {
+        let steps = self.engine.platform.promises.steps;
+        if self.calm_since.is_none() && steps >= self.engine.platform.plan.steps {
             self.calm_down();
         }
-        if self.world.plan.stops_at.is_some_and(|at| steps >= at) {
-            self.stop();
+        if self.engine.platform.plan.stops_at.is_some_and(|at| steps >= at) {
+            self.engine.platform.stop();
         }
-        for number in 0..self.world.peers.len() {
-            let peer = &mut self.world.peers[number];
+        if self.engine.platform.plan.ends_at.is_some_and(|at| steps >= at) {
+            self.engine.platform.is_over = true;
+        }
+        for number in 0..self.engine.platform.peers.len() {
+            let peer = &mut self.engine.platform.peers[number];
             if peer.phase == Phase::Connected && peer.is_over() {
                 peer.phase = Phase::Over;
                 self.welcome(number);
             }
         }
         let has_left = |phase| matches!(phase, Phase::Over);
-        if self.world.peers.iter().all(|peer| has_left(peer.phase)) {
-            self.stop();
+        if self.engine.platform.peers.iter().all(|peer| has_left(peer.phase)) {
+            self.engine.platform.stop();
         }
         self.expect_an_end();
     }
 
     /// Checks that there is progress: a run must not spin, and must come to its end when no more faults happen.
     fn expect_an_end(&mut self) {
-        let Report { turns, received, sent, connections, jobs, .. } = self.world.report;
+        let Report { turns, received, sent, connections, jobs, .. } = self.engine.platform.report;
         let came_about = received + sent + connections + jobs;
         match &mut self.calm_since {
-            None if turns / MOST_TURNS > self.world.plan.steps => {
-                self.world.wrong("the run makes many turns without progress".to_owned());
+            None if turns / MOST_TURNS > self.engine.platform.plan.steps => {
+                self.engine.platform.wrong("the run makes many turns without progress".to_owned());
             }
             None => {}
             Some((since, before)) if *before < came_about => (*since, *before) = (turns, came_about),
             Some((since, _)) if turns > *since + PATIENCE => {
-                let tasks = self.tasks();
-                self.world.wrong(format!("no progress, although no more faults happen:{tasks}"));
+                let tasks = tasks(&self.engine.executor.kernel);
+                self.engine.platform.wrong(format!("no progress, although no more faults happen:{tasks}"));
             }
             Some(_) => {}
         }
     }
 
     pub(crate) fn calm_down(&mut self) {
-        self.world.tell(|| "no more faults from here on".to_owned());
-        self.calm_since = Some((self.world.report.turns, 0));
-        self.world.rng.calm_down();
-        for number in 0..self.world.peers.len() {
-            self.world.peers[number].calm_down();
-            self.world.peers[number].asleep_until = 0;
-            self.world.rouse(number);
-            if let Some(source) = self.world.peers[number].source {
-                self.world.list(source);
+        self.engine.platform.tell(|| "no more faults from here on".to_owned());
+        self.calm_since = Some((self.engine.platform.report.turns, 0));
+        self.engine.platform.rng.calm_down();
+        for number in 0..self.engine.platform.peers.len() {
+            self.engine.platform.peers[number].calm_down();
+            self.engine.platform.peers[number].asleep_until = 0;
+            self.engine.platform.rouse(number);
+            if let Some(source) = self.engine.platform.peers[number].source {
+                self.engine.platform.list(source);
             }
-        }
-    }
-
-    pub(crate) fn stop(&mut self) {
-        if !self.world.stopping {
-            self.world.tell(|| "the service is asked to stop".to_owned());
-            self.world.stopping = true;
-            self.drain();
         }
     }
 }

@@ -13,22 +13,19 @@ where
 {
     /// Asks the service to stop: no more connections are accepted, and idle connections are closed.
     pub fn stop(&mut self) {
-        self.run.stop();
+        self.run.engine.platform.stop();
     }
 
     /// Closes the listener, as if the host had lost it. Clients that were not accepted yet are refused.
     pub fn close_listener(&mut self) {
         let (kernel, world) = self.run.kernel();
-        if let Some(listener) = world.listener.take() {
+        if let Some(listener) = world.listener {
             world.say_closed(kernel, listener);
-            for number in std::mem::take(&mut world.backlog) {
-                (world.peers[number].reset, world.peers[number].closed) = (true, true);
-            }
+            world.close_listener();
         }
     }
 
-    /// Cancels the task that serves the client, whatever the task waits for. Does nothing before the first step of that
-    /// task.
+    /// Cancels the task that serves the client, wherever it waits. Before the client is accepted there is none.
     pub fn cancel(&mut self, client: ClientId) {
         let (kernel, world) = self.run.kernel();
         if let Some(task) = world.peers[client.0].task {
@@ -50,19 +47,19 @@ where
 
     /// Returns true if a job is being computed, or has a result that was not taken yet.
     pub fn is_computing(&mut self) -> bool {
-        !self.run.world.work.is_idle()
+        !self.run.engine.platform.work.is_idle()
     }
 
     /// Returns the number of the service's tasks: one for the listener, one for each connection, and one for each
     /// closed connection that lingers.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        self.run.executor.kernel.count()
+        self.run.engine.executor.kernel.count()
     }
 
     /// Returns the number of bytes that the client has sent and the service has not read.
     #[must_use]
     pub fn unread(&self, client: ClientId) -> usize {
-        self.run.world.peers[client.0].inbox.len()
+        self.run.engine.platform.peers[client.0].inbox.len()
     }
 }

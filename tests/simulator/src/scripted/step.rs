@@ -1,9 +1,7 @@
 //! The loop of a scripted run, one round at a time.
 
-use std::cmp::Reverse;
-use std::time::Duration;
-
-use sinbin_core::{Instant, Rest, Service, Task};
+use sinbin_core::serve::Until;
+use sinbin_core::{Instant, Kernel, Limits, Service, Task};
 
 use crate::client_model::ClientModel;
 use crate::rng::Rng;
@@ -16,6 +14,17 @@ const ROUND: u64 = 1000;
 /// The duration of a job's unit in nanoseconds. The machine is slow, which leaves more time for other events.
 const UNIT: u64 = 10;
 
+/// A round of a script.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene {
+    /// The time at which the round ends at the latest.
+    until: Instant,
+    /// The number of steps before the round.
+    steps: u64,
+    /// Set if something has happened, or if there is more to do at once.
+    has_moved: bool,
+}
+
 impl<S, T, M> Simulation<S, T, M>
 where
     S: Service<Conn: Task<World<S, T>>>,
@@ -25,56 +34,52 @@ where
     /// Runs a turn, and the events after it. If neither does anything, time passes until the next event or deadline,
     /// but at most until `until`. Returns true if something happened.
     pub(crate) fn step(&mut self, until: Instant) -> bool {
-        let before = self.world.promises.steps;
-        self.turn();
-        self.settle();
-        self.inject_faults();
-        self.watch();
-        let rest = self.executor.kernel.rest();
-        let said = self.poll();
-        let is_busy = self.world.work.is_busy();
-        // Clients may react to the step of a task.
-        let something = said || rest == Rest::Ready || self.world.promises.steps > before;
-        match rest {
-            _ if self.world.wrong.is_some() => false,
-            Rest::Stalled => {
-                self.world.wrong("promise 8: all tasks wait for each other".to_owned());
-                false
-            }
-            _ if is_busy || something => {
-                self.pass(if is_busy { self.world.slice_nanos() } else { ROUND });
-                self.pass_some(8);
-                true
-            }
-            Rest::Until(deadline) => self.jump(deadline, until),
-            Rest::Ready | Rest::Empty => self.jump(Instant::NEVER, until),
+        let steps = self.engine.platform.promises.steps;
+        self.engine.platform.scene = Some(Scene { until, steps, has_moved: true });
+        let is_served = self.round();
+        let scene = self.engine.platform.scene.take();
+        if !is_served {
+            let kernel = &mut self.engine.executor.kernel;
+            return self.engine.platform.jump(kernel, Instant::NEVER, until);
         }
-    }
-
-    /// Lets time pass until the next event or the deadline, but at most until `until`. Returns true if one of them was
-    /// reached.
-    fn jump(&mut self, deadline: Instant, until: Instant) -> bool {
-        let next = self.next_event().unwrap_or(Instant::NEVER).min(deadline);
-        let is_before = next <= until && next != Instant::NEVER;
-        let next = if is_before { next } else { until };
-        let is_early = is_before && next == deadline && self.world.rng.strikes(self.world.plan.faults.early);
-        let next = next.as_nanos().saturating_sub(is_early.into());
-        self.world.now = self.world.now.max(Instant::from_nanos(next));
-        self.pass(0);
-        is_before
-    }
-
-    /// Returns the time of the next event, regardless of the tasks' deadlines.
-    pub(crate) fn next_event(&self) -> Option<Instant> {
-        let event = self.world.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
-        // A source is ready, and the poller is late to report it.
-        let later = (!self.world.listed.is_empty()).then(|| self.world.now + Duration::from_micros(1));
-        [event, later].into_iter().flatten().min()
+        scene.is_some_and(|scene| scene.has_moved) && self.engine.platform.wrong.is_none()
     }
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Returns the time that a slice takes, which is 0 without a fixed slice.
+    /// Waits in a round of a script: only for a moment if something has happened, since clients may respond to that.
+    pub(crate) fn rest_in_scene(&mut self, kernel: &mut Kernel<Limits>, until: Until) -> bool {
+        self.watch(kernel);
+        let (said, has_looked) = self.poll(kernel, until);
+        let Some(scene) = self.scene else { return has_looked };
+        let is_busy = self.work.is_busy();
+        let something = said || self.promises.steps > scene.steps || self.is_newly_to_stop();
+        let has_moved = match until {
+            _ if self.wrong.is_some() => false,
+            Until::At(deadline) if !is_busy && !something => self.jump(kernel, deadline, scene.until),
+            _ => {
+                self.pass(kernel, if is_busy { self.slice_nanos() } else { ROUND });
+                self.pass_some(kernel, 8);
+                true
+            }
+        };
+        self.scene = Some(Scene { has_moved, ..scene });
+        has_looked
+    }
+
+    /// Time passes until the next event, or the deadline, or else until `until`.
+    fn jump(&mut self, kernel: &mut Kernel<Limits>, deadline: Instant, until: Instant) -> bool {
+        let next = self.next_event().unwrap_or(Instant::NEVER).min(deadline);
+        let is_before = next <= until && next != Instant::NEVER;
+        let next = if is_before { next } else { until };
+        let is_early = is_before && next == deadline && self.rng.strikes(self.plan.faults.early);
+        let next = next.as_nanos().saturating_sub(is_early.into());
+        self.now = self.now.max(Instant::from_nanos(next));
+        self.pass(kernel, 0);
+        is_before
+    }
+
+    /// How long it takes to compute a slice, where that takes time.
     pub(crate) fn slice_nanos(&self) -> u64 {
         self.slice.map_or(0, |units| u64::from(units) * UNIT)
     }

@@ -23,6 +23,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
 
     pub(crate) fn connect(&mut self, number: usize) {
         self.peers[number].phase = Phase::Connected;
+        self.peers[number].came_at = self.now;
         match self.listener {
             Some(listener) => {
                 self.tell(|| format!("client {number} connects"));

@@ -1,33 +1,46 @@
 //! The host interface for sockets. The bytes that the service sends are compared with the answers that the client is
 //! owed.
 
-use sinbin_core::{Failure, Host, Instant, IoError, Limits, Op, Service, SourceId, TaskId};
+use sinbin_core::serve::ServeTask;
+use sinbin_core::{Failure, Host, Instant, IoError, Kernel, Limits, Op, Service, SourceId, Step, TaskId};
 
 use crate::client_model::ClientModel;
 use crate::expected::Read;
-use crate::tasks::SimTask;
 use crate::world::{Role, World};
 
 impl<S: Service, T: ClientModel> Host for World<S, T> {
     type Storage = Limits;
-    type Task = SimTask<S>;
+    type Task = ServeTask<S>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
         if self.listener != Some(listener) {
             return Err(IoError::Closed);
         }
+        if let Err(error) = self.room.check(listener) {
+            self.crowd();
+            return Err(error);
+        }
+        self.serving.is_refused = false;
         let Some(number) = self.backlog.front().copied() else { return Err(IoError::WouldBlock) };
         if self.rng.strikes(self.plan.faults.accepts) {
             let error = *self.rng.pick(&[IoError::NoRoom, IoError::Os(24), IoError::WouldBlock]);
-            self.crowded = true;
+            if error != IoError::WouldBlock {
+                self.room.crowd(listener);
+                self.crowd();
+            }
+            self.serving.is_refused = true;
             self.tell(|| format!("accept fails: {error}"));
             return Err(error);
+        }
+        if self.is_unseen(self.peers[number].came_at) {
+            return Err(IoError::WouldBlock);
         }
         self.backlog.pop_front();
         if self.peers[number].reset {
             self.peers[number].closed = true;
             return Err(IoError::Reset);
         }
+        self.room.enter();
         let peer = &mut self.peers[number];
         peer.source = Some(new);
         (peer.began_at, peer.moved_at) = (self.now, self.now);
@@ -53,14 +66,22 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
             }
             return Ok(0);
         }
-        let count = self.rng.part(buffer.len().min(peer.inbox.len()), rate);
+        let known = peer.known_since().filter(|_| !peer.inbox.is_empty());
+        let is_unseen = known.is_some_and(|since| self.is_unseen(since));
+        let there = if is_unseen { 0 } else { self.peers[number].inbox.len() };
+        let count = self.rng.part(buffer.len().min(there), rate);
         if count == 0 {
             if !lingers {
                 self.heard(number, Read::Nothing);
             }
-            let is_stopping = self.stopping && !lingers && self.peers[number].inbox.is_empty();
+            let is_stopping = self.stopping && !lingers && there == 0;
+            let since = self.peers[number].ready_since().filter(|_| is_unseen);
+            if is_stopping && since.is_some_and(|since| since <= self.serving.asked_at) {
+                self.wrong(format!("client {number} said something before the service was asked to stop"));
+            }
             return Err(if is_stopping { IoError::Stopping } else { IoError::WouldBlock });
         }
+        let peer = &mut self.peers[number];
         for (place, byte) in buffer.iter_mut().zip(peer.inbox.drain(..count)) {
             *place = byte;
         }
@@ -105,33 +126,49 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
             return self.wrong(format!("source {source} is closed, and does not exist"));
         };
         match entry.role {
-            Role::Listener => self.listener = None,
+            Role::Listener => self.close_listener(),
             Role::Peer(number) => {
                 self.tell(|| format!("close client {number}"));
                 self.check_close(number);
-                self.relieved = true;
                 let peer = &mut self.peers[number];
                 peer.shut = true;
                 if peer.saw_end || peer.reset {
                     peer.closed = true;
+                    self.leave();
                 } else {
-                    self.to_linger.push(number);
+                    self.room.linger(number);
                 }
                 self.rouse(number);
             }
-            Role::Lingering(number) => self.close_socket(number),
+            Role::Lingering(number) => {
+                self.close_socket(number);
+                self.leave();
+            }
         }
     }
 
-    fn serve(&mut self, _: SourceId, connection: SourceId) -> SimTask<S> {
-        SimTask::Serve(self.service.connect(connection), connection)
+    fn serve(&mut self, _: SourceId, connection: SourceId) -> ServeTask<S> {
+        ServeTask::connect(self, connection)
     }
 
     fn clock(&self, _: Instant) -> Instant {
         self.now
     }
 
+    fn spawned(&mut self, task: TaskId, source: SourceId) {
+        self.begin_task(task, source);
+    }
+
+    fn before_step(&mut self, kernel: &Kernel<Limits>) {
+        self.begin_step(kernel);
+    }
+
+    fn after_step(&mut self, _: &Kernel<Limits>, step: &Step) {
+        self.end_step(step);
+    }
+
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
+        self.owners.remove(task);
         self.tell(|| match failure {
             None => format!("task {task} ends"),
             Some(failure) => format!("task {task} fails: {failure}"),
@@ -144,8 +181,39 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Returns the number of the client at the other end, and true if the connection lingers. Returns an error if the
-    /// connection is reset.
+    /// Notes that an acceptor has found no room.
+    fn crowd(&mut self) {
+        self.serving.is_crowded = true;
+        self.serving.is_refused = true;
+    }
+
+    /// Returns true if the system does not know yet what came at `since`; only the plan's time to settle permits that.
+    fn is_unseen(&mut self, since: Instant) -> bool {
+        self.now < since + self.plan.settle && self.rng.strikes(self.plan.faults.late)
+    }
+
+    /// Closes the listener and refuses the clients of the backlog. Checks that clients which came before the service was
+    /// asked to stop were accepted, if there was room.
+    pub(crate) fn close_listener(&mut self) {
+        self.listener = None;
+        let has_room =
+            !self.serving.is_refused && self.sources.iter().count() + 1 < self.plan.capacity.sources;
+        for number in std::mem::take(&mut self.backlog) {
+            let came_before =
+                self.is_to_stop && !self.is_over && self.peers[number].came_at <= self.serving.asked_at;
+            if came_before && has_room && !self.peers[number].reset {
+                self.wrong(format!(
+                    "client {number} came before the service was asked to stop, and is refused"
+                ));
+            }
+            self.tell(|| format!("client {number} is refused"));
+            self.peers[number].break_off();
+            self.peers[number].closed = true;
+            self.rouse(number);
+        }
+    }
+
+    /// The client at the other end, unless it has broken the connection off.
     fn number(&mut self, source: SourceId) -> Result<(usize, bool), IoError> {
         let (number, lingers) = match self.entry(source).map(|entry| entry.role) {
             Some(Role::Peer(number)) => (number, false),
@@ -184,7 +252,8 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let is_answered_by_reset = !peer.reset && (!peer.finished || !peer.inbox.is_empty());
         if is_answered_by_reset && self.rng.strikes(self.plan.faults.overtaken) {
             let lost = peer.outbox.len();
-            let is_early = self.now < peer.lingers_until;
+            let is_cut = self.serving.is_cut || self.serving.is_over;
+            let is_early = self.now < peer.lingers_until && !is_cut;
             peer.break_off();
             self.tell(|| format!("client {number} is reset, and {lost} bytes are lost"));
             if lost > 0 && is_early {
@@ -201,6 +270,12 @@ impl<S: Service, T: ClientModel> World<S, T> {
     fn check_close(&mut self, number: usize) {
         let peer = &self.peers[number];
         if peer.reset || peer.cancelled || peer.timed_out {
+            return;
+        }
+        // Accepted by the engine itself, which had no place for a task then.
+        let is_crowded =
+            !self.evidence.tasks_ask_nothing || self.owners.iter().count() >= self.plan.capacity.tasks;
+        if self.is_to_stop && peer.task.is_none() && is_crowded {
             return;
         }
         let is_answered = peer.expected.is_settled();

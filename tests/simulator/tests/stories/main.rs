@@ -27,7 +27,7 @@ const JOB_ANSWER: &str = "832040\n";
 
 /// Returns a plan with capacity for the listener and one connection.
 fn alone(blocks: usize) -> Plan {
-    let capacity = Capacity { tasks: 2, sources: 2, jobs: 1, blocks, block_size: 128 };
+    let capacity = Capacity { connections: 1, tasks: 2, sources: 2, jobs: 1, blocks, block_size: 128 };
     Plan { capacity, ..Plan::friendly(1) }
 }
 

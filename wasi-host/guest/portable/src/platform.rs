@@ -18,16 +18,19 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
     type Closed = Unread;
     type Error = Infallible;
 
-    /// The time that a host may need to notice received bytes. Requests that were sent before the request to stop must
-    /// be answered, so no connection counts as idle before this time.
-    const SETTLE: Duration = Duration::from_millis(20);
-
     fn room(&mut self) -> &mut Admission<Unread> {
         &mut self.room
     }
 
     fn now(&self) -> Instant {
         now()
+    }
+
+    /// How long a host may take to notice what has come in. Requests that were sent before the request to stop are answered, so
+    /// no connection is told before then that nothing is there.
+    #[inline]
+    fn settle(&self) -> Duration {
+        Duration::from_millis(20)
     }
 
     fn linger(&mut self, source: SourceId, (connection, peer): Unread) {

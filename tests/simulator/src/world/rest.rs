@@ -1,0 +1,141 @@
+//! Waits: time passes until something happens.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use sinbin_core::serve::Until;
+use sinbin_core::{Instant, Kernel, Limits, Rest, Service};
+
+use crate::client_model::ClientModel;
+use crate::world::{Event, World};
+
+/// How long something takes that takes long, in nanoseconds: longer than most deadlines.
+pub(crate) const LONG: u32 = 10_000_000;
+
+impl<S: Service, T: ClientModel> World<S, T> {
+    /// Waits for the next event and reports it to the kernel. Returns true if all sources were polled.
+    pub(super) fn rest(&mut self, kernel: &mut Kernel<Limits>, until: Until) -> bool {
+        let mut has_looked = false;
+        let has_tasks = kernel.count() > 0;
+        let leaving = if has_tasks { 0 } else { self.count_leaving() };
+        loop {
+            self.watch(kernel);
+            let (said, is_whole) = self.poll(kernel, until);
+            has_looked |= is_whole;
+            if self.wrong.is_some() {
+                return has_looked;
+            }
+            let Until::At(deadline) = until else {
+                self.come_back(kernel);
+                return has_looked;
+            };
+            // A request to stop ends a wait, and so do last bytes that are sent when no task is left.
+            let has_left = !has_tasks && self.count_leaving() < leaving;
+            if said || has_left || kernel.has_ready() || self.is_newly_to_stop() {
+                self.come_back(kernel);
+                return has_looked;
+            }
+            if !self.sleep(kernel, deadline) {
+                return has_looked;
+            }
+        }
+    }
+
+    /// Lets time pass until the deadline, or the next event. Whether to look again; else the deadline has come, or
+    /// there is nothing to wait for.
+    fn sleep(&mut self, kernel: &mut Kernel<Limits>, deadline: Instant) -> bool {
+        let next = self.next_event().unwrap_or(Instant::NEVER);
+        let has_timer = matches!(kernel.rest(), Rest::Until(at) if at != Instant::NEVER);
+        if next == Instant::NEVER && !has_timer {
+            // Whoever is left waits for a client that never says a word again.
+            if !self.is_to_stop && !self.is_draining() {
+                self.stop();
+                return false;
+            }
+            // Only the deadline of the drain is left.
+            if self.is_draining() || deadline == Instant::NEVER {
+                let tasks = tasks(kernel);
+                self.wrong(format!("the service is to stop, and these wait for ever:{tasks}"));
+                return false;
+            }
+        }
+        let next = next.min(deadline);
+        if self.rng.strikes(self.plan.faults.interrupted) {
+            let span = u32::try_from(next.since(self.now).as_nanos()).unwrap_or(u32::MAX);
+            let span = self.rng.below(span);
+            self.pass(kernel, span.into());
+            return false;
+        }
+        if self.rng.strikes(self.plan.faults.oversleeps) {
+            let late = self.rng.between(1, LONG);
+            let span = next.since(self.now) + Duration::from_nanos(late.into());
+            self.tell(|| "the host sleeps for longer than it should".to_owned());
+            self.pass(kernel, u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+            return false;
+        }
+        let is_early = next == deadline && self.rng.strikes(self.plan.faults.early);
+        let next = if is_early { Instant::from_nanos(next.as_nanos().saturating_sub(1)) } else { next };
+        self.now = self.now.max(next);
+        if is_early || deadline <= self.now {
+            return false;
+        }
+        self.pass_some(kernel, 1);
+        true
+    }
+
+    /// Lets the time pass that the host takes from its poll to the next turn.
+    fn come_back(&mut self, kernel: &mut Kernel<Limits>) {
+        if self.rng.strikes(self.plan.faults.slow_looks) {
+            let span = self.rng.between(1, LONG);
+            self.tell(|| format!("the host needs {} µs to come back from its look", span / 1000));
+            self.pass(kernel, span.into());
+        }
+        self.pass_some(kernel, 8);
+    }
+
+    /// When something happens next, however the tasks wait.
+    pub(crate) fn next_event(&self) -> Option<Instant> {
+        let event = self.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
+        // Something is ready, and the poller is late to say so.
+        let later = (!self.listed.is_empty()).then(|| self.now + Duration::from_micros(1));
+        [event, later].into_iter().flatten().min()
+    }
+
+    /// Some time passes, a share of what may pass while nobody runs.
+    pub(crate) fn pass_some(&mut self, kernel: &mut Kernel<Limits>, share: u32) {
+        let haste = self.plan.haste / share;
+        let nanos = self.rng.between(0, haste);
+        self.pass(kernel, nanos.into());
+    }
+
+    /// So many nanoseconds pass, and what happens in them happens.
+    pub(crate) fn pass(&mut self, kernel: &mut Kernel<Limits>, nanos: u64) {
+        let until = self.now.as_nanos().saturating_add(nanos);
+        while let Some(Reverse((at, _, event))) = self.events.peek().copied()
+            && at <= until
+        {
+            self.events.pop();
+            self.now = self.now.max(Instant::from_nanos(at));
+            match event {
+                Event::Act(number) => self.act(number),
+                Event::Job(job) => self.end_job(kernel, job),
+            }
+        }
+        self.now = self.now.max(Instant::from_nanos(until));
+    }
+
+    /// Asks the service to stop.
+    pub(crate) fn stop(&mut self) {
+        if !self.is_to_stop {
+            self.tell(|| "the service is to stop".to_owned());
+            self.is_to_stop = true;
+            self.serving.asked_at = self.now;
+            self.serving.is_refused = false;
+        }
+    }
+}
+
+/// Lists the tasks, for a report.
+pub(crate) fn tasks(kernel: &Kernel<Limits>) -> String {
+    kernel.tasks().map(|task| format!("\n  {task}")).collect()
+}
