@@ -14,7 +14,12 @@ build-wasi:
 serve-wasi *ARGS: build-wasi
     cargo run --release --package sinbin-wasi-cli -- run target/wasi/fib.wasm {{ARGS}}
 
-# Run all tests
+# Run the tests of the core and the native host that take less than a minute on two cores, after the first build
+quick:
+    cargo test --locked --package sinbin-core --package sinbin --package sinbin-cli --lib --bins \
+      --test driven --test engine --test executor --test serving --test sync --test tasks
+
+# Run all tests, which takes half an hour
 test:
     cargo test --workspace
 
@@ -48,8 +53,8 @@ coverage:
 
 # Run the talk's six servers in turn, and show which of them neglect a fast client: [SECONDS [N]] for each, beside fib(N)
 talk *ARGS:
-    cargo build --release --package sinbin --package sinbin-cli --bin sinbin --example 'talk*'
-    cargo run --release --package sinbin --example talk -- {{ARGS}}
+    cargo build --release --package sinbin-talk --package sinbin-cli --bin sinbin --examples
+    cargo run --release --package sinbin-talk --example talk -- {{ARGS}}
 
 # Not counted, although a reader of the whole needs them: step.rs, slab.rs and exec/executor.rs.
 # Count the lines of scheduler, wait tables and timers, comments included; curio's kernel, the model, has 858

@@ -27,8 +27,8 @@
 //! [counted](Tally::ignored).
 //!
 //! ```
-//! use sinbin_core::driven::{Command, Compute, Driven, Event, SourceHandle};
-//! use sinbin_core::{Instant, Limits, echo::Echo};
+//! # use sinbin_core::driven::{Command, Compute, Driven, Event, SourceHandle};
+//! # use sinbin_core::{Instant, Limits, echo::Echo};
 //!
 //! let mut driven = Driven::new(Echo::default(), &Limits::new(100, 10, 4096), Compute::Here { slice: 1 });
 //! let (listener, client) = (SourceHandle(1), SourceHandle(2));

@@ -19,7 +19,7 @@
 //! awaits.
 //!
 //! ```
-//! use sinbin_core::sync::{Channel, Semaphore};
+//! # use sinbin_core::sync::{Channel, Semaphore};
 //! # use std::marker::PhantomData;
 //! # use std::pin::pin;
 //! # use sinbin_core::task::{Async, AsyncHost, RunContext, Handle, NoWakers, Pool};

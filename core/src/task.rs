@@ -1,7 +1,7 @@
 //! Tasks that are `async fn`s. A service reads like blocking code, and runs on the same kernel as the state machines.
 //!
 //! ```
-//! use sinbin_core::task::{Conn, Error};
+//! # use sinbin_core::task::{Conn, Error};
 //!
 //! async fn echo(conn: Conn<'_>) -> Result<(), Error> {
 //!     let mut buf = [0; 512];

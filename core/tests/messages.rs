@@ -127,6 +127,9 @@ fn an_error_becomes_one_of_the_standard_library() {
         (Error::Job(JobError::Failed), Kind::Other),
         (Error::Closed, Kind::BrokenPipe),
         (Error::Elapsed, Kind::TimedOut),
+        (Error::Ended, Kind::UnexpectedEof),
+        (Error::TooLong { limit: 8 }, Kind::InvalidData),
+        (Error::Lagged(1), Kind::Other),
     ];
     for (error, kind) in others {
         assert_eq!(std::io::Error::from(error).kind(), kind, "{error}");

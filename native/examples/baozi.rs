@@ -34,7 +34,7 @@ async fn producer(handle: Handle<'_>, plates: [Plate<'_>; 2]) -> Result<(), Send
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         let plates = [Plate::new(Channel::new(handle)), Plate::new(Channel::new(handle))];
         let mut consumers = Vec::new();

@@ -11,7 +11,7 @@ async fn countdown(handle: Handle<'_>, mut n: u32) {
     println!("Task");
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         let mut tasks = Vec::new();
         for n in [5, 8, 3] {

@@ -28,7 +28,7 @@ async fn at_will(
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         // A task cannot borrow from another task, so the order is leaked.
         let order = &*Box::leak(Box::new(Order::<4>::new(handle)));

@@ -1,6 +1,5 @@
 //! The echo server as a coroutine: `echo [ADDRESS]`. Try it with `nc 127.0.0.1 25000`.
 
-use std::error::Error;
 use std::net::TcpListener;
 
 use sinbin::Settings;
@@ -17,7 +16,7 @@ async fn echo(conn: Conn<'_>) -> Result<(), task::Error> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let Some(address) = std::env::args().nth(1) else {
         // This line is the whole server.
         sinbin::serve("127.0.0.1:25000", echo)?;

@@ -99,7 +99,7 @@ async fn serve(conn: Conn<'_>) -> Result<(), Error> {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
     let listener = sinbin::bind(address.parse()?)?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -20,7 +20,7 @@ async fn join_all(tasks: impl IntoIterator<Item = JoinHandle<'_, ()>>) {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         join_all([handle.spawn(foo(handle))?, handle.spawn(bar(handle))?]).await;
         Ok::<_, WaitError>(())

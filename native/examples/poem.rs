@@ -45,7 +45,7 @@ impl<'d> Poem<'d> {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         let poem = Rc::new(Poem::new(handle));
         let mut xiao_ai = handle.spawn(Rc::clone(&poem).recite(1, XIAO_AI))?;

@@ -33,7 +33,7 @@ fn got(square: u64) {
     println!("callback: {square}");
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         println!("submit: {}", handle.job(|| square(11)).await?);
 

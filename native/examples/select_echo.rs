@@ -5,7 +5,6 @@
 //! (the lists, and the dictionary of queues) becomes variables of the task.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::future::pending;
 use std::net::SocketAddr;
 
@@ -73,7 +72,7 @@ async fn serve(handle: Handle<'_>, address: SocketAddr) -> Result<(), task::Erro
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:25000".into());
     let address = address.parse()?;
     sinbin::run(async |handle| serve(handle, address).await)??;

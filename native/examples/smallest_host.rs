@@ -108,7 +108,7 @@ impl Platform for Small {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:0"))?;
     listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);

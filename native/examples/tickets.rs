@@ -44,7 +44,7 @@ async fn sold(clients: Vec<JoinHandle<'_, io::Result<bool>>>) -> io::Result<u32>
     Ok(sold)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let path = std::env::temp_dir().join(format!("tickets-{}.json", std::process::id()));
     let file: Rc<Path> = path.into();
 

@@ -45,7 +45,7 @@ async fn timers(handle: Handle<'_>) -> Result<(), Error> {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(timers)??;
     Ok(())
 }

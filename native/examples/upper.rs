@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 /// The maximum number of sockets that wait at the same time.
 const MAX_SOCKETS: usize = 512;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:25000".into());
     let address: SocketAddr = address.parse()?;
     let listener = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

@@ -1,7 +1,7 @@
 //! Errors of a server as a whole.
 
-use std::io;
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 /// Error returned when a server does not start or stops early.
 #[derive(Debug, thiserror::Error)]
@@ -86,5 +86,32 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::AddrNotAvailable => format!("{error}; no local interface has this address"),
         io::ErrorKind::PermissionDenied => format!("{error}; ports below 1024 require privileges"),
         _ => error.to_string(),
+    }
+}
+
+/// Error type for the result of `main`, created by `?` from any other error.
+///
+/// The standard library prints an error that `main` returns with `Debug`. The `Debug` output of this type is the message of the
+/// error. The process ends with exit code 1.
+///
+/// ```should_panic
+/// fn main() -> Result<(), sinbin::MainError> {
+///     // Error: invalid socket address syntax
+///     let address: std::net::SocketAddr = "nowhere".parse()?;
+///     println!("{address}");
+///     Ok(())
+/// }
+/// ```
+pub struct MainError(Box<dyn std::error::Error>);
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for MainError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Debug for MainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }

@@ -1,4 +1,4 @@
-//! sinbin on epoll and kqueue: a server that runs a service of [`sinbin_core`] on real sockets.
+//! sinbin on epoll and kqueue: a server that runs a [`Service`] on real sockets.
 //!
 //! A service is an `async fn` that is called for each connection:
 //!
@@ -24,6 +24,9 @@
 //! with worker threads for jobs. It runs any type that implements [`Service`], including state machines.
 //! [`fib_service`] and [`echo`](mod@echo) are provided as state machines, and as `async fn`s in [`services`]. The
 //! [`guide`] leads from callbacks through state machines to coroutines, and states the cost of each.
+//!
+//! The crate `sinbin-core`, the part without I/O, is re-exported with the same paths: `sinbin::sync::Lock` is
+//! `sinbin_core::sync::Lock`. A program depends only on `sinbin`.
 
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
@@ -53,7 +56,7 @@ mod socket_io;
 mod sockets;
 mod task_failures;
 
-pub use error::Error;
+pub use error::{Error, MainError};
 pub use host::{Native, NativeService, NativeTask, SendJob, Tally};
 pub use run::{Listen, bind, run, serve};
 pub use server::{Server, Settings, Stopper, Summary};

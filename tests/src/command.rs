@@ -80,10 +80,9 @@ fn build(name: &str) -> PathBuf {
 
 /// Builds a target of the workspace in the profile and target directory of this test, so that cargo does not rebuild
 /// what it has built already. A build of a single package would give its dependencies fewer features than
-/// `cargo test --workspace` does, and wasmtime, above all, would be built a second time. The core is excluded because
-/// its examples have the same names as some of native's.
+/// `cargo test --workspace` does, and wasmtime, above all, would be built a second time.
 pub(crate) fn cargo() -> CargoBuild {
-    let build = CargoBuild::new().arg("--workspace").args(["--exclude", "sinbin-core"]);
+    let build = CargoBuild::new().arg("--workspace");
     let mut build = build.current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {

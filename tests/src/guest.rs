@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The root of the workspace.
@@ -16,7 +16,9 @@ pub fn guests() -> &'static Path {
     GUESTS.get_or_init(|| {
         let script = Path::new(ROOT).join("wasi-host/guest/build");
         // cargo's variables for this test, such as another target directory, must not affect the build.
-        let built = Command::new(&script).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS").status();
+        let mut build = Command::new(&script);
+        let built =
+            build.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS").stdout(Stdio::null()).status();
         let built = built.unwrap_or_else(|error| panic!("cannot run {}: {error}", script.display()));
         assert!(built.success(), "{} failed: {built}", script.display());
         Path::new(ROOT).join("target/wasi")

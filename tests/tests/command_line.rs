@@ -12,16 +12,19 @@ use std::process::Command;
 use rustix::process::Signal;
 use sinbin_tests::{Client, Mute, Running, Server, connect, eventually, run, sinbin, stderr_is_heard};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 12] = [
     "",
     "serve",
     "serve fib",
     "serve echo",
     "serve upper",
+    "ask",
     "perf",
     "perf latency",
     "perf throughput",
     "perf mixed",
+    "completions",
+    "man",
 ];
 
 fn words(line: &str) -> Vec<&str> {
@@ -73,6 +76,7 @@ fn wrong_arguments_end_with_code_2_and_the_usage() {
         "serve fib --listen localhost",
         "serve fib --listen 127.0.0.1",
         "serve fib --listen 127.0.0.1:65536",
+        "serve fib --listen ::1",
         "serve fib --max-connections 0",
         "serve fib --max-connections many",
         "serve fib --max-connections -1",
@@ -84,6 +88,8 @@ fn wrong_arguments_end_with_code_2_and_the_usage() {
         "serve fib --slice 0",
         "serve fib --busy-poll 1h",
         "serve fib --max-buffered -1",
+        "serve fib --max-buffered 64X",
+        "serve fib --record file --record-limit 0",
         "serve fib --max-n 94",
         "serve fib --loop-n 26",
         "serve fib --max-line 0",
@@ -118,6 +124,9 @@ fn what_is_wrong_with_an_argument_is_told() {
         ("serve fib --idle-timeout 0s", "off"),
         ("serve fib --max-n 94", "93"),
         ("serve fib --listen localhost", "--listen <ADDR:PORT>"),
+        ("serve fib --listen localhost", "localhost:25000 or 25000"),
+        ("serve fib --max-buffered 64X", "64M, 64MiB, 1500K or 1G"),
+        ("serve fib --max-buffered 64G", "0B to 65535MiB"),
     ] {
         let ended = run(&words(line));
         assert_eq!(ended.code, Some(2), "{line:?}");

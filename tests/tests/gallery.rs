@@ -22,7 +22,7 @@ fn three_tasks_count_down_in_turn() {
 
 #[test]
 fn two_tasks_switch_to_each_other() {
-    assert_eq!(printed("switch"), "12\n56\n34\n78\n");
+    assert_eq!(printed("handover"), "12\n56\n34\n78\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use sinbin_tests::{Chatter, Client, Server, example, exchange, machine, noise};
+use sinbin_tests::{Chatter, Client, Running, Server, example, exchange, machine, noise};
 
 fn local(client: &Client) -> SocketAddr {
     client.stream().local_addr().expect("a connected socket")
@@ -304,4 +304,28 @@ fn resp_refuses_what_is_no_request() {
         server.ask("SET n x\r\nINCR n\r\n"),
         "+OK\r\n-ERR value is not an integer or out of range\r\n"
     );
+}
+
+#[test]
+fn an_invalid_address_is_refused_with_a_message() {
+    for name in [
+        "echo",
+        "select_echo",
+        "upper",
+        "http",
+        "chat",
+        "resp",
+        "smallest_host",
+        "talk_1",
+        "talk_4",
+        "talk_6",
+    ] {
+        let mut program = example(name);
+        program.arg("nowhere");
+        let ended = Running::start(program).wait();
+        assert_eq!(ended.code, Some(1), "{name}: {}", ended.stderr);
+        // The message is the system's, or the parser's.
+        let said = ended.stderr.strip_suffix(" syntax\n").unwrap_or(ended.stderr.trim_end());
+        assert_eq!(said, "Error: invalid socket address", "{name}");
+    }
 }

@@ -262,3 +262,24 @@ fn an_async_fn_is_a_guest_too() {
     assert_eq!(server.stop().code, Some(0));
     assert_eq!(late.rest(), "");
 }
+
+#[test]
+fn the_stack_of_a_guest_that_fails_has_names() {
+    let trapped = |server: Server| {
+        let mut client = server.client();
+        client.send("trap");
+        assert_eq!(client.rest(), "");
+        server.stop().stderr
+    };
+    // The names are in the file beside the guest.
+    let log = trapped(unruly(&[]));
+    assert!(log.contains("core::panicking::panic"), "{log}");
+    assert!(log.contains("sinbin:service/guest@0.1.0#turn"), "{log}");
+    assert!(!log.contains("<wasm function"), "{log}");
+
+    // Names from a file with other code are ignored.
+    let alone = file("alone.wasm", &fs::read(guest("unruly.wasm")).expect("it can be read"));
+    fs::copy(guest("echo.debug.wasm"), alone.with_extension("debug.wasm")).expect("a file can be copied");
+    let log = trapped(serve("test-alone.wasm", &[]));
+    assert!(log.contains("<unknown>!<wasm function"), "{log}");
+}

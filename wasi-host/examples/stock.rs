@@ -2,7 +2,6 @@
 //!
 //! Usage: `stock GUEST.wasm ARGUMENTS..`
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -23,7 +22,7 @@ impl WasiView for Guest {
     }
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, sinbin::MainError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let guest = arguments.first().ok_or("usage: stock GUEST.wasm ARGUMENTS..")?;
     let engine = Engine::default();

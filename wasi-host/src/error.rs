@@ -9,6 +9,7 @@ use std::time::Duration;
 use sinbin::guests::Fault;
 
 use crate::instance::ANSWER;
+use crate::names::Names;
 
 /// Returns the causes of a guest's error, one per line. The innermost cause comes first, since it names the problem.
 /// The guest's stack comes last, since the guest determines its length.
@@ -18,9 +19,9 @@ pub(crate) fn report(error: &wasmtime::Error) -> String {
     causes.join("\n")
 }
 
-/// Converts the error of a call to a driven guest into a fault.
-pub(crate) fn fault(error: &wasmtime::Error) -> Fault {
-    let report = report(error);
+/// Converts the error of a call to a driven guest into a fault, with the `names` of the guest's functions.
+pub(crate) fn fault(error: &wasmtime::Error, names: &Names) -> Fault {
+    let report = names.insert_into(report(error));
     // Wasmtime's message for a guest that returns more bytes than the limit allows.
     if report.contains("fuel allocated for hostcalls has been exhausted") {
         return Fault(format!("it returned more than {} MiB in one call", ANSWER >> 20));

@@ -9,12 +9,14 @@ use crate::convert;
 use crate::error::{Error, fault};
 use crate::instance::{GuestFactory, Instance};
 use crate::jobs::SandboxedJobs;
+use crate::names::Names;
 
 /// An instance that serves.
 pub struct Sandboxed {
     instance: Instance,
     /// The events of a turn, in the contract's types. The allocation is reused.
     events: Vec<contract::Event>,
+    names: Names,
 }
 
 impl Guest for Sandboxed {
@@ -28,11 +30,11 @@ impl Guest for Sandboxed {
         self.events.clear();
         self.events.extend(events.iter().filter_map(|event| convert::event(*event)));
         let answer = self.instance.turn(now.as_nanos(), window, &self.events, input);
-        answer.map(convert::answer).map_err(|error| fault(&error))
+        answer.map(convert::answer).map_err(|error| fault(&error, &self.names))
     }
 
     fn counts(&mut self) -> Result<Tally, Fault> {
-        self.instance.counts().map(convert::counts).map_err(|error| fault(&error))
+        self.instance.counts().map(convert::counts).map_err(|error| fault(&error, &self.names))
     }
 }
 
@@ -43,7 +45,7 @@ impl guests::GuestFactory for GuestFactory {
 
     fn start(&self, start: &ServiceSettings) -> Result<(Sandboxed, ServiceLimits), Error> {
         let (instance, limits) = self.start_bounded(&convert::settings(start), start.max_jobs)?;
-        Ok((Sandboxed { instance, events: Vec::new() }, convert::takes(limits)))
+        Ok((Sandboxed { instance, events: Vec::new(), names: self.names().clone() }, convert::takes(limits)))
     }
 
     fn job_runner(&self) -> SandboxedJobs {

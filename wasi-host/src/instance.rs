@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Settings, Tally};
 use crate::error::{Error, report};
 use crate::interrupt;
+use crate::names::Names;
 
 /// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
 /// them.
@@ -25,6 +26,7 @@ pub struct GuestFactory {
     max_memory: usize,
     turn_limit: Option<Duration>,
     is_over: Option<IsOver>,
+    names: Names,
 }
 
 /// A function that returns true if the running call has to end.
@@ -44,7 +46,7 @@ impl GuestFactory {
     ) -> Result<Self, wasmtime::Error> {
         let linker = Linker::new(component.engine());
         let service = ServicePre::new(linker.instantiate_pre(component)?)?;
-        Ok(Self { service, max_memory, turn_limit, is_over: None })
+        Ok(Self { service, max_memory, turn_limit, is_over: None, names: Names::default() })
     }
 
     /// Also interrupts a call once `is_over` returns true. Each tick during a call evaluates `is_over`. This lets the
@@ -52,6 +54,17 @@ impl GuestFactory {
     #[must_use]
     pub fn until(self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_over: Some(Arc::new(is_over)), ..self }
+    }
+
+    /// Sets the names of the guest's functions, for reports of failures.
+    #[must_use]
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    /// Returns the names of the guest's functions.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Returns the engine of the component.
@@ -109,7 +122,7 @@ impl GuestFactory {
     ///
     /// Fails as [`start`](Self::start) does.
     pub fn start_bounded(&self, settings: &Settings, max_jobs: u32) -> Result<(Instance, Limits), Error> {
-        let failed = |error| Error::Start(report(&error));
+        let failed = |error| Error::Start(self.names.insert_into(report(&error)));
         let (mut instance, exports) = self.make().map_err(failed)?;
         instance.begin(None);
         if max_jobs > 0 {

@@ -57,7 +57,7 @@ impl JobRunner for SandboxedJobs {
             Ok(Progress::More(job)) => Ok(Computed::More(job)),
             Ok(Progress::Done(result)) => Ok(Computed::Done(result)),
             Ok(Progress::Nonsense) => Ok(Computed::Nonsense),
-            Err(error) => Err(fault(&error)),
+            Err(error) => Err(fault(&error, self.0.factory.names())),
         }
     }
 }

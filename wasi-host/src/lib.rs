@@ -36,6 +36,7 @@ mod guest;
 mod instance;
 mod interrupt;
 mod jobs;
+mod names;
 pub mod portable;
 mod precompiled;
 mod threads;
@@ -48,6 +49,7 @@ pub use engine::engine;
 pub use error::Error;
 pub use instance::{GuestFactory, Instance, State};
 pub use interrupt::Ticker;
+pub use names::Names;
 pub use sinbin::guests::{GuestSettings, GuestSummary};
 pub use world::{Kind, World};
 

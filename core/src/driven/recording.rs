@@ -6,9 +6,9 @@
 //! [`Decoder`] decodes bytes that the caller has read.
 //!
 //! ```
-//! use sinbin_core::Instant;
-//! use sinbin_core::driven::recording::{Decoder, Header, Record, Turn, Writer};
-//! use sinbin_core::driven::{Event, SourceHandle, ServiceSettings};
+//! # use sinbin_core::Instant;
+//! # use sinbin_core::driven::recording::{Decoder, Header, Record, Turn, Writer};
+//! # use sinbin_core::driven::{Event, SourceHandle, ServiceSettings};
 //!
 //! let header = Header { service: "echo".to_owned(), start: ServiceSettings::default() };
 //! let mut bytes = Vec::new();

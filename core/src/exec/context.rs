@@ -32,7 +32,7 @@ pub(crate) type Spawned<T> = alloc::vec::Vec<(TaskId, T)>;
 /// ```
 /// use core::pin::Pin;
 /// use core::time::Duration;
-/// use sinbin_core::{Cx, Host, Step, Task, Wait, WakeReason};
+/// # use sinbin_core::{Cx, Host, Step, Task, Wait, WakeReason};
 ///
 /// /// Ticks `left` times, once a second.
 /// struct Ticker {
@@ -78,7 +78,7 @@ pub trait Task<H: Host> {
 ///
 /// ```
 /// use core::pin::Pin;
-/// use sinbin_core::{Cx, Host, Instant, Op, SourceId, Step, Task};
+/// # use sinbin_core::{Cx, Host, Instant, Op, SourceId, Step, Task};
 ///
 /// /// Reads a connection to its end, discards what it reads, and closes the connection.
 /// struct Discard(SourceId);

@@ -22,7 +22,7 @@ type Tasks<H> = <<H as Host>::Storage as Storage>::Tasks<Option<<H as Host>::Tas
 /// [`Kernel::ready`] and [`Kernel::job_done`] for each event that it finds.
 ///
 /// ```
-/// use sinbin_core::{Executor, Fixed, Instant, Rest};
+/// # use sinbin_core::{Executor, Fixed, Instant, Rest};
 /// # use core::pin::Pin;
 /// # use sinbin_core::{Cx, Host, IoError, SourceId, Step, Task};
 /// #

@@ -13,7 +13,7 @@ use crate::kernel::storage::Storage;
 /// ```
 /// use std::collections::VecDeque;
 ///
-/// use sinbin_core::{Fixed, Host, IoError, SourceId};
+/// # use sinbin_core::{Fixed, Host, IoError, SourceId};
 /// # struct Ping;
 ///
 /// /// A host in memory with one source, which receives the bytes that are sent to it.
@@ -136,7 +136,7 @@ pub trait Jobs<J: Job>: Host {
 ///
 /// ```
 /// use core::pin::Pin;
-/// use sinbin_core::{Cx, Instant, NoJob, Serves, Service, SourceId, Step, Task};
+/// # use sinbin_core::{Cx, Instant, NoJob, Serves, Service, SourceId, Step, Task};
 ///
 /// /// Sends a greeting to each client, and closes the connection.
 /// struct Greeter {

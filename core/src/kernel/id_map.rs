@@ -14,7 +14,7 @@ use crate::kernel::id::Id;
 /// unless memory runs out.
 ///
 /// ```
-/// use sinbin_core::{IdMap, SourceId};
+/// # use sinbin_core::{IdMap, SourceId};
 ///
 /// let [first, second] = [1, 2].map(|generation| SourceId::from_bits(generation << 32));
 /// let mut names = IdMap::new();

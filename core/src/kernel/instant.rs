@@ -10,7 +10,7 @@ use core::time::Duration;
 ///
 /// ```
 /// use core::time::Duration;
-/// use sinbin_core::Instant;
+/// # use sinbin_core::Instant;
 ///
 /// let start = Instant::from_nanos(0);
 /// assert_eq!(start + Duration::from_micros(3), Instant::from_nanos(3_000));

@@ -13,8 +13,9 @@ const LEAF: u32 = 16;
 /// wraps. (With a checked addition, the compiler could not turn the second call into a loop.)
 ///
 /// ```
-/// assert_eq!(sinbin_core::fib::fib(10), 55);
-/// assert_eq!(sinbin_core::fib::fib(0), 1);
+/// # use sinbin_core::fib::fib;
+/// assert_eq!(fib(10), 55);
+/// assert_eq!(fib(0), 1);
 /// ```
 #[must_use]
 pub fn fib(n: u32) -> u64 {

@@ -9,7 +9,7 @@
 //! The parser stores no bytes of an incomplete line, only the value so far, so half a line needs no buffer.
 //!
 //! ```
-//! use sinbin_core::fib_protocol::{Bad, Requests, Rules};
+//! # use sinbin_core::fib_protocol::{Bad, Requests, Rules};
 //!
 //! let rules = Rules::default();
 //! let mut requests = Requests::new();

@@ -36,8 +36,8 @@ impl From<IpAddr> for Peer {
 ///
 /// ```
 /// use core::num::NonZeroU32;
-/// use sinbin_core::SourceId;
-/// use sinbin_core::peers::Peers;
+/// # use sinbin_core::SourceId;
+/// # use sinbin_core::peers::Peers;
 ///
 /// let mut peers = Peers::new(NonZeroU32::new(1));
 /// let first = SourceId::from_bits(0);

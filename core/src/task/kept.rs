@@ -20,7 +20,7 @@ use crate::task::run_context::Catches;
 /// does not accept, is unbounded; therefore keep the requests, and generate the replies as the client accepts them.
 ///
 /// ```
-/// use sinbin_core::task::{Conn, Error};
+/// # use sinbin_core::task::{Conn, Error};
 ///
 /// /// Echoes the input, and keeps no more than the loop allows.
 /// async fn echo(conn: &Conn<'_>) -> Result<(), Error> {

@@ -64,7 +64,7 @@ impl<F: Future> Places<F> for GrowingPlaces<F> {
 /// ```
 /// use std::pin::pin;
 ///
-/// use sinbin_core::task::{RunContext, Handle, NoWakers, Pool};
+/// # use sinbin_core::task::{RunContext, Handle, NoWakers, Pool};
 ///
 /// let run_context = RunContext::new(&NoWakers);
 /// let handle = Handle::new(&run_context);

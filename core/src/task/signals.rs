@@ -50,7 +50,7 @@ impl Signal {
 /// has ended wakes the next task in the same slot spuriously.
 ///
 /// ```
-/// use sinbin_core::task::{Bell, RunContext, Signal, Signals};
+/// # use sinbin_core::task::{Bell, RunContext, Signal, Signals};
 ///
 /// static BELL: Bell = Bell::new(|| { /* end the host's wait */ });
 /// static SIGNALS: [Signal; 8] = [const { Signal::new(&BELL) }; 8];

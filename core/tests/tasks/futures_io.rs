@@ -91,3 +91,32 @@ fn an_error_has_a_kind_that_says_whether_to_retry() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(task.take(), Some((Err(ErrorKind::ConnectionReset), Err(ErrorKind::ConnectionAborted))));
 }
+
+/// Reads and flushes by each implementation: of a connection, a reference, a half and a buffered reader.
+#[test]
+fn every_implementation_reads_and_flushes() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    world.peer(conn.source()).inbox.extend(b"abcdefgh");
+    let mut task = world.spawn(async move {
+        let (mut conn, mut bytes) = (conn, [0; 2]);
+        let mut heard = Vec::new();
+        (&conn).read_exact(&mut bytes).await?;
+        heard.extend(bytes);
+        conn.flush().await?;
+        let mut reader = BufReader::new(&conn, [0; 2]);
+        AsyncReadExt::read_exact(&mut reader, &mut bytes).await?;
+        heard.extend(bytes);
+        conn.read_exact(&mut bytes).await?;
+        heard.extend(bytes);
+        let (mut receiver, mut sender) = conn.into_split();
+        receiver.read_exact(&mut bytes).await?;
+        heard.extend(bytes);
+        sender.flush().await?;
+        Ok::<_, std::io::Error>(heard)
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take().unwrap().unwrap(), b"abcdefgh");
+}

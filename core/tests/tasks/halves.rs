@@ -1,4 +1,4 @@
-use sinbin_core::task::{Error, Handle, NoWakers, RunContext};
+use sinbin_core::task::{Conn, Error, Handle, NoWakers, RunContext};
 use sinbin_core::{Instant, Rest};
 
 use crate::support::World;
@@ -89,4 +89,20 @@ fn halves_of_different_connections_are_not_joined() {
     world.turn();
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(task.take(), Some(()));
+}
+
+#[test]
+fn both_halves_lead_to_their_connection() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    let mut task = world.spawn(async move {
+        let (receiver, sender) = conn.into_split();
+        let by_reference: [&Conn<'_>; 2] = [receiver.as_ref(), sender.as_ref()];
+        by_reference.map(Conn::source) == [source; 2] && sender.conn().source() == receiver.conn().source()
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(true));
 }

@@ -100,6 +100,8 @@ fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
             assert_eq!(handle.job(count(0)).await, Err(JobError::Wait(WaitError::Full)));
             assert!(is_unsupported(handle.connect(address).await.unwrap_err(), Op::Connect));
             assert!(is_unsupported(handle.listen(address).unwrap_err(), Op::Listen));
+            assert!(is_unsupported(handle.adopt(()).unwrap_err(), Op::Connect));
+            assert!(is_unsupported(handle.stop().unwrap_err(), Op::Wait));
             let conn = Conn::new(handle, SourceId::from_bits(0));
             assert!(is_unsupported(conn.shutdown().unwrap_err(), Op::Shutdown));
             assert_eq!(conn.peer(), None);

@@ -131,7 +131,7 @@ impl Oracle {
         drop(waits);
         match &result {
             Ok(_) => {
-                assert!(!(is_due && task.is_due.get()), "the next operation of a cancelled task is refused")
+                assert!(!(is_due && task.is_due.get()), "the next operation of a cancelled task is refused");
             }
             Err(refused) => {
                 assert_eq!(*refused, WaitError::Cancelled);

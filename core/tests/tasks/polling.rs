@@ -247,3 +247,61 @@ fn polls_and_operations_alternate() {
     }
     assert!(task.take().is_some_and(|heard| heard.is_ok_and(|heard| heard.starts_with(&[0, 1]))));
 }
+
+#[test]
+fn an_empty_buffer_is_received_and_sent_at_once() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let mut task = world.spawn(async move {
+        let received = poll_fn(|context| conn.poll_recv(context, &mut [])).await;
+        (received, poll_fn(|context| conn.poll_send(context, &[])).await)
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some((Ok(0), Ok(0))));
+}
+
+/// A task that could always send gives other tasks a turn when it has spent its budget.
+#[test]
+fn a_task_that_sends_without_end_lets_others_run() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    let mut task = world.spawn(async move { send_by_polls(&conn, &[0; 2000]).await });
+    world.peer(source).room = 0;
+    let grows = world.spawn(async move { yields(handle, 200).await });
+    for _ in 0..3000 {
+        if let Some(peer) = world.host.peers.get_mut(&source) {
+            peer.room += 1;
+        }
+        world.executor.kernel.ready(source, sinbin_core::Interest::SEND);
+        world.turn();
+    }
+    assert!(grows.is_over());
+    assert_eq!((world.run(), task.take()), (Rest::Empty, Some(Ok(()))));
+}
+
+/// Many small sends in one step spend the budget of the step.
+#[test]
+fn polls_that_send_count_towards_the_budget() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let mut task = world.spawn(async move {
+        for _ in 0..100 {
+            poll_fn(|context| conn.poll_send(context, b"x")).await?;
+        }
+        Ok::<_, Error>(())
+    });
+    let mut turns = 0;
+    while !task.is_over() {
+        world.turn();
+        turns += 1;
+    }
+    assert!(turns > 2, "100 operations take several steps");
+    assert_eq!(task.take(), Some(Ok(())));
+}

@@ -1,4 +1,6 @@
-use sinbin_core::task::{BufReader, Error, Handle, Lines, NoWakers, RunContext, select};
+use std::task::{Context, Poll};
+
+use sinbin_core::task::{BufReader, ByteSource, Conn, Error, Handle, Lines, NoWakers, RunContext, select};
 use sinbin_core::{IoError, Rest};
 
 use crate::support::World;
@@ -158,4 +160,31 @@ fn a_connection_receives_exactly_as_many_bytes_as_asked_for() {
     assert_eq!(&buffer, b"ebcd");
     assert_eq!(Error::Ended.to_string(), "the stream ended before all bytes were received");
     assert_eq!(Error::Ended.io(), None::<IoError>);
+}
+
+/// A source of another type receives by its polls. The error of a source is the reader's.
+#[test]
+fn a_source_needs_a_poll_alone() {
+    struct Twice<'d>(Conn<'d>);
+    impl ByteSource for Twice<'_> {
+        fn poll_recv(&self, context: &Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Error>> {
+            self.0.poll_recv(context, buffer)
+        }
+    }
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    world.peer(source).inbox.extend(b"one\ntwo");
+    let mut task = world.spawn(async move {
+        let mut reader = BufReader::new(Twice(conn), [0; 8]);
+        let first = text(reader.next_line().await);
+        (first, text(reader.next_line().await).map_err(|error| error.io()))
+    });
+    world.turn();
+    world.peer(source).fails = Some(IoError::Reset);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some((Ok(Some("one".to_owned())), Err(Some(IoError::Reset)))));
 }

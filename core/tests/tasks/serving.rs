@@ -206,3 +206,16 @@ fn a_connection_that_was_made_elsewhere_is_adopted() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(task.take(), Some(Ok(b"hello".to_vec())));
 }
+
+/// A task that must not wait learns why, and a host that never stops lets it wait.
+#[test]
+fn waiting_for_the_stop_can_be_refused() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let mut task = world.spawn(async move { handle.stopping().await });
+    assert_eq!(world.run(), WAITS);
+    world.cancel(task.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Err(WaitError::Cancelled)));
+}

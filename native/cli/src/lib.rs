@@ -11,14 +11,17 @@ use std::path::{Path, PathBuf};
 
 use crate::stream::ERR;
 
+pub mod address;
 pub mod arguments;
 pub mod descriptors;
 pub mod log;
+pub mod manual;
 pub mod output;
 mod panics;
 pub mod replay;
 pub mod serving;
 pub mod signals;
+pub mod size;
 pub mod span;
 pub mod stream;
 

@@ -10,6 +10,7 @@ use clap::Args;
 use sinbin::driven::recording::Header;
 
 use crate::output;
+use crate::size::{Size, size_within};
 use crate::stream::{ERR, OUT, Waiting};
 use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackError, Played};
 
@@ -39,9 +40,10 @@ pub struct ReplayLimits {
     /// replaying it may need as much memory.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
-    /// Maximum --max-buffered of the recorded server, in MiB; a recording of a server with a larger value is refused.
-    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub max_buffered: u32,
+    /// Maximum --max-buffered of the recorded server, such as 64M or 1G; a number without a unit is in MiB. A recording of
+    /// a server with a larger value is refused.
+    #[arg(long, default_value = "64MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
+    pub max_buffered: Size,
 }
 
 impl ReplayLimits {
@@ -50,7 +52,7 @@ impl ReplayLimits {
         let start = &header.start;
         let (option, had) = if start.max_connections > self.max_connections {
             ("--max-connections", start.max_connections)
-        } else if start.max_buffered.div_ceil(1 << 20) > self.max_buffered {
+        } else if u64::from(start.max_buffered) > self.max_buffered.0 {
             ("--max-buffered", start.max_buffered.div_ceil(1 << 20))
         } else {
             return Ok(());

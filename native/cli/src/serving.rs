@@ -9,13 +9,15 @@ use clap::Args;
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin::guests::GuestSettings;
 
+use crate::address::address;
+use crate::size::{Size, size_within};
 use crate::span::{Span, span};
 
 /// The options of a loop.
 #[derive(Args)]
 pub struct ServingArgs {
-    /// Address to listen on; may be repeated. With port 0 the system chooses a free port.
-    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
+    /// Address to listen on, or only a port for 127.0.0.1; may be repeated. With port 0 the system chooses a free port.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Vec<SocketAddr>,
     /// Maximum number of simultaneous connections; further clients wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -33,10 +35,11 @@ pub struct ServingArgs {
     /// needs a --listen for each, with the same port.
     #[arg(long)]
     pub dual_stack: bool,
-    /// Maximum size of the bytes that are buffered for slow clients and for jobs, in MiB. In a sandbox, the limit
-    /// applies to the guest and to the host separately, and is at most 4095 in either.
-    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(0..))]
-    pub max_buffered: u16,
+    /// Maximum size of the bytes that are buffered for slow clients and for jobs, such as 64M or 1G; a number without a
+    /// unit is in MiB. In a sandbox, the limit applies to the guest and to the host separately, and is at most 4095 MiB in
+    /// either.
+    #[arg(long, default_value = "64MiB", value_name = "SIZE", value_parser = size_within(Size(0)..=Size::mebibytes(65535)))]
+    pub max_buffered: Size,
     /// Maximum number of simultaneous jobs, waiting or running; a request that needs another job gets an error at once.
     /// The limit keeps a flood of slow requests from occupying all connections, so it should be well below
     /// --max-connections.
@@ -68,19 +71,20 @@ pub struct ServingArgs {
     /// In a sandbox, the guest must be one that the host drives. With --record, `sinbin serve` uses the driver of
     /// guests in place of the native loop: the tasks and sockets are the same, but a bug of the native loop does not
     /// show in the recording. `sinbin serve` can't record a service that is written as an async fn, and --max-buffered
-    /// is then at most 4095.
+    /// is then at most 4095 MiB.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Maximum size of the recording, in MiB; at this size the recording ends, and the server continues.
-    #[arg(long, default_value_t = 4096, value_name = "MIB", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
-    pub record_limit: u32,
+    /// Maximum size of the recording, such as 64M or 4G; a number without a unit is in MiB. At this size the recording
+    /// ends, and the server continues.
+    #[arg(long, default_value = "4GiB", value_name = "SIZE", requires = "record", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(u32::MAX)))]
+    pub record_limit: Size,
 }
 
 impl ServingArgs {
     /// Returns the value of `--max-buffered` in bytes, or `usize::MAX` if it is too large.
     #[must_use]
     pub fn max_buffered(&self) -> usize {
-        usize::from(self.max_buffered).saturating_mul(1 << 20)
+        self.max_buffered.bytes()
     }
 
     /// Returns the value of `--busy-poll`.
@@ -118,6 +122,6 @@ impl ServingArgs {
     /// Returns the value of `--record-limit` in bytes.
     #[must_use]
     pub fn record_limit(&self) -> u64 {
-        u64::from(self.record_limit) << 20
+        self.record_limit.0
     }
 }

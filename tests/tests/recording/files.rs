@@ -38,7 +38,7 @@ fn what_cannot_be_recorded_is_a_wrong_argument() {
         ),
         (
             sinbin(&[&["serve", "echo", "--max-buffered", "4096"], &file[..]].concat()),
-            "--max-buffered of at most 4095",
+            "--max-buffered of at most 4095MiB",
         ),
         (sinbin_wasi(&[&["run", text(&portable)], &file[..]].concat()), "this guest is a WASI command"),
     ] {

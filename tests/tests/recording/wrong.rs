@@ -199,7 +199,7 @@ fn what_the_sandbox_lacks_for_a_replay_is_told() {
     stop(native("fib", &recording, &[]));
     let ended = replay_in_sandbox(&recording, "fib.wasm", &["--max-memory", "1"]);
     assert_eq!(ended.code, Some(1));
-    let advice = "the guest needs more than --max-memory, which is 1 MiB";
+    let advice = "the guest needs more than --max-memory, which is 1MiB";
     assert!(ended.stderr.contains(advice), "{}", ended.stderr);
     let fib = guest("fib.wasm");
     let swapped = Running::start(sinbin_wasi(&["replay", text(&fib), text(&recording)])).wait();

@@ -9,7 +9,7 @@ use crate::{WAYS, drain, free_address, is_served, listens};
 
 /// Values at the limits of the accepted ranges.
 const EDGES: [(&str, &[&str]); 13] = [
-    ("--max-buffered", &["0", "4000", "4095", "65535"]),
+    ("--max-buffered", &["0", "4000", "4095", "65535", "64M", "1500k", "64000001B", "1 GiB"]),
     ("--max-connections", &["1", "1000000"]),
     ("--max-jobs", &["1", "1000000"]),
     ("--max-per-peer", &["10", "4294967295"]),
@@ -64,6 +64,10 @@ fn every_host_refuses_the_same_values() {
     for way in &WAYS {
         for (option, value) in [
             ("--max-buffered", "65536"),
+            ("--max-buffered", "64G"),
+            ("--max-buffered", "64X"),
+            ("--listen", "localhost"),
+            ("--listen", "::1"),
             ("--max-connections", "0"),
             ("--max-jobs", "0"),
             ("--max-per-peer", "0"),

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sinbin_cli::address::address;
 use sinbin_cli::arguments;
 use sinbin_cli::log::LogArgs;
+use sinbin_cli::manual::CompletionsArgs;
 use sinbin_cli::replay::ReplayArgs;
 use sinbin_cli::serving::ServingArgs;
+use sinbin_cli::size::{Size, size_within};
 use sinbin_cli::span::{Span, span};
 use sinbin_wasi::portable::Peer;
 
@@ -15,7 +18,7 @@ use crate::load::{CompilingArgs, LoadArgs};
 /// Run network services in a wasm sandbox, at native speed.
 ///
 /// Build the guests with `just build-wasi`, start `sinbin-wasi run target/wasi/fib.wasm`, then send it a request:
-/// printf '30\n' | nc 127.0.0.1 25000
+/// `sinbin ask 30`
 #[derive(Parser)]
 #[command(name = "sinbin-wasi", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -60,6 +63,10 @@ pub(crate) enum Command {
     CompileApart(ApartArgs),
     /// Print whether a guest is a service that the host drives or a WASI command, and what it imports and exports.
     Inspect(InspectArgs),
+    /// Print the completions of this command for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page of this command, for `man -l -`.
+    Man,
 }
 
 #[derive(Args)]
@@ -70,16 +77,16 @@ pub(crate) struct RunArgs {
     pub(crate) serving: ServingArgs,
     /// Address that a WASI command may connect to, with a port, or * for any port; may be repeated. A guest that the
     /// host drives can't connect.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = peer)]
     pub(crate) allow_connect: Vec<Peer>,
     /// Pass a WASI command only the arguments after --. By default it first gets options for the addresses, for the
     /// limits, and to stop when its stdin ends; target/wasi/fib-portable.wasm understands these options.
     #[arg(long)]
     pub(crate) raw_arguments: bool,
-    /// Maximum memory of the guest, in MiB; a guest that exceeds it is replaced. It should be larger than
-    /// --max-buffered.
-    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) max_memory: u16,
+    /// Maximum memory of the guest, such as 256M or 1G; a number without a unit is in MiB. A guest that exceeds it is
+    /// replaced. It should be larger than --max-buffered.
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
+    pub(crate) max_memory: Size,
     /// Maximum CPU time of one turn of the guest; a guest that exceeds it is interrupted and replaced. "off" for no
     /// limit.
     #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
@@ -113,9 +120,9 @@ pub(crate) struct GuestReplayArgs {
     pub(crate) replay: ReplayArgs,
     /// The guest's file.
     pub(crate) guest: PathBuf,
-    /// Maximum memory of the guest, in MiB. Use the value of the recorded server.
-    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) max_memory: u16,
+    /// Maximum memory of the guest; a number without a unit is in MiB. Use the value of the recorded server.
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
+    pub(crate) max_memory: Size,
     /// Maximum CPU time of one turn of the guest. Use the value of the recorded server. "off" for no limit.
     #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
     pub(crate) turn_limit: Span,
@@ -147,4 +154,10 @@ pub(crate) struct CompileArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) compiling: CompilingArgs,
+}
+
+/// Parses an address that a guest may connect to: an address that [`address`] accepts, or an IP address with `*` for any port.
+fn peer(text: &str) -> Result<Peer, String> {
+    let text = if text == "localhost:*" { "127.0.0.1:*" } else { text };
+    text.parse().or_else(|_| address(text)?.to_string().parse().map_err(|error| format!("{error}")))
 }

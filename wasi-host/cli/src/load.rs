@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, io};
 
 use clap::Args;
+use sinbin_cli::size::{Size, size_within};
 use sinbin_cli::span::{Span, span};
 use sinbin_wasi::{Artefact, Cache, Compiler, Error, Loader};
 use wasmtime::Engine;
@@ -12,9 +13,9 @@ use wasmtime::Engine;
 /// The limit on the size of a guest.
 #[derive(Args)]
 struct SizeArgs {
-    /// Maximum size of the guest's file, in MiB; a larger file is refused.
-    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
-    max_guest_size: u32,
+    /// Maximum size of the guest's file, such as 64M or 1G; a number without a unit is in MiB. A larger file is refused.
+    #[arg(long, default_value = "64MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(65536)))]
+    max_guest_size: Size,
 }
 
 /// The limits on the loading and the compilation of a guest.
@@ -26,15 +27,16 @@ pub(crate) struct CompilingArgs {
     /// "off" compiles in this process, without a limit of time or memory: use it only for guests that you trust.
     #[arg(long, default_value = "10s", value_name = "SPAN", env = "SINBIN_WASI_COMPILE_TIMEOUT", value_parser = span)]
     compile_timeout: Span,
-    /// Maximum memory to validate and compile the guest with, in MiB; a guest that needs more is refused.
-    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65536))]
-    compile_memory: u32,
+    /// Maximum memory to validate and compile the guest with, such as 512M or 1G; a number without a unit is in MiB. A
+    /// guest that needs more is refused.
+    #[arg(long, default_value = "512MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(32)..=Size::mebibytes(65536)))]
+    compile_memory: Size,
 }
 
 impl SizeArgs {
     /// Creates a loader with these limits.
     fn loader<'e>(&self, engine: &'e Engine) -> Loader<'e> {
-        Loader::new(engine).max_size(u64::from(self.max_guest_size) << 20)
+        Loader::new(engine).max_size(self.max_guest_size.0)
     }
 }
 
@@ -48,7 +50,7 @@ impl CompilingArgs {
                 let compiler = apart().map_err(|error| {
                     format!("cannot find this program's file, to start the compiler: {error}")
                 })?;
-                Ok(loader.compiler(compiler.limits(limit, u64::from(self.compile_memory) << 20)))
+                Ok(loader.compiler(compiler.limits(limit, self.compile_memory.0)))
             }
         }
     }

@@ -13,7 +13,7 @@ mod run;
 use std::process::ExitCode;
 
 use sinbin_cli::arguments::begin;
-use sinbin_cli::{complain, log};
+use sinbin_cli::{complain, log, manual};
 use sinbin_wasi::Error;
 
 use crate::cli::{Cli, Command};
@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Compile(args) => compile::run(args),
         Command::CompileApart(args) => compile::apart(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Completions(args) => manual::completions::<Cli>(args),
+        Command::Man => manual::page::<Cli>(),
     };
     log::finish();
     ended.unwrap_or_else(|error| {

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
+use sinbin_cli::size::Size;
 use sinbin_cli::stream::OUT;
 use sinbin_cli::{descriptors, log, output};
 use sinbin_wasi::portable::{self, Network, Outcome, Output};
-use sinbin_wasi::{Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Ticker, engine};
+use sinbin_wasi::{
+    Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Names, Ticker, engine,
+};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -44,13 +47,13 @@ fn settings(args: &RunArgs) -> GuestSettings {
 pub(crate) fn factory(
     component: &Component,
     path: &Path,
-    max_memory: u16,
+    max_memory: Size,
     limit: Option<Duration>,
 ) -> Result<GuestFactory, Error> {
-    let factory = GuestFactory::new(component, usize::from(max_memory) << 20, limit)
+    let factory = GuestFactory::new(component, max_memory.bytes(), limit)
         .map_err(|error| Error::World { path: path.to_owned(), what: format!("{error:#}") })?;
     tick(factory.engine(), limit.unwrap_or(PACE))?;
-    Ok(factory)
+    Ok(factory.with_names(Names::beside(path)))
 }
 
 /// Starts the timer that interrupts guests.
@@ -59,12 +62,12 @@ fn tick(engine: &Engine, limit: Duration) -> Result<Ticker, Error> {
 }
 
 /// Adds advice about --max-memory to the error if the guest has too little memory to start.
-pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: u16) -> Box<dyn AnyError> {
+pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: Size) -> Box<dyn AnyError> {
     // Part of wasmtime's message if a memory exceeds its limit.
     if !error.to_string().contains("growing memory") {
         return error;
     }
-    format!("{error}\n  the guest needs more than --max-memory, which is {max_memory} MiB; give a larger one")
+    format!("{error}\n  the guest needs more than --max-memory, which is {max_memory}; give a larger one")
         .into()
 }
 
@@ -151,7 +154,7 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
         program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         arguments: command_arguments(args),
         network: Network { listen: args.serving.listen.clone(), connect: args.allow_connect.clone() },
-        max_memory: usize::from(args.max_memory) << 20,
+        max_memory: args.max_memory.bytes(),
         max_resources: max_resources(args),
         stopping,
         stdout: Arc::new(Stdout),
@@ -185,7 +188,11 @@ fn command_arguments(args: &RunArgs) -> Vec<String> {
     let mut arguments: Vec<_> =
         args.serving.listen.iter().map(|address| format!("--listen={address}")).collect();
     arguments.push(format!("--max-connections={}", args.serving.max_connections));
-    arguments.push(format!("--max-buffered={}", args.serving.max_buffered));
+    let buffered = args.serving.max_buffered;
+    // Older guests accept only a number, in MiB.
+    let is_whole = buffered == Size(buffered.in_mebibytes() << 20);
+    let buffered = if is_whole { buffered.in_mebibytes().to_string() } else { buffered.to_string() };
+    arguments.push(format!("--max-buffered={buffered}"));
     // The default is not passed, since older guests do not know the option.
     if args.serving.max_jobs != DEFAULT_MAX_JOBS {
         arguments.push(format!("--max-jobs={}", args.serving.max_jobs));

@@ -38,7 +38,7 @@ impl<T> Slots<T> for Growing<T> {
 /// The capacities of tables on the heap.
 ///
 /// ```
-/// use sinbin_core::{Kernel, Limits};
+/// # use sinbin_core::{Kernel, Limits};
 ///
 /// // 10,000 tasks, and blocks of 4 KiB up to 1 MiB.
 /// let limits = Limits::new(10_000, 256, 4096);

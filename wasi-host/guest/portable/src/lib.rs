@@ -19,6 +19,7 @@ mod poller;
 mod server;
 mod sockets;
 mod stdin;
+mod values;
 
 use std::io::{Write, stderr};
 use std::process::ExitCode;

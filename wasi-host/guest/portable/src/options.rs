@@ -7,9 +7,11 @@ use core::time::Duration;
 use sinbin_arguments::{number, span, split};
 use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
+use crate::values;
+
 /// The options of the loop and their defaults, for error messages.
 pub(crate) const OPTIONS: &str = "--listen ADDR:PORT (repeatable; 127.0.0.1:25000), --max-connections N (10000), \
---max-per-peer N (no limit), --max-buffered MIB (16), --max-jobs N (1000), --slice CALLS (50000), --drain-timeout SPAN (30s), --until-stdin-ends";
+--max-per-peer N (no limit), --max-buffered SIZE (16M), --max-jobs N (1000), --slice CALLS (50000), --drain-timeout SPAN (30s), --until-stdin-ends";
 
 /// The options of the loop.
 pub(crate) struct Options {
@@ -60,8 +62,10 @@ impl Options {
                 self.max_connections = number(option, value, 1..=1_000_000, "1 to 1000000")? as usize;
             }
             "--max-buffered" => {
-                let mebibytes = number(option, value, 0..=65535, "0 to 65535")?;
-                self.max_buffered = (mebibytes.min(COUNTED) as usize) << 20;
+                let size = values::size(value)
+                    .filter(|size| *size <= MAX_BUFFERED)
+                    .ok_or_else(|| format!("{option} {value}: expected 0 to 65535 MiB, such as 64M or 1G"))?;
+                self.max_buffered = usize::try_from(size.min(COUNTED)).unwrap_or(usize::MAX);
             }
             "--max-jobs" => self.max_jobs = number(option, value, 1..=1_000_000, "1 to 1000000")? as usize,
             "--max-per-peer" => {
@@ -75,8 +79,11 @@ impl Options {
     }
 }
 
-/// The maximum number of mebibytes that 32 bits can count. A guest's memory is not larger.
-const COUNTED: u32 = 4095;
+/// The maximum value of `--max-buffered` in bytes, which is the same for every host.
+const MAX_BUFFERED: u64 = 65535 << 20;
+
+/// The maximum number of whole mebibytes that 32 bits can count, in bytes. A guest's memory is not larger.
+const COUNTED: u64 = 4095 << 20;
 
 /// The options that take a value.
 const OWN: [&str; 7] = [
@@ -105,9 +112,9 @@ impl Default for Options {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let error =
-        |_| format!("--listen {text}: expected an IP address and a port, such as 127.0.0.1:0 or [::1]:0");
-    text.parse().map_err(error)
+    values::address(text).ok_or_else(|| {
+        format!("--listen {text}: expected an IP address and a port, such as 127.0.0.1:0 or [::1]:0, or a port of 127.0.0.1")
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +143,26 @@ mod tests {
 
     #[test]
     fn what_the_commands_take_it_takes() {
+        for (value, bytes) in [
+            ("0", 0),
+            ("64", 64 << 20),
+            ("64M", 64 << 20),
+            ("64 mib", 64 << 20),
+            ("64MB", 64_000_000),
+            ("1500K", 1500 << 10),
+            ("1G", 1 << 30),
+            ("5B", 5),
+        ] {
+            assert_eq!(read(&["--max-buffered", value]).unwrap().0.max_buffered, bytes, "{value}");
+        }
+        for (value, address) in [
+            ("25001", "127.0.0.1:25001"),
+            (":25001", "127.0.0.1:25001"),
+            ("localhost:25001", "127.0.0.1:25001"),
+            ("[::1]:25001", "[::1]:25001"),
+        ] {
+            assert_eq!(read(&["--listen", value]).unwrap().0.listen, [address.parse().unwrap()], "{value}");
+        }
         let arguments = ["--max-buffered=65535", "--drain-timeout", "500us"];
         let (options, _) = read(&arguments).unwrap();
         assert_eq!(options.max_buffered, 4095 << 20);
@@ -147,9 +174,14 @@ mod tests {
     #[test]
     fn errors_say_what_is_allowed() {
         let refused = |arguments: &[&str]| read(arguments).err().unwrap();
-        assert!(refused(&["--listen", "localhost:1"]).starts_with("--listen localhost:1: expected"));
+        for text in ["localhost", "::1", "+80", "65536", "example.org:1"] {
+            assert!(refused(&["--listen", text]).starts_with(&format!("--listen {text}: expected")));
+        }
         assert_eq!(refused(&["--max-connections=0"]), "--max-connections 0: expected 1 to 1000000");
-        assert_eq!(refused(&["--max-buffered=65536"]), "--max-buffered 65536: expected 0 to 65535");
+        for text in ["65536", "64G", "64X", "-1", "M", "18446744073709551615K"] {
+            let error = refused(&["--max-buffered", text]);
+            assert!(error.starts_with(&format!("--max-buffered {text}: expected 0 to 65535 MiB")), "{error}");
+        }
         assert_eq!(refused(&["--slice"]), "--slice: missing value");
     }
 }

@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sinbin::fib::MAX_N;
+use sinbin_cli::address::address;
 use sinbin_cli::arguments;
 use sinbin_cli::log::LogArgs;
+use sinbin_cli::manual::CompletionsArgs;
 use sinbin_cli::replay::ReplayArgs;
 use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::span::{Span, span};
 
 /// Run small network services on one thread, and measure them.
 ///
-/// Start `sinbin serve fib`, then send it a request: printf '30\n' | nc 127.0.0.1 25000
+/// Start `sinbin serve fib`, then send it a request: `sinbin ask 30`
 #[derive(Parser)]
 #[command(name = "sinbin", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -45,9 +47,21 @@ pub(crate) enum Command {
     /// Exit codes: 0 all answers match; 1 an answer differs, or the recording is damaged; 4 all recorded answers match,
     /// but the recording is incomplete, because the server is still running or was killed.
     Replay(ReplayArgs),
+    /// Send lines to a server, and print its answers.
+    ///
+    /// All lines are sent at once, followed by the end of the stream. The shipped services then answer all lines, and close
+    /// the connection.
+    ///
+    /// Exit codes: 0 the server answered, even if with an error line; 1 it did not answer, or not completely; 2 wrong
+    /// arguments.
+    Ask(AskArgs),
     /// Measure a server that speaks the fib protocol.
     #[command(subcommand)]
     Perf(Perf),
+    /// Print the completions of this command for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page of this command, for `man -l -`.
+    Man,
 }
 
 #[derive(Subcommand)]
@@ -132,6 +146,19 @@ pub(crate) struct ServeArgs {
     pub(crate) written_as: WrittenAs,
 }
 
+#[derive(Args)]
+pub(crate) struct AskArgs {
+    /// Address of the server.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = address)]
+    pub(crate) connect: SocketAddr,
+    /// Fail if no byte arrives for this long; "off" for never.
+    #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = span)]
+    pub(crate) timeout: Span,
+    /// Lines to send, such as 30.
+    #[arg(required = true, value_name = "LINE", allow_negative_numbers = true)]
+    pub(crate) lines: Vec<String>,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Perf {
     /// Print the time of each request, one after the other (the talk's perf1.py).
@@ -145,7 +172,7 @@ pub(crate) enum Perf {
 #[derive(Args)]
 pub(crate) struct PerfArgs {
     /// Server to measure.
-    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT")]
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) connect: SocketAddr,
     /// Duration of the measurement, in seconds.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]

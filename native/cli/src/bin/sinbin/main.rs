@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
+mod ask;
 mod cli;
 mod perf;
 mod record;
@@ -13,7 +14,7 @@ mod services;
 use std::process::ExitCode;
 
 use sinbin_cli::arguments::begin;
-use sinbin_cli::{complain, log};
+use sinbin_cli::{complain, log, manual};
 
 use crate::cli::{Cli, Command};
 
@@ -23,7 +24,10 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Serve(command) => serve::run(command),
         Command::Replay(args) => replay::run(args),
+        Command::Ask(args) => ask::run(args),
         Command::Perf(command) => perf::run(command),
+        Command::Completions(args) => manual::completions::<Cli>(args),
+        Command::Man => manual::page::<Cli>(),
     };
     log::finish();
     ended.unwrap_or_else(|error| {

@@ -1,6 +1,6 @@
 //! `sinbin perf`: the talk's two clients, alone and together.
 
-mod advice;
+pub(crate) mod advice;
 mod client;
 mod latency;
 mod mixed;

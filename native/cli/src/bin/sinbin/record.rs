@@ -8,12 +8,13 @@ use sinbin::guests::{GuestServer, InProcess};
 use sinbin::{Service, Task, WireJob};
 use sinbin_cli::output;
 use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
+use sinbin_cli::size::Size;
 
 use crate::cli::{ServeArgs, WrittenAs, refuse};
 use crate::serve::CUT;
 
-/// The maximum of `--max-buffered` that a driven loop can count with 32 bits, in MiB.
-const MAX_BUFFERED: u16 = 4095;
+/// The maximum of `--max-buffered` that a driven loop can count with 32 bits.
+const MAX_BUFFERED: Size = Size::mebibytes(4095);
 
 /// Serves the service that `make` creates from `arguments`, and records it under `name`.
 pub(crate) fn run<S>(

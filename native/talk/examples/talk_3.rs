@@ -43,6 +43,6 @@ fn fib_handler(mut client: TcpStream, pool: &Pool) -> Result<(), Box<dyn Error>>
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    fib_server(&service::listen()?, &Pool::new())
+fn main() -> Result<(), sinbin::MainError> {
+    Ok(fib_server(&service::listen()?, &Pool::new())?)
 }

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// clients share the cores with this measurement and with other programs.)
 const MORE: f64 = 4.0;
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, sinbin::MainError> {
     let argument =
         |position, default: u32| env::args().nth(position).map_or(Ok(default), |text| text.parse());
     let (seconds, slow_n) = (argument(1, 4)?.max(1), argument(2, 30)?);

@@ -29,7 +29,7 @@ async fn second(handle: Handle<'_>, first: TaskId) -> Result<(), WaitError> {
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     sinbin::run(async |handle| {
         let name = Rc::new(OnceCell::new());
         let first = handle.spawn(first(handle, Rc::clone(&name)))?;

@@ -23,7 +23,7 @@ async fn fib_handler(client: Conn<'_>) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     Settings::default().serve([service::listen()?], |_| {}, fib_handler)?;
     Ok(())
 }

@@ -23,7 +23,7 @@ async fn fib_handler(client: Conn<'_>) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let mut settings = Settings::default();
     // The number of processes in the talk's pool. One worker would be enough for `FibJob`, which is computed in slices.
     // But a closure is a single slice, so that a short job would wait for a long one.

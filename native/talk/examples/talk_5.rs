@@ -27,7 +27,7 @@ async fn fib_handler(client: Conn<'_>, pool: &Pool) -> Result<(), Box<dyn Error>
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), sinbin::MainError> {
     let pool = Pool::new();
     let handler = async |client: Conn<'_>| fib_handler(client, &pool).await;
     Settings::default().serve([service::listen()?], |_| {}, handler)?;

@@ -38,6 +38,6 @@ fn fib_handler(mut client: TcpStream) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    fib_server(&service::listen()?)
+fn main() -> Result<(), sinbin::MainError> {
+    Ok(fib_server(&service::listen()?)?)
 }
