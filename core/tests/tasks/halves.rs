@@ -43,9 +43,9 @@ fn the_sending_direction_ends_with_its_half() {
     let handle = Handle::new(&run_context);
     let mut world = World::new(handle);
     let conns = [(); 3].map(|()| world.connect());
-    let sources = conns.each_ref().map(sinbin_core::task::Conn::source);
+    let sources = conns.each_ref().map(Conn::source);
     let mut task = world.spawn(async move {
-        let [shut, within, united] = conns.map(sinbin_core::task::Conn::into_split);
+        let [shut, within, united] = conns.map(Conn::into_split);
         let (receiver, mut sender) = shut;
         sender.shutdown()?;
         drop(sender);
