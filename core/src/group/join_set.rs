@@ -1,4 +1,4 @@
-//! Tasks whose results are collected one by one, and of which a failure affects no other.
+//! Tasks whose results are collected one by one. A failure of one task affects no other.
 
 use core::fmt;
 use core::future::poll_fn;
@@ -50,7 +50,7 @@ const MOST: u32 = MAX_CHILDREN as u32;
 ///
 /// A set has a limit if it is created with one. Tasks count until their results are collected. [`spawn`](Self::spawn)
 /// fails at the limit, and [`reserve`](Self::reserve) waits. A server reserves the place before it accepts the
-/// connection, so that further connections wait in the listener's backlog; beside that it collects the results:
+/// connection, so that further connections wait in the listener's backlog. Concurrently, it collects the results:
 ///
 /// ```
 /// # use sinbin_core::group::JoinSet;
@@ -83,7 +83,7 @@ pub struct JoinSet<'d, T> {
     places: Permits,
 }
 
-/// A place in a [`JoinSet`], for one task. It is free again if this value is dropped.
+/// A place in a [`JoinSet`], for one task. Dropping this value releases the place.
 #[must_use = "a place that is not kept is given back at once"]
 pub struct Place<'a, 'd, T>(&'a JoinSet<'d, T>);
 
@@ -180,7 +180,7 @@ impl<'d, T> JoinSet<'d, T> {
         Ok(Place(self))
     }
 
-    /// Reserves a place, if one is free that no task waits for.
+    /// Reserves a place, if one is free and no task waits for it.
     #[must_use]
     pub fn try_reserve(&self) -> Option<Place<'_, 'd, T>> {
         self.places.try_take(1).then(|| Place(self))
@@ -225,7 +225,7 @@ impl<'d, T> JoinSet<'d, T> {
         .await
     }
 
-    /// Returns the id and the result of a task that has ended, if there is one: that which ended first.
+    /// Returns the id and the result of the task that ended first, if one has ended and was not collected.
     pub fn try_join_next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
         let member = self.members.take_ended()?;
         let task = member.task();

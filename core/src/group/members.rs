@@ -1,4 +1,4 @@
-//! The tasks of a group, whatever the group makes of their results.
+//! The tasks of a group, independent of how the group handles their results.
 
 #[cfg(feature = "alloc")]
 use alloc::rc::Rc;
@@ -99,12 +99,12 @@ impl<'d, R> Members<'d, R> {
         &self.list
     }
 
-    /// Returns the number of members, including those that have ended and were not taken.
+    /// Returns the number of members, including those that have ended and were not removed.
     pub(super) fn len(&self) -> usize {
         self.list().map_or(0, |list| list.running() + list.ended())
     }
 
-    /// Returns true if the table has no place for another member.
+    /// Returns true if the table has no free slot.
     #[cfg(feature = "alloc")]
     #[expect(clippy::unused_self, reason = "without a heap, the table has a capacity")]
     pub(super) const fn is_full(&self) -> bool {
@@ -171,9 +171,9 @@ impl<'d, R> Members<'d, R> {
         self.poll_wait(context, waits).map(Err)
     }
 
-    /// Waits for the end of a member, of which none has ended; without members, for the end of one that another task, or
-    /// another future of this one, adds. Returns pending, unless the running task can't wait,
-    /// is a member itself, or another task waits.
+    /// Waits for the end of a member; no member may have ended already. Without members, waits for one that another
+    /// task, or another future of this task, adds. Returns pending, unless the running task can't wait or is a member
+    /// itself, or another task waits.
     pub(super) fn poll_wait(&self, context: &Context<'_>, waits: &Waits<'_, 'd, R>) -> Poll<WaitError> {
         let current = match self.handle.current() {
             Ok(current) => current,
@@ -201,7 +201,7 @@ impl<'d, R> Members<'d, R> {
         Poll::Ready(refused)
     }
 
-    /// Looks which members have ended, and records their ends in the order in which they came.
+    /// Finds the members that have ended, and records their ends in the order in which they occurred.
     #[cfg(not(feature = "alloc"))]
     fn notice_ends(&self) {
         let table = self.table.borrow();
@@ -230,8 +230,8 @@ fn running<'a, 'd, R>(
 }
 
 impl<R> Drop for Members<'_, R> {
-    /// Ends the members that run in the order in which they were added. If one of them panics, the fields' own drop ends
-    /// the others.
+    /// Ends the members that run in the order in which they were added. If one of them panics, the fields' own drop
+    /// ends the others.
     fn drop(&mut self) {
         while let Some(index) = self.list().and_then(MemberList::take_running) {
             let member = self.table.get_mut().get_mut(index as usize).and_then(Option::take);

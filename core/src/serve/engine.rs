@@ -58,8 +58,8 @@ impl Round {
 /// A loop that serves connections on a [`Platform`].
 ///
 /// Each iteration runs a turn of the tasks, handles closed connections and acceptors that lacked capacity, and waits
-/// for what the tasks wait for. Tasks that wake each other run further turns without a poll, until
-/// 64 steps have been made since the last one.
+/// for what the tasks wait for. Tasks that wake each other run further turns without a poll of the sources, until 64
+/// steps have run since the last poll.
 pub struct Engine<P: Platform> {
     /// The kernel and the tasks.
     pub executor: Executor<P>,
@@ -98,7 +98,7 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] if there is no free slot. If `keep` was called before that, the listener is closed again.
+    /// Returns [`Full`] if no slot is free. If `keep` was called before that, the listener is closed again.
     pub fn accept_from(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         let source = self.add(keep, |_, source| ServeTask::accept(Acceptor::new(source)))?;
         self.listeners.push(source);
@@ -109,7 +109,7 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] if there is no free slot. If `keep` was called before that, the connection is closed again.
+    /// Returns [`Full`] if no slot is free. If `keep` was called before that, the connection is closed again.
     pub fn serve(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         self.add(keep, ServeTask::connect).map(|_| ())
     }
@@ -118,7 +118,7 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] if there is no free slot. The task is dropped.
+    /// Returns [`Full`] if no slot is free. The task is dropped.
     pub fn spawn(&mut self, task: P::Task) -> Result<TaskId, Full> {
         self.executor.spawn(task).map_err(|task| {
             self.platform.guard().drop(task);
@@ -146,8 +146,9 @@ impl<P: Platform> Engine<P> {
         Ok(self.cut)
     }
 
-    /// Runs one iteration of [`run`](Self::run): a turn, and a wait if the turn left nothing to do at once. Returns false
-    /// when the loop is over. For a caller that looks at the loop between its iterations, or that has other work to do.
+    /// Runs one iteration of [`run`](Self::run): a turn, and a wait if the turn left nothing to do at once. Returns
+    /// false when the loop has ended. Intended for callers that inspect the loop between iterations, or have other work
+    /// to do.
     ///
     /// # Errors
     ///
@@ -249,7 +250,7 @@ impl<P: Platform> Engine<P> {
         self.spawn_for(source, task).map(|()| source)
     }
 
-    /// Adds the task of a source. Closes the source if there is no free slot for the task.
+    /// Adds the task of a source. Closes the source if no slot is free for the task.
     fn spawn_for(&mut self, source: SourceId, task: P::Task) -> Result<(), Full> {
         match self.spawn(task) {
             Ok(task) => {
@@ -318,7 +319,7 @@ impl<P: Platform> Engine<P> {
         self.drain = Drain::Receiving(self.platform.now() + self.platform.settle());
     }
 
-    /// Tells connections that have nothing to read that the loop stops.
+    /// Notifies connections without input that the loop stops.
     fn tell_all(&mut self) {
         self.platform.begin_drain();
         self.drain = Drain::within(self.platform.now(), self.drain_timeout);
@@ -342,7 +343,7 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Wakes every connection that waits for a request, so that it receives available input, or ends if there is none.
+    /// Wakes every connection that waits for a request, so that it receives available input, or ends.
     fn nudge(&mut self) {
         for source in self.platform.served() {
             self.executor.kernel.ready(source, Interest::RECV);

@@ -1,4 +1,4 @@
-//! Calls of user code, inside of a catch on hosts that can catch panics.
+//! Calls of user code, which catch panics on hosts that can.
 
 use core::any::type_name;
 use core::convert::Infallible;
@@ -18,7 +18,7 @@ pub enum Subject {
     Value,
 }
 
-/// A way to call user code. If the code panics, nothing else is lost.
+/// A way to call user code. A panic of that code affects nothing else.
 pub trait Guard: Copy + Default {
     /// The message of a panic.
     type Panic: Display;
@@ -33,7 +33,7 @@ pub trait Guard: Copy + Default {
     /// Receives a line of a report.
     fn report(self, subject: Subject, line: Arguments<'_>);
 
-    /// Drops a value of the user's, and reports a panic of its destructor.
+    /// Drops a user's value, and reports a panic of its destructor.
     #[inline]
     fn drop<T>(self, unwanted: T) {
         if core::mem::needs_drop::<T>()
@@ -45,8 +45,8 @@ pub trait Guard: Copy + Default {
     }
 }
 
-/// The guard of hosts that catch no panics: a panic leaves the turn, and the loop can no longer be used. In a sandbox,
-/// a panic ends the guest.
+/// The guard of hosts that catch no panics: a panic unwinds out of the turn, and the loop can no longer be used. In a
+/// sandbox, a panic ends the guest.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Unguarded;
 

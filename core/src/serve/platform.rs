@@ -49,9 +49,9 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
     /// Returns the current time.
     fn now(&self) -> Instant;
 
-    /// Returns the time that the system may take to report input that has arrived, which is always the same. When the
-    /// loop is to stop, it accepts connections for this time, and then receives for as long again: requests that came
-    /// before are answered.
+    /// Returns the time that the system may take to report input that has arrived. The value must be constant. When the
+    /// loop is to stop, it accepts connections for this time, and then receives for as long again, so that requests
+    /// that arrived before are answered.
     #[inline]
     fn settle(&self) -> Duration {
         Duration::ZERO
@@ -104,7 +104,7 @@ pub trait Platform: Guarded + Serves<Self::Service> + Host<Task = ServeTask<Self
         false
     }
 
-    /// Returns true if more work is to do between turns: the loop then polls the sources without waiting.
+    /// Returns true if more work is pending between turns: the loop then polls the sources without waiting.
     fn is_busy(&self) -> bool {
         false
     }

@@ -60,7 +60,7 @@ impl<S: Service> ServeTask<S> {
             Ok(conn) => Self::serve(conn),
             Err(said) => {
                 host.panicked();
-                // The name is user code as well.
+                // `name` is user code, which may panic as well.
                 let name = guard.call(|| host.service().name()).unwrap_or(type_name::<S>());
                 let line = format_args!("{name}: panicked when a connection came: {said}");
                 guard.report(Subject::Source(connection), line);

@@ -10,7 +10,7 @@ use crate::task::error::sync::{RecvError, SendError};
 use crate::task::handle::{Handle, begin_unless};
 
 /// A channel whose messages go to every receiver, such as the lines of a chat. It keeps the last `N` messages. Sending
-/// never waits: a receiver that is more than `N` messages behind misses the oldest ones, and is told how many.
+/// never waits: a receiver that is more than `N` messages behind misses the oldest ones, and receives their number.
 ///
 /// Each receiver gets a clone of each message; put large ones into an [`Rc`](alloc::rc::Rc).
 ///
@@ -81,7 +81,7 @@ impl<'d, T, const N: usize> Broadcast<'d, T, N> {
         };
         self.sent.set(self.sent.get() + 1);
         self.queue.grant_all(self.handle);
-        // User code, which may use the channel.
+        // The destructor is user code, which may use the channel.
         drop(oldest);
         Ok(())
     }
@@ -112,7 +112,7 @@ impl<'d, T, const N: usize> Broadcast<'d, T, N> {
     }
 }
 
-/// Returns the place of the message with this number.
+/// Returns the index of the message with this number.
 #[expect(clippy::cast_possible_truncation, reason = "the remainder is less than a usize")]
 const fn place<const N: usize>(number: u64) -> usize {
     (number % N as u64) as usize
@@ -127,12 +127,12 @@ impl<T, const N: usize> fmt::Debug for Broadcast<'_, T, N> {
 }
 
 impl<'a, 'd, T, const N: usize> BroadcastReceiver<'a, 'd, T, N> {
-    /// Waits for the next message. If the future is dropped before its end, it has received none. O(1).
+    /// Waits for the next message. If the future is dropped before its end, no message is received. O(1).
     ///
     /// # Errors
     ///
-    /// Fails with [`RecvError::Lagged`] if messages were missed, with [`RecvError::Closed`] if the channel is closed and
-    /// all messages were received, and with [`RecvError::Wait`] if the task must not wait.
+    /// Fails with [`RecvError::Lagged`] if messages were missed, with [`RecvError::Closed`] if the channel is closed
+    /// and all messages were received, and with [`RecvError::Wait`] if the task must not wait.
     pub async fn recv(&mut self) -> Result<T, RecvError>
     where
         T: Clone,
@@ -148,7 +148,7 @@ impl<'a, 'd, T, const N: usize> BroadcastReceiver<'a, 'd, T, N> {
         self.take()
     }
 
-    /// Returns the next message, if there is one. O(1).
+    /// Returns the next message, if one is available. O(1).
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A single value from one task to another.
+//! A channel for a single value from one task to another.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -138,7 +138,8 @@ impl<'d, T, P: Deref<Target = Oneshot<'d, T>>> OneshotSender<'d, T, P> {
 
 impl<'d, T, P: Deref<Target = Oneshot<'d, T>>> Drop for OneshotSender<'d, T, P> {
     fn drop(&mut self) {
-        // Outside of the loop's tasks none is woken, as the loop is gone or another task has yet to drop its side.
+        // Outside a task of the loop, `close` fails and wakes no task: either the loop is gone, or another task has
+        // yet to drop its side.
         self.oneshot.close().ok();
     }
 }

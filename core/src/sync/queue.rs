@@ -13,7 +13,7 @@ use crate::kernel::step::ExpectedWaker;
 use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 
-/// The waiting tasks, the one that has waited longest first. All operations are O(1).
+/// The waiting tasks, ordered by the time that they have waited, longest first. All operations are O(1).
 ///
 /// Every node that is reachable from the queue is pinned and alive: a node leaves the queue at the latest when it is
 /// dropped, and so before its memory is used for anything else. Nodes do not point to their queue, because the queue
@@ -185,8 +185,8 @@ struct QueuedWaiter<'q> {
 
 impl QueuedWaiter<'_> {
     fn join(self: Pin<&Self>) {
-        // SAFETY: pinning is structural for the node: no code moves it out of its `QueuedWaiter`, which leaves the queue when
-        // it is dropped.
+        // SAFETY: pinning is structural for the node: no code moves it out of its `QueuedWaiter`, which leaves the
+        // queue when it is dropped.
         #[expect(unsafe_code, reason = "there is no safe projection in the standard library")]
         let node = unsafe { self.map_unchecked(|place| &place.node) };
         self.queue.push(node);

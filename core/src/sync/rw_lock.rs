@@ -1,4 +1,4 @@
-//! A value that several tasks read at a time, or one task changes.
+//! A lock on a value that several tasks read at a time, or one task changes.
 
 use core::cell::{Ref, RefCell, RefMut};
 use core::fmt;
@@ -8,9 +8,9 @@ use crate::sync::permits::Permits;
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
-/// A value that any number of tasks read at a time, or one task changes. Fair: tasks get the value in the order of their
-/// requests. A task that waits to write is not overtaken by later readers, so a task that reads must not request the
-/// value a second time.
+/// A lock on a value that any number of tasks read at a time, or one task changes. Fair: tasks get the value in the
+/// order of their requests. A task that waits to write is not overtaken by later readers, so a task that reads must not
+/// request the value a second time.
 ///
 /// ```
 /// # use sinbin_core::sync::RwLock;
@@ -32,13 +32,13 @@ pub struct RwLock<'d, T> {
     value: RefCell<T>,
 }
 
-/// The value of an [`RwLock`], to be read.
+/// A guard that gives shared access to the value of an [`RwLock`].
 pub struct ReadGuard<'a, 'd, T> {
     lock: &'a RwLock<'d, T>,
     value: Ref<'a, T>,
 }
 
-/// The value of an [`RwLock`], to be changed.
+/// A guard that gives exclusive access to the value of an [`RwLock`].
 pub struct WriteGuard<'a, 'd, T> {
     lock: &'a RwLock<'d, T>,
     value: RefMut<'a, T>,
@@ -65,7 +65,7 @@ impl<'d, T> RwLock<'d, T> {
         Ok(ReadGuard { lock: self, value: self.value.borrow() })
     }
 
-    /// Waits until no other task has the value, behind all tasks that wait already. O(1).
+    /// Waits until no other task reads or changes the value, behind all tasks that wait already. O(1).
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl<'d, T> RwLock<'d, T> {
         Ok(WriteGuard { lock: self, value: self.value.borrow_mut() })
     }
 
-    /// Returns the value to be read, if no task changes it or waits for it.
+    /// Returns a guard to read the value, if no task changes it or waits for it.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl<'d, T> RwLock<'d, T> {
         Ok(self.permits.try_take(1).then(|| ReadGuard { lock: self, value: self.value.borrow() }))
     }
 
-    /// Returns the value to be changed, if no task has it or waits for it.
+    /// Returns a guard to change the value, if no task reads it, changes it or waits for it.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl<'d, T> RwLock<'d, T> {
         Ok(self.permits.try_take(ALL).then(|| WriteGuard { lock: self, value: self.value.borrow_mut() }))
     }
 
-    /// Returns the value, which no task can have any more.
+    /// Consumes the lock, and returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -148,7 +148,7 @@ impl<T: fmt::Debug> fmt::Debug for WriteGuard<'_, '_, T> {
 
 impl<T> Drop for ReadGuard<'_, '_, T> {
     fn drop(&mut self) {
-        // The next holder runs later: the borrow has ended by then.
+        // The next holder runs later, when this borrow has ended.
         self.lock.permits.put(self.lock.handle, 1);
     }
 }

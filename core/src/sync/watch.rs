@@ -1,4 +1,4 @@
-//! A value of which tasks see the latest state.
+//! A value whose latest state tasks observe.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -10,7 +10,7 @@ use crate::task::error::sync::{RecvError, SendError};
 use crate::task::handle::{Handle, begin_unless};
 
 /// A value that any task can replace, and whose changes any number of tasks wait for, such as a configuration. A task
-/// that is slow sees the latest value and misses the ones between.
+/// that is slow sees the latest value and misses the values in between.
 ///
 /// ```
 /// # use sinbin_core::sync::{RecvError, Watch};
@@ -38,7 +38,7 @@ pub struct Watch<'d, T> {
     queue: Queue,
 }
 
-/// A receiver of a [`Watch`], which knows what change its task has seen.
+/// A receiver of a [`Watch`], which knows the last version that its task has seen.
 pub struct WatchReceiver<'a, 'd, T> {
     watch: &'a Watch<'d, T>,
     seen: u64,
@@ -77,13 +77,13 @@ impl<'d, T> Watch<'d, T> {
         };
         self.version.set(self.version.get() + 1);
         self.queue.grant_all(self.handle);
-        // User code, which may use the watch.
+        // The destructor is user code, which may use the watch.
         drop(before);
         Ok(())
     }
 
-    /// Closes the watch: no value can be sent any more, and tasks that wait for a change learn that none will come. O(n)
-    /// in their number.
+    /// Closes the watch: no value can be sent any more, and tasks that wait for a change learn that none will come.
+    /// O(n) in their number.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl<'d, T> Watch<'d, T> {
         self.with(T::clone)
     }
 
-    /// Returns the value, which no task can have any more.
+    /// Consumes the watch, and returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -131,8 +131,8 @@ impl<T: fmt::Debug> fmt::Debug for Watch<'_, T> {
 }
 
 impl<'a, 'd, T> WatchReceiver<'a, 'd, T> {
-    /// Waits until a value was sent that this receiver has not seen, and marks it as seen. Returns at once if there is
-    /// one. If the future is dropped before its end, nothing is marked.
+    /// Waits until a value was sent that this receiver has not seen, and marks it as seen. Returns at once if
+    /// such a value exists. If the future is dropped before its end, nothing is marked.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ mod polling;
 ///
 /// The operations take a shared reference: one task can receive while another sends, or one task can do both at once
 /// with [`join`](crate::task::join). While an operation waits to receive, or is in the middle of sending, any other
-/// operation in the same direction fails with [`WaitError::Busy`] before it has received or sent a byte, even in the same
-/// task. The bytes of one call therefore arrive in one piece. A dropped operation no longer blocks others.
+/// operation in the same direction fails with [`WaitError::Busy`] before it has received or sent a byte, even in the
+/// same task. The bytes of one call therefore arrive in one piece. A dropped operation no longer blocks others.
 pub struct Conn<'d> {
     handle: Handle<'d>,
     /// The bits of the id, combined with the flags below.
@@ -192,8 +192,8 @@ impl<'d> Conn<'d> {
 
     /// Receives the bytes that are available now into the shared buffer of the loop, which has the size of one block of
     /// its storage, and passes them to `take`. The task needs no buffer of its own. An empty slice means the end of the
-    /// stream. Within `take`, operations of the loop fail with [`WaitError::Elsewhere`]. Resources that are dropped there
-    /// are released when `take` returns.
+    /// stream. Within `take`, operations of the loop fail with [`WaitError::Elsewhere`]. Resources that are dropped
+    /// there are released when `take` returns.
     ///
     /// Bytes that `take` copies elsewhere do not count towards the loop's bound on buffered bytes: see
     /// [`try_recv_kept`](Self::try_recv_kept).

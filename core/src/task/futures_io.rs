@@ -1,6 +1,6 @@
-//! The byte streams of `futures-io` (with the feature of that name), for connections, their halves and buffered readers.
-//! Code that is written for these traits runs on a connection unchanged, if it is polled by the task itself and not by an
-//! executor within the task.
+//! The byte streams of `futures-io` (with the feature of that name), for connections, their halves and buffered
+//! readers. Code that is written for these traits runs on a connection unchanged, if it is polled by the task itself
+//! and not by an executor within the task.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -12,7 +12,7 @@ use crate::task::conn::Conn;
 use crate::task::halves::{RecvHalf, SendHalf};
 use crate::task::reader::{BufReader, ByteSource};
 
-/// A dropped read has received nothing.
+/// Receives as [`Conn::poll_recv`] does. A read that is dropped has received nothing.
 impl AsyncRead for &Conn<'_> {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {

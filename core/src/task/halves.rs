@@ -10,9 +10,9 @@ use crate::task::error::Error;
 
 impl<'d> Conn<'d> {
     /// Splits the connection into a half that receives and a half that sends, for different owners. Dropping the
-    /// sending half ends the sending direction, as [`shutdown`](Self::shutdown) does. The connection is closed when both
-    /// halves are dropped. The split allocates memory; within one task, two references to the connection do the same
-    /// without an allocation.
+    /// sending half ends the sending direction, as [`shutdown`](Self::shutdown) does. The connection is closed when
+    /// both halves are dropped. The split allocates memory; within one task, two references to the connection do the
+    /// same without an allocation.
     ///
     /// ```
     /// use sinbin_core::task::{Conn, Error, Handle};
@@ -80,11 +80,11 @@ impl<'d> RecvHalf<'d> {
         self.conn.poll_recv(context, buffer)
     }
 
-    /// Joins the halves of one connection again, which stays open in both directions.
+    /// Joins the two halves of a connection again. The connection stays open in both directions.
     ///
     /// # Errors
     ///
-    /// Fails if the halves are not of the same connection. The error contains them.
+    /// Returns a [`ReuniteError`] with both halves if they are not of the same connection.
     pub fn reunite(self, mut half: SendHalf<'d>) -> Result<Conn<'d>, ReuniteError<'d>> {
         if !Rc::ptr_eq(&self.conn, &half.conn) {
             return Err(ReuniteError(self, half));
@@ -146,7 +146,7 @@ impl<'d> SendHalf<'d> {
 
 impl Drop for SendHalf<'_> {
     fn drop(&mut self) {
-        // Without the other half, the connection is closed next.
+        // If the other half has been dropped, dropping this one closes the connection.
         if self.is_open && Rc::strong_count(&self.conn) > 1 {
             self.conn.handle().run_context().give_back(Deferred::Shutdown(self.conn.source()));
         }

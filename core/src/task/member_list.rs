@@ -1,8 +1,8 @@
 //! The list of the tasks of a group: which of them run, and which have ended, in the order of their ends.
 //!
 //! With a heap, the slot of each member refers to the list. The end of a member moves its entry, and returns the task
-//! that waits for the group, whatever the number of members. Without a heap a slot can't refer to the list, which moves
-//! with its group; the group looks at all of its members instead, of which there are few.
+//! that waits for the group, in constant time. Without a heap a slot can't refer to the list, which moves
+//! with its group; the group checks all of its members instead, of which there are few.
 
 use core::cell::RefCell;
 
@@ -75,7 +75,7 @@ impl MemberList {
         self.0.borrow().lists[RUNNING].len as usize
     }
 
-    /// Returns the number of members that have ended and were not taken.
+    /// Returns the number of members that have ended and were not removed.
     pub(crate) fn ended(&self) -> usize {
         self.0.borrow().lists[ENDED].len as usize
     }
@@ -104,12 +104,12 @@ impl MemberList {
         state.waiter
     }
 
-    /// Removes the member that ended first of those that have ended. Its index is free then.
+    /// Removes the member that ended first of those that have ended. Its index becomes free.
     pub(crate) fn take_ended(&self) -> Option<u32> {
         self.take_first(ENDED)
     }
 
-    /// Removes the member that was added first of those that run. Its index is free then.
+    /// Removes the member that was added first of those that run. Its index becomes free.
     pub(crate) fn take_running(&self) -> Option<u32> {
         self.take_first(RUNNING)
     }
@@ -140,7 +140,7 @@ impl MemberList {
         may_wait
     }
 
-    /// Records that a future has ended its wait. Returns true if none waits any longer.
+    /// Records that a future has ended its wait. Returns true if no future waits any longer.
     pub(crate) fn end_wait(&self) -> bool {
         let state = &mut *self.0.borrow_mut();
         state.waits -= 1;
@@ -240,7 +240,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 300 }, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The list is in the state of two vectors, and no operation visits more than six entries, however many
+        /// The list behaves like a model of two vectors, and no operation visits more than six entries, however many
         /// members there are.
         #[test]
         fn the_list_is_in_order_and_each_operation_visits_few_entries(ops in vec(op(), 0..200)) {

@@ -36,7 +36,7 @@ impl ByteSource for Conn<'_> {
         Self::poll_recv(self, context, buffer)
     }
 
-    /// Receives as [`Conn::recv`] does, whose wait ends when the operation is dropped.
+    /// Receives as [`Conn::recv`] does. The wait ends when the operation is dropped.
     #[inline]
     async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         Self::recv(self, buffer).await
@@ -229,8 +229,8 @@ impl<S: ByteSource, B: AsRef<[u8]> + AsMut<[u8]>> BufReader<S, B> {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::TooLong`] if a line, including its end, does not fit into the buffer. The next call discards the
-    /// rest of that line, and returns the line after it. Fails if the source fails.
+    /// Returns [`Error::TooLong`] if a line, including its end, does not fit into the buffer. The next call discards
+    /// the rest of that line, and returns the line after it. Fails if the source fails.
     pub async fn next_line(&mut self) -> Result<Option<&[u8]>, Error> {
         loop {
             match self.find(b'\n').await {
@@ -315,8 +315,8 @@ impl<S: ByteSource, B: AsRef<[u8]> + AsMut<[u8]>> Lines<S, B> {
 }
 
 impl<'d> Conn<'d> {
-    /// Receives lines through `buffer`, which is an array, a slice, or memory on the heap. A line, including its end (`\n`
-    /// or `\r\n`), must fit into it.
+    /// Receives lines through `buffer`, which is an array, a slice, or memory on the heap. A line, including its end
+    /// (`\n` or `\r\n`), must fit into it.
     ///
     /// ```
     /// use sinbin_core::task::{Conn, Error};

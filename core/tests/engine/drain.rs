@@ -1,4 +1,4 @@
-//! The end of a loop: the drain, the cut, and tasks that nothing can wake.
+//! The end of a loop: the drain, the cut-off, and tasks that nothing can wake.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use sinbin_core::{Cx, Limits, NoJob, Service, SourceId, Step, Task, Wait, WakeRe
 
 use crate::world::{World, at, engine};
 
-/// Stops a loop at the moment when a client connects and sends. The client gets its answer, however long the system
-/// takes to report the connection, and silent connections are closed.
+/// Stops a loop at the moment when a client connects and sends. The client gets its answer, no matter how long the
+/// system takes to report the connection, and silent connections are closed.
 fn drains<const SETTLE: u64>() {
     let mut world: World<Echo, SETTLE> = World::new(Echo::default(), 10);
     let idle = world.connect(b"");
@@ -116,7 +116,7 @@ fn a_loop_that_is_over_cancels_its_tasks_and_waits_for_them_a_while() {
     assert!(engine.platform.now < at(100));
 }
 
-/// A program whose main task ends because it was cut off.
+/// The main task ends because it is cut off during the drain. The loop does not begin the drain timeout again.
 #[test]
 fn a_loop_that_is_over_while_it_drains_gets_no_more_time_for_that() {
     let told = Rc::new(Cell::new(0));
@@ -139,7 +139,7 @@ impl<const SETTLE: u64> Task<World<Forlorn, SETTLE>> for Lonely {
     }
 }
 
-/// A service that creates such tasks.
+/// A service whose connections are such tasks.
 struct Forlorn;
 
 impl Service for Forlorn {

@@ -300,7 +300,7 @@ impl<S: Service<Conn: Task<Self>>, const SETTLE: u64> Platform for World<S, SETT
         {
             let next = self.script.front().map_or(Instant::NEVER, |(at, _)| *at);
             let end = deadline.min(next);
-            assert_ne!(end, Instant::NEVER, "the loop waits for ever");
+            assert_ne!(end, Instant::NEVER, "the loop waits without a deadline");
             self.now = self.now.max(end);
         }
         while self.script.front().is_some_and(|(at, _)| *at <= self.now) {

@@ -177,7 +177,7 @@ fn dropping_a_set_ends_its_tasks_at_once() {
     assert_eq!(log.take(), ["one", "two", "after"]);
 }
 
-/// Even of a task that is cancelled itself: tasks clean up, and are waited for.
+/// A shutdown waits for tasks that clean up, even if its caller is cancelled itself.
 #[test]
 fn a_shutdown_waits_for_those_who_clean_up() {
     for is_cancelled in [false, true] {
@@ -253,14 +253,14 @@ fn tasks_from_a_pool_are_members_too() {
     assert_eq!(log.take(), [true; 2]);
 }
 
-/// An action of a task of a program.
+/// An operation of a task in a random program.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Yield(usize),
-    /// Reserves a place, keeps it so long, and spawns a task of so many turns.
+    /// Reserves a place, keeps it for the first number of turns, and spawns a task that runs for the second number.
     Spawn(usize, usize),
     TrySpawn(usize),
-    /// Reserves a place and gives it back.
+    /// Reserves a place, and releases it after this many turns.
     Reserve(usize),
     Join,
     NextEnd,
@@ -268,7 +268,7 @@ enum Deed {
     CancelAll,
 }
 
-/// A deed, and after how many turns the task loses its patience with it.
+/// An operation, and the number of turns after which the task drops it, if any.
 type Op = (Deed, Option<usize>);
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -287,7 +287,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 const LIMIT: u32 = 3;
 
-/// A set, and what must be so of it.
+/// A set, and the state that it must have.
 struct Things<'d> {
     handle: Handle<'d>,
     set: JoinSet<'d, u32>,
@@ -300,7 +300,7 @@ struct Things<'d> {
     alive: Rc<()>,
 }
 
-/// The end of a member, however that comes.
+/// Records the end of a member, whether it completes or is dropped.
 struct Ends(Rc<RefCell<VecDeque<u32>>>, u32);
 
 impl Drop for Ends {
@@ -333,7 +333,7 @@ impl<'d> Things<'d> {
             (self.handle, Ends(Rc::clone(&self.ended), number), Rc::clone(&self.alive));
         async move {
             let _is = (ends, alive);
-            // Some wait for something that can fail, others are dropped where they stand.
+            // Some members wait in an operation that can fail, and others are dropped where they wait.
             if number.is_multiple_of(2) {
                 handle.wait_named().await.ok();
             }
@@ -385,14 +385,14 @@ impl<'d> Things<'d> {
             }
             Deed::TryJoin => {
                 let ended = self.set.try_join_next();
-                assert!(ended.is_some() || self.ended.borrow().is_empty(), "who has ended is there");
+                assert!(ended.is_some() || self.ended.borrow().is_empty(), "an end is available");
                 ended.into_iter().for_each(|ended| self.collect(ended));
             }
             Deed::CancelAll => self.set.cancel_all(),
         }
     }
 
-    /// Every other member waits to be woken.
+    /// Wakes a member; every second member waits for that.
     fn wake(&self, member: Option<TaskId>) {
         self.handle.wake(member.expect("there is room"));
     }
@@ -435,7 +435,7 @@ fn try_programs(programs: &[Vec<Op>], cancels: &[(usize, usize)]) {
         }
         world.turn();
     }
-    // Every task that still waits does so for an end or a place that does not exist.
+    // A task may still wait only if no end, or no place, is available.
     let waiting = tasks.iter().filter(|task| !task.is_over()).count();
     assert!(waiting == 0 || things.ended.borrow().is_empty() || things.set.len() == LIMIT as usize);
     for task in &tasks {
@@ -443,22 +443,22 @@ fn try_programs(programs: &[Vec<Op>], cancels: &[(usize, usize)]) {
     }
     world.run();
     assert!(tasks.iter().all(sinbin_core::task::JoinHandle::is_over));
-    // Results that were not collected are still available, and every place is free in the end.
+    // Results that were not collected are still available, and every place is free at the end.
     while let Some(ended) = things.set.try_join_next() {
         things.collect(ended);
     }
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(things.collected.get(), things.spawned.get(), "each result is told once");
+    assert_eq!(things.collected.get(), things.spawned.get(), "each result is returned once");
     assert_eq!((things.taken.get(), Rc::strong_count(&things.alive)), (0, 1));
     let all: Vec<_> = std::iter::from_fn(|| things.set.try_reserve()).collect();
-    assert_eq!(all.len(), LIMIT as usize, "every place is given back");
+    assert_eq!(all.len(), LIMIT as usize, "every place is released");
 }
 
 proptest! {
     #![proptest_config(cases(if cfg!(miri) { 4 } else { 500 }))]
 
-    /// Wherever tasks are cancelled or give up: the limit holds, each result is returned once, in the order of the ends,
-    /// and no place is lost.
+    /// Wherever tasks are cancelled or drop their operations, the limit holds, each result is returned once, in the
+    /// order of the ends, and no place is lost.
     #[test]
     fn nothing_of_a_set_is_lost(
         programs in vec(vec((deed(), option::of(0..5_usize)), 0..8), 1..5),

@@ -725,7 +725,7 @@ fn the_end_of_a_group_is_waited_for_by_one_task() {
     assert_eq!(log.take(), [Err(WaitError::Busy), Ok(())]);
 }
 
-/// Ends are collected in their order, although no task waited when they came.
+/// Results are returned in the order of the ends, even if no task waited when the tasks ended.
 #[test]
 fn results_that_wait_for_somebody_keep_the_order_of_the_ends() {
     let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
@@ -737,7 +737,7 @@ fn results_that_wait_for_somebody_keep_the_order_of_the_ends() {
             group.spawn(child(handle, log, turns, Ok(number))).ok().unwrap();
         }
         yields(handle, 9).await;
-        // Places are used again, and the order is not that of the places.
+        // Slots are reused, and the order is not that of the slots.
         for number in [5, 6] {
             results.add(group.next().await.unwrap().unwrap());
             group.spawn(child(handle, log, 0, Ok(number))).ok().unwrap();
@@ -751,7 +751,7 @@ fn results_that_wait_for_somebody_keep_the_order_of_the_ends() {
     assert_eq!(results.take(), [4, 2, 3, 1, 5, 6]);
 }
 
-/// A task that gives up its wait leaves the group to another task, and is no longer woken by it.
+/// After a task drops its wait for a group, another task can wait for it, and the first task is no longer woken.
 #[test]
 fn a_wait_that_is_given_up_is_over() {
     let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
@@ -770,12 +770,12 @@ fn a_wait_that_is_given_up_is_over() {
     });
     assert_eq!(world.run(), Rest::Stalled);
     assert_eq!(results.take(), [Some(Ok(1))]);
-    assert!(!first.is_over(), "nobody woke it");
+    assert!(!first.is_over(), "no task woke it");
     world.cancel(first.task());
     assert_eq!(world.run(), Rest::Empty);
 }
 
-/// Two futures of a task wait for one group; that one of them is dropped takes nothing from the other.
+/// Two futures of a task wait for one group. Dropping one of them does not end the wait of the other.
 #[test]
 fn of_two_waits_in_a_task_each_counts() {
     let (run_context, log, results) = (RunContext::new(&NoWakers), &Log::new(), &Log::new());
@@ -821,7 +821,7 @@ fn wait(failed: Failed<()>) -> WaitError {
     }
 }
 
-/// A group that outlives the loop of its tasks has lost them.
+/// The tasks of a group are dropped with their loop. Waits for the group then return no task.
 #[test]
 fn a_group_whose_loop_is_gone_is_over() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -854,7 +854,8 @@ fn a_group_whose_loop_is_gone_is_over() {
     assert!(group.is_empty());
 }
 
-/// A group that is given a task with the handle of another, which has ended, knows that, and so does who waits.
+/// A member that is added with the handle of another task, which has ended, counts as ended, and wakes the waiting
+/// task.
 #[test]
 fn a_handle_of_a_task_that_is_over_is_an_end() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -881,7 +882,7 @@ fn a_handle_of_a_task_that_is_over_is_an_end() {
     assert_eq!(log.take(), [Some(2)]);
 }
 
-/// A task that waits for the last task of a group waits for that one, and the kernel says so.
+/// The kernel reports that a task that waits for a group with one running task expects to be woken by that task.
 #[test]
 fn the_last_task_of_a_group_is_named() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());

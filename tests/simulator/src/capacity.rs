@@ -2,12 +2,12 @@
 
 use sinbin_core::Limits;
 
-/// Separate capacities: a run can have many tasks and few jobs.
+/// The capacities of a run. They are independent: a run can have many tasks and few jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
-    /// Connections; further ones wait in the backlog until one has gone.
+    /// The number of connections; further ones wait in the backlog until a connection is closed.
     pub connections: usize,
-    /// Tasks: one for each listener, and one for each connection.
+    /// The number of tasks: one for each listener, and one for each connection.
     pub tasks: usize,
     /// The number of listeners and connections.
     pub sources: usize,

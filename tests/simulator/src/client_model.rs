@@ -1,4 +1,4 @@
-//! The text that clients send to a service, and the answers that they are owed.
+//! The text that clients send to a service, and the answers that they expect.
 
 mod any;
 mod echo;

@@ -1,10 +1,10 @@
 //! A record of the news that the kernel receives, as evidence for the wake reasons that the kernel gives to tasks.
 //!
-//! Each report of readiness has a number, except for sources that do not exist any more. The ends of jobs, wakes by name
-//! and cancellations are recorded without one. A wait records the number at which it began. A task that is woken because a source is ready
-//! therefore needs news of that source with a higher number: readiness is level-triggered, and the kernel does not keep
-//! earlier news. Two things do carry over from one wait to the next: the end of a job, and a name or a cancellation
-//! that arrived while the task did not wait.
+//! Each report of readiness has a number, except for sources that no longer exist. The ends of jobs, wakes by name and
+//! cancellations are recorded without one. A wait records the number at which it began. A task that is woken because a
+//! source is ready therefore needs news of that source with a higher number: readiness is level-triggered, and the
+//! kernel does not keep earlier news. Two kinds of news do carry over from one wait to the next: the end of a job, and
+//! a name or a cancellation that arrived while the task did not wait.
 
 use sinbin_core::{
     Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, WaitTarget, WakeReason,
@@ -20,11 +20,11 @@ pub(crate) struct Evidence {
     sources: Vec<SourceNews>,
     /// The news of jobs, by the index of the job's id.
     jobs: Vec<JobNews>,
-    /// Names and cancellations that have not reached their tasks yet.
+    /// The names and cancellations that have not reached their tasks yet.
     asked: Vec<Asked>,
-    /// The tasks that were cancelled and are not gone.
+    /// The tasks that were cancelled and have not ended.
     cancelled: Vec<TaskId>,
-    /// All that is asked of tasks is here: they do not name or cancel each other, of which the world does not hear.
+    /// True if the record of `asked` is complete, because tasks do not name or cancel each other.
     pub(crate) tasks_ask_nothing: bool,
 }
 
@@ -97,7 +97,7 @@ impl Evidence {
         }
     }
 
-    /// Records that a job is lost or cancelled, or that its result was taken.
+    /// Records that a job is lost or cancelled, or that its result was removed.
     pub(crate) fn job_ends(&mut self, job: JobId) {
         place(&mut self.jobs, job.index()).live.take_if(|live| *live == job);
     }
@@ -107,7 +107,7 @@ impl Evidence {
         self.ask_as(task, to_say, kernel.state(task) == Some(TaskState::Waiting));
     }
 
-    /// Notes that a task was named or cancelled, which has ended its wait (`is_next`), or ends its next one.
+    /// Records that a task was named or cancelled, which has ended its wait (`is_next`), or ends its next wait.
     pub(crate) fn ask_as(&mut self, task: TaskId, to_say: WakeReason, is_next: bool) {
         if to_say == WakeReason::Cancelled && !self.was_cancelled(task) {
             self.cancelled.push(task);
@@ -140,8 +140,8 @@ impl Evidence {
         self.cancelled.contains(&task)
     }
 
-    /// Checks the wake reason `wake_reason` of a task that runs. If a name or a cancellation ended the task's wait, `wake_reason`
-    /// must be that one, and no task may receive one that was not requested.
+    /// Checks the wake reason of a task that runs. If a name or a cancellation ended the task's wait, the wake reason
+    /// must be that one. No task may receive a name or a cancellation that was not requested.
     pub(crate) fn check_asked(&mut self, task: TaskId, wake_reason: WakeReason) -> Result<(), String> {
         let is_asked_for = matches!(wake_reason, WakeReason::Named | WakeReason::Cancelled);
         let place = self.asked.iter().position(|asked| asked.task == task && asked.is_next);
@@ -165,7 +165,8 @@ impl Evidence {
         }
     }
 
-    /// Returns true if `wake_reason` is a possible end of a wait that began when `began` was the number of the last news.
+    /// Returns true if `wake_reason` is a possible end of a wait that began when `began` was the number of the last
+    /// news.
     pub(crate) fn is_for(&self, wake_reason: WakeReason, wait: &Wait, began: u64) -> bool {
         match wake_reason {
             WakeReason::Ready => wait.targets().any(|what| self.is_ready(what, began)),

@@ -1,4 +1,4 @@
-//! The answers that a client is owed, and the comparison with those that it receives.
+//! The answers that a client expects, and their comparison with the answers that it receives.
 
 use std::collections::VecDeque;
 

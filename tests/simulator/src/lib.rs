@@ -1,16 +1,17 @@
 //! Simulation of services on sinbin's core, with faults, in virtual time, from one seed.
 //!
-//! A simulation runs the *shipped* kernel, serving loop, tasks and protocols; what is simulated is the world: sockets,
-//! network, clock, workers, and clients that check each answer. One seed decides all that happens there: in which order sources are
-//! ready, how reads and sends are cut, who is late, who breaks off, who does not read, what can't be accepted, which
-//! jobs fail and which workers die, where the clock jumps, and who is cancelled while he waits. Before every step of a
-//! task the kernel's promises are checked ([`Kernel::audit`](sinbin_core::Kernel::audit), and what was written down of
-//! the steps before; and of what the kernel was told, so that nobody is woken for nothing). Time is a number: where all
-//! wait, it jumps to the next thing that happens.
+//! A simulation runs the *shipped* kernel, serving loop, tasks and protocols. Only the world is simulated: sockets,
+//! network, clock, workers, and clients that check each answer. One seed decides all events there: the order in which
+//! sources are ready, how reads and sends are cut, which clients are late, reset the connection or do not read, which
+//! connections can't be accepted, which jobs fail and which workers die, when the clock jumps, and which waiting tasks
+//! are cancelled. The kernel's promises are checked before every step of a task: by
+//! [`Kernel::audit`](sinbin_core::Kernel::audit), against a record of the earlier steps, and against a record of all
+//! reports to the kernel, so that no task is woken without a reason. Time is a number: when all tasks wait, it jumps to
+//! the next event.
 //!
 //! `cargo run -p sinbin-tests --bin simulate` runs the services that sinbin ships. To simulate a service of your own,
-//! describe what its clients send and which answers they are owed ([`ClientModel`](client_model::ClientModel)), and run as many seeds as you
-//! like:
+//! describe what its clients send and which answers they expect ([`ClientModel`](client_model::ClientModel)), and run
+//! as many seeds as you like:
 //!
 //! ```
 //! use sinbin_core::task::{Conn, Handle};

@@ -14,7 +14,7 @@ use crate::rng::Rng;
 pub(crate) enum Leaves {
     /// The client waits for all answers, and then half-closes.
     Answered,
-    /// The client half-closes, and then waits for the answers that it is owed.
+    /// The client half-closes, and then waits for the answers that it expects.
     HalfClosed,
     /// The client resets the connection after it has sent and received this many bytes in total.
     Reset(u64),
@@ -80,7 +80,7 @@ pub(crate) struct Peer<T> {
     pub(crate) timed_out: bool,
     /// The time when the client connected.
     pub(crate) came_at: Instant,
-    /// When, by the kernel's time, the server took the connection, and when it last received or sent something.
+    /// The kernel's time when the server accepted the connection, and when it last received or sent bytes.
     pub(crate) began_at: Instant,
     pub(crate) moved_at: Instant,
     /// The client reads nothing before this time.
@@ -91,7 +91,7 @@ pub(crate) struct Peer<T> {
 }
 
 impl<T: ClientModel> Peer<T> {
-    /// Creates a client that is yet to come, with random properties according to `plan`.
+    /// Creates a client that has not connected yet, with random properties according to `plan`.
     pub(crate) fn new(mut client_model: T, plan: &Plan, rng: &mut Rng) -> Self {
         let faults = &plan.faults;
         let leaves = match rng.below(2) {
@@ -137,7 +137,7 @@ impl<T: ClientModel> Peer<T> {
         }
     }
 
-    /// Notes, after an event, since when the server can receive, and send.
+    /// Records after an event since when the server can receive, and since when it can send.
     pub(crate) fn note(&mut self, now: Instant) {
         let readiness = self.readiness();
         let since = |is_so: bool, since: Option<Instant>| is_so.then(|| since.unwrap_or(now));
@@ -145,17 +145,18 @@ impl<T: ClientModel> Peer<T> {
         self.writable_since = since(readiness.contains(Interest::SEND), self.writable_since);
     }
 
-    /// Returns the time since when there is something for the server to receive.
+    /// Returns the time since when the server can receive.
     pub(crate) fn ready_since(&self) -> Option<Instant> {
         self.readable_since
     }
 
-    /// Returns the time since when the system can know of that: not before the connection was accepted.
+    /// Returns the time since when the system can know that the server can receive: not before it accepted the
+    /// connection.
     pub(crate) fn known_since(&self) -> Option<Instant> {
         self.readable_since.map(|since| since.max(self.began_at))
     }
 
-    /// Returns true if the server has closed the connection and the client has not taken all bytes.
+    /// Returns true if the server has closed the connection and the client has not received all bytes.
     pub(crate) fn is_leaving(&self) -> bool {
         self.closed && !self.reset && !self.outbox.is_empty()
     }

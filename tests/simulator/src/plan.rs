@@ -34,11 +34,11 @@ pub struct Plan {
     pub stops_at: Option<u64>,
     /// The number of steps after which all tasks are cancelled, as when the program that serves ends.
     pub ends_at: Option<u64>,
-    /// The time that connections have to end when the service stops.
+    /// The drain timeout: the time that connections have to end when the service stops.
     pub drain_timeout: Duration,
-    /// The time that the system may take to tell what has come in.
+    /// The time that the system may take to report input that has arrived.
     pub settle: Duration,
-    /// How much there can be of everything.
+    /// The capacities of the run.
     pub capacity: Capacity,
     /// The executor of jobs.
     pub computes: Computes,
@@ -113,7 +113,7 @@ faults! {
     dying_workers = 40,
     /// The end of a job is reported again long after the job.
     stale_jobs = 200,
-    /// A task is cancelled, whatever it waits for.
+    /// A task is cancelled, regardless of what it waits for.
     cancels = 30,
     /// A task is named without a reason.
     wakes = 200,
@@ -158,7 +158,7 @@ impl Plan {
             settle: Duration::from_micros(*rng.pick(&[0, 0, 20_000, 100])),
             capacity: Capacity {
                 connections: [2 * crowd, crowd, crowd.div_ceil(2), 1][rng.below(4) as usize],
-                // A closed connection may linger beside the one that comes after it.
+                // A closed connection may linger while its successor is served.
                 tasks: room(rng, 2 * crowd),
                 sources: room(rng, 2 * crowd),
                 jobs: [crowd, 1, 0][rng.below(3) as usize],
@@ -187,7 +187,8 @@ impl Plan {
             settle: Duration::ZERO,
             capacity: Capacity {
                 connections: crowd + 4,
-                // Some of the closed ones linger beside those that come after them; at times there is no room for that.
+                // Some closed connections linger while their successors are served; at times, capacity for that is
+                // lacking.
                 tasks: crowd + 8,
                 sources: crowd + 8,
                 jobs: crowd / 4,
@@ -201,7 +202,7 @@ impl Plan {
     }
 }
 
-/// Formats the plan as a line for people.
+/// Formats the plan as a line of text.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clients, visits, requests, capacity, .. } = self;

@@ -141,8 +141,8 @@ impl Promises {
         }
     }
 
-    /// Returns true if something that the task waits for is already waited for, by another task or by the task itself.
-    /// The other task is behind this one in the queue, or still waits, and its record has not changed since.
+    /// Returns true if another task waits for a target of this task, or if this task waits for a target twice. The
+    /// record of the other task is current: that task is behind this one in the queue, or still waits.
     #[cold]
     fn is_taken(&self, task: TaskId, wait: &Wait) -> bool {
         let others = self.said.iter().filter(|(other, _)| *other != task);
@@ -173,13 +173,13 @@ impl Promises {
         self.seen
     }
 
-    /// Whether the deadline of its last wait has come, whatever woke it.
+    /// Returns true if the deadline of the task's last wait has passed, whatever woke the task.
     pub(crate) fn is_late(&self, task: TaskId) -> bool {
         let wait = self.said(task).and_then(|said| said.wait.as_ref());
         wait.is_some_and(|wait| wait.deadline() <= self.seen)
     }
 
-    /// Returns the last wait of the task, if that began before its deadline.
+    /// Returns the last wait of the task, if the wait began before its deadline.
     pub(crate) fn timely_wait(&self, task: TaskId) -> Option<Wait> {
         let said = self.said(task)?;
         said.wait.filter(|wait| wait.deadline() > said.at)

@@ -1,7 +1,8 @@
-//! A run: the engine that serves, on a world with clients instead of a network.
+//! A run: the serving engine, on a world with clients instead of a network.
 //!
-//! Between its iterations clients come and go ([`visits`]). All else happens in the world, which is the engine's platform:
-//! bad luck between the turns, and waits in which time passes. At the [`end`] nothing may be left behind.
+//! Between iterations of the engine, clients come and go ([`visits`]). Everything else happens in the world, which is
+//! the engine's platform: faults between turns, and waits in which time passes. At the [`end`], no resource may be
+//! left.
 
 mod end;
 mod visits;

@@ -22,15 +22,15 @@ use crate::world::World;
 
 pub(crate) use step::Scene;
 
-/// How much of a job is computed at once, in the job's units.
+/// The part of a job that is computed at once, in the job's units.
 const SLICE: u32 = 20_000;
 
 /// A service in virtual time with clients that a test controls, for tests that read like a story.
 ///
 /// Clients act at once, and never wait. The service runs only in [`drive`](Self::drive), [`wait`](Self::wait) and
 /// [`step`](Self::step). The promises are checked before each step of its tasks, as in every run, and the bytes that
-/// the service sends are compared with those that the client's [`ClientModel`] expects. Clients never act at random, but the
-/// faults of the plan happen at random.
+/// the service sends are compared with those that the client's [`ClientModel`] expects. Clients never act at random,
+/// but the faults of the plan happen at random.
 ///
 /// ```
 /// use sinbin_core::fib_service::Fib;
@@ -60,8 +60,8 @@ where
     failed: Option<Failure>,
 }
 
-/// The id of a client of a [`Scripted`] simulation, valid as long as the simulation lives. Another simulation maps the
-/// id to another client, or panics.
+/// The id of a client of a [`Scripted`] simulation, valid during the lifetime of the simulation. Another simulation
+/// maps the id to another client, or panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientId(usize);
 
@@ -70,7 +70,7 @@ impl Plan {
     /// with this plan.
     #[must_use]
     pub fn friendly(connections: usize) -> Self {
-        // Beside them there are the listener, and a place for one that is not accepted.
+        // In addition, the listener and a connection that is not accepted need a slot each.
         let places = connections + 2;
         let capacity = Capacity {
             connections,
@@ -190,7 +190,7 @@ where
     }
 
     /// Closes all clients that are still open, asks the service to stop, and runs to the end. No more faults happen.
-    /// All answers that are owed have to arrive, and no resource may be left. A job that never ends is a failure,
+    /// All expected answers must arrive, and no resource may be left. A job that never ends is a failure,
     /// unless its client was [reset](Self::reset).
     pub fn end(mut self) -> Ended {
         for number in 0..self.run.engine.platform.peers.len() {
@@ -205,7 +205,7 @@ where
         Ended { outcome, tape: rng.into_tape(), story: story.into_text() }
     }
 
-    /// Connects a client. `client_model` determines the answers that the client is owed.
+    /// Connects a client. `client_model` determines the answers that the client expects.
     pub fn connect(&mut self, client_model: T) -> ClientId {
         let world = &mut self.run.engine.platform;
         let number = world.peers.len();

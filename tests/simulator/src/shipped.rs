@@ -33,7 +33,7 @@ pub fn shipped_by(plan: &Plan, rng: Rng, told: bool) -> Ended {
     draw(plan, rng, Story::of(told))
 }
 
-/// Runs a random shipped service by `plan`, without a story. Meanwhile `steps` holds the number of steps so far.
+/// Runs a random shipped service by `plan`, without a story. During the run, `steps` holds the number of steps.
 #[must_use]
 pub fn shipped_watched(plan: &Plan, rng: Rng, steps: &Arc<AtomicU64>) -> Ended {
     draw(plan, rng, Story::watched(Arc::clone(steps)))

@@ -1,9 +1,9 @@
 //! The world of a run: sources, clients, jobs and scheduled events.
 //!
-//! Tasks see [`sockets`] that are queues in memory, [`jobs`], and a clock that is a number. At the other ends
-//! there are [`clients`]. To the engine that serves, the world is its [`platform`]: a [`poller`], and a [`rest`] in which
-//! time passes. What is said to the kernel of it all is [`news`], but for the time, and news of what is gone. Between the
-//! turns there is bad luck ([`fault_injection`]), and around each of their [`steps`] the promises are checked.
+//! Tasks see [`sockets`], which are queues in memory, [`jobs`], and a clock, which is a number. The peers of the
+//! sockets are [`clients`]. The engine uses the world as its [`platform`]: a [`poller`], and a wait ([`rest`]) in which
+//! time passes. Events are reported to the kernel as [`news`]. Faults are injected between turns ([`fault_injection`]),
+//! and the promises are checked around each of the tasks' [`steps`].
 
 mod clients;
 mod fault_injection;
@@ -61,8 +61,8 @@ pub(crate) struct Entry {
     pub(crate) is_listed: bool,
 }
 
-/// The host of a simulated run of the service `S`, whose clients talk as `T` does. A service can run here if its tasks
-/// require no more of a host than [`Host`](sinbin_core::Host), [`Serves`](sinbin_core::Serves) and
+/// The host of a simulated run of the service `S`, whose clients follow the model `T`. A service can run here if its
+/// tasks require no more of a host than [`Host`](sinbin_core::Host), [`Serves`](sinbin_core::Serves) and
 /// [`Jobs`](sinbin_core::Jobs) (or, for `async fn`s, [`AsyncHost`](sinbin_core::task::AsyncHost)).
 pub struct World<S: Service, T> {
     pub(crate) service: S,
@@ -81,24 +81,24 @@ pub struct World<S: Service, T> {
     /// The purpose of each task, and the task that accepts.
     owners: IdMap<TaskId, Owner>,
     acceptor: Option<TaskId>,
-    /// The task that runs a step, and why.
+    /// The task that runs a step, and its wake reason.
     running: Option<(TaskId, WakeReason)>,
     /// The count of connections, for the engine.
     room: Admission<usize>,
     /// The state of the engine, as the world knows it.
     serving: Serving,
-    /// The round of a script that runs.
+    /// The current round of a script.
     pub(crate) scene: Option<Scene>,
     pub(crate) work: Work<S::Job>,
     /// The units of a job that are computed before time passes, or `None` for a random number.
     pub(crate) slice: Option<u32>,
     pub(crate) old_jobs: VecDeque<JobId>,
-    /// Set if the program is over.
+    /// Set if the program has ended.
     pub(crate) is_over: bool,
-    /// Set if the service was asked to stop; and if connections that have nothing to say are closed.
+    /// Set if the service was asked to stop, and set once the drain has begun.
     pub(crate) is_to_stop: bool,
     pub(crate) stopping: bool,
-    /// A task may find out by itself that its deadline has come.
+    /// True if tasks may read the clock, and notice in any step that a deadline has passed.
     pub(crate) tasks_read_clocks: bool,
     pub(crate) promises: Promises,
     /// The news that the kernel has received.

@@ -26,8 +26,8 @@ pub async fn copy<'d>(from: impl AsRef<Conn<'d>>, to: impl AsRef<Conn<'d>>) -> R
 }
 
 /// Copies in both directions between two connections, until both directions have ended. Where one connection has sent
-/// its last byte, the sending direction of the other is ended. Returns the number of bytes from `a` to `b`, and from `b`
-/// to `a`.
+/// its last byte, the sending direction of the other is ended. Returns the number of bytes from `a` to `b`, and from
+/// `b` to `a`.
 ///
 /// Otherwise behaves as [`copy`] does. The directions share the steps of the task, so that neither starves the other.
 ///
@@ -55,7 +55,7 @@ pub async fn copy_bidirectional<'d>(
     let mut there = Direction { copying: Copying::new(a, b)?, ended: false };
     let mut back = Direction { copying: Copying::new(b, a)?, ended: false };
     poll_fn(|context| {
-        // Both are polled, whatever the first poll returns.
+        // Both directions are polled, regardless of the result of the first poll.
         match (there.poll(context)?, back.poll(context)?) {
             (Poll::Ready(there), Poll::Ready(back)) => Poll::Ready(Ok((there, back))),
             _ => Poll::Pending,

@@ -21,11 +21,11 @@ const LAST: u8 = 3;
 /// [`send`](Self::send).
 ///
 /// A poll that returns pending registers a wait of the running task, as the futures do. The connection remembers that
-/// the direction waits, so that each later poll continues this wait, whichever task or future makes the poll. The kernel
-/// waits as long as each step of the task polls the direction again: a wait that a step does not renew has ended. One
-/// task can receive by polls and send by polls at once. A poll is refused with [`WaitError::Busy`] while a future of
-/// [`recv`](Self::recv) or [`send_all`](Self::send_all) is in the middle of the same direction, and by an executor within
-/// the task that has a waker of its own ([`WaitError::Wrapped`]).
+/// the direction waits, so that each later poll continues this wait, whichever task or future makes the poll. The
+/// kernel waits as long as each step of the task polls the direction again: a wait that a step does not renew has
+/// ended. One task can receive by polls and send by polls at once. A poll is refused with [`WaitError::Busy`] while a
+/// future of [`recv`](Self::recv) or [`send_all`](Self::send_all) is in the middle of the same direction, and by an
+/// executor within the task that has a waker of its own ([`WaitError::Wrapped`]).
 ///
 /// [`WaitError::Busy`]: crate::task::WaitError::Busy
 /// [`WaitError::Wrapped`]: crate::task::WaitError::Wrapped
@@ -82,7 +82,7 @@ impl<'d> Conn<'d> {
         let polled = poll(&mut wait);
         let stored = match wait.left.take() {
             None => 0,
-            // The operation was attempted, or has to be attempted in a later step: counting begins anew.
+            // The operation was attempted, or has to be attempted in a later step: the count starts again.
             Some(_) if wait.skips > SKIPS => 1,
             Some(_) => u64::from(wait.skips - FIRST) + 1,
         };
@@ -90,8 +90,8 @@ impl<'d> Conn<'d> {
         polled
     }
 
-    /// Receives into `buffer` as [`recv`](Self::recv) does, or registers a wait of the task. Returns the number of bytes; 0
-    /// means the end of the stream, or an empty buffer.
+    /// Receives into `buffer` as [`recv`](Self::recv) does, or registers a wait of the task. Returns the number of
+    /// bytes; 0 means the end of the stream, or an empty buffer.
     ///
     /// # Errors
     ///

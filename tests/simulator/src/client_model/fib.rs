@@ -21,7 +21,7 @@ pub struct FibTalk {
     is_cut: bool,
     /// True if requests are lines; `None` until that is known.
     by_lines: Option<bool>,
-    /// The byte sequences that, if they came next, would be the newline of a bare request.
+    /// The byte sequences that, if they come next, are the newline of a bare request.
     newlines: &'static [&'static [u8]],
 }
 
@@ -88,7 +88,7 @@ impl FibTalk {
         self.newlines = if self.rules.framing == Framing::Auto { &[b"\n", b"\r\n"] } else { &[] };
     }
 
-    /// A newline behind a bare request means that lines follow.
+    /// Switches to lines if a newline follows a bare request.
     fn find_newline(&mut self) {
         let newline = self.newlines.iter().find(|newline| self.pending.starts_with(newline));
         if let Some(newline) = newline {

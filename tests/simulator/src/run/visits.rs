@@ -1,4 +1,4 @@
-//! Visits of clients: one after another, until the plan's number is reached; then everything has to end.
+//! Visits of clients, one after another. When the plan's number is reached, the run must come to its end.
 
 use sinbin_core::{Service, Task};
 
@@ -36,7 +36,7 @@ where
         self.engine.platform.next_visit(number, client_model);
     }
 
-    /// Replaces clients that have left, and applies the plan's ends of faults and of the service.
+    /// Replaces clients that have left, and ends the faults and the service when the plan says so.
     pub(crate) fn go_on(&mut self) {
         let steps = self.engine.platform.promises.steps;
         if self.calm_since.is_none() && steps >= self.engine.platform.plan.steps {

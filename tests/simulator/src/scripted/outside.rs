@@ -25,7 +25,7 @@ where
         }
     }
 
-    /// Cancels the task that serves the client, wherever it waits. Before the client is accepted there is none.
+    /// Cancels the task that serves the client, wherever it waits. Has no effect before the client is accepted.
     pub fn cancel(&mut self, client: ClientId) {
         let (kernel, world) = self.run.kernel();
         if let Some(task) = world.peers[client.0].task {

@@ -21,7 +21,7 @@ pub(crate) struct Scene {
     until: Instant,
     /// The number of steps before the round.
     steps: u64,
-    /// Set if something has happened, or if there is more to do at once.
+    /// Set if something has happened, or if more work is pending.
     has_moved: bool,
 }
 
@@ -67,7 +67,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         has_looked
     }
 
-    /// Time passes until the next event, or the deadline, or else until `until`.
+    /// Lets time pass until the next event or the deadline, but at most until `until`. Returns true if either has come.
     fn jump(&mut self, kernel: &mut Kernel<Limits>, deadline: Instant, until: Instant) -> bool {
         let next = self.next_event().unwrap_or(Instant::NEVER).min(deadline);
         let is_before = next <= until && next != Instant::NEVER;
@@ -79,7 +79,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         is_before
     }
 
-    /// How long it takes to compute a slice, where that takes time.
+    /// Returns the virtual time that a slice takes; 0 if slices take no time.
     pub(crate) fn slice_nanos(&self) -> u64 {
         self.slice.map_or(0, |units| u64::from(units) * UNIT)
     }

@@ -1,4 +1,4 @@
-//! What goes wrong outside of the sockets: false and stale news, cancelled tasks, dying workers, clocks that jump.
+//! Faults outside of the sockets: false and stale reports, cancelled tasks, dying workers, and clocks that jump.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::world::World;
 use crate::world::rest::LONG;
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Between two turns.
+    /// Injects faults between two turns.
     pub(super) fn inject_faults(&mut self, kernel: &mut Kernel<Limits>) {
         let faults = self.plan.faults;
         if self.rng.strikes(faults.spurious) {
@@ -38,7 +38,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Of a source that is there, or was, or never will be.
+    /// Reports that a source is ready that exists, has been closed, or was never opened.
     fn say_something_is_ready(&mut self, kernel: &mut Kernel<Limits>) {
         let rng = &mut self.rng;
         let most = u32::try_from(self.sources.places()).unwrap_or(u32::MAX);
@@ -47,7 +47,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let there = self.sources.at(index as usize).map(|(id, entry)| (id, *entry));
         let (source, role) = match there {
             Some((id, entry)) if self.rng.below(2) == 0 => (id, Some(entry.role)),
-            // Its predecessor, or its successor.
+            // An id of another generation in the same slot.
             Some((id, _)) => (SourceId::from_bits(id.to_bits() ^ 2 << 32), None),
             None => (SourceId::from_bits(u64::from(index) | 1 << 32), None),
         };
@@ -61,7 +61,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
 
     fn name_somebody(&mut self, kernel: &mut Kernel<Limits>) {
         if let Some(task) = nth_task(kernel, self) {
-            self.tell(|| format!("task {task} is named, for nothing"));
+            self.tell(|| format!("task {task} is named without a reason"));
             self.say_name(kernel, task);
         }
     }
@@ -69,14 +69,14 @@ impl<S: Service, T: ClientModel> World<S, T> {
     fn cancel_somebody(&mut self, kernel: &mut Kernel<Limits>) {
         let acceptor = self.acceptor;
         let Some(task) = nth_task(kernel, self).filter(|task| Some(*task) != acceptor) else { return };
-        // The one that lingers has no client that could be told apart by its task.
+        // Lingering tasks are not the task of any client, and are not cancelled.
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.task == Some(task)) else { return };
         peer.cancelled = true;
         self.tell(|| format!("task {task} is cancelled"));
         self.say_cancel(kernel, task);
         let said_so = kernel.state(task) == Some(TaskState::Ready);
         if !said_so {
-            self.wrong(format!("promise 6: task {task} is cancelled, and waits on"));
+            self.wrong(format!("promise 6: task {task} is cancelled, and still waits"));
         }
     }
 
@@ -89,7 +89,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.expect_nothing(kernel, "promise 5: news of a job that is gone", |kernel| kernel.job_done(job));
     }
 
-    /// Does something that must change nothing.
+    /// Checks that `act` does not change the state of any task.
     fn expect_nothing(
         &mut self,
         kernel: &mut Kernel<Limits>,
@@ -105,17 +105,17 @@ impl<S: Service, T: ClientModel> World<S, T> {
     }
 }
 
-/// One of the tasks.
+/// Returns a random task.
 fn nth_task<S: Service, T: ClientModel>(kernel: &Kernel<Limits>, world: &mut World<S, T>) -> Option<TaskId> {
     let count = u32::try_from(kernel.count()).unwrap_or(0);
     kernel.tasks().nth(world.rng.below(count) as usize).map(|task| task.id)
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Lets time pass in the middle of a step, which may take long.
+    /// Lets time pass in the middle of a step, if the step is a slow one.
     pub(super) fn dawdle(&mut self) {
         if self.rng.strikes(self.plan.faults.slow_steps) {
-            // Longer than most deadlines, or than few.
+            // The step takes longer than most deadlines, or than a few.
             let most = *self.rng.pick(&[LONG, LONG / 10, LONG / 100]);
             let span = Duration::from_nanos(self.rng.between(1, most).into());
             self.tell(|| format!("the step takes {} µs", span.as_micros()));
@@ -123,7 +123,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// What the clock says: now and then it goes back.
+    /// Returns the reading of the clock, which sometimes goes back.
     pub(super) fn clock(&mut self) -> Instant {
         if self.rng.strikes(self.plan.faults.jumps) {
             let back = u64::from(self.rng.below(1_000_000_000));

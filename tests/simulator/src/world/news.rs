@@ -1,5 +1,5 @@
-//! The news that the host tells the kernel, recorded as [`Evidence`](crate::evidence::Evidence). The time is not
-//! included, nor is news of sources and jobs that do not exist any more, which must change nothing.
+//! Reports of events to the kernel, recorded as [`Evidence`](crate::evidence::Evidence). The time is not recorded, nor
+//! are reports about sources and jobs that no longer exist, which must have no effect.
 
 use sinbin_core::{Interest, JobId, Kernel, Limits, Service, SourceId, TaskId, WakeReason};
 

@@ -1,4 +1,4 @@
-//! The world as the platform of the engine that serves, and what is checked of that engine.
+//! The implementation of [`Platform`] for the world, and the checks of the engine that runs on it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,37 +14,37 @@ use crate::world::{Role, World};
 /// The number of steps after which the engine polls the sources before the next turn.
 const STEPS_PER_POLL: u64 = 64;
 
-/// The state from which the world knows what the engine has to do next.
+/// The world's record of the engine's state, with which the engine's actions are compared.
 pub(crate) struct Serving {
-    /// Set if an acceptor found no room since acceptors were last to be woken.
+    /// Set if an acceptor lacked capacity since acceptors last had to be woken.
     pub(crate) is_crowded: bool,
-    /// Set if a connection has gone since the last turn.
+    /// Set if a connection was removed from the count since the last turn.
     pub(crate) is_relieved: bool,
-    /// Set if the last connection that could have been accepted was not, for lack of room or because of a fault.
+    /// Set if the last attempt to accept a connection failed for lack of capacity or because of a fault.
     pub(crate) is_refused: bool,
     /// The time when the service was asked to stop.
     pub(crate) asked_at: Instant,
-    /// Set if a wait has ended since then.
+    /// Set if a wait has ended since the service was asked to stop.
     pub(crate) has_noticed: bool,
-    /// Set if all tasks were cancelled because the program is over.
+    /// Set if all tasks were cancelled because the program has ended.
     pub(crate) is_over: bool,
     /// The deadline of the drain.
     drain_ends: Instant,
     /// Set if the drain had begun before the last wait.
     was_draining: bool,
-    /// Set if that deadline has passed and connections were cut off.
+    /// Set if the deadline of the drain has passed and connections were cut off.
     pub(crate) is_cut: bool,
-    /// The tasks that existed before the engine may have cancelled all, and whether they waited.
+    /// The tasks that existed before the engine may have cancelled all of them, each with true if it waited.
     noted: Vec<(TaskId, bool)>,
-    /// The number of tasks and of steps at the beginning of the turn, while one runs.
+    /// The numbers of tasks and of steps at the beginning of the current turn; `None` between turns.
     turn: Option<(usize, u64)>,
-    /// Set if there was a wait since the last turn: whether it polled all sources.
+    /// True if the last wait polled all sources; `None` if no wait has ended since the last turn.
     polled: Option<bool>,
     /// The number of steps at the end of the last wait.
     steps: u64,
-    /// Set if a slice of a job was computed since then.
+    /// Set if a slice of a job was computed since the end of the last wait.
     has_computed: bool,
-    /// The reading of the clock at the beginning of the turn, which may be wrong.
+    /// The clock reading at the beginning of the turn, which may be wrong.
     reading: Option<Instant>,
 }
 
@@ -62,7 +62,7 @@ impl Serving {
             is_cut: false,
             noted: Vec::new(),
             turn: None,
-            // The engine begins as after a poll.
+            // The first turn runs as if all sources had been polled.
             polled: Some(true),
             steps: 0,
             has_computed: false,
@@ -104,7 +104,7 @@ where
 
     fn let_go(&mut self, number: usize) {
         if self.sources.iter().count() < self.plan.capacity.sources {
-            self.wrong(format!("client {number} is let go, and there is a place for it to linger"));
+            self.wrong(format!("client {number} cannot linger, although a source is free"));
         }
         self.close_socket(number);
         self.leave();
@@ -121,7 +121,7 @@ where
 
     fn begin_drain(&mut self) {
         if self.stopping || !self.is_to_stop {
-            self.wrong("the drain begins, and it is not the time for that".to_owned());
+            self.wrong("the drain begins at a wrong time".to_owned());
         }
         self.tell(|| "the drain begins".to_owned());
         self.stopping = true;
@@ -130,15 +130,15 @@ where
 
     fn cut_off(&mut self, connections: usize) {
         let is_early = !self.is_draining() || self.promises.seen() < self.serving.drain_ends;
-        // Tasks that wait for others which are gone by then may be cut off before.
+        // Tasks that wait for tasks that have already ended may be cut off before the deadline.
         let may_stall = self.serving.is_over && !self.evidence.tasks_ask_nothing;
         if is_early && !may_stall || self.serving.is_cut {
-            self.wrong("connections are cut off, and it is not the time for that".to_owned());
+            self.wrong("connections are cut off at a wrong time".to_owned());
         }
         let served: Vec<_> = self.served().collect();
         let late = served.len() + self.leaving();
         if connections != late {
-            self.wrong(format!("{late} connections are to be cut off, and {connections} are told of"));
+            self.wrong(format!("{late} connections are to be cut off, and {connections} are reported"));
         }
         self.tell(|| format!("{late} connections are cut off"));
         self.serving.is_cut = true;
@@ -170,7 +170,7 @@ where
         if let Some(job) = work.slice(*slice, rng) {
             self.say_done(&mut executor.kernel, job);
         }
-        // More often than any host would.
+        // Real hosts do this less often.
         executor.reset_peak();
         executor.decommit(usize::MAX);
         self.inject_faults(&mut executor.kernel);
@@ -200,7 +200,7 @@ where
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Returns the number of connections that the service has closed, with bytes that the client has not taken.
+    /// Returns the number of connections that the service has closed, with bytes that the client has not received.
     pub(crate) fn count_leaving(&self) -> usize {
         self.peers.iter().filter(|peer| peer.is_leaving()).count()
     }
@@ -210,13 +210,13 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.is_to_stop && !self.serving.has_noticed
     }
 
-    /// Checks the state in which the engine has ended: all bytes are sent, unless the drain timed out.
+    /// Checks the state after the engine has ended: no task is left, and all bytes are sent unless the drain timed out.
     pub(crate) fn check_last_round(&mut self, kernel: &Kernel<Limits>) {
         let (leaving, tasks) = (self.count_leaving(), kernel.count());
         self.tell(|| "the service has ended".to_owned());
         self.listed.clear();
         if leaving > 0 && !self.serving.is_cut {
-            self.wrong(format!("the engine ends, and {leaving} clients have not been sent all"));
+            self.wrong(format!("the engine ends before {leaving} clients have received all bytes"));
         }
         if tasks > 0 {
             self.wrong(format!("the engine ends, and {tasks} tasks are left"));
@@ -232,9 +232,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         } else {
             let steps = self.promises.steps - self.serving.steps;
             if steps >= STEPS_PER_POLL || self.serving.has_computed {
-                self.wrong(format!("the engine has not looked at the sources for {steps} steps"));
+                self.wrong(format!("the engine has not polled the sources for {steps} steps"));
             }
-            // A turn without a look at the sources does not look at the clock.
+            // A turn without a poll of the sources does not read the clock.
             let span = self.rng.between(0, self.plan.haste / 8);
             self.pass_in_step(Duration::from_nanos(span.into()));
             kernel.now()
@@ -258,7 +258,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Returns true if connections are asked to end, or were cancelled.
+    /// Returns true if connections were asked to end, or were cancelled.
     pub(super) fn is_draining(&self) -> bool {
         self.stopping || self.serving.is_over
     }
@@ -277,17 +277,17 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Returns true if a task that is spawned now by a step is cancelled as well, as all tasks were before.
+    /// Returns true if a task that a step spawns now is cancelled at once, because all tasks were cancelled before.
     pub(super) fn is_spawned_too_late(&self) -> bool {
         self.serving.is_over && self.serving.turn.is_some()
     }
 
-    /// Returns true if the program is over since the last turn.
+    /// Returns true if the program has ended since the last turn.
     fn ends_now(&self) -> bool {
         self.is_over && !self.serving.is_over
     }
 
-    /// Notes that the engine has cancelled all tasks, if the program is over since the last turn.
+    /// Notes that the engine has cancelled all tasks, if the program has ended since the last turn.
     fn check_over(&mut self) {
         if !self.ends_now() {
             return;
@@ -300,7 +300,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         for peer in &mut self.peers {
             peer.cancelled = true;
         }
-        // Tasks that cancel each other may have been cancelled before, which is not repeated here.
+        // If tasks can cancel each other, some of them may have been cancelled already, without a record.
         if self.evidence.tasks_ask_nothing {
             self.serving.noted.retain(|(task, _)| !self.evidence.was_cancelled(*task));
             self.ask_all_to_end();
@@ -313,7 +313,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.serving.is_relieved = true;
     }
 
-    /// Checks that the engine has woken the acceptor that found no room, if a connection has gone since.
+    /// Checks that the engine has woken an acceptor that lacked capacity, if a connection was removed from the count.
     fn check_relief(&mut self, kernel: &Kernel<Limits>) {
         if std::mem::take(&mut self.serving.is_relieved)
             && std::mem::take(&mut self.serving.is_crowded)
@@ -324,7 +324,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Checks that the engine has woken all connections that wait to receive, if it drains.
+    /// Checks that the engine, while it drains, has woken all connections that wait to receive.
     fn check_nudge(&mut self, kernel: &Kernel<Limits>) {
         if !self.is_draining() {
             return;
@@ -339,7 +339,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Checks that the engine waits no longer than its tasks and its drain permit.
+    /// Checks that the engine does not wait beyond the deadlines of its tasks or of its drain.
     fn check_wait(&mut self, kernel: &Kernel<Limits>, until: Until) {
         let Until::At(end) = until else {
             return;
@@ -359,19 +359,19 @@ impl<S: Service, T: ClientModel> World<S, T> {
             ));
         }
         if self.serving.has_noticed && end == Instant::NEVER {
-            self.wrong("the engine was asked to stop, and waits for ever".to_owned());
+            self.wrong("the engine was asked to stop, and waits without a deadline".to_owned());
         }
     }
 
-    /// Checks that the engine has begun the drain when it was asked to stop, and cut connections off at the deadline of
-    /// the drain. From then on it cancels all tasks after each wait.
+    /// Checks that the engine begins the drain when it is asked to stop, and cuts connections off at the deadline of
+    /// the drain. After that, notes that the engine cancels all tasks after each wait.
     fn check_drain(&mut self) {
         let Serving { has_noticed, was_draining, is_cut, drain_ends, .. } = self.serving;
         if has_noticed && !self.is_draining() && self.plan.settle.is_zero() {
-            self.wrong("the engine was asked to stop, and goes on".to_owned());
+            self.wrong("the engine was asked to stop, and has not begun the drain".to_owned());
         }
         if was_draining && !is_cut && self.promises.seen() >= drain_ends {
-            self.wrong("the time to drain is over, and nobody is cut off".to_owned());
+            self.wrong("the deadline of the drain has passed, and no connection is cut off".to_owned());
         }
         if is_cut {
             self.ask_all_to_end();

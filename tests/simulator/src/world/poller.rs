@@ -1,4 +1,4 @@
-//! The poller: what the kernel wants watched, and what is ready.
+//! The poller: applies the kernel's changes of interest, and reports which sources are ready.
 
 use sinbin_core::serve::Until;
 use sinbin_core::{Interest, Kernel, Limits, Service, SourceId};
@@ -9,7 +9,7 @@ use crate::story::ready_to;
 use crate::world::{Role, World};
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Asks for what the kernel wants its sources watched.
+    /// Applies the kernel's changes of interest.
     pub(crate) fn watch(&mut self, kernel: &mut Kernel<Limits>) {
         while let Some((source, interest)) = kernel.next_change() {
             match self.entry(source) {
@@ -24,7 +24,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Polls the sources, level-triggered. Returns whether a source was ready, and whether all were polled.
+    /// Polls the sources, level-triggered. The results are true if a source was ready, and if all were polled.
     pub(crate) fn poll(&mut self, kernel: &mut Kernel<Limits>, until: Until) -> (bool, bool) {
         let mut listed = std::mem::take(&mut self.listed);
         if self.rng.strikes(self.plan.faults.disorder) {
@@ -41,7 +41,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 return false;
             }
             if self.rng.strikes(self.plan.faults.late) {
-                // A system that needs time to settle may miss what came just now in a complete poll, unless a deadline is
+                // A poll that misses recent input counts as complete within the settle time, except when a deadline is
                 // due.
                 has_looked &= until != Until::Due && self.is_young(entry.role);
             } else {
@@ -53,13 +53,13 @@ impl<S: Service, T: ClientModel> World<S, T> {
             }
             true
         });
-        // What was listed meanwhile comes behind.
+        // Sources that were listed in the meantime are appended.
         listed.append(&mut self.listed);
         self.listed = listed;
         (said, has_looked)
     }
 
-    /// Returns true if what came from a client last came so late that the system may not know of it yet.
+    /// Returns true if the source became ready within the settle time, so that the system may not have noticed yet.
     fn is_young(&self, role: Role) -> bool {
         let since = match role {
             Role::Listener => self.backlog.front().map(|number| self.peers[*number].came_at),
@@ -68,7 +68,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         since.is_some_and(|since| self.now < since + self.plan.settle)
     }
 
-    /// Says to the kernel that a source is ready; who waits for that is ready then.
+    /// Reports to the kernel that a source is ready, and checks that the task that waits for it becomes ready.
     pub(super) fn say_ready_of(
         &mut self,
         kernel: &mut Kernel<Limits>,
@@ -82,7 +82,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.check_ready(kernel, source, role, report);
     }
 
-    /// Checks that no task waits for a readiness that the kernel was told.
+    /// Checks that no task still waits for the readiness that was reported to the kernel.
     pub(super) fn check_ready(
         &mut self,
         kernel: &Kernel<Limits>,
@@ -103,7 +103,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
 
 fn shuffle<X>(items: &mut [X], rng: &mut Rng) {
     for last in (1..items.len()).rev() {
-        // 0 leaves things in their places.
+        // The decision 0 leaves each item at its index.
         let other = last - rng.below(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize;
         items.swap(last, other);
     }

@@ -9,7 +9,7 @@ use sinbin_core::{Instant, Kernel, Limits, Rest, Service};
 use crate::client_model::ClientModel;
 use crate::world::{Event, World};
 
-/// How long something takes that takes long, in nanoseconds: longer than most deadlines.
+/// The maximum duration of a slow operation in nanoseconds, which is longer than most deadlines.
 pub(crate) const LONG: u32 = 10_000_000;
 
 impl<S: Service, T: ClientModel> World<S, T> {
@@ -29,7 +29,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 self.come_back(kernel);
                 return has_looked;
             };
-            // A request to stop ends a wait, and so do last bytes that are sent when no task is left.
+            // A request to stop also ends the wait. If no task is left, so does a client that receives its last bytes.
             let has_left = !has_tasks && self.count_leaving() < leaving;
             if said || has_left || kernel.has_ready() || self.is_newly_to_stop() {
                 self.come_back(kernel);
@@ -41,13 +41,13 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Lets time pass until the deadline, or the next event. Whether to look again; else the deadline has come, or
-    /// there is nothing to wait for.
+    /// Lets time pass until the deadline or the next event. Returns true if the sources are to be polled again, and
+    /// false if the wait ends: at the deadline, by an interruption, or because no event can come.
     fn sleep(&mut self, kernel: &mut Kernel<Limits>, deadline: Instant) -> bool {
         let next = self.next_event().unwrap_or(Instant::NEVER);
         let has_timer = matches!(kernel.rest(), Rest::Until(at) if at != Instant::NEVER);
         if next == Instant::NEVER && !has_timer {
-            // Whoever is left waits for a client that never says a word again.
+            // The remaining tasks wait for clients that will send nothing more.
             if !self.is_to_stop && !self.is_draining() {
                 self.stop();
                 return false;
@@ -55,7 +55,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             // Only the deadline of the drain is left.
             if self.is_draining() || deadline == Instant::NEVER {
                 let tasks = tasks(kernel);
-                self.wrong(format!("the service is to stop, and these wait for ever:{tasks}"));
+                self.wrong(format!("the service is to stop, and these tasks wait without an end:{tasks}"));
                 return false;
             }
         }
@@ -83,32 +83,32 @@ impl<S: Service, T: ClientModel> World<S, T> {
         true
     }
 
-    /// Lets the time pass that the host takes from its poll to the next turn.
+    /// Lets the time between the host's poll and the next turn pass.
     fn come_back(&mut self, kernel: &mut Kernel<Limits>) {
         if self.rng.strikes(self.plan.faults.slow_looks) {
             let span = self.rng.between(1, LONG);
-            self.tell(|| format!("the host needs {} µs to come back from its look", span / 1000));
+            self.tell(|| format!("the host needs {} µs to return from its poll", span / 1000));
             self.pass(kernel, span.into());
         }
         self.pass_some(kernel, 8);
     }
 
-    /// When something happens next, however the tasks wait.
+    /// Returns the time of the next event, regardless of the deadlines of tasks.
     pub(crate) fn next_event(&self) -> Option<Instant> {
         let event = self.events.peek().map(|Reverse((at, ..))| Instant::from_nanos(*at));
-        // Something is ready, and the poller is late to say so.
+        // A listed source may be ready, and is reported by a later poll.
         let later = (!self.listed.is_empty()).then(|| self.now + Duration::from_micros(1));
         [event, later].into_iter().flatten().min()
     }
 
-    /// Some time passes, a share of what may pass while nobody runs.
+    /// Lets a random time pass, at most the plan's haste divided by `share`.
     pub(crate) fn pass_some(&mut self, kernel: &mut Kernel<Limits>, share: u32) {
         let haste = self.plan.haste / share;
         let nanos = self.rng.between(0, haste);
         self.pass(kernel, nanos.into());
     }
 
-    /// So many nanoseconds pass, and what happens in them happens.
+    /// Lets this number of nanoseconds pass, and runs the events in that time.
     pub(crate) fn pass(&mut self, kernel: &mut Kernel<Limits>, nanos: u64) {
         let until = self.now.as_nanos().saturating_add(nanos);
         while let Some(Reverse((at, _, event))) = self.events.peek().copied()

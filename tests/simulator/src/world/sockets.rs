@@ -1,5 +1,5 @@
-//! The host interface for sockets. The bytes that the service sends are compared with the answers that the client is
-//! owed.
+//! The host interface for sockets. The bytes that the service sends are compared with the answers that the client
+//! expects.
 
 use sinbin_core::serve::ServeTask;
 use sinbin_core::{Failure, Host, Instant, IoError, Kernel, Limits, Op, Service, SourceId, Step, TaskId};
@@ -181,19 +181,19 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
 }
 
 impl<S: Service, T: ClientModel> World<S, T> {
-    /// Notes that an acceptor has found no room.
+    /// Notes that an acceptor lacked capacity.
     fn crowd(&mut self) {
         self.serving.is_crowded = true;
         self.serving.is_refused = true;
     }
 
-    /// Returns true if the system does not know yet what came at `since`; only the plan's time to settle permits that.
+    /// Returns true if the system has not noticed yet what came at `since`, which it may only within the settle time.
     fn is_unseen(&mut self, since: Instant) -> bool {
         self.now < since + self.plan.settle && self.rng.strikes(self.plan.faults.late)
     }
 
-    /// Closes the listener and refuses the clients of the backlog. Checks that clients which came before the service was
-    /// asked to stop were accepted, if there was room.
+    /// Closes the listener and refuses the clients of the backlog. Checks that clients which came before the service
+    /// was asked to stop were accepted, if capacity was available.
     pub(crate) fn close_listener(&mut self) {
         self.listener = None;
         let has_room =
@@ -213,7 +213,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// The client at the other end, unless it has broken the connection off.
+    /// Returns the number of the client at the other end, and true if the connection lingers. Fails after a reset.
     fn number(&mut self, source: SourceId) -> Result<(usize, bool), IoError> {
         let (number, lingers) = match self.entry(source).map(|entry| entry.role) {
             Some(Role::Peer(number)) => (number, false),
@@ -243,9 +243,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
     }
 
-    /// Closes the socket to a client that may have bytes in flight. As with TCP, those are answered by a reset, which
-    /// may overtake bytes that the client has not received yet. Lingering exists so that the client receives its last
-    /// answer, if it reads within the linger time.
+    /// Closes the socket to a client that may have bytes in flight. As with TCP, such bytes are answered by a reset,
+    /// which may overtake bytes that the client has not received yet. Lingering exists so that the client receives its
+    /// last answer, if it reads within the linger time.
     pub(crate) fn close_socket(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         peer.closed = true;
@@ -272,7 +272,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if peer.reset || peer.cancelled || peer.timed_out {
             return;
         }
-        // Accepted by the engine itself, which had no place for a task then.
+        // The engine accepted the connection itself, and had no slot for its task.
         let is_crowded =
             !self.evidence.tasks_ask_nothing || self.owners.iter().count() >= self.plan.capacity.tasks;
         if self.is_to_stop && peer.task.is_none() && is_crowded {

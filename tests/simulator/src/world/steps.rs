@@ -49,7 +49,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 peer.lingers_until = now + Linger::PATIENCE;
                 Kind::Linger
             }
-            None => return self.wrong(format!("task {task} is for source {source}, which is not there")),
+            None => return self.wrong(format!("task {task} is for source {source}, which does not exist")),
         };
         self.owners.insert(task, Owner { kind, source });
     }
@@ -62,7 +62,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         };
         let Self { promises, evidence, .. } = self;
         if let Err(broken) = promises.before_step(kernel, evidence, task) {
-            // A turn of a broken kernel may have no end.
+            // A turn of a broken kernel may never end.
             self.wrong(broken);
             give_up();
         }
@@ -89,7 +89,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         self.story.add(wake_reason as u64);
     }
 
-    /// Notes whose step it is, and what the end of it may be blamed on.
+    /// Records which task runs, and the reasons for which the task may close its connection in this step.
     fn note(&mut self, now: Instant, task: TaskId, wake_reason: WakeReason, is_late: bool) {
         let owner = self.owners.get(task).filter(|owner| owner.kind != Kind::Accept);
         let source = owner.map(|owner| owner.source);
@@ -104,21 +104,22 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let idle = self.plan.idle_timeout;
         let reads_clocks = self.tasks_read_clocks;
         let peer = &mut self.peers[number];
-        // An `async fn` may look at the time, whatever woke it. The excuse is good for this step alone.
-        // Of one that has yielded nobody else knows the deadline, but that it is no earlier than this.
+        // An `async fn` may read the clock in any step, whatever woke it. An expired deadline permits a close in this
+        // step only. The deadline of a task that yielded is not known, but it is no earlier than `began_at + idle`.
         let may_be_late =
             wake_reason == WakeReason::Yielded && idle.is_some_and(|idle| now >= peer.began_at + idle);
         let is_over = wake_reason == WakeReason::TimedOut || reads_clocks && (is_late || may_be_late);
         peer.timed_out = is_over && idle.is_some();
         let is_early = !reads_clocks && idle.is_some_and(|idle| now < peer.moved_at + idle);
-        // Whether somebody did that was looked at before; it may have been another task.
+        // `Evidence::check_asked` has already checked that the cancellation was requested.
         peer.cancelled |= wake_reason == WakeReason::Cancelled;
         if is_over && is_early {
-            self.wrong(format!("client {number} was not silent for as long as it may be"));
+            self.wrong(format!("client {number} is timed out before its idle timeout"));
         }
     }
 
-    /// A deadline ends a wait only for what had not happened when it came, and a silence is as long as it may be.
+    /// Checks that a task whose deadline has ended its wait missed no earlier event, and that no idle timeout is too
+    /// early.
     fn check_deadline(&mut self, now: Instant, task: TaskId, wait: &Wait) {
         let Some(Owner { kind, source }) = self.owners.get(task).copied() else { return };
         let Some(Role::Peer(number) | Role::Lingering(number)) = self.entry(source).map(|entry| entry.role)
@@ -131,18 +132,18 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if let Some(what) = wait.targets().filter(is_of_it).find(in_time) {
             let deadline = wait.deadline();
             self.wrong(format!(
-                "promise 10: task {task} is told that {deadline:?} has come, and {what:?} was ready before"
+                "promise 10: task {task} is woken by its deadline {deadline:?}, and {what:?} was ready before"
             ));
         }
-        // A service that sinbin ships knows no other deadline of a client that it wants to hear from.
+        // When a shipped service waits to receive from a client, its only deadline is the idle timeout.
         let hears = kind == Kind::Serve && wait.targets().any(|what| what == WaitTarget::Recv(source));
         let may_speak = self.plan.idle_timeout.map(|idle| self.peers[number].moved_at + idle);
         if hears && self.evidence.tasks_ask_nothing && may_speak.is_some_and(|end| now < end) {
-            self.wrong(format!("client {number} was not silent for as long as it may be"));
+            self.wrong(format!("client {number} is timed out before its idle timeout"));
         }
     }
 
-    /// Who waits for a client does so for as long as that may be silent, and not for ever; nor does who lingers.
+    /// Checks that a task that waits for a client has a deadline, if the plan has an idle timeout or the task lingers.
     fn check_patience(&mut self, task: TaskId, step: &Step) {
         let Step::Wait(wait) = step else { return };
         let has_an_end = match self.owners.get(task).map_or(Kind::Serve, |owner| owner.kind) {
@@ -155,7 +156,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             .next()
             .is_some_and(|what| matches!(what, WaitTarget::Recv(_) | WaitTarget::Send(_)));
         if waits_for_client && has_an_end && wait.deadline() == Instant::NEVER {
-            self.wrong(format!("task {task} waits for a client that may be silent for ever"));
+            self.wrong(format!("task {task} waits for a client without a deadline"));
         }
     }
 }

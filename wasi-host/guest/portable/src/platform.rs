@@ -26,8 +26,8 @@ impl<S: Service<Conn: Task<Self>>> Platform for Portable<S> {
         now()
     }
 
-    /// How long a host may take to notice what has come in. Requests that were sent before the request to stop are answered, so
-    /// no connection is told before then that nothing is there.
+    /// Returns the time that a host may take to report input. Requests that were sent before the request to stop are
+    /// answered, so no receive fails with `Stopping` before this time has passed.
     #[inline]
     fn settle(&self) -> Duration {
         Duration::from_millis(20)
