@@ -45,6 +45,9 @@ pub(crate) struct Plan {
     /// Run two rounds with windows of 200 ms: a check that the benchmark works, without meaningful figures
     #[arg(long)]
     quick: bool,
+    /// Write plots of the figures into this directory, as SVG: requests, memory, switches, and fast beside slow
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
     /// Omit sinbin, to check the peers and the harness
     #[arg(long)]
     pub(crate) peers_only: bool,

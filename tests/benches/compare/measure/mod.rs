@@ -23,6 +23,7 @@ use crate::figure::{Figure, absolute};
 use crate::load::Load;
 use crate::machine::{self, Machine};
 use crate::options::{Measurement, Plan};
+use crate::plots;
 use crate::programs::{self, Programs, Sandbox};
 use crate::report::Report;
 use crate::server::{Server, Setup, Who};
@@ -39,6 +40,11 @@ pub(crate) fn all(plan: Plan) -> io::Result<bool> {
         }
     }
     println!("{}", bench.report.markdown());
+    if let Some(directory) = &bench.plan.plots {
+        let written =
+            plots::write(&bench.report, directory).map_err(|error| io::Error::other(error.to_string()))?;
+        eprintln!("plots in {}: {}", directory.display(), written.join(", "));
+    }
     Ok(!bench.report.has_problems())
 }
 
