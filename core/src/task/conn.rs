@@ -358,6 +358,8 @@ pub(crate) struct Waiting<'d> {
     target: WaitTarget,
     /// The loop in whose run context a wait is registered, which has to be withdrawn.
     left: Option<Handle<'d>>,
+    /// The step in which the wait was registered last.
+    step: u32,
     skips: u8,
 }
 
@@ -377,7 +379,7 @@ pub(crate) enum Waited {
 impl<'d> Waiting<'d> {
     #[inline]
     pub(crate) const fn new(target: WaitTarget) -> Self {
-        Self { target, left: None, skips: 0 }
+        Self { target, left: None, step: 0, skips: 0 }
     }
 
     /// Returns the state of the wait, now that the task runs.
@@ -410,6 +412,7 @@ impl<'d> Waiting<'d> {
     #[inline]
     pub(crate) fn wait(&mut self, handle: Handle<'d>, context: &Context<'_>) -> Poll<WaitError> {
         let left = handle.run_context().leave(self.target, context);
+        self.step = handle.run_context().step_number();
         self.left = left.is_pending().then_some(handle);
         left
     }
@@ -424,7 +427,7 @@ impl Drop for Waiting<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(handle) = self.left {
-            handle.run_context().retract(self.target);
+            handle.run_context().retract(self.target, self.step);
         }
     }
 }

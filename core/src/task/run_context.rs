@@ -151,6 +151,10 @@ pub struct RunContext<'d> {
     /// The data pointer of the waker that was last lent to a task which has kept a waker before. It identifies that
     /// waker.
     kept: Cell<*const ()>,
+    /// The number of the step in progress, by which a future knows whether its wait is of this step.
+    step: Cell<u32>,
+    /// The number of steps so far, modulo 2^32.
+    steps: Cell<u32>,
     budget: Cell<u8>,
     /// The budget at the beginning of the step.
     began_with: Cell<u8>,
@@ -213,6 +217,8 @@ impl<'d> RunContext<'d> {
             caller: Cell::new(None),
             source,
             kept: Cell::new(NO_WAKER),
+            step: Cell::new(0),
+            steps: Cell::new(0),
             budget: Cell::new(0),
             began_with: Cell::new(0),
             withheld: Cell::new(0),
@@ -283,6 +289,9 @@ impl<'d> RunContext<'d> {
         let budget = caller.budget.load(Ordering::Relaxed);
         self.budget.set(budget);
         self.began_with.set(budget);
+        let step = self.steps.get().wrapping_add(1);
+        self.steps.set(step);
+        self.step.set(step);
         body()
     }
 
@@ -324,6 +333,7 @@ impl<'d> RunContext<'d> {
             ops: self.ops.take(),
             caller: self.caller.take(),
             kept: self.kept.replace(NO_WAKER),
+            step: self.step.get(),
             budget: self.budget.get(),
             began_with: self.began_with.get(),
             withheld: self.withheld.get(),
@@ -347,6 +357,7 @@ impl<'d> RunContext<'d> {
             ops,
             caller,
             kept,
+            step,
             budget,
             began_with,
             withheld,
@@ -361,6 +372,7 @@ impl<'d> RunContext<'d> {
         self.ops.set(ops);
         self.caller.set(caller);
         self.kept.set(kept);
+        self.step.set(step);
         self.budget.set(budget);
         self.began_with.set(began_with);
         self.withheld.set(withheld);
@@ -695,8 +707,18 @@ impl<'d> RunContext<'d> {
         Poll::Ready(WaitError::TooMany)
     }
 
-    /// Withdraws the wait of a dropped future for `what`. In a later step, the wait is no longer registered anyway.
-    pub(crate) fn retract(&self, what: WaitTarget) {
+    /// Returns the number of the step in progress.
+    #[inline]
+    pub(crate) fn step_number(&self) -> u32 {
+        self.step.get()
+    }
+
+    /// Withdraws the wait for `what` that a dropped future has registered in the step `step`. In a later step, that wait
+    /// is no longer registered, and a wait for `what` is another future's.
+    pub(crate) fn retract(&self, what: WaitTarget, step: u32) {
+        if step != self.step.get() {
+            return;
+        }
         let what = WaitKey::new(what);
         let mut left = self.left.borrow_mut();
         let Some(at) = left.wait.targets.iter().position(|key| *key == what).filter(|at| left.times[*at] > 0)
@@ -933,6 +955,7 @@ struct Suspended<'d> {
     ops: Option<Host<'d>>,
     caller: Option<NonNull<WakerState>>,
     kept: *const (),
+    step: u32,
     budget: u8,
     began_with: u8,
     withheld: u8,

@@ -222,3 +222,35 @@ fn of_several_who_could_end_a_wait_none_is_named() {
     world.executor.kernel.wake(at_a);
     assert_eq!(world.run(), Rest::Stalled);
 }
+
+/// A future that waited in an earlier step is dropped before it is polled in this step. Another future of the task, which
+/// waits for the same target, keeps its wait.
+#[test]
+fn dropping_a_future_keeps_the_wait_of_another_for_the_same_target() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    world.spawn(async move {
+        // The next select polls its second future first.
+        select(async {}, async {}).await;
+        let readable = async {
+            conn.readable().await.unwrap();
+            log.add("readable");
+        };
+        let gives_up = async {
+            select(conn.readable(), handle.yield_now()).await;
+            log.add("gave up");
+        };
+        join(readable, gives_up).await;
+    });
+    world.turn();
+    world.turn();
+    assert_eq!(log.take(), ["gave up"]);
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER), "one still waits");
+    world.peer(source).inbox.push_back(1);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["readable"]);
+}

@@ -78,7 +78,8 @@ impl<'d> Conn<'d> {
         let Direction { target, at } = *direction;
         let stored = u8::try_from(self.source.get() >> at & u64::from(LAST)).unwrap_or(0);
         let left = (stored > 0).then_some(self.handle);
-        let mut wait = Waiting { target, left, skips: FIRST + stored.saturating_sub(1) };
+        let step = self.handle.run_context().step_number();
+        let mut wait = Waiting { target, left, step, skips: FIRST + stored.saturating_sub(1) };
         let polled = poll(&mut wait);
         let stored = match wait.left.take() {
             None => 0,
