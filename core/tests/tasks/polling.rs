@@ -270,10 +270,10 @@ fn a_task_that_sends_without_end_lets_others_run() {
     let mut world = World::new(handle);
     let conn = world.connect();
     let source = conn.source();
-    let mut task = world.spawn(async move { send_by_polls(&conn, &[0; 2000]).await });
+    let mut task = world.spawn(async move { send_by_polls(&conn, &[0; 100]).await });
     world.peer(source).room = 0;
-    let grows = world.spawn(async move { yields(handle, 200).await });
-    for _ in 0..3000 {
+    let grows = world.spawn(async move { yields(handle, 50).await });
+    for _ in 0..200 {
         if let Some(peer) = world.host.peers.get_mut(&source) {
             peer.room += 1;
         }
