@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 
 use sinbin_core::task::{
-    Async, AsyncHost, Conn, ErasedJob, Error, Handle, IntoJob, JobError, NoWakers, RunContext, WaitError,
+    Async, AsyncHost, Conn, Either, ErasedJob, Error, Handle, IntoJob, JobError, NoWakers, RunContext,
+    WaitError, select,
 };
 use sinbin_core::{
     Executor, Fixed, Host, Instant, IoError, Job, JobId, Op, Progress, Rest, Slicer, SourceId,
@@ -102,6 +103,9 @@ fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
             assert!(is_unsupported(handle.listen(address).unwrap_err(), Op::Listen));
             assert!(is_unsupported(handle.adopt(()).unwrap_err(), Op::Connect));
             assert!(is_unsupported(handle.stop().unwrap_err(), Op::Wait));
+            // Such a host never stops.
+            let stopping = select(handle.stopping(), handle.yield_now()).await;
+            assert!(matches!(stopping, Either::Second(())));
             let conn = Conn::new(handle, SourceId::from_bits(0));
             assert!(is_unsupported(conn.shutdown().unwrap_err(), Op::Shutdown));
             assert_eq!(conn.peer(), None);
