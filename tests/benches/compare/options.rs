@@ -45,7 +45,7 @@ pub(crate) struct Plan {
     /// Run two rounds with windows of 200 ms: a check that the benchmark works, without meaningful figures
     #[arg(long)]
     quick: bool,
-    /// Write plots of the figures into this directory, as SVG: requests, memory, switches, and fast beside slow
+    /// Write plots of the figures into this directory of the repository, as SVG: requests, memory, switches, and fast beside slow
     #[arg(long, value_name = "DIR")]
     pub(crate) plots: Option<PathBuf>,
     /// Omit sinbin, to check the peers and the harness

@@ -117,10 +117,10 @@ fn draw(path: &Path, title: &str, bars: &[Bar]) -> Result<(), Box<dyn Error>> {
         .margin(8)
         .x_label_area_size(24)
         .y_label_area_size(250)
-        .build_cartesian_2d(0.0..most, (0..rows).into_segmented())?;
+        .build_cartesian_2d(0.0..most, (0..rows - 1).into_segmented())?;
     let label = |row: &SegmentValue<u32>| match row {
-        SegmentValue::CenterOf(row) => {
-            bars.get((rows - 1 - row.min(&(rows - 1))) as usize).map(|bar| bar.label.clone())
+        SegmentValue::CenterOf(row) if *row < rows => {
+            bars.get((rows - 1 - row) as usize).map(|bar| bar.label.clone())
         }
         _ => None,
     };

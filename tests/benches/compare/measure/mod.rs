@@ -14,7 +14,7 @@ mod syscalls;
 mod throughput;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use clap::ValueEnum;
@@ -41,6 +41,8 @@ pub(crate) fn all(plan: Plan) -> io::Result<bool> {
     }
     println!("{}", bench.report.markdown());
     if let Some(directory) = &bench.plan.plots {
+        // Cargo runs a benchmark in the directory of its package.
+        let directory = &Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(directory);
         let written =
             plots::write(&bench.report, directory).map_err(|error| io::Error::other(error.to_string()))?;
         eprintln!("plots in {}: {}", directory.display(), written.join(", "));
