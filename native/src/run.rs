@@ -1,6 +1,5 @@
 //! Running `async fn`s: a program or a service.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Display;
 use std::io::ErrorKind;
@@ -202,7 +201,7 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         let this = self.project();
         let ended = ready!(this.future.poll(context));
         if let Err(error) = ended
-            && !is_the_end(&error)
+            && !task::Error::is_the_end_in(&error)
         {
             if tracing::enabled!(tracing::Level::DEBUG) {
                 // User code must not run while a log line is written. If the error panics both while it is displayed
@@ -221,11 +220,4 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         }
         Poll::Ready(())
     }
-}
-
-/// Returns true if this error is not a failure of the task: see [`task::Error::is_the_end`].
-fn is_the_end(error: &dyn Any) -> bool {
-    let boxed = error.downcast_ref::<Box<dyn std::error::Error>>();
-    let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
-    error.is_some_and(task::Error::is_the_end)
 }

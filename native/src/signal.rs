@@ -122,8 +122,9 @@ pub async fn hangup(handle: Handle<'_>) -> Result<(), Error> {
     Signal::new(handle, Kind::Hangup)?.recv().await
 }
 
-/// Waits for Ctrl-C or SIGTERM, and then stops the loop: see [`Handle::stop`]. A further signal of these ends the
-/// process with the exit code 130.
+/// Waits for Ctrl-C or SIGTERM, and then stops the loop: see [`Handle::stop`]. From then on, until this future is
+/// dropped, a further signal of these ends the process with the exit code 130. The future completes only with an error:
+/// spawn it as a task of its own, which ends with the program.
 ///
 /// # Errors
 ///
@@ -134,16 +135,29 @@ pub async fn stop(handle: Handle<'_>) -> Result<(), Error> {
 
     use signal_hook::flag::register_conditional_shutdown;
 
+    /// The handlers that end the process. A later program of this process begins without them.
+    struct Registered(Vec<SigId>);
+    impl Drop for Registered {
+        fn drop(&mut self) {
+            for id in self.0.drain(..) {
+                unregister(id);
+            }
+        }
+    }
+
     let is_stopping = Arc::new(AtomicBool::new(false));
+    let mut registered = Registered(Vec::new());
     for kind in [Kind::Interrupt, Kind::Terminate] {
-        register_conditional_shutdown(kind.number(), 130, Arc::clone(&is_stopping)).map_err(failed)?;
+        let id = register_conditional_shutdown(kind.number(), 130, Arc::clone(&is_stopping));
+        registered.0.push(id.map_err(failed)?);
     }
     let mut interrupt = Signal::new(handle, Kind::Interrupt)?;
     let mut terminate = Signal::new(handle, Kind::Terminate)?;
     let asked = crate::task::race(interrupt.recv(), terminate.recv()).await;
     is_stopping.store(true, Ordering::SeqCst);
     asked?;
-    handle.stop()
+    handle.stop()?;
+    std::future::pending().await
 }
 
 fn failed(error: std::io::Error) -> Error {

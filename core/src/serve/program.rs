@@ -1,9 +1,7 @@
 //! Serving connections from within a program of tasks.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
-use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::fmt::Display;
 use core::panic::Location;
@@ -120,7 +118,7 @@ where
             ends.task.set(ends.served.handle.current().ok());
             let ended = (ends.served.service)(conn).await;
             if let Err(error) = ended
-                && !is_the_end(&error)
+                && !Error::is_the_end_in(&error)
             {
                 let label = Label { name: name_of::<S>(), spawned: ends.served.spawned };
                 ends.served.handle.run_context().report(&label, &error);
@@ -130,13 +128,6 @@ where
             this.tasks.borrow_mut().insert(task.task());
         }
     }
-}
-
-/// Returns true if this error is not a failure of the task: see [`Error::is_the_end`].
-fn is_the_end(error: &dyn Any) -> bool {
-    let boxed = error.downcast_ref::<Box<dyn core::error::Error>>();
-    let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
-    error.is_some_and(Error::is_the_end)
 }
 
 /// A guard in the task of a connection, which removes the task from the list when it ends.

@@ -198,6 +198,18 @@ impl Error {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl Error {
+    /// Returns true if `error`, of any type, is a task error that [ends a task](Self::is_the_end) without a failure, also
+    /// in a `Box<dyn Error>`.
+    #[must_use]
+    pub fn is_the_end_in(error: &dyn core::any::Any) -> bool {
+        let boxed = error.downcast_ref::<alloc::boxed::Box<dyn core::error::Error>>();
+        let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
+        error.is_some_and(Self::is_the_end)
+    }
+}
+
 impl From<JoinError> for Error {
     fn from(error: JoinError) -> Self {
         Self::Task(error)
