@@ -11,9 +11,12 @@ use crate::figure::{Figure, median};
 use crate::report::Report;
 use crate::server::Who;
 
-/// The size of a plot in pixels, for one row of bars.
-const WIDTH: u32 = 720;
+/// The width of the bars with their figures, in pixels.
+const BARS: u32 = 470;
+/// The height of a row, in pixels.
 const ROW: u32 = 26;
+/// The room for a character of a label, in pixels.
+const CHARACTER: u32 = 6;
 
 /// Legible on a light and on a dark page, because the background of a plot is transparent.
 const TEXT: RGBColor = RGBColor(0x80, 0x80, 0x80);
@@ -109,14 +112,16 @@ fn bars(figure: &Figure, plot: &Plot, is_one_of_several: bool) -> Vec<Bar> {
 
 fn draw(path: &Path, title: &str, bars: &[Bar]) -> Result<(), Box<dyn Error>> {
     let rows = u32::try_from(bars.len())?;
-    let root = SVGBackend::new(path, (WIDTH, rows * ROW + 90)).into_drawing_area();
+    let labels = bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
+    let labels = u32::try_from(labels)? * CHARACTER;
+    let root = SVGBackend::new(path, (labels + BARS, rows * ROW + 90)).into_drawing_area();
     let most = bars.iter().map(|bar| bar.rounds.end).fold(0.0, f64::max) * 1.12;
     let text = ("sans-serif", 13).into_font().color(&TEXT);
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 16).into_font().color(&TEXT))
         .margin(8)
         .x_label_area_size(24)
-        .y_label_area_size(250)
+        .y_label_area_size(labels)
         .build_cartesian_2d(0.0..most, (0..rows - 1).into_segmented())?;
     let label = |row: &SegmentValue<u32>| match row {
         SegmentValue::CenterOf(row) if *row < rows => {

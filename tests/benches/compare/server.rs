@@ -13,6 +13,9 @@ use crate::callgrind;
 use crate::machine::{self, Guarded};
 use crate::programs::{self, Programs};
 
+/// More connections than any row has.
+pub const MAX_CONNECTIONS: [&str; 2] = ["--max-connections", "20000"];
+
 /// Longer than any server needs to print its address.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
@@ -181,7 +184,7 @@ fn sandbox_arguments(command: &mut Command, setup: &Setup) {
 }
 
 fn common_arguments(command: &mut Command, setup: &Setup) {
-    command.args(["--listen", "127.0.0.1:0", "--max-connections", "20000"]);
+    command.args(["--listen", "127.0.0.1:0"]).args(MAX_CONNECTIONS);
     // A guest that drives itself has no workers.
     if let Some(workers) = setup.workers.filter(|_| setup.who != Who::Portable) {
         command.args(["--workers", &workers.to_string()]);

@@ -9,7 +9,7 @@ use super::{Bench, Cell, throughput};
 use crate::figure::{Figure, View};
 use crate::load::Load;
 use crate::programs;
-use crate::server::Who;
+use crate::server::{MAX_CONNECTIONS, Who};
 
 const PAIR: [Who; 2] = [Who::Sinbin, Who::Recorded];
 
@@ -58,6 +58,8 @@ fn faster(bench: &Bench, who: Who, requests: usize) -> io::Result<f64> {
     drop(load);
     server.stop()?;
     let began = Instant::now();
-    programs::run(Command::new(&bench.programs.sinbin).arg("replay").arg(programs::recording()))?;
+    // A replay allows no more connections than it is told to: the recorded server had more than the default.
+    let mut replay = Command::new(&bench.programs.sinbin);
+    programs::run(replay.arg("replay").args(MAX_CONNECTIONS).arg(programs::recording()))?;
     Ok(original.as_secs_f64() / began.elapsed().as_secs_f64())
 }
