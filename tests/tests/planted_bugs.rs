@@ -256,14 +256,14 @@ const BUGS: [Planted; 42] = [
     Planted {
         name: "a drain whose deadline never comes",
         file: "serve/engine.rs",
-        right: "Drain::On(at) if seen >= at => self.cut_off(),",
-        wrong: "Drain::On(at) if seen >= at && at == Instant::NEVER => self.cut_off(),",
+        right: "Drain::Ending(at) if seen >= at => self.cut_off(),",
+        wrong: "Drain::Ending(at) if seen >= at && at == Instant::NEVER => self.cut_off(),",
     },
     Planted {
         name: "a drain whose deadline comes before the sources are looked at",
         file: "serve/engine.rs",
-        right: "Drain::On(at) if seen >= at => self.cut_off(),",
-        wrong: "Drain::On(at) if self.platform.now() >= at => self.cut_off(),",
+        right: "Drain::Ending(at) if seen >= at => self.cut_off(),",
+        wrong: "Drain::Ending(at) if self.platform.now() >= at => self.cut_off(),",
     },
     Planted {
         name: "a drain whose deadline is slept through",

@@ -14,7 +14,7 @@ pub(super) enum Drain {
     /// The listeners are closed; connections still receive bytes in flight until this moment.
     Receiving(Instant),
     /// Connections without input are asked to end. Those that are left at this moment are cut off.
-    On(Instant),
+    Ending(Instant),
     /// All tasks are ended by force. Holds how often that was done.
     Over(usize),
 }
@@ -22,7 +22,7 @@ pub(super) enum Drain {
 impl Drain {
     /// Returns the stage that asks connections to end within `timeout`.
     pub(super) fn within(now: Instant, timeout: Duration) -> Self {
-        Self::On(now + timeout)
+        Self::Ending(now + timeout)
     }
 
     /// Returns true if no stop was requested.
@@ -33,15 +33,15 @@ impl Drain {
 
     /// Returns true if connections are asked to end, or cut off.
     #[inline]
-    pub(super) const fn is_telling(self) -> bool {
-        matches!(self, Self::On(_) | Self::Over(_))
+    pub(super) const fn ends_connections(self) -> bool {
+        matches!(self, Self::Ending(_) | Self::Over(_))
     }
 
     /// Returns the moment when the stage ends.
     #[inline]
     pub(super) const fn deadline(self) -> Instant {
         match self {
-            Self::Accepting(at) | Self::Receiving(at) | Self::On(at) => at,
+            Self::Accepting(at) | Self::Receiving(at) | Self::Ending(at) => at,
             Self::Off => Instant::NEVER,
             Self::Over(_) => Instant::ZERO,
         }

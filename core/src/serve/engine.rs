@@ -173,7 +173,7 @@ impl<P: Platform> Engine<P> {
         if !round.is_ending && is_over() {
             round.is_ending = true;
             // A drain that has begun keeps its deadline.
-            if !self.drain.is_telling() {
+            if !self.drain.ends_connections() {
                 self.drain = Drain::within(self.platform.now(), self.drain_timeout);
             }
             self.executor.kernel.cancel_all();
@@ -185,7 +185,9 @@ impl<P: Platform> Engine<P> {
         match rest {
             Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => return Ok(false),
             // All tasks are cancelled. Those that still clean up wait for tasks that are gone.
-            Rest::Stalled if round.is_ending && !self.is_cutting() => self.drain = Drain::On(Instant::ZERO),
+            Rest::Stalled if round.is_ending && !self.is_cutting() => {
+                self.drain = Drain::Ending(Instant::ZERO)
+            }
             Rest::Stalled if round.is_ending => {}
             Rest::Stalled => return Err(Stopped::Stalled),
             _ if goes_on => return Ok(true),
@@ -208,7 +210,7 @@ impl<P: Platform> Engine<P> {
         if self.platform.between_turns(&mut self.executor) {
             self.steps += STEPS_PER_POLL;
         }
-        if self.drain.is_telling() {
+        if self.drain.ends_connections() {
             self.nudge();
         }
     }
@@ -295,9 +297,9 @@ impl<P: Platform> Engine<P> {
             Drain::Off => {}
             Drain::Accepting(at) if seen >= at => self.receive_last(),
             Drain::Receiving(at) if seen >= at => self.tell_all(),
-            Drain::On(at) if seen >= at => self.cut_off(),
+            Drain::Ending(at) if seen >= at => self.cut_off(),
             Drain::Over(_) => self.cut_off(),
-            Drain::Accepting(_) | Drain::Receiving(_) | Drain::On(_) => {}
+            Drain::Accepting(_) | Drain::Receiving(_) | Drain::Ending(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::fmt;
 
 use crate::kernel::step::ExpectedWaker;
-use crate::sync::queue::{Left, Queue};
+use crate::sync::queue::{Abandoned, Queue};
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
@@ -51,9 +51,9 @@ impl<'d> Barrier<'d> {
         }
         self.waiting.set(self.waiting.get() + 1);
         let left = |left| match left {
-            Left::Waiting(_) => self.waiting.set(self.waiting.get() - 1),
+            Abandoned::Waiting(_) => self.waiting.set(self.waiting.get() - 1),
             // The other tasks have passed the barrier, and counted this task.
-            Left::Granted => {}
+            Abandoned::Granted => {}
         };
         self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, left).await?;
         Ok(false)

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::lock::{Guard, Lock};
-use crate::sync::queue::{Left, Queue};
+use crate::sync::queue::{Abandoned, Queue};
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
@@ -99,8 +99,8 @@ impl<'d> Condition<'d> {
         }
     }
 
-    fn left(&self, left: Left) {
-        if left == Left::Granted {
+    fn left(&self, left: Abandoned) {
+        if left == Abandoned::Granted {
             self.pass_on();
         }
     }

@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 
 use crate::kernel::id::TaskId;
 use crate::kernel::step::ExpectedWaker;
-use crate::sync::queue::{Left, Queue};
+use crate::sync::queue::{Abandoned, Queue};
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
@@ -117,14 +117,14 @@ impl<'d, T> Lock<'d, T> {
     }
 
     /// Handles the end of a wait whose future was dropped or refused.
-    fn left(&self, left: Left) {
+    fn left(&self, left: Abandoned) {
         match left {
-            Left::Granted => self.release(),
+            Abandoned::Granted => self.release(),
             // The task behind waited for the one that left. It is woken, and determines anew which task it waits for.
-            Left::Waiting(Some(behind)) => {
+            Abandoned::Waiting(Some(behind)) => {
                 self.handle.wake(behind);
             }
-            Left::Waiting(None) => {}
+            Abandoned::Waiting(None) => {}
         }
     }
 }

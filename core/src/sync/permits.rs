@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use crate::kernel::step::ExpectedWaker;
-use crate::sync::queue::{Left, Queue, Turn};
+use crate::sync::queue::{Abandoned, Queue, Turn};
 use crate::task::error::WaitError;
 use crate::task::handle::Handle;
 
@@ -43,9 +43,9 @@ impl Permits {
             return Ok(Turn::Granted);
         }
         let left = |left| match left {
-            Left::Granted => self.put(handle, amount),
+            Abandoned::Granted => self.put(handle, amount),
             // The task that left may have been the first, and the next one may need fewer permits.
-            Left::Waiting(_) => self.hand_out(handle),
+            Abandoned::Waiting(_) => self.hand_out(handle),
         };
         self.queue.wait(handle, amount, |_| ExpectedWaker::Anyone, left).await
     }

@@ -37,7 +37,7 @@ pub(crate) enum Turn {
 
 /// The state of a wait that was abandoned before it had ended, or before its task learned of the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Left {
+pub(crate) enum Abandoned {
     /// The task has been granted a turn, which it does not use.
     Granted,
     /// The node was in the queue, and was followed by a node of this task.
@@ -116,7 +116,7 @@ impl Queue {
         handle: Handle<'_>,
         amount: u32,
         by: impl Fn(Option<TaskId>) -> ExpectedWaker,
-        left: impl Fn(Left),
+        left: impl Fn(Abandoned),
     ) -> Result<Turn, WaitError> {
         let place = pin!(QueuedWaiter { queue: self, node: Node::new(handle.current()?, amount) });
         let place = place.into_ref();
@@ -208,10 +208,10 @@ impl QueuedWaiter<'_> {
     }
 
     /// Leaves the queue. Returns the state that the wait had.
-    fn leave(&self) -> Option<Left> {
+    fn leave(&self) -> Option<Abandoned> {
         match self.node.state.replace(State::Away) {
-            State::Waiting => Some(Left::Waiting(self.queue.remove(&self.node))),
-            State::Ended(Turn::Granted) => Some(Left::Granted),
+            State::Waiting => Some(Abandoned::Waiting(self.queue.remove(&self.node))),
+            State::Ended(Turn::Granted) => Some(Abandoned::Granted),
             State::Ended(Turn::Over) | State::Away => None,
         }
     }
@@ -224,12 +224,12 @@ impl Drop for QueuedWaiter<'_> {
 }
 
 /// A guard that calls `left` with the state of an abandoned wait, unless it is forgotten.
-struct Unused<'a, 'q, F: Fn(Left)> {
+struct Unused<'a, 'q, F: Fn(Abandoned)> {
     place: Pin<&'a QueuedWaiter<'q>>,
     left: F,
 }
 
-impl<F: Fn(Left)> Drop for Unused<'_, '_, F> {
+impl<F: Fn(Abandoned)> Drop for Unused<'_, '_, F> {
     fn drop(&mut self) {
         if let Some(left) = self.place.leave() {
             (self.left)(left);

@@ -28,7 +28,7 @@ pub struct Plan {
     pub steps: u64,
     /// The most time that may pass around a turn, in nanoseconds. With a large value more events happen at once, and
     /// turns have many steps.
-    pub haste: u32,
+    pub max_pause: u32,
     /// The number of steps of tasks after which the service is asked to stop. Otherwise it is asked when the last
     /// client has left.
     pub stops_at: Option<u64>,
@@ -151,7 +151,7 @@ impl Plan {
             visits: u64::from(clients) + u64::from(rng.below(2 * clients)),
             requests: rng.between(1, 12),
             steps: 3000,
-            haste: *rng.pick(&[5_000, 1, 100_000]),
+            max_pause: *rng.pick(&[5_000, 1, 100_000]),
             stops_at: (rng.below(4) == 3).then(|| u64::from(rng.below(400))),
             ends_at: (rng.below(16) == 15).then(|| u64::from(rng.below(400))),
             drain_timeout: Duration::from_micros(*rng.pick(&[30_000_000, 30_000_000, 100_000, 1000, 0])),
@@ -180,7 +180,7 @@ impl Plan {
             visits: u64::MAX,
             requests: 100,
             steps,
-            haste: 100_000,
+            max_pause: 100_000,
             stops_at: None,
             ends_at: None,
             drain_timeout: Duration::from_secs(30),

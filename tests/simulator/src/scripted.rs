@@ -85,7 +85,7 @@ impl Plan {
             visits: 0,
             requests: 0,
             steps: u64::MAX,
-            haste: 0,
+            max_pause: 0,
             stops_at: None,
             ends_at: None,
             drain_timeout: Duration::from_secs(30),

@@ -217,7 +217,7 @@ fn with_faults(seed: u64) -> u64 {
     let faults =
         Faults { accepts: 0, resets: 0, squatters: 0, failing_jobs: 0, dying_workers: 0, ..Faults::ALL };
     let faults = Faults { cancels: 0, short_reads: 0, ..faults };
-    let plan = Plan { faults, haste: 100_000, ..Plan::friendly(4) };
+    let plan = Plan { faults, max_pause: 100_000, ..Plan::friendly(4) };
     let mut sim = Scripted::new(service, &plan, Rng::seeded(seed)).strict();
     let clients = [(); 4].map(|()| sim.connect(FibTalk::new(&service)));
     for client in clients {

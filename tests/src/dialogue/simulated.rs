@@ -87,12 +87,12 @@ impl Simulated {
 
     fn plan(&self, connections: usize, buffered: usize, idle_timeout: Option<Duration>) -> Plan {
         let plan = Plan::friendly(connections);
-        let (faults, haste, block_size) = match self.seed {
+        let (faults, max_pause, block_size) = match self.seed {
             None => (Faults::default(), 0, plan.capacity.block_size),
             Some(_) => (BAD_LUCK, 100_000, 2048),
         };
         let capacity = Capacity { blocks: buffered / block_size, block_size, ..plan.capacity };
-        Plan { capacity, computes: self.computes, idle_timeout, faults, haste, ..plan }
+        Plan { capacity, computes: self.computes, idle_timeout, faults, max_pause, ..plan }
     }
 }
 

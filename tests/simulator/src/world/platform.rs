@@ -235,7 +235,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 self.wrong(format!("the engine has not polled the sources for {steps} steps"));
             }
             // A turn without a poll of the sources does not read the clock.
-            let span = self.rng.between(0, self.plan.haste / 8);
+            let span = self.rng.between(0, self.plan.max_pause / 8);
             self.pass_in_step(Duration::from_nanos(span.into()));
             kernel.now()
         };

@@ -101,10 +101,10 @@ impl<S: Service, T: ClientModel> World<S, T> {
         [event, later].into_iter().flatten().min()
     }
 
-    /// Lets a random time pass, at most the plan's haste divided by `share`.
+    /// Lets a random time pass, at most the plan's longest pause divided by `share`.
     pub(crate) fn pass_some(&mut self, kernel: &mut Kernel<Limits>, share: u32) {
-        let haste = self.plan.haste / share;
-        let nanos = self.rng.between(0, haste);
+        let max_pause = self.plan.max_pause / share;
+        let nanos = self.rng.between(0, max_pause);
         self.pass(kernel, nanos.into());
     }
 
