@@ -5,6 +5,8 @@ pub(crate) mod call;
 pub(crate) mod erased;
 pub(crate) mod slicer;
 
+pub use slicer::Slicer;
+
 /// The result of a slice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress<T> {

@@ -49,18 +49,26 @@ pub(crate) mod wait_tables;
 #[cfg(feature = "alloc")]
 use core::time::Duration;
 
-use crate::kernel::error::Full;
-use crate::kernel::id::{JobId, SourceId, TaskId};
-use crate::kernel::instant::Instant;
-use crate::kernel::interest::{Interest, Readiness};
 use crate::kernel::queue::RunQueue;
 use crate::kernel::slab::{Entry, NONE, Slab};
-use crate::kernel::step::{MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
-use crate::kernel::storage::Storage;
-use crate::kernel::task_slot::{ASKED, EVER, TOLD, TaskSlot, TaskState, Tasks};
+use crate::kernel::step::WaitKey;
+use crate::kernel::task_slot::{ASKED, EVER, TOLD, TaskSlot, Tasks};
 use crate::kernel::timers::{Timer, Timers};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::kernel::wait_tables::WaitTables;
+
+pub use audit::{Broken, TaskView};
+pub use error::{Failure, Full, IoError, Op};
+pub use id::{Id, JobId, SourceId, TaskId};
+#[cfg(feature = "alloc")]
+pub use id_map::IdMap;
+pub use instant::Instant;
+pub use interest::{Interest, Readiness};
+pub use step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitTarget, WakeReason};
+pub use storage::{Fixed, Slots, Storage};
+#[cfg(feature = "alloc")]
+pub use storage::{Growing, Limits};
+pub use task_slot::TaskState;
 
 /// The action that a host takes after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -42,30 +42,24 @@
 //!
 //! | rung | content |
 //! | --- | --- |
-//! | `kernel` | the scheduler. Start with `kernel.rs`, then read `wait_tables.rs`, `queue.rs` and `timers.rs` |
-//! | `job` | computations that run in slices, and how a job moves to the host |
-//! | `exec` | the kernel together with its tasks, and the tasks' view of their host |
-//! | `task` | tasks that are `async fn`s |
-//! | `time` | sleeping, timeouts and intervals |
-//! | `sync` | locks, channels and other waits for other tasks |
-//! | `group` | tasks that end together |
-//! | `serve` | the serving loop: accepts connections, runs their tasks, and closes them |
-//! | `protocols` | the shipped services, as pure state machines |
+//! | [`kernel`] | the scheduler. Start with `kernel.rs`, then read `wait_tables.rs`, `queue.rs` and `timers.rs` |
+//! | [`job`] | computations that run in slices, and how a job moves to the host |
+//! | [`exec`] | the kernel together with its tasks, and the tasks' view of their host |
+//! | [`task`] | tasks that are `async fn`s |
+//! | [`time`] | sleeping, timeouts and intervals |
+//! | [`sync`] | locks, channels and other waits for other tasks |
+//! | [`group`] | tasks that end together |
+//! | [`serve`] | the serving loop: accepts connections, runs their tasks, and closes them |
+//! | [`fib`], [`fib_protocol`], [`fib_service`], [`echo`] | the shipped services, as pure state machines |
 //! | `driven` | the tasks' half of a loop whose I/O another program does |
 //!
-//! Programs use these:
+//! This page lists the names that most programs use; each has its documentation in its module. Who writes
 //!
-//! * [`Kernel`]: decides which task runs next and records what each task waits for.
-//! * [`Task`], [`Step`], [`Wait`]: the interface of a task. [`Host`]: the interface of a host.
-//! * [`Executor`]: the kernel together with its tasks; the inner half of the loop above.
-//! * [`task`]: tasks that are `async fn`s, on the same kernel. [`time`], [`sync`] and [`group`]: waits for other things
-//!   than sources and jobs.
-//! * [`fib_service`], [`echo`]: the shipped services.
-//!
-//! Hosts are built from these:
-//!
-//! * [`serve`]: the loop that accepts and serves connections, written once, over a platform that you implement.
-//! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. Both modules need a heap (feature `alloc`).
+//! * a service as `async fn`s, reads [`task`], [`time`], [`sync`] and [`group`];
+//! * a service as state machines, reads [`exec`]: [`Service`], [`Task`] and [`Cx`], which returns [`Step`]s and [`Wait`]s;
+//! * a host, reads [`serve`], the loop that accepts and serves connections over a platform that you implement, or
+//!   [`kernel`] and [`Executor`] for a loop of its own, or `driven` for a loop whose I/O is done elsewhere. `serve` and
+//!   `driven` need a heap (feature `alloc`).
 //!
 //! # A complete loop
 //!
@@ -104,37 +98,42 @@ extern crate std;
 
 #[cfg(feature = "alloc")]
 pub mod driven;
-mod exec;
+pub mod exec;
 pub mod group;
-mod job;
-mod kernel;
+pub mod job;
+pub mod kernel;
 mod protocols;
 pub mod serve;
 pub mod sync;
 pub mod task;
 pub mod time;
 
-pub use exec::buffers::{BufferedBytes, Buffers};
-pub use exec::context::{Cx, MAX_SPAWNS, Task};
-pub use exec::executor::Executor;
-pub use exec::host::{Host, Jobs, Serves, Service};
-pub use job::slicer::Slicer;
-pub use job::{Job, NoJob, Progress, WireJob};
-pub use kernel::audit::{Broken, TaskView};
-pub use kernel::error::{Failure, Full, IoError, Op};
-pub use kernel::id::{Id, JobId, SourceId, TaskId};
-#[cfg(feature = "alloc")]
-pub use kernel::id_map::IdMap;
-pub use kernel::instant::Instant;
-pub use kernel::interest::{Interest, Readiness};
-pub use kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitTarget, WakeReason};
-pub use kernel::storage::{Fixed, Slots, Storage};
-#[cfg(feature = "alloc")]
-pub use kernel::storage::{Growing, Limits};
-pub use kernel::task_slot::TaskState;
-pub use kernel::{Kernel, Rest};
 pub use protocols::{echo, fib, fib_protocol, fib_service};
-pub use serve::acceptor::Acceptor;
-pub use serve::linger::Linger;
 #[cfg(feature = "alloc")]
 pub use serve::peers;
+
+// The names that a service needs.
+#[doc(no_inline)]
+pub use exec::{Buffers, Cx, Executor, Host, Serves, Service, Task};
+#[doc(no_inline)]
+pub use job::{Job, NoJob, Progress};
+#[doc(no_inline)]
+pub use kernel::{Instant, Interest, IoError, Kernel, Readiness, Rest, Step, Wait, WaitTarget, WakeReason};
+// The ids and the sizes of tables.
+#[doc(no_inline)]
+pub use kernel::{Fixed, Full, JobId, SourceId, TaskId};
+#[cfg(feature = "alloc")]
+#[doc(no_inline)]
+pub use kernel::{Growing, Limits};
+
+#[doc(hidden)]
+pub use exec::{BufferedBytes, Jobs, MAX_SPAWNS};
+#[doc(hidden)]
+pub use job::{Slicer, WireJob};
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub use kernel::IdMap;
+#[doc(hidden)]
+pub use kernel::{Broken, ExpectedWaker, Failure, Id, MAX_WAITS, Op, Slots, Storage, TaskState, TaskView};
+#[doc(hidden)]
+pub use serve::{Acceptor, Linger};

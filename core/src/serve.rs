@@ -31,12 +31,14 @@ pub(crate) mod task;
 #[cfg(feature = "alloc")]
 pub(crate) mod turn;
 
+pub use acceptor::Acceptor;
 #[cfg(feature = "alloc")]
 pub use admission::Admission;
 #[cfg(feature = "alloc")]
 pub use engine::{Engine, Stopped};
 #[cfg(feature = "alloc")]
 pub use guard::{Guard, Guarded, Subject, Unguarded};
+pub use linger::Linger;
 #[cfg(feature = "alloc")]
 pub use platform::{Platform, Until};
 #[cfg(feature = "alloc")]
