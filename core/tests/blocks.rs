@@ -1,16 +1,13 @@
 //! Compares the block pool with a model: kept bytes do not change, and the pool releases only the memory of blocks
 //! above the peak of blocks in use.
 
-mod cases;
-#[macro_use]
-mod no_io;
-
 use std::cell::Cell;
 use std::pin::Pin;
 
-use cases::cases;
 use proptest::prelude::*;
 use sinbin_core::{BufferedBytes, Cx, Executor, Growing, Host, Instant, Limits, Step, Storage, Task};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::no_io;
 
 const BLOCKS: usize = 5;
 const SIZE: usize = 128;

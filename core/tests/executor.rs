@@ -1,18 +1,15 @@
 //! The executor: tasks that spawn, wake, cancel and fail, on a host without I/O.
 
-mod cases;
-#[macro_use]
-mod no_io;
-
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 
-use cases::cases;
 use proptest::prelude::*;
 use sinbin_core::{
     Cx, Executor, Failure, Fixed, Host, Instant, IoError, JobId, MAX_SPAWNS, Op, Rest, SourceId, Step, Task,
     TaskId, Wait, WaitTarget, WakeReason,
 };
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::no_io;
 
 const PLACES: usize = 128;
 

@@ -1,13 +1,10 @@
 //! The Fibonacci protocol, compared with a straightforward parser and with the same bytes in pieces.
 
-mod cases;
-mod oracle;
-
-use cases::cases;
-use oracle::{Read, asked, fib, line};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::fib_protocol::{Bad, Framing, MAX_REPLY, Reply, Request, Requests, Rules};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::fib_oracle::{Read, asked, fib, line};
 
 const LINES: Rules = Rules { max_n: 45, max_line: 64, framing: Framing::Lines };
 const AUTO: Rules = Rules { framing: Framing::Auto, ..LINES };

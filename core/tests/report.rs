@@ -1,13 +1,11 @@
 //! The report of a kernel that hangs, and the limits that a kernel was created with.
 
-#[macro_use]
-mod no_io;
-
 use sinbin_core::task::{Async, AsyncHost, BoxedJob, ErasedJob};
 use sinbin_core::{
     ExpectedWaker, Fixed, Host, Instant, IoError, JobId, Kernel, Limits, Slots, SourceId, Step, Storage,
     Wait, WaitTarget,
 };
+use sinbin_testkit::no_io;
 
 /// Returns the lines of a report, one per task.
 fn report(kernel: &Kernel<Fixed<4>>) -> Vec<String> {

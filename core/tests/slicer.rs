@@ -1,15 +1,13 @@
 //! Jobs in slices: each gets its share, and none continues after its cancellation.
 
-mod cases;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{Fixed, Job, JobId, Kernel, Progress, Slicer};
+use sinbin_testkit::cases::cases;
 
 const PLACES: usize = 4;
 type Storage = Fixed<0, 0, PLACES>;

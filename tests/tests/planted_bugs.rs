@@ -304,7 +304,10 @@ fn the_simulator_finds_every_planted_bug() {
     assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:#?}");
 }
 
-/// A copy of the packages that the simulator needs.
+/// The packages that the simulator needs.
+const PACKAGES: [&str; 3] = ["core", "tests/simulator", "tests/testkit"];
+
+/// A copy of [`PACKAGES`].
 struct Copy {
     root: PathBuf,
 }
@@ -312,7 +315,7 @@ struct Copy {
 impl Copy {
     fn new(from: &Path) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
-        for part in ["core", "tests/simulator"] {
+        for part in PACKAGES {
             // Files that were moved must not exist twice.
             fs::remove_dir_all(root.join(part)).ok();
             copy_all(&from.join(part), &root.join(part));
@@ -320,10 +323,10 @@ impl Copy {
         let manifest = fs::read_to_string(from.join("Cargo.toml")).expect("the workspace has a manifest");
         let is_kept = |line: &&str| !line.starts_with("default-members") && !line.starts_with("exclude");
         let lines = manifest.lines().filter(is_kept).map(|line| match line.starts_with("members = ") {
-            true => "members = [\"core\", \"tests/simulator\"]",
-            false => line,
+            true => format!("members = {PACKAGES:?}"),
+            false => line.to_owned(),
         });
-        let manifest: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let manifest: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
         fs::write(root.join("Cargo.toml"), manifest).expect("the copy has a manifest");
         fs::copy(from.join("Cargo.lock"), root.join("Cargo.lock"))
             .expect("the copy has the same dependencies");

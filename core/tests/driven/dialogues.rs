@@ -8,11 +8,10 @@ use sinbin_core::driven::{Command, Compute, Driven, Event, SourceHandle};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Instant, Interest, JobId, Limits, Rest};
-
-use crate::cases::cases;
-use crate::driver::{Driver, Sizes};
-use crate::oracle::{Read, asked, line};
-use crate::tape::Tape;
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::driver::{Driver, Sizes};
+use sinbin_testkit::fib_oracle::{Read, asked, line};
+use sinbin_testkit::tape::Tape;
 
 fn script() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![6 => "(1|2|10|7)\n", 3 => "1[1-8]\n", 2 => "(x|99| )\n"];

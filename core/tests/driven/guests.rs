@@ -10,8 +10,8 @@ use sinbin_core::task::{
     select,
 };
 use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task, WireJob};
+use sinbin_testkit::count::count;
 
-use crate::count::count;
 use crate::{CLIENT, WINDOW, arrived};
 
 /// Reads the size of a job and computes the job. A request that arrives before the result cancels the job.

@@ -10,18 +10,6 @@
 //! | `jobs.rs` | jobs that are cancelled, lost, or answered with an invalid result |
 //! | `guarding.rs` | panics of the user's code, in a loop that catches them |
 
-#[path = "../cases/mod.rs"]
-mod cases;
-#[path = "../count/mod.rs"]
-mod count;
-#[path = "../driver/mod.rs"]
-mod driver;
-#[path = "../oracle/mod.rs"]
-mod oracle;
-#[path = "../tape/mod.rs"]
-#[allow(dead_code)]
-mod tape;
-
 mod dialogues;
 mod guarding;
 mod guests;

@@ -5,9 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{Instant, Interest, JobId, Kernel, SourceId, Step, TaskId, Wait, WaitTarget};
-
-use crate::cases::cases;
-use crate::heap::{Heap, Limits};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::kernel_model::heap::{Heap, Limits};
 
 /// The wait of another task.
 #[derive(Clone, Copy, Debug)]

@@ -2,15 +2,14 @@
 
 use proptest::prelude::*;
 use sinbin_core::{
-    Fixed, Instant, Interest, JobId, Kernel, Rest, SourceId, Step as KernelStep, TaskId, TaskState, TaskView,
-    Wait, WaitTarget, WakeReason,
+    Fixed, Instant, JobId, Kernel, Rest, SourceId, Step as KernelStep, TaskId, TaskState, TaskView, Wait,
+    WaitTarget, WakeReason,
 };
-
-use crate::cases::cases;
-use crate::heap::Limits;
-use crate::model::Step;
-use crate::ops::{ops, pick};
-use crate::world::World;
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::kernel_model::heap::Limits;
+use sinbin_testkit::kernel_model::model::Step;
+use sinbin_testkit::kernel_model::ops::{ops, pick};
+use sinbin_testkit::kernel_model::world::World;
 
 proptest! {
     #![proptest_config(cases(120))]
@@ -110,43 +109,6 @@ proptest! {
         prop_assert_eq!(world.see(), full);
         world.end_everything();
         world.fill_up();
-    }
-}
-
-impl<S: sinbin_core::Storage> World<S> {
-    /// Returns all ids that are no longer in use.
-    fn gone(&self) -> [Vec<u64>; 3] {
-        let live: [Vec<u64>; 3] = [
-            self.model.tasks().map(TaskId::to_bits).collect(),
-            self.model.sources().map(SourceId::to_bits).collect(),
-            self.model.jobs().map(JobId::to_bits).collect(),
-        ];
-        let mut gone = self.ever.clone();
-        gone.iter_mut().zip(live).for_each(|(ever, live)| ever.retain(|id| !live.contains(id)));
-        gone
-    }
-
-    fn misuse_task(&mut self, id: TaskId) {
-        let before = self.see();
-        self.wake(id);
-        self.cancel(id);
-        self.park(id, &Step::Done);
-        assert_eq!(self.kernel.wake_reason(id), None);
-        assert_eq!(self.see(), before, "promise 5: task {id}");
-    }
-
-    fn misuse_source(&mut self, id: SourceId) {
-        let before = self.see();
-        (0..8).for_each(|bits| self.ready(id, Interest::from_bits(bits)));
-        self.close(id);
-        assert_eq!(self.see(), before, "promise 5: source {id}");
-    }
-
-    fn misuse_job(&mut self, id: JobId) {
-        let before = self.see();
-        self.job_done(id);
-        self.end_job(id);
-        assert_eq!(self.see(), before, "promise 5: job {id}");
     }
 }
 

@@ -36,8 +36,8 @@ mod explore;
 mod row;
 
 use crate::exhaustive::explore::Alphabet;
-use crate::heap::Heap;
-use crate::world::World;
+use sinbin_testkit::kernel_model::heap::Heap;
+use sinbin_testkit::kernel_model::world::World;
 
 type Small = World<Heap>;
 

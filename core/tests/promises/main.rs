@@ -15,16 +15,10 @@
 //! | all, in every order of a few operations | `exhaustive.rs` |
 //! | 2 again, from the side of a host on epoll | `watching.rs` |
 
-#[path = "../cases/mod.rs"]
-mod cases;
 mod cost;
 mod ending;
 mod exhaustive;
-mod heap;
-mod model;
-mod ops;
 mod resting;
 mod scheduling;
 mod seeing;
 mod watching;
-mod world;

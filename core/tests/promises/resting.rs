@@ -6,12 +6,11 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{Instant, Rest, TaskId, TaskState, TaskView, WaitTarget, WakeReason};
-
-use crate::cases::cases;
-use crate::heap::{Heap, Limits};
-use crate::model::Step;
-use crate::ops::ops;
-use crate::world::World;
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::kernel_model::heap::{Heap, Limits};
+use sinbin_testkit::kernel_model::model::Step;
+use sinbin_testkit::kernel_model::ops::ops;
+use sinbin_testkit::kernel_model::world::World;
 
 fn nanos(nanos: u64) -> Instant {
     Instant::from_nanos(nanos)
@@ -94,9 +93,9 @@ proptest! {
         while world.spawn().is_ok() {}
         let (last, earlier) = rounds.split_last().unwrap();
         for deadlines in earlier {
-            world.wait_until(deadlines, &yields).iter().for_each(|(_, id)| world.wake(*id));
+            wait_until(&mut world, deadlines, &yields).iter().for_each(|(_, id)| world.wake(*id));
         }
-        let mut expected = world.wait_until(last, &yields);
+        let mut expected = wait_until(&mut world, last, &yields);
         expected.sort_by_key(|(at, _)| *at);
         world.pass(nanos(100));
         let ran = std::iter::from_fn(|| world.run(&Step::Done)).map(|(id, _)| id);
@@ -132,7 +131,7 @@ proptest! {
     fn a_deadline_comes_at_its_moment_and_not_before(deadlines in vec(1..50_u64, 1..20)) {
         let mut world = World::of(Limits { tasks: deadlines.len(), sources: 0, jobs: 0 });
         while world.spawn().is_ok() {}
-        world.wait_until(&deadlines, &[]);
+        wait_until(&mut world, &deadlines, &[]);
         for at in deadlines.iter().copied().collect::<BTreeSet<_>>() {
             world.pass(nanos(at - 1));
             prop_assert_eq!(world.kernel.next(), None);
@@ -149,28 +148,26 @@ proptest! {
     }
 }
 
-impl World<Heap> {
-    /// Lets each task wait for its deadline after this many yields. Returns the waits in order.
-    fn wait_until(&mut self, deadlines: &[u64], yields: &[usize]) -> Vec<(u64, TaskId)> {
-        let mut waits = Vec::new();
-        let mut yields = yields.to_vec();
-        while self.kernel.rest() == Rest::Ready {
-            self.advance(Instant::ZERO);
-            while let Some(id) = self.kernel.next() {
-                let step = match yields.get_mut(id.index()) {
-                    Some(left) if *left > 0 => {
-                        *left -= 1;
-                        Step::Yield
-                    }
-                    _ => {
-                        let at = deadlines[id.index()];
-                        waits.push((at, id));
-                        Step::Wait(Vec::new(), nanos(at))
-                    }
-                };
-                self.run(&step);
-            }
+/// Lets each task wait for its deadline after this many yields. Returns the waits in order.
+fn wait_until(world: &mut World<Heap>, deadlines: &[u64], yields: &[usize]) -> Vec<(u64, TaskId)> {
+    let mut waits = Vec::new();
+    let mut yields = yields.to_vec();
+    while world.kernel.rest() == Rest::Ready {
+        world.advance(Instant::ZERO);
+        while let Some(id) = world.kernel.next() {
+            let step = match yields.get_mut(id.index()) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    Step::Yield
+                }
+                _ => {
+                    let at = deadlines[id.index()];
+                    waits.push((at, id));
+                    Step::Wait(Vec::new(), nanos(at))
+                }
+            };
+            world.run(&step);
         }
-        waits
     }
+    waits
 }

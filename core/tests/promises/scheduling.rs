@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Fixed, Instant, Interest, Kernel, Rest, Storage, TaskId, Wait, WaitTarget, WakeReason};
-
-use crate::cases::cases;
-use crate::heap::{Heap, Limits};
-use crate::model::Step;
-use crate::ops::{Op, Ops, Plan, op, ops};
-use crate::world::{Sight, World};
+use sinbin_core::{Fixed, Instant, Interest, Kernel, Storage, TaskId, Wait, WaitTarget, WakeReason};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::kernel_model::heap::{Heap, Limits};
+use sinbin_testkit::kernel_model::model::Step;
+use sinbin_testkit::kernel_model::ops::{Op, Ops, Plan, op, ops};
+use sinbin_testkit::kernel_model::world::{Sight, World};
 
 const SMALL: Limits = Limits { tasks: 5, sources: 3, jobs: 2 };
 
@@ -167,35 +166,4 @@ fn trace<S: Storage>(storage: &S, ops: &Ops) -> (Vec<Sight>, Vec<(sinbin_core::S
         sights.push(world.see());
     }
     (sights, world.changes)
-}
-
-impl<S: Storage> World<S> {
-    /// Runs one turn in which each task does `step`. Returns the tasks that ran, in order.
-    fn turn(&mut self, step: &Step) -> Vec<TaskId> {
-        self.advance(self.model.now);
-        std::iter::from_fn(|| self.run(step)).map(|(id, _)| id).collect()
-    }
-
-    /// Cancels, closes and ends all tasks, sources and jobs.
-    pub fn end_everything(&mut self) {
-        for id in self.model.tasks().collect::<Vec<_>>() {
-            self.cancel(id);
-        }
-        self.turn(&Step::Done);
-        assert_eq!(self.kernel.rest(), Rest::Empty);
-        for id in self.model.sources().collect::<Vec<_>>() {
-            self.close(id);
-        }
-        for id in self.model.jobs().collect::<Vec<_>>() {
-            self.end_job(id);
-        }
-        self.drain_changes();
-    }
-
-    /// Creates as many tasks, sources and jobs as the limits allow. A leak would reduce their number.
-    pub fn fill_up(&mut self) {
-        while self.spawn().is_ok() {}
-        while self.open().is_ok() {}
-        while self.begin_job().is_ok() {}
-    }
 }

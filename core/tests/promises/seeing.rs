@@ -7,8 +7,7 @@ use proptest::prelude::*;
 use sinbin_core::{
     Fixed, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason,
 };
-
-use crate::cases::cases;
+use sinbin_testkit::cases::cases;
 
 /// The durations of a host's operations in nanoseconds, and the end of its wait.
 #[derive(Clone, Copy, Debug)]

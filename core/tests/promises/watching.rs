@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::{Interest, SourceId, TaskState, WaitTarget};
-
-use crate::cases::cases;
-use crate::heap::Heap;
-use crate::ops::{Op, Pick, op, pick};
-use crate::world::World;
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::kernel_model::heap::Heap;
+use sinbin_testkit::kernel_model::ops::{Op, Pick, op, pick};
+use sinbin_testkit::kernel_model::world::World;
 
 #[derive(Clone, Debug)]
 enum Event {

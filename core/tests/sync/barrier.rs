@@ -4,8 +4,7 @@ use std::task::Poll;
 use sinbin_core::Rest;
 use sinbin_core::sync::Barrier;
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn all_pass_together_and_the_last_leads() {

@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use sinbin_core::Rest;
 use sinbin_core::sync::{Broadcast, BroadcastReceiver, RecvError, SendError};
 use sinbin_core::task::{Error, Handle, NoWakers, RunContext, WaitError, select};
-
-use crate::cases::cases;
-use crate::support::{Log, World, yields};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn every_receiver_gets_every_message_that_was_sent_after_it_came() {

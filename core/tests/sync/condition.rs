@@ -1,8 +1,7 @@
 use sinbin_core::sync::{Condition, Lock};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
 use sinbin_core::{ExpectedWaker, Rest};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn a_buffer_of_one_place() {

@@ -1,8 +1,7 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::Event;
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError};
-
-use crate::support::{Log, World};
+use sinbin_testkit::memory_host::{Log, World};
 
 #[test]
 fn all_who_wait_go_on_in_order() {

@@ -7,8 +7,7 @@ use std::pin::Pin;
 use sinbin_core::Rest;
 use sinbin_core::sync::{Event, Lock};
 use sinbin_core::task::{Handle, NoWakers, RunContext, select};
-
-use crate::support::{Log, World};
+use sinbin_testkit::memory_host::{Log, World};
 
 /// The memory of a future that all other code considers leaked. The memory is freed at the end of the test, so that
 /// miri reports no other leaks.

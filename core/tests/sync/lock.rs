@@ -3,8 +3,7 @@ use std::time::Duration;
 use sinbin_core::sync::Lock;
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
 use sinbin_core::{ExpectedWaker, Rest};
-
-use crate::support::{Log, World, join_all, yields};
+use sinbin_testkit::memory_host::{Log, World, join_all, yields};
 
 #[test]
 fn who_asks_first_gets_it_first() {

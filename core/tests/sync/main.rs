@@ -6,11 +6,6 @@
 //! * `programs.rs`: random programs of several tasks that use all primitives, with cancellations and timeouts at any
 //!   point, compared with an oracle ([`oracle::Oracle`]) that knows the owners and waiters.
 
-#[path = "../cases/mod.rs"]
-mod cases;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod barrier;
 mod broadcast;
 mod channel;

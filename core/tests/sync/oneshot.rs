@@ -3,8 +3,7 @@ use std::rc::Rc;
 use sinbin_core::Rest;
 use sinbin_core::sync::{Channel, Oneshot, OneshotSender, RecvError, SendError};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn one_value_is_sent_and_received_once() {

@@ -1,8 +1,7 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::order::{Order, OrderError, Ordered, OutOfOrder, acquire};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn taken_in_their_order_however_written() {

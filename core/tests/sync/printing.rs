@@ -2,8 +2,7 @@ use sinbin_core::Rest;
 use sinbin_core::sync::order::{Order, acquire};
 use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, Oneshot, Semaphore};
 use sinbin_core::task::{Handle, NoWakers, RunContext};
-
-use crate::support::World;
+use sinbin_testkit::memory_host::World;
 
 /// The debug output shows the state of each primitive, as needed to find the cause of a hang.
 #[test]

@@ -7,10 +7,10 @@ use sinbin_core::sync::order::{Order, OrderError, Ordered, acquire};
 use sinbin_core::sync::{Barrier, Channel, Condition, Event, Lock, RecvError, Semaphore, SendError};
 use sinbin_core::task::{Handle, NoWakers, RunContext, select};
 use sinbin_core::{Instant, Rest, TaskId};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::memory_host::{World, yields};
 
-use crate::cases::cases;
 use crate::oracle::{Oracle, PARTY, PERMITS, ROOM, Value, Who};
-use crate::support::{World, yields};
 
 /// An operation of a task. The number of turns is the time for which the task keeps what it acquires.
 #[derive(Clone, Copy, Debug)]

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use sinbin_core::Rest;
 use sinbin_core::sync::RwLock;
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::memory_host::{Log, World, yields};
 
-use crate::cases::cases;
 use crate::oracle::{Excused, Line};
-use crate::support::{Log, World, yields};
 
 #[test]
 fn many_read_and_one_writes() {

@@ -1,8 +1,7 @@
 use sinbin_core::Rest;
 use sinbin_core::sync::{PermitError, Semaphore};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn so_many_at_a_time() {

@@ -6,9 +6,8 @@ use proptest::prelude::*;
 use sinbin_core::Rest;
 use sinbin_core::sync::{RecvError, SendError, Watch};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
-
-use crate::cases::cases;
-use crate::support::{Log, World, yields};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn whoever_is_slow_sees_the_latest_value() {

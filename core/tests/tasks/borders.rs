@@ -7,8 +7,7 @@ use std::time::Duration;
 use sinbin_core::Rest;
 use sinbin_core::sync::{Channel, Event, RecvError};
 use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError};
-
-use crate::support::{Log, World};
+use sinbin_testkit::memory_host::{Log, World};
 
 /// Polls the future once with a waker that the loop does not know, as an executor within a task would.
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {

@@ -4,8 +4,7 @@ use sinbin_core::group::scope;
 use sinbin_core::sync::{Channel, Lock, Semaphore};
 use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError, join, select};
 use sinbin_core::{Rest, TaskState};
-
-use crate::support::{Falls, Log, Peer, World, yields};
+use sinbin_testkit::memory_host::{Falls, Log, Peer, World, yields};
 
 #[test]
 fn a_wait_is_refused_and_every_later_one() {

@@ -14,9 +14,8 @@ use sinbin_core::task::{
     Handle, JoinError, JoinErrorKind, NoWakers, Pool, RunContext, WaitError, join, select,
 };
 use sinbin_core::{Rest, TaskId};
-
-use crate::cases::cases;
-use crate::support::{Falls, Log, World, yields};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::memory_host::{Falls, Log, World, yields};
 
 async fn child(
     handle: Handle<'_>,

@@ -2,8 +2,7 @@ use std::rc::Rc;
 
 use sinbin_core::task::{Conn, Error, Handle, JobError, NoWakers, RunContext, WaitError, join, select};
 use sinbin_core::{Failure, Instant, Interest, IoError, Op, Rest, SourceId};
-
-use crate::support::{Log, Peer, World};
+use sinbin_testkit::memory_host::{Log, Peer, World};
 
 fn failed<T>(op: Op, source: SourceId, error: IoError) -> Result<T, Error> {
     Err(Error::Failed(Failure { op, source, error }))

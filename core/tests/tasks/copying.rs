@@ -1,7 +1,6 @@
 use sinbin_core::task::{Error, Handle, NoWakers, RunContext, WaitError, copy, copy_bidirectional, join};
 use sinbin_core::{Failure, Instant, IoError, Op, Rest};
-
-use crate::support::World;
+use sinbin_testkit::memory_host::World;
 
 fn noise(count: usize) -> Vec<u8> {
     (0..=250).cycle().take(count).collect()

@@ -4,8 +4,7 @@ use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use futures_util::stream::StreamExt;
 use sinbin_core::task::{BufReader, Conn, Handle, NoWakers, RunContext};
 use sinbin_core::{IoError, Rest};
-
-use crate::support::World;
+use sinbin_testkit::memory_host::World;
 
 /// Echoes lines in reverse. The code uses only the traits.
 async fn reverse<R: futures_util::AsyncBufRead + Unpin, W: futures_util::AsyncWrite + Unpin>(

@@ -6,8 +6,7 @@ use std::time::Duration;
 use sinbin_core::group::{Cause, Failed, Group, scope};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
 use sinbin_core::{ExpectedWaker, Rest};
-
-use crate::support::{Falls, Log, World, yields};
+use sinbin_testkit::memory_host::{Falls, Log, World, yields};
 
 /// Ends after this many turns with this result, and logs if it is dropped before.
 async fn child(

@@ -1,7 +1,6 @@
 use sinbin_core::task::{Conn, Error, Handle, NoWakers, RunContext};
 use sinbin_core::{Instant, Rest};
-
-use crate::support::World;
+use sinbin_testkit::memory_host::World;
 
 #[test]
 fn two_tasks_own_a_half_each() {

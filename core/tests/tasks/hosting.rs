@@ -2,9 +2,8 @@ use std::net::SocketAddr;
 
 use sinbin_core::task::{Error, Handle, JobError, NoWakers, RunContext, WaitError};
 use sinbin_core::{Failure, Interest, IoError, Op, Rest, SourceId};
-
-use crate::count::count;
-use crate::support::{Log, Peer, World};
+use sinbin_testkit::count::count;
+use sinbin_testkit::memory_host::{Log, Peer, World};
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))

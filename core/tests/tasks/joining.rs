@@ -7,8 +7,7 @@ use sinbin_core::task::{
     Error, Handle, JoinErrorKind, JoinHandle, NoWakers, Reports, RunContext, UnjoinedFailure, WaitError, join,
 };
 use sinbin_core::{ExpectedWaker, Rest};
-
-use crate::support::{Falls, Log, World, yields};
+use sinbin_testkit::memory_host::{Falls, Log, World, yields};
 
 #[test]
 fn a_result_can_be_had_once() {

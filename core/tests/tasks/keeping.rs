@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use sinbin_core::task::{Error, Handle, Kept, NoWakers, RunContext, WaitError};
 use sinbin_core::{Failure, IoError, Op, Rest};
-
-use crate::support::World;
+use sinbin_testkit::memory_host::World;
 
 fn copied(kept: &Kept<'_>) -> Vec<u8> {
     kept.with(<[u8]>::to_vec).unwrap()

@@ -28,16 +28,6 @@
 //! | `panicking.rs` | tasks that panic, on a host that catches panics |
 //! | `wrapping.rs` | tasks that a host wraps in its own task type |
 
-#[path = "../cases/mod.rs"]
-mod cases;
-#[path = "../count/mod.rs"]
-mod count;
-#[macro_use]
-#[path = "../no_io/mod.rs"]
-mod no_io;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod borders;
 mod cancelling;
 mod collecting;

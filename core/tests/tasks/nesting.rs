@@ -14,8 +14,8 @@ use sinbin_core::task::{
     Async, AsyncHost, Handle, JoinHandle, NoWakers, Pool, RunContext, WaitError, Wakers,
 };
 use sinbin_core::{Executor, Fixed, Host, Instant, Rest, TaskId, WaitTarget};
-
-use crate::support::{Falls, Log, World};
+use sinbin_testkit::memory_host::{Falls, Log, World};
+use sinbin_testkit::no_io;
 
 /// A host without I/O.
 struct Idle<'d>(PhantomData<Async<'d>>);

@@ -10,8 +10,8 @@ use sinbin_core::task::{
 use sinbin_core::{
     Executor, Fixed, Host, Instant, IoError, Job, JobId, Op, Progress, Rest, Slicer, SourceId,
 };
-
-use crate::count::{Count, count};
+use sinbin_testkit::count::{Count, count};
+use sinbin_testkit::no_io;
 
 type Jobs = Fixed<4, 2, 2>;
 

@@ -9,8 +9,8 @@ use sinbin_core::task::{
     Async, AsyncHost, ConnTask, Error, Handle, JoinErrorKind, JoinHandle, NoWakers, Pool, RunContext, join,
 };
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task, TaskId};
-
-use crate::support::{Falls, Log};
+use sinbin_testkit::memory_host::{Falls, Log};
+use sinbin_testkit::no_io;
 
 /// A host without I/O that catches panics, as a host with the standard library does.
 struct Catcher<'d, F: Future + 'd>(PhantomData<ConnTask<'d, F>>);

@@ -4,8 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use sinbin_core::task::{Conn, Error, Handle, NoWakers, RunContext, WaitError, join, select};
 use sinbin_core::{Failure, Instant, IoError, Op, Rest, TaskId, WaitTarget};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {
     world.view(task).waits.into_iter().flatten().collect()

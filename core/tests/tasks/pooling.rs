@@ -4,8 +4,7 @@ use std::pin::{Pin, pin};
 use sinbin_core::Rest;
 use sinbin_core::group::{Cause, Failed, Group, scope};
 use sinbin_core::task::{Error, Handle, NoWakers, Pool, RunContext, TrySpawnError, WaitError};
-
-use crate::support::{Log, TASKS, World, yields};
+use sinbin_testkit::memory_host::{Log, TASKS, World, yields};
 
 async fn child(handle: Handle<'_>, turns: usize) -> Result<usize, Error> {
     yields(handle, turns).await;

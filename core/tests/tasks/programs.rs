@@ -9,10 +9,10 @@ use sinbin_core::group::scope;
 use sinbin_core::sync::{Event, PermitError, Semaphore};
 use sinbin_core::task::{Handle, NoWakers, RunContext, join, race};
 use sinbin_core::{Instant, Rest};
+use sinbin_testkit::cases::cases;
+use sinbin_testkit::memory_host::{World, yields};
 
-use crate::cases::cases;
 use crate::oracle::{Counts, Fails, How, Lives, Oracle, Running, Scope, Task, Watched};
-use crate::support::{World, yields};
 
 /// An operation of a task.
 #[derive(Clone, Debug)]

@@ -2,8 +2,7 @@ use std::task::{Context, Poll};
 
 use sinbin_core::task::{BufReader, ByteSource, Conn, Error, Handle, Lines, NoWakers, RunContext, select};
 use sinbin_core::{IoError, Rest};
-
-use crate::support::World;
+use sinbin_testkit::memory_host::World;
 
 type Line = Result<Option<String>, Error>;
 

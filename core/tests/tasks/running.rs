@@ -1,7 +1,6 @@
 use sinbin_core::task::{Handle, NoWakers, RunContext, join};
 use sinbin_core::{Rest, WakeReason};
-
-use crate::support::{Log, World, yields};
+use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]
 fn each_has_a_turn_before_one_has_two() {

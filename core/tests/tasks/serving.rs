@@ -6,8 +6,7 @@ use sinbin_core::task::{
     Conn, Error, Handle, JoinHandle, NoWakers, Reports, RunContext, UnjoinedFailure, WaitError,
 };
 use sinbin_core::{Failure, Instant, IoError, Op, Rest};
-
-use crate::support::{Log, Peer, World};
+use sinbin_testkit::memory_host::{Log, Peer, World};
 
 /// The state in which all tasks wait for events.
 const WAITS: Rest = Rest::Until(Instant::NEVER);
@@ -151,7 +150,7 @@ fn a_connection_without_capacity_for_its_task_is_closed() {
     let handle = Handle::new(&run_context);
     let mut world = World::new(handle);
     let _task = serve(&mut world, handle, async |conn: Conn<'_>| conn.recv(&mut [0]).await.map(|_| ()));
-    let idle: Vec<_> = (0..crate::support::TASKS - 2)
+    let idle: Vec<_> = (0..sinbin_testkit::memory_host::TASKS - 2)
         .map(|_| world.spawn(async move { handle.stopping().await.is_ok() }))
         .collect();
     for _ in 0..2 {

@@ -9,8 +9,7 @@ use proptest::prelude::*;
 use sinbin_core::group::scope;
 use sinbin_core::sync::{Channel, Event, Semaphore};
 use sinbin_core::task::{Conn, Either, Error, Handle, NoWakers, RunContext, join, race, select};
-
-use crate::support::{World, join_all};
+use sinbin_testkit::memory_host::{World, join_all};
 
 type Boxed<'d> = Pin<Box<dyn Future<Output = ()> + 'd>>;
 

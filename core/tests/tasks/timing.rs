@@ -4,8 +4,7 @@ use std::time::Duration;
 use sinbin_core::task::{Either, Handle, NoWakers, RunContext, select};
 use sinbin_core::time::Elapsed;
 use sinbin_core::{Instant, Rest};
-
-use crate::support::{Falls, Log, World, yields};
+use sinbin_testkit::memory_host::{Falls, Log, World, yields};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use sinbin_core::task::{Conn, Either, Error, Handle, NoWakers, RunContext, WaitError, join, race, select};
 use sinbin_core::{ExpectedWaker, Instant, Rest, TaskId, WaitTarget};
-
-use crate::support::{Falls, Log, World, join_all};
+use sinbin_testkit::memory_host::{Falls, Log, World, join_all};
 
 fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {
     world.view(task).waits.into_iter().flatten().collect()

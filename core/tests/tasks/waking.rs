@@ -7,8 +7,7 @@ use std::thread;
 
 use sinbin_core::task::{Bell, Handle, NoWakers, RunContext, Signal, Signals};
 use sinbin_core::{Instant, Rest};
-
-use crate::support::{Log, TASKS, World};
+use sinbin_testkit::memory_host::{Log, TASKS, World};
 
 /// A value that a thread or an interrupt passes to a task, as the channels of other crates do.
 #[derive(Default)]

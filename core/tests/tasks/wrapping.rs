@@ -3,6 +3,7 @@ use std::pin::Pin;
 
 use sinbin_core::task::{Async, AsyncHost, Handle, NoWakers, RunContext};
 use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Rest, Step, Task};
+use sinbin_testkit::no_io;
 
 /// A host without I/O that wraps its tasks.
 struct Idle<'d>(PhantomData<Async<'d>>);

@@ -14,9 +14,9 @@ use std::time::Duration;
 use sinbin::Stopper;
 use sinbin::driven::{Computed, ServiceLimits, ServiceSettings};
 use sinbin::guests::{Fault, GuestFactory, GuestServer, GuestSettings, JobRunner, LIMIT};
+use sinbin_testkit::tape::Tape;
 use socket2::{Domain, Socket, Type};
 
-use crate::tape::Tape;
 use guest::Unruly;
 
 /// The most concurrent clients.

@@ -9,8 +9,8 @@ use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::Rules;
 use sinbin_core::fib_service::Fib;
 use sinbin_core::{Instant, JobId, Limits, Rest, Service, Task, WireJob};
+use sinbin_testkit::tape::Tape;
 
-use crate::tape::Tape;
 use watcher::Watcher;
 
 /// Checks a driven loop with an arbitrary driver: any events, with any handles, jobs and lengths, over any bytes, in

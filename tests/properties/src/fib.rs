@@ -1,9 +1,8 @@
 //! The Fibonacci protocol compared with its oracle.
 
 use sinbin_core::fib_protocol::{Bad, Framing, MAX_REPLY, Reply, Request, Requests, Rules};
-
-use crate::oracle::{Read, asked, line};
-use crate::tape::Tape;
+use sinbin_testkit::fib_oracle::{Read, asked, line};
+use sinbin_testkit::tape::Tape;
 
 /// The end of a read.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -70,7 +69,7 @@ fn read(piece: &Piece) -> Read {
 
 /// Checks that the lines depend only on the bytes, and not on the reads.
 fn by_lines(rules: &Rules, reads: &[Read], ended: bool) {
-    let input = crate::oracle::bytes(reads);
+    let input = sinbin_testkit::fib_oracle::bytes(reads);
     let whole = Piece { bytes: input.clone(), end: End::Whole };
     let one_by_one: Vec<_> = input.iter().map(|byte| Piece { bytes: vec![*byte], end: End::Whole }).collect();
     let expected = asked(rules, &[read(&whole)], ended);
@@ -109,7 +108,7 @@ fn parsed(rules: &Rules, pieces: &[Piece], ended: bool) -> Vec<Request> {
 
 fn answer(rules: &Rules, request: Request) {
     let reply = match request {
-        Ok(n) => Reply::Value(crate::oracle::fib(n)),
+        Ok(n) => Reply::Value(sinbin_testkit::fib_oracle::fib(n)),
         Err(bad) => Reply::Error(bad),
     };
     let mut out = [0; MAX_REPLY];

@@ -3,8 +3,7 @@
 use sinbin_core::driven::{Computed, compute};
 use sinbin_core::fib::{FibJob, MAX_N};
 use sinbin_core::{Job, Progress, WireJob};
-
-use crate::tape::Tape;
+use sinbin_testkit::tape::Tape;
 
 /// The largest subtree that is computed as a whole.
 const LEAF: u32 = 16;
@@ -60,7 +59,7 @@ fn slices(job: &FibJob, bytes: &[u8], budgets: &[u16]) {
             Computed::More(more) => {
                 // A subtree of value v takes 2 v - 1 calls, which is at least v.
                 let calls = sum(&more).wrapping_sub(sum(&bytes));
-                let most = u64::from(*budget) + 2 * crate::oracle::fib(LEAF);
+                let most = u64::from(*budget) + 2 * sinbin_testkit::fib_oracle::fib(LEAF);
                 assert!(calls <= most, "{calls} calls in a slice of {budget}");
                 assert_eq!(self::value(&more), value, "a slice changes nothing");
                 bytes = more;
@@ -108,7 +107,7 @@ fn smaller(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Returns the value of a job: its sum so far, and the values of all subtrees that are left.
 fn value(bytes: &[u8]) -> u64 {
     let left = left(bytes);
-    let subtrees = (0..=MAX_N).filter(|n| left >> n & 1 != 0).map(crate::oracle::fib);
+    let subtrees = (0..=MAX_N).filter(|n| left >> n & 1 != 0).map(sinbin_testkit::fib_oracle::fib);
     subtrees.fold(sum(bytes), u64::wrapping_add)
 }
 

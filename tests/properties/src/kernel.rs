@@ -1,12 +1,11 @@
 //! The kernel compared with its model.
 
 use sinbin_core::Rest;
-
-use crate::heap::Limits;
-use crate::model::Step;
-use crate::ops::{Kind, Op, Pick, Plan, When};
-use crate::tape::Tape;
-use crate::world::World;
+use sinbin_testkit::kernel_model::heap::Limits;
+use sinbin_testkit::kernel_model::model::Step;
+use sinbin_testkit::kernel_model::ops::{Kind, Op, Pick, Plan, When};
+use sinbin_testkit::kernel_model::world::World;
+use sinbin_testkit::tape::Tape;
 
 /// Checks the kernel with an arbitrary sequence of operations and arbitrary limits. After each operation the kernel
 /// agrees with its naive model and passes its audit. At the end everything is closed, and the capacity is the same as

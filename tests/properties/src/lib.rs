@@ -5,7 +5,7 @@
 //! The bytes are a `Tape` from which the next operation and its arguments are read. Any bytes are therefore valid, a
 //! fuzzer can change some of them and keep the rest, and a file that has once failed becomes a regression test.
 //!
-//! The kernel's model, the protocol's oracle and the driver that keeps the rules are shared with the core's tests.
+//! The kernel's model, the protocol's oracle and the driver that keeps the rules come from `sinbin-testkit`.
 
 // The driver needs Unix sockets.
 #[cfg(unix)]
@@ -17,31 +17,6 @@ mod kernel;
 mod nesting;
 mod recording;
 mod serving;
-
-#[path = "../../../core/tests/driver/mod.rs"]
-mod driver;
-#[path = "../../../core/tests/tape/mod.rs"]
-mod tape;
-
-// The core's tests use more of these modules.
-#[path = "../../../core/tests/promises/heap.rs"]
-#[allow(dead_code)]
-mod heap;
-#[path = "../../../core/tests/promises/model.rs"]
-#[allow(dead_code)]
-mod model;
-#[path = "../../../core/tests/promises/ops.rs"]
-#[allow(dead_code)]
-mod ops;
-#[path = "../../../core/tests/oracle/mod.rs"]
-#[allow(dead_code)]
-mod oracle;
-#[path = "../../../core/tests/promises/world.rs"]
-#[allow(dead_code)]
-mod world;
-// The in-memory sources of the core's task tests.
-#[path = "../../../core/tests/support/mod.rs"]
-mod support;
 
 #[cfg(unix)]
 pub use contract::contract;

@@ -13,8 +13,7 @@ use sinbin_core::group::Group;
 use sinbin_core::sync::{Lock, Semaphore};
 use sinbin_core::task::{Conn, Handle, JoinHandle, RunContext, Wakers, race};
 use sinbin_core::{Rest, TaskId};
-
-use crate::support::{TASKS, World};
+use sinbin_testkit::memory_host::{TASKS, World};
 
 /// The most loops that run within each other.
 const DEPTH: usize = 3;

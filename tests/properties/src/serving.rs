@@ -5,10 +5,9 @@ use sinbin_core::driven::Compute;
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
-
-use crate::driver::{Client, Driver, Sizes};
-use crate::oracle::{Read, asked, line};
-use crate::tape::Tape;
+use sinbin_testkit::driver::{Client, Driver, Sizes};
+use sinbin_testkit::fib_oracle::{Read, asked, line};
+use sinbin_testkit::tape::Tape;
 
 /// The largest request. Larger ones would need too many slices.
 const MAX_N: u32 = 18;

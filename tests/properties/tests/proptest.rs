@@ -1,17 +1,14 @@
 //! The properties without a fuzzer: with every file of the corpora, and with random bytes.
 
-#[path = "../../../core/tests/cases/mod.rs"]
-mod cases;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str;
 
-use cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_properties::{ALL, Property};
+use sinbin_testkit::cases::cases;
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")

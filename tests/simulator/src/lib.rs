@@ -80,9 +80,6 @@ mod capacity;
 pub mod client_model;
 mod evidence;
 mod expected;
-#[path = "../../../core/tests/oracle/mod.rs"]
-#[expect(dead_code, reason = "the core's tests use more of it")]
-mod oracle;
 mod panics;
 mod peer;
 mod plan;

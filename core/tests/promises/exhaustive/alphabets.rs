@@ -1,8 +1,8 @@
 //! The alphabets, each with a few operations for one subject.
 
 use crate::exhaustive::explore::Alphabet;
-use crate::heap::Limits;
-use crate::ops::{Kind, Op, Pick, Plan, When, Who};
+use sinbin_testkit::kernel_model::heap::Limits;
+use sinbin_testkit::kernel_model::ops::{Kind, Op, Pick, Plan, When, Who};
 
 const RECV: u8 = 1;
 const SEND: u8 = 2;

@@ -7,9 +7,9 @@ use sinbin_core::{
     ExpectedWaker, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, TaskView, Wait,
     WaitTarget, WakeReason,
 };
+use sinbin_testkit::kernel_model::heap::Heap;
 
 use crate::exhaustive::Small;
-use crate::heap::Heap;
 
 /// Checks all outcomes, each from a new state created by `world`.
 pub fn all(world: &impl Fn() -> Small) {
@@ -148,19 +148,17 @@ fn nothing_is_left_when_all_is_gone(mut world: Small) {
     assert_eq!((kernel.next(), kernel.rest(), kernel.count()), (None, Rest::Empty, 0));
     assert_eq!(kernel.next_change(), None, "there is nothing to watch");
     assert_eq!(kernel.audit(), Ok(()));
-    world.refill();
+    refill(&mut world);
 }
 
-impl Small {
-    /// Creates as many tasks, sources and jobs as the limits allow, and checks their number.
-    fn refill(&mut self) {
-        let count = |made: &mut dyn FnMut() -> bool| std::iter::from_fn(|| made().then_some(())).count();
-        let kernel = &mut self.kernel;
-        let made = [
-            count(&mut || kernel.spawn().is_ok()),
-            count(&mut || kernel.open().is_ok()),
-            count(&mut || kernel.begin_job().is_ok()),
-        ];
-        assert_eq!(made, [self.limits.tasks, self.limits.sources, self.limits.jobs]);
-    }
+/// Creates as many tasks, sources and jobs as the limits allow, and checks their number.
+fn refill(world: &mut Small) {
+    let count = |made: &mut dyn FnMut() -> bool| std::iter::from_fn(|| made().then_some(())).count();
+    let kernel = &mut world.kernel;
+    let made = [
+        count(&mut || kernel.spawn().is_ok()),
+        count(&mut || kernel.open().is_ok()),
+        count(&mut || kernel.begin_job().is_ok()),
+    ];
+    assert_eq!(made, [world.limits.tasks, world.limits.sources, world.limits.jobs]);
 }

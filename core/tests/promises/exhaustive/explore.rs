@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use sinbin_core::Instant;
+use sinbin_testkit::kernel_model::heap::{Heap, Limits};
+use sinbin_testkit::kernel_model::ops::{Op, Ops};
+use sinbin_testkit::kernel_model::world::World;
 
 use crate::exhaustive::Small;
 use crate::exhaustive::ends;
 use crate::exhaustive::row::{Row, row};
-use crate::heap::{Heap, Limits};
-use crate::ops::{Op, Ops};
-use crate::world::World;
 
 /// The operations to explore: after `start`, any of `ops` at each position.
 pub struct Alphabet {

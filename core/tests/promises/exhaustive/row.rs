@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use sinbin_core::{ExpectedWaker, Instant, JobId, SourceId, WaitTarget};
+use sinbin_testkit::kernel_model::model::{At, Model};
 
 use crate::exhaustive::Small;
-use crate::model::{At, Model};
 
 /// A state that can be compared with others.
 pub type Row = Rc<[u8]>;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use sinbin::driven::{Command, Event, SourceHandle, Tally, TurnOutput};
 use sinbin::guests::{Fault, Guest};
 use sinbin::{Instant, Interest, JobId, Rest};
+use sinbin_testkit::tape::Tape;
 
 use super::Scene;
 use super::witness::Witness;
-use crate::tape::Tape;
 
 /// A guest that also serves as the factory of its successors.
 pub struct Unruly<'t> {

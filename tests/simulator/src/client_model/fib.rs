@@ -2,10 +2,10 @@
 
 use sinbin_core::fib_protocol::{Bad, Framing, Request, Rules};
 use sinbin_core::fib_service::Fib;
+use sinbin_testkit::fib_oracle::{line, request};
 
 use crate::client_model::ClientModel;
 use crate::expected::{Expected, Read};
-use crate::oracle::{line, request};
 use crate::rng::Rng;
 
 /// Sends small and large numbers, and invalid requests.

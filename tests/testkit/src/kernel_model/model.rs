@@ -26,11 +26,11 @@ pub enum At {
 }
 
 pub struct Task {
-    pub(crate) at: At,
+    pub at: At,
     since: Instant,
-    pub(crate) wake_reason: WakeReason,
-    pub(crate) named: bool,
-    pub(crate) cancelled: bool,
+    pub wake_reason: WakeReason,
+    pub named: bool,
+    pub cancelled: bool,
 }
 
 impl Task {
@@ -48,8 +48,8 @@ impl Task {
 /// A source: the interest that the host was asked to watch, and the readiness that was reported without a waiter.
 #[derive(Clone, Copy, Default)]
 pub struct Source {
-    pub(crate) watched: Interest,
-    pub(crate) unheard: Interest,
+    pub watched: Interest,
+    pub unheard: Interest,
 }
 
 /// The model. The ids come from the kernel and serve only as names here.
@@ -59,13 +59,13 @@ pub struct Model {
     looked: Instant,
     /// The time up to which all events have been reported.
     pub seen: Instant,
-    pub(crate) queue: VecDeque<TaskId>,
+    pub queue: VecDeque<TaskId>,
     /// The number of steps left in the turn.
-    pub(crate) turn: usize,
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
-    pub(crate) sources: BTreeMap<SourceId, Source>,
+    pub turn: usize,
+    pub tasks: BTreeMap<TaskId, Task>,
+    pub sources: BTreeMap<SourceId, Source>,
     /// The jobs, each with true if the job is done.
-    pub(crate) jobs: BTreeMap<JobId, bool>,
+    pub jobs: BTreeMap<JobId, bool>,
     waits: usize,
 }
 

@@ -1,6 +1,7 @@
 //! A macro for hosts that do no I/O.
 
 /// Implements the required methods of [`Host`](sinbin_core::Host) for a host whose tasks do no I/O.
+#[macro_export]
 macro_rules! no_io {
     () => {
         fn accept(

@@ -1,8 +1,5 @@
 //! A host for tests, with sources in memory and a clock that advances to the next deadline when all tasks wait.
 
-// Each test binary uses only a part of this module.
-#![allow(dead_code)]
-
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,5 +1,8 @@
 //! A kernel and its model, side by side.
 
+mod filling;
+mod misuse;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,9 +11,9 @@ use sinbin_core::{
     Storage, TaskId, TaskState, TaskView, Wait, WaitTarget, WakeReason,
 };
 
-use crate::heap::{Heap, Limits};
-use crate::model::{Model, Step};
-use crate::ops::{Kind, Op, Ops, Pick, Plan, When, Who};
+use crate::kernel_model::heap::{Heap, Limits};
+use crate::kernel_model::model::{Model, Step};
+use crate::kernel_model::ops::{Kind, Op, Ops, Pick, Plan, When, Who};
 
 /// The observable state of a kernel.
 #[derive(Clone, PartialEq, Debug)]
