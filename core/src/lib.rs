@@ -65,7 +65,7 @@
 //! Hosts are built from these:
 //!
 //! * [`serve`]: the loop that accepts and serves connections, written once, over a platform that you implement.
-//! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. Both modules need a heap (feature `alloc`).
+//! * `driven`: the tasks' half of a loop whose I/O is done elsewhere. It needs a heap (feature `alloc`).
 //!
 //! # A complete loop
 //!

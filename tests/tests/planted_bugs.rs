@@ -209,7 +209,7 @@ const BUGS: [Planted; 42] = [
         name: "a listener that found no room is not woken when a connection has gone",
         file: "serve/admission.rs",
         right: "{ mem::take(&mut self.crowded) }",
-        wrong: "{ Vec::new() }",
+        wrong: "{ List::new() }",
     },
     Planted {
         name: "a turn after a look at some of the sources ends deadlines",

@@ -146,7 +146,6 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
 
     /// Removes all tasks, one by one, without a further step, and passes them to `take`. For a host that cannot
     /// continue, and whose tasks may panic when they are dropped.
-    #[cfg(feature = "alloc")]
     pub fn drain(&mut self, mut take: impl FnMut(H::Task)) {
         for place in self.tasks.items_mut() {
             if let Some(task) = place.take() {
