@@ -326,7 +326,7 @@ impl<D: Device, S: Storage> Sources<D, S> {
                 Use::Conn(id) => {
                     let is = readiness(socket);
                     if let Some(source) = self.source(id) {
-                        // What is watched for anything also reports a hangup.
+                        // A source that is watched for anything also reports a hangup.
                         let watched = if source.watched.is_empty() {
                             Interest::NONE
                         } else {

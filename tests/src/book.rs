@@ -18,6 +18,7 @@ pages! {
     Hosts: "hosts.md",
     Introduction: "introduction.md",
     Limits: "limits.md",
+    Metal: "metal.md",
     Names: "names.md",
     Protocol: "protocol.md",
     Recording: "recording.md",

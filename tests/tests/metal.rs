@@ -82,7 +82,7 @@ fn a_job_holds_up_no_other_client() {
     command.args(["--max-n", "93"]);
     let server = Server::announced(command);
     let mut slow = server.client();
-    // It would take a thousand years.
+    // This job would take a thousand years.
     slow.send("93\n");
     let mut fast = server.client();
     for n in 0..100 {
@@ -119,12 +119,20 @@ impl Board {
         self.lines.recv_timeout(PATIENCE).expect("a line on the serial port")
     }
 
-    /// Asks for the number of bytes of the stack that were ever used.
-    fn stack(&mut self) -> usize {
+    /// Waits until the board listens.
+    fn address(&self) -> SocketAddr {
+        let line = self.line();
+        let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        address.unwrap_or_else(|| panic!("{line}"))
+    }
+
+    /// Asks for the number of bytes of the stack that were ever used, and for its size.
+    fn stack(&mut self) -> (usize, usize) {
         self.keys.write_all(b"?").and_then(|()| self.keys.flush()).expect("the emulator reads");
         let line = self.line();
-        let used = line.strip_prefix("stack: ").and_then(|rest| rest.split(' ').next());
-        used.and_then(|used| used.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+        let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());
+        let both = numbers.next().zip(numbers.next());
+        both.unwrap_or_else(|| panic!("{line}"))
     }
 }
 
@@ -152,16 +160,35 @@ fn under_load_no_answer_is_lost_or_wrong_and_the_stack_does_not_grow() {
     let requests = std::env::var("SINBIN_SOAK").map_or(REQUESTS, |count| count.parse().expect("a number"));
     for features in ["", "async"] {
         let mut board = Board::start(firmware("fib", features, SOCKETS));
-        let line = board.line();
-        let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
-        let address: SocketAddr = address.unwrap_or_else(|| panic!("{line}"));
+        let address = board.address();
         load(address, requests / 10);
-        let before = board.stack();
+        let (before, _) = board.stack();
         load(address, requests);
-        let after = board.stack();
+        let (after, _) = board.stack();
         println!("{features}: {requests} requests of {CLIENTS} clients; the stack used {after} bytes");
         // An interrupt may come where the stack is deepest, or not.
         assert!(after <= before + INTERRUPTS, "the stack grows under load, from {before} to {after} bytes");
+    }
+}
+
+/// The RAM of the board.
+const RAM: usize = 64 * 1024;
+
+/// The page "On the metal" has this formula.
+#[test]
+fn ram_is_what_the_formula_says() {
+    if lacks_qemu() {
+        return;
+    }
+    for sockets in [8, SOCKETS] {
+        let mut board = Board::start(firmware("fib", "", sockets));
+        let address = board.address();
+        load(address, 1600);
+        let (used, size) = board.stack();
+        let all = RAM - size + used;
+        let formula = 9_600 + 1_700 * sockets;
+        assert!(all <= formula, "{sockets} connections take {all} bytes, and not {formula}");
+        assert!(all >= formula / 10 * 9, "{sockets} connections take only {all} bytes of {formula}");
     }
 }
 
@@ -210,7 +237,7 @@ fn no_wake_of_an_interrupt_is_lost_at_any_instruction() {
         return;
     }
     let mut command = program("sweep");
-    // One instruction takes one nanosecond.
+    // An instruction takes a nanosecond.
     command.env("SINBIN_QEMU", "-icount shift=0");
     let ended = Running::start(command).wait();
     assert!(ended.stdout.contains("none lost"), "{ended:?}");

@@ -20,7 +20,7 @@ type Handler = Mutex<Cell<fn()>>;
 
 static HANDLERS: [Handler; 2] = [const { Mutex::new(Cell::new(|| {})) }; 2];
 
-/// One of the timers.
+/// A timer of the board.
 #[derive(Clone, Copy)]
 pub struct Timer(usize);
 
