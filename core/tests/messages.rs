@@ -129,6 +129,7 @@ fn an_error_becomes_one_of_the_standard_library() {
         (Error::Elapsed, Kind::TimedOut),
         (Error::Ended, Kind::UnexpectedEof),
         (Error::TooLong { limit: 8 }, Kind::InvalidData),
+        (Error::Protocol, Kind::InvalidData),
         (Error::Lagged(1), Kind::Other),
     ];
     for (error, kind) in others {
@@ -175,6 +176,32 @@ fn the_end_is_no_failure() {
         assert_eq!(failed.io(), Some(error));
         assert_eq!(failed.is_the_end(), error == IoError::Stopping, "{error}");
     }
+}
+
+/// Also if the error is boxed, or the source of a boxed error.
+#[test]
+fn the_end_is_found_in_errors_of_other_types() {
+    /// An error with the context of another one.
+    #[derive(Debug)]
+    struct Context(Error);
+    impl std::fmt::Display for Context {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "in a test: {}", self.0)
+        }
+    }
+    impl std::error::Error for Context {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    for (error, ends) in [(Error::Wait(WaitError::Cancelled), true), (Error::Closed, false)] {
+        let boxed: [Box<dyn std::error::Error>; 2] = [error.into(), Context(error).into()];
+        assert_eq!(Error::is_the_end_in(&error), ends);
+        for boxed in boxed {
+            assert_eq!(Error::is_the_end_in(&boxed), ends, "{boxed}");
+        }
+    }
+    assert!(!Error::is_the_end_in(&"a text"));
 }
 
 #[test]

@@ -32,6 +32,8 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod async_host;
+#[cfg(any(feature = "hyper", feature = "tls"))]
+mod byte_stream;
 mod caught;
 mod clock;
 mod compute;
@@ -40,6 +42,8 @@ pub mod files;
 pub mod guests;
 pub mod guide;
 mod host;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod inbox;
 mod memory;
 mod peer_limit;
@@ -55,7 +59,11 @@ pub mod signal;
 mod socket_io;
 mod sockets;
 mod task_failures;
+#[cfg(feature = "tls")]
+pub mod tls;
 
+#[cfg(any(feature = "hyper", feature = "tls"))]
+pub use byte_stream::ByteStream;
 pub use error::{Error, MainError};
 pub use host::{Native, NativeService, NativeTask, SendJob, Tally};
 pub use run::{Listen, bind, run, serve};

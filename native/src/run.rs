@@ -184,6 +184,15 @@ impl Settings {
     }
 }
 
+/// Returns true if `error`, of any type, only says that its task is to end.
+fn is_the_end(error: &dyn std::any::Any) -> bool {
+    #[cfg(feature = "tls")]
+    if crate::tls::TlsError::is_the_end_in(error) {
+        return true;
+    }
+    task::Error::is_the_end_in(error)
+}
+
 pin_project! {
     /// A connection's task, whose failure is logged and counted.
     struct Reported<'a, F> {
@@ -201,7 +210,7 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         let this = self.project();
         let ended = ready!(this.future.poll(context));
         if let Err(error) = ended
-            && !task::Error::is_the_end_in(&error)
+            && !is_the_end(&error)
         {
             if tracing::enabled!(tracing::Level::DEBUG) {
                 // User code must not run while a log line is written. If the error panics both while it is displayed

@@ -16,6 +16,7 @@ pages! {
     Gallery: "gallery.md",
     Glossary: "glossary.md",
     Hosts: "hosts.md",
+    Http: "http.md",
     Introduction: "introduction.md",
     Limits: "limits.md",
     Names: "names.md",
@@ -24,5 +25,6 @@ pages! {
     Sandbox: "sandbox.md",
     Simulator: "simulator.md",
     StateMachines: "state-machines.md",
+    Tls: "tls.md",
     Tutorial: "tutorial.md",
 }

@@ -179,7 +179,7 @@ impl<'d> Conn<'d> {
             let taken = poll_fn(|context| {
                 let _catches = Catches(self.handle.run_context());
                 receiving.poll(context, |ops| {
-                    let (bytes, is_cut) = ops.read(self.source())?;
+                    let (bytes, is_cut) = ops.read(self.source(), usize::MAX)?;
                     let drained = !is_cut && !bytes.is_empty();
                     Ok((take.take().map(|take| take(bytes)), drained))
                 })
@@ -205,7 +205,7 @@ impl<'d> Conn<'d> {
         self.check_free(RECEIVING)?;
         let _catches = Catches(self.handle.run_context());
         let taken = self.handle.run_context().with(|ops| {
-            let (bytes, is_cut) = ops.read(self.source())?;
+            let (bytes, is_cut) = ops.read(self.source(), usize::MAX)?;
             Ok((!is_cut && !bytes.is_empty(), take(bytes)))
         })?;
         let (drained, taken) = taken.map_err(|error| Error::of(Op::Recv, self.source(), error))?;

@@ -23,7 +23,7 @@ impl embedded_io_async::Error for Error {
             Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => error.kind(),
             Self::Elapsed => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::BrokenPipe,
-            Self::TooLong { .. } => ErrorKind::InvalidData,
+            Self::Protocol | Self::TooLong { .. } => ErrorKind::InvalidData,
             Self::Task(_) | Self::Job(_) | Self::Lagged(_) | Self::Ended => ErrorKind::Other,
         }
     }

@@ -165,8 +165,12 @@ pub enum Error {
     Job(JobError),
     /// A time limit has expired.
     Elapsed,
-    /// The stream has ended before all bytes that were requested.
+    /// The stream has ended before all bytes that were requested. For a protocol that announces its end (TLS), the
+    /// stream was truncated.
     Ended,
+    /// The peer has violated the protocol of the stream (TLS, for example), or has refused to continue. The layer that
+    /// implements the protocol reports the details.
+    Protocol,
     /// A line, or another piece of input that ends with a delimiter, does not fit into the buffer.
     TooLong {
         /// The size of the buffer in bytes.
@@ -201,12 +205,15 @@ impl Error {
 #[cfg(feature = "alloc")]
 impl Error {
     /// Returns true if `error`, of any type, is a task error that [ends a task](Self::is_the_end) without a failure, also
-    /// in a `Box<dyn Error>`.
+    /// in a `Box<dyn Error>`, or as the source of an error in one.
     #[must_use]
     pub fn is_the_end_in(error: &dyn core::any::Any) -> bool {
+        if let Some(error) = error.downcast_ref::<Self>() {
+            return error.is_the_end();
+        }
         let boxed = error.downcast_ref::<alloc::boxed::Box<dyn core::error::Error>>();
-        let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
-        error.is_some_and(Self::is_the_end)
+        let mut chain = core::iter::successors(boxed.map(|error| &**error), |error| error.source());
+        chain.find_map(|error| error.downcast_ref::<Self>()).is_some_and(Self::is_the_end)
     }
 }
 
@@ -247,6 +254,9 @@ impl fmt::Display for Error {
             Self::Job(lost) => lost.fmt(f),
             Self::Elapsed => Elapsed.fmt(f),
             Self::Ended => f.write_str("the stream ended before all bytes were received"),
+            Self::Protocol => {
+                f.write_str("the peer violated the protocol of the stream, or refused to continue")
+            }
             Self::TooLong { limit } => write!(f, "the input does not fit into {limit} bytes with its end"),
         }
     }
@@ -268,7 +278,7 @@ impl From<Error> for std::io::Error {
             Error::Closed => Kind::BrokenPipe,
             Error::Elapsed => Kind::TimedOut,
             Error::Ended => Kind::UnexpectedEof,
-            Error::TooLong { .. } => Kind::InvalidData,
+            Error::Protocol | Error::TooLong { .. } => Kind::InvalidData,
             Error::Wait(_) | Error::Task(_) | Error::Job(_) | Error::Lagged(_) => Kind::Other,
         };
         Self::new(kind, error)

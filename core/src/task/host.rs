@@ -135,10 +135,11 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.recv(source, buffer)
     }
 
-    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError> {
-        let count = self.host.recv(source, self.buffers.input.as_mut())?;
-        let input = self.buffers.input.as_ref();
-        Ok((&input[..count], count == input.len()))
+    fn read(&mut self, source: SourceId, limit: usize) -> Result<(&[u8], bool), IoError> {
+        let input = self.buffers.input.as_mut();
+        let limit = limit.min(input.len());
+        let count = self.host.recv(source, &mut input[..limit])?;
+        Ok((&self.buffers.input.as_ref()[..count], count == limit))
     }
 
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError> {

@@ -36,8 +36,9 @@ pub(crate) trait Ops<'d> {
     fn wake_reason(&mut self) -> (WakeReason, WaitSlot);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
-    /// Receives into the shared buffer. The flag is true if the read filled it.
-    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError>;
+    /// Receives up to `limit` bytes into the shared buffer. The flag is true if the read filled the buffer, or reached
+    /// the limit.
+    fn read(&mut self, source: SourceId, limit: usize) -> Result<(&[u8], bool), IoError>;
     /// Receives as many bytes as can be buffered, and keeps them. The flag is true if the read filled all the capacity
     /// that was available.
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError>;

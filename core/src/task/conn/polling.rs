@@ -6,7 +6,7 @@ use crate::kernel::error::{IoError, Op};
 use crate::kernel::step::WaitTarget;
 use crate::task::conn::{Conn, RECEIVING, RECV_POLLS_AT, SEND_POLLS_AT, SENDING, SKIPS, Waited, Waiting};
 use crate::task::error::Error;
-use crate::task::run_context::Ops;
+use crate::task::run_context::{Catches, Ops};
 
 /// The polls of one direction: its wait, and where the connection stores the state of the wait.
 struct Direction {
@@ -107,6 +107,31 @@ impl<'d> Conn<'d> {
             self.poll_recv_op(wait, context, |ops| {
                 let count = ops.recv(self.source(), buffer)?;
                 Ok((count, count < buffer.len() && count > 0))
+            })
+        })
+    }
+
+    /// Receives up to `limit` bytes into the shared buffer of the loop and passes them to `take`, as
+    /// [`recv_with`](Self::recv_with) does, or registers a wait of the task. The limit must not be 0. An empty slice means
+    /// the end of the stream. The copy into a buffer whose memory is not initialized needs no unsafe code this way.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`recv_with`](Self::recv_with) does.
+    #[inline]
+    pub fn poll_recv_with<R>(
+        &self,
+        context: &Context<'_>,
+        limit: usize,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> Poll<Result<R, Error>> {
+        self.check_free(RECEIVING)?;
+        let _catches = Catches(self.handle.run_context());
+        self.poll_kept(&self.recv_direction(), |wait| {
+            self.poll_recv_op(wait, context, |ops| {
+                let (bytes, is_cut) = ops.read(self.source(), limit)?;
+                let drained = !is_cut && !bytes.is_empty();
+                Ok((take(bytes), drained))
             })
         })
     }

@@ -1,0 +1,113 @@
+//! Connections as hyper's I/O.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use sinbin_core::IoError;
+use sinbin_core::task::Error;
+use sinbin_core::time::Sleep;
+
+use crate::byte_stream::ByteStream;
+
+/// The time between two attempts to receive while the loop drains.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// A connection as hyper's I/O: a [`Conn`](crate::task::Conn), a `TlsConn`, or a reference to one.
+///
+/// While the loop drains, requests that are not complete can still be received: the protocol decides when a connection
+/// ends. (A connection itself fails with [`IoError::Stopping`] then, where no bytes are available.)
+pub struct Io<'d, S> {
+    stream: S,
+    /// Bytes that were received before hyper got the connection.
+    prefix: Vec<u8>,
+    /// The pause before the next attempt to receive, while the loop drains.
+    retry: Option<Sleep<'d>>,
+    /// The first error of the stream, which hyper reports without its type.
+    failed: Rc<Cell<Option<Error>>>,
+}
+
+impl<'d, S: ByteStream<'d>> Io<'d, S> {
+    /// Makes the stream hyper's I/O.
+    pub fn new(stream: S) -> Self {
+        Self::with_prefix(stream, Vec::new(), Rc::default())
+    }
+
+    pub(super) const fn with_prefix(stream: S, prefix: Vec<u8>, failed: Rc<Cell<Option<Error>>>) -> Self {
+        Self { stream, prefix, retry: None, failed }
+    }
+
+    /// Returns the stream.
+    pub const fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// Returns the stream. Bytes that hyper has received are lost.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    fn failed(&self, error: Error) -> io::Error {
+        self.failed.set(self.failed.get().or(Some(error)));
+        error.into()
+    }
+}
+
+impl<'d, S: ByteStream<'d> + Unpin> Read for Io<'d, S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.prefix.is_empty() {
+            let count = this.prefix.len().min(buffer.remaining());
+            buffer.put_slice(&this.prefix[..count]);
+            this.prefix.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            if let Some(retry) = &mut this.retry {
+                ready!(Pin::new(retry).poll(context));
+                this.retry = None;
+            }
+            let limit = buffer.remaining();
+            let received = this.stream.poll_recv_with(context, limit, |bytes| buffer.put_slice(bytes));
+            match ready!(received) {
+                Err(error) if error.io() == Some(IoError::Stopping) => {
+                    this.retry = Some(this.stream.handle().sleep(RETRY));
+                }
+                received => return Poll::Ready(received.map_err(|error| this.failed(error))),
+            }
+        }
+    }
+}
+
+impl<'d, S: ByteStream<'d> + Unpin> Write for Io<'d, S> {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream.poll_send(context, bytes).map_err(|error| self.failed(error))
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_flush(context).map_err(|error| self.failed(error))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_shutdown(context).map_err(|error| self.failed(error))
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for Io<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Io").field(&self.stream).finish()
+    }
+}
