@@ -1,4 +1,4 @@
-//! What `hyper` needs to run on a loop: I/O, timers and an executor (with the feature `hyper`), and a server that drains.
+//! I/O, timers and an executor for `hyper` (with the feature `hyper`), and a server that drains.
 //!
 //! [`Io`] makes a connection, with or without TLS, one of hyper's. A [`Server`] serves HTTP/1.1 and HTTP/2 on
 //! connections:

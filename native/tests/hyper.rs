@@ -159,7 +159,7 @@ fn a_stop_answers_what_was_requested_and_ends_idle_connections() {
         run(async |handle| {
             let (client, server) = pair(handle).await;
             let (idle, idle_server) = pair(handle).await;
-            let service = service_fn(async move |request: Request<Incoming>| {
+            let service = service_fn(move |request: Request<Incoming>| async move {
                 handle.stop().expect("it stops");
                 handle.sleep(Duration::from_millis(30)).await;
                 echo(request).await

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use sinbin::ByteStream;
 use sinbin::task::{Conn, Error, Handle, WaitError, join};
 use sinbin::tls::{
@@ -16,7 +16,12 @@ struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     fn new() -> Self {
+        Self::named("an authority")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
@@ -329,7 +334,9 @@ fn clients_can_need_certificates() {
         let (client, server) = handshake(handle, &acceptor, &known.expect("a connector")).await;
         client.expect("accepted").shutdown().await.expect("ended");
         assert!(server.expect("accepted").peer_certificates().is_some());
-        let stranger = TlsConnector::builder(authority.roots()).identity(Authority::new().identity()).build();
+        let stranger = TlsConnector::builder(authority.roots())
+            .identity(Authority::named("another authority").identity())
+            .build();
         for (connector, reason) in [
             (authority.sides().1, "peer sent no certificates; the client needs a certificate"),
             (stranger.expect("a connector"), "its certificate must be of an authority for clients"),
@@ -350,7 +357,7 @@ fn clients_can_need_certificates() {
 #[test]
 fn certificates_that_clients_must_not_trust_are_refused_with_the_reason() {
     let authority = Authority::new();
-    let other = Authority::new();
+    let other = Authority::named("another authority");
     let past = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);

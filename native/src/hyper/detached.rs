@@ -11,6 +11,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use sinbin_core::task::{Error, WaitError};
 
 use crate::byte_stream::ByteStream;
+use crate::hyper::io::Retry;
 
 /// The number of bytes that wait in each direction.
 const CAPACITY: usize = 64 * 1024;
@@ -44,7 +45,8 @@ pub fn detach<'d, S: ByteStream<'d>>(
     let io = DetachedIo(Arc::clone(&shared));
     let moves = async move {
         let ends = Ends(shared);
-        poll_fn(|context| poll_moves(&ends.0, &stream, context)).await
+        let mut retry = Retry(None);
+        poll_fn(|context| poll_moves(&ends.0, &stream, &mut retry, context)).await
     };
     (io, moves)
 }
@@ -53,7 +55,7 @@ pub fn detach<'d, S: ByteStream<'d>>(
 #[derive(Debug)]
 pub struct DetachedIo(Arc<Mutex<Shared>>);
 
-/// What the I/O and the task that moves the bytes share.
+/// The state that the I/O shares with the task that moves the bytes.
 #[derive(Default, Debug)]
 struct Shared {
     received: Vec<u8>,
@@ -149,10 +151,11 @@ impl Drop for Ends {
 fn poll_moves<'d>(
     shared: &Mutex<Shared>,
     stream: &impl ByteStream<'d>,
-    context: &Context<'_>,
+    retry: &mut Retry<'d>,
+    context: &mut Context<'_>,
 ) -> Poll<Result<(), Error>> {
     lock(shared).keep(MOVER, context);
-    let moved = (poll_send(shared, stream, context), poll_receive(shared, stream, context));
+    let moved = (poll_send(shared, stream, context), poll_receive(shared, stream, retry, context));
     let mut shared = lock(shared);
     match moved {
         (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
@@ -199,7 +202,8 @@ fn poll_send<'d>(
 fn poll_receive<'d>(
     shared: &Mutex<Shared>,
     stream: &impl ByteStream<'d>,
-    context: &Context<'_>,
+    retry: &mut Retry<'d>,
+    context: &mut Context<'_>,
 ) -> Poll<Result<(), Error>> {
     loop {
         let mut shared = lock(shared);
@@ -210,7 +214,7 @@ fn poll_receive<'d>(
         if room == 0 || shared.is_dropped {
             return Poll::Pending;
         }
-        let count = ready!(stream.poll_recv_with(context, room, |bytes| {
+        let count = ready!(retry.poll_recv_with(stream, context, room, |bytes| {
             shared.received.extend_from_slice(bytes);
             bytes.len()
         }))?;
@@ -290,7 +294,7 @@ impl Write for DetachedIo {
 }
 
 impl Drop for DetachedIo {
-    /// What was written is still sent.
+    /// Closes the sending direction after the bytes that were written.
     fn drop(&mut self) {
         let mut shared = lock(&self.0);
         shared.is_dropped = true;

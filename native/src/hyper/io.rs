@@ -25,8 +25,7 @@ pub struct Io<'d, S> {
     stream: S,
     /// Bytes that were received before hyper got the connection.
     prefix: Vec<u8>,
-    /// The pause before the next attempt to receive, while the loop drains.
-    retry: Option<Sleep<'d>>,
+    retry: Retry<'d>,
     /// The first error of the stream, which hyper reports without its type.
     failed: Rc<Cell<Option<Error>>>,
 }
@@ -38,7 +37,7 @@ impl<'d, S: ByteStream<'d>> Io<'d, S> {
     }
 
     pub(super) const fn with_prefix(stream: S, prefix: Vec<u8>, failed: Rc<Cell<Option<Error>>>) -> Self {
-        Self { stream, prefix, retry: None, failed }
+        Self { stream, prefix, retry: Retry(None), failed }
     }
 
     /// Returns the stream.
@@ -73,18 +72,35 @@ impl<'d, S: ByteStream<'d> + Unpin> Read for Io<'d, S> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        let Self { stream, retry, .. } = this;
+        let received =
+            retry.poll_recv_with(stream, context, buffer.remaining(), |bytes| buffer.put_slice(bytes));
+        received.map_err(|error| this.failed(error))
+    }
+}
+
+/// The pause before the next attempt to receive, while the loop drains.
+pub(super) struct Retry<'d>(pub(super) Option<Sleep<'d>>);
+
+impl<'d> Retry<'d> {
+    /// Receives as [`ByteStream::poll_recv_with`] does, also while the loop drains.
+    pub(super) fn poll_recv_with<R>(
+        &mut self,
+        stream: &impl ByteStream<'d>,
+        context: &mut Context<'_>,
+        limit: usize,
+        mut take: impl FnMut(&[u8]) -> R,
+    ) -> Poll<Result<R, Error>> {
         loop {
-            if let Some(retry) = &mut this.retry {
+            if let Some(retry) = &mut self.0 {
                 ready!(Pin::new(retry).poll(context));
-                this.retry = None;
+                self.0 = None;
             }
-            let limit = buffer.remaining();
-            let received = this.stream.poll_recv_with(context, limit, |bytes| buffer.put_slice(bytes));
-            match ready!(received) {
+            match ready!(stream.poll_recv_with(context, limit, &mut take)) {
                 Err(error) if error.io() == Some(IoError::Stopping) => {
-                    this.retry = Some(this.stream.handle().sleep(RETRY));
+                    self.0 = Some(stream.handle().sleep(RETRY));
                 }
-                received => return Poll::Ready(received.map_err(|error| this.failed(error))),
+                received => return Poll::Ready(received),
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::hyper::executor::Executor;
 use crate::hyper::io::Io;
 use crate::hyper::timer::Timer;
 
-/// What a client sends first on a connection for HTTP/2: see [RFC 9113](https://www.rfc-editor.org/rfc/rfc9113#section-3.4).
+/// The first bytes of a client on a connection for HTTP/2: see [RFC 9113](https://www.rfc-editor.org/rfc/rfc9113#section-3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The time that a client has for the head of a request, and a connection between two requests.
@@ -130,7 +130,7 @@ impl<'d> Server<'d> {
             is_stopping |= stops;
             poll(context, stops)
         });
-        timer.drive(self.handle, connection).await
+        timer.drive_own(self.handle, connection).await
     }
 
     /// Receives the first bytes of a connection, and returns true if they are the preface of HTTP/2.

@@ -39,6 +39,8 @@ struct Alarms {
     last: u64,
     /// The waker with which the driven future is polled now, as the addresses of its data and its functions.
     driver: Option<(usize, usize)>,
+    /// The waker of the task that drives the timer, if other tasks may poll sleeps of the timer.
+    wakes: Option<Waker>,
 }
 
 impl Timer {
@@ -48,8 +50,23 @@ impl Timer {
         Self::default()
     }
 
-    /// Polls `future`, and ends the sleeps of this timer whose deadlines have expired, until `future` completes.
+    /// Polls `future`, and ends the sleeps of this timer whose deadlines have expired, until `future` completes. Other
+    /// tasks can poll sleeps of the timer too.
     pub async fn drive<F: Future>(&self, handle: Handle<'_>, future: F) -> F::Output {
+        let mut future = pin!(self.drive_own(handle, future));
+        future::poll_fn(|context| {
+            let kept = self.alarms().wakes.take();
+            let kept = kept.filter(|waker| waker.will_wake(context.waker()));
+            let waker = kept.unwrap_or_else(|| context.waker().clone());
+            self.alarms().wakes = Some(waker);
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Polls `future` as [`drive`](Self::drive) does. No other task polls sleeps of the timer, so that the task that
+    /// drives the timer needs no waker.
+    pub(super) async fn drive_own<F: Future>(&self, handle: Handle<'_>, future: F) -> F::Output {
         let mut future = pin!(future);
         let mut sleep = pin!(None);
         // The deadline of `sleep`.
@@ -194,8 +211,15 @@ impl Future for Sleep {
             Some(before) if before.will_wake(waker) => None,
             _ => entry.replace(waker.clone()),
         };
+        let is_first =
+            alarms.wakers.first_key_value().is_some_and(|(first, _)| *first == (this.until, number));
+        let driver = alarms.wakes.clone().filter(|_| is_first && !is_driver);
         drop(alarms);
         drop(before);
+        // The driver waits for a later deadline.
+        if let Some(driver) = driver {
+            driver.wake();
+        }
         Poll::Pending
     }
 }

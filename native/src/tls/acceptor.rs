@@ -32,7 +32,6 @@ impl TlsAcceptor {
     }
 
     /// Begins an acceptor with the certificate of the server.
-    #[must_use]
     pub const fn builder(identity: Identity) -> TlsAcceptorBuilder {
         TlsAcceptorBuilder { identity, clients: None, alpn: Vec::new(), handshake_timeout: TIMEOUT }
     }

@@ -1,4 +1,4 @@
-//! What to do about an error of `rustls`.
+//! Advice about errors of `rustls`.
 
 use rustls::{AlertDescription, CertificateError, Error, InconsistentKeys};
 

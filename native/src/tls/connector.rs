@@ -47,7 +47,6 @@ impl TlsConnector {
     }
 
     /// Begins a connector that trusts `roots`.
-    #[must_use]
     pub const fn builder(roots: Roots) -> TlsConnectorBuilder {
         TlsConnectorBuilder { roots, identity: None, alpn: Vec::new(), handshake_timeout: TIMEOUT }
     }

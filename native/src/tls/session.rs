@@ -7,7 +7,7 @@ use rustls::Connection;
 /// The number of bytes that are encrypted at a time: those of a record.
 pub(super) const RECORD: usize = 16 * 1024;
 
-/// What can be read from a session.
+/// The next item that can be read from a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Readable {
     /// Decrypted bytes.
