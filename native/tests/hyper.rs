@@ -15,7 +15,7 @@ use hyper::rt::Timer as _;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use sinbin::hyper::{Executor, HttpError, Io, Server, Timer, detach};
-use sinbin::task::{Conn, Handle, join};
+use sinbin::task::{Conn, Error, Handle, join};
 
 fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     sinbin::run(async |handle| {
@@ -140,8 +140,7 @@ fn the_preface_is_recognised_in_pieces() {
 fn a_client_that_sends_no_request_is_disconnected() {
     run(async |handle| {
         let (client, server) = pair(handle).await;
-        let mut limited = Server::new(handle);
-        limited.http1().header_read_timeout(Duration::from_millis(30));
+        let limited = Server::new(handle).header_timeout(Duration::from_millis(30));
         let served = handle.spawn(async move { limited.serve(server, service_fn(echo)).await });
         client.send_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await.expect("sent");
         let began = Instant::now();
@@ -150,6 +149,31 @@ fn a_client_that_sends_no_request_is_disconnected() {
         assert!(began.elapsed() >= Duration::from_millis(25), "not before the limit");
         let ended = served.expect("room").join().await.expect("no panic");
         assert!(matches!(ended, Err(HttpError::Late)), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_client_that_reads_no_response_is_disconnected() {
+    run(async |handle| {
+        for is_http2 in [false, true] {
+            let (client, server) = pair(handle).await;
+            let limited = Server::new(handle).write_timeout(Some(Duration::from_millis(30)));
+            let service =
+                service_fn(|_| async { Ok::<_, Infallible>(Response::new(Page::from(vec![0; 64 << 20]))) });
+            let served = handle.spawn(async move { limited.serve(server, service).await });
+            if is_http2 {
+                // The preface, a window of 2 GiB for streams and for the connection, and a request.
+                client.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+                client.send_all(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff").await.expect("sent");
+                client.send_all(b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0").await.expect("sent");
+                client.send_all(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x84\x86\x41\x01a").await.expect("sent");
+            } else {
+                client.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+            }
+            let ended = served.expect("room").join().await.expect("no panic");
+            assert!(matches!(ended, Err(HttpError::Connection(Error::Elapsed))), "{is_http2} {ended:?}");
+            drop(client);
+        }
     });
 }
 

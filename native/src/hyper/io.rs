@@ -26,6 +26,10 @@ pub struct Io<'d, S> {
     /// Bytes that were received before hyper got the connection.
     prefix: Vec<u8>,
     retry: Retry<'d>,
+    /// The time for the peer to accept some bytes.
+    write_timeout: Option<Duration>,
+    /// The end of that time, while the peer accepts none.
+    stuck: Option<Sleep<'d>>,
     /// The first error of the stream, which hyper reports without its type.
     failed: Rc<Cell<Option<Error>>>,
 }
@@ -37,7 +41,14 @@ impl<'d, S: ByteStream<'d>> Io<'d, S> {
     }
 
     pub(super) const fn with_prefix(stream: S, prefix: Vec<u8>, failed: Rc<Cell<Option<Error>>>) -> Self {
-        Self { stream, prefix, retry: Retry(None), failed }
+        Self { stream, prefix, retry: Retry(None), write_timeout: None, stuck: None, failed }
+    }
+
+    /// Sets the time that the peer has to accept some bytes, when it accepts none at once. By default, there is no limit.
+    #[must_use]
+    pub const fn write_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.write_timeout = limit;
+        self
     }
 
     /// Returns the stream.
@@ -106,19 +117,50 @@ impl<'d> Retry<'d> {
     }
 }
 
+impl<'d, S: ByteStream<'d> + Unpin> Io<'d, S> {
+    /// Converts the result of a poll that writes. Fails if the peer has accepted nothing for too long.
+    #[inline]
+    fn written<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<Result<T, Error>>,
+    ) -> Poll<io::Result<T>> {
+        match polled {
+            Poll::Ready(written) => {
+                self.stuck = None;
+                Poll::Ready(written.map_err(|error| self.failed(error)))
+            }
+            Poll::Pending => self.poll_stuck(context).map(Err),
+        }
+    }
+
+    fn poll_stuck(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(limit) = self.write_timeout else { return Poll::Pending };
+        let handle = self.stream.handle();
+        let stuck = self.stuck.get_or_insert_with(|| handle.sleep(limit));
+        Pin::new(stuck).poll(context).map(|()| self.failed(Error::Elapsed))
+    }
+}
+
 impl<'d, S: ByteStream<'d> + Unpin> Write for Io<'d, S> {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.poll_send(context, bytes).map_err(|error| self.failed(error))
+        let this = self.get_mut();
+        let polled = this.stream.poll_send(context, bytes);
+        this.written(context, polled)
     }
 
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(context).map_err(|error| self.failed(error))
+        let this = self.get_mut();
+        let polled = this.stream.poll_flush(context);
+        this.written(context, polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_shutdown(context).map_err(|error| self.failed(error))
+        let this = self.get_mut();
+        let polled = this.stream.poll_shutdown(context);
+        this.written(context, polled)
     }
 }
 

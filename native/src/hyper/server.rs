@@ -26,6 +26,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The time that a client has for the head of a request, and a connection between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The time that a client has to accept some bytes of a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The time between two checks that the client of an HTTP/2 connection still answers, and the time for the answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,12 +39,15 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// When the loop is to stop, requests in progress are answered, and clients are told to send no more: the connection of
 /// an idle client is closed, and HTTP/2 clients receive GOAWAY.
 ///
-/// Unless the builders say otherwise, a client has 30 s for the head of a request, which is also how long an idle
-/// HTTP/1.1 connection stays open; an HTTP/2 client that does not answer a PING within 20 s is disconnected. The limits of
-/// hyper apply: 100 headers, 200 concurrent streams of HTTP/2, and so on.
+/// A client has 30 s for the head of a request, which is also how long an idle HTTP/1.1 connection stays open, and a minute to
+/// accept some bytes of a response; an HTTP/2 client that does not answer a PING within 20 s is disconnected. The limits of
+/// hyper apply: 100 headers, 200 concurrent streams of HTTP/2, and so on. The time for the body of a request is the
+/// service's to limit: by a [timeout](Handle::timeout) of what reads it.
 #[derive(Clone, Debug)]
 pub struct Server<'d> {
     handle: Handle<'d>,
+    header_timeout: Duration,
+    write_timeout: Option<Duration>,
     http1: http1::Builder,
     http2: http2::Builder<Executor<'d>>,
 }
@@ -54,7 +60,24 @@ impl<'d> Server<'d> {
         http1.header_read_timeout(HEADER_TIMEOUT);
         let mut http2 = http2::Builder::new(Executor::new(handle));
         http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
-        Self { handle, http1, http2 }
+        let write_timeout = Some(WRITE_TIMEOUT);
+        Self { handle, header_timeout: HEADER_TIMEOUT, write_timeout, http1, http2 }
+    }
+
+    /// Sets the time that a client has for the head of a request, from the end of the request before (30 s). For HTTP/2,
+    /// this is the time for the first bytes.
+    #[must_use]
+    pub fn header_timeout(mut self, limit: Duration) -> Self {
+        self.header_timeout = limit;
+        self.http1.header_read_timeout(limit);
+        self
+    }
+
+    /// Sets the time that a client has to accept some bytes of a response, when it accepts none at once (1 min).
+    #[must_use]
+    pub const fn write_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.write_timeout = limit;
+        self
     }
 
     /// Returns the builder of HTTP/1.1 connections, to configure it. Its timer is replaced.
@@ -91,7 +114,7 @@ impl<'d> Server<'d> {
             },
         };
         let failed = Rc::default();
-        let io = Io::with_prefix(conn, prefix, Rc::clone(&failed));
+        let io = Io::with_prefix(conn, prefix, Rc::clone(&failed)).write_timeout(self.write_timeout);
         let timer = Timer::new();
         let served = if is_http2 {
             let connection = self.http2.clone().timer(timer.clone()).serve_connection(io, service);
@@ -151,7 +174,7 @@ impl<'d> Server<'d> {
             }
             Ok::<_, HttpError>(())
         };
-        self.handle.timeout(HEADER_TIMEOUT, receive).await.map_err(|_| HttpError::Late)??;
+        self.handle.timeout(self.header_timeout, receive).await.map_err(|_| HttpError::Late)??;
         Ok((first == PREFACE, first))
     }
 }

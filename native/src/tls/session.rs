@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, Write as _};
 
-use rustls::Connection;
+use rustls::{Connection, InvalidMessage};
 
 /// The number of bytes that are encrypted at a time: those of a record.
 pub(super) const RECORD: usize = 16 * 1024;
@@ -69,9 +69,14 @@ impl Session {
                     }
                 }
                 // The decrypted bytes are at their limit.
-                Err(_) => {
+                Err(_) if self.tls.reader().into_first_chunk().is_ok_and(|bytes| !bytes.is_empty()) => {
                     self.unfed = bytes.to_vec();
                     break;
+                }
+                // The limit of a handshake's messages.
+                Err(_) => {
+                    self.failed = true;
+                    return Err(InvalidMessage::HandshakePayloadTooLarge.into());
                 }
             }
         }
