@@ -184,6 +184,49 @@ fn halves_end_their_directions_and_futures_io_works() {
     });
 }
 
+/// Forwards bytes in pieces of a size, and then the end.
+async fn forward(from: &Conn<'_>, to: &Conn<'_>, piece: usize) -> Result<(), Error> {
+    let mut buffer = vec![0; piece];
+    loop {
+        match from.recv(&mut buffer).await? {
+            0 => return to.shutdown(),
+            count => to.send_all(&buffer[..count]).await?,
+        }
+    }
+}
+
+/// The records of a handshake, and of what follows, are cut anywhere.
+#[test]
+fn records_are_understood_however_they_are_cut() {
+    let authority = Authority::new();
+    let (acceptor, connector) = authority.sides();
+    let bytes = noise(40_000);
+    run(async |handle| {
+        for (there, back) in [(1, 1), (4, 20_000), (16_389, 7)] {
+            let (client, left) = pair(handle).await;
+            let (right, server) = pair(handle).await;
+            let relay = handle.spawn(async move {
+                join(forward(&left, &right, there), forward(&right, &left, back)).await
+            });
+            let ask = async {
+                let client = connector.connect(client, "localhost").await?;
+                client.send_all(&bytes).await?;
+                client.shutdown().await?;
+                receive_all(&client, 999).await
+            };
+            let echo = acceptor.serve(server, async |server| {
+                let received = receive_all(server, 4000).await?;
+                server.send_all(&received).await
+            });
+            let (answer, echoed) = join(ask, echo).await;
+            assert!(answer.as_ref() == Ok(&bytes), "{there} {back}");
+            assert_eq!(echoed, Ok(()));
+            let relayed = relay.expect("room").join().await.expect("no panic");
+            assert_eq!(relayed, (Ok(()), Ok(())));
+        }
+    });
+}
+
 /// Only an announced end is an end.
 #[test]
 fn a_connection_that_is_cut_is_an_error_for_the_reader() {
