@@ -13,7 +13,7 @@ pub enum HttpError {
     Connection(task::Error),
     /// The error of hyper: a message that cannot be parsed, for example.
     Http(hyper::Error),
-    /// The client sent no complete request in time.
+    /// The client sent no complete request in time, or no answer to a PING of HTTP/2.
     Late,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for HttpError {
                 Some(source) => write!(f, "{error}: {source}"),
                 None => error.fmt(f),
             },
-            Self::Late => f.write_str("the client sent no complete request in time"),
+            Self::Late => f.write_str("the client sent no complete request, or no answer to a PING, in time"),
         }
     }
 }
