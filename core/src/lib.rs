@@ -49,6 +49,7 @@
 //! | `time` | sleeping, timeouts and intervals |
 //! | `sync` | locks, channels and other waits for other tasks |
 //! | `group` | tasks that end together |
+//! | `net` | connecting to addresses, names and paths |
 //! | `serve` | the serving loop: accepts connections, runs their tasks, and closes them |
 //! | `protocols` | the shipped services, as pure state machines |
 //! | `driven` | the tasks' half of a loop whose I/O another program does |
@@ -108,6 +109,7 @@ mod exec;
 pub mod group;
 mod job;
 mod kernel;
+mod net;
 mod protocols;
 pub mod serve;
 pub mod sync;

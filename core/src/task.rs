@@ -60,6 +60,7 @@ mod deferred;
 mod detached;
 #[cfg(feature = "embedded-io-async")]
 mod embedded;
+pub(crate) mod endpoint;
 pub(crate) mod error;
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -76,6 +77,8 @@ mod offload;
 pub(crate) mod pool;
 mod reader;
 pub(crate) mod report;
+#[cfg(feature = "alloc")]
+mod resolver;
 mod run;
 pub(crate) mod run_context;
 #[cfg(feature = "alloc")]
@@ -96,6 +99,7 @@ pub use combine::{Either, Join, Race, Select, join, race, select};
 pub use conn::copy::{copy, copy_bidirectional};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
+pub use endpoint::{Endpoint, EndpointText, ToEndpoint};
 pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 #[cfg(feature = "alloc")]
 pub use halves::{RecvHalf, ReuniteError, SendHalf};
@@ -110,6 +114,8 @@ pub use pool::GrowingPlaces;
 pub use pool::{FixedPlaces, Places, Pool, Put};
 pub use reader::{BufReader, ByteSource, Lines};
 pub use report::{Reports, UnjoinedFailure};
+#[cfg(feature = "alloc")]
+pub use resolver::Resolver;
 pub use run_context::RunContext;
 #[cfg(feature = "alloc")]
 pub use service::AsyncService;

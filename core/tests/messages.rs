@@ -17,7 +17,7 @@ const REFUSED: [WaitError; 6] = [
     WaitError::Full,
 ];
 
-const IO: [IoError; 9] = [
+const IO: [IoError; 12] = [
     IoError::WouldBlock,
     IoError::Closed,
     IoError::Reset,
@@ -25,6 +25,9 @@ const IO: [IoError; 9] = [
     IoError::NoRoom,
     IoError::ConnectionRefused,
     IoError::AddressInUse,
+    IoError::Unresolved,
+    IoError::Invalid,
+    IoError::TooLong,
     IoError::Unsupported,
     IoError::Os(5),
 ];
@@ -67,7 +70,16 @@ fn a_failure_says_who_failed_doing_what_and_why() {
 #[test]
 fn errors_are_told_apart() {
     are_told_apart(IO);
-    are_told_apart([Op::Accept, Op::Recv, Op::Send, Op::Wait, Op::Listen, Op::Connect, Op::Shutdown]);
+    are_told_apart([
+        Op::Accept,
+        Op::Recv,
+        Op::Send,
+        Op::Wait,
+        Op::Listen,
+        Op::Connect,
+        Op::Resolve,
+        Op::Shutdown,
+    ]);
     are_told_apart(REFUSED);
     are_told_apart([
         JoinErrorKind::Cancelled,
@@ -106,6 +118,9 @@ fn an_error_becomes_one_of_the_standard_library() {
         Kind::OutOfMemory,
         Kind::ConnectionRefused,
         Kind::AddrInUse,
+        Kind::NotFound,
+        Kind::InvalidInput,
+        Kind::InvalidData,
         Kind::Unsupported,
     ];
     for (error, kind) in IO.into_iter().zip(kinds) {

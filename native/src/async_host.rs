@@ -2,8 +2,9 @@
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use sinbin_core::task::{AsyncHost, AsyncService, Conn, ErasedJob};
+use sinbin_core::task::{AsyncHost, AsyncService, Conn, ErasedJob, Resolver};
 use sinbin_core::{IoError, JobId, SourceId, TaskId};
 
 use crate::caught::Caught;
@@ -40,6 +41,10 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         self.sockets.connected(source)
     }
 
+    fn resolver(&self) -> Option<Arc<dyn Resolver>> {
+        Some(Arc::clone(&self.names.0))
+    }
+
     fn adopt(&mut self, connection: &mut dyn Any, new: SourceId) -> Result<(), IoError> {
         if !self.room.has_room() {
             return Err(IoError::NoRoom);
@@ -70,13 +75,21 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         true
     }
 
+    fn submit_blocking(&mut self, id: JobId, call: &mut dyn ErasedJob) -> bool {
+        let Some(call) = call.boxed() else { return false };
+        self.counts.jobs += 1;
+        self.blocking.submit(id, Caught::new(call)).is_ok()
+    }
+
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
-        let output = self.compute.take(id).and_then(Caught::into_inner);
+        let output = self.compute.take(id).or_else(|| self.blocking.take(id));
+        let output = output.and_then(Caught::into_inner);
         output.is_some_and(|mut output| job.put(&mut *output))
     }
 
     fn cancel_job(&mut self, id: JobId) {
         self.counts.cancelled += 1;
         self.compute.cancel(id);
+        self.blocking.cancel(id);
     }
 }

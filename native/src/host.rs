@@ -14,10 +14,12 @@ use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::names::Names;
 use crate::peer_limit::PeerLimit;
 use crate::reactor::Reactor;
 use crate::server::Stopper;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
+use crate::workers::Blocking;
 
 /// The counters of a loop, over its whole life.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -48,11 +50,13 @@ pub struct Native<S: Service> {
     pub(crate) sockets: Sockets,
     pub(crate) reactor: Reactor,
     pub(crate) compute: Compute<Caught<S::Job>>,
+    pub(crate) blocking: Blocking,
     pub(crate) counts: Tally,
     pub(crate) room: Admission<Unread>,
     pub(crate) peer_limit: PeerLimit,
     /// True if listeners on IPv6 addresses also accept IPv4 connections.
     pub(crate) dual_stack: bool,
+    pub(crate) names: Names,
     pub(crate) stopper: Stopper,
     /// The tasks that wait until the loop is to stop.
     pub(crate) stop_waiters: IdMap<TaskId, ()>,

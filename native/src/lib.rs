@@ -42,6 +42,7 @@ pub mod guide;
 mod host;
 mod inbox;
 mod memory;
+mod names;
 mod peer_limit;
 mod platform;
 mod pool;
@@ -55,6 +56,7 @@ pub mod signal;
 mod socket_io;
 mod sockets;
 mod task_failures;
+mod workers;
 
 pub use error::{Error, MainError};
 pub use host::{Native, NativeService, NativeTask, SendJob, Tally};

@@ -94,7 +94,7 @@ impl<S: NativeService> Platform for Native<S> {
             Until::At(Instant::NEVER) => reactor::Until::Ever,
             Until::At(deadline) => reactor::Until::At(deadline),
         };
-        let Self { clock, sockets, reactor, compute, .. } = self;
+        let Self { clock, sockets, reactor, compute, blocking, .. } = self;
         let is_notified = reactor.wait(
             until,
             || clock.now(),
@@ -105,7 +105,7 @@ impl<S: NativeService> Platform for Native<S> {
             },
         )?;
         if is_notified {
-            for over in compute.finished() {
+            for over in compute.finished().into_iter().chain(blocking.finished()) {
                 tell(executor, over);
             }
         }

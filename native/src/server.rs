@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sinbin_core::driven::{BLOCK, DEFAULT_MAX_JOBS};
 use sinbin_core::serve::{Admission, Engine, Guard as _, Stopped};
-use sinbin_core::task::{Async, AsyncService, Conn};
+use sinbin_core::task::{Async, AsyncService, Conn, Resolver};
 use sinbin_core::{IdMap, Limits, TaskId};
 
 use crate::caught::Catch;
@@ -19,11 +19,13 @@ use crate::error::Error;
 use crate::host::{Native, NativeService, Tally};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::names::Names;
 use crate::peer_limit::PeerLimit;
 use crate::platform::label;
-use crate::pool::Pool;
+use crate::pool::{KEEP_ALIVE, PoolLimits, Purpose};
 use crate::reactor::{Notifier, Reactor};
 use crate::sockets::{self, Socket, Sockets, prepare};
+use crate::workers::{Blocking, Workers};
 
 /// The maximum number of listeners of a server.
 const MAX_LISTENERS: usize = 64;
@@ -52,17 +54,26 @@ pub struct Settings {
     /// The maximum number of worker threads for jobs. Workers start when they are needed. With 0, jobs run in slices on
     /// the loop.
     pub workers: usize,
+    /// The maximum number of threads for calls that block, such as look-ups of names:
+    /// [`Handle::blocking`](crate::task::Handle::blocking). Threads start when they are needed; further calls wait for
+    /// one. With 0, such calls are refused.
+    pub blocking_threads: usize,
+    /// The time after which a thread ends that has neither a job nor a call. A process of a single thread receives and
+    /// sends faster.
+    pub thread_keep_alive: Duration,
     /// The size of a slice that the loop computes between two turns, in the units of the job (some nanoseconds each).
     pub slice: u32,
     /// The time for which the loop polls for readiness before it blocks.
     pub busy_poll: Duration,
     /// The time that requests in progress have to complete when the server stops.
     pub drain_timeout: Duration,
+    pub(crate) names: Names,
 }
 
 impl Default for Settings {
     /// Returns the defaults: 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker fewer than cores
-    /// (at least one), no busy polling, and 30 s to drain.
+    /// (at least one), 64 threads for calls that block, 10 s until an idle thread ends, no busy polling, and 30 s to
+    /// drain.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -72,9 +83,12 @@ impl Default for Settings {
             max_buffered: 64 << 20,
             max_jobs: DEFAULT_MAX_JOBS as usize,
             workers: cores.saturating_sub(1).max(1),
+            blocking_threads: 64,
+            thread_keep_alive: KEEP_ALIVE,
             slice: 50_000,
             busy_poll: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
+            names: Names::default(),
         }
     }
 }
@@ -132,6 +146,25 @@ impl Settings {
         self
     }
 
+    /// Sets the maximum number of threads for calls that block; with 0, such calls are refused.
+    #[must_use]
+    pub const fn blocking_threads(mut self, blocking_threads: usize) -> Self {
+        self.blocking_threads = blocking_threads;
+        self
+    }
+
+    /// Sets the time after which an idle thread ends.
+    #[must_use]
+    pub const fn thread_keep_alive(mut self, thread_keep_alive: Duration) -> Self {
+        self.thread_keep_alive = thread_keep_alive;
+        self
+    }
+
+    /// Returns the limits of a pool of up to this many threads.
+    const fn threads(&self, purpose: Purpose, threads: usize) -> PoolLimits {
+        PoolLimits { purpose, threads, keep_alive: self.thread_keep_alive }
+    }
+
     /// Sets the size of a slice, in the units of the job.
     #[must_use]
     pub const fn slice(mut self, slice: u32) -> Self {
@@ -150,6 +183,26 @@ impl Settings {
     #[must_use]
     pub const fn drain_timeout(mut self, drain_timeout: Duration) -> Self {
         self.drain_timeout = drain_timeout;
+        self
+    }
+
+    /// Sets the resolver of names, in place of that of the system: one that asks a server of its own, or a table for
+    /// tests. The loop calls it on the threads for [calls that block](Self::blocking_threads).
+    ///
+    /// ```
+    /// use sinbin::{IoError, Settings};
+    ///
+    /// let hosts = |host: &str, port: u16| match host {
+    ///     "here" => Ok(vec![([127, 0, 0, 1], port).into()]),
+    ///     _ => Err(IoError::Unresolved),
+    /// };
+    /// let found = Settings::default().resolver(hosts).run(async |handle| handle.resolve("here:80").await)?;
+    /// assert_eq!(found.unwrap(), ["127.0.0.1:80".parse().unwrap()]);
+    /// # Ok::<(), sinbin::Error>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.names = Names(Arc::new(resolver));
         self
     }
 }
@@ -264,18 +317,25 @@ impl<S: NativeService> Server<S> {
         let alone = Alone { limits, slice: settings.slice };
         let compute = match settings.workers {
             0 => alone.compute(),
-            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), IdMap::new(), alone),
+            workers => {
+                let limits = settings.threads(Purpose::Computing, workers);
+                Compute::Workers(Workers::new(limits, reactor.notifier()), alone)
+            }
         };
+        let blocking = settings.threads(Purpose::Blocking, settings.blocking_threads);
+        let blocking = Blocking::new(blocking, reactor.notifier());
         let host = Native {
             service,
             clock: Clock::start(),
             sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
+            blocking,
             counts: Tally::default(),
             room: Admission::new(settings.max_connections),
             peer_limit: PeerLimit::new(settings.max_per_peer),
             dual_stack: settings.dual_stack,
+            names: settings.names.clone(),
             stopper,
             stop_waiters: IdMap::new(),
             inbox: None,

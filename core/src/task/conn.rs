@@ -17,6 +17,7 @@ use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
 use crate::task::run_context::{Catches, Ops};
 
+pub(crate) mod by;
 pub(crate) mod copy;
 mod polling;
 
@@ -585,13 +586,8 @@ impl Future for Ready<'_, '_> {
 }
 
 impl<'d> Handle<'d> {
-    /// Connects to `address`.
-    ///
-    /// # Errors
-    ///
-    /// Fails with the host's error if no connection can be established: [`IoError::Unsupported`] if tasks may not
-    /// connect.
-    pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
+    /// Connects to an address.
+    pub(crate) async fn connect_address(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
         let failed = |error| Error::Address { op: Op::Connect, address, error };
         begin(self).await?;
         let source = self.run_context().with(|ops| ops.connect(address))?;

@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use crate::exec::label::Label;
 use crate::kernel::error::{Failure, IoError, Op};
 use crate::kernel::id::{SourceId, TaskId};
+use crate::task::endpoint::{Endpoint, EndpointText};
 
 /// Error returned when a future can't be served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,6 +139,9 @@ impl fmt::Display for Elapsed {
 
 impl core::error::Error for Elapsed {}
 
+/// The error of the operations is a part of most futures, so that its size counts.
+const _: () = assert!(size_of::<Error>() <= 48, "a text of an endpoint does not enlarge the error");
+
 /// Error returned by an operation of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -150,6 +154,16 @@ pub enum Error {
         op: Op,
         /// The address.
         address: SocketAddr,
+        /// The host's error.
+        error: IoError,
+    },
+    /// The operation on an endpoint that is not only an address failed: connecting to a name or a path, listening on a
+    /// path, or resolving a name.
+    Endpoint {
+        /// The operation.
+        op: Op,
+        /// The text of the endpoint.
+        endpoint: EndpointText,
         /// The host's error.
         error: IoError,
     },
@@ -175,6 +189,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Creates the error of an operation on an endpoint, whose text is shortened if it has more than 35 bytes.
+    #[must_use]
+    pub fn endpoint(op: Op, endpoint: Endpoint<'_>, error: IoError) -> Self {
+        Self::Endpoint { op, endpoint: endpoint.text(), error }
+    }
+
     pub(crate) const fn of(op: Op, source: SourceId, error: IoError) -> Self {
         Self::Failed(Failure { op, source, error })
     }
@@ -183,7 +203,9 @@ impl Error {
     #[must_use]
     pub const fn io(&self) -> Option<IoError> {
         match self {
-            Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => Some(*error),
+            Self::Failed(Failure { error, .. })
+            | Self::Address { error, .. }
+            | Self::Endpoint { error, .. } => Some(*error),
             _ => None,
         }
     }
@@ -240,6 +262,11 @@ impl fmt::Display for Error {
             Self::Failed(failure) => failure.fmt(f),
             Self::Address { op: Op::Listen, address, error } => write!(f, "listen on {address}: {error}"),
             Self::Address { op, address, error } => write!(f, "{op} to {address}: {error}"),
+            Self::Endpoint { op, endpoint, error } => match op {
+                Op::Listen => write!(f, "listen on {endpoint}: {error}"),
+                Op::Resolve => write!(f, "resolve {endpoint}: {error}"),
+                _ => write!(f, "{op} to {endpoint}: {error}"),
+            },
             Self::Wait(refused) => refused.fmt(f),
             Self::Task(error) => error.fmt(f),
             Self::Closed => f.write_str("the channel is closed"),
@@ -261,7 +288,9 @@ impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind as Kind;
         let kind = match error {
-            Error::Failed(Failure { error, .. }) | Error::Address { error, .. } => Self::from(error).kind(),
+            Error::Failed(Failure { error, .. })
+            | Error::Address { error, .. }
+            | Error::Endpoint { error, .. } => Self::from(error).kind(),
             // Not `Interrupted`, after which callers try again.
             Error::Wait(WaitError::Cancelled) => Kind::ConnectionAborted,
             Error::Wait(WaitError::Full) => Kind::OutOfMemory,

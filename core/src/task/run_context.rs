@@ -15,6 +15,7 @@ use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
 use crate::kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::task::alarms::Alarms;
@@ -23,6 +24,8 @@ use crate::task::error::WaitError;
 use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
 use crate::task::report::UnjoinedFailure;
+#[cfg(feature = "alloc")]
+use crate::task::resolver::Resolver;
 use crate::task::slot::Notice;
 use crate::task::task_ref::Owned;
 use crate::task::wakers::{FULL, Source, WakerState, Wakers};
@@ -53,6 +56,17 @@ pub(crate) trait Ops<'d> {
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
+    /// Calls `attempt` with the object of the source.
+    fn operate(
+        &mut self,
+        source: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError>;
+    fn connect_path(&mut self, path: &str) -> Result<SourceId, IoError>;
+    fn listen_path(&mut self, path: &str) -> Result<SourceId, IoError>;
+    #[cfg(feature = "alloc")]
+    fn resolver(&self) -> Option<alloc::sync::Arc<dyn Resolver>>;
     /// Stores the connection in `connection`, an `Option` of a type that the host knows.
     fn adopt(&mut self, connection: &mut dyn Any) -> Result<SourceId, IoError>;
     /// Returns true if the loop is to stop. Otherwise the running task is woken by name when it is.
@@ -66,7 +80,8 @@ pub(crate) trait Ops<'d> {
     #[cfg(not(feature = "alloc"))]
     fn wake_all(&mut self);
     fn cancel(&mut self, task: TaskId) -> bool;
-    fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full>;
+    /// Submits a job that computes, or one that `blocks`.
+    fn submit_job(&mut self, job: &mut dyn ErasedJob, blocks: bool) -> Result<JobId, Full>;
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
     fn has_job(&self, id: JobId) -> bool;
     fn cancel_job(&mut self, id: JobId);

@@ -11,7 +11,9 @@
 //! | `borders.rs` | other loops, and executors within a task |
 //! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
+//! | `naming.rs` | names: resolving them, and connecting to the fastest of their addresses |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
+//! | `operating.rs` | operations of a task on the object that the host has for a connection |
 //! | `polling.rs` | connections that are polled directly |
 //! | `halves.rs` | connections whose directions have different owners |
 //! | `reading.rs` | lines, and readers with a buffer |
@@ -49,8 +51,10 @@ mod halves;
 mod hosting;
 mod joining;
 mod keeping;
+mod naming;
 mod nesting;
 mod offering;
+mod operating;
 mod oracle;
 mod panicking;
 mod polling;
