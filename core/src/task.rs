@@ -69,8 +69,11 @@ mod halves;
 pub(crate) mod handle;
 pub(crate) mod host;
 pub(crate) mod join;
+#[cfg(feature = "alloc")]
+mod join_all;
 mod kept;
 pub(crate) mod listener;
+pub(crate) mod local;
 pub(crate) mod member_list;
 mod named;
 mod offload;
@@ -95,7 +98,7 @@ pub use crate::job::call::IntoJob;
 pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]
 pub use crate::job::erased::{BoxedJob, BoxedOutput};
-pub use combine::{Either, Join, Race, Select, join, race, select};
+pub use combine::{Either, Join, Race, Select, TryJoin, join, race, select, try_join};
 pub use conn::copy::{copy, copy_bidirectional};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
@@ -106,8 +109,11 @@ pub use halves::{RecvHalf, ReuniteError, SendHalf};
 pub use handle::{Handle, Shield, YieldNow};
 pub use host::AsyncHost;
 pub use join::JoinHandle;
+#[cfg(feature = "alloc")]
+pub use join_all::{JoinAll, TryJoinAll, join_all, try_join_all};
 pub use kept::Kept;
 pub use listener::Listener;
+pub use local::{Scoped, TaskLocal};
 pub use offload::JobFuture;
 #[cfg(feature = "alloc")]
 pub use pool::GrowingPlaces;

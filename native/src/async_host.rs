@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sinbin_core::task::{AsyncHost, AsyncService, Conn, ErasedJob, Resolver};
-use sinbin_core::{IoError, JobId, SourceId, TaskId};
+use sinbin_core::{Interest, IoError, JobId, SourceId, TaskId};
 
 use crate::caught::Caught;
 use crate::host::Native;
-use crate::sockets::{self, Socket};
+use crate::sockets::{self, Listening, Socket};
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncService<'d, M, F>> {
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
@@ -19,7 +19,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
     fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
         let listener = sockets::bind(address, self.dual_stack)?;
         let bound = listener.local_addr()?;
-        self.sockets.insert(new, Socket::Listener(listener), false);
+        self.sockets.insert(new, Socket::Listener(Listening::Tcp(listener)), false);
         Ok(bound)
     }
 
@@ -41,6 +41,35 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         self.sockets.connected(source)
     }
 
+    fn operate(
+        &mut self,
+        source: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError> {
+        self.sockets.operate(source, interest, attempt)
+    }
+
+    #[cfg(unix)]
+    fn connect_path(&mut self, path: &str, new: SourceId) -> Result<(), IoError> {
+        if !self.room.has_room() {
+            return Err(IoError::NoRoom);
+        }
+        let stream = sockets::connect_path(path)?;
+        self.sockets.insert(new, Socket::Stream(stream), false);
+        self.room.enter();
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn listen_path(&mut self, path: &str, new: SourceId) -> Result<(), IoError> {
+        let listener = sockets::UnixPathListener::bind(path.as_ref()).inspect_err(|error| {
+            tracing::debug!(path, %error, "a task cannot listen");
+        })?;
+        self.sockets.insert(new, Socket::Listener(Listening::Unix(listener)), false);
+        Ok(())
+    }
+
     fn resolver(&self) -> Option<Arc<dyn Resolver>> {
         Some(Arc::clone(&self.names.0))
     }
@@ -49,9 +78,12 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         if !self.room.has_room() {
             return Err(IoError::NoRoom);
         }
-        let stream = sockets::adopt(connection)?;
-        self.sockets.insert(new, Socket::Stream(stream), false);
-        self.room.enter();
+        let socket = sockets::adopt(connection)?;
+        let is_connection = matches!(socket, Socket::Stream(_));
+        self.sockets.insert(new, socket, false);
+        if is_connection {
+            self.room.enter();
+        }
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The native loop as its tasks see it: sockets, jobs and the service.
 
+use std::fmt::{self, Display as _};
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use sinbin_core::peers::Peer;
 use sinbin_core::serve::{Admission, Guarded, ServeTask};
@@ -18,7 +19,7 @@ use crate::names::Names;
 use crate::peer_limit::PeerLimit;
 use crate::reactor::Reactor;
 use crate::server::Stopper;
-use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
+use crate::sockets::{Socket, Sockets, is_exhaustion, prepare_accepted};
 use crate::workers::Blocking;
 
 /// The counters of a loop, over its whole life.
@@ -98,12 +99,12 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             self.counts.turned_away += 1;
             return Err(IoError::Reset);
         }
-        if let Err(error) = prepare(&stream) {
+        if let Err(error) = prepare_accepted(&stream, peer) {
             self.peer_limit.leave(new);
-            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            tracing::debug!(peer = %named(peer), %error, "a connection was gone before it was served");
             return Err(IoError::Reset);
         }
-        tracing::debug!(%peer, source = %new, "connected");
+        tracing::debug!(peer = %named(peer), source = %new, "connected");
         self.adopt(new, stream);
         Ok(())
     }
@@ -201,6 +202,14 @@ impl<S: Service<Job: SendJob>> Serves<S> for Native<S> {
     fn service(&self) -> &S {
         &self.service
     }
+}
+
+/// Returns the address of a peer as text, for the log.
+pub(crate) fn named(peer: Option<SocketAddr>) -> impl fmt::Display {
+    fmt::from_fn(move |f| match peer {
+        Some(peer) => peer.fmt(f),
+        None => f.write_str("a Unix socket"),
+    })
 }
 
 const _: () = assert!(

@@ -32,21 +32,28 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod async_host;
+mod bound;
 mod caught;
 mod clock;
 mod compute;
 mod error;
 pub mod files;
+pub mod fs;
 pub mod guests;
 pub mod guide;
 mod host;
 mod inbox;
+#[cfg(unix)]
+pub mod io;
 mod memory;
 mod names;
+pub mod net;
 mod peer_limit;
 mod platform;
 mod pool;
 mod priority;
+#[cfg(all(unix, not(target_os = "openbsd")))]
+pub mod process;
 mod reactor;
 mod run;
 mod server;
@@ -56,11 +63,13 @@ pub mod signal;
 mod socket_io;
 mod sockets;
 mod task_failures;
+mod watched;
 mod workers;
 
+pub use bound::{BoundListener, Listen, Place, bind};
 pub use error::{Error, MainError};
 pub use host::{Native, NativeService, NativeTask, SendJob, Tally};
-pub use run::{Listen, bind, run, serve};
+pub use run::{run, serve};
 pub use server::{Server, Settings, Stopper, Summary};
 pub use sinbin_core::*;
 

@@ -2,19 +2,17 @@
 
 use std::cell::Cell;
 use std::fmt::Display;
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sinbin_core::task::{self, Async, AsyncService, Conn, Handle, Pool, RunContext};
 
+use crate::bound::{BoundListener, Listen};
 use crate::caught::{Caught, caught};
 use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};
-use crate::sockets;
 use crate::task_failures::LogFailures;
 
 /// Runs an async program on the current thread, and returns its result. Tasks that are still running at that time are
@@ -49,7 +47,8 @@ pub fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
 }
 
 /// Serves connections at `place` with an `async fn`, which is called for each connection, until the process ends.
-/// Errors that it returns are logged. `place` is an address, or a listener that is already bound.
+/// Errors that it returns are logged. `place` is an address, the path of a Unix socket
+/// (`"unix:/run/service.sock"`), or a listener that is already bound.
 ///
 /// # Errors
 ///
@@ -67,70 +66,7 @@ pub fn serve<E: Display + 'static>(
     Settings::default().serve([place.listen()?], |_| {}, service)
 }
 
-/// An address at which a service can listen, such as `"127.0.0.1:25000"`, or a listener.
-pub trait Listen {
-    /// Returns the listener.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the text is not an address, or if the server cannot listen on the address.
-    fn listen(self) -> Result<TcpListener, Error>;
-}
-
-impl Listen for TcpListener {
-    fn listen(self) -> Result<TcpListener, Error> {
-        Ok(self)
-    }
-}
-
-impl Listen for SocketAddr {
-    fn listen(self) -> Result<TcpListener, Error> {
-        bind(self)
-    }
-}
-
-impl Listen for &str {
-    fn listen(self) -> Result<TcpListener, Error> {
-        let addresses = self.to_socket_addrs().map_err(Error::Bind)?;
-        // Like the standard library: uses the first address that can be bound.
-        let mut last = Error::Bind(ErrorKind::InvalidInput.into());
-        for address in addresses {
-            match bind(address) {
-                Err(error) => last = error,
-                bound => return bound,
-            }
-        }
-        Err(last)
-    }
-}
-
-impl Listen for String {
-    fn listen(self) -> Result<TcpListener, Error> {
-        self.as_str().listen()
-    }
-}
-
-/// Creates a listener on `address`, with address reuse and a long backlog. With port 0, the system chooses a port. A
-/// listener on an IPv6 address such as `[::]` accepts no IPv4 connections, unless it is created by [`Settings::bind`]
-/// with [`Settings::dual_stack`].
-///
-/// # Errors
-///
-/// Returns [`Error::Listen`] if the server cannot listen on the address.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    Settings::default().bind(address)
-}
-
 impl Settings {
-    /// Creates a listener as [`bind`] does, with these settings.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::Listen`] if the server cannot listen on the address.
-    pub fn bind(&self, address: SocketAddr) -> Result<TcpListener, Error> {
-        sockets::bind(address, self.dual_stack).map_err(|error| Error::Listen { address, error })
-    }
-
     /// Runs an async program as [`run`] does, with these settings.
     ///
     /// # Errors
@@ -161,7 +97,7 @@ impl Settings {
     /// Fails as [`serve`](serve()) does.
     pub fn serve<E: Display + 'static>(
         &self,
-        listeners: impl IntoIterator<Item = TcpListener>,
+        listeners: impl IntoIterator<Item: Into<BoundListener>>,
         started: impl FnOnce(Stopper),
         service: impl AsyncFn(Conn<'_>) -> Result<(), E>,
     ) -> Result<Summary, Error> {

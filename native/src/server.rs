@@ -1,7 +1,7 @@
 //! The native loop.
 
 use std::fmt::{self, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use sinbin_core::serve::{Admission, Engine, Guard as _, Stopped};
 use sinbin_core::task::{Async, AsyncService, Conn, Resolver};
 use sinbin_core::{IdMap, Limits, TaskId};
 
+use crate::bound::{BoundListener, Place, bind_path};
 use crate::caught::Catch;
 use crate::clock::Clock;
 use crate::compute::{Alone, Compute};
@@ -24,7 +25,7 @@ use crate::peer_limit::PeerLimit;
 use crate::platform::label;
 use crate::pool::{KEEP_ALIVE, PoolLimits, Purpose};
 use crate::reactor::{Notifier, Reactor};
-use crate::sockets::{self, Socket, Sockets, prepare};
+use crate::sockets::{self, Listening, Socket, Sockets, prepare};
 use crate::workers::{Blocking, Workers};
 
 /// The maximum number of listeners of a server.
@@ -357,8 +358,25 @@ impl<S: NativeService> Server<S> {
         let listener = sockets::bind(address, host.dual_stack)
             .map_err(|error| failed(error).beside(host.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
-        self.accept_from(listener)?;
+        self.accept_from(Listening::Tcp(listener))?;
         Ok(bound)
+    }
+
+    /// Listens at `place` and returns the place that is bound: on an address as [`listen`](Self::listen) does, or on a
+    /// Unix socket as [`Settings::bind_path`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server cannot listen there, or already has 64 listeners.
+    pub fn listen_at(&mut self, place: &Place) -> Result<Place, Error> {
+        match place {
+            Place::Address(address) => self.listen(*address).map(Place::Address),
+            Place::Path(path) => {
+                self.check_listeners()?;
+                self.accept_from(bind_path(path)?)?;
+                Ok(place.clone())
+            }
+        }
     }
 
     /// Listens with a socket that is already bound.
@@ -366,9 +384,12 @@ impl<S: NativeService> Server<S> {
     /// # Errors
     ///
     /// Fails if the socket cannot be made nonblocking, or if the server already has 64 listeners.
-    pub fn listen_on(&mut self, listener: TcpListener) -> Result<(), Error> {
+    pub fn listen_on(&mut self, listener: impl Into<BoundListener>) -> Result<(), Error> {
         self.check_listeners()?;
-        listener.set_nonblocking(true).map_err(Error::Prepare)?;
+        let BoundListener(listener) = listener.into();
+        if let Listening::Tcp(listener) = &listener {
+            listener.set_nonblocking(true).map_err(Error::Prepare)?;
+        }
         self.accept_from(listener)
     }
 
@@ -376,7 +397,7 @@ impl<S: NativeService> Server<S> {
         if self.listeners < MAX_LISTENERS { Ok(()) } else { Err(Error::Full { limit: MAX_LISTENERS }) }
     }
 
-    fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
+    fn accept_from(&mut self, listener: Listening) -> Result<(), Error> {
         let keep = |host: &mut Native<S>, source| {
             host.sockets.insert(source, Socket::Listener(listener), false);
         };
@@ -431,6 +452,9 @@ impl<S: NativeService> Server<S> {
         let mut list = String::new();
         for task in executor.kernel.tasks() {
             write!(list, "\n  {task}").ok();
+            if let Some(name) = executor.wait_name(task.id) {
+                write!(list, ", for {name:?}").ok();
+            }
             if let Some(label) = label(executor, task.id) {
                 write!(list, " ({label})").ok();
             }

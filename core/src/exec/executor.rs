@@ -165,6 +165,13 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
         self.tasks.items().get(task.index())?.as_ref()?.label()
     }
 
+    /// Returns the name of the lock, channel or event that a task waits for: [`Task::wait_name`].
+    #[must_use]
+    pub fn wait_name(&self, task: TaskId) -> Option<&'static str> {
+        self.kernel.state(task)?;
+        self.tasks.items().get(task.index())?.as_ref()?.wait_name()
+    }
+
     /// Returns the number of blocks that are lent now, which hold bytes that wait in the process.
     #[must_use]
     pub fn blocks_lent(&self) -> usize {

@@ -99,6 +99,13 @@ where
         }
     }
 
+    fn wait_name(&self) -> Option<&'static str> {
+        match &self.0 {
+            Kind::Serve(task) => task.wait_name(),
+            _ => None,
+        }
+    }
+
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         let kind = &mut self.get_mut().0;
         match kind {

@@ -261,6 +261,7 @@ impl fmt::Display for Error {
         match self {
             Self::Failed(failure) => failure.fmt(f),
             Self::Address { op: Op::Listen, address, error } => write!(f, "listen on {address}: {error}"),
+            Self::Address { op: Op::Recv, address, error } => write!(f, "recv from {address}: {error}"),
             Self::Address { op, address, error } => write!(f, "{op} to {address}: {error}"),
             Self::Endpoint { op, endpoint, error } => match op {
                 Op::Listen => write!(f, "listen on {endpoint}: {error}"),

@@ -191,6 +191,9 @@ pub struct RunContext<'d> {
     left: RefCell<Left>,
     /// The deadlines that executors within tasks wait for.
     alarms: RefCell<Alarms>,
+    /// The names of what tasks wait for, for reports.
+    #[cfg(feature = "alloc")]
+    named_waits: RefCell<alloc::collections::BTreeMap<TaskId, alloc::vec::Vec<&'static str>>>,
     /// Operations that were requested within a callback that borrows the host. They are performed when it returns.
     deferred: RefCell<DeferredQueue>,
     /// True if `deferred` is not empty.
@@ -245,6 +248,8 @@ impl<'d> RunContext<'d> {
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
+            #[cfg(feature = "alloc")]
+            named_waits: RefCell::new(alloc::collections::BTreeMap::new()),
             deferred: RefCell::new(DeferredQueue::new()),
             has_deferred: Cell::new(false),
             #[cfg(not(feature = "alloc"))]
@@ -763,6 +768,44 @@ impl<'d> RunContext<'d> {
         // If several tasks could end the wait, no single one of them is recorded.
         left.by = Some(if left.by.is_none_or(|before| before == by) { by } else { ExpectedWaker::Anyone });
         Poll::Pending
+    }
+
+    /// Records the name of what a task waits for. Without a heap, reports have no names.
+    #[cold]
+    pub(crate) fn enter_wait(&self, task: TaskId, name: &'static str) {
+        #[cfg(feature = "alloc")]
+        self.named_waits.borrow_mut().entry(task).or_default().push(name);
+        #[cfg(not(feature = "alloc"))]
+        let _ = (task, name);
+    }
+
+    /// Forgets the name of what a task has waited for.
+    #[cold]
+    pub(crate) fn leave_wait(&self, task: TaskId, name: &'static str) {
+        #[cfg(feature = "alloc")]
+        if let alloc::collections::btree_map::Entry::Occupied(mut names) =
+            self.named_waits.borrow_mut().entry(task)
+        {
+            if let Some(at) = names.get().iter().rposition(|entered| *entered == name) {
+                names.get_mut().remove(at);
+            }
+            if names.get().is_empty() {
+                names.remove();
+            }
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = (task, name);
+    }
+
+    /// Returns the name of what the task waits for; of several, the one whose wait began last.
+    pub(crate) fn wait_name(&self, task: TaskId) -> Option<&'static str> {
+        #[cfg(feature = "alloc")]
+        return self.named_waits.borrow().get(&task)?.last().copied();
+        #[cfg(not(feature = "alloc"))]
+        return {
+            let _ = task;
+            None
+        };
     }
 
     /// Registers a future's wait for a deadline, which is not [`Instant::NEVER`]: a wait without a deadline would look

@@ -17,6 +17,7 @@
 //! | `polling.rs` | connections that are polled directly |
 //! | `halves.rs` | connections whose directions have different owners |
 //! | `reading.rs` | lines, and readers with a buffer |
+//! | `combining.rs` | waiting for any number of futures, and values of a task |
 //! | `copying.rs` | copying between connections |
 //! | `futures_io.rs` | connections as byte streams of `futures-io` |
 //! | `serving.rs` | serving a listener from within a program, and stopping the loop |
@@ -43,6 +44,7 @@ mod support;
 mod borders;
 mod cancelling;
 mod collecting;
+mod combining;
 mod connecting;
 mod copying;
 mod futures_io;

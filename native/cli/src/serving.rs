@@ -1,6 +1,5 @@
 //! The options of the commands that serve, natively and in a sandbox.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +8,19 @@ use clap::Args;
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin::guests::GuestSettings;
 
-use crate::address::address;
+use sinbin::Place;
+
+use crate::address::place;
 use crate::size::{Size, size_within};
 use crate::span::{Span, span};
 
 /// The options of a loop.
 #[derive(Args)]
 pub struct ServingArgs {
-    /// Address to listen on, or only a port for 127.0.0.1; may be repeated. With port 0 the system chooses a free port.
-    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = address)]
-    pub listen: Vec<SocketAddr>,
+    /// Address to listen on, or only a port for 127.0.0.1, or unix:PATH for a Unix socket; may be repeated. With port 0 the
+    /// system chooses a free port.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = place)]
+    pub listen: Vec<Place>,
     /// Maximum number of simultaneous connections; further clients wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use sinbin_core::driven::{Event, ServiceLimits, ServiceSettings};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
+use crate::bound::{Place, bind_path};
 use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -28,7 +29,7 @@ use crate::host::Tally;
 use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
-use crate::sockets::{Socket, Sockets, bind};
+use crate::sockets::{Listening, Socket, Sockets, bind};
 
 /// The maximum number of listeners of a server.
 const MAX_LISTENERS: usize = 64;
@@ -171,11 +172,35 @@ impl<B: GuestFactory> GuestServer<B> {
         let listener = bind(address, self.settings.dual_stack)
             .map_err(|error| failed(error).beside(self.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
+        self.accept_from(Listening::Tcp(listener));
+        Ok(bound)
+    }
+
+    /// Listens at `place` and returns the place that is bound: on an address as [`listen`](Self::listen) does, or on a
+    /// Unix socket as [`Settings::bind_path`](crate::Settings::bind_path) does. The guest accepts the connections of a
+    /// Unix socket like all others, and receives no address of their peers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server cannot listen there, or already has 64 listeners.
+    pub fn listen_at(&mut self, place: &Place) -> Result<Place, Error> {
+        match place {
+            Place::Address(address) => self.listen(*address).map(Place::Address),
+            Place::Path(_) if self.listeners.len() >= MAX_LISTENERS => {
+                Err(Error::Full { limit: MAX_LISTENERS })
+            }
+            Place::Path(path) => {
+                self.accept_from(bind_path(path)?);
+                Ok(place.clone())
+            }
+        }
+    }
+
+    fn accept_from(&mut self, listener: Listening) {
         let id = self.places.insert(Role::Listener);
         self.sockets.insert(id, Socket::Listener(listener), false);
         self.listeners.push(id);
         self.input.events.push(Event::Listener(handle(id)));
-        Ok(bound)
     }
 
     /// Records the guest's turns in the file at `path`, under the name of its service, for [`Playback`]. The file has

@@ -221,10 +221,7 @@ impl Registry {
                 changes.push((filter, after));
             }
         }
-        match socket {
-            Socket::Listener(listener) => self.0.change(listener.as_fd(), &changes),
-            Socket::Stream(stream) => self.0.change(stream.as_fd(), &changes),
-        }
+        self.0.change(socket.descriptor(), &changes)
     }
 }
 

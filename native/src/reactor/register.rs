@@ -1,10 +1,10 @@
 //! Registration with `polling`.
 //!
 //! `Poller::add` is unsafe because a source must be removed from the poller before its descriptor is closed. This is
-//! guaranteed here. Sockets are owned only by [`Sockets`](crate::sockets::Sockets), which shares the one poller with
-//! which they are ever registered. Sockets leave that table only through its `remove`, its `insert` or its destructor,
-//! and each of these deletes the registration of the socket first. Moreover, epoll removes a closed descriptor
-//! automatically.
+//! guaranteed here. [`Sockets`](crate::sockets::Sockets) owns the sockets, or a reference that keeps them open, and
+//! shares the one poller with which they are ever registered. Sockets leave that table only through its `remove`, its
+//! `insert` or its destructor, and each of these deletes the registration of the socket first. The descriptor of a
+//! socket never changes. Moreover, epoll removes a closed descriptor automatically.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -55,25 +55,14 @@ fn add(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io
     let event = event(index, interest);
     // SAFETY: the table of sockets deletes the registration before it releases the socket (see the module
     // documentation).
-    unsafe {
-        match socket {
-            Socket::Listener(listener) => poller.add_with_mode(listener, event, PollMode::Level),
-            Socket::Stream(stream) => poller.add_with_mode(stream, event, PollMode::Level),
-        }
-    }
+    unsafe { poller.add_with_mode(&socket.descriptor(), event, PollMode::Level) }
 }
 
 fn modify(poller: &Poller, socket: &Socket, index: usize, interest: Interest) -> io::Result<()> {
     let event = event(index, interest);
-    match socket {
-        Socket::Listener(listener) => poller.modify_with_mode(listener, event, PollMode::Level),
-        Socket::Stream(stream) => poller.modify_with_mode(stream, event, PollMode::Level),
-    }
+    poller.modify_with_mode(socket.descriptor(), event, PollMode::Level)
 }
 
 fn delete(poller: &Poller, socket: &Socket) -> io::Result<()> {
-    match socket {
-        Socket::Listener(listener) => poller.delete(listener),
-        Socket::Stream(stream) => poller.delete(stream),
-    }
+    poller.delete(socket.descriptor())
 }

@@ -2,11 +2,13 @@
 
 use std::error::Error as AnyError;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sinbin::Place;
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin_cli::size::Size;
@@ -105,7 +107,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
     let bound =
-        args.serving.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        args.serving.listen.iter().map(|place| server.listen_at(place)).collect::<Result<Vec<_>, _>>()?;
     // The recording is created after listening, so that a server that can't listen leaves no file.
     if let Some(path) = &args.serving.record {
         outlive_full_files()?;
@@ -114,7 +116,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
     for (asked, bound) in args.serving.listen.iter().zip(bound) {
-        output::listening(*asked, bound)?;
+        output::listening(asked, &bound)?;
     }
     Ok(end(&server.run()?))
 }
@@ -153,7 +155,7 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     let settings = portable::Settings {
         program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         arguments: command_arguments(args),
-        network: Network { listen: args.serving.listen.clone(), connect: args.allow_connect.clone() },
+        network: Network { listen: addresses(args), connect: args.allow_connect.clone() },
         max_memory: args.max_memory.bytes(),
         max_resources: max_resources(args),
         stopping,
@@ -170,6 +172,17 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
             Ok(ExitCode::from(CUT))
         }
     }
+}
+
+/// Returns the addresses that a WASI command may listen on. Ends the process if there are other places.
+fn addresses(args: &RunArgs) -> Vec<SocketAddr> {
+    let address = |place: &Place| match place {
+        Place::Address(address) => *address,
+        Place::Path(_) => refuse(
+            "--listen=unix:PATH requires a guest that the host drives; this guest is a WASI command, which has no Unix sockets",
+        ),
+    };
+    args.serving.listen.iter().map(address).collect()
 }
 
 /// Returns the maximum number of resources of a WASI command. A connection needs a socket, two streams, and the

@@ -33,14 +33,14 @@ where
     let mut server = GuestServer::new(InProcess::new(make), &args.guest_settings(arguments))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    let bound = args.listen.iter().map(|place| server.listen_at(place)).collect::<Result<Vec<_>, _>>()?;
     // The recording is created after listening, so that a server that can't listen leaves no file.
     outlive_full_files()?;
     server
         .record(path, name, args.record_limit())
         .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     for (asked, bound) in args.listen.iter().zip(bound) {
-        output::listening(*asked, bound)?;
+        output::listening(asked, &bound)?;
     }
     let summary = server.run()?;
     output::say(format_args!("{summary}{}", output::Lost));

@@ -1,11 +1,10 @@
 //! `sinbin serve`.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use sinbin::task::{self, Conn};
-use sinbin::{NativeService, Server, Settings, Stopper, Summary};
+use sinbin::{BoundListener, NativeService, Place, Server, Settings, Stopper, Summary};
 
 use crate::cli::{Serve, WrittenAs};
 use crate::services::{arguments, fib_arguments};
@@ -79,8 +78,8 @@ fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, B
     let mut server = Server::new(service, &settings(args))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    for address in &args.listen {
-        output::listening(*address, server.listen(*address)?)?;
+    for place in &args.listen {
+        output::listening(place, &server.listen_at(place)?)?;
     }
     Ok(end(&server.run()?))
 }
@@ -93,27 +92,34 @@ fn serve_async(
     let settings = settings(args);
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     keep_signals()?;
-    let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
-    for address in &args.listen {
-        let listener = settings.bind(*address).map_err(|error| error.beside(bound.iter().copied()))?;
-        bound.push(listener.local_addr()?);
+    let mut listeners = Vec::<BoundListener>::new();
+    let mut bound = Vec::new();
+    for place in &args.listen {
+        let listener = match place {
+            Place::Path(path) => settings.bind_path(path)?,
+            Place::Address(address) => {
+                let ours = listeners.iter().filter_map(BoundListener::address);
+                settings.bind(*address).map_err(|error| error.beside(ours))?.into()
+            }
+        };
+        bound.push(listener.address().map_or_else(|| place.clone(), Place::Address));
         listeners.push(listener);
     }
     let mut begun: Result<(), Box<dyn Error>> = Ok(());
-    let started = |stopper: Stopper| begun = begin(stopper, args.listen.iter().copied().zip(bound));
+    let started = |stopper: Stopper| begun = begin(stopper, args.listen.iter().zip(bound));
     let summary = settings.serve(listeners, started, service)?;
     begun?;
     Ok(end(&summary))
 }
 
-/// Sets the signal handlers, and prints the addresses of a server. Stops the server if either fails.
-fn begin(
+/// Sets the signal handlers, and prints the places of a server. Stops the server if either fails.
+fn begin<'a>(
     stopper: Stopper,
-    addresses: impl Iterator<Item = (SocketAddr, SocketAddr)>,
+    places: impl Iterator<Item = (&'a Place, Place)>,
 ) -> Result<(), Box<dyn Error>> {
     let mut begun = stop_on_signal(stopper.clone()).map_err(Into::into);
-    for (asked, bound) in addresses {
-        begun = begun.and_then(|()| output::listening(asked, bound).map_err(Into::into));
+    for (asked, bound) in places {
+        begun = begun.and_then(|()| output::listening(asked, &bound).map_err(Into::into));
     }
     begun.inspect_err(|_| stopper.stop())
 }
