@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use sinbin::Settings;
-use sinbin::task::{self, Conn, copy_bidirectional};
+use sinbin::net::copy_bidirectional;
+use sinbin::task::{self, Conn};
 
 async fn forward(client: Conn<'_>, target: &str) -> Result<(), task::Error> {
     let handle = client.handle();

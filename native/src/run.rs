@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
+use sinbin_core::IoError;
 use sinbin_core::task::{self, Async, AsyncService, Conn, Handle, Pool, RunContext};
 
 use crate::bound::{BoundListener, Listen};
@@ -47,7 +48,9 @@ pub fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
 }
 
 /// Serves connections at `place` with an `async fn`, which is called for each connection, until the process ends.
-/// Errors that it returns are logged. `place` is an address, the path of a Unix socket
+/// Errors that it returns are logged as warnings, at most 10 a second; a reset by the client is logged at the debug
+/// level. To see the log, install a subscriber of the crate `tracing` first, for example by
+/// `tracing_subscriber::fmt::init()`. `place` is an address, the path of a Unix socket
 /// (`"unix:/run/service.sock"`), or a listener that is already bound.
 ///
 /// # Errors
@@ -107,7 +110,8 @@ impl Settings {
         let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(u32::try_from(self.max_connections).unwrap_or(u32::MAX)));
         let failed = Cell::new(0);
-        let serve = |conn| Reported { future: service(conn), failed: &failed };
+        let warns_of_connections = LogFailures::of_connections();
+        let serve = |conn| Reported { future: service(conn), failed: &failed, warns: &warns_of_connections };
         let service = AsyncService::new(handle, pool.as_ref(), serve);
         let mut server = Server::for_tasks(service, self, &inbox)?;
         for listener in listeners {
@@ -126,6 +130,7 @@ pin_project! {
         #[pin]
         future: F,
         failed: &'a Cell<u64>,
+        warns: &'a LogFailures,
     }
 }
 
@@ -139,10 +144,15 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         if let Err(error) = ended
             && !task::Error::is_the_end_in(&error)
         {
-            if tracing::enabled!(tracing::Level::DEBUG) {
+            // A client can reset its connection at any time, which is no reason to look for a fault here.
+            let is_reset =
+                task::Error::find_in(&error).is_some_and(|error| error.io() == Some(IoError::Reset));
+            let warns = !is_reset && this.warns.admits();
+            if warns || tracing::enabled!(tracing::Level::DEBUG) {
                 // User code must not run while a log line is written. If the error panics both while it is displayed
                 // and in its destructor, the second panic must not occur during the first.
                 match caught(|| error.to_string()) {
+                    Ok(error) if warns => tracing::warn!(error, "a connection's task failed"),
                     Ok(error) => tracing::debug!(error, "a connection's task failed"),
                     Err(panicked) => {
                         drop(Caught::new(error));

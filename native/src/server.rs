@@ -387,9 +387,7 @@ impl<S: NativeService> Server<S> {
     pub fn listen_on(&mut self, listener: impl Into<BoundListener>) -> Result<(), Error> {
         self.check_listeners()?;
         let BoundListener(listener) = listener.into();
-        if let Listening::Tcp(listener) = &listener {
-            listener.set_nonblocking(true).map_err(Error::Prepare)?;
-        }
+        listener.set_nonblocking().map_err(Error::Prepare)?;
         self.accept_from(listener)
     }
 

@@ -1,6 +1,7 @@
 //! Objects that a task operates itself, and for whose readiness it waits on the loop.
 
 use std::sync::Arc;
+#[cfg(unix)]
 use std::task::{Context, Poll};
 
 use sinbin_core::IoError;
@@ -59,6 +60,7 @@ impl<'d, T: Object + 'static> Watched<'d, T> {
     }
 
     /// Receives as [`recv`](Self::recv) does, or registers a wait of the task.
+    #[cfg(unix)]
     pub(crate) fn poll_recv<R>(
         &self,
         context: &Context<'_>,

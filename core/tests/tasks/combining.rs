@@ -17,9 +17,9 @@ fn all_outputs_come_in_the_order_of_the_futures() {
     let handle = Handle::new(&run_context);
     let mut world = World::new(handle);
     let mut task = world.spawn(async move {
-        let all = join_all([3, 0, 2].map(|n| after(handle, n, n as u32))).await;
+        let all = join_all([3_u32, 0, 2].map(|n| after(handle, n as usize, n))).await;
         let none = join_all([] as [std::future::Ready<u32>; 0]).await;
-        let tried = try_join_all([3, 0, 2].map(|n| after(handle, n, n as u32))).await;
+        let tried = try_join_all([3_u32, 0, 2].map(|n| after(handle, n as usize, n))).await;
         let both = try_join(after(handle, 2, 1), after(handle, 1, 2)).await;
         (all, none, tried, both)
     });
@@ -27,6 +27,9 @@ fn all_outputs_come_in_the_order_of_the_futures() {
     let all = vec![Ok(3), Ok(0), Ok(2)];
     assert_eq!(task.take(), Some((all, vec![], Ok(vec![3, 0, 2]), Ok((1, 2)))));
 }
+
+/// A future of any type.
+type Boxed<'a> = std::pin::Pin<Box<dyn Future<Output = Result<u32, u32>> + 'a>>;
 
 /// The first error ends the wait, and drops the futures that have not completed.
 #[test]
@@ -44,7 +47,7 @@ fn a_failure_does_not_wait_for_the_others() {
         log.add("failed");
         let second = try_join(after(handle, 1, 12), never("second")).await;
         log.add("failed");
-        let boxed: Vec<std::pin::Pin<Box<dyn Future<Output = Result<u32, u32>>>>> =
+        let boxed: Vec<Boxed<'_>> =
             vec![Box::pin(never("third")), Box::pin(after(handle, 2, 13)), Box::pin(never("fourth"))];
         (first, second, try_join_all(boxed).await)
     });

@@ -4,38 +4,37 @@ use std::io;
 
 use sinbin_core::IoError;
 
-/// Receives a datagram, and returns its length and the address of its sender. Fails with [`IoError::TooLong`] and the
-/// address if the datagram is larger than the buffer, which then contains its beginning.
+/// A datagram that was received.
 #[cfg(unix)]
-pub(super) fn receive(
-    socket: impl rustix::fd::AsFd,
-    buffer: &mut [u8],
-) -> Result<(usize, Option<rustix::net::SocketAddrAny>), Cut> {
+pub(super) struct Datagram {
+    len: usize,
+    /// True if the datagram is larger than the buffer, which contains its beginning.
+    is_cut: bool,
+    pub(super) from: Option<rustix::net::SocketAddrAny>,
+}
+
+#[cfg(unix)]
+impl Datagram {
+    /// Returns the length.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IoError::TooLong`] if the datagram is larger than the buffer.
+    pub(super) fn len(&self) -> Result<usize, IoError> {
+        if self.is_cut { Err(IoError::TooLong) } else { Ok(self.len) }
+    }
+}
+
+/// Receives a datagram.
+#[cfg(unix)]
+pub(super) fn receive(socket: impl rustix::fd::AsFd, buffer: &mut [u8]) -> Result<Datagram, IoError> {
     use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
 
     let mut control = RecvAncillaryBuffer::default();
     let buffers = &mut [io::IoSliceMut::new(buffer)];
-    let message = recvmsg(socket, buffers, &mut control, RecvFlags::empty());
-    let message = message.map_err(|error| Cut { from: None, error: io::Error::from(error).into() })?;
-    if message.flags.contains(ReturnFlags::TRUNC) {
-        return Err(Cut { from: message.address, error: IoError::TooLong });
-    }
-    Ok((message.bytes, message.address))
-}
-
-/// The reason why a datagram was not received as a whole.
-#[cfg(unix)]
-pub(super) struct Cut {
-    /// The sender of a datagram that is too long.
-    pub(super) from: Option<rustix::net::SocketAddrAny>,
-    pub(super) error: IoError,
-}
-
-#[cfg(unix)]
-impl From<Cut> for IoError {
-    fn from(cut: Cut) -> Self {
-        cut.error
-    }
+    let message = recvmsg(socket, buffers, &mut control, RecvFlags::empty()).map_err(io::Error::from)?;
+    let is_cut = message.flags.contains(ReturnFlags::TRUNC);
+    Ok(Datagram { len: message.bytes, is_cut, from: message.address })
 }
 
 /// Returns the error of the system as one of a task. On Windows, it reports a datagram that is larger than the buffer.

@@ -154,15 +154,12 @@ fn receive_from(
     buffer: &mut [u8],
     too_long: &Cell<Option<SocketAddr>>,
 ) -> Result<(usize, SocketAddr), IoError> {
-    let address = |from| SocketAddr::try_from(from).ok();
-    match receive(socket, buffer) {
-        // Each datagram has an address.
-        Ok((len, from)) => Ok((len, from.and_then(address).ok_or(IoError::Unsupported)?)),
-        Err(cut) => {
-            too_long.set(cut.from.and_then(address));
-            Err(cut.error)
-        }
-    }
+    let datagram = receive(socket, buffer)?;
+    // Each datagram has an address.
+    let from = datagram.from.clone().and_then(|from| SocketAddr::try_from(from).ok());
+    let from = from.ok_or(IoError::Unsupported)?;
+    let len = datagram.len().inspect_err(|_| too_long.set(Some(from)))?;
+    Ok((len, from))
 }
 
 /// Receives a datagram. The system does not say who has sent one that is too long.

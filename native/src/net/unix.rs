@@ -96,10 +96,14 @@ impl<'d> UnixDatagram<'d> {
     /// Fails with [`IoError::TooLong`] if the datagram is larger than the buffer, which then contains its beginning, and
     /// with the system's error.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Option<PathBuf>), Error> {
-        let (len, from) = self.watched.recv(|socket| Ok(receive(socket, buffer)?)).await?;
+        let receive = |socket: &_| {
+            let datagram = receive(socket, buffer)?;
+            Ok((datagram.len()?, datagram.from))
+        };
+        let (len, from) = self.watched.recv(receive).await?;
         let from = from.and_then(|from| rustix::net::SocketAddrUnix::try_from(from).ok());
         let path = from.as_ref().and_then(rustix::net::SocketAddrUnix::path);
-        let path = path.map(|path| PathBuf::from(std::ffi::OsString::from(path_text(&path))));
+        let path = path.map(|path| PathBuf::from(path_text(&path)));
         Ok((len, path))
     }
 
@@ -109,7 +113,7 @@ impl<'d> UnixDatagram<'d> {
     ///
     /// Fails as [`recv_from`](Self::recv_from) does.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.watched.recv(|socket| Ok(receive(socket, buffer)?.0)).await
+        self.watched.recv(|socket| receive(socket, buffer)?.len()).await
     }
 
     /// Returns the socket of the standard library, for its options. It must stay nonblocking.

@@ -50,6 +50,19 @@ impl Listening {
         }
     }
 
+    /// Makes the listener nonblocking. A listener on a path is so already.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the system.
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.set_nonblocking(true),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
     /// Returns the address that the listener is bound to, if it is bound to an address.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {

@@ -9,7 +9,7 @@
 //! | `pipes.rs` | pipes, and the standard streams of a child |
 //! | `files.rs` | files, and sending them |
 //! | `processes.rs` | child processes |
-//! | `splicing.rs` | copying within the system |
+//! | `splicing.rs` | copying between connections, by the system where it can |
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -23,7 +23,6 @@ mod options;
 mod pipes;
 #[cfg(unix)]
 mod processes;
-#[cfg(target_os = "linux")]
 mod splicing;
 mod udp;
 #[cfg(unix)]

@@ -1,5 +1,5 @@
 use sinbin::IoError;
-use sinbin::net::{splice_bidirectional, splice_copy};
+use sinbin::net::{copy, copy_bidirectional};
 use sinbin::task::{Conn, Handle, join};
 
 use crate::{LOCAL, run};
@@ -25,7 +25,7 @@ fn both_directions_are_copied_with_their_ends() {
     const LOTS: usize = 3 << 20;
     run(async |handle| {
         let ((client, inner), (outer, server)) = (pair(handle).await, pair(handle).await);
-        let request: Vec<u8> = (0..LOTS).map(|n| (n % 251) as u8).collect();
+        let request: Vec<u8> = (0..=250_u8).cycle().take(LOTS).collect();
         let talk = async {
             let send = async {
                 client.send_all(&request).await?;
@@ -41,7 +41,7 @@ fn both_directions_are_copied_with_their_ends() {
             let (sent, (answered, thanks)) = join(send, join(answer, receive_all(&client))).await;
             sent.and(answered).map(|()| thanks)
         };
-        let (copied, thanks) = join(splice_bidirectional(&inner, &outer), talk).await;
+        let (copied, thanks) = join(copy_bidirectional(&inner, &outer), talk).await;
         assert_eq!(copied, Ok((LOTS as u64, 6)));
         assert_eq!(thanks, Ok(b"thanks".to_vec()));
     });
@@ -59,7 +59,7 @@ fn a_reset_of_one_side_ends_the_copy() {
             socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
             drop(client);
         };
-        let (copied, ()) = join(splice_bidirectional(&inner, &outer), reset).await;
+        let (copied, ()) = join(copy_bidirectional(&inner, &outer), reset).await;
         assert_eq!(copied.map_err(|error| error.io()), Err(Some(IoError::Reset)));
     });
 }
@@ -78,7 +78,7 @@ fn many_copies_at_once_do_not_mix() {
                         client.shutdown()
                     };
                     let copy = async {
-                        let copied = splice_copy(&inner, &outer).await;
+                        let copied = copy(&inner, &outer).await;
                         outer.shutdown()?;
                         copied
                     };
