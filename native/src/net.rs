@@ -24,7 +24,7 @@ use sinbin_core::task::{self, Conn, Error};
 ///
 /// Fails as [`task::copy`] does.
 #[cfg(not(target_os = "linux"))]
-pub async fn copy(from: &Conn<'_>, to: &Conn<'_>) -> Result<u64, Error> {
+pub async fn copy<'d>(from: &Conn<'d>, to: &Conn<'d>) -> Result<u64, Error> {
     task::copy(from, to).await
 }
 
@@ -34,6 +34,6 @@ pub async fn copy(from: &Conn<'_>, to: &Conn<'_>) -> Result<u64, Error> {
 ///
 /// Fails as [`task::copy_bidirectional`] does.
 #[cfg(not(target_os = "linux"))]
-pub async fn copy_bidirectional(a: &Conn<'_>, b: &Conn<'_>) -> Result<(u64, u64), Error> {
+pub async fn copy_bidirectional<'d>(a: &Conn<'d>, b: &Conn<'d>) -> Result<(u64, u64), Error> {
     task::copy_bidirectional(a, b).await
 }

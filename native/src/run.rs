@@ -1,5 +1,6 @@
 //! Running `async fn`s: a program or a service.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Display;
 use std::pin::{Pin, pin};
@@ -145,9 +146,7 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
             && !task::Error::is_the_end_in(&error)
         {
             // A client can reset its connection at any time, which is no reason to look for a fault here.
-            let is_reset =
-                task::Error::find_in(&error).is_some_and(|error| error.io() == Some(IoError::Reset));
-            let warns = !is_reset && this.warns.admits();
+            let warns = !is_reset(&error) && this.warns.admits();
             if warns || tracing::enabled!(tracing::Level::DEBUG) {
                 // User code must not run while a log line is written. If the error panics both while it is displayed
                 // and in its destructor, the second panic must not occur during the first.
@@ -166,4 +165,11 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         }
         Poll::Ready(())
     }
+}
+
+/// Returns true if the peer has reset the connection of a task that ended with this error.
+fn is_reset(error: &dyn Any) -> bool {
+    let boxed = error.downcast_ref::<Box<dyn std::error::Error>>();
+    let error = error.downcast_ref::<task::Error>().or_else(|| boxed?.downcast_ref());
+    error.is_some_and(|error| error.io() == Some(IoError::Reset))
 }

@@ -18,7 +18,7 @@ pub(crate) struct LogFailures(Mutex<Last>);
 struct Last {
     began: Option<Instant>,
     failed: u64,
-    /// What the message about further failures says that has failed.
+    /// The end of the message about further failures, which names them.
     what: &'static str,
 }
 

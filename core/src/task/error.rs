@@ -226,14 +226,9 @@ impl Error {
     /// in a `Box<dyn Error>`.
     #[must_use]
     pub fn is_the_end_in(error: &dyn core::any::Any) -> bool {
-        Self::find_in(error).is_some_and(Self::is_the_end)
-    }
-
-    /// Returns the task error that `error`, of any type, is, also in a `Box<dyn Error>`.
-    #[must_use]
-    pub fn find_in(error: &dyn core::any::Any) -> Option<&Self> {
         let boxed = error.downcast_ref::<alloc::boxed::Box<dyn core::error::Error>>();
-        error.downcast_ref().or_else(|| boxed?.downcast_ref())
+        let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
+        error.is_some_and(Self::is_the_end)
     }
 }
 

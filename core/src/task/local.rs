@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 ///
 /// use sinbin_core::task::{Handle, TaskLocal};
 ///
-/// /// What the tasks of a service share.
+/// /// The state that the tasks of a service share.
 /// struct Shared {
 ///     request: Rc<TaskLocal<u64>>,
 /// }

@@ -55,7 +55,7 @@ impl Pipe {
 /// # Errors
 ///
 /// Fails as [`task::copy`](crate::task::copy) does, and with the system's error if it has no pipe for the bytes.
-pub async fn copy(from: &Conn<'_>, to: &Conn<'_>) -> Result<u64, Error> {
+pub async fn copy<'d>(from: &Conn<'d>, to: &Conn<'d>) -> Result<u64, Error> {
     let mut count = 0;
     loop {
         let (pipe, mut left) = from.recv_by(|socket| fill(stream(socket)?)).await?;
@@ -115,12 +115,12 @@ fn moved(result: rustix::io::Result<usize>) -> Result<usize, IoError> {
 ///     Ok(())
 /// }
 /// ```
-pub async fn copy_bidirectional(a: &Conn<'_>, b: &Conn<'_>) -> Result<(u64, u64), Error> {
+pub async fn copy_bidirectional<'d>(a: &Conn<'d>, b: &Conn<'d>) -> Result<(u64, u64), Error> {
     try_join(direction(a, b), direction(b, a)).await
 }
 
 /// Copies in one direction, and then ends the sending direction of `to`.
-async fn direction(from: &Conn<'_>, to: &Conn<'_>) -> Result<u64, Error> {
+async fn direction<'d>(from: &Conn<'d>, to: &Conn<'d>) -> Result<u64, Error> {
     let count = copy(from, to).await?;
     to.shutdown()?;
     Ok(count)

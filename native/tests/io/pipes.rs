@@ -42,7 +42,7 @@ fn a_stream_above_the_limit_and_a_reader_that_is_gone_are_errors() {
     });
 }
 
-/// What a writer still writes is read while the loop stops.
+/// Bytes that a writer still writes are read while the loop stops.
 #[test]
 fn a_pipe_is_read_to_its_end_when_the_loop_stops() {
     let read = run(async |handle| {
