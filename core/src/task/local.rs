@@ -38,7 +38,7 @@ use pin_project_lite::pin_project;
 ///         handle.yield_now().await;
 ///         shared.log("ended");
 ///     };
-///     TaskLocal::scope(&shared.request, request, serve).await;
+///     TaskLocal::scope(&*shared.request, request, serve).await;
 /// }
 /// ```
 pub struct TaskLocal<T>(Cell<Option<T>>);
