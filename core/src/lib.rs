@@ -127,6 +127,7 @@ pub use kernel::id::{Id, JobId, SourceId, TaskId};
 pub use kernel::id_map::IdMap;
 pub use kernel::instant::Instant;
 pub use kernel::interest::{Interest, Readiness};
+pub use kernel::observe;
 pub use kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitTarget, WakeReason};
 pub use kernel::storage::{Fixed, Slots, Storage};
 #[cfg(feature = "alloc")]

@@ -7,7 +7,8 @@ use sinbin_core::task::{AsyncHost, AsyncService, Conn, ErasedJob};
 use sinbin_core::{IoError, JobId, SourceId, TaskId};
 
 use crate::caught::Caught;
-use crate::host::Native;
+use crate::host::{Native, index};
+use crate::observe::{EventKind, SourceKind};
 use crate::sockets::{self, Socket};
 
 impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncService<'d, M, F>> {
@@ -19,6 +20,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         let listener = sockets::bind(address, self.dual_stack)?;
         let bound = listener.local_addr()?;
         self.sockets.insert(new, Socket::Listener(listener), false);
+        self.observer.source(new, SourceKind::Listener, Some(bound));
         Ok(bound)
     }
 
@@ -32,6 +34,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         }
         let stream = sockets::connect(address)?;
         self.sockets.insert(new, Socket::Stream(stream), false);
+        self.observer.source(new, SourceKind::Connected, Some(address));
         self.room.enter();
         Ok(())
     }
@@ -46,6 +49,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         }
         let stream = sockets::adopt(connection)?;
         self.sockets.insert(new, Socket::Stream(stream), false);
+        self.observer.source(new, SourceKind::Adopted, self.peer(new));
         self.room.enter();
         Ok(())
     }
@@ -66,6 +70,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let Some(job) = job.boxed() else { return false };
         self.counts.jobs += 1;
+        self.observer.event(EventKind::Submitted, None, index(id.index()));
         self.compute.submit(id, Caught::new(job));
         true
     }
@@ -77,6 +82,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
 
     fn cancel_job(&mut self, id: JobId) {
         self.counts.cancelled += 1;
+        self.observer.event(EventKind::JobCancelled, None, index(id.index()));
         self.compute.cancel(id);
     }
 }

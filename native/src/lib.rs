@@ -42,6 +42,7 @@ pub mod guide;
 mod host;
 mod inbox;
 mod memory;
+pub mod observe;
 mod peer_limit;
 mod platform;
 mod pool;

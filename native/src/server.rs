@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::host::{Native, NativeService, Tally};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::observe::{Board, LimitsOfLoop, Observer, SourceKind};
 use crate::peer_limit::PeerLimit;
 use crate::platform::label;
 use crate::pool::Pool;
@@ -58,11 +59,14 @@ pub struct Settings {
     pub busy_poll: Duration,
     /// The time that requests in progress have to complete when the server stops.
     pub drain_timeout: Duration,
+    /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe). If the system
+    /// cannot provide the memory for that, the server logs a warning, and serves.
+    pub observe: bool,
 }
 
 impl Default for Settings {
     /// Returns the defaults: 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker fewer than cores
-    /// (at least one), no busy polling, and 30 s to drain.
+    /// (at least one), no busy polling, 30 s to drain, and no looks from other processes.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -75,6 +79,7 @@ impl Default for Settings {
             slice: 50_000,
             busy_poll: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
+            observe: false,
         }
     }
 }
@@ -152,6 +157,24 @@ impl Settings {
         self.drain_timeout = drain_timeout;
         self
     }
+
+    /// Sets whether other processes of the same user may look at the loop.
+    #[must_use]
+    pub const fn observe(mut self, observe: bool) -> Self {
+        self.observe = observe;
+        self
+    }
+}
+
+/// Returns the memory for the tables of a loop with these settings, for so many tasks.
+fn board(settings: &Settings, tasks: usize) -> Board {
+    if !settings.observe {
+        return Board::off();
+    }
+    Board::on(tasks, settings.max_jobs).unwrap_or_else(|error| {
+        tracing::warn!(%error, "other processes can't look at this one");
+        Board::off()
+    })
 }
 
 /// A handle that stops a running server, from any thread.
@@ -266,9 +289,20 @@ impl<S: NativeService> Server<S> {
             0 => alone.compute(),
             workers => Compute::Workers(Pool::new(workers, reactor.notifier()), IdMap::new(), alone),
         };
+        let board = board(settings, tasks);
+        let mut observer = Observer::new(&board);
+        let clock = Clock::start();
+        let bounds = LimitsOfLoop {
+            connections: settings.max_connections,
+            buffered: settings.max_buffered,
+            jobs: settings.max_jobs,
+            workers: settings.workers,
+        };
+        observer.begin(clock.zero(), &bounds, std::any::type_name::<S::Conn>());
         let host = Native {
             service,
-            clock: Clock::start(),
+            clock,
+            observer,
             sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
@@ -281,7 +315,7 @@ impl<S: NativeService> Server<S> {
             inbox: None,
             decay: Decay::new(),
         };
-        let engine = Engine::new(host, &Memory::new(limits), settings.drain_timeout);
+        let engine = Engine::new(host, &Memory::new(limits, board), settings.drain_timeout);
         Ok(Self { engine, listeners: 0, task_limit: tasks })
     }
 
@@ -318,7 +352,9 @@ impl<S: NativeService> Server<S> {
 
     fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
         let keep = |host: &mut Native<S>, source| {
+            let address = listener.local_addr().ok();
             host.sockets.insert(source, Socket::Listener(listener), false);
+            host.observer.source(source, SourceKind::Listener, address);
         };
         self.engine.accept_from(keep).map_err(|_| self.full())?;
         self.listeners += 1;

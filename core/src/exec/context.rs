@@ -274,6 +274,8 @@ impl<'a, H: Host> Cx<'a, H> {
             return nobody;
         }
         let Ok(id) = self.kernel.spawn() else { return nobody };
+        let parent = self.kernel.head().0;
+        self.host.spawned_by(parent, id);
         if self.kernel.end != End::Open {
             self.kernel.cancel(id);
         }

@@ -139,6 +139,8 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
             }
             for (id, task) in cx.spawned.drain(..) {
                 settle::<H>(tasks, id, task);
+                let place = tasks.items().get(id.index()).and_then(Option::as_ref);
+                cx.host.stored(id, || place.and_then(|task| Task::<H>::label(task)));
             }
             cx.continue_turn();
         }

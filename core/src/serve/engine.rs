@@ -120,10 +120,16 @@ impl<P: Platform> Engine<P> {
     ///
     /// Returns [`Full`] if no slot is free. The task is dropped.
     pub fn spawn(&mut self, task: P::Task) -> Result<TaskId, Full> {
-        self.executor.spawn(task).map_err(|task| {
-            self.platform.guard().drop(task);
-            Full
-        })
+        match self.executor.spawn(task) {
+            Ok(id) => {
+                self.platform.stored(id, || self.executor.label(id));
+                Ok(id)
+            }
+            Err(task) => {
+                self.platform.guard().drop(task);
+                Err(Full)
+            }
+        }
     }
 
     /// Drops all tasks, one by one, without running another step of any of them.

@@ -1,0 +1,64 @@
+//! The list of a loop's tasks.
+
+use std::fmt::Write as _;
+
+use sinbin::observe::{Snapshot, TaskInfo};
+
+use super::describe;
+use super::table::table;
+
+/// Returns the tasks of a loop as text, below a summary.
+pub(crate) fn list(snapshot: &Snapshot) -> String {
+    let state = &snapshot.state;
+    let mut text = format!(
+        "process {}, loop {}: {} tasks, {}",
+        state.pid,
+        state.number,
+        snapshot.tasks.len(),
+        summary(&snapshot.tasks)
+    );
+    if !snapshot.is_of_one_moment {
+        text.push_str("; each task as it was at a moment of its own, since the loop is busy");
+    }
+    text.push('\n');
+    for circle in snapshot.deadlocks() {
+        writeln!(text, "{}", deadlock(snapshot, &circle)).ok();
+    }
+    let rows: Vec<_> = snapshot
+        .tasks
+        .iter()
+        .map(|task| {
+            [
+                task.view.id.to_string(),
+                describe::state(task).to_owned(),
+                describe::span(state.now.since(task.view.since)),
+                describe::waits(task, state),
+                describe::name(task, state),
+                describe::place(task).to_owned(),
+                task.parent.map_or_else(String::new, |parent| parent.to_string()),
+            ]
+        })
+        .collect();
+    text + &table(["TASK", "STATE", "SINCE", "WAITS FOR", "NAME", "SPAWNED AT", "PARENT"], &rows)
+}
+
+/// Returns the number of tasks in each bin that is not empty.
+pub(crate) fn summary(tasks: &[TaskInfo]) -> String {
+    let counts = describe::BINS.into_iter().zip(describe::count(tasks));
+    let parts: Vec<_> =
+        counts.filter(|(_, count)| *count > 0).map(|(bin, count)| format!("{count} {bin}")).collect();
+    parts.join(", ")
+}
+
+/// Returns a line about tasks that wait for each other.
+pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String {
+    let names: Vec<_> = circle
+        .iter()
+        .map(|id| {
+            let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
+            let name = task.map_or_else(String::new, |task| describe::name(task, &snapshot.state));
+            format!("{id} ({})", describe::short(&name))
+        })
+        .collect();
+    format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])
+}
