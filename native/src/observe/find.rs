@@ -81,7 +81,7 @@ fn search(pid: u32, limit: usize) -> Result<(Vec<Observed>, Option<ObserveError>
     let (mut found, mut error) = (Vec::new(), None);
     for descriptor in descriptors {
         let path = format!("{directory}/{descriptor}");
-        if !is_ours(Path::new(&path)) {
+        if !is_ours(Path::new(&path)) || !is_of_a_loop(pid, descriptor) {
             continue;
         }
         match open(pid, descriptor, Path::new(&path)) {
@@ -96,6 +96,15 @@ fn search(pid: u32, limit: usize) -> Result<(Vec<Observed>, Option<ObserveError>
 fn is_ours(path: &Path) -> bool {
     let target = fs::read_link(path).ok();
     target.is_some_and(|target| target.to_str() == Some(&format!("/memfd:{NAME} (deleted)")))
+}
+
+/// Returns true if the descriptor is the one of a loop, which can write, and not that of another reader.
+fn is_of_a_loop(pid: u32, descriptor: u32) -> bool {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+    let flags =
+        info.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    // The access mode is in the lowest two bits: 0 stands for reading, 2 for both.
+    flags.is_some_and(|flags| flags & 3 == 2)
 }
 
 fn open(pid: u32, descriptor: u32, path: &Path) -> Result<Observed, ObserveError> {

@@ -215,7 +215,12 @@ impl Observer {
     fn label(&mut self, label: Label) -> u32 {
         let place = label.spawned;
         let key = (label.name.as_ptr().addr(), std::ptr::from_ref(place).addr());
-        let text = || (label.name.to_owned(), format!("{}:{}", place.file(), place.line()));
+        let text = || {
+            // The tasks of connections are spawned by the core itself, which says nothing.
+            let is_own = place.file().ends_with("core/src/task/service.rs");
+            let place = if is_own { String::new() } else { format!("{}:{}", place.file(), place.line()) };
+            (unwrapped(label.name).to_owned(), place)
+        };
         self.labels.number(self.header.region(), key, text)
     }
 
@@ -231,6 +236,14 @@ impl Observer {
         let offset = usize::try_from(span.offset.load(Ordering::Relaxed)).ok()?;
         is_within.then(|| self.header.region().words(offset + 4 * WORDS * index, WORDS)).flatten()
     }
+}
+
+/// Returns the name of a service's function, which `Settings::serve` wraps.
+fn unwrapped(name: &str) -> &str {
+    let inner = name.strip_prefix("sinbin::run::Reported<").and_then(|name| name.strip_suffix('>'));
+    // Some compilers print lifetimes.
+    let inner = inner.map_or(name, |inner| inner.strip_prefix("'_, ").unwrap_or(inner));
+    inner.strip_suffix("::{{closure}}").unwrap_or(inner)
 }
 
 /// Returns the generation of an id.

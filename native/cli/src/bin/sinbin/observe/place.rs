@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sinbin::ExpectedWaker;
-use sinbin::observe::{LoopState, Observed, Phase, Snapshot, TaskInfo};
+use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
 use sinbin_cli::output;
 
 use super::args::PlaceArgs;
