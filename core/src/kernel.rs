@@ -583,9 +583,7 @@ impl<S: Storage> Kernel<S> {
         let Some(wait_slot) = self.wait_tables.wait_slot(WaitKey::new(target)) else { return false };
         let task = *self.wait_tables.waiter(wait_slot);
         if task != NONE {
-            self.end_wait(task, wake_reason);
-            // While the task waits, a reader in another process takes `by` for the party that it waits for.
-            self.tasks.at(task).value.by = wait_slot.0;
+            self.end_wait_by(task, wake_reason, wait_slot.0);
         }
         task != NONE
     }
@@ -638,12 +636,19 @@ impl<S: Storage> Kernel<S> {
 
     /// Ends the task's wait and removes the task from all wait tables.
     fn end_wait(&mut self, index: u32, wake_reason: WakeReason) {
+        let by = self.tasks.at(index).value.by;
+        self.end_wait_by(index, wake_reason, by);
+    }
+
+    /// Ends the task's wait as [`end_wait`](Self::end_wait) does, and notes what has ended it.
+    fn end_wait_by(&mut self, index: u32, wake_reason: WakeReason, by: u32) {
         let slot = &self.tasks.at(index).value;
         debug_assert!(slot.state == TaskState::Waiting, "only a waiting task leaves the wait tables");
         if slot.is_open_ended() {
             self.open_ended -= 1;
         }
         self.beacon.begin();
+        self.tasks.at(index).value.by = by;
         self.leave_all(index);
         self.make_ready(index, wake_reason);
         self.beacon.end(self.ready.head);

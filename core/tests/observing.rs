@@ -192,7 +192,9 @@ impl World {
                 pick(&self.sources, *source).map(|source| self.kernel.close(source));
             }
             Op::Done(job) => {
-                pick(&self.jobs, *job).map(|job| self.kernel.job_done(job));
+                if let Some(job) = pick(&self.jobs, *job) {
+                    self.kernel.job_done(job);
+                }
             }
             Op::EndJob(job) => {
                 pick(&self.jobs, *job).map(|job| self.kernel.end_job(job));

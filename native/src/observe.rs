@@ -34,10 +34,10 @@ pub use event::{Event, EventKind};
 pub use find::{all_loops, loops_of};
 pub use header::Phase;
 pub use observed::Observed;
-pub use snapshot::{Counter, LoopState, Snapshot, SpawnLabel, TaskInfo};
+pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
 pub use source::{Source, SourceKind};
 pub use table::Table;
 
-pub(crate) use board::Board;
+pub(crate) use board::{Board, board};
 pub(crate) use header::Part;
 pub(crate) use observer::{Gauges, LimitsOfLoop, Observer};

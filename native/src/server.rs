@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::host::{Native, NativeService, Tally};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
-use crate::observe::{Board, LimitsOfLoop, Observer, SourceKind};
+use crate::observe::{LimitsOfLoop, Observer, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::platform::label;
 use crate::pool::Pool;
@@ -166,17 +166,6 @@ impl Settings {
     }
 }
 
-/// Returns the memory for the tables of a loop with these settings, for so many tasks.
-fn board(settings: &Settings, tasks: usize) -> Board {
-    if !settings.observe {
-        return Board::off();
-    }
-    Board::on(tasks, settings.max_jobs).unwrap_or_else(|error| {
-        tracing::warn!(%error, "other processes can't look at this one");
-        Board::off()
-    })
-}
-
 /// A handle that stops a running server, from any thread.
 #[derive(Clone, Debug)]
 pub struct Stopper {
@@ -289,7 +278,7 @@ impl<S: NativeService> Server<S> {
             0 => alone.compute(),
             workers => Compute::Workers(Pool::new(workers, reactor.notifier()), IdMap::new(), alone),
         };
-        let board = board(settings, tasks);
+        let board = board(settings.observe, tasks, settings.max_jobs);
         let mut observer = Observer::new(&board);
         let clock = Clock::start();
         let bounds = LimitsOfLoop {

@@ -167,7 +167,7 @@ fn no_copy_is_ever_torn() {
             moving += 1
         }
         for task in &snapshot.tasks {
-            // What the loop notes beside the kernel's tables belongs to the same task.
+            // The notes beside the kernel's tables belong to the same task.
             let waits = task.view.waits.iter().flatten().count();
             assert!(task.waits_on.len() <= waits, "{task:?}");
             assert!(task.view.state == TaskState::Waiting || waits == 0);
@@ -295,7 +295,7 @@ fn a_process_that_publishes_nothing_is_told_apart_from_none() {
     assert!(!loops.iter().any(has_address), "off is off");
 }
 
-/// Nobody can write to the memory of a loop or shorten it, not even its own process by another descriptor.
+/// No process can write to the memory of a loop or shorten it, not even its own process by another descriptor.
 #[test]
 fn the_memory_is_sealed() {
     let served = Served::start(settings());

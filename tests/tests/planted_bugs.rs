@@ -98,8 +98,8 @@ const BUGS: [Planted; 42] = [
     Planted {
         name: "a doubled wake-up: a task that is woken stays in the wait tables",
         file: "kernel.rs",
-        right: "        self.leave_all(index);\n        self.make_ready(index, wake_reason);\n    }\n\n",
-        wrong: "        self.make_ready(index, wake_reason);\n    }\n\n",
+        right: "        self.leave_all(index);\n        self.make_ready(index, wake_reason);\n        self.beacon",
+        wrong: "        self.make_ready(index, wake_reason);\n        self.beacon",
     },
     Planted {
         name: "a doubled wake-up: the end of a job that no task waits for yet queues a task again",

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use sinbin_core::driven::{Event, ServiceLimits, ServiceSettings};
+use sinbin_core::driven::{BLOCK, Event, ServiceLimits, ServiceSettings};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
 use crate::caught::Caught;
@@ -25,6 +25,7 @@ use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
+use crate::observe::{Gauges, LimitsOfLoop, Observer, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
@@ -90,6 +91,7 @@ pub struct GuestServer<B: GuestFactory> {
     nudges: Vec<SourceId>,
     settings: GuestSettings,
     clock: Clock,
+    observer: Observer,
     counts: Tally,
     cut: usize,
     restarted: u64,
@@ -116,6 +118,8 @@ impl<B: GuestFactory> GuestServer<B> {
         let jobs = (settings.workers > 0).then(|| {
             Jobs::new(factory.job_runner(), settings.workers, settings.max_jobs, reactor.notifier())
         });
+        let clock = Clock::start();
+        let observer = observer(settings, clock);
         Ok(Self {
             factory,
             start,
@@ -150,7 +154,8 @@ impl<B: GuestFactory> GuestServer<B> {
             looks: 0,
             nudges: Vec::new(),
             settings: settings.clone(),
-            clock: Clock::start(),
+            clock,
+            observer,
             counts: Tally::default(),
             cut: 0,
             restarted: 0,
@@ -173,6 +178,7 @@ impl<B: GuestFactory> GuestServer<B> {
         let bound = listener.local_addr().map_err(failed)?;
         let id = self.places.insert(Role::Listener);
         self.sockets.insert(id, Socket::Listener(listener), false);
+        self.observer.guest_source(id, SourceKind::Listener, Some(bound));
         self.listeners.push(id);
         self.input.events.push(Event::Listener(handle(id)));
         Ok(bound)
@@ -247,7 +253,9 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 
     fn now(&self) -> Instant {
-        self.clock.now()
+        let now = self.clock.now();
+        self.observer.turn(now);
+        now
     }
 
     /// Returns true if the guest is to be called.
@@ -274,6 +282,10 @@ impl<B: GuestFactory> GuestServer<B> {
         let until = self.until(rest);
         let clock = self.clock;
         self.looked = clock.now();
+        self.observer.begin_wait(
+            &self.counts,
+            Gauges { open: self.open, blocks_lent: self.kept.div_ceil(BLOCK), blocks_committed: 0 },
+        );
         let Self { reactor, sockets, ready, .. } = self;
         let waited = reactor.wait(
             until,
@@ -341,4 +353,19 @@ impl<B: GuestFactory> GuestServer<B> {
     fn window(&self) -> u32 {
         if self.kept < self.settings.max_buffered { WINDOW } else { NARROW_WINDOW }
     }
+}
+
+/// Creates the notes of a loop with these settings.
+fn observer(settings: &GuestSettings, clock: Clock) -> Observer {
+    let sources = settings.max_connections.saturating_add(MAX_LISTENERS);
+    let mut observer = Observer::new(&board(settings.observe, sources, settings.max_jobs));
+    observer.drives_guest();
+    let bounds = LimitsOfLoop {
+        connections: settings.max_connections,
+        buffered: settings.max_buffered,
+        jobs: settings.max_jobs,
+        workers: settings.workers,
+    };
+    observer.begin(clock.zero(), &bounds, "guest");
+    observer
 }

@@ -10,7 +10,7 @@ use crate::observe::header::{FIRST, MAGIC, MAX_EVENTS, MAX_LABELS, MAX_TEXT, PAR
 use crate::observe::region::{HeaderRef, Region};
 use crate::observe::table::Table;
 
-/// The memory in which a loop keeps what others may see of it.
+/// The memory of a loop that other processes may read.
 #[derive(Clone)]
 pub(crate) struct Board {
     region: Arc<Region>,
@@ -20,7 +20,7 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// Creates a board that nobody else can read.
+    /// Creates a board that no other process can read.
     pub(crate) fn off() -> Self {
         Self { region: Region::private(), taken: Arc::default(), is_on: false }
     }
@@ -83,6 +83,18 @@ impl Board {
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.header())
     }
+}
+
+/// Returns the memory of a loop that `observe`d processes share, for so many tasks and jobs. If the system cannot provide
+/// it, a warning is logged, and no other process can read the memory.
+pub(crate) fn board(observe: bool, tasks: usize, jobs: usize) -> Board {
+    if !observe {
+        return Board::off();
+    }
+    Board::on(tasks, jobs).unwrap_or_else(|error| {
+        tracing::warn!(%error, "other processes can't look at this one");
+        Board::off()
+    })
 }
 
 /// The marks around the changes of a kernel's tables: a counter that is odd during a change (a seqlock).

@@ -6,7 +6,7 @@ use sinbin_core::{Instant, TaskId};
 
 use crate::observe::header::EVENT_WORDS;
 
-/// What has happened.
+/// The kind of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -81,7 +81,7 @@ pub struct Event {
     pub number: u64,
     /// The loop's time at the beginning of the turn in which it happened.
     pub at: Instant,
-    /// What has happened.
+    /// The kind of the event.
     pub kind: EventKind,
     /// The task that it happened to.
     pub task: Option<TaskId>,

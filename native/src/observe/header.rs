@@ -94,17 +94,17 @@ pub(crate) struct Span {
     unused: AtomicU32,
 }
 
-/// What a loop does.
+/// The activity of a loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Phase {
-    /// It has not begun.
+    /// The loop has not begun.
     Starting,
-    /// It waits for events.
+    /// The loop waits for events.
     Waiting,
-    /// It runs tasks.
+    /// The loop runs tasks.
     Running,
-    /// It computes a slice of a job.
+    /// The loop computes a slice of a job.
     Computing,
 }
 
@@ -145,6 +145,9 @@ pub(crate) struct Header {
     pub(crate) thread: AtomicU32,
     /// The label of the service.
     pub(crate) service: AtomicU32,
+    /// 1 if the loop drives a guest, whose tasks it does not know.
+    pub(crate) is_guest: AtomicU32,
+    unused: AtomicU32,
     /// The beginning of the loop, in nanoseconds since 1970.
     pub(crate) started: AtomicU64,
     /// The system's monotonic clock at the loop's `Instant::ZERO`, in nanoseconds.

@@ -1,10 +1,10 @@
-//! What a host notes for those who look: names of tasks, addresses of sources, events and counters.
+//! The notes of a host for readers in other processes: names of tasks, addresses of sources, events and counters.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use sinbin_core::task::Label;
-use sinbin_core::{Instant, SourceId, TaskId};
+use sinbin_core::{Instant, Interest, SourceId, TaskId};
 
 use crate::host::Tally;
 use crate::observe::board::Board;
@@ -20,6 +20,8 @@ pub(crate) struct Observer {
     header: HeaderRef,
     labels: Labels,
     events: u64,
+    /// The number of notes about sources of a guest, which distinguishes a note from the one before it.
+    notes: u32,
     is_on: bool,
 }
 
@@ -41,7 +43,7 @@ pub(crate) struct Gauges {
 
 impl Observer {
     pub(crate) fn new(board: &Board) -> Self {
-        Self { header: board.header(), labels: Labels::default(), events: 0, is_on: board.is_on() }
+        Self { header: board.header(), labels: Labels::default(), events: 0, notes: 0, is_on: board.is_on() }
     }
 
     /// Returns true if other processes can read the notes.
@@ -135,6 +137,43 @@ impl Observer {
             && let Some(row) = self.row::<ADDRESS_WORDS>(Part::Addresses, id.index())
         {
             source::write(row, generation(id.to_bits()), Source { kind, address });
+        }
+    }
+
+    /// Notes that the loop drives a guest.
+    pub(crate) fn drives_guest(&self) {
+        self.header.is_guest.store(1, Ordering::Relaxed);
+    }
+
+    /// Notes what a source is that a guest gets.
+    pub(crate) fn guest_source(&mut self, id: SourceId, kind: SourceKind, address: Option<SocketAddr>) {
+        if !self.is_on {
+            return;
+        }
+        self.notes = self.notes.checked_add(1).unwrap_or(1);
+        let len = u32::try_from(id.index()).map_or(u32::MAX, |index| index.saturating_add(1));
+        if let Some(row) = self.row::<ADDRESS_WORDS>(Part::Addresses, id.index()) {
+            source::write(row, self.notes, Source { kind, address });
+            self.header.parts[Part::Addresses as usize].len.fetch_max(len, Ordering::Release);
+        }
+    }
+
+    /// Notes what a guest waits for on a source.
+    #[inline]
+    pub(crate) fn guest_waits(&self, id: SourceId, interest: Interest) {
+        if self.is_on
+            && let Some(row) = self.row::<ADDRESS_WORDS>(Part::Addresses, id.index())
+        {
+            source::set_interest(row, interest);
+        }
+    }
+
+    /// Notes that a source of a guest is gone.
+    pub(crate) fn guest_source_gone(&self, id: SourceId) {
+        if self.is_on
+            && let Some(row) = self.row::<ADDRESS_WORDS>(Part::Addresses, id.index())
+        {
+            row[0].store(0, Ordering::Release);
         }
     }
 

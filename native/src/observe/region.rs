@@ -1,7 +1,7 @@
 //! The published memory itself. All unsafe code of the observation is in this file and in `table.rs`.
 //!
-//! A loop creates the memory as an anonymous file (`memfd_create`) and seals it: its size is fixed, and nobody can write
-//! to it except through the mapping that the loop already has. For the loop, the memory is therefore like any other of
+//! A loop creates the memory as an anonymous file (`memfd_create`) and seals it: its size is fixed, and it can be
+//! written only through the mapping that the loop already has. For the loop, the memory is therefore like any other of
 //! its own; other processes can only read it. A reader accesses it only through atomics, so that a change at the same
 //! time is no undefined behavior.
 #![allow(unsafe_code)]

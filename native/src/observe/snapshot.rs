@@ -6,7 +6,8 @@ use std::time::{Duration, Instant as Moment, SystemTime};
 
 use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
 use sinbin_core::{
-    Broken, ExpectedWaker, Instant, Kernel, Limits, SourceId, TaskId, TaskState, TaskView, WaitTarget,
+    Broken, ExpectedWaker, Instant, Interest, Kernel, Limits, SourceId, TaskId, TaskState, TaskView,
+    WaitTarget,
 };
 
 use crate::observe::error::ObserveError;
@@ -73,8 +74,10 @@ pub struct LoopState {
     pub service: Option<String>,
     /// The time at which the loop was created.
     pub started: SystemTime,
-    /// What the loop does.
+    /// The activity of the loop.
     pub phase: Phase,
+    /// True if the loop drives a guest, whose tasks it does not know. Its steps are the turns of the guest.
+    pub is_guest: bool,
     /// True if the loop drains.
     pub draining: bool,
     /// The loop's time at the beginning of its turn. A loop that runs or computes has done so since then.
@@ -134,6 +137,17 @@ pub struct TaskInfo {
     pub is_running: bool,
 }
 
+/// A source of a guest, as its host knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GuestSource {
+    /// The index of the source.
+    pub index: usize,
+    /// The kind and address of the source.
+    pub source: Source,
+    /// The conditions that the guest waits for.
+    pub interest: Interest,
+}
+
 /// All tasks of a loop at one moment, or as close to it as the loop permits.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -141,6 +155,8 @@ pub struct Snapshot {
     pub state: LoopState,
     /// The tasks, in the order of their ids.
     pub tasks: Vec<TaskInfo>,
+    /// The sources of a guest, whose tasks are not known; empty for a loop that runs its tasks itself.
+    pub guest_sources: Vec<GuestSource>,
     /// The ready tasks in the order in which they run, if the snapshot is of one moment; otherwise in the order of their
     /// ids.
     pub queue: Vec<TaskId>,
@@ -212,6 +228,7 @@ impl Observed {
             service: self.label(header.service.load(Ordering::Relaxed)).map(|label| label.name),
             started: SystemTime::UNIX_EPOCH + Duration::from_nanos(load(&header.started)),
             phase,
+            is_guest: header.is_guest.load(Ordering::Relaxed) != 0,
             draining: turning.draining.load(Ordering::Relaxed) != 0,
             turn,
             now: Instant::from_nanos(monotonic().saturating_sub(load(&header.zero))).max(turn),
@@ -283,6 +300,7 @@ impl Observed {
         Ok(Snapshot {
             state: self.state()?,
             tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id))).collect(),
+            guest_sources: self.guest_sources(),
             queue: kernel.queue().collect(),
             is_of_one_moment: true,
         })
@@ -299,6 +317,7 @@ impl Observed {
         let is_ready = |task: &&TaskInfo| task.view.state == TaskState::Ready;
         Ok(Snapshot {
             state: self.state()?,
+            guest_sources: self.guest_sources(),
             queue: tasks.iter().filter(is_ready).map(|task| task.view.id).collect(),
             tasks,
             is_of_one_moment: false,
@@ -348,6 +367,16 @@ impl Observed {
             waits_on: waits_on.collect(),
             is_running,
         }
+    }
+
+    /// Returns the sources of a guest.
+    fn guest_sources(&self) -> Vec<GuestSource> {
+        let rows = self.used(Part::Addresses).chunks_exact(ADDRESS_WORDS).enumerate();
+        let sources = rows.filter_map(|(index, row)| {
+            let row = steady_row::<ADDRESS_WORDS>(row)?;
+            Some(GuestSource { index, source: source::decode(&row), interest: source::interest(&row) })
+        });
+        sources.collect()
     }
 
     /// Returns what the loop has noted about a source, if the note is of this generation.

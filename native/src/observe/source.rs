@@ -1,11 +1,13 @@
-//! What a source is: a listener or a connection, and its address.
+//! The kinds of sources, and their addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use sinbin_core::Interest;
+
 use crate::observe::header::ADDRESS_WORDS;
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SourceKind {
@@ -79,6 +81,19 @@ pub(crate) fn write(row: &[AtomicU32], generation: u32, source: Source) {
     first.store(generation, Ordering::Release);
 }
 
+/// Notes what a guest waits for on the source of the row.
+pub(crate) fn set_interest(row: &[AtomicU32], interest: Interest) {
+    if let Some(head) = row.get(1) {
+        let rest = head.load(Ordering::Relaxed) & !(0xf << 12);
+        head.store(rest | u32::from(interest.bits()) << 12, Ordering::Relaxed);
+    }
+}
+
+/// Returns what a guest waits for on the source of the row.
+pub(crate) fn interest(words: &[u32; ADDRESS_WORDS]) -> Interest {
+    Interest::from_bits((words[1] >> 12 & 0xf) as u8)
+}
+
 /// Decodes the words of a row, without its generation.
 pub(crate) fn decode(words: &[u32; ADDRESS_WORDS]) -> Source {
     let [_, head, address @ ..] = words;
@@ -88,7 +103,7 @@ pub(crate) fn decode(words: &[u32; ADDRESS_WORDS]) -> Source {
     }
     let kind = KINDS.get((head & 0xff) as usize).copied().unwrap_or(SourceKind::Unknown);
     let port = (head >> 16) as u16;
-    let address = match head >> 8 & 0xff {
+    let address = match head >> 8 & 0xf {
         4 => Some(IpAddr::V4(Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]))),
         6 => Some(IpAddr::V6(Ipv6Addr::from(bytes))),
         _ => None,
@@ -110,7 +125,11 @@ mod tests {
             let row: [AtomicU32; ADDRESS_WORDS] = array::from_fn(|_| AtomicU32::new(77));
             write(&row, 5, source);
             let words = row.map(AtomicU32::into_inner);
-            assert_eq!((words[0], decode(&words)), (5, source));
+            assert_eq!((words[0], decode(&words), interest(&words)), (5, source, Interest::NONE));
+            let row = words.map(AtomicU32::new);
+            set_interest(&row, Interest::SEND | Interest::HANGUP);
+            let words = row.map(AtomicU32::into_inner);
+            assert_eq!((decode(&words), interest(&words)), (source, Interest::SEND | Interest::HANGUP));
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::guests::input::handle;
 use crate::guests::jobs::Jobs;
 use crate::guests::server::GuestServer;
 use crate::guests::source_table::{Role, SourceState};
+use crate::host::index;
+use crate::observe::{EventKind, SourceKind};
 use crate::sockets::{Socket, is_exhaustion, prepare};
 
 /// The maximum number of sources polled before a turn. The number is large enough that many sources share the cost of
@@ -241,10 +243,13 @@ impl<B: GuestFactory> GuestServer<B> {
                     if !self.peer_limit.admit(source, &stream, peer) {
                         self.places.remove(source);
                         self.counts.turned_away += 1;
+                        self.observer.event(EventKind::TurnedAway, None, 0);
                         continue;
                     }
                     tracing::debug!(%peer, %source, "connected");
                     self.sockets.insert(source, Socket::Stream(stream), false);
+                    self.observer.guest_source(source, SourceKind::Accepted, Some(peer));
+                    self.observer.event(EventKind::Accepted, None, index(source.index()));
                     self.input.accepted(listener, source, &address(peer));
                     self.open += 1;
                     self.room -= 1;

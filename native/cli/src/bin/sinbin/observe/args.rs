@@ -102,7 +102,8 @@ pub(crate) struct MonitorArgs {
     /// Processes to look at; without one, looks at all, including those that start later.
     #[arg(value_name = "PID")]
     pub(crate) pids: Vec<u32>,
-    /// Address to listen on. Whoever can connect can read the tasks' names and the peers' addresses.
+    /// Address to listen on. Every client that can connect can read the names of
+    /// tasks and the addresses of peers.
     #[arg(long, default_value = "127.0.0.1:9000", value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// Answer requests that name this host so; may be repeated. Its addresses and localhost are always answered.

@@ -1,7 +1,7 @@
 //! The processes beside a server that look at it: `sinbin watch` and `sinbin monitor`.
 //!
-//! They are processes instead of threads, because a second thread would make every receive and send of the server more
-//! expensive, and because they still work when the server hangs.
+//! Processes instead of threads, because a second thread would make every receive and send of the server more expensive,
+//! and because a process beside the server still works when the server hangs.
 
 use std::io;
 use std::process::{self, Child, Command, Stdio};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sinbin::observe::{LoopState, Source, SourceKind, TaskInfo};
-use sinbin::{ExpectedWaker, Instant, SourceId, TaskState, WaitTarget};
+use sinbin::{ExpectedWaker, Instant, Interest, SourceId, TaskState, WaitTarget};
 
 /// Returns a span in the unit that fits, such as "1.2 s".
 pub(crate) fn span(span: Duration) -> String {
@@ -104,6 +104,14 @@ fn target(task: &TaskInfo, target: WaitTarget) -> String {
         WaitTarget::Hangup(id) => on("hangup", "of", id),
         WaitTarget::Job(job) => format!("job {job}"),
     }
+}
+
+/// Returns what a guest waits for on a source.
+pub(crate) fn interest(interest: Interest) -> String {
+    let all = [(Interest::RECV, "recv"), (Interest::SEND, "send"), (Interest::HANGUP, "hangup")];
+    let names: Vec<_> =
+        all.iter().filter(|(one, _)| interest.contains(*one)).map(|(_, name)| *name).collect();
+    names.join(" or ")
 }
 
 /// Returns the bin that a task is in, for counts: ready, or the first thing that it waits for.

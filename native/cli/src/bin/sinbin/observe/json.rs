@@ -1,7 +1,7 @@
-//! What is seen of a loop as JSON. Spans are in nanoseconds, ids are "index.generation".
+//! The JSON form of a loop and its tasks. Spans are in nanoseconds, ids are "index.generation".
 
 use serde::Serialize;
-use sinbin::observe::{Counter, LoopState, Snapshot, Source, TaskInfo};
+use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo};
 use sinbin::{ExpectedWaker, TaskState, WaitTarget};
 
 use super::describe;
@@ -41,6 +41,8 @@ pub(crate) struct LoopJson {
 pub(crate) struct SnapshotJson {
     #[serde(flatten)]
     pub(crate) state: LoopJson,
+    is_guest: bool,
+    guest_sources: Vec<GuestSourceJson>,
     of_one_moment: bool,
     queue: Vec<String>,
     deadlocks: Vec<Vec<String>>,
@@ -70,6 +72,24 @@ struct WaitJson {
     id: String,
     #[serde(flatten)]
     source: Option<SourceJson>,
+}
+
+#[derive(Serialize)]
+struct GuestSourceJson {
+    index: usize,
+    #[serde(flatten)]
+    source: SourceJson,
+    waits_for: String,
+}
+
+impl GuestSourceJson {
+    fn new(source: &GuestSource) -> Self {
+        Self {
+            index: source.index,
+            source: source.source.into(),
+            waits_for: describe::interest(source.interest),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -125,6 +145,8 @@ impl SnapshotJson {
         let ids = |ids: &[sinbin::TaskId]| ids.iter().map(ToString::to_string).collect();
         Self {
             state: LoopJson::new(&snapshot.state),
+            is_guest: snapshot.state.is_guest,
+            guest_sources: snapshot.guest_sources.iter().map(GuestSourceJson::new).collect(),
             of_one_moment: snapshot.is_of_one_moment,
             queue: ids(&snapshot.queue),
             deadlocks: snapshot.deadlocks().iter().map(|circle| ids(circle)).collect(),

@@ -104,6 +104,10 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let busy = describe::span(state.busy_for());
     match (state.phase, running) {
         (Phase::Starting, _) => format!("{who}: has not begun"),
+        (Phase::Running, _) if state.is_guest && is_kept => {
+            format!("{who}: a turn of the guest has kept the loop for {busy}")
+        }
+        (Phase::Running, _) if state.is_guest => format!("{who}: runs its guest"),
         (Phase::Computing, _) if is_kept => format!("{who}: one slice of a job has kept the loop for {busy}"),
         (Phase::Computing, _) => format!("{who}: computes a job on the loop"),
         (Phase::Running, Some(task)) if is_kept => {

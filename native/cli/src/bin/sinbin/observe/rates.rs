@@ -4,7 +4,7 @@ use std::fs;
 
 use sinbin::observe::{Counter, LoopState};
 
-/// What a loop did between two looks.
+/// The rates of a loop between two looks.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Rates {
     /// Steps a second.

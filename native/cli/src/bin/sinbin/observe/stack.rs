@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use sinbin::observe::LoopState;
 
-/// What the system tells about a thread.
+/// The state of a thread, as far as the system tells it.
 pub(crate) struct Stack {
     /// The frames, innermost first, or the reason why they are not known.
     pub(crate) frames: Result<Vec<String>, String>,

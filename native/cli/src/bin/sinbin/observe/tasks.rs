@@ -10,6 +10,9 @@ use super::table::table;
 /// Returns the tasks of a loop as text, below a summary.
 pub(crate) fn list(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
+    if state.is_guest {
+        return sources(snapshot);
+    }
     let mut text = format!(
         "process {}, loop {}: {} tasks, {}",
         state.pid,
@@ -40,6 +43,34 @@ pub(crate) fn list(snapshot: &Snapshot) -> String {
         })
         .collect();
     text + &table(["TASK", "STATE", "SINCE", "WAITS FOR", "NAME", "SPAWNED AT", "PARENT"], &rows)
+}
+
+/// Returns the sources of a guest as text, below a summary.
+fn sources(snapshot: &Snapshot) -> String {
+    let state = &snapshot.state;
+    let count = snapshot.guest_sources.len();
+    let turns = state.steps;
+    let mut text = format!(
+        "process {}, loop {}: a guest in a sandbox, {count} sources, {turns} turns",
+        state.pid, state.number
+    );
+    if !state.busy_for().is_zero() {
+        write!(text, "; busy for {}", describe::span(state.busy_for())).ok();
+    }
+    text.push('\n');
+    let rows: Vec<_> = snapshot
+        .guest_sources
+        .iter()
+        .map(|source| {
+            [
+                source.index.to_string(),
+                source.source.kind.name().to_owned(),
+                source.source.address.map_or_else(String::new, |address| address.to_string()),
+                describe::interest(source.interest),
+            ]
+        })
+        .collect();
+    text + &table(["SOURCE", "KIND", "ADDRESS", "GUEST WAITS FOR"], &rows)
 }
 
 /// Returns the number of tasks in each bin that is not empty.

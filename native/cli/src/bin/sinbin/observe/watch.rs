@@ -1,7 +1,7 @@
 //! `sinbin watch`, which `--stall-after` starts beside a server: it warns of tasks that keep the loop.
 //!
-//! It is another process, so that the server stays one of a single thread, and so that nothing that hangs the server can
-//! keep the warning from being written.
+//! The watch is another process, so that the server stays one of a single thread, and so that nothing that hangs the
+//! server can keep the warning from being written.
 
 use std::collections::HashMap;
 use std::error::Error;
