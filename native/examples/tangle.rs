@@ -1,4 +1,4 @@
-//! Two tasks that wait for each other, and a hundred that go on: `tangle`. Look at it from another terminal with
+//! Two tasks that wait for each other, and a hundred that go on: `tangle [TASKS]`. Look at it from another terminal with
 //! `sinbin tree PID`.
 
 use std::convert::Infallible;
@@ -29,14 +29,15 @@ async fn tick(handle: Handle<'_>) -> Result<Infallible, WaitError> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let tasks = std::env::args().nth(1).map_or(Ok(100), |tasks| tasks.parse())?;
     println!("look at it with: sinbin tree {}", std::process::id());
-    Settings::default().observe(true).run(async |handle| {
+    Settings::default().observe(true).max_connections(tasks + 10).run(async |handle| {
         let left = Rc::new(Lock::named(handle, "left", ()));
         let right = Rc::new(Lock::named(handle, "right", ()));
         for (first, second) in [(left.clone(), right.clone()), (right, left)] {
             handle.spawn(take_both(handle, first, second))?;
         }
-        for _ in 0..100 {
+        for _ in 0..tasks {
             handle.spawn(tick(handle))?;
         }
         handle.sleep(Duration::from_millis(10)).await;

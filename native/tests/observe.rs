@@ -162,9 +162,9 @@ fn no_copy_is_ever_torn() {
     for _ in 0..reads {
         let snapshot = observed.snapshot().expect("no copy is torn");
         if snapshot.is_of_one_moment {
-            of_one_moment += 1
+            of_one_moment += 1;
         } else {
-            moving += 1
+            moving += 1;
         }
         for task in &snapshot.tasks {
             // The notes beside the kernel's tables belong to the same task.

@@ -145,6 +145,33 @@ fn events_tell_what_happened_in_order_and_can_be_filtered() {
     assert_eq!(follower.wait().code, Some(0), "it ends with the server");
 }
 
+/// The host of a guest does not know the guest's tasks, but the sources that it drives for the guest.
+#[test]
+fn the_sources_of_a_guest_are_listed() {
+    let file = std::env::temp_dir().join(format!("sinbin-looking-{}.sinbin", std::process::id()));
+    let server = Server::fib(&["--record", file.to_str().expect("a path of this test")]);
+    let pid = pid(&server);
+    let mut client = server.client();
+    client.ask(5);
+    let peer = client.stream().local_addr().unwrap().to_string();
+    let sources =
+        |pid: &str| json(&["ps", pid, "--json"])[0]["guest_sources"].as_array().cloned().unwrap_or_default();
+    eventually("the connection is listed", || sources(&pid).len() == 2);
+    let all = sources(&pid);
+    assert_eq!((&all[0]["kind"], &all[0]["waits_for"]), (&"listener".into(), &"recv".into()));
+    assert_eq!(all[0]["address"], server.address().to_string());
+    assert_eq!((&all[1]["kind"], &all[1]["waits_for"]), (&"accepted".into(), &"recv".into()));
+    assert_eq!(all[1]["address"], peer);
+    let text = output(&["ps", &pid]);
+    assert!(text.contains("a guest in a sandbox, 2 sources") && text.contains(&peer), "{text}");
+    drop(client);
+    eventually("the connection is gone", || sources(&pid).len() == 1);
+    let events = output(&["events", &pid, "--once"]);
+    assert!(events.contains("accepted") && events.contains("closed"), "{events}");
+    drop(server);
+    std::fs::remove_file(file).ok();
+}
+
 #[test]
 fn top_writes_documents_for_programs() {
     let server = Server::fib(&[]);

@@ -65,6 +65,10 @@ pub struct ServingArgs {
     /// Time that outstanding requests may take after Ctrl-C or SIGTERM; "off" for no limit.
     #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
     pub drain_timeout: Span,
+    /// Publish nothing for `sinbin ps` and the other commands that look at a running process. Otherwise processes of the
+    /// same user can read what the tasks wait for, and the addresses of their peers, but none of the clients' bytes.
+    #[arg(long)]
+    pub no_observe: bool,
     /// Record the whole input of the service in this file, for `replay`, including what clients send. The file must be
     /// new, or empty.
     ///
@@ -113,6 +117,7 @@ impl ServingArgs {
         settings.busy_poll = self.busy_poll();
         settings.reply_timeout = self.reply_timeout.0;
         settings.drain_timeout = self.drain_timeout();
+        settings.observe = !self.no_observe;
         if let Some(workers) = self.workers {
             settings.workers = usize::from(workers);
         }

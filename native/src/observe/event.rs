@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use sinbin_core::{Instant, TaskId};
 
-use crate::observe::header::EVENT_WORDS;
+use crate::observe::header::{EVENT_WORDS, MAX_EVENTS};
 
 /// The kind of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,6 +87,11 @@ pub struct Event {
     pub task: Option<TaskId>,
     /// A number whose meaning depends on the kind.
     pub argument: u32,
+}
+
+/// Returns the index of an event in the ring.
+pub(crate) fn index(number: u64) -> usize {
+    usize::try_from((number - 1) % MAX_EVENTS as u64).unwrap_or(0)
 }
 
 /// Writes an event into its place in the ring. A reader sees the old event, the new one, or none.

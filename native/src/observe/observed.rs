@@ -44,10 +44,8 @@ impl Observed {
     pub fn events_after(&self, number: u64) -> Vec<Event> {
         let last = self.header().turning.events.load(Ordering::Acquire);
         let first = number.max(last.saturating_sub(MAX_EVENTS as u64)) + 1;
-        let events = (first..=last).filter_map(|number| {
-            let index = ((number - 1) % MAX_EVENTS as u64) as usize;
-            event::read(self.row(Part::Events, index)?, number)
-        });
+        let events = (first..=last)
+            .filter_map(|number| event::read(self.row(Part::Events, event::index(number))?, number));
         events.collect()
     }
 

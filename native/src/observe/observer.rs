@@ -9,7 +9,7 @@ use sinbin_core::{Instant, Interest, SourceId, TaskId};
 use crate::host::Tally;
 use crate::observe::board::Board;
 use crate::observe::event::{self, Event, EventKind, halves};
-use crate::observe::header::{ADDRESS_WORDS, EVENT_WORDS, MAX_EVENTS, NAME_WORDS, Part, Phase};
+use crate::observe::header::{ADDRESS_WORDS, EVENT_WORDS, NAME_WORDS, Part, Phase};
 use crate::observe::labels::Labels;
 use crate::observe::region::HeaderRef;
 use crate::observe::source::{self, Source, SourceKind};
@@ -217,8 +217,8 @@ impl Observer {
 
     fn push(&mut self, kind: EventKind, task: Option<TaskId>, argument: u32) {
         let at = Instant::from_nanos(self.header.turning.now.load(Ordering::Relaxed));
-        let index = (self.events % MAX_EVENTS as u64) as usize;
         self.events += 1;
+        let index = event::index(self.events);
         let event = Event { number: self.events, at, kind, task, argument };
         if let Some(row) = self.row::<EVENT_WORDS>(Part::Events, index) {
             event::write(row, &event);
@@ -286,7 +286,6 @@ fn unwrapped(name: &str) -> &str {
 }
 
 /// Returns the generation of an id.
-#[expect(clippy::cast_possible_truncation, reason = "the high half of 64 bits")]
 fn generation(bits: u64) -> u32 {
     (bits >> 32) as u32
 }

@@ -72,7 +72,7 @@ impl Deref for HeaderRef {
 #[derive(Clone, Copy)]
 struct Line([u8; 64]);
 
-const _: () = assert!(align_of::<Line>() >= align_of::<Header>() && FIRST % size_of::<Line>() == 0);
+const _: () = assert!(align_of::<Line>() >= align_of::<Header>() && FIRST.is_multiple_of(size_of::<Line>()));
 
 // SAFETY: the memory belongs to the region and does not move. Shared references to a region give access only to atomics.
 unsafe impl Send for Region {}
@@ -149,7 +149,7 @@ impl Region {
     /// Returns `count` words from `offset` on, or `None` if they are not within the memory behind the header.
     pub(crate) fn words(&self, offset: usize, count: usize) -> Option<&[AtomicU32]> {
         let end = count.checked_mul(4)?.checked_add(offset)?;
-        if offset < FIRST || end > self.len || offset % align_of::<AtomicU32>() != 0 {
+        if offset < FIRST || end > self.len || !offset.is_multiple_of(align_of::<AtomicU32>()) {
             return None;
         }
         // SAFETY: the words are within the memory, which lasts as long as `self`, aligned, and initialized, because a

@@ -335,7 +335,7 @@ impl Observed {
             let is_head = header.steady.head.load(Ordering::Relaxed) == index;
             let is_running = is_head && header.turning.phase.load(Ordering::Relaxed) == Phase::Running as u32;
             fence(Ordering::Acquire);
-            if marks % 2 == 0 && header.steady.marks.load(Ordering::Relaxed) == marks {
+            if marks.is_multiple_of(2) && header.steady.marks.load(Ordering::Relaxed) == marks {
                 let view = view.map_err(|broken| self.broken(broken))?;
                 return Ok(view.map(|view| (view, is_running && view.state == TaskState::Ready)));
             }

@@ -158,10 +158,6 @@ pub(crate) enum WrittenAs {
 /// The options about who may look at a server.
 #[derive(Args)]
 pub(crate) struct ObservingArgs {
-    /// Publish nothing for `sinbin ps` and the other commands that look at a running process. Otherwise processes of the
-    /// same user can read what the tasks wait for, and the addresses of their peers, but none of the clients' bytes.
-    #[arg(long)]
-    pub(crate) no_observe: bool,
     /// Log a warning when a task keeps the loop for this long, such as 500ms or 1s: starts a `sinbin watch` beside the
     /// server.
     #[arg(long, value_name = "SPAN", conflicts_with = "no_observe", value_parser = span)]

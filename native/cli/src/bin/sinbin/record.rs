@@ -30,8 +30,7 @@ where
     check(args);
     let observing = &args.observing;
     let args = &args.serving;
-    let mut settings = args.guest_settings(arguments);
-    settings.observe = !observing.no_observe;
+    let settings = args.guest_settings(arguments);
     let Some(path) = &args.record else { return Err("--record has no file".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = GuestServer::new(InProcess::new(make), &settings)?;

@@ -59,7 +59,6 @@ pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn settings(args: &ServeArgs) -> Settings {
-    let observing = &args.observing;
     let args = &args.serving;
     let mut settings = Settings::default();
     settings.max_connections = args.max_connections as usize;
@@ -70,7 +69,7 @@ fn settings(args: &ServeArgs) -> Settings {
     settings.slice = args.slice;
     settings.busy_poll = args.busy_poll();
     settings.drain_timeout = args.drain_timeout();
-    settings.observe = !observing.no_observe;
+    settings.observe = !args.no_observe;
     if let Some(workers) = args.workers {
         settings.workers = usize::from(workers);
     }
