@@ -1,6 +1,7 @@
 //! A copy of what a loop has published, consistent in itself.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant as Moment, SystemTime};
 
@@ -123,8 +124,8 @@ impl LoopState {
 pub struct TaskInfo {
     /// The state of the task, and what it waits for.
     pub view: TaskView,
-    /// The name of the task, if it has one.
-    pub label: Option<SpawnLabel>,
+    /// The name of the task, if it has one. Tasks with equal names share it.
+    pub label: Option<Arc<SpawnLabel>>,
     /// The task that has spawned this one.
     pub parent: Option<TaskId>,
     /// The loop's time at the beginning of the turn in which the task was spawned.
@@ -297,9 +298,10 @@ impl Observed {
         kernel.audit().map_err(|broken| self.broken(broken))?;
         let is_running = Phase::decode(copied.phase) == Some(Phase::Running);
         let running = kernel.queue().next().filter(|_| is_running);
+        let mut names = Names::new();
         Ok(Snapshot {
             state: self.state()?,
-            tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id))).collect(),
+            tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id), &mut names)).collect(),
             guest_sources: self.guest_sources(),
             queue: kernel.queue().collect(),
             is_of_one_moment: true,
@@ -308,10 +310,10 @@ impl Observed {
 
     fn row_by_row(&self) -> Result<Snapshot, ObserveError> {
         let len = self.used(Part::Tasks).len() / TASK_WORDS;
-        let mut tasks = Vec::new();
+        let (mut tasks, mut names) = (Vec::new(), Names::new());
         for index in 0..u32::try_from(len).unwrap_or(u32::MAX) {
             if let Some((view, is_running)) = self.task(index)? {
-                tasks.push(self.info(view, is_running));
+                tasks.push(self.info(view, is_running, &mut names));
             }
         }
         let is_ready = |task: &&TaskInfo| task.view.state == TaskState::Ready;
@@ -347,7 +349,7 @@ impl Observed {
     }
 
     /// Adds what the loop has noted about a task.
-    pub(crate) fn info(&self, view: TaskView, is_running: bool) -> TaskInfo {
+    fn info(&self, view: TaskView, is_running: bool, names: &mut Names) -> TaskInfo {
         let notes = self.row(Part::Names, view.id.index()).and_then(steady_row::<NAME_WORDS>);
         let notes = notes.filter(|notes| u64::from(notes[0]) == view.id.to_bits() >> 32);
         let [_, label, parent, parent2, at, at2, _, source] = notes.unwrap_or_default();
@@ -360,7 +362,7 @@ impl Observed {
         });
         TaskInfo {
             view,
-            label: self.label(label),
+            label: names.entry(label).or_insert_with(|| self.label(label).map(Arc::new)).clone(),
             parent: (parent != 0).then(|| TaskId::from_bits(parent)),
             spawned: notes.map(|_| Instant::from_nanos(whole(at, at2))),
             source: source.checked_sub(1).and_then(|index| self.source(index as usize, None)),
@@ -386,6 +388,9 @@ impl Observed {
         is_current.then(|| source::decode(&row))
     }
 }
+
+/// The labels that tasks of a snapshot have, by their numbers.
+type Names = HashMap<u32, Option<Arc<SpawnLabel>>>;
 
 /// A copy of the kernel's tables.
 struct Copied {

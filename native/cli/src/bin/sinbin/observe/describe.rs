@@ -29,14 +29,14 @@ pub(crate) fn state(task: &TaskInfo) -> &'static str {
 }
 
 /// Returns the name of a task: that of its `async fn`, its role, or that of its service.
-pub(crate) fn name(task: &TaskInfo, state: &LoopState) -> String {
+pub(crate) fn name<'a>(task: &'a TaskInfo, state: &'a LoopState) -> &'a str {
     let role = task.source.map(|source| source.kind);
     match (&task.label, role) {
-        (Some(label), _) => label.name.clone(),
-        (None, Some(SourceKind::Listener)) => "accept".to_owned(),
-        (None, Some(SourceKind::Lingering)) => "linger".to_owned(),
-        (None, Some(_)) => state.service.clone().unwrap_or_default(),
-        (None, None) => String::new(),
+        (Some(label), _) => &label.name,
+        (None, Some(SourceKind::Listener)) => "accept",
+        (None, Some(SourceKind::Lingering)) => "linger",
+        (None, Some(_)) => state.service.as_deref().unwrap_or(""),
+        (None, None) => "",
     }
 }
 

@@ -175,7 +175,7 @@ impl TaskJson {
         };
         Self {
             id: view.id.to_string(),
-            name: describe::name(task, state),
+            name: describe::name(task, state).to_owned(),
             spawned_at: task.label.as_ref().and_then(|label| label.spawned.clone()),
             state: describe::state(task),
             since_ns: nanos(state.now.since(view.since)),

@@ -1,5 +1,6 @@
 //! `sinbin ps`: all loops, or the tasks of some.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -55,13 +56,13 @@ fn all(json: bool) -> Result<ExitCode, Box<dyn Error>> {
                 false => format!("{} for {}", state.phase.name(), describe::span(busy)),
             };
             [
-                state.pid.to_string(),
-                state.number.to_string(),
-                describe::span(age),
-                if state.draining { format!("{phase}, draining") } else { phase },
-                format!("{}/{}", state.counter(Counter::Open), state.max_connections),
-                state.steps.to_string(),
-                state.service.as_deref().map_or("", describe::short).to_owned(),
+                Cow::from(state.pid.to_string()),
+                state.number.to_string().into(),
+                describe::span(age).into(),
+                if state.draining { format!("{phase}, draining") } else { phase }.into(),
+                format!("{}/{}", state.counter(Counter::Open), state.max_connections).into(),
+                state.steps.to_string().into(),
+                state.service.as_deref().map_or("", describe::short).into(),
             ]
         })
         .collect();

@@ -1,29 +1,35 @@
 //! Tables of text.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 /// Returns the rows as lines, with columns as wide as their widest cell. The last column is not padded.
-pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = head.map(|cell| cell.chars().count());
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[Cow<'_, str>; N]]) -> String {
+    let mut widths = head.map(width);
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(cell));
         }
     }
-    let mut text = String::new();
-    let mut line = |cells: [&str; N]| {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(cells) {
-            write!(line, "{cell:width$}  ").ok();
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    };
-    line(head);
+    let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 2 * N + 1));
+    line(&mut text, &widths, head.iter().copied());
     for row in rows {
-        line(row.each_ref().map(String::as_str));
+        line(&mut text, &widths, row.iter().map(AsRef::as_ref));
     }
     text
+}
+
+fn line<'a>(text: &mut String, widths: &[usize], cells: impl Iterator<Item = &'a str>) {
+    for (widest, cell) in widths.iter().zip(cells) {
+        text.push_str(cell);
+        text.extend(std::iter::repeat_n(' ', widest - width(cell) + 2));
+    }
+    text.truncate(text.trim_end_matches(' ').len());
+    text.push('\n');
+}
+
+/// Returns the number of columns of a cell.
+fn width(cell: &str) -> usize {
+    if cell.is_ascii() { cell.len() } else { cell.chars().count() }
 }
 
 #[cfg(test)]
@@ -32,8 +38,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows =
-            [["1".to_owned(), "läuft".to_owned(), String::new()], ["10".into(), "a".into(), "b".into()]];
+        let rows = [["1", "läuft", ""], ["10", "a", "b"]].map(|row| row.map(Into::into));
         assert_eq!(table(["ID", "IS", "X"], &rows), "ID  IS     X\n1   läuft\n10  a      b\n");
     }
 }

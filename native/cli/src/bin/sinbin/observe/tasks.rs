@@ -1,5 +1,6 @@
 //! The list of a loop's tasks.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use sinbin::observe::{Snapshot, TaskInfo};
@@ -32,13 +33,13 @@ pub(crate) fn list(snapshot: &Snapshot) -> String {
         .iter()
         .map(|task| {
             [
-                task.view.id.to_string(),
-                describe::state(task).to_owned(),
-                describe::span(state.now.since(task.view.since)),
-                describe::waits(task, state),
-                describe::name(task, state),
-                describe::place(task).to_owned(),
-                task.parent.map_or_else(String::new, |parent| parent.to_string()),
+                Cow::from(task.view.id.to_string()),
+                describe::state(task).into(),
+                describe::span(state.now.since(task.view.since)).into(),
+                describe::waits(task, state).into(),
+                describe::name(task, state).into(),
+                describe::place(task).into(),
+                task.parent.map_or_else(String::new, |parent| parent.to_string()).into(),
             ]
         })
         .collect();
@@ -63,10 +64,10 @@ fn sources(snapshot: &Snapshot) -> String {
         .iter()
         .map(|source| {
             [
-                source.index.to_string(),
-                source.source.kind.name().to_owned(),
-                source.source.address.map_or_else(String::new, |address| address.to_string()),
-                describe::interest(source.interest),
+                Cow::from(source.index.to_string()),
+                source.source.kind.name().into(),
+                source.source.address.map_or_else(String::new, |address| address.to_string()).into(),
+                describe::interest(source.interest).into(),
             ]
         })
         .collect();
@@ -87,8 +88,8 @@ pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String
         .iter()
         .map(|id| {
             let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
-            let name = task.map_or_else(String::new, |task| describe::name(task, &snapshot.state));
-            format!("{id} ({})", describe::short(&name))
+            let name = task.map_or("", |task| describe::name(task, &snapshot.state));
+            format!("{id} ({})", describe::short(name))
         })
         .collect();
     format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])

@@ -204,7 +204,7 @@ fn task_table(snapshot: &Snapshot, sort: Sort, height: usize) -> Table<'static> 
     match sort {
         Sort::Since => tasks.sort_by_key(|task| (!task.is_running, task.view.since)),
         Sort::Waits => tasks.sort_by_key(|task| describe::bin(task)),
-        Sort::Name => tasks.sort_by_cached_key(|task| describe::name(task, state)),
+        Sort::Name => tasks.sort_by_key(|task| describe::name(task, state)),
         Sort::Task => {}
     }
     let rows: Vec<_> = tasks
@@ -216,7 +216,7 @@ fn task_table(snapshot: &Snapshot, sort: Sort, height: usize) -> Table<'static> 
                 describe::state(task).to_owned(),
                 describe::span(state.now.since(task.view.since)),
                 describe::waits(task, state),
-                describe::short(&describe::name(task, state)).to_owned(),
+                describe::short(describe::name(task, state)).to_owned(),
                 describe::place(task).to_owned(),
             ])
         })

@@ -75,7 +75,7 @@ impl<'a> Forest<'a> {
         let name = describe::name(task, state);
         let place = describe::place(task);
         let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
-        format!("{} {} ({does}, {since}{place})", task.view.id, describe::short(&name))
+        format!("{} {} ({does}, {since}{place})", task.view.id, describe::short(name))
     }
 
     /// Draws the tasks that wait for `task`. A task of a circle is drawn once.
