@@ -243,7 +243,10 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 256 }, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 })
+    })]
 
     #[test]
     fn each_change_is_marked_and_a_copy_tells_all(ops in vec(op(), 1..60)) {

@@ -19,6 +19,7 @@ pages! {
     Introduction: "introduction.md",
     Limits: "limits.md",
     Names: "names.md",
+    Observability: "observability.md",
     Protocol: "protocol.md",
     Recording: "recording.md",
     Sandbox: "sandbox.md",
