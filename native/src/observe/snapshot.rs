@@ -344,7 +344,8 @@ impl Observed {
             if since.get_or_insert_with(Moment::now).elapsed() > PATIENCE {
                 return Err(ObserveError::Busy(self.pid()));
             }
-            std::hint::spin_loop();
+            // The loop may have been interrupted in the middle of a change, and may need this core.
+            std::thread::yield_now();
         }
     }
 
