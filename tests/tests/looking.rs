@@ -42,7 +42,8 @@ fn ps_lists_loops_and_tasks_as_machines_and_as_async_fns() {
         let server = Server::fib(&["--written-as", written_as]);
         let pid = pid(&server);
         let all = json(&["ps", "--json"]);
-        let own = all.as_array().unwrap().iter().filter(|one| one["pid"].to_string() == pid).count();
+        let own =
+            all.as_array().unwrap().iter().filter(|one| one["pid"].as_u64() == pid.parse().ok()).count();
         assert_eq!(own, 1, "{all}");
         assert!(output(&["ps"]).contains(&pid));
         let mut client = server.client();
