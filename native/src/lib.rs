@@ -47,6 +47,8 @@ mod platform;
 mod pool;
 mod priority;
 mod reactor;
+#[cfg(unix)]
+pub mod readiness;
 mod run;
 mod server;
 pub mod services;

@@ -58,6 +58,8 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Readiness};
 
+#[cfg(unix)]
+pub(crate) use self::backend::REPORTS_END;
 pub(crate) use self::backend::Registry;
 
 // The number of waits of the current thread's loops.
@@ -131,7 +133,17 @@ impl Reactor {
     ///
     /// Fails if the system provides no poller.
     pub fn new(busy_poll: Duration) -> io::Result<Self> {
-        let (backend, waker, registry) = backend::Backend::new(BATCH)?;
+        Self::with_capacity(busy_poll, BATCH)
+    }
+
+    /// Creates a reactor like [`new`](Self::new), whose waits find up to `events` events at once before their capacity
+    /// grows.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system provides no poller.
+    pub(crate) fn with_capacity(busy_poll: Duration, events: usize) -> io::Result<Self> {
+        let (backend, waker, registry) = backend::Backend::new(events)?;
         Ok(Self { waiting: Waiting::new(backend, waker, busy_poll), registry })
     }
 
