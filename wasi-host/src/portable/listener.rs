@@ -16,38 +16,46 @@ pub(super) struct Listener {
     pub(super) is_starting: bool,
     /// True if it accepts no more connections, because the guest is to stop.
     pub(super) refuses: bool,
-    /// The connections that arrived before the listener refused, which the guest has not accepted yet.
+    /// The connections that the guest has not accepted yet: one that has shown that there are any, and those that arrived
+    /// before the listener refused.
     waiting: VecDeque<OwnedFd>,
+    /// The error that the next accept returns.
+    failed: Option<Errno>,
 }
 
 impl Listener {
     pub(super) const fn new(family: IpAddressFamily) -> Self {
-        Self { family, is_starting: true, refuses: false, waiting: VecDeque::new() }
+        Self { family, is_starting: true, refuses: false, waiting: VecDeque::new(), failed: None }
     }
 
-    /// Returns true if `accept` would have a result. `has_room` states whether one more connection can be accepted.
-    pub(super) fn is_ready(&self, ready: Ready, has_room: bool) -> bool {
-        self.is_starting
-            || (has_room && (!self.waiting.is_empty() || (!self.refuses && ready.has(Ready::INPUT))))
+    /// Returns true if `accept` has a result. `has_room` states whether one more connection can be accepted.
+    pub(super) fn is_ready(&self, has_room: bool) -> bool {
+        self.is_starting || (has_room && (!self.waiting.is_empty() || self.failed.is_some()))
     }
 
-    /// Accepts a connection.
+    /// Accepts a connection, if there is one, so that it is known whether there is any. Many guests rely on an accept that
+    /// succeeds after its pollable was ready, and the system reports several connections as one change.
+    pub(super) fn prepare(&mut self, socket: BorrowedFd<'_>, ready: &mut Ready) {
+        if self.refuses || !ready.has(Ready::INPUT) || !self.waiting.is_empty() || self.failed.is_some() {
+            return;
+        }
+        match accept(socket) {
+            Ok(connection) => self.waiting.push_back(connection),
+            Err(Errno::AGAIN) => *ready = ready.without(Ready::INPUT),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    /// Returns the connection or the error that [`prepare`](Self::prepare) has found.
     ///
     /// # Errors
     ///
-    /// Fails with `EAGAIN` if there is none, and with the system's error.
-    pub(super) fn accept(&mut self, socket: BorrowedFd<'_>, ready: &mut Ready) -> Result<OwnedFd, Errno> {
-        if let Some(waiting) = self.waiting.pop_front() {
-            return Ok(waiting);
+    /// Fails with `EAGAIN` if there is no connection, and with the system's error.
+    pub(super) fn accept(&mut self) -> Result<OwnedFd, Errno> {
+        match (self.waiting.pop_front(), self.failed.take()) {
+            (Some(connection), _) => Ok(connection),
+            (None, error) => Err(error.unwrap_or(Errno::AGAIN)),
         }
-        if self.refuses || !ready.has(Ready::INPUT) {
-            return Err(Errno::AGAIN);
-        }
-        let accepted = accept(socket);
-        if matches!(accepted, Err(Errno::AGAIN)) {
-            *ready = ready.without(Ready::INPUT);
-        }
-        accepted
     }
 
     /// Refuses connections from now on. The clients in the backlog have connected before, and are kept for the guest, as

@@ -140,11 +140,21 @@ impl Source {
             (Kind::Tcp(tcp), Part::Socket) => {
                 !tcp.is_connecting() || self.ready.has(Ready::OUTPUT.and(Ready::END))
             }
-            (Kind::Listener(listener), _) => listener.is_ready(self.ready, has_room),
+            (Kind::Listener(listener), _) => listener.is_ready(has_room),
             (Kind::Udp(_), Part::Input) => self.ready.has(Ready::INPUT.and(Ready::END)),
             (Kind::Udp(_), Part::Output) => self.ready.has(Ready::OUTPUT.and(Ready::END)),
             (Kind::Udp(_), Part::Socket) => true,
             (Kind::Stdin(stdin), _) => stdin.has_ended || self.ready.has(Ready::INPUT.and(Ready::END)),
+        }
+    }
+
+    /// Finds out whether a listener has a connection to accept.
+    #[inline]
+    fn prepare(&mut self, has_room: bool) {
+        if let Kind::Listener(listener) = &mut self.kind
+            && has_room
+        {
+            listener.prepare(self.descriptor.as_fd(), &mut self.ready);
         }
     }
 
@@ -211,7 +221,10 @@ impl Sources {
     #[inline]
     pub(super) fn is_ready(&mut self, place: Place, part: Part) -> bool {
         let has_room = self.has_room();
-        self.slots.get_mut(place).is_none_or(|source| source.is_ready(part, has_room))
+        self.slots.get_mut(place).is_none_or(|source| {
+            source.prepare(has_room);
+            source.is_ready(part, has_room)
+        })
     }
 
     /// Begins a poll of a list.
@@ -226,6 +239,7 @@ impl Sources {
     pub(super) fn ask(&mut self, place: Place, part: Part, index: u32) -> bool {
         let (has_room, poll) = (self.has_room(), self.poll);
         let Some(source) = self.slots.get_mut(place) else { return true };
+        source.prepare(has_room);
         if source.is_ready(part, has_room) {
             return true;
         }
@@ -270,6 +284,7 @@ impl Sources {
             return;
         }
         let has_room = self.sockets < self.most.sockets;
+        source.prepare(has_room);
         let input_part = if matches!(source.kind, Kind::Listener(_)) { Part::Socket } else { Part::Input };
         let output_part = match &source.kind {
             Kind::Tcp(tcp) if tcp.is_connecting() => Part::Socket,

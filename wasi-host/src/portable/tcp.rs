@@ -261,12 +261,10 @@ impl Io {
         if !self.try_again(index, Part::Socket).map_err(SocketError::trap)? {
             return Err(ErrorCode::WouldBlock.into());
         }
-        let Source { descriptor, ready, kind: Kind::Listener(listener), .. } =
-            self.sources.of(index).map_err(SocketError::trap)?
-        else {
+        let Kind::Listener(listener) = &mut self.sources.of(index).map_err(SocketError::trap)?.kind else {
             return Err(ErrorCode::InvalidState.into());
         };
-        let accepted = listener.accept(descriptor.as_fd(), ready)?;
+        let accepted = listener.accept()?;
         self.count(3).map_err(SocketError::trap)?;
         self.sources.sockets += 1;
         let held = handle::SOCKET | handle::INPUT | handle::OUTPUT;

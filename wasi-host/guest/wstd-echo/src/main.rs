@@ -1,5 +1,7 @@
 //! An echo server on wstd, as wstd's own example has it, for the tests of the host: `wstd-echo ADDR`.
 
+#![allow(missing_docs, reason = "the macro of wstd makes a function without any")]
+
 use wstd::io;
 use wstd::iter::AsyncIterator;
 use wstd::net::TcpListener;
