@@ -15,6 +15,7 @@
 //! - Busy polling ends at the first ready source, notification, end of its span, or deadline.
 
 #[cfg(all(target_os = "linux", any(test, not(any(sinbin_kqueue, sinbin_portable)))))]
+#[cfg_attr(test, allow(dead_code))]
 mod epoll;
 // On Linux, the kqueue backend is used if requested, and by tests.
 #[cfg(any(
@@ -25,7 +26,7 @@ mod epoll;
     target_os = "netbsd",
     target_os = "openbsd",
 ))]
-#[cfg_attr(sinbin_portable, allow(dead_code))]
+#[cfg_attr(any(test, sinbin_portable), allow(dead_code))]
 mod kqueue;
 // The portable backend compiles everywhere. It is used if requested, and on systems without another backend.
 #[allow(dead_code)]

@@ -191,7 +191,7 @@ mod tests {
         for (ours, _) in &pairs {
             (&mut &*ours).write_all(b"x").expect("capacity");
         }
-        let mut found = vec![false; MANY];
+        let mut found = [false; MANY];
         for (key, _) in changes(&mut watcher) {
             found[key] = true;
         }

@@ -37,7 +37,7 @@ const WAYS: [Way; 3] = [
         arguments: &["try", "127.0.0.1:0"],
         rounds: 8,
     },
-    // It polls the whole list after each task.
+    // The runtime of wstd polls the whole list after each task.
     Way { name: "wstd", guest: "wstd-echo", arguments: &["127.0.0.1:0"], rounds: 3 },
 ];
 

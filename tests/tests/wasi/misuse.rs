@@ -65,7 +65,7 @@ fn writes_beyond_the_permit_trap() {
     traps(&misuse(&[], &["write-large"]), "more than 4096 bytes in one blocking call");
 }
 
-/// What a guest has written is sent although the guest has dropped the connection, and then ended.
+/// The bytes that a guest has written are sent although the guest has dropped the connection, and then ended.
 #[test]
 fn a_peer_that_reads_late_receives_everything() {
     let server = listening(&[], "stuck");

@@ -261,7 +261,9 @@ impl Io {
         let mut room = self.sources.most.sockets.saturating_sub(self.sources.sockets);
         for (_, Source { descriptor, kind, .. }) in self.sources.iter_mut() {
             match kind {
-                Kind::Listener(listener) => room -= listener.refuse(descriptor.as_fd(), room),
+                Kind::Listener(listener) => {
+                    room = room.saturating_sub(listener.refuse(descriptor.as_fd(), room));
+                }
                 Kind::Stdin(stdin) => stdin.has_ended = true,
                 Kind::Tcp(_) | Kind::Udp(_) => {}
             }

@@ -122,7 +122,7 @@ impl<'l> Asked<'l> {
         if self.earliest <= now {
             let over = self.deadlines.iter().filter(|(deadline, _)| *deadline <= now);
             self.answer.extend(over.map(|(_, index)| *index));
-            // They are not to be added again.
+            // The next call must not add them again.
             self.earliest = Instant::NEVER;
         }
     }

@@ -244,7 +244,7 @@ impl Io {
         source.kind = Kind::Listener(Box::new(Listener::new(family)));
         self.sources.listeners += 1;
         self.sources.sockets -= 1;
-        Ok(self.watch(index).map_err(SocketError::trap)?)
+        self.watch(index).map_err(SocketError::trap)
     }
 
     fn accept(&mut self, index: u32) -> SocketResult<u32> {

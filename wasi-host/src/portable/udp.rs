@@ -262,7 +262,7 @@ impl Io {
         for datagram in datagrams {
             match self.send_datagram(index, datagram) {
                 Ok(()) => count += 1,
-                // What was sent is reported. The guest meets the error again when it sends the next.
+                // The number of sent datagrams is reported. The guest meets the error again when it sends the next.
                 Err(_) if count > 0 => break,
                 Err(error) if matches!(error.downcast_ref(), Some(ErrorCode::WouldBlock)) => break,
                 Err(error) => return Err(error),
