@@ -1,4 +1,4 @@
-//! Registration with `polling`.
+//! Registration with `polling`, and the unsafe code that goes with it.
 //!
 //! `Poller::add` is unsafe because a source must be removed from the poller before its descriptor is closed. This is
 //! guaranteed here. Sockets are owned only by [`Sockets`](crate::sockets::Sockets), which shares the one poller with
