@@ -14,6 +14,10 @@ build-wasi:
 serve-wasi *ARGS: build-wasi
     cargo run --release --package sinbin-wasi-cli -- run target/wasi/fib.wasm {{ARGS}}
 
+# Boot a service as firmware in QEMU: fib, echo or upper, until Ctrl-C (needs qemu-system-arm)
+metal SERVICE="fib" *ARGS:
+    metal/firmware/run {{SERVICE}} {{ARGS}}
+
 # Run the tests of the core and the native host that take less than a minute on two cores, after the first build
 quick:
     cargo test --locked --package sinbin-core --package sinbin --package sinbin-cli --lib --bins \

@@ -31,12 +31,16 @@
 //! * GONE means that the slot is free and that the task's id no longer has any effect.
 
 pub(crate) mod audit;
+pub(crate) mod beacon;
 pub(crate) mod error;
 pub(crate) mod id;
 #[cfg(feature = "alloc")]
 pub(crate) mod id_map;
+#[cfg(feature = "alloc")]
+pub(crate) mod image;
 pub(crate) mod instant;
 pub(crate) mod interest;
+pub mod observe;
 pub(crate) mod queue;
 pub(crate) mod slab;
 pub(crate) mod step;
@@ -49,6 +53,7 @@ pub(crate) mod wait_tables;
 #[cfg(feature = "alloc")]
 use core::time::Duration;
 
+use crate::kernel::beacon::Beacon;
 use crate::kernel::queue::RunQueue;
 use crate::kernel::slab::{Entry, NONE, Slab};
 use crate::kernel::step::WaitKey;
@@ -113,6 +118,8 @@ pub struct Kernel<S: Storage> {
     pub(crate) cancelling: u32,
     /// The treatment of tasks that are spawned from now on.
     pub(crate) end: End,
+    /// The marks around the changes of the tables, for readers in other processes.
+    beacon: S::Beacon,
 }
 
 /// The treatment of tasks that are spawned by tasks.
@@ -131,10 +138,10 @@ impl<S: Storage> Kernel<S> {
     #[must_use]
     pub fn new(storage: &S) -> Self {
         Self {
-            tasks: Slab::new(storage.tasks()),
+            tasks: Slab::new(storage.task_slots()),
             ready: RunQueue::new(),
             wait_tables: WaitTables::new(storage),
-            timers: Timers::new(storage.tasks()),
+            timers: Timers::new(storage.timers()),
             now: Instant::ZERO,
             looked: Instant::ZERO,
             seen: Instant::ZERO,
@@ -144,6 +151,7 @@ impl<S: Storage> Kernel<S> {
             deadlines: 0,
             cancelling: 0,
             end: End::Open,
+            beacon: storage.beacon(),
         }
     }
 
@@ -274,6 +282,7 @@ impl<S: Storage> Kernel<S> {
         if !entry.value.is_to_be_told() {
             entry.value.wake_reason = WakeReason::Yielded;
             self.ready.rotate(head, entry.link);
+            self.beacon.rotated(self.ready.head);
         } else {
             self.requeue_cancelled(head);
         }
@@ -284,8 +293,10 @@ impl<S: Storage> Kernel<S> {
         if !self.is_cancelled_again() {
             return self.requeue(head);
         }
+        self.beacon.begin();
         self.ready.pop(&mut self.tasks);
         self.make_ready(head, WakeReason::Cancelled);
+        self.beacon.end(self.ready.head);
     }
 
     /// Ends the step of the task at the head. Returns true if a cancellation of the task is still to be delivered.
@@ -317,6 +328,7 @@ impl<S: Storage> Kernel<S> {
     pub(crate) fn park_head(&mut self, wait: &Wait) {
         let index = self.ready.head;
         self.is_cancelled_again();
+        self.beacon.begin();
         self.ready.pop(&mut self.tasks);
         match self.enter_all(index, wait) {
             Ok(()) => self.begin_wait(index, wait),
@@ -325,6 +337,7 @@ impl<S: Storage> Kernel<S> {
                 self.make_ready(index, wake_reason);
             }
         }
+        self.beacon.end(self.ready.head);
     }
 
     /// Removes the task at the head, which has ended, from the queue and frees its slot.
@@ -332,8 +345,10 @@ impl<S: Storage> Kernel<S> {
         let index = self.ready.head;
         // A pending cancellation can no longer be delivered: the task has ended.
         self.cancelling -= u32::from(self.is_cancelled_again());
+        self.beacon.begin();
         self.ready.pop(&mut self.tasks);
         self.tasks.remove(index);
+        self.beacon.end(self.ready.head);
     }
 
     /// Returns what the host does until the next turn.
@@ -374,9 +389,13 @@ impl<S: Storage> Kernel<S> {
     pub fn spawn(&mut self) -> Result<TaskId, Full> {
         let now = self.now;
         let fresh = TaskSlot::new(now, NONE);
-        let (index, generation) = self.tasks.insert(fresh, |old| *old = TaskSlot::new(now, old.timer))?;
-        self.ready.push(&mut self.tasks, index);
-        Ok(TaskId::new(index, generation))
+        self.beacon.begin();
+        let inserted = self.tasks.insert(fresh, |old| *old = TaskSlot::new(now, old.timer));
+        if let Ok((index, _)) = inserted {
+            self.ready.push(&mut self.tasks, index);
+        }
+        self.beacon.end(self.ready.head);
+        inserted.map(|(index, generation)| TaskId::new(index, generation))
     }
 
     /// Ends the task's current wait, or its next one if the task does not wait. Returns true if the task exists.
@@ -543,16 +562,21 @@ impl<S: Storage> Kernel<S> {
         let slot = &entry.value;
         let current = Timer { at: slot.deadline, order: slot.order, task: first.task };
         let waits = entry.is_live() && slot.state == TaskState::Waiting;
-        if !waits || slot.deadline == Instant::NEVER {
-            self.timers.remove_first(&mut self.tasks);
-        } else if current != first {
+        let is_early = waits && slot.deadline != Instant::NEVER && current != first;
+        if is_early {
+            self.beacon.begin();
             self.timers.postpone_first(current, &mut self.tasks);
+        } else if !waits || slot.deadline == Instant::NEVER {
+            self.beacon.begin();
+            self.timers.remove_first(&mut self.tasks);
         } else if first.at > self.seen {
             return false;
         } else {
-            self.timers.remove_first(&mut self.tasks);
             self.end_wait(first.task, WakeReason::TimedOut);
+            self.beacon.begin();
+            self.timers.remove_first(&mut self.tasks);
         }
+        self.beacon.end(self.ready.head);
         true
     }
 
@@ -567,8 +591,7 @@ impl<S: Storage> Kernel<S> {
         let Some(wait_slot) = self.wait_tables.wait_slot(WaitKey::new(target)) else { return false };
         let task = *self.wait_tables.waiter(wait_slot);
         if task != NONE {
-            self.tasks.at(task).value.by = wait_slot.0;
-            self.end_wait(task, wake_reason);
+            self.end_wait_by(task, wake_reason, wait_slot.0);
         }
         task != NONE
     }
@@ -621,13 +644,22 @@ impl<S: Storage> Kernel<S> {
 
     /// Ends the task's wait and removes the task from all wait tables.
     fn end_wait(&mut self, index: u32, wake_reason: WakeReason) {
+        let by = self.tasks.at(index).value.by;
+        self.end_wait_by(index, wake_reason, by);
+    }
+
+    /// Ends the task's wait as [`end_wait`](Self::end_wait) does, and notes what has ended it.
+    fn end_wait_by(&mut self, index: u32, wake_reason: WakeReason, by: u32) {
         let slot = &self.tasks.at(index).value;
         debug_assert!(slot.state == TaskState::Waiting, "only a waiting task leaves the wait tables");
         if slot.is_open_ended() {
             self.open_ended -= 1;
         }
+        self.beacon.begin();
+        self.tasks.at(index).value.by = by;
         self.leave_all(index);
         self.make_ready(index, wake_reason);
+        self.beacon.end(self.ready.head);
     }
 
     fn leave_all(&mut self, index: u32) {

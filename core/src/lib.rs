@@ -49,6 +49,7 @@
 //! | [`time`] | sleeping, timeouts and intervals |
 //! | [`sync`] | locks, channels and other waits for other tasks |
 //! | [`group`] | tasks that end together |
+//! | `net` | connecting to addresses, names and paths |
 //! | [`serve`] | the serving loop: accepts connections, runs their tasks, and closes them |
 //! | [`fib`], [`fib_protocol`], [`fib_service`], [`echo`] | the shipped services, as pure state machines |
 //! | `driven` | the tasks' half of a loop whose I/O another program does |
@@ -58,8 +59,8 @@
 //! * a service as `async fn`s, reads [`task`], [`time`], [`sync`] and [`group`];
 //! * a service as state machines, reads [`exec`]: [`Service`], [`Task`] and [`Cx`], which returns [`Step`]s and [`Wait`]s;
 //! * a host, reads [`serve`], the loop that accepts and serves connections over a platform that you implement, or
-//!   [`kernel`] and [`Executor`] for a loop of its own, or `driven` for a loop whose I/O is done elsewhere. `serve` and
-//!   `driven` need a heap (feature `alloc`).
+//!   [`kernel`] and [`Executor`] for a loop of its own, or `driven` for a loop whose I/O is done elsewhere. `driven`
+//!   needs a heap (feature `alloc`).
 //!
 //! # A complete loop
 //!
@@ -102,12 +103,14 @@ pub mod exec;
 pub mod group;
 pub mod job;
 pub mod kernel;
+mod net;
 mod protocols;
 pub mod serve;
 pub mod sync;
 pub mod task;
 pub mod time;
 
+pub use kernel::observe;
 pub use protocols::{echo, fib, fib_protocol, fib_service};
 #[cfg(feature = "alloc")]
 pub use serve::peers;

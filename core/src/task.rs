@@ -60,6 +60,7 @@ mod deferred;
 mod detached;
 #[cfg(feature = "embedded-io-async")]
 mod embedded;
+pub(crate) mod endpoint;
 pub(crate) mod error;
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -68,14 +69,19 @@ mod halves;
 pub(crate) mod handle;
 pub(crate) mod host;
 pub(crate) mod join;
+#[cfg(feature = "alloc")]
+mod join_all;
 mod kept;
 pub(crate) mod listener;
+pub(crate) mod local;
 pub(crate) mod member_list;
 mod named;
 mod offload;
 pub(crate) mod pool;
 mod reader;
 pub(crate) mod report;
+#[cfg(feature = "alloc")]
+mod resolver;
 mod run;
 pub(crate) mod run_context;
 #[cfg(feature = "alloc")]
@@ -92,24 +98,30 @@ pub use crate::job::call::IntoJob;
 pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]
 pub use crate::job::erased::{BoxedJob, BoxedOutput};
-pub use combine::{Either, Join, Race, Select, join, race, select};
+pub use combine::{Either, Join, Race, Select, TryJoin, join, race, select, try_join};
 pub use conn::copy::{copy, copy_bidirectional};
 pub use conn::{Conn, Ready, Recv, SendAll};
 pub use conn_task::ConnTask;
+pub use endpoint::{Endpoint, EndpointText, ToEndpoint};
 pub use error::{Error, JobError, JoinError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 #[cfg(feature = "alloc")]
 pub use halves::{RecvHalf, ReuniteError, SendHalf};
 pub use handle::{Handle, Shield, YieldNow};
 pub use host::AsyncHost;
 pub use join::JoinHandle;
+#[cfg(feature = "alloc")]
+pub use join_all::{JoinAll, TryJoinAll, join_all, try_join_all};
 pub use kept::Kept;
 pub use listener::Listener;
+pub use local::{Scoped, TaskLocal};
 pub use offload::JobFuture;
 #[cfg(feature = "alloc")]
 pub use pool::GrowingPlaces;
 pub use pool::{FixedPlaces, Places, Pool, Put};
 pub use reader::{BufReader, ByteSource, Lines};
 pub use report::{Reports, UnjoinedFailure};
+#[cfg(feature = "alloc")]
+pub use resolver::Resolver;
 pub use run_context::RunContext;
 #[cfg(feature = "alloc")]
 pub use service::AsyncService;

@@ -54,6 +54,7 @@ impl Storage for Counting {
     type Jobs<T> = Growing<T>;
     type Blocks<T> = Growing<T>;
     type Bytes = Counted;
+    type Beacon = ();
 
     fn tasks<T>(&self) -> Growing<T> {
         Storage::tasks(&self.0)
@@ -74,6 +75,8 @@ impl Storage for Counting {
     fn bytes(&self) -> Counted {
         Counted::new(self.0.block_size())
     }
+
+    fn beacon(&self) {}
 }
 
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ const REFUSED: [WaitError; 6] = [
     WaitError::Full,
 ];
 
-const IO: [IoError; 9] = [
+const IO: [IoError; 12] = [
     IoError::WouldBlock,
     IoError::Closed,
     IoError::Reset,
@@ -25,6 +25,9 @@ const IO: [IoError; 9] = [
     IoError::NoRoom,
     IoError::ConnectionRefused,
     IoError::AddressInUse,
+    IoError::Unresolved,
+    IoError::Invalid,
+    IoError::TooLong,
     IoError::Unsupported,
     IoError::Os(5),
 ];
@@ -67,7 +70,16 @@ fn a_failure_says_who_failed_doing_what_and_why() {
 #[test]
 fn errors_are_told_apart() {
     are_told_apart(IO);
-    are_told_apart([Op::Accept, Op::Recv, Op::Send, Op::Wait, Op::Listen, Op::Connect, Op::Shutdown]);
+    are_told_apart([
+        Op::Accept,
+        Op::Recv,
+        Op::Send,
+        Op::Wait,
+        Op::Listen,
+        Op::Connect,
+        Op::Resolve,
+        Op::Shutdown,
+    ]);
     are_told_apart(REFUSED);
     are_told_apart([
         JoinErrorKind::Cancelled,
@@ -106,6 +118,9 @@ fn an_error_becomes_one_of_the_standard_library() {
         Kind::OutOfMemory,
         Kind::ConnectionRefused,
         Kind::AddrInUse,
+        Kind::NotFound,
+        Kind::InvalidInput,
+        Kind::InvalidData,
         Kind::Unsupported,
     ];
     for (error, kind) in IO.into_iter().zip(kinds) {
@@ -129,6 +144,7 @@ fn an_error_becomes_one_of_the_standard_library() {
         (Error::Elapsed, Kind::TimedOut),
         (Error::Ended, Kind::UnexpectedEof),
         (Error::TooLong { limit: 8 }, Kind::InvalidData),
+        (Error::Protocol, Kind::InvalidData),
         (Error::Lagged(1), Kind::Other),
     ];
     for (error, kind) in others {
@@ -175,6 +191,32 @@ fn the_end_is_no_failure() {
         assert_eq!(failed.io(), Some(error));
         assert_eq!(failed.is_the_end(), error == IoError::Stopping, "{error}");
     }
+}
+
+/// Also if the error is boxed, or the source of a boxed error.
+#[test]
+fn the_end_is_found_in_errors_of_other_types() {
+    /// An error with the context of another one.
+    #[derive(Debug)]
+    struct Context(Error);
+    impl std::fmt::Display for Context {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "in a test: {}", self.0)
+        }
+    }
+    impl std::error::Error for Context {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    for (error, ends) in [(Error::Wait(WaitError::Cancelled), true), (Error::Closed, false)] {
+        let boxed: [Box<dyn std::error::Error>; 2] = [error.into(), Context(error).into()];
+        assert_eq!(Error::is_the_end_in(&error), ends);
+        for boxed in boxed {
+            assert_eq!(Error::is_the_end_in(&boxed), ends, "{boxed}");
+        }
+    }
+    assert!(!Error::is_the_end_in(&"a text"));
 }
 
 #[test]

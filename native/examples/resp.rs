@@ -13,7 +13,7 @@ mod service;
 use service::Store;
 
 fn main() -> Result<(), sinbin::MainError> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:25000".to_owned()).parse()?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:25000".to_owned());
     sinbin::run(async |handle| {
         let listener = handle.listen(address)?;
         println!("listening on {}", listener.address());

@@ -25,7 +25,7 @@ async fn say(to: Rc<Conn<'_>>, line: &str) -> Result<(), Error> {
 }
 
 async fn timers(handle: Handle<'_>) -> Result<(), Error> {
-    let listener = handle.listen("127.0.0.1:0".parse().expect("an address"))?;
+    let listener = handle.listen("127.0.0.1:0")?;
     let far = Rc::new(handle.connect(listener.address()).await?);
     let (near, _) = listener.accept().await?;
 

@@ -12,6 +12,11 @@ impl Clock {
         Self(system::Moment::now())
     }
 
+    /// Returns the system's monotonic clock at [`Instant::ZERO`] in nanoseconds, or 0 if that is not known.
+    pub(crate) fn zero(self) -> u64 {
+        self.0.nanos()
+    }
+
     /// Returns the current time.
     #[inline]
     pub(crate) fn now(self) -> Instant {
@@ -42,6 +47,10 @@ mod system {
             Self(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos))
         }
 
+        pub(super) fn nanos(self) -> u64 {
+            self.0
+        }
+
         #[inline]
         pub(super) fn nanos_since(self) -> u64 {
             Self::now().0.saturating_sub(self.0)
@@ -59,6 +68,11 @@ mod system {
     impl Moment {
         pub(super) fn now() -> Self {
             Self(Instant::now())
+        }
+
+        #[expect(clippy::unused_self, reason = "the other module needs it")]
+        pub(super) fn nanos(self) -> u64 {
+            0
         }
 
         #[inline]

@@ -2,16 +2,16 @@
 
 use std::any::type_name;
 
-use sinbin_core::{IdMap, Job, JobId, Limits, Slicer};
+use sinbin_core::{Job, JobId, Limits, Slicer};
 
 use crate::caught::caught;
 use crate::host::SendJob;
-use crate::pool::{Pool, Ticket};
+use crate::workers::Workers;
 
 /// The way in which jobs are computed.
 pub(crate) enum Compute<J: Job> {
-    /// On worker threads. The table holds the state of each job.
-    Workers(Pool<J>, IdMap<JobId, Given<J>>, Alone),
+    /// On worker threads.
+    Workers(Workers<J>, Alone),
     /// On the loop: while it would otherwise wait, and one slice of the given number of units between turns.
     Slices(Slicer<J, Limits>, u32),
 }
@@ -29,15 +29,6 @@ impl Alone {
     }
 }
 
-/// The state of a job that was submitted to the workers.
-pub(crate) enum Given<J: Job> {
-    /// The job waits or runs. Dropping the ticket cancels it.
-    Running {
-        _ticket: Ticket<J>,
-    },
-    Done(J::Output),
-}
-
 /// A job that has ended.
 pub(crate) enum Over {
     /// The result can be taken.
@@ -50,38 +41,28 @@ impl<J: SendJob> Compute<J> {
     pub(crate) fn submit(&mut self, id: JobId, job: J) {
         match self {
             Self::Slices(slicer, _) => slicer.submit(id, job),
-            Self::Workers(pool, table, alone) => match pool.submit(id, job) {
-                Ok(_ticket) => {
-                    table.insert(id, Given::Running { _ticket });
-                }
-                // No worker has ever started, so no submitted job is lost when the pool is replaced.
-                Err(job) => {
+            Self::Workers(workers, alone) => {
+                // If no worker has ever started, no submitted job is lost when the workers are replaced.
+                if let Err(job) = workers.submit(id, job) {
                     tracing::warn!("without threads, jobs are computed in slices on the loop itself");
                     *self = alone.compute();
                     self.submit(id, job);
                 }
-            },
+            }
         }
     }
 
     pub(crate) fn take(&mut self, id: JobId) -> Option<J::Output> {
         match self {
             Self::Slices(slicer, _) => slicer.take(id),
-            Self::Workers(_, table, _) => {
-                match table.remove_if(id, |given| matches!(given, Given::Done(_)))? {
-                    Given::Done(output) => Some(output),
-                    Given::Running { .. } => None,
-                }
-            }
+            Self::Workers(workers, _) => workers.take(id),
         }
     }
 
     pub(crate) fn cancel(&mut self, id: JobId) {
         match self {
             Self::Slices(slicer, _) => slicer.cancel(id),
-            Self::Workers(_, table, _) => {
-                drop(table.remove(id));
-            }
+            Self::Workers(workers, _) => workers.cancel(id),
         }
     }
 
@@ -110,22 +91,9 @@ impl<J: SendJob> Compute<J> {
 
     /// Returns the jobs that the workers have finished since the last call. Drops the results of cancelled jobs.
     pub(crate) fn finished(&mut self) -> Vec<Over> {
-        let Self::Workers(pool, table, _) = self else {
-            return Vec::new();
-        };
-        let over = pool.finished().into_iter().filter_map(|(id, output)| {
-            let given = table.get_mut(id)?;
-            match output {
-                None => {
-                    table.remove(id);
-                    Some(Over::Failed(id))
-                }
-                Some(output) => {
-                    *given = Given::Done(output);
-                    Some(Over::Done(id))
-                }
-            }
-        });
-        over.collect()
+        match self {
+            Self::Workers(workers, _) => workers.finished(),
+            Self::Slices(..) => Vec::new(),
+        }
     }
 }

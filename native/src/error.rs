@@ -1,6 +1,7 @@
 //! Errors of a server as a whole.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::{fmt, io};
 
 /// Error returned when a server does not start or stops early.
@@ -23,6 +24,15 @@ pub enum Error {
         address: SocketAddr,
         /// The address on which the server already listens.
         other: SocketAddr,
+    },
+    /// Error returned when the server cannot listen on a Unix socket.
+    #[error("cannot listen on unix:{}: {error}", .path.display())]
+    ListenPath {
+        /// The path of the socket.
+        path: PathBuf,
+        /// The error of the system.
+        #[source]
+        error: io::Error,
     },
     /// Error returned when the server cannot listen on any of the addresses.
     #[error("cannot listen: {}", reason(.0))]

@@ -1,23 +1,28 @@
 //! The native loop as its tasks see it: sockets, jobs and the service.
 
+use std::fmt::{self, Display as _};
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use sinbin_core::peers::Peer;
 use sinbin_core::serve::{Admission, Guarded, ServeTask};
+use sinbin_core::task::Label;
 use sinbin_core::{
-    Failure, Host, IdMap, Instant, IoError, Job, JobId, Jobs, Serves, Service, SourceId, Task, TaskId,
+    Failure, Host, IdMap, Instant, IoError, Job, JobId, Jobs, Kernel, Serves, Service, SourceId, Task, TaskId,
 };
 
-use crate::caught::{Catch, Caught};
+use crate::caught::{Catch, Caught, caught};
 use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::names::Names;
+use crate::observe::{EventKind, Observer, SourceKind};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::Reactor;
 use crate::server::Stopper;
-use crate::sockets::{Socket, Sockets, is_exhaustion, prepare};
+use crate::sockets::{Socket, Sockets, is_exhaustion, prepare_accepted};
+use crate::workers::Blocking;
 
 /// The counters of a loop, over its whole life.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -48,17 +53,20 @@ pub struct Native<S: Service> {
     pub(crate) sockets: Sockets,
     pub(crate) reactor: Reactor,
     pub(crate) compute: Compute<Caught<S::Job>>,
+    pub(crate) blocking: Blocking,
     pub(crate) counts: Tally,
     pub(crate) room: Admission<Unread>,
     pub(crate) peer_limit: PeerLimit,
     /// True if listeners on IPv6 addresses also accept IPv4 connections.
     pub(crate) dual_stack: bool,
+    pub(crate) names: Names,
     pub(crate) stopper: Stopper,
     /// The tasks that wait until the loop is to stop.
     pub(crate) stop_waiters: IdMap<TaskId, ()>,
     /// The wakes from outside of the loop, or `None` if the tasks cannot be woken from outside.
     pub(crate) inbox: Option<Inbox>,
     pub(crate) decay: Decay,
+    pub(crate) observer: Observer,
 }
 
 /// A job that can be sent to a worker thread.
@@ -79,6 +87,7 @@ impl<S: Service<Job: SendJob>> Guarded for Native<S> {
 
     fn panicked(&mut self) {
         self.counts.failed += 1;
+        self.observer.event(EventKind::Panicked, None, 0);
     }
 }
 
@@ -92,15 +101,18 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             self.sockets.accept(listener).map_err(|error| self.not_accepted(listener, &error))?;
         if !self.peer_limit.admit(new, &stream, peer) {
             self.counts.turned_away += 1;
+            self.observer.event(EventKind::TurnedAway, None, 0);
             return Err(IoError::Reset);
         }
-        if let Err(error) = prepare(&stream) {
+        if let Err(error) = prepare_accepted(&stream, peer) {
             self.peer_limit.leave(new);
-            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            tracing::debug!(peer = %named(peer), %error, "a connection was gone before it was served");
             return Err(IoError::Reset);
         }
-        tracing::debug!(%peer, source = %new, "connected");
+        tracing::debug!(peer = %named(peer), source = %new, "connected");
         self.adopt(new, stream);
+        self.observer.source(new, SourceKind::Accepted, peer);
+        self.observer.event(EventKind::Accepted, None, index(new.index()));
         Ok(())
     }
 
@@ -123,6 +135,7 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             return;
         };
         tracing::debug!(%source, "closed");
+        self.observer.event(EventKind::Closed, None, index(source.index()));
         let peer = self.peer_limit.leave(source);
         if unread && stream.shutdown(Shutdown::Write).is_ok() {
             self.room.linger((stream, peer));
@@ -140,7 +153,31 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
         self.clock.now()
     }
 
+    #[inline]
+    fn spawned(&mut self, task: TaskId, source: SourceId) {
+        self.observer.serves(task, source);
+    }
+
+    #[inline]
+    fn spawned_by(&mut self, parent: TaskId, task: TaskId) {
+        self.observer.spawned_by(parent, task);
+    }
+
+    #[inline]
+    fn stored(&mut self, task: TaskId, label: impl FnOnce() -> Option<Label>) {
+        if self.observer.is_on() {
+            self.observer.named(task, caught(label).ok().flatten());
+        }
+    }
+
+    #[inline]
+    fn before_step(&mut self, _: &Kernel<Memory>) {
+        self.observer.step();
+    }
+
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
+        let kind = if failure.is_some() { EventKind::Failed } else { EventKind::Ended };
+        self.observer.event(kind, Some(task), 0);
         if let Some(failure) = failure {
             self.counts.failed += 1;
             tracing::debug!(%task, %failure, "a connection failed");
@@ -179,6 +216,7 @@ impl<S: Service<Job: SendJob>> Native<S> {
 impl<S: Service<Job: SendJob>> Jobs<S::Job> for Native<S> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         self.counts.jobs += 1;
+        self.observer.event(EventKind::Submitted, None, index(id.index()));
         self.compute.submit(id, Caught::new(job));
     }
 
@@ -188,8 +226,14 @@ impl<S: Service<Job: SendJob>> Jobs<S::Job> for Native<S> {
 
     fn cancel(&mut self, id: JobId) {
         self.counts.cancelled += 1;
+        self.observer.event(EventKind::JobCancelled, None, index(id.index()));
         self.compute.cancel(id);
     }
+}
+
+/// Returns an index as the argument of an event.
+pub(crate) fn index(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl<S: Service<Job: SendJob>> Serves<S> for Native<S> {
@@ -197,6 +241,14 @@ impl<S: Service<Job: SendJob>> Serves<S> for Native<S> {
     fn service(&self) -> &S {
         &self.service
     }
+}
+
+/// Returns the address of a peer as text, for the log.
+pub(crate) fn named(peer: Option<SocketAddr>) -> impl fmt::Display {
+    fmt::from_fn(move |f| match peer {
+        Some(peer) => peer.fmt(f),
+        None => f.write_str("a Unix socket"),
+    })
 }
 
 const _: () = assert!(

@@ -32,21 +32,36 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod async_host;
+mod bound;
+#[cfg(any(feature = "hyper", feature = "tls"))]
+mod byte_stream;
 mod caught;
 mod clock;
 mod compute;
 mod error;
 pub mod files;
+pub mod fs;
 pub mod guests;
 pub mod guide;
 mod host;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod inbox;
+#[cfg(unix)]
+pub mod io;
 mod memory;
+mod names;
+pub mod net;
+pub mod observe;
 mod peer_limit;
 mod platform;
 mod pool;
 mod priority;
+#[cfg(all(unix, not(target_os = "openbsd")))]
+pub mod process;
 mod reactor;
+#[cfg(unix)]
+pub mod readiness;
 mod run;
 mod server;
 pub mod services;
@@ -55,10 +70,17 @@ pub mod signal;
 mod socket_io;
 mod sockets;
 mod task_failures;
+#[cfg(feature = "tls")]
+pub mod tls;
+mod watched;
+mod workers;
 
+pub use bound::{BoundListener, Listen, Place, bind};
+#[cfg(any(feature = "hyper", feature = "tls"))]
+pub use byte_stream::ByteStream;
 pub use error::{Error, MainError};
 pub use host::{Native, NativeService, NativeTask, SendJob, Tally};
-pub use run::{Listen, bind, run, serve};
+pub use run::{run, serve};
 pub use server::{Server, Settings, Stopper, Summary};
 pub use sinbin_core::*;
 

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use memmap2::MmapMut;
-use sinbin_core::{Executor, Growing, Host, Instant, Limits, Storage, Task};
+use sinbin_core::{Executor, Host, Instant, Limits, Slots, Storage, Task};
+
+use crate::observe::{Board, Mark, Part, Table};
 
 /// The length of a period. A block whose memory was not needed for a whole period is released.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -16,39 +18,53 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// portion does not delay the loop noticeably.
 const PORTION: usize = 32;
 
-/// Storage on the heap, with blocks that are mappings.
+/// Storage on the heap, with blocks that are mappings, and with the kernel's tables on the board that others may read.
 #[derive(Clone)]
 pub struct Memory {
     limits: Limits,
+    board: Board,
 }
 
 impl Memory {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits }
+    pub(crate) fn new(limits: Limits, board: Board) -> Self {
+        Self { limits, board }
     }
 }
 
 impl Storage for Memory {
-    type Tasks<T> = Growing<T>;
-    type Sources<T> = Growing<T>;
-    type Jobs<T> = Growing<T>;
-    type Blocks<T> = Growing<T>;
+    type Tasks<T> = Table<T>;
+    type Sources<T> = Table<T>;
+    type Jobs<T> = Table<T>;
+    type Blocks<T> = Table<T>;
     type Bytes = Bytes;
+    type Beacon = Mark;
 
-    fn tasks<T>(&self) -> Growing<T> {
-        Storage::tasks(&self.limits)
+    fn tasks<T>(&self) -> Table<T> {
+        Table::heap(self.limits.tasks())
     }
 
-    fn sources<T>(&self) -> Growing<T> {
-        Storage::sources(&self.limits)
+    fn sources<T>(&self) -> Table<T> {
+        self.board.table(Part::Sources, self.limits.sources())
     }
 
-    fn jobs<T>(&self) -> Growing<T> {
-        self.limits.jobs()
+    fn jobs<T>(&self) -> Table<T> {
+        self.board.table(Part::Jobs, self.limits.jobs::<T>().limit())
     }
 
-    fn blocks<T>(&self) -> Growing<T> {
-        self.limits.blocks()
+    fn blocks<T>(&self) -> Table<T> {
+        Table::heap(self.limits.blocks::<T>().limit())
+    }
+
+    fn task_slots<T>(&self) -> Table<T> {
+        self.board.table(Part::Tasks, self.limits.tasks())
+    }
+
+    fn timers<T>(&self) -> Table<T> {
+        self.board.table(Part::Timers, self.limits.tasks())
+    }
+
+    fn beacon(&self) -> Mark {
+        self.board.mark()
     }
 
     /// Allocates on the heap if a page is larger than a block, because a mapping would waste the rest of the page.

@@ -28,10 +28,9 @@ impl PeerLimit {
     /// Admits a connection under the id `source`, or returns false if it is refused. A refused connection is reset when
     /// it is dropped.
     #[inline]
-    pub(crate) fn admit(&mut self, source: SourceId, stream: &TcpStream, peer: SocketAddr) -> bool {
-        if !self.peers.are_limited() {
-            return true;
-        }
+    pub(crate) fn admit(&mut self, source: SourceId, stream: &TcpStream, peer: Option<SocketAddr>) -> bool {
+        // A Unix socket is open to local users only, and has no address to count by.
+        let Some(peer) = peer.filter(|_| self.peers.are_limited()) else { return true };
         let is_admitted = self.peers.admit(peer.ip());
         if is_admitted {
             self.peers.enter(source, peer.ip());

@@ -8,7 +8,8 @@ use sinbin_core::{Executor, Instant, JobId, SourceId, TaskId, WaitTarget};
 
 use crate::caught::caught;
 use crate::compute::Over;
-use crate::host::{Native, NativeService, Unread};
+use crate::host::{Native, NativeService, Unread, index};
+use crate::observe::{EventKind, Gauges, Phase, SourceKind};
 use crate::reactor;
 use crate::sockets::Socket;
 
@@ -24,11 +25,14 @@ impl<S: NativeService> Platform for Native<S> {
 
     #[inline]
     fn now(&self) -> Instant {
-        self.clock.now()
+        let now = self.clock.now();
+        self.observer.turn(now);
+        now
     }
 
     fn linger(&mut self, source: SourceId, (stream, peer): Unread) {
         self.sockets.insert(source, Socket::Stream(stream), true);
+        self.observer.source(source, SourceKind::Lingering, None);
         self.peer_limit.rename(source, peer);
     }
 
@@ -43,6 +47,7 @@ impl<S: NativeService> Platform for Native<S> {
 
     fn begin_drain(&mut self) {
         tracing::info!(connections = self.room.open(), "draining: what was received is answered");
+        self.observer.draining();
         self.sockets.drain();
     }
 
@@ -69,8 +74,13 @@ impl<S: NativeService> Platform for Native<S> {
     #[inline]
     fn between_turns(&mut self, executor: &mut Executor<Self>) -> bool {
         let is_busy = self.compute.is_busy();
-        if is_busy && let Some(over) = self.compute.slice() {
-            tell(executor, over);
+        if is_busy {
+            self.observer.phase(Phase::Computing);
+            let over = self.compute.slice();
+            self.observer.phase(Phase::Running);
+            if let Some(over) = over {
+                self.tell(executor, over);
+            }
         }
         let now = executor.kernel.now();
         self.decay.go_on(executor, now);
@@ -94,7 +104,15 @@ impl<S: NativeService> Platform for Native<S> {
             Until::At(Instant::NEVER) => reactor::Until::Ever,
             Until::At(deadline) => reactor::Until::At(deadline),
         };
-        let Self { clock, sockets, reactor, compute, .. } = self;
+        self.observer.begin_wait(
+            &self.counts,
+            Gauges {
+                open: self.room.open(),
+                blocks_lent: executor.blocks_lent(),
+                blocks_committed: executor.blocks_committed(),
+            },
+        );
+        let Self { clock, sockets, reactor, .. } = self;
         let is_notified = reactor.wait(
             until,
             || clock.now(),
@@ -105,8 +123,8 @@ impl<S: NativeService> Platform for Native<S> {
             },
         )?;
         if is_notified {
-            for over in compute.finished() {
-                tell(executor, over);
+            for over in self.compute.finished().into_iter().chain(self.blocking.finished()) {
+                self.tell(executor, over);
             }
         }
         Ok(true)
@@ -127,14 +145,20 @@ impl<S: NativeService> Native<S> {
     }
 }
 
-/// Notifies the kernel of the end of a job.
-fn tell<S: NativeService>(executor: &mut Executor<Native<S>>, over: Over) {
-    match over {
-        Over::Done(job) => executor.kernel.job_done(job),
-        Over::Failed(job) => {
-            let name = waiter(executor, job);
-            tracing::error!(%job, "{name} has lost its job, which panicked");
-            executor.kernel.end_job(job);
+impl<S: NativeService> Native<S> {
+    /// Notifies the kernel of the end of a job.
+    fn tell(&mut self, executor: &mut Executor<Self>, over: Over) {
+        match over {
+            Over::Done(job) => {
+                self.observer.event(EventKind::JobDone, None, index(job.index()));
+                executor.kernel.job_done(job);
+            }
+            Over::Failed(job) => {
+                self.observer.event(EventKind::JobCancelled, None, index(job.index()));
+                let name = waiter(executor, job);
+                tracing::error!(%job, "{name} has lost its job, which panicked");
+                executor.kernel.end_job(job);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //! - Busy polling ends at the first ready source, notification, end of its span, or deadline.
 
 #[cfg(all(target_os = "linux", any(test, not(any(sinbin_kqueue, sinbin_portable)))))]
+#[cfg_attr(test, allow(dead_code))]
 mod epoll;
 // On Linux, the kqueue backend is used if requested, and by tests.
 #[cfg(any(
@@ -25,7 +26,7 @@ mod epoll;
     target_os = "netbsd",
     target_os = "openbsd",
 ))]
-#[cfg_attr(sinbin_portable, allow(dead_code))]
+#[cfg_attr(any(test, sinbin_portable), allow(dead_code))]
 mod kqueue;
 // The portable backend compiles everywhere. It is used if requested, and on systems without another backend.
 #[allow(dead_code)]
@@ -58,6 +59,8 @@ use std::time::Duration;
 
 use sinbin_core::{Instant, Readiness};
 
+#[cfg(unix)]
+pub(crate) use self::backend::REPORTS_END;
 pub(crate) use self::backend::Registry;
 
 // The number of waits of the current thread's loops.
@@ -131,7 +134,17 @@ impl Reactor {
     ///
     /// Fails if the system provides no poller.
     pub fn new(busy_poll: Duration) -> io::Result<Self> {
-        let (backend, waker, registry) = backend::Backend::new(BATCH)?;
+        Self::with_capacity(busy_poll, BATCH)
+    }
+
+    /// Creates a reactor like [`new`](Self::new), whose waits find up to `events` events at once before their capacity
+    /// grows.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system provides no poller.
+    pub(crate) fn with_capacity(busy_poll: Duration, events: usize) -> io::Result<Self> {
+        let (backend, waker, registry) = backend::Backend::new(events)?;
         Ok(Self { waiting: Waiting::new(backend, waker, busy_poll), registry })
     }
 

@@ -1,20 +1,20 @@
 //! Running `async fn`s: a program or a service.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Display;
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
+use sinbin_core::IoError;
 use sinbin_core::task::{self, Async, AsyncService, Conn, Handle, Pool, RunContext};
 
+use crate::bound::{BoundListener, Listen};
 use crate::caught::{Caught, caught};
 use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::server::{Server, Settings, Stopper, Summary};
-use crate::sockets;
 use crate::task_failures::LogFailures;
 
 /// Runs an async program on the current thread, and returns its result. Tasks that are still running at that time are
@@ -49,7 +49,10 @@ pub fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> Result<T, Error> {
 }
 
 /// Serves connections at `place` with an `async fn`, which is called for each connection, until the process ends.
-/// Errors that it returns are logged. `place` is an address, or a listener that is already bound.
+/// Errors that it returns are logged as warnings, at most 10 a second; a reset by the client is logged at the debug
+/// level. To see the log, install a subscriber of the crate `tracing` first, for example by
+/// `tracing_subscriber::fmt::init()`. `place` is an address, the path of a Unix socket
+/// (`"unix:/run/service.sock"`), or a listener that is already bound.
 ///
 /// # Errors
 ///
@@ -67,70 +70,7 @@ pub fn serve<E: Display + 'static>(
     Settings::default().serve([place.listen()?], |_| {}, service)
 }
 
-/// An address at which a service can listen, such as `"127.0.0.1:25000"`, or a listener.
-pub trait Listen {
-    /// Returns the listener.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the text is not an address, or if the server cannot listen on the address.
-    fn listen(self) -> Result<TcpListener, Error>;
-}
-
-impl Listen for TcpListener {
-    fn listen(self) -> Result<TcpListener, Error> {
-        Ok(self)
-    }
-}
-
-impl Listen for SocketAddr {
-    fn listen(self) -> Result<TcpListener, Error> {
-        bind(self)
-    }
-}
-
-impl Listen for &str {
-    fn listen(self) -> Result<TcpListener, Error> {
-        let addresses = self.to_socket_addrs().map_err(Error::Bind)?;
-        // Like the standard library: uses the first address that can be bound.
-        let mut last = Error::Bind(ErrorKind::InvalidInput.into());
-        for address in addresses {
-            match bind(address) {
-                Err(error) => last = error,
-                bound => return bound,
-            }
-        }
-        Err(last)
-    }
-}
-
-impl Listen for String {
-    fn listen(self) -> Result<TcpListener, Error> {
-        self.as_str().listen()
-    }
-}
-
-/// Creates a listener on `address`, with address reuse and a long backlog. With port 0, the system chooses a port. A
-/// listener on an IPv6 address such as `[::]` accepts no IPv4 connections, unless it is created by [`Settings::bind`]
-/// with [`Settings::dual_stack`].
-///
-/// # Errors
-///
-/// Returns [`Error::Listen`] if the server cannot listen on the address.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    Settings::default().bind(address)
-}
-
 impl Settings {
-    /// Creates a listener as [`bind`] does, with these settings.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::Listen`] if the server cannot listen on the address.
-    pub fn bind(&self, address: SocketAddr) -> Result<TcpListener, Error> {
-        sockets::bind(address, self.dual_stack).map_err(|error| Error::Listen { address, error })
-    }
-
     /// Runs an async program as [`run`] does, with these settings.
     ///
     /// # Errors
@@ -161,7 +101,7 @@ impl Settings {
     /// Fails as [`serve`](serve()) does.
     pub fn serve<E: Display + 'static>(
         &self,
-        listeners: impl IntoIterator<Item = TcpListener>,
+        listeners: impl IntoIterator<Item: Into<BoundListener>>,
         started: impl FnOnce(Stopper),
         service: impl AsyncFn(Conn<'_>) -> Result<(), E>,
     ) -> Result<Summary, Error> {
@@ -171,7 +111,8 @@ impl Settings {
         let handle = Handle::new(&run_context);
         let pool = pin!(Pool::growing(u32::try_from(self.max_connections).unwrap_or(u32::MAX)));
         let failed = Cell::new(0);
-        let serve = |conn| Reported { future: service(conn), failed: &failed };
+        let warns_of_connections = LogFailures::of_connections();
+        let serve = |conn| Reported { future: service(conn), failed: &failed, warns: &warns_of_connections };
         let service = AsyncService::new(handle, pool.as_ref(), serve);
         let mut server = Server::for_tasks(service, self, &inbox)?;
         for listener in listeners {
@@ -184,12 +125,22 @@ impl Settings {
     }
 }
 
+/// Returns true if `error`, of any type, only says that its task is to end.
+fn is_the_end(error: &dyn std::any::Any) -> bool {
+    #[cfg(feature = "tls")]
+    if crate::tls::TlsError::is_the_end_in(error) {
+        return true;
+    }
+    task::Error::is_the_end_in(error)
+}
+
 pin_project! {
     /// A connection's task, whose failure is logged and counted.
     struct Reported<'a, F> {
         #[pin]
         future: F,
         failed: &'a Cell<u64>,
+        warns: &'a LogFailures,
     }
 }
 
@@ -201,12 +152,15 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         let this = self.project();
         let ended = ready!(this.future.poll(context));
         if let Err(error) = ended
-            && !task::Error::is_the_end_in(&error)
+            && !is_the_end(&error)
         {
-            if tracing::enabled!(tracing::Level::DEBUG) {
+            // A client can reset its connection at any time, which is no reason to look for a fault here.
+            let warns = !is_reset(&error) && this.warns.admits();
+            if warns || tracing::enabled!(tracing::Level::DEBUG) {
                 // User code must not run while a log line is written. If the error panics both while it is displayed
                 // and in its destructor, the second panic must not occur during the first.
                 match caught(|| error.to_string()) {
+                    Ok(error) if warns => tracing::warn!(error, "a connection's task failed"),
                     Ok(error) => tracing::debug!(error, "a connection's task failed"),
                     Err(panicked) => {
                         drop(Caught::new(error));
@@ -220,4 +174,11 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
         }
         Poll::Ready(())
     }
+}
+
+/// Returns true if the peer has reset the connection of a task that ended with this error.
+fn is_reset(error: &dyn Any) -> bool {
+    let boxed = error.downcast_ref::<Box<dyn std::error::Error>>();
+    let error = error.downcast_ref::<task::Error>().or_else(|| boxed?.downcast_ref());
+    error.is_some_and(|error| error.io() == Some(IoError::Reset))
 }

@@ -1,7 +1,7 @@
 //! The native loop.
 
 use std::fmt::{self, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use sinbin_core::driven::{BLOCK, DEFAULT_MAX_JOBS};
 use sinbin_core::serve::{Admission, Engine, Guard as _, Stopped};
-use sinbin_core::task::{Async, AsyncService, Conn};
+use sinbin_core::task::{Async, AsyncService, Conn, Resolver};
 use sinbin_core::{IdMap, Limits, TaskId};
 
+use crate::bound::{BoundListener, Place, bind_path};
 use crate::caught::Catch;
 use crate::clock::Clock;
 use crate::compute::{Alone, Compute};
@@ -19,11 +20,14 @@ use crate::error::Error;
 use crate::host::{Native, NativeService, Tally};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
+use crate::names::Names;
+use crate::observe::{LimitsOfLoop, Observer, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::platform::label;
-use crate::pool::Pool;
+use crate::pool::{KEEP_ALIVE, PoolLimits, Purpose};
 use crate::reactor::{Notifier, Reactor};
-use crate::sockets::{self, Socket, Sockets, prepare};
+use crate::sockets::{self, Listening, Socket, Sockets, prepare};
+use crate::workers::{Blocking, Workers};
 
 /// The maximum number of listeners of a server.
 const MAX_LISTENERS: usize = 64;
@@ -52,17 +56,29 @@ pub struct Settings {
     /// The maximum number of worker threads for jobs. Workers start when they are needed. With 0, jobs run in slices on
     /// the loop.
     pub workers: usize,
+    /// The maximum number of threads for calls that block, such as look-ups of names:
+    /// [`Handle::blocking`](crate::task::Handle::blocking). Threads start when they are needed; further calls wait for
+    /// one. With 0, such calls are refused.
+    pub blocking_threads: usize,
+    /// The time after which a thread ends that has neither a job nor a call. A process of a single thread receives and
+    /// sends faster.
+    pub thread_keep_alive: Duration,
     /// The size of a slice that the loop computes between two turns, in the units of the job (some nanoseconds each).
     pub slice: u32,
     /// The time for which the loop polls for readiness before it blocks.
     pub busy_poll: Duration,
     /// The time that requests in progress have to complete when the server stops.
     pub drain_timeout: Duration,
+    pub(crate) names: Names,
+    /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe). If the system
+    /// cannot provide the memory for that, the server logs a warning, and serves.
+    pub observe: bool,
 }
 
 impl Default for Settings {
     /// Returns the defaults: 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker fewer than cores
-    /// (at least one), no busy polling, and 30 s to drain.
+    /// (at least one), 64 threads for calls that block, 10 s until an idle thread ends, no busy polling, 30 s to drain,
+    /// and no looks from other processes.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -72,9 +88,13 @@ impl Default for Settings {
             max_buffered: 64 << 20,
             max_jobs: DEFAULT_MAX_JOBS as usize,
             workers: cores.saturating_sub(1).max(1),
+            blocking_threads: 64,
+            thread_keep_alive: KEEP_ALIVE,
             slice: 50_000,
             busy_poll: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
+            names: Names::default(),
+            observe: false,
         }
     }
 }
@@ -132,6 +152,25 @@ impl Settings {
         self
     }
 
+    /// Sets the maximum number of threads for calls that block; with 0, such calls are refused.
+    #[must_use]
+    pub const fn blocking_threads(mut self, blocking_threads: usize) -> Self {
+        self.blocking_threads = blocking_threads;
+        self
+    }
+
+    /// Sets the time after which an idle thread ends.
+    #[must_use]
+    pub const fn thread_keep_alive(mut self, thread_keep_alive: Duration) -> Self {
+        self.thread_keep_alive = thread_keep_alive;
+        self
+    }
+
+    /// Returns the limits of a pool of up to this many threads.
+    const fn threads(&self, purpose: Purpose, threads: usize) -> PoolLimits {
+        PoolLimits { purpose, threads, keep_alive: self.thread_keep_alive }
+    }
+
     /// Sets the size of a slice, in the units of the job.
     #[must_use]
     pub const fn slice(mut self, slice: u32) -> Self {
@@ -150,6 +189,33 @@ impl Settings {
     #[must_use]
     pub const fn drain_timeout(mut self, drain_timeout: Duration) -> Self {
         self.drain_timeout = drain_timeout;
+        self
+    }
+
+    /// Sets the resolver of names, in place of that of the system: one that asks a server of its own, or a table for
+    /// tests. The loop calls it on the threads for [calls that block](Self::blocking_threads).
+    ///
+    /// ```
+    /// use sinbin::{IoError, Settings};
+    ///
+    /// let hosts = |host: &str, port: u16| match host {
+    ///     "here" => Ok(vec![([127, 0, 0, 1], port).into()]),
+    ///     _ => Err(IoError::Unresolved),
+    /// };
+    /// let found = Settings::default().resolver(hosts).run(async |handle| handle.resolve("here:80").await)?;
+    /// assert_eq!(found.unwrap(), ["127.0.0.1:80".parse().unwrap()]);
+    /// # Ok::<(), sinbin::Error>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.names = Names(Arc::new(resolver));
+        self
+    }
+
+    /// Sets whether other processes of the same user may look at the loop.
+    #[must_use]
+    pub const fn observe(mut self, observe: bool) -> Self {
+        self.observe = observe;
         self
     }
 }
@@ -264,24 +330,42 @@ impl<S: NativeService> Server<S> {
         let alone = Alone { limits, slice: settings.slice };
         let compute = match settings.workers {
             0 => alone.compute(),
-            workers => Compute::Workers(Pool::new(workers, reactor.notifier()), IdMap::new(), alone),
+            workers => {
+                let limits = settings.threads(Purpose::Computing, workers);
+                Compute::Workers(Workers::new(limits, reactor.notifier()), alone)
+            }
         };
+        let blocking = settings.threads(Purpose::Blocking, settings.blocking_threads);
+        let blocking = Blocking::new(blocking, reactor.notifier());
+        let board = board(settings.observe, tasks, settings.max_jobs);
+        let mut observer = Observer::new(&board);
+        let clock = Clock::start();
+        let bounds = LimitsOfLoop {
+            connections: settings.max_connections,
+            buffered: settings.max_buffered,
+            jobs: settings.max_jobs,
+            workers: settings.workers,
+        };
+        observer.begin(clock.zero(), &bounds, std::any::type_name::<S::Conn>());
         let host = Native {
             service,
-            clock: Clock::start(),
+            clock,
+            observer,
             sockets: Sockets::new(tasks, &reactor),
             reactor,
             compute,
+            blocking,
             counts: Tally::default(),
             room: Admission::new(settings.max_connections),
             peer_limit: PeerLimit::new(settings.max_per_peer),
             dual_stack: settings.dual_stack,
+            names: settings.names.clone(),
             stopper,
             stop_waiters: IdMap::new(),
             inbox: None,
             decay: Decay::new(),
         };
-        let engine = Engine::new(host, &Memory::new(limits), settings.drain_timeout);
+        let engine = Engine::new(host, &Memory::new(limits, board), settings.drain_timeout);
         Ok(Self { engine, listeners: 0, task_limit: tasks })
     }
 
@@ -297,8 +381,25 @@ impl<S: NativeService> Server<S> {
         let listener = sockets::bind(address, host.dual_stack)
             .map_err(|error| failed(error).beside(host.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
-        self.accept_from(listener)?;
+        self.accept_from(Listening::Tcp(listener))?;
         Ok(bound)
+    }
+
+    /// Listens at `place` and returns the place that is bound: on an address as [`listen`](Self::listen) does, or on a
+    /// Unix socket as [`Settings::bind_path`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server cannot listen there, or already has 64 listeners.
+    pub fn listen_at(&mut self, place: &Place) -> Result<Place, Error> {
+        match place {
+            Place::Address(address) => self.listen(*address).map(Place::Address),
+            Place::Path(path) => {
+                self.check_listeners()?;
+                self.accept_from(bind_path(path)?)?;
+                Ok(place.clone())
+            }
+        }
     }
 
     /// Listens with a socket that is already bound.
@@ -306,9 +407,10 @@ impl<S: NativeService> Server<S> {
     /// # Errors
     ///
     /// Fails if the socket cannot be made nonblocking, or if the server already has 64 listeners.
-    pub fn listen_on(&mut self, listener: TcpListener) -> Result<(), Error> {
+    pub fn listen_on(&mut self, listener: impl Into<BoundListener>) -> Result<(), Error> {
         self.check_listeners()?;
-        listener.set_nonblocking(true).map_err(Error::Prepare)?;
+        let BoundListener(listener) = listener.into();
+        listener.set_nonblocking().map_err(Error::Prepare)?;
         self.accept_from(listener)
     }
 
@@ -316,9 +418,11 @@ impl<S: NativeService> Server<S> {
         if self.listeners < MAX_LISTENERS { Ok(()) } else { Err(Error::Full { limit: MAX_LISTENERS }) }
     }
 
-    fn accept_from(&mut self, listener: TcpListener) -> Result<(), Error> {
+    fn accept_from(&mut self, listener: Listening) -> Result<(), Error> {
         let keep = |host: &mut Native<S>, source| {
+            let address = listener.address();
             host.sockets.insert(source, Socket::Listener(listener), false);
+            host.observer.source(source, SourceKind::Listener, address);
         };
         self.engine.accept_from(keep).map_err(|_| self.full())?;
         self.listeners += 1;
@@ -371,6 +475,9 @@ impl<S: NativeService> Server<S> {
         let mut list = String::new();
         for task in executor.kernel.tasks() {
             write!(list, "\n  {task}").ok();
+            if let Some(name) = executor.wait_name(task.id) {
+                write!(list, ", for {name:?}").ok();
+            }
             if let Some(label) = label(executor, task.id) {
                 write!(list, " ({label})").ok();
             }

@@ -1,23 +1,24 @@
 //! The sockets of a loop, each under the id that the kernel assigned to its source.
 
+mod open;
+mod socket;
+#[cfg(unix)]
+mod unix;
+
 use std::any::Any;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use sinbin_core::{IdMap, Interest, IoError, SourceId};
-use socket2::{Domain, Protocol, Type};
 
+#[cfg(unix)]
+pub(crate) use self::open::connect_path;
+pub(crate) use self::open::{adopt, bind, connect, is_exhaustion, prepare, prepare_accepted};
+pub(crate) use self::socket::{Accepted, Descriptor, Listening, Object, Shared, Socket, descriptor};
+#[cfg(unix)]
+pub(crate) use self::unix::{OwnPath, UnixPathListener, bind_path};
 use crate::reactor::{Reactor, Registry};
 use crate::socket_io;
-
-/// A socket that can be watched.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    /// A socket that accepts connections.
-    Listener(TcpListener),
-    /// A connection.
-    Stream(TcpStream),
-}
 
 /// A socket in the table.
 struct Entry {
@@ -34,7 +35,7 @@ impl Entry {
     fn stream(&self) -> io::Result<&TcpStream> {
         match &self.socket {
             Socket::Stream(stream) => Ok(stream),
-            Socket::Listener(_) => Err(io::ErrorKind::NotConnected.into()),
+            Socket::Listener(_) | Socket::Shared(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -116,7 +117,7 @@ impl Sockets {
     /// # Errors
     ///
     /// Returns the error of the system.
-    pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept(&mut self, id: SourceId) -> io::Result<Accepted> {
         match self.entry(id) {
             Some(Entry { socket: Socket::Listener(listener), .. }) => listener.accept(),
             _ => Err(io::ErrorKind::NotConnected.into()),
@@ -188,8 +189,8 @@ impl Sockets {
     /// Returns the addresses of the listeners.
     pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.entries.iter().filter_map(|(_, entry)| match &entry.socket {
-            Socket::Listener(listener) => listener.local_addr().ok(),
-            Socket::Stream(_) => None,
+            Socket::Listener(listener) => listener.address(),
+            Socket::Stream(_) | Socket::Shared(_) => None,
         })
     }
 
@@ -198,9 +199,39 @@ impl Sockets {
         self.draining = true;
     }
 
-    /// Returns the connections that are served.
+    /// Calls `attempt` with the object of a source: an operation that receives, sends, or does neither.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`AsyncHost::operate`](sinbin_core::task::AsyncHost::operate) does.
+    pub(crate) fn operate(
+        &mut self,
+        id: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError> {
+        let draining = self.draining;
+        let entry = self.entry(id).ok_or(IoError::Closed)?;
+        let (object, drains): (&dyn Any, bool) = match &entry.socket {
+            Socket::Stream(stream) => (stream, !entry.lingering),
+            Socket::Shared(shared) => (shared, shared.drains),
+            Socket::Listener(listener) => (listener, false),
+        };
+        match attempt(object) {
+            Err(IoError::WouldBlock) if interest == Interest::RECV && draining && drains => {
+                Err(IoError::Stopping)
+            }
+            operated => operated,
+        }
+    }
+
+    /// Returns the connections that are served, and other objects whose tasks learn of the end.
     pub(crate) fn served(&self) -> impl Iterator<Item = SourceId> + '_ {
-        let is_served = |entry: &Entry| matches!(entry.socket, Socket::Stream(_)) && !entry.lingering;
+        let is_served = |entry: &Entry| match &entry.socket {
+            Socket::Stream(_) => !entry.lingering,
+            Socket::Shared(shared) => shared.drains,
+            Socket::Listener(_) => false,
+        };
         self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)
     }
 
@@ -215,102 +246,5 @@ impl Drop for Sockets {
         for index in 0..self.entries.places() {
             self.unwatch(index);
         }
-    }
-}
-
-/// The number of connections that the system queues until they are accepted.
-const BACKLOG: i32 = 1024;
-
-/// Creates a nonblocking listener. On an IPv6 address, it accepts IPv4 connections only if `dual_stack` is set,
-/// whatever the default of the system is.
-///
-/// # Errors
-///
-/// Fails if the address cannot be bound.
-pub(crate) fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows, this option would allow two programs to bind the same port.
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!dual_stack)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Starts to connect, and returns the connection before it is established.
-pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    match socket.connect(&address.into()) {
-        Err(error) if !is_under_way(&error) => Err(error),
-        _ => Ok(socket.into()),
-    }
-}
-
-/// Takes a stream socket that was made elsewhere out of `connection`, an `Option`, and makes it nonblocking.
-///
-/// # Errors
-///
-/// Fails with the error of the system, and with [`IoError::Unsupported`] if the type is not known.
-pub(crate) fn adopt(connection: &mut dyn Any) -> Result<TcpStream, IoError> {
-    if let Some(stream) = take::<TcpStream>(connection) {
-        prepare(&stream)?;
-        return Ok(stream);
-    }
-    #[cfg(unix)]
-    {
-        use std::os::fd::OwnedFd;
-        use std::os::unix::net::UnixStream;
-
-        let descriptor = take::<UnixStream>(connection).map(OwnedFd::from);
-        if let Some(descriptor) = descriptor.or_else(|| take::<OwnedFd>(connection)) {
-            // The system calls are those of a TCP stream, whatever the family of the socket is.
-            let stream = TcpStream::from(descriptor);
-            stream.set_nonblocking(true)?;
-            return Ok(stream);
-        }
-    }
-    Err(IoError::Unsupported)
-}
-
-/// Takes the value out of an `Option<T>`.
-fn take<T: 'static>(value: &mut dyn Any) -> Option<T> {
-    value.downcast_mut::<Option<T>>().and_then(Option::take)
-}
-
-/// Returns true if the connection is being established. The standard library has no error kind for EINPROGRESS.
-fn is_under_way(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    let under_way = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
-    #[cfg(not(unix))]
-    let under_way = false;
-    under_way || error.kind() == io::ErrorKind::WouldBlock
-}
-
-/// Prepares a connection for a loop: makes it nonblocking, and disables Nagle's algorithm.
-///
-/// # Errors
-///
-/// Returns the error of the system, usually because the peer has disconnected.
-pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nonblocking(true)?;
-    stream.set_nodelay(true)
-}
-
-/// Returns true if the system has run out of descriptors or memory, which is a temporary condition.
-pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        // EMFILE and ENFILE have these numbers on every Unix. The other error numbers differ, but have an error kind.
-        matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
-    }
-    #[cfg(not(unix))]
-    {
-        error.kind() == io::ErrorKind::OutOfMemory
     }
 }

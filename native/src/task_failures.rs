@@ -1,4 +1,4 @@
-//! Reports of failed tasks that no task joins.
+//! Warnings of tasks that failed: of those that no task joins, and of connections.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,23 +11,44 @@ const NAMED: u64 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Logs a warning with the name of each failed task, up to the limit.
+/// Logs a warning for each failed task, up to the limit.
 pub(crate) struct LogFailures(Mutex<Last>);
 
 /// The second in which failures are currently counted.
 struct Last {
     began: Option<Instant>,
     failed: u64,
+    /// The end of the message about further failures, which names them.
+    what: &'static str,
 }
 
 impl LogFailures {
+    /// Creates a log of the tasks that no task joins.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Last { began: None, failed: 0 }))
+        Self::of("tasks failed that no task joins")
+    }
+
+    /// Creates a log of the tasks of connections.
+    pub(crate) const fn of_connections() -> Self {
+        Self::of("connections failed")
+    }
+
+    const fn of(what: &'static str) -> Self {
+        Self(Mutex::new(Last { began: None, failed: 0, what }))
+    }
+
+    /// Counts a failure, and logs how many of the previous second were not logged. Returns true if this one is to be
+    /// logged.
+    pub(crate) fn admits(&self) -> bool {
+        let (is_named, unnamed, what) = self.count();
+        // No lock is held while a log subscriber runs, because it may cause another task to fail.
+        tell_unnamed(unnamed, what);
+        is_named
     }
 
     /// Counts a failure. Returns true if it is to be logged by name, and the number of failures of the previous second
     /// that were not.
-    fn count(&self) -> (bool, u64) {
+    fn count(&self) -> (bool, u64, &'static str) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unnamed = 0;
         if last.began.is_none_or(|began| began.elapsed() >= SECOND) {
@@ -35,7 +56,7 @@ impl LogFailures {
             last.began = Some(Instant::now());
         }
         last.failed += 1;
-        (last.failed <= NAMED, unnamed)
+        (last.failed <= NAMED, unnamed, last.what)
     }
 }
 
@@ -45,19 +66,15 @@ impl Reports for LogFailures {
             tracing::debug!("{failed}");
             return;
         }
-        // No lock is held while the user's `Display` or a log subscriber runs, because either may cause another task to
-        // fail.
-        let (is_named, unnamed) = self.count();
-        tell_unnamed(unnamed);
-        if is_named {
+        if self.admits() {
             tracing::warn!("{failed}, and no task joins it");
         }
     }
 }
 
-fn tell_unnamed(count: u64) {
+fn tell_unnamed(count: u64, what: &str) {
     if count > 0 {
-        tracing::warn!("{count} more tasks failed that no task joins");
+        tracing::warn!("{count} more {what}");
     }
 }
 
@@ -69,6 +86,6 @@ impl Last {
 
 impl Drop for Last {
     fn drop(&mut self) {
-        tell_unnamed(self.take_unnamed());
+        tell_unnamed(self.take_unnamed(), self.what);
     }
 }

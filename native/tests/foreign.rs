@@ -168,7 +168,7 @@ fn a_waker_that_outlives_its_task_and_its_loop_wakes_nobody() {
 fn receivers_within_an_executor_are_told_that_it_is_one() {
     in_time(|| {
         run(async |handle| {
-            let listener = handle.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+            let listener = handle.listen("127.0.0.1:0").expect("a free port");
             let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
             let (client, (server, _)) = (client.expect("a client"), server.expect("a server"));
             let (mut one, mut other) = ([0; 8], [0; 8]);
@@ -189,7 +189,7 @@ fn receivers_within_an_executor_are_told_that_it_is_one() {
 fn a_foreign_yield_lets_sockets_have_their_turn() {
     in_time(|| {
         run(async |handle| {
-            let listener = handle.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+            let listener = handle.listen("127.0.0.1:0").expect("a free port");
             let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
             let (client, (server, _)) = (client.expect("a client"), server.expect("a server"));
             let mut heard = handle

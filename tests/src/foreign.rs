@@ -9,7 +9,7 @@ const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 /// The variable that requires the tools of every language if it is 1, as in `.ci/run`.
 const ALL: &str = "SINBIN_ALL_HOSTS";
 
-/// A language other than Rust in which drivers are written.
+/// A language other than Rust in which drivers are written, or an emulator of a board.
 #[derive(Debug)]
 struct Language {
     name: &'static str,
@@ -20,6 +20,7 @@ struct Language {
 }
 
 static NODE: Language = Language::of("node", &[("node", &["--version"]), ("npm", &["--version"])]);
+static QEMU: Language = Language::of("qemu", &[("qemu-system-arm", &["--version"])]);
 static PYTHON: Language = Language::of("python", &[("python3", &["-c", "import ensurepip, venv"])]);
 
 impl Language {
@@ -28,7 +29,7 @@ impl Language {
     }
 
     fn by_name(name: &str) -> &'static Self {
-        let all = [&NODE, &PYTHON];
+        let all = [&NODE, &PYTHON, &QEMU];
         all.into_iter().find(|language| language.name == name).expect("a known language")
     }
 
@@ -42,7 +43,7 @@ impl Language {
                 !tried.is_ok_and(|status| status.success())
             });
             let (tool, args) = missing?;
-            let why = format!("`{tool} {}` fails, which drivers in {} need", args.join(" "), self.name);
+            let why = format!("`{tool} {}` fails, which the hosts of {} need", args.join(" "), self.name);
             writeln!(stderr(), "skipped: {why}; with {ALL}=1 that is a failure").ok();
             Some(why)
         };
@@ -61,12 +62,12 @@ impl Language {
     }
 }
 
-/// Returns the reason why drivers in `language`, node or python, cannot run here: a missing tool. If `SINBIN_ALL_HOSTS`
+/// Returns the reason why the hosts of `language`, node, python or qemu, cannot run here: a missing tool. If `SINBIN_ALL_HOSTS`
 /// is 1 this returns `None`, so that [`foreign`] fails instead.
 ///
 /// # Panics
 ///
-/// Panics if there is no driver in that language.
+/// Panics if there is no such host.
 #[must_use]
 pub fn foreign_lacks(language: &str) -> Option<&'static str> {
     let is_needed = env::var_os(ALL).is_some_and(|value| value == "1");

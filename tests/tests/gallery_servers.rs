@@ -315,6 +315,7 @@ fn an_invalid_address_is_refused_with_a_message() {
         "http",
         "chat",
         "resp",
+        "websocket",
         "smallest_host",
         "talk_1",
         "talk_4",

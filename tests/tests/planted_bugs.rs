@@ -98,8 +98,8 @@ const BUGS: [Planted; 42] = [
     Planted {
         name: "a doubled wake-up: a task that is woken stays in the wait tables",
         file: "kernel.rs",
-        right: "        self.leave_all(index);\n        self.make_ready(index, wake_reason);\n    }\n\n",
-        wrong: "        self.make_ready(index, wake_reason);\n    }\n\n",
+        right: "        self.leave_all(index);\n        self.make_ready(index, wake_reason);\n        self.beacon",
+        wrong: "        self.make_ready(index, wake_reason);\n        self.beacon",
     },
     Planted {
         name: "a doubled wake-up: the end of a job that no task waits for yet queues a task again",
@@ -209,7 +209,7 @@ const BUGS: [Planted; 42] = [
         name: "a listener that found no room is not woken when a connection has gone",
         file: "serve/admission.rs",
         right: "{ mem::take(&mut self.crowded) }",
-        wrong: "{ Vec::new() }",
+        wrong: "{ List::new() }",
     },
     Planted {
         name: "a turn after a look at some of the sources ends deadlines",

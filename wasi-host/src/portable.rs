@@ -1,37 +1,56 @@
-//! A host for ordinary WASI 0.2 commands, based on wasmtime-wasi. The commands need not use sinbin.
+//! A host for ordinary WASI 0.2 commands. The commands need not use sinbin.
 //!
-//! A guest gets its arguments, stdout and stderr, the clocks and random numbers. It can listen on and connect to the
-//! addresses in [`Settings`], and no others. It has no access to files, environment variables, UDP and host name
-//! lookup. Its stdin is empty, and ends to request that the guest stops ([`Stopper`]).
+//! A guest gets its arguments, the standard streams, the clocks and random numbers. It can listen on and connect to the
+//! addresses in [`Settings`], and no others, and it has access to no other files and environment variables than those in
+//! the settings. A request that the guest stops ([`Stopper`]) ends its stdin and makes its listeners refuse connections.
 //!
-//! Such a guest runs its own loop. Each `poll` is a call into wasmtime-wasi, which polls the whole list each time. A
-//! guest that does not end on request is ended by the host: see [`Settings::drain_timeout`].
+//! Such a guest runs its own loop. Its sockets, streams, timers and `poll` are those of this host, on the reactor of the
+//! native host: readiness is known from the events of the system, and a `poll` costs a few comparisons for each of its
+//! pollables. Files, random numbers and the time of day are those of wasmtime-wasi. The whole guest runs on one thread,
+//! except for the lookup of names. A guest that does not end on request is ended by the host: see
+//! [`Settings::drain_timeout`].
 
+mod addresses;
+mod clock;
+mod io;
 mod limits;
+mod link;
+mod listener;
+mod lookup;
 mod network;
 mod output;
 mod poll;
+mod slots;
+mod socket_options;
+mod sources;
+mod stdin;
+mod stdio;
 mod stopper;
+mod stream;
+mod streams;
+mod tcp;
+mod udp;
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker, Resource, ResourceTable};
-use wasmtime::{Engine, Store};
-use wasmtime_wasi::p2::add_to_linker_async;
-use wasmtime_wasi::p2::bindings::{Command, CommandPre};
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime::component::{Component, Resource, ResourceTable};
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::p2::bindings::sync::{Command, CommandPre};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-pub use network::{Network, Peer};
+pub use network::{Network, ParsePeerError, Peer};
 pub use output::Output;
+pub use stdin::Input;
 pub use stopper::{Stopper, stopper};
 
+use io::{Ended, Io};
 use limits::Limits;
-use output::{Lines, Waiting};
-use poll::Polls;
+use link::linker;
+use output::Lines;
+use sources::Most;
+use stdio::Stdio;
 use stopper::Stopping;
 
 /// The maximum number of bytes that a guest may pass in one call, in addition to a list of resources.
@@ -39,6 +58,9 @@ const PIECE: usize = 1 << 20;
 
 /// The maximum number of random bytes that a guest gets in one call.
 const MAX_RANDOM: u64 = 1 << 20;
+
+/// The number of handles of a guest beside those of its resources, such as those of files.
+const HANDLES: usize = 4096;
 
 /// The settings of a guest.
 pub struct Settings {
@@ -53,7 +75,21 @@ pub struct Settings {
     /// The maximum number of resources that the guest may hold: sockets, streams, pollables. A guest that exceeds it,
     /// or that polls more resources in one call, is ended.
     pub max_resources: usize,
-    /// The guest's stdin, whose end is the request to stop.
+    /// The maximum number of sockets that are not listening. At this limit, clients wait in the backlog of the listener,
+    /// and the guest can create no more sockets.
+    pub max_connections: usize,
+    /// The maximum number of listeners.
+    pub max_listeners: usize,
+    /// The maximum number of bytes that the host holds back for all connections together, until their peers receive
+    /// them. Each connection may always have 4 KiB.
+    pub max_buffered: usize,
+    /// The directories that the guest may access.
+    pub directories: Vec<Directory>,
+    /// The names and values of the environment variables of the guest.
+    pub environment: Vec<(String, String)>,
+    /// The guest's stdin. `None` means that it contains nothing, and ends with the request to stop.
+    pub stdin: Option<Input>,
+    /// The guest's end of the request to stop, which ends its stdin.
     pub stopping: Stopping,
     /// The destination of the guest's stdout. The guest waits while it has no capacity.
     pub stdout: Arc<dyn Output>,
@@ -67,11 +103,24 @@ pub struct Settings {
     pub drain_timeout: Option<Duration>,
 }
 
+/// A directory that a guest may access.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Directory {
+    /// The path of the directory.
+    pub host: PathBuf,
+    /// The path by which the guest knows the directory.
+    pub guest: String,
+    /// True if the guest may not change anything in it.
+    pub is_read_only: bool,
+}
+
 /// The way in which a guest ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The guest exited with this code.
     Exited(i32),
+    /// The host ended the guest on request, when it waited for new connections only.
+    Drained,
     /// The host ended the guest, since it did not end within the drain timeout.
     Cut,
 }
@@ -80,9 +129,17 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The async runtime or the guest's stdin could not be created.
+    /// The poller or the guest's stdin could not be created.
     #[error("cannot wait for the guest's sockets: {0}")]
     Runtime(std::io::Error),
+    /// A directory could not be opened.
+    #[error("cannot open the directory {} for the guest: {error:#}", .path.display())]
+    Directory {
+        /// The path of the directory.
+        path: PathBuf,
+        /// The error of the system.
+        error: wasmtime::Error,
+    },
     /// The guest imports something that this host does not provide, does not export `wasi:cli/run`, or needs more
     /// memory at its start than it may have.
     #[error("the guest cannot be started as a WASI 0.2 command: {0:#}")]
@@ -94,10 +151,12 @@ pub enum Error {
 
 /// The host's state of a guest.
 struct Guest {
+    /// The state of wasmtime-wasi.
     wasi: WasiCtx,
+    /// The errors and files of the guest.
     table: ResourceTable,
     limits: Limits,
-    polls: Polls,
+    io: Io,
 }
 
 impl WasiView for Guest {
@@ -112,82 +171,83 @@ impl WasiView for Guest {
 ///
 /// Returns [`Error::Link`], which names what is missing.
 pub fn check(component: &Component) -> Result<(), Error> {
-    let command = linker(component.engine())?.instantiate_pre(component).and_then(CommandPre::new);
-    command.map(drop).map_err(Error::Link)
+    let linker = linker(component.engine()).map_err(Error::Link)?;
+    linker.instantiate_pre(component).and_then(CommandPre::new).map(drop).map_err(Error::Link)
 }
 
 /// Checks that this host provides all imports of a component, which need not be a command.
 pub(crate) fn check_imports(component: &Component) -> Result<(), Error> {
-    linker(component.engine())?.instantiate_pre(component).map(drop).map_err(Error::Link)
+    let linker = linker(component.engine()).map_err(Error::Link)?;
+    linker.instantiate_pre(component).map(drop).map_err(Error::Link)
 }
 
-/// Runs a command to its end on this thread, which must not be a thread of a tokio runtime.
+/// Runs a command to its end on this thread. If the guest may access directories, this must not be a thread of a tokio
+/// runtime.
 ///
 /// # Errors
 ///
 /// Fails if the command can't be linked, or traps.
 pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result<Outcome, Error> {
-    let linker = linker(engine)?;
-    // A current-thread runtime polls sockets and timers on this thread. Another thread would have to wake this one.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(async {
-        let end = settings.stopping.end(settings.drain_timeout).map_err(Error::Runtime)?;
-        let guest = async {
-            let mut store = store(engine, settings)?;
-            let command =
-                Command::instantiate_async(&mut store, component, &linker).await.map_err(Error::Link)?;
-            match command.wasi_cli_run().call_run(&mut store).await {
-                Ok(ended) => Ok(Outcome::Exited(ended.is_err().into())),
-                Err(error) => match error.downcast_ref::<I32Exit>() {
-                    Some(exit) => Ok(Outcome::Exited(exit.0)),
-                    None => Err(Error::Trap(error)),
-                },
-            }
-        };
-        // Tokio limits a task to 128 operations before it must yield; further operations report that nothing is ready.
-        // There are no other tasks here, and a guest that polls more than 128 sockets at once would never see the
-        // others ready.
-        let mut guest = pin!(tokio::task::unconstrained(guest));
-        let mut end = pin!(end);
-        poll_fn(|cx| match guest.as_mut().poll(cx) {
-            Poll::Pending => end.as_mut().poll(cx).map(|()| Ok(Outcome::Cut)),
-            ended => ended,
-        })
-        .await
-    })
-}
-
-fn linker(engine: &Engine) -> Result<Linker<Guest>, Error> {
-    let mut linker = Linker::new(engine);
-    add_to_linker_async(&mut linker).and_then(|()| poll::add_to_linker(&mut linker)).map_err(Error::Link)?;
-    Ok(linker)
+    let linker = linker(engine).map_err(Error::Link)?;
+    // wasmtime-wasi needs a runtime for files. Without one, it would start one with several threads.
+    let runtime = if settings.directories.is_empty() {
+        None
+    } else {
+        Some(tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?)
+    };
+    let _entered = runtime.as_ref().map(tokio::runtime::Runtime::enter);
+    let mut store = store(engine, settings)?;
+    let command = Command::instantiate(&mut store, component, &linker).map_err(Error::Link)?;
+    let ended = command.wasi_cli_run().call_run(&mut store);
+    let outcome = match ended {
+        Ok(ended) => Ok(Outcome::Exited(ended.is_err().into())),
+        Err(error) => match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Ended>()) {
+            (Some(exit), _) => Ok(Outcome::Exited(exit.0)),
+            (_, Some(Ended::Cut)) => Ok(Outcome::Cut),
+            (_, Some(Ended::Drained)) => Ok(Outcome::Drained),
+            (None, None) => Err(Error::Trap(error)),
+        },
+    };
+    if outcome.is_ok() {
+        store.data_mut().io.finish();
+    }
+    outcome
 }
 
 fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
-    let Settings { program, arguments, network, max_memory, max_resources, stopping, stdout, stderr, .. } =
+    let wasi = context(&settings)?;
+    let Settings { network, max_memory, max_resources, max_connections, max_listeners, max_buffered, .. } =
         settings;
-    let mut wasi = WasiCtx::builder();
-    wasi.arg(program)
-        .args(&arguments)
-        .stdin(stopping.into_stdin().map_err(Error::Runtime)?)
-        .stdout(Waiting::new(stdout))
-        .stderr(Lines::new(stderr));
-    wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
-    wasi.socket_addr_check(move |address, purpose| {
-        let allowed = network.allows(address, purpose);
-        Box::pin(async move { allowed })
-    });
-    wasi.max_random_size(MAX_RANDOM);
     let mut table = ResourceTable::new();
     table.set_max_capacity(max_resources);
-    let guest = Guest { wasi: wasi.build(), table, limits: Limits::new(max_memory), polls: Polls::default() };
-    let mut store = Store::new(engine, guest);
+    let most = Most { sockets: max_connections, listeners: max_listeners, unsent: max_buffered };
+    let stdio = Stdio::new(settings.stdin, settings.stdout, Lines::new(settings.stderr));
+    let io = Io::new(most, max_resources, network, stdio, settings.stopping, settings.drain_timeout);
+    let io = io.map_err(Error::Runtime)?;
+    let mut store = Store::new(engine, Guest { wasi, table, limits: Limits::new(max_memory), io });
     // The guest may pass a piece of a stream, or a list of all of its resources, in one call.
     store.set_hostcall_fuel(max_resources.saturating_mul(size_of::<Resource<()>>()).saturating_add(PIECE));
+    // Each resource may be in a list, which counts as another handle. This host counts resources itself.
+    store.set_max_component_handles(max_resources.saturating_mul(3).saturating_add(HANDLES));
     store.limiter(|guest| &mut guest.limits);
-    // A command may compute without limit. It yields at each tick, so that the host can poll the drain timeout.
+    // A command may compute without limit. At each tick, the host checks whether it is to stop.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.epoch_deadline_callback(|mut store| {
+        store.data_mut().io.look()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
     Ok(store)
+}
+
+/// Creates the state of wasmtime-wasi, with what it provides to the guest.
+fn context(settings: &Settings) -> Result<WasiCtx, Error> {
+    let mut wasi = WasiCtx::builder();
+    wasi.arg(&settings.program).args(&settings.arguments).envs(&settings.environment);
+    wasi.max_random_size(MAX_RANDOM).allow_blocking_current_thread(true);
+    for Directory { host, guest, is_read_only } in &settings.directories {
+        let permissions = if *is_read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+        wasi.preopened_dir(host, guest, permissions)
+            .map_err(|error| Error::Directory { path: host.clone(), error })?;
+    }
+    Ok(wasi.build())
 }

@@ -63,6 +63,11 @@ pub trait Task<H: Host> {
         None
     }
 
+    /// Returns the name of the lock, channel or event that the task waits for, if it has one. For reports.
+    fn wait_name(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Notifies the task that its step panicked and that the host caught the panic. [`end`](Self::end) is called next.
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         let _ = cx;
@@ -274,6 +279,8 @@ impl<'a, H: Host> Cx<'a, H> {
             return nobody;
         }
         let Ok(id) = self.kernel.spawn() else { return nobody };
+        let parent = self.kernel.head().0;
+        self.host.spawned_by(parent, id);
         if self.kernel.end != End::Open {
             self.kernel.cancel(id);
         }

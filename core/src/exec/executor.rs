@@ -139,6 +139,8 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
             }
             for (id, task) in cx.spawned.drain(..) {
                 settle::<H>(tasks, id, task);
+                let place = tasks.items().get(id.index()).and_then(Option::as_ref);
+                cx.host.stored(id, || place.and_then(|task| Task::<H>::label(task)));
             }
             cx.continue_turn();
         }
@@ -146,7 +148,6 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
 
     /// Removes all tasks, one by one, without a further step, and passes them to `take`. For a host that cannot
     /// continue, and whose tasks may panic when they are dropped.
-    #[cfg(feature = "alloc")]
     pub fn drain(&mut self, mut take: impl FnMut(H::Task)) {
         for place in self.tasks.items_mut() {
             if let Some(task) = place.take() {
@@ -163,6 +164,13 @@ impl<H: Host<Task: Task<H> + Unpin>> Executor<H> {
     pub fn label(&self, task: TaskId) -> Option<Label> {
         self.kernel.state(task)?;
         self.tasks.items().get(task.index())?.as_ref()?.label()
+    }
+
+    /// Returns the name of the lock, channel or event that a task waits for: [`Task::wait_name`].
+    #[must_use]
+    pub fn wait_name(&self, task: TaskId) -> Option<&'static str> {
+        self.kernel.state(task)?;
+        self.tasks.items().get(task.index())?.as_ref()?.wait_name()
     }
 
     /// Returns the number of blocks that are lent now, which hold bytes that wait in the process.

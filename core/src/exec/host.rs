@@ -1,5 +1,6 @@
 //! Hosts, which do the I/O and the computing for tasks, and services, which hosts run.
 
+use crate::exec::label::Label;
 use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::kernel::error::{Failure, IoError};
@@ -100,8 +101,21 @@ pub trait Host: Sized {
         let _ = (task, source);
     }
 
-    /// Notifies the host that the first task of the run queue is about to run a step; for simulators, which check each
-    /// step.
+    /// Notifies the host that the running task `parent` has spawned `task`; for reports.
+    #[inline]
+    fn spawned_by(&mut self, parent: TaskId, task: TaskId) {
+        let _ = (parent, task);
+    }
+
+    /// Notifies the host that the executor has stored `task`, whose name `label` returns; for reports. `label` may
+    /// panic where the task's own code does.
+    #[inline]
+    fn stored(&mut self, task: TaskId, label: impl FnOnce() -> Option<Label>) {
+        let _ = (task, label);
+    }
+
+    /// Notifies the host that the first task of the run queue is about to run a step; for reports, and for
+    /// simulators, which check each step.
     #[inline]
     fn before_step(&mut self, kernel: &Kernel<Self::Storage>) {
         let _ = kernel;

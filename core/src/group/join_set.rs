@@ -100,7 +100,7 @@ impl<'d, T> JoinSet<'d, T> {
     pub const fn with_limit(handle: Handle<'d>, limit: u32) -> Self {
         #[cfg(not(feature = "alloc"))]
         let limit = if limit > MOST { MOST } else { limit };
-        Self { members: Members::new(handle), limit, places: Permits::new(limit) }
+        Self { members: Members::new(handle), limit, places: Permits::named(limit, "") }
     }
 
     /// Returns the loop that the tasks run on.

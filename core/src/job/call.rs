@@ -34,13 +34,19 @@ impl<T: Send + 'static, F: FnOnce() -> T + Send + 'static> IntoJob<Closure<T>> f
     type Job = Call<F>;
 
     fn into_job(self) -> Call<F> {
-        Call(Some(self))
+        Call::new(self)
     }
 }
 
 /// The job that calls a closure.
 #[derive(Debug)]
 pub struct Call<F>(Option<F>);
+
+impl<F> Call<F> {
+    pub(crate) const fn new(call: F) -> Self {
+        Self(Some(call))
+    }
+}
 
 impl<T, F: FnOnce() -> T> Job for Call<F> {
     type Output = T;

@@ -31,6 +31,26 @@ pub struct TaskView {
     pub by: ExpectedWaker,
 }
 
+impl TaskView {
+    /// Creates the view of a task from its slot, and from what the slot refers to.
+    pub(crate) fn of(
+        id: TaskId,
+        slot: &TaskSlot,
+        waits: [Option<WaitTarget>; MAX_WAITS],
+        by: ExpectedWaker,
+    ) -> Self {
+        let waiting = slot.state == TaskState::Waiting;
+        Self {
+            id,
+            state: slot.state,
+            since: slot.since,
+            waits,
+            deadline: if waiting { slot.deadline } else { Instant::NEVER },
+            by: if waiting { by } else { ExpectedWaker::Anyone },
+        }
+    }
+}
+
 impl fmt::Display for TaskView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {}: ", self.id)?;
@@ -71,16 +91,11 @@ impl<S: Storage> Kernel<S> {
         let live = self.slots().iter().enumerate().filter(|(_, entry)| entry.is_live());
         live.map(move |(index, entry)| {
             let slot = &entry.value;
-            TaskView {
-                id: TaskId::new(u32::try_from(index).unwrap_or(NONE), entry.generation),
-                state: slot.state,
-                since: slot.since,
-                waits: slot
-                    .wait_slots
-                    .map(|wait_slot| (wait_slot != WaitSlot::NONE).then(|| self.describe(wait_slot))),
-                deadline: if slot.state == TaskState::Waiting { slot.deadline } else { Instant::NEVER },
-                by: if slot.state == TaskState::Waiting { self.by(slot.by) } else { ExpectedWaker::Anyone },
-            }
+            let waits = slot
+                .wait_slots
+                .map(|wait_slot| (wait_slot != WaitSlot::NONE).then(|| self.describe(wait_slot)));
+            let id = TaskId::new(u32::try_from(index).unwrap_or(NONE), entry.generation);
+            TaskView::of(id, slot, waits, self.by(slot.by))
         })
     }
 

@@ -33,6 +33,12 @@ pub enum IoError {
     ConnectionRefused,
     /// The address is in use.
     AddressInUse,
+    /// The name has no address.
+    Unresolved,
+    /// The text is no endpoint of the kind that the operation needs.
+    Invalid,
+    /// The datagram is larger than the buffer: the rest of it is lost.
+    TooLong,
     /// The host does not have the operation, or does not permit it to this task.
     Unsupported,
     /// Any other error, by the number that the host's system uses for it.
@@ -49,6 +55,9 @@ impl fmt::Display for IoError {
             Self::NoRoom => f.write_str("the host has no capacity for another source"),
             Self::ConnectionRefused => f.write_str("connection refused"),
             Self::AddressInUse => f.write_str("address already in use"),
+            Self::Unresolved => f.write_str("the name does not resolve to an address"),
+            Self::Invalid => f.write_str("neither an address nor a name with a port"),
+            Self::TooLong => f.write_str("the datagram is larger than the buffer"),
             Self::Unsupported => f.write_str("operation not supported by the host"),
             #[cfg(feature = "std")]
             Self::Os(code) if *code != 0 => std::io::Error::from_raw_os_error(*code).fmt(f),
@@ -94,6 +103,9 @@ impl From<IoError> for std::io::Error {
             IoError::NoRoom => Kind::OutOfMemory,
             IoError::ConnectionRefused => Kind::ConnectionRefused,
             IoError::AddressInUse => Kind::AddrInUse,
+            IoError::Unresolved => Kind::NotFound,
+            IoError::Invalid => Kind::InvalidInput,
+            IoError::TooLong => Kind::InvalidData,
             IoError::Unsupported => Kind::Unsupported,
             IoError::Os(0) => Kind::Other,
             IoError::Os(code) => return Self::from_raw_os_error(code),
@@ -117,6 +129,8 @@ pub enum Op {
     Listen,
     /// Connecting.
     Connect,
+    /// Resolving a name.
+    Resolve,
     /// Shutting down the sending direction.
     Shutdown,
 }
@@ -130,6 +144,7 @@ impl fmt::Display for Op {
             Self::Wait => "wait",
             Self::Listen => "listen",
             Self::Connect => "connect",
+            Self::Resolve => "resolve",
             Self::Shutdown => "shutdown",
         })
     }

@@ -17,6 +17,7 @@ use core::time::Duration;
 /// assert_eq!(start + Duration::MAX, Instant::NEVER);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(transparent)]
 pub struct Instant(u64);
 
 impl Instant {

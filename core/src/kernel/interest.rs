@@ -5,6 +5,7 @@ use core::ops::{BitAnd, BitOr};
 /// A set of conditions of a source. As *readiness*, the set holds the conditions that are true now; as *interest*, the
 /// conditions that tasks wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[repr(transparent)]
 pub struct Interest(u8);
 
 /// The conditions that a host reports of a source: see [`Interest`].

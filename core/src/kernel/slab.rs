@@ -16,6 +16,7 @@ pub(crate) const MAX_LEN: u32 = (1 << 25) - 2;
 ///
 /// The generation is odd while the slot is in use. `link` is the next entry of the list that the slot is on: the free
 /// list, or a list of the table's owner.
+#[repr(C)]
 pub struct Entry<T> {
     pub(crate) generation: u32,
     pub(crate) link: u32,
@@ -57,6 +58,13 @@ impl<T, V: Slots<Entry<T>>> Slab<T, V> {
 
     pub(crate) fn entries(&self) -> &[Entry<T>] {
         self.entries.items()
+    }
+
+    /// Creates a table of the entries of another one, for reports. Its free slots are not reused.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn restored(entries: V) -> Self {
+        let live = entries.items().iter().filter(|entry| entry.is_live()).count();
+        Self { entries, free: NONE, live: u32::try_from(live).unwrap_or(NONE), _value: PhantomData }
     }
 
     /// Iterates over the values of the slots that are in use.

@@ -195,6 +195,7 @@ pub enum Step {
 
 /// The reason why a task runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum WakeReason {
     /// The task runs for the first time.
     Spawned,

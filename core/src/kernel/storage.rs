@@ -6,6 +6,8 @@ mod growing;
 #[cfg(feature = "alloc")]
 pub use growing::{Growing, Limits};
 
+use crate::kernel::beacon::Beacon;
+
 /// A table with a fixed limit, as a [`Storage`] creates it.
 pub trait Slots<T> {
     /// Returns the items.
@@ -59,6 +61,8 @@ pub trait Storage: Clone {
     /// The bytes of one block, at most 65,535: the limit of what a task reads at once, and of what it keeps. A protocol
     /// never sends a reply that does not fit a block.
     type Bytes: AsRef<[u8]> + AsMut<[u8]>;
+    /// The marks around the changes of the kernel's tables; `()` if no other process reads them.
+    type Beacon: Beacon;
 
     /// Creates an empty table of tasks.
     fn tasks<T>(&self) -> Self::Tasks<T>;
@@ -70,6 +74,18 @@ pub trait Storage: Clone {
     fn blocks<T>(&self) -> Self::Blocks<T>;
     /// Creates one block's bytes, all zero.
     fn bytes(&self) -> Self::Bytes;
+    /// Creates the marks around the changes of the kernel's tables.
+    fn beacon(&self) -> Self::Beacon;
+
+    /// Creates the kernel's own table of tasks, which holds no byte of a client and can be published.
+    fn task_slots<T>(&self) -> Self::Tasks<T> {
+        self.tasks()
+    }
+
+    /// Creates the kernel's table of timers, which can be published like [`task_slots`](Self::task_slots).
+    fn timers<T>(&self) -> Self::Tasks<T> {
+        self.tasks()
+    }
 }
 
 /// Storage whose size is known at compile time, without a heap.
@@ -97,6 +113,7 @@ impl<
     type Jobs<T> = heapless::Vec<T, JOBS>;
     type Blocks<T> = heapless::Vec<T, BLOCKS>;
     type Bytes = [u8; BLOCK_SIZE];
+    type Beacon = ();
 
     fn tasks<T>(&self) -> Self::Tasks<T> {
         heapless::Vec::new()
@@ -117,4 +134,6 @@ impl<
     fn bytes(&self) -> Self::Bytes {
         [0; BLOCK_SIZE]
     }
+
+    fn beacon(&self) {}
 }

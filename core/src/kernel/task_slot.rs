@@ -10,6 +10,7 @@ pub(crate) type Tasks<V> = Slab<TaskSlot, V>;
 
 /// The state of a task (promise 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum TaskState {
     /// The task is in the run queue. A running task is the first there.
     Ready,
@@ -19,6 +20,7 @@ pub enum TaskState {
 
 /// The kernel's entry for a task, in the table of tasks of the [`Storage`](crate::Storage).
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct TaskSlot {
     pub(crate) wait_slots: [WaitSlot; MAX_WAITS],
     pub(crate) deadline: Instant,

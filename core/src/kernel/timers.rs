@@ -12,6 +12,7 @@ use crate::kernel::task_slot::{TaskSlot, Tasks};
 /// An entry of the heap: it fires at `at`, for the task at index `task`. Of two entries for the same moment, the one of
 /// the earlier wait fires first.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub struct Timer {
     pub(crate) at: Instant,
     pub(crate) order: u32,
@@ -36,6 +37,12 @@ pub(crate) struct Timers<V> {
 impl<V: Slots<Timer>> Timers<V> {
     pub(crate) fn new(heap: V) -> Self {
         Self { heap, len: 0 }
+    }
+
+    /// Creates the heap of another kernel from its timers, for reports.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn restored(heap: V, len: u32) -> Self {
+        Self { heap, len }
     }
 
     /// Returns the timer that fires first. O(1).

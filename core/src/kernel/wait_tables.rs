@@ -11,6 +11,7 @@ use crate::kernel::wait_slot::{Table, WaitSlot};
 
 /// The kernel's record of a source: its waiting tasks, and the conditions that the host watches it for.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct SourceSlot {
     /// The tasks in the tables `Recv`, `Send` and `Hangup`.
     pub(crate) waiters: [u32; 3],
@@ -22,6 +23,7 @@ pub struct SourceSlot {
 
 /// The kernel's record of a job.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct JobSlot {
     /// The task in the table `Job`.
     pub(crate) waiter: u32,
@@ -30,7 +32,8 @@ pub struct JobSlot {
 }
 
 impl SourceSlot {
-    const NEW: Self = Self { waiters: [NONE; 3], next: NONE, changed: false, watched: Interest::NONE };
+    pub(crate) const NEW: Self =
+        Self { waiters: [NONE; 3], next: NONE, changed: false, watched: Interest::NONE };
 
     fn wanted(&self) -> Interest {
         let bit = |table: usize| u8::from(self.waiters[table] != NONE) << table;

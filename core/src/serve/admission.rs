@@ -1,30 +1,32 @@
 //! Admission: the capacity of a loop for connections.
 
-use alloc::vec::Vec;
 use core::mem;
 
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
+use crate::serve::list::{CONNECTIONS, LISTENERS, List, push};
 
 /// The number of connections, lingering ones included, and the closed connections that have unread input. `C` is a
-/// closed connection.
+/// closed connection. Without a heap, the capacity is at most 128 connections.
 #[derive(Debug)]
 pub struct Admission<C> {
     open: usize,
     limit: usize,
     /// The listeners whose acceptors found no capacity since acceptors were last woken.
-    crowded: Vec<SourceId>,
+    crowded: List<SourceId, LISTENERS>,
     /// Set if a connection has gone since acceptors were last woken.
     is_relieved: bool,
     /// The closed connections with unread input.
-    unread: Vec<C>,
+    unread: List<C, CONNECTIONS>,
 }
 
 impl<C> Admission<C> {
     /// Creates an empty count with a capacity of `limit` connections.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
-        Self { open: 0, limit, crowded: Vec::new(), is_relieved: false, unread: Vec::new() }
+        #[cfg(not(feature = "alloc"))]
+        let limit = if limit < CONNECTIONS { limit } else { CONNECTIONS };
+        Self { open: 0, limit, crowded: List::new(), is_relieved: false, unread: List::new() }
     }
 
     /// Returns the number of connections.
@@ -58,14 +60,15 @@ impl<C> Admission<C> {
         // close listeners while there is no capacity.
         match self.crowded.iter_mut().find(|known| known.index() == listener.index()) {
             Some(known) => *known = listener,
-            None => self.crowded.push(listener),
+            // A listener that is not on a full list tries again by itself.
+            None => drop(push(&mut self.crowded, listener)),
         }
         IoError::NoRoom
     }
 
     /// Returns true if an acceptor found no capacity and was not woken since.
     #[must_use]
-    pub const fn is_crowded(&self) -> bool {
+    pub fn is_crowded(&self) -> bool {
         !self.crowded.is_empty()
     }
 
@@ -85,20 +88,27 @@ impl<C> Admission<C> {
     /// Keeps a closed connection until its input is read, and keeps counting it. If its socket were closed at once, the
     /// peer might lose the last bytes that were sent to it.
     pub fn linger(&mut self, connection: C) {
-        self.unread.push(connection);
+        let pushed = push(&mut self.unread, connection);
+        debug_assert!(pushed.is_ok(), "each connection on the list is counted, up to the limit");
+    }
+
+    /// Returns the closed connections with unread input. Without a heap, removing them moves the whole list.
+    #[inline]
+    pub(super) fn unread(&self) -> &[C] {
+        &self.unread
     }
 
     /// Removes and returns the closed connections with unread input.
     #[inline]
-    pub(super) fn take_unread(&mut self) -> Vec<C> {
+    pub(super) fn take_unread(&mut self) -> List<C, CONNECTIONS> {
         mem::take(&mut self.unread)
     }
 
     /// Removes and returns the listeners whose acceptors are to be woken, because they found no capacity before and a
     /// connection has gone.
     #[inline]
-    pub(super) fn take_relieved(&mut self) -> Vec<SourceId> {
-        if mem::take(&mut self.is_relieved) { mem::take(&mut self.crowded) } else { Vec::new() }
+    pub(super) fn take_relieved(&mut self) -> List<SourceId, LISTENERS> {
+        if mem::take(&mut self.is_relieved) { mem::take(&mut self.crowded) } else { List::new() }
     }
 }
 
@@ -120,6 +130,6 @@ mod tests {
         assert_eq!(room.take_relieved(), [id(1 | 1 << 32), id(2)]);
         assert!(!room.is_crowded());
         room.leave(1);
-        assert_eq!((room.open(), room.take_relieved()), (0, Vec::new()));
+        assert_eq!((room.open(), room.take_relieved()), (0, List::new()));
     }
 }

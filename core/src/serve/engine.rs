@@ -1,6 +1,5 @@
 //! The loop that serves, on any platform.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 use core::{fmt, mem};
 
@@ -14,6 +13,7 @@ use crate::serve::acceptor::Acceptor;
 use crate::serve::drain::Drain;
 use crate::serve::guard::Guard;
 use crate::serve::linger::Linger;
+use crate::serve::list::{LISTENERS, List, push};
 use crate::serve::platform::{Platform, Until};
 use crate::serve::task::ServeTask;
 use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
@@ -65,7 +65,7 @@ pub struct Engine<P: Platform> {
     pub executor: Executor<P>,
     /// The sources, the clock and the service.
     pub platform: P,
-    listeners: Vec<SourceId>,
+    listeners: List<SourceId, LISTENERS>,
     drain: Drain,
     drain_timeout: Duration,
     /// The number of connections that were cut off after the drain timeout.
@@ -84,7 +84,7 @@ impl<P: Platform> Engine<P> {
         Self {
             executor: Executor::new(storage),
             platform,
-            listeners: Vec::new(),
+            listeners: List::new(),
             drain: Drain::Off,
             drain_timeout,
             cut: 0,
@@ -98,11 +98,14 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] if no slot is free. If `keep` was called before that, the listener is closed again.
+    /// Returns [`Full`] if no slot is free, and, without a heap, if eight listeners exist. If `keep` was called before
+    /// that, the listener is closed again.
     pub fn accept_from(&mut self, keep: impl FnOnce(&mut P, SourceId)) -> Result<(), Full> {
         let source = self.add(keep, |_, source| ServeTask::accept(Acceptor::new(source)))?;
-        self.listeners.push(source);
-        Ok(())
+        push(&mut self.listeners, source).map_err(|source| {
+            close(&mut self.executor, &mut self.platform, source);
+            Full
+        })
     }
 
     /// Serves a connection that was made elsewhere. `keep` passes the connection to the platform, under the given id.
@@ -120,10 +123,16 @@ impl<P: Platform> Engine<P> {
     ///
     /// Returns [`Full`] if no slot is free. The task is dropped.
     pub fn spawn(&mut self, task: P::Task) -> Result<TaskId, Full> {
-        self.executor.spawn(task).map_err(|task| {
-            self.platform.guard().drop(task);
-            Full
-        })
+        match self.executor.spawn(task) {
+            Ok(id) => {
+                self.platform.stored(id, || self.executor.label(id));
+                Ok(id)
+            }
+            Err(task) => {
+                self.platform.guard().drop(task);
+                Err(Full)
+            }
+        }
     }
 
     /// Drops all tasks, one by one, without running another step of any of them.
@@ -268,10 +277,11 @@ impl<P: Platform> Engine<P> {
 
     /// Spawns a task for each closed connection with unread input, to read that input.
     fn linger(&mut self) {
-        let unread = self.platform.room().take_unread();
+        let unread = self.platform.room().unread();
         if unread.is_empty() {
             return;
         }
+        let unread = self.platform.room().take_unread();
         let now = self.platform.now();
         for closed in unread {
             match self.executor.kernel.open() {

@@ -12,9 +12,6 @@ use crate::kernel::step::{Step, WakeReason};
 use crate::serve::acceptor::Acceptor;
 use crate::serve::guard::{Guard, Guarded, Subject};
 use crate::serve::linger::Linger;
-use crate::task::conn::Conn;
-use crate::task::conn_task::ConnTask;
-use crate::task::service::AsyncService;
 use crate::task::start::Async;
 
 /// A task of a loop that runs the service `S`.
@@ -99,6 +96,13 @@ where
         }
     }
 
+    fn wait_name(&self) -> Option<&'static str> {
+        match &self.0 {
+            Kind::Serve(task) => task.wait_name(),
+            _ => None,
+        }
+    }
+
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         let kind = &mut self.get_mut().0;
         match kind {
@@ -161,8 +165,8 @@ fn report<H: Guarded, T: Task<H>>(
     }
 }
 
-impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> From<Async<'d>> for ServeTask<AsyncService<'d, M, F>> {
+impl<'d, S: Service<Conn: From<Async<'d>>>> From<Async<'d>> for ServeTask<S> {
     fn from(task: Async<'d>) -> Self {
-        Self::serve(ConnTask::Other(task))
+        Self::serve(task.into())
     }
 }

@@ -33,7 +33,20 @@ impl<'d> Barrier<'d> {
     /// Creates a barrier for `tasks` tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, tasks: u32) -> Self {
-        Self { handle, tasks, waiting: Cell::new(0), queue: Queue::new() }
+        Self::named(handle, "", tasks)
+    }
+
+    /// Creates a barrier as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str, tasks: u32) -> Self {
+        Self { handle, tasks, waiting: Cell::new(0), queue: Queue::named(name) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.queue.name()
     }
 
     /// Waits until as many tasks wait here as the barrier is for. Returns true if this task is the leader, which is the

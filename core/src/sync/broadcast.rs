@@ -50,9 +50,22 @@ impl<'d, T, const N: usize> Broadcast<'d, T, N> {
     /// Creates a channel without messages, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
+        Self::named(handle, "")
+    }
+
+    /// Creates a channel as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str) -> Self {
         const { assert!(N > 0, "a broadcast needs capacity") };
         let messages = RefCell::new([const { None }; N]);
-        Self { handle, messages, sent: Cell::new(0), closed: Cell::new(false), queue: Queue::new() }
+        Self { handle, messages, sent: Cell::new(0), closed: Cell::new(false), queue: Queue::named(name) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.queue.name()
     }
 
     /// Creates a receiver of the messages that are sent from now on.

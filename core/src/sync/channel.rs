@@ -52,11 +52,24 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     /// Creates an empty channel for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
+        Self::named(handle, "")
+    }
+
+    /// Creates a channel as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str) -> Self {
         const { assert!(N > 0 && N <= u32::MAX as usize, "a channel needs capacity") };
         #[expect(clippy::cast_possible_truncation, reason = "it is small enough, as just asserted")]
-        let rooms = Permits::new(N as u32);
+        let rooms = Permits::named(N as u32, name);
         let values = RefCell::new(Deque::new());
-        Self { handle, values, rooms, loads: Permits::new(0), closed: Cell::new(false) }
+        Self { handle, values, rooms, loads: Permits::named(0, name), closed: Cell::new(false) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.rooms.name()
     }
 
     /// Waits for capacity, and sends the value. If the future is dropped before its end, it has not sent the value.

@@ -35,7 +35,20 @@ impl<'d> Condition<'d> {
     /// Creates a condition for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
-        Self { handle, queue: Queue::new() }
+        Self::named(handle, "")
+    }
+
+    /// Creates a condition as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str) -> Self {
+        Self { handle, queue: Queue::named(name) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.queue.name()
     }
 
     /// Releases the value, waits to be notified, and then waits for the value again. If the task stops waiting after it

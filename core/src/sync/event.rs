@@ -29,7 +29,20 @@ impl<'d> Event<'d> {
     /// Creates a flag that is not set, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
-        Self { handle, set: Cell::new(false), queue: Queue::new() }
+        Self::named(handle, "")
+    }
+
+    /// Creates a flag as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str) -> Self {
+        Self { handle, set: Cell::new(false), queue: Queue::named(name) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.queue.name()
     }
 
     /// Sets the flag. All waiting tasks continue, even if the flag is cleared before they run. O(n) in their number.

@@ -29,7 +29,6 @@ use crate::task::handle::{Handle, begin};
 /// ```
 pub struct Lock<'d, T> {
     handle: Handle<'d>,
-    name: &'static str,
     holder: Cell<Option<TaskId>>,
     queue: Queue,
     value: RefCell<T>,
@@ -51,13 +50,13 @@ impl<'d, T> Lock<'d, T> {
     /// Creates a lock as [`new`](Self::new) does, with a name for reports.
     #[must_use]
     pub const fn named(handle: Handle<'d>, name: &'static str, value: T) -> Self {
-        Self { handle, name, holder: Cell::new(None), queue: Queue::new(), value: RefCell::new(value) }
+        Self { handle, holder: Cell::new(None), queue: Queue::named(name), value: RefCell::new(value) }
     }
 
     /// Returns the name of the lock; empty if it has none.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        self.name
+        self.queue.name()
     }
 
     /// Waits for the value. Meanwhile, the list of tasks shows which task this one waits for: the holder of the value
@@ -132,7 +131,7 @@ impl<'d, T> Lock<'d, T> {
 impl<T: fmt::Debug> fmt::Debug for Lock<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lock = f.debug_struct("Lock");
-        lock.field("name", &self.name).field("holder", &self.holder.get());
+        lock.field("name", &self.name()).field("holder", &self.holder.get());
         if let Ok(value) = self.value.try_borrow() {
             lock.field("value", &*value);
         }

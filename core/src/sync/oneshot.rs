@@ -45,7 +45,20 @@ impl<'d, T> Oneshot<'d, T> {
     /// Creates a channel without its value, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>) -> Self {
-        Self(Channel::new(handle))
+        Self::named(handle, "")
+    }
+
+    /// Creates a channel as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str) -> Self {
+        Self(Channel::named(handle, name))
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.0.name()
     }
 
     /// Creates a sender, which closes the channel when it is dropped.

@@ -15,8 +15,12 @@ pub(crate) struct Permits {
 }
 
 impl Permits {
-    pub(crate) const fn new(free: u32) -> Self {
-        Self { free: Cell::new(free), queue: Queue::new() }
+    pub(crate) const fn named(free: u32, name: &'static str) -> Self {
+        Self { free: Cell::new(free), queue: Queue::named(name) }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.queue.name()
     }
 
     /// Returns the number of permits that can be taken without waiting.

@@ -22,6 +22,8 @@ use crate::task::handle::Handle;
 pub(crate) struct Queue {
     first: Cell<Link>,
     last: Cell<Link>,
+    /// The name for reports; empty if there is none.
+    name: &'static str,
 }
 
 type Link = Option<NonNull<Node>>;
@@ -65,8 +67,13 @@ enum State {
 }
 
 impl Queue {
-    pub(crate) const fn new() -> Self {
-        Self { first: Cell::new(None), last: Cell::new(None) }
+    /// Creates a queue without waiting tasks. Reports show the name, unless it is empty.
+    pub(crate) const fn named(name: &'static str) -> Self {
+        Self { first: Cell::new(None), last: Cell::new(None), name }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,7 +125,9 @@ impl Queue {
         by: impl Fn(Option<TaskId>) -> ExpectedWaker,
         left: impl Fn(Abandoned),
     ) -> Result<Turn, WaitError> {
-        let place = pin!(QueuedWaiter { queue: self, node: Node::new(handle.current()?, amount) });
+        let node = Node::new(handle.current()?, amount);
+        let named = (!self.name.is_empty()).then_some(handle);
+        let place = pin!(QueuedWaiter { queue: self, node, named });
         let place = place.into_ref();
         place.join();
         let unused = Unused { place, left };
@@ -178,18 +187,33 @@ fn node<'a>(link: NonNull<Node>) -> &'a Node {
 }
 
 /// A node, stored in the future that waits, and the queue that it may be in.
-struct QueuedWaiter<'q> {
+struct QueuedWaiter<'q, 'd> {
     queue: &'q Queue,
     node: Node,
+    /// The loop whose reports show the name of the queue, if it has one.
+    named: Option<Handle<'d>>,
 }
 
-impl QueuedWaiter<'_> {
+impl QueuedWaiter<'_, '_> {
     fn join(self: Pin<&Self>) {
         // SAFETY: pinning is structural for the node: no code moves it out of its `QueuedWaiter`, which leaves the
         // queue when it is dropped.
         #[expect(unsafe_code, reason = "there is no safe projection in the standard library")]
         let node = unsafe { self.map_unchecked(|place| &place.node) };
         self.queue.push(node);
+        self.show_name();
+    }
+
+    fn show_name(&self) {
+        if let Some(handle) = self.named {
+            handle.run_context().enter_wait(self.node.task.get(), self.queue.name);
+        }
+    }
+
+    fn hide_name(&self) {
+        if let Some(handle) = self.named {
+            handle.run_context().leave_wait(self.node.task.get(), self.queue.name);
+        }
     }
 
     fn poll(
@@ -201,7 +225,12 @@ impl QueuedWaiter<'_> {
         if let State::Ended(turn) = self.node.state.get() {
             return Poll::Ready(Ok(turn));
         }
-        self.node.task.set(handle.current()?);
+        let task = handle.current()?;
+        if task != self.node.task.get() {
+            self.hide_name();
+            self.node.task.set(task);
+            self.show_name();
+        }
         let ahead = self.node.before.get().map(|before| node(before).task.get());
         let refused = ready!(handle.run_context().leave_named(by(ahead), context));
         Poll::Ready(Err(refused))
@@ -209,6 +238,9 @@ impl QueuedWaiter<'_> {
 
     /// Leaves the queue. Returns the state that the wait had.
     fn leave(&self) -> Option<Abandoned> {
+        if self.node.state.get() != State::Away {
+            self.hide_name();
+        }
         match self.node.state.replace(State::Away) {
             State::Waiting => Some(Abandoned::Waiting(self.queue.remove(&self.node))),
             State::Ended(Turn::Granted) => Some(Abandoned::Granted),
@@ -217,19 +249,19 @@ impl QueuedWaiter<'_> {
     }
 }
 
-impl Drop for QueuedWaiter<'_> {
+impl Drop for QueuedWaiter<'_, '_> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
 /// A guard that calls `left` with the state of an abandoned wait, unless it is forgotten.
-struct Unused<'a, 'q, F: Fn(Abandoned)> {
-    place: Pin<&'a QueuedWaiter<'q>>,
+struct Unused<'a, 'q, 'd, F: Fn(Abandoned)> {
+    place: Pin<&'a QueuedWaiter<'q, 'd>>,
     left: F,
 }
 
-impl<F: Fn(Abandoned)> Drop for Unused<'_, '_, F> {
+impl<F: Fn(Abandoned)> Drop for Unused<'_, '_, '_, F> {
     fn drop(&mut self) {
         if let Some(left) = self.place.leave() {
             (self.left)(left);

@@ -51,7 +51,20 @@ impl<'d, T> RwLock<'d, T> {
     /// Creates a lock on `value` for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, value: T) -> Self {
-        Self { handle, permits: Permits::new(ALL), value: RefCell::new(value) }
+        Self::named(handle, "", value)
+    }
+
+    /// Creates a lock as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str, value: T) -> Self {
+        Self { handle, permits: Permits::named(ALL, name), value: RefCell::new(value) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.permits.name()
     }
 
     /// Waits until no task changes the value or waits to do so. O(1).

@@ -36,7 +36,20 @@ impl<'d> Semaphore<'d> {
     /// Creates a semaphore with `total` permits, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, total: u32) -> Self {
-        Self { handle, total, permits: Permits::new(total) }
+        Self::named(handle, "", total)
+    }
+
+    /// Creates a semaphore as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str, total: u32) -> Self {
+        Self { handle, total, permits: Permits::named(total, name) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.permits.name()
     }
 
     /// Waits for `count` permits together. O(1), as is releasing them to a waiting task.

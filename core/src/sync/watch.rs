@@ -48,8 +48,21 @@ impl<'d, T> Watch<'d, T> {
     /// Creates a watch on `value`, for the tasks of the loop `handle`.
     #[must_use]
     pub const fn new(handle: Handle<'d>, value: T) -> Self {
+        Self::named(handle, "", value)
+    }
+
+    /// Creates a watch as [`new`](Self::new) does, with a name: the report of tasks that can never continue says by it
+    /// what they wait for.
+    #[must_use]
+    pub const fn named(handle: Handle<'d>, name: &'static str, value: T) -> Self {
         let value = RefCell::new(value);
-        Self { handle, value, version: Cell::new(0), closed: Cell::new(false), queue: Queue::new() }
+        Self { handle, value, version: Cell::new(0), closed: Cell::new(false), queue: Queue::named(name) }
+    }
+
+    /// Returns the name; empty if there is none.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.queue.name()
     }
 
     /// Creates a receiver, which has seen the present value.

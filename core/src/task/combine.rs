@@ -26,6 +26,25 @@ pub const fn join<A: Future, B: Future>(a: A, b: B) -> Join<A, B> {
     Join { a: Part::Under { way: a }, b: Part::Under { way: b } }
 }
 
+/// Waits for both futures as [`join`] does, but not for the other one if either fails.
+///
+/// ```
+/// use sinbin_core::task::{Conn, Error, try_join};
+///
+/// /// Returns when both directions have ended, or at the first error.
+/// async fn talk(conn: &Conn<'_>, question: &[u8], answer: &mut [u8]) -> Result<usize, Error> {
+///     let ((), count) = try_join(conn.send_all(question), conn.recv(answer)).await?;
+///     Ok(count)
+/// }
+/// ```
+pub const fn try_join<T, U, E, A, B>(a: A, b: B) -> TryJoin<A, B>
+where
+    A: Future<Output = Result<T, E>>,
+    B: Future<Output = Result<U, E>>,
+{
+    TryJoin { a: Part::Under { way: a }, b: Part::Under { way: b } }
+}
+
 /// Waits for the first of two futures, and drops the other with all of its waits.
 ///
 /// If both are ready, the future that is polled first wins. The order alternates: of the selects and races of a task,
@@ -46,6 +65,17 @@ pin_project! {
     /// The future returned by [`join`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Join<A: Future, B: Future> {
+        #[pin]
+        a: Part<A>,
+        #[pin]
+        b: Part<B>,
+    }
+}
+
+pin_project! {
+    /// The future returned by [`try_join`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct TryJoin<A: Future, B: Future> {
         #[pin]
         a: Part<A>,
         #[pin]
@@ -115,6 +145,40 @@ impl<A: Future, B: Future> Future for Join<A, B> {
         }
         match (this.a.take(), this.b.take()) {
             (Some(first), Some(second)) => Poll::Ready((first, second)),
+            // The future was polled after its completion.
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Part<F> {
+    /// Returns the error, if the future has failed.
+    fn take_error(self: Pin<&mut Self>) -> Option<E> {
+        match self.project() {
+            PartProjection::Over { output } => output.take_if(|output| output.is_err())?.err(),
+            PartProjection::Under { .. } => None,
+        }
+    }
+}
+
+impl<T, U, E, A, B> Future for TryJoin<A, B>
+where
+    A: Future<Output = Result<T, E>>,
+    B: Future<Output = Result<U, E>>,
+{
+    type Output = Result<(T, U), E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let are_over = this.a.as_mut().poll(context) & this.b.as_mut().poll(context);
+        if let Some(error) = this.a.as_mut().take_error().or_else(|| this.b.as_mut().take_error()) {
+            return Poll::Ready(Err(error));
+        }
+        if !are_over {
+            return Poll::Pending;
+        }
+        match (this.a.take(), this.b.take()) {
+            (Some(Ok(first)), Some(Ok(second))) => Poll::Ready(Ok((first, second))),
             // The future was polled after its completion.
             _ => Poll::Pending,
         }

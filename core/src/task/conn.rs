@@ -17,6 +17,7 @@ use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
 use crate::task::run_context::{Catches, Ops};
 
+pub(crate) mod by;
 pub(crate) mod copy;
 mod polling;
 
@@ -179,7 +180,7 @@ impl<'d> Conn<'d> {
             let taken = poll_fn(|context| {
                 let _catches = Catches(self.handle.run_context());
                 receiving.poll(context, |ops| {
-                    let (bytes, is_cut) = ops.read(self.source())?;
+                    let (bytes, is_cut) = ops.read(self.source(), usize::MAX)?;
                     let drained = !is_cut && !bytes.is_empty();
                     Ok((take.take().map(|take| take(bytes)), drained))
                 })
@@ -205,7 +206,7 @@ impl<'d> Conn<'d> {
         self.check_free(RECEIVING)?;
         let _catches = Catches(self.handle.run_context());
         let taken = self.handle.run_context().with(|ops| {
-            let (bytes, is_cut) = ops.read(self.source())?;
+            let (bytes, is_cut) = ops.read(self.source(), usize::MAX)?;
             Ok((!is_cut && !bytes.is_empty(), take(bytes)))
         })?;
         let (drained, taken) = taken.map_err(|error| Error::of(Op::Recv, self.source(), error))?;
@@ -585,13 +586,8 @@ impl Future for Ready<'_, '_> {
 }
 
 impl<'d> Handle<'d> {
-    /// Connects to `address`.
-    ///
-    /// # Errors
-    ///
-    /// Fails with the host's error if no connection can be established: [`IoError::Unsupported`] if tasks may not
-    /// connect.
-    pub async fn connect(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
+    /// Connects to an address.
+    pub(crate) async fn connect_address(self, address: SocketAddr) -> Result<Conn<'d>, Error> {
         let failed = |error| Error::Address { op: Op::Connect, address, error };
         begin(self).await?;
         let source = self.run_context().with(|ops| ops.connect(address))?;

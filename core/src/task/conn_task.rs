@@ -49,6 +49,13 @@ impl<'d, F: Future, H: AsyncHost<'d>> Task<H> for ConnTask<'d, F> {
         }
     }
 
+    fn wait_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Own(task) => Task::<H>::wait_name(task),
+            Self::Other(task) => Task::<H>::wait_name(task),
+        }
+    }
+
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         match self.get_mut() {
             Self::Own(task) => Pin::new(task).panicked(cx),

@@ -20,10 +20,12 @@ impl embedded_io_async::Error for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Wait(refused) => refused.kind(),
-            Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => error.kind(),
+            Self::Failed(Failure { error, .. })
+            | Self::Address { error, .. }
+            | Self::Endpoint { error, .. } => error.kind(),
             Self::Elapsed => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::BrokenPipe,
-            Self::TooLong { .. } => ErrorKind::InvalidData,
+            Self::Protocol | Self::TooLong { .. } => ErrorKind::InvalidData,
             Self::Task(_) | Self::Job(_) | Self::Lagged(_) | Self::Ended => ErrorKind::Other,
         }
     }
@@ -49,6 +51,9 @@ impl embedded_io_async::Error for IoError {
             Self::NoRoom => ErrorKind::OutOfMemory,
             Self::ConnectionRefused => ErrorKind::ConnectionRefused,
             Self::AddressInUse => ErrorKind::AddrInUse,
+            Self::Unresolved => ErrorKind::NotFound,
+            Self::Invalid => ErrorKind::InvalidInput,
+            Self::TooLong => ErrorKind::InvalidData,
             Self::Unsupported => ErrorKind::Unsupported,
             Self::WouldBlock | Self::Os(_) => ErrorKind::Other,
         }

@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use crate::exec::label::Label;
 use crate::kernel::error::{Failure, IoError, Op};
 use crate::kernel::id::{SourceId, TaskId};
+use crate::task::endpoint::{Endpoint, EndpointText};
 
 /// Error returned when a future can't be served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,6 +139,9 @@ impl fmt::Display for Elapsed {
 
 impl core::error::Error for Elapsed {}
 
+/// The error of the operations is a part of most futures, so that its size counts.
+const _: () = assert!(size_of::<Error>() <= 48, "a text of an endpoint does not enlarge the error");
+
 /// Error returned by an operation of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -153,6 +157,16 @@ pub enum Error {
         /// The host's error.
         error: IoError,
     },
+    /// The operation on an endpoint that is not only an address failed: connecting to a name or a path, listening on a
+    /// path, or resolving a name.
+    Endpoint {
+        /// The operation.
+        op: Op,
+        /// The text of the endpoint.
+        endpoint: EndpointText,
+        /// The host's error.
+        error: IoError,
+    },
     /// The operation was not attempted.
     Wait(WaitError),
     /// The task whose result was requested has none: its id, where it was spawned, and the reason.
@@ -165,8 +179,12 @@ pub enum Error {
     Job(JobError),
     /// A time limit has expired.
     Elapsed,
-    /// The stream has ended before all bytes that were requested.
+    /// The stream has ended before all bytes that were requested. For a protocol that announces its end (TLS), the
+    /// stream was truncated.
     Ended,
+    /// The peer has violated the protocol of the stream (TLS, for example), or has refused to continue. The layer that
+    /// implements the protocol reports the details.
+    Protocol,
     /// A line, or another piece of input that ends with a delimiter, does not fit into the buffer.
     TooLong {
         /// The size of the buffer in bytes.
@@ -175,6 +193,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Creates the error of an operation on an endpoint, whose text is shortened if it has more than 35 bytes.
+    #[must_use]
+    pub fn endpoint(op: Op, endpoint: Endpoint<'_>, error: IoError) -> Self {
+        Self::Endpoint { op, endpoint: endpoint.text(), error }
+    }
+
     pub(crate) const fn of(op: Op, source: SourceId, error: IoError) -> Self {
         Self::Failed(Failure { op, source, error })
     }
@@ -183,7 +207,9 @@ impl Error {
     #[must_use]
     pub const fn io(&self) -> Option<IoError> {
         match self {
-            Self::Failed(Failure { error, .. }) | Self::Address { error, .. } => Some(*error),
+            Self::Failed(Failure { error, .. })
+            | Self::Address { error, .. }
+            | Self::Endpoint { error, .. } => Some(*error),
             _ => None,
         }
     }
@@ -201,12 +227,15 @@ impl Error {
 #[cfg(feature = "alloc")]
 impl Error {
     /// Returns true if `error`, of any type, is a task error that [ends a task](Self::is_the_end) without a failure, also
-    /// in a `Box<dyn Error>`.
+    /// in a `Box<dyn Error>`, or as the source of an error in one.
     #[must_use]
     pub fn is_the_end_in(error: &dyn core::any::Any) -> bool {
+        if let Some(error) = error.downcast_ref::<Self>() {
+            return error.is_the_end();
+        }
         let boxed = error.downcast_ref::<alloc::boxed::Box<dyn core::error::Error>>();
-        let error = error.downcast_ref().or_else(|| boxed?.downcast_ref());
-        error.is_some_and(Self::is_the_end)
+        let mut chain = core::iter::successors(boxed.map(|error| &**error), |error| error.source());
+        chain.find_map(|error| error.downcast_ref::<Self>()).is_some_and(Self::is_the_end)
     }
 }
 
@@ -239,7 +268,13 @@ impl fmt::Display for Error {
         match self {
             Self::Failed(failure) => failure.fmt(f),
             Self::Address { op: Op::Listen, address, error } => write!(f, "listen on {address}: {error}"),
+            Self::Address { op: Op::Recv, address, error } => write!(f, "recv from {address}: {error}"),
             Self::Address { op, address, error } => write!(f, "{op} to {address}: {error}"),
+            Self::Endpoint { op, endpoint, error } => match op {
+                Op::Listen => write!(f, "listen on {endpoint}: {error}"),
+                Op::Resolve => write!(f, "resolve {endpoint}: {error}"),
+                _ => write!(f, "{op} to {endpoint}: {error}"),
+            },
             Self::Wait(refused) => refused.fmt(f),
             Self::Task(error) => error.fmt(f),
             Self::Closed => f.write_str("the channel is closed"),
@@ -247,6 +282,9 @@ impl fmt::Display for Error {
             Self::Job(lost) => lost.fmt(f),
             Self::Elapsed => Elapsed.fmt(f),
             Self::Ended => f.write_str("the stream ended before all bytes were received"),
+            Self::Protocol => {
+                f.write_str("the peer violated the protocol of the stream, or refused to continue")
+            }
             Self::TooLong { limit } => write!(f, "the input does not fit into {limit} bytes with its end"),
         }
     }
@@ -261,14 +299,16 @@ impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind as Kind;
         let kind = match error {
-            Error::Failed(Failure { error, .. }) | Error::Address { error, .. } => Self::from(error).kind(),
+            Error::Failed(Failure { error, .. })
+            | Error::Address { error, .. }
+            | Error::Endpoint { error, .. } => Self::from(error).kind(),
             // Not `Interrupted`, after which callers try again.
             Error::Wait(WaitError::Cancelled) => Kind::ConnectionAborted,
             Error::Wait(WaitError::Full) => Kind::OutOfMemory,
             Error::Closed => Kind::BrokenPipe,
             Error::Elapsed => Kind::TimedOut,
             Error::Ended => Kind::UnexpectedEof,
-            Error::TooLong { .. } => Kind::InvalidData,
+            Error::Protocol | Error::TooLong { .. } => Kind::InvalidData,
             Error::Wait(_) | Error::Task(_) | Error::Job(_) | Error::Lagged(_) => Kind::Other,
         };
         Self::new(kind, error)

@@ -10,9 +10,12 @@ use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
 use crate::kernel::step::WakeReason;
 use crate::kernel::wait_slot::WaitSlot;
 use crate::task::handle::Handle;
+#[cfg(feature = "alloc")]
+use crate::task::resolver::Resolver;
 use crate::task::run_context::{Forwarded, Ops, RunContext};
 use crate::task::start::Async;
 use crate::task::task_ref::Owned;
@@ -68,6 +71,51 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
         Err(IoError::Unsupported)
     }
 
+    /// Calls `attempt` with the object that the host has for a source: an operation of the task, which receives if
+    /// `interest` is [`Interest::RECV`], and sends if it is [`Interest::SEND`]. It does not block.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of `attempt`, with [`IoError::Stopping`] instead of [`IoError::WouldBlock`] if it receives
+    /// and the host is stopping, and with [`IoError::Unsupported`] if the host gives no access to its objects.
+    fn operate(
+        &mut self,
+        source: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError> {
+        let _ = (source, interest, attempt);
+        Err(IoError::Unsupported)
+    }
+
+    /// Connects to the Unix socket at `path`, as `new`.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the system's error: [`IoError::WouldBlock`] if the backlog of the listener is full, and
+    /// [`IoError::Unsupported`] if there are no such sockets.
+    fn connect_path(&mut self, path: &str, new: SourceId) -> Result<(), IoError> {
+        let _ = (path, new);
+        Err(IoError::Unsupported)
+    }
+
+    /// Starts to listen on a Unix socket at `path`, as `new`.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the system's error: [`IoError::AddressInUse`] if the path exists, unless it is a socket on which no
+    /// process listens, and [`IoError::Unsupported`] if there are no such sockets.
+    fn listen_path(&mut self, path: &str, new: SourceId) -> Result<(), IoError> {
+        let _ = (path, new);
+        Err(IoError::Unsupported)
+    }
+
+    /// Returns the resolver of names. Its calls are [submitted](Self::submit_blocking) as blocking calls.
+    #[cfg(feature = "alloc")]
+    fn resolver(&self) -> Option<alloc::sync::Arc<dyn Resolver>> {
+        None
+    }
+
     /// Stores a connection that was made elsewhere as `new`. `connection` is an `Option` of a type that the host knows,
     /// and the host takes the value out.
     ///
@@ -97,6 +145,13 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
     /// Takes the job out of `job` and starts it. When the job is done, the host notifies the kernel. Returns true if
     /// the host computes jobs of that kind.
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
+        let _ = (id, job);
+        false
+    }
+
+    /// Takes the job out of `job`, and runs it on a thread that may block. When the job is done, the host notifies the
+    /// kernel. Returns true if the host has such threads.
+    fn submit_blocking(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         let _ = (id, job);
         false
     }
@@ -135,10 +190,11 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.recv(source, buffer)
     }
 
-    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError> {
-        let count = self.host.recv(source, self.buffers.input.as_mut())?;
-        let input = self.buffers.input.as_ref();
-        Ok((&input[..count], count == input.len()))
+    fn read(&mut self, source: SourceId, limit: usize) -> Result<(&[u8], bool), IoError> {
+        let input = self.buffers.input.as_mut();
+        let limit = limit.min(input.len());
+        let count = self.host.recv(source, &mut input[..limit])?;
+        Ok((&self.buffers.input.as_ref()[..count], count == limit))
     }
 
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError> {
@@ -205,6 +261,30 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         self.host.connected(source)
     }
 
+    fn operate(
+        &mut self,
+        source: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError> {
+        self.host.operate(source, interest, attempt)
+    }
+
+    fn connect_path(&mut self, path: &str) -> Result<SourceId, IoError> {
+        let (new, ()) = self.open(|host, new| host.connect_path(path, new))?;
+        Ok(new)
+    }
+
+    fn listen_path(&mut self, path: &str) -> Result<SourceId, IoError> {
+        let (new, ()) = self.open(|host, new| host.listen_path(path, new))?;
+        Ok(new)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn resolver(&self) -> Option<alloc::sync::Arc<dyn Resolver>> {
+        self.host.resolver()
+    }
+
     fn adopt(&mut self, connection: &mut dyn Any) -> Result<SourceId, IoError> {
         let (new, ()) = self.open(|host, new| host.adopt(connection, new))?;
         Ok(new)
@@ -246,9 +326,11 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         Cx::cancel(self, task)
     }
 
-    fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full> {
+    fn submit_job(&mut self, job: &mut dyn ErasedJob, blocks: bool) -> Result<JobId, Full> {
         let id = self.begin_job()?;
-        if self.host.submit_job(id, job) {
+        let is_taken =
+            if blocks { self.host.submit_blocking(id, job) } else { self.host.submit_job(id, job) };
+        if is_taken {
             Ok(id)
         } else {
             self.end_job(id);

@@ -1,7 +1,7 @@
 //! Listeners.
 
 use core::future::poll_fn;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
 use core::time::Duration;
 
@@ -9,13 +9,18 @@ use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
 use crate::kernel::step::WaitTarget;
 use crate::task::alarm::Alarm;
+use crate::task::conn::by::operate_once;
 use crate::task::conn::{Conn, Waited, Waiting};
 use crate::task::deferred::Deferred;
+use crate::task::endpoint::{Endpoint, ToEndpoint};
 use crate::task::error::Error;
 use crate::task::handle::Handle;
 
 /// The time that a listener whose host has no capacity waits before it polls again.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// The address of a listener on a Unix socket.
+const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A source of incoming connections. Dropping the listener closes it.
 pub struct Listener<'d> {
@@ -29,7 +34,7 @@ impl<'d> Listener<'d> {
         Self { handle, source, address }
     }
 
-    /// Returns the address that the listener is bound to.
+    /// Returns the address that the listener is bound to; `0.0.0.0:0` for a Unix socket.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -39,6 +44,18 @@ impl<'d> Listener<'d> {
     #[must_use]
     pub const fn handle(&self) -> Handle<'d> {
         self.handle
+    }
+
+    /// Calls `act` with the object that the host has for the listener, once: see [`Conn::inspect`].
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of `act`, and with [`IoError::Unsupported`] if the host gives no access.
+    pub fn inspect<R>(
+        &self,
+        act: impl FnOnce(&dyn core::any::Any) -> Result<R, IoError>,
+    ) -> Result<R, Error> {
+        operate_once(self.handle, self.source, act)
     }
 
     /// Accepts the next connection if one waits in the backlog and the host has the capacity for it. Returns `None`
@@ -120,14 +137,31 @@ impl core::fmt::Debug for Listener<'_> {
 }
 
 impl<'d> Handle<'d> {
-    /// Creates a listener on `address`. Port 0 means any free port.
+    /// Creates a listener at an endpoint: on an address (port 0 means any free port), or on a Unix socket
+    /// (`"unix:/run/service.sock"`).
+    ///
+    /// A path that exists is left alone, unless it is a socket on which no process listens. The path is removed when
+    /// the listener is dropped.
     ///
     /// # Errors
     ///
-    /// Fails with the host's error if it can't listen: [`IoError::Unsupported`] if tasks may not listen.
-    pub fn listen(self, address: SocketAddr) -> Result<Listener<'d>, Error> {
-        let listening = self.run_context().with(|ops| ops.listen(address))?;
-        let (source, bound) = listening.map_err(|error| Error::Address { op: Op::Listen, address, error })?;
-        Ok(Listener::new(self, source, bound))
+    /// Fails with the endpoint and the host's error if it can't listen: [`IoError::Unsupported`] if tasks may not
+    /// listen there, and [`IoError::Invalid`] for a name, which would have to be resolved.
+    pub fn listen(self, at: impl ToEndpoint) -> Result<Listener<'d>, Error> {
+        let endpoint = at.to_endpoint();
+        let failed = |error| Error::endpoint(Op::Listen, endpoint, error);
+        match endpoint {
+            Endpoint::Address(address) => {
+                let listening = self.run_context().with(|ops| ops.listen(address))?;
+                let failed = |error| Error::Address { op: Op::Listen, address, error };
+                let (source, bound) = listening.map_err(failed)?;
+                Ok(Listener::new(self, source, bound))
+            }
+            Endpoint::Path(path) => {
+                let source = self.run_context().with(|ops| ops.listen_path(path))?.map_err(failed)?;
+                Ok(Listener::new(self, source, NO_ADDRESS))
+            }
+            Endpoint::Name { .. } | Endpoint::Invalid(_) => Err(failed(IoError::Invalid)),
+        }
     }
 }

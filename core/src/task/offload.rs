@@ -1,10 +1,10 @@
-//! Jobs that an `async fn` submits to be computed off the loop.
+//! Jobs that an `async fn` submits to be computed off the loop, and calls that block.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use crate::job::Job;
-use crate::job::call::IntoJob;
+use crate::job::call::{Call, IntoJob};
 use crate::job::erased::JobCell;
 use crate::kernel::id::JobId;
 use crate::kernel::step::WaitTarget;
@@ -13,11 +13,13 @@ use crate::task::deferred::Deferred;
 use crate::task::error::{JobError, WaitError};
 use crate::task::handle::Handle;
 
-/// The future returned by [`Handle::job`].
+/// The future returned by [`Handle::job`] and [`Handle::blocking`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct JobFuture<'d, J: Job> {
     handle: Handle<'d>,
     parcel: JobCell<J>,
+    /// True if the job blocks instead of computing.
+    blocks: bool,
     /// The wait, from the submission of the job until its result is available.
     wait: Option<(JobId, Waiting<'d>)>,
 }
@@ -32,7 +34,40 @@ impl<'d> Handle<'d> {
     ///
     /// Fails with the reason why the job has no result.
     pub fn job<K, J: IntoJob<K>>(self, job: J) -> JobFuture<'d, J::Job> {
-        JobFuture { handle: self, parcel: JobCell { job: Some(job.into_job()), output: None }, wait: None }
+        JobFuture::new(self, job.into_job(), false)
+    }
+
+    /// Calls `call`, which blocks, on a thread that is kept for such calls: a system call without a nonblocking form, a
+    /// library that waits, a look-up of a name. The threads of [`job`](Self::job) compute at low priority, and are as
+    /// many as cores; these threads mostly wait, run at normal priority, and start when they are needed. The host limits
+    /// their number, and further calls wait for a thread.
+    ///
+    /// A call that has begun can't be interrupted. If the future is dropped, the call runs to its end, and its result is
+    /// dropped on its thread. A call that still waits for a thread is dropped on the loop, and never begins.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`JobError::Failed`] if the call panics, and with [`WaitError::Full`] if the host has no threads for
+    /// such calls, or if too many jobs and calls are in progress.
+    ///
+    /// ```
+    /// # use sinbin_core::task::{Handle, JobError};
+    /// async fn hostname(handle: Handle<'_>) -> Result<String, JobError> {
+    ///     let read = handle.blocking(|| std::fs::read_to_string("/etc/hostname")).await?;
+    ///     Ok(read.unwrap_or_default())
+    /// }
+    /// ```
+    pub fn blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        self,
+        call: F,
+    ) -> JobFuture<'d, Call<F>> {
+        JobFuture::new(self, Call::new(call), true)
+    }
+}
+
+impl<'d, J: Job> JobFuture<'d, J> {
+    const fn new(handle: Handle<'d>, job: J, blocks: bool) -> Self {
+        Self { handle, parcel: JobCell { job: Some(job), output: None }, blocks, wait: None }
     }
 }
 
@@ -43,7 +78,7 @@ impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J
     type Output = Result<J::Output, JobError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handle, parcel, wait } = self.get_mut();
+        let Self { handle, parcel, blocks, wait } = self.get_mut();
         let run_context = handle.run_context();
         let (id, waiting) = match wait {
             Some(wait) => wait,
@@ -51,7 +86,8 @@ impl<J: Job<Output: Send + 'static> + Send + 'static> Future for JobFuture<'_, J
                 if !run_context.spend(context)? {
                     return Poll::Pending;
                 }
-                let id = run_context.with(|ops| ops.submit_job(parcel))?.map_err(|_| WaitError::Full)?;
+                let submitted = run_context.with(|ops| ops.submit_job(parcel, *blocks))?;
+                let id = submitted.map_err(|_| WaitError::Full)?;
                 wait.insert((id, Waiting::new(WaitTarget::Job(id))))
             }
         };

@@ -85,6 +85,10 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
         Some(self.body.label())
     }
 
+    fn wait_name(&self) -> Option<&'static str> {
+        self.handle.run_context().wait_name(self.body.head().caller.task())
+    }
+
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         self.handle.run_context().forget_panicked();
         self.drop_future(cx, Stage::Panicked);

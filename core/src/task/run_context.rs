@@ -15,6 +15,7 @@ use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::instant::Instant;
+use crate::kernel::interest::Interest;
 use crate::kernel::step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitKey, WaitTarget, WakeReason};
 use crate::kernel::wait_slot::WaitSlot;
 use crate::task::alarms::Alarms;
@@ -23,6 +24,8 @@ use crate::task::error::WaitError;
 use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
 use crate::task::report::UnjoinedFailure;
+#[cfg(feature = "alloc")]
+use crate::task::resolver::Resolver;
 use crate::task::slot::Notice;
 use crate::task::task_ref::Owned;
 use crate::task::wakers::{FULL, Source, WakerState, Wakers};
@@ -36,8 +39,9 @@ pub(crate) trait Ops<'d> {
     fn wake_reason(&mut self) -> (WakeReason, WaitSlot);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
-    /// Receives into the shared buffer. The flag is true if the read filled it.
-    fn read(&mut self, source: SourceId) -> Result<(&[u8], bool), IoError>;
+    /// Receives up to `limit` bytes into the shared buffer. The flag is true if the read filled the buffer, or reached
+    /// the limit.
+    fn read(&mut self, source: SourceId, limit: usize) -> Result<(&[u8], bool), IoError>;
     /// Receives as many bytes as can be buffered, and keeps them. The flag is true if the read filled all the capacity
     /// that was available.
     fn read_kept(&mut self, source: SourceId) -> Result<(BufferedBytes, bool), IoError>;
@@ -53,6 +57,17 @@ pub(crate) trait Ops<'d> {
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
+    /// Calls `attempt` with the object of the source.
+    fn operate(
+        &mut self,
+        source: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError>;
+    fn connect_path(&mut self, path: &str) -> Result<SourceId, IoError>;
+    fn listen_path(&mut self, path: &str) -> Result<SourceId, IoError>;
+    #[cfg(feature = "alloc")]
+    fn resolver(&self) -> Option<alloc::sync::Arc<dyn Resolver>>;
     /// Stores the connection in `connection`, an `Option` of a type that the host knows.
     fn adopt(&mut self, connection: &mut dyn Any) -> Result<SourceId, IoError>;
     /// Returns true if the loop is to stop. Otherwise the running task is woken by name when it is.
@@ -66,7 +81,8 @@ pub(crate) trait Ops<'d> {
     #[cfg(not(feature = "alloc"))]
     fn wake_all(&mut self);
     fn cancel(&mut self, task: TaskId) -> bool;
-    fn submit_job(&mut self, job: &mut dyn ErasedJob) -> Result<JobId, Full>;
+    /// Submits a job that computes, or one that `blocks`.
+    fn submit_job(&mut self, job: &mut dyn ErasedJob, blocks: bool) -> Result<JobId, Full>;
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
     fn has_job(&self, id: JobId) -> bool;
     fn cancel_job(&mut self, id: JobId);
@@ -176,6 +192,9 @@ pub struct RunContext<'d> {
     left: RefCell<Left>,
     /// The deadlines that executors within tasks wait for.
     alarms: RefCell<Alarms>,
+    /// The names of what tasks wait for, for reports.
+    #[cfg(feature = "alloc")]
+    named_waits: RefCell<alloc::collections::BTreeMap<TaskId, alloc::vec::Vec<&'static str>>>,
     /// Operations that were requested within a callback that borrows the host. They are performed when it returns.
     deferred: RefCell<DeferredQueue>,
     /// True if `deferred` is not empty.
@@ -230,6 +249,8 @@ impl<'d> RunContext<'d> {
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
+            #[cfg(feature = "alloc")]
+            named_waits: RefCell::new(alloc::collections::BTreeMap::new()),
             deferred: RefCell::new(DeferredQueue::new()),
             has_deferred: Cell::new(false),
             #[cfg(not(feature = "alloc"))]
@@ -748,6 +769,44 @@ impl<'d> RunContext<'d> {
         // If several tasks could end the wait, no single one of them is recorded.
         left.by = Some(if left.by.is_none_or(|before| before == by) { by } else { ExpectedWaker::Anyone });
         Poll::Pending
+    }
+
+    /// Records the name of what a task waits for. Without a heap, reports have no names.
+    #[cold]
+    pub(crate) fn enter_wait(&self, task: TaskId, name: &'static str) {
+        #[cfg(feature = "alloc")]
+        self.named_waits.borrow_mut().entry(task).or_default().push(name);
+        #[cfg(not(feature = "alloc"))]
+        let _ = (task, name);
+    }
+
+    /// Forgets the name of what a task has waited for.
+    #[cold]
+    pub(crate) fn leave_wait(&self, task: TaskId, name: &'static str) {
+        #[cfg(feature = "alloc")]
+        if let alloc::collections::btree_map::Entry::Occupied(mut names) =
+            self.named_waits.borrow_mut().entry(task)
+        {
+            if let Some(at) = names.get().iter().rposition(|entered| *entered == name) {
+                names.get_mut().remove(at);
+            }
+            if names.get().is_empty() {
+                names.remove();
+            }
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = (task, name);
+    }
+
+    /// Returns the name of what the task waits for; of several, the one whose wait began last.
+    pub(crate) fn wait_name(&self, task: TaskId) -> Option<&'static str> {
+        #[cfg(feature = "alloc")]
+        return self.named_waits.borrow().get(&task)?.last().copied();
+        #[cfg(not(feature = "alloc"))]
+        return {
+            let _ = task;
+            None
+        };
     }
 
     /// Registers a future's wait for a deadline, which is not [`Instant::NEVER`]: a wait without a deadline would look

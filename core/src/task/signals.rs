@@ -72,6 +72,13 @@ impl Signals {
         Self { bell, signals }
     }
 
+    /// Returns true if a signal was set since the last delivery. A host that sleeps until an interrupt checks this with
+    /// interrupts masked, right before it sleeps: a wake from an interrupt is then never slept through.
+    #[must_use]
+    pub fn are_pending(&self) -> bool {
+        self.bell.rung.load(Ordering::SeqCst)
+    }
+
     /// Wakes the tasks whose signals are set. A host calls this before each turn. O(1) if no signal is set, and O(n) in
     /// the number of signals otherwise.
     pub fn deliver(&self, kernel: &mut Kernel<impl Storage>) {

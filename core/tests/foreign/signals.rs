@@ -41,9 +41,13 @@ fn signals_in_statics_do_for_foreign_futures() {
     let (hears, _) = Async::new(handle, hears);
     assert!(executor.spawn(sends).is_ok() && executor.spawn(hears).is_ok());
     let mut turns = 0;
+    assert!(!wakers.are_pending());
     while executor.kernel.rest() != Rest::Empty {
         executor.turn(Instant::ZERO, &mut host);
+        // A host that sleeps must not do it now, unless no task can run before a task of its own wakes it.
+        assert!(wakers.are_pending() || executor.kernel.rest() != Rest::Until(Instant::NEVER));
         wakers.deliver(&mut executor.kernel);
+        assert!(!wakers.are_pending());
         turns += 1;
         assert!(turns < 100, "a wake was lost");
     }

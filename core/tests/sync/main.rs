@@ -1,6 +1,7 @@
 //! Synchronization: the guarantees of each primitive, first separately and then together.
 //!
 //! * One file for each primitive: scenarios with a few tasks.
+//! * `named.rs`: names in reports.
 //! * `printing.rs`: the debug output of each primitive.
 //! * `leaks.rs`: futures in a queue that are never dropped.
 //! * `programs.rs`: random programs of several tasks that use all primitives, with cancellations and timeouts at any
@@ -13,6 +14,7 @@ mod condition;
 mod event;
 mod leaks;
 mod lock;
+mod named;
 mod oneshot;
 mod oracle;
 mod order;

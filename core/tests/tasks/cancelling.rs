@@ -312,7 +312,7 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
             let channel = Channel::<_, 2>::new(handle);
             channel.try_send(1).unwrap();
             let (lock, permits) = (Lock::new(handle, 0), Semaphore::new(handle, 1));
-            let listener = handle.listen("127.0.0.1:9".parse().unwrap()).unwrap();
+            let listener = handle.listen("127.0.0.1:9").unwrap();
             log.add("begins");
             loop {
                 let is_told = match what {
@@ -326,7 +326,7 @@ fn one_that_never_has_to_wait_is_told_by_its_next_operation() {
                     "lock" => lock.lock().await.is_err(),
                     "semaphore" => permits.acquire(1).await.is_err(),
                     "accept" => listener.accept().await.is_err(),
-                    "connect" => handle.connect("127.0.0.1:9".parse().unwrap()).await.is_err(),
+                    "connect" => handle.connect("127.0.0.1:9").await.is_err(),
                     _ => handle.job(|| ()).await.is_err(),
                 };
                 if is_told {

@@ -11,10 +11,13 @@
 //! | `borders.rs` | other loops, and executors within a task |
 //! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
+//! | `naming.rs` | names: resolving them, and connecting to the fastest of their addresses |
 //! | `connecting.rs` | connections in the middle of receiving and sending |
+//! | `operating.rs` | operations of a task on the object that the host has for a connection |
 //! | `polling.rs` | connections that are polled directly |
 //! | `halves.rs` | connections whose directions have different owners |
 //! | `reading.rs` | lines, and readers with a buffer |
+//! | `combining.rs` | waiting for any number of futures, and values of a task |
 //! | `copying.rs` | copying between connections |
 //! | `futures_io.rs` | connections as byte streams of `futures-io` |
 //! | `serving.rs` | serving a listener from within a program, and stopping the loop |
@@ -31,6 +34,7 @@
 mod borders;
 mod cancelling;
 mod collecting;
+mod combining;
 mod connecting;
 mod copying;
 mod futures_io;
@@ -39,8 +43,10 @@ mod halves;
 mod hosting;
 mod joining;
 mod keeping;
+mod naming;
 mod nesting;
 mod offering;
+mod operating;
 mod oracle;
 mod panicking;
 mod polling;

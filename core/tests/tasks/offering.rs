@@ -99,6 +99,15 @@ fn what_a_host_does_not_offer_is_an_error_to_the_task_that_asks() {
     run(true, handle, async {
         for _ in 0..5 {
             assert_eq!(handle.job(count(0)).await, Err(JobError::Wait(WaitError::Full)));
+            assert_eq!(handle.blocking(|| 0).await, Err(JobError::Wait(WaitError::Full)));
+            for failed in [
+                handle.connect("unix:/no/path").await.unwrap_err(),
+                handle.connect("example.org:80").await.unwrap_err(),
+                handle.listen("unix:/no/path").unwrap_err(),
+                handle.resolve("example.org:80").await.unwrap_err(),
+            ] {
+                assert_eq!(failed.io(), Some(IoError::Unsupported), "{failed}");
+            }
             assert!(is_unsupported(handle.connect(address).await.unwrap_err(), Op::Connect));
             assert!(is_unsupported(handle.listen(address).unwrap_err(), Op::Listen));
             assert!(is_unsupported(handle.adopt(()).unwrap_err(), Op::Connect));

@@ -213,6 +213,39 @@ fn a_poll_of_a_cancelled_task_is_refused() {
     assert_eq!(task.take(), Some(Err(WaitError::Cancelled.into())));
 }
 
+/// The bytes are passed from the buffer of the loop, up to the limit of each poll.
+#[test]
+fn polls_can_pass_the_bytes_of_the_loops_buffer() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    let mut task = world.spawn(async move {
+        let mut heard = Vec::new();
+        loop {
+            let poll = |context: &mut Context<'_>| conn.poll_recv_with(context, 3, <[u8]>::to_vec);
+            match poll_fn(poll).await? {
+                end if end.is_empty() => break,
+                piece => heard.push(piece),
+            }
+        }
+        let refused = poll_fn(|context| conn.poll_recv_with(context, 3, |_| conn.try_recv(&mut [0])));
+        assert_eq!(refused.await?, Err(WaitError::Elsewhere.into()), "a callback has no loop");
+        Ok::<_, Error>(heard)
+    });
+    world.turn();
+    world.turn();
+    assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source)]);
+    world.peer(source).inbox.extend(b"hello");
+    world.turn();
+    world.turn();
+    world.peer(source).finished = true;
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Ok(vec![b"hel".to_vec(), b"lo".to_vec()])));
+}
+
 /// The bytes that one operation did not receive are available to the next, whether it polls or awaits.
 #[test]
 fn polls_and_operations_alternate() {

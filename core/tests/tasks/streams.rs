@@ -64,6 +64,7 @@ fn errors_have_a_kind() {
         (Error::Job(JobError::Failed), ErrorKind::Other),
         (Error::Lagged(3), ErrorKind::Other),
         (Error::TooLong { limit: 8 }, ErrorKind::InvalidData),
+        (Error::Protocol, ErrorKind::InvalidData),
         (failed(IoError::Closed), ErrorKind::NotConnected),
         (failed(IoError::Reset), ErrorKind::ConnectionReset),
         (failed(IoError::Stopping), ErrorKind::ConnectionAborted),

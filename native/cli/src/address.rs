@@ -2,6 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use sinbin::Place;
+
+/// Parses a place to listen at: `unix:` and a path, or an [address].
+///
+/// # Errors
+///
+/// Fails with a message for the user that lists the accepted forms.
+pub fn place(text: &str) -> Result<Place, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) if !path.is_empty() && cfg!(unix) => Ok(Place::Path(path.into())),
+        _ => address(text).map(Place::Address),
+    }
+}
+
 /// Parses an address with a port, such as `127.0.0.1:25000` or `[::1]:25000`. In `localhost:25000`, `:25000` and `25000`, the
 /// address is 127.0.0.1.
 ///
@@ -26,7 +40,15 @@ fn local(text: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::{address, place};
+    use sinbin::Place;
+
+    #[test]
+    fn a_path_is_a_place() {
+        assert_eq!(place("unix:/run/a b:1"), Ok(Place::Path("/run/a b:1".into())));
+        assert_eq!(place("25000"), Ok(Place::Address(([127, 0, 0, 1], 25000).into())));
+        assert!(place("unix:").is_err() && place("/run/a").is_err());
+    }
 
     #[test]
     fn short_forms_of_addresses_are_accepted() {

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::process::exit;
 
 use crate::stream::{ERR, OUT};
+use sinbin::Place;
 
 /// Prints a line of a server without blocking. If the line can't be written, it is dropped and logged, and the server
 /// continues to serve.
@@ -19,14 +19,15 @@ pub fn say(text: impl Display) {
     }
 }
 
-/// Prints the address `bound` of a server that was asked to listen on `asked`.
+/// Prints the place `bound` of a server that was asked to listen at `asked`.
 ///
 /// # Errors
 ///
 /// Fails if the line can't be written and the system chose the port, since no client could find the server then.
-pub fn listening(asked: SocketAddr, bound: SocketAddr) -> Result<(), String> {
+pub fn listening(asked: &Place, bound: &Place) -> Result<(), String> {
     let line = format!("listening on {bound}");
-    if asked.port() != 0 {
+    let is_chosen = matches!(asked, Place::Address(address) if address.port() == 0);
+    if !is_chosen {
         say(line);
         return Ok(());
     }

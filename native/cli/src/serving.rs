@@ -1,6 +1,5 @@
 //! The options of the commands that serve, natively and in a sandbox.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +8,19 @@ use clap::Args;
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin::guests::GuestSettings;
 
-use crate::address::address;
+use sinbin::Place;
+
+use crate::address::place;
 use crate::size::{Size, size_within};
 use crate::span::{Span, span};
 
 /// The options of a loop.
 #[derive(Args)]
 pub struct ServingArgs {
-    /// Address to listen on, or only a port for 127.0.0.1; may be repeated. With port 0 the system chooses a free port.
-    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = address)]
-    pub listen: Vec<SocketAddr>,
+    /// Address to listen on, or only a port for 127.0.0.1, or unix:PATH for a Unix socket; may be repeated. With port 0 the
+    /// system chooses a free port.
+    #[arg(long, default_value = "127.0.0.1:25000", value_name = "ADDR:PORT", value_parser = place)]
+    pub listen: Vec<Place>,
     /// Maximum number of simultaneous connections; further clients wait in the system's backlog.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
@@ -65,6 +67,10 @@ pub struct ServingArgs {
     /// Time that outstanding requests may take after Ctrl-C or SIGTERM; "off" for no limit.
     #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = span)]
     pub drain_timeout: Span,
+    /// Publish nothing for `sinbin ps` and the other commands that look at a running process. Otherwise processes of the
+    /// same user can read what the tasks wait for, and the addresses of their peers, but none of the clients' bytes.
+    #[arg(long)]
+    pub no_observe: bool,
     /// Record the whole input of the service in this file, for `replay`, including what clients send. The file must be
     /// new, or empty.
     ///
@@ -113,6 +119,7 @@ impl ServingArgs {
         settings.busy_poll = self.busy_poll();
         settings.reply_timeout = self.reply_timeout.0;
         settings.drain_timeout = self.drain_timeout();
+        settings.observe = !self.no_observe;
         if let Some(workers) = self.workers {
             settings.workers = usize::from(workers);
         }

@@ -9,7 +9,7 @@ use sinbin_core::{Job, JobId, Progress};
 
 use crate::guests::input::LIMIT;
 use crate::guests::{Fault, JobRunner};
-use crate::pool::{Pool, Ticket};
+use crate::pool::{KEEP_ALIVE, Pool, PoolLimits, Purpose, Ticket};
 use crate::reactor::Notifier;
 
 /// A job, in bytes that only the guest can interpret. Any worker can compute the next slice.
@@ -85,13 +85,14 @@ pub(crate) struct Jobs<W: JobRunner> {
 impl<W: JobRunner> Jobs<W> {
     /// Creates a table of up to `limit` simultaneous jobs, with up to `threads` workers.
     pub(crate) fn new(job_runner: W, threads: usize, limit: usize, notifier: Notifier) -> Self {
+        let limits = PoolLimits { purpose: Purpose::Computing, threads, keep_alive: KEEP_ALIVE };
         Self {
             under_way: HashMap::new(),
             numbers: HashMap::new(),
             last: 0,
             over: VecDeque::new(),
             bytes: 0,
-            workers: Pool::new(threads, notifier),
+            workers: Pool::new(limits, notifier),
             job_runner,
             limit,
         }

@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use sinbin_core::driven::{Event, ServiceLimits, ServiceSettings};
+use sinbin_core::driven::{BLOCK, Event, ServiceLimits, ServiceSettings};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
+use crate::bound::{Place, bind_path};
 use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -25,10 +26,11 @@ use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
+use crate::observe::{Gauges, LimitsOfLoop, Observer, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
-use crate::sockets::{Socket, Sockets, bind};
+use crate::sockets::{Listening, Socket, Sockets, bind};
 
 /// The maximum number of listeners of a server.
 const MAX_LISTENERS: usize = 64;
@@ -90,6 +92,7 @@ pub struct GuestServer<B: GuestFactory> {
     nudges: Vec<SourceId>,
     settings: GuestSettings,
     clock: Clock,
+    observer: Observer,
     counts: Tally,
     cut: usize,
     restarted: u64,
@@ -116,6 +119,8 @@ impl<B: GuestFactory> GuestServer<B> {
         let jobs = (settings.workers > 0).then(|| {
             Jobs::new(factory.job_runner(), settings.workers, settings.max_jobs, reactor.notifier())
         });
+        let clock = Clock::start();
+        let observer = observer(settings, clock);
         Ok(Self {
             factory,
             start,
@@ -150,7 +155,8 @@ impl<B: GuestFactory> GuestServer<B> {
             looks: 0,
             nudges: Vec::new(),
             settings: settings.clone(),
-            clock: Clock::start(),
+            clock,
+            observer,
             counts: Tally::default(),
             cut: 0,
             restarted: 0,
@@ -171,11 +177,37 @@ impl<B: GuestFactory> GuestServer<B> {
         let listener = bind(address, self.settings.dual_stack)
             .map_err(|error| failed(error).beside(self.sockets.bound()))?;
         let bound = listener.local_addr().map_err(failed)?;
+        self.accept_from(Listening::Tcp(listener));
+        Ok(bound)
+    }
+
+    /// Listens at `place` and returns the place that is bound: on an address as [`listen`](Self::listen) does, or on a
+    /// Unix socket as [`Settings::bind_path`](crate::Settings::bind_path) does. The guest accepts the connections of a
+    /// Unix socket like all others, and receives no address of their peers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server cannot listen there, or already has 64 listeners.
+    pub fn listen_at(&mut self, place: &Place) -> Result<Place, Error> {
+        match place {
+            Place::Address(address) => self.listen(*address).map(Place::Address),
+            Place::Path(_) if self.listeners.len() >= MAX_LISTENERS => {
+                Err(Error::Full { limit: MAX_LISTENERS })
+            }
+            Place::Path(path) => {
+                self.accept_from(bind_path(path)?);
+                Ok(place.clone())
+            }
+        }
+    }
+
+    fn accept_from(&mut self, listener: Listening) {
         let id = self.places.insert(Role::Listener);
+        let address = listener.address();
         self.sockets.insert(id, Socket::Listener(listener), false);
+        self.observer.guest_source(id, SourceKind::Listener, address);
         self.listeners.push(id);
         self.input.events.push(Event::Listener(handle(id)));
-        Ok(bound)
     }
 
     /// Records the guest's turns in the file at `path`, under the name of its service, for [`Playback`]. The file has
@@ -247,7 +279,9 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 
     fn now(&self) -> Instant {
-        self.clock.now()
+        let now = self.clock.now();
+        self.observer.turn(now);
+        now
     }
 
     /// Returns true if the guest is to be called.
@@ -274,6 +308,10 @@ impl<B: GuestFactory> GuestServer<B> {
         let until = self.until(rest);
         let clock = self.clock;
         self.looked = clock.now();
+        self.observer.begin_wait(
+            &self.counts,
+            Gauges { open: self.open, blocks_lent: self.kept.div_ceil(BLOCK), blocks_committed: 0 },
+        );
         let Self { reactor, sockets, ready, .. } = self;
         let waited = reactor.wait(
             until,
@@ -341,4 +379,19 @@ impl<B: GuestFactory> GuestServer<B> {
     fn window(&self) -> u32 {
         if self.kept < self.settings.max_buffered { WINDOW } else { NARROW_WINDOW }
     }
+}
+
+/// Creates the notes of a loop with these settings.
+fn observer(settings: &GuestSettings, clock: Clock) -> Observer {
+    let sources = settings.max_connections.saturating_add(MAX_LISTENERS);
+    let mut observer = Observer::new(&board(settings.observe, sources, settings.max_jobs));
+    observer.drives_guest();
+    let bounds = LimitsOfLoop {
+        connections: settings.max_connections,
+        buffered: settings.max_buffered,
+        jobs: settings.max_jobs,
+        workers: settings.workers,
+    };
+    observer.begin(clock.zero(), &bounds, "guest");
+    observer
 }

@@ -48,6 +48,8 @@ pub struct GuestSettings {
     /// The maximum number of invalid commands of one turn, such as commands for a closed connection. A guest that
     /// exceeds it has failed.
     pub max_ignored: usize,
+    /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe).
+    pub observe: bool,
 }
 
 impl Default for GuestSettings {
@@ -71,6 +73,7 @@ impl Default for GuestSettings {
             max_restarts: 10,
             max_commands: 65_536,
             max_ignored: 4096,
+            observe: false,
         }
     }
 }

@@ -18,6 +18,9 @@ use super::wait::System;
 
 pub(crate) use super::register::Registry;
 
+/// True if the end of the input is reported as [`Interest::HANGUP`] to watchers.
+pub(crate) const REPORTS_END: bool = true;
+
 /// The key of the waker. No source has this key or one of the two above it as its index.
 pub(super) const WAKER: u64 = ALARM - 1;
 
@@ -197,7 +200,8 @@ fn readiness(flags: epoll::EventFlags) -> Readiness {
     if flags.intersects(Flags::OUT) {
         readiness = readiness | Interest::SEND;
     }
-    if flags.intersects(Flags::HUP | Flags::ERR) {
+    // Only watchers ask for the end of the input, see `Registry::watch_changes`.
+    if flags.intersects(Flags::HUP | Flags::ERR | Flags::RDHUP) {
         readiness = readiness | Interest::HANGUP;
     }
     readiness

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use sinbin_core::{Instant, Interest, Readiness};
 
 use super::Wake;
@@ -26,6 +26,9 @@ mod queue;
 mod queue;
 
 use self::queue::{Buffer, Queue};
+
+/// False: only a broken connection is reported as [`Interest::HANGUP`].
+pub(crate) const REPORTS_END: bool = false;
 
 /// The key of the waker. No source has this key.
 pub(super) const WAKER: usize = usize::MAX;
@@ -221,11 +224,21 @@ impl Registry {
                 changes.push((filter, after));
             }
         }
-        match socket {
-            Socket::Listener(listener) => self.0.change(listener.as_fd(), &changes),
-            Socket::Stream(stream) => self.0.change(stream.as_fd(), &changes),
-        }
+        self.0.change(socket.descriptor(), &changes)
     }
+}
+
+impl Registry {
+    /// Reports each change of the descriptor's readiness once, in both directions, until it is closed.
+    pub(crate) fn watch_changes(&self, descriptor: BorrowedFd<'_>, index: usize) -> io::Result<()> {
+        // The key is that of a wanted event. Such an event would be lost if a wait found more events than it has
+        // capacity for, so the reactor of a watcher has capacity for all.
+        let action = Action::Edge(index << 1 | 1);
+        self.0.change(descriptor, &[(Filter::Read, action), (Filter::Write, action)])
+    }
+
+    /// Stops reporting a descriptor that is about to be closed. A kqueue forgets closed descriptors by itself.
+    pub(crate) fn forget(&self, _: BorrowedFd<'_>) {}
 }
 
 /// Returns the action for a filter of a source that is watched for `interest`. Every filter reports a broken

@@ -12,6 +12,9 @@ use super::wait::System;
 
 pub(crate) use super::register::Registry;
 
+/// False: `polling` does not report the end of the input.
+pub(crate) const REPORTS_END: bool = false;
+
 /// The number of events that take capacity but are not reported by `polling`: those of its notifier and its timer.
 const UNTOLD: usize = 2;
 

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::command::{sinbin_polling, sinbin_wasi};
 use crate::example::wasi_example;
+use crate::firmware::firmware;
 use crate::foreign::foreign;
 use crate::guest::guest;
 
@@ -81,6 +82,13 @@ pub(super) fn core(language: &str, script: &str, args: &[&str]) -> Command {
 pub(super) fn node_portable(service: &str, args: &[&str]) -> Command {
     let mut command = foreign("node", "run-portable.mjs");
     command.arg(guest(&format!("{service}-portable.wasm"))).args(split(args, &OF_THREADS).0);
+    command
+}
+
+/// Returns the firmware of a service in QEMU. With a hundred clients at a time, it needs as many sockets.
+pub(super) fn metal(service: &str, features: &str, args: &[&str]) -> Command {
+    let mut command = firmware(service, features, 128);
+    command.args(split(args, &OF_THREADS).0);
     command
 }
 

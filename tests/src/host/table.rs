@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use super::Lack;
-use super::launch::{core, driven, driver, node, node_portable, polling, portable, python, stock};
+use super::launch::{core, driven, driver, metal, node, node_portable, polling, portable, python, stock};
 use crate::command::sinbin;
 use crate::dialogue::{Need, Service};
 
@@ -29,7 +29,13 @@ const NODE: (Lack, &str) = (Lack::Tools("node"), "node or npm is not installed")
 const PYTHON: (Lack, &str) = (Lack::Tools("python"), "python3 or one of its packages is not installed");
 const NO_LINGER: &str = "its runtime closes a socket at once, which resets a connection with unread input";
 
-static ALL: [Known; 18] = [
+const QEMU: (Lack, &str) = (Lack::Tools("qemu"), "qemu-system-arm is not installed");
+const FIXED_BLOCKS: (Lack, &str) = (
+    Lack::Option("max-buffered"),
+    "without a heap, the blocks for bytes that wait are arrays in the program",
+);
+
+static ALL: [Known; 20] = [
     Known {
         name: "native",
         about: "sinbin serve, with threads for jobs",
@@ -147,6 +153,20 @@ static ALL: [Known; 18] = [
         own: &[],
         lacks: &[PYTHON, FIB_ALONE],
         launch: |_, args| core("python", "core.py", args),
+    },
+    Known {
+        name: "metal",
+        about: "firmware on a Cortex-M4 in QEMU, on smoltcp and without a heap",
+        own: &[],
+        lacks: &[QEMU, FIXED_BLOCKS],
+        launch: |service, args| metal(service, "", args),
+    },
+    Known {
+        name: "metal-async",
+        about: "the same firmware with the services as async fns",
+        own: &[],
+        lacks: &[QEMU, FIXED_BLOCKS],
+        launch: |service, args| metal(service, "async", args),
     },
 ];
 

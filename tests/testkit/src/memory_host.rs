@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use sinbin_core::task::{Async, AsyncHost, BoxedJob, BoxedOutput, Conn, ErasedJob, Handle, JoinHandle};
+use sinbin_core::task::{
+    Async, AsyncHost, BoxedJob, BoxedOutput, Conn, ErasedJob, Handle, JoinHandle, Resolver,
+};
 use sinbin_core::{
     Executor, Fixed, Host, Instant, Interest, IoError, Job, JobId, Progress, Readiness, Rest, SourceId,
     TaskId, TaskView,
@@ -53,6 +56,13 @@ pub struct Memory<'d> {
     pub listeners: BTreeMap<SourceId, VecDeque<Result<Peer, IoError>>>,
     /// The results of the next calls of `connected`.
     pub dialled: VecDeque<Result<(), IoError>>,
+    /// The addresses that tasks have connected to, in order.
+    pub dials: Vec<(SourceId, SocketAddr)>,
+    /// The results of connecting to addresses. An attempt at another address waits for its result. If there are none,
+    /// `dialled` has the results.
+    pub routes: BTreeMap<SocketAddr, Result<(), IoError>>,
+    /// The resolver of names.
+    pub resolver: Option<Arc<dyn Resolver>>,
     /// The jobs that [`World::compute`] is to compute. Their outputs go to `results`.
     pub jobs: BTreeMap<JobId, BoxedJob>,
     results: BTreeMap<JobId, BoxedOutput>,
@@ -135,13 +145,41 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
         Ok(address)
     }
 
-    fn connect(&mut self, _: SocketAddr, new: SourceId) -> Result<(), IoError> {
-        self.peers.insert(new, Peer::default());
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        self.dials.push((new, address));
+        let room = if self.routes.contains_key(&address) { usize::MAX } else { 0 };
+        self.peers.insert(new, Peer { room, ..Peer::default() });
         Ok(())
     }
 
-    fn connected(&mut self, _: SourceId) -> Result<(), IoError> {
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        let dialled = self.dials.iter().rfind(|(dialled, _)| *dialled == source);
+        if let Some(result) = dialled.and_then(|(_, address)| self.routes.get(address)) {
+            return *result;
+        }
         self.dialled.pop_front().expect("a task looks when there is something new")
+    }
+
+    fn operate(
+        &mut self,
+        source: SourceId,
+        interest: Interest,
+        attempt: &mut dyn FnMut(&dyn Any) -> Result<(), IoError>,
+    ) -> Result<(), IoError> {
+        let operated = match self.peers.get(&source) {
+            Some(peer) => attempt(peer),
+            None => attempt(self.listeners.get(&source).ok_or(IoError::Closed)?),
+        };
+        match operated {
+            Err(IoError::WouldBlock) if interest == Interest::RECV && self.is_stopping => {
+                Err(IoError::Stopping)
+            }
+            operated => operated,
+        }
+    }
+
+    fn resolver(&self) -> Option<Arc<dyn Resolver>> {
+        self.resolver.clone()
     }
 
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
@@ -168,6 +206,10 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
         job.boxed().map(|job| self.jobs.insert(id, job)).is_some()
+    }
+
+    fn submit_blocking(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
+        self.submit_job(id, job)
     }
 
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
@@ -227,6 +269,17 @@ impl<'d> World<'d> {
         let (listener, arrivals) = self.host.listeners.iter_mut().next().expect("it listens");
         arrivals.push_back(arrival);
         self.executor.kernel.ready(*listener, Interest::RECV);
+    }
+
+    /// Decides the result of connecting to an address, also for attempts that wait for it.
+    pub fn answer(&mut self, address: SocketAddr, result: Result<(), IoError>) {
+        self.host.routes.insert(address, result);
+        for (source, dialled) in &self.host.dials {
+            if let Some(peer) = self.host.peers.get_mut(source).filter(|_| *dialled == address) {
+                peer.room = usize::MAX;
+            }
+        }
+        self.poll_sources();
     }
 
     /// Runs one slice of each job. Returns the number of jobs that completed.

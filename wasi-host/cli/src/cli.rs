@@ -11,7 +11,7 @@ use sinbin_cli::replay::ReplayArgs;
 use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::size::{Size, size_within};
 use sinbin_cli::span::{Span, span};
-use sinbin_wasi::portable::Peer;
+use sinbin_wasi::portable::{Directory, Peer};
 
 use crate::load::{CompilingArgs, LoadArgs};
 
@@ -75,12 +75,24 @@ pub(crate) struct RunArgs {
     pub(crate) guest: PathBuf,
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
-    /// Address that a WASI command may connect to, with a port, or * for any port; may be repeated. A guest that the
-    /// host drives can't connect.
+    /// Address or name that a WASI command may connect to, with a port, or * for any port; may be repeated. The command
+    /// may look up the name. A guest that the host drives can't connect.
     #[arg(long, value_name = "ADDR:PORT", value_parser = peer)]
     pub(crate) allow_connect: Vec<Peer>,
-    /// Pass a WASI command only the arguments after --. By default it first gets options for the addresses, for the
-    /// limits, and to stop when its stdin ends; target/wasi/fib-portable.wasm understands these options.
+    /// Let a WASI command use UDP as well: listen on the addresses of --listen, reply to those who send to it, and
+    /// exchange datagrams with those of --allow-connect.
+    #[arg(long)]
+    pub(crate) allow_udp: bool,
+    /// Directory that a WASI command may access, by the path GUEST; may be repeated. With ::ro at its end, the command can
+    /// only read it.
+    #[arg(long, value_name = "HOST[::GUEST[::ro]]", value_parser = directory)]
+    pub(crate) dir: Vec<Directory>,
+    /// Environment variable of a WASI command; may be repeated. Without a value, it has that of this process.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Pass a WASI command only the arguments after --, and the stdin of this process. By default it first gets options
+    /// for the addresses, for the limits, and to stop when its stdin ends, and its stdin contains nothing until then;
+    /// target/wasi/fib-portable.wasm understands these options.
     #[arg(long)]
     pub(crate) raw_arguments: bool,
     /// Maximum memory of the guest, such as 256M or 1G; a number without a unit is in MiB. A guest that exceeds it is
@@ -107,6 +119,9 @@ pub(crate) struct RunArgs {
     /// plus 1024). A command that exceeds it is ended.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
+    /// Maximum number of listeners of a WASI command. A command that exceeds it gets an error.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub(crate) max_listeners: u32,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     /// The guest's own arguments, after --.
@@ -156,8 +171,50 @@ pub(crate) struct CompileArgs {
     pub(crate) compiling: CompilingArgs,
 }
 
-/// Parses an address that a guest may connect to: an address that [`address`] accepts, or an IP address with `*` for any port.
+/// Parses a peer that a guest may connect to: an address that [`address`] accepts, an IP address with `*` for any port, or
+/// a name with either.
 fn peer(text: &str) -> Result<Peer, String> {
     let text = if text == "localhost:*" { "127.0.0.1:*" } else { text };
-    text.parse().or_else(|_| address(text)?.to_string().parse().map_err(|error| format!("{error}")))
+    let address = address(text).map(|address| address.to_string());
+    address.as_deref().unwrap_or(text).parse().map_err(|error| format!("{error}"))
+}
+
+/// Parses a directory that a guest may access.
+fn directory(text: &str) -> Result<Directory, String> {
+    let (path, is_read_only) = text.strip_suffix("::ro").map_or((text, false), |path| (path, true));
+    let (host, guest) = path.split_once("::").unwrap_or((path, path));
+    if host.is_empty() || guest.is_empty() || guest.contains("::") {
+        return Err("give HOST, HOST::GUEST, or either with ::ro at its end".to_owned());
+    }
+    Ok(Directory { host: host.into(), guest: guest.to_owned(), is_read_only })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{directory, peer};
+
+    #[test]
+    fn directories() {
+        let parse =
+            |text| directory(text).map(|it| (it.host.display().to_string(), it.guest, it.is_read_only));
+        let is =
+            |host: &str, guest: &str, is_read_only| Ok((host.to_owned(), guest.to_owned(), is_read_only));
+        assert_eq!(parse("a/b"), is("a/b", "a/b", false));
+        assert_eq!(parse("a::/b"), is("a", "/b", false));
+        assert_eq!(parse("a::ro"), is("a", "a", true));
+        assert_eq!(parse("a::b::ro"), is("a", "b", true));
+        for wrong in ["", "::", "a::", "::b", "::ro", "a::b::rw"] {
+            assert!(directory(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn peers() {
+        for (short, long) in [(":80", "127.0.0.1:80"), ("80", "127.0.0.1:80"), ("localhost:*", "127.0.0.1:0")]
+        {
+            assert_eq!(peer(short), peer(long), "{short}");
+        }
+        assert!(peer("example.com:443").is_ok() && peer("[::1]:*").is_ok());
+        assert!(peer("example.com").is_err() && peer("").is_err());
+    }
 }

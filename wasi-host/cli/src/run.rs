@@ -2,17 +2,20 @@
 
 use std::error::Error as AnyError;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sinbin::Place;
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin_cli::size::Size;
 use sinbin_cli::stream::OUT;
 use sinbin_cli::{descriptors, log, output};
-use sinbin_wasi::portable::{self, Network, Outcome, Output};
+use sinbin_wasi::portable::{self, Input, Network, Outcome, Output};
 use sinbin_wasi::{
     Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Names, Ticker, engine,
 };
@@ -74,9 +77,15 @@ pub(crate) fn with_memory(error: Box<dyn AnyError>, max_memory: Size) -> Box<dyn
 /// Adds advice about --max-resources to the error if a WASI command needs more resources than it may hold.
 fn with_resources(error: Box<dyn AnyError>, max_resources: usize) -> Box<dyn AnyError> {
     let said = error.to_string();
-    // Parts of wasmtime's messages if a table is full or a list is too long, and of this host's message if a poll is
-    // too large.
-    let signs = ["resource table has no free keys", "fuel allocated for hostcalls", "resources at once"];
+    // Parts of wasmtime's messages if a table is full or a list is too long, and of this host's messages if the guest
+    // holds too many resources, or polls too many at once.
+    let signs = [
+        "resource table has no free keys",
+        "handle limit exceeded",
+        "fuel allocated for hostcalls",
+        "resources, but is limited to",
+        "resources at once",
+    ];
     if !signs.iter().any(|sign| said.contains(sign)) {
         return error;
     }
@@ -105,7 +114,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
     let bound =
-        args.serving.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        args.serving.listen.iter().map(|place| server.listen_at(place)).collect::<Result<Vec<_>, _>>()?;
     // The recording is created after listening, so that a server that can't listen leaves no file.
     if let Some(path) = &args.serving.record {
         outlive_full_files()?;
@@ -114,7 +123,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
     for (asked, bound) in args.serving.listen.iter().zip(bound) {
-        output::listening(*asked, bound)?;
+        output::listening(asked, &bound)?;
     }
     Ok(end(&server.run()?))
 }
@@ -131,9 +140,27 @@ impl Output for Stdout {
         OUT.push(bytes)
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(rustix::stdio::stdout())
+    }
+
     fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
+}
+
+/// Returns the stdin of this process.
+fn stdin() -> io::Result<Input> {
+    Ok(Input::new(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+/// Returns the environment variables that the guest may see.
+fn environment(args: &RunArgs) -> Vec<(String, String)> {
+    let variable = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.clone(), std::env::var(text).ok()?)),
+    };
+    args.env.iter().filter_map(variable).collect()
 }
 
 /// Runs a WASI command.
@@ -153,9 +180,15 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     let settings = portable::Settings {
         program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         arguments: command_arguments(args),
-        network: Network { listen: args.serving.listen.clone(), connect: args.allow_connect.clone() },
+        network: network(args),
         max_memory: args.max_memory.bytes(),
         max_resources: max_resources(args),
+        max_connections: args.serving.max_connections as usize,
+        max_listeners: args.max_listeners as usize,
+        max_buffered: args.serving.max_buffered.bytes(),
+        directories: args.dir.clone(),
+        environment: environment(args),
+        stdin: if args.raw_arguments { Some(stdin()?) } else { None },
         stopping,
         stdout: Arc::new(Stdout),
         stderr: log::guest_says,
@@ -165,11 +198,32 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
     let ended = portable::run(component.engine(), component, settings);
     match ended.map_err(|error| with_resources(error.into(), max_resources(args)))? {
         Outcome::Exited(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
+        Outcome::Drained => Ok(ExitCode::SUCCESS),
         Outcome::Cut => {
             tracing::warn!("the guest did not end within the drain timeout, and was ended");
             Ok(ExitCode::from(CUT))
         }
     }
+}
+
+/// Returns the addresses that a WASI command may use.
+fn network(args: &RunArgs) -> Network {
+    let mut network = Network::default();
+    network.listen = addresses(args);
+    network.connect.clone_from(&args.allow_connect);
+    network.udp = args.allow_udp;
+    network
+}
+
+/// Returns the addresses that a WASI command may listen on. Ends the process if there are other places.
+fn addresses(args: &RunArgs) -> Vec<SocketAddr> {
+    let address = |place: &Place| match place {
+        Place::Address(address) => *address,
+        Place::Path(_) => refuse(
+            "--listen=unix:PATH requires a guest that the host drives; this guest is a WASI command, which has no Unix sockets",
+        ),
+    };
+    args.serving.listen.iter().map(address).collect()
 }
 
 /// Returns the maximum number of resources of a WASI command. A connection needs a socket, two streams, and the

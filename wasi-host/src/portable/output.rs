@@ -6,18 +6,9 @@
 //! line.
 
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::os::fd::BorrowedFd;
 
-use bytes::Bytes;
-use tokio::io::AsyncWrite;
-use tokio::time::sleep;
-use wasmtime_wasi::async_trait;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
-
-/// The maximum number of bytes of one write.
-const PERMIT: usize = 4096;
+use wasmtime_wasi::p2::StreamError;
 
 /// The maximum length of a line of stderr, in bytes. A longer line is split.
 const LONGEST: usize = 1024;
@@ -41,45 +32,32 @@ pub trait Output: Send + Sync {
     /// Fails as `has_room` does.
     fn push(&self, bytes: &[u8]) -> io::Result<()>;
 
+    /// Returns the descriptor that becomes writable when there is capacity. Without one, the capacity is checked several
+    /// times a second while the guest waits for it.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Returns true if the destination is a terminal.
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-/// The guest's stdout. Each of the guest's handles is a clone with its own permit.
-#[derive(Clone)]
-pub(super) struct Waiting {
-    output: Arc<dyn Output>,
-    /// The number of bytes that the guest may write before it has to check the capacity again.
-    permit: usize,
-}
-
-/// The guest's stderr. All of the guest's handles share one line.
-#[derive(Clone)]
-pub(super) struct Lines(Arc<Mutex<Line>>);
-
-/// An incomplete line.
-struct Line {
+/// The guest's stderr, which consists of lines.
+pub(super) struct Lines {
+    /// An incomplete line.
     bytes: Vec<u8>,
     /// The function that is called with each line, without the newline.
     say: fn(&str),
 }
 
-impl Waiting {
-    pub(super) fn new(output: Arc<dyn Output>) -> Self {
-        Self { output, permit: 0 }
-    }
-}
-
 impl Lines {
-    pub(super) fn new(say: fn(&str)) -> Self {
-        Self(Arc::new(Mutex::new(Line { bytes: Vec::new(), say })))
+    pub(super) const fn new(say: fn(&str)) -> Self {
+        Self { bytes: Vec::new(), say }
     }
-}
 
-impl Line {
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let mut part = part;
             while !part.is_empty() {
@@ -99,7 +77,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Lines {
     /// Passes on an incomplete last line.
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
@@ -108,98 +86,8 @@ impl Drop for Line {
     }
 }
 
-impl IsTerminal for Waiting {
-    fn is_terminal(&self) -> bool {
-        self.output.is_terminal()
-    }
-}
-
-impl IsTerminal for Lines {
-    /// Returns false: the log escapes terminal control sequences.
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Waiting {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 uses this.
-        Box::new(tokio::io::empty())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-impl StdoutStream for Lines {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(tokio::io::empty())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-/// The shortest and the longest pause between two checks of a stdout without capacity. (Registering stdout with tokio
-/// would require unsafe code.)
-const SOON: Duration = Duration::from_millis(1);
-const LATE: Duration = Duration::from_millis(50);
-
-#[async_trait]
-impl Pollable for Waiting {
-    async fn ready(&mut self) {
-        let mut pause = SOON;
-        // The next write reports an error.
-        while matches!(self.output.has_room(), Ok(false)) {
-            sleep(pause).await;
-            pause = (pause * 2).min(LATE);
-        }
-    }
-}
-
-impl OutputStream for Waiting {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let Some(left) = self.permit.checked_sub(bytes.len()) else {
-            return Err(StreamError::trap("the guest wrote more to stdout than it was permitted to"));
-        };
-        self.permit = left;
-        self.output.push(&bytes).map_err(failed)
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        let has_room = self.output.has_room().map_err(failed)?;
-        self.permit = if has_room { PERMIT } else { 0 };
-        Ok(self.permit)
-    }
-}
-
-#[async_trait]
-impl Pollable for Lines {
-    async fn ready(&mut self) {}
-}
-
-impl OutputStream for Lines {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(&bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
-    }
-}
-
-fn failed(error: io::Error) -> StreamError {
+/// Converts an error of stdout.
+pub(super) fn failed(error: io::Error) -> StreamError {
     match error.kind() {
         ErrorKind::BrokenPipe => StreamError::Closed,
         _ => StreamError::LastOperationFailed(error.into()),

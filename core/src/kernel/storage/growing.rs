@@ -116,6 +116,7 @@ impl Storage for Limits {
     type Jobs<T> = Growing<T>;
     type Blocks<T> = Growing<T>;
     type Bytes = Box<[u8]>;
+    type Beacon = ();
 
     fn tasks<T>(&self) -> Growing<T> {
         self.table(self.tasks)
@@ -136,4 +137,6 @@ impl Storage for Limits {
     fn bytes(&self) -> Box<[u8]> {
         alloc::vec![0; self.block_size].into_boxed_slice()
     }
+
+    fn beacon(&self) {}
 }

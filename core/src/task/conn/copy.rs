@@ -6,9 +6,11 @@ use core::task::{Context, Poll, ready};
 use crate::exec::buffers::BufferedBytes;
 use crate::kernel::error::Op;
 use crate::kernel::step::WaitTarget;
+use crate::task::conn::polling::some;
 use crate::task::conn::{Conn, Receiving, SENDING, Waiting};
 use crate::task::error::{Error, WaitError};
 use crate::task::kept::Kept;
+use crate::task::run_context::Ops;
 
 /// Copies all bytes from one connection to another, up to the end of the stream, and returns their number. Does not end
 /// the sending direction of `to`. Both connections, or halves of them, must belong to the same loop.
@@ -116,7 +118,8 @@ impl<'a, 'd> Copying<'a, 'd> {
         let (from, target) = (receiving.source(), to.source());
         loop {
             while !rest.is_empty() {
-                let sent = ready!(to.poll_send_op(wait, context, |ops| ops.send_kept(target, rest.held())))?;
+                let send = |ops: &mut dyn Ops<'d>| some(ops.send_kept(target, rest.held()));
+                let sent = ready!(to.poll_send_op(wait, context, send))?;
                 rest.consume(sent);
                 *count += sent as u64;
             }

@@ -6,7 +6,7 @@ use crate::kernel::error::{IoError, Op};
 use crate::kernel::step::WaitTarget;
 use crate::task::conn::{Conn, RECEIVING, RECV_POLLS_AT, SEND_POLLS_AT, SENDING, SKIPS, Waited, Waiting};
 use crate::task::error::Error;
-use crate::task::run_context::Ops;
+use crate::task::run_context::{Catches, Ops};
 
 /// The polls of one direction: its wait, and where the connection stores the state of the wait.
 struct Direction {
@@ -102,13 +102,43 @@ impl<'d> Conn<'d> {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.check_free(RECEIVING)?;
-        self.poll_kept(&self.recv_direction(), |wait| {
-            self.poll_recv_op(wait, context, |ops| {
-                let count = ops.recv(self.source(), buffer)?;
-                Ok((count, count < buffer.len() && count > 0))
-            })
+        self.poll_recv_kept(context, |ops| {
+            let count = ops.recv(self.source(), buffer)?;
+            Ok((count, count < buffer.len() && count > 0))
         })
+    }
+
+    /// Receives up to `limit` bytes into the shared buffer of the loop and passes them to `take`, as
+    /// [`recv_with`](Self::recv_with) does, or registers a wait of the task. The limit must not be 0. An empty slice means
+    /// the end of the stream. The copy into a buffer whose memory is not initialized needs no unsafe code this way.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`recv_with`](Self::recv_with) does.
+    #[inline]
+    pub fn poll_recv_with<R>(
+        &self,
+        context: &Context<'_>,
+        limit: usize,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> Poll<Result<R, Error>> {
+        let _catches = Catches(self.handle.run_context());
+        self.poll_recv_kept(context, |ops| {
+            let (bytes, is_cut) = ops.read(self.source(), limit)?;
+            let drained = !is_cut && !bytes.is_empty();
+            Ok((take(bytes), drained))
+        })
+    }
+
+    /// Polls an operation that receives as `poll_recv_op` does, with the wait that the polls continue.
+    #[inline]
+    pub(crate) fn poll_recv_kept<R>(
+        &self,
+        context: &Context<'_>,
+        attempt: impl FnOnce(&mut dyn Ops<'d>) -> Result<(R, bool), IoError>,
+    ) -> Poll<Result<R, Error>> {
+        self.check_free(RECEIVING)?;
+        self.poll_kept(&self.recv_direction(), |wait| self.poll_recv_op(wait, context, attempt))
     }
 
     /// Sends as many bytes from the front of `bytes` as the host accepts, as [`send`](Self::send) does, or registers a
@@ -124,7 +154,7 @@ impl<'d> Conn<'d> {
         }
         self.check_free(SENDING)?;
         self.poll_kept(&self.send_direction(), |wait| {
-            self.poll_send_op(wait, context, |ops| ops.send(self.source(), bytes))
+            self.poll_send_op(wait, context, |ops| some(ops.send(self.source(), bytes)))
         })
     }
 
@@ -151,19 +181,19 @@ impl<'d> Conn<'d> {
     /// Polls an operation that sends: attempts it, unless the task runs for another reason than that wait, and waits if
     /// it would block.
     #[inline]
-    pub(crate) fn poll_send_op(
+    pub(crate) fn poll_send_op<R>(
         &self,
         wait: &mut Waiting<'d>,
         context: &Context<'_>,
-        attempt: impl FnOnce(&mut dyn Ops<'d>) -> Result<usize, IoError>,
-    ) -> Poll<Result<usize, Error>> {
+        attempt: impl FnOnce(&mut dyn Ops<'d>) -> Result<R, IoError>,
+    ) -> Poll<Result<R, Error>> {
         let run_context = self.handle.run_context();
         if wait.check()? != Waited::Still {
             if !run_context.spend(context)? {
                 return Poll::Pending;
             }
             match run_context.with(attempt)? {
-                Ok(0) | Err(IoError::WouldBlock) => {}
+                Err(IoError::WouldBlock) => {}
                 Ok(count) => {
                     wait.end();
                     return Poll::Ready(Ok(count));
@@ -173,4 +203,10 @@ impl<'d> Conn<'d> {
         }
         wait.wait(self.handle, context).map(|refused| Err(refused.into()))
     }
+}
+
+/// Returns the result of a send operation, or [`IoError::WouldBlock`] if it has sent no byte.
+#[inline]
+pub(crate) fn some(sent: Result<usize, IoError>) -> Result<usize, IoError> {
+    if sent == Ok(0) { Err(IoError::WouldBlock) } else { sent }
 }

@@ -18,7 +18,7 @@ impl<'d> TcpConnect for Handle<'d> {
         Self: 'a;
 
     async fn connect(&self, remote: SocketAddr) -> Result<Conn<'d>, Error> {
-        Handle::connect(*self, remote).await
+        self.connect_address(remote).await
     }
 }
 

@@ -10,6 +10,8 @@ use crate::guests::input::handle;
 use crate::guests::server::GuestServer;
 use crate::guests::source_table::Role;
 use crate::guests::{Guest, GuestFactory, caught_call};
+use crate::host::index;
+use crate::observe::EventKind;
 
 /// The time after which a connection that the guest has closed is dropped if its peer receives none of the remaining
 /// bytes.
@@ -34,6 +36,7 @@ impl<B: GuestFactory> GuestServer<B> {
         if self.took >= LONG_TURN {
             self.input.events.push(Event::Took(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX)));
         }
+        self.observer.step();
         let (events, input) = (&self.input.events[..], self.input.bytes());
         let answer = caught_call(|| instance.turn(now, window, events, input));
         self.took = self.clock.now().since(now);
@@ -158,6 +161,7 @@ impl<B: GuestFactory> GuestServer<B> {
             return self.ignore("watches a handle that it was never given, or has closed");
         };
         place.interest = interest;
+        self.observer.guest_waits(source, interest);
         place.told_idle = false;
         let has_back = !place.unread().is_empty() && interest.contains(Interest::RECV);
         if place.role == Role::Connection {
@@ -210,6 +214,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 self.listeners.retain(|listener| *listener != source);
                 self.sockets.remove(source);
                 self.places.remove(source);
+                self.observer.guest_source_gone(source);
             }
             Role::Connection if place.rest().is_empty() => self.part(source),
             Role::Connection => {
@@ -288,6 +293,8 @@ impl<B: GuestFactory> GuestServer<B> {
         self.kept -= place.drop_rest() + place.take_unread().len();
         self.sockets.remove(source);
         self.peer_limit.leave(source);
+        self.observer.guest_source_gone(source);
+        self.observer.event(EventKind::Closed, None, index(source.index()));
         self.open -= 1;
         // A descriptor may be available now.
         if self.accept_at.is_some() {
@@ -304,6 +311,7 @@ impl<B: GuestFactory> GuestServer<B> {
         let taken = self.jobs.as_mut().is_some_and(|jobs| jobs.submit(job, bytes, room));
         if taken {
             self.counts.jobs += 1;
+            self.observer.event(EventKind::Submitted, None, index(job.index()));
         } else {
             self.ignore("submits more jobs than there can be, too large a one, or one twice");
             self.input.events.push(Event::Lost(job));
@@ -314,6 +322,7 @@ impl<B: GuestFactory> GuestServer<B> {
         // The guest may cancel a job whose result is already on its way to it.
         if self.jobs.as_mut().is_some_and(|jobs| jobs.cancel(job)) {
             self.counts.cancelled += 1;
+            self.observer.event(EventKind::JobCancelled, None, index(job.index()));
         }
     }
 

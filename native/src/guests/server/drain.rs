@@ -28,6 +28,7 @@ impl<B: GuestFactory> GuestServer<B> {
     fn begin_drain(&mut self) {
         tracing::info!(connections = self.open, "draining: what was received is answered");
         self.draining = Some(self.now() + self.settings.drain_timeout);
+        self.observer.draining();
         self.looks = LOOKS;
         self.nudges = self.places.of(&[Role::Connection]);
         self.empty_backlog();

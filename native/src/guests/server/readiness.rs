@@ -12,7 +12,9 @@ use crate::guests::input::handle;
 use crate::guests::jobs::Jobs;
 use crate::guests::server::GuestServer;
 use crate::guests::source_table::{Role, SourceState};
-use crate::sockets::{Socket, is_exhaustion, prepare};
+use crate::host::{index, named};
+use crate::observe::{EventKind, SourceKind};
+use crate::sockets::{Socket, is_exhaustion, prepare_accepted};
 
 /// The maximum number of sources polled before a turn. The number is large enough that many sources share the cost of
 /// the call, and small enough that no source waits until a thousand others are polled.
@@ -233,19 +235,23 @@ impl<B: GuestFactory> GuestServer<B> {
             }
             match self.sockets.accept(listener) {
                 Ok((stream, peer)) => {
-                    if let Err(error) = prepare(&stream) {
-                        tracing::debug!(%peer, %error, "a connection was gone before it was served");
+                    if let Err(error) = prepare_accepted(&stream, peer) {
+                        tracing::debug!(peer = %named(peer), %error, "a connection was gone before it was served");
                         continue;
                     }
                     let source = self.places.insert(Role::Connection);
                     if !self.peer_limit.admit(source, &stream, peer) {
                         self.places.remove(source);
                         self.counts.turned_away += 1;
+                        self.observer.event(EventKind::TurnedAway, None, 0);
                         continue;
                     }
-                    tracing::debug!(%peer, %source, "connected");
+                    tracing::debug!(peer = %named(peer), %source, "connected");
                     self.sockets.insert(source, Socket::Stream(stream), false);
-                    self.input.accepted(listener, source, &address(peer));
+                    self.observer.guest_source(source, SourceKind::Accepted, peer);
+                    self.observer.event(EventKind::Accepted, None, index(source.index()));
+                    let address = peer.map(address);
+                    self.input.accepted(listener, source, address.as_ref().map_or(&[], |bytes| bytes));
                     self.open += 1;
                     self.room -= 1;
                     self.counts.connections += 1;

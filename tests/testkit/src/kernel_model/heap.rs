@@ -73,6 +73,7 @@ impl Storage for Heap {
     type Jobs<T> = Table<T>;
     type Blocks<T> = Table<T>;
     type Bytes = [u8; 0];
+    type Beacon = ();
 
     fn tasks<T>(&self) -> Table<T> {
         self.table(self.limits.tasks)
@@ -93,4 +94,6 @@ impl Storage for Heap {
     fn bytes(&self) -> [u8; 0] {
         []
     }
+
+    fn beacon(&self) {}
 }

@@ -3,6 +3,7 @@
 //!
 //! - `poll-loop echo ADDR` is an ordinary echo server on std's sockets and libc's `poll`. It serves each ready
 //!   connection once, then polls again.
+//! - `poll-loop try ADDR` is an echo server too. It never polls, but tries all of its sockets in turn, forever.
 //! - `poll-loop spin` computes forever, and `poll-loop hang` sleeps forever. Both ignore the end of stdin.
 //! - `poll-loop talk` writes to stdout until that fails.
 //! - `poll-loop shout TEXT` writes the text to stderr forever, as a line each time.
@@ -24,6 +25,7 @@ fn main() -> io::Result<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["echo", address] => echo(&TcpListener::bind(address)?),
+        ["try", address] => try_all(&TcpListener::bind(address)?),
         ["spin"] => spin(),
         ["hang"] => std::thread::sleep(Duration::from_secs(u64::from(u32::MAX))),
         ["talk"] => talk()?,
@@ -62,6 +64,19 @@ fn echo(listener: &TcpListener) -> ! {
                 stream.set_nonblocking(true).expect("a stream that does not block");
                 streams.push(stream);
             }
+        }
+    }
+}
+
+fn try_all(listener: &TcpListener) -> ! {
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    say(&format!("listening on {}", listener.local_addr().expect("a bound listener")));
+    let mut streams: Vec<TcpStream> = Vec::new();
+    loop {
+        streams.retain_mut(serve);
+        while let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(true).expect("a stream that does not block");
+            streams.push(stream);
         }
     }
 }

@@ -12,6 +12,8 @@ use sinbin_cli::replay::ReplayArgs;
 use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::span::{Span, span};
 
+use crate::observe::{EventsArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs};
+
 /// Run small network services on one thread, and measure them.
 ///
 /// Start `sinbin serve fib`, then send it a request: `sinbin ask 30`
@@ -26,7 +28,8 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 an error, see stderr; 2 wrong arguments; 3 the drain timeout \
 expired and connections were closed; 4 a replayed recording is incomplete, and all answers in it match; 130 a second \
-Ctrl-C ended the process at once.";
+Ctrl-C ended the process at once. Of the commands that look at loops: 5 no loop can be looked at; 6 no such process; \
+7 the process is another user's; 8 the process is of another version.";
 
 /// Ends the process as wrong arguments do, if more than the command line is needed to detect that they are wrong.
 pub(crate) fn refuse(what: &str) -> ! {
@@ -58,6 +61,23 @@ pub(crate) enum Command {
     /// Measure a server that speaks the fib protocol.
     #[command(subcommand)]
     Perf(Perf),
+    /// List the loops that run on this machine, or the tasks of one, with what each waits for.
+    ///
+    /// The tables of a loop are read where they are, in memory that it shares with other processes of its user: the loop
+    /// does not notice. `sinbin-wasi` processes are listed as well.
+    Ps(PsArgs),
+    /// Show which task waits for which, and the deadlocks.
+    Tree(TreeArgs),
+    /// Show what a loop does now, with its native stack if the system permits that, or where a task stands.
+    Where(PlaceArgs),
+    /// Print what happens in a loop: tasks, connections and jobs, one event a line.
+    Events(EventsArgs),
+    /// Show loops and their tasks live in the terminal.
+    Top(TopArgs),
+    /// Serve what is seen of loops over HTTP: /metrics, /healthz, /readyz and /snapshot.json.
+    Monitor(MonitorArgs),
+    /// Log a warning whenever a task keeps the loop of a process for too long.
+    Watch(WatchArgs),
     /// Print the completions of this command for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page of this command, for `man -l -`.
@@ -135,10 +155,24 @@ pub(crate) enum WrittenAs {
     AsyncFn,
 }
 
+/// The options about who may look at a server.
+#[derive(Args)]
+pub(crate) struct ObservingArgs {
+    /// Log a warning when a task keeps the loop for this long, such as 500ms or 1s: starts a `sinbin watch` beside the
+    /// server.
+    #[arg(long, value_name = "SPAN", conflicts_with = "no_observe", value_parser = span)]
+    pub(crate) stall_after: Option<Span>,
+    /// Serve /metrics, /healthz and /readyz on this address: starts a `sinbin monitor` beside the server.
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_observe", value_parser = address)]
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
 #[derive(Args)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
+    #[command(flatten)]
+    pub(crate) observing: ObservingArgs,
     #[command(flatten)]
     pub(crate) life: LifeArgs,
     /// The implementation of the service to run. Both behave in the same way.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod cli;
+mod observe;
 mod perf;
 mod record;
 mod replay;
@@ -17,6 +18,7 @@ use sinbin_cli::arguments::begin;
 use sinbin_cli::{complain, log, manual};
 
 use crate::cli::{Cli, Command};
+use crate::observe::Look;
 
 fn main() -> ExitCode {
     let cli: Cli = begin();
@@ -26,6 +28,13 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Ask(args) => ask::run(args),
         Command::Perf(command) => perf::run(command),
+        Command::Ps(args) => observe::run(&Look::Ps(args)),
+        Command::Tree(args) => observe::run(&Look::Tree(args)),
+        Command::Where(args) => observe::run(&Look::Place(args)),
+        Command::Events(args) => observe::run(&Look::Events(args)),
+        Command::Top(args) => observe::run(&Look::Top(args)),
+        Command::Monitor(args) => observe::run(&Look::Monitor(args)),
+        Command::Watch(args) => observe::run(&Look::Watch(args)),
         Command::Completions(args) => manual::completions::<Cli>(args),
         Command::Man => manual::page::<Cli>(),
     };

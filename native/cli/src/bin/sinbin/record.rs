@@ -11,6 +11,7 @@ use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
 use sinbin_cli::size::Size;
 
 use crate::cli::{ServeArgs, WrittenAs, refuse};
+use crate::observe::beside::Beside;
 use crate::serve::CUT;
 
 /// The maximum of `--max-buffered` that a driven loop can count with 32 bits.
@@ -27,21 +28,24 @@ where
     S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob + 'static>,
 {
     check(args);
+    let observing = &args.observing;
     let args = &args.serving;
+    let settings = args.guest_settings(arguments);
     let Some(path) = &args.record else { return Err("--record has no file".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
-    let mut server = GuestServer::new(InProcess::new(make), &args.guest_settings(arguments))?;
+    let mut server = GuestServer::new(InProcess::new(make), &settings)?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    let bound = args.listen.iter().map(|address| server.listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    let bound = args.listen.iter().map(|place| server.listen_at(place)).collect::<Result<Vec<_>, _>>()?;
     // The recording is created after listening, so that a server that can't listen leaves no file.
     outlive_full_files()?;
     server
         .record(path, name, args.record_limit())
         .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     for (asked, bound) in args.listen.iter().zip(bound) {
-        output::listening(*asked, bound)?;
+        output::listening(asked, &bound)?;
     }
+    let _beside = Beside::start(observing)?;
     let summary = server.run()?;
     output::say(format_args!("{summary}{}", output::Lost));
     Ok(if summary.served.cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(CUT) })

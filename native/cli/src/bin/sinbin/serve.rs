@@ -1,17 +1,16 @@
 //! `sinbin serve`.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use sinbin::task::{self, Conn};
-use sinbin::{NativeService, Server, Settings, Stopper, Summary};
+use sinbin::{BoundListener, NativeService, Place, Server, Settings, Stopper, Summary};
 
-use crate::cli::{Serve, WrittenAs};
+use crate::cli::{Serve, ServeArgs, WrittenAs};
+use crate::observe::beside::Beside;
 use crate::services::{arguments, fib_arguments};
 use crate::{record, services};
 use sinbin_cli::output;
-use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::signals::{keep_signals, stop_on_signal};
 
 /// The exit code if the drain timeout expired and connections were closed.
@@ -31,34 +30,35 @@ pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
         Serve::Fib(args) => {
             let fib = services::fib_of(&args.rules, &args.serve.life, args.serve.serving.reply_timeout);
             match args.serve.written_as {
-                WrittenAs::Machine => serve(fib, &args.serve.serving),
+                WrittenAs::Machine => serve(fib, &args.serve),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::fib(conn, &fib).await, &args.serve.serving)
+                    serve_async(async |conn| sinbin::services::fib(conn, &fib).await, &args.serve)
                 }
             }
         }
         Serve::Echo(args) => {
             let echo = services::echo_of(&args.life, args.serving.reply_timeout);
             match args.written_as {
-                WrittenAs::Machine => serve(echo, &args.serving),
+                WrittenAs::Machine => serve(echo, args),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::echo(conn, &echo).await, &args.serving)
+                    serve_async(async |conn| sinbin::services::echo(conn, &echo).await, args)
                 }
             }
         }
         Serve::Upper(args) => {
             let upper = services::upper_of(&args.life, args.serving.reply_timeout);
             match args.written_as {
-                WrittenAs::Machine => serve(upper, &args.serving),
+                WrittenAs::Machine => serve(upper, args),
                 WrittenAs::AsyncFn => {
-                    serve_async(async |conn| sinbin::services::upper(conn, &upper).await, &args.serving)
+                    serve_async(async |conn| sinbin::services::upper(conn, &upper).await, args)
                 }
             }
         }
     }
 }
 
-fn settings(args: &ServingArgs) -> Settings {
+fn settings(args: &ServeArgs) -> Settings {
+    let args = &args.serving;
     let mut settings = Settings::default();
     settings.max_connections = args.max_connections as usize;
     settings.max_buffered = args.max_buffered();
@@ -68,54 +68,67 @@ fn settings(args: &ServingArgs) -> Settings {
     settings.slice = args.slice;
     settings.busy_poll = args.busy_poll();
     settings.drain_timeout = args.drain_timeout();
+    settings.observe = !args.no_observe;
     if let Some(workers) = args.workers {
         settings.workers = usize::from(workers);
     }
     settings
 }
 
-fn serve<S: NativeService>(service: S, args: &ServingArgs) -> Result<ExitCode, Box<dyn Error>> {
-    sinbin_cli::descriptors::make_room_for(args.max_connections);
+fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    sinbin_cli::descriptors::make_room_for(args.serving.max_connections);
     let mut server = Server::new(service, &settings(args))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    for address in &args.listen {
-        output::listening(*address, server.listen(*address)?)?;
+    for place in &args.serving.listen {
+        output::listening(place, &server.listen_at(place)?)?;
     }
+    let _beside = Beside::start(&args.observing)?;
     Ok(end(&server.run()?))
 }
 
 fn serve_async(
     service: impl AsyncFn(Conn<'_>) -> Result<(), task::Error>,
-    args: &ServingArgs,
+    args: &ServeArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    sinbin_cli::descriptors::make_room_for(args.max_connections);
+    sinbin_cli::descriptors::make_room_for(args.serving.max_connections);
     let settings = settings(args);
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     keep_signals()?;
-    let (mut listeners, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
-    for address in &args.listen {
-        let listener = settings.bind(*address).map_err(|error| error.beside(bound.iter().copied()))?;
-        bound.push(listener.local_addr()?);
+    let mut listeners = Vec::<BoundListener>::new();
+    let mut bound = Vec::new();
+    for place in &args.serving.listen {
+        let listener = match place {
+            Place::Path(path) => settings.bind_path(path)?,
+            Place::Address(address) => {
+                let ours = listeners.iter().filter_map(BoundListener::address);
+                settings.bind(*address).map_err(|error| error.beside(ours))?.into()
+            }
+        };
+        bound.push(listener.address().map_or_else(|| place.clone(), Place::Address));
         listeners.push(listener);
     }
-    let mut begun: Result<(), Box<dyn Error>> = Ok(());
-    let started = |stopper: Stopper| begun = begin(stopper, args.listen.iter().copied().zip(bound));
+    let mut begun: Result<Option<Beside>, Box<dyn Error>> = Ok(None);
+    let started = |stopper: Stopper| {
+        begun = begin(&stopper, args.serving.listen.iter().zip(bound))
+            .and_then(|()| Ok(Some(Beside::start(&args.observing)?)))
+            .inspect_err(|_| stopper.stop());
+    };
     let summary = settings.serve(listeners, started, service)?;
-    begun?;
+    drop(begun?);
     Ok(end(&summary))
 }
 
-/// Sets the signal handlers, and prints the addresses of a server. Stops the server if either fails.
-fn begin(
-    stopper: Stopper,
-    addresses: impl Iterator<Item = (SocketAddr, SocketAddr)>,
+/// Sets the signal handlers, and prints the places of a server.
+fn begin<'a>(
+    stopper: &Stopper,
+    places: impl Iterator<Item = (&'a Place, Place)>,
 ) -> Result<(), Box<dyn Error>> {
     let mut begun = stop_on_signal(stopper.clone()).map_err(Into::into);
-    for (asked, bound) in addresses {
-        begun = begun.and_then(|()| output::listening(asked, bound).map_err(Into::into));
+    for (asked, bound) in places {
+        begun = begun.and_then(|()| output::listening(asked, &bound).map_err(Into::into));
     }
-    begun.inspect_err(|_| stopper.stop())
+    begun
 }
 
 fn end(summary: &Summary) -> ExitCode {

@@ -1,0 +1,85 @@
+//! Connecting to the fastest address of a name (RFC 8305, "happy eyeballs").
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::group::JoinSet;
+use crate::kernel::error::{IoError, Op};
+use crate::task::conn::Conn;
+use crate::task::endpoint::Endpoint;
+use crate::task::error::{Error, JoinErrorKind};
+use crate::task::handle::Handle;
+
+/// The time after which an attempt is joined by the next one.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// The maximum number of addresses that are tried.
+const MAX_ADDRESSES: usize = 32;
+
+/// Resolves a name, and connects to the address that answers first.
+pub(super) async fn connect<'d>(handle: Handle<'d>, endpoint: Endpoint<'_>) -> Result<Conn<'d>, Error> {
+    let mut addresses = by_turns(handle.resolve(endpoint).await?);
+    addresses.truncate(MAX_ADDRESSES);
+    let connected = match addresses.len() {
+        1 => handle.connect_address(addresses[0]).await,
+        _ => race(handle, addresses).await,
+    };
+    connected.map_err(|error| match error.io() {
+        Some(error) => Error::endpoint(Op::Connect, endpoint, error),
+        None => error,
+    })
+}
+
+/// Sorts the addresses so that the families take turns, beginning with that of the first address. The order within a
+/// family is kept.
+fn by_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let is_first = addresses.first().map(SocketAddr::is_ipv4);
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| Some(address.is_ipv4()) == is_first);
+    let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
+    let mut sorted = VecDeque::new();
+    loop {
+        let pair = [ours.next(), theirs.next()];
+        if pair == [None, None] {
+            return sorted;
+        }
+        sorted.extend(pair.into_iter().flatten());
+    }
+}
+
+/// Connects to the addresses in their order, each in a task of its own, until one answers. The tasks of the others end
+/// with the set.
+async fn race(handle: Handle<'_>, mut addresses: VecDeque<SocketAddr>) -> Result<Conn<'_>, Error> {
+    let attempts = JoinSet::new(handle);
+    let mut first_error = None;
+    loop {
+        match addresses.pop_front() {
+            Some(address) => drop(attempts.spawn(handle.connect_address(address))?),
+            None if attempts.is_empty() => break,
+            None => {}
+        }
+        let ended = attempts.join_next();
+        let ended = if addresses.is_empty() {
+            ended.await?
+        } else {
+            match handle.timeout(ATTEMPT_DELAY, ended).await {
+                Ok(ended) => ended?,
+                Err(_) => continue,
+            }
+        };
+        match ended {
+            Some((_, Ok(Ok(conn)))) => return Ok(conn),
+            Some((_, Ok(Err(error)))) => {
+                first_error.get_or_insert(error);
+            }
+            // An attempt was cancelled by a task that cancels all tasks.
+            Some((_, Err(error))) if error.why == JoinErrorKind::Cancelled => {}
+            Some((_, Err(error))) => return Err(error.into()),
+            None => {}
+        }
+    }
+    let none = Error::endpoint(Op::Connect, Endpoint::Invalid(""), IoError::Unresolved);
+    Err(first_error.unwrap_or(none))
+}

@@ -1,0 +1,110 @@
+use std::rc::Rc;
+
+use sinbin_core::Rest;
+use sinbin_core::sync::{
+    Barrier, Broadcast, Channel, Condition, Event, Lock, Oneshot, RwLock, Semaphore, Watch,
+};
+use sinbin_core::task::{Handle, NoWakers, RunContext, join, select};
+
+use sinbin_testkit::memory_host::World;
+
+/// A report of tasks that can never continue says what each of them waits for.
+#[test]
+fn the_name_of_what_a_task_waits_for_is_known() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = &Lock::named(handle, "lock", 0);
+    let table = &RwLock::named(handle, "table", 0);
+    let slots = &Semaphore::named(handle, "slots", 1);
+    let jobs = &Channel::<u8, 1>::named(handle, "jobs");
+    let full = &Channel::<u8, 1>::named(handle, "full");
+    let lines = &Broadcast::<u8, 4>::named(handle, "lines");
+    let state = &Watch::named(handle, "state", 0);
+    let start = &Event::named(handle, "start");
+    let phase = &Barrier::named(handle, "phase", 2);
+    let changed = &Condition::named(handle, "changed");
+    let reply = &Oneshot::<u8>::named(handle, "reply");
+    let nameless = &Event::new(handle);
+    let names = [
+        lock.name(),
+        table.name(),
+        slots.name(),
+        jobs.name(),
+        full.name(),
+        lines.name(),
+        state.name(),
+        start.name(),
+        phase.name(),
+        changed.name(),
+        reply.name(),
+        nameless.name(),
+    ];
+    let mut world = World::new(handle);
+    world.spawn(async {
+        let _all = (lock.lock().await, table.write().await, full.send(1).await, slots.acquire(1).await);
+        nameless.wait().await.ok();
+    });
+    world.turn();
+    let waiting = [
+        world.spawn(async { lock.lock().await.ok() }).task(),
+        world.spawn(async { table.read().await.ok() }).task(),
+        world.spawn(async { slots.acquire(1).await.ok() }).task(),
+        world.spawn(async { jobs.recv().await.ok() }).task(),
+        world.spawn(async { full.send(2).await.ok() }).task(),
+        world.spawn(async { lines.receiver().recv().await.ok() }).task(),
+        world.spawn(async { state.receiver().changed().await.ok() }).task(),
+        world.spawn(async { start.wait().await.ok() }).task(),
+        world.spawn(async { phase.wait().await.ok() }).task(),
+        world
+            .spawn(async {
+                let other = Lock::new(handle, ());
+                let guard = other.lock().await.unwrap();
+                drop(changed.wait(guard).await);
+            })
+            .task(),
+        world.spawn(async { reply.recv().await.ok() }).task(),
+        world.spawn(async { nameless.wait().await.ok() }).task(),
+    ];
+    assert_eq!(world.run(), Rest::Stalled);
+    for (task, name) in waiting.into_iter().zip(names) {
+        assert_eq!(world.executor.wait_name(task), Some(name).filter(|name| !name.is_empty()), "{name}");
+    }
+}
+
+/// A name is shown as long as the wait lasts. Of several waits of one task, the last one is shown.
+#[test]
+fn a_name_is_forgotten_with_its_wait() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let [first, second, last] = ["first", "second", "last"].map(|name| Rc::new(Event::named(handle, name)));
+    let nameless = Rc::new(Event::new(handle));
+    let mut world = World::new(handle);
+    let (one, two, three, four) =
+        (Rc::clone(&first), Rc::clone(&second), Rc::clone(&last), Rc::clone(&nameless));
+    let task = world
+        .spawn(async move {
+            join(one.wait(), two.wait()).await.0.unwrap();
+            select(three.wait(), four.wait()).await;
+            four.clear();
+            four.wait().await.unwrap();
+        })
+        .task();
+    let name = |world: &World<'_>| world.executor.wait_name(task);
+    world.turn();
+    world.run();
+    assert_eq!(name(&world), Some("second"));
+    world.spawn(async move { second.set().unwrap() });
+    world.run();
+    assert_eq!(name(&world), Some("first"));
+    world.spawn(async move { first.set().unwrap() });
+    world.run();
+    assert_eq!(name(&world), Some("last"));
+    let again = Rc::clone(&nameless);
+    world.spawn(async move { nameless.set().unwrap() });
+    world.run();
+    assert_eq!(name(&world), None, "the wait for it was dropped");
+    world.spawn(async move { again.set().unwrap() });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(name(&world), None);
+    drop(last);
+}

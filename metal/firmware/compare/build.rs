@@ -1,0 +1,27 @@
+//! Writes the linker's map of the board's memory, and the number of sockets.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+/// The number of sockets without `SINBIN_SOCKETS`.
+const SOCKETS: usize = 16;
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=SINBIN_SOCKETS");
+    println!("cargo:rerun-if-changed=build.rs");
+    let sockets = env::var("SINBIN_SOCKETS").map_or(SOCKETS, |text| {
+        text.parse().unwrap_or_else(|_| panic!("SINBIN_SOCKETS={text}: a number of sockets, up to 128"))
+    });
+    assert!((1..=128).contains(&sockets), "SINBIN_SOCKETS={sockets}: 1 to 128 sockets");
+    // A board for 16 connections has 64 KiB. The emulated one has 4 MiB, for tests with more.
+    let ram = if sockets <= SOCKETS { "64K" } else { "512K" };
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let memory = format!(
+        "MEMORY {{ FLASH : ORIGIN = 0x00000000, LENGTH = 256K RAM : ORIGIN = 0x20000000, LENGTH = {ram} }}\n"
+    );
+    fs::write(out.join("memory.x"), memory).expect("a file in the directory of the build");
+    fs::write(out.join("sockets.rs"), format!("{sockets}")).expect("a file in the directory of the build");
+    println!("cargo:rustc-link-search={}", out.display());
+    println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    println!("cargo:rustc-link-arg-bins=--nmagic");
+}

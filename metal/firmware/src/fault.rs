@@ -1,0 +1,72 @@
+//! The end of a program that cannot continue: it says where and why, by the serial port, and ends the emulation.
+
+use core::fmt::Write as _;
+use core::panic::PanicInfo;
+
+use cortex_m::peripheral::SCB;
+use cortex_m_rt::{ExceptionFrame, exception};
+use cortex_m_semihosting::debug::{EXIT_FAILURE, EXIT_SUCCESS, exit};
+
+use crate::mps2::uart::Uart;
+use crate::stack;
+
+/// A fault pushed its frame onto the stack in vain, or an access was refused.
+const STACKING_FAILED: u32 = 1 << 4;
+const ACCESS_REFUSED: u32 = 1 << 1;
+const HAS_ADDRESS: u32 = 1 << 7;
+
+/// Ends the program. On a board without a debugger, it stops instead.
+pub fn end(has_failed: bool) -> ! {
+    exit(if has_failed { EXIT_FAILURE } else { EXIT_SUCCESS });
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    cortex_m::interrupt::disable();
+    say(info);
+    end(true)
+}
+
+#[cfg(feature = "emulator")]
+fn say(info: &PanicInfo<'_>) {
+    let _ = writeln!(Uart, "{info}");
+}
+
+/// Writes where the program panicked. A whole message would take 6 KB of flash for its formatting.
+#[cfg(not(feature = "emulator"))]
+fn say(info: &PanicInfo<'_>) {
+    if let Some(place) = info.location() {
+        let _ = Uart.write_str("panicked at ");
+        let _ = Uart.write_str(place.file());
+        let _ = Uart.write_str(":");
+        Uart.write_number(place.line());
+        let _ = Uart.write_str("\n");
+    }
+}
+
+fn say_number(what: &str, number: usize) {
+    let _ = Uart.write_str(what);
+    Uart.write_number(u32::try_from(number).unwrap_or(u32::MAX));
+    let _ = Uart.write_str("\n");
+}
+
+/// Reports a fault. The MPU is off here, so that the bytes below the guard of the stack can be used.
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    // SAFETY: reading these registers has no side effect.
+    let (status, address) = unsafe { ((*SCB::PTR).cfsr.read(), (*SCB::PTR).mmfar.read()) };
+    let is_overflow = status & STACKING_FAILED != 0
+        || status & (ACCESS_REFUSED | HAS_ADDRESS) == ACCESS_REFUSED | HAS_ADDRESS
+            && stack::is_guard(address);
+    if is_overflow {
+        let (size, _) = stack::used();
+        say_number("the stack has overflowed; its size is ", size);
+    } else {
+        say_number("fault at ", frame.pc() as usize);
+        say_number("with status ", status as usize);
+    }
+    end(true)
+}

@@ -1,0 +1,16 @@
+//! The shipped services as firmware for `mps2-an386`, a board with a Cortex-M4 and an Ethernet card that QEMU emulates.
+//!
+//! [`mps2`] is the board: its memory map, clock, serial port and network device. Everything else is the same on any
+//! Cortex-M: copy [`mps2`] and `build.rs` for a board of yours. `metal/firmware/run` starts a program in QEMU.
+
+#![no_std]
+
+pub mod embassy;
+pub mod fault;
+pub mod mps2;
+pub mod options;
+pub mod quiet;
+#[cfg(feature = "async")]
+pub mod services;
+pub mod serving;
+pub mod stack;

@@ -1,0 +1,191 @@
+//! `sinbin where`: what a loop does now, and where a task stands.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+use sinbin::ExpectedWaker;
+use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
+use sinbin_cli::output;
+
+use super::args::PlaceArgs;
+use super::json::TaskJson;
+use super::stack::{Stack, stack};
+use super::{describe, loops, tasks};
+
+/// The time between two looks at a loop that runs. If it takes no step meanwhile, a task keeps it.
+const BETWEEN: Duration = Duration::from_millis(50);
+
+#[derive(Serialize)]
+struct PlaceJson {
+    pid: u32,
+    #[serde(rename = "loop")]
+    number: u32,
+    phase: &'static str,
+    /// True if one step has kept the loop for the whole time between two looks.
+    is_kept: bool,
+    busy_ns: u64,
+    task: Option<TaskJson>,
+    waits_for: Vec<TaskJson>,
+    stack: Option<Vec<String>>,
+    stack_missing: Option<String>,
+    system_call: Option<String>,
+}
+
+pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let mut found = false;
+    let mut all = Vec::new();
+    for observed in loops(&[args.pid])? {
+        let before = observed.state()?;
+        if before.phase != Phase::Waiting {
+            thread::sleep(BETWEEN);
+        }
+        let snapshot = observed.snapshot()?;
+        let is_kept = is_kept(&before, &snapshot.state);
+        let task = match args.task {
+            Some(number) => snapshot.tasks.iter().find(|task| number.is(task.view.id)),
+            None => snapshot.tasks.iter().find(|task| task.is_running),
+        };
+        found |= args.task.is_none() || task.is_some();
+        // The stack of the thread says something about the task only if the task runs.
+        let is_wanted = task.is_none_or(|task| task.is_running) && snapshot.state.phase != Phase::Waiting;
+        let stack = is_wanted.then(|| stack(&snapshot.state));
+        if args.json {
+            all.push(json(&snapshot, is_kept, task, stack));
+        } else if args.task.is_none() || task.is_some() {
+            tell(&snapshot, is_kept, task, stack);
+        }
+    }
+    if args.json {
+        output::line_or_end(serde_json::to_string(&all)?);
+    }
+    if found { Ok(ExitCode::SUCCESS) } else { Err("there is no such task".into()) }
+}
+
+/// Returns true if the loop was in one and the same step, or slice, at both looks.
+pub(crate) fn is_kept(before: &LoopState, after: &LoopState) -> bool {
+    let is_busy = matches!(after.phase, Phase::Running | Phase::Computing) && before.phase == after.phase;
+    is_busy && before.steps == after.steps && before.waits == after.waits && before.turn == after.turn
+}
+
+fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Option<Stack>) {
+    let state = &snapshot.state;
+    let line = |text: String| output::line_or_end(text);
+    line(headline(snapshot, is_kept));
+    if let Some(task) = task {
+        line(format!("task {}: {}", task.view.id, words(task, state)));
+        for by in chain(snapshot, task) {
+            line(format!("  which is task {}: {}", by.view.id, words(by, state)));
+        }
+    }
+    for circle in snapshot.deadlocks() {
+        line(tasks::deadlock(snapshot, &circle));
+    }
+    let Some(stack) = stack else { return };
+    if let Some(call) = &stack.system_call {
+        line(format!("system call: {call}"));
+    }
+    match stack.frames {
+        Ok(frames) => {
+            line("native stack:".to_owned());
+            frames.into_iter().for_each(|frame| line(format!("  {frame}")));
+        }
+        Err(missing) => line(format!("no native stack: {missing}")),
+    }
+}
+
+/// Returns a line about what the loop does.
+pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
+    let state = &snapshot.state;
+    let running = snapshot.tasks.iter().find(|task| task.is_running);
+    let who = format!("process {}, loop {}", state.pid, state.number);
+    let busy = describe::span(state.busy_for());
+    match (state.phase, running) {
+        (Phase::Starting, _) => format!("{who}: has not begun"),
+        (Phase::Running, _) if state.is_guest && is_kept => {
+            format!("{who}: a turn of the guest has kept the loop for {busy}")
+        }
+        (Phase::Running, _) if state.is_guest => format!("{who}: runs its guest"),
+        (Phase::Computing, _) if is_kept => format!("{who}: one slice of a job has kept the loop for {busy}"),
+        (Phase::Computing, _) => format!("{who}: computes a job on the loop"),
+        (Phase::Running, Some(task)) if is_kept => {
+            format!("{who}: task {} has kept the loop for {busy}", named(task, state))
+        }
+        (Phase::Running, Some(task)) => {
+            format!("{who}: runs task {} now, in a turn that began {busy} ago", named(task, state))
+        }
+        (Phase::Running, None) if is_kept => format!("{who}: has been between two tasks for {busy}"),
+        (Phase::Running, None) => format!("{who}: is between two tasks, in a turn that began {busy} ago"),
+        _ => format!(
+            "{who}: waits for events; {} tasks: {}",
+            snapshot.tasks.len(),
+            tasks::summary(&snapshot.tasks)
+        ),
+    }
+}
+
+/// Returns a task with its name and the place where it was spawned.
+pub(crate) fn named(task: &TaskInfo, state: &LoopState) -> String {
+    let name = describe::name(task, state);
+    let place = describe::place(task);
+    let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
+    let source = task.source.and_then(|source| source.address);
+    let peer = source.map_or_else(String::new, |address| format!(", serves {address}"));
+    format!("{} ({name}{place}{peer})", task.view.id)
+}
+
+fn words(task: &TaskInfo, state: &LoopState) -> String {
+    let name = describe::name(task, state);
+    let since = describe::span(state.now.since(task.view.since));
+    let place = describe::place(task);
+    let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
+    match describe::state(task) {
+        "waiting" => format!("{name}{place}, has waited for {since} for {}", describe::waits(task, state)),
+        "running" => format!("{name}{place}, runs"),
+        _ => format!("{name}{place}, has been in the run queue for {since}"),
+    }
+}
+
+/// Returns the tasks that end each other's waits, beginning with the one that ends the wait of `task`.
+fn chain<'a>(snapshot: &'a Snapshot, task: &TaskInfo) -> Vec<&'a TaskInfo> {
+    let mut chain: Vec<&TaskInfo> = Vec::new();
+    let mut by = task.view.by;
+    while let ExpectedWaker::Task(id) = by {
+        let is_seen = id == task.view.id || chain.iter().any(|seen| seen.view.id == id);
+        let Some(next) = snapshot.tasks.iter().find(|task| task.view.id == id).filter(|_| !is_seen) else {
+            break;
+        };
+        chain.push(next);
+        by = next.view.by;
+    }
+    chain
+}
+
+fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Option<Stack>) -> PlaceJson {
+    let state = &snapshot.state;
+    let (system_call, frames) = match stack {
+        Some(stack) => (stack.system_call, Some(stack.frames)),
+        None => (None, None),
+    };
+    let (stack, stack_missing) = match frames {
+        Some(Ok(frames)) => (Some(frames), None),
+        Some(Err(missing)) => (None, Some(missing)),
+        None => (None, None),
+    };
+    PlaceJson {
+        pid: state.pid,
+        number: state.number,
+        phase: state.phase.name(),
+        is_kept,
+        busy_ns: u64::try_from(state.busy_for().as_nanos()).unwrap_or(u64::MAX),
+        task: task.map(|task| TaskJson::new(task, state)),
+        waits_for: task.map_or_else(Vec::new, |task| {
+            chain(snapshot, task).into_iter().map(|task| TaskJson::new(task, state)).collect()
+        }),
+        stack,
+        stack_missing,
+        system_call,
+    }
+}

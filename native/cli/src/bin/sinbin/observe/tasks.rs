@@ -1,0 +1,96 @@
+//! The list of a loop's tasks.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use sinbin::observe::{Snapshot, TaskInfo};
+
+use super::describe;
+use super::table::table;
+
+/// Returns the tasks of a loop as text, below a summary.
+pub(crate) fn list(snapshot: &Snapshot) -> String {
+    let state = &snapshot.state;
+    if state.is_guest {
+        return sources(snapshot);
+    }
+    let mut text = format!(
+        "process {}, loop {}: {} tasks, {}",
+        state.pid,
+        state.number,
+        snapshot.tasks.len(),
+        summary(&snapshot.tasks)
+    );
+    if !snapshot.is_of_one_moment {
+        text.push_str("; each task as it was at a moment of its own, since the loop is busy");
+    }
+    text.push('\n');
+    for circle in snapshot.deadlocks() {
+        writeln!(text, "{}", deadlock(snapshot, &circle)).ok();
+    }
+    let rows: Vec<_> = snapshot
+        .tasks
+        .iter()
+        .map(|task| {
+            [
+                Cow::from(task.view.id.to_string()),
+                describe::state(task).into(),
+                describe::span(state.now.since(task.view.since)).into(),
+                describe::waits(task, state).into(),
+                describe::name(task, state).into(),
+                describe::place(task).into(),
+                task.parent.map_or_else(String::new, |parent| parent.to_string()).into(),
+            ]
+        })
+        .collect();
+    text + &table(["TASK", "STATE", "SINCE", "WAITS FOR", "NAME", "SPAWNED AT", "PARENT"], &rows)
+}
+
+/// Returns the sources of a guest as text, below a summary.
+fn sources(snapshot: &Snapshot) -> String {
+    let state = &snapshot.state;
+    let count = snapshot.guest_sources.len();
+    let turns = state.steps;
+    let mut text = format!(
+        "process {}, loop {}: a guest in a sandbox, {count} sources, {turns} turns",
+        state.pid, state.number
+    );
+    if !state.busy_for().is_zero() {
+        write!(text, "; busy for {}", describe::span(state.busy_for())).ok();
+    }
+    text.push('\n');
+    let rows: Vec<_> = snapshot
+        .guest_sources
+        .iter()
+        .map(|source| {
+            [
+                Cow::from(source.index.to_string()),
+                source.source.kind.name().into(),
+                source.source.address.map_or_else(String::new, |address| address.to_string()).into(),
+                describe::interest(source.interest).into(),
+            ]
+        })
+        .collect();
+    text + &table(["SOURCE", "KIND", "ADDRESS", "GUEST WAITS FOR"], &rows)
+}
+
+/// Returns the number of tasks in each bin that is not empty.
+pub(crate) fn summary(tasks: &[TaskInfo]) -> String {
+    let counts = describe::BINS.into_iter().zip(describe::count(tasks));
+    let parts: Vec<_> =
+        counts.filter(|(_, count)| *count > 0).map(|(bin, count)| format!("{count} {bin}")).collect();
+    parts.join(", ")
+}
+
+/// Returns a line about tasks that wait for each other.
+pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String {
+    let names: Vec<_> = circle
+        .iter()
+        .map(|id| {
+            let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
+            let name = task.map_or("", |task| describe::name(task, &snapshot.state));
+            format!("{id} ({})", describe::short(name))
+        })
+        .collect();
+    format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])
+}

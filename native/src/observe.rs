@@ -1,0 +1,43 @@
+//! A look at a running loop from another process: its tasks, what each of them waits for, and its counters.
+//!
+//! A loop with [`Settings::observe`](crate::Settings::observe) keeps the tables of its kernel in memory that other
+//! processes of the same user can map and only the loop can write. The loop starts no thread, makes no system call and
+//! copies nothing for its readers: it does not know whether it has any. Linux only; elsewhere nothing is published.
+//!
+//! ```no_run
+//! # let pid = 0;
+//! for observed in sinbin::observe::loops_of(pid)? {
+//!     let snapshot = observed.snapshot()?;
+//!     for task in &snapshot.tasks {
+//!         println!("{}", task.view);
+//!     }
+//! }
+//! # Ok::<(), sinbin::observe::ObserveError>(())
+//! ```
+
+mod board;
+mod error;
+mod event;
+mod find;
+mod header;
+mod labels;
+mod observed;
+mod observer;
+mod region;
+mod snapshot;
+mod source;
+mod table;
+
+pub use board::Mark;
+pub use error::ObserveError;
+pub use event::{Event, EventKind};
+pub use find::{all_loops, loops_of};
+pub use header::Phase;
+pub use observed::Observed;
+pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
+pub use source::{Source, SourceKind};
+pub use table::Table;
+
+pub(crate) use board::{Board, board};
+pub(crate) use header::Part;
+pub(crate) use observer::{Gauges, LimitsOfLoop, Observer};

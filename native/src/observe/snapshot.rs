@@ -1,0 +1,433 @@
+//! A copy of what a loop has published, consistent in itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::{Duration, Instant as Moment, SystemTime};
+
+use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
+use sinbin_core::{
+    Broken, ExpectedWaker, Instant, Interest, Kernel, Limits, SourceId, TaskId, TaskState, TaskView,
+    WaitTarget,
+};
+
+use crate::observe::error::ObserveError;
+use crate::observe::event::whole;
+use crate::observe::header::{ADDRESS_WORDS, NAME_WORDS, Part, Phase};
+use crate::observe::observed::Observed;
+use crate::observe::region::{copy, steady_row};
+use crate::observe::source::{self, Source};
+
+/// The number of attempts to copy all tables between two changes. A loop that waits needs one.
+const ATTEMPTS: usize = 50;
+
+/// The number of words of tables that are worth more than one attempt, because they are copied in microseconds.
+const SMALL: usize = 16 * 1024;
+
+/// The time after which a reader gives up on a row. A change takes nanoseconds, unless the process is stopped in one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The name of a task and the place where it was spawned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpawnLabel {
+    /// The path of the task's `async fn`, or the name of a service.
+    pub name: String,
+    /// The source location of the spawn.
+    pub spawned: Option<String>,
+}
+
+/// A counter or gauge of a loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Counter {
+    /// The number of connections accepted or adopted.
+    Connections,
+    /// The number of connections that were reset at once because their peers were at the limit.
+    TurnedAway,
+    /// The number of connections that failed.
+    Failed,
+    /// The number of jobs submitted.
+    Jobs,
+    /// The number of jobs cancelled.
+    Cancelled,
+    /// The number of bytes received.
+    Received,
+    /// The number of bytes sent.
+    Sent,
+    /// The number of open connections.
+    Open,
+    /// The number of blocks that hold bytes for slow clients or for jobs.
+    BlocksLent,
+    /// The number of blocks that have memory.
+    BlocksCommitted,
+}
+
+/// The state of a loop.
+#[derive(Clone, Debug)]
+pub struct LoopState {
+    /// The id of the process.
+    pub pid: u32,
+    /// The number of the loop in its process.
+    pub number: u32,
+    /// The id of the loop's thread, or 0 before its first wait.
+    pub thread: u32,
+    /// The name of the service.
+    pub service: Option<String>,
+    /// The time at which the loop was created.
+    pub started: SystemTime,
+    /// The activity of the loop.
+    pub phase: Phase,
+    /// True if the loop drives a guest, whose tasks it does not know. Its steps are the turns of the guest.
+    pub is_guest: bool,
+    /// True if the loop drains.
+    pub draining: bool,
+    /// The loop's time at the beginning of its turn. A loop that runs or computes has done so since then.
+    pub turn: Instant,
+    /// The present time by the loop's clock.
+    pub now: Instant,
+    /// The number of waits for events so far.
+    pub waits: u64,
+    /// The number of steps so far.
+    pub steps: u64,
+    /// The number of events so far.
+    pub events: u64,
+    /// The maximum number of connections.
+    pub max_connections: u64,
+    /// The maximum number of bytes for slow clients and jobs.
+    pub max_buffered: u64,
+    /// The maximum number of jobs.
+    pub max_jobs: u64,
+    /// The maximum number of worker threads.
+    pub workers: u64,
+    counters: [u64; 10],
+}
+
+impl LoopState {
+    /// Returns a counter. Counters are of the beginning of the loop's last wait.
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters[counter as usize]
+    }
+
+    /// Returns how long the loop has been running tasks or computing without a wait, or zero if it waits.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        match self.phase {
+            Phase::Running | Phase::Computing => self.now.since(self.turn),
+            Phase::Starting | Phase::Waiting => Duration::ZERO,
+        }
+    }
+}
+
+/// A task, with what its loop has noted about it.
+#[derive(Clone, Debug)]
+pub struct TaskInfo {
+    /// The state of the task, and what it waits for.
+    pub view: TaskView,
+    /// The name of the task, if it has one. Tasks with equal names share it.
+    pub label: Option<Arc<SpawnLabel>>,
+    /// The task that has spawned this one.
+    pub parent: Option<TaskId>,
+    /// The loop's time at the beginning of the turn in which the task was spawned.
+    pub spawned: Option<Instant>,
+    /// The connection or listener that the task serves.
+    pub source: Option<Source>,
+    /// The sources that the task waits for.
+    pub waits_on: Vec<(SourceId, Source)>,
+    /// True if this task runs now.
+    pub is_running: bool,
+}
+
+/// A source of a guest, as its host knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GuestSource {
+    /// The index of the source.
+    pub index: usize,
+    /// The kind and address of the source.
+    pub source: Source,
+    /// The conditions that the guest waits for.
+    pub interest: Interest,
+}
+
+/// All tasks of a loop at one moment, or as close to it as the loop permits.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state of the loop.
+    pub state: LoopState,
+    /// The tasks, in the order of their ids.
+    pub tasks: Vec<TaskInfo>,
+    /// The sources of a guest, whose tasks are not known; empty for a loop that runs its tasks itself.
+    pub guest_sources: Vec<GuestSource>,
+    /// The ready tasks in the order in which they run, if the snapshot is of one moment; otherwise in the order of their
+    /// ids.
+    pub queue: Vec<TaskId>,
+    /// True if all tasks are as they were at one moment. If the loop changes its tables faster than they can be copied,
+    /// each task is as it was at some moment during the copy.
+    pub is_of_one_moment: bool,
+}
+
+impl Snapshot {
+    /// Returns the circles of tasks that wait for each other: none of these waits can ever end, except by a cancellation.
+    #[must_use]
+    pub fn deadlocks(&self) -> Vec<Vec<TaskId>> {
+        let waits: HashMap<TaskId, TaskId> =
+            self.tasks.iter().filter_map(|task| Some((task.view.id, waits_only_for(&task.view)?))).collect();
+        let mut circles = Vec::new();
+        let mut seen: HashMap<TaskId, TaskId> = HashMap::new();
+        for task in &self.tasks {
+            let (start, mut next) = (task.view.id, task.view.id);
+            while let Some(by) = waits.get(&next).copied().filter(|_| !seen.contains_key(&next)) {
+                seen.insert(next, start);
+                next = by;
+            }
+            // A walk that comes back to itself has gone around a circle.
+            if seen.get(&next) == Some(&start) {
+                let mut circle = vec![next];
+                while let Some(by) = circle.last().and_then(|last| waits.get(last)).filter(|by| **by != next)
+                {
+                    circle.push(*by);
+                }
+                circles.push(circle);
+            }
+        }
+        circles
+    }
+}
+
+/// Returns the task that alone can end the wait of this one.
+fn waits_only_for(task: &TaskView) -> Option<TaskId> {
+    let is_open =
+        task.state == TaskState::Waiting && task.deadline == Instant::NEVER && task.waits[0].is_none();
+    match task.by {
+        ExpectedWaker::Task(by) if is_open => Some(by),
+        _ => None,
+    }
+}
+
+impl Observed {
+    /// Returns the state of the loop. O(1).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ObserveError::Broken`] if the memory is not one that a loop writes.
+    pub fn state(&self) -> Result<LoopState, ObserveError> {
+        let header = self.header();
+        let turning = &header.turning;
+        let phase = turning.phase.load(Ordering::Acquire);
+        let phase =
+            Phase::decode(phase).ok_or_else(|| self.broken(Broken("a loop is in one of its phases")))?;
+        let turn = Instant::from_nanos(turning.now.load(Ordering::Relaxed));
+        let load = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+        let mut counters = [0; 10];
+        for (to, counter) in counters.iter_mut().zip(&turning.counters) {
+            *to = load(counter);
+        }
+        Ok(LoopState {
+            pid: self.pid(),
+            number: self.number(),
+            thread: header.thread.load(Ordering::Relaxed),
+            service: self.label(header.service.load(Ordering::Relaxed)).map(|label| label.name),
+            started: SystemTime::UNIX_EPOCH + Duration::from_nanos(load(&header.started)),
+            phase,
+            is_guest: header.is_guest.load(Ordering::Relaxed) != 0,
+            draining: turning.draining.load(Ordering::Relaxed) != 0,
+            turn,
+            now: Instant::from_nanos(monotonic().saturating_sub(load(&header.zero))).max(turn),
+            waits: load(&turning.waits),
+            steps: load(&header.steady.steps),
+            events: load(&turning.events),
+            max_connections: load(&header.max_connections),
+            max_buffered: load(&header.max_buffered),
+            max_jobs: load(&header.max_jobs),
+            workers: load(&header.workers),
+            counters,
+        })
+    }
+
+    /// Returns all tasks of the loop, without disturbing it. O(tasks). The result passes the kernel's audit: as a whole
+    /// if it [is of one moment](Snapshot::is_of_one_moment), or else task by task.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ObserveError::Broken`] if the memory is not one that a loop writes, and [`ObserveError::Busy`] if the
+    /// process was stopped in the middle of a change.
+    pub fn snapshot(&self) -> Result<Snapshot, ObserveError> {
+        match self.copy_all() {
+            Some(image) => self.of_one_moment(&image),
+            None => self.row_by_row(),
+        }
+    }
+
+    fn broken(&self, Broken(what): Broken) -> ObserveError {
+        ObserveError::Broken { pid: self.pid(), what }
+    }
+
+    /// Copies all tables, if no change comes in between.
+    fn copy_all(&self) -> Option<Copied> {
+        let header = self.header();
+        let mut copied = Copied { parts: Default::default(), head: 0, turn: Instant::ZERO, phase: 0 };
+        for attempt in 0..ATTEMPTS {
+            let marks = header.steady.marks.load(Ordering::Acquire);
+            if marks % 2 == 1 {
+                std::hint::spin_loop();
+                continue;
+            }
+            copied.head = header.steady.head.load(Ordering::Relaxed);
+            copied.turn = Instant::from_nanos(header.turning.now.load(Ordering::Relaxed));
+            copied.phase = header.turning.phase.load(Ordering::Relaxed);
+            let parts = [Part::Tasks, Part::Sources, Part::Jobs, Part::Timers];
+            for (to, part) in copied.parts.iter_mut().zip(parts) {
+                to.clear();
+                to.extend(self.used(part).iter().map(|word| word.load(Ordering::Relaxed)));
+            }
+            fence(Ordering::Acquire);
+            if header.steady.marks.load(Ordering::Relaxed) == marks {
+                return Some(copied);
+            }
+            if attempt > 0 && copied.parts.iter().map(Vec::len).sum::<usize>() > SMALL {
+                break;
+            }
+        }
+        None
+    }
+
+    fn of_one_moment(&self, copied: &Copied) -> Result<Snapshot, ObserveError> {
+        let [tasks, sources, jobs, timers] = &copied.parts;
+        let image = Image { tasks, sources, jobs, timers, head: copied.head, now: copied.turn };
+        let kernel: Kernel<Limits> = Kernel::restore(&image).map_err(|broken| self.broken(broken))?;
+        kernel.audit().map_err(|broken| self.broken(broken))?;
+        let is_running = Phase::decode(copied.phase) == Some(Phase::Running);
+        let running = kernel.queue().next().filter(|_| is_running);
+        let mut names = Names::new();
+        Ok(Snapshot {
+            state: self.state()?,
+            tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id), &mut names)).collect(),
+            guest_sources: self.guest_sources(),
+            queue: kernel.queue().collect(),
+            is_of_one_moment: true,
+        })
+    }
+
+    fn row_by_row(&self) -> Result<Snapshot, ObserveError> {
+        let len = self.used(Part::Tasks).len() / TASK_WORDS;
+        let (mut tasks, mut names) = (Vec::new(), Names::new());
+        for index in 0..u32::try_from(len).unwrap_or(u32::MAX) {
+            if let Some((view, is_running)) = self.task(index)? {
+                tasks.push(self.info(view, is_running, &mut names));
+            }
+        }
+        let is_ready = |task: &&TaskInfo| task.view.state == TaskState::Ready;
+        Ok(Snapshot {
+            state: self.state()?,
+            guest_sources: self.guest_sources(),
+            queue: tasks.iter().filter(is_ready).map(|task| task.view.id).collect(),
+            tasks,
+            is_of_one_moment: false,
+        })
+    }
+
+    /// Returns the task at `index`, as it is at one moment, and true if it runs then.
+    pub(crate) fn task(&self, index: u32) -> Result<Option<(TaskView, bool)>, ObserveError> {
+        let header = self.header();
+        let mut since = None;
+        loop {
+            let marks = header.steady.marks.load(Ordering::Acquire);
+            let row = self.row(Part::Tasks, index as usize).and_then(copy::<TASK_WORDS>);
+            let view = row.map_or(Ok(None), |row| view(index, &row, self));
+            let is_head = header.steady.head.load(Ordering::Relaxed) == index;
+            let is_running = is_head && header.turning.phase.load(Ordering::Relaxed) == Phase::Running as u32;
+            fence(Ordering::Acquire);
+            if marks.is_multiple_of(2) && header.steady.marks.load(Ordering::Relaxed) == marks {
+                let view = view.map_err(|broken| self.broken(broken))?;
+                return Ok(view.map(|view| (view, is_running && view.state == TaskState::Ready)));
+            }
+            if since.get_or_insert_with(Moment::now).elapsed() > PATIENCE {
+                return Err(ObserveError::Busy(self.pid()));
+            }
+            // The loop may have been interrupted in the middle of a change, and may need this core.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Adds what the loop has noted about a task.
+    fn info(&self, view: TaskView, is_running: bool, names: &mut Names) -> TaskInfo {
+        let notes = self.row(Part::Names, view.id.index()).and_then(steady_row::<NAME_WORDS>);
+        let notes = notes.filter(|notes| u64::from(notes[0]) == view.id.to_bits() >> 32);
+        let [_, label, parent, parent2, at, at2, _, source] = notes.unwrap_or_default();
+        let parent = whole(parent, parent2);
+        let waits_on = view.waits.iter().flatten().filter_map(|target| match target {
+            WaitTarget::Recv(id) | WaitTarget::Send(id) | WaitTarget::Hangup(id) => {
+                Some((*id, self.source(id.index(), Some(id.to_bits() >> 32))?))
+            }
+            WaitTarget::Job(_) => None,
+        });
+        TaskInfo {
+            view,
+            label: names.entry(label).or_insert_with(|| self.label(label).map(Arc::new)).clone(),
+            parent: (parent != 0).then(|| TaskId::from_bits(parent)),
+            spawned: notes.map(|_| Instant::from_nanos(whole(at, at2))),
+            source: source.checked_sub(1).and_then(|index| self.source(index as usize, None)),
+            waits_on: waits_on.collect(),
+            is_running,
+        }
+    }
+
+    /// Returns the sources of a guest.
+    fn guest_sources(&self) -> Vec<GuestSource> {
+        let rows = self.used(Part::Addresses).chunks_exact(ADDRESS_WORDS).enumerate();
+        let sources = rows.filter_map(|(index, row)| {
+            let row = steady_row::<ADDRESS_WORDS>(row)?;
+            Some(GuestSource { index, source: source::decode(&row), interest: source::interest(&row) })
+        });
+        sources.collect()
+    }
+
+    /// Returns what the loop has noted about a source, if the note is of this generation.
+    fn source(&self, index: usize, generation: Option<u64>) -> Option<Source> {
+        let row = steady_row::<ADDRESS_WORDS>(self.row(Part::Addresses, index)?)?;
+        let is_current = generation.is_none_or(|generation| generation == u64::from(row[0]));
+        is_current.then(|| source::decode(&row))
+    }
+}
+
+/// The labels that tasks of a snapshot have, by their numbers.
+type Names = HashMap<u32, Option<Arc<SpawnLabel>>>;
+
+/// A copy of the kernel's tables.
+struct Copied {
+    parts: [Vec<u32>; 4],
+    head: u32,
+    turn: Instant,
+    phase: u32,
+}
+
+impl Rows for Observed {
+    fn source(&self, index: u32) -> Option<[u32; SOURCE_WORDS]> {
+        row_of(self.used(Part::Sources), index)
+    }
+
+    fn job(&self, index: u32) -> Option<[u32; JOB_WORDS]> {
+        row_of(self.used(Part::Jobs), index)
+    }
+
+    fn generation(&self, task: u32) -> Option<u32> {
+        row_of::<TASK_WORDS>(self.used(Part::Tasks), task).map(|row| row[0])
+    }
+}
+
+fn row_of<const WORDS: usize>(rows: &[AtomicU32], index: u32) -> Option<[u32; WORDS]> {
+    copy(rows.get((index as usize).checked_mul(WORDS)?..)?)
+}
+
+/// Returns the system's monotonic clock, in nanoseconds.
+#[cfg(unix)]
+pub(crate) fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let [seconds, nanos] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn monotonic() -> u64 {
+    0
+}

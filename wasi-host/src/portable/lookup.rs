@@ -1,0 +1,196 @@
+//! `wasi:sockets/ip-name-lookup`. A name is looked up by the system's resolver, which blocks, on a thread of its own.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use sinbin::readiness::Notifier;
+use wasmtime::Result;
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
+    Host, HostResolveAddressStream, ResolveAddressStream,
+};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, Network as WasiNetwork};
+use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
+
+use super::Guest;
+use super::io::Io;
+use super::poll::Pollable;
+use super::slots::{Place, Slots};
+
+/// The maximum number of names that are looked up at the same time. Each has a thread.
+const MOST: usize = 8;
+
+/// The place of a lookup.
+pub(super) type LookupId = Place;
+
+/// The lookups of a guest.
+pub(super) struct Lookups {
+    slots: Slots<Lookup>,
+    notifier: Notifier,
+    results: Receiver<(Place, Answer)>,
+    sender: Sender<(Place, Answer)>,
+    running: usize,
+}
+
+/// The addresses of a name, or the reason why there are none.
+type Answer = Result<VecDeque<IpAddr>, ErrorCode>;
+
+struct Lookup {
+    name: String,
+    answer: Option<Answer>,
+}
+
+impl Lookups {
+    pub(super) fn new(notifier: Notifier) -> Self {
+        let (sender, results) = channel();
+        Self { slots: Slots::new(), notifier, results, sender, running: 0 }
+    }
+
+    /// Returns true if the result of a lookup is available.
+    pub(super) fn is_ready(&mut self, place: Place) -> bool {
+        self.slots.get_mut(place).is_none_or(|lookup| lookup.answer.is_some())
+    }
+
+    fn begin(&mut self, name: String) -> SocketResult<Place> {
+        if self.running >= MOST {
+            return Err(ErrorCode::TemporaryResolverFailure.into());
+        }
+        let place = self.slots.insert(Lookup { name: name.clone(), answer: None });
+        let place = place.ok_or(ErrorCode::TemporaryResolverFailure)?;
+        let (sender, notifier) = (self.sender.clone(), self.notifier.clone());
+        let started = thread::Builder::new().name("sinbin-lookup".to_owned()).spawn(move || {
+            // The guest may have ended meanwhile.
+            sender.send((place, resolve(&name))).ok();
+            notifier.notify();
+        });
+        if started.is_err() {
+            self.slots.remove(place.index);
+            return Err(ErrorCode::TemporaryResolverFailure.into());
+        }
+        self.running += 1;
+        Ok(place)
+    }
+}
+
+/// Looks up a name, which blocks.
+fn resolve(name: &str) -> Answer {
+    let found = (name, 0).to_socket_addrs().map_err(|_| ErrorCode::NameUnresolvable)?;
+    Ok(found.map(|address| address.ip().to_canonical()).collect())
+}
+
+/// Returns true if the text can be a name of a host: labels of letters, digits, `-` and `_`.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_right = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(is_right) && !label.starts_with('-')
+    };
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_number =
+        text.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    text.len() <= 253 && !is_number && text.split('.').all(is_label)
+}
+
+/// Returns the address that the text consists of.
+fn literal(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match bracketed {
+        Some(text) => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
+impl Io {
+    fn look_up(&mut self, name: String) -> SocketResult<Place> {
+        if let Some(ip) = literal(&name) {
+            let answer = Some(Ok(VecDeque::from([ip])));
+            let place = self.lookups.slots.insert(Lookup { name, answer });
+            return Ok(place.ok_or(ErrorCode::TemporaryResolverFailure)?);
+        }
+        if !is_name(&name) {
+            return Err(ErrorCode::InvalidArgument.into());
+        }
+        if !self.network.may_look_up(&name) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        self.lookups.begin(name)
+    }
+
+    /// Stores the results that have arrived. The guest may connect to the addresses of a name as to the name.
+    pub(super) fn collect_lookups(&mut self) {
+        while let Ok((place, answer)) = self.lookups.results.try_recv() {
+            self.lookups.running -= 1;
+            let Some(lookup) = self.lookups.slots.get_mut(place) else { continue };
+            if let Ok(addresses) = &answer {
+                self.network.resolved(&lookup.name, addresses.iter().copied());
+            }
+            lookup.answer = Some(answer);
+        }
+    }
+}
+
+impl Host for Guest {
+    fn resolve_addresses(
+        &mut self,
+        _: Resource<WasiNetwork>,
+        name: String,
+    ) -> SocketResult<Resource<ResolveAddressStream>> {
+        self.io.count(1).map_err(SocketError::trap)?;
+        match self.io.look_up(name) {
+            Ok(place) => Ok(Resource::new_own(place.index)),
+            Err(error) => {
+                self.io.uncount();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl HostResolveAddressStream for Guest {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> SocketResult<Option<IpAddress>> {
+        self.io.collect_lookups();
+        let lookup = self.io.lookups.slots.at_mut(stream.rep());
+        match lookup.and_then(|lookup| lookup.answer.as_mut()) {
+            None => Err(ErrorCode::WouldBlock.into()),
+            Some(Ok(addresses)) => Ok(addresses.pop_front().map(Into::into)),
+            Some(Err(error)) => Err((*error).into()),
+        }
+    }
+
+    fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> Result<Resource<DynPollable>> {
+        let place = self.io.lookups.slots.place(stream.rep());
+        let place = place.ok_or_else(|| wasmtime::Error::msg("the guest uses a lookup that is gone"))?;
+        self.io.subscribe(Pollable::Lookup(place))
+    }
+
+    fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> Result<()> {
+        self.io.uncount();
+        self.io.lookups.slots.remove(stream.rep());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_name, literal};
+
+    #[test]
+    fn names_and_addresses() {
+        for right in ["localhost", "example.com", "a-b.c_d.example.", "1.example", "xn--nxasmq6b"] {
+            assert!(is_name(right) && literal(right).is_none(), "{right}");
+        }
+        let long = "a".repeat(64);
+        for wrong in
+            ["", ".", "a..b", "-a.example", "1.2.3", "256.0.0.1", "a b", "a/b", "[::1", "ä.example", &long]
+        {
+            assert!(!is_name(wrong) && literal(wrong).is_none(), "{wrong}");
+        }
+        for address in ["127.0.0.1", "::1", "[::1]"] {
+            assert!(literal(address).is_some(), "{address}");
+        }
+    }
+}
