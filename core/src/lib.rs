@@ -128,15 +128,3 @@ pub use kernel::{Fixed, Full, JobId, SourceId, TaskId};
 #[cfg(feature = "alloc")]
 #[doc(no_inline)]
 pub use kernel::{Growing, Limits};
-
-#[doc(hidden)]
-pub use exec::{BufferedBytes, Jobs, MAX_SPAWNS};
-#[doc(hidden)]
-pub use job::{Slicer, WireJob};
-#[cfg(feature = "alloc")]
-#[doc(hidden)]
-pub use kernel::IdMap;
-#[doc(hidden)]
-pub use kernel::{Broken, ExpectedWaker, Failure, Id, MAX_WAITS, Op, Slots, Storage, TaskState, TaskView};
-#[doc(hidden)]
-pub use serve::{Acceptor, Linger};

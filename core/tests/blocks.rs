@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::pin::Pin;
 
 use proptest::prelude::*;
-use sinbin_core::{BufferedBytes, Cx, Executor, Growing, Host, Instant, Limits, Step, Storage, Task};
+use sinbin_core::exec::BufferedBytes;
+use sinbin_core::kernel::Storage;
+use sinbin_core::{Cx, Executor, Growing, Host, Instant, Limits, Step, Task};
 use sinbin_testkit::cases::cases;
 use sinbin_testkit::no_io;
 

@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 
 use proptest::prelude::*;
+use sinbin_core::exec::MAX_SPAWNS;
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::{
-    Cx, Executor, Failure, Fixed, Host, Instant, IoError, JobId, MAX_SPAWNS, Op, Rest, SourceId, Step, Task,
-    TaskId, Wait, WaitTarget, WakeReason,
+    Cx, Executor, Fixed, Host, Instant, IoError, JobId, Rest, SourceId, Step, Task, TaskId, Wait, WaitTarget,
+    WakeReason,
 };
 use sinbin_testkit::cases::cases;
 use sinbin_testkit::no_io;

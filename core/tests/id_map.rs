@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{IdMap, JobId, SourceId, TaskId};
+use sinbin_core::kernel::IdMap;
+use sinbin_core::{JobId, SourceId, TaskId};
 
 /// The number of indexes. The ids at each index have several generations.
 const PLACES: u64 = 5;

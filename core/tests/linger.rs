@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, Linger, Rest, SourceId};
+use sinbin_core::serve::Linger;
+use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, Rest, SourceId};
 
 /// A host with one connection, and the results of its next receives.
 struct Peer {

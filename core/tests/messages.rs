@@ -2,11 +2,12 @@
 
 use core::error::Error as StdError;
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::sync::order::OrderError;
 use sinbin_core::sync::{PermitError, RecvError, SendError};
 use sinbin_core::task::{Error, JobError, JoinErrorKind, SpawnError, TrySpawnError, WaitError};
 use sinbin_core::time::Elapsed;
-use sinbin_core::{Failure, Full, IoError, Op, SourceId};
+use sinbin_core::{Full, IoError, SourceId};
 
 const REFUSED: [WaitError; 6] = [
     WaitError::Cancelled,

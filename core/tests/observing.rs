@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use sinbin_core::kernel::{Storage, TaskView};
 use sinbin_core::observe::{
     Beacon, Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, TIMER_WORDS, Tables, view,
 };
 use sinbin_core::{
-    Growing, Instant, Interest, JobId, Kernel, Limits, SourceId, Step, Storage, TaskId, TaskView, Wait,
-    WaitTarget,
+    Growing, Instant, Interest, JobId, Kernel, Limits, SourceId, Step, TaskId, Wait, WaitTarget,
 };
 
 /// Marks that must not be nested.

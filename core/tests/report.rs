@@ -1,10 +1,8 @@
 //! The report of a kernel that hangs, and the limits that a kernel was created with.
 
+use sinbin_core::kernel::{ExpectedWaker, Slots, Storage};
 use sinbin_core::task::{Async, AsyncHost, BoxedJob, ErasedJob};
-use sinbin_core::{
-    ExpectedWaker, Fixed, Host, Instant, IoError, JobId, Kernel, Limits, Slots, SourceId, Step, Storage,
-    Wait, WaitTarget,
-};
+use sinbin_core::{Fixed, Host, Instant, IoError, JobId, Kernel, Limits, SourceId, Step, Wait, WaitTarget};
 use sinbin_testkit::no_io;
 
 /// Returns the lines of a report, one per task.

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
-use sinbin_core::{
-    Cx, Executor, Failure, Fixed, Host, Instant, Interest, IoError, Op, SourceId, Step, Task, TaskId,
-};
+use sinbin_core::kernel::{Failure, Op};
+use sinbin_core::{Cx, Executor, Fixed, Host, Instant, Interest, IoError, SourceId, Step, Task, TaskId};
 
 /// A host with one connection, the results of its next sends, and the end of its task.
 #[derive(Default)]

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Fixed, Job, JobId, Kernel, Progress, Slicer};
+use sinbin_core::job::Slicer;
+use sinbin_core::{Fixed, Job, JobId, Kernel, Progress};
 use sinbin_testkit::cases::cases;
 
 const PLACES: usize = 4;

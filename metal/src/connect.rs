@@ -2,7 +2,8 @@
 
 use core::net::SocketAddr;
 
-use sinbin_core::{IoError, SourceId, Storage};
+use sinbin_core::kernel::Storage;
+use sinbin_core::{IoError, SourceId};
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpEndpoint;

@@ -2,11 +2,12 @@
 
 use core::net::SocketAddr;
 
+use sinbin_core::exec::Jobs;
+use sinbin_core::job::Slicer;
+use sinbin_core::kernel::{Failure, Storage};
 use sinbin_core::serve::{Admission, Guarded, ServeTask, Unguarded};
 use sinbin_core::task::Signals;
-use sinbin_core::{
-    Failure, Host, Instant, IoError, Job, JobId, Jobs, Serves, Service, Slicer, SourceId, Storage, TaskId,
-};
+use sinbin_core::{Host, Instant, IoError, Job, JobId, Serves, Service, SourceId, TaskId};
 use smoltcp::phy::Device;
 use smoltcp::wire::IpListenEndpoint;
 

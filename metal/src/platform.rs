@@ -2,8 +2,9 @@
 
 use core::convert::Infallible;
 
+use sinbin_core::kernel::Storage;
 use sinbin_core::serve::{Admission, Platform, Until};
-use sinbin_core::{Executor, Instant, Service, SourceId, Storage, Task};
+use sinbin_core::{Executor, Instant, Service, SourceId, Task};
 use smoltcp::phy::Device;
 
 use crate::board::Board;

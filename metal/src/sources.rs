@@ -1,6 +1,7 @@
 //! The sources of the loop, each under the id that the kernel assigned to it, and the sockets that they use.
 
-use sinbin_core::{Instant, Interest, IoError, Slots, SourceId, Storage};
+use sinbin_core::kernel::{Slots, Storage};
+use sinbin_core::{Instant, Interest, IoError, SourceId};
 use smoltcp::iface::SocketHandle;
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp;

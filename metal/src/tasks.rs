@@ -2,8 +2,9 @@
 
 use core::net::SocketAddr;
 
+use sinbin_core::kernel::Storage;
 use sinbin_core::task::{Async, AsyncHost, ErasedJob};
-use sinbin_core::{IoError, Job, JobId, Service, SourceId, Storage, TaskId};
+use sinbin_core::{IoError, Job, JobId, Service, SourceId, TaskId};
 use smoltcp::phy::Device;
 use smoltcp::wire::IpListenEndpoint;
 

@@ -2,7 +2,8 @@
 
 use std::any::type_name;
 
-use sinbin_core::{Job, JobId, Limits, Slicer};
+use sinbin_core::job::Slicer;
+use sinbin_core::{Job, JobId, Limits};
 
 use crate::caught::caught;
 use crate::host::SendJob;

@@ -4,12 +4,12 @@ use std::fmt::{self, Display as _};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+use sinbin_core::exec::Jobs;
+use sinbin_core::kernel::{Failure, IdMap};
 use sinbin_core::peers::Peer;
 use sinbin_core::serve::{Admission, Guarded, ServeTask};
 use sinbin_core::task::Label;
-use sinbin_core::{
-    Failure, Host, IdMap, Instant, IoError, Job, JobId, Jobs, Kernel, Serves, Service, SourceId, Task, TaskId,
-};
+use sinbin_core::{Host, Instant, IoError, Job, JobId, Kernel, Serves, Service, SourceId, Task, TaskId};
 
 use crate::caught::{Catch, Caught, caught};
 use crate::clock::Clock;

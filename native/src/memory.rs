@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use memmap2::MmapMut;
-use sinbin_core::{Executor, Host, Instant, Limits, Slots, Storage, Task};
+use sinbin_core::kernel::{Slots, Storage};
+use sinbin_core::{Executor, Host, Instant, Limits, Task};
 
 use crate::observe::{Board, Mark, Part, Table};
 
@@ -169,7 +170,8 @@ impl Decay {
 mod tests {
     use std::pin::Pin;
 
-    use sinbin_core::{BufferedBytes, Cx, Fixed, IoError, SourceId, Step, TaskId, Wait};
+    use sinbin_core::exec::BufferedBytes;
+    use sinbin_core::{Cx, Fixed, IoError, SourceId, Step, TaskId, Wait};
 
     use super::*;
 

@@ -126,7 +126,7 @@ impl Settings {
 }
 
 /// Returns true if `error`, of any type, only says that its task is to end.
-fn is_the_end(error: &dyn std::any::Any) -> bool {
+fn is_the_end(error: &dyn Any) -> bool {
     #[cfg(feature = "tls")]
     if crate::tls::TlsError::is_the_end_in(error) {
         return true;

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sinbin_core::driven::{BLOCK, DEFAULT_MAX_JOBS};
+use sinbin_core::kernel::IdMap;
 use sinbin_core::serve::{Admission, Engine, Guard as _, Stopped};
 use sinbin_core::task::{Async, AsyncService, Conn, Resolver};
-use sinbin_core::{IdMap, Limits, TaskId};
+use sinbin_core::{Limits, TaskId};
 
 use crate::bound::{BoundListener, Place, bind_path};
 use crate::caught::Catch;

@@ -26,8 +26,9 @@ use std::os::unix::net::UnixStream;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::low_level::{pipe, unregister};
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Conn, Error, Handle};
-use sinbin_core::{Failure, IoError, Op, SourceId};
+use sinbin_core::{IoError, SourceId};
 
 /// A signal that a program can wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

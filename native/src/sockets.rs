@@ -9,7 +9,8 @@ use std::any::Any;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use sinbin_core::{IdMap, Interest, IoError, SourceId};
+use sinbin_core::kernel::IdMap;
+use sinbin_core::{Interest, IoError, SourceId};
 
 #[cfg(unix)]
 pub(crate) use self::open::connect_path;

@@ -1,7 +1,8 @@
 //! The jobs that a loop has passed to a pool of threads, with their results.
 
+use sinbin_core::kernel::IdMap;
 use sinbin_core::task::BoxedJob;
-use sinbin_core::{IdMap, Job, JobId};
+use sinbin_core::{Job, JobId};
 
 use crate::caught::Caught;
 use crate::compute::Over;

@@ -10,8 +10,9 @@ use edge_http::io::server::{Connection, Handler, Server};
 use edge_http::{DEFAULT_MAX_HEADERS_COUNT, Method, io::Error as HttpError};
 use edge_nal::{Close, Readable, TcpAccept, TcpBind, TcpConnect, TcpShutdown, TcpSplit};
 use embedded_io_async::{Error as _, ErrorKind, Read, ReadExactError, Write};
+use sinbin::IoError;
+use sinbin::kernel::Op;
 use sinbin::task::{Either, Error, Handle, Listener, WaitError, join, select};
-use sinbin::{IoError, Op};
 
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

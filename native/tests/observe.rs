@@ -8,10 +8,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{Counter, EventKind, ObserveError, Observed, Phase, SourceKind, loops_of};
 use sinbin::sync::Lock;
 use sinbin::task::{Conn, Error, Handle};
-use sinbin::{ExpectedWaker, Settings, Stopper, TaskState, WaitTarget};
+use sinbin::{Settings, Stopper, WaitTarget};
 
 fn settings() -> Settings {
     Settings::default().observe(true).workers(1).max_connections(300).drain_timeout(Duration::from_secs(5))

@@ -83,7 +83,8 @@ pub trait Task<H: Host> {
 ///
 /// ```
 /// use core::pin::Pin;
-/// # use sinbin_core::{Cx, Host, Instant, Op, SourceId, Step, Task};
+/// # use sinbin_core::kernel::Op;
+/// # use sinbin_core::{Cx, Host, Instant, SourceId, Step, Task};
 ///
 /// /// Reads a connection to its end, discards what it reads, and closes the connection.
 /// struct Discard(SourceId);

@@ -14,7 +14,8 @@ use crate::kernel::id::Id;
 /// unless memory runs out.
 ///
 /// ```
-/// # use sinbin_core::{IdMap, SourceId};
+/// # use sinbin_core::kernel::IdMap;
+/// # use sinbin_core::SourceId;
 ///
 /// let [first, second] = [1, 2].map(|generation| SourceId::from_bits(generation << 32));
 /// let mut names = IdMap::new();

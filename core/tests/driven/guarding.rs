@@ -7,9 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 
 use sinbin_core::driven::{Command, Compute, Driven, DrivenHost, Event, PanicGuard, SourceHandle};
+use sinbin_core::job::WireJob;
 use sinbin_core::task::{AsyncService, Conn, Handle, Label, NoWakers, Pool, RunContext};
 use sinbin_core::{
-    Cx, Instant, Job, JobId, Limits, Progress, Rest, Service, SourceId, Step, Task, TaskId, Wait, WireJob,
+    Cx, Instant, Job, JobId, Limits, Progress, Rest, Service, SourceId, Step, Task, TaskId, Wait,
 };
 
 use crate::{CLIENT, LISTENER, WINDOW, arrived};

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenHost, Event, compute};
 use sinbin_core::group::Group;
+use sinbin_core::job::WireJob;
 use sinbin_core::serve::ServeTask;
 use sinbin_core::task::{
     Async, AsyncService, BoxedJob, BoxedOutput, Conn, Error, Handle, Label, NoWakers, Pool, RunContext,
     select,
 };
-use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task, WireJob};
+use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task};
 use sinbin_testkit::count::count;
 
 use crate::{CLIENT, WINDOW, arrived};
@@ -156,7 +157,7 @@ fn a_task_of_a_connection_is_called_what_serves_it() {
     let source = SourceId::from_bits(0);
     let serve = ServeTask::serve(service.connect(source));
     assert_eq!(of(&service, serve), Some("driven::guests::nobody"));
-    assert_eq!(of(&service, ServeTask::accept(sinbin_core::Acceptor::new(source))), None);
+    assert_eq!(of(&service, ServeTask::accept(sinbin_core::serve::Acceptor::new(source))), None);
 }
 
 /// The event that asks the service to stop completes `stopping`, once for every task, and at once from then on.

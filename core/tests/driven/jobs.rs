@@ -5,9 +5,9 @@ use sinbin_core::echo::Echo;
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
+use sinbin_core::job::WireJob;
 use sinbin_core::{
     Cx, Instant, Job, JobId, Limits, NoJob, Progress, Service, SourceId, Step, Task, Wait, WakeReason,
-    WireJob,
 };
 
 use crate::{CLIENT, WINDOW, arrived};

@@ -6,7 +6,8 @@ use sinbin_core::driven::{Command, Compute, Driven, DrivenHost, Event};
 use sinbin_core::echo::Echo;
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
-use sinbin_core::{Instant, Limits, Service, Task, WireJob};
+use sinbin_core::job::WireJob;
+use sinbin_core::{Instant, Limits, Service, Task};
 
 use crate::{CLIENT, WINDOW, arrived};
 

@@ -1,9 +1,9 @@
 //! Promises 5 to 7: stale ids, closing and cancelling, and limits.
 
 use proptest::prelude::*;
+use sinbin_core::kernel::{TaskState, TaskView};
 use sinbin_core::{
-    Fixed, Instant, JobId, Kernel, Rest, SourceId, Step as KernelStep, TaskId, TaskState, TaskView, Wait,
-    WaitTarget, WakeReason,
+    Fixed, Instant, JobId, Kernel, Rest, SourceId, Step as KernelStep, TaskId, Wait, WaitTarget, WakeReason,
 };
 use sinbin_testkit::cases::cases;
 use sinbin_testkit::kernel_model::heap::Limits;
@@ -75,7 +75,7 @@ proptest! {
             world.cancel(view.id);
             let now = world.kernel.tasks().find(|now| now.id == view.id).unwrap();
             prop_assert_eq!(now.state, TaskState::Ready);
-            prop_assert_eq!(now.waits, [None; sinbin_core::MAX_WAITS]);
+            prop_assert_eq!(now.waits, [None; sinbin_core::kernel::MAX_WAITS]);
             let told = if view.state == TaskState::Waiting { Some(WakeReason::Cancelled) } else { *wake_reason };
             prop_assert_eq!(world.kernel.wake_reason(view.id), told);
         }

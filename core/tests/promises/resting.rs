@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Instant, Rest, TaskId, TaskState, TaskView, WaitTarget, WakeReason};
+use sinbin_core::kernel::{TaskState, TaskView};
+use sinbin_core::{Instant, Rest, TaskId, WaitTarget, WakeReason};
 use sinbin_testkit::cases::cases;
 use sinbin_testkit::kernel_model::heap::{Heap, Limits};
 use sinbin_testkit::kernel_model::model::Step;

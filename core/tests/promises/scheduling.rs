@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Fixed, Instant, Interest, Kernel, Storage, TaskId, Wait, WaitTarget, WakeReason};
+use sinbin_core::kernel::Storage;
+use sinbin_core::{Fixed, Instant, Interest, Kernel, TaskId, Wait, WaitTarget, WakeReason};
 use sinbin_testkit::cases::cases;
 use sinbin_testkit::kernel_model::heap::{Heap, Limits};
 use sinbin_testkit::kernel_model::model::Step;
@@ -146,7 +147,7 @@ proptest! {
     fn a_turn_is_one_step_of_each_task_that_was_ready(ops in ops(80), during in vec(op(), 0..8)) {
         let mut world = World::after(&ops);
         world.advance(world.model.now);
-        let ready = world.kernel.tasks().filter(|view| view.state == sinbin_core::TaskState::Ready).count();
+        let ready = world.kernel.tasks().filter(|view| view.state == sinbin_core::kernel::TaskState::Ready).count();
         let mut during = during.iter().filter(|op| !matches!(op, Op::Advance(_) | Op::AdvanceUnseen(_) | Op::Run(_) | Op::Park(..)));
         let mut steps = 0;
         while world.run(&Step::Yield).is_some() {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::{Interest, SourceId, TaskState, WaitTarget};
+use sinbin_core::kernel::TaskState;
+use sinbin_core::{Interest, SourceId, WaitTarget};
 use sinbin_testkit::cases::cases;
 use sinbin_testkit::kernel_model::heap::Heap;
 use sinbin_testkit::kernel_model::ops::{Op, Pick, op, pick};

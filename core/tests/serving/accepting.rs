@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
-use sinbin_core::{Failure, Interest, IoError, Limits, Op, Rest};
+use sinbin_core::kernel::{Failure, Op};
+use sinbin_core::{Interest, IoError, Limits, Rest};
 
 use crate::wires::{Wire, World};
 

@@ -1,7 +1,8 @@
 use sinbin_core::echo::{Echo, Responder, Upper};
 use sinbin_core::fib_protocol::{Framing, Rules};
 use sinbin_core::fib_service::Fib;
-use sinbin_core::{Failure, Interest, IoError, Limits, Op, Service, Task};
+use sinbin_core::kernel::{Failure, Op};
+use sinbin_core::{Interest, IoError, Limits, Service, Task};
 
 use crate::wires::{Wire, Wires, World};
 

@@ -2,9 +2,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use sinbin_core::echo::Echo;
-use sinbin_core::{
-    BufferedBytes, Cx, Failure, Instant, IoError, Limits, Op, Rest, SourceId, Step, TaskId, Wait,
-};
+use sinbin_core::exec::BufferedBytes;
+use sinbin_core::kernel::{Failure, Op};
+use sinbin_core::{Cx, Instant, IoError, Limits, Rest, SourceId, Step, TaskId, Wait};
 
 use crate::wires::{Once, Plain, Runs, Wire, Wires, World};
 

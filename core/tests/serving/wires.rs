@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
+use sinbin_core::exec::Jobs;
 use sinbin_core::fib::FibJob;
+use sinbin_core::kernel::Failure;
+use sinbin_core::serve::Acceptor;
 use sinbin_core::{
-    Acceptor, Cx, Executor, Failure, Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Progress,
-    Rest, Serves, Service, SourceId, Step, Task, TaskId,
+    Cx, Executor, Host, Instant, Interest, IoError, Job, JobId, Limits, Progress, Rest, Serves, Service,
+    SourceId, Step, Task, TaskId,
 };
 
 /// A connection, from the other end.

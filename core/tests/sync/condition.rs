@@ -1,6 +1,7 @@
+use sinbin_core::Rest;
+use sinbin_core::kernel::ExpectedWaker;
 use sinbin_core::sync::{Condition, Lock};
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
-use sinbin_core::{ExpectedWaker, Rest};
 use sinbin_testkit::memory_host::{Log, World, yields};
 
 #[test]

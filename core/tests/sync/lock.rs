@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use sinbin_core::Rest;
+use sinbin_core::kernel::ExpectedWaker;
 use sinbin_core::sync::Lock;
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, select};
-use sinbin_core::{ExpectedWaker, Rest};
 use sinbin_testkit::memory_host::{Log, World, join_all, yields};
 
 #[test]

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use sinbin_core::Rest;
 use sinbin_core::group::scope;
+use sinbin_core::kernel::TaskState;
 use sinbin_core::sync::{Channel, Lock, Semaphore};
 use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError, join, select};
-use sinbin_core::{Rest, TaskState};
 use sinbin_testkit::memory_host::{Falls, Log, Peer, World, yields};
 
 #[test]

@@ -1,7 +1,8 @@
 use std::rc::Rc;
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Conn, Error, Handle, JobError, NoWakers, RunContext, WaitError, join, select};
-use sinbin_core::{Failure, Instant, Interest, IoError, Op, Rest, SourceId};
+use sinbin_core::{Instant, Interest, IoError, Rest, SourceId};
 use sinbin_testkit::memory_host::{Log, Peer, World};
 
 fn failed<T>(op: Op, source: SourceId, error: IoError) -> Result<T, Error> {

@@ -1,5 +1,6 @@
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Error, Handle, NoWakers, RunContext, WaitError, copy, copy_bidirectional, join};
-use sinbin_core::{Failure, Instant, IoError, Op, Rest};
+use sinbin_core::{Instant, IoError, Rest};
 use sinbin_testkit::memory_host::World;
 
 fn noise(count: usize) -> Vec<u8> {

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use sinbin_core::Rest;
 use sinbin_core::group::{Cause, Failed, Group, scope};
+use sinbin_core::kernel::ExpectedWaker;
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitError, join, select};
-use sinbin_core::{ExpectedWaker, Rest};
 use sinbin_testkit::memory_host::{Falls, Log, World, yields};
 
 /// Ends after this many turns with this result, and logs if it is dropped before.

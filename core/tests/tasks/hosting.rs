@@ -1,7 +1,8 @@
 use std::net::SocketAddr;
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Error, Handle, JobError, NoWakers, RunContext, WaitError};
-use sinbin_core::{Failure, Interest, IoError, Op, Rest, SourceId};
+use sinbin_core::{Interest, IoError, Rest, SourceId};
 use sinbin_testkit::count::count;
 use sinbin_testkit::memory_host::{Log, Peer, World};
 

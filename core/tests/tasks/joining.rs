@@ -2,11 +2,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use sinbin_core::Rest;
 use sinbin_core::group::Group;
+use sinbin_core::kernel::ExpectedWaker;
 use sinbin_core::task::{
     Error, Handle, JoinErrorKind, JoinHandle, NoWakers, Reports, RunContext, UnjoinedFailure, WaitError, join,
 };
-use sinbin_core::{ExpectedWaker, Rest};
 use sinbin_testkit::memory_host::{Falls, Log, World, yields};
 
 #[test]

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Error, Handle, Kept, NoWakers, RunContext, WaitError};
-use sinbin_core::{Failure, IoError, Op, Rest};
+use sinbin_core::{IoError, Rest};
 use sinbin_testkit::memory_host::World;
 
 fn copied(kept: &Kept<'_>) -> Vec<u8> {

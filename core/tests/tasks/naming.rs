@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sinbin_core::kernel::Op;
 use sinbin_core::task::{Endpoint, Error, Handle, NoWakers, RunContext, ToEndpoint};
 use sinbin_core::time::Elapsed;
-use sinbin_core::{Instant, IoError, Op, Rest};
+use sinbin_core::{Instant, IoError, Rest};
 
 use sinbin_testkit::memory_host::{Log, World};
 

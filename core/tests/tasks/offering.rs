@@ -3,13 +3,13 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::task::Poll;
 
+use sinbin_core::job::Slicer;
+use sinbin_core::kernel::Op;
 use sinbin_core::task::{
     Async, AsyncHost, Conn, Either, ErasedJob, Error, Handle, IntoJob, JobError, NoWakers, RunContext,
     WaitError, select,
 };
-use sinbin_core::{
-    Executor, Fixed, Host, Instant, IoError, Job, JobId, Op, Progress, Rest, Slicer, SourceId,
-};
+use sinbin_core::{Executor, Fixed, Host, Instant, IoError, Job, JobId, Progress, Rest, SourceId};
 use sinbin_testkit::count::{Count, count};
 use sinbin_testkit::no_io;
 

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use sinbin_core::kernel::Op;
 use sinbin_core::task::{Error, NoWakers, RunContext, WaitError, join};
-use sinbin_core::{Instant, Interest, IoError, Op, Rest};
+use sinbin_core::{Instant, Interest, IoError, Rest};
 
 use sinbin_testkit::memory_host::{Log, Peer, World};
 
@@ -77,7 +78,11 @@ fn errors_of_operations_are_those_of_the_caller() {
         assert_eq!(listener.inspect(is_listener), Ok(true));
         assert_eq!(conn.inspect(is_listener), Ok(false));
         let failed = |op| {
-            Err(Error::Failed(sinbin_core::Failure { op, source: conn.source(), error: IoError::Reset }))
+            Err(Error::Failed(sinbin_core::kernel::Failure {
+                op,
+                source: conn.source(),
+                error: IoError::Reset,
+            }))
         };
         assert_eq!(conn.recv_by(arrived).await, failed(Op::Recv));
         assert_eq!(conn.send_by(arrived).await, failed(Op::Send));

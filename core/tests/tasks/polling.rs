@@ -2,8 +2,9 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Conn, Error, Handle, NoWakers, RunContext, WaitError, join, select};
-use sinbin_core::{Failure, Instant, IoError, Op, Rest, TaskId, WaitTarget};
+use sinbin_core::{Instant, IoError, Rest, TaskId, WaitTarget};
 use sinbin_testkit::memory_host::{Log, World, yields};
 
 fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {

@@ -2,10 +2,11 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{
     Conn, Error, Handle, JoinHandle, NoWakers, Reports, RunContext, UnjoinedFailure, WaitError,
 };
-use sinbin_core::{Failure, Instant, IoError, Op, Rest};
+use sinbin_core::{Instant, IoError, Rest};
 use sinbin_testkit::memory_host::{Log, Peer, World};
 
 /// The state in which all tasks wait for events.

@@ -1,6 +1,7 @@
 use embedded_io_async::{Error as _, ErrorKind, Read, Write};
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Conn, Error, Handle, JobError, NoWakers, RunContext, WaitError};
-use sinbin_core::{Failure, IoError, Op, Rest, SourceId};
+use sinbin_core::{IoError, Rest, SourceId};
 use sinbin_testkit::memory_host::World;
 
 /// Echoes a byte stream. The code uses only the traits and does not depend on connections.

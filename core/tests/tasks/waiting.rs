@@ -1,8 +1,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use sinbin_core::kernel::ExpectedWaker;
 use sinbin_core::task::{Conn, Either, Error, Handle, NoWakers, RunContext, WaitError, join, race, select};
-use sinbin_core::{ExpectedWaker, Instant, Rest, TaskId, WaitTarget};
+use sinbin_core::{Instant, Rest, TaskId, WaitTarget};
 use sinbin_testkit::memory_host::{Falls, Log, World, join_all};
 
 fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {

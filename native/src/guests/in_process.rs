@@ -8,7 +8,8 @@ use sinbin_core::driven::{
     Computed, Driven, DrivenHost, Event, PanicGuard, ServiceLimits, ServiceSettings, Tally, TurnOutput,
     compute,
 };
-use sinbin_core::{Instant, Service, Task, WireJob};
+use sinbin_core::job::WireJob;
+use sinbin_core::{Instant, Service, Task};
 
 use crate::caught::caught;
 use crate::guests::{Fault, Guest, GuestFactory, JobRunner};

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use rustix::io::{Errno, ioctl_fionbio, read, write};
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{ByteSource, Error, Handle};
-use sinbin_core::{Failure, IoError, Op, SourceId};
+use sinbin_core::{IoError, SourceId};
 
 use crate::watched::Watched;
 

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 
+use sinbin_core::IoError;
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{Error, Handle};
-use sinbin_core::{Failure, IoError, Op};
 
 #[cfg(unix)]
 use super::datagram::receive;

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use sinbin_core::IoError;
+use sinbin_core::kernel::Op;
 use sinbin_core::task::{Endpoint, Error, Handle};
-use sinbin_core::{IoError, Op};
 use socket2::Type;
 
 use super::datagram::receive;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant as Moment, SystemTime};
 
+use sinbin_core::kernel::{Broken, ExpectedWaker, TaskState, TaskView};
 use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
-use sinbin_core::{
-    Broken, ExpectedWaker, Instant, Interest, Kernel, Limits, SourceId, TaskId, TaskState, TaskView,
-    WaitTarget,
-};
+use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId, WaitTarget};
 
 use crate::observe::error::ObserveError;
 use crate::observe::event::whole;

@@ -7,7 +7,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sinbin_core::Slots;
+use sinbin_core::kernel::Slots;
 
 use crate::observe::header::Part;
 use crate::observe::region::Region;

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::CertificateDer;
+use sinbin_core::IoError;
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::task::{ByteSource, Conn, Error, Handle, Lines, WaitError};
-use sinbin_core::{Failure, IoError, Op};
 
 use crate::byte_stream::ByteStream;
 use crate::tls::session::{Readable, Session};

@@ -3,9 +3,10 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use sinbin::kernel::Op;
 use sinbin::task::{Error, Handle, join};
 use sinbin::time::Elapsed;
-use sinbin::{IoError, Op, Settings};
+use sinbin::{IoError, Settings};
 
 use crate::{LOCAL, run};
 

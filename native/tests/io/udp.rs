@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sinbin::IoError;
+use sinbin::kernel::Op;
 use sinbin::net::UdpSocket;
 use sinbin::task::{Error, Handle, join};
-use sinbin::{IoError, Op};
 
 use crate::{LOCAL, run};
 

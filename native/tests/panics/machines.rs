@@ -2,11 +2,13 @@ use std::pin::Pin;
 use std::sync::mpsc::channel;
 use std::thread;
 
+use sinbin::exec::Jobs;
 use sinbin::guests::{GuestServer, GuestSettings, InProcess};
+use sinbin::job::WireJob;
+use sinbin::kernel::Op;
 use sinbin::task::Label;
 use sinbin::{
-    Cx, Instant, Job, JobId, Jobs, Op, Progress, Server, Serves, Service, Settings, SourceId, Step, Task,
-    TaskId, Wait, WireJob,
+    Cx, Instant, Job, JobId, Progress, Server, Serves, Service, Settings, SourceId, Step, Task, TaskId, Wait,
 };
 
 use crate::scene::{

@@ -7,11 +7,13 @@ use core::hint::black_box;
 use core::pin::Pin;
 
 use sinbin_core::echo::{Echo, Upper};
+use sinbin_core::exec::Jobs;
 use sinbin_core::fib::FibJob;
 use sinbin_core::fib_service::{Fib, FibConn};
+use sinbin_core::job::Slicer;
+use sinbin_core::serve::Acceptor;
 use sinbin_core::{
-    Acceptor, Cx, Executor, Fixed, Host, Instant, Interest, IoError, JobId, Jobs, Rest, Serves, Service,
-    Slicer, SourceId, Step, Task,
+    Cx, Executor, Fixed, Host, Instant, Interest, IoError, JobId, Rest, Serves, Service, SourceId, Step, Task,
 };
 
 type Store = Fixed<8, 8, 8, 2, 256>;

@@ -8,7 +8,8 @@ use sinbin_core::driven::{Compute, Driven, DrivenHost, Event, SourceHandle};
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::Rules;
 use sinbin_core::fib_service::Fib;
-use sinbin_core::{Instant, JobId, Limits, Rest, Service, Task, WireJob};
+use sinbin_core::job::WireJob;
+use sinbin_core::{Instant, JobId, Limits, Rest, Service, Task};
 use sinbin_testkit::tape::Tape;
 
 use watcher::Watcher;

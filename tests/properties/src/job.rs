@@ -2,7 +2,8 @@
 
 use sinbin_core::driven::{Computed, compute};
 use sinbin_core::fib::{FibJob, MAX_N};
-use sinbin_core::{Job, Progress, WireJob};
+use sinbin_core::job::WireJob;
+use sinbin_core::{Job, Progress};
 use sinbin_testkit::tape::Tape;
 
 /// The largest subtree that is computed as a whole.

@@ -24,7 +24,7 @@ pub fn kernel(bytes: &[u8]) {
     end(&mut world);
 }
 
-fn end<S: sinbin_core::Storage>(world: &mut World<S>) {
+fn end<S: sinbin_core::kernel::Storage>(world: &mut World<S>) {
     for id in world.model.tasks().collect::<Vec<_>>() {
         world.cancel(id);
     }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 
+use sinbin_core::exec::Jobs;
 use sinbin_core::task::{
     Async, AsyncHost, AsyncService, Conn, ErasedJob, Handle, NoWakers, Pool, RunContext,
 };
-use sinbin_core::{Host, IoError, JobId, Jobs, SourceId};
+use sinbin_core::{Host, IoError, JobId, SourceId};
 
 use crate::client_model::ClientModel;
 use crate::plan::Plan;

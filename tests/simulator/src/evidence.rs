@@ -6,9 +6,8 @@
 //! kernel does not keep earlier news. Two kinds of news do carry over from one wait to the next: the end of a job, and
 //! a name or a cancellation that arrived while the task did not wait.
 
-use sinbin_core::{
-    Interest, JobId, Kernel, Limits, SourceId, TaskId, TaskState, Wait, WaitTarget, WakeReason,
-};
+use sinbin_core::kernel::TaskState;
+use sinbin_core::{Interest, JobId, Kernel, Limits, SourceId, TaskId, Wait, WaitTarget, WakeReason};
 
 /// The news that the kernel has received. Each query takes constant time, except for the scan of `asked`, which is
 /// short.

@@ -67,7 +67,7 @@
 //! ```
 //!
 //! A service that is a state machine runs in a [`Simulation`]: [`World`] is a host, and implements
-//! [`Serves`](sinbin_core::Serves) and [`Jobs`](sinbin_core::Jobs). To find out why a seed fails, run it with a story
+//! [`Serves`](sinbin_core::Serves) and [`Jobs`](sinbin_core::exec::Jobs). To find out why a seed fails, run it with a story
 //! ([`Ended::story`]), or shorten its run first ([`shrink()`]).
 //!
 //! A test can also control clients step by step: [`Scripted`]. The dialogues of `tests/dialogues` run in virtual time

@@ -6,9 +6,9 @@
 //! with [`Evidence`] (the news that the kernel has received). A violation is a sentence that begins with the number of
 //! the promise.
 
+use sinbin_core::kernel::{Broken, IdMap, TaskState};
 use sinbin_core::{
-    Broken, IdMap, Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, TaskState, Wait,
-    WaitTarget, WakeReason,
+    Instant, Interest, Kernel, Limits, Rest, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason,
 };
 
 use crate::evidence::Evidence;

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use sinbin_core::{Job, JobId, Limits, Progress, Slicer};
+use sinbin_core::job::Slicer;
+use sinbin_core::{Job, JobId, Limits, Progress};
 
 use crate::rng::Rng;
 

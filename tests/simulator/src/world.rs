@@ -18,8 +18,9 @@ mod steps;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use sinbin_core::kernel::IdMap;
 use sinbin_core::serve::Admission;
-use sinbin_core::{IdMap, Instant, Interest, JobId, Readiness, Service, SourceId, TaskId, WakeReason};
+use sinbin_core::{Instant, Interest, JobId, Readiness, Service, SourceId, TaskId, WakeReason};
 
 use crate::client_model::ClientModel;
 use crate::evidence::Evidence;
@@ -63,7 +64,7 @@ pub(crate) struct Entry {
 
 /// The host of a simulated run of the service `S`, whose clients follow the model `T`. A service can run here if its
 /// tasks require no more of a host than [`Host`](sinbin_core::Host), [`Serves`](sinbin_core::Serves) and
-/// [`Jobs`](sinbin_core::Jobs) (or, for `async fn`s, [`AsyncHost`](sinbin_core::task::AsyncHost)).
+/// [`Jobs`](sinbin_core::exec::Jobs) (or, for `async fn`s, [`AsyncHost`](sinbin_core::task::AsyncHost)).
 pub struct World<S: Service, T> {
     pub(crate) service: S,
     pub(crate) plan: Plan,

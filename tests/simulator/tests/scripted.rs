@@ -6,7 +6,8 @@ use std::time::Duration;
 use sinbin_core::echo::Echo;
 use sinbin_core::fib_protocol::Rules;
 use sinbin_core::fib_service::Fib;
-use sinbin_core::{Linger, Service, Task};
+use sinbin_core::serve::Linger;
+use sinbin_core::{Service, Task};
 use sinbin_simulator::client_model::{AnyTalk, ClientModel, EchoTalk, FibTalk};
 use sinbin_simulator::{ClientId, Computes, Expected, Faults, Plan, Read, Rng, Scripted, World};
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sinbin_core::driven::{
     Command, Compute, Computed, Driven, DrivenHost, Event, SourceHandle, TurnOutput, compute,
 };
-use sinbin_core::{Instant, Interest, JobId, Limits, Rest, Service, Task, WireJob};
+use sinbin_core::job::WireJob;
+use sinbin_core::{Instant, Interest, JobId, Limits, Rest, Service, Task};
 
 use crate::tape::Tape;
 

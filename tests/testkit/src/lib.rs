@@ -1,4 +1,4 @@
-//! What several test suites of sinbin share: models, oracles, and hosts without a system.
+//! Models, oracles and hosts without a system that several test suites of sinbin share.
 //!
 //! | module | content | used by |
 //! | --- | --- | --- |

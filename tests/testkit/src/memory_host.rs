@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use sinbin_core::kernel::TaskView;
 use sinbin_core::task::{
     Async, AsyncHost, BoxedJob, BoxedOutput, Conn, ErasedJob, Handle, JoinHandle, Resolver,
 };
 use sinbin_core::{
     Executor, Fixed, Host, Instant, Interest, IoError, Job, JobId, Progress, Readiness, Rest, SourceId,
-    TaskId, TaskView,
+    TaskId,
 };
 
 /// The number of tasks that a world can hold.
@@ -124,7 +125,7 @@ impl<'d> Host for Memory<'d> {
         unreachable!("nothing is accepted")
     }
 
-    fn ended(&mut self, task: TaskId, failure: Option<sinbin_core::Failure>) {
+    fn ended(&mut self, task: TaskId, failure: Option<sinbin_core::kernel::Failure>) {
         assert_eq!(failure, None, "no task here fails");
         self.ended.push(task);
     }

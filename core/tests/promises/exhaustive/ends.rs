@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use sinbin_core::{
-    ExpectedWaker, Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, TaskState, TaskView, Wait,
-    WaitTarget, WakeReason,
-};
+use sinbin_core::kernel::{ExpectedWaker, TaskState, TaskView};
+use sinbin_core::{Instant, Interest, Kernel, Rest, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason};
 use sinbin_testkit::kernel_model::heap::Heap;
 
 use crate::exhaustive::Small;

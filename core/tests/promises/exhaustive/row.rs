@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use sinbin_core::{ExpectedWaker, Instant, JobId, SourceId, WaitTarget};
+use sinbin_core::kernel::ExpectedWaker;
+use sinbin_core::{Instant, JobId, SourceId, WaitTarget};
 use sinbin_testkit::kernel_model::model::{At, Model};
 
 use crate::exhaustive::Small;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
-use sinbin_core::{Instant, Interest, IoError, JobId, Linger, Rest, SourceId};
+use sinbin_core::serve::Linger;
+use sinbin_core::{Instant, Interest, IoError, JobId, Rest, SourceId};
 
 use crate::guests::input::handle;
 use crate::guests::server::GuestServer;

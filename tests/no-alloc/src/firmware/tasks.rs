@@ -8,12 +8,13 @@ use core::time::Duration;
 
 use sinbin_core::fib::FibJob;
 use sinbin_core::group::{JoinSet, scope};
+use sinbin_core::job::Slicer;
 use sinbin_core::sync::{Broadcast, Channel, Event, Lock, Oneshot, RwLock, Semaphore, Watch};
 use sinbin_core::task::{
     Async, AsyncHost, Bell, Conn, ErasedJob, Error, FixedPlaces, Handle, Pool, RunContext, Signal, Signals,
     join, select,
 };
-use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, JobId, Rest, Slicer, SourceId};
+use sinbin_core::{Executor, Fixed, Host, Instant, Interest, IoError, JobId, Rest, SourceId};
 
 type Store = Fixed<8, 8, 8>;
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
 use sinbin_core::fib::FibJob;
-use sinbin_core::{Interest, JobId, WireJob};
+use sinbin_core::job::WireJob;
+use sinbin_core::{Interest, JobId};
 
 /// The history of a driven loop, and the effects that are still possible.
 #[derive(Default)]

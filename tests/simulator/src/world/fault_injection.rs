@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sinbin_core::{Instant, Interest, Kernel, Limits, Service, SourceId, TaskId, TaskState};
+use sinbin_core::kernel::TaskState;
+use sinbin_core::{Instant, Interest, Kernel, Limits, Service, SourceId, TaskId};
 
 use crate::client_model::ClientModel;
 use crate::world::World;

@@ -1,6 +1,7 @@
 //! The host interface for jobs, and the faults of jobs.
 
-use sinbin_core::{JobId, Jobs, Kernel, Limits, Serves, Service};
+use sinbin_core::exec::Jobs;
+use sinbin_core::{JobId, Kernel, Limits, Serves, Service};
 
 use crate::client_model::ClientModel;
 use crate::world::{Event, World};

@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use sinbin_core::kernel::TaskState;
 use sinbin_core::serve::{Admission, Guarded, Platform, Unguarded, Until};
 use sinbin_core::{
-    Executor, Instant, Interest, Kernel, Limits, Rest, Service, SourceId, Task, TaskId, TaskState, WakeReason,
+    Executor, Instant, Interest, Kernel, Limits, Rest, Service, SourceId, Task, TaskId, WakeReason,
 };
 
 use crate::client_model::ClientModel;

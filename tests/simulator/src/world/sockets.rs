@@ -1,8 +1,9 @@
 //! The host interface for sockets. The bytes that the service sends are compared with the answers that the client
 //! expects.
 
+use sinbin_core::kernel::{Failure, Op};
 use sinbin_core::serve::ServeTask;
-use sinbin_core::{Failure, Host, Instant, IoError, Kernel, Limits, Op, Service, SourceId, Step, TaskId};
+use sinbin_core::{Host, Instant, IoError, Kernel, Limits, Service, SourceId, Step, TaskId};
 
 use crate::client_model::ClientModel;
 use crate::expected::Read;

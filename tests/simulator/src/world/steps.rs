@@ -1,8 +1,7 @@
 //! Checks before and after each step of a task.
 
-use sinbin_core::{
-    Instant, Kernel, Limits, Linger, Service, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason,
-};
+use sinbin_core::serve::Linger;
+use sinbin_core::{Instant, Kernel, Limits, Service, SourceId, Step, TaskId, Wait, WaitTarget, WakeReason};
 
 use crate::client_model::ClientModel;
 use crate::panics::give_up;

@@ -1,7 +1,7 @@
 use std::io::ErrorKind;
 
-use sinbin_core::Linger;
 use sinbin_core::fib_service::Fib;
+use sinbin_core::serve::Linger;
 use sinbin_simulator::client_model::FibTalk;
 use sinbin_simulator::{ClientId, Faults, OFTEN, Plan, Scripted};
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use sinbin_core::{Slots, Storage};
+use sinbin_core::kernel::{Slots, Storage};
 
 /// The limits of the tables.
 #[derive(Clone, Copy, Debug)]

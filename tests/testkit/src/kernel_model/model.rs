@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sinbin_core::{
-    ExpectedWaker, Instant, Interest, JobId, MAX_WAITS, Rest, SourceId, TaskId, TaskState, TaskView,
-    WaitTarget, WakeReason,
-};
+use sinbin_core::kernel::{ExpectedWaker, MAX_WAITS, TaskState, TaskView};
+use sinbin_core::{Instant, Interest, JobId, Rest, SourceId, TaskId, WaitTarget, WakeReason};
 
 /// A step whose fields are accessible.
 #[derive(Clone, PartialEq, Debug)]

@@ -6,9 +6,9 @@ mod misuse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sinbin_core::kernel::{ExpectedWaker, Failure, Op as Tried, Storage, TaskState, TaskView};
 use sinbin_core::{
-    ExpectedWaker, Failure, Full, Instant, Interest, IoError, JobId, Kernel, Op as Tried, Rest, SourceId,
-    Storage, TaskId, TaskState, TaskView, Wait, WaitTarget, WakeReason,
+    Full, Instant, Interest, IoError, JobId, Kernel, Rest, SourceId, TaskId, Wait, WaitTarget, WakeReason,
 };
 
 use crate::kernel_model::heap::{Heap, Limits};

@@ -6,8 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use sinbin_core::driven::{self, Computed, Driven, DrivenHost, ServiceSettings};
+use sinbin_core::job::WireJob;
 use sinbin_core::task::{AsyncService, Conn, Handle, NoWakers, Pool, RunContext};
-use sinbin_core::{Instant, Service, Task as CoreTask, WireJob};
+use sinbin_core::{Instant, Service, Task as CoreTask};
 
 use crate::bindings::exports::sinbin::service::guest::{
     Answer, Event, Limits as Takes, Progress, Settings, Tally,

@@ -2,11 +2,11 @@
 
 use core::fmt;
 
+use sinbin_core::exec::Jobs;
+use sinbin_core::job::Slicer;
 use sinbin_core::peers::{Peer, Peers};
 use sinbin_core::serve::{Admission, Guarded, ServeTask, Unguarded};
-use sinbin_core::{
-    Host, Instant, Interest, IoError, Job, JobId, Jobs, Limits, Serves, Service, Slicer, SourceId,
-};
+use sinbin_core::{Host, Instant, Interest, IoError, Job, JobId, Limits, Serves, Service, SourceId};
 
 use crate::connection::Connection;
 use crate::now;

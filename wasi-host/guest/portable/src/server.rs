@@ -5,9 +5,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use sinbin_core::driven::BLOCK;
+use sinbin_core::job::Slicer;
 use sinbin_core::peers::Peers;
 use sinbin_core::serve::{Admission, Engine, Stopped};
-use sinbin_core::{Limits, Service, Slicer, Task};
+use sinbin_core::{Limits, Service, Task};
 
 use crate::host::{Portable, Tally};
 use crate::listener::Listener;

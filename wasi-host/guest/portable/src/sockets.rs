@@ -1,6 +1,7 @@
 //! The table of the loop's sockets, indexed by the ids of their sources in the kernel.
 
-use sinbin_core::{IdMap, Interest, IoError, SourceId};
+use sinbin_core::kernel::IdMap;
+use sinbin_core::{Interest, IoError, SourceId};
 
 use crate::connection::Connection;
 use crate::listener::Listener;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use sinbin::driven::DrivenHost;
 use sinbin::guests::{GuestServer, InProcess};
-use sinbin::{Service, Task, WireJob};
+use sinbin::job::WireJob;
+use sinbin::{Service, Task};
 use sinbin_cli::output;
 use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
 use sinbin_cli::size::Size;

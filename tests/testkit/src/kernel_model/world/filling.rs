@@ -1,6 +1,7 @@
 //! A world that is filled to its limits, and emptied.
 
-use sinbin_core::{Rest, Storage, TaskId};
+use sinbin_core::kernel::Storage;
+use sinbin_core::{Rest, TaskId};
 
 use crate::kernel_model::model::Step;
 use crate::kernel_model::world::World;

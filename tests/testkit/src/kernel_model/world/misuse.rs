@@ -1,6 +1,7 @@
 //! Uses of ids whose task, source or job is gone: none has an effect (promise 5).
 
-use sinbin_core::{Interest, JobId, SourceId, Storage, TaskId};
+use sinbin_core::kernel::Storage;
+use sinbin_core::{Interest, JobId, SourceId, TaskId};
 
 use crate::kernel_model::model::Step;
 use crate::kernel_model::world::World;

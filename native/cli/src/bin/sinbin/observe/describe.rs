@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{LoopState, Source, SourceKind, TaskInfo};
-use sinbin::{ExpectedWaker, Instant, Interest, SourceId, TaskState, WaitTarget};
+use sinbin::{Instant, Interest, SourceId, WaitTarget};
 
 /// Returns a span in the unit that fits, such as "1.2 s".
 pub(crate) fn span(span: Duration) -> String {

@@ -1,8 +1,9 @@
 //! The JSON form of a loop and its tasks. Spans are in nanoseconds, ids are "index.generation".
 
 use serde::Serialize;
+use sinbin::WaitTarget;
+use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo};
-use sinbin::{ExpectedWaker, TaskState, WaitTarget};
 
 use super::describe;
 

@@ -8,8 +8,9 @@ use prometheus_client::metrics::counter::Counter as Total;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use sinbin::Instant;
+use sinbin::kernel::TaskState;
 use sinbin::observe::{Counter, Phase, Snapshot};
-use sinbin::{Instant, TaskState};
 
 use super::describe;
 use super::rates;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
-use sinbin::ExpectedWaker;
+use sinbin::kernel::ExpectedWaker;
 use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
 use sinbin_cli::output;
 

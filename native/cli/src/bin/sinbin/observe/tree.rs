@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use sinbin::TaskId;
+use sinbin::kernel::ExpectedWaker;
 use sinbin::observe::{Observed, Snapshot, TaskInfo};
-use sinbin::{ExpectedWaker, TaskId};
 use sinbin_cli::output;
 
 use super::args::TreeArgs;
