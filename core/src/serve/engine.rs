@@ -195,7 +195,7 @@ impl<P: Platform> Engine<P> {
             Rest::Empty if self.platform.leaving() == 0 || self.is_cutting() => return Ok(false),
             // All tasks are cancelled. Those that still clean up wait for tasks that are gone.
             Rest::Stalled if round.is_ending && !self.is_cutting() => {
-                self.drain = Drain::Ending(Instant::ZERO)
+                self.drain = Drain::Ending(Instant::ZERO);
             }
             Rest::Stalled if round.is_ending => {}
             Rest::Stalled => return Err(Stopped::Stalled),

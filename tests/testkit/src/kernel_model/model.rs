@@ -68,7 +68,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             now: Instant::ZERO,
             looked: Instant::ZERO,
