@@ -61,6 +61,9 @@ fn a_failure_says_who_failed_doing_what_and_why() {
     assert_eq!(IoError::Os(5).to_string(), std::io::Error::from_raw_os_error(5).to_string());
     assert_eq!(IoError::Os(0).to_string(), "system error 0");
     assert_eq!(Error::from(PermitError::Wait(WaitError::Busy)), Error::Wait(WaitError::Busy));
+    let address = ([127, 0, 0, 1], 80).into();
+    let failed = Error::Address { op: Op::Recv, address, error: IoError::TooLong };
+    assert_eq!(failed.to_string(), format!("recv from 127.0.0.1:80: {}", IoError::TooLong));
     assert_eq!(PermitError::Above { asked: 3, total: 2 }.to_string(), "3 permits of 2 can't be had");
     assert_eq!(
         JobError::Wait(WaitError::Full).to_string(),
@@ -97,6 +100,8 @@ fn errors_are_told_apart() {
     are_told_apart([
         Error::Closed,
         Error::Elapsed,
+        Error::Ended,
+        Error::Protocol,
         Error::Job(JobError::Failed),
         Error::Wait(WaitError::Full),
     ]);

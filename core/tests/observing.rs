@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sinbin_core::kernel::{Storage, TaskView};
+use sinbin_core::kernel::{ExpectedWaker, Storage, TaskView};
 use sinbin_core::observe::{
     Beacon, Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, TIMER_WORDS, Tables, view,
 };
@@ -134,6 +134,7 @@ enum Next {
     Done,
     Yield,
     Wake,
+    WakeFromOutside,
     Recv(u8, Option<u8>),
     Send(u8, Option<u8>),
     Job(u8, u8),
@@ -145,6 +146,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Next::Done),
         2 => Just(Next::Yield),
         2 => Just(Next::Wake),
+        1 => Just(Next::WakeFromOutside),
         4 => (any::<u8>(), any::<Option<u8>>()).prop_map(|(source, after)| Next::Recv(source, after)),
         2 => (any::<u8>(), any::<Option<u8>>()).prop_map(|(source, after)| Next::Send(source, after)),
         2 => (any::<u8>(), any::<u8>()).prop_map(|(job, source)| Next::Job(job, source)),
@@ -228,6 +230,7 @@ impl World {
             Next::Done => Step::Done,
             Next::Yield => Step::Yield,
             Next::Wake => Step::Wait(Wait::wake()),
+            Next::WakeFromOutside => Step::Wait(Wait::wake().woken_by(ExpectedWaker::Outside)),
             Next::Time(after) => Step::Wait(Wait::time(at(after))),
             Next::Recv(source, after) => {
                 pick(&self.sources, source).map_or(Step::Yield, |source| until(Wait::recv(source), after))

@@ -2,7 +2,9 @@
 
 use sinbin_core::kernel::{ExpectedWaker, Slots, Storage};
 use sinbin_core::task::{Async, AsyncHost, BoxedJob, ErasedJob};
-use sinbin_core::{Fixed, Host, Instant, IoError, JobId, Kernel, Limits, SourceId, Step, Wait, WaitTarget};
+use sinbin_core::{
+    Fixed, Host, Instant, Interest, IoError, JobId, Kernel, Limits, SourceId, Step, Wait, WaitTarget,
+};
 use sinbin_testkit::no_io;
 
 /// Returns the lines of a report, one per task.
@@ -127,6 +129,7 @@ fn what_a_host_does_not_offer_is_an_error() {
     assert_eq!(host.listen(address, source), Err(IoError::Unsupported));
     assert_eq!(host.connect(address, source), Err(IoError::Unsupported));
     assert_eq!(host.connected(source), Err(IoError::Unsupported));
+    assert_eq!(host.operate(source, Interest::RECV, &mut |_| Ok(())), Err(IoError::Unsupported));
     assert_eq!(host.peer(source), None);
     let job = JobId::from_bits(1 << 32);
     assert!(!host.submit_job(job, &mut Stays));

@@ -9,7 +9,7 @@ use crate::group::JoinSet;
 use crate::kernel::error::{IoError, Op};
 use crate::task::conn::Conn;
 use crate::task::endpoint::Endpoint;
-use crate::task::error::{Error, JoinErrorKind};
+use crate::task::error::Error;
 use crate::task::handle::Handle;
 
 /// The time after which an attempt is joined by the next one.
@@ -69,15 +69,11 @@ async fn race(handle: Handle<'_>, mut addresses: VecDeque<SocketAddr>) -> Result
                 Err(_) => continue,
             }
         };
-        match ended {
-            Some((_, Ok(Ok(conn)))) => return Ok(conn),
-            Some((_, Ok(Err(error)))) => {
-                first_error.get_or_insert(error);
-            }
-            // An attempt was cancelled by a task that cancels all tasks.
-            Some((_, Err(error))) if error.why == JoinErrorKind::Cancelled => {}
-            Some((_, Err(error))) => return Err(error.into()),
-            None => {}
+        // An attempt without a result has panicked, which the host reports.
+        let Some((_, Ok(result))) = ended else { continue };
+        match result {
+            Ok(conn) => return Ok(conn),
+            Err(error) => drop(first_error.get_or_insert(error)),
         }
     }
     let none = Error::endpoint(Op::Connect, Endpoint::Invalid(""), IoError::Unresolved);

@@ -53,10 +53,8 @@ impl<F: Future> Part<F> {
     }
 
     fn take(&mut self) -> Option<F::Output> {
-        match replace(self, Self::Taken) {
-            Self::Done(output) => Some(output),
-            Self::Running(_) | Self::Taken => None,
-        }
+        let Self::Done(output) = replace(self, Self::Taken) else { return None };
+        Some(output)
     }
 }
 
@@ -100,14 +98,12 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for TryJoinAll<F> {
         let mut running = 0;
         for part in &mut *parts {
             running += usize::from(!part.poll(context));
-            if let Part::Done(Err(_)) = part {
+            if matches!(part, Part::Done(Err(_)))
+                && let Some(Err(error)) = part.take()
+            {
                 // The other futures are dropped here.
-                let failed = part.take();
                 parts.clear();
-                return match failed {
-                    Some(Err(error)) => Poll::Ready(Err(error)),
-                    _ => Poll::Pending,
-                };
+                return Poll::Ready(Err(error));
             }
         }
         if running > 0 {

@@ -131,6 +131,7 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
     let (third, third_end) = Async::new(handle, handle.yield_now());
     let back = driven.start(third).err().unwrap();
     assert_eq!(label(&back), Some(third_end.label()), "it is the same task");
+    assert_eq!(wait_name(&back), None);
     // A deadline that has come expires in the next turn, after the one that was called with that time.
     assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).rest, Rest::Ready);
     assert_eq!(driven.turn(due, WINDOW, [], Vec::new()).room, 1);
@@ -139,6 +140,13 @@ fn a_guest_has_tasks_of_its_own_without_any_connection() {
 
 fn label<S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>>(task: &ServeTask<S>) -> Option<Label> {
     Task::<DrivenHost<S>>::label(task)
+}
+
+/// Returns the name of the lock or channel that a task waits for.
+fn wait_name<S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>>(
+    task: &ServeTask<S>,
+) -> Option<&'static str> {
+    Task::<DrivenHost<S>>::wait_name(task)
 }
 
 /// In reports, the task of a connection has the name of the function that serves it. The acceptor has no name.
@@ -156,6 +164,7 @@ fn a_task_of_a_connection_is_called_what_serves_it() {
     let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), nobody);
     let source = SourceId::from_bits(0);
     let serve = ServeTask::serve(service.connect(source));
+    assert_eq!(wait_name(&serve), None);
     assert_eq!(of(&service, serve), Some("driven::guests::nobody"));
     assert_eq!(of(&service, ServeTask::accept(sinbin_core::serve::Acceptor::new(source))), None);
 }

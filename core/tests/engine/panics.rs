@@ -159,6 +159,8 @@ fn a_report_names_the_task_and_so_does_the_loop() {
         let labels = tasks.iter().filter_map(|task| executor.label(*task)).map(|label| label.name);
         // The other task is the acceptor, which has no name.
         assert_eq!((tasks.len(), labels.collect::<Vec<_>>()), (2, vec!["a task with a name"]));
+        // Neither waits for a lock or a channel.
+        assert_eq!(tasks.iter().filter_map(|task| executor.wait_name(*task)).count(), 0);
         world.clients[0].sent.extend(b"x");
     });
     world.then(2, |world, _| world.clients[0].has_ended = true);

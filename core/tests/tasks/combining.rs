@@ -1,5 +1,8 @@
 use std::cell::Cell;
+use std::future::ready;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use sinbin_core::task::{Handle, NoWakers, RunContext, TaskLocal, join, join_all, try_join, try_join_all};
 use sinbin_core::{Instant, Rest};
@@ -56,6 +59,15 @@ fn a_failure_does_not_wait_for_the_others() {
     assert_eq!(log.take(), ["first", "failed", "second", "failed", "third", "fourth"]);
 }
 
+/// A combination that is polled after its completion stays pending, as its parts are gone.
+#[test]
+fn a_combination_completes_once() {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut both = pin!(try_join(ready(Ok::<_, ()>(1)), ready(Ok(2))));
+    assert_eq!(both.as_mut().poll(&mut context), Poll::Ready(Ok((1, 2))));
+    assert_eq!(both.poll(&mut context), Poll::Pending);
+}
+
 #[test]
 fn each_task_sees_the_value_of_its_own_scopes() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
@@ -84,7 +96,8 @@ fn each_task_sees_the_value_of_its_own_scopes() {
     assert_eq!(seen[..2], [Some(1), Some(2)]);
     seen.sort_unstable();
     assert_eq!(seen, [None, None, Some(1), Some(1), Some(2), Some(2), Some(10), Some(20)]);
-    assert_eq!(local.get(), None);
+    assert_eq!((local.get(), TaskLocal::<u32>::default().get()), (None, None));
+    assert_eq!(format!("{local:?}"), "TaskLocal { .. }");
 }
 
 /// The value is restored even if the future panics, or is asked for within its own clone.
@@ -105,7 +118,7 @@ fn a_scope_ends_with_a_panic() {
         panic!("as it should");
     }));
     let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = scoped.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let _ = scoped.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }));
     assert!(polled.is_err() && saw_none.get());
     assert!(local.get().is_none());

@@ -1,15 +1,17 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use sinbin_core::kernel::Op;
-use sinbin_core::task::{Endpoint, Error, Handle, NoWakers, RunContext, ToEndpoint};
+use sinbin_core::task::{
+    Endpoint, Error, Handle, NoWakers, RunContext, ToEndpoint, WaitError, join, join_all, try_join_all,
+};
 use sinbin_core::time::Elapsed;
 use sinbin_core::{Instant, IoError, Rest};
-
-use sinbin_testkit::memory_host::{Log, World};
+use sinbin_testkit::memory_host::{Log, TASKS, World};
 
 fn v4(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 80))
@@ -58,6 +60,8 @@ fn endpoints_are_told_apart_by_their_text() {
         assert_eq!(Endpoint::parse(text), Endpoint::Invalid(text));
     }
     assert_eq!(("example.org", 80).to_endpoint(), name("example.org", 80));
+    let failed = Error::endpoint(Op::Connect, name("example.org", 80), IoError::Reset);
+    assert!(format!("{failed:?}").contains("\"example.org:80\""), "{failed:?}");
     assert_eq!(("2001:db8::7", 80).to_endpoint(), Endpoint::Address(v6(7)));
     assert_eq!((v6(7).ip(), 80).to_endpoint(), Endpoint::Address(v6(7)));
 }
@@ -158,6 +162,116 @@ fn families_take_turns_and_a_quarter_of_a_second_passes_between_attempts() {
     assert_eq!(task.take(), Some(Ok(world.host.dials[1].0)));
     assert!(world.host.peers.is_empty(), "the winner was dropped by the task, and the others before it");
     assert_eq!(world.run(), Rest::Empty, "no attempt is left");
+}
+
+#[test]
+fn a_name_with_one_address_needs_no_further_task() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = world(handle, &[v4(1)]);
+    world.host.routes.insert(v4(1), Ok(()));
+    let mut task = world.spawn(async move { handle.connect("name:80").await.map(|conn| conn.source()) });
+    world.run();
+    world.compute();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Ok(world.host.dials[0].0)));
+    assert_eq!(world.host.ended.len(), 1);
+}
+
+/// Attempts that another task cancels count as failed, whether they have begun or not.
+#[test]
+fn a_connect_whose_attempts_are_cancelled_fails() {
+    for begins in [false, true] {
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
+        let mut world = world(handle, &[v6(1), v4(1)]);
+        let mut task = world.spawn(async move { handle.connect("name:80").await.map(|_| ()) });
+        world.run_for(Duration::ZERO);
+        world.compute();
+        for _ in 0..12 {
+            world.turn();
+            if begins {
+                world.run_for(300 * MILLISECOND);
+            }
+            let attempts = world.executor.kernel.tasks().map(|view| view.id).filter(|id| *id != task.task());
+            for attempt in attempts.collect::<Vec<_>>() {
+                world.cancel(attempt);
+            }
+        }
+        assert_eq!(world.run(), Rest::Empty);
+        let error = task.take().expect("it has ended").unwrap_err();
+        assert_eq!(error, Error::Wait(WaitError::Cancelled));
+    }
+}
+
+/// A loop without a slot for an attempt's task, or for the call of the resolver, says so.
+#[test]
+fn a_connect_fails_where_there_is_no_slot() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = world(handle, &[v6(1), v4(1)]);
+    let mut task = world.spawn(async move { handle.connect("name:80").await.map(|_| ()) });
+    for _ in 1..TASKS {
+        world.spawn(handle.sleep(600 * MILLISECOND));
+    }
+    world.run_for(Duration::ZERO);
+    world.compute();
+    world.run_for(Duration::ZERO);
+    assert_eq!(task.take(), Some(Err(Error::Wait(WaitError::Full))));
+    let mut task = world.spawn(async move {
+        let busy = [(); 2].map(|()| Box::pin(handle.blocking(|| ())));
+        let busy = join_all(busy);
+        let (_, full) = join(busy, async {
+            handle.yield_now().await;
+            let full = handle.resolve("name:80").await.unwrap_err();
+            (full.io(), handle.resolve(v4(1)).await.is_ok())
+        })
+        .await;
+        full
+    });
+    world.run_for(Duration::ZERO);
+    world.compute();
+    world.run_for(Duration::ZERO);
+    assert_eq!(task.take(), Some((Some(IoError::NoRoom), true)));
+}
+
+/// A wait of any kind.
+type Wait<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, Error>> + 'a>>;
+
+/// A task waits for four sources at once. A name that would be the fifth is refused.
+#[test]
+fn a_name_is_one_of_four_waits() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = world(handle, &[v4(1)]);
+    let conns = [(); 4].map(|()| world.connect());
+    let mut task = world.spawn(async move {
+        let mut waits: Vec<Wait<'_>> = Vec::new();
+        for conn in &conns {
+            waits.push(Box::pin(async move { conn.readable().await.map(|_| Vec::new()) }));
+        }
+        waits.push(Box::pin(handle.resolve("name:80")));
+        try_join_all(waits).await
+    });
+    world.run_for(Duration::ZERO);
+    assert_eq!(task.take(), Some(Err(Error::Wait(WaitError::TooMany))));
+}
+
+/// A Unix socket whose backlog is full is tried again after a while.
+#[test]
+fn paths_are_listened_at_and_connected_to() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = world(handle, &[]);
+    world.host.path_errors.extend([IoError::WouldBlock, IoError::WouldBlock]);
+    let mut task = world.spawn(async move {
+        let listener = handle.listen("unix:/a.sock").unwrap();
+        let conn = handle.connect("unix:/a.sock").await.unwrap();
+        drop((listener, conn));
+        handle.now()
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Instant::ZERO + 20 * MILLISECOND));
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn what_is_written_for_byte_streams_runs_on_a_connection() {
 #[test]
 fn errors_have_a_kind() {
     let failed = |error| Error::Failed(Failure { op: Op::Recv, source: SourceId::from_bits(0), error });
+    let address = ([127, 0, 0, 1], 80).into();
     let kinds = [
         (Error::Wait(WaitError::Cancelled), ErrorKind::ConnectionAborted),
         (Error::Wait(WaitError::Full), ErrorKind::OutOfMemory),
@@ -72,7 +73,11 @@ fn errors_have_a_kind() {
         (failed(IoError::NoRoom), ErrorKind::OutOfMemory),
         (failed(IoError::ConnectionRefused), ErrorKind::ConnectionRefused),
         (failed(IoError::AddressInUse), ErrorKind::AddrInUse),
+        (failed(IoError::Unresolved), ErrorKind::NotFound),
+        (failed(IoError::Invalid), ErrorKind::InvalidInput),
+        (failed(IoError::TooLong), ErrorKind::InvalidData),
         (failed(IoError::Unsupported), ErrorKind::Unsupported),
+        (Error::Address { op: Op::Connect, address, error: IoError::Reset }, ErrorKind::ConnectionReset),
         (failed(IoError::Os(5)), ErrorKind::Other),
     ];
     for (error, kind) in kinds {

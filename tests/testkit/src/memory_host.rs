@@ -62,6 +62,8 @@ pub struct Memory<'d> {
     /// The results of connecting to addresses. An attempt at another address waits for its result. If there are none,
     /// `dialled` has the results.
     pub routes: BTreeMap<SocketAddr, Result<(), IoError>>,
+    /// The errors of the next attempts to connect to a Unix socket.
+    pub path_errors: VecDeque<IoError>,
     /// The resolver of names.
     pub resolver: Option<Arc<dyn Resolver>>,
     /// The jobs that [`World::compute`] is to compute. Their outputs go to `results`.
@@ -177,6 +179,19 @@ impl<'d> AsyncHost<'d> for Memory<'d> {
             }
             operated => operated,
         }
+    }
+
+    fn connect_path(&mut self, _: &str, new: SourceId) -> Result<(), IoError> {
+        if let Some(error) = self.path_errors.pop_front() {
+            return Err(error);
+        }
+        self.peers.insert(new, Peer { room: usize::MAX, ..Peer::default() });
+        Ok(())
+    }
+
+    fn listen_path(&mut self, _: &str, new: SourceId) -> Result<(), IoError> {
+        self.listeners.insert(new, VecDeque::new());
+        Ok(())
     }
 
     fn resolver(&self) -> Option<Arc<dyn Resolver>> {
