@@ -31,6 +31,16 @@ pub(super) enum Which {
     Err,
 }
 
+impl Which {
+    /// Returns the name of the stream.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Out => "stdout",
+            Self::Err => "stderr",
+        }
+    }
+}
+
 /// The standard streams of a guest.
 pub(super) struct Stdio {
     /// The input, until the guest first asks for stdin.
@@ -91,9 +101,9 @@ impl Stdio {
     pub(super) fn write(&mut self, index: u32, bytes: &[u8]) -> StreamResult<()> {
         let handle = self.handles.at_mut(index).ok_or(StreamError::Closed)?;
         let Some(left) = handle.permit.checked_sub(bytes.len()) else {
-            return Err(StreamError::trap(
-                "the guest wrote more to a standard stream than it was permitted to",
-            ));
+            let name = handle.which.name();
+            let trap = format!("the guest wrote more to {name} than it was permitted to");
+            return Err(StreamError::trap(&trap));
         };
         handle.permit = left;
         match handle.which {
