@@ -6,6 +6,7 @@
 //! time is no undefined behavior.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use std::fs::File;
 use std::io;
 use std::mem::{align_of, size_of};
@@ -15,6 +16,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use memmap2::MmapRaw;
 
 use crate::observe::header::{FIRST, Header};
@@ -28,6 +30,7 @@ pub(crate) struct Region {
 
 enum Backing {
     /// A mapping, and the file that it is of. The descriptor of the file is how other processes find the memory.
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Mapped(
         #[expect(dead_code, reason = "held until it is dropped")] MmapRaw,
         #[expect(dead_code, reason = "held until it is dropped")] File,
@@ -105,6 +108,12 @@ impl Region {
         Self::mapped(mapping, file)
     }
 
+    /// Fails: no other process could read the memory on this system.
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+    pub(crate) fn shared(_: usize) -> io::Result<Arc<Self>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Maps the memory of another process, for reading.
     ///
     /// # Errors
@@ -121,6 +130,7 @@ impl Region {
         Self::mapped(mapping, file)
     }
 
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     fn mapped(mapping: MmapRaw, file: File) -> io::Result<Arc<Self>> {
         let base = NonNull::new(mapping.as_mut_ptr()).ok_or(io::ErrorKind::InvalidData)?;
         let len = mapping.len();

@@ -116,7 +116,7 @@ fn listened(address: SocketAddr) -> (InputStream, OutputStream, TcpSocket) {
 fn say_address(listener: &TcpSocket) {
     match listener.local_address() {
         Ok(IpSocketAddress::Ipv4(Ipv4SocketAddress { port, .. })) => {
-            println!("listening on 127.0.0.1:{port}")
+            println!("listening on 127.0.0.1:{port}");
         }
         other => println!("{other:?}"),
     }
@@ -315,7 +315,7 @@ fn udp_echo(address: SocketAddr) {
     socket.finish_bind().expect("an address");
     match socket.local_address() {
         Ok(IpSocketAddress::Ipv4(Ipv4SocketAddress { port, .. })) => {
-            println!("listening on 127.0.0.1:{port}")
+            println!("listening on 127.0.0.1:{port}");
         }
         other => println!("{other:?}"),
     }
