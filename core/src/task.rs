@@ -29,7 +29,7 @@
 //! connection or a listener: these handles are capabilities. A task can do nothing that it has no handle for.
 //!
 //! After 32 operations in one step a task yields, however much work is left. A task can wait for
-//! [four](crate::MAX_WAITS) sources and jobs at once, and for any number of locks, channels and deadlines as well.
+//! [four](crate::kernel::MAX_WAITS) sources and jobs at once, and for any number of locks, channels and deadlines as well.
 //! Variables that live across an `await` are part of the task, buffers included: [`Conn::recv_with`] waits without a
 //! buffer.
 //!

@@ -128,7 +128,9 @@ fn static_files_are_served_by_both_versions_of_http() {
             let status = fetch(&[version, "--write-out", "%{http_code}", &url("http", &server, missing)]);
             assert_eq!(status, "404 Not Found\n404", "{missing}");
         }
-        let status = fetch(&[version, "--data", "x", "-w", "%{http_code}", &url("http", &server, "/")]);
+        // Without a body: a server that answers before it has read the body resets the stream of HTTP/2, which curl may
+        // see before the answer.
+        let status = fetch(&[version, "-X", "POST", "-w", "%{http_code}", &url("http", &server, "/")]);
         assert_eq!(status, "405 Method Not Allowed\n405");
     }
 }

@@ -54,7 +54,7 @@ pub enum Event {
     Computed {
         /// The id of the job.
         job: JobId,
-        /// The length of its result, which [`WireJob::decode_output`](crate::WireJob::decode_output) decodes.
+        /// The length of its result, which [`WireJob::decode_output`](crate::job::WireJob::decode_output) decodes.
         len: u32,
     },
     /// The computation of a job failed; it has no result.
@@ -105,7 +105,7 @@ pub enum Command {
     Submit {
         /// The id of the job.
         job: JobId,
-        /// The length of the job as [`WireJob::encode`](crate::WireJob::encode) encodes it.
+        /// The length of the job as [`WireJob::encode`](crate::job::WireJob::encode) encodes it.
         len: u32,
     },
     /// Cancels the job, whose result is no longer wanted.

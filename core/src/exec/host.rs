@@ -134,7 +134,7 @@ pub trait Host: Sized {
     }
 }
 
-/// A host that computes jobs for its tasks: in threads, in slices ([`Slicer`](crate::Slicer)), or elsewhere.
+/// A host that computes jobs for its tasks: in threads, in slices ([`Slicer`](crate::job::Slicer)), or elsewhere.
 pub trait Jobs<J: Job>: Host {
     /// Starts `job`. When it is done, the host reports that to the kernel.
     fn submit(&mut self, id: JobId, job: J);

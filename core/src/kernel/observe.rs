@@ -1,7 +1,7 @@
 //! The tables of a kernel, read by another process.
 //!
-//! A host publishes the tables of its kernel where they are: [`Storage::task_slots`](crate::Storage::task_slots),
-//! [`Storage::timers`](crate::Storage::timers) and the tables of sources and jobs are in memory that a reader can map,
+//! A host publishes the tables of its kernel where they are: [`Storage::task_slots`](crate::kernel::Storage::task_slots),
+//! [`Storage::timers`](crate::kernel::Storage::timers) and the tables of sources and jobs are in memory that a reader can map,
 //! and a [`Beacon`] counts the changes. The reader copies the tables between two equal, even counts, and passes the copy
 //! to [`Kernel::restore`](crate::Kernel::restore). If the tables are so large that the loop never rests for that long,
 //! the reader copies one row at a time, and decodes it with [`view`]. (`restore` and `view` need the feature `alloc`.)

@@ -18,7 +18,7 @@ pub enum TaskState {
     Waiting,
 }
 
-/// The kernel's entry for a task, in the table of tasks of the [`Storage`](crate::Storage).
+/// The kernel's entry for a task, in the table of tasks of the [`Storage`](crate::kernel::Storage).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct TaskSlot {

@@ -25,7 +25,7 @@ pub enum WaitError {
     /// the kernel does not know. Such a future can wait only for deadlines. Use a [group](crate::group), or
     /// [`join`](crate::task::join), which polls all of its futures.
     Wrapped,
-    /// The task waits for more than [`MAX_WAITS`](crate::MAX_WAITS) targets at once, or asks for more permits than
+    /// The task waits for more than [`MAX_WAITS`](crate::kernel::MAX_WAITS) targets at once, or asks for more permits than
     /// exist. Spawn tasks for the waits.
     TooMany,
     /// Another task waits for the same target, or another operation on it is in progress.

@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 /// once.
 ///
 /// The futures are parts of one task: each is polled whenever the task runs, O(n). Together they can wait for
-/// [four](crate::MAX_WAITS) sources and jobs, and for any number of locks, channels and deadlines. For more, and for
+/// [four](crate::kernel::MAX_WAITS) sources and jobs, and for any number of locks, channels and deadlines. For more, and for
 /// results in the order of the ends, use a [`JoinSet`](crate::group::JoinSet) of tasks.
 ///
 /// ```

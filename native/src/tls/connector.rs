@@ -22,7 +22,7 @@ use crate::tls::pem::{Identity, Roots};
 ///
 /// async fn fetch(handle: Handle<'_>) -> Result<(), Box<dyn std::error::Error>> {
 ///     let connector = TlsConnector::new(Roots::system()?)?;
-///     let conn = handle.connect("192.0.2.1:443".parse()?).await?;
+///     let conn = handle.connect("example.org:443").await?;
 ///     let conn = connector.connect(conn, "example.org").await?;
 ///     conn.send_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n").await?;
 ///     let mut buffer = [0; 4096];

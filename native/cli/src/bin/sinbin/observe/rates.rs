@@ -55,8 +55,15 @@ pub(crate) fn used(state: &LoopState) -> Option<f64> {
 }
 
 /// Returns the resident memory of a process in bytes.
+#[cfg(unix)]
 pub(crate) fn resident(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Returns `None`: this system does not say how much memory a process has.
+#[cfg(not(unix))]
+pub(crate) fn resident(_: u32) -> Option<u64> {
+    None
 }

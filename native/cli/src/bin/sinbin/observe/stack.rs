@@ -17,7 +17,8 @@ pub(crate) struct Stack {
 /// Returns the stack of a loop's thread. The thread stands still for some milliseconds while a debugger reads it.
 pub(crate) fn stack(state: &LoopState) -> Stack {
     let system_call = fs::read_to_string(format!("/proc/{}/task/{}/syscall", state.pid, state.thread)).ok();
-    let system_call = system_call.as_deref().and_then(|text| text.split(' ').next()?.parse().ok()).map(call);
+    let number = system_call.as_deref().and_then(|text| text.split(' ').next()?.parse().ok());
+    let system_call = number.map(name_of_call);
     Stack { frames: frames(state), system_call }
 }
 
@@ -60,7 +61,8 @@ fn permission() -> String {
 }
 
 /// Returns the name of a system call that a loop often is in, or its number.
-fn call(number: i64) -> String {
+#[cfg(target_os = "linux")]
+fn name_of_call(number: i64) -> String {
     let names = [
         (libc::SYS_nanosleep, "nanosleep"),
         (libc::SYS_clock_nanosleep, "clock_nanosleep"),
@@ -77,4 +79,10 @@ fn call(number: i64) -> String {
     ];
     let name = names.iter().find(|(known, _)| *known == number);
     name.map_or_else(|| format!("number {number}"), |(_, name)| (*name).to_owned())
+}
+
+/// Returns the number of a system call: only those of Linux have names here.
+#[cfg(not(target_os = "linux"))]
+fn name_of_call(number: i64) -> String {
+    format!("number {number}")
 }
