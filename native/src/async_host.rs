@@ -70,7 +70,7 @@ impl<'d, M: Fn(Conn<'d>) -> F, F: Future + 'd> AsyncHost<'d> for Native<AsyncSer
         let listener = sockets::UnixPathListener::bind(path.as_ref()).inspect_err(|error| {
             tracing::debug!(path, %error, "a task cannot listen");
         })?;
-        self.sockets.insert(new, Socket::Listener(Listening::Unix(listener)), false);
+        self.sockets.insert(new, Socket::Listener(Listening::Unix(Box::new(listener))), false);
         self.observer.source(new, SourceKind::Listener, None);
         Ok(())
     }

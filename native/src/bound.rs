@@ -34,7 +34,7 @@ impl TryFrom<std::os::unix::net::UnixListener> for BoundListener {
     type Error = std::io::Error;
 
     fn try_from(listener: std::os::unix::net::UnixListener) -> std::io::Result<Self> {
-        Ok(Self(Listening::Unix(listener.try_into()?)))
+        Ok(Self(Listening::Unix(Box::new(listener.try_into()?))))
     }
 }
 
@@ -173,7 +173,7 @@ impl Settings {
 /// Creates a listener on a Unix socket.
 pub(crate) fn bind_path(path: &Path) -> Result<Listening, Error> {
     #[cfg(unix)]
-    let bound = sockets::UnixPathListener::bind(path).map(Listening::Unix);
+    let bound = sockets::UnixPathListener::bind(path).map(|listener| Listening::Unix(Box::new(listener)));
     #[cfg(not(unix))]
     let bound = Err(ErrorKind::Unsupported.into());
     bound.map_err(|error| Error::ListenPath { path: path.to_owned(), error })

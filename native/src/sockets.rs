@@ -215,7 +215,7 @@ impl Sockets {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
         let (object, drains): (&dyn Any, bool) = match &entry.socket {
             Socket::Stream(stream) => (stream, !entry.lingering),
-            Socket::Shared(shared) => (shared, shared.drains),
+            Socket::Shared(shared) => (&**shared, shared.drains),
             Socket::Listener(listener) => (listener, false),
         };
         match attempt(object) {

@@ -59,7 +59,7 @@ pub(crate) fn connect_path(path: &str) -> io::Result<TcpStream> {
 /// Fails with the error of the system, and with [`IoError::Unsupported`] if the type is not known.
 pub(crate) fn adopt(connection: &mut dyn Any) -> Result<Socket, IoError> {
     if let Some(shared) = take::<Shared>(connection) {
-        return Ok(Socket::Shared(shared));
+        return Ok(Socket::Shared(Box::new(shared)));
     }
     if let Some(stream) = take::<TcpStream>(connection) {
         prepare(&stream)?;

@@ -20,7 +20,7 @@ pub(crate) enum Socket {
     /// A connection. The system calls of a TCP stream are those of a Unix stream, too.
     Stream(TcpStream),
     /// An object that a task operates itself, such as a datagram socket or a pipe.
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 /// A nonblocking socket that accepts connections.
@@ -30,7 +30,7 @@ pub(crate) enum Listening {
     Tcp(TcpListener),
     /// A listener on a path.
     #[cfg(unix)]
-    Unix(UnixPathListener),
+    Unix(Box<UnixPathListener>),
 }
 
 /// A connection that a listener has accepted, and the address of its peer.
@@ -101,6 +101,9 @@ impl Listening {
         }
     }
 }
+
+// The table has an entry for each connection: what is rare is boxed, so that it makes no connection larger.
+const _: () = assert!(size_of::<Socket>() <= 16);
 
 impl Socket {
     /// Returns the descriptor.
