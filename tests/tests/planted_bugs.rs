@@ -238,7 +238,7 @@ const BUGS: [Planted; 42] = [
     Planted {
         name: "a drain that wakes no connection",
         file: "serve/engine.rs",
-        right: "        if self.drain.is_telling() {\n            self.nudge();",
+        right: "        if self.drain.ends_connections() {\n            self.nudge();",
         wrong: "        if false {\n            self.nudge();",
     },
     Planted {
