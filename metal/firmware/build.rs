@@ -1,4 +1,4 @@
-//! Writes the linker's map of the board's memory, and the number of sockets.
+//! Writes the linker's map of the board's memory, and the number of sockets, for the firmware and for `compare`.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -8,7 +8,6 @@ const SOCKETS: usize = 16;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=SINBIN_SOCKETS");
-    println!("cargo:rerun-if-changed=build.rs");
     let sockets = env::var("SINBIN_SOCKETS").map_or(SOCKETS, |text| {
         text.parse().unwrap_or_else(|_| panic!("SINBIN_SOCKETS={text}: a number of sockets, up to 128"))
     });
