@@ -101,12 +101,14 @@ pub(crate) struct Setup {
     pub(crate) workers: Option<usize>,
     /// True if callgrind counts the instructions.
     pub(crate) counted: bool,
+    /// True if sinbin publishes the tables that `sinbin ps` reads, as it does by default.
+    pub(crate) observed: bool,
 }
 
 impl Setup {
     /// Returns the default configuration, on all cores.
     pub(crate) fn of(who: Who) -> Self {
-        Self { who, service: Service::Fib, core: None, workers: None, counted: false }
+        Self { who, service: Service::Fib, core: None, workers: None, counted: false, observed: true }
     }
 }
 
@@ -185,6 +187,7 @@ fn sandbox_arguments(command: &mut Command, setup: &Setup) {
 
 fn common_arguments(command: &mut Command, setup: &Setup) {
     command.args(["--listen", "127.0.0.1:0"]).args(MAX_CONNECTIONS);
+    command.args((!setup.observed).then_some("--no-observe"));
     // A guest that drives itself has no workers.
     if let Some(workers) = setup.workers.filter(|_| setup.who != Who::Portable) {
         command.args(["--workers", &workers.to_string()]);
