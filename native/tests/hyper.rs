@@ -1,5 +1,7 @@
 //! Tests of hyper on the native loop: clients and servers are tasks of one loop.
 
+mod loopback;
+
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::pending;
@@ -15,22 +17,9 @@ use hyper::rt::Timer as _;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use sinbin::hyper::{Executor, HttpError, Io, Server, Timer, detach};
-use sinbin::task::{Conn, Error, Handle, join};
+use sinbin::task::Error;
 
-fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
-    sinbin::run(async |handle| {
-        let limit = Duration::from_secs(25);
-        handle.timeout(limit, main(handle)).await.expect("the test ends in time")
-    })
-    .expect("the loop does not stall")
-}
-
-/// Returns two connected connections.
-async fn pair(handle: Handle<'_>) -> (Conn<'_>, Conn<'_>) {
-    let listener = handle.listen("127.0.0.1:0").expect("a port");
-    let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
-    (client.expect("a connection"), server.expect("a connection").0)
-}
+use crate::loopback::{pair, run};
 
 type Page = Full<Bytes>;
 

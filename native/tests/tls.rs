@@ -1,5 +1,7 @@
 //! Tests of TLS on the native loop: both sides are tasks of one loop, with certificates that the test issues.
 
+mod loopback;
+
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use sinbin::task::{Conn, Error, Handle, WaitError, join};
 use sinbin::tls::{
     ConfigError, Identity, Roots, TlsAcceptor, TlsConn, TlsConnector, TlsError, copy_bidirectional,
 };
+
+use crate::loopback::{pair, run};
 
 /// An authority that issues certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -50,21 +54,6 @@ impl Authority {
         let acceptor = TlsAcceptor::new(self.identity()).expect("an acceptor");
         (acceptor, TlsConnector::new(self.roots()).expect("a connector"))
     }
-}
-
-fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
-    sinbin::run(async |handle| {
-        let limit = Duration::from_secs(25);
-        handle.timeout(limit, main(handle)).await.expect("the test ends in time")
-    })
-    .expect("the loop does not stall")
-}
-
-/// Returns two connected connections.
-async fn pair(handle: Handle<'_>) -> (Conn<'_>, Conn<'_>) {
-    let listener = handle.listen("127.0.0.1:0").expect("a port");
-    let (client, server) = join(handle.connect(listener.address()), listener.accept()).await;
-    (client.expect("a connection"), server.expect("a connection").0)
 }
 
 type Handshake<'d> = Result<TlsConn<'d>, TlsError>;
