@@ -251,7 +251,7 @@ const BUGS: [Planted; 42] = [
         name: "a drain that forgets the connections that linger",
         file: "serve/engine.rs",
         right: "        if unread.is_empty() {",
-        wrong: "        if unread.is_empty() || self.drain.is_telling() {",
+        wrong: "        if unread.is_empty() || self.drain.ends_connections() {",
     },
     Planted {
         name: "a drain whose deadline never comes",
