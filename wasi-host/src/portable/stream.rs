@@ -198,7 +198,7 @@ fn no_signal() -> SendFlags {
 }
 
 /// Receives up to `most` bytes by `receive`. Returns no bytes if there are none, and sets `has_ended` if none will follow.
-/// `is_telling` states that fewer bytes than requested mean that there are no more, unless the end came with them.
+/// `short_means_drained` states that fewer bytes than requested mean that there are no more, unless the end came with them.
 ///
 /// # Errors
 ///
@@ -207,7 +207,7 @@ pub(super) fn receive(
     most: usize,
     ready: &mut Ready,
     has_ended: &mut bool,
-    is_telling: bool,
+    short_means_drained: bool,
     receive: impl Fn(&mut Vec<u8>) -> Result<usize, Errno>,
 ) -> StreamResult<Vec<u8>> {
     if *has_ended {
@@ -234,7 +234,7 @@ pub(super) fn receive(
             }
             Ok(_) => {
                 if bytes.len() < bytes.capacity()
-                    && is_telling
+                    && short_means_drained
                     && Watcher::REPORTS_END
                     && !ready.has(Ready::END)
                 {
