@@ -1,0 +1,161 @@
+//! The scope of a crawl: which URLs are followed, which are checked only, and which are left alone.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+use crate::address::is_private;
+use crate::pattern::Pattern;
+use crate::settings::Settings;
+
+/// Hosts that a crawl follows links to: `example.org` (at any port), `example.org:8080`, `*.example.org` (every host
+/// below it, but not itself), or `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPattern {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    All,
+    /// Hosts that end with this, which begins with a dot.
+    Below(String),
+    Only(String),
+}
+
+/// Error returned when a text is no [`HostPattern`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a host, HOST:PORT, `*.` and a host, or `*`")]
+pub struct HostPatternError(String);
+
+impl HostPattern {
+    /// Returns true if the host and port of `url` match.
+    pub fn matches(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let is_host = match &self.hosts {
+            Hosts::All => true,
+            Hosts::Below(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+            Hosts::Only(only) => host == only,
+        };
+        is_host && self.port.is_none_or(|port| url.port_or_known_default() == Some(port))
+    }
+
+    /// Returns true if the pattern names a single host.
+    fn is_exact(&self) -> bool {
+        matches!(self.hosts, Hosts::Only(_))
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = HostPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        let error = || HostPatternError(text.to_owned());
+        let (host, port) = match text.rsplit_once(':') {
+            // The colons of an address of IPv6 are within brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| error())?)),
+            _ => (text, None),
+        };
+        let parse = |host: &str| Host::parse(host).map(|host| host.to_string()).map_err(|_| error());
+        let hosts = match host.strip_prefix("*.") {
+            _ if host == "*" => Hosts::All,
+            Some(parent) => Hosts::Below(format!(".{}", parse(parent)?)),
+            None => Hosts::Only(parse(host)?),
+        };
+        Ok(Self { hosts, port })
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hosts {
+            Hosts::All => f.write_str("*")?,
+            Hosts::Below(suffix) => write!(f, "*{suffix}")?,
+            Hosts::Only(host) => f.write_str(host)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// The relation of a URL to the scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The URL is fetched, and its links are followed.
+    Inside,
+    /// The host is not followed.
+    External,
+    /// A pattern excludes the URL, or none includes it.
+    Excluded,
+    /// The host is a private address that no setting names.
+    Private,
+}
+
+/// The scope of a crawl.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// The hosts and ports of the seeds.
+    seeds: BTreeSet<(String, u16)>,
+    follow: Vec<HostPattern>,
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+}
+
+impl Scope {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            seeds: settings.seeds.iter().filter_map(host_and_port).collect(),
+            follow: settings.follow_hosts.clone(),
+            include: settings.include.clone(),
+            exclude: settings.exclude.clone(),
+        }
+    }
+
+    /// Returns true if a seed has the host and port of `url`, or a setting names them.
+    pub fn is_named(&self, url: &Url) -> bool {
+        self.is_of_seed(url) || self.follow.iter().any(|pattern| pattern.is_exact() && pattern.matches(url))
+    }
+
+    /// Returns true if `url` has a host that is a private address, and no setting names it.
+    pub fn is_private(&self, url: &Url) -> bool {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) | None => return false,
+        };
+        is_private(address) && !self.is_named(url)
+    }
+
+    /// Returns true if a pattern excludes `url`, which concerns checks as well.
+    pub fn is_excluded(&self, url: &Url) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches(url))
+    }
+
+    pub fn place(&self, url: &Url) -> Place {
+        if self.is_private(url) {
+            Place::Private
+        } else if self.is_excluded(url) {
+            Place::Excluded
+        } else if !self.is_of_seed(url) && !self.follow.iter().any(|pattern| pattern.matches(url)) {
+            Place::External
+        } else if !self.include.is_empty() && !self.include.iter().any(|pattern| pattern.matches(url)) {
+            Place::Excluded
+        } else {
+            Place::Inside
+        }
+    }
+
+    fn is_of_seed(&self, url: &Url) -> bool {
+        let Some((host, port)) = host_and_port(url) else { return false };
+        let key = |port| self.seeds.contains(&(host.clone(), port));
+        // A site often moves between http and https, each at its usual port.
+        key(port) || (matches!(port, 80 | 443) && (key(80) || key(443)))
+    }
+}
+
+fn host_and_port(url: &Url) -> Option<(String, u16)> {
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+}
