@@ -5,6 +5,8 @@ mod race;
 #[cfg(feature = "alloc")]
 mod resolve;
 
+#[cfg(feature = "alloc")]
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::kernel::error::{IoError, Op};
@@ -55,6 +57,17 @@ impl<'d> Handle<'d> {
             Endpoint::Name { .. } => Err(failed(IoError::Unsupported)),
             Endpoint::Invalid(_) => Err(failed(IoError::Invalid)),
         }
+    }
+
+    /// Connects to the fastest of several addresses, in the way that [`connect`](Self::connect) tries those of a name. For
+    /// callers that [resolve](Self::resolve) a name themselves, to permit only some of its addresses.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of the first address that failed, and with [`IoError::Unresolved`] if there are no addresses.
+    #[cfg(feature = "alloc")]
+    pub async fn connect_any(self, to: impl IntoIterator<Item = SocketAddr>) -> Result<Conn<'d>, Error> {
+        alloc::boxed::Box::pin(race::fastest(self, to)).await
     }
 }
 

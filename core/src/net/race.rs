@@ -20,24 +20,32 @@ const MAX_ADDRESSES: usize = 32;
 
 /// Resolves a name, and connects to the address that answers first.
 pub(super) async fn connect<'d>(handle: Handle<'d>, endpoint: Endpoint<'_>) -> Result<Conn<'d>, Error> {
-    let mut addresses = by_turns(handle.resolve(endpoint).await?);
-    addresses.truncate(MAX_ADDRESSES);
-    let connected = match addresses.len() {
-        1 => handle.connect_address(addresses[0]).await,
-        _ => race(handle, addresses).await,
-    };
+    let connected = fastest(handle, handle.resolve(endpoint).await?).await;
     connected.map_err(|error| match error.io() {
         Some(error) => Error::endpoint(Op::Connect, endpoint, error),
         None => error,
     })
 }
 
+/// Connects to the address that answers first.
+pub(super) async fn fastest<'d>(
+    handle: Handle<'d>,
+    addresses: impl IntoIterator<Item = SocketAddr>,
+) -> Result<Conn<'d>, Error> {
+    let mut addresses = by_turns(addresses);
+    addresses.truncate(MAX_ADDRESSES);
+    match addresses.len() {
+        1 => handle.connect_address(addresses[0]).await,
+        _ => race(handle, addresses).await,
+    }
+}
+
 /// Sorts the addresses so that the families take turns, beginning with that of the first address. The order within a
 /// family is kept.
-fn by_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
-    let is_first = addresses.first().map(SocketAddr::is_ipv4);
-    let (ours, theirs): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| Some(address.is_ipv4()) == is_first);
+fn by_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
+    let mut addresses = addresses.into_iter().peekable();
+    let is_first = addresses.peek().map(SocketAddr::is_ipv4);
+    let (ours, theirs): (Vec<_>, Vec<_>) = addresses.partition(|address| Some(address.is_ipv4()) == is_first);
     let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
     let mut sorted = VecDeque::new();
     loop {

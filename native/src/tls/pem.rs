@@ -124,6 +124,14 @@ impl Roots {
         Self::of(not_empty(certificates).map_err(|error| data(CERTIFICATES, &error))?)
     }
 
+    /// Returns the authorities of both.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let mut store = Arc::unwrap_or_clone(self.0);
+        store.extend(other.0.roots.iter().cloned());
+        Self(Arc::new(store))
+    }
+
     fn of(certificates: Vec<CertificateDer<'static>>) -> Result<Self, ConfigError> {
         let mut store = RootCertStore::empty();
         for certificate in certificates {

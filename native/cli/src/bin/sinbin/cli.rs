@@ -12,6 +12,8 @@ use sinbin_cli::replay::ReplayArgs;
 use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::span::{Span, span};
 
+#[cfg(feature = "crawl")]
+use crate::crawl::CrawlArgs;
 use crate::observe::{EventsArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs};
 
 /// Run small network services on one thread, and measure them.
@@ -30,6 +32,16 @@ const EXIT_CODES: &str = "Exit codes: 0 success; 1 an error, see stderr; 2 wrong
 expired and connections were closed; 4 a replayed recording is incomplete, and all answers in it match; 130 a second \
 Ctrl-C ended the process at once. Of the commands that look at loops: 5 no loop can be looked at; 6 no such process; \
 7 the process is another user's; 8 the process is of another version.";
+
+#[cfg(feature = "crawl")]
+const CRAWL_EXAMPLES: &str = "\
+Examples:
+  sinbin crawl http://127.0.0.1:8080/            what the pages of a site are, and which have problems
+  sinbin crawl --broken https://example.org/     a link checker, for CI; --check-external for links to other sites too
+  sinbin crawl --json example.org | jq .title    a JSON object for each URL
+  sinbin crawl --save mirror --include '/docs/' https://example.org/docs/
+  sinbin crawl --state crawl.state example.org   Ctrl-C, and the next time continue
+  sinbin crawl --follow-hosts '*.example.org' --max-depth 3 --delay 500ms example.org";
 
 /// Ends the process as wrong arguments do, if more than the command line is needed to detect that they are wrong.
 pub(crate) fn refuse(what: &str) -> ! {
@@ -58,6 +70,20 @@ pub(crate) enum Command {
     /// Exit codes: 0 the server answered, even if with an error line; 1 it did not answer, or not completely; 2 wrong
     /// arguments.
     Ask(AskArgs),
+    /// Crawl web sites: list their pages, find broken links, save a mirror.
+    ///
+    /// Pages are fetched by HTTP/1.1 and HTTP/2, many at a time, politely: robots.txt is obeyed, and a server receives few requests
+    /// at a time. Links are followed within the hosts of the start URLs. Problems are printed as they are found, and a
+    /// summary at the end.
+    ///
+    /// Ctrl-C ends the crawl and prints the summary; with --state, the next run continues. A second Ctrl-C ends the process at
+    /// once.
+    ///
+    /// Exit codes: 0 the crawl is complete; 1 with --broken, there are broken links, or results could not be written;
+    /// 2 wrong arguments; 9 Ctrl-C ended the crawl.
+    #[cfg(feature = "crawl")]
+    #[command(after_help = CRAWL_EXAMPLES)]
+    Crawl(Box<CrawlArgs>),
     /// Measure a server that speaks the fib protocol.
     #[command(subcommand)]
     Perf(Perf),

@@ -5,6 +5,8 @@
 
 mod ask;
 mod cli;
+#[cfg(feature = "crawl")]
+mod crawl;
 mod observe;
 mod perf;
 mod record;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         Command::Serve(command) => serve::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Ask(args) => ask::run(args),
+        #[cfg(feature = "crawl")]
+        Command::Crawl(args) => crawl::run(args),
         Command::Perf(command) => perf::run(command),
         Command::Ps(args) => observe::run(&Look::Ps(args)),
         Command::Tree(args) => observe::run(&Look::Tree(args)),

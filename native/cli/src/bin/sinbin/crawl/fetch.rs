@@ -1,0 +1,217 @@
+//! Fetching of URLs: HTTP/1.1 and HTTP/2, with TLS or without, on connections that are used again.
+
+mod body;
+mod connect;
+mod decode;
+mod error;
+mod pool;
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, Uri, Version};
+use sinbin::task::Handle;
+use url::Url;
+
+pub(crate) use connect::Connector;
+pub(crate) use error::FetchError;
+use pool::{Pool, Pooled};
+
+/// The body of a request: none.
+type NoBody = Empty<Bytes>;
+
+/// The time limits of a fetch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimits {
+    /// The time for resolving a name, connecting and the handshake of TLS.
+    pub(crate) connect: Duration,
+    /// The time until the head of the response, and between two pieces of the body.
+    pub(crate) read: Duration,
+    /// The time for a fetch as a whole.
+    pub(crate) total: Duration,
+}
+
+/// The scheme, host and port of a URL, which a connection serves.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Origin {
+    is_https: bool,
+    /// The host as a URL has it: an IPv6 address is in brackets.
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Returns the origin of a URL, or `None` if the URL is neither of http nor of https.
+    fn of(url: &Url) -> Option<Self> {
+        let is_https = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        Some(Self { is_https, host: url.host_str()?.to_owned(), port: url.port_or_known_default()? })
+    }
+}
+
+/// A request, and what is of interest in its response.
+pub(crate) struct Asked<'a> {
+    pub(crate) url: &'a Url,
+    /// True if the body is not asked for: the method is then HEAD.
+    pub(crate) is_head: bool,
+    /// The maximum number of bytes of the decoded body. The rest of a larger body is not read.
+    pub(crate) max_bytes: usize,
+    /// True if a body that is a gzip file is decompressed, in addition to its coding.
+    pub(crate) unpacks: bool,
+    /// Returns true if the body of a response with this status and these headers is of interest, however large it is.
+    pub(crate) wants: &'a dyn Fn(u16, &HeaderMap) -> bool,
+    /// Returns true if a connection to an address is permitted.
+    pub(crate) permits: &'a dyn Fn(IpAddr) -> bool,
+}
+
+/// A response whose body was read.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// The decoded body. Empty if it was not of interest, and large.
+    pub(crate) body: Vec<u8>,
+    /// The number of bytes of the body as they were received, or as the server announced them if they were not read.
+    pub(crate) received: u64,
+    /// True if the body is longer than the limit.
+    pub(crate) is_truncated: bool,
+    /// The time from the request to the head of the response.
+    pub(crate) first_byte: Duration,
+}
+
+/// A client for HTTP on a loop.
+pub(crate) struct Fetcher<'d> {
+    handle: Handle<'d>,
+    limits: TimeLimits,
+    connector: Connector<'d>,
+    pool: RefCell<Pool>,
+    user_agent: HeaderValue,
+}
+
+impl<'d> Fetcher<'d> {
+    /// Creates a client that keeps up to `max_idle` connections that are not in use.
+    pub(crate) fn new(
+        handle: Handle<'d>,
+        limits: TimeLimits,
+        connector: Connector<'d>,
+        max_idle: usize,
+        user_agent: HeaderValue,
+    ) -> Self {
+        Self { handle, limits, connector, pool: RefCell::new(Pool::new(max_idle)), user_agent }
+    }
+
+    /// Sends a request and reads the response.
+    ///
+    /// A connection that was used before, and that fails before the head of the response, may have been closed by the
+    /// server in the meantime: the request is then sent once more, on a new connection.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason why there is no response, or no complete one.
+    pub(crate) async fn fetch(&self, asked: &Asked<'_>) -> Result<Fetched, FetchError> {
+        let url = asked.url;
+        let origin = Origin::of(url).ok_or_else(|| FetchError::Scheme(url.scheme().to_owned()))?;
+        let limit = self.limits.total;
+        let fetched = self.handle.timeout(limit, self.fetch_from(&origin, asked)).await;
+        fetched.unwrap_or(Err(FetchError::Late { what: "complete response", limit }))
+    }
+
+    async fn fetch_from(&self, origin: &Origin, asked: &Asked<'_>) -> Result<Fetched, FetchError> {
+        let idle = self.pool.borrow_mut().idle(origin);
+        let (pooled, first_byte, response) = match idle {
+            None => self.send_anew(origin, asked).await?,
+            Some(pooled) => match self.send(pooled, origin, asked).await {
+                Err(error) if error.is_perhaps_stale() => self.send_anew(origin, asked).await?,
+                sent => sent?,
+            },
+        };
+        let (head, body) = response.into_parts();
+        let body = body::Body {
+            max_bytes: asked.max_bytes,
+            is_wanted: (asked.wants)(head.status.as_u16(), &head.headers),
+            read_timeout: self.limits.read,
+        }
+        .read(self.handle, &head.headers, body)
+        .await?;
+        if body.is_complete {
+            self.pool.borrow_mut().release(origin, pooled);
+        }
+        let body = if asked.unpacks { body.unpacked(asked.max_bytes)? } else { body };
+        Ok(Fetched {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.bytes,
+            received: body.received,
+            is_truncated: body.is_truncated,
+            first_byte,
+        })
+    }
+
+    /// Sends a request on a new connection.
+    async fn send_anew(
+        &self,
+        origin: &Origin,
+        asked: &Asked<'_>,
+    ) -> Result<(Pooled, Duration, Response<Incoming>), FetchError> {
+        let pooled = self.connector.connect(origin, self.limits.connect, asked.permits).await?;
+        if let Pooled::Http2(sender) = &pooled {
+            self.pool.borrow_mut().share(origin, sender);
+        }
+        self.send(pooled, origin, asked).await
+    }
+
+    async fn send(
+        &self,
+        mut pooled: Pooled,
+        origin: &Origin,
+        asked: &Asked<'_>,
+    ) -> Result<(Pooled, Duration, Response<Incoming>), FetchError> {
+        let request = self.request(pooled.is_http2(), origin, asked)?;
+        let limit = self.limits.read;
+        let began = Instant::now();
+        match self.handle.timeout(limit, pooled.send(request)).await {
+            Ok(Ok(response)) => Ok((pooled, began.elapsed(), response)),
+            Ok(Err(error)) => Err(FetchError::Http(error)),
+            Err(_) => Err(FetchError::Late { what: "response", limit }),
+        }
+    }
+
+    fn request(
+        &self,
+        is_http2: bool,
+        origin: &Origin,
+        asked: &Asked<'_>,
+    ) -> Result<Request<NoBody>, FetchError> {
+        let url = asked.url;
+        let host = url.port().map_or_else(|| origin.host.clone(), |port| format!("{}:{port}", origin.host));
+        let mut target = String::with_capacity(url.as_str().len());
+        if is_http2 {
+            target.extend([url.scheme(), "://", &host]);
+        }
+        target.push_str(url.path());
+        if let Some(query) = url.query() {
+            target.extend(["?", query]);
+        }
+        let mut request = Request::new(NoBody::new());
+        *request.uri_mut() = Uri::try_from(target).map_err(|_| FetchError::Url)?;
+        *request.method_mut() = if asked.is_head { Method::HEAD } else { Method::GET };
+        if is_http2 {
+            *request.version_mut() = Version::HTTP_2;
+        } else {
+            let host = HeaderValue::try_from(host).map_err(|_| FetchError::Url)?;
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br"));
+        Ok(request)
+    }
+}

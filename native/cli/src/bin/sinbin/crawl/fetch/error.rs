@@ -1,0 +1,139 @@
+//! Errors of fetches.
+
+use std::error::Error;
+use std::time::Duration;
+
+use sinbin::IoError;
+use sinbin::task;
+use sinbin::tls::{ConfigError, TlsError};
+use sinbin_crawl::FailureKind;
+
+/// Error returned when a URL has no complete response. It does not contain the URL, which its reporter knows.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// Error returned if the URL is neither of http nor of https.
+    #[error("the scheme {0}: is not fetched")]
+    Scheme(String),
+    /// Error returned if the URL does not fit a request.
+    #[error("the URL does not fit a request")]
+    Url,
+    /// Error returned if no address of the host is permitted.
+    #[error("{0} is a private address, to which no page may lead")]
+    Forbidden(String),
+    /// Error returned if a name was not resolved, or if no address of it accepts the connection.
+    #[error("{0}")]
+    Connect(task::Error),
+    /// Error returned if the trusted authorities can't be read.
+    #[error("{0}")]
+    Roots(ConfigError),
+    /// Error returned if the handshake of TLS fails.
+    #[error("{0}")]
+    Tls(TlsError),
+    /// Error returned if a time limit has expired.
+    #[error("no {what} within {}", humantime::format_duration(*.limit))]
+    Late {
+        /// The event that did not come.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Error returned if the exchange of a request and a response fails.
+    #[error("{}", chain(.0))]
+    Http(hyper::Error),
+    /// Error returned if the body is not what its `Content-Encoding` says.
+    #[error("the body is not valid {coding}: {reason}")]
+    Coding {
+        /// The coding.
+        coding: &'static str,
+        /// The error of the decoder.
+        reason: String,
+    },
+    /// Error returned if the body has an unknown `Content-Encoding`.
+    #[error("the content coding {0:?} is unknown")]
+    UnknownCoding(String),
+    /// Error returned if the loop cannot start a task.
+    #[error("{0}")]
+    Task(task::Error),
+}
+
+impl FetchError {
+    /// Returns true if a server that closes a connection between two requests may be the cause.
+    pub(super) fn is_perhaps_stale(&self) -> bool {
+        match self {
+            Self::Http(error) => {
+                error.is_canceled()
+                    || error.is_closed()
+                    || error.is_incomplete_message()
+                    || is_broken(error)
+                    || is_refused_stream(error)
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the kind of the error, by which the crawl decides whether to try again.
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Scheme(_) | Self::Url | Self::Task(_) => FailureKind::Other,
+            Self::Forbidden(_) => FailureKind::Forbidden,
+            Self::Connect(error) if error.io() == Some(IoError::Unresolved) => FailureKind::Resolve,
+            Self::Connect(_) => FailureKind::Connect,
+            Self::Tls(TlsError::Late { .. }) | Self::Late { .. } => FailureKind::Timeout,
+            Self::Tls(TlsError::Connection { .. } | TlsError::Closed { .. }) => FailureKind::Reset,
+            Self::Tls(_) | Self::Roots(_) => FailureKind::Tls,
+            Self::Http(error) if is_broken(error) => FailureKind::Reset,
+            Self::Http(error) if error.is_incomplete_message() || is_cut(error) => FailureKind::Truncated,
+            Self::Http(_) => FailureKind::Protocol,
+            Self::Coding { .. } | Self::UnknownCoding(_) => FailureKind::Decode,
+        }
+    }
+}
+
+/// Returns the errors of a chain, except for those that repeat their source.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let reason = match source.downcast_ref::<task::Error>().and_then(task::Error::io) {
+            // The number of a source is of no use to a user.
+            Some(error) => error.to_string(),
+            None => source.to_string(),
+        };
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// Returns the errors that caused `error`, and it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Returns the errors of the system that caused `error`.
+fn system_errors(error: &hyper::Error) -> impl Iterator<Item = std::io::ErrorKind> {
+    causes(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+}
+
+/// Returns true if the connection was reset.
+fn is_broken(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    system_errors(error).any(|kind| {
+        matches!(
+            kind,
+            Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted | Kind::NotConnected
+        )
+    })
+}
+
+/// Returns true if the connection ended within a body.
+fn is_cut(error: &hyper::Error) -> bool {
+    system_errors(error).any(|kind| kind == std::io::ErrorKind::UnexpectedEof)
+}
+
+/// Returns true if the server of an HTTP/2 connection has not processed the request.
+fn is_refused_stream(error: &hyper::Error) -> bool {
+    causes(error).any(|error| error.to_string().contains("refused stream"))
+}

@@ -1,0 +1,273 @@
+//! The loop of a crawl: it starts requests, and passes their outcomes to the crawl.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hyper::header::{self, HeaderMap, HeaderName};
+use sinbin::TaskId;
+use sinbin::group::JoinSet;
+use sinbin::task::{self, Either, Handle};
+use sinbin_crawl::{Crawl, Failure, Fetch, FetchId, Kind, Method, Next, Outcome, Response};
+
+use super::fetch::{Asked, FetchError, Fetched, Fetcher};
+use super::output::Output;
+use super::save::{Mirror, SaveError};
+use super::state::StateFile;
+use super::stop::Stop;
+
+const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// The reason why a crawl has ended.
+pub(crate) enum End {
+    /// Nothing is left to fetch.
+    Done,
+    /// The user has asked for a stop.
+    Stopped,
+    /// The reader of stdout has closed its end.
+    Unread,
+    /// The results can't be stored.
+    Failed(String),
+}
+
+/// A crawl that runs.
+pub(crate) struct Walk<'a, 'd> {
+    pub(crate) handle: Handle<'d>,
+    pub(crate) crawl: &'a mut Crawl,
+    pub(crate) output: &'a mut Output,
+    pub(crate) state: Option<&'a mut StateFile>,
+    pub(crate) mirror: Option<&'a Mirror>,
+    /// The number of pages that were not saved.
+    pub(crate) unsaved: u64,
+    began: Instant,
+    running: HashMap<TaskId, FetchId>,
+}
+
+/// The outcome of a request.
+struct Done {
+    fetch: Fetch,
+    result: Result<Fetched, FetchError>,
+    total: Duration,
+}
+
+impl<'a, 'd> Walk<'a, 'd> {
+    pub(crate) fn new(
+        handle: Handle<'d>,
+        crawl: &'a mut Crawl,
+        output: &'a mut Output,
+        state: Option<&'a mut StateFile>,
+        mirror: Option<&'a Mirror>,
+    ) -> Self {
+        let (began, running) = (Instant::now(), HashMap::new());
+        Self { handle, crawl, output, state, mirror, unsaved: 0, began, running }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Crawls until nothing is left, or until `stop`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the task of the crawl must not wait.
+    pub(crate) async fn run(&mut self, fetcher: Fetcher<'d>, stop: &Stop<'d>) -> Result<End, task::Error> {
+        let fetcher = Rc::new(fetcher);
+        let fetches = JoinSet::new(self.handle);
+        let ended = self.run_fetches(&fetcher, &fetches, stop).await;
+        // What is in flight is saved as queued.
+        drop(fetches);
+        match ended {
+            Err(Ended::Wait(error)) => Err(error),
+            Err(Ended::Here(end)) => Ok(end),
+            Ok(()) => Ok(End::Done),
+        }
+    }
+
+    async fn run_fetches(
+        &mut self,
+        fetcher: &Rc<Fetcher<'d>>,
+        fetches: &JoinSet<'d, Done>,
+        stop: &Stop<'d>,
+    ) -> Result<(), Ended> {
+        loop {
+            let Some(until) = self.start(fetcher, fetches)? else { return Ok(()) };
+            self.output.flush().map_err(|error| Ended::of_output(&error))?;
+            self.output.update(self.crawl);
+            if let Some(state) = &mut self.state {
+                state.write_if_due(self.crawl).map_err(failed)?;
+            }
+            let span = until.map(|until| until.saturating_sub(self.now()));
+            let span = [span, self.output.next_update()].into_iter().flatten().min();
+            let ended = fetches.next_end();
+            let ended = async {
+                match span {
+                    None => Some(ended.await).transpose(),
+                    Some(span) => self.handle.timeout(span, ended).await.ok().transpose(),
+                }
+            };
+            match task::select(ended, stop.asked()).await {
+                Either::First(ended) => {
+                    let mut next = ended?;
+                    // All that have ended are handled before the next wait.
+                    while let Some((task, done)) = next {
+                        self.finish(task, done.ok())?;
+                        next = fetches.try_join_next();
+                    }
+                }
+                Either::Second(asked) => {
+                    asked?;
+                    return Err(Ended::Here(End::Stopped));
+                }
+            }
+        }
+    }
+
+    /// Starts the requests that the crawl asks for. Returns the time until which to wait then, if a request that ends does
+    /// not come before, or `None` at the end of the crawl.
+    fn start(
+        &mut self,
+        fetcher: &Rc<Fetcher<'d>>,
+        fetches: &JoinSet<'d, Done>,
+    ) -> Result<Option<Option<Duration>>, Ended> {
+        loop {
+            match self.crawl.next(self.now()) {
+                Next::Fetch(fetch) => {
+                    let id = fetch.id;
+                    let is_saved = self.mirror.is_some();
+                    match fetches.spawn(send(Rc::clone(fetcher), fetch, is_saved)) {
+                        Ok(task) => drop(self.running.insert(task, id)),
+                        Err(error) => return Err(Ended::Wait(error.into())),
+                    }
+                }
+                Next::Report(report) => {
+                    self.output.report(&report).map_err(|error| Ended::of_output(&error))?;
+                }
+                Next::Wait(until) => return Ok(Some(until)),
+                Next::Done => return Ok(None),
+            }
+        }
+    }
+
+    /// Passes an outcome to the crawl. Without one, the task of the request has panicked.
+    fn finish(&mut self, task: TaskId, done: Option<Done>) -> Result<(), Ended> {
+        let Some(id) = self.running.remove(&task) else { return Ok(()) };
+        let now = self.now();
+        let report = match done {
+            None => {
+                let failure = Failure::new(sinbin_crawl::FailureKind::Other, "the request's task panicked");
+                self.crawl.finished(id, Outcome::Failed(failure), now)
+            }
+            Some(Done { result: Err(error), .. }) => {
+                let failure = Failure::new(error.kind(), error.to_string());
+                self.crawl.finished(id, Outcome::Failed(failure), now)
+            }
+            Some(Done { fetch, result: Ok(fetched), total }) => {
+                if let Err(end) = self.save(&fetch, &fetched) {
+                    self.crawl.abandon(id);
+                    return Err(end);
+                }
+                self.crawl.finished(id, Outcome::Response(response(&fetched, total)), now)
+            }
+        };
+        match report {
+            Some(report) => self.output.report(&report).map_err(|error| Ended::of_output(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Saves a page, if pages are saved. A page that can't be saved is counted.
+    fn save(&mut self, fetch: &Fetch, fetched: &Fetched) -> Result<(), Ended> {
+        let Some(mirror) = self.mirror else { return Ok(()) };
+        if !is_mirrored(fetch.kind, fetched.status) {
+            return Ok(());
+        }
+        let content_type = value(&fetched.headers, &header::CONTENT_TYPE);
+        let saved = match fetched.is_truncated {
+            true => Err(SaveError::Page(format!("not saved: {} is larger than --max-page-size", fetch.url))),
+            false => mirror.save(&fetch.url, content_type, &fetched.body),
+        };
+        match saved {
+            Ok(()) => Ok(()),
+            Err(SaveError::Page(text)) => {
+                self.unsaved += 1;
+                self.output.complain(&text);
+                Ok(())
+            }
+            Err(SaveError::Ends(text)) => Err(failed(text)),
+        }
+    }
+}
+
+/// The reason why the loop has ended early.
+enum Ended {
+    Here(End),
+    Wait(task::Error),
+}
+
+impl Ended {
+    fn of_output(error: &std::io::Error) -> Self {
+        if super::output::is_closed(error) {
+            Self::Here(End::Unread)
+        } else {
+            failed(format!("cannot write to stdout: {error}"))
+        }
+    }
+}
+
+fn failed(text: String) -> Ended {
+    Ended::Here(End::Failed(text))
+}
+
+impl<E: Into<task::Error>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Wait(error.into())
+    }
+}
+
+/// Returns true if a response is of a page that is saved.
+fn is_mirrored(kind: Kind, status: u16) -> bool {
+    kind == Kind::Page && status == 200
+}
+
+/// Sends a request of the crawl.
+async fn send(fetcher: Rc<Fetcher<'_>>, fetch: Fetch, is_saved: bool) -> Done {
+    let began = Instant::now();
+    let wants = |status, headers: &HeaderMap| {
+        fetch.kind.reads(value(headers, &header::CONTENT_TYPE)) || is_saved && is_mirrored(fetch.kind, status)
+    };
+    let permits = |address: IpAddr| fetch.permits(address);
+    let asked = Asked {
+        url: &fetch.url,
+        is_head: fetch.method == Method::Head,
+        max_bytes: fetch.max_bytes,
+        unpacks: fetch.kind == Kind::Sitemap,
+        wants: &wants,
+        permits: &permits,
+    };
+    let result = fetcher.fetch(&asked).await;
+    Done { result, total: began.elapsed(), fetch }
+}
+
+fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    headers.get(name).map(|value| value.as_bytes())
+}
+
+/// Returns what the crawl reads of a response.
+fn response(fetched: &Fetched, total: Duration) -> Response<'_> {
+    let headers = &fetched.headers;
+    Response {
+        status: fetched.status,
+        location: value(headers, &header::LOCATION),
+        content_type: value(headers, &header::CONTENT_TYPE),
+        retry_after: value(headers, &header::RETRY_AFTER),
+        date: value(headers, &header::DATE),
+        robots_tag: value(headers, &ROBOTS_TAG),
+        body: &fetched.body,
+        truncated: fetched.is_truncated,
+        received: fetched.received,
+        first_byte: fetched.first_byte,
+        total,
+    }
+}
