@@ -419,6 +419,19 @@ fn certificates_that_clients_must_not_trust_are_refused_with_the_reason() {
 }
 
 #[test]
+fn authorities_of_two_origins_are_trusted_together() {
+    let (authority, other) = (Authority::new(), Authority::named("another authority"));
+    let roots = || authority.roots().and(&other.roots());
+    run(async |handle| {
+        for issuer in [&authority, &other] {
+            let connector = TlsConnector::new(roots()).expect("a connector");
+            let (client, _server) = handshake(handle, &issuer.sides().0, &connector).await;
+            assert!(client.is_ok(), "{:?}", client.err());
+        }
+    });
+}
+
+#[test]
 fn a_certificate_that_does_not_fit_its_key_is_refused_at_the_start() {
     let authority = Authority::new();
     let ((certificate, key), (_, other)) = (authority.issue(|_| {}), authority.issue(|_| {}));

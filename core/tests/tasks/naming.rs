@@ -165,6 +165,25 @@ fn families_take_turns_and_a_quarter_of_a_second_passes_between_attempts() {
 }
 
 #[test]
+fn addresses_of_the_caller_are_tried_as_those_of_a_name() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = world(handle, &[]);
+    let mut task = world.spawn(async move {
+        let none = handle.connect_any([]).await.map(|_| ());
+        (none, handle.connect_any([v6(1), v6(2), v4(1)]).await.map(|conn| conn.source()))
+    });
+    world.run_for(500 * MILLISECOND);
+    let dialled: Vec<_> = world.host.dials.iter().map(|(_, address)| *address).collect();
+    assert_eq!(dialled, [v6(1), v4(1), v6(2)]);
+    world.answer(v6(2), Ok(()));
+    world.run();
+    let (none, connected) = task.take().expect("it has ended");
+    assert_eq!(none.unwrap_err().io(), Some(IoError::Unresolved));
+    assert_eq!(connected, Ok(world.host.dials[2].0));
+}
+
+#[test]
 fn a_name_with_one_address_needs_no_further_task() {
     let run_context = RunContext::new(&NoWakers);
     let handle = Handle::new(&run_context);

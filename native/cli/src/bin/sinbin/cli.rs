@@ -31,7 +31,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 an error, see stderr; 2 wrong arguments; 3 the drain timeout \
 expired and connections were closed; 4 a replayed recording is incomplete, and all answers in it match; 130 a second \
 Ctrl-C ended the process at once. Of the commands that look at loops: 5 no loop can be looked at; 6 no such process; \
-7 the process is another user's; 8 the process is of another version.";
+7 the process is another user's; 8 the process is of another version. Of crawl: 9 Ctrl-C ended it before it was complete.";
 
 #[cfg(feature = "crawl")]
 const CRAWL_EXAMPLES: &str = "\

@@ -1,0 +1,405 @@
+//! Servers that misbehave: each misdeed is a line of the report, and the crawl goes on.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sinbin_tests::run;
+use socket2::SockRef;
+
+use crate::lines::{crawl, objects};
+use crate::web::{Then, Web, endless, html, links, raw, redirect, respond, status};
+
+/// A misdeed: the path, the behaviour, and what the report is to say.
+struct Misdeed {
+    path: &'static str,
+    answer: fn(&mut TcpStream) -> Then,
+    expected: Expected,
+}
+
+enum Expected {
+    /// The kind of the error, and a part of its text.
+    Error(&'static str, &'static str),
+    /// The status of a response that was read.
+    Status(u16),
+    /// A response that was read up to the limit.
+    Truncated,
+}
+
+use Expected::{Error, Status, Truncated};
+
+/// Closes a connection by a reset.
+fn reset(stream: &mut TcpStream) -> Then {
+    SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+    Then::Close
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+const GZIP: &str = "Content-Type: text/html\r\nContent-Encoding: gzip\r\n";
+
+/// Waits for the end of the connection, without an answer.
+fn silent(stream: &mut TcpStream) -> Then {
+    stream.read(&mut [0; 100]).ok();
+    Then::Close
+}
+
+const MISDEEDS: &[Misdeed] = &[
+    Misdeed { path: "/reset", answer: reset, expected: Error("connection broken", "reset") },
+    Misdeed {
+        path: "/reset-in-body",
+        answer: |stream| {
+            raw(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<html>");
+            thread::sleep(Duration::from_millis(50));
+            reset(stream)
+        },
+        expected: Error("connection broken", "reset"),
+    },
+    Misdeed {
+        path: "/closed",
+        answer: |_| Then::Close,
+        expected: Error("body truncated", "closed before message completed"),
+    },
+    Misdeed {
+        path: "/truncated",
+        answer: |stream| {
+            raw(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<html>");
+            Then::Close
+        },
+        expected: Error("body truncated", "end of file before message length reached"),
+    },
+    Misdeed {
+        path: "/short-content-length",
+        answer: |stream| {
+            raw(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>and more",
+            )
+        },
+        expected: Status(200),
+    },
+    Misdeed {
+        path: "/no-content-length",
+        answer: |stream| raw(stream, "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"),
+        expected: Error("protocol violated", "content-length"),
+    },
+    Misdeed {
+        path: "/two-content-lengths",
+        answer: |stream| raw(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+        expected: Error("protocol violated", "content-length"),
+    },
+    Misdeed {
+        path: "/endless-headers",
+        answer: |stream| endless(stream, "HTTP/1.1 200 OK\r\n", b"X-Header: a value of some length\r\n"),
+        expected: Error("protocol violated", "too large"),
+    },
+    Misdeed {
+        path: "/endless-header",
+        answer: |stream| endless(stream, "HTTP/1.1 200 OK\r\nX-Header: ", &[b'x'; 1000]),
+        expected: Error("protocol violated", "too large"),
+    },
+    Misdeed {
+        path: "/endless-interim-responses",
+        answer: |stream| endless(stream, "", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        expected: Error("timeout", "no response within"),
+    },
+    Misdeed {
+        path: "/endless-body",
+        answer: |stream| endless(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", &[b'x'; 1000]),
+        expected: Truncated,
+    },
+    Misdeed {
+        path: "/endless-binary",
+        answer: |stream| endless(stream, "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", &[0; 1000]),
+        expected: Truncated,
+    },
+    Misdeed {
+        path: "/endless-chunks",
+        answer: |stream| {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n";
+            endless(stream, head, b"5\r\nhello\r\n")
+        },
+        expected: Truncated,
+    },
+    Misdeed {
+        path: "/endless-trailers",
+        answer: |stream| {
+            endless(
+                stream,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+                b"X-Trailer: a value\r\n",
+            )
+        },
+        expected: Error("protocol violated", "trailer"),
+    },
+    Misdeed {
+        path: "/chunked-nonsense",
+        answer: |stream| raw(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+        expected: Error("protocol violated", "chunk"),
+    },
+    Misdeed {
+        path: "/huge-chunk",
+        answer: |stream| {
+            raw(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n")
+        },
+        expected: Error("protocol violated", "chunk"),
+    },
+    Misdeed {
+        path: "/truncated-chunk",
+        answer: |stream| {
+            raw(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe");
+            Then::Close
+        },
+        expected: Error("body truncated", "end of file"),
+    },
+    Misdeed { path: "/silent", answer: silent, expected: Error("timeout", "no response within 1s") },
+    Misdeed {
+        path: "/slow-body",
+        answer: |stream| {
+            let mut sent =
+                raw(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n");
+            while sent == Then::Stay {
+                thread::sleep(Duration::from_millis(100));
+                sent = raw(stream, "x");
+            }
+            Then::Close
+        },
+        expected: Error("timeout", "no complete response within 3s"),
+    },
+    Misdeed {
+        path: "/stuck-body",
+        answer: |stream| {
+            raw(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<html>");
+            silent(stream)
+        },
+        expected: Error("timeout", "no further bytes of the body within 1s"),
+    },
+    Misdeed {
+        path: "/not-http",
+        answer: |stream| raw(stream, "SSH-2.0-OpenSSH_9.9\r\n\r\n"),
+        expected: Error("protocol violated", "invalid HTTP"),
+    },
+    Misdeed {
+        path: "/bytes",
+        answer: |stream| raw(stream, [0, 255, 0, 255, 10, 13]),
+        expected: Error("protocol violated", "invalid HTTP"),
+    },
+    Misdeed {
+        path: "/status-99999",
+        answer: |stream| raw(stream, "HTTP/1.1 99999 Much\r\n\r\n"),
+        expected: Error("protocol violated", "invalid HTTP status"),
+    },
+    Misdeed {
+        path: "/switch",
+        answer: |stream| raw(stream, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n"),
+        expected: Status(101),
+    },
+    Misdeed { path: "/loop", answer: |stream| redirect(stream, "/loop-2"), expected: Status(302) },
+    Misdeed {
+        path: "/loop-2",
+        answer: |stream| redirect(stream, "/loop"),
+        expected: Error("redirect loop", ""),
+    },
+    Misdeed {
+        path: "/to-itself",
+        answer: |stream| redirect(stream, "/to-itself"),
+        expected: Error("redirect loop", ""),
+    },
+    Misdeed {
+        path: "/to-file",
+        answer: |stream| redirect(stream, "file:///etc/passwd"),
+        expected: Error("redirect to another scheme", "file:"),
+    },
+    Misdeed {
+        path: "/to-private",
+        answer: |stream| redirect(stream, "http://10.0.0.1/"),
+        expected: Error("private address", "10.0.0.1"),
+    },
+    Misdeed {
+        path: "/to-metadata",
+        answer: |stream| redirect(stream, "http://169.254.169.254/latest/meta-data/"),
+        expected: Error("private address", "169.254.169.254"),
+    },
+    Misdeed {
+        path: "/to-mapped",
+        answer: |stream| redirect(stream, "http://[::ffff:10.0.0.1]/"),
+        expected: Error("private address", ""),
+    },
+    Misdeed {
+        path: "/to-nowhere",
+        answer: |stream| respond(stream, "302 Found", "", ""),
+        expected: Error("invalid redirect", ""),
+    },
+    Misdeed {
+        path: "/many-links",
+        answer: |stream| html(stream, links((0..10_000).map(|number| format!("/left-out/{number}")))),
+        expected: Status(200),
+    },
+    Misdeed {
+        path: "/invalid-utf-8",
+        answer: |stream| {
+            html(stream, b"<title>\xff\xfe\xc3</title>\xc3<a href=\"/behind-invalid-utf-8\">\xff</a>")
+        },
+        expected: Status(200),
+    },
+    Misdeed { path: "/behind-invalid-utf-8", answer: |stream| html(stream, "here"), expected: Status(200) },
+    Misdeed {
+        path: "/binary",
+        answer: |stream| {
+            let bytes: Vec<u8> =
+                (0..50_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+            html(stream, bytes)
+        },
+        expected: Status(200),
+    },
+    Misdeed {
+        path: "/bomb",
+        answer: |stream| respond(stream, "200 OK", GZIP, gzip(&vec![b' '; 20 << 20])),
+        expected: Truncated,
+    },
+    Misdeed {
+        path: "/not-gzip",
+        answer: |stream| respond(stream, "200 OK", GZIP, "<html>"),
+        expected: Error("body not decodable", "gzip"),
+    },
+    Misdeed {
+        path: "/half-gzip",
+        answer: |stream| respond(stream, "200 OK", GZIP, &gzip(&[b'x'; 5000])[..20]),
+        expected: Error("body not decodable", "gzip"),
+    },
+    Misdeed {
+        path: "/unknown-coding",
+        answer: |stream| {
+            respond(stream, "200 OK", "Content-Type: text/html\r\nContent-Encoding: zstd\r\n", "x")
+        },
+        expected: Error("body not decodable", "zstd"),
+    },
+    Misdeed { path: "/missing", answer: |stream| status(stream, "404 Not Found"), expected: Status(404) },
+    Misdeed { path: "/broken", answer: |stream| status(stream, "500 Oh"), expected: Status(500) },
+    Misdeed { path: "/good", answer: |stream| html(stream, "good"), expected: Status(200) },
+];
+
+#[test]
+fn each_misdeed_is_a_line_of_the_report_and_the_crawl_goes_on() {
+    // The listener accepts no connection, and is closed before the crawl.
+    let refusing = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound");
+    let refused = format!("http://{refusing}/");
+    let web = Web::start({
+        let refused = refused.clone();
+        move |request, stream| match &*request.path {
+            "/" => {
+                let bad = MISDEEDS.iter().map(|misdeed| misdeed.path.to_owned());
+                let fine = bad.filter(|path| path != "/behind-invalid-utf-8").chain([refused.clone()]);
+                html(stream, links(fine))
+            }
+            path => match MISDEEDS.iter().find(|misdeed| misdeed.path == path) {
+                Some(misdeed) => (misdeed.answer)(stream),
+                None => status(stream, "404 Not Found"),
+            },
+        }
+    });
+    let (start, follow) = (web.url("/"), refusing.to_string());
+    let limits = ["--read-timeout", "1s", "--timeout", "3s", "--max-page-size", "512K"];
+    let scope = ["--follow-hosts", &follow, "--exclude", "/left-out/", "--no-robots", "--retries", "0"];
+    let ended = crawl(&[&limits[..], &scope, &["--concurrency", "64", "--per-host", "64", &start]].concat());
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let objects = objects(&ended);
+    for Misdeed { path, expected, .. } in MISDEEDS {
+        let object = objects.get(&web.url(path)).unwrap_or_else(|| panic!("no line for {path}"));
+        let is = |field: &str| &object[field];
+        match expected {
+            Error(kind, text) => {
+                assert_eq!(is("error_kind"), kind, "{path}: {object}");
+                let error = is("error").as_str().expect("a text");
+                assert!(error.contains(text), "{path}: {error}");
+            }
+            Status(status) => {
+                assert_eq!(
+                    (is("status"), is("error").is_null()),
+                    (&(*status).into(), true),
+                    "{path}: {object}"
+                );
+            }
+            Truncated => {
+                assert_eq!((is("status"), is("truncated")), (&200.into(), &true.into()), "{path}: {object}")
+            }
+        }
+    }
+    assert_eq!(objects[&refused]["error_kind"], "not connected");
+    assert!(objects[&refused]["error"].as_str().expect("a text").contains("refused"));
+    assert_eq!(objects[&web.url("/many-links")]["links"], 10_000);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+/// A server may close a connection at any time between two requests.
+#[test]
+fn connections_that_the_server_closes_are_replaced() {
+    let paths: Vec<String> = (0..200).map(|number| format!("/{number}")).collect();
+    let start = links(&paths);
+    let web = Web::start(move |request, stream| {
+        html(stream, if request.path == "/" { &start } else { "a page" });
+        // The response does not say so.
+        stream.shutdown(Shutdown::Both).ok();
+        Then::Close
+    });
+    let ended = crawl(&["--no-robots", "--retries", "0", &web.url("/")]);
+    let objects = objects(&ended);
+    assert_eq!(objects.len(), 201);
+    assert!(objects.values().all(|object| object["status"] == 200), "{}", ended.stdout);
+}
+
+#[test]
+fn an_endless_robots_txt_is_read_up_to_a_limit() {
+    let web = Web::start(|request, stream| match &*request.path {
+        "/robots.txt" => endless(
+            stream,
+            "HTTP/1.1 200 OK\r\n\r\nUser-agent: *\nDisallow: /forbidden\n",
+            b"# a comment of a line\n",
+        ),
+        "/" => html(stream, links(["/forbidden", "/permitted"])),
+        _ => html(stream, "a page"),
+    });
+    let objects = objects(&crawl(&[&web.url("/")]));
+    assert_eq!(objects[&web.url("/permitted")]["status"], 200);
+    assert_eq!(objects[&web.url("/forbidden")]["error_kind"], "forbidden by robots.txt");
+    assert!(!web.requests().contains_key("/forbidden"));
+}
+
+#[test]
+fn credentials_are_neither_printed_nor_sent() {
+    let web = Web::start(|request, stream| match &*request.path {
+        "/" => {
+            let host = request.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+            html(stream, links([format!("http://me:hunter2@{host}/a"), format!("//me:hunter2@{host}/b")]))
+        }
+        "/a" => redirect(stream, "//me:hunter2@10.0.0.1/"),
+        _ if request.head.contains("authorization") => status(stream, "400 Bad Request"),
+        _ => html(stream, "a page"),
+    });
+    for mode in ["--json", "--all", "--broken"] {
+        for more in [&["--log", "trace"][..], &["--list-links"]] {
+            if more == ["--list-links"] && mode != "--json" {
+                continue;
+            }
+            let ended = run(&[&["crawl", mode, "--no-robots"], more, &[&web.url("/")]].concat());
+            let printed = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!printed.contains("hunter2"), "{printed}");
+        }
+    }
+    let requests = web.requests();
+    assert!(requests.contains_key("/a") && requests.contains_key("/b"), "{requests:?}");
+    for arguments in
+        [&["http://me:hunter2@127.0.0.1/"][..], &["--state", "http://a:hunter2@b/", "ftp://a:hunter2@b"]]
+    {
+        let ended = run(&[&["crawl"], arguments].concat());
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}

@@ -1,0 +1,11 @@
+//! `sinbin crawl` against servers on loopback: sites, servers that misbehave, and other crawlers.
+
+#![cfg(unix)]
+
+mod bad_input;
+mod encrypted;
+mod lines;
+mod saving;
+mod site;
+mod stopping;
+mod web;
