@@ -74,7 +74,7 @@ impl Kind {
     /// passes an empty one with the number of bytes that were received.
     pub fn reads(self, content_type: Option<&[u8]>) -> bool {
         match self {
-            Self::Page => crate::content::Content::of(content_type).is_some(),
+            Self::Page => crate::reading::Content::of(content_type).is_some(),
             Self::Robots | Self::Sitemap => true,
             Self::Check => false,
         }

@@ -97,9 +97,6 @@ pub enum Error {
     /// The sitemap is not XML of the expected form. The URLs before the fault are used.
     #[error("invalid sitemap: {0}")]
     Sitemap(String),
-    /// The URL of a state file is invalid.
-    #[error("invalid URL in the state")]
-    State,
 }
 
 impl Error {
@@ -116,8 +113,7 @@ impl Error {
             | Self::Private(_)
             | Self::RedirectPrivate(_)
             | Self::RedirectOutOfScope
-            | Self::Sitemap(_)
-            | Self::State => false,
+            | Self::Sitemap(_) => false,
         }
     }
 
@@ -134,7 +130,6 @@ impl Error {
             Self::RedirectOutOfScope => "redirect out of scope",
             Self::RedirectInvalid => "invalid redirect",
             Self::Sitemap(_) => "invalid sitemap",
-            Self::State => "invalid state",
         }
     }
 }

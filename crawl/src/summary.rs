@@ -7,16 +7,16 @@ use crate::report::Report;
 /// The counters of a crawl, from its beginning, over all its runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The number of reports on pages.
+    /// The number of pages that were fetched, with or without success.
     pub pages: u64,
-    /// The number of reports on URLs that were only checked.
+    /// The number of URLs that were checked.
     pub checks: u64,
-    /// The number of reports on robots.txt files and sitemaps.
+    /// The number of robots.txt files and sitemaps that were fetched.
     pub others: u64,
     /// The number of responses by the hundreds of their status: the first is for 1xx, the last for 6xx and all others.
     pub statuses: [u64; 6],
     /// The number of errors by [their name](crate::Error::name).
-    pub errors: BTreeMap<&'static str, u64>,
+    pub errors: BTreeMap<String, u64>,
     /// The number of reports of [broken](crate::Report::is_broken) links.
     pub broken: u64,
     /// The number of attempts that were repeated.
@@ -66,17 +66,18 @@ impl Summary {
     pub(crate) fn count(&mut self, report: &Report) {
         use crate::fetch::Kind;
 
+        let fetched = u64::from(report.attempts > 0);
         match report.kind {
-            Kind::Page => self.pages += 1,
-            Kind::Check => self.checks += 1,
-            Kind::Robots | Kind::Sitemap => self.others += 1,
+            Kind::Page => self.pages += fetched,
+            Kind::Check => self.checks += fetched,
+            Kind::Robots | Kind::Sitemap => self.others += fetched,
         }
         if let Some(status) = report.status {
             let class = usize::from(status / 100).clamp(1, self.statuses.len());
             self.statuses[class - 1] += 1;
         }
         if let Some(error) = &report.error {
-            *self.errors.entry(error.name()).or_default() += 1;
+            *self.errors.entry(error.name().to_owned()).or_default() += 1;
         }
         let is_of_link = matches!(report.kind, Kind::Page | Kind::Check);
         self.broken += u64::from(is_of_link && report.is_broken());
