@@ -163,6 +163,7 @@ impl Reader {
     /// to exhaust the stack.
     fn on_markup(&mut self, text: &str) {
         self.is_nested = true;
+        self.text = Text::Other;
         self.read(text);
         self.is_nested = false;
     }

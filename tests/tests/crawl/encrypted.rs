@@ -1,6 +1,7 @@
 //! Sites with TLS, by HTTP/2 and HTTP/1.1.
 
 use std::convert::Infallible;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
@@ -105,8 +106,15 @@ fn certificates_that_are_not_trusted_are_errors_with_advice() {
 
 #[test]
 fn a_server_without_tls_is_named() {
-    let web = crate::web::Web::start(|_, stream| crate::web::html(stream, "a page"));
-    let url = format!("https://{}/", web.address);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}/", listener.local_addr().expect("it is bound"));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
+            stream.read(&mut [0; 1000]).ok();
+        }
+    });
     let object = &objects(&crawl(&["--no-robots", "--retries", "0", &url]))[&url];
     assert_eq!(object["error_kind"], "TLS failed", "{object}");
+    assert!(object["error"].as_str().expect("a text").contains("does not speak TLS"), "{object}");
 }

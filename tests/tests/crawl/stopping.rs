@@ -125,12 +125,12 @@ fn a_state_that_cannot_be_written_is_an_error() {
 #[test]
 fn a_file_that_is_no_state_stays_as_it_is() {
     let path = file("no-state");
-    fs::write(&path, "my notes").expect("a file");
+    fs::write(&path, "my notes, which are longer than a header").expect("a file");
     let ended =
         Running::start(sinbin(&["crawl", "--state", path.to_str().expect("UTF-8"), "127.0.0.1:1"])).wait();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("not the state of a crawl"), "{}", ended.stderr);
-    assert_eq!(fs::read_to_string(&path).expect("it exists"), "my notes");
+    assert_eq!(fs::read_to_string(&path).expect("it exists"), "my notes, which are longer than a header");
     fs::remove_file(path).expect("it exists");
 }
 

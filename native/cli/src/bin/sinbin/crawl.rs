@@ -108,30 +108,31 @@ fn finish(
 ) -> Result<ExitCode, Box<dyn Error>> {
     let mut code = match end {
         End::Stopped => INCOMPLETE,
-        End::Failed(_) => FAILED,
+        End::Failed(_) | End::Unwritable(_) => FAILED,
         End::Done | End::Unread => 0,
     };
     let mut failed = |what: &str| {
         output.complain(what);
         code = FAILED;
     };
-    if let End::Failed(what) = end {
+    if let End::Failed(what) | End::Unwritable(what) = end {
         failed(what);
     }
     if unsaved > 0 {
         failed(&format!("{unsaved} pages were not saved"));
     }
-    if let Some(Err(what)) = state.map(|state| state.write(crawl)) {
+    // A state without the lines that could not be written would lose them.
+    let has_lost_lines = matches!(end, End::Unwritable(_) | End::Unread);
+    if let Some(Err(what)) = state.filter(|_| !has_lost_lines).map(|state| state.write(crawl)) {
         failed(&what);
     }
     if args.broken && crawl.summary().broken > 0 {
         code = FAILED;
     }
     let summary = format!("{table}\n");
-    let is_unwritable = matches!(end, End::Failed(_) | End::Unread);
-    if args.json || is_unwritable {
+    if args.json || has_lost_lines {
         ERR.offer(summary.as_bytes()).ok();
-    } else if let Err(error) = output.flush().and_then(|()| OUT.write_all(summary.as_bytes()))
+    } else if let Err(error) = OUT.write_all(summary.as_bytes())
         && !output::is_closed(&error)
     {
         return Err(format!("cannot write to stdout: {error}").into());

@@ -27,7 +27,9 @@ pub(crate) enum End {
     Stopped,
     /// The reader of stdout has closed its end.
     Unread,
-    /// The results can't be stored.
+    /// Stdout can't be written.
+    Unwritable(String),
+    /// The pages or the state can't be stored.
     Failed(String),
 }
 
@@ -78,6 +80,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         let ended = self.run_fetches(&fetcher, &fetches, stop).await;
         // What is in flight is saved as queued.
         drop(fetches);
+        let ended = ended.and_then(|()| self.output.flush().map_err(|error| Ended::of_output(&error)));
         match ended {
             Err(Ended::Wait(error)) => Err(error),
             Err(Ended::Here(end)) => Ok(end),
@@ -118,6 +121,7 @@ impl<'a, 'd> Walk<'a, 'd> {
                 }
                 Either::Second(asked) => {
                     asked?;
+                    self.output.flush().map_err(|error| Ended::of_output(&error))?;
                     return Err(Ended::Here(End::Stopped));
                 }
             }
@@ -211,7 +215,7 @@ impl Ended {
         if super::output::is_closed(error) {
             Self::Here(End::Unread)
         } else {
-            failed(format!("cannot write to stdout: {error}"))
+            Self::Here(End::Unwritable(format!("cannot write to stdout: {error}")))
         }
     }
 }
