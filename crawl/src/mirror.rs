@@ -132,7 +132,7 @@ fn is_safe(byte: u8) -> bool {
 
 /// Returns true if Windows takes files of that name for a device, with any extension.
 fn is_device(text: &str) -> bool {
-    let stem = text.split(['.', '?', ' ', '%']).next().unwrap_or_default();
+    let stem = text.split('.').next().unwrap_or_default();
     let is = |name: &str| stem.eq_ignore_ascii_case(name);
     let is_numbered = |name: &str| {
         stem.len() == 4 && stem.as_bytes()[3].is_ascii_digit() && stem[..3].eq_ignore_ascii_case(name)
