@@ -285,22 +285,24 @@ impl Crawl {
     ///
     /// Returns the error of `to`.
     pub fn save(&self, to: impl Write) -> io::Result<()> {
-        let is_saved = |entry: &&Entry| entry.kind != Kind::Robots;
-        let in_flight = self.in_flight.values().map(|request| &request.entry).filter(is_saved);
+        // The robots.txt of each host is fetched again.
+        let in_flight = self.in_flight.values().filter(|request| request.entry.kind != Kind::Robots);
         let repeated = self.schedule.hosts().iter().flat_map(|host| host.attempted());
+        let again = in_flight.clone().map(|request| &request.entry).chain(repeated);
         // These count when they are sent again.
-        let again =
-            in_flight.clone().chain(repeated).filter(|entry| entry.kind == Kind::Page && entry.attempts > 0);
-        let started = self.started - again.count() as u64;
-        let queued = self.schedule.hosts().iter().flat_map(|host| host.entries());
+        let again = again.filter(|entry| entry.kind == Kind::Page && entry.attempts > 0).count() as u64;
+        let entries = self.schedule.hosts().iter().enumerate().flat_map(|(at, host)| {
+            let in_flight = in_flight.clone().filter(move |request| request.host == at);
+            in_flight.map(|request| request.entry.clone()).chain(host.entries())
+        });
         let state = State {
             key: self.seen.key(),
             seen: self.seen.sorted(),
             redirects: self.redirects.pairs().collect(),
             summary: self.summary.clone(),
-            started,
+            started: self.started - again,
         };
-        state::write(to, &state, in_flight.cloned().chain(queued))
+        state::write(to, &state, entries)
     }
 
     /// Creates a crawl that continues from a saved state. The settings can differ, and hold for what is found from now on;
