@@ -16,7 +16,8 @@ use crate::web::{Then, Web, html, links};
 /// The number of pages besides the first one.
 const PAGES: u32 = 60;
 
-/// The pages from this one on are answered only when the gate is open.
+/// The pages from this one on are answered only when the gate is open. A host receives enough requests at a time for all of
+/// them, so that they do not hold the others up.
 const HELD: u32 = 30;
 
 /// A gate that the test opens.
@@ -57,7 +58,8 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn run_with(web: &Web, state: &str) -> Running {
-    Running::start(sinbin(&["crawl", "--json", "--no-robots", "--state", state, &web.url("/")]))
+    let arguments = ["crawl", "--json", "--no-robots", "--per-host", "64", "--state", state];
+    Running::start(sinbin(&[&arguments[..], &[&web.url("/")]].concat()))
 }
 
 /// Stops a crawl when all pages that can be fetched were, and the others are in flight.
@@ -102,7 +104,8 @@ fn a_crawl_that_was_stopped_continues_without_a_page_twice() {
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     let (web, _gate) = start();
-    let running = Running::start(sinbin(&["crawl", "--json", "--no-robots", &web.url("/")]));
+    let running =
+        Running::start(sinbin(&["crawl", "--json", "--no-robots", "--per-host", "64", &web.url("/")]));
     eventually("the first pages are reported", || running.stdout().lines().count() >= HELD as usize);
     // Both at once: after the first alone, the process may be faster than the second.
     running.signal(Signal::STOP);
