@@ -56,7 +56,11 @@ fn silent(stream: &mut TcpStream) -> Then {
 }
 
 const MISDEEDS: &[Misdeed] = &[
-    Misdeed { path: "/reset", answer: reset, expected: Error("connection broken", "reset") },
+    Misdeed {
+        path: "/reset",
+        answer: reset,
+        expected: Error("connection broken", "connection error: connection reset by the peer"),
+    },
     Misdeed {
         path: "/reset-in-body",
         answer: |stream| {

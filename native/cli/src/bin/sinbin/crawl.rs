@@ -64,18 +64,18 @@ pub(crate) fn run(args: &CrawlArgs) -> Result<ExitCode, Box<dyn Error>> {
     let pages_before = crawl.summary().pages;
     let began = Instant::now();
     let loop_settings = LoopSettings::default().thread_keep_alive(THREAD_KEEP_ALIVE).observe(true);
-    let (end, unsaved) = loop_settings.run(async |handle| {
+    let (end, unsaved, elapsed) = loop_settings.run(async |handle| {
         let fetcher = fetcher(handle, args, user_agent)?;
         let stop = Stop::new(handle)?;
         let mut walk = Walk::new(handle, &mut crawl, &mut output, state.as_mut(), mirror.as_ref());
         let end = walk.run(fetcher, &stop).await?;
-        Ok::<_, Box<dyn Error>>((end, walk.unsaved))
+        Ok::<_, Box<dyn Error>>((end, walk.unsaved, began.elapsed()))
     })??;
     output.end_progress();
     let left = crawl.progress();
     let table = Table {
         summary: crawl.summary(),
-        elapsed: began.elapsed(),
+        elapsed,
         before: pages_before,
         left: left.queued as u64 + left.in_flight as u64,
     };

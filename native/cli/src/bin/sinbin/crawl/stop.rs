@@ -8,6 +8,9 @@ use sinbin::task::{Error, Handle};
 pub(crate) struct Stop<'d> {
     #[cfg(unix)]
     asked: sinbin::task::Conn<'d>,
+    /// The other end, which the signal shuts down.
+    #[cfg(unix)]
+    ask: std::sync::Arc<std::os::unix::net::UnixStream>,
     #[cfg(not(unix))]
     handle: Handle<'d>,
 }
@@ -24,8 +27,9 @@ impl<'d> Stop<'d> {
         use std::sync::Arc;
 
         let (asked, ask) = UnixStream::pair()?;
-        sinbin_cli::signals::shut_on_signal(Arc::new(ask))?;
-        Ok(Self { asked: handle.adopt(asked)? })
+        let ask = Arc::new(ask);
+        sinbin_cli::signals::shut_on_signal(Arc::clone(&ask))?;
+        Ok(Self { asked: handle.adopt(asked)?, ask })
     }
 
     /// Waits for the first signal.
@@ -51,5 +55,13 @@ impl<'d> Stop<'d> {
             self.handle.sleep(std::time::Duration::from_millis(100)).await;
         }
         Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Stop<'_> {
+    /// Ends the connection from the other side, for which the loop would otherwise wait.
+    fn drop(&mut self) {
+        self.ask.shutdown(std::net::Shutdown::Both).ok();
     }
 }

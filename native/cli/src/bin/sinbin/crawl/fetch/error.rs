@@ -91,20 +91,23 @@ impl FetchError {
 
 /// Returns the errors of a chain, except for those that repeat their source.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let reason = match source.downcast_ref::<task::Error>().and_then(task::Error::io) {
-            // The number of a source is of no use to a user.
-            Some(error) => error.to_string(),
-            None => source.to_string(),
-        };
-        if !text.ends_with(&reason) {
+    let mut text = String::new();
+    for error in causes(error) {
+        let reason = reason(error);
+        if text.is_empty() {
+            text = reason;
+        } else if !text.ends_with(&reason) {
             text = format!("{text}: {reason}");
         }
-        next = source.source();
     }
     text
+}
+
+/// Returns the text of an error. That of a connection is the system's: the number of a source is of no use to a user.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let task_error = inner.and_then(|inner| inner.downcast_ref::<task::Error>());
+    task_error.and_then(task::Error::io).map_or_else(|| error.to_string(), |error| error.to_string())
 }
 
 /// Returns the errors that caused `error`, and it.
