@@ -30,6 +30,7 @@ const MAX_SITEMAP_BYTES: usize = 50 << 20;
 
 /// The next thing to do for a crawl.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the caller uses it up at once")]
 pub enum Next {
     /// Send this request, and pass its outcome to [`Crawl::finished`].
     Fetch(Fetch),

@@ -42,7 +42,7 @@ pub(crate) enum RobotsFile {
     Unreachable(String),
 }
 
-/// What a host waits for.
+/// The event or time that a host waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// New entries, or the end of a request.

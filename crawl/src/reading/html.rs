@@ -11,7 +11,7 @@ use super::{css, srcset};
 /// The longest title that is kept, in bytes.
 const MAX_TITLE: usize = 300;
 
-/// What a crawl reads in an HTML page.
+/// The links, title and instructions of an HTML page.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The links, relative to [`base`](Self::base) or the page's own URL.
@@ -67,7 +67,7 @@ enum Attribute {
     Other,
 }
 
-/// What the text between tags is read as.
+/// The meaning of the text between tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
     Markup,
@@ -133,11 +133,11 @@ impl Reader {
             CallbackEvent::EndTag { .. } => self.text = Text::Other,
             CallbackEvent::String { value } => match self.text {
                 Text::Style => css::read(&String::from_utf8_lossy(value), &mut self.page.links),
-                Text::Title => {
-                    self.page.title = self.page.title.take().or(title(&String::from_utf8_lossy(value)))
+                Text::Title if self.page.title.is_none() => {
+                    self.page.title = title(&String::from_utf8_lossy(value));
                 }
                 Text::Markup => self.on_markup(&String::from_utf8_lossy(value)),
-                Text::Other => {}
+                Text::Title | Text::Other => {}
             },
             _ => {}
         }

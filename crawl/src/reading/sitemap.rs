@@ -73,7 +73,7 @@ impl Sitemap {
                 Event::Eof if path.is_empty() => return Ok(()),
                 Event::Eof => return Err("the document ends within an element".to_owned()),
                 event if matches!(path.last(), Some(Element::Location { .. })) => {
-                    append(&event, &mut location)
+                    append(&event, &mut location);
                 }
                 _ => {}
             }
