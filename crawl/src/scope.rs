@@ -1,6 +1,6 @@
 //! The scope of a crawl: which URLs are followed, which are checked only, and which are left alone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -97,8 +97,8 @@ pub(crate) enum Place {
 /// The scope of a crawl.
 #[derive(Debug)]
 pub(crate) struct Scope {
-    /// The hosts and ports of the seeds.
-    seeds: BTreeSet<(String, u16)>,
+    /// The hosts of the seeds, each with its ports.
+    seeds: BTreeMap<String, Vec<u16>>,
     follow: Vec<HostPattern>,
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
@@ -106,8 +106,16 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub fn new(settings: &Settings) -> Self {
+        let mut seeds: BTreeMap<String, Vec<u16>> = BTreeMap::new();
+        for (host, port) in settings.seeds.iter().filter_map(host_and_port) {
+            seeds.entry(host.to_owned()).or_default().push(port);
+        }
+        seeds.values_mut().for_each(|ports| {
+            ports.sort_unstable();
+            ports.dedup();
+        });
         Self {
-            seeds: settings.seeds.iter().filter_map(host_and_port).collect(),
+            seeds,
             follow: settings.follow_hosts.clone(),
             include: settings.include.clone(),
             exclude: settings.exclude.clone(),
@@ -150,12 +158,13 @@ impl Scope {
 
     fn is_of_seed(&self, url: &Url) -> bool {
         let Some((host, port)) = host_and_port(url) else { return false };
-        let key = |port| self.seeds.contains(&(host.clone(), port));
+        let Some(ports) = self.seeds.get(host) else { return false };
         // A site often moves between http and https, each at its usual port.
-        key(port) || (matches!(port, 80 | 443) && (key(80) || key(443)))
+        let is_usual = |port: &u16| matches!(port, 80 | 443);
+        ports.binary_search(&port).is_ok() || (is_usual(&port) && ports.iter().any(is_usual))
     }
 }
 
-fn host_and_port(url: &Url) -> Option<(String, u16)> {
-    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+fn host_and_port(url: &Url) -> Option<(&str, u16)> {
+    Some((url.host_str()?, url.port_or_known_default()?))
 }

@@ -267,9 +267,13 @@ pub(crate) fn is_nofollow(content: &str) -> bool {
 /// Returns a title for one line of a terminal.
 fn title(text: &str) -> Option<String> {
     let mut title = String::new();
-    for word in
-        text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty())
-    {
+    // The characters that change the direction of text would change the rest of a line.
+    let is_space = |char: char| {
+        char.is_whitespace()
+            || char.is_control()
+            || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    for word in text.split(is_space).filter(|word| !word.is_empty()) {
         if !title.is_empty() {
             title.push(' ');
         }
