@@ -1,11 +1,9 @@
 //! Links, title and instructions of HTML pages.
 
-use std::convert::Infallible;
-
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
+use html5gum::emitters::callback::CallbackEvent;
 
 use super::links::LinkList;
+use super::tokens::{Sink, tokenize};
 use super::{css, srcset};
 
 /// The longest title that is kept, in bytes.
@@ -35,7 +33,7 @@ impl Page {
             values: Values::default(),
             text: Text::Other,
         };
-        reader.read(text);
+        tokenize(text.as_bytes(), &mut reader);
         reader.page
     }
 }
@@ -98,18 +96,7 @@ struct Reader {
     text: Text,
 }
 
-impl Reader {
-    fn read(&mut self, text: &str) {
-        let mut emitter =
-            CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
-                self.on_event(event);
-                None
-            });
-        // The contents of scripts, styles and titles are no tags.
-        emitter.naively_switch_states(true);
-        let Ok(()) = Tokenizer::new_with_emitter(text, emitter).finish();
-    }
-
+impl Sink for Reader {
     fn on_event(&mut self, event: CallbackEvent<'_>) {
         match event {
             CallbackEvent::OpenStartTag { name } => {
@@ -143,6 +130,12 @@ impl Reader {
         }
     }
 
+    fn wants_text(&self) -> bool {
+        self.text != Text::Other
+    }
+}
+
+impl Reader {
     fn on_value(&mut self, value: &str) {
         let kept = match self.attribute {
             Attribute::Url => return self.page.links.push(value),
@@ -163,7 +156,7 @@ impl Reader {
     /// to exhaust the stack.
     fn on_markup(&mut self, text: &str) {
         self.is_nested = true;
-        self.read(text);
+        tokenize(text.as_bytes(), self);
         self.is_nested = false;
     }
 
