@@ -156,6 +156,8 @@ impl Reader {
     /// to exhaust the stack.
     fn on_markup(&mut self, text: &str) {
         self.is_nested = true;
+        // The markup can begin with a text, which is not markup again.
+        self.text = Text::Other;
         tokenize(text.as_bytes(), self);
         self.is_nested = false;
     }
@@ -367,11 +369,12 @@ mod tests {
     fn nested_markup_ends() {
         assert_eq!(links(&format!("{}<a href=x>", "<noscript>".repeat(10_000))), Vec::<String>::new());
         assert_eq!(links("<noscript><a href=x></noscript><noscript><a href=y>"), ["x", "y"]);
+        assert_eq!(links("<noscript>text<a href=x>text</noscript><noscript>text"), ["x"]);
     }
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "(<|>|a|base|meta|style|title| href=| content=|url|[\"'&;=/!-]|\\PC|\0){0,80}") {
+        fn any_text_is_read(text in "(<|>|</|a|base|meta|style|script|noscript|title| href=| content=|url|[\"'&;=/!-]|\\PC|\0){0,80}") {
             Page::read(&text, 5);
         }
     }
