@@ -30,6 +30,7 @@ const MAX_SITEMAP_BYTES: usize = 50 << 20;
 
 /// The next thing to do for a crawl.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the caller uses it up at once")]
 pub enum Next {
     /// Send this request, and pass its outcome to [`Crawl::finished`].
     Fetch(Fetch),
@@ -151,7 +152,7 @@ impl Crawl {
         match &self.schedule.hosts()[at].robots {
             _ if !self.settings.robots || entry.kind == Kind::Sitemap => None,
             RobotsFile::Known(robots) if !robots.allows(&canonical_path(url)) => Some(Error::Robots),
-            RobotsFile::Unreachable(reason) => Some(Error::RobotsUnreachable(reason.clone())),
+            RobotsFile::Unreachable(error) => Some(error.clone()),
             _ => None,
         }
     }
@@ -327,7 +328,8 @@ impl Crawl {
     /// Queues an entry of a saved state.
     fn restore(&mut self, entry: &Entry) -> Result<(), LoadError> {
         let url = Url::parse(&entry.url).map_err(|_| LoadError::Damaged("an invalid URL"))?;
-        if target::of(url.clone()).ok().is_none_or(|target| target.url.as_str() != entry.url) {
+        let is_fetched = target::of(url.clone()).is_ok_and(|target| target.url.as_str() == entry.url);
+        if !is_fetched || entry.kind == Kind::Robots {
             return Err(LoadError::Damaged("a URL that no crawl fetches"));
         }
         match self.schedule.host_of(&url) {

@@ -8,6 +8,7 @@ mod links;
 mod robots;
 mod sitemap;
 mod srcset;
+mod tokens;
 
 pub(crate) use charset::decode;
 pub(crate) use content::Content;

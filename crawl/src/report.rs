@@ -70,8 +70,9 @@ pub enum Error {
     /// The robots.txt of the host forbids the URL.
     #[error("robots.txt forbids it")]
     Robots,
-    /// The robots.txt of the host cannot be fetched, which forbids every URL (RFC 9309, 2.3.1.4).
-    #[error("robots.txt cannot be fetched, so no page may be: {0}")]
+    /// The server has no answer to the request for robots.txt, which forbids every URL (RFC 9309, 2.3.1.4). If the
+    /// connection fails, the error is [`Failed`](Self::Failed).
+    #[error("robots.txt cannot be read, so no page may be: {0}")]
     RobotsUnreachable(String),
     /// The URL names a private address that no setting names.
     #[error("{0} is a private address that no seed names")]
@@ -107,9 +108,9 @@ impl Error {
             | Self::RedirectLoop
             | Self::TooManyRedirects(_)
             | Self::RedirectScheme(_)
-            | Self::RedirectInvalid
-            | Self::RobotsUnreachable(_) => true,
+            | Self::RedirectInvalid => true,
             Self::Robots
+            | Self::RobotsUnreachable(_)
             | Self::Private(_)
             | Self::RedirectPrivate(_)
             | Self::RedirectOutOfScope
@@ -122,7 +123,7 @@ impl Error {
         match self {
             Self::Failed(failure) => failure.kind.name(),
             Self::Robots => "forbidden by robots.txt",
-            Self::RobotsUnreachable(_) => "robots.txt not reachable",
+            Self::RobotsUnreachable(_) => "robots.txt not readable",
             Self::Private(_) | Self::RedirectPrivate(_) => "private address",
             Self::RedirectLoop => "redirect loop",
             Self::TooManyRedirects(_) => "too many redirects",

@@ -1,6 +1,6 @@
 //! The scope of a crawl: which URLs are followed, which are checked only, and which are left alone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -60,7 +60,11 @@ impl FromStr for HostPattern {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| error())?)),
             _ => (text, None),
         };
-        let parse = |host: &str| Host::parse(host).map(|host| host.to_string()).map_err(|_| error());
+        let parse = |host: &str| match Host::parse(host) {
+            // A URL can have such a host, and this is none that a user means.
+            Ok(host) if !host.to_string().contains('*') => Ok(host.to_string()),
+            _ => Err(error()),
+        };
         let hosts = match host.strip_prefix("*.") {
             _ if host == "*" => Hosts::All,
             Some(parent) => Hosts::Below(format!(".{}", parse(parent)?)),
@@ -97,8 +101,8 @@ pub(crate) enum Place {
 /// The scope of a crawl.
 #[derive(Debug)]
 pub(crate) struct Scope {
-    /// The hosts and ports of the seeds.
-    seeds: BTreeSet<(String, u16)>,
+    /// The hosts of the seeds, each with its ports.
+    seeds: BTreeMap<String, Vec<u16>>,
     follow: Vec<HostPattern>,
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
@@ -106,8 +110,16 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub fn new(settings: &Settings) -> Self {
+        let mut seeds: BTreeMap<String, Vec<u16>> = BTreeMap::new();
+        for (host, port) in settings.seeds.iter().filter_map(host_and_port) {
+            seeds.entry(host.to_owned()).or_default().push(port);
+        }
+        seeds.values_mut().for_each(|ports| {
+            ports.sort_unstable();
+            ports.dedup();
+        });
         Self {
-            seeds: settings.seeds.iter().filter_map(host_and_port).collect(),
+            seeds,
             follow: settings.follow_hosts.clone(),
             include: settings.include.clone(),
             exclude: settings.exclude.clone(),
@@ -150,12 +162,64 @@ impl Scope {
 
     fn is_of_seed(&self, url: &Url) -> bool {
         let Some((host, port)) = host_and_port(url) else { return false };
-        let key = |port| self.seeds.contains(&(host.clone(), port));
+        let Some(ports) = self.seeds.get(host) else { return false };
         // A site often moves between http and https, each at its usual port.
-        key(port) || (matches!(port, 80 | 443) && (key(80) || key(443)))
+        let is_usual = |port: &u16| matches!(port, 80 | 443);
+        ports.binary_search(&port).is_ok() || (is_usual(&port) && ports.iter().any(is_usual))
     }
 }
 
-fn host_and_port(url: &Url) -> Option<(String, u16)> {
-    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+fn host_and_port(url: &Url) -> Option<(&str, u16)> {
+    Some((url.host_str()?, url.port_or_known_default()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::{HostPattern, Place, Scope};
+    use crate::settings::Settings;
+
+    fn url(text: &str) -> Url {
+        text.parse().expect("a URL")
+    }
+
+    #[test]
+    fn hosts() {
+        for (pattern, matching, other) in [
+            ("a.example", "https://A.example:81/", "http://b.a.example/"),
+            ("a.example:8080", "http://a.example:8080/", "http://a.example/"),
+            ("a.example:443", "https://a.example/", "http://a.example/"),
+            ("*.a.example", "http://b.c.a.example/", "http://a.example/"),
+            ("*.a.example:80", "http://b.a.example/", "http://xa.example/"),
+            ("[::1]", "http://[0:0::1]:81/", "http://[::2]/"),
+            ("[::1]:81", "http://[::1]:81/", "http://[::1]/"),
+            ("127.1", "http://127.0.0.1/", "http://127.0.0.2/"),
+            ("b\u{fc}cher.example", "http://xn--bcher-kva.example/", "http://bucher.example/"),
+        ] {
+            let parsed: HostPattern = pattern.parse().expect(pattern);
+            assert!(parsed.matches(&url(matching)) && !parsed.matches(&url(other)), "{pattern}");
+            assert_eq!(parsed.to_string().parse(), Ok(parsed), "{pattern}");
+        }
+        assert!("*".parse::<HostPattern>().expect("all").matches(&url("http://x/")));
+        for text in ["", "a b", "a:", "a:x", "a:99999", "*.", "http://a.example", "a/b", "*a"] {
+            assert!(text.parse::<HostPattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seeds_name_their_port_and_the_usual_ones() {
+        let scope = |seed: &str| Scope::new(&Settings::new([url(seed)]));
+        let is_inside = |seed: &str, link: &str| scope(seed).place(&url(link)) == Place::Inside;
+        assert!(
+            is_inside("http://a.example/", "https://a.example/")
+                && is_inside("https://a.example/", "http://a.example/")
+        );
+        assert!(
+            !is_inside("http://a.example/", "http://a.example:81/")
+                && !is_inside("http://a.example:81/", "http://a.example/")
+        );
+        assert!(!is_inside("http://a.example/", "http://www.a.example/"));
+        assert_eq!(scope("http://127.0.0.1/").place(&url("http://127.0.0.1:81/")), Place::Private);
+    }
 }

@@ -88,14 +88,14 @@ pub(crate) fn read(
         version => return Err(LoadError::Version(version, VERSION)),
     }
     let key = u128::from_le_bytes(reader.array()?);
-    let started = reader.number()?;
+    let started = reader.count()?;
     let mut summary = Summary::default();
     for number in numbers(&mut summary) {
-        *number = reader.number()?;
+        *number = reader.count()?;
     }
     for _ in 0..reader.number()? {
         let name = reader.text()?;
-        summary.errors.insert(name, reader.number()?);
+        summary.errors.insert(name, reader.count()?);
     }
     // A wrong length must not allocate memory, so the vectors grow with what is read.
     let seen: Vec<_> = (0..reader.number()?).map(|_| reader.number()).collect::<Result<_, _>>()?;
@@ -186,6 +186,14 @@ impl<R: Read> Reader<R> {
 
     fn number(&mut self) -> Result<u64, LoadError> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// Reads a number that can be counted on from.
+    fn count(&mut self) -> Result<u64, LoadError> {
+        match self.number()? {
+            count if count < 1 << 62 => Ok(count),
+            _ => Err(LoadError::Damaged("a count is too large")),
+        }
     }
 
     /// Reads bytes after their length. Memory grows with what is read, not with the length.

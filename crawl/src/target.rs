@@ -62,3 +62,40 @@ fn scheme_of(link: &str) -> Option<&str> {
     let (scheme, rest) = link.split_at(end);
     (rest.starts_with(':') && scheme.starts_with(|char: char| char.is_ascii_alphabetic())).then_some(scheme)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::{NoTarget, of, resolve};
+
+    fn base() -> Url {
+        "http://a.example/b/c?d".parse().expect("a URL")
+    }
+
+    #[test]
+    fn links() {
+        let to = |link: &str| resolve(&base(), link).map(|target| target.url.to_string());
+        assert_eq!(to(" e?f#g\n"), Ok("http://a.example/b/e?f".into()));
+        assert_eq!(to("//B.Example:80/%7e/../x/./%2e%2e/y"), Ok("http://b.example/y".into()));
+        assert_eq!(to(""), Ok("http://a.example/b/c?d".into()));
+        assert_eq!(to("ht\ntp://c.example"), Ok("http://c.example/".into()));
+        assert_eq!(to("#x"), Err(NoTarget::Fragment));
+        assert_eq!(to("JavaScript:x"), Err(NoTarget::Scheme("javascript".into())));
+        assert_eq!(to("da\tta:x"), Err(NoTarget::Scheme("data".into())));
+        assert_eq!(to("http://["), Err(NoTarget::Invalid));
+        assert_eq!(resolve(&base(), "http://a:b@c.example/").map(|target| target.had_credentials), Ok(true));
+    }
+
+    proptest! {
+        #[test]
+        fn a_target_is_its_own_target(link in "(http://|https:|//|/|@|:|#|\\?|a|b\\.c|\\[|%|\\PC){0,12}") {
+            if let Ok(target) = resolve(&base(), &link) {
+                prop_assert!(matches!(target.url.scheme(), "http" | "https") && target.url.fragment().is_none());
+                prop_assert!(target.url.username().is_empty() && target.url.password().is_none());
+                prop_assert_eq!(of(target.url.clone()).map(|again| (again.url, again.had_credentials)), Ok((target.url, false)));
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! What follows from the response to a page, a sitemap or a check.
+//! The consequences of a response to a page, a sitemap or a check.
 
 use std::borrow::Cow;
 use std::time::Duration;

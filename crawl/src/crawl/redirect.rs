@@ -1,5 +1,6 @@
 //! Redirects: whether they are followed, and loops among them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use url::Url;
@@ -46,10 +47,23 @@ impl FromIterator<(u64, u64)> for Redirects {
     }
 }
 
+/// Returns the text of a header. If it is not UTF-8, its bytes are percent-encoded, as browsers do.
+fn text_of(header: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(header) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let encode = |&byte: &u8| {
+                if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+            };
+            Cow::Owned(header.iter().map(encode).collect())
+        }
+    }
+}
+
 impl Crawl {
     /// Returns the URL that a header `Location` names.
     pub(super) fn location(&mut self, from: &Url, location: Option<&[u8]>) -> Result<Url, Error> {
-        let location = String::from_utf8_lossy(location.ok_or(Error::RedirectInvalid)?);
+        let location = text_of(location.ok_or(Error::RedirectInvalid)?);
         let target = target::resolve(from, &location).map_err(|error| match error {
             NoTarget::Fragment => Error::RedirectLoop,
             NoTarget::Scheme(scheme) => Error::RedirectScheme(scheme),

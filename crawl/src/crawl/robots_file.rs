@@ -8,7 +8,7 @@ use super::answer::{describe, is_overloaded};
 use super::{Crawl, InFlight};
 use crate::fetch::Kind;
 use crate::frontier::{Entry, RobotsFile};
-use crate::outcome::{Outcome, Response};
+use crate::outcome::{Failure, Outcome, Response};
 use crate::reading::{Robots, product_token};
 use crate::report::{Error, Report};
 use crate::retry;
@@ -59,9 +59,10 @@ impl Crawl {
         let mut report = Self::report(&entry, &url, None);
         let robots = match outcome {
             Outcome::Failed(failure) => {
-                let robots = RobotsFile::Unreachable(failure.to_string());
-                report.error = Some(Error::Failed(failure));
-                robots
+                report.error = Some(Error::Failed(failure.clone()));
+                // The host is not reachable, which is the end of its pages too.
+                let text = format!("robots.txt: {failure}");
+                RobotsFile::Unreachable(Error::Failed(Failure { text, ..failure }))
             }
             Outcome::Response(response) => {
                 describe(&mut report, &response);
@@ -95,7 +96,7 @@ impl Crawl {
             300..=399 => self.robots_after_redirect(entry, url, response, report),
             // The status 429 asks for fewer requests, so it does not allow them all.
             400..=499 if response.status != 429 => RobotsFile::Known(Robots::default()),
-            status => RobotsFile::Unreachable(format!("{url} has status {status}")),
+            status => RobotsFile::Unreachable(Error::RobotsUnreachable(format!("status {status}"))),
         }
     }
 
@@ -108,7 +109,10 @@ impl Crawl {
             total -= self.schedule.forget_rules();
         }
         match total > MAX_RULES {
-            true => RobotsFile::Unreachable(format!("the rules of all hosts exceed {MAX_RULES} bytes")),
+            true => {
+                let reason = format!("the rules of all hosts exceed {MAX_RULES} bytes");
+                RobotsFile::Unreachable(Error::RobotsUnreachable(reason))
+            }
             false => RobotsFile::Known(robots),
         }
     }

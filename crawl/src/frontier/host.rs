@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::entry::Entry;
 use super::queue::Queue;
 use crate::reading::Robots;
+use crate::report::Error;
 
 /// The number of entries that wait for another attempt, with which a host gets no further ones.
 const MAX_RETRIES: usize = 64;
@@ -38,11 +39,11 @@ pub(crate) enum RobotsFile {
     /// To be fetched (again) with this entry, at that time.
     Due(Duration, Box<Entry>),
     Known(Robots),
-    /// Not fetched for that reason, so that nothing is allowed.
-    Unreachable(String),
+    /// Not fetched, so that nothing is allowed: the error of every URL.
+    Unreachable(Error),
 }
 
-/// What a host waits for.
+/// The event or time that a host waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// New entries, or the end of a request.

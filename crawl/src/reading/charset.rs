@@ -1,11 +1,11 @@
 //! The character encoding of pages.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
+use html5gum::emitters::callback::CallbackEvent;
+
+use super::tokens::{Sink, tokenize};
 
 /// The number of bytes in which a page declares its encoding (HTML, "prescan a byte stream").
 const PRESCAN: usize = 1024;
@@ -64,11 +64,7 @@ fn charset_of(content_type: &[u8]) -> Option<&'static Encoding> {
 /// Returns the encoding that a `<meta>` of the page names.
 fn declaration(body: &[u8]) -> Option<&'static Encoding> {
     let mut meta = Meta::default();
-    let emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
-        meta.on_event(event);
-        None
-    });
-    let Ok(()) = Tokenizer::new_with_emitter(&body[..body.len().min(PRESCAN)], emitter).finish();
+    tokenize(&body[..body.len().min(PRESCAN)], &mut meta);
     let encoding = meta.found?;
     // A page that could be read so far is not UTF-16 (HTML, 13.2.3.2).
     Some(if encoding == UTF_16LE || encoding == UTF_16BE { UTF_8 } else { encoding })
@@ -93,7 +89,7 @@ enum Attribute {
     Other,
 }
 
-impl Meta {
+impl Sink for Meta {
     fn on_event(&mut self, event: CallbackEvent<'_>) {
         match event {
             CallbackEvent::OpenStartTag { name } => {
@@ -118,6 +114,10 @@ impl Meta {
             }
             _ => {}
         }
+    }
+
+    fn wants_text(&self) -> bool {
+        false
     }
 }
 

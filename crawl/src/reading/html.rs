@@ -1,17 +1,15 @@
 //! Links, title and instructions of HTML pages.
 
-use std::convert::Infallible;
-
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
+use html5gum::emitters::callback::CallbackEvent;
 
 use super::links::LinkList;
+use super::tokens::{Sink, tokenize};
 use super::{css, srcset};
 
 /// The longest title that is kept, in bytes.
 const MAX_TITLE: usize = 300;
 
-/// What a crawl reads in an HTML page.
+/// The links, title and instructions of an HTML page.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The links, relative to [`base`](Self::base) or the page's own URL.
@@ -35,7 +33,7 @@ impl Page {
             values: Values::default(),
             text: Text::Other,
         };
-        reader.read(text);
+        tokenize(text.as_bytes(), &mut reader);
         reader.page
     }
 }
@@ -67,7 +65,7 @@ enum Attribute {
     Other,
 }
 
-/// What the text between tags is read as.
+/// The meaning of the text between tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
     Markup,
@@ -98,18 +96,7 @@ struct Reader {
     text: Text,
 }
 
-impl Reader {
-    fn read(&mut self, text: &str) {
-        let mut emitter =
-            CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
-                self.on_event(event);
-                None
-            });
-        // The contents of scripts, styles and titles are no tags.
-        emitter.naively_switch_states(true);
-        let Ok(()) = Tokenizer::new_with_emitter(text, emitter).finish();
-    }
-
+impl Sink for Reader {
     fn on_event(&mut self, event: CallbackEvent<'_>) {
         match event {
             CallbackEvent::OpenStartTag { name } => {
@@ -133,16 +120,22 @@ impl Reader {
             CallbackEvent::EndTag { .. } => self.text = Text::Other,
             CallbackEvent::String { value } => match self.text {
                 Text::Style => css::read(&String::from_utf8_lossy(value), &mut self.page.links),
-                Text::Title => {
-                    self.page.title = self.page.title.take().or(title(&String::from_utf8_lossy(value)))
+                Text::Title if self.page.title.is_none() => {
+                    self.page.title = title(&String::from_utf8_lossy(value));
                 }
                 Text::Markup => self.on_markup(&String::from_utf8_lossy(value)),
-                Text::Other => {}
+                Text::Title | Text::Other => {}
             },
             _ => {}
         }
     }
 
+    fn wants_text(&self) -> bool {
+        self.text != Text::Other
+    }
+}
+
+impl Reader {
     fn on_value(&mut self, value: &str) {
         let kept = match self.attribute {
             Attribute::Url => return self.page.links.push(value),
@@ -163,8 +156,9 @@ impl Reader {
     /// to exhaust the stack.
     fn on_markup(&mut self, text: &str) {
         self.is_nested = true;
+        // The markup can begin with a text, which is not markup again.
         self.text = Text::Other;
-        self.read(text);
+        tokenize(text.as_bytes(), self);
         self.is_nested = false;
     }
 
@@ -268,9 +262,13 @@ pub(crate) fn is_nofollow(content: &str) -> bool {
 /// Returns a title for one line of a terminal.
 fn title(text: &str) -> Option<String> {
     let mut title = String::new();
-    for word in
-        text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty())
-    {
+    // The characters that change the direction of text would change the rest of a line.
+    let is_space = |char: char| {
+        char.is_whitespace()
+            || char.is_control()
+            || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    for word in text.split(is_space).filter(|word| !word.is_empty()) {
         if !title.is_empty() {
             title.push(' ');
         }
@@ -371,11 +369,12 @@ mod tests {
     fn nested_markup_ends() {
         assert_eq!(links(&format!("{}<a href=x>", "<noscript>".repeat(10_000))), Vec::<String>::new());
         assert_eq!(links("<noscript><a href=x></noscript><noscript><a href=y>"), ["x", "y"]);
+        assert_eq!(links("<noscript>text<a href=x>text</noscript><noscript>text"), ["x"]);
     }
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "(<|>|a|base|meta|style|title| href=| content=|url|[\"'&;=/!-]|\\PC|\0){0,80}") {
+        fn any_text_is_read(text in "(<|>|</|a|base|meta|style|script|noscript|title| href=| content=|url|[\"'&;=/!-]|\\PC|\0){0,80}") {
             Page::read(&text, 5);
         }
     }

@@ -39,7 +39,7 @@ impl Sitemap {
             Self { pages: LinkList::new(max_links), sitemaps: LinkList::new(max_links), error: None };
         let text = text.trim_start();
         if text.starts_with('<') {
-            sitemap.error = sitemap.read_xml(text).err();
+            sitemap.error = sitemap.read_xml(text).err().map(|error| printable(&error));
         } else {
             text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| sitemap.pages.push(line));
         }
@@ -73,12 +73,21 @@ impl Sitemap {
                 Event::Eof if path.is_empty() => return Ok(()),
                 Event::Eof => return Err("the document ends within an element".to_owned()),
                 event if matches!(path.last(), Some(Element::Location { .. })) => {
-                    append(&event, &mut location)
+                    append(&event, &mut location);
                 }
                 _ => {}
             }
         }
     }
+}
+
+/// Returns an error for one line of a terminal: it can quote the document.
+fn printable(error: &str) -> String {
+    error
+        .chars()
+        .take(200)
+        .map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char })
+        .collect()
 }
 
 /// The deepest element that is read. A sitemap with extensions needs 5.
@@ -163,6 +172,8 @@ mod tests {
         assert_eq!(read("<urlset><url><loc>a</loc></url><url><loc>b</lo"), (vec!["a".into()], vec![], true));
         assert_eq!(read("<html><a href=x>"), (vec![], vec![], true));
         assert_eq!(read(&"<urlset>".repeat(100)), (vec![], vec![], true));
+        let error = Sitemap::read("<urlset><url></\u{1b}[31m></urlset>", 9).error.expect("a fault");
+        assert!(!error.contains('\u{1b}'), "{error:?}");
         let bomb = "<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><urlset><url><loc>x&b;y</loc></url></urlset>";
         assert_eq!(read(bomb), (vec!["xy".into()], vec![], false));
     }

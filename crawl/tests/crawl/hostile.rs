@@ -1,4 +1,4 @@
-//! What servers send to break a crawler.
+//! Answers that are meant to break a crawler.
 
 use std::time::Duration;
 

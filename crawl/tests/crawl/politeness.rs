@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sinbin_crawl::{Crawl, Error, FailureKind, Kind, Next, Report, Settings};
+use sinbin_crawl::{Crawl, Error, Failure, FailureKind, Kind, Next, Report, Settings};
 
 use crate::site::{Answer, Web, crawl, links, redirect, report, run, settings, status, text};
 
@@ -42,8 +42,13 @@ fn the_status_of_robots_txt_decides() {
 #[test]
 fn a_refused_page_says_why() {
     let (_, reports) = with_robots(Answer::Failure(FailureKind::Connect));
-    assert_eq!(report(&reports, "/").error, Some(Error::RobotsUnreachable("not connected".into())));
+    let failure = Failure::new(FailureKind::Connect, "robots.txt: not connected");
+    assert_eq!(report(&reports, "/").error, Some(Error::Failed(failure)));
+    assert!(report(&reports, "/").is_broken());
     assert_eq!(report(&reports, "/robots.txt").attempts, 3);
+    let (_, reports) = with_robots(status(500, &[]));
+    assert_eq!(report(&reports, "/").error, Some(Error::RobotsUnreachable("status 500".into())));
+    assert!(!report(&reports, "/").is_broken());
     let (_, reports) = with_robots(text("user-agent: *\ndisallow: /"));
     assert_eq!(report(&reports, "/").error, Some(Error::Robots));
     assert!(!report(&reports, "/").is_broken());

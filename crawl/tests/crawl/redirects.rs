@@ -143,6 +143,16 @@ fn credentials_are_removed_and_never_reported() {
 }
 
 #[test]
+fn a_location_in_another_encoding_keeps_its_bytes() {
+    let mut crawl = sinbin_crawl::Crawl::new(no_robots());
+    let now = std::time::Duration::ZERO;
+    let sinbin_crawl::Next::Fetch(fetch) = crawl.next(now) else { panic!("a request") };
+    let response = sinbin_crawl::Response { status: 302, location: Some(b"/caf\xe9"), ..Default::default() };
+    let report = crawl.finished(fetch.id, sinbin_crawl::Outcome::Response(response), now).expect("a report");
+    assert_eq!(report.redirect.map(|url| url.to_string()).as_deref(), Some("http://a.example/caf%E9"));
+}
+
+#[test]
 fn a_redirect_without_location_is_invalid() {
     let mut web = Web::new([("/", status(301, &[]))]);
     let (_, reports) = crawl(no_robots(), &mut web);

@@ -93,8 +93,8 @@ proptest! {
             prop_assert!(!is_done || matches!(crawl.next(Duration::ZERO), Next::Done));
         }
         prop_assert_eq!(urls(&reports), urls(&expected));
-        prop_assert_eq!(crawl.summary().pages as usize, reports.len());
-        prop_assert_eq!(crawl.summary().statuses.iter().sum::<u64>() as usize, reports.len());
+        prop_assert_eq!(crawl.summary().pages, reports.len() as u64);
+        prop_assert_eq!(crawl.summary().statuses.iter().sum::<u64>(), reports.len() as u64);
     }
 
     #[test]
@@ -153,7 +153,7 @@ fn a_request_in_flight_is_saved_as_queued() {
         Web::new([("/", links(["/a", "/b"])), ("/a", Answer::Failure(sinbin_crawl::FailureKind::Reset))]);
     let mut crawl = Crawl::new(Settings { max_pages: 3, robots: false, ..settings() });
     run_some(&mut crawl, &mut web, 2, &mut std::iter::empty());
-    // One page waits for its second attempt, and one is in flight.
+    // A page waits for its second attempt, and another one is in flight.
     assert_eq!((crawl.progress().in_flight, crawl.progress().queued), (1, 1));
     let mut crawl =
         Crawl::load(Settings { max_pages: 3, robots: false, ..settings() }, save(&crawl).as_slice())

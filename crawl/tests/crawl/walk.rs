@@ -36,10 +36,10 @@ fn search(graph: &Graph, max: usize) -> BTreeMap<String, usize> {
     let (mut found, mut queue) = (BTreeMap::from([(url_of(0), 0)]), VecDeque::from([(0, 0)]));
     while let Some((page, depth)) = queue.pop_front() {
         for &target in graph[page].iter().filter(|_| depth < max) {
-            if !found.contains_key(&url_of(target)) {
-                found.insert(url_of(target), depth + 1);
+            found.entry(url_of(target)).or_insert_with(|| {
                 queue.push_back((target, depth + 1));
-            }
+                depth + 1
+            });
         }
     }
     found
