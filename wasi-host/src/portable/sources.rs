@@ -130,7 +130,7 @@ pub(super) struct Sources {
 pub(super) enum Released {
     /// Other handles keep the source.
     Held,
-    /// It was the last handle, but this number of bytes is not sent yet.
+    /// The last handle is dropped, but this number of bytes is not sent yet.
     Leaving(Place, usize),
     /// The source is removed from the table, and is to be closed.
     Closed(Source),
