@@ -52,7 +52,7 @@ impl Error {
             }
             calls.extend(function(symbol).filter(|name| calls.last() != Some(name)));
         }
-        calls.join(" < ")
+        if calls.is_empty() { "an optimized build has no names".to_owned() } else { calls.join(" < ") }
     }
 }
 

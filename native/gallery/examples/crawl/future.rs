@@ -48,22 +48,30 @@ impl Coroutine for Fetch {
 
     fn send(&mut self, selector: &mut Selector, value: Value) -> Result<State<Response>, Error> {
         let bytes = value?; // an error of the future is raised here, in the coroutine
-        match &mut self.position {
-            Position::Start => self.position = Position::Sending(selector.connect(self.request.address)?, 0),
+        let future = match &mut self.position {
+            Position::Start => {
+                let socket = selector.connect(self.request.address)?;
+                let future = writable(selector, &socket);
+                self.position = Position::Sending(socket, 0);
+                future
+            }
             Position::Sending(socket, sent) => {
                 *sent += socket.send(&self.request.bytes[*sent..])?.unwrap_or(0);
-                if *sent == self.request.bytes.len() {
+                if *sent < self.request.bytes.len() {
+                    writable(selector, socket)
+                } else {
+                    let future = read(selector, socket);
                     self.position = Position::Reading(socket.clone());
+                    future
                 }
             }
             Position::Reading(_) if bytes.is_empty() => return Ok(State::Complete(take(&mut self.response))),
-            Position::Reading(_) => self.response.add(&bytes)?,
-        }
-        Ok(State::Yielded(match &self.position {
-            Position::Reading(socket) => read(selector, socket),
-            Position::Start => unreachable!("the first step leaves it"),
-            Position::Sending(socket, _) => writable(selector, socket),
-        }))
+            Position::Reading(socket) => {
+                self.response.add(&bytes)?;
+                read(selector, socket)
+            }
+        };
+        Ok(State::Yielded(future)) // yield
     }
 }
 
@@ -141,7 +149,7 @@ pub trait Coroutine {
     fn send(&mut self, selector: &mut Selector, value: Value) -> Result<State<Self::Output>, Error>;
 }
 
-/// What a coroutine has come to.
+/// The state of a coroutine after a step.
 pub enum State<T> {
     Yielded(Future),
     Complete(T),

@@ -7,10 +7,12 @@ use crate::event_loop::{EventLoop, Task};
 /// An event loop that calls functions. All state that the next function needs is passed on by the previous one.
 pub type Selector = EventLoop<Registered>;
 
+type Callback = Box<dyn FnOnce(&mut Selector)>;
+
 /// A function that is called when its wait ends: to the kernel, a task of two steps.
 pub struct Registered {
     wait: Wait,
-    callback: Option<Box<dyn FnOnce(&mut Selector)>>,
+    callback: Option<Callback>,
 }
 
 impl Selector {
