@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::error::Error;
-use crate::response::{Page, Response};
+use crate::response::{Page, Response, is_path};
 
 /// The maximum number of pages of a crawl. Further links are not followed.
 const MAX_PAGES: usize = 10_000;
@@ -41,10 +41,7 @@ impl Crawl {
         if let Some((other, _)) = urls.iter().find(|(other, _)| *other != host) {
             return Err(Error::new(format!("{other} is not {host}: a crawl reads one site")));
         }
-        let named = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-        let address = named.to_socket_addrs()?.next();
-        let address = address.ok_or_else(|| Error::new(format!("{host} has no address")))?;
-        let host = host.to_owned();
+        let (host, address) = (host.to_owned(), resolve(host)?);
         let mut crawl =
             Self { host, address, todo: VecDeque::new(), open: 0, max_open, pages: BTreeMap::new() };
         urls.into_iter().for_each(|(_, path)| crawl.see(path));
@@ -73,11 +70,11 @@ impl Crawl {
 
     /// Stores the result of a fetch, and the links of the page.
     pub fn fetched(&mut self, request: &Request, response: Result<Response, Error>) {
-        let page = response.and_then(Response::parse);
         self.open -= 1;
-        for link in page.iter().flat_map(|page| &page.links) {
-            self.see(link);
-        }
+        let page = response.and_then(Response::parse).map(|(page, links)| {
+            links.iter().for_each(|link| self.see(link));
+            page
+        });
         self.pages.insert(request.path.clone(), Some(page));
     }
 
@@ -89,23 +86,34 @@ impl Crawl {
 
 /// Splits a URL into host and path.
 fn split(url: &str) -> Result<(&str, &str), Error> {
-    let rest = url.strip_prefix("http://").filter(|rest| !rest.contains(|c: char| c.is_whitespace()));
-    let rest = rest.ok_or_else(|| Error::new(format!("{url:?} is no URL such as http://127.0.0.1:8080/")))?;
-    Ok(rest.find('/').map_or((rest, "/"), |at| rest.split_at(at)))
+    let parts = url.strip_prefix("http://").map(|rest| match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    });
+    let parts = parts.filter(|(_, path)| is_path(path));
+    parts.ok_or_else(|| Error::new(format!("{url:?} is no URL such as http://127.0.0.1:8080/")))
 }
 
-/// Prints the pages in the order of their paths, and the checksum of all bodies.
+/// Returns the address of a host, whose port is 80 unless it names another one.
+fn resolve(host: &str) -> Result<SocketAddr, Error> {
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let place = if has_port { host.to_owned() } else { format!("{host}:80") };
+    let address = place.to_socket_addrs()?.next();
+    address.ok_or_else(|| Error::new(format!("{host} has no address")))
+}
+
+/// Prints the pages in the order of their paths, and a checksum of all bodies.
 impl fmt::Display for Crawl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut checksum = crc32fast::Hasher::new();
         for (path, page) in &self.pages {
             match page {
                 Some(Ok(page)) => {
-                    checksum.update(&page.body);
-                    let (status, size, links) = (page.status, page.body.len(), page.links.len());
+                    checksum.update(&page.checksum.to_le_bytes());
+                    let Page { status, size, links, .. } = page;
                     writeln!(f, "{status}  {path:<12} {size:>6} bytes  {links:>2} links")?;
                 }
-                Some(Err(error)) => writeln!(f, "failed  {path}  {error}")?,
+                Some(Err(error)) => writeln!(f, "failed  {path}  {error} [{}]", error.calls())?,
                 None => writeln!(f, "missed  {path}")?,
             }
         }

@@ -10,7 +10,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Creates an error. The stack is recorded here, and its functions are looked up when it is displayed.
+    /// Creates an error. The stack is recorded here, and its functions are looked up by [`calls`](Self::calls).
     pub fn new(text: impl Display) -> Self {
         Self { text: text.to_string(), stack: Backtrace::force_capture() }
     }
@@ -25,7 +25,7 @@ impl<E: std::error::Error> From<E> for Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.text, self.calls())
+        f.write_str(&self.text)
     }
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Error {
 impl Error {
     /// Returns the functions of the crawler that were being called, the innermost first, down to the loop or the thread
     /// that called them.
-    fn calls(&self) -> String {
+    pub fn calls(&self) -> String {
         let stack = self.stack.to_string();
         let mut calls: Vec<String> = Vec::new();
         for (_, symbol) in stack.lines().filter_map(|line| line.trim_start().split_once(": ")) {

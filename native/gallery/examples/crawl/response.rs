@@ -5,6 +5,9 @@ use crate::error::Error;
 /// The maximum size of a response in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
+/// The maximum size of a path in bytes. Longer links are not followed.
+const MAX_PATH: usize = 1024;
+
 /// The maximum number of headers of a response.
 const MAX_HEADERS: usize = 64;
 
@@ -12,11 +15,13 @@ const MAX_HEADERS: usize = 64;
 #[derive(Default)]
 pub struct Response(Vec<u8>);
 
-/// A page, and the paths of the same site that it links to.
+/// A page, as far as a crawl remembers it.
 pub struct Page {
     pub status: u16,
-    pub body: Vec<u8>,
-    pub links: Vec<String>,
+    pub size: usize,
+    pub checksum: u32,
+    /// The number of links to pages of the same site.
+    pub links: usize,
 }
 
 impl Response {
@@ -29,8 +34,8 @@ impl Response {
         Ok(())
     }
 
-    /// Parses the whole response.
-    pub fn parse(mut self) -> Result<Page, Error> {
+    /// Parses the whole response. Returns the page, and the paths of the same site that it links to.
+    pub fn parse(mut self) -> Result<(Page, Vec<String>), Error> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(size) = head.parse(&self.0)? else {
@@ -44,7 +49,10 @@ impl Response {
             Some(length) if body.len() < length => {
                 Err(Error::new(format!("the response ends after {} of {length} bytes", body.len())))
             }
-            _ => Ok(Page { status, links: links(&body), body }),
+            _ => {
+                let (size, checksum, links) = (body.len(), crc32fast::hash(&body), links(&body));
+                Ok((Page { status, size, checksum, links: links.len() }, links))
+            }
         }
     }
 }
@@ -53,8 +61,11 @@ impl Response {
 fn links(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(body);
     let targets = text.split("href=\"").skip(1).filter_map(|rest| rest.split_once('"'));
-    let paths = targets.map(|(target, _)| target).filter(|target| {
-        target.starts_with('/') && !target.starts_with("//") && !target.contains(|c: char| c.is_whitespace())
-    });
-    paths.map(str::to_owned).collect()
+    let paths = targets.map(|(target, _)| target);
+    paths.filter(|path| is_path(path) && !path.starts_with("//")).map(str::to_owned).collect()
+}
+
+/// Returns true if `text` can be a path in a request, and be printed on a terminal.
+pub fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.len() <= MAX_PATH && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,8 +1,8 @@
 //! The second crawler: a thread for each page. `fetch` is that of the first crawler, since a call blocks only its own
 //! thread. The threads share the crawl, which therefore needs a lock.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Scope};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Builder, Scope};
 
 use crate::blocking::fetch;
 use crate::crawl::Crawl;
@@ -18,12 +18,16 @@ pub fn crawl(crawl: Crawl) -> Result<Crawl, Error> {
 fn start<'s>(scope: &'s Scope<'s, '_>, crawl: &'s Mutex<Crawl>) {
     loop {
         let next = lock(crawl).next();
-        let Some(request) = next else { return };
-        scope.spawn(move || {
-            let response = fetch(&request);
-            lock(crawl).fetched(&request, response);
+        let Some(request) = next.map(Arc::new) else { return };
+        let of_thread = Arc::clone(&request);
+        let started = Builder::new().spawn_scoped(scope, move || {
+            let response = fetch(&of_thread);
+            lock(crawl).fetched(&of_thread, response);
             start(scope, crawl);
         });
+        if let Err(error) = started {
+            lock(crawl).fetched(&request, Err(error.into())); // the system has no memory for another thread
+        }
     }
 }
 
