@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::thread;
 
 use sinbin_tests::{Client, Ended, Running, Server, example, noise};
@@ -51,7 +52,7 @@ fn read_request(client: &mut Client) -> String {
 #[test]
 fn all_ways_have_the_same_result() {
     let mut server = example("crawl");
-    server.arg("serve").arg("127.0.0.1:0").arg("0");
+    server.args(["serve", "127.0.0.1:0", "0"]);
     let server = Server::announced(server);
     let paths = ["/", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/missing", "/tree/1"];
     let mut results = BTreeSet::new();
@@ -185,6 +186,27 @@ fn a_site_that_refuses_connections_fails_each_page() {
         assert_eq!(ended.code, Some(1), "{way}: {}{}", ended.stdout, ended.stderr);
         let refused = ended.stdout.to_lowercase().matches("connection refused").count();
         assert_eq!(refused, 2, "{way}: {}", ended.stdout);
+    }
+}
+
+/// Hundreds of fetches fail at once, before they have waited for anything. None is lost, and none calls the next.
+#[test]
+fn a_process_without_descriptors_fails_pages_one_by_one() {
+    const PAGES: usize = 1000;
+    let mut server = example("crawl");
+    server.args(["serve", "127.0.0.1:0", "0"]);
+    let server = Server::announced(server);
+    let urls: Vec<_> = (0..PAGES).map(|n| format!("http://{}/{n}", server.address())).collect();
+    for way in &WAYS[1..] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 20; exec \"$0\" \"$@\""]);
+        command.arg(example("crawl").get_program()).arg(way).args(&urls);
+        let ended = Running::start(command).wait();
+        assert_eq!(ended.code, Some(1), "{way}: {}", ended.stderr);
+        assert_eq!(ended.stdout.lines().count(), PAGES + 1, "{way}: {}", ended.stdout);
+        for line in ended.stdout.lines().filter(|line| line.starts_with("failed")) {
+            assert!(line.contains("Too many open files") && line.len() < 200, "{way}: {line}");
+        }
     }
 }
 

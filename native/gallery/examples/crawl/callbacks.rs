@@ -8,9 +8,7 @@ use crate::response::Response;
 use crate::selector::Selector;
 
 pub fn crawl(crawl: Crawl) -> Result<Crawl, Error> {
-    let mut selector = Selector::new(crawl);
-    start(&mut selector);
-    Ok(selector.run()?)
+    Ok(Selector::new(crawl).run(start)?)
 }
 
 fn start(selector: &mut Selector) {
@@ -49,10 +47,7 @@ impl Fetcher {
     fn read_response(mut self, selector: &mut Selector, socket: Connection) {
         let mut chunk = [0; 4096];
         match socket.recv(&mut chunk) {
-            Ok(Some(0)) => {
-                selector.crawl.fetched(&self.request, Ok(self.response));
-                return start(selector);
-            }
+            Ok(Some(0)) => return selector.crawl.fetched(&self.request, Ok(self.response)),
             Ok(count) => {
                 if let Err(error) = self.response.add(&chunk[..count.unwrap_or(0)]) {
                     return self.failed(selector, error);
@@ -66,6 +61,5 @@ impl Fetcher {
     /// Ends the fetch. Without the request, which was passed on to here, the error could not be assigned to a page.
     fn failed(self, selector: &mut Selector, error: Error) {
         selector.crawl.fetched(&self.request, Err(error));
-        start(selector);
     }
 }

@@ -41,9 +41,16 @@ impl<T: Task> EventLoop<T> {
         self.tasks.insert(id, task);
     }
 
-    /// Runs until no task is left.
-    pub fn run(mut self) -> io::Result<Crawl> {
+    /// Runs until no task is left. Before each turn, `start` begins fetches of the pages that were found in the last one.
+    /// (A fetch that did so at its own end would recurse if fetches fail at once.)
+    pub fn run(mut self, start: fn(&mut Self)) -> io::Result<Crawl> {
         loop {
+            start(&mut self);
+            match self.kernel.rest() {
+                Rest::Ready => {}
+                Rest::Until(_) => self.wait()?,
+                Rest::Stalled | Rest::Empty => return Ok(self.crawl),
+            }
             self.kernel.advance(Instant::ZERO); // no task waits for a time
             while let Some(id) = self.kernel.next() {
                 let mut task = self.tasks.remove(id).expect("each id of the kernel has a task");
@@ -53,11 +60,6 @@ impl<T: Task> EventLoop<T> {
                     self.tasks.insert(id, task);
                 }
                 self.kernel.park(id, step);
-            }
-            match self.kernel.rest() {
-                Rest::Ready => {}
-                Rest::Until(_) => self.wait()?,
-                Rest::Stalled | Rest::Empty => return Ok(self.crawl),
             }
         }
     }

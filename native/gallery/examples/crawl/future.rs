@@ -13,9 +13,7 @@ use crate::response::Response;
 use crate::selector::Selector;
 
 pub fn crawl(crawl: Crawl) -> Result<Crawl, Error> {
-    let mut selector = Selector::new(crawl);
-    start(&mut selector);
-    Ok(selector.run()?)
+    Ok(Selector::new(crawl).run(start)?)
 }
 
 fn start(selector: &mut Selector) {
@@ -25,7 +23,6 @@ fn start(selector: &mut Selector) {
             Fetch { request: request.clone(), response: Response::default(), position: Position::Start };
         Task::start(selector, fetch, move |selector, response| {
             selector.crawl.fetched(&request, response);
-            start(selector);
         });
     }
 }

@@ -10,9 +10,7 @@ use crate::event_loop::{Connection, EventLoop, Task};
 use crate::response::Response;
 
 pub fn crawl(crawl: Crawl) -> Result<Crawl, Error> {
-    let mut event_loop = EventLoop::new(crawl);
-    start(&mut event_loop);
-    Ok(event_loop.run()?)
+    Ok(EventLoop::new(crawl).run(start)?)
 }
 
 fn start(event_loop: &mut EventLoop<Fetch>) {
@@ -75,7 +73,6 @@ impl Task for Fetch {
             Err(error) => Err(error),
         };
         event_loop.crawl.fetched(&self.request, response);
-        start(event_loop);
         Step::Done
     }
 }
