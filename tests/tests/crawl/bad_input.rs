@@ -1,6 +1,6 @@
 //! Servers that misbehave: each misdeed is a line of the report, and the crawl goes on.
 
-use std::io::{Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::LazyLock;
 use std::thread;
@@ -51,7 +51,7 @@ const GZIP: &str = "Content-Type: text/html\r\nContent-Encoding: gzip\r\n";
 
 /// Waits for the end of the connection, without an answer.
 fn silent(stream: &mut TcpStream) -> Then {
-    stream.read(&mut [0; 100]).ok();
+    io::copy(stream, &mut io::sink()).ok();
     Then::Close
 }
 
@@ -335,7 +335,7 @@ fn each_misdeed_is_a_line_of_the_report_and_the_crawl_goes_on() {
                 );
             }
             Truncated => {
-                assert_eq!((is("status"), is("truncated")), (&200.into(), &true.into()), "{path}: {object}")
+                assert_eq!((is("status"), is("truncated")), (&200.into(), &true.into()), "{path}: {object}");
             }
         }
     }

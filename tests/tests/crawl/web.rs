@@ -12,7 +12,7 @@ pub struct Request {
     pub head: String,
 }
 
-/// Whether a connection stays open after a response.
+/// The fate of a connection after a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     Stay,

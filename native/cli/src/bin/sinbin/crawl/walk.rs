@@ -78,7 +78,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         let fetcher = Rc::new(fetcher);
         let fetches = JoinSet::new(self.handle);
         let ended = self.run_fetches(&fetcher, &fetches, stop).await;
-        // What is in flight is saved as queued.
+        // The requests in flight end here. A state contains their URLs as queued.
         drop(fetches);
         let ended = ended.and_then(|()| self.output.flush().map_err(|error| Ended::of_output(&error)));
         match ended {
