@@ -5,6 +5,7 @@
 mod bad_input;
 mod encrypted;
 mod lines;
+mod peers;
 mod saving;
 mod site;
 mod stopping;
