@@ -7,10 +7,13 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::lines::crawl;
-use crate::web::{Web, html, respond, status};
+use crate::web::{Web, respond};
 
 /// The variable that requires all tools if it is 1, as in `.ci/run`.
 const ALL: &str = "SINBIN_ALL_HOSTS";
+
+/// The header by which a site permits LinkChecker more than 10 requests a second.
+const UNLIMITED: &str = "LinkChecker: yes\r\n";
 
 /// A site, and the beginnings of the paths that are served besides the first page. All other paths are missing.
 struct Site {
@@ -41,13 +44,14 @@ impl Site {
             let is_plain = Path::new(path).components().all(|part| part != Component::ParentDir);
             let file = is_plain && (is_first || served.iter().any(|start| path.starts_with(start)));
             let Some(bytes) = file.then(|| fs::read(root.join(&path[1..])).ok()).flatten() else {
-                return status(stream, "404 Not Found");
+                return respond(stream, "404 Not Found", UNLIMITED, "");
             };
-            match path.rsplit_once('.').map(|(_, kind)| kind) {
-                Some("html") => html(stream, bytes),
-                Some("css") => respond(stream, "200 OK", "Content-Type: text/css\r\n", bytes),
-                _ => respond(stream, "200 OK", "Content-Type: application/octet-stream\r\n", bytes),
-            }
+            let kind = match path.rsplit_once('.').map(|(_, kind)| kind) {
+                Some("html") => "text/html; charset=utf-8",
+                Some("css") => "text/css",
+                _ => "application/octet-stream",
+            };
+            respond(stream, "200 OK", &format!("{UNLIMITED}Content-Type: {kind}\r\n"), bytes)
         })
     }
 
@@ -85,7 +89,7 @@ fn is_installed(program: &str) -> bool {
 fn the_urls_are_those_of_wget_and_linkchecker() {
     let has_wget = !lacks("wget", "wget", is_installed("wget"));
     let has_linkchecker = !lacks("linkchecker", "linkchecker", is_installed("linkchecker"));
-    // By default, LinkChecker sends 10 requests a second.
+    // By default, LinkChecker sends 10 requests a second, and more only if the site permits that, too.
     let settings = std::env::temp_dir().join(format!("sinbin-crawl-{}-linkcheckerrc", std::process::id()));
     fs::write(&settings, "[checking]\nmaxrequestspersecond=10000\n").expect("a file");
     for site in SITES {
