@@ -10,6 +10,7 @@ macro_rules! pages {
 
 pages! {
     Benchmarks: "benchmarks.md",
+    Crawl: "crawl.md",
     Crawlers: "crawlers.md",
     Design: "design.md",
     Embedding: "embedding.md",
