@@ -22,7 +22,8 @@ pub struct Settings {
     /// Default: 1,000,000.
     pub max_pages: u64,
     /// The number of links from a seed to the farthest pages. With a limit, pages are fetched level by level, so that
-    /// the depth of each is that of the shortest path. Default: `None`.
+    /// the depth of each is that of the shortest path. A redirect counts as no link. If a page of its level links to its
+    /// target too, the first of both that arrives decides. Default: `None`.
     pub max_depth: Option<u32>,
     /// The number of decoded bytes of a page that are read. Default: 16 MiB.
     pub max_page_bytes: usize,

@@ -104,7 +104,7 @@ impl Crawl {
     /// them again if needed.
     fn keep_rules(&mut self, robots: Robots) -> RobotsFile {
         let mut total =
-            robots.bytes() + self.schedule.hosts().iter().map(|host| host.robots.bytes()).sum::<usize>();
+            robots.bytes + self.schedule.hosts().iter().map(|host| host.robots.bytes()).sum::<usize>();
         if total > MAX_RULES {
             total -= self.schedule.forget_rules();
         }

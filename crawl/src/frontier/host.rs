@@ -58,7 +58,7 @@ pub(crate) enum Waiting {
 impl RobotsFile {
     /// Returns the memory of the rules, in bytes.
     pub fn bytes(&self) -> usize {
-        if let Self::Known(robots) = self { robots.bytes() } else { 0 }
+        if let Self::Known(robots) = self { robots.bytes } else { 0 }
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Robots {
     rules: Vec<Rule>,
     pub delay: Option<Duration>,
     pub sitemaps: Vec<String>,
+    /// The memory of the rules, in bytes.
+    pub bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +94,8 @@ impl Robots {
         let Group { mut rules, delay, .. } = if own.exists { own } else { all };
         rules.sort_by_key(|rule| (std::cmp::Reverse(rule.pattern.len()), !rule.is_allowed));
         rules.shrink_to_fit();
-        Self { rules, delay, sitemaps }
+        let bytes = rules.iter().map(|rule| size_of::<Rule>() + rule.pattern.len()).sum();
+        Self { rules, delay, sitemaps, bytes }
     }
 
     /// Returns true if the path and query may be fetched. `path` is in the form of
@@ -100,11 +103,6 @@ impl Robots {
     pub fn allows(&self, path: &[u8]) -> bool {
         path == b"/robots.txt"
             || self.rules.iter().find(|rule| rule.pattern.matches(path)).is_none_or(|rule| rule.is_allowed)
-    }
-
-    /// Returns the memory that the rules occupy, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.rules.iter().map(|rule| size_of::<Rule>() + rule.pattern.len()).sum()
     }
 }
 

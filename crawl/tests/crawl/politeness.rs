@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sinbin_crawl::{Crawl, Error, Failure, FailureKind, Kind, Next, Report, Settings};
 
-use crate::site::{Answer, Web, crawl, links, redirect, report, run, settings, status, text};
+use crate::site::{Answer, Web, crawl, finish, links, redirect, report, run, settings, status, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -203,4 +203,34 @@ fn an_abandoned_request_is_sent_again() {
     }
     assert_eq!(run(&mut crawl, &mut web).len(), 1);
     assert_eq!(crawl.summary().pages, 2);
+}
+
+#[test]
+fn the_rules_of_all_hosts_are_limited() {
+    // Each of 100 hosts has rules of nearly a megabyte, and two pages that stay in flight, so that its rules are needed.
+    let lines = (0..15_000).map(|rule| format!("disallow: /{rule:022}\n"));
+    let rules: String = std::iter::once("user-agent: *\n".to_owned()).chain(lines).collect();
+    let follow_hosts = vec!["*".parse().expect("a pattern")];
+    let mut crawl = Crawl::new(Settings { follow_hosts, concurrency: 300, ..settings() });
+    let (mut refused, mut allowed) = (0, 0);
+    loop {
+        match crawl.next(Duration::ZERO) {
+            Next::Fetch(fetch) if fetch.kind == Kind::Robots => {
+                let answer = if fetch.url.host_str() == Some("a.example") { "" } else { &rules };
+                finish(&mut crawl, fetch.id, &text(answer), usize::MAX, Duration::ZERO);
+            }
+            Next::Fetch(fetch) if fetch.url.host_str() == Some("a.example") => {
+                let pages = (0..200).map(|page| format!("http://h{}.example/{page}", page / 2));
+                finish(&mut crawl, fetch.id, &links(pages), usize::MAX, Duration::ZERO);
+            }
+            Next::Fetch(_) => allowed += 1,
+            Next::Report(report) => {
+                assert!(matches!(report.error, Some(Error::RobotsUnreachable(_))), "{report:?}");
+                refused += 1;
+            }
+            Next::Wait(_) | Next::Done => break,
+        }
+    }
+    assert_eq!(allowed + refused, 200);
+    assert!((100..=180).contains(&allowed), "{allowed} pages are allowed by 64 MiB of rules");
 }
