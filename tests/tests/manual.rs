@@ -19,6 +19,7 @@ const COMMANDS: [Described; 2] = [
             "serve upper",
             "replay",
             "ask",
+            "crawl",
             "perf latency",
             "perf throughput",
             "perf mixed",
