@@ -19,6 +19,8 @@
 mod in_process;
 mod input;
 mod jobs;
+mod outgoing;
+mod permission;
 mod playback;
 mod played;
 mod recorder;
@@ -38,6 +40,7 @@ use crate::caught::caught;
 
 pub use in_process::{InProcess, StartError};
 pub use input::LIMIT;
+pub use permission::{ConnectPermission, ParsePermissionError};
 pub use playback::{Playback, PlaybackError};
 pub use played::{Difference, Ending, Part, Played};
 pub use server::GuestServer;

@@ -1,10 +1,11 @@
 //! Conversions between the types of the core and those of the contract.
 
-use sinbin::driven::{self, SourceHandle};
+use sinbin::driven::{self, ConnectId, SourceHandle};
 use sinbin::{Instant, JobId, Rest as CoreRest};
 
 use crate::contract::{
-    Answer, Arrival, Command, Event, Interest, Limits, Parcel, Piece, Rest, Settings, Tally, Watch,
+    Answer, Arrival, Command, ConnectError, Connection, Event, Failure, Interest, Limits, Parcel, Piece,
+    Rest, Settings, Tally, Target, Watch,
 };
 
 pub(crate) fn settings(start: &driven::ServiceSettings) -> Settings {
@@ -43,6 +44,12 @@ pub(crate) fn event(event: driven::Event) -> Option<Event> {
         Core::Stop => Event::Stop,
         Core::Took(nanos) => Event::Took(nanos),
         Core::More => Event::More,
+        Core::Connected { request, source, len } => {
+            Event::Connected(Connection { request: request.0, source: source.0, len })
+        }
+        Core::ConnectFailed { request, reason } => {
+            Event::ConnectFailed(Failure { request: request.0, reason: connect_error(reason) })
+        }
         _ => return None,
     })
 }
@@ -59,6 +66,23 @@ fn command(command: Command) -> driven::Command {
         Command::Close(source) => Core::Close(SourceHandle(source)),
         Command::Submit(Parcel { job, len }) => Core::Submit { job: JobId::from_bits(job), len },
         Command::Cancel(job) => Core::Cancel(JobId::from_bits(job)),
+        Command::Connect(Target { request, len }) => Core::Connect { request: ConnectId(request), len },
+        Command::Abandon(request) => Core::Abandon(ConnectId(request)),
+    }
+}
+
+fn connect_error(reason: driven::ConnectError) -> ConnectError {
+    use driven::ConnectError as Core;
+    match reason {
+        Core::NotPermitted => ConnectError::NotPermitted,
+        Core::Invalid => ConnectError::Invalid,
+        Core::Unresolved => ConnectError::Unresolved,
+        Core::Refused => ConnectError::Refused,
+        Core::Unreachable => ConnectError::Unreachable,
+        Core::TimedOut => ConnectError::TimedOut,
+        Core::Reset => ConnectError::Reset,
+        Core::NoRoom => ConnectError::NoRoom,
+        _ => ConnectError::Other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop: it collects events, calls the guest, and executes the guest's commands.
 
 mod commands;
+mod connecting;
 mod drain;
 mod fault;
 mod readiness;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::guests::input::{Input, handle};
 use crate::guests::jobs::Jobs;
+use crate::guests::outgoing::Outgoing;
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
 use crate::guests::settings::{GuestSettings, GuestSummary};
@@ -56,6 +58,7 @@ pub struct GuestServer<B: GuestFactory> {
     input: Input,
     recorder: Option<Recorder>,
     jobs: Option<Jobs<B::JobRunner>>,
+    outgoing: Outgoing,
     /// The connections whose bytes the guest passed back unread and now wants again.
     again: Vec<SourceId>,
     /// The readiness that the reactor has reported and that is not processed yet.
@@ -121,6 +124,7 @@ impl<B: GuestFactory> GuestServer<B> {
         });
         let clock = Clock::start();
         let observer = observer(settings, clock);
+        let outgoing = Outgoing::new(settings, reactor.notifier());
         Ok(Self {
             factory,
             start,
@@ -135,6 +139,7 @@ impl<B: GuestFactory> GuestServer<B> {
             input: Input::new(),
             recorder: None,
             jobs,
+            outgoing,
             again: Vec::new(),
             ready: VecDeque::new(),
             has_more: false,
@@ -275,6 +280,7 @@ impl<B: GuestFactory> GuestServer<B> {
             served: Served { counts: self.counts, cut: self.cut },
             restarts: self.restarted,
             ignored: self.ignored,
+            connected: self.outgoing.made,
         })
     }
 
@@ -322,10 +328,11 @@ impl<B: GuestFactory> GuestServer<B> {
                 }
             },
         );
-        if waited.map_err(Error::Poller)?
-            && let Some(jobs) = &mut self.jobs
-        {
-            jobs.collect();
+        if waited.map_err(Error::Poller)? {
+            if let Some(jobs) = &mut self.jobs {
+                jobs.collect();
+            }
+            self.collect_names();
         }
         Ok(())
     }
@@ -347,7 +354,7 @@ impl<B: GuestFactory> GuestServer<B> {
         let fronts = [self.lingering.front(), self.closing.front(), self.stuck.front()];
         let patience = fronts.into_iter().flatten().map(|(at, _)| *at);
         let unwritten = self.recorder.as_ref().and_then(Recorder::deadline);
-        for at in patience.chain(self.accept_at).chain(unwritten) {
+        for at in patience.chain(self.accept_at).chain(unwritten).chain(self.outgoing.deadline()) {
             deadline = deadline.min(at);
         }
         match deadline {

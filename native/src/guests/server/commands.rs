@@ -97,6 +97,10 @@ impl<B: GuestFactory> GuestServer<B> {
                 self.ignore("answered with a deadline in the past");
                 Rest::Ready
             }
+            Rest::Empty => {
+                self.end_requests();
+                Rest::Empty
+            }
             rest => rest,
         }
     }
@@ -117,6 +121,8 @@ impl<B: GuestFactory> GuestServer<B> {
             Command::Close(source) => self.close(of(source)),
             Command::Submit { job, len } => self.submit(job, len, output),
             Command::Cancel(job) => self.cancel(job),
+            Command::Connect { request, len } => self.connect(request, len, output),
+            Command::Abandon(request) => self.abandon(request),
             _ => self.ignore("says what is not known here"),
         }
     }
@@ -226,6 +232,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 self.watch(source);
             }
             Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),
+            Role::Connecting => self.ignore("closes a handle that it was never given"),
         }
     }
 
@@ -246,6 +253,7 @@ impl<B: GuestFactory> GuestServer<B> {
     pub(super) fn expire_timeouts(&mut self) {
         self.lose_stuck();
         let seen = self.seen;
+        self.expire_requests(seen);
         while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= seen) {
             self.free(source);
         }
@@ -294,6 +302,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.kept -= place.drop_rest() + place.take_unread().len();
         self.sockets.remove(source);
         self.peer_limit.leave(source);
+        self.outgoing.leave(source);
         self.observer.guest_source_gone(source);
         self.observer.event(EventKind::Closed, None, index(source.index()));
         self.open -= 1;

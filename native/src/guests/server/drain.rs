@@ -69,7 +69,8 @@ impl<B: GuestFactory> GuestServer<B> {
         while self.input.has_room(self.takes.block as usize) {
             let Some(source) = self.nudges.pop() else { break };
             let is_told = self.places.get(source).is_none_or(|place| place.told_idle);
-            if !is_told && self.receive(source) == Attempt::WouldBlock {
+            // The peer of a connection that the guest has requested may owe it an answer.
+            if !is_told && self.receive(source) == Attempt::WouldBlock && !self.outgoing.has(source) {
                 self.idle(source);
             }
         }
@@ -89,6 +90,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
         self.cut += late.len();
         self.cancel_jobs();
+        self.end_requests();
         for source in late.into_iter().chain(self.places.of(&[Role::Lingering])) {
             self.free(source);
         }

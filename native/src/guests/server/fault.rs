@@ -47,6 +47,7 @@ impl<B: GuestFactory> GuestServer<B> {
             self.free(source);
         }
         self.cancel_jobs();
+        self.end_requests();
         for listener in &self.listeners {
             if let Some(place) = self.places.get(*listener) {
                 place.interest = Interest::NONE;

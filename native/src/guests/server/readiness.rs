@@ -108,6 +108,7 @@ impl<B: GuestFactory> GuestServer<B> {
             Role::Listener if self.draining.is_none() => self.accept_some(source),
             Role::Listener => {}
             Role::Lingering => self.discard(source),
+            Role::Connecting => self.check_attempt(source),
             Role::Connection | Role::Closing => {
                 let is_gone = readiness.contains(Interest::HANGUP);
                 if is_gone || readiness.contains(Interest::SEND) {
@@ -156,6 +157,9 @@ impl<B: GuestFactory> GuestServer<B> {
     /// Fails a broken connection. Bytes that were not sent are lost.
     pub(super) fn broke(&mut self, source: SourceId, error: IoError) {
         let Some(place) = self.places.get(source) else { return };
+        if place.role == Role::Connecting {
+            return self.attempt_failed(source, error);
+        }
         if place.failed {
             return;
         }
@@ -301,7 +305,7 @@ fn has_no_room(error: &io::Error) -> bool {
 }
 
 /// Encodes a peer's address as the contract specifies.
-fn address(peer: SocketAddr) -> [u8; 18] {
+pub(super) fn address(peer: SocketAddr) -> [u8; 18] {
     let ip = match peer.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
