@@ -79,7 +79,7 @@ fn hosts(text: &str) -> Option<Hosts> {
     }
     match (text, text.strip_prefix("*.")) {
         ("*", _) => Some(Hosts::Any),
-        ("localhost", _) => Some(Hosts::Range(Ipv4Addr::LOCALHOST.into(), 32)),
+        (name, _) if plain(name) == "localhost" => Some(Hosts::Range(Ipv4Addr::LOCALHOST.into(), 32)),
         (_, Some(name)) if is_name(name) => Some(Hosts::Below(plain(name))),
         (name, None) if is_name(name) => Some(Hosts::Name(plain(name))),
         _ => None,

@@ -41,6 +41,8 @@ class Loop {
   #free = [];
   /** The sources that may have events. */
   #looked = new Set();
+  /** The requests for connections in the last turn. This driver permits none. */
+  #refused = [];
   #isDue = false;
   #timer;
   /** The duration of the last turn, in nanoseconds. */
@@ -128,6 +130,8 @@ class Loop {
       this.told = true;
       events.push({ tag: 'stop' });
     }
+    for (const request of this.#refused) events.push({ tag: 'connect-failed', val: { request, reason: 'not-permitted' } });
+    this.#refused = [];
     if (this.#took >= LONG_TURN) events.push({ tag: 'took', val: this.#took });
     const all = Buffer.concat([...input.values()]);
     const now = process.hrtime.bigint();
@@ -137,8 +141,9 @@ class Loop {
     let output = answer.output;
     for (const { tag, val } of answer.commands) {
       const source = this.#find(typeof val === 'bigint' ? val : val.source);
-      const len = tag === 'send' || tag === 'submit' ? val.len : 0;
-      if (!source?.knows(tag)) this.ignored += 1;
+      const len = tag === 'send' || tag === 'submit' || tag === 'connect' ? val.len : 0;
+      if (tag === 'connect') this.#refused.push(val.request);
+      else if (!source?.knows(tag)) this.ignored += 1;
       else if (tag === 'unread') source.takeBack(input.get(source) ?? nothing, val.len);
       else this.#obey(source, tag, val, output.subarray(0, len));
       output = output.subarray(len);
@@ -166,7 +171,7 @@ class Loop {
       if (source.isDue()) this.#schedule();
       else if (!source.isStuck()) this.#looked.delete(source);
     }
-    if (tag === 'ready') this.#schedule();
+    if (tag === 'ready' || this.#refused.length > 0) this.#schedule();
     if (tag === 'until') this.#timer = setTimeout(() => this.#schedule(), until(val));
   }
 }
