@@ -14,7 +14,7 @@ use crate::kernel::interest::Interest;
 pub struct SourceHandle(pub u64);
 
 /// A request for a connection, by the number that the loop has chosen for it. The driver gives the number no meaning.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnectId(pub u64);
 
 /// The reason why a requested connection does not exist.

@@ -265,7 +265,7 @@ impl<B: GuestFactory> GuestServer<B> {
             if place.has_moved() {
                 self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
             } else {
-                self.counts.failed += 1;
+                self.count_failed(source);
                 self.free(source);
             }
         }
@@ -282,7 +282,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 until if until <= seen => {
                     place.end_timed();
                     if place.role == Role::Closing {
-                        self.counts.failed += 1;
+                        self.count_failed(source);
                     }
                     tracing::debug!(%source, "a client has not taken what it was sent within the reply timeout");
                     self.broke(source, IoError::Reset);

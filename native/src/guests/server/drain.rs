@@ -83,12 +83,17 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
+    /// Returns the number of these connections that the guest has not requested itself.
+    pub(super) fn of_clients(&self, connections: &[SourceId]) -> usize {
+        connections.iter().filter(|connection| !self.outgoing.has(**connection)).count()
+    }
+
     fn cut_off(&mut self) {
         let late = self.places.of(&[Role::Connection, Role::Closing]);
         if !late.is_empty() {
             tracing::warn!(connections = late.len(), "the time to drain is over: they are cut off");
         }
-        self.cut += late.len();
+        self.cut += self.of_clients(&late);
         self.cancel_jobs();
         self.end_requests();
         for source in late.into_iter().chain(self.places.of(&[Role::Lingering])) {

@@ -41,7 +41,7 @@ impl<B: GuestFactory> GuestServer<B> {
     fn clear(&mut self) {
         let connections = self.places.of(&[Role::Connection, Role::Closing]);
         if self.draining.is_some() {
-            self.cut += connections.len();
+            self.cut += self.of_clients(&connections);
         }
         for source in connections {
             self.free(source);

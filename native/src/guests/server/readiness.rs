@@ -167,12 +167,17 @@ impl<B: GuestFactory> GuestServer<B> {
         self.kept -= place.drop_rest();
         if place.role == Role::Connection {
             tracing::debug!(%source, %error, "a connection broke");
-            self.counts.failed += 1;
+            self.count_failed(source);
             self.input.events.push(Event::Failed(handle(source)));
             self.watch(source);
         } else {
             self.free(source);
         }
+    }
+
+    /// Counts a connection of a client that has failed. The connections that the guest has requested do not count.
+    pub(super) fn count_failed(&mut self, source: SourceId) {
+        self.counts.failed += u64::from(!self.outgoing.has(source));
     }
 
     fn hang_up(&mut self, source: SourceId) {
