@@ -69,11 +69,11 @@ use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
 use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
-pub use contract::{Command, ConnectError, ConnectId, Event, SourceHandle, Tally, TurnOutput};
+pub use contract::{Command, ConnectError, ConnectId, Event, LogLevel, SourceHandle, Tally, TurnOutput};
 #[cfg(feature = "std")]
 pub use guard::PanicGuard;
 pub use host::DrivenHost;
-pub use settings::{BLOCK, DEFAULT_MAX_JOBS, ServiceLimits, ServiceSettings};
+pub use settings::{BLOCK, DEFAULT_MAX_JOBS, ServiceLimits, ServiceSettings, Wants};
 
 /// A service and its tasks, for a driver.
 pub struct Driven<S>

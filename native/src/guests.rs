@@ -19,6 +19,7 @@
 mod in_process;
 mod input;
 mod jobs;
+mod log;
 mod outgoing;
 mod permission;
 mod playback;
@@ -29,6 +30,7 @@ mod server;
 mod settings;
 mod source_table;
 mod story;
+mod surroundings;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -129,6 +129,10 @@ impl Sockets {
                 let (request, reason) = (target.request, ConnectError::NotPermitted);
                 self.events.push(Event::ConnectFailed(Failure { request, reason }));
             }
+            Command::Log(entry) => {
+                let text = output.split_off(..entry.len as usize).unwrap_or_default();
+                eprintln!("{}", text.escape_ascii());
+            }
             // The service fib uses no other commands: neither `shutdown`, nor jobs on the host.
             _ => {}
         }

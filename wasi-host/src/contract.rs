@@ -5,5 +5,6 @@ wasmtime::component::bindgen!({ path: "wit", world: "service" });
 
 pub use self::exports::sinbin::service::guest::{Answer, Event, Limits, Progress, Settings, Tally};
 pub use self::sinbin::service::types::{
-    Arrival, Command, ConnectError, Connection, Failure, Interest, Parcel, Piece, Rest, Target, Watch,
+    Arrival, Command, ConnectError, Connection, Entry, Failure, Interest, Level, Parcel, Piece, Rest, Target,
+    Wants, Watch,
 };

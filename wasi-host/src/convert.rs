@@ -4,8 +4,8 @@ use sinbin::driven::{self, ConnectId, SourceHandle};
 use sinbin::{Instant, JobId, Rest as CoreRest};
 
 use crate::contract::{
-    Answer, Arrival, Command, ConnectError, Connection, Event, Failure, Interest, Limits, Parcel, Piece,
-    Rest, Settings, Tally, Target, Watch,
+    Answer, Arrival, Command, ConnectError, Connection, Entry, Event, Failure, Interest, Level, Limits,
+    Parcel, Piece, Rest, Settings, Tally, Target, Wants, Watch,
 };
 
 pub(crate) fn settings(start: &driven::ServiceSettings) -> Settings {
@@ -15,7 +15,11 @@ pub(crate) fn settings(start: &driven::ServiceSettings) -> Settings {
 }
 
 pub(crate) fn takes(limits: Limits) -> driven::ServiceLimits {
-    driven::ServiceLimits { connections: limits.connections, block: limits.block }
+    let wants = driven::Wants {
+        wall_clock: limits.wants.contains(Wants::WALL_CLOCK),
+        entropy: limits.wants.contains(Wants::ENTROPY),
+    };
+    driven::ServiceLimits { connections: limits.connections, block: limits.block, wants }
 }
 
 pub(crate) fn counts(tally: Tally) -> driven::Tally {
@@ -50,6 +54,8 @@ pub(crate) fn event(event: driven::Event) -> Option<Event> {
         Core::ConnectFailed { request, reason } => {
             Event::ConnectFailed(Failure { request: request.0, reason: connect_error(reason) })
         }
+        Core::WallClock(nanos) => Event::WallClock(nanos),
+        Core::Entropy { len } => Event::Entropy(len),
         _ => return None,
     })
 }
@@ -68,6 +74,17 @@ fn command(command: Command) -> driven::Command {
         Command::Cancel(job) => Core::Cancel(JobId::from_bits(job)),
         Command::Connect(Target { request, len }) => Core::Connect { request: ConnectId(request), len },
         Command::Abandon(request) => Core::Abandon(ConnectId(request)),
+        Command::Log(Entry { level, len }) => Core::Log { level: log_level(level), len },
+    }
+}
+
+fn log_level(level: Level) -> driven::LogLevel {
+    match level {
+        Level::Error => driven::LogLevel::Error,
+        Level::Warn => driven::LogLevel::Warn,
+        Level::Info => driven::LogLevel::Info,
+        Level::Debug => driven::LogLevel::Debug,
+        Level::Trace => driven::LogLevel::Trace,
     }
 }
 

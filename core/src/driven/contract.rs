@@ -145,10 +145,33 @@ pub enum Event {
         /// The reason.
         reason: ConnectError,
     },
+    /// The wall-clock time at the beginning of this turn, in nanoseconds since 1970-01-01 00:00:00 UTC. The loop itself
+    /// ignores it; it is for the code around the loop.
+    WallClock(u64),
+    /// A seed for random numbers. The loop itself ignores it, as [`WallClock`](Self::WallClock).
+    Entropy {
+        /// The number of bytes.
+        len: u32,
+    },
 }
 
-/// A command to the driver. For [`Send`](Self::Send), [`Submit`](Self::Submit) and [`Connect`](Self::Connect), the next
-/// `len` bytes of the output belong to the command.
+/// The importance of a line in the driver's log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LogLevel {
+    /// Something has failed.
+    Error,
+    /// Something is wrong, or will be.
+    Warn,
+    /// Something that a user of the service may want to know.
+    Info,
+    /// Something that an author of the service may want to know.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// A command to the driver. For [`Send`](Self::Send), [`Submit`](Self::Submit), [`Connect`](Self::Connect) and
+/// [`Log`](Self::Log), the next `len` bytes of the output belong to the command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
@@ -197,6 +220,13 @@ pub enum Command {
     },
     /// Stops connecting: the connection is no longer wanted, and the driver does not answer the request.
     Abandon(ConnectId),
+    /// Writes a line to the driver's log.
+    Log {
+        /// The importance of the line.
+        level: LogLevel,
+        /// The length of the line, which is UTF-8.
+        len: u32,
+    },
 }
 
 /// The outcome of a turn.

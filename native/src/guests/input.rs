@@ -81,6 +81,12 @@ impl Input {
             .retain(|event| !matches!(event, Event::ConnectFailed { request, .. } if *request == gone));
     }
 
+    /// Adds an event with a seed for random numbers. There must be capacity for it.
+    pub(crate) fn entropy(&mut self, seed: &[u8]) {
+        self.events.push(Event::Entropy { len: len(seed.len()) });
+        self.append(seed);
+    }
+
     /// Adds an event for a finished job. There must be capacity for its result.
     pub(crate) fn computed(&mut self, job: JobId, result: &[u8]) {
         self.events.push(Event::Computed { job, len: len(result.len()) });

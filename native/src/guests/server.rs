@@ -21,11 +21,13 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::guests::input::{Input, handle};
 use crate::guests::jobs::Jobs;
+use crate::guests::log::Log;
 use crate::guests::outgoing::Outgoing;
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
 use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
+use crate::guests::surroundings::Surroundings;
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
 use crate::observe::{Gauges, LimitsOfLoop, Observer, SourceKind, board};
@@ -59,6 +61,8 @@ pub struct GuestServer<B: GuestFactory> {
     recorder: Option<Recorder>,
     jobs: Option<Jobs<B::JobRunner>>,
     outgoing: Outgoing,
+    log: Log,
+    surroundings: Surroundings,
     /// The connections whose bytes the guest passed back unread and now wants again.
     again: Vec<SourceId>,
     /// The readiness that the reactor has reported and that is not processed yet.
@@ -140,6 +144,8 @@ impl<B: GuestFactory> GuestServer<B> {
             recorder: None,
             jobs,
             outgoing,
+            log: Log::new(settings),
+            surroundings: Surroundings::new(takes.wants),
             again: Vec::new(),
             ready: VecDeque::new(),
             has_more: false,

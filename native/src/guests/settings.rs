@@ -62,6 +62,10 @@ pub struct GuestSettings {
     pub max_connecting: usize,
     /// The time that a request may take, from the name to the connection. A request that takes longer fails.
     pub connect_timeout: Duration,
+    /// The name of the guest, for the lines that it logs.
+    pub name: String,
+    /// The maximum number of lines that the guest may log in a second, or `None` for no limit. Further lines are counted.
+    pub max_log_lines: Option<NonZeroU32>,
     /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe).
     pub observe: bool,
     pub(crate) names: Names,
@@ -103,6 +107,8 @@ impl Default for GuestSettings {
             max_outgoing: 1000,
             max_connecting: 256,
             connect_timeout: Duration::from_secs(10),
+            name: "guest".to_owned(),
+            max_log_lines: NonZeroU32::new(1000),
             observe: false,
             names: Names::default(),
         }

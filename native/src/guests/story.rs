@@ -105,6 +105,10 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8], detail: Detail) ->
         Event::ConnectFailed { request, reason } => {
             writeln!(out, "  request {:x} failed: {}", request.0, IoError::from(reason))
         }
+        Event::WallClock(nanos) => {
+            writeln!(out, "  the wall clock shows {}", Seconds(Instant::from_nanos(nanos)))
+        }
+        Event::Entropy { len } => writeln!(out, "  entropy: {}", bytes(take(input, len))),
         _ => writeln!(out, "  an event that is not known here"),
     }
 }
@@ -134,6 +138,7 @@ fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8], detail: Detai
             writeln!(out, "  -> connect by request {:x}: {}", request.0, bytes(take(output, len)))
         }
         Command::Abandon(request) => writeln!(out, "  -> abandon request {:x}", request.0),
+        Command::Log { level, len } => writeln!(out, "  -> log {level:?}: {}", bytes(take(output, len))),
         _ => writeln!(out, "  -> a command that is not known here"),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sinbin::driven::{
     Command, Computed, ConnectError, ConnectId, Event, ServiceLimits, ServiceSettings, Tally, TurnOutput,
+    Wants,
 };
 use sinbin::guests::{Fault, Guest, GuestFactory, GuestServer, GuestSettings, JobRunner};
 use sinbin::{Instant, IoError, Rest};
@@ -71,7 +72,10 @@ impl GuestFactory for Dialer {
     type Error = sinbin::Error;
 
     fn start(&self, start: &ServiceSettings) -> Result<(Self, ServiceLimits), sinbin::Error> {
-        Ok((self.clone(), ServiceLimits { connections: start.max_connections, block: 4096 }))
+        Ok((
+            self.clone(),
+            ServiceLimits { connections: start.max_connections, block: 4096, wants: Wants::default() },
+        ))
     }
 
     fn job_runner(&self) -> Idle {

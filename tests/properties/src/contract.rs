@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use sinbin::driven::{Computed, ServiceLimits, ServiceSettings};
+use sinbin::driven::{Computed, ServiceLimits, ServiceSettings, Wants};
 use sinbin::guests::{Fault, GuestFactory, GuestServer, GuestSettings, JobRunner, LIMIT};
 use sinbin::{IoError, Stopper};
 use sinbin_testkit::tape::Tape;
@@ -131,7 +131,8 @@ impl<'t> GuestFactory for Unruly<'t> {
     type Error = sinbin::Error;
 
     fn start(&self, start: &ServiceSettings) -> Result<(Self, ServiceLimits), sinbin::Error> {
-        let takes = ServiceLimits { connections: start.max_connections, block: self.block() };
+        let wants = Wants { wall_clock: true, entropy: true };
+        let takes = ServiceLimits { connections: start.max_connections, block: self.block(), wants };
         Ok((self.again(), takes))
     }
 

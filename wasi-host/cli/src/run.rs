@@ -44,6 +44,9 @@ fn settings(args: &RunArgs) -> GuestSettings {
     settings.max_commands = args.max_commands as usize;
     settings.max_ignored = args.max_ignored as usize;
     args.connect.apply(&mut settings);
+    settings.name = args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // The log of this process has a limit of its own.
+    settings.max_log_lines = None;
     settings
 }
 

@@ -18,6 +18,9 @@ const PATIENCE = 30_000;
 /** The maximum number of connections that wait while the service is at its limit. */
 const BACKLOG = 511;
 
+/** The commands that own bytes of the output. */
+const OWNERS = new Set(['send', 'submit', 'connect', 'log']);
+
 const nothing = new Uint8Array();
 
 /** Listens at each address of `listen`, and serves until the service is over. */
@@ -141,8 +144,9 @@ class Loop {
     let output = answer.output;
     for (const { tag, val } of answer.commands) {
       const source = this.#find(typeof val === 'bigint' ? val : val.source);
-      const len = tag === 'send' || tag === 'submit' || tag === 'connect' ? val.len : 0;
-      if (tag === 'connect') this.#refused.push(val.request);
+      const len = OWNERS.has(tag) ? val.len : 0;
+      if (tag === 'log') console.error(`${val.level}: ${JSON.stringify(Buffer.from(output.subarray(0, len)).toString())}`);
+      else if (tag === 'connect') this.#refused.push(val.request);
       else if (!source?.knows(tag)) this.ignored += 1;
       else if (tag === 'unread') source.takeBack(input.get(source) ?? nothing, val.len);
       else this.#obey(source, tag, val, output.subarray(0, len));

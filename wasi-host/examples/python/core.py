@@ -13,10 +13,10 @@ from sockets import Answer, serve
 
 EVENTS = (
     "listener accepted received ended writable stuck hangup failed idle computed lost stop took more "
-    "connected connect-failed"
+    "connected connect-failed wall-clock entropy"
 ).split()
 KINDS = {name: kind for kind, name in enumerate(EVENTS)}
-COMMANDS = "watch send unread shutdown close submit cancel connect abandon".split()
+COMMANDS = "watch send unread shutdown close submit cancel connect abandon log".split()
 RESTS = "ready until waiting stalled over".split()
 INTERESTS = [
     frozenset(name for bit, name in enumerate(("recv", "send", "hangup")) if bits >> bit & 1) for bits in range(8)

@@ -12,6 +12,7 @@ import collections
 import selectors
 import signal
 import socket
+import sys
 import time
 
 WINDOW = 64 * 1024  # The maximum number of bytes that the service may send on a connection in one turn.
@@ -117,10 +118,12 @@ class Loop:
         self.took = time.monotonic_ns() - now
         self.room, at = answer.room, 0
         for command, handle, length in answer.commands:
-            end = at + length if command in ("send", "submit", "connect") else at
+            end = at + length if command in ("send", "submit", "connect", "log") else at
             source = self.find(handle)
             if command == "connect":
                 self.events.append(("connect-failed", handle, 0, 0))
+            elif command == "log":
+                print(ascii(bytes(answer.output[at:end]).decode(errors="replace")), file=sys.stderr)
             elif source is None or command not in source.knows:
                 self.ignored += 1
             elif command == "unread":

@@ -308,6 +308,8 @@ fn event(body: &mut &[u8]) -> Result<Event, Wrong> {
         13 => Event::More,
         14 => Event::Connected { request: request(body)?, source: source(body)?, len: small(body)? },
         15 => Event::ConnectFailed { request: request(body)?, reason: reason(body)? },
+        16 => Event::WallClock(number(body)?),
+        17 => Event::Entropy { len: small(body)? },
         _ => return Err((before, "an event of no known kind")),
     })
 }

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::write::frame;
 use super::{Decoder, End, Error, HEAD, Header, MAGIC, MAX_FRAME, MAX_INPUT, Record, Turn, Writer, checksum};
-use crate::driven::{Command, ConnectError, ConnectId, Event, ServiceSettings, SourceHandle, TurnOutput};
+use crate::driven::{
+    Command, ConnectError, ConnectId, Event, LogLevel, ServiceSettings, SourceHandle, TurnOutput,
+};
 use crate::kernel::Rest;
 use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
@@ -83,6 +85,8 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         (any::<u64>(), prop::sample::select(&ConnectError::ALL[..]))
             .prop_map(|(request, reason)| { Event::ConnectFailed { request: ConnectId(request), reason } }),
+        any::<u64>().prop_map(Event::WallClock),
+        any::<u32>().prop_map(|len| Event::Entropy { len }),
     ]
 }
 
@@ -101,6 +105,7 @@ fn command() -> impl Strategy<Value = Command> {
         (any::<u64>(), any::<u32>())
             .prop_map(|(request, len)| Command::Connect { request: ConnectId(request), len }),
         any::<u64>().prop_map(|request| Command::Abandon(ConnectId(request))),
+        any::<u32>().prop_map(|len| Command::Log { level: LogLevel::Warn, len }),
     ]
 }
 

@@ -172,6 +172,14 @@ fn put_event(event: Event, bytes: &mut Vec<u8>) {
         Event::More => return bytes.push(13),
         Event::Connected { request, .. } => (14, request.0),
         Event::ConnectFailed { request, .. } => (15, request.0),
+        Event::WallClock(nanos) => {
+            bytes.push(16);
+            return put(nanos, bytes);
+        }
+        Event::Entropy { len } => {
+            bytes.push(17);
+            return put(len.into(), bytes);
+        }
     };
     bytes.push(kind);
     put_name(name, bytes);
@@ -202,6 +210,10 @@ fn put_command(command: Command, bytes: &mut Vec<u8>) {
         Command::Cancel(job) => (6, job.to_bits()),
         Command::Connect { request, .. } => (7, request.0),
         Command::Abandon(request) => (8, request.0),
+        Command::Log { level, len } => {
+            bytes.extend_from_slice(&[9, level as u8]);
+            return put(len.into(), bytes);
+        }
     };
     bytes.push(kind);
     put_name(name, bytes);
@@ -211,6 +223,10 @@ fn put_command(command: Command, bytes: &mut Vec<u8>) {
         | Command::Unread { len, .. }
         | Command::Submit { len, .. }
         | Command::Connect { len, .. } => put(len.into(), bytes),
-        Command::Shutdown(_) | Command::Close(_) | Command::Cancel(_) | Command::Abandon(_) => {}
+        Command::Shutdown(_)
+        | Command::Close(_)
+        | Command::Cancel(_)
+        | Command::Abandon(_)
+        | Command::Log { .. } => {}
     }
 }

@@ -37,6 +37,7 @@ impl<B: GuestFactory> GuestServer<B> {
         if self.took >= LONG_TURN {
             self.input.events.push(Event::Took(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX)));
         }
+        self.surroundings.tell(now, &mut self.input);
         self.observer.step();
         let (events, input) = (&self.input.events[..], self.input.bytes());
         let answer = caught_call(|| instance.turn(now, window, events, input));
@@ -123,6 +124,10 @@ impl<B: GuestFactory> GuestServer<B> {
             Command::Cancel(job) => self.cancel(job),
             Command::Connect { request, len } => self.connect(request, len, output),
             Command::Abandon(request) => self.abandon(request),
+            Command::Log { level, len } => match output.split_off(..len as usize) {
+                Some(text) => self.log.write(level, text),
+                None => self.ignore("logs more bytes than it has put out"),
+            },
             _ => self.ignore("says what is not known here"),
         }
     }

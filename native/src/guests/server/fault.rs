@@ -10,6 +10,7 @@ use crate::guests::GuestFactory;
 use crate::guests::input::handle;
 use crate::guests::server::GuestServer;
 use crate::guests::source_table::Role;
+use crate::guests::surroundings::Surroundings;
 
 impl<B: GuestFactory> GuestServer<B> {
     /// Drops the instance, and starts another one as soon as the limit of restarts permits.
@@ -75,6 +76,7 @@ impl<B: GuestFactory> GuestServer<B> {
             Ok((instance, takes)) => {
                 self.instance = Some(instance);
                 self.takes = takes;
+                self.surroundings = Surroundings::new(takes.wants);
                 self.restart_at = Instant::NEVER;
                 self.restarted += 1;
                 if let Some(recorder) = &mut self.recorder {

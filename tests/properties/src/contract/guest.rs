@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin::driven::{Command, ConnectId, Event, SourceHandle, Tally, TurnOutput};
+use sinbin::driven::{Command, ConnectId, Event, LogLevel, SourceHandle, Tally, TurnOutput};
 use sinbin::guests::{Fault, Guest};
 use sinbin::{Instant, Interest, JobId, Rest};
 use sinbin_testkit::tape::Tape;
@@ -84,7 +84,7 @@ fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant, port: u16) -> Tu
 }
 
 fn command(tape: &mut Tape<'_>, witness: &Witness, port: u16, output: &mut Vec<u8>) -> Command {
-    match tape.below(19) {
+    match tape.below(20) {
         0..=4 => Command::Watch { source: handle(tape, witness), interest: Interest::from_bits(tape.any()) },
         5..=7 => Command::Send { source: handle(tape, witness), len: bytes(tape, output) },
         8 | 9 => Command::Unread { source: handle(tape, witness), len: len(tape) },
@@ -93,6 +93,7 @@ fn command(tape: &mut Tape<'_>, witness: &Witness, port: u16, output: &mut Vec<u
         13 | 14 => Command::Submit { job: job(tape), len: bytes(tape, output) },
         15 => Command::Cancel(job(tape)),
         16 | 17 => Command::Connect { request: request(tape), len: endpoint(tape, port, output) },
+        18 => Command::Log { level: LogLevel::Trace, len: bytes(tape, output) },
         _ => Command::Abandon(request(tape)),
     }
 }

@@ -88,6 +88,7 @@ impl Witness {
                     self.introduce(source, false);
                 }
                 Event::ConnectFailed { request, .. } => self.answered(request),
+                Event::Entropy { len } => take(len),
                 _ => {}
             }
         }

@@ -57,6 +57,8 @@ pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
             let reason = *ConnectError::ALL.get(len as usize)?;
             Event::ConnectFailed { request: ConnectId(first), reason }
         }
+        16 => Event::WallClock(first),
+        17 => Event::Entropy { len },
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@ use sinbin_core::driven::{self, ConnectError, ConnectId, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest as CoreRest};
 
 use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Limits};
-use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, Rest, Target, Watch};
+use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, Rest, Target, Wants, Watch};
 
 pub(crate) fn event(event: Event) -> driven::Event {
     match event {
@@ -40,11 +40,13 @@ pub(crate) fn event(event: Event) -> driven::Event {
             // Both types have the reasons in the same order.
             reason: ConnectError::ALL.get(failure.reason as usize).copied().unwrap_or(ConnectError::Other),
         },
+        Event::WallClock(nanos) => driven::Event::WallClock(nanos),
+        Event::Entropy(len) => driven::Event::Entropy { len },
     }
 }
 
-pub(crate) fn takes(takes: driven::ServiceLimits) -> Limits {
-    Limits { connections: takes.connections, block: takes.block }
+pub(crate) fn takes(takes: driven::ServiceLimits, wants: Wants) -> Limits {
+    Limits { connections: takes.connections, block: takes.block, wants }
 }
 
 fn interest(interest: sinbin_core::Interest) -> Interest {
