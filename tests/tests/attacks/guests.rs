@@ -11,8 +11,12 @@ fn in_sandbox(name: &str, args: &[&str]) -> Command {
 }
 
 pub(crate) fn unruly(args: &[&str]) -> Server {
+    serve("unruly.wasm", args)
+}
+
+pub(crate) fn serve(guest: &str, args: &[&str]) -> Server {
     let listen = ["--listen", "127.0.0.1:0"];
-    Server::announced(in_sandbox("unruly.wasm", &[&listen, args].concat()))
+    Server::announced(in_sandbox(guest, &[&listen, args].concat()))
 }
 
 pub(crate) fn echo(client: &mut Client, text: &str) {

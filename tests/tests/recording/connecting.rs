@@ -99,6 +99,50 @@ fn a_server_that_is_not_there_ends_its_client_only() {
     assert_eq!(played.stdout.matches(" failed: connection refused\n").count(), 3, "{}", played.stdout);
 }
 
+/// Random numbers and the time are events, and a log line is a command: a replay has the same.
+#[test]
+fn dice_fall_again_as_they_fell() {
+    let recording = path("dice");
+    let server = sandboxed("dice.wasm", &recording, &["--log", "debug"]);
+    let before = seconds();
+    let rolls: String = (0..3).map(|_| server.ask("a?b")).collect();
+    let numbers: Vec<_> =
+        rolls.lines().map(|line| line.split_once(' ').expect("a number and a time")).collect();
+    assert_eq!(numbers.len(), 9, "{rolls}");
+    for (number, time) in numbers {
+        assert!((1..=6).contains(&number.parse::<u8>().expect("a number")), "{rolls}");
+        assert!((before..=seconds()).contains(&time.parse::<u64>().expect("a time")), "{rolls}");
+    }
+    server.logs("a client asked for line\\nbreaks, and rolled ");
+    stop(server);
+    for _ in 0..2 {
+        let played = replay_in_sandbox(&recording, "dice.wasm", &["--trace"]);
+        assert_eq!(played.code, Some(0), "{}", played.stderr);
+        assert!(played.stderr.contains("all answers match"), "{}", played.stderr);
+        assert_eq!(played.stdout.matches("  entropy: 32 bytes ").count(), 1);
+        assert_eq!(played.stdout.matches("  -> log Warn: ").count(), 3);
+        let sent: Vec<_> = played.stdout.lines().filter(|line| line.contains("  -> send ")).collect();
+        assert!(rolls.lines().all(|line| sent.iter().any(|sent| sent.contains(line))), "{sent:?} {rolls}");
+    }
+    // Another run, and another instance of the same run, have other numbers.
+    let many = "a".repeat(40);
+    let another = path("dice-again");
+    let server = sandboxed("dice.wasm", &another, &[]);
+    let first = server.ask(&many);
+    assert_eq!(server.ask("!"), "");
+    let second = server.ask(&many);
+    assert_ne!(first, second);
+    assert_eq!(server.stop().code, Some(0));
+    let played = replay_in_sandbox(&another, "dice.wasm", &["--trace"]);
+    assert_eq!(played.code, Some(0), "{}", played.stderr);
+    assert_eq!(played.stdout.matches("  entropy: 32 bytes ").count(), 2, "one for each instance");
+}
+
+/// Returns the seconds since 1970.
+fn seconds() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().expect("a clock that is right").as_secs()
+}
+
 /// While the host drains, a request that was received is still forwarded, and its answer awaited: the connection to the
 /// server is never idle.
 #[test]

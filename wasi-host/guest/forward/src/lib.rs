@@ -10,6 +10,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use sinbin_core::task::{Conn, Endpoint, Error, Handle, copy_bidirectional};
+use sinbin_guest::log;
 
 sinbin_guest::tasks!(arguments: Forward::new, serve: Forward::serve);
 
@@ -35,7 +36,8 @@ impl Forward {
     /// Forwards bytes in both directions until both have ended.
     async fn serve(&self, client: Conn<'_>) -> Result<(), Error> {
         let handle = client.handle();
-        let server = handle.timeout(PATIENCE, handle.connect(&self.to)).await??;
+        let server = handle.timeout(PATIENCE, handle.connect(&self.to)).await?;
+        let server = server.inspect_err(|error| log::warn!("a client is turned away: {error}"))?;
         copy_bidirectional(&client, &server).await.map(drop)
     }
 }

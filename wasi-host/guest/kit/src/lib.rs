@@ -20,9 +20,12 @@ mod cell;
 mod convert;
 mod heap;
 mod run;
+mod surroundings;
 
 pub use cell::Loop;
+pub use log;
 pub use run::{compute, machine, tasks, tasks_of_arguments, tasks_with};
+pub use surroundings::{Unavailable, random, unix_time};
 
 /// The contract: the bindings that wit-bindgen generates.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
@@ -62,6 +65,9 @@ macro_rules! service {
 ///
 /// The service can connect to other servers as a native one does, by [`Handle::connect`](sinbin_core::task::Handle::connect),
 /// if the host permits it (`sinbin-wasi run --allow-connect HOST:PORT`).
+///
+/// The service can log by the macros of the crate [`log`], draw [random numbers](random), and read the
+/// [wall clock](unix_time). All three are part of a recording, so that a replay is equal.
 ///
 /// Connections share state if the macro gets two functions: one that creates the state from the
 /// [`Handle`](sinbin_core::task::Handle) on the loop, and an `async fn` that serves a connection with a reference to the

@@ -13,7 +13,9 @@ use sinbin_core::{Instant, Service, Task as CoreTask};
 use crate::bindings::exports::sinbin::service::guest::{
     Answer, Event, Limits as Takes, Progress, Settings, Tally,
 };
+use crate::bindings::sinbin::service::types::Wants;
 use crate::convert;
+use crate::surroundings::Surrounded;
 
 /// A started service.
 pub trait Run {
@@ -46,7 +48,7 @@ where
     S: Service<Conn: CoreTask<DrivenHost<S>>, Job: WireJob> + 'static,
 {
     let (run, takes) = start(settings, max_jobs).begin(service);
-    (Box::new(run), convert::takes(takes))
+    (Box::new(run), convert::takes(takes, Wants::empty()))
 }
 
 /// Starts a service that is an `async fn`.
@@ -134,7 +136,8 @@ where
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
     let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle)?);
     let (run, takes) = start.begin(service);
-    Ok((Box::new(run), convert::takes(takes)))
+    let wants = Wants::WALL_CLOCK | Wants::ENTROPY;
+    Ok((Box::new(Surrounded::new(run)), convert::takes(takes, wants)))
 }
 
 /// Computes a slice of a job.
