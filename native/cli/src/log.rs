@@ -206,7 +206,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let log = log();
         let meta = event.metadata();
         let key = Key::Event(meta.callsite());
-        // What a guest logs has the limit of a guest's stderr.
+        // The limit of a guest's own lines is that of its stderr.
         let rule = log.rule(if meta.target() == "guest" { Level::DEBUG } else { *meta.level() });
         if !log.admits(&key, *meta.level(), rule) {
             return;

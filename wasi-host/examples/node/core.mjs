@@ -14,6 +14,7 @@ const EVENTS =
 const COMMANDS = 'watch send unread shutdown close submit cancel connect abandon log'.split(' ');
 /** The number of the reason `not-permitted`, the only one with which this driver refuses a connection. */
 const NOT_PERMITTED = 0;
+const LEVELS = 'error warn info debug trace'.split(' ');
 const RESTS = 'ready until waiting stalled over'.split(' ');
 const RECORD = 24;
 
@@ -73,6 +74,7 @@ function answer(address) {
 function command(records, at) {
   const tag = COMMANDS[records.getUint32(at, true)];
   const [len, source] = [records.getUint32(at + 4, true), records.getBigUint64(at + 8, true)];
+  if (tag === 'log') return { tag, val: { level: LEVELS[Number(source)], len } };
   if (tag === 'connect') return { tag, val: { request: source, len } };
   if (tag !== 'watch') return { tag, val: { source, len } };
   return { tag, val: { source, interest: { recv: (len & 1) !== 0, send: (len & 2) !== 0, hangup: (len & 4) !== 0 } } };

@@ -81,6 +81,7 @@ fn command(command: Command) -> Option<Record> {
         Command::Cancel(job) => (6, 0, job.to_bits()),
         Command::Connect { request, len } => (7, len, request.0),
         Command::Abandon(request) => (8, 0, request.0),
+        Command::Log { level, len } => (9, len, level as u64),
         _ => return None,
     };
     Some([u64::from(len) << 32 | kind, name, 0])

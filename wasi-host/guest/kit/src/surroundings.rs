@@ -63,8 +63,8 @@ impl fmt::Display for Unavailable {
 
 impl core::error::Error for Unavailable {}
 
-/// Fills `bytes` with random numbers that nobody can predict: those of ChaCha20, with a seed from the host. A recording
-/// contains the seed, so that a replay draws the same numbers; whoever has the recording knows them.
+/// Fills `bytes` with unpredictable random numbers: those of ChaCha20, with a seed from the host. A recording contains the
+/// seed, so that a replay draws the same numbers. They are no secret from a reader of the recording.
 ///
 /// # Errors
 ///
