@@ -10,6 +10,9 @@ use super::script::Dialogue;
 use super::stage::{Outcome, Stage};
 use crate::wait::PATIENCE;
 
+/// The longest wait for the answer to a connection attempt, beyond which the listener's queue must be full.
+const ANSWER_OF_QUEUE: Duration = Duration::from_millis(100);
+
 /// A stage for a service that listens at this address.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening(pub SocketAddr);
@@ -24,7 +27,7 @@ impl Network for Listening {
     type Wire = TcpStream;
 
     fn connect(&mut self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.0, PATIENCE)?;
+        let stream = connect_soon(&self.0)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
@@ -50,17 +53,40 @@ impl Wire for TcpStream {
     }
 }
 
+/// Connects, and asks again soon if the listener's queue is full. The system would ask again after a second, which adds up
+/// for a listener with a short queue, such as the one of QEMU.
+fn connect_soon(address: &SocketAddr) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match TcpStream::connect_timeout(address, ANSWER_OF_QUEUE) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && Instant::now() < deadline => {}
+            result => return result,
+        }
+    }
+}
+
 /// Plays a dialogue with the service at `address`, over sockets. The dialogue fails if nothing happens for
 /// [`PATIENCE`](crate::PATIENCE).
 #[must_use]
 pub fn converse(dialogue: &Dialogue, address: SocketAddr) -> Outcome {
+    let begin = Instant::now();
+    play_over(dialogue, &mut Listening(address), || begin.elapsed(), rest)
+}
+
+/// Plays a dialogue over `network`. `clock` returns the time, and `rest` waits until something can have happened.
+fn play_over<N: Network>(
+    dialogue: &Dialogue,
+    network: &mut N,
+    clock: impl Fn() -> Duration,
+    rest: impl Fn(&Play<'_, N::Wire>, Duration) -> io::Result<()>,
+) -> Outcome {
     let mut play = Play::new(dialogue);
-    let (begin, mut network) = (Instant::now(), Listening(address));
-    let mut last_move = Duration::ZERO;
+    let mut last_move = clock();
     while !play.is_over() {
-        let now = begin.elapsed();
-        if play.advance(now, &mut network) {
-            last_move = now;
+        let now = clock();
+        if play.advance(now, network) {
+            // Connecting takes time, which is not time without progress.
+            last_move = clock();
         } else if now > last_move + PATIENCE {
             play.give_up(&format!("nothing happened for {PATIENCE:?}"));
         } else if let Err(error) = rest(&play, now) {
@@ -86,5 +112,60 @@ fn rest(play: &Play<'_, TcpStream>, now: Duration) -> io::Result<()> {
     match poll(&mut fds, Some(&left)) {
         Err(rustix::io::Errno::INTR) | Ok(_) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::dialogue::{Service, parse};
+
+    /// A network on which connecting takes longer than [`PATIENCE`], to a service that closes after a rest.
+    #[derive(Clone, Default)]
+    struct Slow {
+        time: Rc<Cell<Duration>>,
+        has_rested: Rc<Cell<bool>>,
+    }
+
+    impl Network for Slow {
+        type Wire = Self;
+
+        fn connect(&mut self) -> io::Result<Self> {
+            self.time.set(self.time.get() + PATIENCE * 2);
+            Ok(self.clone())
+        }
+    }
+
+    impl Wire for Slow {
+        fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn receive(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            if self.has_rested.get() { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        }
+
+        fn half_close(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reset(self) {}
+    }
+
+    #[test]
+    fn time_to_connect_is_not_time_without_progress() {
+        let text = "shows = \"An end.\"\n[[client]]\nsteps = [\"expect-end\"]\n";
+        let dialogue = parse(Service::Echo, "slow", text).expect("a dialogue");
+        let mut network = Slow::default();
+        let Slow { time, has_rested } = network.clone();
+        let rest = |_: &Play<'_, Slow>, _| {
+            has_rested.set(true);
+            Ok(())
+        };
+        let outcome = play_over(&dialogue, &mut network, || time.get(), rest);
+        assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
     }
 }
