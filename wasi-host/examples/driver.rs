@@ -125,7 +125,7 @@ impl Sockets {
             Command::Close(source) => self.at(*source, |peer| peer.closed = true),
             // This driver permits no connections.
             Command::Connect(target) => {
-                drop(output.split_off(..target.len as usize));
+                let _endpoint = output.split_off(..target.len as usize);
                 let (request, reason) = (target.request, ConnectError::NotPermitted);
                 self.events.push(Event::ConnectFailed(Failure { request, reason }));
             }

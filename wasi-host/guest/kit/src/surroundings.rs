@@ -38,18 +38,22 @@ struct State {
 struct Sole<T>(RefCell<T>);
 
 // SAFETY: wasm without the threads proposal has one thread, and this crate does not build with the proposal (see `cell`).
+// On other targets this implementation does not exist.
 #[cfg(target_arch = "wasm32")]
 #[allow(unsafe_code)]
 unsafe impl<T> Sync for Sole<T> {}
 
-static STATE: Sole<State> = Sole(RefCell::new(State {
-    now: 0,
-    wall_clock: None,
-    random: None,
-    lines: Vec::new(),
-    text: String::new(),
-    left_out: 0,
-}));
+/// Calls `act` with the state of the instance. On other targets than wasm there is no instance, and no state outlasts the
+/// call.
+fn with_state<R>(act: impl FnOnce(&mut State) -> R) -> R {
+    #[cfg(target_arch = "wasm32")]
+    {
+        static STATE: Sole<State> = Sole(RefCell::new(State::new()));
+        act(&mut STATE.0.borrow_mut())
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    act(&mut Sole(RefCell::new(State::new())).0.borrow_mut())
+}
 
 /// Error returned when the host has not told the guest what it asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,13 +74,7 @@ impl core::error::Error for Unavailable {}
 ///
 /// Fails before the first turn, in a job, and if the host does not provide a seed.
 pub fn random(bytes: &mut [u8]) -> Result<(), Unavailable> {
-    match &mut STATE.0.borrow_mut().random {
-        Some(random) => {
-            random.fill_bytes(bytes);
-            Ok(())
-        }
-        None => Err(Unavailable),
-    }
+    with_state(|state| state.random.as_mut().map(|random| random.fill_bytes(bytes))).ok_or(Unavailable)
 }
 
 /// Returns the wall-clock time since 1970-01-01 00:00:00 UTC, at the beginning of this turn. A replay shows the recorded
@@ -86,9 +84,7 @@ pub fn random(bytes: &mut [u8]) -> Result<(), Unavailable> {
 ///
 /// Fails before the first turn, in a job, and if the host does not provide the time.
 pub fn unix_time() -> Result<Duration, Unavailable> {
-    let state = STATE.0.borrow();
-    let (at, time) = state.wall_clock.ok_or(Unavailable)?;
-    Ok(Duration::from_nanos(time.saturating_add(state.now.saturating_sub(at))))
+    with_state(|state| state.unix_time())
 }
 
 /// A logger that passes lines to the host at the end of the turn. Lines of a turn that traps are lost.
@@ -103,13 +99,23 @@ impl Log for Logger {
         let mut line = Line { text: String::new(), room: MAX_LINE };
         // Writing fails at the maximum length. The state is not borrowed meanwhile, since it calls code of the guest.
         let _ = write!(line, "{}", record.args());
-        STATE.0.borrow_mut().log(record.level(), &line.text);
+        with_state(|state| state.log(record.level(), &line.text));
     }
 
     fn flush(&self) {}
 }
 
 impl State {
+    const fn new() -> Self {
+        let lines = Vec::new();
+        Self { now: 0, wall_clock: None, random: None, lines, text: String::new(), left_out: 0 }
+    }
+
+    fn unix_time(&self) -> Result<Duration, Unavailable> {
+        let (at, time) = self.wall_clock.ok_or(Unavailable)?;
+        Ok(Duration::from_nanos(time.saturating_add(self.now.saturating_sub(at))))
+    }
+
     fn log(&mut self, level: Level, line: &str) {
         if self.text.len() >= MAX_LINES || self.lines.len() >= MAX_LINES / 16 {
             self.left_out += 1;
@@ -204,22 +210,93 @@ impl<R: Run> Surrounded<R> {
 impl<R: Run> Run for Surrounded<R> {
     fn turn(&mut self, now: u64, window: u32, events: Vec<Event>, input: Vec<u8>) -> Answer {
         let is_news = |event: &Event| matches!(event, Event::WallClock(_) | Event::Entropy(_));
-        {
-            let mut state = STATE.0.borrow_mut();
+        with_state(|state| {
             state.now = now;
             if events.iter().any(is_news) {
                 state.hear(now, &events, &input);
             }
-        }
+        });
         let mut answer = self.0.turn(now, window, events, input);
-        let mut state = STATE.0.borrow_mut();
-        if !state.lines.is_empty() {
-            state.say(&mut answer);
-        }
+        with_state(|state| {
+            if !state.lines.is_empty() {
+                state.say(&mut answer);
+            }
+        });
         answer
     }
 
     fn counts(&self) -> Tally {
         self.0.counts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    use super::*;
+    use crate::bindings::sinbin::service::types::{Piece, Rest};
+
+    fn answer() -> Answer {
+        Answer { rest: Rest::Waiting, room: 0, commands: Vec::new(), output: vec![b'x'] }
+    }
+
+    #[test]
+    fn the_seed_and_the_time_are_found_among_other_events() {
+        let mut state = State::new();
+        assert_eq!(state.unix_time(), Err(Unavailable));
+        let events = [
+            Event::Received(Piece { source: 1, len: 3 }),
+            Event::WallClock(5_000_000_000),
+            Event::Entropy(32),
+            Event::Received(Piece { source: 2, len: 1 }),
+        ];
+        let input = [&b"abc"[..], &[7; 32], b"d"].concat();
+        state.hear(1_000, &events, &input);
+        state.now = 1_000_001_000;
+        assert_eq!(state.unix_time(), Ok(Duration::from_secs(6)));
+        let (mut drawn, mut expected) = ([0; 16], [0; 16]);
+        state.random.expect("a seed").fill_bytes(&mut drawn);
+        ChaCha20Rng::from_seed([7; 32]).fill_bytes(&mut expected);
+        assert_eq!(drawn, expected);
+        // A seed that is too short is none.
+        let mut state = State::new();
+        state.hear(0, &[Event::Entropy(31)], &[7; 31]);
+        state.hear(0, &[Event::Entropy(u32::MAX)], &[7; 40]);
+        assert!(state.random.is_none());
+    }
+
+    #[test]
+    fn lines_follow_the_answer_and_are_limited() {
+        let mut state = State::new();
+        state.log(Level::Info, "one");
+        state.log(Level::Error, "");
+        let mut said = answer();
+        state.say(&mut said);
+        let len = |command: &Command| match command {
+            Command::Log(Entry { len, .. }) => *len,
+            _ => u32::MAX,
+        };
+        let lens: Vec<_> = said.commands.iter().map(len).collect();
+        assert_eq!((lens.as_slice(), said.output.as_slice()), (&[3, 0][..], &b"xone"[..]));
+        (0..6_000).for_each(|_| state.log(Level::Debug, "again"));
+        let mut said = answer();
+        state.say(&mut said);
+        assert!(said.commands.len() <= MAX_LINES / 16 + 1 && said.output.len() <= MAX_LINES + 100);
+        assert!(said.output.ends_with(b" more lines were logged in this turn"));
+        assert!(state.lines.is_empty() && state.text.is_empty());
+    }
+
+    #[test]
+    fn a_long_line_ends_within_no_character() {
+        for width in 1..5 {
+            let mut line = Line { text: String::new(), room: 10 };
+            let char = ["a", "é", "€", "😀"][width - 1];
+            assert!(write!(line, "{}", format!("x{}", char.repeat(20))).is_err());
+            assert_eq!(line.text.len(), 1 + 9 / width * width);
+        }
     }
 }

@@ -214,14 +214,19 @@ fn strange() -> Vec<Command> {
 /// have given to its attempts.
 fn dial(answer: &mut Answer, count: u64, endpoint: &str) {
     for request in 0..count {
-        answer.output.extend_from_slice(endpoint.as_bytes());
-        let len = endpoint.len() as u32;
-        answer.commands.push(Command::Connect(Target { request, len }));
+        connect(answer, request, endpoint.as_bytes());
         if request % 3 == 0 {
             answer.commands.push(Command::Abandon(request));
         }
     }
     answer.commands.extend((0..100).map(|handle| Command::Send(Piece { source: 1 << 32 | handle, len: 0 })));
+}
+
+/// Requests a connection.
+fn connect(answer: &mut Answer, request: u64, text: &[u8]) {
+    answer.output.extend_from_slice(text);
+    let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    answer.commands.push(Command::Connect(Target { request, len }));
 }
 
 /// Requests connections to texts that are no endpoints, or are not permitted.
@@ -249,14 +254,11 @@ fn dial_junk(answer: &mut Answer) {
         long.as_bytes(),
     ];
     for (request, text) in (0..).zip(texts) {
-        answer.output.extend_from_slice(text);
-        answer.commands.push(Command::Connect(Target { request, len: text.len() as u32 }));
+        connect(answer, request, text);
     }
     // Requests by the number of another one, for bytes that do not exist, and requests that do not exist.
-    let text = b"127.0.0.1:1";
     for _ in 0..2 {
-        answer.output.extend_from_slice(text);
-        answer.commands.push(Command::Connect(Target { request: 1000, len: text.len() as u32 }));
+        connect(answer, 1000, b"127.0.0.1:1");
     }
     answer.commands.extend([
         Command::Abandon(77),
