@@ -7,10 +7,10 @@ import { readFile } from 'node:fs/promises';
 import { parse, refuse } from './options.mjs';
 import { serve } from './sockets.mjs';
 
-const EVENTS =
-  'listener accepted received ended writable stuck hangup failed idle computed lost stop took more connected connect-failed wall-clock entropy'.split(
-    ' ',
-  );
+const EVENTS = (
+  'listener accepted received ended writable stuck hangup failed idle computed lost stop took more ' +
+  'connected connect-failed wall-clock entropy'
+).split(' ');
 const COMMANDS = 'watch send unread shutdown close submit cancel connect abandon log'.split(' ');
 /** The number of the reason `not-permitted`, the only one with which this driver refuses a connection. */
 const NOT_PERMITTED = 0;
