@@ -180,7 +180,10 @@ impl fmt::Display for Error {
             Self::Short { at } => write!(f, "it is cut short behind byte {at}"),
             Self::Foreign => f.write_str("it is no recording"),
             Self::Version(version) => {
-                write!(f, "it is a recording of version {version}, and version {VERSION} is known here")
+                write!(
+                    f,
+                    "it is a recording of version {version}, and versions {OLDEST} to {VERSION} are known here"
+                )
             }
             Self::Nonsense { at, what } => write!(f, "it is damaged at byte {at}: {what}"),
             Self::Miscounted { recorded, found } => write!(

@@ -163,10 +163,7 @@ pub trait Connects: Host {
     /// # Errors
     ///
     /// Fails as [`connect`](Self::connect) does: with [`IoError::Unsupported`] if the host resolves no names by itself.
-    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
-        let _ = (host, port, new);
-        Err(IoError::Unsupported)
-    }
+    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError>;
 
     /// Returns the outcome of an attempt to connect.
     ///

@@ -155,6 +155,23 @@ fn answers_that_name_nothing_or_come_twice_are_ignored() {
     assert_eq!(ignored, 4);
 }
 
+/// The time of day and a seed are for the code around the loop, which ignores them, with their bytes.
+#[test]
+fn surroundings_are_not_for_the_loop() {
+    let ignored = fetching("example.org:80", |turn| {
+        let request = requests(&turn(0, &arrived(0), b""))[0].0;
+        let events = [
+            Event::Entropy { len: 4 },
+            Event::WallClock(u64::MAX),
+            Event::Connected { request, source: SERVER, len: 0 },
+            Event::Received { source: SERVER, len: 3 },
+        ];
+        assert_eq!(turn(1, &events, b"seedabc").output, b"None helloabc");
+        turn(1, &[Event::Entropy { len: 4 }], b"bad");
+    });
+    assert_eq!(ignored, 1, "the bytes of a seed are missing");
+}
+
 /// A service whose tasks are state machines: each connects to a server, and sends it a byte.
 struct Knocking<'a> {
     server: SocketAddr,
