@@ -75,12 +75,6 @@ impl Input {
         self.append(peer);
     }
 
-    /// Removes the event that a request has failed.
-    pub(crate) fn forget_failure(&mut self, gone: ConnectId) {
-        self.events
-            .retain(|event| !matches!(event, Event::ConnectFailed { request, .. } if *request == gone));
-    }
-
     /// Adds an event with a seed for random numbers. There must be capacity for it.
     pub(crate) fn entropy(&mut self, seed: &[u8]) {
         self.events.push(Event::Entropy { len: len(seed.len()) });

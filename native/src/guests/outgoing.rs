@@ -1,6 +1,6 @@
 //! The connections that a guest has requested: names that are being resolved, and attempts to connect.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Clock};
 
@@ -93,6 +93,10 @@ pub(crate) struct Outgoing {
     deadlines: VecDeque<(Instant, u64)>,
     next_attempts: VecDeque<(Instant, u64)>,
     resolvers: Pool<Lookup>,
+    /// The requests that have failed, in order, of which the guest does not know yet; and their places in that order. A
+    /// guest can abandon tens of thousands of them in a turn, so removing one takes little time.
+    failures: BTreeMap<u64, (ConnectId, ConnectError)>,
+    failed: HashMap<ConnectId, u64>,
     /// The time of the last log line about a connection that is not permitted, and the number of them since then.
     logged: Option<Clock>,
     unsaid: u64,
@@ -118,6 +122,8 @@ impl Outgoing {
             deadlines: VecDeque::new(),
             next_attempts: VecDeque::new(),
             resolvers: Pool::new(limits, notifier),
+            failures: BTreeMap::new(),
+            failed: HashMap::new(),
             logged: None,
             unsaid: 0,
             made: 0,
@@ -126,7 +132,7 @@ impl Outgoing {
 
     /// Begins a request for the endpoint that `text` denotes.
     pub(crate) fn begin(&mut self, request: ConnectId, text: &[u8], now: Instant) -> Begun {
-        if self.numbers.contains_key(&request) {
+        if self.numbers.contains_key(&request) || self.failed.contains_key(&request) {
             return Begun::Twice;
         }
         if self.dials.len() >= self.max_connecting
@@ -316,10 +322,37 @@ impl Outgoing {
         Some((request, others))
     }
 
+    /// Records that a request has failed, until the guest is told.
+    pub(crate) fn failed(&mut self, request: ConnectId, reason: ConnectError) {
+        let place = self.failures.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.failures.insert(place, (request, reason));
+        self.failed.insert(request, place);
+    }
+
+    /// Forgets that a request has failed.
+    pub(crate) fn forget_failure(&mut self, request: ConnectId) {
+        if let Some(place) = self.failed.remove(&request) {
+            self.failures.remove(&place);
+        }
+    }
+
+    /// Returns true if the guest does not know of all failures.
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Removes and returns the failures that the guest does not know.
+    pub(crate) fn take_failures(&mut self) -> impl Iterator<Item = (ConnectId, ConnectError)> + use<> {
+        self.failed.clear();
+        std::mem::take(&mut self.failures).into_values()
+    }
+
     /// Removes all requests, because there is no guest for them. Returns their attempts.
     pub(crate) fn clear(&mut self) -> Vec<SourceId> {
         self.dials.clear();
         self.numbers.clear();
+        self.failures.clear();
+        self.failed.clear();
         self.deadlines.clear();
         self.next_attempts.clear();
         self.attempts.drain().map(|(source, _)| source).collect()

@@ -345,7 +345,7 @@ impl<B: GuestFactory> GuestServer<B> {
 
     fn until(&self, rest: Rest) -> Until {
         let are_over = self.jobs.as_ref().is_some_and(Jobs::are_over);
-        if !self.input.is_empty() || !self.again.is_empty() || are_over {
+        if !self.input.is_empty() || !self.again.is_empty() || are_over || self.outgoing.has_failures() {
             return Until::Now;
         }
         let mut deadline = self.draining.unwrap_or(Instant::NEVER);

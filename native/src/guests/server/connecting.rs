@@ -29,14 +29,23 @@ impl<B: GuestFactory> GuestServer<B> {
     pub(super) fn abandon(&mut self, request: ConnectId) {
         match self.outgoing.number(request) {
             Some(number) => drop(self.end_request(number)),
-            // The request may have failed in this turn, and the guest is not to hear of that any more.
-            None => self.input.forget_failure(request),
+            // The request may have failed, and the guest is not to hear of that any more.
+            None => self.outgoing.forget_failure(request),
         }
     }
 
     fn say_failed(&mut self, request: ConnectId, reason: ConnectError) {
         tracing::debug!(request = request.0, ?reason, "the guest gets no connection");
-        self.input.events.push(Event::ConnectFailed { request, reason });
+        self.outgoing.failed(request, reason);
+    }
+
+    /// Adds events for the requests that have failed.
+    pub(super) fn tell_failures(&mut self) {
+        if self.outgoing.has_failures() {
+            let failures = self.outgoing.take_failures();
+            let events = failures.map(|(request, reason)| Event::ConnectFailed { request, reason });
+            self.input.events.extend(events);
+        }
     }
 
     /// Removes a request, and ends its attempts. Returns the guest's number of it.
