@@ -60,6 +60,10 @@ talk *ARGS:
     cargo build --release --package sinbin-talk --package sinbin-cli --bin sinbin --examples
     cargo run --release --package sinbin-talk --example talk -- {{ARGS}}
 
+# Run the tutorials' seven crawlers on one site, and compare their time, size and errors: [compare [MILLISECONDS a page]]
+crawl *ARGS:
+    cargo run --package sinbin-gallery --example crawl -- {{ARGS}}
+
 # Not counted, although a reader of the whole needs them: step.rs, slab.rs and exec/executor.rs.
 # Count the lines of scheduler, wait tables and timers, comments included; curio's kernel, the model, has 858
 lines:

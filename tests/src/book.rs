@@ -10,6 +10,7 @@ macro_rules! pages {
 
 pages! {
     Benchmarks: "benchmarks.md",
+    Crawlers: "crawlers.md",
     Design: "design.md",
     Embedding: "embedding.md",
     FromTokio: "from-tokio.md",

@@ -207,6 +207,23 @@ fn the_guest_on_the_page_is_one_that_is_built() {
     assert!(page.contains(&format!("```rust,ignore\n{code}```\n")), "{code}");
 }
 
+/// The parts of programs on the page are those of the files, apart from their indentation.
+#[test]
+fn the_crawlers_on_the_page_are_those_that_run() {
+    let flat = |text: &str| text.lines().map(|line| format!("{}\n", line.trim_start())).collect::<String>();
+    let page = fs::read_to_string(format!("{WORKSPACE}/{BOOK}/crawlers.md")).expect("the page");
+    let crawlers = fs::read_dir(format!("{WORKSPACE}/native/gallery/examples/crawl")).expect("the crawlers");
+    let code =
+        crawlers.map(|file| fs::read_to_string(file.expect("an entry").path()).expect("a file of ours"));
+    let code = code.map(|code| flat(&code)).collect::<String>();
+    let parts: Vec<_> = page.split("```rust,ignore\n").skip(1).collect();
+    assert!(parts.len() >= 7);
+    for part in parts {
+        let (part, _) = part.split_once("```").expect("a block of code has an end");
+        assert!(code.contains(&flat(part)), "{part}");
+    }
+}
+
 #[test]
 fn the_readme_fits_on_one_page() {
     let readme = fs::read_to_string(format!("{WORKSPACE}/README.md")).expect("there is a README");

@@ -13,6 +13,7 @@
 mod addresses;
 mod clock;
 mod io;
+mod leaving;
 mod limits;
 mod link;
 mod listener;

@@ -3,21 +3,23 @@
 //! The guest and its host share one thread. A call that blocks waits in [`Io::wait`], which also notices the request to
 //! stop, and ends the guest when its time to drain has expired.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, recv};
 use sinbin::Instant;
 use sinbin::readiness::{Until, Watcher};
 use wasmtime::{Error, Result};
 
+use super::leaving::Leaving;
 use super::lookup::Lookups;
 use super::network::Network;
 use super::poll::Pollable;
 use super::slots::Slots;
-use super::sources::{Kind, Most, Part, Ready, STOP, Source, Sources};
+use super::sources::{Kind, Most, Part, Ready, Released, STOP, Source, Sources};
 use super::stdio::Stdio;
 use super::stopper::Stopping;
 
@@ -30,6 +32,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The time that the host waits, after the guest has ended, for peers to receive the bytes that it holds back.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// The pause after an accept that failed for lack of descriptors or memory.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The reason why the host has ended the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -63,6 +68,9 @@ pub(super) struct Io {
     pub(super) is_stopping: bool,
     /// The time at which the guest is ended.
     end: Instant,
+    leaving: Leaving,
+    /// The time at which listeners accept again, if they pause.
+    accept_at: Instant,
 }
 
 impl Io {
@@ -74,7 +82,7 @@ impl Io {
         stdio: Stdio,
         stopping: Stopping,
         drain_timeout: Option<Duration>,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         let descriptors = most.sockets.saturating_add(most.listeners).saturating_add(3);
         let mut watcher = Watcher::new(descriptors)?;
         let stop = stopping.into_socket();
@@ -95,6 +103,8 @@ impl Io {
             drain_timeout,
             is_stopping: false,
             end: Instant::NEVER,
+            leaving: Leaving::default(),
+            accept_at: Instant::NEVER,
         })
     }
 
@@ -154,8 +164,10 @@ impl Io {
     /// Drops a handle of a source, and closes the source with its last handle, once its bytes are sent.
     pub(super) fn release(&mut self, index: u32, handle: u8) {
         self.uncount();
-        if let Some(source) = self.sources.release(index, handle) {
-            self.close(&source);
+        match self.sources.release(index, handle) {
+            Released::Closed(source) => self.close(&source),
+            Released::Leaving(place, unsent) => self.leaving.add(place, unsent, self.now()),
+            Released::Held => {}
         }
     }
 
@@ -186,7 +198,8 @@ impl Io {
     /// Fails if the guest is to be ended.
     pub(super) fn wait(&mut self, deadline: Instant) -> Result<()> {
         self.tries = 0;
-        self.wait_until(match deadline.min(self.end) {
+        self.pause_accepting();
+        self.wait_until(match deadline.min(self.end).min(self.leaving.next()).min(self.accept_at) {
             Instant::NEVER => Until::Ever,
             deadline => Until::At(deadline),
         })
@@ -206,6 +219,8 @@ impl Io {
                 self.sources.is_stale = true;
             }
         }
+        self.drop_stuck();
+        self.pause_accepting();
         if self.sources.stop_came {
             self.notice_stop();
         }
@@ -213,6 +228,39 @@ impl Io {
             return Err(Ended::Cut.into());
         }
         Ok(())
+    }
+
+    /// Drops the connections that the guest has closed, and whose peers no longer receive.
+    fn drop_stuck(&mut self) {
+        if self.leaving.next() == Instant::NEVER {
+            return;
+        }
+        let now = self.now();
+        while let Some(place) = self.leaving.stuck(now, |place| self.sources.unsent_of(place)) {
+            if let Some(source) = self.sources.remove(place.index) {
+                // A reset tells the peer that the end is missing.
+                set_socket_linger(&source.descriptor, Some(Duration::ZERO)).ok();
+                self.close(&source);
+                self.sources.is_stale = true;
+            }
+        }
+    }
+
+    /// Makes listeners pause, and try again later, if the system has no descriptor or memory for a connection.
+    fn pause_accepting(&mut self) {
+        let Some(error) = self.sources.crowding.exhausted else { return };
+        if self.accept_at == Instant::NEVER {
+            self.accept_at = self.now() + RETRY;
+            if !self.sources.crowding.is_known {
+                self.sources.crowding.is_known = true;
+                let (error, open) = (io::Error::from(error), self.sources.sockets);
+                tracing::warn!(%error, open, "accepting pauses; clients wait in the backlog");
+            }
+        } else if self.now() >= self.accept_at {
+            self.accept_at = Instant::NEVER;
+            self.sources.crowding.exhausted = None;
+            self.sources.is_stale = true;
+        }
     }
 
     /// Waits until a part of a source is ready.
@@ -255,6 +303,7 @@ impl Io {
         }
         self.is_stopping = true;
         self.sources.is_stale = true;
+        tracing::info!(sockets = self.sources.sockets, "draining: the guest is asked to end");
         if let Some(span) = self.drain_timeout.and_then(|timeout| timeout.checked_add(GRACE)) {
             self.end = self.now() + span;
         }

@@ -9,6 +9,15 @@ use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
 
 use super::sources::Ready;
 
+/// The lack of descriptors or memory for connections.
+#[derive(Default)]
+pub(super) struct Crowding {
+    /// The error of the last accept. No listener accepts until this is cleared.
+    pub(super) exhausted: Option<Errno>,
+    /// True if the lack was logged, and no accept has succeeded since.
+    pub(super) is_known: bool,
+}
+
 /// A listener.
 pub(super) struct Listener {
     pub(super) family: IpAddressFamily,
@@ -35,12 +44,19 @@ impl Listener {
 
     /// Accepts a connection, if there is one, so that it is known whether there is any. Many guests rely on an accept that
     /// succeeds after its pollable was ready, and the system reports several connections as one change.
-    pub(super) fn prepare(&mut self, socket: BorrowedFd<'_>, ready: &mut Ready) {
+    pub(super) fn prepare(&mut self, socket: BorrowedFd<'_>, ready: &mut Ready, crowding: &mut Crowding) {
         if self.refuses || !ready.has(Ready::INPUT) || !self.waiting.is_empty() || self.failed.is_some() {
             return;
         }
         match accept(socket) {
-            Ok(connection) => self.waiting.push_back(connection),
+            Ok(connection) => {
+                *crowding = Crowding::default();
+                self.waiting.push_back(connection);
+            }
+            // The guest can do nothing about this, and most guests would end, or try again without a pause.
+            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                crowding.exhausted = Some(error);
+            }
             Err(Errno::AGAIN) => *ready = ready.without(Ready::INPUT),
             Err(error) => self.failed = Some(error),
         }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use sinbin::{Interest, Readiness};
 
-use super::listener::Listener;
+use super::listener::{Crowding, Listener};
 use super::slots::{Place, Slots};
 use super::stdin::Stdin;
 use super::stream::Output;
@@ -123,6 +123,17 @@ pub(super) struct Sources {
     gone: Vec<u32>,
     /// The connections of which the guest has dropped only the output.
     half: Vec<Place>,
+    pub(super) crowding: Crowding,
+}
+
+/// The result of dropping a handle of a source.
+pub(super) enum Released {
+    /// Other handles keep the source.
+    Held,
+    /// The last handle is dropped, but this number of bytes is not sent yet.
+    Leaving(Place, usize),
+    /// The source is removed from the table, and is to be closed.
+    Closed(Source),
 }
 
 impl Source {
@@ -150,11 +161,12 @@ impl Source {
 
     /// Finds out whether a listener has a connection to accept.
     #[inline]
-    fn prepare(&mut self, has_room: bool) {
+    fn prepare(&mut self, has_room: bool, crowding: &mut Crowding) {
         if let Kind::Listener(listener) = &mut self.kind
             && has_room
+            && crowding.exhausted.is_none()
         {
-            listener.prepare(self.descriptor.as_fd(), &mut self.ready);
+            listener.prepare(self.descriptor.as_fd(), &mut self.ready, crowding);
         }
     }
 
@@ -190,6 +202,7 @@ impl Sources {
             stop_came: false,
             gone: Vec::new(),
             half: Vec::new(),
+            crowding: Crowding { exhausted: None, is_known: false },
         }
     }
 
@@ -222,7 +235,7 @@ impl Sources {
     pub(super) fn is_ready(&mut self, place: Place, part: Part) -> bool {
         let has_room = self.has_room();
         self.slots.get_mut(place).is_none_or(|source| {
-            source.prepare(has_room);
+            source.prepare(has_room, &mut self.crowding);
             source.is_ready(part, has_room)
         })
     }
@@ -239,7 +252,7 @@ impl Sources {
     pub(super) fn ask(&mut self, place: Place, part: Part, index: u32) -> bool {
         let (has_room, poll) = (self.has_room(), self.poll);
         let Some(source) = self.slots.get_mut(place) else { return true };
-        source.prepare(has_room);
+        source.prepare(has_room, &mut self.crowding);
         if source.is_ready(part, has_room) {
             return true;
         }
@@ -284,7 +297,7 @@ impl Sources {
             return;
         }
         let has_room = self.sockets < self.most.sockets;
-        source.prepare(has_room);
+        source.prepare(has_room, &mut self.crowding);
         let input_part = if matches!(source.kind, Kind::Listener(_)) { Part::Socket } else { Part::Input };
         let output_part = match &source.kind {
             Kind::Tcp(tcp) if tcp.is_connecting() => Part::Socket,
@@ -309,26 +322,31 @@ impl Sources {
         std::mem::take(&mut self.gone)
     }
 
-    /// Drops a handle. Returns the source if it was the last one and nothing is left to be sent.
-    pub(super) fn release(&mut self, index: u32, handle: u8) -> Option<Source> {
-        let source = self.slots.at_mut(index)?;
+    /// Drops a handle.
+    pub(super) fn release(&mut self, index: u32, handle: u8) -> Released {
+        let Some(source) = self.slots.at_mut(index) else { return Released::Held };
         source.held &= !handle;
         if handle == handle::OUTPUT
             && let Some(output) = source.output()
         {
             self.unsent -= output.give_back_permit();
         }
-        let source = self.slots.at_mut(index)?;
         if source.held != 0 {
             if handle == handle::OUTPUT {
                 self.half.extend(self.slots.place(index));
             }
-            return None;
+            return Released::Held;
         }
-        if source.output().is_some_and(|output| output.has_unsent()) {
-            return None;
+        let unsent = source.output().filter(|output| output.has_unsent()).map(|output| output.held_back());
+        if let (Some(unsent), Some(place)) = (unsent, self.slots.place(index)) {
+            return Released::Leaving(place, unsent);
         }
-        self.remove(index)
+        self.remove(index).map_or(Released::Held, Released::Closed)
+    }
+
+    /// Returns the number of bytes of a connection that are held back, or `None` if it is gone.
+    pub(super) fn unsent_of(&mut self, place: Place) -> Option<usize> {
+        self.slots.get_mut(place)?.output().map(|output| output.held_back())
     }
 
     /// Removes a source, which frees its capacity.

@@ -2,6 +2,8 @@
 
 #![cfg(unix)]
 
+mod crawl;
+
 use std::fs;
 use std::path::Path;
 

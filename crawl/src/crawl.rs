@@ -1,0 +1,341 @@
+//! The crawl: what to fetch next, and what follows from a response.
+
+mod answer;
+mod discover;
+mod redirect;
+mod robots_file;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use url::Url;
+
+use crate::fetch::{Fetch, FetchId, Kind, Method};
+use crate::frontier::{Entry, RobotsFile, Schedule, Seen};
+use crate::outcome::Outcome;
+use crate::pattern::canonical_path;
+use crate::reading::MAX_ROBOTS_BYTES;
+use crate::report::{Error, Links, Report};
+use crate::scope::Scope;
+use crate::settings::Settings;
+use crate::state::{self, LoadError, State};
+use crate::summary::{Progress, Summary};
+use crate::target;
+
+use redirect::Redirects;
+
+/// The number of decoded bytes of a sitemap that are read (sitemaps.org: 50 MB).
+const MAX_SITEMAP_BYTES: usize = 50 << 20;
+
+/// The next thing to do for a crawl.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the caller uses it up at once")]
+pub enum Next {
+    /// Send this request, and pass its outcome to [`Crawl::finished`].
+    Fetch(Fetch),
+    /// A URL that is not fetched: print its report, and ask again.
+    Report(Report),
+    /// Wait until a request finishes or, if a time is given, until that time of the caller's clock.
+    Wait(Option<Duration>),
+    /// The crawl has ended: no request is in flight, and none may be sent.
+    Done,
+}
+
+/// A crawl, as a state machine: the caller sends requests, and the crawl decides which.
+///
+/// The caller asks for the [next](Self::next) thing to do until it has to wait, and passes the outcome of each request to
+/// [`finished`](Self::finished). Each URL of the crawl gets exactly one [`Report`]. The same settings, times and outcomes
+/// give the same requests in the same order.
+#[derive(Debug)]
+pub struct Crawl {
+    settings: Settings,
+    scope: Scope,
+    seen: Seen,
+    redirects: Redirects,
+    schedule: Schedule,
+    in_flight: BTreeMap<FetchId, InFlight>,
+    next_id: u64,
+    /// The number of pages whose first request was sent.
+    started: u64,
+    summary: Summary,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+struct InFlight {
+    host: usize,
+    entry: Entry,
+    url: Url,
+    method: Method,
+}
+
+impl Crawl {
+    /// Creates a crawl that begins with the seeds of `settings`.
+    pub fn new(settings: Settings) -> Self {
+        let mut crawl = Self::empty(settings);
+        crawl.add_seeds();
+        crawl
+    }
+
+    fn empty(settings: Settings) -> Self {
+        Self {
+            scope: Scope::new(&settings),
+            seen: Seen::new(settings.key),
+            redirects: Redirects::default(),
+            schedule: Schedule::new(settings.max_hosts, settings.per_host, settings.max_depth.is_some()),
+            in_flight: BTreeMap::new(),
+            next_id: 0,
+            started: 0,
+            summary: Summary::default(),
+            settings,
+        }
+    }
+
+    fn add_seeds(&mut self) {
+        for seed in self.settings.seeds.clone() {
+            if let Ok(target) = target::of(seed) {
+                self.summary.skipped.credentials += u64::from(target.had_credentials);
+                self.queue_if_new(&target.url, Kind::Page, 0, None);
+            }
+        }
+    }
+
+    /// Returns what to do next. `now` is the time since any fixed moment. O(1), and O(log n) for hosts that wait.
+    pub fn next(&mut self, now: Duration) -> Next {
+        self.schedule.advance(now);
+        if self.in_flight.len() >= self.settings.concurrency.max(1) {
+            return Next::Wait(None);
+        }
+        loop {
+            self.schedule.set_takes_new(self.started < self.settings.max_pages);
+            while let Some(host) = self.schedule.next_host() {
+                let next = self.start(host);
+                self.schedule.settle(host);
+                if let Some(next) = next {
+                    return next;
+                }
+            }
+            let time = self.schedule.next_time();
+            if time.is_some() || !self.in_flight.is_empty() {
+                return Next::Wait(time);
+            }
+            if !self.schedule.advance_level() {
+                return Next::Done;
+            }
+        }
+    }
+
+    /// Begins with the next entry of a host.
+    fn start(&mut self, at: usize) -> Option<Next> {
+        if let Some(entry) = self.due_robots_file(at) {
+            let url = Url::parse(&entry.url).ok()?;
+            self.schedule.host(at).robots = RobotsFile::Pending;
+            return Some(self.fetch(at, entry, url));
+        }
+        let entry = self.schedule.pop(at)?;
+        let url = Url::parse(&entry.url).ok()?;
+        match self.refusal(at, &entry, &url) {
+            Some(error) => {
+                let report = Self::report(&entry, &url, Some(error));
+                Some(self.decided(report))
+            }
+            None => Some(self.fetch(at, entry, url)),
+        }
+    }
+
+    /// Returns the reason why a URL may not be fetched.
+    fn refusal(&self, at: usize, entry: &Entry, url: &Url) -> Option<Error> {
+        if self.scope.is_private(url) {
+            return Some(Error::Private(url.host_str().unwrap_or_default().to_owned()));
+        }
+        match &self.schedule.hosts()[at].robots {
+            _ if !self.settings.robots || entry.kind == Kind::Sitemap => None,
+            RobotsFile::Known(robots) if !robots.allows(&canonical_path(url)) => Some(Error::Robots),
+            RobotsFile::Unreachable(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    fn decided(&mut self, report: Report) -> Next {
+        self.summary.count(&report);
+        Next::Report(report)
+    }
+
+    /// Makes the request for an entry.
+    fn fetch(&mut self, at: usize, mut entry: Entry, url: Url) -> Next {
+        let delay = self.delay(at);
+        let now = self.schedule.now();
+        let host = self.schedule.host(at);
+        host.in_flight += 1;
+        host.not_before = host.not_before.max(now.saturating_add(delay));
+        let id = FetchId(self.next_id);
+        self.next_id += 1;
+        self.started += u64::from(entry.kind == Kind::Page && entry.attempts == 0);
+        entry.attempts += 1;
+        let method = if entry.kind == Kind::Check && !entry.is_get { Method::Head } else { Method::Get };
+        let fetch = Fetch {
+            id,
+            kind: entry.kind,
+            method,
+            depth: entry.depth,
+            referrer: entry.referrer.as_ref().and_then(|referrer| Url::parse(referrer).ok()),
+            attempt: entry.attempts,
+            max_bytes: match entry.kind {
+                Kind::Page => self.settings.max_page_bytes,
+                Kind::Robots => MAX_ROBOTS_BYTES,
+                Kind::Sitemap => MAX_SITEMAP_BYTES,
+                Kind::Check => 0,
+            },
+            is_named: self.scope.is_named(&url),
+            url: url.clone(),
+        };
+        self.in_flight.insert(id, InFlight { host: at, entry, url, method });
+        Next::Fetch(fetch)
+    }
+
+    /// Returns the time between two requests to a host.
+    fn delay(&self, at: usize) -> Duration {
+        let of_robots = match &self.schedule.hosts()[at].robots {
+            RobotsFile::Known(robots) => robots.delay.unwrap_or_default().min(self.settings.max_crawl_delay),
+            _ => Duration::ZERO,
+        };
+        self.settings.delay.max(of_robots)
+    }
+
+    /// Learns the outcome of a request. Returns the report of its URL, or `None` if the request is repeated later, or
+    /// `id` is not in flight.
+    pub fn finished(&mut self, id: FetchId, outcome: Outcome<'_>, now: Duration) -> Option<Report> {
+        self.schedule.advance(now);
+        let request = self.remove(id)?;
+        let host = request.host;
+        let report = match request.entry.kind {
+            Kind::Robots => self.answer_robots_file(request, outcome),
+            Kind::Page | Kind::Sitemap | Kind::Check => self.answer(request, outcome),
+        };
+        if let Some(report) = &report {
+            self.summary.count(report);
+        }
+        self.schedule.settle(host);
+        report
+    }
+
+    /// Queues a request again that the caller stopped. The attempt does not count.
+    pub fn abandon(&mut self, id: FetchId) {
+        let Some(InFlight { host, mut entry, .. }) = self.remove(id) else { return };
+        entry.attempts -= 1;
+        if entry.kind == Kind::Robots {
+            self.schedule.host(host).robots = RobotsFile::Due(Duration::ZERO, Box::new(entry));
+            return self.schedule.settle(host);
+        }
+        self.started -= u64::from(entry.kind == Kind::Page && entry.attempts == 0);
+        self.schedule.push_front(host, entry);
+    }
+
+    fn remove(&mut self, id: FetchId) -> Option<InFlight> {
+        let request = self.in_flight.remove(&id)?;
+        self.schedule.host(request.host).in_flight -= 1;
+        Some(request)
+    }
+
+    /// Creates the report of an entry without a response.
+    fn report(entry: &Entry, url: &Url, error: Option<Error>) -> Report {
+        Report {
+            url: url.clone(),
+            kind: entry.kind,
+            depth: entry.depth,
+            referrer: entry.referrer.as_ref().and_then(|referrer| Url::parse(referrer).ok()),
+            attempts: entry.attempts,
+            status: None,
+            content_type: None,
+            title: None,
+            bytes: 0,
+            truncated: false,
+            first_byte: Duration::ZERO,
+            total: Duration::ZERO,
+            links: Links::default(),
+            redirect: None,
+            error,
+        }
+    }
+
+    /// Returns the present state.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            done: self.summary.pages + self.summary.checks,
+            in_flight: self.in_flight.len(),
+            queued: self.schedule.queued(),
+            seen: self.seen.len(),
+            hosts: self.schedule.hosts().len(),
+            errors: self.summary.failed(),
+            broken: self.summary.broken,
+            bytes: self.summary.bytes,
+        }
+    }
+
+    /// Returns the counters.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Writes the state, from which [`load`](Self::load) continues. Requests in flight are saved as queued, so a caller
+    /// that ends waits for them, or [abandons](Self::abandon) them, and passes no outcome to this crawl afterwards.
+    /// O(URLs).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `to`.
+    pub fn save(&self, to: impl Write) -> io::Result<()> {
+        // The robots.txt of each host is fetched again.
+        let in_flight = self.in_flight.values().filter(|request| request.entry.kind != Kind::Robots);
+        let repeated = self.schedule.hosts().iter().flat_map(|host| host.attempted());
+        let again = in_flight.clone().map(|request| &request.entry).chain(repeated);
+        // These count when they are sent again.
+        let again = again.filter(|entry| entry.kind == Kind::Page && entry.attempts > 0).count() as u64;
+        let entries = self.schedule.hosts().iter().enumerate().flat_map(|(at, host)| {
+            let in_flight = in_flight.clone().filter(move |request| request.host == at);
+            in_flight.map(|request| request.entry.clone()).chain(host.entries())
+        });
+        let state = State {
+            key: self.seen.key(),
+            seen: self.seen.sorted(),
+            redirects: self.redirects.pairs().collect(),
+            summary: self.summary.clone(),
+            started: self.started - again,
+        };
+        state::write(to, &state, entries)
+    }
+
+    /// Creates a crawl that continues from a saved state. The settings can differ, and hold for what is found from now on;
+    /// seeds that the state does not know are queued. [`Settings::key`] is that of the state.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a [`LoadError`] if the state cannot be read, or is invalid.
+    pub fn load(settings: Settings, from: impl Read) -> Result<Self, LoadError> {
+        let mut crawl = Self::empty(settings);
+        let state = state::read(from, |entry| crawl.restore(&entry))?;
+        crawl.settings.key = state.key;
+        crawl.seen = Seen::new(state.key);
+        crawl.seen.extend(state.seen);
+        crawl.redirects = state.redirects.into_iter().collect();
+        crawl.summary = state.summary;
+        crawl.started = state.started;
+        crawl.add_seeds();
+        Ok(crawl)
+    }
+
+    /// Queues an entry of a saved state.
+    fn restore(&mut self, entry: &Entry) -> Result<(), LoadError> {
+        let url = Url::parse(&entry.url).map_err(|_| LoadError::Damaged("an invalid URL"))?;
+        let is_fetched = target::of(url.clone()).is_ok_and(|target| target.url.as_str() == entry.url);
+        if !is_fetched || entry.kind == Kind::Robots {
+            return Err(LoadError::Damaged("a URL that no crawl fetches"));
+        }
+        match self.schedule.host_of(&url) {
+            Some(at) => self.schedule.push_back(at, entry),
+            None => self.summary.skipped.full += 1,
+        }
+        Ok(())
+    }
+}
