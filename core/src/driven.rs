@@ -20,6 +20,8 @@
 //!   [`More`](Event::More). A deadline therefore ends a wait only after all earlier events were reported: an expired
 //!   deadline takes effect in the turn after the one whose time shows the expiry. The [`rest`](TurnOutput::rest) requests
 //!   that turn.
+//! * A task may request connections ([`Connect`](Command::Connect)). The driver decides which it permits, and answers
+//!   each request once, unless the loop abandons it. A loop that gets no answer waits as long as its task does.
 //! * The driver calls again when an event occurs or when the [`rest`](TurnOutput::rest) says so, and never from within a
 //!   call.
 //!
@@ -40,6 +42,7 @@
 //! ```
 
 mod compute;
+mod connects;
 mod contract;
 mod guard;
 mod host;
@@ -66,11 +69,11 @@ use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
 use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
-pub use contract::{Command, Event, SourceHandle, Tally, TurnOutput};
+pub use contract::{Command, ConnectError, ConnectId, Event, LogLevel, SourceHandle, Tally, TurnOutput};
 #[cfg(feature = "std")]
 pub use guard::PanicGuard;
 pub use host::DrivenHost;
-pub use settings::{BLOCK, DEFAULT_MAX_JOBS, ServiceLimits, ServiceSettings};
+pub use settings::{BLOCK, DEFAULT_MAX_JOBS, ServiceLimits, ServiceSettings, Wants};
 
 /// A service and its tasks, for a driver.
 pub struct Driven<S>
@@ -197,7 +200,7 @@ where
 
     fn answer(&mut self) -> TurnOutput {
         let kept = self.listeners.saturating_sub(self.host.listeners());
-        let taken = self.executor.kernel.count() + self.host.arrivals();
+        let taken = self.executor.kernel.count() + self.host.arrivals() + self.host.connects.count();
         let room = self.places.saturating_sub(taken + kept);
         let mut rest = self.executor.kernel.rest();
         if self.host.is_busy() {

@@ -15,4 +15,4 @@ pub(crate) mod label;
 pub use buffers::{BufferedBytes, Buffers};
 pub use context::{Cx, MAX_SPAWNS, Task};
 pub use executor::Executor;
-pub use host::{Host, Jobs, Serves, Service};
+pub use host::{Connects, Host, Jobs, Serves, Service};

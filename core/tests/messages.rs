@@ -18,13 +18,15 @@ const REFUSED: [WaitError; 6] = [
     WaitError::Full,
 ];
 
-const IO: [IoError; 12] = [
+const IO: [IoError; 14] = [
     IoError::WouldBlock,
     IoError::Closed,
     IoError::Reset,
     IoError::Stopping,
     IoError::NoRoom,
     IoError::ConnectionRefused,
+    IoError::Unreachable,
+    IoError::TimedOut,
     IoError::AddressInUse,
     IoError::Unresolved,
     IoError::Invalid,
@@ -123,6 +125,8 @@ fn an_error_becomes_one_of_the_standard_library() {
         Kind::ConnectionAborted,
         Kind::OutOfMemory,
         Kind::ConnectionRefused,
+        Kind::HostUnreachable,
+        Kind::TimedOut,
         Kind::AddrInUse,
         Kind::NotFound,
         Kind::InvalidInput,

@@ -47,5 +47,5 @@ fn what_is_no_recording_is_told_where_and_why() {
         "it is damaged: 115 turns with 200 events were recorded, and 59 with 98 are here"
     );
     assert_eq!(says(Error::Nonsense { at: 4, what: "nothing" }), "it is damaged at byte 4: nothing");
-    assert!(says(Error::Version(9)).starts_with("it is a recording of version 9, and version "));
+    assert!(says(Error::Version(9)).starts_with("it is a recording of version 9, and versions 3 to "));
 }

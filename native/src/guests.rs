@@ -19,6 +19,9 @@
 mod in_process;
 mod input;
 mod jobs;
+mod log;
+mod outgoing;
+mod permission;
 mod playback;
 mod played;
 mod recorder;
@@ -27,6 +30,7 @@ mod server;
 mod settings;
 mod source_table;
 mod story;
+mod surroundings;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,6 +42,7 @@ use crate::caught::caught;
 
 pub use in_process::{InProcess, StartError};
 pub use input::LIMIT;
+pub use permission::{ConnectPermission, ParsePermissionError};
 pub use playback::{Playback, PlaybackError};
 pub use played::{Difference, Ending, Part, Played};
 pub use server::GuestServer;

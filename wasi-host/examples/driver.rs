@@ -14,7 +14,7 @@ use wasmtime::component::{Component, Linker, bindgen};
 use wasmtime::{Config, Engine, Error, Result, Store};
 
 use self::exports::sinbin::service::guest::{Event, Settings};
-use self::sinbin::service::types::{Arrival, Command, Interest, Piece, Rest};
+use self::sinbin::service::types::{Arrival, Command, ConnectError, Failure, Interest, Piece, Rest};
 
 bindgen!({ path: "wit", world: "service" });
 
@@ -123,6 +123,16 @@ impl Sockets {
                     .extend(input.get(peer.end.saturating_sub(*len as usize)..peer.end).unwrap_or_default());
             }),
             Command::Close(source) => self.at(*source, |peer| peer.closed = true),
+            // This driver permits no connections.
+            Command::Connect(target) => {
+                let _endpoint = output.split_off(..target.len as usize);
+                let (request, reason) = (target.request, ConnectError::NotPermitted);
+                self.events.push(Event::ConnectFailed(Failure { request, reason }));
+            }
+            Command::Log(entry) => {
+                let text = output.split_off(..entry.len as usize).unwrap_or_default();
+                eprintln!("{}", text.escape_ascii());
+            }
             // The service fib uses no other commands: neither `shutdown`, nor jobs on the host.
             _ => {}
         }

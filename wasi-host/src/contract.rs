@@ -4,4 +4,7 @@
 wasmtime::component::bindgen!({ path: "wit", world: "service" });
 
 pub use self::exports::sinbin::service::guest::{Answer, Event, Limits, Progress, Settings, Tally};
-pub use self::sinbin::service::types::{Arrival, Command, Interest, Parcel, Piece, Rest, Watch};
+pub use self::sinbin::service::types::{
+    Arrival, Command, ConnectError, Connection, Entry, Failure, Interest, Level, Parcel, Piece, Rest, Target,
+    Wants, Watch,
+};

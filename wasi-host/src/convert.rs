@@ -1,10 +1,11 @@
 //! Conversions between the types of the core and those of the contract.
 
-use sinbin::driven::{self, SourceHandle};
+use sinbin::driven::{self, ConnectId, SourceHandle};
 use sinbin::{Instant, JobId, Rest as CoreRest};
 
 use crate::contract::{
-    Answer, Arrival, Command, Event, Interest, Limits, Parcel, Piece, Rest, Settings, Tally, Watch,
+    Answer, Arrival, Command, ConnectError, Connection, Entry, Event, Failure, Interest, Level, Limits,
+    Parcel, Piece, Rest, Settings, Tally, Target, Wants, Watch,
 };
 
 pub(crate) fn settings(start: &driven::ServiceSettings) -> Settings {
@@ -14,7 +15,11 @@ pub(crate) fn settings(start: &driven::ServiceSettings) -> Settings {
 }
 
 pub(crate) fn takes(limits: Limits) -> driven::ServiceLimits {
-    driven::ServiceLimits { connections: limits.connections, block: limits.block }
+    let wants = driven::Wants {
+        wall_clock: limits.wants.contains(Wants::WALL_CLOCK),
+        entropy: limits.wants.contains(Wants::ENTROPY),
+    };
+    driven::ServiceLimits { connections: limits.connections, block: limits.block, wants }
 }
 
 pub(crate) fn counts(tally: Tally) -> driven::Tally {
@@ -43,6 +48,14 @@ pub(crate) fn event(event: driven::Event) -> Option<Event> {
         Core::Stop => Event::Stop,
         Core::Took(nanos) => Event::Took(nanos),
         Core::More => Event::More,
+        Core::Connected { request, source, len } => {
+            Event::Connected(Connection { request: request.0, source: source.0, len })
+        }
+        Core::ConnectFailed { request, reason } => {
+            Event::ConnectFailed(Failure { request: request.0, reason: connect_error(reason) })
+        }
+        Core::WallClock(nanos) => Event::WallClock(nanos),
+        Core::Entropy { len } => Event::Entropy(len),
         _ => return None,
     })
 }
@@ -59,6 +72,34 @@ fn command(command: Command) -> driven::Command {
         Command::Close(source) => Core::Close(SourceHandle(source)),
         Command::Submit(Parcel { job, len }) => Core::Submit { job: JobId::from_bits(job), len },
         Command::Cancel(job) => Core::Cancel(JobId::from_bits(job)),
+        Command::Connect(Target { request, len }) => Core::Connect { request: ConnectId(request), len },
+        Command::Abandon(request) => Core::Abandon(ConnectId(request)),
+        Command::Log(Entry { level, len }) => Core::Log { level: log_level(level), len },
+    }
+}
+
+fn log_level(level: Level) -> driven::LogLevel {
+    match level {
+        Level::Error => driven::LogLevel::Error,
+        Level::Warn => driven::LogLevel::Warn,
+        Level::Info => driven::LogLevel::Info,
+        Level::Debug => driven::LogLevel::Debug,
+        Level::Trace => driven::LogLevel::Trace,
+    }
+}
+
+fn connect_error(reason: driven::ConnectError) -> ConnectError {
+    use driven::ConnectError as Core;
+    match reason {
+        Core::NotPermitted => ConnectError::NotPermitted,
+        Core::Invalid => ConnectError::Invalid,
+        Core::Unresolved => ConnectError::Unresolved,
+        Core::Refused => ConnectError::Refused,
+        Core::Unreachable => ConnectError::Unreachable,
+        Core::TimedOut => ConnectError::TimedOut,
+        Core::Reset => ConnectError::Reset,
+        Core::NoRoom => ConnectError::NoRoom,
+        _ => ConnectError::Other,
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::kernel::Rest;
+use crate::kernel::error::IoError;
 use crate::kernel::id::JobId;
 use crate::kernel::interest::Interest;
 
@@ -11,6 +12,66 @@ use crate::kernel::interest::Interest;
 /// sources.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SourceHandle(pub u64);
+
+/// A request for a connection, by the number that the loop has chosen for it. The driver gives the number no meaning.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnectId(pub u64);
+
+/// The reason why a requested connection does not exist.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The driver does not permit it.
+    NotPermitted,
+    /// The text names no endpoint.
+    Invalid,
+    /// The name has no address.
+    Unresolved,
+    /// No listener is at the address.
+    Refused,
+    /// There is no route to the address, or the host there is down.
+    Unreachable,
+    /// The attempt took longer than the driver's limit.
+    TimedOut,
+    /// The peer has reset the connection.
+    Reset,
+    /// The driver has reached a limit on connections or requests.
+    NoRoom,
+    /// Another error of the driver's system.
+    Other,
+}
+
+impl ConnectError {
+    /// All reasons, in the order of their numbers in the contract and in recordings.
+    pub const ALL: [Self; 9] = [
+        Self::NotPermitted,
+        Self::Invalid,
+        Self::Unresolved,
+        Self::Refused,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Reset,
+        Self::NoRoom,
+        Self::Other,
+    ];
+}
+
+/// The error of a task whose request failed for this reason.
+impl From<ConnectError> for IoError {
+    fn from(reason: ConnectError) -> Self {
+        match reason {
+            ConnectError::NotPermitted => Self::Unsupported,
+            ConnectError::Invalid => Self::Invalid,
+            ConnectError::Unresolved => Self::Unresolved,
+            ConnectError::Refused => Self::ConnectionRefused,
+            ConnectError::Unreachable => Self::Unreachable,
+            ConnectError::TimedOut => Self::TimedOut,
+            ConnectError::Reset => Self::Reset,
+            ConnectError::NoRoom => Self::NoRoom,
+            ConnectError::Other => Self::Os(0),
+        }
+    }
+}
 
 /// An event that the driver reports. If the event has a `len`, the next `len` bytes of the input belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,10 +129,49 @@ pub enum Event {
     /// Some events that occurred before this turn are reported in later ones. No deadline takes effect in this turn,
     /// because earlier events may not have been reported yet.
     More,
+    /// A requested connection is established.
+    Connected {
+        /// The request.
+        request: ConnectId,
+        /// The handle of the connection.
+        source: SourceHandle,
+        /// The length of the peer's address, as in [`Accepted`](Self::Accepted).
+        len: u32,
+    },
+    /// A requested connection could not be established.
+    ConnectFailed {
+        /// The request.
+        request: ConnectId,
+        /// The reason.
+        reason: ConnectError,
+    },
+    /// The wall-clock time at the beginning of this turn, in nanoseconds since 1970-01-01 00:00:00 UTC. The loop itself
+    /// ignores it; it is for the code around the loop.
+    WallClock(u64),
+    /// A seed for random numbers. The loop itself ignores it, as [`WallClock`](Self::WallClock).
+    Entropy {
+        /// The number of bytes.
+        len: u32,
+    },
 }
 
-/// A command to the driver. For [`Send`](Self::Send) and [`Submit`](Self::Submit), the next `len` bytes of the output
-/// belong to the command.
+/// The importance of a line in the driver's log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LogLevel {
+    /// Something has failed.
+    Error,
+    /// Something is wrong, or will be.
+    Warn,
+    /// Something that a user of the service may want to know.
+    Info,
+    /// Something that an author of the service may want to know.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// A command to the driver. For [`Send`](Self::Send), [`Submit`](Self::Submit), [`Connect`](Self::Connect) and
+/// [`Log`](Self::Log), the next `len` bytes of the output belong to the command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
@@ -110,6 +210,23 @@ pub enum Command {
     },
     /// Cancels the job, whose result is no longer wanted.
     Cancel(JobId),
+    /// Connects to an endpoint. The driver answers with [`Connected`](Event::Connected) or
+    /// [`ConnectFailed`](Event::ConnectFailed).
+    Connect {
+        /// The request.
+        request: ConnectId,
+        /// The length of the endpoint's text: a name or an IP address, a colon and a port.
+        len: u32,
+    },
+    /// Stops connecting: the connection is no longer wanted, and the driver does not answer the request.
+    Abandon(ConnectId),
+    /// Writes a line to the driver's log.
+    Log {
+        /// The importance of the line.
+        level: LogLevel,
+        /// The length of the line, which is UTF-8.
+        len: u32,
+    },
 }
 
 /// The outcome of a turn.

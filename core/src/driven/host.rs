@@ -6,12 +6,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::driven::compute::{Compute, Sliced, Submitted, Work};
+use crate::driven::connects::Connects;
 use crate::driven::guard::DriversGuard;
 use crate::driven::sources::{ADDRESS, Entry, Sources};
-use crate::driven::{Command, Event, SourceHandle, Tally};
+use crate::driven::{Command, ConnectId, Event, SourceHandle, Tally};
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
-use crate::exec::host::{Host, Jobs, Serves, Service};
+use crate::exec::host::{Connects as Connecting, Host, Jobs, Serves, Service};
 use crate::job::erased::{BoxedJob, ErasedJob};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
@@ -23,8 +24,12 @@ use crate::kernel::storage::Limits;
 use crate::serve::acceptor::Acceptor;
 use crate::serve::guard::Guarded;
 use crate::serve::task::ServeTask;
+use crate::task::endpoint::Endpoint;
 use crate::task::host::AsyncHost;
 use crate::task::start::Async;
+
+/// The maximum number of bytes of a name. The longest name of the domain name system has 253.
+const MAX_NAME: usize = 255;
 
 /// A connection that waits for its acceptor.
 struct Arrival {
@@ -37,6 +42,7 @@ struct Arrival {
 pub struct DrivenHost<S: Service> {
     service: S,
     pub(super) sources: Sources,
+    pub(super) connects: Connects,
     arrivals: Vec<Arrival>,
     listeners: Vec<SourceId>,
     work: Work<S::Job>,
@@ -64,6 +70,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         Self {
             service,
             sources: Sources::new(limits.tasks()),
+            connects: Connects::default(),
             arrivals: Vec::new(),
             listeners: Vec::new(),
             work: Work::new(limits, compute),
@@ -180,6 +187,20 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
                 self.has_more = true;
                 true
             }
+            Event::Connected { request, source, len } => {
+                self.connect_done(request, source, len, &mut executor.kernel)
+            }
+            Event::ConnectFailed { request, reason } => {
+                let source = SourceId::from_bits(request.0);
+                let is_known = self.connects.is_pending(source);
+                if is_known {
+                    self.connects.fail(source, reason);
+                    executor.kernel.ready(source, Interest::SEND);
+                }
+                is_known
+            }
+            Event::WallClock(_) => true,
+            Event::Entropy { len } => self.take_input(len).is_some(),
         };
         if !known {
             self.counts.ignored += 1;
@@ -228,6 +249,26 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         if !self.sources.is_taken(connection) {
             self.commands.push(Command::Close(connection));
         }
+    }
+
+    /// Records a requested connection, and wakes the task that waits for it.
+    fn connect_done(
+        &mut self,
+        request: ConnectId,
+        handle: SourceHandle,
+        len: u32,
+        kernel: &mut Kernel<Limits>,
+    ) -> bool {
+        let Some(bytes) = self.take_input(len) else { return false };
+        let source = SourceId::from_bits(request.0);
+        if !self.connects.is_pending(source) || !self.sources.is_free(handle) {
+            self.turn_away(handle);
+            return false;
+        }
+        self.sources.insert(source, handle, self.input[bytes].try_into().ok());
+        self.connects.establish(source);
+        kernel.ready(source, Interest::SEND);
+        true
     }
 
     fn receive(&mut self, source: SourceHandle, len: u32) -> bool {
@@ -312,6 +353,9 @@ impl<S: Service<Job: WireJob>> Host for DrivenHost<S> {
         if let Some(handle) = self.sources.remove(source) {
             self.commands.push(Command::Close(handle));
         }
+        if let Some(request) = self.connects.close(source) {
+            self.commands.push(Command::Abandon(request));
+        }
     }
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> ServeTask<S> {
@@ -365,6 +409,27 @@ impl<S: Service<Job: WireJob>> Serves<S> for DrivenHost<S> {
     }
 }
 
+impl<S: Service<Job: WireJob>> Connecting for DrivenHost<S> {
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        let Self { connects, commands, output, .. } = self;
+        connects.request(new, format_args!("{address}"), commands, output);
+        Ok(())
+    }
+
+    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
+        if host.len() > MAX_NAME {
+            return Err(IoError::Invalid);
+        }
+        let Self { connects, commands, output, .. } = self;
+        connects.request(new, format_args!("{}", Endpoint::Name { host, port }), commands, output);
+        Ok(())
+    }
+
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        self.connects.outcome(source)
+    }
+}
+
 impl<'d, S: Service<Job = BoxedJob>> AsyncHost<'d> for DrivenHost<S>
 where
     ServeTask<S>: From<Async<'d>>,
@@ -377,6 +442,18 @@ where
 
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
         self.sources.get(source)?.peer()
+    }
+
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        Connecting::connect(self, address, new)
+    }
+
+    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
+        Connecting::connect_name(self, host, port, new)
+    }
+
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        Connecting::connected(self, source)
     }
 
     fn is_stopping(&mut self, task: TaskId) -> bool {

@@ -41,8 +41,8 @@
 //! | 2 | a turn in which the loop failed | that of a turn, without the checksum |
 //! | 3 | a fresh loop | nothing: the loop is started as the first one was |
 //!
-//! An event is a byte, counted from 0 in the order of [`Event`]'s variants, followed by its numbers; a handle or job is
-//! two numbers, its low half and its high half. The checksum of an answer covers its rest (0 ready, 1 until and the
+//! An event is a byte, counted from 0 in the order of [`Event`]'s variants, followed by its numbers; a handle, job or
+//! request is two numbers, its low half and its high half, and the reason of a failure is a byte. The checksum of an answer covers its rest (0 ready, 1 until and the
 //! nanoseconds, 2 stalled, 3 empty), its room, the number of commands, the commands, which are encoded like events and
 //! with an interest as a byte, and its output.
 
@@ -63,7 +63,10 @@ pub use write::{Writer, checksum};
 
 /// The bytes that identify a recording, and the version.
 const MAGIC: &[u8; 10] = b"sinbin-rec";
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+
+/// The oldest version that can be read. Each version since then has only added events.
+const OLDEST: u8 = 3;
 
 /// The maximum number of events in a recorded turn. A loop with more events per turn can't be recorded in this format.
 pub const MAX_EVENTS: usize = 1 << 18;
@@ -177,7 +180,10 @@ impl fmt::Display for Error {
             Self::Short { at } => write!(f, "it is cut short behind byte {at}"),
             Self::Foreign => f.write_str("it is no recording"),
             Self::Version(version) => {
-                write!(f, "it is a recording of version {version}, and version {VERSION} is known here")
+                write!(
+                    f,
+                    "it is a recording of version {version}, and versions {OLDEST} to {VERSION} are known here"
+                )
             }
             Self::Nonsense { at, what } => write!(f, "it is damaged at byte {at}: {what}"),
             Self::Miscounted { recorded, found } => write!(

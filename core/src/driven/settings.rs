@@ -46,6 +46,17 @@ pub struct ServiceLimits {
     pub connections: u32,
     /// The maximum number of bytes of one source in one turn.
     pub block: u32,
+    /// The events that the driver should report. A driver that can't report one omits it.
+    pub wants: Wants,
+}
+
+/// The facts that a service wants to learn beside its input; none by default.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Wants {
+    /// True for [`Event::WallClock`](crate::driven::Event::WallClock) in the first turn, and after the clock was set.
+    pub wall_clock: bool,
+    /// True for 32 bytes of [`Event::Entropy`](crate::driven::Event::Entropy) in the first turn.
+    pub entropy: bool,
 }
 
 impl ServiceSettings {
@@ -72,6 +83,7 @@ impl ServiceSettings {
         ServiceLimits {
             connections: self.max_connections.min(MAX_CONNECTIONS),
             block: u32::try_from(BLOCK).unwrap_or(u32::MAX),
+            wants: Wants::default(),
         }
     }
 }

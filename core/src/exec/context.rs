@@ -1,10 +1,11 @@
 //! Tasks, and the context that they run in.
 
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::time::Duration;
 
 use crate::exec::buffers::Buffers;
-use crate::exec::host::{Host, Jobs};
+use crate::exec::host::{Connects, Host, Jobs};
 use crate::exec::label::Label;
 use crate::job::Job;
 use crate::kernel::error::{Failure, Full, IoError, Op};
@@ -199,6 +200,84 @@ impl<'a, H: Host> Cx<'a, H> {
         Ok(connection)
     }
 
+    /// Starts to connect to `address`. The returned source becomes ready to send when the attempt has ended. Then call
+    /// [`connected`](Self::connected).
+    ///
+    /// # Errors
+    ///
+    /// Fails with the errors of [`Connects::connect`], and with [`IoError::NoRoom`] at a capacity limit of the kernel.
+    ///
+    /// ```
+    /// use core::net::SocketAddr;
+    /// use core::pin::Pin;
+    /// # use sinbin_core::exec::Connects;
+    /// # use sinbin_core::kernel::Op;
+    /// # use sinbin_core::{Cx, Instant, SourceId, Step, Task};
+    ///
+    /// /// Connects to a server, and sends a byte to it.
+    /// struct Knock {
+    ///     address: SocketAddr,
+    ///     server: Option<SourceId>,
+    /// }
+    ///
+    /// impl<H: Connects> Task<H> for Knock {
+    ///     fn resume(mut self: Pin<&mut Self>, cx: &mut Cx<'_, H>) -> Step {
+    ///         let server = match self.server {
+    ///             Some(server) => server,
+    ///             None => match cx.connect(self.address) {
+    ///                 Ok(server) => *self.server.insert(server),
+    ///                 Err(_) => return Step::Done,
+    ///             },
+    ///         };
+    ///         // While the attempt is in progress, this is a wait. A deadline would limit its time.
+    ///         if let Err(error) = cx.connected(server) {
+    ///             return cx.failed(Op::Connect, server, error, Instant::NEVER);
+    ///         }
+    ///         match cx.send(server, b"!") {
+    ///             Ok(_) => Step::Done,
+    ///             Err(error) => cx.failed(Op::Send, server, error, Instant::NEVER),
+    ///         }
+    ///     }
+    ///
+    ///     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
+    ///         if let Some(server) = self.server {
+    ///             cx.close(server);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>
+    where
+        H: Connects,
+    {
+        self.open(|host, new| host.connect(address, new)).map(|(source, ())| source)
+    }
+
+    /// Starts to connect to a name, which the host resolves, as [`connect`](Self::connect) does.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`connect`](Self::connect) does, and with [`IoError::Unsupported`] if the host resolves no names by
+    /// itself.
+    pub fn connect_name(&mut self, host: &str, port: u16) -> Result<SourceId, IoError>
+    where
+        H: Connects,
+    {
+        self.open(|of, new| of.connect_name(host, port, new)).map(|(source, ())| source)
+    }
+
+    /// Returns the outcome of an attempt to connect.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason why there is no connection: [`IoError::WouldBlock`] if the attempt is still in progress.
+    pub fn connected(&mut self, source: SourceId) -> Result<(), IoError>
+    where
+        H: Connects,
+    {
+        self.host.connected(source)
+    }
+
     /// Receives from `source`: [`Host::recv`].
     ///
     /// # Errors
@@ -253,7 +332,7 @@ impl<'a, H: Host> Cx<'a, H> {
     #[must_use]
     pub fn failed(&self, op: Op, source: SourceId, error: IoError, deadline: Instant) -> Step {
         match (error, op) {
-            (IoError::WouldBlock, Op::Send) => Step::Wait(Wait::send(source).until(deadline)),
+            (IoError::WouldBlock, Op::Send | Op::Connect) => Step::Wait(Wait::send(source).until(deadline)),
             (IoError::Stopping, _) => Step::Done,
             (IoError::Closed, _) if !self.kernel.is_open(source) => Step::Done,
             (IoError::WouldBlock, _) => Step::Wait(Wait::recv(source).until(deadline)),

@@ -1,5 +1,7 @@
 //! Hosts, which do the I/O and the computing for tasks, and services, which hosts run.
 
+use core::net::SocketAddr;
+
 use crate::exec::label::Label;
 use crate::job::Job;
 use crate::kernel::Kernel;
@@ -144,6 +146,31 @@ pub trait Jobs<J: Job>: Host {
 
     /// Cancels a job whose result is no longer needed. Work on it ends with the current slice at the latest.
     fn cancel(&mut self, id: JobId);
+}
+
+/// A host from which tasks can request connections. It never blocks: [`Cx::connect`](crate::Cx::connect) explains the
+/// use.
+pub trait Connects: Host {
+    /// Starts to connect to `address` as `new`, which becomes ready to send when the attempt has ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the system's error: [`IoError::Unsupported`] if tasks may not connect.
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError>;
+
+    /// Starts to resolve `host` and to connect to one of its addresses as `new`, as [`connect`](Self::connect) does.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`connect`](Self::connect) does: with [`IoError::Unsupported`] if the host resolves no names by itself.
+    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError>;
+
+    /// Returns the outcome of an attempt to connect.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason why there is no connection: [`IoError::WouldBlock`] if the attempt is still in progress.
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
 }
 
 /// A service: the task of each connection, and the settings that all connections share.

@@ -31,6 +31,10 @@ pub enum IoError {
     NoRoom,
     /// No listener is at the address.
     ConnectionRefused,
+    /// There is no route to the address, or the host there is down. (A native host reports the system's error instead.)
+    Unreachable,
+    /// The host has given up connecting after a time limit of its own.
+    TimedOut,
     /// The address is in use.
     AddressInUse,
     /// The name has no address.
@@ -54,6 +58,8 @@ impl fmt::Display for IoError {
             Self::Stopping => f.write_str("the host is stopping"),
             Self::NoRoom => f.write_str("the host has no capacity for another source"),
             Self::ConnectionRefused => f.write_str("connection refused"),
+            Self::Unreachable => f.write_str("the address is unreachable"),
+            Self::TimedOut => f.write_str("the host gave up connecting after its time limit"),
             Self::AddressInUse => f.write_str("address already in use"),
             Self::Unresolved => f.write_str("the name does not resolve to an address"),
             Self::Invalid => f.write_str("neither an address nor a name with a port"),
@@ -102,6 +108,8 @@ impl From<IoError> for std::io::Error {
             IoError::Stopping => Kind::ConnectionAborted,
             IoError::NoRoom => Kind::OutOfMemory,
             IoError::ConnectionRefused => Kind::ConnectionRefused,
+            IoError::Unreachable => Kind::HostUnreachable,
+            IoError::TimedOut => Kind::TimedOut,
             IoError::AddressInUse => Kind::AddrInUse,
             IoError::Unresolved => Kind::NotFound,
             IoError::Invalid => Kind::InvalidInput,

@@ -18,8 +18,11 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The maximum number of addresses that are tried.
 const MAX_ADDRESSES: usize = 32;
 
-/// Resolves a name, and connects to the address that answers first.
+/// Resolves a name, and connects to the address that answers first. Some hosts do all of this by themselves.
 pub(super) async fn connect<'d>(handle: Handle<'d>, endpoint: Endpoint<'_>) -> Result<Conn<'d>, Error> {
+    if let Some(conn) = handle.connect_name(endpoint).await? {
+        return Ok(conn);
+    }
     let connected = fastest(handle, handle.resolve(endpoint).await?).await;
     connected.map_err(|error| match error.io() {
         Some(error) => Error::endpoint(Op::Connect, endpoint, error),

@@ -12,6 +12,8 @@ use crate::kernel::slab::MAX_LEN;
 use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
 use crate::kernel::wait_slot::{Table, WaitSlot};
 use crate::task::deferred::Deferred;
+#[cfg(feature = "alloc")]
+use crate::task::endpoint::Endpoint;
 use crate::task::error::{Error, WaitError};
 use crate::task::handle::{Handle, begin};
 use crate::task::kept::Kept;
@@ -591,13 +593,29 @@ impl<'d> Handle<'d> {
         let failed = |error| Error::Address { op: Op::Connect, address, error };
         begin(self).await?;
         let source = self.run_context().with(|ops| ops.connect(address))?;
-        let conn = Conn::new(self, source.map_err(failed)?);
+        self.established(source.map_err(failed)?).await?.map_err(failed)
+    }
+
+    /// Connects to a name, if the host resolves names by itself. Returns `None` if it does not.
+    #[cfg(feature = "alloc")]
+    pub(crate) async fn connect_name(self, endpoint: Endpoint<'_>) -> Result<Option<Conn<'d>>, Error> {
+        let Endpoint::Name { host, port } = endpoint else { return Ok(None) };
+        let failed = |error| Error::endpoint(Op::Connect, endpoint, error);
+        begin(self).await?;
+        match self.run_context().with(|ops| ops.connect_name(host, port))? {
+            Err(IoError::Unsupported) => Ok(None),
+            source => self.established(source.map_err(failed)?).await?.map_err(failed).map(Some),
+        }
+    }
+
+    /// Waits for the end of an attempt to connect.
+    async fn established(self, source: SourceId) -> Result<Result<Conn<'d>, IoError>, Error> {
+        let conn = Conn::new(self, source);
         loop {
             conn.writable().await?;
             match self.run_context().with(|ops| ops.connected(conn.source()))? {
                 Err(IoError::WouldBlock) => {}
-                Err(error) => return Err(failed(error)),
-                Ok(()) => return Ok(conn),
+                outcome => return Ok(outcome.map(|()| conn)),
             }
         }
     }

@@ -55,7 +55,8 @@ impl embedded_io_async::Error for IoError {
             Self::Invalid => ErrorKind::InvalidInput,
             Self::TooLong => ErrorKind::InvalidData,
             Self::Unsupported => ErrorKind::Unsupported,
-            Self::WouldBlock | Self::Os(_) => ErrorKind::Other,
+            Self::TimedOut => ErrorKind::TimedOut,
+            Self::WouldBlock | Self::Unreachable | Self::Os(_) => ErrorKind::Other,
         }
     }
 }

@@ -61,6 +61,17 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
         Err(IoError::Unsupported)
     }
 
+    /// Starts to resolve `host` and to connect to one of its addresses as `new`, which becomes ready to send when the
+    /// attempt has ended. A host that does not do this by itself has a [resolver](Self::resolver) instead.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`connect`](Self::connect) does: with [`IoError::Unsupported`] if the host resolves no names by itself.
+    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
+        let _ = (host, port, new);
+        Err(IoError::Unsupported)
+    }
+
     /// Returns the result of a connection attempt.
     ///
     /// # Errors
@@ -254,6 +265,12 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
 
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError> {
         let (new, ()) = self.open(|host, new| host.connect(address, new))?;
+        Ok(new)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn connect_name(&mut self, host: &str, port: u16) -> Result<SourceId, IoError> {
+        let (new, ()) = self.open(|of, new| of.connect_name(host, port, new))?;
         Ok(new)
     }
 

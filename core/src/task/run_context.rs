@@ -56,6 +56,8 @@ pub(crate) trait Ops<'d> {
     fn listen(&mut self, address: SocketAddr) -> Result<(SourceId, SocketAddr), IoError>;
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
+    #[cfg(feature = "alloc")]
+    fn connect_name(&mut self, host: &str, port: u16) -> Result<SourceId, IoError>;
     fn connected(&mut self, source: SourceId) -> Result<(), IoError>;
     /// Calls `attempt` with the object of the source.
     fn operate(

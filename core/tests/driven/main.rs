@@ -5,11 +5,13 @@
 //! | `dialogues.rs` | an unpredictable driver that keeps the contract: every client gets its answers |
 //! | `room.rs` | the reported capacity for connections |
 //! | `sources.rs` | connections that fail, idle or hang up, and handles that are in use |
+//! | `connecting.rs` | connections that tasks request |
 //! | `slow.rs` | clients that are slow to send a request or to receive a reply |
 //! | `guests.rs` | services as `async fn`s: tasks, jobs and addresses |
 //! | `jobs.rs` | jobs that are cancelled, lost, or answered with an invalid result |
 //! | `guarding.rs` | panics of the user's code, in a loop that catches them |
 
+mod connecting;
 mod dialogues;
 mod guarding;
 mod guests;

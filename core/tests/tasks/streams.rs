@@ -72,6 +72,8 @@ fn errors_have_a_kind() {
         (failed(IoError::Stopping), ErrorKind::ConnectionAborted),
         (failed(IoError::NoRoom), ErrorKind::OutOfMemory),
         (failed(IoError::ConnectionRefused), ErrorKind::ConnectionRefused),
+        (failed(IoError::Unreachable), ErrorKind::Other),
+        (failed(IoError::TimedOut), ErrorKind::TimedOut),
         (failed(IoError::AddressInUse), ErrorKind::AddrInUse),
         (failed(IoError::Unresolved), ErrorKind::NotFound),
         (failed(IoError::Invalid), ErrorKind::InvalidInput),

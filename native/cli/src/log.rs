@@ -69,7 +69,7 @@ pub struct LogArgs {
     )]
     pub format: Format,
     /// Maximum number of log lines of one kind in 10 seconds; further lines are counted, and the count is logged. For
-    /// debug and trace, and for a guest's stderr, the limit is 100 times as many lines per second. 0 for no limit.
+    /// debug and trace, and for what a guest logs, the limit is 100 times as many lines per second. 0 for no limit.
     #[arg(id = "log_limit", long = "log-limit", global = true, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub limit: u32,
 }
@@ -206,7 +206,9 @@ impl<S: Subscriber> Layer<S> for Lines {
         let log = log();
         let meta = event.metadata();
         let key = Key::Event(meta.callsite());
-        if !log.admits(&key, *meta.level(), log.rule(*meta.level())) {
+        // The limit of a guest's own lines is that of its stderr.
+        let rule = log.rule(if meta.target() == "guest" { Level::DEBUG } else { *meta.level() });
+        if !log.admits(&key, *meta.level(), rule) {
             return;
         }
         // Formatting the values runs foreign code, so no lock is held here.

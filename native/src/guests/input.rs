@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sinbin_core::driven::{Event, SourceHandle};
+use sinbin_core::driven::{ConnectId, Event, SourceHandle};
 use sinbin_core::{JobId, SourceId};
 
 /// The maximum number of bytes of input per turn. The limit keeps each call short.
@@ -67,6 +67,18 @@ impl Input {
         let (listener, connection) = (handle(listener), handle(connection));
         self.events.push(Event::Accepted { listener, connection, len: len(peer.len()) });
         self.append(peer);
+    }
+
+    /// Adds an event for a requested connection. There must be capacity for the address of the peer.
+    pub(crate) fn connected(&mut self, request: ConnectId, connection: SourceId, peer: &[u8]) {
+        self.events.push(Event::Connected { request, source: handle(connection), len: len(peer.len()) });
+        self.append(peer);
+    }
+
+    /// Adds an event with a seed for random numbers. There must be capacity for it.
+    pub(crate) fn entropy(&mut self, seed: &[u8]) {
+        self.events.push(Event::Entropy { len: len(seed.len()) });
+        self.append(seed);
     }
 
     /// Adds an event for a finished job. There must be capacity for its result.

@@ -1,6 +1,7 @@
 //! The loop: it collects events, calls the guest, and executes the guest's commands.
 
 mod commands;
+mod connecting;
 mod drain;
 mod fault;
 mod readiness;
@@ -20,10 +21,13 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::guests::input::{Input, handle};
 use crate::guests::jobs::Jobs;
+use crate::guests::log::Log;
+use crate::guests::outgoing::Outgoing;
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
 use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
+use crate::guests::surroundings::Surroundings;
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
 use crate::observe::{Gauges, LimitsOfLoop, Observer, SourceKind, board};
@@ -56,6 +60,9 @@ pub struct GuestServer<B: GuestFactory> {
     input: Input,
     recorder: Option<Recorder>,
     jobs: Option<Jobs<B::JobRunner>>,
+    outgoing: Outgoing,
+    log: Log,
+    surroundings: Surroundings,
     /// The connections whose bytes the guest passed back unread and now wants again.
     again: Vec<SourceId>,
     /// The readiness that the reactor has reported and that is not processed yet.
@@ -121,6 +128,7 @@ impl<B: GuestFactory> GuestServer<B> {
         });
         let clock = Clock::start();
         let observer = observer(settings, clock);
+        let outgoing = Outgoing::new(settings, reactor.notifier());
         Ok(Self {
             factory,
             start,
@@ -135,6 +143,9 @@ impl<B: GuestFactory> GuestServer<B> {
             input: Input::new(),
             recorder: None,
             jobs,
+            outgoing,
+            log: Log::new(settings),
+            surroundings: Surroundings::new(takes.wants),
             again: Vec::new(),
             ready: VecDeque::new(),
             has_more: false,
@@ -275,6 +286,7 @@ impl<B: GuestFactory> GuestServer<B> {
             served: Served { counts: self.counts, cut: self.cut },
             restarts: self.restarted,
             ignored: self.ignored,
+            connected: self.outgoing.made,
         })
     }
 
@@ -322,17 +334,18 @@ impl<B: GuestFactory> GuestServer<B> {
                 }
             },
         );
-        if waited.map_err(Error::Poller)?
-            && let Some(jobs) = &mut self.jobs
-        {
-            jobs.collect();
+        if waited.map_err(Error::Poller)? {
+            if let Some(jobs) = &mut self.jobs {
+                jobs.collect();
+            }
+            self.collect_names();
         }
         Ok(())
     }
 
     fn until(&self, rest: Rest) -> Until {
         let are_over = self.jobs.as_ref().is_some_and(Jobs::are_over);
-        if !self.input.is_empty() || !self.again.is_empty() || are_over {
+        if !self.input.is_empty() || !self.again.is_empty() || are_over || self.outgoing.has_failures() {
             return Until::Now;
         }
         let mut deadline = self.draining.unwrap_or(Instant::NEVER);
@@ -347,7 +360,7 @@ impl<B: GuestFactory> GuestServer<B> {
         let fronts = [self.lingering.front(), self.closing.front(), self.stuck.front()];
         let patience = fronts.into_iter().flatten().map(|(at, _)| *at);
         let unwritten = self.recorder.as_ref().and_then(Recorder::deadline);
-        for at in patience.chain(self.accept_at).chain(unwritten) {
+        for at in patience.chain(self.accept_at).chain(unwritten).chain(self.outgoing.deadline()) {
             deadline = deadline.min(at);
         }
         match deadline {

@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
+use sinbin_core::task::Resolver;
+
+use crate::guests::permission::ConnectPermission;
+use crate::names::Names;
 use crate::server::Summary as Served;
 
 /// The limits and options of a host.
@@ -48,14 +53,39 @@ pub struct GuestSettings {
     /// The maximum number of invalid commands of one turn, such as commands for a closed connection. A guest that
     /// exceeds it has failed.
     pub max_ignored: usize,
+    /// The endpoints that the guest may connect to; none by default.
+    pub allow_connect: Vec<ConnectPermission>,
+    /// The maximum number of connections that the guest has requested, including those that are not established yet. They
+    /// count towards `max_connections` too. A request above a limit fails at once.
+    pub max_outgoing: usize,
+    /// The maximum number of requests for connections that are not established yet.
+    pub max_connecting: usize,
+    /// The time that a request may take, from the name to the connection. A request that takes longer fails.
+    pub connect_timeout: Duration,
+    /// The name of the guest, for the lines that it logs.
+    pub name: String,
+    /// The maximum number of lines that the guest may log in a second, or `None` for no limit. Further lines are counted.
+    pub max_log_lines: Option<NonZeroU32>,
     /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe).
     pub observe: bool,
+    pub(crate) names: Names,
+}
+
+impl GuestSettings {
+    /// Sets the resolver of the names that a guest connects to, in place of that of the system. It is called on threads
+    /// of their own, which may block.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.names = Names(Arc::new(resolver));
+        self
+    }
 }
 
 impl Default for GuestSettings {
     /// Returns the defaults: no arguments, 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker
     /// fewer than cores (at least one), no busy polling, 30 s to drain, a reply timeout of one minute, 10 restarts per
-    /// minute, and 65,536 commands per turn, of which 4096 may be invalid.
+    /// minute, and 65,536 commands per turn, of which 4096 may be invalid. The guest may connect to nothing; if it may,
+    /// then by up to 1000 connections, 256 of them being established, each within 10 s.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -73,7 +103,14 @@ impl Default for GuestSettings {
             max_restarts: 10,
             max_commands: 65_536,
             max_ignored: 4096,
+            allow_connect: Vec::new(),
+            max_outgoing: 1000,
+            max_connecting: 256,
+            connect_timeout: Duration::from_secs(10),
+            name: "guest".to_owned(),
+            max_log_lines: NonZeroU32::new(1000),
             observe: false,
+            names: Names::default(),
         }
     }
 }
@@ -88,13 +125,18 @@ pub struct GuestSummary {
     pub restarts: u64,
     /// The number of invalid commands of the guest that were ignored.
     pub ignored: u64,
+    /// The number of connections that the guest has requested, and that were established.
+    pub connected: u64,
 }
 
 impl fmt::Display for GuestSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.served)?;
-        let extras =
-            [(self.restarts, "restarts of the guest"), (self.ignored, "commands of the guest ignored")];
+        let extras = [
+            (self.restarts, "restarts of the guest"),
+            (self.ignored, "commands of the guest ignored"),
+            (self.connected, "connections made for the guest"),
+        ];
         extras
             .iter()
             .filter(|(count, _)| *count > 0)

@@ -12,6 +12,8 @@ pub(crate) enum Role {
     Listener,
     /// A connection that the guest uses.
     Connection,
+    /// An attempt to connect for the guest.
+    Connecting,
     /// A connection that the guest has closed, and that still has bytes to send.
     Closing,
     /// A connection whose bytes are all sent. Its input is discarded.
@@ -192,6 +194,7 @@ impl SourceState {
         match self.role {
             Role::Listener => return self.watched,
             Role::Lingering => return Interest::RECV,
+            Role::Connecting => return Interest::SEND,
             Role::Connection | Role::Closing => {}
         }
         if self.failed {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sinbin_core::driven::recording::Turn;
 use sinbin_core::driven::{Command, Event, SourceHandle, TurnOutput};
-use sinbin_core::{Instant, Interest, Rest, SourceId};
+use sinbin_core::{Instant, Interest, IoError, Rest, SourceId};
 
 /// The level of detail of a story.
 #[derive(Clone, Copy)]
@@ -95,6 +95,20 @@ fn tell(out: &mut dyn Write, event: Event, input: &mut &[u8], detail: Detail) ->
         Event::Stop => writeln!(out, "  stop"),
         Event::Took(nanos) => writeln!(out, "  the turn before took {:?}", Duration::from_nanos(nanos)),
         Event::More => writeln!(out, "  more comes in later turns"),
+        Event::Connected { request, source, len } => {
+            write!(out, "  connected {} by request {:x}", name(source), request.0)?;
+            match address(take(input, len)) {
+                Some(peer) => writeln!(out, " to {peer}"),
+                None => writeln!(out),
+            }
+        }
+        Event::ConnectFailed { request, reason } => {
+            writeln!(out, "  request {:x} failed: {}", request.0, IoError::from(reason))
+        }
+        Event::WallClock(nanos) => {
+            writeln!(out, "  the wall clock shows {}", Seconds(Instant::from_nanos(nanos)))
+        }
+        Event::Entropy { len } => writeln!(out, "  entropy: {}", bytes(take(input, len))),
         _ => writeln!(out, "  an event that is not known here"),
     }
 }
@@ -120,6 +134,11 @@ fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8], detail: Detai
             writeln!(out, "  -> submit job {}: {}", job, bytes(take(output, len)))
         }
         Command::Cancel(job) => writeln!(out, "  -> cancel job {}", job),
+        Command::Connect { request, len } => {
+            writeln!(out, "  -> connect by request {:x}: {}", request.0, bytes(take(output, len)))
+        }
+        Command::Abandon(request) => writeln!(out, "  -> abandon request {:x}", request.0),
+        Command::Log { level, len } => writeln!(out, "  -> log {level:?}: {}", bytes(take(output, len))),
         _ => writeln!(out, "  -> a command that is not known here"),
     }
 }

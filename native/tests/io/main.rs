@@ -6,6 +6,7 @@
 //! | `unix.rs` | Unix sockets: their paths, streams and datagrams |
 //! | `options.rs` | the options of sockets |
 //! | `names.rs` | connecting to names, with a resolver of the test |
+//! | `outgoing.rs` | connections that guests request |
 //! | `pipes.rs` | pipes, and the standard streams of a child |
 //! | `files.rs` | files, and sending them |
 //! | `processes.rs` | child processes |
@@ -19,6 +20,7 @@ use sinbin::task::Handle;
 mod files;
 mod names;
 mod options;
+mod outgoing;
 #[cfg(unix)]
 mod pipes;
 #[cfg(unix)]

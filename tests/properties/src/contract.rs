@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use sinbin::Stopper;
-use sinbin::driven::{Computed, ServiceLimits, ServiceSettings};
+use sinbin::driven::{Computed, ServiceLimits, ServiceSettings, Wants};
 use sinbin::guests::{Fault, GuestFactory, GuestServer, GuestSettings, JobRunner, LIMIT};
+use sinbin::{IoError, Stopper};
 use sinbin_testkit::tape::Tape;
 use socket2::{Domain, Socket, Type};
 
@@ -21,6 +21,17 @@ use guest::Unruly;
 
 /// The most concurrent clients.
 const CLIENTS: usize = 4;
+
+/// The endpoints that the guest may connect to.
+const PERMISSIONS: [&str; 2] = ["127.0.0.1:*", "name:*"];
+
+/// Resolves a name to this host and to an address that is not permitted.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, IoError> {
+    match host {
+        "name" => Ok(vec![([10, 0, 0, 1], port).into(), ([127, 0, 0, 1], port).into()]),
+        _ => Err(IoError::Unresolved),
+    }
+}
 
 /// Checks the driver with arbitrary answers of the guest and arbitrary actions of its clients. The driver does not
 /// panic, sends the guest only events that the contract allows (see `Witness`), and ends when it is stopped.
@@ -35,13 +46,18 @@ pub fn contract(bytes: &[u8]) {
     settings.max_buffered = tape.one_of(&[1 << 20, 0, 300, 5_000]);
     settings.workers = tape.below(2);
     settings.drain_timeout = tape.one_of(&[Duration::ZERO, Duration::from_millis(2)]);
+    settings.max_connecting = tape.below(4);
+    settings.max_outgoing = tape.below(4);
+    settings.connect_timeout = tape.one_of(&[Duration::from_secs(1), Duration::ZERO]);
+    settings.allow_connect = PERMISSIONS.iter().filter_map(|text| text.parse().ok()).collect();
+    let settings = &mut settings.resolver(resolve);
     // A guest that fails is replaced at once.
     settings.max_restarts = usize::MAX;
     let block = tape.one_of(&[16 * 1024, 1, 64, u32::try_from(LIMIT).unwrap_or(1)]);
     let scene =
         Rc::new(RefCell::new(Scene { tape, clients: Vec::new(), address: None, stopper: None, block }));
     // Without a free descriptor or port the check is skipped.
-    let Ok(mut server) = GuestServer::new(Unruly::new(&scene), &settings) else { return };
+    let Ok(mut server) = GuestServer::new(Unruly::new(&scene), settings) else { return };
     let Ok(address) = server.listen(SocketAddr::from(([127, 0, 0, 1], 0))) else { return };
     scene.borrow_mut().address = Some(address);
     scene.borrow_mut().stopper = Some(server.stopper());
@@ -115,7 +131,8 @@ impl<'t> GuestFactory for Unruly<'t> {
     type Error = sinbin::Error;
 
     fn start(&self, start: &ServiceSettings) -> Result<(Self, ServiceLimits), sinbin::Error> {
-        let takes = ServiceLimits { connections: start.max_connections, block: self.block() };
+        let wants = Wants { wall_clock: true, entropy: true };
+        let takes = ServiceLimits { connections: start.max_connections, block: self.block(), wants };
         Ok((self.again(), takes))
     }
 

@@ -4,7 +4,7 @@ mod watcher;
 
 use std::time::Duration;
 
-use sinbin_core::driven::{Compute, Driven, DrivenHost, Event, SourceHandle};
+use sinbin_core::driven::{Compute, ConnectError, ConnectId, Driven, DrivenHost, Event, SourceHandle};
 use sinbin_core::echo::{Echo, Upper};
 use sinbin_core::fib_protocol::Rules;
 use sinbin_core::fib_service::Fib;
@@ -114,7 +114,7 @@ fn moment(tape: &mut Tape<'_>, now: Instant) -> Instant {
 }
 
 fn event(tape: &mut Tape<'_>, input: &mut Vec<u8>, watcher: &Watcher) -> Event {
-    match tape.below(24) {
+    match tape.below(26) {
         0..=2 => {
             Event::Accepted { listener: handle(tape), connection: handle(tape), len: bytes(tape, input) }
         }
@@ -132,6 +132,14 @@ fn event(tape: &mut Tape<'_>, input: &mut Vec<u8>, watcher: &Watcher) -> Event {
         }
         21 => Event::Computed { job: job(tape, watcher), len: bytes(tape, input) },
         22 => Event::Lost(job(tape, watcher)),
+        23 => {
+            let (request, source) = (ConnectId(tape.any()), handle(tape));
+            Event::Connected { request, source, len: bytes(tape, input) }
+        }
+        24 => {
+            let (request, reason) = (ConnectId(tape.below(4) as u64), tape.one_of(&ConnectError::ALL));
+            Event::ConnectFailed { request, reason }
+        }
         _ => {
             let nanos = tape.any::<u16>().into();
             tape.one_of(&[Event::Idle(SourceHandle(0)), Event::More, Event::Took(nanos), Event::Stop])

@@ -10,12 +10,16 @@ fn in_sandbox(name: &str, args: &[&str]) -> Command {
     sinbin_wasi(&[&["run", guest.to_str().expect("a UTF-8 path")], args].concat())
 }
 
-fn unruly(args: &[&str]) -> Server {
-    let listen = ["--listen", "127.0.0.1:0"];
-    Server::announced(in_sandbox("unruly.wasm", &[&listen, args].concat()))
+pub(crate) fn unruly(args: &[&str]) -> Server {
+    serve("unruly.wasm", args)
 }
 
-fn echo(client: &mut Client, text: &str) {
+pub(crate) fn serve(guest: &str, args: &[&str]) -> Server {
+    let listen = ["--listen", "127.0.0.1:0"];
+    Server::announced(in_sandbox(guest, &[&listen, args].concat()))
+}
+
+pub(crate) fn echo(client: &mut Client, text: &str) {
     client.send(text);
     assert_eq!(client.bytes(text.len()), text.as_bytes());
 }

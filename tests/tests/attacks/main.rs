@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod connects;
 mod files;
 mod floods;
 mod guests;

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod connecting;
 mod files;
 mod wrong;
 

@@ -124,7 +124,7 @@ fn what_is_no_recording_is_refused_by_name() {
     let ended = replay(&bent, &[]);
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended.stderr.contains("it is a recording of version 1, and version 3 is known"),
+        ended.stderr.contains("it is a recording of version 1, and versions 3 to 4 are known"),
         "{}",
         ended.stderr
     );

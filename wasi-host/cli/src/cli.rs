@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sinbin_cli::address::address;
 use sinbin_cli::arguments;
 use sinbin_cli::log::LogArgs;
 use sinbin_cli::manual::CompletionsArgs;
@@ -11,8 +10,9 @@ use sinbin_cli::replay::ReplayArgs;
 use sinbin_cli::serving::ServingArgs;
 use sinbin_cli::size::{Size, size_within};
 use sinbin_cli::span::{Span, span};
-use sinbin_wasi::portable::{Directory, Peer};
+use sinbin_wasi::portable::Directory;
 
+use crate::connect::ConnectArgs;
 use crate::load::{CompilingArgs, LoadArgs};
 
 /// Run network services in a wasm sandbox, at native speed.
@@ -42,9 +42,9 @@ pub(crate) enum Command {
     /// Serve a guest's service, until Ctrl-C.
     ///
     /// The guest is a component: a .wasm file, or with --allow-precompiled a .cwasm file made by `compile`. A guest
-    /// that exports sinbin:service/guest is driven by the host, and can access only its own memory. A guest that
-    /// exports wasi:cli/run is a WASI 0.2 command with its own loop: it can access a clock, random numbers, the
-    /// standard streams, and the network addresses of --listen and --allow-connect.
+    /// that exports sinbin:service/guest is driven by the host, and can access only its own memory and its connections. A
+    /// guest that exports wasi:cli/run is a WASI 0.2 command with its own loop: it can access a clock, random numbers,
+    /// the standard streams, and the network addresses of --listen and --allow-connect.
     Run(RunArgs),
     /// Replay a recording of `sinbin-wasi run --record` or `sinbin serve --record` offline, and compare the answers.
     ///
@@ -75,10 +75,8 @@ pub(crate) struct RunArgs {
     pub(crate) guest: PathBuf,
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
-    /// Address or name that a WASI command may connect to, with a port, or * for any port; may be repeated. The command
-    /// may look up the name. A guest that the host drives can't connect.
-    #[arg(long, value_name = "ADDR:PORT", value_parser = peer)]
-    pub(crate) allow_connect: Vec<Peer>,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
     /// Let a WASI command use UDP as well: listen on the addresses of --listen, reply to those who send to it, and
     /// exchange datagrams with those of --allow-connect.
     #[arg(long)]
@@ -171,14 +169,6 @@ pub(crate) struct CompileArgs {
     pub(crate) compiling: CompilingArgs,
 }
 
-/// Parses a peer that a guest may connect to: an address that [`address`] accepts, an IP address with `*` for any port, or
-/// a name with either.
-fn peer(text: &str) -> Result<Peer, String> {
-    let text = if text == "localhost:*" { "127.0.0.1:*" } else { text };
-    let address = address(text).map(|address| address.to_string());
-    address.as_deref().unwrap_or(text).parse().map_err(|error| format!("{error}"))
-}
-
 /// Parses a directory that a guest may access.
 fn directory(text: &str) -> Result<Directory, String> {
     let (path, is_read_only) = text.strip_suffix("::ro").map_or((text, false), |path| (path, true));
@@ -191,7 +181,7 @@ fn directory(text: &str) -> Result<Directory, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{directory, peer};
+    use super::directory;
 
     #[test]
     fn directories() {
@@ -206,15 +196,5 @@ mod tests {
         for wrong in ["", "::", "a::", "::b", "::ro", "a::b::rw"] {
             assert!(directory(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn peers() {
-        for (short, long) in [(":80", "127.0.0.1:80"), ("80", "127.0.0.1:80"), ("localhost:*", "127.0.0.1:0")]
-        {
-            assert_eq!(peer(short), peer(long), "{short}");
-        }
-        assert!(peer("example.com:443").is_ok() && peer("[::1]:*").is_ok());
-        assert!(peer("example.com").is_err() && peer("").is_err());
     }
 }

@@ -4,6 +4,7 @@
 
 mod cli;
 mod compile;
+mod connect;
 mod inspect;
 mod load;
 mod output;

@@ -43,6 +43,10 @@ fn settings(args: &RunArgs) -> GuestSettings {
     settings.max_restarts = usize::from(args.max_restarts);
     settings.max_commands = args.max_commands as usize;
     settings.max_ignored = args.max_ignored as usize;
+    args.connect.apply(&mut settings);
+    settings.name = args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // The log of this process has a limit of its own.
+    settings.max_log_lines = None;
     settings
 }
 
@@ -210,7 +214,7 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
 fn network(args: &RunArgs) -> Network {
     let mut network = Network::default();
     network.listen = addresses(args);
-    network.connect.clone_from(&args.allow_connect);
+    network.connect = args.connect.peers().unwrap_or_else(|what| refuse(&what));
     network.udp = args.allow_udp;
     network
 }

@@ -7,9 +7,14 @@ import { readFile } from 'node:fs/promises';
 import { parse, refuse } from './options.mjs';
 import { serve } from './sockets.mjs';
 
-const EVENTS =
-  'listener accepted received ended writable stuck hangup failed idle computed lost stop took more'.split(' ');
-const COMMANDS = 'watch send unread shutdown close submit cancel'.split(' ');
+const EVENTS = (
+  'listener accepted received ended writable stuck hangup failed idle computed lost stop took more ' +
+  'connected connect-failed wall-clock entropy'
+).split(' ');
+const COMMANDS = 'watch send unread shutdown close submit cancel connect abandon log'.split(' ');
+/** The number of the reason `not-permitted`, the only one with which this driver refuses a connection. */
+const NOT_PERMITTED = 0;
+const LEVELS = 'error warn info debug trace'.split(' ');
 const RESTS = 'ready until waiting stalled over'.split(' ');
 const RECORD = 24;
 
@@ -47,8 +52,8 @@ function write(input) {
 function put(records, at, { tag, val }) {
   records.setUint32(at, EVENTS.indexOf(tag), true);
   if (val === undefined) return;
-  records.setUint32(at + 4, val.len ?? 0, true);
-  records.setBigUint64(at + 8, val.source ?? val.listener ?? val, true);
+  records.setUint32(at + 4, val.reason === undefined ? (val.len ?? 0) : NOT_PERMITTED, true);
+  records.setBigUint64(at + 8, val.source ?? val.listener ?? val.request ?? val, true);
   records.setBigUint64(at + 16, val.connection ?? 0n, true);
 }
 
@@ -69,6 +74,8 @@ function answer(address) {
 function command(records, at) {
   const tag = COMMANDS[records.getUint32(at, true)];
   const [len, source] = [records.getUint32(at + 4, true), records.getBigUint64(at + 8, true)];
+  if (tag === 'log') return { tag, val: { level: LEVELS[Number(source)], len } };
+  if (tag === 'connect') return { tag, val: { request: source, len } };
   if (tag !== 'watch') return { tag, val: { source, len } };
   return { tag, val: { source, interest: { recv: (len & 1) !== 0, send: (len & 2) !== 0, hangup: (len & 4) !== 0 } } };
 }

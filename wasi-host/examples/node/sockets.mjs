@@ -18,6 +18,9 @@ const PATIENCE = 30_000;
 /** The maximum number of connections that wait while the service is at its limit. */
 const BACKLOG = 511;
 
+/** The commands that own bytes of the output. */
+const OWNERS = new Set(['send', 'submit', 'connect', 'log']);
+
 const nothing = new Uint8Array();
 
 /** Listens at each address of `listen`, and serves until the service is over. */
@@ -41,6 +44,8 @@ class Loop {
   #free = [];
   /** The sources that may have events. */
   #looked = new Set();
+  /** The requests for connections in the last turn. This driver permits none. */
+  #refused = [];
   #isDue = false;
   #timer;
   /** The duration of the last turn, in nanoseconds. */
@@ -128,6 +133,8 @@ class Loop {
       this.told = true;
       events.push({ tag: 'stop' });
     }
+    for (const request of this.#refused) events.push({ tag: 'connect-failed', val: { request, reason: 'not-permitted' } });
+    this.#refused = [];
     if (this.#took >= LONG_TURN) events.push({ tag: 'took', val: this.#took });
     const all = Buffer.concat([...input.values()]);
     const now = process.hrtime.bigint();
@@ -137,8 +144,10 @@ class Loop {
     let output = answer.output;
     for (const { tag, val } of answer.commands) {
       const source = this.#find(typeof val === 'bigint' ? val : val.source);
-      const len = tag === 'send' || tag === 'submit' ? val.len : 0;
-      if (!source?.knows(tag)) this.ignored += 1;
+      const len = OWNERS.has(tag) ? val.len : 0;
+      if (tag === 'log') console.error(`${val.level}: ${JSON.stringify(Buffer.from(output.subarray(0, len)).toString())}`);
+      else if (tag === 'connect') this.#refused.push(val.request);
+      else if (!source?.knows(tag)) this.ignored += 1;
       else if (tag === 'unread') source.takeBack(input.get(source) ?? nothing, val.len);
       else this.#obey(source, tag, val, output.subarray(0, len));
       output = output.subarray(len);
@@ -166,7 +175,7 @@ class Loop {
       if (source.isDue()) this.#schedule();
       else if (!source.isStuck()) this.#looked.delete(source);
     }
-    if (tag === 'ready') this.#schedule();
+    if (tag === 'ready' || this.#refused.length > 0) this.#schedule();
     if (tag === 'until') this.#timer = setTimeout(() => this.#schedule(), until(val));
   }
 }

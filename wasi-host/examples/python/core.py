@@ -11,9 +11,12 @@ from wasmtime import Engine, Instance, Module, Store, WasmtimeError
 from options import parse
 from sockets import Answer, serve
 
-EVENTS = "listener accepted received ended writable stuck hangup failed idle computed lost stop took more".split()
+EVENTS = (
+    "listener accepted received ended writable stuck hangup failed idle computed lost stop took more "
+    "connected connect-failed wall-clock entropy"
+).split()
 KINDS = {name: kind for kind, name in enumerate(EVENTS)}
-COMMANDS = "watch send unread shutdown close submit cancel".split()
+COMMANDS = "watch send unread shutdown close submit cancel connect abandon log".split()
 RESTS = "ready until waiting stalled over".split()
 INTERESTS = [
     frozenset(name for bit, name in enumerate(("recv", "send", "hangup")) if bits >> bit & 1) for bits in range(8)

@@ -76,6 +76,8 @@ def record(**fields):
 def event(name, handle, length, connection):
     if name == "accepted":
         return Variant(name, record(listener=handle, connection=connection, len=length))
+    if name == "connect-failed":
+        return Variant(name, record(request=handle, reason="not-permitted"))
     if name == "received":
         return Variant(name, record(source=handle, len=length))
     return Variant(name, None if name in ("stop", "more") else handle)
@@ -86,6 +88,8 @@ def command(name, payload):
         return name, payload.source, payload.interest
     if isinstance(payload, int):
         return name, payload, 0
+    if name == "connect":
+        return name, payload.request, payload.len
     return name, getattr(payload, "source", 0), payload.len
 
 

@@ -4,13 +4,15 @@
 
 `limits` is (connections, block), and `turn(now, window, events, input)` returns an `Answer`. An event is a tuple of the
 contract's name, a handle, a length, and the connection's handle if it is an arrival; "took" has the nanoseconds in
-place of the handle. A command is a tuple of name, handle and length; "watch" has a set of names in place of the length.
+place of the handle. This driver permits no connections: it answers "connect" with "connect-failed", which has the number
+of the request in place of the handle, and the number of the reason, 0, in place of the length. A command is a tuple of name, handle and length; "watch" has a set of names in place of the length.
 """
 
 import collections
 import selectors
 import signal
 import socket
+import sys
 import time
 
 WINDOW = 64 * 1024  # The maximum number of bytes that the service may send on a connection in one turn.
@@ -116,9 +118,13 @@ class Loop:
         self.took = time.monotonic_ns() - now
         self.room, at = answer.room, 0
         for command, handle, length in answer.commands:
-            end = at + length if command in ("send", "submit") else at
+            end = at + length if command in ("send", "submit", "connect", "log") else at
             source = self.find(handle)
-            if source is None or command not in source.knows:
+            if command == "connect":
+                self.events.append(("connect-failed", handle, 0, 0))
+            elif command == "log":
+                print(ascii(bytes(answer.output[at:end]).decode(errors="replace")), file=sys.stderr)
+            elif source is None or command not in source.knows:
                 self.ignored += 1
             elif command == "unread":
                 source.take_back(told.get(source, b""), length)

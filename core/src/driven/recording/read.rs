@@ -7,9 +7,9 @@ use crate::driven::recording::number::take;
 use crate::driven::recording::write::frame_sum;
 use crate::driven::recording::{
     END, End, Error, FAILED, FRESH, HEAD, Header, MAGIC, MAX_ARGUMENTS, MAX_EVENTS, MAX_FRAME, MAX_INPUT,
-    Record, TURN, Turn, VERSION,
+    OLDEST, Record, TURN, Turn, VERSION,
 };
-use crate::driven::{Event, ServiceSettings, SourceHandle};
+use crate::driven::{ConnectError, ConnectId, Event, ServiceSettings, SourceHandle};
 use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
 
@@ -139,7 +139,7 @@ impl Decoder {
             }
             match bytes.get(MAGIC.len()) {
                 None => return Err(short),
-                Some(&VERSION) => frames = &bytes[MAGIC.len() + 1..],
+                Some(OLDEST..=VERSION) => frames = &bytes[MAGIC.len() + 1..],
                 Some(&version) => return Err(Error::Version(version)),
             }
         }
@@ -278,11 +278,19 @@ fn turn<'d, 'b: 'd>(
     Ok(Record::Turn { turn: Turn { now: *now, window, events, input }, answer })
 }
 
+fn reason(body: &mut &[u8]) -> Result<ConnectError, Wrong> {
+    let before = body.len();
+    let number = body.split_off_first().map(|number| usize::from(*number));
+    let reason = number.and_then(|number| ConnectError::ALL.get(number));
+    reason.copied().ok_or((before, "an error of no known kind"))
+}
+
 fn event(body: &mut &[u8]) -> Result<Event, Wrong> {
     let before = body.len();
     let kind = body.split_off_first().ok_or((before, "fewer events than there should be"))?;
     let source = |body: &mut &[u8]| name(body).map(SourceHandle);
     let job = |body: &mut &[u8]| name(body).map(JobId::from_bits);
+    let request = |body: &mut &[u8]| name(body).map(ConnectId);
     Ok(match kind {
         0 => Event::Listener(source(body)?),
         1 => Event::Accepted { listener: source(body)?, connection: source(body)?, len: small(body)? },
@@ -298,6 +306,10 @@ fn event(body: &mut &[u8]) -> Result<Event, Wrong> {
         11 => Event::Stop,
         12 => Event::Took(number(body)?),
         13 => Event::More,
+        14 => Event::Connected { request: request(body)?, source: source(body)?, len: small(body)? },
+        15 => Event::ConnectFailed { request: request(body)?, reason: reason(body)? },
+        16 => Event::WallClock(number(body)?),
+        17 => Event::Entropy { len: small(body)? },
         _ => return Err((before, "an event of no known kind")),
     })
 }

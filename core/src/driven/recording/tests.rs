@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::write::frame;
 use super::{Decoder, End, Error, HEAD, Header, MAGIC, MAX_FRAME, MAX_INPUT, Record, Turn, Writer, checksum};
-use crate::driven::{Command, Event, ServiceSettings, SourceHandle, TurnOutput};
+use crate::driven::{
+    Command, ConnectError, ConnectId, Event, LogLevel, ServiceSettings, SourceHandle, TurnOutput,
+};
 use crate::kernel::Rest;
 use crate::kernel::id::JobId;
 use crate::kernel::instant::Instant;
@@ -76,6 +78,15 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Stop),
         any::<u64>().prop_map(Event::Took),
         Just(Event::More),
+        (any::<u64>(), source(), any::<u32>()).prop_map(|(request, source, len)| Event::Connected {
+            request: ConnectId(request),
+            source,
+            len
+        }),
+        (any::<u64>(), prop::sample::select(&ConnectError::ALL[..]))
+            .prop_map(|(request, reason)| { Event::ConnectFailed { request: ConnectId(request), reason } }),
+        any::<u64>().prop_map(Event::WallClock),
+        any::<u32>().prop_map(|len| Event::Entropy { len }),
     ]
 }
 
@@ -91,6 +102,10 @@ fn command() -> impl Strategy<Value = Command> {
         source().prop_map(Command::Close),
         (job(), any::<u32>()).prop_map(|(job, len)| Command::Submit { job, len }),
         job().prop_map(Command::Cancel),
+        (any::<u64>(), any::<u32>())
+            .prop_map(|(request, len)| Command::Connect { request: ConnectId(request), len }),
+        any::<u64>().prop_map(|request| Command::Abandon(ConnectId(request))),
+        any::<u32>().prop_map(|len| Command::Log { level: LogLevel::Warn, len }),
     ]
 }
 
@@ -300,7 +315,7 @@ fn an_error_says_at_which_byte() {
         (&[], 0, "a frame of nothing"),
         (&[9], 0, "a frame of no known kind"),
         (&[3, 0], 1, "a frame that goes on behind its end"),
-        (&[1, 0, 0, 1, 14, 0], 4, "an event of no known kind"),
+        (&[1, 0, 0, 1, 99, 0], 4, "an event of no known kind"),
         (&[1, 0, 0, 1], 3, "more of something than there is"),
         (&[1, 0, 0, 3, 4, 1, 0], 7, "fewer events than there should be"),
         (&[1, 0, 0, 0, 200, 1, 7], 4, "more bytes than there are"),
@@ -338,8 +353,35 @@ fn an_error_says_at_which_byte() {
 fn something_else_is_told_at_once() {
     assert_eq!(read(b"#!/bin/sh\n").2, Some(Error::Foreign));
     assert_eq!(read(b"sinbin-rec\x01").2, Some(Error::Version(1)));
+    assert_eq!(read(b"sinbin-rec\x02").2, Some(Error::Version(2)));
+    assert_eq!(read(b"sinbin-rec\x05").2, Some(Error::Version(5)));
     assert_eq!(read(b"sinbin").2, Some(Error::Short { at: 0 }));
     assert_eq!(read(b"").2, Some(Error::Empty));
+}
+
+/// Version 4 has only added events to version 3.
+#[test]
+fn a_recording_of_the_version_before_can_be_read() {
+    let (mut bytes, _) = with_frame(&[0, 0, 0, 1]);
+    bytes[MAGIC.len()] = 3;
+    let end = Owned::End(End { turns: 0, events: 0, is_over: true });
+    let (_, records, error) = read(&bytes);
+    assert_eq!((records, error), (vec![end], None));
+}
+
+#[test]
+fn a_failure_for_no_known_reason_is_damage() {
+    let request = [0, 0];
+    for (reason, expected) in [(8, None), (9, Some("an error of no known kind"))] {
+        let turn = [&[2, 0, 0, 1, 15][..], &request, &[reason, 0]].concat();
+        let (bytes, _) = with_frame(&turn);
+        let found = match read(&bytes).2 {
+            Some(Error::Nonsense { what, .. }) => Some(what),
+            // The recording has no end.
+            _ => None,
+        };
+        assert_eq!(found, expected, "{reason}");
+    }
 }
 
 #[test]

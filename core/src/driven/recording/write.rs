@@ -170,6 +170,16 @@ fn put_event(event: Event, bytes: &mut Vec<u8>) {
             return put(nanos, bytes);
         }
         Event::More => return bytes.push(13),
+        Event::Connected { request, .. } => (14, request.0),
+        Event::ConnectFailed { request, .. } => (15, request.0),
+        Event::WallClock(nanos) => {
+            bytes.push(16);
+            return put(nanos, bytes);
+        }
+        Event::Entropy { len } => {
+            bytes.push(17);
+            return put(len.into(), bytes);
+        }
     };
     bytes.push(kind);
     put_name(name, bytes);
@@ -179,6 +189,11 @@ fn put_event(event: Event, bytes: &mut Vec<u8>) {
             put(len.into(), bytes);
         }
         Event::Received { len, .. } | Event::Computed { len, .. } => put(len.into(), bytes),
+        Event::Connected { source, len, .. } => {
+            put_name(source.0, bytes);
+            put(len.into(), bytes);
+        }
+        Event::ConnectFailed { reason, .. } => bytes.push(reason as u8),
         _ => {}
     }
 }
@@ -193,14 +208,25 @@ fn put_command(command: Command, bytes: &mut Vec<u8>) {
         Command::Close(source) => (4, source.0),
         Command::Submit { job, .. } => (5, job.to_bits()),
         Command::Cancel(job) => (6, job.to_bits()),
+        Command::Connect { request, .. } => (7, request.0),
+        Command::Abandon(request) => (8, request.0),
+        Command::Log { level, len } => {
+            bytes.extend_from_slice(&[9, level as u8]);
+            return put(len.into(), bytes);
+        }
     };
     bytes.push(kind);
     put_name(name, bytes);
     match command {
         Command::Watch { interest, .. } => bytes.push(interest.bits()),
-        Command::Send { len, .. } | Command::Unread { len, .. } | Command::Submit { len, .. } => {
-            put(len.into(), bytes);
-        }
-        Command::Shutdown(_) | Command::Close(_) | Command::Cancel(_) => {}
+        Command::Send { len, .. }
+        | Command::Unread { len, .. }
+        | Command::Submit { len, .. }
+        | Command::Connect { len, .. } => put(len.into(), bytes),
+        Command::Shutdown(_)
+        | Command::Close(_)
+        | Command::Cancel(_)
+        | Command::Abandon(_)
+        | Command::Log { .. } => {}
     }
 }

@@ -37,6 +37,7 @@ impl<B: GuestFactory> GuestServer<B> {
         if self.took >= LONG_TURN {
             self.input.events.push(Event::Took(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX)));
         }
+        self.surroundings.tell(now, &mut self.input);
         self.observer.step();
         let (events, input) = (&self.input.events[..], self.input.bytes());
         let answer = caught_call(|| instance.turn(now, window, events, input));
@@ -97,6 +98,10 @@ impl<B: GuestFactory> GuestServer<B> {
                 self.ignore("answered with a deadline in the past");
                 Rest::Ready
             }
+            Rest::Empty => {
+                self.end_requests();
+                Rest::Empty
+            }
             rest => rest,
         }
     }
@@ -117,6 +122,12 @@ impl<B: GuestFactory> GuestServer<B> {
             Command::Close(source) => self.close(of(source)),
             Command::Submit { job, len } => self.submit(job, len, output),
             Command::Cancel(job) => self.cancel(job),
+            Command::Connect { request, len } => self.connect(request, len, output),
+            Command::Abandon(request) => self.abandon(request),
+            Command::Log { level, len } => match output.split_off(..len as usize) {
+                Some(text) => self.log.write(level, text),
+                None => self.ignore("logs more bytes than it has put out"),
+            },
             _ => self.ignore("says what is not known here"),
         }
     }
@@ -226,6 +237,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 self.watch(source);
             }
             Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),
+            Role::Connecting => self.ignore("closes a handle that it was never given"),
         }
     }
 
@@ -246,6 +258,7 @@ impl<B: GuestFactory> GuestServer<B> {
     pub(super) fn expire_timeouts(&mut self) {
         self.lose_stuck();
         let seen = self.seen;
+        self.expire_requests(seen);
         while let Some((_, source)) = self.lingering.pop_front_if(|(until, _)| *until <= seen) {
             self.free(source);
         }
@@ -257,7 +270,7 @@ impl<B: GuestFactory> GuestServer<B> {
             if place.has_moved() {
                 self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
             } else {
-                self.counts.failed += 1;
+                self.count_failed(source);
                 self.free(source);
             }
         }
@@ -274,7 +287,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 until if until <= seen => {
                     place.end_timed();
                     if place.role == Role::Closing {
-                        self.counts.failed += 1;
+                        self.count_failed(source);
                     }
                     tracing::debug!(%source, "a client has not taken what it was sent within the reply timeout");
                     self.broke(source, IoError::Reset);
@@ -294,6 +307,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.kept -= place.drop_rest() + place.take_unread().len();
         self.sockets.remove(source);
         self.peer_limit.leave(source);
+        self.outgoing.leave(source);
         self.observer.guest_source_gone(source);
         self.observer.event(EventKind::Closed, None, index(source.index()));
         self.open -= 1;

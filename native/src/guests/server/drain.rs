@@ -69,7 +69,8 @@ impl<B: GuestFactory> GuestServer<B> {
         while self.input.has_room(self.takes.block as usize) {
             let Some(source) = self.nudges.pop() else { break };
             let is_told = self.places.get(source).is_none_or(|place| place.told_idle);
-            if !is_told && self.receive(source) == Attempt::WouldBlock {
+            // The peer of a connection that the guest has requested may owe it an answer.
+            if !is_told && self.receive(source) == Attempt::WouldBlock && !self.outgoing.has(source) {
                 self.idle(source);
             }
         }
@@ -82,13 +83,19 @@ impl<B: GuestFactory> GuestServer<B> {
         }
     }
 
+    /// Returns the number of these connections that the guest has not requested itself.
+    pub(super) fn of_clients(&self, connections: &[SourceId]) -> usize {
+        connections.iter().filter(|connection| !self.outgoing.has(**connection)).count()
+    }
+
     fn cut_off(&mut self) {
         let late = self.places.of(&[Role::Connection, Role::Closing]);
         if !late.is_empty() {
             tracing::warn!(connections = late.len(), "the time to drain is over: they are cut off");
         }
-        self.cut += late.len();
+        self.cut += self.of_clients(&late);
         self.cancel_jobs();
+        self.end_requests();
         for source in late.into_iter().chain(self.places.of(&[Role::Lingering])) {
             self.free(source);
         }

@@ -10,6 +10,7 @@ use crate::guests::GuestFactory;
 use crate::guests::input::handle;
 use crate::guests::server::GuestServer;
 use crate::guests::source_table::Role;
+use crate::guests::surroundings::Surroundings;
 
 impl<B: GuestFactory> GuestServer<B> {
     /// Drops the instance, and starts another one as soon as the limit of restarts permits.
@@ -41,12 +42,13 @@ impl<B: GuestFactory> GuestServer<B> {
     fn clear(&mut self) {
         let connections = self.places.of(&[Role::Connection, Role::Closing]);
         if self.draining.is_some() {
-            self.cut += connections.len();
+            self.cut += self.of_clients(&connections);
         }
         for source in connections {
             self.free(source);
         }
         self.cancel_jobs();
+        self.end_requests();
         for listener in &self.listeners {
             if let Some(place) = self.places.get(*listener) {
                 place.interest = Interest::NONE;
@@ -74,6 +76,7 @@ impl<B: GuestFactory> GuestServer<B> {
             Ok((instance, takes)) => {
                 self.instance = Some(instance);
                 self.takes = takes;
+                self.surroundings = Surroundings::new(takes.wants);
                 self.restart_at = Instant::NEVER;
                 self.restarted += 1;
                 if let Some(recorder) = &mut self.recorder {

@@ -52,6 +52,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
         self.tell_again();
         self.tell_results();
+        self.tell_failures();
         for _ in 0..CHUNK {
             // A source for which this turn has no capacity comes first in the next one.
             if !self.input.is_empty() && !self.input.has_room(self.bite()) {
@@ -108,6 +109,7 @@ impl<B: GuestFactory> GuestServer<B> {
             Role::Listener if self.draining.is_none() => self.accept_some(source),
             Role::Listener => {}
             Role::Lingering => self.discard(source),
+            Role::Connecting => self.check_attempt(source),
             Role::Connection | Role::Closing => {
                 let is_gone = readiness.contains(Interest::HANGUP);
                 if is_gone || readiness.contains(Interest::SEND) {
@@ -156,6 +158,9 @@ impl<B: GuestFactory> GuestServer<B> {
     /// Fails a broken connection. Bytes that were not sent are lost.
     pub(super) fn broke(&mut self, source: SourceId, error: IoError) {
         let Some(place) = self.places.get(source) else { return };
+        if place.role == Role::Connecting {
+            return self.attempt_failed(source, error);
+        }
         if place.failed {
             return;
         }
@@ -163,12 +168,17 @@ impl<B: GuestFactory> GuestServer<B> {
         self.kept -= place.drop_rest();
         if place.role == Role::Connection {
             tracing::debug!(%source, %error, "a connection broke");
-            self.counts.failed += 1;
+            self.count_failed(source);
             self.input.events.push(Event::Failed(handle(source)));
             self.watch(source);
         } else {
             self.free(source);
         }
+    }
+
+    /// Counts a connection of a client that has failed. The connections that the guest has requested do not count.
+    pub(super) fn count_failed(&mut self, source: SourceId) {
+        self.counts.failed += u64::from(!self.outgoing.has(source));
     }
 
     fn hang_up(&mut self, source: SourceId) {
@@ -301,7 +311,7 @@ fn has_no_room(error: &io::Error) -> bool {
 }
 
 /// Encodes a peer's address as the contract specifies.
-fn address(peer: SocketAddr) -> [u8; 18] {
+pub(super) fn address(peer: SocketAddr) -> [u8; 18] {
     let ip = match peer.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sinbin::driven::{Command, Event, SourceHandle, Tally, TurnOutput};
+use sinbin::driven::{Command, ConnectId, Event, LogLevel, SourceHandle, Tally, TurnOutput};
 use sinbin::guests::{Fault, Guest};
 use sinbin::{Instant, Interest, JobId, Rest};
 use sinbin_testkit::tape::Tape;
@@ -47,7 +47,8 @@ impl Guest for Unruly<'_> {
         if scene.tape.once_in(32) {
             return Err(Fault("it does not want to".into()));
         }
-        let answer = answer(&mut scene.tape, &self.witness, now);
+        let port = scene.address.map_or(1, |address| address.port());
+        let answer = answer(&mut scene.tape, &self.witness, now, port);
         if answer.rest == Rest::Empty {
             // The guest may never be called again.
             scene.end();
@@ -66,9 +67,9 @@ impl Guest for Unruly<'_> {
     }
 }
 
-fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant) -> TurnOutput {
+fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant, port: u16) -> TurnOutput {
     let mut output = Vec::new();
-    let commands = (0..tape.below(8)).map(|_| command(tape, witness, &mut output)).collect();
+    let commands = (0..tape.below(8)).map(|_| command(tape, witness, port, &mut output)).collect();
     if tape.once_in(16) {
         output.push(0);
     }
@@ -82,15 +83,18 @@ fn answer(tape: &mut Tape<'_>, witness: &Witness, now: Instant) -> TurnOutput {
     TurnOutput { rest, room: tape.one_of(&[4, 1, 0, 100, u32::MAX]), commands, output }
 }
 
-fn command(tape: &mut Tape<'_>, witness: &Witness, output: &mut Vec<u8>) -> Command {
-    match tape.below(16) {
+fn command(tape: &mut Tape<'_>, witness: &Witness, port: u16, output: &mut Vec<u8>) -> Command {
+    match tape.below(20) {
         0..=4 => Command::Watch { source: handle(tape, witness), interest: Interest::from_bits(tape.any()) },
         5..=7 => Command::Send { source: handle(tape, witness), len: bytes(tape, output) },
         8 | 9 => Command::Unread { source: handle(tape, witness), len: len(tape) },
         10 => Command::Shutdown(handle(tape, witness)),
         11 | 12 => Command::Close(handle(tape, witness)),
         13 | 14 => Command::Submit { job: job(tape), len: bytes(tape, output) },
-        _ => Command::Cancel(job(tape)),
+        15 => Command::Cancel(job(tape)),
+        16 | 17 => Command::Connect { request: request(tape), len: endpoint(tape, port, output) },
+        18 => Command::Log { level: LogLevel::Trace, len: bytes(tape, output) },
+        _ => Command::Abandon(request(tape)),
     }
 }
 
@@ -106,6 +110,23 @@ fn handle(tape: &mut Tape<'_>, witness: &Witness) -> SourceHandle {
 
 fn job(tape: &mut Tape<'_>) -> JobId {
     JobId::from_bits(tape.below(4) as u64)
+}
+
+fn request(tape: &mut Tape<'_>) -> ConnectId {
+    ConnectId(tape.below(4) as u64)
+}
+
+/// Appends an endpoint: the server itself, mostly, so that the guest is its own client.
+fn endpoint(tape: &mut Tape<'_>, port: u16, output: &mut Vec<u8>) -> u32 {
+    let text = match tape.below(8) {
+        0..=2 => format!("127.0.0.1:{port}"),
+        3 | 4 => format!("name:{port}"),
+        5 => String::from("127.0.0.1:1"),
+        6 => String::from("other:80"),
+        _ => return bytes(tape, output),
+    };
+    output.extend_from_slice(text.as_bytes());
+    u32::try_from(text.len()).unwrap_or(0)
 }
 
 fn len(tape: &mut Tape<'_>) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sinbin::driven::{Command, Event, SourceHandle, TurnOutput};
+use sinbin::driven::{Command, ConnectId, Event, SourceHandle, TurnOutput};
 use sinbin::{Interest, JobId};
 
 /// A guest's view of its sources.
@@ -12,6 +12,8 @@ pub struct Witness {
     /// The sources by their handles.
     sources: BTreeMap<u64, Source>,
     jobs: BTreeSet<JobId>,
+    /// The numbers of requests, each with how often it was used since the guest abandoned it.
+    requests: BTreeMap<ConnectId, u32>,
 }
 
 struct Source {
@@ -23,7 +25,7 @@ struct Source {
 impl Witness {
     /// Creates the witness of a guest that accepts `block` bytes of a source in a turn.
     pub fn new(block: u32) -> Self {
-        Self { block, room: 0, sources: BTreeMap::new(), jobs: BTreeSet::new() }
+        Self { block, room: 0, sources: BTreeMap::new(), jobs: BTreeSet::new(), requests: BTreeMap::new() }
     }
 
     /// Returns an existing source.
@@ -80,10 +82,22 @@ impl Witness {
                     assert!(self.jobs.contains(&job), "a job that was submitted");
                 }
                 Event::Lost(job) => assert!(self.jobs.contains(&job), "a job that was submitted"),
+                Event::Connected { request, source, len } => {
+                    take(len);
+                    self.answered(request);
+                    self.introduce(source, false);
+                }
+                Event::ConnectFailed { request, .. } => self.answered(request),
+                Event::Entropy { len } => take(len),
                 _ => {}
             }
         }
         assert_eq!(left, 0, "every byte belongs to an event");
+    }
+
+    fn answered(&mut self, request: ConnectId) {
+        let asked = self.requests.get_mut(&request).expect("a request that was not abandoned");
+        *asked = asked.checked_sub(1).expect("one answer for each request");
     }
 
     fn introduce(&mut self, handle: SourceHandle, listens: bool) {
@@ -112,6 +126,8 @@ impl Witness {
                 // The host keeps a listener that the guest closes, and only stops accepting from it.
                 Command::Close(handle) => self.sources.retain(|id, source| *id != handle.0 || source.listens),
                 Command::Submit { job, .. } => drop(self.jobs.insert(job)),
+                Command::Connect { request, .. } => *self.requests.entry(request).or_default() += 1,
+                Command::Abandon(request) => drop(self.requests.remove(&request)),
                 _ => {}
             }
         }

@@ -69,6 +69,11 @@ impl Watcher {
                     take(len);
                     self.introduce(connection);
                 }
+                // The services request no connection, so the loop closes it at once.
+                Event::Connected { source, len, .. } => {
+                    take(len);
+                    self.name(source);
+                }
                 Event::Received { source, len } if take(len) => {
                     self.tell(source, |source| source.received = source.received.max(len));
                 }
@@ -91,6 +96,10 @@ impl Watcher {
     fn introduce(&mut self, handle: SourceHandle) {
         self.is_overrun |= self.room == 0;
         self.room = self.room.saturating_sub(1);
+        self.name(handle);
+    }
+
+    fn name(&mut self, handle: SourceHandle) {
         self.sources.entry(handle.0).or_default().introduced += 1;
     }
 

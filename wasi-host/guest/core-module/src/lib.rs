@@ -20,9 +20,9 @@
 //! | offset | in an answer (32 bytes) | | offset | in a record (24 bytes) |
 //! | --- | --- | --- | --- | --- |
 //! | 0 | `kind: u32` | | 0 | `kind: u32`: the event or command, numbered from 0 in the contract's order |
-//! | 4 | `room: u32` | | 4 | `len: u32`; for a `watch` the sum of 1 for recv, 2 for send, 4 for hangup |
-//! | 8 | `deadline: u64` | | 8 | `source`, `job` or `listener`: `u64`; for `took` the nanoseconds |
-//! | 16 | commands: address and count, `u32` each | | 16 | `connection: u64`, for an arrival |
+//! | 4 | `room: u32` | | 4 | `len: u32`; for a `watch` the sum of 1 for recv, 2 for send, 4 for hangup; for a `connect-failed` the reason, numbered from 0 in the contract's order |
+//! | 8 | `deadline: u64` | | 8 | `source`, `job`, `request` or `listener`: `u64`; for `took` and `wall-clock` the nanoseconds; for a `log` the level, numbered from 0 |
+//! | 16 | commands: address and count, `u32` each | | 16 | `connection: u64`, for an arrival; `source: u64`, for a `connected` |
 //! | 24 | output: address and length, `u32` each | | | |
 //!
 //! An answer and the memory that it points to are valid until the next call. After a call that traps, every further

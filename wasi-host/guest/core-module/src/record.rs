@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use sinbin_core::driven::{Command, Event, SourceHandle};
+use sinbin_core::driven::{Command, ConnectError, ConnectId, Event, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest};
 
 /// An event or a command: the kind and `len` in one word, and two handles.
@@ -52,6 +52,13 @@ pub(crate) fn event([head, first, second]: Record) -> Option<Event> {
         11 => Event::Stop,
         12 => Event::Took(first),
         13 => Event::More,
+        14 => Event::Connected { request: ConnectId(first), source: SourceHandle(second), len },
+        15 => {
+            let reason = *ConnectError::ALL.get(len as usize)?;
+            Event::ConnectFailed { request: ConnectId(first), reason }
+        }
+        16 => Event::WallClock(first),
+        17 => Event::Entropy { len },
         _ => return None,
     })
 }
@@ -72,6 +79,9 @@ fn command(command: Command) -> Option<Record> {
         Command::Close(source) => (4, 0, source.0),
         Command::Submit { job, len } => (5, len, job.to_bits()),
         Command::Cancel(job) => (6, 0, job.to_bits()),
+        Command::Connect { request, len } => (7, len, request.0),
+        Command::Abandon(request) => (8, 0, request.0),
+        Command::Log { level, len } => (9, len, level as u64),
         _ => return None,
     };
     Some([u64::from(len) << 32 | kind, name, 0])

@@ -1,10 +1,10 @@
 //! Conversions between the types of the contract and those of the core.
 
-use sinbin_core::driven::{self, SourceHandle};
+use sinbin_core::driven::{self, ConnectError, ConnectId, SourceHandle};
 use sinbin_core::{Instant, JobId, Rest as CoreRest};
 
 use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Limits};
-use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, Rest, Watch};
+use crate::bindings::sinbin::service::types::{Command, Interest, Parcel, Piece, Rest, Target, Wants, Watch};
 
 pub(crate) fn event(event: Event) -> driven::Event {
     match event {
@@ -30,11 +30,23 @@ pub(crate) fn event(event: Event) -> driven::Event {
         Event::Stop => driven::Event::Stop,
         Event::Took(nanos) => driven::Event::Took(nanos),
         Event::More => driven::Event::More,
+        Event::Connected(connection) => driven::Event::Connected {
+            request: ConnectId(connection.request),
+            source: SourceHandle(connection.source),
+            len: connection.len,
+        },
+        Event::ConnectFailed(failure) => driven::Event::ConnectFailed {
+            request: ConnectId(failure.request),
+            // Both types have the reasons in the same order.
+            reason: ConnectError::ALL.get(failure.reason as usize).copied().unwrap_or(ConnectError::Other),
+        },
+        Event::WallClock(nanos) => driven::Event::WallClock(nanos),
+        Event::Entropy(len) => driven::Event::Entropy { len },
     }
 }
 
-pub(crate) fn takes(takes: driven::ServiceLimits) -> Limits {
-    Limits { connections: takes.connections, block: takes.block }
+pub(crate) fn takes(takes: driven::ServiceLimits, wants: Wants) -> Limits {
+    Limits { connections: takes.connections, block: takes.block, wants }
 }
 
 fn interest(interest: sinbin_core::Interest) -> Interest {
@@ -52,6 +64,8 @@ fn command(command: driven::Command) -> Option<Command> {
         driven::Command::Close(source) => Command::Close(source.0),
         driven::Command::Submit { job, len } => Command::Submit(Parcel { job: job.to_bits(), len }),
         driven::Command::Cancel(job) => Command::Cancel(job.to_bits()),
+        driven::Command::Connect { request, len } => Command::Connect(Target { request: request.0, len }),
+        driven::Command::Abandon(request) => Command::Abandon(request.0),
         // A command of a later core that this contract does not have.
         _ => return None,
     })

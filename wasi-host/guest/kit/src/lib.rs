@@ -20,9 +20,12 @@ mod cell;
 mod convert;
 mod heap;
 mod run;
+mod surroundings;
 
 pub use cell::Loop;
-pub use run::{compute, machine, tasks, tasks_with};
+pub use log;
+pub use run::{compute, machine, tasks, tasks_of_arguments, tasks_with};
+pub use surroundings::{Unavailable, random, unix_time};
 
 /// The contract: the bindings that wit-bindgen generates.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
@@ -60,6 +63,12 @@ macro_rules! service {
 
 /// Turns an `async fn` that serves a connection into a component. The service takes no arguments.
 ///
+/// The service can connect to other servers as a native one does, by [`Handle::connect`](sinbin_core::task::Handle::connect),
+/// if the host permits it (`sinbin-wasi run --allow-connect HOST:PORT`).
+///
+/// The service can log by the macros of the crate [`log`], draw [random numbers](random), and read the
+/// [wall clock](unix_time). All three are part of a recording, so that a replay is equal.
+///
 /// Connections share state if the macro gets two functions: one that creates the state from the
 /// [`Handle`](sinbin_core::task::Handle) on the loop, and an `async fn` that serves a connection with a reference to the
 /// state.
@@ -67,8 +76,41 @@ macro_rules! service {
 /// ```ignore
 /// sinbin_guest::tasks!(Chat::new, Chat::serve);
 /// ```
+///
+/// The service takes arguments if the first function gets them too, and returns an error message if they are wrong:
+///
+/// ```ignore
+/// sinbin_guest::tasks!(arguments: Forward::new, serve: Forward::serve);
+///
+/// struct Forward {
+///     to: String,
+/// }
+///
+/// impl Forward {
+///     fn new(_: Handle<'static>, arguments: &[String]) -> Result<Self, String> {
+///         let [to] = arguments else { return Err("expected one argument, such as example.org:80".into()) };
+///         Ok(Self { to: to.clone() })
+///     }
+///
+///     async fn serve(&self, client: Conn<'_>) -> Result<(), Error> {
+///         let server = client.handle().connect(&*self.to).await?;
+///         copy_bidirectional(&client, &server).await.map(drop)
+///     }
+/// }
+/// ```
 #[macro_export]
 macro_rules! tasks {
+    (arguments: $state:expr, serve: $serve:expr) => {
+        $crate::component!(
+            |settings, max_jobs| $crate::tasks_of_arguments(
+                $state,
+                async |state, conn| $serve(state, conn).await,
+                settings,
+                max_jobs
+            ),
+            $crate::BoxedJob
+        );
+    };
     ($state:expr, $serve:expr) => {
         $crate::component!(
             |settings, max_jobs| $crate::tasks_with(

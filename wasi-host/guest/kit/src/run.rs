@@ -13,7 +13,9 @@ use sinbin_core::{Instant, Service, Task as CoreTask};
 use crate::bindings::exports::sinbin::service::guest::{
     Answer, Event, Limits as Takes, Progress, Settings, Tally,
 };
+use crate::bindings::sinbin::service::types::Wants;
 use crate::convert;
+use crate::surroundings::Surrounded;
 
 /// A started service.
 pub trait Run {
@@ -46,7 +48,7 @@ where
     S: Service<Conn: CoreTask<DrivenHost<S>>, Job: WireJob> + 'static,
 {
     let (run, takes) = start(settings, max_jobs).begin(service);
-    (Box::new(run), convert::takes(takes))
+    (Box::new(run), convert::takes(takes, Wants::empty()))
 }
 
 /// Starts a service that is an `async fn`.
@@ -59,7 +61,8 @@ where
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
 {
-    tasks_on(|_| serve, settings, max_jobs)
+    refuse_arguments(settings)?;
+    tasks_on(|_| Ok(serve), settings, max_jobs)
 }
 
 /// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
@@ -78,21 +81,48 @@ where
     T: 'static,
     E: 'static,
 {
+    refuse_arguments(settings)?;
+    tasks_of_arguments(|handle, _| Ok(state(handle)), serve, settings, max_jobs)
+}
+
+/// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
+/// on the loop and the service's arguments.
+///
+/// # Errors
+///
+/// Fails if `state` does: the error is a message for the user.
+pub fn tasks_of_arguments<T, E>(
+    state: impl FnOnce(Handle<'static>, &[String]) -> Result<T, String>,
+    serve: impl AsyncFn(&T, Conn<'static>) -> Result<(), E> + 'static,
+    settings: &Settings,
+    max_jobs: u32,
+) -> Result<(Box<dyn Run>, Takes), String>
+where
+    T: 'static,
+    E: 'static,
+{
     let start = |handle| {
-        let service = Rc::new((state(handle), serve));
-        move |conn| {
+        let service = Rc::new((state(handle, &settings.arguments)?, serve));
+        Ok(move |conn| {
             let service = Rc::clone(&service);
             async move {
                 let (state, serve) = &*service;
                 serve(state, conn).await
             }
-        }
+        })
     };
     tasks_on(start, settings, max_jobs)
 }
 
+fn refuse_arguments(settings: &Settings) -> Result<(), String> {
+    let Some(argument) = settings.arguments.first() else { return Ok(()) };
+    let mut error = String::from("this service takes no arguments, but got ");
+    error.push_str(argument);
+    Err(error)
+}
+
 fn tasks_on<M, F>(
-    serve: impl FnOnce(Handle<'static>) -> M,
+    serve: impl FnOnce(Handle<'static>) -> Result<M, String>,
     settings: &Settings,
     max_jobs: u32,
 ) -> Result<(Box<dyn Run>, Takes), String>
@@ -100,18 +130,14 @@ where
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
 {
-    if let Some(argument) = settings.arguments.first() {
-        let mut error = String::from("this service takes no arguments, but got ");
-        error.push_str(argument);
-        return Err(error);
-    }
     // The run context and the pool live as long as the instance, so leaking them is harmless.
     let handle = Handle::new(Box::leak(Box::new(RunContext::new(&NoWakers))));
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
-    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle));
+    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle)?);
     let (run, takes) = start.begin(service);
-    Ok((Box::new(run), convert::takes(takes)))
+    let wants = Wants::WALL_CLOCK | Wants::ENTROPY;
+    Ok((Box::new(Surrounded::new(run)), convert::takes(takes, wants)))
 }
 
 /// Computes a slice of a job.

@@ -14,7 +14,7 @@ use sinbin_guest::bindings::exports::sinbin::service::guest::{
     Answer, Event, Guest, Limits, Progress, Settings, Tally,
 };
 use sinbin_guest::bindings::sinbin::service::types::{
-    Arrival, Command, Interest, Parcel, Piece, Rest, Watch,
+    Arrival, Command, Interest, Parcel, Piece, Rest, Target, Watch,
 };
 use sinbin_guest::{Loop, machine};
 
@@ -91,6 +91,9 @@ impl Guest for Unruly {
         let hoards: Vec<_> = if says("hoard") && !HOARDED.replace(true) { unread(&events) } else { vec![] };
         let greed = greed(says, &events);
         let (says_much, nags) = (says("gush"), says("nag"));
+        let dials = if says("flood of") { 5000 } else { 0 };
+        let endpoint = if says("forbidden dials") { "192.0.2.1:80" } else { "127.0.0.1:1" };
+        let junk = says("junk dials");
         let (is_strange, is_late, is_stalled) = (says("strange"), says("late"), says("stall"));
         let mut answer = LOOP.turn(now, window, events, input);
         answer.commands.extend(hoards);
@@ -108,6 +111,12 @@ impl Guest for Unruly {
         if is_strange {
             answer.commands.extend(strange());
             answer.output.extend_from_slice(b"nobody's");
+        }
+        if dials > 0 {
+            dial(&mut answer, dials, endpoint);
+        }
+        if junk {
+            dial_junk(&mut answer);
         }
         if let Some(job) = job {
             answer.commands.push(Command::Submit(Parcel { job: 1000 + JOBS.next(), len: 1 }));
@@ -143,7 +152,7 @@ fn greed(says: impl Fn(&str) -> bool, events: &[Event]) -> Vec<Command> {
     if says("deluge") {
         return vec![Command::Close(NOTHING.source); 3_000_000];
     }
-    if says("flood") {
+    if says("flood") && !says("dials") {
         return vec![Command::Close(NOTHING.source); 1_000_000];
     }
     if says("haunt") {
@@ -199,6 +208,63 @@ fn strange() -> Vec<Command> {
         Command::Submit(Parcel { job: 1, len: u32::MAX }),
         Command::Submit(Parcel { job: 2, len: 1 }),
     ]
+}
+
+/// Requests many connections to an endpoint. Abandons every third request at once, and closes handles that a host could
+/// have given to its attempts.
+fn dial(answer: &mut Answer, count: u64, endpoint: &str) {
+    for request in 0..count {
+        connect(answer, request, endpoint.as_bytes());
+        if request % 3 == 0 {
+            answer.commands.push(Command::Abandon(request));
+        }
+    }
+    answer.commands.extend((0..100).map(|handle| Command::Send(Piece { source: 1 << 32 | handle, len: 0 })));
+}
+
+/// Requests a connection.
+fn connect(answer: &mut Answer, request: u64, text: &[u8]) {
+    answer.output.extend_from_slice(text);
+    let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    answer.commands.push(Command::Connect(Target { request, len }));
+}
+
+/// Requests connections to texts that are no endpoints, or are not permitted.
+fn dial_junk(answer: &mut Answer) {
+    let long = "a".repeat(1000);
+    let texts: [&[u8]; 19] = [
+        b"",
+        b":",
+        b":80",
+        b"example.org",
+        b"example.org:0",
+        b"example.org:99999",
+        b"example.org:+80",
+        b"unix:/run/docker.sock",
+        b"\xff\xfe:80",
+        b"a\0b.example.org:80",
+        b"a b.example.org:80",
+        b"../../etc/passwd:80",
+        b"2130706433:80",
+        b"127.1:80",
+        b"0x7f.1:80",
+        b"[fe80::1%lo]:80",
+        b"[::1]:80",
+        b"localhost:22",
+        long.as_bytes(),
+    ];
+    for (request, text) in (0..).zip(texts) {
+        connect(answer, request, text);
+    }
+    // Requests by the number of another one, for bytes that do not exist, and requests that do not exist.
+    for _ in 0..2 {
+        connect(answer, 1000, b"127.0.0.1:1");
+    }
+    answer.commands.extend([
+        Command::Abandon(77),
+        Command::Abandon(u64::MAX),
+        Command::Connect(Target { request: 1001, len: u32::MAX }),
+    ]);
 }
 
 /// Computes forever.

@@ -1,0 +1,418 @@
+//! The connections that a guest has requested: names that are being resolved, and attempts to connect.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant as Clock};
+
+use sinbin_core::driven::{ConnectError, ConnectId};
+use sinbin_core::task::Endpoint;
+use sinbin_core::{Instant, IoError, Job, JobId, Progress, SourceId};
+
+use crate::guests::permission::{ConnectPermission, is_name, permits_address, permits_name};
+use crate::guests::settings::GuestSettings;
+use crate::names::Names;
+use crate::pool::{KEEP_ALIVE, Pool, PoolLimits, Purpose, Ticket};
+use crate::reactor::Notifier;
+
+/// The maximum length of an endpoint's text in bytes: a name, a colon and a port, with some reserve.
+const MAX_TEXT: usize = 300;
+
+/// The maximum number of threads that resolve names.
+const THREADS: usize = 8;
+
+/// The maximum number of addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 32;
+
+/// The time after which an attempt is joined by the next one (RFC 8305).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// The minimum interval between two log lines about connections that are not permitted.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The number of entries that a queue of times may have in any case.
+const SPARE: usize = 64;
+
+/// A call of the resolver.
+struct Lookup {
+    host: String,
+    port: u16,
+    names: Names,
+}
+
+impl Job for Lookup {
+    type Output = Result<Vec<SocketAddr>, IoError>;
+
+    fn run(&mut self, _: u32) -> Progress<Self::Output> {
+        Progress::Done(self.names.0.resolve(&self.host, self.port))
+    }
+}
+
+/// A request without an answer.
+struct Dial {
+    /// The guest's number.
+    request: ConnectId,
+    /// Cancels the lookup when it is dropped.
+    lookup: Option<Ticket<Lookup>>,
+    /// The addresses that are not tried yet.
+    addresses: VecDeque<SocketAddr>,
+    /// The attempts in progress.
+    attempts: Vec<SourceId>,
+    /// The first error of an attempt.
+    error: Option<ConnectError>,
+}
+
+/// The outcome of [`Outgoing::begin`].
+pub(crate) enum Begun {
+    /// The addresses have to be tried, by this number of the request.
+    Ready(u64),
+    /// The name is being resolved.
+    Resolving,
+    /// The guest gets an error.
+    Failed(ConnectError),
+    /// The guest uses a number twice.
+    Twice,
+}
+
+/// The requests of a guest, and the connections that it has got.
+pub(crate) struct Outgoing {
+    permissions: Vec<ConnectPermission>,
+    names: Names,
+    max_connecting: usize,
+    max_outgoing: usize,
+    timeout: Duration,
+    /// The requests by the host's own numbers, because a guest that was replaced may have used the same ones.
+    dials: HashMap<u64, Dial>,
+    /// The host's numbers, by the guest's.
+    numbers: HashMap<ConnectId, u64>,
+    last: u64,
+    /// The requests to which the attempts belong.
+    attempts: HashMap<SourceId, u64>,
+    established: HashSet<SourceId>,
+    /// The deadlines of the requests, and the times of their next attempts. Both are sorted, since the spans are
+    /// constant.
+    deadlines: VecDeque<(Instant, u64)>,
+    next_attempts: VecDeque<(Instant, u64)>,
+    resolvers: Pool<Lookup>,
+    /// The requests that have failed, in order, of which the guest does not know yet; and their places in that order. A
+    /// guest can abandon tens of thousands of them in a turn, so removing one takes little time.
+    failures: BTreeMap<u64, (ConnectId, ConnectError)>,
+    failed: HashMap<ConnectId, u64>,
+    /// The time of the last log line about a connection that is not permitted, and the number of them since then.
+    logged: Option<Clock>,
+    unsaid: u64,
+    /// The number of connections that were established.
+    pub(crate) made: u64,
+}
+
+impl Outgoing {
+    /// Creates the table of a guest with these settings.
+    pub(crate) fn new(settings: &GuestSettings, notifier: Notifier) -> Self {
+        let limits = PoolLimits { purpose: Purpose::Blocking, threads: THREADS, keep_alive: KEEP_ALIVE };
+        Self {
+            permissions: settings.allow_connect.clone(),
+            names: settings.names.clone(),
+            max_connecting: settings.max_connecting,
+            max_outgoing: settings.max_outgoing,
+            timeout: settings.connect_timeout,
+            dials: HashMap::new(),
+            numbers: HashMap::new(),
+            last: 0,
+            attempts: HashMap::new(),
+            established: HashSet::new(),
+            deadlines: VecDeque::new(),
+            next_attempts: VecDeque::new(),
+            resolvers: Pool::new(limits, notifier),
+            failures: BTreeMap::new(),
+            failed: HashMap::new(),
+            logged: None,
+            unsaid: 0,
+            made: 0,
+        }
+    }
+
+    /// Begins a request for the endpoint that `text` denotes.
+    pub(crate) fn begin(&mut self, request: ConnectId, text: &[u8], now: Instant) -> Begun {
+        if self.numbers.contains_key(&request) || self.failed.contains_key(&request) {
+            return Begun::Twice;
+        }
+        if self.dials.len() >= self.max_connecting
+            || self.dials.len() + self.established.len() >= self.max_outgoing
+        {
+            return Begun::Failed(ConnectError::NoRoom);
+        }
+        let text = str::from_utf8(text).ok().filter(|text| text.len() <= MAX_TEXT);
+        let (host, port) = match text.map(Endpoint::parse) {
+            Some(Endpoint::Address(address)) if address.port() > 0 => {
+                return self.begin_addresses(request, vec![address], false, now);
+            }
+            Some(Endpoint::Name { host, port }) if port > 0 && is_name(host) => (host, port),
+            _ => return Begun::Failed(ConnectError::Invalid),
+        };
+        // The name always means this host (RFC 6761), so nothing needs to be resolved.
+        if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
+            let own = [[0, 0, 0, 0, 0, 0, 0, 1].into(), std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped()];
+            let own = own.map(|ip: std::net::Ipv6Addr| SocketAddr::from((ip, port)));
+            return self.begin_addresses(request, own.to_vec(), false, now);
+        }
+        if !permits_name(&self.permissions, host, port) {
+            self.log_forbidden(text.unwrap_or_default());
+            return Begun::Failed(ConnectError::NotPermitted);
+        }
+        let lookup = Lookup { host: host.to_owned(), port, names: self.names.clone() };
+        match self.resolvers.submit(JobId::from_bits(self.last + 1), lookup) {
+            Ok(lookup) => {
+                self.insert(request, Some(lookup), VecDeque::new(), now);
+                Begun::Resolving
+            }
+            Err(_) => Begun::Failed(ConnectError::NoRoom),
+        }
+    }
+
+    fn begin_addresses(
+        &mut self,
+        request: ConnectId,
+        addresses: Vec<SocketAddr>,
+        is_named: bool,
+        now: Instant,
+    ) -> Begun {
+        match self.permitted(addresses, is_named) {
+            Ok(addresses) => Begun::Ready(self.insert(request, None, addresses, now)),
+            Err(error) => Begun::Failed(error),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        request: ConnectId,
+        lookup: Option<Ticket<Lookup>>,
+        addresses: VecDeque<SocketAddr>,
+        now: Instant,
+    ) -> u64 {
+        self.last += 1;
+        let dial = Dial { request, lookup, addresses, attempts: Vec::new(), error: None };
+        self.dials.insert(self.last, dial);
+        self.numbers.insert(request, self.last);
+        self.deadlines.push_back((now + self.timeout, self.last));
+        self.last
+    }
+
+    /// Returns the addresses that the guest may connect to. The address that is checked is the one that is connected to:
+    /// no name is resolved a second time.
+    fn permitted(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        is_named: bool,
+    ) -> Result<VecDeque<SocketAddr>, ConnectError> {
+        let canonical = addresses.iter().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+        let permitted: VecDeque<_> = canonical
+            .filter(|address| permits_address(&self.permissions, *address, is_named))
+            .take(MAX_ADDRESSES)
+            .collect();
+        match (addresses.first(), permitted.is_empty()) {
+            (None, _) => Err(ConnectError::Unresolved),
+            (Some(first), true) => {
+                self.log_forbidden(&first.to_string());
+                Err(ConnectError::NotPermitted)
+            }
+            _ => Ok(permitted),
+        }
+    }
+
+    /// Logs that the guest may not connect to an endpoint, at most once per [`PERIOD`].
+    fn log_forbidden(&mut self, endpoint: &str) {
+        self.unsaid += 1;
+        if self.logged.is_some_and(|last| last.elapsed() < PERIOD) {
+            return;
+        }
+        self.logged = Some(Clock::now());
+        let count = std::mem::take(&mut self.unsaid);
+        tracing::warn!(?endpoint, count, "the guest may not connect there; see --allow-connect");
+    }
+
+    /// Collects the results of the resolver. Returns the requests that can go on, and those that have failed.
+    pub(crate) fn resolved(&mut self) -> Vec<Result<u64, (u64, ConnectError)>> {
+        let finished = self.resolvers.finished();
+        let outcomes = finished.into_iter().filter_map(|(id, addresses)| {
+            let number = id.to_bits();
+            // A request that is not found was abandoned.
+            self.dials.get_mut(&number)?.lookup = None;
+            let addresses = match addresses {
+                Some(Ok(addresses)) => self.permitted(addresses, true),
+                Some(Err(_)) | None => Err(ConnectError::Unresolved),
+            };
+            Some(match (addresses, self.dials.get_mut(&number)?) {
+                (Ok(addresses), dial) => {
+                    dial.addresses = by_turns(addresses);
+                    Ok(number)
+                }
+                (Err(error), _) => Err((number, error)),
+            })
+        });
+        outcomes.collect()
+    }
+
+    /// Returns the next address to try.
+    pub(crate) fn next_address(&mut self, number: u64) -> Option<SocketAddr> {
+        self.dials.get_mut(&number)?.addresses.pop_front()
+    }
+
+    /// Records an attempt. The next one follows after some time, even if this one has not ended.
+    pub(crate) fn attempt(&mut self, number: u64, source: SourceId, now: Instant) {
+        let Some(dial) = self.dials.get_mut(&number) else { return };
+        dial.attempts.push(source);
+        self.attempts.insert(source, number);
+        if !dial.addresses.is_empty() {
+            self.next_attempts.push_back((now + ATTEMPT_DELAY, number));
+        }
+    }
+
+    /// Records that an address can't be connected to.
+    pub(crate) fn attempt_failed(&mut self, number: u64, source: Option<SourceId>, error: ConnectError) {
+        let Some(dial) = self.dials.get_mut(&number) else { return };
+        dial.error.get_or_insert(error);
+        if let Some(source) = source {
+            dial.attempts.retain(|attempt| *attempt != source);
+            self.attempts.remove(&source);
+        }
+    }
+
+    /// Returns the error of a request, if nothing is left to try.
+    pub(crate) fn is_hopeless(&self, number: u64) -> Option<ConnectError> {
+        let dial = self.dials.get(&number)?;
+        let is_over = dial.attempts.is_empty() && dial.addresses.is_empty() && dial.lookup.is_none();
+        is_over.then(|| dial.error.unwrap_or(ConnectError::Other))
+    }
+
+    /// Returns the request of an attempt.
+    pub(crate) fn request_of(&self, source: SourceId) -> Option<u64> {
+        self.attempts.get(&source).copied()
+    }
+
+    /// Returns the host's number of a request.
+    pub(crate) fn number(&self, request: ConnectId) -> Option<u64> {
+        self.numbers.get(&request).copied()
+    }
+
+    /// Removes a request. Returns the guest's number of it, and the attempts that are still in progress.
+    pub(crate) fn end(&mut self, number: u64) -> Option<(ConnectId, Vec<SourceId>)> {
+        let dial = self.dials.remove(&number)?;
+        self.numbers.remove(&dial.request);
+        for source in &dial.attempts {
+            self.attempts.remove(source);
+        }
+        // The queues keep the entries of requests that have ended, as long as there are not too many of them.
+        let most = 2 * self.dials.len() + SPARE;
+        let dials = &self.dials;
+        for queue in [&mut self.deadlines, &mut self.next_attempts] {
+            if dials.is_empty() {
+                queue.clear();
+            } else if queue.len() > most {
+                queue.retain(|(_, number)| dials.contains_key(number));
+            }
+        }
+        Some((dial.request, dial.attempts))
+    }
+
+    /// Removes a request whose attempt `source` has succeeded, as [`end`](Self::end) does. Returns the other attempts.
+    pub(crate) fn establish(&mut self, source: SourceId) -> Option<(ConnectId, Vec<SourceId>)> {
+        let (request, mut others) = self.end(self.request_of(source)?)?;
+        others.retain(|other| *other != source);
+        self.established.insert(source);
+        self.made += 1;
+        Some((request, others))
+    }
+
+    /// Records that a request has failed, until the guest is told.
+    pub(crate) fn failed(&mut self, request: ConnectId, reason: ConnectError) {
+        let place = self.failures.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.failures.insert(place, (request, reason));
+        self.failed.insert(request, place);
+    }
+
+    /// Forgets that a request has failed.
+    pub(crate) fn forget_failure(&mut self, request: ConnectId) {
+        if let Some(place) = self.failed.remove(&request) {
+            self.failures.remove(&place);
+        }
+    }
+
+    /// Returns true if the guest does not know of all failures.
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Removes and returns the failures that the guest does not know.
+    pub(crate) fn take_failures(&mut self) -> impl Iterator<Item = (ConnectId, ConnectError)> + use<> {
+        self.failed.clear();
+        std::mem::take(&mut self.failures).into_values()
+    }
+
+    /// Removes all requests, because there is no guest for them. Returns their attempts.
+    pub(crate) fn clear(&mut self) -> Vec<SourceId> {
+        self.dials.clear();
+        self.numbers.clear();
+        self.failures.clear();
+        self.failed.clear();
+        self.deadlines.clear();
+        self.next_attempts.clear();
+        self.attempts.drain().map(|(source, _)| source).collect()
+    }
+
+    /// Returns true if the guest has requested this connection.
+    pub(crate) fn has(&self, source: SourceId) -> bool {
+        !self.established.is_empty() && self.established.contains(&source)
+    }
+
+    /// Forgets a connection that is closed.
+    pub(crate) fn leave(&mut self, source: SourceId) {
+        if !self.established.is_empty() {
+            self.established.remove(&source);
+        }
+    }
+
+    /// Returns the time of the next deadline or attempt.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [self.deadlines.front(), self.next_attempts.front()].into_iter().flatten().map(|(at, _)| *at).min()
+    }
+
+    /// Removes and returns a request whose deadline is not after `seen`.
+    pub(crate) fn next_late(&mut self, seen: Instant) -> Option<u64> {
+        self.deadlines.pop_front_if(|(at, _)| *at <= seen).map(|(_, number)| number)
+    }
+
+    /// Removes and returns a request whose next attempt is due.
+    pub(crate) fn next_due(&mut self, seen: Instant) -> Option<u64> {
+        self.next_attempts.pop_front_if(|(at, _)| *at <= seen).map(|(_, number)| number)
+    }
+}
+
+/// Sorts the addresses so that the families take turns, beginning with that of the first address.
+fn by_turns(addresses: VecDeque<SocketAddr>) -> VecDeque<SocketAddr> {
+    let is_first = addresses.front().map(SocketAddr::is_ipv4);
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| Some(address.is_ipv4()) == is_first);
+    let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
+    let pairs = std::iter::from_fn(|| {
+        let pair = [ours.next(), theirs.next()];
+        (pair != [None, None]).then_some(pair)
+    });
+    pairs.flatten().flatten().collect()
+}
+
+/// Returns the reason that the guest is given for an error of the system.
+pub(crate) fn reason(error: IoError) -> ConnectError {
+    use std::io::ErrorKind as Kind;
+    match error {
+        IoError::ConnectionRefused => ConnectError::Refused,
+        IoError::Reset => ConnectError::Reset,
+        IoError::TimedOut => ConnectError::TimedOut,
+        IoError::NoRoom => ConnectError::NoRoom,
+        IoError::Os(code) => match std::io::Error::from_raw_os_error(code).kind() {
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => ConnectError::Unreachable,
+            // The system has no free port for another connection.
+            Kind::AddrNotAvailable => ConnectError::NoRoom,
+            _ => ConnectError::Other,
+        },
+        _ => ConnectError::Other,
+    }
+}

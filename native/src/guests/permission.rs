@@ -1,0 +1,381 @@
+//! The endpoints that a guest may connect to.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// A permission to connect, parsed from `HOST:PORT`.
+///
+/// | host | permits |
+/// | --- | --- |
+/// | `192.0.2.1`, `[2001:db8::1]` | this address |
+/// | `10.0.0.0/8`, `[fd00::/8]` | the addresses of this range |
+/// | `example.org` | this name |
+/// | `*.example.org` | the names below this name, but not the name itself |
+/// | `*` | any name, and any public address |
+///
+/// The port is a number, or `*` for any port. `localhost` stands for the address 127.0.0.1.
+///
+/// A permission by name, or by `*`, permits public addresses only: a name that resolves to a loopback, private or
+/// link-local address, or to another one that does not belong to a host of the internet, needs a permission for that
+/// address or range too. Otherwise the owner of a name could lead a guest into the network of its host.
+///
+/// ```
+/// use sinbin::guests::ConnectPermission;
+///
+/// for right in ["example.org:443", "*.example.org:*", "10.0.0.0/8:5432", "[::1]:8080", "*:443"] {
+///     let permission: ConnectPermission = right.parse()?;
+///     assert_eq!(permission.to_string(), right);
+/// }
+/// assert!("example.org".parse::<ConnectPermission>().is_err(), "the port is missing");
+/// # Ok::<(), sinbin::guests::ParsePermissionError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectPermission {
+    hosts: Hosts,
+    /// The port, or `None` for any port.
+    port: Option<u16>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Hosts {
+    Any,
+    /// A name, in the form that [`plain`] returns.
+    Name(String),
+    /// The names below a name.
+    Below(String),
+    /// The addresses whose first bits are those of this address.
+    Range(IpAddr, u8),
+}
+
+/// Error returned when a text is no [`ConnectPermission`].
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "expected a host and a port or *: example.org:443, *.example.org:*, 192.0.2.1:80, [2001:db8::1]:80, 10.0.0.0/8:*, or *:443"
+)]
+pub struct ParsePermissionError(());
+
+impl FromStr for ConnectPermission {
+    type Err = ParsePermissionError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePermissionError> {
+        let (host, port) = text.rsplit_once(':').ok_or(ParsePermissionError(()))?;
+        let port = match port {
+            "*" => None,
+            // `parse` also accepts a sign.
+            port if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(port.parse().ok().filter(|port| *port > 0).ok_or(ParsePermissionError(()))?)
+            }
+            _ => return Err(ParsePermissionError(())),
+        };
+        let hosts = hosts(host).ok_or(ParsePermissionError(()))?;
+        Ok(Self { hosts, port })
+    }
+}
+
+fn hosts(text: &str) -> Option<Hosts> {
+    if let Some(range) = range(text) {
+        return Some(range);
+    }
+    match (text, text.strip_prefix("*.")) {
+        ("*", _) => Some(Hosts::Any),
+        (name, _) if plain(name) == "localhost" => Some(Hosts::Range(Ipv4Addr::LOCALHOST.into(), 32)),
+        (_, Some(name)) if is_name(name) => Some(Hosts::Below(plain(name))),
+        (name, None) if is_name(name) => Some(Hosts::Name(plain(name))),
+        _ => None,
+    }
+}
+
+/// Parses an address, or a range of addresses. IPv6 is in brackets.
+fn range(text: &str) -> Option<Hosts> {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let (ip, bits) = inner
+        .unwrap_or(text)
+        .split_once('/')
+        .map_or((inner.unwrap_or(text), None), |(ip, bits)| (ip, Some(bits)));
+    let ip: IpAddr = ip.parse().ok()?;
+    if ip.is_ipv6() != inner.is_some() {
+        return None;
+    }
+    let most: u8 = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok()).filter(|bits| *bits <= most)?;
+    // Addresses are compared in their canonical form.
+    match ip.to_canonical() {
+        IpAddr::V4(v4) if ip.is_ipv6() => Some(Hosts::Range(v4.into(), bits.checked_sub(96)?)),
+        ip => Some(Hosts::Range(ip, bits)),
+    }
+}
+
+impl fmt::Display for ConnectPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hosts {
+            Hosts::Any => f.write_str("*"),
+            Hosts::Name(name) => f.write_str(name),
+            Hosts::Below(name) => write!(f, "*.{name}"),
+            Hosts::Range(IpAddr::V4(ip), 32) => write!(f, "{ip}"),
+            Hosts::Range(IpAddr::V4(ip), bits) => write!(f, "{ip}/{bits}"),
+            Hosts::Range(IpAddr::V6(ip), 128) => write!(f, "[{ip}]"),
+            Hosts::Range(IpAddr::V6(ip), bits) => write!(f, "[{ip}/{bits}]"),
+        }?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => f.write_str(":*"),
+        }
+    }
+}
+
+impl ConnectPermission {
+    fn has_port(&self, port: u16) -> bool {
+        self.port.is_none_or(|own| own == port)
+    }
+
+    /// Returns true if the permission is for any name, or for this one.
+    fn has_name(&self, name: &str) -> bool {
+        match &self.hosts {
+            Hosts::Any => true,
+            Hosts::Name(own) => name == own,
+            Hosts::Below(own) => {
+                name.strip_suffix(own.as_str()).is_some_and(|above| above.len() > 1 && above.ends_with('.'))
+            }
+            Hosts::Range(..) => false,
+        }
+    }
+
+    /// Returns true if the permission names this address, or a range that contains it.
+    fn has_address(&self, ip: IpAddr) -> bool {
+        let Hosts::Range(own, bits) = self.hosts else { return false };
+        let differs = |ours: u128, theirs: u128, width: u32| {
+            (ours ^ theirs).checked_shr(width - u32::from(bits)).unwrap_or(0) != 0
+        };
+        match (own, ip) {
+            (IpAddr::V4(own), IpAddr::V4(ip)) => !differs(own.to_bits().into(), ip.to_bits().into(), 32),
+            (IpAddr::V6(own), IpAddr::V6(ip)) => !differs(own.to_bits(), ip.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+/// Returns true if a guest may ask for this name. The addresses of the name need [permission](permits_address) too.
+/// Asking for any other name could tell a secret to the server that knows the name's addresses.
+pub(crate) fn permits_name(all: &[ConnectPermission], name: &str, port: u16) -> bool {
+    let name = plain(name);
+    all.iter().any(|one| one.has_port(port) && one.has_name(&name))
+}
+
+/// Returns true if a guest may connect to this canonical address, which is an address of a permitted name if `is_named`
+/// is true.
+pub(crate) fn permits_address(all: &[ConnectPermission], address: SocketAddr, is_named: bool) -> bool {
+    let mut of_port = all.iter().filter(|one| one.has_port(address.port()));
+    let is_covered = |one: &ConnectPermission| {
+        one.has_address(address.ip()) || (one.hosts == Hosts::Any && is_public(address.ip()))
+    };
+    of_port.any(is_covered) || (is_named && is_public(address.ip()))
+}
+
+/// Returns true if the text can be the name of a host: labels of letters, digits, `-` and `_`, and no number at the end,
+/// which would be a form of an IPv4 address.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_right = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(is_right) && !label.starts_with('-')
+    };
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && !last.bytes().all(|byte| byte.is_ascii_digit()) && text.split('.').all(is_label)
+}
+
+/// Returns a name in the form in which names are compared.
+fn plain(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Returns true if the canonical address can belong to a host of the internet (by the registries of RFC 6890). Forms of
+/// IPv6 that contain an IPv4 address are judged by that address.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let is_shared = a == 100 && (64..128).contains(&b);
+    let is_protocol = (a, b, c) == (192, 0, 0);
+    let is_relay = (a, b, c) == (192, 88, 99);
+    let is_benchmark = a == 198 && (b == 18 || b == 19);
+    !(a == 0
+        || ip.is_loopback()
+        || ip.is_private()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || is_shared
+        || is_protocol
+        || is_relay
+        || is_benchmark
+        // Multicast, reserved, and broadcast.
+        || a >= 224)
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let [a, b, c, d, e, f, g, h] = ip.segments();
+    let inner = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match (a, b) {
+        // NAT64: the last four bytes are those of IPv4.
+        (0x64, 0xff9b) => (c, d, e, f) == (0, 0, 0, 0) && is_public_v4(inner(g, h)),
+        // 6to4.
+        (0x2002, _) => is_public_v4(inner(b, c)),
+        // Teredo, benchmarks, ORCHID and other protocols; documentation.
+        (0x2001, ..0x200 | 0xdb8) | (0x3fff, ..0x1000) => false,
+        _ => (0x2000..0x4000).contains(&a),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(texts: &[&str]) -> Vec<ConnectPermission> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn may(texts: &[&str], address: &str, is_named: bool) -> bool {
+        permits_address(&all(texts), address.parse().unwrap(), is_named)
+    }
+
+    #[test]
+    fn without_permission_nothing_is_permitted() {
+        assert!(!permits_name(&[], "example.org", 80));
+        assert!(!may(&[], "8.8.8.8:53", false) && !may(&[], "127.0.0.1:80", false));
+    }
+
+    #[test]
+    fn names_are_compared_whole_and_without_case() {
+        let one = all(&["Example.org:80"]);
+        assert!(permits_name(&one, "example.ORG", 80) && permits_name(&one, "example.org.", 80));
+        for (other, port) in
+            [("example.org", 81), ("www.example.org", 80), ("example.org.evil", 80), ("anexample.org", 80)]
+        {
+            assert!(!permits_name(&one, other, port), "{other}:{port}");
+        }
+        let below = all(&["*.example.org:*"]);
+        assert!(permits_name(&below, "a.example.org", 1) && permits_name(&below, "a.b.example.org", 65535));
+        for other in ["example.org", ".example.org", "anexample.org", "a.example.org.evil"] {
+            assert!(!permits_name(&below, other, 80), "{other}");
+        }
+        assert!(
+            permits_name(&all(&["*:443"]), "anything", 443) && !permits_name(&all(&["*:443"]), "any", 80)
+        );
+        assert!(!permits_name(&all(&["10.0.0.0/8:*"]), "ten", 80));
+    }
+
+    /// A name that is permitted must not lead into the host's own network.
+    #[test]
+    fn a_name_permits_public_addresses_only() {
+        for private in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "192.0.0.8",
+            "192.0.2.1",
+            "198.18.0.1",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "[::1]",
+            "[::]",
+            "[fe80::1]",
+            "[fc00::1]",
+            "[fdff::1]",
+            "[fec0::1]",
+            "[ff02::1]",
+            "[2001:db8::1]",
+            "[2001::1]",
+            "[100::1]",
+            "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[64:ff9b:1::1]",
+            "[2002:7f00:1::]",
+            "[2002:a00:1::]",
+            "[3fff::1]",
+            "[4000::1]",
+        ] {
+            let address = format!("{private}:80");
+            assert!(!may(&["name:80", "*:80"], &address, true), "{private}");
+            // A permission for the address itself is enough.
+            assert!(may(&[&address], &address, true) && may(&[&address], &address, false), "{private}");
+        }
+        for public in [
+            "8.8.8.8",
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "[2606:4700::1111]",
+            "[2a00::1]",
+            "[64:ff9b::808:808]",
+            "[2002:808:808::]",
+            "[2001:4860::1]",
+        ] {
+            let address = format!("{public}:80");
+            assert!(may(&["name:80"], &address, true) && may(&["*:80"], &address, false), "{public}");
+            assert!(!may(&["name:80"], &address, false), "only a name is permitted, not {public}");
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        let range = ["10.1.0.0/16:5432", "[fd00::/8]:*"];
+        for inside in ["10.1.0.0:5432", "10.1.255.255:5432", "[fd12::1]:1"] {
+            assert!(may(&range, inside, false), "{inside}");
+        }
+        for outside in ["10.2.0.0:5432", "10.1.0.1:5433", "[fc00::1]:1", "127.0.0.1:5432"] {
+            assert!(!may(&range, outside, true), "{outside}");
+        }
+        assert!(may(&["0.0.0.0/0:*"], "127.0.0.1:1", false) && may(&["[::/0]:*"], "[::1]:1", false));
+        assert_eq!(all(&["[::ffff:127.0.0.1]:80"]), all(&["127.0.0.1:80"]));
+        assert_eq!(all(&["localhost:*"]), all(&["127.0.0.1:*"]));
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for wrong in [
+            "",
+            ":",
+            "*",
+            "example",
+            "example:",
+            ":80",
+            "example:0",
+            "example:+80",
+            "example:65536",
+            "a b:80",
+            "-a:80",
+            "*.:80",
+            "*.*:80",
+            "a.*:80",
+            "10.0.0.0/33:80",
+            "10.0.0.0/:80",
+            "10.0.0/8:80",
+            "::1:80",
+            "[10.0.0.1]:80",
+            "[::1/129]:80",
+            "[::ffff:10.0.0.0/8]:80",
+            "[::1:80",
+            "https://example:80",
+            "unix:/run/a",
+            "1.2.3:80",
+        ] {
+            assert!(wrong.parse::<ConnectPermission>().is_err(), "{wrong}");
+        }
+    }
+}
