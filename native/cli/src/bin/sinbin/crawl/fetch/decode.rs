@@ -201,9 +201,8 @@ mod tests {
     use super::*;
 
     /// "hello hello hello hello" by the encoder of br.
-    const BROTLI: &[u8] = &[
-        0x0b, 0x0b, 0x80, b'h', b'e', b'l', b'l', b'o', b' ', b'w', b'o', b'r', b'l', b'd', b'\n', b'!', 0x03,
-    ];
+    const BROTLI: &[u8] =
+        &[0x8b, 0x05, 0x80, b'h', b'e', b'l', b'l', b'o', b' ', b'w', b'o', b'r', b'l', b'd', b'\n', 0x03];
 
     fn decoded(coding: &'static str, pieces: &[&[u8]], limit: usize) -> Result<(Vec<u8>, Full), FetchError> {
         let mut headers = HeaderMap::new();
