@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// "hello hello hello hello" by the encoder of br.
+    /// "hello world" and a newline, by the encoder of br.
     const BROTLI: &[u8] =
         &[0x8b, 0x05, 0x80, b'h', b'e', b'l', b'l', b'o', b' ', b'w', b'o', b'r', b'l', b'd', b'\n', 0x03];
 
