@@ -103,6 +103,11 @@ impl Crawl {
             return;
         }
         let base = page.base.and_then(|base| url.join(&base).ok()).filter(|base| !base.cannot_be_a_base());
+        // Each relative link would be at least as long, and to resolve a page of them would take minutes.
+        if base.as_ref().is_some_and(|base| base.as_str().len() > self.settings.max_url_bytes) {
+            self.summary.skipped.long += page.links.iter().count() as u64;
+            return;
+        }
         report.links = self.follow(&page.links, &source(entry, base.as_ref().unwrap_or(url), url));
     }
 
@@ -165,4 +170,31 @@ pub(super) fn is_overloaded(status: u16) -> bool {
 /// Returns true if a server with this status for HEAD can have another one for GET.
 fn is_refusal_of_head(status: u16) -> bool {
     status >= 400 && !matches!(status, 404 | 410) && !is_overloaded(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Crawl, Next, Outcome, Response, Settings, parse_seed};
+
+    /// Returns a crawl after a page with this body, whose links are not fetched.
+    fn crawl_after(body: &str) -> Crawl {
+        let seed = parse_seed("a.example").expect("a URL");
+        let mut crawl = Crawl::new(Settings { robots: false, ..Settings::new([seed]) });
+        let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { panic!("the seed is fetched") };
+        let response = Response { status: 200, body: body.as_bytes(), ..Response::default() };
+        crawl.finished(fetch.id, Outcome::Response(response), Duration::ZERO).expect("a report");
+        crawl
+    }
+
+    /// Resolving the links would copy 20 GB, so that the test would not end.
+    #[test]
+    fn a_base_that_is_too_long_for_a_url() {
+        let links = "<a href=b>".repeat(20_000);
+        let crawl = crawl_after(&format!("<base href='/{}/'>{links}", "a".repeat(1 << 20)));
+        assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (20_000, 0));
+        let crawl = crawl_after(&format!("<base href='/{}/'>{links}", "a".repeat(1000)));
+        assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (0, 1));
+    }
 }
