@@ -157,7 +157,8 @@ pub(super) fn describe(report: &mut Report, response: &Response<'_>) {
         .content_type
         .map(|text| text.iter().filter(is_printable).take(200).map(|&byte| char::from(byte)).collect());
     report.bytes = response.received;
-    report.truncated = response.truncated;
+    // The body of a check is not of interest, however long it is.
+    report.truncated = response.truncated && report.kind != Kind::Check;
     report.first_byte = response.first_byte;
     report.total = response.total;
 }
@@ -176,7 +177,9 @@ fn is_refusal_of_head(status: u16) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use crate::{Crawl, Next, Outcome, Response, Settings, parse_seed};
+    use crate::{
+        Crawl, Failure, FailureKind, Kind, Method, Next, Outcome, Report, Response, Settings, parse_seed,
+    };
 
     /// Returns a crawl after a page with this body, whose links are not fetched.
     fn crawl_after(body: &str) -> Crawl {
@@ -196,5 +199,38 @@ mod tests {
         assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (20_000, 0));
         let crawl = crawl_after(&format!("<base href='/{}/'>{links}", "a".repeat(1000)));
         assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (0, 1));
+    }
+
+    /// Returns the report of a link to another site, whose server refuses HEAD and has `outcome` for GET.
+    fn check(outcome: Outcome<'_>) -> Report {
+        let seed = parse_seed("a.example").expect("a URL");
+        let settings = Settings { robots: false, check_external: true, ..Settings::new([seed]) };
+        let mut crawl = Crawl::new(settings);
+        let mut send = |outcome| match crawl.next(Duration::ZERO) {
+            Next::Fetch(fetch) => {
+                (fetch.kind, fetch.method, crawl.finished(fetch.id, outcome, Duration::ZERO))
+            }
+            next => panic!("a request is sent, and not: {next:?}"),
+        };
+        let page = Response { status: 200, body: b"<a href=//b.example>", ..Response::default() };
+        send(Outcome::Response(page));
+        let refused = send(Outcome::Response(Response { status: 405, ..Response::default() }));
+        assert_eq!(refused, (Kind::Check, Method::Head, None));
+        let (kind, method, report) = send(outcome);
+        assert_eq!((kind, method), (Kind::Check, Method::Get));
+        report.expect("a report")
+    }
+
+    #[test]
+    fn the_body_of_a_check_is_not_too_long() {
+        let response = Response { status: 200, truncated: true, received: 10, ..Response::default() };
+        let report = check(Outcome::Response(response));
+        assert!(!report.truncated && !report.is_broken(), "{report:?}");
+    }
+
+    #[test]
+    fn a_link_to_a_private_address_is_not_broken() {
+        let failed = |kind| check(Outcome::Failed(Failure::new(kind, ""))).is_broken();
+        assert_eq!((failed(FailureKind::Forbidden), failed(FailureKind::Tls)), (false, true));
     }
 }
