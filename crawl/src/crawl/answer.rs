@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::discover::Source;
-use super::{Crawl, InFlight};
+use super::{Crawl, InFlight, MAX_SITEMAP_LINKS};
 use crate::fetch::{Kind, Method};
 use crate::frontier::Entry;
 use crate::outcome::{Outcome, Response};
@@ -122,7 +122,7 @@ impl Crawl {
             return Err(Error::Sitemap("a gzip file that was not decompressed".to_owned()));
         }
         let text = text(response).ok_or_else(|| Error::Sitemap("not a text".to_owned()))?;
-        let sitemap = Sitemap::read(&text, self.settings.max_links);
+        let sitemap = Sitemap::read(&text, MAX_SITEMAP_LINKS);
         report.links = self.follow(&sitemap.pages, &source(entry, url, url));
         self.follow_sitemaps(entry, url, &sitemap.sitemaps);
         match sitemap.error.filter(|_| !response.truncated) {
@@ -181,12 +181,12 @@ mod tests {
         Crawl, Failure, FailureKind, Kind, Method, Next, Outcome, Report, Response, Settings, parse_seed,
     };
 
-    /// Returns a crawl after a page with this body, whose links are not fetched.
-    fn crawl_after(body: &str) -> Crawl {
+    /// Returns a crawl after a page of this type, whose links are not fetched.
+    fn crawl_after(content_type: Option<&[u8]>, body: &str) -> Crawl {
         let seed = parse_seed("a.example").expect("a URL");
         let mut crawl = Crawl::new(Settings { robots: false, ..Settings::new([seed]) });
         let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { panic!("the seed is fetched") };
-        let response = Response { status: 200, body: body.as_bytes(), ..Response::default() };
+        let response = Response { status: 200, content_type, body: body.as_bytes(), ..Response::default() };
         crawl.finished(fetch.id, Outcome::Response(response), Duration::ZERO).expect("a report");
         crawl
     }
@@ -195,10 +195,17 @@ mod tests {
     #[test]
     fn a_base_that_is_too_long_for_a_url() {
         let links = "<a href=b>".repeat(20_000);
-        let crawl = crawl_after(&format!("<base href='/{}/'>{links}", "a".repeat(1 << 20)));
+        let crawl = crawl_after(None, &format!("<base href='/{}/'>{links}", "a".repeat(1 << 20)));
         assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (20_000, 0));
-        let crawl = crawl_after(&format!("<base href='/{}/'>{links}", "a".repeat(1000)));
+        let crawl = crawl_after(None, &format!("<base href='/{}/'>{links}", "a".repeat(1000)));
         assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (0, 1));
+    }
+
+    #[test]
+    fn a_sitemap_is_as_long_as_its_format_permits() {
+        let pages: String = (0..50_001).map(|page| format!("<url><loc>/{page}</loc></url>")).collect();
+        let crawl = crawl_after(Some(b"text/xml"), &format!("<urlset>{pages}</urlset>"));
+        assert_eq!((crawl.progress().queued, crawl.summary().skipped.many), (50_000, 1));
     }
 
     /// Returns the report of a link to another site, whose server refuses HEAD and has `outcome` for GET.
