@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use sinbin_crawl::{Error, Report};
+use sinbin_crawl::{Error, Kind, Report};
 
 /// A report as a JSON object.
 #[derive(Serialize)]
@@ -81,7 +81,10 @@ pub(crate) fn text(report: &Report, to: &mut Vec<u8>) {
             let _ = write!(line, "; --follow-hosts {host} follows it");
         }
     } else if report.truncated {
-        line.push_str(": larger than --max-page-size, and read up to it");
+        line.push_str(match report.kind {
+            Kind::Page | Kind::Check => ": larger than --max-page-size, and read up to it",
+            Kind::Robots | Kind::Sitemap => ": larger than such a file may be, and read up to this limit",
+        });
     }
     if let Some(referrer) = &report.referrer {
         let _ = write!(line, " (from {referrer})");
@@ -111,7 +114,7 @@ fn push_escaped(text: &str, to: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use sinbin_crawl::{Kind, Links};
+    use sinbin_crawl::Links;
 
     use super::*;
 
