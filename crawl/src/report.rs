@@ -44,9 +44,12 @@ pub struct Report {
 
 impl Report {
     /// Returns true if a link to this URL is broken: there is no response, its status is 400 or more, or it redirects
-    /// to nowhere. A URL that may not be fetched, or is out of scope, is not broken.
+    /// to nowhere. A URL that may not be fetched, or is out of scope, is not broken. No link leads to a robots.txt or a
+    /// sitemap.
     pub fn is_broken(&self) -> bool {
-        self.status.is_some_and(|status| status >= 400) || self.error.as_ref().is_some_and(Error::is_broken)
+        matches!(self.kind, Kind::Page | Kind::Check)
+            && (self.status.is_some_and(|status| status >= 400)
+                || self.error.as_ref().is_some_and(Error::is_broken))
     }
 }
 

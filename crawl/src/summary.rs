@@ -80,8 +80,7 @@ impl Summary {
         if let Some(error) = &report.error {
             *self.errors.entry(error.name().to_owned()).or_default() += 1;
         }
-        let is_of_link = matches!(report.kind, Kind::Page | Kind::Check);
-        self.broken += u64::from(is_of_link && report.is_broken());
+        self.broken += u64::from(report.is_broken());
         self.bytes += report.bytes;
         self.truncated += u64::from(report.truncated);
         self.links += u64::from(report.links.found);

@@ -235,6 +235,17 @@ mod tests {
         assert!(!report.truncated && !report.is_broken(), "{report:?}");
     }
 
+    /// Most sites have none, and no page links to it.
+    #[test]
+    fn a_missing_robots_txt_is_no_broken_link() {
+        let mut crawl = Crawl::new(Settings::new([parse_seed("a.example").expect("a URL")]));
+        let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { panic!("robots.txt is fetched") };
+        let missing = Outcome::Response(Response { status: 404, ..Response::default() });
+        let report = crawl.finished(fetch.id, missing, Duration::ZERO).expect("a report");
+        assert!(report.kind == Kind::Robots && !report.is_broken(), "{report:?}");
+        assert_eq!(crawl.summary().broken, 0);
+    }
+
     #[test]
     fn a_link_to_a_private_address_is_not_broken() {
         let failed = |kind| check(Outcome::Failed(Failure::new(kind, ""))).is_broken();

@@ -69,12 +69,12 @@ impl Output {
         let is_page = matches!(report.kind, Kind::Page | Kind::Check);
         match self.mode {
             Mode::Json(lists_links) => line::json(report, lists_links, &mut self.lines),
-            Mode::BrokenJson(lists_links) if is_page && report.is_broken() => {
+            Mode::BrokenJson(lists_links) if report.is_broken() => {
                 line::json(report, lists_links, &mut self.lines);
             }
             Mode::All if is_page || has_problem(report) => line::text(report, &mut self.lines),
             Mode::Problems if has_problem(report) => line::text(report, &mut self.lines),
-            Mode::Broken if is_page && report.is_broken() => line::text(report, &mut self.lines),
+            Mode::Broken if report.is_broken() => line::text(report, &mut self.lines),
             _ => {}
         }
         if self.lines.len() < CAPACITY { Ok(()) } else { self.flush() }
@@ -128,9 +128,7 @@ impl Output {
 
 /// Returns true if a report is printed although the URL is only one of many.
 fn has_problem(report: &Report) -> bool {
-    // A robots.txt that does not exist permits everything, which is usual.
-    let is_missing = matches!(report.kind, Kind::Robots | Kind::Sitemap) && report.error.is_none();
-    (report.is_broken() && !is_missing) || report.error.is_some() || report.truncated
+    report.is_broken() || report.error.is_some() || report.truncated
 }
 
 impl Bar {
