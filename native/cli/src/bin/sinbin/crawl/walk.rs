@@ -17,6 +17,13 @@ use super::save::{Mirror, SaveError};
 use super::state::StateFile;
 use super::stop::Stop;
 
+/// The time after which reports without requests are interrupted, so that the other tasks run and Ctrl-C is noticed. A
+/// robots.txt can forbid millions of URLs by rules that take milliseconds for each.
+const MAX_STEP: Duration = Duration::from_millis(50);
+
+/// The time of such an interruption. None at all would not let the loop look at its sockets.
+const PAUSE: Duration = Duration::from_millis(1);
+
 const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// The reason why a crawl has ended.
@@ -135,8 +142,13 @@ impl<'a, 'd> Walk<'a, 'd> {
         fetcher: &Rc<Fetcher<'d>>,
         fetches: &JoinSet<'d, Done>,
     ) -> Result<Option<Option<Duration>>, Ended> {
+        let end = self.now() + MAX_STEP;
         loop {
-            match self.crawl.next(self.now()) {
+            let now = self.now();
+            if now >= end {
+                return Ok(Some(Some(now + PAUSE)));
+            }
+            match self.crawl.next(now) {
                 Next::Fetch(fetch) => {
                     let id = fetch.id;
                     let is_saved = self.mirror.is_some();
