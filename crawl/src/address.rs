@@ -21,9 +21,11 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || address.is_broadcast()
         || address.is_documentation()
         || a == 0
-        // Shared addresses of providers (RFC 6598), protocol assignments (RFC 6890), and benchmarks (RFC 2544).
+        // Shared addresses of providers (RFC 6598), protocol assignments (RFC 6890), relays of 6to4 (RFC 7526), and
+        // benchmarks (RFC 2544).
         || (a == 100 && b & 0xc0 == 64)
         || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
         || (a == 198 && b & 0xfe == 18)
         // Multicast and reserved.
         || a >= 224
@@ -32,20 +34,17 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 fn is_private_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     match segments {
-        // Mapped, translated (RFC 6052) and 6to4 (RFC 3056) addresses of IPv4, and those of ::/96.
+        // Mapped, translated (RFC 6052) and 6to4 (RFC 3056) addresses of IPv4.
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0, 0, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
             is_private_v4(Ipv4Addr::new(a, b, c, d))
         }
-        // Local use of the translation (RFC 8215).
-        [0x64, 0xff9b, 1, ..] => true,
-        // Everything else of the public network is 2000::/3, without documentation and Teredo.
-        [first, second, ..] => {
-            first & 0xe000 != 0x2000 || (first == 0x2001 && (second == 0xdb8 || second == 0))
-        }
+        // Teredo, benchmarks, ORCHID and other protocols (RFC 6890), and documentation (RFC 3849, RFC 9637).
+        [0x2001, ..0x200 | 0xdb8, ..] | [0x3fff, ..0x1000, ..] => true,
+        // Everything else of the public network is 2000::/3.
+        [first, ..] => first & 0xe000 != 0x2000,
     }
 }
 
@@ -87,6 +86,13 @@ mod tests {
             "2001:db8::1",
             "2001:0:1::1",
             "::127.0.0.1",
+            "::1.1.1.1",
+            "192.88.99.1",
+            "2001:2::1",
+            "2001:20::1",
+            "2001:1ff::1",
+            "3fff::1",
+            "3fff:fff::1",
         ] {
             assert!(is_private(text.parse().expect("an address")), "{text}");
         }
@@ -102,10 +108,13 @@ mod tests {
             "172.15.0.1",
             "172.32.0.1",
             "192.0.1.1",
+            "192.88.98.1",
             "198.17.0.1",
             "223.255.255.255",
             "2606:4700::1111",
+            "2001:200::1",
             "2001:4860:4860::8888",
+            "3fff:1000::1",
             "::ffff:1.1.1.1",
             "64:ff9b::101:101",
             "2002:101:101::1",

@@ -28,6 +28,9 @@ use redirect::Redirects;
 /// The number of decoded bytes of a sitemap that are read (sitemaps.org: 50 MB).
 const MAX_SITEMAP_BYTES: usize = 50 << 20;
 
+/// The number of URLs of a sitemap that are read (sitemaps.org: 50,000).
+const MAX_SITEMAP_LINKS: usize = 50_000;
+
 /// The next thing to do for a crawl.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "the caller uses it up at once")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::fetch::Kind;
-use crate::outcome::Failure;
+use crate::outcome::{Failure, FailureKind};
 
 /// The end of a URL: it was fetched, or will not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +104,8 @@ impl Error {
     /// Returns true if a link to such a URL is broken.
     pub fn is_broken(&self) -> bool {
         match self {
-            Self::Failed(_)
-            | Self::RedirectLoop
+            Self::Failed(failure) => failure.kind != FailureKind::Forbidden,
+            Self::RedirectLoop
             | Self::TooManyRedirects(_)
             | Self::RedirectScheme(_)
             | Self::RedirectInvalid => true,

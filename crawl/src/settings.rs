@@ -53,7 +53,8 @@ pub struct Settings {
     pub sitemaps: bool,
     /// True if links out of scope are checked by a HEAD request, as a link checker does. Default: false.
     pub check_external: bool,
-    /// The number of links of a page, sitemap or style sheet that are followed. Default: 20,000.
+    /// The number of links of a page or style sheet that are followed. Default: 20,000. Of a sitemap, 50,000 are, which is
+    /// the limit of its format.
     pub max_links: usize,
     /// The longest URL that is followed, in bytes. Default: 4096.
     pub max_url_bytes: usize,

@@ -44,7 +44,8 @@ pub struct Skipped {
     pub private: u64,
     /// Links longer than [`Settings::max_url_bytes`](crate::Settings::max_url_bytes).
     pub long: u64,
-    /// Links after the first [`Settings::max_links`](crate::Settings::max_links) of a page.
+    /// Links after the first [`Settings::max_links`](crate::Settings::max_links) of a page, and beyond the
+    /// limit of a sitemap.
     pub many: u64,
     /// Links that are no valid URL.
     pub invalid: u64,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::discover::Source;
-use super::{Crawl, InFlight};
+use super::{Crawl, InFlight, MAX_SITEMAP_LINKS};
 use crate::fetch::{Kind, Method};
 use crate::frontier::Entry;
 use crate::outcome::{Outcome, Response};
@@ -103,6 +103,11 @@ impl Crawl {
             return;
         }
         let base = page.base.and_then(|base| url.join(&base).ok()).filter(|base| !base.cannot_be_a_base());
+        // Each relative link would be at least as long, and to resolve a page of them would take minutes.
+        if base.as_ref().is_some_and(|base| base.as_str().len() > self.settings.max_url_bytes) {
+            self.summary.skipped.long += page.links.iter().count() as u64;
+            return;
+        }
         report.links = self.follow(&page.links, &source(entry, base.as_ref().unwrap_or(url), url));
     }
 
@@ -117,7 +122,7 @@ impl Crawl {
             return Err(Error::Sitemap("a gzip file that was not decompressed".to_owned()));
         }
         let text = text(response).ok_or_else(|| Error::Sitemap("not a text".to_owned()))?;
-        let sitemap = Sitemap::read(&text, self.settings.max_links);
+        let sitemap = Sitemap::read(&text, MAX_SITEMAP_LINKS);
         report.links = self.follow(&sitemap.pages, &source(entry, url, url));
         self.follow_sitemaps(entry, url, &sitemap.sitemaps);
         match sitemap.error.filter(|_| !response.truncated) {
@@ -152,7 +157,8 @@ pub(super) fn describe(report: &mut Report, response: &Response<'_>) {
         .content_type
         .map(|text| text.iter().filter(is_printable).take(200).map(|&byte| char::from(byte)).collect());
     report.bytes = response.received;
-    report.truncated = response.truncated;
+    // The body of a check is not of interest, however long it is.
+    report.truncated = response.truncated && report.kind != Kind::Check;
     report.first_byte = response.first_byte;
     report.total = response.total;
 }
@@ -165,4 +171,73 @@ pub(super) fn is_overloaded(status: u16) -> bool {
 /// Returns true if a server with this status for HEAD can have another one for GET.
 fn is_refusal_of_head(status: u16) -> bool {
     status >= 400 && !matches!(status, 404 | 410) && !is_overloaded(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{
+        Crawl, Failure, FailureKind, Kind, Method, Next, Outcome, Report, Response, Settings, parse_seed,
+    };
+
+    /// Returns a crawl after a page of this type, whose links are not fetched.
+    fn crawl_after(content_type: Option<&[u8]>, body: &str) -> Crawl {
+        let seed = parse_seed("a.example").expect("a URL");
+        let mut crawl = Crawl::new(Settings { robots: false, ..Settings::new([seed]) });
+        let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { panic!("the seed is fetched") };
+        let response = Response { status: 200, content_type, body: body.as_bytes(), ..Response::default() };
+        crawl.finished(fetch.id, Outcome::Response(response), Duration::ZERO).expect("a report");
+        crawl
+    }
+
+    /// Resolving the links would copy 20 GB, so that the test would not end.
+    #[test]
+    fn a_base_that_is_too_long_for_a_url() {
+        let links = "<a href=b>".repeat(20_000);
+        let crawl = crawl_after(None, &format!("<base href='/{}/'>{links}", "a".repeat(1 << 20)));
+        assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (20_000, 0));
+        let crawl = crawl_after(None, &format!("<base href='/{}/'>{links}", "a".repeat(1000)));
+        assert_eq!((crawl.summary().skipped.long, crawl.progress().queued), (0, 1));
+    }
+
+    #[test]
+    fn a_sitemap_is_as_long_as_its_format_permits() {
+        let pages: String = (0..50_001).map(|page| format!("<url><loc>/{page}</loc></url>")).collect();
+        let crawl = crawl_after(Some(b"text/xml"), &format!("<urlset>{pages}</urlset>"));
+        assert_eq!((crawl.progress().queued, crawl.summary().skipped.many), (50_000, 1));
+    }
+
+    /// Returns the report of a link to another site, whose server refuses HEAD and has `outcome` for GET.
+    fn check(outcome: Outcome<'_>) -> Report {
+        let seed = parse_seed("a.example").expect("a URL");
+        let settings = Settings { robots: false, check_external: true, ..Settings::new([seed]) };
+        let mut crawl = Crawl::new(settings);
+        let mut send = |outcome| match crawl.next(Duration::ZERO) {
+            Next::Fetch(fetch) => {
+                (fetch.kind, fetch.method, crawl.finished(fetch.id, outcome, Duration::ZERO))
+            }
+            next => panic!("a request is sent, and not: {next:?}"),
+        };
+        let page = Response { status: 200, body: b"<a href=//b.example>", ..Response::default() };
+        send(Outcome::Response(page));
+        let refused = send(Outcome::Response(Response { status: 405, ..Response::default() }));
+        assert_eq!(refused, (Kind::Check, Method::Head, None));
+        let (kind, method, report) = send(outcome);
+        assert_eq!((kind, method), (Kind::Check, Method::Get));
+        report.expect("a report")
+    }
+
+    #[test]
+    fn the_body_of_a_check_is_not_too_long() {
+        let response = Response { status: 200, truncated: true, received: 10, ..Response::default() };
+        let report = check(Outcome::Response(response));
+        assert!(!report.truncated && !report.is_broken(), "{report:?}");
+    }
+
+    #[test]
+    fn a_link_to_a_private_address_is_not_broken() {
+        let failed = |kind| check(Outcome::Failed(Failure::new(kind, ""))).is_broken();
+        assert_eq!((failed(FailureKind::Forbidden), failed(FailureKind::Tls)), (false, true));
+    }
 }

@@ -57,7 +57,7 @@ impl Crawl {
             return None;
         }
         let mut report = Self::report(&entry, &url, None);
-        let robots = match outcome {
+        let mut robots = match outcome {
             Outcome::Failed(failure) => {
                 report.error = Some(Error::Failed(failure.clone()));
                 // The host is not reachable, which is the end of its pages too.
@@ -69,11 +69,12 @@ impl Crawl {
                 self.robots_of(&entry, &url, &response, &mut report)
             }
         };
-        if let RobotsFile::Known(robots) = &robots
-            && self.settings.sitemaps
-            && self.settings.max_depth != Some(0)
-        {
-            self.queue_sitemaps(&url, robots.sitemaps.iter().map(String::as_str), 0);
+        if let RobotsFile::Known(robots) = &mut robots {
+            // Taken, because these are not part of the limit on the memory of rules.
+            let sitemaps = std::mem::take(&mut robots.sitemaps);
+            if self.settings.sitemaps && self.settings.max_depth != Some(0) {
+                self.queue_sitemaps(&url, sitemaps.iter().map(String::as_str), 0);
+            }
         }
         self.schedule.host(host).robots = robots;
         let next = self.schedule.now().saturating_add(self.delay(host));

@@ -5,15 +5,16 @@
 const OTHERS: u64 = 128;
 
 /// Raises the soft limit as far as `connections` need and the hard limit allows. Many systems set the soft limit to
-/// 1,024 for programs that use `select`, which this program does not.
+/// 1,024 for programs that use `select`, which this program does not. Returns the number of connections, up to
+/// `connections`, that have descriptors then.
 #[cfg(unix)]
-pub fn make_room_for(connections: u32) {
+pub fn make_room_for(connections: u32) -> u32 {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = u64::from(connections) + OTHERS;
     let Some(soft) = limit.current.filter(|soft| *soft < wanted) else {
-        return;
+        return connections;
     };
     let possible = limit.maximum.map_or(wanted, |hard| hard.min(wanted));
     limit.current = Some(possible);
@@ -26,8 +27,12 @@ pub fn make_room_for(connections: u32) {
              by `ulimit -n`"
         );
     }
+    // With a very low limit, the other uses get half of it.
+    u32::try_from(now - OTHERS.min(now / 2)).map_or(connections, |room| room.min(connections))
 }
 
-/// Does nothing: other systems have no such limit.
+/// Returns `connections`: other systems have no such limit.
 #[cfg(not(unix))]
-pub fn make_room_for(_: u32) {}
+pub fn make_room_for(connections: u32) -> u32 {
+    connections
+}

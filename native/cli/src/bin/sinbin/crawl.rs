@@ -45,7 +45,11 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &CrawlArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let (settings, user_agent) = args.settings().unwrap_or_else(|what| refuse(&what));
+    let (mut settings, user_agent) = args.settings().unwrap_or_else(|what| refuse(&what));
+    // Each connection in use can leave an idle one. Without descriptors, links would count as broken.
+    let room = make_room_for(args.concurrency.saturating_mul(2)) as usize;
+    settings.concurrency = settings.concurrency.min(room / 2).max(1);
+    let concurrency = settings.concurrency;
     let (mut state, mut crawl, continues) = match &args.state {
         Some(path) => {
             let (state, crawl, continues) = StateFile::open(path, settings)?;
@@ -54,7 +58,6 @@ pub(crate) fn run(args: &CrawlArgs) -> Result<ExitCode, Box<dyn Error>> {
         None => (None, Crawl::new(settings), false),
     };
     let mirror = args.save.as_deref().map(Mirror::create).transpose()?;
-    make_room_for(args.concurrency.saturating_mul(2));
     let mut output = Output::new(args, &crawl);
     let before = crawl.progress();
     if let Some(state) = state.as_ref().filter(|_| continues) {
@@ -65,7 +68,7 @@ pub(crate) fn run(args: &CrawlArgs) -> Result<ExitCode, Box<dyn Error>> {
     let began = Instant::now();
     let loop_settings = LoopSettings::default().thread_keep_alive(THREAD_KEEP_ALIVE).observe(true);
     let (end, unsaved, elapsed) = loop_settings.run(async |handle| {
-        let fetcher = fetcher(handle, args, user_agent)?;
+        let fetcher = fetcher(handle, args, concurrency, user_agent)?;
         let stop = Stop::new(handle)?;
         let mut walk = Walk::new(handle, &mut crawl, &mut output, state.as_mut(), mirror.as_ref());
         let end = walk.run(fetcher, &stop).await?;
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &CrawlArgs) -> Result<ExitCode, Box<dyn Error>> {
 fn fetcher<'d>(
     handle: Handle<'d>,
     args: &CrawlArgs,
+    concurrency: usize,
     user_agent: HeaderValue,
 ) -> Result<Fetcher<'d>, Box<dyn Error>> {
     let limits = TimeLimits {
@@ -93,7 +97,7 @@ fn fetcher<'d>(
         total: args.timeout.0.unwrap_or(FOREVER),
     };
     let connector = Connector::new(handle, args.ca.as_deref())?;
-    Ok(Fetcher::new(handle, limits, connector, args.concurrency as usize, user_agent))
+    Ok(Fetcher::new(handle, limits, connector, concurrency, user_agent))
 }
 
 /// Writes the last results, the state and the summary, each as far as possible, and returns the exit code.

@@ -22,7 +22,13 @@ pub(crate) fn write(
         return fill_up(&file, fill);
     }
     let temporary = beside(path);
-    let written = File::create(&temporary).and_then(|file| {
+    let written = create(&temporary).and_then(|file| {
+        // Others may read the new file only if they may read the old one.
+        if let Ok(old) = fs::metadata(path)
+            && old.permissions() != file.metadata()?.permissions()
+        {
+            file.set_permissions(old.permissions())?;
+        }
         fill_up(&file, fill)?;
         if is_durable { file.sync_all() } else { Ok(()) }
     });
@@ -34,6 +40,30 @@ pub(crate) fn write(
         sync_directory(parent);
     }
     replaced
+}
+
+/// Checks that [`write`] can replace the file at `path`: before hours of work, and not after them.
+///
+/// # Errors
+///
+/// Fails with the error of the system.
+pub(crate) fn check(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if is_special(path) {
+        return Ok(());
+    }
+    let temporary = beside(path);
+    create(&temporary)?;
+    fs::remove_file(temporary)
+}
+
+/// Creates a file. What a process with the same number has left there is removed; a link there, which another user could
+/// lay, is not followed.
+fn create(path: &Path) -> io::Result<File> {
+    fs::remove_file(path).ok();
+    File::create_new(path)
 }
 
 fn fill_up(file: &File, fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {

@@ -65,7 +65,7 @@ impl FetchError {
                     || error.is_closed()
                     || error.is_incomplete_message()
                     || is_broken(error)
-                    || is_refused_stream(error)
+                    || is_unprocessed(error)
             }
             _ => false,
         }
@@ -81,7 +81,7 @@ impl FetchError {
             Self::Tls(TlsError::Late { .. }) | Self::Late { .. } => FailureKind::Timeout,
             Self::Tls(TlsError::Connection { .. } | TlsError::Closed { .. }) => FailureKind::Reset,
             Self::Tls(_) | Self::Roots(_) => FailureKind::Tls,
-            Self::Http(error) if is_broken(error) => FailureKind::Reset,
+            Self::Http(error) if is_broken(error) || is_unprocessed(error) => FailureKind::Reset,
             Self::Http(error) if error.is_incomplete_message() || is_cut(error) => FailureKind::Truncated,
             Self::Http(_) => FailureKind::Protocol,
             Self::Coding { .. } | Self::UnknownCoding(_) => FailureKind::Decode,
@@ -136,7 +136,89 @@ fn is_cut(error: &hyper::Error) -> bool {
     system_errors(error).any(|kind| kind == std::io::ErrorKind::UnexpectedEof)
 }
 
-/// Returns true if the server of an HTTP/2 connection has not processed the request.
-fn is_refused_stream(error: &hyper::Error) -> bool {
-    causes(error).any(|error| error.to_string().contains("refused stream"))
+/// Returns true if the server of an HTTP/2 connection has not processed the request: it refused the stream, or it closes
+/// the connection, as nginx does after 1000 requests.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    // The types of these errors belong to h2, which hyper does not re-export.
+    const TEXTS: [&str; 2] = ["refused stream", "connection error received: not a result of an error"];
+    causes(error).any(|error| {
+        let text = error.to_string();
+        TEXTS.iter().any(|unprocessed| text.contains(unprocessed))
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use hyper::Request;
+    use hyper::client::conn::http2;
+    use sinbin::Settings;
+    use sinbin::hyper::{Executor, detach};
+
+    use super::super::NoBody;
+    use super::*;
+
+    /// The type of the frame with the head of a request.
+    const HEADERS: u8 = 1;
+
+    /// Reads an HTTP/2 connection up to its first request, and answers with `frame`.
+    fn answer(mut stream: UnixStream, frame: &[u8]) -> io::Result<()> {
+        stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()])?;
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        stream.write_all(&settings)?;
+        let mut head = [0; 9];
+        while head[3] != HEADERS {
+            stream.read_exact(&mut head)?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            io::copy(&mut (&stream).take(length.into()), &mut io::sink())?;
+        }
+        stream.write_all(frame)?;
+        // The client closes the connection.
+        io::copy(&mut stream, &mut io::sink()).map(drop)
+    }
+
+    /// Returns the error of a request whose server answers with `frame`.
+    fn error_after(frame: &'static [u8]) -> FetchError {
+        let (client, server) = UnixStream::pair().expect("two sockets");
+        let server = thread::spawn(move || answer(server, frame));
+        let error = Settings::default().run(async |handle| {
+            let (io, moves) = detach(handle.adopt(client).expect("a socket"));
+            handle
+                .spawn(async move {
+                    moves.await.ok();
+                })
+                .expect("a task");
+            let builder = http2::Builder::new(Executor::new(handle));
+            let (mut sender, connection) = builder.handshake::<_, NoBody>(io).await.expect("a connection");
+            handle
+                .spawn(async move {
+                    connection.await.ok();
+                })
+                .expect("a task");
+            let request = Request::get("http://a.example/").body(NoBody::new()).expect("a request");
+            FetchError::Http(sender.send_request(request).await.expect_err("no response comes"))
+        });
+        server.join().expect("no panic").ok();
+        error.expect("the loop runs")
+    }
+
+    /// The texts of the errors are those of h2, and can change with its version.
+    #[test]
+    fn a_request_that_was_not_processed_is_sent_again() {
+        let refused: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+        let graceful: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for frame in [refused, graceful] {
+            let error = error_after(frame);
+            assert!(error.is_perhaps_stale() && error.kind() == FailureKind::Reset, "{error:?}");
+        }
+        let cancelled: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+        let excessive: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+        for frame in [cancelled, excessive] {
+            let error = error_after(frame);
+            assert!(!error.is_perhaps_stale() && error.kind() == FailureKind::Protocol, "{error:?}");
+        }
+    }
 }
