@@ -99,3 +99,21 @@ impl fmt::Write for Text<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_was_closed_or_never_requested_has_no_connection() {
+        let source = SourceId::from_bits(1 << 32);
+        let mut connects = Connects::default();
+        assert_eq!(connects.outcome(source), Err(IoError::Closed));
+        connects.request(source, format_args!("[::1]:80"), &mut Vec::new(), &mut Vec::new());
+        assert_eq!(connects.outcome(source), Err(IoError::WouldBlock));
+        connects.establish(source);
+        assert_eq!(connects.outcome(source), Ok(()));
+        assert_eq!((connects.close(source), connects.count()), (None, 0), "nothing is left to answer");
+        assert_eq!(connects.outcome(source), Err(IoError::Closed));
+    }
+}
