@@ -84,13 +84,14 @@ impl GuestFactory {
 
     /// Creates an instance, and returns it with its exports.
     fn make(&self) -> Result<(Instance, component::Instance), wasmtime::Error> {
-        // A service has one memory. The tables and the other instances are those that the component model adds.
+        // A service has one memory. The tables are those that the component model adds, and so are the instances, beside
+        // those of libraries: a Python interpreter and its libraries have 38.
         let limits = StoreLimitsBuilder::new()
             .memory_size(self.max_memory)
             .memories(1)
             .tables(16)
             .table_elements(100_000)
-            .instances(16)
+            .instances(64)
             .trap_on_grow_failure(true)
             .build();
         let is_over = self.is_over.clone();
