@@ -5,7 +5,7 @@ mod discover;
 mod redirect;
 mod robots_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -102,6 +102,12 @@ impl Crawl {
                 self.queue_if_new(&target.url, Kind::Page, 0, None);
             }
         }
+    }
+
+    /// Returns the URLs that the crawl begins with, each once.
+    fn seeds(&self) -> BTreeSet<String> {
+        let targets = self.settings.seeds.iter().filter_map(|seed| target::of(seed.clone()).ok());
+        targets.map(|target| target.url.into()).collect()
     }
 
     /// Returns what to do next. `now` is the time since any fixed moment. O(1), and O(log n) for hosts that wait.
@@ -301,6 +307,7 @@ impl Crawl {
         });
         let state = State {
             key: self.seen.key(),
+            seeds: self.seeds().into_iter().collect(),
             seen: self.seen.sorted(),
             redirects: self.redirects.pairs().collect(),
             summary: self.summary.clone(),
@@ -314,10 +321,15 @@ impl Crawl {
     ///
     /// # Errors
     ///
-    /// Fails with a [`LoadError`] if the state cannot be read, or is invalid.
+    /// Fails with a [`LoadError`] if the state cannot be read, is invalid, or has a seed that the settings do not have:
+    /// what is queued belongs to its hosts.
     pub fn load(settings: Settings, from: impl Read) -> Result<Self, LoadError> {
         let mut crawl = Self::empty(settings);
         let state = state::read(from, |entry| crawl.restore(&entry))?;
+        let known = crawl.seeds();
+        if state.seeds.iter().any(|seed| !known.contains(seed)) {
+            return Err(LoadError::Seeds(state.seeds));
+        }
         crawl.settings.key = state.key;
         crawl.seen = Seen::new(state.key);
         crawl.seen.extend(state.seen);
@@ -340,5 +352,32 @@ impl Crawl {
             None => self.summary.skipped.full += 1,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Crawl, LoadError};
+    use crate::{Settings, parse_seed};
+
+    #[test]
+    fn a_state_needs_its_seeds() {
+        let settings =
+            |seeds: &[&str]| Settings::new(seeds.iter().map(|seed| parse_seed(seed).expect("a URL")));
+        let mut state = Vec::new();
+        Crawl::new(settings(&["b.example", "a.example", "a.example/#c"])).save(&mut state).expect("memory");
+        let load = |seeds: &[&str]| Crawl::load(settings(seeds), state.as_slice());
+        load(&["a.example", "b.example"]).expect("the order does not matter");
+        let more = load(&["a.example", "c.example", "b.example"]).expect("further seeds are queued");
+        assert_eq!(more.progress().queued, 3);
+        for other in [&["a.example"][..], &["a.example/x", "b.example"], &["https://a.example/", "b.example"]]
+        {
+            let error = load(other).expect_err("another crawl");
+            let text = error.to_string();
+            assert!(
+                matches!(error, LoadError::Seeds(_)) && text.contains("http://a.example/ http://b.example/"),
+                "{text}"
+            );
+        }
     }
 }

@@ -12,7 +12,10 @@ use crate::frontier::{Decoder, Encoder, Entry};
 use crate::summary::{Skipped, Summary};
 
 const MAGIC: &[u8; 16] = b"sinbin-crawl\r\n\x1a\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The start URLs that an error lists.
+const LISTED: usize = 5;
 
 /// The bytes of entries after which these are written, and follow those of the next part.
 const PART: usize = 64 << 10;
@@ -32,12 +35,26 @@ pub enum LoadError {
     /// The state is damaged.
     #[error("the state of the crawl is damaged: {0}")]
     Damaged(&'static str),
+    /// The crawl of the state has start URLs that the settings do not have. What it has queued would be out of scope.
+    #[error("the state is of another crawl: begin with its start URLs too, {}, or use another file", listed(.0))]
+    Seeds(Vec<String>),
+}
+
+/// Returns a list of the first URLs.
+fn listed(urls: &[String]) -> String {
+    let list = urls[..urls.len().min(LISTED)].join(" ");
+    match urls.len().saturating_sub(LISTED) {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
 }
 
 /// The state of a crawl without its entries.
 #[derive(Debug)]
 pub(crate) struct State {
     pub key: u128,
+    /// The start URLs.
+    pub seeds: Vec<String>,
     /// The fingerprints of all known URLs, in ascending order.
     pub seen: Vec<u64>,
     pub redirects: Vec<(u64, u64)>,
@@ -51,14 +68,15 @@ pub(crate) fn write(to: impl Write, state: &State, entries: impl Iterator<Item =
     writer.bytes(MAGIC)?;
     writer.bytes(&VERSION.to_le_bytes())?;
     writer.bytes(&state.key.to_le_bytes())?;
+    writer.number(state.seeds.len() as u64)?;
+    state.seeds.iter().try_for_each(|seed| writer.text(seed))?;
     writer.number(state.started)?;
     for number in numbers(&mut state.summary.clone()) {
         writer.number(*number)?;
     }
     writer.number(state.summary.errors.len() as u64)?;
     for (name, &count) in &state.summary.errors {
-        writer.number(name.len() as u64)?;
-        writer.bytes(name.as_bytes())?;
+        writer.text(name)?;
         writer.number(count)?;
     }
     writer.number(state.seen.len() as u64)?;
@@ -88,6 +106,8 @@ pub(crate) fn read(
         version => return Err(LoadError::Version(version, VERSION)),
     }
     let key = u128::from_le_bytes(reader.array()?);
+    // A wrong length must not allocate memory, so the vectors grow with what is read.
+    let seeds: Vec<_> = (0..reader.number()?).map(|_| reader.text()).collect::<Result<_, _>>()?;
     let started = reader.count()?;
     let mut summary = Summary::default();
     for number in numbers(&mut summary) {
@@ -97,14 +117,13 @@ pub(crate) fn read(
         let name = reader.text()?;
         summary.errors.insert(name, reader.count()?);
     }
-    // A wrong length must not allocate memory, so the vectors grow with what is read.
     let seen: Vec<_> = (0..reader.number()?).map(|_| reader.number()).collect::<Result<_, _>>()?;
     let redirects = (0..reader.number()?).map(|_| Ok((reader.number()?, reader.number()?)));
     let redirects: Vec<_> = redirects.collect::<Result<_, LoadError>>()?;
     reader.entries(&mut restore)?;
     let hash = reader.hash.finish();
     match reader.number()? == hash {
-        true => Ok(State { key, seen, redirects, summary, started }),
+        true => Ok(State { key, seeds, seen, redirects, summary, started }),
         false => Err(LoadError::Damaged("its hash differs")),
     }
 }
@@ -146,6 +165,11 @@ impl<W: Write> Writer<W> {
 
     fn number(&mut self, number: u64) -> io::Result<()> {
         self.bytes(&number.to_le_bytes())
+    }
+
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        self.number(text.len() as u64)?;
+        self.bytes(text.as_bytes())
     }
 
     /// Writes the entries in parts, each after its length, and a length of 0.
