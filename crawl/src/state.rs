@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub key: u128,
     /// The start URLs.
     pub seeds: Vec<String>,
+    /// The named hosts that had only public addresses at first.
+    pub public_hosts: Vec<String>,
     /// The fingerprints of all known URLs, in ascending order.
     pub seen: Vec<u64>,
     pub redirects: Vec<(u64, u64)>,
@@ -68,8 +70,10 @@ pub(crate) fn write(to: impl Write, state: &State, entries: impl Iterator<Item =
     writer.bytes(MAGIC)?;
     writer.bytes(&VERSION.to_le_bytes())?;
     writer.bytes(&state.key.to_le_bytes())?;
-    writer.number(state.seeds.len() as u64)?;
-    state.seeds.iter().try_for_each(|seed| writer.text(seed))?;
+    for texts in [&state.seeds, &state.public_hosts] {
+        writer.number(texts.len() as u64)?;
+        texts.iter().try_for_each(|text| writer.text(text))?;
+    }
     writer.number(state.started)?;
     for number in numbers(&mut state.summary.clone()) {
         writer.number(*number)?;
@@ -106,8 +110,7 @@ pub(crate) fn read(
         version => return Err(LoadError::Version(version, VERSION)),
     }
     let key = u128::from_le_bytes(reader.array()?);
-    // A wrong length must not allocate memory, so the vectors grow with what is read.
-    let seeds: Vec<_> = (0..reader.number()?).map(|_| reader.text()).collect::<Result<_, _>>()?;
+    let (seeds, public_hosts) = (reader.texts()?, reader.texts()?);
     let started = reader.count()?;
     let mut summary = Summary::default();
     for number in numbers(&mut summary) {
@@ -117,13 +120,14 @@ pub(crate) fn read(
         let name = reader.text()?;
         summary.errors.insert(name, reader.count()?);
     }
+    // A wrong length must not allocate memory, so the vectors grow with what is read.
     let seen: Vec<_> = (0..reader.number()?).map(|_| reader.number()).collect::<Result<_, _>>()?;
     let redirects = (0..reader.number()?).map(|_| Ok((reader.number()?, reader.number()?)));
     let redirects: Vec<_> = redirects.collect::<Result<_, LoadError>>()?;
     reader.entries(&mut restore)?;
     let hash = reader.hash.finish();
     match reader.number()? == hash {
-        true => Ok(State { key, seeds, seen, redirects, summary, started }),
+        true => Ok(State { key, seeds, public_hosts, seen, redirects, summary, started }),
         false => Err(LoadError::Damaged("its hash differs")),
     }
 }
@@ -234,6 +238,10 @@ impl<R: Read> Reader<R> {
     fn text(&mut self) -> Result<String, LoadError> {
         let length = self.number()?;
         String::from_utf8(self.block(length)?).map_err(|_| LoadError::Damaged("a text is not UTF-8"))
+    }
+
+    fn texts(&mut self) -> Result<Vec<String>, LoadError> {
+        (0..self.number()?).map(|_| self.text()).collect()
     }
 
     fn entries(&mut self, restore: &mut impl FnMut(Entry) -> Result<(), LoadError>) -> Result<(), LoadError> {
