@@ -377,7 +377,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Crawl, LoadError, Next};
-    use crate::{Outcome, Response, Settings, parse_seed};
+    use crate::{Failure, FailureKind, Outcome, Response, Settings, parse_seed};
 
     /// Returns true if the next request may be sent to a private address. The host has these addresses then.
     fn permits(crawl: &mut Crawl, addresses: &[&str]) -> bool {
@@ -410,6 +410,28 @@ mod tests {
             let mut crawl = Crawl::load(settings.clone(), state.as_slice()).expect("a state");
             assert_eq!(permits(&mut crawl, &[]), stays, "{first:?}");
         }
+    }
+
+    #[test]
+    fn seeds_that_have_a_response_are_counted() {
+        let reached = |outcome| {
+            let seeds = ["a.example", "b.example"].map(|seed| parse_seed(seed).expect("a URL"));
+            let mut crawl = Crawl::new(Settings { robots: false, retries: 0, ..Settings::new(seeds) });
+            // The second seed, and what the first one leads to, have no response.
+            let failed = |_| Outcome::Failed(Failure::new(FailureKind::Connect, ""));
+            let outcomes = std::iter::once(outcome).chain(std::iter::repeat(()).map(failed));
+            for outcome in outcomes {
+                let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { break };
+                crawl.finished(fetch.id, outcome, Duration::ZERO);
+            }
+            (crawl.summary().reached, crawl.summary().pages)
+        };
+        let response =
+            |status, location| Outcome::Response(Response { status, location, ..Response::default() });
+        assert_eq!(reached(response(200, None)), (1, 2));
+        assert_eq!(reached(response(404, None)), (1, 2));
+        assert_eq!(reached(response(301, Some(b"/a"))), (1, 3));
+        assert_eq!(reached(Outcome::Failed(Failure::new(FailureKind::Resolve, ""))), (0, 2));
     }
 
     #[test]

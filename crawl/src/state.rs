@@ -137,6 +137,7 @@ fn numbers(summary: &mut Summary) -> impl Iterator<Item = &mut u64> {
     // Without `..`, so that a new counter is not forgotten.
     let Summary {
         pages,
+        reached,
         checks,
         others,
         statuses,
@@ -150,7 +151,7 @@ fn numbers(summary: &mut Summary) -> impl Iterator<Item = &mut u64> {
     } = summary;
     let Skipped { external, patterns, depth, private, long, many, invalid, nofollow, full, credentials } =
         skipped;
-    [pages, checks, others, broken, retries, bytes, truncated, links]
+    [pages, reached, checks, others, broken, retries, bytes, truncated, links]
         .into_iter()
         .chain([external, patterns, depth, private, long, many, invalid, nofollow, full, credentials])
         .chain(statuses)

@@ -33,7 +33,7 @@ use walk::{End, Walk};
 
 use crate::cli::refuse;
 
-/// The exit code if there are broken links, or if something could not be written.
+/// The exit code if there are broken links, if no start URL had a response, or if something could not be written.
 const FAILED: u8 = 1;
 /// The exit code if Ctrl-C has ended the crawl before it was complete.
 const INCOMPLETE: u8 = 9;
@@ -129,6 +129,10 @@ fn finish(
     let has_lost_lines = matches!(end, End::Unwritable(_) | End::Unread);
     if let Some(Err(what)) = state.filter(|_| !has_lost_lines).map(|state| state.write(crawl)) {
         failed(&what);
+    }
+    // A site that is down must not look like one without faults.
+    if matches!(end, End::Done) && crawl.summary().reached == 0 {
+        failed("no start URL had a response");
     }
     if args.broken && crawl.summary().broken > 0 {
         code = FAILED;
