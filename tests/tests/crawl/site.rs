@@ -152,7 +152,11 @@ fn a_start_url_needs_no_scheme_and_may_be_refused() {
     for (url, text) in [("ftp://example.org/", "ftp"), ("http://", "URL"), ("http://a b/", "URL")] {
         let ended = run(&["crawl", url]);
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(text) && ended.stderr.contains("Usage: sinbin crawl"),
+            "{}",
+            ended.stderr
+        );
     }
 }
 

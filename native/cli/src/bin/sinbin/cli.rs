@@ -48,6 +48,12 @@ pub(crate) fn refuse(what: &str) -> ! {
     arguments::refuse::<Cli>(what)
 }
 
+/// Ends the process as [`refuse`] does, for the arguments of `crawl`.
+#[cfg(feature = "crawl")]
+pub(crate) fn refuse_crawl(what: &str) -> ! {
+    arguments::refuse_in::<Cli>("crawl", what)
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serve one of the shipped services until Ctrl-C.
