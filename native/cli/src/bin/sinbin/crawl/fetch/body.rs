@@ -170,7 +170,7 @@ mod tests {
         }
 
         fn size_hint(&self) -> SizeHint {
-            self.size.clone()
+            self.size
         }
     }
 
