@@ -5,8 +5,9 @@ mod discover;
 mod redirect;
 mod robots_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use url::Url;
@@ -17,7 +18,7 @@ use crate::outcome::Outcome;
 use crate::pattern::canonical_path;
 use crate::reading::MAX_ROBOTS_BYTES;
 use crate::report::{Error, Links, Report};
-use crate::scope::Scope;
+use crate::scope::{KnownHosts, Scope};
 use crate::settings::Settings;
 use crate::state::{self, LoadError, State};
 use crate::summary::{Progress, Summary};
@@ -54,6 +55,7 @@ pub enum Next {
 pub struct Crawl {
     settings: Settings,
     scope: Scope,
+    known_hosts: KnownHosts,
     seen: Seen,
     redirects: Redirects,
     schedule: Schedule,
@@ -84,6 +86,7 @@ impl Crawl {
     fn empty(settings: Settings) -> Self {
         Self {
             scope: Scope::new(&settings),
+            known_hosts: KnownHosts::default(),
             seen: Seen::new(settings.key),
             redirects: Redirects::default(),
             schedule: Schedule::new(settings.max_hosts, settings.per_host, settings.max_depth.is_some()),
@@ -102,6 +105,12 @@ impl Crawl {
                 self.queue_if_new(&target.url, Kind::Page, 0, None);
             }
         }
+    }
+
+    /// Returns the URLs that the crawl begins with, each once.
+    fn seeds(&self) -> BTreeSet<String> {
+        let targets = self.settings.seeds.iter().filter_map(|seed| target::of(seed.clone()).ok());
+        targets.map(|target| target.url.into()).collect()
     }
 
     /// Returns what to do next. `now` is the time since any fixed moment. O(1), and O(log n) for hosts that wait.
@@ -190,7 +199,8 @@ impl Crawl {
                 Kind::Sitemap => MAX_SITEMAP_BYTES,
                 Kind::Check => 0,
             },
-            is_named: self.scope.is_named(&url),
+            may_be_private: self.scope.is_named(&url)
+                && !self.known_hosts.is_public(url.host_str().unwrap_or_default()),
             url: url.clone(),
         };
         self.in_flight.insert(id, InFlight { host: at, entry, url, method });
@@ -204,6 +214,16 @@ impl Crawl {
             _ => Duration::ZERO,
         };
         self.settings.delay.max(of_robots)
+    }
+
+    /// Learns the addresses to which the name of a request's host was resolved. The caller calls this before
+    /// [`finished`](Self::finished) or [`abandon`](Self::abandon), if the request needed a new connection. If a host that
+    /// the settings name had only public addresses at first, no later request [permits](Fetch::permits) a private one.
+    pub fn resolved(&mut self, id: FetchId, addresses: &[IpAddr]) {
+        let Some(InFlight { url, .. }) = self.in_flight.get(&id) else { return };
+        if self.scope.is_named(url) {
+            self.known_hosts.learn(url.host_str().unwrap_or_default(), addresses);
+        }
     }
 
     /// Learns the outcome of a request. Returns the report of its URL, or `None` if the request is repeated later, or
@@ -301,6 +321,8 @@ impl Crawl {
         });
         let state = State {
             key: self.seen.key(),
+            seeds: self.seeds().into_iter().collect(),
+            public_hosts: self.known_hosts.public().map(str::to_owned).collect(),
             seen: self.seen.sorted(),
             redirects: self.redirects.pairs().collect(),
             summary: self.summary.clone(),
@@ -314,11 +336,17 @@ impl Crawl {
     ///
     /// # Errors
     ///
-    /// Fails with a [`LoadError`] if the state cannot be read, or is invalid.
+    /// Fails with a [`LoadError`] if the state cannot be read, is invalid, or has a seed that the settings do not have:
+    /// what is queued belongs to its hosts.
     pub fn load(settings: Settings, from: impl Read) -> Result<Self, LoadError> {
         let mut crawl = Self::empty(settings);
         let state = state::read(from, |entry| crawl.restore(&entry))?;
+        let known = crawl.seeds();
+        if state.seeds.iter().any(|seed| !known.contains(seed)) {
+            return Err(LoadError::Seeds(state.seeds));
+        }
         crawl.settings.key = state.key;
+        crawl.known_hosts = state.public_hosts.into_iter().collect();
         crawl.seen = Seen::new(state.key);
         crawl.seen.extend(state.seen);
         crawl.redirects = state.redirects.into_iter().collect();
@@ -340,5 +368,90 @@ impl Crawl {
             None => self.summary.skipped.full += 1,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::{Crawl, LoadError, Next};
+    use crate::{Failure, FailureKind, Outcome, Response, Settings, parse_seed};
+
+    /// Returns true if the next request may be sent to a private address. The host has these addresses then.
+    fn permits(crawl: &mut Crawl, addresses: &[&str]) -> bool {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
+        let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { panic!("a request is sent") };
+        assert!(fetch.permits(IpAddr::from([1, 1, 1, 1])), "a public address is always permitted");
+        crawl.resolved(fetch.id, &addresses);
+        let body = b"<a href=/b><a href=/c><a href=/d>";
+        let page = Response { status: 200, body, ..Response::default() };
+        crawl.finished(fetch.id, Outcome::Response(page), Duration::ZERO);
+        fetch.permits(IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// The owner of a site also rules over the addresses of its name.
+    #[test]
+    fn a_name_that_was_public_does_not_become_private() {
+        let settings = Settings { robots: false, ..Settings::new([parse_seed("a.example").expect("a URL")]) };
+        for (first, stays) in [
+            (&["1.1.1.1", "2606:4700::1111"][..], false),
+            (&["127.0.0.1"], true),
+            // A company's network and the public one can know a name by different addresses.
+            (&["1.1.1.1", "10.0.0.1"], true),
+        ] {
+            let mut crawl = Crawl::new(settings.clone());
+            assert!(permits(&mut crawl, &[]), "nothing is known of the host");
+            assert!(permits(&mut crawl, first), "the first addresses count");
+            assert_eq!(permits(&mut crawl, &["127.0.0.1", "1.1.1.1"]), stays, "{first:?}");
+            let mut state = Vec::new();
+            crawl.save(&mut state).expect("memory");
+            let mut crawl = Crawl::load(settings.clone(), state.as_slice()).expect("a state");
+            assert_eq!(permits(&mut crawl, &[]), stays, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn seeds_that_have_a_response_are_counted() {
+        let reached = |outcome| {
+            let seeds = ["a.example", "b.example"].map(|seed| parse_seed(seed).expect("a URL"));
+            let mut crawl = Crawl::new(Settings { robots: false, retries: 0, ..Settings::new(seeds) });
+            // The second seed, and what the first one leads to, have no response.
+            let failed = |_| Outcome::Failed(Failure::new(FailureKind::Connect, ""));
+            let outcomes = std::iter::once(outcome).chain(std::iter::repeat(()).map(failed));
+            for outcome in outcomes {
+                let Next::Fetch(fetch) = crawl.next(Duration::ZERO) else { break };
+                crawl.finished(fetch.id, outcome, Duration::ZERO);
+            }
+            (crawl.summary().reached, crawl.summary().pages)
+        };
+        let response =
+            |status, location| Outcome::Response(Response { status, location, ..Response::default() });
+        assert_eq!(reached(response(200, None)), (1, 2));
+        assert_eq!(reached(response(404, None)), (1, 2));
+        assert_eq!(reached(response(301, Some(b"/a"))), (1, 3));
+        assert_eq!(reached(Outcome::Failed(Failure::new(FailureKind::Resolve, ""))), (0, 2));
+    }
+
+    #[test]
+    fn a_state_needs_its_seeds() {
+        let settings =
+            |seeds: &[&str]| Settings::new(seeds.iter().map(|seed| parse_seed(seed).expect("a URL")));
+        let mut state = Vec::new();
+        Crawl::new(settings(&["b.example", "a.example", "a.example/#c"])).save(&mut state).expect("memory");
+        let load = |seeds: &[&str]| Crawl::load(settings(seeds), state.as_slice());
+        load(&["a.example", "b.example"]).expect("the order does not matter");
+        let more = load(&["a.example", "c.example", "b.example"]).expect("further seeds are queued");
+        assert_eq!(more.progress().queued, 3);
+        for other in [&["a.example"][..], &["a.example/x", "b.example"], &["https://a.example/", "b.example"]]
+        {
+            let error = load(other).expect_err("another crawl");
+            let text = error.to_string();
+            assert!(
+                matches!(error, LoadError::Seeds(_)) && text.contains("http://a.example/ http://b.example/"),
+                "{text}"
+            );
+        }
     }
 }

@@ -40,8 +40,8 @@ pub struct Fetch {
     /// The number of decoded bytes of the body after which the caller stops reading, and sets
     /// [`Response::truncated`](crate::Response::truncated).
     pub max_bytes: usize,
-    /// True if the settings name the host and port of this URL.
-    pub(crate) is_named: bool,
+    /// True if the settings name the host and port of this URL, and the host is not known to be public.
+    pub(crate) may_be_private: bool,
 }
 
 impl Fetch {
@@ -49,10 +49,11 @@ impl Fetch {
     ///
     /// The caller asks for each address that the host's name resolves to, because a name of the public can resolve to a
     /// [private address](crate::is_private). Such an address is allowed only if a seed or
-    /// [`Settings::follow_hosts`](crate::Settings::follow_hosts) names the host. A request without a permitted address
+    /// [`Settings::follow_hosts`](crate::Settings::follow_hosts) names the host, and if its first addresses, which
+    /// [`Crawl::resolved`](crate::Crawl::resolved) has learned, were not all public. A request without a permitted address
     /// fails with [`FailureKind::Forbidden`](crate::FailureKind::Forbidden).
     pub fn permits(&self, address: IpAddr) -> bool {
-        self.is_named || !is_private(address)
+        self.may_be_private || !is_private(address)
     }
 }
 

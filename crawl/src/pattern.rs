@@ -66,9 +66,13 @@ impl fmt::Display for Pattern {
 /// A pattern that is compared with canonical bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PathPattern {
-    /// The pattern without the `$` at its end.
+    /// The pattern without the `$` at its end, and without a `*` that changes nothing: after another one, or at the end.
     text: Box<[u8]>,
     is_to_end: bool,
+    /// The number of bytes before the first `*`.
+    literal: usize,
+    /// The number of bytes as the pattern was written.
+    len: usize,
 }
 
 impl PathPattern {
@@ -79,12 +83,47 @@ impl PathPattern {
         };
         let mut canonical = Vec::with_capacity(text.len());
         encode(text, |byte| matches!(byte, b'*'), &mut canonical);
-        Self { text: canonical.into(), is_to_end }
+        let len = canonical.len() + usize::from(is_to_end);
+        canonical.dedup_by(|byte, before| (*byte, *before) == (b'*', b'*'));
+        let ends_with_any = canonical.last() == Some(&b'*');
+        canonical.truncate(canonical.len() - usize::from(ends_with_any));
+        let literal = memchr::memchr(b'*', &canonical).unwrap_or(canonical.len());
+        Self { text: canonical.into(), is_to_end: is_to_end && !ends_with_any, literal, len }
     }
 
-    /// Returns the number of bytes of the pattern: the longest one of a robots.txt decides.
+    /// Returns the number of bytes of the pattern as it was written: the longest one of a robots.txt decides.
     pub fn len(&self) -> usize {
-        self.text.len() + usize::from(self.is_to_end)
+        self.len
+    }
+
+    /// Returns the memory of the pattern beside its own size, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Returns the bytes that a path begins with if the pattern matches.
+    pub fn literal(&self) -> &[u8] {
+        &self.text[..self.literal]
+    }
+
+    /// Returns the number of `*` within the pattern, each of which costs a search.
+    pub fn wildcards(&self) -> usize {
+        memchr::memchr_iter(b'*', &self.text).count()
+    }
+
+    /// Ends the pattern before its first `*`, so that it matches more. Its length stays that of the whole pattern.
+    pub fn widen(&mut self) {
+        self.text = self.literal().into();
+        self.is_to_end = false;
+    }
+
+    /// Orders patterns by their literals, and patterns that match the same paths beside each other.
+    pub fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |pattern: &Self| (pattern.literal, pattern.is_to_end);
+        self.literal()
+            .cmp(other.literal())
+            .then_with(|| self.text.cmp(&other.text))
+            .then(key(self).cmp(&key(other)))
     }
 
     /// Returns true if the pattern matches. `path` is canonical. O(length of both): each part between two `*` matches at

@@ -78,7 +78,7 @@ pub enum Error {
     #[error("robots.txt cannot be read, so no page may be: {0}")]
     RobotsUnreachable(String),
     /// The URL names a private address that no setting names.
-    #[error("{0} is a private address that no seed names")]
+    #[error("{0} is a private address that no start URL names")]
     Private(String),
     /// The redirect leads to a URL that led to it.
     #[error("redirect loop")]
@@ -90,7 +90,7 @@ pub enum Error {
     #[error("redirect to the scheme {0}:")]
     RedirectScheme(String),
     /// The redirect leads to a private address that no setting names.
-    #[error("redirect to {0}, a private address that no seed names")]
+    #[error("redirect to {0}, a private address that no start URL names")]
     RedirectPrivate(String),
     /// The redirect leads to a URL out of scope.
     #[error("redirect out of scope")]

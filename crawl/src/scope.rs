@@ -98,6 +98,38 @@ pub(crate) enum Place {
     Private,
 }
 
+/// The named hosts whose addresses are known: true for those that had only public ones at first. A later private one of
+/// these is the doing of a page's owner, who also rules over the name (DNS rebinding), and not the user's wish.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHosts(BTreeMap<String, bool>);
+
+impl KnownHosts {
+    /// Learns the addresses of a named host. The first ones count.
+    pub fn learn(&mut self, host: &str, addresses: &[IpAddr]) {
+        if !addresses.is_empty() && !self.0.contains_key(host) {
+            let is_public = !addresses.iter().copied().any(is_private);
+            self.0.insert(host.to_owned(), is_public);
+        }
+    }
+
+    /// Returns true if the host had only public addresses at first.
+    pub fn is_public(&self, host: &str) -> bool {
+        self.0.get(host) == Some(&true)
+    }
+
+    /// Returns the hosts that had only public addresses at first.
+    pub fn public(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, is_public)| **is_public).map(|(host, _)| host.as_str())
+    }
+}
+
+impl FromIterator<String> for KnownHosts {
+    /// Restores the hosts that had only public addresses.
+    fn from_iter<I: IntoIterator<Item = String>>(hosts: I) -> Self {
+        Self(hosts.into_iter().map(|host| (host, true)).collect())
+    }
+}
+
 /// The scope of a crawl.
 #[derive(Debug)]
 pub(crate) struct Scope {

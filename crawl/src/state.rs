@@ -12,7 +12,10 @@ use crate::frontier::{Decoder, Encoder, Entry};
 use crate::summary::{Skipped, Summary};
 
 const MAGIC: &[u8; 16] = b"sinbin-crawl\r\n\x1a\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The start URLs that an error lists.
+const LISTED: usize = 5;
 
 /// The bytes of entries after which these are written, and follow those of the next part.
 const PART: usize = 64 << 10;
@@ -32,12 +35,28 @@ pub enum LoadError {
     /// The state is damaged.
     #[error("the state of the crawl is damaged: {0}")]
     Damaged(&'static str),
+    /// The crawl of the state has start URLs that the settings do not have. What it has queued would be out of scope.
+    #[error("the state is of another crawl: begin with its start URLs too, {}, or use another file", listed(.0))]
+    Seeds(Vec<String>),
+}
+
+/// Returns a list of the first URLs.
+fn listed(urls: &[String]) -> String {
+    let list = urls[..urls.len().min(LISTED)].join(" ");
+    match urls.len().saturating_sub(LISTED) {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
 }
 
 /// The state of a crawl without its entries.
 #[derive(Debug)]
 pub(crate) struct State {
     pub key: u128,
+    /// The start URLs.
+    pub seeds: Vec<String>,
+    /// The named hosts that had only public addresses at first.
+    pub public_hosts: Vec<String>,
     /// The fingerprints of all known URLs, in ascending order.
     pub seen: Vec<u64>,
     pub redirects: Vec<(u64, u64)>,
@@ -51,14 +70,17 @@ pub(crate) fn write(to: impl Write, state: &State, entries: impl Iterator<Item =
     writer.bytes(MAGIC)?;
     writer.bytes(&VERSION.to_le_bytes())?;
     writer.bytes(&state.key.to_le_bytes())?;
+    for texts in [&state.seeds, &state.public_hosts] {
+        writer.number(texts.len() as u64)?;
+        texts.iter().try_for_each(|text| writer.text(text))?;
+    }
     writer.number(state.started)?;
     for number in numbers(&mut state.summary.clone()) {
         writer.number(*number)?;
     }
     writer.number(state.summary.errors.len() as u64)?;
     for (name, &count) in &state.summary.errors {
-        writer.number(name.len() as u64)?;
-        writer.bytes(name.as_bytes())?;
+        writer.text(name)?;
         writer.number(count)?;
     }
     writer.number(state.seen.len() as u64)?;
@@ -88,6 +110,7 @@ pub(crate) fn read(
         version => return Err(LoadError::Version(version, VERSION)),
     }
     let key = u128::from_le_bytes(reader.array()?);
+    let (seeds, public_hosts) = (reader.texts()?, reader.texts()?);
     let started = reader.count()?;
     let mut summary = Summary::default();
     for number in numbers(&mut summary) {
@@ -104,7 +127,7 @@ pub(crate) fn read(
     reader.entries(&mut restore)?;
     let hash = reader.hash.finish();
     match reader.number()? == hash {
-        true => Ok(State { key, seen, redirects, summary, started }),
+        true => Ok(State { key, seeds, public_hosts, seen, redirects, summary, started }),
         false => Err(LoadError::Damaged("its hash differs")),
     }
 }
@@ -114,6 +137,7 @@ fn numbers(summary: &mut Summary) -> impl Iterator<Item = &mut u64> {
     // Without `..`, so that a new counter is not forgotten.
     let Summary {
         pages,
+        reached,
         checks,
         others,
         statuses,
@@ -127,7 +151,7 @@ fn numbers(summary: &mut Summary) -> impl Iterator<Item = &mut u64> {
     } = summary;
     let Skipped { external, patterns, depth, private, long, many, invalid, nofollow, full, credentials } =
         skipped;
-    [pages, checks, others, broken, retries, bytes, truncated, links]
+    [pages, reached, checks, others, broken, retries, bytes, truncated, links]
         .into_iter()
         .chain([external, patterns, depth, private, long, many, invalid, nofollow, full, credentials])
         .chain(statuses)
@@ -146,6 +170,11 @@ impl<W: Write> Writer<W> {
 
     fn number(&mut self, number: u64) -> io::Result<()> {
         self.bytes(&number.to_le_bytes())
+    }
+
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        self.number(text.len() as u64)?;
+        self.bytes(text.as_bytes())
     }
 
     /// Writes the entries in parts, each after its length, and a length of 0.
@@ -210,6 +239,10 @@ impl<R: Read> Reader<R> {
     fn text(&mut self) -> Result<String, LoadError> {
         let length = self.number()?;
         String::from_utf8(self.block(length)?).map_err(|_| LoadError::Damaged("a text is not UTF-8"))
+    }
+
+    fn texts(&mut self) -> Result<Vec<String>, LoadError> {
+        (0..self.number()?).map(|_| self.text()).collect()
     }
 
     fn entries(&mut self, restore: &mut impl FnMut(Entry) -> Result<(), LoadError>) -> Result<(), LoadError> {

@@ -9,6 +9,8 @@ use crate::report::Report;
 pub struct Summary {
     /// The number of pages that were fetched, with or without success.
     pub pages: u64,
+    /// The number of seeds that had a response, of any status.
+    pub reached: u64,
     /// The number of URLs that were checked.
     pub checks: u64,
     /// The number of robots.txt files and sitemaps that were fetched.
@@ -73,6 +75,8 @@ impl Summary {
             Kind::Check => self.checks += fetched,
             Kind::Robots | Kind::Sitemap => self.others += fetched,
         }
+        let is_seed = report.kind == Kind::Page && report.referrer.is_none();
+        self.reached += u64::from(is_seed && report.status.is_some());
         if let Some(status) = report.status {
             let class = usize::from(status / 100).clamp(1, self.statuses.len());
             self.statuses[class - 1] += 1;

@@ -10,10 +10,14 @@ pub(crate) const MAX_ROBOTS_BYTES: usize = 500 << 10;
 /// The number of sitemaps of a robots.txt that are read.
 const MAX_SITEMAPS: usize = 1000;
 
+/// The number of `*` in the rules of one crawler, of which each is a search in every path. The busiest sites have some
+/// hundreds.
+const MAX_WILDCARDS: usize = 2000;
+
 /// The rules of a robots.txt for one crawler.
 #[derive(Debug, Default)]
 pub(crate) struct Robots {
-    /// The rules, the longest first, and `Allow` before `Disallow` of equal length. The first match decides.
+    /// The rules, ordered by [`PathPattern::order`]. No two have equal patterns.
     rules: Vec<Rule>,
     pub delay: Option<Duration>,
     pub sitemaps: Vec<String>,
@@ -32,7 +36,32 @@ struct Rule {
 struct Group {
     exists: bool,
     rules: Vec<Rule>,
+    wildcards: usize,
     delay: Option<Duration>,
+}
+
+impl Rule {
+    /// Returns the rank of the rule: of those that match, the highest one decides. The longest pattern comes first, and
+    /// `Allow` before `Disallow` of equal length.
+    fn rank(&self) -> (usize, bool) {
+        (self.pattern.len(), self.is_allowed)
+    }
+}
+
+impl Group {
+    /// Adds a rule. One that exceeds [`MAX_WILDCARDS`] allows nothing, or forbids all that begins like it: too little is
+    /// fetched then, and never what the file forbids.
+    fn push(&mut self, is_allowed: bool, mut pattern: PathPattern) {
+        let wildcards = pattern.wildcards();
+        if self.wildcards + wildcards <= MAX_WILDCARDS {
+            self.wildcards += wildcards;
+        } else if is_allowed {
+            return;
+        } else {
+            pattern.widen();
+        }
+        self.rules.push(Rule { is_allowed, pattern });
+    }
 }
 
 /// Returns the name by which a robots.txt addresses the crawler that sends `user_agent`.
@@ -87,22 +116,52 @@ impl Robots {
                 group.delay = group.delay.or(delay);
                 // An empty pattern matches nothing.
                 if (is_allow || is_disallow) && !value.is_empty() {
-                    group.rules.push(Rule { is_allowed: is_allow, pattern: PathPattern::new(value) });
+                    group.push(is_allow, PathPattern::new(value));
                 }
             }
         }
         let Group { mut rules, delay, .. } = if own.exists { own } else { all };
-        rules.sort_by_key(|rule| (std::cmp::Reverse(rule.pattern.len()), !rule.is_allowed));
+        // Of rules with equal patterns, the one that decides comes first, and the others are removed.
+        rules.sort_by(|a, b| a.pattern.order(&b.pattern).then_with(|| b.rank().cmp(&a.rank())));
+        rules.dedup_by(|rule, before| rule.pattern.order(&before.pattern).is_eq());
         rules.shrink_to_fit();
-        let bytes = rules.iter().map(|rule| size_of::<Rule>() + rule.pattern.len()).sum();
+        let bytes = rules.iter().map(|rule| size_of::<Rule>() + rule.pattern.bytes()).sum();
         Self { rules, delay, sitemaps, bytes }
     }
 
     /// Returns true if the path and query may be fetched. `path` is in the form of
-    /// [`canonical_path`](crate::pattern::canonical_path). O(rules).
+    /// [`canonical_path`](crate::pattern::canonical_path). O(length · (log rules + [`MAX_WILDCARDS`])), and without `*` in
+    /// the rules O(length · log rules).
     pub fn allows(&self, path: &[u8]) -> bool {
-        path == b"/robots.txt"
-            || self.rules.iter().find(|rule| rule.pattern.matches(path)).is_none_or(|rule| rule.is_allowed)
+        let mut best = None;
+        for rule in self.candidates(path) {
+            if Some(rule.rank()) > best && rule.pattern.matches(path) {
+                best = Some(rule.rank());
+            }
+        }
+        path == b"/robots.txt" || best.is_none_or(|(_, is_allowed)| is_allowed)
+    }
+
+    /// Returns the rules whose literals `path` begins with: those with a `*`, and at most two for each byte of `path`.
+    fn candidates(&self, path: &[u8]) -> impl Iterator<Item = &Rule> {
+        // The rules whose literals begin with the first bytes of `path`: at first all, and fewer with each byte.
+        let mut rest = self.rules.as_slice();
+        (0..=path.len())
+            .map_while(move |length| {
+                // A literal comes before those that it is the beginning of.
+                let (here, longer) =
+                    rest.split_at(rest.partition_point(|rule| rule.pattern.literal().len() == length));
+                if longer.is_empty() && here.is_empty() {
+                    return None;
+                }
+                rest = path.get(length).map_or(&[], |byte| {
+                    let from = longer.partition_point(|rule| rule.pattern.literal()[length] < *byte);
+                    let to = longer.partition_point(|rule| rule.pattern.literal()[length] <= *byte);
+                    &longer[from..to]
+                });
+                Some(here)
+            })
+            .flatten()
     }
 }
 
@@ -119,7 +178,7 @@ mod tests {
     use proptest::prelude::*;
     use url::Url;
 
-    use super::{MAX_ROBOTS_BYTES, Robots, product_token};
+    use super::{MAX_ROBOTS_BYTES, MAX_WILDCARDS, Robots, product_token};
     use crate::pattern::{PathPattern, canonical_path};
 
     fn allows(robots: &str, agent: &str, path: &str) -> bool {
@@ -233,6 +292,49 @@ mod tests {
         assert!(!robots.allows(b"/a") && robots.allows(b"/b"));
     }
 
+    /// Returns a robots.txt of rules, and the work that a path costs: the patterns that are compared with it, and the
+    /// searches in these.
+    fn work(rules: impl Iterator<Item = String>, path: &str) -> (Robots, usize, usize) {
+        let file = rules.fold("user-agent: *\n".to_owned(), |file, rule| file + &rule + "\n");
+        let robots = Robots::read(file.as_bytes(), "x");
+        let (compared, searches) = robots
+            .candidates(path.as_bytes())
+            .fold((0, 0), |(compared, searches), rule| (compared + 1, searches + rule.pattern.wildcards()));
+        (robots, compared, searches)
+    }
+
+    #[test]
+    fn many_rules_cost_a_path_little() {
+        let plain = (0..25_000).map(|rule| format!("disallow: /{rule:05}"));
+        let (robots, compared, _) = work(plain, "/24999/a");
+        assert!(!robots.allows(b"/24999/a") && robots.allows(b"/25000") && robots.allows(b"/2499"));
+        assert_eq!(compared, 1);
+        let equal =
+            (0..25_000).map(|rule| format!("{}: /a", if rule == 9000 { "allow" } else { "disallow" }));
+        let (robots, compared, _) = work(equal, "/a");
+        assert!(robots.allows(b"/a"));
+        assert_eq!(compared, 1);
+    }
+
+    #[test]
+    fn wildcards_are_limited_to_the_side_of_caution() {
+        let (robots, compared, searches) =
+            work((0..28_000).map(|rule| format!("disallow: *z{rule:05}")), "/");
+        assert!(compared <= MAX_WILDCARDS + 1 && searches <= MAX_WILDCARDS, "{compared} {searches}");
+        assert!(
+            !robots.allows(b"/z27999") && !robots.allows(b"/"),
+            "the rules that are too many forbid more"
+        );
+        let rules = (0..3000).map(|rule| format!("disallow: /d/*z{rule:04}"));
+        let (robots, ..) =
+            work(rules.chain(["allow: /d/a*b*c$".into(), "allow: /d/long/enough".into()]), "/");
+        assert!(!robots.allows(b"/d/abc") && robots.allows(b"/d/long/enough") && robots.allows(b"/e"));
+        for stars in ["*".repeat(100_000), "*a".repeat(100_000)] {
+            let (robots, compared, searches) = work([format!("disallow: /a{stars}b")].into_iter(), "/a");
+            assert!(compared <= 1 && searches <= 1 && !robots.allows(b"/a/b") && robots.allows(b"/b"));
+        }
+    }
+
     /// Matches as RFC 9309 says, by trying each possibility.
     fn matches_slowly(pattern: &[u8], path: &[u8]) -> bool {
         match pattern {
@@ -250,6 +352,21 @@ mod tests {
         fn patterns_match_as_an_exhaustive_search_does(pattern in "/[ab*]{0,7}\\$?", path in "/[ab]{0,8}") {
             let expected = matches_slowly(pattern.as_bytes(), path.as_bytes());
             prop_assert_eq!(PathPattern::new(pattern.as_bytes()).matches(path.as_bytes()), expected);
+        }
+
+        #[test]
+        fn the_index_finds_the_rule_that_a_search_of_all_finds(
+            rules in prop::collection::vec((any::<bool>(), "/[ab*]{0,5}\\$?"), 0..12),
+            path in "/[ab]{0,6}",
+        ) {
+            let line = |(is_allow, pattern): &(bool, String)| {
+                format!("{}: {pattern}\n", if *is_allow { "allow" } else { "disallow" })
+            };
+            let file = format!("user-agent: *\n{}", rules.iter().map(line).collect::<String>());
+            let matching = rules.iter().filter(|(_, pattern)| matches_slowly(pattern.as_bytes(), path.as_bytes()));
+            let decides = matching.map(|(is_allow, pattern)| (pattern.len(), *is_allow)).max();
+            let expected = decides.is_none_or(|(_, is_allow)| is_allow);
+            prop_assert_eq!(Robots::read(file.as_bytes(), "x").allows(path.as_bytes()), expected, "{}", file);
         }
 
         #[test]

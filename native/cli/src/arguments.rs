@@ -32,6 +32,15 @@ pub fn refuse<C: Parser>(what: &str) -> ! {
     end(&C::command().error(ErrorKind::ArgumentConflict, what))
 }
 
+/// Ends the process as [`refuse`] does, with the usage of a subcommand.
+pub fn refuse_in<C: Parser>(subcommand: &str, what: &str) -> ! {
+    let mut command = C::command();
+    // The usage of a subcommand names the command, once it is built.
+    command.build();
+    let mut command = command.find_subcommand(subcommand).cloned().unwrap_or(command);
+    end(&command.error(ErrorKind::ArgumentConflict, what))
+}
+
 /// Makes clap ignore empty environment variables, which it would otherwise parse as values.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());

@@ -129,6 +129,14 @@ const MISDEEDS: &[Misdeed] = &[
         expected: Truncated,
     },
     Misdeed {
+        path: "/events",
+        answer: |stream| {
+            raw(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+            silent(stream)
+        },
+        expected: Truncated,
+    },
+    Misdeed {
         path: "/endless-chunks",
         answer: |stream| {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -342,6 +350,9 @@ fn each_misdeed_is_a_line_of_the_report_and_the_crawl_goes_on() {
     assert_eq!(objects[&refused]["error_kind"], "not connected");
     assert!(objects[&refused]["error"].as_str().expect("a text").contains("refused"));
     assert_eq!(objects[&web.url("/many-links")]["links"], 10_000);
+    // Less than a page, because it is not read for links.
+    assert!(objects[&web.url("/endless-binary")]["bytes"].as_u64().expect("a number") < 384 << 10);
+    assert_eq!(objects[&web.url("/events")]["broken"], false);
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 

@@ -152,6 +152,32 @@ fn a_start_url_needs_no_scheme_and_may_be_refused() {
     for (url, text) in [("ftp://example.org/", "ftp"), ("http://", "URL"), ("http://a b/", "URL")] {
         let ended = run(&["crawl", url]);
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(text) && ended.stderr.contains("Usage: sinbin crawl"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+/// In a script, a site that is down must not look like one without faults.
+#[test]
+fn start_urls_without_a_response_are_an_exit_code() {
+    let web = Web::start(|request, stream| match &*request.path {
+        "/robots.txt" => respond(stream, "200 OK", "", "user-agent: *\ndisallow: /forbidden"),
+        _ => status(stream, "404 Not Found"),
+    });
+    // The listener is closed at once.
+    let down = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound");
+    let down = format!("http://{down}/");
+    for (urls, code) in [
+        (&[down.clone()][..], 1),
+        (&[down.clone(), web.url("/forbidden")], 1),
+        (&[down.clone(), web.url("/missing")], 0),
+    ] {
+        let urls = urls.iter().map(String::as_str);
+        let ended = run(&["crawl", "--retries", "0"].into_iter().chain(urls).collect::<Vec<_>>());
+        assert_eq!(ended.code, Some(code), "{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.stderr.contains("no start URL had a response"), code == 1, "{}", ended.stderr);
     }
 }

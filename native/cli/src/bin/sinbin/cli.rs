@@ -48,6 +48,12 @@ pub(crate) fn refuse(what: &str) -> ! {
     arguments::refuse::<Cli>(what)
 }
 
+/// Ends the process as [`refuse`] does, for the arguments of `crawl`.
+#[cfg(feature = "crawl")]
+pub(crate) fn refuse_crawl(what: &str) -> ! {
+    arguments::refuse_in::<Cli>("crawl", what)
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serve one of the shipped services until Ctrl-C.
@@ -79,8 +85,8 @@ pub(crate) enum Command {
     /// Ctrl-C ends the crawl and prints the summary; with --state, the next run continues. A second Ctrl-C ends the process at
     /// once.
     ///
-    /// Exit codes: 0 the crawl is complete; 1 with --broken, there are broken links, or results could not be written;
-    /// 2 wrong arguments; 9 Ctrl-C ended the crawl.
+    /// Exit codes: 0 the crawl is complete; 1 no start URL had a response, or with --broken, there are broken links, or
+    /// results could not be written; 2 wrong arguments; 9 Ctrl-C ended the crawl.
     #[cfg(feature = "crawl")]
     #[command(after_help = CRAWL_EXAMPLES)]
     Crawl(Box<CrawlArgs>),

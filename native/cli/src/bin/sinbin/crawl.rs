@@ -31,9 +31,9 @@ use stop::Stop;
 use table::Table;
 use walk::{End, Walk};
 
-use crate::cli::refuse;
+use crate::cli::refuse_crawl;
 
-/// The exit code if there are broken links, or if something could not be written.
+/// The exit code if there are broken links, if no start URL had a response, or if something could not be written.
 const FAILED: u8 = 1;
 /// The exit code if Ctrl-C has ended the crawl before it was complete.
 const INCOMPLETE: u8 = 9;
@@ -45,7 +45,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &CrawlArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let (mut settings, user_agent) = args.settings().unwrap_or_else(|what| refuse(&what));
+    let (mut settings, user_agent) = args.settings().unwrap_or_else(|what| refuse_crawl(&what));
     // Each connection in use can leave an idle one. Without descriptors, links would count as broken.
     let room = make_room_for(args.concurrency.saturating_mul(2)) as usize;
     settings.concurrency = settings.concurrency.min(room / 2).max(1);
@@ -129,6 +129,10 @@ fn finish(
     let has_lost_lines = matches!(end, End::Unwritable(_) | End::Unread);
     if let Some(Err(what)) = state.filter(|_| !has_lost_lines).map(|state| state.write(crawl)) {
         failed(&what);
+    }
+    // A site that is down must not look like one without faults.
+    if matches!(end, End::Done) && crawl.summary().reached == 0 {
+        failed("no start URL had a response");
     }
     if args.broken && crawl.summary().broken > 0 {
         code = FAILED;

@@ -105,7 +105,8 @@ pub(crate) struct CrawlArgs {
     /// Save the pages with status 200 below this directory: DIR/host/path.
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub(crate) save: Option<PathBuf>,
-    /// Keep the state of the crawl in this file. If the file exists, continue: no page is fetched twice. The state is
+    /// Keep the state of the crawl in this file. If the file exists, continue: no page is fetched twice. Give its start
+    /// URLs again; further ones can be added. The state is
     /// written once a minute, after Ctrl-C, and at the end.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) state: Option<PathBuf>,

@@ -73,7 +73,7 @@ fn fill_up(file: &File, fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<(
 }
 
 /// Returns true if a file exists at `path` that is neither a regular one nor a directory.
-fn is_special(path: &Path) -> bool {
+pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir())
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) unpacks: bool,
     /// Returns true if the body of a response with this status and these headers is of interest, however large it is.
     pub(crate) wants: &'a dyn Fn(u16, &HeaderMap) -> bool,
-    /// Returns true if a connection to an address is permitted.
+    /// Returns true if a connection to an address is permitted. Called for each address of the host's name.
     pub(crate) permits: &'a dyn Fn(IpAddr) -> bool,
 }
 

@@ -82,6 +82,9 @@ pub(crate) fn text(report: &Report, to: &mut Vec<u8>) {
         }
     } else if report.truncated {
         line.push_str(match report.kind {
+            Kind::Page if !report.kind.reads(report.content_type.as_deref().map(str::as_bytes)) => {
+                ": long or without an end, and not read to it"
+            }
             Kind::Page | Kind::Check => ": larger than --max-page-size, and read up to it",
             Kind::Robots | Kind::Sitemap => ": larger than such a file may be, and read up to this limit",
         });

@@ -151,7 +151,7 @@ impl Bar {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = done as f64 / self.began.elapsed().as_secs_f64();
         self.bar.set_message(format!(
-            "{} done, {} queued, {} in flight; {rate:.0}/s; {} errors, {} broken; {} on {} hosts",
+            "{} done, {} queued, {} in flight; {rate:.0}/s; {} errors, {} broken; {} on {} {}",
             HumanCount(now.done),
             HumanCount(now.queued as u64),
             now.in_flight,
@@ -159,6 +159,7 @@ impl Bar {
             HumanCount(now.broken),
             HumanBytes(now.bytes),
             now.hosts,
+            if now.hosts == 1 { "host" } else { "hosts" },
         ));
         self.bar.tick();
     }

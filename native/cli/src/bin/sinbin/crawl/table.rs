@@ -6,6 +6,9 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 use sinbin_crawl::Summary;
 
+/// The number of columns of the names, of which "not followed: beyond --max-urls or --max-queue-size" is the longest.
+const WIDTH: usize = 51;
+
 /// The summary as a table. Rows without a count are left out, except for the pages.
 pub(crate) struct Table<'a> {
     pub(crate) summary: &'a Summary,
@@ -60,7 +63,7 @@ impl Display for Table<'_> {
         }
         row(f, "bytes", HumanBytes(self.summary.bytes))?;
         let elapsed = Duration::from_millis(u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX));
-        write!(f, "{:40} {}", "time", humantime::format_duration(elapsed))
+        write!(f, "{:WIDTH$} {}", "time", humantime::format_duration(elapsed))
     }
 }
 
@@ -86,5 +89,48 @@ fn count_row(f: &mut fmt::Formatter<'_>, name: impl Display, count: u64) -> fmt:
 
 fn row(f: &mut fmt::Formatter<'_>, name: impl Display, value: impl Display) -> fmt::Result {
     // Padding applies to a text, not to the parts of one.
-    writeln!(f, "{:40} {value}", name.to_string())
+    writeln!(f, "{:WIDTH$} {value}", name.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use sinbin_crawl::Skipped;
+
+    use super::*;
+
+    #[test]
+    fn the_values_are_in_one_column() {
+        let mut summary = Summary {
+            pages: 1,
+            reached: 1,
+            checks: 1,
+            others: 1,
+            statuses: [1; 6],
+            broken: 1,
+            retries: 1,
+            bytes: 1,
+            truncated: 1,
+            links: 1,
+            skipped: Skipped {
+                external: 1,
+                patterns: 1,
+                depth: 1,
+                private: 1,
+                long: 1,
+                many: 1,
+                invalid: 1,
+                nofollow: 1,
+                full: 1,
+                credentials: 1,
+            },
+            ..Summary::default()
+        };
+        summary.errors.insert("redirect to another scheme".to_owned(), 1);
+        let table =
+            Table { summary: &summary, elapsed: Duration::from_secs(1), before: 0, left: 1 }.to_string();
+        for line in table.lines() {
+            let (name, value) = line.split_at(WIDTH);
+            assert!(!name.starts_with(' ') && value.starts_with(" 1"), "{line}");
+        }
+    }
 }

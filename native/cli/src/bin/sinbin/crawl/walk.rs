@@ -1,5 +1,6 @@
 //! The loop of a crawl: it starts requests, and passes their outcomes to the crawl.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -57,6 +58,8 @@ pub(crate) struct Walk<'a, 'd> {
 struct Done {
     fetch: Fetch,
     result: Result<Fetched, FetchError>,
+    /// The addresses that the host's name was resolved to, if it was.
+    addresses: Vec<IpAddr>,
     total: Duration,
 }
 
@@ -170,6 +173,9 @@ impl<'a, 'd> Walk<'a, 'd> {
     fn finish(&mut self, task: TaskId, done: Option<Done>) -> Result<(), Ended> {
         let Some(id) = self.running.remove(&task) else { return Ok(()) };
         let now = self.now();
+        if let Some(done) = &done {
+            self.crawl.resolved(id, &done.addresses);
+        }
         let report = match done {
             None => {
                 let failure = Failure::new(sinbin_crawl::FailureKind::Other, "the request's task panicked");
@@ -179,7 +185,7 @@ impl<'a, 'd> Walk<'a, 'd> {
                 let failure = Failure::new(error.kind(), error.to_string());
                 self.crawl.finished(id, Outcome::Failed(failure), now)
             }
-            Some(Done { fetch, result: Ok(fetched), total }) => {
+            Some(Done { fetch, result: Ok(fetched), total, .. }) => {
                 if let Err(end) = self.save(&fetch, &fetched) {
                     self.crawl.abandon(id);
                     return Err(end);
@@ -253,7 +259,11 @@ async fn send(fetcher: Rc<Fetcher<'_>>, fetch: Fetch, is_saved: bool) -> Done {
     let wants = |status, headers: &HeaderMap| {
         fetch.kind.reads(value(headers, &header::CONTENT_TYPE)) || is_saved && is_mirrored(fetch.kind, status)
     };
-    let permits = |address: IpAddr| fetch.permits(address);
+    let addresses = RefCell::new(Vec::new());
+    let permits = |address: IpAddr| {
+        addresses.borrow_mut().push(address);
+        fetch.permits(address)
+    };
     let asked = Asked {
         url: &fetch.url,
         is_head: fetch.method == Method::Head,
@@ -263,7 +273,7 @@ async fn send(fetcher: Rc<Fetcher<'_>>, fetch: Fetch, is_saved: bool) -> Done {
         permits: &permits,
     };
     let result = fetcher.fetch(&asked).await;
-    Done { result, total: began.elapsed(), fetch }
+    Done { result, addresses: addresses.take(), total: began.elapsed(), fetch }
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {

@@ -92,11 +92,6 @@ impl Decoder {
         Self(Coding::Gzip(MultiGzDecoder::new(Bounded::new(limit, None))))
     }
 
-    /// Creates a decoder that passes the bytes as they are.
-    pub(super) fn none(limit: usize, announced: Option<u64>) -> Self {
-        Self(Coding::None(Bounded::new(limit, announced)))
-    }
-
     /// Decodes received bytes.
     ///
     /// # Errors

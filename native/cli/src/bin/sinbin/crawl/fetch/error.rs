@@ -18,7 +18,7 @@ pub(crate) enum FetchError {
     #[error("the URL does not fit a request")]
     Url,
     /// Error returned if no address of the host is permitted.
-    #[error("{0} is a private address, to which no page may lead")]
+    #[error("{0} is a private address, to which neither a page nor the name of a public host may lead")]
     Forbidden(String),
     /// Error returned if a name was not resolved, or if no address of it accepts the connection.
     #[error("{0}")]
