@@ -24,6 +24,7 @@ pages! {
     Metal: "metal.md",
     Names: "names.md",
     Observability: "observability.md",
+    OtherLanguages: "other-languages.md",
     Protocol: "protocol.md",
     Recording: "recording.md",
     Sandbox: "sandbox.md",
