@@ -103,7 +103,7 @@ pub mod exec;
 pub mod group;
 pub mod job;
 pub mod kernel;
-mod net;
+pub mod net;
 mod protocols;
 pub mod serve;
 pub mod sync;

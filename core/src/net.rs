@@ -1,5 +1,9 @@
-//! Connecting to endpoints: to an address, to the path of a Unix socket, or to the fastest address of a name.
+//! Connecting to endpoints: to an address, to the path of a Unix socket, or to the fastest address of a name; and which
+//! addresses are public.
 
+#[cfg(feature = "alloc")]
+mod attempts;
+mod public;
 #[cfg(feature = "alloc")]
 mod race;
 #[cfg(feature = "alloc")]
@@ -8,6 +12,10 @@ mod resolve;
 #[cfg(feature = "alloc")]
 use core::net::SocketAddr;
 use core::time::Duration;
+
+#[cfg(feature = "alloc")]
+pub use attempts::{ATTEMPT_DELAY, attempt_order};
+pub use public::is_public;
 
 use crate::kernel::error::{IoError, Op};
 use crate::task::conn::Conn;

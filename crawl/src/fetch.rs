@@ -3,9 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use sinbin_core::net::is_public;
 use url::Url;
-
-use crate::address::is_private;
 
 /// The number of a request. A crawl uses each number once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,12 +47,12 @@ impl Fetch {
     /// Returns true if the caller may connect to `address` for this request.
     ///
     /// The caller asks for each address that the host's name resolves to, because a name of the public can resolve to a
-    /// [private address](crate::is_private). Such an address is allowed only if a seed or
+    /// [private address](is_public). Such an address is allowed only if a seed or
     /// [`Settings::follow_hosts`](crate::Settings::follow_hosts) names the host, and if its first addresses, which
     /// [`Crawl::resolved`](crate::Crawl::resolved) has learned, were not all public. A request without a permitted address
     /// fails with [`FailureKind::Forbidden`](crate::FailureKind::Forbidden).
     pub fn permits(&self, address: IpAddr) -> bool {
-        self.may_be_private || !is_private(address)
+        self.may_be_private || is_public(address)
     }
 }
 

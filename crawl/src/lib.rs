@@ -48,7 +48,7 @@
 //!   [continued](Crawl::load). URLs that differ only in their fragment are one. Requests are repeated only after failures of the
 //!   connection, and the statuses 429 and 503.
 //! - Only http and https are fetched, only from the hosts of the seeds and those that the settings name, and never from
-//!   [private addresses](is_private) that a page names. User names and passwords of links are removed, and appear in no
+//!   [private addresses](sinbin_core::net::is_public) that a page names. User names and passwords of links are removed, and appear in no
 //!   report.
 //! - Redirects are decisions of the crawl. They have to stay in scope as links have.
 //! - No host gets more requests at once, or sooner after each other, than the settings and its robots.txt allow. Hosts
@@ -59,7 +59,6 @@
 
 #![forbid(unsafe_code)]
 
-mod address;
 mod crawl;
 mod fetch;
 mod frontier;
@@ -76,7 +75,6 @@ mod state;
 mod summary;
 mod target;
 
-pub use address::is_private;
 pub use crawl::{Crawl, Next};
 pub use fetch::{Fetch, FetchId, Kind, Method};
 pub use outcome::{Failure, FailureKind, Outcome, Response};

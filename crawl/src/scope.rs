@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use sinbin_core::net::is_public;
 use url::{Host, Url};
 
-use crate::address::is_private;
 use crate::pattern::Pattern;
 use crate::settings::Settings;
 
@@ -107,7 +107,7 @@ impl KnownHosts {
     /// Learns the addresses of a named host. The first ones count.
     pub fn learn(&mut self, host: &str, addresses: &[IpAddr]) {
         if !addresses.is_empty() && !self.0.contains_key(host) {
-            let is_public = !addresses.iter().copied().any(is_private);
+            let is_public = addresses.iter().copied().all(is_public);
             self.0.insert(host.to_owned(), is_public);
         }
     }
@@ -170,7 +170,7 @@ impl Scope {
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             Some(Host::Domain(_)) | None => return false,
         };
-        is_private(address) && !self.is_named(url)
+        !is_public(address) && !self.is_named(url)
     }
 
     /// Returns true if a pattern excludes `url`, which concerns checks as well.

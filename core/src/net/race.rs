@@ -1,22 +1,15 @@
 //! Connecting to the fastest address of a name (RFC 8305, "happy eyeballs").
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use crate::group::JoinSet;
 use crate::kernel::error::{IoError, Op};
+use crate::net::attempts::{ATTEMPT_DELAY, attempt_order};
 use crate::task::conn::Conn;
 use crate::task::endpoint::Endpoint;
 use crate::task::error::Error;
 use crate::task::handle::Handle;
-
-/// The time after which an attempt is joined by the next one.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// The maximum number of addresses that are tried.
-const MAX_ADDRESSES: usize = 32;
 
 /// Resolves a name, and connects to the address that answers first. Some hosts do all of this by themselves.
 pub(super) async fn connect<'d>(handle: Handle<'d>, endpoint: Endpoint<'_>) -> Result<Conn<'d>, Error> {
@@ -35,28 +28,10 @@ pub(super) async fn fastest<'d>(
     handle: Handle<'d>,
     addresses: impl IntoIterator<Item = SocketAddr>,
 ) -> Result<Conn<'d>, Error> {
-    let mut addresses = by_turns(addresses);
-    addresses.truncate(MAX_ADDRESSES);
+    let addresses = attempt_order(addresses);
     match addresses.len() {
         1 => handle.connect_address(addresses[0]).await,
         _ => race(handle, addresses).await,
-    }
-}
-
-/// Sorts the addresses so that the families take turns, beginning with that of the first address. The order within a
-/// family is kept.
-fn by_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
-    let mut addresses = addresses.into_iter().peekable();
-    let is_first = addresses.peek().map(SocketAddr::is_ipv4);
-    let (ours, theirs): (Vec<_>, Vec<_>) = addresses.partition(|address| Some(address.is_ipv4()) == is_first);
-    let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
-    let mut sorted = VecDeque::new();
-    loop {
-        let pair = [ours.next(), theirs.next()];
-        if pair == [None, None] {
-            return sorted;
-        }
-        sorted.extend(pair.into_iter().flatten());
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant as Clock};
 
 use sinbin_core::driven::{ConnectError, ConnectId};
+use sinbin_core::net::{ATTEMPT_DELAY, attempt_order};
 use sinbin_core::task::Endpoint;
 use sinbin_core::{Instant, IoError, Job, JobId, Progress, SourceId};
 
@@ -19,12 +20,6 @@ const MAX_TEXT: usize = 300;
 
 /// The maximum number of threads that resolve names.
 const THREADS: usize = 8;
-
-/// The maximum number of addresses of a name that are tried.
-const MAX_ADDRESSES: usize = 32;
-
-/// The time after which an attempt is joined by the next one (RFC 8305).
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The minimum interval between two log lines about connections that are not permitted.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -204,10 +199,8 @@ impl Outgoing {
         is_named: bool,
     ) -> Result<VecDeque<SocketAddr>, ConnectError> {
         let canonical = addresses.iter().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-        let permitted: VecDeque<_> = canonical
-            .filter(|address| permits_address(&self.permissions, *address, is_named))
-            .take(MAX_ADDRESSES)
-            .collect();
+        let permitted: VecDeque<_> =
+            canonical.filter(|address| permits_address(&self.permissions, *address, is_named)).collect();
         match (addresses.first(), permitted.is_empty()) {
             (None, _) => Err(ConnectError::Unresolved),
             (Some(first), true) => {
@@ -242,7 +235,7 @@ impl Outgoing {
             };
             Some(match (addresses, self.dials.get_mut(&number)?) {
                 (Ok(addresses), dial) => {
-                    dial.addresses = by_turns(addresses);
+                    dial.addresses = attempt_order(addresses);
                     Ok(number)
                 }
                 (Err(error), _) => Err((number, error)),
@@ -384,19 +377,6 @@ impl Outgoing {
     pub(crate) fn next_due(&mut self, seen: Instant) -> Option<u64> {
         self.next_attempts.pop_front_if(|(at, _)| *at <= seen).map(|(_, number)| number)
     }
-}
-
-/// Sorts the addresses so that the families take turns, beginning with that of the first address.
-fn by_turns(addresses: VecDeque<SocketAddr>) -> VecDeque<SocketAddr> {
-    let is_first = addresses.front().map(SocketAddr::is_ipv4);
-    let (ours, theirs): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| Some(address.is_ipv4()) == is_first);
-    let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
-    let pairs = std::iter::from_fn(|| {
-        let pair = [ours.next(), theirs.next()];
-        (pair != [None, None]).then_some(pair)
-    });
-    pairs.flatten().flatten().collect()
 }
 
 /// Returns the reason that the guest is given for an error of the system.
