@@ -142,7 +142,12 @@ fn a_server_that_closes_in_the_middle() {
 fn wrong_numbers_and_errors() {
     let wrong =
         |stream| each_request(stream, |number, stream| say(stream, if number == 10 { "2\n" } else { "1\n" }));
-    expect(server(wrong), "--seconds 60", &["the server said \"2\\n"]);
+    expect(server(wrong), "--seconds 60", &["the server said \"2\\n\""]);
+    // The wrong reply is told alone, whatever arrives with it, and whole, whatever arrived of it before.
+    let amid_others = |stream| each_request(stream, |_, stream| say(stream, "1\n2\n1\n"));
+    expect(server(amid_others), "--seconds 60", &["the server said \"2\\n\""]);
+    let cut = |stream| each_request(stream, |_, stream| say(stream, "1") && say(stream, "2\n"));
+    expect(server(cut), "--seconds 60", &["the server said \"12\\n\""]);
     let errors =
         |stream| each_request(stream, |_, stream| say(stream, "error: too many jobs; try again later\n"));
     expect(server(errors), "--seconds 60", &["the server said \"error: too many jobs; try again later"]);

@@ -184,10 +184,12 @@ impl Client {
         if count == 0 {
             return Err(Trouble::Io(IoError::Closed));
         }
-        let Ok(replies) = self.take_replies(&input[..count]) else {
-            let line = String::from_utf8_lossy(&input[..count.min(80)]);
-            self.report(&format!("the server said {line:?}"));
-            return Err(Trouble::Told);
+        let replies = match self.take_replies(&input[..count]) {
+            Ok(replies) => replies,
+            Err(wrong) => {
+                self.report(&format!("the server said {:?}", String::from_utf8_lossy(&wrong)));
+                return Err(Trouble::Told);
+            }
         };
         let clients = cx.host.service();
         if replies > 0 {
@@ -217,13 +219,17 @@ impl Client {
         Ok(())
     }
 
-    /// Compares the received bytes with the expected replies, and returns the number of completed replies. Fails if a
-    /// byte differs.
-    fn take_replies(&mut self, bytes: &[u8]) -> Result<usize, ()> {
+    /// Compares the received bytes with the expected replies, and returns the number of completed replies. If a byte
+    /// differs, returns what has arrived of the wrong reply: at most one line, and at most 80 bytes. The replies that
+    /// arrived before it depend on how the network cut the stream.
+    fn take_replies(&mut self, bytes: &[u8]) -> Result<usize, Vec<u8>> {
         let mut replies = 0;
-        for byte in bytes {
-            if self.script.reply[self.matched] != *byte {
-                return Err(());
+        for (at, byte) in bytes.iter().enumerate() {
+            let expected = &self.script.reply;
+            if expected[self.matched] != *byte {
+                let rest = bytes[at..].split_inclusive(|byte| *byte == b'\n').next();
+                let wrong = [&expected[..self.matched], rest.unwrap_or_default()].concat();
+                return Err(wrong.into_iter().take(80).collect());
             }
             self.matched += 1;
             if self.matched == self.script.reply.len() {
