@@ -10,6 +10,7 @@ mod options;
 mod output;
 mod signals;
 mod threads;
+mod unix_sockets;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
