@@ -28,8 +28,9 @@
 //! dropped future disappears with the next step. Tasks and futures reach the run context through a [`Handle`], a
 //! connection or a listener: these handles are capabilities. A task can do nothing that it has no handle for.
 //!
-//! After 32 operations in one step a task yields, however much work is left. A task can wait for
-//! [four](crate::kernel::MAX_WAITS) sources and jobs at once, and for any number of locks, channels and deadlines as well.
+//! After 32 operations in one step a task yields, however much work is left. A wait of a task has places for
+//! [four](crate::kernel::MAX_WAITS) sources and jobs, and for any number of locks, channels and deadlines as well. With a
+//! heap, a small task is spawned for each further source or job.
 //! Variables that live across an `await` are part of the task, buffers included: [`Conn::recv_with`] waits without a
 //! buffer.
 //!
@@ -44,9 +45,10 @@
 //! # Futures of other crates
 //!
 //! Futures of other crates work: their waker wakes the task, from any thread, through the host's [`Wakers`]. In an
-//! executor within a task (`FuturesUnordered`, for example), futures of other crates, sleeps and timeouts work. An
-//! operation that would have to wait there for a source, a job or another task fails with [`WaitError::Wrapped`], because
-//! the kernel wakes tasks and not parts of tasks.
+//! executor within a task (`FuturesUnordered`, for example), futures of other crates, sleeps and timeouts work. With a
+//! heap, operations that wait for sources, jobs, locks, channels or other tasks work there too. The kernel wakes tasks and
+//! not parts of tasks, so a small task waits for each such source or job, which needs a slot of the kernel and a third turn.
+//! A [group](crate::group) does without them. Without a heap, such operations fail with [`WaitError::Wrapped`].
 
 pub(crate) mod alarm;
 mod alarms;
@@ -77,7 +79,15 @@ pub(crate) mod local;
 pub(crate) mod member_list;
 mod named;
 mod offload;
+#[cfg(feature = "alloc")]
+mod part_wakers;
+#[cfg(feature = "alloc")]
+mod parts;
 pub(crate) mod pool;
+#[cfg(feature = "alloc")]
+mod proxies;
+#[cfg(feature = "alloc")]
+mod proxy;
 mod reader;
 pub(crate) mod report;
 #[cfg(feature = "alloc")]

@@ -56,14 +56,21 @@ pub enum ExpectedWaker {
 }
 
 /// A [`WaitTarget`] in eight bytes: its slot in the wait tables, and its generation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WaitKey {
     pub(crate) wait_slot: WaitSlot,
     pub(crate) generation: u32,
 }
 
+/// The refusal of a wait, because another task waits for the same target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Busy;
+
 impl WaitKey {
     pub(crate) const NOTHING: Self = Self { wait_slot: WaitSlot::NONE, generation: 0 };
+    /// The key before all others.
+    #[cfg(feature = "alloc")]
+    pub(crate) const LEAST: Self = Self { wait_slot: WaitSlot(0), generation: 0 };
 
     pub(crate) const fn new(target: WaitTarget) -> Self {
         let (table, index, generation) = match target {
@@ -73,6 +80,23 @@ impl WaitKey {
             WaitTarget::Job(job) => (Table::Job, job.index, job.generation),
         };
         Self { wait_slot: WaitSlot::new(table, index), generation }
+    }
+
+    /// Returns the outcome of a wait for this target, now that its task runs because of `reason`, which `fired` belongs
+    /// to. `None` means that the task runs for another reason; [`Busy`] that another task waits for the target.
+    pub(crate) fn outcome(self, reason: WakeReason, fired: WaitSlot) -> Option<Result<(), Busy>> {
+        let mine = self.wait_slot;
+        let is_over = match reason {
+            WakeReason::Busy if fired == mine => return Some(Err(Busy)),
+            WakeReason::Ready => fired == mine,
+            // Both end all waits for the source.
+            WakeReason::Hangup | WakeReason::Closed => {
+                let is_job = |slot: WaitSlot| slot.table() == Table::Job;
+                fired.index() == mine.index() && is_job(fired) == is_job(mine)
+            }
+            _ => false,
+        };
+        is_over.then_some(Ok(()))
     }
 
     fn target(self) -> WaitTarget {

@@ -13,7 +13,7 @@ pub(crate) enum Table {
 
 /// A slot of a wait table, in four bytes: two bits for the table, thirty for the index.
 /// All four values of the two bits are in use: a fifth table would take a bit of the index.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(transparent)]
 pub(crate) struct WaitSlot(pub(crate) u32);
 

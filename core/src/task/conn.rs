@@ -9,8 +9,7 @@ use core::task::{Context, Poll};
 use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
 use crate::kernel::slab::MAX_LEN;
-use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
-use crate::kernel::wait_slot::{Table, WaitSlot};
+use crate::kernel::step::{WaitKey, WaitTarget};
 use crate::task::deferred::Deferred;
 #[cfg(feature = "alloc")]
 use crate::task::endpoint::Endpoint;
@@ -388,23 +387,21 @@ impl<'d> Waiting<'d> {
     /// Returns the state of the wait, now that the task runs.
     pub(crate) fn check(&mut self) -> Result<Waited, WaitError> {
         let Some(handle) = self.left else { return Ok(Waited::Not) };
-        let (wake_reason, fired) = handle.run_context().wake_reason();
-        let mine = WaitKey::new(self.target).wait_slot;
-        let is_mine = match wake_reason {
-            WakeReason::Busy if fired == mine => return Err(WaitError::Busy),
-            WakeReason::Ready => fired == mine,
-            // Both end all waits for the source.
-            WakeReason::Hangup | WakeReason::Closed => {
-                let is_job = |slot: WaitSlot| slot.table() == Table::Job;
-                fired.index() == mine.index() && is_job(fired) == is_job(mine)
-            }
-            _ => false,
-        };
-        if is_mine {
-            return Ok(Waited::Over);
+        let (key, run_context) = (WaitKey::new(self.target), handle.run_context());
+        let (wake_reason, fired) = run_context.wake_reason();
+        match key.outcome(wake_reason, fired) {
+            Some(Ok(())) => return Ok(Waited::Over),
+            Some(Err(_)) => return Err(WaitError::Busy),
+            None => {}
+        }
+        #[cfg(feature = "alloc")]
+        if run_context.has_proxies()
+            && let Some(outcome) = run_context.take_outcome(key)
+        {
+            return outcome.map(|()| Waited::Over);
         }
         self.skips = self.skips.saturating_add(1);
-        Ok(if self.skips > SKIPS || handle.run_context().insists() { Waited::Long } else { Waited::Still })
+        Ok(if self.skips > SKIPS || run_context.insists() { Waited::Long } else { Waited::Still })
     }
 
     #[inline]
@@ -415,6 +412,13 @@ impl<'d> Waiting<'d> {
     #[inline]
     pub(crate) fn wait(&mut self, handle: Handle<'d>, context: &Context<'_>) -> Poll<WaitError> {
         let left = handle.run_context().leave(self.target, context);
+        #[cfg(feature = "alloc")]
+        let left = match left {
+            Poll::Ready(refused @ (WaitError::Wrapped | WaitError::TooMany)) => {
+                handle.wait_by_proxy(self.target, refused, context)
+            }
+            left => left,
+        };
         self.step = handle.run_context().step_number();
         self.left = left.is_pending().then_some(handle);
         left

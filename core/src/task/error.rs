@@ -22,11 +22,12 @@ pub enum WaitError {
     /// The future was used outside a task of its own loop: in a task of another kernel, or in no task.
     Elsewhere,
     /// An executor within the task (`FuturesUnordered`, for example) polls the future with a waker of its own, which
-    /// the kernel does not know. Such a future can wait only for deadlines. Use a [group](crate::group), or
+    /// the kernel does not know. Such a future can't wait until the loop [is to stop](crate::task::Handle::stopping).
+    /// Without a heap, such a future can wait only for deadlines: use a [group](crate::group), or
     /// [`join`](crate::task::join), which polls all of its futures.
     Wrapped,
-    /// The task waits for more than [`MAX_WAITS`](crate::kernel::MAX_WAITS) targets at once, or asks for more permits than
-    /// exist. Spawn tasks for the waits.
+    /// The task asks for more permits than exist, or waits for more than [`MAX_WAITS`](crate::kernel::MAX_WAITS) sources and
+    /// jobs at once, and there is no heap, or no slot for the task that each further wait needs.
     TooMany,
     /// Another task waits for the same target, or another operation on it is in progress.
     Busy,

@@ -1,6 +1,5 @@
 //! The byte streams of `futures-io` (with the feature of that name), for connections, their halves and buffered
-//! readers. Code that is written for these traits runs on a connection unchanged, if it is polled by the task itself
-//! and not by an executor within the task.
+//! readers. Code that is written for these traits runs on a connection unchanged.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};

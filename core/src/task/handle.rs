@@ -65,6 +65,8 @@ impl<'d> Handle<'d> {
 
     /// Ends the wait of a task for a wake by name, or its next such wait. Returns true if the task exists.
     pub fn wake(self, task: TaskId) -> bool {
+        #[cfg(feature = "alloc")]
+        self.run_context.wake_parts(task);
         self.run_context.give_back(Deferred::Wake(task))
     }
 

@@ -28,11 +28,17 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
         let (run_context, body) = (self.handle.run_context(), &self.body);
         let head = body.head();
         // A task that is cancelled again is to end now: only a host that ends all of its tasks cancels twice.
-        let is_last = cx.take_cancel() && !head.cancel();
+        let is_asked = cx.take_cancel();
+        let is_last = is_asked && !head.cancel();
         let is_cancelled = head.stage() != Stage::Running;
         run_context.enter(cx, &head.caller, || {
             let poll = || {
                 run_context.ring(head.caller.task());
+                // The parts of a task that is cancelled learn of it by the end of their waits.
+                #[cfg(feature = "alloc")]
+                if is_asked && head.caller.is_proxied() {
+                    run_context.end_waits_of_parts(head.caller.task());
+                }
                 let waker = run_context.kept_waker(&head.caller);
                 // SAFETY: the stage is checked before this is called, and `self` is borrowed exclusively.
                 #[expect(unsafe_code, reason = "see Body::poll")]
@@ -42,7 +48,12 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
             };
             let is_over =
                 is_last || head.is_over() || run_context.cancelled(is_cancelled, &head.notice, poll);
-            if !is_over && (!is_cancelled || run_context.was_told()) {
+            // A cancelled task of which a part waits is shielded: all other waits were refused.
+            #[cfg(feature = "alloc")]
+            let is_shielded = head.caller.is_proxied() && run_context.parts_wait(head.caller.task());
+            #[cfg(not(feature = "alloc"))]
+            let is_shielded = false;
+            if !is_over && (!is_cancelled || run_context.was_told() || is_shielded) {
                 run_context.leave_alarms(head.caller.task());
                 return run_context.step(&head.caller);
             }
@@ -96,9 +107,17 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
 
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         self.drop_future(cx, Stage::Cancelled);
+        // Futures that were leaked have not withdrawn their waits.
+        #[cfg(feature = "alloc")]
+        if self.body.head().caller.is_proxied() {
+            let (run_context, head) = (self.handle.run_context(), self.body.head());
+            run_context.enter(cx, &head.caller, || run_context.forget_waits_of_parts(head.caller.task()));
+        }
         #[cfg(not(feature = "alloc"))]
         self.body.head().end_number.set(self.handle.run_context().end_number());
         if let Some(joiner) = self.body.head().take_joiner() {
+            #[cfg(feature = "alloc")]
+            self.handle.run_context().wake_parts(joiner);
             cx.wake(joiner);
         }
     }

@@ -21,6 +21,10 @@ use crate::kernel::wait_slot::WaitSlot;
 use crate::task::alarms::Alarms;
 use crate::task::deferred::{Deferred, DeferredQueue, defer};
 use crate::task::error::WaitError;
+#[cfg(feature = "alloc")]
+use crate::task::part_wakers::PartWakers;
+#[cfg(feature = "alloc")]
+use crate::task::proxies::Proxies;
 use crate::task::report::Reports;
 #[cfg(feature = "alloc")]
 use crate::task::report::UnjoinedFailure;
@@ -194,6 +198,18 @@ pub struct RunContext<'d> {
     left: RefCell<Left>,
     /// The deadlines that executors within tasks wait for.
     alarms: RefCell<Alarms>,
+    /// The waits that proxies make.
+    #[cfg(feature = "alloc")]
+    proxies: RefCell<Proxies>,
+    /// True if `proxies` is not empty.
+    #[cfg(feature = "alloc")]
+    has_proxies: Cell<bool>,
+    /// The wakers of parts of tasks that wait to be woken by name.
+    #[cfg(feature = "alloc")]
+    part_wakers: RefCell<PartWakers>,
+    /// True if `part_wakers` is not empty.
+    #[cfg(feature = "alloc")]
+    has_parts: Cell<bool>,
     /// The names of what tasks wait for, for reports.
     #[cfg(feature = "alloc")]
     named_waits: RefCell<alloc::collections::BTreeMap<TaskId, alloc::vec::Vec<&'static str>>>,
@@ -216,6 +232,21 @@ struct Left {
 
 impl Left {
     const NOTHING: Self = Self { wait: Wait::wake(), times: [0; MAX_WAITS], by: None };
+
+    /// Adds a future's wait for a target. Returns false if the task waits for too many others.
+    #[inline]
+    fn add(&mut self, what: WaitKey) -> bool {
+        for (key, times) in self.wait.targets.iter_mut().zip(&mut self.times) {
+            if key.wait_slot == WaitSlot::NONE {
+                *key = what;
+            }
+            if *key == what {
+                *times = times.saturating_add(1);
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl<'d> RunContext<'d> {
@@ -251,6 +282,14 @@ impl<'d> RunContext<'d> {
             has_left: Cell::new(0),
             left: RefCell::new(Left::NOTHING),
             alarms: RefCell::new(Alarms::new()),
+            #[cfg(feature = "alloc")]
+            proxies: RefCell::new(Proxies::new()),
+            #[cfg(feature = "alloc")]
+            has_proxies: Cell::new(false),
+            #[cfg(feature = "alloc")]
+            part_wakers: RefCell::new(PartWakers::new()),
+            #[cfg(feature = "alloc")]
+            has_parts: Cell::new(false),
             #[cfg(feature = "alloc")]
             named_waits: RefCell::new(alloc::collections::BTreeMap::new()),
             deferred: RefCell::new(DeferredQueue::new()),
@@ -716,18 +755,47 @@ impl<'d> RunContext<'d> {
         }
         let what = WaitKey::new(what);
         self.has_left.set(self.has_left.get() | WAITS);
-        let mut left = self.left.borrow_mut();
-        let Left { wait, times, .. } = &mut *left;
-        for (key, times) in wait.targets.iter_mut().zip(times) {
-            if key.wait_slot == WaitSlot::NONE {
-                *key = what;
-            }
-            if *key == what {
-                *times = times.saturating_add(1);
-                return Poll::Pending;
-            }
+        let has_place = {
+            let mut left = self.left.borrow_mut();
+            left.add(what)
+        };
+        if !has_place {
+            return Poll::Ready(WaitError::TooMany);
         }
-        Poll::Ready(WaitError::TooMany)
+        #[cfg(feature = "alloc")]
+        if self.has_proxies.get() {
+            self.replace_proxy(what);
+        }
+        Poll::Pending
+    }
+
+    /// The table of the waits that proxies make.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn proxies(&self) -> &RefCell<Proxies> {
+        &self.proxies
+    }
+
+    /// Returns true if a proxy waits, or has an outcome that was not taken yet.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn has_proxies(&self) -> bool {
+        self.has_proxies.get()
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn part_wakers(&self) -> &RefCell<PartWakers> {
+        &self.part_wakers
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn has_parts(&self) -> &Cell<bool> {
+        &self.has_parts
+    }
+
+    /// Updates the flag after a change of the table.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn mark_proxies(&self) {
+        self.has_proxies.set(!self.proxies.borrow().is_empty());
     }
 
     /// Returns the number of the step in progress.
@@ -739,6 +807,10 @@ impl<'d> RunContext<'d> {
     /// Withdraws the wait for `what` that a dropped future has registered in the step `step`. In a later step, that wait
     /// is no longer registered, and a wait for `what` is another future's.
     pub(crate) fn retract(&self, what: WaitTarget, step: u32) {
+        #[cfg(feature = "alloc")]
+        if self.has_proxies.get() {
+            self.retract_proxy(WaitKey::new(what), step);
+        }
         if step != self.step.get() {
             return;
         }
@@ -764,6 +836,11 @@ impl<'d> RunContext<'d> {
     /// Registers a future's wait to be woken by name.
     pub(crate) fn leave_named(&self, by: ExpectedWaker, context: &Context<'_>) -> Poll<WaitError> {
         if let Err(refused) = self.may_wait(context) {
+            // Wakes from outside of the loop reach no part of a task.
+            #[cfg(feature = "alloc")]
+            if refused == WaitError::Wrapped && by != ExpectedWaker::Outside && self.keep_part(context) {
+                return Poll::Pending;
+            }
             return self.refuse(refused);
         }
         self.has_left.set(self.has_left.get() | WAITS);

@@ -53,6 +53,9 @@ pub(crate) struct WakerState {
     cloned: AtomicBool,
     /// True if the waker was kept, or the task is cancelled or has ended: its steps take the slow path.
     slow: AtomicBool,
+    /// True if a proxy has waited for the task.
+    #[cfg(feature = "alloc")]
+    proxied: AtomicBool,
     /// True while another step runs within the task's own.
     suspended: AtomicBool,
     /// True if the combinator that the task began last polled its second future first.
@@ -72,6 +75,8 @@ impl WakerState {
             yields: AtomicBool::new(false),
             cloned: AtomicBool::new(false),
             slow: AtomicBool::new(false),
+            #[cfg(feature = "alloc")]
+            proxied: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             second_first: AtomicBool::new(true),
             budget: AtomicU8::new(FULL),
@@ -86,6 +91,8 @@ impl WakerState {
         self.yields.store(false, Ordering::Relaxed);
         self.cloned.store(false, Ordering::Relaxed);
         self.slow.store(false, Ordering::Relaxed);
+        #[cfg(feature = "alloc")]
+        self.proxied.store(false, Ordering::Relaxed);
         self.second_first.store(true, Ordering::Relaxed);
         self.budget.store(FULL, Ordering::Relaxed);
         self.is(TaskId::from_bits(u64::MAX));
@@ -127,6 +134,18 @@ impl WakerState {
 
     pub(crate) fn mark_slow(&self) {
         self.slow.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if a proxy has waited for the task.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.proxied.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn mark_proxied(&self) {
+        self.proxied.store(true, Ordering::Relaxed);
+        self.mark_slow();
     }
 
     /// Returns the receiver of the task's failure, if the task is not joined.

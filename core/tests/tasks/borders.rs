@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
@@ -5,8 +6,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sinbin_core::Rest;
-use sinbin_core::sync::{Channel, Event, RecvError};
-use sinbin_core::task::{Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError};
+use sinbin_core::sync::{Channel, Event, Lock, RecvError};
+use sinbin_core::task::{
+    Either, Error, Handle, JoinErrorKind, NoWakers, RunContext, WaitError, join, race, select,
+};
 use sinbin_testkit::memory_host::{Log, World};
 
 /// Polls the future once with a waker that the loop does not know, as an executor within a task would.
@@ -100,9 +103,9 @@ fn a_loop_within_a_task_of_another() {
     inner_world.spawn(async move {
         inner.yield_now().await;
         // The outer loop's run context is open, but its running task is not the one that waits.
-        assert_eq!(event.wait().await, Err(WaitError::Wrapped));
-        assert_eq!(handle.wait_named().await, Err(WaitError::Wrapped));
-        inner.sleep(Duration::from_secs(1)).await;
+        assert_eq!(handle.stopping().await, Err(WaitError::Wrapped));
+        let late = select(event.wait(), inner.sleep(Duration::from_secs(1))).await;
+        assert_eq!(late, Either::Second(()));
     });
     let mut world = World::new(handle);
     world.spawn(async move {
@@ -158,21 +161,89 @@ impl<F: Future<Output = ()>> Parts<F> {
 }
 
 #[test]
-fn a_wait_within_an_executor_of_its_own_is_refused() {
+fn a_wait_for_the_end_of_the_loop_within_an_executor_of_its_own_is_refused() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
     let handle = Handle::new(&run_context);
     let mut world = World::new(handle);
-    let conn = world.connect();
     world.spawn(async move {
-        let part = async |n| match n {
-            0 => log.add(conn.recv(&mut [0]).await.err()),
-            1 => log.add(handle.wait_named().await.err().map(Error::from)),
-            _ => log.add(Event::new(handle).wait().await.err().map(Error::from)),
-        };
-        Parts::new((0..3).map(part)).run().await;
+        Parts::new([async { log.add(handle.stopping().await) }]).run().await;
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take(), [Some(Error::Wait(WaitError::Wrapped)); 3]);
+    assert_eq!(log.take(), [Err(WaitError::Wrapped)]);
+}
+
+/// Parts wait for an event, a lock, a channel, the end of a task and a wake by name, each in its turn.
+#[test]
+fn waits_by_name_work_within_an_executor_of_their_own() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let (event, lock, channel) = (Event::new(handle), Lock::new(handle, 0), Channel::<u32, 1>::new(handle));
+    let (event, lock, channel, waiting) = (&event, &lock, &channel, &Cell::new(None));
+    let mut world = World::new(handle);
+    world.spawn(async move {
+        let held = lock.lock().await.unwrap();
+        handle.sleep(Duration::from_secs(1)).await;
+        channel.send(7).await.unwrap();
+        handle.sleep(Duration::from_secs(1)).await;
+        drop(held);
+        handle.sleep(Duration::from_secs(1)).await;
+        event.set().unwrap();
+        handle.sleep(Duration::from_secs(2)).await;
+        handle.wake(waiting.get().unwrap());
+    });
+    world.spawn(async move {
+        waiting.set(handle.current().ok());
+        let mut child = handle.spawn(handle.sleep(Duration::from_secs(4))).unwrap();
+        let mut parts: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = vec![
+            Box::pin(async { event.wait().await.unwrap() }),
+            Box::pin(async { *lock.lock().await.unwrap() += 1 }),
+            Box::pin(async { assert_eq!(channel.recv().await, Ok(7)) }),
+            Box::pin(async { child.join().await.unwrap() }),
+            Box::pin(async { handle.wait_named().await.unwrap() }),
+        ];
+        for (n, part) in parts.iter_mut().enumerate() {
+            let plain = std::mem::replace(part, Box::pin(async {}));
+            *part = Box::pin(async move {
+                plain.await;
+                log.add(n);
+            });
+        }
+        Parts::new(parts).run().await;
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    let mut ends = log.take();
+    // Any wake by name ends a wait for one.
+    ends.retain(|n| *n != 4);
+    assert_eq!(ends, [2, 1, 0, 3]);
+}
+
+/// More parts wait than the wakers that are kept without a check, and most parts are dropped again and again.
+#[test]
+fn many_parts_wait_by_name_and_those_that_are_dropped_are_forgotten() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let event = Event::new(handle);
+    let event = &event;
+    let mut world = World::new(handle);
+    world.spawn(async move {
+        let stay = async {
+            let parts = (0..100).map(async |n| {
+                event.wait().await.unwrap();
+                log.add(n);
+            });
+            Parts::new(parts).run().await;
+        };
+        let come_and_go = async {
+            for _ in 0..1000 {
+                let parts = Parts::new([async { event.wait().await.unwrap() }]);
+                race(parts.run(), handle.sleep(Duration::from_secs(1))).await;
+            }
+            event.set().unwrap();
+        };
+        join(stay, come_and_go).await;
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take().len(), 100);
 }
 
 #[test]
@@ -244,7 +315,7 @@ fn moments_are_waited_for_within_an_executor_of_its_own() {
             handle.sleep(ms(15)).await;
             log.add((9, handle.now()));
         };
-        sinbin_core::task::join(Parts::new((0..5).map(part)).run(), beside).await;
+        join(Parts::new((0..5).map(part)).run(), beside).await;
         // A later sleep shows that the dropped sleeps and timeouts have left no timer behind.
         handle.sleep(ms(1)).await;
     });

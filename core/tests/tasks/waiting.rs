@@ -4,7 +4,7 @@ use std::time::Duration;
 use sinbin_core::kernel::ExpectedWaker;
 use sinbin_core::task::{Conn, Either, Error, Handle, NoWakers, RunContext, WaitError, join, race, select};
 use sinbin_core::{Instant, Rest, TaskId, WaitTarget};
-use sinbin_testkit::memory_host::{Falls, Log, World, join_all};
+use sinbin_testkit::memory_host::{Falls, Log, TASKS, World, join_all};
 
 fn waits(world: &World<'_>, task: TaskId) -> Vec<WaitTarget> {
     world.view(task).waits.into_iter().flatten().collect()
@@ -119,12 +119,97 @@ fn what_two_futures_of_a_task_wait_for_is_waited_for_until_both_are_gone() {
     assert_eq!(waits(&world, task.task()), [WaitTarget::Recv(source), WaitTarget::Hangup(source)]);
 }
 
+/// The kernel's wait has places for four sources. Proxies wait for the others.
 #[test]
-fn four_things_at_once_and_no_more() {
+fn a_task_waits_for_any_number_of_sources_at_once() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conns: Vec<Conn<'_>> = (0..8).map(|_| world.connect()).collect();
+    let sources: Vec<_> = conns.iter().map(Conn::source).collect();
+    let task = world.spawn(async move {
+        let read = async |conn: &Conn<'_>| {
+            let received = conn.recv(&mut [0; 2]).await;
+            log.add((conn.source(), received));
+        };
+        join_all(conns.iter().map(read).collect()).await;
+    });
+    world.turn();
+    assert_eq!(waits(&world, task.task()).len(), 4);
+    for at in [7, 0, 4, 5, 1, 2, 3, 6] {
+        world.peer(sources[at]).inbox.push_back(1);
+        world.turn();
+        world.run();
+        assert_eq!(log.take(), [(sources[at], Ok(1))]);
+    }
+    assert_eq!(world.run(), Rest::Empty);
+}
+
+#[test]
+fn a_fifth_wait_ends_when_its_future_is_dropped() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conns: Vec<Conn<'_>> = (0..6).map(|_| world.connect()).collect();
+    let (fifth, sixth) = (conns[4].source(), conns[5].source());
+    world.spawn(async move {
+        let read = async |conn: &Conn<'_>| {
+            conn.readable().await.ok();
+        };
+        race(join_all(conns.iter().map(read).collect()), handle.sleep(Duration::from_secs(1))).await;
+        log.add("it is over");
+        // The task itself waits for what a proxy waited for, and then another task does.
+        conns[4].recv(&mut [0; 2]).await.ok();
+        log.add("the fifth");
+        handle.spawn(async move { conns[5].recv(&mut [0; 2]).await.map(|_| log.add("the sixth")) }).ok();
+    });
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+    assert_eq!(log.take(), ["it is over"]);
+    world.peer(fifth).inbox.push_back(1);
+    world.turn();
+    world.run();
+    world.peer(sixth).inbox.push_back(1);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), ["the fifth", "the sixth"]);
+}
+
+#[test]
+fn what_two_futures_of_a_task_wait_for_by_proxy_is_waited_for_until_both_are_gone() {
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
     let handle = Handle::new(&run_context);
     let mut world = World::new(handle);
     let conns: Vec<Conn<'_>> = (0..5).map(|_| world.connect()).collect();
+    let fifth = conns[4].source();
+    world.spawn(async move {
+        let others = join_all(
+            conns[..4].iter().map(async |conn: &Conn<'_>| assert!(conn.hangup().await.is_err())).collect(),
+        );
+        let stays = async { log.add(conns[4].readable().await.is_ok()) };
+        let goes = async {
+            // In this step and in a later one, the first future goes on waiting.
+            select(conns[4].readable(), async {}).await;
+            select(conns[4].readable(), handle.sleep(Duration::from_secs(1))).await;
+            select(conns[4].readable(), async {}).await;
+        };
+        select(others, join(stays, goes)).await;
+    });
+    assert_eq!(world.run(), Rest::Until(Instant::NEVER));
+    assert_eq!(log.take(), []);
+    world.peer(fifth).inbox.push_back(1);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [true]);
+}
+
+/// The kernel's table of tasks is full.
+#[test]
+fn a_fifth_wait_fails_where_no_proxy_has_a_place() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conns: Vec<Conn<'_>> = (0..5).map(|_| world.connect()).collect();
+    let others: Vec<_> = (1..TASKS).map(|_| world.spawn(handle.sleep(Duration::from_secs(9)))).collect();
     world.spawn(async move {
         let read = async |conn: &Conn<'_>| {
             let ready = conn.readable().await;
@@ -137,6 +222,7 @@ fn four_things_at_once_and_no_more() {
     let said = log.take();
     assert_eq!(said[0].1, Err(Error::Wait(WaitError::TooMany)), "the fifth at once");
     assert_eq!(said.len(), 2, "the other futures wait: {said:?}");
+    drop(others);
 }
 
 #[test]

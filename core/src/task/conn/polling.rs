@@ -24,8 +24,8 @@ const LAST: u8 = 3;
 /// the direction waits, so that each later poll continues this wait, whichever task or future makes the poll. The
 /// kernel waits as long as each step of the task polls the direction again: a wait that a step does not renew has
 /// ended. One task can receive by polls and send by polls at once. A poll is refused with [`WaitError::Busy`] while a
-/// future of [`recv`](Self::recv) or [`send_all`](Self::send_all) is in the middle of the same direction, and by an
-/// executor within the task that has a waker of its own ([`WaitError::Wrapped`]).
+/// future of [`recv`](Self::recv) or [`send_all`](Self::send_all) is in the middle of the same direction. Without a heap,
+/// a poll is also refused if an executor within the task makes it with a waker of its own ([`WaitError::Wrapped`]).
 ///
 /// [`WaitError::Busy`]: crate::task::WaitError::Busy
 /// [`WaitError::Wrapped`]: crate::task::WaitError::Wrapped

@@ -1,0 +1,178 @@
+//! Waits that the kernel cannot make for a task itself, and that a task of their own makes instead: a proxy.
+//!
+//! The kernel wakes tasks, and a wait of a task has [`MAX_WAITS`](crate::kernel::MAX_WAITS) targets. Two kinds of
+//! futures need more. A future that an executor within the task polls has a waker of its own, and the kernel would wake
+//! the task instead. A future that waits for a fifth source or job finds no place in the task's wait. For each target of
+//! such futures, a proxy on the heap waits. When its wait ends, the proxy records the outcome, wakes the futures, and
+//! ends.
+//!
+//! The wait is withdrawn when one of its futures is dropped. The proxy is then woken by name, finds that it is not
+//! wanted, and ends. Other futures that wait for the target are woken, and register again.
+
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+
+use crate::kernel::id::TaskId;
+use crate::kernel::step::{WaitKey, WaitTarget};
+use crate::task::deferred::Deferred;
+use crate::task::error::WaitError;
+use crate::task::handle::Handle;
+use crate::task::proxies::{Waiter, Woken};
+use crate::task::run_context::RunContext;
+use crate::task::start::Async;
+use crate::task::wakers::WakerState;
+
+impl<'d> Handle<'d> {
+    /// Lets a proxy wait for `target`, because the running task could not: `refused` says why.
+    #[cold]
+    pub(crate) fn wait_by_proxy(
+        self,
+        target: WaitTarget,
+        refused: WaitError,
+        context: &Context<'_>,
+    ) -> Poll<WaitError> {
+        let run_context = self.run_context();
+        let Some(caller) = run_context.caller() else { return Poll::Ready(refused) };
+        caller.mark_proxied();
+        let (task, key) = (caller.task(), WaitKey::new(target));
+        // The functions of a waker are user code: none is called while the table is borrowed.
+        let waker = (refused == WaitError::Wrapped).then(|| context.waker().clone());
+        let mut waiter = Waiter { waker, step: run_context.step_number() };
+        let joined = run_context.proxies().borrow_mut().join(key, task, &mut waiter);
+        match joined {
+            Ok(true) => return Poll::Pending,
+            Ok(false) => {}
+            Err(busy) => return Poll::Ready(busy),
+        }
+        let guard = Abandons { handle: self, key };
+        let (proxy, _) = Async::new(self, proxy(target, guard));
+        let Ok(proxy) = self.start(proxy) else { return Poll::Ready(WaitError::TooMany) };
+        run_context.proxies().borrow_mut().insert(key, proxy, task, &mut waiter);
+        run_context.mark_proxies();
+        Poll::Pending
+    }
+}
+
+/// Waits for `target`, until the wait ends or is withdrawn.
+async fn proxy(target: WaitTarget, guard: Abandons<'_>) {
+    let Abandons { handle, key } = guard;
+    let run_context = handle.run_context();
+    let mut has_begun = false;
+    let wait = poll_fn(|context| {
+        if !run_context.proxies().borrow_mut().is_wanted(key) {
+            run_context.mark_proxies();
+            return Poll::Ready(());
+        }
+        let (reason, fired) = run_context.wake_reason();
+        let outcome =
+            if core::mem::replace(&mut has_begun, true) { key.outcome(reason, fired) } else { None };
+        let outcome = match outcome {
+            Some(outcome) => outcome.map_err(|_| WaitError::Busy),
+            None => match run_context.leave(target, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(refused) => Err(refused),
+            },
+        };
+        run_context.settle(key, outcome);
+        Poll::Ready(())
+    });
+    // The part of the task that the proxy waits for may be shielded from the end of the loop.
+    handle.shield(wait).await;
+    core::mem::forget(guard);
+}
+
+/// A guard that ends the wait of a proxy which is dropped before its end. The futures then register again.
+struct Abandons<'d> {
+    handle: Handle<'d>,
+    key: WaitKey,
+}
+
+impl Drop for Abandons<'_> {
+    fn drop(&mut self) {
+        let run_context = self.handle.run_context();
+        let is_wanted = run_context.proxies().borrow_mut().is_wanted(self.key);
+        if is_wanted {
+            run_context.settle(self.key, Ok(()));
+        }
+    }
+}
+
+impl RunContext<'_> {
+    /// Records the end of a proxy's wait, and wakes the futures for which it was made.
+    fn settle(&self, target: WaitKey, outcome: Result<(), WaitError>) {
+        let settled = self.proxies().borrow_mut().settle(target, outcome);
+        if let Some(Woken { task, wakers }) = settled {
+            wakers.into_iter().for_each(Waker::wake);
+            // An executor within the task may have no other way to wake the task: see `NoWakers`.
+            self.give_back(Deferred::Wake(task));
+        }
+    }
+
+    /// Returns the outcome of a wait that a proxy has made for a future of the running task.
+    #[cold]
+    pub(crate) fn take_outcome(&self, target: WaitKey) -> Option<Result<(), WaitError>> {
+        let task = self.caller()?.task();
+        let outcome = self.proxies().borrow_mut().take_outcome(target, task);
+        self.mark_proxies();
+        outcome
+    }
+
+    /// Withdraws the wait of a dropped future, which has waited last in the step `waited`.
+    #[cold]
+    pub(crate) fn retract_proxy(&self, target: WaitKey, waited: u32) {
+        if !self.proxies().borrow_mut().goes_on_without(target, waited, self.step_number()) {
+            self.withdraw(target);
+        }
+    }
+
+    /// Withdraws the wait of a proxy, if one waits for `target`. Futures that still need the wait are woken.
+    #[cold]
+    pub(crate) fn withdraw(&self, target: WaitKey) {
+        let withdrawn = self.proxies().borrow_mut().withdraw(target);
+        self.mark_proxies();
+        let Some((proxy, Woken { task, wakers })) = withdrawn else { return };
+        self.wake_ended(proxy);
+        if !wakers.is_empty() {
+            wakers.into_iter().for_each(Waker::wake);
+            self.wake_ended(task);
+        }
+    }
+
+    /// Withdraws the wait of a proxy, if one waits for `target` for the sake of the running task, which waits itself now:
+    /// the kernel refuses a second task that waits for a target.
+    #[cold]
+    pub(crate) fn replace_proxy(&self, target: WaitKey) {
+        let Some(task) = self.caller().map(WakerState::task) else { return };
+        if self.proxies().borrow().is_of(target, task) {
+            self.withdraw(target);
+        }
+    }
+
+    /// Ends the waits of the parts of `task`, which is cancelled.
+    #[cold]
+    pub(crate) fn end_waits_of_parts(&self, task: TaskId) {
+        self.withdraw_all(task);
+        self.wake_parts(task);
+    }
+
+    /// Returns true if a part of the running task `task` waits. Counts the step.
+    #[cold]
+    pub(crate) fn parts_wait(&self, task: TaskId) -> bool {
+        self.count_step(task);
+        self.has_part(task) || self.proxies().borrow().of(task).next().is_some()
+    }
+
+    /// Forgets the waits of the parts of `task`, which has ended.
+    #[cold]
+    pub(crate) fn forget_waits_of_parts(&self, task: TaskId) {
+        self.withdraw_all(task);
+        self.forget_parts(task);
+    }
+
+    /// Withdraws the waits that proxies make for the task.
+    fn withdraw_all(&self, task: TaskId) {
+        let targets: Vec<_> = self.proxies().borrow().of(task).collect();
+        targets.into_iter().for_each(|target| self.withdraw(target));
+    }
+}
