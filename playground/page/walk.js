@@ -1,0 +1,56 @@
+// A walk, for tests: the part "walk" of a link presses buttons and moves the slider, and the page then writes down what
+// it shows after each. "to:20" moves the slider, "step*3" presses the button "step" three times.
+const walk = {
+  // Splits a link into the run and the walk.
+  split(hash) {
+    const parts = hash.replace(/^#/, "").split("&");
+    const is_walk = (part) => part.startsWith("walk=");
+    const walk = parts.find(is_walk)?.slice("walk=".length);
+    return [parts.filter((part) => !is_walk(part)).join("&"), walk];
+  },
+
+  take(path) {
+    const shown = [this.read()];
+    for (const part of path.split(",").slice(0, 100)) {
+      if (part.startsWith("to:")) {
+        element("slider").value = part.slice(3);
+        element("slider").dispatchEvent(new Event("input"));
+      } else {
+        const [id, times] = part.split("*");
+        for (let i = 0; i < Math.min(Number(times ?? 1), 1000); i++) element(id).click();
+      }
+      shown.push(this.read());
+    }
+    document.body.append(make("pre", JSON.stringify(shown), { id: "dump" }));
+  },
+
+  // Reads what the page shows.
+  read() {
+    const texts = (selector) => Array.from(document.querySelectorAll(selector), (item) => item.textContent);
+    const dot = (dot) => ({
+      id: dot.dataset.id,
+      place: dot.closest("[data-place]").dataset.place,
+      label: dot.getAttribute("aria-label"),
+      age: Number(/age-(\d)/.exec(dot.className)[1]),
+      ran: dot.classList.contains("ran"),
+    });
+    const arrow = (arrow) => [arrow.dataset.from, arrow.dataset.to];
+    return {
+      link: location.hash.slice(1),
+      message: element("message").textContent,
+      step: Number(element("slider").value),
+      number: element("number").textContent,
+      time: element("time").textContent,
+      caption: element("caption").textContent,
+      tasks: Array.from(document.querySelectorAll(".dot"), dot),
+      arrows: Array.from(document.querySelectorAll("#arrows path.wait"), arrow),
+      chosen: document.querySelector(".dot.chosen")?.dataset.id ?? null,
+      marked: texts("#code .here code"),
+      clients: Array.from(element("clients").tBodies[0].rows, (row) => Array.from(row.cells, (cell) => cell.textContent)),
+      pressed: Array.from(document.querySelectorAll("#clients [aria-pressed=true]"), (button) => button.id),
+      jobs: texts("#jobs li"),
+      output: texts("#output li"),
+      actions: texts("#actions li"),
+    };
+  },
+};
