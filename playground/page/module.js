@@ -3,9 +3,8 @@ const core = {
   exports: null,
 
   async load(base64) {
-    const bytes = Uint8Array.from(atob(base64.trim()), (c) => c.charCodeAt(0));
-    const { instance } = await WebAssembly.instantiate(bytes, {});
-    this.exports = instance.exports;
+    const bytes = Uint8Array.from(atob(base64.replace(/\s/g, "")), (c) => c.charCodeAt(0));
+    this.exports = new WebAssembly.Instance(await compile(bytes), {}).exports;
   },
 
   // Calls a function with a text, and returns its answer: an object with one key, "error" for a message.
@@ -21,6 +20,15 @@ const core = {
     return JSON.parse(new TextDecoder().decode(json));
   },
 };
+
+// Compiles at once, so that the page is complete when it has loaded. Some browsers refuse that for large modules.
+function compile(bytes) {
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch {
+    return WebAssembly.compile(bytes);
+  }
+}
 
 const element = (id) => document.getElementById(id);
 

@@ -12,6 +12,7 @@ const player = {
   // 1 while the run plays forwards, -1 backwards, 0 otherwise.
   direction: 0,
   scenarios: new Map(),
+  timer: 0,
 
   // Opens the run of a link. If the link is not valid, opens the default run and says why.
   open(link) {
@@ -71,10 +72,16 @@ const player = {
     if (this.direction === 0) this.remember();
   },
 
-  // Writes the run and its step into the page's address.
-  remember() {
-    const link = `#${this.link(this.step)}`;
-    if (location.hash !== link) history.replaceState(null, "", link);
+  // Writes the run and its step into the page's address. Browsers ignore pages that do this all the time, so it is done
+  // soon, unless it is to be done now.
+  remember(now = false) {
+    clearTimeout(this.timer);
+    const write = () => {
+      const link = `#${this.link(this.step)}`;
+      if (location.hash !== link) history.replaceState(null, "", link);
+    };
+    if (now) write();
+    else this.timer = setTimeout(write, 300);
   },
 
   // Carries out an action at the step that is shown. The next step is that action.

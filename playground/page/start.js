@@ -24,7 +24,7 @@ function connect() {
   go("next-seed", () => open(player.run.scenario, BigInt.asUintN(64, BigInt(player.run.seed) + 1n)));
   element("choice").addEventListener("submit", (event) => event.preventDefault());
   go("copy", async () => {
-    player.remember();
+    player.remember(true);
     try {
       await navigator.clipboard.writeText(location.href);
       element("copy").textContent = "Copied";
@@ -44,6 +44,7 @@ function connect() {
   dots();
   addEventListener("resize", () => player.show(player.step, false));
   addEventListener("hashchange", () => {
+    // Not the address that the page has written.
     if (location.hash.slice(1) !== player.link(player.step)) player.open(location.hash);
   });
 }

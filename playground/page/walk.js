@@ -1,5 +1,6 @@
 // A walk, for tests: the part "walk" of a link presses buttons and moves the slider, and the page then writes down what
-// it shows after each. "to:20" moves the slider, "step*3" presses the button "step" three times.
+// it shows after each. "to:20" moves the slider, "step*3" presses the button "step" three times, "choose:1.1" presses a
+// task, "open:LINK" opens an encoded link.
 const walk = {
   // Splits a link into the run and the walk.
   split(hash) {
@@ -11,17 +12,24 @@ const walk = {
 
   take(path) {
     const shown = [this.read()];
-    for (const part of path.split(",").slice(0, 100)) {
-      if (part.startsWith("to:")) {
-        element("slider").value = part.slice(3);
+    for (const part of path.split(",").filter((part) => part !== "").slice(0, 1000)) {
+      const [verb, object] = part.split(":");
+      if (verb === "to") {
+        element("slider").value = object;
         element("slider").dispatchEvent(new Event("input"));
+      } else if (verb === "open") {
+        player.open(decodeURIComponent(object));
+      } else if (verb === "choose") {
+        picture.items.get(object).firstChild.click();
       } else {
         const [id, times] = part.split("*");
+        if (element(id) === null) throw new Error(`the walk found no ${id}`);
         for (let i = 0; i < Math.min(Number(times ?? 1), 1000); i++) element(id).click();
       }
       shown.push(this.read());
     }
-    document.body.append(make("pre", JSON.stringify(shown), { id: "dump" }));
+    player.remember(true);
+    document.body.append(make("pre", JSON.stringify({ address: location.hash.slice(1), shown }), { id: "dump" }));
   },
 
   // Reads what the page shows.
@@ -36,7 +44,7 @@ const walk = {
     });
     const arrow = (arrow) => [arrow.dataset.from, arrow.dataset.to];
     return {
-      link: location.hash.slice(1),
+      link: player.link(player.step),
       message: element("message").textContent,
       step: Number(element("slider").value),
       number: element("number").textContent,
@@ -51,6 +59,13 @@ const walk = {
       jobs: texts("#jobs li"),
       output: texts("#output li"),
       actions: texts("#actions li"),
+      unnamed: Array.from(document.querySelectorAll("button, input, select"), (control) => control).filter((control) => !named(control)).length,
+      too_wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
     };
   },
 };
+
+// Returns true if a control has a name for a screen reader.
+function named(control) {
+  return Boolean(control.getAttribute("aria-label") || control.labels?.length || control.textContent.trim());
+}
