@@ -12,7 +12,9 @@ const player = {
   // 1 while the run plays forwards, -1 backwards, 0 otherwise.
   direction: 0,
   scenarios: new Map(),
+  // The timers of the address and of the run.
   timer: 0,
+  ticking: 0,
 
   // Opens the run of a link. If the link is not valid, opens the default run and says why.
   open(link) {
@@ -104,22 +106,23 @@ const player = {
     element("caption").setAttribute("aria-live", "off");
     let last = performance.now();
     let due = 1;
-    const tick = (now) => {
-      if (this.direction !== direction) return;
+    const tick = () => {
       const speed = Number(element("speed").value);
+      const now = performance.now();
       due += (Math.min(now - last, 250) * speed) / 1000;
       last = now;
       const steps = Math.floor(due);
       due -= steps;
       if (steps > 0) this.show(this.step + direction * steps, speed <= 5);
       if (this.step === (direction > 0 ? this.end : 0)) this.stop();
-      else requestAnimationFrame(tick);
+      else this.ticking = setTimeout(tick, 16);
     };
-    requestAnimationFrame(tick);
+    tick();
   },
 
   stop() {
     if (this.direction === 0) return;
+    clearTimeout(this.ticking);
     this.direction = 0;
     for (const id of ["run", "rewind"]) element(id).setAttribute("aria-pressed", "false");
     element("caption").setAttribute("aria-live", "polite");

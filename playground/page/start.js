@@ -90,7 +90,7 @@ async function start() {
   connect();
   const [link, path] = walk.split(location.hash);
   player.open(link);
-  if (path !== undefined) walk.take(path);
+  if (path !== undefined) await walk.take(path);
 }
 
 start().catch((error) => panels.message(`This browser cannot run the page: ${error}`));

@@ -1,6 +1,6 @@
 // A walk, for tests: the part "walk" of a link presses buttons and moves the slider, and the page then writes down what
 // it shows after each. "to:20" moves the slider, "step*3" presses the button "step" three times, "choose:1.1" presses a
-// task, "open:LINK" opens an encoded link.
+// task, "open:LINK" opens an encoded link, "speed:30" sets the steps per second, and "settle" waits until a run stops.
 const walk = {
   // Splits a link into the run and the walk.
   split(hash) {
@@ -10,7 +10,7 @@ const walk = {
     return [parts.filter((part) => !is_walk(part)).join("&"), walk];
   },
 
-  take(path) {
+  async take(path) {
     const shown = [this.read()];
     for (const part of path.split(",").filter((part) => part !== "").slice(0, 1000)) {
       const [verb, object] = part.split(":");
@@ -19,6 +19,10 @@ const walk = {
         element("slider").dispatchEvent(new Event("input"));
       } else if (verb === "open") {
         player.open(decodeURIComponent(object));
+      } else if (verb === "speed") {
+        element("speed").value = object;
+      } else if (verb === "settle") {
+        while (player.direction !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
       } else if (verb === "choose") {
         picture.items.get(object).firstChild.click();
       } else {

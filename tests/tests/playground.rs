@@ -62,6 +62,8 @@ struct Shown {
 fn walk(name: &str, width: u32, link: &str, parts: &[String]) -> Vec<Shown> {
     let profile = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{name}"));
     let url = format!("file://{}#{link}&walk={}", page().display(), parts.join(","));
+    // The virtual time of the browser, which passes at once while the page has nothing to do.
+    let virtual_time = parts.iter().any(|part| part == "settle").then_some("--virtual-time-budget=60000");
     let output = Command::new("timeout")
         .args([
             PATIENCE,
@@ -73,6 +75,7 @@ fn walk(name: &str, width: u32, link: &str, parts: &[String]) -> Vec<Shown> {
         ])
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("--window-size={width},900"))
+        .args(virtual_time)
         .args(["--dump-dom", &url])
         .output()
         .expect("the browser can be started");
@@ -196,6 +199,30 @@ fn the_page_shows_what_the_trace_says_forwards_and_backwards() {
         let wanted = [0, 6, 11, 8, to_17, to_17 - 1, to_300, 2, 3, end, end - 4, end - 2, 0];
         assert_eq!(steps, wanted, "{}", parts[0]);
     }
+}
+
+#[test]
+fn a_run_plays_to_its_end_and_back_and_can_be_stopped() {
+    if lacks_chromium() {
+        return;
+    }
+    let parts = strings(&[
+        "speed:1000",
+        "run",
+        "settle",
+        "rewind",
+        "settle",
+        "run",
+        "run",
+        "step*2",
+        "run",
+        "settle",
+    ]);
+    let shown = walk("run", 1300, "scenario=fib-in-task", &parts);
+    let steps: Vec<_> = shown.iter().map(|shown| check(shown).step).collect();
+    let end = steps[3];
+    assert!(end > 100);
+    assert_eq!(steps, [0, 0, 1, end, end - 1, 0, 1, 1, 3, 4, end]);
 }
 
 #[test]
