@@ -13,8 +13,10 @@ const picture = {
     if (moves) for (const [id, item] of this.items) before.set(id, item.getBoundingClientRect());
     this.choose(frame);
     this.fill(frame);
+    // What happens while a task runs does not interrupt it.
+    const now = frame.tasks.some((task) => task.place === "running") ? "run" : frame.kind;
     for (const phase of document.querySelectorAll("[data-phase]")) {
-      phase.classList.toggle("now", phase.dataset.phase === frame.kind);
+      phase.classList.toggle("now", phase.dataset.phase === now);
     }
     for (const [id, old] of before) this.move(this.items.get(id), old);
     this.connect(frame);
@@ -106,10 +108,11 @@ const picture = {
   path(from, to) {
     const angle = Math.atan2(to.y - from.y, to.x - from.x);
     const length = Math.hypot(to.x - from.x, to.y - from.y);
+    const aside = length < 100 ? 0.9 : 0.6;
     const on = (dot, angle, far) => `${dot.x + Math.cos(angle) * far} ${dot.y + Math.sin(angle) * far}`;
     const middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 };
-    const bent = on(middle, angle - Math.PI / 2, from.r + Math.min(length / 4, 40));
-    return `M${on(from, angle - 1, from.r)}Q${bent} ${on(to, angle + Math.PI + 1, to.r)}`;
+    const bent = on(middle, angle - Math.PI / 2, 12 + Math.min(length / 6, 30));
+    return `M${on(from, angle - aside, from.r)}Q${bent} ${on(to, angle + Math.PI + aside, to.r)}`;
   },
 };
 

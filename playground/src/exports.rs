@@ -20,7 +20,7 @@ thread_local! {
     static OUTPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What does not change: the scenarios, and the limits.
+/// The scenarios and the limits, which do not change.
 #[derive(Serialize)]
 struct Description {
     scenarios: Vec<About>,

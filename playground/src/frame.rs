@@ -1,4 +1,4 @@
-//! What the page shows of one step.
+//! The state after a step, as the page shows it.
 
 use serde::Serialize;
 use sinbin_core::Instant;
@@ -12,7 +12,7 @@ pub struct Frame {
     pub time: String,
     /// The kind of the step.
     pub kind: Kind,
-    /// What happened.
+    /// The event of the step, in words.
     pub caption: String,
     /// The task that ran in this step, or runs.
     pub ran: Option<String>,
@@ -92,7 +92,7 @@ pub enum Place {
 pub struct ClientRow {
     /// The number of the client, from 1.
     pub number: usize,
-    /// What the client sends.
+    /// The requests of the client, in words.
     pub asks: String,
     /// The state of the client, in words.
     pub state: String,

@@ -55,7 +55,7 @@ struct Socket {
     watched: Interest,
 }
 
-/// What the machine knows of a task.
+/// A task, as the machine knows it.
 struct Known {
     function: &'static str,
     client: Option<usize>,
@@ -83,7 +83,7 @@ pub(crate) struct Machine<'d> {
     output: VecDeque<String>,
     /// The client that was accepted last in this step.
     accepted: Option<usize>,
-    /// What the running task has done in this step.
+    /// The operations of the running task in this step, in words.
     deeds: Vec<String>,
     /// The name of the lock that the running task waits for.
     wait_name: Option<&'static str>,

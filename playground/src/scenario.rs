@@ -131,12 +131,12 @@ impl Scenario {
                  for its job, and the loop serves client 2 meanwhile."
             }
             Self::FibSlices => {
-                "The same service without worker threads: the loop computes the job in slices of 1 ms between its \
-                 turns. Client 2 waits for a slice at most."
+                "Client 1 asks for fib(34), and there are no worker threads: the loop computes the job in slices of \
+                 1 ms between its turns. Client 2 waits for a slice at most."
             }
             Self::FibInTask => {
-                "The same service, but the task itself computes. It does not wait, so the loop stands still, and \
-                 client 2 waits as long as client 1."
+                "Client 1 asks for fib(34), and its task computes that itself. The task does not wait, so the loop \
+                 stands still, and client 2 waits as long as client 1."
             }
             Self::Tickets => {
                 "Eight buyers read how many tickets are left, wait for the network, and write one less. There are \
@@ -151,8 +151,8 @@ impl Scenario {
                  depends on the seed. Cancel one of them to free the other."
             }
             Self::Ordered => {
-                "The same two tasks, but the locks have an order: x comes before y. The task that violates the order \
-                 gets an error at once, whatever the seed is."
+                "Two tasks acquire the locks x and y in opposite orders, but the locks have an order: x comes before \
+                 y. The task that violates the order gets an error at once, whatever the seed is."
             }
         }
     }

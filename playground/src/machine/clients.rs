@@ -12,7 +12,7 @@ use crate::scenario::Talk;
 /// The bytes that can be sent to a client before it reads.
 const ROOM: usize = 1024;
 
-/// The same for a slow client, which also reads no more at a time.
+/// The bytes that can be sent to a slow client before it reads, and the most that it reads at a time.
 const SLOW_ROOM: usize = 16;
 
 /// The time between two reads of a slow client.
