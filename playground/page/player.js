@@ -16,12 +16,12 @@ const player = {
   timer: 0,
   ticking: 0,
 
-  // Opens the run of a link. If the link is not valid, opens the default run and says why.
+  // Opens the run of a link. If the link is not valid, says why, and stays with the run that is open or with the first one.
   open(link) {
     this.stop();
     let answer = core.call("parse", link);
     panels.message(answer.error ?? "");
-    if (answer.link === undefined) answer = core.call("parse", "");
+    if (answer.link === undefined) answer = core.call("parse", this.run === null ? "" : this.link(this.step));
     this.take(answer.link);
     const wanted = this.run.step;
     this.show(Math.min(wanted, this.end));

@@ -93,4 +93,5 @@ async function start() {
   if (path !== undefined) await walk.take(path);
 }
 
+addEventListener("error", (event) => panels.message(`The page has failed, please load it again: ${event.message}`));
 start().catch((error) => panels.message(`This browser cannot run the page: ${error}`));

@@ -1,6 +1,7 @@
 //! Runs: each is its seed and its actions, however it is played, and stays within its limits.
 
 use sinbin_playground::{Frame, Kind, MAX_ACTIONS, MAX_LINK, MAX_STEPS, Place, Run, Scenario, play};
+use sinbin_simulator::Rng;
 
 fn run(link: &str) -> Run {
     Run::parse(link).unwrap_or_else(|error| panic!("{link}: {error}"))
@@ -147,6 +148,32 @@ fn a_deadlock_depends_on_the_seed_and_an_order_prevents_it() {
     assert!(!ends("ordered").contains(&true));
     let freed = last("scenario=deadlock&do=19:cancel:1.1");
     assert_eq!(freed.caption, "All tasks have ended");
+}
+
+#[test]
+fn random_actions_break_no_promise() {
+    // Debug builds check the kernel's promises after each turn.
+    let mut rng = Rng::seeded(1);
+    for round in 0..400 {
+        let scenario = Scenario::ALL[rng.below(10) as usize].describe();
+        let (mut step, mut deeds) = (0, Vec::new());
+        for _ in 0..rng.below(25) {
+            step += rng.below(20);
+            let client = rng.between(1, 7);
+            let deed = match rng.below(if scenario.has_clients { 5 } else { 1 }) {
+                0 => format!("cancel:{}.{}", rng.below(8), 2 * rng.below(3) + 1),
+                1 => format!("add:{}", rng.below(41)),
+                2 => format!("slow:{client}"),
+                3 => format!("cut:{client}"),
+                _ => format!("reset:{client}"),
+            };
+            deeds.push(format!("{step}:{deed}"));
+        }
+        let link = format!("scenario={}&seed={round}&do={}", scenario.name, deeds.join(","));
+        let played = play(&run(&link), 0..1);
+        assert_eq!(played.frames.len(), 1, "{link}");
+        assert!(play(&run(&link), MAX_STEPS..MAX_STEPS).end.is_some(), "{link}: each run ends");
+    }
 }
 
 #[test]
