@@ -39,7 +39,7 @@ const panels = {
       lines[i].classList.toggle("here", is_here);
       if (is_here) lines[i].setAttribute("aria-current", "step");
       else lines[i].removeAttribute("aria-current");
-      const text = count === undefined ? "" : `${"●".repeat(Math.min(count, 3))}${count > 3 ? count : ""}`;
+      const text = count === undefined ? "" : count > 3 ? `${count} ●` : "●".repeat(count);
       if (lines[i].firstChild.textContent !== text) lines[i].firstChild.textContent = text;
     }
     element("here").textContent = task === undefined ? "No task is left." : `${picture.followed === null ? "" : "Followed: "}task ${task.id} (${task.name}) ${task.state}.`;

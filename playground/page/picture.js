@@ -33,6 +33,7 @@ const picture = {
   },
 
   fill(frame) {
+    element("picture").classList.toggle("crowd", frame.tasks.length > 16);
     const lists = new Map();
     for (const bin of document.querySelectorAll("[data-place]")) lists.set(bin.dataset.place, bin.querySelector("ol"));
     const next = new Map();

@@ -1,6 +1,7 @@
 // A walk, for tests: the part "walk" of a link presses buttons and moves the slider, and the page then writes down what
 // it shows after each. "to:20" moves the slider, "step*3" presses the button "step" three times, "choose:1.1" presses a
-// task, "open:LINK" opens an encoded link, "speed:30" sets the steps per second, and "settle" waits until a run stops.
+// task, "focus:1.1" focuses it, and "key:ArrowLeft" presses a key there. "open:LINK" opens an encoded link, "speed:30" sets
+// the steps per second, and "settle" waits until a run stops.
 const walk = {
   // Splits a link into the run and the walk.
   split(hash) {
@@ -23,6 +24,10 @@ const walk = {
         element("speed").value = object;
       } else if (verb === "settle") {
         while (player.direction !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      } else if (verb === "focus") {
+        picture.items.get(object).firstChild.focus();
+      } else if (verb === "key") {
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: object, bubbles: true, cancelable: true }));
       } else if (verb === "choose") {
         picture.items.get(object).firstChild.click();
       } else {
@@ -57,6 +62,8 @@ const walk = {
       tasks: Array.from(document.querySelectorAll(".dot"), dot),
       arrows: Array.from(document.querySelectorAll("#arrows path.wait"), arrow),
       chosen: document.querySelector(".dot.chosen")?.dataset.id ?? null,
+      focused: document.activeElement?.dataset.id ?? null,
+      who: element("who").textContent,
       marked: texts("#code .here code"),
       clients: Array.from(element("clients").tBodies[0].rows, (row) => Array.from(row.cells, (cell) => cell.textContent)),
       pressed: Array.from(document.querySelectorAll("#clients [aria-pressed=true]"), (button) => button.id),

@@ -124,6 +124,7 @@ fn expected(run: &Run, frame: &Frame, end: usize, shown: &Value) -> Value {
     let code = run.scenario.describe().code;
     let chosen = frame.tasks.iter().find(|task| Some(task.id.as_str()) == shown["chosen"].as_str());
     let marked = chosen.and_then(|task| task.line).map(|line| code[line]);
+    let focused = frame.tasks.iter().find(|task| Some(task.id.as_str()) == shown["focused"].as_str());
     let client = |client: &sinbin_playground::ClientRow| {
         let number = client.number.to_string();
         let acts = "SlowCut offReset";
@@ -145,6 +146,8 @@ fn expected(run: &Run, frame: &Frame, end: usize, shown: &Value) -> Value {
         "tasks": tasks.iter().map(dot).collect::<Vec<_>>(),
         "arrows": frame.tasks.iter().filter_map(arrow).collect::<Vec<_>>(),
         "chosen": shown["chosen"],
+        "focused": shown["focused"],
+        "who": focused.map_or_else(|| shown["who"].clone(), |task| json!(words(task))),
         "marked": marked.into_iter().collect::<Vec<_>>(),
         "clients": frame.clients.iter().map(client).collect::<Vec<_>>(),
         "pressed": frame.clients.iter().flat_map(pressed).collect::<Vec<_>>(),
@@ -223,6 +226,29 @@ fn a_run_plays_to_its_end_and_back_and_can_be_stopped() {
     let end = steps[3];
     assert!(end > 100);
     assert_eq!(steps, [0, 0, 1, end, end - 1, 0, 1, 1, 3, 4, end]);
+}
+
+#[test]
+fn tasks_are_reached_by_the_keyboard_and_keep_the_focus_when_they_move() {
+    if lacks_chromium() {
+        return;
+    }
+    let keys = [
+        "focus:1.1",
+        "key:ArrowRight",
+        "key:ArrowDown",
+        "key:ArrowRight",
+        "key:ArrowLeft",
+        "to:4",
+        "step",
+        "to:3",
+    ];
+    let parts: Vec<_> = strings(&keys).into_iter().chain(strings(&["to:8", "last"])).collect();
+    let shown = walk("keyboard", 1300, "scenario=countdown&step=1", &parts);
+    shown.iter().for_each(|shown| drop(check(shown)));
+    let focused: Vec<_> = shown.iter().map(|shown| shown.page["focused"].as_str().unwrap_or("-")).collect();
+    // The queue has the tasks 1.1, 2.1 and 3.1; the task 0.1 waits. The last step has no task.
+    assert_eq!(focused, ["-", "1.1", "2.1", "3.1", "0.1", "3.1", "3.1", "3.1", "3.1", "3.1", "-"]);
 }
 
 #[test]
