@@ -69,8 +69,12 @@ crawl *ARGS:
 lines:
     @cat core/src/kernel.rs core/src/kernel/task_slot.rs core/src/kernel/queue.rs core/src/kernel/wait_tables.rs core/src/kernel/wait_slot.rs core/src/kernel/timers.rs | wc -l
 
-# Build the book from the pages of docs/src, into target/book (fetches mdbook)
-book:
+# Build the playground, a page in which the core runs step by step: target/playground/index.html
+playground:
+    playground/build
+
+# Build the book from the pages of docs/src, into target/book, with the playground (fetches mdbook)
+book: playground
     .ci/book
 
 # Prove that the core needs no allocator

@@ -25,6 +25,7 @@ pages! {
     Names: "names.md",
     Observability: "observability.md",
     OtherLanguages: "other-languages.md",
+    Playground: "playground.md",
     Protocol: "protocol.md",
     Recording: "recording.md",
     Sandbox: "sandbox.md",
