@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::panicking;
+use std::time::Duration;
 
 use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::children::{self, Process, lock};
 use crate::mute::{Mute, by_shell};
 use crate::tail::Tail;
-use crate::wait::poll;
+use crate::wait::{PATIENCE_WITH_PROGRAMS, poll};
 
 /// The manifest of the workspace, independent of the directory in which cargo was called.
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
@@ -268,7 +269,7 @@ impl Running {
     /// Waits for the first `count` lines of stdout and returns them.
     pub(crate) fn first_lines(&self, count: usize) -> Vec<String> {
         let what = format!("{count} lines on stdout ({:?} on stderr)", self.stderr());
-        self.stdout.wait(&what, |said, _| {
+        self.stdout.wait_for(PATIENCE_WITH_PROGRAMS, &what, |said, _| {
             let lines: Vec<_> = said.split_inclusive('\n').take(count).collect();
             let whole = lines.len() == count && lines.iter().all(|line| line.ends_with('\n'));
             whole.then(|| lines.iter().map(|line| line.trim_end().to_owned()).collect())
@@ -282,7 +283,12 @@ impl Running {
     /// Panics if the process does not end in time.
     #[must_use]
     pub fn wait(self) -> Ended {
-        let status = poll("the end of the process", || self.status());
+        self.wait_for(PATIENCE_WITH_PROGRAMS)
+    }
+
+    /// Waits for the process to end as [`wait`](Self::wait) does, for `patience` at most.
+    pub(crate) fn wait_for(self, patience: Duration) -> Ended {
+        let status = poll("the end of the process", patience, || self.status());
         Ended { code: status.code(), stdout: self.stdout.whole(), stderr: self.stderr.whole() }
     }
 }
