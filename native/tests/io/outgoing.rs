@@ -105,6 +105,8 @@ fn dial(settings: &GuestSettings, endpoints: &[String]) -> Vec<Outcome> {
 
 fn permitting(allowed: &[&str]) -> GuestSettings {
     let mut settings = GuestSettings::default();
+    // A machine may stall, and the report of a resolver that panics may take seconds.
+    settings.connect_timeout = Duration::from_secs(300);
     settings.allow_connect = allowed.iter().map(|allowed| allowed.parse().expect("a permission")).collect();
     settings
 }
