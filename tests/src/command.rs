@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::io::{self, PipeReader, empty, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -39,8 +40,7 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
     let binary = BINARY.get_or_init(|| {
         let own = std::env::current_exe().expect("a test has a path");
         let (target, _) = target_dir(&own).expect("it lies in a target directory");
-        let build =
-            CargoBuild::new().package("sinbin-cli").bin("sinbin").current_release().manifest_path(MANIFEST);
+        let build = new_build().package("sinbin-cli").bin("sinbin").current_release().manifest_path(MANIFEST);
         let build = build.target_dir(target.join("portable")).env("RUSTFLAGS", "--cfg sinbin_portable");
         match build.run() {
             Ok(built) => built.path().to_owned(),
@@ -79,11 +79,22 @@ fn build(name: &str) -> PathBuf {
     }
 }
 
+/// Returns a build without the variables that cargo sets for the package of this test. The build scripts of some crates
+/// depend on them, so that these crates would be built again, and once more by the next build without the variables.
+fn new_build() -> CargoBuild {
+    let of_package = |name: &OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+    };
+    let names = std::env::vars_os().map(|(name, _)| name).filter(of_package);
+    names.fold(CargoBuild::new(), CargoBuild::env_remove)
+}
+
 /// Builds a target of the workspace in the profile and target directory of this test, so that cargo does not rebuild
 /// what it has built already. A build of a single package would give its dependencies fewer features than
 /// `cargo test --workspace` does, and wasmtime, above all, would be built a second time.
 pub(crate) fn cargo() -> CargoBuild {
-    let build = CargoBuild::new().arg("--workspace");
+    let build = new_build().arg("--workspace");
     let mut build = build.current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {
