@@ -176,9 +176,14 @@ impl Client {
     /// Sends and receives as much as possible without blocking.
     fn exchange<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), Trouble> {
         self.flush(cx)?;
+        if self.receive(cx)? { self.flush(cx) } else { Ok(()) }
+    }
+
+    /// Receives replies once. Returns false if there is nothing to receive.
+    fn receive<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<bool, Trouble> {
         let input = cx.buffers.input.as_mut();
         let count = match cx.host.recv(self.source, input) {
-            Err(IoError::WouldBlock) => return Ok(()),
+            Err(IoError::WouldBlock) => return Ok(false),
             received => received.map_err(Trouble::Io)?,
         };
         if count == 0 {
@@ -202,18 +207,30 @@ impl Client {
             self.script.stats.borrow_mut().surplus += surplus as u64;
             return Err(Trouble::Told);
         }
-        self.flush(cx)
+        Ok(true)
+    }
+
+    /// Receives what arrived before a send failed, so that the report does not depend on whether a send or a receive
+    /// finds a broken connection first. Returns the reason for the end of the connection.
+    fn receive_rest<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>, error: IoError) -> Trouble {
+        loop {
+            match self.receive(cx) {
+                Ok(true) => {}
+                Ok(false) | Err(Trouble::Io(_)) => return Trouble::Io(error),
+                Err(Trouble::Told) => return Trouble::Told,
+            }
+        }
     }
 
     fn flush<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), Trouble> {
-        let requests = &self.script.requests;
         while self.unsent > 0 {
             // All requests are equal, so the last `unsent` bytes are the right ones.
+            let requests = &self.script.requests;
             let rest = &requests[requests.len() - self.unsent..];
             match cx.host.send(self.source, rest) {
                 Ok(count) => self.unsent -= count,
                 Err(IoError::WouldBlock) => break,
-                Err(error) => return Err(Trouble::Io(error)),
+                Err(error) => return Err(self.receive_rest(cx, error)),
             }
         }
         Ok(())
