@@ -183,8 +183,9 @@ fn programs_that_print_say_that_they_cannot() {
     let guest = guest("fib.wasm");
     let guest = guest.to_str().expect("a UTF-8 path");
     let native = sinbin as fn(&[&str]) -> Command;
+    let perf = ["perf", "mixed", "--seconds", "1", "--slow-n", "5", "--attempts", "1", "--connect", &address];
     for (command, args) in [
-        (native, &["perf", "mixed", "--seconds", "1", "--slow-n", "5", "--connect", &address][..]),
+        (native, &perf[..]),
         (native, &["replay", recording]),
         (native, &["replay", recording, "--trace"]),
         (sinbin_wasi, &["inspect", guest]),
