@@ -18,6 +18,7 @@ pub mod log;
 pub mod manual;
 pub mod output;
 mod panics;
+pub mod perfetto;
 pub mod replay;
 pub mod serving;
 pub mod signals;

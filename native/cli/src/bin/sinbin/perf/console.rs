@@ -15,7 +15,7 @@ pub(crate) enum Style {
     Terminal,
     /// Lines of text.
     Plain,
-    /// One JSON document.
+    /// A single JSON document.
     Json,
     /// A line for programs.
     Brief,

@@ -279,7 +279,7 @@ mod tests {
         let at = |millis| Instant::ZERO + Duration::from_millis(millis);
         let next = live.update(at(1000));
         assert_eq!(next, at(1200));
-        // It is too early for another update.
+        // Another update would be too early.
         stats.borrow_mut().record(Duration::from_micros(20), Duration::ZERO);
         assert_eq!(live.update(at(1199)), next);
         let said = paper.0.lock().unwrap().clone();

@@ -57,7 +57,7 @@ impl FromStr for Percent {
     }
 }
 
-/// What disturbed a measurement.
+/// The disturbances of a measurement.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub(crate) struct Noise {
     /// The share of the processor time that others took.

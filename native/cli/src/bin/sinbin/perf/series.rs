@@ -7,7 +7,7 @@ use sinbin_cli::signals::interrupted;
 use super::lap::Lap;
 use super::noise::{Next, Noise, NoiseArgs, next, quietest};
 
-/// One of several equal measurements.
+/// A measurement, which may be repeated.
 pub(crate) struct Attempt {
     pub(crate) laps: Vec<Lap>,
     pub(crate) noise: Noise,
