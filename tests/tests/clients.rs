@@ -2,19 +2,22 @@
 
 #![cfg(unix)]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use sinbin_tests::{Ended, ReservedPort, Running, Server, eventually, sinbin, with_longer_spans};
 
-/// Starts `sinbin perf` with `args` against `address`.
+/// Starts `sinbin perf` with `args` against `address`. The results count however busy the machine is.
 fn start(address: SocketAddr, args: &str) -> Running {
     let address = address.to_string();
     let mut all = vec!["perf"];
     all.extend(args.split_whitespace());
-    all.extend(["--connect", &address]);
+    all.extend(["--connect", &address, "--max-others", "off", "--max-spread", "off"]);
     Running::start(sinbin(&all))
 }
 
@@ -113,9 +116,10 @@ fn throughput_tells_requests_each_second_and_a_summary() {
 fn throughput_takes_connections_pipelines_and_bare_requests() {
     let server = Server::fib(&[]);
     let mut connections = 0;
+    // Before measurements that ask for fib(1), a connection asks whether the server is an echo server.
     for (args, count) in [
-        ("throughput --connections 20 --pipeline 16", 20),
-        ("throughput --connections 20 --bare", 20),
+        ("throughput --connections 20 --pipeline 16", 21),
+        ("throughput --connections 20 --bare", 21),
         ("throughput --n 15 --pipeline 1000", 1),
         ("throughput --n 0", 1),
     ] {
@@ -202,6 +206,70 @@ fn a_server_that_says_something_else_is_told() {
     assert!(ended.stderr.contains("the server said \""), "{}", ended.stderr);
 }
 
+/// fib(1) is 1, so an echo server answers the requests of the measurement correctly.
+#[test]
+fn an_echo_server_is_noticed_although_its_replies_are_right() {
+    let server = Server::start("echo", &[]);
+    for args in ["throughput --seconds 60", "latency --n 5 --seconds 60 --bare", "mixed --slow-n 1"] {
+        let ended = perf(&server, args);
+        assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{args}");
+        let text =
+            "the server said \"10\\n\" to fib(10); it sends back what it receives, so it is no fib server";
+        assert!(ended.stderr.contains(text), "{args}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn programs_get_one_document() {
+    let server = Server::fib(&[]);
+    for (args, parts) in
+        [("latency --n 16 --connections 2", 1), ("throughput --pipeline 4", 1), ("mixed --slow-n 20", 2)]
+    {
+        let ended = perf(&server, &format!("{args} --seconds 1 --json"));
+        check_success(&ended);
+        let all: Value = serde_json::from_str(&ended.stdout).expect("one document");
+        assert_eq!(all["command"], args.split(' ').next().unwrap());
+        assert_eq!((&all["too_noisy"], &all["problem"]), (&Value::Null, &Value::Null));
+        assert_eq!((&all["interrupted"], &all["chosen"]), (&false.into(), &0.into()));
+        let attempts = all["attempts"].as_array().expect("attempts");
+        assert_eq!(attempts.len(), 1, "a limit that is off is never exceeded");
+        let measured = attempts[0]["parts"].as_array().expect("parts");
+        assert_eq!(measured.len(), parts, "{all}");
+        for client in measured.iter().flat_map(|part| part["clients"].as_array().expect("clients")) {
+            let windows = client["windows"].as_array().expect("windows");
+            let counted: u64 = windows.iter().filter_map(Value::as_u64).sum();
+            // The end of the last window is rounded.
+            assert!(windows.len() == 10 && Some(counted) <= client["requests"].as_u64(), "{client}");
+            assert!(client["times_ns"]["p50"].as_u64() <= client["times_ns"]["max"].as_u64(), "{client}");
+        }
+        for share in ["others", "stolen"].map(|name| &attempts[0][name]) {
+            assert!(
+                share.is_null() || share.as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)),
+                "{all}"
+            );
+        }
+    }
+    let ended = perf(&Server::start("echo", &[]), "throughput --n 16 --seconds 60 --json");
+    assert_eq!(ended.code, Some(1));
+    let all: Value = serde_json::from_str(&ended.stdout).expect("one document");
+    assert!(all["problem"].as_str().is_some_and(|problem| problem.contains("the server said")), "{all}");
+}
+
+#[test]
+fn a_plot_is_written_or_its_file_is_named() {
+    let server = Server::fib(&[]);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients-plot.svg");
+    fs::remove_file(&path).ok();
+    let ended = perf(&server, &format!("mixed --seconds 1 --slow-n 20 --plot {}", path.display()));
+    check_success(&ended);
+    let plot = fs::read_to_string(&path).expect("the plot");
+    assert!(plot.starts_with("<svg") && plot.contains("beside fib(20)"), "{plot:.1000}");
+    let ended = perf(&server, "throughput --seconds 1 --plot /dev/full");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("cannot write /dev/full: No space left"), "{}", ended.stderr);
+    check_summary(&ended.stdout);
+}
+
 #[test]
 fn a_request_that_the_server_refuses_is_told_in_its_words() {
     let server = Server::fib(&["--max-n", "20"]);
@@ -238,8 +306,10 @@ fn ctrl_c_ends_a_measurement_with_its_summary() {
             });
             client.signal(signal);
             let ended = client.wait();
-            assert_eq!(ended.code, Some(0), "{args}: {}", ended.stderr);
+            check_success(&ended);
             check_summary(&ended.stdout);
+            let is_told = ended.stdout.lines().any(|line| line.contains("(interrupted after "));
+            assert!(is_told && ended.stdout.contains(" of 600.0 s)"), "{args}: {}", ended.stdout);
         }
     }
 }
@@ -258,7 +328,8 @@ fn ctrl_c_amid_mixed_tells_what_there_is() {
     }
     client.signal(Signal::INT);
     let ended = client.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    check_success(&ended);
     assert!(ended.stdout.starts_with("fast client alone: "), "{}", ended.stdout);
+    assert!(ended.stdout.contains(" (interrupted after "), "{}", ended.stdout);
     assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
 }

@@ -107,6 +107,10 @@ fn wrong_arguments_end_with_code_2_and_the_usage() {
         "perf throughput --bare --pipeline 2",
         "perf mixed --slow-n 94",
         "perf mixed --connections 2",
+        "perf mixed --json --brief",
+        "perf mixed --max-others much",
+        "perf latency --max-spread -1%",
+        "perf throughput --attempts 0",
     ] {
         let ended = run(&words(line));
         assert_eq!(ended.code, Some(2), "{line:?}: {}", ended.stdout);

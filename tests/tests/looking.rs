@@ -282,3 +282,36 @@ fn metrics_are_served_beside_a_server_and_not_ready_while_it_drains() {
     });
     assert_eq!(json(&["ps", &pid(&server), "--json"])[0]["draining"], true);
 }
+
+#[test]
+fn events_are_a_trace_for_perfetto() {
+    let server = Server::fib(&[]);
+    server.client().ask(30);
+    let pid = pid(&server);
+    eventually("the connection is closed", || output(&["events", &pid, "--once"]).contains("closed"));
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("looking-events.json");
+    let name = path.to_str().expect("a UTF-8 path");
+    let said = output(&["events", &pid, "--once", "--perfetto", name]);
+    let all: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).expect("JSON");
+    let lines = all["traceEvents"].as_array().expect("a list");
+    let count = output(&["events", &pid, "--once"]).lines().count();
+    assert_eq!(said, format!("{count} events in {name}\n"));
+    let has = |name: &str| lines.iter().any(|line| line["ph"] == "X" && line["name"].as_str() == Some(name));
+    assert!(has("task 0.1") && has("job 0") && lines.iter().any(|line| line["name"] == "spawn"), "{all}");
+
+    // Without --once, the trace is complete when Ctrl-C ends the command. A file with events shows that it handles signals.
+    std::fs::remove_file(&path).expect("the file exists");
+    let follower = Running::start(sinbin(&["events", &pid, "--perfetto", name]));
+    eventually("events in the file", || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.contains("spawn"))
+    });
+    follower.signal(rustix::process::Signal::INT);
+    let ended = follower.wait();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
+    assert!(serde_json::from_str::<Value>(&std::fs::read_to_string(&path).unwrap()).is_ok());
+
+    let full = run(&["events", &pid, "--once", "--perfetto", "/dev/full"]);
+    assert_eq!(full.code, Some(1));
+    assert!(full.stderr.contains("cannot write /dev/full: No space left"), "{}", full.stderr);
+    assert_eq!(run(&["events", &pid, "--json", "--perfetto", name]).code, Some(2));
+}

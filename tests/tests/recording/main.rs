@@ -4,6 +4,7 @@
 
 mod connecting;
 mod files;
+mod perfetto;
 mod wrong;
 
 use std::fs;

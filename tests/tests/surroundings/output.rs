@@ -205,7 +205,7 @@ fn programs_that_print_say_that_they_cannot() {
     for (mute, check) in [(Mute::Full, fails_if_full as fn(&Ended)), (Mute::Gone, ends_if_gone)] {
         with_longer_spans(Duration::from_secs(1), |span| {
             let (seconds, slow) = (span.as_secs().to_string(), ["--slow-n", "5", "--connect", &address]);
-            let args = [&["perf", "mixed", "--seconds", &seconds], &slow[..]].concat();
+            let args = [&["perf", "mixed", "--attempts", "1", "--seconds", &seconds], &slow[..]].concat();
             let ended = prints(sinbin(&args), mute);
             if ended.stderr.contains("no request was answered in") {
                 return Err(ended.stderr);
