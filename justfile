@@ -55,7 +55,7 @@ fuzz *TARGETS:
 coverage:
     .ci/coverage
 
-# Run the talk's six servers in turn, and show which of them neglect a fast client: [SECONDS [N]] for each, beside fib(N)
+# Run the talk's six servers in turn, and show which of them neglect a fast client: [SECONDS [N [OPTION…]]] for each, beside fib(N)
 talk *ARGS:
     cargo build --release --package sinbin-talk --package sinbin-cli --bin sinbin --examples
     cargo run --release --package sinbin-talk --example talk -- {{ARGS}}

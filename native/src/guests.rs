@@ -43,7 +43,7 @@ use crate::caught::caught;
 pub use in_process::{InProcess, StartError};
 pub use input::LIMIT;
 pub use permission::{ConnectPermission, ParsePermissionError};
-pub use playback::{Playback, PlaybackError};
+pub use playback::{Playback, PlaybackError, TurnReader};
 pub use played::{Difference, Ending, Part, Played};
 pub use server::GuestServer;
 pub use settings::{GuestSettings, GuestSummary};

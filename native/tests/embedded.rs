@@ -134,8 +134,10 @@ fn what_cannot_be_done_is_an_error_with_a_kind() {
 
 #[test]
 fn a_connection_that_is_refused_is_an_error() {
-    let free = std::net::TcpListener::bind(ANY).and_then(|listener| listener.local_addr());
-    let nobody = free.expect("a free port");
+    // A socket that is bound and does not listen, so that no other process gets the port meanwhile.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&ANY.into()).expect("a free port");
+    let nobody = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
     let refused =
         sinbin::run(async |handle| TcpConnect::connect(&handle, nobody).await.map(|_| ())).expect("a loop");
     assert!(matches!(refused, Err(Error::Address { op: Op::Connect, .. })), "{refused:?}");

@@ -130,9 +130,10 @@ fn a_client_that_sends_no_request_is_disconnected() {
     run(async |handle| {
         let (client, server) = pair(handle).await;
         let limited = Server::new(handle).header_timeout(Duration::from_millis(30));
+        let began = Instant::now();
+        handle.yield_now().await;
         let served = handle.spawn(async move { limited.serve(server, service_fn(echo)).await });
         client.send_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await.expect("sent");
-        let began = Instant::now();
         let mut rest = vec![0; 1000];
         while client.recv(&mut rest).await.expect("no reset") > 0 {}
         assert!(began.elapsed() >= Duration::from_millis(25), "not before the limit");

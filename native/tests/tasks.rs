@@ -297,9 +297,10 @@ fn an_empty_buffer_receives_nothing_at_once() {
 
 #[test]
 fn nobody_listens_there() {
-    let listener = TcpListener::bind(LOCAL).expect("a port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
+    // A socket that is bound and does not listen, so that no other process gets the port meanwhile.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&LOCAL.into()).expect("a port");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
     let error =
         run(async |handle| handle.connect(address).await.map(drop).expect_err("there is no listener"));
     assert_eq!(error.io(), Some(IoError::ConnectionRefused));

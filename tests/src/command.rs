@@ -1,8 +1,10 @@
+use std::ffi::OsString;
 use std::io::{self, PipeReader, empty, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::panicking;
+use std::time::Duration;
 
 use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::children::{self, Process, lock};
 use crate::mute::{Mute, by_shell};
 use crate::tail::Tail;
-use crate::wait::poll;
+use crate::wait::{PATIENCE_WITH_PROGRAMS, poll};
 
 /// The manifest of the workspace, independent of the directory in which cargo was called.
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
@@ -38,8 +40,7 @@ pub(crate) fn sinbin_polling(args: &[&str]) -> Command {
     let binary = BINARY.get_or_init(|| {
         let own = std::env::current_exe().expect("a test has a path");
         let (target, _) = target_dir(&own).expect("it lies in a target directory");
-        let build =
-            CargoBuild::new().package("sinbin-cli").bin("sinbin").current_release().manifest_path(MANIFEST);
+        let build = new_build().package("sinbin-cli").bin("sinbin").current_release().manifest_path(MANIFEST);
         let build = build.target_dir(target.join("portable")).env("RUSTFLAGS", "--cfg sinbin_portable");
         match build.run() {
             Ok(built) => built.path().to_owned(),
@@ -78,11 +79,22 @@ fn build(name: &str) -> PathBuf {
     }
 }
 
+/// Returns a build without the variables that cargo sets for the package of this test. The build scripts of some crates
+/// depend on them, so that these crates would be built again, and once more by the next build without the variables.
+fn new_build() -> CargoBuild {
+    let of_package = |name: &OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+    };
+    let names = std::env::vars_os().map(|(name, _)| name).filter(of_package);
+    names.fold(CargoBuild::new(), CargoBuild::env_remove)
+}
+
 /// Builds a target of the workspace in the profile and target directory of this test, so that cargo does not rebuild
 /// what it has built already. A build of a single package would give its dependencies fewer features than
 /// `cargo test --workspace` does, and wasmtime, above all, would be built a second time.
 pub(crate) fn cargo() -> CargoBuild {
-    let build = CargoBuild::new().arg("--workspace");
+    let build = new_build().arg("--workspace");
     let mut build = build.current_release().manifest_path(MANIFEST);
     let own = std::env::current_exe().expect("a test has a path");
     if let Some((target, triple)) = target_dir(&own) {
@@ -268,7 +280,7 @@ impl Running {
     /// Waits for the first `count` lines of stdout and returns them.
     pub(crate) fn first_lines(&self, count: usize) -> Vec<String> {
         let what = format!("{count} lines on stdout ({:?} on stderr)", self.stderr());
-        self.stdout.wait(&what, |said, _| {
+        self.stdout.wait_for(PATIENCE_WITH_PROGRAMS, &what, |said, _| {
             let lines: Vec<_> = said.split_inclusive('\n').take(count).collect();
             let whole = lines.len() == count && lines.iter().all(|line| line.ends_with('\n'));
             whole.then(|| lines.iter().map(|line| line.trim_end().to_owned()).collect())
@@ -282,7 +294,12 @@ impl Running {
     /// Panics if the process does not end in time.
     #[must_use]
     pub fn wait(self) -> Ended {
-        let status = poll("the end of the process", || self.status());
+        self.wait_for(PATIENCE_WITH_PROGRAMS)
+    }
+
+    /// Waits for the process to end as [`wait`](Self::wait) does, for `patience` at most.
+    pub(crate) fn wait_for(self, patience: Duration) -> Ended {
+        let status = poll("the end of the process", patience, || self.status());
         Ended { code: status.code(), stdout: self.stdout.whole(), stderr: self.stderr.whole() }
     }
 }

@@ -8,6 +8,7 @@ use crate::client::{Client, exchange};
 use crate::command::{Ended, Running};
 use crate::example::example;
 use crate::host::serve;
+use crate::wait::PATIENCE;
 
 /// A listening server: `sinbin serve` or an example.
 pub struct Server {
@@ -96,10 +97,10 @@ impl Server {
         self.wait()
     }
 
-    /// Waits for the end of the server.
+    /// Waits for the end of the server, for [`PATIENCE`](crate::PATIENCE) at most.
     #[must_use]
     pub fn wait(self) -> Ended {
-        self.running.wait()
+        self.running.wait_for(PATIENCE)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::wait::PATIENCE;
 
@@ -51,7 +51,17 @@ impl Tail {
 
     /// Waits until `find` returns a value. `find` receives the output so far, and whether the pipe has ended.
     pub(crate) fn wait<T>(&self, what: &str, find: impl Fn(&str, bool) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_for(PATIENCE, what, find)
+    }
+
+    /// Waits as [`wait`](Self::wait) does, for `patience` at most.
+    pub(crate) fn wait_for<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        find: impl Fn(&str, bool) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + patience;
         let mut text = self.0.lock();
         loop {
             let so_far = String::from_utf8_lossy(&text.bytes);
@@ -60,7 +70,7 @@ impl Tail {
             }
             assert!(!text.ended, "{what}: the output ended: {so_far:?}");
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what}: not within {PATIENCE:?}: {so_far:?}");
+            assert!(!left.is_zero(), "{what}: not within {patience:?}: {so_far:?}");
             let waited = self.0.more.wait_timeout(text, left);
             text = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -6,11 +6,13 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, pipe};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use rustix::process::Signal;
-use sinbin_tests::{Client, Mute, Running, Server, connect, eventually, run, sinbin, stderr_is_heard};
+use sinbin_tests::{
+    Client, Mute, ReservedPort, Running, Server, connect, eventually, run, sinbin, stderr_is_heard,
+};
 
 const COMMANDS: [&str; 12] = [
     "",
@@ -105,6 +107,10 @@ fn wrong_arguments_end_with_code_2_and_the_usage() {
         "perf throughput --bare --pipeline 2",
         "perf mixed --slow-n 94",
         "perf mixed --connections 2",
+        "perf mixed --json --brief",
+        "perf mixed --max-others much",
+        "perf latency --max-spread -1%",
+        "perf throughput --attempts 0",
     ] {
         let ended = run(&words(line));
         assert_eq!(ended.code, Some(2), "{line:?}: {}", ended.stdout);
@@ -241,8 +247,8 @@ fn a_server_whose_stdout_nobody_ever_reads_serves() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
     // The server cannot print its address, so the test chooses it.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let free = free.expect("a free port");
+    let port = ReservedPort::new();
+    let free = port.address();
     let mut running = Running::start_into(sinbin(&["serve", "fib", "--listen", &free.to_string()]), writer);
     eventually("a server, or its end", || TcpStream::connect(free).is_ok() || running.has_ended());
     assert!(!running.has_ended(), "the server ended: {:?}", running.stderr());

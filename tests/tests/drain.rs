@@ -6,9 +6,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sinbin_tests::{Client, PATIENCE, Server, connect, eventually, replies};
+use sinbin_tests::{Client, PATIENCE, Server, connect, eventually, replies, with_longer_spans};
 
 /// Starts a server whose drain does not end by its timeout, and that accepts requests which never end.
 fn patient(args: &[&str]) -> Server {
@@ -227,21 +228,31 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn when_the_time_to_drain_is_over_the_rest_is_cut_off() {
     for workers in ["0", "1"] {
-        let args = ["--drain-timeout", "1s", "--max-n", "93", "--workers", workers];
-        let server = Server::fib(&args);
-        let mut busy = busy_client(&server);
-        let mut quick = server.client();
-        quick.send("1\n20\n");
-        assert_eq!(quick.line(), "1");
-        server.signal(Signal::TERM);
-        assert_eq!(quick.rest(), replies([20]), "{workers} workers: an answered client is not cut off");
-        assert_eq!(busy.rest(), "", "{workers} workers");
-        drop((busy, quick));
-        let ended = server.wait();
-        assert_eq!(ended.code, Some(3), "{workers} workers: {}", ended.stderr);
-        assert!(ended.stderr.contains("the time to drain is over"), "{}", ended.stderr);
-        let summary = ended.stdout.lines().last().expect("a summary");
-        assert!(summary.contains("; 1 connections cut off"), "{workers} workers: {summary}");
+        with_longer_spans(Duration::from_secs(1), |time| {
+            let time_to_drain = format!("{}s", time.as_secs());
+            let args = ["--drain-timeout", &time_to_drain, "--max-n", "93", "--workers", workers];
+            let server = Server::fib(&args);
+            let mut busy = busy_client(&server);
+            let mut quick = server.client();
+            quick.send("1\n20\n");
+            assert_eq!(quick.line(), "1");
+            let begin = Instant::now();
+            server.signal(Signal::TERM);
+            let answered = quick.rest();
+            if answered != replies([20]) {
+                // The server may have had no time for the answer.
+                assert!(begin.elapsed() >= time, "{workers} workers: cut off too early: {answered:?}");
+                return Err(format!("{workers} workers: an answered client is cut off: {answered:?}"));
+            }
+            assert_eq!(busy.rest(), "", "{workers} workers");
+            drop((busy, quick));
+            let ended = server.wait();
+            assert_eq!(ended.code, Some(3), "{workers} workers: {}", ended.stderr);
+            assert!(ended.stderr.contains("the time to drain is over"), "{}", ended.stderr);
+            let summary = ended.stdout.lines().last().expect("a summary");
+            assert!(summary.contains("; 1 connections cut off"), "{workers} workers: {summary}");
+            Ok(())
+        });
     }
 }
 

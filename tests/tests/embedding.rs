@@ -6,7 +6,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use sinbin_tests::{Client, Running, Server, exchange, foreign, foreign_lacks, guest, noise, replies};
@@ -142,22 +142,22 @@ fn a_hundred_clients_each_get_their_own_answers() {
 #[test]
 fn a_slow_request_does_not_hold_up_fast_ones_nor_outlive_its_client() {
     for driver in there(&DRIVERS) {
-        let server = driver.fib();
+        let mut command = driver.command();
+        command.arg(guest(driver.fib)).args(["--listen", "127.0.0.1:0", "--", "--max-n", "93"]);
+        let server = Server::announced(command);
         let mut slow = server.client();
-        slow.send("1\n45\n");
+        slow.send("1\n93\n");
         assert_eq!(slow.line(), "1");
         let mut fast = server.client();
         for n in 0..50 {
             fast.ask(n % 11);
         }
         assert!(slow.is_silent(), "{driver:?}");
-        // No client waits for the end of fib(45) any more.
+        // No client waits for the end of fib(93) any more, which would take years.
         slow.reset();
         drop(fast);
-        let begin = Instant::now();
         let ended = server.stop();
         assert_eq!(ended.code, Some(0), "{driver:?}: {}", ended.stderr);
-        assert!(begin.elapsed() < Duration::from_secs(5), "{driver:?}: {:?}", begin.elapsed());
     }
 }
 

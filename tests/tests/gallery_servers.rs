@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use sinbin_tests::{Chatter, Client, Running, Server, example, exchange, machine, noise};
+use sinbin_tests::{Chatter, Client, ReservedPort, Running, Server, example, exchange, machine, noise};
 
 fn local(client: &Client) -> SocketAddr {
     client.stream().local_addr().expect("a connected socket")
@@ -93,8 +93,8 @@ fn a_forwarder_half_closes_each_direction() {
 /// A client whose target cannot be reached is disconnected, and the forwarder serves the next.
 #[test]
 fn a_forwarder_disconnects_clients_if_its_target_is_gone() {
-    let target = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let forwarder = forwarder(target);
+    let target = ReservedPort::new();
+    let forwarder = forwarder(target.address());
     for _ in 0..2 {
         let mut client = forwarder.client();
         client.end();

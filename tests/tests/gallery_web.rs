@@ -78,7 +78,9 @@ fn run(tool: &str, args: &[&str], input: &[u8]) -> Output {
 }
 
 fn curl(args: &[&str]) -> Output {
-    run("curl", &[&["--silent", "--show-error", "--max-time", "20"], args].concat(), b"")
+    // Without the user's settings.
+    let common = ["--disable", "--silent", "--show-error", "--max-time", "120", "--noproxy", "*"];
+    run("curl", &[&common[..], args].concat(), b"")
 }
 
 /// Runs curl, and returns what it prints to stdout.

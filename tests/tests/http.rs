@@ -190,7 +190,8 @@ fn curl_is_content() {
     }
     let url = format!("http://{}/fib", http.address);
     let asked = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--max-time", "20", "--noproxy", "*"])
+        // Without the user's settings.
+        .args(["--disable", "--silent", "--show-error", "--fail", "--max-time", "120", "--noproxy", "*"])
         .args(["--write-out", "[%{response_code} %{num_connects}]"])
         .args([format!("{url}/30"), format!("{url}/31")])
         .output()

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
 use sinbin_tests::machine;
-use sinbin_tests::{Client, Server, connect, eventually, exchange, replies, run};
+use sinbin_tests::{
+    Client, ReservedPort, Server, connect, eventually, exchange, in_time, replies, run, with_longer_spans,
+};
 use socket2::SockRef;
 
 /// Far more than the system buffers in flight. A server that accepts as much must be buffering it.
@@ -35,18 +37,26 @@ impl Dialogue {
     }
 }
 
-/// Sends requests until the peer has not accepted any for a while, calling `meanwhile` whenever the socket is full.
-/// Returns the number of accepted bytes.
+/// The number of times that a socket must be found full, and `meanwhile` called, until its peer counts as stuck. The
+/// answer to another client shows that the server has polled all its connections since.
+const FULL: u32 = 100;
+
+/// Sends requests until the peer has not accepted any for a while, calling `meanwhile` whenever the socket is full, which
+/// waits for the server's answer to another client. Returns the number of accepted bytes.
 fn send_until_stuck(stream: &TcpStream, dialogue: &Dialogue, mut meanwhile: impl FnMut()) -> usize {
     // A small send buffer makes the socket full sooner.
     SockRef::from(stream).set_send_buffer_size(16 << 10).expect("an option");
     stream.set_nonblocking(true).expect("an option");
-    let (mut sent, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_millis(500) {
+    let (mut sent, mut since, mut full) = (0, Instant::now(), 0);
+    // The time alone could pass while the server, or this process, is stopped.
+    while full < FULL || since.elapsed() < Duration::from_millis(500) {
         let mut writer = stream;
         match writer.write(dialogue.next(sent)) {
-            Ok(count) => (sent, since) = (sent + count, Instant::now()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => meanwhile(),
+            Ok(count) => (sent, since, full) = (sent + count, Instant::now(), 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                meanwhile();
+                full += 1;
+            }
             Err(error) => panic!("after {sent} bytes: {error}"),
         }
         assert!(sent < FLOOD, "the server accepts everything");
@@ -167,9 +177,8 @@ fn a_port_in_use_is_told_with_its_address() {
 
 #[test]
 fn a_port_given_twice_is_in_use() {
-    let server = Server::fib(&[]);
-    let address = server.address().to_string();
-    assert_eq!(server.stop().code, Some(0));
+    let port = ReservedPort::new();
+    let address = port.address().to_string();
     let ended = run(&["serve", "echo", "--listen", &address, "--listen", &address]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains(&format!("cannot listen on {address}: ")), "{}", ended.stderr);
@@ -177,8 +186,9 @@ fn a_port_given_twice_is_in_use() {
 
 #[test]
 fn a_port_can_be_had_again_at_once_after_a_server_with_clients_has_ended() {
-    let server = Server::fib(&[]);
-    let address = server.address().to_string();
+    let port = ReservedPort::new();
+    let address = port.address().to_string();
+    let server = Server::fib(&["--listen", &address]);
     // The server's side closes first, so that its sockets are the ones in TIME_WAIT.
     let mut clients: Vec<_> = (0..5).map(|_| server.client()).collect();
     clients.iter_mut().for_each(|client| client.ask(5));
@@ -300,35 +310,49 @@ fn connections_above_the_maximum_wait_until_others_go() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+/// An idle timeout within which a test connects and sends, unless the machine stalls.
+const IDLE: Duration = Duration::from_millis(100);
+
 #[test]
 fn a_silent_connection_is_closed_after_the_idle_timeout() {
     for service in ["fib", "echo", "upper"] {
-        let server = Server::start(service, &["--idle-timeout", "100ms"]);
-        let mut never_spoke = server.client();
-        let mut spoke = server.client();
-        spoke.send("5\n");
-        let mut half_a_line = server.client();
-        half_a_line.send("5\n5");
-        assert_eq!(never_spoke.rest(), "", "{service}");
-        assert!(spoke.rest().starts_with('5'), "{service}");
-        assert!(half_a_line.rest().starts_with('5'), "{service}");
-        assert_eq!(server.stop().code, Some(0));
+        with_longer_spans(IDLE, |idle| {
+            let server = Server::start(service, &["--idle-timeout", &format!("{}ms", idle.as_millis())]);
+            let mut never_spoke = server.client();
+            let begin = Instant::now();
+            let mut spoke = server.client();
+            spoke.send("5\n");
+            let mut half_a_line = server.client();
+            half_a_line.send("5\n5");
+            in_time(begin, idle)?;
+            assert_eq!(never_spoke.rest(), "", "{service}");
+            assert!(spoke.rest().starts_with('5'), "{service}");
+            assert!(half_a_line.rest().starts_with('5'), "{service}");
+            assert_eq!(server.stop().code, Some(0));
+            Ok(())
+        });
     }
 }
 
 #[test]
 fn a_client_that_waits_for_a_job_is_not_idle() {
     for workers in ["0", "1"] {
-        let args = ["--idle-timeout", "100ms", "--workers", workers, "--max-n", "93"];
-        let server = Server::fib(&args);
-        let mut patient = server.client();
-        patient.send("1\n93\n");
-        assert_eq!(patient.line(), "1");
-        // Clients that came much later are closed meanwhile.
-        for _ in 0..3 {
-            assert_eq!(server.client().rest(), "");
-        }
-        assert!(patient.is_silent(), "{workers} workers");
+        with_longer_spans(IDLE, |idle| {
+            let idle_timeout = format!("{}ms", idle.as_millis());
+            let args = ["--idle-timeout", &idle_timeout, "--workers", workers, "--max-n", "93"];
+            let server = Server::fib(&args);
+            let begin = Instant::now();
+            let mut patient = server.client();
+            patient.send("1\n93\n");
+            in_time(begin, idle)?;
+            assert_eq!(patient.line(), "1");
+            // Clients that came much later are closed meanwhile.
+            for _ in 0..3 {
+                assert_eq!(server.client().rest(), "");
+            }
+            assert!(patient.is_silent(), "{workers} workers");
+            Ok(())
+        });
     }
 }
 

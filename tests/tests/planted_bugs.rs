@@ -358,6 +358,8 @@ impl Copy {
             ])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", self.root.join("target"))
+            // A build after a change of one line takes a twentieth of the time then.
+            .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false")
             .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .output()

@@ -18,6 +18,7 @@ pub mod log;
 pub mod manual;
 pub mod output;
 mod panics;
+pub mod perfetto;
 pub mod replay;
 pub mod serving;
 pub mod signals;
@@ -45,7 +46,13 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 }
 
 /// Returns true if output to the stream is coloured: it is a terminal that supports colours, and `NO_COLOR` is not set.
-fn is_coloured(stream: &impl IsTerminal) -> bool {
-    let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
-    stream.is_terminal() && !is_dumb && variable("NO_COLOR").is_none()
+#[must_use]
+pub fn is_coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !is_dumb() && variable("NO_COLOR").is_none()
+}
+
+/// Returns true if the terminal of this process, if there is one, can't move its cursor.
+#[must_use]
+pub fn is_dumb() -> bool {
+    variable("TERM").is_none_or(|terminal| terminal == "dumb")
 }

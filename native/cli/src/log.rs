@@ -97,6 +97,17 @@ struct Log {
 /// Sets up logging to stderr; stdout is for the command's output. An unknown level is reported, and ends the process
 /// with code 2, as other wrong arguments do.
 pub fn begin(args: &LogArgs) {
+    begin_with(args, LevelFilter::TRACE);
+}
+
+/// Sets up logging as [`begin`] does, for a command that is no server although it runs a loop: the level `info`, which is
+/// the default, counts as `warn`, because it is about serving.
+pub fn begin_without_info(args: &LogArgs) {
+    begin_with(args, LevelFilter::WARN);
+}
+
+/// Sets up logging. The level `info` counts as `instead_of_info` if that is less verbose.
+fn begin_with(args: &LogArgs, instead_of_info: LevelFilter) {
     let level = &args.level;
     let Some((_, filter)) = LEVELS.iter().find(|(known, _)| known == level) else {
         complain(format_args!(
@@ -105,7 +116,8 @@ pub fn begin(args: &LogArgs) {
         std::process::exit(2);
     };
     LOG.get_or_init(|| Log::new(args.format, args.limit));
-    tracing_subscriber::registry().with(*filter).with(Lines).init();
+    let filter = if *filter == LevelFilter::INFO { instead_of_info.min(*filter) } else { *filter };
+    tracing_subscriber::registry().with(filter).with(Lines).init();
 }
 
 /// Writes the counts of the omitted lines that are not reported yet. Called at the end of the process.

@@ -2,16 +2,18 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use sinbin::driven::recording::Header;
 
-use crate::output;
+use crate::perfetto::{MAX_TRACKS, ReplayTrace};
 use crate::size::{Size, size_within};
 use crate::stream::{ERR, OUT, Waiting};
+use crate::{complain, output};
 use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackError, Played};
 
 /// The options for replaying a recording, and for printing its trace.
@@ -28,6 +30,10 @@ pub struct ReplayArgs {
     /// Number of turns to print; the turns after them do not run.
     #[arg(long, value_name = "N", requires = "trace", value_parser = clap::value_parser!(u64).range(1..))]
     pub turns: Option<u64>,
+    /// Write the run as a trace for ui.perfetto.dev: turns, connections and jobs as slices on tracks, and wakes as arrows. The
+    /// file has no bytes of clients.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "trace")]
+    pub perfetto: Option<PathBuf>,
     /// The limits on the resources that a recording may require.
     #[command(flatten)]
     pub limits: ReplayLimits,
@@ -80,8 +86,11 @@ pub fn play<B: GuestFactory>(
     let refused = |what| format!("cannot replay {}: {what}", args.file.display());
     args.limits.check(playback.header()).map_err(refused)?;
     let part = Part { from: args.from, turns: args.turns.unwrap_or(u64::MAX) };
-    let (played, written) =
-        if args.trace { trace(playback, factory, part) } else { compare(playback, factory) };
+    let (played, written) = match &args.perfetto {
+        Some(path) => perfetto(playback, factory, path)?,
+        None if args.trace => trace(playback, factory, part),
+        None => compare(playback, factory),
+    };
     let played = match played {
         // The reader has closed its end of stdout, as `| head` does.
         Err(PlaybackError::Write(error)) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
@@ -133,6 +142,31 @@ fn trace<B: GuestFactory>(playback: Playback, factory: &B, part: Part) -> Outcom
         ERR.offer(format!("{}\n", Told(played)).as_bytes()).ok();
     }
     (played, written)
+}
+
+/// Replays the recording, writes its trace for perfetto to `path`, and prints the result to stdout.
+fn perfetto<B: GuestFactory>(
+    playback: Playback,
+    factory: &B,
+    path: &Path,
+) -> Result<Outcome, Box<dyn Error>> {
+    let failed = |error| format!("cannot write {}: {error}", path.display());
+    let file = BufWriter::with_capacity(64 * 1024, File::create(path).map_err(failed)?);
+    let mut trace = ReplayTrace::new(file, &playback.header().service).map_err(failed)?;
+    let played = match playback.run_with(factory, Part::default(), Some(&mut trace)) {
+        Err(PlaybackError::Write(error)) => return Err(failed(error).into()),
+        played => played,
+    };
+    // A recording that cannot be read to its end, or is answered differently, has a trace up to there.
+    let (mut file, left_out) = trace.finish().map_err(failed)?;
+    file.flush().map_err(failed)?;
+    if left_out > 0 {
+        complain(format_args!(
+            "the trace lacks {left_out} events of connections beyond the first {MAX_TRACKS}"
+        ));
+    }
+    let written = played.as_ref().map_or(Ok(()), |played| output::try_line(Told(played)).map(drop));
+    Ok((played, written))
 }
 
 /// The result of a replay, and the result of writing to stdout.

@@ -52,6 +52,36 @@ pub enum PlaybackError {
     Write(#[source] io::Error),
 }
 
+/// A reader of the turns that are played back, such as a writer of traces.
+pub trait TurnReader {
+    /// Receives the turn with this number, counted from 1, and the answer of the guest, or `None` if the guest failed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the reader cannot write what it makes of the turn. The playback then ends.
+    fn turn(&mut self, number: u64, turn: &Turn<'_>, answer: Option<&TurnOutput>) -> io::Result<()>;
+
+    /// Learns that another guest takes over before the next turn.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`turn`](Self::turn) does.
+    fn fresh(&mut self) -> io::Result<()>;
+}
+
+/// A reader that writes the story of the turns.
+struct Storyteller<'a>(&'a mut dyn Write);
+
+impl TurnReader for Storyteller<'_> {
+    fn turn(&mut self, number: u64, turn: &Turn<'_>, answer: Option<&TurnOutput>) -> io::Result<()> {
+        story::turn(self.0, number, turn, answer, Detail::WHOLE)
+    }
+
+    fn fresh(&mut self) -> io::Result<()> {
+        story::fresh(self.0)
+    }
+}
+
 /// A recording in a file.
 pub struct Playback {
     path: PathBuf,
@@ -126,10 +156,27 @@ impl Playback {
     ///
     /// Fails if the file is damaged, if no guest can be started, or if writing to `out` fails.
     pub fn run<B: GuestFactory>(
+        self,
+        factory: &B,
+        part: Part,
+        out: Option<&mut dyn Write>,
+    ) -> Result<Played, PlaybackError> {
+        match out.map(Storyteller) {
+            Some(mut story) => self.run_with(factory, part, Some(&mut story)),
+            None => self.run_with(factory, part, None),
+        }
+    }
+
+    /// Plays all turns as [`run`](Self::run) does. Passes the turns in `part` to `reader`, if given.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file is damaged, if no guest can be started, or if the reader fails.
+    pub fn run_with<B: GuestFactory>(
         mut self,
         factory: &B,
         part: Part,
-        mut out: Option<&mut dyn Write>,
+        mut reader: Option<&mut dyn TurnReader>,
     ) -> Result<Played, PlaybackError> {
         let began = Clock::now();
         let mut guest = Some(self.start(factory)?);
@@ -152,15 +199,15 @@ impl Playback {
                 Record::Turn { turn, answer } => {
                     is_fresh = false;
                     played.count(&turn, *first.get_or_insert(turn.now));
-                    let out = out
+                    let reader = reader
                         .as_mut()
                         .filter(|_| part.has(played.turns))
-                        .map(|out| &mut **out as &mut dyn Write);
-                    played.difference = tell(&mut guest, played.turns, &turn, answer, out)?;
+                        .map(|reader| &mut **reader as &mut dyn TurnReader);
+                    played.difference = tell(&mut guest, played.turns, &turn, answer, reader)?;
                 }
                 Record::Fresh => {
-                    if let Some(out) = out.as_mut().filter(|_| part.has(played.turns)) {
-                        story::fresh(out).map_err(PlaybackError::Write)?;
+                    if let Some(reader) = reader.as_mut().filter(|_| part.has(played.turns)) {
+                        reader.fresh().map_err(PlaybackError::Write)?;
                     }
                     // A file can request millions of fresh guests, and starting each takes time.
                     if !is_fresh {
@@ -200,7 +247,7 @@ fn tell(
     number: u64,
     turn: &Turn<'_>,
     recorded: Option<u32>,
-    out: Option<&mut dyn Write>,
+    reader: Option<&mut dyn TurnReader>,
 ) -> Result<Option<Difference>, PlaybackError> {
     let answer = match guest {
         Some(guest) => caught_call(|| guest.turn(turn.now, turn.window, turn.events, turn.input)),
@@ -210,8 +257,8 @@ fn tell(
         drop(guest.take().map(Caught::new));
         tracing::debug!(turn = number, "the guest failed: {why}");
     }
-    let written = match out {
-        Some(out) => story::turn(out, number, turn, answer.as_ref().ok(), Detail::WHOLE),
+    let written = match reader {
+        Some(reader) => reader.turn(number, turn, answer.as_ref().ok()),
         None => Ok(()),
     };
     if answer.as_ref().ok().map(checksum) == recorded {

@@ -1,5 +1,7 @@
 //! Measures how each of the talk's six servers treats a fast client while another client requests slow computations:
-//! `talk [SECONDS [N]]`, or `just talk`. Each server is measured for a few seconds. The slow client asks for `fib(N)`.
+//! `talk [SECONDS [N [OPTION…]]]`, or `just talk`. Each server is measured for a few seconds. The slow client asks for
+//! `fib(N)`. The options are those of `sinbin perf mixed`. A server is not judged if the machine was too noisy, each time
+//! that it was measured.
 //!
 //! The program starts binaries from its own directory and the directory above. Build the examples and the command
 //! first, as `just talk` does.
@@ -13,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use std::{env, thread};
+
+use serde_json::Value;
 
 const SERVERS: [(&str, &str); 6] = [
     ("talk_1", "one client at a time"),
@@ -31,10 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// clients share the cores with this measurement and with other programs.)
 const MORE: f64 = 4.0;
 
+/// The number of times that a server is measured, at most, until the machine is quiet enough to judge.
+const ATTEMPTS: u32 = 3;
+
 fn main() -> Result<ExitCode, sinbin::MainError> {
     let argument =
         |position, default: u32| env::args().nth(position).map_or(Ok(default), |text| text.parse());
     let (seconds, slow_n) = (argument(1, 4)?.max(1), argument(2, 30)?);
+    let options: Vec<_> = env::args().skip(3).collect();
     let interrupted = interrupted()?;
     let own = env::current_exe()?;
     let examples = own.parent().ok_or("the program has no directory")?;
@@ -45,8 +53,9 @@ fn main() -> Result<ExitCode, sinbin::MainError> {
         "{:<6}  {:<37}  {:>8}  {:>8}  {:>5}  {:>9}  {:>10}  {:>6}  lets the fast client down?",
         "server", "", "alone/s", "beside/s", "keeps", "p99 alone", "p99 beside", "slow/s"
     );
+    let plan = Plan { examples, binaries, seconds, slow_n, options };
     for (name, what) in SERVERS {
-        let measured = measure(examples, binaries, name, seconds, slow_n, &interrupted);
+        let measured = plan.measure(name, &interrupted);
         if interrupted.load(Ordering::Acquire) {
             return Ok(ExitCode::from(130));
         }
@@ -59,29 +68,41 @@ fn main() -> Result<ExitCode, sinbin::MainError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The results that `sinbin perf mixed --brief` prints.
+/// The results of `sinbin perf mixed --json`.
 struct Row {
     alone: f64,
     beside: f64,
     p99_alone: f64,
     p99_beside: f64,
     slow: f64,
+    /// The reason why the server is not judged.
+    too_noisy: Option<String>,
 }
 
 impl Row {
-    fn parse(line: &str) -> Option<Self> {
-        let numbers: Result<Vec<f64>, _> = line.trim_end().split('\t').map(str::parse).collect();
-        match numbers.ok()?[..] {
-            [alone, beside, p99_alone, p99_beside, slow] => {
-                Some(Self { alone, beside, p99_alone, p99_beside, slow })
-            }
-            _ => None,
-        }
+    fn parse(text: &str) -> Option<Self> {
+        let all: Value = serde_json::from_str(text).ok()?;
+        let chosen = usize::try_from(all["chosen"].as_u64()?).ok()?;
+        let parts = &all["attempts"][chosen]["parts"];
+        let (alone, slow, beside) =
+            (&parts[0]["clients"][0], &parts[1]["clients"][0], &parts[1]["clients"][1]);
+        let rate = |client: &Value| client["requests_per_second"].as_f64();
+        let p99 = |client: &Value| client["times_ns"]["p99"].as_f64().unwrap_or(0.0) / 1e3;
+        Some(Self {
+            alone: rate(alone)?,
+            beside: rate(beside)?,
+            p99_alone: p99(alone),
+            p99_beside: p99(beside),
+            slow: rate(slow)?,
+            too_noisy: all["too_noisy"].as_str().map(str::to_owned),
+        })
     }
 
     fn line(&self, slow_n: u32) -> String {
         let keeps = self.beside / self.alone.max(1.0);
-        let verdict = if self.beside == 0.0 {
+        let verdict = if let Some(too_noisy) = &self.too_noisy {
+            too_noisy.clone()
+        } else if self.beside == 0.0 {
             "yes: it is not served at all".into()
         } else if keeps < 1.0 && self.beside < self.slow * MORE {
             format!("yes: it waits for fib({slow_n})")
@@ -107,24 +128,31 @@ fn span(micros: f64) -> String {
     }
 }
 
-fn measure(
-    examples: &Path,
-    binaries: &Path,
-    server: &str,
+/// The way to measure each server.
+struct Plan<'a> {
+    examples: &'a Path,
+    binaries: &'a Path,
     seconds: u32,
     slow_n: u32,
-    interrupted: &AtomicBool,
-) -> Result<Row, Box<dyn Error>> {
-    let mut server = Command::new(program(examples, server));
-    let mut server = Running::start(server.arg("127.0.0.1:0").stderr(Stdio::null()))?;
-    let line = server.first_line(PATIENCE, interrupted)?;
-    let address = line.trim_end().strip_prefix("listening on ").ok_or("it does not say where it listens")?;
-    let mut perf = Command::new(program(binaries, "sinbin"));
-    perf.args(["perf", "mixed", "--brief", "--connect", address]);
-    perf.args(["--seconds", &seconds.to_string(), "--slow-n", &slow_n.to_string()]);
-    let mut perf = Running::start(&mut perf)?;
-    let line = perf.first_line(PATIENCE + Duration::from_secs(seconds.into()), interrupted)?;
-    Ok(Row::parse(&line).ok_or("the measurement failed")?)
+    options: Vec<String>,
+}
+
+impl Plan<'_> {
+    fn measure(&self, server: &str, interrupted: &AtomicBool) -> Result<Row, Box<dyn Error>> {
+        let mut server = Command::new(program(self.examples, server));
+        let mut server = Running::start(server.arg("127.0.0.1:0").stderr(Stdio::null()))?;
+        let line = server.first_line(PATIENCE, interrupted)?;
+        let address =
+            line.trim_end().strip_prefix("listening on ").ok_or("it does not say where it listens")?;
+        let mut perf = Command::new(program(self.binaries, "sinbin"));
+        perf.args(["perf", "mixed", "--json", "--connect", address, "--attempts", &ATTEMPTS.to_string()]);
+        perf.args(["--seconds", &self.seconds.to_string(), "--slow-n", &self.slow_n.to_string()]);
+        let mut perf = Running::start(perf.args(&self.options))?;
+        // Each attempt has its own patience, for connecting and for the last replies.
+        let time = (PATIENCE + Duration::from_secs(self.seconds.into())) * ATTEMPTS;
+        let line = perf.first_line(time, interrupted)?;
+        Ok(Row::parse(&line).ok_or("the measurement failed")?)
+    }
 }
 
 fn program(directory: &Path, name: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use sinbin::task::{Conn, Handle, join};
 /// Runs a loop until `main` has ended. Panics if that takes too long.
 pub fn run<T>(main: impl AsyncFnOnce(Handle<'_>) -> T) -> T {
     sinbin::run(async |handle| {
-        let limit = Duration::from_secs(25);
+        let limit = Duration::from_secs(300);
         handle.timeout(limit, main(handle)).await.expect("the test ends in time")
     })
     .expect("the loop does not stall")

@@ -3,7 +3,6 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 use std::{fmt, thread};
 
 use sinbin::driven::{Computed, Driven, Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
@@ -11,7 +10,9 @@ use sinbin::fib_service::Fib;
 use sinbin::guests::{Fault, Guest, GuestFactory, GuestServer, GuestSettings, JobRunner};
 use sinbin::{Error, Instant};
 
-use crate::scene::{LOCAL, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until};
+use crate::scene::{
+    LOCAL, PATIENCE, PLANTED, alone, arm, expect_end, expect_report, is_armed, strike, wait_until,
+};
 
 /// The user code of a guest or its factory that panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,7 +162,7 @@ fn a_guest_that_panics_is_replaced_and_what_makes_guests_may_panic_too() {
 /// Sends a request and half-closes. Returns the reply, which may be cut short by a reset.
 fn ask_fib(address: SocketAddr) -> String {
     let mut client = TcpStream::connect(address).expect("the server listens");
-    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let mut said = String::new();
     let asked = client.write_all(b"20\n").and_then(|()| client.shutdown(Shutdown::Write));
     match asked.and_then(|()| client.read_to_string(&mut said)) {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use sinbin::Summary;
@@ -114,7 +114,7 @@ pub fn listener() -> (TcpListener, SocketAddr) {
 /// Sends `word`, and returns the whole reply.
 pub fn ask(address: SocketAddr, word: &str) -> String {
     let mut client = TcpStream::connect(address).expect("the server listens");
-    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket");
     client.write_all(word.as_bytes()).expect("the server receives");
     let mut said = Vec::new();
     match client.read_to_end(&mut said) {
@@ -128,7 +128,7 @@ pub fn ask(address: SocketAddr, word: &str) -> String {
 /// answered; only the connection in which the panic occurs ends.
 pub fn visit(address: SocketAddr, place: &dyn fmt::Debug) {
     let mut patient = TcpStream::connect(address).expect("the server listens");
-    patient.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    patient.set_read_timeout(Some(PATIENCE)).expect("a socket");
     assert_eq!(ask(address, "good"), "good", "{place:?}: before");
     arm();
     ask(address, "bad!");
@@ -150,8 +150,12 @@ pub fn expect_report(place: &dyn fmt::Debug, texts: &[&str]) {
     wait_until(is_there, &format!("{place:?}: the report contains {texts:?}"));
 }
 
+/// The longest time of any operation, which only guards against hangs.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 pub fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
-    for _ in 0..4000 {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         if is_so() {
             return;
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::command::Running;
 use crate::dialogue::{Dialogue, Outcome, Stage, converse};
 use crate::server::announced;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, PATIENCE_WITH_PROGRAMS};
 
 /// The interval between two polls of a process that starts.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -38,7 +38,7 @@ impl Served {
         address: Option<SocketAddr>,
     ) -> Result<Self, String> {
         let running = running.map_err(|error| format!("cannot start {program}: {error}"))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE_WITH_PROGRAMS;
         loop {
             let status = running.status();
             if let Some(address) = listens(&running, address)? {
@@ -50,7 +50,7 @@ impl Served {
             }
             if Instant::now() > deadline {
                 let said = said(&running.stderr());
-                return Err(format!("{program} does not listen after {PATIENCE:?}{said}"));
+                return Err(format!("{program} does not listen after {PATIENCE_WITH_PROGRAMS:?}{said}"));
             }
             sleep(PAUSE);
         }

@@ -148,8 +148,12 @@ fn a_peer_with_too_many_connections_keeps_nobody_else_out() {
     let address = server.address();
     let mut flood: Vec<_> = (0..200).filter_map(|_| half_a_line(address)).collect();
     connect_from([127, 0, 0, 2], address).ask(1);
-    flood.retain_mut(|stream| !is_closed(stream));
-    assert_eq!(flood.len(), 10, "the limit of a peer's connections");
+    // The system may deliver the end of a connection later than the answer.
+    eventually("the limit of a peer's connections", || {
+        flood.retain_mut(|stream| !is_closed(stream));
+        flood.len() <= 10
+    });
+    assert_eq!(flood.len(), 10, "no more are closed");
     connect_from([127, 0, 0, 2], address).ask(2);
     // When a connection is closed, another one of the same peer is accepted.
     drop(flood);

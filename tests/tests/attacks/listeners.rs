@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use sinbin_tests::{Client, PATIENCE, Server, run};
+use sinbin_tests::{Client, PATIENCE, ReservedPort, Server, run};
 
 /// Returns true if this machine has IPv6.
 fn has_ipv6() -> bool {
@@ -19,8 +19,9 @@ fn an_ipv6_address_takes_no_ipv4_connections() {
     if !has_ipv6() {
         return;
     }
-    let server = Server::fib(&["--listen", "[::]:0"]);
-    let port = server.address().port();
+    let reserved = ReservedPort::new();
+    let port = reserved.address().port();
+    let server = Server::fib(&["--listen", &format!("[::]:{port}")]);
     connect((Ipv6Addr::LOCALHOST, port).into()).expect("by IPv6").ask(5);
     let refused = connect((Ipv4Addr::LOCALHOST, port).into()).map(drop).expect_err("by IPv4");
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
@@ -34,9 +35,8 @@ fn an_ipv6_address_takes_no_ipv4_connections() {
 
 #[test]
 fn two_addresses_of_one_server_that_are_in_each_others_way_are_named() {
-    let server = Server::fib(&[]);
-    let address = server.address().to_string();
-    assert_eq!(server.stop().code, Some(0));
+    let port = ReservedPort::new();
+    let address = port.address().to_string();
     for written_as in ["machine", "async-fn"] {
         let listen = ["--listen", &address, "--listen", &address, "--written-as", written_as];
         let ended = run(&[&["serve", "fib"], &listen[..]].concat());
@@ -54,8 +54,9 @@ fn a_dual_stack_listener_takes_both() {
     if !has_ipv6() || !is_native {
         return;
     }
-    let server = Server::fib(&["--listen", "[::]:0", "--dual-stack"]);
-    let port = server.address().port();
+    let reserved = ReservedPort::new();
+    let port = reserved.address().port();
+    let server = Server::fib(&["--listen", &format!("[::]:{port}"), "--dual-stack"]);
     connect((Ipv6Addr::LOCALHOST, port).into()).expect("by IPv6").ask(5);
     connect((Ipv4Addr::LOCALHOST, port).into()).expect("by IPv4").ask(5);
     assert_eq!(server.stop().code, Some(0));

@@ -9,9 +9,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sinbin_tests::{Server, connect, eventually};
+use sinbin_tests::{Server, connect, eventually, in_time, with_longer_spans};
 use socket2::{Domain, Socket, Type};
 
 /// The pause of a client that does a little at intervals: much shorter than each timeout here.
@@ -130,17 +130,26 @@ fn a_line_that_comes_a_byte_now_and_then_is_given_up() {
 
 #[test]
 fn requests_that_come_in_their_time_are_answered_for_longer_than_that() {
-    let server = Server::fib(&["--framing", "lines", "--request-timeout", "1s"]);
-    let mut client = server.client();
-    client.send("1");
-    for _ in 0..30 {
-        sleep(PAUSE * 3);
-        // The end of one request, and the beginning of the next.
-        client.send("0\n1");
-        assert_eq!(client.line(), "55");
-    }
-    client.send("\n");
-    assert_eq!(client.line(), "1");
+    with_longer_spans(Duration::from_secs(1), |time| {
+        let time_to_send = format!("{}s", time.as_secs());
+        let server = Server::fib(&["--framing", "lines", "--request-timeout", &time_to_send]);
+        let mut client = server.client();
+        let mut begin = Instant::now();
+        client.send("1");
+        for _ in 0..30 {
+            sleep(time * 6 / 100);
+            // The end of one request, and the beginning of the next.
+            let next = Instant::now();
+            client.send("0\n1");
+            in_time(begin, time)?;
+            assert_eq!(client.line(), "55");
+            begin = next;
+        }
+        client.send("\n");
+        in_time(begin, time)?;
+        assert_eq!(client.line(), "1");
+        Ok(())
+    });
 }
 
 /// Returns true if the host can reset a connection whose output is stuck. In WASI 0.2 that is impossible: a command

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sinbin_tests::run;
+use sinbin_tests::{ReservedPort, run};
 
 use crate::lines::{crawl, objects};
 use crate::web::{Web, html, links, redirect, respond, status};
@@ -167,9 +167,8 @@ fn start_urls_without_a_response_are_an_exit_code() {
         "/robots.txt" => respond(stream, "200 OK", "", "user-agent: *\ndisallow: /forbidden"),
         _ => status(stream, "404 Not Found"),
     });
-    // The listener is closed at once.
-    let down = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound");
-    let down = format!("http://{down}/");
+    let port = ReservedPort::new();
+    let down = format!("http://{}/", port.address());
     for (urls, code) in [
         (&[down.clone()][..], 1),
         (&[down.clone(), web.url("/forbidden")], 1),

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use sinbin_tests::{Client, Ended, Running, Server, example, noise};
+use sinbin_tests::{Client, Ended, ReservedPort, Running, Server, example, noise};
 
 const WAYS: [&str; 7] = ["blocking", "threads", "callbacks", "generator", "future", "delegating", "async"];
 
@@ -180,9 +180,9 @@ fn a_bad_page_is_a_line_of_the_report_and_stops_no_other_fetch() {
 
 #[test]
 fn a_site_that_refuses_connections_fails_each_page() {
-    let (_, site) = listen(); // closed again
+    let site = ReservedPort::new();
     for way in WAYS {
-        let ended = fetch(way, &[], site, &["/", "/1"]);
+        let ended = fetch(way, &[], site.address(), &["/", "/1"]);
         assert_eq!(ended.code, Some(1), "{way}: {}{}", ended.stdout, ended.stderr);
         let refused = ended.stdout.to_lowercase().matches("connection refused").count();
         assert_eq!(refused, 2, "{way}: {}", ended.stdout);

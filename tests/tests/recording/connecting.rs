@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
 
-use sinbin_tests::{Server, connect};
+use sinbin_tests::{ReservedPort, Server, connect};
 
 use crate::{path, replay_in_sandbox, sandboxed, stop};
 
@@ -87,10 +87,8 @@ fn without_permission_nothing_is_connected() {
 #[test]
 fn a_server_that_is_not_there_ends_its_client_only() {
     let recording = path("refused");
-    // No listener is at the port of a listener that was closed.
-    let (address, upstream) = upstream(0);
-    upstream.join().expect("it serves nobody");
-    let server = forward(&recording, &address.to_string(), &["127.0.0.1:*"]);
+    let port = ReservedPort::new();
+    let server = forward(&recording, &port.address().to_string(), &["127.0.0.1:*"]);
     for _ in 0..3 {
         assert_eq!(server.ask("hello"), "");
     }

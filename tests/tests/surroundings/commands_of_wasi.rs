@@ -6,9 +6,9 @@ use std::process::Command;
 use std::thread;
 
 use rustix::process::Signal;
-use sinbin_tests::{Client, Mute, Running, Server, eventually, guest, sinbin_wasi};
+use sinbin_tests::{Client, Mute, ReservedPort, Running, Server, eventually, guest, sinbin_wasi};
 
-use crate::{catches, free_address, listens};
+use crate::{catches, listens};
 
 /// Several times more ready connections than tokio lets a task process at once.
 const CROWD: usize = 400;
@@ -30,7 +30,8 @@ fn cut(running: Running) {
 #[test]
 fn hundreds_of_connections_that_are_ready_at_once_are_all_served() {
     sinbin_tests::machine::raise_descriptor_limit();
-    let address = free_address().to_string();
+    let port = ReservedPort::new();
+    let address = port.address().to_string();
     let options = ["--listen", &address, "--drain-timeout", "1ms"];
     let mut running = Running::start(poll_loop(&options, &["echo", &address]));
     let address = address.parse().expect("an address");
@@ -50,7 +51,8 @@ fn hundreds_of_connections_that_are_ready_at_once_are_all_served() {
 /// A client that is always ready does not starve others.
 #[test]
 fn a_client_that_is_always_ready_starves_no_other() {
-    let address = free_address().to_string();
+    let port = ReservedPort::new();
+    let address = port.address().to_string();
     let options = ["--listen", &address, "--drain-timeout", "1ms"];
     let mut running = Running::start(poll_loop(&options, &["echo", &address]));
     let address = address.parse().expect("an address");

@@ -12,7 +12,7 @@ mod signals;
 mod threads;
 mod unix_sockets;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -57,12 +57,6 @@ fn scratch(name: &str) -> PathBuf {
     let path = format!("{}/surroundings-{}-{number}-{name}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     std::fs::remove_file(&path).ok();
     path.into()
-}
-
-/// Returns an address for a server that cannot print its own.
-fn free_address() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    free.expect("a free port")
 }
 
 /// Waits until the process listens at this address.

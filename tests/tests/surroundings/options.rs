@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use sinbin_tests::{Running, Server, guest, sinbin, sinbin_wasi};
+use sinbin_tests::{ReservedPort, Running, Server, guest, sinbin, sinbin_wasi};
 
-use crate::{WAYS, drain, free_address, is_served, listens};
+use crate::{WAYS, drain, is_served, listens};
 
 /// Values at the limits of the accepted ranges.
 const EDGES: [(&str, &[&str]); 13] = [
@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 13] = [
         &["1ns", "500us", "1.5s", "5 min", "2h 30min", "1000years", "580000000000years", "off"],
     ),
     ("--reply-timeout", &["1.5s", "1000years", "off"]),
-    ("--idle-timeout", &["1.5s", "90 s", "2h 30min", "1000years", "580000000000years", "off"]),
+    ("--idle-timeout", &["1.5min", "90 s", "2h 30min", "1000years", "580000000000years", "off"]),
     ("--log", &["off", "error", "warn", "info", "debug", "trace"]),
     ("--log-format", &["text", "json"]),
     ("--log-limit", &["0", "1", "1000000"]),
@@ -37,7 +37,8 @@ fn every_host_takes_the_same_values_and_serves_with_them() {
     for way in &WAYS {
         for (option, values) in EDGES {
             for value in values.iter().filter(|value| !is_beyond(way.name, option, value)) {
-                let address = free_address();
+                let port = ReservedPort::new();
+                let address = port.address();
                 let listen = address.to_string();
                 let mut args = vec!["--listen", &listen];
                 // This is an option of the service, so in a sandbox it is passed to the guest.

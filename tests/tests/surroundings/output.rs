@@ -6,18 +6,23 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
-use sinbin_tests::{Client, Ended, Mute, Running, Server, by_shell, eventually, guest, sinbin, sinbin_wasi};
+use sinbin_tests::{
+    Client, Ended, Mute, ReservedPort, Running, Server, by_shell, eventually, guest, sinbin, sinbin_wasi,
+    with_longer_spans,
+};
 
-use crate::{WAYS, catches, drain, free_address, in_sandbox, is_served, listens, scratch};
+use crate::{WAYS, catches, drain, in_sandbox, is_served, listens, scratch};
 
 #[test]
 fn a_server_serves_and_drains_whatever_becomes_of_its_output() {
     for way in &WAYS {
         for mute in Mute::ALL {
-            let address = free_address();
+            let port = ReservedPort::new();
+            let address = port.address();
             let command = (way.command)(&["--log", "debug", "--listen", &address.to_string()]);
             let mut running = Running::start_mute(command, Some(mute), Some(mute));
             listens(&mut running, address);
@@ -32,7 +37,8 @@ fn a_server_serves_and_drains_whatever_becomes_of_its_output() {
 #[test]
 fn a_pipe_that_nobody_reads_holds_up_no_client_and_no_drain() {
     for way in &WAYS {
-        let address = free_address();
+        let port = ReservedPort::new();
+        let address = port.address();
         let command = (way.command)(&["--log", "debug", "--listen", &address.to_string()]);
         let (reader, writer) = pipe().expect("a pipe");
         let mut running = Running::start_into(merged(&command), writer);
@@ -54,7 +60,8 @@ fn merged(command: &Command) -> Command {
 #[test]
 fn what_is_lost_of_the_log_is_counted() {
     for way in &WAYS {
-        let address = free_address();
+        let port = ReservedPort::new();
+        let address = port.address();
         let command = (way.command)(&["--log", "debug", "--listen", &address.to_string()]);
         let mut running = Running::start_mute(command, None, Some(Mute::Full));
         listens(&mut running, address);
@@ -73,7 +80,8 @@ fn what_is_lost_of_the_log_is_counted() {
 
 #[test]
 fn the_log_goes_on_and_says_what_it_lacks_once_somebody_reads_it() {
-    let address = free_address();
+    let port = ReservedPort::new();
+    let address = port.address();
     let command = sinbin(&["serve", "fib", "--log", "debug", "--listen", &address.to_string()]);
     let (mut reader, writer) = pipe().expect("a pipe");
     let ours = writer.try_clone().expect("a descriptor");
@@ -120,7 +128,8 @@ fn reads_again(running: &Running) -> bool {
 #[test]
 fn a_process_that_starts_without_standard_streams_logs_into_no_socket_and_no_file() {
     for way in &WAYS {
-        let address = free_address();
+        let port = ReservedPort::new();
+        let address = port.address();
         let command = (way.command)(&["--log", "trace", "--listen", &address.to_string()]);
         let command = by_shell("exec <&-", &command);
         let mut running = Running::start_mute(command, Some(Mute::Closed), Some(Mute::Closed));
@@ -137,7 +146,8 @@ fn a_process_that_starts_without_standard_streams_logs_into_no_socket_and_no_fil
 #[test]
 fn nobody_else_writes_the_log() {
     for way in &WAYS {
-        let address = free_address();
+        let port = ReservedPort::new();
+        let address = port.address();
         let command = (way.command)(&["--log", "debug", "--listen", &address.to_string()]);
         let mut running = Running::start_mute(command, None, Some(Mute::Unread));
         listens(&mut running, address);
@@ -172,8 +182,6 @@ fn help_that_cannot_be_written_is_a_failure_and_one_that_nobody_wants_is_none() 
 
 #[test]
 fn programs_that_print_say_that_they_cannot() {
-    let server = Server::fib(&[]);
-    let address = server.address().to_string();
     let recording = scratch("printed");
     let recording = recording.to_str().expect("a UTF-8 path");
     let recorded =
@@ -184,19 +192,40 @@ fn programs_that_print_say_that_they_cannot() {
     let guest = guest.to_str().expect("a UTF-8 path");
     let native = sinbin as fn(&[&str]) -> Command;
     for (command, args) in [
-        (native, &["perf", "mixed", "--seconds", "1", "--slow-n", "5", "--connect", &address][..]),
-        (native, &["replay", recording]),
+        (native, &["replay", recording][..]),
         (native, &["replay", recording, "--trace"]),
         (sinbin_wasi, &["inspect", guest]),
         (sinbin_wasi, &["replay", recording, guest, "--trace"]),
     ] {
-        let full = prints(command(args), Mute::Full);
-        assert_eq!(full.code, Some(1), "{args:?}: {}", full.stderr);
-        assert!(full.stderr.contains("cannot write to stdout: No space left"), "{}", full.stderr);
-        let gone = prints(command(args), Mute::Gone);
-        assert_eq!(gone.code, Some(0), "{args:?}: {}", gone.stderr);
-        assert!(!gone.stderr.contains("panicked"), "{args:?}: {}", gone.stderr);
+        fails_if_full(&prints(command(args), Mute::Full));
+        ends_if_gone(&prints(command(args), Mute::Gone));
     }
+    let server = Server::fib(&[]);
+    let address = server.address().to_string();
+    for (mute, check) in [(Mute::Full, fails_if_full as fn(&Ended)), (Mute::Gone, ends_if_gone)] {
+        with_longer_spans(Duration::from_secs(1), |span| {
+            let (seconds, slow) = (span.as_secs().to_string(), ["--slow-n", "5", "--connect", &address]);
+            let args = [&["perf", "mixed", "--attempts", "1", "--seconds", &seconds], &slow[..]].concat();
+            let ended = prints(sinbin(&args), mute);
+            if ended.stderr.contains("no request was answered in") {
+                return Err(ended.stderr);
+            }
+            check(&ended);
+            Ok(())
+        });
+    }
+}
+
+#[track_caller]
+fn fails_if_full(ended: &Ended) {
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot write to stdout: No space left"), "{}", ended.stderr);
+}
+
+#[track_caller]
+fn ends_if_gone(ended: &Ended) {
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
 /// A program that prints waits for its reader, but can be stopped meanwhile.
@@ -228,7 +257,8 @@ fn errors_have_their_code_whether_anybody_hears_them_or_not() {
 #[test]
 fn a_log_file_that_may_not_grow_ends_nothing() {
     let log = scratch("log");
-    let address = free_address();
+    let port = ReservedPort::new();
+    let address = port.address();
     let command = sinbin(&["serve", "fib", "--log", "debug", "--listen", &address.to_string()]);
     let limited = format!("ulimit -f 8; exec 2>{}", log.display());
     let mut running = Running::start_mute(by_shell(&limited, &command), None, None);
@@ -243,7 +273,8 @@ fn a_log_file_that_may_not_grow_ends_nothing() {
 
 #[test]
 fn a_stdout_that_is_stuck_does_not_keep_a_guest_from_serving() {
-    let address = free_address();
+    let port = ReservedPort::new();
+    let address = port.address();
     let command = in_sandbox("fib-portable.wasm", &["--listen", &address.to_string()]);
     let mut running = Running::start_mute(command, Some(Mute::Unread), Some(Mute::Unread));
     listens(&mut running, address);
@@ -255,7 +286,8 @@ fn a_stdout_that_is_stuck_does_not_keep_a_guest_from_serving() {
 #[test]
 fn a_socket_as_stderr_is_waited_for_no_more_than_a_pipe() {
     let (ours, theirs) = UnixStream::pair().expect("sockets");
-    let address = free_address();
+    let port = ReservedPort::new();
+    let address = port.address();
     let command = sinbin(&["serve", "fib", "--log", "debug", "--listen", &address.to_string()]);
     let theirs = OwnedFd::from(theirs);
     let flags = fcntl_getfl(&theirs).expect("flags");

@@ -3,9 +3,9 @@
 use std::net::TcpStream;
 
 use rustix::process::Signal;
-use sinbin_tests::{Running, by_shell, eventually};
+use sinbin_tests::{ReservedPort, Running, by_shell, eventually};
 
-use crate::{WAYS, drain, free_address, is_served, listens};
+use crate::{WAYS, drain, is_served, listens};
 
 /// The signals that ask a server to stop, with their names in a shell.
 const SIGNALS: [(&str, Signal); 3] = [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)];
@@ -14,7 +14,8 @@ const SIGNALS: [(&str, Signal); 3] = [("HUP", Signal::HUP), ("INT", Signal::INT)
 fn a_signal_that_is_ignored_stays_so_and_the_others_drain() {
     for way in &WAYS {
         for (ignored, signal) in SIGNALS {
-            let address = free_address();
+            let port = ReservedPort::new();
+            let address = port.address();
             let command = (way.command)(&["--listen", &address.to_string()]);
             let shell = by_shell(&format!("trap '' {ignored}"), &command);
             let mut running = Running::start_mute(shell, None, None);
@@ -34,7 +35,8 @@ fn a_signal_that_is_ignored_stays_so_and_the_others_drain() {
 #[test]
 fn under_nohup_it_serves_on() {
     for way in &WAYS {
-        let address = free_address();
+        let port = ReservedPort::new();
+        let address = port.address();
         let command = (way.command)(&["--listen", &address.to_string()]);
         let mut running = Running::start_mute(by_shell("exec nohup \"$0\" \"$@\"", &command), None, None);
         listens(&mut running, address);
@@ -52,7 +54,8 @@ fn under_nohup_it_serves_on() {
 fn whoever_can_connect_can_stop_it() {
     for way in &WAYS {
         for _ in 0..20 {
-            let address = free_address();
+            let port = ReservedPort::new();
+            let address = port.address();
             let mut running = Running::start((way.command)(&["--listen", &address.to_string()]));
             while TcpStream::connect(address).is_err() {
                 assert!(!running.has_ended(), "{}: {:?}", way.name, running.stderr());

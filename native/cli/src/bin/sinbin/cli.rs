@@ -1,6 +1,8 @@
 //! The command line.
 
 use std::net::SocketAddr;
+#[cfg(feature = "plot")]
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sinbin::fib::MAX_N;
@@ -15,6 +17,7 @@ use sinbin_cli::span::{Span, span};
 #[cfg(feature = "crawl")]
 use crate::crawl::CrawlArgs;
 use crate::observe::{EventsArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs};
+use crate::perf::NoiseArgs;
 
 /// Run small network services on one thread, and measure them.
 ///
@@ -42,6 +45,14 @@ Examples:
   sinbin crawl --save mirror --include '/docs/' https://example.org/docs/
   sinbin crawl --state crawl.state example.org   Ctrl-C, and the next time continue
   sinbin crawl --follow-hosts '*.example.org' --max-depth 3 --delay 500ms example.org";
+
+const PERF_EXAMPLES: &str = "\
+Examples:
+  sinbin perf mixed                                     a fast client alone, then beside one that asks for fib(35)
+  sinbin perf throughput --connections 64 --pipeline 16
+  sinbin perf latency --n 30 | sort -n                  the time of each request, one a line
+  sinbin perf mixed --json | jq .too_noisy              null if the machine was quiet enough
+  sinbin perf mixed --max-others off --max-spread off   judge anyway, after one measurement";
 
 /// Ends the process as wrong arguments do, if more than the command line is needed to detect that they are wrong.
 pub(crate) fn refuse(what: &str) -> ! {
@@ -91,7 +102,16 @@ pub(crate) enum Command {
     #[command(after_help = CRAWL_EXAMPLES)]
     Crawl(Box<CrawlArgs>),
     /// Measure a server that speaks the fib protocol.
-    #[command(subcommand)]
+    ///
+    /// On a terminal, a line shows rate, times and errors while the measurement goes on, and a table and a histogram
+    /// follow. Elsewhere, `latency` prints the time of each request, and `throughput` the rate of each second, one a line.
+    ///
+    /// Nothing is judged on a noisy machine: a measurement is repeated if others took more than --max-others of the CPU
+    /// time, or if its windows differ by more than --max-spread, up to --attempts times. Then the results are printed as
+    /// too noisy to judge.
+    ///
+    /// Ctrl-C ends the measurement and prints what was measured, with a remark that it is incomplete.
+    #[command(subcommand, after_help = PERF_EXAMPLES)]
     Perf(Perf),
     /// List the loops that run on this machine, or the tasks of one, with what each waits for.
     ///
@@ -227,9 +247,9 @@ pub(crate) struct AskArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum Perf {
-    /// Print the time of each request, one after the other (the talk's perf1.py).
+    /// Measure the time of each request, one after the other (the talk's perf1.py).
     Latency(LatencyArgs),
-    /// Print the number of requests per second (the talk's perf2.py).
+    /// Measure the number of requests per second (the talk's perf2.py).
     Throughput(ThroughputArgs),
     /// Compare the rate of a fast client alone with its rate beside a slow client (the main result of the talk).
     Mixed(MixedArgs),
@@ -249,6 +269,16 @@ pub(crate) struct PerfArgs {
     /// Send no newline after a number, and wait for the reply before the next number, as the talk's clients do.
     #[arg(long)]
     pub(crate) bare: bool,
+    /// Print one JSON document: for each client, requests, times by quantiles in ns, and the requests in ten windows of the
+    /// time; for each attempt, the share of CPU time that others took.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the times and rates as a picture, an SVG.
+    #[cfg(feature = "plot")]
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) noise: NoiseArgs,
 }
 
 #[derive(Args)]
@@ -287,6 +317,6 @@ pub(crate) struct MixedArgs {
     pub(crate) slow_n: u32,
     /// Print a single line for programs, separated by tabs: the fast client's requests/s alone and beside the slow
     /// client, its p99 in µs alone and beside the slow client, and the slow client's requests/s.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) brief: bool,
 }

@@ -24,7 +24,10 @@ use crate::observe::Look;
 
 fn main() -> ExitCode {
     let cli: Cli = begin();
-    log::begin(&cli.log);
+    match cli.command {
+        Command::Perf(_) => log::begin_without_info(&cli.log),
+        _ => log::begin(&cli.log),
+    }
     let ended = match &cli.command {
         Command::Serve(command) => serve::run(command),
         Command::Replay(args) => replay::run(args),

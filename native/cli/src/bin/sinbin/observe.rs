@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod beside;
 mod describe;
+mod event_trace;
 mod events;
 mod json;
 mod loops;

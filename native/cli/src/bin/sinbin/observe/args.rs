@@ -1,6 +1,7 @@
 //! The arguments of the commands that look at running loops.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use sinbin::TaskId;
@@ -63,6 +64,10 @@ pub(crate) struct EventsArgs {
     /// Print each event as a JSON object, one a line.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write the events as a trace for ui.perfetto.dev instead: tasks, connections and jobs as slices on tracks, and spawns
+    /// as arrows. Ctrl-C ends it.
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["json", "task", "kind", "source"])]
+    pub(crate) perfetto: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
 use sinbin::observe::{Event, EventKind, ObserveError, Observed};
+use sinbin_cli::signals::{interrupted, keep_signals};
 use sinbin_cli::{complain, output};
 
 use super::args::EventsArgs;
+use super::event_trace::EventTrace;
 use super::loops;
 
 /// The time between two looks at the ring, which holds 1024 events.
@@ -30,14 +35,37 @@ struct EventJson {
 }
 
 pub(crate) fn run(args: &EventsArgs) -> Result<ExitCode, Box<dyn Error>> {
+    match &args.perfetto {
+        Some(path) => trace(args, path),
+        None => follow(args, |observed, events| {
+            events
+                .iter()
+                .filter(|event| is_wanted(args, event))
+                .try_for_each(|event| print(args, observed, event))
+        }),
+    }
+}
+
+/// Passes the events of all loops to `tell`, as they come, until the process ends or a signal arrives.
+fn follow(
+    args: &EventsArgs,
+    mut tell: impl FnMut(&Observed, &[Event]) -> Result<(), Box<dyn Error>>,
+) -> Result<ExitCode, Box<dyn Error>> {
     let loops = loops(&[args.pid])?;
     let mut seen: HashMap<u32, u64> = HashMap::new();
     loop {
         for observed in &loops {
             let last = seen.entry(observed.number()).or_default();
-            print(args, observed, last)?;
+            let events = observed.events_after(*last);
+            let Some(newest) = events.last() else { continue };
+            let missed = newest.number - *last - events.len() as u64;
+            if missed > 0 && *last > 0 {
+                complain(format_args!("{missed} events were missed: they came faster than they were read"));
+            }
+            *last = newest.number;
+            tell(observed, &events)?;
         }
-        if args.once {
+        if args.once || interrupted() {
             return Ok(ExitCode::SUCCESS);
         }
         thread::sleep(EVERY);
@@ -52,21 +80,30 @@ pub(crate) fn run(args: &EventsArgs) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-fn print(args: &EventsArgs, observed: &Observed, last: &mut u64) -> Result<(), Box<dyn Error>> {
-    let events = observed.events_after(*last);
-    let Some(newest) = events.last() else { return Ok(()) };
-    let missed = newest.number - *last - events.len() as u64;
-    if missed > 0 && *last > 0 {
-        complain(format_args!("{missed} events were missed: they came faster than they were read"));
-    }
-    *last = newest.number;
-    for event in events.iter().filter(|event| is_wanted(args, event)) {
-        let json = json(observed, event);
-        if args.json {
-            output::line_or_end(serde_json::to_string(&json)?);
-        } else {
-            output::line_or_end(line(event, &json));
-        }
+/// Writes the events as a trace for perfetto to `path`.
+fn trace(args: &EventsArgs, path: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let failed = |error: io::Error| format!("cannot write {}: {error}", path.display());
+    keep_signals()?;
+    // A process that cannot be looked at leaves no file.
+    loops(&[args.pid])?;
+    let mut trace = EventTrace::new(BufWriter::new(File::create(path).map_err(failed)?)).map_err(failed)?;
+    let ended = follow(args, |observed, events| {
+        events.iter().try_for_each(|event| trace.event(observed.number(), event)).map_err(failed)?;
+        // A reader of the file sees meanwhile what has happened.
+        Ok(trace.flush().map_err(failed)?)
+    });
+    let count = trace.finish().map_err(failed)?;
+    let code = ended?;
+    output::line_or_end(format_args!("{count} events in {}", path.display()));
+    Ok(code)
+}
+
+fn print(args: &EventsArgs, observed: &Observed, event: &Event) -> Result<(), Box<dyn Error>> {
+    let json = json(observed, event);
+    if args.json {
+        output::line_or_end(serde_json::to_string(&json)?);
+    } else {
+        output::line_or_end(line(event, &json));
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind};
 #[cfg(unix)]
 use rustix::io::Errno;
 
+use super::client::fibonacci;
+
 /// Returns the advice for this error, if any.
 pub(crate) fn on(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
@@ -40,6 +42,26 @@ fn is_exhaustion(error: &io::Error) -> bool {
     error.kind() == ErrorKind::OutOfMemory
 }
 
+/// Returns what a wrong reply to the request `n` says about the server, if anything. The errors of a fib server speak for
+/// themselves.
+pub(crate) fn on_reply(n: u32, said: &str) -> Option<String> {
+    let line = said.trim();
+    if line.starts_with("error") {
+        return None;
+    }
+    Some(if line == n.to_string() {
+        "it sends back what it receives, so it is no fib server; start one: `sinbin serve fib`".to_owned()
+    } else if line.starts_with("HTTP/") {
+        "it speaks HTTP, so it is no fib server: is the port right?".to_owned()
+    } else if line.starts_with("SSH-") {
+        "it speaks SSH, so it is no fib server: is the port right?".to_owned()
+    } else if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("fib({n}) is {}", fibonacci(n))
+    } else {
+        "this is no answer of a fib server: is the address right?".to_owned()
+    })
+}
+
 /// Returns the error message, with advice if the system caused the error.
 pub(crate) fn with(error: &sinbin::Error) -> String {
     let cause = error.source().and_then(|source| source.downcast_ref());
@@ -50,6 +72,23 @@ pub(crate) fn with(error: &sinbin::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_reply_shows_which_server_it_is() {
+        for (said, part) in [
+            ("30\n", "sends back"),
+            ("30", "sends back"),
+            ("HTTP/1.1 400 Bad Request\r\n", "HTTP"),
+            ("SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+            ("31\n", "fib(30) is 832040"),
+            ("hello\n", "no answer of a fib server"),
+            ("", "no answer of a fib server"),
+            ("220 mail ready\r\n", "no answer of a fib server"),
+        ] {
+            assert!(on_reply(30, said).is_some_and(|advice| advice.contains(part)), "{said}");
+        }
+        assert_eq!(on_reply(30, "error: n is over the limit of 20\n"), None);
+    }
 
     #[test]
     fn each_error_has_advice_of_its_own() {

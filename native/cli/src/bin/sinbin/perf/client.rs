@@ -13,6 +13,8 @@ use sinbin::{
 };
 
 use super::advice;
+use super::cpu::{Measured, Sample, Share};
+use super::live::Live;
 use super::stats::Stats;
 use crate::cli::PerfArgs;
 use sinbin_cli::signals::stop_on_signal;
@@ -28,6 +30,7 @@ pub(crate) struct Role {
 
 /// The bytes that the clients of a role send and expect.
 struct Script {
+    n: u32,
     /// The requests that are outstanding at a time, one after the other.
     requests: Vec<u8>,
     request_len: usize,
@@ -57,11 +60,17 @@ struct Clients {
     patience: Duration,
     /// The time of the last reply.
     heard: Cell<Instant>,
+    /// The view of the measurement, if there is one.
+    live: Option<RefCell<Live>>,
+    /// True once the first connection exists.
+    has_first: Cell<bool>,
 }
 
 /// A connection of a client.
 struct Client {
     source: SourceId,
+    /// True for the connection that wakes up to update the view.
+    is_first: bool,
     script: Rc<Script>,
     /// The number of bytes of requests that are not sent yet.
     unsent: usize,
@@ -77,13 +86,25 @@ struct Client {
     all_answered: Option<Instant>,
 }
 
-/// Runs the roles against a server for `time`, or until a signal. Returns the duration, in seconds.
-pub(crate) fn play(args: &PerfArgs, roles: &[Role], time: Duration) -> Result<f64, Box<dyn Error>> {
+/// The duration of a measurement, in seconds, and the share of the processor time that others took during it.
+pub(crate) struct Played {
+    pub(crate) seconds: f64,
+    pub(crate) share: Share,
+}
+
+/// Runs the roles against a server for `time`, or until a signal.
+pub(crate) fn play(
+    args: &PerfArgs,
+    roles: &[Role],
+    time: Duration,
+    live: Option<Live>,
+) -> Result<Played, Box<dyn Error>> {
     let mut settings = Settings::default();
     settings.workers = 0;
     settings.max_connections = roles.iter().map(|role| role.connections as usize).sum();
     sinbin_cli::descriptors::make_room_for(roles.iter().map(|role| role.connections).sum());
     let streams = connect(args.connect, settings.max_connections)?;
+    let measured = measured(args, &streams);
     let scripts = roles.iter().flat_map(|role| {
         let script = Rc::new(Script::new(role));
         (0..role.connections).map(move |_| Rc::clone(&script))
@@ -93,7 +114,10 @@ pub(crate) fn play(args: &PerfArgs, roles: &[Role], time: Duration) -> Result<f6
         end: Instant::ZERO + time,
         patience: args.timeout.0.unwrap_or(Duration::MAX),
         heard: Cell::new(Instant::ZERO),
+        live: live.map(RefCell::new),
+        has_first: Cell::new(false),
     };
+    let before = Sample::read(&measured);
     let mut lap = Server::new(clients, &settings).map_err(|error| advice::with(&error))?;
     let begin = Clock::now();
     for stream in streams {
@@ -107,7 +131,17 @@ pub(crate) fn play(args: &PerfArgs, roles: &[Role], time: Duration) -> Result<f6
             "a client of the measurement panicked, which is a bug in sinbin; the results are invalid".into(),
         );
     }
-    Ok(begin.elapsed().min(time).as_secs_f64())
+    let seconds = begin.elapsed().min(time).as_secs_f64();
+    Ok(Played { seconds, share: Share::between(before, Sample::read(&measured)) })
+}
+
+/// Returns the processes of the server.
+fn measured(args: &PerfArgs, streams: &[TcpStream]) -> Measured {
+    if let Some(pid) = args.noise.server_pid {
+        return Measured::Processes(vec![pid]);
+    }
+    let local = streams.first().and_then(|stream| stream.local_addr().ok());
+    local.map_or(Measured::Unknown, |local| Measured::find(args.connect, local.ip()))
 }
 
 /// Opens all connections, so that the measurement begins with all of them.
@@ -128,6 +162,7 @@ impl Script {
             request.push(b'\n');
         }
         Self {
+            n: role.n,
             requests: request.repeat(role.pipeline as usize),
             request_len: request.len(),
             reply: format!("{}\n", fibonacci(role.n)).into_bytes(),
@@ -137,7 +172,7 @@ impl Script {
 }
 
 /// Returns the expected Fibonacci number, computed by addition.
-fn fibonacci(n: u32) -> u64 {
+pub(crate) fn fibonacci(n: u32) -> u64 {
     let (mut now, mut next) = (1, 1_u64);
     for _ in 2..n {
         (now, next) = (next, now + next);
@@ -150,10 +185,11 @@ impl Service for Clients {
     type Job = NoJob;
 
     fn connect(&self, source: SourceId) -> Client {
-        let script = self.scripts.borrow_mut().pop_front();
-        let script = script.expect("there is a script for each connection");
+        let mut scripts = self.scripts.borrow_mut();
+        let script = scripts.pop_front().expect("there is a script for each connection");
         Client {
             source,
+            is_first: !self.has_first.replace(true),
             unsent: script.requests.len(),
             matched: 0,
             sent: VecDeque::from([(Clock::now(), script.requests.len() / script.request_len)]),
@@ -176,9 +212,14 @@ impl Client {
     /// Sends and receives as much as possible without blocking.
     fn exchange<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), Trouble> {
         self.flush(cx)?;
+        if self.receive(cx)? { self.flush(cx) } else { Ok(()) }
+    }
+
+    /// Receives replies once. Returns false if there is nothing to receive.
+    fn receive<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<bool, Trouble> {
         let input = cx.buffers.input.as_mut();
         let count = match cx.host.recv(self.source, input) {
-            Err(IoError::WouldBlock) => return Ok(()),
+            Err(IoError::WouldBlock) => return Ok(false),
             received => received.map_err(Trouble::Io)?,
         };
         if count == 0 {
@@ -187,7 +228,10 @@ impl Client {
         let replies = match self.take_replies(&input[..count]) {
             Ok(replies) => replies,
             Err(wrong) => {
-                self.report(&format!("the server said {:?}", String::from_utf8_lossy(&wrong)));
+                let said = String::from_utf8_lossy(&wrong);
+                let advice = advice::on_reply(self.script.n, &said);
+                let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+                self.report(&format!("the server said {said:?}{advice}"));
                 return Err(Trouble::Told);
             }
         };
@@ -196,24 +240,37 @@ impl Client {
             self.has_heard = true;
             clients.heard.set(cx.now());
         }
-        let surplus = self.record(replies, cx.now() < clients.end);
+        let at = Some(cx.now()).filter(|now| *now < clients.end);
+        let surplus = self.record(replies, at);
         if surplus > 0 {
             self.report("the server sent more replies than it was asked for");
             self.script.stats.borrow_mut().surplus += surplus as u64;
             return Err(Trouble::Told);
         }
-        self.flush(cx)
+        Ok(true)
+    }
+
+    /// Receives what arrived before a send failed, so that the report does not depend on whether a send or a receive
+    /// finds a broken connection first. Returns the reason for the end of the connection.
+    fn receive_rest<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>, error: IoError) -> Trouble {
+        loop {
+            match self.receive(cx) {
+                Ok(true) => {}
+                Ok(false) | Err(Trouble::Io(_)) => return Trouble::Io(error),
+                Err(Trouble::Told) => return Trouble::Told,
+            }
+        }
     }
 
     fn flush<H: Serves<Clients>>(&mut self, cx: &mut Cx<'_, H>) -> Result<(), Trouble> {
-        let requests = &self.script.requests;
         while self.unsent > 0 {
             // All requests are equal, so the last `unsent` bytes are the right ones.
+            let requests = &self.script.requests;
             let rest = &requests[requests.len() - self.unsent..];
             match cx.host.send(self.source, rest) {
                 Ok(count) => self.unsent -= count,
                 Err(IoError::WouldBlock) => break,
-                Err(error) => return Err(Trouble::Io(error)),
+                Err(error) => return Err(self.receive_rest(cx, error)),
             }
         }
         Ok(())
@@ -240,16 +297,17 @@ impl Client {
         Ok(replies)
     }
 
-    /// Records replies. If the measurement `goes_on`, each reply also queues the next request. Returns the number of
-    /// unexpected replies.
-    fn record(&mut self, mut replies: usize, goes_on: bool) -> usize {
+    /// Records replies that arrived `at` a time of the measurement, or after its end. Before the end, each reply also
+    /// queues the next request. Returns the number of unexpected replies.
+    fn record(&mut self, mut replies: usize, at: Option<Instant>) -> usize {
         let now = Clock::now();
         let mut answered = 0;
         let mut stats = self.script.stats.borrow_mut();
         while let Some((since, count)) = self.sent.front_mut().filter(|_| replies > 0) {
             let of_these = replies.min(*count);
-            if goes_on {
-                (0..of_these).for_each(|_| stats.record(now.duration_since(*since)));
+            if let Some(at) = at {
+                let at = at.since(Instant::ZERO);
+                (0..of_these).for_each(|_| stats.record(now.duration_since(*since), at));
             }
             answered += of_these;
             replies -= of_these;
@@ -258,7 +316,7 @@ impl Client {
                 self.sent.pop_front();
             }
         }
-        if goes_on && answered > 0 {
+        if at.is_some() && answered > 0 {
             self.unsent += answered * self.script.request_len;
             self.sent.push_back((now, answered));
         }
@@ -316,7 +374,9 @@ impl Client {
     /// Drops unsent requests, and counts the requests without a reply.
     fn give_up(&mut self) {
         self.ask_no_more();
-        self.script.stats.borrow_mut().unanswered += self.under_way() as u64;
+        let mut stats = self.script.stats.borrow_mut();
+        stats.unanswered += self.under_way() as u64;
+        stats.errors += 1;
     }
 
     /// Gives up as [`give_up`](Self::give_up) does, and reports why.
@@ -331,8 +391,7 @@ impl Client {
     }
 
     fn report(&self, trouble: &str) {
-        let mut stats = self.script.stats.borrow_mut();
-        stats.trouble.get_or_insert_with(|| trouble.to_owned());
+        self.script.stats.borrow_mut().report(trouble);
     }
 }
 
@@ -355,6 +414,8 @@ impl<H: Serves<Clients>> Task<H> for Client {
             }
         }
         let now = cx.now();
+        let update = cx.host.service().live.as_ref().map(|live| live.borrow_mut().update(now));
+        let update = update.filter(|_| self.is_first);
         match self.deadline(cx.host.service(), now) {
             None => Step::Done,
             Some(deadline) if deadline <= now => {
@@ -362,7 +423,8 @@ impl<H: Serves<Clients>> Task<H> for Client {
                 Step::Done
             }
             Some(deadline) => {
-                let wait = Wait::recv(self.source).until(deadline);
+                let wait =
+                    Wait::recv(self.source).until(update.map_or(deadline, |update| update.min(deadline)));
                 Step::Wait(if self.unsent > 0 { wait.or(WaitTarget::Send(self.source)) } else { wait })
             }
         }

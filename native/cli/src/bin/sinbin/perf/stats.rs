@@ -1,15 +1,14 @@
 //! The results of a measurement, and their output.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use sinbin_cli::output;
+
+use super::noise::WINDOWS;
 
 /// The results of one kind of client.
 pub(crate) struct Stats {
@@ -23,26 +22,59 @@ pub(crate) struct Stats {
     pub(crate) silent: u64,
     /// The number of unexpected replies.
     pub(crate) surplus: u64,
+    /// The number of connections with a problem.
+    pub(crate) errors: u64,
+    /// The numbers of recorded times in the windows of the measurement.
+    windows: Windows,
     /// The number of recorded times, for the [`Ticker`] on another thread.
     counter: Arc<AtomicU64>,
     /// True if each time is printed when it is recorded.
     live: bool,
 }
 
+/// The numbers of requests in equal parts of the time of a measurement.
+struct Windows {
+    length: Duration,
+    counts: [u64; WINDOWS as usize],
+}
+
 impl Stats {
-    pub(crate) fn new(live: bool) -> Self {
+    /// Creates the empty results of a measurement that takes `time`. If it is `live`, each time is printed.
+    pub(crate) fn new(time: Duration, live: bool) -> Self {
         // From a nanosecond to an hour, with three significant digits.
         let times = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds");
-        Self { times, trouble: None, unanswered: 0, silent: 0, surplus: 0, counter: Arc::default(), live }
+        let windows = Windows { length: time / WINDOWS, counts: [0; WINDOWS as usize] };
+        let (unanswered, silent, surplus, errors) = (0, 0, 0, 0);
+        let counter = Arc::default();
+        Self { times, trouble: None, unanswered, silent, surplus, errors, windows, counter, live }
     }
 
-    pub(crate) fn record(&mut self, time: Duration) {
+    /// Records the time of a request that was answered at `at`, counted from the beginning of the measurement.
+    pub(crate) fn record(&mut self, time: Duration, at: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.times.saturating_record(nanos.max(1));
         self.counter.fetch_add(1, Ordering::Relaxed);
+        self.windows.count(at);
         if self.live {
             output::line_or_end(span(nanos));
         }
+    }
+
+    /// Records a problem. The first one is reported.
+    pub(crate) fn report(&mut self, trouble: &str) {
+        self.trouble.get_or_insert_with(|| trouble.to_owned());
+    }
+
+    /// Returns the recorded times, in nanoseconds.
+    pub(crate) fn times(&self) -> &Histogram<u64> {
+        &self.times
+    }
+
+    /// Returns the length of a window, and the number of requests in each window that was whole after `seconds`.
+    pub(crate) fn windows(&self, seconds: f64) -> (Duration, &[u64]) {
+        let Windows { length, counts } = &self.windows;
+        let whole = (0..counts.len()).filter(|index| is_whole(*index, *length, seconds)).count();
+        (*length, &counts[..whole])
     }
 
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
@@ -83,11 +115,11 @@ impl Stats {
         self.times.value_at_quantile(0.99) as f64 / 1e3
     }
 
-    /// Returns the summary, of two lines.
-    pub(crate) fn summary(&self, seconds: f64) -> String {
+    /// Returns the summary, of two lines, with a remark at the end of the first.
+    pub(crate) fn summary(&self, seconds: f64, remark: &str) -> String {
         let at = |quantile| span(self.times.value_at_quantile(quantile));
         format!(
-            "{} requests in {seconds:.1} s: {}\n\
+            "{} requests in {seconds:.1} s: {}{remark}\n\
              time per request: p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
             self.count(),
             rate(self.count(), seconds),
@@ -100,31 +132,19 @@ impl Stats {
     }
 }
 
-/// A thread that prints the rate of requests every second, until it is dropped.
-pub(crate) struct Ticker(Option<Sender<()>>, Option<JoinHandle<()>>);
-
-impl Ticker {
-    pub(crate) fn start(counter: Arc<AtomicU64>) -> io::Result<Self> {
-        let (stop, stopped) = channel();
-        let thread = thread::Builder::new().spawn(move || {
-            let (mut last, mut since) = (0, Instant::now());
-            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-                let (count, now) = (counter.load(Ordering::Relaxed), Instant::now());
-                output::line_or_end(rate(count - last, (now - since).as_secs_f64()));
-                (last, since) = (count, now);
-            }
-        })?;
-        Ok(Self(Some(stop), Some(thread)))
+impl Windows {
+    fn count(&mut self, at: Duration) {
+        let index = at.as_nanos() / self.length.as_nanos().max(1);
+        if let Some(count) = usize::try_from(index).ok().and_then(|index| self.counts.get_mut(index)) {
+            *count += 1;
+        }
     }
 }
 
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.0.take();
-        if let Some(thread) = self.1.take() {
-            thread.join().ok();
-        }
-    }
+/// Returns true if the window has ended after `seconds`, but for the rounding of the end of the measurement.
+fn is_whole(index: usize, length: Duration, seconds: f64) -> bool {
+    let ended = u32::try_from(index + 1).map_or(Duration::MAX, |windows| length * windows);
+    ended.as_secs_f64() <= seconds + 1e-6
 }
 
 /// Returns the number of requests per second.
@@ -139,11 +159,27 @@ pub(crate) fn rate(count: u64, seconds: f64) -> String {
 
 /// Formats a number of nanoseconds with a suitable unit.
 #[expect(clippy::cast_precision_loss, reason = "a time is shown in a few digits")]
-fn span(nanos: u64) -> String {
+pub(crate) fn span(nanos: u64) -> String {
     match nanos {
         0..10_000 => format!("{nanos} ns"),
         10_000..10_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),
         10_000_000..10_000_000_000 => format!("{:.1} ms", nanos as f64 / 1e6),
         _ => format!("{:.1} s", nanos as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_in_their_windows() {
+        let mut stats = Stats::new(Duration::from_secs(1), false);
+        for at in [0, 99, 100, 250, 999, 1000, 5000] {
+            stats.record(Duration::from_micros(1), Duration::from_millis(at));
+        }
+        assert_eq!(stats.windows(1.0), (Duration::from_millis(100), &[2, 1, 1, 0, 0, 0, 0, 0, 0, 1][..]));
+        assert_eq!(stats.windows(0.35).1, [2, 1, 1]);
+        assert_eq!(stats.count(), 7);
     }
 }
