@@ -67,14 +67,10 @@ async fn proxy(target: WaitTarget, guard: Abandons<'_>) {
         let (reason, fired) = run_context.wake_reason();
         let outcome =
             if core::mem::replace(&mut has_begun, true) { key.outcome(reason, fired) } else { None };
-        let outcome = match outcome {
-            Some(outcome) => outcome.map_err(|_| WaitError::Busy),
-            None => match run_context.leave(target, context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(refused) => Err(refused),
-            },
+        let Some(outcome) = outcome else {
+            return run_context.leave(target, context).map(|refused| run_context.settle(key, Err(refused)));
         };
-        run_context.settle(key, outcome);
+        run_context.settle(key, outcome.map_err(|_| WaitError::Busy));
         Poll::Ready(())
     });
     // The part of the task that the proxy waits for may be shielded from the end of the loop.

@@ -1,6 +1,7 @@
 //! Executors within a task, and tasks that wait for each other.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -97,6 +98,46 @@ fn a_wait_in_an_executor_within_the_task_ends_with_its_future() {
             .expect("the limit is not reached");
         task.join().await.expect("no task cancels it");
         assert_eq!(join(conn.recv(&mut buffer), conn.send_all(b"here")).await, (Ok(4), Ok(())));
+    });
+}
+
+/// Two parts wait for the same connection and are dropped before the proxy runs; and a part is dropped that has polled
+/// the connection without a future, so that the outcome of its wait is left behind.
+#[test]
+fn waits_of_dropped_parts_leave_nothing_behind_that_matters() {
+    run(async |handle| {
+        let conn = wire(handle).await;
+        let mut dropped: FuturesUnordered<_> = [conn.readable(), conn.readable()].into_iter().collect();
+        select(dropped.next(), handle.yield_now()).await;
+        drop(dropped);
+
+        let mut polled: FuturesUnordered<_> =
+            [poll_fn(|context| conn.poll_recv_ready(context))].into_iter().collect();
+        select(polled.next(), handle.sleep(Duration::from_millis(1))).await;
+        drop(polled);
+        conn.send_all(b"one").await.expect("a wire");
+        handle.sleep(Duration::from_millis(1)).await;
+
+        let mut all = Vec::new();
+        for text in [&b""[..], b"two"] {
+            conn.send_all(text).await.expect("a wire");
+            let receive = async {
+                let mut buffer = [0; 4];
+                let count = conn.recv(&mut buffer).await.expect("a wire");
+                buffer[..count].to_vec()
+            };
+            let mut parts: FuturesUnordered<_> = [receive].into_iter().collect();
+            all.extend(parts.next().await.expect("a part"));
+        }
+        assert_eq!(all, b"onetwo");
+        // Waits by proxy, as the wire is empty.
+        let receive = async { conn.recv(&mut [0; 4]).await };
+        let parts: FuturesUnordered<_> = [receive].into_iter().collect();
+        let send = async {
+            handle.sleep(Duration::from_millis(1)).await;
+            conn.send_all(b"more").await
+        };
+        assert_eq!(join(parts.collect::<Vec<_>>(), send).await, (vec![Ok(4)], Ok(())));
     });
 }
 

@@ -254,6 +254,18 @@ fn a_connect_fails_where_there_is_no_slot() {
     assert_eq!(task.take(), Some((Some(IoError::NoRoom), true)));
 }
 
+#[test]
+fn a_cancelled_task_stops_waiting_for_a_name() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = world(handle, &[v4(1)]);
+    let mut task = world.spawn(handle.resolve("name:80"));
+    world.turn();
+    world.cancel(task.task());
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(task.take(), Some(Err(Error::Wait(WaitError::Cancelled))));
+}
+
 /// A wait of any kind.
 type Wait<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, Error>> + 'a>>;
 

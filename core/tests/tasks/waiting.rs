@@ -202,6 +202,36 @@ fn what_two_futures_of_a_task_wait_for_by_proxy_is_waited_for_until_both_are_gon
     assert_eq!(log.take(), [true]);
 }
 
+/// A proxy that is ended by force, as when a host ends all tasks, is replaced.
+#[test]
+fn a_fifth_wait_outlives_its_proxy() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conns: Vec<Conn<'_>> = (0..5).map(|_| world.connect()).collect();
+    let fifth = conns[4].source();
+    let task = world.spawn(async move {
+        let read = async |conn: &Conn<'_>| log.add(conn.readable().await.is_ok());
+        race(join_all(conns.iter().map(read).collect()), handle.sleep(Duration::from_secs(1))).await;
+    });
+    world.turn();
+    world.turn();
+    for _ in 0..2 {
+        let others: Vec<_> = world.executor.kernel.tasks().map(|view| view.id).collect();
+        for proxy in others.into_iter().filter(|id| *id != task.task()) {
+            world.cancel(proxy);
+            world.turn();
+            world.cancel(proxy);
+            world.turn();
+        }
+        world.turn();
+    }
+    world.peer(fifth).inbox.push_back(1);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [true]);
+}
+
 /// The kernel's table of tasks is full.
 #[test]
 fn a_fifth_wait_fails_where_no_proxy_has_a_place() {
