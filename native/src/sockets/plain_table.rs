@@ -47,7 +47,7 @@ impl Sockets {
         false
     }
 
-    /// Returns true if the system has accepted stored bytes since the last call.
+    /// Returns true if a closed connection may take more time, since the system has accepted stored bytes.
     pub(crate) fn has_moved(&mut self, _: SourceId) -> bool {
         false
     }

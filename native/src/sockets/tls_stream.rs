@@ -16,6 +16,11 @@ use crate::tls::{Peer, TlsError};
 /// four records, so that a record is always complete before.
 const MAX_FRUITLESS: usize = 5 * RECORD;
 
+/// The number of seconds after which a closed connection is dropped that still has bytes to send, and the number of times
+/// that a driver of guests extends its time.
+const MAX_LINGERED: u8 = 60;
+const MAX_EXTENDED: u8 = 6;
+
 /// The number of seconds without progress after which a closed connection is dropped that still has bytes to send.
 const MAX_STILL: u8 = 10;
 
@@ -34,8 +39,10 @@ pub(crate) struct TlsStream {
     has_ended: bool,
     /// True if encrypted bytes were sent since this flag was last read.
     has_moved: bool,
-    /// The number of times that a closed connection was found without progress.
+    /// The number of times that a closed connection was found without progress, one after the other.
     still: u8,
+    /// The number of times that the time of a closed connection was extended.
+    extended: u8,
     /// The interest of the task.
     pub(super) wanted: Interest,
     /// The deadline of the handshake, and the time that it may take, until the handshake has ended.
@@ -84,6 +91,7 @@ impl TlsStream {
             has_ended: false,
             has_moved: false,
             still: 0,
+            extended: 0,
             wanted: Interest::NONE,
             is_due: false,
             counted: 0,
@@ -333,7 +341,8 @@ impl TlsStream {
         if self.is_lingering {
             // The time to linger is over. The last bytes are for a slow peer.
             self.still = if mem::take(&mut self.has_moved) { 0 } else { self.still + 1 };
-            return self.has_unsent() && self.still < MAX_STILL;
+            self.extended += 1;
+            return self.has_unsent() && self.still < MAX_STILL && self.extended < MAX_LINGERED;
         }
         let has_ended = self.session.readable() == Readable::End;
         self.linger();
@@ -354,9 +363,11 @@ impl TlsStream {
         self.has_moved = false;
     }
 
-    /// Returns true if encrypted bytes were sent since the last call.
+    /// Returns true if the time of a closed connection is to be extended: encrypted bytes were sent since the last call,
+    /// and there were not too many calls.
     pub(super) fn has_moved(&mut self) -> bool {
-        mem::take(&mut self.has_moved)
+        self.extended = self.extended.saturating_add(1);
+        mem::take(&mut self.has_moved) && self.extended < MAX_EXTENDED
     }
 
     /// Discards bytes of a connection that lingers. Returns 0 if the peer has ended, and all bytes are sent.

@@ -71,9 +71,13 @@ impl TlsTable {
         if self.stored < self.max_stored { RECORD } else { BITE }
     }
 
-    /// Puts a connection on the list of those to look at, and counts the bytes that its session stores.
+    /// Puts a connection on the list of those to look at, counts the bytes that its session stores, and logs why it has
+    /// failed if it has.
     fn touch(&mut self, id: SourceId, tls: &mut TlsStream) {
         self.recount(tls);
+        if let Some(error) = tls.take_report() {
+            self.report(&error);
+        }
         if !mem::replace(&mut tls.is_due, true) {
             self.due.push(id);
         }
@@ -108,9 +112,6 @@ impl TlsTable {
         let Socket::Tls(tls) = &mut entry.socket else { return false };
         if !tls.is_handshaking() {
             self.end_handshake(id, tls);
-        }
-        if let Some(error) = tls.take_report() {
-            self.report(&error);
         }
         let interest = tls.interest();
         if interest != entry.watched {
@@ -264,7 +265,7 @@ impl Sockets {
         matches!(self.entries.get(id), Some(Entry { socket: Socket::Tls(tls), .. }) if tls.has_unsent())
     }
 
-    /// Returns true if the system has accepted stored bytes since the last call.
+    /// Returns true if a closed connection may take more time, since the system has accepted stored bytes.
     pub(crate) fn has_moved(&mut self, id: SourceId) -> bool {
         match self.entries.get_mut(id).map(|entry| &mut entry.socket) {
             Some(Socket::Tls(tls)) => tls.has_moved(),
