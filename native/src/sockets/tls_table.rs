@@ -215,15 +215,13 @@ impl Sockets {
     #[inline(never)]
     pub(super) fn recv_tls(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let is_draining = self.draining;
-        let received = self.with_tls(id, |tls, piece| {
+        self.with_tls(id, |tls, piece| {
             let limit = buffer.len().min(piece);
-            let received = tls.recv(&mut buffer[..limit]);
-            match received {
+            match tls.recv(&mut buffer[..limit]) {
                 Err(IoError::WouldBlock) if is_draining && !tls.is_lingering() => Err(IoError::Stopping),
                 received => received,
             }
-        });
-        received
+        })
     }
 
     /// Sends on a connection that is no plain one.

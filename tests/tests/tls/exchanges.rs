@@ -123,7 +123,7 @@ fn curl_and_openssl_are_served_if_they_are_installed() {
     if let Some(answer) = first_line("openssl", &[&args[..], &of_test].concat(), b"30\n") {
         assert_eq!(answer, replies([30]));
     }
-    // What curl sends is no HTTP for the service, which answers each line.
+    // The service does not know HTTP: each line of the request is an invalid one.
     let url = format!("https://localhost:{}/", server.address().port());
     let args = ["--silent", "--show-error", "--no-buffer", "--http0.9", "--no-alpn", "--ipv4", "--cacert"];
     if let Some(answer) = first_line("curl", &[&args[..], &[text(&authority), &url]].concat(), b"") {
