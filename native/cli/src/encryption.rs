@@ -9,7 +9,6 @@ use crate::span::{Span, span};
 
 /// The options of listeners whose clients speak TLS with the host.
 #[derive(Args)]
-#[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Serve TLS: the certificate of this server, and those of the authorities that have issued it, in PEM format.
     ///
