@@ -20,6 +20,31 @@ impl BoundListener {
     pub fn address(&self) -> Option<SocketAddr> {
         self.0.address()
     }
+
+    /// Makes the clients of the listener speak TLS with the host: their services receive and send plaintext. The state
+    /// machines and `async fn`s are those of listeners without TLS. A connection is closed if its handshake fails or takes
+    /// longer than the limit of `acceptor`. Closing a connection announces its end (`close_notify`), and a peer that ends
+    /// one without this announcement resets it for the service.
+    ///
+    /// ```no_run
+    /// use sinbin::tls::{Identity, TlsAcceptor};
+    /// use sinbin::{BoundListener, Listen, Server, Settings, echo::Echo};
+    ///
+    /// let acceptor = TlsAcceptor::new(Identity::from_pem_files("cert.pem", "key.pem")?)?;
+    /// let mut server = Server::new(Echo::default(), &Settings::default())?;
+    /// server.listen_on("127.0.0.1:25000".listen()?.with_tls(&acceptor))?;
+    /// server.run()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(self, acceptor: &crate::tls::TlsAcceptor) -> Self {
+        let listener = match self.0 {
+            Listening::Tls(listener) => listener.0,
+            listener => listener,
+        };
+        Self(Listening::Tls(Box::new((listener, acceptor.clone()))))
+    }
 }
 
 impl From<TcpListener> for BoundListener {
@@ -40,17 +65,23 @@ impl TryFrom<std::os::unix::net::UnixListener> for BoundListener {
 
 impl fmt::Display for BoundListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Listening::Tcp(_) => match self.address() {
-                Some(address) => address.fmt(f),
-                None => f.write_str("an unknown address"),
-            },
-            #[cfg(unix)]
-            Listening::Unix(listener) => match listener.path() {
-                Some(path) => write!(f, "unix:{}", path.display()),
-                None => f.write_str("a Unix socket"),
-            },
-        }
+        display(&self.0, f)
+    }
+}
+
+fn display(listener: &Listening, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match listener {
+        Listening::Tcp(_) => match listener.address() {
+            Some(address) => fmt::Display::fmt(&address, f),
+            None => f.write_str("an unknown address"),
+        },
+        #[cfg(unix)]
+        Listening::Unix(listener) => match listener.path() {
+            Some(path) => write!(f, "unix:{}", path.display()),
+            None => f.write_str("a Unix socket"),
+        },
+        #[cfg(feature = "tls")]
+        Listening::Tls(listener) => display(&listener.0, f),
     }
 }
 

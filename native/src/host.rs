@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display as _};
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use sinbin_core::exec::Jobs;
 use sinbin_core::kernel::{Failure, IdMap};
@@ -44,7 +44,10 @@ pub struct Tally {
 }
 
 /// A closed connection that may still have unread input, and its peer if connections per peer are limited.
-pub(crate) type Unread = (TcpStream, Option<Peer>);
+pub struct Unread {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Option<Peer>,
+}
 
 /// The host of a native loop that runs the service `S`.
 pub struct Native<S: Service> {
@@ -110,7 +113,9 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
             return Err(IoError::Reset);
         }
         tracing::debug!(peer = %named(peer), source = %new, "connected");
-        self.adopt(new, stream);
+        self.counts.connections += 1;
+        self.room.enter();
+        self.sockets.insert_accepted(listener, new, stream, peer);
         self.observer.source(new, SourceKind::Accepted, peer);
         self.observer.event(EventKind::Accepted, None, index(new.index()));
         Ok(())
@@ -131,16 +136,13 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
     }
 
     fn close(&mut self, source: SourceId) {
-        let Some((Socket::Stream(stream), unread)) = self.sockets.remove(source) else {
-            return;
-        };
+        let Some(lingers) = self.sockets.close(source) else { return };
         tracing::debug!(%source, "closed");
         self.observer.event(EventKind::Closed, None, index(source.index()));
         let peer = self.peer_limit.leave(source);
-        if unread && stream.shutdown(Shutdown::Write).is_ok() {
-            self.room.linger((stream, peer));
-        } else {
-            self.room.leave(1);
+        match lingers {
+            Some(socket) => self.room.linger(Unread { socket, peer }),
+            None => self.room.leave(1),
         }
     }
 

@@ -11,7 +11,6 @@ use crate::compute::Over;
 use crate::host::{Native, NativeService, Unread, index};
 use crate::observe::{EventKind, Gauges, Phase, SourceKind};
 use crate::reactor;
-use crate::sockets::Socket;
 
 impl<S: NativeService> Platform for Native<S> {
     type Service = S;
@@ -30,8 +29,8 @@ impl<S: NativeService> Platform for Native<S> {
         now
     }
 
-    fn linger(&mut self, source: SourceId, (stream, peer): Unread) {
-        self.sockets.insert(source, Socket::Stream(stream), true);
+    fn linger(&mut self, source: SourceId, Unread { socket, peer }: Unread) {
+        self.sockets.insert(source, socket, true);
         self.observer.source(source, SourceKind::Lingering, None);
         self.peer_limit.rename(source, peer);
     }
@@ -51,7 +50,12 @@ impl<S: NativeService> Platform for Native<S> {
         self.sockets.drain();
     }
 
+    fn leaving(&self) -> usize {
+        self.sockets.leaving()
+    }
+
     fn cut_off(&mut self, connections: usize) {
+        self.sockets.cut();
         if connections > 0 {
             tracing::warn!(connections, "the time to drain is over: they are cut off");
         }
@@ -113,15 +117,17 @@ impl<S: NativeService> Platform for Native<S> {
             },
         );
         let Self { clock, sockets, reactor, .. } = self;
+        let until = sockets.before_wait(until);
         let is_notified = reactor.wait(
             until,
             || clock.now(),
             |index, readiness| {
-                if let Some(source) = sockets.id(index) {
+                if let Some((source, readiness)) = sockets.event(index, readiness) {
                     executor.kernel.ready(source, readiness);
                 }
             },
         )?;
+        sockets.after_wait(|source, readiness| executor.kernel.ready(source, readiness));
         if is_notified {
             for over in self.compute.finished().into_iter().chain(self.blocking.finished()) {
                 self.tell(executor, over);

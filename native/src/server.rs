@@ -352,7 +352,7 @@ impl<S: NativeService> Server<S> {
             service,
             clock,
             observer,
-            sockets: Sockets::new(tasks, &reactor),
+            sockets: Sockets::new(tasks, &reactor, clock, settings.max_buffered),
             reactor,
             compute,
             blocking,

@@ -1,7 +1,13 @@
 //! The sockets of a loop, each under the id that the kernel assigned to its source.
 
 mod open;
+#[cfg(not(feature = "tls"))]
+mod plain_table;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls_stream;
+#[cfg(feature = "tls")]
+mod tls_table;
 #[cfg(unix)]
 mod unix;
 
@@ -16,8 +22,13 @@ use sinbin_core::{Interest, IoError, SourceId};
 pub(crate) use self::open::connect_path;
 pub(crate) use self::open::{adopt, bind, connect, is_exhaustion, prepare, prepare_accepted};
 pub(crate) use self::socket::{Accepted, Descriptor, Listening, Object, Shared, Socket, descriptor};
+#[cfg(feature = "tls")]
+pub(crate) use self::tls_stream::TlsStream;
+#[cfg(feature = "tls")]
+use self::tls_table::TlsTable;
 #[cfg(unix)]
 pub(crate) use self::unix::{OwnPath, UnixPathListener, bind_path};
+use crate::clock::Clock;
 use crate::reactor::{Reactor, Registry};
 use crate::socket_io;
 
@@ -36,6 +47,8 @@ impl Entry {
     fn stream(&self) -> io::Result<&TcpStream> {
         match &self.socket {
             Socket::Stream(stream) => Ok(stream),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => Ok(&tls.stream),
             Socket::Listener(_) | Socket::Shared(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -62,12 +75,22 @@ pub(crate) struct Sockets {
     entries: IdMap<SourceId, Entry>,
     /// True if the loop is to stop. Receiving from a connection without input then fails with [`IoError::Stopping`].
     draining: bool,
+    #[cfg(feature = "tls")]
+    tls: TlsTable,
 }
 
 impl Sockets {
-    /// Creates a table with capacity for `limit` sockets, which `reactor` watches.
-    pub(crate) fn new(limit: usize, reactor: &Reactor) -> Self {
-        Self { registry: reactor.registry(), entries: IdMap::with_capacity(limit), draining: false }
+    /// Creates a table with capacity for `limit` sockets, which `reactor` watches. Sessions of TLS store up to about
+    /// `max_stored` bytes.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS stores bytes"))]
+    pub(crate) fn new(limit: usize, reactor: &Reactor, clock: Clock, max_stored: usize) -> Self {
+        Self {
+            registry: reactor.registry(),
+            entries: IdMap::with_capacity(limit),
+            draining: false,
+            #[cfg(feature = "tls")]
+            tls: TlsTable::new(clock, max_stored),
+        }
     }
 
     /// Inserts a nonblocking socket. Set `lingering` if the input of the connection is to be discarded.
@@ -76,19 +99,34 @@ impl Sockets {
         self.entries.insert(id, Entry { socket, watched: Interest::NONE, ended: false, lingering });
     }
 
-    /// Returns the id of the socket at `index`.
-    #[inline]
-    pub(crate) fn id(&self, index: usize) -> Option<SourceId> {
-        self.entries.at(index).map(|(id, _)| id)
+    /// Removes a socket from the table and from the reactor.
+    pub(crate) fn remove(&mut self, id: SourceId) {
+        self.take(id);
     }
 
-    /// Removes a socket from the table and from the reactor. Returns the socket, and true if unread bytes may still
-    /// arrive.
-    pub(crate) fn remove(&mut self, id: SourceId) -> Option<(Socket, bool)> {
+    fn take(&mut self, id: SourceId) -> Option<Entry> {
         self.entry(id)?;
         self.unwatch(id.index());
         let entry = self.entries.remove(id)?;
-        Some((entry.socket, !entry.ended && !entry.lingering))
+        #[cfg(feature = "tls")]
+        let entry = self.forget_tls(id, entry);
+        Some(entry)
+    }
+
+    /// Removes a connection that its task closes. Its sending direction ends. Returns the connection if it is to linger,
+    /// since unread bytes may still arrive, or `None` within if it is closed. Removes anything else, and returns `None`.
+    pub(crate) fn close(&mut self, id: SourceId) -> Option<Option<Socket>> {
+        let entry = self.take(id)?;
+        match entry.socket {
+            Socket::Stream(stream) => {
+                let is_unread = !entry.ended && !entry.lingering;
+                let lingers = is_unread && stream.shutdown(Shutdown::Write).is_ok();
+                Some(lingers.then_some(Socket::Stream(stream)))
+            }
+            #[cfg(feature = "tls")]
+            Socket::Tls(mut tls) => Some(tls.close(self.tls.is_cutting).then_some(Socket::Tls(tls))),
+            Socket::Listener(_) | Socket::Shared(_) => None,
+        }
     }
 
     /// Makes the reactor watch the socket for `interest`.
@@ -99,6 +137,11 @@ impl Sockets {
     pub(crate) fn watch(&mut self, id: SourceId, interest: Interest) -> io::Result<()> {
         let Self { registry, entries, .. } = self;
         let Some(entry) = entries.get_mut(id) else { return Ok(()) };
+        #[cfg(feature = "tls")]
+        if let Socket::Tls(_) = entry.socket {
+            self.watch_tls(id, interest);
+            return Ok(());
+        }
         registry.change(&entry.socket, id.index(), entry.watched, interest)?;
         entry.watched = interest;
         Ok(())
@@ -134,7 +177,8 @@ impl Sockets {
     pub(crate) fn recv(&mut self, id: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
         let draining = self.draining;
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        match entry.stream().and_then(|stream| socket_io::recv(stream, buffer)) {
+        let Socket::Stream(stream) = &entry.socket else { return self.recv_tls(id, buffer) };
+        match socket_io::recv(stream, buffer) {
             Ok(0) => {
                 entry.ended = true;
                 Ok(0)
@@ -153,8 +197,8 @@ impl Sockets {
     #[inline]
     pub(crate) fn send(&mut self, id: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        let sent = entry.stream().and_then(|stream| socket_io::send(stream, bytes));
-        sent.map_err(|error| entry.failed(error))
+        let Socket::Stream(stream) = &entry.socket else { return self.send_tls(id, bytes) };
+        socket_io::send(stream, bytes).map_err(|error| entry.failed(error))
     }
 
     /// Shuts down the sending direction of a connection.
@@ -164,8 +208,8 @@ impl Sockets {
     /// Returns the error of the system.
     pub(crate) fn shutdown(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
-        let shut = entry.stream().and_then(|stream| stream.shutdown(Shutdown::Write));
-        shut.map_err(|error| entry.failed(error))
+        let Socket::Stream(stream) = &entry.socket else { return self.shutdown_tls(id) };
+        stream.shutdown(Shutdown::Write).map_err(|error| entry.failed(error))
     }
 
     /// Returns the result of connecting. Called when the connection is ready to send.
@@ -191,6 +235,8 @@ impl Sockets {
     pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.entries.iter().filter_map(|(_, entry)| match &entry.socket {
             Socket::Listener(listener) => listener.address(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(_) => None,
             Socket::Stream(_) | Socket::Shared(_) => None,
         })
     }
@@ -216,6 +262,8 @@ impl Sockets {
         let (object, drains): (&dyn Any, bool) = match &entry.socket {
             Socket::Stream(stream) => (stream, !entry.lingering),
             Socket::Shared(shared) => (&**shared, shared.drains),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => (&**tls, !tls.is_lingering()),
             Socket::Listener(listener) => (listener, false),
         };
         match attempt(object) {
@@ -231,6 +279,8 @@ impl Sockets {
         let is_served = |entry: &Entry| match &entry.socket {
             Socket::Stream(_) => !entry.lingering,
             Socket::Shared(shared) => shared.drains,
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => !tls.is_lingering(),
             Socket::Listener(_) => false,
         };
         self.entries.iter().filter(move |(_, entry)| is_served(entry)).map(|(id, _)| id)

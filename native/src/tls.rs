@@ -47,13 +47,13 @@ mod futures_io;
 mod halves;
 mod handshake;
 mod pem;
-mod session;
+pub(crate) mod session;
 
 pub use acceptor::{TlsAcceptor, TlsAcceptorBuilder};
 pub use conn::TlsConn;
 pub use connector::{TlsConnector, TlsConnectorBuilder};
 pub use copy::{Side, copy, copy_bidirectional};
-pub use error::{ConfigError, TlsError};
+pub use error::{ConfigError, Peer, TlsError};
 pub use halves::{TlsRecvHalf, TlsSendHalf};
 pub use pem::{Identity, Roots};
 /// The crate that implements TLS, for configurations beyond those of the builders.

@@ -14,6 +14,8 @@ use crate::stream::ERR;
 pub mod address;
 pub mod arguments;
 pub mod descriptors;
+#[cfg(feature = "tls")]
+pub mod encryption;
 pub mod log;
 pub mod manual;
 pub mod output;

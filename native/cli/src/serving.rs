@@ -1,5 +1,6 @@
 //! The options of the commands that serve, natively and in a sandbox.
 
+use std::error::Error;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +9,11 @@ use clap::Args;
 use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin::guests::GuestSettings;
 
-use sinbin::Place;
+use sinbin::{BoundListener, Place, Settings};
 
 use crate::address::place;
+#[cfg(feature = "tls")]
+use crate::encryption::TlsArgs;
 use crate::size::{Size, size_within};
 use crate::span::{Span, span};
 
@@ -84,9 +87,61 @@ pub struct ServingArgs {
     /// ends, and the server continues.
     #[arg(long, default_value = "4GiB", value_name = "SIZE", requires = "record", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(u32::MAX)))]
     pub record_limit: Size,
+    /// The options for clients that speak TLS.
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// A listener of `--listen`.
+pub struct Bound {
+    /// The place that was asked for.
+    pub asked: Place,
+    /// The place that is bound.
+    pub bound: Place,
+    /// The listener, whose clients speak TLS if they are to.
+    pub listener: BoundListener,
 }
 
 impl ServingArgs {
+    /// Returns true if the clients are to speak TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.tls_cert.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    /// Listens at the places of `--listen`. Before that, reads the certificates that are needed there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server can't listen at a place, or if a file can't be used.
+    pub fn listeners(&self) -> Result<Vec<Bound>, Box<dyn Error>> {
+        #[cfg(feature = "tls")]
+        let acceptor = self.tls.acceptor()?;
+        let settings = Settings::default().dual_stack(self.dual_stack);
+        let mut listeners = Vec::<Bound>::new();
+        for place in &self.listen {
+            let listener = match place {
+                Place::Path(path) => settings.bind_path(path)?,
+                Place::Address(address) => {
+                    let ours = listeners.iter().filter_map(|other| other.listener.address());
+                    settings.bind(*address).map_err(|error| error.beside(ours))?.into()
+                }
+            };
+            let bound = listener.address().map_or_else(|| place.clone(), Place::Address);
+            #[cfg(feature = "tls")]
+            let listener = match &acceptor {
+                Some(acceptor) => listener.with_tls(acceptor),
+                None => listener,
+            };
+            listeners.push(Bound { asked: place.clone(), bound, listener });
+        }
+        Ok(listeners)
+    }
+
     /// Returns the value of `--max-buffered` in bytes, or `usize::MAX` if it is too large.
     #[must_use]
     pub fn max_buffered(&self) -> usize {

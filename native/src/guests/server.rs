@@ -15,7 +15,7 @@ use std::time::Duration;
 use sinbin_core::driven::{BLOCK, Event, ServiceLimits, ServiceSettings};
 use sinbin_core::{Instant, Interest, Rest, SourceId};
 
-use crate::bound::{Place, bind_path};
+use crate::bound::{BoundListener, Place, bind_path};
 use crate::caught::Caught;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -136,7 +136,12 @@ impl<B: GuestFactory> GuestServer<B> {
             takes,
             restarts: Restarts::new(settings.max_restarts),
             restart_at: Instant::NEVER,
-            sockets: Sockets::new(settings.max_connections.saturating_add(MAX_LISTENERS), &reactor),
+            sockets: Sockets::new(
+                settings.max_connections.saturating_add(MAX_LISTENERS),
+                &reactor,
+                clock,
+                settings.max_buffered,
+            ),
             stopper: Stopper::new(reactor.notifier()),
             reactor,
             places: SourceTable::new(),
@@ -210,6 +215,21 @@ impl<B: GuestFactory> GuestServer<B> {
                 Ok(place.clone())
             }
         }
+    }
+
+    /// Listens with a socket that is already bound.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the socket cannot be made nonblocking, or if the server already has 64 listeners.
+    pub fn listen_on(&mut self, listener: impl Into<BoundListener>) -> Result<(), Error> {
+        if self.listeners.len() >= MAX_LISTENERS {
+            return Err(Error::Full { limit: MAX_LISTENERS });
+        }
+        let BoundListener(listener) = listener.into();
+        listener.set_nonblocking().map_err(Error::Prepare)?;
+        self.accept_from(listener);
+        Ok(())
     }
 
     fn accept_from(&mut self, listener: Listening) {
@@ -325,15 +345,15 @@ impl<B: GuestFactory> GuestServer<B> {
             Gauges { open: self.open, blocks_lent: self.kept.div_ceil(BLOCK), blocks_committed: 0 },
         );
         let Self { reactor, sockets, ready, .. } = self;
+        let until = sockets.before_wait(until);
         let waited = reactor.wait(
             until,
             || clock.now(),
             |index, readiness| {
-                if let Some(source) = sockets.id(index) {
-                    ready.push_back((source, readiness));
-                }
+                ready.extend(sockets.event(index, readiness));
             },
         );
+        sockets.after_wait(|source, readiness| ready.push_back((source, readiness)));
         if waited.map_err(Error::Poller)? {
             if let Some(jobs) = &mut self.jobs {
                 jobs.collect();

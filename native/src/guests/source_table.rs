@@ -203,7 +203,8 @@ impl SourceState {
         if self.is_hungry() {
             wanted = wanted | Interest::RECV;
         }
-        if !self.rest().is_empty() || self.interest.contains(Interest::SEND) {
+        let is_closing = self.role == Role::Closing;
+        if is_closing || !self.rest().is_empty() || self.interest.contains(Interest::SEND) {
             wanted = wanted | Interest::SEND;
         }
         // A hangup is reported to the guest once. After that, the interest is removed, because the reactor would report

@@ -43,7 +43,10 @@ pub trait SocketOptions: private::Inspect {
             } else if let Some(shared) = object.downcast_ref::<Shared>() {
                 descriptor(&*shared.object)
             } else {
-                return Err(IoError::Unsupported);
+                match of_tls(object) {
+                    Some(descriptor) => descriptor,
+                    None => return Err(IoError::Unsupported),
+                }
             };
             act(descriptor).map_err(IoError::from)
         })
@@ -124,6 +127,17 @@ pub trait SocketOptions: private::Inspect {
     fn send_buffer(&self) -> Result<usize, Error> {
         self.with_descriptor(|socket| SockRef::from(&socket).send_buffer_size())
     }
+}
+
+/// Returns the descriptor of a connection whose peer speaks TLS.
+#[cfg(feature = "tls")]
+fn of_tls(object: &dyn Any) -> Option<Descriptor<'_>> {
+    object.downcast_ref::<crate::sockets::TlsStream>().map(crate::sockets::TlsStream::descriptor)
+}
+
+#[cfg(not(feature = "tls"))]
+fn of_tls(_: &dyn Any) -> Option<Descriptor<'_>> {
+    None
 }
 
 impl SocketOptions for Conn<'_> {}

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use sinbin_core::IoError;
-use sinbin_core::task::{Conn, Error, try_join};
+use sinbin_core::task::{self, Conn, Error, try_join};
 
 /// The capacity that a pipe gets, in bytes. The system grants it up to a limit for each user.
 const CAPACITY: usize = 256 * 1024;
@@ -56,6 +56,9 @@ impl Pipe {
 ///
 /// Fails as [`task::copy`](crate::task::copy) does, and with the system's error if it has no pipe for the bytes.
 pub async fn copy<'d>(from: &Conn<'d>, to: &Conn<'d>) -> Result<u64, Error> {
+    if !are_plain(from, to)? {
+        return task::copy(from, to).await;
+    }
     let mut count = 0;
     loop {
         let (pipe, mut left) = from.recv_by(|socket| fill(stream(socket)?)).await?;
@@ -74,6 +77,12 @@ pub async fn copy<'d>(from: &Conn<'d>, to: &Conn<'d>) -> Result<u64, Error> {
         }
         pipe.keep();
     }
+}
+
+/// Returns true if the bytes of both connections are those of their sockets, and the host does not encrypt them.
+fn are_plain(from: &Conn<'_>, to: &Conn<'_>) -> Result<bool, Error> {
+    let is_plain = |conn: &Conn<'_>| conn.inspect(|socket| Ok(socket.is::<TcpStream>()));
+    Ok(is_plain(from)? && is_plain(to)?)
 }
 
 /// Moves the bytes that are available on a connection into a pipe.

@@ -4,8 +4,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use super::tls_stream::TlsStream;
 #[cfg(unix)]
 use super::unix::UnixPathListener;
+#[cfg(feature = "tls")]
+use crate::tls::TlsAcceptor;
 
 #[cfg(unix)]
 pub(crate) use std::os::fd::{AsFd as AsDescriptor, BorrowedFd as Descriptor};
@@ -21,6 +25,9 @@ pub(crate) enum Socket {
     Stream(TcpStream),
     /// An object that a task operates itself, such as a datagram socket or a pipe.
     Shared(Box<Shared>),
+    /// A connection whose peer speaks TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
 }
 
 /// A nonblocking socket that accepts connections.
@@ -31,6 +38,9 @@ pub(crate) enum Listening {
     /// A listener on a path.
     #[cfg(unix)]
     Unix(Box<UnixPathListener>),
+    /// A listener whose clients speak TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<(Self, TlsAcceptor)>),
 }
 
 /// A connection that a listener has accepted, and the address of its peer.
@@ -47,6 +57,8 @@ impl Listening {
             Self::Tcp(listener) => listener.accept().map(|(stream, peer)| (stream, Some(peer))),
             #[cfg(unix)]
             Self::Unix(listener) => Ok((TcpStream::from(listener.accept()?), None)),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener) => listener.0.accept(),
         }
     }
 
@@ -60,6 +72,8 @@ impl Listening {
             Self::Tcp(listener) => listener.set_nonblocking(true),
             #[cfg(unix)]
             Self::Unix(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener) => listener.0.set_nonblocking(),
         }
     }
 
@@ -69,6 +83,8 @@ impl Listening {
             Self::Tcp(listener) => listener.local_addr().ok(),
             #[cfg(unix)]
             Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(listener) => listener.0.address(),
         }
     }
 }
@@ -98,6 +114,8 @@ impl Listening {
             Self::Tcp(listener) => descriptor(listener),
             #[cfg(unix)]
             Self::Unix(listener) => descriptor(listener),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener) => listener.0.descriptor(),
         }
     }
 }
@@ -112,6 +130,8 @@ impl Socket {
             Self::Listener(listener) => listener.descriptor(),
             Self::Stream(stream) => descriptor(stream),
             Self::Shared(shared) => descriptor(&*shared.object),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => descriptor(&tls.stream),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::tls::conn::TlsConn;
 use crate::tls::error::{ConfigError, Peer, TlsError};
 use crate::tls::handshake::{TIMEOUT, handshake};
 use crate::tls::pem::{Identity, Roots};
+use crate::tls::session::Session;
 
 /// The side of a server: turns connections into [`TlsConn`]s.
 ///
@@ -42,6 +43,20 @@ impl TlsAcceptor {
         Self { config, handshake_timeout: TIMEOUT }
     }
 
+    /// Creates the session of a connection, before its handshake.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `rustls`.
+    pub(crate) fn session(&self) -> Result<Session, rustls::Error> {
+        rustls::ServerConnection::new(Arc::clone(&self.config)).map(|tls| Session::new(tls.into()))
+    }
+
+    /// Returns the time that a handshake may take.
+    pub(crate) const fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout
+    }
+
     /// Performs the handshake, and returns the connection. A failed handshake closes the connection.
     ///
     /// # Errors
@@ -49,10 +64,10 @@ impl TlsAcceptor {
     /// Fails if the connection fails, if a side refuses the handshake, and if the handshake takes longer than its limit.
     pub async fn accept<'d>(&self, conn: Conn<'d>) -> Result<TlsConn<'d>, TlsError> {
         let address = conn.peer();
-        let session = rustls::ServerConnection::new(Arc::clone(&self.config));
+        let session = self.session();
         let session =
             session.map_err(|error| TlsError::Handshake { peer: Peer { address, name: None }, error })?;
-        handshake(conn, session.into(), None, self.handshake_timeout).await
+        handshake(conn, session, None, self.handshake_timeout).await
     }
 
     /// Performs the handshake, serves the connection with `service`, and announces the end of the stream if the service

@@ -11,6 +11,7 @@ use crate::tls::conn::TlsConn;
 use crate::tls::error::{ConfigError, Peer, TlsError};
 use crate::tls::handshake::{TIMEOUT, handshake};
 use crate::tls::pem::{Identity, Roots};
+use crate::tls::session::Session;
 
 /// The side of a client: turns connections to servers into [`TlsConn`]s, and verifies the certificates of the servers.
 ///
@@ -69,7 +70,7 @@ impl TlsConnector {
         let peer = Peer { address: conn.peer(), name: Some(name.to_owned()) };
         let session = rustls::ClientConnection::new(Arc::clone(&self.config), server);
         let session = session.map_err(|error| TlsError::Handshake { peer, error })?;
-        handshake(conn, session.into(), Some(name.to_owned()), self.handshake_timeout).await
+        handshake(conn, Session::new(session.into()), Some(name.to_owned()), self.handshake_timeout).await
     }
 }
 

@@ -86,6 +86,9 @@ pub enum TlsError {
     Name(String),
 }
 
+/// The first byte of every handshake, and of an alert.
+const TLS_RECORDS: [u8; 2] = [22, 21];
+
 /// The peer of a connection: its address, if the host knows it, and the name by which a server was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
@@ -186,6 +189,12 @@ impl From<TlsError> for std::io::Error {
 impl TlsError {
     pub(super) fn connection(peer: Peer, error: impl Into<task::Error>) -> Self {
         Self::Connection { peer, error: error.into() }
+    }
+
+    /// Returns the error of a handshake that failed after the peer had sent the bytes `first`.
+    pub(crate) fn handshake(peer: Peer, first: Vec<u8>, error: rustls::Error) -> Self {
+        let is_tls = first.first().is_none_or(|kind| TLS_RECORDS.contains(kind));
+        if is_tls { Self::Handshake { peer, error } } else { Self::NotTls { peer, first } }
     }
 
     pub(super) fn elsewhere(peer: Peer) -> Self {

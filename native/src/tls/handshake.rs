@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::Connection;
 use sinbin_core::task::{Conn, Error};
 
 use crate::tls::conn::TlsConn;
@@ -14,19 +13,16 @@ use crate::tls::session::{Readable, Session};
 /// The time that a handshake may take if the program sets no other limit.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first byte of every handshake, and of an alert.
-const TLS_RECORDS: [u8; 2] = [22, 21];
-
 /// Performs the handshake of a new session on `conn`, within `limit`. `name` is the name of the server, for clients.
 pub(super) async fn handshake<'d>(
     conn: Conn<'d>,
-    tls: Connection,
+    session: Session,
     name: Option<String>,
     limit: Duration,
 ) -> Result<TlsConn<'d>, TlsError> {
     let handle = conn.handle();
     let peer = Peer { address: conn.peer(), name };
-    let conn = TlsConn::new(conn, Session::new(tls));
+    let conn = TlsConn::new(conn, session);
     let done = handle.timeout(limit, poll_fn(|context| poll_handshake(&conn, context))).await;
     let Ok(done) = done else { return Err(TlsError::Late { peer, limit }) };
     let mut session = conn.session().map_err(|_| TlsError::elsewhere(peer.clone()))?;
@@ -39,8 +35,7 @@ pub(super) async fn handshake<'d>(
         Err(Failed::Session(error)) => {
             // The alert tells the peer why.
             conn.flush_now();
-            let is_tls = first.first().is_none_or(|kind| TLS_RECORDS.contains(kind));
-            Err(if is_tls { TlsError::Handshake { peer, error } } else { TlsError::NotTls { peer, first } })
+            Err(TlsError::handshake(peer, first, error))
         }
     }
 }

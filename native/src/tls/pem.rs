@@ -159,7 +159,7 @@ fn data(what: &'static str, error: &pem::Error) -> ConfigError {
 fn reason(error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => {
-            "there is none in PEM format (\"-----BEGIN …\"); an encrypted key has to be decrypted".to_owned()
+            "there is none in PEM format (\"-----BEGIN …\"); decrypt an encrypted key: openssl pkey -in FILE -out OTHER".to_owned()
         }
         pem::Error::Io(error) => error.to_string(),
         error => error.to_string(),

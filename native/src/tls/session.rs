@@ -5,11 +5,11 @@ use std::io::{self, BufRead as _, Write as _};
 use rustls::{Connection, InvalidMessage};
 
 /// The number of bytes that are encrypted at a time: those of a record.
-pub(super) const RECORD: usize = 16 * 1024;
+pub(crate) const RECORD: usize = 16 * 1024;
 
 /// The next item that can be read from a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Readable {
+pub(crate) enum Readable {
     /// Decrypted bytes.
     Bytes,
     /// Nothing before more bytes are received.
@@ -21,17 +21,17 @@ pub(super) enum Readable {
 }
 
 /// A session of `rustls`, and the received bytes that it does not accept yet.
-pub(super) struct Session {
-    pub(super) tls: Connection,
+pub(crate) struct Session {
+    pub(crate) tls: Connection,
     /// Encrypted bytes that were received when the decrypted bytes were at their limit. Less than the shared buffer of the
     /// loop.
     unfed: Vec<u8>,
     /// The first bytes that the peer has sent.
     first: Vec<u8>,
     /// True if no more bytes are to be sent.
-    pub(super) is_closing: bool,
+    pub(crate) is_closing: bool,
     /// True if the sending direction of the connection was ended.
-    pub(super) is_shut: bool,
+    pub(crate) is_shut: bool,
     /// True if the session has failed. Nothing can be read from it, and nothing written.
     failed: bool,
 }
@@ -40,7 +40,7 @@ pub(super) struct Session {
 const FIRST: usize = 16;
 
 impl Session {
-    pub(super) fn new(tls: Connection) -> Self {
+    pub(crate) fn new(tls: Connection) -> Self {
         Self { tls, unfed: Vec::new(), first: Vec::new(), is_closing: false, is_shut: false, failed: false }
     }
 
@@ -49,7 +49,7 @@ impl Session {
     /// # Errors
     ///
     /// Returns the error of `rustls`. An alert for the peer is then among the bytes to send.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), rustls::Error> {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), rustls::Error> {
         if self.tls.is_handshaking() && self.first.len() < FIRST {
             let count = bytes.len().min(FIRST - self.first.len());
             self.first.extend_from_slice(&bytes[..count]);
@@ -88,7 +88,7 @@ impl Session {
     /// # Errors
     ///
     /// Fails as [`feed`](Self::feed) does.
-    pub(super) fn feed_rest(&mut self) -> Result<bool, rustls::Error> {
+    pub(crate) fn feed_rest(&mut self) -> Result<bool, rustls::Error> {
         if self.unfed.is_empty() {
             return Ok(false);
         }
@@ -96,17 +96,29 @@ impl Session {
         self.feed(&unfed).map(|()| true)
     }
 
+    /// Returns the number of received bytes that are not decrypted because the decrypted ones are at their limit.
+    pub(crate) const fn unfed(&self) -> usize {
+        self.unfed.len()
+    }
+
+    /// Returns the number of bytes that are stored: received ones, decrypted or not, and encrypted ones to be sent.
+    pub(crate) fn stored(&mut self) -> usize {
+        let state = self.tls.process_new_packets();
+        let of_tls = state.map_or(0, |state| state.plaintext_bytes_to_read() + state.tls_bytes_to_write());
+        self.unfed.len() + of_tls
+    }
+
     /// Returns true if [`feed`](Self::feed) has failed.
-    pub(super) const fn has_failed(&self) -> bool {
+    pub(crate) const fn has_failed(&self) -> bool {
         self.failed
     }
 
     /// Returns the first bytes that the peer has sent, and forgets them.
-    pub(super) fn take_first(&mut self) -> Vec<u8> {
+    pub(crate) fn take_first(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.first)
     }
 
-    pub(super) fn readable(&mut self) -> Readable {
+    pub(crate) fn readable(&mut self) -> Readable {
         match self.tls.reader().into_first_chunk() {
             Ok([]) => Readable::End,
             Ok(_) => Readable::Bytes,
@@ -119,7 +131,7 @@ impl Session {
 
     /// Passes the first piece of the decrypted bytes to `take`, up to `limit` bytes, and consumes as many as `take`
     /// returns.
-    pub(super) fn take<R>(&mut self, limit: usize, take: impl FnOnce(&[u8]) -> (usize, R)) -> R {
+    pub(crate) fn take<R>(&mut self, limit: usize, take: impl FnOnce(&[u8]) -> (usize, R)) -> R {
         let mut reader = self.tls.reader();
         let bytes = reader.fill_buf().unwrap_or_default();
         let (count, taken) = take(&bytes[..bytes.len().min(limit)]);
@@ -128,19 +140,19 @@ impl Session {
     }
 
     /// Copies decrypted bytes into `buffer`, and returns their number.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> usize {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> usize {
         io::Read::read(&mut self.tls.reader(), buffer).unwrap_or(0)
     }
 
     /// Encrypts bytes, up to a record, and returns their number.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         let bytes = &bytes[..bytes.len().min(RECORD)];
         // The buffer of `rustls` is memory, which does not fail; a full one accepts nothing.
         self.tls.writer().write(bytes).unwrap_or(0)
     }
 
     /// Encrypts the message that announces the end of the stream.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if !self.is_closing {
             self.is_closing = true;
             self.tls.send_close_notify();

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// that exports sinbin:service/guest is driven by the host, and can access only its own memory and its connections. A
     /// guest that exports wasi:cli/run is a WASI 0.2 command with its own loop: it can access a clock, random numbers,
     /// the standard streams, and the network addresses of --listen and --allow-connect.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Replay a recording of `sinbin-wasi run --record` or `sinbin serve --record` offline, and compare the answers.
     ///
     /// The guest receives, turn by turn, what the recorded service received: readiness, bytes and time.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use sinbin::Place;
 use sinbin::driven::DEFAULT_MAX_JOBS;
+use sinbin_cli::serving::Bound;
 use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin_cli::size::Size;
 use sinbin_cli::stream::OUT;
@@ -117,8 +118,11 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    let bound =
-        args.serving.listen.iter().map(|place| server.listen_at(place)).collect::<Result<Vec<_>, _>>()?;
+    let mut places = Vec::new();
+    for Bound { asked, bound, listener } in args.serving.listeners()? {
+        server.listen_on(listener)?;
+        places.push((asked, bound));
+    }
     // The recording is created after listening, so that a server that can't listen leaves no file.
     if let Some(path) = &args.serving.record {
         outlive_full_files()?;
@@ -126,8 +130,8 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         let recorded = server.record(path, &name, args.serving.record_limit());
         recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
     }
-    for (asked, bound) in args.serving.listen.iter().zip(bound) {
-        output::listening(asked, &bound)?;
+    for (asked, bound) in places {
+        output::listening(&asked, &bound)?;
     }
     Ok(end(&server.run()?))
 }
@@ -171,6 +175,12 @@ fn environment(args: &RunArgs) -> Vec<(String, String)> {
 fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     if args.serving.record.is_some() {
         refuse("--record requires a guest that the host drives; this guest is a WASI command");
+    }
+    if args.serving.is_encrypted() {
+        refuse(
+            "--tls-cert requires a guest that the host drives; this guest is a WASI command, which accepts its connections \
+             itself: put a proxy that speaks TLS in front of it",
+        );
     }
     if args.serving.dual_stack {
         refuse(

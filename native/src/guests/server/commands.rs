@@ -229,25 +229,40 @@ impl<B: GuestFactory> GuestServer<B> {
                 self.observer.guest_source_gone(source);
             }
             Role::Connection if place.rest().is_empty() => self.part(source),
-            Role::Connection => {
-                place.role = Role::Closing;
-                place.interest = Interest::NONE;
-                place.has_moved();
-                self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
-                self.watch(source);
-            }
+            Role::Connection => self.finish(source),
             Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),
             Role::Connecting => self.ignore("closes a handle that it was never given"),
         }
+    }
+
+    /// Sends the last bytes of a connection that the guest has closed.
+    fn finish(&mut self, source: SourceId) {
+        let Some(place) = self.places.get(source).filter(|place| place.role == Role::Connection) else {
+            return;
+        };
+        place.role = Role::Closing;
+        place.interest = Interest::NONE;
+        place.has_moved();
+        self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
+        self.watch(source);
     }
 
     /// Ends a connection whose output is all sent. The connection lingers, because the peer might lose the last bytes
     /// sent to it if the socket were closed with unread input.
     pub(super) fn part(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
-        if place.ended || place.failed || self.sockets.shutdown(source).is_err() {
+        let is_over = place.ended && !self.sockets.is_tls(source);
+        if is_over || place.failed || self.sockets.shutdown(source).is_err() {
             return self.free(source);
         }
+        // Bytes that are encrypted already, or the announcement of the end.
+        if self.sockets.has_unsent(source) {
+            return self.finish(source);
+        }
+        if place.ended {
+            return self.free(source);
+        }
+        self.sockets.linger(source);
         place.role = Role::Lingering;
         self.kept -= place.take_unread().len();
         self.lingering.push_back((self.clock.now() + Linger::PATIENCE, source));
@@ -267,7 +282,7 @@ impl<B: GuestFactory> GuestServer<B> {
                 continue;
             };
             // Any progress is sufficient here. The reply timeout limits the total time.
-            if place.has_moved() {
+            if place.has_moved() | self.sockets.has_moved(source) {
                 self.closing.push_back((self.clock.now() + STUCK_PATIENCE, source));
             } else {
                 self.count_failed(source);

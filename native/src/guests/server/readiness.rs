@@ -14,7 +14,7 @@ use crate::guests::server::GuestServer;
 use crate::guests::source_table::{Role, SourceState};
 use crate::host::{index, named};
 use crate::observe::{EventKind, SourceKind};
-use crate::sockets::{Socket, is_exhaustion, prepare_accepted};
+use crate::sockets::{is_exhaustion, prepare_accepted};
 
 /// The maximum number of sources polled before a turn. The number is large enough that many sources share the cost of
 /// the call, and small enough that no source waits until a thousand others are polled.
@@ -194,8 +194,12 @@ impl<B: GuestFactory> GuestServer<B> {
     fn flush(&mut self, source: SourceId) {
         let Some(place) = self.places.get(source) else { return };
         if place.rest().is_empty() {
-            if place.role == Role::Connection && place.interest.contains(Interest::SEND) {
-                self.input.events.push(Event::Writable(handle(source)));
+            match place.role {
+                Role::Connection if place.interest.contains(Interest::SEND) => {
+                    self.input.events.push(Event::Writable(handle(source)));
+                }
+                Role::Closing => self.part(source),
+                _ => {}
             }
             return;
         }
@@ -257,7 +261,7 @@ impl<B: GuestFactory> GuestServer<B> {
                         continue;
                     }
                     tracing::debug!(peer = %named(peer), %source, "connected");
-                    self.sockets.insert(source, Socket::Stream(stream), false);
+                    self.sockets.insert_accepted(listener, source, stream, peer);
                     self.observer.guest_source(source, SourceKind::Accepted, peer);
                     self.observer.event(EventKind::Accepted, None, index(source.index()));
                     let address = peer.map(address);

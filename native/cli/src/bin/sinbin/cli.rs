@@ -69,7 +69,7 @@ pub(crate) fn refuse_crawl(what: &str) -> ! {
 pub(crate) enum Command {
     /// Serve one of the shipped services until Ctrl-C.
     #[command(subcommand)]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Replay a recording of `serve --record` or `sinbin-wasi run --record` offline, and compare the answers.
     ///
     /// The service receives, turn by turn, what the recorded service received: readiness, bytes and time. It uses

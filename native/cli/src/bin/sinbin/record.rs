@@ -8,6 +8,7 @@ use sinbin::guests::{GuestServer, InProcess};
 use sinbin::job::WireJob;
 use sinbin::{Service, Task};
 use sinbin_cli::output;
+use sinbin_cli::serving::Bound;
 use sinbin_cli::signals::{outlive_full_files, stop_on_signal};
 use sinbin_cli::size::Size;
 
@@ -37,14 +38,18 @@ where
     let mut server = GuestServer::new(InProcess::new(make), &settings)?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    let bound = args.listen.iter().map(|place| server.listen_at(place)).collect::<Result<Vec<_>, _>>()?;
+    let mut places = Vec::new();
+    for Bound { asked, bound, listener } in args.listeners()? {
+        server.listen_on(listener)?;
+        places.push((asked, bound));
+    }
     // The recording is created after listening, so that a server that can't listen leaves no file.
     outlive_full_files()?;
     server
         .record(path, name, args.record_limit())
         .map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
-    for (asked, bound) in args.listen.iter().zip(bound) {
-        output::listening(asked, &bound)?;
+    for (asked, bound) in places {
+        output::listening(&asked, &bound)?;
     }
     let _beside = Beside::start(observing)?;
     let summary = server.run()?;

@@ -4,13 +4,14 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use sinbin::task::{self, Conn};
-use sinbin::{BoundListener, NativeService, Place, Server, Settings, Stopper, Summary};
+use sinbin::{NativeService, Place, Server, Settings, Stopper, Summary};
 
 use crate::cli::{Serve, ServeArgs, WrittenAs};
 use crate::observe::beside::Beside;
 use crate::services::{arguments, fib_arguments};
 use crate::{record, services};
 use sinbin_cli::output;
+use sinbin_cli::serving::Bound;
 use sinbin_cli::signals::{keep_signals, stop_on_signal};
 
 /// The exit code if the drain timeout expired and connections were closed.
@@ -80,8 +81,9 @@ fn serve<S: NativeService>(service: S, args: &ServeArgs) -> Result<ExitCode, Box
     let mut server = Server::new(service, &settings(args))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;
-    for place in &args.serving.listen {
-        output::listening(place, &server.listen_at(place)?)?;
+    for Bound { asked, bound, listener } in args.serving.listeners()? {
+        server.listen_on(listener)?;
+        output::listening(&asked, &bound)?;
     }
     let _beside = Beside::start(&args.observing)?;
     Ok(end(&server.run()?))
@@ -95,22 +97,15 @@ fn serve_async(
     let settings = settings(args);
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     keep_signals()?;
-    let mut listeners = Vec::<BoundListener>::new();
-    let mut bound = Vec::new();
-    for place in &args.serving.listen {
-        let listener = match place {
-            Place::Path(path) => settings.bind_path(path)?,
-            Place::Address(address) => {
-                let ours = listeners.iter().filter_map(BoundListener::address);
-                settings.bind(*address).map_err(|error| error.beside(ours))?.into()
-            }
-        };
-        bound.push(listener.address().map_or_else(|| place.clone(), Place::Address));
-        listeners.push(listener);
-    }
+    let (listeners, places): (Vec<_>, Vec<_>) = args
+        .serving
+        .listeners()?
+        .into_iter()
+        .map(|bound| (bound.listener, (bound.asked, bound.bound)))
+        .unzip();
     let mut begun: Result<Option<Beside>, Box<dyn Error>> = Ok(None);
     let started = |stopper: Stopper| {
-        begun = begin(&stopper, args.serving.listen.iter().zip(bound))
+        begun = begin(&stopper, &places)
             .and_then(|()| Ok(Some(Beside::start(&args.observing)?)))
             .inspect_err(|_| stopper.stop());
     };
@@ -120,13 +115,10 @@ fn serve_async(
 }
 
 /// Sets the signal handlers, and prints the places of a server.
-fn begin<'a>(
-    stopper: &Stopper,
-    places: impl Iterator<Item = (&'a Place, Place)>,
-) -> Result<(), Box<dyn Error>> {
+fn begin(stopper: &Stopper, places: &[(Place, Place)]) -> Result<(), Box<dyn Error>> {
     let mut begun = stop_on_signal(stopper.clone()).map_err(Into::into);
     for (asked, bound) in places {
-        begun = begun.and_then(|()| output::listening(asked, &bound).map_err(Into::into));
+        begun = begun.and_then(|()| output::listening(asked, bound).map_err(Into::into));
     }
     begun
 }
