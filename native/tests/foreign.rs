@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use sinbin::task::{Conn, Error, Handle, WaitError, join};
+use sinbin::task::{Conn, Handle, join};
 
 /// The time after which a test has failed, which only guards against hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
