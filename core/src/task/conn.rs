@@ -9,7 +9,8 @@ use core::task::{Context, Poll};
 use crate::kernel::error::{IoError, Op};
 use crate::kernel::id::SourceId;
 use crate::kernel::slab::MAX_LEN;
-use crate::kernel::step::{WaitKey, WaitTarget};
+use crate::kernel::step::{WaitKey, WaitTarget, WakeReason};
+use crate::kernel::wait_slot::WaitSlot;
 use crate::task::deferred::Deferred;
 #[cfg(feature = "alloc")]
 use crate::task::endpoint::Endpoint;
@@ -385,10 +386,27 @@ impl<'d> Waiting<'d> {
     }
 
     /// Returns the state of the wait, now that the task runs.
+    #[inline]
     pub(crate) fn check(&mut self) -> Result<Waited, WaitError> {
         let Some(handle) = self.left else { return Ok(Waited::Not) };
-        let (key, run_context) = (WaitKey::new(self.target), handle.run_context());
-        let (wake_reason, fired) = run_context.wake_reason();
+        let key = WaitKey::new(self.target);
+        let (wake_reason, fired) = handle.run_context().wake_reason();
+        if wake_reason == WakeReason::Ready && fired == key.wait_slot {
+            return Ok(Waited::Over);
+        }
+        self.check_seldom(handle, key, wake_reason, fired)
+    }
+
+    /// Returns the state of the wait, now that the task runs for another reason than that the target is ready.
+    #[inline(never)]
+    fn check_seldom(
+        &mut self,
+        handle: Handle<'d>,
+        key: WaitKey,
+        wake_reason: WakeReason,
+        fired: WaitSlot,
+    ) -> Result<Waited, WaitError> {
+        let run_context = handle.run_context();
         match key.outcome(wake_reason, fired) {
             Some(Ok(())) => return Ok(Waited::Over),
             Some(Err(_)) => return Err(WaitError::Busy),
@@ -414,10 +432,8 @@ impl<'d> Waiting<'d> {
         let left = handle.run_context().leave(self.target, context);
         #[cfg(feature = "alloc")]
         let left = match left {
-            Poll::Ready(refused @ (WaitError::Wrapped | WaitError::TooMany)) => {
-                handle.wait_by_proxy(self.target, refused, context)
-            }
-            left => left,
+            Poll::Ready(refused) => handle.wait_by_proxy(self.target, refused, context),
+            Poll::Pending => Poll::Pending,
         };
         self.step = handle.run_context().step_number();
         self.left = left.is_pending().then_some(handle);

@@ -24,7 +24,7 @@ use crate::task::start::Async;
 use crate::task::wakers::WakerState;
 
 impl<'d> Handle<'d> {
-    /// Lets a proxy wait for `target`, because the running task could not: `refused` says why.
+    /// Lets a proxy wait for `target`, if the running task was `refused` that wait for a reason that a proxy does not have.
     #[cold]
     pub(crate) fn wait_by_proxy(
         self,
@@ -32,6 +32,9 @@ impl<'d> Handle<'d> {
         refused: WaitError,
         context: &Context<'_>,
     ) -> Poll<WaitError> {
+        if !matches!(refused, WaitError::Wrapped | WaitError::TooMany) {
+            return Poll::Ready(refused);
+        }
         let run_context = self.run_context();
         let Some(caller) = run_context.caller() else { return Poll::Ready(refused) };
         caller.mark_proxied();
