@@ -335,7 +335,13 @@ impl<'d> Conn<'d> {
 
 impl Drop for Conn<'_> {
     fn drop(&mut self) {
-        self.handle.run_context().give_back(Deferred::Close(self.source()));
+        let run_context = self.handle.run_context();
+        run_context.give_back(Deferred::Close(self.source()));
+        // Direct polls leave their waits behind.
+        #[cfg(feature = "alloc")]
+        if run_context.has_proxies() {
+            run_context.withdraw_closed(self.source());
+        }
     }
 }
 
@@ -396,7 +402,7 @@ impl<'d> Waiting<'d> {
         }
         #[cfg(feature = "alloc")]
         if run_context.has_proxies()
-            && let Some(outcome) = run_context.take_outcome(key)
+            && let Some(outcome) = run_context.take_outcome(key, self.step)
         {
             return outcome.map(|()| Waited::Over);
         }
