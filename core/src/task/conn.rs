@@ -361,6 +361,9 @@ impl core::fmt::Debug for Conn<'_> {
 /// have been reported first each time.
 const SKIPS: u8 = 8;
 
+/// The number of skips that stands for a wait whose proxy has told the end.
+const TOLD: u8 = u8::MAX;
+
 /// The wait of one future for one target.
 pub(crate) struct Waiting<'d> {
     target: WaitTarget,
@@ -404,9 +407,10 @@ impl<'d> Waiting<'d> {
         if run_context.has_proxies()
             && let Some(outcome) = run_context.take_outcome(key, self.step)
         {
+            self.skips = TOLD;
             return outcome.map(|()| Waited::Over);
         }
-        self.skips = self.skips.saturating_add(1);
+        self.skips = self.skips.saturating_add(1).min(TOLD - 1);
         Ok(if self.skips > SKIPS || run_context.insists() { Waited::Long } else { Waited::Still })
     }
 
@@ -417,6 +421,9 @@ impl<'d> Waiting<'d> {
 
     #[inline]
     pub(crate) fn wait(&mut self, handle: Handle<'d>, context: &Context<'_>) -> Poll<WaitError> {
+        if self.skips == TOLD {
+            self.skips = 0;
+        }
         let left = handle.run_context().leave(self.target, context);
         #[cfg(feature = "alloc")]
         let left = match left {
@@ -432,7 +439,13 @@ impl<'d> Waiting<'d> {
 
     #[inline]
     pub(crate) fn end(&mut self) {
-        self.left = None;
+        let Some(handle) = self.left.take() else { return };
+        #[cfg(feature = "alloc")]
+        if self.skips != TOLD && handle.run_context().has_proxies() {
+            handle.run_context().end_untold(WaitKey::new(self.target), self.step);
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = handle;
     }
 }
 

@@ -119,6 +119,17 @@ impl RunContext<'_> {
         outcome
     }
 
+    /// Ends the wait of a future of the running task whose operation has succeeded without the word of a proxy. The future
+    /// has waited last in the step `waited`.
+    #[cold]
+    pub(crate) fn end_untold(&self, target: WaitKey, waited: u32) {
+        let Some(task) = self.caller().map(WakerState::task) else { return };
+        let is_of = self.proxies().borrow().is_of(target, task);
+        if is_of && self.take_outcome(target, waited).is_none() {
+            self.retract_proxy(target, waited);
+        }
+    }
+
     /// Withdraws the wait of a dropped future, which has waited last in the step `waited`.
     #[cold]
     pub(crate) fn retract_proxy(&self, target: WaitKey, waited: u32) {

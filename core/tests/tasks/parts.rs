@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use sinbin_core::Rest;
 use sinbin_core::sync::Event;
 use sinbin_core::task::{Either, Error, Handle, NoWakers, RunContext, WaitError, join, select};
-use sinbin_testkit::memory_host::{Log, World, join_all};
+use sinbin_testkit::memory_host::{Log, World, join_all, yields};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -191,6 +191,38 @@ fn a_shielded_part_of_a_cancelled_task_waits_by_name() {
     assert_eq!(log.take(), ["cleaned up"]);
 }
 
+/// The operation of a part succeeds because it was attempted for another reason, before its wait has ended.
+#[test]
+fn a_part_that_succeeds_early_does_not_wait_any_longer() {
+    let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = Rc::new(world.connect());
+    let (first, source) = (Rc::clone(&conn), conn.source());
+    world.spawn(async move {
+        let receive = async {
+            let mut buffer = [0];
+            join(first.recv(&mut buffer), yields(handle, 15)).await.0
+        };
+        let mut parts: FuturesUnordered<_> = [receive].into_iter().collect();
+        log.add(parts.next().await);
+        handle.sleep(90 * MS).await;
+    });
+    for _ in 0..12 {
+        world.turn();
+    }
+    // The byte comes after the poll of the sources, and before the step of the task.
+    world.peer(source).inbox.push_back(1);
+    world.run_for(MS);
+    assert_eq!(log.take(), [Some(Ok(1))]);
+    world.spawn(async move { log.add(Some(conn.readable().await.map(|()| 2))) });
+    world.run_for(MS);
+    world.peer(source).inbox.push_back(1);
+    world.turn();
+    assert_eq!(world.run(), Rest::Empty);
+    assert_eq!(log.take(), [Some(Ok(2))]);
+}
+
 /// A task begins to wait for a connection after the wait of another task has ended, and before that task runs.
 #[test]
 fn a_part_is_told_although_another_task_begins_to_wait() {
@@ -208,9 +240,8 @@ fn a_part_is_told_although_another_task_begins_to_wait() {
         handle.sleep(MS).await;
         for _ in 0..10 {
             let mut parts: FuturesUnordered<_> = [conn.readable()].into_iter().collect();
-            match select(parts.next(), handle.yield_now()).await {
-                Either::First(Some(Ok(()))) => log.add((2, Some(Ok(())))),
-                _ => {}
+            if let Either::First(told) = select(parts.next(), handle.yield_now()).await {
+                log.add((2, told));
             }
         }
     });
