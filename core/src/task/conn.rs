@@ -336,7 +336,13 @@ impl<'d> Conn<'d> {
 
 impl Drop for Conn<'_> {
     fn drop(&mut self) {
-        self.handle.run_context().give_back(Deferred::Close(self.source()));
+        let run_context = self.handle.run_context();
+        run_context.give_back(Deferred::Close(self.source()));
+        // Direct polls leave their waits behind.
+        #[cfg(feature = "alloc")]
+        if run_context.has_proxies() {
+            run_context.withdraw_closed(self.source());
+        }
     }
 }
 
@@ -355,6 +361,9 @@ impl core::fmt::Debug for Conn<'_> {
 /// The number of wakes for other reasons after which an operation polls its source itself. Other waits of the task may
 /// have been reported first each time.
 const SKIPS: u8 = 8;
+
+/// The number of skips that stands for a wait whose proxy has told the end.
+const TOLD: u8 = u8::MAX;
 
 /// The wait of one future for one target.
 pub(crate) struct Waiting<'d> {
@@ -414,11 +423,12 @@ impl<'d> Waiting<'d> {
         }
         #[cfg(feature = "alloc")]
         if run_context.has_proxies()
-            && let Some(outcome) = run_context.take_outcome(key)
+            && let Some(outcome) = run_context.take_outcome(key, self.step)
         {
+            self.skips = TOLD;
             return outcome.map(|()| Waited::Over);
         }
-        self.skips = self.skips.saturating_add(1);
+        self.skips = self.skips.saturating_add(1).min(TOLD - 1);
         Ok(if self.skips > SKIPS || run_context.insists() { Waited::Long } else { Waited::Still })
     }
 
@@ -429,6 +439,9 @@ impl<'d> Waiting<'d> {
 
     #[inline]
     pub(crate) fn wait(&mut self, handle: Handle<'d>, context: &Context<'_>) -> Poll<WaitError> {
+        if self.skips == TOLD {
+            self.skips = 0;
+        }
         let left = handle.run_context().leave(self.target, context);
         #[cfg(feature = "alloc")]
         let left = match left {
@@ -442,7 +455,13 @@ impl<'d> Waiting<'d> {
 
     #[inline]
     pub(crate) fn end(&mut self) {
-        self.left = None;
+        let Some(handle) = self.left.take() else { return };
+        #[cfg(feature = "alloc")]
+        if self.skips != TOLD && handle.run_context().has_proxies() {
+            handle.run_context().end_untold(WaitKey::new(self.target), self.step);
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = handle;
     }
 }
 

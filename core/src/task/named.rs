@@ -28,9 +28,20 @@ impl Handle<'_> {
     /// ```
     pub async fn wait_named(self) -> Result<(), WaitError> {
         let mut waits = false;
+        #[cfg(feature = "alloc")]
+        let mut calls = 0;
         poll_fn(|context| {
             self.current()?;
-            if replace(&mut waits, true) && self.run_context().wake_reason().0 == WakeReason::Named {
+            let has_waited = replace(&mut waits, true);
+            if has_waited && self.run_context().wake_reason().0 == WakeReason::Named {
+                return Poll::Ready(Ok(()));
+            }
+            // If the task was ready already, a part of it is polled only in the step before the one that the wake causes.
+            #[cfg(feature = "alloc")]
+            if replace(&mut calls, self.run_context().calls()) != calls
+                && has_waited
+                && self.run_context().is_of_part(context)
+            {
                 return Poll::Ready(Ok(()));
             }
             let refused = ready!(self.run_context().leave_named(ExpectedWaker::Anyone, context));

@@ -23,6 +23,10 @@ struct Wakers {
     limit: usize,
     /// The number of steps of the task until the limit is set anew, after all wakers were used.
     settling: u8,
+    /// The number of times that the task was woken by name; it wraps.
+    calls: u32,
+    /// The step in which a part has registered last.
+    last: u32,
 }
 
 impl PartWakers {
@@ -31,9 +35,10 @@ impl PartWakers {
     }
 
     /// Keeps a waker of a part of `task`. Returns the wakers to be used now.
-    pub(crate) fn keep(&mut self, task: TaskId, waker: &mut Option<Waker>) -> Vec<Waker> {
-        let none = || Wakers { wakers: Vec::new(), limit: MIN_LIMIT, settling: 0 };
-        let Wakers { wakers, limit, settling } = self.0.entry(task).or_insert_with(none);
+    pub(crate) fn keep(&mut self, task: TaskId, waker: &mut Option<Waker>, step: u32) -> Vec<Waker> {
+        let none = || Wakers { wakers: Vec::new(), limit: MIN_LIMIT, settling: 0, calls: 0, last: step };
+        let Wakers { wakers, limit, settling, last, .. } = self.0.entry(task).or_insert_with(none);
+        *last = step;
         if waker.as_ref().is_none_or(|new| wakers.iter().any(|waker| waker.will_wake(new))) {
             return Vec::new();
         }
@@ -47,7 +52,7 @@ impl PartWakers {
 
     /// Counts a step of the task.
     pub(crate) fn count_step(&mut self, task: TaskId) {
-        if let Some(Wakers { wakers, limit, settling }) = self.0.get_mut(&task)
+        if let Some(Wakers { wakers, limit, settling, .. }) = self.0.get_mut(&task)
             && *settling > 0
         {
             *settling -= 1;
@@ -57,14 +62,27 @@ impl PartWakers {
         }
     }
 
+    /// Counts a wake by name of `task`, and returns the wakers of its parts.
+    pub(crate) fn call(&mut self, task: TaskId) -> Vec<Waker> {
+        if let Some(parts) = self.0.get_mut(&task) {
+            parts.calls = parts.calls.wrapping_add(1);
+        }
+        self.take(task)
+    }
+
+    /// Returns the number of wakes by name of `task` since a part of it has waited for one.
+    pub(crate) fn calls(&self, task: TaskId) -> u32 {
+        self.0.get(&task).map_or(0, |parts| parts.calls)
+    }
+
     /// Removes the wakers of parts of `task`, and returns them.
     pub(crate) fn take(&mut self, task: TaskId) -> Vec<Waker> {
         self.0.get_mut(&task).map(|parts| take(&mut parts.wakers)).unwrap_or_default()
     }
 
-    /// Returns true if a part of `task` waits.
-    pub(crate) fn has(&self, task: TaskId) -> bool {
-        self.0.get(&task).is_some_and(|parts| !parts.wakers.is_empty())
+    /// Returns the step in which a part of `task` has registered last, if one waits.
+    pub(crate) fn kept(&self, task: TaskId) -> Option<u32> {
+        self.0.get(&task).filter(|parts| !parts.wakers.is_empty()).map(|parts| parts.last)
     }
 
     /// Removes a task that has ended. Returns the wakers of its parts.

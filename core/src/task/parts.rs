@@ -18,7 +18,7 @@ impl RunContext<'_> {
         caller.mark_proxied();
         // The functions of a waker are user code: none is called while the table is borrowed.
         let mut waker = Some(context.waker().clone());
-        let used = self.part_wakers().borrow_mut().keep(caller.task(), &mut waker);
+        let used = self.part_wakers().borrow_mut().keep(caller.task(), &mut waker, self.step_number());
         self.has_parts().set(true);
         used.into_iter().for_each(Waker::wake);
         true
@@ -34,13 +34,19 @@ impl RunContext<'_> {
 
     #[cold]
     fn wake_parts_now(&self, task: TaskId) {
+        let wakers = self.part_wakers().borrow_mut().call(task);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Uses the wakers of the parts of `task`, which is not woken by name.
+    pub(crate) fn tell_parts(&self, task: TaskId) {
         let wakers = self.part_wakers().borrow_mut().take(task);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Returns true if a part of the task waits to be woken by name.
-    pub(crate) fn has_part(&self, task: TaskId) -> bool {
-        self.part_wakers().borrow().has(task)
+    /// Returns the number of times that the running task was woken by name since a part of it has waited so; it wraps.
+    pub(crate) fn calls(&self) -> u32 {
+        self.caller().map_or(0, |caller| self.part_wakers().borrow().calls(caller.task()))
     }
 
     /// Counts a step of a task that has had parts.
@@ -48,10 +54,10 @@ impl RunContext<'_> {
         self.part_wakers().borrow_mut().count_step(task);
     }
 
-    /// Forgets the parts of a task that has ended.
+    /// Forgets the parts of a task that has ended, and wakes them: another task may have taken them over.
     pub(crate) fn forget_parts(&self, task: TaskId) {
         let forgotten = self.part_wakers().borrow_mut().remove(task);
         self.has_parts().set(!self.part_wakers().borrow().is_empty());
-        drop(forgotten);
+        forgotten.into_iter().for_each(Waker::wake);
     }
 }

@@ -23,6 +23,16 @@ struct ProxyWait {
     /// The task for which it is made.
     task: TaskId,
     state: State,
+    before: Option<Before>,
+}
+
+/// The end of the wait before, of which futures have yet to be told while others wait again.
+struct Before {
+    task: TaskId,
+    outcome: Result<(), WaitError>,
+    untold: usize,
+    /// The step from which on futures wait again.
+    since: u32,
 }
 
 enum State {
@@ -53,6 +63,13 @@ pub(crate) struct Waiter {
     pub(crate) step: u32,
 }
 
+impl Waiter {
+    /// Returns true if the future's waker does nothing, and so does not identify the future.
+    fn is_deaf(&self) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(Waker::noop()))
+    }
+}
+
 /// The futures to be woken, and their task.
 pub(crate) struct Woken {
     pub(crate) task: TaskId,
@@ -62,13 +79,20 @@ pub(crate) struct Woken {
 impl Waiters {
     fn add(&mut self, waiter: &mut Waiter) {
         match &waiter.waker {
-            None => {
-                self.own = if self.step == waiter.step { self.own + 1 } else { 1 };
-                self.step = waiter.step;
-            }
-            Some(new) if self.wakers.iter().any(|waker| waker.will_wake(new)) => {}
+            None => self.add_own(1, waiter.step),
+            Some(_) if self.has(waiter) => {}
             Some(_) => self.wakers.extend(waiter.waker.take()),
         }
+    }
+
+    /// Returns true if an executor has registered the future before.
+    fn has(&self, waiter: &Waiter) -> bool {
+        waiter.waker.as_ref().is_some_and(|new| self.wakers.iter().any(|waker| waker.will_wake(new)))
+    }
+
+    fn add_own(&mut self, count: usize, step: u32) {
+        self.own = if self.step == step { self.own + count } else { count };
+        self.step = step;
     }
 
     fn len(&self) -> usize {
@@ -94,7 +118,7 @@ impl Proxies {
         self.waits.is_empty()
     }
 
-    /// Adds a future of `task` to the wait of the proxy that `target` has. Returns false if it has none.
+    /// Adds a future of `task` to the wait of the proxy that `target` has. Returns false if none waits.
     ///
     /// # Errors
     ///
@@ -108,6 +132,12 @@ impl Proxies {
         let Some(wait) = self.waits.get_mut(&target) else { return Ok(false) };
         match &mut wait.state {
             State::Waiting(waiters) if wait.task == task => waiters.add(waiter),
+            // The executor that polls the future has moved to this task.
+            State::Waiting(waiters) if waiters.has(waiter) && !waiter.is_deaf() => {
+                self.by_task.remove(&(wait.task, target));
+                self.by_task.insert((task, target));
+                wait.task = task;
+            }
             State::Waiting(_) => return Err(WaitError::Busy),
             State::Withdrawn => {
                 let mut waiters = Waiters::default();
@@ -116,20 +146,37 @@ impl Proxies {
                 wait.state = State::Waiting(waiters);
                 self.by_task.insert((task, target));
             }
-            State::Over(..) => {
-                self.remove(target);
-                return Ok(false);
-            }
+            State::Over(..) => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Records that `proxy` waits for `target`, which has no proxy, for a future of `task`.
+    /// Records that `proxy` waits for `target`, for which no other proxy waits, for a future of `task`.
     pub(crate) fn insert(&mut self, target: WaitKey, proxy: TaskId, task: TaskId, waiter: &mut Waiter) {
         let mut waiters = Waiters::default();
         waiters.add(waiter);
+        let before = self.waits.remove(&target).and_then(|ProxyWait { task, state, .. }| {
+            self.by_task.remove(&(task, target));
+            let State::Over(outcome, untold) = state else { return None };
+            Some(Before { task, outcome, untold, since: waiter.step })
+        });
         self.by_task.insert((task, target));
-        self.waits.insert(target, ProxyWait { proxy, task, state: State::Waiting(waiters) });
+        self.waits.insert(target, ProxyWait { proxy, task, state: State::Waiting(waiters), before });
+    }
+
+    /// Adds futures that the task itself polls, and that wait for `target` in the step `step`, to the wait of its proxy.
+    pub(crate) fn add_own(&mut self, target: WaitKey, count: usize, step: u32) {
+        if count > 0
+            && let Some(ProxyWait { state: State::Waiting(waiters), .. }) = self.waits.get_mut(&target)
+        {
+            waiters.add_own(count, step);
+        }
+    }
+
+    /// Returns true if a proxy waits for `target` for the sake of a part of `task`.
+    pub(crate) fn has_part(&self, target: WaitKey, task: TaskId) -> bool {
+        let wait = self.waits.get(&target).filter(|wait| wait.task == task);
+        wait.is_some_and(|wait| matches!(&wait.state, State::Waiting(waiters) if !waiters.wakers.is_empty()))
     }
 
     /// Returns true if the proxy of `target` is to wait. Otherwise the target has no proxy any more.
@@ -164,14 +211,33 @@ impl Proxies {
         Some(Woken { task: wait.task, wakers: waiters.wakers })
     }
 
-    /// Returns the outcome of the wait for `target`, if it has ended and a future of `task` has yet to be told.
-    pub(crate) fn take_outcome(&mut self, target: WaitKey, task: TaskId) -> Option<Result<(), WaitError>> {
-        let wait = self.waits.get_mut(&target).filter(|wait| wait.task == task)?;
-        let State::Over(outcome, untold) = &mut wait.state else { return None };
-        let outcome = *outcome;
-        *untold = untold.saturating_sub(1);
-        if *untold == 0 {
-            self.remove(target);
+    /// Returns the outcome of the wait for `target`, if it has ended and a future of `task`, which has waited last in the
+    /// step `waited`, has yet to be told. `step` is the step in progress.
+    pub(crate) fn take_outcome(
+        &mut self,
+        target: WaitKey,
+        task: TaskId,
+        waited: u32,
+        step: u32,
+    ) -> Option<Result<(), WaitError>> {
+        let wait = self.waits.get_mut(&target)?;
+        if let State::Over(outcome, untold) = &mut wait.state
+            && wait.task == task
+        {
+            let outcome = *outcome;
+            *untold = untold.saturating_sub(1);
+            if *untold == 0 {
+                self.remove(target);
+            }
+            return Some(outcome);
+        }
+        let waits_again = |since| waited.wrapping_sub(since) <= step.wrapping_sub(since);
+        let before =
+            wait.before.as_mut().filter(|before| before.task == task && !waits_again(before.since))?;
+        let outcome = before.outcome;
+        before.untold = before.untold.saturating_sub(1);
+        if before.untold == 0 {
+            wait.before = None;
         }
         Some(outcome)
     }

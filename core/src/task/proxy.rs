@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 
-use crate::kernel::id::TaskId;
+use crate::kernel::id::{SourceId, TaskId};
 use crate::kernel::step::{WaitKey, WaitTarget};
 use crate::task::deferred::Deferred;
 use crate::task::error::WaitError;
@@ -44,7 +44,10 @@ impl<'d> Handle<'d> {
         let mut waiter = Waiter { waker, step: run_context.step_number() };
         let joined = run_context.proxies().borrow_mut().join(key, task, &mut waiter);
         match joined {
-            Ok(true) => return Poll::Pending,
+            Ok(true) => {
+                run_context.share_proxy(key);
+                return Poll::Pending;
+            }
             Ok(false) => {}
             Err(busy) => return Poll::Ready(busy),
         }
@@ -52,6 +55,7 @@ impl<'d> Handle<'d> {
         let (proxy, _) = Async::new(self, proxy(target, guard));
         let Ok(proxy) = self.start(proxy) else { return Poll::Ready(WaitError::TooMany) };
         run_context.proxies().borrow_mut().insert(key, proxy, task, &mut waiter);
+        run_context.share_proxy(key);
         run_context.mark_proxies();
         Poll::Pending
     }
@@ -108,13 +112,25 @@ impl RunContext<'_> {
         }
     }
 
-    /// Returns the outcome of a wait that a proxy has made for a future of the running task.
+    /// Returns the outcome of a wait that a proxy has made for a future of the running task. The future has waited last
+    /// in the step `waited`.
     #[cold]
-    pub(crate) fn take_outcome(&self, target: WaitKey) -> Option<Result<(), WaitError>> {
+    pub(crate) fn take_outcome(&self, target: WaitKey, waited: u32) -> Option<Result<(), WaitError>> {
         let task = self.caller()?.task();
-        let outcome = self.proxies().borrow_mut().take_outcome(target, task);
+        let outcome = self.proxies().borrow_mut().take_outcome(target, task, waited, self.step_number());
         self.mark_proxies();
         outcome
+    }
+
+    /// Ends the wait of a future of the running task whose operation has succeeded without the word of a proxy. The future
+    /// has waited last in the step `waited`.
+    #[cold]
+    pub(crate) fn end_untold(&self, target: WaitKey, waited: u32) {
+        let Some(task) = self.caller().map(WakerState::task) else { return };
+        let is_of = self.proxies().borrow().is_of(target, task);
+        if is_of && self.take_outcome(target, waited).is_none() {
+            self.retract_proxy(target, waited);
+        }
     }
 
     /// Withdraws the wait of a dropped future, which has waited last in the step `waited`.
@@ -132,10 +148,32 @@ impl RunContext<'_> {
         self.mark_proxies();
         let Some((proxy, Woken { task, wakers })) = withdrawn else { return };
         self.wake_ended(proxy);
-        if !wakers.is_empty() {
+        // In its own step, the task polls its own futures anyway.
+        let is_beside = self.caller().map(WakerState::task) != Some(task);
+        if is_beside || !wakers.is_empty() {
             wakers.into_iter().for_each(Waker::wake);
             self.wake_ended(task);
         }
+    }
+
+    /// Withdraws all waits for a source that is closed.
+    #[cold]
+    pub(crate) fn withdraw_closed(&self, source: SourceId) {
+        let targets = [WaitTarget::Recv(source), WaitTarget::Send(source), WaitTarget::Hangup(source)];
+        targets.into_iter().for_each(|target| self.withdraw(WaitKey::new(target)));
+    }
+
+    /// Returns true if a proxy waits for `target` for the sake of a part of the running task.
+    #[cold]
+    pub(crate) fn shares_proxy(&self, target: WaitKey) -> bool {
+        let task = self.caller().map(WakerState::task);
+        task.is_some_and(|task| self.proxies().borrow().has_part(target, task))
+    }
+
+    /// Lets the proxy of `target` wait also for the futures with which the running task itself waits in this step.
+    fn share_proxy(&self, target: WaitKey) {
+        let own = self.remove_left(target, u8::MAX);
+        self.proxies().borrow_mut().add_own(target, own.into(), self.step_number());
     }
 
     /// Withdraws the wait of a proxy, if one waits for `target` for the sake of the running task, which waits itself now:
@@ -152,14 +190,29 @@ impl RunContext<'_> {
     #[cold]
     pub(crate) fn end_waits_of_parts(&self, task: TaskId) {
         self.withdraw_all(task);
-        self.wake_parts(task);
+        self.tell_parts(task);
     }
 
-    /// Returns true if a part of the running task `task` waits. Counts the step.
+    /// Ends a step of `task`, which may go on if it `is_cancelled` and one of its parts is shielded. Returns true in that
+    /// case.
     #[cold]
-    pub(crate) fn parts_wait(&self, task: TaskId) -> bool {
+    pub(crate) fn goes_on_for_parts(&self, task: TaskId, is_cancelled: bool) -> bool {
         self.count_step(task);
-        self.has_part(task) || self.proxies().borrow().of(task).next().is_some()
+        // All waits that are not shielded were refused.
+        is_cancelled
+            && !self.was_told()
+            && (self.proxies().borrow().of(task).next().is_some() || self.goes_on_by_name(task))
+    }
+
+    /// Returns true if a part of the cancelled task may wait by name. Nothing tells that a part was dropped, so that all
+    /// parts are asked to register again, unless one of them has done so in this step.
+    fn goes_on_by_name(&self, task: TaskId) -> bool {
+        let kept = self.part_wakers().borrow().kept(task);
+        if kept.is_some_and(|step| step != self.step_number()) {
+            self.tell_parts(task);
+            self.yields_beside();
+        }
+        kept.is_some()
     }
 
     /// Forgets the waits of the parts of `task`, which has ended.

@@ -48,9 +48,9 @@ impl<'d, B: Body + ?Sized + 'd> Async<'d, B> {
             };
             let is_over =
                 is_last || head.is_over() || run_context.cancelled(is_cancelled, &head.notice, poll);
-            // A cancelled task of which a part waits is shielded: all other waits were refused.
             #[cfg(feature = "alloc")]
-            let is_shielded = head.caller.is_proxied() && run_context.parts_wait(head.caller.task());
+            let is_shielded = head.caller.is_proxied()
+                && run_context.goes_on_for_parts(head.caller.task(), is_cancelled && !is_over);
             #[cfg(not(feature = "alloc"))]
             let is_shielded = false;
             if !is_over && (!is_cancelled || run_context.was_told() || is_shielded) {
@@ -107,17 +107,19 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
 
     fn end(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {
         self.drop_future(cx, Stage::Cancelled);
+        let (run_context, caller) = (self.handle.run_context(), &self.body.head().caller);
+        // Parts that another task has taken over are polled there.
+        run_context.ring_all(caller.task());
         // Futures that were leaked have not withdrawn their waits.
         #[cfg(feature = "alloc")]
-        if self.body.head().caller.is_proxied() {
-            let (run_context, head) = (self.handle.run_context(), self.body.head());
-            run_context.enter(cx, &head.caller, || run_context.forget_waits_of_parts(head.caller.task()));
+        if caller.is_proxied() {
+            run_context.enter(cx, caller, || run_context.forget_waits_of_parts(caller.task()));
         }
         #[cfg(not(feature = "alloc"))]
-        self.body.head().end_number.set(self.handle.run_context().end_number());
+        self.body.head().end_number.set(run_context.end_number());
         if let Some(joiner) = self.body.head().take_joiner() {
             #[cfg(feature = "alloc")]
-            self.handle.run_context().wake_parts(joiner);
+            run_context.wake_parts(joiner);
             cx.wake(joiner);
         }
     }

@@ -639,6 +639,12 @@ impl<'d> RunContext<'d> {
         self.keep_awake(context);
     }
 
+    /// Makes the running task run again at once, at the end of its step.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn yields_beside(&self) {
+        self.has_left.set(self.has_left.get() | YIELDS);
+    }
+
     #[inline]
     fn keep_awake(&self, context: &Context<'_>) {
         let data = context.waker().data();
@@ -754,6 +760,11 @@ impl<'d> RunContext<'d> {
             return self.refuse(refused);
         }
         let what = WaitKey::new(what);
+        // The proxy waits for a part of the task too: the kernel would refuse one of the two.
+        #[cfg(feature = "alloc")]
+        if self.has_proxies.get() && self.shares_proxy(what) {
+            return Poll::Ready(WaitError::TooMany);
+        }
         self.has_left.set(self.has_left.get() | WAITS);
         let has_place = {
             let mut left = self.left.borrow_mut();
@@ -811,16 +822,20 @@ impl<'d> RunContext<'d> {
         if self.has_proxies.get() {
             self.retract_proxy(WaitKey::new(what), step);
         }
-        if step != self.step.get() {
-            return;
+        if step == self.step.get() {
+            self.remove_left(WaitKey::new(what), 1);
         }
-        let what = WaitKey::new(what);
+    }
+
+    /// Removes up to `most` registrations of futures of the running task that wait for `what`. Returns their number.
+    pub(crate) fn remove_left(&self, what: WaitKey, most: u8) -> u8 {
         let mut left = self.left.borrow_mut();
         let Some(at) = left.wait.targets.iter().position(|key| *key == what).filter(|at| left.times[*at] > 0)
         else {
-            return;
+            return 0;
         };
-        left.times[at] -= 1;
+        let removed = left.times[at].min(most);
+        left.times[at] -= removed;
         if left.times[at] == 0 {
             left.wait.targets.copy_within(at + 1.., at);
             left.wait.targets[MAX_WAITS - 1] = WaitKey::NOTHING;
@@ -831,6 +846,7 @@ impl<'d> RunContext<'d> {
         if wait.targets[0] == WaitKey::NOTHING && left.by.is_none() && wait.deadline == Instant::NEVER {
             self.has_left.set(self.has_left.get() & !WAITS);
         }
+        removed
     }
 
     /// Registers a future's wait to be woken by name.
@@ -940,6 +956,18 @@ impl<'d> RunContext<'d> {
         }
     }
 
+    /// Wakes the parts of a task that has ended: they may be polled by another task from now on.
+    pub(crate) fn ring_all(&self, task: TaskId) {
+        loop {
+            let waker = {
+                let mut alarms = self.alarms.borrow_mut();
+                alarms.first(task).and_then(|(_, number)| alarms.remove(number))
+            };
+            let Some(waker) = waker else { break };
+            waker.wake();
+        }
+    }
+
     /// Registers the next deadline that a part of the running task waits for.
     pub(crate) fn leave_alarms(&self, task: TaskId) {
         if let Some((at, _)) = self.alarms.borrow().first(task) {
@@ -947,6 +975,12 @@ impl<'d> RunContext<'d> {
             let mut left = self.left.borrow_mut();
             left.wait.deadline = left.wait.deadline.min(at);
         }
+    }
+
+    /// Returns true if the waker is that of an executor within the running task.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_of_part(&self, context: &Context<'_>) -> bool {
+        self.caller().is_some_and(|caller| !self.lends(caller, context.waker()))
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! Executors within a task, and tasks that wait for each other.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use proptest::collection;
 use proptest::prelude::*;
+use sinbin_core::sync::Event;
 use sinbin_core::task::{Conn, Either, Error, Handle, JoinHandle, WaitError, join, select};
 
 use crate::inbox::Inbox;
@@ -227,6 +228,68 @@ fn an_executor_within_the_task_cannot_wait_for_the_end_of_the_loop() {
     run(async |handle| {
         let mut parts: FuturesUnordered<_> = [handle.stopping()].into_iter().collect();
         assert_eq!(parts.next().await, Some(Err(WaitError::Wrapped)));
+    });
+}
+
+/// The executor continues in another task, and the task that has polled it before ends.
+#[test]
+fn an_executor_may_move_to_another_task() {
+    let moved = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&moved);
+    run(async |handle| {
+        let millis = Duration::from_millis;
+        let (event, conn) = (Rc::new(Event::new(handle)), Rc::new(wire(handle).await));
+        let (set, sender) = (Rc::clone(&event), Rc::clone(&conn));
+        let mut first = handle
+            .spawn(async move {
+                let parts: [Pin<Box<dyn Future<Output = u8>>>; 3] = [
+                    Box::pin(async move { event.wait().await.map_or(9, |()| 0) }),
+                    Box::pin(
+                        async move { handle.timeout(millis(5), pending::<()>()).await.map_or(1, |()| 9) },
+                    ),
+                    Box::pin(async move { conn.readable().await.map_or(9, |()| 2) }),
+                ];
+                let mut parts: FuturesUnordered<_> = parts.into_iter().collect();
+                assert_eq!(select(parts.next(), handle.sleep(millis(1))).await, Either::Second(()));
+                handle.spawn(async move {
+                    while let Some(n) = parts.next().await {
+                        log.borrow_mut().push(n);
+                    }
+                })
+            })
+            .expect("the limit is not reached");
+        let mut second = first.join().await.expect("no task cancels it").expect("the limit is not reached");
+        handle.sleep(millis(2)).await;
+        set.set().expect("it is here");
+        handle.sleep(millis(9)).await;
+        sender.send_all(b"x").await.expect("a wire");
+        second.join().await.expect("no task cancels it");
+    });
+    assert_eq!(*moved.borrow(), [0, 1, 2]);
+}
+
+/// The executor continues in another task before its waits end, and the first task lives on.
+#[test]
+fn an_executor_that_has_moved_may_poll_its_parts_at_any_time() {
+    run(async |handle| {
+        let conn = Rc::new(wire(handle).await);
+        let (receiver, cancelled) = oneshot::channel::<()>();
+        let receive = {
+            let conn = Rc::clone(&conn);
+            async move {
+                let told = select(conn.readable(), cancelled).await;
+                assert!(matches!(told, Either::Second(_)), "it is polled before it is told");
+                conn.readable().await
+            }
+        };
+        let mut parts: FuturesUnordered<_> = [receive].into_iter().collect();
+        assert_eq!(select(parts.next(), handle.sleep(Duration::from_millis(1))).await, Either::Second(()));
+        let mut task = handle.spawn(async move { parts.next().await }).expect("the limit is not reached");
+        handle.sleep(Duration::from_millis(1)).await;
+        receiver.send(()).expect("a part waits");
+        handle.sleep(Duration::from_millis(1)).await;
+        conn.send_all(b"x").await.expect("a wire");
+        assert_eq!(task.join().await.expect("no task cancels it"), Some(Ok(())));
     });
 }
 

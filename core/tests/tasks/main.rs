@@ -9,6 +9,7 @@
 //! | `waiting.rs` | waits for several events at once, and the kernel's view of them |
 //! | `timing.rs` | sleeps, timeouts, intervals |
 //! | `borders.rs` | other loops, and executors within a task |
+//! | `parts.rs` | waits within executors of tasks, beside waits of the tasks themselves |
 //! | `waking.rs` | wakes from other threads, and by the task itself |
 //! | `hosting.rs` | requests of a task to its host: listening, connecting, jobs |
 //! | `naming.rs` | names: resolving them, and connecting to the fastest of their addresses |
@@ -49,6 +50,7 @@ mod offering;
 mod operating;
 mod oracle;
 mod panicking;
+mod parts;
 mod polling;
 mod pooling;
 mod programs;
