@@ -43,6 +43,11 @@ impl Alarms {
         self.moments.contains_key(&number)
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.moments.is_empty()
+    }
+
     /// Keeps the waker. Returns the waker if the table is full.
     pub(crate) fn insert(
         &mut self,
@@ -76,6 +81,11 @@ impl Alarms {
 
     fn has(&self, number: u32) -> bool {
         self.kept.iter().any(|kept| kept.0 == number)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
     }
 
     /// Keeps the waker. Returns the waker if the table is full.

@@ -957,7 +957,15 @@ impl<'d> RunContext<'d> {
     }
 
     /// Wakes the parts of a task that has ended: they may be polled by another task from now on.
+    #[inline]
     pub(crate) fn ring_all(&self, task: TaskId) {
+        if !self.alarms.borrow().is_empty() {
+            self.ring_all_now(task);
+        }
+    }
+
+    #[cold]
+    fn ring_all_now(&self, task: TaskId) {
         loop {
             let waker = {
                 let mut alarms = self.alarms.borrow_mut();
