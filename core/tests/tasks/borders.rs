@@ -220,6 +220,7 @@ fn waits_by_name_work_within_an_executor_of_their_own() {
 /// More parts wait than the wakers that are kept without a check, and most parts are dropped again and again.
 #[test]
 fn many_parts_wait_by_name_and_those_that_are_dropped_are_forgotten() {
+    const MANY: usize = if cfg!(miri) { 40 } else { 100 };
     let (run_context, log) = (RunContext::new(&NoWakers), &Log::new());
     let handle = Handle::new(&run_context);
     let event = Event::new(handle);
@@ -227,14 +228,14 @@ fn many_parts_wait_by_name_and_those_that_are_dropped_are_forgotten() {
     let mut world = World::new(handle);
     world.spawn(async move {
         let stay = async {
-            let parts = (0..100).map(async |n| {
+            let parts = (0..MANY).map(async |n| {
                 event.wait().await.unwrap();
                 log.add(n);
             });
             Parts::new(parts).run().await;
         };
         let come_and_go = async {
-            for _ in 0..1000 {
+            for _ in 0..if cfg!(miri) { 40 } else { 1000 } {
                 let parts = Parts::new([async { event.wait().await.unwrap() }]);
                 race(parts.run(), handle.sleep(Duration::from_secs(1))).await;
             }
@@ -243,7 +244,7 @@ fn many_parts_wait_by_name_and_those_that_are_dropped_are_forgotten() {
         join(stay, come_and_go).await;
     });
     assert_eq!(world.run(), Rest::Empty);
-    assert_eq!(log.take().len(), 100);
+    assert_eq!(log.take().len(), MANY);
 }
 
 #[test]
