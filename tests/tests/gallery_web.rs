@@ -7,44 +7,19 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use sinbin_tests::{Client, Running, Server, example, noise};
+use sinbin_tests::{Client, Directory, Running, Server, example, noise};
 
-/// A directory of a test, which is removed at its end.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("web-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).expect("a file");
-        path.to_str().expect("text").to_owned()
-    }
-
-    /// Issues a certificate for localhost, and returns the files of the certificate and of its key.
-    fn certificate(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let mut params = CertificateParams::new(names).expect("names");
-        change(&mut params);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        (self.write("cert.pem", certificate.pem()), self.write("key.pem", key.serialize_pem()))
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
+/// Issues a certificate for localhost, and returns the files of the certificate and of its key.
+fn issue_certificate(dir: &Directory, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut params = CertificateParams::new(names).expect("names");
+    change(&mut params);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let text = |path: PathBuf| path.to_str().expect("text").to_owned();
+    (text(dir.write("cert.pem", certificate.pem())), text(dir.write("key.pem", key.serialize_pem())))
 }
 
 /// The tools that the tests need, and their packages.
@@ -99,8 +74,8 @@ fn start(name: &str, args: &[&str]) -> Server {
 }
 
 /// Starts the server of the files in `dir`.
-fn files(dir: &Dir) -> Server {
-    start("static_files", &[dir.0.to_str().expect("text")])
+fn files(dir: &Directory) -> Server {
+    start("static_files", &[dir.path().to_str().expect("text")])
 }
 
 fn url(scheme: &str, server: &Server, path: &str) -> String {
@@ -112,11 +87,11 @@ fn static_files_are_served_by_both_versions_of_http() {
     if lacks(&["curl"]) {
         return;
     }
-    let dir = Dir::new();
+    let dir = Directory::new("web");
     let bytes = noise(1 << 20);
     dir.write("noise.bin", &bytes);
     dir.write("index.html", "<p>hello</p>\n");
-    fs::create_dir(dir.0.join("empty dir")).expect("a directory");
+    fs::create_dir(dir.join("empty dir")).expect("a directory");
     dir.write("empty dir/empty.txt", "");
     let server = files(&dir);
     for version in ["--http1.1", "--http2-prior-knowledge"] {
@@ -139,11 +114,11 @@ fn static_files_are_served_by_both_versions_of_http() {
 
 #[test]
 fn static_files_do_not_leave_their_directory() {
-    let dir = Dir::new();
-    let inside = dir.0.join("inside");
+    let dir = Directory::new("web");
+    let inside = dir.join("inside");
     fs::create_dir(&inside).expect("a directory");
     dir.write("secret", "secret");
-    std::os::unix::fs::symlink(dir.0.join("secret"), inside.join("link")).expect("a link");
+    std::os::unix::fs::symlink(dir.join("secret"), inside.join("link")).expect("a link");
     rustix::fs::mknodat(
         rustix::fs::CWD,
         inside.join("fifo"),
@@ -162,7 +137,7 @@ fn static_files_do_not_leave_their_directory() {
 /// Two requests to a server, of which a proxy in front of it might see one.
 #[test]
 fn requests_that_smuggle_others_are_refused() {
-    let dir = Dir::new();
+    let dir = Directory::new("web");
     dir.write("index.html", "hello");
     let server = files(&dir);
     let proxy = start("reverse_proxy", &[&server.address().to_string()]);
@@ -241,7 +216,7 @@ fn a_reverse_proxy_survives_the_end_of_its_target() {
     if lacks(&["curl"]) {
         return;
     }
-    let dir = Dir::new();
+    let dir = Directory::new("web");
     dir.write("index.html", "hello");
     let server = files(&dir);
     let target = server.address();
@@ -260,10 +235,10 @@ fn a_reverse_proxy_with_tls_negotiates_the_version() {
     if lacks(&["curl"]) {
         return;
     }
-    let dir = Dir::new();
+    let dir = Directory::new("web");
     let bytes = noise(1 << 20);
     dir.write("noise.bin", &bytes);
-    let (certificate, key) = dir.certificate(|_| {});
+    let (certificate, key) = issue_certificate(&dir, |_| {});
     let server = files(&dir);
     let proxy = start("reverse_proxy", &["--tls", &certificate, &key, &server.address().to_string()]);
     let port = proxy.address().port();
@@ -295,9 +270,9 @@ fn many_streams_are_served_by_http2_with_and_without_tls() {
     if lacks(&["h2load"]) {
         return;
     }
-    let dir = Dir::new();
+    let dir = Directory::new("web");
     dir.write("index.html", "x".repeat(10_000));
-    let (certificate, key) = dir.certificate(|_| {});
+    let (certificate, key) = issue_certificate(&dir, |_| {});
     let server = files(&dir);
     let proxy = start("reverse_proxy", &["--tls", &certificate, &key, &server.address().to_string()]);
     let load = ["-n2000", "-c10", "-m20", "-t1"];
@@ -331,8 +306,8 @@ fn a_terminator_serves_openssl_with_both_versions_of_tls() {
     if lacks(&["openssl"]) {
         return;
     }
-    let dir = Dir::new();
-    let (certificate, key) = dir.certificate(|_| {});
+    let dir = Directory::new("web");
+    let (certificate, key) = issue_certificate(&dir, |_| {});
     let (terminator, _upper) = terminator(&certificate, &key);
     for version in ["-tls1_2", "-tls1_3"] {
         let args = [version, "-CAfile", &certificate, "-verify_return_error", "-servername", "localhost"];
@@ -358,8 +333,8 @@ fn a_terminator_refuses_clients_that_do_not_speak_tls_and_names_them() {
     if lacks(&["curl", "openssl"]) {
         return;
     }
-    let dir = Dir::new();
-    let (certificate, key) = dir.certificate(|_| {});
+    let dir = Directory::new("web");
+    let (certificate, key) = issue_certificate(&dir, |_| {});
     let (terminator, _upper) = terminator(&certificate, &key);
     let mut client = terminator.client();
     let peer = client.stream().local_addr().expect("an address");
@@ -383,8 +358,8 @@ fn an_expired_certificate_is_a_warning_and_one_with_the_wrong_key_an_error() {
     if lacks(&["openssl"]) {
         return;
     }
-    let dir = Dir::new();
-    let (certificate, key) = dir.certificate(|params| {
+    let dir = Directory::new("web");
+    let (certificate, key) = issue_certificate(&dir, |params| {
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
     });
@@ -394,8 +369,8 @@ fn an_expired_certificate_is_a_warning_and_one_with_the_wrong_key_an_error() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("certificate has expired"), "{said}");
     terminator.logs("; renew this side's certificate");
-    let other = Dir::new();
-    let (other, _) = other.certificate(|_| {});
+    let other = Directory::new("web");
+    let (other, _) = issue_certificate(&other, |_| {});
     let mut program = example("tls_terminator");
     program.args([&*other, &key, "127.0.0.1:1", "127.0.0.1:0"]);
     let ended = Running::start(program).wait();

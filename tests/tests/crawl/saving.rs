@@ -3,49 +3,27 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sinbin_tests::run;
+use sinbin_tests::{Directory, run};
 
 use crate::web::{Web, html, links, respond};
 
-/// A directory for a test, which is empty.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sinbin-crawl-{}-{name}", std::process::id()));
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Returns the paths of the files below.
-    fn files(&self) -> BTreeSet<PathBuf> {
-        let mut files = BTreeSet::new();
-        let mut directories = vec![self.0.clone()];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(directory).expect("a directory") {
-                let entry = entry.expect("it can be read");
-                if entry.file_type().expect("a type").is_dir() {
-                    directories.push(entry.path());
-                } else {
-                    files.insert(entry.path());
-                }
+/// Returns the paths of the files below the directory.
+fn files_below(directory: &Directory) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    let mut directories = vec![directory.path().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let entry = entry.expect("it can be read");
+            if entry.file_type().expect("a type").is_dir() {
+                directories.push(entry.path());
+            } else {
+                files.insert(entry.path());
             }
         }
-        files
     }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
+    files
 }
 
 /// Paths that a file system or a careless program would take for others.
@@ -87,7 +65,7 @@ fn no_path_leads_out_of_the_directory() {
     let inner = outer.path().join("one/two");
     let ended = run(&["crawl", "--no-robots", "--save", inner.to_str().expect("UTF-8"), &web.url("/")]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
-    let files = outer.files();
+    let files = files_below(&outer);
     assert!(files.iter().all(|file| file.starts_with(&inner)), "{files:?}");
     // Each page has a file of its own.
     let pages: BTreeSet<String> =
@@ -109,7 +87,7 @@ fn pages_are_saved_as_they_were_decoded_and_nothing_else() {
     let save = directory.path().to_str().expect("UTF-8");
     let ended = run(&["crawl", "--no-robots", "--save", save, &web.url("/")]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
-    let files = directory.files();
+    let files = files_below(&directory);
     assert_eq!(files.len(), 3, "{files:?}");
     let of =
         |name: &str| files.iter().find(|file| file.ends_with(name)).unwrap_or_else(|| panic!("{files:?}"));
@@ -121,7 +99,7 @@ fn pages_are_saved_as_they_were_decoded_and_nothing_else() {
     let ended = run(&["crawl", "--no-robots", "--save", save, "--max-page-size", "1M", &web.url("/")]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("large.bin is larger than --max-page-size"), "{}", ended.stderr);
-    assert_eq!(directory.files().len(), 2);
+    assert_eq!(files_below(&directory).len(), 2);
 }
 
 #[test]
@@ -134,7 +112,7 @@ fn a_full_disk_ends_the_crawl_with_a_message() {
     let ended = run(&["crawl", "--no-robots", "--save", save, &web.url("/")]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     // The first page goes to a full disk the next time.
-    let first = directory.files().into_iter().find(|file| !fs::read(file).expect("a file").is_empty());
+    let first = files_below(&directory).into_iter().find(|file| !fs::read(file).expect("a file").is_empty());
     let first = first.expect("the first page has links");
     fs::remove_file(&first).expect("it exists");
     symlink("/dev/full", &first).expect("a link");

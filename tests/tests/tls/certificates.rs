@@ -8,11 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use sinbin::tls::rustls::pki_types::pem::PemObject;
 use sinbin::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sinbin::tls::rustls::{ClientConfig, RootCertStore, crypto};
-use sinbin_tests::target_dir;
+use sinbin_tests::Directory;
 
 /// An authority, and a certificate of a server.
 pub(crate) struct Certificates {
-    dir: PathBuf,
+    dir: Directory,
     authority: CertifiedIssuer<'static, KeyPair>,
     certificate: PathBuf,
     key: PathBuf,
@@ -21,10 +21,7 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// Issues a certificate for localhost, in files of the test `name`.
     pub(crate) fn new(name: &str) -> Self {
-        let own = std::env::current_exe().expect("a path");
-        let (target, _) = target_dir(&own).expect("a target directory");
-        let dir = target.join(format!("test-tls-{name}"));
-        fs::create_dir_all(&dir).expect("a directory");
+        let dir = Directory::new(&format!("tls-{name}"));
         let mut params = CertificateParams::default();
         // OpenSSL takes a certificate that names its own subject as issuer for one that is signed by itself.
         params.distinguished_name.push(DnType::CommonName, "an authority");
@@ -54,9 +51,7 @@ impl Certificates {
 
     /// Writes a file.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.join(name);
-        fs::write(&path, text).expect("written");
-        path
+        self.dir.write(name, text)
     }
 
     pub(crate) fn certificate(&self) -> &Path {
