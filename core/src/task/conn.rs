@@ -416,6 +416,9 @@ impl<'d> Waiting<'d> {
         fired: WaitSlot,
     ) -> Result<Waited, WaitError> {
         let run_context = handle.run_context();
+        if self.skips == TOLD {
+            self.skips = 0;
+        }
         match key.outcome(wake_reason, fired) {
             Some(Ok(())) => return Ok(Waited::Over),
             Some(Err(_)) => return Err(WaitError::Busy),
@@ -439,9 +442,6 @@ impl<'d> Waiting<'d> {
 
     #[inline]
     pub(crate) fn wait(&mut self, handle: Handle<'d>, context: &Context<'_>) -> Poll<WaitError> {
-        if self.skips == TOLD {
-            self.skips = 0;
-        }
         let left = handle.run_context().leave(self.target, context);
         #[cfg(feature = "alloc")]
         let left = match left {
@@ -455,13 +455,22 @@ impl<'d> Waiting<'d> {
 
     #[inline]
     pub(crate) fn end(&mut self) {
-        let Some(handle) = self.left.take() else { return };
         #[cfg(feature = "alloc")]
-        if self.skips != TOLD && handle.run_context().has_proxies() {
+        if let Some(handle) = self.left
+            && handle.run_context().has_proxies()
+        {
+            self.end_beside_proxies(handle);
+        }
+        self.left = None;
+    }
+
+    /// Ends the wait for which a proxy may still wait, unless the proxy has told the end.
+    #[cfg(feature = "alloc")]
+    #[cold]
+    fn end_beside_proxies(&self, handle: Handle<'d>) {
+        if self.skips != TOLD {
             handle.run_context().end_untold(WaitKey::new(self.target), self.step);
         }
-        #[cfg(not(feature = "alloc"))]
-        let _ = handle;
     }
 }
 

@@ -760,24 +760,33 @@ impl<'d> RunContext<'d> {
             return self.refuse(refused);
         }
         let what = WaitKey::new(what);
-        // The proxy waits for a part of the task too: the kernel would refuse one of the two.
-        #[cfg(feature = "alloc")]
-        if self.has_proxies.get() && self.shares_proxy(what) {
-            return Poll::Ready(WaitError::TooMany);
-        }
-        self.has_left.set(self.has_left.get() | WAITS);
-        let has_place = {
-            let mut left = self.left.borrow_mut();
-            left.add(what)
-        };
-        if !has_place {
-            return Poll::Ready(WaitError::TooMany);
-        }
         #[cfg(feature = "alloc")]
         if self.has_proxies.get() {
+            return self.leave_beside_proxies(what);
+        }
+        self.leave_own(what)
+    }
+
+    /// Registers the wait of a future that the task itself polls.
+    #[inline]
+    fn leave_own(&self, what: WaitKey) -> Poll<WaitError> {
+        self.has_left.set(self.has_left.get() | WAITS);
+        if self.left.borrow_mut().add(what) { Poll::Pending } else { Poll::Ready(WaitError::TooMany) }
+    }
+
+    /// Registers a wait as [`leave_own`](Self::leave_own) does. Of two waits for one target, that of the task and that of
+    /// a proxy, the kernel would refuse one.
+    #[cfg(feature = "alloc")]
+    #[cold]
+    fn leave_beside_proxies(&self, what: WaitKey) -> Poll<WaitError> {
+        if self.shares_proxy(what) {
+            return Poll::Ready(WaitError::TooMany);
+        }
+        let left = self.leave_own(what);
+        if left.is_pending() {
             self.replace_proxy(what);
         }
-        Poll::Pending
+        left
     }
 
     /// The table of the waits that proxies make.
