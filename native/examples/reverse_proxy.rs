@@ -10,29 +10,25 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http_body_util::{Either, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::Either;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use sinbin::hyper::{Io, Server};
 use sinbin::task::{Conn, Handle};
 use sinbin::tls::{Identity, TlsAcceptor};
 
-type Page = Either<Incoming, Full<Bytes>>;
+#[path = "reverse_proxy/message.rs"]
+mod message;
+
+use message::{Page, remove_hop_by_hop, rewrite, text};
 
 /// The time for a connection to the target, and for the head of its response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The maximum number of idle connections to the target.
 const MAX_IDLE: usize = 64;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// The headers that concern one connection only, besides those that `Connection` names.
-const HOP_BY_HOP: [&str; 7] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 struct Proxy<'d> {
     handle: Handle<'d>,
@@ -97,40 +93,6 @@ impl Proxy<'_> {
             Err(_) => text(StatusCode::GATEWAY_TIMEOUT),
         })
     }
-}
-
-/// Makes a request of the client one of the proxy. Returns `None` if the request names no host.
-fn rewrite(peer: Option<SocketAddr>, mut request: Request<Incoming>) -> Option<Request<Incoming>> {
-    // HTTP/2 has the host in the URI.
-    if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::from_str(authority.as_str()).ok()?;
-        request.headers_mut().insert(HOST, host);
-    }
-    request.headers().get(HOST)?;
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    *request.uri_mut() = path.parse::<Uri>().ok()?;
-    *request.version_mut() = Version::HTTP_11;
-    remove_hop_by_hop(request.headers_mut());
-    if let Some(peer) = peer {
-        let peer = HeaderValue::from_str(&peer.ip().to_string()).ok()?;
-        request.headers_mut().append(FORWARDED_FOR, peer);
-    }
-    Some(request)
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<_> = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).collect();
-    let named: Vec<String> =
-        named.iter().flat_map(|names| names.split(',')).map(|name| name.trim().to_owned()).collect();
-    for name in named.iter().map(String::as_str).chain(HOP_BY_HOP) {
-        headers.remove(name);
-    }
-}
-
-fn text(status: StatusCode) -> Response<Page> {
-    let mut response = Response::new(Either::Right(Full::from(format!("{status}\n"))));
-    *response.status_mut() = status;
-    response
 }
 
 /// Serves a client, after the handshake if there is an acceptor.

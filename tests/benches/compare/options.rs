@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::server::Who;
 use crate::switchers::Switcher;
 
-/// Compares sinbin with a bare epoll loop, mio, tokio and smol.
+/// Compares sinbin with a bare epoll loop, mio, tokio and smol, and its services with redis-server and nginx.
 #[derive(Parser)]
 #[command(name = "compare", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
@@ -99,6 +99,8 @@ pub(crate) enum Measurement {
     Instructions,
     /// Instructions per task switch, and per spawned task
     Switch,
+    /// Services such as a store, a web server and a forwarder, beside tokio, redis-server and nginx
+    Services,
 }
 
 /// The role of a process that the binary has started.

@@ -10,16 +10,26 @@ use escargot::CargoBuild;
 use crate::server::{Service, Who};
 
 /// The root of the workspace, independent of the directory in which cargo was called.
-const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The directory for the benchmark's own files.
-const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+pub(crate) const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// sinbin's commands; empty if they are not needed.
 #[derive(Default)]
 pub(crate) struct Programs {
     pub(crate) sinbin: PathBuf,
     pub(crate) sandbox: Sandbox,
+    pub(crate) services: Services,
+}
+
+/// The services of the gallery, and the program with their twins.
+#[derive(Default)]
+pub(crate) struct Services {
+    pub(crate) twins: PathBuf,
+    pub(crate) resp: PathBuf,
+    pub(crate) static_files: PathBuf,
+    pub(crate) forwarder: PathBuf,
 }
 
 /// The programs that run guests, and that measure instances.
@@ -36,7 +46,29 @@ impl Programs {
             Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded => Ok(self.sinbin.clone()),
             Who::Driven | Who::Portable => Ok(self.sandbox.command.clone()),
             Who::Bare | Who::Mio | Who::Tokio | Who::Smol => env::current_exe(),
+            Who::Redis | Who::Nginx => Err(no_fib(who)),
         }
+    }
+}
+
+/// Returns the error for a server that knows other protocols only.
+pub(crate) fn no_fib(who: Who) -> io::Error {
+    io::Error::other(format!("{} does not serve fib", who.name()))
+}
+
+impl Services {
+    /// Builds the services and their twins.
+    pub(crate) fn build() -> io::Result<Self> {
+        let example = |name: &str| {
+            let example = package("sinbin").example(name).features("hyper tls");
+            build(example, &format!("the example `{name}`"))
+        };
+        Ok(Self {
+            twins: build(package("sinbin-twins").bin("sinbin-twins"), "the twins of the services")?,
+            resp: example("resp")?,
+            static_files: example("static_files")?,
+            forwarder: example("forwarder")?,
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! The servers under comparison, and how they are started.
 
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -36,10 +37,12 @@ pub(crate) enum Who {
     Mio,
     Tokio,
     Smol,
+    Redis,
+    Nginx,
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Sinbin,
         Self::SinbinAsync,
         Self::SinbinSlices,
@@ -50,6 +53,8 @@ impl Who {
         Self::Mio,
         Self::Tokio,
         Self::Smol,
+        Self::Redis,
+        Self::Nginx,
     ];
 
     /// Returns the heading of the server's column.
@@ -65,11 +70,13 @@ impl Who {
             Self::Mio => "mio",
             Self::Tokio => "tokio",
             Self::Smol => "smol",
+            Self::Redis => "redis-server",
+            Self::Nginx => "nginx",
         }
     }
 
     pub(crate) fn is_sinbin(self) -> bool {
-        !matches!(self, Self::Bare | Self::Mio | Self::Tokio | Self::Smol)
+        !matches!(self, Self::Bare | Self::Mio | Self::Tokio | Self::Smol | Self::Redis | Self::Nginx)
     }
 }
 
@@ -124,10 +131,31 @@ impl Server {
     pub(crate) fn start(setup: &Setup, programs: &Programs) -> io::Result<Self> {
         let mut command = command(setup, programs)?;
         let stderr = if setup.counted { Stdio::piped() } else { Stdio::inherit() };
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let mut child = Guarded(command.spawn()?);
+        Self::spawn(command.stderr(stderr))
+    }
+
+    /// Starts a program that prints its address.
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+        let mut child = Guarded(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let mut stdout = take_stdout(&mut child.0)?;
         let address = read_address(&mut stdout)?;
+        Ok(Self { child, _stdout: stdout, address })
+    }
+
+    /// Starts a program that listens on `address`, and waits until it does.
+    pub(crate) fn spawn_at(command: &mut Command, address: SocketAddr) -> io::Result<Self> {
+        let mut child = Guarded(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+        let stdout = take_stdout(&mut child.0)?;
+        let deadline = Instant::now() + START_LIMIT;
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = child.0.try_wait()? {
+                return Err(io::Error::other(format!("the server ended before it listened: {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not listen"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
         Ok(Self { child, _stdout: stdout, address })
     }
 
@@ -164,6 +192,7 @@ fn command(setup: &Setup, programs: &Programs) -> io::Result<Command> {
             let name = setup.who.to_possible_value().expect("every variant has a name");
             command.args(["serve-peer", name.get_name()]);
         }
+        Who::Redis | Who::Nginx => return Err(programs::no_fib(setup.who)),
     }
     Ok(command)
 }

@@ -9,6 +9,7 @@ mod memory;
 mod mixed;
 mod recording;
 mod sandbox;
+mod services;
 mod switch;
 mod syscalls;
 mod throughput;
@@ -24,7 +25,7 @@ use crate::load::Load;
 use crate::machine::{self, Machine};
 use crate::options::{Measurement, Plan};
 use crate::plots;
-use crate::programs::{self, Programs, Sandbox};
+use crate::programs::{self, Programs, Sandbox, Services};
 use crate::report::Report;
 use crate::server::{Server, Setup, Who};
 
@@ -62,6 +63,7 @@ impl Measurement {
             Self::Recording => recording::run(bench),
             Self::Instructions => instructions::run(bench),
             Self::Switch => switch::run(bench),
+            Self::Services => services::run(bench),
         }
     }
 }
@@ -92,7 +94,9 @@ struct Bench {
 impl Bench {
     fn prepare(plan: Plan) -> io::Result<Self> {
         let mut planned = Measurement::value_variants().iter().filter(|&&name| plan.wants(name));
-        let servers = !plan.peers_only && planned.any(|&name| name != Measurement::Switch);
+        let others = [Measurement::Switch, Measurement::Services];
+        let servers = !plan.peers_only && planned.any(|name| !others.contains(name));
+        let services = !plan.peers_only && plan.wants(Measurement::Services);
         let switch = !plan.peers_only && plan.wants(Measurement::Switch);
         let sandbox = !plan.peers_only && plan.wants(Measurement::Sandbox);
         let example = |name| if switch { programs::build_example(name) } else { Ok(PathBuf::new()) };
@@ -102,6 +106,7 @@ impl Bench {
             programs: Programs {
                 sinbin: if servers { programs::build_sinbin()? } else { PathBuf::new() },
                 sandbox: if sandbox { Sandbox::build()? } else { Sandbox::default() },
+                services: if services { Services::build()? } else { Services::default() },
             },
             switch: example("switch")?,
             switch_async: example("switch_async")?,

@@ -24,8 +24,15 @@ pub(crate) fn serve(who: Who) -> io::Result<()> {
         Who::Mio => mio::serve,
         Who::Tokio => tokio::serve,
         Who::Smol => smol::serve,
-        Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded | Who::Driven | Who::Portable => {
-            return Err(io::Error::other("sinbin is not served by this program"));
+        Who::Sinbin
+        | Who::SinbinAsync
+        | Who::SinbinSlices
+        | Who::Recorded
+        | Who::Driven
+        | Who::Portable
+        | Who::Redis
+        | Who::Nginx => {
+            return Err(io::Error::other(format!("{} is not served by this program", who.name())));
         }
     };
     serve(listen()?)
