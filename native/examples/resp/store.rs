@@ -31,7 +31,7 @@ pub struct Store {
     bytes: Cell<usize>,
 }
 
-/// What is at the beginning of a client's bytes.
+/// The state of the request at the beginning of a client's bytes.
 pub enum Progress {
     /// A request of this many bytes, which is answered.
     Answered(usize),

@@ -1,4 +1,4 @@
-//! What a proxy changes in requests and responses.
+//! Requests and responses, as a proxy changes them.
 
 use std::net::SocketAddr;
 
