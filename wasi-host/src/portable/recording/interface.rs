@@ -1,7 +1,7 @@
 //! The declaration of the functions that a command may call, from which the recording and the replaying host follow.
 
-use super::{commands, files, sockets};
 use super::types::show_name;
+use super::{commands, files, sockets};
 
 /// A function that a command may call.
 pub(in super::super) struct Function {
@@ -27,7 +27,12 @@ pub(super) const fn id(name: &str) -> u32 {
 
 /// Returns the function with this identifier.
 pub(super) fn function(id: u32) -> Option<&'static Function> {
-    [commands::ALL, files::ALL, sockets::ALL].into_iter().flatten().copied().flatten().find(|function| function.id == id)
+    [commands::ALL, files::ALL, sockets::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
+        .flatten()
+        .find(|function| function.id == id)
 }
 
 /// Returns a call in the form of a trace, without its result.
@@ -119,7 +124,8 @@ mod tests {
 
     #[test]
     fn each_function_has_an_identifier_of_its_own() {
-        let all: Vec<_> = [commands::ALL, files::ALL, sockets::ALL].into_iter().flatten().copied().flatten().collect();
+        let all: Vec<_> =
+            [commands::ALL, files::ALL, sockets::ALL].into_iter().flatten().copied().flatten().collect();
         assert!(all.len() > 100);
         for (index, function) in all.iter().enumerate() {
             assert_ne!(function.id, super::super::format::END, "{}", function.name);

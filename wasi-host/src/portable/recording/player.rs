@@ -99,7 +99,8 @@ impl Replay {
         let began = Instant::now();
         let Self { header, reader } = self;
         let size = |size| usize::try_from(size).unwrap_or(usize::MAX);
-        let linker = link::replayed_linker(engine).map_err(|error| ReplayError::Start(super::super::Error::Link(error)))?;
+        let linker = link::replayed_linker(engine)
+            .map_err(|error| ReplayError::Start(super::super::Error::Link(error)))?;
         let player = Player {
             reader,
             limits: Limits::new(size(header.max_memory)),
@@ -115,7 +116,8 @@ impl Replay {
         let (ended, mut player) = execute(engine, component, &linker, player, max_resources);
         player.check_end(&ended)?;
         let (calls, recorded) = (player.reader.calls, player.reader.time);
-        let mut replayed = Replayed { calls, recorded, took: began.elapsed(), ending: Ending::Wished, difference: None };
+        let mut replayed =
+            Replayed { calls, recorded, took: began.elapsed(), ending: Ending::Wished, difference: None };
         match player.stop {
             None => replayed.ending = Ending::Whole,
             Some(Stop::Ending(ending)) => replayed.ending = ending,
@@ -240,7 +242,9 @@ impl Player {
         }
         let whole = answer;
         let wrong = ReadError::Damaged { at: position, what: "the result of a call is wrong" };
-        let Some(found) = A::take(&mut answer).filter(|_| answer.is_empty()) else { return Err(Stop::Read(wrong)) };
+        let Some(found) = A::take(&mut answer).filter(|_| answer.is_empty()) else {
+            return Err(Stop::Read(wrong));
+        };
         let (stderr, lines) = (&mut self.stderr, &mut self.lines);
         log(function, arguments, whole, stderr, lines);
         let text = (self.trace.is_some() && self.part.has(number)).then(|| {
@@ -262,23 +266,24 @@ impl Player {
         }
         let calls = self.reader.calls;
         let now = End::of(ended);
-        let recorded = match self.end.take().map_or_else(|| self.reader.next(POLL), |end| Ok(Record::End(end))) {
-            Ok(Record::End(End::Limit)) => {
-                self.stop = Some(Stop::Ending(Ending::Limit));
-                return Ok(());
-            }
-            Ok(Record::End(end)) if end == now => return Ok(()),
-            Ok(Record::End(end)) => told(&end),
-            Ok(Record::Call { function, arguments, answer }) => {
-                let mut call = format!("called\n  {}", show_call(function, arguments));
-                show_answer(function, answer, &mut call);
-                call
-            }
-            Err(error) => {
-                self.stop = Some(error.into());
-                return Ok(());
-            }
-        };
+        let recorded =
+            match self.end.take().map_or_else(|| self.reader.next(POLL), |end| Ok(Record::End(end))) {
+                Ok(Record::End(End::Limit)) => {
+                    self.stop = Some(Stop::Ending(Ending::Limit));
+                    return Ok(());
+                }
+                Ok(Record::End(end)) if end == now => return Ok(()),
+                Ok(Record::End(end)) => told(&end),
+                Ok(Record::Call { function, arguments, answer }) => {
+                    let mut call = format!("called\n  {}", show_call(function, arguments));
+                    show_answer(function, answer, &mut call);
+                    call
+                }
+                Err(error) => {
+                    self.stop = Some(error.into());
+                    return Ok(());
+                }
+            };
         let now = told(&now);
         let text = format!("after call {calls}, the program {now}, but the recorded one {recorded}");
         self.stop = Some(Stop::Difference(text));

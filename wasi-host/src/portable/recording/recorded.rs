@@ -81,7 +81,8 @@ impl Recorder {
             recording.call(function, function == POLL, &self.arguments, &self.answer);
         }
         if let Some(trace) = self.trace {
-            let mut text = format!("{:.6} {}", self.began.elapsed().as_secs_f64(), show_call(function, &self.arguments));
+            let mut text =
+                format!("{:.6} {}", self.began.elapsed().as_secs_f64(), show_call(function, &self.arguments));
             show_answer(function, &self.answer, &mut text);
             trace(&text);
         }

@@ -145,15 +145,5 @@ macro_rules! networks {
 networks!(Recorded, Player);
 
 /// The functions of this file.
-pub(super) const ALL: &[&[Function]] = &[
-    INSTANCE_NETWORK,
-    NETWORK,
-    LOOKUP,
-    ADDRESSES,
-    TCP_CREATE,
-    UDP_CREATE,
-    TCP,
-    UDP,
-    UDP_INPUT,
-    UDP_OUTPUT,
-];
+pub(super) const ALL: &[&[Function]] =
+    &[INSTANCE_NETWORK, NETWORK, LOOKUP, ADDRESSES, TCP_CREATE, UDP_CREATE, TCP, UDP, UDP_INPUT, UDP_OUTPUT];

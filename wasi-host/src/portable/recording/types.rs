@@ -10,8 +10,8 @@ use wasmtime_wasi::p2::bindings::sockets::network::{
     self, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
 };
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
-    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, MetadataHashValue,
-    NewTimestamp, OpenFlags, PathFlags,
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, MetadataHashValue, NewTimestamp,
+    OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::bindings::sync::sockets::tcp::ShutdownType;
 use wasmtime_wasi::p2::bindings::sync::sockets::udp::{IncomingDatagram, OutgoingDatagram};
@@ -227,8 +227,7 @@ impl Value for IpAddress {
             4 => Some(Self::Ipv4((byte()?, byte()?, byte()?, byte()?))),
             6 => {
                 let mut word = || take_word(input);
-                let address =
-                    (word()?, word()?, word()?, word()?, word()?, word()?, word()?, word()?);
+                let address = (word()?, word()?, word()?, word()?, word()?, word()?, word()?, word()?);
                 Some(Self::Ipv6(address))
             }
             _ => None,
