@@ -28,6 +28,8 @@ mod player;
 mod reader;
 mod recorded;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod types;
 mod value;
 mod writer;

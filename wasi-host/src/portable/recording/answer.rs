@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi::p2::{FsError, SocketError, StreamError};
 
 use super::super::io::Ended;
+use super::format::MAX_REASON;
 use super::value::Value;
 
 /// Kinds of results.
@@ -23,9 +24,6 @@ const MESSAGE: u8 = 0;
 const EXIT: u8 = 1;
 const CUT: u8 = 2;
 const DRAINED: u8 = 3;
-
-/// The maximum length of the message of a trap, in bytes.
-const LONGEST: usize = 1 << 16;
 
 /// The result of a call.
 pub(super) trait Answer: Sized {
@@ -93,7 +91,7 @@ impl<T: Value, E: Failure> Answer for Result<T, E> {
 /// Returns the message of a trap, without its backtrace.
 pub(super) fn message(error: &Error) -> String {
     let mut text = error.root_cause().to_string();
-    text.truncate(text.floor_char_boundary(LONGEST));
+    text.truncate(text.floor_char_boundary(MAX_REASON));
     text
 }
 

@@ -19,6 +19,9 @@ pub(super) const MAX_BLOCK: usize = MAX_RECORD + (1 << 17);
 /// The maximum number of bytes of the header.
 pub(super) const MAX_HEADER: usize = 1 << 16;
 
+/// The maximum length of the reason of a trap, in bytes.
+pub(super) const MAX_REASON: usize = 1024;
+
 /// The maximum number of bytes of a record without its arguments and its answer.
 pub(super) const RECORD: usize = 64;
 

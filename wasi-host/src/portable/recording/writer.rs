@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sinbin::files::create_private;
 
-use super::format::{END, End, HEAD, Header, LastPoll, MAGIC, MAX_RECORD, RECORD, Sum, VERSION};
+use super::format::{END, End, HEAD, Header, LastPoll, MAGIC, MAX_REASON, MAX_RECORD, RECORD, Sum, VERSION};
 use super::value::{put_number, put_piece};
 
 /// The number of bytes that are written at a time.
@@ -183,7 +183,7 @@ impl State {
             return false;
         }
         // An additional record is reserved for the end of the recording, and the head of its block.
-        let most = self.block.len() + size + RECORD + HEAD;
+        let most = self.block.len() + size + RECORD + MAX_REASON + HEAD;
         if self.written + most as u64 > self.limit {
             self.give_up("the recording has reached its limit (see --record-limit) and");
             return false;
