@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use sinbin_tests::{Ended, Running, Server, eventually, guest, noise, sinbin_wasi};
+use sinbin_tests::{Ended, Running, Server, eventually, guest, noise, replies, sinbin_wasi};
 
-use crate::{path, replay_in_sandbox, text, use_fib};
+use crate::{path, replay_in_sandbox, text};
 
 /// Returns the command that runs a guest with a recording, with options of the host and the guest's own arguments only.
 fn recorded(name: &str, recording: &Path, options: &[&str], arguments: &[&str]) -> Command {
@@ -30,6 +30,11 @@ fn matches(recording: &Path, name: &str) -> Ended {
     assert_eq!(played.code, Some(0), "{name}: {}{}", played.stdout, played.stderr);
     assert!(played.stdout.ends_with("; all calls match\n"), "{name}: {}", played.stdout);
     played
+}
+
+/// Returns true if the recording contains these bytes.
+fn has(recording: &Path, what: &[u8]) -> bool {
+    fs::read(recording).is_ok_and(|bytes| bytes.windows(what.len()).any(|at| at == what))
 }
 
 /// Uses an echo server with clients of many kinds.
@@ -86,7 +91,14 @@ fn a_portable_service_is_replayed_with_its_trace() {
     let guest = guest("fib-portable.wasm");
     let all = ["run", text(&guest), "--listen", "127.0.0.1:0", "--record", text(&recording)];
     let server = Server::announced(sinbin_wasi(&all));
-    use_fib(&server);
+    let mut clients: Vec<_> = (0..5).map(|_| server.client()).collect();
+    for n in 1..10 {
+        clients.iter_mut().for_each(|client| client.send(format!("{n}\n")));
+        clients.iter_mut().for_each(|client| assert_eq!(format!("{}\n", client.line()), replies([n])));
+    }
+    clients.remove(0).reset();
+    drop(clients);
+    assert_eq!(server.ask("15\nnonsense\n").lines().next(), Some("610"));
     assert_eq!(server.stop().code, Some(0));
     matches(&recording, "fib-portable");
     let traced =
@@ -139,7 +151,7 @@ fn a_command_that_computes_is_cut_in_the_replay_too() {
     let recording = path("calls-spin");
     let command = recorded("poll-loop", &recording, &["--drain-timeout", "10ms"], &["spin"]);
     let running = Running::start(command);
-    eventually("the recording has begun", || fs::metadata(&recording).is_ok_and(|file| file.len() > 200));
+    eventually("its first calls are in the file", || has(&recording, b"spin"));
     running.signal(Signal::TERM);
     let ended = running.wait();
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
@@ -173,9 +185,7 @@ fn a_recording_that_is_incomplete_or_damaged_is_told_from_a_whole_one() {
     client.send("a request\n");
     assert_eq!(client.line(), "a request");
     // The server is idle now, and its buffered records are written.
-    let has =
-        |what: &[u8]| fs::read(&recording).is_ok_and(|bytes| bytes.windows(what.len()).any(|at| at == what));
-    eventually("the request is in the file", || has(b"a request\n"));
+    eventually("the request is in the file", || has(&recording, b"a request\n"));
     server.signal(Signal::KILL);
     assert_eq!(server.wait().code, None);
     let bytes = fs::read(&recording).expect("a recording");
