@@ -21,6 +21,7 @@ mod lookup;
 mod network;
 mod output;
 mod poll;
+pub mod recording;
 mod slots;
 mod socket_options;
 mod sources;
@@ -36,7 +37,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::component::{Component, Resource, ResourceTable};
+use wasmtime::component::{Component, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::sync::{Command, CommandPre};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
@@ -50,6 +51,7 @@ use io::{Ended, Io};
 use limits::Limits;
 use link::linker;
 use output::Lines;
+use recording::{Recorded, Recorder, Recording, Trace};
 use sources::Most;
 use stdio::Stdio;
 use stopper::Stopping;
@@ -182,6 +184,36 @@ pub(crate) fn check_imports(component: &Component) -> Result<(), Error> {
     linker.instantiate_pre(component).map(drop).map_err(Error::Link)
 }
 
+/// The host's state of a command, whatever answers its calls.
+trait StoreData: Send + 'static {
+    /// Returns the limits on the memory of the command.
+    fn limits(&mut self) -> &mut Limits;
+
+    /// Checks whether the command, which computes, is to stop. This happens several times a second.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the command is to be ended.
+    fn tick(&mut self) -> wasmtime::Result<()>;
+
+    /// Sends the bytes that are held back, after the command has ended.
+    fn finish_io(&mut self);
+}
+
+impl StoreData for Guest {
+    fn limits(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    fn tick(&mut self) -> wasmtime::Result<()> {
+        self.io.look()
+    }
+
+    fn finish_io(&mut self) {
+        self.io.finish();
+    }
+}
+
 /// Runs a command to its end on this thread. If the guest may access directories, this must not be a thread of a tokio
 /// runtime.
 ///
@@ -190,17 +222,63 @@ pub(crate) fn check_imports(component: &Component) -> Result<(), Error> {
 /// Fails if the command can't be linked, or traps.
 pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result<Outcome, Error> {
     let linker = linker(engine).map_err(Error::Link)?;
-    // wasmtime-wasi needs a runtime for files. Without one, it would start one with several threads.
-    let runtime = if settings.directories.is_empty() {
-        None
-    } else {
-        Some(tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?)
-    };
+    let runtime = runtime(&settings)?;
     let _entered = runtime.as_ref().map(tokio::runtime::Runtime::enter);
-    let mut store = store(engine, settings)?;
-    let command = Command::instantiate(&mut store, component, &linker).map_err(Error::Link)?;
-    let ended = command.wasi_cli_run().call_run(&mut store);
-    let outcome = match ended {
+    let max_resources = settings.max_resources;
+    execute(engine, component, &linker, guest(settings)?, max_resources).0
+}
+
+/// Runs a command as [`run`] does. Records its calls, and passes each of them to `trace`.
+///
+/// # Errors
+///
+/// Fails as [`run`] does. An error of the recording is logged.
+pub fn run_recorded(
+    engine: &Engine,
+    component: &Component,
+    settings: Settings,
+    recording: Option<Recording>,
+    trace: Option<Trace>,
+) -> Result<Outcome, Error> {
+    let linker = link::recorded_linker(engine).map_err(Error::Link)?;
+    let runtime = runtime(&settings)?;
+    let _entered = runtime.as_ref().map(tokio::runtime::Runtime::enter);
+    let max_resources = settings.max_resources;
+    let recorded = Recorded::new(guest(settings)?, Recorder::new(recording, trace));
+    let (ended, recorded) = execute(engine, component, &linker, recorded, max_resources);
+    recorded.finish(&ended);
+    ended
+}
+
+/// Creates the runtime that wasmtime-wasi needs for files. Without one, it would start one with several threads.
+fn runtime(settings: &Settings) -> Result<Option<tokio::runtime::Runtime>, Error> {
+    if settings.directories.is_empty() {
+        return Ok(None);
+    }
+    tokio::runtime::Builder::new_current_thread().build().map(Some).map_err(Error::Runtime)
+}
+
+/// Runs a command to its end. Returns its outcome, and the state of its host.
+fn execute<T: StoreData>(
+    engine: &Engine,
+    component: &Component,
+    linker: &Linker<T>,
+    data: T,
+    max_resources: usize,
+) -> (Result<Outcome, Error>, T) {
+    let mut store = store(engine, data, max_resources);
+    let ended = match Command::instantiate(&mut store, component, linker) {
+        Ok(command) => outcome(command.wasi_cli_run().call_run(&mut store)),
+        Err(error) => Err(Error::Link(error)),
+    };
+    if ended.is_ok() {
+        store.data_mut().finish_io();
+    }
+    (ended, store.into_data())
+}
+
+fn outcome(ended: wasmtime::Result<Result<(), ()>>) -> Result<Outcome, Error> {
+    match ended {
         Ok(ended) => Ok(Outcome::Exited(ended.is_err().into())),
         Err(error) => match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Ended>()) {
             (Some(exit), _) => Ok(Outcome::Exited(exit.0)),
@@ -208,14 +286,11 @@ pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result
             (_, Some(Ended::Drained)) => Ok(Outcome::Drained),
             (None, None) => Err(Error::Trap(error)),
         },
-    };
-    if outcome.is_ok() {
-        store.data_mut().io.finish();
     }
-    outcome
 }
 
-fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
+/// Creates the state of the host that answers a command's calls.
+fn guest(settings: Settings) -> Result<Guest, Error> {
     let wasi = context(&settings)?;
     let Settings { network, max_memory, max_resources, max_connections, max_listeners, max_buffered, .. } =
         settings;
@@ -225,19 +300,23 @@ fn store(engine: &Engine, settings: Settings) -> Result<Store<Guest>, Error> {
     let stdio = Stdio::new(settings.stdin, settings.stdout, Lines::new(settings.stderr));
     let io = Io::new(most, max_resources, network, stdio, settings.stopping, settings.drain_timeout);
     let io = io.map_err(Error::Runtime)?;
-    let mut store = Store::new(engine, Guest { wasi, table, limits: Limits::new(max_memory), io });
+    Ok(Guest { wasi, table, limits: Limits::new(max_memory), io })
+}
+
+fn store<T: StoreData>(engine: &Engine, data: T, max_resources: usize) -> Store<T> {
+    let mut store = Store::new(engine, data);
     // The guest may pass a piece of a stream, or a list of all of its resources, in one call.
     store.set_hostcall_fuel(max_resources.saturating_mul(size_of::<Resource<()>>()).saturating_add(PIECE));
     // Each resource may be in a list, which counts as another handle. This host counts resources itself.
     store.set_max_component_handles(max_resources.saturating_mul(3).saturating_add(HANDLES));
-    store.limiter(|guest| &mut guest.limits);
+    store.limiter(|data| data.limits());
     // A command may compute without limit. At each tick, the host checks whether it is to stop.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store| {
-        store.data_mut().io.look()?;
+        store.data_mut().tick()?;
         Ok(UpdateDeadline::Continue(1))
     });
-    Ok(store)
+    store
 }
 
 /// Creates the state of wasmtime-wasi, with what it provides to the guest.

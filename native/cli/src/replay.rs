@@ -21,13 +21,14 @@ use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackE
 pub struct ReplayArgs {
     /// The recording's file.
     pub file: PathBuf,
-    /// Print a trace: the input of the service, turn by turn, and its answers.
+    /// Print a trace: the input of the service, turn by turn, and its answers; or the calls of a WASI command, and their
+    /// results.
     #[arg(long)]
     pub trace: bool,
-    /// First turn to print; the turns before it run without being printed.
+    /// First turn to print, or first call of a WASI command; those before it run without being printed.
     #[arg(long, default_value_t = 1, value_name = "TURN", requires = "trace", value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
-    /// Number of turns to print; the turns after them do not run.
+    /// Number of turns to print, or of calls; those after them do not run.
     #[arg(long, value_name = "N", requires = "trace", value_parser = clap::value_parser!(u64).range(1..))]
     pub turns: Option<u64>,
     /// Write the run as a trace for ui.perfetto.dev: turns, connections and jobs as slices on tracks, and wakes as arrows. The

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod commands;
 mod connecting;
 mod files;
 mod perfetto;

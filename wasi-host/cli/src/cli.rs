@@ -48,7 +48,9 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Replay a recording of `sinbin-wasi run --record` or `sinbin serve --record` offline, and compare the answers.
     ///
-    /// The guest receives, turn by turn, what the recorded service received: readiness, bytes and time.
+    /// The guest receives, turn by turn, what the recorded service received: readiness, bytes and time. A WASI command
+    /// receives, call by call, the recorded results, without network, clock, random numbers or files; its calls and all
+    /// that it sends and writes are compared.
     ///
     /// Exit codes: 0 all answers match; 1 an answer differs, or the recording is damaged; 4 all recorded answers match,
     /// but the recording is incomplete, because the server is still running or was killed.
@@ -93,6 +95,9 @@ pub(crate) struct RunArgs {
     /// target/wasi/fib-portable.wasm understands these options.
     #[arg(long)]
     pub(crate) raw_arguments: bool,
+    /// Print each call of a WASI command to stderr, with its arguments and its result.
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// Maximum memory of the guest, such as 256M or 1G; a number without a unit is in MiB. A guest that exceeds it is
     /// replaced. It should be larger than --max-buffered.
     #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
@@ -133,6 +138,9 @@ pub(crate) struct GuestReplayArgs {
     pub(crate) replay: ReplayArgs,
     /// The guest's file.
     pub(crate) guest: PathBuf,
+    /// Replay the recording of a WASI command with another component than the recorded one, for example with a new build.
+    #[arg(long)]
+    pub(crate) any_component: bool,
     /// Maximum memory of the guest; a number without a unit is in MiB. Use the value of the recorded server.
     #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
     pub(crate) max_memory: Size,

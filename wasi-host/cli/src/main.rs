@@ -9,6 +9,7 @@ mod inspect;
 mod load;
 mod output;
 mod replay;
+mod replay_calls;
 mod run;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `sinbin-wasi run`.
 
 use std::error::Error as AnyError;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -14,8 +14,9 @@ use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin_cli::serving::Bound;
 use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin_cli::size::Size;
-use sinbin_cli::stream::OUT;
+use sinbin_cli::stream::{ERR, OUT, Waiting};
 use sinbin_cli::{descriptors, log, output};
+use sinbin_wasi::portable::recording::{Header, Recording, Trace, digest};
 use sinbin_wasi::portable::{self, Input, Network, Outcome, Output};
 use sinbin_wasi::{
     Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Names, Ticker, engine,
@@ -29,7 +30,7 @@ use crate::cli::{RunArgs, refuse};
 const CUT: u8 = 3;
 
 /// The time limit that the timer is started with if turns have no limit. Jobs and WASI commands still need its ticks.
-const PACE: Duration = Duration::from_millis(100);
+pub(crate) const PACE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     let engine = engine()?;
@@ -65,7 +66,7 @@ pub(crate) fn factory(
 }
 
 /// Starts the timer that interrupts guests.
-fn tick(engine: &Engine, limit: Duration) -> Result<Ticker, Error> {
+pub(crate) fn tick(engine: &Engine, limit: Duration) -> Result<Ticker, Error> {
     Ticker::start(engine, limit).map_err(|error| Error::TurnLimit { limit, error })
 }
 
@@ -111,6 +112,12 @@ fn is_over(drain_timeout: Option<Duration>) -> impl Fn() -> bool + Send + Sync +
 
 /// Serves a guest that the host drives.
 fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    if args.trace {
+        refuse(
+            "--trace requires a WASI command; this guest is one that the host drives, and makes no calls: record it, and \
+             print its turns by `sinbin-wasi replay --trace`",
+        );
+    }
     descriptors::make_room_for(args.serving.max_connections);
     let factory = factory(component, &args.guest, args.max_memory, args.turn_limit.0)?;
     let factory = factory.until(is_over(args.serving.drain_timeout.0));
@@ -173,9 +180,6 @@ fn environment(args: &RunArgs) -> Vec<(String, String)> {
 
 /// Runs a WASI command.
 fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
-    if args.serving.record.is_some() {
-        refuse("--record requires a guest that the host drives; this guest is a WASI command");
-    }
     if args.serving.is_encrypted() {
         refuse(
             "--tls-cert requires a guest that the host drives; this guest is a WASI command, which accepts its connections \
@@ -209,7 +213,13 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
         drain_timeout: args.serving.drain_timeout.0,
     };
     tick(component.engine(), PACE)?;
-    let ended = portable::run(component.engine(), component, settings);
+    let recording = recording(args)?;
+    let ended = if recording.is_some() || args.trace {
+        let trace = args.trace.then_some(print_call as Trace);
+        portable::run_recorded(component.engine(), component, settings, recording, trace)
+    } else {
+        portable::run(component.engine(), component, settings)
+    };
     match ended.map_err(|error| with_resources(error.into(), max_resources(args)))? {
         Outcome::Exited(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
         Outcome::Drained => Ok(ExitCode::SUCCESS),
@@ -218,6 +228,28 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
             Ok(ExitCode::from(CUT))
         }
     }
+}
+
+/// Starts the recording of a WASI command, if one is requested.
+fn recording(args: &RunArgs) -> Result<Option<Recording>, Box<dyn AnyError>> {
+    let Some(path) = &args.serving.record else { return Ok(None) };
+    outlive_full_files()?;
+    let component =
+        digest(&args.guest).map_err(|error| format!("cannot read {}: {error}", args.guest.display()))?;
+    let header = Header {
+        program: args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        component,
+        max_memory: args.max_memory.bytes() as u64,
+        max_resources: max_resources(args) as u64,
+    };
+    let recording = Recording::create(path, &header, args.serving.record_limit());
+    Ok(Some(recording.map_err(|error| format!("cannot record in {}: {error}", path.display()))?))
+}
+
+/// Prints a call of a WASI command to stderr.
+fn print_call(call: &str) {
+    // Without a reader of stderr, the command still runs.
+    writeln!(Waiting(&ERR), "{call}").ok();
 }
 
 /// Returns the addresses that a WASI command may use.

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets, 
 use wasmtime_wasi::random::WasiRandom;
 
 use super::Guest;
+use super::recording::{Player, Recorded};
 
 /// The table of errors and files.
 struct Table;
@@ -21,6 +22,56 @@ struct Table;
 impl HasData for Table {
     type Data<'g> = &'g mut ResourceTable;
 }
+
+/// A host that answers the calls that this crate implements.
+trait OwnHost:
+    sync::io::poll::HostPollable
+    + sync::io::poll::Host
+    + sync::io::streams::HostInputStream
+    + sync::io::streams::HostOutputStream
+    + sync::io::streams::Host
+    + clocks::monotonic_clock::Host
+    + cli::stdin::Host
+    + cli::stdout::Host
+    + cli::stderr::Host
+    + cli::terminal_input::Host
+    + cli::terminal_output::Host
+    + cli::terminal_stdin::Host
+    + cli::terminal_stdout::Host
+    + cli::terminal_stderr::Host
+    + Host
+    + instance_network::Host
+    + sockets::ip_name_lookup::Host
+    + sockets::tcp_create_socket::Host
+    + sync::sockets::tcp::Host
+    + sync::sockets::udp_create_socket::Host
+    + sync::sockets::udp::Host
+    + Send
+    + 'static
+{
+}
+
+impl OwnHost for Guest {}
+impl OwnHost for Recorded {}
+impl OwnHost for Player {}
+
+/// A host that answers all calls.
+trait WholeHost:
+    OwnHost
+    + io::error::Host
+    + clocks::wall_clock::Host
+    + filesystem::preopens::Host
+    + sync::filesystem::types::Host
+    + random::random::Host
+    + random::insecure::Host
+    + random::insecure_seed::Host
+    + cli::exit::Host
+    + cli::environment::Host
+{
+}
+
+impl WholeHost for Recorded {}
+impl WholeHost for Player {}
 
 /// Creates the linker of commands.
 pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
@@ -30,28 +81,52 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     Ok(linker)
 }
 
-fn add_own(l: &mut Linker<Guest>) -> Result<()> {
-    type Own = HasSelf<Guest>;
+/// Creates the linker of commands that are recorded.
+pub(super) fn recorded_linker(engine: &Engine) -> Result<Linker<Recorded>> {
+    whole_linker(engine)
+}
 
-    sync::io::poll::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    sync::io::streams::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    clocks::monotonic_clock::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::stdin::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::stdout::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::stderr::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::terminal_input::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::terminal_output::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::terminal_stdin::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::terminal_stdout::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    cli::terminal_stderr::add_to_linker::<Guest, Own>(l, |guest| guest)?;
+/// Creates the linker of commands that are replayed.
+pub(super) fn replayed_linker(engine: &Engine) -> Result<Linker<Player>> {
+    whole_linker(engine)
+}
+
+fn whole_linker<T: WholeHost>(engine: &Engine) -> Result<Linker<T>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    add_own(l)?;
+    io::error::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    clocks::wall_clock::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    filesystem::preopens::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sync::filesystem::types::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    random::random::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    random::insecure::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    random::insecure_seed::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::exit::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::environment::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    Ok(linker)
+}
+
+fn add_own<T: OwnHost>(l: &mut Linker<T>) -> Result<()> {
+    sync::io::poll::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sync::io::streams::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    clocks::monotonic_clock::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::stdin::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::stdout::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::stderr::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::terminal_input::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::terminal_output::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::terminal_stdin::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::terminal_stdout::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    cli::terminal_stderr::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
     let options = network::LinkOptions::default();
-    network::add_to_linker::<Guest, Own>(l, &options, |guest| guest)?;
-    instance_network::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    sockets::ip_name_lookup::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    sockets::tcp_create_socket::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    sync::sockets::tcp::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    sync::sockets::udp_create_socket::add_to_linker::<Guest, Own>(l, |guest| guest)?;
-    sync::sockets::udp::add_to_linker::<Guest, Own>(l, |guest| guest)
+    network::add_to_linker::<T, HasSelf<T>>(l, &options, |host| host)?;
+    instance_network::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sockets::ip_name_lookup::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sockets::tcp_create_socket::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sync::sockets::tcp::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sync::sockets::udp_create_socket::add_to_linker::<T, HasSelf<T>>(l, |host| host)?;
+    sync::sockets::udp::add_to_linker::<T, HasSelf<T>>(l, |host| host)
 }
 
 fn add_others(l: &mut Linker<Guest>) -> Result<()> {
