@@ -16,6 +16,8 @@
 //! ```
 
 mod board;
+mod command;
+mod control;
 mod error;
 mod event;
 mod find;
@@ -29,15 +31,17 @@ mod source;
 mod table;
 
 pub use board::Mark;
+pub use command::Cancellation;
 pub use error::ObserveError;
 pub use event::{Event, EventKind};
 pub use find::{all_loops, loops_of};
 pub use header::Phase;
 pub use observed::Observed;
-pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
+pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo, WaitName};
 pub use source::{Source, SourceKind};
 pub use table::Table;
 
 pub(crate) use board::{Board, board};
+pub(crate) use control::{CONTROL, Command, Control};
 pub(crate) use header::Part;
 pub(crate) use observer::{Gauges, LimitsOfLoop, Observer};

@@ -1,12 +1,14 @@
 //! A copy of what a loop has published, consistent in itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant as Moment, SystemTime};
 
 use sinbin_core::kernel::{Broken, ExpectedWaker, TaskState, TaskView};
 use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
+use sinbin_core::task::WaitKind;
 use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId, WaitTarget};
 
 use crate::observe::error::ObserveError;
@@ -89,6 +91,8 @@ pub struct LoopState {
     pub steps: u64,
     /// The number of events so far.
     pub events: u64,
+    /// The number of connections that were cut off when the time to drain was over.
+    pub cut: u64,
     /// The maximum number of connections.
     pub max_connections: u64,
     /// The maximum number of bytes for slow clients and jobs.
@@ -112,7 +116,7 @@ impl LoopState {
     pub fn busy_for(&self) -> Duration {
         match self.phase {
             Phase::Running | Phase::Computing => self.now.since(self.turn),
-            Phase::Starting | Phase::Waiting => Duration::ZERO,
+            Phase::Starting | Phase::Waiting | Phase::Ended => Duration::ZERO,
         }
     }
 }
@@ -132,8 +136,25 @@ pub struct TaskInfo {
     pub source: Option<Source>,
     /// The sources that the task waits for.
     pub waits_on: Vec<(SourceId, Source)>,
+    /// The named lock, channel or other synchronizer that the task waits for; of several, that of the last wait.
+    pub waits_for: Option<WaitName>,
     /// True if this task runs now.
     pub is_running: bool,
+}
+
+/// A named lock, channel or other synchronizer that a task waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitName {
+    /// The kind of the wait.
+    pub kind: WaitKind,
+    /// The name that the program gave to the lock, channel or event, as the name of a label.
+    pub label: Arc<SpawnLabel>,
+}
+
+impl fmt::Display for WaitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.kind.words(), self.label.name)
+    }
 }
 
 /// A source of a guest, as its host knows it.
@@ -190,6 +211,26 @@ impl Snapshot {
         }
         circles
     }
+
+    /// Returns the tasks whose waits can never end, except by a cancellation: those of [`deadlocks`](Self::deadlocks), and
+    /// those that wait for them alone, directly or through others. In the order of the tasks.
+    #[must_use]
+    pub fn stuck(&self) -> Vec<TaskId> {
+        let mut waiters: HashMap<TaskId, Vec<TaskId>> = HashMap::new();
+        for task in &self.tasks {
+            if let Some(by) = waits_only_for(&task.view) {
+                waiters.entry(by).or_default().push(task.view.id);
+            }
+        }
+        let mut stuck: HashSet<TaskId> = HashSet::new();
+        let mut next: Vec<TaskId> = self.deadlocks().into_iter().flatten().collect();
+        while let Some(task) = next.pop() {
+            if stuck.insert(task) {
+                next.extend(waiters.get(&task).into_iter().flatten());
+            }
+        }
+        self.tasks.iter().map(|task| task.view.id).filter(|id| stuck.contains(id)).collect()
+    }
 }
 
 /// Returns the task that alone can end the wait of this one.
@@ -234,6 +275,7 @@ impl Observed {
             waits: load(&turning.waits),
             steps: load(&header.steady.steps),
             events: load(&turning.events),
+            cut: load(&turning.cut),
             max_connections: load(&header.max_connections),
             max_buffered: load(&header.max_buffered),
             max_jobs: load(&header.max_jobs),
@@ -351,7 +393,7 @@ impl Observed {
     fn info(&self, view: TaskView, is_running: bool, names: &mut Names) -> TaskInfo {
         let notes = self.row(Part::Names, view.id.index()).and_then(steady_row::<NAME_WORDS>);
         let notes = notes.filter(|notes| u64::from(notes[0]) == view.id.to_bits() >> 32);
-        let [_, label, parent, parent2, at, at2, _, source] = notes.unwrap_or_default();
+        let [_, label, parent, parent2, at, at2, wait, source] = notes.unwrap_or_default();
         let parent = whole(parent, parent2);
         let waits_on = view.waits.iter().flatten().filter_map(|target| match target {
             WaitTarget::Recv(id) | WaitTarget::Send(id) | WaitTarget::Hangup(id) => {
@@ -361,13 +403,32 @@ impl Observed {
         });
         TaskInfo {
             view,
-            label: names.entry(label).or_insert_with(|| self.label(label).map(Arc::new)).clone(),
+            label: self.name(label, names),
+            waits_for: self.wait_name(&view, wait, names),
             parent: (parent != 0).then(|| TaskId::from_bits(parent)),
             spawned: notes.map(|_| Instant::from_nanos(whole(at, at2))),
             source: source.checked_sub(1).and_then(|index| self.source(index as usize, None)),
             waits_on: waits_on.collect(),
             is_running,
         }
+    }
+
+    fn name(&self, number: u32, names: &mut Names) -> Option<Arc<SpawnLabel>> {
+        names.entry(number).or_insert_with(|| self.label(number).map(Arc::new)).clone()
+    }
+
+    /// Decodes the note of what a task waits for. The note is not a part of the kernel's tables, so it counts only if the
+    /// task is still in the same wait.
+    fn wait_name(&self, seen: &TaskView, word: u32, names: &mut Names) -> Option<WaitName> {
+        if word == 0 || seen.state != TaskState::Waiting {
+            return None;
+        }
+        fence(Ordering::Acquire);
+        let row = self.row(Part::Tasks, seen.id.index()).and_then(copy::<TASK_WORDS>)?;
+        let index = u32::try_from(seen.id.index()).ok()?;
+        let is_same = view(index, &row, self).is_ok_and(|now| now.as_ref() == Some(seen));
+        let kind = WaitKind::from_number(u8::try_from(word >> 16).ok()?).filter(|_| is_same)?;
+        Some(WaitName { kind, label: self.name(word & 0xffff, names)? })
     }
 
     /// Returns the sources of a guest.

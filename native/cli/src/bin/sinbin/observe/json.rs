@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sinbin::WaitTarget;
 use sinbin::kernel::{ExpectedWaker, TaskState};
-use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo};
+use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo, WaitName};
 
 use super::describe;
 
@@ -47,6 +47,8 @@ pub(crate) struct SnapshotJson {
     of_one_moment: bool,
     queue: Vec<String>,
     deadlocks: Vec<Vec<String>>,
+    /// The tasks whose waits can never end.
+    stuck: Vec<String>,
     pub(crate) tasks: Vec<TaskJson>,
 }
 
@@ -64,6 +66,7 @@ pub(crate) struct TaskJson {
     deadline_ns: Option<u64>,
     by: Option<String>,
     parent: Option<String>,
+    synchronizer: Option<SynchronizerJson>,
     serves: Option<SourceJson>,
 }
 
@@ -73,6 +76,19 @@ struct WaitJson {
     id: String,
     #[serde(flatten)]
     source: Option<SourceJson>,
+}
+
+/// A named lock, channel or other synchronizer that a task waits for.
+#[derive(Serialize)]
+struct SynchronizerJson {
+    kind: String,
+    name: String,
+}
+
+impl From<&WaitName> for SynchronizerJson {
+    fn from(wait: &WaitName) -> Self {
+        Self { kind: format!("{:?}", wait.kind).to_lowercase(), name: wait.label.name.clone() }
+    }
 }
 
 #[derive(Serialize)]
@@ -151,6 +167,7 @@ impl SnapshotJson {
             of_one_moment: snapshot.is_of_one_moment,
             queue: ids(&snapshot.queue),
             deadlocks: snapshot.deadlocks().iter().map(|circle| ids(circle)).collect(),
+            stuck: ids(&snapshot.stuck()),
             tasks: snapshot.tasks.iter().map(|task| TaskJson::new(task, &snapshot.state)).collect(),
         }
     }
@@ -187,6 +204,7 @@ impl TaskJson {
             deadline_ns: describe::deadline(task, state).map(nanos),
             by: by.filter(|_| view.state == TaskState::Waiting),
             parent: task.parent.map(|parent| parent.to_string()),
+            synchronizer: task.waits_for.as_ref().map(Into::into),
             serves: task.source.map(Into::into),
         }
     }

@@ -104,6 +104,7 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let busy = describe::span(state.busy_for());
     match (state.phase, running) {
         (Phase::Starting, _) => format!("{who}: has not begun"),
+        (Phase::Ended, _) => format!("{who}: has ended"),
         (Phase::Running, _) if state.is_guest && is_kept => {
             format!("{who}: a turn of the guest has kept the loop for {busy}")
         }

@@ -89,7 +89,9 @@ pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String
         .map(|id| {
             let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
             let name = task.map_or("", |task| describe::name(task, &snapshot.state));
-            format!("{id} ({})", describe::short(name))
+            let wait = task.and_then(|task| task.waits_for.as_ref());
+            let wait = wait.map_or_else(String::new, |wait| format!(", for {wait}"));
+            format!("{id} ({}{wait})", describe::short(name))
         })
         .collect();
     format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])
