@@ -14,6 +14,7 @@ mod metrics;
 mod monitor;
 mod place;
 mod rates;
+mod samples;
 mod stack;
 mod table;
 mod tasks;

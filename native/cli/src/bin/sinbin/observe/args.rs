@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sinbin::TaskId;
@@ -13,6 +14,9 @@ pub(crate) struct PsArgs {
     /// Processes whose tasks to list; without one, lists the loops of all processes.
     #[arg(value_name = "PID")]
     pub(crate) pids: Vec<u32>,
+    /// Look two thousand times a second for this long, and list the share of the time that each task ran for.
+    #[arg(long, value_name = "SPAN", requires = "pids", value_parser = some_span)]
+    pub(crate) sample: Option<Duration>,
     /// Print one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
@@ -178,6 +182,11 @@ fn task(text: &str) -> Result<TaskNumber, String> {
         None => (parse(text)?, None),
     };
     Ok(TaskNumber { index: index as usize, generation })
+}
+
+/// Parses a span that has an end.
+fn some_span(text: &str) -> Result<Duration, String> {
+    span(text)?.0.ok_or_else(|| "expected a span such as 1s".to_owned())
 }
 
 /// Parses a whole id: the index alone may stand for another task by the time the command is run.

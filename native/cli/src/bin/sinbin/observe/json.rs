@@ -6,6 +6,7 @@ use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo, WaitName};
 
 use super::describe;
+use super::samples::Samples;
 
 #[derive(Serialize)]
 pub(crate) struct LoopJson {
@@ -60,6 +61,9 @@ pub(crate) struct TaskJson {
     state: &'static str,
     since_ns: u64,
     age_ns: Option<u64>,
+    /// The share of the time that the task ran for, if it was sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<f64>,
     bin: &'static str,
     waits: Vec<WaitJson>,
     waits_for: String,
@@ -173,6 +177,16 @@ impl SnapshotJson {
     }
 }
 
+impl SnapshotJson {
+    /// Adds the shares of time that the tasks ran for.
+    pub(crate) fn sampled(mut self, snapshot: &Snapshot, samples: &Samples) -> Self {
+        for (json, task) in self.tasks.iter_mut().zip(&snapshot.tasks) {
+            json.runs = Some(samples.share(task.view.id));
+        }
+        self
+    }
+}
+
 impl TaskJson {
     pub(crate) fn new(task: &TaskInfo, state: &LoopState) -> Self {
         let view = &task.view;
@@ -198,6 +212,7 @@ impl TaskJson {
             state: describe::state(task),
             since_ns: nanos(state.now.since(view.since)),
             age_ns: task.spawned.map(|spawned| nanos(state.now.since(spawned))),
+            runs: None,
             bin: describe::bin(task),
             waits: view.waits.iter().flatten().map(wait).collect(),
             waits_for: describe::waits(task, state),

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &KillArgs) -> Result<ExitCode, Box<dyn Error>> {
     if !is_cancelled {
         return Err(format!("task {named} has ended meanwhile: nothing was cancelled").into());
     }
-    while observed.has_task(id)? {
+    while !is_gone(&observed) && observed.has_task(id)? {
         if is_late() {
             complain(format_args!(
                 "task {named} is cancelled, and goes on to clean up; a second `sinbin kill` drops it where it waits"
@@ -92,9 +92,10 @@ fn missing(snapshot: &Snapshot, number: TaskNumber) -> String {
     }
 }
 
-/// Returns true if the loop has ended. The reason why it cannot be looked at is told later.
+/// Returns true if the loop has ended: its process has closed the memory that it published, or is no more.
 fn is_gone(observed: &Observed) -> bool {
-    !loops(&[observed.pid()]).is_ok_and(|loops| loops.iter().any(|found| found.number() == observed.number()))
+    let memory = format!("/proc/{}/fd/{}", observed.pid(), observed.number());
+    std::fs::symlink_metadata(memory).is_err()
 }
 
 /// Returns the reason why no answer has come.
@@ -102,10 +103,15 @@ fn unanswered(observed: &Observed, named: &str) -> String {
     if is_gone(observed) {
         return format!("the loop has ended before it could cancel task {named}");
     }
-    let does = observed.snapshot().map(|snapshot| place::headline(&snapshot, true)).unwrap_or_default();
+    let before = observed.state();
+    thread::sleep(place::BETWEEN);
+    let does = before.and_then(|before| {
+        let snapshot = observed.snapshot()?;
+        Ok(place::headline(&snapshot, place::is_kept(&before, &snapshot.state)))
+    });
     format!(
-        "the loop has not taken the command yet, and will cancel task {named} as soon as it does; {does}: see `sinbin \
-         where {}`",
+        "the loop has not taken the command yet, and will cancel task {named} as soon as it does; {}: see `sinbin where {}`",
+        does.unwrap_or_default(),
         observed.pid()
     )
 }

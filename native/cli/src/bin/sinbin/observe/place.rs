@@ -17,7 +17,7 @@ use super::stack::{Stack, stack};
 use super::{describe, loops, tasks};
 
 /// The time between two looks at a loop that runs. If it takes no step meanwhile, a task keeps it.
-const BETWEEN: Duration = Duration::from_millis(50);
+pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
 
 /// The maximum number of tasks that are named because they wait for jobs.
 const MAX_JOBS: usize = 5;
