@@ -43,7 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "busy" => drop(handle.spawn(computes_for_ever())?),
             "block" => drop(handle.spawn(blocks_the_loop(pipe))?),
             "job" => drop(handle.spawn(waits_for_a_job(handle, pipe))?),
-            _ => return Ok(eprintln!("usage: hangs busy|block|job")),
+            _ => {
+                eprintln!("usage: hangs busy|block|job");
+                return Ok(());
+            }
         }
         println!("begun");
         idles(handle).await;

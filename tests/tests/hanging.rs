@@ -39,7 +39,7 @@ fn hangs(way: &str) -> Running {
     running
 }
 
-/// Whether or not a debugger is installed: the task is known without one.
+/// The task is known with a debugger and without one.
 #[test]
 fn where_names_the_task_that_keeps_the_loop() {
     for (way, name) in [("busy", "hangs::computes_for_ever"), ("block", "hangs::blocks_the_loop")] {
