@@ -26,9 +26,12 @@ mod labels;
 mod observed;
 mod observer;
 mod region;
+mod running;
 mod snapshot;
 mod source;
+mod stuck;
 mod table;
+mod wait_name;
 
 pub use board::Mark;
 pub use command::Cancellation;
@@ -37,9 +40,10 @@ pub use event::{Event, EventKind};
 pub use find::{all_loops, loops_of};
 pub use header::Phase;
 pub use observed::Observed;
-pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo, WaitName};
+pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
 pub use source::{Source, SourceKind};
 pub use table::Table;
+pub use wait_name::WaitName;
 
 pub(crate) use board::{Board, board};
 pub(crate) use control::{CONTROL, Command, Control};

@@ -162,6 +162,10 @@ impl<S: NativeService> Native<S> {
     /// Executes the commands of other processes.
     fn obey(&mut self, executor: &mut Executor<Self>) {
         let commands = self.control.as_ref().map_or_else(Vec::new, Control::take);
+        if !commands.is_empty() {
+            // The events below happen now, and not at the beginning of the turn before the wait.
+            self.observer.turn(self.clock.now());
+        }
         for Command { task, token } in commands {
             // Without its acceptor, the server would no longer listen.
             let is_cancelled = !self.observer.is_acceptor(task) && executor.kernel.cancel(task);

@@ -10,7 +10,9 @@ use std::io;
 
 use sinbin_core::TaskId;
 
+use crate::observe::control::pipe::Pipe;
 use crate::observe::event::{halves, whole};
+use crate::reactor::Registry;
 
 /// The index under which the reactor reports the pipe. No source has it.
 pub(crate) const CONTROL: usize = u32::MAX as usize;
@@ -64,8 +66,7 @@ fn commands(bytes: &[u8]) -> Option<Vec<Command>> {
 
 /// The end of the pipe at which a loop receives commands.
 pub(crate) struct Control {
-    #[cfg(target_os = "linux")]
-    pipe: pipe::Pipe,
+    pipe: Pipe,
     /// True if the reactor has reported commands that were not taken yet.
     has_come: Cell<bool>,
     /// True once junk was reported, which is logged once.
@@ -78,15 +79,8 @@ impl Control {
     /// # Errors
     ///
     /// Fails with the error of the system, and with [`io::ErrorKind::Unsupported`] on systems other than Linux.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn open(registry: &crate::reactor::Registry) -> io::Result<Self> {
-        let pipe = pipe::Pipe::open(registry)?;
-        Ok(Self { pipe, has_come: Cell::new(false), is_spoiled: Cell::new(false) })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn open(_: &crate::reactor::Registry) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub(crate) fn open(registry: &Registry) -> io::Result<Self> {
+        Ok(Self { pipe: Pipe::open(registry)?, has_come: Cell::new(false), is_spoiled: Cell::new(false) })
     }
 
     /// Notes that commands have come.
@@ -97,32 +91,22 @@ impl Control {
 
     /// Returns the commands that have come, at most as many as the pipe holds.
     pub(crate) fn take(&self) -> Vec<Command> {
-        if !self.has_come.replace(false) {
-            return Vec::new();
-        }
         let mut all = Vec::new();
-        #[cfg(target_os = "linux")]
-        self.pipe.read(|bytes| match commands(bytes) {
-            Some(commands) => all.extend(commands),
-            None if !self.is_spoiled.replace(true) => {
-                tracing::warn!("something else than commands was written to the control pipe");
-            }
-            None => {}
-        });
-        #[cfg(not(target_os = "linux"))]
-        all.extend(commands(&[]).into_iter().flatten());
+        if self.has_come.replace(false) {
+            self.pipe.read(|bytes| match commands(bytes) {
+                Some(commands) => all.extend(commands),
+                None if !self.is_spoiled.replace(true) => {
+                    tracing::warn!("something else than commands was written to the control pipe");
+                }
+                None => {}
+            });
+        }
         all
     }
 
     /// Returns the descriptor of the pipe and its number in the system, by which a sender recognizes it.
-    #[cfg(target_os = "linux")]
     pub(crate) fn place(&self) -> io::Result<(u32, u64)> {
         self.pipe.place()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn place(&self) -> io::Result<(u32, u64)> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -168,6 +152,30 @@ mod pipe {
         pub(super) fn place(&self) -> io::Result<(u32, u64)> {
             let number = u32::try_from(self.receiver.as_raw_fd()).map_err(io::Error::other)?;
             Ok((number, fstat(&self.receiver)?.st_ino))
+        }
+    }
+}
+
+/// The pipe on systems where other processes could not find it.
+#[cfg(not(target_os = "linux"))]
+mod pipe {
+    use std::io;
+
+    use crate::reactor::Registry;
+
+    pub(super) struct Pipe;
+
+    impl Pipe {
+        pub(super) fn open(_: &Registry) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        #[expect(clippy::unused_self, reason = "the pipe of other systems is read")]
+        pub(super) fn read(&self, _: impl FnMut(&[u8])) {}
+
+        #[expect(clippy::unused_self, reason = "the pipe of other systems has a place")]
+        pub(super) fn place(&self) -> io::Result<(u32, u64)> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 }

@@ -1,14 +1,12 @@
 //! A copy of what a loop has published, consistent in itself.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant as Moment, SystemTime};
 
 use sinbin_core::kernel::{Broken, ExpectedWaker, TaskState, TaskView};
 use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
-use sinbin_core::task::WaitKind;
 use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId, WaitTarget};
 
 use crate::observe::error::ObserveError;
@@ -17,6 +15,7 @@ use crate::observe::header::{ADDRESS_WORDS, NAME_WORDS, Part, Phase};
 use crate::observe::observed::Observed;
 use crate::observe::region::{copy, steady_row};
 use crate::observe::source::{self, Source};
+use crate::observe::wait_name::WaitName;
 
 /// The number of attempts to copy all tables between two changes. A loop that waits needs one.
 const ATTEMPTS: usize = 50;
@@ -142,21 +141,6 @@ pub struct TaskInfo {
     pub is_running: bool,
 }
 
-/// A named lock, channel or other synchronizer that a task waits for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WaitName {
-    /// The kind of the wait.
-    pub kind: WaitKind,
-    /// The name that the program gave to the lock, channel or event, as the name of a label.
-    pub label: Arc<SpawnLabel>,
-}
-
-impl fmt::Display for WaitName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.kind.words(), self.label.name)
-    }
-}
-
 /// A source of a guest, as its host knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GuestSource {
@@ -211,30 +195,10 @@ impl Snapshot {
         }
         circles
     }
-
-    /// Returns the tasks whose waits can never end, except by a cancellation: those of [`deadlocks`](Self::deadlocks), and
-    /// those that wait for them alone, directly or through others. In the order of the tasks.
-    #[must_use]
-    pub fn stuck(&self) -> Vec<TaskId> {
-        let mut waiters: HashMap<TaskId, Vec<TaskId>> = HashMap::new();
-        for task in &self.tasks {
-            if let Some(by) = waits_only_for(&task.view) {
-                waiters.entry(by).or_default().push(task.view.id);
-            }
-        }
-        let mut stuck: HashSet<TaskId> = HashSet::new();
-        let mut next: Vec<TaskId> = self.deadlocks().into_iter().flatten().collect();
-        while let Some(task) = next.pop() {
-            if stuck.insert(task) {
-                next.extend(waiters.get(&task).into_iter().flatten());
-            }
-        }
-        self.tasks.iter().map(|task| task.view.id).filter(|id| stuck.contains(id)).collect()
-    }
 }
 
 /// Returns the task that alone can end the wait of this one.
-fn waits_only_for(task: &TaskView) -> Option<TaskId> {
+pub(crate) fn waits_only_for(task: &TaskView) -> Option<TaskId> {
     let is_open =
         task.state == TaskState::Waiting && task.deadline == Instant::NEVER && task.waits[0].is_none();
     match task.by {
@@ -296,21 +260,6 @@ impl Observed {
             Some(image) => self.of_one_moment(&image),
             None => self.row_by_row(),
         }
-    }
-
-    /// Returns the task that runs now, or `None` if the loop waits, computes, or is between two tasks. O(1), and without
-    /// a wait for the loop.
-    #[must_use]
-    pub fn running(&self) -> Option<TaskId> {
-        let header = self.header();
-        let marks = header.steady.marks.load(Ordering::Acquire);
-        let index = header.steady.head.load(Ordering::Relaxed);
-        let row = self.row(Part::Tasks, index as usize).and_then(copy::<TASK_WORDS>)?;
-        let is_running = header.turning.phase.load(Ordering::Relaxed) == Phase::Running as u32;
-        fence(Ordering::Acquire);
-        let is_steady = marks.is_multiple_of(2) && header.steady.marks.load(Ordering::Relaxed) == marks;
-        let task = view(index, &row, self).ok().flatten().filter(|_| is_steady && is_running)?;
-        (task.state == TaskState::Ready).then_some(task.id)
     }
 
     fn broken(&self, Broken(what): Broken) -> ObserveError {
@@ -428,22 +377,8 @@ impl Observed {
         }
     }
 
-    fn name(&self, number: u32, names: &mut Names) -> Option<Arc<SpawnLabel>> {
+    pub(crate) fn name(&self, number: u32, names: &mut Names) -> Option<Arc<SpawnLabel>> {
         names.entry(number).or_insert_with(|| self.label(number).map(Arc::new)).clone()
-    }
-
-    /// Decodes the note of what a task waits for. The note is not a part of the kernel's tables, so it counts only if the
-    /// task is still in the same wait.
-    fn wait_name(&self, seen: &TaskView, word: u32, names: &mut Names) -> Option<WaitName> {
-        if word == 0 || seen.state != TaskState::Waiting {
-            return None;
-        }
-        fence(Ordering::Acquire);
-        let row = self.row(Part::Tasks, seen.id.index()).and_then(copy::<TASK_WORDS>)?;
-        let index = u32::try_from(seen.id.index()).ok()?;
-        let is_same = view(index, &row, self).is_ok_and(|now| now.as_ref() == Some(seen));
-        let kind = WaitKind::from_number(u8::try_from(word >> 16).ok()?).filter(|_| is_same)?;
-        Some(WaitName { kind, label: self.name(word & 0xffff, names)? })
     }
 
     /// Returns the sources of a guest.
@@ -465,7 +400,7 @@ impl Observed {
 }
 
 /// The labels that tasks of a snapshot have, by their numbers.
-type Names = HashMap<u32, Option<Arc<SpawnLabel>>>;
+pub(crate) type Names = HashMap<u32, Option<Arc<SpawnLabel>>>;
 
 /// A copy of the kernel's tables.
 struct Copied {
