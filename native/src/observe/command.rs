@@ -93,17 +93,20 @@ impl Cancellation<'_> {
 /// Opens a pipe for writing. Returns it with its number in the system. Fails if the file is no pipe that a process reads.
 #[cfg(target_os = "linux")]
 fn open(path: &str) -> io::Result<(File, u64)> {
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    // The type is checked before the file is opened, because opening a device may have an effect.
-    if !std::fs::metadata(path)?.file_type().is_fifo() {
+    use rustix::fs::{Mode, OFlags};
+
+    // Opening a device may have an effect, so the type of the file is checked by a descriptor that opens nothing.
+    let place = File::from(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+    let found = place.metadata()?;
+    if !found.file_type().is_fifo() {
         return Err(ErrorKind::NotFound.into());
     }
-    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
-    let number = file.metadata()?.ino();
-    Ok((file, number))
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
+    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+    Ok((OpenOptions::new().write(true).custom_flags(flags).open(same)?, found.ino()))
 }
 
 #[cfg(not(target_os = "linux"))]
