@@ -23,8 +23,12 @@ const ATTEMPTS: usize = 50;
 /// The number of words of tables that are worth more than one attempt, because they are copied in microseconds.
 const SMALL: usize = 16 * 1024;
 
-/// The time after which a reader gives up on a row. A change takes nanoseconds, unless the process is stopped in one.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time after which a reader gives up on a row while the loop is in one and the same change. A change takes
+/// nanoseconds, unless the process is stopped in one, or gets no processor.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The number of attempts that a reader makes in any case before it gives up: it may have got no processor itself.
+const MIN_ATTEMPTS: u32 = 1000;
 
 /// The name of a task and the place where it was spawned.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -333,7 +337,8 @@ impl Observed {
     /// Returns the task at `index`, as it is at one moment, and true if it runs then.
     pub(crate) fn task(&self, index: u32) -> Result<Option<(TaskView, bool)>, ObserveError> {
         let header = self.header();
-        let mut since = None;
+        let mut same: Option<(u64, Moment)> = None;
+        let mut attempts = 0;
         loop {
             let marks = header.steady.marks.load(Ordering::Acquire);
             let row = self.row(Part::Tasks, index as usize).and_then(copy::<TASK_WORDS>);
@@ -345,8 +350,14 @@ impl Observed {
                 let view = view.map_err(|broken| self.broken(broken))?;
                 return Ok(view.map(|view| (view, is_running && view.state == TaskState::Ready)));
             }
-            if since.get_or_insert_with(Moment::now).elapsed() > PATIENCE {
-                return Err(ObserveError::Busy(self.pid()));
+            match same {
+                Some((seen, since)) if seen == marks => {
+                    attempts += 1;
+                    if attempts > MIN_ATTEMPTS && since.elapsed() > PATIENCE {
+                        return Err(ObserveError::Busy(self.pid()));
+                    }
+                }
+                _ => (same, attempts) = (Some((marks, Moment::now())), 0),
             }
             // The loop may have been interrupted in the middle of a change, and may need this core.
             std::thread::yield_now();
