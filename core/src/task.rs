@@ -103,7 +103,7 @@ mod stopping;
 mod task_ref;
 pub(crate) mod wakers;
 
-pub use crate::exec::label::Label;
+pub use crate::exec::label::{Label, NamedWait, WaitKind};
 pub use crate::job::call::IntoJob;
 pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]

@@ -1,5 +1,5 @@
 //! Two tasks that wait for each other, and a hundred that go on: `tangle [TASKS]`. Look at it from another terminal with
-//! `sinbin tree PID`.
+//! `sinbin tree PID`, and end one of the two with `sinbin kill PID TASK`.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ async fn tick(handle: Handle<'_>) -> Result<Infallible, WaitError> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tasks = std::env::args().nth(1).map_or(Ok(100), |tasks| tasks.parse())?;
     println!("look at it with: sinbin tree {}", std::process::id());
-    Settings::default().observe(true).max_connections(tasks + 10).run(async |handle| {
+    Settings::default().observe(true).control(true).max_connections(tasks + 10).run(async |handle| {
         let left = Rc::new(Lock::named(handle, "left", ()));
         let right = Rc::new(Lock::named(handle, "right", ()));
         for (first, second) in [(left.clone(), right.clone()), (right, left)] {

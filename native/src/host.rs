@@ -8,7 +8,7 @@ use sinbin_core::exec::Jobs;
 use sinbin_core::kernel::{Failure, IdMap};
 use sinbin_core::peers::Peer;
 use sinbin_core::serve::{Admission, Guarded, ServeTask};
-use sinbin_core::task::Label;
+use sinbin_core::task::{Label, NamedWait};
 use sinbin_core::{Host, Instant, IoError, Job, JobId, Kernel, Serves, Service, SourceId, Task, TaskId};
 
 use crate::caught::{Catch, Caught, caught};
@@ -17,7 +17,7 @@ use crate::compute::Compute;
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
 use crate::names::Names;
-use crate::observe::{EventKind, Observer, SourceKind};
+use crate::observe::{Control, EventKind, Observer, SourceKind};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::Reactor;
 use crate::server::Stopper;
@@ -70,6 +70,8 @@ pub struct Native<S: Service> {
     pub(crate) inbox: Option<Inbox>,
     pub(crate) decay: Decay,
     pub(crate) observer: Observer,
+    /// The commands of other processes, or `None` if the loop accepts none.
+    pub(crate) control: Option<Control>,
 }
 
 /// A job that can be sent to a worker thread.
@@ -170,6 +172,10 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
         if self.observer.is_on() {
             self.observer.named(task, caught(label).ok().flatten());
         }
+    }
+
+    fn waits_for(&mut self, task: TaskId, wait: Option<NamedWait>) {
+        self.observer.waits_for(task, wait);
     }
 
     #[inline]

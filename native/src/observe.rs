@@ -16,6 +16,8 @@
 //! ```
 
 mod board;
+mod command;
+mod control;
 mod error;
 mod event;
 mod find;
@@ -24,11 +26,15 @@ mod labels;
 mod observed;
 mod observer;
 mod region;
+mod running;
 mod snapshot;
 mod source;
+mod stuck;
 mod table;
+mod wait_name;
 
 pub use board::Mark;
+pub use command::Cancellation;
 pub use error::ObserveError;
 pub use event::{Event, EventKind};
 pub use find::{all_loops, loops_of};
@@ -37,7 +43,9 @@ pub use observed::Observed;
 pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
 pub use source::{Source, SourceKind};
 pub use table::Table;
+pub use wait_name::WaitName;
 
 pub(crate) use board::{Board, board};
+pub(crate) use control::{CONTROL, Command, Control};
 pub(crate) use header::Part;
 pub(crate) use observer::{Gauges, LimitsOfLoop, Observer};

@@ -9,7 +9,7 @@ use sinbin_core::{Executor, Instant, JobId, SourceId, TaskId, WaitTarget};
 use crate::caught::caught;
 use crate::compute::Over;
 use crate::host::{Native, NativeService, Unread, index};
-use crate::observe::{EventKind, Gauges, Phase, SourceKind};
+use crate::observe::{CONTROL, Command, Control, EventKind, Gauges, Phase, SourceKind};
 use crate::reactor;
 
 impl<S: NativeService> Platform for Native<S> {
@@ -55,6 +55,7 @@ impl<S: NativeService> Platform for Native<S> {
     }
 
     fn cut_off(&mut self, connections: usize) {
+        self.observer.cut(connections);
         self.sockets.cut();
         if connections > 0 {
             tracing::warn!(connections, "the time to drain is over: they are cut off");
@@ -116,7 +117,7 @@ impl<S: NativeService> Platform for Native<S> {
                 blocks_committed: executor.blocks_committed(),
             },
         );
-        let Self { clock, sockets, reactor, .. } = self;
+        let Self { clock, sockets, reactor, control, stopper, .. } = self;
         let until = sockets.before_wait(until);
         let is_notified = reactor.wait(
             until,
@@ -124,6 +125,11 @@ impl<S: NativeService> Platform for Native<S> {
             |index, readiness| {
                 if let Some((source, readiness)) = sockets.event(index, readiness) {
                     executor.kernel.ready(source, readiness);
+                } else if index == CONTROL
+                    && let Some(control) = control
+                {
+                    control.come();
+                    stopper.notify();
                 }
             },
         )?;
@@ -132,6 +138,7 @@ impl<S: NativeService> Platform for Native<S> {
             for over in self.compute.finished().into_iter().chain(self.blocking.finished()) {
                 self.tell(executor, over);
             }
+            self.obey(executor);
         }
         Ok(true)
     }
@@ -152,6 +159,24 @@ impl<S: NativeService> Native<S> {
 }
 
 impl<S: NativeService> Native<S> {
+    /// Executes the commands of other processes.
+    fn obey(&mut self, executor: &mut Executor<Self>) {
+        let commands = self.control.as_ref().map_or_else(Vec::new, Control::take);
+        if !commands.is_empty() {
+            // The events below happen now, and not at the beginning of the turn before the wait.
+            self.observer.turn(self.clock.now());
+        }
+        for Command { task, token } in commands {
+            // Without its acceptor, the server would no longer listen.
+            let is_cancelled = !self.observer.is_acceptor(task) && executor.kernel.cancel(task);
+            let kind = if is_cancelled { EventKind::Cancelled } else { EventKind::Refused };
+            if is_cancelled {
+                tracing::info!(%task, "cancelled by a command of another process");
+            }
+            self.observer.event(kind, Some(task), token);
+        }
+    }
+
     /// Notifies the kernel of the end of a job.
     fn tell(&mut self, executor: &mut Executor<Self>, over: Over) {
         match over {

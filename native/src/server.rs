@@ -22,7 +22,7 @@ use crate::host::{Native, NativeService, Tally};
 use crate::inbox::Inbox;
 use crate::memory::{Decay, Memory};
 use crate::names::Names;
-use crate::observe::{LimitsOfLoop, Observer, SourceKind, board};
+use crate::observe::{Control, LimitsOfLoop, Observer, Phase, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::platform::label;
 use crate::pool::{KEEP_ALIVE, PoolLimits, Purpose};
@@ -74,12 +74,15 @@ pub struct Settings {
     /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe). If the system
     /// cannot provide the memory for that, the server logs a warning, and serves.
     pub observe: bool,
+    /// Set if other processes of the same user may cancel tasks of the loop: `sinbin kill`. Has no effect unless they may
+    /// also look at it. If the system cannot provide the pipe for that, the server logs a warning, and serves.
+    pub control: bool,
 }
 
 impl Default for Settings {
     /// Returns the defaults: 10,000 connections with no limit per peer, 64 MiB, 1000 jobs, one worker fewer than cores
     /// (at least one), 64 threads for calls that block, 10 s until an idle thread ends, no busy polling, 30 s to drain,
-    /// and no looks from other processes.
+    /// and neither looks nor commands from other processes.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -96,6 +99,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(30),
             names: Names::default(),
             observe: false,
+            control: false,
         }
     }
 }
@@ -219,6 +223,13 @@ impl Settings {
         self.observe = observe;
         self
     }
+
+    /// Sets whether other processes of the same user may cancel tasks of the loop, if they may look at it.
+    #[must_use]
+    pub const fn control(mut self, control: bool) -> Self {
+        self.control = control;
+        self
+    }
 }
 
 /// A handle that stops a running server, from any thread.
@@ -244,6 +255,11 @@ impl Stopper {
     /// returns.
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
+        self.notifier.notify();
+    }
+
+    /// Ends the current or the next wait of the loop, without a stop.
+    pub(crate) fn notify(&self) {
         self.notifier.notify();
     }
 }
@@ -348,7 +364,9 @@ impl<S: NativeService> Server<S> {
             workers: settings.workers,
         };
         observer.begin(clock.zero(), &bounds, std::any::type_name::<S::Conn>());
+        let control = control(settings.control && observer.is_on(), &reactor, &observer);
         let host = Native {
+            control,
             service,
             clock,
             observer,
@@ -462,6 +480,7 @@ impl<S: NativeService> Server<S> {
             Err(Stopped::Platform(error)) => Err(Error::Poller(error)),
             Err(Stopped::Stalled) => Err(self.stalled()),
         };
+        self.engine.platform.observer.phase(Phase::Ended);
         // The destructor of the service is user code.
         Catch.drop(self);
         ended
@@ -485,6 +504,18 @@ impl<S: NativeService> Server<S> {
         }
         Error::Stalled { tasks: executor.kernel.count(), list }
     }
+}
+
+/// Lets other processes send commands, if they may. If the system cannot provide the pipe for that, a warning is logged.
+fn control(is_wanted: bool, reactor: &Reactor, observer: &Observer) -> Option<Control> {
+    let control = is_wanted.then(|| {
+        let control = Control::open(&reactor.registry())?;
+        observer.accepts_commands(&control)?;
+        Ok::<_, std::io::Error>(control)
+    });
+    control?
+        .inspect_err(|error| tracing::warn!(%error, "other processes can't send commands to this one"))
+        .ok()
 }
 
 impl<S: NativeService> Drop for Server<S> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{Counter, EventKind, ObserveError, Observed, Phase, SourceKind, loops_of};
-use sinbin::sync::Lock;
-use sinbin::task::{Conn, Error, Handle};
+use sinbin::sync::{Channel, Lock};
+use sinbin::task::{Conn, Error, Handle, WaitKind};
 use sinbin::{Settings, Stopper, WaitTarget};
 
 fn settings() -> Settings {
@@ -193,6 +193,7 @@ fn a_deadlock_of_two_tasks_is_shown_while_others_go_on() {
         let program = async |handle: Handle<'_>| {
             let left = std::rc::Rc::new(Lock::named(handle, "left", ()));
             let right = std::rc::Rc::new(Lock::named(handle, "right", ()));
+            let third = left.clone();
             for (first, second) in [(left.clone(), right.clone()), (right, left)] {
                 let both = async move {
                     let _first = first.lock().await;
@@ -201,6 +202,12 @@ fn a_deadlock_of_two_tasks_is_shown_while_others_go_on() {
                 };
                 drop(handle.spawn(both));
             }
+            let jobs = std::rc::Rc::new(Channel::<u8, 1>::named(handle, "jobs"));
+            drop(handle.spawn(async move { jobs.recv().await.ok() }));
+            handle.yield_now().await;
+            handle.yield_now().await;
+            // Waits behind the tasks of the circle, and is none of them.
+            drop(handle.spawn(async move { drop(third.lock().await) }));
             tell.send(()).unwrap();
             while !is_done.load(Ordering::Relaxed) {
                 handle.sleep(Duration::from_millis(1)).await;
@@ -214,7 +221,7 @@ fn a_deadlock_of_two_tasks_is_shown_while_others_go_on() {
         let snapshots = loops.iter().map(|observed| observed.snapshot().unwrap());
         snapshots.into_iter().find_map(|snapshot| {
             let circle = snapshot.deadlocks().into_iter().next()?;
-            Some((circle, snapshot))
+            (snapshot.stuck().len() == 3).then_some((circle, snapshot))
         })
     });
     let (circle, snapshot) = circle;
@@ -224,6 +231,14 @@ fn a_deadlock_of_two_tasks_is_shown_while_others_go_on() {
         assert!(matches!(task.view.by, ExpectedWaker::Task(by) if circle.contains(&by) && by != *id));
         assert!(task.label.as_ref().unwrap().spawned.as_ref().unwrap().contains("observe.rs"));
     }
+    let mut names: Vec<_> =
+        snapshot.tasks.iter().filter_map(|task| Some(task.waits_for.as_ref()?.to_string())).collect();
+    names.sort();
+    let expected = ["a value from channel \"jobs\"", "lock \"left\"", "lock \"left\"", "lock \"right\""];
+    assert_eq!(names, expected);
+    let third = snapshot.stuck().into_iter().find(|id| !circle.contains(id)).unwrap();
+    let third = snapshot.tasks.iter().find(|task| task.view.id == third).unwrap();
+    assert_eq!(third.waits_for.as_ref().unwrap().kind, WaitKind::Lock);
     done.store(true, Ordering::Relaxed);
     thread.join().unwrap();
 }

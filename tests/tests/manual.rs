@@ -30,6 +30,8 @@ const COMMANDS: [Described; 2] = [
             "top",
             "monitor",
             "watch",
+            "kill",
+            "drain",
             "completions",
             "man",
         ],

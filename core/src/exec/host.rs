@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use crate::exec::label::Label;
+use crate::exec::label::{Label, NamedWait};
 use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::kernel::error::{Failure, IoError};
@@ -114,6 +114,13 @@ pub trait Host: Sized {
     #[inline]
     fn stored(&mut self, task: TaskId, label: impl FnOnce() -> Option<Label>) {
         let _ = (task, label);
+    }
+
+    /// Notifies the host of the named lock, channel or other synchronizer that `task` waits for from now on, or that it
+    /// waits for none any more; for reports. A wait without a name is not reported.
+    #[inline]
+    fn waits_for(&mut self, task: TaskId, wait: Option<NamedWait>) {
+        let _ = (task, wait);
     }
 
     /// Notifies the host that the first task of the run queue is about to run a step; for reports, and for

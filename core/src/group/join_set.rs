@@ -4,6 +4,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, ready};
 
+use crate::exec::label::WaitKind;
 use crate::group::members::{Members, Waits};
 use crate::kernel::id::TaskId;
 use crate::sync::permits::Permits;
@@ -176,7 +177,7 @@ impl<'d, T> JoinSet<'d, T> {
     /// Returns a [`WaitError`] if the task must not wait.
     pub async fn reserve(&self) -> Result<Place<'_, 'd, T>, WaitError> {
         begin(self.handle()).await?;
-        self.places.take(self.handle(), 1).await?;
+        self.places.take(self.handle(), WaitKind::Permits, 1).await?;
         Ok(Place(self))
     }
 

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 use core::fmt;
 
+use crate::exec::label::WaitKind;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::{Abandoned, Queue};
 use crate::task::error::WaitError;
@@ -68,7 +69,7 @@ impl<'d> Barrier<'d> {
             // The other tasks have passed the barrier, and counted this task.
             Abandoned::Granted => {}
         };
-        self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, left).await?;
+        self.queue.wait(self.handle, WaitKind::Barrier, 1, |_| ExpectedWaker::Anyone, left).await?;
         Ok(false)
     }
 

@@ -3,6 +3,7 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
+use crate::exec::label::WaitKind;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::Queue;
 use crate::task::error::WaitError;
@@ -156,7 +157,10 @@ impl<'a, 'd, T, const N: usize> BroadcastReceiver<'a, 'd, T, N> {
             if broadcast.is_closed() {
                 return Err(RecvError::Closed);
             }
-            broadcast.queue.wait(broadcast.handle, 1, |_| ExpectedWaker::Anyone, |_| {}).await?;
+            broadcast
+                .queue
+                .wait(broadcast.handle, WaitKind::Message, 1, |_| ExpectedWaker::Anyone, |_| {})
+                .await?;
         }
         self.take()
     }

@@ -5,6 +5,7 @@ use core::fmt;
 
 use heapless::Deque;
 
+use crate::exec::label::WaitKind;
 use crate::sync::permits::Permits;
 use crate::sync::queue::Turn;
 use crate::task::error::WaitError;
@@ -117,7 +118,7 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     /// must not wait.
     pub async fn recv(&self) -> Result<T, RecvError> {
         begin_unless(self.handle, || self.is_over()).await?;
-        if self.is_over() || self.loads.take(self.handle, 1).await? == Turn::Over {
+        if self.is_over() || self.loads.take(self.handle, WaitKind::Recv, 1).await? == Turn::Over {
             return Err(RecvError::Closed);
         }
         self.take().ok_or(RecvError::Closed)
@@ -179,7 +180,7 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     /// Waits for capacity to send, and reserves it.
     async fn reserve(&self) -> Result<Turn, WaitError> {
         begin_unless(self.handle, || self.is_closed()).await?;
-        if self.is_closed() || self.rooms.take(self.handle, 1).await? == Turn::Over {
+        if self.is_closed() || self.rooms.take(self.handle, WaitKind::Send, 1).await? == Turn::Over {
             return Ok(Turn::Over);
         }
         if self.is_closed() {

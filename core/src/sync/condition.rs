@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::exec::label::WaitKind;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::lock::{Guard, Lock};
 use crate::sync::queue::{Abandoned, Queue};
@@ -61,7 +62,9 @@ impl<'d> Condition<'d> {
         let lock: &'a Lock<'l, T> = Guard::lock(&guard);
         begin(self.handle).await?;
         drop(guard);
-        self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, |left| self.left(left)).await?;
+        self.queue
+            .wait(self.handle, WaitKind::Condition, 1, |_| ExpectedWaker::Anyone, |left| self.left(left))
+            .await?;
         let unheard = Unheard(self);
         let guard = lock.lock().await?;
         core::mem::forget(unheard);

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 use core::fmt;
 
+use crate::exec::label::WaitKind;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::Queue;
 use crate::task::error::WaitError;
@@ -76,7 +77,7 @@ impl<'d> Event<'d> {
     pub async fn wait(&self) -> Result<(), WaitError> {
         begin(self.handle).await?;
         if !self.is_set() {
-            self.queue.wait(self.handle, 1, |_| ExpectedWaker::Anyone, |_| {}).await?;
+            self.queue.wait(self.handle, WaitKind::Event, 1, |_| ExpectedWaker::Anyone, |_| {}).await?;
         }
         Ok(())
     }

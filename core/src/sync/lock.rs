@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell, RefMut};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
+use crate::exec::label::WaitKind;
 use crate::kernel::id::TaskId;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::{Abandoned, Queue};
@@ -74,7 +75,7 @@ impl<'d, T> Lock<'d, T> {
         let by = |ahead: Option<TaskId>| {
             ahead.or(self.holder.get()).map_or(ExpectedWaker::Anyone, ExpectedWaker::Task)
         };
-        self.queue.wait(self.handle, 1, by, |left| self.left(left)).await?;
+        self.queue.wait(self.handle, WaitKind::Lock, 1, by, |left| self.left(left)).await?;
         if let Ok(task) = self.handle.current() {
             // The future may have been moved to another task since it was granted its turn.
             self.holder.set(Some(task));

@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use crate::exec::label::WaitKind;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::{Abandoned, Queue, Turn};
 use crate::task::error::WaitError;
@@ -42,7 +43,12 @@ impl Permits {
     /// # Errors
     ///
     /// Returns a [`WaitError`] if the task must not wait.
-    pub(crate) async fn take(&self, handle: Handle<'_>, amount: u32) -> Result<Turn, WaitError> {
+    pub(crate) async fn take(
+        &self,
+        handle: Handle<'_>,
+        kind: WaitKind,
+        amount: u32,
+    ) -> Result<Turn, WaitError> {
         if self.try_take(amount) {
             return Ok(Turn::Granted);
         }
@@ -51,7 +57,7 @@ impl Permits {
             // The task that left may have been the first, and the next one may need fewer permits.
             Abandoned::Waiting(_) => self.hand_out(handle),
         };
-        self.queue.wait(handle, amount, |_| ExpectedWaker::Anyone, left).await
+        self.queue.wait(handle, kind, amount, |_| ExpectedWaker::Anyone, left).await
     }
 
     /// Adds `amount` permits, either returned or new ones.

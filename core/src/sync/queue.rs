@@ -8,6 +8,7 @@ use core::pin::{Pin, pin};
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
+use crate::exec::label::{NamedWait, WaitKind};
 use crate::kernel::id::TaskId;
 use crate::kernel::step::ExpectedWaker;
 use crate::task::error::WaitError;
@@ -55,6 +56,7 @@ struct Node {
     task: Cell<TaskId>,
     /// The amount that the task waits for; its unit depends on the user of the queue.
     amount: u32,
+    kind: WaitKind,
     _pinned: PhantomPinned,
 }
 
@@ -111,7 +113,7 @@ impl Queue {
         Some(first.task.get())
     }
 
-    /// Waits for a turn. `by` gets the task ahead in the queue, and returns which task is expected to grant the turn.
+    /// Waits for a turn, in a wait of the `kind`. `by` gets the task ahead in the queue, and returns which task is expected to grant the turn.
     /// `left` is called if the future is dropped or refused before it has returned the end of the wait; it passes on a
     /// turn that was granted.
     ///
@@ -121,11 +123,12 @@ impl Queue {
     pub(crate) async fn wait(
         &self,
         handle: Handle<'_>,
+        kind: WaitKind,
         amount: u32,
         by: impl Fn(Option<TaskId>) -> ExpectedWaker,
         left: impl Fn(Abandoned),
     ) -> Result<Turn, WaitError> {
-        let node = Node::new(handle.current()?, amount);
+        let node = Node::new(handle.current()?, kind, amount);
         let named = (!self.name.is_empty()).then_some(handle);
         let place = pin!(QueuedWaiter { queue: self, node, named });
         let place = place.into_ref();
@@ -163,13 +166,14 @@ impl Queue {
 }
 
 impl Node {
-    const fn new(task: TaskId, amount: u32) -> Self {
+    const fn new(task: TaskId, kind: WaitKind, amount: u32) -> Self {
         Self {
             next: Cell::new(None),
             before: Cell::new(None),
             state: Cell::new(State::Away),
             task: Cell::new(task),
             amount,
+            kind,
             _pinned: PhantomPinned,
         }
     }
@@ -204,15 +208,19 @@ impl QueuedWaiter<'_, '_> {
         self.show_name();
     }
 
+    const fn named_wait(&self) -> NamedWait {
+        NamedWait { kind: self.node.kind, name: self.queue.name }
+    }
+
     fn show_name(&self) {
         if let Some(handle) = self.named {
-            handle.run_context().enter_wait(self.node.task.get(), self.queue.name);
+            handle.run_context().enter_wait(self.node.task.get(), self.named_wait());
         }
     }
 
     fn hide_name(&self) {
         if let Some(handle) = self.named {
-            handle.run_context().leave_wait(self.node.task.get(), self.queue.name);
+            handle.run_context().leave_wait(self.node.task.get(), self.named_wait());
         }
     }
 

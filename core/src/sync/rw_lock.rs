@@ -4,6 +4,7 @@ use core::cell::{Ref, RefCell, RefMut};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
+use crate::exec::label::WaitKind;
 use crate::sync::permits::Permits;
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
@@ -74,7 +75,7 @@ impl<'d, T> RwLock<'d, T> {
     /// Returns a [`WaitError`] if the task must not wait.
     pub async fn read(&self) -> Result<ReadGuard<'_, 'd, T>, WaitError> {
         begin(self.handle).await?;
-        self.permits.take(self.handle, 1).await?;
+        self.permits.take(self.handle, WaitKind::Read, 1).await?;
         Ok(ReadGuard { lock: self, value: self.value.borrow() })
     }
 
@@ -85,7 +86,7 @@ impl<'d, T> RwLock<'d, T> {
     /// Returns a [`WaitError`] if the task must not wait.
     pub async fn write(&self) -> Result<WriteGuard<'_, 'd, T>, WaitError> {
         begin(self.handle).await?;
-        self.permits.take(self.handle, ALL).await?;
+        self.permits.take(self.handle, WaitKind::Write, ALL).await?;
         Ok(WriteGuard { lock: self, value: self.value.borrow_mut() })
     }
 

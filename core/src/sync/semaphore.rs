@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::exec::label::WaitKind;
 use crate::sync::permits::Permits;
 use crate::task::error::sync::PermitError;
 use crate::task::handle::{Handle, begin};
@@ -61,7 +62,7 @@ impl<'d> Semaphore<'d> {
     pub async fn acquire(&self, count: u32) -> Result<Permit<'_, 'd>, PermitError> {
         self.check(count)?;
         begin(self.handle).await?;
-        self.permits.take(self.handle, count).await?;
+        self.permits.take(self.handle, WaitKind::Permits, count).await?;
         Ok(Permit { of: self, count })
     }
 

@@ -3,6 +3,7 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
+use crate::exec::label::WaitKind;
 use crate::kernel::step::ExpectedWaker;
 use crate::sync::queue::Queue;
 use crate::task::error::WaitError;
@@ -159,7 +160,7 @@ impl<'a, 'd, T> WatchReceiver<'a, 'd, T> {
             if watch.is_closed() {
                 return Err(RecvError::Closed);
             }
-            watch.queue.wait(watch.handle, 1, |_| ExpectedWaker::Anyone, |_| {}).await?;
+            watch.queue.wait(watch.handle, WaitKind::Change, 1, |_| ExpectedWaker::Anyone, |_| {}).await?;
         }
         *seen = watch.version.get();
         Ok(())

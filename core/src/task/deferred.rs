@@ -1,6 +1,8 @@
 //! Operations by which tasks release resources or wake each other, for example in destructors. A callback borrows the host, so operations
 //! within it are performed when the callback returns.
 
+#[cfg(feature = "alloc")]
+use crate::exec::label::NamedWait;
 use crate::kernel::id::{JobId, SourceId, TaskId};
 
 /// An operation that can't fail.
@@ -14,6 +16,9 @@ pub(crate) enum Deferred {
     CancelJob(JobId),
     /// Releases a block of bytes.
     GiveBack(u32),
+    /// Notifies the host of what a task waits for, for reports.
+    #[cfg(feature = "alloc")]
+    NameWait(TaskId, Option<NamedWait>),
     /// Wakes all tasks, because the queue had no capacity for the wake of one.
     #[cfg(not(feature = "alloc"))]
     WakeAll,

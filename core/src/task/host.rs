@@ -6,6 +6,8 @@ use core::net::SocketAddr;
 use crate::exec::buffers::BufferedBytes;
 use crate::exec::context::Cx;
 use crate::exec::host::Host;
+#[cfg(feature = "alloc")]
+use crate::exec::label::NamedWait;
 use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
@@ -341,6 +343,11 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
 
     fn cancel(&mut self, task: TaskId) -> bool {
         Cx::cancel(self, task)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn name_wait(&mut self, task: TaskId, wait: Option<NamedWait>) {
+        self.host.waits_for(task, wait);
     }
 
     fn submit_job(&mut self, job: &mut dyn ErasedJob, blocks: bool) -> Result<JobId, Full> {

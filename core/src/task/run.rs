@@ -97,7 +97,7 @@ impl<'d, B: Body + ?Sized + 'd, H: AsyncHost<'d>> Task<H> for Async<'d, B> {
     }
 
     fn wait_name(&self) -> Option<&'static str> {
-        self.handle.run_context().wait_name(self.body.head().caller.task())
+        Some(self.handle.run_context().named_wait(self.body.head().caller.task())?.name)
     }
 
     fn panicked(self: Pin<&mut Self>, cx: &mut Cx<'_, H>) {

@@ -11,6 +11,7 @@ use core::task::{Context, Poll, Waker};
 use crate::exec::buffers::BufferedBytes;
 #[cfg(feature = "alloc")]
 use crate::exec::label::Label;
+use crate::exec::label::NamedWait;
 use crate::job::erased::ErasedJob;
 use crate::kernel::error::{Full, IoError};
 use crate::kernel::id::{JobId, SourceId, TaskId};
@@ -87,6 +88,9 @@ pub(crate) trait Ops<'d> {
     #[cfg(not(feature = "alloc"))]
     fn wake_all(&mut self);
     fn cancel(&mut self, task: TaskId) -> bool;
+    /// Notifies the host of the named synchronizer that a task waits for from now on.
+    #[cfg(feature = "alloc")]
+    fn name_wait(&mut self, task: TaskId, wait: Option<NamedWait>);
     /// Submits a job that computes, or one that `blocks`.
     fn submit_job(&mut self, job: &mut dyn ErasedJob, blocks: bool) -> Result<JobId, Full>;
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool;
@@ -122,6 +126,11 @@ impl Deferred {
             }
             Self::GiveBack(block) => {
                 ops.give_back(block);
+                true
+            }
+            #[cfg(feature = "alloc")]
+            Self::NameWait(task, wait) => {
+                ops.name_wait(task, wait);
                 true
             }
             #[cfg(not(feature = "alloc"))]
@@ -212,7 +221,7 @@ pub struct RunContext<'d> {
     has_parts: Cell<bool>,
     /// The names of what tasks wait for, for reports.
     #[cfg(feature = "alloc")]
-    named_waits: RefCell<alloc::collections::BTreeMap<TaskId, alloc::vec::Vec<&'static str>>>,
+    named_waits: RefCell<alloc::collections::BTreeMap<TaskId, alloc::vec::Vec<NamedWait>>>,
     /// Operations that were requested within a callback that borrows the host. They are performed when it returns.
     deferred: RefCell<DeferredQueue>,
     /// True if `deferred` is not empty.
@@ -875,35 +884,41 @@ impl<'d> RunContext<'d> {
         Poll::Pending
     }
 
-    /// Records the name of what a task waits for. Without a heap, reports have no names.
+    /// Records the name of what a task waits for, and notifies the host. Without a heap, reports have no names.
     #[cold]
-    pub(crate) fn enter_wait(&self, task: TaskId, name: &'static str) {
+    pub(crate) fn enter_wait(&self, task: TaskId, wait: NamedWait) {
         #[cfg(feature = "alloc")]
-        self.named_waits.borrow_mut().entry(task).or_default().push(name);
-        #[cfg(not(feature = "alloc"))]
-        let _ = (task, name);
-    }
-
-    /// Forgets the name of what a task has waited for.
-    #[cold]
-    pub(crate) fn leave_wait(&self, task: TaskId, name: &'static str) {
-        #[cfg(feature = "alloc")]
-        if let alloc::collections::btree_map::Entry::Occupied(mut names) =
-            self.named_waits.borrow_mut().entry(task)
         {
-            if let Some(at) = names.get().iter().rposition(|entered| *entered == name) {
-                names.get_mut().remove(at);
-            }
-            if names.get().is_empty() {
-                names.remove();
-            }
+            self.named_waits.borrow_mut().entry(task).or_default().push(wait);
+            self.give_back(Deferred::NameWait(task, Some(wait)));
         }
         #[cfg(not(feature = "alloc"))]
-        let _ = (task, name);
+        let _ = (task, wait);
+    }
+
+    /// Forgets the name of what a task has waited for, and notifies the host.
+    #[cold]
+    pub(crate) fn leave_wait(&self, task: TaskId, wait: NamedWait) {
+        #[cfg(feature = "alloc")]
+        {
+            if let alloc::collections::btree_map::Entry::Occupied(mut waits) =
+                self.named_waits.borrow_mut().entry(task)
+            {
+                if let Some(at) = waits.get().iter().rposition(|entered| *entered == wait) {
+                    waits.get_mut().remove(at);
+                }
+                if waits.get().is_empty() {
+                    waits.remove();
+                }
+            }
+            self.give_back(Deferred::NameWait(task, self.named_wait(task)));
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = (task, wait);
     }
 
     /// Returns the name of what the task waits for; of several, the one whose wait began last.
-    pub(crate) fn wait_name(&self, task: TaskId) -> Option<&'static str> {
+    pub(crate) fn named_wait(&self, task: TaskId) -> Option<NamedWait> {
         #[cfg(feature = "alloc")]
         return self.named_waits.borrow().get(&task)?.last().copied();
         #[cfg(not(feature = "alloc"))]

@@ -4,7 +4,7 @@ use sinbin_core::Rest;
 use sinbin_core::sync::{
     Barrier, Broadcast, Channel, Condition, Event, Lock, Oneshot, RwLock, Semaphore, Watch,
 };
-use sinbin_core::task::{Handle, NoWakers, RunContext, join, select};
+use sinbin_core::task::{Handle, NoWakers, RunContext, WaitKind, join, select};
 
 use sinbin_testkit::memory_host::World;
 
@@ -66,9 +66,30 @@ fn the_name_of_what_a_task_waits_for_is_known() {
         world.spawn(async { nameless.wait().await.ok() }).task(),
     ];
     assert_eq!(world.run(), Rest::Stalled);
-    for (task, name) in waiting.into_iter().zip(names) {
+    let words = [
+        "lock \"lock\"",
+        "read access to \"table\"",
+        "permits of semaphore \"slots\"",
+        "a value from channel \"jobs\"",
+        "capacity of channel \"full\"",
+        "a message of broadcast \"lines\"",
+        "a change of watch \"state\"",
+        "event \"start\"",
+        "barrier \"phase\"",
+        "condition \"changed\"",
+        "a value from channel \"reply\"",
+        "",
+    ];
+    for ((task, name), words) in waiting.into_iter().zip(names).zip(words) {
         assert_eq!(world.executor.wait_name(task), Some(name).filter(|name| !name.is_empty()), "{name}");
+        // The host learns of each wait that has a name, with its kind.
+        let noted = world.host.named_waits.get(&task);
+        assert_eq!(noted.map_or_else(String::new, ToString::to_string), words);
+        let kind = noted.map(|noted| noted.kind);
+        assert_eq!(kind.and_then(|kind| WaitKind::from_number(kind.number())), kind);
     }
+    assert_eq!(WaitKind::from_number(u8::MAX), None);
+    assert_eq!(WaitKind::Write.words(), "write access to");
 }
 
 /// A name is shown as long as the wait lasts. Of several waits of one task, the last one is shown.
@@ -89,7 +110,11 @@ fn a_name_is_forgotten_with_its_wait() {
             four.wait().await.unwrap();
         })
         .task();
-    let name = |world: &World<'_>| world.executor.wait_name(task);
+    let name = |world: &World<'_>| {
+        let name = world.executor.wait_name(task);
+        assert_eq!(world.host.named_waits.get(&task).map(|noted| noted.name), name, "the host knows it too");
+        name
+    };
     world.turn();
     world.run();
     assert_eq!(name(&world), Some("second"));

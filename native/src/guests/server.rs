@@ -30,7 +30,7 @@ use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::surroundings::Surroundings;
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
-use crate::observe::{Gauges, LimitsOfLoop, Observer, SourceKind, board};
+use crate::observe::{Gauges, LimitsOfLoop, Observer, Phase, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
@@ -302,6 +302,7 @@ impl<B: GuestFactory> GuestServer<B> {
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
+        self.observer.phase(Phase::Ended);
         Ok(GuestSummary {
             served: Served { counts: self.counts, cut: self.cut },
             restarts: self.restarted,

@@ -38,6 +38,12 @@ pub enum ObserveError {
         /// The promise that does not hold.
         what: &'static str,
     },
+    /// Error returned when the loop accepts no commands: that is off, or the loop drives a guest.
+    #[error(
+        "process {0} takes no commands: start it with --control, or set `Settings::control`; the tasks of a guest cannot \
+         be cancelled"
+    )]
+    NoCommands(u32),
     /// Error returned when the process was stopped while its loop changed a table.
     #[error("process {0} was stopped in the middle of a change of its tables: continue it, and look again")]
     Busy(u32),

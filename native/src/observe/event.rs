@@ -32,9 +32,13 @@ pub enum EventKind {
     JobCancelled,
     /// The loop drains: it stops when what was received is answered.
     Draining,
+    /// A task was cancelled by a command of another process. The argument is the number of the command.
+    Cancelled,
+    /// A command of another process was refused. The argument is the number of the command.
+    Refused,
 }
 
-const KINDS: [EventKind; 11] = [
+const KINDS: [EventKind; 13] = [
     EventKind::Spawned,
     EventKind::Ended,
     EventKind::Failed,
@@ -46,12 +50,14 @@ const KINDS: [EventKind; 11] = [
     EventKind::JobDone,
     EventKind::JobCancelled,
     EventKind::Draining,
+    EventKind::Cancelled,
+    EventKind::Refused,
 ];
 
 impl EventKind {
     /// Returns all kinds.
     #[must_use]
-    pub const fn all() -> [Self; 11] {
+    pub const fn all() -> [Self; 13] {
         KINDS
     }
 
@@ -70,6 +76,8 @@ impl EventKind {
             Self::JobDone => "job-done",
             Self::JobCancelled => "job-cancelled",
             Self::Draining => "draining",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
         }
     }
 }

@@ -9,7 +9,7 @@ use sinbin_core::observe::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WO
 pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"sinbin\x01\n");
 
 /// The version of the header and of the rows in this directory. The version of the kernel's rows is added to it.
-pub(crate) const VERSION: u32 = LAYOUT << 16 | 1;
+pub(crate) const VERSION: u32 = LAYOUT << 16 | 2;
 
 /// A table of the published memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,7 @@ pub(crate) const PARTS: [Part; 9] = [
 ];
 
 /// The number of words of a name's row: generation, label, parent (index and generation), moment of the spawn (two
-/// words), label of the thing that the task waits for, and source that the task serves.
+/// words), label and kind of the named synchronizer that the task waits for, and source that the task serves.
 pub(crate) const NAME_WORDS: usize = 8;
 /// The number of words of an address's row: generation, kind and port, and the address (four words).
 pub(crate) const ADDRESS_WORDS: usize = 6;
@@ -56,7 +56,7 @@ pub(crate) const LABEL_WORDS: usize = 2;
 /// The number of words of an event: number (two words), moment (two words), kind, task (two words), argument.
 pub(crate) const EVENT_WORDS: usize = 8;
 
-/// The maximum number of labels. Tasks with further labels are shown without a name.
+/// The maximum number of labels, at most 65,535. Tasks with further labels are shown without a name.
 pub(crate) const MAX_LABELS: usize = 4096;
 /// The maximum number of bytes of all labels.
 pub(crate) const MAX_TEXT: usize = 256 * 1024;
@@ -106,6 +106,8 @@ pub enum Phase {
     Running,
     /// The loop computes a slice of a job.
     Computing,
+    /// The loop has ended.
+    Ended,
 }
 
 impl Phase {
@@ -117,6 +119,7 @@ impl Phase {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Computing => "computing",
+            Self::Ended => "ended",
         }
     }
 
@@ -126,6 +129,7 @@ impl Phase {
             1 => Some(Self::Waiting),
             2 => Some(Self::Running),
             3 => Some(Self::Computing),
+            4 => Some(Self::Ended),
             _ => None,
         }
     }
@@ -147,7 +151,10 @@ pub(crate) struct Header {
     pub(crate) service: AtomicU32,
     /// 1 if the loop drives a guest, whose tasks it does not know.
     pub(crate) is_guest: AtomicU32,
-    unused: AtomicU32,
+    /// The descriptor of the pipe for commands, plus 1; 0 if the loop accepts none.
+    pub(crate) control: AtomicU32,
+    /// The number of that pipe in the system.
+    pub(crate) control_inode: AtomicU64,
     /// The beginning of the loop, in nanoseconds since 1970.
     pub(crate) started: AtomicU64,
     /// The system's monotonic clock at the loop's `Instant::ZERO`, in nanoseconds.
@@ -185,6 +192,8 @@ pub(crate) struct Turning {
     pub(crate) draining: AtomicU32,
     /// The number of events so far.
     pub(crate) events: AtomicU64,
+    /// The number of connections that were cut off when the time to drain was over.
+    pub(crate) cut: AtomicU64,
     pub(crate) counters: [AtomicU64; COUNTERS],
 }
 

@@ -1,17 +1,19 @@
 //! The notes of a host for readers in other processes: names of tasks, addresses of sources, events and counters.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use sinbin_core::task::Label;
+use sinbin_core::task::{Label, NamedWait};
 use sinbin_core::{Instant, Interest, SourceId, TaskId};
 
 use crate::host::Tally;
 use crate::observe::board::Board;
+use crate::observe::control::Control;
 use crate::observe::event::{self, Event, EventKind, halves};
 use crate::observe::header::{ADDRESS_WORDS, EVENT_WORDS, NAME_WORDS, Part, Phase};
 use crate::observe::labels::Labels;
-use crate::observe::region::HeaderRef;
+use crate::observe::region::{HeaderRef, copy};
 use crate::observe::source::{self, Source, SourceKind};
 
 /// The notes of a loop. Those of each step are a counter; those of each wait are a few numbers. All others are written
@@ -130,6 +132,29 @@ impl Observer {
         self.event(EventKind::Draining, None, 0);
     }
 
+    /// Notes that connections were cut off, because the time to drain is over.
+    pub(crate) fn cut(&self, connections: usize) {
+        self.header.turning.cut.fetch_add(connections as u64, Ordering::Relaxed);
+    }
+
+    /// Notes where other processes can send commands to.
+    pub(crate) fn accepts_commands(&self, control: &Control) -> io::Result<()> {
+        let (descriptor, inode) = control.place()?;
+        self.header.control_inode.store(inode, Ordering::Relaxed);
+        self.header.control.store(descriptor.saturating_add(1), Ordering::Release);
+        Ok(())
+    }
+
+    /// Returns true if the task accepts connections for the loop.
+    pub(crate) fn is_acceptor(&self, task: TaskId) -> bool {
+        let notes = self.row::<NAME_WORDS>(Part::Names, task.index());
+        let notes = notes.filter(|notes| notes[0].load(Ordering::Relaxed) == generation(task.to_bits()));
+        let source = notes.and_then(|notes| notes[7].load(Ordering::Relaxed).checked_sub(1));
+        let row = source.and_then(|index| self.row::<ADDRESS_WORDS>(Part::Addresses, index as usize));
+        let source = row.and_then(copy).map(|row| source::decode(&row));
+        source.is_some_and(|source| source.kind == SourceKind::Listener)
+    }
+
     /// Notes what a source is.
     #[inline]
     pub(crate) fn source(&self, id: SourceId, kind: SourceKind, address: Option<SocketAddr>) {
@@ -204,6 +229,21 @@ impl Observer {
         let number = label.map_or(0, |label| self.label(label));
         if let Some(row) = self.insert(task, None) {
             row[1].store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes what a task waits for.
+    pub(crate) fn waits_for(&mut self, task: TaskId, wait: Option<NamedWait>) {
+        if !self.is_on {
+            return;
+        }
+        // Numbers of labels fit into 16 bits, and 0 stands for no name.
+        let word = wait.map_or(0, |wait| match self.name(wait.name) {
+            0 => 0,
+            number => u32::from(wait.kind.number()) << 16 | number,
+        });
+        if let Some(row) = self.insert(task, None) {
+            row[6].store(word, Ordering::Relaxed);
         }
     }
 

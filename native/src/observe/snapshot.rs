@@ -15,6 +15,7 @@ use crate::observe::header::{ADDRESS_WORDS, NAME_WORDS, Part, Phase};
 use crate::observe::observed::Observed;
 use crate::observe::region::{copy, steady_row};
 use crate::observe::source::{self, Source};
+use crate::observe::wait_name::WaitName;
 
 /// The number of attempts to copy all tables between two changes. A loop that waits needs one.
 const ATTEMPTS: usize = 50;
@@ -22,8 +23,12 @@ const ATTEMPTS: usize = 50;
 /// The number of words of tables that are worth more than one attempt, because they are copied in microseconds.
 const SMALL: usize = 16 * 1024;
 
-/// The time after which a reader gives up on a row. A change takes nanoseconds, unless the process is stopped in one.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time after which a reader gives up on a row while the loop is in one and the same change. A change takes
+/// nanoseconds, unless the process is stopped in one, or gets no processor.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The number of attempts that a reader makes in any case before it gives up: it may have got no processor itself.
+const MIN_ATTEMPTS: u32 = 1000;
 
 /// The name of a task and the place where it was spawned.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +94,8 @@ pub struct LoopState {
     pub steps: u64,
     /// The number of events so far.
     pub events: u64,
+    /// The number of connections that were cut off when the time to drain was over.
+    pub cut: u64,
     /// The maximum number of connections.
     pub max_connections: u64,
     /// The maximum number of bytes for slow clients and jobs.
@@ -112,7 +119,7 @@ impl LoopState {
     pub fn busy_for(&self) -> Duration {
         match self.phase {
             Phase::Running | Phase::Computing => self.now.since(self.turn),
-            Phase::Starting | Phase::Waiting => Duration::ZERO,
+            Phase::Starting | Phase::Waiting | Phase::Ended => Duration::ZERO,
         }
     }
 }
@@ -132,6 +139,8 @@ pub struct TaskInfo {
     pub source: Option<Source>,
     /// The sources that the task waits for.
     pub waits_on: Vec<(SourceId, Source)>,
+    /// The named lock, channel or other synchronizer that the task waits for; of several, that of the last wait.
+    pub waits_for: Option<WaitName>,
     /// True if this task runs now.
     pub is_running: bool,
 }
@@ -193,7 +202,7 @@ impl Snapshot {
 }
 
 /// Returns the task that alone can end the wait of this one.
-fn waits_only_for(task: &TaskView) -> Option<TaskId> {
+pub(crate) fn waits_only_for(task: &TaskView) -> Option<TaskId> {
     let is_open =
         task.state == TaskState::Waiting && task.deadline == Instant::NEVER && task.waits[0].is_none();
     match task.by {
@@ -234,6 +243,7 @@ impl Observed {
             waits: load(&turning.waits),
             steps: load(&header.steady.steps),
             events: load(&turning.events),
+            cut: load(&turning.cut),
             max_connections: load(&header.max_connections),
             max_buffered: load(&header.max_buffered),
             max_jobs: load(&header.max_jobs),
@@ -327,7 +337,8 @@ impl Observed {
     /// Returns the task at `index`, as it is at one moment, and true if it runs then.
     pub(crate) fn task(&self, index: u32) -> Result<Option<(TaskView, bool)>, ObserveError> {
         let header = self.header();
-        let mut since = None;
+        let mut same: Option<(u64, Moment)> = None;
+        let mut attempts = 0;
         loop {
             let marks = header.steady.marks.load(Ordering::Acquire);
             let row = self.row(Part::Tasks, index as usize).and_then(copy::<TASK_WORDS>);
@@ -339,8 +350,14 @@ impl Observed {
                 let view = view.map_err(|broken| self.broken(broken))?;
                 return Ok(view.map(|view| (view, is_running && view.state == TaskState::Ready)));
             }
-            if since.get_or_insert_with(Moment::now).elapsed() > PATIENCE {
-                return Err(ObserveError::Busy(self.pid()));
+            match same {
+                Some((seen, since)) if seen == marks => {
+                    attempts += 1;
+                    if attempts > MIN_ATTEMPTS && since.elapsed() > PATIENCE {
+                        return Err(ObserveError::Busy(self.pid()));
+                    }
+                }
+                _ => (same, attempts) = (Some((marks, Moment::now())), 0),
             }
             // The loop may have been interrupted in the middle of a change, and may need this core.
             std::thread::yield_now();
@@ -351,7 +368,7 @@ impl Observed {
     fn info(&self, view: TaskView, is_running: bool, names: &mut Names) -> TaskInfo {
         let notes = self.row(Part::Names, view.id.index()).and_then(steady_row::<NAME_WORDS>);
         let notes = notes.filter(|notes| u64::from(notes[0]) == view.id.to_bits() >> 32);
-        let [_, label, parent, parent2, at, at2, _, source] = notes.unwrap_or_default();
+        let [_, label, parent, parent2, at, at2, wait, source] = notes.unwrap_or_default();
         let parent = whole(parent, parent2);
         let waits_on = view.waits.iter().flatten().filter_map(|target| match target {
             WaitTarget::Recv(id) | WaitTarget::Send(id) | WaitTarget::Hangup(id) => {
@@ -361,13 +378,18 @@ impl Observed {
         });
         TaskInfo {
             view,
-            label: names.entry(label).or_insert_with(|| self.label(label).map(Arc::new)).clone(),
+            label: self.name(label, names),
+            waits_for: self.wait_name(&view, wait, names),
             parent: (parent != 0).then(|| TaskId::from_bits(parent)),
             spawned: notes.map(|_| Instant::from_nanos(whole(at, at2))),
             source: source.checked_sub(1).and_then(|index| self.source(index as usize, None)),
             waits_on: waits_on.collect(),
             is_running,
         }
+    }
+
+    pub(crate) fn name(&self, number: u32, names: &mut Names) -> Option<Arc<SpawnLabel>> {
+        names.entry(number).or_insert_with(|| self.label(number).map(Arc::new)).clone()
     }
 
     /// Returns the sources of a guest.
@@ -389,7 +411,7 @@ impl Observed {
 }
 
 /// The labels that tasks of a snapshot have, by their numbers.
-type Names = HashMap<u32, Option<Arc<SpawnLabel>>>;
+pub(crate) type Names = HashMap<u32, Option<Arc<SpawnLabel>>>;
 
 /// A copy of the kernel's tables.
 struct Copied {

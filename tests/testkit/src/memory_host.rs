@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sinbin_core::kernel::TaskView;
 use sinbin_core::task::{
-    Async, AsyncHost, BoxedJob, BoxedOutput, Conn, ErasedJob, Handle, JoinHandle, Resolver,
+    Async, AsyncHost, BoxedJob, BoxedOutput, Conn, ErasedJob, Handle, JoinHandle, NamedWait, Resolver,
 };
 use sinbin_core::{
     Executor, Fixed, Host, Instant, Interest, IoError, Job, JobId, Progress, Readiness, Rest, SourceId,
@@ -77,6 +77,8 @@ pub struct Memory<'d> {
     stop_waiters: Vec<TaskId>,
     /// The tasks that have ended, in order.
     pub ended: Vec<TaskId>,
+    /// The named synchronizers that tasks wait for.
+    pub named_waits: BTreeMap<TaskId, NamedWait>,
     _tasks: PhantomData<Async<'d>>,
 }
 
@@ -125,6 +127,13 @@ impl<'d> Host for Memory<'d> {
 
     fn serve(&mut self, _: SourceId, _: SourceId) -> Async<'d> {
         unreachable!("nothing is accepted")
+    }
+
+    fn waits_for(&mut self, task: TaskId, wait: Option<NamedWait>) {
+        match wait {
+            Some(wait) => self.named_waits.insert(task, wait),
+            None => self.named_waits.remove(&task),
+        };
     }
 
     fn ended(&mut self, task: TaskId, failure: Option<sinbin_core::kernel::Failure>) {

@@ -93,7 +93,9 @@ impl<B: GuestFactory> GuestServer<B> {
         if !late.is_empty() {
             tracing::warn!(connections = late.len(), "the time to drain is over: they are cut off");
         }
-        self.cut += self.of_clients(&late);
+        let cut = self.of_clients(&late);
+        self.observer.cut(cut);
+        self.cut += cut;
         self.cancel_jobs();
         self.end_requests();
         for source in late.into_iter().chain(self.places.of(&[Role::Lingering])) {

@@ -16,7 +16,9 @@ use sinbin_cli::span::{Span, span};
 
 #[cfg(feature = "crawl")]
 use crate::crawl::CrawlArgs;
-use crate::observe::{EventsArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs};
+use crate::observe::{
+    DrainArgs, EventsArgs, KillArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs,
+};
 use crate::perf::NoiseArgs;
 
 /// Run small network services on one thread, and measure them.
@@ -130,6 +132,23 @@ pub(crate) enum Command {
     Monitor(MonitorArgs),
     /// Log a warning whenever a task keeps the loop of a process for too long.
     Watch(WatchArgs),
+    /// Cancel a task of a server that was started with --control, and wait for its end.
+    ///
+    /// A connection is closed when its task ends, as the task itself would do. A cancelled `async fn` gets an error from what it
+    /// waits for, and can clean up; a second `sinbin kill` drops it where it waits. Tasks that accept connections, and tasks
+    /// of guests, cannot be cancelled.
+    ///
+    /// Exit codes: 0 the task has ended; 1 it could not be cancelled, or has not ended in time; 5 to 8 as of the other commands
+    /// that look at loops.
+    Kill(KillArgs),
+    /// Make a server accept nothing new, answer what it has received, and end; and wait for that.
+    ///
+    /// Sends SIGTERM, after checks that the process runs a loop of sinbin and handles the signal. `sinbin-wasi` processes are
+    /// drained as well.
+    ///
+    /// Exit codes: 0 the process has ended, and all its connections with it; 1 it has not ended in time, or was killed; 3 the
+    /// server's own --drain-timeout expired, and connections were cut off; 5 to 8 as of the other commands that look at loops.
+    Drain(DrainArgs),
     /// Print the completions of this command for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page of this command, for `man -l -`.
@@ -217,6 +236,9 @@ pub(crate) struct ObservingArgs {
     /// Serve /metrics, /healthz and /readyz on this address: starts a `sinbin monitor` beside the server.
     #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_observe", value_parser = address)]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Let processes of the same user cancel tasks: `sinbin kill`.
+    #[arg(long, conflicts_with_all = ["no_observe", "record"])]
+    pub(crate) control: bool,
 }
 
 #[derive(Args)]

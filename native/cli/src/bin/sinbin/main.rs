@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         Command::Top(args) => observe::run(&Look::Top(args)),
         Command::Monitor(args) => observe::run(&Look::Monitor(args)),
         Command::Watch(args) => observe::run(&Look::Watch(args)),
+        Command::Kill(args) => observe::run(&Look::Kill(args)),
+        Command::Drain(args) => observe::run(&Look::Drain(args)),
         Command::Completions(args) => manual::completions::<Cli>(args),
         Command::Man => manual::page::<Cli>(),
     };

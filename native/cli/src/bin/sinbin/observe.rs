@@ -1,16 +1,20 @@
-//! The commands that look at running loops: `ps`, `tree`, `where`, `events`, `top` and `monitor`.
+//! The commands that look at running loops: `ps`, `tree`, `where`, `events`, `top` and `monitor`; and `kill` and `drain`,
+//! which end their tasks.
 
 pub(crate) mod args;
 pub(crate) mod beside;
 mod describe;
+mod drain;
 mod event_trace;
 mod events;
 mod json;
+mod kill;
 mod loops;
 mod metrics;
 mod monitor;
 mod place;
 mod rates;
+mod samples;
 mod stack;
 mod table;
 mod tasks;
@@ -25,7 +29,9 @@ use std::process::ExitCode;
 use sinbin::observe::{ObserveError, Observed, loops_of};
 use sinbin_cli::complain;
 
-pub(crate) use args::{EventsArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs};
+pub(crate) use args::{
+    DrainArgs, EventsArgs, KillArgs, MonitorArgs, PlaceArgs, PsArgs, TopArgs, TreeArgs, WatchArgs,
+};
 
 /// The exit code if no loop can be looked at, because none runs or the process publishes none.
 const NONE: u8 = 5;
@@ -45,6 +51,8 @@ pub(crate) enum Look<'a> {
     Top(&'a TopArgs),
     Monitor(&'a MonitorArgs),
     Watch(&'a WatchArgs),
+    Kill(&'a KillArgs),
+    Drain(&'a DrainArgs),
 }
 
 pub(crate) fn run(look: &Look<'_>) -> Result<ExitCode, Box<dyn Error>> {
@@ -56,6 +64,8 @@ pub(crate) fn run(look: &Look<'_>) -> Result<ExitCode, Box<dyn Error>> {
         Look::Top(args) => top::run(args),
         Look::Monitor(args) => monitor::run(args),
         Look::Watch(args) => watch::run(args),
+        Look::Kill(args) => kill::run(args),
+        Look::Drain(args) => drain::run(args),
     };
     match ended {
         Ok(code) => Ok(code),

@@ -59,8 +59,9 @@ pub(crate) fn run(command: &Serve) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn settings(args: &ServeArgs) -> Settings {
-    let args = &args.serving;
     let mut settings = Settings::default();
+    settings.control = args.observing.control;
+    let args = &args.serving;
     settings.max_connections = args.max_connections as usize;
     settings.max_buffered = args.max_buffered();
     settings.max_jobs = args.max_jobs as usize;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sinbin::TaskId;
@@ -13,6 +14,9 @@ pub(crate) struct PsArgs {
     /// Processes whose tasks to list; without one, lists the loops of all processes.
     #[arg(value_name = "PID")]
     pub(crate) pids: Vec<u32>,
+    /// Look two thousand times a second for this long, and list the share of the time that each task ran for.
+    #[arg(long, value_name = "SPAN", requires = "pids", value_parser = some_span)]
+    pub(crate) sample: Option<Duration>,
     /// Print one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
@@ -42,6 +46,32 @@ pub(crate) struct PlaceArgs {
     /// Print one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct KillArgs {
+    /// Process of the task.
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// Task to cancel, with its generation, such as 17.3.
+    #[arg(value_name = "TASK", value_parser = whole_task)]
+    pub(crate) task: TaskNumber,
+    /// Loop of the task, if the process has several: its number in `sinbin ps`.
+    #[arg(long = "loop", value_name = "LOOP")]
+    pub(crate) number: Option<u32>,
+    /// Fail if the task has not ended after this time; "off" to wait for ever. The command is not withdrawn.
+    #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = span)]
+    pub(crate) timeout: Span,
+}
+
+#[derive(Args)]
+pub(crate) struct DrainArgs {
+    /// Process to end.
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// Fail if the process has not ended after this time; "off" to wait for ever. The process goes on to drain.
+    #[arg(long, default_value = "1m", value_name = "SPAN", value_parser = span)]
+    pub(crate) timeout: Span,
 }
 
 #[derive(Args)]
@@ -152,6 +182,22 @@ fn task(text: &str) -> Result<TaskNumber, String> {
         None => (parse(text)?, None),
     };
     Ok(TaskNumber { index: index as usize, generation })
+}
+
+/// Parses a span that has an end.
+fn some_span(text: &str) -> Result<Duration, String> {
+    span(text)?.0.ok_or_else(|| "expected a span such as 1s".to_owned())
+}
+
+/// Parses a whole id: the index alone may stand for another task by the time the command is run.
+fn whole_task(text: &str) -> Result<TaskNumber, String> {
+    let number = task(text)?;
+    match number.generation {
+        Some(_) => Ok(number),
+        None => {
+            Err("expected a task with its generation, such as 17.3: `sinbin ps PID` lists them".to_owned())
+        }
+    }
 }
 
 fn kind(text: &str) -> Result<&'static str, String> {

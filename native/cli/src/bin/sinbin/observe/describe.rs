@@ -29,6 +29,11 @@ pub(crate) fn state(task: &TaskInfo) -> &'static str {
     }
 }
 
+/// Returns true if the task accepts connections for its loop.
+pub(crate) fn is_acceptor(task: &TaskInfo) -> bool {
+    task.source.is_some_and(|source| source.kind == SourceKind::Listener)
+}
+
 /// Returns the name of a task: that of its `async fn`, its role, or that of its service.
 pub(crate) fn name<'a>(task: &'a TaskInfo, state: &'a LoopState) -> &'a str {
     let role = task.source.map(|source| source.kind);
@@ -61,6 +66,13 @@ pub(crate) fn waits(task: &TaskInfo, state: &LoopState) -> String {
     }
     let mut parts: Vec<String> =
         view.waits.iter().flatten().map(|target| self::target(task, *target)).collect();
+    if let Some(wait) = &task.waits_for {
+        // The task is the holder of a lock, or the one ahead in the queue for it.
+        parts.push(match view.by {
+            ExpectedWaker::Task(by) => format!("{wait}, after task {by}"),
+            _ => wait.to_string(),
+        });
+    }
     if parts.is_empty() {
         match view.by {
             ExpectedWaker::Task(by) => parts.push(format!("task {by}")),

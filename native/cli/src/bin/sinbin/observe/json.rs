@@ -3,9 +3,10 @@
 use serde::Serialize;
 use sinbin::WaitTarget;
 use sinbin::kernel::{ExpectedWaker, TaskState};
-use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo};
+use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo, WaitName};
 
 use super::describe;
+use super::samples::Samples;
 
 #[derive(Serialize)]
 pub(crate) struct LoopJson {
@@ -47,6 +48,8 @@ pub(crate) struct SnapshotJson {
     of_one_moment: bool,
     queue: Vec<String>,
     deadlocks: Vec<Vec<String>>,
+    /// The tasks whose waits can never end.
+    stuck: Vec<String>,
     pub(crate) tasks: Vec<TaskJson>,
 }
 
@@ -58,12 +61,16 @@ pub(crate) struct TaskJson {
     state: &'static str,
     since_ns: u64,
     age_ns: Option<u64>,
+    /// The share of the time that the task ran for, if it was sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<f64>,
     bin: &'static str,
     waits: Vec<WaitJson>,
     waits_for: String,
     deadline_ns: Option<u64>,
     by: Option<String>,
     parent: Option<String>,
+    synchronizer: Option<SynchronizerJson>,
     serves: Option<SourceJson>,
 }
 
@@ -73,6 +80,19 @@ struct WaitJson {
     id: String,
     #[serde(flatten)]
     source: Option<SourceJson>,
+}
+
+/// A named lock, channel or other synchronizer that a task waits for.
+#[derive(Serialize)]
+struct SynchronizerJson {
+    kind: String,
+    name: String,
+}
+
+impl From<&WaitName> for SynchronizerJson {
+    fn from(wait: &WaitName) -> Self {
+        Self { kind: format!("{:?}", wait.kind).to_lowercase(), name: wait.label.name.clone() }
+    }
 }
 
 #[derive(Serialize)]
@@ -151,8 +171,19 @@ impl SnapshotJson {
             of_one_moment: snapshot.is_of_one_moment,
             queue: ids(&snapshot.queue),
             deadlocks: snapshot.deadlocks().iter().map(|circle| ids(circle)).collect(),
+            stuck: ids(&snapshot.stuck()),
             tasks: snapshot.tasks.iter().map(|task| TaskJson::new(task, &snapshot.state)).collect(),
         }
+    }
+}
+
+impl SnapshotJson {
+    /// Adds the shares of time that the tasks ran for.
+    pub(crate) fn sampled(mut self, snapshot: &Snapshot, samples: &Samples) -> Self {
+        for (json, task) in self.tasks.iter_mut().zip(&snapshot.tasks) {
+            json.runs = Some(samples.share(task.view.id));
+        }
+        self
     }
 }
 
@@ -181,12 +212,14 @@ impl TaskJson {
             state: describe::state(task),
             since_ns: nanos(state.now.since(view.since)),
             age_ns: task.spawned.map(|spawned| nanos(state.now.since(spawned))),
+            runs: None,
             bin: describe::bin(task),
             waits: view.waits.iter().flatten().map(wait).collect(),
             waits_for: describe::waits(task, state),
             deadline_ns: describe::deadline(task, state).map(nanos),
             by: by.filter(|_| view.state == TaskState::Waiting),
             parent: task.parent.map(|parent| parent.to_string()),
+            synchronizer: task.waits_for.as_ref().map(Into::into),
             serves: task.source.map(Into::into),
         }
     }

@@ -9,6 +9,7 @@ use sinbin_cli::{complain, output};
 
 use super::args::PsArgs;
 use super::json::{LoopJson, SnapshotJson};
+use super::samples::Samples;
 use super::table::table;
 use super::{Nothing, describe, loops, tasks};
 
@@ -17,17 +18,23 @@ pub(crate) fn run(args: &PsArgs) -> Result<ExitCode, Box<dyn Error>> {
         return all(args.json);
     }
     let loops = loops(&args.pids)?;
+    let samples: Vec<_> =
+        loops.iter().map(|observed| args.sample.map(|span| Samples::take(observed, span))).collect();
     let snapshots = loops.iter().map(Observed::snapshot).collect::<Result<Vec<_>, _>>()?;
     if args.json {
-        let all: Vec<_> = snapshots.iter().map(SnapshotJson::new).collect();
+        let sampled = |(snapshot, samples): (_, &Option<_>)| match samples {
+            Some(samples) => SnapshotJson::new(snapshot).sampled(snapshot, samples),
+            None => SnapshotJson::new(snapshot),
+        };
+        let all: Vec<_> = snapshots.iter().zip(&samples).map(sampled).collect();
         output::line_or_end(serde_json::to_string(&all)?);
         return Ok(ExitCode::SUCCESS);
     }
-    for (number, snapshot) in snapshots.iter().enumerate() {
+    for (number, (snapshot, samples)) in snapshots.iter().zip(&samples).enumerate() {
         if number > 0 {
             output::line_or_end("");
         }
-        output::line_or_end(tasks::list(snapshot).trim_end());
+        output::line_or_end(tasks::list(snapshot, samples.as_ref()).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

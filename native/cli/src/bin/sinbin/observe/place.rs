@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
+use sinbin::WaitTarget;
 use sinbin::kernel::ExpectedWaker;
 use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
 use sinbin_cli::output;
@@ -16,7 +17,10 @@ use super::stack::{Stack, stack};
 use super::{describe, loops, tasks};
 
 /// The time between two looks at a loop that runs. If it takes no step meanwhile, a task keeps it.
-const BETWEEN: Duration = Duration::from_millis(50);
+pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
+
+/// The maximum number of tasks that are named because they wait for jobs.
+const MAX_JOBS: usize = 5;
 
 #[derive(Serialize)]
 struct PlaceJson {
@@ -29,6 +33,8 @@ struct PlaceJson {
     busy_ns: u64,
     task: Option<TaskJson>,
     waits_for: Vec<TaskJson>,
+    /// The tasks that have waited longest for jobs.
+    jobs: Vec<TaskJson>,
     stack: Option<Vec<String>>,
     stack_missing: Option<String>,
     system_call: Option<String>,
@@ -80,6 +86,11 @@ fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
             line(format!("  which is task {}: {}", by.view.id, words(by, state)));
         }
     }
+    if task.is_none() {
+        for task in longest_jobs(snapshot) {
+            line(format!("task {}: {}", task.view.id, words(task, state)));
+        }
+    }
     for circle in snapshot.deadlocks() {
         line(tasks::deadlock(snapshot, &circle));
     }
@@ -96,6 +107,17 @@ fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
     }
 }
 
+/// Returns the tasks that have waited longest for jobs, which a worker thread may hang in.
+fn longest_jobs(snapshot: &Snapshot) -> Vec<&TaskInfo> {
+    let waits_for_job = |task: &&TaskInfo| {
+        task.view.waits.iter().flatten().any(|target| matches!(target, WaitTarget::Job(_)))
+    };
+    let mut tasks: Vec<_> = snapshot.tasks.iter().filter(waits_for_job).collect();
+    tasks.sort_by_key(|task| task.view.since);
+    tasks.truncate(MAX_JOBS);
+    tasks
+}
+
 /// Returns a line about what the loop does.
 pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let state = &snapshot.state;
@@ -104,6 +126,7 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let busy = describe::span(state.busy_for());
     match (state.phase, running) {
         (Phase::Starting, _) => format!("{who}: has not begun"),
+        (Phase::Ended, _) => format!("{who}: has ended"),
         (Phase::Running, _) if state.is_guest && is_kept => {
             format!("{who}: a turn of the guest has kept the loop for {busy}")
         }
@@ -184,6 +207,7 @@ fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
         waits_for: task.map_or_else(Vec::new, |task| {
             chain(snapshot, task).into_iter().map(|task| TaskJson::new(task, state)).collect()
         }),
+        jobs: longest_jobs(snapshot).into_iter().map(|task| TaskJson::new(task, state)).collect(),
         stack,
         stack_missing,
         system_call,

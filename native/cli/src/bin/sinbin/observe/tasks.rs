@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use sinbin::observe::{Snapshot, TaskInfo};
 
 use super::describe;
+use super::samples::Samples;
 use super::table::table;
 
-/// Returns the tasks of a loop as text, below a summary.
-pub(crate) fn list(snapshot: &Snapshot) -> String {
+/// Returns the tasks of a loop as text, below a summary, with the shares of time that they ran for if those are known.
+pub(crate) fn list(snapshot: &Snapshot, samples: Option<&Samples>) -> String {
     let state = &snapshot.state;
     if state.is_guest {
         return sources(snapshot);
@@ -32,9 +33,13 @@ pub(crate) fn list(snapshot: &Snapshot) -> String {
         .tasks
         .iter()
         .map(|task| {
+            let share = samples.map_or(0.0, |samples| samples.share(task.view.id));
             [
                 Cow::from(task.view.id.to_string()),
-                describe::state(task).into(),
+                match samples {
+                    Some(_) => format!("{} {:.0} %", describe::state(task), share * 100.0).into(),
+                    None => describe::state(task).into(),
+                },
                 describe::span(state.now.since(task.view.since)).into(),
                 describe::waits(task, state).into(),
                 describe::name(task, state).into(),
@@ -43,7 +48,8 @@ pub(crate) fn list(snapshot: &Snapshot) -> String {
             ]
         })
         .collect();
-    text + &table(["TASK", "STATE", "SINCE", "WAITS FOR", "NAME", "SPAWNED AT", "PARENT"], &rows)
+    let state = if samples.is_some() { "STATE, RUNS" } else { "STATE" };
+    text + &table(["TASK", state, "SINCE", "WAITS FOR", "NAME", "SPAWNED AT", "PARENT"], &rows)
 }
 
 /// Returns the sources of a guest as text, below a summary.
@@ -89,7 +95,9 @@ pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String
         .map(|id| {
             let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
             let name = task.map_or("", |task| describe::name(task, &snapshot.state));
-            format!("{id} ({})", describe::short(name))
+            let wait = task.and_then(|task| task.waits_for.as_ref());
+            let wait = wait.map_or_else(String::new, |wait| format!(", for {wait}"));
+            format!("{id} ({}{wait})", describe::short(name))
         })
         .collect();
     format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])

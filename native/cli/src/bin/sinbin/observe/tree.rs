@@ -1,6 +1,6 @@
 //! `sinbin tree`: which task waits for which.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -27,12 +27,17 @@ pub(crate) fn run(args: &TreeArgs) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The indentation, in characters, below which no further tasks are drawn.
+const MAX_INDENT: usize = 150;
+
 /// The tasks by what they wait for.
 struct Forest<'a> {
     snapshot: &'a Snapshot,
     tasks: HashMap<TaskId, &'a TaskInfo>,
     /// The tasks that wait for each task.
     waiters: HashMap<TaskId, Vec<&'a TaskInfo>>,
+    /// The tasks that wait for named synchronizers, and for no task of which that is known.
+    synchronizers: BTreeMap<String, Vec<&'a TaskInfo>>,
 }
 
 impl<'a> Forest<'a> {
@@ -44,13 +49,20 @@ impl<'a> Forest<'a> {
                 waiters.entry(by).or_default().push(task);
             }
         }
-        Self { snapshot, tasks, waiters }
+        let mut forest = Self { snapshot, tasks, waiters, synchronizers: BTreeMap::new() };
+        for task in &snapshot.tasks {
+            if let Some(wait) = task.waits_for.as_ref().filter(|_| !forest.waits_for_task(task)) {
+                forest.synchronizers.entry(wait.to_string()).or_default().push(task);
+            }
+        }
+        forest
     }
 
-    /// Returns the tasks that other tasks wait for, and that wait for none themselves.
+    /// Returns the tasks that other tasks wait for, and that wait for no task or named synchronizer themselves.
     fn roots(&self) -> impl Iterator<Item = &'a TaskInfo> {
-        let is_root =
-            |task: &&TaskInfo| self.waiters.contains_key(&task.view.id) && !self.waits_for_task(task);
+        let is_root = |task: &&TaskInfo| {
+            self.waiters.contains_key(&task.view.id) && !self.waits_for_task(task) && task.waits_for.is_none()
+        };
         self.snapshot.tasks.iter().filter(is_root)
     }
 
@@ -58,10 +70,13 @@ impl<'a> Forest<'a> {
         matches!(task.view.by, ExpectedWaker::Task(by) if self.tasks.contains_key(&by))
     }
 
-    /// Returns the tasks that no task waits for, and that wait for none.
+    /// Returns the tasks that no task waits for, and that wait for no task or named synchronizer.
     fn alone(&self) -> Vec<TaskInfo> {
-        let is_alone =
-            |task: &&TaskInfo| !self.waiters.contains_key(&task.view.id) && !self.waits_for_task(task);
+        let is_alone = |task: &&TaskInfo| {
+            !self.waiters.contains_key(&task.view.id)
+                && !self.waits_for_task(task)
+                && task.waits_for.is_none()
+        };
         self.snapshot.tasks.iter().filter(is_alone).cloned().collect()
     }
 
@@ -81,17 +96,45 @@ impl<'a> Forest<'a> {
 
     /// Draws the tasks that wait for `task`. A task of a circle is drawn once.
     fn draw(&self, task: TaskId, indent: &str, drawn: &mut HashSet<TaskId>, text: &mut String) {
-        let waiters = self.waiters.get(&task).map_or(&[][..], Vec::as_slice);
-        for (number, waiter) in waiters.iter().enumerate() {
-            let is_last = number + 1 == waiters.len();
-            let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let wait = self.tasks.get(&task).and_then(|task| task.waits_for.as_ref());
+        let waiters =
+            self.waiters_of(task).filter(|waiter| wait.is_none() || waiter.waits_for.as_ref() != wait);
+        self.draw_all(waiters.collect(), indent, drawn, text);
+    }
+
+    /// Draws tasks that wait for one thing, each with those that wait for it. The tasks behind them in the queue of a
+    /// named lock are drawn at the same level.
+    fn draw_all(
+        &self,
+        mut waiters: Vec<&'a TaskInfo>,
+        indent: &str,
+        drawn: &mut HashSet<TaskId>,
+        text: &mut String,
+    ) {
+        if indent.chars().count() > MAX_INDENT {
+            writeln!(text, "{indent}└─ … ({} tasks and those that wait for them)", waiters.len()).ok();
+            return;
+        }
+        let mut number = 0;
+        while let Some(waiter) = waiters.get(number).copied() {
+            number += 1;
             let is_new = drawn.insert(waiter.view.id);
+            if is_new && waiter.waits_for.is_some() {
+                let behind = self.waiters_of(waiter.view.id);
+                waiters.extend(behind.filter(|behind| behind.waits_for == waiter.waits_for));
+            }
+            let (branch, below) =
+                if number == waiters.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let again = if is_new { "" } else { " (see above)" };
             writeln!(text, "{indent}{branch}{}{again}", self.line(waiter)).ok();
             if is_new {
                 self.draw(waiter.view.id, &format!("{indent}{below}"), drawn, text);
             }
         }
+    }
+
+    fn waiters_of(&self, task: TaskId) -> impl Iterator<Item = &'a TaskInfo> {
+        self.waiters.get(&task).into_iter().flatten().copied()
     }
 }
 
@@ -113,6 +156,15 @@ fn text(snapshot: &Snapshot, all: bool) -> String {
         writeln!(text, "{}", forest.line(root)).ok();
         forest.draw(root.view.id, "", &mut drawn, &mut text);
     }
+    for (name, waiters) in &forest.synchronizers {
+        writeln!(text, "{name}").ok();
+        forest.draw_all(waiters.clone(), "", &mut drawn, &mut text);
+    }
+    let beside = snapshot.stuck().len() - snapshot.deadlocks().iter().map(Vec::len).sum::<usize>();
+    if beside > 0 {
+        writeln!(text, "{beside} more tasks wait for those of a deadlock: their waits can never end either")
+            .ok();
+    }
     let alone = forest.alone();
     if all {
         for task in &alone {
@@ -131,6 +183,10 @@ struct LoopTree {
     #[serde(rename = "loop")]
     number: u32,
     deadlocks: Vec<Vec<String>>,
+    /// The tasks whose waits can never end: those of the deadlocks, and those that wait for them.
+    stuck: Vec<String>,
+    /// The tasks that wait for each named lock, channel or other synchronizer, if no task of that is known.
+    synchronizers: BTreeMap<String, Vec<String>>,
     /// Which task waits for which.
     waits: Vec<[String; 2]>,
     alone: Vec<String>,
@@ -148,6 +204,14 @@ impl LoopTree {
             pid: snapshot.state.pid,
             number: snapshot.state.number,
             deadlocks: snapshot.deadlocks().iter().map(|circle| ids(circle)).collect(),
+            stuck: ids(&snapshot.stuck()),
+            synchronizers: forest
+                .synchronizers
+                .iter()
+                .map(|(name, waiters)| {
+                    (name.clone(), waiters.iter().map(|task| task.view.id.to_string()).collect())
+                })
+                .collect(),
             waits: waits.collect(),
             alone: forest.alone().iter().map(|task| task.view.id.to_string()).collect(),
         }
