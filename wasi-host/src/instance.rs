@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sinbin::guests::LIMIT;
+use sinbin::observe::{GuestMemory, GuestTables};
 use wasmtime::component::{self, Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
@@ -12,6 +13,7 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 use crate::names::Names;
+use crate::tables::{Unpublished, note_stack, publish};
 
 /// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
 /// them.
@@ -95,11 +97,19 @@ impl GuestFactory {
             .trap_on_grow_failure(true)
             .build();
         let is_over = self.is_over.clone();
-        let state = State { limits, first_tick: None, limit: self.turn_limit, cancelled: None, is_over };
+        let limit = self.turn_limit;
+        let state = State { limits, first_tick: None, limit, cancelled: None, is_over, memory: None };
         let mut store = Store::new(self.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(ANSWER);
-        store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+        let names = self.names.clone();
+        store.epoch_deadline_callback(move |mut store| {
+            let state = store.data();
+            if let Some(memory) = state.memory.as_ref().filter(|_| state.first_tick.is_some()) {
+                note_stack(&store, &names, memory);
+            }
+            store.data_mut().tick()
+        });
         store.set_epoch_deadline(1);
         let exports = self.service.instance_pre().instantiate(&mut store)?;
         let service = Service::new(&mut store, &exports)?;
@@ -123,6 +133,41 @@ impl GuestFactory {
     ///
     /// Fails as [`start`](Self::start) does.
     pub fn start_bounded(&self, settings: &Settings, max_jobs: u32) -> Result<(Instance, Limits), Error> {
+        self.start_with_exports(settings, max_jobs).map(|(instance, _, limits)| (instance, limits))
+    }
+
+    /// Creates and starts an instance as [`start_bounded`](Self::start_bounded) does, and publishes its tables in
+    /// `tables`, so that other processes can look at its tasks.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`start`](Self::start) does.
+    pub fn start_published(
+        &self,
+        settings: &Settings,
+        max_jobs: u32,
+        tables: &GuestTables,
+    ) -> Result<(Instance, Limits), Error> {
+        let (mut instance, exports, limits) = self.start_with_exports(settings, max_jobs)?;
+        if tables.are_published() {
+            match publish(&mut instance.store, &exports, tables) {
+                Ok(memory) => instance.store.data_mut().memory = Some(memory),
+                Err(Unpublished::Harmless(error)) => {
+                    tracing::warn!(%error, "other processes can't look at the guest's tasks");
+                }
+                Err(Unpublished::Fatal(error)) => {
+                    return Err(Error::Start(self.names.insert_into(report(&error))));
+                }
+            }
+        }
+        Ok((instance, limits))
+    }
+
+    fn start_with_exports(
+        &self,
+        settings: &Settings,
+        max_jobs: u32,
+    ) -> Result<(Instance, component::Instance, Limits), Error> {
         let failed = |error| Error::Start(self.names.insert_into(report(&error)));
         let (mut instance, exports) = self.make().map_err(failed)?;
         instance.begin(None);
@@ -137,7 +182,7 @@ impl GuestFactory {
             let what = format!("its block size is {block} bytes, but must be from 1 to {LIMIT}");
             return Err(Error::Start(what));
         }
-        Ok((instance, limits))
+        Ok((instance, exports, limits))
     }
 }
 
@@ -163,6 +208,8 @@ pub struct State {
     /// True once the result of the call is not needed.
     cancelled: Option<Arc<AtomicBool>>,
     is_over: Option<IsOver>,
+    /// The memory in which the tables of the instance and its stack are published.
+    memory: Option<GuestMemory>,
 }
 
 impl State {

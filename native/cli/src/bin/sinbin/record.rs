@@ -3,8 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use sinbin::driven::DrivenHost;
-use sinbin::guests::{GuestServer, InProcess};
+use sinbin::guests::{GuestServer, InProcess, InProcessHost};
 use sinbin::job::WireJob;
 use sinbin::{Service, Task};
 use sinbin_cli::output;
@@ -27,7 +26,7 @@ pub(crate) fn run<S>(
     args: &ServeArgs,
 ) -> Result<ExitCode, Box<dyn Error>>
 where
-    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob + 'static>,
+    S: Service<Conn: Task<InProcessHost<S>>, Job: WireJob + 'static>,
 {
     check(args);
     let observing = &args.observing;
