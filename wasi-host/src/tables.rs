@@ -6,7 +6,7 @@ use std::io;
 
 use sinbin::observe::{GuestMemory, GuestTables};
 use wasmtime::component::{Instance, WasmList};
-use wasmtime::{AsContext, AsContextMut, StoreContextMut, WasmBacktrace};
+use wasmtime::{AsContextMut, StoreContextMut, WasmBacktrace};
 
 use crate::instance::State;
 use crate::names::Names;

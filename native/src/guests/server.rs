@@ -429,6 +429,6 @@ fn observer(settings: &GuestSettings, board: &Board, clock: Clock) -> Observer {
         jobs: settings.max_jobs,
         workers: settings.workers,
     };
-    observer.begin(clock.zero(), &bounds, "guest");
+    observer.begin(clock.zero(), &bounds, &settings.name);
     observer
 }

@@ -10,7 +10,7 @@ use sinbin_core::observe::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WO
 pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"sinbin\x01\n");
 
 /// The version of the header and of the rows in this directory. The version of the kernel's rows is added to it.
-pub(crate) const VERSION: u32 = LAYOUT << 16 | 2;
+pub(crate) const VERSION: u32 = LAYOUT << 16 | 3;
 
 /// A table of the published memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

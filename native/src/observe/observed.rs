@@ -65,7 +65,15 @@ impl Observed {
         let Some((at, text)) = self.guest().and_then(|guest| guest.stack()) else { return Ok(None) };
         let at = Instant::from_nanos(at.saturating_sub(self.header().zero.load(Ordering::Relaxed)));
         let is_of_turn = state.phase == Phase::Running && at >= state.turn;
+        // A guest chooses the names of its functions.
+        let text = text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}");
         Ok(is_of_turn.then_some((at, text)))
+    }
+
+    /// Returns true if the loop drives a guest in a sandbox whose host notes its stack.
+    #[must_use]
+    pub fn drives_sandbox(&self) -> bool {
+        self.header().guest.load(Ordering::Relaxed) != 0
     }
 
     /// Returns the memory of a guest in a sandbox, if the loop drives one.

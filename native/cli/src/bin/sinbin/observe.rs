@@ -5,6 +5,7 @@ pub(crate) mod beside;
 mod describe;
 mod event_trace;
 mod events;
+mod guest_stack;
 mod json;
 mod loops;
 mod metrics;

@@ -31,7 +31,8 @@ where
     check(args);
     let observing = &args.observing;
     let args = &args.serving;
-    let settings = args.guest_settings(arguments);
+    let mut settings = args.guest_settings(arguments);
+    name.clone_into(&mut settings.name);
     let Some(path) = &args.record else { return Err("--record has no file".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = GuestServer::new(InProcess::new(make), &settings)?;

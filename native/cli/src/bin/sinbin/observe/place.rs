@@ -12,6 +12,7 @@ use sinbin_cli::output;
 
 use super::args::PlaceArgs;
 use super::json::TaskJson;
+use super::guest_stack::{GuestStack, guest_stack};
 use super::stack::{Stack, stack};
 use super::{describe, loops, tasks};
 
@@ -32,6 +33,15 @@ struct PlaceJson {
     stack: Option<Vec<String>>,
     stack_missing: Option<String>,
     system_call: Option<String>,
+    guest_stack: Option<Vec<String>>,
+    guest_stack_age_ns: Option<u64>,
+}
+
+/// What the thread of a loop does.
+#[derive(Default)]
+struct Stacks {
+    native: Option<Stack>,
+    guest: Option<GuestStack>,
 }
 
 pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
@@ -51,11 +61,14 @@ pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
         found |= args.task.is_none() || task.is_some();
         // The stack of the thread says something about the task only if the task runs.
         let is_wanted = task.is_none_or(|task| task.is_running) && snapshot.state.phase != Phase::Waiting;
-        let stack = is_wanted.then(|| stack(&snapshot.state));
+        let guest = if is_wanted && is_kept { guest_stack(&observed, &snapshot.state)? } else { None };
+        // The native stack of a guest has no names.
+        let native = (is_wanted && guest.is_none()).then(|| stack(&snapshot.state));
+        let stacks = Stacks { native, guest };
         if args.json {
-            all.push(json(&snapshot, is_kept, task, stack));
+            all.push(json(&snapshot, is_kept, task, stacks));
         } else if args.task.is_none() || task.is_some() {
-            tell(&snapshot, is_kept, task, stack);
+            tell(&snapshot, is_kept, task, stacks);
         }
     }
     if args.json {
@@ -70,7 +83,7 @@ pub(crate) fn is_kept(before: &LoopState, after: &LoopState) -> bool {
     is_busy && before.steps == after.steps && before.waits == after.waits && before.turn == after.turn
 }
 
-fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Option<Stack>) {
+fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Stacks) {
     let state = &snapshot.state;
     let line = |text: String| output::line_or_end(text);
     line(headline(snapshot, is_kept));
@@ -83,7 +96,11 @@ fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
     for circle in snapshot.deadlocks() {
         line(tasks::deadlock(snapshot, &circle));
     }
-    let Some(stack) = stack else { return };
+    if let Some(stack) = stacks.guest {
+        line(format!("stack of the guest, as it was {} ago:", describe::span(stack.age)));
+        stack.frames.into_iter().for_each(|frame| line(format!("  {frame}")));
+    }
+    let Some(stack) = stacks.native else { return };
     if let Some(call) = &stack.system_call {
         line(format!("system call: {call}"));
     }
@@ -104,10 +121,14 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let busy = describe::span(state.busy_for());
     match (state.phase, running) {
         (Phase::Starting, _) => format!("{who}: has not begun"),
-        (Phase::Running, _) if state.is_guest && is_kept => {
-            format!("{who}: a turn of the guest has kept the loop for {busy}")
+        (Phase::Running, Some(task)) if state.is_guest && is_kept => {
+            let (turn, task) = (state.steps, named(task, state));
+            format!("{who}: turn {turn} of the guest has kept the loop for {busy}, in its task {task}")
         }
-        (Phase::Running, _) if state.is_guest => format!("{who}: runs its guest"),
+        (Phase::Running, None) if state.is_guest && is_kept => {
+            format!("{who}: turn {} of the guest has kept the loop for {busy}, outside of its tasks", state.steps)
+        }
+        (Phase::Running, _) if state.is_guest => format!("{who}: runs turn {} of its guest", state.steps),
         (Phase::Computing, _) if is_kept => format!("{who}: one slice of a job has kept the loop for {busy}"),
         (Phase::Computing, _) => format!("{who}: computes a job on the loop"),
         (Phase::Running, Some(task)) if is_kept => {
@@ -118,9 +139,13 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
         }
         (Phase::Running, None) if is_kept => format!("{who}: has been between two tasks for {busy}"),
         (Phase::Running, None) => format!("{who}: is between two tasks, in a turn that began {busy} ago"),
+        _ if state.is_guest && snapshot.tasks.is_empty() => {
+            format!("{who}: waits for events; its guest publishes no tasks")
+        }
         _ => format!(
-            "{who}: waits for events; {} tasks: {}",
+            "{who}: waits for events; {} tasks{}: {}",
             snapshot.tasks.len(),
+            if state.is_guest { " of the guest" } else { "" },
             tasks::summary(&snapshot.tasks)
         ),
     }
@@ -163,9 +188,10 @@ fn chain<'a>(snapshot: &'a Snapshot, task: &TaskInfo) -> Vec<&'a TaskInfo> {
     chain
 }
 
-fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Option<Stack>) -> PlaceJson {
+fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Stacks) -> PlaceJson {
     let state = &snapshot.state;
-    let (system_call, frames) = match stack {
+    let (guest_stack, age) = stacks.guest.map(|stack| (stack.frames, stack.age)).unzip();
+    let (system_call, frames) = match stacks.native {
         Some(stack) => (stack.system_call, Some(stack.frames)),
         None => (None, None),
     };
@@ -187,5 +213,7 @@ fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
         stack,
         stack_missing,
         system_call,
+        guest_stack,
+        guest_stack_age_ns: age.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)),
     }
 }

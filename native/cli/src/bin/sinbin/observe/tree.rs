@@ -99,7 +99,9 @@ impl<'a> Forest<'a> {
 fn text(snapshot: &Snapshot, all: bool) -> String {
     let forest = Forest::new(snapshot);
     let state = &snapshot.state;
-    let mut text = format!("process {}, loop {}: {} tasks\n", state.pid, state.number, snapshot.tasks.len());
+    let whose = if state.is_guest { "a guest, " } else { "" };
+    let count = snapshot.tasks.len();
+    let mut text = format!("process {}, loop {}: {whose}{count} tasks\n", state.pid, state.number);
     let mut drawn = HashSet::new();
     for circle in snapshot.deadlocks() {
         writeln!(text, "{}", tasks::deadlock(snapshot, &circle)).ok();
