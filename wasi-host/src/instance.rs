@@ -13,7 +13,7 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 use crate::names::Names;
-use crate::tables::{Unpublished, note_stack, publish};
+use crate::tables::{Unpublished, ask, note_stack, publish};
 
 /// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
 /// them.
@@ -133,7 +133,7 @@ impl GuestFactory {
     ///
     /// Fails as [`start`](Self::start) does.
     pub fn start_bounded(&self, settings: &Settings, max_jobs: u32) -> Result<(Instance, Limits), Error> {
-        self.start_with_exports(settings, max_jobs).map(|(instance, _, limits)| (instance, limits))
+        self.start_with_exports(settings, max_jobs, false).map(|(instance, _, limits)| (instance, limits))
     }
 
     /// Creates and starts an instance as [`start_bounded`](Self::start_bounded) does, and publishes its tables in
@@ -148,8 +148,9 @@ impl GuestFactory {
         max_jobs: u32,
         tables: &GuestTables,
     ) -> Result<(Instance, Limits), Error> {
-        let (mut instance, exports, limits) = self.start_with_exports(settings, max_jobs)?;
-        if tables.are_published() {
+        let is_published = tables.are_published();
+        let (mut instance, exports, limits) = self.start_with_exports(settings, max_jobs, is_published)?;
+        if is_published {
             match publish(&mut instance.store, &exports, tables) {
                 Ok(memory) => instance.store.data_mut().memory = Some(memory),
                 Err(Unpublished::Harmless(error)) => {
@@ -167,12 +168,16 @@ impl GuestFactory {
         &self,
         settings: &Settings,
         max_jobs: u32,
+        is_published: bool,
     ) -> Result<(Instance, component::Instance, Limits), Error> {
         let failed = |error| Error::Start(self.names.insert_into(report(&error)));
         let (mut instance, exports) = self.make().map_err(failed)?;
         instance.begin(None);
         if max_jobs > 0 {
             bound_jobs(&mut instance.store, &exports, max_jobs).map_err(failed)?;
+        }
+        if is_published {
+            ask(&mut instance.store, &exports).map_err(failed)?;
         }
         let Instance { store, service } = &mut instance;
         let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;

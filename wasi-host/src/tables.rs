@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 
 use sinbin::observe::{GuestMemory, GuestTables};
-use wasmtime::component::{Instance, WasmList};
+use wasmtime::component::{ComponentExportIndex, Instance, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut, WasmBacktrace};
 
 use crate::instance::State;
@@ -23,6 +23,29 @@ pub(crate) enum Unpublished {
     Harmless(io::Error),
     /// The guest can't be used.
     Fatal(wasmtime::Error),
+}
+
+/// Asks an instance to publish its tables, if it can. Must be called before the start of its service.
+///
+/// # Errors
+///
+/// Fails if the guest traps.
+pub(crate) fn ask(
+    mut store: impl AsContextMut<Data = State>,
+    exports: &Instance,
+) -> Result<(), wasmtime::Error> {
+    let Some(publish) = function(&mut store, exports, "publish") else { return Ok(()) };
+    exports.get_typed_func::<(), ()>(&mut store, publish)?.call(&mut store, ())
+}
+
+/// Returns the index of a function of the interface, if the instance exports it.
+fn function(
+    mut store: impl AsContextMut<Data = State>,
+    exports: &Instance,
+    name: &str,
+) -> Option<ComponentExportIndex> {
+    let inspect = exports.get_export_index(&mut store, None, INSPECT)?;
+    exports.get_export_index(&mut store, Some(&inspect), name)
 }
 
 /// Publishes the memory of the tables that the instance exports, and the notes of its host, in `tables`.
@@ -64,7 +87,8 @@ fn exported(
     let Some(function) = exports.get_export_index(&mut store, Some(&inspect), "tables") else {
         return Ok(None);
     };
-    let (list,) = exports.get_typed_func::<(), (WasmList<u8>,)>(&mut store, function)?.call(&mut store, ())?;
+    let (list,) =
+        exports.get_typed_func::<(), (WasmList<u8>,)>(&mut store, function)?.call(&mut store, ())?;
     Ok(Some(list))
 }
 

@@ -99,9 +99,8 @@ impl Board {
         let span = &self.region.header().parts[Part::Handles as usize];
         let is_within = source.index() < span.limit.load(Ordering::Relaxed) as usize;
         let offset = usize::try_from(span.offset.load(Ordering::Relaxed)).ok().filter(|_| is_within);
-        let row = offset.and_then(|offset| {
-            self.region.words(offset + 4 * HANDLE_WORDS * source.index(), HANDLE_WORDS)
-        });
+        let row = offset
+            .and_then(|offset| self.region.words(offset + 4 * HANDLE_WORDS * source.index(), HANDLE_WORDS));
         if let Some([generation, number]) = row {
             generation.store(0, Ordering::Relaxed);
             fence(Ordering::Release);

@@ -60,8 +60,8 @@ impl Tables {
         }
         let region = open(File::open(path).ok()?)?;
         let header = region.header();
-        let is_known =
-            header.magic.load(Ordering::Acquire) == MAGIC && header.version.load(Ordering::Relaxed) == VERSION;
+        let is_known = header.magic.load(Ordering::Acquire) == MAGIC
+            && header.version.load(Ordering::Relaxed) == VERSION;
         is_known.then_some(Self { region })
     }
 
@@ -234,5 +234,135 @@ impl Copied {
             first: kernel.queue().next(),
             are_of_one_moment: true,
         })
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod tests {
+    use std::io;
+    use std::os::unix::fs::FileExt;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use sinbin_core::kernel::{ExpectedWaker, Step, Wait};
+    use sinbin_core::{Interest, WaitTarget};
+
+    use super::*;
+    use crate::observe::board::Board;
+    use crate::observe::guest_memory::GuestTables;
+    use crate::observe::{SourceKind, loops_of};
+
+    /// Returns the memory of a kernel with waits of all kinds, as words.
+    fn published() -> Vec<u32> {
+        let mut kernel = Kernel::new(&Limits::new(8, 0, 128));
+        let sources = [(); 2].map(|()| kernel.open().expect("there is room"));
+        let job = kernel.begin_job().expect("there is room");
+        let tasks = [(); 5].map(|()| kernel.spawn().expect("there is room"));
+        kernel.advance(Instant::from_nanos(7));
+        let both = Wait::recv(sources[0]).or(WaitTarget::Hangup(sources[1])).until(Instant::from_nanos(99));
+        kernel.park(tasks[0], Step::Wait(both));
+        kernel.park(tasks[1], Step::Wait(Wait::job(job)));
+        kernel.park(tasks[2], Step::Wait(Wait::wake().woken_by(ExpectedWaker::Task(tasks[1]))));
+        kernel.park(tasks[3], Step::Yield);
+        let tables = kernel.tables();
+        let image = tables.image();
+        let handles = [1, 0, 1, 1];
+        let rows = [image.tasks, image.sources, image.jobs, image.timers, &handles];
+        let limits = [8_u32; TABLES.len()];
+        let (offsets, size) = directory::offsets(limits).expect("a small size");
+        let mut words = vec![0; size as usize / 4];
+        words[0] = directory::MAGIC;
+        words[1] = directory::VERSION;
+        words[HEAD] = image.head;
+        for (table, (offset, rows)) in offsets.into_iter().zip(rows).enumerate() {
+            let len = u32::try_from(rows.len() / TABLES[table]).expect("a small number");
+            words[span(table)..][..3].copy_from_slice(&[offset, 8, len]);
+            words[offset as usize / 4..][..rows.len()].copy_from_slice(rows);
+        }
+        words
+    }
+
+    fn look(words: &[u32]) -> Result<Tasks, Broken> {
+        let words: Vec<_> = words.iter().map(|word| AtomicU32::new(word.to_le())).collect();
+        GuestWords::new(&words).ok_or(Broken("a directory"))?.tasks(Instant::from_nanos(7))
+    }
+
+    #[test]
+    fn tasks_are_read_from_the_memory_of_a_guest() {
+        let tasks = look(&published()).expect("the tables are those of a kernel");
+        assert_eq!((tasks.views.len(), tasks.queue.len(), tasks.are_of_one_moment), (5, 2, true));
+        assert_eq!(tasks.first.map(TaskId::index), Some(4));
+        assert_eq!(tasks.views[0].waits[1].and_then(WaitTarget::source).map(SourceId::index), Some(1));
+    }
+
+    #[test]
+    fn a_guest_in_the_middle_of_a_change_is_read_row_by_row_or_not_at_all() {
+        let mut words = published();
+        words[MARKS] = 1;
+        assert_eq!(look(&words).err(), Some(BUSY));
+        assert!(look(&words[..3]).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Tables with junk in some words, or in all, are broken or read, and never more than that.
+        #[test]
+        fn junk_is_found_or_harmless(
+            changes in vec((0_usize..8000, prop_oneof![any::<u32>(), 0_u32..70, Just(u32::MAX)]), 0..40),
+            all in proptest::option::weighted(0.1, vec(0_u32..40, 8000)),
+        ) {
+            let mut words = published();
+            let count = words.len();
+            for (index, word) in all.into_iter().flatten().enumerate().skip(directory::WORDS) {
+                words[index % count] = word;
+            }
+            for (index, word) in changes {
+                // Most of the words are unused: the changes are in the directory, or in the first rows.
+                let page = index % 6 * (directory::PAGE / 4);
+                words[(page + index / 6 % 60) % count] = word;
+            }
+            words[MARKS] &= !1;
+            if let Ok(tasks) = look(&words) {
+                prop_assert!(tasks.views.len() <= count && tasks.queue.len() <= tasks.views.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_guest_is_found_beside_its_loop_until_it_is_dropped() {
+        let board = Board::on(8, 8).expect("memory");
+        let mut observer = crate::observe::Observer::new(&board);
+        observer.drives_guest();
+        let address = "127.0.0.1:7".parse().ok();
+        observer.guest_source(SourceId::from_bits(1 << 32 | 1), SourceKind::Accepted, address);
+        observer.guest_waits(SourceId::from_bits(1 << 32 | 1), Interest::RECV);
+        observer.turn(Instant::from_nanos(1));
+        let own = std::process::id();
+        let pages: Vec<u8> = published().iter().flat_map(|word| word.to_le_bytes()).collect();
+        let write = |file: &File, offset: usize| file.write_all_at(&pages, offset as u64);
+        let number = board.header();
+        let memory = GuestTables::new(&board).memory(pages.len(), write).expect("memory");
+        memory.note_stack("0: spin\n1: \u{1b}[31mturn");
+        let loops = loops_of(own).expect("this process");
+        let observed = loops
+            .into_iter()
+            .find(|found| found.header().guest.load(Ordering::Relaxed) == number.guest.load(Ordering::Relaxed));
+        let observed = observed.expect("the loop of this test");
+        let snapshot = observed.snapshot().expect("a snapshot");
+        let running: Vec<_> = snapshot.tasks.iter().map(|task| task.is_running).collect();
+        assert_eq!(running, [false, false, false, false, true]);
+        let (_, source) = snapshot.tasks[0].waits_on[0];
+        assert_eq!((source.kind, source.address), (SourceKind::Accepted, address));
+        let (_, stack) = observed.guest_stack().expect("a state").expect("a stack");
+        assert_eq!(stack, "0: spin\n1: \u{fffd}[31mturn");
+        memory.note_stack(&"é".repeat(5000));
+        let (_, stack) = observed.guest_stack().expect("a state").expect("a stack");
+        assert_eq!(stack, "é".repeat(MAX_STACK / 2));
+        drop(memory);
+        assert!(observed.guest().is_none() && observed.snapshot().expect("a snapshot").tasks.is_empty());
+        let failed = GuestTables::new(&board).memory(1 << 40, |_, _| Ok(()));
+        assert_eq!(failed.err().map(|error| error.kind()), Some(io::ErrorKind::InvalidInput));
     }
 }

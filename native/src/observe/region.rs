@@ -100,8 +100,8 @@ impl Region {
 
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Systems before Linux 6.3 do not know that a file can't be executed.
-        let file = memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
-            .or_else(|_| memfd_create(name, flags))?;
+        let file =
+            memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create(name, flags))?;
         fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         ftruncate(&file, len as u64)?;
         let file = File::from(file);

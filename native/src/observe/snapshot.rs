@@ -385,8 +385,7 @@ impl Observed {
     /// Adds what the loop has noted about the sources of a guest's task.
     fn guest_info(&self, view: TaskView, is_running: bool, tables: &Tables) -> TaskInfo {
         let sources = view.waits.iter().flatten().filter_map(|target| target.source());
-        let waits_on: Vec<_> =
-            sources.filter_map(|id| Some((id, self.noted(tables.handle(id)?)?))).collect();
+        let waits_on: Vec<_> = sources.filter_map(|id| Some((id, self.noted(tables.handle(id)?)?))).collect();
         TaskInfo {
             view,
             label: None,

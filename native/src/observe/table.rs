@@ -51,7 +51,12 @@ impl<T> Table<T> {
             return None;
         }
         let items = region.at(offset, limit.checked_mul(size_of::<T>())?)?.cast();
-        Some(Self { items, len: 0, limit, backing: Backing::Region(Arc::clone(region), part, Arc::clone(taken)) })
+        Some(Self {
+            items,
+            len: 0,
+            limit,
+            backing: Backing::Region(Arc::clone(region), part, Arc::clone(taken)),
+        })
     }
 }
 

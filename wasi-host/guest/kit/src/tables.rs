@@ -1,7 +1,7 @@
 //! The kernel's tables, in memory that the host may let other processes read: `sinbin ps` shows the tasks of a guest
 //! from there, also while the guest is in a turn that does not end.
 //!
-//! The memory is grown once and never moves. The host calls [`tables`] for its address after the start.
+//! The memory is grown once, at the start, if the host has asked for that before. It never moves.
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -14,9 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use sinbin_core::kernel::{Slots, Storage};
 use sinbin_core::observe::Beacon;
-use sinbin_core::observe::directory::{
-    self, HANDLE_WORDS, HEAD, MAGIC, MARKS, PAGE, TABLES, VERSION, span,
-};
+use sinbin_core::observe::directory::{self, HANDLE_WORDS, HEAD, MAGIC, MARKS, PAGE, TABLES, VERSION, span};
 use sinbin_core::{Growing, Limits, SourceId};
 
 /// The maximum size of the memory, in bytes: that of 130,000 connections. The tables of a service with a higher limit
@@ -43,9 +41,11 @@ struct Area {
 }
 
 impl Area {
-    /// Creates the memory for tables with these limits. If it can't have them, it has a directory alone.
-    fn new(limits: [u32; TABLES.len()]) -> Self {
-        let published = directory::offsets(limits).filter(|(_, size)| *size <= MAX_SIZE);
+    /// Creates the memory for tables with these limits. If it can't have them, or if they are not published, it has a
+    /// directory alone.
+    fn new(limits: [u32; TABLES.len()], is_published: bool) -> Self {
+        let published = if is_published { directory::offsets(limits) } else { None };
+        let published = published.filter(|(_, size)| *size <= MAX_SIZE);
         let published = published.and_then(|(offsets, size)| Some((grow(size)?, offsets, size)));
         let Some((words, offsets, size)) = published else {
             let words = Box::leak(Box::new([const { AtomicU32::new(0) }; directory::WORDS]));
@@ -64,7 +64,7 @@ impl Area {
     }
 
     /// Returns a word of the directory. The index must be less than [`directory::WORDS`].
-    fn word(&self, index: usize) -> &AtomicU32 {
+    fn word(&self, index: usize) -> &'static AtomicU32 {
         debug_assert!(index < directory::WORDS, "the word is in the directory");
         // SAFETY: the directory has that many words, all initialized by zeros, which are valid atomics. They are never
         // freed, and are accessed by atomics only.
@@ -84,7 +84,8 @@ impl Area {
     /// Returns the memory of a table, at most once, if rows of type `T` are of its size.
     fn take<T>(&self, table: usize) -> Option<(NonNull<T>, usize)> {
         let limit = self.limits[table] as usize;
-        if limit == 0 || size_of::<T>() != 4 * TABLES[table] || align_of::<T>() > 8 || self.taken[table].get() {
+        if limit == 0 || size_of::<T>() != 4 * TABLES[table] || align_of::<T>() > 8 || self.taken[table].get()
+        {
             return None;
         }
         self.taken[table].set(true);
@@ -121,15 +122,20 @@ pub struct Published {
 }
 
 impl Published {
-    /// Creates storage with these capacities. Its tables are never freed.
+    /// Creates storage with these capacities. Its tables are published if the host has asked for that, and then are never
+    /// freed.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        #[cfg(target_arch = "wasm32")]
+        let is_published = export::is_published();
+        #[cfg(not(target_arch = "wasm32"))]
+        let is_published = true;
         let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         let (tasks, sources) = (count(limits.tasks()), count(limits.sources()));
         let jobs = count(limits.jobs::<()>().limit());
-        let area = Box::leak(Box::new(Area::new([tasks, sources, jobs, tasks, sources])));
+        let area = Box::leak(Box::new(Area::new([tasks, sources, jobs, tasks, sources], is_published)));
         #[cfg(target_arch = "wasm32")]
-        export::publish(area);
+        export::set(area);
         Self { limits, area }
     }
 
@@ -173,7 +179,7 @@ impl Storage for Published {
     }
 
     fn beacon(&self) -> Mark {
-        Mark(self.area)
+        Mark { marks: self.area.word(MARKS), head: self.area.word(HEAD) }
     }
 
     fn task_slots<T>(&self) -> Table<T> {
@@ -196,27 +202,28 @@ impl Storage for Published {
 }
 
 /// The marks around the changes of the tables.
-pub struct Mark(&'static Area);
+pub struct Mark {
+    marks: &'static AtomicU32,
+    head: &'static AtomicU32,
+}
 
 impl Beacon for Mark {
     #[inline]
     fn begin(&self) {
-        let marks = self.0.word(MARKS);
-        marks.store(marks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.marks.store(self.marks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         // The store above comes before the changes of the tables, which are not atomic.
         fence(Ordering::Release);
     }
 
     #[inline]
     fn end(&self, head: u32) {
-        let marks = self.0.word(MARKS);
         self.rotated(head);
-        marks.store(marks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        self.marks.store(self.marks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
     #[inline]
     fn rotated(&self, head: u32) {
-        self.0.word(HEAD).store(head, Ordering::Relaxed);
+        self.head.store(head, Ordering::Relaxed);
     }
 }
 
@@ -280,27 +287,39 @@ impl<T> Slots<T> for Table<T> {
     }
 }
 
-/// The function `tables` of the interface `inspect`.
+/// The functions of the interface `inspect`. They are written out as the component model expects them: bindings that are
+/// generated would free the tables after the call of `tables`.
 #[cfg(target_arch = "wasm32")]
 mod export {
     use core::cell::Cell;
 
     use super::Area;
 
-    /// A list of bytes, in the form in which the component model returns it.
-    struct List(Cell<[usize; 2]>);
+    /// A value of an instance.
+    struct Sole<T>(Cell<T>);
 
     // SAFETY: there is one thread (see `cell`).
-    unsafe impl Sync for List {}
+    unsafe impl<T> Sync for Sole<T> {}
 
-    static LIST: List = List(Cell::new([0; 2]));
+    static IS_PUBLISHED: Sole<bool> = Sole(Cell::new(false));
+    /// The address and the length of the tables.
+    static LIST: Sole<[usize; 2]> = Sole(Cell::new([0; 2]));
 
-    pub(super) fn publish(area: &Area) {
-        LIST.0.set([area.words.as_ptr().expose_provenance(), area.size as usize]);
+    pub(super) fn is_published() -> bool {
+        IS_PUBLISHED.0.get()
     }
 
-    /// Returns the memory of the tables. Bindings that are generated would free it after the call, so the function is
-    /// written out as the component model expects it, and has no function that is called afterwards.
+    pub(super) fn set(area: &Area) {
+        if area.size > 0 {
+            LIST.0.set([area.words.as_ptr().expose_provenance(), area.size as usize]);
+        }
+    }
+
+    #[unsafe(export_name = "sinbin:service/inspect@0.1.0#publish")]
+    extern "C" fn publish() {
+        IS_PUBLISHED.0.set(true);
+    }
+
     #[unsafe(export_name = "sinbin:service/inspect@0.1.0#tables")]
     extern "C" fn tables() -> *const [usize; 2] {
         LIST.0.as_ptr()
@@ -313,10 +332,10 @@ mod tests {
 
     use std::vec::Vec;
 
+    use sinbin_core::Instant;
     use sinbin_core::Kernel;
     use sinbin_core::kernel::{Step, Wait};
     use sinbin_core::observe::{Image, TASK_WORDS};
-    use sinbin_core::Instant;
 
     use super::*;
 
@@ -342,8 +361,7 @@ mod tests {
         let [tasks_of, sources, jobs, timers] = [TASKS, SOURCES, JOBS, TIMERS].map(|table| rows(area, table));
         let head = area.word(HEAD).load(Ordering::Relaxed);
         let (tasks_of, sources) = (&tasks_of[..], &sources[..]);
-        let image =
-            Image { tasks: tasks_of, sources, jobs: &jobs, timers: &timers, head, now: kernel.now() };
+        let image = Image { tasks: tasks_of, sources, jobs: &jobs, timers: &timers, head, now: kernel.now() };
         assert_eq!(tasks_of.len(), 3 * TASK_WORDS);
         let restored = Kernel::restore(&image).expect("the tables are those of a kernel");
         assert_eq!(restored.audit(), Ok(()));
@@ -360,6 +378,12 @@ mod tests {
         let task = kernel.spawn().expect("there is room");
         storage.note_handle(kernel.open().expect("there is room"), 1);
         assert_eq!(kernel.queue().collect::<Vec<_>>(), [task]);
+    }
+
+    #[test]
+    fn tables_that_no_host_has_asked_for_are_not_published() {
+        let area = Area::new([10; TABLES.len()], false);
+        assert_eq!((area.size, area.handle(0).is_none(), area.take::<[u32; 14]>(TASKS)), (0, true, None));
     }
 
     #[test]

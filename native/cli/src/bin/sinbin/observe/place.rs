@@ -11,8 +11,8 @@ use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
 use sinbin_cli::output;
 
 use super::args::PlaceArgs;
-use super::json::TaskJson;
 use super::guest_stack::{GuestStack, guest_stack};
+use super::json::TaskJson;
 use super::stack::{Stack, stack};
 use super::{describe, loops, tasks};
 
@@ -126,7 +126,10 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
             format!("{who}: turn {turn} of the guest has kept the loop for {busy}, in its task {task}")
         }
         (Phase::Running, None) if state.is_guest && is_kept => {
-            format!("{who}: turn {} of the guest has kept the loop for {busy}, outside of its tasks", state.steps)
+            format!(
+                "{who}: turn {} of the guest has kept the loop for {busy}, outside of its tasks",
+                state.steps
+            )
         }
         (Phase::Running, _) if state.is_guest => format!("{who}: runs turn {} of its guest", state.steps),
         (Phase::Computing, _) if is_kept => format!("{who}: one slice of a job has kept the loop for {busy}"),
