@@ -346,9 +346,9 @@ mod tests {
         let memory = GuestTables::new(&board).memory(pages.len(), write).expect("memory");
         memory.note_stack("0: spin\n1: \u{1b}[31mturn");
         let loops = loops_of(own).expect("this process");
-        let observed = loops
-            .into_iter()
-            .find(|found| found.header().guest.load(Ordering::Relaxed) == number.guest.load(Ordering::Relaxed));
+        let observed = loops.into_iter().find(|found| {
+            found.header().guest.load(Ordering::Relaxed) == number.guest.load(Ordering::Relaxed)
+        });
         let observed = observed.expect("the loop of this test");
         let snapshot = observed.snapshot().expect("a snapshot");
         let running: Vec<_> = snapshot.tasks.iter().map(|task| task.is_running).collect();

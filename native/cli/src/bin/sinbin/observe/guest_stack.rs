@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use sinbin::observe::{LoopState, ObserveError, Observed};
 
 /// The time to wait for the first note of a turn. The host notes the stack from the second tick of its timer on, which
-/// ticks once in a quarter of `--turn-limit` of processor time.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// ticks once in a quarter of `--turn-limit` of processor time, at least four times a second.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The time between two looks.
 const BETWEEN: Duration = Duration::from_millis(20);

@@ -42,7 +42,13 @@ struct PlaceJson {
 struct Stacks {
     native: Option<Stack>,
     guest: Option<GuestStack>,
+    /// True if a turn of a guest in a sandbox is kept, and its stack is not known.
+    lacks_guest: bool,
 }
+
+/// The reason why the stack of a guest in a sandbox is not known.
+const NO_GUEST_STACK: &str =
+    "the stack of a guest is noted at the ticks of a timer, and there was none yet: look again";
 
 pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut found = false;
@@ -62,9 +68,10 @@ pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
         // The stack of the thread says something about the task only if the task runs.
         let is_wanted = task.is_none_or(|task| task.is_running) && snapshot.state.phase != Phase::Waiting;
         let guest = if is_wanted && is_kept { guest_stack(&observed, &snapshot.state)? } else { None };
-        // The native stack of a guest has no names.
-        let native = (is_wanted && guest.is_none()).then(|| stack(&snapshot.state));
-        let stacks = Stacks { native, guest };
+        // The native stack of a guest in a sandbox has no names.
+        let native = (is_wanted && !observed.drives_sandbox()).then(|| stack(&snapshot.state));
+        let lacks_guest = is_wanted && is_kept && native.is_none() && guest.is_none();
+        let stacks = Stacks { native, guest, lacks_guest };
         if args.json {
             all.push(json(&snapshot, is_kept, task, stacks));
         } else if args.task.is_none() || task.is_some() {
@@ -99,6 +106,9 @@ fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Sta
     if let Some(stack) = stacks.guest {
         line(format!("stack of the guest, as it was {} ago:", describe::span(stack.age)));
         stack.frames.into_iter().for_each(|frame| line(format!("  {frame}")));
+    }
+    if stacks.lacks_guest {
+        line(NO_GUEST_STACK.to_owned());
     }
     let Some(stack) = stacks.native else { return };
     if let Some(call) = &stack.system_call {
@@ -161,7 +171,10 @@ pub(crate) fn named(task: &TaskInfo, state: &LoopState) -> String {
     let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
     let source = task.source.and_then(|source| source.address);
     let peer = source.map_or_else(String::new, |address| format!(", serves {address}"));
-    format!("{} ({name}{place}{peer})", task.view.id)
+    match format!("{name}{place}{peer}") {
+        what if what.is_empty() => task.view.id.to_string(),
+        what => format!("{} ({})", task.view.id, what.trim_start_matches(", ")),
+    }
 }
 
 fn words(task: &TaskInfo, state: &LoopState) -> String {
@@ -169,11 +182,12 @@ fn words(task: &TaskInfo, state: &LoopState) -> String {
     let since = describe::span(state.now.since(task.view.since));
     let place = describe::place(task);
     let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
-    match describe::state(task) {
-        "waiting" => format!("{name}{place}, has waited for {since} for {}", describe::waits(task, state)),
-        "running" => format!("{name}{place}, runs"),
-        _ => format!("{name}{place}, has been in the run queue for {since}"),
-    }
+    let does = match describe::state(task) {
+        "waiting" => format!("has waited for {since} for {}", describe::waits(task, state)),
+        "running" => "runs".to_owned(),
+        _ => format!("has been in the run queue for {since}"),
+    };
+    format!("{name}{place}, {does}").trim_start_matches(", ").to_owned()
 }
 
 /// Returns the tasks that end each other's waits, beginning with the one that ends the wait of `task`.
@@ -201,7 +215,7 @@ fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Sta
     let (stack, stack_missing) = match frames {
         Some(Ok(frames)) => (Some(frames), None),
         Some(Err(missing)) => (None, Some(missing)),
-        None => (None, None),
+        None => (None, stacks.lacks_guest.then(|| NO_GUEST_STACK.to_owned())),
     };
     PlaceJson {
         pid: state.pid,

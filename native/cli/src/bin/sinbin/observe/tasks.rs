@@ -104,7 +104,10 @@ pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String
         .map(|id| {
             let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
             let name = task.map_or("", |task| describe::name(task, &snapshot.state));
-            format!("{id} ({})", describe::short(name))
+            match describe::short(name) {
+                "" => id.to_string(),
+                name => format!("{id} ({name})"),
+            }
         })
         .collect();
     format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])
