@@ -13,7 +13,7 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 use crate::names::Names;
-use crate::tables::{Unpublished, ask, note_stack, publish};
+use crate::tables::{Mapped, Unpublished, ask, note_stack, publish};
 
 /// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
 /// them.
@@ -113,7 +113,7 @@ impl GuestFactory {
         store.set_epoch_deadline(1);
         let exports = self.service.instance_pre().instantiate(&mut store)?;
         let service = Service::new(&mut store, &exports)?;
-        Ok((Instance { store, service }, exports))
+        Ok((Instance { store, service, mapped: None }, exports))
     }
 
     /// Creates an instance and starts its service. Returns the instance and the limits that the service has set.
@@ -152,7 +152,10 @@ impl GuestFactory {
         let (mut instance, exports, limits) = self.start_with_exports(settings, max_jobs, is_published)?;
         if is_published {
             match publish(&mut instance.store, &exports, tables) {
-                Ok(memory) => instance.store.data_mut().memory = Some(memory),
+                Ok((memory, mapped)) => {
+                    instance.store.data_mut().memory = Some(memory);
+                    instance.mapped = mapped;
+                }
                 Err(Unpublished::Harmless(error)) => {
                     tracing::warn!(%error, "other processes can't look at the guest's tasks");
                 }
@@ -179,7 +182,7 @@ impl GuestFactory {
         if is_published {
             ask(&mut instance.store, &exports).map_err(failed)?;
         }
-        let Instance { store, service } = &mut instance;
+        let Instance { store, service, .. } = &mut instance;
         let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;
         let limits = limits.map_err(Error::Arguments)?;
         if !(1..=LIMIT).contains(&(limits.block as usize)) {
@@ -243,6 +246,16 @@ impl State {
 pub struct Instance {
     store: Store<State>,
     service: Service,
+    /// The tables that other processes can read.
+    mapped: Option<Mapped>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(mapped) = self.mapped.take() {
+            mapped.restore(&self.store);
+        }
+    }
 }
 
 impl Instance {
@@ -260,7 +273,7 @@ impl Instance {
         input: &[u8],
     ) -> Result<Answer, wasmtime::Error> {
         self.begin(None);
-        let Self { store, service } = self;
+        let Self { store, service, .. } = self;
         service.sinbin_service_guest().call_turn(store, now, window, events, input)
     }
 
@@ -271,7 +284,7 @@ impl Instance {
     /// Fails as [`turn`](Self::turn) does.
     pub fn counts(&mut self) -> Result<Tally, wasmtime::Error> {
         self.begin(None);
-        let Self { store, service } = self;
+        let Self { store, service, .. } = self;
         service.sinbin_service_guest().call_counts(store)
     }
 
@@ -287,7 +300,7 @@ impl Instance {
         cancelled: &Arc<AtomicBool>,
     ) -> Result<Progress, wasmtime::Error> {
         self.begin(Some(Arc::clone(cancelled)));
-        let Self { store, service } = self;
+        let Self { store, service, .. } = self;
         service.sinbin_service_guest().call_compute(store, job, budget)
     }
 

@@ -6,7 +6,7 @@ use std::io;
 
 use sinbin::observe::{GuestMemory, GuestTables};
 use wasmtime::component::{ComponentExportIndex, Instance, WasmList};
-use wasmtime::{AsContextMut, StoreContextMut, WasmBacktrace};
+use wasmtime::{AsContextMut, Store, StoreContextMut, WasmBacktrace};
 
 use crate::instance::State;
 use crate::names::Names;
@@ -61,7 +61,7 @@ pub(crate) fn publish(
     mut store: impl AsContextMut<Data = State>,
     exports: &Instance,
     tables: &GuestTables,
-) -> Result<GuestMemory, Unpublished> {
+) -> Result<(GuestMemory, Option<Mapped>), Unpublished> {
     let list = exported(&mut store, exports).map_err(Unpublished::Fatal)?;
     let pages = list.as_ref().map_or(&[][..], |list| list.as_le_slice(store.as_context()));
     let is_whole = pages.as_ptr().addr().is_multiple_of(PAGE) && pages.len().is_multiple_of(PAGE);
@@ -75,7 +75,28 @@ pub(crate) fn publish(
         Ok(())
     });
     is_mapped.map_err(|error| Unpublished::Fatal(error.into()))?;
-    memory.map_err(Unpublished::Harmless)
+    let memory = memory.map_err(Unpublished::Harmless)?;
+    let mapped = list.filter(|_| len > 0).map(|list| Mapped { list, address, len });
+    Ok((memory, mapped))
+}
+
+/// Pages of a guest's memory that are a mapping of a file.
+pub(crate) struct Mapped {
+    list: WasmList<u8>,
+    address: usize,
+    len: usize,
+}
+
+impl Mapped {
+    /// Replaces the pages by zeros, before wasmtime gets the memory back. An engine with pooled memories would give pages
+    /// of the file to the next guest otherwise.
+    pub(crate) fn restore(self, store: &Store<State>) {
+        // An engine with less reserved address space moves a memory that grows, and leaves the pages behind.
+        if self.list.as_le_slice(store).as_ptr().addr() == self.address {
+            // If this fails, the mapping stays, to which no other process can write.
+            zeros(self.address, self.len);
+        }
+    }
 }
 
 /// Returns the tables that the instance exports, if it does.
@@ -121,10 +142,9 @@ fn map(address: usize, len: usize, file: &File, offset: usize) -> io::Result<()>
     let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the pages are those of a slice that wasmtime has checked to be within the linear memory of the guest, and
     // that is borrowed no more: `copy` was its last use. They are accessible before and after, with the same contents,
-    // and shared with nobody who could write to them: the caller seals the file. Nothing but the guest, and wasmtime on
-    // its behalf, accesses the memory, and both expect it to change in each call. It never moves, because a 32-bit
-    // memory has its whole address space reserved, and the component model knows no other one. Wasmtime allocates it on
-    // demand, and releases it by unmapping all of its address space, whatever is mapped there.
+    // and shared with no process that could write to them: the caller seals the file. Nothing but the guest, and wasmtime on
+    // its behalf, accesses the memory, and both expect it to change in each call. Wasmtime gets the pages back as zeros
+    // of the process (`Mapped::restore`), unless it has moved the memory and released this mapping before.
     let mapped = unsafe {
         libc::mmap(
             std::ptr::with_exposed_provenance_mut(address),
@@ -137,6 +157,18 @@ fn map(address: usize, len: usize, file: &File, offset: usize) -> io::Result<()>
     };
     if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Replaces pages of a guest's memory by zeros.
+#[cfg(unix)]
+fn zeros(address: usize, len: usize) {
+    let (access, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED);
+    // SAFETY: as in `map`, and the instance that used the contents is not called any more.
+    unsafe { libc::mmap(std::ptr::with_exposed_provenance_mut(address), len, access, flags, -1, 0) };
+}
+
+#[cfg(not(unix))]
+fn zeros(_: usize, _: usize) {}
 
 #[cfg(not(unix))]
 fn map(_: usize, _: usize, _: &File, _: usize) -> io::Result<()> {

@@ -47,7 +47,7 @@ pub fn offsets(limits: [u32; TABLES.len()]) -> Option<([u32; TABLES.len()], u32)
     for ((offset, limit), words) in offsets.iter_mut().zip(limits).zip(TABLES) {
         *offset = end;
         let size = limit.checked_mul(4 * u32::try_from(words).ok()?)?;
-        // What is never used of a table then needs no memory.
+        // Pages of a table that are never used then need no memory.
         end = end.checked_add(size)?.checked_next_multiple_of(page)?;
     }
     Some((offsets, end))

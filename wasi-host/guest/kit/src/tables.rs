@@ -192,13 +192,20 @@ impl Storage for Published {
 
     fn note_handle(&self, source: SourceId, handle: u64) {
         let Some([generation, number]) = self.area.handle(source.index()) else { return };
+        let [index, current] = halves(source.to_bits());
         generation.store(0, Ordering::Relaxed);
         fence(Ordering::Release);
-        number.store(handle as u32, Ordering::Relaxed);
-        generation.store((source.to_bits() >> 32) as u32, Ordering::Release);
+        number.store(halves(handle)[0], Ordering::Relaxed);
+        generation.store(current, Ordering::Release);
         let len = self.area.word(span(HANDLES) + 2);
-        len.store(len.load(Ordering::Relaxed).max(source.index() as u32 + 1), Ordering::Relaxed);
+        len.store(len.load(Ordering::Relaxed).max(index + 1), Ordering::Relaxed);
     }
+}
+
+/// Returns the low and the high half: of an id, its index and its generation.
+#[expect(clippy::cast_possible_truncation, reason = "the halves are 32 bits each")]
+fn halves(number: u64) -> [u32; 2] {
+    [number as u32, (number >> 32) as u32]
 }
 
 /// The marks around the changes of the tables.
@@ -279,7 +286,7 @@ impl<T> Slots<T> for Table<T> {
             Backing::Area(len) => {
                 // SAFETY: the memory is as large as the limit, which is more than `len`.
                 unsafe { self.items.add(self.len).write(item) };
-                len.store(self.len as u32 + 1, Ordering::Release);
+                len.store(len.load(Ordering::Relaxed) + 1, Ordering::Release);
             }
         }
         self.len += 1;

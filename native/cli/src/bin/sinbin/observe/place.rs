@@ -37,7 +37,7 @@ struct PlaceJson {
     guest_stack_age_ns: Option<u64>,
 }
 
-/// What the thread of a loop does.
+/// The stacks of the thread of a loop.
 #[derive(Default)]
 struct Stacks {
     native: Option<Stack>,
