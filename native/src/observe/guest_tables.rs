@@ -22,6 +22,9 @@ use crate::observe::region::{Region, copy, steady_row};
 /// The time that a reader tries to copy all tables between two changes.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// The number of copies in a row that may be torn although no change was counted.
+const TORN: usize = 3;
+
 /// The number of attempts at one row. A change takes nanoseconds, unless the process is stopped in one.
 const ATTEMPTS: usize = 10_000;
 
@@ -140,19 +143,19 @@ impl<'m> GuestWords<'m> {
     }
 
     fn tasks(self, now: Instant) -> Result<Tasks, Broken> {
-        let mut torn = None;
         let since = Moment::now();
+        let mut broken_before = 0;
         loop {
             if let Some(copied) = self.copy() {
                 match copied.tasks(now) {
-                    Ok(tasks) => return Ok(tasks),
                     // A processor may let a reader see the stores of a guest in another order, since a guest without
                     // threads has no fences: a copy may be torn although the counts are equal.
-                    Err(broken) => torn = Some(broken),
+                    Err(_) if broken_before < TORN => broken_before += 1,
+                    result => return result,
                 }
             }
             if since.elapsed() > PATIENCE {
-                return torn.map_or_else(|| self.row_by_row(), Err);
+                return self.row_by_row();
             }
             // The guest may have been interrupted in the middle of a change, and may need this core.
             std::thread::yield_now();
