@@ -142,9 +142,9 @@ fn map(address: usize, len: usize, file: &File, offset: usize) -> io::Result<()>
     let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the pages are those of a slice that wasmtime has checked to be within the linear memory of the guest, and
     // that is borrowed no more: `copy` was its last use. They are accessible before and after, with the same contents,
-    // and shared with no process that could write to them: the caller seals the file. Nothing but the guest, and wasmtime on
-    // its behalf, accesses the memory, and both expect it to change in each call. Wasmtime gets the pages back as zeros
-    // of the process (`Mapped::restore`), unless it has moved the memory and released this mapping before.
+    // and shared with no process that could write to them: the caller seals the file. Nothing but the guest, and
+    // wasmtime on its behalf, accesses the memory, and both expect it to change in each call. Wasmtime gets the pages
+    // back as zeros of the process (`Mapped::restore`), unless it has moved the memory and released this mapping before.
     let mapped = unsafe {
         libc::mmap(
             std::ptr::with_exposed_provenance_mut(address),

@@ -41,8 +41,8 @@ impl<T> Table<T> {
         Self { items: first, len: 0, limit, backing: Backing::Heap(items) }
     }
 
-    /// Creates the table `part` of a region, which is `taken` as long as the table exists. Returns `None` if the rows are not of the
-    /// part's size, or need a destructor.
+    /// Creates the table `part` of a region, which is `taken` as long as the table exists. Returns `None` if the rows are
+    /// not of the part's size, or need a destructor.
     pub(crate) fn shared(region: &Arc<Region>, part: Part, limit: usize, taken: &Taken) -> Option<Self> {
         let span = &region.header().parts[part as usize];
         let limit = limit.min(span.limit.load(Ordering::Relaxed) as usize);
