@@ -62,7 +62,7 @@ use crate::job::WireJob;
 use crate::kernel::Rest;
 use crate::kernel::id::TaskId;
 use crate::kernel::instant::Instant;
-use crate::kernel::storage::Limits;
+use crate::kernel::storage::{Limits, Storage};
 use crate::serve::guard::Guard as _;
 use crate::serve::task::ServeTask;
 use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
@@ -75,13 +75,14 @@ pub use guard::PanicGuard;
 pub use host::DrivenHost;
 pub use settings::{BLOCK, DEFAULT_MAX_JOBS, ServiceLimits, ServiceSettings, Wants};
 
-/// A service and its tasks, for a driver.
-pub struct Driven<S>
+/// A service and its tasks, for a driver. The kernel's tables are in the storage `M`.
+pub struct Driven<S, M = Limits>
 where
-    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S, M>>, Job: WireJob>,
+    M: Storage,
 {
-    executor: Executor<DrivenHost<S>>,
-    host: DrivenHost<S>,
+    executor: Executor<DrivenHost<S, M>>,
+    host: DrivenHost<S, M>,
     /// The number of slots. A listener or a connection occupies one, which stands for a task and a source.
     places: usize,
     /// The number of slots that are reserved for listeners.
@@ -96,9 +97,22 @@ where
     /// and each connection.
     #[must_use]
     pub fn new(service: S, limits: &Limits, compute: Compute) -> Self {
+        Self::with_storage(service, limits, *limits, compute)
+    }
+}
+
+impl<S, M> Driven<S, M>
+where
+    S: Service<Conn: Task<DrivenHost<S, M>>, Job: WireJob>,
+    M: Storage,
+{
+    /// Creates the loop of a service as [`new`](Driven::new) does, with the kernel's tables in `storage`, which has the
+    /// capacity that `limits` specify.
+    #[must_use]
+    pub fn with_storage(service: S, limits: &Limits, storage: M, compute: Compute) -> Self {
         Self {
-            executor: Executor::new(limits),
-            host: DrivenHost::new(service, limits, compute),
+            executor: Executor::new(&storage),
+            host: DrivenHost::new(service, limits, storage, compute),
             places: limits.tasks().min(limits.sources()),
             listeners: 0,
         }
@@ -173,7 +187,7 @@ where
 
     /// Returns the kernel, for reports about the tasks and their waits.
     #[must_use]
-    pub fn kernel(&self) -> &crate::Kernel<Limits> {
+    pub fn kernel(&self) -> &crate::Kernel<M> {
         &self.executor.kernel
     }
 
@@ -211,9 +225,10 @@ where
     }
 }
 
-impl<S> Drop for Driven<S>
+impl<S, M> Drop for Driven<S, M>
 where
-    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S, M>>, Job: WireJob>,
+    M: Storage,
 {
     /// Drops tasks and jobs individually, if panics are caught.
     fn drop(&mut self) {

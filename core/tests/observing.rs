@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sinbin_core::kernel::{ExpectedWaker, Storage, TaskView};
 use sinbin_core::observe::{
-    Beacon, Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, TIMER_WORDS, Tables, view,
+    Beacon, Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, TIMER_WORDS, Tables, directory, view,
 };
 use sinbin_core::{
     Growing, Instant, Interest, JobId, Kernel, Limits, SourceId, Step, TaskId, Wait, WaitTarget,
@@ -320,4 +320,32 @@ fn a_torn_copy_is_found() {
     assert!(view(0, &odd, &Copied(after.image())).is_err(), "a state that does not exist");
     odd[TASK_WORDS - 1] = u32::from_ne_bytes([0, 77, 0, 0]);
     assert!(view(0, &odd, &Copied(after.image())).is_err(), "a reason that does not exist");
+}
+
+#[test]
+fn the_tables_of_a_guest_are_at_pages_of_their_own_behind_the_directory() {
+    let page = u32::try_from(directory::PAGE).unwrap();
+    let limits = [1000, 1000, 10, 0, 1];
+    let (offsets, size) = directory::offsets(limits).expect("a small size");
+    let mut end = page;
+    for ((offset, limit), words) in offsets.into_iter().zip(limits).zip(directory::TABLES) {
+        assert_eq!((offset, offset % page), (end, 0));
+        end = (offset + limit * 4 * u32::try_from(words).unwrap()).next_multiple_of(page);
+    }
+    assert_eq!(size, end);
+    let spans: Vec<_> = (0..directory::TABLES.len()).map(directory::span).collect();
+    assert!(spans[0] > directory::HEAD && spans.last().is_some_and(|last| last + 3 == directory::WORDS));
+    for limits in [[u32::MAX, 0, 0, 0, 0], [1 << 26, 1 << 26, 0, 0, 0], [0, 0, 0, 0, (1 << 29) - 1]] {
+        assert_eq!(directory::offsets(limits), None, "{limits:?}");
+    }
+}
+
+#[test]
+fn a_wait_for_a_source_names_it() {
+    let mut kernel = Kernel::new(&Limits::new(1, 0, 128));
+    let (source, job) = (kernel.open().unwrap(), kernel.begin_job().unwrap());
+    for target in [WaitTarget::Recv(source), WaitTarget::Send(source), WaitTarget::Hangup(source)] {
+        assert_eq!(target.source(), Some(source));
+    }
+    assert_eq!(WaitTarget::Job(job).source(), None);
 }

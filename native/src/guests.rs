@@ -39,8 +39,9 @@ use sinbin_core::Instant;
 use sinbin_core::driven::{Computed, Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
 
 use crate::caught::caught;
+use crate::observe::GuestTables;
 
-pub use in_process::{InProcess, StartError};
+pub use in_process::{InProcess, InProcessHost, StartError};
 pub use input::LIMIT;
 pub use permission::{ConnectPermission, ParsePermissionError};
 pub use playback::{Playback, PlaybackError, TurnReader};
@@ -92,6 +93,21 @@ pub trait GuestFactory {
     ///
     /// Fails if the guest cannot be created, or if it rejects its arguments.
     fn start(&self, start: &ServiceSettings) -> Result<(Self::Guest, ServiceLimits), Self::Error>;
+
+    /// Starts a guest as [`start`](Self::start) does, and publishes its tasks in `tables`, so that other processes can look
+    /// at them. A guest whose tasks can't be published is started without.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`start`](Self::start) does.
+    fn start_published(
+        &self,
+        start: &ServiceSettings,
+        tables: &GuestTables,
+    ) -> Result<(Self::Guest, ServiceLimits), Self::Error> {
+        let _ = tables;
+        self.start(start)
+    }
 
     /// Returns the job runner that computes the guest's jobs.
     fn job_runner(&self) -> Self::JobRunner;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use memmap2::MmapMut;
 use sinbin_core::kernel::{Slots, Storage};
-use sinbin_core::{Executor, Host, Instant, Limits, Task};
+use sinbin_core::{Executor, Host, Instant, Limits, SourceId, Task};
 
 use crate::observe::{Board, Mark, Part, Table};
 
@@ -66,6 +66,10 @@ impl Storage for Memory {
 
     fn beacon(&self) -> Mark {
         self.board.mark()
+    }
+
+    fn note_handle(&self, source: SourceId, handle: u64) {
+        self.board.note_handle(source, handle);
     }
 
     /// Allocates on the heap if a page is larger than a block, because a mapping would waste the rest of the page.

@@ -150,9 +150,8 @@ fn events_tell_what_happened_in_order_and_can_be_filtered() {
     assert_eq!(follower.wait().code, Some(0), "it ends with the server");
 }
 
-/// The host of a guest does not know the guest's tasks, but the sources that it drives for the guest.
 #[test]
-fn the_sources_of_a_guest_are_listed() {
+fn the_tasks_and_sources_of_a_guest_in_the_process_are_listed() {
     let file = std::env::temp_dir().join(format!("sinbin-looking-{}.sinbin", std::process::id()));
     let server = Server::fib(&["--record", file.to_str().expect("a path of this test")]);
     let pid = pid(&server);
@@ -168,7 +167,11 @@ fn the_sources_of_a_guest_are_listed() {
     assert_eq!((&all[1]["kind"], &all[1]["waits_for"]), (&"accepted".into(), &"recv".into()));
     assert_eq!(all[1]["address"], peer);
     let text = output(&["ps", &pid]);
-    assert!(text.contains("a guest in a sandbox, 2 sources") && text.contains(&peer), "{text}");
+    assert!(text.contains("a guest, 2 tasks, 1 accept, 1 recv; ") && text.contains(&peer), "{text}");
+    let tasks = tasks(&pid);
+    assert_eq!((&tasks[0]["bin"], &tasks[1]["bin"]), (&"accept".into(), &"recv".into()));
+    assert_eq!(tasks[0]["waits"][0]["address"], server.address().to_string());
+    assert_eq!((&tasks[1]["waits"][0]["address"], &tasks[1]["name"]), (&peer.into(), &"fib".into()));
     drop(client);
     eventually("the connection is gone", || sources(&pid).len() == 1);
     eventually("both events", || {

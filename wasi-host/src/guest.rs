@@ -3,6 +3,7 @@
 use sinbin::Instant;
 use sinbin::driven::{Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
 use sinbin::guests::{self, Fault, Guest};
+use sinbin::observe::GuestTables;
 
 use crate::contract;
 use crate::convert;
@@ -44,11 +45,25 @@ impl guests::GuestFactory for GuestFactory {
     type Error = Error;
 
     fn start(&self, start: &ServiceSettings) -> Result<(Sandboxed, ServiceLimits), Error> {
-        let (instance, limits) = self.start_bounded(&convert::settings(start), start.max_jobs)?;
-        Ok((Sandboxed { instance, events: Vec::new(), names: self.names().clone() }, convert::takes(limits)))
+        self.start_bounded(&convert::settings(start), start.max_jobs).map(|started| self.sandboxed(started))
+    }
+
+    fn start_published(
+        &self,
+        start: &ServiceSettings,
+        tables: &GuestTables,
+    ) -> Result<(Sandboxed, ServiceLimits), Error> {
+        let started = GuestFactory::start_published(self, &convert::settings(start), start.max_jobs, tables);
+        started.map(|started| self.sandboxed(started))
     }
 
     fn job_runner(&self) -> SandboxedJobs {
         SandboxedJobs::new(self.clone())
+    }
+}
+
+impl GuestFactory {
+    fn sandboxed(&self, (instance, limits): (Instance, contract::Limits)) -> (Sandboxed, ServiceLimits) {
+        (Sandboxed { instance, events: Vec::new(), names: self.names().clone() }, convert::takes(limits))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sinbin::guests::LIMIT;
+use sinbin::observe::{GuestMemory, GuestTables};
 use wasmtime::component::{self, Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
@@ -12,6 +13,7 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 use crate::names::Names;
+use crate::tables::{Mapped, Unpublished, ask, note_stack, publish};
 
 /// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
 /// them.
@@ -95,15 +97,23 @@ impl GuestFactory {
             .trap_on_grow_failure(true)
             .build();
         let is_over = self.is_over.clone();
-        let state = State { limits, first_tick: None, limit: self.turn_limit, cancelled: None, is_over };
+        let limit = self.turn_limit;
+        let state = State { limits, first_tick: None, limit, cancelled: None, is_over, memory: None };
         let mut store = Store::new(self.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(ANSWER);
-        store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+        let names = self.names.clone();
+        store.epoch_deadline_callback(move |mut store| {
+            let state = store.data();
+            if let Some(memory) = state.memory.as_ref().filter(|_| state.first_tick.is_some()) {
+                note_stack(&store, &names, memory);
+            }
+            store.data_mut().tick()
+        });
         store.set_epoch_deadline(1);
         let exports = self.service.instance_pre().instantiate(&mut store)?;
         let service = Service::new(&mut store, &exports)?;
-        Ok((Instance { store, service }, exports))
+        Ok((Instance { store, service, mapped: None }, exports))
     }
 
     /// Creates an instance and starts its service. Returns the instance and the limits that the service has set.
@@ -123,13 +133,56 @@ impl GuestFactory {
     ///
     /// Fails as [`start`](Self::start) does.
     pub fn start_bounded(&self, settings: &Settings, max_jobs: u32) -> Result<(Instance, Limits), Error> {
+        self.start_with_exports(settings, max_jobs, false).map(|(instance, _, limits)| (instance, limits))
+    }
+
+    /// Creates and starts an instance as [`start_bounded`](Self::start_bounded) does, and publishes its tables in
+    /// `tables`, so that other processes can look at its tasks.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`start`](Self::start) does.
+    pub fn start_published(
+        &self,
+        settings: &Settings,
+        max_jobs: u32,
+        tables: &GuestTables,
+    ) -> Result<(Instance, Limits), Error> {
+        let is_published = tables.are_published();
+        let (mut instance, exports, limits) = self.start_with_exports(settings, max_jobs, is_published)?;
+        if is_published {
+            match publish(&mut instance.store, &exports, tables) {
+                Ok((memory, mapped)) => {
+                    instance.store.data_mut().memory = Some(memory);
+                    instance.mapped = mapped;
+                }
+                Err(Unpublished::Harmless(error)) => {
+                    tracing::warn!(%error, "other processes can't look at the guest's tasks");
+                }
+                Err(Unpublished::Fatal(error)) => {
+                    return Err(Error::Start(self.names.insert_into(report(&error))));
+                }
+            }
+        }
+        Ok((instance, limits))
+    }
+
+    fn start_with_exports(
+        &self,
+        settings: &Settings,
+        max_jobs: u32,
+        is_published: bool,
+    ) -> Result<(Instance, component::Instance, Limits), Error> {
         let failed = |error| Error::Start(self.names.insert_into(report(&error)));
         let (mut instance, exports) = self.make().map_err(failed)?;
         instance.begin(None);
         if max_jobs > 0 {
             bound_jobs(&mut instance.store, &exports, max_jobs).map_err(failed)?;
         }
-        let Instance { store, service } = &mut instance;
+        if is_published {
+            ask(&mut instance.store, &exports).map_err(failed)?;
+        }
+        let Instance { store, service, .. } = &mut instance;
         let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;
         let limits = limits.map_err(Error::Arguments)?;
         if !(1..=LIMIT).contains(&(limits.block as usize)) {
@@ -137,7 +190,7 @@ impl GuestFactory {
             let what = format!("its block size is {block} bytes, but must be from 1 to {LIMIT}");
             return Err(Error::Start(what));
         }
-        Ok((instance, limits))
+        Ok((instance, exports, limits))
     }
 }
 
@@ -163,6 +216,8 @@ pub struct State {
     /// True once the result of the call is not needed.
     cancelled: Option<Arc<AtomicBool>>,
     is_over: Option<IsOver>,
+    /// The memory in which the tables of the instance and its stack are published.
+    memory: Option<GuestMemory>,
 }
 
 impl State {
@@ -191,6 +246,16 @@ impl State {
 pub struct Instance {
     store: Store<State>,
     service: Service,
+    /// The tables that other processes can read.
+    mapped: Option<Mapped>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(mapped) = self.mapped.take() {
+            mapped.restore(&self.store);
+        }
+    }
 }
 
 impl Instance {
@@ -208,7 +273,7 @@ impl Instance {
         input: &[u8],
     ) -> Result<Answer, wasmtime::Error> {
         self.begin(None);
-        let Self { store, service } = self;
+        let Self { store, service, .. } = self;
         service.sinbin_service_guest().call_turn(store, now, window, events, input)
     }
 
@@ -219,7 +284,7 @@ impl Instance {
     /// Fails as [`turn`](Self::turn) does.
     pub fn counts(&mut self) -> Result<Tally, wasmtime::Error> {
         self.begin(None);
-        let Self { store, service } = self;
+        let Self { store, service, .. } = self;
         service.sinbin_service_guest().call_counts(store)
     }
 
@@ -235,7 +300,7 @@ impl Instance {
         cancelled: &Arc<AtomicBool>,
     ) -> Result<Progress, wasmtime::Error> {
         self.begin(Some(Arc::clone(cancelled)));
-        let Self { store, service } = self;
+        let Self { store, service, .. } = self;
         service.sinbin_service_guest().call_compute(store, job, budget)
     }
 

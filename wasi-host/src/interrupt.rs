@@ -14,6 +14,9 @@ use wasmtime::Engine;
 /// The number of ticks within the time limit of a turn.
 const TICKS: u32 = 4;
 
+/// The longest interval between two ticks. The stack of a guest is noted from the second tick of a call on.
+const LONGEST: Duration = Duration::from_millis(250);
+
 /// The fraction of the time limit that is left at the first tick, at least.
 pub(crate) const REST: f32 = 0.75;
 
@@ -53,7 +56,7 @@ impl Ticker {
         // in the handler, since the action is never unregistered.
         unsafe { signal_hook::low_level::register(signal_hook::consts::SIGVTALRM, tick)? };
         unblock(libc::SIGVTALRM)?;
-        let pace = (limit / TICKS).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let pace = (limit / TICKS).clamp(Duration::from_millis(1), LONGEST);
         let pace = libc::timeval {
             tv_sec: libc::time_t::try_from(pace.as_secs()).unwrap_or(1),
             tv_usec: pace.subsec_micros() as libc::suseconds_t,
@@ -75,7 +78,7 @@ impl Ticker {
     #[cfg(not(unix))]
     pub fn start(engine: &Engine, limit: Duration) -> io::Result<Self> {
         let engine = engine.weak();
-        let pace = (limit / TICKS).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let pace = (limit / TICKS).clamp(Duration::from_millis(1), LONGEST);
         std::thread::Builder::new().name("sinbin-ticker".to_owned()).spawn(move || {
             while let Some(engine) = engine.upgrade() {
                 std::thread::sleep(pace);

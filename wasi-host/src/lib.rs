@@ -39,6 +39,7 @@ mod jobs;
 mod names;
 pub mod portable;
 mod precompiled;
+mod tables;
 mod threads;
 mod world;
 

@@ -20,7 +20,7 @@ use crate::kernel::error::IoError;
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::id_map::IdMap;
 use crate::kernel::interest::Interest;
-use crate::kernel::storage::Limits;
+use crate::kernel::storage::{Limits, Storage};
 use crate::serve::acceptor::Acceptor;
 use crate::serve::guard::Guarded;
 use crate::serve::task::ServeTask;
@@ -38,9 +38,10 @@ struct Arrival {
     peer: Option<[u8; ADDRESS]>,
 }
 
-/// The host of a [`Driven`](crate::driven::Driven) loop that runs the service `S`.
-pub struct DrivenHost<S: Service> {
+/// The host of a [`Driven`](crate::driven::Driven) loop that runs the service `S`, with the kernel's tables in `M`.
+pub struct DrivenHost<S: Service, M = Limits> {
     service: S,
+    storage: M,
     pub(super) sources: Sources,
     pub(super) connects: Connects,
     arrivals: Vec<Arrival>,
@@ -65,10 +66,11 @@ pub struct DrivenHost<S: Service> {
     lost: Vec<JobId>,
 }
 
-impl<S: Service<Job: WireJob>> DrivenHost<S> {
-    pub(super) fn new(service: S, limits: &Limits, compute: Compute) -> Self {
+impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
+    pub(super) fn new(service: S, limits: &Limits, storage: M, compute: Compute) -> Self {
         Self {
             service,
+            storage,
             sources: Sources::new(limits.tasks()),
             connects: Connects::default(),
             arrivals: Vec::new(),
@@ -129,7 +131,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
     }
 
     /// Runs a slice of a job that this loop computes. Returns true if there was such a job.
-    pub(super) fn slice(&mut self, kernel: &mut Kernel<Limits>) -> bool {
+    pub(super) fn slice(&mut self, kernel: &mut Kernel<M>) -> bool {
         for job in self.lost.drain(..) {
             kernel.end_job(job);
         }
@@ -145,7 +147,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
     }
 
     /// Closes the listeners if the service is to stop and every connection was accepted.
-    pub(super) fn close_listeners(&mut self, kernel: &mut Kernel<Limits>) {
+    pub(super) fn close_listeners(&mut self, kernel: &mut Kernel<M>) {
         if self.stopping && self.arrivals.is_empty() {
             for listener in mem::take(&mut self.listeners) {
                 if kernel.close(listener) {
@@ -215,7 +217,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
             return false;
         }
         let Ok(source) = executor.kernel.open() else { return false };
-        self.sources.insert(source, handle, None);
+        self.insert(source, handle, None);
         if executor.spawn(ServeTask::accept(Acceptor::new(source))).is_err() {
             executor.kernel.close(source);
             self.sources.remove(source);
@@ -223,6 +225,12 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         }
         self.listeners.push(source);
         true
+    }
+
+    /// Adds a source, whose handle a reader of the tables can see.
+    fn insert(&mut self, source: SourceId, handle: SourceHandle, peer: Option<[u8; ADDRESS]>) {
+        self.storage.note_handle(source, handle.0);
+        self.sources.insert(source, handle, peer);
     }
 
     fn arrive(&mut self, listener: SourceHandle, connection: SourceHandle, len: u32) -> bool {
@@ -257,7 +265,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
         request: ConnectId,
         handle: SourceHandle,
         len: u32,
-        kernel: &mut Kernel<Limits>,
+        kernel: &mut Kernel<M>,
     ) -> bool {
         let Some(bytes) = self.take_input(len) else { return false };
         let source = SourceId::from_bits(request.0);
@@ -265,7 +273,7 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
             self.turn_away(handle);
             return false;
         }
-        self.sources.insert(source, handle, self.input[bytes].try_into().ok());
+        self.insert(source, handle, self.input[bytes].try_into().ok());
         self.connects.establish(source);
         kernel.ready(source, Interest::SEND);
         true
@@ -282,14 +290,14 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
     /// Reports a hangup to the kernel, which expects it of every source that it watches, whatever the interest is. If a
     /// task begins to wait for the hangup later, its interest contains the hangup. Or the source is also watched for
     /// the end of the stream; after that was received, the interest contains only the hangup.
-    fn hang_up(&mut self, source: SourceHandle, kernel: &mut Kernel<Limits>) -> bool {
+    fn hang_up(&mut self, source: SourceHandle, kernel: &mut Kernel<M>) -> bool {
         let Some((id, entry)) = self.sources.touch_and_name(source) else { return false };
         entry.hung_up();
         kernel.ready(id, Interest::HANGUP);
         true
     }
 
-    fn computed(&mut self, job: JobId, len: u32, kernel: &mut Kernel<Limits>) -> bool {
+    fn computed(&mut self, job: JobId, len: u32, kernel: &mut Kernel<M>) -> bool {
         let Some(bytes) = self.take_input(len) else { return false };
         match self.work.computed(job, &self.input[bytes], self.guarded) {
             None => return false,
@@ -311,8 +319,8 @@ impl<S: Service<Job: WireJob>> DrivenHost<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Host for DrivenHost<S> {
-    type Storage = Limits;
+impl<S: Service<Job: WireJob>, M: Storage> Host for DrivenHost<S, M> {
+    type Storage = M;
     type Task = ServeTask<S>;
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
@@ -327,7 +335,7 @@ impl<S: Service<Job: WireJob>> Host for DrivenHost<S> {
             self.counts.ignored += 1;
             return Err(IoError::Reset);
         }
-        self.sources.insert(new, arrival.connection, arrival.peer);
+        self.insert(new, arrival.connection, arrival.peer);
         Ok(())
     }
 
@@ -363,7 +371,7 @@ impl<S: Service<Job: WireJob>> Host for DrivenHost<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Guarded for DrivenHost<S> {
+impl<S: Service<Job: WireJob>, M: Storage> Guarded for DrivenHost<S, M> {
     type Guard = DriversGuard;
 
     #[inline]
@@ -372,7 +380,7 @@ impl<S: Service<Job: WireJob>> Guarded for DrivenHost<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Jobs<S::Job> for DrivenHost<S> {
+impl<S: Service<Job: WireJob>, M: Storage> Jobs<S::Job> for DrivenHost<S, M> {
     fn submit(&mut self, id: JobId, job: S::Job) {
         let before = self.output.len();
         let (output, guarded) = (&mut self.output, self.guarded);
@@ -402,14 +410,14 @@ impl<S: Service<Job: WireJob>> Jobs<S::Job> for DrivenHost<S> {
     }
 }
 
-impl<S: Service<Job: WireJob>> Serves<S> for DrivenHost<S> {
+impl<S: Service<Job: WireJob>, M: Storage> Serves<S> for DrivenHost<S, M> {
     #[inline]
     fn service(&self) -> &S {
         &self.service
     }
 }
 
-impl<S: Service<Job: WireJob>> Connecting for DrivenHost<S> {
+impl<S: Service<Job: WireJob>, M: Storage> Connecting for DrivenHost<S, M> {
     fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
         let Self { connects, commands, output, .. } = self;
         connects.request(new, format_args!("{address}"), commands, output);
@@ -430,7 +438,7 @@ impl<S: Service<Job: WireJob>> Connecting for DrivenHost<S> {
     }
 }
 
-impl<'d, S: Service<Job = BoxedJob>> AsyncHost<'d> for DrivenHost<S>
+impl<'d, S: Service<Job = BoxedJob>, M: Storage> AsyncHost<'d> for DrivenHost<S, M>
 where
     ServeTask<S>: From<Async<'d>>,
 {

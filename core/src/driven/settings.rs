@@ -7,7 +7,7 @@ use crate::driven::{Compute, Driven, DrivenHost};
 use crate::exec::context::Task;
 use crate::exec::host::Service;
 use crate::job::WireJob;
-use crate::kernel::storage::Limits;
+use crate::kernel::storage::{Limits, Storage};
 
 /// The number of bytes in a block: the most that a connection reads at once, and the most that it keeps.
 pub const BLOCK: usize = 16 * 1024;
@@ -66,6 +66,17 @@ impl ServiceSettings {
     where
         S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
     {
+        self.begin_in(|limits| limits, service)
+    }
+
+    /// Creates the loop of `service` as [`begin`](Self::begin) does, with the kernel's tables in the storage that `make`
+    /// creates for these capacities.
+    #[must_use]
+    pub fn begin_in<S, M>(&self, make: impl FnOnce(Limits) -> M, service: S) -> (Driven<S, M>, ServiceLimits)
+    where
+        S: Service<Conn: Task<DrivenHost<S, M>>, Job: WireJob>,
+        M: Storage,
+    {
         let takes = self.takes();
         let tasks = takes.connections as usize + MAX_LISTENERS;
         let jobs = if self.max_jobs == 0 { tasks } else { tasks.min(self.max_jobs as usize) };
@@ -74,7 +85,8 @@ impl ServiceSettings {
             true => Compute::Driver { slice: self.slice },
             false => Compute::Here { slice: self.slice },
         };
-        (Driven::new(service, &limits, compute).with_listeners(MAX_LISTENERS), takes)
+        let driven = Driven::with_storage(service, &limits, make(limits), compute);
+        (driven.with_listeners(MAX_LISTENERS), takes)
     }
 
     /// Returns the capacities of a loop with these parameters.

@@ -6,7 +6,12 @@
 //! to [`Kernel::restore`](crate::Kernel::restore). If the tables are so large that the loop never rests for that long,
 //! the reader copies one row at a time, and decodes it with [`view`]. (`restore` and `view` need the feature `alloc`.)
 //!
+//! A guest in a sandbox puts its tables behind a [`directory`] in its memory, which its host lets readers map.
+//!
 //! For hosts. `sinbin::observe` does all that for the native host.
+
+#[cfg(feature = "alloc")]
+pub mod directory;
 
 pub use crate::kernel::beacon::Beacon;
 #[cfg(feature = "alloc")]

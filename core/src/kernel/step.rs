@@ -22,6 +22,17 @@ pub enum WaitTarget {
     Job(JobId),
 }
 
+impl WaitTarget {
+    /// Returns the source that a task waits for, or `None` if it waits for a job.
+    #[must_use]
+    pub const fn source(self) -> Option<SourceId> {
+        match self {
+            Self::Recv(id) | Self::Send(id) | Self::Hangup(id) => Some(id),
+            Self::Job(_) => None,
+        }
+    }
+}
+
 /// The condition that a task waits for: the first of up to [`MAX_WAITS`] events, a deadline, or a wake-up
 /// ([`Kernel::wake`](crate::Kernel::wake)), whichever comes first.
 ///

@@ -7,6 +7,7 @@ mod growing;
 pub use growing::{Growing, Limits};
 
 use crate::kernel::beacon::Beacon;
+use crate::kernel::id::SourceId;
 
 /// A table with a fixed limit, as a [`Storage`] creates it.
 pub trait Slots<T> {
@@ -85,6 +86,13 @@ pub trait Storage: Clone {
     /// Creates the kernel's table of timers, which can be published like [`task_slots`](Self::task_slots).
     fn timers<T>(&self) -> Self::Tasks<T> {
         self.tasks()
+    }
+
+    /// Notes the driver's name of a source, for a reader of the tables who knows the sources by these names: the number
+    /// of a `SourceHandle`. Does nothing if no other process reads the tables.
+    #[inline]
+    fn note_handle(&self, source: SourceId, handle: u64) {
+        let _ = (source, handle);
     }
 }
 

@@ -9,10 +9,13 @@ use sinbin_core::driven::{
     compute,
 };
 use sinbin_core::job::WireJob;
+use sinbin_core::kernel::Storage;
 use sinbin_core::{Instant, Service, Task};
 
 use crate::caught::caught;
 use crate::guests::{Fault, Guest, GuestFactory, JobRunner};
+use crate::memory::Memory;
+use crate::observe::{Board, GuestTables};
 
 /// Error returned when a guest cannot be created.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum StartError {
     #[error(transparent)]
     Loop(#[from] crate::Error),
 }
+
+/// The host of the tasks of a service that runs in the current process.
+pub type InProcessHost<S> = DrivenHost<S, Memory>;
 
 /// Creates guests that run in the current process: a service, and a [`Driven`] loop for it.
 pub struct InProcess<M> {
@@ -45,17 +51,26 @@ impl<M> InProcess<M> {
 impl<M, S> GuestFactory for InProcess<M>
 where
     M: Fn(&[String]) -> Result<S, String>,
-    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob + 'static>,
+    S: Service<Conn: Task<InProcessHost<S>>, Job: WireJob + 'static>,
 {
-    type Guest = Driven<S>;
+    type Guest = Driven<S, Memory>;
     type JobRunner = Here<S::Job>;
     type Error = StartError;
 
-    fn start(&self, start: &ServiceSettings) -> Result<(Driven<S>, ServiceLimits), StartError> {
+    fn start(&self, start: &ServiceSettings) -> Result<(Self::Guest, ServiceLimits), StartError> {
+        self.start_published(start, &GuestTables::new(&Board::off()))
+    }
+
+    fn start_published(
+        &self,
+        start: &ServiceSettings,
+        tables: &GuestTables,
+    ) -> Result<(Self::Guest, ServiceLimits), StartError> {
         let made = caught(|| (self.make)(&start.arguments));
         let made =
             made.unwrap_or_else(|said| Err(format!("the service could not be created: it panicked: {said}")));
-        let (driven, takes) = start.begin(made.map_err(StartError::Arguments)?);
+        let service = made.map_err(StartError::Arguments)?;
+        let (driven, takes) = start.begin_in(|limits| tables.storage(limits), service);
         Ok((driven.guard(GUARD), takes))
     }
 
@@ -64,9 +79,10 @@ where
     }
 }
 
-impl<S> Guest for Driven<S>
+impl<S, M> Guest for Driven<S, M>
 where
-    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob>,
+    S: Service<Conn: Task<DrivenHost<S, M>>, Job: WireJob>,
+    M: Storage,
 {
     fn turn(
         &mut self,

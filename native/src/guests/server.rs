@@ -30,7 +30,7 @@ use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::surroundings::Surroundings;
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
-use crate::observe::{Gauges, LimitsOfLoop, Observer, Phase, SourceKind, board};
+use crate::observe::{Board, Gauges, GuestTables, LimitsOfLoop, Observer, Phase, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
@@ -100,6 +100,7 @@ pub struct GuestServer<B: GuestFactory> {
     settings: GuestSettings,
     clock: Clock,
     observer: Observer,
+    tables: GuestTables,
     counts: Tally,
     cut: usize,
     restarted: u64,
@@ -122,12 +123,15 @@ impl<B: GuestFactory> GuestServer<B> {
             slice: settings.slice,
             max_jobs: u32::try_from(settings.max_jobs).unwrap_or(u32::MAX),
         };
-        let (instance, takes) = factory.start(&start)?;
+        let sources = settings.max_connections.saturating_add(MAX_LISTENERS);
+        let board = board(settings.observe, sources, settings.max_jobs);
+        let tables = GuestTables::new(&board);
+        let (instance, takes) = factory.start_published(&start, &tables)?;
         let jobs = (settings.workers > 0).then(|| {
             Jobs::new(factory.job_runner(), settings.workers, settings.max_jobs, reactor.notifier())
         });
         let clock = Clock::start();
-        let observer = observer(settings, clock);
+        let observer = observer(settings, &board, clock);
         let outgoing = Outgoing::new(settings, reactor.notifier());
         Ok(Self {
             factory,
@@ -173,6 +177,7 @@ impl<B: GuestFactory> GuestServer<B> {
             settings: settings.clone(),
             clock,
             observer,
+            tables,
             counts: Tally::default(),
             cut: 0,
             restarted: 0,
@@ -416,9 +421,8 @@ impl<B: GuestFactory> GuestServer<B> {
 }
 
 /// Creates the notes of a loop with these settings.
-fn observer(settings: &GuestSettings, clock: Clock) -> Observer {
-    let sources = settings.max_connections.saturating_add(MAX_LISTENERS);
-    let mut observer = Observer::new(&board(settings.observe, sources, settings.max_jobs));
+fn observer(settings: &GuestSettings, board: &Board, clock: Clock) -> Observer {
+    let mut observer = Observer::new(board);
     observer.drives_guest();
     let bounds = LimitsOfLoop {
         connections: settings.max_connections,
@@ -426,6 +430,6 @@ fn observer(settings: &GuestSettings, clock: Clock) -> Observer {
         jobs: settings.max_jobs,
         workers: settings.workers,
     };
-    observer.begin(clock.zero(), &bounds, "guest");
+    observer.begin(clock.zero(), &bounds, &settings.name);
     observer
 }

@@ -4,18 +4,25 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
+use sinbin_core::SourceId;
 use sinbin_core::observe::Beacon;
+use sinbin_core::observe::directory::HANDLE_WORDS;
 
+use crate::observe::event::halves;
+use crate::observe::find::NAME;
 use crate::observe::header::{FIRST, MAGIC, MAX_EVENTS, MAX_LABELS, MAX_TEXT, PARTS, Part, VERSION};
 use crate::observe::region::{HeaderRef, Region};
 use crate::observe::table::Table;
+
+/// The parts of a board that tables are made of.
+pub(crate) type Taken = Arc<[AtomicBool; PARTS.len()]>;
 
 /// The memory of a loop that other processes may read.
 #[derive(Clone)]
 pub(crate) struct Board {
     region: Arc<Region>,
     /// The parts that tables were made of.
-    taken: Arc<[AtomicBool; PARTS.len()]>,
+    taken: Taken,
     is_on: bool,
 }
 
@@ -35,7 +42,12 @@ impl Board {
         let mut spans = Vec::new();
         for part in PARTS {
             let limit = match part {
-                Part::Tasks | Part::Sources | Part::Timers | Part::Names | Part::Addresses => tasks,
+                Part::Tasks
+                | Part::Sources
+                | Part::Timers
+                | Part::Names
+                | Part::Addresses
+                | Part::Handles => tasks,
                 Part::Jobs => jobs,
                 Part::Labels => MAX_LABELS,
                 Part::Texts => MAX_TEXT / 4,
@@ -46,7 +58,7 @@ impl Board {
             // Each table begins at a page of its own: what is never used then needs no memory.
             offset = (offset + limit as usize * part.words() * 4).next_multiple_of(FIRST);
         }
-        let region = Region::shared(offset)?;
+        let (region, _) = Region::shared(NAME, offset, |_| Ok(()))?;
         let header = region.header();
         for (part, (offset, limit)) in PARTS.into_iter().zip(spans) {
             let span = &header.parts[part as usize];
@@ -75,8 +87,26 @@ impl Board {
     /// on the heap otherwise.
     pub(crate) fn table<T>(&self, part: Part, limit: usize) -> Table<T> {
         let is_free = self.is_on && !self.taken[part as usize].swap(true, Ordering::Relaxed);
-        let shared = is_free.then(|| Table::shared(&self.region, part)).flatten();
+        let shared = is_free.then(|| Table::shared(&self.region, part, limit, &self.taken)).flatten();
         shared.unwrap_or_else(|| Table::heap(limit))
+    }
+
+    /// Notes the driver's handle of a source of a guest in this process.
+    pub(crate) fn note_handle(&self, source: SourceId, handle: u64) {
+        if !self.is_on {
+            return;
+        }
+        let span = &self.region.header().parts[Part::Handles as usize];
+        let is_within = source.index() < span.limit.load(Ordering::Relaxed) as usize;
+        let offset = usize::try_from(span.offset.load(Ordering::Relaxed)).ok().filter(|_| is_within);
+        let row = offset
+            .and_then(|offset| self.region.words(offset + 4 * HANDLE_WORDS * source.index(), HANDLE_WORDS));
+        if let Some([generation, number]) = row {
+            generation.store(0, Ordering::Relaxed);
+            fence(Ordering::Release);
+            number.store(halves(handle)[0], Ordering::Relaxed);
+            generation.store(halves(source.to_bits())[1], Ordering::Release);
+        }
     }
 
     /// Creates the marks of the kernel.

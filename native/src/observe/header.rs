@@ -3,13 +3,14 @@
 use std::mem::size_of;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use sinbin_core::observe::directory::HANDLE_WORDS;
 use sinbin_core::observe::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WORDS};
 
 /// The number at the beginning of the memory. It also tells the order of bytes.
 pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"sinbin\x01\n");
 
 /// The version of the header and of the rows in this directory. The version of the kernel's rows is added to it.
-pub(crate) const VERSION: u32 = LAYOUT << 16 | 2;
+pub(crate) const VERSION: u32 = LAYOUT << 16 | 4;
 
 /// A table of the published memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,9 +33,11 @@ pub(crate) enum Part {
     Texts,
     /// The last events, as a ring.
     Events,
+    /// The handles of a guest's sources, by the sources of the guest's kernel.
+    Handles,
 }
 
-pub(crate) const PARTS: [Part; 9] = [
+pub(crate) const PARTS: [Part; 10] = [
     Part::Tasks,
     Part::Sources,
     Part::Jobs,
@@ -44,6 +47,7 @@ pub(crate) const PARTS: [Part; 9] = [
     Part::Labels,
     Part::Texts,
     Part::Events,
+    Part::Handles,
 ];
 
 /// The number of words of a name's row: generation, label, parent (index and generation), moment of the spawn (two
@@ -76,6 +80,7 @@ impl Part {
             Self::Labels => LABEL_WORDS,
             Self::Texts => 1,
             Self::Events => EVENT_WORDS,
+            Self::Handles => HANDLE_WORDS,
         }
     }
 }
@@ -149,10 +154,13 @@ pub(crate) struct Header {
     pub(crate) thread: AtomicU32,
     /// The label of the service.
     pub(crate) service: AtomicU32,
-    /// 1 if the loop drives a guest, whose tasks it does not know.
+    /// 1 if the loop drives a guest.
     pub(crate) is_guest: AtomicU32,
     /// The descriptor of the pipe for commands, plus 1; 0 if the loop accepts none.
     pub(crate) control: AtomicU32,
+    /// The descriptor of the memory of a guest in a sandbox, plus 1; 0 if there is none.
+    pub(crate) guest: AtomicU32,
+    unused: AtomicU32,
     /// The number of that pipe in the system.
     pub(crate) control_inode: AtomicU64,
     /// The beginning of the loop, in nanoseconds since 1970.

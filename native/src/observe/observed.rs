@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sinbin_core::Instant;
+
+use crate::observe::error::ObserveError;
 use crate::observe::event::{self, Event};
-use crate::observe::header::{EVENT_WORDS, Header, LABEL_WORDS, MAX_EVENTS, PARTS, Part};
+use crate::observe::guest_tables::Tables;
+use crate::observe::header::{EVENT_WORDS, Header, LABEL_WORDS, MAX_EVENTS, PARTS, Part, Phase};
 use crate::observe::region::{Region, copy};
 use crate::observe::snapshot::SpawnLabel;
 
@@ -47,6 +51,35 @@ impl Observed {
         let events = (first..=last)
             .filter_map(|number| event::read(self.row(Part::Events, event::index(number))?, number));
         events.collect()
+    }
+
+    /// Returns the stack of a guest in a sandbox during its present turn, as the host has noted it last: a text with a line
+    /// for each frame, and the moment by the loop's clock. A turn has a stack once it has taken longer than a tick of the
+    /// timer that interrupts guests.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`state`](Self::state) does.
+    pub fn guest_stack(&self) -> Result<Option<(Instant, String)>, ObserveError> {
+        let state = self.state()?;
+        let Some((at, text)) = self.guest().and_then(|guest| guest.stack()) else { return Ok(None) };
+        let at = Instant::from_nanos(at.saturating_sub(self.header().zero.load(Ordering::Relaxed)));
+        let is_of_turn = state.phase == Phase::Running && at >= state.turn;
+        // A guest chooses the names of its functions.
+        let text = text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}");
+        Ok(is_of_turn.then_some((at, text)))
+    }
+
+    /// Returns true if the loop drives a guest in a sandbox whose host notes its stack.
+    #[must_use]
+    pub fn drives_sandbox(&self) -> bool {
+        self.header().guest.load(Ordering::Relaxed) != 0
+    }
+
+    /// Returns the memory of a guest in a sandbox, if the loop drives one.
+    pub(crate) fn guest(&self) -> Option<Tables> {
+        let descriptor = self.header().guest.load(Ordering::Acquire).checked_sub(1)?;
+        Tables::open(self.pid, descriptor)
     }
 
     pub(crate) fn header(&self) -> &Header {

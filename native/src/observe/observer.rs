@@ -54,12 +54,12 @@ impl Observer {
     }
 
     /// Notes the loop's limits, and the name of its service.
-    pub(crate) fn begin(&mut self, clock_zero: u64, limits: &LimitsOfLoop, service: &'static str) {
+    pub(crate) fn begin(&mut self, clock_zero: u64, limits: &LimitsOfLoop, service: &str) {
         if !self.is_on {
             return;
         }
         let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-        let service = self.name(service);
+        let service = self.service(service);
         let header = &self.header;
         header.started.store(u64::try_from(since).unwrap_or(0), Ordering::Relaxed);
         header.zero.store(clock_zero, Ordering::Relaxed);
@@ -303,10 +303,11 @@ impl Observer {
         self.labels.number(self.header.region(), key, text)
     }
 
-    /// Returns the number of a name without a place.
-    fn name(&mut self, name: &'static str) -> u32 {
-        let key = (name.as_ptr().addr(), name.len());
-        self.labels.number(self.header.region(), key, || (name.to_owned(), String::new()))
+    /// Returns the number of the service's name, which has no place.
+    fn service(&mut self, name: &str) -> u32 {
+        // A guest has the name of its file, which may contain anything.
+        let name = name.replace(char::is_control, "\u{fffd}");
+        self.labels.number(self.header.region(), (0, 0), || (name, String::new()))
     }
 
     fn row<const WORDS: usize>(&self, part: Part, index: usize) -> Option<&[AtomicU32]> {

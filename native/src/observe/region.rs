@@ -6,11 +6,12 @@
 //! time is no undefined behavior.
 #![allow(unsafe_code)]
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use std::fs::File;
 use std::io;
 use std::mem::{align_of, size_of};
 use std::ops::Deref;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
@@ -83,34 +84,45 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Creates memory that other processes can read.
+    /// Creates memory with this name that other processes can read. Calls `map` with its file before the memory is
+    /// sealed, for a further mapping that may write. Returns the memory and the number of its descriptor.
     ///
     /// # Errors
     ///
-    /// Fails with the error of the system.
+    /// Fails with the error of the system, and with that of `map`.
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    pub(crate) fn shared(len: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn shared(
+        name: &str,
+        len: usize,
+        map: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<(Arc<Self>, u32)> {
         use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fcntl_add_seals, ftruncate, memfd_create};
 
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Systems before Linux 6.3 do not know that a file can't be executed.
-        let file = memfd_create(super::find::NAME, flags | MemfdFlags::NOEXEC_SEAL)
-            .or_else(|_| memfd_create(super::find::NAME, flags))?;
+        let file =
+            memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create(name, flags))?;
         fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         ftruncate(&file, len as u64)?;
         let file = File::from(file);
+        let number = u32::try_from(file.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidData)?;
         let mapping = MmapRaw::map_raw(&file)?;
-        // From here on, the mapping is the only way to write.
+        map(&file)?;
+        // From here on, the mappings are the only way to write.
         fcntl_add_seals(
             &file,
             SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL,
         )?;
-        Self::mapped(mapping, file)
+        Ok((Self::mapped(mapping, file)?, number))
     }
 
     /// Fails: no other process could read the memory on this system.
     #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-    pub(crate) fn shared(_: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn shared(
+        _: &str,
+        _: usize,
+        _: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<(Arc<Self>, u32)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -154,6 +166,11 @@ impl Region {
         // line, lasts as long as `self`, and was zero at first, which is a valid header. All fields are atomics, of
         // which a reader only loads: its mapping is read-only.
         unsafe { self.base.cast().as_ref() }
+    }
+
+    /// Returns the size of the memory, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Returns `count` words from `offset` on, or `None` if they are not within the memory behind the header.

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant as Moment, SystemTime};
 
 use sinbin_core::kernel::{Broken, ExpectedWaker, TaskState, TaskView};
+use sinbin_core::observe::directory::HANDLE_WORDS;
 use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
-use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId, WaitTarget};
+use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId};
 
 use crate::observe::error::ObserveError;
 use crate::observe::event::whole;
+use crate::observe::guest_tables::Tables;
 use crate::observe::header::{ADDRESS_WORDS, NAME_WORDS, Part, Phase};
 use crate::observe::observed::Observed;
 use crate::observe::region::{copy, steady_row};
@@ -80,7 +82,7 @@ pub struct LoopState {
     pub started: SystemTime,
     /// The activity of the loop.
     pub phase: Phase,
-    /// True if the loop drives a guest, whose tasks it does not know. Its steps are the turns of the guest.
+    /// True if the loop drives a guest. Its steps are the turns of the guest.
     pub is_guest: bool,
     /// True if the loop drains.
     pub draining: bool,
@@ -163,8 +165,11 @@ pub struct Snapshot {
     pub state: LoopState,
     /// The tasks, in the order of their ids.
     pub tasks: Vec<TaskInfo>,
-    /// The sources of a guest, whose tasks are not known; empty for a loop that runs its tasks itself.
+    /// The sources of a guest; empty for a loop that runs its tasks itself.
     pub guest_sources: Vec<GuestSource>,
+    /// The reason why the tasks of a guest in a sandbox are not known, if it is not only that the guest does not publish
+    /// them.
+    pub guest_failure: Option<&'static str>,
     /// The ready tasks in the order in which they run, if the snapshot is of one moment; otherwise in the order of their
     /// ids.
     pub queue: Vec<TaskId>,
@@ -260,6 +265,9 @@ impl Observed {
     /// Returns [`ObserveError::Broken`] if the memory is not one that a loop writes, and [`ObserveError::Busy`] if the
     /// process was stopped in the middle of a change.
     pub fn snapshot(&self) -> Result<Snapshot, ObserveError> {
+        if let Some(snapshot) = self.of_guest()? {
+            return Ok(snapshot);
+        }
         match self.copy_all() {
             Some(image) => self.of_one_moment(&image),
             None => self.row_by_row(),
@@ -311,6 +319,7 @@ impl Observed {
             state: self.state()?,
             tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id), &mut names)).collect(),
             guest_sources: self.guest_sources(),
+            guest_failure: None,
             queue: kernel.queue().collect(),
             is_of_one_moment: true,
         })
@@ -328,6 +337,7 @@ impl Observed {
         Ok(Snapshot {
             state: self.state()?,
             guest_sources: self.guest_sources(),
+            guest_failure: None,
             queue: tasks.iter().filter(is_ready).map(|task| task.view.id).collect(),
             tasks,
             is_of_one_moment: false,
@@ -364,26 +374,67 @@ impl Observed {
         }
     }
 
+    /// Returns the tasks of a guest in a sandbox. Returns `None` if the loop drives no such guest.
+    fn of_guest(&self) -> Result<Option<Snapshot>, ObserveError> {
+        let Some(tables) = self.guest() else { return Ok(None) };
+        let state = self.state()?;
+        let mut snapshot = Snapshot {
+            tasks: Vec::new(),
+            guest_sources: self.guest_sources(),
+            guest_failure: None,
+            queue: Vec::new(),
+            is_of_one_moment: true,
+            state,
+        };
+        match tables.tasks(snapshot.state.turn) {
+            Ok(Some(found)) => {
+                let running = found.first.filter(|_| snapshot.state.phase == Phase::Running);
+                let info = |view: &TaskView| self.guest_info(*view, running == Some(view.id), &tables);
+                snapshot.tasks = found.views.iter().map(info).collect();
+                (snapshot.queue, snapshot.is_of_one_moment) = (found.queue, found.are_of_one_moment);
+            }
+            Ok(None) => {}
+            Err(Broken(what)) => snapshot.guest_failure = Some(what),
+        }
+        Ok(Some(snapshot))
+    }
+
+    /// Adds what the loop has noted about the sources of a guest's task.
+    fn guest_info(&self, view: TaskView, is_running: bool, tables: &Tables) -> TaskInfo {
+        let sources = view.waits.iter().flatten().filter_map(|target| target.source());
+        let waits_on: Vec<_> = sources.filter_map(|id| Some((id, self.noted(tables.handle(id)?)?))).collect();
+        TaskInfo {
+            view,
+            label: None,
+            parent: None,
+            spawned: None,
+            source: waits_on.first().map(|(_, source)| *source),
+            waits_on,
+            is_running,
+        }
+    }
+
     /// Adds what the loop has noted about a task.
     fn info(&self, view: TaskView, is_running: bool, names: &mut Names) -> TaskInfo {
         let notes = self.row(Part::Names, view.id.index()).and_then(steady_row::<NAME_WORDS>);
         let notes = notes.filter(|notes| u64::from(notes[0]) == view.id.to_bits() >> 32);
         let [_, label, parent, parent2, at, at2, wait, source] = notes.unwrap_or_default();
         let parent = whole(parent, parent2);
-        let waits_on = view.waits.iter().flatten().filter_map(|target| match target {
-            WaitTarget::Recv(id) | WaitTarget::Send(id) | WaitTarget::Hangup(id) => {
-                Some((*id, self.source(id.index(), Some(id.to_bits() >> 32))?))
-            }
-            WaitTarget::Job(_) => None,
-        });
+        let sources = view.waits.iter().flatten().filter_map(|target| target.source());
+        let waits_on: Vec<_> =
+            sources.filter_map(|id| Some((id, self.source(id.index(), Some(id.to_bits() >> 32))?))).collect();
+        let source = match self.is_guest() {
+            true => waits_on.first().map(|(_, source)| *source),
+            false => source.checked_sub(1).and_then(|index| self.source(index as usize, None)),
+        };
         TaskInfo {
             view,
             label: self.name(label, names),
             waits_for: self.wait_name(&view, wait, names),
             parent: (parent != 0).then(|| TaskId::from_bits(parent)),
             spawned: notes.map(|_| Instant::from_nanos(whole(at, at2))),
-            source: source.checked_sub(1).and_then(|index| self.source(index as usize, None)),
-            waits_on: waits_on.collect(),
+            source,
+            waits_on,
             is_running,
         }
     }
@@ -404,9 +455,23 @@ impl Observed {
 
     /// Returns what the loop has noted about a source, if the note is of this generation.
     fn source(&self, index: usize, generation: Option<u64>) -> Option<Source> {
+        if self.is_guest() {
+            let [of, handle] = steady_row::<HANDLE_WORDS>(self.row(Part::Handles, index)?)?;
+            let is_current = generation.is_none_or(|generation| generation == u64::from(of));
+            return self.noted(handle as usize).filter(|_| is_current);
+        }
         let row = steady_row::<ADDRESS_WORDS>(self.row(Part::Addresses, index)?)?;
         let is_current = generation.is_none_or(|generation| generation == u64::from(row[0]));
         is_current.then(|| source::decode(&row))
+    }
+
+    /// Returns what the loop has noted about the source of a guest in this slot.
+    fn noted(&self, slot: usize) -> Option<Source> {
+        steady_row::<ADDRESS_WORDS>(self.row(Part::Addresses, slot)?).map(|row| source::decode(&row))
+    }
+
+    fn is_guest(&self) -> bool {
+        self.header().is_guest.load(Ordering::Relaxed) != 0
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use sinbin_core::kernel::Slots;
 
+use crate::observe::board::Taken;
 use crate::observe::header::Part;
 use crate::observe::region::Region;
 
@@ -23,8 +24,8 @@ pub struct Table<T> {
 enum Backing<T> {
     /// A vector without elements, whose capacity is the table.
     Heap(#[expect(dead_code, reason = "held until it is dropped")] Vec<T>),
-    /// A part of a region, which gets the number of items.
-    Region(Arc<Region>, Part),
+    /// A part of a region, which gets the number of items. Another table can be made of it once this one is dropped.
+    Region(Arc<Region>, Part, Taken),
 }
 
 // SAFETY: a table owns its items, as a vector does: no other code of this process accesses their memory.
@@ -40,17 +41,22 @@ impl<T> Table<T> {
         Self { items: first, len: 0, limit, backing: Backing::Heap(items) }
     }
 
-    /// Creates the table `part` of a region, at most once for each part. Returns `None` if the rows are not of the
-    /// part's size, or need a destructor.
-    pub(crate) fn shared(region: &Arc<Region>, part: Part) -> Option<Self> {
+    /// Creates the table `part` of a region, which is `taken` as long as the table exists. Returns `None` if the rows are
+    /// not of the part's size, or need a destructor.
+    pub(crate) fn shared(region: &Arc<Region>, part: Part, limit: usize, taken: &Taken) -> Option<Self> {
         let span = &region.header().parts[part as usize];
-        let limit = span.limit.load(Ordering::Relaxed) as usize;
+        let limit = limit.min(span.limit.load(Ordering::Relaxed) as usize);
         let offset = usize::try_from(span.offset.load(Ordering::Relaxed)).ok()?;
         if size_of::<T>() != 4 * part.words() || align_of::<T>() > 8 || needs_drop::<T>() || offset % 8 != 0 {
             return None;
         }
         let items = region.at(offset, limit.checked_mul(size_of::<T>())?)?.cast();
-        Some(Self { items, len: 0, limit, backing: Backing::Region(Arc::clone(region), part) })
+        Some(Self {
+            items,
+            len: 0,
+            limit,
+            backing: Backing::Region(Arc::clone(region), part, Arc::clone(taken)),
+        })
     }
 }
 
@@ -60,7 +66,7 @@ impl<T> Slots<T> for Table<T> {
         // SAFETY: the first `len` items are initialized by `push`. Their memory, of a vector with that capacity or of a
         // region with that size, lasts as long as `self`. It is aligned: vectors are, and a region begins at a page and
         // the table at a multiple of 8 in it. Only this table accesses it in this process (`Board` hands out each part
-        // once), and no other process can write to it.
+        // to one table at a time), and no other process can write to it.
         unsafe { slice::from_raw_parts(self.items.as_ptr(), self.len) }
     }
 
@@ -81,7 +87,7 @@ impl<T> Slots<T> for Table<T> {
         // SAFETY: the table has memory for `limit` items, and `len` is less.
         unsafe { self.items.add(self.len).write(item) };
         self.len += 1;
-        if let Backing::Region(region, part) = &self.backing {
+        if let Backing::Region(region, part, _) = &self.backing {
             let len = u32::try_from(self.len).unwrap_or(u32::MAX);
             region.header().parts[*part as usize].len.store(len, Ordering::Release);
         }
@@ -93,6 +99,10 @@ impl<T> Drop for Table<T> {
     fn drop(&mut self) {
         // SAFETY: the first `len` items are initialized, and are not used after this.
         unsafe { ptr::drop_in_place(ptr::slice_from_raw_parts_mut(self.items.as_ptr(), self.len)) };
+        if let Backing::Region(region, part, taken) = &self.backing {
+            region.header().parts[*part as usize].len.store(0, Ordering::Release);
+            taken[*part as usize].store(false, Ordering::Release);
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 mod fairness;
 mod files;
 mod limits;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod looking;
 mod misuse;
 mod stopping;
 

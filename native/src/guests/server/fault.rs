@@ -71,7 +71,8 @@ impl<B: GuestFactory> GuestServer<B> {
         if self.restart_at > now || self.draining.is_some() {
             return;
         }
-        let started = caught(|| self.factory.start(&self.start).map_err(|error| error.to_string()));
+        let start = || self.factory.start_published(&self.start, &self.tables);
+        let started = caught(|| start().map_err(|error| error.to_string()));
         match started.unwrap_or_else(|said| Err(format!("it panicked: {said}"))) {
             Ok((instance, takes)) => {
                 self.instance = Some(instance);

@@ -21,18 +21,22 @@ mod convert;
 mod heap;
 mod run;
 mod surroundings;
+mod tables;
 
 pub use cell::Loop;
 pub use log;
 pub use run::{compute, machine, tasks, tasks_of_arguments, tasks_with};
 pub use surroundings::{Unavailable, random, unix_time};
+pub use tables::Published;
 
-/// The contract: the bindings that wit-bindgen generates.
+/// The contract: the bindings that wit-bindgen generates. The functions of `inspect` are in
+/// `tables`.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "bounded-service",
+        world: "inspectable-service",
+        skip: ["publish", "tables"],
         pub_export_macro: true,
         default_bindings_module: "sinbin_guest::bindings",
     });

@@ -16,6 +16,7 @@ use crate::bindings::exports::sinbin::service::guest::{
 use crate::bindings::sinbin::service::types::Wants;
 use crate::convert;
 use crate::surroundings::Surrounded;
+use crate::tables::Published;
 
 /// A started service.
 pub trait Run {
@@ -26,9 +27,9 @@ pub trait Run {
     fn counts(&self) -> Tally;
 }
 
-impl<S> Run for Driven<S>
+impl<S> Run for Driven<S, Published>
 where
-    S: Service<Conn: CoreTask<DrivenHost<S>>, Job: WireJob>,
+    S: Service<Conn: CoreTask<DrivenHost<S, Published>>, Job: WireJob>,
 {
     fn turn(&mut self, now: u64, window: u32, events: Vec<Event>, input: Vec<u8>) -> Answer {
         let events = events.into_iter().map(convert::event);
@@ -45,9 +46,9 @@ where
 #[must_use]
 pub fn machine<S>(service: S, settings: &Settings, max_jobs: u32) -> (Box<dyn Run>, Takes)
 where
-    S: Service<Conn: CoreTask<DrivenHost<S>>, Job: WireJob> + 'static,
+    S: Service<Conn: CoreTask<DrivenHost<S, Published>>, Job: WireJob> + 'static,
 {
-    let (run, takes) = start(settings, max_jobs).begin(service);
+    let (run, takes) = start(settings, max_jobs).begin_in(Published::new, service);
     (Box::new(run), convert::takes(takes, Wants::empty()))
 }
 
@@ -135,7 +136,7 @@ where
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
     let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle)?);
-    let (run, takes) = start.begin(service);
+    let (run, takes) = start.begin_in(Published::new, service);
     let wants = Wants::WALL_CLOCK | Wants::ENTROPY;
     Ok((Box::new(Surrounded::new(run)), convert::takes(takes, wants)))
 }

@@ -81,6 +81,10 @@ impl Guest for Unruly {
         if says("loop") {
             spin();
         }
+        if says("scribble") {
+            scribble(&input);
+            spin();
+        }
         if says("grow") {
             grow();
         }
@@ -273,6 +277,43 @@ fn spin() -> ! {
     loop {
         count = core::hint::black_box(count.wrapping_add(1));
     }
+}
+
+/// Overwrites the published tables with junk that depends on the input, so that no look at them can rely on anything.
+fn scribble(input: &[u8]) {
+    #[allow(unsafe_code)]
+    unsafe extern "C" {
+        #[link_name = "sinbin:service/inspect@0.1.0#tables"]
+        safe fn tables() -> *const [usize; 2];
+    }
+    // SAFETY: the function returns the address of a static list, which has the address and the length of the tables. The
+    // service is not called any more, so no other code accesses them.
+    let words = unsafe {
+        let [address, len] = tables().read();
+        core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut::<u32>(address), len / 4)
+    };
+    let mut random =
+        input.iter().fold(1_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        random
+    };
+    // The first words, with the version, stay: otherwise no reader would look further. Most words are small, so that many
+    // of them are valid indexes.
+    for word in words.iter_mut().skip(3) {
+        *word = match next() % 4 {
+            0 => next(),
+            1 => u32::MAX,
+            _ => next() % 64,
+        };
+    }
+    // The spans of the tables: all of the memory.
+    for span in words[4..19].chunks_exact_mut(3) {
+        span.copy_from_slice(&[4096, 1 << 25, 1 << 25]);
+    }
+    core::hint::black_box(words);
 }
 
 /// Allocates memory without limit.

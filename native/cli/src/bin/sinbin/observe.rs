@@ -7,6 +7,7 @@ mod describe;
 mod drain;
 mod event_trace;
 mod events;
+mod guest_stack;
 mod json;
 mod kill;
 mod loops;

@@ -3,8 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use sinbin::driven::DrivenHost;
-use sinbin::guests::{GuestServer, InProcess};
+use sinbin::guests::{GuestServer, InProcess, InProcessHost};
 use sinbin::job::WireJob;
 use sinbin::{Service, Task};
 use sinbin_cli::output;
@@ -27,12 +26,13 @@ pub(crate) fn run<S>(
     args: &ServeArgs,
 ) -> Result<ExitCode, Box<dyn Error>>
 where
-    S: Service<Conn: Task<DrivenHost<S>>, Job: WireJob + 'static>,
+    S: Service<Conn: Task<InProcessHost<S>>, Job: WireJob + 'static>,
 {
     check(args);
     let observing = &args.observing;
     let args = &args.serving;
-    let settings = args.guest_settings(arguments);
+    let mut settings = args.guest_settings(arguments);
+    name.clone_into(&mut settings.name);
     let Some(path) = &args.record else { return Err("--record has no file".into()) };
     sinbin_cli::descriptors::make_room_for(args.max_connections);
     let mut server = GuestServer::new(InProcess::new(make), &settings)?;

@@ -12,6 +12,7 @@ use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
 use sinbin_cli::output;
 
 use super::args::PlaceArgs;
+use super::guest_stack::{GuestStack, guest_stack};
 use super::json::TaskJson;
 use super::stack::{Stack, stack};
 use super::{describe, loops, tasks};
@@ -38,7 +39,22 @@ struct PlaceJson {
     stack: Option<Vec<String>>,
     stack_missing: Option<String>,
     system_call: Option<String>,
+    guest_stack: Option<Vec<String>>,
+    guest_stack_age_ns: Option<u64>,
 }
+
+/// The stacks of the thread of a loop.
+#[derive(Default)]
+struct Stacks {
+    native: Option<Stack>,
+    guest: Option<GuestStack>,
+    /// True if a turn of a guest in a sandbox is kept, and its stack is not known.
+    lacks_guest: bool,
+}
+
+/// The reason why the stack of a guest in a sandbox is not known.
+const NO_GUEST_STACK: &str =
+    "the stack of a guest is noted at the ticks of a timer, and there was none yet: look again";
 
 pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut found = false;
@@ -57,11 +73,15 @@ pub(crate) fn run(args: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
         found |= args.task.is_none() || task.is_some();
         // The stack of the thread says something about the task only if the task runs.
         let is_wanted = task.is_none_or(|task| task.is_running) && snapshot.state.phase != Phase::Waiting;
-        let stack = is_wanted.then(|| stack(&snapshot.state));
+        let guest = if is_wanted && is_kept { guest_stack(&observed, &snapshot.state)? } else { None };
+        // The native stack of a guest in a sandbox has no names.
+        let native = (is_wanted && !observed.drives_sandbox()).then(|| stack(&snapshot.state));
+        let lacks_guest = is_wanted && is_kept && native.is_none() && guest.is_none();
+        let stacks = Stacks { native, guest, lacks_guest };
         if args.json {
-            all.push(json(&snapshot, is_kept, task, stack));
+            all.push(json(&snapshot, is_kept, task, stacks));
         } else if args.task.is_none() || task.is_some() {
-            tell(&snapshot, is_kept, task, stack);
+            tell(&snapshot, is_kept, task, stacks);
         }
     }
     if args.json {
@@ -76,7 +96,7 @@ pub(crate) fn is_kept(before: &LoopState, after: &LoopState) -> bool {
     is_busy && before.steps == after.steps && before.waits == after.waits && before.turn == after.turn
 }
 
-fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Option<Stack>) {
+fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Stacks) {
     let state = &snapshot.state;
     let line = |text: String| output::line_or_end(text);
     line(headline(snapshot, is_kept));
@@ -94,7 +114,14 @@ fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
     for circle in snapshot.deadlocks() {
         line(tasks::deadlock(snapshot, &circle));
     }
-    let Some(stack) = stack else { return };
+    if let Some(stack) = stacks.guest {
+        line(format!("stack of the guest, as it was {} ago:", describe::span(stack.age)));
+        stack.frames.into_iter().for_each(|frame| line(format!("  {frame}")));
+    }
+    if stacks.lacks_guest {
+        line(NO_GUEST_STACK.to_owned());
+    }
+    let Some(stack) = stacks.native else { return };
     if let Some(call) = &stack.system_call {
         line(format!("system call: {call}"));
     }
@@ -127,10 +154,17 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     match (state.phase, running) {
         (Phase::Starting, _) => format!("{who}: has not begun"),
         (Phase::Ended, _) => format!("{who}: has ended"),
-        (Phase::Running, _) if state.is_guest && is_kept => {
-            format!("{who}: a turn of the guest has kept the loop for {busy}")
+        (Phase::Running, Some(task)) if state.is_guest && is_kept => {
+            let (turn, task) = (state.steps, named(task, state));
+            format!("{who}: turn {turn} of the guest has kept the loop for {busy}, in its task {task}")
         }
-        (Phase::Running, _) if state.is_guest => format!("{who}: runs its guest"),
+        (Phase::Running, None) if state.is_guest && is_kept => {
+            format!(
+                "{who}: turn {} of the guest has kept the loop for {busy}, outside of its tasks",
+                state.steps
+            )
+        }
+        (Phase::Running, _) if state.is_guest => format!("{who}: runs turn {} of its guest", state.steps),
         (Phase::Computing, _) if is_kept => format!("{who}: one slice of a job has kept the loop for {busy}"),
         (Phase::Computing, _) => format!("{who}: computes a job on the loop"),
         (Phase::Running, Some(task)) if is_kept => {
@@ -141,9 +175,13 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
         }
         (Phase::Running, None) if is_kept => format!("{who}: has been between two tasks for {busy}"),
         (Phase::Running, None) => format!("{who}: is between two tasks, in a turn that began {busy} ago"),
+        _ if state.is_guest && snapshot.tasks.is_empty() => {
+            format!("{who}: waits for events; its guest publishes no tasks")
+        }
         _ => format!(
-            "{who}: waits for events; {} tasks: {}",
+            "{who}: waits for events; {} tasks{}: {}",
             snapshot.tasks.len(),
+            if state.is_guest { " of the guest" } else { "" },
             tasks::summary(&snapshot.tasks)
         ),
     }
@@ -156,7 +194,10 @@ pub(crate) fn named(task: &TaskInfo, state: &LoopState) -> String {
     let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
     let source = task.source.and_then(|source| source.address);
     let peer = source.map_or_else(String::new, |address| format!(", serves {address}"));
-    format!("{} ({name}{place}{peer})", task.view.id)
+    match format!("{name}{place}{peer}") {
+        what if what.is_empty() => task.view.id.to_string(),
+        what => format!("{} ({})", task.view.id, what.trim_start_matches(", ")),
+    }
 }
 
 fn words(task: &TaskInfo, state: &LoopState) -> String {
@@ -164,11 +205,12 @@ fn words(task: &TaskInfo, state: &LoopState) -> String {
     let since = describe::span(state.now.since(task.view.since));
     let place = describe::place(task);
     let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
-    match describe::state(task) {
-        "waiting" => format!("{name}{place}, has waited for {since} for {}", describe::waits(task, state)),
-        "running" => format!("{name}{place}, runs"),
-        _ => format!("{name}{place}, has been in the run queue for {since}"),
-    }
+    let does = match describe::state(task) {
+        "waiting" => format!("has waited for {since} for {}", describe::waits(task, state)),
+        "running" => "runs".to_owned(),
+        _ => format!("has been in the run queue for {since}"),
+    };
+    format!("{name}{place}, {does}").trim_start_matches(", ").to_owned()
 }
 
 /// Returns the tasks that end each other's waits, beginning with the one that ends the wait of `task`.
@@ -186,16 +228,17 @@ fn chain<'a>(snapshot: &'a Snapshot, task: &TaskInfo) -> Vec<&'a TaskInfo> {
     chain
 }
 
-fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Option<Stack>) -> PlaceJson {
+fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Stacks) -> PlaceJson {
     let state = &snapshot.state;
-    let (system_call, frames) = match stack {
+    let (guest_stack, age) = stacks.guest.map(|stack| (stack.frames, stack.age)).unzip();
+    let (system_call, frames) = match stacks.native {
         Some(stack) => (stack.system_call, Some(stack.frames)),
         None => (None, None),
     };
     let (stack, stack_missing) = match frames {
         Some(Ok(frames)) => (Some(frames), None),
         Some(Err(missing)) => (None, Some(missing)),
-        None => (None, None),
+        None => (None, stacks.lacks_guest.then(|| NO_GUEST_STACK.to_owned())),
     };
     PlaceJson {
         pid: state.pid,
@@ -211,5 +254,7 @@ fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stack: Opti
         stack,
         stack_missing,
         system_call,
+        guest_stack,
+        guest_stack_age_ns: age.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)),
     }
 }

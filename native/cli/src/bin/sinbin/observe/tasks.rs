@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use sinbin::observe::{Snapshot, TaskInfo};
+use sinbin::observe::{LoopState, Snapshot, TaskInfo};
 
 use super::describe;
 use super::samples::Samples;
@@ -12,16 +13,20 @@ use super::table::table;
 /// Returns the tasks of a loop as text, below a summary, with the shares of time that they ran for if those are known.
 pub(crate) fn list(snapshot: &Snapshot, samples: Option<&Samples>) -> String {
     let state = &snapshot.state;
-    if state.is_guest {
+    if state.is_guest && snapshot.tasks.is_empty() {
         return sources(snapshot);
     }
     let mut text = format!(
-        "process {}, loop {}: {} tasks, {}",
+        "process {}, loop {}: {}{} tasks, {}",
         state.pid,
         state.number,
+        if state.is_guest { "a guest, " } else { "" },
         snapshot.tasks.len(),
         summary(&snapshot.tasks)
     );
+    if state.is_guest {
+        write!(text, "; {} turns{}", state.steps, busy(state)).ok();
+    }
     if !snapshot.is_of_one_moment {
         text.push_str("; each task as it was at a moment of its own, since the loop is busy");
     }
@@ -52,17 +57,19 @@ pub(crate) fn list(snapshot: &Snapshot, samples: Option<&Samples>) -> String {
     text + &table(["TASK", state, "SINCE", "WAITS FOR", "NAME", "SPAWNED AT", "PARENT"], &rows)
 }
 
-/// Returns the sources of a guest as text, below a summary.
+/// Returns the sources of a guest whose tasks are not known as text, below a summary.
 fn sources(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
     let count = snapshot.guest_sources.len();
     let turns = state.steps;
     let mut text = format!(
-        "process {}, loop {}: a guest in a sandbox, {count} sources, {turns} turns",
-        state.pid, state.number
+        "process {}, loop {}: a guest that publishes no tasks, {count} sources, {turns} turns{}",
+        state.pid,
+        state.number,
+        busy(state)
     );
-    if !state.busy_for().is_zero() {
-        write!(text, "; busy for {}", describe::span(state.busy_for())).ok();
+    if let Some(broken) = snapshot.guest_failure {
+        write!(text, "; its tables contradict each other: {broken}").ok();
     }
     text.push('\n');
     let rows: Vec<_> = snapshot
@@ -78,6 +85,14 @@ fn sources(snapshot: &Snapshot) -> String {
         })
         .collect();
     text + &table(["SOURCE", "KIND", "ADDRESS", "GUEST WAITS FOR"], &rows)
+}
+
+/// Returns the time for which a loop has run its guest, if it does.
+fn busy(state: &LoopState) -> String {
+    match state.busy_for() {
+        Duration::ZERO => String::new(),
+        busy => format!(", busy for {}", describe::span(busy)),
+    }
 }
 
 /// Returns the number of tasks in each bin that is not empty.
@@ -96,8 +111,10 @@ pub(crate) fn deadlock(snapshot: &Snapshot, circle: &[sinbin::TaskId]) -> String
             let task = snapshot.tasks.iter().find(|task| task.view.id == *id);
             let name = task.map_or("", |task| describe::name(task, &snapshot.state));
             let wait = task.and_then(|task| task.waits_for.as_ref());
-            let wait = wait.map_or_else(String::new, |wait| format!(", for {wait}"));
-            format!("{id} ({}{wait})", describe::short(name))
+            let wait = wait.map_or_else(String::new, |wait| format!("for {wait}"));
+            let about: Vec<_> =
+                [describe::short(name), &wait].into_iter().filter(|part| !part.is_empty()).collect();
+            if about.is_empty() { id.to_string() } else { format!("{id} ({})", about.join(", ")) }
         })
         .collect();
     format!("deadlock: these waits can never end: {} -> {}", names.join(" -> "), circle[0])

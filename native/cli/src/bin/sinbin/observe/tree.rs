@@ -91,7 +91,9 @@ impl<'a> Forest<'a> {
         let name = describe::name(task, state);
         let place = describe::place(task);
         let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
-        format!("{} {} ({does}, {since}{place})", task.view.id, describe::short(name))
+        let name = describe::short(name);
+        let space = if name.is_empty() { "" } else { " " };
+        format!("{}{space}{name} ({does}, {since}{place})", task.view.id)
     }
 
     /// Draws the tasks that wait for `task`. A task of a circle is drawn once.
@@ -140,9 +142,14 @@ impl<'a> Forest<'a> {
 
 /// Returns the tree as text. The tasks below a task wait for it.
 fn text(snapshot: &Snapshot, all: bool) -> String {
-    let forest = Forest::new(snapshot);
     let state = &snapshot.state;
-    let mut text = format!("process {}, loop {}: {} tasks\n", state.pid, state.number, snapshot.tasks.len());
+    if state.is_guest && snapshot.tasks.is_empty() {
+        return tasks::list(snapshot);
+    }
+    let forest = Forest::new(snapshot);
+    let whose = if state.is_guest { "a guest, " } else { "" };
+    let count = snapshot.tasks.len();
+    let mut text = format!("process {}, loop {}: {whose}{count} tasks\n", state.pid, state.number);
     let mut drawn = HashSet::new();
     for circle in snapshot.deadlocks() {
         writeln!(text, "{}", tasks::deadlock(snapshot, &circle)).ok();

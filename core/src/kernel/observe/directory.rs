@@ -1,0 +1,56 @@
+//! The memory in which a guest publishes its tables: a directory, and the tables behind it.
+//!
+//! All numbers are 32-bit words in little-endian order. The directory begins with [`MAGIC`], [`VERSION`], the number of
+//! marks (odd during a change), and the index of the oldest task in the run queue. Three words for each of the
+//! [`TABLES`] follow: the offset of the table from the beginning of the memory in bytes, the maximum number of its rows,
+//! and the number of rows that were ever in use.
+
+use crate::kernel::image::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WORDS};
+
+/// The number at the beginning of the memory.
+pub const MAGIC: u32 = u32::from_le_bytes(*b"snbn");
+
+/// The version of the directory and of the rows: it changes with each change of either.
+pub const VERSION: u32 = LAYOUT << 16 | 1;
+
+/// The number of words of a source's handle: the generation of the source, and the low half of the driver's handle.
+pub const HANDLE_WORDS: usize = 2;
+
+/// The numbers of words of a row of each table: tasks, sources, jobs, timers, and handles of sources.
+pub const TABLES: [usize; 5] = [TASK_WORDS, SOURCE_WORDS, JOB_WORDS, TIMER_WORDS, HANDLE_WORDS];
+
+/// The index of the word with the number of marks.
+pub const MARKS: usize = 2;
+
+/// The index of the word with the index of the oldest task in the run queue.
+pub const HEAD: usize = 3;
+
+/// The number of words of the directory.
+pub const WORDS: usize = 4 + 3 * TABLES.len();
+
+/// The alignment of the memory and of each table in it, in bytes: the page size of the machines that map it.
+pub const PAGE: usize = 4096;
+
+/// Returns the index of the word with the offset of a table. The words with its limit and its length follow.
+#[must_use]
+pub const fn span(table: usize) -> usize {
+    4 + 3 * table
+}
+
+/// Returns the offsets of the tables with these limits from the beginning of the memory, and the size of the memory, in
+/// bytes. Returns `None` if the size has more than 32 bits.
+#[must_use]
+pub fn offsets(limits: [u32; TABLES.len()]) -> Option<([u32; TABLES.len()], u32)> {
+    let page = u32::try_from(PAGE).ok()?;
+    let mut end = page;
+    let mut offsets = [0; TABLES.len()];
+    for ((offset, limit), words) in offsets.iter_mut().zip(limits).zip(TABLES) {
+        *offset = end;
+        let size = limit.checked_mul(4 * u32::try_from(words).ok()?)?;
+        // Pages of a table that are never used then need no memory.
+        end = end.checked_add(size)?.checked_next_multiple_of(page)?;
+    }
+    Some((offsets, end))
+}
+
+const _: () = assert!(4 * WORDS <= PAGE, "the directory fits into a page");
