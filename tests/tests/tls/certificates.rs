@@ -36,7 +36,12 @@ impl Certificates {
 
     /// Issues another certificate, which has expired if `expired`. Returns the files of the certificate and its key.
     pub(crate) fn issue(&self, name: &str, expired: bool) -> (PathBuf, PathBuf) {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        self.issue_for("localhost", name, expired)
+    }
+
+    /// Issues a certificate for `host`, as [`issue`](Self::issue) does.
+    pub(crate) fn issue_for(&self, host: &str, name: &str, expired: bool) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
         if expired {
             params.not_before = date_time_ymd(2001, 1, 1);
             params.not_after = date_time_ymd(2001, 2, 1);
