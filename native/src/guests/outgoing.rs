@@ -17,6 +17,8 @@ use crate::guests::settings::GuestSettings;
 use crate::names::Names;
 use crate::pool::{KEEP_ALIVE, Pool, PoolLimits, Purpose, Ticket};
 use crate::reactor::Notifier;
+#[cfg(feature = "tls")]
+use crate::tls::is_server_name;
 
 /// The maximum length of an endpoint's text in bytes: a name, a colon and a port, with some reserve.
 const MAX_TEXT: usize = 300;
@@ -185,8 +187,8 @@ impl Outgoing {
             return Begun::Failed(ConnectError::NotPermitted);
         }
         let encryption = encryption_of_name(&self.permissions, host, port);
-        if !self.can_speak(encryption) {
-            return Begun::Failed(ConnectError::NotPermitted);
+        if let Err(error) = self.check(encryption, &plain(host)) {
+            return Begun::Failed(error);
         }
         let target = Target::new(request, encryption, || plain(host));
         let lookup = Lookup { host: host.to_owned(), port, names: self.names.clone() };
@@ -211,25 +213,37 @@ impl Outgoing {
             encryption_of_address(&self.permissions, canonical(*address)) == Encryption::Tls
         };
         let encryption = if addresses.iter().any(is_tls) { Encryption::Tls } else { Encryption::Plain };
-        if !self.can_speak(encryption) {
-            return Begun::Failed(ConnectError::NotPermitted);
+        let target = Target::new(request, encryption, server);
+        if let Some(Err(error)) = target.server.as_ref().map(|server| self.check(encryption, server)) {
+            return Begun::Failed(error);
         }
         match self.permitted(addresses, false, encryption) {
-            Ok(addresses) => {
-                let target = Target::new(request, encryption, server);
-                Begun::Ready(self.insert(target, None, addresses, now))
-            }
+            Ok(addresses) => Begun::Ready(self.insert(target, None, addresses, now)),
             Err(error) => Begun::Failed(error),
         }
     }
 
-    /// Returns true if the host has what it needs for this protocol, and otherwise logs what is missing.
-    fn can_speak(&mut self, encryption: Encryption) -> bool {
-        let can_speak = encryption == Encryption::Plain || self.can_encrypt;
-        if !can_speak && self.may_log() {
-            tracing::warn!("the guest may connect only by TLS, for which this host has no TlsConnector");
+    /// Checks that the host can speak this protocol with the peer that is to be `server`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the host has no connector, which is logged, and if no certificate can be for `server`.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing can be encrypted"))]
+    fn check(&mut self, encryption: Encryption, server: &str) -> Result<(), ConnectError> {
+        match encryption {
+            Encryption::Plain => Ok(()),
+            #[cfg(feature = "tls")]
+            Encryption::Tls if self.can_encrypt && !is_server_name(server) => Err(ConnectError::Invalid),
+            Encryption::Tls if self.can_encrypt => Ok(()),
+            Encryption::Tls => {
+                if self.may_log() {
+                    tracing::warn!(
+                        "the guest may connect only by TLS, for which this host has no TlsConnector"
+                    );
+                }
+                Err(ConnectError::NotPermitted)
+            }
         }
-        can_speak
     }
 
     fn insert(

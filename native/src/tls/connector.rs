@@ -87,6 +87,11 @@ impl TlsConnector {
     }
 }
 
+/// Returns true if the text can be the name of a server: a DNS name or an IP address.
+pub(crate) fn is_server_name(text: &str) -> bool {
+    ServerName::try_from(text).is_ok()
+}
+
 /// A [`TlsConnector`] that is being configured.
 #[derive(Debug)]
 #[must_use = "it does nothing until it is built"]

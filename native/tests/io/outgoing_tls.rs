@@ -113,6 +113,14 @@ fn a_name_leads_only_to_where_the_guest_may_go() {
     assert_eq!(server.join().expect("no panic"), [Ok("db.example".to_owned())]);
 }
 
+/// No certificate can be for such a name, which is found before it is resolved.
+#[test]
+fn a_name_that_no_certificate_has_is_invalid() {
+    let (roots, _) = identity("db.example");
+    let settings = trusting(roots, &["tls://*:*".to_owned()]).resolver(here);
+    assert_eq!(dial(&settings, &["a-.example:443".to_owned()]), [Err(ConnectError::Invalid)]);
+}
+
 #[test]
 fn a_host_without_a_connector_connects_to_nobody() {
     let settings = permitting(&["tls://*:*", "tls://127.0.0.1:*"]).resolver(here);

@@ -18,7 +18,7 @@ pub(crate) enum Manner {
     Answers,
     /// It answers, and does not announce the end.
     Truncates,
-    /// It answers in upper case, without TLS.
+    /// It refuses, without TLS, whatever it receives.
     Plain,
     /// It closes the connection when the client has sent something.
     Leaves,
@@ -80,7 +80,7 @@ impl Manner {
                 let mut first = [0; 4096];
                 let count = client.read(&mut first).expect("it sends something");
                 all.extend_from_slice(&first[..count]);
-                client.write_all(&first[..count].to_ascii_uppercase()).ok();
+                client.write_all(b"400 not understood\r\n").ok();
             }
             Self::Leaves => {
                 all.resize(4096, 0);

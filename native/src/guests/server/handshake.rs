@@ -19,9 +19,10 @@ impl<B: GuestFactory> GuestServer<B> {
         let connector = self.settings.tls_connector.as_ref();
         let begun = connector.ok_or(IoError::Unsupported).and_then(|connector| {
             let session = connector.session(&server);
+            // The name was checked, so the library lacks a resource of the system.
             let session =
-                session.inspect_err(|error| tracing::error!("no connection for the guest: {error}"));
-            self.sockets.begin_handshake(source, session.map_err(|_| IoError::Invalid)?, server)
+                session.inspect_err(|error| tracing::debug!("no connection for the guest: {error}"));
+            self.sockets.begin_handshake(source, session.map_err(|_| IoError::NoRoom)?, server)
         });
         if let Err(error) = begun {
             self.attempt_failed(source, error);
