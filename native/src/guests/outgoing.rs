@@ -387,8 +387,8 @@ impl Outgoing {
         Some((dial.request, dial.attempts))
     }
 
-    /// Decides for an attempt that is connected, if the host speaks TLS with the peer: no other address is tried. Returns
-    /// the name of the peer, and the other attempts.
+    /// Decides for an attempt that is connected, if the host speaks TLS with the peer: no other address is tried.
+    /// Returns the name of the peer, and the other attempts.
     #[cfg(feature = "tls")]
     pub(crate) fn decide(&mut self, source: SourceId) -> Option<(String, Vec<SourceId>)> {
         let dial = self.dials.get_mut(self.attempts.get(&source)?)?;

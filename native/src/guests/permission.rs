@@ -16,12 +16,12 @@ use sinbin_core::net::is_public;
 /// | `*.example.org` | the names below this name, but not the name itself |
 /// | `*` | any name, and any public address |
 ///
-/// The port is a number, or `*` for any port; that of `https` is 443 if none is given. `localhost` stands for the address
-/// 127.0.0.1.
+/// The port is a number, or `*` for any port; that of `https` is 443 if none is given. `localhost` stands for the
+/// address 127.0.0.1.
 ///
-/// With `tls://` or `https://`, which differ in nothing but the port, the host speaks TLS with the peer, and verifies its
-/// certificate: the guest sends and receives plaintext, and cannot send plaintext to the peer. If permissions of both kinds
-/// cover what a guest asks for, the host speaks TLS.
+/// With `tls://` or `https://`, which differ in nothing but the port, the host speaks TLS with the peer, and verifies
+/// its certificate: the guest sends and receives plaintext, and cannot send plaintext to the peer. If permissions of
+/// both kinds cover what a guest asks for, the host speaks TLS.
 ///
 /// A permission by name, or by `*`, permits public addresses only: a name that resolves to a loopback, private or
 /// link-local address, or to another one that does not belong to a host of the internet, needs a permission for that
@@ -30,7 +30,7 @@ use sinbin_core::net::is_public;
 /// ```
 /// use sinbin::guests::ConnectPermission;
 ///
-/// for right in ["example.org:80", "*.example.org:*", "10.0.0.0/8:5432", "[::1]:8080", "*:80", "tls://example.org:853"] {
+/// for right in ["example.org:80", "*.example.org:*", "10.0.0.0/8:5432", "[::1]:8080", "*:80", "tls://a.example:853"] {
 ///     let permission: ConnectPermission = right.parse()?;
 ///     assert_eq!(permission.to_string(), right);
 /// }
@@ -69,8 +69,8 @@ enum Hosts {
 /// Error returned when a text is no [`ConnectPermission`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "expected a host and a port or *: example.org:80, *.example.org:*, 192.0.2.1:80, [2001:db8::1]:80, 10.0.0.0/8:*, or *:80; \
-     for TLS: https://example.org, or tls://example.org:853"
+    "expected a host and a port or *: example.org:80, *.example.org:*, 192.0.2.1:80, [2001:db8::1]:80, 10.0.0.0/8:*, \
+     or *:80; for TLS: https://example.org, or tls://example.org:853"
 )]
 pub struct ParsePermissionError(());
 
@@ -202,8 +202,9 @@ impl ConnectPermission {
     }
 }
 
-/// Returns true if a guest may ask for this name, with either protocol. The addresses of the name need [permission](permits_address) too.
-/// Asking for any other name could tell a secret to the server that knows the name's addresses.
+/// Returns true if a guest may ask for this name, with either protocol. The addresses of the name need
+/// [permission](permits_address) too. Asking for any other name could tell a secret to the server that knows the name's
+/// addresses.
 pub(crate) fn permits_name(all: &[ConnectPermission], name: &str, port: u16) -> bool {
     let name = plain(name);
     all.iter().any(|one| one.has_port(port) && one.has_name(&name))
@@ -224,9 +225,9 @@ fn encryption(all: &[ConnectPermission], covers: impl Fn(&ConnectPermission) -> 
     if all.iter().any(|one| one.is_tls() && covers(one)) { Encryption::Tls } else { Encryption::Plain }
 }
 
-/// Returns true if a guest may connect to this canonical address by this protocol. Set `is_named` if the address is one of
-/// a name that is permitted with this protocol. A permission for plaintext includes TLS: with it, a guest could perform
-/// the handshake itself.
+/// Returns true if a guest may connect to this canonical address by this protocol. Set `is_named` if the address is one
+/// of a name that is permitted with this protocol. A permission for plaintext includes TLS: with it, a guest could
+/// perform the handshake itself.
 pub(crate) fn permits_address(
     all: &[ConnectPermission],
     address: SocketAddr,

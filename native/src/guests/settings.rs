@@ -62,7 +62,8 @@ pub struct GuestSettings {
     pub max_outgoing: usize,
     /// The maximum number of requests for connections that are not established yet.
     pub max_connecting: usize,
-    /// The time that a request may take, from the name to the connection, with its TLS handshake. A request that takes longer fails.
+    /// The time that a request may take, from the name to the connection, with its TLS handshake. A request that takes
+    /// longer fails.
     pub connect_timeout: Duration,
     /// The name of the guest, for the lines that it logs.
     pub name: String,

@@ -184,8 +184,8 @@ impl Sockets {
         self.insert(id, Socket::Tls(Box::new(tls)), false);
     }
 
-    /// Begins the handshake of a client on a connection without TLS, with the server that is to be `name`. The connection
-    /// is ready to send when the handshake has ended.
+    /// Begins the handshake of a client on a connection without TLS, with the server that is to be `name`. The
+    /// connection is ready to send when the handshake has ended.
     ///
     /// # Errors
     ///

@@ -34,8 +34,8 @@ fn identity(name: &str) -> (Roots, Arc<ServerConfig>) {
     (Roots::from_pem(authority.pem().as_bytes()).expect("roots"), Arc::new(config))
 }
 
-/// Accepts `count` clients in turn. The thread returns the names that they ask for, or their first byte if they speak no
-/// TLS.
+/// Accepts `count` clients in turn. The thread returns the names that they ask for, or their first byte if they speak
+/// no TLS.
 fn serve(config: Arc<ServerConfig>, count: usize) -> (u16, JoinHandle<Vec<Result<String, u8>>>) {
     let listener = TcpListener::bind((HERE, 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();

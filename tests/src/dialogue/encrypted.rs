@@ -42,8 +42,8 @@ impl Network for Encrypted {
     }
 }
 
-/// A client's end of a connection with TLS. The announced end of a stream (`close_notify`) is its end. A connection that
-/// ends without it counts as reset.
+/// A client's end of a connection with TLS. The announced end of a stream (`close_notify`) is its end. A connection
+/// that ends without it counts as reset.
 struct TlsWire {
     stream: TcpStream,
     /// In a cell, because a handshake also goes on while a client waits for something else.

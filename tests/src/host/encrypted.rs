@@ -80,8 +80,8 @@ impl Host for &'static Encrypted {
     }
 }
 
-/// Issues a certificate for localhost, writes it and its key to files, and returns the configuration of clients that trust
-/// the certificate.
+/// Issues a certificate for localhost, writes it and its key to files, and returns the configuration of clients that
+/// trust the certificate.
 fn issue(files: &Directory) -> Result<Arc<ClientConfig>, String> {
     let failed = |error: rcgen::Error| format!("cannot issue a certificate: {error}");
     let mut params = CertificateParams::default();

@@ -1,6 +1,6 @@
 //! A driver that keeps the contract but uses all the freedom that it leaves, as its tape decides: input arrives in
-//! pieces, output blocks anywhere, clients break off, jobs complete in slices and in any order, and connections that the
-//! loop requests are refused, late, or lead to servers that answer in upper case, or not at all.
+//! pieces, output blocks anywhere, clients break off, jobs complete in slices and in any order, and connections that
+//! the loop requests are refused, late, or lead to servers that answer in upper case, or not at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! TLS on the side of the host: services and guests see plaintext, whatever their clients do (`--tls-cert`), and whatever the
-//! servers do that a guest connects to (`--allow-connect https://HOST`).
+//! TLS on the side of the host: services and guests see plaintext, whatever their clients do (`--tls-cert`), and
+//! whatever the servers do that a guest connects to (`--allow-connect https://HOST`).
 
 #![cfg(unix)]
 

@@ -14,15 +14,15 @@ use sinbin_tests::PATIENCE;
 /// The behaviour of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Manner {
-    /// It answers in upper case, and announces the end of its answer.
+    /// Answers in upper case, and announces the end of the answer.
     Answers,
-    /// It answers, and does not announce the end.
+    /// Answers, and does not announce the end.
     Truncates,
-    /// It refuses, without TLS, whatever it receives.
+    /// Refuses, without TLS, whatever the client sends.
     Plain,
-    /// It closes the connection when the client has sent something.
+    /// Closes the connection when the client has sent something.
     Leaves,
-    /// It receives, and sends nothing, until the client leaves.
+    /// Receives, and sends nothing, until the client leaves.
     Silent,
 }
 

@@ -23,13 +23,15 @@ pub(crate) struct ConnectArgs {
     ///
     /// With https:// or tls:// before the host, the host of the guest speaks TLS with the peer, and verifies that its
     /// certificate is for the name or address that the guest asks for: https://example.org, with the port 443, or
-    /// tls://example.org:853. The guest sends and receives plaintext, which --record records, and cannot send plaintext to the
-    /// peer. If another --allow-connect permits plaintext for the same peer and port, TLS is spoken nevertheless.
+    /// tls://example.org:853. The guest sends and receives plaintext, which --record records, and cannot send plaintext
+    /// to the peer. If another --allow-connect permits plaintext for the same peer and port, TLS is spoken
+    /// nevertheless.
     ///
     /// A WASI command may also look up the name. Its names lead to public addresses only, too.
     #[arg(long, value_name = "[https://]HOST:PORT", value_parser = target)]
     pub(crate) allow_connect: Vec<Target>,
-    /// Trust the authorities in this PEM file for the peers of an --allow-connect with TLS, besides those of the system.
+    /// Trust the authorities in this PEM file for the peers of an --allow-connect with TLS, besides those of the
+    /// system.
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", requires = "allow_connect")]
     pub(crate) ca: Option<PathBuf>,
@@ -40,8 +42,8 @@ pub(crate) struct ConnectArgs {
     /// Maximum number of connections of a driven guest that are not established yet. Further requests fail at once.
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_connecting: u32,
-    /// Time that connecting may take for a driven guest, including the time to resolve the name, and for the TLS handshake;
-    /// "off" for no limit but that of the system.
+    /// Time that connecting may take for a driven guest, including the time to resolve the name, and for the TLS
+    /// handshake; "off" for no limit but that of the system.
     #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = span)]
     pub(crate) connect_timeout: Span,
 }

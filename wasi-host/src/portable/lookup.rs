@@ -68,7 +68,8 @@ impl Lookups {
             self.logged = Some(Instant::now());
             tracing::warn!(
                 name,
-                "the guest may not connect to the addresses of this name: one that is not public needs an --allow-connect of its own"
+                "the guest may not connect to the addresses of this name: one that is not public needs an \
+                 --allow-connect of its own"
             );
         }
         Err(ErrorCode::AccessDenied)
@@ -143,8 +144,8 @@ impl Io {
         self.lookups.begin(name)
     }
 
-    /// Stores the results that have arrived. The guest may connect to the addresses of a name as to the name, and learns
-    /// no other ones.
+    /// Stores the results that have arrived. The guest may connect to the addresses of a name as to the name, and
+    /// learns no other ones.
     pub(super) fn collect_lookups(&mut self) {
         while let Ok((place, answer)) = self.lookups.results.try_recv() {
             self.lookups.running -= 1;

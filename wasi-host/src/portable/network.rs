@@ -28,10 +28,10 @@ pub struct Network {
 
 /// A peer that a guest may connect to, parsed from `ADDR:PORT` or `NAME:PORT`. A port of 0 or `*` means any port.
 ///
-/// The guest may look up the name of a peer, and may connect to the public addresses that it was found to have. An address
-/// of a loopback, private or link-local network, or another one that does not belong to a host of the internet, needs a
-/// peer of its own: otherwise the owner of a name could lead a guest into the network of its host. `localhost` stands for
-/// the address 127.0.0.1.
+/// The guest may look up the name of a peer, and may connect to the public addresses that it was found to have. An
+/// address of a loopback, private or link-local network, or another one that does not belong to a host of the internet,
+/// needs a peer of its own: otherwise the owner of a name could lead a guest into the network of its host. `localhost`
+/// stands for the address 127.0.0.1.
 ///
 /// ```
 /// use sinbin_wasi::portable::Peer;

@@ -6,8 +6,8 @@ use crate::guests::GuestFactory;
 use crate::guests::server::GuestServer;
 
 impl<B: GuestFactory> GuestServer<B> {
-    /// Begins the handshake of an attempt that is connected. Returns false if there is nothing to begin, because the guest
-    /// speaks with the peer itself, or because the handshake has ended.
+    /// Begins the handshake of an attempt that is connected. Returns false if there is nothing to begin, because the
+    /// guest speaks with the peer itself, or because the handshake has ended.
     pub(super) fn begin_handshake(&mut self, source: SourceId) -> bool {
         if self.sockets.is_tls(source) {
             return false;
