@@ -9,6 +9,7 @@ mod udp;
 mod unix;
 
 pub use options::SocketOptions;
+pub use sinbin_core::net::is_public;
 #[cfg(target_os = "linux")]
 pub use splice::{copy, copy_bidirectional};
 pub use udp::UdpSocket;

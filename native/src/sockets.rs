@@ -212,9 +212,13 @@ impl Sockets {
         stream.shutdown(Shutdown::Write).map_err(|error| entry.failed(error))
     }
 
-    /// Returns the result of connecting. Called when the connection is ready to send.
+    /// Returns the result of connecting, or that of a TLS handshake. Called when the connection is ready to send.
     pub(crate) fn connected(&mut self, id: SourceId) -> Result<(), IoError> {
         let entry = self.entry(id).ok_or(IoError::Closed)?;
+        #[cfg(feature = "tls")]
+        if let Socket::Tls(tls) = &entry.socket {
+            return tls.handshaken();
+        }
         let stream = entry.stream()?;
         match stream.take_error() {
             Ok(None) => {}

@@ -51,6 +51,7 @@ pub(crate) mod session;
 
 pub use acceptor::{TlsAcceptor, TlsAcceptorBuilder};
 pub use conn::TlsConn;
+pub(crate) use connector::is_server_name;
 pub use connector::{TlsConnector, TlsConnectorBuilder};
 pub use copy::{Side, copy, copy_bidirectional};
 pub use error::{ConfigError, Peer, TlsError};

@@ -9,6 +9,7 @@
 mod actor;
 mod bytes;
 mod check;
+mod encrypted;
 mod error;
 mod file;
 mod play;
@@ -21,6 +22,7 @@ mod suite;
 mod table;
 mod words;
 
+pub use encrypted::converse_encrypted;
 pub use error::Wrong;
 pub use file::{parse, read_all};
 pub use play::{Network, Play, Wants, Wire};

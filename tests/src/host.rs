@@ -1,6 +1,7 @@
 //! The table of the hosts that can serve the shipped services. `SINBIN_HOST` names the host for the tests of a run; the
 //! dialogues use all of them.
 
+mod encrypted;
 mod given;
 mod launch;
 mod served;
@@ -9,6 +10,7 @@ mod table;
 use std::env;
 use std::process::Command;
 
+pub use encrypted::Encrypted;
 pub use given::Given;
 use served::Served;
 pub use table::Known;

@@ -9,11 +9,16 @@ use sinbin_core::net::{ATTEMPT_DELAY, attempt_order};
 use sinbin_core::task::Endpoint;
 use sinbin_core::{Instant, IoError, Job, JobId, Progress, SourceId};
 
-use crate::guests::permission::{ConnectPermission, is_name, permits_address, permits_name};
+use crate::guests::permission::{
+    ConnectPermission, Encryption, encryption_of_address, encryption_of_name, is_name, permits_address,
+    permits_name, plain,
+};
 use crate::guests::settings::GuestSettings;
 use crate::names::Names;
 use crate::pool::{KEEP_ALIVE, Pool, PoolLimits, Purpose, Ticket};
 use crate::reactor::Notifier;
+#[cfg(feature = "tls")]
+use crate::tls::is_server_name;
 
 /// The maximum length of an endpoint's text in bytes: a name, a colon and a port, with some reserve.
 const MAX_TEXT: usize = 300;
@@ -46,6 +51,8 @@ impl Job for Lookup {
 struct Dial {
     /// The guest's number.
     request: ConnectId,
+    /// The name or address that the certificate of the peer is to be for, if the host speaks TLS with the peer.
+    server: Option<String>,
     /// Cancels the lookup when it is dropped.
     lookup: Option<Ticket<Lookup>>,
     /// The addresses that are not tried yet.
@@ -54,6 +61,24 @@ struct Dial {
     attempts: Vec<SourceId>,
     /// The first error of an attempt.
     error: Option<ConnectError>,
+}
+
+/// The peer of a request.
+struct Target {
+    request: ConnectId,
+    server: Option<String>,
+}
+
+impl Target {
+    fn new(request: ConnectId, encryption: Encryption, server: impl FnOnce() -> String) -> Self {
+        Self { request, server: (encryption == Encryption::Tls).then(server) }
+    }
+}
+
+impl Dial {
+    const fn encryption(&self) -> Encryption {
+        if self.server.is_some() { Encryption::Tls } else { Encryption::Plain }
+    }
 }
 
 /// The outcome of [`Outgoing::begin`].
@@ -72,6 +97,8 @@ pub(crate) enum Begun {
 pub(crate) struct Outgoing {
     permissions: Vec<ConnectPermission>,
     names: Names,
+    /// True if the host has what it needs to speak TLS.
+    can_encrypt: bool,
     max_connecting: usize,
     max_outgoing: usize,
     timeout: Duration,
@@ -106,6 +133,7 @@ impl Outgoing {
         Self {
             permissions: settings.allow_connect.clone(),
             names: settings.names.clone(),
+            can_encrypt: settings.can_encrypt(),
             max_connecting: settings.max_connecting,
             max_outgoing: settings.max_outgoing,
             timeout: settings.connect_timeout,
@@ -138,53 +166,95 @@ impl Outgoing {
         let text = str::from_utf8(text).ok().filter(|text| text.len() <= MAX_TEXT);
         let (host, port) = match text.map(Endpoint::parse) {
             Some(Endpoint::Address(address)) if address.port() > 0 => {
-                return self.begin_addresses(request, vec![address], false, now);
+                return self.begin_addresses(
+                    request,
+                    &[address],
+                    || address.ip().to_canonical().to_string(),
+                    now,
+                );
             }
             Some(Endpoint::Name { host, port }) if port > 0 && is_name(host) => (host, port),
             _ => return Begun::Failed(ConnectError::Invalid),
         };
         // The name always means this host (RFC 6761), so nothing needs to be resolved.
-        if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
+        if plain(host) == "localhost" {
             let own = [[0, 0, 0, 0, 0, 0, 0, 1].into(), std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped()];
             let own = own.map(|ip: std::net::Ipv6Addr| SocketAddr::from((ip, port)));
-            return self.begin_addresses(request, own.to_vec(), false, now);
+            return self.begin_addresses(request, &own, || plain(host), now);
         }
         if !permits_name(&self.permissions, host, port) {
             self.log_forbidden(text.unwrap_or_default());
             return Begun::Failed(ConnectError::NotPermitted);
         }
+        let encryption = encryption_of_name(&self.permissions, host, port);
+        if let Err(error) = self.check(encryption, &plain(host)) {
+            return Begun::Failed(error);
+        }
+        let target = Target::new(request, encryption, || plain(host));
         let lookup = Lookup { host: host.to_owned(), port, names: self.names.clone() };
         match self.resolvers.submit(JobId::from_bits(self.last + 1), lookup) {
             Ok(lookup) => {
-                self.insert(request, Some(lookup), VecDeque::new(), now);
+                self.insert(target, Some(lookup), VecDeque::new(), now);
                 Begun::Resolving
             }
             Err(_) => Begun::Failed(ConnectError::NoRoom),
         }
     }
 
+    /// Begins a request for addresses of a peer that calls itself `server`.
     fn begin_addresses(
         &mut self,
         request: ConnectId,
-        addresses: Vec<SocketAddr>,
-        is_named: bool,
+        addresses: &[SocketAddr],
+        server: impl FnOnce() -> String,
         now: Instant,
     ) -> Begun {
-        match self.permitted(addresses, is_named) {
-            Ok(addresses) => Begun::Ready(self.insert(request, None, addresses, now)),
+        let is_tls = |address: &SocketAddr| {
+            encryption_of_address(&self.permissions, canonical(*address)) == Encryption::Tls
+        };
+        let encryption = if addresses.iter().any(is_tls) { Encryption::Tls } else { Encryption::Plain };
+        let target = Target::new(request, encryption, server);
+        if let Some(Err(error)) = target.server.as_ref().map(|server| self.check(encryption, server)) {
+            return Begun::Failed(error);
+        }
+        match self.permitted(addresses, false, encryption) {
+            Ok(addresses) => Begun::Ready(self.insert(target, None, addresses, now)),
             Err(error) => Begun::Failed(error),
+        }
+    }
+
+    /// Checks that the host can speak this protocol with the peer that is to be `server`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the host has no connector, which is logged, and if no certificate can be for `server`.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing can be encrypted"))]
+    fn check(&mut self, encryption: Encryption, server: &str) -> Result<(), ConnectError> {
+        match encryption {
+            Encryption::Plain => Ok(()),
+            #[cfg(feature = "tls")]
+            Encryption::Tls if self.can_encrypt && !is_server_name(server) => Err(ConnectError::Invalid),
+            Encryption::Tls if self.can_encrypt => Ok(()),
+            Encryption::Tls => {
+                if self.may_log() {
+                    tracing::warn!(
+                        "the guest may connect only by TLS, for which this host has no TlsConnector"
+                    );
+                }
+                Err(ConnectError::NotPermitted)
+            }
         }
     }
 
     fn insert(
         &mut self,
-        request: ConnectId,
+        Target { request, server }: Target,
         lookup: Option<Ticket<Lookup>>,
         addresses: VecDeque<SocketAddr>,
         now: Instant,
     ) -> u64 {
         self.last += 1;
-        let dial = Dial { request, lookup, addresses, attempts: Vec::new(), error: None };
+        let dial = Dial { request, server, lookup, addresses, attempts: Vec::new(), error: None };
         self.dials.insert(self.last, dial);
         self.numbers.insert(request, self.last);
         self.deadlines.push_back((now + self.timeout, self.last));
@@ -195,12 +265,14 @@ impl Outgoing {
     /// no name is resolved a second time.
     fn permitted(
         &mut self,
-        addresses: Vec<SocketAddr>,
+        addresses: &[SocketAddr],
         is_named: bool,
+        encryption: Encryption,
     ) -> Result<VecDeque<SocketAddr>, ConnectError> {
-        let canonical = addresses.iter().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+        let is_permitted =
+            |address: &SocketAddr| permits_address(&self.permissions, *address, is_named, encryption);
         let permitted: VecDeque<_> =
-            canonical.filter(|address| permits_address(&self.permissions, *address, is_named)).collect();
+            addresses.iter().map(|address| canonical(*address)).filter(is_permitted).collect();
         match (addresses.first(), permitted.is_empty()) {
             (None, _) => Err(ConnectError::Unresolved),
             (Some(first), true) => {
@@ -214,12 +286,19 @@ impl Outgoing {
     /// Logs that the guest may not connect to an endpoint, at most once per [`PERIOD`].
     fn log_forbidden(&mut self, endpoint: &str) {
         self.unsaid += 1;
-        if self.logged.is_some_and(|last| last.elapsed() < PERIOD) {
-            return;
+        if self.may_log() {
+            let count = std::mem::take(&mut self.unsaid);
+            tracing::warn!(?endpoint, count, "the guest may not connect there; see --allow-connect");
         }
-        self.logged = Some(Clock::now());
-        let count = std::mem::take(&mut self.unsaid);
-        tracing::warn!(?endpoint, count, "the guest may not connect there; see --allow-connect");
+    }
+
+    /// Returns true if the last log line was not within [`PERIOD`].
+    fn may_log(&mut self) -> bool {
+        let may_log = self.logged.is_none_or(|last| last.elapsed() >= PERIOD);
+        if may_log {
+            self.logged = Some(Clock::now());
+        }
+        may_log
     }
 
     /// Collects the results of the resolver. Returns the requests that can go on, and those that have failed.
@@ -228,9 +307,11 @@ impl Outgoing {
         let outcomes = finished.into_iter().filter_map(|(id, addresses)| {
             let number = id.to_bits();
             // A request that is not found was abandoned.
-            self.dials.get_mut(&number)?.lookup = None;
+            let dial = self.dials.get_mut(&number)?;
+            dial.lookup = None;
+            let encryption = dial.encryption();
             let addresses = match addresses {
-                Some(Ok(addresses)) => self.permitted(addresses, true),
+                Some(Ok(addresses)) => self.permitted(&addresses, true, encryption),
                 Some(Err(_)) | None => Err(ConnectError::Unresolved),
             };
             Some(match (addresses, self.dials.get_mut(&number)?) {
@@ -306,6 +387,27 @@ impl Outgoing {
         Some((dial.request, dial.attempts))
     }
 
+    /// Decides for an attempt that is connected, if the host speaks TLS with the peer: no other address is tried.
+    /// Returns the name of the peer, and the other attempts.
+    #[cfg(feature = "tls")]
+    pub(crate) fn decide(&mut self, source: SourceId) -> Option<(String, Vec<SourceId>)> {
+        let dial = self.dials.get_mut(self.attempts.get(&source)?)?;
+        let server = dial.server.clone()?;
+        dial.addresses.clear();
+        let others = std::mem::replace(&mut dial.attempts, vec![source]);
+        let others: Vec<_> = others.into_iter().filter(|other| *other != source).collect();
+        for other in &others {
+            self.attempts.remove(other);
+        }
+        Some((server, others))
+    }
+
+    /// Returns the attempts of a request, and the time that the request may take.
+    #[cfg(feature = "tls")]
+    pub(crate) fn attempts_of(&self, number: u64) -> (&[SourceId], Duration) {
+        (self.dials.get(&number).map_or(&[], |dial| &dial.attempts), self.timeout)
+    }
+
     /// Removes a request whose attempt `source` has succeeded, as [`end`](Self::end) does. Returns the other attempts.
     pub(crate) fn establish(&mut self, source: SourceId) -> Option<(ConnectId, Vec<SourceId>)> {
         let (request, mut others) = self.end(self.request_of(source)?)?;
@@ -377,6 +479,11 @@ impl Outgoing {
     pub(crate) fn next_due(&mut self, seen: Instant) -> Option<u64> {
         self.next_attempts.pop_front_if(|(at, _)| *at <= seen).map(|(_, number)| number)
     }
+}
+
+/// Returns the address in the form in which permissions are compared.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Returns the reason that the guest is given for an error of the system.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sinbin_core::net::is_public;
 
-/// A permission to connect, parsed from `HOST:PORT`.
+/// A permission to connect, parsed from `HOST:PORT`, `tls://HOST:PORT` or `https://HOST[:PORT]`.
 ///
 /// | host | permits |
 /// | --- | --- |
@@ -16,7 +16,12 @@ use sinbin_core::net::is_public;
 /// | `*.example.org` | the names below this name, but not the name itself |
 /// | `*` | any name, and any public address |
 ///
-/// The port is a number, or `*` for any port. `localhost` stands for the address 127.0.0.1.
+/// The port is a number, or `*` for any port; that of `https` is 443 if none is given. `localhost` stands for the
+/// address 127.0.0.1.
+///
+/// With `tls://` or `https://`, which differ in nothing but the port, the host speaks TLS with the peer, and verifies
+/// its certificate: the guest sends and receives plaintext, and cannot send plaintext to the peer. If permissions of
+/// both kinds cover what a guest asks for, the host speaks TLS.
 ///
 /// A permission by name, or by `*`, permits public addresses only: a name that resolves to a loopback, private or
 /// link-local address, or to another one that does not belong to a host of the internet, needs a permission for that
@@ -25,18 +30,29 @@ use sinbin_core::net::is_public;
 /// ```
 /// use sinbin::guests::ConnectPermission;
 ///
-/// for right in ["example.org:443", "*.example.org:*", "10.0.0.0/8:5432", "[::1]:8080", "*:443"] {
+/// for right in ["example.org:80", "*.example.org:*", "10.0.0.0/8:5432", "[::1]:8080", "*:80", "tls://a.example:853"] {
 ///     let permission: ConnectPermission = right.parse()?;
 ///     assert_eq!(permission.to_string(), right);
 /// }
+/// assert_eq!("https://example.org".parse::<ConnectPermission>()?.to_string(), "tls://example.org:443");
 /// assert!("example.org".parse::<ConnectPermission>().is_err(), "the port is missing");
 /// # Ok::<(), sinbin::guests::ParsePermissionError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConnectPermission {
+    encryption: Encryption,
     hosts: Hosts,
     /// The port, or `None` for any port.
     port: Option<u16>,
+}
+
+/// The protocol below the bytes of a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encryption {
+    /// The peer receives the bytes of the guest as they are.
+    Plain,
+    /// The host encrypts them by TLS.
+    Tls,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,7 +69,8 @@ enum Hosts {
 /// Error returned when a text is no [`ConnectPermission`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "expected a host and a port or *: example.org:443, *.example.org:*, 192.0.2.1:80, [2001:db8::1]:80, 10.0.0.0/8:*, or *:443"
+    "expected a host and a port or *: example.org:80, *.example.org:*, 192.0.2.1:80, [2001:db8::1]:80, 10.0.0.0/8:*, \
+     or *:80; for TLS: https://example.org, or tls://example.org:853"
 )]
 pub struct ParsePermissionError(());
 
@@ -61,6 +78,12 @@ impl FromStr for ConnectPermission {
     type Err = ParsePermissionError;
 
     fn from_str(text: &str) -> Result<Self, ParsePermissionError> {
+        let (encryption, text) = match text.split_once("://") {
+            None => (Encryption::Plain, text.to_owned()),
+            Some(("tls", text)) => (Encryption::Tls, text.to_owned()),
+            Some(("https", text)) => (Encryption::Tls, with_port_of_https(text)),
+            Some(_) => return Err(ParsePermissionError(())),
+        };
         let (host, port) = text.rsplit_once(':').ok_or(ParsePermissionError(()))?;
         let port = match port {
             "*" => None,
@@ -71,8 +94,15 @@ impl FromStr for ConnectPermission {
             _ => return Err(ParsePermissionError(())),
         };
         let hosts = hosts(host).ok_or(ParsePermissionError(()))?;
-        Ok(Self { hosts, port })
+        Ok(Self { encryption, hosts, port })
     }
+}
+
+/// Returns the host and port of a URL, with the port of the scheme if there is none.
+fn with_port_of_https(text: &str) -> String {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    // The colons of an IPv6 address are within brackets.
+    if text.rfind(':') > text.rfind(']') { text.to_owned() } else { format!("{text}:443") }
 }
 
 fn hosts(text: &str) -> Option<Hosts> {
@@ -110,6 +140,9 @@ fn range(text: &str) -> Option<Hosts> {
 
 impl fmt::Display for ConnectPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.encryption == Encryption::Tls {
+            f.write_str("tls://")?;
+        }
         match &self.hosts {
             Hosts::Any => f.write_str("*"),
             Hosts::Name(name) => f.write_str(name),
@@ -127,6 +160,12 @@ impl fmt::Display for ConnectPermission {
 }
 
 impl ConnectPermission {
+    /// Returns true if the permission is for TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.encryption == Encryption::Tls
+    }
+
     fn has_port(&self, port: u16) -> bool {
         self.port.is_none_or(|own| own == port)
     }
@@ -155,23 +194,48 @@ impl ConnectPermission {
             _ => false,
         }
     }
+
+    /// Returns true if the permission is for this canonical address.
+    fn covers(&self, address: SocketAddr) -> bool {
+        let is_any = self.hosts == Hosts::Any && is_public(address.ip());
+        self.has_port(address.port()) && (is_any || self.has_address(address.ip()))
+    }
 }
 
-/// Returns true if a guest may ask for this name. The addresses of the name need [permission](permits_address) too.
-/// Asking for any other name could tell a secret to the server that knows the name's addresses.
+/// Returns true if a guest may ask for this name, with either protocol. The addresses of the name need
+/// [permission](permits_address) too. Asking for any other name could tell a secret to the server that knows the name's
+/// addresses.
 pub(crate) fn permits_name(all: &[ConnectPermission], name: &str, port: u16) -> bool {
     let name = plain(name);
     all.iter().any(|one| one.has_port(port) && one.has_name(&name))
 }
 
-/// Returns true if a guest may connect to this canonical address, which is an address of a permitted name if `is_named`
-/// is true.
-pub(crate) fn permits_address(all: &[ConnectPermission], address: SocketAddr, is_named: bool) -> bool {
-    let mut of_port = all.iter().filter(|one| one.has_port(address.port()));
-    let is_covered = |one: &ConnectPermission| {
-        one.has_address(address.ip()) || (one.hosts == Hosts::Any && is_public(address.ip()))
-    };
-    of_port.any(is_covered) || (is_named && is_public(address.ip()))
+/// Returns the protocol of connections to a [permitted](permits_name) name.
+pub(crate) fn encryption_of_name(all: &[ConnectPermission], name: &str, port: u16) -> Encryption {
+    let name = plain(name);
+    encryption(all, |one| one.has_port(port) && one.has_name(&name))
+}
+
+/// Returns the protocol of connections to an address that the guest asks for.
+pub(crate) fn encryption_of_address(all: &[ConnectPermission], address: SocketAddr) -> Encryption {
+    encryption(all, |one| one.covers(address))
+}
+
+fn encryption(all: &[ConnectPermission], covers: impl Fn(&ConnectPermission) -> bool) -> Encryption {
+    if all.iter().any(|one| one.is_tls() && covers(one)) { Encryption::Tls } else { Encryption::Plain }
+}
+
+/// Returns true if a guest may connect to this canonical address by this protocol. Set `is_named` if the address is one
+/// of a name that is permitted with this protocol. A permission for plaintext includes TLS: with it, a guest could
+/// perform the handshake itself.
+pub(crate) fn permits_address(
+    all: &[ConnectPermission],
+    address: SocketAddr,
+    is_named: bool,
+    encryption: Encryption,
+) -> bool {
+    let mut of_protocol = all.iter().filter(|one| encryption == Encryption::Tls || !one.is_tls());
+    of_protocol.any(|one| one.covers(address)) || (is_named && is_public(address.ip()))
 }
 
 /// Returns true if the text can be the name of a host: labels of letters, digits, `-` and `_`, and no number at the end,
@@ -187,7 +251,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// Returns a name in the form in which names are compared.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
@@ -200,7 +264,11 @@ mod tests {
     }
 
     fn may(texts: &[&str], address: &str, is_named: bool) -> bool {
-        permits_address(&all(texts), address.parse().unwrap(), is_named)
+        permits_address(&all(texts), address.parse().unwrap(), is_named, Encryption::Plain)
+    }
+
+    fn may_by_tls(texts: &[&str], address: &str, is_named: bool) -> bool {
+        permits_address(&all(texts), address.parse().unwrap(), is_named, Encryption::Tls)
     }
 
     #[test]
@@ -261,6 +329,68 @@ mod tests {
         assert_eq!(all(&["localhost:*"]), all(&["127.0.0.1:*"]));
     }
 
+    /// A permission for TLS is none for plaintext, and one for plaintext could carry TLS.
+    #[test]
+    fn tls_is_permitted_apart() {
+        let tls = ["tls://10.0.0.0/8:443", "https://[fd00::1]", "https://*"];
+        for address in ["10.0.0.1:443", "[fd00::1]:443", "8.8.8.8:443"] {
+            assert!(may_by_tls(&tls, address, false) && !may(&tls, address, false), "{address}");
+            assert_eq!(encryption_of_address(&all(&tls), address.parse().unwrap()), Encryption::Tls);
+            assert!(may_by_tls(&["0.0.0.0/0:*", "[::/0]:*"], address, false), "{address}");
+        }
+        for address in ["10.0.0.1:80", "127.0.0.1:443", "8.8.8.8:80"] {
+            assert!(
+                !may_by_tls(&tls, address, false) && !may_by_tls(&["name:80"], address, false),
+                "{address}"
+            );
+            assert_eq!(encryption_of_address(&all(&tls), address.parse().unwrap()), Encryption::Plain);
+        }
+        // A name with TLS leads to public addresses only, unless a permission of either kind names the address.
+        let named = ["https://db.example", "10.0.0.1:443", "tls://10.0.0.2:443"];
+        for (address, expected) in
+            [("8.8.8.8", true), ("10.0.0.1", true), ("10.0.0.2", true), ("10.0.0.3", false)]
+        {
+            assert_eq!(may_by_tls(&named, &format!("{address}:443"), true), expected, "{address}");
+        }
+        // The name of a permission for plaintext does not lead to the address of one for TLS.
+        assert!(!may(&["a.example:443", "tls://10.0.0.2:443"], "10.0.0.2:443", true));
+    }
+
+    #[test]
+    fn tls_is_spoken_if_any_permission_for_it_covers_the_name() {
+        let both = all(&["*:443", "https://Bank.example", "tls://*.mail.example:*"]);
+        for (name, port, expected) in [
+            ("bank.example.", 443, Encryption::Tls),
+            ("imap.mail.example", 993, Encryption::Tls),
+            ("imap.mail.example", 443, Encryption::Tls),
+            ("mail.example", 443, Encryption::Plain),
+            ("other.example", 443, Encryption::Plain),
+        ] {
+            assert!(permits_name(&both, name, port), "{name}:{port}");
+            assert_eq!(encryption_of_name(&both, name, port), expected, "{name}:{port}");
+        }
+        assert!(!permits_name(&both, "bank.example", 80));
+    }
+
+    #[test]
+    fn a_url_has_the_port_of_its_scheme() {
+        for (text, full) in [
+            ("https://example.org", "tls://example.org:443"),
+            ("https://example.org/", "tls://example.org:443"),
+            ("https://example.org:8443", "tls://example.org:8443"),
+            ("https://[::1]", "tls://[::1]:443"),
+            ("https://[::1]:*", "tls://[::1]:*"),
+            ("https://10.0.0.0/8", "tls://10.0.0.0/8:443"),
+            ("https://*", "tls://*:443"),
+            ("https://*.example.org", "tls://*.example.org:443"),
+            ("https://localhost:1", "tls://127.0.0.1:1"),
+        ] {
+            let permission: ConnectPermission = text.parse().unwrap();
+            assert_eq!((permission.to_string(), permission.is_tls()), (full.to_owned(), true));
+            assert_eq!(full.parse(), Ok(permission));
+        }
+    }
+
     #[test]
     fn other_texts_are_refused() {
         for wrong in [
@@ -286,7 +416,16 @@ mod tests {
             "[::1/129]:80",
             "[::ffff:10.0.0.0/8]:80",
             "[::1:80",
-            "https://example:80",
+            "http://example:80",
+            "https://",
+            "https://:443",
+            "https://example/path",
+            "https://example:80/path",
+            "https://user@example",
+            "https://https://example",
+            "tls://example",
+            "tls://",
+            "TLS://example:80",
             "unix:/run/a",
             "1.2.3:80",
         ] {

@@ -4,6 +4,8 @@ mod commands;
 mod connecting;
 mod drain;
 mod fault;
+#[cfg(feature = "tls")]
+mod handshake;
 mod readiness;
 
 use std::collections::VecDeque;

@@ -12,6 +12,8 @@ use sinbin_core::task::Resolver;
 use crate::guests::permission::ConnectPermission;
 use crate::names::Names;
 use crate::server::Summary as Served;
+#[cfg(feature = "tls")]
+use crate::tls::TlsConnector;
 
 /// The limits and options of a host.
 #[derive(Clone, Debug)]
@@ -60,7 +62,8 @@ pub struct GuestSettings {
     pub max_outgoing: usize,
     /// The maximum number of requests for connections that are not established yet.
     pub max_connecting: usize,
-    /// The time that a request may take, from the name to the connection. A request that takes longer fails.
+    /// The time that a request may take, from the name to the connection, with its TLS handshake. A request that takes
+    /// longer fails.
     pub connect_timeout: Duration,
     /// The name of the guest, for the lines that it logs.
     pub name: String,
@@ -69,6 +72,8 @@ pub struct GuestSettings {
     /// Set if other processes of the same user may look at the loop: see [`observe`](crate::observe).
     pub observe: bool,
     pub(crate) names: Names,
+    #[cfg(feature = "tls")]
+    pub(crate) tls_connector: Option<TlsConnector>,
 }
 
 impl GuestSettings {
@@ -78,6 +83,24 @@ impl GuestSettings {
     pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
         self.names = Names(Arc::new(resolver));
         self
+    }
+
+    /// Sets the connector for the [permissions](ConnectPermission) with TLS, which are useless without one: the
+    /// authorities that it trusts verify the certificates of the peers. The handshakes take place within
+    /// `connect_timeout`, whatever the limit of the connector is.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_connector(mut self, connector: TlsConnector) -> Self {
+        self.tls_connector = Some(connector);
+        self
+    }
+
+    /// Returns true if the host can speak TLS for the guest.
+    pub(crate) const fn can_encrypt(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls_connector.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
     }
 }
 
@@ -111,6 +134,8 @@ impl Default for GuestSettings {
             max_log_lines: NonZeroU32::new(1000),
             observe: false,
             names: Names::default(),
+            #[cfg(feature = "tls")]
+            tls_connector: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A connection whose bytes are encrypted: its peer speaks TLS, and its task plaintext.
 
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 use std::{fmt, mem};
 
@@ -24,11 +24,11 @@ const MAX_EXTENDED: u8 = 6;
 /// The number of seconds without progress after which a closed connection is dropped that still has bytes to send.
 const MAX_STILL: u8 = 10;
 
-/// A connection with TLS on the side of a server.
+/// A connection with TLS, on the side of a server, or of a client of a guest.
 pub(crate) struct TlsStream {
     pub(super) stream: TcpStream,
     session: Session,
-    pub(super) peer: Option<SocketAddr>,
+    peer: Peer,
     /// The reason why nothing can be received or sent any more.
     broken: Option<IoError>,
     /// The error to report in the log.
@@ -45,7 +45,8 @@ pub(crate) struct TlsStream {
     extended: u8,
     /// The interest of the task.
     pub(super) wanted: Interest,
-    /// The deadline of the handshake, and the time that it may take, until the handshake has ended.
+    /// The deadline of the handshake, and the time that it may take, until the handshake has ended. That of a client is
+    /// the one of its request.
     pub(super) handshake: Option<(Instant, Duration)>,
     /// True if the connection is on the list of those that are looked at before the next wait.
     pub(super) is_due: bool,
@@ -76,12 +77,12 @@ impl TlsStream {
     /// Creates a connection whose handshake begins.
     pub(super) fn new(
         stream: TcpStream,
-        peer: Option<SocketAddr>,
+        peer: Peer,
         session: Session,
-        handshake: (Instant, Duration),
+        handshake: Option<(Instant, Duration)>,
     ) -> Self {
         Self {
-            handshake: Some(handshake),
+            handshake,
             stream,
             session,
             peer,
@@ -101,6 +102,21 @@ impl TlsStream {
     /// Returns the descriptor.
     pub(crate) fn descriptor(&self) -> Descriptor<'_> {
         descriptor(&self.stream)
+    }
+
+    /// Returns the outcome of the handshake of a client.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IoError::WouldBlock`] while there is none.
+    pub(super) fn handshaken(&self) -> Result<(), IoError> {
+        match self.broken {
+            // The log has the reason, which is none of the system.
+            Some(_) if self.session.has_failed() => Err(IoError::Os(0)),
+            Some(error) => Err(error),
+            None if self.is_handshaking() => Err(IoError::WouldBlock),
+            None => Ok(()),
+        }
     }
 
     /// Returns true until the handshake has ended, whether it succeeds or fails.
@@ -298,9 +314,9 @@ impl TlsStream {
         *self.broken.get_or_insert(error.into())
     }
 
-    /// Fails the connection because its handshake takes too long.
-    pub(super) fn be_late(&mut self) {
-        let (peer, limit) = (self.named(), self.handshake.map_or(Duration::ZERO, |(_, limit)| limit));
+    /// Fails the connection because its handshake takes longer than `limit`.
+    pub(super) fn be_late(&mut self, limit: Duration) {
+        let peer = self.named();
         self.give_up(TlsError::Late { peer, limit });
         // The peer sees the end at once, whatever the task waits for.
         self.stream.shutdown(Shutdown::Both).ok();
@@ -317,14 +333,14 @@ impl TlsStream {
             let peer = self.named();
             self.give_up(TlsError::Closed { peer });
         } else if self.broken.is_none() {
-            tracing::debug!(peer = %self.named(), "the peer has ended the connection, and has not announced it (close_notify)");
-            self.broken = Some(IoError::Reset);
+            let peer = self.named();
+            self.give_up(TlsError::Truncated { peer });
         }
     }
 
     /// Returns the peer, for messages.
-    pub(super) fn named(&self) -> Peer {
-        Peer { address: self.peer, name: None }
+    fn named(&self) -> Peer {
+        self.peer.clone()
     }
 
     /// Removes and returns the error that is to be logged.

@@ -17,8 +17,8 @@ use super::tls_stream::TlsStream;
 use super::{Entry, Listening, Socket, Sockets};
 use crate::clock::Clock;
 use crate::reactor::{Registry, Until};
-use crate::tls::TlsError;
-use crate::tls::session::RECORD;
+use crate::tls::session::{RECORD, Session};
+use crate::tls::{Peer, TlsError};
 
 /// The size of the buffer for the encrypted bytes of handshakes.
 const BUFFER: usize = RECORD;
@@ -134,8 +134,8 @@ impl TlsTable {
     /// Logs why a connection has failed, at most once per [`PERIOD`].
     #[cold]
     fn report(&mut self, error: &TlsError) {
-        // Clients that only look whether a port is open are no news.
-        if matches!(error, TlsError::Closed { .. }) {
+        // Clients that only look whether a port is open, or that leave without a word, are no news.
+        if matches!(error, TlsError::Closed { peer } | TlsError::Truncated { peer } if peer.name.is_none()) {
             return tracing::debug!("{error}");
         }
         self.unsaid += 1;
@@ -178,9 +178,46 @@ impl Sockets {
             }
         };
         let until = self.tls.clock.now() + limit;
-        let tls = TlsStream::new(stream, peer, session, (until, limit));
+        let peer = Peer { address: peer, name: None };
+        let tls = TlsStream::new(stream, peer, session, Some((until, limit)));
         self.tls.deadlines.insert((until, id));
         self.insert(id, Socket::Tls(Box::new(tls)), false);
+    }
+
+    /// Begins the handshake of a client on a connection without TLS, with the server that is to be `name`. The
+    /// connection is ready to send when the handshake has ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such connection.
+    pub(crate) fn begin_handshake(
+        &mut self,
+        id: SourceId,
+        session: Session,
+        name: String,
+    ) -> Result<(), IoError> {
+        let peer = Peer { address: self.peer(id), name: Some(name) };
+        let Some(Entry { socket: Socket::Stream(stream), .. }) = self.take(id) else {
+            return Err(IoError::Closed);
+        };
+        self.insert(id, Socket::Tls(Box::new(TlsStream::new(stream, peer, session, None))), false);
+        let begin = |tls: &mut TlsStream, _| {
+            tls.wanted = Interest::SEND;
+            tls.flush();
+            Ok(())
+        };
+        self.with_tls(id, begin)
+    }
+
+    /// Fails a handshake that takes longer than `limit`, unless it has ended.
+    pub(crate) fn expire_handshake(&mut self, id: SourceId, limit: Duration) {
+        let expire = |tls: &mut TlsStream, _| {
+            if tls.is_handshaking() {
+                tls.be_late(limit);
+            }
+            Ok(())
+        };
+        self.with_tls(id, expire).ok();
     }
 
     /// Calls `operation` with a connection with TLS and the maximum size of a piece, and looks at the connection before
@@ -379,7 +416,7 @@ impl Sockets {
             table.deadlines.remove(&(until, id));
             let Some(Entry { socket: Socket::Tls(tls), .. }) = entries.get_mut(id) else { continue };
             if tls.is_handshaking() {
-                tls.be_late();
+                tls.be_late(tls.handshake.map_or(Duration::ZERO, |(_, limit)| limit));
                 table.touch(id, tls);
             }
         }

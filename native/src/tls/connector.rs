@@ -66,12 +66,30 @@ impl TlsConnector {
     /// Fails if the connection fails, if a side refuses the handshake (if the server's certificate is not valid for
     /// `name`, for example), and if the handshake takes longer than its limit.
     pub async fn connect<'d>(&self, conn: Conn<'d>, name: &str) -> Result<TlsConn<'d>, TlsError> {
-        let server = ServerName::try_from(name).map_err(|_| TlsError::Name(name.to_owned()))?.to_owned();
-        let peer = Peer { address: conn.peer(), name: Some(name.to_owned()) };
-        let session = rustls::ClientConnection::new(Arc::clone(&self.config), server);
-        let session = session.map_err(|error| TlsError::Handshake { peer, error })?;
-        handshake(conn, Session::new(session.into()), Some(name.to_owned()), self.handshake_timeout).await
+        let mut session = self.session(name);
+        if let Err(TlsError::Handshake { peer, .. }) = &mut session {
+            peer.address = conn.peer();
+        }
+        handshake(conn, session?, Some(name.to_owned()), self.handshake_timeout).await
     }
+
+    /// Creates the session of a connection to the server that is to be `name`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name is neither a DNS name nor an IP address, and if `rustls` lacks a resource of the system.
+    pub(crate) fn session(&self, name: &str) -> Result<Session, TlsError> {
+        let server = ServerName::try_from(name).map_err(|_| TlsError::Name(name.to_owned()))?.to_owned();
+        let session = rustls::ClientConnection::new(Arc::clone(&self.config), server);
+        let peer = || Peer { address: None, name: Some(name.to_owned()) };
+        let session = session.map_err(|error| TlsError::Handshake { peer: peer(), error })?;
+        Ok(Session::new(session.into()))
+    }
+}
+
+/// Returns true if the text can be the name of a server: a DNS name or an IP address.
+pub(crate) fn is_server_name(text: &str) -> bool {
+    ServerName::try_from(text).is_ok()
 }
 
 /// A [`TlsConnector`] that is being configured.

@@ -75,6 +75,11 @@ pub enum TlsError {
         /// The peer.
         peer: Peer,
     },
+    /// The peer ended the connection after the handshake, and did not announce the end (`close_notify`).
+    Truncated {
+        /// The peer.
+        peer: Peer,
+    },
     /// The handshake took too long.
     Late {
         /// The peer.
@@ -109,6 +114,13 @@ impl fmt::Display for Peer {
     }
 }
 
+impl Peer {
+    /// Returns the question that a server raises which does not behave as one with TLS does.
+    const fn question(&self) -> &'static str {
+        if self.name.is_some() { "; is this port one for TLS?" } else { "" }
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,14 +133,24 @@ impl fmt::Display for TlsError {
                 "{peer} does not speak TLS: its first bytes are \"{}\"{}",
                 first.escape_ascii(),
                 if peer.name.is_some() {
-                    "; is this port one for TLS?"
+                    peer.question()
                 } else {
                     "; does it use http:// instead of https://?"
                 }
             ),
-            Self::Closed { peer } => write!(f, "{peer} closed the connection during the TLS handshake"),
+            Self::Closed { peer } => {
+                write!(f, "{peer} closed the connection during the TLS handshake{}", peer.question())
+            }
+            Self::Truncated { peer } => write!(
+                f,
+                "{peer} ended the connection without announcing it (close_notify): bytes may be missing at the end"
+            ),
             Self::Late { peer, limit } => {
-                write!(f, "the TLS handshake with {peer} was not complete within {limit:?}")
+                write!(
+                    f,
+                    "the TLS handshake with {peer} was not complete within {limit:?}{}",
+                    peer.question()
+                )
             }
             Self::Name(name) => write!(f, "{name:?} is neither a DNS name nor an IP address"),
         }
@@ -166,7 +188,7 @@ impl From<TlsError> for task::Error {
         match error {
             TlsError::Connection { error, .. } => error,
             TlsError::Late { .. } => Self::Elapsed,
-            TlsError::Closed { .. } => Self::Ended,
+            TlsError::Closed { .. } | TlsError::Truncated { .. } => Self::Ended,
             TlsError::Handshake { .. } | TlsError::NotTls { .. } | TlsError::Name(_) => Self::Protocol,
         }
     }
@@ -178,7 +200,7 @@ impl From<TlsError> for std::io::Error {
         let kind = match &error {
             TlsError::Connection { error, .. } => Self::from(*error).kind(),
             TlsError::Late { .. } => std::io::ErrorKind::TimedOut,
-            TlsError::Closed { .. } => std::io::ErrorKind::UnexpectedEof,
+            TlsError::Closed { .. } | TlsError::Truncated { .. } => std::io::ErrorKind::UnexpectedEof,
             TlsError::Handshake { .. } | TlsError::NotTls { .. } => std::io::ErrorKind::InvalidData,
             TlsError::Name(_) => std::io::ErrorKind::InvalidInput,
         };

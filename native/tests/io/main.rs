@@ -7,6 +7,7 @@
 //! | `options.rs` | the options of sockets |
 //! | `names.rs` | connecting to names, with a resolver of the test |
 //! | `outgoing.rs` | connections that guests request |
+//! | `outgoing_tls.rs` | connections that guests request, with TLS |
 //! | `pipes.rs` | pipes, and the standard streams of a child |
 //! | `files.rs` | files, and sending them |
 //! | `processes.rs` | child processes |
@@ -21,6 +22,7 @@ mod files;
 mod names;
 mod options;
 mod outgoing;
+mod outgoing_tls;
 #[cfg(unix)]
 mod pipes;
 #[cfg(unix)]

@@ -16,7 +16,7 @@ use sinbin::guests::{Fault, Guest, GuestFactory, GuestServer, GuestSettings, Job
 use sinbin::{Instant, IoError, Rest};
 
 /// The outcome of a request: the address of the peer, or the reason why there is none.
-type Outcome = Result<SocketAddr, ConnectError>;
+pub(crate) type Outcome = Result<SocketAddr, ConnectError>;
 
 /// A guest that requests connections to all endpoints at once, and ends when it has all answers.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl JobRunner for Idle {
 }
 
 /// Requests connections to the endpoints, and returns the outcomes.
-fn dial(settings: &GuestSettings, endpoints: &[String]) -> Vec<Outcome> {
+pub(crate) fn dial(settings: &GuestSettings, endpoints: &[String]) -> Vec<Outcome> {
     let outcomes = Rc::new(RefCell::new(vec![None; endpoints.len()]));
     let guest = Dialer { endpoints: endpoints.to_vec(), outcomes: Rc::clone(&outcomes), has_asked: false };
     let summary = GuestServer::new(guest, settings).expect("a poller").run().expect("it runs");
@@ -103,7 +103,7 @@ fn dial(settings: &GuestSettings, endpoints: &[String]) -> Vec<Outcome> {
     outcomes
 }
 
-fn permitting(allowed: &[&str]) -> GuestSettings {
+pub(crate) fn permitting(allowed: &[&str]) -> GuestSettings {
     let mut settings = GuestSettings::default();
     // A machine may stall, and the report of a resolver that panics may take seconds.
     settings.connect_timeout = Duration::from_secs(300);

@@ -12,6 +12,7 @@
 mod contract;
 mod driven;
 mod fib;
+mod forwarding;
 mod job;
 mod kernel;
 mod nesting;
@@ -22,6 +23,7 @@ mod serving;
 pub use contract::contract;
 pub use driven::driven;
 pub use fib::fib;
+pub use forwarding::forwarding;
 pub use job::job;
 pub use kernel::kernel;
 pub use nesting::nesting;
@@ -38,6 +40,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("driven", driven),
     ("echo", echo),
     ("fib", fib),
+    ("forwarding", forwarding),
     ("job", job),
     ("kernel", kernel),
     ("nesting", nesting),

@@ -124,6 +124,11 @@ proptest! {
     }
 
     #[test]
+    fn what_is_forwarded_arrives(bytes in bytes()) {
+        sinbin_properties::forwarding(&bytes);
+    }
+
+    #[test]
     fn any_bytes_are_a_job_or_none(bytes in vec(any::<u8>(), 0..48)) {
         sinbin_properties::job(&bytes);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
-use super::play::{Network, Play, Wire};
+use super::play::{Network, Play, Wants, Wire};
 use super::script::Dialogue;
 use super::stage::{Outcome, Stage};
 use crate::wait::PATIENCE;
@@ -74,7 +74,7 @@ pub fn converse(dialogue: &Dialogue, address: SocketAddr) -> Outcome {
 }
 
 /// Plays a dialogue over `network`. `clock` returns the time, and `rest` waits until something can have happened.
-fn play_over<N: Network>(
+pub(super) fn play_over<N: Network>(
     dialogue: &Dialogue,
     network: &mut N,
     clock: impl Fn() -> Duration,
@@ -96,16 +96,34 @@ fn play_over<N: Network>(
     play.outcome()
 }
 
+/// A connection on a socket, which can be waited for.
+pub(super) trait Polled {
+    /// Returns the socket.
+    fn stream(&self) -> &TcpStream;
+
+    /// Returns the readiness of the socket for which a client waits that wants this.
+    fn flags(&self, wants: Wants) -> PollFlags;
+}
+
+impl Polled for TcpStream {
+    fn stream(&self) -> &TcpStream {
+        self
+    }
+
+    fn flags(&self, wants: Wants) -> PollFlags {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, wants.recv);
+        flags.set(PollFlags::OUT, wants.send);
+        flags
+    }
+}
+
 /// Waits until a connection is ready, a pause ends, or it is time to give up.
-fn rest(play: &Play<'_, TcpStream>, now: Duration) -> io::Result<()> {
-    let wanted = play.wants().filter(|(_, wants)| wants.recv || wants.send);
+pub(super) fn rest<W: Wire + Polled>(play: &Play<'_, W>, now: Duration) -> io::Result<()> {
+    let wanted = play.wants().map(|(wire, wants)| (wire, wire.flags(wants)));
     let mut fds: Vec<_> = wanted
-        .map(|(stream, wants)| {
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, wants.recv);
-            flags.set(PollFlags::OUT, wants.send);
-            PollFd::new(stream, flags)
-        })
+        .filter(|(_, flags)| !flags.is_empty())
+        .map(|(wire, flags)| PollFd::new(wire.stream(), flags))
         .collect();
     let left = play.deadline().map_or(PATIENCE, |deadline| deadline.saturating_sub(now).min(PATIENCE));
     let left = Timespec::try_from(left).map_err(io::Error::other)?;

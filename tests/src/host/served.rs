@@ -1,11 +1,14 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+
 use crate::command::Running;
-use crate::dialogue::{Dialogue, Outcome, Stage, converse};
+use crate::dialogue::{Dialogue, Outcome, Stage, converse, converse_encrypted};
 use crate::server::announced;
 use crate::wait::{PATIENCE, PATIENCE_WITH_PROGRAMS};
 
@@ -16,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Served {
     running: Running,
     address: SocketAddr,
+    /// The configuration of the clients, if they speak TLS.
+    encryption: Option<Arc<ClientConfig>>,
 }
 
 impl Served {
@@ -23,6 +28,11 @@ impl Served {
     pub(super) fn start(command: Command) -> Result<Self, String> {
         let program = command.get_program().display().to_string();
         Self::listening(&program, Running::try_start(command), None)
+    }
+
+    /// Starts a command as [`start`](Self::start) does, whose clients speak TLS.
+    pub(super) fn start_encrypted(command: Command, config: Arc<ClientConfig>) -> Result<Self, String> {
+        Ok(Self { encryption: Some(config), ..Self::start(command)? })
     }
 
     /// Starts a command that the user supplied. The processes that it starts end with it. With an `address` the command
@@ -42,7 +52,7 @@ impl Served {
         loop {
             let status = running.status();
             if let Some(address) = listens(&running, address)? {
-                return Ok(Self { running, address });
+                return Ok(Self { running, address, encryption: None });
             }
             if let Some(status) = status {
                 let said = said(&running.wait().stderr);
@@ -67,7 +77,10 @@ fn said(stderr: &str) -> String {
 
 impl Stage for Served {
     fn perform(&mut self, dialogue: &Dialogue) -> Outcome {
-        converse(dialogue, self.address)
+        match &self.encryption {
+            None => converse(dialogue, self.address),
+            Some(config) => converse_encrypted(dialogue, self.address, config),
+        }
     }
 
     fn says(&self) -> String {

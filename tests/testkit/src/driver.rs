@@ -1,11 +1,13 @@
 //! A driver that keeps the contract but uses all the freedom that it leaves, as its tape decides: input arrives in
-//! pieces, output blocks anywhere, clients break off, and jobs complete in slices and in any order.
+//! pieces, output blocks anywhere, clients break off, jobs complete in slices and in any order, and connections that
+//! the loop requests are refused, late, or lead to servers that answer in upper case, or not at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sinbin_core::driven::{
-    Command, Compute, Computed, Driven, DrivenHost, Event, SourceHandle, TurnOutput, compute,
+    Command, Compute, Computed, ConnectError, ConnectId, Driven, DrivenHost, Event, SourceHandle, TurnOutput,
+    compute,
 };
 use sinbin_core::job::WireJob;
 use sinbin_core::{Instant, Interest, JobId, Limits, Rest, Service, Task};
@@ -20,15 +22,30 @@ const GHOSTS: u64 = (u32::MAX as u64) << 32;
 /// The limit of turns after the tape's end, when every operation succeeds at once.
 const MOST: usize = 5_000;
 
-/// A client, and its data in the driver.
+/// The behaviour of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Role {
+    /// A client, which sends its script and then the end.
+    #[default]
+    Client,
+    /// A server, which sends back what it receives in upper case, and the end after the end.
+    Server,
+    /// A server that accepts everything and says nothing, until the connection fails.
+    SilentServer,
+}
+
+/// A peer, which is a client unless the loop has connected to it, and its data in the driver.
 #[derive(Default)]
 pub struct Client {
+    pub role: Role,
     /// Bytes that the client has yet to send.
     script: VecDeque<u8>,
     pub got: Vec<u8>,
     pub has_broken: bool,
     has_arrived: bool,
     has_ended: bool,
+    /// True if the loop has ended its sending direction.
+    has_shut: bool,
     is_closed: bool,
     is_stuck: bool,
     /// True if the loop has been notified that the connection is stuck.
@@ -60,6 +77,8 @@ where
     clients: Vec<Client>,
     driven: Driven<S>,
     jobs: BTreeMap<JobId, Vec<u8>>,
+    /// The connections that the loop has requested.
+    requests: Vec<ConnectId>,
     events: Vec<Event>,
     input: Vec<u8>,
     room: u32,
@@ -82,6 +101,7 @@ where
             clients: scripts.iter().map(client).collect(),
             driven: Driven::new(service, &sizes.limits, sizes.compute),
             jobs: BTreeMap::new(),
+            requests: Vec::new(),
             events: vec![Event::Listener(LISTENER)],
             input: Vec::new(),
             room: 0,
@@ -94,7 +114,7 @@ where
     }
 
     /// Runs until every client is gone, and then until the loop ends. Returns the clients with the bytes that they
-    /// received.
+    /// received, and behind them the servers that the loop has connected to.
     pub fn run(mut self) -> Vec<Client> {
         let mut turns = 0;
         while !self.clients.iter().all(|client| client.is_closed && client.rest.is_empty()) {
@@ -114,7 +134,7 @@ where
             assert!(turns < 2 * MOST, "it never ends");
         }
         assert_eq!(self.driven.kernel().count(), 0);
-        assert!(self.jobs.is_empty(), "no job is left");
+        assert!(self.jobs.is_empty() && self.requests.is_empty(), "no job and no request is left");
         self.clients
     }
 
@@ -127,7 +147,30 @@ where
             self.break_off(index);
         }
         self.work();
+        self.dial();
         self.haunt();
+    }
+
+    /// Answers some of the requests for connections.
+    fn dial(&mut self) {
+        for request in std::mem::take(&mut self.requests) {
+            let role = match self.tape.below(8) {
+                0 | 1 => Role::Server,
+                2 => Role::SilentServer,
+                3 => {
+                    let reason = self.tape.one_of(&ConnectError::ALL);
+                    self.events.push(Event::ConnectFailed { request, reason });
+                    continue;
+                }
+                _ => {
+                    self.requests.push(request);
+                    continue;
+                }
+            };
+            let source = handle(self.clients.len());
+            self.clients.push(Client { role, has_arrived: true, ..Client::default() });
+            self.events.push(Event::Connected { request, source, len: 0 });
+        }
     }
 
     fn arrive(&mut self, index: usize) {
@@ -142,7 +185,8 @@ where
 
     fn receive(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        if !client.is_open() || !client.interest.contains(Interest::RECV) {
+        let is_silent = client.role == Role::SilentServer;
+        if !client.is_open() || !client.interest.contains(Interest::RECV) || is_silent {
             return;
         }
         // Bytes that were returned unread come first and are not combined with others.
@@ -156,7 +200,7 @@ where
         if !client.piece.is_empty() {
             self.input.extend(&client.piece);
             self.events.push(Event::Received { source: handle(index), len: len(&client.piece) });
-        } else if client.script.is_empty() && !client.has_ended {
+        } else if client.script.is_empty() && !client.has_ended && client.is_about_to_end() {
             client.has_ended = true;
             self.events.push(Event::Ended(handle(index)));
         }
@@ -168,7 +212,7 @@ where
             return;
         }
         let count = part(&mut self.tape, client.rest.len());
-        client.got.extend(client.rest.drain(..count));
+        client.take(count);
         if client.is_stuck && client.rest.is_empty() && !client.is_closed {
             client.is_stuck = false;
             self.events.push(Event::Writable(handle(index)));
@@ -177,7 +221,9 @@ where
 
     fn break_off(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        if client.is_open() && client.is_watched() && self.tape.once_in(64) {
+        // After the end of the tape, a server that says nothing is found to be gone.
+        let is_gone = client.role == Role::SilentServer && self.tape.is_over();
+        if client.is_open() && client.is_watched() && (is_gone || self.tape.once_in(64)) {
             client.has_broken = true;
             client.rest.clear();
             self.events.push(Event::Failed(handle(index)));
@@ -240,6 +286,17 @@ where
                 Command::Submit { job, len } => {
                     assert!(self.jobs.insert(job, next(len).to_vec()).is_none(), "a name means one job");
                 }
+                Command::Connect { request, len } => {
+                    assert!(!next(len).is_empty(), "an endpoint has a text");
+                    assert!(!self.requests.contains(&request), "a number means one request");
+                    self.requests.push(request);
+                }
+                Command::Abandon(request) => {
+                    let before = self.requests.len();
+                    self.requests.retain(|other| *other != request);
+                    assert_eq!(self.requests.len() + 1, before, "it is not answered yet");
+                }
+                Command::Shutdown(source) => self.client(source).has_shut = true,
                 Command::Cancel(job) => assert!(self.jobs.remove(&job).is_some(), "it is there"),
                 Command::Watch { source: LISTENER, interest } => {
                     self.listens = interest.contains(Interest::RECV);
@@ -266,12 +323,13 @@ where
         let client = self.client(source);
         assert!(!client.is_mute, "the loop knows that the connection is stuck");
         assert!(!client.has_broken, "nothing is sent to a client that broke off");
+        assert!(!client.has_shut, "nothing is sent behind the end");
         client.rest.extend(bytes);
         assert!(client.rest.len() <= window, "no more than the window");
         let all = client.rest.len();
         let sent = part(&mut self.tape, all);
         let client = self.client(source);
-        client.got.extend(client.rest.drain(..sent));
+        client.take(sent);
         if sent < all && !client.is_stuck {
             client.is_stuck = true;
             self.events.push(Event::Stuck(source));
@@ -297,6 +355,20 @@ impl Client {
         } else {
             assert!(owed == self.got, "owed {all:?}, got {got:?}");
         }
+    }
+
+    /// Receives `count` of the bytes that the loop has sent. A server answers them.
+    fn take(&mut self, count: usize) {
+        let bytes: Vec<_> = self.rest.drain(..count).collect();
+        if self.role == Role::Server {
+            self.script.extend(bytes.to_ascii_uppercase());
+        }
+        self.got.extend(bytes);
+    }
+
+    /// Returns true if the peer ends its stream when it has sent its script.
+    fn is_about_to_end(&self) -> bool {
+        self.role == Role::Client || self.has_shut && self.rest.is_empty()
     }
 
     fn is_open(&self) -> bool {

@@ -24,7 +24,7 @@ impl Certificates {
         let dir = Directory::new(&format!("tls-{name}"));
         let mut params = CertificateParams::default();
         // OpenSSL takes a certificate that names its own subject as issuer for one that is signed by itself.
-        params.distinguished_name.push(DnType::CommonName, "an authority");
+        params.distinguished_name.push(DnType::CommonName, format!("the authority of {name}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let authority = CertifiedIssuer::self_signed(params, key).expect("a certificate");
@@ -36,7 +36,12 @@ impl Certificates {
 
     /// Issues another certificate, which has expired if `expired`. Returns the files of the certificate and its key.
     pub(crate) fn issue(&self, name: &str, expired: bool) -> (PathBuf, PathBuf) {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        self.issue_for("localhost", name, expired)
+    }
+
+    /// Issues a certificate for `host`, as [`issue`](Self::issue) does.
+    pub(crate) fn issue_for(&self, host: &str, name: &str, expired: bool) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
         if expired {
             params.not_before = date_time_ymd(2001, 1, 1);
             params.not_after = date_time_ymd(2001, 2, 1);
@@ -80,9 +85,7 @@ impl Certificates {
         Arc::new(self.trusting().with_client_auth_cert(chain, key).expect("an identity"))
     }
 
-    fn trusting(
-        &self,
-    ) -> sinbin::tls::rustls::ConfigBuilder<ClientConfig, sinbin::tls::rustls::client::WantsClientCert> {
+    fn trusting(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).expect("a root");
         let provider = Arc::new(crypto::ring::default_provider());

@@ -1,11 +1,14 @@
-//! TLS on the side of the host (`--tls-cert`): services and guests see plaintext, whatever their clients do.
+//! TLS on the side of the host: services and guests see plaintext, whatever their clients do (`--tls-cert`), and
+//! whatever the servers do that a guest connects to (`--allow-connect https://HOST`).
 
 #![cfg(unix)]
 
 mod certificates;
 mod ends;
 mod exchanges;
+mod outgoing;
 mod refusals;
+mod upstream;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

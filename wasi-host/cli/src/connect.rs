@@ -1,7 +1,12 @@
 //! The options of connections that a guest makes.
 
+#[cfg(feature = "tls")]
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use sinbin::guests::{ConnectPermission, GuestSettings};
+#[cfg(feature = "tls")]
+use sinbin::tls::{ConfigError, Roots, TlsConnector};
 use sinbin_cli::address::address;
 use sinbin_cli::span::{Span, span};
 use sinbin_wasi::portable::Peer;
@@ -16,9 +21,20 @@ pub(crate) struct ConnectArgs {
     /// only: an address of a loopback, private or link-local network needs an --allow-connect of its own, even if it is
     /// that of a permitted name.
     ///
-    /// A WASI command may also look up the name.
-    #[arg(long, value_name = "HOST:PORT", value_parser = target)]
+    /// With https:// or tls:// before the host, the host of the guest speaks TLS with the peer, and verifies that its
+    /// certificate is for the name or address that the guest asks for: https://example.org, with the port 443, or
+    /// tls://example.org:853. The guest sends and receives plaintext, which --record records, and cannot send plaintext
+    /// to the peer. If another --allow-connect permits plaintext for the same peer and port, TLS is spoken
+    /// nevertheless.
+    ///
+    /// A WASI command may also look up the name. Its names lead to public addresses only, too.
+    #[arg(long, value_name = "[https://]HOST:PORT", value_parser = target)]
     pub(crate) allow_connect: Vec<Target>,
+    /// Trust the authorities in this PEM file for the peers of an --allow-connect with TLS, besides those of the
+    /// system.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "allow_connect")]
+    pub(crate) ca: Option<PathBuf>,
     /// Maximum number of simultaneous connections that a driven guest makes, including those that are not established yet;
     /// they count towards --max-connections too. Further requests fail at once.
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
@@ -26,8 +42,8 @@ pub(crate) struct ConnectArgs {
     /// Maximum number of connections of a driven guest that are not established yet. Further requests fail at once.
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_connecting: u32,
-    /// Time that connecting may take for a driven guest, including the time to resolve the name; "off" for no limit but
-    /// that of the system.
+    /// Time that connecting may take for a driven guest, including the time to resolve the name, and for the TLS
+    /// handshake; "off" for no limit but that of the system.
     #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = span)]
     pub(crate) connect_timeout: Span,
 }
@@ -51,11 +67,41 @@ fn target(text: &str) -> Result<Target, String> {
 
 impl ConnectArgs {
     /// Applies the options to the settings of a driven guest.
-    pub(crate) fn apply(&self, settings: &mut GuestSettings) {
+    ///
+    /// # Errors
+    ///
+    /// Fails with a message for the user if a permission requires TLS, and no authority can be trusted.
+    pub(crate) fn apply(&self, mut settings: GuestSettings) -> Result<GuestSettings, String> {
         settings.allow_connect = self.allow_connect.iter().map(|target| target.permission.clone()).collect();
         settings.max_outgoing = self.max_outgoing as usize;
         settings.max_connecting = self.max_connecting as usize;
         settings.connect_timeout = self.connect_timeout.0.unwrap_or(std::time::Duration::MAX);
+        self.apply_tls(settings)
+    }
+
+    #[cfg(feature = "tls")]
+    fn apply_tls(&self, settings: GuestSettings) -> Result<GuestSettings, String> {
+        let Some(permission) = settings.allow_connect.iter().find(|permission| permission.is_tls()) else {
+            return match &self.ca {
+                Some(_) => {
+                    Err("--ca requires an --allow-connect with TLS, such as https://example.org".to_owned())
+                }
+                None => Ok(settings),
+            };
+        };
+        let connector = roots(self.ca.as_deref()).and_then(TlsConnector::new);
+        let connector = connector.map_err(|error| format!("--allow-connect {permission}: {error} (--ca)"))?;
+        Ok(settings.tls_connector(connector))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn apply_tls(&self, settings: GuestSettings) -> Result<GuestSettings, String> {
+        match settings.allow_connect.iter().find(|permission| permission.is_tls()) {
+            Some(permission) => {
+                Err(format!("--allow-connect {permission}: this program was built without TLS"))
+            }
+            None => Ok(settings),
+        }
     }
 
     /// Returns the peers of a WASI command.
@@ -66,14 +112,27 @@ impl ConnectArgs {
     pub(crate) fn peers(&self) -> Result<Vec<Peer>, String> {
         let peer = |target: &Target| {
             let only_driven = || {
-                format!(
-                    "--allow-connect {} requires a guest that the host drives; a WASI command needs an address or a name",
-                    target.permission
-                )
+                let why = match target.permission.is_tls() {
+                    true => "a WASI command connects itself, and speaks TLS itself if it does",
+                    false => "a WASI command needs an address or a name",
+                };
+                format!("--allow-connect {} requires a guest that the host drives; {why}", target.permission)
             };
             target.peer.clone().ok_or_else(only_driven)
         };
         self.allow_connect.iter().map(peer).collect()
+    }
+}
+
+/// Reads the authorities of the system, and those of `ca`.
+#[cfg(feature = "tls")]
+fn roots(ca: Option<&Path>) -> Result<Roots, ConfigError> {
+    match ca {
+        None => Roots::system(),
+        Some(ca) => {
+            let named = Roots::from_pem_file(ca)?;
+            Ok(Roots::system().map(|system| system.and(&named)).unwrap_or(named))
+        }
     }
 }
 
@@ -89,6 +148,8 @@ mod tests {
             ("localhost:*", "127.0.0.1:*"),
             ("LocalHost.:80", "127.0.0.1:80"),
             ("[::1]:0", "[::1]:*"),
+            ("https://example.com", "tls://example.com:443"),
+            ("https://localhost:80", "tls://127.0.0.1:80"),
         ] {
             assert_eq!(target(short).unwrap().permission, target(long).unwrap().permission, "{short}");
         }
@@ -97,6 +158,7 @@ mod tests {
             target("example.com:443").unwrap().peer.is_some() && target("[::1]:*").unwrap().peer.is_some()
         );
         assert!(target("*.example.com:443").unwrap().peer.is_none() && target("*:*").unwrap().peer.is_none());
+        assert!(target("https://example.com").unwrap().peer.is_none());
         assert!(target("example.com").is_err() && target("").is_err());
     }
 }

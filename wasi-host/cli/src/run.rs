@@ -40,16 +40,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
     }
 }
 
-fn settings(args: &RunArgs) -> GuestSettings {
+fn settings(args: &RunArgs) -> Result<GuestSettings, String> {
     let mut settings = args.serving.guest_settings(args.arguments.clone());
     settings.max_restarts = usize::from(args.max_restarts);
     settings.max_commands = args.max_commands as usize;
     settings.max_ignored = args.max_ignored as usize;
-    args.connect.apply(&mut settings);
     settings.name = args.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     // The log of this process has a limit of its own.
     settings.max_log_lines = None;
-    settings
+    args.connect.apply(settings)
 }
 
 /// Creates the factory of a guest's instances, and starts the timer that interrupts them.
@@ -121,7 +120,7 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
     descriptors::make_room_for(args.serving.max_connections);
     let factory = factory(component, &args.guest, args.max_memory, args.turn_limit.0)?;
     let factory = factory.until(is_over(args.serving.drain_timeout.0));
-    let server = GuestServer::new(factory, &settings(args));
+    let server = GuestServer::new(factory, &settings(args)?);
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
     stop_on_signal(server.stopper())?;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sinbin::readiness::Notifier;
 use wasmtime::Result;
@@ -22,6 +23,9 @@ use super::slots::{Place, Slots};
 /// The maximum number of names that are looked up at the same time. Each has a thread.
 const MOST: usize = 8;
 
+/// The minimum interval between two log lines about names whose addresses are not permitted.
+const PERIOD: Duration = Duration::from_secs(1);
+
 /// The place of a lookup.
 pub(super) type LookupId = Place;
 
@@ -32,6 +36,8 @@ pub(super) struct Lookups {
     results: Receiver<(Place, Answer)>,
     sender: Sender<(Place, Answer)>,
     running: usize,
+    /// The time of the last log line about a name whose addresses are not permitted.
+    logged: Option<Instant>,
 }
 
 /// The addresses of a name, or the reason why there are none.
@@ -45,12 +51,28 @@ struct Lookup {
 impl Lookups {
     pub(super) fn new(notifier: Notifier) -> Self {
         let (sender, results) = channel();
-        Self { slots: Slots::new(), notifier, results, sender, running: 0 }
+        Self { slots: Slots::new(), notifier, results, sender, running: 0, logged: None }
     }
 
     /// Returns true if the result of a lookup is available.
     pub(super) fn is_ready(&mut self, place: Place) -> bool {
         self.slots.get_mut(place).is_none_or(|lookup| lookup.answer.is_some())
+    }
+
+    /// Returns those addresses of a name that the guest may connect to, or an error if there are none.
+    fn answer(&mut self, name: &str, permitted: VecDeque<IpAddr>) -> Answer {
+        if !permitted.is_empty() {
+            return Ok(permitted);
+        }
+        if self.logged.is_none_or(|last| last.elapsed() >= PERIOD) {
+            self.logged = Some(Instant::now());
+            tracing::warn!(
+                name,
+                "the guest may not connect to the addresses of this name: one that is not public needs an \
+                 --allow-connect of its own"
+            );
+        }
+        Err(ErrorCode::AccessDenied)
     }
 
     fn begin(&mut self, name: String) -> SocketResult<Place> {
@@ -111,21 +133,32 @@ impl Io {
         if !is_name(&name) {
             return Err(ErrorCode::InvalidArgument.into());
         }
+        if let Some(own) = self.network.own_addresses(&name) {
+            let answer = Some(self.lookups.answer(&name, own));
+            let place = self.lookups.slots.insert(Lookup { name, answer });
+            return Ok(place.ok_or(ErrorCode::TemporaryResolverFailure)?);
+        }
         if !self.network.may_look_up(&name) {
             return Err(ErrorCode::AccessDenied.into());
         }
         self.lookups.begin(name)
     }
 
-    /// Stores the results that have arrived. The guest may connect to the addresses of a name as to the name.
+    /// Stores the results that have arrived. The guest may connect to the addresses of a name as to the name, and
+    /// learns no other ones.
     pub(super) fn collect_lookups(&mut self) {
         while let Ok((place, answer)) = self.lookups.results.try_recv() {
             self.lookups.running -= 1;
-            let Some(lookup) = self.lookups.slots.get_mut(place) else { continue };
-            if let Ok(addresses) = &answer {
-                self.network.resolved(&lookup.name, addresses.iter().copied());
+            let Some(name) = self.lookups.slots.get_mut(place).map(|lookup| lookup.name.clone()) else {
+                continue;
+            };
+            let answer = answer.and_then(|addresses| match addresses.is_empty() {
+                true => Err(ErrorCode::NameUnresolvable),
+                false => self.lookups.answer(&name, self.network.resolved(&name, addresses)),
+            });
+            if let Some(lookup) = self.lookups.slots.get_mut(place) {
+                lookup.answer = Some(answer);
             }
-            lookup.answer = Some(answer);
         }
     }
 }

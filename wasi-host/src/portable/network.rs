@@ -1,8 +1,10 @@
 //! The addresses that a guest may listen on and connect to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use sinbin::net::is_public;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::lookup::is_name;
@@ -26,7 +28,10 @@ pub struct Network {
 
 /// A peer that a guest may connect to, parsed from `ADDR:PORT` or `NAME:PORT`. A port of 0 or `*` means any port.
 ///
-/// The guest may look up the name of a peer, and may connect to the addresses that it was found to have.
+/// The guest may look up the name of a peer, and may connect to the public addresses that it was found to have. An
+/// address of a loopback, private or link-local network, or another one that does not belong to a host of the internet,
+/// needs a peer of its own: otherwise the owner of a name could lead a guest into the network of its host. `localhost`
+/// stands for the address 127.0.0.1.
 ///
 /// ```
 /// use sinbin_wasi::portable::Peer;
@@ -50,6 +55,9 @@ enum Host {
     /// A name in lower case, without a dot at its end.
     Name(String),
 }
+
+/// The name that always means this host (RFC 6761).
+const LOCALHOST: &str = "localhost";
 
 /// Error returned when a text is no [`Peer`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -79,6 +87,7 @@ impl FromStr for Peer {
         // The parser of addresses knows about brackets.
         let host = match format!("{host}:0").parse::<SocketAddr>() {
             Ok(address) => Host::Ip(address.ip()),
+            Err(_) if plain(host) == LOCALHOST => Host::Ip(Ipv4Addr::LOCALHOST.into()),
             Err(_) if is_name(host) => Host::Name(plain(host)),
             Err(_) => return Err(wrong()),
         };
@@ -130,10 +139,25 @@ impl Network {
         self.connect.iter().any(|peer| peer.host == name)
     }
 
-    /// Allows to connect to the addresses of a name, at the ports of the peers with this name.
-    pub(super) fn resolved(&mut self, name: &str, addresses: impl Iterator<Item = IpAddr>) {
+    /// Returns the addresses of a name that needs no resolver: those of this host that the guest may connect to.
+    pub(super) fn own_addresses(&self, name: &str) -> Option<VecDeque<IpAddr>> {
+        let own: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+        (plain(name) == LOCALHOST).then(|| own.into_iter().filter(|ip| self.is_named(*ip)).collect())
+    }
+
+    /// Returns true if an address is a peer itself, at any port.
+    fn is_named(&self, ip: IpAddr) -> bool {
+        self.connect.iter().any(|peer| peer.host == Host::Ip(ip))
+    }
+
+    /// Allows to connect to the addresses of a name, at the ports of the peers with this name, and returns them: those
+    /// that are public, or that are peers themselves.
+    pub(super) fn resolved(&mut self, name: &str, addresses: VecDeque<IpAddr>) -> VecDeque<IpAddr> {
+        let mut addresses = addresses;
+        addresses.retain(|ip| is_public(*ip) || self.is_named(*ip));
         let name = Host::Name(plain(name));
-        for ip in addresses {
+        // An address that is a peer itself may be connected to already, at its own ports.
+        for ip in addresses.iter().copied().filter(|ip| is_public(*ip)) {
             for port in self.connect.iter().filter(|peer| peer.host == name).map(|peer| peer.port) {
                 let peer = Peer { host: Host::Ip(ip), port };
                 if self.resolved.contains(&peer) {
@@ -146,6 +170,7 @@ impl Network {
                 self.resolved.push(peer);
             }
         }
+        addresses
     }
 }
 
@@ -219,19 +244,70 @@ mod tests {
         }
     }
 
+    /// Reports addresses of a name, and returns those that the guest is told.
+    fn resolved(network: &mut Network, name: &str, addresses: &[&str]) -> Vec<String> {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        network.resolved(name, addresses).iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn a_name_allows_its_addresses_once_it_was_looked_up() {
         let mut network = network(&[], &["Database.example:5432"]);
         assert!(network.may_look_up("database.EXAMPLE.") && !network.may_look_up("example"));
-        assert!(!may(&network, "10.0.0.1:5432", TcpConnect));
-        network.resolved("database.example", ["10.0.0.1".parse().unwrap()].into_iter());
-        assert!(may(&network, "10.0.0.1:5432", TcpConnect));
-        assert!(!may(&network, "10.0.0.1:5433", TcpConnect) && !may(&network, "10.0.0.2:5432", TcpConnect));
+        assert!(!may(&network, "8.0.0.1:5432", TcpConnect));
+        assert_eq!(resolved(&mut network, "database.example", &["8.0.0.1"]), ["8.0.0.1"]);
+        assert!(may(&network, "8.0.0.1:5432", TcpConnect));
+        assert!(!may(&network, "8.0.0.1:5433", TcpConnect) && !may(&network, "8.0.0.2:5432", TcpConnect));
         for number in 0..5000_u32 {
             let ip = std::net::Ipv4Addr::from_bits(0x0b00_0000 + number);
-            network.resolved("database.example", [ip.into()].into_iter());
+            network.resolved("database.example", [ip.into()].into());
         }
-        assert!(network.resolved.len() <= 1024 && !may(&network, "10.0.0.1:5432", TcpConnect));
+        assert!(network.resolved.len() <= 1024 && !may(&network, "8.0.0.1:5432", TcpConnect));
+    }
+
+    /// The owner of a name that is permitted must not lead the guest into the host's own network, at no lookup.
+    #[test]
+    fn a_name_leads_to_public_addresses_only() {
+        let private =
+            ["127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "::1", "fe80::1", "64:ff9b::7f00:1"];
+        let mut named = network(&[], &["name.example:80"]);
+        named.udp = true;
+        assert_eq!(resolved(&mut named, "name.example", &private), [""; 0]);
+        // The second answer has a private address behind a public one.
+        assert_eq!(resolved(&mut named, "name.example", &["8.8.8.8", "10.1.2.3"]), ["8.8.8.8"]);
+        for purpose in [TcpConnect, UdpSend, UdpReceive] {
+            assert!(may(&named, "8.8.8.8:80", purpose));
+            for ip in private {
+                let address = if ip.contains(':') { format!("[{ip}]:80") } else { format!("{ip}:80") };
+                assert!(!may(&named, &address, purpose), "{address}");
+            }
+        }
+    }
+
+    /// A peer that is a private address is permitted at its own ports, whatever names it has.
+    #[test]
+    fn a_private_address_of_a_name_needs_a_permission_of_its_own() {
+        let mut network = network(&[], &["db.example:5432", "10.0.0.1:80"]);
+        assert_eq!(resolved(&mut network, "db.example", &["10.0.0.1", "10.0.0.2"]), ["10.0.0.1"]);
+        assert!(may(&network, "10.0.0.1:80", TcpConnect) && !may(&network, "10.0.0.1:5432", TcpConnect));
+        network.connect.push("10.0.0.1:5432".parse().unwrap());
+        assert!(may(&network, "10.0.0.1:5432", TcpConnect) && !may(&network, "10.0.0.2:5432", TcpConnect));
+    }
+
+    #[test]
+    fn localhost_is_this_host() {
+        for (connect, expected) in [
+            (&["localhost:80"][..], &["127.0.0.1"][..]),
+            (&["LocalHost.:80"], &["127.0.0.1"]),
+            (&["[::1]:80", "127.0.0.1:80"], &["::1", "127.0.0.1"]),
+            (&["127.0.0.2:80", "example.org:80"], &[]),
+        ] {
+            let network = network(&[], connect);
+            let own = network.own_addresses("LOCALHOST.").expect("known without a resolver");
+            assert_eq!(own.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+            assert_eq!(network.own_addresses("localhost.example"), None);
+        }
+        assert!(may(&network(&[], &["localhost:80"]), "127.0.0.1:80", TcpConnect));
     }
 
     #[test]

@@ -102,6 +102,8 @@ impl<B: GuestFactory> GuestServer<B> {
             return;
         }
         match self.sockets.connected(source) {
+            #[cfg(feature = "tls")]
+            Ok(()) if self.begin_handshake(source) => {}
             Ok(()) => self.established(source),
             Err(IoError::WouldBlock) => {}
             Err(error) => self.attempt_failed(source, error),
@@ -147,6 +149,8 @@ impl<B: GuestFactory> GuestServer<B> {
     /// Fails the requests whose time is over, and begins the attempts that are due.
     pub(super) fn expire_requests(&mut self, seen: Instant) {
         while let Some(number) = self.outgoing.next_late(seen) {
+            #[cfg(feature = "tls")]
+            self.expire_handshake(number);
             self.fail(number, ConnectError::TimedOut);
         }
         while let Some(number) = self.outgoing.next_due(seen) {

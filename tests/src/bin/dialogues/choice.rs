@@ -1,7 +1,7 @@
 //! The selection of hosts and dialogues by the command line.
 
 use sinbin_tests::dialogue::{Dialogue, Host, Need, Service, Simulated, read_all};
-use sinbin_tests::host::{Given, Known};
+use sinbin_tests::host::{Encrypted, Given, Known};
 
 use crate::cli::{Cli, NeedArg};
 
@@ -41,6 +41,7 @@ pub(crate) fn hosts(cli: &Cli) -> Result<Vec<Box<dyn Host>>, String> {
     if cli.host.is_empty() && !given {
         hosts.extend(Simulated::all().iter().map(|host| -> Box<dyn Host> { Box::new(*host) }));
         hosts.extend(Known::all().iter().map(|host| -> Box<dyn Host> { Box::new(host) }));
+        hosts.extend(Encrypted::all().iter().map(|host| -> Box<dyn Host> { Box::new(host) }));
     }
     if let (true, Some(service)) = (given, cli.service) {
         let lacks = cli.lacks.iter().map(|NeedArg::Linger| Need::Linger).collect();
@@ -52,5 +53,7 @@ pub(crate) fn hosts(cli: &Cli) -> Result<Vec<Box<dyn Host>>, String> {
 
 fn by_name(name: &str) -> Option<Box<dyn Host>> {
     let simulated = Simulated::by_name(name).map(|host| -> Box<dyn Host> { Box::new(*host) });
-    simulated.or_else(|| Known::by_name(name).map(|host| -> Box<dyn Host> { Box::new(host) }))
+    let known = Known::by_name(name).map(|host| -> Box<dyn Host> { Box::new(host) });
+    let encrypted = Encrypted::by_name(name).map(|host| -> Box<dyn Host> { Box::new(host) });
+    simulated.or(known).or(encrypted)
 }
