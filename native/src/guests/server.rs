@@ -4,6 +4,7 @@ mod commands;
 mod connecting;
 mod drain;
 mod fault;
+mod program;
 mod readiness;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use crate::guests::log::Log;
 use crate::guests::outgoing::Outgoing;
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
+use crate::guests::server::program::Program;
 use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::surroundings::Surroundings;
@@ -100,6 +102,9 @@ pub struct GuestServer<B: GuestFactory> {
     settings: GuestSettings,
     clock: Clock,
     observer: Observer,
+    /// True if the guest is a program.
+    is_program: bool,
+    program: Program,
     counts: Tally,
     cut: usize,
     restarted: u64,
@@ -123,6 +128,7 @@ impl<B: GuestFactory> GuestServer<B> {
             max_jobs: u32::try_from(settings.max_jobs).unwrap_or(u32::MAX),
         };
         let (instance, takes) = factory.start(&start)?;
+        let is_program = instance.is_program();
         let jobs = (settings.workers > 0).then(|| {
             Jobs::new(factory.job_runner(), settings.workers, settings.max_jobs, reactor.notifier())
         });
@@ -173,6 +179,8 @@ impl<B: GuestFactory> GuestServer<B> {
             settings: settings.clone(),
             clock,
             observer,
+            is_program,
+            program: Program::default(),
             counts: Tally::default(),
             cut: 0,
             restarted: 0,
@@ -294,9 +302,10 @@ impl<B: GuestFactory> GuestServer<B> {
             }
             self.check_stop();
         }
-        if self.draining.is_none() {
+        if self.draining.is_none() && !self.is_program {
             tracing::warn!("the guest has nothing left to do, although it was not asked to stop");
         }
+        let program = self.program_end();
         self.count_guests_own();
         drop(self.instance.take().map(Caught::new));
         if let Some(recorder) = self.recorder.take() {
@@ -307,6 +316,7 @@ impl<B: GuestFactory> GuestServer<B> {
             restarts: self.restarted,
             ignored: self.ignored,
             connected: self.outgoing.made,
+            program,
         })
     }
 
@@ -328,6 +338,9 @@ impl<B: GuestFactory> GuestServer<B> {
 
     /// Returns true if nothing is left to do: the guest has ended, and its output is sent.
     fn is_over(&self, rest: Rest) -> bool {
+        if self.is_program {
+            return self.is_program_over(rest);
+        }
         let is_guest_over = match self.instance {
             Some(_) => rest == Rest::Empty && self.input.is_empty(),
             None => self.draining.is_some(),
