@@ -50,7 +50,9 @@ impl Connect for Connector {
         let (sender, connection) =
             http1().handshake::<_, NoBody>(Io(conn)).await.map_err(FetchError::Http)?;
         // Its error is not reported: the requests of the connection fail with it.
-        let moves = async move { drop(connection.await.ok()) };
+        let moves = async move {
+            connection.await.ok();
+        };
         match self.0.spawn(moves) {
             Ok(_) => Ok(Http(sender)),
             Err(error) => {
