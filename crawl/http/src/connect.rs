@@ -1,4 +1,4 @@
-//! What a client requires of its connections.
+//! The requirements of a client on its connections.
 
 use std::net::IpAddr;
 

@@ -34,7 +34,7 @@ impl<B: GuestFactory> GuestServer<B> {
     /// Executes the command `print`.
     pub(super) fn print(&mut self, bytes: &[u8]) {
         let Some(out) = &mut self.program.out else { return self.ignore("prints, and has no output") };
-        // What follows the first error would have a gap before it.
+        // Output that follows the first error would have a gap before it.
         if self.program.end.is_some() {
             return;
         }

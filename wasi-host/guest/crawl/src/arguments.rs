@@ -23,7 +23,7 @@ const MAX_URLS: usize = 1_000_000;
 /// The maximum number of bytes of the URLs that are to be fetched, by default.
 const MAX_QUEUE: usize = 64 << 20;
 
-/// What the program is to do.
+/// The task of the program.
 pub(crate) struct Arguments {
     pub(crate) settings: Settings,
     pub(crate) limits: TimeLimits,
